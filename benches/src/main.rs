@@ -1,0 +1,2 @@
+//! The comparative benches.
+fn main() {}

@@ -1,0 +1,207 @@
+//! Which stack is running: the current strand, found through one thread-local.
+//!
+//! Backends call [`enter`] around the code that runs on a stack of theirs; everything that waits, spawns or
+//! watches calls [`with_current`]. A thread that no backend has entered gets a default strand of its own kind,
+//! so that every type of this library works from anywhere: `main`, a test, a worker of another runtime.
+//!
+//! This module never switches stacks and never blocks.
+
+mod thread;
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::backend::Strand;
+use crate::parker::{Mask, Parker};
+use crate::task::TaskState;
+
+pub(crate) use thread::Remote;
+pub use thread::ThreadStrand;
+
+/// The core's own records about one stack. Every [`Strand`] embeds one.
+pub struct StrandState {
+    /// Wakes the stack.
+    parker: Arc<Parker>,
+    /// The waker of the outermost wait, made once.
+    waker: Waker,
+    /// The wakers of nested waits, level 1 first, each made when first needed.
+    inner_wakers: RefCell<Vec<Waker>>,
+    /// How many waits are under way on this stack, one inside the other.
+    depth: Cell<u32>,
+    /// The task whose poll is running on this stack.
+    task: RefCell<Option<Arc<TaskState>>>,
+    /// Whether `task` knows the parker, so that it can cancel a wait on this stack.
+    registered: Cell<bool>,
+    /// How many sections are under way that cancellation must not unwind.
+    shields: Cell<u32>,
+    /// How many more operations the running poll may complete before it must yield; `None`: no limit.
+    budget: Cell<Option<u32>>,
+}
+
+impl StrandState {
+    /// The records of a stack that `parker` wakes.
+    pub fn new(parker: Arc<Parker>) -> StrandState {
+        StrandState {
+            waker: parker.waker(0),
+            parker,
+            inner_wakers: RefCell::new(Vec::new()),
+            depth: Cell::new(0),
+            task: RefCell::new(None),
+            registered: Cell::new(false),
+            shields: Cell::new(0),
+            budget: Cell::new(None),
+        }
+    }
+
+    /// The parker of this stack.
+    pub fn parker(&self) -> &Arc<Parker> {
+        &self.parker
+    }
+
+    /// Whether `waker` ends a park of this stack, and does nothing else.
+    pub fn is_own(&self, waker: &Waker) -> bool {
+        waker.will_wake(&self.waker) || self.inner_wakers.borrow().iter().any(|own| own.will_wake(waker))
+    }
+
+    /// The task that is running on this stack.
+    pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
+        self.task.borrow().clone()
+    }
+
+    /// Makes `task` the running one, and returns the one before.
+    pub(crate) fn replace_task(&self, task: Option<Arc<TaskState>>) -> Option<Arc<TaskState>> {
+        self.task.replace(task)
+    }
+
+    /// The budget of the running poll; see [`crate::coop`].
+    pub(crate) fn budget(&self) -> &Cell<Option<u32>> {
+        &self.budget
+    }
+
+    /// Starts a wait on this stack.
+    pub(crate) fn begin_wait(&self) -> Level<'_> {
+        let level = self.depth.get();
+        self.depth.set(level + 1);
+        let waker = match level {
+            0 => None,
+            _ => {
+                let mut wakers = self.inner_wakers.borrow_mut();
+                // Waits nest strictly, but a level's waker is made only when it is first needed.
+                while wakers.len() < level as usize {
+                    let next = wakers.len() as u32 + 1;
+                    wakers.push(self.parker.waker(next));
+                }
+                Some(wakers[level as usize - 1].clone())
+            }
+        };
+        Level { state: self, level, waker }
+    }
+
+    /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
+    /// park; undone by [`StrandState::end_poll`]. Returns whether the wait should heed cancellation.
+    pub(crate) fn heed_cancel(&self) -> bool {
+        if !self.registered.get() {
+            let Some(task) = &*self.task.borrow() else { return false };
+            self.registered.set(true);
+            task.block_on(&self.parker);
+        }
+        self.shields.get() == 0 && !std::thread::panicking() && cfg!(panic = "unwind")
+    }
+
+    /// The poll of `task` on this stack is over: the stack is no longer its to cancel.
+    pub(crate) fn end_poll(&self, task: &TaskState) {
+        if self.registered.replace(false) {
+            task.unblock();
+            self.parker.clear_cancel();
+        }
+    }
+
+    /// Until the guard is dropped, waits on this stack do not end for cancellation.
+    pub(crate) fn shield(&self) -> Shield<'_> {
+        self.shields.set(self.shields.get() + 1);
+        Shield(&self.shields)
+    }
+}
+
+/// A wait under way; dropping it ends it.
+pub(crate) struct Level<'a> {
+    /// The stack that waits.
+    state: &'a StrandState,
+    /// How many waits it is nested in.
+    level: u32,
+    /// Its waker; the outermost level borrows the state's.
+    waker: Option<Waker>,
+}
+
+impl Level<'_> {
+    /// The waker that ends a park of this wait.
+    pub(crate) fn waker(&self) -> &Waker {
+        self.waker.as_ref().unwrap_or(&self.state.waker)
+    }
+
+    /// What a park of this wait ends for.
+    pub(crate) fn mask(&self, heed_cancel: bool) -> Mask {
+        Parker::mask(self.level, heed_cancel)
+    }
+
+    /// Forgets the wake-ups so far.
+    pub(crate) fn clear(&self) {
+        self.state.parker.clear(self.level);
+    }
+}
+
+impl Drop for Level<'_> {
+    fn drop(&mut self) {
+        self.state.depth.set(self.level);
+        self.state.parker.restore(self.level);
+    }
+}
+
+/// See [`StrandState::shield`].
+pub(crate) struct Shield<'a>(&'a Cell<u32>);
+
+impl Drop for Shield<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+thread_local! {
+    /// The strand that a backend has entered on this thread.
+    static CURRENT: Cell<Option<NonNull<dyn Strand>>> = const { Cell::new(None) };
+    /// The strand of this thread when nobody has entered one.
+    static DEFAULT: ThreadStrand = ThreadStrand::new(None);
+}
+
+/// Runs `f` with `strand` as the current one.
+pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<NonNull<dyn Strand>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _restore = Restore(CURRENT.replace(Some(NonNull::from(strand))));
+    f()
+}
+
+/// Runs `f` with the strand that it is called on.
+pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
+    if let Some(strand) = CURRENT.get() {
+        // SAFETY: the pointer was made from a reference by `enter`, whose frame is still below this one and
+        // which puts the old value back before that reference ends. A fiber that is suspended inside `f` takes
+        // its frames off the thread together with this borrow; its strand lives in the same runner as its
+        // stack, which outlives every frame on it.
+        return f(unsafe { strand.as_ref() });
+    }
+    let mut f = Some(f);
+    let done = DEFAULT.try_with(|strand| f.take().map(|f| f(strand)));
+    match (done, f) {
+        (Ok(Some(result)), _) => result,
+        // The thread is being torn down and its default strand is gone: one for the moment will do.
+        (_, Some(f)) => f(&ThreadStrand::new(None)),
+        _ => unreachable!("the closure is either called or left where it was"),
+    }
+}

@@ -1,0 +1,288 @@
+//! The strand of an OS thread: it parks the thread, and watches its own descriptors while it is parked.
+//!
+//! This is the strand of every thread that no backend has entered, of every native task, and of a green
+//! task that has been left on a thread of its own. A parked thread sleeps in `std::thread::park` or, when the
+//! futures it polled wait for descriptors, in `poll(2)` on exactly those: the event reaches the thread that
+//! wants it with no other thread in between.
+//!
+//! It serves only wakers that end its own park (see [`StrandState::is_own`]). A future that is polled here with
+//! another waker (of a combinator, or of another runtime that runs on this thread) may be waited for while
+//! this strand is not parked at all, so its descriptors and deadlines go to the
+//! [I/O server](crate::ioserver).
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+
+use crate::backend::{Backend, Driver, Strand, StrandState, Unpark};
+use crate::ioserver;
+use crate::parker::Parker;
+use crate::reactor::{Interest, Source};
+use crate::timers::Timers;
+
+/// How often a thread that is about to sleep looks again, giving its core away in between. Waking a sleeping
+/// thread on an idle core costs 40 us or more, so a wake-up that comes within these rounds is worth tens of
+/// times their cost; a thread with nothing to do still sleeps after some microseconds.
+const SPINS: u32 = 60;
+
+/// The strand of an OS thread.
+pub struct ThreadStrand {
+    /// The core's records.
+    state: StrandState,
+    /// What other threads use to wake this one.
+    remote: Arc<Remote>,
+    /// What this thread watches while it is parked.
+    watched: RefCell<Vec<Watched>>,
+    /// Deadlines of futures that are polled on this thread.
+    timers: OnceLock<Arc<Timers>>,
+    /// Where tasks spawned on this thread go.
+    backend: Option<Arc<dyn Backend>>,
+}
+
+/// A descriptor to watch, once.
+struct Watched {
+    /// Who is told. A source that is gone takes its entry along.
+    source: Weak<Source>,
+    /// What to watch for.
+    interest: Interest,
+}
+
+/// Where the thread is, for whoever wakes it.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Running, or asleep in `std::thread::park`.
+    Park = 0,
+    /// In `poll(2)`: the event descriptor wakes it.
+    Poll = 1,
+    /// In a blocking system call: a signal interrupts it.
+    Call = 2,
+}
+
+/// The thread as its wakers see it.
+pub(crate) struct Remote {
+    /// The thread.
+    thread: Thread,
+    /// A [`Place`], written by the thread alone.
+    place: AtomicU8,
+    /// Ends a `poll(2)`; made when the thread first needs one.
+    event: OnceLock<OwnedFd>,
+}
+
+impl Unpark for Arc<Remote> {
+    fn unpark(&self) {
+        // Pairs with the fence in `enter_place`: this runs after the announcement was taken back.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        match self.place.load(Ordering::SeqCst) {
+            place if place == Place::Poll as u8 => {
+                if let Some(event) = self.event.get() {
+                    // It can only fail when the counter is full, and then the thread is awake.
+                    let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+                }
+            }
+            place if place == Place::Call as u8 => ioserver::interrupt(self),
+            _ => self.thread.unpark(),
+        }
+    }
+}
+
+impl Remote {
+    /// Whether the thread is still in the blocking call that it is to be interrupted in.
+    pub(crate) fn in_call(&self) -> bool {
+        self.place.load(Ordering::SeqCst) == Place::Call as u8
+    }
+}
+
+impl ThreadStrand {
+    /// The strand of the calling thread. Tasks that are spawned on it go to `backend`.
+    pub fn new(backend: Option<Arc<dyn Backend>>) -> ThreadStrand {
+        let remote = Arc::new(Remote {
+            thread: std::thread::current(),
+            place: AtomicU8::new(Place::Park as u8),
+            event: OnceLock::new(),
+        });
+        ThreadStrand {
+            state: StrandState::new(Parker::new(Arc::clone(&remote))),
+            remote,
+            watched: RefCell::new(Vec::new()),
+            timers: OnceLock::new(),
+            backend,
+        }
+    }
+
+    /// Says where the thread is about to sleep. False when the park has ended meanwhile.
+    fn enter_place(&self, place: Place) -> bool {
+        self.remote.place.store(place as u8, Ordering::SeqCst);
+        // Pairs with the fence in `unpark`: either it sees the new place, or this sees that the park is over.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        self.state.parker().is_parked()
+    }
+
+    fn leave_place(&self) {
+        self.remote.place.store(Place::Park as u8, Ordering::SeqCst);
+    }
+
+    /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
+    fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let Some(event) = self.remote.event.get() else { return Ok(()) };
+        let mut sources: Vec<(Arc<Source>, Interest)> = Vec::new();
+        self.watched.borrow_mut().retain(|entry| {
+            let Some(source) = entry.source.upgrade() else { return false };
+            sources.push((source, entry.interest));
+            true
+        });
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(sources.len() + 1);
+        fds.push(PollFd::new(event, PollFlags::IN));
+        fds.extend(sources.iter().map(|(source, interest)| PollFd::new(source.as_ref(), poll_flags(*interest))));
+        if !self.enter_place(Place::Poll) {
+            self.leave_place();
+            return Ok(());
+        }
+        let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
+        let polled = poll(&mut fds, timeout.as_ref());
+        self.leave_place();
+        match polled {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        if !fds[0].revents().is_empty() {
+            let _ = rustix::io::read(event, &mut [0u8; 8]);
+        }
+        let ready: Vec<Interest> = fds[1..].iter().map(|fd| interest_of(fd.revents())).collect();
+        drop(fds);
+        for ((source, watched), ready) in sources.iter().zip(ready) {
+            if !ready.is_empty() {
+                self.forget(source, *watched);
+                source.notify(ready);
+            }
+        }
+        Ok(())
+    }
+
+    /// A watch is for one event: who waits again watches again.
+    fn forget(&self, source: &Arc<Source>, interest: Interest) {
+        let source = Arc::as_ptr(source);
+        self.watched.borrow_mut().retain(|entry| entry.source.as_ptr() != source || entry.interest != interest);
+    }
+
+    /// Hands what `poll(2)` cannot watch to the I/O server.
+    fn give_up_watching(&self, error: &io::Error) {
+        for entry in self.watched.take() {
+            if let Some(source) = entry.source.upgrade()
+                && ioserver::driver().watch(&source, entry.interest, &Waker::noop().clone()).is_err()
+            {
+                // Nobody can watch it: the waiting operation is told so when it tries again.
+                let _ = error;
+                source.notify(entry.interest);
+            }
+        }
+    }
+}
+
+impl Strand for ThreadStrand {
+    fn state(&self) -> &StrandState {
+        &self.state
+    }
+
+    fn park(&self) {
+        let parker = self.state.parker();
+        for _ in 0..SPINS {
+            if !parker.is_parked() {
+                return;
+            }
+            // Never a bare spin: with one core that would keep the waker from running.
+            std::thread::yield_now();
+        }
+        let timeout = self.timers.get().and_then(|timers| {
+            timers.next().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        });
+        if !self.watched.borrow().is_empty() {
+            if let Err(error) = self.poll_watched(timeout) {
+                self.give_up_watching(&error);
+            }
+        } else if parker.is_parked() {
+            match timeout {
+                Some(timeout) => std::thread::park_timeout(timeout),
+                None => std::thread::park(),
+            }
+        }
+        if timeout.is_some() && let Some(timers) = self.timers.get() {
+            timers.fire(Instant::now());
+        }
+    }
+
+    fn driver(&self) -> &dyn Driver {
+        self
+    }
+
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        self.backend.clone()
+    }
+
+    fn block(&self, call: &mut dyn FnMut()) -> bool {
+        if self.enter_place(Place::Call) {
+            call();
+        }
+        self.leave_place();
+        true
+    }
+}
+
+impl Driver for ThreadStrand {
+    fn watch(&self, source: &Arc<Source>, interest: Interest, waker: &Waker) -> io::Result<()> {
+        if !self.state.is_own(waker) {
+            return ioserver::driver().watch(source, interest, waker);
+        }
+        if self.remote.event.get().is_none() {
+            match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
+                Ok(event) => drop(self.remote.event.set(event)),
+                Err(_) => return ioserver::driver().watch(source, interest, waker),
+            }
+        }
+        let mut watched = self.watched.borrow_mut();
+        let there = Arc::as_ptr(source);
+        if !watched.iter().any(|entry| entry.source.as_ptr() == there && entry.interest == interest) {
+            watched.push(Watched { source: Arc::downgrade(source), interest });
+        }
+        Ok(())
+    }
+
+    fn timers(&self, waker: &Waker) -> io::Result<Arc<Timers>> {
+        if !self.state.is_own(waker) {
+            return ioserver::driver().timers(waker);
+        }
+        // The thread that inserts is the thread that parks: nobody needs to be told of an earlier deadline.
+        Ok(Arc::clone(self.timers.get_or_init(|| Timers::new(|| ()))))
+    }
+}
+
+fn poll_flags(interest: Interest) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    if interest.contains(Interest::READ) {
+        flags |= PollFlags::IN | PollFlags::RDHUP;
+    }
+    if interest.contains(Interest::WRITE) {
+        flags |= PollFlags::OUT;
+    }
+    flags
+}
+
+/// What an event means for who waits: an error or a hang-up is news for both directions.
+fn interest_of(events: PollFlags) -> Interest {
+    let failed = events.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+    let mut ready = Interest::NONE;
+    if failed || events.intersects(PollFlags::IN | PollFlags::RDHUP) {
+        ready = ready | Interest::READ;
+    }
+    if failed || events.intersects(PollFlags::OUT) {
+        ready = ready | Interest::WRITE;
+    }
+    ready
+}

@@ -1,0 +1,116 @@
+//! `.wait()`: finishing any future on the stack that asks for it.
+//!
+//! The loop in [`drive`] is the only place in the library where a stack stops for a future. It polls, and where
+//! the future is not ready it has the current [`Strand`] park: a thread sleeps, a green worker moves to another
+//! stack. It never spins and never allocates for the outermost wait of a stack.
+
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::panic::resume_unwind;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use crate::backend::Strand;
+use crate::strand::with_current;
+
+/// The second finisher of a future, beside `.await`.
+///
+/// Everything in this library that can wait returns a future. `.await` suspends the surrounding task; `.wait()`
+/// blocks the stack it is called on, in the way that stack can: an OS thread parks, a green worker carries on
+/// with its other tasks on another stack. It may be called anywhere: on the main thread, in a task of either
+/// backend, inside a worker of another runtime (which it then blocks), inside the poll of another future, in a
+/// destructor.
+///
+/// # Cancellation
+/// When the task that runs on this stack is cancelled, `wait` unwinds with a private payload, which the task's
+/// handle reports as [`TaskError::Cancelled`](crate::task::TaskError::Cancelled). It does so only while the
+/// thread is not panicking already, so destructors may wait. The future is dropped.
+///
+/// ```
+/// use twoply_core::Wait;
+///
+/// let (tx, rx) = twoply_core::channel::bounded(1);
+/// tx.send("ping").wait().unwrap();
+/// assert_eq!(rx.recv().wait(), Ok("ping"));
+/// ```
+pub trait Wait: IntoFuture {
+    /// Blocks the calling stack until the future is ready, and returns its output.
+    fn wait(self) -> Self::Output;
+}
+
+impl<F: IntoFuture> Wait for F {
+    #[inline]
+    fn wait(self) -> F::Output {
+        let future = pin!(self.into_future());
+        with_current(|strand| match drive(strand, future) {
+            Ok(output) => output,
+            Err(Cancelled) => unwind(),
+        })
+    }
+}
+
+/// The running task has been cancelled while it waited.
+#[derive(Debug)]
+pub(crate) struct Cancelled;
+
+/// The payload with which a cancelled stack unwinds.
+pub(crate) struct CancelUnwind;
+
+/// Unwinds the stack of a cancelled task. No panic hook runs: nothing is wrong.
+fn unwind() -> ! {
+    resume_unwind(Box::new(CancelUnwind))
+}
+
+/// Polls `future` on this stack until it is ready, parking `strand` in between.
+#[inline]
+pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> Result<F::Output, Cancelled> {
+    let state = strand.state();
+    let level = state.begin_wait();
+    let mut cx = Context::from_waker(level.waker());
+    loop {
+        level.clear();
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Ok(output);
+        }
+        let heed_cancel = state.heed_cancel();
+        let mask = level.mask(heed_cancel);
+        let parker = state.parker();
+        while !parker.ready(mask) {
+            if parker.prepare(mask) {
+                strand.park();
+                parker.finish();
+            }
+        }
+        if heed_cancel && parker.cancelled() {
+            return Err(Cancelled);
+        }
+    }
+}
+
+/// Makes a system call that may block, if this stack may: then nobody is kept waiting and the cheapest way to
+/// wait is the call itself. `None` when the stack may not block. An interrupted call is made again, unless the
+/// task has been cancelled: then the stack unwinds, as from [`Wait::wait`].
+pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
+    with_current(|strand| {
+        let state = strand.state();
+        let parker = state.parker();
+        loop {
+            let heed_cancel = state.heed_cancel();
+            let mask = crate::parker::Parker::mask_cancel(heed_cancel);
+            if !parker.prepare(mask) {
+                unwind();
+            }
+            let mut result = None;
+            let called = strand.block(&mut || result = Some(call()));
+            parker.finish();
+            match result {
+                None => {
+                    debug_assert!(!called);
+                    return None;
+                }
+                Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Some(result) => return Some(result),
+            }
+        }
+    })
+}
