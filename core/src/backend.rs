@@ -65,11 +65,12 @@ pub trait Backend: Send + Sync + 'static {
     /// When the operating system refuses a thread or memory, or when the backend has been shut down.
     fn start(&self, job: Job) -> Result<(), SpawnError>;
 
-    /// Takes a job back that has been started before, waited, and can go on.
+    /// Takes a job back that has been started before, waited, and can go on. `yielded` says that it was woken
+    /// while it ran: others should have their turn first.
     ///
     /// This runs inside a `wake`: it must neither block nor run any job. A backend that has been shut down
     /// drops the job. Never called in [`Mode::Blocking`].
-    fn resume(&self, job: Job);
+    fn resume(&self, job: Job, yielded: bool);
 }
 
 /// A stack that is running: how it waits.

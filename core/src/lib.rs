@@ -3,11 +3,13 @@
 pub mod backend;
 pub mod coop;
 pub mod ioserver;
+mod lock;
 pub mod parker;
 pub mod reactor;
 pub mod strand;
 mod sync;
 pub mod task;
+pub mod threads;
 pub mod timers;
 mod wait;
 

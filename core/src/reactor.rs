@@ -10,14 +10,29 @@ impl Interest {
     /// Writable.
     pub const WRITE: Interest = Interest(2);
     /// Nothing at all.
-    pub fn is_empty(self) -> bool { self.0 == 0 }
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
     /// Whether `other` is contained.
-    pub fn contains(self, other: Interest) -> bool { self.0 & other.0 == other.0 }
+    pub fn contains(self, other: Interest) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
-impl std::ops::BitOr for Interest { type Output = Interest; fn bitor(self, o: Interest) -> Interest { Interest(self.0 | o.0) } }
+impl std::ops::BitOr for Interest {
+    type Output = Interest;
+    fn bitor(self, o: Interest) -> Interest {
+        Interest(self.0 | o.0)
+    }
+}
 /// A descriptor.
-pub struct Source { fd: std::os::fd::OwnedFd }
-impl std::os::fd::AsFd for Source { fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> { self.fd.as_fd() } }
+pub struct Source {
+    fd: std::os::fd::OwnedFd,
+}
+impl std::os::fd::AsFd for Source {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
 impl Source {
     /// Tells everybody who waits.
     pub fn notify(&self, _ready: Interest) {}

@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::backend::Strand;
+use crate::backend::{Backend, Strand};
 use crate::parker::{Mask, Parker};
 use crate::task::TaskState;
 
@@ -110,12 +110,19 @@ impl StrandState {
         self.shields.get() == 0 && !std::thread::panicking() && cfg!(panic = "unwind")
     }
 
-    /// The poll of `task` on this stack is over: the stack is no longer its to cancel.
-    pub(crate) fn end_poll(&self, task: &TaskState) {
+    /// The poll on this stack is over: the stack is no longer the running task's to cancel.
+    pub(crate) fn end_poll(&self) {
         if self.registered.replace(false) {
-            task.unblock();
+            if let Some(task) = &*self.task.borrow() {
+                task.unblock();
+            }
             self.parker.clear_cancel();
         }
+    }
+
+    /// Whether the running task has been cancelled.
+    pub(crate) fn task_cancelled(&self) -> bool {
+        self.task.borrow().as_ref().is_some_and(|task| task.is_cancelled())
     }
 
     /// Until the guard is dropped, waits on this stack do not end for cancellation.
@@ -172,7 +179,7 @@ thread_local! {
     /// The strand that a backend has entered on this thread.
     static CURRENT: Cell<Option<NonNull<dyn Strand>>> = const { Cell::new(None) };
     /// The strand of this thread when nobody has entered one.
-    static DEFAULT: ThreadStrand = ThreadStrand::new(None);
+    static DEFAULT: ThreadStrand = ThreadStrand::new();
 }
 
 /// Runs `f` with `strand` as the current one.
@@ -184,6 +191,22 @@ pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
         }
     }
     let _restore = Restore(CURRENT.replace(Some(NonNull::from(strand))));
+    f()
+}
+
+/// Runs `f` on this thread's own strand, with `backend` as the one that its tasks go to.
+///
+/// This is how a backend of threads runs a job: the thread's strand is there already.
+pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Arc<dyn Backend>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let before = self.0.take();
+            let _ = DEFAULT.try_with(|strand| strand.replace_backend(before));
+        }
+    }
+    let before = DEFAULT.try_with(|strand| strand.replace_backend(Some(Arc::clone(backend))));
+    let _restore = Restore(before.ok().flatten());
     f()
 }
 
@@ -201,7 +224,7 @@ pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     match (done, f) {
         (Ok(Some(result)), _) => result,
         // The thread is being torn down and its default strand is gone: one for the moment will do.
-        (_, Some(f)) => f(&ThreadStrand::new(None)),
+        (_, Some(f)) => f(&ThreadStrand::new()),
         _ => unreachable!("the closure is either called or left where it was"),
     }
 }

@@ -1,12 +1,139 @@
-//! stub
+//! Tasks: jobs that run on a backend, and the handles to them.
+//!
+//! A task is one `async-task` allocation (the future and its result) beside one [`TaskState`] (identity and
+//! cancellation). Both backends run the same [`Job`]: a green worker polls it, a native thread runs it to its
+//! end. What a panic, a cancellation or a dropped handle means is decided here, once.
+//!
+//! This module never chooses a thread and never queues anything: that is the backend's.
+
+mod error;
+mod group;
+mod handle;
+mod job;
+mod registry;
+mod scope;
+mod state;
+
+use std::future::Future;
 use std::sync::Arc;
-use crate::parker::Parker;
-/// job
-pub struct Job;
-/// error
-#[derive(Debug)]
-pub struct SpawnError;
-/// registry
-pub struct Registry;
-pub(crate) struct TaskState;
-impl TaskState { pub(crate) fn block_on(&self, _p: &Arc<Parker>) {} pub(crate) fn unblock(&self) {} }
+
+use crate::backend::Backend;
+use crate::strand::with_current;
+
+pub use error::{Panic, SpawnError, TaskError};
+pub use group::TaskGroup;
+pub use handle::{Task, TaskRef};
+pub use job::Job;
+pub use registry::{Registry, WaitEmpty};
+pub use scope::{Scope, ScopedTask, scope};
+pub use state::TaskId;
+
+pub(crate) use error::contain;
+pub(crate) use state::TaskState;
+
+use job::{ClosureBody, FutureBody};
+
+/// How a task is started: its name, its stack, where it runs.
+///
+/// # Examples
+/// ```no_run
+/// use twoply_core::{Wait, task};
+///
+/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+/// let answer = task::Builder::new().name("deep thought").spawn_on(&backend, async { 42 })?;
+/// assert_eq!(answer.wait()?, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    /// What messages call the task.
+    name: Option<Box<str>>,
+    /// The size of the stack that its straight-line code gets, in bytes.
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// A task without a name, with the backend's usual stack.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the task, for messages and, on the native backend, for the thread.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Asks for a stack of at least `bytes` bytes.
+    ///
+    /// The native backend runs the task on a thread with such a stack. A green task shares the stacks of its
+    /// runtime, whose size the runtime's builder sets; there this is ignored.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Starts `future` as a task on the backend of the calling task.
+    ///
+    /// # Errors
+    /// [`SpawnError::NoBackend`] outside of any task, else what [`Builder::spawn_on`] says.
+    pub fn spawn<F>(self, future: F) -> Result<Task<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_on(&current_backend()?, future)
+    }
+
+    /// Starts straight-line code as a task on the backend of the calling task.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_fn<F, T>(self, code: F) -> Result<Task<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn_fn_on(&current_backend()?, code)
+    }
+
+    /// Starts `future` as a task on `backend`.
+    ///
+    /// # Errors
+    /// When the backend has been shut down, or the operating system refuses a thread.
+    #[inline]
+    pub fn spawn_on<F>(self, backend: &Arc<dyn Backend>, future: F) -> Result<Task<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        job::start(self, backend, FutureBody::new(future))
+    }
+
+    /// Starts straight-line code as a task on `backend`. It waits with [`Wait::wait`](crate::Wait::wait).
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_on`].
+    #[inline]
+    pub fn spawn_fn_on<F, T>(self, backend: &Arc<dyn Backend>, code: F) -> Result<Task<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        job::start(self, backend, ClosureBody::new(code))
+    }
+}
+
+/// The backend of the calling task.
+///
+/// # Errors
+/// [`SpawnError::NoBackend`] outside of any task.
+pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
+    with_current(|strand| strand.backend()).ok_or(SpawnError::NoBackend)
+}
+
+/// The calling task, or `None` outside of any task.
+pub fn current() -> Option<TaskRef> {
+    with_current(|strand| strand.state().task()).map(TaskRef::new)
+}

@@ -43,7 +43,7 @@ pub struct ThreadStrand {
     /// Deadlines of futures that are polled on this thread.
     timers: OnceLock<Arc<Timers>>,
     /// Where tasks spawned on this thread go.
-    backend: Option<Arc<dyn Backend>>,
+    backend: RefCell<Option<Arc<dyn Backend>>>,
 }
 
 /// A descriptor to watch, once.
@@ -101,8 +101,9 @@ impl Remote {
 }
 
 impl ThreadStrand {
-    /// The strand of the calling thread. Tasks that are spawned on it go to `backend`.
-    pub fn new(backend: Option<Arc<dyn Backend>>) -> ThreadStrand {
+    /// The strand of the calling thread.
+    #[allow(clippy::new_without_default, reason = "it is of the thread that makes it")]
+    pub fn new() -> ThreadStrand {
         let remote = Arc::new(Remote {
             thread: std::thread::current(),
             place: AtomicU8::new(Place::Park as u8),
@@ -113,8 +114,13 @@ impl ThreadStrand {
             remote,
             watched: RefCell::new(Vec::new()),
             timers: OnceLock::new(),
-            backend,
+            backend: RefCell::new(None),
         }
+    }
+
+    /// Makes `backend` the one that tasks spawned on this thread go to, and returns the one before.
+    pub fn replace_backend(&self, backend: Option<Arc<dyn Backend>>) -> Option<Arc<dyn Backend>> {
+        self.backend.replace(backend)
     }
 
     /// Says where the thread is about to sleep. False when the park has ended meanwhile.
@@ -140,7 +146,9 @@ impl ThreadStrand {
         });
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(sources.len() + 1);
         fds.push(PollFd::new(event, PollFlags::IN));
-        fds.extend(sources.iter().map(|(source, interest)| PollFd::new(source.as_ref(), poll_flags(*interest))));
+        fds.extend(
+            sources.iter().map(|(source, interest)| PollFd::new(source.as_ref(), poll_flags(*interest))),
+        );
         if !self.enter_place(Place::Poll) {
             self.leave_place();
             return Ok(());
@@ -169,7 +177,9 @@ impl ThreadStrand {
     /// A watch is for one event: who waits again watches again.
     fn forget(&self, source: &Arc<Source>, interest: Interest) {
         let source = Arc::as_ptr(source);
-        self.watched.borrow_mut().retain(|entry| entry.source.as_ptr() != source || entry.interest != interest);
+        self.watched
+            .borrow_mut()
+            .retain(|entry| entry.source.as_ptr() != source || entry.interest != interest);
     }
 
     /// Hands what `poll(2)` cannot watch to the I/O server.
@@ -213,7 +223,9 @@ impl Strand for ThreadStrand {
                 None => std::thread::park(),
             }
         }
-        if timeout.is_some() && let Some(timers) = self.timers.get() {
+        if timeout.is_some()
+            && let Some(timers) = self.timers.get()
+        {
             timers.fire(Instant::now());
         }
     }
@@ -223,7 +235,7 @@ impl Strand for ThreadStrand {
     }
 
     fn backend(&self) -> Option<Arc<dyn Backend>> {
-        self.backend.clone()
+        self.backend.borrow().clone()
     }
 
     fn block(&self, call: &mut dyn FnMut()) -> bool {

@@ -1,0 +1,174 @@
+//! Tasks that belong together and own what they run: the async counterpart of a scope.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use super::error::{SpawnError, TaskError};
+use super::handle::Task;
+use super::job::{Body, ClosureBody, FutureBody, start_observed};
+use super::state::{Observer, TaskId, TaskState};
+use super::{Builder, current_backend};
+use crate::backend::Backend;
+use crate::lock::lock;
+
+/// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that are
+/// left.
+///
+/// # Examples
+/// ```no_run
+/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) {
+/// use twoply_core::{Wait, task::TaskGroup};
+///
+/// let mut group = TaskGroup::on(backend);
+/// for n in 0..3 {
+///     group.spawn(async move { n * n }).unwrap();
+/// }
+/// let mut sum = 0;
+/// while let Some(square) = group.join_next().wait() {
+///     sum += square.unwrap();
+/// }
+/// assert_eq!(sum, 5);
+/// # }
+/// ```
+pub struct TaskGroup<T> {
+    /// Where its tasks run; else on the backend of whoever spawns.
+    backend: Option<Arc<dyn Backend>>,
+    /// The tasks whose result has not been taken.
+    tasks: HashMap<TaskId, Task<T>>,
+    /// A task that is finished, or will be within an instant: its future is gone, its result on the way.
+    finishing: Option<Task<T>>,
+    /// Which tasks have finished.
+    finished: Arc<Finished>,
+}
+
+/// Which tasks of a group have finished.
+#[derive(Default)]
+struct Finished(Mutex<(VecDeque<TaskId>, Option<Waker>)>);
+
+impl Observer for Finished {
+    fn finished(&self, state: &TaskState) {
+        let waker = {
+            let mut finished = lock(&self.0);
+            finished.0.push_back(state.id());
+            finished.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T: Send + 'static> TaskGroup<T> {
+    /// A group whose tasks run on the backend of whoever spawns them.
+    pub fn new() -> TaskGroup<T> {
+        TaskGroup::with_backend(None)
+    }
+
+    /// A group whose tasks run on `backend`.
+    pub fn on(backend: Arc<dyn Backend>) -> TaskGroup<T> {
+        TaskGroup::with_backend(Some(backend))
+    }
+
+    fn with_backend(backend: Option<Arc<dyn Backend>>) -> TaskGroup<T> {
+        TaskGroup { backend, tasks: HashMap::new(), finishing: None, finished: Arc::default() }
+    }
+
+    /// Starts `future` as a task of the group.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn<F>(&mut self, future: F) -> Result<TaskId, SpawnError>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.start(FutureBody::new(future))
+    }
+
+    /// Starts straight-line code as a task of the group.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_fn<F>(&mut self, code: F) -> Result<TaskId, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.start(ClosureBody::new(code))
+    }
+
+    fn start<B>(&mut self, body: B) -> Result<TaskId, SpawnError>
+    where
+        B: Body<Output = T> + Send + 'static,
+    {
+        let backend = match &self.backend {
+            Some(backend) => Arc::clone(backend),
+            None => current_backend()?,
+        };
+        let task = start_observed(Builder::new(), &backend, body, Arc::clone(&self.finished) as _)?;
+        let id = task.id();
+        self.tasks.insert(id, task);
+        Ok(id)
+    }
+
+    /// The result of the next task that finishes; `None` when no task is left. Cancel-safe.
+    pub fn join_next(&mut self) -> impl Future<Output = Option<Result<T, TaskError>>> + Send + '_ {
+        poll_fn(|cx| self.poll_join_next(cx))
+    }
+
+    fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+        while self.finishing.is_none() {
+            if self.tasks.is_empty() {
+                return Poll::Ready(None);
+            }
+            let mut finished = lock(&self.finished.0);
+            let Some(id) = finished.0.pop_front() else {
+                let before = finished.1.replace(cx.waker().clone());
+                drop(finished);
+                drop(before);
+                return Poll::Pending;
+            };
+            drop(finished);
+            self.finishing = self.tasks.remove(&id);
+        }
+        let Some(task) = &mut self.finishing else { return Poll::Pending };
+        let result = std::task::ready!(Pin::new(task).poll(cx));
+        self.finishing = None;
+        Poll::Ready(Some(result))
+    }
+
+    /// How many results have not been taken.
+    pub fn len(&self) -> usize {
+        self.tasks.len() + usize::from(self.finishing.is_some())
+    }
+
+    /// Whether every result has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Cancels the tasks that are left. Their results, mostly [`TaskError::Cancelled`], are still to be taken.
+    pub fn cancel_all(&self) {
+        self.tasks.values().for_each(Task::cancel);
+    }
+}
+
+impl<T: Send + 'static> Default for TaskGroup<T> {
+    fn default() -> TaskGroup<T> {
+        TaskGroup::new()
+    }
+}
+
+impl<T> Drop for TaskGroup<T> {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(Task::cancel);
+    }
+}
+
+impl<T> fmt::Debug for TaskGroup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskGroup").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,314 @@
+//! The future that a backend runs: the user's, with panics, cancellation and the end taken care of.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_task::{Runnable, ScheduleInfo, WithInfo};
+use pin_project_lite::pin_project;
+
+use super::Builder;
+use super::error::{Panic, SpawnError, TaskError, contain};
+use super::handle::{Task, TaskRef};
+use super::state::{Observer, TaskState};
+use crate::backend::{Backend, Mode, Strand, StrandState};
+use crate::strand::with_current;
+use crate::wait::{Cancelled, drive};
+
+/// A task that is ready to run. Dropping it instead cancels the task.
+pub struct Job(Runnable<Arc<TaskState>>);
+
+impl Job {
+    /// Runs the task on the calling stack: to its end in [`Mode::Blocking`], else until it must wait, when it
+    /// comes back through [`Backend::resume`]. Never unwinds.
+    ///
+    /// The backend has made the strand of this stack current.
+    pub fn run(self) {
+        self.0.run();
+    }
+
+    /// The task.
+    pub fn task(&self) -> TaskRef {
+        TaskRef::new(Arc::clone(self.0.metadata()))
+    }
+
+    /// The task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
+    pub fn id(&self) -> u64 {
+        self.0.metadata().id().as_u64()
+    }
+
+    /// What messages call the task.
+    pub fn name(&self) -> Option<&str> {
+        self.0.metadata().name()
+    }
+
+    /// The stack that the task asks for, in bytes.
+    pub fn stack_size(&self) -> Option<usize> {
+        self.0.metadata().stack_size()
+    }
+
+    /// The job as one pointer, for queues of atomics.
+    pub fn into_raw(self) -> NonNull<()> {
+        self.0.into_raw()
+    }
+
+    /// The job that [`Job::into_raw`] made `raw` of.
+    ///
+    /// # Safety
+    /// `raw` comes from `into_raw`, and is turned back once.
+    pub unsafe fn from_raw(raw: NonNull<()>) -> Job {
+        // SAFETY: the caller vouches for where the pointer comes from; the metadata type is always this one.
+        Job(unsafe { Runnable::from_raw(raw) })
+    }
+}
+
+/// The user's part of a task.
+pub(super) trait Body {
+    /// What it results in.
+    type Output;
+
+    /// Goes on until it must wait.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
+
+    /// Goes on to the end, on a stack that may block.
+    fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<Self::Output, Cancelled>;
+}
+
+pin_project! {
+    /// A task that is a future.
+    pub(super) struct FutureBody<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> FutureBody<F> {
+    pub(super) fn new(future: F) -> Self {
+        FutureBody { future }
+    }
+}
+
+impl<F: Future> Body for FutureBody<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+
+    fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<F::Output, Cancelled> {
+        drive(strand, self.project().future)
+    }
+}
+
+/// A task that is straight-line code: a future that is ready after one poll.
+pub(super) struct ClosureBody<F, T> {
+    /// The code, until it has been called.
+    code: Option<F>,
+    /// What it returns.
+    output: PhantomData<fn() -> T>,
+}
+
+impl<F, T> ClosureBody<F, T> {
+    pub(super) fn new(code: F) -> Self {
+        ClosureBody { code: Some(code), output: PhantomData }
+    }
+}
+
+// Nothing in it is ever pinned: the code is moved out before it is called.
+impl<F, T> Unpin for ClosureBody<F, T> {}
+
+impl<F: FnOnce() -> T, T> Body for ClosureBody<F, T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        match self.code.take() {
+            Some(code) => Poll::Ready(code()),
+            None => unreachable!("a job is not polled after its end"),
+        }
+    }
+
+    fn run(mut self: Pin<&mut Self>, _: &dyn Strand) -> Result<T, Cancelled> {
+        let code = self.code.take();
+        Ok(code.map(|code| code()).unwrap_or_else(|| unreachable!("a job is run once")))
+    }
+}
+
+/// A task's result on its way to the handle. If nobody takes it, its destructor may panic without harm.
+pub(super) struct Outcome<T>(Option<Result<T, TaskError>>);
+
+impl<T> Outcome<T> {
+    pub(super) fn into_result(mut self) -> Result<T, TaskError> {
+        self.0.take().unwrap_or(Err(TaskError::Cancelled))
+    }
+}
+
+impl<T> Drop for Outcome<T> {
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<T>()
+            && let Some(result) = self.0.take()
+        {
+            contain(move || drop(result));
+        }
+    }
+}
+
+pin_project! {
+    /// What `async-task` runs.
+    struct JobFuture<B> {
+        // The user's part; gone when it is over.
+        #[pin]
+        body: Option<B>,
+        // Who this is. Lent to the strand during a poll.
+        state: Option<Arc<TaskState>>,
+        // Whether a poll may block its stack to the end.
+        blocking: bool,
+    }
+
+    impl<B> PinnedDrop for JobFuture<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // Dropped without a last poll, by whoever had the job in hand.
+            contain(|| this.body.set(None));
+            if let Some(state) = this.state.take() {
+                state.finish();
+            }
+        }
+    }
+}
+
+impl<B: Body> Future for JobFuture<B> {
+    type Output = Outcome<B::Output>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
+        let mut this = self.project();
+        with_current(|strand| {
+            let running = strand.state();
+            // The strand owns the task's record during the poll: no count goes up or down.
+            let before = running.replace_task(this.state.take());
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                let body = match this.body.as_mut().as_pin_mut() {
+                    Some(body) if !running.task_cancelled() => body,
+                    _ => return Poll::Ready(Err(Cancelled)),
+                };
+                if *this.blocking {
+                    return Poll::Ready(body.run(strand));
+                }
+                match body.poll(cx) {
+                    Poll::Ready(output) => Poll::Ready(Ok(output)),
+                    // Cancelled while it ran: nobody would wake it again.
+                    Poll::Pending if running.task_cancelled() => Poll::Ready(Err(Cancelled)),
+                    Poll::Pending => Poll::Pending,
+                }
+            }));
+            let result = match polled {
+                Ok(Poll::Pending) => None,
+                Ok(Poll::Ready(Ok(output))) => Some(Ok(output)),
+                Ok(Poll::Ready(Err(Cancelled))) => Some(Err(TaskError::Cancelled)),
+                Err(payload) => Some(Err(payload.into())),
+            };
+            let result = result.map(|result| drop_body(running, this.body, result));
+            running.end_poll();
+            *this.state = running.replace_task(before);
+            result.map_or(Poll::Pending, |result| Poll::Ready(Outcome(Some(result))))
+        })
+    }
+}
+
+/// Drops the user's part of a finished task, while it is still the running one: destructors may wait, and are
+/// not cancelled. A panic in one is the task's panic.
+fn drop_body<B, T>(
+    running: &StrandState,
+    mut body: Pin<&mut Option<B>>,
+    result: Result<T, TaskError>,
+) -> Result<T, TaskError> {
+    let _shield = running.shield();
+    match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+        Ok(()) => result,
+        Err(payload) => {
+            let panic = Panic::new(payload);
+            if let Err(TaskError::Panicked(_)) = &result {
+                return result;
+            }
+            contain(move || drop(result));
+            Err(TaskError::Panicked(panic))
+        }
+    }
+}
+
+/// Makes a task of `body` and has `backend` start it.
+#[inline]
+pub(super) fn start<B>(
+    builder: Builder,
+    backend: &Arc<dyn Backend>,
+    body: B,
+) -> Result<Task<B::Output>, SpawnError>
+where
+    B: Body + Send + 'static,
+    B::Output: Send + 'static,
+{
+    // SAFETY: everything that the task owns is 'static.
+    unsafe { start_unchecked(builder, backend, body, None) }
+}
+
+/// As [`start`]; `observer` is told of the end.
+pub(super) fn start_observed<B>(
+    builder: Builder,
+    backend: &Arc<dyn Backend>,
+    body: B,
+    observer: Arc<dyn Observer>,
+) -> Result<Task<B::Output>, SpawnError>
+where
+    B: Body + Send + 'static,
+    B::Output: Send + 'static,
+{
+    // SAFETY: everything that the task owns is 'static.
+    unsafe { start_unchecked(builder, backend, body, Some(observer)) }
+}
+
+/// As [`start`], for a body that borrows.
+///
+/// # Safety
+/// What `body` borrows lives until `observer` has been told that the task is finished. Its output borrows
+/// nothing that the returned handle may outlive.
+pub(super) unsafe fn start_unchecked<'a, B>(
+    builder: Builder,
+    backend: &Arc<dyn Backend>,
+    body: B,
+    observer: Option<Arc<dyn Observer>>,
+) -> Result<Task<B::Output>, SpawnError>
+where
+    B: Body + Send + 'a,
+    B::Output: Send + 'a,
+{
+    let registry = Arc::clone(backend.registry());
+    let state = TaskState::new(builder.name, builder.stack_size, registry, observer);
+    if !state.registry().insert(&state) {
+        // The observer counts on being told, whatever the body's destructor does.
+        contain(move || drop(body));
+        state.finish();
+        return Err(SpawnError::ShutDown);
+    }
+    let blocking = backend.mode() == Mode::Blocking;
+    let future = JobFuture { body: Some(body), state: Some(Arc::clone(&state)), blocking };
+    let home = Arc::clone(backend);
+    let schedule = WithInfo(move |runnable, info: ScheduleInfo| {
+        home.resume(Job(runnable), info.woken_while_running);
+    });
+    let task_builder = async_task::Builder::new().metadata(Arc::clone(&state));
+    // SAFETY: the future and `schedule` are Send (and the latter Sync and 'static); the future is dropped, and
+    // the observer told after that, before anything it borrows ends, as the caller promises.
+    let (runnable, task) = unsafe { task_builder.spawn_unchecked(move |_| future, schedule) };
+    if !blocking {
+        state.set_waker(runnable.waker());
+    }
+    let task = Task::new(task.fallible(), state);
+    backend.start(Job(runnable))?;
+    Ok(task)
+}

@@ -1,0 +1,294 @@
+//! Tasks that borrow: a blocking call that joins all of them before it returns.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use super::error::{SpawnError, TaskError};
+use super::handle::{Task, TaskRef};
+use super::job::{Body, ClosureBody, FutureBody, start_unchecked};
+use super::state::{Observer, TaskState};
+use super::{Builder, current_backend};
+use crate::backend::{Backend, Strand};
+use crate::lock::lock;
+use crate::strand::with_current;
+use crate::wait::{Cancelled, Wait, drive};
+
+/// Calls `f` with a scope in which tasks may borrow from the caller, and joins all of them before it returns,
+/// also when `f` panics.
+///
+/// This blocks the calling stack, as [`Wait::wait`] does. There is no async form: a future that borrows can be
+/// leaked, and then nobody would join.
+///
+/// When the calling task is cancelled while it joins, the tasks of the scope are cancelled too, and joined.
+///
+/// # Panics
+/// When a task of the scope has panicked and its handle was not waited for, or when `f` panics.
+///
+/// # Examples
+/// ```no_run
+/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) {
+/// use twoply_core::{Wait, task};
+///
+/// let numbers = vec![1, 2, 3, 4];
+/// let sum = task::scope(|s| {
+///     let (left, right) = numbers.split_at(2);
+///     let left = s.spawn_fn_on(&backend, || left.iter().sum::<i32>()).unwrap();
+///     let right = s.spawn_fn_on(&backend, || right.iter().sum::<i32>()).unwrap();
+///     left.wait().unwrap() + right.wait().unwrap()
+/// });
+/// assert_eq!(sum, 10);
+/// # }
+/// ```
+pub fn scope<'env, F, R>(f: F) -> R
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+{
+    let scope = Scope { shared: Arc::default(), scope: PhantomData, env: PhantomData };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    let joined = scope.shared.join();
+    match result {
+        Err(payload) => resume_unwind(payload),
+        Ok(_) if joined.is_err() => std::future::pending().wait(),
+        Ok(_) if scope.shared.panicked.load(Ordering::Relaxed) => panic!("a scoped task panicked"),
+        Ok(result) => result,
+    }
+}
+
+/// A scope in which tasks may borrow; see [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    /// What the scope and its tasks share.
+    shared: Arc<Shared>,
+    /// Invariance in both, as in `std::thread::Scope`.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    /// What tasks may borrow.
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// What a scope and its tasks share.
+#[derive(Default)]
+struct Shared {
+    /// How many tasks are not over.
+    running: AtomicUsize,
+    /// A task has panicked and nobody took the panic.
+    panicked: AtomicBool,
+    /// Who joins.
+    joiner: Mutex<Option<Waker>>,
+    /// The tasks, to cancel them. Only those that were running when it was last tidied.
+    tasks: Mutex<Vec<TaskRef>>,
+}
+
+impl Observer for Shared {
+    fn finished(&self, _: &TaskState) {
+        // Release pairs with the Acquire load in `poll_join`: all that the task did happens before the join.
+        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let joiner = lock(&self.joiner).take();
+            if let Some(joiner) = joiner {
+                joiner.wake();
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn poll_join(&self, cx: &mut Context<'_>) -> Poll<()> {
+        *lock(&self.joiner) = Some(cx.waker().clone());
+        if self.running.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Waits until all tasks are over. Only afterwards says whether the caller was cancelled meanwhile.
+    fn join(&self) -> Result<(), Cancelled> {
+        let join = || std::future::poll_fn(|cx| self.poll_join(cx));
+        with_current(|strand| {
+            let joined = drive(strand, pin!(join()));
+            if joined.is_err() {
+                lock(&self.tasks).drain(..).for_each(|task| task.cancel());
+                let _shield = strand.state().shield();
+                let _ = drive(strand, pin!(join()));
+            }
+            joined
+        })
+    }
+
+    /// Remembers a task, and forgets those that are over whenever the list has doubled.
+    fn remember(&self, task: &TaskRef) {
+        let mut tasks = lock(&self.tasks);
+        if tasks.len() == tasks.capacity() {
+            tasks.retain(|task| !task.is_finished());
+        }
+        tasks.push(task.clone());
+    }
+}
+
+impl<'scope, 'env> Scope<'scope, 'env> {
+    /// Starts `future` as a task on the backend of the calling task.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn<F>(&'scope self, future: F) -> Result<ScopedTask<'scope, F::Output>, SpawnError>
+    where
+        F: Future + Send + 'scope,
+        F::Output: Send + 'scope,
+    {
+        self.spawn_on(&current_backend()?, future)
+    }
+
+    /// Starts straight-line code as a task on the backend of the calling task.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_fn<F, T>(&'scope self, code: F) -> Result<ScopedTask<'scope, T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn_fn_on(&current_backend()?, code)
+    }
+
+    /// Starts `future` as a task on `backend`.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_on`].
+    pub fn spawn_on<F>(
+        &'scope self,
+        backend: &Arc<dyn Backend>,
+        future: F,
+    ) -> Result<ScopedTask<'scope, F::Output>, SpawnError>
+    where
+        F: Future + Send + 'scope,
+        F::Output: Send + 'scope,
+    {
+        self.start(backend, FutureBody::new(future))
+    }
+
+    /// Starts straight-line code as a task on `backend`.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_on`].
+    pub fn spawn_fn_on<F, T>(
+        &'scope self,
+        backend: &Arc<dyn Backend>,
+        code: F,
+    ) -> Result<ScopedTask<'scope, T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.start(backend, ClosureBody::new(code))
+    }
+
+    fn start<B>(
+        &'scope self,
+        backend: &Arc<dyn Backend>,
+        body: B,
+    ) -> Result<ScopedTask<'scope, B::Output>, SpawnError>
+    where
+        B: Body + Send + 'scope,
+        B::Output: Send + 'scope,
+    {
+        let packet = Arc::new(Packet { result: Mutex::new(None), shared: Arc::clone(&self.shared) });
+        let body = ScopedBody { body, packet: Arc::clone(&packet) };
+        self.shared.running.fetch_add(1, Ordering::Relaxed);
+        let observer: Arc<dyn Observer> = Arc::clone(&self.shared) as _;
+        // SAFETY: `scope` joins before it returns: it waits until `running` is zero, and each task counts as
+        // running until its state tells the observer, which it does after the future has been dropped, also
+        // when the start fails. The task's own output is `()`; the real one goes through the packet, whose
+        // other owner cannot outlive 'scope.
+        let task = unsafe { start_unchecked(Builder::new(), backend, body, Some(observer)) }?;
+        self.shared.remember(task.task());
+        Ok(ScopedTask { task, packet, scope: PhantomData })
+    }
+}
+
+/// Where a scoped task leaves its result.
+struct Packet<T> {
+    /// The result, until it is taken.
+    result: Mutex<Option<Result<T, TaskError>>>,
+    /// The scope, to report a panic that nobody takes.
+    shared: Arc<Shared>,
+}
+
+impl<T> Drop for Packet<T> {
+    fn drop(&mut self) {
+        if let Some(Err(TaskError::Panicked(_))) = &*lock(&self.result) {
+            self.shared.panicked.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The body of a scoped task: leaves the result in the packet.
+    struct ScopedBody<B: Body> {
+        #[pin]
+        body: B,
+        packet: Arc<Packet<B::Output>>,
+    }
+}
+
+impl<B: Body> Body for ScopedBody<B> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match catch_unwind(AssertUnwindSafe(|| this.body.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(this.packet.fill(Ok(output))),
+            Err(payload) => Poll::Ready(this.packet.fill(Err(payload.into()))),
+        }
+    }
+
+    fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<(), Cancelled> {
+        let this = self.project();
+        match catch_unwind(AssertUnwindSafe(|| this.body.run(strand))) {
+            Ok(output) => Ok(this.packet.fill(Ok(output?))),
+            Err(payload) => Ok(this.packet.fill(Err(payload.into()))),
+        }
+    }
+}
+
+impl<T> Packet<T> {
+    fn fill(&self, result: Result<T, TaskError>) {
+        *lock(&self.result) = Some(result);
+    }
+}
+
+/// The handle to a task of a [`scope`]: a future of its result. Dropping it leaves the task to the scope.
+#[must_use = "a future does nothing until it is awaited or waited for"]
+pub struct ScopedTask<'scope, T> {
+    /// The task, which results in nothing by itself.
+    task: Task<()>,
+    /// Where its result is.
+    packet: Arc<Packet<T>>,
+    /// It may not outlive the scope.
+    scope: PhantomData<&'scope ()>,
+}
+
+impl<T> ScopedTask<'_, T> {
+    /// Asks the task to end; see [`TaskRef::cancel`].
+    pub fn cancel(&self) {
+        self.task.cancel();
+    }
+
+    /// The task, without its result.
+    pub fn task(&self) -> &TaskRef {
+        self.task.task()
+    }
+}
+
+impl<T> Future for ScopedTask<'_, T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
+        match Pin::new(&mut self.task).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(ended) => {
+                let result = lock(&self.packet.result).take();
+                Poll::Ready(result.unwrap_or_else(|| Err(ended.err().unwrap_or(TaskError::Cancelled))))
+            }
+        }
+    }
+}
