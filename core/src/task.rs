@@ -12,6 +12,7 @@ mod handle;
 mod job;
 mod registry;
 mod scope;
+mod spawner;
 mod state;
 
 use std::future::Future;
@@ -26,6 +27,7 @@ pub use handle::{Task, TaskRef};
 pub use job::Job;
 pub use registry::{Registry, WaitEmpty};
 pub use scope::{Scope, ScopedTask, scope};
+pub use spawner::Spawner;
 pub use state::TaskId;
 
 pub(crate) use error::contain;

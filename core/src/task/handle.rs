@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 
 use async_task::FallibleTask;
 
-use super::error::TaskError;
+use super::error::{SpawnError, TaskError};
 use super::job::Outcome;
+use super::registry::Registry;
 use super::state::{TaskId, TaskState};
 
 /// The handle to a task: a future of its result.
@@ -26,11 +27,23 @@ pub struct Task<T> {
     task: TaskRef,
     /// Whether dropping the handle cancels the task.
     cancel_on_drop: bool,
+    /// Why there is no task, if there is none.
+    refused: Option<SpawnError>,
 }
+
+// The result is handed out by value; nothing in a handle is pinned.
+impl<T> Unpin for Task<T> {}
 
 impl<T> Task<T> {
     pub(super) fn new(inner: FallibleTask<Outcome<T>, Arc<TaskState>>, state: Arc<TaskState>) -> Task<T> {
-        Task { inner: Some(inner), task: TaskRef::new(state), cancel_on_drop: false }
+        Task { inner: Some(inner), task: TaskRef::new(state), cancel_on_drop: false, refused: None }
+    }
+
+    /// The handle to a task that did not start.
+    pub(crate) fn not_started(error: SpawnError) -> Task<T> {
+        let state = TaskState::new(None, None, Registry::new(), None);
+        state.finish();
+        Task { inner: None, task: TaskRef::new(state), cancel_on_drop: false, refused: Some(error) }
     }
 
     /// Lets the task go on by itself.
@@ -80,7 +93,7 @@ impl<T> Future for Task<T> {
             Some(inner) => Pin::new(inner)
                 .poll(cx)
                 .map(|outcome| outcome.map_or(Err(TaskError::Cancelled), Outcome::into_result)),
-            None => Poll::Ready(Err(TaskError::Cancelled)),
+            None => Poll::Ready(Err(self.refused.take().map_or(TaskError::Cancelled, TaskError::NotStarted))),
         }
     }
 }
