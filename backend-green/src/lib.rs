@@ -1,1 +1,4 @@
 //! Backend.
+
+mod queue;
+mod sync;
