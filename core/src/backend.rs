@@ -88,6 +88,11 @@ pub trait Strand: 'static {
     /// before the park begins. Returning early is allowed.
     fn park(&self);
 
+    /// Lets others run, because the code on this stack has asked for it: it is woken already, and goes on soon.
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+
     /// Who watches descriptors and deadlines for the futures that are polled on this stack.
     fn driver(&self) -> &dyn Driver;
 

@@ -35,6 +35,7 @@ pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
     with_current(|strand| match strand.state().budget().get() {
         Some(0) => {
             cx.waker().wake_by_ref();
+            strand.state().request_yield();
             // The next poll on this stack that parks in between starts afresh.
             strand.state().budget().set(Some(BUDGET));
             Poll::Pending

@@ -36,6 +36,8 @@ pub struct StrandState {
     registered: Cell<bool>,
     /// How many sections are under way that cancellation must not unwind.
     shields: Cell<u32>,
+    /// Whether the future that is being polled woke itself to let others run.
+    yielding: Cell<bool>,
     /// How many more operations the running poll may complete before it must yield; `None`: no limit.
     budget: Cell<Option<u32>>,
 }
@@ -51,6 +53,7 @@ impl StrandState {
             task: RefCell::new(None),
             registered: Cell::new(false),
             shields: Cell::new(0),
+            yielding: Cell::new(false),
             budget: Cell::new(None),
         }
     }
@@ -78,6 +81,16 @@ impl StrandState {
     /// The budget of the running poll; see [`crate::coop`].
     pub(crate) fn budget(&self) -> &Cell<Option<u32>> {
         &self.budget
+    }
+
+    /// The future that is being polled has woken itself, only to let others run: a wait that polls it should.
+    pub(crate) fn request_yield(&self) {
+        self.yielding.set(true);
+    }
+
+    /// Whether that was asked for since the last call.
+    pub(crate) fn take_yield(&self) -> bool {
+        self.yielding.replace(false)
     }
 
     /// Starts a wait on this stack.

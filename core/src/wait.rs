@@ -75,6 +75,9 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
         let heed_cancel = state.heed_cancel();
         let mask = level.mask(heed_cancel);
         let parker = state.parker();
+        if state.take_yield() {
+            strand.yield_now();
+        }
         while !parker.ready(mask) {
             if parker.prepare(mask) {
                 strand.park();
