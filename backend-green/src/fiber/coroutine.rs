@@ -7,6 +7,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -67,11 +68,13 @@ impl<I: 'static, Y: 'static> Fiber<I, Y> {
         let stack = pool.take()?;
         let record = stack.record();
         let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<I, Y>, input| {
-            let abort = AbortOnUnwind;
             // SAFETY: a Suspender is a Yielder, transparently.
             let suspender = unsafe { &*std::ptr::from_ref(yielder).cast::<Suspender<I, Y>>() };
-            f(suspender, input);
-            std::mem::forget(abort);
+            // Caught here, so that the search for a handler never leaves this stack for its parent's.
+            if catch_unwind(AssertUnwindSafe(|| f(suspender, input))).is_err() {
+                eprintln!("a panic was about to leave the stack of its fiber; aborting");
+                std::process::abort();
+            }
         });
         let coroutine = ManuallyDrop::new(coroutine);
         Ok(Fiber { coroutine, record, pool: Arc::clone(pool), _not_send: PhantomData })
@@ -125,15 +128,5 @@ impl<I, Y> Suspender<I, Y> {
             "panics are counted for each thread: a stack that is unwinding must not be left for another"
         );
         self.0.suspend(value)
-    }
-}
-
-/// Turns a panic that would leave its stack into an end of the process that says why.
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        eprintln!("a panic was about to leave the stack of its fiber; aborting");
-        std::process::abort();
     }
 }
