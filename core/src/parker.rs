@@ -21,6 +21,9 @@
 //! (4) clear    the owner, before each poll: a wake-up that comes later is a new one.
 //! ```
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
