@@ -1,7 +1,168 @@
-//! Stub of the I/O server's interface.
+//! The I/O server: one background thread, `twoply-io`, that turns a reactor for everybody who has no other driver.
+//!
+//! Whoever polls a future of ours on a foreign runtime, or with a waker that its own stack does not answer to, has
+//! its descriptors and deadlines watched here. The thread is started by the first who needs it and lives as
+//! long as the process; it runs wakers and nothing else. If the operating system refuses a thread or a poller, the
+//! operation that needed it fails and the next one tries again.
+//!
+//! # Interrupting system calls
+//! A thread that blocks in a system call is interrupted by a signal, `SIGURG`, sent to that thread alone. Its
+//! default action is to do nothing, and debuggers pass it on. The handler does nothing either; it is installed
+//! without `SA_RESTART`, which is what makes the call return. A program that has a handler of its own keeps it, and
+//! must have installed it without `SA_RESTART` for calls to be interrupted. A signal that arrives just before
+//! the thread enters the kernel is lost, so this thread sends it again until the call is over.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::task::Waker;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::backend::Driver;
-/// The driver that a thread of its own turns, for everybody who has no other.
-pub fn driver() -> &'static dyn Driver {
-    unimplemented!()
+use crate::lock::lock;
+use crate::reactor::{Interest, Reactor, Source};
+use crate::strand::Remote;
+use crate::timers::Timers;
+
+/// How often the thread looks again after a turn that had something to do, before it sleeps in the kernel.
+/// Waking a sleeping thread on an idle core costs 40 us or more; a few rounds of looking cost a tenth of that.
+const SPINS: u32 = 20;
+
+/// The time after which a signal is sent again, and the limit to which it is doubled.
+const RESEND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// What the thread is shared as.
+struct Server {
+    /// The reactor that it turns.
+    reactor: Reactor,
+    /// Calls that have been interrupted and are not known to be over.
+    interrupts: Mutex<Vec<Interrupt>>,
 }
-pub(crate) fn interrupt(_remote: &std::sync::Arc<crate::strand::Remote>) {}
+
+/// A blocking system call that is to end.
+struct Interrupt {
+    /// The thread that is in it.
+    remote: Arc<Remote>,
+    /// Which of its calls.
+    call: u32,
+    /// When the next signal is due.
+    again: Instant,
+    /// How long after that the one after it is.
+    delay: Duration,
+}
+
+/// The server, once it has been started.
+static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
+
+/// The driver that a thread of its own turns, for everybody who has no other.
+///
+/// This never fails; the driver's methods do, when the thread cannot be started.
+pub fn driver() -> &'static dyn Driver {
+    &IoServer
+}
+
+/// The server as a driver.
+struct IoServer;
+
+impl Driver for IoServer {
+    fn watch(&self, source: &Arc<Source>, _interest: Interest, _waker: &Waker) -> io::Result<()> {
+        source.bind(&server()?.reactor)
+    }
+
+    fn timers(&self, _waker: &Waker) -> io::Result<Arc<Timers>> {
+        Ok(Arc::clone(server()?.reactor.timers()))
+    }
+}
+
+/// The server; starts it if need be.
+fn server() -> io::Result<&'static Arc<Server>> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(server) = SERVER.get() {
+        return Ok(server);
+    }
+    let _starting = lock(&STARTING);
+    if let Some(server) = SERVER.get() {
+        return Ok(server);
+    }
+    let server = Arc::new(Server { reactor: Reactor::new()?, interrupts: Mutex::default() });
+    let served = Arc::clone(&server);
+    thread::Builder::new().name("twoply-io".into()).spawn(move || served.serve())?;
+    Ok(SERVER.get_or_init(|| server))
+}
+
+/// Has the blocking call that `remote` is in return. Called inside `wake`: it does not wait for that.
+pub(crate) fn interrupt(remote: &Arc<Remote>) {
+    let Some(call) = remote.call() else { return };
+    remote.signal(signal_number());
+    // Without a server there is nobody to send it again. The one that has been sent nearly always does.
+    let Ok(server) = server() else { return };
+    let (first, _) = RESEND;
+    let remote = Arc::clone(remote);
+    lock(&server.interrupts).push(Interrupt { remote, call, again: Instant::now() + first, delay: first });
+    server.reactor.notify();
+}
+
+impl Server {
+    fn serve(&self) {
+        let mut idle = SPINS;
+        loop {
+            let again = self.resend();
+            let spinning = idle < SPINS;
+            let timeout = if spinning { Some(Duration::ZERO) } else { again };
+            // A waker that panics has been reported by the panic hook; everybody else still needs this thread.
+            match catch_unwind(AssertUnwindSafe(|| self.reactor.turn(timeout))) {
+                Ok(Ok(turn)) if turn.events + turn.timers == 0 => {
+                    idle = idle.saturating_add(1);
+                    if spinning {
+                        thread::yield_now();
+                    }
+                }
+                Ok(Ok(_)) | Err(_) => idle = 0,
+                // No documented cause is left. If there is one, it must not make this loop burn a core.
+                Ok(Err(_)) => thread::sleep(RESEND.0),
+            }
+        }
+    }
+
+    /// Sends the signals that are due, and returns how long it is until the next one.
+    fn resend(&self) -> Option<Duration> {
+        let mut interrupts = lock(&self.interrupts);
+        interrupts.retain(|interrupt| interrupt.remote.call() == Some(interrupt.call));
+        let now = Instant::now();
+        for interrupt in interrupts.iter_mut().filter(|interrupt| interrupt.again <= now) {
+            interrupt.remote.signal(signal_number());
+            interrupt.delay = (interrupt.delay * 2).min(RESEND.1);
+            interrupt.again = now + interrupt.delay;
+        }
+        interrupts.iter().map(|interrupt| interrupt.again.saturating_duration_since(now)).min()
+    }
+}
+
+/// The signal that interrupts calls. Sees to it, once, that it has a handler.
+fn signal_number() -> libc::c_int {
+    extern "C" fn do_nothing(_signal: libc::c_int) {}
+
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        // SAFETY: all-zero is a valid `sigaction`: the default action, no flags, an empty mask. The first call
+        // only reads the present action into it. The second installs a handler that does nothing and
+        // so may run anywhere; it has the signature that goes without SA_SIGINFO.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            let known = libc::sigaction(libc::SIGURG, std::ptr::null(), &raw mut action) == 0;
+            if known && (action.sa_sigaction == libc::SIG_DFL || action.sa_sigaction == libc::SIG_IGN) {
+                let mut ours: libc::sigaction = std::mem::zeroed();
+                ours.sa_sigaction = do_nothing as extern "C" fn(libc::c_int) as usize;
+                // On the alternate stack where there is one: ours may be a small one.
+                ours.sa_flags = libc::SA_ONSTACK;
+                libc::sigaction(libc::SIGURG, &raw const ours, std::ptr::null_mut());
+            }
+        }
+    });
+    libc::SIGURG
+}
+
+#[cfg(test)]
+#[path = "ioserver/tests.rs"]
+mod tests;

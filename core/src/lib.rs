@@ -1,15 +1,18 @@
 //! The traits, waiting, tasks, channels, time and sockets that every backend of twoply shares.
 
 pub mod backend;
+mod blocking;
 pub mod coop;
 pub mod ioserver;
 mod lock;
+pub mod net;
 pub mod parker;
 pub mod reactor;
 pub mod strand;
 mod sync;
 pub mod task;
 pub mod threads;
+pub mod time;
 pub mod timers;
 mod wait;
 

@@ -107,10 +107,9 @@ pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Optio
             let called = strand.block(&mut || result = Some(call()));
             parker.finish();
             match result {
-                None => {
-                    debug_assert!(!called);
-                    return None;
-                }
+                // The park was over before the call: it is made again, unless it was cancellation that ended it.
+                None if called => continue,
+                None => return None,
                 Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Some(result) => return Some(result),
             }

@@ -13,7 +13,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::thread::Thread;
@@ -55,7 +55,7 @@ struct Watched {
 }
 
 /// Where the thread is, for whoever wakes it.
-#[repr(u8)]
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Running, or asleep in `std::thread::park`.
@@ -66,12 +66,20 @@ enum Place {
     Call = 2,
 }
 
+/// The bits of a [`Place`].
+const PLACE: u32 = 0b11;
+/// One more blocking call.
+const CALL: u32 = 0b100;
+
 /// The thread as its wakers see it.
 pub(crate) struct Remote {
     /// The thread.
     thread: Thread,
-    /// A [`Place`], written by the thread alone.
-    place: AtomicU8,
+    /// Its number in the kernel, for signals.
+    id: rustix::thread::Pid,
+    /// A [`Place`] in the lowest two bits, the number of blocking calls made so far in the others. Written by
+    /// the thread alone.
+    place: AtomicU32,
     /// Ends a `poll(2)`; made when the thread first needs one.
     event: OnceLock<OwnedFd>,
 }
@@ -80,23 +88,32 @@ impl Unpark for Arc<Remote> {
     fn unpark(&self) {
         // Pairs with the fence in `enter_place`: this runs after the announcement was taken back.
         std::sync::atomic::fence(Ordering::SeqCst);
-        match self.place.load(Ordering::SeqCst) {
-            place if place == Place::Poll as u8 => {
+        match self.place.load(Ordering::SeqCst) & PLACE {
+            place if place == Place::Poll as u32 => {
                 if let Some(event) = self.event.get() {
                     // It can only fail when the counter is full, and then the thread is awake.
                     let _ = rustix::io::write(event, &1u64.to_ne_bytes());
                 }
             }
-            place if place == Place::Call as u8 => ioserver::interrupt(self),
+            place if place == Place::Call as u32 => ioserver::interrupt(self),
             _ => self.thread.unpark(),
         }
     }
 }
 
 impl Remote {
-    /// Whether the thread is still in the blocking call that it is to be interrupted in.
-    pub(crate) fn in_call(&self) -> bool {
-        self.place.load(Ordering::SeqCst) == Place::Call as u8
+    /// The number of the blocking call that the thread is in, if it is in one.
+    pub(crate) fn call(&self) -> Option<u32> {
+        let place = self.place.load(Ordering::SeqCst);
+        (place & PLACE == Place::Call as u32).then_some(place)
+    }
+
+    /// Sends a signal to the thread. One that has ended meanwhile gets none; should another thread of this
+    /// process have its number by then, a call of that one is interrupted for nothing.
+    pub(crate) fn signal(&self, signal: libc::c_int) {
+        let process = rustix::process::getpid().as_raw_nonzero().get();
+        // SAFETY: the call takes three numbers and touches no memory of ours.
+        unsafe { libc::syscall(libc::SYS_tgkill, process, self.id.as_raw_nonzero().get(), signal) };
     }
 }
 
@@ -106,7 +123,8 @@ impl ThreadStrand {
     pub fn new() -> ThreadStrand {
         let remote = Arc::new(Remote {
             thread: std::thread::current(),
-            place: AtomicU8::new(Place::Park as u8),
+            id: rustix::thread::gettid(),
+            place: AtomicU32::new(Place::Park as u32),
             event: OnceLock::new(),
         });
         ThreadStrand {
@@ -125,25 +143,36 @@ impl ThreadStrand {
 
     /// Says where the thread is about to sleep. False when the park has ended meanwhile.
     fn enter_place(&self, place: Place) -> bool {
-        self.remote.place.store(place as u8, Ordering::SeqCst);
+        // Only this thread writes it. Each call has a number, so that whoever interrupts one leaves the next alone.
+        let calls = self.remote.place.load(Ordering::Relaxed) & !PLACE;
+        let calls = if place == Place::Call { calls.wrapping_add(CALL) } else { calls };
+        self.remote.place.store(calls | place as u32, Ordering::SeqCst);
         // Pairs with the fence in `unpark`: either it sees the new place, or this sees that the park is over.
         std::sync::atomic::fence(Ordering::SeqCst);
         self.state.parker().is_parked()
     }
 
     fn leave_place(&self) {
-        self.remote.place.store(Place::Park as u8, Ordering::SeqCst);
+        let calls = self.remote.place.load(Ordering::Relaxed) & !PLACE;
+        self.remote.place.store(calls | Place::Park as u32, Ordering::SeqCst);
     }
 
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
     fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
         let Some(event) = self.remote.event.get() else { return Ok(()) };
+        // A watch whose future has been dropped goes: this must not hold a descriptor that somebody else closes.
+        let mut stale: Vec<Arc<Source>> = Vec::new();
         let mut sources: Vec<(Arc<Source>, Interest)> = Vec::new();
         self.watched.borrow_mut().retain(|entry| {
             let Some(source) = entry.source.upgrade() else { return false };
-            sources.push((source, entry.interest));
-            true
+            let wanted = source.waits(entry.interest, |waker| self.state.is_own(waker));
+            match wanted {
+                true => sources.push((source, entry.interest)),
+                false => stale.push(source),
+            }
+            wanted
         });
+        drop(stale);
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(sources.len() + 1);
         fds.push(PollFd::new(event, PollFlags::IN));
         fds.extend(

@@ -1,0 +1,32 @@
+//! The kernel's side of a reactor.
+//!
+//! On Linux a [`polling::Poller`] is created and its epoll descriptor is used directly: its own `wait` makes five
+//! system calls where one does, and it cannot ask for `EPOLLRDHUP`, without which a short read could not be
+//! trusted to mean "drained". Everywhere else it is used as it is.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod epoll;
+#[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
+mod portable;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) use epoll::{Events, Poller};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) use portable::{Events, Poller};
+
+use super::Interest;
+
+/// What the kernel says of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ready {
+    /// What it is ready for. An error or a hang-up is news for both directions.
+    pub(super) interest: Interest,
+    /// Whether the stream has ended or failed, or urgent data has come.
+    pub(super) sticky: bool,
+}
+
+/// How an interest is put to `polling`.
+fn event(key: super::Key, interest: Interest) -> polling::Event {
+    let (readable, writable) = (interest.contains(Interest::READ), interest.contains(Interest::WRITE));
+    polling::Event::new(key.0 as usize, readable, writable)
+}

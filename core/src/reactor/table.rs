@@ -1,0 +1,100 @@
+//! Who is registered with a reactor, under keys that are never used twice.
+
+use std::io;
+use std::sync::Arc;
+
+use super::registration::Watch;
+use super::source::State;
+
+/// Names a registration: its place in the lower half, its generation in the upper half. The kernel keeps it and
+/// hands it back with each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key(pub(super) u64);
+
+impl Key {
+    fn new(index: usize, generation: u32) -> Key {
+        Key(index as u64 | u64::from(generation) << 32)
+    }
+
+    fn index(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// Who is told of an event.
+#[derive(Clone)]
+pub(super) enum Occupant {
+    /// The readiness of one of our own descriptors.
+    Source(Arc<State>),
+    /// A handler.
+    Watch(Arc<Watch>),
+}
+
+/// All registrations of a reactor.
+#[derive(Default)]
+pub(super) struct Table {
+    /// Places, by index.
+    places: Vec<Place>,
+    /// Indices of the places without an occupant.
+    free: Vec<usize>,
+    /// Whether nothing may be registered any more.
+    closed: bool,
+}
+
+/// A place for a registration.
+struct Place {
+    /// Counts its occupants. 2^32 later a key would be used again: by then its event has long been delivered.
+    generation: u32,
+    /// Who lives here.
+    occupant: Option<Occupant>,
+}
+
+impl Table {
+    pub(super) fn insert(&mut self, occupant: Occupant) -> io::Result<Key> {
+        if self.closed {
+            return Err(io::Error::other("the reactor has been closed"));
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { generation: 0, occupant: None });
+            self.places.len() - 1
+        });
+        let place = &mut self.places[index];
+        place.occupant = Some(occupant);
+        Ok(Key::new(index, place.generation))
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Occupant> {
+        let place = self.places.get(key.index())?;
+        place.occupant.as_ref().filter(|_| place.generation == key.generation())
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Occupant> {
+        let place = self.places.get_mut(key.index())?;
+        if place.generation != key.generation() {
+            return None;
+        }
+        let occupant = place.occupant.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(key.index());
+        Some(occupant)
+    }
+
+    /// Empties the table for good.
+    pub(super) fn close(&mut self) -> Vec<Occupant> {
+        self.closed = true;
+        self.free = Vec::new();
+        std::mem::take(&mut self.places).into_iter().filter_map(|place| place.occupant).collect()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}

@@ -1,0 +1,71 @@
+//! Giving up on a future.
+
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use super::Sleep;
+
+/// Gives `future` up, and drops it, when it is not ready within `duration` from now.
+///
+/// A future that is ready at once is returned, even with a duration of zero. Nothing else is cancelled than by
+/// dropping: whether something is lost is said by the documentation of the future.
+///
+/// ```
+/// use std::{future::pending, future::ready, time::Duration};
+/// use twoply_core::{Wait, time::timeout};
+///
+/// assert_eq!(timeout(Duration::ZERO, ready(1)).wait(), Ok(1));
+/// assert!(timeout(Duration::from_millis(1), pending::<()>()).wait().is_err());
+/// ```
+pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
+    Timeout { future: future.into_future(), sleep: Sleep::until(super::after(duration)) }
+}
+
+/// Gives `future` up, and drops it, when it is not ready at `deadline`; see [`timeout`].
+pub fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
+    Timeout { future: future.into_future(), sleep: Sleep::until(Some(deadline)) }
+}
+
+/// The time given to a future was over before it was ready. Converts into an [`io::Error`] of the kind
+/// [`TimedOut`](io::ErrorKind::TimedOut).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the deadline has passed")]
+#[non_exhaustive]
+pub struct Elapsed;
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, elapsed)
+    }
+}
+
+pin_project! {
+    /// The future of [`timeout`] and [`deadline`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
+    pub struct Timeout<F> {
+        // What is waited for.
+        #[pin]
+        future: F,
+        // How long.
+        sleep: Sleep,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        // Asks for no budget: a future that has used all of it up must not outlast its deadline.
+        this.sleep.poll_elapsed(cx).map(|()| Err(Elapsed))
+    }
+}
