@@ -43,7 +43,6 @@ use crate::scheduler::{Remote, Shared};
 use crate::watchdog::{Handler, Watch};
 use crate::worker::Core;
 
-pub use fiber::{DEFAULT_STACK_SIZE, MIN_STACK_SIZE};
 pub use metrics::{Metrics, WorkerMetrics};
 pub use watchdog::Hog;
 

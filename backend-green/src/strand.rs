@@ -101,9 +101,13 @@ impl Strand for CarrierStrand {
         backend_of(&self.context.shared)
     }
 
-    fn block(&self, call: &mut dyn FnMut()) -> bool {
+    fn may_block(&self) -> bool {
         // A worker must not be held up.
-        !self.context.has_core() && self.thread.block(call)
+        !self.context.has_core()
+    }
+
+    fn block(&self, call: &mut dyn FnMut()) {
+        self.thread.block(call);
     }
 }
 

@@ -99,11 +99,15 @@ pub trait Strand: 'static {
     /// The backend that tasks spawned on this stack go to, if it has one.
     fn backend(&self) -> Option<Arc<dyn Backend>>;
 
-    /// Runs `call`, which blocks in a system call, if this stack may block because nobody else is waiting for its
-    /// thread. Returns whether it did. While the call runs, `unpark` interrupts it.
-    fn block(&self, call: &mut dyn FnMut()) -> bool {
-        let _ = call;
+    /// Whether this stack may simply block in a system call, because nobody else is waiting for its thread.
+    fn may_block(&self) -> bool {
         false
+    }
+
+    /// Runs `call`, which blocks in a system call. While it runs, `unpark` interrupts it. Called only on a stack that
+    /// [may block](Strand::may_block); the call may be left out when the park that was announced is over already.
+    fn block(&self, call: &mut dyn FnMut()) {
+        call();
     }
 }
 

@@ -5,6 +5,8 @@ mod blocking;
 pub mod coop;
 pub mod ioserver;
 mod lock;
+mod offload;
+/// Sockets.
 pub mod net;
 pub mod parker;
 pub mod reactor;
@@ -16,4 +18,5 @@ pub mod time;
 pub mod timers;
 mod wait;
 
+pub use offload::offload;
 pub use wait::Wait;
