@@ -1,6 +1,7 @@
 //! The traits, waiting, tasks, channels, time and sockets that every backend of twoply shares.
 
 pub mod backend;
+pub mod channel;
 pub mod coop;
 pub mod ioserver;
 pub mod parker;
@@ -10,5 +11,6 @@ mod sync;
 pub mod task;
 pub mod timers;
 mod wait;
+mod waitlist;
 
 pub use wait::Wait;
