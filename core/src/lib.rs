@@ -2,6 +2,7 @@
 
 pub mod backend;
 mod blocking;
+pub mod channel;
 pub mod coop;
 pub mod ioserver;
 mod lock;
@@ -17,6 +18,7 @@ pub mod threads;
 pub mod time;
 pub mod timers;
 mod wait;
+mod waitlist;
 
 pub use offload::offload;
 pub use wait::Wait;
