@@ -243,7 +243,9 @@ impl Core {
     #[inline]
     fn local_job(&self) -> Option<Job> {
         let uses = self.lifo_uses.get();
-        if uses < LIFO_LIMIT && let Some(job) = self.local.pop_lifo() {
+        if uses < LIFO_LIMIT
+            && let Some(job) = self.local.pop_lifo()
+        {
             self.lifo_uses.set(uses + 1);
             return Some(job);
         }
@@ -327,7 +329,9 @@ impl Core {
             }
             let victim = &shared.workers[victim];
             let stolen = victim.stealer.steal_into(&self.local);
-            let stolen = stolen.or_else(|| victim.counts.stuck.load(Ordering::Relaxed).then(|| self.rescue(victim)).flatten());
+            let stolen = stolen.or_else(|| {
+                victim.counts.stuck.load(Ordering::Relaxed).then(|| self.rescue(victim)).flatten()
+            });
             if stolen.is_some() {
                 Counts::bump(&remote.counts.stolen);
                 return stolen;
@@ -351,7 +355,8 @@ impl Core {
         }
         // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
         fence(Ordering::SeqCst);
-        let may_sleep = remote.reactor.prepare_park() && !shared.has_work_for(self.index) && !shared.should_stop();
+        let may_sleep =
+            remote.reactor.prepare_park() && !shared.has_work_for(self.index) && !shared.should_stop();
         if may_sleep {
             Counts::bump(&remote.counts.sleeps);
             self.turn(remote, None);

@@ -6,9 +6,9 @@ pub mod channel;
 pub mod coop;
 pub mod ioserver;
 mod lock;
-mod offload;
 /// Sockets.
 pub mod net;
+mod offload;
 pub mod parker;
 pub mod reactor;
 pub mod strand;
