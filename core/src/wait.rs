@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use crate::backend::Strand;
+use crate::coop;
 use crate::parker::Parker;
 use crate::strand::with_current;
 
@@ -85,6 +86,7 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
                 parker.finish();
             }
         }
+        coop::refill(state);
         if heed_cancel && parker.cancelled() {
             return Err(Cancelled);
         }
