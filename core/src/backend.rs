@@ -87,6 +87,12 @@ pub trait Strand: 'static {
     /// before the park begins. Returning early is allowed.
     fn park(&self);
 
+    /// Lets others run that are ready, and then goes on with this stack, which is not parked: a thread gives its
+    /// core away, a stack that shares its thread lets the others have it.
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+
     /// Who watches descriptors and deadlines for the futures that are polled on this stack.
     fn driver(&self) -> &dyn Driver;
 
