@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod channel;
 pub mod coop;
+pub mod future;
 pub mod ioserver;
 pub mod parker;
 pub mod reactor;
