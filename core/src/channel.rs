@@ -5,6 +5,9 @@
 //! | [`bounded`]                | up to `n` messages   | while it is full           | one receiver        |
 //! | [`unbounded`]              | any number           | never                      | one receiver        |
 //! | [`rendezvous`]             | none                 | until its message is taken | one receiver        |
+//! | [`oneshot`](oneshot())     | one, once            | never                      | the receiver        |
+//! | [`watch`](watch())         | the latest           | never                      | whoever looks       |
+//! | [`broadcast`](broadcast()) | the last `n`         | never                      | every receiver      |
 //!
 //! Sends and receives are futures: finish them with `.await` or [`.wait()`](crate::Wait::wait), whichever suits
 //! the code that they stand in. Both ends can be cloned, and a clone may be used from any task or thread. A
@@ -27,13 +30,16 @@
 //! assert_eq!(worker.join().expect("the worker does not panic"), 5050);
 //! ```
 
+pub mod broadcast;
 mod ends;
 mod error;
+pub mod oneshot;
 mod permits;
 mod receiver;
 mod rendezvous;
 mod sender;
 mod shared;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -70,6 +76,22 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// ```
 pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
     channel(Flow::Rendezvous(rendezvous::Offers::new()))
+}
+
+/// A channel for one message; see [`oneshot`](mod@oneshot).
+pub fn oneshot<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
+    oneshot::channel()
+}
+
+/// A channel that holds the latest value, `value` at first; see [`watch`](mod@watch).
+pub fn watch<T>(value: T) -> (watch::Sender<T>, watch::Receiver<T>) {
+    watch::channel(value)
+}
+
+/// A channel whose every receiver gets every message, and which keeps the last `capacity` of them; see
+/// [`broadcast`](mod@broadcast).
+pub fn broadcast<T>(capacity: usize) -> (broadcast::Sender<T>, broadcast::Receiver<T>) {
+    broadcast::channel(capacity)
 }
 
 fn channel<T>(flow: Flow<T>) -> (Sender<T>, Receiver<T>) {

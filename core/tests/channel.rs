@@ -346,7 +346,7 @@ fn cancelled_receives_lose_no_wake_up_of_a_blocked_one() {
                 let waker = Waker::noop();
                 while !rx.is_closed() {
                     let mut recv = rx.recv();
-                    if poll_once(&mut recv, waker).is_ready_and(|r| r.is_ok()) {
+                    if let Poll::Ready(Ok(_)) = poll_once(&mut recv, waker) {
                         received.fetch_add(1, Ordering::Relaxed);
                     }
                     thread::yield_now();
@@ -401,19 +401,6 @@ fn cancelled_sends_lose_no_wake_up_of_a_blocked_one() {
         stop.store(true, Ordering::Relaxed);
         blocked.into_iter().for_each(|t| t.join().unwrap());
         canceller.join().unwrap();
-    }
-}
-
-trait ReadyAnd<T> {
-    fn is_ready_and(self, f: impl FnOnce(T) -> bool) -> bool;
-}
-
-impl<T> ReadyAnd<T> for Poll<T> {
-    fn is_ready_and(self, f: impl FnOnce(T) -> bool) -> bool {
-        match self {
-            Poll::Ready(value) => f(value),
-            Poll::Pending => false,
-        }
     }
 }
 
