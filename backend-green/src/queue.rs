@@ -320,8 +320,8 @@ impl<T: Item> Ring<T> {
     #[cold]
     fn spill(&self, head: usize, item: T, overflow: &Injector<T>) -> Result<(), T> {
         let half = CAPACITY / 2;
-        // Release as in `pop`. Acquire: the caller loads `head` again, and is to see the room there is.
-        if self.head.compare_exchange(head, head.wrapping_add(half), Release, Acquire).is_err() {
+        // Release as in `pop`. After a failure the caller loads `head` again, and sees this value or a later one.
+        if self.head.compare_exchange(head, head.wrapping_add(half), Release, Relaxed).is_err() {
             return Err(item);
         }
         let older = (0..half).map(|i| {

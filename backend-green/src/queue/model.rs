@@ -2,9 +2,10 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p twoply-green --release --lib queue`.
 //!
 //! Loom runs a model under every schedule, and lets each load return every store that the weak orderings allow,
-//! but for stores that have not been executed yet. So it cannot show what the Acquire of `head` in `push` is for:
-//! without it, a thief's load could be satisfied by the store that reuses the slot later. That one rests on the first
-//! fact in the header of the queue. Weakening any other ordering there makes a model fail.
+//! but for stores that have not been executed yet. So it cannot show what the owner's Acquire loads of `head` (in
+//! `push`, `extend` and `room`) are for: without them, a thief's load could be satisfied by the store that reuses the
+//! slot later. That rests on the first fact in the header of the queue. Weakening any other ordering of a push, pop,
+//! theft or spill makes a model fail.
 
 use std::ptr::NonNull;
 
