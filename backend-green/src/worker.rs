@@ -91,29 +91,47 @@ impl Context {
         self.core.try_borrow().is_ok_and(|core| core.is_some())
     }
 
-    /// The reactor of the worker that this thread carries.
+    /// Puts a job of this runtime in the queue of the worker that this thread carries.
+    #[inline]
+    pub(crate) fn push(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        if job.is_of(&*self.shared)
+            && let Ok(core) = self.core.try_borrow()
+            && let Some(core) = core.as_ref()
+        {
+            core.push(&self.shared, job, yielded);
+            return Ok(());
+        }
+        Err(job)
+    }
+
+    /// A fiber of the worker that this thread carries can go on.
+    #[inline]
+    pub(crate) fn push_fiber(&self, fiber: usize) {
+        if let Ok(core) = self.core.try_borrow()
+            && let Some(core) = core.as_ref()
+        {
+            core.push_fiber(fiber);
+        }
+    }
+
+    /// The worker `index`, which this thread carries or has carried, as the others see it.
     pub(crate) fn remote(&self, index: usize) -> &Remote {
         &self.shared.workers[index]
     }
 }
 
-/// Calls `f` with the worker of `shared` that this thread carries; gives `item` back when there is none.
+/// Calls `f` with the worker of `shared` that this thread carries. False when it carries none.
 #[inline]
-pub(crate) fn with_local<T>(shared: &Shared, item: T, f: impl FnOnce(&Core, T)) -> Result<(), T> {
-    let mut item = Some(item);
-    let _ = CONTEXT.try_with(|context| {
+pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
+    let called = CONTEXT.try_with(|context| {
         let context = context.borrow();
         let Some(context) = context.as_ref().filter(|context| std::ptr::eq(&*context.shared, shared)) else {
-            return;
+            return false;
         };
-        if let Ok(core) = context.core.try_borrow()
-            && let Some(core) = core.as_ref()
-            && let Some(item) = item.take()
-        {
-            f(core, item);
-        }
+        let Ok(core) = context.core.try_borrow() else { return false };
+        core.as_ref().map(|core| f(core)).is_some()
     });
-    item.map_or(Ok(()), Err)
+    called.unwrap_or(false)
 }
 
 /// Starts a thread that carries `core`. On failure the core comes back: no task is lost.

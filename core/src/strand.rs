@@ -31,7 +31,7 @@ pub struct StrandState {
     /// How many waits are under way on this stack, one inside the other.
     depth: Cell<u32>,
     /// The task whose poll is running on this stack.
-    task: RefCell<Option<Arc<TaskState>>>,
+    task: Cell<Option<Arc<TaskState>>>,
     /// Whether `task` knows the parker, so that it can cancel a wait on this stack.
     registered: Cell<bool>,
     /// How many sections are under way that cancellation must not unwind.
@@ -50,7 +50,7 @@ impl StrandState {
             parker,
             inner_wakers: RefCell::new(Vec::new()),
             depth: Cell::new(0),
-            task: RefCell::new(None),
+            task: Cell::new(None),
             registered: Cell::new(false),
             shields: Cell::new(0),
             yielding: Cell::new(false),
@@ -70,7 +70,23 @@ impl StrandState {
 
     /// The task that is running on this stack.
     pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
-        self.task.borrow().clone()
+        self.with_task(Arc::clone)
+    }
+
+    /// Calls `f`, which must not look at the task itself, with the running task.
+    fn with_task<R>(&self, f: impl FnOnce(&Arc<TaskState>) -> R) -> Option<R> {
+        let task = self.task.take();
+        let result = task.as_ref().map(f);
+        self.task.set(task);
+        result
+    }
+
+    /// The running task has to wait for the first time; `waker` wakes it.
+    pub(crate) fn enter_task(&self, waker: &Waker) {
+        // A clone, because entering may cancel, and that wakes.
+        if let Some(task) = self.task() {
+            task.enter(Some(waker));
+        }
     }
 
     /// Makes `task` the running one, and returns the one before.
@@ -116,7 +132,7 @@ impl StrandState {
     /// park; undone by [`StrandState::end_poll`]. Returns whether the wait should heed cancellation.
     pub(crate) fn heed_cancel(&self) -> bool {
         if !self.registered.get() {
-            let Some(task) = &*self.task.borrow() else { return false };
+            let Some(task) = self.task() else { return false };
             self.registered.set(true);
             task.block_on(&self.parker);
         }
@@ -126,16 +142,14 @@ impl StrandState {
     /// The poll on this stack is over: the stack is no longer the running task's to cancel.
     pub(crate) fn end_poll(&self) {
         if self.registered.replace(false) {
-            if let Some(task) = &*self.task.borrow() {
-                task.unblock();
-            }
+            self.with_task(|task| task.unblock());
             self.parker.clear_cancel();
         }
     }
 
     /// Whether the running task has been cancelled.
     pub(crate) fn task_cancelled(&self) -> bool {
-        self.task.borrow().as_ref().is_some_and(|task| task.is_cancelled())
+        self.with_task(|task| task.is_cancelled()).unwrap_or(false)
     }
 
     /// Until the guard is dropped, waits on this stack do not end for cancellation.

@@ -10,8 +10,8 @@ use async_task::FallibleTask;
 
 use super::error::{SpawnError, TaskError};
 use super::job::Outcome;
-use super::registry::Registry;
 use super::state::{TaskId, TaskState};
+use crate::backend::Backend;
 
 /// The handle to a task: a future of its result.
 ///
@@ -40,9 +40,8 @@ impl<T> Task<T> {
     }
 
     /// The handle to a task that did not start.
-    pub(crate) fn not_started(error: SpawnError) -> Task<T> {
-        let state = TaskState::new(None, None, Registry::new(), None);
-        state.finish();
+    pub(super) fn not_started(backend: &Arc<dyn Backend>, error: SpawnError) -> Task<T> {
+        let state = TaskState::never(Arc::clone(backend));
         Task { inner: None, task: TaskRef::new(state), cancel_on_drop: false, refused: Some(error) }
     }
 
