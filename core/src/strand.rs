@@ -59,11 +59,13 @@ impl StrandState {
     }
 
     /// The parker of this stack.
+    #[inline]
     pub fn parker(&self) -> &Arc<Parker> {
         &self.parker
     }
 
     /// Whether `waker` ends a park of this stack, and does nothing else.
+    #[inline]
     pub fn is_own(&self, waker: &Waker) -> bool {
         waker.will_wake(&self.waker) || self.inner_wakers.borrow().iter().any(|own| own.will_wake(waker))
     }
@@ -74,6 +76,7 @@ impl StrandState {
     }
 
     /// Calls `f`, which must not look at the task itself, with the running task.
+    #[inline]
     fn with_task<R>(&self, f: impl FnOnce(&Arc<TaskState>) -> R) -> Option<R> {
         let task = self.task.take();
         let result = task.as_ref().map(f);
@@ -90,26 +93,31 @@ impl StrandState {
     }
 
     /// Makes `task` the running one, and returns the one before.
+    #[inline]
     pub(crate) fn replace_task(&self, task: Option<Arc<TaskState>>) -> Option<Arc<TaskState>> {
         self.task.replace(task)
     }
 
     /// The budget of the running poll; see [`crate::coop`].
+    #[inline]
     pub(crate) fn budget(&self) -> &Cell<Option<u32>> {
         &self.budget
     }
 
     /// The future that is being polled has woken itself, only to let others run: a wait that polls it should.
+    #[inline]
     pub(crate) fn request_yield(&self) {
         self.yielding.set(true);
     }
 
     /// Whether that was asked for since the last call.
+    #[inline]
     pub(crate) fn take_yield(&self) -> bool {
         self.yielding.replace(false)
     }
 
     /// Starts a wait on this stack.
+    #[inline]
     pub(crate) fn begin_wait(&self) -> Level<'_> {
         let level = self.depth.get();
         self.depth.set(level + 1);
@@ -130,6 +138,7 @@ impl StrandState {
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
     /// park; undone by [`StrandState::end_poll`]. Returns whether the wait should heed cancellation.
+    #[inline]
     pub(crate) fn heed_cancel(&self) -> bool {
         if !self.registered.get() {
             let Some(task) = self.task() else { return false };
@@ -140,6 +149,7 @@ impl StrandState {
     }
 
     /// The poll on this stack is over: the stack is no longer the running task's to cancel.
+    #[inline]
     pub(crate) fn end_poll(&self) {
         if self.registered.replace(false) {
             self.with_task(|task| task.unblock());
@@ -148,6 +158,7 @@ impl StrandState {
     }
 
     /// Whether the running task has been cancelled.
+    #[inline]
     pub(crate) fn task_cancelled(&self) -> bool {
         self.with_task(|task| task.is_cancelled()).unwrap_or(false)
     }
@@ -171,6 +182,7 @@ pub(crate) struct Level<'a> {
 
 impl Level<'_> {
     /// The waker that ends a park of this wait.
+    #[inline]
     pub(crate) fn waker(&self) -> &Waker {
         self.waker.as_ref().unwrap_or(&self.state.waker)
     }
@@ -181,12 +193,14 @@ impl Level<'_> {
     }
 
     /// Forgets the wake-ups so far.
+    #[inline]
     pub(crate) fn clear(&self) {
         self.state.parker.clear(self.level);
     }
 }
 
 impl Drop for Level<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.state.depth.set(self.level);
         self.state.parker.restore(self.level);
@@ -210,6 +224,7 @@ thread_local! {
 }
 
 /// Runs `f` with `strand` as the current one.
+#[inline]
 pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
     struct Restore(Option<NonNull<dyn Strand>>);
     impl Drop for Restore {
@@ -238,6 +253,7 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `f` with the strand that it is called on.
+#[inline]
 pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     if let Some(strand) = CURRENT.get() {
         // SAFETY: the pointer was made from a reference by `enter`, whose frame is still below this one and

@@ -27,6 +27,7 @@ impl Job {
     /// comes back through [`Backend::resume`]. Never unwinds.
     ///
     /// The backend has made the strand of this stack current.
+    #[inline]
     pub fn run(self) {
         self.0.run();
     }
@@ -37,11 +38,13 @@ impl Job {
     }
 
     /// The task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
+    #[inline]
     pub fn id(&self) -> u64 {
         self.0.metadata().id().as_u64()
     }
 
     /// What messages call the task.
+    #[inline]
     pub fn name(&self) -> Option<&str> {
         self.0.metadata().name()
     }
@@ -52,11 +55,13 @@ impl Job {
     }
 
     /// Whether this job belongs to `backend`: only then may it be run there.
+    #[inline]
     pub fn is_of(&self, backend: &impl Backend) -> bool {
         std::ptr::addr_eq(Arc::as_ptr(self.0.metadata().home()), backend)
     }
 
     /// The job as one pointer, for queues of atomics.
+    #[inline]
     pub fn into_raw(self) -> NonNull<()> {
         self.0.into_raw()
     }
@@ -323,6 +328,7 @@ where
 /// backend, else to the backend.
 ///
 /// It captures nothing, which spares `async-task` from keeping the task alive during the call.
+#[inline]
 fn wake(runnable: Runnable<Arc<TaskState>>, info: ScheduleInfo) {
     let yielded = info.woken_while_running;
     if let Err(job) = with_current(|strand| strand.resume(Job(runnable), yielded)) {

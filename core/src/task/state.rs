@@ -118,9 +118,13 @@ impl TaskState {
         state
     }
 
+    #[inline]
+
     pub(crate) fn id(&self) -> TaskId {
         self.id
     }
+
+    #[inline]
 
     pub(crate) fn home(&self) -> &Arc<dyn Backend> {
         &self.home
@@ -138,10 +142,14 @@ impl TaskState {
         &self.key
     }
 
+    #[inline]
+
     pub(crate) fn is_cancelled(&self) -> bool {
         // Acquire pairs with the fetch_or in `cancel`: what happened before the cancellation is seen after it.
         self.flags.load(Ordering::Acquire) & CANCELLED != 0
     }
+
+    #[inline]
 
     pub(crate) fn is_finished(&self) -> bool {
         // Acquire pairs with the store in `finish`.
