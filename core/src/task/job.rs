@@ -319,7 +319,7 @@ where
     // SAFETY: the future and `wake` are Send (and the latter Sync and 'static); the future is dropped, and
     // the observer told after that, before anything it borrows ends, as the caller promises.
     let (runnable, task) = unsafe { task_builder.spawn_unchecked(move |_| future, WithInfo(wake)) };
-    let task = Task::new(task.fallible(), state);
+    let task = Task::new((task.fallible(), state));
     backend.start(Job(runnable))?;
     Ok(task)
 }

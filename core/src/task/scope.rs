@@ -199,7 +199,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // when the start fails. The task's own output is `()`; the real one goes through the packet, whose
         // other owner cannot outlive 'scope.
         let task = unsafe { start_unchecked(backend, body, Builder::new().into_extra(Some(observer))) }?;
-        self.shared.remember(task.task());
+        self.shared.remember(&task.task());
         Ok(ScopedTask { task, packet, scope: PhantomData })
     }
 }
@@ -274,7 +274,7 @@ impl<T> ScopedTask<'_, T> {
     }
 
     /// The task, without its result.
-    pub fn task(&self) -> &TaskRef {
+    pub fn task(&self) -> TaskRef {
         self.task.task()
     }
 }
