@@ -136,7 +136,6 @@ fn notifying_a_reactor_that_sleeps_costs_one_system_call() {
         reactor.notify();
         reactor.notify();
         assert_eq!(thread.join().unwrap().events, 0);
-        // The second one may find it asleep again if it was back in `turn` already, which it never is here.
         assert_eq!(reactor.metrics().notifies, round);
     }
 }
