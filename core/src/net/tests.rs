@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -438,9 +438,14 @@ fn a_stream_moves_between_stacks_and_drivers() {
             stream.write_all(&[i]).wait().unwrap();
             let mut byte = [0];
             // A read first on a driver that somebody else turns, then given up, then by this stack.
-            let mut reading = Box::pin(stream.read_exact(&mut byte));
-            let _ = reading.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            reading.wait().unwrap();
+            {
+                let mut reading = Box::pin(stream.read_exact(&mut byte));
+                let first = reading.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                match first {
+                    Poll::Ready(result) => result.unwrap(),
+                    Poll::Pending => reading.wait().unwrap(),
+                }
+            }
             assert_eq!(byte, [i]);
             stream
         };
