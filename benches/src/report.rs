@@ -201,3 +201,51 @@ pub(crate) fn print_failures(results: &[CaseResult]) -> usize {
     }
     failures
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(better: Better, min: f64, median: f64, max: f64) -> Row<'static> {
+        Row {
+            workload: String::new(),
+            params: String::new(),
+            system: "",
+            unit: "",
+            better,
+            median,
+            min,
+            max,
+            runs: 3,
+            cpu_s: 0.0,
+            cpu_ns_per_op: 0.0,
+            peak_rss_kib: 0,
+        }
+    }
+
+    #[test]
+    fn half_the_cost_and_twice_the_rate_are_both_twice_as_good() {
+        let cost = row(Better::Lower, 9.0, 10.0, 11.0).against(&row(Better::Lower, 19.0, 20.0, 21.0));
+        let rate = row(Better::Higher, 19.0, 20.0, 21.0).against(&row(Better::Higher, 9.0, 10.0, 11.0));
+        assert_eq!((cost.as_str(), rate.as_str()), ("2.00x ", "2.00x "));
+    }
+
+    #[test]
+    fn overlapping_runs_are_a_tie() {
+        let ours = row(Better::Lower, 9.0, 10.0, 20.0);
+        assert!(ours.against(&row(Better::Lower, 20.0, 25.0, 30.0)).ends_with('='));
+        assert!(!ours.against(&row(Better::Lower, 20.1, 25.0, 30.0)).ends_with('='));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        assert_eq!(median(&sorted(vec![9.0, 1.0, 4.0])), 4.0);
+        assert_eq!(median(&sorted(vec![9.0, 1.0, 4.0, 5.0])), 4.5);
+    }
+
+    #[test]
+    fn the_prefix_of_a_name_says_what_a_system_is() {
+        let kinds = ["twoply-green", "limit-epoll", "tokio-multi"].map(Kind::of);
+        assert!(kinds == [Kind::Ours, Kind::Limit, Kind::Peer]);
+    }
+}

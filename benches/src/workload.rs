@@ -175,3 +175,35 @@ pub(crate) fn check_count(wanted: usize, done: usize) -> Result<()> {
     ensure!(wanted == done, "{wanted} operations were asked for, and {done} were done");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_cases_and_systems_are_unique() {
+        let mut names: Vec<_> = all()
+            .flat_map(|case| case.systems.iter().map(|(system, _)| format!("{} {system}", case.name())))
+            .collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn time_asks_for_multiples_of_the_step_and_hands_errors_on() -> Result<()> {
+        let ctx = Context { system: "", params: &[], quick: true };
+        let mut asked = Vec::new();
+        let sample = ctx.time(7, |ops| {
+            asked.push(ops);
+            std::thread::sleep(Duration::from_micros(100) * ops as u32);
+            Ok(())
+        })?;
+        assert!(asked.iter().all(|ops| ops % 7 == 0));
+        assert_eq!(asked.last(), Some(&sample.ops));
+        assert!(sample.values[0] >= 100_000.0, "an operation sleeps for 100 us, not {} ns", sample.values[0]);
+        assert!(ctx.time(1, |_| check_count(2, 1)).is_err());
+        Ok(())
+    }
+}

@@ -26,18 +26,22 @@ const ONE_WORKER: &[(&str, Run)] =
 const TWO_WORKERS: &[(&str, Run)] = &[("limit-epoll", drive), ("std-thread", drive), ("tokio-multi", drive)];
 
 pub(crate) const CASES: &[Case] = &[
-    case(&[("connections", 1), ("workers", 1)], ONE_WORKER),
-    case(&[("connections", 8), ("workers", 1)], ONE_WORKER),
-    case(&[("connections", 64), ("workers", 1)], ONE_WORKER),
-    case(&[("connections", 1000), ("workers", 1)], ONE_WORKER),
-    case(&[("connections", 1), ("workers", 2)], TWO_WORKERS),
-    case(&[("connections", 8), ("workers", 2)], TWO_WORKERS),
-    case(&[("connections", 64), ("workers", 2)], TWO_WORKERS),
-    case(&[("connections", 1000), ("workers", 2)], TWO_WORKERS),
+    case(true, &[("connections", 1), ("workers", 1)], ONE_WORKER),
+    case(false, &[("connections", 8), ("workers", 1)], ONE_WORKER),
+    case(true, &[("connections", 64), ("workers", 1)], ONE_WORKER),
+    case(false, &[("connections", 1000), ("workers", 1)], ONE_WORKER),
+    case(true, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
+    case(false, &[("connections", 8), ("workers", 2)], TWO_WORKERS),
+    case(true, &[("connections", 64), ("workers", 2)], TWO_WORKERS),
+    case(false, &[("connections", 1000), ("workers", 2)], TWO_WORKERS),
 ];
 
-const fn case(params: &'static [(&'static str, usize)], systems: &'static [(&'static str, Run)]) -> Case {
-    Case { workload: "http", params, measures: MEASURES, runs: 3, quick: true, systems }
+const fn case(
+    quick: bool,
+    params: &'static [(&'static str, usize)],
+    systems: &'static [(&'static str, Run)],
+) -> Case {
+    Case { workload: "http", params, measures: MEASURES, runs: 3, quick, systems }
 }
 
 /// Starts the server of this name, loads it, and reads what it has used in the window.

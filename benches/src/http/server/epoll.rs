@@ -6,6 +6,10 @@
 //! This is the limit of a loop that sleeps whenever nothing is ready. A loop that spins for a little while first
 //! can be faster, as it saves the kernel the waking of an idle core; it buys that with CPU time. So a system may
 //! beat this one in requests a second, and then stands above it in CPU time for each request.
+//!
+//! With as many workers as the machine has cores it is not the limit of the whole machine either: the load generator
+//! needs a core too, and two loops that each sleep and wake cost more than one that is always busy. A scheduler
+//! that keeps its second worker asleep while the first one keeps up does better there.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::mem;
