@@ -1,7 +1,8 @@
 //! Runs each (case, system) in a process of its own, by turns.
 //!
-//! A process of its own, because allocators, thread caches and lazily built runtimes carry over from one workload
-//! to the next. By turns (A B C A B C), so that a machine that slows down for a while slows all systems down.
+//! A process of its own, because allocators, thread caches and lazily built runtimes carry over from one
+//! workload to the next. By turns (A B C A B C), so that a machine that slows down for a while slows all
+//! systems down.
 //!
 //! The child is this same program; it prints one line of JSON on its standard output and ends. Whatever it
 //! says on its standard error belongs to the user.

@@ -1,7 +1,8 @@
 //! The comparative benches: one program that runs the same workloads on twoply and on its peers.
 //!
 //! ```text
-//! cargo run --release -p twoply-bench -- [--quick] [--only PATTERN] [--systems PATTERN] [--runs N] [--json FILE]
+//! cargo run --release -p twoply-bench -- \
+//!     [--quick] [--only PATTERN] [--systems PATTERN] [--runs N] [--json FILE] [--list]
 //! ```
 //!
 //! | file            | what it does                                                                       |
@@ -14,8 +15,8 @@
 //! | `usage.rs`      | CPU time and memory of this process, and what machine this is                      |
 //! | `report.rs`     | medians, ties and ratios, as a table and as JSON                                   |
 //!
-//! What the figures are not: a workload is one small thing done over and over, so a ratio says what that thing
-//! costs and nothing about a program that does little of it. Nothing is pinned to a core, and the load
+//! What the figures are not: a workload is one small thing done over and over, so a ratio says what that
+//! thing costs and nothing about a program that does little of it. Nothing is pinned to a core, and the load
 //! generator of the HTTP workload shares the machine with the server.
 
 #![forbid(unsafe_code)]

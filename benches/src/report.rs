@@ -1,8 +1,8 @@
 //! Medians, ties and ratios, as a table and as JSON.
 //!
-//! A ratio says how many times better a system is than the best peer of its case: 2.00x is half the cost or twice
-//! the rate, 0.50x the reverse. `=` marks a tie: the runs of the two overlap, so the order of their medians may
-//! be chance. Limits (`limit-...`) are not peers.
+//! A ratio says how many times better a system is than the best peer of its case: 2.00x is half the cost or
+//! twice the rate, 0.50x the reverse. `=` marks a tie: the runs of the two overlap, so the order of their
+//! medians may be chance. Limits (`limit-...`) are not peers.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -17,8 +17,11 @@ use crate::workload::{Better, Measure, Sample};
 /// What a system is to the report, by the prefix of its name.
 #[derive(PartialEq, Eq)]
 enum Kind {
+    /// `twoply-`: what is compared with the peers.
     Ours,
+    /// `limit-`: what the kernel allows with nothing in between.
     Limit,
+    /// All else.
     Peer,
 }
 
@@ -37,18 +40,30 @@ impl Kind {
 /// One figure of one system over all its runs.
 #[derive(Serialize)]
 struct Row<'a> {
+    /// The workload, with the name of the figure if it has several.
     workload: String,
+    /// The parameters of the case.
     params: String,
+    /// Whose figure this is.
     system: &'a str,
+    /// The unit of `median`, `min` and `max`.
     unit: &'a str,
+    /// Which way is better.
     better: Better,
+    /// Over the runs.
     median: f64,
+    /// The least of the runs.
     min: f64,
+    /// The greatest of the runs.
     max: f64,
+    /// How many runs there were.
     runs: usize,
-    /// CPU time of one run's measured part. Runs are of equal time, not of equal work: compare `cpu_ns_per_op`.
+    /// CPU time of one run's measured part. Runs are of equal time, not of equal work: compare
+    /// `cpu_ns_per_op`.
     cpu_s: f64,
+    /// CPU time of one operation, the median over the runs.
     cpu_ns_per_op: f64,
+    /// The most memory that was resident, the median over the runs.
     peak_rss_kib: u64,
 }
 

@@ -19,8 +19,8 @@ pub(crate) fn tokio(ctx: &Context) -> Result<Runtime> {
     tokio_named(ctx.system, ctx.workers())
 }
 
-/// With `tokio-current` in its name it is the current-thread runtime, else the multi-thread one with that many
-/// workers.
+/// With `tokio-current` in its name it is the current-thread runtime, else the multi-thread one with that
+/// many workers.
 pub(crate) fn tokio_named(system: &str, workers: usize) -> Result<Runtime> {
     let mut builder = if system.contains("tokio-current") {
         Builder::new_current_thread()
@@ -34,8 +34,8 @@ pub(crate) fn tokio_named(system: &str, workers: usize) -> Result<Runtime> {
 
 /// smol's executor with threads of its own. Each worker turns smol's reactor when it has nothing to run.
 ///
-/// The workers of the global executor (`smol::spawn`) are the same loop; there, their number is taken from the
-/// environment.
+/// The workers of the global executor (`smol::spawn`) are the same loop; there, their number is taken from
+/// the environment.
 pub(crate) struct Smol {
     /// What the workers and the spawners share.
     pub(crate) executor: Arc<Executor<'static>>,

@@ -1,11 +1,12 @@
 //! The table of cases, and what a workload's function is given and gives back.
 //!
-//! A case is a workload with its parameters. A system is a name and a function; the prefix of the name says what
-//! it is to the report: `twoply-` is ours, `limit-` is what the kernel allows with nothing in between, all else
-//! is a peer. To add a system to a case, write its function in the workload's file and name it in the table.
+//! A case is a workload with its parameters. A system is a name and a function; the prefix of the name says
+//! what it is to the report: `twoply-` is ours, `limit-` is what the kernel allows with nothing in between,
+//! all else is a peer. To add a system to a case, write its function in the workload's file and name it in
+//! the table.
 //!
-//! A function runs in a process of its own. It must check its own result and return an error when that is wrong:
-//! a figure of work that was not done is worse than none.
+//! A function runs in a process of its own. It must check its own result and return an error when that is
+//! wrong: a figure of work that was not done is worse than none.
 
 mod echo;
 mod handoff;

@@ -1,8 +1,8 @@
 //! The load generator: one thread, one `epoll` instance, a closed loop.
 //!
 //! Each connection has one request under way and sends the next as soon as the response is there. So the load
-//! adapts to the server, and a stall of the server hides the requests that an open loop would have sent meanwhile:
-//! the high quantiles are a lower bound of what independent clients would see.
+//! adapts to the server, and a stall of the server hides the requests that an open loop would have sent
+//! meanwhile: the high quantiles are a lower bound of what independent clients would see.
 //!
 //! It shares the machine's cores with the server, as `wrk` would. Every response is compared with the first.
 
@@ -41,6 +41,7 @@ pub(crate) struct Load {
 
 /// One connection.
 struct Client {
+    /// Non-blocking, and registered with the load's epoll instance.
     stream: TcpStream,
     /// How much of the response has come and was right.
     matched: usize,
@@ -106,7 +107,8 @@ impl Load {
 }
 
 impl Client {
-    /// Reads what has come. When the response is complete, sends the next request and answers how long it took.
+    /// Reads what has come. When the response is complete, sends the next request and answers how long it
+    /// took.
     fn turn(&mut self, expected: &[u8]) -> Result<Option<Duration>> {
         let mut buffer = [0; 1024];
         let count = match self.stream.read(&mut buffer) {

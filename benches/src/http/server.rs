@@ -1,7 +1,7 @@
 //! The server process: which servers there are, and how one obeys the run that started it.
 //!
-//! It prints the port that it listens on, then answers each line on its standard input with what it has used so
-//! far, and ends at the end of its input. So it cannot outlive the run, however that ends.
+//! It prints the port that it listens on, then answers each line on its standard input with what it has used
+//! so far, and ends at the end of its input. So it cannot outlive the run, however that ends.
 
 mod epoll;
 mod threads;

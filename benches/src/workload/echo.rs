@@ -1,8 +1,10 @@
-//! TCP echo: the time of a round trip of 64 bytes over one loopback connection, with both ends in this process.
+//! TCP echo: the time of a round trip of 64 bytes over one loopback connection, with both ends in this
+//! process.
 //!
 //! `workers=1`: client and server are two tasks of one worker. `workers=2`: they may be on two threads; the
 //! blocking threads are always there, and each hand-over then waits for the kernel to wake a thread.
-//! `limit-epoll` is one thread that holds both ends and asks `epoll` before each read, as any event loop must.
+//! `limit-epoll` is one thread that holds both ends and asks `epoll` before each read, as any event loop
+//! must.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

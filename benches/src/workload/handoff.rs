@@ -1,13 +1,13 @@
 //! Ping-pong between two OS threads: the time of a round trip, which is two messages.
 //!
-//! The limit is one word that the two threads hand to and fro with nothing but `futex`: each hand-over sleeps in
-//! the kernel and is woken by it. A channel may be *faster* than this limit by spinning before it sleeps; then it
-//! pays with CPU time, which is why that stands beside it. The figures have two levels: waking a thread on an idle
-//! core takes tens of microseconds, on the core that the waker is about to leave it takes a few, and the kernel
-//! chooses. So look at minimum and maximum too.
+//! The limit is one word that the two threads hand to and fro with nothing but `futex`: each hand-over sleeps
+//! in the kernel and is woken by it. A channel may be *faster* than this limit by spinning before it sleeps;
+//! then it pays with CPU time, which is why that stands beside it. The figures have two levels: waking a
+//! thread on an idle core takes tens of microseconds, on the core that the waker is about to leave it takes a
+//! few, and the kernel chooses. So look at minimum and maximum too.
 //!
-//! What differs: kanal spins and yields for long, std's bounded channel and crossbeam's (which is the same code) for
-//! some rounds, flume parks at once.
+//! What differs: kanal spins and yields for long, std's bounded channel and crossbeam's (which is the same
+//! code) for some rounds, flume parks at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,8 +1,9 @@
 //! HTTP keep-alive: requests a second, latency, and the server's CPU time for a request.
 //!
 //! All servers share one handler (`http/respond.rs`); see there and in `http/load.rs` for what is asked and
-//! answered. CPU time and peak memory are those of the server process. On a machine where load generator and server
-//! share few cores, requests a second say mostly what the kernel's TCP costs; the CPU time is what tells servers apart.
+//! answered. CPU time and peak memory are those of the server process. On a machine where load generator and
+//! server share few cores, requests a second say mostly what the kernel's TCP costs; the CPU time is what
+//! tells servers apart.
 
 use std::time::{Duration, Instant};
 

@@ -1,13 +1,13 @@
 //! The memory of an idle task: how much more is resident with all of them than before the first.
 //!
 //! Each task holds 64 bytes of state. In `memory-pending` it waits for nothing, in `memory-sleep` for a far
-//! deadline. `memory-mailbox` is the idle actor: a task that waits for a message on an unbounded channel of its
-//! own, and the sender that keeps it waiting.
+//! deadline. `memory-mailbox` is the idle actor: a task that waits for a message on an unbounded channel of
+//! its own, and the sender that keeps it waiting.
 //!
-//! The handles and senders count (8 bytes each), and so does what the allocator rounds up. Tasks start in small
-//! groups, so that what a run queue needs for a burst is not charged to the tasks. All of them have been polled
-//! before the memory is read, and all have been dropped when the runtime is gone; both are checked. The CPU time
-//! is that of spawning and polling them.
+//! The handles and senders count (8 bytes each), and so does what the allocator rounds up. Tasks start in
+//! small groups, so that what a run queue needs for a burst is not charged to the tasks. All of them have
+//! been polled before the memory is read, and all have been dropped when the runtime is gone; both are
+//! checked. The CPU time is that of spawning and polling them.
 
 use std::future::{Future, pending};
 use std::hint::black_box;
@@ -54,8 +54,8 @@ const fn case(
     Case { workload, params, measures: BYTES, runs: 3, quick, systems }
 }
 
-/// How many tasks have been polled. These two are statics, which take no room in a task's frame; the process runs
-/// this workload alone.
+/// How many tasks have been polled. These two are statics, which take no room in a task's frame; the process
+/// runs this workload alone.
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 /// How many tasks have been dropped.
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -69,8 +69,8 @@ impl Drop for Counted {
     }
 }
 
-/// A task that holds 64 bytes of state while it waits. It takes a function, because a future that moves from the
-/// captured variables of a frame to its awaited place takes its room twice.
+/// A task that holds 64 bytes of state while it waits. It takes a function, because a future that moves from
+/// the captured variables of a frame to its awaited place takes its room twice.
 async fn idle<W: Future>(wait: impl FnOnce() -> W) {
     let _counted = Counted;
     let state = black_box([0_u64; 8]);
@@ -79,7 +79,8 @@ async fn idle<W: Future>(wait: impl FnOnce() -> W) {
     black_box(&state);
 }
 
-/// Spawns all the tasks and reads how much memory they take. `settle` returns when that many tasks have started.
+/// Spawns all the tasks and reads how much memory they take. `settle` returns when that many tasks have
+/// started.
 fn measure<R, H>(
     ctx: &Context,
     runtime: R,

@@ -1,11 +1,11 @@
 //! Channel ping-pong between two async tasks: the time of a round trip, which is two messages.
 //!
-//! `workers=1`: both tasks on one worker. `workers=2`: a runtime with two workers, which may keep both tasks on
-//! one of them, and mostly does. `apart=1`: a current-thread runtime in each of two threads, so that each message
-//! wakes the other thread.
+//! `workers=1`: both tasks on one worker. `workers=2`: a runtime with two workers, which may keep both tasks
+//! on one of them, and mostly does. `apart=1`: a current-thread runtime in each of two threads, so that each
+//! message wakes the other thread.
 //!
-//! The channels hold one message, which is all that is ever under way. tokio's, kanal's and flume's run on tokio,
-//! so that only the channel differs; async-channel runs on smol.
+//! The channels hold one message, which is all that is ever under way. tokio's, kanal's and flume's run on
+//! tokio, so that only the channel differs; async-channel runs on smol.
 
 use std::thread;
 

@@ -2,8 +2,8 @@
 //!
 //! The spawner is itself a task on a worker. Each task gives back its number, and the sum is checked.
 //!
-//! What differs: tokio's tasks enter a list of all tasks of the runtime (that is how its shutdown finds them), and
-//! smol's executor does the same under a lock; both count in the price.
+//! What differs: tokio's tasks enter a list of all tasks of the runtime (that is how its shutdown finds
+//! them), and smol's executor does the same under a lock; both count in the price.
 
 use anyhow::Result;
 

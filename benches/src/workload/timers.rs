@@ -1,14 +1,14 @@
 //! Timers: 100,000 sleepers with random deadlines within one second. How late is each of them?
 //!
-//! All sleepers have been spawned before the first deadline is due. The deadlines come from a fixed seed, so they
-//! are the same for all systems. A sleeper that wakes early fails the run.
+//! All sleepers have been spawned before the first deadline is due. The deadlines come from a fixed seed, so
+//! they are the same for all systems. A sleeper that wakes early fails the run.
 //!
-//! The limit is the kernel's own lateness: one thread that walks over the sorted deadlines and sleeps on a timer
-//! descriptor before each that is still to come.
+//! The limit is the kernel's own lateness: one thread that walks over the sorted deadlines and sleeps on a
+//! timer descriptor before each that is still to come.
 //!
-//! What differs: tokio's timers count in milliseconds and round up, so about one millisecond of its lateness is
-//! its resolution, and its wheel fires in groups, which saves CPU time; smol's `Timer` is exact and kept in an
-//! ordered map under a lock.
+//! What differs: tokio's timers count in milliseconds and round up, so about one millisecond of its lateness
+//! is its resolution, and its wheel fires in groups, which saves CPU time; smol's `Timer` is exact and kept
+//! in an ordered map under a lock.
 
 use std::iter;
 use std::time::{Duration, Instant};

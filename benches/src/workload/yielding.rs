@@ -1,10 +1,10 @@
 //! Yield: tasks on one worker that do nothing but give way to each other.
 //!
-//! With two tasks the cost is the scheduler's path, with many it is also the cache misses of their frames. The
-//! price of spawning them is in the figure, spread over some hundreds of yields for each task.
+//! With two tasks the cost is the scheduler's path, with many it is also the cache misses of their frames.
+//! The price of spawning them is in the figure, spread over some hundreds of yields for each task.
 //!
-//! What differs: tokio's `yield_now` sets the waker aside until the worker has looked at its driver once, smol's
-//! wakes itself at once and goes to the back of the queue.
+//! What differs: tokio's `yield_now` sets the waker aside until the worker has looked at its driver once,
+//! smol's wakes itself at once and goes to the back of the queue.
 
 use anyhow::Result;
 

@@ -3,13 +3,13 @@
 //! One blocking thread accepts and deals the connections out in turn, so they are spread evenly, which
 //! `SO_REUSEPORT` does not do with few connections. It costs nothing once all clients are there.
 //!
-//! This is the limit of a loop that sleeps whenever nothing is ready. A loop that spins for a little while first
-//! can be faster, as it saves the kernel the waking of an idle core; it buys that with CPU time. So a system may
-//! beat this one in requests a second, and then stands above it in CPU time for each request.
+//! This is the limit of a loop that sleeps whenever nothing is ready. A loop that spins for a little while
+//! first can be faster, as it saves the kernel the waking of an idle core; it buys that with CPU time. So a
+//! system may beat this one in requests a second, and then stands above it in CPU time for each request.
 //!
-//! With as many workers as the machine has cores it is not the limit of the whole machine either: the load generator
-//! needs a core too, and two loops that each sleep and wake cost more than one that is always busy. A scheduler
-//! that keeps its second worker asleep while the first one keeps up does better there.
+//! With as many workers as the machine has cores it is not the limit of the whole machine either: the load
+//! generator needs a core too, and two loops that each sleep and wake cost more than one that is always busy.
+//! A scheduler that keeps its second worker asleep while the first one keeps up does better there.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::mem;
@@ -39,13 +39,16 @@ pub(super) fn serve(listener: TcpListener, workers: usize) -> Result<()> {
 struct EventLoop {
     /// Registrations come from the accepting thread, waits from the worker.
     epoll: OwnedFd,
-    /// Connections that the worker has not seen yet. It takes them at the first event of an unknown descriptor.
+    /// Connections that the worker has not seen yet. It takes them at the first event of an unknown
+    /// descriptor.
     arrivals: Mutex<Vec<TcpStream>>,
 }
 
 /// A connection of a worker.
 struct Connection {
+    /// Non-blocking, and registered with the worker's epoll instance until it is dropped.
     stream: TcpStream,
+    /// What was received and is not yet answered or sent.
     conversation: Conversation,
 }
 

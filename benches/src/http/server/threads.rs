@@ -7,7 +7,8 @@ use anyhow::Result;
 
 use crate::http::respond::Conversation;
 
-/// A connection needs little stack; the default of 2 MiB is only address space, but a thousand of it are a lot.
+/// A connection needs little stack; the default of 2 MiB is only address space, but a thousand of it are a
+/// lot.
 const STACK: usize = 64 * 1024;
 
 /// The number of workers is the kernel's affair here.
