@@ -139,20 +139,20 @@ fn first_response(server: SocketAddr) -> Result<Vec<u8>> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(REQUEST)?;
     let mut response = Vec::new();
-    while !response.ends_with(BODY) {
+    loop {
         let mut buffer = [0; 1024];
         let count = stream.read(&mut buffer).context("reading the first response")?;
         ensure!(count > 0, "the server closed the connection after {:?}", String::from_utf8_lossy(&response));
         response.extend_from_slice(&buffer[..count]);
+
+        let mut headers = [EMPTY_HEADER; 32];
+        let mut parsed = Response::new(&mut headers);
+        let Status::Complete(head) = parsed.parse(&response)? else { continue };
+        ensure!(parsed.code == Some(200), "the server answered with status {:?}", parsed.code);
+        if response.len() >= head + BODY.len() {
+            let body = &response[head..];
+            ensure!(body == BODY, "the server answered with the body {:?}", String::from_utf8_lossy(body));
+            return Ok(response);
+        }
     }
-    let mut headers = [EMPTY_HEADER; 32];
-    let mut parsed = Response::new(&mut headers);
-    let head = parsed.parse(&response)?;
-    ensure!(parsed.code == Some(200), "status {:?}", parsed.code);
-    ensure!(
-        head == Status::Complete(response.len() - BODY.len()),
-        "another body than {:?}",
-        String::from_utf8_lossy(BODY)
-    );
-    Ok(response)
 }
