@@ -253,3 +253,6 @@ impl WaitList {
         self.waiting.store(self.waiting.load(Relaxed).wrapping_add_signed(change), Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,53 @@ impl Permits {
         self.waiters.notify_all();
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    use super::*;
+    use loom::thread;
+
+    /// A noop waker will do: a permit that was handed over shows at the next poll.
+    fn poll(permits: &Permits, place: &mut Place) -> bool {
+        permits.poll_acquire(place, &mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_permit_that_is_released_reaches_the_send_that_comes_to_wait() {
+        loom::model(|| {
+            let permits = Arc::new(Permits::new(0));
+            let releaser = {
+                let permits = Arc::clone(&permits);
+                thread::spawn(move || permits.release(1))
+            };
+            let mut place = Place::new();
+            let at_once = poll(&permits, &mut place);
+            releaser.join().unwrap();
+            assert!(at_once || poll(&permits, &mut place));
+            assert_eq!(permits.free.load(Relaxed), 0, "a permit has been made twice");
+        });
+    }
+
+    #[test]
+    fn a_send_that_gives_up_loses_no_permit() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let permits = Arc::new(Permits::new(0));
+            let (mut a, mut b) = (Place::new(), Place::new());
+            assert!(!poll(&permits, &mut a));
+            let releaser = {
+                let permits = Arc::clone(&permits);
+                thread::spawn(move || permits.release(1))
+            };
+            let at_once = poll(&permits, &mut b);
+            permits.give_up(&mut a);
+            releaser.join().unwrap();
+            assert!(at_once || poll(&permits, &mut b));
+            assert_eq!(permits.free.load(Relaxed), 0, "a permit has been made twice");
+        });
+    }
+}
