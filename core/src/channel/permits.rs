@@ -183,4 +183,28 @@ mod models {
             assert_eq!(permits.free.load(Relaxed), 0, "a permit has been made twice");
         });
     }
+
+    /// A receiver looks at the permits first: a message whose sender saw nobody waiting must not be overlooked.
+    #[test]
+    fn a_receiver_that_finds_all_permits_free_is_woken_for_the_next_message() {
+        loom::model(|| {
+            let channel = Arc::new((Permits::new(Some(1)), WaitList::new(), AtomicUsize::new(0)));
+            let sender = {
+                let channel = Arc::clone(&channel);
+                thread::spawn(move || {
+                    let (permits, receiving, queued) = &*channel;
+                    assert!(permits.try_acquire());
+                    queued.store(1, Relaxed);
+                    receiving.notify_one();
+                })
+            };
+            let (permits, receiving, queued) = &*channel;
+            let mut place = Place::new();
+            let poll = receiving.poll_until(&mut place, &mut Context::from_waker(Waker::noop()), || {
+                (!permits.all_free() && queued.load(Relaxed) == 1).then_some(())
+            });
+            sender.join().unwrap();
+            assert!(poll.is_ready() || receiving.leave(&mut place), "asleep, with a message there");
+        });
+    }
 }

@@ -293,3 +293,49 @@ impl<T> Shared<T> {
         }
     }
 }
+
+/// flume's own lock is not modelled: each of its calls is one step.
+#[cfg(all(test, loom))]
+mod models {
+    use std::sync::Arc;
+
+    use super::super::{TryRecvError, bounded};
+    use loom::thread;
+
+    #[test]
+    fn no_message_survives_the_last_receiver() {
+        loom::model(|| {
+            let (tx, rx) = bounded(1);
+            let message = Arc::new(());
+            let held = Arc::downgrade(&message);
+            let sender = thread::spawn(move || {
+                drop(tx.try_send(message));
+                tx
+            });
+            drop(rx);
+            let tx = sender.join().unwrap();
+            assert!(held.upgrade().is_none(), "the sender keeps it alive");
+            drop(tx);
+        });
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_is_received_before_the_end() {
+        loom::model(|| {
+            let (tx, rx) = bounded(1);
+            let receiver = thread::spawn(move || {
+                let first = rx.try_recv();
+                (rx, first)
+            });
+            assert!(tx.try_send(1).is_ok());
+            drop(tx);
+            let (rx, first) = receiver.join().unwrap();
+            if first == Err(TryRecvError::Empty) {
+                assert_eq!(rx.try_recv(), Ok(1));
+            } else {
+                assert_eq!(first, Ok(1));
+            }
+            assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+        });
+    }
+}
