@@ -1,1 +1,140 @@
-//! facade
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+#[cfg(not(any(feature = "native", feature = "green")))]
+compile_error!(
+    "twoply has no backend to run on: enable the feature `native` (OS threads), `green` (green tasks) or both"
+);
+
+use std::future::Future;
+use std::sync::OnceLock;
+
+pub use twoply_core::{Wait, backend, channel, future, net, parker, reactor, strand, task, threads, time};
+pub use twoply_core::{offload, select};
+
+pub use twoply_core::task::{Spawner, Task, TaskError};
+
+/// The native runtime: every task is an OS thread.
+#[cfg(feature = "native")]
+pub use twoply_native as native_backend;
+
+/// The green runtime: many tasks on a few workers.
+#[cfg(feature = "green")]
+pub use twoply_green as green_backend;
+
+/// Starts tasks as OS threads, on the native runtime of this process, which is made when this is first called.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// let home = twoply::native().spawn_fn(|| std::thread::current().id()).wait().unwrap();
+/// assert_ne!(home, std::thread::current().id());
+/// ```
+#[cfg(feature = "native")]
+pub fn native() -> &'static Spawner {
+    static NATIVE: OnceLock<twoply_native::Native> = OnceLock::new();
+    NATIVE.get_or_init(twoply_native::Native::new).spawner()
+}
+
+/// Starts green tasks, on the green runtime of this process, which is made when this is first called: a worker for
+/// each core, and threads for what blocks. [`green_backend::Green::builder`] makes others.
+///
+/// # Panics
+/// When the runtime cannot be made, because the operating system refuses a thread or a descriptor.
+/// [`green_backend::Builder::build`] returns that as an error.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// let answer = twoply::green().spawn(async { 6 * 7 });
+/// assert_eq!(answer.wait().unwrap(), 42);
+/// ```
+#[cfg(feature = "green")]
+pub fn green() -> &'static Spawner {
+    static GREEN: OnceLock<twoply_green::Green> = OnceLock::new();
+    let start = || match twoply_green::Green::new() {
+        Ok(green) => green,
+        Err(error) => panic!("the green runtime could not be started: {error}"),
+    };
+    GREEN.get_or_init(start).spawner()
+}
+
+/// The backend for tasks that are started outside of any task.
+static DEFAULT: OnceLock<Spawner> = OnceLock::new();
+
+/// Makes `spawner` the one that [`spawn`], [`spawn_fn`] and [`run`] use outside of any task. Without this they use
+/// green tasks, or native ones where the feature `green` is off.
+///
+/// # Errors
+/// When it has been set or used before: then it stays what it is, and `spawner` comes back.
+pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
+    DEFAULT.set(spawner)
+}
+
+/// The backend of the calling task, or the default one outside of any task.
+pub fn spawner() -> Spawner {
+    Spawner::current().unwrap_or_else(|_| {
+        let usual = || {
+            #[cfg(feature = "green")]
+            return green().clone();
+            #[cfg(all(feature = "native", not(feature = "green")))]
+            return native().clone();
+        };
+        DEFAULT.get_or_init(usual).clone()
+    })
+}
+
+/// Starts `future` as a task: on the backend of the calling task, or the default one outside of any task.
+///
+/// If it cannot be started, the handle says so.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// let task = twoply::spawn(async { twoply::spawn(async { 7 }).await });
+/// assert_eq!(task.wait().unwrap().unwrap(), 7);
+/// ```
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    spawner().spawn(future)
+}
+
+/// Starts straight-line code as a task; see [`spawn`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::Wait;
+///
+/// let task = twoply::spawn_fn(|| {
+///     twoply::time::sleep(Duration::from_millis(1)).wait();
+///     7
+/// });
+/// assert_eq!(task.wait().unwrap(), 7);
+/// ```
+pub fn spawn_fn<F, T>(code: F) -> Task<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spawner().spawn_fn(code)
+}
+
+/// Runs `main` as a task of the default backend, and returns its result once it and all other tasks of that backend
+/// are over.
+///
+/// # Errors
+/// When `main` panicked, was cancelled or could not be started.
+pub fn run<F, T>(main: F) -> Result<T, TaskError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spawner().run(main)
+}

@@ -1,1 +1,292 @@
-//! Backend.
+//! The green backend of twoply: many tasks on a few workers over a poller.
+//!
+//! A task is an `async-task` in a worker's queue. What is not running costs only its memory. A task may also block
+//! in straight-line code: then its worker moves on, leaving the stack behind, on a thread of its own or as a
+//! suspended fiber ([`Builder::fibers`]).
+//!
+//! | file        | duty                                                        |
+//! |-------------|-------------------------------------------------------------|
+//! | `scheduler` | what the workers share, and who is woken for what           |
+//! | `worker`    | what a worker runs next, and how it goes to sleep           |
+//! | `queue`     | the run queue that others steal from                        |
+//! | `strand`    | how a stack waits: by handing the worker over, or suspended |
+//! | `runner`    | polling tasks on fibers                                     |
+//! | `fiber`     | stacks, and the switch between them                         |
+//! | `watchdog`  | helps out and names the task when one holds its worker up   |
+
+mod fiber;
+mod fork;
+mod metrics;
+mod queue;
+mod runner;
+mod scheduler;
+mod strand;
+mod sync;
+mod watchdog;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use twoply_core::Wait;
+use twoply_core::backend::Backend;
+use twoply_core::reactor::Reactor;
+use twoply_core::task::Spawner;
+use twoply_core::threads::{Limits, ThreadCache};
+
+use crate::fiber::{StackOptions, StackPool, overflow};
+use crate::queue::Local;
+use crate::scheduler::{Remote, Shared};
+use crate::watchdog::{Handler, Watch};
+use crate::worker::Core;
+
+pub use metrics::{Metrics, WorkerMetrics};
+pub use watchdog::Hog;
+
+/// A green runtime: its workers, and the tasks that run on them.
+///
+/// Dropping it cancels its tasks and returns at once; the workers end when the tasks have. [`Green::shutdown`]
+/// waits for that.
+///
+/// # Examples
+/// ```
+/// use twoply_core::Wait;
+/// use twoply_green::Green;
+///
+/// let green = Green::builder().workers(2).build()?;
+/// let sum = green.spawner().spawn(async { (1..=10).sum::<u32>() });
+/// assert_eq!(sum.wait().unwrap(), 55);
+/// green.shutdown(std::time::Duration::from_secs(5))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Green {
+    /// What the workers share.
+    shared: Arc<Shared>,
+    /// What starts tasks.
+    spawner: Spawner,
+}
+
+/// Settings of a [`Green`] runtime.
+#[must_use]
+pub struct Builder {
+    /// See [`Builder::workers`].
+    workers: Option<usize>,
+    /// See [`Builder::spins`].
+    spins: u32,
+    /// Limits of the threads.
+    limits: Limits,
+    /// Whether blocked stacks are fibers.
+    fibers: bool,
+    /// How large and how many fibers' stacks are.
+    stacks: StackOptions,
+    /// From when on a task is reported that holds on to its worker.
+    hog_limit: Duration,
+    /// Whom to tell.
+    on_hog: Option<Handler>,
+}
+
+/// How often a worker that has run out of work looks around before it sleeps: about as long as waking a sleeping
+/// core takes.
+const SPINS: u32 = 60;
+
+/// A poll this long would be felt by a person.
+const HOG_LIMIT: Duration = Duration::from_millis(100);
+
+impl Builder {
+    /// How many workers run tasks at the same time. As many as the machine has cores, unless set; at least one.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// How often a worker that has run out of work looks around, giving its core away in between, before it sleeps.
+    /// 60 unless set. More makes wake-ups between cores faster and idle times dearer; 0 sleeps at once.
+    pub fn spins(mut self, rounds: u32) -> Builder {
+        self.spins = rounds;
+        self
+    }
+
+    /// The most threads at a time, for workers and for tasks that block in straight-line code on threads. When they
+    /// are all taken, a task that blocks keeps its worker until a thread ends.
+    pub fn max_threads(mut self, threads: usize) -> Builder {
+        self.limits.threads = threads;
+        self
+    }
+
+    /// How long an idle thread is kept for the next task that blocks. 10 seconds unless set.
+    pub fn idle_expiry(mut self, idle: Duration) -> Builder {
+        self.limits.idle = idle;
+        self
+    }
+
+    /// The stack of a fiber in bytes; 64 KiB unless set, at least 32 KiB. Memory is used as it is touched.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stacks.size = bytes;
+        self
+    }
+
+    /// The most fibers that may be blocked at a time. When they are, tasks go on as long as they do not block; one
+    /// that does keeps its worker.
+    pub fn max_stacks(mut self, stacks: usize) -> Builder {
+        self.stacks.limit = stacks;
+        self
+    }
+
+    /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for `limit`
+    /// without coming to an await point or a wait: code that computes for long, or that blocks in something that
+    /// is not this library's. Once for each such poll. Without a handler they are counted; see [`Metrics::hogs`].
+    pub fn on_hog(mut self, limit: Duration, handler: impl Fn(&Hog) + Send + Sync + 'static) -> Builder {
+        self.hog_limit = limit;
+        self.on_hog = Some(Box::new(handler));
+        self
+    }
+
+    /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds, and a
+    /// blocked task costs a few KiB of memory and nothing else.
+    ///
+    /// # Safety
+    #[doc = include_str!("fiber/SAFETY.md")]
+    pub unsafe fn fibers(mut self) -> Builder {
+        self.fibers = true;
+        self
+    }
+
+    /// Starts a runtime with these settings.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread, a descriptor or memory.
+    pub fn build(self) -> io::Result<Green> {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let count = self.workers.unwrap_or_else(cores);
+        let mut remotes = Vec::with_capacity(count);
+        let mut workers = Vec::with_capacity(count);
+        for index in 0..count {
+            let local = Local::new();
+            remotes.push(Remote::new(local.stealer(), Reactor::new()?));
+            workers.push(Core::new(index, local, self.spins));
+        }
+        let stacks = match self.fibers {
+            true => {
+                overflow::install()?;
+                Some(StackPool::new(&self.stacks)?)
+            }
+            false => None,
+        };
+        let threads = ThreadCache::new("twoply-green", self.limits);
+        let watch = Watch::new(self.hog_limit, self.on_hog);
+        let shared = Arc::new_cyclic(|this: &Weak<Shared>| {
+            Shared::new(Weak::clone(this), remotes.into(), threads, stacks, watch, self.spins)
+        });
+        scheduler::start_workers(&shared, workers)?;
+        let watched = Arc::clone(&shared);
+        let name = Some("twoply-watchdog");
+        if let Err(error) = shared.threads.execute(name, None, move || watchdog::watch(&watched)) {
+            shared.stop();
+            return Err(error);
+        }
+        let spawner = Spawner::new(Arc::clone(&shared) as Arc<dyn Backend>);
+        Ok(Green { shared, spawner })
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            workers: None,
+            spins: SPINS,
+            limits: Limits::default(),
+            fibers: false,
+            stacks: StackOptions::default(),
+            hog_limit: HOG_LIMIT,
+            on_hog: None,
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("spins", &self.spins)
+            .field("limits", &self.limits)
+            .field("fibers", &self.fibers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Green {
+    /// The settings, to be changed and built.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A runtime with the usual settings.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub fn new() -> io::Result<Green> {
+        Green::builder().build()
+    }
+
+    /// What starts tasks on this runtime.
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    /// What has happened so far.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::read(&self.shared)
+    }
+
+    /// Cancels all tasks, waits for them and for the workers to end, and lets no task start any more.
+    ///
+    /// A task is dropped at its await point; one that is blocked unwinds from its wait. Descriptors of the runtime
+    /// are closed and its threads end. Sockets that outlive it go on with another driver.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] when some tasks were left after `deadline`: they never came to an await point or
+    /// a wait. Their workers end when they do; stacks that are still suspended are leaked, with what is on them.
+    pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
+        let now = Instant::now();
+        let until = now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400 * 365));
+        let shared = &self.shared;
+        shared.drain();
+        let ended = twoply_core::time::timeout(deadline, shared.registry.wait_empty()).wait().is_ok();
+        shared.stop();
+        if shared.threads.close(until) && ended {
+            return Ok(());
+        }
+        let left: Vec<String> = shared.registry.tasks().iter().take(8).map(ToString::to_string).collect();
+        let message = format!("{} tasks have not ended: {}", shared.registry.len(), left.join(", "));
+        Err(io::Error::new(io::ErrorKind::TimedOut, message))
+    }
+}
+
+impl Drop for Green {
+    fn drop(&mut self) {
+        self.shared.drain();
+        if self.shared.registry.is_empty() {
+            self.shared.stop();
+            return;
+        }
+        // The last task to end cannot wake the workers itself: somebody has to wait for it.
+        let shared = Arc::clone(&self.shared);
+        let waiting = twoply_core::threads::shared().execute(Some("twoply-drop"), None, move || {
+            shared.registry.wait_empty().wait();
+            shared.stop();
+        });
+        if waiting.is_err() {
+            // No thread for that: workers look by themselves whenever they wake up.
+            self.shared.wake_all();
+        }
+    }
+}
+
+impl fmt::Debug for Green {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Green").field("workers", &self.shared.workers.len()).finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,176 @@
-//! Backend.
+//! The native backend of twoply: every task is an OS thread that blocks.
+//!
+//! A task runs to its end on a thread from a cache; where it must wait, the thread parks. It costs a thread, and
+//! in return it may block in anything, and every debugger and profiler understands it.
+//!
+//! How such a thread waits (a futex, or `poll(2)` on the descriptors it waits for) is the core's thread strand:
+//! the same one that serves `main` and every other thread that no backend has started. So this crate is the
+//! small rest: which thread, how many, and for how long.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use twoply_core::Wait;
+use twoply_core::backend::{Backend, Job, Mode, SpawnError};
+use twoply_core::strand;
+use twoply_core::task::{Registry, Spawner};
+use twoply_core::threads::{Limits, ThreadCache};
+
+/// A native runtime: a cache of threads, and the tasks that run on them.
+///
+/// Dropping it neither stops nor joins anything: its tasks go on. [`Native::shutdown`] ends them.
+///
+/// # Examples
+/// ```
+/// use twoply_core::Wait;
+/// use twoply_native::Native;
+///
+/// let native = Native::builder().max_threads(8).build();
+/// let sum = native.spawner().spawn_fn(|| (1..=10).sum::<u32>());
+/// assert_eq!(sum.wait().unwrap(), 55);
+/// native.shutdown(std::time::Duration::from_secs(5)).unwrap();
+/// ```
+pub struct Native {
+    /// The backend that its tasks inherit.
+    backend: Arc<Threads>,
+    /// The same, to start tasks on.
+    spawner: Spawner,
+}
+
+/// What its tasks share.
+struct Threads {
+    /// Itself, for the strands of its tasks.
+    this: Weak<Threads>,
+    /// Its live tasks.
+    registry: Arc<Registry>,
+    /// Its threads.
+    cache: ThreadCache,
+    /// The stack of tasks that ask for none, in bytes; `None`: what `std` does.
+    stack_size: Option<usize>,
+}
+
+/// Settings of a [`Native`] runtime.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    /// Limits of the thread cache.
+    limits: Limits,
+    /// See [`Builder::stack_size`].
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// The most threads at a time. Starting a task beyond it fails; it never waits for another to end.
+    pub fn max_threads(mut self, threads: usize) -> Builder {
+        self.limits.threads = threads;
+        self
+    }
+
+    /// How long an idle thread is kept for the next task. 10 seconds unless set.
+    pub fn idle_expiry(mut self, idle: Duration) -> Builder {
+        self.limits.idle = idle;
+        self
+    }
+
+    /// The stack of tasks that do not ask for one of their own, in bytes. What `std::thread` uses unless set.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// A runtime with these settings. It starts no thread before its first task.
+    pub fn build(self) -> Native {
+        let backend = Arc::new_cyclic(|this| Threads {
+            this: Weak::clone(this),
+            registry: Registry::new(),
+            cache: ThreadCache::new("twoply-native", self.limits),
+            stack_size: self.stack_size,
+        });
+        let spawner = Spawner::new(Arc::clone(&backend) as Arc<dyn Backend>);
+        Native { backend, spawner }
+    }
+}
+
+impl Native {
+    /// The settings, to be changed and built.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A runtime with the usual settings.
+    pub fn new() -> Native {
+        Native::builder().build()
+    }
+
+    /// What starts tasks on this runtime.
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    /// How many threads there are, and how many of them are idle.
+    pub fn threads(&self) -> (usize, usize) {
+        self.backend.cache.threads()
+    }
+
+    /// Cancels all tasks, waits for them and for their threads to end, and lets none start any more.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] when some were left after `deadline`; they go on. A task that never waits, or
+    /// that blocks in something that is not this library's, cannot be stopped.
+    pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
+        let until = Instant::now().checked_add(deadline);
+        let registry = &self.backend.registry;
+        registry.close();
+        let ended = twoply_core::time::timeout(deadline, registry.wait_empty()).wait().is_ok();
+        let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+        if self.backend.cache.close(until) && ended {
+            return Ok(());
+        }
+        let left = registry.len();
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("{left} tasks have not ended")))
+    }
+}
+
+impl Default for Native {
+    fn default() -> Native {
+        Native::new()
+    }
+}
+
+impl fmt::Debug for Native {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (threads, idle) = self.threads();
+        f.debug_struct("Native").field("threads", &threads).field("idle", &idle).finish_non_exhaustive()
+    }
+}
+
+impl Backend for Threads {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Blocking
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn start(&self, job: Job) -> Result<(), SpawnError> {
+        let Some(this) = self.this.upgrade() else { return Err(SpawnError::ShutDown) };
+        let this: Arc<dyn Backend> = this;
+        let name = job.name().map(str::to_owned);
+        let stack_size = job.stack_size().or(self.stack_size);
+        let run = move || strand::on_thread(&this, || job.run());
+        self.cache.execute(name.as_deref(), stack_size, run).map_err(SpawnError::from)
+    }
+
+    fn resume(&self, job: Job, _yielded: bool) {
+        debug_assert!(false, "a blocking job is run to its end at once");
+        drop(job);
+    }
+}

@@ -88,17 +88,35 @@ pub trait Strand: 'static {
     /// before the park begins. Returning early is allowed.
     fn park(&self);
 
+    /// Takes a job back that can go on, if it [belongs](Job::is_of) to this strand's backend and there is a quicker
+    /// way than [`Backend::resume`]: the queue of the worker that runs this stack. Else gives it back.
+    ///
+    /// The same rules hold as there. That the backend exists for the time of the call is what makes it quicker.
+    fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        let _ = yielded;
+        Err(job)
+    }
+
+    /// Lets others run, because the code on this stack has asked for it: it is woken already, and goes on soon.
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+
     /// Who watches descriptors and deadlines for the futures that are polled on this stack.
     fn driver(&self) -> &dyn Driver;
 
     /// The backend that tasks spawned on this stack go to, if it has one.
     fn backend(&self) -> Option<Arc<dyn Backend>>;
 
-    /// Runs `call`, which blocks in a system call, if this stack may block because nobody else is waiting for its
-    /// thread. Returns whether it did. While the call runs, `unpark` interrupts it.
-    fn block(&self, call: &mut dyn FnMut()) -> bool {
-        let _ = call;
+    /// Whether this stack may simply block in a system call, because nobody else is waiting for its thread.
+    fn may_block(&self) -> bool {
         false
+    }
+
+    /// Runs `call`, which blocks in a system call. While it runs, `unpark` interrupts it. Called only on a stack that
+    /// [may block](Strand::may_block); the call may be left out when the park that was announced is over already.
+    fn block(&self, call: &mut dyn FnMut()) {
+        call();
     }
 }
 

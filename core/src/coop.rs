@@ -9,34 +9,45 @@
 
 use std::task::{Context, Poll};
 
-use crate::strand::with_current;
+use crate::strand::{StrandState, with_current};
 
 /// How many operations a poll may complete before it must yield. Large enough that the cost of yielding is
 /// spread thin, small enough that a poll of cheap operations stays well under a millisecond.
 pub const BUDGET: u32 = 128;
 
 /// Gives `poll` a fresh budget on this stack.
-pub fn with_budget<R>(state: &crate::backend::StrandState, poll: impl FnOnce() -> R) -> R {
-    struct Restore<'a>(&'a crate::backend::StrandState, Option<u32>);
+#[inline]
+pub fn with_budget<R>(state: &StrandState, poll: impl FnOnce() -> R) -> R {
+    struct Restore<'a>(&'a StrandState, Option<u32>);
     impl Drop for Restore<'_> {
         fn drop(&mut self) {
             self.0.budget().set(self.1);
         }
     }
     let _restore = Restore(state, state.budget().replace(Some(BUDGET)));
+    state.take_yield();
     poll()
+}
+
+/// Others have had their turn on this stack's worker while a wait was parked: its poll starts afresh.
+#[inline]
+pub(crate) fn refill(state: &StrandState) {
+    if state.budget().get().is_some() {
+        state.budget().set(Some(BUDGET));
+    }
 }
 
 /// Takes one unit of the budget. `Pending` when it is spent: the task has been woken and should return.
 ///
 /// A caller that does not complete its operation after all gives the unit back by not calling
 /// [`Unit::spend`].
+#[inline]
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
     with_current(|strand| match strand.state().budget().get() {
         Some(0) => {
             cx.waker().wake_by_ref();
-            // The next poll on this stack that parks in between starts afresh.
-            strand.state().budget().set(Some(BUDGET));
+            strand.state().request_yield();
+            // Refilled only when others have had their turn: by the next poll, or by the wait that asks for it.
             Poll::Pending
         }
         left => Poll::Ready(Unit(left)),
@@ -49,6 +60,7 @@ pub(crate) struct Unit(Option<u32>);
 
 impl Unit {
     /// The operation has completed.
+    #[inline]
     pub(crate) fn spend(self) {
         if let Some(left) = self.0 {
             with_current(|strand| strand.state().budget().set(Some(left - 1)));

@@ -2,10 +2,14 @@
 
 pub mod backend;
 mod blocking;
+pub mod channel;
 pub mod coop;
+pub mod future;
 pub mod ioserver;
 mod lock;
+/// Sockets.
 pub mod net;
+mod offload;
 pub mod parker;
 pub mod reactor;
 pub mod strand;
@@ -15,5 +19,7 @@ pub mod threads;
 pub mod time;
 pub mod timers;
 mod wait;
+mod waitlist;
 
+pub use offload::offload;
 pub use wait::Wait;

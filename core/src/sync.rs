@@ -1,6 +1,12 @@
-//! The atomics of our own state words: std's, or loom's when the models run (`--cfg loom`).
+//! The atomics and the mutex of our own state words: std's, or loom's when the models run (`--cfg loom`).
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic;
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic;
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+
+/// Locks a mutex that only ever guards our own code: nothing that runs under it can panic and leave a value
+/// half changed, so poison means nothing.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -12,6 +12,7 @@ mod handle;
 mod job;
 mod registry;
 mod scope;
+mod spawner;
 mod state;
 
 use std::future::Future;
@@ -26,12 +27,14 @@ pub use handle::{Task, TaskRef};
 pub use job::Job;
 pub use registry::{Registry, WaitEmpty};
 pub use scope::{Scope, ScopedTask, scope};
+pub use spawner::Spawner;
 pub use state::TaskId;
 
 pub(crate) use error::contain;
 pub(crate) use state::TaskState;
 
 use job::{ClosureBody, FutureBody};
+use state::{Extra, Observer};
 
 /// How a task is started: its name, its stack, where it runs.
 ///
@@ -72,6 +75,10 @@ impl Builder {
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
+    }
+
+    fn into_extra(self, observer: Option<Arc<dyn Observer>>) -> Extra {
+        Extra { name: self.name, stack_size: self.stack_size, observer }
     }
 
     /// Starts `future` as a task on the backend of the calling task.

@@ -11,6 +11,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use crate::backend::Strand;
+use crate::coop;
+use crate::parker::Parker;
 use crate::strand::with_current;
 
 /// The second finisher of a future, beside `.await`.
@@ -75,12 +77,16 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
         let heed_cancel = state.heed_cancel();
         let mask = level.mask(heed_cancel);
         let parker = state.parker();
+        if state.take_yield() {
+            strand.yield_now();
+        }
         while !parker.ready(mask) {
             if parker.prepare(mask) {
                 strand.park();
                 parker.finish();
             }
         }
+        coop::refill(state);
         if heed_cancel && parker.cancelled() {
             return Err(Cancelled);
         }
@@ -92,22 +98,22 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
 /// task has been cancelled: then the stack unwinds, as from [`Wait::wait`].
 pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
     with_current(|strand| {
+        if !strand.may_block() {
+            return None;
+        }
         let state = strand.state();
         let parker = state.parker();
         loop {
-            let heed_cancel = state.heed_cancel();
-            let mask = crate::parker::Parker::mask_cancel(heed_cancel);
-            if !parker.prepare(mask) {
+            if !parker.prepare(Parker::mask_cancel(state.heed_cancel())) {
                 unwind();
             }
             let mut result = None;
-            let called = strand.block(&mut || result = Some(call()));
+            strand.block(&mut || result = Some(call()));
             parker.finish();
             match result {
-                // The park was over before the call: it is made again, unless it was cancellation that ended it.
-                None if called => continue,
-                None => return None,
-                Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
+                // Interrupted, perhaps before it began: for cancellation, which `prepare` looks at, or for nothing.
+                None => {}
+                Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
                 Some(result) => return Some(result),
             }
         }

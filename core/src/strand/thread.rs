@@ -267,12 +267,15 @@ impl Strand for ThreadStrand {
         self.backend.borrow().clone()
     }
 
-    fn block(&self, call: &mut dyn FnMut()) -> bool {
+    fn may_block(&self) -> bool {
+        true
+    }
+
+    fn block(&self, call: &mut dyn FnMut()) {
         if self.enter_place(Place::Call) {
             call();
         }
         self.leave_place();
-        true
     }
 }
 

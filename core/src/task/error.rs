@@ -39,6 +39,9 @@ pub enum TaskError {
     /// The task panicked.
     #[error("the task panicked: {0}")]
     Panicked(Panic),
+    /// The task was never started; nothing of it has run.
+    #[error("the task could not be started: {0}")]
+    NotStarted(#[source] SpawnError),
 }
 
 impl TaskError {

@@ -1,0 +1,87 @@
+//! The queue that all workers share: what comes from outside them, and what does not fit in their rings.
+//!
+//! Everybody may push, also from inside a waker; workers pop, a handful at a time. A worker's inbox, for wakes that
+//! must reach one worker, is an injector too. Nothing of the user's runs under the lock: items are moved in and
+//! out, and dropped by the caller.
+
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+
+use super::{Item, Local};
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::{Mutex, MutexGuard};
+
+/// An unbounded FIFO queue for any number of threads.
+pub(crate) struct Injector<T> {
+    /// How many items there are. Written under the lock; read without it, so that looking at an empty queue costs a
+    /// load. Relaxed throughout: the items themselves are published by the lock.
+    len: AtomicUsize,
+    /// The items, oldest first.
+    items: Mutex<VecDeque<T>>,
+}
+
+impl<T: Item> Injector<T> {
+    /// An empty queue.
+    pub(crate) fn new() -> Injector<T> {
+        Injector { len: AtomicUsize::new(0), items: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Adds `item` as the newest one. Returns whether the queue was empty, so that only the first of several
+    /// pushes has to wake a worker.
+    pub(crate) fn push(&self, item: T) -> bool {
+        self.push_batch([item])
+    }
+
+    /// Adds `batch`, in order. Returns whether the queue was empty. The iterator is run under the lock: it must
+    /// not call anything of the user's, nor this queue.
+    pub(crate) fn push_batch(&self, batch: impl IntoIterator<Item = T>) -> bool {
+        let mut items = self.lock();
+        let was_empty = items.is_empty();
+        items.extend(batch);
+        self.len.store(items.len(), Relaxed);
+        was_empty
+    }
+
+    /// Takes the oldest item.
+    pub(crate) fn pop(&self) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut items = self.lock();
+        let item = items.pop_front();
+        self.len.store(items.len(), Relaxed);
+        item
+    }
+
+    /// Takes the `max` oldest items, or fewer: the first is returned, to be run at once, and the others go to
+    /// `local`, as many as fit.
+    pub(crate) fn pop_into(&self, local: &Local<T>, max: usize) -> Option<T> {
+        if max == 0 || self.is_empty() {
+            return None;
+        }
+        // Nobody but the caller can make this fewer before the pushes below.
+        let fits = local.room();
+        let mut items = self.lock();
+        let first = items.pop_front()?;
+        let count = (max - 1).min(fits).min(items.len());
+        local.extend(items.drain(..count));
+        self.len.store(items.len(), Relaxed);
+        Some(first)
+    }
+
+    /// How many items there were a moment ago.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    /// Whether there was none a moment ago; see "Going to sleep" in the header of [the queue](super).
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
+        // Nothing under the lock panics but an allocation that fails, and the items are whole even then.
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

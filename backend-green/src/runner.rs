@@ -1,0 +1,192 @@
+//! Running a worker's tasks on fibers: the loop that picks the stack.
+//!
+//! The worker's own stack chooses the work; a task is polled on a *runner*, a fiber that polls one task after the
+//! other. A task that does not block gives its runner back at once, so one runner serves them all. A task that
+//! blocks keeps its runner, suspended, until it is woken; the next task gets another. So only what is blocked in
+//! straight-line code holds a stack.
+//!
+//! A worker calls this once, for its whole life. Nothing here is ever touched by another thread.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use twoply_core::backend::{Job, Strand};
+use twoply_core::strand;
+
+use crate::fiber::overflow::{self, SignalStack};
+use crate::fiber::{Fiber, FiberResult, StackPool};
+use crate::scheduler::Counts;
+use crate::strand::FiberStrand;
+use crate::worker::{self, Context, Work};
+
+/// What a resume brings: a job to poll, or nothing: to go on where the fiber blocked, or to end if it is idle.
+pub(crate) type Input = Option<Job>;
+
+/// Why a runner is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The poll is over; the runner is free.
+    Done,
+    /// The poll waits, on the runner's stack.
+    Blocked,
+}
+
+/// How many free runners a worker keeps. More than this many tasks that block and go on at the same time are seldom
+/// steady, and a stack is made in less than a microsecond.
+const KEEP: usize = 64;
+
+/// A stack that polls tasks.
+struct Runner {
+    /// The stack.
+    fiber: Fiber<Input, Output>,
+    /// How it waits. The fiber has the other reference: it outlives every frame on the stack.
+    strand: Rc<FiberStrand>,
+    /// Whether it is suspended in the middle of a poll.
+    blocked: bool,
+    /// The task that is being polled, for the watchdog.
+    task: u64,
+}
+
+/// A worker's runners.
+struct Runners<'a> {
+    /// All of them, by number.
+    all: Vec<Option<Box<Runner>>>,
+    /// Numbers of runners that are free; the one used last comes last, and its stack is warm.
+    idle: Vec<usize>,
+    /// Numbers without a runner.
+    vacant: Vec<usize>,
+    /// Where stacks come from.
+    stacks: &'a Arc<StackPool>,
+    /// The thread's worker.
+    context: &'a Rc<Context>,
+    /// Which worker that is.
+    index: usize,
+}
+
+/// Runs the worker's work on fibers until `next` says that there is no more.
+pub(crate) fn run_on_fibers(
+    context: &Rc<Context>,
+    index: usize,
+    stacks: &Arc<StackPool>,
+    next: impl Fn() -> Option<Work>,
+) {
+    // std gives every thread that it starts an alternate signal stack; this is for systems where it does not.
+    // Without one an overflow still ends the process, if with no message.
+    let _signal_stack = SignalStack::ensure();
+    let mut runners =
+        Runners { all: Vec::new(), idle: Vec::new(), vacant: Vec::new(), stacks, context, index };
+    // For tasks that come when no stack can be had: it waits by keeping the worker.
+    let last_resort = FiberStrand::new(Rc::clone(context), index, usize::MAX);
+    let counts = &context.remote(index).counts;
+    // It is also the strand of wakers that events call.
+    strand::enter(&last_resort, || {
+        while let Some(work) = next() {
+            match work {
+                Work::Fiber(fiber) => runners.go_on(fiber),
+                Work::Job(job) => match runners.free() {
+                    Ok(runner) => runners.resume(runner, Some(job)),
+                    Err(_) => worker::poll(counts, last_resort.state(), job),
+                },
+            }
+        }
+    });
+    runners.end_idle(0);
+    // What is still blocked did not unwind when it was cancelled. Its stack is leaked, and counted: what lies on it
+    // may be borrowed from elsewhere.
+}
+
+impl Runners<'_> {
+    /// The number of a free runner, a new one if need be.
+    #[inline]
+    fn free(&mut self) -> io::Result<usize> {
+        match self.idle.pop() {
+            Some(runner) => Ok(runner),
+            None => self.add(),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self) -> io::Result<usize> {
+        let number = self.vacant.last().copied().unwrap_or(self.all.len());
+        let strand = Rc::new(FiberStrand::new(Rc::clone(self.context), self.index, number));
+        let (own, context, index) = (Rc::clone(&strand), Rc::clone(self.context), self.index);
+        // SAFETY: the builder's `fibers`, which is how there came to be a pool, is unsafe: its caller has promised
+        // that what runs on the runtime's tasks may be suspended.
+        let fiber = unsafe {
+            Fiber::new(self.stacks, move |suspender, mut input| {
+                own.set_suspender(suspender);
+                let counts = &context.remote(index).counts;
+                while let Some(job) = input {
+                    poll_named(counts, &own, job);
+                    input = suspender.suspend(Output::Done);
+                }
+            })
+        }?;
+        let runner = Some(Box::new(Runner { fiber, strand, blocked: false, task: 0 }));
+        if self.vacant.pop().is_some() {
+            self.all[number] = runner;
+        } else {
+            self.all.push(runner);
+        }
+        Ok(number)
+    }
+
+    /// Goes on with a blocked runner. A wake-up that is no longer wanted finds it free, or gone.
+    #[inline]
+    fn go_on(&mut self, runner: usize) {
+        if matches!(self.all.get(runner), Some(Some(runner)) if runner.blocked) {
+            self.resume(runner, None);
+        }
+    }
+
+    #[inline]
+    fn resume(&mut self, number: usize, input: Input) {
+        let Some(runner) = &mut self.all[number] else { return };
+        let counts = &self.context.remote(self.index).counts;
+        match &input {
+            Some(job) => runner.task = job.id(),
+            None => {
+                Counts::bump(&counts.polls);
+                counts.current.store(runner.task, Ordering::Relaxed);
+            }
+        }
+        let result = strand::enter(&*runner.strand, || runner.fiber.resume(input));
+        counts.current.store(0, Ordering::Relaxed);
+        match result {
+            FiberResult::Suspended(Output::Blocked) => runner.blocked = true,
+            FiberResult::Suspended(Output::Done) => {
+                runner.blocked = false;
+                self.idle.push(number);
+                if self.idle.len() > KEEP {
+                    self.end_idle(KEEP / 2);
+                }
+            }
+            FiberResult::Finished => {
+                self.all[number] = None;
+                self.vacant.push(number);
+            }
+        }
+    }
+
+    /// Gives stacks of free runners back, all but the `keep` that were used last.
+    #[cold]
+    fn end_idle(&mut self, keep: usize) {
+        let surplus = self.idle.len().saturating_sub(keep);
+        for number in self.idle.drain(..surplus).collect::<Vec<_>>() {
+            self.resume(number, None);
+        }
+    }
+}
+
+/// Polls a task; if it has a name, an overflow of the stack is reported with it.
+#[inline]
+fn poll_named(counts: &Counts, strand: &FiberStrand, job: Job) {
+    if job.name().is_some() {
+        let task = job.task();
+        overflow::with_task(task.name(), || worker::poll(counts, strand.state(), job));
+    } else {
+        worker::poll(counts, strand.state(), job);
+    }
+}

@@ -1,0 +1,398 @@
+//! The scheduler of a green runtime: what its workers share, and who is woken for what.
+//!
+//! # The design
+//! Each worker ([`crate::worker`]) has a run queue that the others may steal from, and a reactor of its own: a
+//! descriptor belongs to the reactor of the worker that first waited for it, its events are handled by that worker,
+//! and the task they wake goes to that worker's queue. So a connection stays on one core as long as the load is
+//! even, and no lock or wake-up crosses cores for it. Work moves only when somebody is idle: an idle worker steals.
+//!
+//! # The race it must win
+//! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each looks before
+//! the other has written, the work waits for nobody. So both write first and look afterwards, with a sequentially
+//! consistent fence in between: whoever pushes, pushes and then looks for sleepers ([`Shared::notify`]); whoever goes
+//! to sleep enters itself in the list of sleepers and then looks at every queue ([`crate::worker`], `sleep`).
+//!
+//! Waking a core that sleeps costs 40 us and more, so it is not done lightly. A worker that has run out of
+//! work *searches* for a while before it sleeps, and while one searches nobody else is woken: it will find what
+//! there is. A searcher that finds work, and sees that there is more, has the next one woken. A push by a worker to
+//! its own queue wakes somebody only if the queue holds more than that worker runs next.
+//!
+//! # Rejected
+//! - *One reactor for all* (Go, tokio): each event then may be handled by any core, and with an idle worker around most
+//!   are: measured on HTTP keep-alive, the wake-ups between cores cost more than the system calls saved.
+//! - *One queue for all behind a lock*: four times slower as soon as two workers use it.
+//! - *No stealing, a task stays where it was born*: one expensive connection in fifty delays all that share its
+//!   worker.
+//!
+//! The protocol of searchers and sleepers follows Go's `proc.go` and tokio's multi-threaded scheduler. Deviations: a
+//! worker's own pushes are not fenced (a miss delays help, never work, since the worker itself runs what it pushed);
+//! and workers that hold on to one task for too long are helped by the watchdog instead of being preempted.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use twoply_core::backend::{Backend, Job, Mode, SpawnError};
+use twoply_core::reactor::Reactor;
+use twoply_core::strand::with_current;
+use twoply_core::task::Registry;
+use twoply_core::threads::ThreadCache;
+
+use crate::fiber::StackPool;
+use crate::queue::{Injector, Item, Stealer};
+use crate::watchdog::Watch;
+use crate::worker;
+
+impl Item for Job {
+    fn into_raw(self) -> std::ptr::NonNull<()> {
+        self.into_raw()
+    }
+
+    unsafe fn from_raw(raw: std::ptr::NonNull<()>) -> Self {
+        // SAFETY: the caller vouches for the same that this asks for.
+        unsafe { Job::from_raw(raw) }
+    }
+}
+
+/// What the workers of a runtime share.
+pub(crate) struct Shared {
+    /// Itself, for workers and strands.
+    pub(crate) this: Weak<Shared>,
+    /// The live tasks.
+    pub(crate) registry: Arc<Registry>,
+    /// Jobs that come from outside the workers, and what overflows their queues.
+    pub(crate) injector: Injector<Job>,
+    /// The workers, as the others see them.
+    pub(crate) workers: Box<[Remote]>,
+    /// Who sleeps and who searches.
+    idle: Idle,
+    /// Where workers run, and the threads that take them over.
+    pub(crate) threads: ThreadCache,
+    /// Where blocked stacks come from; `None`: a blocked task keeps its thread.
+    pub(crate) stacks: Option<Arc<StackPool>>,
+    /// Watches for tasks that hold on to their worker.
+    pub(crate) watch: Watch,
+    /// How far the end of the runtime has come: [`OPEN`], [`DRAINING`] or [`STOPPED`].
+    phase: AtomicUsize,
+    /// How many workers have not ended.
+    pub(crate) live_workers: AtomicUsize,
+    /// How often the search of idle workers looks around before they sleep.
+    pub(crate) spins: u32,
+    /// Set in the child of a fork.
+    pub(crate) forked: &'static AtomicU64,
+    /// What `forked` said when the runtime was made.
+    pub(crate) born: u64,
+}
+
+/// The phases of a runtime's life.
+const OPEN: usize = 0;
+/// Workers end when no task is left.
+const DRAINING: usize = 1;
+/// Workers end at once.
+const STOPPED: usize = 2;
+
+/// A worker as the others see it.
+#[repr(align(128))]
+pub(crate) struct Remote {
+    /// The end of its queue that others steal from.
+    pub(crate) stealer: Stealer<Job>,
+    /// Its reactor.
+    pub(crate) reactor: Reactor,
+    /// Blocked fibers of its that can go on, by number. Pushed to from other threads.
+    inbox: Mutex<Vec<usize>>,
+    /// How many there are. Relaxed: a hint between the fences that guard a worker's sleep.
+    inbox_len: AtomicUsize,
+    /// What it is doing, counted.
+    pub(crate) counts: Counts,
+}
+
+/// What a worker has done. Only the worker writes, so no write needs to be a read-modify-write.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Polls begun.
+    pub(crate) polls: AtomicU64,
+    /// The task that is being polled; 0: none.
+    pub(crate) current: AtomicU64,
+    /// Jobs taken from other workers.
+    pub(crate) stolen: AtomicU64,
+    /// Times that it slept in the kernel.
+    pub(crate) sleeps: AtomicU64,
+    /// Whether the watchdog found it held up by one task. Written by the watchdog.
+    pub(crate) stuck: AtomicBool,
+    /// Times that it was handed to another thread because its task blocked.
+    pub(crate) handovers: AtomicU64,
+}
+
+impl Counts {
+    /// Adds one to a counter that only the calling worker writes.
+    pub(crate) fn bump(counter: &AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+impl Remote {
+    pub(crate) fn new(stealer: Stealer<Job>, reactor: Reactor) -> Remote {
+        Remote {
+            stealer,
+            reactor,
+            inbox: Mutex::default(),
+            inbox_len: AtomicUsize::new(0),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Hands the worker a fiber of its that can go on.
+    pub(crate) fn push_inbox(&self, fiber: usize) {
+        let was_empty = {
+            let mut inbox = lock(&self.inbox);
+            inbox.push(fiber);
+            self.inbox_len.store(inbox.len(), Ordering::Relaxed);
+            inbox.len() == 1
+        };
+        // Later pushes ride on the first one's wake-up: the worker takes them all.
+        if was_empty {
+            fence(Ordering::SeqCst);
+            self.reactor.notify();
+        }
+    }
+
+    /// Takes all that is in the inbox.
+    pub(crate) fn drain_inbox(&self, into: &mut impl Extend<usize>) {
+        if self.inbox_len.load(Ordering::Relaxed) > 0 {
+            let mut inbox = lock(&self.inbox);
+            self.inbox_len.store(0, Ordering::Relaxed);
+            into.extend(inbox.drain(..));
+        }
+    }
+
+    pub(crate) fn inbox_is_empty(&self) -> bool {
+        self.inbox_len.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Which workers sleep and which search.
+#[derive(Default)]
+struct Idle {
+    /// How many sleep, or are about to. Written under the lock of `sleepers`.
+    sleeping: AtomicUsize,
+    /// How many search for work. A worker that has been woken counts from then on.
+    searching: AtomicUsize,
+    /// Who sleeps.
+    sleepers: Mutex<Vec<usize>>,
+}
+
+impl Shared {
+    #[allow(clippy::too_many_arguments, reason = "called once, by the builder")]
+    pub(crate) fn new(
+        this: Weak<Shared>,
+        workers: Box<[Remote]>,
+        threads: ThreadCache,
+        stacks: Option<Arc<StackPool>>,
+        watch: Watch,
+        spins: u32,
+    ) -> Shared {
+        let forked = crate::fork::generation();
+        let live_workers = AtomicUsize::new(workers.len());
+        Shared {
+            this,
+            registry: Registry::new(),
+            injector: Injector::new(),
+            workers,
+            idle: Idle::default(),
+            threads,
+            stacks,
+            watch,
+            phase: AtomicUsize::new(OPEN),
+            live_workers,
+            spins,
+            born: forked.load(Ordering::Relaxed),
+            forked,
+        }
+    }
+
+    /// Puts a job where a worker will find it, from outside of the workers.
+    fn inject(&self, job: Job) {
+        if self.phase() == STOPPED {
+            // Dropping it drops the task: there is nobody to run it any more.
+            return drop(job);
+        }
+        self.injector.push(job);
+        self.notify();
+        if self.phase() == STOPPED {
+            // The last worker may have looked before the push.
+            self.drop_injected();
+        }
+    }
+
+    /// Drops what nobody will run.
+    fn drop_injected(&self) {
+        while let Some(job) = self.injector.pop() {
+            drop(job);
+        }
+    }
+
+    /// Wakes a sleeping worker, unless one is searching already: work has appeared that it should look for.
+    pub(crate) fn notify(&self) {
+        // Pairs with the fence in `Worker::sleep`: either this sees the sleeper or it sees the work.
+        fence(Ordering::SeqCst);
+        self.notify_hint();
+    }
+
+    /// As [`Shared::notify`] but unfenced: it may miss a worker that is falling asleep at this very moment.
+    pub(crate) fn notify_hint(&self) {
+        let idle = &self.idle;
+        if idle.sleeping.load(Ordering::Relaxed) == 0 || idle.searching.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let woken = {
+            let mut sleepers = lock(&idle.sleepers);
+            // Under the lock: two who notify at once wake one worker.
+            if idle.searching.load(Ordering::Relaxed) > 0 {
+                return;
+            }
+            let Some(woken) = sleepers.pop() else { return };
+            idle.sleeping.store(sleepers.len(), Ordering::Relaxed);
+            // On behalf of the one that is woken.
+            idle.searching.fetch_add(1, Ordering::SeqCst);
+            woken
+        };
+        self.workers[woken].reactor.notify();
+    }
+
+    /// Whether this worker may search: half of all are enough to find what there is.
+    pub(crate) fn start_search(&self) -> bool {
+        let searching = self.idle.searching.load(Ordering::Relaxed);
+        if 2 * searching >= self.workers.len() {
+            return false;
+        }
+        self.idle.searching.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+
+    /// Ends a search. Returns whether it was the last one.
+    pub(crate) fn end_search(&self) -> bool {
+        self.idle.searching.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// How many workers search.
+    pub(crate) fn searching(&self) -> usize {
+        self.idle.searching.load(Ordering::Relaxed)
+    }
+
+    /// Enters a worker among the sleepers. It has to look at every queue after that.
+    pub(crate) fn enter_sleep(&self, index: usize) {
+        let mut sleepers = lock(&self.idle.sleepers);
+        sleepers.push(index);
+        self.idle.sleeping.store(sleepers.len(), Ordering::Relaxed);
+    }
+
+    /// Takes a worker out of the list. False when a notifier has done so: then the worker is counted as searching.
+    pub(crate) fn leave_sleep(&self, index: usize) -> bool {
+        let mut sleepers = lock(&self.idle.sleepers);
+        let Some(at) = sleepers.iter().position(|&sleeper| sleeper == index) else { return false };
+        sleepers.swap_remove(at);
+        self.idle.sleeping.store(sleepers.len(), Ordering::Relaxed);
+        true
+    }
+
+    /// Whether every worker sleeps.
+    pub(crate) fn all_asleep(&self) -> bool {
+        self.idle.sleeping.load(Ordering::Relaxed) >= self.live_workers.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a job that `index` could run: in the injector, in any queue, or a fiber in its inbox.
+    pub(crate) fn has_work_for(&self, index: usize) -> bool {
+        !self.injector.is_empty()
+            || !self.workers[index].inbox_is_empty()
+            || self.workers.iter().any(|remote| !remote.stealer.is_empty())
+    }
+
+    fn phase(&self) -> usize {
+        self.phase.load(Ordering::SeqCst)
+    }
+
+    /// Whether workers should end now.
+    pub(crate) fn should_stop(&self) -> bool {
+        match self.phase() {
+            OPEN => false,
+            DRAINING => self.registry.is_empty(),
+            _ => true,
+        }
+    }
+
+    /// Lets no task start any more and cancels those that live. Workers end when none is left.
+    pub(crate) fn drain(&self) {
+        self.phase.fetch_max(DRAINING, Ordering::SeqCst);
+        self.registry.close();
+        self.wake_all();
+    }
+
+    /// Has the workers end as soon as they come by, tasks or not.
+    pub(crate) fn stop(&self) {
+        self.phase.fetch_max(STOPPED, Ordering::SeqCst);
+        self.wake_all();
+    }
+
+    pub(crate) fn wake_all(&self) {
+        self.watch.wake();
+        self.workers.iter().for_each(|remote| remote.reactor.notify());
+    }
+
+    /// A worker has ended. The last one drops what nobody will run.
+    pub(crate) fn worker_ended(&self) {
+        if self.live_workers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.phase.fetch_max(STOPPED, Ordering::SeqCst);
+            self.drop_injected();
+            // Whoever waits for a descriptor of a closed reactor is woken and moves to another.
+            self.workers.iter().for_each(|remote| remote.reactor.close());
+            self.watch.stop();
+        }
+    }
+}
+
+impl Backend for Shared {
+    fn name(&self) -> &'static str {
+        "green"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Polling
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn start(&self, job: Job) -> Result<(), SpawnError> {
+        if self.forked.load(Ordering::Relaxed) != self.born {
+            return Err(SpawnError::Forked);
+        }
+        if let Err(job) = with_current(|strand| strand.resume(job, false)) {
+            self.inject(job);
+        }
+        Ok(())
+    }
+
+    fn resume(&self, job: Job, _yielded: bool) {
+        // Whoever runs on one of the workers has asked its strand first.
+        self.inject(job);
+    }
+}
+
+/// Makes the reactors and starts the threads of all workers; on failure none is left.
+pub(crate) fn start_workers(shared: &Arc<Shared>, cores: Vec<worker::Core>) -> io::Result<()> {
+    for core in cores {
+        if let Err((core, error)) = worker::launch(shared, Box::new(core)) {
+            drop(core);
+            shared.stop();
+            shared.threads.close(std::time::Instant::now() + Duration::from_secs(1));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,230 @@
+//! How the stacks of a green worker wait.
+//!
+//! - [`CarrierStrand`]: the stack of an OS thread that carries a worker. When it must wait it hands the worker to a
+//!   spare thread, as Go does at a blocking system call, and parks. From then on the thread is the blocked
+//!   task's own, and waits like any thread, at the cost of one; when the poll ends it goes back to the cache.
+//! - [`FiberStrand`]: the stack of a fiber. When it must wait it is suspended, and the worker goes on.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use twoply_core::backend::{Backend, Driver, Job, Strand, StrandState, Unpark};
+use twoply_core::parker::Parker;
+use twoply_core::strand::{self, ThreadStrand};
+
+use crate::fiber::Suspender;
+use crate::runner::{Input, Output};
+use crate::scheduler::{Counts, Shared};
+use crate::worker::{self, Context, Work};
+
+/// How long a worker that could not be handed over waits before it tries again.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// The strand of a thread that carries, or has carried, a worker.
+pub(crate) struct CarrierStrand {
+    /// The thread itself.
+    thread: ThreadStrand,
+    /// What it carries.
+    context: Rc<Context>,
+    /// Which worker that is, or was.
+    index: usize,
+}
+
+impl CarrierStrand {
+    pub(crate) fn new(context: Rc<Context>, index: usize) -> CarrierStrand {
+        CarrierStrand { thread: ThreadStrand::new(), context, index }
+    }
+
+    /// Runs the worker's work on this thread, until the worker has moved on or ends.
+    pub(crate) fn run(&self, next: impl Fn() -> Option<Work>) {
+        strand::enter(self, || {
+            let counts = &self.context.remote(self.index).counts;
+            while let Some(work) = next() {
+                match work {
+                    Work::Job(job) => worker::poll(counts, self.thread.state(), job),
+                    // Without fibers nobody pushes one.
+                    Work::Fiber(_) => {}
+                }
+            }
+        });
+    }
+
+    /// Hands the worker to another thread. False when none could be had.
+    fn hand_over(&self) -> bool {
+        let Some(core) = self.context.take_core() else { return true };
+        match worker::launch(&self.context.shared, core) {
+            Ok(()) => {
+                Counts::bump(&self.context.remote(self.index).counts.handovers);
+                true
+            }
+            Err((core, _)) => {
+                self.context.put_core(core);
+                false
+            }
+        }
+    }
+}
+
+impl Strand for CarrierStrand {
+    fn state(&self) -> &StrandState {
+        self.thread.state()
+    }
+
+    fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        self.context.push(job, yielded)
+    }
+
+    fn park(&self) {
+        while !self.hand_over() {
+            // No thread to be had: the worker stands still, but for its events, until one ends.
+            let parker = self.state().parker();
+            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), Some(RETRY));
+            if !parker.is_parked() {
+                return;
+            }
+        }
+        self.thread.park();
+    }
+
+    fn yield_now(&self) {
+        // Others have waited for their turn on this worker: they get it, and this task its own thread.
+        if !self.hand_over() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+
+    fn driver(&self) -> &dyn Driver {
+        if self.context.has_core() { &self.context.remote(self.index).reactor } else { self.thread.driver() }
+    }
+
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        backend_of(&self.context.shared)
+    }
+
+    fn may_block(&self) -> bool {
+        // A worker must not be held up.
+        !self.context.has_core()
+    }
+
+    fn block(&self, call: &mut dyn FnMut()) {
+        self.thread.block(call);
+    }
+}
+
+/// The strand of a fiber.
+pub(crate) struct FiberStrand {
+    /// The core's records.
+    state: StrandState,
+    /// Its number among the worker's fibers.
+    fiber: usize,
+    /// The worker that it belongs to, for good.
+    index: usize,
+    /// Its runtime and the thread that carries its worker, which never change either.
+    context: Rc<Context>,
+    /// Its side of the switch, once it runs.
+    suspender: Cell<Option<NonNull<Suspender<Input, Output>>>>,
+}
+
+impl FiberStrand {
+    pub(crate) fn new(context: Rc<Context>, index: usize, fiber: usize) -> FiberStrand {
+        let unpark = FiberUnpark { shared: Arc::clone(&context.shared), index, fiber };
+        FiberStrand {
+            state: StrandState::new(Parker::new(unpark)),
+            fiber,
+            index,
+            context,
+            suspender: Cell::new(None),
+        }
+    }
+}
+
+/// Puts a fiber back in its worker's queue.
+struct FiberUnpark {
+    /// The runtime.
+    shared: Arc<Shared>,
+    /// The worker.
+    index: usize,
+    /// The fiber's number there.
+    fiber: usize,
+}
+
+impl Unpark for FiberUnpark {
+    fn unpark(&self) {
+        let home = worker::with_local(&self.shared, |core| {
+            if core.index() == self.index {
+                core.push_fiber(self.fiber);
+            } else {
+                self.shared.workers[self.index].push_inbox(self.fiber);
+            }
+        });
+        if !home {
+            self.shared.workers[self.index].push_inbox(self.fiber);
+        }
+    }
+}
+
+fn backend_of(shared: &Arc<Shared>) -> Option<Arc<dyn Backend>> {
+    Some(Arc::clone(shared) as Arc<dyn Backend>)
+}
+
+impl FiberStrand {
+    /// Tells the strand its side of the switch.
+    pub(crate) fn set_suspender(&self, suspender: &Suspender<Input, Output>) {
+        self.suspender.set(Some(NonNull::from(suspender)));
+    }
+
+    /// Leaves this stack until its number comes up in the worker's queue.
+    #[inline(always)]
+    fn suspend(&self) -> bool {
+        let Some(suspender) = self.suspender.get() else { return false };
+        // SAFETY: the pointer was set by the function that runs on the fiber, from a reference that is good for as
+        // long as that function runs; and this is called by what that function runs, on the same stack.
+        let input = unsafe { suspender.as_ref() }.suspend(Output::Blocked);
+        debug_assert!(input.is_none(), "a blocked fiber was given a job");
+        true
+    }
+}
+
+impl Strand for FiberStrand {
+    fn state(&self) -> &StrandState {
+        &self.state
+    }
+
+    #[inline]
+    fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        self.context.push(job, yielded)
+    }
+
+    #[inline]
+    fn park(&self) {
+        // Panics are counted for each thread: a stack that unwinds is not left for another. Nor can the worker's
+        // own stack be left, which runs a task when no fiber can be had.
+        if std::thread::panicking() || !self.suspend() {
+            let parker = self.state.parker();
+            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), None);
+        }
+    }
+
+    #[inline]
+    fn yield_now(&self) {
+        if std::thread::panicking() {
+            return std::thread::yield_now();
+        }
+        if self.suspender.get().is_some() {
+            self.context.push_fiber(self.fiber);
+            self.suspend();
+        }
+    }
+
+    fn driver(&self) -> &dyn Driver {
+        &self.context.remote(self.index).reactor
+    }
+
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        backend_of(&self.context.shared)
+    }
+}

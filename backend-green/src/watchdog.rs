@@ -1,0 +1,156 @@
+//! Notices a task that holds on to its worker, has others do what waits behind it, and names it.
+//!
+//! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so does it,
+//! until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle worker is
+//! woken, which steals its queue, its LIFO slot too, and handles its events. The thread never runs tasks.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use twoply_core::task::TaskRef;
+
+use crate::scheduler::Shared;
+
+/// How often it looks: what a stuck worker's connections wait at most twice of, at 200 looks a second.
+const TICK: Duration = Duration::from_millis(5);
+
+/// After how many looks that find everybody asleep it sleeps, too.
+const QUIET: u32 = 20;
+
+/// A task that holds on to its worker.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Hog {
+    /// The task, unless it has just ended.
+    pub task: Option<TaskRef>,
+    /// The number of the worker.
+    pub worker: usize,
+    /// For how long the poll has been going on, at least.
+    pub held: Duration,
+}
+
+/// Told of hogs.
+pub(crate) type Handler = Box<dyn Fn(&Hog) + Send + Sync>;
+
+/// The watchdog of one runtime.
+pub(crate) struct Watch {
+    /// From when on a task is reported.
+    limit: Duration,
+    /// Whom to tell.
+    handler: Option<Handler>,
+    /// How many have been reported.
+    hogs: AtomicU64,
+    /// Whether the thread sleeps until it is woken.
+    asleep: AtomicBool,
+    /// Whether it should end.
+    stopped: AtomicBool,
+    /// The thread, once it runs.
+    thread: OnceLock<Thread>,
+}
+
+impl Watch {
+    pub(crate) fn new(limit: Duration, handler: Option<Handler>) -> Watch {
+        Watch {
+            limit,
+            handler,
+            hogs: AtomicU64::new(0),
+            asleep: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        }
+    }
+
+    /// How many hogs have been reported.
+    pub(crate) fn hogs(&self) -> u64 {
+        self.hogs.load(Ordering::Relaxed)
+    }
+
+    /// A worker has woken up.
+    pub(crate) fn wake(&self) {
+        // Pairs with the fence in `watch`: either this sees that the watchdog sleeps, or that sees the worker awake.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// What was seen of a worker at the last look.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// Its count of polls.
+    polls: u64,
+    /// Since when that has been the count.
+    since: Instant,
+    /// Whether its task has been reported.
+    reported: bool,
+}
+
+/// Watches `shared` until its workers have ended.
+pub(crate) fn watch(shared: &Arc<Shared>) {
+    let watch = &shared.watch;
+    let _ = watch.thread.set(std::thread::current());
+    let mut seen = vec![Seen { polls: 0, since: Instant::now(), reported: false }; shared.workers.len()];
+    let mut quiet = 0;
+    while !watch.stopped.load(Ordering::Acquire) {
+        if quiet > QUIET {
+            watch.asleep.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            while shared.all_asleep()
+                && watch.asleep.load(Ordering::Relaxed)
+                && !watch.stopped.load(Ordering::Acquire)
+            {
+                std::thread::park();
+            }
+            watch.asleep.store(false, Ordering::Relaxed);
+            quiet = 0;
+        }
+        std::thread::park_timeout(TICK);
+        quiet = if shared.all_asleep() { quiet + 1 } else { 0 };
+        let now = Instant::now();
+        for (worker, seen) in seen.iter_mut().enumerate() {
+            look(shared, worker, seen, now);
+        }
+    }
+}
+
+fn look(shared: &Shared, worker: usize, seen: &mut Seen, now: Instant) {
+    let counts = &shared.workers[worker].counts;
+    let polls = counts.polls.load(Ordering::Relaxed);
+    let task = counts.current.load(Ordering::Relaxed);
+    if polls != seen.polls || task == 0 {
+        *seen = Seen { polls, since: now, reported: false };
+        if counts.stuck.load(Ordering::Relaxed) {
+            counts.stuck.store(false, Ordering::Relaxed);
+        }
+        return;
+    }
+    let held = now.duration_since(seen.since);
+    if held < TICK {
+        return;
+    }
+    counts.stuck.store(true, Ordering::Relaxed);
+    shared.notify_hint();
+    if held >= shared.watch.limit && !seen.reported {
+        seen.reported = true;
+        shared.watch.hogs.fetch_add(1, Ordering::Relaxed);
+        if let Some(handler) = &shared.watch.handler {
+            let task = shared.registry.tasks().into_iter().find(|live| live.id().as_u64() == task);
+            handler(&Hog { task, worker, held });
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! A worker: what it runs next, and how it goes to sleep.
+//!
+//! A worker is a [`Core`] that some OS thread carries. The thread gets the next piece of [`Work`] from the core and
+//! runs it. When a task blocks the thread in straight-line code, the core moves on: to another thread
+//! ([`crate::strand`]), or, where tasks run on fibers, it stays and leaves the fiber behind ([`crate::runner`]).
+//!
+//! The core is reached through a thread-local, so that a task which wakes another one, or spawns one, pushes to the
+//! queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is handed over.
+//!
+//! What runs next: the LIFO slot (what the last task woke, while the caches are warm, but only so often in a
+//! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the reactor
+//! have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use twoply_core::backend::Job;
+use twoply_core::reactor::Reactor;
+
+use crate::queue::Local;
+use crate::runner;
+use crate::scheduler::{Counts, Remote, Shared, lock};
+use crate::strand::CarrierStrand;
+
+/// How often the injector goes first. Go's and tokio's number; a prime, so that it does not beat with periods of the
+/// program's own.
+const FAIR: u32 = 61;
+
+/// How long events may wait while the queue is never empty. Looked at every [`FAIR`] steps; a turn costs some 300 ns.
+const TURN: Duration = Duration::from_micros(100);
+
+/// How many times in a row the LIFO slot goes before the queue. Two tasks that wake each other would otherwise keep
+/// everyone else waiting; tokio's number.
+const LIFO_LIMIT: u32 = 3;
+
+/// The part of a worker that is its alone, wherever it runs.
+pub(crate) struct Core {
+    /// Which worker this is.
+    index: usize,
+    /// Its queue.
+    local: Local<Job>,
+    /// Blocked fibers that can go on. They are this worker's alone: nobody can steal them.
+    fibers: RefCell<VecDeque<usize>>,
+    /// Steps taken.
+    tick: Cell<u32>,
+    /// When the reactor last had its turn out of turn.
+    turned: Cell<Instant>,
+    /// Uses of the LIFO slot in a row.
+    lifo_uses: Cell<u32>,
+    /// Whether it is counted as searching.
+    searching: Cell<bool>,
+    /// How many rounds the next search may take before the worker sleeps; adapts to whether searches pay.
+    rounds: Cell<u32>,
+    /// The state of a xorshift generator, for where to begin stealing.
+    random: Cell<u32>,
+}
+
+/// The next thing to do.
+pub(crate) enum Work {
+    /// Poll a task.
+    Job(Job),
+    /// Go on with a blocked fiber.
+    Fiber(usize),
+}
+
+/// The worker that this thread carries, if any.
+pub(crate) struct Context {
+    /// Its runtime.
+    pub(crate) shared: Arc<Shared>,
+    /// The worker; `None` once it has been handed over.
+    core: RefCell<Option<Box<Core>>>,
+}
+
+thread_local! {
+    /// See [`Context`].
+    static CONTEXT: RefCell<Option<std::rc::Rc<Context>>> = const { RefCell::new(None) };
+}
+
+impl Context {
+    /// Takes the worker away from this thread. `None` when it has none, or is in the middle of choosing work.
+    pub(crate) fn take_core(&self) -> Option<Box<Core>> {
+        self.core.try_borrow_mut().ok()?.take()
+    }
+
+    pub(crate) fn put_core(&self, core: Box<Core>) {
+        if let Ok(mut place) = self.core.try_borrow_mut() {
+            *place = Some(core);
+        }
+    }
+
+    pub(crate) fn has_core(&self) -> bool {
+        self.core.try_borrow().is_ok_and(|core| core.is_some())
+    }
+
+    /// Puts a job of this runtime in the queue of the worker that this thread carries.
+    #[inline]
+    pub(crate) fn push(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        if job.is_of(&*self.shared)
+            && let Ok(core) = self.core.try_borrow()
+            && let Some(core) = core.as_ref()
+        {
+            core.push(&self.shared, job, yielded);
+            return Ok(());
+        }
+        Err(job)
+    }
+
+    /// A fiber of the worker that this thread carries can go on.
+    #[inline]
+    pub(crate) fn push_fiber(&self, fiber: usize) {
+        if let Ok(core) = self.core.try_borrow()
+            && let Some(core) = core.as_ref()
+        {
+            core.push_fiber(fiber);
+        }
+    }
+
+    /// The worker `index`, which this thread carries or has carried, as the others see it.
+    pub(crate) fn remote(&self, index: usize) -> &Remote {
+        &self.shared.workers[index]
+    }
+}
+
+/// Calls `f` with the worker of `shared` that this thread carries. False when it carries none.
+#[inline]
+pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
+    let called = CONTEXT.try_with(|context| {
+        let context = context.borrow();
+        let Some(context) = context.as_ref().filter(|context| std::ptr::eq(&*context.shared, shared)) else {
+            return false;
+        };
+        let Ok(core) = context.core.try_borrow() else { return false };
+        core.as_ref().map(|core| f(core)).is_some()
+    });
+    called.unwrap_or(false)
+}
+
+/// Starts a thread that carries `core`. On failure the core comes back: no task is lost.
+pub(crate) fn launch(shared: &Arc<Shared>, core: Box<Core>) -> Result<(), (Box<Core>, io::Error)> {
+    let place = Arc::new(Mutex::new(Some(core)));
+    let (theirs, shared_too) = (Arc::clone(&place), Arc::clone(shared));
+    let started = shared.threads.execute(None, None, move || {
+        let core = lock(&theirs).take();
+        if let Some(core) = core {
+            carry(shared_too, core);
+        }
+    });
+    match started {
+        Ok(()) => Ok(()),
+        Err(error) => match lock(&place).take() {
+            Some(core) => Err((core, error)),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Carries `core` until it moves on or its runtime ends.
+fn carry(shared: Arc<Shared>, core: Box<Core>) {
+    /// The thread goes back to its cache without a trace.
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            CONTEXT.with(|context| context.take());
+        }
+    }
+    let index = core.index;
+    let context = std::rc::Rc::new(Context { shared, core: RefCell::new(Some(core)) });
+    CONTEXT.with(|place| place.replace(Some(std::rc::Rc::clone(&context))));
+    let leave = Leave;
+    let next = || context.core.borrow().as_ref().and_then(|core| core.next_work(&context.shared));
+    match &context.shared.stacks {
+        Some(stacks) => runner::run_on_fibers(&context, index, stacks, next),
+        None => {
+            let strand = CarrierStrand::new(std::rc::Rc::clone(&context), index);
+            strand.run(next);
+        }
+    }
+    let core = context.take_core();
+    drop(leave);
+    if let Some(core) = core {
+        // The runtime is at its end. What is left in the queue is dropped, with no worker on this thread that
+        // its destructors could push to.
+        drop(core);
+        context.shared.worker_ended();
+    }
+}
+
+impl Core {
+    pub(crate) fn new(index: usize, local: Local<Job>, spins: u32) -> Core {
+        Core {
+            index,
+            local,
+            fibers: RefCell::default(),
+            tick: Cell::new(0),
+            turned: Cell::new(Instant::now()),
+            lifo_uses: Cell::new(0),
+            searching: Cell::new(false),
+            rounds: Cell::new(spins),
+            // Any odd number but zero will do; workers should differ.
+            random: Cell::new(0x9e37_79b9u32.wrapping_mul(2 * index as u32 + 1)),
+        }
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Adds a job that this worker's own task has woken or started. One that has just run goes to the end of the
+    /// queue, any other is run next.
+    #[inline]
+    pub(crate) fn push(&self, shared: &Shared, job: Job, yielded: bool) {
+        if yielded {
+            self.local.push(job, &shared.injector);
+        } else if let Some(displaced) = self.local.push_lifo(job) {
+            self.local.push(displaced, &shared.injector);
+            // There is more than this worker runs next.
+            shared.notify_hint();
+        }
+    }
+
+    /// A fiber of this worker can go on.
+    pub(crate) fn push_fiber(&self, fiber: usize) {
+        self.fibers.borrow_mut().push_back(fiber);
+    }
+
+    /// Whether something else waits for this worker.
+    pub(crate) fn has_local_work(&self) -> bool {
+        !self.local.is_empty() || !self.fibers.borrow().is_empty()
+    }
+
+    /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
+    fn next_work(&self, shared: &Shared) -> Option<Work> {
+        let remote = &shared.workers[self.index];
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        if tick % FAIR == 0 {
+            let now = Instant::now();
+            if now.duration_since(self.turned.get()) >= TURN {
+                self.turned.set(now);
+                self.turn(remote, Some(Duration::ZERO));
+                if shared.should_stop() {
+                    return None;
+                }
+            }
+            if let Some(job) = shared.injector.pop() {
+                return Some(Work::Job(job));
+            }
+        }
+        if let Some(work) = self.local_work(remote, tick) {
+            return Some(work);
+        }
+        self.find_work(shared, remote)
+    }
+
+    /// The next piece of this worker's own work.
+    #[inline]
+    fn local_work(&self, remote: &Remote, tick: u32) -> Option<Work> {
+        if !remote.inbox_is_empty() {
+            remote.drain_inbox(&mut *self.fibers.borrow_mut());
+        }
+        let fiber = |core: &Core| core.fibers.borrow_mut().pop_front().map(Work::Fiber);
+        let job = |core: &Core| core.local_job().map(Work::Job);
+        // In turns, so that neither kind starves the other.
+        if tick & 1 == 0 { fiber(self).or_else(|| job(self)) } else { job(self).or_else(|| fiber(self)) }
+    }
+
+    #[inline]
+    fn local_job(&self) -> Option<Job> {
+        let uses = self.lifo_uses.get();
+        if uses < LIFO_LIMIT
+            && let Some(job) = self.local.pop_lifo()
+        {
+            self.lifo_uses.set(uses + 1);
+            return Some(job);
+        }
+        self.lifo_uses.set(0);
+        self.local.pop().or_else(|| self.local.pop_lifo())
+    }
+
+    /// Looks everywhere, for a while, then sleeps; until there is work.
+    #[cold]
+    fn find_work(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+        loop {
+            if shared.should_stop() {
+                return None;
+            }
+            if self.searching.get() || shared.start_search() {
+                self.searching.set(true);
+                if let Some(work) = self.search(shared, remote) {
+                    self.searching.set(false);
+                    if shared.end_search() && shared.has_work_for(self.index) {
+                        shared.notify_hint();
+                    }
+                    return Some(work);
+                }
+            }
+            self.sleep(shared, remote);
+            if let Some(work) = self.local_work(remote, 0).or_else(|| self.injected(shared)) {
+                if self.searching.replace(false) && shared.end_search() && shared.has_work_for(self.index) {
+                    shared.notify_hint();
+                }
+                return Some(work);
+            }
+        }
+    }
+
+    /// Looks everywhere for some rounds, giving the core away in between.
+    fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+        let rounds = self.rounds.get();
+        for round in 0..=rounds {
+            self.turn(remote, Some(Duration::ZERO));
+            let work = self
+                .local_work(remote, 0)
+                .or_else(|| self.injected(shared))
+                .or_else(|| self.steal(shared, remote).map(Work::Job));
+            if work.is_some() {
+                if round > 0 {
+                    self.rounds.set((2 * rounds).clamp(1, shared.spins));
+                }
+                return work;
+            }
+            if shared.should_stop() {
+                return None;
+            }
+            // One that spins is enough: more would take each other's cores. And never without giving the core
+            // away: whoever is to make the work may need it.
+            if shared.searching() > 1 {
+                break;
+            }
+            if round < rounds {
+                std::thread::yield_now();
+            }
+        }
+        // It did not pay: the next one is shorter, but long enough to find out when that changes.
+        self.rounds.set((rounds / 2).max(shared.spins.min(8)));
+        None
+    }
+
+    /// A share of what came from outside.
+    fn injected(&self, shared: &Shared) -> Option<Work> {
+        let share = shared.injector.len() / shared.workers.len() + 1;
+        shared.injector.pop_into(&self.local, share).map(Work::Job)
+    }
+
+    /// Takes half of what another worker has queued.
+    fn steal(&self, shared: &Shared, remote: &Remote) -> Option<Job> {
+        let others = shared.workers.len();
+        let start = self.next_random() as usize % others;
+        for offset in 0..others {
+            let victim = (start + offset) % others;
+            if victim == self.index {
+                continue;
+            }
+            let victim = &shared.workers[victim];
+            let stolen = victim.stealer.steal_into(&self.local);
+            let stolen = stolen.or_else(|| {
+                victim.counts.stuck.load(Ordering::Relaxed).then(|| self.rescue(victim)).flatten()
+            });
+            if stolen.is_some() {
+                Counts::bump(&remote.counts.stolen);
+                return stolen;
+            }
+        }
+        None
+    }
+
+    /// Does the work of a worker that one task holds up: its events, and what it would have run next.
+    fn rescue(&self, victim: &Remote) -> Option<Job> {
+        // If it has come back meanwhile and turns its reactor itself, so much the better.
+        let _ = victim.reactor.turn(Some(Duration::ZERO));
+        victim.stealer.steal_lifo().or_else(|| self.local_job())
+    }
+
+    /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is work.
+    fn sleep(&self, shared: &Shared, remote: &Remote) {
+        shared.enter_sleep(self.index);
+        if self.searching.replace(false) {
+            shared.end_search();
+        }
+        // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
+        fence(Ordering::SeqCst);
+        let may_sleep =
+            remote.reactor.prepare_park() && !shared.has_work_for(self.index) && !shared.should_stop();
+        if may_sleep {
+            Counts::bump(&remote.counts.sleeps);
+            self.turn(remote, None);
+        } else {
+            self.turn(remote, Some(Duration::ZERO));
+            // Another worker's queue that this one may not search now: its owner needs the core more.
+            std::thread::yield_now();
+        }
+        if !shared.leave_sleep(self.index) {
+            self.searching.set(true);
+        }
+        shared.watch.wake();
+    }
+
+    fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
+        match remote.reactor.turn(timeout) {
+            Ok(_) => {}
+            // A rescuer has it: it never sleeps in it.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
+            // The poller itself is broken, which nobody can mend; tasks that need no I/O go on.
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+
+    fn next_random(&self) -> u32 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.random.set(x);
+        x
+    }
+}
+
+/// Blocks the calling thread, which cannot leave its stack, until `is_over`, and handles the worker's events
+/// meanwhile. Its queue is left to the other workers.
+pub(crate) fn stall(reactor: &Reactor, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
+    while !is_over() {
+        let may_sleep = reactor.prepare_park() && !is_over();
+        if reactor.turn(if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
+            std::thread::yield_now();
+        }
+        if at_most.is_some() {
+            return;
+        }
+    }
+}
+
+/// Polls the task of `job` on the calling stack.
+#[inline]
+pub(crate) fn poll(counts: &Counts, state: &twoply_core::backend::StrandState, job: Job) {
+    Counts::bump(&counts.polls);
+    counts.current.store(job.id(), Ordering::Relaxed);
+    twoply_core::coop::with_budget(state, || job.run());
+    counts.current.store(0, Ordering::Relaxed);
+}

@@ -1,0 +1,100 @@
+//! Channels: how tasks hand values to each other, on one backend or across two.
+//!
+//! | channel                    | holds                | a send waits               | a message goes to   |
+//! |----------------------------|----------------------|----------------------------|---------------------|
+//! | [`bounded`]                | up to `n` messages   | while it is full           | one receiver        |
+//! | [`unbounded`]              | any number           | never                      | one receiver        |
+//! | [`rendezvous`]             | none                 | until its message is taken | one receiver        |
+//! | [`oneshot`](oneshot())     | one, once            | never                      | the receiver        |
+//! | [`watch`](watch())         | the latest           | never                      | whoever looks       |
+//! | [`broadcast`](broadcast()) | the last `n`         | never                      | every receiver      |
+//!
+//! Sends and receives are futures: finish them with `.await` or [`.wait()`](crate::Wait::wait), whichever suits
+//! the code that they stand in. Both ends can be cloned, and a clone may be used from any task or thread. A
+//! future that is dropped has neither sent nor received anything. Messages of one sender arrive in order.
+//!
+//! [`Source`] and [`Sink`] are the traits of everything that messages come from and go to.
+//!
+//! This module never blocks a thread: all waiting is in the futures. It runs no code of a message or a waker
+//! while it holds a lock.
+//!
+//! ```
+//! use twoply_core::{Wait, channel};
+//!
+//! let (tx, rx) = channel::bounded(16);
+//! let worker = std::thread::spawn(move || rx.iter().sum::<u32>());
+//! for n in 1..=100 {
+//!     tx.send(n).wait().expect("the worker receives until the end");
+//! }
+//! drop(tx);
+//! assert_eq!(worker.join().expect("the worker does not panic"), 5050);
+//! ```
+
+pub mod broadcast;
+mod ends;
+mod error;
+pub mod oneshot;
+mod permits;
+mod receiver;
+mod rendezvous;
+mod sender;
+mod shared;
+pub mod watch;
+
+use std::sync::Arc;
+
+pub use ends::{Place, Receiving, Sending, Sink, Source};
+pub use error::{RecvError, SendError, TryRecvError, TrySendError};
+pub use receiver::{Drain, IntoIter, Iter, Receiver, TryIter};
+pub use sender::Sender;
+use shared::{Flow, Queue, Shared};
+
+/// A channel that holds up to `capacity` messages; `0` makes it a [`rendezvous`].
+///
+/// Memory is taken as messages come, not beforehand.
+pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    match capacity {
+        0 => rendezvous(),
+        _ => channel(Flow::Queue(Queue::new(Some(capacity)))),
+    }
+}
+
+/// A channel that holds any number of messages: a send never waits, and memory is the only limit.
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    channel(Flow::Queue(Queue::new(None)))
+}
+
+/// A channel that holds no message: a send is done when a receiver has taken the message.
+///
+/// ```
+/// use twoply_core::{Wait, channel};
+///
+/// let (tx, rx) = channel::rendezvous();
+/// let receiver = std::thread::spawn(move || rx.recv().wait());
+/// tx.send("hand to hand").wait().expect("the receiver is there");
+/// assert_eq!(receiver.join().expect("it does not panic"), Ok("hand to hand"));
+/// ```
+pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
+    channel(Flow::Rendezvous(rendezvous::Offers::new()))
+}
+
+/// A channel for one message; see [`oneshot`](mod@oneshot).
+pub fn oneshot<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
+    oneshot::channel()
+}
+
+/// A channel that holds the latest value, `value` at first; see [`watch`](mod@watch).
+pub fn watch<T>(value: T) -> (watch::Sender<T>, watch::Receiver<T>) {
+    watch::channel(value)
+}
+
+/// A channel whose every receiver gets every message, and which keeps the last `capacity` of them; see
+/// [`broadcast`](mod@broadcast).
+pub fn broadcast<T>(capacity: usize) -> (broadcast::Sender<T>, broadcast::Receiver<T>) {
+    broadcast::channel(capacity)
+}
+
+fn channel<T>(flow: Flow<T>) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared::new(flow));
+    (Sender::new(Arc::clone(&shared)), Receiver::new(shared))
+}

@@ -1,0 +1,251 @@
+//! [`Source`] and [`Sink`]: what the ends of channels, ports and references to actors have in common, and the
+//! futures that receive from the one and send to the other.
+//!
+//! Both traits have the poll form, over `&self`, with the waiter's [`Place`] in the hands of the future. The
+//! forms that were not chosen:
+//! - a method that returns `impl Future` cannot be called through `dyn`, and boxing the future would cost an
+//!   allocation a message;
+//! - `poll_recv(&mut self)`, as in futures' `Stream`, keeps the place inside the source: then two tasks cannot
+//!   receive from one source at a time, and a dropped future stays in line.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
+pub use crate::waitlist::Place;
+
+/// Where messages of type `T` come from: a channel's receiver, a port.
+///
+/// Users call [`recv`](Source::recv). Implementors forward the three required methods to the source that they
+/// wrap; `place` must go to the same source every time.
+///
+/// ```
+/// use twoply_core::Wait;
+/// use twoply_core::channel::{self, Source};
+///
+/// let (tx, rx) = channel::unbounded();
+/// let source: Box<dyn Source<u32> + Send + Sync> = Box::new(rx);
+/// tx.try_send(7).unwrap();
+/// assert_eq!(source.recv().wait(), Ok(7));
+/// ```
+pub trait Source<T> {
+    /// Receives a message, or has `cx`'s task woken when it is worth asking again.
+    ///
+    /// The caller keeps `place` from one poll to the next, and ends with [`stop_recv`](Source::stop_recv) unless
+    /// the last poll was ready.
+    ///
+    /// # Errors
+    /// When there will never be a message again.
+    fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>>;
+
+    /// The caller no longer waits. It has received nothing, and nothing is lost.
+    fn stop_recv(&self, place: &mut Place);
+
+    /// Receives a message that is there already.
+    ///
+    /// # Errors
+    /// When there is none now, or never again.
+    fn try_recv(&self) -> Result<T, TryRecvError>;
+
+    /// Receives a message, by `.await` or `.wait()`. A future that is dropped has received nothing.
+    ///
+    /// # Errors
+    /// The future's output is an error when there will never be a message again.
+    fn recv(&self) -> Receiving<'_, T, Self>
+    where
+        Self: Sized,
+    {
+        Receiving::new(self)
+    }
+}
+
+/// Where messages of type `T` go: a channel's sender, a port, a reference to an actor.
+///
+/// Users call [`send`](Sink::send). Implementors forward the three required methods to the sink that they wrap;
+/// `place` must go to the same sink every time.
+///
+/// ```
+/// use twoply_core::Wait;
+/// use twoply_core::channel::{self, Sink};
+///
+/// let (tx, rx) = channel::bounded(1);
+/// let sinks: Vec<Box<dyn Sink<&str> + Send + Sync>> = vec![Box::new(tx.clone()), Box::new(tx)];
+/// sinks[0].send("ping").wait().unwrap();
+/// assert_eq!(rx.recv().wait(), Ok("ping"));
+/// ```
+pub trait Sink<T> {
+    /// Sends the message in `message`, or has `cx`'s task woken when it is worth asking again.
+    ///
+    /// The caller keeps `place` and `message` from one poll to the next, and ends with
+    /// [`stop_send`](Sink::stop_send) unless the last poll was ready. The sink may take the message out before it is
+    /// ready.
+    ///
+    /// # Errors
+    /// When nobody will receive the message, which is handed back.
+    ///
+    /// # Panics
+    /// May panic if polled again after it was ready.
+    fn poll_send(
+        &self,
+        place: &mut Place,
+        message: &mut Option<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<T>>>;
+
+    /// The caller no longer waits. The message has not been sent.
+    fn stop_send(&self, place: &mut Place);
+
+    /// Sends `message` if that can be done at once.
+    ///
+    /// # Errors
+    /// When there is no room now, or nobody will ever receive it. The message is handed back.
+    fn try_send(&self, message: T) -> Result<(), TrySendError<T>>;
+
+    /// Sends `message`, by `.await` or `.wait()`. A future that is dropped has not sent it.
+    ///
+    /// # Errors
+    /// The future's output is an error when nobody will receive the message.
+    fn send(&self, message: T) -> Sending<'_, T, Self>
+    where
+        Self: Sized,
+    {
+        Sending::new(self, message)
+    }
+}
+
+/// The future of a message from a [`Source`]. It holds nothing but its place in line.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct Receiving<'a, T, S: Source<T> + ?Sized = Receiver<T>> {
+    /// What it receives from.
+    source: &'a S,
+    /// Its place in line while it waits.
+    place: Place,
+    /// It yields a `T` and holds none.
+    message: PhantomData<fn() -> T>,
+}
+
+impl<'a, T, S: Source<T> + ?Sized> Receiving<'a, T, S> {
+    /// What [`Source::recv`] returns; also for a `&dyn Source`, on which that method cannot be called.
+    #[inline]
+    pub fn new(source: &'a S) -> Receiving<'a, T, S> {
+        Receiving { source, place: Place::new(), message: PhantomData }
+    }
+}
+
+impl<T, S: Source<T> + ?Sized> Future for Receiving<'_, T, S> {
+    type Output = Result<T, RecvError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.source.poll_recv(&mut this.place, cx)
+    }
+}
+
+impl<T, S: Source<T> + ?Sized> Drop for Receiving<'_, T, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            self.source.stop_recv(&mut self.place);
+        }
+    }
+}
+
+impl<T, S: Source<T> + ?Sized> fmt::Debug for Receiving<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiving").field("waiting", &self.place.is_taken()).finish_non_exhaustive()
+    }
+}
+
+/// The future of a message that goes to a [`Sink`]. It owns the message until that is sent.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct Sending<'a, T, S: Sink<T> + ?Sized = Sender<T>> {
+    /// What it sends to.
+    sink: &'a S,
+    /// Its place in line while it waits.
+    place: Place,
+    /// The message, until the sink takes it.
+    message: Option<T>,
+}
+
+impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
+    /// What [`Sink::send`] returns; also for a `&dyn Sink`, on which that method cannot be called.
+    #[inline]
+    pub fn new(sink: &'a S, message: T) -> Sending<'a, T, S> {
+        Sending { sink, place: Place::new(), message: Some(message) }
+    }
+}
+
+// The message is never pinned: it is moved out when it is sent.
+impl<T, S: Sink<T> + ?Sized> Unpin for Sending<'_, T, S> {}
+
+impl<T, S: Sink<T> + ?Sized> Future for Sending<'_, T, S> {
+    type Output = Result<(), SendError<T>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.sink.poll_send(&mut this.place, &mut this.message, cx)
+    }
+}
+
+impl<T, S: Sink<T> + ?Sized> Drop for Sending<'_, T, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            self.sink.stop_send(&mut self.place);
+        }
+    }
+}
+
+impl<T, S: Sink<T> + ?Sized> fmt::Debug for Sending<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("waiting", &self.place.is_taken()).finish_non_exhaustive()
+    }
+}
+
+/// Forwards both traits through a pointer, which also makes a boxed `dyn` end callable.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<T, S: Source<T> + ?Sized> Source<T> for $pointer {
+            #[inline]
+            fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+                (**self).poll_recv(place, cx)
+            }
+
+            fn stop_recv(&self, place: &mut Place) {
+                (**self).stop_recv(place);
+            }
+
+            fn try_recv(&self) -> Result<T, TryRecvError> {
+                (**self).try_recv()
+            }
+        }
+
+        impl<T, S: Sink<T> + ?Sized> Sink<T> for $pointer {
+            #[inline]
+            fn poll_send(
+                &self,
+                place: &mut Place,
+                message: &mut Option<T>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<(), SendError<T>>> {
+                (**self).poll_send(place, message, cx)
+            }
+
+            fn stop_send(&self, place: &mut Place) {
+                (**self).stop_send(place);
+            }
+
+            fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+                (**self).try_send(message)
+            }
+        }
+    )*};
+}
+
+forward!(&S, Box<S>, Arc<S>);

@@ -1,0 +1,169 @@
+//! A channel for one message: the answer to a question.
+//!
+//! Sending never waits; the receiver is itself the future of the message. One mutex and one waker: there is
+//! nothing to queue, so nothing of flume is used.
+//!
+//! ```
+//! use twoply_core::{Wait, channel::oneshot};
+//!
+//! let (tx, rx) = oneshot::channel();
+//! std::thread::spawn(move || tx.send(6 * 7));
+//! assert_eq!(rx.wait(), Ok(42));
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::{RecvError, SendError, TryRecvError};
+use crate::coop;
+use crate::sync::{Mutex, lock};
+
+/// A channel for one message.
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let cell = Arc::new(Mutex::new(Cell::Empty(None)));
+    (Sender { cell: Some(Arc::clone(&cell)) }, Receiver { cell })
+}
+
+/// Where the message passes.
+///
+/// ```text
+/// Empty ──(1) send──▶ Full ──(2) receive──▶ Closed
+///   └──(3) sender or receiver dropped, or close──▶ Closed
+/// ```
+enum Cell<T> {
+    /// Nothing has been sent. The waker is the receiver's, if it waits.
+    Empty(Option<Waker>),
+    /// The message.
+    Full(T),
+    /// One side is gone, or the message has been received.
+    Closed,
+}
+
+/// The sending end.
+pub struct Sender<T> {
+    /// The channel, until the message is sent.
+    cell: Option<Arc<Mutex<Cell<T>>>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends the message.
+    ///
+    /// # Errors
+    /// When the receiver is gone. The message is handed back.
+    pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
+        let Some(channel) = self.cell.take() else { return Err(SendError(message)) };
+        let mut cell = lock(&channel);
+        if matches!(*cell, Cell::Closed) {
+            return Err(SendError(message));
+        }
+        let before = std::mem::replace(&mut *cell, Cell::Full(message));
+        drop(cell);
+        before.wake();
+        Ok(())
+    }
+
+    /// Whether the receiver is gone.
+    pub fn is_closed(&self) -> bool {
+        self.cell.as_ref().is_none_or(|cell| matches!(*lock(cell), Cell::Closed))
+    }
+}
+
+impl<T> Cell<T> {
+    /// Wakes the receiver of a channel that was in this state.
+    fn wake(self) {
+        if let Cell::Empty(Some(waker)) = self {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let Some(channel) = self.cell.take() else { return };
+        let mut cell = lock(&channel);
+        let before = std::mem::replace(&mut *cell, Cell::Closed);
+        drop(cell);
+        before.wake();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("closed", &self.is_closed()).finish()
+    }
+}
+
+/// The receiving end, and the future of the message; finish it with `.await` or `.wait()`.
+///
+/// Its output is an error when the sender is dropped without sending. Dropping it before it is ready closes the
+/// channel; to look again later, poll it by reference.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct Receiver<T> {
+    /// The channel.
+    cell: Arc<Mutex<Cell<T>>>,
+}
+
+impl<T> Receiver<T> {
+    /// Receives the message if it is there already.
+    ///
+    /// # Errors
+    /// [`Empty`](TryRecvError::Empty) when it may still come, [`Closed`](TryRecvError::Closed) when it was received
+    /// or the sender is gone.
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        let mut cell = lock(&self.cell);
+        match &mut *cell {
+            Cell::Empty(_) => return Err(TryRecvError::Empty),
+            Cell::Closed => return Err(TryRecvError::Closed),
+            Cell::Full(_) => {}
+        }
+        match std::mem::replace(&mut *cell, Cell::Closed) {
+            Cell::Full(message) => Ok(message),
+            Cell::Empty(_) | Cell::Closed => Err(TryRecvError::Closed),
+        }
+    }
+
+    /// Tells the sender that nobody waits any more. A message that has been sent before is dropped.
+    pub fn close(&mut self) {
+        let mut cell = lock(&self.cell);
+        let before = std::mem::replace(&mut *cell, Cell::Closed);
+        drop(cell);
+        drop(before);
+    }
+}
+
+impl<T> Future for Receiver<T> {
+    type Output = Result<T, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let unit = ready!(coop::proceed(cx));
+        let mut result = self.try_recv();
+        if matches!(result, Err(TryRecvError::Empty)) {
+            // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
+            let mut waker = Some(cx.waker().clone());
+            let mut cell = lock(&self.cell);
+            if let Cell::Empty(current) = &mut *cell {
+                std::mem::swap(current, &mut waker);
+                return Poll::Pending;
+            }
+            drop(cell);
+            result = self.try_recv();
+        }
+        unit.spend();
+        Poll::Ready(result.map_err(|_| RecvError))
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! The sending end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::shared::Shared;
+use super::{Place, SendError, Sending, Sink, TrySendError};
+
+/// The sending end of a channel. Clones send into the same channel; the messages of one clone arrive in order.
+///
+/// When the last clone is dropped the channel is closed: receivers get what is queued, and then an error.
+pub struct Sender<T> {
+    /// The channel.
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// The sender that `shared` has been counting from the beginning.
+    pub(super) fn new(shared: Arc<Shared<T>>) -> Sender<T> {
+        Sender { shared }
+    }
+
+    /// Sends `message`; finish it with `.await` or `.wait()`.
+    ///
+    /// Waits while the channel is full: sends are served in the order in which they began to wait, and none is
+    /// overtaken. In a rendezvous channel it waits until a receiver has taken the message.
+    ///
+    /// # Errors
+    /// When the channel is closed. The message is handed back.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it is ready has not sent the message. The one exception is a rendezvous
+    /// channel whose receiver took the message just before: there the message has arrived.
+    ///
+    /// ```
+    /// # use twoply_core::{Wait, channel};
+    /// let (tx, rx) = channel::bounded(2);
+    /// tx.send(1).wait()?;
+    /// tx.send(2).wait()?;
+    /// drop(tx);
+    /// assert_eq!(rx.iter().collect::<Vec<_>>(), [1, 2]);
+    /// # Ok::<(), channel::SendError<i32>>(())
+    /// ```
+    #[inline]
+    pub fn send(&self, message: T) -> Sending<'_, T> {
+        Sending::new(self, message)
+    }
+
+    /// Sends `message` if there is room.
+    ///
+    /// # Errors
+    /// [`Full`](TrySendError::Full) when every place is taken, or promised to a send that waits. A rendezvous
+    /// channel has no places, so it always says so. [`Closed`](TrySendError::Closed) when the channel is.
+    #[inline]
+    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        self.shared.try_send(message)
+    }
+
+    /// Closes the channel: no more sends. What is queued can still be received; sends that wait get an error.
+    ///
+    /// A send that runs on another thread at the same time may succeed, and its message arrive, just after.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether the channel takes no more messages: it was closed, or all receivers are gone.
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// How many messages are queued.
+    pub fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Whether no message is queued.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many messages the channel holds at most; `None` when there is no limit.
+    pub fn capacity(&self) -> Option<usize> {
+        self.shared.capacity()
+    }
+
+    /// Whether both send into the same channel.
+    pub fn same_channel(&self, other: &Sender<T>) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl<T> Sink<T> for Sender<T> {
+    #[inline]
+    fn poll_send(
+        &self,
+        place: &mut Place,
+        message: &mut Option<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<T>>> {
+        self.shared.poll_send(place, message, cx)
+    }
+
+    fn stop_send(&self, place: &mut Place) {
+        self.shared.stop_send(place);
+    }
+
+    #[inline]
+    fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        self.shared.try_send(message)
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        self.shared.add_sender();
+        Sender { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.shared.remove_sender();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("len", &self.len()).field("closed", &self.is_closed()).finish()
+    }
+}

@@ -1,0 +1,239 @@
+//! A channel that holds one value, the latest: configuration, state, progress.
+//!
+//! Receivers look at it when they like, and can wait for a change. A receiver that is slow sees the last value
+//! and none of those in between. Values are shared as [`Arc`]s, so no lock is held while anyone looks at one.
+//!
+//! ```
+//! use twoply_core::{Wait, channel::watch};
+//!
+//! let (tx, mut rx) = watch::channel("starting");
+//! assert_eq!(*rx.latest(), "starting");
+//! tx.send("ready").unwrap();
+//! assert_eq!(*rx.changed().wait().unwrap(), "ready");
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::{RecvError, SendError};
+use crate::coop;
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::sync::{Mutex, lock};
+use crate::waitlist::{Place, WaitList};
+
+/// A channel that holds `value` first. The receiver has seen it.
+pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State { value: Arc::new(value), version: 0, closed: false }),
+        changed: WaitList::new(),
+        senders: AtomicUsize::new(1),
+        receivers: AtomicUsize::new(1),
+    });
+    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, seen: 0 })
+}
+
+/// What both ends share.
+struct Shared<T> {
+    /// The value.
+    state: Mutex<State<T>>,
+    /// The receivers that wait for a change.
+    changed: WaitList,
+    /// How many [`Sender`]s there are.
+    senders: AtomicUsize,
+    /// How many [`Receiver`]s there are.
+    receivers: AtomicUsize,
+}
+
+/// What the lock guards.
+struct State<T> {
+    /// The latest value.
+    value: Arc<T>,
+    /// How many values came before it.
+    version: u64,
+    /// No more values: the last sender is gone.
+    closed: bool,
+}
+
+/// The end that sets the value. When the last clone is dropped the channel is closed.
+pub struct Sender<T> {
+    /// The channel.
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sets the value and wakes every receiver that waits for a change. Never waits.
+    ///
+    /// # Errors
+    /// When all receivers are gone. The value is handed back.
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        if self.is_closed() {
+            return Err(SendError(value));
+        }
+        self.replace(value);
+        Ok(())
+    }
+
+    /// Sets the value, whether there are receivers or not, and returns the one before.
+    pub fn replace(&self, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        let mut state = lock(&self.shared.state);
+        let before = std::mem::replace(&mut state.value, value);
+        state.version += 1;
+        drop(state);
+        self.shared.changed.notify_all();
+        before
+    }
+
+    /// The latest value.
+    pub fn latest(&self) -> Arc<T> {
+        Arc::clone(&lock(&self.shared.state).value)
+    }
+
+    /// Another receiver, which has seen the latest value.
+    pub fn subscribe(&self) -> Receiver<T> {
+        self.shared.receivers.fetch_add(1, Relaxed);
+        let seen = lock(&self.shared.state).version;
+        Receiver { shared: Arc::clone(&self.shared), seen }
+    }
+
+    /// Whether there is no receiver now; [`subscribe`](Sender::subscribe) may make one.
+    pub fn is_closed(&self) -> bool {
+        self.shared.receivers.load(Acquire) == 0
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        self.shared.senders.fetch_add(1, Relaxed);
+        Sender { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        // AcqRel: the last one to go does so after what all the others have done.
+        if self.shared.senders.fetch_sub(1, AcqRel) == 1 {
+            lock(&self.shared.state).closed = true;
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("closed", &self.is_closed()).finish()
+    }
+}
+
+/// The end that looks at the value. Clones have seen what the original has seen.
+pub struct Receiver<T> {
+    /// The channel.
+    shared: Arc<Shared<T>>,
+    /// The version of the newest value that this receiver has returned.
+    seen: u64,
+}
+
+impl<T> Receiver<T> {
+    /// The latest value, which counts as seen from now on.
+    pub fn latest(&mut self) -> Arc<T> {
+        let state = lock(&self.shared.state);
+        self.seen = state.version;
+        Arc::clone(&state.value)
+    }
+
+    /// Whether there is a value that this receiver has not seen.
+    pub fn has_changed(&self) -> bool {
+        lock(&self.shared.state).version != self.seen
+    }
+
+    /// Waits for a value that this receiver has not seen, and returns the latest one; finish it with `.await` or
+    /// `.wait()`. A future that is dropped has seen nothing.
+    ///
+    /// # Errors
+    /// When all senders are gone and their last value has been seen.
+    pub fn changed(&mut self) -> Changed<'_, T> {
+        Changed { receiver: self, place: Place::new() }
+    }
+
+    /// Waits until the value satisfies `condition`, beginning with the present one, and returns it.
+    ///
+    /// # Errors
+    /// When all senders are gone and their last value does not satisfy it.
+    pub async fn wait_for(&mut self, mut condition: impl FnMut(&T) -> bool) -> Result<Arc<T>, RecvError> {
+        let mut value = self.latest();
+        while !condition(&value) {
+            value = self.changed().await?;
+        }
+        Ok(value)
+    }
+
+    /// Whether all senders are gone: the value is final.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.shared.state).closed
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Receiver<T> {
+        self.shared.receivers.fetch_add(1, Relaxed);
+        Receiver { shared: Arc::clone(&self.shared), seen: self.seen }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        // Pairs with Acquire in `Sender::is_closed`.
+        self.shared.receivers.fetch_sub(1, AcqRel);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("changed", &self.has_changed()).finish()
+    }
+}
+
+/// See [`Receiver::changed`].
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct Changed<'a, T> {
+    /// The receiver, which learns of what has been seen when the future is ready.
+    receiver: &'a mut Receiver<T>,
+    /// Its place in line while it waits.
+    place: Place,
+}
+
+impl<T> Future for Changed<'_, T> {
+    type Output = Result<Arc<T>, RecvError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let unit = ready!(coop::proceed(cx));
+        let Changed { receiver, place } = self.get_mut();
+        let Receiver { shared, seen } = &mut **receiver;
+        let result = ready!(shared.changed.poll_until(place, cx, || {
+            let state = lock(&shared.state);
+            if state.version != *seen {
+                *seen = state.version;
+                return Some(Ok(Arc::clone(&state.value)));
+            }
+            state.closed.then_some(Err(RecvError))
+        }));
+        unit.spend();
+        Poll::Ready(result)
+    }
+}
+
+impl<T> Drop for Changed<'_, T> {
+    fn drop(&mut self) {
+        self.receiver.shared.changed.withdraw(&mut self.place);
+    }
+}
+
+impl<T> fmt::Debug for Changed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changed").field("waiting", &self.place.is_taken()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,114 @@
+//! [`join_all`] and [`race_all`]: any number of futures of one type.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::children::Children;
+use super::random;
+
+/// Waits for all of the futures, and returns their outputs in the order of the futures.
+///
+/// Only futures that were woken are polled, and each is dropped as soon as it is ready. They all run on the task
+/// that polls the result: to have them run side by side, spawn them.
+///
+/// ```
+/// use twoply_core::{Wait, channel, future::join_all};
+///
+/// let (tx, rx) = channel::bounded(3);
+/// let sent = join_all((0..3).map(|n| tx.send(n))).wait();
+/// assert!(sent.iter().all(Result::is_ok));
+/// assert_eq!(rx.len(), 3);
+/// ```
+pub fn join_all<I: IntoIterator<Item: IntoFuture>>(
+    futures: I,
+) -> JoinAll<<I::Item as IntoFuture>::IntoFuture> {
+    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), |_| 0);
+    let outputs = (0..children.left()).map(|_| None).collect();
+    JoinAll { children, outputs }
+}
+
+/// Waits for the first of the futures to be ready, and returns its output.
+///
+/// Only futures that were woken are polled; which is polled first at the beginning is left to chance.
+///
+/// # Panics
+/// When there are no futures: their race would never end.
+///
+/// ```
+/// use std::future::{pending, ready};
+/// use twoply_core::{Wait, future::race_all};
+///
+/// let futures: Vec<std::pin::Pin<Box<dyn Future<Output = u8>>>> = vec![Box::pin(pending()), Box::pin(ready(2))];
+/// assert_eq!(race_all(futures).wait(), 2);
+/// ```
+pub fn race_all<I: IntoIterator<Item: IntoFuture>>(
+    futures: I,
+) -> RaceAll<<I::Item as IntoFuture>::IntoFuture> {
+    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), |count| {
+        assert!(count != 0, "a race without futures never ends");
+        random::below(count)
+    });
+    RaceAll { children }
+}
+
+/// The future of [`join_all`].
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct JoinAll<F: Future> {
+    /// The futures.
+    children: Children<F>,
+    /// Their outputs so far.
+    outputs: Vec<Option<F::Output>>,
+}
+
+// The futures are boxed; the outputs are never pinned.
+impl<F: Future> Unpin for JoinAll<F> {}
+
+impl<F: Future> Future for JoinAll<F> {
+    type Output = Vec<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<F::Output>> {
+        let JoinAll { children, outputs } = self.get_mut();
+        children.poll_woken(cx, |index, output| {
+            outputs[index] = Some(output);
+            true
+        });
+        match children.left() {
+            0 => Poll::Ready(std::mem::take(outputs).into_iter().flatten().collect()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<F: Future> fmt::Debug for JoinAll<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinAll").field("left", &self.children.left()).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`race_all`].
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct RaceAll<F: Future> {
+    /// The futures.
+    children: Children<F>,
+}
+
+impl<F: Future> Future for RaceAll<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut first = None;
+        self.children.poll_woken(cx, |_, output| {
+            first = Some(output);
+            false
+        });
+        first.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<F: Future> fmt::Debug for RaceAll<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RaceAll").field("left", &self.children.left()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! [`select`](super::select()) and [`race`](super::race): tuples of futures that are polled until one is ready.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::join::{Join2, Join3, Join4, Join5, Join6};
+use super::random;
+
+/// Which of up to six futures was ready, and its output.
+///
+/// The variants that a selection does not have hold [`Infallible`] and need no arm in a `match`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneOf<A, B, C = Infallible, D = Infallible, E = Infallible, F = Infallible> {
+    /// The first.
+    First(A),
+    /// The second.
+    Second(B),
+    /// The third.
+    Third(C),
+    /// The fourth.
+    Fourth(D),
+    /// The fifth.
+    Fifth(E),
+    /// The sixth.
+    Sixth(F),
+}
+
+/// A tuple of two to six futures, or of what turns into futures.
+pub trait Tuple: sealed::Sealed {
+    /// The futures, ready to be polled one by one.
+    type Futures;
+    /// The future of all their outputs.
+    type Join: Future;
+    /// Turns the members into futures.
+    fn into_futures(self) -> Self::Futures;
+    /// Turns the tuple into the future of all outputs.
+    fn into_join(self) -> Self::Join;
+}
+
+/// Futures that can be polled one by one.
+pub trait Arms: sealed::Sealed {
+    /// Which one was ready, and its output.
+    type Output;
+    /// How many there are.
+    const COUNT: usize;
+    /// Polls the one with this index, counted from 0.
+    fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output>;
+}
+
+/// [`Arms`] that all have the same output.
+pub trait SameArms: sealed::Sealed {
+    /// The output.
+    type Output;
+    /// How many there are.
+    const COUNT: usize;
+    /// Polls the one with this index, counted from 0.
+    fn poll_same(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output>;
+}
+
+mod sealed {
+    /// Keeps the traits of this module to its own types.
+    pub trait Sealed {}
+}
+
+/// The types and impls of one length of tuple.
+macro_rules! tuple {
+    ($Futures:ident, $Join:ident, $count:literal: $($index:literal $Arm:ident $arm:ident $Variant:ident),*) => {
+        pin_project! {
+            /// Futures that are polled one by one.
+            #[derive(Debug)]
+            pub struct $Futures<$($Arm),*> { $(#[pin] $arm: $Arm),* }
+        }
+
+        impl<$($Arm),*> sealed::Sealed for $Futures<$($Arm),*> {}
+        impl<$($Arm),*> sealed::Sealed for ($($Arm,)*) {}
+
+        impl<$($Arm: IntoFuture),*> Tuple for ($($Arm,)*) {
+            type Futures = $Futures<$($Arm::IntoFuture),*>;
+            type Join = $Join<$($Arm::IntoFuture),*>;
+
+            fn into_futures(self) -> Self::Futures {
+                let ($($arm,)*) = self;
+                $Futures { $($arm: $arm.into_future()),* }
+            }
+
+            fn into_join(self) -> Self::Join {
+                let ($($arm,)*) = self;
+                $Join::new($($arm.into_future()),*)
+            }
+        }
+
+        impl<$($Arm: Future),*> Arms for $Futures<$($Arm),*> {
+            type Output = OneOf<$($Arm::Output),*>;
+            const COUNT: usize = $count;
+
+            #[inline]
+            fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let this = self.project();
+                match index {
+                    $($index => this.$arm.poll(cx).map(OneOf::$Variant),)*
+                    _ => Poll::Pending,
+                }
+            }
+        }
+
+        impl<Output, $($Arm: Future<Output = Output>),*> SameArms for $Futures<$($Arm),*> {
+            type Output = Output;
+            const COUNT: usize = $count;
+
+            #[inline]
+            fn poll_same(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Output> {
+                let this = self.project();
+                match index {
+                    $($index => this.$arm.poll(cx),)*
+                    _ => Poll::Pending,
+                }
+            }
+        }
+    };
+}
+
+tuple!(Futures2, Join2, 2: 0 A first First, 1 B second Second);
+tuple!(Futures3, Join3, 3: 0 A first First, 1 B second Second, 2 C third Third);
+tuple!(Futures4, Join4, 4: 0 A first First, 1 B second Second, 2 C third Third, 3 D fourth Fourth);
+tuple!(Futures5, Join5, 5:
+    0 A first First, 1 B second Second, 2 C third Third, 3 D fourth Fourth, 4 E fifth Fifth);
+tuple!(Futures6, Join6, 6:
+    0 A first First, 1 B second Second, 2 C third Third, 3 D fourth Fourth, 4 E fifth Fifth, 5 F sixth Sixth);
+
+/// Polls arms `0..count`, beginning anywhere unless `biased`, until one is ready.
+#[inline]
+fn poll_first<R>(count: usize, biased: bool, mut poll: impl FnMut(usize) -> Poll<R>) -> Poll<R> {
+    let start = if biased { 0 } else { random::below(count) };
+    for index in (start..count).chain(0..start) {
+        if let Poll::Ready(output) = poll(index) {
+            return Poll::Ready(output);
+        }
+    }
+    Poll::Pending
+}
+
+/// The combinator types, which differ in the trait of their arms only.
+macro_rules! first_of {
+    ($(#[$doc:meta])* $Name:ident, $Trait:ident, $poll:ident) => {
+        pin_project! {
+            $(#[$doc])*
+            #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+            pub struct $Name<F> {
+                // The futures.
+                #[pin]
+                arms: F,
+                // Whether they are polled in order.
+                biased: bool,
+            }
+        }
+
+        impl<F> $Name<F> {
+            pub(super) fn new(arms: F) -> $Name<F> {
+                $Name { arms, biased: false }
+            }
+
+            /// Polls the futures in the order in which they are written: where several are ready the first one
+            /// wins. An arm that is always ready then starves those after it.
+            pub fn biased(self) -> $Name<F> {
+                $Name { arms: self.arms, biased: true }
+            }
+        }
+
+        impl<F: $Trait> Future for $Name<F> {
+            type Output = F::Output;
+
+            #[inline]
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+                let mut this = self.project();
+                poll_first(F::COUNT, *this.biased, |index| this.arms.as_mut().$poll(index, cx))
+            }
+        }
+
+        impl<F> fmt::Debug for $Name<F> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($Name)).field("biased", &self.biased).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+first_of!(
+    /// The future of [`select`](super::select()).
+    Select, Arms, poll_arm
+);
+first_of!(
+    /// The future of [`race`](super::race).
+    Race, SameArms, poll_same
+);

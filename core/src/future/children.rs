@@ -1,0 +1,147 @@
+//! Many futures of one type, of which only those that were woken are polled.
+//!
+//! [`join_all`](super::join_all) and [`race_all`](super::race_all) are made of it. Each child has a waker of its
+//! own, which enters the child in a ready list before it wakes the parent, so a wake-up among ten thousand children
+//! costs one poll. The ready list outlives the children if somebody keeps a waker, the children do not.
+//!
+//! ```text
+//! child:  idle ──(1) wake──▶ listed ──(2) poll──▶ idle ──▶ ... ──(3) ready──▶ gone
+//!
+//! (1) wake   anyone: sets `listed`; who sets it pushes the index, and wakes the parent if its waker is there.
+//! (2) poll   the parent: clears `listed`, then polls the child: a wake-up that comes later lists it again.
+//! (3) ready  the child is dropped; later wake-ups find nothing to poll.
+//! ```
+//!
+//! The idea is that of futures' `FuturesUnordered`; the list there is lock-free and the children are linked with
+//! unsafe code, which this is not: two allocations a child instead of one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::Ordering::AcqRel;
+use crate::sync::{Mutex, lock};
+
+/// See the [module](self).
+pub(super) struct Children<F> {
+    /// The children by index; `None` once ready.
+    children: Vec<Option<Child<F>>>,
+    /// How many are left.
+    left: usize,
+    /// Where their wakers report.
+    board: Arc<Board>,
+    /// The list that the parent works on, which it swaps with the board's: neither allocates in the long run.
+    batch: Vec<usize>,
+}
+
+/// A future and its waker.
+struct Child<F> {
+    /// The future.
+    future: Pin<Box<F>>,
+    /// What its waker is made of.
+    bell: Arc<Bell>,
+    /// Its waker.
+    waker: Waker,
+}
+
+/// Where the children's wakers report to the parent.
+struct Board {
+    /// Which children to poll, and whom to tell.
+    news: Mutex<News>,
+}
+
+/// What the lock guards.
+struct News {
+    /// The children that are listed.
+    listed: Vec<usize>,
+    /// The parent, until it has been woken.
+    parent: Option<Waker>,
+}
+
+/// The waker of one child.
+struct Bell {
+    /// Which child.
+    index: usize,
+    /// Whether the child is listed; see the module's diagram.
+    listed: AtomicBool,
+    /// Where it is listed.
+    board: Arc<Board>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // AcqRel pairs with the swap in `Children::poll_woken`: what was written before this wake-up is seen by the
+        // poll, even when the child was listed already.
+        if self.listed.swap(true, AcqRel) {
+            return;
+        }
+        let mut news = lock(&self.board.news);
+        news.listed.push(self.index);
+        let parent = news.parent.take();
+        drop(news);
+        if let Some(parent) = parent {
+            parent.wake();
+        }
+    }
+}
+
+impl<F: Future> Children<F> {
+    /// All children are listed, beginning with the one that `start` chooses given their number.
+    pub(super) fn new(futures: impl Iterator<Item = F>, start: impl FnOnce(usize) -> usize) -> Children<F> {
+        let board = Arc::new(Board { news: Mutex::new(News { listed: Vec::new(), parent: None }) });
+        let children: Vec<Option<Child<F>>> = futures
+            .enumerate()
+            .map(|(index, future)| {
+                let bell = Arc::new(Bell { index, listed: AtomicBool::new(true), board: Arc::clone(&board) });
+                let waker = Waker::from(Arc::clone(&bell));
+                Some(Child { future: Box::pin(future), bell, waker })
+            })
+            .collect();
+        let left = children.len();
+        let mut listed: Vec<usize> = (0..left).collect();
+        listed.rotate_left(start(left));
+        lock(&board.news).listed = listed;
+        Children { children, left, board, batch: Vec::new() }
+    }
+
+    /// How many children are not ready yet.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Polls the children that were woken, and hands each one that is ready to `done`, which returns whether to
+    /// go on. Afterwards either `done` has stopped it, or none is left, or the task of `cx` will be woken.
+    pub(super) fn poll_woken(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut done: impl FnMut(usize, F::Output) -> bool,
+    ) {
+        // Cloned before the lock is taken, dropped after: both run code of the waker's.
+        let parent = cx.waker().clone();
+        self.batch.clear();
+        let mut news = lock(&self.board.news);
+        let old = news.parent.replace(parent);
+        std::mem::swap(&mut news.listed, &mut self.batch);
+        drop(news);
+        drop(old);
+        for &index in &self.batch {
+            let Some(child) = &mut self.children[index] else { continue };
+            // Pairs with the swap in `Bell::wake_by_ref`.
+            child.bell.listed.swap(false, AcqRel);
+            let poll = child.future.as_mut().poll(&mut Context::from_waker(&child.waker));
+            if let Poll::Ready(output) = poll {
+                self.children[index] = None;
+                self.left -= 1;
+                if !done(index, output) {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! [`join`](super::join): tuples of futures that are polled until all are ready.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// A future, then its output.
+    #[project = MemberProjection]
+    enum Member<F: Future> {
+        // Not ready yet.
+        Running { #[pin] future: F },
+        // Ready. The output is gone once the join is ready.
+        Done { output: Option<F::Output> },
+    }
+}
+
+impl<F: Future> Member<F> {
+    /// Polls the future unless it is done. Returns whether it is.
+    #[inline]
+    fn poll_done(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let MemberProjection::Running { future } = self.as_mut().project() else { return true };
+        let Poll::Ready(output) = future.poll(cx) else { return false };
+        self.set(Member::Done { output: Some(output) });
+        true
+    }
+
+    /// The output of a member that is done.
+    fn take(self: Pin<&mut Self>) -> F::Output {
+        match self.project() {
+            MemberProjection::Done { output } => output.take().expect("a join was polled after it was done"),
+            MemberProjection::Running { .. } => unreachable!("outputs are taken when all members are done"),
+        }
+    }
+}
+
+/// The future of [`join`](super::join) for each length of tuple.
+macro_rules! join {
+    ($Join:ident: $($Arm:ident $arm:ident),*) => {
+        pin_project! {
+            /// The future of all outputs of a tuple of futures; see [`join`](super::join).
+            ///
+            /// Each member is dropped as soon as it is ready.
+            #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+            pub struct $Join<$($Arm: Future),*> { $(#[pin] $arm: Member<$Arm>),* }
+        }
+
+        impl<$($Arm: Future),*> $Join<$($Arm),*> {
+            pub(super) fn new($($arm: $Arm),*) -> Self {
+                $Join { $($arm: Member::Running { future: $arm }),* }
+            }
+        }
+
+        impl<$($Arm: Future),*> Future for $Join<$($Arm),*> {
+            type Output = ($($Arm::Output,)*);
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let mut this = self.project();
+                let mut done = true;
+                $(done &= this.$arm.as_mut().poll_done(cx);)*
+                match done {
+                    true => Poll::Ready(($(this.$arm.take(),)*)),
+                    false => Poll::Pending,
+                }
+            }
+        }
+
+        impl<$($Arm: Future),*> fmt::Debug for $Join<$($Arm),*> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct("Join").finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+join!(Join2: A first, B second);
+join!(Join3: A first, B second, C third);
+join!(Join4: A first, B second, C third, D fourth);
+join!(Join5: A first, B second, C third, D fourth, E fifth);
+join!(Join6: A first, B second, C third, D fourth, E fifth, F sixth);

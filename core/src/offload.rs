@@ -1,0 +1,90 @@
+//! Cutting the running code over to an OS thread and back, in the middle of a function.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
+
+use crate::backend::{Backend, Job, Mode, SpawnError};
+use crate::strand::{self, with_current};
+use crate::task::{Registry, scope};
+use crate::threads;
+use crate::wait::Wait;
+
+/// Runs `code` on an OS thread of its own, and returns what it returns; the calling stack waits.
+///
+/// For code that blocks in something that is not this library's (a database driver, a lock of the system's), that
+/// computes for long, or that needs a big stack. It may borrow, because it is joined here. On a stack that nobody
+/// else is waiting for (a native task, `main`) it is simply called.
+///
+/// The wait is not ended by cancellation: the code may be using what it borrows.
+///
+/// # Errors
+/// When the operating system refuses a thread; `code` is dropped without having run.
+///
+/// # Panics
+/// When `code` panics, with its payload.
+///
+/// # Examples
+/// ```
+/// let mut numbers = vec![3, 1, 2];
+/// twoply_core::offload(|| numbers.sort()).unwrap();
+/// assert_eq!(numbers, [1, 2, 3]);
+/// ```
+pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError> {
+    if with_current(|strand| strand.may_block()) {
+        return Ok(code());
+    }
+    let backend: Arc<dyn Backend> = Arc::new(Offload { registry: Registry::new() });
+    // The panic is carried by hand, so that it goes on here as itself.
+    let result = Mutex::new(None);
+    let run = || {
+        let outcome = catch_unwind(AssertUnwindSafe(code));
+        *crate::lock::lock(&result) = Some(outcome);
+    };
+    scope(|scope| {
+        let task = scope.spawn_fn_on(&backend, run)?;
+        with_current(|strand| {
+            let _shield = strand.state().shield();
+            let _ = task.wait();
+        });
+        Ok::<(), SpawnError>(())
+    })?;
+    match result.into_inner().ok().flatten() {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(payload)) => resume_unwind(payload),
+        None => Err(SpawnError::ShutDown),
+    }
+}
+
+/// A backend for one job: a thread from the shared cache.
+struct Offload {
+    /// Its one task.
+    registry: Arc<Registry>,
+}
+
+impl Backend for Offload {
+    fn name(&self) -> &'static str {
+        "offload"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Blocking
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn start(&self, job: Job) -> Result<(), SpawnError> {
+        let home = with_current(|strand| strand.backend());
+        threads::shared()
+            .execute(job.name().map(str::to_owned).as_deref(), job.stack_size(), move || match home {
+                Some(home) => strand::on_thread(&home, || job.run()),
+                None => job.run(),
+            })
+            .map_err(SpawnError::from)
+    }
+
+    fn resume(&self, job: Job, _yielded: bool) {
+        drop(job);
+    }
+}

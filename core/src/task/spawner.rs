@@ -1,0 +1,87 @@
+//! Starting tasks on one named backend.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::error::{SpawnError, TaskError};
+use super::handle::Task;
+use super::{Builder, Registry};
+use crate::backend::Backend;
+use crate::wait::Wait;
+
+/// A backend to start tasks on: what `native()` and `green()` give, and what a runtime hands out.
+///
+/// Cloning it is cheap; all clones mean the same backend, and none keeps it from being shut down.
+#[derive(Clone)]
+pub struct Spawner(Arc<dyn Backend>);
+
+impl Spawner {
+    /// A spawner for `backend`.
+    pub fn new(backend: Arc<dyn Backend>) -> Spawner {
+        Spawner(backend)
+    }
+
+    /// A spawner for the backend of the calling task.
+    ///
+    /// # Errors
+    /// [`SpawnError::NoBackend`] outside of any task.
+    pub fn current() -> Result<Spawner, SpawnError> {
+        super::current_backend().map(Spawner)
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.0
+    }
+
+    /// The backend's live tasks.
+    pub fn tasks(&self) -> &Arc<Registry> {
+        self.0.registry()
+    }
+
+    /// Starts `future` as a task.
+    ///
+    /// If it cannot be started, the handle says so, with [`TaskError::NotStarted`]. [`Builder::spawn_on`] says it at
+    /// once.
+    #[inline]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Builder::new().spawn_on(&self.0, future).unwrap_or_else(|error| Task::not_started(&self.0, error))
+    }
+
+    /// Starts straight-line code as a task; see [`Spawner::spawn`].
+    #[inline]
+    pub fn spawn_fn<F, T>(&self, code: F) -> Task<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Builder::new().spawn_fn_on(&self.0, code).unwrap_or_else(|error| Task::not_started(&self.0, error))
+    }
+
+    /// Runs `main` as a task, and returns its result once that task and every other task of the backend is over.
+    ///
+    /// This blocks the calling stack.
+    ///
+    /// # Errors
+    /// When `main` panicked, was cancelled or could not be started.
+    pub fn run<F, T>(&self, main: F) -> Result<T, TaskError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let result = self.spawn_fn(main).wait();
+        self.tasks().wait_empty().wait();
+        result
+    }
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spawner").field(&self.0.name()).finish()
+    }
+}

@@ -1,0 +1,255 @@
+//! The library's one list of waiting wakers, first come, first served.
+//!
+//! Channels, promises and task groups wait in it. A future that waits keeps a [`Place`]; whoever changes what it
+//! waits for calls [`WaitList::notify_one`] or [`WaitList::notify_all`] *after* the change. The list knows nothing
+//! of what is waited for, and it never runs a waker, clones one or drops one while it holds its lock.
+//!
+//! # A notification is a token
+//! [`notify_one`](WaitList::notify_one) hands a token to the front waiter, and a token is never lost: it is
+//! consumed by the poll that finds it, or handed back by [`WaitList::leave`] when the future is dropped before,
+//! and then the caller passes it on. What a token is worth is the caller's business: a hint to look again
+//! (receivers, see [`WaitList::poll_until`]) or the right to a free place (senders, see `channel::permits`).
+//!
+//! ```text
+//! place:  absent ──(1) enlist──▶ waiting ──(2) notify──▶ notified ──(3) check/leave──▶ absent
+//!            ▲                      │
+//!            └──────(4) leave───────┘
+//!
+//! (1) enlist  the waiter: its waker enters the line.
+//! (2) notify  anyone: the waker leaves the list and is woken. The slot stays, and says "notified".
+//! (3) check   the waiter's next poll, or leave in its drop: frees the slot, and has the token.
+//! (4) leave   the waiter: frees the slot; nobody keeps the waker.
+//! ```
+//!
+//! # Why a notification without waiters needs no lock
+//! `waiting` counts the places in state "waiting". It is written under the lock and read without it, and two
+//! fences pair as in Dekker's algorithm:
+//!
+//! ```text
+//! waiter                                notifier
+//! W1  waiting := n + 1   (enlist)       N1  make the change (push a message, set `closed`, ...)
+//! W2  fence(SeqCst)      (enlist)       N2  fence(SeqCst)       (notify)
+//! W3  look for the change               N3  waiting = 0?        (notify)
+//! ```
+//!
+//! The fences have one order. If W2 comes first, N3 reads what W1 wrote and the notifier takes the lock; if N2
+//! comes first, W3 sees the change of N1. So waiters look again after they enlist, always.
+
+mod slots;
+
+use std::task::{Context, Poll, Waker};
+
+use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sync::atomic::{AtomicUsize, fence};
+use crate::sync::{Mutex, MutexGuard, lock};
+pub(crate) use slots::{Key, Slots};
+
+/// A future's place in the line of those that wait for the same thing.
+///
+/// The futures of this library make places and give them back; see [`Source`](crate::channel::Source).
+#[derive(Debug, Default)]
+pub struct Place(Option<Key>);
+
+impl Place {
+    /// Not in any line.
+    pub(crate) const fn new() -> Place {
+        Place(None)
+    }
+
+    /// Whether the future is in line, or has been notified and has not noticed.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// For lists other than [`WaitList`]: takes the key out, if there is one.
+    pub(crate) fn take(&mut self) -> Option<Key> {
+        self.0.take()
+    }
+
+    /// For lists other than [`WaitList`]: the key.
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.0
+    }
+
+    /// For lists other than [`WaitList`]: sets the key.
+    pub(crate) fn set(&mut self, key: Key) {
+        self.0 = Some(key);
+    }
+}
+
+/// Which end of the line a waiter joins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Those that have waited before and came too late: they have waited longest.
+    Front,
+    /// Those that are new.
+    Back,
+}
+
+/// See the [module](self).
+pub(crate) struct WaitList {
+    /// How many places are waiting and not notified; written under the lock only.
+    waiting: AtomicUsize,
+    /// The line. An entry holds its waker while it waits, and `None` once it has been notified.
+    line: Mutex<Slots<Option<Waker>>>,
+}
+
+impl WaitList {
+    /// A list in which nobody waits.
+    pub(crate) fn new() -> WaitList {
+        WaitList { waiting: AtomicUsize::new(0), line: Mutex::new(Slots::new()) }
+    }
+
+    /// Gives a token to the waiter at the front and wakes it. Returns whether there was one.
+    #[inline]
+    pub(crate) fn notify_one(&self) -> bool {
+        // N2 of the module's diagram; pairs with the fence in `enlist`.
+        fence(SeqCst);
+        self.waiting.load(Relaxed) != 0 && self.notify_front()
+    }
+
+    /// Gives a token to everyone who waits now and wakes them all, in order.
+    pub(crate) fn notify_all(&self) {
+        // N2 of the module's diagram; pairs with the fence in `enlist`.
+        fence(SeqCst);
+        let waiting = self.waiting.load(Relaxed);
+        if waiting == 0 {
+            return;
+        }
+        let mut wakers = Vec::with_capacity(waiting);
+        // In one go: between two goes a waiter could come back to the front and take another one's token.
+        let mut line = lock(&self.line);
+        while let Some(entry) = line.pop_line() {
+            wakers.extend(entry.take());
+        }
+        self.waiting.store(0, Relaxed);
+        drop(line);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether anybody waits, for the caller's own fast path: a hint, unless a fence has been passed before.
+    #[inline]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.waiting.load(Relaxed) != 0
+    }
+
+    #[inline(never)]
+    fn notify_front(&self) -> bool {
+        let mut line = lock(&self.line);
+        let Some(entry) = line.pop_line() else { return false };
+        let waker = entry.take();
+        self.add(&line, -1);
+        drop(line);
+        // Every entry in line has a waker; one without would be a waiter that nobody can wake.
+        debug_assert!(waker.is_some());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Enters `place` in the line. The caller looks for the change once more before it reports `Pending`.
+    pub(crate) fn enlist(&self, place: &mut Place, waker: &Waker, end: End) {
+        debug_assert!(!place.is_taken());
+        let waker = Some(waker.clone());
+        let mut line = lock(&self.line);
+        let key = match end {
+            End::Front => line.push_front(waker),
+            End::Back => line.push_back(waker),
+        };
+        self.add(&line, 1);
+        drop(line);
+        place.0 = Some(key);
+        // W2 of the module's diagram; pairs with the fences in `notify_one` and `notify_all`.
+        fence(SeqCst);
+    }
+
+    /// For a place that is taken: true when it has been notified; the token is the caller's then and the place is
+    /// free. False when it goes on waiting, from now on with `waker`.
+    pub(crate) fn check(&self, place: &mut Place, waker: &Waker) -> bool {
+        let Some(key) = place.0 else { return false };
+        let mut replacement = None;
+        loop {
+            let mut line = lock(&self.line);
+            match line.find(key) {
+                Some(Some(current)) if current.will_wake(waker) => return false,
+                Some(Some(current)) => {
+                    if let Some(replacement) = replacement {
+                        let old = std::mem::replace(current, replacement);
+                        drop(line);
+                        drop(old);
+                        return false;
+                    }
+                }
+                _ => {
+                    line.remove(key);
+                    place.0 = None;
+                    return true;
+                }
+            }
+            drop(line);
+            // Cloning runs code of the waker's, hence not under the lock.
+            replacement = Some(waker.clone());
+        }
+    }
+
+    /// Gives `place` up. True when it had been notified: the caller passes the token on.
+    #[must_use = "a token that is not passed on is a lost wake-up"]
+    pub(crate) fn leave(&self, place: &mut Place) -> bool {
+        let Some(key) = place.0.take() else { return false };
+        let mut line = lock(&self.line);
+        match line.remove(key) {
+            Some(Some(waker)) => {
+                self.add(&line, -1);
+                drop(line);
+                drop(waker);
+                false
+            }
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    /// Gives `place` up, and passes its token on to the next waiter.
+    pub(crate) fn withdraw(&self, place: &mut Place) {
+        if self.leave(place) {
+            self.notify_one();
+        }
+    }
+
+    /// Waits until `attempt` succeeds, where tokens are hints to attempt again. A waiter that is notified and
+    /// comes too late goes back to the front of the line.
+    ///
+    /// The future that owns `place` calls [`WaitList::withdraw`] in its `Drop`.
+    pub(crate) fn poll_until<R>(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        let mut end = End::Back;
+        if place.is_taken() && self.check(place, cx.waker()) {
+            end = End::Front;
+        }
+        if !place.is_taken() {
+            if let Some(result) = attempt() {
+                return Poll::Ready(result);
+            }
+            self.enlist(place, cx.waker(), end);
+        }
+        match attempt() {
+            Some(result) => {
+                // A token that came meanwhile announces something else than what has just been taken.
+                self.withdraw(place);
+                Poll::Ready(result)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Changes the number of waiters; `line` proves that the lock is held.
+    fn add(&self, line: &MutexGuard<'_, Slots<Option<Waker>>>, change: isize) {
+        let _ = line;
+        self.waiting.store(self.waiting.load(Relaxed).wrapping_add_signed(change), Relaxed);
+    }
+}

@@ -1,0 +1,203 @@
+//! A queue from whose middle entries can leave: a doubly linked list in a slab.
+//!
+//! Wait lists and rendezvous channels keep their waiters in one. Freed slots are used again and the first slot
+//! lies in the structure itself, so a list with one waiter at a time, the common case, never allocates. This
+//! module knows nothing of wakers and never runs code of the values that it holds.
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// Names an entry. A key whose entry has gone finds nothing, even when the slot is in use again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The slot.
+    index: u32,
+    /// How often the slot had been freed when the entry came.
+    generation: u32,
+}
+
+/// The entries, some of which stand in a line.
+pub(crate) struct Slots<V> {
+    /// Slot 0.
+    first: Slot<V>,
+    /// Slots 1 and up.
+    more: Vec<Slot<V>>,
+    /// The first of the free slots, which are linked through `next`.
+    free: u32,
+    /// The front of the line.
+    head: u32,
+    /// The end of the line.
+    tail: u32,
+}
+
+struct Slot<V> {
+    /// The entry; `None` in a free slot.
+    value: Option<V>,
+    /// Whether the entry stands in the line.
+    linked: bool,
+    /// Counts how often the slot was freed.
+    generation: u32,
+    /// The neighbour towards the front of the line.
+    prev: u32,
+    /// The neighbour towards the end of the line, or the next free slot.
+    next: u32,
+}
+
+impl<V> Slot<V> {
+    fn free(next: u32) -> Slot<V> {
+        Slot { value: None, linked: false, generation: 0, prev: NONE, next }
+    }
+}
+
+impl<V> Slots<V> {
+    pub(crate) fn new() -> Slots<V> {
+        Slots { first: Slot::free(NONE), more: Vec::new(), free: 0, head: NONE, tail: NONE }
+    }
+
+    /// Adds an entry at the end of the line.
+    pub(crate) fn push_back(&mut self, value: V) -> Key {
+        let key = self.occupy(value);
+        let tail = std::mem::replace(&mut self.tail, key.index);
+        self.slot(key.index).prev = tail;
+        match tail {
+            NONE => self.head = key.index,
+            _ => self.slot(tail).next = key.index,
+        }
+        key
+    }
+
+    /// Adds an entry at the front of the line.
+    pub(crate) fn push_front(&mut self, value: V) -> Key {
+        let key = self.occupy(value);
+        let head = std::mem::replace(&mut self.head, key.index);
+        self.slot(key.index).next = head;
+        match head {
+            NONE => self.tail = key.index,
+            _ => self.slot(head).prev = key.index,
+        }
+        key
+    }
+
+    /// Takes the front entry out of the line and returns it. The entry stays until [`Slots::remove`] is called.
+    pub(crate) fn pop_line(&mut self) -> Option<&mut V> {
+        match self.head {
+            NONE => None,
+            index => {
+                self.unlink(index);
+                self.slot(index).value.as_mut()
+            }
+        }
+    }
+
+    /// The entry `key`.
+    pub(crate) fn find(&mut self, key: Key) -> Option<&mut V> {
+        self.holds(key).then(|| self.slot(key.index).value.as_mut())?
+    }
+
+    /// Takes the entry `key` out, of the line too if it stands there.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<V> {
+        if !self.holds(key) {
+            return None;
+        }
+        if self.slot(key.index).linked {
+            self.unlink(key.index);
+        }
+        let free = std::mem::replace(&mut self.free, key.index);
+        let slot = self.slot(key.index);
+        slot.next = free;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.value.take()
+    }
+
+    fn holds(&mut self, key: Key) -> bool {
+        if key.index as usize > self.more.len() {
+            return false;
+        }
+        let slot = self.slot(key.index);
+        slot.generation == key.generation && slot.value.is_some()
+    }
+
+    fn slot(&mut self, index: u32) -> &mut Slot<V> {
+        match index {
+            0 => &mut self.first,
+            _ => &mut self.more[index as usize - 1],
+        }
+    }
+
+    /// Puts `value` in a free slot, linked to nothing yet.
+    fn occupy(&mut self, value: V) -> Key {
+        if self.free == NONE {
+            self.more.push(Slot::free(NONE));
+            // Four thousand million waiters do not fit in memory, so the length fits.
+            self.free = self.more.len() as u32;
+        }
+        let index = self.free;
+        let slot = self.slot(index);
+        let next_free = std::mem::replace(&mut slot.next, NONE);
+        slot.prev = NONE;
+        slot.linked = true;
+        slot.value = Some(value);
+        let generation = slot.generation;
+        self.free = next_free;
+        Key { index, generation }
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let slot = self.slot(index);
+        slot.linked = false;
+        let (prev, next) = (slot.prev, slot.next);
+        match prev {
+            NONE => self.head = next,
+            _ => self.slot(prev).next = next,
+        }
+        match next {
+            NONE => self.tail = prev,
+            _ => self.slot(next).prev = prev,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn line(slots: &mut Slots<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| slots.pop_line().copied()).collect()
+    }
+
+    #[test]
+    fn entries_leave_from_anywhere_and_the_rest_keep_their_order() {
+        let mut slots = Slots::new();
+        let keys: Vec<Key> = (0..5).map(|n| slots.push_back(n)).collect();
+        assert_eq!(slots.remove(keys[0]), Some(0));
+        assert_eq!(slots.remove(keys[2]), Some(2));
+        assert_eq!(slots.remove(keys[4]), Some(4));
+        slots.push_front(9);
+        assert_eq!(line(&mut slots), [9, 1, 3]);
+        assert_eq!((slots.head, slots.tail), (NONE, NONE));
+    }
+
+    #[test]
+    fn a_key_does_not_find_its_slots_next_entry() {
+        let mut slots = Slots::new();
+        let old = slots.push_back(1);
+        assert_eq!(slots.remove(old), Some(1));
+        let new = slots.push_back(2);
+        assert_eq!(old.index, new.index);
+        assert_eq!(slots.find(old), None);
+        assert_eq!(slots.remove(old), None);
+        assert_eq!(slots.find(new), Some(&mut 2));
+    }
+
+    #[test]
+    fn slots_are_used_again() {
+        let mut slots = Slots::new();
+        for round in 0..100 {
+            let a = slots.push_back(round);
+            let b = slots.push_back(round + 1);
+            slots.remove(a);
+            slots.remove(b);
+        }
+        assert_eq!(slots.more.len(), 1);
+    }
+}

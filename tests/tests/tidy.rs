@@ -1,0 +1,387 @@
+//! Laws about the source text of the workspace itself: sizes, layers, where `unsafe` may stand and how it is explained.
+//!
+//! It reads every Rust file and manifest that belongs to us; a law that is broken names each place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The longest that a file may be. Whoever comes near it splits the file by duty.
+const MAX_LINES: usize = 600;
+
+/// The folders whose code may say `unsafe`. Everybody else builds on what these make safe.
+const MAY_BE_UNSAFE: [&str; 3] = ["core/", "backend-green/", "backend-native/"];
+
+/// One of our Rust files.
+struct Source {
+    /// Its path from the root of the workspace, with `/` between the parts.
+    path: String,
+    /// What is in it.
+    text: String,
+    /// The same, line by line, with blanks for comments and for the insides of literals.
+    code: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace").to_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+}
+
+/// All files below `folder` that `wanted` says yes to. Build output and hidden folders are not ours.
+fn files(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("cannot list {}: {e}", folder.display()));
+    for entry in entries {
+        let path = entry.expect("the folder can be listed").path();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+        if path.is_dir() {
+            let built = name == "target" || path.join("CACHEDIR.TAG").exists();
+            if !built && !name.starts_with('.') {
+                files(&path, wanted, found);
+            }
+        } else if wanted(&path) {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = root();
+    let mut paths = Vec::new();
+    files(&root, &|path| path.extension().is_some_and(|extension| extension == "rs"), &mut paths);
+    assert!(paths.len() > 20, "the sources have moved: only {} found", paths.len());
+    paths
+        .iter()
+        .map(|path| {
+            let text = read(path);
+            let relative = path.strip_prefix(&root).expect("found below the root");
+            let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+            Source { path: parts.join("/"), code: code_of(&text), text }
+        })
+        .collect()
+}
+
+/// The manifests of the workspace, with their paths from its root.
+fn manifests() -> Vec<(String, String)> {
+    let root = root();
+    let mut paths = Vec::new();
+    files(&root, &|path| path.ends_with("Cargo.toml"), &mut paths);
+    paths
+        .iter()
+        .map(|path| {
+            let relative = path.strip_prefix(&root).expect("found below the root");
+            (relative.to_string_lossy().into_owned(), read(path))
+        })
+        .collect()
+}
+
+/// `text` with every comment and the inside of every literal replaced by blanks; lines stay lines.
+fn code_of(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let after_word = code.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let skipped = match first {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => block_comment(rest),
+            '"' => quoted(rest),
+            'r' | 'b' | 'c' if !after_word => prefixed_literal(rest),
+            '\'' => char_literal(rest),
+            _ => 0,
+        };
+        if skipped == 0 {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+        } else {
+            code.extend(rest[..skipped].chars().map(|c| if c == '\n' { c } else { ' ' }));
+            rest = &rest[skipped..];
+        }
+    }
+    code
+}
+
+/// The length of the block comment that `text` begins with. They nest.
+fn block_comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    loop {
+        let rest = &text[at..];
+        let Some(next) = rest.chars().next() else { return at };
+        if rest.starts_with("/*") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if rest.starts_with("*/") {
+            (depth, at) = (depth - 1, at + 2);
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += next.len_utf8();
+        }
+    }
+}
+
+/// The length of the string literal that `text` begins with.
+fn quoted(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The length of the literal with a prefix, such as `br#"..."#`, that `text` begins with; 0 if it is a word.
+fn prefixed_literal(text: &str) -> usize {
+    let Some(raw) = ["r", "br", "cr"].iter().find(|&&prefix| {
+        text.strip_prefix(prefix).is_some_and(|rest| rest.trim_start_matches('#').starts_with('"'))
+    }) else {
+        return ["b", "c"]
+            .iter()
+            .find(|&&prefix| text.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('"')))
+            .map_or(0, |prefix| prefix.len() + quoted(&text[prefix.len()..]));
+    };
+    let rest = &text[raw.len()..];
+    let hashes = rest.len() - rest.trim_start_matches('#').len();
+    let end = format!("\"{}", "#".repeat(hashes));
+    let inside = raw.len() + hashes + 1;
+    text[inside..].find(&end).map_or(text.len(), |at| inside + at + end.len())
+}
+
+/// The length of the character literal that `text` begins with; 0 if it is a lifetime.
+fn char_literal(text: &str) -> usize {
+    let mut chars = text.char_indices().skip(1);
+    match chars.next() {
+        Some((_, '\\')) => text[3..].find('\'').map_or(0, |at| 3 + at + 1),
+        Some((at, c)) if text[at + c.len_utf8()..].starts_with('\'') => at + c.len_utf8() + 1,
+        _ => 0,
+    }
+}
+
+/// The lines of `code`, from 1, in which `word` stands as a whole word.
+fn lines_with<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    code.lines().enumerate().filter_map(move |(index, line)| {
+        let whole = |at: usize| {
+            !line[..at].ends_with(part_of_word) && !line[at + word.len()..].starts_with(part_of_word)
+        };
+        line.match_indices(word).any(|(at, _)| whole(at)).then_some(index + 1)
+    })
+}
+
+#[track_caller]
+fn assert_none(law: &str, broken: Vec<String>) {
+    assert!(broken.is_empty(), "{law}, but:\n  {}", broken.join("\n  "));
+}
+
+#[test]
+fn the_reader_tells_code_from_text() {
+    let text =
+        "a /* b /* c */ d */ e // f\n'g' \"h\\\"i\" r#\"j\"k\"# 'l: m '\\'' b\"n\" br\"o\" bar '\\u{1F}' p";
+    let words: Vec<String> = code_of(text).split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words, ["a", "e", "'l:", "m", "bar", "p"]);
+    assert_eq!(code_of("x\n/*\n*/\ny").lines().count(), 4);
+    assert_eq!(lines_with("unsafe_op\nunsafe {", "unsafe").collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long = sources()
+        .iter()
+        .map(|source| (source, source.text.lines().count()))
+        .filter(|(_, lines)| *lines > MAX_LINES)
+        .map(|(source, lines)| format!("{} has {lines}", source.path))
+        .collect();
+    assert_none("no file is longer than 600 lines", long);
+}
+
+#[test]
+fn a_module_lies_beside_its_folder() {
+    let old = sources().into_iter().map(|s| s.path).filter(|path| path.ends_with("/mod.rs")).collect();
+    assert_none("a module is `foo.rs` beside `foo/`, never `mod.rs`", old);
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let silent = sources()
+        .into_iter()
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| source.path)
+        .collect();
+    assert_none("a file begins with a `//!` header", silent);
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    // Who may use which of our packages, by the names that sources use.
+    let layers: [(&str, &[&str]); 3] =
+        [("core/", &[]), ("backend-native/", &["twoply_core"]), ("backend-green/", &["twoply_core"])];
+    let ours = ["twoply", "twoply_core", "twoply_native", "twoply_green", "twoply_node", "twoply_tests"];
+    let (sources, manifests) = (sources(), manifests());
+    let mut wrong = Vec::new();
+    for (folder, allowed) in layers {
+        let itself = format!("twoply_{}", folder.trim_start_matches("backend-").trim_end_matches('/'));
+        let forbidden = ours
+            .iter()
+            .copied()
+            .filter(|name| *name != itself && !allowed.contains(name))
+            .collect::<Vec<_>>();
+        for source in sources.iter().filter(|source| source.path.starts_with(folder)) {
+            for name in &forbidden {
+                // Paths only: the bare word `twoply` may stand in an attribute or a macro's text.
+                let path = format!("{name}::");
+                let lines = lines_with(&source.code, name).filter(|line| {
+                    source
+                        .code
+                        .lines()
+                        .nth(line - 1)
+                        .is_some_and(|text| text.contains(&path) || text.contains("use "))
+                });
+                wrong.extend(lines.map(|line| format!("{}:{line} uses {name}", source.path)));
+            }
+        }
+        let path = format!("{folder}Cargo.toml");
+        let (_, manifest) = manifests.iter().find(|(at, _)| *at == path).expect("each layer has a manifest");
+        for name in manifest.lines().filter_map(dependency_of_ours) {
+            if forbidden.contains(&name.replace('-', "_").as_str()) {
+                wrong.push(format!("{path} depends on {name}"));
+            }
+        }
+    }
+    assert_none("the core knows no backend, and a backend knows the core only", wrong);
+}
+
+/// The name of the package of ours that this line of a manifest depends on, if it is such a line.
+fn dependency_of_ours(line: &str) -> Option<&str> {
+    let name = line.split(['=', '.', ' ', ']']).next()?;
+    let table = line.trim_start_matches('[').trim_end_matches(']').rsplit('.').next()?;
+    [name, table].into_iter().find(|name| *name == "twoply" || name.starts_with("twoply-"))
+}
+
+#[test]
+fn unsafe_code_lives_in_the_core_and_the_backends() {
+    let wrong = sources()
+        .iter()
+        .filter(|source| !MAY_BE_UNSAFE.iter().any(|folder| source.path.starts_with(folder)))
+        .flat_map(|source| lines_with(&source.code, "unsafe").map(|line| format!("{}:{line}", source.path)))
+        .collect();
+    assert_none("`unsafe` stands only in the core and the backends", wrong);
+}
+
+#[test]
+fn every_unsafe_block_is_proved() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for line in lines_with(&source.code, "unsafe") {
+            // The token may end its line; the brace or `impl` then begins the next one.
+            let from_here = source.code.lines().skip(line - 1).take(2).collect::<Vec<_>>().join(" ");
+            let needs_proof = from_here.split("unsafe").skip(1).any(|after| {
+                let after = after.trim_start();
+                after.starts_with('{') || after.starts_with("impl ") || after.starts_with("impl<")
+            });
+            if needs_proof && !is_proved(&lines[..line - 1]) {
+                wrong.push(format!("{}:{line}", source.path));
+            }
+        }
+    }
+    assert_none("every `unsafe {` and `unsafe impl` has a `SAFETY:` comment above it", wrong);
+}
+
+/// Whether the comment above the statement that follows `above` is a proof. The statement may have begun some
+/// lines before; it has not begun before a blank line, a brace or a semicolon.
+fn is_proved(above: &[&str]) -> bool {
+    for line in above.iter().rev() {
+        let line = line.trim();
+        if line.starts_with("// SAFETY:") {
+            return true;
+        }
+        let comment = line.starts_with("//");
+        let attribute = line.starts_with("#[");
+        if line.is_empty() || (!comment && !attribute && line.ends_with(['{', '}', ';'])) {
+            return false;
+        }
+    }
+    false
+}
+
+#[test]
+fn whoever_needs_no_unsafe_code_forbids_it() {
+    let roots: Vec<Source> = sources()
+        .into_iter()
+        .filter(|source| {
+            let example = source.path.strip_prefix("examples/");
+            let program = example.is_some_and(|path| !path.contains('/') || path.ends_with("/main.rs"));
+            program || source.path == "src/lib.rs" || source.path == "node/src/lib.rs"
+        })
+        .collect();
+    assert!(roots.iter().any(|source| source.path == "src/lib.rs"), "the facade has moved");
+    let open = roots
+        .into_iter()
+        .filter(|source| !source.code.contains("#![forbid(unsafe_code)]"))
+        .map(|source| source.path)
+        .collect();
+    assert_none("the facade and the examples say `#![forbid(unsafe_code)]`", open);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Spelt in halves, or this file would be its own first find.
+    let words = ["todo", "unimplemented"].map(|name| format!("{name}!"));
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (index, line) in source.code.lines().enumerate() {
+            let ignored = line.trim_start().starts_with("#[") && lines_with(line, "ignore").next().is_some();
+            if ignored || words.iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{}:{}", source.path, index + 1));
+            }
+        }
+    }
+    assert_none("no code is unfinished and no test is switched off", wrong);
+}
+
+#[test]
+fn packages_agree_on_version_and_lints() {
+    let manifests = manifests();
+    let (_, workspace) =
+        manifests.iter().find(|(path, _)| path == "Cargo.toml").expect("the workspace has one");
+    let version = workspace
+        .lines()
+        .find_map(|line| line.strip_prefix("version = "))
+        .expect("the workspace has a version")
+        .trim_matches('"');
+    let mut wrong = Vec::new();
+    for line in workspace.lines().filter(|line| line.starts_with("twoply") && line.contains("path = ")) {
+        if !line.contains(&format!("version = \"{version}\"")) {
+            wrong.push(format!("Cargo.toml: {line}"));
+        }
+    }
+    for (path, manifest) in &manifests {
+        let published = !manifest.contains("publish = false");
+        for key in ["version", "edition", "rust-version", "license", "repository"] {
+            let needed = published || key != "repository";
+            if needed && !manifest.lines().any(|line| line == format!("{key}.workspace = true")) {
+                wrong.push(format!("{path} has a {key} of its own"));
+            }
+        }
+        if !manifest.contains("[lints]\nworkspace = true") {
+            wrong.push(format!("{path} does not take over the lints"));
+        }
+    }
+    assert_none("what the workspace says holds for each package", wrong);
+    let changelog = read(&root().join("CHANGELOG.md"));
+    assert!(changelog.contains(&format!("\n## {version}")), "CHANGELOG.md does not speak of {version}");
+}
+
+#[test]
+fn the_licences_are_there() {
+    for (name, words) in
+        [("LICENSE-MIT", "Permission is hereby granted"), ("LICENSE-APACHE", "Version 2.0, January 2004")]
+    {
+        let text = read(&root().join(name));
+        assert!(text.contains(words), "{name} is not that licence");
+    }
+}
