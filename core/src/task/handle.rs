@@ -54,8 +54,9 @@ impl<T> Task<T> {
 
     /// Lets the task go on by itself.
     pub fn detach(mut self) {
-        if let Handle::Cancelling(task) = std::mem::replace(&mut self.0, Handle::Gone) {
-            task.detach();
+        match std::mem::replace(&mut self.0, Handle::Gone) {
+            Handle::Detaching(task) | Handle::Cancelling(task) => task.detach(),
+            Handle::Refused(_) | Handle::Gone => {}
         }
     }
 
