@@ -110,6 +110,9 @@ impl Shared {
                 let _shield = strand.state().shield();
                 let _ = drive(strand, pin!(join()));
             }
+            // They know the scope, as the one who is told of their end: a circle.
+            let tasks = std::mem::take(&mut *lock(&self.tasks));
+            drop(tasks);
             joined
         })
     }
