@@ -10,7 +10,7 @@ use twoply_core::task::{Spawner, Task};
 use twoply_green::{Green, Metrics};
 use twoply_native::Native;
 
-use crate::watch::watch;
+use crate::watch::{quiet, watch};
 
 /// How long the runtimes of a law may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -190,6 +190,7 @@ impl Systems {
     /// Checks `law` on `kind`, and that its runtimes end afterwards.
     pub fn check(name: &'static str, kind: Kind, law: fn(&Systems)) {
         let systems = Systems { name, kind, here: OnceLock::new(), there: OnceLock::new() };
+        quiet();
         watch(name, || {
             law(&systems);
             for system in [systems.here.get(), systems.there.get()].into_iter().flatten() {

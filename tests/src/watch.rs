@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process;
+use std::sync::Once;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,4 +45,18 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < PATIENCE, "not even after {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Keeps the messages of panics that a law provokes out of the output: those that begin with `expected`. Worker
+/// threads are not the harness's, so it does not capture what they print.
+pub(crate) fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload_as_str().is_some_and(|message| message.starts_with("expected")) {
+                usual(info);
+            }
+        }));
+    });
 }
