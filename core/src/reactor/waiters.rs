@@ -173,11 +173,6 @@ impl<'a> Slot<'a> {
     pub(crate) fn fixed(source: &'a Arc<Source>, direction: Direction) -> Slot<'a> {
         Slot { source, direction, place: Place::Fixed }
     }
-
-    /// The source that it is a place at.
-    pub(crate) fn source(&self) -> &'a Arc<Source> {
-        self.source
-    }
 }
 
 impl Drop for Slot<'_> {

@@ -1,0 +1,102 @@
+//! What can be connected to: addresses, and names that must be resolved first.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use crate::blocking;
+
+/// Addresses, or a name for some. Like [`std::net::ToSocketAddrs`], but it does not resolve names itself: that
+/// can take long and only ever blocks, so it is done on a thread that may.
+pub trait ToSocketAddrs {
+    /// What there is to look up.
+    fn to_query(&self) -> Query;
+}
+
+/// What a [`ToSocketAddrs`] amounts to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Query {
+    /// Nothing to look up.
+    Addresses(Vec<SocketAddr>),
+    /// A host with a port, to be resolved as the system does.
+    Name(String, u16),
+    /// The same as one text, `"host:port"`.
+    Text(String),
+}
+
+impl Query {
+    /// The addresses. Names are resolved on another thread.
+    pub(super) async fn resolve(self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Query::Addresses(addresses) => Ok(addresses),
+            Query::Name(host, port) => blocking::run(move || system((host.as_str(), port))).await?,
+            Query::Text(text) => blocking::run(move || system(text)).await?,
+        }
+    }
+}
+
+fn system(name: impl std::net::ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    Ok(name.to_socket_addrs()?.collect())
+}
+
+impl ToSocketAddrs for SocketAddr {
+    fn to_query(&self) -> Query {
+        Query::Addresses(vec![*self])
+    }
+}
+
+impl ToSocketAddrs for [SocketAddr] {
+    fn to_query(&self) -> Query {
+        Query::Addresses(self.to_vec())
+    }
+}
+
+impl ToSocketAddrs for str {
+    fn to_query(&self) -> Query {
+        match self.parse() {
+            Ok(address) => Query::Addresses(vec![address]),
+            Err(_) => Query::Text(self.into()),
+        }
+    }
+}
+
+impl ToSocketAddrs for String {
+    fn to_query(&self) -> Query {
+        self.as_str().to_query()
+    }
+}
+
+impl ToSocketAddrs for (&str, u16) {
+    fn to_query(&self) -> Query {
+        let (host, port) = *self;
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Query::Addresses(vec![SocketAddr::new(ip, port)]),
+            Err(_) => Query::Name(host.into(), port),
+        }
+    }
+}
+
+impl ToSocketAddrs for (String, u16) {
+    fn to_query(&self) -> Query {
+        (self.0.as_str(), self.1).to_query()
+    }
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
+    fn to_query(&self) -> Query {
+        (**self).to_query()
+    }
+}
+
+/// Implements the trait for what std converts to a `SocketAddr`.
+macro_rules! to_one_address {
+    ($($kind:ty),*) => {$(
+        impl ToSocketAddrs for $kind {
+            fn to_query(&self) -> Query {
+                SocketAddr::from(*self).to_query()
+            }
+        }
+    )*};
+}
+
+to_one_address!(SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));

@@ -1,0 +1,143 @@
+//! The two directions of a connection, apart.
+
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+
+use super::socket::Socket;
+use super::tcp::{TcpStream, impl_read, impl_write};
+
+/// The reading half of a borrowed connection; made by [`TcpStream::split`].
+#[derive(Clone, Copy, Debug)]
+pub struct ReadHalf<'a>(pub(super) &'a TcpStream);
+
+/// The writing half of a borrowed connection; made by [`TcpStream::split`].
+///
+/// Dropping it closes nothing: the connection is its owner's. Closing it as an `AsyncWrite` closes that direction.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteHalf<'a>(pub(super) &'a TcpStream);
+
+impl_read!(ReadHalf<'_>, |half| half.0.socket());
+impl_write!(WriteHalf<'_>, |half| half.0.socket());
+
+/// The reading half of a connection that it owns together with its writing half; made by
+/// [`TcpStream::into_split`].
+#[derive(Debug)]
+pub struct OwnedReadHalf {
+    /// The connection.
+    stream: TcpStream,
+}
+
+/// The writing half of a connection that it owns together with its reading half; made by
+/// [`TcpStream::into_split`].
+///
+/// Dropping it closes its direction: the peer reads the end of the stream.
+#[derive(Debug)]
+pub struct OwnedWriteHalf {
+    /// The connection; `None` only while [`OwnedWriteHalf::into_stream`] takes it out.
+    stream: Option<TcpStream>,
+}
+
+/// The halves belong to different connections. Both are given back.
+#[derive(Debug, thiserror::Error)]
+#[error("the halves belong to different connections")]
+#[non_exhaustive]
+pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+
+impl OwnedReadHalf {
+    pub(super) fn new(socket: Socket) -> OwnedReadHalf {
+        OwnedReadHalf { stream: TcpStream::from_socket(socket) }
+    }
+
+    /// The connection, for its addresses, options and futures.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// As [`TcpStream::read`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        self.stream.read(buf)
+    }
+
+    /// As [`TcpStream::read_exact`]. Not cancel-safe.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_exact<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
+        self.stream.read_exact(buf)
+    }
+
+    /// Puts the connection together again.
+    ///
+    /// # Errors
+    /// Gives both back when they are not of the same connection.
+    pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, Box<ReuniteError>> {
+        if self.stream.socket().is(write.stream().socket()) {
+            Ok(write.into_stream())
+        } else {
+            Err(Box::new(ReuniteError(self, write)))
+        }
+    }
+}
+
+impl OwnedWriteHalf {
+    pub(super) fn new(socket: Socket) -> OwnedWriteHalf {
+        OwnedWriteHalf { stream: Some(TcpStream::from_socket(socket)) }
+    }
+
+    /// The connection, for its addresses, options and futures.
+    pub fn stream(&self) -> &TcpStream {
+        match &self.stream {
+            Some(stream) => stream,
+            None => unreachable!("it is taken out only by `into_stream`, which owns the half"),
+        }
+    }
+
+    /// As [`TcpStream::write`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write<'a>(
+        &'a self,
+        buf: &'a [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        self.stream().write(buf)
+    }
+
+    /// As [`TcpStream::write_all`]. Not cancel-safe.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_all<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
+        self.stream().write_all(buf)
+    }
+
+    /// The connection, without closing anything.
+    fn into_stream(mut self) -> TcpStream {
+        match self.stream.take() {
+            Some(stream) => stream,
+            None => unreachable!("it is taken out only here, and this owns the half"),
+        }
+    }
+}
+
+impl Drop for OwnedWriteHalf {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.stream {
+            // It fails when the connection is gone, which is closed enough.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+impl_read!(OwnedReadHalf, |half| half.stream.socket());
+impl_write!(OwnedWriteHalf, |half| half.stream().socket());

@@ -1,0 +1,444 @@
+//! TCP connections.
+
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use socket2::{SockRef, TcpKeepalive};
+
+use super::addr::{Query, ToSocketAddrs};
+use super::connect::{connect, connect_any};
+use super::socket::Socket;
+use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::time;
+
+/// A TCP connection.
+///
+/// Reading and writing take `&self`, and any number of tasks and threads may do both at a time. Dropping it closes the
+/// connection; [`shutdown`](TcpStream::shutdown) closes one direction.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use twoply_core::{Wait, net::{Shutdown, TcpListener, TcpStream}};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+/// let mut client = TcpStream::connect(listener.local_addr()?).wait()?;
+/// let (server, _) = listener.accept().wait()?;
+///
+/// // As futures, on any stack ...
+/// server.write_all(b"hello").wait()?;
+/// server.shutdown(Shutdown::Write)?;
+/// // ... and as std's traits, for code that knows nothing else.
+/// let mut text = String::new();
+/// client.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TcpStream {
+    /// The descriptor, in blocking mode.
+    socket: Socket,
+}
+
+impl TcpStream {
+    /// Connects to the first of the addresses that answers. Names are resolved on another thread.
+    ///
+    /// Dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// When names cannot be resolved, and the last error when no address answers.
+    pub fn connect(addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> + Send {
+        let query: Query = addrs.to_query();
+        async move { Ok(TcpStream::from_blocking(connect_any(query.resolve().await?).await?)) }
+    }
+
+    /// Connects to `address`.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn connect_addr(address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send + 'static {
+        async move { Ok(TcpStream::from_blocking(connect(address).await?)) }
+    }
+
+    /// As [`connect`](TcpStream::connect), for `duration` at most, name resolution included.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is over; else as `connect`.
+    pub fn connect_timeout(
+        addrs: impl ToSocketAddrs,
+        duration: Duration,
+    ) -> impl Future<Output = io::Result<TcpStream>> + Send {
+        let connect = time::timeout(duration, TcpStream::connect(addrs));
+        async move { connect.await? }
+    }
+
+    /// As [`connect`](TcpStream::connect), until `deadline` at most.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is over; else as `connect`.
+    pub fn connect_deadline(
+        addrs: impl ToSocketAddrs,
+        deadline: Instant,
+    ) -> impl Future<Output = io::Result<TcpStream>> + Send {
+        let connect = time::deadline(deadline, TcpStream::connect(addrs));
+        async move { connect.await? }
+    }
+
+    /// The connection of `fd`, which is in blocking mode.
+    pub(super) fn from_blocking(fd: OwnedFd) -> TcpStream {
+        TcpStream { socket: Socket::new(fd) }
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    pub(super) fn from_socket(socket: Socket) -> TcpStream {
+        TcpStream { socket }
+    }
+
+    /// Reads what there is into `buf`, and returns how many bytes that were. Waits until there are some; zero
+    /// means that the peer has closed its side, or that `buf` is empty. Cancel-safe.
+    ///
+    /// # Errors
+    /// What the operating system says, for instance that the peer has reset the connection.
+    pub fn read<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        self.socket.read(buf)
+    }
+
+    /// As [`read`](TcpStream::read), into several buffers in turn. Cancel-safe.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_vectored<'a, 'b>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'b>],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
+        self.socket.read_vectored(bufs)
+    }
+
+    /// As [`read`](TcpStream::read), but what is read is still there afterwards. Cancel-safe.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn peek<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        self.socket.peek(buf)
+    }
+
+    /// Fills `buf`.
+    ///
+    /// Not cancel-safe: what had been read when it was dropped is in `buf`, and how much that was is lost.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the stream ends before; else as
+    /// [`read`](TcpStream::read).
+    pub fn read_exact<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
+        async move {
+            let mut rest = buf;
+            while !rest.is_empty() {
+                match self.read(rest).await? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    n => rest = &mut rest[n..],
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Writes as much of `buf` as there is room for, and returns how many bytes that were. Waits until there is
+    /// room for some. They have then been handed to the system; whether they arrive is not known. Cancel-safe.
+    ///
+    /// # Errors
+    /// What the operating system says: [`BrokenPipe`](io::ErrorKind::BrokenPipe) or
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) when the peer is gone.
+    pub fn write<'a>(
+        &'a self,
+        buf: &'a [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        self.socket.write(buf)
+    }
+
+    /// As [`write`](TcpStream::write), from several buffers in turn. Cancel-safe.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_vectored<'a, 'b>(
+        &'a self,
+        bufs: &'a [IoSlice<'b>],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
+        self.socket.write_vectored(bufs)
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// Not cancel-safe: some of it may have been written when it is dropped, and how much is lost.
+    ///
+    /// # Errors
+    /// As [`write`](TcpStream::write).
+    pub fn write_all<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
+        async move {
+            let mut rest = buf;
+            while !rest.is_empty() {
+                match self.write(rest).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    n => rest = &rest[n..],
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Closes one direction, or both, at once and for everybody who shares the connection. Those who wait are woken:
+    /// reads then find the end of the stream, writes fail.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection is gone already.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.shutdown(how)
+    }
+
+    /// A reading and a writing half that borrow the connection.
+    pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// A reading and a writing half that own the connection. Dropping the writing half closes that direction;
+    /// dropping both closes the connection.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        (OwnedReadHalf::new(self.socket.clone()), OwnedWriteHalf::new(self.socket))
+    }
+
+    /// The connection as one of std's, in blocking mode.
+    ///
+    /// # Errors
+    /// When the descriptor is referred to from elsewhere at this moment, and there is none for a duplicate.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        Ok(self.socket.into_fd()?.into())
+    }
+}
+
+/// Options and addresses. All of them return what the operating system says as their error.
+#[allow(clippy::missing_errors_doc, reason = "said once, above")]
+impl TcpStream {
+    /// Our address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::try_from(rustix::net::getsockname(self)?)?)
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let address = rustix::net::getpeername(self)?.ok_or(io::ErrorKind::NotConnected)?;
+        Ok(SocketAddr::try_from(address)?)
+    }
+
+    /// The error that has happened on the connection since this was last asked, if one has.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.options().take_error()
+    }
+
+    /// Whether small segments are sent at once instead of being gathered (`TCP_NODELAY`).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.options().tcp_nodelay()
+    }
+
+    /// Sets [`nodelay`](TcpStream::nodelay).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.options().set_tcp_nodelay(nodelay)
+    }
+
+    /// How many routers a packet may pass (`IP_TTL`).
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.options().ttl_v4()
+    }
+
+    /// Sets [`ttl`](TcpStream::ttl).
+    pub fn set_ttl(&self, routers: u32) -> io::Result<()> {
+        self.options().set_ttl_v4(routers)
+    }
+
+    /// How long closing waits for what has been written to arrive; `None`: the system sees to it in the
+    /// background; zero: closing resets the connection (`SO_LINGER`).
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.options().linger()
+    }
+
+    /// Sets [`linger`](TcpStream::linger), in seconds. Other values than `None` and zero make closing block the
+    /// thread it happens on.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.options().set_linger(linger)
+    }
+
+    /// The idle time after which the system asks whether the peer is still there; `None`: never.
+    pub fn keepalive(&self) -> io::Result<Option<Duration>> {
+        match self.options().keepalive()? {
+            true => self.options().tcp_keepalive_time().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Sets [`keepalive`](TcpStream::keepalive), in seconds.
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        match idle {
+            Some(idle) => self.options().set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+            None => self.options().set_keepalive(false),
+        }
+    }
+
+    /// The size of the system's buffer for what has arrived, in bytes.
+    pub fn recv_buffer_size(&self) -> io::Result<usize> {
+        self.options().recv_buffer_size()
+    }
+
+    /// Asks for a size of that buffer, in bytes; Linux doubles it.
+    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.options().set_recv_buffer_size(bytes)
+    }
+
+    /// The size of the system's buffer for what has been written, in bytes.
+    pub fn send_buffer_size(&self) -> io::Result<usize> {
+        self.options().send_buffer_size()
+    }
+
+    /// Asks for a size of that buffer, in bytes; Linux doubles it.
+    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.options().set_send_buffer_size(bytes)
+    }
+
+    fn options(&self) -> SockRef<'_> {
+        SockRef::from(self)
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<std::net::TcpStream> for TcpStream {
+    /// Puts the connection into blocking mode, in which our streams are kept.
+    fn from(stream: std::net::TcpStream) -> TcpStream {
+        // Where a sandbox forbids even this, a stream in non-blocking mode works, too: see `socket::allowed`.
+        let _ = stream.set_nonblocking(false);
+        TcpStream::from_blocking(stream.into())
+    }
+}
+
+impl TryFrom<TcpStream> for std::net::TcpStream {
+    type Error = io::Error;
+
+    fn try_from(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+        stream.into_std()
+    }
+}
+
+/// Implements std's and futures-io's reading for a type, through the socket that `$socket` finds in it.
+macro_rules! impl_read {
+    ($kind:ty, |$this:ident| $socket:expr) => {
+        impl std::io::Read for $kind {
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                let $this = &*self;
+                $socket.read_blocking(buf)
+            }
+
+            fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
+                let $this = &*self;
+                $socket.read_vectored_blocking(bufs)
+            }
+        }
+
+        impl futures_io::AsyncRead for $kind {
+            fn poll_read(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                buf: &mut [u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $socket.poll_read(cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $socket.poll_read_vectored(cx, bufs)
+            }
+        }
+    };
+}
+
+/// Implements std's and futures-io's writing for a type, through the socket that `$socket` finds in it.
+macro_rules! impl_write {
+    ($kind:ty, |$this:ident| $socket:expr) => {
+        impl std::io::Write for $kind {
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                let $this = &*self;
+                $socket.write_blocking(buf)
+            }
+
+            fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+                let $this = &*self;
+                $socket.write_vectored_blocking(bufs)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl futures_io::AsyncWrite for $kind {
+            fn poll_write(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                buf: &[u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $socket.poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $socket.poll_write_vectored(cx, bufs)
+            }
+
+            fn poll_flush(
+                self: std::pin::Pin<&mut Self>,
+                _cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::task::Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(
+                self: std::pin::Pin<&mut Self>,
+                _cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                let $this = &*self;
+                std::task::Poll::Ready($socket.close_write())
+            }
+        }
+    };
+}
+
+pub(super) use {impl_read, impl_write};
+
+impl_read!(TcpStream, |stream| stream.socket);
+impl_read!(&TcpStream, |stream| stream.socket);
+impl_write!(TcpStream, |stream| stream.socket);
+impl_write!(&TcpStream, |stream| stream.socket);
