@@ -9,8 +9,8 @@ compile_error!(
 use std::future::Future;
 use std::sync::OnceLock;
 
-pub use twoply_core::{offload, select};
 pub use twoply_core::{Wait, backend, channel, future, net, parker, reactor, strand, task, threads, time};
+pub use twoply_core::{offload, select};
 
 pub use twoply_core::task::{Spawner, Task, TaskError};
 

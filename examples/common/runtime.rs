@@ -9,15 +9,15 @@ use twoply::{Spawner, Task, Wait};
 /// What tasks run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
-    /// An OS thread for each task.
-    #[cfg(feature = "native")]
-    Native,
     /// Many tasks on a few workers.
     #[cfg(feature = "green")]
     Green,
     /// The same, but each task is straight-line code on a fiber.
     #[cfg(feature = "green")]
     Fibers,
+    /// An OS thread for each task.
+    #[cfg(feature = "native")]
+    Native,
 }
 
 /// A running backend.
