@@ -80,15 +80,18 @@ pub(crate) fn run_on_fibers(
     // For tasks that come when no stack can be had: it waits by keeping the worker.
     let last_resort = FiberStrand::new(Rc::clone(context), index, usize::MAX);
     let counts = &context.remote(index).counts;
-    while let Some(work) = next() {
-        match work {
-            Work::Fiber(fiber) => runners.go_on(fiber),
-            Work::Job(job) => match runners.free() {
-                Ok(runner) => runners.resume(runner, Some(job)),
-                Err(_) => strand::enter(&last_resort, || worker::poll(counts, last_resort.state(), job)),
-            },
+    // It is also the strand of wakers that events call.
+    strand::enter(&last_resort, || {
+        while let Some(work) = next() {
+            match work {
+                Work::Fiber(fiber) => runners.go_on(fiber),
+                Work::Job(job) => match runners.free() {
+                    Ok(runner) => runners.resume(runner, Some(job)),
+                    Err(_) => worker::poll(counts, last_resort.state(), job),
+                },
+            }
         }
-    }
+    });
     runners.end_idle(0);
     // What is still blocked did not unwind when it was cancelled. Its stack is leaked, and counted: what lies on it
     // may be borrowed from elsewhere.

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::reactor::Reactor;
+use twoply_core::strand::with_current;
 use twoply_core::task::Registry;
 use twoply_core::threads::ThreadCache;
 
@@ -210,22 +211,24 @@ impl Shared {
         }
     }
 
-    /// Puts a job where a worker will find it.
-    pub(crate) fn schedule(&self, job: Job, yielded: bool) {
-        let left = worker::with_local(self, job, |core, job| core.push(self, job, yielded));
-        if let Err(job) = left {
-            if self.phase() == STOPPED {
-                // Dropping it drops the task: there is nobody to run it any more.
-                return drop(job);
-            }
-            self.injector.push(job);
-            self.notify();
-            if self.phase() == STOPPED {
-                // The last worker may have looked before the push.
-                while let Some(job) = self.injector.pop() {
-                    drop(job);
-                }
-            }
+    /// Puts a job where a worker will find it, from outside of the workers.
+    fn inject(&self, job: Job) {
+        if self.phase() == STOPPED {
+            // Dropping it drops the task: there is nobody to run it any more.
+            return drop(job);
+        }
+        self.injector.push(job);
+        self.notify();
+        if self.phase() == STOPPED {
+            // The last worker may have looked before the push.
+            self.drop_injected();
+        }
+    }
+
+    /// Drops what nobody will run.
+    fn drop_injected(&self) {
+        while let Some(job) = self.injector.pop() {
+            drop(job);
         }
     }
 
@@ -320,9 +323,8 @@ impl Shared {
 
     /// Lets no task start any more and cancels those that live. Workers end when none is left.
     pub(crate) fn drain(&self) {
-        self.registry.close();
         self.phase.fetch_max(DRAINING, Ordering::SeqCst);
-        self.registry.cancel_all();
+        self.registry.close();
         self.wake_all();
     }
 
@@ -341,9 +343,7 @@ impl Shared {
     pub(crate) fn worker_ended(&self) {
         if self.live_workers.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.phase.fetch_max(STOPPED, Ordering::SeqCst);
-            while let Some(job) = self.injector.pop() {
-                drop(job);
-            }
+            self.drop_injected();
             // Whoever waits for a descriptor of a closed reactor is woken and moves to another.
             self.workers.iter().for_each(|remote| remote.reactor.close());
             self.watch.stop();
@@ -368,12 +368,15 @@ impl Backend for Shared {
         if self.forked.load(Ordering::Relaxed) != self.born {
             return Err(SpawnError::Forked);
         }
-        self.schedule(job, false);
+        if let Err(job) = with_current(|strand| strand.resume(job, false)) {
+            self.inject(job);
+        }
         Ok(())
     }
 
-    fn resume(&self, job: Job, yielded: bool) {
-        self.schedule(job, yielded);
+    fn resume(&self, job: Job, _yielded: bool) {
+        // Whoever runs on one of the workers has asked its strand first.
+        self.inject(job);
     }
 }
 

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use twoply_core::backend::{Backend, Driver, Strand, StrandState, Unpark};
+use twoply_core::backend::{Backend, Driver, Job, Strand, StrandState, Unpark};
 use twoply_core::parker::Parker;
 use twoply_core::strand::{self, ThreadStrand};
 
@@ -71,6 +71,10 @@ impl CarrierStrand {
 impl Strand for CarrierStrand {
     fn state(&self) -> &StrandState {
         self.thread.state()
+    }
+
+    fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        self.context.push(job, yielded)
     }
 
     fn park(&self) {
@@ -150,14 +154,14 @@ struct FiberUnpark {
 
 impl Unpark for FiberUnpark {
     fn unpark(&self) {
-        let elsewhere = worker::with_local(&self.shared, (), |core, ()| {
+        let home = worker::with_local(&self.shared, |core| {
             if core.index() == self.index {
                 core.push_fiber(self.fiber);
             } else {
                 self.shared.workers[self.index].push_inbox(self.fiber);
             }
         });
-        if elsewhere.is_err() {
+        if !home {
             self.shared.workers[self.index].push_inbox(self.fiber);
         }
     }
@@ -191,6 +195,11 @@ impl Strand for FiberStrand {
     }
 
     #[inline]
+    fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        self.context.push(job, yielded)
+    }
+
+    #[inline]
     fn park(&self) {
         // Panics are counted for each thread: a stack that unwinds is not left for another. Nor can the worker's
         // own stack be left, which runs a task when no fiber can be had.
@@ -206,7 +215,7 @@ impl Strand for FiberStrand {
             return std::thread::yield_now();
         }
         if self.suspender.get().is_some() {
-            let _ = worker::with_local(&self.context.shared, (), |core, ()| core.push_fiber(self.fiber));
+            self.context.push_fiber(self.fiber);
             self.suspend();
         }
     }

@@ -8,15 +8,15 @@
 //! queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is handed over.
 //!
 //! What runs next: the LIFO slot (what the last task woke, while the caches are warm, but only so often in a
-//! row), then the queue in order, in turns with fibers that can go on. Every [`FAIR`] steps the injector and the
-//! reactor have their turn first, however long the queue is.
+//! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the reactor
+//! have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
 use twoply_core::reactor::Reactor;
@@ -26,9 +26,12 @@ use crate::runner;
 use crate::scheduler::{Counts, Remote, Shared, lock};
 use crate::strand::CarrierStrand;
 
-/// How often the injector and the reactor go first. Go's and tokio's number for the injector; a prime, so that it
-/// does not beat with periods of the program's own.
+/// How often the injector goes first. Go's and tokio's number; a prime, so that it does not beat with periods of the
+/// program's own.
 const FAIR: u32 = 61;
+
+/// How long events may wait while the queue is never empty. Looked at every [`FAIR`] steps; a turn costs some 300 ns.
+const TURN: Duration = Duration::from_micros(100);
 
 /// How many times in a row the LIFO slot goes before the queue. Two tasks that wake each other would otherwise keep
 /// everyone else waiting; tokio's number.
@@ -44,6 +47,8 @@ pub(crate) struct Core {
     fibers: RefCell<VecDeque<usize>>,
     /// Steps taken.
     tick: Cell<u32>,
+    /// When the reactor last had its turn out of turn.
+    turned: Cell<Instant>,
     /// Uses of the LIFO slot in a row.
     lifo_uses: Cell<u32>,
     /// Whether it is counted as searching.
@@ -91,29 +96,47 @@ impl Context {
         self.core.try_borrow().is_ok_and(|core| core.is_some())
     }
 
-    /// The reactor of the worker that this thread carries.
+    /// Puts a job of this runtime in the queue of the worker that this thread carries.
+    #[inline]
+    pub(crate) fn push(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        if job.is_of(&*self.shared)
+            && let Ok(core) = self.core.try_borrow()
+            && let Some(core) = core.as_ref()
+        {
+            core.push(&self.shared, job, yielded);
+            return Ok(());
+        }
+        Err(job)
+    }
+
+    /// A fiber of the worker that this thread carries can go on.
+    #[inline]
+    pub(crate) fn push_fiber(&self, fiber: usize) {
+        if let Ok(core) = self.core.try_borrow()
+            && let Some(core) = core.as_ref()
+        {
+            core.push_fiber(fiber);
+        }
+    }
+
+    /// The worker `index`, which this thread carries or has carried, as the others see it.
     pub(crate) fn remote(&self, index: usize) -> &Remote {
         &self.shared.workers[index]
     }
 }
 
-/// Calls `f` with the worker of `shared` that this thread carries; gives `item` back when there is none.
+/// Calls `f` with the worker of `shared` that this thread carries. False when it carries none.
 #[inline]
-pub(crate) fn with_local<T>(shared: &Shared, item: T, f: impl FnOnce(&Core, T)) -> Result<(), T> {
-    let mut item = Some(item);
-    let _ = CONTEXT.try_with(|context| {
+pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
+    let called = CONTEXT.try_with(|context| {
         let context = context.borrow();
         let Some(context) = context.as_ref().filter(|context| std::ptr::eq(&*context.shared, shared)) else {
-            return;
+            return false;
         };
-        if let Ok(core) = context.core.try_borrow()
-            && let Some(core) = core.as_ref()
-            && let Some(item) = item.take()
-        {
-            f(core, item);
-        }
+        let Ok(core) = context.core.try_borrow() else { return false };
+        core.as_ref().map(|core| f(core)).is_some()
     });
-    item.map_or(Ok(()), Err)
+    called.unwrap_or(false)
 }
 
 /// Starts a thread that carries `core`. On failure the core comes back: no task is lost.
@@ -173,6 +196,7 @@ impl Core {
             local,
             fibers: RefCell::default(),
             tick: Cell::new(0),
+            turned: Cell::new(Instant::now()),
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spins),
@@ -214,9 +238,13 @@ impl Core {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
         if tick % FAIR == 0 {
-            self.turn(remote, Some(Duration::ZERO));
-            if shared.should_stop() {
-                return None;
+            let now = Instant::now();
+            if now.duration_since(self.turned.get()) >= TURN {
+                self.turned.set(now);
+                self.turn(remote, Some(Duration::ZERO));
+                if shared.should_stop() {
+                    return None;
+                }
             }
             if let Some(job) = shared.injector.pop() {
                 return Some(Work::Job(job));

@@ -124,7 +124,6 @@ impl Native {
         let until = Instant::now().checked_add(deadline);
         let registry = &self.backend.registry;
         registry.close();
-        registry.cancel_all();
         let ended = twoply_core::time::timeout(deadline, registry.wait_empty()).wait().is_ok();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         if self.backend.cache.close(until) && ended {

@@ -88,6 +88,15 @@ pub trait Strand: 'static {
     /// before the park begins. Returning early is allowed.
     fn park(&self);
 
+    /// Takes a job back that can go on, if it [belongs](Job::is_of) to this strand's backend and there is a quicker
+    /// way than [`Backend::resume`]: the queue of the worker that runs this stack. Else gives it back.
+    ///
+    /// The same rules hold as there. That the backend exists for the time of the call is what makes it quicker.
+    fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
+        let _ = yielded;
+        Err(job)
+    }
+
     /// Lets others run, because the code on this stack has asked for it: it is woken already, and goes on soon.
     fn yield_now(&self) {
         std::thread::yield_now();

@@ -16,6 +16,7 @@ use crate::strand::{StrandState, with_current};
 pub const BUDGET: u32 = 128;
 
 /// Gives `poll` a fresh budget on this stack.
+#[inline]
 pub fn with_budget<R>(state: &StrandState, poll: impl FnOnce() -> R) -> R {
     struct Restore<'a>(&'a StrandState, Option<u32>);
     impl Drop for Restore<'_> {
@@ -29,6 +30,7 @@ pub fn with_budget<R>(state: &StrandState, poll: impl FnOnce() -> R) -> R {
 }
 
 /// Others have had their turn on this stack's worker while a wait was parked: its poll starts afresh.
+#[inline]
 pub(crate) fn refill(state: &StrandState) {
     if state.budget().get().is_some() {
         state.budget().set(Some(BUDGET));
@@ -39,6 +41,7 @@ pub(crate) fn refill(state: &StrandState) {
 ///
 /// A caller that does not complete its operation after all gives the unit back by not calling
 /// [`Unit::spend`].
+#[inline]
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
     with_current(|strand| match strand.state().budget().get() {
         Some(0) => {
@@ -57,6 +60,7 @@ pub(crate) struct Unit(Option<u32>);
 
 impl Unit {
     /// The operation has completed.
+    #[inline]
     pub(crate) fn spend(self) {
         if let Some(left) = self.0 {
             with_current(|strand| strand.state().budget().set(Some(left - 1)));

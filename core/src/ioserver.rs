@@ -141,6 +141,12 @@ impl Server {
 
 /// The signal that interrupts calls. Sees to it, once, that it has a handler.
 fn signal_number() -> libc::c_int {
+    install_handler();
+    libc::SIGURG
+}
+
+/// Has the signal do nothing, instead of nothing at all: then it interrupts calls.
+pub(crate) fn install_handler() {
     extern "C" fn do_nothing(_signal: libc::c_int) {}
 
     static INSTALL: Once = Once::new();
@@ -160,7 +166,6 @@ fn signal_number() -> libc::c_int {
             }
         }
     });
-    libc::SIGURG
 }
 
 #[cfg(test)]

@@ -70,16 +70,19 @@ impl Parker {
     }
 
     /// The bits that a wait at `level` ends for.
+    #[inline]
     pub(crate) fn mask(level: u32, heed_cancel: bool) -> Mask {
         Mask(bit(level) | if heed_cancel { CANCEL } else { 0 })
     }
 
     /// The bits that a blocking system call is interrupted for.
+    #[inline]
     pub(crate) fn mask_cancel(heed_cancel: bool) -> Mask {
         Mask(if heed_cancel { CANCEL } else { 0 })
     }
 
     /// Forgets wake-ups at `level`: the caller is about to poll.
+    #[inline]
     pub(crate) fn clear(&self, level: u32) {
         // Acquire: what the waker's thread wrote before wake (AcqRel) is seen by the poll that follows.
         if self.word.load(Relaxed) & bit(level) != 0 {
@@ -88,6 +91,7 @@ impl Parker {
     }
 
     /// Enters a wake-up at `level` that was meant for it all along: the shared last level passes wake-ups on.
+    #[inline]
     pub(crate) fn restore(&self, level: u32) {
         if level >= LAST_LEVEL {
             self.word.fetch_or(bit(level), Relaxed);
@@ -95,11 +99,13 @@ impl Parker {
     }
 
     /// Whether anything in `mask` has arrived.
+    #[inline]
     pub(crate) fn ready(&self, mask: Mask) -> bool {
         self.word.load(Acquire) & mask.0 != 0
     }
 
     /// Announces a park. False when something in `mask` is there already: then the stack must not park.
+    #[inline]
     pub fn prepare(&self, mask: Mask) -> bool {
         let mut word = self.word.load(Relaxed);
         loop {
@@ -115,6 +121,7 @@ impl Parker {
     }
 
     /// Takes the announcement back when the park is over, however it ended.
+    #[inline]
     pub fn finish(&self) {
         // A wake has usually cleared the bit: then a load does.
         if self.is_parked() {
@@ -123,6 +130,7 @@ impl Parker {
     }
 
     /// Whether the announced park has not been ended yet. A strand that spins before it sleeps looks here.
+    #[inline]
     pub fn is_parked(&self) -> bool {
         self.word.load(Acquire) & PARKED != 0
     }
@@ -133,6 +141,7 @@ impl Parker {
     }
 
     /// Whether cancellation has been asked for.
+    #[inline]
     pub(crate) fn cancelled(&self) -> bool {
         self.word.load(Acquire) & CANCEL != 0
     }
@@ -143,6 +152,7 @@ impl Parker {
     }
 
     /// Sets `bit`, and wakes the stack if it is parked.
+    #[inline]
     fn raise(&self, bit: u32) {
         let mut word = self.word.load(Relaxed);
         loop {
@@ -160,9 +170,12 @@ impl Parker {
 }
 
 impl Wake for Parker {
+    #[inline]
     fn wake(self: Arc<Self>) {
         self.raise(bit(0));
     }
+
+    #[inline]
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.raise(bit(0));
@@ -186,6 +199,8 @@ impl Wake for Inner {
         self.parker.raise(self.bit);
     }
 }
+
+#[inline]
 
 fn bit(level: u32) -> u32 {
     1 << level.min(LAST_LEVEL)

@@ -429,8 +429,10 @@ impl<'a> Turning<'a> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         let shared = self.shared;
         let sleeps = timeout != Some(Duration::ZERO);
-        // AcqRel pairs with the swap in `notify`: either this sees its NOTIFIED, or it sees this PARKED.
-        let notified = shared.state.swap(if sleeps { PARKED } else { AWAKE }, AcqRel) == NOTIFIED;
+        // AcqRel pairs with the swap in `notify`: either this sees its NOTIFIED, or it sees this PARKED. A turn that
+        // will not sleep says AWAKE, so that nobody pays for waking it.
+        let enter = |state| Some(if sleeps && state != NOTIFIED { PARKED } else { AWAKE });
+        let notified = shared.state.fetch_update(AcqRel, Relaxed, enter) == Ok(NOTIFIED);
         // Asked for after the announcement: see `deadline_moved`.
         let deadline = shared.timers.next();
         let timeout = match (timeout, deadline) {

@@ -31,7 +31,7 @@ pub struct StrandState {
     /// How many waits are under way on this stack, one inside the other.
     depth: Cell<u32>,
     /// The task whose poll is running on this stack.
-    task: RefCell<Option<Arc<TaskState>>>,
+    task: Cell<Option<Arc<TaskState>>>,
     /// Whether `task` knows the parker, so that it can cancel a wait on this stack.
     registered: Cell<bool>,
     /// How many sections are under way that cancellation must not unwind.
@@ -50,7 +50,7 @@ impl StrandState {
             parker,
             inner_wakers: RefCell::new(Vec::new()),
             depth: Cell::new(0),
-            task: RefCell::new(None),
+            task: Cell::new(None),
             registered: Cell::new(false),
             shields: Cell::new(0),
             yielding: Cell::new(false),
@@ -59,41 +59,65 @@ impl StrandState {
     }
 
     /// The parker of this stack.
+    #[inline]
     pub fn parker(&self) -> &Arc<Parker> {
         &self.parker
     }
 
     /// Whether `waker` ends a park of this stack, and does nothing else.
+    #[inline]
     pub fn is_own(&self, waker: &Waker) -> bool {
         waker.will_wake(&self.waker) || self.inner_wakers.borrow().iter().any(|own| own.will_wake(waker))
     }
 
     /// The task that is running on this stack.
     pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
-        self.task.borrow().clone()
+        self.with_task(Arc::clone)
+    }
+
+    /// Calls `f`, which must not look at the task itself, with the running task.
+    #[inline]
+    fn with_task<R>(&self, f: impl FnOnce(&Arc<TaskState>) -> R) -> Option<R> {
+        let task = self.task.take();
+        let result = task.as_ref().map(f);
+        self.task.set(task);
+        result
+    }
+
+    /// The running task has to wait for the first time; `waker` wakes it.
+    pub(crate) fn enter_task(&self, waker: &Waker) {
+        // A clone, because entering may cancel, and that wakes.
+        if let Some(task) = self.task() {
+            task.enter(Some(waker));
+        }
     }
 
     /// Makes `task` the running one, and returns the one before.
+    #[inline]
     pub(crate) fn replace_task(&self, task: Option<Arc<TaskState>>) -> Option<Arc<TaskState>> {
         self.task.replace(task)
     }
 
     /// The budget of the running poll; see [`crate::coop`].
+    #[inline]
     pub(crate) fn budget(&self) -> &Cell<Option<u32>> {
         &self.budget
     }
 
     /// The future that is being polled has woken itself, only to let others run: a wait that polls it should.
+    #[inline]
     pub(crate) fn request_yield(&self) {
         self.yielding.set(true);
     }
 
     /// Whether that was asked for since the last call.
+    #[inline]
     pub(crate) fn take_yield(&self) -> bool {
         self.yielding.replace(false)
     }
 
     /// Starts a wait on this stack.
+    #[inline]
     pub(crate) fn begin_wait(&self) -> Level<'_> {
         let level = self.depth.get();
         self.depth.set(level + 1);
@@ -114,9 +138,10 @@ impl StrandState {
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
     /// park; undone by [`StrandState::end_poll`]. Returns whether the wait should heed cancellation.
+    #[inline]
     pub(crate) fn heed_cancel(&self) -> bool {
         if !self.registered.get() {
-            let Some(task) = &*self.task.borrow() else { return false };
+            let Some(task) = self.task() else { return false };
             self.registered.set(true);
             task.block_on(&self.parker);
         }
@@ -124,18 +149,18 @@ impl StrandState {
     }
 
     /// The poll on this stack is over: the stack is no longer the running task's to cancel.
+    #[inline]
     pub(crate) fn end_poll(&self) {
         if self.registered.replace(false) {
-            if let Some(task) = &*self.task.borrow() {
-                task.unblock();
-            }
+            self.with_task(|task| task.unblock());
             self.parker.clear_cancel();
         }
     }
 
     /// Whether the running task has been cancelled.
+    #[inline]
     pub(crate) fn task_cancelled(&self) -> bool {
-        self.task.borrow().as_ref().is_some_and(|task| task.is_cancelled())
+        self.with_task(|task| task.is_cancelled()).unwrap_or(false)
     }
 
     /// Until the guard is dropped, waits on this stack do not end for cancellation.
@@ -157,6 +182,7 @@ pub(crate) struct Level<'a> {
 
 impl Level<'_> {
     /// The waker that ends a park of this wait.
+    #[inline]
     pub(crate) fn waker(&self) -> &Waker {
         self.waker.as_ref().unwrap_or(&self.state.waker)
     }
@@ -167,12 +193,14 @@ impl Level<'_> {
     }
 
     /// Forgets the wake-ups so far.
+    #[inline]
     pub(crate) fn clear(&self) {
         self.state.parker.clear(self.level);
     }
 }
 
 impl Drop for Level<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.state.depth.set(self.level);
         self.state.parker.restore(self.level);
@@ -196,6 +224,7 @@ thread_local! {
 }
 
 /// Runs `f` with `strand` as the current one.
+#[inline]
 pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
     struct Restore(Option<NonNull<dyn Strand>>);
     impl Drop for Restore {
@@ -224,6 +253,7 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `f` with the strand that it is called on.
+#[inline]
 pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     if let Some(strand) = CURRENT.get() {
         // SAFETY: the pointer was made from a reference by `enter`, whose frame is still below this one and

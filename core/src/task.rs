@@ -34,6 +34,7 @@ pub(crate) use error::contain;
 pub(crate) use state::TaskState;
 
 use job::{ClosureBody, FutureBody};
+use state::{Extra, Observer};
 
 /// How a task is started: its name, its stack, where it runs.
 ///
@@ -74,6 +75,10 @@ impl Builder {
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
+    }
+
+    fn into_extra(self, observer: Option<Arc<dyn Observer>>) -> Extra {
+        Extra { name: self.name, stack_size: self.stack_size, observer }
     }
 
     /// Starts `future` as a task on the backend of the calling task.

@@ -186,6 +186,10 @@ impl Socket {
     // Calls that block the stack: by themselves where that is allowed, else through `.wait()`.
 
     pub(super) fn read_blocking(&self, buf: &mut [u8]) -> io::Result<usize> {
+        // The kernel would wait for a byte, even with no room for it.
+        if buf.is_empty() {
+            return Ok(0);
+        }
         match allowed(|| recv(self.as_fd(), buf, RecvFlags::empty())) {
             Some(result) => result,
             None => self.read(buf).wait(),
@@ -193,6 +197,9 @@ impl Socket {
     }
 
     pub(super) fn read_vectored_blocking(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if room(bufs) == 0 {
+            return Ok(0);
+        }
         match allowed(|| recv_vectored(self.as_fd(), bufs, RecvFlags::empty())) {
             Some(result) => result,
             None => self.read_vectored(bufs).wait(),

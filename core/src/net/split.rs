@@ -69,11 +69,8 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     /// As there.
-    pub fn read_exact<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
-        self.stream.read_exact(buf)
+    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        self.stream.read_exact(buf).await
     }
 
     /// Puts the connection together again.
@@ -117,8 +114,8 @@ impl OwnedWriteHalf {
     ///
     /// # Errors
     /// As there.
-    pub fn write_all<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
-        self.stream().write_all(buf)
+    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+        self.stream().write_all(buf).await
     }
 
     /// The connection, without closing anything.

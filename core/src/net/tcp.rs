@@ -58,8 +58,8 @@ impl TcpStream {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn connect_addr(address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send + 'static {
-        async move { Ok(TcpStream::from_blocking(connect(address).await?)) }
+    pub async fn connect_addr(address: SocketAddr) -> io::Result<TcpStream> {
+        Ok(TcpStream::from_blocking(connect(address).await?))
     }
 
     /// As [`connect`](TcpStream::connect), for `duration` at most, name resolution included.
@@ -140,20 +140,15 @@ impl TcpStream {
     /// # Errors
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the stream ends before; else as
     /// [`read`](TcpStream::read).
-    pub fn read_exact<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
-        async move {
-            let mut rest = buf;
-            while !rest.is_empty() {
-                match self.read(rest).await? {
-                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    n => rest = &mut rest[n..],
-                }
+    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.read(rest).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => rest = &mut rest[n..],
             }
-            Ok(())
         }
+        Ok(())
     }
 
     /// Writes as much of `buf` as there is room for, and returns how many bytes that were. Waits until there is
@@ -186,17 +181,15 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`write`](TcpStream::write).
-    pub fn write_all<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
-        async move {
-            let mut rest = buf;
-            while !rest.is_empty() {
-                match self.write(rest).await? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    n => rest = &rest[n..],
-                }
+    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.write(rest).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => rest = &rest[n..],
             }
-            Ok(())
         }
+        Ok(())
     }
 
     /// Closes one direction, or both, at once and for everybody who shares the connection. Those who wait are woken:

@@ -30,3 +30,9 @@ fn event(key: super::Key, interest: Interest) -> polling::Event {
     let (readable, writable) = (interest.contains(Interest::READ), interest.contains(Interest::WRITE));
     polling::Event::new(key.0 as usize, readable, writable)
 }
+
+/// The portable poller, where it is not the one in use.
+#[cfg(test)]
+pub(super) fn portable_for_tests() -> std::io::Result<portable::Poller> {
+    portable::Poller::new()
+}

@@ -117,9 +117,9 @@ impl Waiters {
     }
 
     /// Whether somebody whose waker is among `which` waits.
-    pub(super) fn any(&self, mut which: impl FnMut(&Waker) -> bool) -> bool {
+    pub(super) fn any(&self, which: impl FnMut(&Waker) -> bool) -> bool {
         let more = self.more.iter().flat_map(|more| more.iter()).filter_map(|(_, waker)| waker.as_ref());
-        self.fixed.iter().chain(&self.first).chain(more).any(|waker| which(waker))
+        self.fixed.iter().chain(&self.first).chain(more).any(which)
     }
 }
 

@@ -10,8 +10,8 @@ use async_task::FallibleTask;
 
 use super::error::{SpawnError, TaskError};
 use super::job::Outcome;
-use super::registry::Registry;
 use super::state::{TaskId, TaskState};
+use crate::backend::Backend;
 
 /// The handle to a task: a future of its result.
 ///
@@ -20,67 +20,91 @@ use super::state::{TaskId, TaskState};
 ///
 /// Awaiting the handle is cancel-safe: a dropped wait leaves the task running.
 #[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
-pub struct Task<T> {
-    /// The result; taken out only by `drop`.
-    inner: Option<FallibleTask<Outcome<T>, Arc<TaskState>>>,
-    /// Who the task is.
-    task: TaskRef,
-    /// Whether dropping the handle cancels the task.
-    cancel_on_drop: bool,
-    /// Why there is no task, if there is none.
-    refused: Option<SpawnError>,
+pub struct Task<T>(Handle<T>);
+
+/// What a handle stands for. Three words: programs hold many.
+enum Handle<T> {
+    /// A task that goes on when the handle is dropped.
+    Detaching(Started<T>),
+    /// A task that is cancelled then.
+    Cancelling(Started<T>),
+    /// A task that could not be started.
+    Refused(Box<Refused>),
+    /// Nothing, while the handle is being dropped or changed.
+    Gone,
+}
+
+/// A task's result on its way, and who the task is.
+type Started<T> = (FallibleTask<Outcome<T>, Arc<TaskState>>, Arc<TaskState>);
+
+/// A task that could not be started.
+struct Refused {
+    /// What there is of it.
+    task: Arc<TaskState>,
+    /// Why; handed out by the first poll.
+    error: Option<SpawnError>,
 }
 
 // The result is handed out by value; nothing in a handle is pinned.
 impl<T> Unpin for Task<T> {}
 
 impl<T> Task<T> {
-    pub(super) fn new(inner: FallibleTask<Outcome<T>, Arc<TaskState>>, state: Arc<TaskState>) -> Task<T> {
-        Task { inner: Some(inner), task: TaskRef::new(state), cancel_on_drop: false, refused: None }
+    pub(super) fn new(started: Started<T>) -> Task<T> {
+        Task(Handle::Detaching(started))
     }
 
     /// The handle to a task that did not start.
-    pub(crate) fn not_started(error: SpawnError) -> Task<T> {
-        let state = TaskState::new(None, None, Registry::new(), None);
-        state.finish();
-        Task { inner: None, task: TaskRef::new(state), cancel_on_drop: false, refused: Some(error) }
+    pub(super) fn not_started(backend: &Arc<dyn Backend>, error: SpawnError) -> Task<T> {
+        let task = TaskState::never(Arc::clone(backend));
+        Task(Handle::Refused(Box::new(Refused { task, error: Some(error) })))
+    }
+
+    fn state(&self) -> &Arc<TaskState> {
+        match &self.0 {
+            Handle::Detaching((_, state)) | Handle::Cancelling((_, state)) => state,
+            Handle::Refused(refused) => &refused.task,
+            Handle::Gone => unreachable!("a handle is gone only inside `drop` and `cancel_on_drop`"),
+        }
     }
 
     /// Lets the task go on by itself.
-    pub fn detach(self) {
-        let mut this = self;
-        this.cancel_on_drop = false;
+    pub fn detach(mut self) {
+        if let Handle::Cancelling((task, _)) = std::mem::replace(&mut self.0, Handle::Gone) {
+            task.detach();
+        }
     }
 
     /// Makes dropping this handle cancel the task.
     pub fn cancel_on_drop(mut self) -> Task<T> {
-        self.cancel_on_drop = true;
-        self
+        match std::mem::replace(&mut self.0, Handle::Gone) {
+            Handle::Detaching(started) => Task(Handle::Cancelling(started)),
+            same => Task(same),
+        }
     }
 
     /// Asks the task to end, and returns at once; see [`TaskRef::cancel`].
     pub fn cancel(&self) {
-        self.task.cancel();
+        self.state().cancel();
     }
 
     /// A handle to the task that says nothing of its result, and may be cloned.
-    pub fn task(&self) -> &TaskRef {
-        &self.task
+    pub fn task(&self) -> TaskRef {
+        TaskRef::new(Arc::clone(self.state()))
     }
 
     /// The task's identity.
     pub fn id(&self) -> TaskId {
-        self.task.id()
+        self.state().id()
     }
 
     /// The name that the task was given.
     pub fn name(&self) -> Option<&str> {
-        self.task.name()
+        self.state().name()
     }
 
     /// Whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
+        self.state().is_finished()
     }
 }
 
@@ -88,23 +112,28 @@ impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
-        match &mut self.inner {
+        match &mut self.0 {
             // A job that is dropped unrun leaves no outcome behind.
-            Some(inner) => Pin::new(inner)
+            Handle::Detaching((task, _)) | Handle::Cancelling((task, _)) => Pin::new(task)
                 .poll(cx)
                 .map(|outcome| outcome.map_or(Err(TaskError::Cancelled), Outcome::into_result)),
-            None => Poll::Ready(Err(self.refused.take().map_or(TaskError::Cancelled, TaskError::NotStarted))),
+            Handle::Refused(refused) => {
+                Poll::Ready(Err(refused.error.take().map_or(TaskError::Cancelled, TaskError::NotStarted)))
+            }
+            Handle::Gone => Poll::Ready(Err(TaskError::Cancelled)),
         }
     }
 }
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        if self.cancel_on_drop {
-            self.task.cancel();
-        }
-        if let Some(inner) = self.inner.take() {
-            inner.detach();
+        match std::mem::replace(&mut self.0, Handle::Gone) {
+            Handle::Detaching((task, _)) => task.detach(),
+            Handle::Cancelling((task, state)) => {
+                state.cancel();
+                task.detach();
+            }
+            Handle::Refused(_) | Handle::Gone => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use super::Builder;
 use super::error::{Panic, SpawnError, TaskError, contain};
 use super::handle::{Task, TaskRef};
-use super::state::{Observer, TaskState};
+use super::state::{Extra, Observer, TaskState};
 use crate::backend::{Backend, Mode, Strand, StrandState};
 use crate::strand::with_current;
 use crate::wait::{Cancelled, drive};
@@ -27,6 +27,7 @@ impl Job {
     /// comes back through [`Backend::resume`]. Never unwinds.
     ///
     /// The backend has made the strand of this stack current.
+    #[inline]
     pub fn run(self) {
         self.0.run();
     }
@@ -37,11 +38,13 @@ impl Job {
     }
 
     /// The task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
+    #[inline]
     pub fn id(&self) -> u64 {
         self.0.metadata().id().as_u64()
     }
 
     /// What messages call the task.
+    #[inline]
     pub fn name(&self) -> Option<&str> {
         self.0.metadata().name()
     }
@@ -51,7 +54,14 @@ impl Job {
         self.0.metadata().stack_size()
     }
 
+    /// Whether this job belongs to `backend`: only then may it be run there.
+    #[inline]
+    pub fn is_of(&self, backend: &impl Backend) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(self.0.metadata().home()), backend)
+    }
+
     /// The job as one pointer, for queues of atomics.
+    #[inline]
     pub fn into_raw(self) -> NonNull<()> {
         self.0.into_raw()
     }
@@ -168,6 +178,8 @@ pin_project! {
         state: Option<Arc<TaskState>>,
         // Whether a poll may block its stack to the end.
         blocking: bool,
+        // Whether it has been entered in the registry with its waker.
+        entered: bool,
     }
 
     impl<B> PinnedDrop for JobFuture<B> {
@@ -202,9 +214,14 @@ impl<B: Body> Future for JobFuture<B> {
                 }
                 match body.poll(cx) {
                     Poll::Ready(output) => Poll::Ready(Ok(output)),
-                    // Cancelled while it ran: nobody would wake it again.
-                    Poll::Pending if running.task_cancelled() => Poll::Ready(Err(Cancelled)),
-                    Poll::Pending => Poll::Pending,
+                    Poll::Pending => {
+                        if !*this.entered {
+                            *this.entered = true;
+                            running.enter_task(cx.waker());
+                        }
+                        // Cancelled while it ran: nobody would wake it again.
+                        if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
+                    }
                 }
             }));
             let result = match polled {
@@ -254,7 +271,7 @@ where
     B::Output: Send + 'static,
 {
     // SAFETY: everything that the task owns is 'static.
-    unsafe { start_unchecked(builder, backend, body, None) }
+    unsafe { start_unchecked(backend, body, builder.into_extra(None)) }
 }
 
 /// As [`start`]; `observer` is told of the end.
@@ -269,46 +286,54 @@ where
     B::Output: Send + 'static,
 {
     // SAFETY: everything that the task owns is 'static.
-    unsafe { start_unchecked(builder, backend, body, Some(observer)) }
+    unsafe { start_unchecked(backend, body, builder.into_extra(Some(observer))) }
 }
 
 /// As [`start`], for a body that borrows.
 ///
 /// # Safety
-/// What `body` borrows lives until `observer` has been told that the task is finished. Its output borrows
+/// What `body` borrows lives until the observer in `extra` has been told that the task is finished. Its output borrows
 /// nothing that the returned handle may outlive.
 pub(super) unsafe fn start_unchecked<'a, B>(
-    builder: Builder,
     backend: &Arc<dyn Backend>,
     body: B,
-    observer: Option<Arc<dyn Observer>>,
+    extra: Extra,
 ) -> Result<Task<B::Output>, SpawnError>
 where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
-    let registry = Arc::clone(backend.registry());
-    let state = TaskState::new(builder.name, builder.stack_size, registry, observer);
-    if !state.registry().insert(&state) {
+    let state = TaskState::new(Arc::clone(backend), extra);
+    if !backend.registry().count(&state) {
         // The observer counts on being told, whatever the body's destructor does.
         contain(move || drop(body));
         state.finish();
         return Err(SpawnError::ShutDown);
     }
     let blocking = backend.mode() == Mode::Blocking;
-    let future = JobFuture { body: Some(body), state: Some(Arc::clone(&state)), blocking };
-    let home = Arc::clone(backend);
-    let schedule = WithInfo(move |runnable, info: ScheduleInfo| {
-        home.resume(Job(runnable), info.woken_while_running);
-    });
-    let task_builder = async_task::Builder::new().metadata(Arc::clone(&state));
-    // SAFETY: the future and `schedule` are Send (and the latter Sync and 'static); the future is dropped, and
-    // the observer told after that, before anything it borrows ends, as the caller promises.
-    let (runnable, task) = unsafe { task_builder.spawn_unchecked(move |_| future, schedule) };
-    if !blocking {
-        state.set_waker(runnable.waker());
+    if blocking || state.name().is_some() {
+        state.enter(None);
     }
-    let task = Task::new(task.fallible(), state);
+    let future = JobFuture { body: Some(body), state: Some(Arc::clone(&state)), blocking, entered: false };
+    let task_builder = async_task::Builder::new().metadata(Arc::clone(&state));
+    // SAFETY: the future and `wake` are Send (and the latter Sync and 'static); the future is dropped, and
+    // the observer told after that, before anything it borrows ends, as the caller promises.
+    let (runnable, task) = unsafe { task_builder.spawn_unchecked(move |_| future, WithInfo(wake)) };
+    let task = Task::new((task.fallible(), state));
     backend.start(Job(runnable))?;
     Ok(task)
+}
+
+/// What a waker does: the job goes to the queue of the worker that this runs on, if it is one of the job's own
+/// backend, else to the backend.
+///
+/// It captures nothing, which spares `async-task` from keeping the task alive during the call.
+#[inline]
+fn wake(runnable: Runnable<Arc<TaskState>>, info: ScheduleInfo) {
+    let yielded = info.woken_while_running;
+    if let Err(job) = with_current(|strand| strand.resume(Job(runnable), yielded)) {
+        // The job may be run, and its record freed, before `resume` returns.
+        let home = Arc::clone(job.0.metadata().home());
+        home.resume(job, yielded);
+    }
 }

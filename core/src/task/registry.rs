@@ -1,12 +1,16 @@
-//! The tasks of one backend that are not over yet.
+//! The tasks of one backend that are not over yet: all of them counted, those that wait entered by name.
 //!
-//! Shutting a backend down cancels what is entered here, and "run until nothing is left" waits for it to be
-//! empty. A task is entered when it starts and leaves when its future has been dropped. The list is split into
-//! shards by task, so that workers that spawn at the same time seldom meet.
+//! Shutting a backend down cancels what lives, and "run until nothing is left" waits for the count to be zero. A
+//! task is counted when it starts and until its future has been dropped. It is entered in the list only when it
+//! first has to wait, because most never do, and a task that does not wait needs nobody to reach it; one with
+//! a name is entered at once, so that it can be named. The list holds a task until it is over: a task that waits
+//! for something that nobody will ever do is ended by its handle, or by the end of its backend.
+//!
+//! Count and list are split into shards by task, so that workers that spawn at the same time seldom meet.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -21,63 +25,77 @@ const SHARDS: usize = 16;
 
 /// The list of a backend's live tasks.
 pub struct Registry {
-    /// The tasks; [`TaskState::key`] is the place in its shard.
-    shards: [Mutex<Shard>; SHARDS],
-    /// Whether somebody waits for the list to be empty.
+    /// The tasks, by number.
+    shards: [Shard; SHARDS],
+    /// No task may start any more, and those that have not run yet will not.
+    closed: AtomicBool,
+    /// Whether somebody waits for the count to be zero.
     awaited: AtomicBool,
     /// Who does.
     waiters: Mutex<Vec<Waker>>,
 }
 
-/// A part of the list.
+/// A part of the list, on cache lines of its own.
 #[derive(Default)]
+#[repr(align(128))]
 struct Shard {
-    /// The tasks.
-    tasks: Slab<Arc<TaskState>>,
-    /// No task may be entered any more.
-    closed: bool,
+    /// How many of its tasks are not over.
+    live: AtomicUsize,
+    /// Those that have had to wait; [`TaskState::key`] is the place.
+    waiting: Mutex<Slab<Arc<TaskState>>>,
 }
 
 impl Registry {
+    /// The key of a task that is not entered.
+    pub(crate) const NOWHERE: u32 = u32::MAX;
+
     /// An empty list.
     #[allow(clippy::new_ret_no_self, reason = "a registry is always shared")]
     pub fn new() -> Arc<Registry> {
         Arc::new(Registry {
             shards: Default::default(),
+            closed: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
             waiters: Mutex::default(),
         })
     }
 
-    fn shard(&self, state: &TaskState) -> &Mutex<Shard> {
+    fn shard(&self, state: &TaskState) -> &Shard {
         &self.shards[state.id().as_u64() as usize % SHARDS]
     }
 
-    /// Enters a task; false when the list has been closed.
-    pub(crate) fn insert(&self, state: &Arc<TaskState>) -> bool {
-        let mut shard = lock(self.shard(state));
-        if shard.closed {
-            return false;
+    /// Counts a task that starts; false when the list has been closed. Counted it is in any case.
+    pub(crate) fn count(&self, state: &TaskState) -> bool {
+        // SeqCst with the store in `close` and the loads in `is_empty`: who closes and then finds nobody counted
+        // has closed before this, and this sees it.
+        self.shard(state).live.fetch_add(1, Ordering::SeqCst);
+        !self.is_closed()
+    }
+
+    /// Enters a counted task by name.
+    pub(crate) fn enter(&self, state: &Arc<TaskState>) {
+        let key = lock(&self.shard(state).waiting).insert(Arc::clone(state));
+        // Read by the task's own stack alone.
+        state.key().store(u32::try_from(key).unwrap_or(Registry::NOWHERE), Ordering::Relaxed);
+        // Pairs with the fence in `cancel_all`: either that finds the task in the list, or this sees the end.
+        fence(Ordering::SeqCst);
+        if self.is_closed() {
+            state.cancel();
         }
-        let key = shard.tasks.insert(Arc::clone(state));
-        // Only read by `remove`, which the task's own end orders after this.
-        state.key().store(key, Ordering::Relaxed);
-        true
     }
 
     /// Takes a task out that is over.
-    pub(crate) fn remove(&self, state: &TaskState) {
-        let (task, empty) = {
-            let mut shard = lock(self.shard(state));
-            let key = state.key().load(Ordering::Relaxed);
-            (shard.tasks.try_remove(key), shard.tasks.is_empty())
-        };
-        drop(task);
-        // Pairs with the fence in `WaitEmpty`: either this sees that somebody waits, or that poll sees the
-        // task gone.
-        fence(Ordering::SeqCst);
-        if empty && self.awaited.load(Ordering::Relaxed) && self.is_empty() {
-            self.awaited.store(false, Ordering::Relaxed);
+    pub(crate) fn leave(&self, state: &TaskState) {
+        let shard = self.shard(state);
+        let key = state.key().load(Ordering::Relaxed);
+        if key != Registry::NOWHERE {
+            let task = lock(&shard.waiting).try_remove(key as usize);
+            drop(task);
+        }
+        // SeqCst with `WaitEmpty`: either this sees that somebody waits, or that poll sees the task gone.
+        let last = shard.live.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
+            self.awaited.store(false, Ordering::SeqCst);
             let waiters = std::mem::take(&mut *lock(&self.waiters));
             waiters.into_iter().for_each(Waker::wake);
         }
@@ -85,29 +103,32 @@ impl Registry {
 
     /// How many tasks are not over yet.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).tasks.len()).sum()
+        self.shards.iter().map(|shard| shard.live.load(Ordering::SeqCst)).sum()
     }
 
     /// Whether all tasks are over.
     pub fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| lock(shard).tasks.is_empty())
+        self.shards.iter().all(|shard| shard.live.load(Ordering::SeqCst) == 0)
     }
 
-    /// The tasks that are not over yet, at about this moment.
+    /// The tasks that wait or have waited, and those with a name, at about this moment.
     pub fn tasks(&self) -> Vec<TaskRef> {
-        let snapshot = |shard: &Mutex<Shard>| -> Vec<TaskRef> {
-            lock(shard).tasks.iter().map(|(_, task)| TaskRef::new(Arc::clone(task))).collect()
+        let snapshot = |shard: &Shard| -> Vec<TaskRef> {
+            lock(&shard.waiting).iter().map(|(_, task)| TaskRef::new(Arc::clone(task))).collect()
         };
         self.shards.iter().flat_map(snapshot).collect()
     }
 
-    /// Lets no more tasks in: starting one fails with [`SpawnError::ShutDown`](super::SpawnError::ShutDown).
-    pub fn close(&self) {
-        self.shards.iter().for_each(|shard| lock(shard).closed = true);
+    /// Whether [`Registry::close`] has been called.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
-    /// Cancels every task.
-    pub fn cancel_all(&self) {
+    /// Cancels every task and lets no more in: starting one fails with
+    /// [`SpawnError::ShutDown`](super::SpawnError::ShutDown).
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         self.tasks().iter().for_each(TaskRef::cancel);
     }
 
@@ -131,9 +152,8 @@ impl Future for WaitEmpty {
             if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
                 waiters.push(cx.waker().clone());
             }
-            registry.awaited.store(true, Ordering::Relaxed);
+            registry.awaited.store(true, Ordering::SeqCst);
         }
-        fence(Ordering::SeqCst);
         if registry.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -198,8 +198,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // running until its state tells the observer, which it does after the future has been dropped, also
         // when the start fails. The task's own output is `()`; the real one goes through the packet, whose
         // other owner cannot outlive 'scope.
-        let task = unsafe { start_unchecked(Builder::new(), backend, body, Some(observer)) }?;
-        self.shared.remember(task.task());
+        let task = unsafe { start_unchecked(backend, body, Builder::new().into_extra(Some(observer))) }?;
+        self.shared.remember(&task.task());
         Ok(ScopedTask { task, packet, scope: PhantomData })
     }
 }
@@ -274,7 +274,7 @@ impl<T> ScopedTask<'_, T> {
     }
 
     /// The task, without its result.
-    pub fn task(&self) -> &TaskRef {
+    pub fn task(&self) -> TaskRef {
         self.task.task()
     }
 }

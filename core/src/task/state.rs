@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use super::registry::Registry;
+use crate::backend::Backend;
 use crate::lock::lock;
 use crate::parker::Parker;
 
@@ -54,98 +55,114 @@ pub(crate) trait Observer: Send + Sync {
     fn finished(&self, state: &TaskState);
 }
 
-/// A task without its future.
+/// A task without its future. Small: there is one for every task, idle ones too.
+///
+/// `flags` holds [`CANCELLED`] and [`FINISHED`]; both are only ever set.
 pub(crate) struct TaskState {
     /// Who it is.
     id: TaskId,
-    /// What messages call it.
-    name: Option<Box<str>>,
-    /// The stack that was asked for, in bytes.
-    stack_size: Option<usize>,
-    /// The list that it is entered in.
-    registry: Arc<Registry>,
-    /// Where in that list.
-    key: AtomicUsize,
-    /// Who is told of the end.
-    observer: Option<Arc<dyn Observer>>,
-    /// Whether cancellation has been asked for. Written under `reach`, read without.
-    cancelled: AtomicBool,
-    /// How the running or waiting task is reached.
+    /// Where it runs.
+    home: Arc<dyn Backend>,
+    /// What most tasks do without.
+    extra: Option<Box<Extra>>,
+    /// See above.
+    flags: AtomicU32,
+    /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has waited.
+    key: AtomicU32,
+    /// How the waiting task is reached.
     reach: Mutex<Reach>,
 }
 
-/// How to get a task's attention.
+/// What was said of a task when it was started, and most are started without.
+#[derive(Default)]
+pub(crate) struct Extra {
+    /// What messages call it.
+    pub(crate) name: Option<Box<str>>,
+    /// The stack that was asked for, in bytes.
+    pub(crate) stack_size: Option<usize>,
+    /// Who is told of the end.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+/// Cancellation has been asked for. Set under the lock of `reach`.
+const CANCELLED: u32 = 1;
+/// The task is over and its future dropped.
+const FINISHED: u32 = 2;
+
+/// How to get a waiting task's attention.
 #[derive(Default)]
 struct Reach {
-    /// Has it polled again. `None` where it runs to its end, and once it is over.
+    /// Has it polled again. `None` before it first waits, and once it is over.
     waker: Option<Waker>,
     /// Ends the wait of the stack that its poll is blocked on.
     blocked: Option<Arc<Parker>>,
-    /// The task is over.
-    finished: bool,
 }
 
 impl TaskState {
-    pub(crate) fn new(
-        name: Option<Box<str>>,
-        stack_size: Option<usize>,
-        registry: Arc<Registry>,
-        observer: Option<Arc<dyn Observer>>,
-    ) -> Arc<TaskState> {
+    pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Arc<TaskState> {
+        let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
         Arc::new(TaskState {
             id: TaskId::next(),
-            name,
-            stack_size,
-            registry,
-            key: AtomicUsize::new(usize::MAX),
-            observer,
-            cancelled: AtomicBool::new(false),
+            home,
+            extra: has_extra.then(|| Box::new(extra)),
+            flags: AtomicU32::new(0),
+            key: AtomicU32::new(Registry::NOWHERE),
             reach: Mutex::default(),
         })
     }
+
+    /// A task that could not be started.
+    pub(crate) fn never(home: Arc<dyn Backend>) -> Arc<TaskState> {
+        let state = TaskState::new(home, Extra::default());
+        state.flags.store(FINISHED, Ordering::Relaxed);
+        state
+    }
+
+    #[inline]
 
     pub(crate) fn id(&self) -> TaskId {
         self.id
     }
 
+    #[inline]
+
+    pub(crate) fn home(&self) -> &Arc<dyn Backend> {
+        &self.home
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.extra.as_ref()?.name.as_deref()
     }
 
     pub(crate) fn stack_size(&self) -> Option<usize> {
-        self.stack_size
+        self.extra.as_ref()?.stack_size
     }
 
-    pub(crate) fn key(&self) -> &AtomicUsize {
+    pub(crate) fn key(&self) -> &AtomicU32 {
         &self.key
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// How the task is woken from now on.
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        lock(&self.reach).waker = Some(waker);
-    }
+    #[inline]
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        // Acquire pairs with the store in `cancel`: what happened before the cancellation is seen after it.
-        self.cancelled.load(Ordering::Acquire)
+        // Acquire pairs with the fetch_or in `cancel`: what happened before the cancellation is seen after it.
+        self.flags.load(Ordering::Acquire) & CANCELLED != 0
     }
 
+    #[inline]
+
     pub(crate) fn is_finished(&self) -> bool {
-        lock(&self.reach).finished
+        // Acquire pairs with the store in `finish`.
+        self.flags.load(Ordering::Acquire) & FINISHED != 0
     }
 
     /// Asks the task to end: at its await point if it is suspended, by unwinding if it blocks a stack.
     pub(crate) fn cancel(&self) {
         let waker = {
             let mut reach = lock(&self.reach);
-            if reach.finished || self.cancelled.load(Ordering::Relaxed) {
+            if self.flags.fetch_or(CANCELLED, Ordering::AcqRel) != 0 {
                 return;
             }
-            self.cancelled.store(true, Ordering::Release);
             // Under the lock, so that it cannot come after `unblock`, when the stack is another task's.
             if let Some(parker) = &reach.blocked {
                 parker.cancel();
@@ -157,11 +174,27 @@ impl TaskState {
         }
     }
 
+    /// The task's first poll has ended without its end: from now on it is entered in the registry, and `waker` is
+    /// how it is reached. A task that never waits is spared this.
+    #[cold]
+    pub(crate) fn enter(self: &Arc<Self>, waker: Option<&Waker>) {
+        if self.key.load(Ordering::Relaxed) == Registry::NOWHERE {
+            self.home.registry().enter(self);
+        }
+        if let Some(waker) = waker {
+            let mut reach = lock(&self.reach);
+            if !self.is_cancelled() {
+                reach.waker = Some(waker.clone());
+            }
+        }
+    }
+
     /// The task's poll is about to block the stack of `parker`.
-    pub(crate) fn block_on(&self, parker: &Arc<Parker>) {
+    pub(crate) fn block_on(self: &Arc<Self>, parker: &Arc<Parker>) {
+        self.enter(None);
         let mut reach = lock(&self.reach);
         reach.blocked = Some(Arc::clone(parker));
-        if self.cancelled.load(Ordering::Relaxed) {
+        if self.is_cancelled() {
             parker.cancel();
         }
     }
@@ -174,14 +207,15 @@ impl TaskState {
 
     /// The task is over and its future dropped.
     pub(crate) fn finish(&self) {
-        let waker = {
-            let mut reach = lock(&self.reach);
-            reach.finished = true;
-            reach.waker.take()
-        };
-        drop(waker);
-        self.registry.remove(self);
-        if let Some(observer) = &self.observer {
+        // Release pairs with the load in `is_finished`. Losing a CANCELLED that comes at this moment does no harm.
+        self.flags.store(FINISHED, Ordering::Release);
+        let entered = self.key.load(Ordering::Relaxed) != Registry::NOWHERE;
+        if entered {
+            let waker = lock(&self.reach).waker.take();
+            drop(waker);
+        }
+        self.home.registry().leave(self);
+        if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
             observer.finished(self);
         }
     }
@@ -189,7 +223,7 @@ impl TaskState {
 
 impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
+        match self.name() {
             Some(name) => write!(f, "{name} ({})", self.id),
             None => write!(f, "task {}", self.id),
         }

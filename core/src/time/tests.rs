@@ -1,1 +1,231 @@
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn, ready};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
 
+use super::*;
+use crate::Wait;
+use crate::backend::{Backend, Driver, Strand, StrandState};
+use crate::reactor::{Interest, Source};
+use crate::strand::{ThreadStrand, enter};
+use crate::timers::Timers;
+
+/// A strand with a clock that goes only when the test says so.
+struct Virtual {
+    /// The core's records.
+    thread: ThreadStrand,
+    /// The time.
+    now: Cell<Instant>,
+    /// The deadlines.
+    timers: Arc<Timers>,
+    /// Every park moves the clock to the next deadline; these are the times it was moved to.
+    parks: RefCell<Vec<Instant>>,
+}
+
+impl Virtual {
+    fn new(now: Instant) -> Virtual {
+        let (thread, timers) = (ThreadStrand::new(), Timers::new(|| ()));
+        Virtual { thread, now: Cell::new(now), timers, parks: RefCell::default() }
+    }
+}
+
+impl Strand for Virtual {
+    fn state(&self) -> &StrandState {
+        self.thread.state()
+    }
+
+    fn park(&self) {
+        let next = self.timers.next().expect("parked for ever");
+        self.now.set(next);
+        self.parks.borrow_mut().push(next);
+        self.timers.fire(next);
+    }
+
+    fn driver(&self) -> &dyn Driver {
+        self
+    }
+
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
+}
+
+impl Driver for Virtual {
+    fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    fn watch(&self, _: &Arc<Source>, _: Interest, _: &Waker) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn timers(&self, _: &Waker) -> io::Result<Arc<Timers>> {
+        Ok(Arc::clone(&self.timers))
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_sleep_is_never_early_and_hardly_late() {
+    let start = Instant::now();
+    sleep(Duration::from_millis(20)).wait();
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    // A second is far more than a busy machine needs.
+    assert!(start.elapsed() < SECOND);
+}
+
+#[test]
+fn all_of_it_follows_the_drivers_clock() {
+    let start = Instant::now();
+    let strand = Virtual::new(start + 1000 * SECOND);
+    enter(&strand, || {
+        let begin = now();
+        sleep(3600 * SECOND).wait();
+        assert_eq!(now(), begin + 3600 * SECOND);
+        assert!(timeout(60 * SECOND, pending::<()>()).wait().is_err());
+        assert_eq!(now(), begin + 3660 * SECOND);
+    });
+    assert!(start.elapsed() < 5 * SECOND);
+}
+
+#[test]
+fn zero_is_now_and_too_long_is_never() {
+    sleep(Duration::ZERO).wait();
+    sleep_until(Instant::now()).wait();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(sleep(Duration::MAX)).poll(&mut cx).is_pending());
+    assert_eq!(sleep(Duration::MAX).deadline(), None);
+    // Representable as an instant, but not as nanoseconds in 64 bits.
+    assert!(pin!(sleep(Duration::from_secs(1 << 40))).poll(&mut cx).is_pending());
+    assert_eq!(timeout(Duration::MAX, ready(1)).wait(), Ok(1));
+    let mut never = interval(Duration::MAX);
+    assert!(pin!(never.tick()).poll(&mut cx).is_pending());
+    let mut always = interval(Duration::ZERO);
+    for _ in 0..10 {
+        always.tick().wait();
+    }
+    let mut once = interval_at(Instant::now(), Duration::MAX);
+    once.tick().wait();
+    assert!(pin!(once.tick()).poll(&mut cx).is_pending());
+}
+
+#[test]
+fn what_is_ready_at_the_deadline_wins() {
+    assert_eq!(timeout(Duration::ZERO, ready("x")).wait(), Ok("x"));
+    let elapsed = timeout(Duration::ZERO, pending::<()>()).wait().unwrap_err();
+    assert_eq!(io::Error::from(elapsed).kind(), io::ErrorKind::TimedOut);
+    assert!(deadline(Instant::now(), pending::<()>()).wait().is_err());
+}
+
+#[test]
+fn an_interval_keeps_its_phase() {
+    let start = Instant::now();
+    let strand = Virtual::new(start);
+    enter(&strand, || {
+        let mut clock = interval_at(start, SECOND);
+        assert_eq!(clock.tick().wait(), start);
+        // Each tick is taken some way into its period; the next is due at the full second all the same.
+        for i in 1..=5 {
+            assert_eq!(clock.tick().wait(), start + i * SECOND);
+            strand.now.set(now() + Duration::from_millis(700));
+        }
+        assert_eq!(clock.missed(), 0);
+        // Three and a half periods late: the late one is returned, the ones missed are skipped, the phase is kept.
+        strand.now.set(start + 9 * SECOND + SECOND / 2);
+        assert_eq!(clock.tick().wait(), start + 6 * SECOND);
+        assert_eq!(clock.missed(), 3);
+        assert_eq!(clock.tick().wait(), start + 10 * SECOND);
+        assert_eq!(now(), start + 10 * SECOND);
+    });
+}
+
+#[test]
+fn an_interval_starts_after_one_period() {
+    let start = Instant::now();
+    let strand = Virtual::new(start);
+    enter(&strand, || assert_eq!(interval(SECOND).tick().wait(), start + SECOND));
+}
+
+#[test]
+fn a_dropped_tick_is_not_lost() {
+    let start = Instant::now();
+    let strand = Virtual::new(start);
+    enter(&strand, || {
+        let mut clock = interval(SECOND);
+        assert!(timeout(SECOND / 2, clock.tick()).wait().is_err());
+        assert_eq!(clock.tick().wait(), start + SECOND);
+    });
+}
+
+#[test]
+fn a_dropped_sleep_leaves_nothing_behind() {
+    let strand = Virtual::new(Instant::now());
+    enter(&strand, || {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sleeping = Box::pin(sleep(SECOND));
+        assert!(sleeping.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(strand.timers.len(), 1);
+        drop(sleeping);
+        let _ = timeout(SECOND, ready(())).wait();
+        assert_eq!((strand.timers.len(), strand.timers.next()), (0, None));
+    });
+}
+
+#[test]
+fn a_sleep_takes_its_deadline_along_to_another_stack() {
+    let start = Instant::now();
+    let (first, second) = (Virtual::new(start), Virtual::new(start));
+    let mut sleeping = Box::pin(sleep_until(start + SECOND));
+    let mut cx = Context::from_waker(Waker::noop());
+    enter(&first, || assert!(sleeping.as_mut().poll(&mut cx).is_pending()));
+    enter(&second, || assert!(sleeping.as_mut().poll(&mut cx).is_pending()));
+    assert_eq!((first.timers.len(), second.timers.len()), (0, 1));
+    // The driver is shut down: the I/O server takes over, by the real clock.
+    second.timers.close();
+    enter(&second, || assert!(sleeping.as_mut().poll(&mut cx).is_pending()));
+    assert_eq!(second.timers.len(), 0);
+    sleeping.wait();
+    assert!(Instant::now() >= start + SECOND);
+}
+
+#[test]
+fn a_future_without_budget_does_not_outlast_its_deadline() {
+    /// Always has something to do.
+    struct Busy;
+    impl Future for Busy {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            while let Poll::Ready(unit) = crate::coop::proceed(cx) {
+                unit.spend();
+            }
+            Poll::Pending
+        }
+    }
+    let strand = ThreadStrand::new();
+    enter(&strand, || {
+        let mut busy = pin!(timeout(Duration::from_millis(5), Busy));
+        let polled = poll_fn(|cx| crate::coop::with_budget(strand.state(), || busy.as_mut().poll(cx)));
+        assert!(polled.wait().is_err());
+    });
+}
+
+#[test]
+fn many_sleepers_on_many_threads_are_all_woken() {
+    let sleepers: Vec<_> = (0..8u64)
+        .map(|i| {
+            thread::spawn(move || {
+                for j in 0..20 {
+                    let wanted = Duration::from_micros((i * 37 + j * 91) % 1500);
+                    let start = Instant::now();
+                    sleep(wanted).wait();
+                    assert!(start.elapsed() >= wanted);
+                }
+            })
+        })
+        .collect();
+    sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+}

@@ -32,21 +32,15 @@ pub(crate) struct Poller {
 }
 
 /// What the kernel has reported.
+#[derive(Default)]
 pub(crate) struct Events {
-    /// The list, as the kernel writes it.
+    /// The list, as the kernel writes it. Its memory is taken by the first wait.
     list: Vec<epoll::Event>,
 }
 
 // SAFETY: what keeps it from being `Send` is a pointer that an event's data could be. All data that this module
 // registers, and so all that it gets back, are integers.
 unsafe impl Send for Events {}
-
-impl Default for Events {
-    fn default() -> Events {
-        // Memory is taken by the first wait: the default also stands in while the buffers are on loan.
-        Events { list: Vec::new() }
-    }
-}
 
 impl Events {
     /// Who is ready for what.

@@ -1,0 +1,158 @@
+//! The load generator: one thread, one `epoll` instance, a closed loop.
+//!
+//! Each connection has one request under way and sends the next as soon as the response is there. So the load
+//! adapts to the server, and a stall of the server hides the requests that an open loop would have sent
+//! meanwhile: the high quantiles are a lower bound of what independent clients would see.
+//!
+//! It shares the machine's cores with the server, as `wrk` would. Every response is compared with the first.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use hdrhistogram::Histogram;
+use httparse::{EMPTY_HEADER, Response, Status};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::time::Timespec;
+
+/// What is asked for. About what `wrk` sends.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+
+/// What the servers must answer.
+const BODY: &[u8] = b"Hello, world!";
+
+/// How often the clock is looked at while nothing arrives.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// A client with its connections.
+pub(crate) struct Load {
+    /// Watches all connections, level-triggered, by their index.
+    epoll: OwnedFd,
+    /// What one wait has found.
+    events: Vec<Event>,
+    /// The connections, each with a request under way.
+    clients: Vec<Client>,
+    /// The response that each must be.
+    expected: Vec<u8>,
+}
+
+/// One connection.
+struct Client {
+    /// Non-blocking, and registered with the load's epoll instance.
+    stream: TcpStream,
+    /// How much of the response has come and was right.
+    matched: usize,
+    /// When the request was sent.
+    sent: Instant,
+}
+
+/// What a window has seen.
+pub(crate) struct Window {
+    /// The responses that arrived in it.
+    pub(crate) responses: usize,
+    /// How long it really was.
+    pub(crate) took: Duration,
+    /// From the sending of a request to its whole response, in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+impl Load {
+    /// Opens the connections and sends the first request on each.
+    pub(crate) fn start(server: SocketAddr, connections: usize) -> Result<Self> {
+        let expected = first_response(server)?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let mut clients = Vec::with_capacity(connections);
+        for index in 0..connections {
+            let mut stream = TcpStream::connect(server).context("connecting to the server")?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            epoll::add(&epoll, &stream, EventData::new_u64(index as u64), EventFlags::IN)?;
+            stream.write_all(REQUEST)?;
+            clients.push(Client { stream, matched: 0, sent: Instant::now() });
+        }
+        Ok(Self { epoll, events: Vec::with_capacity(connections.clamp(1, 256)), clients, expected })
+    }
+
+    /// Keeps the loop closed for that long.
+    pub(crate) fn run(&mut self, length: Duration) -> Result<Window> {
+        let mut latency = Histogram::new(3)?;
+        let start = Instant::now();
+        let mut responses = 0;
+        while start.elapsed() < length {
+            self.events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&TICK)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error).context("waiting for responses"),
+            }
+            for event in &self.events {
+                let client = &mut self.clients[event.data.u64() as usize];
+                if let Some(took) = client.turn(&self.expected)? {
+                    latency.record(took.as_nanos() as u64)?;
+                    responses += 1;
+                }
+            }
+        }
+        Ok(Window { responses, took: start.elapsed(), latency })
+    }
+
+    /// Checks that each connection has had a response since the load started.
+    pub(crate) fn check_all_served(&self, started: Instant) -> Result<()> {
+        let starved = self.clients.iter().filter(|client| client.sent <= started).count();
+        ensure!(starved == 0, "{starved} of {} connections never had a response", self.clients.len());
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Reads what has come. When the response is complete, sends the next request and answers how long it
+    /// took.
+    fn turn(&mut self, expected: &[u8]) -> Result<Option<Duration>> {
+        let mut buffer = [0; 1024];
+        let count = match self.stream.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error).context("reading a response"),
+        };
+        ensure!(count > 0, "the server closed a connection");
+        let matched = self.matched + count;
+        let right = expected.get(self.matched..matched) == Some(&buffer[..count]);
+        ensure!(right, "a wrong response: {:?}", String::from_utf8_lossy(&buffer[..count]));
+        if matched < expected.len() {
+            self.matched = matched;
+            return Ok(None);
+        }
+        let now = Instant::now();
+        let took = now - self.sent;
+        self.stream.write_all(REQUEST).context("sending a request")?;
+        self.matched = 0;
+        self.sent = now;
+        Ok(Some(took))
+    }
+}
+
+/// Asks once on a connection of its own and checks that the response is what it should be.
+fn first_response(server: SocketAddr) -> Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(server).context("connecting to the server")?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(REQUEST)?;
+    let mut response = Vec::new();
+    loop {
+        let mut buffer = [0; 1024];
+        let count = stream.read(&mut buffer).context("reading the first response")?;
+        ensure!(count > 0, "the server closed the connection after {:?}", String::from_utf8_lossy(&response));
+        response.extend_from_slice(&buffer[..count]);
+
+        let mut headers = [EMPTY_HEADER; 32];
+        let mut parsed = Response::new(&mut headers);
+        let Status::Complete(head) = parsed.parse(&response)? else { continue };
+        ensure!(parsed.code == Some(200), "the server answered with status {:?}", parsed.code);
+        if response.len() >= head + BODY.len() {
+            let body = &response[head..];
+            ensure!(body == BODY, "the server answered with the body {:?}", String::from_utf8_lossy(body));
+            return Ok(response);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What all the servers share: parsing a request and writing its response, without any I/O.
+//!
+//! So the servers differ only in how they wait for, read and write bytes.
+
+use httparse::{EMPTY_HEADER, Request, Status};
+
+/// The whole response, but for `Connection: close`. There is no `Date`: it would be a cache of a string.
+const HELLO: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
+const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+/// Requests with more headers than this are refused.
+const MAX_HEADERS: usize = 32;
+
+/// Longer heads are refused, so a connection holds no more than this.
+const MAX_HEAD: usize = 8 * 1024;
+
+/// How far a buffer of received bytes got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is no whole request in the buffer.
+    Partial,
+    /// One request was answered; it took that many bytes of the buffer.
+    Answered(usize),
+    /// This was the last response: the connection closes once it is written.
+    Close,
+}
+
+/// Answers the first request in `buffer`, if it is there as a whole, by appending a response to `out`.
+pub(crate) fn respond(buffer: &[u8], out: &mut Vec<u8>) -> Progress {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut request = Request::new(&mut headers);
+    let length = match request.parse(buffer) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) if buffer.len() < MAX_HEAD => return Progress::Partial,
+        Ok(Status::Partial) | Err(_) => {
+            out.extend_from_slice(BAD_REQUEST);
+            return Progress::Close;
+        }
+    };
+    let hello = request.method == Some("GET") && request.path == Some("/");
+    out.extend_from_slice(if hello { HELLO } else { NOT_FOUND });
+    let close = request.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("connection") && header.value.eq_ignore_ascii_case(b"close")
+    });
+    if close { Progress::Close } else { Progress::Answered(length) }
+}
+
+/// One connection without its socket: bytes received and not yet answered, bytes to send.
+pub(crate) struct Conversation {
+    /// Room for what is read. Its first `received` bytes wait for the rest of their request.
+    input: Vec<u8>,
+    /// How much of `input` is filled.
+    received: usize,
+    /// What the server must send next. The server clears it.
+    pub(crate) output: Vec<u8>,
+}
+
+impl Conversation {
+    /// A conversation in which nothing was said.
+    pub(crate) fn new() -> Self {
+        Self { input: vec![0; MAX_HEAD], received: 0, output: Vec::with_capacity(256) }
+    }
+
+    /// Where the server reads to. Never empty.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        &mut self.input[self.received..]
+    }
+
+    /// Answers what is complete after `count` more bytes were read. Answers whether the connection stays open
+    /// once `output` is sent; an end of input (`count` of 0) closes it.
+    pub(crate) fn received(&mut self, count: usize) -> bool {
+        self.received += count;
+        let mut done = 0;
+        let open = loop {
+            match respond(&self.input[done..self.received], &mut self.output) {
+                Progress::Partial => break count > 0,
+                Progress::Answered(length) => done += length,
+                Progress::Close => break false,
+            }
+            if done == self.received {
+                break count > 0;
+            }
+        };
+        self.input.copy_within(done..self.received, 0);
+        self.received -= done;
+        open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fed(pieces: &[&[u8]]) -> (bool, Vec<u8>) {
+        let mut conversation = Conversation::new();
+        let mut open = true;
+        for piece in pieces {
+            conversation.space()[..piece.len()].copy_from_slice(piece);
+            open = conversation.received(piece.len());
+        }
+        (open, conversation.output)
+    }
+
+    #[test]
+    fn a_request_in_pieces_is_answered_once() {
+        let (open, output) = fed(&[b"GET / HTTP/1.1\r\nHo", b"st: bench\r\n\r", b"\n"]);
+        assert!(open);
+        assert_eq!(output, HELLO);
+    }
+
+    #[test]
+    fn pipelined_requests_are_answered_in_order() {
+        let (open, output) = fed(&[b"GET / HTTP/1.1\r\n\r\nGET /none HTTP/1.1\r\n\r\nGET / HT"]);
+        assert!(open);
+        assert_eq!(output, [HELLO, NOT_FOUND].concat());
+    }
+
+    #[test]
+    fn close_and_bad_requests_end_the_connection() {
+        let (open, output) = fed(&[b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"]);
+        assert!(!open && output == HELLO);
+        let (open, output) = fed(&[b"\0\0\0\0"]);
+        assert!(!open && output == BAD_REQUEST);
+    }
+
+    #[test]
+    fn an_endless_head_is_refused_when_the_buffer_is_full() {
+        let mut conversation = Conversation::new();
+        let start = b"GET / HTTP/1.1\r\nName: ";
+        let space = conversation.space();
+        space.fill(b'x');
+        space[..start.len()].copy_from_slice(start);
+        assert!(!conversation.received(MAX_HEAD));
+        assert_eq!(conversation.output, BAD_REQUEST);
+    }
+}

@@ -1,0 +1,210 @@
+//! The table of cases, and what a workload's function is given and gives back.
+//!
+//! A case is a workload with its parameters. A system is a name and a function; the prefix of the name says
+//! what it is to the report: `twoply-` is ours, `limit-` is what the kernel allows with nothing in between,
+//! all else is a peer. To add a system to a case, write its function in the workload's file and name it in
+//! the table.
+//!
+//! A function runs in a process of its own. It must check its own result and return an error when that is
+//! wrong: a figure of work that was not done is worse than none.
+
+mod echo;
+mod handoff;
+mod http;
+mod memory;
+mod pingpong;
+mod spawn;
+mod threads;
+mod timers;
+mod yielding;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::usage;
+
+/// All the cases, in the order in which they run and are reported.
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    [
+        spawn::CASES,
+        yielding::CASES,
+        pingpong::CASES,
+        handoff::CASES,
+        threads::CASES,
+        echo::CASES,
+        http::CASES,
+        timers::CASES,
+        memory::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// A workload with its parameters, and the systems that run it.
+pub(crate) struct Case {
+    /// The name of the workload.
+    pub(crate) workload: &'static str,
+    /// Names and values of what varies between the cases of one workload.
+    pub(crate) params: &'static [(&'static str, usize)],
+    /// What one run measures, in the order of [`Sample::values`].
+    pub(crate) measures: &'static [Measure],
+    /// How often each system runs it, unless the command line says otherwise.
+    pub(crate) runs: u32,
+    /// Whether `--quick` includes it.
+    pub(crate) quick: bool,
+    /// Who runs it, by turns in this order.
+    pub(crate) systems: &'static [(&'static str, Run)],
+}
+
+/// One run of a case by one system.
+pub(crate) type Run = fn(&Context) -> Result<Sample>;
+
+/// One figure of a workload.
+pub(crate) struct Measure {
+    /// What it is, if the workload has several figures; else empty.
+    pub(crate) name: &'static str,
+    /// The unit of its values.
+    pub(crate) unit: &'static str,
+    /// Which way is better.
+    pub(crate) better: Better,
+}
+
+/// The measure of most workloads: the wall time of one operation.
+pub(crate) const NANOSECONDS: &[Measure] = &[Measure { name: "", unit: "ns", better: Better::Lower }];
+
+/// Which of two values is the better one.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Better {
+    /// A cost.
+    Lower,
+    /// A rate.
+    Higher,
+}
+
+impl Case {
+    /// The parameters as they are printed: `tasks=1000 workers=1`.
+    pub(crate) fn params(&self) -> String {
+        let pairs: Vec<_> = self.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join(" ")
+    }
+
+    /// What `--only` matches, and how a child process is told which case it runs.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.workload, self.params()).trim_end().to_owned()
+    }
+}
+
+/// What a run is given.
+pub(crate) struct Context {
+    /// The name of the running system: one function may serve several.
+    pub(crate) system: &'static str,
+    /// The parameters of the case.
+    pub(crate) params: &'static [(&'static str, usize)],
+    /// Whether windows are short.
+    pub(crate) quick: bool,
+}
+
+impl Context {
+    /// A parameter of the case.
+    ///
+    /// # Panics
+    /// When the case has no such parameter, which is a mistake in its table.
+    pub(crate) fn param(&self, name: &str) -> usize {
+        let found = self.params.iter().find(|(known, _)| *known == name);
+        found.unwrap_or_else(|| panic!("this case has no parameter {name}")).1
+    }
+
+    /// The parameter `workers`.
+    pub(crate) fn workers(&self) -> usize {
+        self.param("workers")
+    }
+
+    /// Measures the wall time of one operation.
+    ///
+    /// `run` is told how many operations to do, always a multiple of `step`. It is called a few times with
+    /// growing numbers, which warms the process up and finds the number that fills the window, and then once
+    /// more for the figure. So all systems run for about the same time, whatever an operation costs them.
+    pub(crate) fn time(&self, step: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<Sample> {
+        let window = Duration::from_millis(if self.quick { 60 } else { 300 });
+        let mut ops = step;
+        let per_op = loop {
+            let start = Instant::now();
+            run(ops)?;
+            let took = start.elapsed();
+            if took >= window / 6 {
+                break took.as_secs_f64() / ops as f64;
+            }
+            ops *= 2;
+        };
+        let steps = (window.as_secs_f64() / per_op / step as f64).ceil().max(1.0);
+        let ops = steps as usize * step;
+
+        let cpu_before = usage::cpu_time();
+        let start = Instant::now();
+        run(ops)?;
+        let took = start.elapsed();
+        let cpu = usage::cpu_time() - cpu_before;
+        Sample::new(vec![took.as_nanos() as f64 / ops as f64], ops, cpu)
+    }
+}
+
+/// What a run gives back. It crosses from the child process to the harness as one line of JSON.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// One value for each measure of the case.
+    pub(crate) values: Vec<f64>,
+    /// How many operations `cpu_s` paid for.
+    pub(crate) ops: usize,
+    /// CPU time of the measured part: user and system, all threads, in seconds.
+    pub(crate) cpu_s: f64,
+    /// The most memory that was resident in the process, from its start on.
+    pub(crate) peak_rss_kib: u64,
+}
+
+impl Sample {
+    /// A sample of this process.
+    pub(crate) fn new(values: Vec<f64>, ops: usize, cpu: Duration) -> Result<Self> {
+        Ok(Self { values, ops, cpu_s: cpu.as_secs_f64(), peak_rss_kib: usage::peak_rss_kib()? })
+    }
+}
+
+/// Checks that as many operations were done as were asked for.
+pub(crate) fn check_count(wanted: usize, done: usize) -> Result<()> {
+    ensure!(wanted == done, "{wanted} operations were asked for, and {done} were done");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_cases_and_systems_are_unique() {
+        let mut names: Vec<_> = all()
+            .flat_map(|case| case.systems.iter().map(|(system, _)| format!("{} {system}", case.name())))
+            .collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn time_asks_for_multiples_of_the_step_and_hands_errors_on() -> Result<()> {
+        let ctx = Context { system: "", params: &[], quick: true };
+        let mut asked = Vec::new();
+        let sample = ctx.time(7, |ops| {
+            asked.push(ops);
+            std::thread::sleep(Duration::from_micros(100) * ops as u32);
+            Ok(())
+        })?;
+        assert!(asked.iter().all(|ops| ops % 7 == 0));
+        assert_eq!(asked.last(), Some(&sample.ops));
+        assert!(sample.values[0] >= 100_000.0, "an operation sleeps for 100 us, not {} ns", sample.values[0]);
+        assert!(ctx.time(1, |_| check_count(2, 1)).is_err());
+        Ok(())
+    }
+}

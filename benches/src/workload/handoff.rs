@@ -1,0 +1,115 @@
+//! Ping-pong between two OS threads: the time of a round trip, which is two messages.
+//!
+//! The limit is one word that the two threads hand to and fro with nothing but `futex`: each hand-over sleeps
+//! in the kernel and is woken by it. A channel may be *faster* than this limit by spinning before it sleeps;
+//! then it pays with CPU time, which is why that stands beside it. The figures have two levels: waking a
+//! thread on an idle core takes tens of microseconds, on the core that the waker is about to leave it takes a
+//! few, and the kernel chooses. So look at minimum and maximum too.
+//!
+//! What differs: kanal spins and yields for long, std's bounded channel and crossbeam's (which is the same
+//! code) for some rounds, flume parks at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use super::{Case, Context, NANOSECONDS, Sample};
+
+pub(crate) const CASES: &[Case] = &[Case {
+    workload: "thread-pingpong",
+    params: &[("threads", 2)],
+    measures: NANOSECONDS,
+    runs: 5,
+    quick: true,
+    systems: &[
+        ("limit-futex", futex_word),
+        ("std-mpsc", std_mpsc),
+        ("kanal", kanal),
+        ("flume", flume),
+        ("crossbeam", crossbeam),
+    ],
+}];
+
+/// Makes two channels, echoes on a second thread, and sends the numbers below `$ops` round.
+macro_rules! round_trips {
+    ($ctx:expr, $channel:expr) => {
+        $ctx.time(1, |ops| {
+            let (to_pong, from_ping) = $channel;
+            let (to_ping, from_pong) = $channel;
+            let pong = thread::spawn(move || {
+                while let Ok(number) = from_ping.recv() {
+                    to_ping.send(number + 1).ok();
+                }
+            });
+            for number in 0..ops {
+                to_pong.send(number)?;
+                let back: usize = from_pong.recv()?;
+                ensure!(back == number + 1, "{number} came back as {back}");
+            }
+            drop(to_pong);
+            pong.join().ok().context("the other thread panicked")
+        })
+    };
+}
+
+fn std_mpsc(ctx: &Context) -> Result<Sample> {
+    round_trips!(ctx, std::sync::mpsc::sync_channel(1))
+}
+
+fn kanal(ctx: &Context) -> Result<Sample> {
+    round_trips!(ctx, kanal::bounded(1))
+}
+
+fn flume(ctx: &Context) -> Result<Sample> {
+    round_trips!(ctx, flume::bounded(1))
+}
+
+fn crossbeam(ctx: &Context) -> Result<Sample> {
+    round_trips!(ctx, crossbeam_channel::bounded(1))
+}
+
+fn futex_word(ctx: &Context) -> Result<Sample> {
+    ctx.time(1, hand_over)
+}
+
+/// Two threads count one word up in turns: the one makes it odd, the other even.
+fn hand_over(ops: usize) -> Result<()> {
+    let word = Arc::new(AtomicU32::new(0));
+    let take_turns = move |word: &AtomicU32, first: u32| {
+        // The word counts turns, so it wraps where they do.
+        let mut turn = first;
+        for _ in 0..ops {
+            loop {
+                let seen = word.load(Ordering::Acquire);
+                if seen == turn {
+                    break;
+                }
+                sleep_until_changed(word, seen)?;
+            }
+            // Release, for the Acquire above: what this thread did in its turn is seen in the other's.
+            word.store(turn.wrapping_add(1), Ordering::Release);
+            futex::wake(word, futex::Flags::PRIVATE, 1).context("waking a futex")?;
+            turn = turn.wrapping_add(2);
+        }
+        anyhow::Ok(())
+    };
+    let shared = word.clone();
+    let pong = thread::spawn(move || take_turns(&shared, 1));
+    take_turns(&word, 0)?;
+    pong.join().ok().context("the other thread panicked")??;
+    let turns = word.load(Ordering::Acquire);
+    ensure!(turns == (ops as u32).wrapping_mul(2), "{turns} turns for {ops} rounds");
+    Ok(())
+}
+
+fn sleep_until_changed(word: &AtomicU32, seen: u32) -> Result<()> {
+    match futex::wait(word, futex::Flags::PRIVATE, seen, None) {
+        // AGAIN: the word had changed already. INTR: a signal; the caller looks again.
+        Ok(()) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+        Err(error) => Err(error).context("waiting on a futex"),
+    }
+}

@@ -1,0 +1,73 @@
+//! Spawn and finish: tasks that end at once, in batches whose results are awaited in order.
+//!
+//! The spawner is itself a task on a worker. Each task gives back its number, and the sum is checked.
+//!
+//! What differs: tokio's tasks enter a list of all tasks of the runtime (that is how its shutdown finds
+//! them), and smol's executor does the same under a lock; both count in the price.
+
+use anyhow::Result;
+
+use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use crate::runtimes::{self, Smol};
+
+/// How many tasks are alive at a time.
+const BATCH: usize = 1000;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        workload: "spawn",
+        params: &[("workers", 1)],
+        measures: NANOSECONDS,
+        runs: 5,
+        quick: true,
+        systems: &[("tokio-current", tokio), ("tokio-multi", tokio), ("smol", smol)],
+    },
+    Case {
+        workload: "spawn",
+        params: &[("workers", 2)],
+        measures: NANOSECONDS,
+        runs: 5,
+        quick: true,
+        systems: &[("tokio-multi", tokio), ("smol", smol)],
+    },
+];
+
+/// The sum of the results of all tasks, if each of them ran once.
+fn check_sum(ops: usize, sum: usize) -> Result<()> {
+    check_count(ops / BATCH * (BATCH * (BATCH - 1) / 2), sum)
+}
+
+fn tokio(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::tokio(ctx)?;
+    ctx.time(BATCH, |ops| {
+        let spawner = async move {
+            let mut sum = 0;
+            for _ in 0..ops / BATCH {
+                let tasks: Vec<_> = (0..BATCH).map(|number| tokio::spawn(async move { number })).collect();
+                for task in tasks {
+                    sum += task.await?;
+                }
+            }
+            anyhow::Ok(sum)
+        };
+        check_sum(ops, runtime.block_on(runtime.spawn(spawner))??)
+    })
+}
+
+fn smol(ctx: &Context) -> Result<Sample> {
+    let smol = Smol::new(ctx.workers());
+    ctx.time(BATCH, |ops| {
+        let executor = smol.executor.clone();
+        let sum = smol.run(async move {
+            let mut sum = 0;
+            for _ in 0..ops / BATCH {
+                let tasks: Vec<_> = (0..BATCH).map(|number| executor.spawn(async move { number })).collect();
+                for task in tasks {
+                    sum += task.await;
+                }
+            }
+            sum
+        });
+        check_sum(ops, sum)
+    })
+}
