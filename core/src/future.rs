@@ -5,7 +5,7 @@
 //!
 //! | waits for  | a few futures, by type         | many of one type |
 //! |------------|--------------------------------|------------------|
-//! | the first  | [`race`], [`select`]           | [`race_all`]     |
+//! | the first  | [`race`], [`select`](select()) | [`race_all`]     |
 //! | all        | [`join`]                       | [`join_all`]     |
 //!
 //! Losers are dropped with the combinator, before the code after `.await` or `.wait()` goes on. So a race is
@@ -56,7 +56,7 @@ pub fn select<T: Tuple<Futures: Arms>>(futures: T) -> Select<T::Futures> {
 
 /// Waits for the first of two to six futures with the same output to be ready, and returns that.
 ///
-/// The order of polling is that of [`select`].
+/// The order of polling is that of [`select`](select()).
 ///
 /// ```
 /// use std::future::{pending, ready};

@@ -15,10 +15,10 @@
 //!            ▲                      │
 //!            └──────(4) leave───────┘
 //!
-//! (1) enlist  the waiter: its waker enters the line.
-//! (2) notify  anyone: the waker leaves the list and is woken. The slot stays, and says "notified".
-//! (3) check   the waiter's next poll, or leave in its drop: frees the slot, and has the token.
-//! (4) leave   the waiter: frees the slot; nobody keeps the waker.
+//! (1) enlist  the waiter: its waker enters the line, under a key that it keeps.
+//! (2) notify  anyone: the entry leaves the list and its waker is woken. A key without an entry means "notified".
+//! (3) check   the waiter's next poll, or leave in its drop: finds no entry, so it has the token.
+//! (4) leave   the waiter: takes its entry out; nobody keeps the waker.
 //! ```
 //!
 //! # Why a notification without waiters needs no lock
@@ -34,12 +34,15 @@
 //!
 //! The fences have one order. If W2 comes first, N3 reads what W1 wrote and the notifier takes the lock; if N2
 //! comes first, W3 sees the change of N1. So waiters look again after they enlist, always.
+//!
+//! The same count saves the notified waiter the lock: after its own store in W1 it can only read 0 if its entry has
+//! been taken out.
 
 mod slots;
 
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicUsize, fence};
 use crate::sync::{Mutex, MutexGuard, lock};
 pub(crate) use slots::{Key, Slots};
@@ -90,8 +93,8 @@ pub(crate) enum End {
 pub(crate) struct WaitList {
     /// How many places are waiting and not notified; written under the lock only.
     waiting: AtomicUsize,
-    /// The line. An entry holds its waker while it waits, and `None` once it has been notified.
-    line: Mutex<Slots<Option<Waker>>>,
+    /// The line. An entry is the waker of one who waits and has not been notified.
+    line: Mutex<Slots<Waker>>,
 }
 
 impl WaitList {
@@ -119,10 +122,11 @@ impl WaitList {
         let mut wakers = Vec::with_capacity(waiting);
         // In one go: between two goes a waiter could come back to the front and take another one's token.
         let mut line = lock(&self.line);
-        while let Some(entry) = line.pop_line() {
-            wakers.extend(entry.take());
+        while let Some(waker) = line.pop_front() {
+            wakers.push(waker);
         }
-        self.waiting.store(0, Relaxed);
+        // Release pairs with Acquire in `is_nobody_waiting`.
+        self.waiting.store(0, Release);
         drop(line);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -136,22 +140,17 @@ impl WaitList {
     #[inline(never)]
     fn notify_front(&self) -> bool {
         let mut line = lock(&self.line);
-        let Some(entry) = line.pop_line() else { return false };
-        let waker = entry.take();
+        let Some(waker) = line.pop_front() else { return false };
         self.add(&line, -1);
         drop(line);
-        // Every entry in line has a waker; one without would be a waiter that nobody can wake.
-        debug_assert!(waker.is_some());
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.wake();
         true
     }
 
     /// Enters `place` in the line. The caller looks for the change once more before it reports `Pending`.
     pub(crate) fn enlist(&self, place: &mut Place, waker: &Waker, end: End) {
         debug_assert!(!place.is_taken());
-        let waker = Some(waker.clone());
+        let waker = waker.clone();
         let mut line = lock(&self.line);
         let key = match end {
             End::Front => line.push_front(waker),
@@ -169,45 +168,45 @@ impl WaitList {
     pub(crate) fn check(&self, place: &mut Place, waker: &Waker) -> bool {
         let Some(key) = place.0 else { return false };
         let mut replacement = None;
-        loop {
+        while !self.is_nobody_waiting() {
             let mut line = lock(&self.line);
-            match line.find(key) {
-                Some(Some(current)) if current.will_wake(waker) => return false,
-                Some(Some(current)) => {
-                    if let Some(replacement) = replacement {
-                        let old = std::mem::replace(current, replacement);
-                        drop(line);
-                        drop(old);
-                        return false;
-                    }
-                }
-                _ => {
-                    line.remove(key);
-                    place.0 = None;
-                    return true;
-                }
+            let Some(current) = line.find(key) else { break };
+            if current.will_wake(waker) {
+                return false;
+            }
+            if let Some(replacement) = replacement {
+                let old = std::mem::replace(current, replacement);
+                drop(line);
+                drop(old);
+                return false;
             }
             drop(line);
             // Cloning runs code of the waker's, hence not under the lock.
             replacement = Some(waker.clone());
         }
+        place.0 = None;
+        true
     }
 
     /// Gives `place` up. True when it had been notified: the caller passes the token on.
     #[must_use = "a token that is not passed on is a lost wake-up"]
     pub(crate) fn leave(&self, place: &mut Place) -> bool {
         let Some(key) = place.0.take() else { return false };
-        let mut line = lock(&self.line);
-        match line.remove(key) {
-            Some(Some(waker)) => {
-                self.add(&line, -1);
-                drop(line);
-                drop(waker);
-                false
-            }
-            Some(None) => true,
-            None => false,
+        if self.is_nobody_waiting() {
+            return true;
         }
+        let mut line = lock(&self.line);
+        let Some(waker) = line.remove(key) else { return true };
+        self.add(&line, -1);
+        drop(line);
+        drop(waker);
+        false
+    }
+
+    /// Whether every entry has been taken out, so that whoever has a key has been notified.
+    fn is_nobody_waiting(&self) -> bool {
+        // Acquire pairs with Release in `add` and `notify_all`: the change that is notified of is seen.
+        self.waiting.load(Acquire) == 0
     }
 
     /// Gives `place` up, and passes its token on to the next waiter.
@@ -248,8 +247,12 @@ impl WaitList {
     }
 
     /// Changes the number of waiters; `line` proves that the lock is held.
-    fn add(&self, line: &MutexGuard<'_, Slots<Option<Waker>>>, change: isize) {
+    fn add(&self, line: &MutexGuard<'_, Slots<Waker>>, change: isize) {
         let _ = line;
-        self.waiting.store(self.waiting.load(Relaxed).wrapping_add_signed(change), Relaxed);
+        // Release pairs with Acquire in `is_nobody_waiting`.
+        self.waiting.store(self.waiting.load(Relaxed).wrapping_add_signed(change), Release);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use twoply_core::Wait;
 use twoply_core::channel::{
     self, Receiver, Receiving, RecvError, SendError, Sender, Sink, Source, TryRecvError, TrySendError,
 };
+use twoply_core::{Wait, coop, strand};
 
 /// A waker that counts.
 #[derive(Default)]
@@ -170,6 +170,40 @@ fn the_last_receiver_to_go_wakes_every_sender_and_returns_its_message() {
         }
         assert_eq!(tx.len(), 0);
     }
+}
+
+#[test]
+fn sends_that_a_close_ends_leave_the_queued_messages_alone() {
+    let (tx, rx) = channel::bounded(2);
+    let (count, waker) = Count::waker();
+    (0..2).for_each(|n| tx.try_send(n).unwrap());
+    let mut waits: Vec<_> = (2..4).map(|n| tx.send(n)).collect();
+    assert!(waits.iter_mut().all(|w| pending(w, &waker)));
+    rx.close();
+    assert_eq!(count.wakes(), 2);
+    assert_eq!(poll_once(&mut waits[0], &waker), Poll::Ready(Err(SendError(2))));
+    drop(waits);
+    assert_eq!(rx.recv().wait(), Ok(0));
+    assert_eq!(rx.iter().collect::<Vec<_>>(), [1]);
+}
+
+/// Fault class: starvation. A task that always finds a message lets others run all the same.
+#[test]
+fn a_receive_that_is_always_ready_yields_when_the_budget_is_spent() {
+    let (tx, rx) = channel::unbounded();
+    (0..1000).for_each(|n| tx.try_send(n).unwrap());
+    let (count, waker) = Count::waker();
+    let mut received = 0;
+    let mut task = Box::pin(async {
+        while rx.recv().await.is_ok() {
+            received += 1;
+        }
+    });
+    strand::with_current(|strand| {
+        coop::with_budget(strand.state(), || assert!(pending(&mut task, &waker)));
+    });
+    drop(task);
+    assert_eq!((received, count.wakes()), (coop::BUDGET, 1));
 }
 
 /// Fault class: receiver gone. What is queued may be what somebody waits for the drop of.

@@ -141,7 +141,7 @@ fn a_broadcast_reaches_everyone_in_order() {
 #[test]
 fn a_slow_receiver_is_told_what_it_has_missed() {
     let (tx, mut rx) = channel::broadcast(4);
-    (0..10).for_each(|n| drop(tx.send(n)));
+    (0..10).for_each(|n| assert_eq!(tx.send(n), Ok(1)));
     let mut late = tx.subscribe();
     assert_eq!(rx.behind(), 10);
     assert_eq!(rx.try_recv(), Err(broadcast::TryRecvError::Lagged(6)));

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use twoply_core::future::{NoResumer, OneOf, join, join_all, race, race_all, select, suspension, yield_now};
-use twoply_core::{Wait, channel, select};
+use twoply_core::{Wait, channel};
 
 /// A waker that counts.
 #[derive(Default)]

@@ -5,12 +5,12 @@
 //! of capacity 0 serves blocked receivers only, so nothing of flume is used here.
 //!
 //! ```text
-//! offer:  absent ──(1) place──▶ open ──(2) take──▶ taken ──(3) settle/withdraw──▶ absent
-//!            ▲                   │
-//!            └──(4) withdraw/close
+//! offer:  absent ──(1) settle──▶ open ──(2) take──▶ taken ──(3) settle/withdraw──▶ absent
+//!            ▲                    │
+//!            └──(4) withdraw──────┘
 //!
-//! (1) settle    the sender's first poll.
-//! (2) take      a receiver.
+//! (1) settle    the sender's first poll: the offer enters the line, under a key that the sender keeps.
+//! (2) take      a receiver: the offer leaves the line. A key without an offer means "taken".
 //! (3) settle    the sender's next poll, or withdraw in its drop.
 //! (4) withdraw  the sender's drop; or settle, when the channel is closed: the message goes back.
 //! ```
@@ -19,35 +19,30 @@ use std::task::{Context, Waker};
 
 use super::SendError;
 use crate::sync::{Mutex, lock};
-use crate::waitlist::{Place, Slots};
+use crate::waitlist::{Key, Place, Slots};
 
 /// See the [module](self).
 pub(super) struct Offers<T> {
-    /// The open offers in line, oldest first, and the taken ones out of it.
+    /// The open offers.
     line: Mutex<Line<T>>,
 }
 
 /// What the lock guards.
 struct Line<T> {
-    /// The offers.
+    /// The offers, oldest first.
     slots: Slots<Offer<T>>,
-    /// How many of them are open.
+    /// How many there are.
     open: usize,
     /// No more offers.
     closed: bool,
 }
 
 /// A message that a sender holds out.
-enum Offer<T> {
-    /// Nobody has taken it.
-    Open {
-        /// The message.
-        message: T,
-        /// Wakes the sender.
-        waker: Waker,
-    },
-    /// A receiver has it.
-    Taken,
+struct Offer<T> {
+    /// The message.
+    message: T,
+    /// Wakes the sender.
+    waker: Waker,
 }
 
 /// What became of a send.
@@ -80,39 +75,31 @@ impl<T> Offers<T> {
             if line.closed {
                 return Settled::Done(Err(SendError(message)));
             }
-            place.set(line.slots.push_back(Offer::Open { message, waker }));
+            place.set(line.slots.push_back(Offer { message, waker }));
             line.open += 1;
             return Settled::Offered;
         };
         let mut line = lock(&self.line);
         let closed = line.closed;
-        if let Some(Offer::Open { waker: current, .. }) = line.slots.find(key)
+        if let Some(offer) = line.slots.find(key)
             && !closed
         {
-            std::mem::swap(current, &mut waker);
+            std::mem::swap(&mut offer.waker, &mut waker);
             return Settled::Waiting;
         }
-        let offer = line.slots.remove(key);
+        let offer = line.remove(key);
         drop(line);
         place.take();
         Settled::Done(match offer {
-            // Closing took the offer out of line and out of the count.
-            Some(Offer::Open { message, .. }) => Err(SendError(message)),
-            Some(Offer::Taken) | None => Ok(()),
+            Some(offer) => Err(SendError(offer.message)),
+            None => Ok(()),
         })
     }
 
     /// The sender's drop: takes the offer away.
     pub(super) fn withdraw(&self, place: &mut Place) {
         let Some(key) = place.take() else { return };
-        let mut line = lock(&self.line);
-        let offer = line.slots.remove(key);
-        if let Some(Offer::Open { .. }) = offer
-            && !line.closed
-        {
-            line.open -= 1;
-        }
-        drop(line);
+        let offer = lock(&self.line).remove(key);
         drop(offer);
     }
 
@@ -122,16 +109,11 @@ impl<T> Offers<T> {
         if line.closed {
             return None;
         }
-        let offer = std::mem::replace(line.slots.pop_line()?, Offer::Taken);
+        let offer = line.slots.pop_front()?;
         line.open -= 1;
         drop(line);
-        match offer {
-            Offer::Open { message, waker } => {
-                waker.wake();
-                Some(message)
-            }
-            Offer::Taken => None,
-        }
+        offer.waker.wake();
+        Some(offer.message)
     }
 
     /// How many messages senders hold out.
@@ -144,13 +126,16 @@ impl<T> Offers<T> {
         let mut wakers = Vec::new();
         let mut line = lock(&self.line);
         line.closed = true;
-        line.open = 0;
-        while let Some(offer) = line.slots.pop_line() {
-            if let Offer::Open { waker, .. } = offer {
-                wakers.push(std::mem::replace(waker, Waker::noop().clone()));
-            }
-        }
+        line.slots.for_each(|offer| wakers.push(std::mem::replace(&mut offer.waker, Waker::noop().clone())));
         drop(line);
         wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<T> Line<T> {
+    fn remove(&mut self, key: Key) -> Option<Offer<T>> {
+        let offer = self.slots.remove(key)?;
+        self.open -= 1;
+        Some(offer)
     }
 }

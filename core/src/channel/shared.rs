@@ -56,34 +56,32 @@ pub(super) struct Queue<T> {
     entrance: flume::Sender<T>,
     /// Its exit.
     exit: flume::Receiver<T>,
-    /// The free places; `None` when there is no limit.
-    permits: Option<Permits>,
-    /// The limit.
-    capacity: Option<usize>,
+    /// The free places.
+    permits: Permits,
 }
 
 impl<T> Queue<T> {
+    /// A queue for `capacity` messages; `None`: no limit.
     pub(super) fn new(capacity: Option<usize>) -> Queue<T> {
         // The limit is kept by the permits, for the sake of their fairness.
         let (entrance, exit) = flume::unbounded();
-        Queue { entrance, exit, permits: capacity.map(Permits::new), capacity }
+        Queue { entrance, exit, permits: Permits::new(capacity) }
     }
 
     #[inline]
     fn pop(&self) -> Option<T> {
-        let message = self.exit.try_recv().ok()?;
-        if let Some(permits) = &self.permits {
-            permits.release(1);
+        if self.permits.all_free() {
+            return None;
         }
+        let message = self.exit.try_recv().ok()?;
+        self.permits.release(1);
         Some(message)
     }
 
     /// Takes everything that is queued.
     fn drain(&self) -> flume::Drain<'_, T> {
         let messages = self.exit.drain();
-        if let Some(permits) = &self.permits {
-            permits.release(messages.len());
-        }
+        self.permits.release(messages.len());
         messages
     }
 }
@@ -127,10 +125,8 @@ impl<T> Shared<T> {
             return Err(TrySendError::Closed(message));
         }
         match &self.flow {
-            Flow::Queue(queue) => match &queue.permits {
-                Some(permits) if !permits.try_acquire() => Err(TrySendError::Full(message)),
-                _ => Ok(self.push(queue, message)?),
-            },
+            Flow::Queue(queue) if queue.permits.try_acquire() => Ok(self.push(queue, message)?),
+            Flow::Queue(_) => Err(TrySendError::Full(message)),
             Flow::Rendezvous(_) => Err(TrySendError::Full(message)),
         }
     }
@@ -165,9 +161,9 @@ impl<T> Shared<T> {
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
-        let acquired = match &queue.permits {
-            Some(permits) if !self.is_closed() => permits.poll_acquire(place, cx),
-            _ => Poll::Ready(()),
+        let acquired = match self.is_closed() {
+            false => queue.permits.poll_acquire(place, cx),
+            true => Poll::Pending,
         };
         // Looked at after the wait list's, so that a close which did not find this waiter is found by it, and
         // the token of a close is not mistaken for a permit.
@@ -181,11 +177,7 @@ impl<T> Shared<T> {
 
     pub(super) fn stop_send(&self, place: &mut Place) {
         match &self.flow {
-            Flow::Queue(queue) => {
-                if let Some(permits) = &queue.permits {
-                    permits.give_up(place);
-                }
-            }
+            Flow::Queue(queue) => queue.permits.give_up(place),
             Flow::Rendezvous(offers) => offers.withdraw(place),
         }
     }
@@ -236,7 +228,7 @@ impl<T> Shared<T> {
 
     pub(super) fn capacity(&self) -> Option<usize> {
         match &self.flow {
-            Flow::Queue(queue) => queue.capacity,
+            Flow::Queue(queue) => queue.permits.capacity(),
             Flow::Rendezvous(_) => Some(0),
         }
     }
@@ -250,11 +242,7 @@ impl<T> Shared<T> {
     pub(super) fn close(&self) {
         self.closed.store(true, Release);
         match &self.flow {
-            Flow::Queue(queue) => {
-                if let Some(permits) = &queue.permits {
-                    permits.close();
-                }
-            }
+            Flow::Queue(queue) => queue.permits.close(),
             Flow::Rendezvous(offers) => offers.close(),
         }
         self.receiving.notify_all();
@@ -303,5 +291,51 @@ impl<T> Shared<T> {
         {
             resume_unwind(payload);
         }
+    }
+}
+
+/// flume's own lock is not modelled: each of its calls is one step.
+#[cfg(all(test, loom))]
+mod models {
+    use std::sync::Arc;
+
+    use super::super::{TryRecvError, bounded};
+    use loom::thread;
+
+    #[test]
+    fn no_message_survives_the_last_receiver() {
+        loom::model(|| {
+            let (tx, rx) = bounded(1);
+            let message = Arc::new(());
+            let held = Arc::downgrade(&message);
+            let sender = thread::spawn(move || {
+                drop(tx.try_send(message));
+                tx
+            });
+            drop(rx);
+            let tx = sender.join().unwrap();
+            assert!(held.upgrade().is_none(), "the sender keeps it alive");
+            drop(tx);
+        });
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_is_received_before_the_end() {
+        loom::model(|| {
+            let (tx, rx) = bounded(1);
+            let receiver = thread::spawn(move || {
+                let first = rx.try_recv();
+                (rx, first)
+            });
+            assert!(tx.try_send(1).is_ok());
+            drop(tx);
+            let (rx, first) = receiver.join().unwrap();
+            if first == Err(TryRecvError::Empty) {
+                assert_eq!(rx.try_recv(), Ok(1));
+            } else {
+                assert_eq!(first, Ok(1));
+            }
+            assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+        });
     }
 }

@@ -12,11 +12,11 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Key {
     /// The slot.
     index: u32,
-    /// How often the slot had been freed when the entry came.
-    generation: u32,
+    /// How often the slot had been freed when the entry came. A busy slot would wrap 32 bits in minutes.
+    generation: u64,
 }
 
-/// The entries, some of which stand in a line.
+/// The entries, in line.
 pub(crate) struct Slots<V> {
     /// Slot 0.
     first: Slot<V>,
@@ -33,10 +33,8 @@ pub(crate) struct Slots<V> {
 struct Slot<V> {
     /// The entry; `None` in a free slot.
     value: Option<V>,
-    /// Whether the entry stands in the line.
-    linked: bool,
     /// Counts how often the slot was freed.
-    generation: u32,
+    generation: u64,
     /// The neighbour towards the front of the line.
     prev: u32,
     /// The neighbour towards the end of the line, or the next free slot.
@@ -45,7 +43,7 @@ struct Slot<V> {
 
 impl<V> Slot<V> {
     fn free(next: u32) -> Slot<V> {
-        Slot { value: None, linked: false, generation: 0, prev: NONE, next }
+        Slot { value: None, generation: 0, prev: NONE, next }
     }
 }
 
@@ -78,14 +76,11 @@ impl<V> Slots<V> {
         key
     }
 
-    /// Takes the front entry out of the line and returns it. The entry stays until [`Slots::remove`] is called.
-    pub(crate) fn pop_line(&mut self) -> Option<&mut V> {
+    /// Takes the front entry out.
+    pub(crate) fn pop_front(&mut self) -> Option<V> {
         match self.head {
             NONE => None,
-            index => {
-                self.unlink(index);
-                self.slot(index).value.as_mut()
-            }
+            index => self.free(index),
         }
     }
 
@@ -94,19 +89,19 @@ impl<V> Slots<V> {
         self.holds(key).then(|| self.slot(key.index).value.as_mut())?
     }
 
-    /// Takes the entry `key` out, of the line too if it stands there.
+    /// Takes the entry `key` out.
     pub(crate) fn remove(&mut self, key: Key) -> Option<V> {
-        if !self.holds(key) {
-            return None;
+        self.holds(key).then(|| self.free(key.index))?
+    }
+
+    /// Calls `visit` for each entry, front to back.
+    pub(crate) fn for_each(&mut self, mut visit: impl FnMut(&mut V)) {
+        let mut index = self.head;
+        while index != NONE {
+            let slot = self.slot(index);
+            index = slot.next;
+            slot.value.iter_mut().for_each(&mut visit);
         }
-        if self.slot(key.index).linked {
-            self.unlink(key.index);
-        }
-        let free = std::mem::replace(&mut self.free, key.index);
-        let slot = self.slot(key.index);
-        slot.next = free;
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.value.take()
     }
 
     fn holds(&mut self, key: Key) -> bool {
@@ -135,17 +130,20 @@ impl<V> Slots<V> {
         let slot = self.slot(index);
         let next_free = std::mem::replace(&mut slot.next, NONE);
         slot.prev = NONE;
-        slot.linked = true;
         slot.value = Some(value);
         let generation = slot.generation;
         self.free = next_free;
         Key { index, generation }
     }
 
-    fn unlink(&mut self, index: u32) {
+    /// Takes the entry in slot `index` out and frees the slot.
+    fn free(&mut self, index: u32) -> Option<V> {
+        let free = std::mem::replace(&mut self.free, index);
         let slot = self.slot(index);
-        slot.linked = false;
-        let (prev, next) = (slot.prev, slot.next);
+        let prev = slot.prev;
+        let next = std::mem::replace(&mut slot.next, free);
+        slot.generation += 1;
+        let value = slot.value.take();
         match prev {
             NONE => self.head = next,
             _ => self.slot(prev).next = next,
@@ -154,6 +152,7 @@ impl<V> Slots<V> {
             NONE => self.tail = prev,
             _ => self.slot(next).prev = prev,
         }
+        value
     }
 }
 
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     fn line(slots: &mut Slots<u32>) -> Vec<u32> {
-        std::iter::from_fn(|| slots.pop_line().copied()).collect()
+        std::iter::from_fn(|| slots.pop_front()).collect()
     }
 
     #[test]
@@ -173,6 +172,9 @@ mod tests {
         assert_eq!(slots.remove(keys[2]), Some(2));
         assert_eq!(slots.remove(keys[4]), Some(4));
         slots.push_front(9);
+        let mut seen = Vec::new();
+        slots.for_each(|n| seen.push(*n));
+        assert_eq!(seen, [9, 1, 3]);
         assert_eq!(line(&mut slots), [9, 1, 3]);
         assert_eq!((slots.head, slots.tail), (NONE, NONE));
     }
