@@ -69,7 +69,8 @@ impl<T> Task<T> {
 
     /// Lets the task go on by itself.
     pub fn detach(mut self) {
-        if let Handle::Cancelling((task, _)) = std::mem::replace(&mut self.0, Handle::Gone) {
+        let handle = std::mem::replace(&mut self.0, Handle::Gone);
+        if let Handle::Detaching((task, _)) | Handle::Cancelling((task, _)) = handle {
             task.detach();
         }
     }
