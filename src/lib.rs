@@ -1,4 +1,7 @@
-#![doc = include_str!("../README.md")]
+//! Concurrency that is written once and runs two ways: on OS threads, or on green tasks that share a few of them.
+//!
+// The program of the README uses both backends, and is tested as part of this documentation.
+#![cfg_attr(all(feature = "native", feature = "green"), doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 #[cfg(not(any(feature = "native", feature = "green")))]

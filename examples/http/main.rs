@@ -1,0 +1,106 @@
+//! An HTTP/1.1 server whose one source runs on threads, on green tasks and on fibers.
+//!
+//! `cargo run --release --example http -- --backend fibers --addr 127.0.0.1:8080`
+//!
+//! Three parties each seem to be in charge: the accept loop, the loop of each client, and the protocol in
+//! `connection.rs`, which the client's loop asks for requests. None of them knows what it runs on.
+#![deny(unsafe_code)]
+
+mod connection;
+#[path = "../common/runtime.rs"]
+mod runtime;
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use connection::Connection;
+use runtime::{Backend, Place, Runtime};
+use twoply::channel::{self, Receiver};
+use twoply::net::{TcpListener, TcpStream};
+use twoply::{Wait, select, time};
+
+/// Serves `GET /` and `POST /echo`, until it is interrupted.
+#[derive(Parser)]
+struct Arguments {
+    /// What the server runs on.
+    #[arg(long, value_enum, default_value_t = Backend::value_variants()[0])]
+    backend: Backend,
+    /// Where it listens.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: String,
+    /// How many workers green tasks have; one a core unless given.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// How many seconds a client may take to send a request, or to read an answer.
+    #[arg(long, default_value_t = 10.0)]
+    patience: f64,
+    /// How many seconds running requests may take when the server ends.
+    #[arg(long, default_value_t = 5.0)]
+    drain: f64,
+}
+
+/// Answers the requests of one client.
+async fn serve(mut client: Connection) -> io::Result<()> {
+    while let Some(request) = client.next().await? {
+        let body = request.body;
+        match (request.method, request.path) {
+            ("GET" | "HEAD", "/") => request.reply("200 OK", b"Hello from two plies.\n"),
+            ("POST", "/echo") => request.reply("200 OK", body),
+            _ => request.reply("404 Not Found", b"There is nothing here.\n"),
+        }
+    }
+    Ok(())
+}
+
+/// Accepts clients until the server is closing. When descriptors run out, `incoming` waits until there are some.
+async fn accept(
+    listener: TcpListener,
+    place: Place,
+    closing: Receiver<Infallible>,
+    patience: Duration,
+) -> io::Result<()> {
+    let start = |stream: TcpStream| {
+        // Answers are written in one piece. It fails only for a client that has gone.
+        let _ = stream.set_nodelay(true);
+        let client = Connection::new(stream, closing.clone(), patience);
+        // A client that breaks the connection off has nobody to tell.
+        place.spawn(serve(client)).detach();
+    };
+    let mut clients = listener.incoming();
+    loop {
+        select! { await;
+            client = clients.accept() => start(client?.0),
+            _ = closing.recv() => return Ok(()),
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let (interrupt, interrupted) = channel::unbounded();
+    ctrlc::set_handler(move || interrupt.try_send(()).unwrap_or_default())?;
+    let workers =
+        arguments.workers.map_or_else(|| std::thread::available_parallelism().map(usize::from), Ok)?;
+
+    let runtime = Runtime::start(arguments.backend, workers)?;
+    let listener = TcpListener::bind(arguments.addr).wait()?;
+    println!("http://{} on {:?}", listener.local_addr()?, arguments.backend);
+    // Nothing is ever sent: dropping `open` is the message.
+    let (open, closing) = channel::bounded(1);
+    let patience = Duration::try_from_secs_f64(arguments.patience)?;
+    let accepting = runtime.place.spawn(accept(listener, runtime.place.clone(), closing, patience));
+    select! { wait;
+        ended = accepting => ended??,
+        _ = interrupted.recv() => {}
+    }
+
+    drop(open);
+    let drain = Duration::try_from_secs_f64(arguments.drain)?;
+    let tasks = runtime.place.spawner.tasks();
+    if time::timeout(drain, tasks.wait_empty()).wait().is_err() {
+        eprintln!("giving up on {} clients", tasks.len());
+    }
+    Ok(runtime.shutdown(Duration::from_secs(1))?)
+}
