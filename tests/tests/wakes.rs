@@ -278,6 +278,6 @@ fn a_task_whose_wakers_are_gone_is_gone(on: &Systems) {
     eventually("all have been polled", || {
         metrics().workers.iter().map(|worker| worker.polls).sum::<u64>() >= 20
     });
-    on.here().spawner().tasks().cancel_all();
+    on.here().spawner().tasks().tasks().iter().for_each(twoply_core::task::TaskRef::cancel);
     eventually("all are gone", || dropped.count() == 20 && on.here().tasks() == 0);
 }
