@@ -336,7 +336,7 @@ fn many_yields_of_many_tasks_all_happen(on: &Systems) {
                     yield_now().await;
                 }
             }),
-            _ if n % 50 != 1 => on.here().spawn(async move { (0..yields).for_each(|_| drop(total.add())) }),
+            _ if n % 50 != 1 => on.here().spawn(async move { (0..yields).for_each(|_| _ = total.add()) }),
             _ => on.here().spawn_fn(move || {
                 for _ in 0..yields {
                     total.add();

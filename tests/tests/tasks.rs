@@ -96,9 +96,16 @@ fn a_dropped_handle_detaches_its_task(on: &Systems) {
         })
         .cancel_on_drop()
         .detach();
-    eventually("both wait", || gate.waiting() >= 2);
+    let (opened, signal) = (gate.opened(), done.clone());
+    on.here()
+        .spawn(async move {
+            opened.await;
+            signal.add();
+        })
+        .detach();
+    eventually("all wait", || gate.waiting() >= 3);
     gate.open();
-    eventually("both have gone on", || done.count() == 2);
+    eventually("all have gone on", || done.count() == 3);
     eventually("none is left", || on.here().tasks() == 0);
 }
 
