@@ -15,7 +15,7 @@ use std::task::Waker;
 
 use crate::backend::{Backend, Strand};
 use crate::parker::{Mask, Parker};
-use crate::task::TaskState;
+use crate::task::{Head, TaskState};
 
 pub(crate) use thread::Remote;
 pub use thread::ThreadStrand;
@@ -31,7 +31,7 @@ pub struct StrandState {
     /// How many waits are under way on this stack, one inside the other.
     depth: Cell<u32>,
     /// The task whose poll is running on this stack.
-    task: Cell<Option<Arc<TaskState>>>,
+    task: Cell<Option<NonNull<Head>>>,
     /// Whether `task` knows the parker, so that it can cancel a wait on this stack.
     registered: Cell<bool>,
     /// How many sections are under way that cancellation must not unwind.
@@ -72,30 +72,31 @@ impl StrandState {
 
     /// The task that is running on this stack.
     pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
-        self.with_task(Arc::clone)
+        self.head().map(|head| Arc::clone(head.state()))
     }
 
-    /// Calls `f`, which must not look at the task itself, with the running task.
+    /// The head of the running task.
     #[inline]
-    fn with_task<R>(&self, f: impl FnOnce(&Arc<TaskState>) -> R) -> Option<R> {
-        let task = self.task.take();
-        let result = task.as_ref().map(f);
-        self.task.set(task);
-        result
+    fn head(&self) -> Option<&Head> {
+        // SAFETY: whoever called `replace_task` has promised that the head lasts until the next call.
+        self.task.get().map(|head| unsafe { head.as_ref() })
+    }
+
+    /// Makes the task with this head the running one, and returns the one before.
+    ///
+    /// # Safety
+    /// The head lasts until the next call. That is so when only a task's poll calls this: at its beginning with the
+    /// head that lies beside its future, and at its end with what it got then.
+    #[inline]
+    pub(crate) unsafe fn replace_task(&self, head: Option<NonNull<Head>>) -> Option<NonNull<Head>> {
+        self.task.replace(head)
     }
 
     /// The running task has to wait for the first time; `waker` wakes it.
     pub(crate) fn enter_task(&self, waker: &Waker) {
-        // A clone, because entering may cancel, and that wakes.
-        if let Some(task) = self.task() {
-            task.enter(Some(waker));
+        if let Some(head) = self.head() {
+            head.enter(Some(waker));
         }
-    }
-
-    /// Makes `task` the running one, and returns the one before.
-    #[inline]
-    pub(crate) fn replace_task(&self, task: Option<Arc<TaskState>>) -> Option<Arc<TaskState>> {
-        self.task.replace(task)
     }
 
     /// The budget of the running poll; see [`crate::coop`].
@@ -141,9 +142,9 @@ impl StrandState {
     #[inline]
     pub(crate) fn heed_cancel(&self) -> bool {
         if !self.registered.get() {
-            let Some(task) = self.task() else { return false };
+            let Some(head) = self.head() else { return false };
             self.registered.set(true);
-            task.block_on(&self.parker);
+            head.block_on(&self.parker);
         }
         self.shields.get() == 0 && !std::thread::panicking() && cfg!(panic = "unwind")
     }
@@ -152,7 +153,9 @@ impl StrandState {
     #[inline]
     pub(crate) fn end_poll(&self) {
         if self.registered.replace(false) {
-            self.with_task(|task| task.unblock());
+            if let Some(head) = self.head() {
+                head.unblock();
+            }
             self.parker.clear_cancel();
         }
     }
@@ -160,7 +163,7 @@ impl StrandState {
     /// Whether the running task has been cancelled.
     #[inline]
     pub(crate) fn task_cancelled(&self) -> bool {
-        self.with_task(|task| task.is_cancelled()).unwrap_or(false)
+        self.head().is_some_and(Head::is_cancelled)
     }
 
     /// Until the guard is dropped, waits on this stack do not end for cancellation.

@@ -31,7 +31,7 @@ pub use spawner::Spawner;
 pub use state::TaskId;
 
 pub(crate) use error::contain;
-pub(crate) use state::TaskState;
+pub(crate) use state::{Head, TaskState};
 
 use job::{ClosureBody, FutureBody};
 use state::{Extra, Observer};

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Wake};
 
 use super::*;
+use crate::backend::Strand;
 use crate::strand::{ThreadStrand, enter, with_current};
 use crate::time::sleep;
 use crate::wait::blocking_call;
@@ -124,6 +125,31 @@ fn a_cancelled_thread_leaves_its_blocked_call() {
         let result = thread.join().unwrap();
         assert!(matches!(result, Ok(0) | Err(rustix::io::Errno::INTR)));
     }
+}
+
+#[test]
+fn a_signal_that_came_too_early_is_sent_again() {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (tx, rx) = mpsc::channel();
+    let (cancelled, go_on) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let strand = ThreadStrand::new();
+        let parker = strand.state().parker();
+        assert!(parker.prepare(crate::parker::Parker::mask_cancel(true)));
+        let mut result = Ok(0);
+        strand.block(&mut || {
+            tx.send(Arc::clone(parker)).unwrap();
+            // The first signal is over before the system call begins.
+            go_on.recv().unwrap();
+            result =
+                rustix::net::recv(ours.as_fd(), &mut [0; 4], rustix::net::RecvFlags::empty()).map(|(n, _)| n);
+        });
+        parker.finish();
+        result
+    });
+    rx.recv().unwrap().cancel();
+    cancelled.send(()).unwrap();
+    assert_eq!(thread.join().unwrap(), Err(rustix::io::Errno::INTR));
 }
 
 #[test]

@@ -232,7 +232,10 @@ impl Strand for ThreadStrand {
 
     fn park(&self) {
         let parker = self.state.parker();
-        for _ in 0..SPINS {
+        let watches = !self.watched.borrow().is_empty();
+        // With descriptors to watch it does not pay: what comes from the network does not set the word, and the
+        // spinning keeps the peer off the core (measured: a round trip of 166 us instead of 16).
+        for _ in 0..if watches { 0 } else { SPINS } {
             if !parker.is_parked() {
                 return;
             }
@@ -242,7 +245,7 @@ impl Strand for ThreadStrand {
         let timeout = self.timers.get().and_then(|timers| {
             timers.next().map(|deadline| deadline.saturating_duration_since(Instant::now()))
         });
-        if !self.watched.borrow().is_empty() {
+        if watches {
             if let Err(error) = self.poll_watched(timeout) {
                 self.give_up_watching(&error);
             }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use super::error::{SpawnError, TaskError};
 use super::handle::Task;
 use super::job::{Body, ClosureBody, FutureBody, start_observed};
-use super::state::{Observer, TaskId, TaskState};
+use super::state::{Observer, TaskId};
 use super::{Builder, current_backend};
 use crate::backend::Backend;
 use crate::lock::lock;
@@ -50,10 +50,10 @@ pub struct TaskGroup<T> {
 struct Finished(Mutex<(VecDeque<TaskId>, Option<Waker>)>);
 
 impl Observer for Finished {
-    fn finished(&self, state: &TaskState) {
+    fn finished(&self, task: TaskId) {
         let waker = {
             let mut finished = lock(&self.0);
-            finished.0.push_back(state.id());
+            finished.0.push_back(task);
             finished.1.take()
         };
         if let Some(waker) = waker {

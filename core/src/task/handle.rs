@@ -6,12 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_task::FallibleTask;
-
 use super::error::{SpawnError, TaskError};
 use super::job::Outcome;
-use super::state::{TaskId, TaskState};
-use crate::backend::Backend;
+use super::state::{Head, TaskId, TaskState};
 
 /// The handle to a task: a future of its result.
 ///
@@ -22,63 +19,51 @@ use crate::backend::Backend;
 #[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
 pub struct Task<T>(Handle<T>);
 
-/// What a handle stands for. Three words: programs hold many.
+/// What a handle stands for. Two words: programs hold many.
 enum Handle<T> {
     /// A task that goes on when the handle is dropped.
-    Detaching(Started<T>),
+    Detaching(async_task::Task<Outcome<T>, Head>),
     /// A task that is cancelled then.
-    Cancelling(Started<T>),
-    /// A task that could not be started.
-    Refused(Box<Refused>),
+    Cancelling(async_task::Task<Outcome<T>, Head>),
+    /// A task that could not be started: what there is of it, and why; the first poll hands that out.
+    Refused(Box<(Arc<TaskState>, Option<SpawnError>)>),
     /// Nothing, while the handle is being dropped or changed.
     Gone,
-}
-
-/// A task's result on its way, and who the task is.
-type Started<T> = (FallibleTask<Outcome<T>, Arc<TaskState>>, Arc<TaskState>);
-
-/// A task that could not be started.
-struct Refused {
-    /// What there is of it.
-    task: Arc<TaskState>,
-    /// Why; handed out by the first poll.
-    error: Option<SpawnError>,
 }
 
 // The result is handed out by value; nothing in a handle is pinned.
 impl<T> Unpin for Task<T> {}
 
 impl<T> Task<T> {
-    pub(super) fn new(started: Started<T>) -> Task<T> {
-        Task(Handle::Detaching(started))
+    pub(super) fn new(task: async_task::Task<Outcome<T>, Head>) -> Task<T> {
+        Task(Handle::Detaching(task))
     }
 
     /// The handle to a task that did not start.
-    pub(super) fn not_started(backend: &Arc<dyn Backend>, error: SpawnError) -> Task<T> {
-        let task = TaskState::never(Arc::clone(backend));
-        Task(Handle::Refused(Box::new(Refused { task, error: Some(error) })))
+    pub(super) fn not_started(error: SpawnError) -> Task<T> {
+        Task(Handle::Refused(Box::new((TaskState::never(), Some(error)))))
     }
 
     fn state(&self) -> &Arc<TaskState> {
         match &self.0 {
-            Handle::Detaching((_, state)) | Handle::Cancelling((_, state)) => state,
-            Handle::Refused(refused) => &refused.task,
+            Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().state(),
+            Handle::Refused(refused) => &refused.0,
             Handle::Gone => unreachable!("a handle is gone only inside `drop` and `cancel_on_drop`"),
         }
     }
 
     /// Lets the task go on by itself.
     pub fn detach(mut self) {
-        let handle = std::mem::replace(&mut self.0, Handle::Gone);
-        if let Handle::Detaching((task, _)) | Handle::Cancelling((task, _)) = handle {
-            task.detach();
+        match std::mem::replace(&mut self.0, Handle::Gone) {
+            Handle::Detaching(task) | Handle::Cancelling(task) => task.detach(),
+            Handle::Refused(_) | Handle::Gone => {}
         }
     }
 
     /// Makes dropping this handle cancel the task.
     pub fn cancel_on_drop(mut self) -> Task<T> {
         match std::mem::replace(&mut self.0, Handle::Gone) {
-            Handle::Detaching(started) => Task(Handle::Cancelling(started)),
+            Handle::Detaching(task) => Task(Handle::Cancelling(task)),
             same => Task(same),
         }
     }
@@ -105,7 +90,10 @@ impl<T> Task<T> {
 
     /// Whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
-        self.state().is_finished()
+        match &self.0 {
+            Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().is_finished(),
+            Handle::Refused(_) | Handle::Gone => true,
+        }
     }
 }
 
@@ -114,12 +102,12 @@ impl<T> Future for Task<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
         match &mut self.0 {
-            // A job that is dropped unrun leaves no outcome behind.
-            Handle::Detaching((task, _)) | Handle::Cancelling((task, _)) => Pin::new(task)
-                .poll(cx)
-                .map(|outcome| outcome.map_or(Err(TaskError::Cancelled), Outcome::into_result)),
+            // There is always an outcome: even a job that is dropped unrun leaves one.
+            Handle::Detaching(task) | Handle::Cancelling(task) => {
+                Pin::new(task).poll(cx).map(Outcome::into_result)
+            }
             Handle::Refused(refused) => {
-                Poll::Ready(Err(refused.error.take().map_or(TaskError::Cancelled, TaskError::NotStarted)))
+                Poll::Ready(Err(refused.1.take().map_or(TaskError::Cancelled, TaskError::NotStarted)))
             }
             Handle::Gone => Poll::Ready(Err(TaskError::Cancelled)),
         }
@@ -129,9 +117,9 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.0, Handle::Gone) {
-            Handle::Detaching((task, _)) => task.detach(),
-            Handle::Cancelling((task, state)) => {
-                state.cancel();
+            Handle::Detaching(task) => task.detach(),
+            Handle::Cancelling(task) => {
+                task.metadata().state().cancel();
                 task.detach();
             }
             Handle::Refused(_) | Handle::Gone => {}

@@ -14,65 +14,107 @@ use pin_project_lite::pin_project;
 use super::Builder;
 use super::error::{Panic, SpawnError, TaskError, contain};
 use super::handle::{Task, TaskRef};
-use super::state::{Extra, Observer, TaskState};
+use super::state::{Extra, Head, Observer};
 use crate::backend::{Backend, Mode, Strand, StrandState};
 use crate::strand::with_current;
 use crate::wait::{Cancelled, drive};
 
-/// A task that is ready to run. Dropping it instead cancels the task.
-pub struct Job(Runnable<Arc<TaskState>>);
+/// A task that is ready to run. Dropping it instead cancels the task and drops its future, there and then.
+pub struct Job(Option<Runnable<Head>>);
 
 impl Job {
+    fn head(&self) -> &Head {
+        match &self.0 {
+            Some(runnable) => runnable.metadata(),
+            None => {
+                unreachable!("a job is empty only while it is being run, dropped or turned into a pointer")
+            }
+        }
+    }
+
     /// Runs the task on the calling stack: to its end in [`Mode::Blocking`], else until it must wait, when it
     /// comes back through [`Backend::resume`]. Never unwinds.
     ///
     /// The backend has made the strand of this stack current.
     #[inline]
-    pub fn run(self) {
-        self.0.run();
+    pub fn run(mut self) {
+        if let Some(runnable) = self.0.take() {
+            runnable.run();
+        }
     }
 
     /// The task.
     pub fn task(&self) -> TaskRef {
-        TaskRef::new(Arc::clone(self.0.metadata()))
+        TaskRef::new(Arc::clone(self.head().state()))
     }
 
     /// The task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
     #[inline]
     pub fn id(&self) -> u64 {
-        self.0.metadata().id().as_u64()
+        self.head().id().as_u64()
     }
 
     /// What messages call the task.
     #[inline]
     pub fn name(&self) -> Option<&str> {
-        self.0.metadata().name()
+        self.head().name()
     }
 
     /// The stack that the task asks for, in bytes.
     pub fn stack_size(&self) -> Option<usize> {
-        self.0.metadata().stack_size()
+        self.head().stack_size()
     }
 
     /// Whether this job belongs to `backend`: only then may it be run there.
     #[inline]
     pub fn is_of(&self, backend: &impl Backend) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(self.0.metadata().home()), backend)
+        std::ptr::addr_eq(Arc::as_ptr(self.head().home()), backend)
     }
 
     /// The job as one pointer, for queues of atomics.
     #[inline]
-    pub fn into_raw(self) -> NonNull<()> {
-        self.0.into_raw()
+    pub fn into_raw(mut self) -> NonNull<()> {
+        match self.0.take() {
+            Some(runnable) => runnable.into_raw(),
+            None => {
+                unreachable!("a job is empty only while it is being run, dropped or turned into a pointer")
+            }
+        }
     }
 
     /// The job that [`Job::into_raw`] made `raw` of.
     ///
     /// # Safety
     /// `raw` comes from `into_raw`, and is turned back once.
+    #[inline]
     pub unsafe fn from_raw(raw: NonNull<()>) -> Job {
         // SAFETY: the caller vouches for where the pointer comes from; the metadata type is always this one.
-        Job(unsafe { Runnable::from_raw(raw) })
+        Job(Some(unsafe { Runnable::from_raw(raw) }))
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(runnable) = self.0.take() {
+            // A cancelled task's poll drops its future and leaves word for the handle.
+            runnable.metadata().state().cancel();
+            runnable.run();
+        }
+    }
+}
+
+/// A task's head, as its own future refers to it.
+struct HeadRef(NonNull<Head>);
+
+// SAFETY: a `Head` is Sync, and this is a shared reference to one.
+unsafe impl Send for HeadRef {}
+
+impl HeadRef {
+    #[inline]
+    fn get(&self) -> &Head {
+        // SAFETY: made by `start_unchecked` from the head that lies in the same allocation as the future which
+        // holds this. `async-task` drops the future before the metadata, in every order of events.
+        unsafe { self.0.as_ref() }
     }
 }
 
@@ -174,8 +216,8 @@ pin_project! {
         // The user's part; gone when it is over.
         #[pin]
         body: Option<B>,
-        // Who this is. Lent to the strand during a poll.
-        state: Option<Arc<TaskState>>,
+        // Who this is.
+        head: HeadRef,
         // Whether a poll may block its stack to the end.
         blocking: bool,
         // Whether it has been entered in the registry with its waker.
@@ -187,9 +229,7 @@ pin_project! {
             let mut this = this.project();
             // Dropped without a last poll, by whoever had the job in hand.
             contain(|| this.body.set(None));
-            if let Some(state) = this.state.take() {
-                state.finish();
-            }
+            this.head.get().finish();
         }
     }
 }
@@ -202,8 +242,9 @@ impl<B: Body> Future for JobFuture<B> {
         let mut this = self.project();
         with_current(|strand| {
             let running = strand.state();
-            // The strand owns the task's record during the poll: no count goes up or down.
-            let before = running.replace_task(this.state.take());
+            // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
+            // between unwinds, for the user's code is run under `catch_unwind`.
+            let before = unsafe { running.replace_task(Some(this.head.0)) };
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
                     Some(body) if !running.task_cancelled() => body,
@@ -232,7 +273,8 @@ impl<B: Body> Future for JobFuture<B> {
             };
             let result = result.map(|result| drop_body(running, this.body, result));
             running.end_poll();
-            *this.state = running.replace_task(before);
+            // SAFETY: what the surrounding poll, if any, put there; it has not ended.
+            unsafe { running.replace_task(before) };
             result.map_or(Poll::Pending, |result| Poll::Ready(Outcome(Some(result))))
         })
     }
@@ -303,24 +345,29 @@ where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
-    let state = TaskState::new(Arc::clone(backend), extra);
-    if !backend.registry().count(&state) {
+    let head = Head::new(Arc::clone(backend), extra);
+    if !backend.registry().count(head.id()) {
         // The observer counts on being told, whatever the body's destructor does.
         contain(move || drop(body));
-        state.finish();
+        head.finish();
         return Err(SpawnError::ShutDown);
     }
     let blocking = backend.mode() == Mode::Blocking;
-    if blocking || state.name().is_some() {
-        state.enter(None);
+    if blocking || head.name().is_some() {
+        head.enter(None);
     }
-    let future = JobFuture { body: Some(body), state: Some(Arc::clone(&state)), blocking, entered: false };
-    let task_builder = async_task::Builder::new().metadata(Arc::clone(&state));
+    let task_builder = async_task::Builder::new().metadata(head);
+    let future = move |head: &Head| JobFuture {
+        body: Some(body),
+        head: HeadRef(NonNull::from(head)),
+        blocking,
+        entered: false,
+    };
     // SAFETY: the future and `wake` are Send (and the latter Sync and 'static); the future is dropped, and
     // the observer told after that, before anything it borrows ends, as the caller promises.
-    let (runnable, task) = unsafe { task_builder.spawn_unchecked(move |_| future, WithInfo(wake)) };
-    let task = Task::new((task.fallible(), state));
-    backend.start(Job(runnable))?;
+    let (runnable, task) = unsafe { task_builder.spawn_unchecked(future, WithInfo(wake)) };
+    let task = Task::new(task);
+    backend.start(Job(Some(runnable)))?;
     Ok(task)
 }
 
@@ -329,11 +376,11 @@ where
 ///
 /// It captures nothing, which spares `async-task` from keeping the task alive during the call.
 #[inline]
-fn wake(runnable: Runnable<Arc<TaskState>>, info: ScheduleInfo) {
+fn wake(runnable: Runnable<Head>, info: ScheduleInfo) {
     let yielded = info.woken_while_running;
-    if let Err(job) = with_current(|strand| strand.resume(Job(runnable), yielded)) {
+    if let Err(job) = with_current(|strand| strand.resume(Job(Some(runnable)), yielded)) {
         // The job may be run, and its record freed, before `resume` returns.
-        let home = Arc::clone(job.0.metadata().home());
+        let home = Arc::clone(job.head().home());
         home.resume(job, yielded);
     }
 }

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::handle::TaskRef;
-use super::state::TaskState;
+use super::state::{TaskId, TaskState};
 use crate::lock::lock;
 
 /// A power of two well above the number of workers that meet on a shard by chance.
@@ -60,21 +60,22 @@ impl Registry {
         })
     }
 
-    fn shard(&self, state: &TaskState) -> &Shard {
-        &self.shards[state.id().as_u64() as usize % SHARDS]
+    fn shard(&self, task: TaskId) -> &Shard {
+        &self.shards[task.as_u64() as usize % SHARDS]
     }
 
     /// Counts a task that starts; false when the list has been closed. Counted it is in any case.
-    pub(crate) fn count(&self, state: &TaskState) -> bool {
+    #[inline]
+    pub(crate) fn count(&self, task: TaskId) -> bool {
         // SeqCst with the store in `close` and the loads in `is_empty`: who closes and then finds nobody counted
         // has closed before this, and this sees it.
-        self.shard(state).live.fetch_add(1, Ordering::SeqCst);
+        self.shard(task).live.fetch_add(1, Ordering::SeqCst);
         !self.is_closed()
     }
 
     /// Enters a counted task by name.
     pub(crate) fn enter(&self, state: &Arc<TaskState>) {
-        let key = lock(&self.shard(state).waiting).insert(Arc::clone(state));
+        let key = lock(&self.shard(state.id()).waiting).insert(Arc::clone(state));
         // Read by the task's own stack alone.
         state.key().store(u32::try_from(key).unwrap_or(Registry::NOWHERE), Ordering::Relaxed);
         // Pairs with the fence in `cancel_all`: either that finds the task in the list, or this sees the end.
@@ -85,12 +86,13 @@ impl Registry {
     }
 
     /// Takes a task out that is over.
-    pub(crate) fn leave(&self, state: &TaskState) {
-        let shard = self.shard(state);
-        let key = state.key().load(Ordering::Relaxed);
+    #[inline]
+    pub(crate) fn leave(&self, task: TaskId, state: Option<&Arc<TaskState>>) {
+        let shard = self.shard(task);
+        let key = state.map_or(Registry::NOWHERE, |state| state.key().load(Ordering::Relaxed));
         if key != Registry::NOWHERE {
-            let task = lock(&shard.waiting).try_remove(key as usize);
-            drop(task);
+            let entry = lock(&shard.waiting).try_remove(key as usize);
+            drop(entry);
         }
         // SeqCst with `WaitEmpty`: either this sees that somebody waits, or that poll sees the task gone.
         let last = shard.live.fetch_sub(1, Ordering::SeqCst) == 1;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use super::error::{SpawnError, TaskError};
 use super::handle::{Task, TaskRef};
 use super::job::{Body, ClosureBody, FutureBody, start_unchecked};
-use super::state::{Observer, TaskState};
+use super::state::{Observer, TaskId};
 use super::{Builder, current_backend};
 use crate::backend::{Backend, Strand};
 use crate::lock::lock;
@@ -83,7 +83,7 @@ struct Shared {
 }
 
 impl Observer for Shared {
-    fn finished(&self, _: &TaskState) {
+    fn finished(&self, _: TaskId) {
         // Release pairs with the Acquire load in `poll_join`: all that the task did happens before the join.
         if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             let joiner = lock(&self.joiner).take();
@@ -110,6 +110,9 @@ impl Shared {
                 let _shield = strand.state().shield();
                 let _ = drive(strand, pin!(join()));
             }
+            // They know the scope, as the one who is told of their end: a circle.
+            let tasks = std::mem::take(&mut *lock(&self.tasks));
+            drop(tasks);
             joined
         })
     }

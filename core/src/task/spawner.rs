@@ -50,7 +50,7 @@ impl Spawner {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        Builder::new().spawn_on(&self.0, future).unwrap_or_else(|error| Task::not_started(&self.0, error))
+        Builder::new().spawn_on(&self.0, future).unwrap_or_else(Task::not_started)
     }
 
     /// Starts straight-line code as a task; see [`Spawner::spawn`].
@@ -60,7 +60,7 @@ impl Spawner {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        Builder::new().spawn_fn_on(&self.0, code).unwrap_or_else(|error| Task::not_started(&self.0, error))
+        Builder::new().spawn_fn_on(&self.0, code).unwrap_or_else(Task::not_started)
     }
 
     /// Runs `main` as a task, and returns its result once that task and every other task of the backend is over.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
 use super::registry::Registry;
@@ -51,30 +51,11 @@ impl fmt::Display for TaskId {
 
 /// Told when a task is over and nothing of it is left.
 pub(crate) trait Observer: Send + Sync {
-    /// The task's future has been dropped; `state` is its state. Must not run code of the user's.
-    fn finished(&self, state: &TaskState);
+    /// The task's future has been dropped. Must not run code of the user's.
+    fn finished(&self, task: TaskId);
 }
 
-/// A task without its future. Small: there is one for every task, idle ones too.
-///
-/// `flags` holds [`CANCELLED`] and [`FINISHED`]; both are only ever set.
-pub(crate) struct TaskState {
-    /// Who it is.
-    id: TaskId,
-    /// Where it runs.
-    home: Arc<dyn Backend>,
-    /// What most tasks do without.
-    extra: Option<Box<Extra>>,
-    /// See above.
-    flags: AtomicU32,
-    /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has waited.
-    key: AtomicU32,
-    /// How the waiting task is reached.
-    reach: Mutex<Reach>,
-}
-
-/// What was said of a task when it was started, and most are started without.
-#[derive(Default)]
+/// What was said of a task when it was started; most are started without.
 pub(crate) struct Extra {
     /// What messages call it.
     pub(crate) name: Option<Box<str>>,
@@ -82,6 +63,138 @@ pub(crate) struct Extra {
     pub(crate) stack_size: Option<usize>,
     /// Who is told of the end.
     pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+/// The head of a task: it lies beside the future, in the same allocation.
+pub(crate) struct Head {
+    /// Who it is.
+    id: TaskId,
+    /// Where it runs.
+    home: Arc<dyn Backend>,
+    /// What most tasks do without.
+    extra: Option<Arc<Extra>>,
+    /// The part that others hold on to, made when the first one does. A task that never waits, and that nobody
+    /// cancels or refers to, is spared it.
+    state: OnceLock<Arc<TaskState>>,
+    /// The future has been dropped. SeqCst with the making of `state`: one of the two marks that as finished.
+    finished: AtomicBool,
+}
+
+impl Head {
+    pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Head {
+        let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
+        Head {
+            id: TaskId::next(),
+            home,
+            extra: has_extra.then(|| Arc::new(extra)),
+            state: OnceLock::new(),
+            finished: AtomicBool::new(false),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    #[inline]
+    pub(crate) fn home(&self) -> &Arc<dyn Backend> {
+        &self.home
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.extra.as_ref()?.name.as_deref()
+    }
+
+    pub(crate) fn stack_size(&self) -> Option<usize> {
+        self.extra.as_ref()?.stack_size
+    }
+
+    /// The part that outlives the task.
+    pub(crate) fn state(&self) -> &Arc<TaskState> {
+        self.state.get().unwrap_or_else(|| self.make_state())
+    }
+
+    #[cold]
+    fn make_state(&self) -> &Arc<TaskState> {
+        let state = self.state.get_or_init(|| TaskState::new(self.id, self.extra.clone()));
+        fence(Ordering::SeqCst);
+        if self.finished.load(Ordering::Relaxed) {
+            state.flags.fetch_or(FINISHED, Ordering::Release);
+        }
+        state
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.state.get().is_some_and(|state| state.is_cancelled())
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// The task has to wait: from now on it is entered in the registry, and `waker` is how it is reached.
+    #[cold]
+    pub(crate) fn enter(&self, waker: Option<&Waker>) {
+        let state = self.state();
+        if state.key.load(Ordering::Relaxed) == Registry::NOWHERE {
+            self.home.registry().enter(state);
+        }
+        if let Some(waker) = waker {
+            let mut reach = lock(&state.reach);
+            if !state.is_cancelled() {
+                reach.waker = Some(waker.clone());
+            }
+        }
+    }
+
+    /// The task's poll is about to block the stack of `parker`.
+    pub(crate) fn block_on(&self, parker: &Arc<Parker>) {
+        self.enter(None);
+        let state = self.state();
+        let mut reach = lock(&state.reach);
+        reach.blocked = Some(Arc::clone(parker));
+        if state.is_cancelled() {
+            parker.cancel();
+        }
+    }
+
+    /// The poll is over, or nearly so: the stack is no longer the task's.
+    pub(crate) fn unblock(&self) {
+        let blocked = lock(&self.state().reach).blocked.take();
+        drop(blocked);
+    }
+
+    /// The task is over and its future dropped.
+    pub(crate) fn finish(&self) {
+        self.finished.swap(true, Ordering::SeqCst);
+        if let Some(state) = self.state.get() {
+            let waker = lock(&state.reach).waker.take();
+            drop(waker);
+            state.flags.fetch_or(FINISHED, Ordering::Release);
+        }
+        self.home.registry().leave(self.id, self.state.get());
+        if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
+            observer.finished(self.id);
+        }
+    }
+}
+
+/// The part of a task that others may hold on to: it outlives the task.
+///
+/// `flags` holds [`CANCELLED`] and [`FINISHED`]; both are only ever set.
+pub(crate) struct TaskState {
+    /// Who it is.
+    id: TaskId,
+    /// What most tasks do without.
+    extra: Option<Arc<Extra>>,
+    /// See above.
+    flags: AtomicU32,
+    /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has waited.
+    key: AtomicU32,
+    /// How the waiting task is reached.
+    reach: Mutex<Reach>,
 }
 
 /// Cancellation has been asked for. Set under the lock of `reach`.
@@ -99,12 +212,10 @@ struct Reach {
 }
 
 impl TaskState {
-    pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Arc<TaskState> {
-        let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
+    fn new(id: TaskId, extra: Option<Arc<Extra>>) -> Arc<TaskState> {
         Arc::new(TaskState {
-            id: TaskId::next(),
-            home,
-            extra: has_extra.then(|| Box::new(extra)),
+            id,
+            extra,
             flags: AtomicU32::new(0),
             key: AtomicU32::new(Registry::NOWHERE),
             reach: Mutex::default(),
@@ -112,30 +223,18 @@ impl TaskState {
     }
 
     /// A task that could not be started.
-    pub(crate) fn never(home: Arc<dyn Backend>) -> Arc<TaskState> {
-        let state = TaskState::new(home, Extra::default());
+    pub(crate) fn never() -> Arc<TaskState> {
+        let state = TaskState::new(TaskId::next(), None);
         state.flags.store(FINISHED, Ordering::Relaxed);
         state
     }
-
-    #[inline]
 
     pub(crate) fn id(&self) -> TaskId {
         self.id
     }
 
-    #[inline]
-
-    pub(crate) fn home(&self) -> &Arc<dyn Backend> {
-        &self.home
-    }
-
     pub(crate) fn name(&self) -> Option<&str> {
         self.extra.as_ref()?.name.as_deref()
-    }
-
-    pub(crate) fn stack_size(&self) -> Option<usize> {
-        self.extra.as_ref()?.stack_size
     }
 
     pub(crate) fn key(&self) -> &AtomicU32 {
@@ -143,16 +242,13 @@ impl TaskState {
     }
 
     #[inline]
-
     pub(crate) fn is_cancelled(&self) -> bool {
         // Acquire pairs with the fetch_or in `cancel`: what happened before the cancellation is seen after it.
         self.flags.load(Ordering::Acquire) & CANCELLED != 0
     }
 
-    #[inline]
-
     pub(crate) fn is_finished(&self) -> bool {
-        // Acquire pairs with the store in `finish`.
+        // Acquire pairs with the fetch_or in `Head::finish`.
         self.flags.load(Ordering::Acquire) & FINISHED != 0
     }
 
@@ -171,52 +267,6 @@ impl TaskState {
         };
         if let Some(waker) = waker {
             waker.wake();
-        }
-    }
-
-    /// The task's first poll has ended without its end: from now on it is entered in the registry, and `waker` is
-    /// how it is reached. A task that never waits is spared this.
-    #[cold]
-    pub(crate) fn enter(self: &Arc<Self>, waker: Option<&Waker>) {
-        if self.key.load(Ordering::Relaxed) == Registry::NOWHERE {
-            self.home.registry().enter(self);
-        }
-        if let Some(waker) = waker {
-            let mut reach = lock(&self.reach);
-            if !self.is_cancelled() {
-                reach.waker = Some(waker.clone());
-            }
-        }
-    }
-
-    /// The task's poll is about to block the stack of `parker`.
-    pub(crate) fn block_on(self: &Arc<Self>, parker: &Arc<Parker>) {
-        self.enter(None);
-        let mut reach = lock(&self.reach);
-        reach.blocked = Some(Arc::clone(parker));
-        if self.is_cancelled() {
-            parker.cancel();
-        }
-    }
-
-    /// The poll is over, or nearly so: the stack is no longer the task's.
-    pub(crate) fn unblock(&self) {
-        let blocked = lock(&self.reach).blocked.take();
-        drop(blocked);
-    }
-
-    /// The task is over and its future dropped.
-    pub(crate) fn finish(&self) {
-        // Release pairs with the load in `is_finished`. Losing a CANCELLED that comes at this moment does no harm.
-        self.flags.store(FINISHED, Ordering::Release);
-        let entered = self.key.load(Ordering::Relaxed) != Registry::NOWHERE;
-        if entered {
-            let waker = lock(&self.reach).waker.take();
-            drop(waker);
-        }
-        self.home.registry().leave(self);
-        if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
-            observer.finished(self);
         }
     }
 }
