@@ -87,7 +87,10 @@ pub(crate) fn run_on_fibers(
                 Work::Fiber(fiber) => runners.go_on(fiber),
                 Work::Job(job) => match runners.free() {
                     Ok(runner) => runners.resume(runner, Some(job)),
-                    Err(_) => worker::poll(counts, last_resort.state(), job),
+                    Err(_) => {
+                        worker::poll(counts, last_resort.state(), job);
+                        counts.current.store(0, Ordering::Relaxed);
+                    }
                 },
             }
         }

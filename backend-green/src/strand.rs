@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use twoply_core::backend::{Backend, Driver, Job, Strand, StrandState, Unpark};
@@ -44,7 +45,13 @@ impl CarrierStrand {
             let counts = &self.context.remote(self.index).counts;
             while let Some(work) = next() {
                 match work {
-                    Work::Job(job) => worker::poll(counts, self.thread.state(), job),
+                    Work::Job(job) => {
+                        worker::poll(counts, self.thread.state(), job);
+                        // A worker that has moved on meanwhile is polling something else.
+                        if self.context.has_core() {
+                            counts.current.store(0, Ordering::Relaxed);
+                        }
+                    }
                     // Without fibers nobody pushes one.
                     Work::Fiber(_) => {}
                 }
@@ -55,12 +62,16 @@ impl CarrierStrand {
     /// Hands the worker to another thread. False when none could be had.
     fn hand_over(&self) -> bool {
         let Some(core) = self.context.take_core() else { return true };
+        let counts = &self.context.remote(self.index).counts;
+        // All of it before the other thread has the worker, whose counts are its own from then on. A worker that
+        // kept this task as its current one would look held up by it, even while it slept.
+        let current = counts.current.swap(0, Ordering::Relaxed);
+        Counts::bump(&counts.handovers);
         match worker::launch(&self.context.shared, core) {
-            Ok(()) => {
-                Counts::bump(&self.context.remote(self.index).counts.handovers);
-                true
-            }
+            Ok(()) => true,
             Err((core, _)) => {
+                counts.handovers.store(counts.handovers.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+                counts.current.store(current, Ordering::Relaxed);
                 self.context.put_core(core);
                 false
             }

@@ -433,11 +433,11 @@ pub(crate) fn stall(reactor: &Reactor, is_over: impl Fn() -> bool, at_most: Opti
     }
 }
 
-/// Polls the task of `job` on the calling stack.
+/// Polls the task of `job` on the calling stack, and enters it as the worker's current one. When this returns the
+/// worker may be another thread's: the caller, who knows, clears the entry.
 #[inline]
 pub(crate) fn poll(counts: &Counts, state: &twoply_core::backend::StrandState, job: Job) {
     Counts::bump(&counts.polls);
     counts.current.store(job.id(), Ordering::Relaxed);
     twoply_core::coop::with_budget(state, || job.run());
-    counts.current.store(0, Ordering::Relaxed);
 }

@@ -9,7 +9,7 @@
 //! |-----------------|------------------------------------------------------------------------------------|
 //! | `workload.rs`   | the table of cases, and what a workload's function is given and gives back         |
 //! | `workload/*.rs` | one file for each family of workloads: one function for each system                |
-//! | `runtimes.rs`   | the peers' runtimes, built the same way for each workload                          |
+//! | `runtimes.rs`   | our runtimes and the peers', built the same way for each workload                  |
 //! | `http.rs`, `http/*.rs` | the HTTP servers, the handler that they share, and the load generator       |
 //! | `harness.rs`    | runs each (case, system) in a process of its own, by turns                         |
 //! | `usage.rs`      | CPU time and memory of this process, and what machine this is                      |
@@ -19,7 +19,7 @@
 //! thing costs and nothing about a program that does little of it. Nothing is pinned to a core, and the load
 //! generator of the HTTP workload shares the machine with the server.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod harness;
 mod http;

@@ -11,6 +11,7 @@
 mod echo;
 mod handoff;
 mod http;
+mod idle;
 mod memory;
 mod pingpong;
 mod spawn;
@@ -36,6 +37,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         echo::CASES,
         http::CASES,
         timers::CASES,
+        idle::CASES,
         memory::CASES,
     ]
     .into_iter()

@@ -1,1 +1,85 @@
-//! Test support.
+//! Support for the conformance suite: the runtimes by name, and the means to state a law once for all of them.
+//!
+//! A law is a function `fn law(on: &Systems)`. The macro [`laws!`](crate::laws) makes a test of it for each system, so that a
+//! failure names the system: `a_panic_is_reported::fibers_1`. A test that hangs is ended, with a message, by a
+//! watchdog ([`watch`]). A law that changes or counts what belongs to the whole process runs in a process of its
+//! own ([`Systems::in_child`]).
+//!
+//! All that is unsafe in the suite lies here: switching fibers on, and `fork`.
+
+mod child;
+mod gate;
+mod system;
+mod watch;
+
+pub use child::{Resources, fork, limit_memory};
+pub use gate::{Gate, Signal};
+pub use system::{Kind, System, Systems};
+pub use watch::{eventually, watch};
+
+/// Makes a test of each law for each system of a set.
+///
+/// | set              | systems                                                        |
+/// |------------------|----------------------------------------------------------------|
+/// | `everywhere`     | native; green on threads and on fibers, one and two workers    |
+/// | `and_mixed`      | the same, and the pairs of `mixed`                             |
+/// | `mixed`          | native with green, green with fibers, fibers with native       |
+/// | `green`          | green on threads and on fibers, one and two workers            |
+/// | `one_worker`     | green on threads and on fibers, one worker                     |
+/// | `two_workers`    | green on threads and on fibers, two workers                    |
+/// | `threads`        | green on threads, one and two workers                          |
+/// | `fibers`         | green on fibers, one and two workers                           |
+/// | `native`         | native                                                         |
+///
+/// ```
+/// use twoply_tests::{Systems, laws};
+/// use twoply_core::Wait;
+///
+/// laws! {
+///     everywhere { a_future_gives_its_result }
+/// }
+///
+/// fn a_future_gives_its_result(on: &Systems) {
+///     assert_eq!(on.here().spawn(async { 1 }).wait().unwrap(), 1);
+/// }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! laws {
+    ($($set:ident { $($law:ident),* $(,)? })*) => { $($($crate::law!($set $law);)*)* };
+}
+
+/// One law on one set; see [`laws!`](crate::laws).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! law {
+    (everywhere $law:ident) => {
+        $crate::law!($law: native Native, green_1 Green1, green_2 Green2, fibers_1 Fibers1, fibers_2 Fibers2);
+    };
+    (and_mixed $law:ident) => {
+        $crate::law!($law: native Native, green_1 Green1, green_2 Green2, fibers_1 Fibers1, fibers_2 Fibers2,
+            native_and_green NativeAndGreen, green_and_fibers GreenAndFibers, fibers_and_native FibersAndNative);
+    };
+    (mixed $law:ident) => {
+        $crate::law!($law: native_and_green NativeAndGreen, green_and_fibers GreenAndFibers,
+            fibers_and_native FibersAndNative);
+    };
+    (green $law:ident) => {
+        $crate::law!($law: green_1 Green1, green_2 Green2, fibers_1 Fibers1, fibers_2 Fibers2);
+    };
+    (one_worker $law:ident) => { $crate::law!($law: green_1 Green1, fibers_1 Fibers1); };
+    (two_workers $law:ident) => { $crate::law!($law: green_2 Green2, fibers_2 Fibers2); };
+    (threads $law:ident) => { $crate::law!($law: green_1 Green1, green_2 Green2); };
+    (fibers $law:ident) => { $crate::law!($law: fibers_1 Fibers1, fibers_2 Fibers2); };
+    (native $law:ident) => { $crate::law!($law: native Native); };
+    ($law:ident: $($test:ident $kind:ident),*) => {
+        #[cfg(test)]
+        mod $law {
+            $(#[test]
+            fn $test() {
+                let name = concat!(stringify!($law), "::", stringify!($test));
+                $crate::Systems::check(name, $crate::Kind::$kind, super::$law);
+            })*
+        }
+    };
+}

@@ -6,6 +6,7 @@
 mod epoll;
 mod threads;
 mod tokio;
+mod twoply;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -27,6 +28,9 @@ const SERVERS: &[(&str, Serve)] = &[
     ("std-thread", threads::serve),
     ("tokio-current", tokio::serve_on_current_thread),
     ("tokio-multi", tokio::serve_on_workers),
+    ("twoply-green", twoply::serve_async),
+    ("twoply-fibers", twoply::serve_on_fibers),
+    ("twoply-native", twoply::serve_on_threads),
 ];
 
 /// The first line of a server.

@@ -5,8 +5,11 @@
 //! blocking threads are always there, and each hand-over then waits for the kernel to wake a thread.
 //! `limit-epoll` is one thread that holds both ends and asks `epoll` before each read, as any event loop
 //! must.
+//!
+//! `twoply-fibers` and `twoply-native` are the same straight-line code, finished with `.wait()`. `twoply-native-std`
+//! is that of `std-thread`, through std's traits.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
@@ -14,6 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::event::epoll;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use twoply::Wait as _;
 
 use super::{Case, Context, NANOSECONDS, Sample};
 use crate::runtimes::{self, Smol};
@@ -30,6 +34,8 @@ pub(crate) const CASES: &[Case] = &[
             ("tokio-current", tokio),
             ("tokio-multi", tokio),
             ("smol", smol),
+            ("twoply-green", twoply),
+            ("twoply-fibers", twoply_straight),
         ],
     },
     Case {
@@ -38,7 +44,15 @@ pub(crate) const CASES: &[Case] = &[
         measures: NANOSECONDS,
         runs: 5,
         quick: true,
-        systems: &[("std-thread", std_threads), ("tokio-multi", tokio), ("smol", smol)],
+        systems: &[
+            ("std-thread", std_threads),
+            ("tokio-multi", tokio),
+            ("smol", smol),
+            ("twoply-green", twoply),
+            ("twoply-fibers", twoply_straight),
+            ("twoply-native", twoply_straight),
+            ("twoply-native-std", twoply_std_traits),
+        ],
     },
 ];
 
@@ -59,6 +73,8 @@ fn connection() -> Result<(TcpStream, TcpStream)> {
 /// The client's loop and the server's loop for asynchronous streams.
 macro_rules! client_and_server {
     ($ops:expr, $client:expr, $server:expr) => {{
+        // Ours reads and writes through a shared reference.
+        #[allow(unused_mut)]
         let (mut client, mut server) = ($client, $server);
         let client = async move {
             let mut answer = [0; MESSAGE.len()];
@@ -80,23 +96,31 @@ macro_rules! client_and_server {
     }};
 }
 
+/// The client in blocking code that knows std's traits only.
+fn blocking_client(mut client: impl Read + Write, ops: usize) -> Result<()> {
+    let mut answer = [0; MESSAGE.len()];
+    for _ in 0..ops {
+        client.write_all(&MESSAGE)?;
+        client.read_exact(&mut answer)?;
+        ensure!(answer == MESSAGE, "the echo is another message");
+    }
+    Ok(())
+}
+
+/// The server in blocking code that knows std's traits only.
+fn blocking_server(mut server: impl Read + Write) -> Result<()> {
+    let mut message = [0; MESSAGE.len()];
+    while server.read_exact(&mut message).is_ok() {
+        server.write_all(&message)?;
+    }
+    Ok(())
+}
+
 fn std_threads(ctx: &Context) -> Result<Sample> {
     ctx.time(1, |ops| {
-        let (mut client, mut server) = connection()?;
-        let echo = thread::spawn(move || {
-            let mut message = [0; MESSAGE.len()];
-            while server.read_exact(&mut message).is_ok() {
-                server.write_all(&message)?;
-            }
-            anyhow::Ok(())
-        });
-        let mut answer = [0; MESSAGE.len()];
-        for _ in 0..ops {
-            client.write_all(&MESSAGE)?;
-            client.read_exact(&mut answer)?;
-            ensure!(answer == MESSAGE, "the echo is another message");
-        }
-        drop(client);
+        let (client, server) = connection()?;
+        let echo = thread::spawn(move || blocking_server(server));
+        blocking_client(client, ops)?;
         echo.join().ok().context("the server panicked")?
     })
 }
@@ -161,5 +185,58 @@ fn smol(ctx: &Context) -> Result<Sample> {
             client.await?;
             server.await
         })
+    })
+}
+
+/// Both ends of one connection as our streams.
+fn twoply_connection() -> Result<(twoply::net::TcpStream, twoply::net::TcpStream)> {
+    let (client, server) = connection()?;
+    Ok((client.into(), server.into()))
+}
+
+fn twoply(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let (client, server) = twoply_connection()?;
+        let (client, server) = client_and_server!(ops, client, server);
+        runtime.run(async move {
+            let server = twoply::spawn(server);
+            client.await?;
+            server.await?
+        })?
+    })
+}
+
+fn twoply_straight(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let (client, server) = twoply_connection()?;
+        let echo = runtime.spawner().spawn_fn(move || {
+            let mut message = [0; MESSAGE.len()];
+            while server.read_exact(&mut message).wait().is_ok() {
+                server.write_all(&message).wait()?;
+            }
+            anyhow::Ok(())
+        });
+        runtime.run_fn(move || {
+            let mut answer = [0; MESSAGE.len()];
+            for _ in 0..ops {
+                client.write_all(&MESSAGE).wait()?;
+                client.read_exact(&mut answer).wait()?;
+                ensure!(answer == MESSAGE, "the echo is another message");
+            }
+            anyhow::Ok(())
+        })??;
+        echo.wait()?
+    })
+}
+
+fn twoply_std_traits(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let (client, server) = twoply_connection()?;
+        let echo = runtime.spawner().spawn_fn(move || blocking_server(server));
+        runtime.run_fn(move || blocking_client(client, ops))??;
+        echo.wait()?
     })
 }

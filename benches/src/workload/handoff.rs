@@ -7,7 +7,9 @@
 //! few, and the kernel chooses. So look at minimum and maximum too.
 //!
 //! What differs: kanal spins and yields for long, std's bounded channel and crossbeam's (which is the same
-//! code) for some rounds, flume parks at once.
+//! code) for some rounds, flume parks at once. Ours (`twoply-native`) yields some rounds before it parks. In
+//! `twoply-mixed` one end is a native task and the other a green one on its only worker, an async task or (`-fibers`)
+//! straight-line code.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +19,11 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use super::{Case, Context, NANOSECONDS, Sample};
+use twoply::Wait as _;
+use twoply::channel;
+
+use super::{Case, Context, NANOSECONDS, Sample, pingpong};
+use crate::runtimes;
 
 pub(crate) const CASES: &[Case] = &[Case {
     workload: "thread-pingpong",
@@ -31,6 +37,9 @@ pub(crate) const CASES: &[Case] = &[Case {
         ("kanal", kanal),
         ("flume", flume),
         ("crossbeam", crossbeam),
+        ("twoply-native", twoply_native),
+        ("twoply-mixed", twoply_mixed),
+        ("twoply-mixed-fibers", twoply_mixed_fibers),
     ],
 }];
 
@@ -70,6 +79,27 @@ fn flume(ctx: &Context) -> Result<Sample> {
 
 fn crossbeam(ctx: &Context) -> Result<Sample> {
     round_trips!(ctx, crossbeam_channel::bounded(1))
+}
+
+fn twoply_native(ctx: &Context) -> Result<Sample> {
+    let native = runtimes::twoply_named("native", 0)?;
+    ctx.time(1, |ops| pingpong::twoply_straight_round_trips(ops, native.spawner(), native.spawner()))
+}
+
+fn twoply_mixed(ctx: &Context) -> Result<Sample> {
+    let (native, green) = (runtimes::twoply_named("native", 0)?, runtimes::twoply_named("green", 1)?);
+    ctx.time(1, |ops| {
+        let (to_pong, from_ping) = channel::bounded::<usize>(1);
+        let (to_ping, from_pong) = channel::bounded::<usize>(1);
+        let pong = green.spawner().spawn(pingpong::twoply_pong(from_ping, to_ping));
+        native.run_fn(move || pingpong::twoply_straight_ping(ops, &to_pong, &from_pong))??;
+        Ok(pong.wait()?)
+    })
+}
+
+fn twoply_mixed_fibers(ctx: &Context) -> Result<Sample> {
+    let (native, fibers) = (runtimes::twoply_named("native", 0)?, runtimes::twoply_named("fibers", 1)?);
+    ctx.time(1, |ops| pingpong::twoply_straight_round_trips(ops, native.spawner(), fibers.spawner()))
 }
 
 fn futex_word(ctx: &Context) -> Result<Sample> {

@@ -22,9 +22,21 @@ const MEASURES: &[Measure] = &[
 ];
 
 /// The servers are looked up by name, so there is one function for all.
-const ONE_WORKER: &[(&str, Run)] =
-    &[("limit-epoll", drive), ("tokio-current", drive), ("tokio-multi", drive)];
-const TWO_WORKERS: &[(&str, Run)] = &[("limit-epoll", drive), ("std-thread", drive), ("tokio-multi", drive)];
+const ONE_WORKER: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("tokio-current", drive),
+    ("tokio-multi", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+];
+const TWO_WORKERS: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("std-thread", drive),
+    ("tokio-multi", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+    ("twoply-native", drive),
+];
 
 pub(crate) const CASES: &[Case] = &[
     case(true, &[("connections", 1), ("workers", 1)], ONE_WORKER),

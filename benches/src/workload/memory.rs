@@ -2,7 +2,8 @@
 //!
 //! Each task holds 64 bytes of state. In `memory-pending` it waits for nothing, in `memory-sleep` for a far
 //! deadline. `memory-mailbox` is the idle actor: a task that waits for a message on an unbounded channel of
-//! its own, and the sender that keeps it waiting.
+//! its own, and the sender that keeps it waiting. In `memory-blocked` the task is straight-line code that waits for
+//! nothing, so each has a stack of its own. What the kernel keeps for a thread or a mapping is not counted.
 //!
 //! The handles and senders count (8 bytes each), and so does what the allocator rounds up. Tasks start in
 //! small groups, so that what a run queue needs for a burst is not charged to the tasks. All of them have
@@ -11,14 +12,16 @@
 
 use std::future::{Future, pending};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tokio::runtime::Runtime;
+use twoply::{Wait as _, channel};
 
 use super::{Better, Case, Context, Measure, Run, Sample, check_count};
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Twoply};
 use crate::usage;
 
 const BYTES: &[Measure] = &[Measure { name: "", unit: "bytes/task", better: Better::Lower }];
@@ -31,17 +34,36 @@ const GROUP: usize = 1000;
 
 const HUNDRED_THOUSAND: &[(&str, usize)] = &[("tasks", 100_000), ("workers", 1)];
 const MILLION: &[(&str, usize)] = &[("tasks", 1_000_000), ("workers", 1)];
+const THOUSAND: &[(&str, usize)] = &[("tasks", 1000), ("workers", 1)];
+const TWO_HUNDRED_THOUSAND: &[(&str, usize)] = &[("tasks", 200_000), ("workers", 1)];
 
-const PENDING: &[(&str, Run)] =
-    &[("tokio-current", tokio_pending), ("tokio-multi", tokio_pending), ("smol", smol_pending)];
-const SLEEP: &[(&str, Run)] = &[("tokio-multi", tokio_sleep), ("smol", smol_sleep)];
-const MAILBOX: &[(&str, Run)] = &[("tokio-multi", tokio_mailbox), ("smol", smol_mailbox)];
+const PENDING: &[(&str, Run)] = &[
+    ("tokio-current", tokio_pending),
+    ("tokio-multi", tokio_pending),
+    ("smol", smol_pending),
+    ("twoply-green", twoply_pending),
+];
+const SLEEP: &[(&str, Run)] =
+    &[("tokio-multi", tokio_sleep), ("smol", smol_sleep), ("twoply-green", twoply_sleep)];
+const MAILBOX: &[(&str, Run)] =
+    &[("tokio-multi", tokio_mailbox), ("smol", smol_mailbox), ("twoply-green", twoply_mailbox)];
+const BLOCKED: &[(&str, Run)] = &[
+    ("std-thread", std_blocked),
+    ("twoply-native", twoply_blocked),
+    ("twoply-green", twoply_blocked),
+    ("twoply-fibers", twoply_blocked),
+];
+const BLOCKED_FIBERS: &[(&str, Run)] = &[("twoply-fibers", twoply_blocked)];
 
 pub(crate) const CASES: &[Case] = &[
     case("memory-pending", HUNDRED_THOUSAND, true, PENDING),
     case("memory-pending", MILLION, false, PENDING),
     case("memory-sleep", HUNDRED_THOUSAND, true, SLEEP),
+    case("memory-sleep", MILLION, false, SLEEP),
     case("memory-mailbox", HUNDRED_THOUSAND, true, MAILBOX),
+    case("memory-blocked", THOUSAND, true, BLOCKED),
+    case("memory-blocked", HUNDRED_THOUSAND, true, BLOCKED_FIBERS),
+    case("memory-blocked", TWO_HUNDRED_THOUSAND, false, BLOCKED_FIBERS),
 ];
 
 const fn case(
@@ -114,8 +136,8 @@ fn settle_tokio(runtime: &Runtime, tasks: usize) {
     });
 }
 
-/// Gives the workers time until that many tasks have started.
-fn settle_smol(_: &Smol, tasks: usize) {
+/// Gives the runtime's threads time until that many tasks have started.
+fn settle<R>(_: &R, tasks: usize) {
     while STARTED.load(Ordering::Relaxed) < tasks {
         std::thread::yield_now();
     }
@@ -126,7 +148,7 @@ fn tokio_pending(ctx: &Context) -> Result<Sample> {
 }
 
 fn smol_pending(ctx: &Context) -> Result<Sample> {
-    measure(ctx, Smol::new(ctx.workers()), |smol| smol.executor.spawn(idle(pending::<()>)), settle_smol)
+    measure(ctx, Smol::new(ctx.workers()), |smol| smol.executor.spawn(idle(pending::<()>)), settle)
 }
 
 fn tokio_sleep(ctx: &Context) -> Result<Sample> {
@@ -137,7 +159,7 @@ fn tokio_sleep(ctx: &Context) -> Result<Sample> {
 fn smol_sleep(ctx: &Context) -> Result<Sample> {
     let deadline = Instant::now() + FAR;
     let spawn = |smol: &Smol| smol.executor.spawn(idle(move || smol::Timer::at(deadline)));
-    measure(ctx, Smol::new(ctx.workers()), spawn, settle_smol)
+    measure(ctx, Smol::new(ctx.workers()), spawn, settle)
 }
 
 fn tokio_mailbox(ctx: &Context) -> Result<Sample> {
@@ -153,5 +175,71 @@ fn smol_mailbox(ctx: &Context) -> Result<Sample> {
         let (sender, mailbox) = async_channel::unbounded::<u64>();
         (smol.executor.spawn(idle(|| async move { mailbox.recv().await })), sender)
     };
-    measure(ctx, Smol::new(ctx.workers()), spawn, settle_smol)
+    measure(ctx, Smol::new(ctx.workers()), spawn, settle)
+}
+
+fn twoply_pending(ctx: &Context) -> Result<Sample> {
+    let spawn = |runtime: &Twoply| runtime.spawner().spawn(idle(pending::<()>));
+    measure(ctx, runtimes::twoply(ctx)?, spawn, settle)
+}
+
+fn twoply_sleep(ctx: &Context) -> Result<Sample> {
+    let spawn = |runtime: &Twoply| runtime.spawner().spawn(idle(|| twoply::time::sleep(FAR)));
+    measure(ctx, runtimes::twoply(ctx)?, spawn, settle)
+}
+
+fn twoply_mailbox(ctx: &Context) -> Result<Sample> {
+    let spawn = |runtime: &Twoply| {
+        let (sender, mailbox) = channel::unbounded::<u64>();
+        (runtime.spawner().spawn(idle(|| async move { mailbox.recv().await })), sender)
+    };
+    measure(ctx, runtimes::twoply(ctx)?, spawn, settle)
+}
+
+/// As [`idle`], on a stack.
+fn blocked(wait: impl FnOnce()) {
+    let _counted = Counted;
+    let state = black_box([0_u64; 8]);
+    STARTED.fetch_add(1, Ordering::Relaxed);
+    wait();
+    black_box(&state);
+}
+
+fn twoply_blocked(ctx: &Context) -> Result<Sample> {
+    let spawn = |runtime: &Twoply| runtime.spawner().spawn_fn(|| blocked(|| pending::<()>().wait()));
+    measure(ctx, runtimes::twoply(ctx)?, spawn, settle)
+}
+
+/// Whether parked threads may end.
+static RELEASED: AtomicBool = AtomicBool::new(false);
+
+/// A thread that is parked until this is dropped.
+struct ParkedThread(Option<JoinHandle<()>>);
+
+impl ParkedThread {
+    fn start() -> Self {
+        Self(Some(thread::spawn(|| {
+            blocked(|| {
+                while !RELEASED.load(Ordering::Acquire) {
+                    thread::park();
+                }
+            });
+        })))
+    }
+}
+
+impl Drop for ParkedThread {
+    fn drop(&mut self) {
+        // Release, for the Acquire in the thread.
+        RELEASED.store(true, Ordering::Release);
+        if let Some(thread) = self.0.take() {
+            thread.thread().unpark();
+            // One that panicked has not counted its end, which is checked.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn std_blocked(ctx: &Context) -> Result<Sample> {
+    measure(ctx, (), |()| ParkedThread::start(), settle)
 }

@@ -3,7 +3,8 @@
 //! The spawner is itself a task on a worker. Each task gives back its number, and the sum is checked.
 //!
 //! What differs: tokio's tasks enter a list of all tasks of the runtime (that is how its shutdown finds
-//! them), and smol's executor does the same under a lock; both count in the price.
+//! them), and smol's executor does the same under a lock; both count in the price. A closure (`-closure`) is
+//! straight-line code: a task that could block, and does not.
 
 use anyhow::Result;
 
@@ -20,7 +21,15 @@ pub(crate) const CASES: &[Case] = &[
         measures: NANOSECONDS,
         runs: 5,
         quick: true,
-        systems: &[("tokio-current", tokio), ("tokio-multi", tokio), ("smol", smol)],
+        systems: &[
+            ("tokio-current", tokio),
+            ("tokio-multi", tokio),
+            ("smol", smol),
+            ("twoply-green", twoply),
+            ("twoply-green-closure", twoply_closure),
+            ("twoply-fibers", twoply),
+            ("twoply-fibers-closure", twoply_closure),
+        ],
     },
     Case {
         workload: "spawn",
@@ -28,7 +37,14 @@ pub(crate) const CASES: &[Case] = &[
         measures: NANOSECONDS,
         runs: 5,
         quick: true,
-        systems: &[("tokio-multi", tokio), ("smol", smol)],
+        systems: &[
+            ("tokio-multi", tokio),
+            ("smol", smol),
+            ("twoply-green", twoply),
+            ("twoply-green-closure", twoply_closure),
+            ("twoply-fibers", twoply),
+            ("twoply-fibers-closure", twoply_closure),
+        ],
     },
 ];
 
@@ -69,5 +85,35 @@ fn smol(ctx: &Context) -> Result<Sample> {
             sum
         });
         check_sum(ops, sum)
+    })
+}
+
+/// A task that spawns batches with `$spawn`, which makes a task of a number, and awaits their results.
+macro_rules! batches {
+    ($ops:expr, $spawn:expr) => {
+        async move {
+            let mut sum = 0;
+            for _ in 0..$ops / BATCH {
+                let tasks: Vec<_> = (0..BATCH).map($spawn).collect();
+                for task in tasks {
+                    sum += task.await?;
+                }
+            }
+            anyhow::Ok(sum)
+        }
+    };
+}
+
+fn twoply(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(BATCH, |ops| {
+        check_sum(ops, runtime.run(batches!(ops, |number| twoply::spawn(async move { number })))??)
+    })
+}
+
+fn twoply_closure(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(BATCH, |ops| {
+        check_sum(ops, runtime.run(batches!(ops, |number| twoply::spawn_fn(move || number)))??)
     })
 }

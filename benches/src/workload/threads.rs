@@ -1,11 +1,14 @@
-//! Spawn and join one OS thread at a time.
+//! Spawn and join one OS thread at a time. Ours come from a cache of idle threads.
 
 use std::hint::black_box;
 use std::thread;
 
 use anyhow::{Context as _, Result};
 
+use twoply::Wait as _;
+
 use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use crate::runtimes;
 
 pub(crate) const CASES: &[Case] = &[Case {
     workload: "thread-spawn",
@@ -13,7 +16,7 @@ pub(crate) const CASES: &[Case] = &[Case {
     measures: NANOSECONDS,
     runs: 5,
     quick: true,
-    systems: &[("std-thread", std_thread)],
+    systems: &[("std-thread", std_thread), ("twoply-native", twoply_native)],
 }];
 
 fn std_thread(ctx: &Context) -> Result<Sample> {
@@ -21,6 +24,17 @@ fn std_thread(ctx: &Context) -> Result<Sample> {
         let mut done = 0;
         for _ in 0..ops {
             done += thread::spawn(|| black_box(1)).join().ok().context("a thread panicked")?;
+        }
+        check_count(ops, done)
+    })
+}
+
+fn twoply_native(ctx: &Context) -> Result<Sample> {
+    let native = runtimes::twoply_named("native", 0)?;
+    ctx.time(1, |ops| {
+        let mut done = 0;
+        for _ in 0..ops {
+            done += native.spawner().spawn_fn(|| black_box(1)).wait()?;
         }
         check_count(ops, done)
     })

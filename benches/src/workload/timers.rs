@@ -8,7 +8,8 @@
 //!
 //! What differs: tokio's timers count in milliseconds and round up, so about one millisecond of its lateness
 //! is its resolution, and its wheel fires in groups, which saves CPU time; smol's `Timer` is exact and kept
-//! in an ordered map under a lock.
+//! in an ordered map under a lock. Ours are exact too. In `twoply-fibers` each sleeper is straight-line code that blocks
+//! its fiber.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use hdrhistogram::Histogram;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
+use twoply::Wait as _;
+use twoply::time::sleep_until;
 
 use super::{Better, Case, Context, Measure, Sample, check_count};
 use crate::runtimes::{self, Smol};
@@ -35,7 +38,13 @@ pub(crate) const CASES: &[Case] = &[Case {
     measures: LATENESS,
     runs: 3,
     quick: true,
-    systems: &[("limit-timerfd", timer_descriptor), ("tokio-multi", tokio), ("smol", smol)],
+    systems: &[
+        ("limit-timerfd", timer_descriptor),
+        ("tokio-multi", tokio),
+        ("smol", smol),
+        ("twoply-green", twoply),
+        ("twoply-fibers", twoply_straight),
+    ],
 }];
 
 /// The time in which the deadlines lie.
@@ -144,5 +153,47 @@ fn smol(ctx: &Context) -> Result<Sample> {
         }
         anyhow::Ok(late)
     })?;
+    report(ctx, start, cpu_before, late)
+}
+
+fn twoply(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    let (start, cpu_before) = (Instant::now(), usage::cpu_time());
+    let deadlines = deadlines(ctx.param("sleepers"));
+    let late = runtime.run(async move {
+        let sleep = |deadline: Instant| async move {
+            sleep_until(deadline).await;
+            lateness(deadline)
+        };
+        let sleepers: Vec<_> = deadlines.iter().map(|deadline| twoply::spawn(sleep(*deadline))).collect();
+        check_lead(&deadlines)?;
+        let mut late = Vec::with_capacity(sleepers.len());
+        for sleeper in sleepers {
+            late.push(sleeper.await??);
+        }
+        anyhow::Ok(late)
+    })??;
+    report(ctx, start, cpu_before, late)
+}
+
+fn twoply_straight(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    let (start, cpu_before) = (Instant::now(), usage::cpu_time());
+    let deadlines = deadlines(ctx.param("sleepers"));
+    let late = runtime.run_fn(move || {
+        let sleep = |deadline: Instant| {
+            move || {
+                sleep_until(deadline).wait();
+                lateness(deadline)
+            }
+        };
+        let sleepers: Vec<_> = deadlines.iter().map(|deadline| twoply::spawn_fn(sleep(*deadline))).collect();
+        check_lead(&deadlines)?;
+        let mut late = Vec::with_capacity(sleepers.len());
+        for sleeper in sleepers {
+            late.push(sleeper.wait()??);
+        }
+        anyhow::Ok(late)
+    })??;
     report(ctx, start, cpu_before, late)
 }

@@ -4,14 +4,30 @@
 //! The price of spawning them is in the figure, spread over some hundreds of yields for each task.
 //!
 //! What differs: tokio's `yield_now` sets the waker aside until the worker has looked at its driver once,
-//! smol's wakes itself at once and goes to the back of the queue.
+//! smol's wakes itself at once and goes to the back of the queue. The `-wake` systems are a future of our own on
+//! tokio that does the same as smol's. `twoply-fibers` is straight-line code on fibers; async tasks on the same
+//! runtime are `twoply-fibers-async`.
+
+use std::future::poll_fn;
+use std::task::Poll;
 
 use anyhow::Result;
+use twoply::Wait as _;
+use twoply::future::yield_now;
 
 use super::{Case, Context, NANOSECONDS, Sample, check_count};
 use crate::runtimes::{self, Smol};
 
-const SYSTEMS: &[(&str, super::Run)] = &[("tokio-current", tokio), ("tokio-multi", tokio), ("smol", smol)];
+const SYSTEMS: &[(&str, super::Run)] = &[
+    ("tokio-current", tokio),
+    ("tokio-current-wake", tokio_wake),
+    ("tokio-multi", tokio),
+    ("tokio-multi-wake", tokio_wake),
+    ("smol", smol),
+    ("twoply-green", twoply),
+    ("twoply-fibers", twoply_straight),
+    ("twoply-fibers-async", twoply),
+];
 
 const fn case(params: &'static [(&'static str, usize)]) -> Case {
     Case { workload: "yield", params, measures: NANOSECONDS, runs: 5, quick: true, systems: SYSTEMS }
@@ -23,27 +39,89 @@ pub(crate) const CASES: &[Case] = &[
     case(&[("tasks", 10_000), ("workers", 1)]),
 ];
 
-fn tokio(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    let tasks = ctx.param("tasks");
-    ctx.time(tasks, |ops| {
+/// A task that starts `$tasks` others with `$spawn`, which give way `$ops` times in all with `$yield`, and adds up how
+/// often they did.
+macro_rules! yielders {
+    ($ops:expr, $tasks:expr, $spawn:expr, $yield:expr) => {{
+        let (ops, tasks) = ($ops, $tasks);
         let yielder = move || async move {
             let mut done = 0;
             while done < ops / tasks {
-                tokio::task::yield_now().await;
+                $yield.await;
                 done += 1;
             }
             done
         };
-        let parent = async move {
-            let handles: Vec<_> = (0..tasks).map(|_| tokio::spawn(yielder())).collect();
+        async move {
+            let handles: Vec<_> = (0..tasks).map(|_| $spawn(yielder())).collect();
             let mut done = 0;
             for handle in handles {
                 done += handle.await?;
             }
             anyhow::Ok(done)
-        };
+        }
+    }};
+}
+
+fn tokio(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::tokio(ctx)?;
+    let tasks = ctx.param("tasks");
+    ctx.time(tasks, |ops| {
+        let parent = yielders!(ops, tasks, tokio::spawn, tokio::task::yield_now());
         check_count(ops, runtime.block_on(runtime.spawn(parent))??)
+    })
+}
+
+/// Wakes itself and is not ready, once.
+async fn wake_once() {
+    let mut woken = false;
+    poll_fn(|cx| {
+        if woken {
+            return Poll::Ready(());
+        }
+        woken = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+fn tokio_wake(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::tokio(ctx)?;
+    let tasks = ctx.param("tasks");
+    ctx.time(tasks, |ops| {
+        let parent = yielders!(ops, tasks, tokio::spawn, wake_once());
+        check_count(ops, runtime.block_on(runtime.spawn(parent))??)
+    })
+}
+
+fn twoply(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    let tasks = ctx.param("tasks");
+    ctx.time(tasks, |ops| check_count(ops, runtime.run(yielders!(ops, tasks, twoply::spawn, yield_now()))??))
+}
+
+fn twoply_straight(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    let tasks = ctx.param("tasks");
+    ctx.time(tasks, |ops| {
+        let yielder = move || {
+            let mut done = 0;
+            while done < ops / tasks {
+                yield_now().wait();
+                done += 1;
+            }
+            done
+        };
+        let parent = move || {
+            let handles: Vec<_> = (0..tasks).map(|_| twoply::spawn_fn(yielder)).collect();
+            let mut done = 0;
+            for handle in handles {
+                done += handle.wait()?;
+            }
+            anyhow::Ok(done)
+        };
+        check_count(ops, runtime.run_fn(parent)??)
     })
 }
 

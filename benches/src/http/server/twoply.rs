@@ -1,0 +1,73 @@
+//! One task of ours for each connection: async on the green runtime, and the same straight-line code on its fibers
+//! and on native threads.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+
+use anyhow::Result;
+use twoply::Wait as _;
+use twoply::net::{TcpListener, TcpStream};
+
+use crate::http::respond::Conversation;
+use crate::runtimes;
+
+/// Async tasks on that many green workers.
+pub(super) fn serve_async(listener: StdListener, workers: usize) -> Result<()> {
+    let runtime = runtimes::twoply_named("twoply-green", workers)?;
+    let listener = TcpListener::from_std(listener)?;
+    runtime.run(async move {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            twoply::spawn(talk(stream)).detach();
+        }
+    })?
+}
+
+async fn talk(stream: TcpStream) -> io::Result<()> {
+    let mut conversation = Conversation::new();
+    loop {
+        let count = stream.read(conversation.space()).await?;
+        let open = conversation.received(count);
+        stream.write_all(&conversation.output).await?;
+        conversation.output.clear();
+        if !open {
+            return Ok(());
+        }
+    }
+}
+
+/// Straight-line code on that many green workers with fibers.
+pub(super) fn serve_on_fibers(listener: StdListener, workers: usize) -> Result<()> {
+    serve_straight("twoply-fibers", listener, workers)
+}
+
+/// Straight-line code on a thread for each connection.
+pub(super) fn serve_on_threads(listener: StdListener, workers: usize) -> Result<()> {
+    serve_straight("twoply-native", listener, workers)
+}
+
+fn serve_straight(system: &str, listener: StdListener, workers: usize) -> Result<()> {
+    let runtime = runtimes::twoply_named(system, workers)?;
+    let listener = TcpListener::from_std(listener)?;
+    runtime.run_fn(move || {
+        loop {
+            let (stream, _) = listener.accept().wait()?;
+            stream.set_nodelay(true)?;
+            twoply::spawn_fn(move || talk_straight(&stream)).detach();
+        }
+    })?
+}
+
+fn talk_straight(stream: &TcpStream) -> io::Result<()> {
+    let mut conversation = Conversation::new();
+    loop {
+        let count = stream.read(conversation.space()).wait()?;
+        let open = conversation.received(count);
+        stream.write_all(&conversation.output).wait()?;
+        conversation.output.clear();
+        if !open {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Processes of a law's own.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::process::{self, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::system::Systems;
+
+/// Tells a test that it is the child, by the name of the test.
+const CHILD: &str = "TWOPLY_TESTS_CHILD";
+
+impl Systems {
+    /// Runs `body` in a process of its own, which ends when `body` returns, and hands back what it has written and
+    /// how it ended. It must be the first thing that the law does.
+    ///
+    /// In the child this is the only test, and it runs on the main thread.
+    ///
+    /// # Panics
+    /// When the child cannot be started.
+    pub fn in_child(&self, body: impl FnOnce()) -> Output {
+        if env::var(CHILD).as_deref() == Ok(self.name()) {
+            body();
+            process::exit(0);
+        }
+        let program = env::current_exe().expect("the test knows its program");
+        Command::new(program)
+            .args(["--exact", self.name(), "--nocapture", "--test-threads=1"])
+            .env(CHILD, self.name())
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the test can be started once more")
+    }
+
+    /// As [`Systems::in_child`], for a child that ends well.
+    ///
+    /// # Panics
+    /// When it did not, with all that it wrote.
+    pub fn alone(&self, body: impl FnOnce()) {
+        let output = self.in_child(body);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}: the child: {}\n{out}\n{err}", self.name(), output.status);
+    }
+}
+
+/// What this process has that must not grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// How many threads there are of each name.
+    pub threads: BTreeMap<String, usize>,
+    /// What the open descriptors are, and how many of each.
+    pub descriptors: BTreeMap<String, usize>,
+}
+
+impl Resources {
+    /// What there is now.
+    pub fn now() -> Resources {
+        let mut threads = BTreeMap::new();
+        for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+            // A thread may end between the two calls.
+            if let Ok(name) = fs::read_to_string(task.path().join("comm")) {
+                *threads.entry(name.trim().to_owned()).or_default() += 1;
+            }
+        }
+        let mut descriptors = BTreeMap::new();
+        for descriptor in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+            // The one through which the folder is read is gone by the time it is looked at.
+            if let Ok(target) = fs::read_link(descriptor.path())
+                && !target.to_string_lossy().starts_with("/proc/")
+            {
+                *descriptors.entry(target.to_string_lossy().into_owned()).or_default() += 1;
+            }
+        }
+        Resources { threads, descriptors }
+    }
+
+    /// Waits until nothing is there that was not there at `self`, and says what there is if that does not come. A
+    /// thread that has been joined may be in the list for a moment longer.
+    ///
+    /// # Panics
+    /// When something stays.
+    pub fn assert_restored(&self) {
+        let start = Instant::now();
+        loop {
+            let now = Resources::now();
+            let grown = |before: &BTreeMap<String, usize>, now: &BTreeMap<String, usize>| -> Vec<String> {
+                let more = |(name, count): (&String, &usize)| {
+                    (*count > before.get(name).copied().unwrap_or(0)).then(|| format!("{count} x {name}"))
+                };
+                now.iter().filter_map(more).collect()
+            };
+            let left =
+                [grown(&self.threads, &now.threads), grown(&self.descriptors, &now.descriptors)].concat();
+            if left.is_empty() {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(5), "left behind: {left:?}; before: {self:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// How many threads have a name that begins with `prefix`.
+    pub fn threads_named(&self, prefix: &str) -> usize {
+        self.threads.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, count)| count).sum()
+    }
+}
+
+/// Lets this process have `more` bytes of address space beyond what it has now, so that no more threads can be
+/// started: each needs a stack. Root is not exempt from this limit, as it is from the one on processes. `None`
+/// lifts it.
+///
+/// # Panics
+/// When the system refuses.
+pub fn limit_memory(more: Option<u64>) {
+    let limits = getrlimit(Resource::As);
+    let current = more.map(|more| {
+        let pages = fs::read_to_string("/proc/self/statm").expect("proc is there");
+        let pages: u64 =
+            pages.split(' ').next().and_then(|n| n.parse().ok()).expect("it begins with the size");
+        pages * rustix::param::page_size() as u64 + more
+    });
+    setrlimit(Resource::As, Rlimit { current, maximum: limits.maximum }).expect("the limit can be set");
+}
+
+/// Forks without exec. `child` runs in the child, whose only thread is this one, and its result is the child's
+/// exit status, which is returned here; `None` when the child did not exit by itself within ten seconds.
+///
+/// # Panics
+/// When the system refuses.
+pub fn fork(child: impl FnOnce() -> u8) -> Option<u8> {
+    // SAFETY: the child of a threaded process should call only what is async-signal-safe. glibc makes its allocator
+    // usable there, and what `child` does beyond that (a few atomics and locks that nobody holds) is what is tested.
+    let id = unsafe { libc::fork() };
+    assert!(id >= 0, "no fork: {}", std::io::Error::last_os_error());
+    if id == 0 {
+        let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(255);
+        // SAFETY: it ends the process and touches no memory.
+        unsafe { libc::_exit(status.into()) };
+    }
+    let id = rustix::process::Pid::from_raw(id)?;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        if let Ok(Some((_, status))) =
+            rustix::process::waitpid(Some(id), rustix::process::WaitOptions::NOHANG)
+        {
+            return status.exit_status().and_then(|status| u8::try_from(status).ok());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+    let _ = rustix::process::waitpid(Some(id), rustix::process::WaitOptions::empty());
+    None
+}
