@@ -21,7 +21,7 @@ use twoply::channel::{self, Receiver};
 use twoply::net::{TcpListener, TcpStream};
 use twoply::{Wait, select, time};
 
-/// Serves `GET /` and `POST /echo`, until it is interrupted.
+/// Serves `GET /` and `POST /echo`, until it is interrupted or terminated.
 #[derive(Parser)]
 struct Arguments {
     /// What the server runs on.
