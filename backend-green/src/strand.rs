@@ -40,7 +40,7 @@ impl CarrierStrand {
     }
 
     /// Runs the worker's work on this thread, until the worker has moved on or ends.
-    pub(crate) fn run(&self, next: impl Fn() -> Option<Work>) {
+    pub(crate) fn run(&self, mut next: impl FnMut() -> Option<Work>) {
         strand::enter(self, || {
             let counts = &self.context.remote(self.index).counts;
             while let Some(work) = next() {
