@@ -129,8 +129,9 @@ impl Native {
         if self.backend.cache.close(until) && ended {
             return Ok(());
         }
-        let left = registry.len();
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("{left} tasks have not ended")))
+        let left: Vec<String> = registry.tasks().iter().take(8).map(ToString::to_string).collect();
+        let message = format!("{} tasks have not ended: {}", registry.len(), left.join(", "));
+        Err(io::Error::new(io::ErrorKind::TimedOut, message))
     }
 }
 
