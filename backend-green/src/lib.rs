@@ -15,7 +15,6 @@
 //! | `watchdog`  | helps out and names the task when one holds its worker up   |
 
 mod fiber;
-mod fork;
 mod metrics;
 mod queue;
 mod runner;

@@ -192,7 +192,7 @@ impl Shared {
         watch: Watch,
         spins: u32,
     ) -> Shared {
-        let forked = crate::fork::generation();
+        let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
         Shared {
             this,

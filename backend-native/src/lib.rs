@@ -162,6 +162,9 @@ impl Backend for Threads {
     }
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {
+        if self.cache.is_forked() {
+            return Err(SpawnError::Forked);
+        }
         let Some(this) = self.this.upgrade() else { return Err(SpawnError::ShutDown) };
         let this: Arc<dyn Backend> = this;
         let name = job.name().map(str::to_owned);
