@@ -31,5 +31,4 @@ mod stack;
 mod tests;
 
 pub(crate) use coroutine::{Fiber, FiberResult, Suspender};
-pub(crate) use slab::Guards;
-pub(crate) use stack::{DEFAULT_STACK_SIZE, MIN_STACK_SIZE, StackOptions, StackPool, StackStats};
+pub(crate) use stack::{StackOptions, StackPool};

@@ -27,7 +27,7 @@ mod worker;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
@@ -176,9 +176,7 @@ impl Builder {
         };
         let threads = ThreadCache::new("twoply-green", self.limits);
         let watch = Watch::new(self.hog_limit, self.on_hog);
-        let shared = Arc::new_cyclic(|this: &Weak<Shared>| {
-            Shared::new(Weak::clone(this), remotes.into(), threads, stacks, watch, self.spins)
-        });
+        let shared = Arc::new(Shared::new(remotes.into(), threads, stacks, watch, self.spins));
         scheduler::start_workers(&shared, workers)?;
         let watched = Arc::clone(&shared);
         let name = Some("twoply-watchdog");

@@ -216,16 +216,6 @@ impl<T: Item> Local<T> {
         self.ring.take_lifo(Relaxed)
     }
 
-    /// How many items the queue holds, the LIFO slot included. Thieves may have made it fewer.
-    pub(crate) fn len(&self) -> usize {
-        self.ring.len()
-    }
-
-    /// Whether the queue holds nothing, not even in the LIFO slot.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ring.is_empty()
-    }
-
     /// Adds all of `items`, which must be no more than there is [room](Self::room) for.
     fn extend(&self, items: impl Iterator<Item = T>) {
         let mut tail = self.ring.tail.load(Relaxed);
@@ -298,9 +288,13 @@ impl<T: Item> Stealer<T> {
         self.ring.len()
     }
 
-    /// Whether there was nothing a moment ago, not even in the LIFO slot; see "Going to sleep" in the header.
+    /// Whether there was nothing to steal a moment ago; see "Going to sleep" in the header. The LIFO slot does not
+    /// count: it is for its owner, unless that is stuck.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        // When `tail` is read, `head` is between the value read before and `tail`: if these are equal, the ring
+        // is empty at that moment.
+        let head = self.ring.head.load(Acquire);
+        head == self.ring.tail.load(Acquire)
     }
 }
 
@@ -349,13 +343,6 @@ impl<T: Item> Ring<T> {
         let head = self.head.load(Acquire);
         let queued = self.tail.load(Acquire).wrapping_sub(head).min(CAPACITY);
         queued + usize::from(!self.lifo.load(Relaxed).is_null())
-    }
-
-    fn is_empty(&self) -> bool {
-        // When `tail` is read, `head` is between the value read before and `tail`: if these are equal, the ring
-        // is empty at that moment.
-        let head = self.head.load(Acquire);
-        head == self.tail.load(Acquire) && self.lifo.load(Relaxed).is_null()
     }
 }
 

@@ -30,7 +30,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
@@ -57,8 +57,6 @@ impl Item for Job {
 
 /// What the workers of a runtime share.
 pub(crate) struct Shared {
-    /// Itself, for workers and strands.
-    pub(crate) this: Weak<Shared>,
     /// The live tasks.
     pub(crate) registry: Arc<Registry>,
     /// Jobs that come from outside the workers, and what overflows their queues.
@@ -183,9 +181,7 @@ struct Idle {
 }
 
 impl Shared {
-    #[allow(clippy::too_many_arguments, reason = "called once, by the builder")]
     pub(crate) fn new(
-        this: Weak<Shared>,
         workers: Box<[Remote]>,
         threads: ThreadCache,
         stacks: Option<Arc<StackPool>>,
@@ -195,7 +191,6 @@ impl Shared {
         let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
         Shared {
-            this,
             registry: Registry::new(),
             injector: Injector::new(),
             workers,

@@ -235,17 +235,12 @@ impl Core {
         self.fibers.borrow_mut().push_back(fiber);
     }
 
-    /// Whether something else waits for this worker.
-    pub(crate) fn has_local_work(&self) -> bool {
-        !self.local.is_empty() || !self.fibers.borrow().is_empty()
-    }
-
     /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
     fn next_work(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
-        if tick % FAIR == 0 {
+        if tick.is_multiple_of(FAIR) {
             let now = Instant::now();
             if now.duration_since(self.turned.get()) >= TURN {
                 self.turned.set(now);

@@ -176,7 +176,6 @@ impl Wake for Parker {
     }
 
     #[inline]
-
     fn wake_by_ref(self: &Arc<Self>) {
         self.raise(bit(0));
     }
@@ -201,7 +200,6 @@ impl Wake for Inner {
 }
 
 #[inline]
-
 fn bit(level: u32) -> u32 {
     1 << level.min(LAST_LEVEL)
 }

@@ -2,26 +2,23 @@
 //!
 //! `cargo run --release --example http -- --backend fibers --addr 127.0.0.1:8080`
 //!
-//! Three parties each seem to be in charge: the accept loop, the loop of each client, and the protocol in
-//! `connection.rs`, which the client's loop asks for requests. None of them knows what it runs on.
+//! Three parties each seem to be in charge: the accept loop and the loop of each client, in `server.rs`, and the
+//! protocol in `connection.rs`, which the client's loop asks for requests. None of them knows what it runs on.
 #![deny(unsafe_code)]
 
 mod connection;
 #[path = "../common/runtime.rs"]
 mod runtime;
+mod server;
 
-use std::convert::Infallible;
-use std::io;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use connection::Connection;
-use runtime::{Backend, Place, Runtime};
-use twoply::channel::{self, Receiver};
-use twoply::net::{TcpListener, TcpStream};
-use twoply::{Wait, select, time};
+use runtime::{Backend, Runtime};
+use twoply::net::TcpListener;
+use twoply::{Wait, channel, select, time};
 
-/// Serves `GET /` and `POST /echo`, until it is interrupted.
+/// Serves `GET /` and `POST /echo`, until it is interrupted or terminated.
 #[derive(Parser)]
 struct Arguments {
     /// What the server runs on.
@@ -41,42 +38,6 @@ struct Arguments {
     drain: f64,
 }
 
-/// Answers the requests of one client.
-async fn serve(mut client: Connection) -> io::Result<()> {
-    while let Some(request) = client.next().await? {
-        let body = request.body;
-        match (request.method, request.path) {
-            ("GET" | "HEAD", "/") => request.reply("200 OK", b"Hello from two plies.\n"),
-            ("POST", "/echo") => request.reply("200 OK", body),
-            _ => request.reply("404 Not Found", b"There is nothing here.\n"),
-        }
-    }
-    Ok(())
-}
-
-/// Accepts clients until the server is closing. When descriptors run out, `incoming` waits until there are some.
-async fn accept(
-    listener: TcpListener,
-    place: Place,
-    closing: Receiver<Infallible>,
-    patience: Duration,
-) -> io::Result<()> {
-    let start = |stream: TcpStream| {
-        // Answers are written in one piece. It fails only for a client that has gone.
-        let _ = stream.set_nodelay(true);
-        let client = Connection::new(stream, closing.clone(), patience);
-        // A client that breaks the connection off has nobody to tell.
-        place.spawn(serve(client)).detach();
-    };
-    let mut clients = listener.incoming();
-    loop {
-        select! { await;
-            client = clients.accept() => start(client?.0),
-            _ = closing.recv() => return Ok(()),
-        }
-    }
-}
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let (interrupt, interrupted) = channel::unbounded();
@@ -90,7 +51,9 @@ fn main() -> anyhow::Result<()> {
     // Nothing is ever sent: dropping `open` is the message.
     let (open, closing) = channel::bounded(1);
     let patience = Duration::try_from_secs_f64(arguments.patience)?;
-    let accepting = runtime.place.spawn(accept(listener, runtime.place.clone(), closing, patience));
+    let place = runtime.place.clone();
+    let start = move |client| place.spawn(server::serve(client)).detach();
+    let accepting = runtime.place.spawn(server::accept(listener, closing, patience, start));
     select! { wait;
         ended = accepting => ended??,
         _ = interrupted.recv() => {}

@@ -90,7 +90,11 @@ fn block_and_wake(system: &System, number: usize) {
         .collect();
     eventually("the first block", || started.count() >= 1);
     thread::sleep(Duration::from_millis(20));
-    gates.iter().for_each(Gate::open);
+    // One after the other, so that each wake-up finds those before it handled as far as they can be.
+    for gate in &gates {
+        gate.open();
+        thread::sleep(Duration::from_millis(1));
+    }
     for (n, task) in tasks.into_iter().enumerate() {
         assert_eq!(task.wait().unwrap(), n);
     }

@@ -101,6 +101,7 @@ impl<I: 'static, Y: 'static> Fiber<I, Y> {
     }
 
     /// Whether its function has returned.
+    #[cfg(test)]
     pub(crate) fn is_finished(&self) -> bool {
         self.coroutine.done()
     }

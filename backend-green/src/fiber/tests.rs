@@ -16,9 +16,11 @@ use std::sync::Arc;
 
 use corosensei::stack::Stack;
 
+use super::slab::Guards;
 use super::slab::STACKS;
+use super::stack::MIN_STACK_SIZE;
 use super::stack::PooledStack;
-use super::{Fiber, FiberResult, Guards, MIN_STACK_SIZE, StackOptions, StackPool, Suspender};
+use super::{Fiber, FiberResult, StackOptions, StackPool, Suspender};
 
 /// Set in a child process.
 const CHILD: &str = "TWOPLY_FIBER_TEST_CHILD";

@@ -238,18 +238,20 @@ impl<B: Body> Body for ScopedBody<B> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         match catch_unwind(AssertUnwindSafe(|| this.body.poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(this.packet.fill(Ok(output))),
-            Err(payload) => Poll::Ready(this.packet.fill(Err(payload.into()))),
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => this.packet.fill(Ok(output)),
+            Err(payload) => this.packet.fill(Err(payload.into())),
         }
+        Poll::Ready(())
     }
 
     fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<(), Cancelled> {
         let this = self.project();
         match catch_unwind(AssertUnwindSafe(|| this.body.run(strand))) {
-            Ok(output) => Ok(this.packet.fill(Ok(output?))),
-            Err(payload) => Ok(this.packet.fill(Err(payload.into()))),
+            Ok(output) => this.packet.fill(Ok(output?)),
+            Err(payload) => this.packet.fill(Err(payload.into())),
         }
+        Ok(())
     }
 }
 

@@ -22,7 +22,7 @@ impl TaskId {
         static NEXT_RUN: AtomicU64 = AtomicU64::new(0);
         thread_local!(static NEXT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
         let mut id = NEXT.try_with(std::cell::Cell::get).unwrap_or(0);
-        if id % RUN == 0 {
+        if id.is_multiple_of(RUN) {
             // Runs start at RUN + 1 and end at a multiple of RUN, where the next one is taken.
             id = NEXT_RUN.fetch_add(RUN, Ordering::Relaxed);
         }

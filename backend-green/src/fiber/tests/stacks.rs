@@ -5,9 +5,11 @@ use std::sync::Arc;
 use corosensei::stack::{STACK_ALIGNMENT, Stack};
 
 use super::{assert_passes_in_child, fiber, is_child, mprotect_pool, pool, range, touch};
+use crate::fiber::slab::Guards;
 use crate::fiber::slab::{GuardBudget, STACKS};
+use crate::fiber::stack::MIN_STACK_SIZE;
 use crate::fiber::stack::PooledStack;
-use crate::fiber::{Fiber, FiberResult, Guards, MIN_STACK_SIZE, StackOptions, StackPool, Suspender};
+use crate::fiber::{Fiber, FiberResult, StackOptions, StackPool, Suspender};
 
 #[test]
 fn stacks_are_aligned_large_enough_and_staggered() {
