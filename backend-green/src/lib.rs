@@ -16,7 +16,6 @@
 //! | `watchdog`  | helps out and names the task when one holds its worker up   |
 
 mod fiber;
-mod fork;
 mod host;
 mod metrics;
 mod queue;

@@ -31,7 +31,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::reactor::Reactor;
@@ -191,7 +191,7 @@ impl Shared {
         watch: Watch,
         spins: u32,
     ) -> Shared {
-        let forked = crate::fork::generation();
+        let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
         Shared {
             registry: Registry::new(),
@@ -352,6 +352,8 @@ impl Shared {
             self.workers.iter().for_each(|remote| remote.reactor.close());
             self.watch.stop();
             self.lending.give_up();
+            // Nothing will be started any more: idle threads end now, and those of blocked tasks with their tasks.
+            self.threads.close(Instant::now());
         }
     }
 }
@@ -391,7 +393,7 @@ pub(crate) fn start_workers(shared: &Arc<Shared>, cores: Vec<worker::Core>) -> i
         if let Err((core, error)) = worker::launch(shared, Box::new(core)) {
             drop(core);
             shared.stop();
-            shared.threads.close(std::time::Instant::now() + Duration::from_secs(1));
+            shared.threads.close(Instant::now() + Duration::from_secs(1));
             return Err(error);
         }
     }

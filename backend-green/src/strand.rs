@@ -92,7 +92,7 @@ impl Strand for CarrierStrand {
         while !self.hand_over() {
             // No thread to be had: the worker stands still, but for its events, until one ends.
             let parker = self.state().parker();
-            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), Some(RETRY));
+            worker::stall(&self.context, self.index, || !parker.is_parked(), Some(RETRY));
             if !parker.is_parked() {
                 return;
             }
@@ -216,7 +216,7 @@ impl Strand for FiberStrand {
         // own stack be left, which runs a task when no fiber can be had.
         if std::thread::panicking() || !self.suspend() {
             let parker = self.state.parker();
-            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), None);
+            worker::stall(&self.context, self.index, || !parker.is_parked(), None);
         }
     }
 

@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
-use twoply_core::reactor::Reactor;
 
 use crate::queue::Local;
 use crate::runner;
@@ -124,6 +123,15 @@ impl Context {
     #[inline]
     pub(crate) fn push_fiber(&self, fiber: usize) {
         self.with_core(|core| core.push_fiber(fiber));
+    }
+
+    /// Takes the fibers that can go on out of the inbox of the worker `index`, which this thread carries.
+    fn drain_inbox(&self, index: usize) {
+        if let Ok(core) = self.core.try_borrow()
+            && let Some(core) = core.as_ref()
+        {
+            self.remote(index).drain_inbox(&mut *core.fibers.borrow_mut());
+        }
     }
 
     /// The worker `index`, which this thread carries or has carried, as the others see it.
@@ -465,11 +473,18 @@ impl Core {
     }
 }
 
-/// Blocks the calling thread, which cannot leave its stack, until `is_over`, and handles the worker's events
-/// meanwhile. Its queue is left to the other workers.
-pub(crate) fn stall(reactor: &Reactor, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
+/// Blocks the calling thread, which carries the worker `index` and cannot leave its stack, until `is_over`, and handles
+/// the worker's events meanwhile. Its queue is left to the other workers.
+pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
+    let Remote { reactor, .. } = context.remote(index);
     while !is_over() {
-        let may_sleep = reactor.prepare_park() && !is_over();
+        // Whoever pushes to an inbox that is not empty notifies nobody. What ends this wait may come that way, too,
+        // behind fibers that have to wait until it is over.
+        context.drain_inbox(index);
+        let may_sleep = reactor.prepare_park();
+        // Pairs with the fence in `Remote::push_inbox`: either that notifies, or this sees what was pushed.
+        fence(Ordering::SeqCst);
+        let may_sleep = may_sleep && context.remote(index).inbox_is_empty() && !is_over();
         if reactor.turn(if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
             std::thread::yield_now();
         }
