@@ -134,6 +134,12 @@ impl Context {
         }
     }
 
+    /// The fiber that will go on after `ahead` others, as far as is known now.
+    #[inline]
+    pub(crate) fn upcoming_fiber(&self, ahead: usize) -> Option<usize> {
+        self.core.try_borrow().ok()?.as_ref()?.fibers.borrow().get(ahead).copied()
+    }
+
     /// The worker `index`, which this thread carries or has carried, as the others see it.
     pub(crate) fn remote(&self, index: usize) -> &Remote {
         &self.shared.workers[index]
