@@ -15,11 +15,15 @@ use twoply_green::{Green, Host};
 /// Long enough for anything here, on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How often the host looks at its own business.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A host's loop: turns the runtime, and sleeps in `poll(2)`, until `done`.
 fn host_loop(host: &mut Host<'_>, mut done: impl FnMut() -> bool) -> io::Result<()> {
     let began = Instant::now();
     loop {
-        let timeout = host.turn()?.unwrap_or(PATIENCE).min(PATIENCE);
+        // `done` is the host's own business, which it looks at every so often.
+        let timeout = host.turn()?.unwrap_or(LOOK).min(LOOK);
         if done() {
             return Ok(());
         }
