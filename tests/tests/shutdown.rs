@@ -380,7 +380,10 @@ fn dropping_a_runtime_leaves_nothing(on: &Systems) {
         let before = Resources::now();
         (0..3).for_each(|_| cycle());
         eventually("the threads end", || ours() == 0);
-        assert_eq!(Resources::now().descriptors, before.descriptors);
+        // The last to know the runtime closes them, a moment after the threads.
+        let open = |resources: Resources| resources.descriptors.values().sum::<usize>();
+        let before = open(before);
+        eventually("the descriptors are closed", || open(Resources::now()) <= before);
     });
 }
 
