@@ -139,7 +139,7 @@ fn a_payload_of_any_type_comes_through(on: &Systems) {
     assert_eq!(panic.into_payload().downcast_ref::<u64>(), Some(&7));
     // It can go on in whoever waits, as itself.
     let inner = on.here().spawn(async { panic!("expected: handed on") });
-    let outer = on.here().spawn_fn(move || match inner.wait().map(|()| ()) {
+    let outer = on.here().spawn_fn(move || match inner.wait() {
         Err(TaskError::Panicked(panic)) => panic.resume(),
         other => panic!("{other:?}"),
     });
