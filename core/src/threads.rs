@@ -225,6 +225,7 @@ impl Shared {
             }
             std::thread::yield_now();
         }
+        crate::strand::trim_thread();
         let expiry = Instant::now().checked_add(self.limits.idle);
         while !idle.called.load(Ordering::Acquire) {
             let Some(expiry) = expiry else {
