@@ -132,7 +132,8 @@ impl Runners<'_> {
                 }
             })
         }?;
-        let runner = Some(Box::new(Runner { fiber, strand, left_at: std::ptr::null(), blocked: false, task: 0 }));
+        let runner =
+            Some(Box::new(Runner { fiber, strand, left_at: std::ptr::null(), blocked: false, task: 0 }));
         if self.vacant.pop().is_some() {
             self.all[number] = runner;
         } else {
