@@ -40,7 +40,7 @@ impl CarrierStrand {
     }
 
     /// Runs the worker's work on this thread, until the worker has moved on or ends.
-    pub(crate) fn run(&self, next: impl Fn() -> Option<Work>) {
+    pub(crate) fn run(&self, mut next: impl FnMut() -> Option<Work>) {
         strand::enter(self, || {
             let counts = &self.context.remote(self.index).counts;
             while let Some(work) = next() {
@@ -92,7 +92,7 @@ impl Strand for CarrierStrand {
         while !self.hand_over() {
             // No thread to be had: the worker stands still, but for its events, until one ends.
             let parker = self.state().parker();
-            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), Some(RETRY));
+            worker::stall(&self.context, self.index, || !parker.is_parked(), Some(RETRY));
             if !parker.is_parked() {
                 return;
             }
@@ -226,7 +226,7 @@ impl Strand for FiberStrand {
         // own stack be left, which runs a task when no fiber can be had.
         if std::thread::panicking() || !self.suspend() {
             let parker = self.state.parker();
-            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), None);
+            worker::stall(&self.context, self.index, || !parker.is_parked(), None);
         }
     }
 
