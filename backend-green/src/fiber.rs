@@ -10,6 +10,7 @@
 //! | `slab`      | maps memory for 256 stacks at a time, and puts a guard below each stack     |
 //! | `stack`     | the pool: hands stacks out, takes them back, gives memory back to the system |
 //! | `coroutine` | switches between the worker's stack and a fiber's                           |
+//! | `prefetch`  | asks the processor for memory that the next switch will touch                |
 //! | `overflow`  | turns the fault of an overflow into a message that names the task           |
 //!
 //! # Why corosensei without its features
@@ -25,10 +26,12 @@
 
 mod coroutine;
 pub(crate) mod overflow;
+mod prefetch;
 mod slab;
 mod stack;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use coroutine::{Fiber, FiberResult, Suspender};
+pub(crate) use prefetch::prefetch;
 pub(crate) use stack::{StackOptions, StackPool};

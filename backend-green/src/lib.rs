@@ -12,10 +12,11 @@
 //! | `strand`    | how a stack waits: by handing the worker over, or suspended |
 //! | `runner`    | polling tasks on fibers                                     |
 //! | `fiber`     | stacks, and the switch between them                         |
+//! | `host`      | the worker inside a foreign event loop                      |
 //! | `watchdog`  | helps out and names the task when one holds its worker up   |
 
 mod fiber;
-mod fork;
+mod host;
 mod metrics;
 mod queue;
 mod runner;
@@ -43,6 +44,7 @@ use crate::scheduler::{Remote, Shared};
 use crate::watchdog::{Handler, Watch};
 use crate::worker::Core;
 
+pub use host::Host;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use watchdog::Hog;
 

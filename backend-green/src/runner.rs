@@ -16,7 +16,7 @@ use twoply_core::backend::{Job, Strand};
 use twoply_core::strand;
 
 use crate::fiber::overflow::{self, SignalStack};
-use crate::fiber::{Fiber, FiberResult, StackPool};
+use crate::fiber::{Fiber, FiberResult, StackPool, prefetch};
 use crate::scheduler::Counts;
 use crate::strand::FiberStrand;
 use crate::worker::{self, Context, Work};
@@ -37,12 +37,17 @@ pub(crate) enum Output {
 /// steady, and a stack is made in less than a microsecond.
 const KEEP: usize = 64;
 
+/// How much of a stack a turn is sure to touch: the frames between the switch and the code that waited.
+const FRAMES: usize = 512;
+
 /// A stack that polls tasks.
 struct Runner {
     /// The stack.
     fiber: Fiber<Input, Output>,
     /// How it waits. The fiber has the other reference: it outlives every frame on the stack.
     strand: Rc<FiberStrand>,
+    /// Where its stack was left; see [`FiberStrand::left_at`].
+    left_at: *const u8,
     /// Whether it is suspended in the middle of a poll.
     blocked: bool,
     /// The task that is being polled, for the watchdog.
@@ -127,7 +132,8 @@ impl Runners<'_> {
                 }
             })
         }?;
-        let runner = Some(Box::new(Runner { fiber, strand, blocked: false, task: 0 }));
+        let runner =
+            Some(Box::new(Runner { fiber, strand, left_at: std::ptr::null(), blocked: false, task: 0 }));
         if self.vacant.pop().is_some() {
             self.all[number] = runner;
         } else {
@@ -139,8 +145,26 @@ impl Runners<'_> {
     /// Goes on with a blocked runner. A wake-up that is no longer wanted finds it free, or gone.
     #[inline]
     fn go_on(&mut self, runner: usize) {
+        self.prepare_next();
         if matches!(self.all.get(runner), Some(Some(runner)) if runner.blocked) {
             self.resume(runner, None);
+        }
+    }
+
+    /// Asks for the memory that the turns after this one will touch. In two steps, because what the second asks for is
+    /// found through what the first has brought.
+    #[inline]
+    fn prepare_next(&self) {
+        let runner = |ahead| {
+            let number = self.context.upcoming_fiber(ahead)?;
+            self.all.get(number)?.as_deref()
+        };
+        if let Some(next) = runner(2) {
+            prefetch(next, size_of::<Runner>());
+        }
+        if let Some(next) = runner(0) {
+            prefetch(next.left_at, FRAMES);
+            prefetch(Rc::as_ptr(&next.strand), size_of::<FiberStrand>());
         }
     }
 
@@ -158,7 +182,10 @@ impl Runners<'_> {
         let result = strand::enter(&*runner.strand, || runner.fiber.resume(input));
         counts.current.store(0, Ordering::Relaxed);
         match result {
-            FiberResult::Suspended(Output::Blocked) => runner.blocked = true,
+            FiberResult::Suspended(Output::Blocked) => {
+                runner.blocked = true;
+                runner.left_at = runner.strand.left_at();
+            }
             FiberResult::Suspended(Output::Done) => {
                 runner.blocked = false;
                 self.idle.push(number);

@@ -31,7 +31,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::reactor::Reactor;
@@ -40,6 +40,7 @@ use twoply_core::task::Registry;
 use twoply_core::threads::ThreadCache;
 
 use crate::fiber::StackPool;
+use crate::host::Lending;
 use crate::queue::{Injector, Item, Stealer};
 use crate::watchdog::Watch;
 use crate::worker;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) stacks: Option<Arc<StackPool>>,
     /// Watches for tasks that hold on to their worker.
     pub(crate) watch: Watch,
+    /// Hands the only worker to a host and back.
+    pub(crate) lending: Lending,
     /// How far the end of the runtime has come: [`OPEN`], [`DRAINING`] or [`STOPPED`].
     phase: AtomicUsize,
     /// How many workers have not ended.
@@ -188,7 +191,7 @@ impl Shared {
         watch: Watch,
         spins: u32,
     ) -> Shared {
-        let forked = crate::fork::generation();
+        let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
         Shared {
             registry: Registry::new(),
@@ -198,6 +201,7 @@ impl Shared {
             threads,
             stacks,
             watch,
+            lending: Lending::default(),
             phase: AtomicUsize::new(OPEN),
             live_workers,
             spins,
@@ -316,6 +320,11 @@ impl Shared {
         }
     }
 
+    /// Whether a worker should leave its thread: the runtime ends, or a host wants the worker.
+    pub(crate) fn should_leave(&self) -> bool {
+        self.lending.is_wanted() || self.should_stop()
+    }
+
     /// Lets no task start any more and cancels those that live. Workers end when none is left.
     pub(crate) fn drain(&self) {
         self.phase.fetch_max(DRAINING, Ordering::SeqCst);
@@ -342,6 +351,9 @@ impl Shared {
             // Whoever waits for a descriptor of a closed reactor is woken and moves to another.
             self.workers.iter().for_each(|remote| remote.reactor.close());
             self.watch.stop();
+            self.lending.give_up();
+            // Nothing will be started any more: idle threads end now, and those of blocked tasks with their tasks.
+            self.threads.close(Instant::now());
         }
     }
 }
@@ -381,7 +393,7 @@ pub(crate) fn start_workers(shared: &Arc<Shared>, cores: Vec<worker::Core>) -> i
         if let Err((core, error)) = worker::launch(shared, Box::new(core)) {
             drop(core);
             shared.stop();
-            shared.threads.close(std::time::Instant::now() + Duration::from_secs(1));
+            shared.threads.close(Instant::now() + Duration::from_secs(1));
             return Err(error);
         }
     }

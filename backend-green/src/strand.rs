@@ -40,7 +40,7 @@ impl CarrierStrand {
     }
 
     /// Runs the worker's work on this thread, until the worker has moved on or ends.
-    pub(crate) fn run(&self, next: impl Fn() -> Option<Work>) {
+    pub(crate) fn run(&self, mut next: impl FnMut() -> Option<Work>) {
         strand::enter(self, || {
             let counts = &self.context.remote(self.index).counts;
             while let Some(work) = next() {
@@ -92,7 +92,7 @@ impl Strand for CarrierStrand {
         while !self.hand_over() {
             // No thread to be had: the worker stands still, but for its events, until one ends.
             let parker = self.state().parker();
-            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), Some(RETRY));
+            worker::stall(&self.context, self.index, || !parker.is_parked(), Some(RETRY));
             if !parker.is_parked() {
                 return;
             }
@@ -138,6 +138,8 @@ pub(crate) struct FiberStrand {
     context: Rc<Context>,
     /// Its side of the switch, once it runs.
     suspender: Cell<Option<NonNull<Suspender<Input, Output>>>>,
+    /// About where the stack's end was when it was left last; what the next turn touches lies above.
+    left_at: Cell<*const u8>,
 }
 
 impl FiberStrand {
@@ -149,6 +151,7 @@ impl FiberStrand {
             index,
             context,
             suspender: Cell::new(None),
+            left_at: Cell::new(std::ptr::null()),
         }
     }
 }
@@ -188,10 +191,17 @@ impl FiberStrand {
         self.suspender.set(Some(NonNull::from(suspender)));
     }
 
+    /// Where the stack's end was when it was left last, for [`prefetch`](crate::fiber::prefetch).
+    pub(crate) fn left_at(&self) -> *const u8 {
+        self.left_at.get()
+    }
+
     /// Leaves this stack until its number comes up in the worker's queue.
     #[inline(always)]
     fn suspend(&self) -> bool {
         let Some(suspender) = self.suspender.get() else { return false };
+        let here = 0_u8;
+        self.left_at.set(&raw const here);
         // SAFETY: the pointer was set by the function that runs on the fiber, from a reference that is good for as
         // long as that function runs; and this is called by what that function runs, on the same stack.
         let input = unsafe { suspender.as_ref() }.suspend(Output::Blocked);
@@ -216,7 +226,7 @@ impl Strand for FiberStrand {
         // own stack be left, which runs a task when no fiber can be had.
         if std::thread::panicking() || !self.suspend() {
             let parker = self.state.parker();
-            worker::stall(&self.context.remote(self.index).reactor, || !parker.is_parked(), None);
+            worker::stall(&self.context, self.index, || !parker.is_parked(), None);
         }
     }
 

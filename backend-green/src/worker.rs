@@ -14,12 +14,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
-use twoply_core::reactor::Reactor;
 
 use crate::queue::Local;
 use crate::runner;
@@ -77,13 +77,23 @@ pub(crate) struct Context {
 
 thread_local! {
     /// See [`Context`].
-    static CONTEXT: RefCell<Option<std::rc::Rc<Context>>> = const { RefCell::new(None) };
+    static CONTEXT: RefCell<Option<Rc<Context>>> = const { RefCell::new(None) };
 }
 
 impl Context {
     /// Takes the worker away from this thread. `None` when it has none, or is in the middle of choosing work.
     pub(crate) fn take_core(&self) -> Option<Box<Core>> {
         self.core.try_borrow_mut().ok()?.take()
+    }
+
+    /// A place for `core`, on a thread that does what it says.
+    pub(crate) fn new(shared: Arc<Shared>, core: Box<Core>) -> Rc<Context> {
+        Rc::new(Context { shared, core: RefCell::new(Some(core)) })
+    }
+
+    /// Calls `f` with the worker, if it is here.
+    pub(crate) fn with_core<R>(&self, f: impl FnOnce(&Core) -> R) -> Option<R> {
+        self.core.try_borrow().ok()?.as_deref().map(f)
     }
 
     pub(crate) fn put_core(&self, core: Box<Core>) {
@@ -112,11 +122,22 @@ impl Context {
     /// A fiber of the worker that this thread carries can go on.
     #[inline]
     pub(crate) fn push_fiber(&self, fiber: usize) {
+        self.with_core(|core| core.push_fiber(fiber));
+    }
+
+    /// Takes the fibers that can go on out of the inbox of the worker `index`, which this thread carries.
+    fn drain_inbox(&self, index: usize) {
         if let Ok(core) = self.core.try_borrow()
             && let Some(core) = core.as_ref()
         {
-            core.push_fiber(fiber);
+            self.remote(index).drain_inbox(&mut *core.fibers.borrow_mut());
         }
+    }
+
+    /// The fiber that will go on after `ahead` others, as far as is known now.
+    #[inline]
+    pub(crate) fn upcoming_fiber(&self, ahead: usize) -> Option<usize> {
+        self.core.try_borrow().ok()?.as_ref()?.fibers.borrow().get(ahead).copied()
     }
 
     /// The worker `index`, which this thread carries or has carried, as the others see it.
@@ -133,8 +154,7 @@ pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
         let Some(context) = context.as_ref().filter(|context| std::ptr::eq(&*context.shared, shared)) else {
             return false;
         };
-        let Ok(core) = context.core.try_borrow() else { return false };
-        core.as_ref().map(|core| f(core)).is_some()
+        context.with_core(f).is_some()
     });
     called.unwrap_or(false)
 }
@@ -158,6 +178,18 @@ pub(crate) fn launch(shared: &Arc<Shared>, core: Box<Core>) -> Result<(), (Box<C
     }
 }
 
+/// As [`launch`], but tries until there is a thread, or the runtime has been stopped.
+pub(crate) fn launch_surely(shared: &Arc<Shared>, mut core: Box<Core>) {
+    while let Err((back, _)) = launch(shared, core) {
+        if shared.should_stop() {
+            drop(back);
+            return shared.worker_ended();
+        }
+        core = back;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Carries `core` until it moves on or its runtime ends.
 fn carry(shared: Arc<Shared>, core: Box<Core>) {
     /// The thread goes back to its cache without a trace.
@@ -168,20 +200,21 @@ fn carry(shared: Arc<Shared>, core: Box<Core>) {
         }
     }
     let index = core.index;
-    let context = std::rc::Rc::new(Context { shared, core: RefCell::new(Some(core)) });
-    CONTEXT.with(|place| place.replace(Some(std::rc::Rc::clone(&context))));
+    let context = Context::new(shared, core);
+    CONTEXT.with(|place| place.replace(Some(Rc::clone(&context))));
     let leave = Leave;
-    let next = || context.core.borrow().as_ref().and_then(|core| core.next_work(&context.shared));
+    let next = || context.with_core(|core| core.next_work(&context.shared)).flatten();
     match &context.shared.stacks {
         Some(stacks) => runner::run_on_fibers(&context, index, stacks, next),
         None => {
-            let strand = CarrierStrand::new(std::rc::Rc::clone(&context), index);
+            let strand = CarrierStrand::new(Rc::clone(&context), index);
             strand.run(next);
         }
     }
     let core = context.take_core();
     drop(leave);
     if let Some(core) = core {
+        let Some(core) = context.shared.lending.deposit(core) else { return };
         // The runtime is at its end. What is left in the queue is dropped, with no worker on this thread that
         // its destructors could push to.
         drop(core);
@@ -237,7 +270,7 @@ impl Core {
             if now.duration_since(self.turned.get()) >= TURN {
                 self.turned.set(now);
                 self.turn(remote, Some(Duration::ZERO));
-                if shared.should_stop() {
+                if shared.should_leave() {
                     return None;
                 }
             }
@@ -280,7 +313,7 @@ impl Core {
     #[cold]
     fn find_work(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         loop {
-            if shared.should_stop() {
+            if shared.should_leave() {
                 return None;
             }
             if self.searching.get() || shared.start_search() {
@@ -318,7 +351,7 @@ impl Core {
                 }
                 return work;
             }
-            if shared.should_stop() {
+            if shared.should_leave() {
                 return None;
             }
             // One that spins is enough: more would take each other's cores. And never without giving the core
@@ -372,15 +405,7 @@ impl Core {
 
     /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is work.
     fn sleep(&self, shared: &Shared, remote: &Remote) {
-        shared.enter_sleep(self.index);
-        if self.searching.replace(false) {
-            shared.end_search();
-        }
-        // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
-        fence(Ordering::SeqCst);
-        let may_sleep =
-            remote.reactor.prepare_park() && !shared.has_work_for(self.index) && !shared.should_stop();
-        if may_sleep {
+        if self.lie_down(shared, remote) {
             Counts::bump(&remote.counts.sleeps);
             self.turn(remote, None);
         } else {
@@ -388,10 +413,50 @@ impl Core {
             // Another worker's queue that this one may not search now: its owner needs the core more.
             std::thread::yield_now();
         }
+        self.get_up(shared);
+    }
+
+    /// Enters this worker among the sleepers. False when there is work after all; it must get up in either case.
+    fn lie_down(&self, shared: &Shared, remote: &Remote) -> bool {
+        shared.enter_sleep(self.index);
+        if self.searching.replace(false) {
+            shared.end_search();
+        }
+        // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
+        fence(Ordering::SeqCst);
+        remote.reactor.prepare_park() && !shared.has_work_for(self.index) && !shared.should_leave()
+    }
+
+    /// Leaves the sleepers.
+    fn get_up(&self, shared: &Shared) {
         if !shared.leave_sleep(self.index) {
             self.searching.set(true);
         }
         shared.watch.wake();
+    }
+
+    /// What to do next, if there is anything, for a host that sleeps by itself.
+    pub(crate) fn next_ready(&self, shared: &Shared) -> Option<Work> {
+        let remote = &shared.workers[self.index];
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        self.local_work(remote, tick).or_else(|| self.injected(shared)).or_else(|| {
+            self.turn(remote, Some(Duration::ZERO));
+            self.local_work(remote, tick)
+        })
+    }
+
+    /// A host is about to sleep. False when there is work after all.
+    pub(crate) fn begin_host_sleep(&self, shared: &Shared) -> bool {
+        self.lie_down(shared, &shared.workers[self.index])
+    }
+
+    /// A host has slept, or could not.
+    pub(crate) fn end_host_sleep(&self, shared: &Shared) {
+        self.get_up(shared);
+        if self.searching.replace(false) {
+            shared.end_search();
+        }
     }
 
     fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
@@ -414,11 +479,18 @@ impl Core {
     }
 }
 
-/// Blocks the calling thread, which cannot leave its stack, until `is_over`, and handles the worker's events
-/// meanwhile. Its queue is left to the other workers.
-pub(crate) fn stall(reactor: &Reactor, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
+/// Blocks the calling thread, which carries the worker `index` and cannot leave its stack, until `is_over`, and handles
+/// the worker's events meanwhile. Its queue is left to the other workers.
+pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
+    let Remote { reactor, .. } = context.remote(index);
     while !is_over() {
-        let may_sleep = reactor.prepare_park() && !is_over();
+        // Whoever pushes to an inbox that is not empty notifies nobody. What ends this wait may come that way, too,
+        // behind fibers that have to wait until it is over.
+        context.drain_inbox(index);
+        let may_sleep = reactor.prepare_park();
+        // Pairs with the fence in `Remote::push_inbox`: either that notifies, or this sees what was pushed.
+        fence(Ordering::SeqCst);
+        let may_sleep = may_sleep && context.remote(index).inbox_is_empty() && !is_over();
         if reactor.turn(if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
             std::thread::yield_now();
         }

@@ -129,8 +129,9 @@ impl Native {
         if self.backend.cache.close(until) && ended {
             return Ok(());
         }
-        let left = registry.len();
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("{left} tasks have not ended")))
+        let left: Vec<String> = registry.tasks().iter().take(8).map(ToString::to_string).collect();
+        let message = format!("{} tasks have not ended: {}", registry.len(), left.join(", "));
+        Err(io::Error::new(io::ErrorKind::TimedOut, message))
     }
 }
 
@@ -161,6 +162,9 @@ impl Backend for Threads {
     }
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {
+        if self.cache.is_forked() {
+            return Err(SpawnError::Forked);
+        }
         let Some(this) = self.this.upgrade() else { return Err(SpawnError::ShutDown) };
         let this: Arc<dyn Backend> = this;
         let name = job.name().map(str::to_owned);

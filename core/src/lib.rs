@@ -4,6 +4,7 @@ pub mod backend;
 mod blocking;
 pub mod channel;
 pub mod coop;
+pub mod fork;
 pub mod future;
 pub mod ioserver;
 mod lock;

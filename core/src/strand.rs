@@ -255,6 +255,11 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// The calling thread is going to be idle: its own strand gives back what it can.
+pub(crate) fn trim_thread() {
+    let _ = DEFAULT.try_with(ThreadStrand::trim);
+}
+
 /// Runs `f` with the strand that it is called on.
 #[inline]
 pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crate::fork;
 use crate::lock::lock;
 use crate::task::contain;
 
@@ -51,6 +52,8 @@ struct Shared {
     pool: Mutex<Pool>,
     /// Signalled when a thread ends.
     ended: Condvar,
+    /// The count of forks when it was made. At another, its threads are those of another process.
+    born: u64,
 }
 
 /// The threads of a cache.
@@ -88,13 +91,15 @@ impl ThreadCache {
     /// An empty cache. `name` is what its threads are called.
     pub fn new(name: &'static str, limits: Limits) -> ThreadCache {
         let pool = Mutex::new(Pool::default());
-        ThreadCache(Arc::new(Shared { name, limits, pool, ended: Condvar::new() }))
+        let born = fork::generation().load(Ordering::Relaxed);
+        ThreadCache(Arc::new(Shared { name, limits, pool, ended: Condvar::new(), born }))
     }
 
     /// Runs `work` on a thread: an idle one whose stack fits, or a new one. A panic in it ends there.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, the limit has been reached or the cache has been closed.
+    /// When the operating system refuses a thread, the limit has been reached, the cache has been closed or the process
+    /// has forked.
     /// The work is dropped then.
     pub fn execute(
         &self,
@@ -102,6 +107,10 @@ impl ThreadCache {
         stack_size: Option<usize>,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
+        // Before the lock, which a thread that was left behind may have held.
+        if self.is_forked() {
+            return Err(io::Error::other("the process was forked: the threads stayed behind in the parent"));
+        }
         let name: Option<Box<str>> = name.map(Box::from);
         {
             let mut pool = lock(&self.0.pool);
@@ -137,6 +146,11 @@ impl ThreadCache {
             self.0.thread_ended();
         }
         started.map(drop)
+    }
+
+    /// Whether the process has forked since the cache was made, so that this is the child and its threads are not here.
+    pub fn is_forked(&self) -> bool {
+        fork::generation().load(Ordering::Relaxed) != self.0.born
     }
 
     /// How many threads there are, and how many of them are idle.
@@ -211,6 +225,7 @@ impl Shared {
             }
             std::thread::yield_now();
         }
+        crate::strand::trim_thread();
         let expiry = Instant::now().checked_add(self.limits.idle);
         while !idle.called.load(Ordering::Acquire) {
             let Some(expiry) = expiry else {

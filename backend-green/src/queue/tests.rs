@@ -247,7 +247,7 @@ fn each_item_arrives_once_with_thieves_about() {
         }
         done.store(true, Ordering::Release);
     });
-    assert!((local.stealer().len() == 0) && overflow.is_empty());
+    assert!(local.stealer().is_empty() && overflow.is_empty());
     let wrong = seen.iter().position(|count| count.load(Ordering::Relaxed) != 1);
     assert_eq!(wrong, None, "this item did not arrive exactly once");
 }

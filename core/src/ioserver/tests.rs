@@ -1,3 +1,5 @@
+//! Tests of the I/O server, and of interrupting a blocked thread.
+
 use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};

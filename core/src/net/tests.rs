@@ -1,3 +1,5 @@
+//! Tests of sockets.
+
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;

@@ -1,3 +1,5 @@
+//! Tests of sources: readiness, several waiters, reactors that come and go.
+
 use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};

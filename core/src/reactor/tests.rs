@@ -1,3 +1,5 @@
+//! Tests of the reactor: turns, registrations, notifications, and a host's own loop.
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};

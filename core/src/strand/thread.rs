@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use crate::ioserver;
+use crate::lock::lock;
 use crate::parker::Parker;
 use crate::reactor::{Interest, Source};
 use crate::timers::Timers;
@@ -81,7 +82,7 @@ pub(crate) struct Remote {
     /// the thread alone.
     place: AtomicU32,
     /// Ends a `poll(2)`; made when the thread first needs one.
-    event: OnceLock<OwnedFd>,
+    event: Mutex<Option<Arc<OwnedFd>>>,
 }
 
 impl Unpark for Arc<Remote> {
@@ -90,7 +91,7 @@ impl Unpark for Arc<Remote> {
         std::sync::atomic::fence(Ordering::SeqCst);
         match self.place.load(Ordering::SeqCst) & PLACE {
             place if place == Place::Poll as u32 => {
-                if let Some(event) = self.event.get() {
+                if let Some(event) = &*lock(&self.event) {
                     // It can only fail when the counter is full, and then the thread is awake.
                     let _ = rustix::io::write(event, &1u64.to_ne_bytes());
                 }
@@ -117,6 +118,17 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// Sees to it that there is an event descriptor. False when the system has none to give.
+    fn has_event(&self) -> bool {
+        let mut event = lock(&self.event);
+        if event.is_none() {
+            *event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok().map(Arc::new);
+        }
+        event.is_some()
+    }
+}
+
 impl ThreadStrand {
     /// The strand of the calling thread.
     #[allow(clippy::new_without_default, reason = "it is of the thread that makes it")]
@@ -125,7 +137,7 @@ impl ThreadStrand {
             thread: std::thread::current(),
             id: rustix::thread::gettid(),
             place: AtomicU32::new(Place::Park as u32),
-            event: OnceLock::new(),
+            event: Mutex::new(None),
         });
         ThreadStrand {
             state: StrandState::new(Parker::new(Arc::clone(&remote))),
@@ -139,6 +151,12 @@ impl ThreadStrand {
     /// Makes `backend` the one that tasks spawned on this thread go to, and returns the one before.
     pub fn replace_backend(&self, backend: Option<Arc<dyn Backend>>) -> Option<Arc<dyn Backend>> {
         self.backend.replace(backend)
+    }
+
+    /// Gives back what the thread does without while it is idle: descriptors are scarce.
+    pub(crate) fn trim(&self) {
+        let event = lock(&self.remote.event).take();
+        drop(event);
     }
 
     /// Says where the thread is about to sleep. False when the park has ended meanwhile.
@@ -159,7 +177,7 @@ impl ThreadStrand {
 
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
     fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let Some(event) = self.remote.event.get() else { return Ok(()) };
+        let Some(event) = lock(&self.remote.event).clone() else { return Ok(()) };
         // A watch whose future has been dropped goes: this must not hold a descriptor that somebody else closes.
         let mut stale: Vec<Arc<Source>> = Vec::new();
         let mut sources: Vec<(Arc<Source>, Interest)> = Vec::new();
@@ -174,7 +192,7 @@ impl ThreadStrand {
         });
         drop(stale);
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(sources.len() + 1);
-        fds.push(PollFd::new(event, PollFlags::IN));
+        fds.push(PollFd::new(&event, PollFlags::IN));
         fds.extend(
             sources.iter().map(|(source, interest)| PollFd::new(source.as_ref(), poll_flags(*interest))),
         );
@@ -190,7 +208,7 @@ impl ThreadStrand {
             Err(e) => return Err(e.into()),
         }
         if !fds[0].revents().is_empty() {
-            let _ = rustix::io::read(event, &mut [0u8; 8]);
+            let _ = rustix::io::read(&event, &mut [0u8; 8]);
         }
         let ready: Vec<Interest> = fds[1..].iter().map(|fd| interest_of(fd.revents())).collect();
         drop(fds);
@@ -287,11 +305,8 @@ impl Driver for ThreadStrand {
         if !self.state.is_own(waker) {
             return ioserver::driver().watch(source, interest, waker);
         }
-        if self.remote.event.get().is_none() {
-            match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
-                Ok(event) => drop(self.remote.event.set(event)),
-                Err(_) => return ioserver::driver().watch(source, interest, waker),
-            }
+        if !self.remote.has_event() {
+            return ioserver::driver().watch(source, interest, waker);
         }
         let mut watched = self.watched.borrow_mut();
         let there = Arc::as_ptr(source);

@@ -1,3 +1,5 @@
+//! Tests of sleeps, intervals and timeouts.
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
 use std::io;

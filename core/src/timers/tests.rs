@@ -1,3 +1,5 @@
+//! Tests of the timer queue.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 

@@ -1,7 +1,5 @@
 //! What a pool promises about the stacks it hands out, and about the memory that it holds.
 
-use std::sync::Arc;
-
 use corosensei::stack::{STACK_ALIGNMENT, Stack};
 
 use super::{assert_passes_in_child, fiber, is_child, mprotect_pool, pool, range, touch};

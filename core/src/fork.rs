@@ -1,5 +1,7 @@
-//! Notices a fork without exec: the child has none of the runtime's threads, so a task started there would wait
-//! for ever.
+//! Notices a fork without exec: the child has none of the parent's threads, so a task handed to one of them there
+//! would wait for ever.
+//!
+//! Thread caches and backends remember the count that they were made at, and refuse to start anything at another.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many forks lie between the process that was started and this one.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-/// The counter of forks, which counts from now on.
-pub(crate) fn generation() -> &'static AtomicU64 {
+/// The counter of forks, which counts from the first call on.
+pub fn generation() -> &'static AtomicU64 {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         extern "C" fn in_child() {

@@ -1,0 +1,247 @@
+//! A runtime inside somebody else's event loop: the worker is taken off its thread, at run time, and carried by the
+//! thread of the host (Qt, GLib, a game's frame loop, a plain `poll(2)`), until it is given back.
+//!
+//! The worker comes with all it has: its queue, its timers, and its reactor with every descriptor that is registered
+//! there. Nothing is registered anew, and no task notices. A worker changes threads in the middle of a run when a
+//! task blocks it, so it can do so here too, and by the same means.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use twoply_core::backend::Backend;
+use twoply_core::strand::with_current;
+
+use crate::Green;
+use crate::scheduler::{Shared, lock};
+use crate::strand::CarrierStrand;
+use crate::worker::{self, Context, Core};
+
+/// How many polls a turn makes before the host has its own turn. Enough that the host's loop costs little; at a
+/// microsecond or so each, few enough that a screen does not miss a frame.
+const POLLS: usize = 256;
+
+/// A runtime's only worker, carried by this thread. Dropping it gives the worker a thread of its own again.
+///
+/// # Examples
+/// A host's loop that watches nothing but the runtime:
+/// ```
+/// use std::time::Duration;
+/// use rustix::event::{PollFd, PollFlags, poll};
+/// use twoply_core::{Wait, time};
+/// use twoply_green::Green;
+///
+/// let green = Green::builder().workers(1).build()?;
+/// let task = green.spawner().spawn(time::sleep(Duration::from_millis(5)));
+///
+/// let mut host = green.host()?;
+/// loop {
+///     let timeout = host.turn()?.map(|timeout| timeout.try_into().unwrap());
+///     if task.is_finished() {
+///         break;
+///     }
+///     // The host's own descriptors would be in the list, too.
+///     poll(&mut [PollFd::new(&host, PollFlags::IN)], timeout.as_ref())?;
+/// }
+/// drop(host);
+///
+/// // The worker has a thread again, and goes on by itself.
+/// green.spawner().spawn(async {}).wait().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Host<'a> {
+    /// The runtime.
+    green: &'a Green,
+    /// The worker, on this thread. `None` once it has moved on because a task blocked it, and in `drop`.
+    carried: Option<(Rc<Context>, CarrierStrand)>,
+    /// Whether the worker is entered among the sleepers.
+    asleep: bool,
+}
+
+impl Green {
+    /// Takes the runtime's worker over from its thread, for a foreign event loop to drive; see [`Host`].
+    ///
+    /// Waits, blocking the calling thread, until the worker's present poll is over. A task that never comes to an
+    /// await point or a wait keeps it waiting. Give the worker back before [`Green::shutdown`], which waits for tasks
+    /// that nobody would run.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if there is more than one worker, or if blocked stacks are fibers, which
+    /// belong to their thread. [`io::ErrorKind::ResourceBusy`] when the runtime has a host already or the caller is
+    /// one of its tasks. [`io::ErrorKind::NotConnected`] when it has been shut down.
+    pub fn host(&self) -> io::Result<Host<'_>> {
+        let shared = &self.shared;
+        if shared.workers.len() != 1 || shared.stacks.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // A task of the runtime would wait for itself.
+        let own = |backend: Arc<dyn Backend>| std::ptr::addr_eq(Arc::as_ptr(&backend), Arc::as_ptr(shared));
+        if with_current(|strand| strand.backend()).is_some_and(own) {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        shared.lending.begin()?;
+        let mut host = Host { green: self, carried: None, asleep: false };
+        host.carry()?;
+        Ok(host)
+    }
+}
+
+impl Host<'_> {
+    /// Runs what is ready, for a bounded time, and wakes what is due. Returns for how long the host may sleep, if
+    /// nothing happens to [its descriptor](AsFd); `None`: for as long as it likes.
+    ///
+    /// Call it when the descriptor is readable or the time has passed. Calling it at other times does no harm.
+    ///
+    /// When a task blocks in straight-line code here, it keeps this thread until it can go on: the host waits, as
+    /// it would for any callback that blocks. Other tasks have the worker meanwhile, on a thread of its own, until
+    /// the next turn takes it back.
+    ///
+    /// # Errors
+    /// When the worker had moved on and could not be taken back, because the runtime has been shut down.
+    pub fn turn(&mut self) -> io::Result<Option<Duration>> {
+        self.carry()?;
+        let Some((context, strand)) = &self.carried else { return Ok(None) };
+        let shared = &self.green.shared;
+        if std::mem::take(&mut self.asleep) {
+            context.with_core(|core| core.end_host_sleep(shared));
+        }
+        let mut polls = 0;
+        strand.run(|| {
+            polls += 1;
+            if polls > POLLS { None } else { context.with_core(|core| core.next_ready(shared)).flatten() }
+        });
+        if polls > POLLS {
+            return Ok(Some(Duration::ZERO));
+        }
+        // From now on whoever has work for the runtime makes the descriptor readable.
+        let Some(may_sleep) = context.with_core(|core| core.begin_host_sleep(shared)) else {
+            return Ok(Some(Duration::ZERO));
+        };
+        self.asleep = true;
+        if !may_sleep {
+            return Ok(Some(Duration::ZERO));
+        }
+        let deadline = shared.workers[0].reactor.next_deadline();
+        Ok(deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())))
+    }
+
+    /// Sees to it that the worker is on this thread.
+    fn carry(&mut self) -> io::Result<()> {
+        if self.carried.as_ref().is_some_and(|(context, _)| context.has_core()) {
+            return Ok(());
+        }
+        let shared = &self.green.shared;
+        let core = shared.lending.request(shared)?;
+        let context = Context::new(Arc::clone(shared), core);
+        self.carried = Some((Rc::clone(&context), CarrierStrand::new(context, 0)));
+        Ok(())
+    }
+}
+
+impl AsFd for Host<'_> {
+    /// Becomes readable when a turn has something to do. For polling only.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.green.shared.workers[0].reactor.as_fd()
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        let shared = &self.green.shared;
+        if let Some((context, _)) = &self.carried
+            && self.asleep
+        {
+            context.with_core(|core| core.end_host_sleep(shared));
+        }
+        let core = self.carried.take().and_then(|(context, _)| context.take_core());
+        shared.lending.end();
+        if let Some(core) = core {
+            worker::launch_surely(shared, core);
+        }
+    }
+}
+
+impl fmt::Debug for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("green", self.green).finish_non_exhaustive()
+    }
+}
+
+/// How the only worker gets from its thread to a host.
+#[derive(Default)]
+pub(crate) struct Lending {
+    /// The host waits for the worker.
+    wanted: AtomicBool,
+    /// What passes between them.
+    counter: Mutex<Counter>,
+    /// Signalled when the worker is there, or never will be.
+    handed: Condvar,
+}
+
+/// Where the worker is handed over.
+#[derive(Default)]
+struct Counter {
+    /// There is a host.
+    hosted: bool,
+    /// The worker has ended.
+    ended: bool,
+    /// The worker, on its way.
+    core: Option<Box<Core>>,
+}
+
+impl Lending {
+    /// Whether the worker should come.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Enters a host.
+    fn begin(&self) -> io::Result<()> {
+        match std::mem::replace(&mut lock(&self.counter).hosted, true) {
+            true => Err(io::ErrorKind::ResourceBusy.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// The host is gone.
+    fn end(&self) {
+        lock(&self.counter).hosted = false;
+    }
+
+    /// Waits for the worker.
+    fn request(&self, shared: &Shared) -> io::Result<Box<Core>> {
+        self.wanted.store(true, Ordering::SeqCst);
+        shared.wake_all();
+        let mut counter = lock(&self.counter);
+        loop {
+            if let Some(core) = counter.core.take() {
+                return Ok(core);
+            }
+            if counter.ended {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+            counter = self.handed.wait(counter).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes the worker in, if the host waits for it; else it comes back: then its runtime ends.
+    pub(crate) fn deposit(&self, core: Box<Core>) -> Option<Box<Core>> {
+        if !self.wanted.swap(false, Ordering::SeqCst) {
+            return Some(core);
+        }
+        lock(&self.counter).core = Some(core);
+        self.handed.notify_all();
+        None
+    }
+
+    /// The worker has ended.
+    pub(crate) fn give_up(&self) {
+        lock(&self.counter).ended = true;
+        self.handed.notify_all();
+    }
+}

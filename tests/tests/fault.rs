@@ -1,0 +1,267 @@
+//! Faults of the surroundings: no threads, no stacks, no stack left, a fork, memory that must not grow.
+
+use std::future::pending;
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+use std::time::Duration;
+
+use twoply_core::task::{Builder, SpawnError, TaskError};
+use twoply_core::time::sleep;
+use twoply_core::{Wait, channel};
+use twoply_green::Green;
+use twoply_native::Native;
+use twoply_tests::{Gate, Kind, Signal, System, Systems, eventually, fork, laws, limit_memory, watch};
+
+laws! {
+    everywhere {
+        a_child_of_a_fork_is_refused_or_served_but_never_hangs,
+        the_parent_of_a_fork_goes_on,
+        a_refusal_of_the_operating_system_is_an_error_or_costs_time,
+        memory_does_not_grow_with_tasks_that_are_over,
+    }
+    green { a_child_of_a_fork_is_refused }
+    threads {
+        without_threads_a_blocked_task_keeps_its_worker_and_nothing_is_lost,
+        a_runtime_that_cannot_have_its_threads_is_not_built,
+    }
+    fibers {
+        without_stacks_tasks_go_on,
+        a_stack_overflow_names_the_task_and_aborts,
+        a_task_without_a_stack_that_blocks_is_woken,
+    }
+    native {
+        beyond_the_limit_of_threads_a_start_is_an_error,
+    }
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn a_child_of_a_fork_is_refused(on: &Systems) {
+    on.here().spawn(async {}).wait().unwrap();
+    let status = fork(|| {
+        let refused = Builder::new().spawn_on(on.here().backend(), async {});
+        u8::from(!matches!(refused, Err(SpawnError::Forked)))
+    });
+    assert_eq!(status, Some(0));
+}
+
+fn a_child_of_a_fork_is_refused_or_served_but_never_hangs(on: &Systems) {
+    on.alone(|| {
+        // An idle thread is at hand in the parent, and a blocked one.
+        let blocked = on.here().spawn_fn(|| pending::<()>().wait());
+        on.here().spawn_fn(|| sleep(Duration::from_millis(1)).wait()).wait().unwrap();
+        thread::sleep(Duration::from_millis(10));
+        let status = fork(|| match on.here().spawn_fn(|| 7).wait() {
+            Ok(7) | Err(TaskError::NotStarted(SpawnError::Forked)) => 0,
+            Ok(_) => 1,
+            Err(_) => 2,
+        });
+        assert_eq!(status, Some(0), "no status: the child hung");
+        blocked.cancel();
+    });
+}
+
+fn the_parent_of_a_fork_goes_on(on: &Systems) {
+    let gate = Gate::new();
+    let opened = gate.opened();
+    let blocked = on.here().spawn_fn(move || opened.wait());
+    eventually("it waits", || gate.waiting() >= 1);
+    assert_eq!(fork(|| 3), Some(3));
+    gate.open();
+    blocked.wait().unwrap();
+    assert_eq!(on.here().spawn(async { 1 }).wait().unwrap(), 1);
+}
+
+/// Blocks `number` tasks on `system`, wakes all of them from outside, and waits for them.
+fn block_and_wake(system: &System, number: usize) {
+    let gates: Vec<Gate> = (0..number).map(|_| Gate::new()).collect();
+    let started = Signal::new();
+    let tasks: Vec<_> = gates
+        .iter()
+        .enumerate()
+        .map(|(n, gate)| {
+            let (opened, started) = (gate.opened(), started.clone());
+            system.spawn_fn(move || {
+                started.add();
+                opened.wait();
+                n
+            })
+        })
+        .collect();
+    eventually("the first block", || started.count() >= 1);
+    thread::sleep(Duration::from_millis(20));
+    // One after the other, so that each wake-up finds those before it handled as far as they can be.
+    for gate in &gates {
+        gate.open();
+        thread::sleep(Duration::from_millis(1));
+    }
+    for (n, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.wait().unwrap(), n);
+    }
+}
+
+fn a_refusal_of_the_operating_system_is_an_error_or_costs_time(on: &Systems) {
+    on.alone(|| {
+        let system = on.kind().build();
+        // What the process needs anyway is there: the I/O server, and the allocator's arenas.
+        block_and_wake(&system, 2);
+        thread::sleep(Duration::from_millis(20));
+        limit_memory(Some(1 << 20));
+        if on.kind() == Kind::Native {
+            let held: Vec<_> = (0..8).map(|_| system.spawn_fn(|| pending::<()>().wait())).collect();
+            let refused: Vec<bool> = held
+                .into_iter()
+                .map(|task| {
+                    if !task.is_finished() {
+                        task.cancel();
+                    }
+                    matches!(task.wait(), Err(TaskError::NotStarted(SpawnError::Thread(_))))
+                })
+                .collect();
+            assert!(refused.contains(&true), "eight stacks in a mebibyte");
+        } else {
+            block_and_wake(&system, 8);
+        }
+        limit_memory(None);
+        block_and_wake(&system, 8);
+        system.shutdown(SOON).unwrap();
+    });
+}
+
+fn memory_does_not_grow_with_tasks_that_are_over(on: &Systems) {
+    fn resident() -> usize {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
+    }
+    on.alone(|| {
+        let number = if on.kind().is_green() { 2000 } else { 100 };
+        let round = || {
+            let handles: Vec<_> = (0..number)
+                .map(|n| match n % 20 {
+                    0 => on.here().spawn_fn(|| pending::<()>().wait()).cancel_on_drop(),
+                    _ => on.here().spawn(pending::<()>()).cancel_on_drop(),
+                })
+                .collect();
+            drop(handles);
+            eventually("none is left", || on.here().tasks() == 0);
+        };
+        (0..5).for_each(|_| round());
+        let before = resident();
+        (0..20).for_each(|_| round());
+        let grown = resident().saturating_sub(before);
+        // A leak of 100 bytes a task would be 4 MB on the green systems.
+        assert!(grown < 2 << 20, "{grown} bytes more after {} tasks", 20 * number);
+    });
+}
+
+fn without_threads_a_blocked_task_keeps_its_worker_and_nothing_is_lost(on: &Systems) {
+    let workers = on.kind().workers();
+    // The workers, the watchdog, and one thread to spare.
+    let limited = on.kind().green().max_threads(workers + 2).build().unwrap();
+    let system = System::from(limited);
+    block_and_wake(&system, 10);
+    assert!(system.metrics().threads <= workers + 2);
+    // A timer and a channel are enough to end such a wait, too.
+    let sleepers: Vec<_> =
+        (0..5).map(|_| system.spawn_fn(|| sleep(Duration::from_millis(5)).wait())).collect();
+    sleepers.into_iter().for_each(|sleeper| sleeper.wait().unwrap());
+    let (tx, rx) = channel::bounded(1);
+    let receiver = system.spawn_fn(move || rx.iter().sum::<u32>());
+    (1..=10).for_each(|n| tx.send(n).wait().unwrap());
+    drop(tx);
+    assert_eq!(receiver.wait().unwrap(), 55);
+    system.shutdown(SOON).unwrap();
+}
+
+fn a_runtime_that_cannot_have_its_threads_is_not_built(on: &Systems) {
+    let refused = on.kind().green().max_threads(on.kind().workers()).build();
+    assert!(refused.is_err(), "there is no thread for the watchdog");
+}
+
+fn without_stacks_tasks_go_on(on: &Systems) {
+    let limited = on.kind().green().max_stacks(3).build().unwrap();
+    let system = System::from(limited);
+    block_and_wake(&system, 10);
+    // What does not block needs none of those that are taken.
+    let gate = Gate::new();
+    let blocked: Vec<_> = (0..2)
+        .map(|_| {
+            let opened = gate.opened();
+            system.spawn_fn(move || opened.wait())
+        })
+        .collect();
+    eventually("both wait", || gate.waiting() >= 2);
+    for n in 0..20 {
+        assert_eq!(system.spawn(async move { n }).wait().unwrap(), n);
+    }
+    gate.open();
+    blocked.into_iter().for_each(|task| task.wait().unwrap());
+    block_and_wake(&system, 10);
+    system.shutdown(SOON).unwrap();
+}
+
+fn a_task_without_a_stack_that_blocks_is_woken(on: &Systems) {
+    let limited = on.kind().green().max_stacks(1).build().unwrap();
+    let system = System::from(limited);
+    let tasks: Vec<_> = (0..6)
+        .map(|n| {
+            system.spawn_fn(move || {
+                sleep(Duration::from_millis(3)).wait();
+                n
+            })
+        })
+        .collect();
+    for (n, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.wait().unwrap(), n);
+    }
+    system.shutdown(SOON).unwrap();
+}
+
+fn a_stack_overflow_names_the_task_and_aborts(on: &Systems) {
+    fn deep(n: u64) -> u64 {
+        let frame = std::hint::black_box([n; 64]);
+        if n == u64::MAX { 0 } else { deep(n + 1) + frame[(n % 64) as usize] }
+    }
+    let output = on.in_child(|| {
+        let started = Builder::new().name("bottomless").spawn_fn_on(on.here().backend(), || deep(0));
+        let _ = started.unwrap().wait();
+    });
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("bottomless") && message.contains("overflow"), "{message}");
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{}", output.status);
+}
+
+fn beyond_the_limit_of_threads_a_start_is_an_error(_: &Systems) {
+    let native = Native::builder().max_threads(2).build();
+    let gate = Gate::new();
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            let opened = gate.opened();
+            native.spawner().spawn_fn(move || opened.wait())
+        })
+        .collect();
+    eventually("both wait", || gate.waiting() >= 2);
+    let dropped = Signal::new();
+    let guard = dropped.on_drop();
+    let refused = native.spawner().spawn_fn(move || drop(guard));
+    assert_eq!(dropped.count(), 1, "a task that does not start is dropped");
+    assert!(matches!(refused.wait(), Err(TaskError::NotStarted(SpawnError::Thread(_)))));
+    let refused = Builder::new().spawn_on(native.spawner().backend(), async {});
+    assert!(matches!(refused, Err(SpawnError::Thread(_))));
+    gate.open();
+    held.into_iter().for_each(|task| task.wait().unwrap());
+    eventually("a thread is free", || native.threads().1 > 0);
+    assert_eq!(native.spawner().spawn_fn(|| 3).wait().unwrap(), 3);
+    native.shutdown(SOON).unwrap();
+}
+
+#[test]
+fn the_defaults_of_both_backends_work_together() {
+    watch("the_defaults_of_both_backends_work_together", || {
+        let (green, native) = (Green::new().unwrap(), Native::new());
+        let task = green.spawner().spawn(async { 1 });
+        assert_eq!(native.spawner().spawn_fn(move || task.wait().unwrap() + 1).wait().unwrap(), 2);
+        green.shutdown(SOON).unwrap();
+        native.shutdown(SOON).unwrap();
+    });
+}
