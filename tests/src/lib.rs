@@ -5,15 +5,17 @@
 //! watchdog ([`watch`]). A law that changes or counts what belongs to the whole process runs in a process of its
 //! own ([`Systems::in_child`]).
 //!
-//! All that is unsafe in the suite lies here: switching fibers on, and `fork`.
+//! All that is unsafe in the suite lies here: switching fibers on, `fork`, and signals.
 
 mod child;
 mod gate;
+mod storm;
 mod system;
 mod watch;
 
 pub use child::{Resources, fork, limit_memory};
 pub use gate::{Gate, Signal};
+pub use storm::Storm;
 pub use system::{Kind, System, Systems};
 pub use watch::{eventually, watch};
 
