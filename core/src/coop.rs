@@ -1,7 +1,7 @@
 //! The budget that makes a task which is always ready yield in the end.
 //!
 //! A backend whose tasks share a stack gives each poll a budget with [`with_budget`]. Operations that may complete
-//! at once (a receive with messages queued, a read with bytes there) ask [`proceed`] first and report progress
+//! at once (a receive with messages queued, a read with bytes there) ask `proceed` first and report progress
 //! when they complete; once the budget is spent they say they are not ready, after waking the task, which sends
 //! it to the end of its queue. Stacks without a budget, such as OS threads, are never held up.
 //!

@@ -1,4 +1,15 @@
 //! The traits, waiting, tasks, channels, time and sockets that every backend of twoply shares.
+//!
+//! | module      | duty                                                                    |
+//! |-------------|-------------------------------------------------------------------------|
+//! | [`backend`] | the contract: what a backend implements                                 |
+//! | [`strand`], [`parker`] | the running stack, and the word through which it is woken    |
+//! | [`task`]    | tasks, their handles, scopes and groups                                 |
+//! | [`channel`], [`future`] | channels; select, race, join and other combinators          |
+//! | [`time`], [`timers`]    | sleeps, intervals, timeouts; the queue of deadlines         |
+//! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
+//! | [`net`]     | sockets                                                                 |
+//! | [`threads`], [`coop`], [`fork`] | the thread cache, the budget of a poll, noticing forks |
 
 pub mod backend;
 mod blocking;
@@ -8,7 +19,6 @@ pub mod fork;
 pub mod future;
 pub mod ioserver;
 mod lock;
-/// Sockets.
 pub mod net;
 mod offload;
 pub mod parker;
