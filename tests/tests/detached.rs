@@ -1,5 +1,7 @@
 //! A detached task goes on, whatever its handle was set to before.
 
+#![cfg(all(feature = "native", feature = "green"))]
+
 use std::time::Duration;
 
 use twoply::{Spawner, Wait, channel, time};
