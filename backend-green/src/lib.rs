@@ -166,7 +166,7 @@ impl Builder {
         let mut remotes = Vec::with_capacity(count);
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {
-            let local = Local::new();
+            let local = Local::new(count > 1);
             remotes.push(Remote::new(local.stealer(), Reactor::new()?));
             workers.push(Core::new(index, local, self.spins));
         }

@@ -126,6 +126,9 @@ struct Ring<T: Item> {
     tail: AtomicUsize,
     /// The item to be run next, or null. Only the owner puts one in; anyone takes it out.
     lifo: AtomicPtr<()>,
+    /// Whether there are thieves. Where there are none, as with a single worker, the owner alone touches the ring and
+    /// the slot, and spares itself the exchanges.
+    shared: bool,
     /// The items at `head..tail`; the rest is garbage. Only the owner writes.
     slots: [AtomicPtr<()>; CAPACITY],
     /// The ring hands items from thread to thread as a mutex would: it may be shared if they may be sent.
@@ -133,17 +136,18 @@ struct Ring<T: Item> {
 }
 
 impl<T: Item> Local<T> {
-    /// An empty queue.
-    pub(crate) fn new() -> Local<T> {
-        Local::starting_at(0)
+    /// An empty queue. If `shared` is false, nobody may steal from it, and its stealers only count.
+    pub(crate) fn new(shared: bool) -> Local<T> {
+        Local::starting_at(0, shared)
     }
 
     /// An empty queue whose first item gets `position`; tests start just before the wrap-around.
-    fn starting_at(position: usize) -> Local<T> {
+    fn starting_at(position: usize, shared: bool) -> Local<T> {
         let ring = Arc::new(Ring {
             head: AtomicUsize::new(position),
             tail: AtomicUsize::new(position),
             lifo: AtomicPtr::new(null_mut()),
+            shared,
             slots: std::array::from_fn(|_| AtomicPtr::new(null_mut())),
             _items: PhantomData,
         });
@@ -183,6 +187,11 @@ impl<T: Item> Local<T> {
         let ring = &*self.ring;
         let tail = ring.tail.load(Relaxed);
         let mut head = ring.head.load(Relaxed);
+        if !ring.shared && head != tail {
+            ring.head.store(head.wrapping_add(1), Relaxed);
+            // SAFETY: as below, and nobody else moves `head`: `steal_into` refuses.
+            return Some(unsafe { item(ring.slot(head).load(Relaxed)) });
+        }
         while head != tail {
             // Release pairs with the Acquire of `head` in `steal_into`, which then sees `tail` beyond it.
             match ring.head.compare_exchange_weak(head, head.wrapping_add(1), Release, Relaxed) {
@@ -203,8 +212,15 @@ impl<T: Item> Local<T> {
     #[inline]
     #[must_use = "the displaced item has to be pushed"]
     pub(crate) fn push_lifo(&self, item: T) -> Option<T> {
-        // Release pairs with the Acquire in `steal_lifo`. What comes back is the owner's own, or null.
-        let displaced = self.ring.lifo.swap(item.into_raw().as_ptr(), Release);
+        let raw = item.into_raw().as_ptr();
+        let displaced = if self.ring.shared {
+            // Release pairs with the Acquire in `steal_lifo`. What comes back is the owner's own, or null.
+            self.ring.lifo.swap(raw, Release)
+        } else {
+            let displaced = self.ring.lifo.load(Relaxed);
+            self.ring.lifo.store(raw, Relaxed);
+            displaced
+        };
         // SAFETY: a pointer in the LIFO slot stands for an item, and the exchange has taken it out.
         (!displaced.is_null()).then(|| unsafe { self::item(displaced) })
     }
@@ -242,7 +258,7 @@ impl<T: Item> Stealer<T> {
     /// the others go to `local`, as many as fit. Nothing happens when `local` is the other end of this very queue.
     pub(crate) fn steal_into(&self, local: &Local<T>) -> Option<T> {
         let (from, to) = (&*self.ring, &*local.ring);
-        if std::ptr::eq(from, to) {
+        if std::ptr::eq(from, to) || !from.shared {
             return None;
         }
         let room = local.room();
@@ -279,6 +295,9 @@ impl<T: Item> Stealer<T> {
 
     /// Takes the item in the LIFO slot. Its owner was about to run it: for thieves that have found nothing else.
     pub(crate) fn steal_lifo(&self) -> Option<T> {
+        if !self.ring.shared {
+            return None;
+        }
         // Acquire pairs with the Release in `push_lifo`: the item is visible.
         self.ring.take_lifo(Acquire)
     }
@@ -333,7 +352,13 @@ impl<T: Item> Ring<T> {
         if self.lifo.load(Relaxed).is_null() {
             return None;
         }
-        let raw = self.lifo.swap(null_mut(), order);
+        let raw = if self.shared {
+            self.lifo.swap(null_mut(), order)
+        } else {
+            let raw = self.lifo.load(Relaxed);
+            self.lifo.store(null_mut(), Relaxed);
+            raw
+        };
         // SAFETY: a pointer in the LIFO slot stands for an item, and the exchange has taken it out.
         (!raw.is_null()).then(|| unsafe { item(raw) })
     }

@@ -278,7 +278,8 @@ impl Core {
                 return Some(Work::Job(job));
             }
         }
-        if let Some(work) = self.local_work(remote, tick) {
+        // What came from outside before new events: these may never end, and what overflows the queue waits there.
+        if let Some(work) = self.local_work(remote, tick).or_else(|| self.injected(shared)) {
             return Some(work);
         }
         self.find_work(shared, remote)
@@ -369,7 +370,11 @@ impl Core {
     }
 
     /// A share of what came from outside.
+    #[inline]
     fn injected(&self, shared: &Shared) -> Option<Work> {
+        if shared.injector.is_empty() {
+            return None;
+        }
         let share = shared.injector.len() / shared.workers.len() + 1;
         shared.injector.pop_into(&self.local, share).map(Work::Job)
     }

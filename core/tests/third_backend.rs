@@ -177,7 +177,7 @@ fn its_clock_is_the_clock() {
 #[test]
 fn panics_are_reported_by_the_handle() {
     ToyStrand::run(|_| {
-        let error = spawn(async { panic!("no {}", "luck") }).wait().map(|()| ()).unwrap_err();
+        let error = spawn(async { panic!("no {}", "luck") }).wait().unwrap_err();
         let TaskError::Panicked(panic) = error else { panic!("{error}") };
         assert_eq!(panic.message().as_deref(), Some("no luck"));
     });

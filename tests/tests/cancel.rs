@@ -4,7 +4,7 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -91,7 +91,11 @@ fn nested_waits_unwind_one_by_one(on: &Systems) {
         if depth == 0 {
             return gate.opened().wait();
         }
-        poll_fn(|_| Poll::Ready(nest(depth - 1, gate, dropped))).wait();
+        let below = |_: &mut Context<'_>| {
+            nest(depth - 1, gate, dropped);
+            Poll::Ready(())
+        };
+        poll_fn(below).wait();
     }
     let (gate, dropped) = (Gate::new(), Signal::new());
     for depth in [1, 2, 5, 40] {
@@ -404,7 +408,7 @@ fn a_task_that_has_not_started_never_starts(on: &Systems) {
 }
 
 fn a_task_may_be_cancelled_from_the_other_system(on: &Systems) {
-    fn both<T: Send + 'static>(on: &Systems, future: impl Fn() -> T) -> [Task<()>; 2]
+    fn both<T>(on: &Systems, future: impl Fn() -> T) -> [Task<()>; 2]
     where
         T: Future<Output = ()> + Send + 'static,
     {

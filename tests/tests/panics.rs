@@ -69,12 +69,12 @@ impl Drop for BadDrop {
 
 fn a_panic_is_reported_with_its_message(on: &Systems) {
     let first = on.here().spawn(async { panic!("expected: {}", 1) });
-    let error: TaskError = Wait::wait(first).map(|()| ()).unwrap_err();
+    let error: TaskError = Wait::wait(first).unwrap_err();
     assert!(error.is_panic() && !error.is_cancelled());
     assert_eq!(error.to_string(), "the task panicked: expected: 1");
     assert_eq!(message(error), "expected: 1");
     let second = on.here().spawn_fn(|| panic!("expected: code")).wait();
-    assert_eq!(message(second.map(|()| ()).unwrap_err()), "expected: code");
+    assert_eq!(message(second.unwrap_err()), "expected: code");
     goes_on(on);
 }
 
@@ -91,8 +91,8 @@ fn a_panic_after_a_wait_is_reported(on: &Systems) {
     });
     eventually("both wait", || gate.waiting() >= 2);
     gate.open();
-    assert_eq!(message(suspended.wait().map(|()| ()).unwrap_err()), "expected: after an await");
-    assert_eq!(message(blocked.wait().map(|()| ()).unwrap_err()), "expected: after a wait");
+    assert_eq!(message(suspended.wait().unwrap_err()), "expected: after an await");
+    assert_eq!(message(blocked.wait().unwrap_err()), "expected: after a wait");
     goes_on(on);
 }
 
@@ -123,7 +123,7 @@ fn a_payload_that_panics_when_dropped_does_no_harm(on: &Systems) {
         if detached {
             task.detach();
         } else {
-            let error = task.wait().map(|()| ()).unwrap_err();
+            let error = task.wait().unwrap_err();
             assert!(error.is_panic());
             drop(error);
         }
@@ -133,17 +133,17 @@ fn a_payload_that_panics_when_dropped_does_no_harm(on: &Systems) {
 }
 
 fn a_payload_of_any_type_comes_through(on: &Systems) {
-    let error = on.here().spawn_fn(|| panic_any(7_u64)).wait().map(|()| ()).unwrap_err();
+    let error = on.here().spawn_fn(|| panic_any(7_u64)).wait().unwrap_err();
     let TaskError::Panicked(panic) = error else { panic!("not a panic") };
     assert_eq!(panic.message(), None);
     assert_eq!(panic.into_payload().downcast_ref::<u64>(), Some(&7));
     // It can go on in whoever waits, as itself.
     let inner = on.here().spawn(async { panic!("expected: handed on") });
-    let outer = on.here().spawn_fn(move || match inner.wait().map(|()| ()) {
+    let outer = on.here().spawn_fn(move || match inner.wait() {
         Err(TaskError::Panicked(panic)) => panic.resume(),
         other => panic!("{other:?}"),
     });
-    assert_eq!(message(outer.wait().map(|()| ()).unwrap_err()), "expected: handed on");
+    assert_eq!(message(outer.wait().unwrap_err()), "expected: handed on");
 }
 
 fn a_panic_in_a_cancelled_tasks_destructor_does_no_harm(on: &Systems) {
@@ -184,7 +184,7 @@ fn destructors_of_a_panicking_task_may_wait(on: &Systems) {
         let _waits = Waits(two.0.clone());
         panic!("expected: future");
     }));
-    assert_eq!(message(code.wait().map(|()| ()).unwrap_err()), "expected: code");
+    assert_eq!(message(code.wait().unwrap_err()), "expected: code");
     drop(future.wait());
     assert!(waited.count() >= 2);
     goes_on(on);

@@ -293,7 +293,10 @@ fn a_group_that_is_dropped_cancels_its_tasks(on: &Systems) {
         let (guard, opened) = (dropped.on_drop(), gate.opened());
         let held = AssertUnwindSafe((guard, opened));
         let started = match n % 2 {
-            0 => group.spawn(async move { held.0.1.await }),
+            0 => group.spawn(async move {
+                let AssertUnwindSafe((_guard, opened)) = held;
+                opened.await;
+            }),
             _ => group.spawn_fn(move || {
                 let AssertUnwindSafe((_guard, opened)) = held;
                 opened.wait();

@@ -259,7 +259,7 @@ fn a_destructor_may_wait_during_a_panic(on: &Systems) {
             let _waits = WaitsInDrop(signal);
             panic!("expected: here");
         });
-        assert!(task.wait().map(|()| ()).unwrap_err().is_panic());
+        assert!(task.wait().unwrap_err().is_panic());
     }
     assert_eq!(waited.count(), 5);
     let signal = waited.clone();

@@ -134,7 +134,8 @@ fn spurious_wake_ups_are_harmless(on: &Systems) {
         let waker = kept.lock().unwrap().clone().unwrap();
         for _ in 0..200 {
             waker.wake_by_ref();
-            waker.clone().wake();
+            let copy = waker.clone();
+            copy.wake();
             assert!(!task.is_finished());
         }
         gate.open();
@@ -182,7 +183,11 @@ fn a_waker_that_is_called_in_another_tasks_poll_works(on: &Systems) {
         let mut gates = gates.into_iter();
         (gates.by_ref().take(25).collect(), gates.collect())
     };
-    on.here().spawn(poll_fn(move |_| Poll::Ready(first.iter().for_each(Gate::open)))).wait().unwrap();
+    let opens = poll_fn(move |_| {
+        first.iter().for_each(Gate::open);
+        Poll::Ready(())
+    });
+    on.here().spawn(opens).wait().unwrap();
     on.here().spawn_fn(move || second.iter().for_each(Gate::open)).wait().unwrap();
     tasks.into_iter().for_each(|task| task.wait().unwrap());
 }

@@ -44,7 +44,7 @@ type Got = Vec<usize>;
 
 /// One theft, and what it brought.
 fn rob(victim: &Stealer<Watched>) -> Got {
-    let local = Local::starting_at(usize::MAX);
+    let local = Local::starting_at(usize::MAX, true);
     let mut got: Got = victim.steal_into(&local).map(|item| item.0.get()).into_iter().collect();
     drain(&local, &mut got);
     got
@@ -73,7 +73,7 @@ fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
 #[test]
 fn owner_and_thief_never_get_the_same_item() {
     check(4, || {
-        let (local, injector) = (Local::starting_at(usize::MAX), Injector::new());
+        let (local, injector) = (Local::starting_at(usize::MAX, true), Injector::new());
         let stealer = local.stealer();
         local.push(Watched::new(0), &injector);
         let thief = thread::spawn(move || rob(&stealer));
@@ -90,7 +90,7 @@ fn owner_and_thief_never_get_the_same_item() {
 #[test]
 fn slots_are_not_reused_before_they_are_copied() {
     check(3, || {
-        let (local, injector) = (Local::starting_at(usize::MAX - 1), Injector::new());
+        let (local, injector) = (Local::starting_at(usize::MAX - 1, true), Injector::new());
         for i in 0..4 {
             local.push(Watched::new(i), &injector);
         }
@@ -110,7 +110,7 @@ fn slots_are_not_reused_before_they_are_copied() {
 #[test]
 fn two_thieves_never_get_the_same_item() {
     check(2, || {
-        let (local, injector) = (Local::new(), Injector::new());
+        let (local, injector) = (Local::new(true), Injector::new());
         // The thieves learn of every item through the queue alone.
         let thieves = [local.stealer(), local.stealer()].map(|victim| thread::spawn(move || rob(&victim)));
         for i in 0..3 {
@@ -128,11 +128,11 @@ fn two_thieves_never_get_the_same_item() {
 #[test]
 fn a_thief_may_be_robbed() {
     check(2, || {
-        let (rich, injector) = (Local::new(), Injector::new());
+        let (rich, injector) = (Local::new(true), Injector::new());
         for i in 0..4 {
             rich.push(Watched::new(i), &injector);
         }
-        let poor = Local::new();
+        let poor = Local::new(true);
         let robber = poor.stealer();
         let robber = thread::spawn(move || rob(&robber));
         let mut got: Got = rich.stealer().steal_into(&poor).map(|item| item.0.get()).into_iter().collect();
@@ -146,7 +146,7 @@ fn a_thief_may_be_robbed() {
 #[test]
 fn nothing_is_lost_when_the_ring_overflows_under_a_thief() {
     check(3, || {
-        let (local, injector) = (Local::new(), Injector::new());
+        let (local, injector) = (Local::new(true), Injector::new());
         let stealer = local.stealer();
         let thief = thread::spawn(move || rob(&stealer));
         for i in 0..5 {
@@ -164,7 +164,7 @@ fn nothing_is_lost_when_the_ring_overflows_under_a_thief() {
 #[test]
 fn the_item_in_the_lifo_slot_goes_to_one() {
     check(5, || {
-        let local: Local<Watched> = Local::new();
+        let local: Local<Watched> = Local::new(true);
         let stealer = local.stealer();
         let thief = thread::spawn(move || stealer.steal_lifo().map(|item| item.0.get()));
         let mut got = Got::new();
@@ -184,7 +184,7 @@ fn an_injector_gives_each_item_to_one() {
             let injector = Arc::clone(&injector);
             thread::spawn(move || {
                 injector.push(Watched::new(i));
-                let local = Local::new();
+                let local = Local::new(true);
                 let mut got: Got =
                     injector.pop_into(&local, 2).map(|item| item.0.get()).into_iter().collect();
                 drain(&local, &mut got);
@@ -204,7 +204,7 @@ fn an_injector_gives_each_item_to_one() {
 #[test]
 fn with_fences_a_push_and_a_sleeper_cannot_miss_one_another() {
     check(5, || {
-        let (local, injector) = (Local::new(), Arc::new(Injector::new()));
+        let (local, injector) = (Local::new(true), Arc::new(Injector::new()));
         let asleep = Arc::new(AtomicBool::new(false));
         let sleeper = {
             let (stealer, injector, asleep) = (local.stealer(), Arc::clone(&injector), Arc::clone(&asleep));

@@ -21,7 +21,7 @@ impl<T> Item for Box<T> {
 
 /// A queue of numbers, full up to `count`.
 fn filled(count: usize) -> (Local<Box<usize>>, Injector<Box<usize>>) {
-    let (local, injector) = (Local::new(), Injector::new());
+    let (local, injector) = (Local::new(true), Injector::new());
     for i in 0..count {
         local.push(Box::new(i), &injector);
     }
@@ -55,7 +55,7 @@ fn a_full_ring_hands_its_older_half_over_and_the_new_item_after_it() {
 fn a_thief_takes_the_older_half_rounded_up() {
     for (count, stolen) in [(0, 0), (1, 1), (2, 1), (5, 3), (CAPACITY, CAPACITY / 2)] {
         let (victim, _injector) = filled(count);
-        let thief = Local::new();
+        let thief = Local::new(true);
         let first = victim.stealer().steal_into(&thief).map(|item| *item);
         assert_eq!(first, (stolen > 0).then_some(0));
         assert_eq!(drain(&thief), (1..stolen).collect::<Vec<_>>());
@@ -83,12 +83,12 @@ fn nobody_steals_from_himself() {
 
 #[test]
 fn the_lifo_slot_displaces_and_can_be_stolen() {
-    let local: Local<Box<usize>> = Local::new();
+    let local: Local<Box<usize>> = Local::new(true);
     assert!(local.push_lifo(Box::new(1)).is_none());
     assert_eq!(local.push_lifo(Box::new(2)).as_deref(), Some(&1));
     assert_eq!((local.stealer().len(), local.stealer().is_empty()), (1, true));
     // A theft of the ring leaves it alone.
-    assert!(local.stealer().steal_into(&Local::new()).is_none());
+    assert!(local.stealer().steal_into(&Local::new(true)).is_none());
     assert_eq!(local.stealer().steal_lifo().as_deref(), Some(&2));
     assert!(local.pop_lifo().is_none());
     assert_eq!(local.stealer().len(), 0);
@@ -96,13 +96,13 @@ fn the_lifo_slot_displaces_and_can_be_stolen() {
 
 #[test]
 fn positions_wrap_around() {
-    let local: Local<Box<usize>> = Local::starting_at(usize::MAX - 5);
+    let local: Local<Box<usize>> = Local::starting_at(usize::MAX - 5, true);
     let injector = Injector::new();
     for i in 0..=CAPACITY {
         local.push(Box::new(i), &injector);
     }
     assert_eq!((local.stealer().len(), injector.len()), (CAPACITY / 2, CAPACITY / 2 + 1));
-    let thief = Local::starting_at(usize::MAX);
+    let thief = Local::starting_at(usize::MAX, true);
     assert_eq!(local.stealer().steal_into(&thief).as_deref(), Some(&(CAPACITY / 2)));
     let stolen = CAPACITY / 4;
     assert_eq!(drain(&thief), (CAPACITY / 2 + 1..CAPACITY / 2 + stolen).collect::<Vec<_>>());
@@ -114,7 +114,7 @@ fn an_injector_says_when_it_was_empty_and_gives_a_handful() {
     let injector = Injector::new();
     assert!(injector.push(Box::new(0)));
     assert!(!injector.push_batch((1..10).map(Box::new)));
-    let local = Local::new();
+    let local = Local::new(true);
     assert!(injector.pop_into(&local, 0).is_none());
     assert_eq!(injector.pop_into(&local, 4).as_deref(), Some(&0));
     assert_eq!(drain(&local), [1, 2, 3]);
@@ -138,7 +138,7 @@ impl Drop for Counted {
 fn what_is_left_is_dropped_with_the_last_end() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let item = || Box::new(Counted(Arc::clone(&dropped)));
-    let (local, injector) = (Local::new(), Injector::new());
+    let (local, injector) = (Local::new(true), Injector::new());
     for _ in 0..CAPACITY + 1 {
         local.push(item(), &injector);
     }
@@ -163,7 +163,7 @@ fn tasks_of_async_task_fit_in() {
         |_| {},
     );
     task.detach();
-    let (local, injector) = (Local::new(), Injector::new());
+    let (local, injector) = (Local::new(true), Injector::new());
     local.push(runnable, &injector);
     local.pop().expect("it has just been pushed").run();
     assert_eq!(ran.load(Ordering::Relaxed), 1);
@@ -202,7 +202,7 @@ fn rob(
     done: &AtomicBool,
     seen: &[AtomicUsize],
 ) {
-    let local = Local::new();
+    let local = Local::new(true);
     let mark = |item: Box<usize>| seen[*item].fetch_add(1, Ordering::Relaxed);
     loop {
         let last = done.load(Ordering::Acquire);
@@ -225,7 +225,7 @@ fn rob(
 
 #[test]
 fn each_item_arrives_once_with_thieves_about() {
-    let local: Local<Box<usize>> = Local::starting_at(usize::MAX - ROUNDS / 2);
+    let local: Local<Box<usize>> = Local::starting_at(usize::MAX - ROUNDS / 2, true);
     let overflow = Injector::new();
     let done = AtomicBool::new(false);
     let seen: Vec<AtomicUsize> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
@@ -268,7 +268,7 @@ fn an_injector_serves_many_threads() {
             });
         }
         s.spawn(|| {
-            let local = Local::new();
+            let local = Local::new(true);
             loop {
                 let last = pushing.load(Ordering::Acquire) == 0;
                 let mut found = false;
@@ -283,4 +283,19 @@ fn an_injector_serves_many_threads() {
         });
     });
     assert!(seen.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+}
+
+#[test]
+fn without_thieves_it_is_the_same_queue() {
+    let (local, injector) = (Local::new(false), Injector::new());
+    (0..CAPACITY + 1).for_each(|n| local.push(Box::new(n), &injector));
+    assert_eq!(injector.len(), CAPACITY / 2 + 1);
+    assert!(local.stealer().steal_into(&Local::new(true)).is_none());
+    assert!(local.push_lifo(Box::new(1_000)).is_none());
+    assert_eq!(local.push_lifo(Box::new(1_001)).as_deref(), Some(&1_000));
+    assert!(local.stealer().steal_lifo().is_none());
+    assert_eq!(local.pop_lifo().as_deref(), Some(&1_001));
+    assert!(local.pop_lifo().is_none());
+    let order: Vec<usize> = std::iter::from_fn(|| local.pop()).map(|n| *n).collect();
+    assert_eq!(order, (CAPACITY / 2..CAPACITY).collect::<Vec<_>>());
 }

@@ -50,8 +50,9 @@ pub(crate) const CASES: &[Case] = &[Case {
 /// The time in which the deadlines lie.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// The time to spawn all sleepers before the first deadline.
-const LEAD: Duration = Duration::from_millis(500);
+/// The time to spawn all sleepers, and to have each fall asleep, before the first deadline: most of it is for those
+/// that need a stack each.
+const LEAD: Duration = Duration::from_millis(1500);
 
 /// That many deadlines, in random order.
 fn deadlines(count: usize) -> Vec<Instant> {
