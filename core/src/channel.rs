@@ -11,7 +11,8 @@
 //!
 //! Sends and receives are futures: finish them with `.await` or [`.wait()`](crate::Wait::wait), whichever suits
 //! the code that they stand in. Both ends can be cloned, and a clone may be used from any task or thread. A
-//! future that is dropped has neither sent nor received anything. Messages of one sender arrive in order.
+//! future that is dropped has neither sent nor received anything, with one exception, that of a rendezvous: see
+//! [`Sender::send`]. Messages of one sender arrive in order.
 //!
 //! [`Source`] and [`Sink`] are the traits of everything that messages come from and go to.
 //!

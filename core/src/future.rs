@@ -9,8 +9,8 @@
 //! | all        | [`join`]                       | [`join_all`]     |
 //!
 //! Losers are dropped with the combinator, before the code after `.await` or `.wait()` goes on. So a race is
-//! cancel-safe if its arms are: the receives and sends of [`channel`](crate::channel) are. To keep a loser, race
-//! `&mut` of it.
+//! cancel-safe if its arms are: the receives and sends of [`channel`](crate::channel) are, with one
+//! exception, that of [a rendezvous](crate::channel::Sender::send). To keep a loser, race `&mut` of it.
 //!
 //! Beside them: [`yield_now`] lets others run, [`suspension`] is a future that somebody else resumes.
 //!

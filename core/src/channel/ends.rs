@@ -96,7 +96,7 @@ pub trait Sink<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>>;
 
-    /// The caller no longer waits. The message has not been sent.
+    /// The caller no longer waits. The message is not sent any more.
     fn stop_send(&self, place: &mut Place);
 
     /// Sends `message` if that can be done at once.
@@ -105,7 +105,8 @@ pub trait Sink<T> {
     /// When there is no room now, or nobody will ever receive it. The message is handed back.
     fn try_send(&self, message: T) -> Result<(), TrySendError<T>>;
 
-    /// Sends `message`, by `.await` or `.wait()`. A future that is dropped has not sent it.
+    /// Sends `message`, by `.await` or `.wait()`. A future that is dropped has not sent it, but for the exception that
+    /// [`Sender::send`] names.
     ///
     /// # Errors
     /// The future's output is an error when nobody will receive the message.
