@@ -92,6 +92,7 @@ impl Context {
     }
 
     /// Calls `f` with the worker, if it is here.
+    #[inline]
     pub(crate) fn with_core<R>(&self, f: impl FnOnce(&Core) -> R) -> Option<R> {
         self.core.try_borrow().ok()?.as_deref().map(f)
     }
@@ -261,6 +262,7 @@ impl Core {
     }
 
     /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
+    #[inline]
     fn next_work(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
         let tick = self.tick.get().wrapping_add(1);
