@@ -49,6 +49,10 @@ pub(crate) struct Core {
     tick: Cell<u32>,
     /// When the reactor last had its turn out of turn.
     turned: Cell<Instant>,
+    /// Whether the reactor has its turn now.
+    turning: Cell<bool>,
+    /// Whether that has woken a task.
+    turned_up: Cell<bool>,
     /// Uses of the LIFO slot in a row.
     lifo_uses: Cell<u32>,
     /// Whether it is counted as searching.
@@ -231,6 +235,8 @@ impl Core {
             fibers: RefCell::default(),
             tick: Cell::new(0),
             turned: Cell::new(Instant::now()),
+            turning: Cell::new(false),
+            turned_up: Cell::new(false),
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spins),
@@ -248,6 +254,12 @@ impl Core {
     #[inline]
     pub(crate) fn push(&self, shared: &Shared, job: Job, yielded: bool) {
         if yielded {
+            self.local.push(job, &shared.injector);
+        } else if self.turning.get() {
+            // Woken by an event or a deadline: in the order in which those came.
+            if self.turned_up.replace(true) {
+                shared.notify_hint();
+            }
             self.local.push(job, &shared.injector);
         } else if let Some(displaced) = self.local.push_lifo(job) {
             self.local.push(displaced, &shared.injector);
@@ -467,7 +479,11 @@ impl Core {
     }
 
     fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
-        match remote.reactor.turn(timeout) {
+        self.turning.set(true);
+        self.turned_up.set(false);
+        let turned = remote.reactor.turn(timeout);
+        self.turning.set(false);
+        match turned {
             Ok(_) => {}
             // A rescuer has it: it never sleeps in it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),

@@ -8,20 +8,24 @@
 //!
 //! Count and list are split into shards by task, so that workers that spawn at the same time seldom meet.
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
 use super::handle::TaskRef;
 use super::state::{TaskId, TaskState};
-use crate::lock::lock;
+use crate::sync::atomic::{Ordering, fence};
+use crate::sync::seq_cst::{AtomicBool, AtomicUsize};
+use crate::sync::{Mutex, lock};
 
 /// A power of two well above the number of workers that meet on a shard by chance.
-const SHARDS: usize = 16;
+const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// The list of a backend's live tasks.
 pub struct Registry {
