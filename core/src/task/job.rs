@@ -242,6 +242,10 @@ impl<B: Body> Future for JobFuture<B> {
         let mut this = self.project();
         with_current(|strand| {
             let running = strand.state();
+            // A job may be dropped, hence polled, in the middle of another task's poll. That one gives its claim to the
+            // stack up for so long: cancelling it must neither end a wait of this task, nor reach the stack when
+            // it is somebody else's.
+            let claimed = running.end_poll();
             // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
             let before = unsafe { running.replace_task(Some(this.head.0)) };
@@ -275,6 +279,9 @@ impl<B: Body> Future for JobFuture<B> {
             running.end_poll();
             // SAFETY: what the surrounding poll, if any, put there; it has not ended.
             unsafe { running.replace_task(before) };
+            if claimed {
+                running.claim();
+            }
             result.map_or(Poll::Pending, |result| Poll::Ready(Outcome(Some(result))))
         })
     }
