@@ -99,7 +99,7 @@ impl Registry {
         if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
             self.awaited.store(false, Ordering::SeqCst);
             let waiters = std::mem::take(&mut *lock(&self.waiters));
-            waiters.into_iter().for_each(Waker::wake);
+            crate::wake::wake_all(waiters);
         }
     }
 
