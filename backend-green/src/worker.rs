@@ -14,12 +14,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
+use twoply_core::reactor::Reactor;
 
 use crate::queue::Local;
 use crate::runner;
@@ -404,7 +406,11 @@ impl Core {
     /// Does the work of a worker that one task holds up: its events, and what it would have run next.
     fn rescue(&self, victim: &Remote) -> Option<Job> {
         // If it has come back meanwhile and turns its reactor itself, so much the better.
-        let _ = victim.reactor.turn(Some(Duration::ZERO));
+        if turn(&victim.reactor, Some(Duration::ZERO)).is_ok() {
+            // The turn has taken a notification, too, if there was one. It was for the victim, which may have come back
+            // and be about to sleep.
+            victim.reactor.notify();
+        }
         victim.stealer.steal_lifo().or_else(|| self.local_job())
     }
 
@@ -465,8 +471,8 @@ impl Core {
     }
 
     fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
-        match remote.reactor.turn(timeout) {
-            Ok(_) => {}
+        match turn(&remote.reactor, timeout) {
+            Ok(()) => {}
             // A rescuer has it: it never sleeps in it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
             // The poller itself is broken, which nobody can mend; tasks that need no I/O go on.
@@ -484,6 +490,19 @@ impl Core {
     }
 }
 
+/// Turns a reactor. A waker that panics has been reported by the panic hook; the worker goes on, with all that is
+/// queued on it.
+fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
+    match catch_unwind(AssertUnwindSafe(|| reactor.turn(timeout))) {
+        Ok(turned) => turned.map(drop),
+        Err(payload) => {
+            // It may panic in its own destructor.
+            std::mem::forget(payload);
+            Ok(())
+        }
+    }
+}
+
 /// Blocks the calling thread, which carries the worker `index` and cannot leave its stack, until `is_over`, and handles
 /// the worker's events meanwhile. Its queue is left to the other workers.
 pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
@@ -496,7 +515,7 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
         // Pairs with the fence in `Remote::push_inbox`: either that notifies, or this sees what was pushed.
         fence(Ordering::SeqCst);
         let may_sleep = may_sleep && context.remote(index).inbox_is_empty() && !is_over();
-        if reactor.turn(if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
+        if turn(reactor, if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
             std::thread::yield_now();
         }
         if at_most.is_some() {
