@@ -233,6 +233,16 @@ fn cancelling_drops_what_the_task_holds_at_every_stage() {
 }
 
 #[test]
+fn what_has_not_begun_when_the_registry_closes_does_not_begin() {
+    ToyStrand::run(|strand| {
+        let (queued, code) = (spawn(async { 1 }), spawn_fn(|| 2));
+        strand.backend.registry.close();
+        assert!(queued.wait().unwrap_err().is_cancelled());
+        assert!(code.wait().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
 fn a_dropped_job_is_a_cancelled_task() {
     ToyStrand::run(|strand| {
         let drops = Arc::new(AtomicUsize::new(0));

@@ -116,6 +116,12 @@ impl HeadRef {
         // holds this. `async-task` drops the future before the metadata, in every order of events.
         unsafe { self.0.as_ref() }
     }
+
+    /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
+    #[inline]
+    fn is_late(&self) -> bool {
+        self.get().home().registry().is_closed()
+    }
 }
 
 /// The user's part of a task.
@@ -251,7 +257,11 @@ impl<B: Body> Future for JobFuture<B> {
             let before = unsafe { running.replace_task(Some(this.head.0)) };
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
-                    Some(body) if !running.task_cancelled() => body,
+                    // Most tasks are not in the registry's list before their first poll, so that closing it did not
+                    // cancel them.
+                    Some(body) if !running.task_cancelled() && (*this.entered || !this.head.is_late()) => {
+                        body
+                    }
                     _ => return Poll::Ready(Err(Cancelled)),
                 };
                 if *this.blocking {
