@@ -435,7 +435,11 @@ impl Core {
         }
         // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
         fence(Ordering::SeqCst);
-        remote.reactor.prepare_park() && !shared.has_work_for(self.index) && !shared.should_leave()
+        // A rescue may have made fibers of this worker's own ready after it last looked.
+        remote.reactor.prepare_park()
+            && self.fibers.borrow().is_empty()
+            && !shared.has_work_for(self.index)
+            && !shared.should_leave()
     }
 
     /// Leaves the sleepers.
