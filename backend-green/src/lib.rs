@@ -111,8 +111,9 @@ impl Builder {
         self
     }
 
-    /// The most threads at a time, for workers and for tasks that block in straight-line code on threads. When they
-    /// are all taken, a task that blocks keeps its worker until a thread ends.
+    /// The most threads at a time: for workers, one for the watchdog, and for tasks that block in straight-line code
+    /// on threads. When they are all taken, a task that blocks keeps its worker until a thread ends. With fewer than
+    /// one more than there are workers, [`Builder::build`] fails.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;
         self
