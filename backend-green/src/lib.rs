@@ -150,6 +150,10 @@ impl Builder {
     /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds, and a
     /// blocked task costs a few KiB of memory and nothing else.
     ///
+    /// One thing is worse than with threads. Panics are counted for each thread, so a stack that unwinds, from a panic
+    /// or because its task was cancelled, cannot be left: a destructor that waits then keeps its worker. If it waits
+    /// for something that only this worker can do, such as a task that is blocked on a fiber of it, neither goes on.
+    ///
     /// # Safety
     #[doc = include_str!("fiber/SAFETY.md")]
     pub unsafe fn fibers(mut self) -> Builder {
