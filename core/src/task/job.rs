@@ -1,5 +1,6 @@
 //! The future that a backend runs: the user's, with panics, cancellation and the end taken care of.
 
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,6 +101,12 @@ impl Drop for Job {
             runnable.metadata().state().cancel();
             runnable.run();
         }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
     }
 }
 

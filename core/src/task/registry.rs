@@ -8,6 +8,7 @@
 //!
 //! Count and list are split into shards by task, so that workers that spawn at the same time seldom meet.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -141,6 +142,7 @@ impl Registry {
 }
 
 /// Waits until a [`Registry`] is empty. Cancel-safe.
+#[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited or waited for"]
 pub struct WaitEmpty(Arc<Registry>);
 
@@ -157,5 +159,12 @@ impl Future for WaitEmpty {
             registry.awaited.store(true, Ordering::SeqCst);
         }
         if registry.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = self.is_closed();
+        f.debug_struct("Registry").field("len", &self.len()).field("closed", &closed).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! Tasks that borrow: a blocking call that joins all of them before it returns.
 
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -314,5 +315,18 @@ impl<T> Future for ScopedTask<'_, T> {
                 Poll::Ready(result.unwrap_or_else(|| Err(ended.err().unwrap_or(TaskError::Cancelled))))
             }
         }
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = self.shared.running.load(Ordering::Relaxed);
+        f.debug_struct("Scope").field("running", &running).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for ScopedTask<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedTask").field("id", &self.task.id()).finish_non_exhaustive()
     }
 }
