@@ -111,8 +111,9 @@ impl Builder {
         self
     }
 
-    /// The most threads at a time, for workers and for tasks that block in straight-line code on threads. When they
-    /// are all taken, a task that blocks keeps its worker until a thread ends.
+    /// The most threads at a time: for workers, one for the watchdog, and for tasks that block in straight-line code
+    /// on threads. When they are all taken, a task that blocks keeps its worker until a thread ends. With fewer than
+    /// one more than there are workers, [`Builder::build`] fails.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;
         self
@@ -148,6 +149,10 @@ impl Builder {
 
     /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds, and a
     /// blocked task costs a few KiB of memory and nothing else.
+    ///
+    /// One thing is worse than with threads. Panics are counted for each thread, so a stack that unwinds, from a panic
+    /// or because its task was cancelled, cannot be left: a destructor that waits then keeps its worker. If it waits
+    /// for something that only this worker can do, such as a task that is blocked on a fiber of it, neither goes on.
     ///
     /// # Safety
     #[doc = include_str!("fiber/SAFETY.md")]

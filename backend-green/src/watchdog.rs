@@ -4,6 +4,7 @@
 //! until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle worker is
 //! woken, which steals its queue, its LIFO slot too, and handles its events. The thread never runs tasks.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -150,7 +151,12 @@ fn look(shared: &Shared, worker: usize, seen: &mut Seen, now: Instant) {
         shared.watch.hogs.fetch_add(1, Ordering::Relaxed);
         if let Some(handler) = &shared.watch.handler {
             let task = shared.registry.tasks().into_iter().find(|live| live.id().as_u64() == task);
-            handler(&Hog { task, worker, held });
+            let hog = Hog { task, worker, held };
+            // A handler that panics has been reported by the panic hook; the workers still need this thread.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&hog))) {
+                // It may panic in its own destructor.
+                std::mem::forget(payload);
+            }
         }
     }
 }

@@ -14,12 +14,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
+use twoply_core::reactor::Reactor;
 
 use crate::queue::Local;
 use crate::runner;
@@ -418,7 +420,11 @@ impl Core {
     /// Does the work of a worker that one task holds up: its events, and what it would have run next.
     fn rescue(&self, victim: &Remote) -> Option<Job> {
         // If it has come back meanwhile and turns its reactor itself, so much the better.
-        let _ = victim.reactor.turn(Some(Duration::ZERO));
+        if turn(&victim.reactor, Some(Duration::ZERO)).is_ok() {
+            // The turn has taken a notification, too, if there was one. It was for the victim, which may have come back
+            // and be about to sleep.
+            victim.reactor.notify();
+        }
         victim.stealer.steal_lifo().or_else(|| self.local_job())
     }
 
@@ -443,7 +449,11 @@ impl Core {
         }
         // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
         fence(Ordering::SeqCst);
-        remote.reactor.prepare_park() && !shared.has_work_for(self.index) && !shared.should_leave()
+        // A rescue may have made fibers of this worker's own ready after it last looked.
+        remote.reactor.prepare_park()
+            && self.fibers.borrow().is_empty()
+            && !shared.has_work_for(self.index)
+            && !shared.should_leave()
     }
 
     /// Leaves the sleepers.
@@ -481,10 +491,10 @@ impl Core {
     fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
         self.turning.set(true);
         self.turned_up.set(false);
-        let turned = remote.reactor.turn(timeout);
+        let turned = turn(&remote.reactor, timeout);
         self.turning.set(false);
         match turned {
-            Ok(_) => {}
+            Ok(()) => {}
             // A rescuer has it: it never sleeps in it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
             // The poller itself is broken, which nobody can mend; tasks that need no I/O go on.
@@ -502,6 +512,19 @@ impl Core {
     }
 }
 
+/// Turns a reactor. A waker that panics has been reported by the panic hook; the worker goes on, with all that is
+/// queued on it.
+fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
+    match catch_unwind(AssertUnwindSafe(|| reactor.turn(timeout))) {
+        Ok(turned) => turned.map(drop),
+        Err(payload) => {
+            // It may panic in its own destructor.
+            std::mem::forget(payload);
+            Ok(())
+        }
+    }
+}
+
 /// Blocks the calling thread, which carries the worker `index` and cannot leave its stack, until `is_over`, and handles
 /// the worker's events meanwhile. Its queue is left to the other workers.
 pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
@@ -514,7 +537,7 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
         // Pairs with the fence in `Remote::push_inbox`: either that notifies, or this sees what was pushed.
         fence(Ordering::SeqCst);
         let may_sleep = may_sleep && context.remote(index).inbox_is_empty() && !is_over();
-        if reactor.turn(if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
+        if turn(reactor, if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
             std::thread::yield_now();
         }
         if at_most.is_some() {

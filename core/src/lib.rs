@@ -31,6 +31,7 @@ pub mod time;
 pub mod timers;
 mod wait;
 mod waitlist;
+mod wake;
 
 pub use offload::offload;
 pub use wait::Wait;

@@ -41,6 +41,7 @@ use crate::backend::Driver;
 use crate::ioserver;
 use crate::lock::lock;
 use crate::timers::Timers;
+use crate::wake::for_all;
 use metrics::Counters;
 use park::ParkWord;
 use registration::Watch;
@@ -437,22 +438,18 @@ impl<'a> Turning<'a> {
             ready.extend(events.iter().filter_map(|(key, what)| Some((table.get(key)?.clone(), what))));
         }
         let count = ready.len();
-        for (occupant, what) in ready.drain(..) {
-            match occupant {
-                Occupant::Source(state) => state.ready(what.interest, what.sticky),
-                Occupant::Watch(watch) => watch.call(self.shared, what.interest),
-            }
-        }
+        // All of them, also when one panics: edges are reported once.
+        for_all(ready.drain(..), |(occupant, what)| match occupant {
+            Occupant::Source(state) => state.ready(what.interest, what.sticky),
+            Occupant::Watch(watch) => watch.call(self.shared, what.interest),
+        });
         count
     }
 }
 
 impl Drop for Turning<'_> {
     fn drop(&mut self) {
-        // A handler that panicked may have left some of the batch.
-        let mut buffers = std::mem::take(&mut self.buffers);
-        buffers.ready.clear();
-        *lock(&self.shared.turning) = Some(buffers);
+        *lock(&self.shared.turning) = Some(std::mem::take(&mut self.buffers));
     }
 }
 

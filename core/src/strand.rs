@@ -141,23 +141,32 @@ impl StrandState {
     /// park; undone by [`StrandState::end_poll`]. Returns whether the wait should heed cancellation.
     #[inline]
     pub(crate) fn heed_cancel(&self) -> bool {
-        if !self.registered.get() {
-            let Some(head) = self.head() else { return false };
-            self.registered.set(true);
-            head.block_on(&self.parker);
+        if !self.registered.get() && !self.claim() {
+            return false;
         }
         self.shields.get() == 0 && !std::thread::panicking() && cfg!(panic = "unwind")
     }
 
-    /// The poll on this stack is over: the stack is no longer the running task's to cancel.
+    /// Lets the running task, if there is one, cancel waits on this stack.
+    pub(crate) fn claim(&self) -> bool {
+        let Some(head) = self.head() else { return false };
+        self.registered.set(true);
+        head.block_on(&self.parker);
+        true
+    }
+
+    /// The poll on this stack is over, or another one begins inside it: the stack is no longer the running task's to
+    /// cancel. Returns whether it was.
     #[inline]
-    pub(crate) fn end_poll(&self) {
-        if self.registered.replace(false) {
+    pub(crate) fn end_poll(&self) -> bool {
+        let claimed = self.registered.replace(false);
+        if claimed {
             if let Some(head) = self.head() {
                 head.unblock();
             }
             self.parker.clear_cancel();
         }
+        claimed
     }
 
     /// Whether the running task has been cancelled.

@@ -177,7 +177,7 @@ impl Timers {
         loop {
             let more = lock(&self.queue).due(now, &mut due);
             fired += due.len();
-            due.drain(..).for_each(Waker::wake);
+            crate::wake::wake_all(due.drain(..));
             if !more {
                 return fired;
             }
@@ -191,7 +191,7 @@ impl Timers {
         queue.heap = BinaryHeap::new();
         let wakers: Vec<Waker> = queue.entries.iter_mut().filter_map(|entry| entry.waker.take()).collect();
         drop(queue);
-        wakers.into_iter().for_each(Waker::wake);
+        crate::wake::wake_all(wakers);
     }
 
     /// How many entries there are, fired ones included.

@@ -128,7 +128,7 @@ impl WaitList {
         // Release pairs with Acquire in `is_nobody_waiting`.
         self.waiting.store(0, Release);
         drop(line);
-        wakers.into_iter().for_each(Waker::wake);
+        crate::wake::wake_all(wakers);
     }
 
     /// Whether anybody waits, for the caller's own fast path: a hint, unless a fence has been passed before.

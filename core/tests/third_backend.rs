@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -233,6 +233,16 @@ fn cancelling_drops_what_the_task_holds_at_every_stage() {
 }
 
 #[test]
+fn what_has_not_begun_when_the_registry_closes_does_not_begin() {
+    ToyStrand::run(|strand| {
+        let (queued, code) = (spawn(async { 1 }), spawn_fn(|| 2));
+        strand.backend.registry.close();
+        assert!(queued.wait().unwrap_err().is_cancelled());
+        assert!(code.wait().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
 fn a_dropped_job_is_a_cancelled_task() {
     ToyStrand::run(|strand| {
         let drops = Arc::new(AtomicUsize::new(0));
@@ -314,5 +324,127 @@ fn a_nested_wait_leaves_the_outer_wake_up_alone() {
         })
         .wait();
         assert_eq!((got, polls.get()), (Ok(1), 2));
+    });
+}
+
+/// A backend of threads, one for each task.
+struct Threads(Arc<Registry>);
+
+impl Backend for Threads {
+    fn name(&self) -> &'static str {
+        "threads"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Blocking
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.0
+    }
+
+    fn start(&self, job: Job) -> Result<(), SpawnError> {
+        std::thread::spawn(move || job.run());
+        Ok(())
+    }
+
+    fn resume(&self, _: Job, _: bool) {}
+}
+
+/// A strand that cannot do its work.
+struct Broken(ToyStrand);
+
+impl Strand for Broken {
+    fn state(&self) -> &StrandState {
+        &self.0.state
+    }
+
+    fn park(&self) {
+        // Without the hook, which may take longer than the task.
+        resume_unwind(Box::new("this strand is broken"));
+    }
+
+    fn driver(&self) -> &dyn Driver {
+        &self.0
+    }
+
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
+}
+
+#[test]
+fn a_scope_joins_even_on_a_strand_that_panics() {
+    let threads: Arc<dyn Backend> = Arc::new(Threads(Registry::new()));
+    let broken = Broken(ToyStrand::new());
+    let joined = AtomicUsize::new(0);
+    let code = || {
+        scope(|s| {
+            let _task = s.spawn_fn_on(&threads, || {
+                std::thread::sleep(Duration::from_millis(50));
+                joined.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+    };
+    assert!(catch_unwind(AssertUnwindSafe(|| strand::enter(&broken, code))).is_err());
+    assert_eq!(joined.load(Ordering::Relaxed), 1);
+}
+
+/// A backend that starts nothing.
+struct Refusing(Arc<Registry>);
+
+impl Backend for Refusing {
+    fn name(&self) -> &'static str {
+        "refusing"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Polling
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.0
+    }
+
+    fn start(&self, _: Job) -> Result<(), SpawnError> {
+        Err(SpawnError::ShutDown)
+    }
+
+    fn resume(&self, _: Job, _: bool) {}
+}
+
+#[test]
+fn a_job_dropped_inside_a_task_takes_the_stack_from_nobody() {
+    ToyStrand::run(|strand| {
+        let next = || strand.backend.queue.lock().unwrap().pop_front().unwrap();
+        let first = spawn(async {
+            time::sleep(Duration::from_secs(1)).wait();
+            let refusing: Arc<dyn Backend> = Arc::new(Refusing(Registry::new()));
+            assert!(Builder::new().spawn_on(&refusing, async {}).is_err());
+            std::future::pending::<()>().await;
+        });
+        // Both tasks are polled on one stack, one after the other.
+        next().run();
+        first.cancel();
+        let cancelled = next();
+        let second = spawn(async { time::sleep(Duration::from_secs(1)).wait() });
+        next().run();
+        second.wait().unwrap();
+        cancelled.run();
+        assert!(first.wait().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_job_dropped_inside_a_task_leaves_it_to_be_cancelled() {
+    ToyStrand::run(|_| {
+        let task = spawn(async {
+            time::sleep(Duration::from_secs(1)).wait();
+            let refusing: Arc<dyn Backend> = Arc::new(Refusing(Registry::new()));
+            assert!(Builder::new().spawn_on(&refusing, async {}).is_err());
+            task::current().unwrap().cancel();
+            std::future::pending::<()>().wait();
+        });
+        assert!(task.wait().unwrap_err().is_cancelled());
     });
 }

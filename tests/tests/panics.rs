@@ -3,11 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::task::TaskError;
+use twoply_core::time::{sleep, sleep_until};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
 laws! {
@@ -22,6 +25,7 @@ laws! {
         a_caught_panic_is_the_tasks_own_business,
         destructors_of_a_panicking_task_may_wait,
         a_storm_of_panics_costs_no_worker,
+        a_waker_that_panics_costs_no_worker_and_no_wake_up,
     }
 }
 
@@ -208,5 +212,35 @@ fn a_storm_of_panics_costs_no_worker(on: &Systems) {
             Err(error) => assert_eq!((message(error), n % 2), (format!("expected: {n}"), 0)),
         }
     }
+    goes_on(on);
+}
+
+/// Panics when it wakes.
+struct BadWaker(Signal);
+
+impl Wake for BadWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.add();
+        panic!("expected: a waker that panics");
+    }
+}
+
+fn a_waker_that_panics_costs_no_worker_and_no_wake_up(on: &Systems) {
+    let woken = Signal::new();
+    let bad = Waker::from(Arc::new(BadWaker(woken.clone())));
+    on.here()
+        .spawn(async move {
+            // All of them are due in one turn.
+            let due = std::time::Instant::now() + Duration::from_millis(10);
+            let mut others: Vec<_> = (0..3).map(|_| Box::pin(sleep_until(due))).collect();
+            for other in &mut others {
+                assert!(other.as_mut().poll(&mut Context::from_waker(&bad)).is_pending());
+            }
+            sleep_until(due).await;
+            sleep(Duration::from_millis(10)).await;
+        })
+        .wait()
+        .unwrap();
+    eventually("every waker is called", || woken.count() == 3);
     goes_on(on);
 }

@@ -31,6 +31,7 @@ laws! {
         a_hog_holds_up_neither_its_queue_nor_what_it_woke,
         a_hog_does_not_hold_up_timers,
         a_hog_is_named,
+        a_handler_of_hogs_that_panics_is_called_again,
         idle_workers_steal,
         what_one_task_starts_runs_on_all_workers,
     }
@@ -282,6 +283,24 @@ fn a_hog_is_named(on: &Systems) {
     assert_eq!(names, [Some("greedy")], "one report for one hog");
     assert!(reports[0].1 >= Duration::from_millis(20));
     assert_eq!(system.metrics().hogs, 1);
+}
+
+fn a_handler_of_hogs_that_panics_is_called_again(on: &Systems) {
+    let calls = Signal::new();
+    let counted = calls.clone();
+    let builder = on.kind().green().on_hog(Duration::from_millis(20), move |_| {
+        counted.add();
+        panic!("expected: a handler that panics");
+    });
+    let system = System::from(builder.build().unwrap());
+    for hogs in 1..=2 {
+        let reported = calls.clone();
+        let hog = system.spawn(async move {
+            eventually("the hog is reported", || reported.count() == hogs);
+        });
+        hog.wait().unwrap();
+    }
+    system.shutdown(Duration::from_secs(10)).unwrap();
 }
 
 /// Keeps a worker busy for a while.

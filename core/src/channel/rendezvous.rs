@@ -128,7 +128,7 @@ impl<T> Offers<T> {
         line.closed = true;
         line.slots.for_each(|offer| wakers.push(std::mem::replace(&mut offer.waker, Waker::noop().clone())));
         drop(line);
-        wakers.into_iter().for_each(Waker::wake);
+        crate::wake::wake_all(wakers);
     }
 }
 

@@ -148,7 +148,7 @@ impl WakeList {
 
     /// Wakes them all.
     pub(super) fn wake(self) {
-        self.few.into_iter().flatten().chain(self.many).for_each(Waker::wake);
+        crate::wake::wake_all(self.few.into_iter().flatten().chain(self.many));
     }
 }
 

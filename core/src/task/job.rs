@@ -1,5 +1,6 @@
 //! The future that a backend runs: the user's, with panics, cancellation and the end taken care of.
 
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,6 +111,12 @@ fn cancel_unrun(runnable: Runnable<Head>) {
     runnable.run();
 }
 
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
 /// A task's head, as its own future refers to it.
 struct HeadRef(NonNull<Head>);
 
@@ -122,6 +129,12 @@ impl HeadRef {
         // SAFETY: made by `start_unchecked` from the head that lies in the same allocation as the future which
         // holds this. `async-task` drops the future before the metadata, in every order of events.
         unsafe { self.0.as_ref() }
+    }
+
+    /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
+    #[inline]
+    fn is_late(&self) -> bool {
+        self.get().home().registry().is_closed()
     }
 }
 
@@ -249,12 +262,20 @@ impl<B: Body> Future for JobFuture<B> {
         let mut this = self.project();
         with_current(|strand| {
             let running = strand.state();
+            // A job may be dropped, hence polled, in the middle of another task's poll. That one gives its claim to the
+            // stack up for so long: cancelling it must neither end a wait of this task, nor reach the stack when
+            // it is somebody else's.
+            let claimed = running.end_poll();
             // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
             let before = unsafe { running.replace_task(Some(this.head.0)) };
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
-                    Some(body) if !running.task_cancelled() => body,
+                    // Most tasks are not in the registry's list before their first poll, so that closing it did not
+                    // cancel them.
+                    Some(body) if !running.task_cancelled() && (*this.entered || !this.head.is_late()) => {
+                        body
+                    }
                     _ => return Poll::Ready(Err(Cancelled)),
                 };
                 if *this.blocking {
@@ -282,6 +303,9 @@ impl<B: Body> Future for JobFuture<B> {
             running.end_poll();
             // SAFETY: what the surrounding poll, if any, put there; it has not ended.
             unsafe { running.replace_task(before) };
+            if claimed {
+                running.claim();
+            }
             result.map_or(Poll::Pending, |result| Poll::Ready(Outcome(Some(result))))
         })
     }

@@ -11,6 +11,7 @@
 #[cfg(all(test, loom))]
 mod model;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -103,7 +104,7 @@ impl Registry {
         if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
             self.awaited.store(false, Ordering::SeqCst);
             let waiters = std::mem::take(&mut *lock(&self.waiters));
-            waiters.into_iter().for_each(Waker::wake);
+            crate::wake::wake_all(waiters);
         }
     }
 
@@ -145,6 +146,7 @@ impl Registry {
 }
 
 /// Waits until a [`Registry`] is empty. Cancel-safe.
+#[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited or waited for"]
 pub struct WaitEmpty(Arc<Registry>);
 
@@ -161,5 +163,12 @@ impl Future for WaitEmpty {
             registry.awaited.store(true, Ordering::SeqCst);
         }
         if registry.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = self.is_closed();
+        f.debug_struct("Registry").field("len", &self.len()).field("closed", &closed).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! Tasks that borrow: a blocking call that joins all of them before it returns.
 
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,7 +16,7 @@ use super::state::{Observer, TaskId};
 use super::{Builder, current_backend};
 use crate::backend::{Backend, Strand};
 use crate::lock::lock;
-use crate::strand::with_current;
+use crate::strand::{ThreadStrand, with_current};
 use crate::wait::{Cancelled, Wait, drive};
 
 /// Calls `f` with a scope in which tasks may borrow from the caller, and joins all of them before it returns,
@@ -102,11 +103,14 @@ impl Shared {
 
     /// Waits until all tasks are over. Only afterwards says whether the caller was cancelled meanwhile.
     fn join(&self) -> Result<(), Cancelled> {
+        let _joined = Joined(self);
         let join = || std::future::poll_fn(|cx| self.poll_join(cx));
         with_current(|strand| {
             let joined = drive(strand, pin!(join()));
             if joined.is_err() {
-                lock(&self.tasks).drain(..).for_each(|task| task.cancel());
+                // A cancelled task may be dropped there and then, and its destructors may use the scope: not under the lock.
+                let tasks = std::mem::take(&mut *lock(&self.tasks));
+                tasks.iter().for_each(TaskRef::cancel);
                 let _shield = strand.state().shield();
                 let _ = drive(strand, pin!(join()));
             }
@@ -124,6 +128,22 @@ impl Shared {
             tasks.retain(|task| !task.is_finished());
         }
         tasks.push(task.clone());
+    }
+}
+
+/// Keeps a scope from ending before its tasks. Usually they have been joined when this is dropped.
+///
+/// Backends and strands are anybody's safe code: one that panics, or says that a wait is over when it is not, must
+/// not make memory that a task borrows go away. Then the thread itself waits, on a strand of the core's own.
+struct Joined<'a>(&'a Shared);
+
+impl Drop for Joined<'_> {
+    fn drop(&mut self) {
+        // Acquire as in `poll_join`.
+        while self.0.running.load(Ordering::Acquire) != 0 {
+            // No task runs on it, so it heeds no cancellation.
+            let _ = drive(&ThreadStrand::new(), pin!(std::future::poll_fn(|cx| self.0.poll_join(cx))));
+        }
     }
 }
 
@@ -197,8 +217,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let body = ScopedBody { body, packet: Arc::clone(&packet) };
         self.shared.running.fetch_add(1, Ordering::Relaxed);
         let observer: Arc<dyn Observer> = Arc::clone(&self.shared) as _;
-        // SAFETY: `scope` joins before it returns: it waits until `running` is zero, and each task counts as
-        // running until its state tells the observer, which it does after the future has been dropped, also
+        // SAFETY: `scope` joins before it returns or unwinds: `Joined` waits until `running` is zero, and each task
+        // counts as running until its state tells the observer, which it does after the future has been dropped, also
         // when the start fails. The task's own output is `()`; the real one goes through the packet, whose
         // other owner cannot outlive 'scope.
         let task = unsafe { start_unchecked(backend, body, Builder::new().into_extra(Some(observer))) }?;
@@ -295,5 +315,18 @@ impl<T> Future for ScopedTask<'_, T> {
                 Poll::Ready(result.unwrap_or_else(|| Err(ended.err().unwrap_or(TaskError::Cancelled))))
             }
         }
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = self.shared.running.load(Ordering::Relaxed);
+        f.debug_struct("Scope").field("running", &running).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for ScopedTask<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedTask").field("id", &self.task.id()).finish_non_exhaustive()
     }
 }
