@@ -1,15 +1,19 @@
 //! What is known about a task besides its future: who it is, and how it is cancelled.
 
+#[cfg(all(test, loom))]
+pub(super) mod model;
+
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
 use super::registry::Registry;
 use crate::backend::Backend;
-use crate::lock::lock;
 use crate::parker::Parker;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Mutex, OnceLock, lock};
 
 /// Identifies a task among all that this process ever starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,11 +77,8 @@ pub(crate) struct Head {
     home: Arc<dyn Backend>,
     /// What most tasks do without.
     extra: Option<Arc<Extra>>,
-    /// The part that others hold on to, made when the first one does. A task that never waits, and that nobody
-    /// cancels or refers to, is spared it.
-    state: OnceLock<Arc<TaskState>>,
-    /// The future has been dropped. SeqCst with the making of `state`: one of the two marks that as finished.
-    finished: AtomicBool,
+    /// What others hold on to.
+    record: Record,
 }
 
 impl Head {
@@ -87,8 +88,7 @@ impl Head {
             id: TaskId::next(),
             home,
             extra: has_extra.then(|| Arc::new(extra)),
-            state: OnceLock::new(),
-            finished: AtomicBool::new(false),
+            record: Record::default(),
         }
     }
 
@@ -112,26 +112,16 @@ impl Head {
 
     /// The part that outlives the task.
     pub(crate) fn state(&self) -> &Arc<TaskState> {
-        self.state.get().unwrap_or_else(|| self.make_state())
-    }
-
-    #[cold]
-    fn make_state(&self) -> &Arc<TaskState> {
-        let state = self.state.get_or_init(|| TaskState::new(self.id, self.extra.clone()));
-        fence(Ordering::SeqCst);
-        if self.finished.load(Ordering::Relaxed) {
-            state.flags.fetch_or(FINISHED, Ordering::Release);
-        }
-        state
+        self.record.get_or_make(|| TaskState::new(self.id, self.extra.clone()))
     }
 
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.state.get().is_some_and(|state| state.is_cancelled())
+        self.record.get().is_some_and(|state| state.is_cancelled())
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
+        self.record.is_finished()
     }
 
     /// The task has to wait: from now on it is entered in the registry, and `waker` is how it is reached.
@@ -168,16 +158,64 @@ impl Head {
 
     /// The task is over and its future dropped.
     pub(crate) fn finish(&self) {
-        self.finished.swap(true, Ordering::SeqCst);
-        if let Some(state) = self.state.get() {
+        self.record.finish();
+        self.home.registry().leave(self.id, self.record.get());
+        if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
+            observer.finished(self.id);
+        }
+    }
+}
+
+/// The part of a task that others hold on to, made when the first one does: a task that never waits, and that
+/// nobody cancels or refers to, is spared it.
+///
+/// It may be made while the task ends. The maker fills `state` and then looks at `finished`, the task writes
+/// `finished` and then looks at `state`. Both do it by a read-modify-write of `finished`, and of those one comes first:
+/// the second reads what the first wrote, and sees what it did before that. So one of the two marks the state.
+#[derive(Default)]
+struct Record {
+    /// The part, once it has been made.
+    state: OnceLock<Arc<TaskState>>,
+    /// The future has been dropped.
+    finished: AtomicBool,
+}
+
+impl Record {
+    #[inline]
+    fn get(&self) -> Option<&Arc<TaskState>> {
+        self.state.get()
+    }
+
+    #[inline]
+    fn get_or_make(&self, make: impl FnOnce() -> Arc<TaskState>) -> &Arc<TaskState> {
+        self.get().unwrap_or_else(|| self.make(make))
+    }
+
+    #[cold]
+    fn make(&self, make: impl FnOnce() -> Arc<TaskState>) -> &Arc<TaskState> {
+        let state = self.state.get_or_init(make);
+        // Changes nothing, but as a write it has its place before or after the one in `finish`, which is AcqRel, too.
+        if self.finished.fetch_or(false, Ordering::AcqRel) {
+            state.flags.fetch_or(FINISHED, Ordering::Release);
+        }
+        state
+    }
+
+    /// The task is over and its future dropped.
+    #[inline]
+    fn finish(&self) {
+        // AcqRel pairs with the fetch_or in `make`.
+        self.finished.swap(true, Ordering::AcqRel);
+        if let Some(state) = self.get() {
             let waker = lock(&state.reach).waker.take();
             drop(waker);
             state.flags.fetch_or(FINISHED, Ordering::Release);
         }
-        self.home.registry().leave(self.id, self.state.get());
-        if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
-            observer.finished(self.id);
-        }
+    }
+
+    fn is_finished(&self) -> bool {
+        // Acquire pairs with the swap in `finish`.
+        self.finished.load(Ordering::Acquire)
     }
 }
 
@@ -248,7 +286,7 @@ impl TaskState {
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        // Acquire pairs with the fetch_or in `Head::finish`.
+        // Acquire pairs with the fetch_or in `Record::finish` or `Record::make`.
         self.flags.load(Ordering::Acquire) & FINISHED != 0
     }
 

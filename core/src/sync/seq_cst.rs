@@ -1,0 +1,53 @@
+//! Loom's atomics, with SeqCst operations that have one order, as the language promises.
+//!
+//! Loom honours SeqCst on fences only, and takes it for AcqRel on everything else. So here a SeqCst operation stands
+//! between two SeqCst fences: two threads that each write one word and then read the other's do not both
+//! read the old value. Operations with a weaker ordering are loom's own, so a model that needs SeqCst fails without it.
+
+use loom::sync::atomic;
+use loom::sync::atomic::Ordering::{self, SeqCst};
+
+/// Does `operation` in the one order of the SeqCst operations, if `ordering` asks for that.
+fn ordered<R>(ordering: Ordering, operation: impl FnOnce() -> R) -> R {
+    let fence = || {
+        if ordering == SeqCst {
+            atomic::fence(SeqCst);
+        }
+    };
+    fence();
+    let result = operation();
+    fence();
+    result
+}
+
+/// As std's.
+#[derive(Debug, Default)]
+pub(crate) struct AtomicBool(atomic::AtomicBool);
+
+impl AtomicBool {
+    pub(crate) fn new(value: bool) -> AtomicBool {
+        AtomicBool(atomic::AtomicBool::new(value))
+    }
+
+    pub(crate) fn load(&self, ordering: Ordering) -> bool {
+        ordered(ordering, || self.0.load(ordering))
+    }
+
+    pub(crate) fn store(&self, value: bool, ordering: Ordering) {
+        ordered(ordering, || self.0.store(value, ordering));
+    }
+}
+
+/// As std's.
+#[derive(Debug, Default)]
+pub(crate) struct AtomicUsize(atomic::AtomicUsize);
+
+impl AtomicUsize {
+    pub(crate) fn load(&self, ordering: Ordering) -> usize {
+        ordered(ordering, || self.0.load(ordering))
+    }
+
+    pub(crate) fn fetch_add(&self, value: usize, ordering: Ordering) -> usize {
+        ordered(ordering, || self.0.fetch_add(value, ordering))
+    }
+}

@@ -1,0 +1,95 @@
+//! A task's record under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::state`.
+
+use loom::cell::Cell;
+use loom::thread;
+
+use super::*;
+
+/// The number of a task of a model. The numbers of real ones depend on what has run before.
+pub(in crate::task) fn id(number: u64) -> TaskId {
+    TaskId(NonZeroU64::new(number).expect("numbers start at 1"))
+}
+
+/// The state of such a task.
+pub(in crate::task) fn state(number: u64) -> Arc<TaskState> {
+    TaskState::new(id(number), None)
+}
+
+#[test]
+fn a_record_made_while_the_task_ends_says_that_it_is_over() {
+    loom::model(|| {
+        let record = Arc::new(Record::default());
+        let task = {
+            let record = Arc::clone(&record);
+            thread::spawn(move || record.finish())
+        };
+        let state = Arc::clone(record.get_or_make(|| state(1)));
+        task.join().unwrap();
+        assert!(record.is_finished());
+        assert!(state.is_finished(), "nobody has marked it");
+    });
+}
+
+#[test]
+fn whoever_makes_the_record_of_a_finished_task_marks_it() {
+    loom::model(|| {
+        let record = Arc::new(Record::default());
+        let makers = [1, 2].map(|_| {
+            let record = Arc::clone(&record);
+            thread::spawn(move || drop(record.get_or_make(|| state(1)).clone()))
+        });
+        record.finish();
+        for maker in makers {
+            maker.join().unwrap();
+        }
+        assert!(record.get().is_some_and(|state| state.is_finished()));
+    });
+}
+
+#[test]
+fn who_sees_the_end_sees_what_the_task_did() {
+    loom::model(|| {
+        let (record, news) = (Arc::new(Record::default()), Arc::new(Cell::new(0)));
+        let task = {
+            let (record, news) = (Arc::clone(&record), Arc::clone(&news));
+            thread::spawn(move || {
+                news.set(7);
+                record.finish();
+            })
+        };
+        if record.get_or_make(|| state(1)).is_finished() {
+            assert_eq!(news.get(), 7);
+        }
+        task.join().unwrap();
+    });
+}
+
+/// A cancellation reaches a task that comes to wait: by its waker, or by the flag that the task then looks at.
+#[test]
+fn a_cancellation_reaches_a_task_that_comes_to_wait() {
+    loom::model(|| {
+        let state = state(1);
+        let parker = Parker::new(Deaf);
+        let canceller = {
+            let state = Arc::clone(&state);
+            thread::spawn(move || state.cancel())
+        };
+        // As `Head::enter` and `Head::block_on` do.
+        {
+            let mut reach = lock(&state.reach);
+            reach.blocked = Some(Arc::clone(&parker));
+            if state.is_cancelled() {
+                parker.cancel();
+            }
+        }
+        canceller.join().unwrap();
+        assert!(parker.cancelled());
+    });
+}
+
+/// No stack is parked in the model.
+struct Deaf;
+
+impl crate::parker::Unpark for Deaf {
+    fn unpark(&self) {}
+}
