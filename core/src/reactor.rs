@@ -13,24 +13,11 @@
 //! Both are RAII. Their keys carry a generation, so that an event of a closed descriptor, still queued in the
 //! kernel or in the batch being worked through, never reaches a successor that got the same number.
 //!
-//! # Waking a reactor up
-//!
-//! Interrupting the wait in the kernel costs a system call, so it is paid only when somebody is there:
-//!
-//! ```text
-//!              (1) prepare_park, turn                 (2) notify: writes the event descriptor
-//!     AWAKE ───────────────────────▶ PARKED ──────────────────────────▶ NOTIFIED
-//!       ▲ │                            │                                   │
-//!       │ └──────────(3) notify: no system call────────────────────────▶   │
-//!       └────────────────────(4) turn: back from the kernel ◀──────────────┘
-//! ```
-//!
-//! The word is changed by read-modify-writes only, so they have one order: a `notify` that comes before (1) is
-//! seen by it and the turn does not sleep; one that comes after sees PARKED and writes. What a caller of
-//! `notify` wrote before it is visible to the turn that it ends. The event descriptor is registered
-//! edge-triggered and never read.
+//! Interrupting the wait in the kernel costs a system call, so it is paid only when somebody is there: see
+//! [`ParkWord`].
 
 mod metrics;
+mod park;
 mod registration;
 mod source;
 mod sys;
@@ -39,8 +26,7 @@ mod waiters;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -56,6 +42,7 @@ use crate::ioserver;
 use crate::lock::lock;
 use crate::timers::Timers;
 use metrics::Counters;
+use park::ParkWord;
 use registration::Watch;
 use source::State;
 use table::{Key, Occupant, Table};
@@ -92,13 +79,6 @@ impl std::ops::BitOr for Interest {
         Interest(self.0 | other.0)
     }
 }
-
-/// The owner is running: it looks at its queues before it sleeps.
-const AWAKE: u8 = 0;
-/// The owner sleeps in the kernel, or is about to.
-const PARKED: u8 = 1;
-/// The next turn must not sleep.
-const NOTIFIED: u8 = 2;
 
 /// A poller and a timer queue, turned by its owner. Clones share it.
 ///
@@ -139,8 +119,8 @@ pub struct Reactor {
 struct Shared {
     /// The kernel's side.
     poller: sys::Poller,
-    /// [`AWAKE`], [`PARKED`] or [`NOTIFIED`]; see the diagram above.
-    state: AtomicU8,
+    /// Whether the owner sleeps.
+    park: ParkWord,
     /// The buffers of the running turn: whoever holds them turns.
     turning: Mutex<Option<Buffers>>,
     /// What is registered.
@@ -188,7 +168,7 @@ impl Reactor {
             });
             Shared {
                 poller,
-                state: AtomicU8::new(AWAKE),
+                park: ParkWord::new(),
                 turning: Mutex::new(Some(Buffers::default())),
                 table: Mutex::new(Table::default()),
                 timers,
@@ -231,8 +211,7 @@ impl Reactor {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn prepare_park(&self) -> bool {
-        // AcqRel pairs with the swap in `notify`; a notification stays for the turn to take.
-        self.shared.state.compare_exchange(AWAKE, PARKED, AcqRel, Relaxed) != Err(NOTIFIED)
+        self.shared.park.prepare()
     }
 
     /// Makes the current or the next sleep end. Costs a system call only when somebody sleeps.
@@ -341,8 +320,7 @@ impl Driver for Reactor {
 
 impl Shared {
     fn notify(&self) {
-        // AcqRel: Release for what the caller wrote, Acquire so that seeing PARKED comes after its announcement.
-        if self.state.swap(NOTIFIED, AcqRel) == PARKED {
+        if self.park.notify() {
             self.counters.notifies.fetch_add(1, Relaxed);
             self.poller.wake();
         } else {
@@ -350,12 +328,10 @@ impl Shared {
         }
     }
 
-    /// There is an earlier deadline than before. An owner that is awake finds it by itself.
-    ///
-    /// Relaxed is enough for the load: the owner announces, then asks the timer queue, whose lock orders this
-    /// after the announcement or before the question.
+    /// There is an earlier deadline than before. An owner that is awake finds it by itself: it announces a park,
+    /// then asks the timer queue, whose lock orders this after the announcement or before the question.
     fn deadline_moved(&self) {
-        if self.state.load(Relaxed) == PARKED {
+        if self.park.is_parked() {
             self.notify();
         }
     }
@@ -429,10 +405,7 @@ impl<'a> Turning<'a> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         let shared = self.shared;
         let sleeps = timeout != Some(Duration::ZERO);
-        // AcqRel pairs with the swap in `notify`: either this sees its NOTIFIED, or it sees this PARKED. A turn that
-        // will not sleep says AWAKE, so that nobody pays for waking it.
-        let enter = |state| Some(if sleeps && state != NOTIFIED { PARKED } else { AWAKE });
-        let notified = shared.state.fetch_update(AcqRel, Relaxed, enter) == Ok(NOTIFIED);
+        let notified = shared.park.begin_turn(sleeps);
         // Asked for after the announcement: see `deadline_moved`.
         let deadline = shared.timers.next();
         let timeout = match (timeout, deadline) {
@@ -447,8 +420,7 @@ impl<'a> Turning<'a> {
         shared.counters.waits.fetch_add(1, Relaxed);
         let waited = shared.poller.wait(&mut self.buffers.events, timeout);
         if sleeps {
-            // A notification that came meanwhile has done its work: this turn ends.
-            shared.state.swap(AWAKE, AcqRel);
+            shared.park.end_sleep();
         }
         let interrupted = waited?;
         let events = self.dispatch();

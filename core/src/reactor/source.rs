@@ -29,17 +29,17 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use super::table::Key;
 use super::waiters::{Direction, Place, Slot, Waiters, WakeList};
 use super::{Interest, Reactor, Shared};
 use crate::coop;
-use crate::lock::lock;
 use crate::strand::with_current;
+use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::sync::{Mutex, lock};
 
 /// A reactor reports edges of it.
 const BOUND: u32 = 1 << 2;
@@ -158,21 +158,6 @@ impl Source {
         drop(waker);
     }
 
-    /// Enters `waker` at the slot's place.
-    fn enter(&self, slot: &mut Slot<'_>, waker: &Waker) {
-        // Cloning runs code of the user's, so it happens between two locks, and only when it must.
-        let known = |inner: &mut Inner, place| {
-            inner.waiters(slot.direction).waker(place).is_some_and(|old| old.will_wake(waker))
-        };
-        if known(&mut lock(&self.state.inner), slot.place) {
-            return;
-        }
-        let waker = waker.clone();
-        let (place, old) = lock(&self.state.inner).waiters(slot.direction).enter(slot.place, waker);
-        slot.place = place;
-        drop(old);
-    }
-
     fn leave_reactor(&self) {
         let binding = lock(&self.state.inner).binding.take();
         if let Some(binding) = binding
@@ -208,6 +193,20 @@ impl std::fmt::Debug for Source {
 }
 
 impl State {
+    /// Enters `waker` at `place`, or at a new one.
+    fn enter(&self, direction: Direction, place: &mut Place, waker: &Waker) {
+        // Cloning runs code of the user's, so it happens between two locks, and only when it must.
+        let known = |inner: &mut Inner| {
+            inner.waiters(direction).waker(*place).is_some_and(|old| old.will_wake(waker))
+        };
+        if !known(&mut lock(&self.inner)) {
+            let waker = waker.clone();
+            let (entered, old) = lock(&self.inner).waiters(direction).enter(*place, waker);
+            *place = entered;
+            drop(old);
+        }
+    }
+
     /// Enters a report, and wakes all whom it concerns.
     pub(super) fn ready(&self, ready: Interest, sticky: bool) {
         let bits = u32::from(ready.0) | if sticky { STICKY } else { 0 };
@@ -322,13 +321,17 @@ impl Slot<'_> {
     /// Enters the waker and has the driver watch. Ready when there has been a report meanwhile.
     fn poll_watch(&mut self, cx: &mut Context<'_>, bit: u32) -> Poll<io::Result<()>> {
         let source = self.source;
-        source.enter(self, cx.waker());
+        source.state.enter(self.direction, &mut self.place, cx.waker());
         let interest = self.direction.interest();
         with_current(|strand| strand.driver().watch(source, interest, cx.waker()))?;
         // The last look; see the module's header.
         if source.state.word.load(Acquire) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "source_model.rs"]
+mod model;
 
 #[cfg(test)]
 #[path = "source_tests.rs"]
