@@ -10,10 +10,11 @@
 //! this strand is not parked at all, so its descriptors and deadlines go to the
 //! [I/O server](crate::ioserver).
 
+mod place;
+
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::thread::Thread;
@@ -27,6 +28,7 @@ use crate::lock::lock;
 use crate::parker::Parker;
 use crate::reactor::{Interest, Source};
 use crate::timers::Timers;
+use place::{Place, PlaceWord};
 
 /// How often a thread that is about to sleep looks again, giving its core away in between. Waking a sleeping
 /// thread on an idle core costs 40 us or more, so a wake-up that comes within these rounds is worth tens of
@@ -55,49 +57,29 @@ struct Watched {
     interest: Interest,
 }
 
-/// Where the thread is, for whoever wakes it.
-#[repr(u32)]
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Running, or asleep in `std::thread::park`.
-    Park = 0,
-    /// In `poll(2)`: the event descriptor wakes it.
-    Poll = 1,
-    /// In a blocking system call: a signal interrupts it.
-    Call = 2,
-}
-
-/// The bits of a [`Place`].
-const PLACE: u32 = 0b11;
-/// One more blocking call.
-const CALL: u32 = 0b100;
-
 /// The thread as its wakers see it.
 pub(crate) struct Remote {
     /// The thread.
     thread: Thread,
     /// Its number in the kernel, for signals.
     id: rustix::thread::Pid,
-    /// A [`Place`] in the lowest two bits, the number of blocking calls made so far in the others. Written by
-    /// the thread alone.
-    place: AtomicU32,
+    /// Where it sleeps. Written by the thread alone.
+    place: PlaceWord,
     /// Ends a `poll(2)`; made when the thread first needs one.
     event: Mutex<Option<Arc<OwnedFd>>>,
 }
 
 impl Unpark for Arc<Remote> {
     fn unpark(&self) {
-        // Pairs with the fence in `enter_place`: this runs after the announcement was taken back.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        match self.place.load(Ordering::SeqCst) & PLACE {
-            place if place == Place::Poll as u32 => {
+        match self.place.of_sleeper() {
+            Place::Poll => {
                 if let Some(event) = &*lock(&self.event) {
                     // It can only fail when the counter is full, and then the thread is awake.
                     let _ = rustix::io::write(event, &1u64.to_ne_bytes());
                 }
             }
-            place if place == Place::Call as u32 => ioserver::interrupt(self),
-            _ => self.thread.unpark(),
+            Place::Call => ioserver::interrupt(self),
+            Place::Park => self.thread.unpark(),
         }
     }
 }
@@ -105,8 +87,7 @@ impl Unpark for Arc<Remote> {
 impl Remote {
     /// The number of the blocking call that the thread is in, if it is in one.
     pub(crate) fn call(&self) -> Option<u32> {
-        let place = self.place.load(Ordering::SeqCst);
-        (place & PLACE == Place::Call as u32).then_some(place)
+        self.place.call()
     }
 
     /// Sends a signal to the thread. One that has ended meanwhile gets none; should another thread of this
@@ -136,7 +117,7 @@ impl ThreadStrand {
         let remote = Arc::new(Remote {
             thread: std::thread::current(),
             id: rustix::thread::gettid(),
-            place: AtomicU32::new(Place::Park as u32),
+            place: PlaceWord::new(),
             event: Mutex::new(None),
         });
         ThreadStrand {
@@ -157,22 +138,6 @@ impl ThreadStrand {
     pub(crate) fn trim(&self) {
         let event = lock(&self.remote.event).take();
         drop(event);
-    }
-
-    /// Says where the thread is about to sleep. False when the park has ended meanwhile.
-    fn enter_place(&self, place: Place) -> bool {
-        // Only this thread writes it. Each call has a number, so that whoever interrupts one leaves the next alone.
-        let calls = self.remote.place.load(Ordering::Relaxed) & !PLACE;
-        let calls = if place == Place::Call { calls.wrapping_add(CALL) } else { calls };
-        self.remote.place.store(calls | place as u32, Ordering::SeqCst);
-        // Pairs with the fence in `unpark`: either it sees the new place, or this sees that the park is over.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        self.state.parker().is_parked()
-    }
-
-    fn leave_place(&self) {
-        let calls = self.remote.place.load(Ordering::Relaxed) & !PLACE;
-        self.remote.place.store(calls | Place::Park as u32, Ordering::SeqCst);
     }
 
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
@@ -196,13 +161,13 @@ impl ThreadStrand {
         fds.extend(
             sources.iter().map(|(source, interest)| PollFd::new(source.as_ref(), poll_flags(*interest))),
         );
-        if !self.enter_place(Place::Poll) {
-            self.leave_place();
+        if !self.remote.place.enter(Place::Poll, self.state.parker()) {
+            self.remote.place.leave();
             return Ok(());
         }
         let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
         let polled = poll(&mut fds, timeout.as_ref());
-        self.leave_place();
+        self.remote.place.leave();
         match polled {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e.into()),
@@ -293,10 +258,10 @@ impl Strand for ThreadStrand {
     }
 
     fn block(&self, call: &mut dyn FnMut()) {
-        if self.enter_place(Place::Call) {
+        if self.remote.place.enter(Place::Call, self.state.parker()) {
             call();
         }
-        self.leave_place();
+        self.remote.place.leave();
     }
 }
 
