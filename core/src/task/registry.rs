@@ -26,7 +26,7 @@ use slab::Slab;
 
 use super::handle::TaskRef;
 use super::state::{TaskId, TaskState};
-use crate::sync::atomic::{Ordering, fence};
+use crate::sync::atomic::Ordering;
 use crate::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, lock};
 
@@ -90,8 +90,7 @@ impl Registry {
         let key = lock(&self.shard(state.id()).waiting).insert(Arc::clone(state));
         // Read by the task's own stack alone.
         state.key().store(u32::try_from(key).unwrap_or(Registry::NOWHERE), Ordering::Relaxed);
-        // Pairs with the fence in `cancel_all`: either that finds the task in the list, or this sees the end.
-        fence(Ordering::SeqCst);
+        // The lock of the list orders the two: either `close` finds the task in it, or this sees that it has closed.
         if self.is_closed() {
             state.cancel();
         }
@@ -151,7 +150,6 @@ impl Registry {
     /// [`SpawnError::ShutDown`](super::SpawnError::ShutDown).
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
         self.tasks().iter().for_each(TaskRef::cancel);
     }
 
