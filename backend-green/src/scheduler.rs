@@ -46,6 +46,7 @@ use crate::watchdog::Watch;
 use crate::worker;
 
 impl Item for Job {
+    #[inline]
     fn into_raw(self) -> std::ptr::NonNull<()> {
         self.into_raw()
     }
@@ -370,7 +371,7 @@ impl Backend for Shared {
     fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
-
+    #[inline]
     fn start(&self, job: Job) -> Result<(), SpawnError> {
         if self.forked.load(Ordering::Relaxed) != self.born {
             return Err(SpawnError::Forked);

@@ -80,10 +80,11 @@ impl CarrierStrand {
 }
 
 impl Strand for CarrierStrand {
+    #[inline]
     fn state(&self) -> &StrandState {
         self.thread.state()
     }
-
+    #[inline]
     fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
         self.context.push(job, yielded)
     }

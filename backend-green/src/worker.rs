@@ -49,6 +49,10 @@ pub(crate) struct Core {
     tick: Cell<u32>,
     /// When the reactor last had its turn out of turn.
     turned: Cell<Instant>,
+    /// Whether the reactor has its turn now.
+    turning: Cell<bool>,
+    /// Whether that has woken a task.
+    turned_up: Cell<bool>,
     /// Uses of the LIFO slot in a row.
     lifo_uses: Cell<u32>,
     /// Whether it is counted as searching.
@@ -92,6 +96,7 @@ impl Context {
     }
 
     /// Calls `f` with the worker, if it is here.
+    #[inline]
     pub(crate) fn with_core<R>(&self, f: impl FnOnce(&Core) -> R) -> Option<R> {
         self.core.try_borrow().ok()?.as_deref().map(f)
     }
@@ -230,6 +235,8 @@ impl Core {
             fibers: RefCell::default(),
             tick: Cell::new(0),
             turned: Cell::new(Instant::now()),
+            turning: Cell::new(false),
+            turned_up: Cell::new(false),
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spins),
@@ -248,6 +255,12 @@ impl Core {
     pub(crate) fn push(&self, shared: &Shared, job: Job, yielded: bool) {
         if yielded {
             self.local.push(job, &shared.injector);
+        } else if self.turning.get() {
+            // Woken by an event or a deadline: in the order in which those came.
+            if self.turned_up.replace(true) {
+                shared.notify_hint();
+            }
+            self.local.push(job, &shared.injector);
         } else if let Some(displaced) = self.local.push_lifo(job) {
             self.local.push(displaced, &shared.injector);
             // There is more than this worker runs next.
@@ -261,6 +274,7 @@ impl Core {
     }
 
     /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
+    #[inline]
     fn next_work(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
         let tick = self.tick.get().wrapping_add(1);
@@ -465,7 +479,11 @@ impl Core {
     }
 
     fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
-        match remote.reactor.turn(timeout) {
+        self.turning.set(true);
+        self.turned_up.set(false);
+        let turned = remote.reactor.turn(timeout);
+        self.turning.set(false);
+        match turned {
             Ok(_) => {}
             // A rescuer has it: it never sleeps in it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),

@@ -15,7 +15,7 @@ mod watch;
 
 pub use child::{Resources, fork, limit_memory};
 pub use gate::{Gate, Signal};
-pub use storm::Storm;
+pub use storm::{Storm, mortal_to_sigpipe};
 pub use system::{Kind, System, Systems};
 pub use watch::{eventually, watch};
 

@@ -55,6 +55,17 @@ impl Storm {
     }
 }
 
+/// Gives `SIGPIPE` its usual action back, which Rust's start-up takes away: it ends the process. Only for a law in a
+/// process of its own.
+///
+/// # Panics
+/// When the system refuses.
+pub fn mortal_to_sigpipe() {
+    // SAFETY: it sets an action that is not a handler, and touches no memory of ours.
+    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    assert_ne!(before, libc::SIG_ERR, "the action cannot be set");
+}
+
 /// Sends the signal once to each thread but this one.
 fn send_to_all() -> usize {
     let process = rustix::process::getpid().as_raw_nonzero().get();

@@ -35,6 +35,7 @@ enum Handle<T> {
 impl<T> Unpin for Task<T> {}
 
 impl<T> Task<T> {
+    #[inline]
     pub(super) fn new(task: async_task::Task<Outcome<T>, Head>) -> Task<T> {
         Task(Handle::Detaching(task))
     }
@@ -99,7 +100,7 @@ impl<T> Task<T> {
 
 impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
-
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
         match &mut self.0 {
             // There is always an outcome: even a job that is dropped unrun leaves one.
@@ -115,6 +116,7 @@ impl<T> Future for Task<T> {
 }
 
 impl<T> Drop for Task<T> {
+    #[inline]
     fn drop(&mut self) {
         match std::mem::replace(&mut self.0, Handle::Gone) {
             Handle::Detaching(task) => task.detach(),

@@ -23,6 +23,7 @@ use crate::wait::{Cancelled, drive};
 pub struct Job(Option<Runnable<Head>>);
 
 impl Job {
+    #[inline]
     fn head(&self) -> &Head {
         match &self.0 {
             Some(runnable) => runnable.metadata(),
@@ -94,13 +95,19 @@ impl Job {
 }
 
 impl Drop for Job {
+    #[inline]
     fn drop(&mut self) {
         if let Some(runnable) = self.0.take() {
-            // A cancelled task's poll drops its future and leaves word for the handle.
-            runnable.metadata().state().cancel();
-            runnable.run();
+            cancel_unrun(runnable);
         }
     }
+}
+
+/// A cancelled task's poll drops its future and leaves word for the handle.
+#[cold]
+fn cancel_unrun(runnable: Runnable<Head>) {
+    runnable.metadata().state().cancel();
+    runnable.run();
 }
 
 /// A task's head, as its own future refers to it.

@@ -21,6 +21,7 @@ pub struct TaskId(NonZeroU64);
 
 impl TaskId {
     /// A new one. Each thread takes a run of numbers at a time, so that spawning shares no cache line.
+    #[inline]
     fn next() -> TaskId {
         const RUN: u64 = 1 << 10;
         static NEXT_RUN: AtomicU64 = AtomicU64::new(0);
@@ -82,6 +83,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    #[inline]
     pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Head {
         let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
         Head {
@@ -157,6 +159,7 @@ impl Head {
     }
 
     /// The task is over and its future dropped.
+    #[inline]
     pub(crate) fn finish(&self) {
         self.record.finish();
         self.home.registry().leave(self.id, self.record.get());
