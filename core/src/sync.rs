@@ -13,12 +13,6 @@ pub(crate) use once_lock::OnceLock;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic, atomic as seq_cst};
 
-/// Atomics whose SeqCst operations have one order. Std's have it; loom takes SeqCst for AcqRel but on fences.
-#[cfg(loom)]
-pub(crate) mod seq_cst;
-#[cfg(not(loom))]
-pub(crate) use std::sync::atomic as seq_cst;
-
 /// Locks a mutex that only ever guards our own code: nothing that runs under it can panic and leave a value
 /// half changed, so poison means nothing.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

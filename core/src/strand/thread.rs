@@ -145,6 +145,25 @@ impl ThreadStrand {
         drop(event);
     }
 
+    /// Looks for a wake-up a little longer, and returns whether it has come.
+    fn spin(&self, deadline: Option<Instant>) -> bool {
+        let parker = self.state.parker();
+        let start = Instant::now();
+        if deadline.is_none_or(|deadline| deadline >= start + NEAR) {
+            for _ in 0..SPINS {
+                if !parker.is_parked() {
+                    return true;
+                }
+                // Never a bare spin: with one core that would keep the waker from running.
+                std::thread::yield_now();
+                if start.elapsed() >= SPIN_TIME {
+                    break;
+                }
+            }
+        }
+        !parker.is_parked()
+    }
+
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
     fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
         let Some(event) = lock(&self.remote.event).clone() else { return Ok(()) };

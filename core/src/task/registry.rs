@@ -17,9 +17,6 @@
 #[cfg(all(test, loom))]
 mod model;
 
-#[cfg(all(test, loom))]
-mod model;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
