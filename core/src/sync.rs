@@ -1,15 +1,17 @@
-//! The atomics and the mutex of our own state words: std's, or loom's when the models run (`--cfg loom`).
+//! What our own state words are built from: std's types, or loom's when the models run (`--cfg loom`).
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
-#[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
-
+mod once_lock;
 /// Atomics whose SeqCst operations have one order. Std's have it; loom takes SeqCst for AcqRel but on fences.
 #[cfg(loom)]
 pub(crate) mod seq_cst;
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+#[cfg(loom)]
+pub(crate) use once_lock::OnceLock;
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic as seq_cst;
+pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic, atomic as seq_cst};
 
 /// Locks a mutex that only ever guards our own code: nothing that runs under it can panic and leave a value
 /// half changed, so poison means nothing.

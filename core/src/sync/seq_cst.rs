@@ -2,7 +2,8 @@
 //!
 //! Loom honours SeqCst on fences only, and takes it for AcqRel on everything else. So here a SeqCst operation stands
 //! between two SeqCst fences: two threads that each write one word and then read the other's do not both
-//! read the old value. Operations with a weaker ordering are loom's own, so a model that needs SeqCst fails without it.
+//! read the old value. That is a little more than the language promises: one of a thread's two operations may be
+//! weaker than SeqCst without a model noticing. Where both are, it fails.
 
 use loom::sync::atomic;
 use loom::sync::atomic::Ordering::{self, SeqCst};

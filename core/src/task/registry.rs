@@ -7,6 +7,12 @@
 //! for something that nobody will ever do is ended by its handle, or by the end of its backend.
 //!
 //! Count and list are split into shards by task, so that workers that spawn at the same time seldom meet.
+//!
+//! # Counting without a lock
+//! A sum over shards that is read one by one is of no one moment: a task could start another one in a shard that has
+//! been read and end in one that has not, and the sum would be zero although there has been a task all the time. So
+//! each shard counts starts and ends, which only grow, and all ends are read before any start. The ends were
+//! no fewer in the moment between, and the starts no more: where the sums are equal, nothing was live just then.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -21,7 +27,7 @@ use slab::Slab;
 
 use super::handle::TaskRef;
 use super::state::{TaskId, TaskState};
-use crate::sync::atomic::{Ordering, fence};
+use crate::sync::atomic::Ordering;
 use crate::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, lock};
 
@@ -44,8 +50,10 @@ pub struct Registry {
 #[derive(Default)]
 #[repr(align(128))]
 struct Shard {
-    /// How many of its tasks are not over.
-    live: AtomicUsize,
+    /// How many of its tasks have been counted.
+    started: AtomicUsize,
+    /// How many of those are over.
+    ended: AtomicUsize,
     /// Those that have had to wait; [`TaskState::key`] is the place.
     waiting: Mutex<Slab<Arc<TaskState>>>,
 }
@@ -72,9 +80,9 @@ impl Registry {
     /// Counts a task that starts; false when the list has been closed. Counted it is in any case.
     #[inline]
     pub(crate) fn count(&self, task: TaskId) -> bool {
-        // SeqCst with the store in `close` and the loads in `is_empty`: who closes and then finds nobody counted
+        // SeqCst with the store in `close` and the loads in `len`: who closes and then finds nobody counted
         // has closed before this, and this sees it.
-        self.shard(task).live.fetch_add(1, Ordering::SeqCst);
+        self.shard(task).started.fetch_add(1, Ordering::SeqCst);
         !self.is_closed()
     }
 
@@ -83,8 +91,7 @@ impl Registry {
         let key = lock(&self.shard(state.id()).waiting).insert(Arc::clone(state));
         // Read by the task's own stack alone.
         state.key().store(u32::try_from(key).unwrap_or(Registry::NOWHERE), Ordering::Relaxed);
-        // Pairs with the fence in `cancel_all`: either that finds the task in the list, or this sees the end.
-        fence(Ordering::SeqCst);
+        // The lock of the list orders the two: either `close` finds the task in it, or this sees that it has closed.
         if self.is_closed() {
             state.cancel();
         }
@@ -99,8 +106,10 @@ impl Registry {
             let entry = lock(&shard.waiting).try_remove(key as usize);
             drop(entry);
         }
-        // SeqCst with `WaitEmpty`: either this sees that somebody waits, or that poll sees the task gone.
-        let last = shard.live.fetch_sub(1, Ordering::SeqCst) == 1;
+        // SeqCst with `WaitEmpty`: either this sees that somebody waits, or that poll sees the task gone. Of two tasks
+        // that end at once, the later one sees both gone.
+        let ended = shard.ended.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        let last = ended == shard.started.load(Ordering::SeqCst);
         if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
             self.awaited.store(false, Ordering::SeqCst);
             let waiters = std::mem::take(&mut *lock(&self.waiters));
@@ -108,14 +117,21 @@ impl Registry {
         }
     }
 
-    /// How many tasks are not over yet.
+    /// How many tasks are not over yet. Those that start meanwhile may be among them.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.live.load(Ordering::SeqCst)).sum()
+        let sum = |counter: fn(&Shard) -> &AtomicUsize| {
+            let counts = self.shards.iter().map(|shard| counter(shard).load(Ordering::SeqCst));
+            counts.fold(0, usize::wrapping_add)
+        };
+        // In this order; see the module's header.
+        let ended = sum(|shard| &shard.ended);
+        let started = sum(|shard| &shard.started);
+        started.wrapping_sub(ended)
     }
 
-    /// Whether all tasks are over.
+    /// Whether all tasks were over, at one moment during this call.
     pub fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.live.load(Ordering::SeqCst) == 0)
+        self.len() == 0
     }
 
     /// The tasks that wait or have waited, and those with a name, at about this moment.
@@ -135,7 +151,6 @@ impl Registry {
     /// [`SpawnError::ShutDown`](super::SpawnError::ShutDown).
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
         self.tasks().iter().for_each(TaskRef::cancel);
     }
 

@@ -5,15 +5,15 @@ pub(super) mod model;
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use super::registry::Registry;
 use crate::backend::Backend;
 use crate::parker::Parker;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, OnceLock, lock};
 
 /// Identifies a task among all that this process ever starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

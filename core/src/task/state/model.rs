@@ -1,6 +1,4 @@
 //! A task's record under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::state`.
-//!
-//! std's `OnceLock` is not modelled: each use of it is one step, in the order of the steps.
 
 use loom::cell::Cell;
 use loom::thread;
