@@ -39,6 +39,10 @@ const SPINS: u32 = 60;
 /// beside three busy threads on two cores, sixty of them made a sleep of 0.1 ms last 78 on average.
 const SPIN_TIME: Duration = Duration::from_micros(50);
 
+/// How long a thread sleeps in `poll(2)` when the system has no event descriptor to give, with which others could wake
+/// it: it is the price of going on.
+const NO_EVENT: Duration = Duration::from_millis(10);
+
 /// A deadline that is nearer than this is slept for at once: one such slice might outlast it.
 const NEAR: Duration = Duration::from_millis(4);
 
@@ -105,13 +109,13 @@ impl Remote {
         unsafe { libc::syscall(libc::SYS_tgkill, process, self.id.as_raw_nonzero().get(), signal) };
     }
 
-    /// Sees to it that there is an event descriptor. False when the system has none to give.
-    fn has_event(&self) -> bool {
+    /// The event descriptor, made if need be; `None` when the system has none to give.
+    fn event(&self) -> Option<Arc<OwnedFd>> {
         let mut event = lock(&self.event);
         if event.is_none() {
             *event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok().map(Arc::new);
         }
-        event.is_some()
+        event.clone()
     }
 }
 
@@ -166,7 +170,7 @@ impl ThreadStrand {
 
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
     fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let Some(event) = lock(&self.remote.event).clone() else { return Ok(()) };
+        let event = self.remote.event();
         // A watch whose future has been dropped goes: this must not hold a descriptor that somebody else closes.
         let mut stale: Vec<Arc<Source>> = Vec::new();
         let mut sources: Vec<(Arc<Source>, Interest)> = Vec::new();
@@ -180,11 +184,18 @@ impl ThreadStrand {
             wanted
         });
         drop(stale);
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(sources.len() + 1);
-        fds.push(PollFd::new(&event, PollFlags::IN));
-        fds.extend(
-            sources.iter().map(|(source, interest)| PollFd::new(source.as_ref(), poll_flags(*interest))),
-        );
+        let mut fds: Vec<PollFd<'_>> = sources
+            .iter()
+            .map(|(source, interest)| PollFd::new(source.as_ref(), poll_flags(*interest)))
+            .collect();
+        let timeout = match &event {
+            Some(event) => {
+                fds.push(PollFd::new(event, PollFlags::IN));
+                timeout
+            }
+            // Nobody can end the sleep, so the thread looks for itself.
+            None => Some(timeout.map_or(NO_EVENT, |timeout| timeout.min(NO_EVENT))),
+        };
         if !self.remote.place.enter(Place::Poll, self.state.parker()) {
             self.remote.place.leave();
             return Ok(());
@@ -196,10 +207,11 @@ impl ThreadStrand {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
-        if !fds[0].revents().is_empty() {
-            let _ = rustix::io::read(&event, &mut [0u8; 8]);
+        let woken = fds.get(sources.len()).is_some_and(|event| !event.revents().is_empty());
+        if let (true, Some(event)) = (woken, &event) {
+            let _ = rustix::io::read(event, &mut [0u8; 8]);
         }
-        let ready: Vec<Interest> = fds[1..].iter().map(|fd| interest_of(fd.revents())).collect();
+        let ready: Vec<Interest> = fds.iter().map(|fd| interest_of(fd.revents())).collect();
         drop(fds);
         for ((source, watched), ready) in sources.iter().zip(ready) {
             if !ready.is_empty() {
@@ -219,13 +231,12 @@ impl ThreadStrand {
     }
 
     /// Hands what `poll(2)` cannot watch to the I/O server.
-    fn give_up_watching(&self, error: &io::Error) {
+    fn give_up_watching(&self) {
         for entry in self.watched.take() {
             if let Some(source) = entry.source.upgrade()
                 && ioserver::driver().watch(&source, entry.interest, &Waker::noop().clone()).is_err()
             {
                 // Nobody can watch it: the waiting operation is told so when it tries again.
-                let _ = error;
                 source.notify(entry.interest);
             }
         }
@@ -249,8 +260,8 @@ impl Strand for ThreadStrand {
         }
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if watches {
-            if let Err(error) = self.poll_watched(timeout) {
-                self.give_up_watching(&error);
+            if self.poll_watched(timeout).is_err() {
+                self.give_up_watching();
             }
         } else if parker.is_parked() {
             match timeout {
@@ -288,9 +299,6 @@ impl Strand for ThreadStrand {
 impl Driver for ThreadStrand {
     fn watch(&self, source: &Arc<Source>, interest: Interest, waker: &Waker) -> io::Result<()> {
         if !self.state.is_own(waker) {
-            return ioserver::driver().watch(source, interest, waker);
-        }
-        if !self.remote.has_event() {
             return ioserver::driver().watch(source, interest, waker);
         }
         let mut watched = self.watched.borrow_mut();
