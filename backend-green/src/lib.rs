@@ -251,6 +251,9 @@ impl Green {
     /// A task is dropped at its await point; one that is blocked unwinds from its wait. Descriptors of the runtime
     /// are closed and its threads end. Sockets that outlive it go on with another driver.
     ///
+    /// Called by one of the runtime's own tasks, it would wait for that task too, until the deadline: drop the runtime
+    /// there instead.
+    ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] when some tasks were left after `deadline`: they never came to an await point or
     /// a wait. Their workers end when they do; stacks that are still suspended are leaked, with what is on them.

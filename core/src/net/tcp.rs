@@ -19,6 +19,9 @@ use crate::time;
 /// Reading and writing take `&self`, and any number of tasks and threads may do both at a time. Dropping it closes the
 /// connection; [`shutdown`](TcpStream::shutdown) closes one direction.
 ///
+/// Where `std::io::Read` is in scope, `stream.read(..)` on a `&mut TcpStream` is std's method, not the future; through
+/// a `&TcpStream`, or on the stream itself, it is the future.
+///
 /// ```
 /// use std::io::{Read, Write};
 /// use twoply_core::{Wait, net::{Shutdown, TcpListener, TcpStream}};
