@@ -14,7 +14,7 @@
 //! kernel or in the batch being worked through, never reaches a successor that got the same number.
 //!
 //! Interrupting the wait in the kernel costs a system call, so it is paid only when somebody is there: see
-//! [`ParkWord`].
+//! `ParkWord`.
 
 mod metrics;
 mod park;
