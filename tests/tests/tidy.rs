@@ -372,10 +372,8 @@ fn packages_agree_on_version_and_lints() {
         }
     }
     for (path, manifest) in &manifests {
-        let published = !manifest.contains("publish = false");
         for key in ["version", "edition", "rust-version", "license"] {
-            let needed = published || key != "repository";
-            if needed && !manifest.lines().any(|line| line == format!("{key}.workspace = true")) {
+            if !manifest.lines().any(|line| line == format!("{key}.workspace = true")) {
                 wrong.push(format!("{path} has a {key} of its own"));
             }
         }
