@@ -114,9 +114,6 @@ impl Shared {
                 let _shield = strand.state().shield();
                 let _ = drive(strand, pin!(join()));
             }
-            // They know the scope, as the one who is told of their end: a circle.
-            let tasks = std::mem::take(&mut *lock(&self.tasks));
-            drop(tasks);
             joined
         })
     }
@@ -144,6 +141,9 @@ impl Drop for Joined<'_> {
             // No task runs on it, so it heeds no cancellation.
             let _ = drive(&ThreadStrand::new(), pin!(std::future::poll_fn(|cx| self.0.poll_join(cx))));
         }
+        // They know the scope, as the one who is told of their end: a circle.
+        let tasks = std::mem::take(&mut *lock(&self.0.tasks));
+        drop(tasks);
     }
 }
 
