@@ -5,8 +5,12 @@
 
 use std::env;
 
-use twoply_tests::differential::{Program, erlang, generate, judge};
-use twoply_tests::watch;
+use twoply_tests::differential::{Program, erlang, generate, interpret, judge, minimise};
+use twoply_tests::{Systems, laws, watch};
+
+laws! {
+    and_mixed { processes_do_what_the_model_says }
+}
 
 /// A number from the environment.
 fn number(name: &str, usual: u64) -> u64 {
@@ -41,4 +45,23 @@ fn erlang_does_what_the_model_says() {
             "the programs have become useless: {steps:?}"
         );
     });
+}
+
+/// What is wrong with a run of `program`, if anything is.
+fn wrong(on: &Systems, program: &Program) -> Option<String> {
+    let trace = match interpret::run(on, program) {
+        Ok(trace) => trace,
+        Err(lost) => return Some(lost),
+    };
+    judge(program, &trace).err().map(|wrong| format!("{trace}{wrong}"))
+}
+
+fn processes_do_what_the_model_says(on: &Systems) {
+    for program in programs(150) {
+        let Some(first) = wrong(on, &program) else { continue };
+        // What fails seldom may not fail again; then the whole program is the smallest.
+        let least = minimise(&program, |fewer| wrong(on, fewer).is_some());
+        let again = wrong(on, &least);
+        panic!("{program}\n{first}\n\nthe least that fails:\n{least}\n{}", again.unwrap_or_default());
+    }
 }

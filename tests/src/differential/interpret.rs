@@ -4,32 +4,23 @@
 //! the driver, which is a process, too, and monitors all of them. What the driver says goes through the mailboxes and
 //! is received selectively there, so that it disturbs nothing; or, in every other program, through a channel, so that a
 //! process waits in a select of the two and every receive is a plain one.
-//!
-//! # When a step has settled
-//! The driver pings the actor. Who answers has carried out the operations, and what it did to others is done. Those who
-//! die of it tell others while they end; so the driver waits until the tasks of all of whose deaths it knows are over,
-//! and then pings all who live. When nobody dies in such a round, nobody is dying, and all that those who died have
-//! sent has come.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use twoply_core::actor::{Builder, Down, Event, ExitReason, MonitorRef, Pid, Process, ProcessRef};
+use twoply_core::Wait;
+use twoply_core::actor::{Builder, Event, ExitReason, MonitorRef, Pid, Process, ProcessRef};
 use twoply_core::backend::Backend;
 use twoply_core::channel::{Receiver, Sender, unbounded};
-use twoply_core::future::{OneOf, select, yield_now};
-use twoply_core::time::sleep;
+use twoply_core::future::{OneOf, select};
 
-use super::program::{Mon, Op, Pattern, Proc, Program, Reason, Step, Tie};
-use super::trace::{self, Seen, Trace, What};
-use crate::Systems;
-
-/// How long a process may be silent before it is lost.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::drive::Driver;
+use super::program::{Mon, Proc, Program, Reason, Tie};
+use super::trace::Trace;
+use crate::{Systems, eventually};
 
 /// What comes to an interpreter.
-enum Message {
+pub(super) enum Message {
     /// The driver has something to say; not if it says it through a channel.
     Control(Control),
     /// A message of the program's.
@@ -37,7 +28,7 @@ enum Message {
 }
 
 /// What the driver says.
-enum Control {
+pub(super) enum Control {
     /// Carry these out.
     Run(Vec<Resolved>),
     /// Answer. The number is that of the round.
@@ -45,7 +36,7 @@ enum Control {
 }
 
 /// What comes to the driver.
-enum Report {
+pub(super) enum Report {
     /// The answer to a ping, and whether the interpreter waits in a receive.
     Pong { from: Proc, round: u64, blocked: bool },
     /// A process has been started.
@@ -59,7 +50,7 @@ enum Report {
 }
 
 /// What a receive has taken, with what only the driver has numbers for.
-enum Taken {
+pub(super) enum Taken {
     /// A message.
     Number(u32),
     /// An exit signal.
@@ -69,7 +60,7 @@ enum Taken {
 }
 
 /// An operation with processes and references in place of their numbers.
-enum Resolved {
+pub(super) enum Resolved {
     Spawn(Proc, Tie),
     Link(Pid),
     Unlink(Pid),
@@ -86,7 +77,7 @@ enum Resolved {
 
 /// What a receive takes.
 #[derive(Clone, Copy)]
-enum Fit {
+pub(super) enum Fit {
     Any,
     Number(u32),
     Signal,
@@ -105,7 +96,7 @@ impl Fit {
     }
 }
 
-fn to_exit(reason: Reason) -> ExitReason {
+pub(super) fn to_exit(reason: Reason) -> ExitReason {
     match reason {
         Reason::Normal => ExitReason::Normal,
         Reason::Shutdown => ExitReason::Shutdown,
@@ -116,7 +107,7 @@ fn to_exit(reason: Reason) -> ExitReason {
     }
 }
 
-fn from_exit(reason: &ExitReason) -> Reason {
+pub(super) fn from_exit(reason: &ExitReason) -> Reason {
     match reason {
         ExitReason::Normal => Reason::Normal,
         ExitReason::Shutdown => Reason::Shutdown,
@@ -134,25 +125,25 @@ fn from_exit(reason: &ExitReason) -> Reason {
 
 /// How processes are started: what all of a run have in common.
 #[derive(Clone)]
-struct Setting {
+pub(super) struct Setting {
     /// Whom they report to.
-    driver: ProcessRef<Report>,
+    pub(super) driver: ProcessRef<Report>,
     /// Where they run, one after the other.
-    places: [Arc<dyn Backend>; 2],
+    pub(super) places: [Arc<dyn Backend>; 2],
     /// Whether the driver says what it says through channels.
-    aside: bool,
+    pub(super) aside: bool,
 }
 
 /// What the driver knows a process by.
-struct Handle {
+pub(super) struct Handle {
     /// The process.
-    process: ProcessRef<Message>,
+    pub(super) process: ProcessRef<Message>,
     /// Where it is told what to do, if not through its mailbox.
     aside: Option<Sender<Control>>,
 }
 
 impl Handle {
-    fn say(&self, control: Control) {
+    pub(super) fn say(&self, control: Control) {
         // Whoever is dead is told nothing.
         match &self.aside {
             Some(aside) => drop(aside.try_send(control)),
@@ -175,13 +166,18 @@ struct Interpreter {
 
 impl Setting {
     /// Starts a process: every other one as straight-line code.
-    fn start(&self, number: Proc, parent: Option<(&Process<Message>, Tie)>) -> (Handle, Option<MonitorRef>) {
+    pub(super) fn start(
+        &self,
+        number: Proc,
+        parent: Option<(&Process<Message>, Tie)>,
+    ) -> (Handle, Option<MonitorRef>) {
         let (tell, told) = unbounded();
         let (aside, listen) = if self.aside { (Some(tell), Some(told)) } else { (None, None) };
         let builder = Builder::<Message>::new().on(&self.places[number % 2]).unbounded();
         let setting = self.clone();
         let make = move |me| Interpreter { me, number, setting, aside: listen }.interpret();
-        let blocking = move |me| twoply_core::Wait::wait(make(me));
+        let made = make.clone();
+        let blocking = move |me| made(me).wait();
         let straight = (number / 2 + usize::from(self.aside)) % 2 == 1;
         let (process, monitor) = match (parent, straight) {
             (None | Some((_, Tie::None)), false) => (builder.spawn(make), None),
@@ -221,10 +217,18 @@ impl Interpreter {
     }
 
     fn report(&self, report: Report) {
-        assert!(self.setting.driver.try_send(report).is_ok(), "the driver lives longer, and its mailbox is unbounded");
+        assert!(
+            self.setting.driver.try_send(report).is_ok(),
+            "the driver lives longer, and its mailbox is unbounded"
+        );
     }
 
+    /// Answers a ping. Who has been told to end, and has not noticed, says nothing any more: what comes through a
+    /// channel is in no order with signals.
     fn pong(&self, round: u64, blocked: bool) {
+        if !self.me.pid().is_alive_here() {
+            return;
+        }
         self.report(Report::Pong { from: self.number, round, blocked });
     }
 
@@ -278,26 +282,33 @@ impl Interpreter {
         None
     }
 
-    /// Waits for an event that fits, and answers pings meanwhile.
+    /// Waits for an event that fits, and answers pings meanwhile: an event that came before a ping is received before.
     async fn receive(&mut self, fit: Fit) -> Taken {
         loop {
             let ping = |event: &Event<Message>| matches!(event, Event::Message(Message::Control(_)));
             let event = match (&self.aside, fit) {
                 (None, _) => self.me.receive_match(|event| ping(event) || fit.fits(event)).await,
-                (Some(aside), Fit::Any) => match select((self.me.receive(), aside.recv())).await {
+                (Some(aside), Fit::Any) => match select((self.me.receive(), aside.recv())).biased().await {
                     OneOf::First(event) => event,
-                    OneOf::Second(control) => Event::Message(Message::Control(control.expect("the driver lives"))),
+                    OneOf::Second(control) => {
+                        Event::Message(Message::Control(control.expect("the driver lives")))
+                    }
                 },
                 (Some(aside), _) => {
-                    match select((self.me.receive_match(|event| fit.fits(event)), aside.recv())).await {
+                    let fitting = self.me.receive_match(|event| fit.fits(event));
+                    match select((fitting, aside.recv())).biased().await {
                         OneOf::First(event) => event,
-                        OneOf::Second(control) => Event::Message(Message::Control(control.expect("the driver lives"))),
+                        OneOf::Second(control) => {
+                            Event::Message(Message::Control(control.expect("the driver lives")))
+                        }
                     }
                 }
             };
             match event {
                 Event::Message(Message::Control(Control::Ping(round))) => self.pong(round, true),
-                Event::Message(Message::Control(Control::Run(_))) => unreachable!("who waits is told nothing to do"),
+                Event::Message(Message::Control(Control::Run(_))) => {
+                    unreachable!("who waits is told nothing to do")
+                }
                 event => return to_taken(event),
             }
         }
@@ -319,19 +330,20 @@ fn to_taken(event: Event<Message>) -> Taken {
 /// When a process neither answers nor dies.
 pub fn run(on: &Systems, program: &Program) -> Result<Trace, String> {
     let places = [Arc::clone(on.here().backend()), Arc::clone(on.there().backend())];
-    let (result, done) = std::sync::mpsc::channel();
-    let program = program.clone();
-    let mut tasks = Tasks(places.clone().to_vec());
+    let mut homes = places.to_vec();
     if on.there().kind() == on.here().kind() {
-        tasks.0.truncate(1);
+        homes.truncate(1);
     }
-    let builder = Builder::<Report>::new().on(on.here().backend()).unbounded();
+    let (result, done) = mpsc::channel();
+    let program = program.clone();
     let body = async move |me: Process<Report>| {
         let setting = Setting { driver: me.me(), places, aside: program.seed % 2 == 1 };
-        let mut driver = Driver { me, setting, tasks, ..Driver::new() };
-        let traced = driver.drive(&program).await;
-        let _ = result.send(traced);
+        let traced = Driver::new(me, setting, homes).drive(&program).await;
+        drop(result.send(traced));
     };
+    let builder = Builder::new().on(on.here().backend()).unbounded();
     builder.spawn(body).map_err(|error| error.to_string())?;
-    done.recv().map_err(|_| "the driver died".to_owned())?
+    let traced = done.recv().map_err(|_| "the driver died".to_owned())?;
+    eventually("nothing is left of a program", || on.here().tasks() == 0 && on.there().tasks() == 0);
+    traced
 }
