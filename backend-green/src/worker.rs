@@ -291,7 +291,9 @@ impl Core {
                     return None;
                 }
                 // For one that is never idle: a hundredth of its time, and only after a burst of blocked fibers.
-                shared.stacks.as_ref().is_some_and(|stacks| stacks.trim(1));
+                if let Some(stacks) = &shared.stacks {
+                    stacks.trim(1);
+                }
             }
             if let Some(job) = shared.injector.pop() {
                 return Some(Work::Job(job));

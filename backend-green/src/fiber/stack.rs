@@ -265,19 +265,14 @@ impl StackPool {
     }
 
     /// Gives the memory of at most `count` idle stacks back to the system, some microseconds each, or unmaps a slab.
-    /// Returns whether there is more to give back.
-    pub(crate) fn trim(&self, count: usize) -> bool {
+    pub(crate) fn trim(&self, count: usize) {
         let mut inner = self.lock();
-        if inner.dirty == 0 {
-            return false;
-        }
-        let Some(place) = inner.last_dirty() else { return false };
+        let Some(place) = inner.last_dirty() else { return };
         if let Some(slab) = inner.remove_idle_slab(place) {
-            let more = inner.dirty != 0;
             // Unmapping takes a while; others need not wait for it.
             drop(inner);
             drop(slab);
-            return more;
+            return;
         }
         let mut batch = [(StackId { slab: place, index: 0 }, None); TRIM_BATCH];
         for (id, bounds) in batch.iter_mut().take(count) {
@@ -298,7 +293,6 @@ impl StackPool {
             inner.first_idle = inner.first_idle.min(id.slab as usize);
             inner.slab(id.slab).set_cold(id.index as usize);
         }
-        inner.dirty != 0
     }
 
     /// Nothing panics while the lock is held, so what a poisoned one guards is intact too.
@@ -341,6 +335,9 @@ impl Inner {
 
     /// The last slab that has idle stacks with memory: the first ones are used again first.
     fn last_dirty(&self) -> Option<u32> {
+        if self.dirty == 0 {
+            return None;
+        }
         let has_dirty = |slab: &Option<Slab>| slab.as_ref().is_some_and(|slab| slab.idle().0 != 0);
         self.slabs.iter().rposition(has_dirty).map(|place| place as u32)
     }
