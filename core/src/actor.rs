@@ -27,6 +27,7 @@
 //!
 //! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
 
+mod ask;
 mod body;
 mod builder;
 mod cell;
@@ -46,6 +47,7 @@ use std::future::Future;
 
 use crate::task::SpawnError;
 
+pub use ask::{Ask, AskWithin};
 pub use builder::{Builder, DEFAULT_CAPACITY};
 pub use event::{Down, Event, Exit};
 pub use exit::{ExitReason, Failed, IntoExit};

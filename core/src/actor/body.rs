@@ -13,8 +13,9 @@ use pin_project_lite::pin_project;
 use super::cell::Cell;
 use super::exit::{ExitReason, IntoExit};
 use crate::backend::Strand;
+use crate::promise::Failure;
 use crate::strand::with_current;
-use crate::task::{Body, TaskError};
+use crate::task::Body;
 use crate::wait::Cancelled;
 
 pin_project! {
@@ -42,7 +43,7 @@ pin_project! {
             let mut this = this.project();
             let reason = match catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
                 Ok(()) => ExitReason::Shutdown,
-                Err(payload) => reason_of(payload.into()),
+                Err(payload) => reason_of(Failure::of_unwind(payload)),
             };
             this.cell.end(reason);
         }
@@ -77,7 +78,7 @@ where
         let reason = match gone {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(reason)) => reason,
-            Err(payload) => reason_of(payload.into()),
+            Err(payload) => reason_of(Failure::of_unwind(payload)),
         };
         // Before the body's destructor: the answers that it owes are then refused for this reason.
         this.cell.settle(reason);
@@ -106,9 +107,9 @@ where
 }
 
 /// Why a process has ended whose body did not return.
-fn reason_of(error: TaskError) -> ExitReason {
-    match error {
-        TaskError::Panicked(panic) => ExitReason::Panicked(panic.to_string().into()),
+fn reason_of(failure: Failure) -> ExitReason {
+    match failure {
+        Failure::Panicked(panic) => ExitReason::Panicked(panic.to_string().into()),
         _ => ExitReason::Shutdown,
     }
 }

@@ -194,7 +194,7 @@ impl<M: Send + 'static> Process<M> {
     /// Whether this is called by the process's own task.
     fn is_running(&self) -> bool {
         let current = with_current(|strand| strand.state().task());
-        match (current, self.cell.task()) {
+        match (current, self.cell.own_task()) {
             (Some(current), Some(own)) => Arc::ptr_eq(&current, &own),
             _ => false,
         }

@@ -121,6 +121,18 @@ impl Life {
     }
 }
 
+impl<M> Cell<M> {
+    /// The process's task, while it has one.
+    pub(super) fn own_task(&self) -> Option<Arc<TaskState>> {
+        lock(&self.inbox).life.task.clone()
+    }
+
+    /// Why the process ends or has ended, if it does.
+    pub(super) fn reason(&self) -> Option<ExitReason> {
+        lock(&self.inbox).life.reason.clone()
+    }
+}
+
 impl<M: Send + 'static> Cell<M> {
     pub(super) fn pid(self: &Arc<Cell<M>>) -> Pid {
         Pid::new(self.identity(), Arc::clone(self) as Arc<dyn Endpoint>)
@@ -211,16 +223,6 @@ impl<M: Send + 'static> Cell<M> {
 
     pub(super) fn is_alive(&self) -> bool {
         lock(&self.inbox).life.is_alive()
-    }
-
-    /// The process's task, while it has one.
-    pub(super) fn task(&self) -> Option<Arc<TaskState>> {
-        lock(&self.inbox).life.task.clone()
-    }
-
-    /// Why the process ends or has ended, if it does.
-    pub(super) fn reason(&self) -> Option<ExitReason> {
-        lock(&self.inbox).life.reason.clone()
     }
 
     /// Enters a link on this side. False when the process is not alive.
