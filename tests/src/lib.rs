@@ -7,6 +7,7 @@
 //!
 //! All that is unsafe in the suite lies here: switching fibers on, `fork`, and signals.
 
+mod actors;
 mod child;
 pub mod differential;
 mod gate;
@@ -14,6 +15,7 @@ mod storm;
 mod system;
 mod watch;
 
+pub use actors::{all_are_over, run_process, run_trapping, start, start_idle};
 pub use child::{Resources, fork, limit_memory};
 pub use gate::{Gate, Signal};
 pub use storm::{Storm, mortal_to_sigpipe};

@@ -9,7 +9,7 @@ use twoply_core::actor::{Builder, Event, ExitReason, Overflow, Process, ProcessR
 use twoply_core::channel::TrySendError;
 use twoply_core::future::{OneOf, select, yield_now};
 use twoply_tests::differential::generate::Random;
-use twoply_tests::{Gate, Signal, Systems, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, all_are_over, eventually, laws, run_process};
 
 laws! {
     and_mixed {
@@ -24,18 +24,6 @@ laws! {
         what_is_not_received_is_handed_over_in_order,
         a_receive_with_a_timeout_loses_nothing,
     }
-}
-
-/// Runs straight-line code as a process on the first runtime, and returns what it returns.
-fn within<T, R>(on: &Systems, builder: Builder<T>, body: impl FnOnce(Process<T>) -> R + Send + 'static) -> R
-where
-    T: Send + 'static,
-    R: Send + 'static,
-{
-    let (result, done) = mpsc::channel();
-    let body = move |me| drop(result.send(body(me)));
-    builder.on(on.here().backend()).spawn_fn(body).expect("it starts");
-    done.recv().expect("the process ends well")
 }
 
 /// The message of an event that is to be one.
@@ -122,7 +110,7 @@ fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool) {
     let builder = builder.on_undelivered(move |n: u32| hook.lock().unwrap().push(n));
     let (urgent, usual) = (VecDeque::new(), VecDeque::new());
     let mut model = Model { capacity, overflow, urgent, usual, undelivered: Vec::new() };
-    let model = within(on, builder, move |mut me| {
+    let model = run_process(on.here(), builder, move |mut me| {
         let (myself, pid) = (me.me(), me.pid());
         for n in 0..300 {
             let of_kind = n % 3;
@@ -173,7 +161,7 @@ fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool) {
         }
         model
     });
-    eventually("the process is over", || on.here().tasks() == 0);
+    all_are_over(on);
     let mut expected = model.undelivered;
     expected.extend(model.urgent.iter().chain(&model.usual).filter_map(|item| match item {
         Item::Message(n) => Some(*n),
@@ -406,7 +394,7 @@ fn what_is_not_received_is_handed_over_in_order(on: &Systems) {
     (10..13).for_each(|n| to.try_send(n).unwrap());
     to.urgent().try_send(99).unwrap();
     to.exit(ExitReason::Kill);
-    eventually("it is over", || on.here().tasks() == 0);
+    all_are_over(on);
     assert!(matches!(to.try_send(13), Err(TrySendError::Closed(13))));
     assert_eq!(to.send(14).wait().unwrap_err().into_inner(), 14);
     assert_eq!(*left.lock().unwrap(), [99, 0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]);
