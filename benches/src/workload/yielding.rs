@@ -15,7 +15,7 @@ use anyhow::Result;
 use twoply::Wait as _;
 use twoply::future::yield_now;
 
-use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use super::{Case, Context, NANOSECONDS, Sample, Series, check_count};
 use crate::runtimes::{self, Smol};
 
 const SYSTEMS: &[(&str, super::Run)] = &[
@@ -38,6 +38,24 @@ pub(crate) const CASES: &[Case] = &[
     case(&[("tasks", 1_000), ("workers", 1)]),
     case(&[("tasks", 10_000), ("workers", 1)]),
 ];
+
+pub(crate) const SERIES: &[Series] = &[Series {
+    workload: "yield",
+    grows: "tasks",
+    sizes: &[2, 10, 100, 1_000, 10_000, 100_000],
+    fixed: &[("workers", 1)],
+    measures: NANOSECONDS,
+    descriptors: 0,
+    systems: &[
+        ("tokio-current", tokio, usize::MAX),
+        ("tokio-multi", tokio, usize::MAX),
+        ("smol", smol, usize::MAX),
+        ("twoply-green", twoply, usize::MAX),
+        // With a stack each: 100,000 stacks take longer to make than their yields.
+        ("twoply-fibers", twoply_straight, 10_000),
+        ("twoply-fibers-async", twoply, usize::MAX),
+    ],
+}];
 
 /// A task that starts `$tasks` others with `$spawn`, which give way `$ops` times in all with `$yield`, and adds up how
 /// often they did.
