@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::peers;
 use crate::workload::{self, Case, Context, Sample};
 
 /// No run takes a tenth of this: a child that is still there is stuck, and its figure is lost anyhow.
@@ -47,7 +48,7 @@ pub(crate) struct SystemResult {
 }
 
 impl Plan {
-    /// Picks the cases and systems whose names contain one of the parts of their pattern.
+    /// Picks the cases and systems whose names contain one of the parts of their pattern, of those that can run here.
     pub(crate) fn select(quick: bool, runs: Option<u32>, only: Option<&str>, systems: Option<&str>) -> Self {
         let matches = |pattern: Option<&str>, name: &str| {
             pattern.is_none_or(|pattern| pattern.split(',').any(|part| name.contains(part.trim())))
@@ -56,7 +57,10 @@ impl Plan {
             .filter(|case| matches(only, &case.name()) && (case.quick || !quick))
             .map(|case| {
                 let names = case.systems.iter().map(|(name, _)| *name);
-                (case, names.filter(|name| matches(systems, name)).collect::<Vec<_>>())
+                (
+                    case,
+                    names.filter(|name| matches(systems, name) && peers::installed(name)).collect::<Vec<_>>(),
+                )
             })
             .filter(|(_, systems)| !systems.is_empty())
             .collect();

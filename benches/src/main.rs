@@ -11,6 +11,7 @@
 //! | `workload/*.rs` | one file for each family of workloads: one function for each system                |
 //! | `runtimes.rs`   | our runtimes and the peers', built the same way for each workload                  |
 //! | `http.rs`, `http/*.rs` | the HTTP servers, the handler that they share, and the load generator       |
+//! | `peers.rs`, `child.rs` | the peers in other languages (`benches/peers`), and the children that run them  |
 //! | `harness.rs`    | runs each (case, system) in a process of its own, by turns                         |
 //! | `usage.rs`      | CPU time and memory of this process, and what machine this is                      |
 //! | `report.rs`     | medians, ties and ratios, as a table and as JSON                                   |
@@ -21,8 +22,10 @@
 
 #![deny(unsafe_code)]
 
+mod child;
 mod harness;
 mod http;
+mod peers;
 mod report;
 mod runtimes;
 mod usage;

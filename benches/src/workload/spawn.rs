@@ -4,11 +4,13 @@
 //!
 //! What differs: tokio's tasks enter a list of all tasks of the runtime (that is how its shutdown finds
 //! them), and smol's executor does the same under a lock; both count in the price. A closure (`-closure`) is
-//! straight-line code: a task that could block, and does not.
+//! straight-line code: a task that could block, and does not. may's coroutines, goroutines and Erlang's processes
+//! have a stack or heap each; the latter two give their numbers back as messages to their spawner.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use crate::peers;
 use crate::runtimes::{self, Smol};
 
 /// How many tasks are alive at a time.
@@ -25,6 +27,9 @@ pub(crate) const CASES: &[Case] = &[
             ("tokio-current", tokio),
             ("tokio-multi", tokio),
             ("smol", smol),
+            ("may", may),
+            ("go", foreign),
+            ("erl", foreign),
             ("twoply-green", twoply),
             ("twoply-green-closure", twoply_closure),
             ("twoply-fibers", twoply),
@@ -40,6 +45,9 @@ pub(crate) const CASES: &[Case] = &[
         systems: &[
             ("tokio-multi", tokio),
             ("smol", smol),
+            ("may", may),
+            ("go", foreign),
+            ("erl", foreign),
             ("twoply-green", twoply),
             ("twoply-green-closure", twoply_closure),
             ("twoply-fibers", twoply),
@@ -49,8 +57,12 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// The sum of the results of all tasks, if each of them ran once.
+fn sum_of(ops: usize) -> usize {
+    ops / BATCH * (BATCH * (BATCH - 1) / 2)
+}
+
 fn check_sum(ops: usize, sum: usize) -> Result<()> {
-    check_count(ops / BATCH * (BATCH * (BATCH - 1) / 2), sum)
+    check_count(sum_of(ops), sum)
 }
 
 fn tokio(ctx: &Context) -> Result<Sample> {
@@ -116,4 +128,25 @@ fn twoply_closure(ctx: &Context) -> Result<Sample> {
     ctx.time(BATCH, |ops| {
         check_sum(ops, runtime.run(batches!(ops, |number| twoply::spawn_fn(move || number)))??)
     })
+}
+
+fn may(ctx: &Context) -> Result<Sample> {
+    runtimes::may(ctx.workers());
+    ctx.time(BATCH, |ops| {
+        let spawner = may::go!(move || {
+            let mut sum = 0;
+            for _ in 0..ops / BATCH {
+                let tasks: Vec<_> = (0..BATCH).map(|number| may::go!(move || number)).collect();
+                for task in tasks {
+                    sum += task.join().ok()?;
+                }
+            }
+            Some(sum)
+        });
+        check_sum(ops, spawner.join().ok().flatten().context("a coroutine panicked")?)
+    })
+}
+
+fn foreign(ctx: &Context) -> Result<Sample> {
+    peers::time(ctx, "spawn", BATCH, &[BATCH], sum_of)
 }
