@@ -21,6 +21,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 pub(crate) use self::budget::Budget;
+use crate::peers;
 use crate::sample::Sample;
 use crate::series::{self, Entry};
 use crate::workload::{Case, Context};
@@ -95,7 +96,7 @@ pub(crate) struct SystemResult {
 }
 
 impl Plan {
-    /// Picks the cases and systems whose names contain one of the parts of their pattern.
+    /// Picks the cases and systems whose names contain one of the parts of their pattern, of those that can run here.
     pub(crate) fn select(wishes: &Wishes) -> Self {
         let matches = |pattern: &Option<String>, name: &str| {
             pattern.as_ref().is_none_or(|pattern| pattern.split(',').any(|part| name.contains(part.trim())))
@@ -106,7 +107,8 @@ impl Plan {
             .filter(|entry| matches(&wishes.only, &entry.case.name()) && (entry.case.quick || !wishes.quick))
             .map(|entry| {
                 let names = entry.case.systems.iter().map(|(name, _)| *name);
-                let systems = names.filter(|name| matches(&wishes.systems, name)).collect();
+                let able = |name: &&str| matches(&wishes.systems, name) && peers::installed(name);
+                let systems = names.filter(able).collect();
                 Planned { entry, systems, runs: runs_of(wishes, entry) }
             })
             .filter(|planned| !planned.systems.is_empty())

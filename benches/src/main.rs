@@ -13,6 +13,7 @@
 //! | `sample.rs`     | what one run gives back, latencies among it                                        |
 //! | `runtimes.rs`   | our runtimes and the peers', built the same way for each workload                  |
 //! | `http.rs`, `http/*.rs` | the HTTP servers, the handler that they share, and the load generator       |
+//! | `peers.rs`, `child.rs` | the peers in other languages (`benches/peers`), and the children that run them  |
 //! | `harness.rs`, `harness/*.rs` | runs each (case, system) in a process of its own, by turns, within a time |
 //! | `usage.rs`      | CPU time and memory of this process                                                |
 //! | `machine.rs`    | what machine this is, and which versions are compared                              |
@@ -24,8 +25,10 @@
 
 #![deny(unsafe_code)]
 
+mod child;
 mod harness;
 mod http;
+mod peers;
 mod report;
 mod runtimes;
 mod sample;

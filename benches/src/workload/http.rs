@@ -92,7 +92,7 @@ fn drive(ctx: &Context) -> Result<Sample> {
 
     ensure!(window.responses > 0, "no responses");
     load.check_all_served(started)?;
-    let cpu = after.cpu - before.cpu;
+    let cpu = after.cpu_since(&before);
     let quantile = |quantile| window.latency.value_at_quantile(quantile) as f64 / 1e3;
     Ok(Sample {
         values: vec![

@@ -5,11 +5,13 @@
 //!
 //! What differs: tokio's tasks enter a list of all tasks of the runtime (that is how its shutdown finds
 //! them), and smol's executor does the same under a lock; both count in the price. A closure (`-closure`) is
-//! straight-line code: a task that could block, and does not.
+//! straight-line code: a task that could block, and does not. may's coroutines, goroutines and Erlang's processes
+//! have a stack or heap each; the latter two give their numbers back as messages to their spawner.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{Case, Context, NANOSECONDS, Sample, Series, check_count};
+use crate::peers;
 use crate::runtimes::{self, Smol};
 
 /// How many tasks are alive at a time, unless the case says.
@@ -31,6 +33,9 @@ pub(crate) const CASES: &[Case] = &[
             ("tokio-current", tokio),
             ("tokio-multi", tokio),
             ("smol", smol),
+            ("may", may),
+            ("go", foreign),
+            ("erl", foreign),
             ("twoply-green", twoply),
             ("twoply-green-closure", twoply_closure),
             ("twoply-fibers", twoply),
@@ -46,6 +51,9 @@ pub(crate) const CASES: &[Case] = &[
         systems: &[
             ("tokio-multi", tokio),
             ("smol", smol),
+            ("may", may),
+            ("go", foreign),
+            ("erl", foreign),
             ("twoply-green", twoply),
             ("twoply-green-closure", twoply_closure),
             ("twoply-fibers", twoply),
@@ -65,6 +73,9 @@ pub(crate) const SERIES: &[Series] = &[Series {
         ("tokio-current", tokio, usize::MAX),
         ("tokio-multi", tokio, usize::MAX),
         ("smol", smol, usize::MAX),
+        ("may", may, 10_000),
+        ("go", foreign, usize::MAX),
+        ("erl", foreign, usize::MAX),
         ("twoply-green", twoply, usize::MAX),
         ("twoply-green-closure", twoply_closure, usize::MAX),
         ("twoply-fibers", twoply, usize::MAX),
@@ -72,8 +83,12 @@ pub(crate) const SERIES: &[Series] = &[Series {
 }];
 
 /// The sum of the results of all tasks, if each of them ran once.
+fn sum_of(ops: usize, batch: usize) -> usize {
+    ops / batch * (batch * (batch - 1) / 2)
+}
+
 fn check_sum(ops: usize, batch: usize, sum: usize) -> Result<()> {
-    check_count(ops / batch * (batch * (batch - 1) / 2), sum)
+    check_count(sum_of(ops, batch), sum)
 }
 
 fn tokio(ctx: &Context) -> Result<Sample> {
@@ -147,4 +162,27 @@ fn twoply_closure(ctx: &Context) -> Result<Sample> {
     ctx.time(batch, |ops| {
         check_sum(ops, batch, runtime.run(batches!(ops, batch, |number| twoply::spawn_fn(move || number)))??)
     })
+}
+
+fn may(ctx: &Context) -> Result<Sample> {
+    runtimes::may(ctx.workers());
+    let batch = batch(ctx);
+    ctx.time(batch, |ops| {
+        let spawner = may::go!(move || {
+            let mut sum = 0;
+            for _ in 0..ops / batch {
+                let tasks: Vec<_> = (0..batch).map(|number| may::go!(move || number)).collect();
+                for task in tasks {
+                    sum += task.join().ok()?;
+                }
+            }
+            Some(sum)
+        });
+        check_sum(ops, batch, spawner.join().ok().flatten().context("a coroutine panicked")?)
+    })
+}
+
+fn foreign(ctx: &Context) -> Result<Sample> {
+    let batch = batch(ctx);
+    peers::time(ctx, "spawn", batch, &[batch], |ops| sum_of(ops, batch))
 }
