@@ -28,6 +28,7 @@
 mod child;
 mod harness;
 mod http;
+mod machine;
 mod peers;
 mod report;
 mod runtimes;
@@ -36,7 +37,7 @@ mod series;
 mod usage;
 mod workload;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::harness::{Order, Plan, Wishes};
+use crate::machine::About;
+use crate::report::Report;
 
 /// Compares twoply with its peers, workload by workload.
 #[derive(Parser)]
@@ -74,7 +77,16 @@ struct Arguments {
     /// Write one JSON object a line to this file: one for each figure of each system.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// List the cases and their systems, and run nothing.
+    /// Write a page with charts to this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the tables as Markdown to this file.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Run nothing, and report what an earlier run has written with --json.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "systems", "runs", "minutes", "scaling"])]
+    from: Option<PathBuf>,
+    /// List the cases, their parameters and their systems, and run nothing.
     #[arg(long)]
     list: bool,
     #[command(subcommand)]
@@ -144,12 +156,24 @@ fn compare(arguments: &Arguments) -> Result<ExitCode> {
         plan.print();
         return Ok(ExitCode::SUCCESS);
     }
-    usage::print_machine();
-    let results = plan.run()?.results;
-    report::print_table(&results);
-    if let Some(path) = &arguments.json {
-        report::write_json(&results, path).with_context(|| format!("writing {}", path.display()))?;
+    let report = match &arguments.from {
+        Some(path) => Report::read(path)?,
+        None => {
+            let outcome = plan.run()?;
+            Report::new(&outcome, About::here(&plan, &outcome))?
+        }
+    };
+    report.print();
+    let files: [(_, fn(&Report, &Path) -> Result<()>); 3] = [
+        (&arguments.json, Report::write_json),
+        (&arguments.html, Report::write_html),
+        (&arguments.markdown, Report::write_markdown),
+    ];
+    for (path, write) in files {
+        if let Some(path) = path {
+            write(&report, path).with_context(|| format!("writing {}", path.display()))?;
+        }
     }
-    let failures = report::print_failures(&results);
+    let failures = report.print_failures();
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
