@@ -8,15 +8,20 @@
 //! A function runs in a process of its own. It must check its own result and return an error when that is
 //! wrong: a figure of work that was not done is worse than none.
 
+mod channels;
+mod cross;
 mod echo;
+mod fan;
 mod handoff;
 mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod ring;
 mod spawn;
 mod threads;
 mod timers;
+mod tree;
 mod yielding;
 
 use std::time::{Duration, Instant};
@@ -32,8 +37,13 @@ use crate::usage;
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [
         spawn::CASES,
+        tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        ring::CASES,
+        channels::CASES,
+        fan::CASES,
+        cross::CASES,
         handoff::CASES,
         threads::CASES,
         echo::CASES,
