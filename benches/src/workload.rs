@@ -8,12 +8,14 @@
 //! A function runs in a process of its own. It must check its own result and return an error when that is
 //! wrong: a figure of work that was not done is worse than none.
 
+mod actor;
 mod echo;
 mod handoff;
 mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod savina;
 mod spawn;
 mod threads;
 mod timers;
@@ -39,6 +41,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         timers::CASES,
         idle::CASES,
         memory::CASES,
+        savina::CASES,
     ]
     .into_iter()
     .flatten()
