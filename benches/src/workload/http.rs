@@ -5,11 +5,11 @@
 //! server share few cores, requests a second say mostly what the kernel's TCP costs; the CPU time is what
 //! tells servers apart.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::{Better, Case, Context, Measure, Run, Sample};
+use super::{Better, Case, Context, Measure, Run, Sample, Series};
 use crate::http::load::Load;
 use crate::http::server::ServerProcess;
 
@@ -49,6 +49,28 @@ pub(crate) const CASES: &[Case] = &[
     case(false, &[("connections", 1000), ("workers", 2)], TWO_WORKERS),
 ];
 
+pub(crate) const SERIES: &[Series] = &[Series {
+    workload: "http",
+    grows: "connections",
+    sizes: &[1, 8, 64, 1_000, 10_000],
+    fixed: &[("workers", 2)],
+    measures: MEASURES,
+    descriptors: 1,
+    systems: &[
+        ("limit-epoll", drive, usize::MAX),
+        // With a thread for each connection: more of them is a measure of the scheduler of the kernel.
+        ("std-thread", drive, 1_000),
+        ("tokio-multi", drive, usize::MAX),
+        ("twoply-green", drive, usize::MAX),
+        ("twoply-fibers", drive, usize::MAX),
+        ("twoply-native", drive, 1_000),
+    ],
+}];
+
+/// How many of the harness's windows one measurement takes: the kernel's choice of a core for each side lasts for a
+/// while, and a rate should see several.
+const WINDOWS: u32 = 5;
+
 const fn case(
     quick: bool,
     params: &'static [(&'static str, usize)],
@@ -59,19 +81,18 @@ const fn case(
 
 /// Starts the server of this name, loads it, and reads what it has used in the window.
 fn drive(ctx: &Context) -> Result<Sample> {
-    let millis = |quick, full| Duration::from_millis(if ctx.quick { quick } else { full });
     let mut server = ServerProcess::start(ctx.system, ctx.workers())?;
     let mut load = Load::start(server.address, ctx.param("connections"))?;
     let started = Instant::now();
-    load.run(millis(100, 300))?;
+    load.run(ctx.window)?;
 
     let before = server.used()?;
-    let window = load.run(millis(500, 2000))?;
+    let window = load.run(WINDOWS * ctx.window)?;
     let after = server.used()?;
 
     ensure!(window.responses > 0, "no responses");
     load.check_all_served(started)?;
-    let cpu = after.cpu - before.cpu;
+    let cpu = after.cpu_since(&before);
     let quantile = |quantile| window.latency.value_at_quantile(quantile) as f64 / 1e3;
     Ok(Sample {
         values: vec![
@@ -84,5 +105,7 @@ fn drive(ctx: &Context) -> Result<Sample> {
         ops: window.responses,
         cpu_s: cpu.as_secs_f64(),
         peak_rss_kib: after.peak_rss_kib,
-    })
+        latency: None,
+    }
+    .with_latency(&window.latency))
 }
