@@ -12,10 +12,11 @@ compile_error!(
 use std::future::Future;
 use std::sync::OnceLock;
 
-pub use twoply_core::{Wait, backend, channel, future, net, parker, reactor, strand, task, threads, time};
-pub use twoply_core::{offload, select};
+pub use twoply_core::{Wait, backend, channel, future, net, parker, promise, reactor, strand, task};
+pub use twoply_core::{offload, select, threads, time};
 
-pub use twoply_core::task::{Spawner, Task, TaskError};
+pub use twoply_core::promise::Failure;
+pub use twoply_core::task::{Spawner, Task};
 
 /// The native runtime: every task is an OS thread.
 #[cfg(feature = "native")]
@@ -134,7 +135,7 @@ where
 ///
 /// # Errors
 /// When `main` panicked, was cancelled or could not be started.
-pub fn run<F, T>(main: F) -> Result<T, TaskError>
+pub fn run<F, T>(main: F) -> Result<T, Failure>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::strand::with_current;
 
-pub use error::{Panic, SpawnError, TaskError};
+pub use error::{Panic, SpawnError};
 pub use group::TaskGroup;
 pub use handle::{Task, TaskRef};
 pub use job::Job;
