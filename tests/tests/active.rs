@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use twoply_core::actor::{Active, Builder, Event, ExitReason, Process};
-use twoply_core::promise::{Failure, Promise, Transparent};
+use twoply_core::promise::{Answer, Failure, Promise};
 use twoply_core::{Wait, channel, future, task, time};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
@@ -106,7 +106,7 @@ fn a_call_returns_a_promise_at_once_and_its_arguments_are_the_senders(on: &Syste
     busy(&list, &gate);
     let caller = on.here().spawn_fn(move || {
         let me = task::current().map(|task| task.id());
-        let promises: Vec<Promise<bool>> = (0..10)
+        let promises: Vec<Answer<bool>> = (0..10)
             .map(|n| {
                 // Evaluated here and now.
                 let argument = n * n;
@@ -142,7 +142,7 @@ fn a_tell_returns_at_once_and_has_no_result(on: &Systems) {
 fn touching_a_promise_waits_and_then_it_is_the_result_for_all_who_wait(on: &Systems) {
     let (gate, text) = (Gate::new(), active(on, "text", String::from("tea")));
     busy(&text, &gate);
-    let promise = text.call(|text| text.clone());
+    let promise = text.call(|text| text.clone()).share();
     let waiting = Signal::new();
     let waiters: Vec<_> = (0..6)
         .map(|n| {
@@ -157,9 +157,8 @@ fn touching_a_promise_waits_and_then_it_is_the_result_for_all_who_wait(on: &Syst
                     promise.wait().unwrap().len()
                 }),
                 _ => on.there().spawn_fn(move || {
-                    let tea = Transparent::from(promise);
                     waiting.add();
-                    // It is a string from here on.
+                    let tea = (&promise).wait().unwrap();
                     assert!(tea.starts_with('t') && tea.ends_with('a'));
                     tea.len()
                 }),
@@ -179,12 +178,14 @@ fn touching_a_promise_waits_and_then_it_is_the_result_for_all_who_wait(on: &Syst
 fn a_closure_that_panics_tells_all_who_wait_and_the_actor_goes_on(on: &Systems) {
     let (gate, number) = (Gate::new(), active(on, "number", 1));
     busy(&number, &gate);
-    let promise: Promise<u32> = number.call(|n| {
-        *n = 5;
-        panic!("expected: no more numbers")
-    });
+    let promise: Promise<u32> = number
+        .call(|n| {
+            *n = 5;
+            panic!("expected: no more numbers")
+        })
+        .share();
     let later = number.call(|n| *n);
-    let asynchronous: Promise<()> = number.call_async(async |_| {
+    let asynchronous: Answer<()> = number.call_async(async |_| {
         future::yield_now().await;
         panic!("expected: not this one either")
     });
@@ -301,7 +302,7 @@ fn an_actor_may_end_with_a_panic(on: &Systems) {
     let number = Active::builder().on(on.here().backend()).end_on_panic().build(value);
     let gate = Gate::new();
     busy(&number, &gate);
-    let panicking: Promise<()> = number.call(|_| panic!("expected: the end"));
+    let panicking: Answer<()> = number.call(|_| panic!("expected: the end"));
     let later = number.call(|value| value.1);
     gate.open();
     assert!(matches!(panicking.wait(), Err(failure) if failure.is_panic()));
