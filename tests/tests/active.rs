@@ -1,7 +1,6 @@
 //! Active values: any value as an actor, as in the Io language. The first laws are that language's.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
