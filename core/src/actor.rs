@@ -10,6 +10,8 @@
 //! | [`ProcessRef`] | a reference through which messages of one type are sent |
 //! | [`Pid`] | who a process is, for links, monitors and exit signals |
 //! | [`Event`], [`Exit`], [`Down`], [`ExitReason`] | what a process receives, and why one has ended |
+//! | [`Registry`], [`Group`], [`Groups`] | processes that are found by name, one or many |
+//! | [`supervisor`] | processes that start others, and restart them |
 //!
 //! # What holds
 //! - What one process does to another, messages and signals alike, arrives in the order in which it was done.
@@ -31,16 +33,20 @@ mod ask;
 mod body;
 mod builder;
 mod cell;
+mod ended;
 mod event;
 mod exit;
 mod few;
+mod group;
 mod mailbox;
 mod pid;
 mod process;
 mod receive;
 mod reference;
+mod registry;
 mod serial;
 mod signal;
+pub mod supervisor;
 mod timer;
 
 use std::future::Future;
@@ -49,16 +55,16 @@ use crate::task::SpawnError;
 
 pub use ask::{Ask, AskWithin};
 pub use builder::{Builder, DEFAULT_CAPACITY};
+pub use ended::Ended;
 pub use event::{Down, Event, Exit};
 pub use exit::{ExitReason, Failed, IntoExit};
+pub use group::{Group, Groups, Membership};
 pub use pid::{MonitorRef, Pid};
 pub use process::Process;
 pub use receive::{Receive, ReceiveMatch, ReceiveTimeout};
 pub use reference::{ProcessRef, Urgent};
+pub use registry::{RegisterError, Registry, WrongType};
 pub use timer::Timer;
-
-#[allow(unused_imports, reason = "the registry and the groups use it")]
-pub(crate) use pid::AtExit;
 
 /// What a full mailbox does with one more message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -283,7 +283,7 @@ impl Supervisor {
     /// When two children have the same id, when a child cannot be started (then all are stopped again), or when the
     /// supervisor's process cannot be.
     pub fn start(self) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + 'static {
-        self.into_launch().start(None)
+        self.into_launch().start(None::<&Process<()>>)
     }
 
     /// As [`Supervisor::start`], linked to `parent`, whose end ends the supervisor. A supervisor that does not start tells
@@ -335,7 +335,7 @@ impl Launch {
         let spawned = self.plan.check().and_then(|()| self.spawn(parent));
         async move {
             let (supervisor, started) = spawned?;
-            match started.recv().await {
+            match started.await {
                 Ok(started) => started.map(|()| supervisor),
                 Err(_) => Err(StartError::of_supervisor("it ended before all children were started".into())),
             }

@@ -63,7 +63,7 @@ pub(super) async fn supervise(
         if let Some(parent) = &engine.parent {
             engine.me.unlink(parent);
         }
-        let reason = ExitReason::failed(&error);
+        let reason = ExitReason::failed(error.clone());
         // Who is not waiting any more has been told by dropping the future that it does not want to know.
         let _ = ready.send(Err(error));
         return reason;

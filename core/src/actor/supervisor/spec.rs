@@ -338,7 +338,7 @@ pub(super) struct Started {
     pub(super) supervisor: Option<SupervisorRef>,
 }
 
-impl<M> From<&Product<M>> for Started {
+impl<M: Send + 'static> From<&Product<M>> for Started {
     fn from(product: &Product<M>) -> Started {
         Started { pid: product.process.pid(), supervisor: product.supervisor.clone() }
     }

@@ -16,7 +16,7 @@ use super::handle::Control;
 use super::report::Report;
 use super::spec::Shutdown;
 use super::tree::ChildState;
-use crate::actor::{Down, Event, ExitReason, MonitorRef, Pid};
+use crate::actor::{Down, Event, Exit, ExitReason, MonitorRef, Pid};
 use crate::time;
 
 /// One that is being stopped.
@@ -109,7 +109,8 @@ impl Engine {
                     }
                 }
                 Some(Event::Exit(exit)) if leavers.left.contains_key(&exit.from) => {
-                    self.noted(&mut leavers, exit.from, |leaver| leaver.exit = Some(exit.reason));
+                    let Exit { from, reason } = *exit;
+                    self.noted(&mut leavers, from, |leaver| leaver.exit = Some(reason));
                 }
                 Some(event) => self.deferred.push_back(event),
             }
@@ -129,7 +130,7 @@ impl Engine {
         let Some(leaver) = leavers.left.get_mut(&pid) else { return };
         note(leaver);
         let Some(down) = &leaver.down else { return };
-        if *down == ExitReason::NoProcess && leaver.exit.is_none() && self.me.is_linked(&pid) {
+        if *down == ExitReason::NoProcess && leaver.exit.is_none() && self.me.cell().is_linked(&pid) {
             return;
         }
         // A monitor that came too late does not know why.
