@@ -53,7 +53,7 @@ where
         async move { drop(result.send(body.await)) }
     };
     Builder::new().on(system.backend()).trap_exit(true).spawn(body).unwrap();
-    receiver.recv().wait().expect("the process does not panic")
+    receiver.wait().expect("the process does not panic")
 }
 
 /// The ways to end, and what others see of them.
