@@ -12,6 +12,7 @@
 pub(crate) mod actix;
 pub(crate) mod kameo;
 pub(crate) mod ractor;
+pub(crate) mod twoply;
 pub(crate) mod xtra;
 
 use std::sync::Arc;
