@@ -20,6 +20,8 @@ mod micro;
 mod shared;
 mod stash;
 
+pub(crate) use micro::ThreadRing;
+
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -77,9 +79,8 @@ pub(crate) fn measure<S: System, B: Benchmark>(ctx: &Context) -> Result<Sample> 
     let benchmark = B::new(&Size(ctx));
     let operations = usize::try_from(benchmark.operations())?;
     if !ctx.quick {
-        return ctx.time(operations, |ops| {
-            (0..ops / operations).try_for_each(|_| run_once(&system, benchmark))
-        });
+        return ctx
+            .time(operations, |ops| (0..ops / operations).try_for_each(|_| run_once(&system, benchmark)));
     }
     run_once(&system, benchmark)?;
     let (cpu, start) = (usage::cpu_time(), Instant::now());

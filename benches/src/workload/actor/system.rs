@@ -11,6 +11,7 @@
 
 pub(crate) mod actix;
 pub(crate) mod kameo;
+pub(crate) mod mpsc;
 pub(crate) mod ractor;
 pub(crate) mod twoply;
 pub(crate) mod xtra;
@@ -117,7 +118,10 @@ impl Drop for Total {
 }
 
 /// Runs `main` on a worker of a tokio runtime, and answers its outcome.
-fn run_on_tokio(runtime: &tokio::runtime::Runtime, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+fn run_on_tokio(
+    runtime: &tokio::runtime::Runtime,
+    main: impl FnOnce(Outcome) + Send + 'static,
+) -> Result<u64> {
     let (outcome, sum) = Outcome::new();
     runtime.block_on(async {
         runtime.spawn(async move { main(outcome) }).await?;

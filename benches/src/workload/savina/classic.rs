@@ -256,10 +256,7 @@ impl Benchmark for SleepingBarber {
     }
 
     fn start<S: System>(self, outcome: Outcome) {
-        let barber = S::spawn(Barber {
-            random: Random::new(1),
-            _outcome: outcome.clone(),
-        });
+        let barber = S::spawn(Barber { random: Random::new(1), _outcome: outcome.clone() });
         let room = S::spawn(Room::<S> {
             waiting: VecDeque::new(),
             seats: self.room as usize,
@@ -267,8 +264,7 @@ impl Benchmark for SleepingBarber {
             barber,
             _outcome: outcome.clone(),
         });
-        let street =
-            Street::<S> { room, haircuts: self.haircuts, done: 0, random: Random::new(2), outcome };
+        let street = Street::<S> { room, haircuts: self.haircuts, done: 0, random: Random::new(2), outcome };
         S::spawn(street).tell(ToStreet::Start);
     }
 }

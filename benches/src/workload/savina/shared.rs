@@ -116,11 +116,7 @@ impl Users {
     }
 
     fn start<S: System, C: Contents>(self, outcome: &Outcome) {
-        let store = S::spawn(Store {
-            contents: C::default(),
-            users: self.count,
-            _outcome: outcome.clone(),
-        });
+        let store = S::spawn(Store { contents: C::default(), users: self.count, _outcome: outcome.clone() });
         for number in 0..self.count {
             let random = Random::new(number);
             let user = User { store: store.clone(), left: self.operations, random, outcome: outcome.clone() };
