@@ -9,16 +9,21 @@
 //! wrong: a figure of work that was not done is worse than none.
 
 mod actor;
+mod channels;
+mod cross;
 mod echo;
+mod fan;
 mod handoff;
 mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod ring;
 mod savina;
 mod spawn;
 mod threads;
 mod timers;
+mod tree;
 mod yielding;
 
 use std::time::{Duration, Instant};
@@ -34,8 +39,13 @@ use crate::usage;
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [
         spawn::CASES,
+        tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        ring::CASES,
+        channels::CASES,
+        fan::CASES,
+        cross::CASES,
         handoff::CASES,
         threads::CASES,
         echo::CASES,
