@@ -1,6 +1,5 @@
 //! Actors: values with handlers, their lives, and the sources that are attached to them.
 
-use std::future::Future;
 use std::mem::replace;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -550,7 +549,7 @@ fn a_source_that_panics_is_a_panic_of_the_actor(on: &Systems) {
 }
 
 fn what_an_actor_holds_is_dropped_with_it(on: &Systems) {
-    struct Holder<G>(#[expect(dead_code, reason = "it is there to be dropped")] G);
+    struct Holder<G>(G);
     impl<G: Send + 'static> Actor for Holder<G> {
         type Message = ();
         type Error = ExitReason;
