@@ -57,6 +57,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     ]
     .into_iter()
     .flatten()
+    .chain(actor::cases())
 }
 
 /// What is run over a range of sizes, in the order in which it runs and is reported.
