@@ -9,6 +9,7 @@
 //! wrong: a figure of work that was not done is worse than none.
 
 mod channels;
+mod connections;
 mod cross;
 mod echo;
 mod fan;
@@ -22,6 +23,7 @@ mod spawn;
 mod threads;
 mod timers;
 mod tree;
+mod unfair;
 mod yielding;
 
 use std::time::{Duration, Instant};
@@ -46,9 +48,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         threads::CASES,
         echo::CASES,
         http::CASES,
+        unfair::CASES,
         timers::CASES,
         idle::CASES,
         memory::CASES,
+        connections::CASES,
     ]
     .into_iter()
     .flatten()

@@ -37,16 +37,53 @@ const TWO_WORKERS: &[(&str, Run)] = &[
     ("twoply-fibers", drive),
     ("twoply-native", drive),
 ];
+/// All there are; with these, one can do without them in the other cases.
+const EVERYBODY_ON_ONE: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("tokio-current", drive),
+    ("tokio-multi", drive),
+    ("smol", drive),
+    ("may", drive),
+    ("go", drive),
+    ("erl", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+];
+const EVERYBODY: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("std-thread", drive),
+    ("tokio-multi", drive),
+    ("smol", drive),
+    ("may", drive),
+    ("go", drive),
+    ("erl", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+    ("twoply-native", drive),
+];
+/// Those that do not need a thread for each connection: ten thousand threads measure the kernel's scheduler.
+const MANY_CONNECTIONS: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("tokio-multi", drive),
+    ("smol", drive),
+    ("may", drive),
+    ("go", drive),
+    ("erl", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+];
 
 pub(crate) const CASES: &[Case] = &[
     case(true, &[("connections", 1), ("workers", 1)], ONE_WORKER),
     case(false, &[("connections", 8), ("workers", 1)], ONE_WORKER),
-    case(true, &[("connections", 64), ("workers", 1)], ONE_WORKER),
+    case(true, &[("connections", 64), ("workers", 1)], EVERYBODY_ON_ONE),
     case(false, &[("connections", 1000), ("workers", 1)], ONE_WORKER),
+    case(false, &[("connections", 10_000), ("workers", 1)], ONE_WORKER),
     case(true, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
     case(false, &[("connections", 8), ("workers", 2)], TWO_WORKERS),
-    case(true, &[("connections", 64), ("workers", 2)], TWO_WORKERS),
+    case(true, &[("connections", 64), ("workers", 2)], EVERYBODY),
     case(false, &[("connections", 1000), ("workers", 2)], TWO_WORKERS),
+    case(false, &[("connections", 10_000), ("workers", 2)], MANY_CONNECTIONS),
 ];
 
 const fn case(
@@ -61,12 +98,12 @@ const fn case(
 fn drive(ctx: &Context) -> Result<Sample> {
     let millis = |quick, full| Duration::from_millis(if ctx.quick { quick } else { full });
     let mut server = ServerProcess::start(ctx.system, ctx.workers())?;
-    let mut load = Load::start(server.address, ctx.param("connections"))?;
+    let mut load = Load::start(server.address, ctx.param("connections"), None)?;
     let started = Instant::now();
-    load.run(millis(100, 300))?;
+    load.run(millis(20, 200))?;
 
     let before = server.used()?;
-    let window = load.run(millis(500, 2000))?;
+    let window = load.run(millis(80, 600))?;
     let after = server.used()?;
 
     ensure!(window.responses > 0, "no responses");
