@@ -61,5 +61,6 @@ fn measure(ctx: &Context) -> Result<Sample> {
         ops: connections,
         cpu_s: after.cpu_since(&before).as_secs_f64(),
         peak_rss_kib: after.peak_rss_kib,
+        latency: None,
     })
 }

@@ -10,13 +10,11 @@
 //! scheduler knows to be blocking; in Erlang there is nothing to block a scheduler with. Ours notices a worker that is
 //! stuck, and has another do its work.
 
-use std::time::{Duration, Instant};
+use anyhow::Result;
 
-use anyhow::{Result, ensure};
-
+use super::http::{self, Measured};
 use super::{Better, Case, Context, Measure, Run, Sample};
-use crate::http::load::{Load, Odd};
-use crate::http::server::ServerProcess;
+use crate::http::load::Odd;
 
 const MEASURES: &[Measure] = &[
     Measure { name: "p99", unit: "us", better: Better::Lower },
@@ -83,18 +81,7 @@ fn blocking(ctx: &Context) -> Result<Sample> {
 
 /// As in `http.rs`, with one connection in fifty that asks for this path.
 fn drive(ctx: &Context, path: &'static str) -> Result<Sample> {
-    let millis = |quick, full| Duration::from_millis(if ctx.quick { quick } else { full });
-    let mut server = ServerProcess::start(ctx.system, ctx.workers())?;
-    let mut load = Load::start(server.address, ctx.param("connections"), Some(Odd { every: 50, path }))?;
-    let started = Instant::now();
-    load.run(millis(20, 200))?;
-
-    let before = server.used()?;
-    let window = load.run(millis(80, 600))?;
-    let after = server.used()?;
-
-    ensure!(window.responses > 0 && window.odd_responses > 0, "no responses of one kind");
-    load.check_all_served(started)?;
+    let Measured { window, cpu, after } = http::measure(ctx, Some(Odd { every: 50, path }))?;
     let micros = |nanos: u64| nanos as f64 / 1e3;
     Ok(Sample {
         values: vec![
@@ -104,7 +91,9 @@ fn drive(ctx: &Context, path: &'static str) -> Result<Sample> {
             window.responses as f64 / window.took.as_secs_f64(),
         ],
         ops: window.responses,
-        cpu_s: after.cpu_since(&before).as_secs_f64(),
+        cpu_s: cpu.as_secs_f64(),
         peak_rss_kib: after.peak_rss_kib,
-    })
+        latency: None,
+    }
+    .with_latency(&window.latency))
 }

@@ -16,12 +16,17 @@ use anyhow::{Context as _, Result};
 use twoply::Wait as _;
 use twoply::future::yield_now;
 
-use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use super::{Case, Context, NANOSECONDS, Sample, Series, check_count};
 use crate::peers;
 use crate::runtimes::{self, Smol};
 
 /// How often each task gives way, at least: what a stack for each costs must not be most of the figure.
 const STEP: usize = 100;
+
+/// How many yields make a step. Of a great many tasks each gives way less often, or a step alone would take seconds.
+fn step(tasks: usize) -> usize {
+    (STEP * tasks).min(1_000_000).max(tasks)
+}
 
 const SYSTEMS: &[(&str, super::Run)] = &[
     ("tokio-current", tokio),
@@ -46,6 +51,27 @@ pub(crate) const CASES: &[Case] = &[
     case(&[("tasks", 1_000), ("workers", 1)]),
     case(&[("tasks", 10_000), ("workers", 1)]),
 ];
+
+pub(crate) const SERIES: &[Series] = &[Series {
+    workload: "yield",
+    grows: "tasks",
+    sizes: &[2, 10, 100, 1_000, 10_000, 100_000],
+    fixed: &[("workers", 1)],
+    measures: NANOSECONDS,
+    descriptors: 0,
+    systems: &[
+        ("tokio-current", tokio, usize::MAX),
+        ("tokio-multi", tokio, usize::MAX),
+        ("smol", smol, usize::MAX),
+        // Coroutines with a stack each: 100,000 stacks take longer to make than their yields.
+        ("may", may, 10_000),
+        ("go", foreign, usize::MAX),
+        ("erl", foreign, usize::MAX),
+        ("twoply-green", twoply, usize::MAX),
+        ("twoply-fibers", twoply_straight, 10_000),
+        ("twoply-fibers-async", twoply, usize::MAX),
+    ],
+}];
 
 /// A task that starts `$tasks` others with `$spawn`, which give way `$ops` times in all with `$yield`, and adds up how
 /// often they did.
@@ -74,7 +100,7 @@ macro_rules! yielders {
 fn tokio(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(STEP * tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let parent = yielders!(ops, tasks, tokio::spawn, tokio::task::yield_now());
         check_count(ops, runtime.block_on(runtime.spawn(parent))??)
     })
@@ -97,7 +123,7 @@ async fn wake_once() {
 fn tokio_wake(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(STEP * tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let parent = yielders!(ops, tasks, tokio::spawn, wake_once());
         check_count(ops, runtime.block_on(runtime.spawn(parent))??)
     })
@@ -106,7 +132,7 @@ fn tokio_wake(ctx: &Context) -> Result<Sample> {
 fn twoply(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(STEP * tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         check_count(ops, runtime.run(yielders!(ops, tasks, twoply::spawn, yield_now()))??)
     })
 }
@@ -114,7 +140,7 @@ fn twoply(ctx: &Context) -> Result<Sample> {
 fn twoply_straight(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(STEP * tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let yielder = move || {
             let mut done = 0;
             while done < ops / tasks {
@@ -138,7 +164,7 @@ fn twoply_straight(ctx: &Context) -> Result<Sample> {
 fn smol(ctx: &Context) -> Result<Sample> {
     let smol = Smol::new(ctx.workers());
     let tasks = ctx.param("tasks");
-    ctx.time(STEP * tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let yielder = move || async move {
             let mut done = 0;
             while done < ops / tasks {
@@ -163,7 +189,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
 fn may(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
     let tasks = ctx.param("tasks");
-    ctx.time(STEP * tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let yielder = move || {
             let mut done = 0;
             while done < ops / tasks {
@@ -182,5 +208,5 @@ fn may(ctx: &Context) -> Result<Sample> {
 
 fn foreign(ctx: &Context) -> Result<Sample> {
     let tasks = ctx.param("tasks");
-    peers::time(ctx, "yield", STEP * tasks, &[tasks], |ops| ops)
+    peers::time(ctx, "yield", step(tasks), &[tasks], |ops| ops)
 }
