@@ -10,6 +10,7 @@
 
 mod actor;
 mod channels;
+mod connections;
 mod cross;
 mod echo;
 mod fan;
@@ -24,6 +25,7 @@ mod spawn;
 mod threads;
 mod timers;
 mod tree;
+mod unfair;
 mod yielding;
 
 use std::time::{Duration, Instant};
@@ -50,10 +52,12 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         threads::CASES,
         echo::CASES,
         http::CASES,
+        unfair::CASES,
         timers::CASES,
         idle::CASES,
         memory::CASES,
         savina::CASES,
+        connections::CASES,
     ]
     .into_iter()
     .flatten()
