@@ -9,6 +9,7 @@
 
 mod actors;
 mod child;
+pub mod children;
 pub mod differential;
 mod gate;
 mod storm;

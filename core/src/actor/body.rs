@@ -72,12 +72,12 @@ where
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         // What the body returns may run code of the user's on its way to a reason.
-        let gone = catch_unwind(AssertUnwindSafe(|| {
-            go(body).map(|output| output.map_or(ExitReason::Shutdown, IntoExit::into_exit))
-        }));
+        let gone = catch_unwind(AssertUnwindSafe(|| go(body).map(|output| output.map(IntoExit::into_exit))));
         let reason = match gone {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(reason)) => reason,
+            // Cancelled, by a signal, which has settled the reason, or otherwise: then that is left to the end.
+            Ok(Poll::Ready(None)) => return Poll::Ready(()),
+            Ok(Poll::Ready(Some(reason))) => reason,
             Err(payload) => reason_of(Failure::of_unwind(payload)),
         };
         // Before the body's destructor: the answers that it owes are then refused for this reason.
