@@ -49,7 +49,7 @@ pub use wait::{Answer, Waiting, WaitingRef, answer};
 pub use within::{Unwatched, Within, unwatched};
 
 pub(crate) use graph::{Edge, Stop};
-pub(crate) use owner::{Debtor, Owner};
+pub(crate) use owner::{Debtor, Orphan, Owner};
 pub(crate) use wait::owed_answer;
 
 use cell::{Cell, Handle, Pen};
@@ -96,13 +96,13 @@ pub fn pair<T>() -> (Promise<T>, Resolver<T>) {
 }
 
 /// A promise that `owner` owes.
-pub(crate) fn owed<T>(owner: Arc<dyn Owner>) -> (Promise<T>, Resolver<T>) {
+pub(crate) fn owed<T: Send + 'static>(owner: Arc<dyn Owner>) -> (Promise<T>, Resolver<T>) {
     let (handle, pen) = pair_owed(owner);
     (Promise::of(handle), Resolver::new(pen))
 }
 
-fn pair_owed<T>(owner: Arc<dyn Owner>) -> (Handle<T>, Pen<T>) {
-    Cell::pair(Some(Debtor::of_owner(owner)))
+fn pair_owed<T: Send + 'static>(owner: Arc<dyn Owner>) -> (Handle<T>, Pen<T>) {
+    Cell::owed(Debtor::of_owner(owner))
 }
 
 impl<T> Promise<T> {

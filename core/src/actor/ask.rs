@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::reference::ProcessRef;
 use crate::channel::{Place, TrySendError};
-use crate::promise::{Answer, Failure, Owner, Resolver, owed_answer};
+use crate::promise::{Answer, Failure, Orphan, Owner, Resolver, owed_answer};
 use crate::task::TaskState;
 use crate::time::{Timeout, timeout};
 
@@ -24,6 +24,10 @@ impl<M: Send + 'static> Owner for Cell<M> {
 
     fn cause(&self) -> Option<Failure> {
         self.reason().map(Failure::NoProcess)
+    }
+
+    fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
+        self.keep_orphan(orphan)
     }
 }
 
@@ -59,7 +63,7 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// # }
     /// ```
     #[inline]
-    pub fn ask<R>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Ask<'_, M, R> {
+    pub fn ask<R: Send + 'static>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Ask<'_, M, R> {
         let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owner>);
         Ask { process: self, message: Some(question(resolver)), place: Place::new(), answer }
     }
@@ -69,7 +73,10 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// # Errors
     /// As [`ProcessRef::try_send`]; the message that `question` has made is handed back.
     #[inline]
-    pub fn try_ask<R>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Result<Answer<R>, TrySendError<M>> {
+    pub fn try_ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Resolver<R>) -> M,
+    ) -> Result<Answer<R>, TrySendError<M>> {
         let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owner>);
         self.try_send(question(resolver))?;
         Ok(answer)

@@ -32,6 +32,8 @@ pin_project! {
         cell: Arc<Cell<M>>,
         // Whether the body has begun to run.
         begun: bool,
+        // Whether it has come to an end, and why has been settled.
+        settled: bool,
     }
 
     impl<B, M> PinnedDrop for ProcessBody<B, M>
@@ -41,6 +43,9 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            if !*this.settled {
+                this.cell.leave();
+            }
             let reason = match catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
                 Ok(()) => ExitReason::Shutdown,
                 Err(payload) => reason_of(Failure::of_unwind(payload)),
@@ -52,7 +57,7 @@ pin_project! {
 
 impl<B, M: Send + 'static> ProcessBody<B, M> {
     pub(super) fn new(body: B, cell: Arc<Cell<M>>) -> ProcessBody<B, M> {
-        ProcessBody { body: Some(body), cell, begun: false }
+        ProcessBody { body: Some(body), cell, begun: false, settled: false }
     }
 }
 
@@ -82,6 +87,7 @@ where
         };
         // Before the body's destructor: the answers that it owes are then refused for this reason.
         this.cell.settle(reason);
+        *this.settled = true;
         Poll::Ready(())
     }
 }

@@ -15,6 +15,7 @@ use super::pid::{HERE, Identity};
 use super::signal::Life;
 use crate::channel::{SendError, TrySendError};
 use crate::coop;
+use crate::promise::Failure;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::seq_cst::{AtomicU32, AtomicUsize};
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -455,6 +456,13 @@ impl<M> Cell<M> {
         // Cloned before, as it runs code of the waker's; it is seldom in vain.
         let waker = cx.waker().clone();
         let mut inbox = lock(&self.inbox);
+        // Whoever waits lives on: what was kept for the end is broken.
+        let orphans = inbox.life.take_orphans();
+        if !orphans.is_empty() {
+            drop(inbox);
+            orphans.into_iter().for_each(|orphan| orphan.fail(Failure::Broken));
+            inbox = lock(&self.inbox);
+        }
         let line = &mut inbox.line;
         if !line.is_empty() {
             drop(inbox);

@@ -14,7 +14,6 @@ use super::pid::{By, MonitorRef, Pid, Signal};
 use super::receive::{Receive, ReceiveMatch, ReceiveTimeout};
 use super::reference::ProcessRef;
 use super::timer::Timer;
-use crate::strand::with_current;
 use crate::task::SpawnError;
 
 /// A process as its own body sees it.
@@ -185,18 +184,9 @@ impl<M: Send + 'static> Process<M> {
     pub fn exit(&self, other: &Pid, reason: ExitReason) {
         let me = self.pid();
         other.deliver(Signal::Exit { from: me.clone(), reason, by: By::Request });
-        if *other == me && !self.cell.is_alive() && self.is_running() && !std::thread::panicking() {
+        if *other == me && !self.cell.is_alive() && self.cell.is_running() && !std::thread::panicking() {
             #[cfg(panic = "unwind")]
             crate::wait::unwind();
-        }
-    }
-
-    /// Whether this is called by the process's own task.
-    fn is_running(&self) -> bool {
-        let current = with_current(|strand| strand.state().task());
-        match (current, self.cell.own_task()) {
-            (Some(current), Some(own)) => Arc::ptr_eq(&current, &own),
-            _ => false,
         }
     }
 

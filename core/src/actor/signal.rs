@@ -29,6 +29,8 @@ use super::event::{Down, Event, Exit};
 use super::exit::ExitReason;
 use super::few::Few;
 use super::pid::{AtExit, By, Endpoint, Identity, MonitorRef, Pid, Signal};
+use crate::promise::{Failure, Orphan};
+use crate::strand::with_current;
 use crate::sync::lock;
 use crate::task::{TaskState, contain};
 
@@ -38,6 +40,8 @@ pub(super) struct Life {
     trapping: bool,
     /// It is being started, and whoever starts it has not learnt whether that succeeds.
     unborn: bool,
+    /// The body is being dropped, and why has not been settled.
+    leaving: bool,
     /// The mailbox stays open when the body ends, for a successor.
     keeping: bool,
     /// The body has been dropped.
@@ -61,6 +65,9 @@ pub(super) struct Ties {
     watched: Few<MonitorRef, Pid>,
     /// Who is told first.
     hooks: Vec<Arc<dyn AtExit>>,
+    /// The questions that were dropped unanswered by code that unwinds: perhaps the end, with a reason that is not
+    /// known yet. See [`Cell::keep_orphan`].
+    orphans: Vec<Arc<dyn Orphan>>,
 }
 
 /// What is to be done once the lock is free.
@@ -68,6 +75,10 @@ pub(super) struct Ties {
 pub(super) struct Then {
     /// The names and groups of a process that is doomed.
     hooks: Vec<Arc<dyn AtExit>>,
+    /// The questions that it has left unanswered, and why there will be no answer.
+    orphans: Vec<Arc<dyn Orphan>>,
+    /// See `orphans`.
+    failure: Option<Failure>,
     /// The task of one that is.
     cancel: Option<Arc<TaskState>>,
     /// Sends that will never be received.
@@ -89,6 +100,9 @@ impl Then {
         if let Some(task) = self.cancel {
             task.cancel();
         }
+        for orphan in self.orphans {
+            orphan.fail(self.failure.clone().unwrap_or(Failure::Broken));
+        }
         if let Some((to, signal)) = self.answer {
             to.deliver(signal);
         }
@@ -99,7 +113,16 @@ impl Then {
 
 impl Life {
     pub(super) fn new(trapping: bool) -> Life {
-        Life { trapping, unborn: false, keeping: false, over: false, reason: None, task: None, ties: None }
+        Life {
+            trapping,
+            unborn: false,
+            leaving: false,
+            keeping: false,
+            over: false,
+            reason: None,
+            task: None,
+            ties: None,
+        }
     }
 
     /// Whether it has neither ended nor been made to.
@@ -116,6 +139,11 @@ impl Life {
         self.ties.get_or_insert_default()
     }
 
+    /// The questions that were kept, for a process that lives on.
+    pub(super) fn take_orphans(&mut self) -> Vec<Arc<dyn Orphan>> {
+        self.ties.as_mut().map_or_else(Vec::new, |ties| std::mem::take(&mut ties.orphans))
+    }
+
     fn unlink(&mut self, from: Identity) -> Option<Pid> {
         self.ties.as_mut()?.links.remove(from)
     }
@@ -125,6 +153,42 @@ impl<M> Cell<M> {
     /// The process's task, while it has one.
     pub(super) fn own_task(&self) -> Option<Arc<TaskState>> {
         lock(&self.inbox).life.task.clone()
+    }
+
+    /// The body is about to be dropped, though it has not come to an end: the reason is still to come.
+    pub(super) fn leave(&self) {
+        lock(&self.inbox).life.leaving = true;
+    }
+
+    /// A question to this process was dropped unanswered, by whoever calls. Where the process's own code unwinds, or its
+    /// body is being dropped, that is likely to be the end of the process, whose reason is not known before
+    /// the unwinding is over. So the question is kept until the reason is settled, and fails with it. If a panic was caught and
+    /// the process goes on, the question is broken when it next waits for an event. Returns false where it is broken now.
+    pub(super) fn keep_orphan(&self, orphan: Arc<dyn Orphan>) -> bool {
+        let unwinds = std::thread::panicking() && self.is_running();
+        let mut inbox = lock(&self.inbox);
+        let life = &mut inbox.life;
+        let settled = life.reason.clone();
+        let kept = settled.is_none() && (life.leaving || unwinds);
+        if kept {
+            life.ties().orphans.push(orphan);
+            return true;
+        }
+        drop(inbox);
+        let known = settled.is_some();
+        if let Some(reason) = settled {
+            orphan.fail(Failure::NoProcess(reason));
+        }
+        known
+    }
+
+    /// Whether this is called by the process's own task.
+    pub(super) fn is_running(&self) -> bool {
+        let current = with_current(|strand| strand.state().task());
+        match (current, self.own_task()) {
+            (Some(current), Some(own)) => Arc::ptr_eq(&current, &own),
+            _ => false,
+        }
     }
 
     /// Why the process ends or has ended, if it does.
@@ -143,6 +207,10 @@ impl<M: Send + 'static> Cell<M> {
         let life = &mut inbox.life;
         if life.reason.is_some() {
             return;
+        }
+        if let Some(ties) = life.ties.as_mut().filter(|ties| !ties.orphans.is_empty()) {
+            then.orphans = std::mem::take(&mut ties.orphans);
+            then.failure = Some(Failure::NoProcess(reason.clone()));
         }
         life.reason = Some(reason);
         if !life.keeping {

@@ -31,7 +31,7 @@ use super::failure::{Cycle, Failure};
 use super::graph::Probe;
 use super::lazy::Lazy;
 use super::line::{Line, Ticket};
-use super::owner::Debtor;
+use super::owner::{Debtor, Orphan};
 use crate::strand::with_current;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -75,6 +75,8 @@ pub(super) struct Cell<T> {
     line: Mutex<Line>,
     /// How a derived promise comes by its outcome.
     lazy: Option<Box<Lazy<T>>>,
+    /// This cell, for an owner to keep: of a promise that one owes who may end with the resolver in hand.
+    orphan: Option<Weak<dyn Orphan>>,
 }
 
 // SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be taken
@@ -86,6 +88,18 @@ impl<T> Cell<T> {
     /// A cell with one promise and one resolver.
     pub(super) fn pair(owner: Option<Debtor>) -> (Handle<T>, Pen<T>) {
         let cell = Arc::new(Cell::new(PROMISE + RESOLVER, None, owner, None));
+        (Handle(Arc::clone(&cell)), Pen(cell))
+    }
+
+    /// As [`Cell::pair`], for an owner that may end with the resolver in hand: see [`Orphan`].
+    pub(super) fn owed(owner: Debtor) -> (Handle<T>, Pen<T>)
+    where
+        T: Send + 'static,
+    {
+        let cell = Arc::new_cyclic(|this: &Weak<Cell<T>>| Cell {
+            orphan: Some(this.clone()),
+            ..Cell::new(PROMISE + RESOLVER, None, Some(owner), None)
+        });
         (Handle(Arc::clone(&cell)), Pen(cell))
     }
 
@@ -110,6 +124,7 @@ impl<T> Cell<T> {
             outcome: UnsafeCell::new(outcome),
             line: Mutex::new(Line::new(owner)),
             lazy,
+            orphan: None,
         }
     }
 
@@ -329,13 +344,28 @@ impl<T> Clone for Pen<T> {
     }
 }
 
+impl<T: Send> Orphan for Cell<T> {
+    fn fail(&self, failure: Failure) {
+        // Nobody is left who could have been faster.
+        let _ = self.resolve(Err(failure));
+    }
+}
+
 impl<T> Drop for Pen<T> {
     fn drop(&mut self) {
         // AcqRel: the last one sees what the others have done.
         let before = self.0.word.fetch_sub(RESOLVER, AcqRel);
         if resolvers(before) == 1 && before & CLAIMED == 0 {
-            let owner = lock(&self.0.line).owner();
-            let cause = owner.and_then(|owner| owner.cause()).unwrap_or(Failure::Broken);
+            let Some(owner) = lock(&self.0.line).owner() else {
+                let _ = self.0.resolve(Err(Failure::Broken));
+                return;
+            };
+            let cause = owner.cause();
+            let orphan = || self.0.orphan.as_ref().and_then(Weak::upgrade);
+            if cause.is_none() && orphan().is_some_and(|orphan| owner.keep(orphan)) {
+                return;
+            }
+            let cause = cause.unwrap_or(Failure::Broken);
             // Nobody is left who could have been faster.
             let _ = self.0.resolve(Err(cause));
         }

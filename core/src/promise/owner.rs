@@ -14,6 +14,19 @@ pub(crate) trait Owner: Send + Sync {
 
     /// Why there will be no answer, when the resolver is dropped without one; `None`: [`Failure::Broken`].
     fn cause(&self) -> Option<Failure>;
+
+    /// The last resolver of a promise that this owes has been dropped, and `cause` knew none. Returns true to keep the
+    /// orphan, until it is known whether this ends, and why: then it is failed. Else it is broken.
+    fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
+        drop(orphan);
+        false
+    }
+}
+
+/// A promise that nobody can keep any more, and that has not failed yet.
+pub(crate) trait Orphan: Send + Sync {
+    /// Fails it, and wakes those who wait.
+    fn fail(&self, failure: Failure);
 }
 
 /// Those who can owe a value: [tasks](crate::task::TaskRef), and processes.
@@ -72,6 +85,14 @@ impl Debtor {
         match &self.0 {
             Kind::Task(_) => None,
             Kind::Other(owner) => owner.cause(),
+        }
+    }
+
+    /// See [`Owner::keep`].
+    pub(super) fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
+        match &self.0 {
+            Kind::Task(_) => false,
+            Kind::Other(owner) => owner.keep(orphan),
         }
     }
 }

@@ -170,7 +170,7 @@ pub fn answer<T>() -> (Answer<T>, Resolver<T>) {
 }
 
 /// An answer that `owner` owes.
-pub(crate) fn owed_answer<T>(owner: Arc<dyn Owner>) -> (Answer<T>, Resolver<T>) {
+pub(crate) fn owed_answer<T: Send + 'static>(owner: Arc<dyn Owner>) -> (Answer<T>, Resolver<T>) {
     let (handle, pen) = pair_owed(owner);
     (Answer(InLine::new(handle)), Resolver::new(pen))
 }

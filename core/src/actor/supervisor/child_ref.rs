@@ -88,7 +88,10 @@ impl<M: Send + 'static> ChildRef<M> {
     /// # Errors
     /// Why there is no answer. [`Failure::NoProcess`] means that the child ended before it gave one; it may run again
     /// by now, and whether it has done what it was asked is not known.
-    pub async fn ask<R>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Result<R, Failure> {
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Resolver<R>) -> M,
+    ) -> Result<R, Failure> {
         let mut standing = self.standing.clone();
         loop {
             let process = match &*standing.latest() {
