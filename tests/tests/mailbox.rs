@@ -1,7 +1,11 @@
 //! Mailboxes: order, selective receives, capacities and what full ones do, against plain models.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
 use twoply_core::Wait;
@@ -16,6 +20,7 @@ laws! {
         messages_of_one_sender_keep_their_order,
         a_full_mailbox_accepts_exactly_its_capacity,
         a_cancelled_send_has_not_sent,
+        nobody_overtakes_a_send_that_waits,
     }
     everywhere {
         a_mailbox_does_what_its_model_does,
@@ -356,10 +361,10 @@ fn who_waits_to_send_is_served_in_turn(on: &Systems) {
             .spawn(async move {
                 let mut send = to.send(n);
                 // It stands in line from its first poll on.
-                let first = std::future::poll_fn(|cx| {
-                    let poll = std::pin::Pin::new(&mut send).poll(cx);
+                let first = poll_fn(|cx| {
+                    let poll = Pin::new(&mut send).poll(cx);
                     polled.add();
-                    std::task::Poll::Ready(poll)
+                    Poll::Ready(poll)
                 });
                 assert!(first.await.is_pending());
                 send.await.unwrap();
@@ -371,6 +376,56 @@ fn who_waits_to_send_is_served_in_turn(on: &Systems) {
     let received: Vec<_> = (0..20).map(|_| done.recv().expect("all come")).collect();
     assert_eq!(received, (0..20).collect::<Vec<_>>());
     to.exit(ExitReason::Kill);
+}
+
+/// One sender stands in line for the only place, another one tries again and again to get in front of it.
+fn nobody_overtakes_a_send_that_waits(on: &Systems) {
+    const ROUNDS: usize = 200;
+    let waits = Arc::new(AtomicUsize::new(0));
+    let (result, done) = mpsc::channel();
+    let to = Builder::<(bool, usize)>::new().capacity(1).on(on.there().backend());
+    let body = async move |mut me: Process<(bool, usize)>| {
+        let (mut last, mut overtaken) = (0, 0);
+        while last < ROUNDS {
+            match message(me.receive().await) {
+                (true, round) => last = round,
+                (false, round) => overtaken += usize::from(round > last),
+            }
+        }
+        let _ = result.send(overtaken);
+    };
+    let to = to.spawn(body).unwrap();
+    let (pusher, round) = (to.clone(), Arc::clone(&waits));
+    // A thread of its own, which runs whatever the workers do.
+    let pusher = std::thread::spawn(move || {
+        loop {
+            match round.load(Ordering::SeqCst) {
+                usize::MAX => return,
+                0 => std::hint::spin_loop(),
+                // The one with this number has been in line before this is sent.
+                waiting => drop(pusher.try_send((false, waiting))),
+            }
+        }
+    });
+    let sender = on.here().spawn(async move {
+        for round in 1..=ROUNDS {
+            let mut send = to.send((true, round));
+            let sent = poll_fn(|cx| {
+                let polled = Pin::new(&mut send).poll(cx);
+                if polled.is_pending() {
+                    waits.store(round, Ordering::SeqCst);
+                }
+                polled
+            });
+            sent.await.unwrap();
+            waits.store(0, Ordering::SeqCst);
+        }
+        waits.store(usize::MAX, Ordering::SeqCst);
+    });
+    assert_eq!(done.recv().expect("the receiver ends well"), 0, "so many were sent later and came before");
+    sender.wait().unwrap();
+    pusher.join().expect("it only sends");
+    all_are_over(on);
 }
 
 fn what_is_not_received_is_handed_over_in_order(on: &Systems) {

@@ -124,6 +124,13 @@ impl<M> Cell<M> {
         self.admit(line, Event::Message(message), urgent)
     }
 
+    /// Whether a message that has not stood in line must wait. Also where a place is free and somebody stands in line: whoever
+    /// has freed it is about to promise it to the first of those.
+    #[inline]
+    fn is_full(&self, line: &Line<M>) -> bool {
+        self.free(line) == 0 || line.is_crowded()
+    }
+
     /// How many places are free. At once too few, if a receive is under way, but never too many.
     #[inline]
     fn free(&self, line: &Line<M>) -> usize {
@@ -141,7 +148,7 @@ impl<M> Cell<M> {
             drop(inbox);
             return Err(TrySendError::Closed(message));
         }
-        if self.free(line) == 0 {
+        if self.is_full(line) {
             return self.overflow(inbox, message, urgent);
         }
         let waker = self.admit_message(line, message, urgent);
@@ -254,7 +261,7 @@ impl<M> Cell<M> {
                 drop(inbox);
                 return Poll::Ready(Err(SendError(unsent(message))));
             }
-            if promised || self.free(line) != 0 {
+            if promised || !self.is_full(line) {
                 let waker = self.admit_message(line, unsent(message), urgent);
                 drop(inbox);
                 if let Some(waker) = waker {
@@ -271,17 +278,20 @@ impl<M> Cell<M> {
                 fresh = Some(cx.waker().clone());
                 continue;
             };
-            // S1 of the mailbox's diagram, and S2: there may be room since the first look.
-            self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
-            if self.free(line) != 0 {
-                self.hush(line);
-                let sender = self.admit_message(line, unsent(message), urgent);
-                drop(inbox);
-                drop(waker);
-                if let Some(sender) = sender {
-                    sender.wake();
+            if !line.is_crowded() {
+                // S1 of the mailbox's diagram, and S2: there may be room since the first look. Behind others there is no
+                // need: CROWDED is set, so whoever makes room sees it.
+                self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
+                if self.free(line) != 0 {
+                    self.hush(line);
+                    let receiver = self.admit_message(line, unsent(message), urgent);
+                    drop(inbox);
+                    drop(waker);
+                    if let Some(receiver) = receiver {
+                        receiver.wake();
+                    }
+                    return Poll::Ready(Ok(()));
                 }
-                return Poll::Ready(Ok(()));
             }
             let room = line.room.get_or_insert_with(|| Box::new(Slots::new()));
             place.set(room.push_back(waker));
