@@ -57,7 +57,7 @@ fn wrong(on: &Systems, program: &Program) -> Option<String> {
 }
 
 fn processes_do_what_the_model_says(on: &Systems) {
-    for program in programs(150) {
+    for program in programs(100) {
         let Some(first) = wrong(on, &program) else { continue };
         // What fails seldom may not fail again; then the whole program is the smallest.
         let least = minimise(&program, |fewer| wrong(on, fewer).is_some());

@@ -26,6 +26,7 @@ laws! {
         a_mailbox_does_what_its_model_does,
         a_mailbox_that_drops_the_oldest_does_what_its_model_does,
         who_waits_to_send_is_served_in_turn,
+        an_urgent_message_reaches_a_selective_receive_that_waits,
         what_is_not_received_is_handed_over_in_order,
         a_receive_with_a_timeout_loses_nothing,
     }
@@ -453,6 +454,25 @@ fn what_is_not_received_is_handed_over_in_order(on: &Systems) {
     assert!(matches!(to.try_send(13), Err(TrySendError::Closed(13))));
     assert_eq!(to.send(14).wait().unwrap_err().into_inner(), 14);
     assert_eq!(*left.lock().unwrap(), [99, 0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]);
+}
+
+fn an_urgent_message_reaches_a_selective_receive_that_waits(on: &Systems) {
+    let (looked, (result, done)) = (Signal::new(), mpsc::channel());
+    let seen = looked.clone();
+    let body = async move |mut me: Process<u32>| {
+        let wanted = |event: &Event<u32>| {
+            seen.add();
+            matches!(event, Event::Message(9))
+        };
+        let _ = result.send(message(me.receive_match(wanted).await));
+    };
+    let to = Builder::new().on(on.here().backend()).spawn(body).unwrap();
+    (0..3).for_each(|n| to.try_send(n).unwrap());
+    eventually("it has looked at all there is", || looked.count() == 3);
+    // It comes in front of what has been looked at.
+    to.urgent().try_send(9).unwrap();
+    assert_eq!(done.recv_timeout(Duration::from_secs(10)), Ok(9));
+    all_are_over(on);
 }
 
 fn a_receive_with_a_timeout_loses_nothing(on: &Systems) {

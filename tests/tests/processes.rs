@@ -400,7 +400,8 @@ fn questions_fail_when_the_process_ends(on: &Systems) {
     let killed = killed.wait();
     let reason = match &killed {
         Err(Failure::NoProcess(reason)) => reason,
-        // It has received it meanwhile, and has ended without an answer.
+        // It had received the question and dropped it, and was about to end by itself.
+        Err(Failure::Broken) => return,
         other => panic!("{other:?}"),
     };
     assert!(matches!(reason, ExitReason::Killed | ExitReason::Normal), "{reason}");

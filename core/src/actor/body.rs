@@ -30,10 +30,6 @@ pin_project! {
         body: Option<B>,
         // The process.
         cell: Arc<Cell<M>>,
-        // Whether the body has begun to run.
-        begun: bool,
-        // Whether it has come to an end, and why has been settled.
-        settled: bool,
     }
 
     impl<B, M> PinnedDrop for ProcessBody<B, M>
@@ -43,9 +39,7 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if !*this.settled {
-                this.cell.leave();
-            }
+            this.cell.leave();
             let reason = match catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
                 Ok(()) => ExitReason::Shutdown,
                 Err(payload) => reason_of(Failure::of_unwind(payload)),
@@ -57,7 +51,7 @@ pin_project! {
 
 impl<B, M: Send + 'static> ProcessBody<B, M> {
     pub(super) fn new(body: B, cell: Arc<Cell<M>>) -> ProcessBody<B, M> {
-        ProcessBody { body: Some(body), cell, begun: false, settled: false }
+        ProcessBody { body: Some(body), cell }
     }
 }
 
@@ -69,11 +63,8 @@ where
     #[inline]
     fn advance(self: Pin<&mut Self>, go: impl FnOnce(Pin<&mut B>) -> Poll<Advance<B>>) -> Poll<()> {
         let mut this = self.project();
-        if !*this.begun {
-            *this.begun = true;
-            if !this.cell.begin(with_current(|strand| strand.state().task())) {
-                return Poll::Ready(());
-            }
+        if !this.cell.has_begun() && !this.cell.begin(with_current(|strand| strand.state().task())) {
+            return Poll::Ready(());
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         // What the body returns may run code of the user's on its way to a reason.
@@ -87,7 +78,6 @@ where
         };
         // Before the body's destructor: the answers that it owes are then refused for this reason.
         this.cell.settle(reason);
-        *this.settled = true;
         Poll::Ready(())
     }
 }

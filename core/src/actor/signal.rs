@@ -21,6 +21,7 @@
 //! (4) revive  a supervisor starts a new body over the mailbox that the old one has left.
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -28,6 +29,7 @@ use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
 use super::exit::ExitReason;
 use super::few::Few;
+use super::mailbox::{BEGUN, RETURNED};
 use super::pid::{AtExit, By, Endpoint, Identity, MonitorRef, Pid, Signal};
 use crate::promise::{Failure, Orphan};
 use crate::strand::with_current;
@@ -46,8 +48,10 @@ pub(super) struct Life {
     keeping: bool,
     /// The body has been dropped.
     over: bool,
-    /// Why it ends or has ended. Set once in a life.
-    reason: Option<ExitReason>,
+    /// Why it ends or has ended is settled, once in a life.
+    settled: bool,
+    /// Why, if that is not [`ExitReason::Normal`]: most ends need no allocation.
+    reason: Option<Box<ExitReason>>,
     /// Its task, while there is one.
     task: Option<Arc<TaskState>>,
     /// Its relations, made with the first one.
@@ -119,6 +123,7 @@ impl Life {
             leaving: false,
             keeping: false,
             over: false,
+            settled: false,
             reason: None,
             task: None,
             ties: None,
@@ -127,7 +132,19 @@ impl Life {
 
     /// Whether it has neither ended nor been made to.
     pub(super) fn is_alive(&self) -> bool {
-        self.reason.is_none()
+        !self.settled
+    }
+
+    /// Why it ends or has ended.
+    fn reason(&self) -> Option<ExitReason> {
+        let reason = || self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal);
+        self.settled.then(reason)
+    }
+
+    /// Whether no more messages are taken.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.settled && !self.keeping
     }
 
     /// Whether the body has been dropped.
@@ -155,9 +172,11 @@ impl<M> Cell<M> {
         lock(&self.inbox).life.task.clone()
     }
 
-    /// The body is about to be dropped, though it has not come to an end: the reason is still to come.
+    /// The body is about to be dropped. If it has not come to an end, the reason is still to come.
     pub(super) fn leave(&self) {
-        lock(&self.inbox).life.leaving = true;
+        if !self.has_returned() {
+            lock(&self.inbox).life.leaving = true;
+        }
     }
 
     /// A question to this process was dropped unanswered, by whoever calls. Where the process's own code unwinds, or its
@@ -168,7 +187,7 @@ impl<M> Cell<M> {
         let unwinds = std::thread::panicking() && self.is_running();
         let mut inbox = lock(&self.inbox);
         let life = &mut inbox.life;
-        let settled = life.reason.clone();
+        let settled = life.reason();
         let kept = settled.is_none() && (life.leaving || unwinds);
         if kept {
             life.ties().orphans.push(orphan);
@@ -193,7 +212,7 @@ impl<M> Cell<M> {
 
     /// Why the process ends or has ended, if it does.
     pub(super) fn reason(&self) -> Option<ExitReason> {
-        lock(&self.inbox).life.reason.clone()
+        lock(&self.inbox).life.reason()
     }
 }
 
@@ -205,14 +224,15 @@ impl<M: Send + 'static> Cell<M> {
     /// Settles why the process ends, unless that is settled.
     fn doom(&self, inbox: &mut Inbox<M>, reason: ExitReason, then: &mut Then) {
         let life = &mut inbox.life;
-        if life.reason.is_some() {
+        if !life.is_alive() {
             return;
         }
         if let Some(ties) = life.ties.as_mut().filter(|ties| !ties.orphans.is_empty()) {
             then.orphans = std::mem::take(&mut ties.orphans);
             then.failure = Some(Failure::NoProcess(reason.clone()));
         }
-        life.reason = Some(reason);
+        life.settled = true;
+        life.reason = (!reason.is_normal()).then(|| Box::new(reason));
         if !life.keeping {
             inbox.line.close(&mut then.senders);
         }
@@ -225,13 +245,17 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) fn begin(&self, task: Option<Arc<TaskState>>) -> bool {
         let mut inbox = lock(&self.inbox);
         inbox.life.task = task;
+        self.mark(&inbox, BEGUN, true);
         inbox.life.is_alive()
     }
 
     /// The body has come to its end by itself, for `reason`. It is still to be dropped.
     pub(super) fn settle(self: &Arc<Self>, reason: ExitReason) {
         let mut then = Then::default();
-        self.doom(&mut lock(&self.inbox), reason, &mut then);
+        let mut inbox = lock(&self.inbox);
+        self.doom(&mut inbox, reason, &mut then);
+        self.mark(&inbox, RETURNED, true);
+        drop(inbox);
         contain(|| then.run(&self.pid()));
     }
 
@@ -246,7 +270,7 @@ impl<M: Send + 'static> Cell<M> {
         let life = &mut inbox.life;
         life.over = true;
         let task = life.task.take();
-        let Some(reason) = life.reason.clone() else { unreachable!("it has been doomed just now") };
+        let Some(reason) = life.reason() else { unreachable!("it has been doomed just now") };
         let (unborn, keeping) = (life.unborn, life.keeping);
         let ties = if unborn { None } else { life.ties.take() };
         let receiver = inbox.line.receiver.take();
@@ -258,12 +282,7 @@ impl<M: Send + 'static> Cell<M> {
         if let Some(ties) = ties {
             ties.tell(&pid, &reason);
         }
-        for event in left {
-            match event {
-                Event::Message(message) => contain(|| self.undelivered(message)),
-                news => contain(|| drop(news)),
-            }
-        }
+        self.discard(left);
     }
 
     /// Whoever has started the process knows that it succeeded: it may end with a noise from now on.
@@ -272,7 +291,7 @@ impl<M: Send + 'static> Cell<M> {
         inbox.life.unborn = false;
         let over = inbox.life.over;
         let ties = if over { inbox.life.ties.take() } else { None };
-        let reason = inbox.life.reason.clone();
+        let reason = inbox.life.reason();
         drop(inbox);
         if let (Some(ties), Some(reason)) = (ties, reason) {
             ties.tell(&self.pid(), &reason);
@@ -283,6 +302,49 @@ impl<M: Send + 'static> Cell<M> {
     /// its end is nobody's business.
     pub(super) fn conceive(&self) {
         lock(&self.inbox).life.unborn = true;
+    }
+
+    /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that is over,
+    /// is closed, and what is in it is undelivered.
+    #[allow(dead_code, reason = "supervisors call it")]
+    pub(super) fn keep_mailbox(&self, keeping: bool) {
+        let mut senders = Vec::new();
+        let mut inbox = lock(&self.inbox);
+        // What has been closed stays closed: the sends in line have been told.
+        inbox.life.keeping = keeping && !inbox.life.is_closed();
+        let mut left = VecDeque::new();
+        if inbox.life.over && !keeping {
+            inbox.line.close(&mut senders);
+            left = inbox.line.drain();
+        }
+        drop(inbox);
+        crate::wake::wake_all(senders);
+        self.discard(left);
+    }
+
+    /// A process that is over, and has left its mailbox, begins another life. False when it has not.
+    #[allow(dead_code, reason = "supervisors call it")]
+    pub(super) fn revive(&self, trapping: bool) -> bool {
+        let mut inbox = lock(&self.inbox);
+        if !(inbox.life.over && inbox.life.keeping) {
+            return false;
+        }
+        let life = Life { keeping: true, ..Life::new(trapping) };
+        let before = std::mem::replace(&mut inbox.life, life);
+        self.mark(&inbox, BEGUN | RETURNED, false);
+        drop(inbox);
+        drop(before);
+        true
+    }
+
+    /// Drops what nobody will receive, one by one. Never unwinds.
+    fn discard(&self, left: VecDeque<Event<M>>) {
+        for event in left {
+            match event {
+                Event::Message(message) => contain(|| self.undelivered(message)),
+                news => contain(|| drop(news)),
+            }
+        }
     }
 
     pub(super) fn trap_exit(&self, trapping: bool) -> bool {

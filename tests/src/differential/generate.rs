@@ -9,6 +9,9 @@ use super::program::{Mon, Op, Pattern, Proc, Program, Reason, Step, Tie};
 /// The most processes that a program ever has.
 const MOST: usize = 6;
 
+/// The process that looks on.
+const OBSERVER: Proc = 0;
+
 /// Numbers that look random: splitmix64, by Sebastiano Vigna. For tests, where the same seed must give the same forever.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -49,12 +52,29 @@ pub fn generate(seed: u64) -> Program {
     let roots = 2 + random.below(3);
     let wanted = 12 + random.below(28);
     let mut growing = Growing { world: World::new(roots), steps: Vec::new(), processes: roots, monitors: 0 };
+    // Who lives sees more. In most programs the first process traps exits, and seldom does what would end it.
+    let observed = random.chance(70);
+    if observed {
+        growing.push(OBSERVER, vec![Op::Trap(true)]);
+    }
     // Some candidates are racy, and dropped; a world of the dead and the blocked has none.
     for _ in 0..4 * wanted {
         let idle: Vec<Proc> = growing.world.idle().into_iter().map(|(p, _)| p).collect();
-        let Some(actor) = random.pick(&idle).filter(|_| growing.steps.len() < wanted) else { break };
+        let looks = observed && idle.contains(&OBSERVER) && random.chance(25);
+        let Some(actor) = (if looks { Some(OBSERVER) } else { random.pick(&idle) })
+            .filter(|_| growing.steps.len() < wanted)
+        else {
+            break;
+        };
         let ops = growing.ops(&mut random, actor);
-        growing.push(actor, ops);
+        let ends_observer = |op: &Op| match op {
+            Op::Exit(p, _) => *p == OBSERVER,
+            Op::Leave(_) | Op::Raise(_) | Op::Trap(false) => actor == OBSERVER,
+            _ => false,
+        };
+        if !observed || random.chance(10) || !ops.iter().any(ends_observer) {
+            growing.push(actor, ops);
+        }
     }
     // What is left in the mailboxes, in which order, and that there is no more of it.
     for (actor, left) in growing.world.idle() {
