@@ -8,6 +8,7 @@
 //! A function runs in a process of its own. It must check its own result and return an error when that is
 //! wrong: a figure of work that was not done is worse than none.
 
+mod actor;
 mod channels;
 mod connections;
 mod cross;
@@ -19,6 +20,7 @@ mod idle;
 mod memory;
 mod pingpong;
 mod ring;
+mod savina;
 mod spawn;
 mod threads;
 mod timers;
@@ -55,6 +57,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         idle::CASES,
         memory::CASES,
         connections::CASES,
+        savina::CASES,
     ]
     .into_iter()
     .flatten()

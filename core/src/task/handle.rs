@@ -6,14 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::error::{SpawnError, TaskError};
+use super::error::SpawnError;
 use super::job::Outcome;
 use super::state::{Head, TaskId, TaskState};
+use crate::promise::Failure;
 
 /// The handle to a task: a future of its result.
 ///
 /// Dropping the handle detaches the task, on every backend: it goes on by itself. A panic of the task is not
-/// passed on; it is reported by the handle as [`TaskError::Panicked`].
+/// passed on; it is reported by the handle as [`Failure::Panicked`].
 ///
 /// Awaiting the handle is cancel-safe: a dropped wait leaves the task running.
 #[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
@@ -99,18 +100,18 @@ impl<T> Task<T> {
 }
 
 impl<T> Future for Task<T> {
-    type Output = Result<T, TaskError>;
+    type Output = Result<T, Failure>;
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         match &mut self.0 {
             // There is always an outcome: even a job that is dropped unrun leaves one.
             Handle::Detaching(task) | Handle::Cancelling(task) => {
                 Pin::new(task).poll(cx).map(Outcome::into_result)
             }
             Handle::Refused(refused) => {
-                Poll::Ready(Err(refused.1.take().map_or(TaskError::Cancelled, TaskError::NotStarted)))
+                Poll::Ready(Err(refused.1.take().map_or(Failure::Cancelled, Failure::from)))
             }
-            Handle::Gone => Poll::Ready(Err(TaskError::Cancelled)),
+            Handle::Gone => Poll::Ready(Err(Failure::Cancelled)),
         }
     }
 }
@@ -144,6 +145,10 @@ pub struct TaskRef(Arc<TaskState>);
 impl TaskRef {
     pub(crate) fn new(state: Arc<TaskState>) -> TaskRef {
         TaskRef(state)
+    }
+
+    pub(crate) fn state(&self) -> Arc<TaskState> {
+        Arc::clone(&self.0)
     }
 
     /// Asks the task to end, and returns at once.

@@ -1,0 +1,103 @@
+//! Processes: code with a mailbox, linked and monitored, with the semantics of Erlang's.
+//!
+//! A process is a task whose body receives events from a mailbox of its own. Everything else is built over it: actors,
+//! supervisors, the registry. What a program uses is here:
+//!
+//! | who | what |
+//! |---|---|
+//! | [`spawn`], [`spawn_fn`], [`Builder`] | start a process, on either backend |
+//! | [`Process`] | the process as its body sees it: receive, link, monitor, trap exits, timers |
+//! | [`ProcessRef`] | a reference through which messages of one type are sent |
+//! | [`Pid`] | who a process is, for links, monitors and exit signals |
+//! | [`Event`], [`Exit`], [`Down`], [`ExitReason`] | what a process receives, and why one has ended |
+//!
+//! # What holds
+//! - What one process does to another, messages and signals alike, arrives in the order in which it was done.
+//! - A selective receive leaves the rest in its order. What waits too long for its turn is up to the receiver.
+//! - Links go both ways and there is one between two processes; monitors go one way and stack.
+//! - Exit signals: [`Normal`](ExitReason::Normal) is ignored unless trapped; [`Kill`](ExitReason::Kill) cannot be
+//!   trapped and is seen by others as [`Killed`](ExitReason::Killed).
+//! - At the end of a process its names and groups are free, then its links and monitors are told, then what it has not
+//!   received goes where the builder has said.
+//! - Mailboxes are bounded, signals are not counted, and every send that is not delivered hands its message back.
+//!
+//! # Inside
+//! `cell` is what others hold on to: the mailbox (`mailbox`) and the relations (`signal`) under one lock. `body` is what
+//! the task runs; its destructor is the end of the process.
+//!
+//! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
+
+mod ask;
+mod body;
+mod builder;
+mod cell;
+mod event;
+mod exit;
+mod few;
+mod mailbox;
+mod pid;
+mod process;
+mod receive;
+mod reference;
+mod serial;
+mod signal;
+mod timer;
+
+use std::future::Future;
+
+use crate::task::SpawnError;
+
+pub use ask::{Ask, AskWithin};
+pub use builder::{Builder, DEFAULT_CAPACITY};
+pub use event::{Down, Event, Exit};
+pub use exit::{ExitReason, Failed, IntoExit};
+pub use pid::{MonitorRef, Pid};
+pub use process::Process;
+pub use receive::{Receive, ReceiveMatch, ReceiveTimeout};
+pub use reference::{ProcessRef, Urgent};
+pub use timer::Timer;
+
+#[allow(unused_imports, reason = "the registry and the groups use it")]
+pub(crate) use pid::AtExit;
+
+/// What a full mailbox does with one more message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// [`send`](ProcessRef::send) waits for room, and [`try_send`](ProcessRef::try_send) fails.
+    Wait,
+    /// Both fail.
+    Fail,
+    /// The message is dropped, and the send succeeds.
+    DropNewest,
+    /// The message that has waited longest is dropped, usual ones before urgent ones, and the send succeeds. Messages
+    /// that a [selective receive](Process::receive_match) has looked at and left are not dropped any more; where
+    /// there are only such, the new one is.
+    DropOldest,
+}
+
+/// Starts a process that runs `body`, on the backend of the calling task; see [`Builder`] for more.
+///
+/// # Errors
+/// [`SpawnError::NoBackend`] outside of any task, else what [`Builder::spawn`] says.
+pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+where
+    M: Send + 'static,
+    F: FnOnce(Process<M>) -> T,
+    T: Future<Output: IntoExit + Send> + Send + 'static,
+{
+    Builder::new().spawn(body)
+}
+
+/// Starts a process that runs `body`, which is straight-line code; see [`spawn`].
+///
+/// # Errors
+/// As there.
+pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+where
+    M: Send + 'static,
+    F: FnOnce(Process<M>) -> T + Send + 'static,
+    T: IntoExit + Send + 'static,
+{
+    Builder::new().spawn_fn(body)
+}
