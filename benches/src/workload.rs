@@ -14,6 +14,7 @@ mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod promise;
 mod spawn;
 mod threads;
 mod timers;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         spawn::CASES,
         yielding::CASES,
         pingpong::CASES,
+        promise::CASES,
         handoff::CASES,
         threads::CASES,
         echo::CASES,
