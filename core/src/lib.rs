@@ -5,8 +5,8 @@
 //! | [`backend`] | the contract: what a backend implements                                 |
 //! | [`strand`], [`parker`] | the running stack, and the word through which it is woken    |
 //! | [`task`]    | tasks, their handles, scopes and groups                                 |
-//! | [`promise`]   | results that many may wait for, and why there may be none                 |
-//! | [`actor`]     | processes                                                               |
+//! | [`promise`] | results that many may wait for, and why there may be none               |
+//! | [`actor`]   | processes: mailboxes, links and monitors, exit signals                  |
 //! | [`channel`], [`future`] | channels; select, race, join and other combinators          |
 //! | [`time`], [`timers`]    | sleeps, intervals, timeouts; the queue of deadlines         |
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |

@@ -32,9 +32,9 @@ pub use spawner::Spawner;
 pub use state::TaskId;
 
 pub(crate) use error::contain;
+pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 pub(crate) use state::{Head, TaskState};
 
-use job::{ClosureBody, FutureBody};
 use state::{Extra, Observer};
 
 /// How a task is started: its name, its stack, where it runs.

@@ -59,7 +59,7 @@ pub(crate) struct Cancelled;
 pub(crate) struct CancelUnwind;
 
 /// Unwinds the stack of a cancelled task. No panic hook runs: nothing is wrong.
-fn unwind() -> ! {
+pub(crate) fn unwind() -> ! {
     resume_unwind(Box::new(CancelUnwind))
 }
 

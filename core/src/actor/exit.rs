@@ -2,7 +2,7 @@
 //!
 //! Everybody who ends a process or hears of an end uses [`ExitReason`]; what a body returns becomes one by
 //! [`IntoExit`]. A reason is cheap to clone, because one end may be told to many. This module decides nothing: which
-//! reasons end whom is not its business.
+//! reasons end whom is in [`signal`](super::signal).
 
 use std::error::Error;
 use std::fmt;
@@ -28,7 +28,8 @@ pub enum ExitReason {
     Normal,
     /// It was asked to stop, by a supervisor or because its backend was shut down or its task cancelled.
     Shutdown,
-    /// Only sent: ends the receiver whether it traps exits or not, and the receiver's own reason is then
+    /// Only sent, with [`Process::exit`](super::Process::exit) or [`ProcessRef::exit`](super::ProcessRef::exit): ends
+    /// the receiver whether it traps exits or not, and the receiver's own reason is then
     /// [`Killed`](ExitReason::Killed). As the reason of a process whose body returned it, it is one like any other.
     Kill,
     /// Somebody sent it [`Kill`](ExitReason::Kill).
@@ -151,6 +152,23 @@ impl IntoExit for std::convert::Infallible {
     fn into_exit(self) -> ExitReason {
         match self {}
     }
+}
+
+/// What a body returns that never does, such as one that ends in a `loop`.
+impl IntoExit for <fn() -> ! as Returns>::Output {
+    fn into_exit(self) -> ExitReason {
+        self
+    }
+}
+
+/// Names the type that a function returns: stable Rust has no other way to say `!` here.
+trait Returns {
+    /// That type.
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
 }
 
 impl<T: IntoExit, E: Into<Box<dyn Error + Send + Sync>>> IntoExit for Result<T, E> {

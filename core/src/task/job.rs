@@ -140,7 +140,7 @@ impl HeadRef {
 }
 
 /// The user's part of a task.
-pub(super) trait Body {
+pub(crate) trait Body {
     /// What it results in.
     type Output;
 
@@ -153,14 +153,14 @@ pub(super) trait Body {
 
 pin_project! {
     /// A task that is a future.
-    pub(super) struct FutureBody<F> {
+    pub(crate) struct FutureBody<F> {
         #[pin]
         future: F,
     }
 }
 
 impl<F> FutureBody<F> {
-    pub(super) fn new(future: F) -> Self {
+    pub(crate) fn new(future: F) -> Self {
         FutureBody { future }
     }
 }
@@ -179,7 +179,7 @@ impl<F: Future> Body for FutureBody<F> {
 }
 
 /// A task that is straight-line code: a future that is ready after one poll.
-pub(super) struct ClosureBody<F, T> {
+pub(crate) struct ClosureBody<F, T> {
     /// The code, until it has been called.
     code: Option<F>,
     /// What it returns.
@@ -187,7 +187,7 @@ pub(super) struct ClosureBody<F, T> {
 }
 
 impl<F, T> ClosureBody<F, T> {
-    pub(super) fn new(code: F) -> Self {
+    pub(crate) fn new(code: F) -> Self {
         ClosureBody { code: Some(code), output: PhantomData }
     }
 }
@@ -337,7 +337,7 @@ fn drop_body<B, T>(
 
 /// Makes a task of `body` and has `backend` start it.
 #[inline]
-pub(super) fn start<B>(
+pub(crate) fn start<B>(
     builder: Builder,
     backend: &Arc<dyn Backend>,
     body: B,
