@@ -124,6 +124,12 @@ impl<M> Line<M> {
         filled | urgent | listening
     }
 
+    /// For how many events there is memory.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn capacity(&self) -> usize {
+        self.queue.capacity()
+    }
+
     fn pop(&mut self) -> Option<Event<M>> {
         let event = self.queue.pop_front();
         self.urgent = self.urgent.saturating_sub(1);
@@ -229,6 +235,12 @@ impl<M> Batch<M> {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|fetched| fetched.events.is_empty())
+    }
+
+    /// For how many events there is memory.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |fetched| fetched.events.capacity())
     }
 
     /// The event at `at`.
