@@ -19,6 +19,7 @@ mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod promise;
 mod ring;
 mod savina;
 mod spawn;
@@ -44,6 +45,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        promise::CASES,
         ring::CASES,
         channels::CASES,
         fan::CASES,
@@ -56,11 +58,12 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         timers::CASES,
         idle::CASES,
         memory::CASES,
-        connections::CASES,
         savina::CASES,
+        connections::CASES,
     ]
     .into_iter()
     .flatten()
+    .chain(actor::cases())
 }
 
 /// What is run over a range of sizes, in the order in which it runs and is reported.

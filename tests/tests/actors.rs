@@ -1,6 +1,5 @@
 //! Actors: values with handlers, their lives, and the sources that are attached to them.
 
-use std::future::Future;
 use std::mem::replace;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -550,7 +549,7 @@ fn a_source_that_panics_is_a_panic_of_the_actor(on: &Systems) {
 }
 
 fn what_an_actor_holds_is_dropped_with_it(on: &Systems) {
-    struct Holder<G>(#[expect(dead_code, reason = "it is there to be dropped")] G);
+    struct Holder<G>(G);
     impl<G: Send + 'static> Actor for Holder<G> {
         type Message = ();
         type Error = ExitReason;
@@ -583,9 +582,8 @@ fn an_idle_actor_holds_no_stack(on: &Systems) {
         let first = Builder::new().on(backend).spawn_actor(Probe::default()).unwrap();
         first.ask(Do::Count).wait().unwrap();
         let before = threads("");
-        let actors: Vec<_> = (0..10_000)
-            .map(|_| Builder::new().on(backend).spawn_actor(Probe::default()).unwrap())
-            .collect();
+        let actors: Vec<_> =
+            (0..10_000).map(|_| Builder::new().on(backend).spawn_actor(Probe::default()).unwrap()).collect();
         // The last one has been served, so all have been; then they wait.
         for actor in &actors {
             actor.ask(Do::Count).wait().unwrap();

@@ -20,6 +20,8 @@ mod micro;
 mod shared;
 mod stash;
 
+pub(crate) use micro::ThreadRing;
+
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -27,6 +29,7 @@ use anyhow::{Result, ensure};
 use super::actor::system::actix::Actix;
 use super::actor::system::kameo::Kameo;
 use super::actor::system::ractor::Ractor;
+use super::actor::system::twoply::Processes;
 use super::actor::system::{Outcome, System};
 use super::{Case, Context, NANOSECONDS, Run, Sample};
 use crate::usage;
@@ -92,6 +95,7 @@ const fn one_worker<B: Benchmark>() -> &'static [(&'static str, Run)] {
         ("kameo-tokio-current", measure::<Kameo, B>),
         ("ractor-tokio-current", measure::<Ractor, B>),
         ("actix", measure::<Actix, B>),
+        ("twoply-green", measure::<Processes, B>),
     ]
 }
 
@@ -101,6 +105,7 @@ const fn two_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
         ("kameo-tokio-multi", measure::<Kameo, B>),
         ("ractor-tokio-multi", measure::<Ractor, B>),
         ("actix", measure::<Actix, B>),
+        ("twoply-green", measure::<Processes, B>),
     ]
 }
 

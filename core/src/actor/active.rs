@@ -4,7 +4,7 @@
 //! An `Active` is thin over a [`Process`]: each closure is one message and one allocation, and what processes have
 //! (names, capacities, monitors, exit reasons, detection of deadlocks) it has.
 //!
-//! Where this differs from Io, and why: a closure that panics fails its promise, where Io leaves those who wait for it
+//! Where this differs from Io, and why: a closure that panics fails its answer, where Io leaves those who wait for it
 //! waiting; and those who wait in a circle are told, which Io's documentation promises and its machine does not do.
 //!
 //! No closure is ever run while anything is locked. The process holds no handle of its own: it ends when the last of
@@ -20,7 +20,7 @@ use super::{Builder, Event, ExitReason, Overflow, Pid, Process, ProcessRef};
 use crate::backend::Backend;
 use crate::channel::TrySendError;
 use crate::lock::lock;
-use crate::promise::{Failure, Promise, Resolver};
+use crate::promise::{Answer, Failure, Resolver, answer};
 use crate::task::{Panic, current_backend};
 
 /// A value that is an actor: closures are sent to it and run one after the other, with the value in their hands.
@@ -104,17 +104,18 @@ impl<T: Send + 'static> Active<T> {
         self.process().is_ok_and(|process| process.try_send(action).is_ok())
     }
 
-    /// Sends a closure and returns the promise of its result at once: Io's `@`. What the closure captures is evaluated
-    /// by the caller, and it is run after all that were sent before it.
+    /// Sends a closure and returns the answer that is to come, at once: Io's `@`. What the closure captures is evaluated
+    /// by the caller, and it is run after all that were sent before it. The answer is a future;
+    /// [`Answer::share`] makes a [`Promise`](crate::promise::Promise) of it, for many to wait for.
     ///
-    /// The promise fails with
+    /// The answer fails with
     /// - [`Failure::Panicked`] when the closure panics;
     /// - [`Failure::Overloaded`] when the mailbox is full;
     /// - [`Failure::NoProcess`] when the actor has ended, or ends before the closure's turn;
     /// - [`Failure::NotStarted`] when it cannot be started.
     ///
-    /// Dropping the promise does not take the closure back.
-    pub fn call<R, F>(&self, code: F) -> Promise<R>
+    /// Dropping the answer does not take the closure back.
+    pub fn call<R, F>(&self, code: F) -> Answer<R>
     where
         R: Send + 'static,
         F: FnOnce(&mut T) -> R + Send + 'static,
@@ -139,16 +140,15 @@ impl<T: Send + 'static> Active<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn call_async<R, F>(&self, code: F) -> Promise<R>
+    pub fn call_async<R, F>(&self, code: F) -> Answer<R>
     where
         R: Send + 'static,
         F: AsyncFnOnce(&mut T) -> R + for<'a> AsyncCall<'a, T, R> + Send + 'static,
     {
         self.ask(|reply| {
-            let finish = move |value| -> Finishing<'_> {
+            Action::Finish(Box::new(move |value| {
                 Box::pin(async move { settle(contained(|| code(value)).await, reply) })
-            };
-            Action::Finish(Box::new(finish))
+            }))
         })
     }
 
@@ -163,15 +163,21 @@ impl<T: Send + 'static> Active<T> {
         self.process().map(ProcessRef::pid)
     }
 
-    /// Sends the action that answers `reply`.
-    fn ask<R: Send + 'static>(&self, action: impl FnOnce(Resolver<R>) -> Action<T>) -> Promise<R> {
+    /// Sends the action that `action` makes of the means to answer.
+    fn ask<R: Send + 'static>(&self, action: impl FnOnce(Resolver<R>) -> Action<T>) -> Answer<R> {
         let asked = self.process().and_then(|process| {
             process.try_ask(action).map_err(|error| match error {
                 TrySendError::Full(_) => Failure::Overloaded,
-                _ => Failure::NoProcess(process.exit_reason()),
+                TrySendError::Closed(_) => {
+                    Failure::NoProcess(process.cell().reason().unwrap_or(ExitReason::NoProcess))
+                }
             })
         });
-        asked.unwrap_or_else(Promise::failed)
+        asked.unwrap_or_else(|failure| {
+            let (answer, reply) = answer();
+            let _ = reply.fail(failure);
+            answer
+        })
     }
 
     /// The process; it is started now, if it has not been.

@@ -10,8 +10,16 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::ExitReason;
 use crate::task::Panic;
 use crate::wait::CancelUnwind;
+
+impl From<Panic> for ExitReason {
+    /// The reason of a process that a panic has ended.
+    fn from(panic: Panic) -> ExitReason {
+        ExitReason::Panicked(panic.to_string().into())
+    }
+}
 
 /// Runs `code`.
 ///

@@ -11,7 +11,9 @@
 
 pub(crate) mod actix;
 pub(crate) mod kameo;
+pub(crate) mod mpsc;
 pub(crate) mod ractor;
+pub(crate) mod twoply;
 pub(crate) mod xtra;
 
 use std::sync::Arc;

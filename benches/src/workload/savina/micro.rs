@@ -275,7 +275,7 @@ impl Benchmark for ForkJoinCreate {
 
 /// One message goes around a ring of actors.
 #[derive(Clone, Copy)]
-pub(super) struct ThreadRing {
+pub(crate) struct ThreadRing {
     /// How many actors are in the ring.
     actors: u64,
     /// How many steps the message makes.
@@ -304,7 +304,7 @@ enum ToLink<S: System> {
 
 impl ThreadRing {
     /// A ring of that many actors, and a message that makes that many steps.
-    pub(super) fn of(actors: u64, hops: u64) -> Self {
+    pub(crate) fn of(actors: u64, hops: u64) -> Self {
         Self { actors, hops }
     }
 }
