@@ -4,10 +4,10 @@
 use std::thread;
 use std::time::Duration;
 
-use twoply::{Spawner, TaskError, Wait, channel, time};
+use twoply::{Failure, Spawner, Wait, channel, time};
 
 /// A task that sends and a task that adds up. It does not know what they will run on.
-fn add_up(place: &Spawner) -> Result<u32, TaskError> {
+fn add_up(place: &Spawner) -> Result<u32, Failure> {
     let (numbers, received) = channel::bounded(1);
 
     // Straight-line code waits with `.wait()`: the thread parks, or the worker goes on with other tasks.
@@ -35,7 +35,7 @@ fn add_up(place: &Spawner) -> Result<u32, TaskError> {
     sum.wait()
 }
 
-fn main() -> Result<(), TaskError> {
+fn main() -> Result<(), Failure> {
     for place in [twoply::green(), twoply::native()] {
         println!("{}:", place.backend().name());
         assert_eq!(add_up(place)?, 10);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use runtime::{Backend, Runtime};
-use twoply::{TaskError, Wait, time};
+use twoply::{Failure, Wait, time};
 
 /// Measures how late sleepers wake up.
 #[derive(Parser)]
@@ -33,7 +33,7 @@ async fn sleeper(deadline: Instant) -> Duration {
 }
 
 /// Has `count` sleepers sleep at the same time, and returns how late they were, in order.
-fn lateness(runtime: &Runtime, count: usize, span: Duration) -> Result<Vec<Duration>, TaskError> {
+fn lateness(runtime: &Runtime, count: usize, span: Duration) -> Result<Vec<Duration>, Failure> {
     // Starting them takes time, too: the first deadline is after that.
     let first = Instant::now() + Duration::from_micros(10) * count as u32;
     let deadlines = (0..count).map(|_| first + span.mul_f64(fastrand::f64()));

@@ -12,10 +12,60 @@ compile_error!(
 use std::future::Future;
 use std::sync::OnceLock;
 
-pub use twoply_core::{Wait, backend, channel, future, net, parker, reactor, strand, task, threads, time};
-pub use twoply_core::{offload, select};
+pub use twoply_core::{Wait, backend, channel, future, net, parker, promise, reactor, strand, task};
+pub use twoply_core::{offload, select, threads, time};
 
-pub use twoply_core::task::{Spawner, Task, TaskError};
+pub use twoply_core::promise::Failure;
+pub use twoply_core::task::{Spawner, Task};
+
+/// Processes; here they start on the default backend when they are started outside of any task.
+pub mod actor {
+    use std::future::Future;
+
+    pub use twoply_core::actor::*;
+    use twoply_core::task::SpawnError;
+
+    /// Starts a process that runs `body`, on the backend of the calling task, or the default one outside of any task;
+    /// see [`Builder`] for more.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, Process}};
+    ///
+    /// let (done, reply) = twoply::channel::oneshot();
+    /// let greeter = actor::spawn(async |mut me: Process<&str>| {
+    ///     if let Event::Message(name) = me.receive().await {
+    ///         done.send(format!("hello {name}")).unwrap();
+    ///     }
+    /// });
+    /// greeter.unwrap().send("world").wait().unwrap();
+    /// assert_eq!(reply.wait().unwrap(), "hello world");
+    /// ```
+    pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> T,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        Builder::new().on(crate::spawner().backend()).spawn(body)
+    }
+
+    /// Starts a process that runs `body`, which is straight-line code; see [`spawn`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        Builder::new().on(crate::spawner().backend()).spawn_fn(body)
+    }
+}
 
 /// The native runtime: every task is an OS thread.
 #[cfg(feature = "native")]
@@ -134,7 +184,7 @@ where
 ///
 /// # Errors
 /// When `main` panicked, was cancelled or could not be started.
-pub fn run<F, T>(main: F) -> Result<T, TaskError>
+pub fn run<F, T>(main: F) -> Result<T, Failure>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,

@@ -34,4 +34,4 @@ mod tests;
 
 pub(crate) use coroutine::{Fiber, FiberResult, Suspender};
 pub(crate) use prefetch::prefetch;
-pub(crate) use stack::{StackOptions, StackPool};
+pub(crate) use stack::{StackOptions, StackPool, TRIM_BATCH};

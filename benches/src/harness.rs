@@ -261,7 +261,7 @@ fn start_one(case: &Case, system: &str, plan: &Plan) -> Result<Sample> {
         command.arg("--quick");
     }
     // An error's message says what went wrong; a backtrace through this harness would only hide it.
-    command.env("RUST_LIB_BACKTRACE", "0");
+    command.env("RUST_BACKTRACE", "0");
     let output = command.stderr(Stdio::piped()).output().context("starting a child process")?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {

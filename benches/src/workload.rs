@@ -8,15 +8,24 @@
 //! A function runs in a process of its own. It must check its own result and return an error when that is
 //! wrong: a figure of work that was not done is worse than none.
 
+mod actor;
+mod channels;
+mod connections;
+mod cross;
 mod echo;
+mod fan;
 mod handoff;
 mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod ring;
+mod savina;
 mod spawn;
 mod threads;
 mod timers;
+mod tree;
+mod unfair;
 mod yielding;
 
 use std::time::{Duration, Instant};
@@ -32,18 +41,27 @@ use crate::usage;
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [
         spawn::CASES,
+        tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        ring::CASES,
+        channels::CASES,
+        fan::CASES,
+        cross::CASES,
         handoff::CASES,
         threads::CASES,
         echo::CASES,
         http::CASES,
+        unfair::CASES,
         timers::CASES,
         idle::CASES,
         memory::CASES,
+        savina::CASES,
+        connections::CASES,
     ]
     .into_iter()
     .flatten()
+    .chain(actor::cases())
 }
 
 /// What is run over a range of sizes, in the order in which it runs and is reported.

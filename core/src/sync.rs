@@ -1,11 +1,16 @@
 //! What our own state words are built from: std's types, or loom's when the models run (`--cfg loom`).
 
+/// A cell whose every access the models see.
+#[cfg(not(loom))]
+pub(crate) mod cell;
 #[cfg(loom)]
 mod once_lock;
 /// Atomics whose SeqCst operations have one order. Std's have it; loom takes SeqCst for AcqRel but on fences.
 #[cfg(loom)]
 pub(crate) mod seq_cst;
 
+#[cfg(loom)]
+pub(crate) use loom::cell;
 #[cfg(loom)]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 #[cfg(loom)]

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::strand::with_current;
 
-pub use error::{Panic, SpawnError, TaskError};
+pub use error::{Panic, SpawnError};
 pub use group::TaskGroup;
 pub use handle::{Task, TaskRef};
 pub use job::Job;
@@ -32,9 +32,9 @@ pub use spawner::Spawner;
 pub use state::TaskId;
 
 pub(crate) use error::contain;
+pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 pub(crate) use state::{Head, TaskState};
 
-use job::{ClosureBody, FutureBody};
 use state::{Extra, Observer};
 
 /// How a task is started: its name, its stack, where it runs.

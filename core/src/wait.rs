@@ -25,7 +25,7 @@ use crate::strand::with_current;
 ///
 /// # Cancellation
 /// When the task that runs on this stack is cancelled, `wait` unwinds with a private payload, which the task's
-/// handle reports as [`TaskError::Cancelled`](crate::task::TaskError::Cancelled). It does so only while the
+/// handle reports as [`Failure::Cancelled`](crate::promise::Failure::Cancelled). It does so only while the
 /// thread is not panicking already, so destructors may wait. The future is dropped.
 ///
 /// ```
@@ -59,7 +59,7 @@ pub(crate) struct Cancelled;
 pub(crate) struct CancelUnwind;
 
 /// Unwinds the stack of a cancelled task. No panic hook runs: nothing is wrong.
-fn unwind() -> ! {
+pub(crate) fn unwind() -> ! {
     resume_unwind(Box::new(CancelUnwind))
 }
 

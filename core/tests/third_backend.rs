@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use twoply_core::backend::{Backend, Driver, Job, Mode, SpawnError, Strand, StrandState, Unpark};
 use twoply_core::parker::Parker;
+use twoply_core::promise::Failure;
 use twoply_core::reactor::{Interest, Source};
-use twoply_core::task::{Builder, Registry, TaskError, TaskGroup, scope};
+use twoply_core::task::{Builder, Registry, TaskGroup, scope};
 use twoply_core::timers::Timers;
 use twoply_core::{Wait, channel, strand, task, time};
 
@@ -178,7 +179,7 @@ fn its_clock_is_the_clock() {
 fn panics_are_reported_by_the_handle() {
     ToyStrand::run(|_| {
         let error = spawn(async { panic!("no {}", "luck") }).wait().unwrap_err();
-        let TaskError::Panicked(panic) = error else { panic!("{error}") };
+        let Failure::Panicked(panic) = error else { panic!("{error}") };
         assert_eq!(panic.message().as_deref(), Some("no luck"));
     });
 }

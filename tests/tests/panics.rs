@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::task::TaskError;
+use twoply_core::promise::Failure;
 use twoply_core::time::{sleep, sleep_until};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
@@ -45,9 +45,9 @@ fn on_a_wait<T>(value: T) -> T {
     value
 }
 
-fn message(error: TaskError) -> String {
+fn message(error: Failure) -> String {
     match error {
-        TaskError::Panicked(panic) => panic.message().expect("the payload is a string"),
+        Failure::Panicked(panic) => panic.message().expect("the payload is a string").to_owned(),
         other => panic!("not a panic: {other}"),
     }
 }
@@ -73,7 +73,7 @@ impl Drop for BadDrop {
 
 fn a_panic_is_reported_with_its_message(on: &Systems) {
     let first = on.here().spawn(async { panic!("expected: {}", 1) });
-    let error: TaskError = Wait::wait(first).unwrap_err();
+    let error: Failure = Wait::wait(first).unwrap_err();
     assert!(error.is_panic() && !error.is_cancelled());
     assert_eq!(error.to_string(), "the task panicked: expected: 1");
     assert_eq!(message(error), "expected: 1");
@@ -138,13 +138,13 @@ fn a_payload_that_panics_when_dropped_does_no_harm(on: &Systems) {
 
 fn a_payload_of_any_type_comes_through(on: &Systems) {
     let error = on.here().spawn_fn(|| panic_any(7_u64)).wait().unwrap_err();
-    let TaskError::Panicked(panic) = error else { panic!("not a panic") };
+    let Failure::Panicked(panic) = error else { panic!("not a panic") };
     assert_eq!(panic.message(), None);
     assert_eq!(panic.into_payload().downcast_ref::<u64>(), Some(&7));
     // It can go on in whoever waits, as itself.
     let inner = on.here().spawn(async { panic!("expected: handed on") });
     let outer = on.here().spawn_fn(move || match inner.wait() {
-        Err(TaskError::Panicked(panic)) => panic.resume(),
+        Err(Failure::Panicked(panic)) => panic.resume(),
         other => panic!("{other:?}"),
     });
     assert_eq!(message(outer.wait().unwrap_err()), "expected: handed on");

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use twoply_core::channel::{Receiver, Sender};
 use twoply_core::future::yield_now;
-use twoply_core::task::{Panic, SpawnError, Spawner, Task, TaskError, TaskGroup, TaskId, TaskRef, scope};
+use twoply_core::promise::Failure;
+use twoply_core::task::{Panic, SpawnError, Spawner, Task, TaskGroup, TaskId, TaskRef, scope};
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
@@ -235,8 +236,8 @@ fn handles_may_be_sent_and_shared() {
     send::<TaskGroup<u8>>();
     send::<Spawner>();
     sync::<Spawner>();
-    send::<TaskError>();
-    sync::<TaskError>();
+    send::<Failure>();
+    sync::<Failure>();
     sync::<Panic>();
     send::<Sender<std::cell::Cell<u8>>>();
     sync::<Sender<std::cell::Cell<u8>>>();

@@ -8,7 +8,8 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twoply_core::task::{Builder, SpawnError, Task, TaskError};
+use twoply_core::promise::Failure;
+use twoply_core::task::{Builder, SpawnError, Task};
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
 use twoply_tests::{Gate, Resources, Signal, System, Systems, eventually, laws};
@@ -92,7 +93,8 @@ fn live_work_of_every_kind_ends(on: &Systems) {
     for task in tasks {
         assert!(task.wait().unwrap_err().is_cancelled());
     }
-    assert!(matches!(system.spawn(async {}).wait(), Err(TaskError::NotStarted(SpawnError::ShutDown))));
+    let refused = system.spawn(async {}).wait().unwrap_err();
+    assert!(matches!(refused.not_started(), Some(SpawnError::ShutDown)), "{refused}");
     if on.kind().is_green() {
         let metrics = system.metrics();
         assert_eq!((metrics.threads, metrics.stacks, metrics.leaked_stacks), (0, 0, 0), "{metrics:?}");
@@ -258,7 +260,7 @@ fn a_handle_that_outlives_its_runtime_is_harmless(on: &Systems) {
     waiting.cancel();
     assert!(waiting.is_finished());
     assert!(waiting.wait().unwrap_err().is_cancelled());
-    assert!(matches!(spawner.spawn(async {}).wait(), Err(TaskError::NotStarted(_))));
+    assert!(matches!(spawner.spawn(async {}).wait(), Err(Failure::NotStarted(_))));
 }
 
 fn destructors_run_at_the_end_may_wait(on: &Systems) {

@@ -217,7 +217,7 @@ fn a_refused_task_says_why(on: &Systems) {
     assert!(refused.is_finished());
     assert_eq!(dropped.count(), 1, "a task that does not start is dropped");
     let error = refused.wait().unwrap_err();
-    assert!(matches!(error, task::TaskError::NotStarted(SpawnError::ShutDown)), "{error}");
+    assert!(matches!(error.not_started(), Some(SpawnError::ShutDown)), "{error}");
     let refused = Builder::new().spawn_fn_on(system.backend(), || ());
     assert!(matches!(refused, Err(SpawnError::ShutDown)));
 }

@@ -118,10 +118,36 @@ pub(super) struct Slab {
     counted: usize,
     /// How many stacks have their guard; always the first ones.
     carved: usize,
-    /// Which stacks are idle with their memory given back, a bit each. Kept here for the pool.
-    cold: [u64; STACKS / 64],
-    /// How many bits of `cold` are set.
-    cold_count: usize,
+    /// Which stacks are idle and still have memory. Kept here for the pool, as is the next.
+    dirty: StackSet,
+    /// Which stacks are idle and have none.
+    cold: StackSet,
+}
+
+/// Some of a slab's stacks.
+#[derive(Default)]
+struct StackSet {
+    /// A bit for each stack.
+    bits: [u64; STACKS / 64],
+    /// How many are set.
+    count: usize,
+}
+
+impl StackSet {
+    fn insert(&mut self, index: usize) {
+        debug_assert!(self.bits[index / 64] & (1 << (index % 64)) == 0);
+        self.bits[index / 64] |= 1 << (index % 64);
+        self.count += 1;
+    }
+
+    /// Takes the lowest one out.
+    fn pop(&mut self) -> Option<usize> {
+        let word = self.bits.iter().position(|&word| word != 0)?;
+        let bit = self.bits[word].trailing_zeros() as usize;
+        self.bits[word] &= self.bits[word] - 1;
+        self.count -= 1;
+        Some(word * 64 + bit)
+    }
 }
 
 // SAFETY: the pointer is to a mapping that the slab owns; nothing in it depends on the thread.
@@ -147,19 +173,14 @@ impl Slab {
             budget,
             counted: 0,
             carved: 0,
-            cold: [0; STACKS / 64],
-            cold_count: 0,
+            dirty: StackSet::default(),
+            cold: StackSet::default(),
         })
     }
 
     /// Whether every stack has been handed out at least once.
     pub(super) fn is_carved(&self) -> bool {
         self.carved == STACKS
-    }
-
-    /// How many stacks have been handed out at least once.
-    pub(super) fn carved(&self) -> usize {
-        self.carved
     }
 
     /// Puts the guard below the next stack that has none, and returns its index.
@@ -215,21 +236,34 @@ impl Slab {
         }
     }
 
-    /// Notes that stack `index` is idle and its memory given back. Returns whether that holds for every stack now.
-    pub(super) fn set_cold(&mut self, index: usize) -> bool {
-        debug_assert!(self.cold[index / 64] & (1 << (index % 64)) == 0);
-        self.cold[index / 64] |= 1 << (index % 64);
-        self.cold_count += 1;
-        self.cold_count == self.carved
+    /// Notes that stack `index` is idle, with its memory.
+    pub(super) fn set_dirty(&mut self, index: usize) {
+        self.dirty.insert(index);
     }
 
-    /// The lowest stack that is cold, which it is no more.
+    /// Notes that stack `index` is idle, without memory.
+    pub(super) fn set_cold(&mut self, index: usize) {
+        self.cold.insert(index);
+    }
+
+    /// How many stacks are idle, with memory and without.
+    pub(super) fn idle(&self) -> (usize, usize) {
+        (self.dirty.count, self.cold.count)
+    }
+
+    /// Whether no stack is in use.
+    pub(super) fn is_idle(&self) -> bool {
+        self.dirty.count + self.cold.count == self.carved
+    }
+
+    /// An idle stack that has memory, which counts as in use from now on.
+    pub(super) fn take_dirty(&mut self) -> Option<usize> {
+        self.dirty.pop()
+    }
+
+    /// An idle stack that has none, which counts as in use from now on.
     pub(super) fn take_cold(&mut self) -> Option<usize> {
-        let word = self.cold.iter().position(|&word| word != 0)?;
-        let bit = self.cold[word].trailing_zeros() as usize;
-        self.cold[word] &= self.cold[word] - 1;
-        self.cold_count -= 1;
-        Some(word * 64 + bit)
+        self.cold.pop()
     }
 }
 

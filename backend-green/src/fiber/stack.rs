@@ -1,14 +1,17 @@
 //! The stacks of fibers: where they come from, and where they go.
 //!
 //! A [`StackPool`] is shared by the workers of one runtime. What a finished fiber returns is handed out again, the
-//! last one first, because its memory is still in the cache. How much memory idle stacks may hold is bounded, in
-//! three steps, by how many are idle already when one comes back:
+//! last one first, because its memory is still in the cache. What becomes of the memory of a stack that comes back
+//! depends on how many are idle already:
 //!
 //! | idle stacks    | what becomes of the memory of the next one                                  |
 //! |----------------|-----------------------------------------------------------------------------|
 //! | fewer than 64  | kept whole                                                                  |
 //! | fewer than 256 | kept are the two pages where frames begin; what a deep call touched is not  |
-//! | more           | all given back; a slab whose stacks are all in that state is unmapped       |
+//! | more           | given back when a worker has nothing else to do: [`StackPool::trim`]        |
+//!
+//! Giving memory back takes a microsecond or more a stack, and a slab without a stack in use is unmapped in one go. So
+//! it is not done while fibers end by the thousand: the ones behind them would wait for it.
 //!
 //! A stack whose fiber never finished is leaked: wakers, other threads or other fibers may hold addresses in its
 //! frames, so it is never used again, and neither is it unmapped. A pool counts them.
@@ -37,6 +40,9 @@ const KEPT_WARM: usize = 256;
 
 /// The pages that such a stack keeps. A fiber that blocks in plain code touches one or two.
 const WARM_PAGES: usize = 2;
+
+/// How many stacks a call of [`StackPool::trim`] gives back at most.
+pub(crate) const TRIM_BATCH: usize = 16;
 
 /// Equal frames of two stacks lie at equal offsets; at multiples of a page they would evict each other from the
 /// L1 cache. So frames begin a little lower in each stack than in the one before, in this many steps ...
@@ -100,10 +106,12 @@ struct Inner {
     growing: Option<u32>,
     /// Idle stacks with memory, the hottest last. At most [`KEPT_WARM`].
     hot: Vec<StackId>,
-    /// How many idle stacks are marked cold in their slabs.
+    /// How many idle stacks are noted in their slabs, as having memory.
+    dirty: usize,
+    /// How many idle stacks are noted in their slabs, as having none.
     cold: usize,
-    /// No slab before this one has a cold stack.
-    first_cold: usize,
+    /// No slab before this one has an idle stack noted.
+    first_idle: usize,
     /// How many stacks are in use.
     live: usize,
     /// How many stacks are lost.
@@ -146,8 +154,9 @@ impl StackPool {
                 vacant: Vec::new(),
                 growing: None,
                 hot: Vec::with_capacity(KEPT_WARM),
+                dirty: 0,
                 cold: 0,
-                first_cold: 0,
+                first_idle: 0,
                 live: 0,
                 leaked: 0,
             }),
@@ -169,7 +178,7 @@ impl StackPool {
         }
         let id = match inner.hot.pop() {
             Some(id) => id,
-            None => match inner.take_cold() {
+            None => match inner.take_idle() {
                 Some(id) => id,
                 None => self.grow(&mut inner)?,
             },
@@ -194,7 +203,7 @@ impl StackPool {
         let slabs = inner.slabs.len() - inner.vacant.len();
         StackStats {
             live: inner.live,
-            idle: inner.hot.len() + inner.cold,
+            idle: inner.hot.len() + inner.dirty + inner.cold,
             leaked: inner.leaked,
             mapped: slabs * STACKS * (self.layout.page + self.layout.size),
         }
@@ -233,25 +242,57 @@ impl StackPool {
     /// Takes back the stack that `take` handed out as `id`.
     fn put(&self, id: StackId, bounds: Bounds) {
         let mut inner = self.lock();
-        let mut keep = usize::MAX;
-        if inner.hot.len() >= KEPT_WHOLE {
-            keep = if inner.hot.len() < KEPT_WARM { WARM_PAGES * self.layout.page } else { 0 };
+        if (KEPT_WHOLE..KEPT_WARM).contains(&inner.hot.len()) {
             // The stack is still in use as far as others can see, so the system call needs no lock.
             drop(inner);
             // SAFETY: the caller has just given up the stack, and nobody can be handed it before it is entered below.
-            unsafe { bounds.give_back(keep) };
+            unsafe { bounds.give_back(WARM_PAGES * self.layout.page) };
             inner = self.lock();
         }
         inner.live -= 1;
-        // Others may have filled the last places meanwhile; then this one goes to the cold ones with two pages.
-        if keep != 0 && inner.hot.len() < KEPT_WARM {
+        if inner.hot.len() < KEPT_WARM {
             inner.hot.push(id);
+        } else {
+            inner.dirty += 1;
+            inner.first_idle = inner.first_idle.min(id.slab as usize);
+            inner.slab(id.slab).set_dirty(id.index as usize);
+        }
+    }
+
+    /// Whether [`StackPool::trim`] would find something to do.
+    pub(crate) fn is_untidy(&self) -> bool {
+        self.lock().dirty != 0
+    }
+
+    /// Gives the memory of at most `count` idle stacks back to the system, some microseconds each, or unmaps a slab.
+    pub(crate) fn trim(&self, count: usize) {
+        let mut inner = self.lock();
+        let Some(place) = inner.last_dirty() else { return };
+        if let Some(slab) = inner.remove_idle_slab(place) {
+            // Unmapping takes a while; others need not wait for it.
+            drop(inner);
+            drop(slab);
             return;
         }
-        let free = inner.put_cold(id);
-        // Unmapping takes a while; others need not wait for it.
+        let mut batch = [(StackId { slab: place, index: 0 }, None); TRIM_BATCH];
+        for (id, bounds) in batch.iter_mut().take(count) {
+            let Some(index) = inner.slab(place).take_dirty() else { break };
+            inner.dirty -= 1;
+            id.index = index as u32;
+            *bounds = Some(inner.bounds(*id));
+        }
+        // As in `put`: the stacks count as in use meanwhile, so that their slab stays.
         drop(inner);
-        drop(free);
+        for bounds in batch.iter().filter_map(|(_, bounds)| *bounds) {
+            // SAFETY: the stack was idle, and nobody can be handed it before it is entered again below.
+            unsafe { bounds.give_back(0) };
+        }
+        let mut inner = self.lock();
+        for (id, _) in batch.iter().filter(|(_, bounds)| bounds.is_some()) {
+            inner.cold += 1;
+            inner.first_idle = inner.first_idle.min(id.slab as usize);
+            inner.slab(id.slab).set_cold(id.index as usize);
+        }
     }
 
     /// Nothing panics while the lock is held, so what a poisoned one guards is intact too.
@@ -270,35 +311,49 @@ impl Inner {
         self.slab(id.slab).bounds(id.index as usize)
     }
 
-    /// A cold stack of the first slab that has one, so that use gathers at the front and later slabs become free.
-    fn take_cold(&mut self) -> Option<StackId> {
-        if self.cold == 0 {
+    /// An idle stack of the first slab that has one, so that use gathers at the front and later slabs become free.
+    fn take_idle(&mut self) -> Option<StackId> {
+        if self.dirty + self.cold == 0 {
             return None;
         }
-        for place in self.first_cold..self.slabs.len() {
+        for place in self.first_idle..self.slabs.len() {
             let Some(slab) = &mut self.slabs[place] else { continue };
-            if let Some(index) = slab.take_cold() {
-                self.first_cold = place;
+            let index = if let Some(index) = slab.take_dirty() {
+                self.dirty -= 1;
+                index
+            } else if let Some(index) = slab.take_cold() {
                 self.cold -= 1;
-                return Some(StackId { slab: place as u32, index: index as u32 });
-            }
+                index
+            } else {
+                continue;
+            };
+            self.first_idle = place;
+            return Some(StackId { slab: place as u32, index: index as u32 });
         }
         None
     }
 
-    /// Enters a stack whose memory has been given back. Returns its slab if that is to be unmapped.
-    fn put_cold(&mut self, id: StackId) -> Option<Slab> {
-        self.cold += 1;
-        self.first_cold = self.first_cold.min(id.slab as usize);
-        let all_cold = self.slab(id.slab).set_cold(id.index as usize);
-        let is_last = self.slabs.len() - self.vacant.len() == 1;
-        if !all_cold || is_last {
+    /// The last slab that has idle stacks with memory: the first ones are used again first.
+    fn last_dirty(&self) -> Option<u32> {
+        if self.dirty == 0 {
             return None;
         }
-        let slab = self.slabs[id.slab as usize].take()?;
-        self.vacant.push(id.slab);
-        self.cold -= slab.carved();
-        if self.growing == Some(id.slab) {
+        let has_dirty = |slab: &Option<Slab>| slab.as_ref().is_some_and(|slab| slab.idle().0 != 0);
+        self.slabs.iter().rposition(has_dirty).map(|place| place as u32)
+    }
+
+    /// Takes the slab out if none of its stacks is in use and it is not the only one.
+    fn remove_idle_slab(&mut self, place: u32) -> Option<Slab> {
+        let is_last = self.slabs.len() - self.vacant.len() == 1;
+        if is_last || !self.slab(place).is_idle() {
+            return None;
+        }
+        let slab = self.slabs[place as usize].take()?;
+        let (dirty, cold) = slab.idle();
+        self.vacant.push(place);
+        self.dirty -= dirty;
+        self.cold -= cold;
+        if self.growing == Some(place) {
             self.growing = None;
         }
         Some(slab)

@@ -5,7 +5,7 @@ import "runtime"
 func init() {
 	workloads["yield"] = yield
 	workloads["spawn"] = spawn
-	workloads["tree"] = func(leaves int, _ []int) int { return tree(0, leaves) }
+	workloads["tree"] = trees
 }
 
 // yield: goroutines that do nothing but give way to each other. Arguments: how many.
@@ -33,6 +33,15 @@ func spawn(ops int, args []int) int {
 			go func(number int) { results <- number }(number)
 		}
 		total += sum(results, args[0])
+	}
+	return total
+}
+
+// trees: as many trees as have that many leaves together. Arguments: the leaves of one.
+func trees(ops int, args []int) int {
+	total := 0
+	for ; ops > 0; ops -= args[0] {
+		total += tree(0, args[0])
 	}
 	return total
 }

@@ -1,15 +1,14 @@
-//! Why a task did not start, or gave no result.
+//! Why a task did not start, and what it panicked with.
 
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 
 use crate::lock::lock;
-use crate::wait::CancelUnwind;
 
 /// Why a task could not be started. Nothing of it has run; its future or closure has been dropped.
 #[derive(Debug, Error)]
@@ -29,68 +28,39 @@ pub enum SpawnError {
     Forked,
 }
 
-/// Why a task gave no result.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TaskError {
-    /// The task was cancelled, or its backend was shut down, before it was done.
-    #[error("the task was cancelled")]
-    Cancelled,
-    /// The task panicked.
-    #[error("the task panicked: {0}")]
-    Panicked(Panic),
-    /// The task was never started; nothing of it has run.
-    #[error("the task could not be started: {0}")]
-    NotStarted(#[source] SpawnError),
-}
-
-impl TaskError {
-    /// Whether the task was cancelled.
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, TaskError::Cancelled)
-    }
-
-    /// Whether the task panicked.
-    pub fn is_panic(&self) -> bool {
-        matches!(self, TaskError::Panicked(_))
-    }
-}
-
-impl From<Box<dyn Any + Send>> for TaskError {
-    /// What a caught unwind means for the task.
-    fn from(payload: Box<dyn Any + Send>) -> TaskError {
-        match payload.downcast::<CancelUnwind>() {
-            Ok(_) => TaskError::Cancelled,
-            Err(payload) => TaskError::Panicked(Panic::new(payload)),
-        }
-    }
-}
-
-/// What a task panicked with.
+/// What a task panicked with. Clones are of the same panic.
 ///
-/// Its message can be read from any thread; the payload itself is taken out by [`Panic::into_payload`]. A
+/// Its message can be read from any thread; the payload itself is taken out by [`Panic::into_payload`], once. A
 /// payload whose destructor panics does no harm.
-pub struct Panic(Mutex<Option<Box<dyn Any + Send>>>);
+#[derive(Clone)]
+pub struct Panic(Arc<Caught>);
+
+/// The one panic that its clones share.
+struct Caught {
+    /// What was said, if the payload is a string.
+    message: Option<Box<str>>,
+    /// What the stack unwound with, until it is taken.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+}
 
 impl Panic {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panic {
-        Panic(Mutex::new(Some(payload)))
+        let message = match payload.downcast_ref::<&'static str>() {
+            Some(text) => Some(Box::from(*text)),
+            None => payload.downcast_ref::<String>().map(|text| Box::from(text.as_str())),
+        };
+        Panic(Arc::new(Caught { message, payload: Mutex::new(Some(payload)) }))
     }
 
     /// The message, when the payload is a string, as it is for `panic!("...")`.
-    pub fn message(&self) -> Option<String> {
-        let payload = lock(&self.0);
-        let payload = payload.as_ref()?;
-        match payload.downcast_ref::<&'static str>() {
-            Some(text) => Some((*text).to_owned()),
-            None => payload.downcast_ref::<String>().cloned(),
-        }
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
     }
 
-    /// The payload.
+    /// The payload. If a clone has taken it already, the message, as a `String`.
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        // The payload is taken only here, by value, and in drop.
-        lock(&self.0).take().unwrap_or_else(|| Box::new(()))
+        let payload = lock(&self.0.payload).take();
+        payload.unwrap_or_else(|| Box::new(self.message().unwrap_or_default().to_owned()))
     }
 
     /// Goes on panicking with the payload, on the calling stack.
@@ -99,9 +69,9 @@ impl Panic {
     }
 }
 
-impl Drop for Panic {
+impl Drop for Caught {
     fn drop(&mut self) {
-        if let Some(payload) = lock(&self.0).take() {
+        if let Some(payload) = lock(&self.payload).take() {
             contain(move || drop(payload));
         }
     }
@@ -109,13 +79,13 @@ impl Drop for Panic {
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.message().as_deref().unwrap_or("..")).finish()
+        f.debug_tuple("Panic").field(&self.message().unwrap_or("..")).finish()
     }
 }
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.message().as_deref().unwrap_or("a payload that is not a string"))
+        f.write_str(self.message().unwrap_or("a payload that is not a string"))
     }
 }
 

@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::error::{SpawnError, TaskError};
+use super::error::SpawnError;
 use super::handle::Task;
 use super::job::{Body, ClosureBody, FutureBody, start_observed};
 use super::state::{Observer, TaskId};
 use super::{Builder, current_backend};
 use crate::backend::Backend;
 use crate::lock::lock;
+use crate::promise::Failure;
 
 /// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that are
 /// left.
@@ -114,11 +115,11 @@ impl<T: Send + 'static> TaskGroup<T> {
     }
 
     /// The result of the next task that finishes; `None` when no task is left. Cancel-safe.
-    pub fn join_next(&mut self) -> impl Future<Output = Option<Result<T, TaskError>>> + Send + '_ {
+    pub fn join_next(&mut self) -> impl Future<Output = Option<Result<T, Failure>>> + Send + '_ {
         poll_fn(|cx| self.poll_join_next(cx))
     }
 
-    fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+    fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Failure>>> {
         while self.finishing.is_none() {
             if self.tasks.is_empty() {
                 return Poll::Ready(None);
@@ -149,7 +150,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         self.len() == 0
     }
 
-    /// Cancels the tasks that are left. Their results, mostly [`TaskError::Cancelled`], are still to be taken.
+    /// Cancels the tasks that are left. Their results, mostly [`Failure::Cancelled`], are still to be taken.
     pub fn cancel_all(&self) {
         self.tasks.values().for_each(Task::cancel);
     }

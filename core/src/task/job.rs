@@ -13,10 +13,11 @@ use async_task::{Runnable, ScheduleInfo, WithInfo};
 use pin_project_lite::pin_project;
 
 use super::Builder;
-use super::error::{Panic, SpawnError, TaskError, contain};
+use super::error::{Panic, SpawnError, contain};
 use super::handle::{Task, TaskRef};
 use super::state::{Extra, Head, Observer};
 use crate::backend::{Backend, Mode, Strand, StrandState};
+use crate::promise::Failure;
 use crate::strand::with_current;
 use crate::wait::{Cancelled, drive};
 
@@ -139,7 +140,7 @@ impl HeadRef {
 }
 
 /// The user's part of a task.
-pub(super) trait Body {
+pub(crate) trait Body {
     /// What it results in.
     type Output;
 
@@ -152,14 +153,14 @@ pub(super) trait Body {
 
 pin_project! {
     /// A task that is a future.
-    pub(super) struct FutureBody<F> {
+    pub(crate) struct FutureBody<F> {
         #[pin]
         future: F,
     }
 }
 
 impl<F> FutureBody<F> {
-    pub(super) fn new(future: F) -> Self {
+    pub(crate) fn new(future: F) -> Self {
         FutureBody { future }
     }
 }
@@ -178,7 +179,7 @@ impl<F: Future> Body for FutureBody<F> {
 }
 
 /// A task that is straight-line code: a future that is ready after one poll.
-pub(super) struct ClosureBody<F, T> {
+pub(crate) struct ClosureBody<F, T> {
     /// The code, until it has been called.
     code: Option<F>,
     /// What it returns.
@@ -186,7 +187,7 @@ pub(super) struct ClosureBody<F, T> {
 }
 
 impl<F, T> ClosureBody<F, T> {
-    pub(super) fn new(code: F) -> Self {
+    pub(crate) fn new(code: F) -> Self {
         ClosureBody { code: Some(code), output: PhantomData }
     }
 }
@@ -212,11 +213,11 @@ impl<F: FnOnce() -> T, T> Body for ClosureBody<F, T> {
 }
 
 /// A task's result on its way to the handle. If nobody takes it, its destructor may panic without harm.
-pub(super) struct Outcome<T>(Option<Result<T, TaskError>>);
+pub(super) struct Outcome<T>(Option<Result<T, Failure>>);
 
 impl<T> Outcome<T> {
-    pub(super) fn into_result(mut self) -> Result<T, TaskError> {
-        self.0.take().unwrap_or(Err(TaskError::Cancelled))
+    pub(super) fn into_result(mut self) -> Result<T, Failure> {
+        self.0.take().unwrap_or(Err(Failure::Cancelled))
     }
 }
 
@@ -269,6 +270,7 @@ impl<B: Body> Future for JobFuture<B> {
             // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
             let before = unsafe { running.replace_task(Some(this.head.0)) };
+            let polled_with = running.polled_with(cx.waker().data());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
                     // Most tasks are not in the registry's list before their first poll, so that closing it did not
@@ -296,11 +298,12 @@ impl<B: Body> Future for JobFuture<B> {
             let result = match polled {
                 Ok(Poll::Pending) => None,
                 Ok(Poll::Ready(Ok(output))) => Some(Ok(output)),
-                Ok(Poll::Ready(Err(Cancelled))) => Some(Err(TaskError::Cancelled)),
-                Err(payload) => Some(Err(payload.into())),
+                Ok(Poll::Ready(Err(Cancelled))) => Some(Err(Failure::Cancelled)),
+                Err(payload) => Some(Err(Failure::of_unwind(payload))),
             };
             let result = result.map(|result| drop_body(running, this.body, result));
             running.end_poll();
+            running.polled_with(polled_with);
             // SAFETY: what the surrounding poll, if any, put there; it has not ended.
             unsafe { running.replace_task(before) };
             if claimed {
@@ -316,25 +319,25 @@ impl<B: Body> Future for JobFuture<B> {
 fn drop_body<B, T>(
     running: &StrandState,
     mut body: Pin<&mut Option<B>>,
-    result: Result<T, TaskError>,
-) -> Result<T, TaskError> {
+    result: Result<T, Failure>,
+) -> Result<T, Failure> {
     let _shield = running.shield();
     match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
         Ok(()) => result,
         Err(payload) => {
             let panic = Panic::new(payload);
-            if let Err(TaskError::Panicked(_)) = &result {
+            if let Err(Failure::Panicked(_)) = &result {
                 return result;
             }
             contain(move || drop(result));
-            Err(TaskError::Panicked(panic))
+            Err(Failure::Panicked(panic))
         }
     }
 }
 
 /// Makes a task of `body` and has `backend` start it.
 #[inline]
-pub(super) fn start<B>(
+pub(crate) fn start<B>(
     builder: Builder,
     backend: &Arc<dyn Backend>,
     body: B,

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::error::{SpawnError, TaskError};
+use super::error::SpawnError;
 use super::handle::{Task, TaskRef};
 use super::job::{Body, ClosureBody, FutureBody, start_unchecked};
 use super::state::{Observer, TaskId};
 use super::{Builder, current_backend};
 use crate::backend::{Backend, Strand};
 use crate::lock::lock;
+use crate::promise::Failure;
 use crate::strand::{ThreadStrand, with_current};
 use crate::wait::{Cancelled, Wait, drive};
 
@@ -230,14 +231,14 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 /// Where a scoped task leaves its result.
 struct Packet<T> {
     /// The result, until it is taken.
-    result: Mutex<Option<Result<T, TaskError>>>,
+    result: Mutex<Option<Result<T, Failure>>>,
     /// The scope, to report a panic that nobody takes.
     shared: Arc<Shared>,
 }
 
 impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
-        if let Some(Err(TaskError::Panicked(_))) = &*lock(&self.result) {
+        if let Some(Err(Failure::Panicked(_))) = &*lock(&self.result) {
             self.shared.panicked.store(true, Ordering::Relaxed);
         }
     }
@@ -260,7 +261,7 @@ impl<B: Body> Body for ScopedBody<B> {
         match catch_unwind(AssertUnwindSafe(|| this.body.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => this.packet.fill(Ok(output)),
-            Err(payload) => this.packet.fill(Err(payload.into())),
+            Err(payload) => this.packet.fill(Err(Failure::of_unwind(payload))),
         }
         Poll::Ready(())
     }
@@ -269,14 +270,14 @@ impl<B: Body> Body for ScopedBody<B> {
         let this = self.project();
         match catch_unwind(AssertUnwindSafe(|| this.body.run(strand))) {
             Ok(output) => this.packet.fill(Ok(output?)),
-            Err(payload) => this.packet.fill(Err(payload.into())),
+            Err(payload) => this.packet.fill(Err(Failure::of_unwind(payload))),
         }
         Ok(())
     }
 }
 
 impl<T> Packet<T> {
-    fn fill(&self, result: Result<T, TaskError>) {
+    fn fill(&self, result: Result<T, Failure>) {
         *lock(&self.result) = Some(result);
     }
 }
@@ -305,14 +306,14 @@ impl<T> ScopedTask<'_, T> {
 }
 
 impl<T> Future for ScopedTask<'_, T> {
-    type Output = Result<T, TaskError>;
+    type Output = Result<T, Failure>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         match Pin::new(&mut self.task).poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(ended) => {
                 let result = lock(&self.packet.result).take();
-                Poll::Ready(result.unwrap_or_else(|| Err(ended.err().unwrap_or(TaskError::Cancelled))))
+                Poll::Ready(result.unwrap_or_else(|| Err(ended.err().unwrap_or(Failure::Cancelled))))
             }
         }
     }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::error::{SpawnError, TaskError};
+use super::error::SpawnError;
 use super::handle::Task;
 use super::{Builder, Registry};
 use crate::backend::Backend;
+use crate::promise::Failure;
 use crate::wait::Wait;
 
 /// A backend to start tasks on: what `native()` and `green()` give, and what a runtime hands out.
@@ -42,7 +43,7 @@ impl Spawner {
 
     /// Starts `future` as a task.
     ///
-    /// If it cannot be started, the handle says so, with [`TaskError::NotStarted`]. [`Builder::spawn_on`] says it at
+    /// If it cannot be started, the handle says so, with [`Failure::NotStarted`]. [`Builder::spawn_on`] says it at
     /// once.
     #[inline]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
@@ -69,7 +70,7 @@ impl Spawner {
     ///
     /// # Errors
     /// When `main` panicked, was cancelled or could not be started.
-    pub fn run<F, T>(&self, main: F) -> Result<T, TaskError>
+    pub fn run<F, T>(&self, main: F) -> Result<T, Failure>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,

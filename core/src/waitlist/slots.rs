@@ -84,6 +84,11 @@ impl<V> Slots<V> {
         }
     }
 
+    /// Whether nobody is in line.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == NONE
+    }
+
     /// The entry `key`.
     pub(crate) fn find(&mut self, key: Key) -> Option<&mut V> {
         self.holds(key).then(|| self.slot(key.index).value.as_mut())?

@@ -5,8 +5,7 @@ use corosensei::stack::{STACK_ALIGNMENT, Stack};
 use super::{assert_passes_in_child, fiber, is_child, mprotect_pool, pool, range, touch};
 use crate::fiber::slab::Guards;
 use crate::fiber::slab::{GuardBudget, STACKS};
-use crate::fiber::stack::MIN_STACK_SIZE;
-use crate::fiber::stack::PooledStack;
+use crate::fiber::stack::{MIN_STACK_SIZE, PooledStack, TRIM_BATCH};
 use crate::fiber::{Fiber, FiberResult, StackOptions, StackPool, Suspender};
 
 #[test]
@@ -86,12 +85,20 @@ fn the_limit_of_costly_guards_is_an_error_and_given_back_with_the_slab() {
     }
 }
 
+/// What idle workers do.
+fn trim(pool: &StackPool) {
+    while pool.is_untidy() {
+        pool.trim(TRIM_BATCH);
+    }
+}
+
 #[test]
 fn slabs_are_unmapped_when_all_their_stacks_are_idle() {
     for pool in [pool(), mprotect_pool()] {
         let stacks: Vec<PooledStack> = (0..8 * STACKS).map(|_| pool.take().unwrap()).collect();
         let high = pool.stats().mapped;
         drop(stacks);
+        trim(&pool);
         let stats = pool.stats();
         assert_eq!(stats.live, 0);
         // The stacks that stay warm are those that came back first, all of one slab.
@@ -165,10 +172,12 @@ fn memory_after_a_burst_goes_back() {
             .collect();
         fibers.iter_mut().for_each(|fiber| assert_eq!(fiber.resume(()), FiberResult::Finished));
         drop(fibers);
+        trim(&pool);
         let rest = resident().saturating_sub(before);
         assert!(rest < 8 << 20, "{rest} of {high} bytes are still in use");
         let mapped = pool.stats().mapped;
         stay.into_iter().for_each(|mut fiber| assert_eq!(fiber.resume(()), FiberResult::Finished));
+        trim(&pool);
         let stats = pool.stats();
         assert_eq!(stats.live, 0);
         assert!(stats.mapped < mapped / 4, "{stats:?}");

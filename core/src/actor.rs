@@ -1,0 +1,119 @@
+//! Processes: code with a mailbox, linked and monitored, with the semantics of Erlang's.
+//!
+//! A process is a task whose body receives events from a mailbox of its own. Everything else is built over it: actors,
+//! supervisors, the registry. What a program uses is here:
+//!
+//! | who | what |
+//! |---|---|
+//! | [`spawn`], [`spawn_fn`], [`Builder`] | start a process, on either backend |
+//! | [`Process`] | the process as its body sees it: receive, link, monitor, trap exits, timers |
+//! | [`ProcessRef`] | a reference through which messages of one type are sent |
+//! | [`Pid`] | who a process is, for links, monitors and exit signals |
+//! | [`Event`], [`Exit`], [`Down`], [`ExitReason`] | what a process receives, and why one has ended |
+//! | [`Actor`], [`Context`] | a process as a value with handlers, and what these may do |
+//! | [`Active`] | any value as an actor whose messages are closures |
+//! | [`Registry`], [`Group`], [`Groups`] | processes that are found by name, one or many |
+//! | [`supervisor`] | processes that start others, and restart them |
+//!
+//! # What holds
+//! - What one process does to another, messages and signals alike, arrives in the order in which it was done.
+//! - A selective receive leaves the rest in its order. What waits too long for its turn is up to the receiver.
+//! - Links go both ways and there is one between two processes; monitors go one way and stack.
+//! - Exit signals: [`Normal`](ExitReason::Normal) is ignored unless trapped; [`Kill`](ExitReason::Kill) cannot be
+//!   trapped and is seen by others as [`Killed`](ExitReason::Killed).
+//! - At the end of a process its names and groups are free, then its links and monitors are told, then what it has not
+//!   received goes where the builder has said.
+//! - Mailboxes are bounded, signals are not counted, and every send that is not delivered hands its message back.
+//!
+//! # Inside
+//! `cell` is what others hold on to: the mailbox (`mailbox`) and the relations (`signal`) under one lock. `body` is what
+//! the task runs; its destructor is the end of the process. `behaviour` and `active` are bodies over that, and `attach`
+//! lets the former receive from sources beside the mailbox.
+//!
+//! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
+
+mod active;
+mod ask;
+mod attach;
+mod behaviour;
+mod body;
+mod builder;
+mod cell;
+mod contain;
+mod ended;
+mod event;
+mod exit;
+mod few;
+mod group;
+mod mailbox;
+mod pid;
+mod process;
+mod receive;
+mod reference;
+mod registry;
+mod serial;
+mod signal;
+pub mod supervisor;
+mod timer;
+
+use std::future::Future;
+
+use crate::task::SpawnError;
+
+pub use active::{Active, ActiveBuilder, AsyncCall};
+pub use ask::{Ask, AskWithin};
+pub use attach::Attachment;
+pub use behaviour::{Actor, Context};
+pub use builder::{Builder, DEFAULT_CAPACITY};
+pub use ended::Ended;
+pub use event::{Down, Event, Exit};
+pub use exit::{ExitReason, Failed, IntoExit};
+pub use group::{Group, Groups, Membership};
+pub use pid::{MonitorRef, Pid};
+pub use process::Process;
+pub use receive::{Receive, ReceiveMatch, ReceiveTimeout};
+pub use reference::{ProcessRef, Urgent};
+pub use registry::{RegisterError, Registry, WrongType};
+pub use timer::Timer;
+
+/// What a full mailbox does with one more message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// [`send`](ProcessRef::send) waits for room, and [`try_send`](ProcessRef::try_send) fails.
+    Wait,
+    /// Both fail.
+    Fail,
+    /// The message is dropped, and the send succeeds.
+    DropNewest,
+    /// The message that has waited longest is dropped, usual ones before urgent ones, and the send succeeds. Messages
+    /// that a [selective receive](Process::receive_match) has looked at and left are not dropped any more; where
+    /// there are only such, the new one is.
+    DropOldest,
+}
+
+/// Starts a process that runs `body`, on the backend of the calling task; see [`Builder`] for more.
+///
+/// # Errors
+/// [`SpawnError::NoBackend`] outside of any task, else what [`Builder::spawn`] says.
+pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+where
+    M: Send + 'static,
+    F: FnOnce(Process<M>) -> T,
+    T: Future<Output: IntoExit + Send> + Send + 'static,
+{
+    Builder::new().spawn(body)
+}
+
+/// Starts a process that runs `body`, which is straight-line code; see [`spawn`].
+///
+/// # Errors
+/// As there.
+pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+where
+    M: Send + 'static,
+    F: FnOnce(Process<M>) -> T + Send + 'static,
+    T: IntoExit + Send + 'static,
+{
+    Builder::new().spawn_fn(body)
+}

@@ -1,0 +1,115 @@
+//! What a process's task runs: the user's body, and the end of the process after it.
+//!
+//! The end must come whatever happens to the body: it returns, it panics, it is dropped at an await point, it unwinds
+//! from a wait, its job is dropped before it ever ran. So the end is in the destructor, after that of the body.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::cell::Cell;
+use super::exit::{ExitReason, IntoExit};
+use crate::backend::Strand;
+use crate::promise::Failure;
+use crate::strand::with_current;
+use crate::task::Body;
+use crate::wait::Cancelled;
+
+pin_project! {
+    /// See the [module](self).
+    pub(super) struct ProcessBody<B, M>
+    where
+        M: Send,
+        M: 'static,
+    {
+        // The user's part; gone when it is over.
+        #[pin]
+        body: Option<B>,
+        // The process.
+        cell: Arc<Cell<M>>,
+        // Whether the body has begun to run.
+        begun: bool,
+    }
+
+    impl<B, M> PinnedDrop for ProcessBody<B, M>
+    where
+        M: Send,
+        M: 'static,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let reason = match catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
+                Ok(()) => ExitReason::Shutdown,
+                Err(payload) => reason_of(Failure::of_unwind(payload)),
+            };
+            this.cell.end(reason);
+        }
+    }
+}
+
+impl<B, M: Send + 'static> ProcessBody<B, M> {
+    pub(super) fn new(body: B, cell: Arc<Cell<M>>) -> ProcessBody<B, M> {
+        ProcessBody { body: Some(body), cell, begun: false }
+    }
+}
+
+impl<B: Body, M: Send + 'static> ProcessBody<B, M>
+where
+    B::Output: IntoExit,
+{
+    /// Lets the body run by `go`, if it may. `None`: it goes on later.
+    #[inline]
+    fn advance(self: Pin<&mut Self>, go: impl FnOnce(Pin<&mut B>) -> Poll<Advance<B>>) -> Poll<()> {
+        let mut this = self.project();
+        if !*this.begun {
+            *this.begun = true;
+            if !this.cell.begin(with_current(|strand| strand.state().task())) {
+                return Poll::Ready(());
+            }
+        }
+        let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        // What the body returns may run code of the user's on its way to a reason.
+        let gone = catch_unwind(AssertUnwindSafe(|| go(body).map(|output| output.map(IntoExit::into_exit))));
+        let reason = match gone {
+            Ok(Poll::Pending) => return Poll::Pending,
+            // Cancelled, by a signal, which has settled the reason, or otherwise: then that is left to the end.
+            Ok(Poll::Ready(None)) => return Poll::Ready(()),
+            Ok(Poll::Ready(Some(reason))) => reason,
+            Err(payload) => reason_of(Failure::of_unwind(payload)),
+        };
+        // Before the body's destructor: the answers that it owes are then refused for this reason.
+        this.cell.settle(reason);
+        Poll::Ready(())
+    }
+}
+
+/// What a body that has come to its end returns; nothing when its wait was cancelled.
+type Advance<B> = Option<<B as Body>::Output>;
+
+impl<B: Body, M: Send + 'static> Body for ProcessBody<B, M>
+where
+    B::Output: IntoExit,
+{
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.advance(|body| body.poll(cx).map(Some))
+    }
+
+    fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<(), Cancelled> {
+        let _ = self.advance(|body| Poll::Ready(body.run(strand).ok()));
+        Ok(())
+    }
+}
+
+/// Why a process has ended whose body did not return.
+fn reason_of(failure: Failure) -> ExitReason {
+    match failure {
+        Failure::Panicked(panic) => ExitReason::Panicked(panic.to_string().into()),
+        _ => ExitReason::Shutdown,
+    }
+}

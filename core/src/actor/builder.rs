@@ -1,0 +1,337 @@
+//! How a process is started: its name, its mailbox, where it runs, to whom it is related from the beginning.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::Overflow;
+use super::body::ProcessBody;
+use super::cell::{Cell, Extra, Undelivered};
+use super::exit::{ExitReason, IntoExit};
+use super::pid::{By, MonitorRef, Signal};
+use super::process::Process;
+use super::reference::ProcessRef;
+use crate::backend::Backend;
+use crate::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
+
+/// How many messages a mailbox holds at most, if nobody says otherwise: enough for bursts, and little enough that a
+/// process which cannot keep up is noticed before memory is.
+pub const DEFAULT_CAPACITY: usize = 1024;
+
+/// How a process is started.
+///
+/// # Examples
+/// ```no_run
+/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), twoply_core::task::SpawnError> {
+/// use twoply_core::actor::{Builder, Event, Process};
+///
+/// let echo = Builder::new().name("echo").on(&backend).capacity(16).spawn(async |mut me: Process<String>| {
+///     while let Event::Message(text) = me.receive().await {
+///         println!("{text}");
+///     }
+/// })?;
+/// echo.try_send("hello".to_owned()).unwrap();
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until it spawns"]
+pub struct Builder<M> {
+    /// What messages call the process.
+    name: Option<Box<str>>,
+    /// The size of the stack of its straight-line code, in bytes.
+    stack_size: Option<usize>,
+    /// Where it runs; else where whoever starts it does.
+    backend: Option<Arc<dyn Backend>>,
+    /// How many messages its mailbox holds; `usize::MAX`: no limit.
+    capacity: usize,
+    /// What a full mailbox does.
+    overflow: Overflow,
+    /// Whether exit signals are events to it.
+    trapping: bool,
+    /// Gets the messages that nobody receives.
+    undelivered: Option<Undelivered<M>>,
+}
+
+impl<M: Send + 'static> Builder<M> {
+    /// A process without a name, with a mailbox for [`DEFAULT_CAPACITY`] messages, on the backend of whoever starts it.
+    pub fn new() -> Builder<M> {
+        Builder {
+            name: None,
+            stack_size: None,
+            backend: None,
+            capacity: DEFAULT_CAPACITY,
+            overflow: Overflow::Wait,
+            trapping: false,
+            undelivered: None,
+        }
+    }
+
+    /// Names the process and its task, for messages. A name need not be unique, and nobody finds the process by it.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Builder<M> {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Runs the process on `backend`.
+    pub fn on(mut self, backend: &Arc<dyn Backend>) -> Builder<M> {
+        self.backend = Some(Arc::clone(backend));
+        self
+    }
+
+    /// Has the mailbox hold at most `messages`, at least one; what is sent beyond that, [`Builder::overflow`] says.
+    /// Signals are not counted.
+    pub fn capacity(mut self, messages: usize) -> Builder<M> {
+        self.capacity = messages.max(1);
+        self
+    }
+
+    /// Has the mailbox hold any number of messages.
+    pub fn unbounded(mut self) -> Builder<M> {
+        self.capacity = usize::MAX;
+        self
+    }
+
+    /// Says what becomes of a message for which there is no room; [`Overflow::Wait`] if this is not called.
+    pub fn overflow(mut self, overflow: Overflow) -> Builder<M> {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Has the process [trap exits](Process::trap_exit) from the beginning.
+    pub fn trap_exit(mut self, trapping: bool) -> Builder<M> {
+        self.trapping = trapping;
+        self
+    }
+
+    /// Has `hook` called with each message that was accepted and will never be received: at the end of the process,
+    /// in order, after its links and monitors have been told; or when a full mailbox drops it.
+    ///
+    /// It is called on the stack that the process ends on, or that the dropping send is called on; a panic at the end
+    /// of the process is contained.
+    pub fn on_undelivered(mut self, hook: impl Fn(M) + Send + Sync + 'static) -> Builder<M> {
+        self.undelivered = Some(Box::new(hook));
+        self
+    }
+
+    /// Asks for a stack of at least `bytes` bytes; see [`task::Builder::stack_size`].
+    pub fn stack_size(mut self, bytes: usize) -> Builder<M> {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Starts a process that runs `body`. It ends when the body's future does.
+    ///
+    /// # Errors
+    /// [`SpawnError::NoBackend`] outside of any task if no backend is named, else what
+    /// [`task::Builder::spawn_on`] says.
+    pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        F: FnOnce(Process<M>) -> T,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        self.prepare()?.start(body)
+    }
+
+    /// Starts a process that runs `body`, which is straight-line code: it waits with [`wait`](crate::Wait::wait).
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_fn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        self.prepare()?.start_fn(body)
+    }
+
+    /// As [`Builder::spawn`], and links the process to `parent` before its first step.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`]; `parent` hears nothing of a process that could not be started.
+    pub fn spawn_link<P, F, T>(self, parent: &Process<P>, body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        P: Send + 'static,
+        F: FnOnce(Process<M>) -> T,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        self.prepare()?.linked(parent, |seed| seed.start(body))
+    }
+
+    /// As [`Builder::spawn_link`], with straight-line code.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_link`].
+    pub fn spawn_link_fn<P, F, T>(self, parent: &Process<P>, body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        P: Send + 'static,
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        self.prepare()?.linked(parent, |seed| seed.start_fn(body))
+    }
+
+    /// As [`Builder::spawn`], and has `parent` monitor the process from before its first step.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_link`].
+    pub fn spawn_monitor<P, F, T>(
+        self,
+        parent: &Process<P>,
+        body: F,
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError>
+    where
+        P: Send + 'static,
+        F: FnOnce(Process<M>) -> T,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        self.prepare()?.monitored(parent, |seed| seed.start(body))
+    }
+
+    /// As [`Builder::spawn_monitor`], with straight-line code.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_link`].
+    pub fn spawn_monitor_fn<P, F, T>(
+        self,
+        parent: &Process<P>,
+        body: F,
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError>
+    where
+        P: Send + 'static,
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        self.prepare()?.monitored(parent, |seed| seed.start_fn(body))
+    }
+
+    /// All that there is of the process before it runs.
+    fn prepare(self) -> Result<Seed<M>, SpawnError> {
+        let backend = match self.backend {
+            Some(backend) => backend,
+            None => current_backend()?,
+        };
+        let task = task_builder(self.name.clone(), self.stack_size);
+        let extra = Extra { name: self.name, undelivered: self.undelivered };
+        let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
+        Ok(Seed { backend, task, cell })
+    }
+}
+
+fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Builder {
+    let builder = match name {
+        Some(name) => task::Builder::new().name(name),
+        None => task::Builder::new(),
+    };
+    match stack_size {
+        Some(bytes) => builder.stack_size(bytes),
+        None => builder,
+    }
+}
+
+/// A process that has not been started.
+struct Seed<M> {
+    /// Where it will run.
+    backend: Arc<dyn Backend>,
+    /// How its task is started.
+    task: task::Builder,
+    /// What there is of it.
+    cell: Arc<Cell<M>>,
+}
+
+impl<M: Send + 'static> Seed<M> {
+    fn start<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        F: FnOnce(Process<M>) -> T,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        let body = body(Process::new(Arc::clone(&self.cell)));
+        self.run(FutureBody::new(body))
+    }
+
+    fn start_fn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        let me = Process::new(Arc::clone(&self.cell));
+        self.run(ClosureBody::new(move || body(me)))
+    }
+
+    fn run<B>(self, body: B) -> Result<ProcessRef<M>, SpawnError>
+    where
+        B: Body<Output: IntoExit + Send> + Send + 'static,
+    {
+        let process = ProcessRef::new(Arc::clone(&self.cell));
+        task::start(self.task, &self.backend, ProcessBody::new(body, self.cell))?.detach();
+        Ok(process)
+    }
+
+    /// Starts it by `start`, linked to `parent`.
+    fn linked<P: Send + 'static>(
+        self,
+        parent: &Process<P>,
+        start: impl FnOnce(Seed<M>) -> Result<ProcessRef<M>, SpawnError>,
+    ) -> Result<ProcessRef<M>, SpawnError> {
+        let cell = Arc::clone(&self.cell);
+        let (child, mother) = (cell.pid(), parent.pid());
+        cell.conceive();
+        cell.enter_link(&mother);
+        let linked = parent.cell().enter_link(&child);
+        match start(self) {
+            Ok(process) => {
+                cell.born();
+                if !linked {
+                    // The parent ends just now, and will not tell it any more.
+                    let reason = parent.cell().reason().unwrap_or(ExitReason::NoProcess);
+                    child.deliver(Signal::Exit { from: mother, reason, by: By::Link });
+                }
+                Ok(process)
+            }
+            Err(error) => {
+                parent.cell().leave_link(&child);
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts it by `start`, monitored by `parent`.
+    fn monitored<P: Send + 'static>(
+        self,
+        parent: &Process<P>,
+        start: impl FnOnce(Seed<M>) -> Result<ProcessRef<M>, SpawnError>,
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError> {
+        let cell = Arc::clone(&self.cell);
+        let monitor = MonitorRef::next();
+        cell.conceive();
+        cell.enter_watcher(monitor, &parent.pid());
+        parent.cell().enter_watched(monitor, &cell.pid());
+        match start(self) {
+            Ok(process) => {
+                cell.born();
+                Ok((process, monitor))
+            }
+            Err(error) => {
+                drop(parent.cell().leave_watched(monitor));
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static> Default for Builder<M> {
+    fn default() -> Builder<M> {
+        Builder::new()
+    }
+}
+
+impl<M> fmt::Debug for Builder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let capacity = (self.capacity != usize::MAX).then_some(self.capacity);
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("capacity", &capacity)
+            .field("overflow", &self.overflow)
+            .field("trap_exit", &self.trapping)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,525 @@
+//! The part of a process that others hold on to: its mailbox, its state, its relations, under one lock.
+//!
+//! References, pids, timers and the process itself share it; it outlives the process and is an empty shell then.
+//! Senders put messages in from any thread. The receiver is one: it alone takes events out. Signals are handled by
+//! whoever sends them, at once, under the receiver's lock ([`signal`](super::signal)). Nobody ever holds the locks of
+//! two cells, and no waker, message or hook is run or dropped under one.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::Overflow;
+use super::event::Event;
+use super::mailbox::{Batch, CROWDED, FILLED, Flags, Line, URGENT};
+use super::pid::{HERE, Identity};
+use super::signal::Life;
+use crate::channel::{SendError, TrySendError};
+use crate::coop;
+use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sync::seq_cst::{AtomicU32, AtomicUsize};
+use crate::sync::{Mutex, MutexGuard, lock};
+use crate::waitlist::{Place, Slots};
+
+/// Says what becomes of a message that nobody will receive.
+pub(super) type Undelivered<M> = Box<dyn Fn(M) + Send + Sync>;
+
+/// See the [module](self).
+pub(super) struct Cell<M> {
+    /// The number of the process.
+    serial: u64,
+    /// How many messages the mailbox holds at most; `usize::MAX`: no limit.
+    capacity: usize,
+    /// How many messages have ever been received or left it otherwise. Written by the receiver alone.
+    taken: AtomicUsize,
+    /// What the receiver and senders must know before they lock.
+    flags: AtomicU32,
+    /// What a full mailbox does.
+    overflow: Overflow,
+    /// Everything else.
+    pub(super) inbox: Mutex<Inbox<M>>,
+    /// What most processes do without.
+    pub(super) extra: Option<Box<Extra<M>>>,
+}
+
+/// What the lock guards.
+pub(super) struct Inbox<M> {
+    /// What has come.
+    pub(super) line: Line<M>,
+    /// Whether the process is alive, and who is related to it.
+    pub(super) life: Life,
+}
+
+/// What was said of a process when it was started.
+pub(super) struct Extra<M> {
+    /// What messages call it.
+    pub(super) name: Option<Box<str>>,
+    /// Gets the messages that nobody has received.
+    pub(super) undelivered: Option<Undelivered<M>>,
+}
+
+impl<M> Cell<M> {
+    pub(super) fn new(capacity: usize, overflow: Overflow, trapping: bool, extra: Extra<M>) -> Arc<Cell<M>> {
+        let has_extra = extra.name.is_some() || extra.undelivered.is_some();
+        Arc::new(Cell {
+            serial: super::serial::next(),
+            capacity,
+            taken: AtomicUsize::new(0),
+            flags: AtomicU32::new(0),
+            overflow,
+            inbox: Mutex::new(Inbox { line: Line::new(), life: Life::new(trapping) }),
+            extra: has_extra.then(|| Box::new(extra)),
+        })
+    }
+
+    #[inline]
+    pub(super) fn identity(&self) -> Identity {
+        Identity { node: HERE, serial: self.serial }
+    }
+
+    pub(super) fn capacity(&self) -> Option<usize> {
+        (self.capacity != usize::MAX).then_some(self.capacity)
+    }
+
+    /// How many messages have been accepted and not received.
+    pub(super) fn len(&self) -> usize {
+        let inbox = lock(&self.inbox);
+        inbox.line.sent.wrapping_sub(self.taken.load(Relaxed))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.inbox).line.closed
+    }
+
+    /// Drops a message as the builder has said.
+    pub(super) fn undelivered(&self, message: M) {
+        match self.extra.as_ref().and_then(|extra| extra.undelivered.as_ref()) {
+            Some(hook) => hook(message),
+            None => drop(message),
+        }
+    }
+
+    /// Writes the flags that follow from the line; `line` proves that the lock is held.
+    #[inline]
+    fn show(&self, line: &Line<M>) {
+        let before = self.flags.load(Relaxed);
+        let flags = (before & CROWDED) | line.flags();
+        if flags != before {
+            // Relaxed: a hint, see `Flags`.
+            self.flags.store(flags, Relaxed);
+        }
+    }
+
+    /// Puts an event in the line. The waker that is returned is to be woken once the lock is free.
+    #[inline]
+    pub(super) fn admit(&self, line: &mut Line<M>, event: Event<M>, urgent: bool) -> Option<Waker> {
+        line.push(event, urgent);
+        self.show(line);
+        line.receiver.take()
+    }
+
+    #[inline]
+    fn admit_message(&self, line: &mut Line<M>, message: M, urgent: bool) -> Option<Waker> {
+        line.sent = line.sent.wrapping_add(1);
+        self.admit(line, Event::Message(message), urgent)
+    }
+
+    /// How many places are free. At once too few, if a receive is under way, but never too many.
+    #[inline]
+    fn free(&self, line: &Line<M>) -> usize {
+        // SeqCst is S2 of the mailbox's diagram when `CROWDED` has been set before. It costs a load nothing.
+        let used = line.sent.wrapping_sub(self.taken.load(SeqCst)) + line.promised;
+        self.capacity.saturating_sub(used)
+    }
+
+    /// Sends `message` if there is room, or does what a full mailbox does. Never waits.
+    #[inline]
+    pub(super) fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
+        let mut inbox = lock(&self.inbox);
+        let line = &mut inbox.line;
+        if line.closed {
+            drop(inbox);
+            return Err(TrySendError::Closed(message));
+        }
+        if self.free(line) == 0 {
+            return self.overflow(inbox, message, urgent);
+        }
+        let waker = self.admit_message(line, message, urgent);
+        drop(inbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Sends `message` though there may be no room for it: that of a timer, which nobody could take back.
+    pub(super) fn force_send(&self, message: M) {
+        let mut inbox = lock(&self.inbox);
+        if inbox.line.closed {
+            drop(inbox);
+            return self.undelivered(message);
+        }
+        let waker = self.admit_message(&mut inbox.line, message, false);
+        drop(inbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The mailbox is full.
+    #[cold]
+    fn overflow(
+        &self,
+        mut inbox: MutexGuard<'_, Inbox<M>>,
+        message: M,
+        urgent: bool,
+    ) -> Result<(), TrySendError<M>> {
+        let dropped = match self.overflow {
+            Overflow::Wait | Overflow::Fail => {
+                drop(inbox);
+                return Err(TrySendError::Full(message));
+            }
+            Overflow::DropNewest => {
+                drop(inbox);
+                message
+            }
+            Overflow::DropOldest => match inbox.line.drop_oldest() {
+                Some(Event::Message(oldest)) => {
+                    let waker = self.admit_message(&mut inbox.line, message, urgent);
+                    drop(inbox);
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                    oldest
+                }
+                // All are with a selective receive, which has seen them: they are not to be dropped any more.
+                _ => {
+                    drop(inbox);
+                    message
+                }
+            },
+        };
+        self.undelivered(dropped);
+        Ok(())
+    }
+
+    /// Sends `message`, or waits in line for a place.
+    pub(super) fn poll_send(
+        &self,
+        urgent: bool,
+        place: &mut Place,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        let unit = ready!(coop::proceed(cx));
+        let sent = ready!(self.poll_place(urgent, place, message, cx));
+        unit.spend();
+        Poll::Ready(sent)
+    }
+
+    fn poll_place(
+        &self,
+        urgent: bool,
+        place: &mut Place,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        // A waker is cloned and dropped with nothing locked.
+        let mut fresh: Option<Waker> = None;
+        loop {
+            let mut inbox = lock(&self.inbox);
+            let line = &mut inbox.line;
+            let mut promised = false;
+            if let Some(key) = place.key() {
+                if let Some(current) = line.waiting(key) {
+                    if current.will_wake(cx.waker()) {
+                        return Poll::Pending;
+                    }
+                    if let Some(fresh) = fresh.take() {
+                        let old = std::mem::replace(current, fresh);
+                        drop(inbox);
+                        drop(old);
+                        return Poll::Pending;
+                    }
+                    drop(inbox);
+                    fresh = Some(cx.waker().clone());
+                    continue;
+                }
+                // A key without an entry is a promise, or word of the end.
+                place.take();
+                promised = !line.closed;
+                line.promised -= usize::from(promised);
+            }
+            if line.closed {
+                drop(inbox);
+                return Poll::Ready(Err(SendError(unsent(message))));
+            }
+            if promised || self.free(line) != 0 {
+                let waker = self.admit_message(line, unsent(message), urgent);
+                drop(inbox);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if self.overflow != Overflow::Wait {
+                let sent = self.overflow(inbox, unsent(message), urgent);
+                return Poll::Ready(sent.map_err(|error| SendError(error.into_inner())));
+            }
+            let Some(waker) = fresh.take() else {
+                drop(inbox);
+                fresh = Some(cx.waker().clone());
+                continue;
+            };
+            // S1 of the mailbox's diagram, and S2: there may be room since the first look.
+            self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
+            if self.free(line) != 0 {
+                self.hush(line);
+                let sender = self.admit_message(line, unsent(message), urgent);
+                drop(inbox);
+                drop(waker);
+                if let Some(sender) = sender {
+                    sender.wake();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let room = line.room.get_or_insert_with(|| Box::new(Slots::new()));
+            place.set(room.push_back(waker));
+            return Poll::Pending;
+        }
+    }
+
+    /// Clears [`CROWDED`] if nobody waits; `line` proves that the lock is held.
+    fn hush(&self, line: &Line<M>) {
+        if !line.is_crowded() {
+            self.flags.store(self.flags.load(Relaxed) & !CROWDED, Relaxed);
+        }
+    }
+
+    /// Promises free places to the sends in line.
+    fn grant(&self, line: &mut Line<M>, wakers: &mut Vec<Waker>) {
+        let free = self.free(line);
+        line.grant(free, wakers);
+        self.hush(line);
+    }
+
+    /// A send gives up its place in line, or the place in the mailbox that it was promised.
+    pub(super) fn stop_send(&self, place: &mut Place) {
+        let Some(key) = place.take() else { return };
+        let mut wakers = Vec::new();
+        let mut inbox = lock(&self.inbox);
+        let line = &mut inbox.line;
+        let left = line.room.as_mut().and_then(|room| room.remove(key));
+        if left.is_none() && !line.closed {
+            line.promised -= 1;
+        }
+        self.grant(line, &mut wakers);
+        drop(inbox);
+        drop(left);
+        crate::wake::wake_all(wakers);
+    }
+
+    /// The receiver has taken `event` out: if it was a message, its place is free.
+    #[inline]
+    fn took(&self, event: &Event<M>) {
+        if !event.is_message() {
+            return;
+        }
+        let taken = self.taken.load(Relaxed).wrapping_add(1);
+        if self.capacity == usize::MAX {
+            self.taken.store(taken, Relaxed);
+            return;
+        }
+        // R1 and R2 of the mailbox's diagram.
+        self.taken.store(taken, SeqCst);
+        if self.flags.load(SeqCst) & CROWDED != 0 {
+            self.make_room();
+        }
+    }
+
+    #[cold]
+    fn make_room(&self) {
+        let mut wakers = Vec::new();
+        let mut inbox = lock(&self.inbox);
+        self.grant(&mut inbox.line, &mut wakers);
+        drop(inbox);
+        crate::wake::wake_all(wakers);
+    }
+
+    #[inline]
+    fn has(&self, flags: Flags) -> bool {
+        self.flags.load(Relaxed) & flags != 0
+    }
+
+    /// The next event that is there already.
+    #[inline]
+    pub(super) fn try_next(&self, batch: &mut Batch<M>) -> Option<Event<M>> {
+        if batch.is_empty() && !self.has(FILLED) {
+            return None;
+        }
+        let event = if batch.is_empty() || self.has(URGENT) {
+            let mut inbox = lock(&self.inbox);
+            let event = batch.take(&mut inbox.line, self.overflow == Overflow::DropOldest);
+            self.show(&inbox.line);
+            drop(inbox);
+            event
+        } else {
+            batch.pop()
+        };
+        if let Some(event) = &event {
+            self.took(event);
+        }
+        event
+    }
+
+    /// The next event. Pending: `cx`'s task is woken when one comes, and `waiting` is set.
+    #[inline]
+    pub(super) fn poll_next(
+        &self,
+        batch: &mut Batch<M>,
+        waiting: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Event<M>> {
+        let unit = ready!(coop::proceed(cx));
+        let event = match self.try_next(batch) {
+            Some(event) => event,
+            None => {
+                ready!(self.poll_filled(batch, waiting, cx));
+                // Nobody but the receiver takes anything out.
+                match self.try_next(batch) {
+                    Some(event) => event,
+                    None => return Poll::Pending,
+                }
+            }
+        };
+        *waiting = false;
+        unit.spend();
+        Poll::Ready(event)
+    }
+
+    /// The first event that is `wanted`, of those there are already. The first `seen` have been looked at before.
+    pub(super) fn try_match(
+        &self,
+        batch: &mut Batch<M>,
+        seen: &mut usize,
+        wanted: &mut dyn FnMut(&Event<M>) -> bool,
+    ) -> Option<Event<M>> {
+        loop {
+            if self.has(URGENT) {
+                // They come in front of what has been looked at.
+                *seen = 0;
+                self.fetch_all(batch);
+            }
+            while let Some(event) = batch.get(*seen) {
+                if wanted(event) {
+                    let event = batch.remove(*seen)?;
+                    self.took(&event);
+                    return Some(event);
+                }
+                *seen += 1;
+            }
+            if !self.has(FILLED) {
+                return None;
+            }
+            self.fetch_all(batch);
+        }
+    }
+
+    /// As [`Cell::poll_next`], for the first event that is `wanted`.
+    pub(super) fn poll_match(
+        &self,
+        batch: &mut Batch<M>,
+        seen: &mut usize,
+        wanted: &mut dyn FnMut(&Event<M>) -> bool,
+        waiting: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Event<M>> {
+        let unit = ready!(coop::proceed(cx));
+        loop {
+            if let Some(event) = self.try_match(batch, seen, wanted) {
+                *waiting = false;
+                unit.spend();
+                return Poll::Ready(event);
+            }
+            ready!(self.poll_filled(batch, waiting, cx));
+        }
+    }
+
+    fn fetch_all(&self, batch: &mut Batch<M>) {
+        let mut inbox = lock(&self.inbox);
+        batch.fetch_all(&mut inbox.line);
+        self.show(&inbox.line);
+    }
+
+    /// Ready when there is something in the line.
+    fn poll_filled(&self, batch: &mut Batch<M>, waiting: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+        // Cloned before, as it runs code of the waker's; it is seldom in vain.
+        let waker = cx.waker().clone();
+        let mut inbox = lock(&self.inbox);
+        let line = &mut inbox.line;
+        if !line.is_empty() {
+            drop(inbox);
+            drop(waker);
+            return Poll::Ready(());
+        }
+        if inbox.life.is_over() {
+            drop(inbox);
+            panic!("a process that has ended receives nothing");
+        }
+        let line = &mut inbox.line;
+        batch.trim(line);
+        let before = line.receiver.replace(waker);
+        drop(inbox);
+        drop(before);
+        *waiting = true;
+        Poll::Pending
+    }
+
+    /// The receiver no longer waits.
+    pub(super) fn stop_receive(&self) {
+        let waker = lock(&self.inbox).line.receiver.take();
+        drop(waker);
+    }
+
+    /// Takes the first event of this kind out, wherever it is; not for messages.
+    pub(super) fn remove_first(
+        &self,
+        batch: &mut Batch<M>,
+        wanted: impl Fn(&Event<M>) -> bool,
+    ) -> Option<Event<M>> {
+        if let Some(event) = batch.remove_first(&wanted) {
+            return Some(event);
+        }
+        let mut inbox = lock(&self.inbox);
+        let event = inbox.line.remove_first(wanted);
+        self.show(&inbox.line);
+        drop(inbox);
+        event
+    }
+
+    /// The receiver is gone: what it has fetched and not received is undelivered.
+    pub(super) fn give_back(&self, batch: &mut Batch<M>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut inbox = lock(&self.inbox);
+        if !inbox.life.is_over() {
+            batch.put_back(&mut inbox.line);
+            self.show(&inbox.line);
+            return;
+        }
+        drop(inbox);
+        while let Some(event) = batch.pop() {
+            if let Event::Message(message) = event {
+                self.undelivered(message);
+            }
+        }
+    }
+}
+
+/// Takes the message of a send out for good.
+fn unsent<M>(message: &mut Option<M>) -> M {
+    match message.take() {
+        Some(message) => message,
+        None => panic!("a send was polled after it was done"),
+    }
+}

@@ -1,0 +1,69 @@
+//! What a process receives: messages, and the news of links and monitors, in one line.
+
+use std::fmt;
+
+use super::exit::ExitReason;
+use super::pid::{MonitorRef, Pid};
+
+/// What a process receives.
+///
+/// The news are boxed: they are rare, and a mailbox should take no more than its messages need.
+#[non_exhaustive]
+pub enum Event<M> {
+    /// Somebody has sent a message.
+    Message(M),
+    /// A linked process has ended, or somebody has sent an exit signal; only for a process that
+    /// [traps exits](super::Process::trap_exit).
+    Exit(Box<Exit>),
+    /// A monitored process has ended.
+    Down(Box<Down>),
+}
+
+/// An exit signal that was trapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exit {
+    /// The process that has ended, or that sent the signal; [`Pid::nobody`] when no process did.
+    pub from: Pid,
+    /// Why.
+    pub reason: ExitReason,
+}
+
+/// The end of a monitored process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Down {
+    /// Which monitor this is about.
+    pub monitor: MonitorRef,
+    /// The process that has ended.
+    pub from: Pid,
+    /// Why it has.
+    pub reason: ExitReason,
+}
+
+impl<M> Event<M> {
+    /// The message, if it is one.
+    pub fn message(self) -> Option<M> {
+        match self {
+            Event::Message(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a message.
+    #[inline]
+    pub fn is_message(&self) -> bool {
+        matches!(self, Event::Message(_))
+    }
+}
+
+/// Says what kind of event it is, and asks nothing of `M`.
+impl<M> fmt::Debug for Event<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Message(_) => f.write_str("Message(..)"),
+            Event::Exit(exit) => exit.fmt(f),
+            Event::Down(down) => down.fmt(f),
+        }
+    }
+}

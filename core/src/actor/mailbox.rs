@@ -1,0 +1,275 @@
+//! The mailbox of a process: one line of events with two accounts.
+//!
+//! Messages and the news of links and monitors stand in one line, in the order in which they came; that is what keeps
+//! the order between any two processes, over both. But only messages are counted against the capacity: a signal is
+//! never refused and never waits. The line lies under the lock of the process's [`Cell`](super::cell::Cell), which is
+//! the only one to use this module. No code of the user's runs in here: what has to be woken or dropped is handed out.
+//!
+//! # Two halves
+//! ```text
+//! senders ── lock ──▶ [ Line: shared ] ── swap, under the lock ──▶ [ Batch: the receiver's own ] ──▶ receive
+//! ```
+//! The receiver takes the whole line at once and then eats it without a lock. What a selective receive leaves stays
+//! in the batch, in front of what comes later. Where a line holds a single event, that is taken alone, so that a
+//! process whose messages come one at a time has one buffer and not two.
+//!
+//! # The exact capacity
+//! A message counts from the moment it is accepted (`sent`, under the lock) until it is received (`taken`, written by
+//! the receiver alone, without the lock), wherever it lies. A send that finds the mailbox full enters its waker in
+//! `room`; what becomes free is then *promised* to the sends in line, the oldest first, and a promise counts as a
+//! message. So nobody overtakes a send that waits. The receiver learns of waiting sends from the flag
+//! [`CROWDED`]; that and `taken` are a pair as in Dekker's algorithm:
+//!
+//! ```text
+//! send, under the lock                     receive, without it
+//! S1  CROWDED := 1      (SeqCst)           R1  taken := taken + 1   (SeqCst)
+//! S2  full, by taken?   (SeqCst)           R2  CROWDED?             (SeqCst)
+//! ```
+//! The four have one order: either S2 sees that there is room, or R2 sees that somebody waits for it.
+
+use std::collections::VecDeque;
+use std::mem::size_of;
+use std::task::Waker;
+
+use super::event::Event;
+use crate::waitlist::{Key, Slots};
+
+/// What a flag of [`Cell`](super::cell::Cell) says. They are written under the lock only, and read without it as hints;
+/// what a hint means, its reader finds out under the lock.
+///
+/// ```text
+///            (1) admit                     (3) admit, urgent                (5) poll_send, no room
+/// FILLED   0 ─────────▶ 1      URGENT    0 ─────────────────▶ 1   CROWDED  0 ─────────────────────▶ 1
+///          ◀─────────                    ◀─────────────────               ◀─────────────────────
+///            (2) take, take_all            (4) take, take_all               (6) grant, close
+/// ```
+pub(super) type Flags = u32;
+
+/// There is something in the shared half of the line.
+pub(super) const FILLED: Flags = 1;
+/// There is something urgent among that.
+pub(super) const URGENT: Flags = 2;
+/// Sends wait for room.
+pub(super) const CROWDED: Flags = 4;
+
+/// A buffer larger than this many bytes is given back when its process goes to sleep: most processes are idle, and
+/// a burst should not cost memory for ever.
+const KEPT_BYTES: usize = 1024;
+
+/// The half of a mailbox that senders put events in. Under the lock of the cell.
+pub(super) struct Line<M> {
+    /// What has come and has not been fetched. Urgent events are in front.
+    queue: VecDeque<Event<M>>,
+    /// How many urgent ones there are.
+    urgent: usize,
+    /// How many messages have ever been accepted.
+    pub(super) sent: usize,
+    /// How many places are promised to sends that have left `room` and have not come for them yet.
+    pub(super) promised: usize,
+    /// No messages are taken any more.
+    pub(super) closed: bool,
+    /// Who is woken when something comes: the receiver, while it waits.
+    pub(super) receiver: Option<Waker>,
+    /// The sends that wait for room, made when the first one does.
+    pub(super) room: Option<Box<Slots<Waker>>>,
+}
+
+/// The half of a mailbox that the receiver has fetched.
+pub(super) struct Batch<M> {
+    /// What has been fetched and not been received. Urgent events are in front.
+    events: VecDeque<Event<M>>,
+    /// How many urgent ones there are.
+    urgent: usize,
+}
+
+impl<M> Line<M> {
+    pub(super) fn new() -> Line<M> {
+        Line {
+            queue: VecDeque::new(),
+            urgent: 0,
+            sent: 0,
+            promised: 0,
+            closed: false,
+            receiver: None,
+            room: None,
+        }
+    }
+
+    /// Adds an event: at the end, or behind the last urgent one.
+    #[inline]
+    pub(super) fn push(&mut self, event: Event<M>, urgent: bool) {
+        if urgent {
+            self.queue.insert(self.urgent, event);
+            self.urgent += 1;
+        } else {
+            self.queue.push_back(event);
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// What the flags should say of the queue.
+    #[inline]
+    pub(super) fn flags(&self) -> Flags {
+        let filled = if self.queue.is_empty() { 0 } else { FILLED };
+        let urgent = if self.urgent == 0 { 0 } else { URGENT };
+        filled | urgent
+    }
+
+    fn pop(&mut self) -> Option<Event<M>> {
+        let event = self.queue.pop_front();
+        self.urgent = self.urgent.saturating_sub(1);
+        event
+    }
+
+    /// Takes the oldest message that is not urgent out, or else the oldest that is, to make room for another.
+    pub(super) fn drop_oldest(&mut self) -> Option<Event<M>> {
+        let urgent = self.urgent;
+        let normal = self.queue.iter().skip(urgent).position(Event::is_message).map(|at| at + urgent);
+        let at = normal.or_else(|| self.queue.iter().take(urgent).position(Event::is_message))?;
+        if at < urgent {
+            self.urgent -= 1;
+        }
+        self.sent = self.sent.wrapping_sub(1);
+        self.queue.remove(at)
+    }
+
+    /// Takes the first event of this kind out.
+    pub(super) fn remove_first(&mut self, wanted: impl Fn(&Event<M>) -> bool) -> Option<Event<M>> {
+        let at = self.queue.iter().position(wanted)?;
+        if at < self.urgent {
+            self.urgent -= 1;
+        }
+        self.queue.remove(at)
+    }
+
+    /// Takes everything out, for good.
+    pub(super) fn drain(&mut self) -> VecDeque<Event<M>> {
+        self.urgent = 0;
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Promises the `free` places to the sends that have waited longest. They are to be woken.
+    pub(super) fn grant(&mut self, free: usize, wakers: &mut Vec<Waker>) {
+        let Some(room) = &mut self.room else { return };
+        for _ in 0..free {
+            let Some(waker) = room.pop_front() else { return };
+            self.promised += 1;
+            wakers.push(waker);
+        }
+    }
+
+    /// Whether a send waits for room.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.room.as_ref().is_some_and(|room| !room.is_empty())
+    }
+
+    /// Takes no more messages. The sends in line are to be woken, to learn of it.
+    pub(super) fn close(&mut self, wakers: &mut Vec<Waker>) {
+        self.closed = true;
+        self.promised = 0;
+        if let Some(room) = &mut self.room {
+            wakers.extend(std::iter::from_fn(|| room.pop_front()));
+        }
+    }
+
+    /// The waker of the send in line with this key.
+    pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waker> {
+        self.room.as_mut()?.find(key)
+    }
+}
+
+impl<M> Batch<M> {
+    pub(super) fn new() -> Batch<M> {
+        Batch { events: VecDeque::new(), urgent: 0 }
+    }
+
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<Event<M>> {
+        let event = self.events.pop_front();
+        self.urgent = self.urgent.saturating_sub(1);
+        event
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The event at `at`.
+    pub(super) fn get(&self, at: usize) -> Option<&Event<M>> {
+        self.events.get(at)
+    }
+
+    /// Takes the event at `at` out.
+    pub(super) fn remove(&mut self, at: usize) -> Option<Event<M>> {
+        if at < self.urgent {
+            self.urgent -= 1;
+        }
+        self.events.remove(at)
+    }
+
+    /// Takes the first event of this kind out.
+    pub(super) fn remove_first(&mut self, wanted: impl Fn(&Event<M>) -> bool) -> Option<Event<M>> {
+        let at = self.events.iter().position(wanted)?;
+        self.remove(at)
+    }
+
+    /// Fetches what is urgent, in front of what is not.
+    pub(super) fn fetch_urgent(&mut self, line: &mut Line<M>) {
+        for event in line.queue.drain(..line.urgent) {
+            self.events.insert(self.urgent, event);
+            self.urgent += 1;
+        }
+        line.urgent = 0;
+    }
+
+    /// Fetches everything, behind what is here.
+    pub(super) fn fetch_all(&mut self, line: &mut Line<M>) {
+        self.fetch_urgent(line);
+        if self.events.is_empty() {
+            std::mem::swap(&mut self.events, &mut line.queue);
+        } else {
+            self.events.append(&mut line.queue);
+        }
+    }
+
+    /// The next event, for a receiver whose batch has none that comes first: all of the line is fetched on the way, if
+    /// that is worth while and allowed.
+    #[inline]
+    pub(super) fn take(&mut self, line: &mut Line<M>, one_by_one: bool) -> Option<Event<M>> {
+        if !self.events.is_empty() {
+            self.fetch_urgent(line);
+            return self.pop();
+        }
+        if one_by_one || line.queue.len() <= 1 {
+            return line.pop();
+        }
+        std::mem::swap(&mut self.events, &mut line.queue);
+        self.urgent = std::mem::take(&mut line.urgent);
+        self.pop()
+    }
+
+    /// Puts what was fetched and not received back, in front of what has come since.
+    pub(super) fn put_back(&mut self, line: &mut Line<M>) {
+        let mut later = std::mem::replace(&mut line.queue, std::mem::take(&mut self.events));
+        let (early, late) = (std::mem::take(&mut self.urgent), std::mem::take(&mut line.urgent));
+        let normal = line.queue.split_off(early);
+        line.queue.extend(later.drain(..late));
+        line.queue.extend(normal);
+        line.queue.extend(later);
+        line.urgent = early + late;
+    }
+
+    /// The process goes to sleep and there is nothing for it: large buffers are given back.
+    #[inline]
+    pub(super) fn trim(&mut self, line: &mut Line<M>) {
+        for buffer in [&mut self.events, &mut line.queue] {
+            if buffer.capacity() * size_of::<Event<M>>() > KEPT_BYTES {
+                *buffer = VecDeque::new();
+            }
+        }
+    }
+}

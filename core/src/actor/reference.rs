@@ -1,0 +1,230 @@
+//! References to processes: what messages are sent through.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::cell::Cell;
+use super::exit::ExitReason;
+use super::pid::Pid;
+use super::timer::Timer;
+use crate::channel::{Place, SendError, Sending, Sink, TrySendError};
+
+/// A reference to a process that takes messages of type `M`. It does not show where the process runs.
+///
+/// A process lives until its body ends, however many references there are, or none. The messages that are sent through
+/// references by one process, or by one thread, arrive in the order in which they were sent.
+///
+/// # Examples
+/// ```no_run
+/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+/// use twoply_core::{Wait, actor::{Builder, Event, Process}};
+///
+/// let adder = Builder::new().on(&backend).spawn(async |mut me: Process<u32>| {
+///     let mut sum = 0;
+///     while let Event::Message(n) = me.receive().await {
+///         sum += n;
+///     }
+/// })?;
+/// adder.send(3).wait()?;
+/// adder.try_send(4)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct ProcessRef<M>(Arc<Cell<M>>);
+
+impl<M> ProcessRef<M> {
+    pub(super) fn new(cell: Arc<Cell<M>>) -> ProcessRef<M> {
+        ProcessRef(cell)
+    }
+
+    pub(super) fn cell(&self) -> &Arc<Cell<M>> {
+        &self.0
+    }
+
+    /// Sends `message`; finish it with `.await` or `.wait()`. Waits while the mailbox is full: sends are served in the
+    /// order in which they began to wait, and none is overtaken. A mailbox that was told so
+    /// ([`Overflow`](super::Overflow)) drops or refuses instead.
+    ///
+    /// # Errors
+    /// When the process has ended or has been made to, and where the mailbox refuses
+    /// ([`Overflow::Fail`](super::Overflow::Fail)) when it is full. The message is handed back.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it is ready has not sent the message.
+    #[inline]
+    pub fn send(&self, message: M) -> Sending<'_, M, ProcessRef<M>> {
+        Sending::new(self, message)
+    }
+
+    /// Sends `message` if that can be done at once: it never waits. This is Erlang's `!`, but for the capacity.
+    ///
+    /// # Errors
+    /// [`Full`](TrySendError::Full) when there is no room, and the mailbox does not drop messages;
+    /// [`Closed`](TrySendError::Closed) when the process has ended or has been made to.
+    #[inline]
+    pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        self.0.try_send(message, false)
+    }
+
+    /// The same process, for messages that overtake the usual ones: they are received before all messages and signals
+    /// that wait in the mailbox, and after the urgent ones before them. They count towards the capacity like others.
+    #[inline]
+    pub fn urgent(&self) -> Urgent<'_, M> {
+        Urgent(self)
+    }
+
+    /// Whether the process takes no more messages: it has ended, or has been made to.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// How many messages have been sent and not been received.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether all messages have been received.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many messages the mailbox holds at most; `None` when there is no limit.
+    pub fn capacity(&self) -> Option<usize> {
+        self.0.capacity()
+    }
+}
+
+impl<M: Send + 'static> ProcessRef<M> {
+    /// Who the process is, whatever messages it takes.
+    pub fn pid(&self) -> Pid {
+        self.0.pid()
+    }
+
+    /// Asks the process to end, as nobody in particular ([`Pid::nobody`]).
+    ///
+    /// A process that [traps exits](super::Process::trap_exit) receives it as an event. Another one ends, at its next
+    /// await point or by unwinding from its wait; [`Normal`](ExitReason::Normal) it ignores.
+    /// [`Kill`](ExitReason::Kill) ends both, with the reason [`Killed`](ExitReason::Killed).
+    ///
+    /// To end a process as another one, use [`Process::exit`](super::Process::exit).
+    pub fn exit(&self, reason: ExitReason) {
+        self.pid().exit(reason);
+    }
+
+    /// Sends `message` after `delay`, unless the timer is cancelled before; see
+    /// [`Process::send_after`](super::Process::send_after).
+    pub fn send_after(&self, delay: Duration, message: M) -> Timer {
+        Timer::start(delay, self, message)
+    }
+}
+
+impl<M> Sink<M> for ProcessRef<M> {
+    #[inline]
+    fn poll_send(
+        &self,
+        place: &mut Place,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        self.0.poll_send(false, place, message, cx)
+    }
+
+    fn stop_send(&self, place: &mut Place) {
+        self.0.stop_send(place);
+    }
+
+    #[inline]
+    fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        self.0.try_send(message, false)
+    }
+}
+
+impl<M> Clone for ProcessRef<M> {
+    #[inline]
+    fn clone(&self) -> ProcessRef<M> {
+        ProcessRef(Arc::clone(&self.0))
+    }
+}
+
+impl<M> PartialEq for ProcessRef<M> {
+    fn eq(&self, other: &ProcessRef<M>) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<M> Eq for ProcessRef<M> {}
+
+impl<M> Hash for ProcessRef<M> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.identity().hash(state);
+    }
+}
+
+impl<M> PartialOrd for ProcessRef<M> {
+    fn partial_cmp(&self, other: &ProcessRef<M>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<M> Ord for ProcessRef<M> {
+    fn cmp(&self, other: &ProcessRef<M>) -> Ordering {
+        self.0.identity().cmp(&other.0.identity())
+    }
+}
+
+impl<M> fmt::Debug for ProcessRef<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identity = self.0.identity();
+        write!(f, "ProcessRef(<{}.{}>)", identity.node, identity.serial)
+    }
+}
+
+/// A process, for messages that overtake the usual ones: what [`ProcessRef::urgent`] returns.
+pub struct Urgent<'a, M>(&'a ProcessRef<M>);
+
+impl<M> Urgent<'_, M> {
+    /// As [`ProcessRef::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&self, message: M) -> Sending<'_, M, Self> {
+        Sending::new(self, message)
+    }
+
+    /// As [`ProcessRef::try_send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        self.0.0.try_send(message, true)
+    }
+}
+
+impl<M> Sink<M> for Urgent<'_, M> {
+    fn poll_send(
+        &self,
+        place: &mut Place,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        self.0.0.poll_send(true, place, message, cx)
+    }
+
+    fn stop_send(&self, place: &mut Place) {
+        self.0.0.stop_send(place);
+    }
+
+    fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        self.0.0.try_send(message, true)
+    }
+}
+
+impl<M> fmt::Debug for Urgent<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Urgent").field(self.0).finish()
+    }
+}

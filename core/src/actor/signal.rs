@@ -1,0 +1,395 @@
+//! What is done to a process besides sending it messages: links, monitors, exit signals, its end.
+//!
+//! Whoever sends a signal handles it, under the lock of the receiver: so signals wait for nothing, and the order of
+//! what one process does to another is the order in which it does it. What follows from a signal (waking, cancelling,
+//! answering) is collected under the lock and done after it ([`Then`]); so no two cells are ever locked at once.
+//!
+//! # The life of a process
+//! ```text
+//!            (1) begin                (2) doom                    (3) end
+//!   born ───────────────▶ alive ─────────────────▶ doomed ─────────────────▶ over
+//!     └──────(2)──────────────────────────────────▶ ▲                         │
+//!                          ▲                                                  │
+//!                          └──────────────(4) revive, with a kept mailbox─────┘
+//!
+//! (1) begin   the first poll of its task: from now on it can be cancelled.
+//! (2) doom    an exit signal that it does not trap, or the end of its body: the reason is settled. It is not alive
+//!             any more: its names are free, sends fail, and to link or to monitor it finds no process. An exit signal
+//!             cancels the task, which ends at its next await point or unwinds from its wait.
+//! (3) end     the body has been dropped: links and monitors are told, and then messages that nobody has received
+//!             go where the builder has said.
+//! (4) revive  a supervisor starts a new body over the mailbox that the old one has left.
+//! ```
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::cell::{Cell, Inbox};
+use super::event::{Down, Event, Exit};
+use super::exit::ExitReason;
+use super::few::Few;
+use super::pid::{AtExit, By, Endpoint, Identity, MonitorRef, Pid, Signal};
+use crate::sync::lock;
+use crate::task::{TaskState, contain};
+
+/// Whether a process is alive, and who is related to it.
+pub(super) struct Life {
+    /// An exit signal becomes an event, instead of ending the process.
+    trapping: bool,
+    /// It is being started, and whoever starts it has not learnt whether that succeeds.
+    unborn: bool,
+    /// The mailbox stays open when the body ends, for a successor.
+    keeping: bool,
+    /// The body has been dropped.
+    over: bool,
+    /// Why it ends or has ended. Set once in a life.
+    reason: Option<ExitReason>,
+    /// Its task, while there is one.
+    task: Option<Arc<TaskState>>,
+    /// Its relations, made with the first one.
+    ties: Option<Box<Ties>>,
+}
+
+/// To whom a process is related.
+#[derive(Default)]
+pub(super) struct Ties {
+    /// Those that are told of its end, and of whose end it is told.
+    links: Few<Identity, Pid>,
+    /// Those that are told of its end.
+    watchers: Few<MonitorRef, Pid>,
+    /// Those of whose end it is told.
+    watched: Few<MonitorRef, Pid>,
+    /// Who is told first.
+    hooks: Vec<Arc<dyn AtExit>>,
+}
+
+/// What is to be done once the lock is free.
+#[derive(Default)]
+pub(super) struct Then {
+    /// The names and groups of a process that is doomed.
+    hooks: Vec<Arc<dyn AtExit>>,
+    /// The task of one that is.
+    cancel: Option<Arc<TaskState>>,
+    /// Sends that will never be received.
+    senders: Vec<Waker>,
+    /// The receiver, for which something has come.
+    receiver: Option<Waker>,
+    /// What another process is to be told.
+    answer: Option<(Pid, Signal)>,
+    /// A pid that may be the last to hold a cell, so that dropping it runs destructors.
+    stale: Option<Pid>,
+}
+
+impl Then {
+    /// Does it. `pid` is the process that it follows from.
+    fn run(self, pid: &Pid) {
+        for hook in self.hooks {
+            hook.ended(pid);
+        }
+        if let Some(task) = self.cancel {
+            task.cancel();
+        }
+        if let Some((to, signal)) = self.answer {
+            to.deliver(signal);
+        }
+        drop(self.stale);
+        crate::wake::wake_all(self.senders.into_iter().chain(self.receiver));
+    }
+}
+
+impl Life {
+    pub(super) fn new(trapping: bool) -> Life {
+        Life { trapping, unborn: false, keeping: false, over: false, reason: None, task: None, ties: None }
+    }
+
+    /// Whether it has neither ended nor been made to.
+    pub(super) fn is_alive(&self) -> bool {
+        self.reason.is_none()
+    }
+
+    /// Whether the body has been dropped.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn ties(&mut self) -> &mut Ties {
+        self.ties.get_or_insert_default()
+    }
+
+    fn unlink(&mut self, from: Identity) -> Option<Pid> {
+        self.ties.as_mut()?.links.remove(from)
+    }
+}
+
+impl<M> Cell<M> {
+    /// The process's task, while it has one.
+    pub(super) fn own_task(&self) -> Option<Arc<TaskState>> {
+        lock(&self.inbox).life.task.clone()
+    }
+
+    /// Why the process ends or has ended, if it does.
+    pub(super) fn reason(&self) -> Option<ExitReason> {
+        lock(&self.inbox).life.reason.clone()
+    }
+}
+
+impl<M: Send + 'static> Cell<M> {
+    pub(super) fn pid(self: &Arc<Cell<M>>) -> Pid {
+        Pid::new(self.identity(), Arc::clone(self) as Arc<dyn Endpoint>)
+    }
+
+    /// Settles why the process ends, unless that is settled.
+    fn doom(&self, inbox: &mut Inbox<M>, reason: ExitReason, then: &mut Then) {
+        let life = &mut inbox.life;
+        if life.reason.is_some() {
+            return;
+        }
+        life.reason = Some(reason);
+        if !life.keeping {
+            inbox.line.close(&mut then.senders);
+        }
+        if let Some(ties) = &mut life.ties {
+            then.hooks = std::mem::take(&mut ties.hooks);
+        }
+    }
+
+    /// The body is about to run for the first time. False: it must not, it has been doomed before.
+    pub(super) fn begin(&self, task: Option<Arc<TaskState>>) -> bool {
+        let mut inbox = lock(&self.inbox);
+        inbox.life.task = task;
+        inbox.life.is_alive()
+    }
+
+    /// The body has come to its end by itself, for `reason`. It is still to be dropped.
+    pub(super) fn settle(self: &Arc<Self>, reason: ExitReason) {
+        let mut then = Then::default();
+        self.doom(&mut lock(&self.inbox), reason, &mut then);
+        contain(|| then.run(&self.pid()));
+    }
+
+    /// The body is gone: everybody is told. `reason` is why, if that has not been settled. Never unwinds.
+    pub(super) fn end(self: &Arc<Self>, reason: ExitReason) {
+        let mut then = Then::default();
+        let mut inbox = lock(&self.inbox);
+        if inbox.life.over {
+            return;
+        }
+        self.doom(&mut inbox, reason, &mut then);
+        let life = &mut inbox.life;
+        life.over = true;
+        let task = life.task.take();
+        let Some(reason) = life.reason.clone() else { unreachable!("it has been doomed just now") };
+        let (unborn, keeping) = (life.unborn, life.keeping);
+        let ties = if unborn { None } else { life.ties.take() };
+        let receiver = inbox.line.receiver.take();
+        let left = if keeping { Default::default() } else { inbox.line.drain() };
+        drop(inbox);
+        let pid = self.pid();
+        contain(|| then.run(&pid));
+        contain(|| drop((task, receiver)));
+        if let Some(ties) = ties {
+            ties.tell(&pid, &reason);
+        }
+        for event in left {
+            match event {
+                Event::Message(message) => contain(|| self.undelivered(message)),
+                news => contain(|| drop(news)),
+            }
+        }
+    }
+
+    /// Whoever has started the process knows that it succeeded: it may end with a noise from now on.
+    pub(super) fn born(self: &Arc<Self>) {
+        let mut inbox = lock(&self.inbox);
+        inbox.life.unborn = false;
+        let over = inbox.life.over;
+        let ties = if over { inbox.life.ties.take() } else { None };
+        let reason = inbox.life.reason.clone();
+        drop(inbox);
+        if let (Some(ties), Some(reason)) = (ties, reason) {
+            ties.tell(&self.pid(), &reason);
+        }
+    }
+
+    /// The process is about to be started by one that wants to be related to it: until [`born`](Cell::born) is called,
+    /// its end is nobody's business.
+    pub(super) fn conceive(&self) {
+        lock(&self.inbox).life.unborn = true;
+    }
+
+    pub(super) fn trap_exit(&self, trapping: bool) -> bool {
+        std::mem::replace(&mut lock(&self.inbox).life.trapping, trapping)
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        lock(&self.inbox).life.is_alive()
+    }
+
+    /// Enters a link on this side. False when the process is not alive.
+    pub(super) fn enter_link(&self, other: &Pid) -> bool {
+        let other = other.clone();
+        let mut inbox = lock(&self.inbox);
+        let alive = inbox.life.is_alive();
+        let stale = match alive {
+            true => inbox.life.ties().links.insert(other.identity(), other),
+            false => Some(other),
+        };
+        drop(inbox);
+        drop(stale);
+        alive
+    }
+
+    /// Takes a link out on this side. Returns whether it was there.
+    pub(super) fn leave_link(&self, other: &Pid) -> bool {
+        let stale = lock(&self.inbox).life.unlink(other.identity());
+        stale.is_some()
+    }
+
+    pub(super) fn is_linked(&self, other: &Pid) -> bool {
+        let inbox = lock(&self.inbox);
+        inbox.life.ties.as_ref().is_some_and(|ties| ties.links.contains(other.identity()))
+    }
+
+    /// Enters a monitor of this process's. False when the process is not alive.
+    pub(super) fn enter_watched(&self, monitor: MonitorRef, other: &Pid) -> bool {
+        let other = other.clone();
+        let mut inbox = lock(&self.inbox);
+        let alive = inbox.life.is_alive();
+        let stale = match alive {
+            true => inbox.life.ties().watched.insert(monitor, other),
+            false => Some(other),
+        };
+        drop(inbox);
+        drop(stale);
+        alive
+    }
+
+    /// Takes a monitor of this process's out.
+    pub(super) fn leave_watched(&self, monitor: MonitorRef) -> Option<Pid> {
+        lock(&self.inbox).life.ties.as_mut()?.watched.remove(monitor)
+    }
+
+    /// Enters a monitor by another process. False when this one is not alive.
+    pub(super) fn enter_watcher(&self, monitor: MonitorRef, other: &Pid) -> bool {
+        let mut then = Then::default();
+        let mut inbox = lock(&self.inbox);
+        let alive = inbox.life.is_alive();
+        if alive {
+            then.stale = inbox.life.ties().watchers.insert(monitor, other.clone());
+        }
+        drop(inbox);
+        drop(then);
+        alive
+    }
+
+    /// Handles `signal` under the lock of `inbox`. It is only read, since dropping it may run destructors.
+    fn handle(&self, inbox: &mut Inbox<M>, to: &Pid, signal: &Signal, then: &mut Then) {
+        let life = &mut inbox.life;
+        match signal {
+            Signal::Link { from } if life.is_alive() => {
+                then.stale = life.ties().links.insert(from.identity(), from.clone());
+            }
+            Signal::Link { from } => {
+                let reason = ExitReason::NoProcess;
+                then.answer = Some((from.clone(), Signal::Exit { from: to.clone(), reason, by: By::Link }));
+            }
+            Signal::Unlink { from } => then.stale = life.unlink(from.identity()),
+            Signal::Exit { from, reason, by } => self.handle_exit(inbox, to, (from, reason, *by), then),
+            Signal::Monitor { from, monitor } if life.is_alive() => {
+                then.stale = life.ties().watchers.insert(*monitor, from.clone());
+            }
+            Signal::Monitor { from, monitor } => {
+                let reason = ExitReason::NoProcess;
+                let down = Signal::Down { from: to.clone(), monitor: *monitor, reason };
+                then.answer = Some((from.clone(), down));
+            }
+            Signal::Demonitor { monitor } => {
+                then.stale = life.ties.as_mut().and_then(|ties| ties.watchers.remove(*monitor));
+            }
+            Signal::Down { from, monitor, reason } => {
+                then.stale = life.ties.as_mut().and_then(|ties| ties.watched.remove(*monitor));
+                if then.stale.is_some() && life.is_alive() {
+                    let down = Down { monitor: *monitor, from: from.clone(), reason: reason.clone() };
+                    then.receiver = self.admit(&mut inbox.line, Event::Down(Box::new(down)), false);
+                }
+            }
+        }
+    }
+
+    /// Decides whether an exit signal ends the process, is an event to it, or is nothing.
+    fn handle_exit(
+        &self,
+        inbox: &mut Inbox<M>,
+        to: &Pid,
+        (from, reason, by): (&Pid, &ExitReason, By),
+        then: &mut Then,
+    ) {
+        let life = &mut inbox.life;
+        if by == By::Link {
+            then.stale = life.unlink(from.identity());
+            if then.stale.is_none() {
+                // Unlinked meanwhile: it is to hear nothing any more.
+                return;
+            }
+        }
+        if !life.is_alive() {
+            return;
+        }
+        let asked = by == By::Request;
+        if asked && *reason == ExitReason::Kill {
+            then.cancel.clone_from(&life.task);
+            self.doom(inbox, ExitReason::Killed, then);
+        } else if life.trapping {
+            let exit = Exit { from: from.clone(), reason: reason.clone() };
+            then.receiver = self.admit(&mut inbox.line, Event::Exit(Box::new(exit)), false);
+        } else if !reason.is_normal() || (asked && from == to) {
+            then.cancel.clone_from(&life.task);
+            self.doom(inbox, reason.clone(), then);
+        }
+    }
+}
+
+impl Ties {
+    /// Tells everybody of the end of `pid`. Never unwinds.
+    fn tell(self, pid: &Pid, reason: &ExitReason) {
+        for (_, other) in self.links.into_entries() {
+            let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
+            contain(move || other.deliver(signal));
+        }
+        for (monitor, other) in self.watchers.into_entries() {
+            let signal = Signal::Down { from: pid.clone(), monitor, reason: reason.clone() };
+            contain(move || other.deliver(signal));
+        }
+        for (monitor, other) in self.watched.into_entries() {
+            contain(move || other.deliver(Signal::Demonitor { monitor }));
+        }
+    }
+}
+
+impl<M: Send + 'static> Endpoint for Cell<M> {
+    fn deliver(&self, to: &Pid, signal: Signal) {
+        let mut then = Then::default();
+        self.handle(&mut lock(&self.inbox), to, &signal, &mut then);
+        then.run(to);
+    }
+
+    fn at_exit(&self, hook: &Arc<dyn AtExit>) -> bool {
+        let mut inbox = lock(&self.inbox);
+        if !inbox.life.is_alive() {
+            return false;
+        }
+        let hooks = &mut inbox.life.ties().hooks;
+        if !hooks.iter().any(|known| Arc::ptr_eq(known, hook)) {
+            hooks.push(Arc::clone(hook));
+        }
+        true
+    }
+
+    fn is_alive_here(&self) -> bool {
+        self.is_alive()
+    }
+
+    fn name(&self) -> Option<String> {
+        self.extra.as_ref()?.name.as_deref().map(str::to_owned)
+    }
+}

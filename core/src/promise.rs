@@ -1,0 +1,174 @@
+//! Promises: values that are still to come, for any number of those who wait.
+//!
+//! A [`Promise`] and its [`Resolver`] are made by [`pair`]. The resolver gives the value, or the [`Failure`] that stands in
+//! for it, once; promises may be cloned, and each is waited for like any future. Nobody waits forever: when the last
+//! resolver is dropped, the promise is broken and says so.
+//!
+//! A [`Task`](crate::task::Task) is a promise of its result, too, which can also be cancelled; `Failure` is the one
+//! error of both. The idea is that of Io's futures and of E's promises and resolvers.
+//!
+//! ```
+//! use twoply_core::{Wait, promise};
+//!
+//! let (promise, resolver) = promise::pair();
+//! let waiting: Vec<_> = (0..3)
+//!     .map(|_| {
+//!         let promise = promise.clone();
+//!         std::thread::spawn(move || promise.wait())
+//!     })
+//!     .collect();
+//! resolver.resolve("tea").unwrap();
+//! for thread in waiting {
+//!     assert_eq!(thread.join().unwrap().unwrap(), "tea");
+//! }
+//! ```
+//!
+//! This module starts no task, and holds no lock while code of the user's runs.
+
+mod cell;
+mod failure;
+mod graph;
+mod lazy;
+mod line;
+mod owner;
+mod resolver;
+mod transparent;
+mod wait;
+mod within;
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub use failure::{Cycle, Failure};
+pub use owner::Owes;
+pub use resolver::{AlreadyResolved, Resolver};
+pub use transparent::Transparent;
+pub use wait::{Answer, Waiting, WaitingRef, answer};
+pub use within::{Unwatched, Within, unwatched};
+
+pub(crate) use graph::{Edge, Stop};
+pub(crate) use owner::{Debtor, Owner};
+pub(crate) use wait::owed_answer;
+
+use cell::{Cell, Handle, Pen};
+
+/// What makes a promise as shareable as the reference to the value that it gives.
+type Shared<T> = PhantomData<Arc<T>>;
+
+/// A value that is still to come. Clones are promises of the same value.
+///
+/// - `promise.await` and `promise.wait()` give the value itself, or a clone of it while other promises of it are left.
+/// - `(&promise).await` and `(&promise).wait()` give a reference, and ask for no `Clone`.
+/// - [`try_get`](Promise::try_get) looks without waiting.
+///
+/// All waits are cancel-safe: dropping one changes nothing for others.
+///
+/// # Examples
+/// ```
+/// use twoply_core::{Wait, promise};
+///
+/// let (promise, resolver) = promise::pair::<String>();
+/// assert!(promise.try_get().is_none());
+/// resolver.resolve("tea".to_owned()).unwrap();
+/// assert_eq!((&promise).wait().unwrap(), "tea");
+/// assert_eq!(promise.wait().unwrap(), "tea".to_owned());
+/// ```
+///
+/// A promise is shared between threads if references to its value may be:
+/// ```compile_fail
+/// fn send<T: Send>() {}
+/// send::<twoply_core::promise::Promise<std::cell::Cell<u32>>>();
+/// ```
+pub struct Promise<T> {
+    /// Where the value arrives.
+    handle: Handle<T>,
+    /// Demands T: Send and T: Sync of a promise that is either.
+    shared: Shared<T>,
+}
+
+/// A promise, and the means to keep it. Nobody is known to owe it before
+/// [`Resolver::adopt`] or [`Resolver::hand_to`] says so.
+pub fn pair<T>() -> (Promise<T>, Resolver<T>) {
+    let (handle, pen) = Cell::pair(None);
+    (Promise::of(handle), Resolver::new(pen))
+}
+
+/// A promise that `owner` owes.
+pub(crate) fn owed<T>(owner: Arc<dyn Owner>) -> (Promise<T>, Resolver<T>) {
+    let (handle, pen) = pair_owed(owner);
+    (Promise::of(handle), Resolver::new(pen))
+}
+
+fn pair_owed<T>(owner: Arc<dyn Owner>) -> (Handle<T>, Pen<T>) {
+    Cell::pair(Some(Debtor::of_owner(owner)))
+}
+
+impl<T> Promise<T> {
+    fn of(handle: Handle<T>) -> Promise<T> {
+        Promise { handle, shared: PhantomData }
+    }
+
+    /// A promise that is kept already.
+    pub fn ready(value: T) -> Promise<T> {
+        Promise::of(Cell::kept(Ok(value)))
+    }
+
+    /// A promise that has failed already.
+    pub fn failed(failure: Failure) -> Promise<T> {
+        Promise::of(Cell::kept(Err(failure)))
+    }
+
+    /// Whether it has come out, well or not.
+    pub fn is_ready(&self) -> bool {
+        self.handle.look()
+    }
+
+    /// The value or the failure, if it has come out.
+    pub fn try_get(&self) -> Option<Result<&T, &Failure>> {
+        self.handle.look();
+        self.handle.get().map(Result::as_ref)
+    }
+
+    /// Takes the value out.
+    ///
+    /// # Errors
+    /// When it has not come out, or when there are other promises of it. The promise is handed back.
+    pub fn into_inner(self) -> Result<Result<T, Failure>, Promise<T>> {
+        self.handle.take().map_err(Promise::of)
+    }
+}
+
+impl<T> Clone for Promise<T> {
+    fn clone(&self) -> Promise<T> {
+        Promise::of(self.handle.clone())
+    }
+}
+
+impl<T: Clone> IntoFuture for Promise<T> {
+    type Output = Result<T, Failure>;
+    type IntoFuture = Waiting<T>;
+
+    fn into_future(self) -> Waiting<T> {
+        Waiting::new(self)
+    }
+}
+
+impl<'a, T> IntoFuture for &'a Promise<T> {
+    type Output = Result<&'a T, Failure>;
+    type IntoFuture = WaitingRef<'a, T>;
+
+    fn into_future(self) -> WaitingRef<'a, T> {
+        WaitingRef::new(self)
+    }
+}
+
+impl<T> fmt::Debug for Promise<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Promise").field("ready", &self.is_ready()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,343 @@
+//! The place where a promise and its resolver meet: one allocation with the outcome, and those who wait for it.
+//!
+//! Promises and resolvers are the only callers. Looking at a promise that is kept, and keeping one that nobody waits
+//! for, take no lock; those who wait stand in a line under a mutex, and the first of them needs no further
+//! allocation. No waker and no value of the user's is run, cloned or dropped under the mutex.
+//!
+//! ```text
+//! word:  [36..: resolvers] [8..36: promises] [2: WAITING] [1: READY] [0: CLAIMED]
+//!
+//!   0 ──(1) claim──▶ CLAIMED ──(2) publish──▶ CLAIMED, READY ──(4) take──▶ the outcome is gone with the last promise
+//!   │                   │                           ▲
+//!   └──(3) enlist───────┴──▶ ..., WAITING ──────────┘ (2) under the lock
+//!
+//! (1) claim    the first who has an outcome; only that one writes it, before (2).
+//! (2) publish  the same one. Nobody waits: one exchange. Else under the lock, by which the line is emptied, too.
+//! (3) enlist   one who waits, under the lock: sets WAITING, and if READY is not there yet, stands in line.
+//! (4) take     the only promise that is left, once READY: nobody else can look at the outcome any more.
+//! ```
+//!
+//! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the lock after
+//! the entry is in line; if (2) comes first, (3) sees READY. So no wake-up is lost, and nobody stands in the line of a
+//! promise that is kept.
+//!
+//! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only promise may
+//! move the value out.
+
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use super::failure::{Cycle, Failure};
+use super::graph::Probe;
+use super::lazy::Lazy;
+use super::line::{Line, Ticket};
+use super::owner::Debtor;
+use crate::strand::with_current;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sync::cell::UnsafeCell;
+use crate::sync::{Mutex, lock};
+use crate::task::TaskState;
+use crate::wake::wake_all;
+
+/// Who sets it writes the outcome.
+const CLAIMED: u64 = 1;
+/// The outcome is there, and never changes.
+const READY: u64 = 1 << 1;
+/// Somebody may stand in line.
+const WAITING: u64 = 1 << 2;
+/// One promise.
+const PROMISE: u64 = 1 << 8;
+/// One resolver.
+const RESOLVER: u64 = 1 << 36;
+/// How many promises, or resolvers, there may be: half of what the word has room for, as in `std::sync::Arc`, for a
+/// count that runs over would be unsound. That many can only be had by forgetting them.
+const MOST: u64 = 1 << 27;
+
+fn promises(word: u64) -> u64 {
+    (word & (RESOLVER - 1)) / PROMISE
+}
+
+fn resolvers(word: u64) -> u64 {
+    word / RESOLVER
+}
+
+/// How a promise came out.
+pub(super) type Outcome<T> = Result<T, Failure>;
+
+/// See the [module](self).
+pub(super) struct Cell<T> {
+    /// See the diagram above.
+    word: AtomicU64,
+    /// Written once, between CLAIMED and READY; taken out, at most once, by the only promise that is left.
+    outcome: UnsafeCell<Option<Outcome<T>>>,
+    /// Who waits, and who owes.
+    line: Mutex<Line>,
+    /// How a derived promise comes by its outcome.
+    lazy: Option<Box<Lazy<T>>>,
+}
+
+// SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be taken
+// out by another, for which T: Send is enough: the accesses are ordered by the word, see `resolve` and `Handle`. It is
+// looked at by shared reference through `Handle::get` only, and what makes that public demands T: Sync (see `Promise`).
+unsafe impl<T: Send> Sync for Cell<T> {}
+
+impl<T> Cell<T> {
+    /// A cell with one promise and one resolver.
+    pub(super) fn pair(owner: Option<Debtor>) -> (Handle<T>, Pen<T>) {
+        let cell = Arc::new(Cell::new(PROMISE + RESOLVER, None, owner, None));
+        (Handle(Arc::clone(&cell)), Pen(cell))
+    }
+
+    /// A promise that has come out already.
+    pub(super) fn kept(outcome: Outcome<T>) -> Handle<T> {
+        Handle(Arc::new(Cell::new(PROMISE + CLAIMED + READY, Some(outcome), None, None)))
+    }
+
+    /// A promise that comes out as what `lazy` makes of the cell.
+    pub(super) fn lazy(owner: Debtor, lazy: impl FnOnce(&Weak<Cell<T>>) -> Lazy<T>) -> Handle<T> {
+        Handle(Arc::new_cyclic(|cell| Cell::new(PROMISE, None, Some(owner), Some(Box::new(lazy(cell))))))
+    }
+
+    fn new(
+        word: u64,
+        outcome: Option<Outcome<T>>,
+        owner: Option<Debtor>,
+        lazy: Option<Box<Lazy<T>>>,
+    ) -> Cell<T> {
+        Cell {
+            word: AtomicU64::new(word),
+            outcome: UnsafeCell::new(outcome),
+            line: Mutex::new(Line::new(owner)),
+            lazy,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        // Acquire pairs with Release in `publish`: who sees READY sees the outcome.
+        self.word.load(Acquire) & READY != 0
+    }
+
+    /// Makes `outcome` the one that counts, and wakes all who wait; hands it back if another one counts already.
+    pub(super) fn resolve(&self, outcome: Outcome<T>) -> Result<(), Outcome<T>> {
+        // Relaxed: what is written after this is published by READY.
+        if self.word.fetch_or(CLAIMED, Relaxed) & CLAIMED != 0 {
+            return Err(outcome);
+        }
+        // SAFETY: this is the only call that has ever found CLAIMED clear, so nobody else writes; and nobody reads before
+        // READY, which is set below.
+        self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
+        self.publish();
+        Ok(())
+    }
+
+    /// Sets READY and wakes those in line.
+    #[inline]
+    fn publish(&self) {
+        let mut word = self.word.load(Relaxed);
+        while word & WAITING == 0 {
+            // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the rest.
+            match self.word.compare_exchange_weak(word, word | READY, Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+        let mut line = lock(&self.line);
+        let left = line.leave_all();
+        // After the edges of those who wait have gone: nobody can know of the outcome while they are there.
+        self.word.fetch_or(READY, Release);
+        drop(line);
+        wake_all(left.into_wakers());
+    }
+
+    /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is. `ticket`
+    /// is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
+    pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if !self.is_ready() {
+            match self.enter(ticket, cx.waker()) {
+                Err(cycle) => {
+                    self.leave(ticket);
+                    return Poll::Ready(Err(Failure::Deadlock(cycle)));
+                }
+                Ok(()) if !self.is_driven_ready() => return Poll::Pending,
+                Ok(()) => {}
+            }
+        }
+        ticket.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Stands in line with `waker`, unless the outcome is there.
+    fn enter(&self, ticket: &mut Ticket, waker: &Waker) -> Result<(), Cycle> {
+        let task = with_current(|strand| strand.state().stopped_task(waker));
+        if ticket.is_in_line() && lock(&self.line).is_waiting(ticket, waker, task.as_ref()) {
+            return Ok(());
+        }
+        // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
+        let waker = waker.clone();
+        let mut line = lock(&self.line);
+        // AcqRel: pairs with Release in `publish`.
+        if self.word.fetch_or(WAITING, AcqRel) & READY != 0 {
+            drop(line);
+            return Ok(());
+        }
+        let (before, new_edge) = line.enter(ticket, waker, task);
+        drop(line);
+        drop(before);
+        new_edge.and_then(|edge| edge.refuse()).map_or(Ok(()), Err)
+    }
+
+    /// Has a derived promise go on, if there is a reason; returns whether the outcome is there.
+    fn is_driven_ready(&self) -> bool {
+        if let Some(lazy) = &self.lazy {
+            lazy.drive(self);
+        }
+        self.is_ready()
+    }
+
+    /// There is a reason for a derived promise to go on.
+    pub(super) fn ring(&self) {
+        if let Some(lazy) = &self.lazy {
+            lazy.ring();
+        }
+        self.wake_line();
+    }
+
+    /// Wakes all who stand in line, so that one of them goes on with a derived promise. They will be back.
+    pub(super) fn wake_line(&self) {
+        let left = lock(&self.line).leave_all();
+        wake_all(left.into_wakers());
+    }
+
+    /// The task that owes the value, if it is known and still does.
+    pub(super) fn debtor(&self) -> Option<Arc<TaskState>> {
+        if self.is_ready() {
+            return None;
+        }
+        let owner = lock(&self.line).owner()?;
+        owner.task()
+    }
+
+    /// Says who owes the value. If somebody waits for it for whom that owner waits, the promise fails.
+    pub(super) fn set_owner(&self, owner: Option<Debtor>) {
+        let mut line = lock(&self.line);
+        let (before, new_edges) = line.set_owner(owner);
+        drop(line);
+        drop(before);
+        if let Some(cycle) = new_edges.iter().find_map(Probe::refuse) {
+            // It may have come out meanwhile, from another resolver.
+            let _ = self.resolve(Err(Failure::Deadlock(cycle)));
+        }
+    }
+
+    /// Gives the place in line up.
+    pub(super) fn leave(&self, ticket: &mut Ticket) {
+        if ticket.is_in_line() {
+            let before = lock(&self.line).leave(ticket);
+            drop(before);
+        }
+    }
+}
+
+/// One of the promises of a cell, as the cell counts them. Its existence proves that the outcome, once there, stays.
+pub(super) struct Handle<T>(Arc<Cell<T>>);
+
+impl<T> Handle<T> {
+    #[inline]
+    pub(super) fn cell(&self) -> &Arc<Cell<T>> {
+        &self.0
+    }
+
+    /// Whether the outcome is there, by now: a derived promise goes on if it can.
+    pub(super) fn look(&self) -> bool {
+        self.0.is_ready() || self.0.is_driven_ready()
+    }
+
+    /// The outcome, once it is there.
+    #[inline]
+    pub(super) fn get(&self) -> Option<&Outcome<T>> {
+        if !self.0.is_ready() {
+            return None;
+        }
+        // SAFETY: after READY, which `is_ready` has seen with Acquire, nobody writes but `take`, which owns the only
+        // promise. This is a promise, and it is borrowed for as long as the reference lives.
+        self.0.outcome.with(|place| unsafe { (*place).as_ref() })
+    }
+
+    /// Moves the outcome out, if it is there and this is the only promise.
+    pub(super) fn take(self) -> Result<Outcome<T>, Handle<T>> {
+        // Acquire pairs with Release in `publish`, and with Release in the drop of the other promises: what was done
+        // through them is over.
+        let word = self.0.word.load(Acquire);
+        if word & READY == 0 || promises(word) != 1 {
+            return Err(self);
+        }
+        // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and nobody can
+        // make another one while this runs.
+        let outcome = self.0.outcome.with_mut(|place| unsafe { (*place).take() });
+        outcome.ok_or(self)
+    }
+}
+
+impl<T> Clone for Handle<T> {
+    fn clone(&self) -> Handle<T> {
+        // Relaxed: a new promise is made of one that is there.
+        let before = self.0.word.fetch_add(PROMISE, Relaxed);
+        if promises(before) >= MOST {
+            std::process::abort();
+        }
+        Handle(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        // Release pairs with Acquire in `take`: what was read through this promise has been read.
+        self.0.word.fetch_sub(PROMISE, Release);
+    }
+}
+
+/// One of the resolvers of a cell, as the cell counts them. The last one breaks the promise when it is dropped.
+pub(super) struct Pen<T>(Arc<Cell<T>>);
+
+impl<T> Pen<T> {
+    #[inline]
+    pub(super) fn cell(&self) -> &Arc<Cell<T>> {
+        &self.0
+    }
+
+    /// Whether any promise is left, so that somebody may still want the value.
+    pub(super) fn is_wanted(&self) -> bool {
+        promises(self.0.word.load(Relaxed)) != 0
+    }
+
+    /// Whether the outcome is certain, or about to be.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.0.word.load(Relaxed) & CLAIMED != 0
+    }
+}
+
+impl<T> Clone for Pen<T> {
+    fn clone(&self) -> Pen<T> {
+        // Relaxed, as in `Handle::clone`.
+        let before = self.0.word.fetch_add(RESOLVER, Relaxed);
+        if resolvers(before) >= MOST {
+            std::process::abort();
+        }
+        Pen(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Drop for Pen<T> {
+    fn drop(&mut self) {
+        // AcqRel: the last one sees what the others have done.
+        let before = self.0.word.fetch_sub(RESOLVER, AcqRel);
+        if resolvers(before) == 1 && before & CLAIMED == 0 {
+            let owner = lock(&self.0.line).owner();
+            let cause = owner.and_then(|owner| owner.cause()).unwrap_or(Failure::Broken);
+            // Nobody is left who could have been faster.
+            let _ = self.0.resolve(Err(cause));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The end of a promise that keeps it.
+
+use std::fmt;
+
+use super::cell::Pen;
+use super::failure::Failure;
+use super::owner::{Debtor, Owes};
+
+/// Keeps a [`Promise`](super::Promise): gives it its value, or says why there is none.
+///
+/// The first outcome counts. Clones may race for it; the others are told that they came too late. When the last one is
+/// dropped before there is an outcome, the promise comes out as [`Failure::Broken`], or, for a question to a process
+/// that has ended, as [`Failure::NoProcess`]: nobody waits forever for a resolver that is gone.
+///
+/// # Examples
+/// ```
+/// use twoply_core::{Wait, promise};
+///
+/// let (answer, resolver) = promise::pair();
+/// let rival = resolver.clone();
+/// resolver.resolve(1).unwrap();
+/// assert_eq!(rival.resolve(2).unwrap_err().into_inner(), 2);
+/// assert_eq!(answer.wait().unwrap(), 1);
+/// ```
+#[must_use = "dropping the last resolver breaks the promise"]
+pub struct Resolver<T>(Pen<T>);
+
+impl<T> Resolver<T> {
+    pub(super) fn new(pen: Pen<T>) -> Resolver<T> {
+        Resolver(pen)
+    }
+
+    /// Keeps the promise: everybody who waits for it is woken and gets `value`.
+    ///
+    /// # Errors
+    /// When there is an outcome already. The value is handed back.
+    pub fn resolve(self, value: T) -> Result<(), AlreadyResolved<T>> {
+        self.0.cell().resolve(Ok(value)).map_err(|late| match late {
+            Ok(value) => AlreadyResolved(value),
+            Err(_) => unreachable!("what comes back is what went in"),
+        })
+    }
+
+    /// Gives the promise up: everybody who waits for it is woken and told why.
+    ///
+    /// # Errors
+    /// When there is an outcome already. The failure is handed back.
+    pub fn fail(self, failure: Failure) -> Result<(), AlreadyResolved<Failure>> {
+        self.0.cell().resolve(Err(failure)).map_err(|late| match late {
+            Err(failure) => AlreadyResolved(failure),
+            Ok(_) => unreachable!("what comes back is what went in"),
+        })
+    }
+
+    /// Whether there is an outcome already, so that another one would come too late.
+    pub fn is_resolved(&self) -> bool {
+        self.0.is_claimed()
+    }
+
+    /// Whether any promise is left; if not, nobody will ever see the value.
+    pub fn is_wanted(&self) -> bool {
+        self.0.is_wanted()
+    }
+
+    /// The calling task owes the value from now on. Outside of any task nobody is known to owe it.
+    ///
+    /// Who owes is what deadlocks are found by; see [the module](super). So it must be true: whoever passes a resolver on
+    /// to another task says so, with [`hand_to`](Resolver::hand_to), or there with `adopt`, or with
+    /// [`disown`](Resolver::disown).
+    pub fn adopt(&self) {
+        self.owe(crate::strand::with_current(|strand| strand.state().task()).map(Debtor::of_task));
+    }
+
+    /// `owner` owes the value from now on: a [task](crate::task::TaskRef), or a process.
+    ///
+    /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out as
+    /// [`Failure::Deadlock`].
+    pub fn hand_to(&self, owner: &impl Owes) {
+        self.owe(Some(owner.debtor()));
+    }
+
+    /// Nobody is known to owe the value from now on, so waiting for it is never taken for a deadlock.
+    pub fn disown(&self) {
+        self.owe(None);
+    }
+
+    fn owe(&self, owner: Option<Debtor>) {
+        self.0.cell().set_owner(owner);
+    }
+}
+
+impl<T> Clone for Resolver<T> {
+    fn clone(&self) -> Resolver<T> {
+        Resolver(self.0.clone())
+    }
+}
+
+impl<T> fmt::Debug for Resolver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("resolved", &self.is_resolved()).finish_non_exhaustive()
+    }
+}
+
+/// There was an outcome already; this is the one that came too late.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the promise has been resolved already")]
+pub struct AlreadyResolved<T>(T);
+
+impl<T> AlreadyResolved<T> {
+    /// The outcome that came too late.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for AlreadyResolved<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlreadyResolved").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! The cell by itself, without any backend.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::*;
+use crate::wait::Wait;
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn poll<F: Future + Unpin>(future: &mut F, bell: &Arc<Bell>) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(bell))))
+}
+
+#[test]
+fn all_who_wait_are_woken_once_and_get_the_value() {
+    let (promise, resolver) = pair();
+    let bells: Vec<Arc<Bell>> = (0..3).map(|_| Arc::default()).collect();
+    let mut waits: Vec<_> = bells.iter().map(|_| promise.clone().into_future()).collect();
+    for (wait, bell) in waits.iter_mut().zip(&bells) {
+        assert!(poll(wait, bell).is_pending());
+        assert!(poll(wait, bell).is_pending());
+    }
+    resolver.resolve(7).unwrap();
+    for (wait, bell) in waits.iter_mut().zip(&bells) {
+        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        assert_eq!(poll(wait, bell).map(Result::unwrap), Poll::Ready(7));
+    }
+}
+
+#[test]
+fn a_wait_that_is_dropped_is_not_woken() {
+    let (promise, resolver) = pair::<()>();
+    let bell = Arc::default();
+    let mut by_value = promise.clone().into_future();
+    let mut by_reference = (&promise).into_future();
+    assert!(poll(&mut by_value, &bell).is_pending());
+    assert!(poll(&mut by_reference, &bell).is_pending());
+    drop(by_value);
+    drop(by_reference);
+    assert_eq!(Arc::strong_count(&bell), 1, "a waker is kept");
+    resolver.resolve(()).unwrap();
+    assert_eq!(bell.0.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_wait_that_moves_to_another_task_wakes_that_one() {
+    let (promise, resolver) = pair::<()>();
+    let (before, after) = (Arc::default(), Arc::default());
+    let mut wait = promise.into_future();
+    assert!(poll(&mut wait, &before).is_pending());
+    assert!(poll(&mut wait, &after).is_pending());
+    resolver.resolve(()).unwrap();
+    assert_eq!((before.0.load(Ordering::Relaxed), after.0.load(Ordering::Relaxed)), (0, 1));
+}
+
+#[test]
+fn the_last_promise_gives_the_value_itself_and_others_clone_it() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Clone for Counted {
+        fn clone(&self) -> Counted {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Counted(Arc::clone(&self.0))
+        }
+    }
+    let clones = Arc::new(AtomicUsize::new(0));
+    let (promise, resolver) = pair();
+    let rival = resolver.clone();
+    let other = promise.clone();
+    resolver.resolve(Counted(Arc::clone(&clones))).unwrap();
+    drop(other.wait().unwrap());
+    assert_eq!(clones.load(Ordering::Relaxed), 1);
+    drop(promise.wait().unwrap());
+    assert_eq!(clones.load(Ordering::Relaxed), 1, "the last one has cloned it");
+    assert!(!rival.is_wanted());
+}
+
+#[test]
+fn into_inner_wants_the_only_promise_of_a_value_that_is_there() {
+    let (promise, resolver) = pair();
+    let promise = promise.into_inner().unwrap_err();
+    resolver.resolve(vec![1]).unwrap();
+    let other = promise.clone();
+    let promise = promise.into_inner().unwrap_err();
+    drop(other);
+    assert_eq!(promise.into_inner().unwrap().unwrap(), [1]);
+}
+
+#[test]
+fn only_the_last_resolver_breaks_the_promise() {
+    let (promise, resolver) = pair::<()>();
+    let bell = Arc::default();
+    let mut wait = (&promise).into_future();
+    assert!(poll(&mut wait, &bell).is_pending());
+    drop(resolver.clone());
+    assert!(!promise.is_ready());
+    drop(resolver);
+    assert!(matches!(poll(&mut wait, &bell), Poll::Ready(Err(Failure::Broken))));
+    assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn the_first_outcome_counts_and_the_others_come_back() {
+    let (promise, resolver) = pair();
+    let (second, third) = (resolver.clone(), resolver.clone());
+    resolver.fail(Failure::TimedOut).unwrap();
+    assert!(second.is_resolved());
+    assert_eq!(second.resolve("late").unwrap_err().into_inner(), "late");
+    assert!(matches!(third.fail(Failure::Broken).unwrap_err().into_inner(), Failure::Broken));
+    assert!(matches!(promise.try_get(), Some(Err(Failure::TimedOut))));
+}
+
+#[test]
+fn the_value_is_dropped_once_whoever_has_it() {
+    let value = Arc::new(());
+    let (promise, resolver) = pair();
+    resolver.resolve(Arc::clone(&value)).unwrap();
+    drop(promise);
+    assert_eq!(Arc::strong_count(&value), 1);
+
+    let (promise, resolver) = pair();
+    drop(promise);
+    assert!(!resolver.is_wanted());
+    resolver.resolve(Arc::clone(&value)).unwrap();
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn a_promise_that_is_made_ready_is() {
+    assert_eq!(Promise::ready(1).wait().unwrap(), 1);
+    assert!(matches!(Promise::<()>::failed(Failure::Overloaded).wait(), Err(Failure::Overloaded)));
+}

@@ -1,0 +1,746 @@
+//! Processes: what they receive, in which order, and how they end and are told of ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use twoply_core::actor::{Builder, Event, ExitReason, MonitorRef, Overflow, Pid, Process, ProcessRef};
+use twoply_core::channel::{self, Receiver, Sender, TrySendError};
+use twoply_core::promise::{Failure, Resolver};
+use twoply_core::{Wait, task, time};
+use twoply_tests::{Gate, Signal, Systems, eventually, laws};
+
+laws! {
+    and_mixed {
+        messages_arrive_in_the_order_in_which_they_are_sent,
+        a_question_is_answered,
+        a_full_mailbox_makes_sends_wait_in_line,
+        links_carry_the_reason_both_ways,
+        monitors_stack_and_tell_the_reason,
+    }
+    everywhere {
+        a_selective_receive_leaves_the_rest_in_order,
+        a_receive_with_a_timeout_gives_up,
+        urgent_messages_overtake_the_usual_ones,
+        the_capacity_is_exact,
+        a_mailbox_drops_what_it_was_told_to,
+        a_send_that_is_dropped_has_not_sent,
+        the_end_hands_back_what_was_not_received,
+        questions_fail_when_the_process_ends,
+        normal_is_ignored_unless_trapped,
+        kill_cannot_be_trapped_and_is_seen_as_killed,
+        a_link_to_nobody_is_news_of_no_process,
+        nothing_comes_through_a_link_that_was_taken_back,
+        a_monitor_that_is_flushed_leaves_nothing,
+        every_end_has_its_reason,
+        a_child_is_related_before_its_first_step,
+        a_process_can_end_itself,
+        a_blocked_process_unwinds,
+        a_timer_sends_later_unless_cancelled,
+        a_timer_keeps_no_process_alive,
+        a_shutdown_is_the_reason_of_those_that_were_running,
+        signals_pass_a_full_mailbox,
+        signals_keep_their_order_with_messages,
+        nobody_sends_to_a_process_that_was_told_to_end,
+    }
+}
+
+/// What an observer of ends is told, as text.
+fn told<M>(event: Event<M>) -> String {
+    match event {
+        Event::Message(_) => "message".to_owned(),
+        Event::Exit(exit) => format!("exit {}", exit.reason),
+        Event::Down(down) => format!("down {}", down.reason),
+        _ => "?".to_owned(),
+    }
+}
+
+fn builder<M: Send + 'static>(on: &Systems) -> Builder<M> {
+    Builder::new().on(on.here().backend())
+}
+
+fn far<M: Send + 'static>(on: &Systems) -> Builder<M> {
+    Builder::new().on(on.there().backend())
+}
+
+/// A process that traps exits and forwards what it is told.
+fn observer(on: &Systems, tie: impl FnOnce(&Process<()>) + Send + 'static) -> Receiver<String> {
+    let (tx, rx) = channel::unbounded();
+    let body = async move |mut me: Process<()>| {
+        tie(&me);
+        loop {
+            tx.send(told(me.receive().await)).await.unwrap();
+        }
+    };
+    builder(on).trap_exit(true).spawn(body).unwrap();
+    rx
+}
+
+/// A process that waits for ever.
+fn sleeper(on: &Systems) -> ProcessRef<()> {
+    far(on).spawn(async |mut me: Process<()>| while me.receive().await.is_message() {}).unwrap()
+}
+
+fn next<T: Send>(rx: &Receiver<T>) -> T {
+    time::timeout(Duration::from_secs(20), rx.recv()).wait().expect("nothing came").unwrap()
+}
+
+/// A process that forwards its messages one at a time, as the gate lets it.
+fn forwarder<M: Send + 'static>(on: Builder<M>, gate: &Gate) -> (ProcessRef<M>, Receiver<M>) {
+    let (tx, rx) = channel::unbounded();
+    let opened = gate.opened();
+    let body = async move |mut me: Process<M>| {
+        opened.await;
+        while let Event::Message(message) = me.receive().await {
+            tx.send(message).await.unwrap();
+        }
+    };
+    (on.spawn(body).unwrap(), rx)
+}
+
+fn messages_arrive_in_the_order_in_which_they_are_sent(on: &Systems) {
+    let gate = Gate::new();
+    gate.open();
+    let (process, rx) = forwarder(far(on).capacity(8), &gate);
+    let senders: Vec<_> = (0..4)
+        .map(|from| {
+            let process = process.clone();
+            on.here().spawn(async move {
+                for n in 0..500 {
+                    process.send((from, n)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut last = [-1; 4];
+    for _ in 0..2000 {
+        let (from, n): (usize, i32) = next(&rx);
+        assert_eq!(n, last[from] + 1, "from {from}");
+        last[from] = n;
+    }
+    senders.into_iter().for_each(|sender| sender.wait().unwrap());
+}
+
+/// A question and who gets the answer.
+struct Double(u32, Resolver<u32>);
+
+fn a_question_is_answered(on: &Systems) {
+    let doubler = far(on).spawn(async |mut me: Process<Double>| {
+        while let Event::Message(Double(n, reply)) = me.receive().await {
+            let _ = reply.resolve(2 * n);
+        }
+    });
+    let doubler = doubler.unwrap();
+    assert_eq!(doubler.ask(|reply| Double(4, reply)).wait().unwrap(), 8);
+    let asker = doubler.clone();
+    let asked = on.here().spawn(async move { asker.ask(|reply| Double(5, reply)).await.unwrap() });
+    assert_eq!(asked.wait().unwrap(), 10);
+    let promise = doubler.try_ask(|reply| Double(6, reply)).unwrap().share();
+    assert_eq!(promise.wait().unwrap(), 12);
+}
+
+fn a_full_mailbox_makes_sends_wait_in_line(on: &Systems) {
+    let gate = Gate::new();
+    let (process, rx) = forwarder(far(on).capacity(1), &gate);
+    process.try_send(0).unwrap();
+    let mut senders = Vec::new();
+    for n in 1..10 {
+        let (process, begun) = (process.clone(), Signal::new());
+        let begins = begun.clone();
+        senders.push(on.here().spawn(async move {
+            let send = process.send(n);
+            begins.add();
+            send.await.unwrap();
+        }));
+        eventually("it has begun", || begun.count() == 1);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(process.try_send(99).unwrap_err().is_full());
+    gate.open();
+    let order: Vec<i32> = (0..10).map(|_| next(&rx)).collect();
+    assert_eq!(order[0], 0);
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..10).collect::<Vec<_>>());
+    senders.into_iter().for_each(|sender| sender.wait().unwrap());
+}
+
+fn links_carry_the_reason_both_ways(on: &Systems) {
+    for first_ends in [true, false] {
+        let (a, b) = (sleeper(on), sleeper(on));
+        let (a_pid, b_pid) = (a.pid(), b.pid());
+        let (ready, is_ready) = channel::unbounded();
+        let (monitored, also_ready) = (ready.clone(), [a_pid.clone(), b_pid.clone()]);
+        let seen = observer(on, move |me| {
+            for pid in &also_ready {
+                me.monitor(pid);
+            }
+            monitored.try_send(()).unwrap();
+        });
+        // Linked through a third that is linked to both, many times over: there is one link.
+        let linker = builder(on).spawn(async move |mut me: Process<()>| {
+            for _ in 0..3 {
+                me.link(&a_pid);
+                me.link(&b_pid);
+            }
+            ready.try_send(()).unwrap();
+            me.receive().await;
+        });
+        let linker = linker.unwrap();
+        (0..2).for_each(|_| next(&is_ready));
+        let victim = if first_ends { &a } else { &b };
+        victim.exit(ExitReason::other("storm"));
+        let mut both = [next(&seen), next(&seen)];
+        both.sort();
+        assert_eq!(both, ["down storm", "down storm"]);
+        eventually("the linker has ended, too", || linker.is_closed());
+    }
+}
+
+fn monitors_stack_and_tell_the_reason(on: &Systems) {
+    let target = sleeper(on);
+    let pid = target.pid();
+    let (tx, rx) = channel::unbounded::<(MonitorRef, MonitorRef, ExitReason)>();
+    let (ready, is_ready) = channel::oneshot();
+    let body = async move |mut me: Process<()>| {
+        let (one, two) = (me.monitor(&pid), me.monitor(&pid));
+        assert_ne!(one, two);
+        ready.send(()).unwrap();
+        for own in [one, two] {
+            let is_own = |event: &Event<()>| matches!(event, Event::Down(down) if down.monitor == own);
+            let Event::Down(down) = me.receive_match(is_own).await else { unreachable!() };
+            assert_eq!(down.from, pid);
+            tx.send((own, down.monitor, down.reason)).await.unwrap();
+        }
+    };
+    builder(on).spawn(body).unwrap();
+    is_ready.wait().unwrap();
+    target.exit(ExitReason::Shutdown);
+    for _ in 0..2 {
+        let (own, told, reason) = next(&rx);
+        assert_eq!(own, told);
+        assert_eq!(reason, ExitReason::Shutdown);
+    }
+}
+
+fn a_selective_receive_leaves_the_rest_in_order(on: &Systems) {
+    let (tx, rx) = channel::unbounded();
+    let (go, gone) = channel::oneshot();
+    let process = builder(on).spawn(async move |mut me: Process<i32>| {
+        gone.await.unwrap();
+        let even = |event: &Event<i32>| matches!(event, Event::Message(n) if n % 2 == 0);
+        for _ in 0..3 {
+            tx.send(me.receive_match(even).await.message().unwrap()).await.unwrap();
+        }
+        assert!(me.try_receive_match(|event| matches!(event, Event::Message(100))).is_none());
+        // The next one has yet to come, and what came with it stays as well.
+        let hundred = me.receive_match(|event| matches!(event, Event::Message(100))).await;
+        tx.send(hundred.message().unwrap()).await.unwrap();
+        while let Event::Message(n) = me.receive().await {
+            tx.send(n).await.unwrap();
+        }
+    });
+    let process = process.unwrap();
+    for n in [1, 2, 3, 4, 5, 6, 7] {
+        process.try_send(n).unwrap();
+    }
+    go.send(()).unwrap();
+    assert_eq!([next(&rx), next(&rx), next(&rx)], [2, 4, 6]);
+    for n in [9, 100, 11] {
+        process.try_send(n).unwrap();
+    }
+    assert_eq!((0..6).map(|_| next(&rx)).collect::<Vec<_>>(), [100, 1, 3, 5, 7, 9]);
+    assert_eq!(next(&rx), 11);
+}
+
+fn a_receive_with_a_timeout_gives_up(on: &Systems) {
+    let (tx, rx) = channel::unbounded();
+    let process = builder(on).spawn(async move |mut me: Process<u32>| {
+        let zero = me.receive_timeout(Duration::ZERO).await;
+        let start = Instant::now();
+        let some = me.receive_timeout(Duration::from_millis(20)).await;
+        tx.send((zero.is_none(), some.is_none(), start.elapsed())).await.unwrap();
+        let first = me.receive_timeout(Duration::from_secs(60)).await.and_then(Event::message);
+        let other = me.receive_timeout(Duration::ZERO).await.and_then(Event::message);
+        tx.send((first == Some(1), other.is_none(), Duration::ZERO)).await.unwrap();
+    });
+    let (zero, some, elapsed) = next(&rx);
+    assert!(zero && some && elapsed >= Duration::from_millis(20), "{elapsed:?}");
+    process.unwrap().try_send(1).unwrap();
+    let (first, other, _) = next(&rx);
+    assert!(first && other);
+}
+
+fn urgent_messages_overtake_the_usual_ones(on: &Systems) {
+    let (tx, rx) = channel::unbounded();
+    let (step, stepped) = channel::unbounded();
+    let process = builder(on).spawn(async move |mut me: Process<u32>| {
+        loop {
+            stepped.recv().await.unwrap();
+            tx.send(me.receive().await.message().unwrap()).await.unwrap();
+        }
+    });
+    let process = process.unwrap();
+    for n in 1..=3 {
+        process.try_send(n).unwrap();
+    }
+    process.urgent().try_send(10).unwrap();
+    process.urgent().send(11).wait().unwrap();
+    step.try_send(()).unwrap();
+    assert_eq!(next(&rx), 10);
+    // The usual ones have been fetched by now; an urgent one still comes first, behind the other.
+    process.urgent().try_send(12).unwrap();
+    process.try_send(4).unwrap();
+    for expected in [11, 12, 1, 2, 3, 4] {
+        step.try_send(()).unwrap();
+        assert_eq!(next(&rx), expected);
+    }
+}
+
+fn the_capacity_is_exact(on: &Systems) {
+    let (step, stepped) = channel::unbounded();
+    let (tx, rx) = channel::unbounded();
+    let process = builder(on).capacity(3).spawn(async move |mut me: Process<u32>| {
+        loop {
+            stepped.recv().await.unwrap();
+            tx.send(me.receive().await.message().unwrap()).await.unwrap();
+        }
+    });
+    let process = process.unwrap();
+    assert_eq!(process.capacity(), Some(3));
+    for n in 0..3 {
+        process.try_send(n).unwrap();
+    }
+    for n in 3..50 {
+        assert!(matches!(process.try_send(99), Err(TrySendError::Full(99))));
+        assert_eq!(process.len(), 3);
+        step.try_send(()).unwrap();
+        assert_eq!(next(&rx), n - 3);
+        process.try_send(n).unwrap();
+    }
+}
+
+fn a_mailbox_drops_what_it_was_told_to(on: &Systems) {
+    for (overflow, left, lost) in
+        [(Overflow::DropNewest, [1, 2], [3, 4]), (Overflow::DropOldest, [3, 4], [1, 2])]
+    {
+        let gate = Gate::new();
+        let (tx, dropped) = channel::unbounded();
+        let on_undelivered = move |n| tx.try_send(n).unwrap();
+        let options = builder(on).capacity(2).overflow(overflow).on_undelivered(on_undelivered);
+        let (process, rx) = forwarder(options, &gate);
+        (1..=3).for_each(|n| process.try_send(n).unwrap());
+        process.send(4).wait().unwrap();
+        assert_eq!([next(&dropped), next(&dropped)], lost);
+        gate.open();
+        assert_eq!([next(&rx), next(&rx)], left);
+    }
+    let gate = Gate::new();
+    let (process, _rx) = forwarder(builder(on).capacity(1).overflow(Overflow::Fail), &gate);
+    process.send(1).wait().unwrap();
+    assert_eq!(process.send(2).wait().unwrap_err().into_inner(), 2);
+    gate.open();
+}
+
+fn a_send_that_is_dropped_has_not_sent(on: &Systems) {
+    let gate = Gate::new();
+    let (process, rx) = forwarder(builder(on).capacity(1), &gate);
+    process.try_send(1).unwrap();
+    let given_up = time::timeout(Duration::from_millis(5), process.send(2)).wait();
+    assert!(given_up.is_err());
+    gate.open();
+    process.send(3).wait().unwrap();
+    assert_eq!([next(&rx), next(&rx)], [1, 3]);
+    assert!(rx.try_recv().is_err());
+}
+
+fn the_end_hands_back_what_was_not_received(on: &Systems) {
+    let (tx, left) = channel::unbounded();
+    let (go, gone) = channel::oneshot();
+    let options = builder(on).on_undelivered(move |n| tx.try_send(n).unwrap());
+    let process = options.spawn(async move |mut me: Process<u32>| {
+        gone.await.unwrap();
+        assert_eq!(me.receive_match(|event| matches!(event, Event::Message(2))).await.message(), Some(2));
+    });
+    let process = process.unwrap();
+    (1..=4).for_each(|n| process.try_send(n).unwrap());
+    go.send(()).unwrap();
+    assert_eq!((0..3).map(|_| next(&left)).collect::<Vec<_>>(), [1, 3, 4]);
+    assert!(process.is_closed());
+    assert!(matches!(process.try_send(5), Err(TrySendError::Closed(5))));
+    assert_eq!(process.send(6).wait().unwrap_err().into_inner(), 6);
+}
+
+fn questions_fail_when_the_process_ends(on: &Systems) {
+    // Never received, received and held, and asked after the end.
+    let process = builder(on).spawn(async |mut me: Process<Double>| {
+        let held = me.receive().await;
+        time::sleep(Duration::from_millis(10)).await;
+        drop(held);
+        me.exit(&me.pid(), ExitReason::other("tired"));
+    });
+    let process = process.unwrap();
+    let dropped = process.try_ask(|reply| Double(1, reply)).unwrap();
+    let queued = process.try_ask(|reply| Double(2, reply)).unwrap();
+    assert!(matches!(dropped.wait(), Err(Failure::Broken)));
+    let expected = ExitReason::other("tired");
+    assert!(matches!(queued.wait(), Err(Failure::NoProcess(reason)) if reason == expected));
+    let late = process.ask(|reply| Double(3, reply)).wait();
+    assert!(matches!(late, Err(Failure::NoProcess(reason)) if reason == expected));
+    let silent = builder(on).spawn(async |mut me: Process<Double>| {
+        let held = me.receive().await;
+        me.receive().await;
+        drop(held);
+    });
+    let silent = silent.unwrap();
+    let slow = silent.ask(|reply| Double(1, reply)).within(Duration::from_millis(5)).wait();
+    assert!(matches!(slow, Err(Failure::TimedOut)));
+    let killed = silent.try_ask(|reply| Double(2, reply)).unwrap();
+    silent.exit(ExitReason::Kill);
+    let killed = killed.wait();
+    let reason = match &killed {
+        Err(Failure::NoProcess(reason)) => reason,
+        // It has received it meanwhile, and has ended without an answer.
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(reason, ExitReason::Killed | ExitReason::Normal), "{reason}");
+}
+
+fn normal_is_ignored_unless_trapped(on: &Systems) {
+    let plain = sleeper(on);
+    plain.exit(ExitReason::Normal);
+    assert!(plain.pid().is_alive_here());
+    let (tx, rx) = channel::unbounded();
+    let trapping = builder(on).trap_exit(true).spawn(async move |mut me: Process<()>| {
+        assert!(me.trap_exit(true));
+        tx.send(told(me.receive().await)).await.unwrap();
+        me.trap_exit(false);
+        me.receive().await;
+    });
+    let trapping = trapping.unwrap();
+    trapping.exit(ExitReason::Normal);
+    assert_eq!(next(&rx), "exit normal");
+    plain.exit(ExitReason::Kill);
+    trapping.exit(ExitReason::Kill);
+}
+
+fn kill_cannot_be_trapped_and_is_seen_as_killed(on: &Systems) {
+    let stubborn = far(on).trap_exit(true).spawn(async |mut me: Process<()>| {
+        loop {
+            me.receive().await;
+        }
+    });
+    let pid = stubborn.unwrap().pid();
+    let (ready, is_ready) = channel::oneshot();
+    let target = pid.clone();
+    let seen = observer(on, move |me| {
+        me.link(&target);
+        me.monitor(&target);
+        ready.send(()).unwrap();
+    });
+    is_ready.wait().unwrap();
+    pid.exit(ExitReason::Kill);
+    let mut both = [next(&seen), next(&seen)];
+    both.sort();
+    assert_eq!(both, ["down killed", "exit killed"]);
+    // As a reason that a body returns, it is one like any other: it can be trapped.
+    let seen = observer(on, move |me| {
+        me.spawn_link(async |_: Process<()>| ExitReason::Kill).unwrap();
+    });
+    assert_eq!(next(&seen), "exit kill");
+}
+
+fn a_link_to_nobody_is_news_of_no_process(on: &Systems) {
+    let gone = builder(on).spawn(async |_: Process<()>| ()).unwrap();
+    eventually("it has ended", || !gone.pid().is_alive_here());
+    let pid = gone.pid();
+    let seen = observer(on, move |me| {
+        me.link(&me.pid());
+        me.link(&pid);
+        me.monitor(&pid);
+        me.monitor(&Pid::nobody());
+    });
+    assert_eq!(next(&seen), "exit no such process");
+    assert_eq!(next(&seen), "down no such process");
+    assert_eq!(next(&seen), "down no such process");
+    let pid = gone.pid();
+    let ended = builder(on).spawn(async move |mut me: Process<()>| {
+        me.link(&pid);
+        me.receive().await;
+    });
+    let ended = ended.unwrap();
+    eventually("who does not trap has ended", || ended.is_closed());
+}
+
+fn nothing_comes_through_a_link_that_was_taken_back(on: &Systems) {
+    let target = sleeper(on);
+    let pid = target.pid();
+    let (ready, is_ready) = channel::oneshot();
+    let seen = observer(on, move |me| {
+        me.link(&pid);
+        me.link(&pid);
+        me.unlink(&pid);
+        let monitor = me.monitor(&pid);
+        assert!(me.demonitor(monitor));
+        assert!(!me.demonitor(monitor));
+        me.monitor(&pid);
+        ready.send(()).unwrap();
+    });
+    is_ready.wait().unwrap();
+    target.exit(ExitReason::Shutdown);
+    assert_eq!(next(&seen), "down shutdown");
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(seen.try_recv().is_err());
+}
+
+fn a_monitor_that_is_flushed_leaves_nothing(on: &Systems) {
+    let (tx, rx) = channel::unbounded();
+    let process = builder(on).spawn(async move |mut me: Process<u32>| {
+        let monitor = me.monitor(&Pid::nobody());
+        assert!(!me.demonitor_flush(monitor), "its event had come");
+        let monitor = me.monitor(&Pid::nobody());
+        me.try_receive_match(|_| false);
+        assert!(!me.demonitor_flush(monitor), "also where a selective receive has left it");
+        assert!(me.try_receive().is_none());
+        tx.send(()).await.unwrap();
+    });
+    process.unwrap();
+    next(&rx);
+}
+
+fn every_end_has_its_reason(on: &Systems) {
+    let seen = observer(on, |me| {
+        me.spawn_link(async |_: Process<()>| {}).unwrap();
+    });
+    assert_eq!(next(&seen), "exit normal");
+    let seen = observer(on, |me| {
+        me.spawn_link(async |_: Process<()>| Err::<(), _>("no tea")).unwrap();
+    });
+    assert_eq!(next(&seen), "exit failed: no tea");
+    let seen = observer(on, |me| {
+        me.spawn_link(async |_: Process<()>| {
+            if true {
+                panic!("no milk")
+            }
+        })
+        .unwrap();
+    });
+    assert_eq!(next(&seen), "exit panicked: no milk");
+    let seen = observer(on, |me| {
+        Builder::<()>::new()
+            .spawn_link_fn(me, |_| {
+                if true {
+                    panic!("no sugar")
+                }
+            })
+            .unwrap();
+    });
+    assert_eq!(next(&seen), "exit panicked: no sugar");
+    // The destructor of what the body held.
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("no cup");
+        }
+    }
+    let seen = observer(on, |me| {
+        me.spawn_link(async |_: Process<()>| {
+            let bomb = Bomb;
+            task::current().unwrap().cancel();
+            std::future::pending::<()>().await;
+            drop(bomb);
+        })
+        .unwrap();
+    });
+    assert_eq!(next(&seen), "exit panicked: no cup");
+    let seen = observer(on, |me| {
+        me.spawn_link(async |_: Process<()>| {
+            task::current().unwrap().cancel();
+            std::future::pending::<()>().await;
+        })
+        .unwrap();
+    });
+    assert_eq!(next(&seen), "exit shutdown");
+}
+
+fn a_child_is_related_before_its_first_step(on: &Systems) {
+    let seen = observer(on, |me| {
+        for _ in 0..50 {
+            me.spawn_link(async |_: Process<()>| ExitReason::Shutdown).unwrap();
+            me.spawn_monitor(async |_: Process<()>| ExitReason::Shutdown).unwrap();
+        }
+    });
+    let mut ends: Vec<_> = (0..100).map(|_| next(&seen)).collect();
+    ends.sort();
+    ends.dedup();
+    assert_eq!(ends, ["down shutdown", "exit shutdown"]);
+}
+
+fn a_process_can_end_itself(on: &Systems) {
+    for reason in [ExitReason::Normal, ExitReason::other("enough")] {
+        let after = Arc::new(AtomicBool::new(false));
+        let (seen_after, own) = (Arc::clone(&after), reason.clone());
+        let seen = observer(on, move |me| {
+            me.spawn_link(async move |me: Process<()>| {
+                me.exit(&me.pid(), own);
+                seen_after.store(true, Ordering::SeqCst);
+            })
+            .unwrap();
+        });
+        assert_eq!(next(&seen), format!("exit {reason}"));
+        assert!(!after.load(Ordering::SeqCst), "it has gone on");
+    }
+}
+
+fn a_blocked_process_unwinds(on: &Systems) {
+    let dropped = Signal::new();
+    let guard = dropped.on_drop();
+    let (ready, is_ready) = channel::oneshot();
+    let blocked = builder(on).spawn_fn(move |mut me: Process<()>| {
+        let _guard = guard;
+        ready.send(()).unwrap();
+        me.receive().wait();
+    });
+    is_ready.wait().unwrap();
+    let pid = blocked.unwrap().pid();
+    let seen = observer(on, {
+        let pid = pid.clone();
+        move |me| {
+            me.monitor(&pid);
+        }
+    });
+    pid.exit(ExitReason::Shutdown);
+    let text = next(&seen);
+    assert!(["down shutdown", "down no such process"].contains(&&*text), "{text}");
+    eventually("what it held is dropped", || dropped.count() == 1);
+}
+
+fn a_timer_sends_later_unless_cancelled(on: &Systems) {
+    let (tx, rx) = channel::unbounded();
+    let body = async move |mut me: Process<u32>| {
+        let target = me.me();
+        let never = me.send_after(Duration::from_millis(10), &target, 1);
+        let start = Instant::now();
+        drop(me.send_after(Duration::from_millis(30), &target, 3));
+        drop(me.send_after(Duration::from_millis(15), &target, 2));
+        assert!(never.is_pending() && never.cancel() && !never.cancel());
+        drop(me.send_after(Duration::ZERO, &target, 0));
+        for expected in [0, 2, 3] {
+            assert_eq!(me.receive().await.message(), Some(expected));
+        }
+        tx.send(start.elapsed()).await.unwrap();
+    };
+    builder(on).capacity(1).spawn(body).unwrap();
+    assert!(next(&rx) >= Duration::from_millis(30));
+}
+
+fn a_timer_keeps_no_process_alive(on: &Systems) {
+    let dropped = Signal::new();
+    let process = builder(on).spawn(async |_: Process<Box<dyn Send>>| ()).unwrap();
+    eventually("it has ended", || process.is_closed());
+    let timer = process.send_after(Duration::from_millis(10), Box::new(dropped.on_drop()));
+    drop(process);
+    eventually("the message is dropped when it is due", || dropped.count() == 1);
+    assert!(!timer.cancel());
+}
+
+fn a_shutdown_is_the_reason_of_those_that_were_running(on: &Systems) {
+    let system = on.here().kind().build();
+    let (ready, is_ready) = channel::unbounded::<()>();
+    let processes: Vec<ProcessRef<()>> = (0..4)
+        .map(|n| {
+            let ready: Sender<()> = ready.clone();
+            let options = Builder::new().on(system.backend());
+            match n % 2 {
+                0 => options.spawn(async move |mut me: Process<()>| {
+                    ready.send(()).await.unwrap();
+                    me.receive().await;
+                }),
+                _ => options.spawn_fn(move |mut me: Process<()>| {
+                    ready.send(()).wait().unwrap();
+                    me.receive().wait();
+                }),
+            }
+            .unwrap()
+        })
+        .collect();
+    (0..4).for_each(|_| next(&is_ready));
+    let pids: Vec<_> = processes.iter().map(ProcessRef::pid).collect();
+    let (tied, is_tied) = channel::oneshot();
+    let (tx, seen) = channel::unbounded();
+    // It lives elsewhere: on a thread of the test's own.
+    let home = twoply_native::Native::new();
+    let body = async move |mut me: Process<()>| {
+        for pid in &pids {
+            me.monitor(pid);
+        }
+        tied.send(()).unwrap();
+        for _ in 0..4 {
+            tx.send(told(me.receive().await)).await.unwrap();
+        }
+    };
+    Builder::new().on(home.spawner().backend()).spawn(body).unwrap();
+    is_tied.wait().unwrap();
+    system.shutdown(Duration::from_secs(20)).unwrap();
+    for _ in 0..4 {
+        assert_eq!(next(&seen), "down shutdown");
+    }
+}
+
+fn signals_pass_a_full_mailbox(on: &Systems) {
+    let (go, gone) = channel::oneshot();
+    let (tx, rx) = channel::unbounded();
+    let process = builder(on).capacity(1).trap_exit(true).spawn(async move |mut me: Process<u32>| {
+        gone.await.unwrap();
+        for _ in 0..3 {
+            tx.send(told(me.receive().await)).await.unwrap();
+        }
+    });
+    let process = process.unwrap();
+    process.try_send(1).unwrap();
+    process.exit(ExitReason::other("a"));
+    process.exit(ExitReason::other("b"));
+    assert!(process.try_send(2).unwrap_err().is_full());
+    assert_eq!(process.len(), 1);
+    go.send(()).unwrap();
+    assert_eq!([next(&rx), next(&rx), next(&rx)], ["message", "exit a", "exit b"]);
+}
+
+fn signals_keep_their_order_with_messages(on: &Systems) {
+    let (tx, rx) = channel::unbounded();
+    let process = builder(on).trap_exit(true).spawn(async move |mut me: Process<u32>| {
+        for _ in 0..200 {
+            tx.send(told(me.receive().await)).await.unwrap();
+        }
+    });
+    let process = process.unwrap();
+    for _ in 0..100 {
+        process.try_send(1).unwrap();
+        process.exit(ExitReason::Shutdown);
+    }
+    for n in 0..200 {
+        assert_eq!(next(&rx), if n % 2 == 0 { "message" } else { "exit shutdown" }, "event {n}");
+    }
+}
+
+fn nobody_sends_to_a_process_that_was_told_to_end(on: &Systems) {
+    let (ready, is_ready) = channel::oneshot();
+    let gate = Gate::new();
+    let busy = gate.clone();
+    let process = builder(on).spawn_fn(move |_: Process<u32>| {
+        ready.send(()).unwrap();
+        // It computes, and does not wait.
+        while !busy.is_open() {
+            std::thread::yield_now();
+        }
+    });
+    let process = process.unwrap();
+    if on.here().kind().workers() != 1 || !on.here().kind().is_green() {
+        is_ready.wait().unwrap();
+    }
+    process.try_send(1).unwrap();
+    process.exit(ExitReason::Shutdown);
+    assert!(!process.pid().is_alive_here());
+    assert!(matches!(process.try_send(2), Err(TrySendError::Closed(2))));
+    gate.open();
+}
