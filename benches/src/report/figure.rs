@@ -177,6 +177,7 @@ pub(crate) fn tally(figures: &[Figure]) -> String {
         String::new()
     };
     format!(
-        "The best of ours is better than the best peer in {better} figures, ties in {tie}, and is worse in {worse}.{rest}"
+        "The best of ours is better than the best peer in {better} figures, ties in {tie}, and is worse in \
+         {worse}.{rest}"
     )
 }

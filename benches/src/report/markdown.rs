@@ -56,8 +56,8 @@ fn how_to_read(out: &mut String) -> fmt::Result {
         out,
         "\nEach system runs each workload in a process of its own, by turns with the others. `peer` and `limit` say \
          how many times better a system is than the best peer and than what the kernel allows (`limit-...`); below \
-         1 it is worse. `=` is a tie: the runs overlap. `?` is a single run. A workload is one small thing done over and over, so a ratio \
-         says what that thing costs and nothing about a program that does little of it."
+         1 it is worse. `=` is a tie: the runs overlap. `?` is a single run. A workload is one small thing done over \
+         and over, so a ratio says what that thing costs and nothing about a program that does little of it."
     )
 }
 
