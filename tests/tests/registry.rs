@@ -72,7 +72,10 @@ fn a_name_leads_to_its_process(on: &Systems) {
     registry.register("mortal", &process).unwrap();
     let found = {
         let registry = registry.clone();
-        on.there().spawn_fn(move || registry.whereis::<ExitReason>("mortal").unwrap().unwrap()).wait().unwrap()
+        on.there()
+            .spawn_fn(move || registry.whereis::<ExitReason>("mortal").unwrap().unwrap())
+            .wait()
+            .unwrap()
     };
     assert_eq!(found, process);
     assert_eq!(registry.whereis_pid("mortal"), Some(process.pid()));

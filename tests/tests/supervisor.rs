@@ -51,7 +51,8 @@ const MANY: usize = 100;
 fn three(on: &Systems, strategy: Strategy, log: &Log) -> (SupervisorRef, [ChildRef<Do>; 3]) {
     let children = [child("a"), straight_child("b").on(on.there().backend()), child("c")];
     let references = [0, 1, 2].map(|at: usize| children[at].reference());
-    let supervisor = Supervisor::new(strategy).intensity(MANY, Duration::from_secs(60)).observe(log.observer());
+    let supervisor =
+        Supervisor::new(strategy).intensity(MANY, Duration::from_secs(60)).observe(log.observer());
     let supervisor = children.into_iter().fold(supervisor, Supervisor::child);
     let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
     log.expect(&["started a", "started b", "started c"]);
@@ -141,7 +142,8 @@ fn the_kind_of_child_and_the_reason_decide(on: &Systems) {
         let log = Log::new();
         let spec = child("one").restart(restart);
         let one = spec.reference();
-        let supervisor = Supervisor::one_for_one().child(spec).observe(log.observer()).on(on.here().backend());
+        let supervisor =
+            Supervisor::one_for_one().child(spec).observe(log.observer()).on(on.here().backend());
         let supervisor = supervisor.start().wait().unwrap();
         log.expect(&["started one"]);
         one.send(Do::End(reason.clone())).wait().unwrap();
@@ -152,7 +154,11 @@ fn the_kind_of_child_and_the_reason_decide(on: &Systems) {
         } else {
             // The request comes after the end in the supervisor's mailbox.
             let children = supervisor.children().wait().unwrap();
-            assert_eq!(children.len(), usize::from(restart == Transient), "only temporary ones are forgotten");
+            assert_eq!(
+                children.len(),
+                usize::from(restart == Transient),
+                "only temporary ones are forgotten"
+            );
             assert!(one.send(Do::Panic).wait().is_err(), "nobody waits for a child that does not run again");
         }
         supervisor.stop().wait();
@@ -204,7 +210,12 @@ fn who_does_not_end_in_time_is_killed(on: &Systems) {
     let start = Instant::now();
     assert_eq!(supervisor.stop().wait(), ExitReason::Normal);
     assert!(start.elapsed() >= time, "it was killed after {:?} already", start.elapsed());
-    log.expect(&["started polite", "started stubborn", "stopped stubborn: killed", "stopped polite: shutdown"]);
+    log.expect(&[
+        "started polite",
+        "started stubborn",
+        "stopped stubborn: killed",
+        "stopped polite: shutdown",
+    ]);
 }
 
 fn a_child_can_be_killed_at_once(on: &Systems) {
@@ -320,7 +331,8 @@ fn those_after_a_failed_restart_are_started_when_it_succeeds(on: &Systems) {
         let log = Log::new();
         let specs = [child("a"), failing_child("b", 1, 2), child("c")];
         let a = specs[0].reference();
-        let supervisor = Supervisor::new(strategy).intensity(2, Duration::from_secs(60)).observe(log.observer());
+        let supervisor =
+            Supervisor::new(strategy).intensity(2, Duration::from_secs(60)).observe(log.observer());
         let supervisor = specs.into_iter().fold(supervisor, Supervisor::child);
         let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
         log.expect(&["started a", "started b", "started c"]);
@@ -340,7 +352,8 @@ fn those_after_a_failed_restart_are_started_when_it_succeeds(on: &Systems) {
 fn nested(on: &Systems, log: &Log, intensity: usize) -> (Supervisor, ChildRef<Do>) {
     let x = child("x");
     let reference = x.reference();
-    let inner = Supervisor::one_for_one().intensity(intensity, Duration::from_secs(60)).observe(log.observer());
+    let inner =
+        Supervisor::one_for_one().intensity(intensity, Duration::from_secs(60)).observe(log.observer());
     let inner = inner.child(x).child(straight_child("y")).on(on.there().backend());
     let outer = Supervisor::rest_for_one().observe(log.observer()).child(child("before"));
     let outer = outer.child(ChildSpec::supervisor("inner", inner)).child(child("after"));

@@ -87,11 +87,8 @@ impl Registry {
         process: &ProcessRef<M>,
     ) -> Result<(), RegisterError> {
         let (name, pid) = (name.into(), process.pid());
-        let entry = Entry {
-            pid: pid.clone(),
-            reference: Box::new(process.clone()),
-            message: type_name::<M>(),
-        };
+        let entry =
+            Entry { pid: pid.clone(), reference: Box::new(process.clone()), message: type_name::<M>() };
         {
             let mut tables = self.write();
             if let Some(taken) = tables.entries.get(&name) {

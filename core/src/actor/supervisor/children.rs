@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::Which;
 use super::handle::SupervisorRef;
 use super::spec::{Spec, Started};
 use super::tree::{ChildInfo, ChildState, Counts};
-use super::Which;
 use crate::actor::Pid;
 
 /// A child's place in the order in which children are started. A restart keeps it.

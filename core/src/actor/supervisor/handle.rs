@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Strategy;
 use super::Which;
 use super::children::Serial;
 use super::error::ChildError;
 use super::spec::{ChildSpec, Spec};
 use super::tree::{Branch, ChildInfo, Counts, Tree};
-use super::Strategy;
 use crate::actor::{ExitReason, Pid, ProcessRef};
 use crate::promise::{Failure, Resolver};
 

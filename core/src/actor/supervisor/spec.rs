@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::child_ref::ChildRef;
 use super::handle::{Control, SupervisorRef};
-use super::starter::{Make, Product, Setting, Starter};
+use super::starter::{Kept, Make, Product, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
 use crate::actor::{ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
 use crate::backend::Backend;
@@ -161,7 +161,10 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// `start` returns an error or panics, what it has spawned is killed, and the child could not be started.
     pub fn start_with<F>(id: impl Into<Arc<str>>, start: F) -> ChildSpec<M>
     where
-        F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+        F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, Box<dyn Error + Send + Sync>>
+            + Send
+            + Sync
+            + 'static,
     {
         ChildSpec::new(id.into(), ChildKind::Worker, Make::process(start))
     }
@@ -247,7 +250,7 @@ impl<M: Send + 'static> ChildSpec<M> {
         };
         let child = super::starter::Typed {
             id: Arc::clone(&self.id),
-            mailbox: self.mailbox,
+            kept: Kept::new(self.mailbox),
             settings: self.settings,
             names: self.names,
             make: self.make,

@@ -78,7 +78,8 @@ impl Engine {
     fn ask_to_leave(&mut self, leavers: &mut Leavers, id: Option<Arc<str>>, pid: Pid, shutdown: Shutdown) {
         // It may have ended by itself while others were being stopped.
         let known = self.deferred.iter().position(|event| exit_of(event, &pid).is_some());
-        let exit = known.and_then(|at| self.deferred.remove(at)).and_then(|event| exit_of(&event, &pid).cloned());
+        let exit =
+            known.and_then(|at| self.deferred.remove(at)).and_then(|event| exit_of(&event, &pid).cloned());
         let monitor = self.me.monitor(&pid);
         let (reason, patience) = match shutdown {
             Shutdown::Kill => (ExitReason::Kill, None),
