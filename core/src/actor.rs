@@ -10,6 +10,8 @@
 //! | [`ProcessRef`] | a reference through which messages of one type are sent |
 //! | [`Pid`] | who a process is, for links, monitors and exit signals |
 //! | [`Event`], [`Exit`], [`Down`], [`ExitReason`] | what a process receives, and why one has ended |
+//! | [`Actor`], [`Context`] | a process as a value with handlers, and what these may do |
+//! | [`Active`] | any value as an actor whose messages are closures |
 //! | [`Registry`], [`Group`], [`Groups`] | processes that are found by name, one or many |
 //! | [`supervisor`] | processes that start others, and restart them |
 //!
@@ -25,14 +27,19 @@
 //!
 //! # Inside
 //! `cell` is what others hold on to: the mailbox (`mailbox`) and the relations (`signal`) under one lock. `body` is what
-//! the task runs; its destructor is the end of the process.
+//! the task runs; its destructor is the end of the process. `behaviour` and `active` are bodies over that, and `attach`
+//! lets the former receive from sources beside the mailbox.
 //!
 //! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
 
+mod active;
 mod ask;
+mod attach;
+mod behaviour;
 mod body;
 mod builder;
 mod cell;
+mod contain;
 mod ended;
 mod event;
 mod exit;
@@ -53,7 +60,10 @@ use std::future::Future;
 
 use crate::task::SpawnError;
 
+pub use active::{Active, ActiveBuilder, AsyncCall};
 pub use ask::{Ask, AskWithin};
+pub use attach::Attachment;
+pub use behaviour::{Actor, Context};
 pub use builder::{Builder, DEFAULT_CAPACITY};
 pub use ended::Ended;
 pub use event::{Down, Event, Exit};

@@ -6,6 +6,7 @@
 //! | waits for  | a few futures, by type         | many of one type |
 //! |------------|--------------------------------|------------------|
 //! | the first  | [`race`], [`select`](select()) | [`race_all`]     |
+//! | the first that succeeds | [`any`](any())    | [`any_all`]      |
 //! | all        | [`join`]                       | [`join_all`]     |
 //!
 //! Losers are dropped with the combinator, before the code after `.await` or `.wait()` goes on. So a race is
@@ -17,6 +18,7 @@
 //! This module never blocks and starts no task; it runs no waker while it holds a lock.
 
 mod all;
+mod any;
 mod arms;
 mod children;
 mod join;
@@ -25,6 +27,7 @@ mod suspend;
 mod yield_now;
 
 pub use all::{JoinAll, RaceAll, join_all, race_all};
+pub use any::{Any, AnyAll, any_all};
 pub use arms::{Arms, OneOf, Race, SameArms, Select, Tuple};
 pub use suspend::{NoResumer, Resumer, Suspend, Suspension, suspension};
 pub use yield_now::{YieldNow, yield_now};
@@ -66,6 +69,24 @@ pub fn select<T: Tuple<Futures: Arms>>(futures: T) -> Select<T::Futures> {
 /// ```
 pub fn race<T: Tuple<Futures: SameArms>>(futures: T) -> Race<T::Futures> {
     Race::new(futures.into_futures())
+}
+
+/// Waits for the first of two to six futures to be ready with `Ok`, and returns what is in it.
+///
+/// All have outputs of one type, `Result<T, E>`. The order of polling is that of [`select`](select()).
+///
+/// # Errors
+/// When all of them fail: the error of the last one to do so.
+///
+/// ```
+/// use std::future::{pending, ready};
+/// use twoply_core::{Wait, future::any};
+///
+/// assert_eq!(any((pending(), ready(Err("down")), ready(Ok(1)))).wait(), Ok(1));
+/// assert_eq!(any((ready(Err::<(), _>("down")), ready(Err("down")))).wait(), Err("down"));
+/// ```
+pub fn any<T: Tuple<Futures: SameArms>>(futures: T) -> Any<T::Futures> {
+    Any::new(futures.into_futures())
 }
 
 /// Waits for all of two to six futures, and returns their outputs.

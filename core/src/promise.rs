@@ -27,10 +27,14 @@
 
 mod cell;
 mod failure;
+mod graph;
+mod lazy;
 mod line;
 mod owner;
 mod resolver;
+mod transparent;
 mod wait;
+mod within;
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -38,14 +42,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub use failure::{Cycle, Failure};
+pub use owner::Owes;
 pub use resolver::{AlreadyResolved, Resolver};
+pub use transparent::Transparent;
 pub use wait::{Answer, Waiting, WaitingRef, answer};
+pub use within::{Unwatched, Within, unwatched};
 
-pub(crate) use owner::Owner;
+pub(crate) use graph::{Edge, Stop};
+pub(crate) use owner::{Debtor, Owner};
 pub(crate) use wait::owed_answer;
 
 use cell::{Cell, Handle, Pen};
-use owner::Debtor;
 
 /// What makes a promise as shareable as the reference to the value that it gives.
 type Shared<T> = PhantomData<Arc<T>>;
@@ -95,7 +102,7 @@ pub(crate) fn owed<T>(owner: Arc<dyn Owner>) -> (Promise<T>, Resolver<T>) {
 }
 
 fn pair_owed<T>(owner: Arc<dyn Owner>) -> (Handle<T>, Pen<T>) {
-    Cell::pair(Some(Debtor::Other(owner)))
+    Cell::pair(Some(Debtor::of_owner(owner)))
 }
 
 impl<T> Promise<T> {
@@ -115,11 +122,12 @@ impl<T> Promise<T> {
 
     /// Whether it has come out, well or not.
     pub fn is_ready(&self) -> bool {
-        self.handle.cell().is_ready()
+        self.handle.look()
     }
 
     /// The value or the failure, if it has come out.
     pub fn try_get(&self) -> Option<Result<&T, &Failure>> {
+        self.handle.look();
         self.handle.get().map(Result::as_ref)
     }
 

@@ -40,6 +40,11 @@ pub struct StrandState {
     yielding: Cell<bool>,
     /// How many more operations the running poll may complete before it must yield; `None`: no limit.
     budget: Cell<Option<u32>>,
+    /// How many combinators are polling that go on without the wait that they poll.
+    alternatives: Cell<u32>,
+    /// The data of the waker with which the running task is polled: others are those of combinators and of other
+    /// runtimes, inside the task.
+    polled_with: Cell<*const ()>,
 }
 
 impl StrandState {
@@ -55,6 +60,8 @@ impl StrandState {
             shields: Cell::new(0),
             yielding: Cell::new(false),
             budget: Cell::new(None),
+            alternatives: Cell::new(0),
+            polled_with: Cell::new(std::ptr::null()),
         }
     }
 
@@ -99,6 +106,23 @@ impl StrandState {
         }
     }
 
+    /// Says with which waker the running task is polled, by its data.
+    /// Returns what was said before, by its data.
+    #[inline]
+    pub(crate) fn polled_with(&self, data: *const ()) -> *const () {
+        self.polled_with.replace(data)
+    }
+
+    /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
+    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<Arc<TaskState>> {
+        if self.alternatives.get() != 0 {
+            return None;
+        }
+        let head = self.head()?;
+        let own = waker.data() == self.polled_with.get() || self.is_own(waker);
+        own.then(|| Arc::clone(head.state()))
+    }
+
     /// The budget of the running poll; see [`crate::coop`].
     #[inline]
     pub(crate) fn budget(&self) -> &Cell<Option<u32>> {
@@ -134,7 +158,9 @@ impl StrandState {
                 Some(wakers[level as usize - 1].clone())
             }
         };
-        Level { state: self, level, waker }
+        // The whole stack waits, whatever is being polled further down.
+        let alternatives = self.alternatives.replace(0);
+        Level { state: self, level, waker, alternatives }
     }
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
@@ -190,6 +216,8 @@ pub(crate) struct Level<'a> {
     level: u32,
     /// Its waker; the outermost level borrows the state's.
     waker: Option<Waker>,
+    /// What was in the state's `alternatives` before.
+    alternatives: u32,
 }
 
 impl Level<'_> {
@@ -215,6 +243,7 @@ impl Drop for Level<'_> {
     #[inline]
     fn drop(&mut self) {
         self.state.depth.set(self.level);
+        self.state.alternatives.set(self.alternatives);
         self.state.parker.restore(self.level);
     }
 }
@@ -267,6 +296,23 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
 /// The calling thread is going to be idle: its own strand gives back what it can.
 pub(crate) fn trim_thread() {
     let _ = DEFAULT.try_with(ThreadStrand::trim);
+}
+
+/// Polls what the caller goes on without: waits inside `f` stop no task, unless they block the stack.
+#[inline]
+pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore<'a>(&'a Cell<u32>);
+    impl Drop for Restore<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+    with_current(|strand| {
+        let alternatives = &strand.state().alternatives;
+        alternatives.set(alternatives.get() + 1);
+        let _restore = Restore(alternatives);
+        f()
+    })
 }
 
 /// Runs `f` with the strand that it is called on.

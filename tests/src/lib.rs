@@ -9,6 +9,7 @@
 
 mod child;
 pub mod children;
+pub mod differential;
 mod gate;
 mod storm;
 mod system;

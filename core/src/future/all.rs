@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 
 use super::children::Children;
 use super::random;
+use crate::strand::with_alternative;
 
 /// Waits for all of the futures, and returns their outputs in the order of the futures.
 ///
-/// Only futures that were woken are polled, and each is dropped as soon as it is ready. They all run on the task
+/// Only futures that were woken are polled, until one is left; each is dropped as soon as it is ready. They all run on the task
 /// that polls the result: to have them run side by side, spawn them.
 ///
 /// ```
@@ -70,10 +71,17 @@ impl<F: Future> Future for JoinAll<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<F::Output>> {
         let JoinAll { children, outputs } = self.get_mut();
-        children.poll_woken(cx, |index, output| {
+        let mut done = |index: usize, output| {
             outputs[index] = Some(output);
             true
-        });
+        };
+        if children.left() > 1 {
+            with_alternative(|| children.poll_woken(cx, &mut done));
+        }
+        if children.left() == 1 {
+            // Nothing else can go on here, so it is polled for its own sake, with the waker of the whole.
+            children.poll_last(cx, &mut done);
+        }
         match children.left() {
             0 => Poll::Ready(std::mem::take(outputs).into_iter().flatten().collect()),
             _ => Poll::Pending,
@@ -99,9 +107,11 @@ impl<F: Future> Future for RaceAll<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut first = None;
-        self.children.poll_woken(cx, |_, output| {
-            first = Some(output);
-            false
+        with_alternative(|| {
+            self.children.poll_woken(cx, |_, output| {
+                first = Some(output);
+                false
+            });
         });
         first.map_or(Poll::Pending, Poll::Ready)
     }

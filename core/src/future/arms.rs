@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::join::{Join2, Join3, Join4, Join5, Join6};
 use super::random;
+use crate::strand::with_alternative;
 
 /// Which of up to six futures was ready, and its output.
 ///
@@ -177,7 +178,9 @@ macro_rules! first_of {
             #[inline]
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
                 let mut this = self.project();
-                poll_first(F::COUNT, *this.biased, |index| this.arms.as_mut().$poll(index, cx))
+                with_alternative(|| {
+                    poll_first(F::COUNT, *this.biased, |index| this.arms.as_mut().$poll(index, cx))
+                })
             }
         }
 

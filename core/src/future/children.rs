@@ -115,6 +115,18 @@ impl<F: Future> Children<F> {
         self.left
     }
 
+    /// Polls the only child that is left, with the parent's waker: it needs no other.
+    pub(super) fn poll_last(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, F::Output) -> bool) {
+        let mut children = self.children.iter_mut().enumerate();
+        let Some((index, place)) = children.find(|(_, child)| child.is_some()) else { return };
+        let Some(child) = place else { return };
+        if let Poll::Ready(output) = child.future.as_mut().poll(cx) {
+            *place = None;
+            self.left -= 1;
+            done(index, output);
+        }
+    }
+
     /// Polls the children that were woken, and hands each one that is ready to `done`, which returns whether to
     /// go on. Afterwards either `done` has stopped it, or none is left, or the task of `cx` will be woken.
     pub(super) fn poll_woken(

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::strand::with_alternative;
+
 pin_project! {
     /// A future, then its output.
     #[project = MemberProjection]
@@ -26,6 +28,11 @@ impl<F: Future> Member<F> {
         let Poll::Ready(output) = future.poll(cx) else { return false };
         self.set(Member::Done { output: Some(output) });
         true
+    }
+
+    /// Whether it is not done.
+    fn is_running(&self) -> bool {
+        matches!(self, Member::Running { .. })
     }
 
     /// The output of a member that is done.
@@ -59,11 +66,16 @@ macro_rules! join {
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let mut this = self.project();
-                let mut done = true;
-                $(done &= this.$arm.as_mut().poll_done(cx);)*
-                match done {
-                    true => Poll::Ready(($(this.$arm.take(),)*)),
-                    false => Poll::Pending,
+                loop {
+                    let left = 0 $(+ usize::from(this.$arm.is_running()))*;
+                    let mut poll = || 0 $(+ usize::from(!this.$arm.as_mut().poll_done(cx)))*;
+                    // Of several, one may be what another one waits for in the end; the last is on its own.
+                    let now = if left > 1 { with_alternative(poll) } else { poll() };
+                    match now {
+                        0 => return Poll::Ready(($(this.$arm.take(),)*)),
+                        1 if left > 1 => {}
+                        _ => return Poll::Pending,
+                    }
                 }
             }
         }

@@ -24,16 +24,20 @@
 //! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only promise may
 //! move the value out.
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 
-use super::failure::Failure;
+use super::failure::{Cycle, Failure};
+use super::graph::Probe;
+use super::lazy::Lazy;
 use super::line::{Line, Ticket};
 use super::owner::Debtor;
+use crate::strand::with_current;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::{Mutex, lock};
+use crate::task::TaskState;
 use crate::wake::wake_all;
 
 /// Who sets it writes the outcome.
@@ -69,6 +73,8 @@ pub(super) struct Cell<T> {
     outcome: UnsafeCell<Option<Outcome<T>>>,
     /// Who waits, and who owes.
     line: Mutex<Line>,
+    /// How a derived promise comes by its outcome.
+    lazy: Option<Box<Lazy<T>>>,
 }
 
 // SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be taken
@@ -79,20 +85,31 @@ unsafe impl<T: Send> Sync for Cell<T> {}
 impl<T> Cell<T> {
     /// A cell with one promise and one resolver.
     pub(super) fn pair(owner: Option<Debtor>) -> (Handle<T>, Pen<T>) {
-        let cell = Arc::new(Cell::new(PROMISE + RESOLVER, None, owner));
+        let cell = Arc::new(Cell::new(PROMISE + RESOLVER, None, owner, None));
         (Handle(Arc::clone(&cell)), Pen(cell))
     }
 
     /// A promise that has come out already.
     pub(super) fn kept(outcome: Outcome<T>) -> Handle<T> {
-        Handle(Arc::new(Cell::new(PROMISE + CLAIMED + READY, Some(outcome), None)))
+        Handle(Arc::new(Cell::new(PROMISE + CLAIMED + READY, Some(outcome), None, None)))
     }
 
-    fn new(word: u64, outcome: Option<Outcome<T>>, owner: Option<Debtor>) -> Cell<T> {
+    /// A promise that comes out as what `lazy` makes of the cell.
+    pub(super) fn lazy(owner: Debtor, lazy: impl FnOnce(&Weak<Cell<T>>) -> Lazy<T>) -> Handle<T> {
+        Handle(Arc::new_cyclic(|cell| Cell::new(PROMISE, None, Some(owner), Some(Box::new(lazy(cell))))))
+    }
+
+    fn new(
+        word: u64,
+        outcome: Option<Outcome<T>>,
+        owner: Option<Debtor>,
+        lazy: Option<Box<Lazy<T>>>,
+    ) -> Cell<T> {
         Cell {
             word: AtomicU64::new(word),
             outcome: UnsafeCell::new(outcome),
             line: Mutex::new(Line::new(owner)),
+            lazy,
         }
     }
 
@@ -134,34 +151,84 @@ impl<T> Cell<T> {
         wake_all(left.into_wakers());
     }
 
-    /// Whether the outcome is there; else the task of `cx` will be woken when it is. `ticket` is the caller's place in
-    /// line: whoever drops it before that calls [`Cell::leave`].
-    pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_ready() {
-            ticket.clear();
-            return Poll::Ready(());
+    /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is. `ticket`
+    /// is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
+    pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if !self.is_ready() {
+            match self.enter(ticket, cx.waker()) {
+                Err(cycle) => {
+                    self.leave(ticket);
+                    return Poll::Ready(Err(Failure::Deadlock(cycle)));
+                }
+                Ok(()) if !self.is_driven_ready() => return Poll::Pending,
+                Ok(()) => {}
+            }
         }
-        if ticket.is_in_line() && lock(&self.line).is_waiting(ticket, cx.waker()) {
-            return Poll::Pending;
+        ticket.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Stands in line with `waker`, unless the outcome is there.
+    fn enter(&self, ticket: &mut Ticket, waker: &Waker) -> Result<(), Cycle> {
+        let task = with_current(|strand| strand.state().stopped_task(waker));
+        if ticket.is_in_line() && lock(&self.line).is_waiting(ticket, waker, task.as_ref()) {
+            return Ok(());
         }
         // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
-        let waker = cx.waker().clone();
+        let waker = waker.clone();
         let mut line = lock(&self.line);
         // AcqRel: pairs with Release in `publish`.
         if self.word.fetch_or(WAITING, AcqRel) & READY != 0 {
             drop(line);
-            ticket.clear();
-            return Poll::Ready(());
+            return Ok(());
         }
-        let before = line.enter(ticket, waker);
+        let (before, new_edge) = line.enter(ticket, waker, task);
         drop(line);
         drop(before);
-        Poll::Pending
+        new_edge.and_then(|edge| edge.refuse()).map_or(Ok(()), Err)
     }
 
-    /// Says who owes the value. Returns who did before, to be dropped.
-    pub(super) fn set_owner(&self, owner: Option<Debtor>) -> Option<Debtor> {
-        lock(&self.line).set_owner(owner)
+    /// Has a derived promise go on, if there is a reason; returns whether the outcome is there.
+    fn is_driven_ready(&self) -> bool {
+        if let Some(lazy) = &self.lazy {
+            lazy.drive(self);
+        }
+        self.is_ready()
+    }
+
+    /// There is a reason for a derived promise to go on.
+    pub(super) fn ring(&self) {
+        if let Some(lazy) = &self.lazy {
+            lazy.ring();
+        }
+        self.wake_line();
+    }
+
+    /// Wakes all who stand in line, so that one of them goes on with a derived promise. They will be back.
+    pub(super) fn wake_line(&self) {
+        let left = lock(&self.line).leave_all();
+        wake_all(left.into_wakers());
+    }
+
+    /// The task that owes the value, if it is known and still does.
+    pub(super) fn debtor(&self) -> Option<Arc<TaskState>> {
+        if self.is_ready() {
+            return None;
+        }
+        let owner = lock(&self.line).owner()?;
+        owner.task()
+    }
+
+    /// Says who owes the value. If somebody waits for it for whom that owner waits, the promise fails.
+    pub(super) fn set_owner(&self, owner: Option<Debtor>) {
+        let mut line = lock(&self.line);
+        let (before, new_edges) = line.set_owner(owner);
+        drop(line);
+        drop(before);
+        if let Some(cycle) = new_edges.iter().find_map(Probe::refuse) {
+            // It may have come out meanwhile, from another resolver.
+            let _ = self.resolve(Err(Failure::Deadlock(cycle)));
+        }
     }
 
     /// Gives the place in line up.
@@ -180,6 +247,11 @@ impl<T> Handle<T> {
     #[inline]
     pub(super) fn cell(&self) -> &Arc<Cell<T>> {
         &self.0
+    }
+
+    /// Whether the outcome is there, by now: a derived promise goes on if it can.
+    pub(super) fn look(&self) -> bool {
+        self.0.is_ready() || self.0.is_driven_ready()
     }
 
     /// The outcome, once it is there.

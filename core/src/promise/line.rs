@@ -3,9 +3,12 @@
 //! [`Cell`](super::cell::Cell) is the only caller. Nothing here runs code of the user's: wakers and owners are handed
 //! to the caller, who drops them when the mutex is free.
 
+use std::sync::Arc;
 use std::task::Waker;
 
+use super::graph::{Edge, Probe};
 use super::owner::Debtor;
+use crate::task::TaskState;
 use crate::waitlist::{Key, Slots};
 
 /// The place in line of one future.
@@ -38,6 +41,8 @@ pub(super) struct Line {
 struct Waiter {
     /// How it is told.
     waker: Waker,
+    /// The task that this wait stops, with its edge if somebody is known to owe.
+    edge: Option<Edge>,
 }
 
 impl Line {
@@ -50,53 +55,93 @@ impl Line {
         self.owner.clone()
     }
 
-    /// Makes `owner` the one who owes the value, and returns the one before.
-    pub(super) fn set_owner(&mut self, owner: Option<Debtor>) -> Option<Debtor> {
-        std::mem::replace(&mut self.owner, owner)
+    /// Makes `owner` the one who owes the value. Returns what is to be dropped, and the edges that are new.
+    pub(super) fn set_owner(&mut self, owner: Option<Debtor>) -> (Vec<Option<Debtor>>, Vec<Probe>) {
+        let (mut left, mut new) = (Vec::new(), Vec::new());
+        self.waiters.for_each(|waiter| {
+            if let Some(edge) = &mut waiter.edge {
+                left.push(edge.publish(owner.clone()));
+                new.extend(edge.probe());
+            }
+        });
+        left.push(std::mem::replace(&mut self.owner, owner));
+        (left, new)
     }
 
-    /// Whether `ticket` is in line with a waker that does what `waker` does.
-    pub(super) fn is_waiting(&mut self, ticket: &Ticket, waker: &Waker) -> bool {
-        let entry = ticket.0.and_then(|key| self.waiters.find(key));
-        entry.is_some_and(|waiter| waiter.waker.will_wake(waker))
+    /// Whether `ticket` is in line with a waker that does what `waker` does, for the wait of `task`.
+    pub(super) fn is_waiting(
+        &mut self,
+        ticket: &Ticket,
+        waker: &Waker,
+        task: Option<&Arc<TaskState>>,
+    ) -> bool {
+        let Some(waiter) = ticket.0.and_then(|key| self.waiters.find(key)) else { return false };
+        let same_edge = match (&waiter.edge, task) {
+            (Some(edge), Some(task)) => edge.is_of(task),
+            (None, None) => true,
+            _ => false,
+        };
+        same_edge && waiter.waker.will_wake(waker)
     }
 
-    /// Puts `waker` in line, in the place of `ticket` if it has one. The caller drops what comes back.
-    pub(super) fn enter(&mut self, ticket: &mut Ticket, waker: Waker) -> Option<Left> {
-        if let Some(waiter) = ticket.0.and_then(|key| self.waiters.find(key)) {
-            return Some(Left(std::mem::replace(waiter, Waiter { waker })));
-        }
-        ticket.0 = Some(self.waiters.push_back(Waiter { waker }));
-        None
+    /// Puts `waker` in line, instead of what `ticket` had there; `task` is the one that this wait stops. Returns what is
+    /// to be dropped, and the edge if there is one.
+    pub(super) fn enter(
+        &mut self,
+        ticket: &mut Ticket,
+        waker: Waker,
+        task: Option<Arc<TaskState>>,
+    ) -> ((Option<Left>, Option<Debtor>), Option<Probe>) {
+        let left = self.leave(ticket);
+        let mut edge = task.map(Edge::none);
+        let debtor = edge.as_mut().and_then(|edge| edge.publish(self.owner.clone()));
+        let probe = edge.as_ref().and_then(Edge::probe);
+        ticket.0 = Some(self.waiters.push_back(Waiter { waker, edge }));
+        ((left, debtor), probe)
     }
 
     /// Takes `ticket` out of the line. The caller drops what comes back.
     pub(super) fn leave(&mut self, ticket: &mut Ticket) -> Option<Left> {
-        self.waiters.remove(ticket.0.take()?).map(Left)
+        self.waiters.remove(ticket.0.take()?).map(Left::new)
     }
 
-    /// Takes everybody out of the line.
+    /// Takes everybody out of the line, and their edges back.
     pub(super) fn leave_all(&mut self) -> AllLeft {
-        let first = self.waiters.pop_front();
-        let more = std::iter::from_fn(|| self.waiters.pop_front()).collect();
+        let first = self.waiters.pop_front().map(Left::new);
+        let more = std::iter::from_fn(|| self.waiters.pop_front()).map(Left::new).collect();
         AllLeft { first, more }
     }
 }
 
-/// One who has left the line.
-pub(super) struct Left(#[allow(dead_code, reason = "it is there to be dropped late")] Waiter);
+/// One who has left the line. Its edge has been taken back, what that held is dropped with this.
+pub(super) struct Left {
+    /// How it is told.
+    waker: Waker,
+    /// Who waited.
+    _edge: Option<Edge>,
+    /// Whom its task waited for.
+    _debtor: Option<Debtor>,
+}
+
+impl Left {
+    fn new(waiter: Waiter) -> Left {
+        let Waiter { waker, mut edge } = waiter;
+        let debtor = edge.as_mut().and_then(Edge::withdraw);
+        Left { waker, _edge: edge, _debtor: debtor }
+    }
+}
 
 /// All who were in line. One, most often: that takes no allocation.
 pub(super) struct AllLeft {
     /// The first.
-    first: Option<Waiter>,
+    first: Option<Left>,
     /// The others.
-    more: Vec<Waiter>,
+    more: Vec<Left>,
 }
 
 impl AllLeft {
     /// How they are told.
     pub(super) fn into_wakers(self) -> impl Iterator<Item = Waker> {
-        self.first.into_iter().chain(self.more).map(|waiter| waiter.waker)
+        self.first.into_iter().chain(self.more).map(|left| left.waker)
     }
 }

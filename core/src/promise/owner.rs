@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use crate::task::TaskState;
+use crate::task::{TaskRef, TaskState};
 
 /// Who owes the answer to a question, as long as nobody has answered.
 ///
@@ -16,9 +16,32 @@ pub(crate) trait Owner: Send + Sync {
     fn cause(&self) -> Option<Failure>;
 }
 
+/// Those who can owe a value: [tasks](crate::task::TaskRef), and processes.
+pub trait Owes: sealed::Named {}
+
+impl<O: sealed::Named> Owes for O {}
+
+pub(crate) mod sealed {
+    /// Keeps [`Owes`](super::Owes) to the types of this library, and knows what they are.
+    pub trait Named {
+        /// Who it is.
+        #[doc(hidden)]
+        fn debtor(&self) -> super::Debtor;
+    }
+}
+
+impl sealed::Named for TaskRef {
+    fn debtor(&self) -> Debtor {
+        Debtor::of_task(self.state())
+    }
+}
+
 /// Who owes a value.
 #[derive(Clone)]
-pub(crate) enum Debtor {
+pub struct Debtor(Kind);
+
+#[derive(Clone)]
+enum Kind {
     /// A task.
     Task(Arc<TaskState>),
     /// Somebody else, who knows its task.
@@ -26,19 +49,29 @@ pub(crate) enum Debtor {
 }
 
 impl Debtor {
+    /// `task` owes it.
+    pub(crate) fn of_task(task: Arc<TaskState>) -> Debtor {
+        Debtor(Kind::Task(task))
+    }
+
+    /// `owner` owes it.
+    pub(crate) fn of_owner(owner: Arc<dyn Owner>) -> Debtor {
+        Debtor(Kind::Other(owner))
+    }
+
     /// The task, if it is known.
     pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
-        match self {
-            Debtor::Task(task) => Some(Arc::clone(task)),
-            Debtor::Other(owner) => owner.task(),
+        match &self.0 {
+            Kind::Task(task) => Some(Arc::clone(task)),
+            Kind::Other(owner) => owner.task(),
         }
     }
 
     /// See [`Owner::cause`].
     pub(super) fn cause(&self) -> Option<Failure> {
-        match self {
-            Debtor::Task(_) => None,
-            Debtor::Other(owner) => owner.cause(),
+        match &self.0 {
+            Kind::Task(_) => None,
+            Kind::Other(owner) => owner.cause(),
         }
     }
 }

@@ -4,8 +4,7 @@ use std::fmt;
 
 use super::cell::Pen;
 use super::failure::Failure;
-use super::owner::Debtor;
-use crate::task::TaskRef;
+use super::owner::{Debtor, Owes};
 
 /// Keeps a [`Promise`](super::Promise): gives it its value, or says why there is none.
 ///
@@ -64,18 +63,29 @@ impl<T> Resolver<T> {
     }
 
     /// The calling task owes the value from now on. Outside of any task nobody is known to owe it.
+    ///
+    /// Who owes is what deadlocks are found by; see [the module](super). So it must be true: whoever passes a resolver on
+    /// to another task says so, with [`hand_to`](Resolver::hand_to), or there with `adopt`, or with
+    /// [`disown`](Resolver::disown).
     pub fn adopt(&self) {
-        self.owe(crate::strand::with_current(|strand| strand.state().task()).map(Debtor::Task));
+        self.owe(crate::strand::with_current(|strand| strand.state().task()).map(Debtor::of_task));
     }
 
-    /// `task` owes the value from now on.
-    pub fn hand_to(&self, task: &TaskRef) {
-        self.owe(Some(Debtor::Task(task.state())));
+    /// `owner` owes the value from now on: a [task](crate::task::TaskRef), or a process.
+    ///
+    /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out as
+    /// [`Failure::Deadlock`].
+    pub fn hand_to(&self, owner: &impl Owes) {
+        self.owe(Some(owner.debtor()));
+    }
+
+    /// Nobody is known to owe the value from now on, so waiting for it is never taken for a deadlock.
+    pub fn disown(&self) {
+        self.owe(None);
     }
 
     fn owe(&self, owner: Option<Debtor>) {
-        let before = self.0.cell().set_owner(owner);
-        drop(before);
+        self.0.cell().set_owner(owner);
     }
 }
 

@@ -17,9 +17,9 @@ use crate::coop;
 /// Whether the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then.
 fn poll_cell<T>(cell: &Arc<Cell<T>>, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
     let unit = ready!(coop::proceed(cx));
-    ready!(cell.poll_ready(ticket, cx));
+    let ready = ready!(cell.poll_ready(ticket, cx));
     unit.spend();
-    Poll::Ready(Ok(()))
+    Poll::Ready(ready)
 }
 
 /// A handle that is waiting: it leaves the line when it is dropped.

@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::error::SpawnError;
 use super::job::Outcome;
 use super::state::{Head, TaskId, TaskState};
-use crate::promise::Failure;
+use crate::promise::{Cycle, Debtor, Edge, Failure, Promise};
+use crate::strand::with_current;
 
 /// The handle to a task: a future of its result.
 ///
@@ -18,9 +19,14 @@ use crate::promise::Failure;
 ///
 /// Awaiting the handle is cancel-safe: a dropped wait leaves the task running.
 #[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
-pub struct Task<T>(Handle<T>);
+pub struct Task<T> {
+    /// What it stands for.
+    handle: Handle<T>,
+    /// The wait that is under way, if that stops a task. In a box: programs hold many handles, and wait for one.
+    edge: Option<Box<Edge>>,
+}
 
-/// What a handle stands for. Two words: programs hold many.
+/// What a handle stands for.
 enum Handle<T> {
     /// A task that goes on when the handle is dropped.
     Detaching(async_task::Task<Outcome<T>, Head>),
@@ -38,16 +44,21 @@ impl<T> Unpin for Task<T> {}
 impl<T> Task<T> {
     #[inline]
     pub(super) fn new(task: async_task::Task<Outcome<T>, Head>) -> Task<T> {
-        Task(Handle::Detaching(task))
+        Task::of(Handle::Detaching(task))
+    }
+
+    #[inline]
+    fn of(handle: Handle<T>) -> Task<T> {
+        Task { handle, edge: None }
     }
 
     /// The handle to a task that did not start.
     pub(super) fn not_started(error: SpawnError) -> Task<T> {
-        Task(Handle::Refused(Box::new((TaskState::never(), Some(error)))))
+        Task::of(Handle::Refused(Box::new((TaskState::never(), Some(error)))))
     }
 
     fn state(&self) -> &Arc<TaskState> {
-        match &self.0 {
+        match &self.handle {
             Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().state(),
             Handle::Refused(refused) => &refused.0,
             Handle::Gone => unreachable!("a handle is gone only inside `drop` and `cancel_on_drop`"),
@@ -56,7 +67,7 @@ impl<T> Task<T> {
 
     /// Lets the task go on by itself.
     pub fn detach(mut self) {
-        match std::mem::replace(&mut self.0, Handle::Gone) {
+        match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) | Handle::Cancelling(task) => task.detach(),
             Handle::Refused(_) | Handle::Gone => {}
         }
@@ -64,10 +75,33 @@ impl<T> Task<T> {
 
     /// Makes dropping this handle cancel the task.
     pub fn cancel_on_drop(mut self) -> Task<T> {
-        match std::mem::replace(&mut self.0, Handle::Gone) {
-            Handle::Detaching(task) => Task(Handle::Cancelling(task)),
-            same => Task(same),
+        match std::mem::replace(&mut self.handle, Handle::Gone) {
+            Handle::Detaching(task) => Task::of(Handle::Cancelling(task)),
+            same => Task::of(same),
         }
+    }
+
+    /// Makes a promise of it, which may be cloned: for several who wait for the result.
+    ///
+    /// Dropping the last promise does to the task what dropping the handle would have done. To cancel it, keep its
+    /// [`task`](Task::task).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn on(place: &twoply_core::task::Spawner) {
+    /// use twoply_core::Wait;
+    ///
+    /// let sum = place.spawn(async { 6 * 7 }).into_promise();
+    /// let other = sum.clone();
+    /// assert_eq!(sum.wait().unwrap(), other.wait().unwrap());
+    /// # }
+    /// ```
+    pub fn into_promise(self) -> Promise<T>
+    where
+        T: Send + 'static,
+    {
+        let debtor = Debtor::of_task(Arc::clone(self.state()));
+        Promise::of_work(debtor, self)
     }
 
     /// Asks the task to end, and returns at once; see [`TaskRef::cancel`].
@@ -92,7 +126,7 @@ impl<T> Task<T> {
 
     /// Whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
-        match &self.0 {
+        match &self.handle {
             Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().is_finished(),
             Handle::Refused(_) | Handle::Gone => true,
         }
@@ -103,11 +137,19 @@ impl<T> Future for Task<T> {
     type Output = Result<T, Failure>;
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
-        match &mut self.0 {
-            // There is always an outcome: even a job that is dropped unrun leaves one.
-            Handle::Detaching(task) | Handle::Cancelling(task) => {
-                Pin::new(task).poll(cx).map(Outcome::into_result)
-            }
+        let this = &mut *self;
+        match &mut this.handle {
+            Handle::Detaching(task) | Handle::Cancelling(task) => match Pin::new(task).poll(cx) {
+                // There is always an outcome: even a job that is dropped unrun leaves one.
+                Poll::Ready(outcome) => {
+                    this.edge = None;
+                    Poll::Ready(outcome.into_result())
+                }
+                Poll::Pending => match this.stop(cx.waker()) {
+                    Ok(()) => Poll::Pending,
+                    Err(cycle) => Poll::Ready(Err(Failure::Deadlock(cycle))),
+                },
+            },
             Handle::Refused(refused) => {
                 Poll::Ready(Err(refused.1.take().map_or(Failure::Cancelled, Failure::from)))
             }
@@ -116,10 +158,27 @@ impl<T> Future for Task<T> {
     }
 }
 
+impl<T> Task<T> {
+    /// The handle is waited for with `waker`: if that stops the running task, it is known to wait for this one.
+    fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
+        let Some(stopped) = with_current(|strand| strand.state().stopped_task(waker)) else {
+            self.edge = None;
+            return Ok(());
+        };
+        if self.edge.as_ref().is_some_and(|edge| edge.is_of(&stopped)) {
+            return Ok(());
+        }
+        self.edge = None;
+        let edge = Edge::new(stopped, Debtor::of_task(Arc::clone(self.state())))?;
+        self.edge = Some(Box::new(edge));
+        Ok(())
+    }
+}
+
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.0, Handle::Gone) {
+        match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) => task.detach(),
             Handle::Cancelling(task) => {
                 task.metadata().state().cancel();

@@ -12,6 +12,7 @@ use std::task::Waker;
 use super::registry::Registry;
 use crate::backend::Backend;
 use crate::parker::Parker;
+use crate::promise::Stop;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, OnceLock, lock};
 
@@ -250,6 +251,8 @@ struct Reach {
     waker: Option<Waker>,
     /// Ends the wait of the stack that its poll is blocked on.
     blocked: Option<Arc<Parker>>,
+    /// The wait without which it cannot go on. Made with the first one: most tasks wait for other things.
+    stop: Option<Box<Stop>>,
 }
 
 impl TaskState {
@@ -291,6 +294,23 @@ impl TaskState {
     pub(crate) fn is_finished(&self) -> bool {
         // Acquire pairs with the fetch_or in `Record::finish` or `Record::make`.
         self.flags.load(Ordering::Acquire) & FINISHED != 0
+    }
+
+    /// Changes what the task is stopped by; see [`promise`](crate::promise). `f` drops nothing.
+    #[inline]
+    pub(crate) fn set_stop<R>(&self, f: impl FnOnce(&mut Stop) -> R) -> R {
+        f(lock(&self.reach).stop.get_or_insert_default())
+    }
+
+    /// What the task is stopped by, if it ever was.
+    #[inline]
+    pub(crate) fn stop<R>(&self, f: impl FnOnce(&mut Stop) -> Option<R>) -> Option<R> {
+        lock(&self.reach).stop.as_mut().and_then(|stop| f(stop))
+    }
+
+    /// What messages call the task: its name, or else its number.
+    pub(crate) fn called(&self) -> Box<str> {
+        self.name().map_or_else(|| format!("task {}", self.id).into(), Box::from)
     }
 
     /// Asks the task to end: at its await point if it is suspended, by unwinding if it blocks a stack.

@@ -1,12 +1,18 @@
 //! A clock that ticks in a fixed rhythm.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::Sleep;
+use crate::channel::{Place, RecvError, Source, TryRecvError};
 use crate::coop;
+use crate::lock::lock;
+use crate::waitlist::WaitList;
 
 /// Ticks every `period`, for the first time one period from now.
 ///
@@ -27,6 +33,9 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 /// one is due in its usual place, and nothing comes in a burst. [`Interval::missed`] says how many those were.
 /// With a period of zero every tick is due at once.
 ///
+/// It is also a [`Source`] of the instants at which its ticks were due, one that never ends; where several receive from
+/// it, each tick goes to one of them.
+///
 /// ```
 /// use std::time::{Duration, Instant};
 /// use twoply_core::{Wait, time::interval_at};
@@ -36,19 +45,25 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 /// assert_eq!(clock.tick().wait(), start);
 /// assert_eq!(clock.tick().wait(), start + Duration::from_millis(2));
 /// ```
-#[derive(Debug)]
 pub struct Interval {
-    /// Waits for the next tick.
-    sleep: Sleep,
+    /// Waits for the next tick. A receiver takes it out to poll it, which clones and drops wakers: not under the lock.
+    sleep: Mutex<Option<Sleep>>,
+    /// Those that receive. One of them, who polled last, is who the sleep wakes; see [`Borrowed`].
+    line: WaitList,
     /// The time between two ticks.
     period: Duration,
     /// How many ticks have been skipped.
-    missed: u64,
+    missed: AtomicU64,
 }
 
 impl Interval {
     fn new(start: Option<Instant>, period: Duration) -> Interval {
-        Interval { sleep: Sleep::until(start), period, missed: 0 }
+        Interval {
+            sleep: Mutex::new(Some(Sleep::until(start))),
+            line: WaitList::new(),
+            period,
+            missed: AtomicU64::new(0),
+        }
     }
 
     /// Waits for the next tick, and returns the instant at which it was due.
@@ -65,21 +80,113 @@ impl Interval {
 
     /// How many ticks have been skipped so far because nobody asked in time.
     pub fn missed(&self) -> u64 {
-        self.missed
+        self.missed.load(Ordering::Relaxed)
     }
 
-    /// The tick that was due at `due` has been taken at `now`: sets the next one.
-    fn advance(&mut self, due: Instant, now: Instant) {
+    /// The tick that was due at `due` has been taken at `now`: sets the next one. Only who has taken `sleep` out does.
+    fn advance(&self, sleep: &mut Sleep, due: Instant, now: Instant) {
         let late = now.saturating_duration_since(due).as_nanos();
         // How many more have passed meanwhile.
         let passed = late.checked_div(self.period.as_nanos()).unwrap_or(0);
-        self.missed = self.missed.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
+        let missed = self.missed().saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
+        self.missed.store(missed, Ordering::Relaxed);
         // `passed * period <= late`, so it fits wherever `late` does.
         let ahead = u64::try_from(passed * self.period.as_nanos()).ok().map(Duration::from_nanos);
         let next = ahead.and_then(|ahead| due.checked_add(ahead)?.checked_add(self.period));
         match next {
-            Some(next) => self.sleep.reset(next),
-            None => self.sleep = Sleep::until(None),
+            Some(next) => sleep.reset(next),
+            None => *sleep = Sleep::until(None),
+        }
+    }
+
+    /// The tick that is due now, or a wake-up for `cx` when one is. `Pending` also when another one polls the sleep:
+    /// then that one waits for it, or wakes the line, as the caller does after a tick.
+    fn poll_due(&self, cx: &mut Context<'_>) -> Poll<Instant> {
+        let Some(mut borrowed) = Borrowed::take(self) else { return Poll::Pending };
+        let elapsed = borrowed.sleep.poll_elapsed(cx);
+        borrowed.is_watched = true;
+        ready!(elapsed);
+        let Some(due) = borrowed.sleep.deadline() else { return Poll::Pending };
+        self.advance(&mut borrowed.sleep, due, super::now());
+        Poll::Ready(due)
+    }
+}
+
+impl fmt::Debug for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interval")
+            .field("period", &self.period)
+            .field("missed", &self.missed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The sleep of an interval, out of its lock. Dropping this puts it back.
+///
+/// While anybody is in line, the sleep wakes one of them, or somebody has it out: whoever puts it back without having
+/// seen to the former wakes the first in line, who polls it next.
+struct Borrowed<'a> {
+    /// Where it belongs.
+    interval: &'a Interval,
+    /// The sleep.
+    sleep: Sleep,
+    /// Whether it wakes somebody who is in line.
+    is_watched: bool,
+}
+
+impl<'a> Borrowed<'a> {
+    fn take(interval: &'a Interval) -> Option<Borrowed<'a>> {
+        let sleep = lock(&interval.sleep).take()?;
+        Some(Borrowed { interval, sleep, is_watched: false })
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let sleep = std::mem::replace(&mut self.sleep, Sleep::until(None));
+        *lock(&self.interval.sleep) = Some(sleep);
+        if !self.is_watched {
+            self.interval.line.notify_one();
+        }
+    }
+}
+
+impl Source<Instant> for Interval {
+    fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<Instant, RecvError>> {
+        let unit = ready!(coop::proceed(cx));
+        let waker = cx.waker();
+        let attempt = || match self.poll_due(&mut Context::from_waker(waker)) {
+            Poll::Ready(due) => Some(due),
+            Poll::Pending => None,
+        };
+        let due = ready!(self.line.poll_until(place, cx, attempt));
+        // Not before this one has left the line: it would be the first to be woken.
+        self.line.notify_one();
+        unit.spend();
+        Poll::Ready(Ok(due))
+    }
+
+    fn stop_recv(&self, place: &mut Place) {
+        self.line.withdraw(place);
+        // It may be the one whom the sleep wakes; nobody wakes a future that is gone.
+        if let Some(mut borrowed) = Borrowed::take(self) {
+            borrowed.sleep.cancel();
+        }
+    }
+
+    fn try_recv(&self) -> Result<Instant, TryRecvError> {
+        // Whoever has it out at this moment is given the tick that is due.
+        let mut borrowed = Borrowed::take(self).ok_or(TryRecvError::Empty)?;
+        let now = super::now();
+        match borrowed.sleep.deadline() {
+            Some(due) if due <= now => {
+                self.advance(&mut borrowed.sleep, due, now);
+                Ok(due)
+            }
+            _ => {
+                borrowed.is_watched = true;
+                Err(TryRecvError::Empty)
+            }
         }
     }
 }
@@ -92,11 +199,9 @@ pub struct Tick<'a>(&'a mut Interval);
 impl Future for Tick<'_> {
     type Output = Instant;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
         let unit = ready!(coop::proceed(cx));
-        ready!(self.0.sleep.poll_elapsed(cx));
-        let Some(due) = self.0.sleep.deadline() else { return Poll::Pending };
-        self.0.advance(due, super::now());
+        let due = ready!(self.0.poll_due(cx));
         unit.spend();
         Poll::Ready(due)
     }

@@ -105,7 +105,8 @@ impl Sleep {
         }
     }
 
-    fn cancel(&mut self) {
+    /// Forgets whom it wakes, until it is polled again.
+    pub(super) fn cancel(&mut self) {
         if let Some((timers, key)) = self.entry.take() {
             timers.remove(key);
         }

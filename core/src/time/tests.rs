@@ -5,12 +5,14 @@ use std::future::{Future, pending, poll_fn, ready};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use super::*;
 use crate::Wait;
 use crate::backend::{Backend, Driver, Strand, StrandState};
+use crate::channel::{Source as _, TryRecvError};
 use crate::reactor::{Interest, Source};
 use crate::strand::{ThreadStrand, enter};
 use crate::timers::Timers;
@@ -160,6 +162,70 @@ fn a_dropped_tick_is_not_lost() {
         let mut clock = interval(SECOND);
         assert!(timeout(SECOND / 2, clock.tick()).wait().is_err());
         assert_eq!(clock.tick().wait(), start + SECOND);
+    });
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Woken {
+    /// A waker, and the count since the last call.
+    fn new() -> (Waker, impl Fn() -> usize) {
+        let woken = Arc::new(Woken::default());
+        (Waker::from(Arc::clone(&woken)), move || woken.0.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn an_interval_is_a_source_of_its_ticks() {
+    let start = Instant::now();
+    let strand = Virtual::new(start);
+    enter(&strand, || {
+        let clock = interval(SECOND);
+        assert_eq!(clock.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(clock.recv().wait(), Ok(start + SECOND));
+        strand.now.set(start + 3 * SECOND);
+        assert_eq!(clock.try_recv(), Ok(start + 2 * SECOND));
+        assert_eq!(clock.recv().wait(), Ok(start + 4 * SECOND));
+        assert_eq!(clock.missed(), 1);
+    });
+}
+
+#[test]
+fn whoever_leaves_an_interval_hands_the_watch_on() {
+    let start = Instant::now();
+    let strand = Virtual::new(start);
+    enter(&strand, || {
+        let clock = interval(SECOND);
+        let ((first, first_woken), (second, second_woken)) = (Woken::new(), Woken::new());
+        let (mut first, mut second) = (Context::from_waker(&first), Context::from_waker(&second));
+        let (mut stays, mut leaves) = (Box::pin(clock.recv()), Box::pin(clock.recv()));
+        assert!(stays.as_mut().poll(&mut first).is_pending());
+        assert!(leaves.as_mut().poll(&mut second).is_pending());
+        // The sleep would wake the second one. When that goes, the first one is told to look after it.
+        drop(leaves);
+        assert_eq!(first_woken(), 1);
+        assert!(stays.as_mut().poll(&mut first).is_pending());
+        strand.park();
+        assert_eq!((first_woken(), second_woken()), (1, 0));
+        assert_eq!(stays.as_mut().poll(&mut first), Poll::Ready(Ok(start + SECOND)));
+        // So is one who waits when another one takes a tick.
+        let (mut early, mut late) = (Box::pin(clock.recv()), Box::pin(clock.recv()));
+        assert!(early.as_mut().poll(&mut first).is_pending());
+        assert!(late.as_mut().poll(&mut second).is_pending());
+        strand.park();
+        assert_eq!(late.as_mut().poll(&mut second), Poll::Ready(Ok(start + 2 * SECOND)));
+        assert_eq!(first_woken(), 1);
+        assert!(early.as_mut().poll(&mut first).is_pending());
+        drop(early);
+        assert_eq!(strand.timers.len(), 0, "nobody waits, so nobody is to be woken");
     });
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use super::Sleep;
+use crate::strand::with_alternative;
 
 /// Gives `future` up, and drops it, when it is not ready within `duration` from now.
 ///
@@ -62,7 +63,7 @@ impl<F: Future> Future for Timeout<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Poll::Ready(output) = this.future.poll(cx) {
+        if let Poll::Ready(output) = with_alternative(|| this.future.poll(cx)) {
             return Poll::Ready(Ok(output));
         }
         // Asks for no budget: a future that has used all of it up must not outlast its deadline.

@@ -1,0 +1,341 @@
+//! [`Actor`]: a process that is written as a value and its handlers, instead of as a loop.
+//!
+//! It is thin: one future over [`Process`] that receives, calls a handler, and begins again. It boxes neither messages
+//! nor handlers, so an actor that waits for a message is its value, its mailbox and a few words in one task, on no
+//! stack. All that processes can do, actors can; what others see of them, references, signals and exit reasons, is the
+//! same.
+//!
+//! # How an actor ends
+//!
+//! | what happens                                      | its exit reason                | is [`stopped`] called?  |
+//! |---------------------------------------------------|--------------------------------|-------------------------|
+//! | [`started`] fails or panics                       | the error or the panic         | no: it has not started  |
+//! | a handler fails                                   | the error                      | yes                     |
+//! | a handler, or an attached source, panics          | the panic                      | yes                     |
+//! | [`Context::stop`], [`Context::stop_with`]         | `Normal`, or the one given     | yes                     |
+//! | an exit signal that it traps, with the usual [`trapped`] | that of the signal      | yes                     |
+//! | an exit signal that it does not trap, a kill, the end of its backend | that of the signal | no: it is dropped where it waits |
+//! | [`stopped`] panics                                | the panic, unless it had failed before | it was          |
+//!
+//! So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic, `stopped`
+//! finds the value as the panic has left it; no other handler is called then.
+//!
+//! [`started`]: Actor::started
+//! [`trapped`]: Actor::trapped
+//! [`stopped`]: Actor::stopped
+
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, poll_fn, ready};
+use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+
+use super::attach::{Attachment, Sources};
+use super::contain::contained;
+use super::{Builder, Down, Event, Exit, ExitReason, MonitorRef, Process, ProcessRef};
+use crate::channel::Source;
+use crate::task::{Panic, SpawnError};
+
+/// A value that becomes a process: messages come to it one at a time.
+///
+/// Handlers are written as `async fn`; they may finish what they wait for by `.await` or by [`.wait()`](crate::Wait::wait),
+/// and while one of them waits the next message stays in the mailbox. What happens when one fails or panics is in the
+/// [table](self) of the module, along with all other ways to end.
+///
+/// # Examples
+/// ```no_run
+/// use std::convert::Infallible;
+/// use twoply_core::Wait;
+/// use twoply_core::actor::{Actor, Context};
+/// use twoply_core::promise::Resolver;
+///
+/// struct Counter(u64);
+///
+/// enum Message {
+///     Add(u64),
+///     Get(Resolver<u64>),
+/// }
+///
+/// impl Actor for Counter {
+///     type Message = Message;
+///     type Error = Infallible;
+///
+///     async fn handle(&mut self, message: Message, _: &mut Context<Counter>) -> Result<(), Infallible> {
+///         match message {
+///             Message::Add(n) => self.0 += n,
+///             Message::Get(reply) => _ = reply.resolve(self.0),
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+/// use twoply_core::actor::Builder;
+///
+/// let counter = Builder::new().on(&backend).spawn_actor(Counter(0))?;
+/// counter.send(Message::Add(3)).wait()?;
+/// assert_eq!(counter.ask(Message::Get).wait()?, 3);
+/// # Ok(())
+/// # }
+/// ```
+pub trait Actor: Sized + Send + 'static {
+    /// What others send it.
+    type Message: Send + 'static;
+
+    /// What its handlers fail with: an error type, a `String`, or [`ExitReason`] for a reason of one's own choice.
+    /// [`Infallible`](std::convert::Infallible) for those that never do.
+    type Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static;
+
+    /// Called first, in the actor's own task: before any message, and before any news of links and monitors.
+    ///
+    /// # Errors
+    /// An error ends the actor, which then has never started: [`stopped`](Actor::stopped) is not called.
+    fn started(&mut self, cx: &mut Context<Self>) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = cx;
+        ready(Ok(()))
+    }
+
+    /// Called with each message of the mailbox and of the attached sources.
+    ///
+    /// # Errors
+    /// An error ends the actor, with that as its exit reason.
+    fn handle(
+        &mut self,
+        message: Self::Message,
+        cx: &mut Context<Self>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Called with each exit signal, if the actor [traps](Process::trap_exit) them. Without this, the actor stops with
+    /// the signal's reason unless that is [`Normal`](ExitReason::Normal): as if it did not trap, but in order, with
+    /// [`stopped`](Actor::stopped).
+    ///
+    /// # Errors
+    /// An error ends the actor, with that as its exit reason.
+    fn trapped(
+        &mut self,
+        exit: Exit,
+        cx: &mut Context<Self>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        if !exit.reason.is_normal() {
+            cx.stop_with(exit.reason);
+        }
+        ready(Ok(()))
+    }
+
+    /// Called with the end of each process that the actor monitors. Without this, nothing happens.
+    ///
+    /// # Errors
+    /// An error ends the actor, with that as its exit reason.
+    fn down(
+        &mut self,
+        down: Down,
+        cx: &mut Context<Self>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = (down, cx);
+        ready(Ok(()))
+    }
+
+    /// Called last, with the reason for which the actor ends, before its links and monitors are told. What is left in
+    /// the mailbox is undelivered; the [table](self) of the module says when this is not called.
+    fn stopped(&mut self, reason: &ExitReason, cx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
+        let _ = (reason, cx);
+        ready(())
+    }
+
+    /// Starts it as a process on the backend of the calling task. [`Builder::spawn_actor`] names another one, and
+    /// settings.
+    ///
+    /// # Errors
+    /// [`SpawnError::NoBackend`] outside of any task, else what [`Builder::spawn_actor`] says.
+    fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnError> {
+        Builder::new().spawn_actor(self)
+    }
+}
+
+impl<M: Send + 'static> Builder<M> {
+    /// Starts `actor` as a process.
+    ///
+    /// # Errors
+    /// When the backend has been shut down, or the operating system refuses a thread.
+    pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnError> {
+        self.spawn(move |process| run(actor, process))
+    }
+
+    /// Starts `actor` as a process that is linked to `parent` before its first step.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_actor`].
+    pub fn spawn_actor_link<A, P>(self, parent: &Process<P>, actor: A) -> Result<ProcessRef<M>, SpawnError>
+    where
+        A: Actor<Message = M>,
+        P: Send + 'static,
+    {
+        self.spawn_link(parent, move |process| run(actor, process))
+    }
+
+    /// Starts `actor` as a process that `parent` monitors from before its first step.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_actor`].
+    pub fn spawn_actor_monitor<A, P>(
+        self,
+        parent: &Process<P>,
+        actor: A,
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError>
+    where
+        A: Actor<Message = M>,
+        P: Send + 'static,
+    {
+        self.spawn_monitor(parent, move |process| run(actor, process))
+    }
+}
+
+/// What a handler may do to its own actor: all that a [`Process`] does, and to stop and to attach sources.
+///
+/// A handler may receive by itself, too, through [`Process::receive`] and its kin; those look at the mailbox alone, and
+/// what they take does not come to [`Actor::handle`].
+pub struct Context<A: Actor> {
+    /// The process that the actor is.
+    process: Process<A::Message>,
+    /// What has been attached; most actors attach nothing.
+    sources: Option<Box<Sources<A::Message>>>,
+    /// Why to end after the handler that runs.
+    stop: Option<ExitReason>,
+}
+
+impl<A: Actor> Context<A> {
+    /// Ends the actor, with [`Normal`](ExitReason::Normal), once the running handler has returned.
+    pub fn stop(&mut self) {
+        self.stop_with(ExitReason::Normal);
+    }
+
+    /// Ends the actor, with `reason`, once the running handler has returned. The first reason counts.
+    pub fn stop_with(&mut self, reason: ExitReason) {
+        self.stop.get_or_insert(reason);
+    }
+
+    /// Has the actor receive from `source`, too: `convert` makes a message of each item, in the actor's own task.
+    ///
+    /// The mailbox and the sources have turns, so none of them starves another, and an item stays in its source until
+    /// the actor has time for it. A source that has ended is dropped.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use std::{convert::Infallible, time::Duration};
+    /// use twoply_core::actor::{Actor, Context};
+    /// use twoply_core::time::interval;
+    ///
+    /// struct Clock;
+    ///
+    /// struct Tick;
+    ///
+    /// impl Actor for Clock {
+    ///     type Message = Tick;
+    ///     type Error = Infallible;
+    ///
+    ///     async fn started(&mut self, cx: &mut Context<Clock>) -> Result<(), Infallible> {
+    ///         cx.attach(interval(Duration::from_secs(1)), |_due| Tick);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, _: Tick, _: &mut Context<Clock>) -> Result<(), Infallible> {
+    ///         println!("tick");
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn attach<T, S, F>(&mut self, source: S, mut convert: F) -> Attachment
+    where
+        T: 'static,
+        S: Source<T> + Send + 'static,
+        F: FnMut(T) -> A::Message + Send + 'static,
+    {
+        self.sources().attach(source, move |item: Option<T>| item.map(&mut convert))
+    }
+
+    /// As [`Context::attach`], for a source whose end matters: `convert` is called with `None` then, once. It may make
+    /// no message of an item, too.
+    pub fn attach_to_end<T, S, F>(&mut self, source: S, convert: F) -> Attachment
+    where
+        T: 'static,
+        S: Source<T> + Send + 'static,
+        F: FnMut(Option<T>) -> Option<A::Message> + Send + 'static,
+    {
+        self.sources().attach(source, convert)
+    }
+
+    /// Takes an attached source away and drops it. Nothing that it has not given yet is lost if others receive from it.
+    /// Returns whether it was there: neither taken away before, nor ended.
+    pub fn detach(&mut self, attachment: Attachment) -> bool {
+        self.sources.as_mut().is_some_and(|sources| sources.detach(attachment))
+    }
+
+    fn sources(&mut self) -> &mut Sources<A::Message> {
+        self.sources.get_or_insert_with(|| Box::new(Sources::new()))
+    }
+
+    /// What comes next, from the mailbox or a source.
+    async fn next(&mut self) -> Event<A::Message> {
+        let Some(sources) = &mut self.sources else { return self.process.receive().await };
+        let mut receive = pin!(self.process.receive());
+        poll_fn(|cx| sources.poll_next(cx, |cx| receive.as_mut().poll(cx), Event::Message)).await
+    }
+}
+
+impl<A: Actor> Deref for Context<A> {
+    type Target = Process<A::Message>;
+
+    fn deref(&self) -> &Process<A::Message> {
+        &self.process
+    }
+}
+
+impl<A: Actor> DerefMut for Context<A> {
+    fn deref_mut(&mut self) -> &mut Process<A::Message> {
+        &mut self.process
+    }
+}
+
+impl<A: Actor> fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("pid", &self.process.pid()).finish_non_exhaustive()
+    }
+}
+
+/// The body of an actor's process.
+fn run<A: Actor>(mut actor: A, process: Process<A::Message>) -> impl Future<Output = ExitReason> + Send {
+    let mut cx = Context { process, sources: None, stop: None };
+    // Everything lies in the captured variables: what is moved to a local one would lie in the task twice.
+    async move {
+        let started = contained(|| actor.started(&mut cx)).await;
+        if let Err(reason) = failure_of(started) {
+            return reason;
+        }
+        let reason = loop {
+            if let Some(reason) = cx.stop.take() {
+                break reason;
+            }
+            let handled = match contained(|| cx.next()).await {
+                Ok(Event::Message(message)) => contained(|| actor.handle(message, &mut cx)).await,
+                Ok(Event::Exit(exit)) => contained(|| actor.trapped(*exit, &mut cx)).await,
+                Ok(Event::Down(down)) => contained(|| actor.down(*down, &mut cx)).await,
+                Err(panic) => Err(panic),
+            };
+            if let Err(reason) = failure_of(handled) {
+                break reason;
+            }
+        };
+        match contained(|| actor.stopped(&reason, &mut cx)).await {
+            Err(panic) if reason.is_orderly() => panic.into(),
+            _ => reason,
+        }
+    }
+}
+
+/// What a handler has returned, or how it panicked, as a reason to end.
+fn failure_of<E>(handled: Result<Result<(), E>, Panic>) -> Result<(), ExitReason>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    handled?.map_err(ExitReason::failed)
+}

@@ -1,0 +1,131 @@
+//! [`any`](super::any) and [`any_all`]: the first success.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::arms::SameArms;
+use super::children::Children;
+use super::random;
+use crate::strand::with_alternative;
+
+pin_project! {
+    /// The future of [`any`](super::any).
+    #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+    pub struct Any<F> {
+        // The futures.
+        #[pin]
+        arms: F,
+        // Which of them have failed, a bit each.
+        failed: u8,
+    }
+}
+
+impl<F> Any<F> {
+    pub(super) fn new(arms: F) -> Any<F> {
+        Any { arms, failed: 0 }
+    }
+}
+
+impl<T, E, F: SameArms<Output = Result<T, E>>> Future for Any<F> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        let mut this = self.project();
+        let start = random::below(F::COUNT);
+        with_alternative(|| {
+            for index in (start..F::COUNT).chain(0..start) {
+                if *this.failed & 1 << index != 0 {
+                    continue;
+                }
+                match this.arms.as_mut().poll_same(index, cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(output)) => return Poll::Ready(Ok(output)),
+                    Poll::Ready(Err(error)) => {
+                        *this.failed |= 1 << index;
+                        if this.failed.count_ones() as usize == F::COUNT {
+                            return Poll::Ready(Err(error));
+                        }
+                    }
+                }
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl<F> fmt::Debug for Any<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Any").finish_non_exhaustive()
+    }
+}
+
+/// Waits for the first of the futures to be ready with `Ok`, and returns what is in it.
+///
+/// Only futures that were woken are polled; which is polled first at the beginning is left to chance.
+///
+/// # Errors
+/// When all of them fail: their errors, in the order of the futures. Without futures there are none.
+///
+/// ```
+/// use std::future::ready;
+/// use twoply_core::{Wait, future::any_all};
+///
+/// assert_eq!(any_all([Err("down"), Ok(1)].map(ready)).wait(), Ok(1));
+/// assert_eq!(any_all([Err::<(), _>("down"), Err("up")].map(ready)).wait(), Err(vec!["down", "up"]));
+/// ```
+pub fn any_all<T, E, I>(futures: I) -> AnyAll<<I::Item as IntoFuture>::IntoFuture, E>
+where
+    I: IntoIterator<Item: IntoFuture<Output = Result<T, E>>>,
+{
+    let first = |count: usize| if count == 0 { 0 } else { random::below(count) };
+    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), first);
+    let errors = (0..children.left()).map(|_| None).collect();
+    AnyAll { children, errors }
+}
+
+/// The future of [`any_all`].
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct AnyAll<F, E> {
+    /// The futures.
+    children: Children<F>,
+    /// Their errors so far.
+    errors: Vec<Option<E>>,
+}
+
+// The futures are boxed; the errors are never pinned.
+impl<F, E> Unpin for AnyAll<F, E> {}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Future for AnyAll<F, E> {
+    type Output = Result<T, Vec<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Vec<E>>> {
+        let AnyAll { children, errors } = self.get_mut();
+        let mut first = None;
+        with_alternative(|| {
+            children.poll_woken(cx, |index, output| {
+                match output {
+                    Ok(output) => first = Some(output),
+                    Err(error) => errors[index] = Some(error),
+                }
+                first.is_none()
+            });
+        });
+        match first {
+            Some(output) => Poll::Ready(Ok(output)),
+            None if children.left() == 0 => {
+                Poll::Ready(Err(std::mem::take(errors).into_iter().flatten().collect()))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F, E> fmt::Debug for AnyAll<F, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyAll").finish_non_exhaustive()
+    }
+}

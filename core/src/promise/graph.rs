@@ -1,0 +1,241 @@
+//! Who waits for whom: finding the wait that would close a circle.
+//!
+//! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one edge: to that
+//! task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that begins at it comes
+//! back. Promises and task handles are the callers: they publish the edge of a wait that is pending, walk, and take
+//! the edge back when the promise comes out, before anybody can know of it, or when the wait is dropped.
+//!
+//! An edge is published only for a wait without which its task cannot go on at all: not inside `select`, `race`,
+//! `any` or a time limit, and inside `join` only when no other member is left, for another member may well be what the
+//! others wait for. A wait for a promise that nobody is known to owe has no edge. So what is found is a deadlock;
+//! what is not found may be one.
+//!
+//! # Why one of those who close a circle sees it
+//! Each publishes its own edge under the mutex of its own task, and reads the edges of the others under theirs. If a walk
+//! from A fails at X, because X has no edge yet, then X publishes after that, so A's edge happened before X's. If of
+//! all who close a circle nobody saw it, then each one's edge would have happened before that of another one of
+//! them, round in a circle. Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its
+//! edge away before it gives that back.
+//!
+//! # Why there is a circle where one is seen
+//! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that its task
+//! uses once, so what has not changed from the first reading to the second was there in between: all of it at
+//! one instant. And a task in such a circle cannot go on unless somebody else cancels one of them.
+//!
+//! The search is that of Chandy, Misra and Haas, "Distributed deadlock detection" (1983), for the single-resource model,
+//! without the messages; a walk does not get lost in a circle that it does not belong to by Brent's method.
+
+#[cfg(all(test, loom))]
+mod model;
+
+use std::sync::Arc;
+
+use super::failure::Cycle;
+use super::owner::Debtor;
+use crate::sync::{Mutex, lock};
+use crate::task::TaskState;
+
+/// What a task is stopped by. It lies in the task's record, under the mutex there.
+#[derive(Default)]
+pub(crate) struct Stop {
+    /// The number of the last edge.
+    number: u64,
+    /// Who owes what the task waits for; `None` while it has no edge.
+    debtor: Option<Debtor>,
+}
+
+impl Stop {
+    /// Enters an edge. Returns its number, and the edge before, to be dropped when no mutex is held.
+    pub(crate) fn publish(&mut self, debtor: Debtor) -> (u64, Option<Debtor>) {
+        self.number += 1;
+        (self.number, self.debtor.replace(debtor))
+    }
+
+    /// Takes the edge with this number back, if it is still there. What it returns is to be dropped when no mutex is
+    /// held.
+    pub(crate) fn withdraw(&mut self, number: u64) -> Option<Debtor> {
+        if self.number == number { self.debtor.take() } else { None }
+    }
+
+    /// The edge and its number.
+    fn edge(&self) -> Option<(u64, Debtor)> {
+        self.debtor.clone().map(|debtor| (self.number, debtor))
+    }
+
+    /// Whether the edge with this number is there.
+    fn is_at(&self, number: u64) -> Option<()> {
+        (self.number == number && self.debtor.is_some()).then_some(())
+    }
+}
+
+/// The edge of one wait; dropping it takes the edge back. It must not be dropped while a mutex is held.
+pub(crate) struct Edge {
+    /// Who waits.
+    task: Arc<TaskState>,
+    /// The number of the edge; 0: none has been published.
+    number: u64,
+}
+
+impl Edge {
+    /// The place for an edge of `task`.
+    pub(super) fn none(task: Arc<TaskState>) -> Edge {
+        Edge { task, number: 0 }
+    }
+
+    /// `task` waits for what `debtor` owes.
+    ///
+    /// # Errors
+    /// When it waits for itself, in the end. Then there is no edge.
+    pub(crate) fn new(task: Arc<TaskState>, debtor: Debtor) -> Result<Edge, Cycle> {
+        let mut edge = Edge::none(task);
+        drop(edge.publish(Some(debtor)));
+        match edge.refuse() {
+            Some(cycle) => Err(cycle),
+            None => Ok(edge),
+        }
+    }
+
+    /// Whether this is the edge by which `task` is stopped.
+    pub(crate) fn is_of(&self, task: &Arc<TaskState>) -> bool {
+        Arc::ptr_eq(&self.task, task) && self.is_current()
+    }
+
+    fn is_current(&self) -> bool {
+        self.number == 0 || self.task.stop(|stop| stop.is_at(self.number)).is_some()
+    }
+
+    /// Puts an edge to `debtor` in the place of the one that there is. What comes back is to be dropped when no mutex is
+    /// held. The caller calls [`Edge::refuse`] then.
+    #[must_use]
+    pub(super) fn publish(&mut self, debtor: Option<Debtor>) -> Option<Debtor> {
+        let Some(debtor) = debtor else { return self.withdraw() };
+        let (number, before) = self.task.set_stop(|stop| stop.publish(debtor));
+        self.number = number;
+        before
+    }
+
+    /// Takes the edge back. What comes back is to be dropped when no mutex is held.
+    #[must_use]
+    pub(super) fn withdraw(&mut self) -> Option<Debtor> {
+        match std::mem::take(&mut self.number) {
+            0 => None,
+            number => self.task.stop(|stop| stop.withdraw(number)),
+        }
+    }
+
+    /// The same edge, to look at when the mutex that this one lies under is free.
+    pub(super) fn probe(&self) -> Option<Probe> {
+        (self.number != 0).then(|| Probe { task: Arc::clone(&self.task), number: self.number })
+    }
+
+    fn refuse(&mut self) -> Option<Cycle> {
+        self.probe()?.refuse()
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        drop(self.withdraw());
+    }
+}
+
+/// An edge that has just been published, by somebody else's leave.
+pub(super) struct Probe {
+    /// Who waits.
+    task: Arc<TaskState>,
+    /// The number of the edge.
+    number: u64,
+}
+
+impl Probe {
+    /// The circle that the edge closes, if it does; then the edge has been taken back. To be called without any mutex.
+    #[inline]
+    pub(super) fn refuse(&self) -> Option<Cycle> {
+        if leads_back(&self.task) { self.confirm() } else { None }
+    }
+
+    #[cold]
+    fn confirm(&self) -> Option<Cycle> {
+        let path = read_path(&self.task)?;
+        if read_path(&self.task)? != path || path[0].number != self.number {
+            return None;
+        }
+        let all = lock_all();
+        if !path.iter().all(|step| step.task.stop(|stop| stop.is_at(step.number)).is_some()) {
+            // Somebody else in the circle has been refused.
+            return None;
+        }
+        let edge = self.task.stop(|stop| stop.withdraw(self.number));
+        drop(all);
+        drop(edge);
+        Some(Cycle::new(path.iter().map(|step| step.task.called())))
+    }
+}
+
+/// The next task in the chain.
+fn next(task: &TaskState) -> Option<Arc<TaskState>> {
+    let (_, debtor) = task.stop(|stop| stop.edge())?;
+    debtor.task()
+}
+
+/// Whether the chain that begins at `task` comes back to it.
+fn leads_back(task: &Arc<TaskState>) -> bool {
+    let Some(mut at) = next(task) else { return false };
+    let mut mark = Arc::clone(&at);
+    let (mut steps, mut lap) = (0_usize, 1_usize);
+    while !Arc::ptr_eq(&at, task) {
+        let Some(next) = next(&at) else { return false };
+        at = next;
+        if Arc::ptr_eq(&at, &mark) && !Arc::ptr_eq(&at, task) {
+            // A circle among others, who deal with it.
+            return false;
+        }
+        steps += 1;
+        if steps == lap {
+            mark = Arc::clone(&at);
+            (steps, lap) = (0, lap * 2);
+        }
+    }
+    true
+}
+
+/// One task of a circle.
+struct Step {
+    /// The task.
+    task: Arc<TaskState>,
+    /// The number of its edge.
+    number: u64,
+}
+
+impl PartialEq for Step {
+    fn eq(&self, other: &Step) -> bool {
+        Arc::ptr_eq(&self.task, &other.task) && self.number == other.number
+    }
+}
+
+/// The chain that begins at `start`, if it comes back there.
+fn read_path(start: &Arc<TaskState>) -> Option<Vec<Step>> {
+    let mut path: Vec<Step> = Vec::new();
+    let mut task = Arc::clone(start);
+    loop {
+        let (number, debtor) = task.stop(|stop| stop.edge())?;
+        path.push(Step { task, number });
+        task = debtor.task()?;
+        if Arc::ptr_eq(&task, start) {
+            return Some(path);
+        }
+        if path.iter().any(|step| Arc::ptr_eq(&step.task, &task)) {
+            return None;
+        }
+    }
+}
+
+/// The mutex under which one of those who close a circle is chosen. The innermost but for those of tasks: nothing runs
+/// under it but looks at numbers.
+fn lock_all() -> crate::sync::MutexGuard<'static, ()> {
+    #[cfg(not(loom))]
+    static ALL: Mutex<()> = Mutex::new(());
+    #[cfg(loom)]
+    loom::lazy_static! { static ref ALL: Mutex<()> = Mutex::new(()); }
+    lock(&ALL)
+}

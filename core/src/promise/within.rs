@@ -1,0 +1,105 @@
+//! A time limit on a wait, and a wait that the search for deadlocks does not see.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::failure::Failure;
+use super::{Answer, Promise, Waiting};
+use crate::strand::with_alternative;
+use crate::time::{Timeout, timeout};
+
+impl<T: Clone> Promise<T> {
+    /// Waits for the value, for `duration` from now at most. The promise goes on: a clone of it may come out later.
+    ///
+    /// # Errors
+    /// [`Failure::TimedOut`] when the time is over, else what the promise comes out as.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply_core::{Wait, promise::{self, Failure}};
+    ///
+    /// let (promise, resolver) = promise::pair();
+    /// assert!(matches!(promise.clone().within(Duration::from_millis(1)).wait(), Err(Failure::TimedOut)));
+    /// resolver.resolve("late").unwrap();
+    /// assert_eq!(promise.within(Duration::ZERO).wait().unwrap(), "late");
+    /// ```
+    pub fn within(self, duration: Duration) -> Within<Waiting<T>> {
+        Within { limited: timeout(duration, self) }
+    }
+}
+
+impl<T> Answer<T> {
+    /// Waits for the answer, for `duration` from now at most. One that comes later is dropped.
+    ///
+    /// # Errors
+    /// [`Failure::TimedOut`] when the time is over, else what the answer comes out as.
+    pub fn within(self, duration: Duration) -> Within<Answer<T>> {
+        Within { limited: timeout(duration, self) }
+    }
+}
+
+pin_project! {
+    /// The future of [`Promise::within`] and [`Answer::within`].
+    #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+    pub struct Within<F> {
+        // What is waited for, and until when.
+        #[pin]
+        limited: Timeout<F>,
+    }
+}
+
+impl<T, F: Future<Output = Result<T, Failure>>> Future for Within<F> {
+    type Output = Result<T, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+        self.project().limited.poll(cx).map(|output| output.unwrap_or(Err(Failure::TimedOut)))
+    }
+}
+
+impl<F> fmt::Debug for Within<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Within").finish_non_exhaustive()
+    }
+}
+
+/// Polls `future` so that its waits do not count in the search for deadlocks: none of them comes out as
+/// [`Failure::Deadlock`].
+///
+/// The combinators of this library know which waits have an alternative. For a combinator of another library that polls
+/// several futures of a task with the task's own waker, such as `select!` and `join!` of futures, wrap the
+/// promises that are waited for in it in this.
+///
+/// A `.wait()` inside the future does count, for it blocks the whole stack.
+///
+/// ```
+/// use twoply_core::{Wait, promise::{self, Promise}};
+///
+/// assert_eq!(promise::unwatched(Promise::ready(7)).wait().unwrap(), 7);
+/// ```
+pub fn unwatched<F: IntoFuture>(future: F) -> Unwatched<F::IntoFuture> {
+    Unwatched { future: future.into_future() }
+}
+
+pin_project! {
+    /// The future of [`unwatched`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+    pub struct Unwatched<F> {
+        // What is waited for.
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Unwatched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        with_alternative(|| self.project().future.poll(cx))
+    }
+}
