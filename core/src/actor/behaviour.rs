@@ -158,7 +158,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// When the backend has been shut down, or the operating system refuses a thread.
     pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnError> {
-        self.spawn(move |process| run(actor, process))
+        self.spawn(move |process| run(actor, process, || ()))
     }
 
     /// Starts `actor` as a process that is linked to `parent` before its first step.
@@ -170,7 +170,7 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_link(parent, move |process| run(actor, process))
+        self.spawn_link(parent, move |process| run(actor, process, || ()))
     }
 
     /// Starts `actor` as a process that `parent` monitors from before its first step.
@@ -186,7 +186,7 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_monitor(parent, move |process| run(actor, process))
+        self.spawn_monitor(parent, move |process| run(actor, process, || ()))
     }
 }
 
@@ -302,8 +302,12 @@ impl<A: Actor> fmt::Debug for Context<A> {
     }
 }
 
-/// The body of an actor's process.
-fn run<A: Actor>(mut actor: A, process: Process<A::Message>) -> impl Future<Output = ExitReason> + Send {
+/// The body of an actor's process. Calls `ready` when the actor has started.
+pub(super) fn run<A: Actor>(
+    mut actor: A,
+    process: Process<A::Message>,
+    ready: impl FnOnce() + Send,
+) -> impl Future<Output = ExitReason> + Send {
     let mut cx = Context { process, sources: None, stop: None };
     // Everything lies in the captured variables: what is moved to a local one would lie in the task twice.
     async move {
@@ -311,6 +315,7 @@ fn run<A: Actor>(mut actor: A, process: Process<A::Message>) -> impl Future<Outp
         if let Err(reason) = failure_of(started) {
             return reason;
         }
+        ready();
         let reason = loop {
             if let Some(reason) = cx.stop.take() {
                 break reason;
