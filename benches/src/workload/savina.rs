@@ -29,7 +29,7 @@ use anyhow::{Result, ensure};
 use super::actor::system::actix::Actix;
 use super::actor::system::kameo::Kameo;
 use super::actor::system::ractor::Ractor;
-use super::actor::system::twoply::Processes;
+use super::actor::system::twoply::Twoply;
 use super::actor::system::{Outcome, System};
 use super::{Case, Context, NANOSECONDS, Run, Sample};
 use crate::usage;
@@ -95,7 +95,7 @@ const fn one_worker<B: Benchmark>() -> &'static [(&'static str, Run)] {
         ("kameo-tokio-current", measure::<Kameo, B>),
         ("ractor-tokio-current", measure::<Ractor, B>),
         ("actix", measure::<Actix, B>),
-        ("twoply-green", measure::<Processes, B>),
+        ("twoply-green", measure::<Twoply, B>),
     ]
 }
 
@@ -105,7 +105,7 @@ const fn two_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
         ("kameo-tokio-multi", measure::<Kameo, B>),
         ("ractor-tokio-multi", measure::<Ractor, B>),
         ("actix", measure::<Actix, B>),
-        ("twoply-green", measure::<Processes, B>),
+        ("twoply-green", measure::<Twoply, B>),
     ]
 }
 
