@@ -30,18 +30,24 @@ pub(crate) struct Greeting {
 }
 
 /// What a process has used so far, as it says itself.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Used {
     /// User and system time of all its threads, in nanoseconds.
     pub(crate) cpu_ns: u64,
     /// The most memory that was resident, in KiB.
     pub(crate) peak_rss_kib: u64,
+    /// The memory that is resident now, in KiB.
+    pub(crate) rss_kib: u64,
 }
 
 impl Used {
     /// What this process has used.
     pub(crate) fn here() -> Result<Self> {
-        Ok(Self { cpu_ns: usage::cpu_time().as_nanos() as u64, peak_rss_kib: usage::peak_rss_kib()? })
+        Ok(Self {
+            cpu_ns: usage::cpu_time().as_nanos() as u64,
+            peak_rss_kib: usage::peak_rss_kib()?,
+            rss_kib: usage::rss_kib()?,
+        })
     }
 
     /// CPU time from `before` until this was read.

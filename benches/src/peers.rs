@@ -149,8 +149,7 @@ pub(crate) fn time(
     expected: impl Fn(usize) -> usize,
 ) -> Result<Sample> {
     let (mut child, _) = Child::start(&mut command(ctx.system, workload, ctx.workers(), args)?)?;
-    let mut last = Used { cpu_ns: 0, peak_rss_kib: 0 };
-    let mut before = Used { cpu_ns: 0, peak_rss_kib: 0 };
+    let (mut before, mut last) = (Used::default(), Used::default());
     let mut sample = ctx.time(step, |ops| {
         let done: Done = child.ask(&ops.to_string())?;
         let wanted = expected(ops) as u64;

@@ -10,6 +10,7 @@
 
 mod actor;
 mod channels;
+mod connections;
 mod cross;
 mod echo;
 mod fan;
@@ -18,12 +19,14 @@ mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod promise;
 mod ring;
 mod savina;
 mod spawn;
 mod threads;
 mod timers;
 mod tree;
+mod unfair;
 mod yielding;
 
 use std::time::{Duration, Instant};
@@ -42,6 +45,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        promise::CASES,
         ring::CASES,
         channels::CASES,
         fan::CASES,
@@ -50,10 +54,12 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         threads::CASES,
         echo::CASES,
         http::CASES,
+        unfair::CASES,
         timers::CASES,
         idle::CASES,
         memory::CASES,
         savina::CASES,
+        connections::CASES,
     ]
     .into_iter()
     .flatten()

@@ -26,7 +26,8 @@ obey(Workload, Args) ->
         Line ->
             Ops = list_to_integer(string:trim(Line)),
             Result = run(Workload, Ops, Args),
-            io:format("{\"result\":~b,\"cpu_ns\":~b,\"peak_rss_kib\":~b}~n", [Result, cpu_time(), peak_rss()]),
+            io:format("{\"result\":~b,\"cpu_ns\":~b,\"peak_rss_kib\":~b,\"rss_kib\":~b}~n",
+                      [Result, cpu_time(), status("VmHWM"), status("VmRSS")]),
             obey(Workload, Args)
     end.
 
@@ -47,8 +48,8 @@ cpu_time() ->
     {Total, _} = statistics(runtime),
     Total * 1000000.
 
-%% The most memory that was resident, in KiB.
-peak_rss() ->
+%% A field of the kernel's account of this process, in KiB: VmHWM is the most memory that was resident, VmRSS what is now.
+status(Field) ->
     {ok, Status} = file:read_file("/proc/self/status"),
-    {match, [Number]} = re:run(Status, "VmHWM:\\s*(\\d+)", [{capture, all_but_first, binary}]),
+    {match, [Number]} = re:run(Status, Field ++ ":\\s*(\\d+)", [{capture, all_but_first, binary}]),
     binary_to_integer(Number).

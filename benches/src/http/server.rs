@@ -4,6 +4,8 @@
 //! so far, and ends at the end of its input. So it cannot outlive the run, however that ends.
 
 mod epoll;
+mod may;
+mod smol;
 mod threads;
 mod tokio;
 mod twoply;
@@ -12,6 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 use crate::child::{self, Child, Greeting, Used};
@@ -26,7 +29,12 @@ const SERVERS: &[(&str, Serve)] = &[
     ("std-thread", threads::serve),
     ("tokio-current", tokio::serve_on_current_thread),
     ("tokio-multi", tokio::serve_on_workers),
+    ("tokio-multi-in-place", tokio::serve_in_place),
+    ("smol", smol::serve),
+    ("smol-unblock", smol::serve_unblocked),
+    ("may", may::serve),
     ("twoply-green", twoply::serve_async),
+    ("twoply-green-offload", twoply::serve_offloaded),
     ("twoply-fibers", twoply::serve_on_fibers),
     ("twoply-native", twoply::serve_on_threads),
 ];
@@ -66,8 +74,12 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server and waits until it listens.
+    /// Starts a server and waits until it listens. It, and this process too, may have as many descriptors from now on
+    /// as the system allows.
     pub(crate) fn start(system: &str, workers: usize) -> Result<Self> {
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+            .context("raising the limit of descriptors")?;
         let mut command = if SERVERS.iter().any(|(name, _)| *name == system) {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["serve", "--system", system, "--workers", &workers.to_string()]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Overflow;
 use super::body::ProcessBody;
-use super::cell::{Cell, Extra, Undelivered};
+use super::cell::{Cell, Extra, UNLIMITED, Undelivered};
 use super::exit::{ExitReason, IntoExit};
 use super::pid::{By, MonitorRef, Signal};
 use super::process::Process;
@@ -42,8 +42,8 @@ pub struct Builder<M> {
     stack_size: Option<usize>,
     /// Where it runs; else where whoever starts it does.
     backend: Option<Arc<dyn Backend>>,
-    /// How many messages its mailbox holds; `usize::MAX`: no limit.
-    capacity: usize,
+    /// How many messages its mailbox holds; [`UNLIMITED`]: no limit.
+    capacity: u32,
     /// What a full mailbox does.
     overflow: Overflow,
     /// Whether exit signals are events to it.
@@ -59,7 +59,7 @@ impl<M: Send + 'static> Builder<M> {
             name: None,
             stack_size: None,
             backend: None,
-            capacity: DEFAULT_CAPACITY,
+            capacity: DEFAULT_CAPACITY as u32,
             overflow: Overflow::Wait,
             trapping: false,
             undelivered: None,
@@ -81,13 +81,13 @@ impl<M: Send + 'static> Builder<M> {
     /// Has the mailbox hold at most `messages`, at least one; what is sent beyond that, [`Builder::overflow`] says.
     /// Signals are not counted.
     pub fn capacity(mut self, messages: usize) -> Builder<M> {
-        self.capacity = messages.max(1);
+        self.capacity = u32::try_from(messages).unwrap_or(UNLIMITED).max(1);
         self
     }
 
     /// Has the mailbox hold any number of messages.
     pub fn unbounded(mut self) -> Builder<M> {
-        self.capacity = usize::MAX;
+        self.capacity = UNLIMITED;
         self
     }
 
@@ -204,6 +204,38 @@ impl<M: Send + 'static> Builder<M> {
         self.prepare()?.monitored(parent, |seed| seed.start_fn(body))
     }
 
+    /// Gives `process`, which has ended and whose mailbox was [kept](ProcessRef::keep_mailbox), a new body, linked to
+    /// `parent`. It has the same pid and the same references; name, stack, backend and trapping are this builder's,
+    /// the mailbox is as it was made.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_link`]; the mailbox is kept then. [`Revival::NotKept`] when the process has not ended, or
+    /// has left no mailbox.
+    #[allow(dead_code, reason = "supervisors call it")]
+    pub(crate) fn revive<P, F, T>(
+        self,
+        process: &ProcessRef<M>,
+        parent: &Process<P>,
+        body: F,
+    ) -> Result<(), Revival>
+    where
+        P: Send + 'static,
+        F: FnOnce(Process<M>) -> T,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        let backend = match self.backend {
+            Some(backend) => backend,
+            None => current_backend()?,
+        };
+        if !process.cell().revive(self.trapping) {
+            return Err(Revival::NotKept);
+        }
+        let task = task_builder(self.name, self.stack_size);
+        let seed = Seed { backend, task, cell: Arc::clone(process.cell()) };
+        seed.linked(parent, |seed| seed.start(body))?;
+        Ok(())
+    }
+
     /// All that there is of the process before it runs.
     fn prepare(self) -> Result<Seed<M>, SpawnError> {
         let backend = match self.backend {
@@ -215,6 +247,18 @@ impl<M: Send + 'static> Builder<M> {
         let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
         Ok(Seed { backend, task, cell })
     }
+}
+
+/// Why a process was given no new body.
+#[allow(dead_code, reason = "supervisors call it")]
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Revival {
+    /// It has not ended, or has left no mailbox.
+    #[error("there is no mailbox for a new body")]
+    NotKept,
+    /// The task could not be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
 }
 
 fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Builder {
@@ -326,7 +370,7 @@ impl<M: Send + 'static> Default for Builder<M> {
 
 impl<M> fmt::Debug for Builder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let capacity = (self.capacity != usize::MAX).then_some(self.capacity);
+        let capacity = (self.capacity != UNLIMITED).then_some(self.capacity);
         f.debug_struct("Builder")
             .field("name", &self.name)
             .field("capacity", &capacity)

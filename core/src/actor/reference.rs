@@ -115,6 +115,13 @@ impl<M: Send + 'static> ProcessRef<M> {
         self.pid().exit(reason);
     }
 
+    /// Has the mailbox stay open when the body ends, for a successor ([`Builder::revive`](super::Builder::revive)); or
+    /// no longer: then what is left of a process that has ended is undelivered.
+    #[allow(dead_code, reason = "supervisors call it")]
+    pub(crate) fn keep_mailbox(&self, keeping: bool) {
+        self.0.keep_mailbox(keeping);
+    }
+
     /// Sends `message` after `delay`, unless the timer is cancelled before; see
     /// [`Process::send_after`](super::Process::send_after).
     pub fn send_after(&self, delay: Duration, message: M) -> Timer {

@@ -165,7 +165,7 @@ fn reason(random: &mut Random) -> Reason {
 /// signals from one process to another.
 fn pair(random: &mut Random, p: Proc, m: Mon, k: u32) -> Vec<Op> {
     let (exit, leave) = (Op::Exit(p, reason(random)), Op::Leave(reason(random)));
-    match random.below(12) {
+    match random.below(13) {
         0 => vec![exit, Op::Link(p)],
         1 => vec![exit, Op::Monitor(m, p)],
         2 => vec![Op::Link(p), exit],
@@ -177,6 +177,7 @@ fn pair(random: &mut Random, p: Proc, m: Mon, k: u32) -> Vec<Op> {
         8 => vec![Op::Unlink(p), leave],
         9 => vec![Op::Link(p), leave],
         10 => vec![exit, leave],
+        11 => vec![Op::Monitor(m, p), Op::Monitor(m + 1, p)],
         _ => vec![Op::Unlink(p), Op::Link(p)],
     }
 }
