@@ -265,9 +265,8 @@ fn waiting_for_oneself_is_a_deadlock(on: &Systems) {
 fn a_cycle_of_three_is_a_deadlock(on: &Systems) {
     let [a, b, c] = ["a", "b", "c"].map(|name| active(on, name, ()));
     let (to_b, to_c, to_a) = (b.clone(), c.clone(), a.clone());
-    let answer = a.call(move |()| {
-        to_b.call(move |()| to_c.call(move |()| to_a.call(|()| ()).wait()).wait()).wait()
-    });
+    let answer =
+        a.call(move |()| to_b.call(move |()| to_c.call(move |()| to_a.call(|()| ()).wait()).wait()).wait());
     let innermost = answer.wait().unwrap().unwrap().unwrap();
     assert_eq!(deadlock(innermost), "c -> a -> b -> c");
 }

@@ -582,9 +582,8 @@ fn an_idle_actor_holds_no_stack(on: &Systems) {
         let first = Builder::new().on(backend).spawn_actor(Probe::default()).unwrap();
         first.ask(Do::Count).wait().unwrap();
         let before = threads("");
-        let actors: Vec<_> = (0..10_000)
-            .map(|_| Builder::new().on(backend).spawn_actor(Probe::default()).unwrap())
-            .collect();
+        let actors: Vec<_> =
+            (0..10_000).map(|_| Builder::new().on(backend).spawn_actor(Probe::default()).unwrap()).collect();
         // The last one has been served, so all have been; then they wait.
         for actor in &actors {
             actor.ask(Do::Count).wait().unwrap();

@@ -168,7 +168,9 @@ impl<T: Send + 'static> Active<T> {
         let asked = self.process().and_then(|process| {
             process.try_ask(action).map_err(|error| match error {
                 TrySendError::Full(_) => Failure::Overloaded,
-                TrySendError::Closed(_) => Failure::NoProcess(process.cell().reason().unwrap_or(ExitReason::NoProcess)),
+                TrySendError::Closed(_) => {
+                    Failure::NoProcess(process.cell().reason().unwrap_or(ExitReason::NoProcess))
+                }
             })
         });
         asked.unwrap_or_else(|failure| {
