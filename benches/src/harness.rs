@@ -1,37 +1,86 @@
-//! Runs each (case, system) in a process of its own, by turns.
+//! Runs each (case, system) in a process of its own, by turns, and within a time that the user was told.
 //!
 //! A process of its own, because allocators, thread caches and lazily built runtimes carry over from one
-//! workload to the next. By turns (A B C A B C), so that a machine that slows down for a while slows all
-//! systems down.
+//! workload to the next. By turns (A B C, and in the next pass A B C again), so that a machine that slows down
+//! for a while slows all systems down. One pass goes over all cases, so the runs of one case lie minutes apart
+//! and their spread shows what the machine does to the figures.
+//!
+//! The time is kept from both ends: `harness/budget.rs` chooses the length of the windows by the number of runs,
+//! and a turn that would not fit into what is left is not begun. So every case loses runs before any case is
+//! left out, and the report names what was.
 //!
 //! The child is this same program; it prints one line of JSON on its standard output and ends. Whatever it
 //! says on its standard error belongs to the user.
 
+mod budget;
+
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::workload::{self, Case, Context, Sample};
+pub(crate) use self::budget::Budget;
+use crate::peers;
+use crate::sample::Sample;
+use crate::series::{self, Entry};
+use crate::workload::{Case, Context};
 
-/// No run takes a tenth of this: a child that is still there is stuck, and its figure is lost anyhow.
-const STUCK: Duration = Duration::from_secs(120);
+/// What the command line asks for.
+pub(crate) struct Wishes {
+    /// Short windows and few runs.
+    pub(crate) quick: bool,
+    /// Whether to run the cases that stand for themselves.
+    pub(crate) cases: bool,
+    /// Whether to run the points of the series.
+    pub(crate) scaling: bool,
+    /// The runs of each system, instead of the case's own number. The user who names a number gets it,
+    /// however long that takes.
+    pub(crate) runs: Option<u32>,
+    /// The time for everything, instead of the usual one.
+    pub(crate) minutes: Option<f64>,
+    /// Parts of the names of the cases to run, separated by commas.
+    pub(crate) only: Option<String>,
+    /// Parts of the names of the systems to run, separated by commas.
+    pub(crate) systems: Option<String>,
+}
 
 /// The runs to do.
 pub(crate) struct Plan {
-    /// Whether windows are short and runs few.
-    quick: bool,
-    /// The runs of each system, instead of the case's own number.
-    runs: Option<u32>,
+    /// Whether this is a first look.
+    pub(crate) quick: bool,
+    /// How long windows are and when to stop.
+    pub(crate) budget: Budget,
     /// The cases, each with those of its systems that were asked for.
-    cases: Vec<(&'static Case, Vec<&'static str>)>,
+    cases: Vec<Planned>,
+}
+
+/// A case that will run.
+struct Planned {
+    /// The case, and whether it is a point of a series.
+    entry: &'static Entry,
+    /// The names of its systems.
+    systems: Vec<&'static str>,
+    /// How often each system runs it, if time allows.
+    runs: u32,
+}
+
+/// What all the runs have given.
+pub(crate) struct Outcome {
+    /// In the order of the table, without those that were never begun.
+    pub(crate) results: Vec<CaseResult>,
+    /// The names of the cases that no time was left for.
+    pub(crate) left_out: Vec<String>,
+    /// How long it all took.
+    pub(crate) took: Duration,
 }
 
 /// All the runs of one case.
 pub(crate) struct CaseResult {
     /// The case.
     pub(crate) case: &'static Case,
+    /// Whether it is a point of a series only.
+    pub(crate) scaling: bool,
     /// Its systems in the order of the table.
     pub(crate) systems: Vec<SystemResult>,
 }
@@ -47,88 +96,172 @@ pub(crate) struct SystemResult {
 }
 
 impl Plan {
-    /// Picks the cases and systems whose names contain one of the parts of their pattern.
-    pub(crate) fn select(quick: bool, runs: Option<u32>, only: Option<&str>, systems: Option<&str>) -> Self {
-        let matches = |pattern: Option<&str>, name: &str| {
-            pattern.is_none_or(|pattern| pattern.split(',').any(|part| name.contains(part.trim())))
+    /// Picks the cases and systems whose names contain one of the parts of their pattern, of those that can run here.
+    pub(crate) fn select(wishes: &Wishes) -> Self {
+        let matches = |pattern: &Option<String>, name: &str| {
+            pattern.as_ref().is_none_or(|pattern| pattern.split(',').any(|part| name.contains(part.trim())))
         };
-        let cases = workload::all()
-            .filter(|case| matches(only, &case.name()) && (case.quick || !quick))
-            .map(|case| {
-                let names = case.systems.iter().map(|(name, _)| *name);
-                (case, names.filter(|name| matches(systems, name)).collect::<Vec<_>>())
-            })
-            .filter(|(_, systems)| !systems.is_empty())
-            .collect();
-        Self { quick, runs, cases }
-    }
-
-    /// Prints the cases and their systems.
-    pub(crate) fn print(&self) {
-        for (case, systems) in &self.cases {
-            println!("{:<44} {}", case.name(), systems.join(" "));
-        }
-    }
-
-    /// Does all the runs. A failed run is part of the result, not an error of this function.
-    pub(crate) fn run(&self) -> Result<Vec<CaseResult>> {
-        let total = self
-            .cases
+        let cases: Vec<_> = series::table()
             .iter()
-            .map(|(case, systems)| u64::from(self.runs_of(case)) * systems.len() as u64)
-            .sum();
-        let style =
-            ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} (left {eta}) {wide_msg}")
-                .context("the template of the progress bar")?;
-        let bar = ProgressBar::new(total).with_style(style);
-        let results = self.cases.iter().map(|(case, systems)| self.run_case(case, systems, &bar)).collect();
-        bar.finish_and_clear();
-        results
+            .filter(|entry| if entry.scaling { wishes.scaling } else { wishes.cases })
+            .filter(|entry| matches(&wishes.only, &entry.case.name()) && (entry.case.quick || !wishes.quick))
+            .map(|entry| {
+                let names = entry.case.systems.iter().map(|(name, _)| *name);
+                let able = |name: &&str| matches(&wishes.systems, name) && peers::installed(name);
+                let systems = names.filter(able).collect();
+                Planned { entry, systems, runs: runs_of(wishes, entry) }
+            })
+            .filter(|planned| !planned.systems.is_empty())
+            .collect();
+        let runs = cases.iter().map(|planned| planned.runs as usize * planned.systems.len()).sum();
+        let budget = Budget::new(wishes.quick, wishes.minutes, wishes.runs.is_some(), runs);
+        Self { quick: wishes.quick, budget, cases }
     }
 
-    /// All the runs of one case, by turns.
-    fn run_case(
-        &self,
-        case: &'static Case,
-        systems: &[&'static str],
-        bar: &ProgressBar,
-    ) -> Result<CaseResult> {
-        let result = |system: &&'static str| SystemResult { system, samples: Vec::new(), failure: None };
-        let mut systems: Vec<_> = systems.iter().map(result).collect();
-        for _ in 0..self.runs_of(case) {
-            for result in systems.iter_mut().filter(|result| result.failure.is_none()) {
-                bar.set_message(format!("{} {}", case.name(), result.system));
-                match start_one(case, result.system, self.quick) {
-                    Ok(sample) => result.samples.push(sample),
-                    Err(error) => result.failure = Some(format!("{error:#}")),
+    /// Prints the cases with their parameters and their systems.
+    pub(crate) fn print(&self) {
+        println!("{:<22} {:<32} {:>4}  systems", "workload", "parameters", "runs");
+        for planned in &self.cases {
+            let case = planned.entry.case;
+            let mark = if planned.entry.scaling { " (scaling)" } else { "" };
+            println!(
+                "{:<22} {:<32} {:>4}  {}{mark}",
+                case.workload,
+                case.params(),
+                planned.runs,
+                planned.systems.join(" ")
+            );
+        }
+        println!("\n{}", self.budget);
+    }
+
+    /// Does the runs that time allows. A failed run is part of the outcome, not an error of this function.
+    pub(crate) fn run(&self) -> Result<Outcome> {
+        let mut progress = Progress::new(self)?;
+        let mut results: Vec<_> = self.cases.iter().map(Planned::no_runs).collect();
+        let passes = self.cases.iter().map(|planned| planned.runs).max().unwrap_or(0);
+        for pass in 0..passes {
+            for (index, planned) in self.cases.iter().enumerate() {
+                let spent = progress.start.elapsed();
+                if pass < planned.runs && self.budget.allows(spent, progress.turns[index].unwrap_or_default())
+                {
+                    let begun = Instant::now();
+                    self.turn(&mut results[index], &progress);
+                    progress.turned(index, begun.elapsed());
+                } else {
+                    progress.skipped(index);
                 }
-                bar.inc(1);
             }
         }
-        Ok(CaseResult { case, systems })
+        progress.bar.finish_and_clear();
+        let (results, left_out) = results.into_iter().partition::<Vec<_>, _>(CaseResult::was_begun);
+        let left_out = left_out.iter().map(|result| result.case.name()).collect();
+        Ok(Outcome { results, left_out, took: progress.start.elapsed() })
     }
 
-    /// How often each system runs this case. In a quick look, one run of a long window says as much as three
-    /// of a short one.
-    fn runs_of(&self, case: &Case) -> u32 {
-        self.runs.unwrap_or(match (self.quick, case.runs) {
-            (false, runs) => runs,
-            (true, runs) if runs >= 5 => 3,
-            (true, _) => 1,
-        })
+    /// One run by each system of a case, but for those that have failed.
+    fn turn(&self, result: &mut CaseResult, progress: &Progress<'_>) {
+        let case = result.case;
+        for result in result.systems.iter_mut().filter(|result| result.failure.is_none()) {
+            progress.show(case, result.system);
+            match start_one(case, result.system, self) {
+                Ok(sample) => result.samples.push(sample),
+                Err(error) => result.failure = Some(format!("{error:#}")),
+            }
+        }
+    }
+}
+
+/// How often each system runs this case. In a first look, one run of a long window says as much as three of a
+/// short one.
+fn runs_of(wishes: &Wishes, entry: &Entry) -> u32 {
+    wishes.runs.unwrap_or(match (wishes.quick, entry.case.runs) {
+        (false, runs) => runs,
+        (true, runs) if runs >= 5 => 3,
+        (true, _) => 1,
+    })
+}
+
+impl Planned {
+    fn no_runs(&self) -> CaseResult {
+        let result = |system: &&'static str| SystemResult { system, samples: Vec::new(), failure: None };
+        let systems = self.systems.iter().map(result).collect();
+        CaseResult { case: self.entry.case, scaling: self.entry.scaling, systems }
+    }
+}
+
+impl CaseResult {
+    /// Whether any system has tried.
+    fn was_begun(&self) -> bool {
+        self.systems.iter().any(|system| !system.samples.is_empty() || system.failure.is_some())
+    }
+}
+
+/// The progress bar, and how long turns take, from which it tells the time that is left.
+struct Progress<'a> {
+    /// The runs that it is about.
+    plan: &'a Plan,
+    /// On standard error, and only if that is a terminal.
+    bar: ProgressBar,
+    /// When it all began.
+    start: Instant,
+    /// How long the last turn of each case took, if it had one.
+    turns: Vec<Option<Duration>>,
+    /// How many turns of each case are still to come.
+    left: Vec<u32>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(plan: &'a Plan) -> Result<Self> {
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} % {elapsed_precise} {wide_msg}")
+            .context("the template of the progress bar")?;
+        let bar = ProgressBar::new(1).with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let left = plan.cases.iter().map(|planned| planned.runs).collect();
+        Ok(Self { plan, bar, start: Instant::now(), turns: vec![None; plan.cases.len()], left })
+    }
+
+    /// Says what runs now and how long everything that follows will take.
+    fn show(&self, case: &Case, system: &str) {
+        let left = self.time_left();
+        let spent = self.start.elapsed();
+        self.bar.set_length((spent + left).as_millis() as u64);
+        self.bar.set_position(spent.as_millis() as u64);
+        self.bar.set_message(format!("{} left: {} {system}", HumanDuration(left), case.name()));
+    }
+
+    /// What the turns to come will take, as far as is known, but no more than the budget still has.
+    fn time_left(&self) -> Duration {
+        let cases = self.plan.cases.iter().zip(&self.left).zip(&self.turns);
+        let expected = cases.map(|((planned, left), took)| {
+            let guess = || self.plan.budget.guess_of_a_run() * planned.systems.len() as u32;
+            took.unwrap_or_else(guess) * *left
+        });
+        expected.sum::<Duration>().min(self.plan.budget.left(self.start.elapsed()))
+    }
+
+    fn turned(&mut self, index: usize, took: Duration) {
+        self.turns[index] = Some(took);
+        self.skipped(index);
+    }
+
+    fn skipped(&mut self, index: usize) {
+        self.left[index] = self.left[index].saturating_sub(1);
     }
 }
 
 /// One run in a child process.
-fn start_one(case: &Case, system: &str, quick: bool) -> Result<Sample> {
+fn start_one(case: &Case, system: &str, plan: &Plan) -> Result<Sample> {
     let program = std::env::current_exe().context("finding this program")?;
     let mut command = Command::new(program);
     command.args(["run-one", "--case", &case.name(), "--system", system]).stdin(Stdio::null());
-    if quick {
+    command.args(["--window-ms", &plan.budget.window().as_millis().to_string()]);
+    command.args(["--patience-ms", &plan.budget.patience().as_millis().to_string()]);
+    if plan.quick {
         command.arg("--quick");
     }
     // An error's message says what went wrong; a backtrace through this harness would only hide it.
-    command.env("RUST_LIB_BACKTRACE", "0");
+    command.env("RUST_BACKTRACE", "0");
     let output = command.stderr(Stdio::piped()).output().context("starting a child process")?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -141,16 +274,33 @@ fn start_one(case: &Case, system: &str, quick: bool) -> Result<Sample> {
     Ok(sample)
 }
 
+/// What a child is told on its command line.
+pub(crate) struct Order {
+    /// The name of the case.
+    pub(crate) case: String,
+    /// The name of the system.
+    pub(crate) system: String,
+    /// As in [`Context`].
+    pub(crate) quick: bool,
+    /// As in [`Context`].
+    pub(crate) window: Duration,
+    /// A child that is still there after this is stuck, and its figure is lost anyhow.
+    pub(crate) patience: Duration,
+}
+
 /// The child's side: runs the case and prints its sample.
-pub(crate) fn run_one(case_name: &str, system: &str, quick: bool) -> Result<()> {
-    let case = workload::all().find(|case| case.name() == case_name).context("no such case")?;
-    let (system, run) = case.systems.iter().find(|(name, _)| *name == system).context("no such system")?;
-    std::thread::spawn(|| {
-        std::thread::sleep(STUCK);
-        eprintln!("stuck: not done after {STUCK:?}");
+pub(crate) fn run_one(order: &Order) -> Result<()> {
+    let entry = series::table().iter().find(|entry| entry.case.name() == order.case);
+    let case = entry.context("no such case")?.case;
+    let (system, run) =
+        case.systems.iter().find(|(name, _)| *name == order.system).context("no such system")?;
+    let patience = order.patience;
+    std::thread::spawn(move || {
+        std::thread::sleep(patience);
+        eprintln!("stuck: not done after {patience:?}");
         std::process::exit(1);
     });
-    let sample = run(&Context { system, params: case.params, quick })?;
+    let sample = run(&Context { system, params: case.params, quick: order.quick, window: order.window })?;
     println!("{}", serde_json::to_string(&sample)?);
     Ok(())
 }

@@ -143,6 +143,12 @@ impl Smol {
     }
 }
 
+/// Sets may up with that many workers. It has one scheduler for the process, which starts with the first coroutine; the
+/// rest is as it comes: stacks of 32 KiB, each worker tied to a core.
+pub(crate) fn may(workers: usize) {
+    ::may::config().set_workers(workers);
+}
+
 impl Drop for Smol {
     fn drop(&mut self) {
         self.stop.close();

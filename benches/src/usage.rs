@@ -1,19 +1,12 @@
-//! CPU time and memory of this process, and what machine this is.
+//! CPU time and memory of this process.
 //!
-//! Called by the workloads around what they measure, and by `main` for the heading of the report.
+//! Called by the workloads around what they measure.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_gettime};
-
-/// The crates whose versions head the report.
-const CRATES: [&str; 8] =
-    ["twoply", "tokio", "smol", "async-executor", "kanal", "flume", "crossbeam-channel", "async-channel"];
-
-/// The lock file that this program was built from.
-const LOCK_FILE: &str = include_str!("../../Cargo.lock");
 
 /// CPU time of this process so far: user and system, all threads, those that have ended too.
 ///
@@ -42,37 +35,4 @@ fn status_field(name: &str) -> Result<u64> {
         status.lines().find_map(|line| line.strip_prefix(name)).context("a field of /proc/self/status")?;
     let digits = line.trim_start_matches(':').trim().trim_end_matches(" kB");
     digits.parse().with_context(|| format!("{name} in /proc/self/status"))
-}
-
-/// Prints the processor, the number of cores, the kernel, and the versions of the crates that are compared.
-pub(crate) fn print_machine() {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = rustix::system::uname();
-    println!(
-        "machine: {model}, {cores} cores, {} {}",
-        kernel.sysname().to_string_lossy(),
-        kernel.release().to_string_lossy()
-    );
-    println!("crates:  {}", crate_versions().join(", "));
-    println!();
-}
-
-/// Name and version of each crate of [`CRATES`], from the lock file.
-fn crate_versions() -> Vec<String> {
-    let quoted = |line: &str, key: &str| Some(line.strip_prefix(key)?.trim_matches('"').to_owned());
-    let mut versions = Vec::new();
-    let mut lines = LOCK_FILE.lines();
-    while let Some(line) = lines.next() {
-        let Some(name) = quoted(line, "name = ") else { continue };
-        let version = lines.next().and_then(|line| quoted(line, "version = ")).unwrap_or_default();
-        if CRATES.contains(&name.as_str()) {
-            versions.push(format!("{name} {version}"));
-        }
-    }
-    versions
 }

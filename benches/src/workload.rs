@@ -3,20 +3,29 @@
 //! A case is a workload with its parameters. A system is a name and a function; the prefix of the name says
 //! what it is to the report: `twoply-` is ours, `limit-` is what the kernel allows with nothing in between,
 //! all else is a peer. To add a system to a case, write its function in the workload's file and name it in
-//! the table.
+//! the table. A series (`series.rs`) is a workload over a range of sizes. `benches/README.md` shows both.
 //!
 //! A function runs in a process of its own. It must check its own result and return an error when that is
 //! wrong: a figure of work that was not done is worse than none.
 
+mod actor;
+mod channels;
+mod connections;
+mod cross;
 mod echo;
+mod fan;
 mod handoff;
 mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod ring;
+mod savina;
 mod spawn;
 mod threads;
 mod timers;
+mod tree;
+mod unfair;
 mod yielding;
 
 use std::time::{Duration, Instant};
@@ -24,24 +33,40 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::sample::Sample;
+pub(crate) use crate::series::Series;
 use crate::usage;
 
-/// All the cases, in the order in which they run and are reported.
-pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+/// The cases that stand for themselves, in the order in which they run and are reported.
+pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [
         spawn::CASES,
+        tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        ring::CASES,
+        channels::CASES,
+        fan::CASES,
+        cross::CASES,
         handoff::CASES,
         threads::CASES,
         echo::CASES,
         http::CASES,
+        unfair::CASES,
         timers::CASES,
         idle::CASES,
         memory::CASES,
+        savina::CASES,
+        connections::CASES,
     ]
     .into_iter()
     .flatten()
+    .chain(actor::cases())
+}
+
+/// What is run over a range of sizes, in the order in which it runs and is reported.
+pub(crate) fn series() -> impl Iterator<Item = &'static Series> {
+    [spawn::SERIES, yielding::SERIES, memory::SERIES, http::SERIES].into_iter().flatten()
 }
 
 /// A workload with its parameters, and the systems that run it.
@@ -77,7 +102,7 @@ pub(crate) struct Measure {
 pub(crate) const NANOSECONDS: &[Measure] = &[Measure { name: "", unit: "ns", better: Better::Lower }];
 
 /// Which of two values is the better one.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Better {
     /// A cost.
@@ -105,8 +130,10 @@ pub(crate) struct Context {
     pub(crate) system: &'static str,
     /// The parameters of the case.
     pub(crate) params: &'static [(&'static str, usize)],
-    /// Whether windows are short.
+    /// Whether this is a first look, in which what has no window should be short too.
     pub(crate) quick: bool,
+    /// How long the measured part of a run should be. The harness shares its time out among all runs.
+    pub(crate) window: Duration,
 }
 
 impl Context {
@@ -117,6 +144,11 @@ impl Context {
     pub(crate) fn param(&self, name: &str) -> usize {
         let found = self.params.iter().find(|(known, _)| *known == name);
         found.unwrap_or_else(|| panic!("this case has no parameter {name}")).1
+    }
+
+    /// A parameter that only some cases of the workload have.
+    pub(crate) fn param_or(&self, name: &str, default: usize) -> usize {
+        self.params.iter().find(|(known, _)| *known == name).map_or(default, |(_, value)| *value)
     }
 
     /// The parameter `workers`.
@@ -130,7 +162,7 @@ impl Context {
     /// growing numbers, which warms the process up and finds the number that fills the window, and then once
     /// more for the figure. So all systems run for about the same time, whatever an operation costs them.
     pub(crate) fn time(&self, step: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<Sample> {
-        let window = Duration::from_millis(if self.quick { 60 } else { 300 });
+        let window = self.window;
         let mut ops = step;
         let per_op = loop {
             let start = Instant::now();
@@ -153,26 +185,6 @@ impl Context {
     }
 }
 
-/// What a run gives back. It crosses from the child process to the harness as one line of JSON.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Sample {
-    /// One value for each measure of the case.
-    pub(crate) values: Vec<f64>,
-    /// How many operations `cpu_s` paid for.
-    pub(crate) ops: usize,
-    /// CPU time of the measured part: user and system, all threads, in seconds.
-    pub(crate) cpu_s: f64,
-    /// The most memory that was resident in the process, from its start on.
-    pub(crate) peak_rss_kib: u64,
-}
-
-impl Sample {
-    /// A sample of this process.
-    pub(crate) fn new(values: Vec<f64>, ops: usize, cpu: Duration) -> Result<Self> {
-        Ok(Self { values, ops, cpu_s: cpu.as_secs_f64(), peak_rss_kib: usage::peak_rss_kib()? })
-    }
-}
-
 /// Checks that as many operations were done as were asked for.
 pub(crate) fn check_count(wanted: usize, done: usize) -> Result<()> {
     ensure!(wanted == done, "{wanted} operations were asked for, and {done} were done");
@@ -185,7 +197,7 @@ mod tests {
 
     #[test]
     fn names_of_cases_and_systems_are_unique() {
-        let mut names: Vec<_> = all()
+        let mut names: Vec<_> = cases()
             .flat_map(|case| case.systems.iter().map(|(system, _)| format!("{} {system}", case.name())))
             .collect();
         let count = names.len();
@@ -196,7 +208,7 @@ mod tests {
 
     #[test]
     fn time_asks_for_multiples_of_the_step_and_hands_errors_on() -> Result<()> {
-        let ctx = Context { system: "", params: &[], quick: true };
+        let ctx = Context { system: "", params: &[], quick: true, window: Duration::from_millis(60) };
         let mut asked = Vec::new();
         let sample = ctx.time(7, |ops| {
             asked.push(ops);

@@ -12,6 +12,8 @@
 //! | [`Event`], [`Exit`], [`Down`], [`ExitReason`] | what a process receives, and why one has ended |
 //! | [`Actor`], [`Context`] | a process as a value with handlers, and what these may do |
 //! | [`Active`] | any value as an actor whose messages are closures |
+//! | [`Registry`], [`Group`], [`Groups`] | processes that are found by name, one or many |
+//! | [`supervisor`] | processes that start others, and restart them |
 //!
 //! # What holds
 //! - What one process does to another, messages and signals alike, arrives in the order in which it was done.
@@ -38,16 +40,20 @@ mod body;
 mod builder;
 mod cell;
 mod contain;
+mod ended;
 mod event;
 mod exit;
 mod few;
+mod group;
 mod mailbox;
 mod pid;
 mod process;
 mod receive;
 mod reference;
+mod registry;
 mod serial;
 mod signal;
+pub mod supervisor;
 mod timer;
 
 use std::future::Future;
@@ -59,16 +65,16 @@ pub use ask::{Ask, AskWithin};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context};
 pub use builder::{Builder, DEFAULT_CAPACITY};
+pub use ended::Ended;
 pub use event::{Down, Event, Exit};
 pub use exit::{ExitReason, Failed, IntoExit};
+pub use group::{Group, Groups, Membership};
 pub use pid::{MonitorRef, Pid};
 pub use process::Process;
 pub use receive::{Receive, ReceiveMatch, ReceiveTimeout};
 pub use reference::{ProcessRef, Urgent};
+pub use registry::{RegisterError, Registry, WrongType};
 pub use timer::Timer;
-
-#[allow(unused_imports, reason = "the registry and the groups use it")]
-pub(crate) use pid::AtExit;
 
 /// What a full mailbox does with one more message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,8 @@
 //! All that is unsafe in the suite lies here: switching fibers on, `fork`, and signals.
 
 mod child;
+pub mod children;
+pub mod differential;
 mod gate;
 mod storm;
 mod system;

@@ -5,6 +5,9 @@
 //! meanwhile: the high quantiles are a lower bound of what independent clients would see.
 //!
 //! It shares the machine's cores with the server, as `wrk` would. Every response is compared with the first.
+//!
+//! Some connections may be *odd*: they ask for another path, one that is unfair to the rest, and have the same answer.
+//! Then the latencies are those of the others.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,14 +21,28 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
+/// The connections that are not as the others.
+#[derive(Clone, Copy)]
+pub(crate) struct Odd {
+    /// One in that many.
+    pub(crate) every: usize,
+    /// What they ask for.
+    pub(crate) path: &'static str,
+}
+
 /// What is asked for. About what `wrk` sends.
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+fn request(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into()
+}
 
 /// What the servers must answer.
 const BODY: &[u8] = b"Hello, world!";
 
 /// How often the clock is looked at while nothing arrives.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// How long a connection may go without a response once the measuring is done.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client with its connections.
 pub(crate) struct Load {
@@ -35,6 +52,8 @@ pub(crate) struct Load {
     events: Vec<Event>,
     /// The connections, each with a request under way.
     clients: Vec<Client>,
+    /// What most connections ask, and what the odd ones do.
+    requests: [Vec<u8>; 2],
     /// The response that each must be.
     expected: Vec<u8>,
 }
@@ -47,21 +66,26 @@ struct Client {
     matched: usize,
     /// When the request was sent.
     sent: Instant,
+    /// Whether it is one of the odd ones.
+    odd: bool,
 }
 
 /// What a window has seen.
 pub(crate) struct Window {
-    /// The responses that arrived in it.
+    /// The responses that arrived in it, those to the odd connections not counted.
     pub(crate) responses: usize,
+    /// The responses to the odd connections.
+    pub(crate) odd_responses: usize,
     /// How long it really was.
     pub(crate) took: Duration,
-    /// From the sending of a request to its whole response, in nanoseconds.
+    /// From the sending of a request to its whole response, in nanoseconds, without those of the odd connections.
     pub(crate) latency: Histogram<u64>,
 }
 
 impl Load {
     /// Opens the connections and sends the first request on each.
-    pub(crate) fn start(server: SocketAddr, connections: usize) -> Result<Self> {
+    pub(crate) fn start(server: SocketAddr, connections: usize, odd: Option<Odd>) -> Result<Self> {
+        let requests = [request("/"), request(odd.map_or("/", |odd| odd.path))];
         let expected = first_response(server)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut clients = Vec::with_capacity(connections);
@@ -70,37 +94,70 @@ impl Load {
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             epoll::add(&epoll, &stream, EventData::new_u64(index as u64), EventFlags::IN)?;
-            stream.write_all(REQUEST)?;
-            clients.push(Client { stream, matched: 0, sent: Instant::now() });
+            // Not the first ones, which would make them the first to be served.
+            let odd = odd.is_some_and(|odd| index % odd.every == odd.every / 2);
+            stream.write_all(&requests[usize::from(odd)])?;
+            clients.push(Client { stream, matched: 0, sent: Instant::now(), odd });
         }
-        Ok(Self { epoll, events: Vec::with_capacity(connections.clamp(1, 256)), clients, expected })
+        let events = Vec::with_capacity(connections.clamp(1, 256));
+        Ok(Self { epoll, events, clients, requests, expected })
     }
 
     /// Keeps the loop closed for that long.
     pub(crate) fn run(&mut self, length: Duration) -> Result<Window> {
         let mut latency = Histogram::new(3)?;
         let start = Instant::now();
-        let mut responses = 0;
+        let (mut responses, mut odd_responses) = (0, 0);
         while start.elapsed() < length {
-            self.events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&TICK)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("waiting for responses"),
-            }
+            self.wait()?;
             for event in &self.events {
                 let client = &mut self.clients[event.data.u64() as usize];
-                if let Some(took) = client.turn(&self.expected)? {
+                let request = &self.requests[usize::from(client.odd)];
+                let Some(took) = client.turn(request, &self.expected)? else { continue };
+                if client.odd {
+                    odd_responses += 1;
+                } else {
                     latency.record(took.as_nanos() as u64)?;
                     responses += 1;
                 }
             }
         }
-        Ok(Window { responses, took: start.elapsed(), latency })
+        Ok(Window { responses, odd_responses, took: start.elapsed(), latency })
     }
 
-    /// Checks that each connection has had a response since the load started.
-    pub(crate) fn check_all_served(&self, started: Instant) -> Result<()> {
-        let starved = self.clients.iter().filter(|client| client.sent <= started).count();
+    /// Opens the loop: waits for the responses that are under way, at most that long, and asks for nothing more. Answers
+    /// how many came.
+    pub(crate) fn finish(&mut self, limit: Duration) -> Result<usize> {
+        let start = Instant::now();
+        let mut responses = 0;
+        while responses < self.clients.len() && start.elapsed() < limit {
+            self.wait()?;
+            for event in &self.events {
+                let client = &mut self.clients[event.data.u64() as usize];
+                responses += usize::from(client.turn(&[], &self.expected)?.is_some());
+            }
+        }
+        Ok(responses)
+    }
+
+    /// Waits for responses, for a tick at most.
+    fn wait(&mut self) -> Result<()> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&TICK)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error).context("waiting for responses"),
+        }
+    }
+
+    /// Checks that each connection has had a response since the load started. Those that have waited in vain up to
+    /// now get some more time: the machine may be slow, but nobody may be forgotten.
+    pub(crate) fn check_all_served(&mut self, started: Instant) -> Result<()> {
+        let starved = |load: &Self| load.clients.iter().filter(|client| client.sent <= started).count();
+        let limit = Instant::now() + PATIENCE;
+        while starved(self) > 0 && Instant::now() < limit {
+            self.run(Duration::from_millis(100))?;
+        }
+        let starved = starved(self);
         ensure!(starved == 0, "{starved} of {} connections never had a response", self.clients.len());
         Ok(())
     }
@@ -109,7 +166,7 @@ impl Load {
 impl Client {
     /// Reads what has come. When the response is complete, sends the next request and answers how long it
     /// took.
-    fn turn(&mut self, expected: &[u8]) -> Result<Option<Duration>> {
+    fn turn(&mut self, request: &[u8], expected: &[u8]) -> Result<Option<Duration>> {
         let mut buffer = [0; 1024];
         let count = match self.stream.read(&mut buffer) {
             Ok(count) => count,
@@ -126,7 +183,7 @@ impl Client {
         }
         let now = Instant::now();
         let took = now - self.sent;
-        self.stream.write_all(REQUEST).context("sending a request")?;
+        self.stream.write_all(request).context("sending a request")?;
         self.matched = 0;
         self.sent = now;
         Ok(Some(took))
@@ -137,7 +194,7 @@ impl Client {
 fn first_response(server: SocketAddr) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(server).context("connecting to the server")?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(REQUEST)?;
+    stream.write_all(&request("/"))?;
     let mut response = Vec::new();
     loop {
         let mut buffer = [0; 1024];

@@ -1,14 +1,23 @@
 //! What all the servers share: parsing a request and writing its response, without any I/O.
 //!
-//! So the servers differ only in how they wait for, read and write bytes.
+//! So the servers differ only in how they wait for, read and write bytes. Two paths are there to be unfair to other
+//! connections: `/work` computes for a while, `/block` blocks its OS thread in a sleep. Both answer as `/` does.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::Duration;
 
 use httparse::{EMPTY_HEADER, Request, Status};
+use rustix::time::{ClockId, clock_gettime};
 
 /// The whole response, but for `Connection: close`. There is no `Date`: it would be a cache of a string.
 const HELLO: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+/// For how long `/work` computes, in CPU time of the thread, and `/block` sleeps.
+const UNFAIR: Duration = Duration::from_millis(5);
 
 /// Requests with more headers than this are refused.
 const MAX_HEADERS: usize = 32;
@@ -39,12 +48,37 @@ pub(crate) fn respond(buffer: &[u8], out: &mut Vec<u8>) -> Progress {
             return Progress::Close;
         }
     };
-    let hello = request.method == Some("GET") && request.path == Some("/");
-    out.extend_from_slice(if hello { HELLO } else { NOT_FOUND });
+    let found = match (request.method, request.path) {
+        (Some("GET"), Some("/")) => true,
+        (Some("GET"), Some("/work")) => {
+            compute();
+            true
+        }
+        (Some("GET"), Some("/block")) => {
+            thread::sleep(UNFAIR);
+            true
+        }
+        _ => false,
+    };
+    out.extend_from_slice(if found { HELLO } else { NOT_FOUND });
     let close = request.headers.iter().any(|header| {
         header.name.eq_ignore_ascii_case("connection") && header.value.eq_ignore_ascii_case(b"close")
     });
     if close { Progress::Close } else { Progress::Answered(length) }
+}
+
+/// Computes, without a system call but the look at the clock.
+fn compute() {
+    let cpu_time = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    };
+    let end = cpu_time() + UNFAIR;
+    while cpu_time() < end {
+        (0..1000).for_each(|step| {
+            black_box(step);
+        });
+    }
 }
 
 /// One connection without its socket: bytes received and not yet answered, bytes to send.
@@ -91,6 +125,8 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn fed(pieces: &[&[u8]]) -> (bool, Vec<u8>) {
@@ -115,6 +151,15 @@ mod tests {
         let (open, output) = fed(&[b"GET / HTTP/1.1\r\n\r\nGET /none HTTP/1.1\r\n\r\nGET / HT"]);
         assert!(open);
         assert_eq!(output, [HELLO, NOT_FOUND].concat());
+    }
+
+    #[test]
+    fn the_unfair_paths_take_their_time_and_answer_as_the_other() {
+        for request in [b"GET /work HTTP/1.1\r\n\r\n".as_slice(), b"GET /block HTTP/1.1\r\n\r\n"] {
+            let start = Instant::now();
+            assert_eq!(fed(&[request]), (true, HELLO.to_vec()));
+            assert!(start.elapsed() >= UNFAIR);
+        }
     }
 
     #[test]

@@ -4,20 +4,21 @@
 //! so far, and ends at the end of its input. So it cannot outlive the run, however that ends.
 
 mod epoll;
+mod may;
+mod smol;
 mod threads;
 mod tokio;
 mod twoply;
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use crate::usage;
+use crate::child::{self, Child, Greeting, Used};
+use crate::peers;
 
 /// A server: serves the listener on that many workers until the process ends. It returns only on an error.
 type Serve = fn(TcpListener, usize) -> Result<()>;
@@ -28,26 +29,15 @@ const SERVERS: &[(&str, Serve)] = &[
     ("std-thread", threads::serve),
     ("tokio-current", tokio::serve_on_current_thread),
     ("tokio-multi", tokio::serve_on_workers),
+    ("tokio-multi-in-place", tokio::serve_in_place),
+    ("smol", smol::serve),
+    ("smol-unblock", smol::serve_unblocked),
+    ("may", may::serve),
     ("twoply-green", twoply::serve_async),
+    ("twoply-green-offload", twoply::serve_offloaded),
     ("twoply-fibers", twoply::serve_on_fibers),
     ("twoply-native", twoply::serve_on_threads),
 ];
-
-/// The first line of a server.
-#[derive(Serialize, Deserialize)]
-struct Greeting {
-    /// The port that it listens on.
-    port: u16,
-}
-
-/// What a server has used so far.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Used {
-    /// User and system time of all its threads.
-    pub(crate) cpu: Duration,
-    /// The most memory that was resident.
-    pub(crate) peak_rss_kib: u64,
-}
 
 /// The main function of a server process.
 pub(crate) fn serve(system: &str, workers: usize) -> Result<()> {
@@ -59,20 +49,12 @@ pub(crate) fn serve(system: &str, workers: usize) -> Result<()> {
         eprintln!("the server ended: {error:?}");
         std::process::exit(1);
     });
-    say(&Greeting { port })?;
+    child::say(&Greeting { port })?;
     for line in std::io::stdin().lines() {
         line?;
-        say(&Used { cpu: usage::cpu_time(), peak_rss_kib: usage::peak_rss_kib()? })?;
+        child::say(&Used::here()?)?;
     }
     Ok(())
-}
-
-/// Writes one line of JSON to standard output.
-fn say(message: &impl Serialize) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, message)?;
-    writeln!(out)?;
-    Ok(out.flush()?)
 }
 
 /// A listener on loopback with room for all the clients to arrive at once, which std's 128 has not.
@@ -85,51 +67,32 @@ fn listen() -> Result<TcpListener> {
 
 /// A running server process. It ends when this is dropped.
 pub(crate) struct ServerProcess {
-    /// Reaped at the end.
+    /// The process, which answers each line with what it has used.
     child: Child,
-    /// Closing it ends the server; taken for that.
-    orders: Option<ChildStdin>,
-    /// What the server says.
-    answers: BufReader<ChildStdout>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
 
 impl ServerProcess {
-    /// Starts a server and waits until it listens.
+    /// Starts a server and waits until it listens. It, and this process too, may have as many descriptors from now on
+    /// as the system allows.
     pub(crate) fn start(system: &str, workers: usize) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--system", system, "--workers", &workers.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting a server")?;
-        let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("a child without the pipes that were asked for");
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+            .context("raising the limit of descriptors")?;
+        let mut command = if SERVERS.iter().any(|(name, _)| *name == system) {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["serve", "--system", system, "--workers", &workers.to_string()]);
+            command
+        } else {
+            peers::command(system, "http", workers, &[])?
         };
-        let mut answers = BufReader::new(answers);
-        let Greeting { port } = read_line(&mut answers)?;
-        Ok(Self { child, orders: Some(orders), answers, address: (Ipv4Addr::LOCALHOST, port).into() })
+        let (child, Greeting { port }) = Child::start(&mut command)?;
+        Ok(Self { child, address: (Ipv4Addr::LOCALHOST, port).into() })
     }
 
     /// What the server has used up to now.
     pub(crate) fn used(&mut self) -> Result<Used> {
-        self.orders.as_mut().context("the server was told to end")?.write_all(b"\n")?;
-        read_line(&mut self.answers)
+        self.child.ask("0")
     }
-}
-
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        self.orders = None;
-        // It ends by itself; if it has failed, it has said so on standard error.
-        let _status = self.child.wait();
-    }
-}
-
-/// Reads one line of JSON.
-fn read_line<T: for<'a> Deserialize<'a>>(answers: &mut BufReader<ChildStdout>) -> Result<T> {
-    let mut line = String::new();
-    answers.read_line(&mut line)?;
-    serde_json::from_str(&line).with_context(|| format!("a server said {line:?}"))
 }

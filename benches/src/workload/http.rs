@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Better, Case, Context, Measure, Run, Sample};
-use crate::http::load::Load;
+use super::{Better, Case, Context, Measure, Run, Sample, Series};
+use crate::child::Used;
+use crate::http::load::{Load, Odd, Window};
 use crate::http::server::ServerProcess;
 
 const MEASURES: &[Measure] = &[
@@ -37,17 +38,76 @@ const TWO_WORKERS: &[(&str, Run)] = &[
     ("twoply-fibers", drive),
     ("twoply-native", drive),
 ];
+/// All there are; with these, one can do without them in the other cases.
+const EVERYBODY_ON_ONE: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("tokio-current", drive),
+    ("tokio-multi", drive),
+    ("smol", drive),
+    ("may", drive),
+    ("go", drive),
+    ("erl", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+];
+const EVERYBODY: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("std-thread", drive),
+    ("tokio-multi", drive),
+    ("smol", drive),
+    ("may", drive),
+    ("go", drive),
+    ("erl", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+    ("twoply-native", drive),
+];
+/// Those that do not need a thread for each connection: ten thousand threads measure the kernel's scheduler.
+const MANY_CONNECTIONS: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("tokio-multi", drive),
+    ("smol", drive),
+    ("may", drive),
+    ("go", drive),
+    ("erl", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+];
 
 pub(crate) const CASES: &[Case] = &[
     case(true, &[("connections", 1), ("workers", 1)], ONE_WORKER),
     case(false, &[("connections", 8), ("workers", 1)], ONE_WORKER),
-    case(true, &[("connections", 64), ("workers", 1)], ONE_WORKER),
+    case(true, &[("connections", 64), ("workers", 1)], EVERYBODY_ON_ONE),
     case(false, &[("connections", 1000), ("workers", 1)], ONE_WORKER),
+    case(false, &[("connections", 10_000), ("workers", 1)], ONE_WORKER),
     case(true, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
     case(false, &[("connections", 8), ("workers", 2)], TWO_WORKERS),
-    case(true, &[("connections", 64), ("workers", 2)], TWO_WORKERS),
+    case(true, &[("connections", 64), ("workers", 2)], EVERYBODY),
     case(false, &[("connections", 1000), ("workers", 2)], TWO_WORKERS),
+    case(false, &[("connections", 10_000), ("workers", 2)], MANY_CONNECTIONS),
 ];
+
+pub(crate) const SERIES: &[Series] = &[Series {
+    workload: "http",
+    grows: "connections",
+    sizes: &[1, 8, 64, 1_000, 10_000],
+    fixed: &[("workers", 2)],
+    measures: MEASURES,
+    descriptors: 1,
+    systems: &[
+        ("limit-epoll", drive, usize::MAX),
+        // With a thread for each connection: more of them is a measure of the scheduler of the kernel.
+        ("std-thread", drive, 1_000),
+        ("tokio-multi", drive, usize::MAX),
+        ("twoply-green", drive, usize::MAX),
+        ("twoply-fibers", drive, usize::MAX),
+        ("twoply-native", drive, 1_000),
+    ],
+}];
+
+/// How many of the harness's windows one measurement takes: the kernel's choice of a core for each side lasts for a
+/// while, and a rate should see several.
+const WINDOWS: u32 = 5;
 
 const fn case(
     quick: bool,
@@ -57,21 +117,40 @@ const fn case(
     Case { workload: "http", params, measures: MEASURES, runs: 3, quick, systems }
 }
 
+/// What a connection adds to a window: every one should have some responses in it, or those that had none distort the
+/// quantiles. With a thousand connections or less this hardly shows.
+const FOR_A_CONNECTION: Duration = Duration::from_micros(100);
+
+/// What a server did in a window.
+pub(super) struct Measured {
+    /// The load's side of it.
+    pub(super) window: Window,
+    /// The server's CPU time.
+    pub(super) cpu: Duration,
+    /// What the server had used when the window closed.
+    pub(super) after: Used,
+}
+
 /// Starts the server of this name, loads it, and reads what it has used in the window.
-fn drive(ctx: &Context) -> Result<Sample> {
-    let millis = |quick, full| Duration::from_millis(if ctx.quick { quick } else { full });
+pub(super) fn measure(ctx: &Context, odd: Option<Odd>) -> Result<Measured> {
+    let connections = ctx.param("connections");
     let mut server = ServerProcess::start(ctx.system, ctx.workers())?;
-    let mut load = Load::start(server.address, ctx.param("connections"))?;
+    let mut load = Load::start(server.address, connections, odd)?;
     let started = Instant::now();
-    load.run(millis(100, 300))?;
+    load.run(ctx.window + FOR_A_CONNECTION * connections as u32)?;
 
     let before = server.used()?;
-    let window = load.run(millis(500, 2000))?;
+    let window = load.run(WINDOWS * ctx.window + FOR_A_CONNECTION * connections as u32)?;
     let after = server.used()?;
 
     ensure!(window.responses > 0, "no responses");
+    ensure!(odd.is_none() || window.odd_responses > 0, "no responses to the odd connections");
     load.check_all_served(started)?;
-    let cpu = after.cpu - before.cpu;
+    Ok(Measured { window, cpu: after.cpu_since(&before), after })
+}
+
+fn drive(ctx: &Context) -> Result<Sample> {
+    let Measured { window, cpu, after } = measure(ctx, None)?;
     let quantile = |quantile| window.latency.value_at_quantile(quantile) as f64 / 1e3;
     Ok(Sample {
         values: vec![
@@ -84,5 +163,7 @@ fn drive(ctx: &Context) -> Result<Sample> {
         ops: window.responses,
         cpu_s: cpu.as_secs_f64(),
         peak_rss_kib: after.peak_rss_kib,
-    })
+        latency: None,
+    }
+    .with_latency(&window.latency))
 }

@@ -20,7 +20,7 @@ use anyhow::{Result, ensure};
 use tokio::runtime::Runtime;
 use twoply::{Wait as _, channel};
 
-use super::{Better, Case, Context, Measure, Run, Sample, check_count};
+use super::{Better, Case, Context, Measure, Run, Sample, Series, check_count};
 use crate::runtimes::{self, Smol, Twoply};
 use crate::usage;
 
@@ -65,6 +65,22 @@ pub(crate) const CASES: &[Case] = &[
     case("memory-blocked", HUNDRED_THOUSAND, true, BLOCKED_FIBERS),
     case("memory-blocked", TWO_HUNDRED_THOUSAND, false, BLOCKED_FIBERS),
 ];
+
+pub(crate) const SERIES: &[Series] = &[Series {
+    workload: "memory-pending",
+    grows: "tasks",
+    // With fewer, it is the pages of the allocator that are measured.
+    sizes: &[1_000, 10_000, 100_000, 1_000_000],
+    fixed: &[("workers", 1)],
+    measures: BYTES,
+    descriptors: 0,
+    systems: &[
+        ("tokio-current", tokio_pending, usize::MAX),
+        ("tokio-multi", tokio_pending, usize::MAX),
+        ("smol", smol_pending, usize::MAX),
+        ("twoply-green", twoply_pending, usize::MAX),
+    ],
+}];
 
 const fn case(
     workload: &'static str,

@@ -87,7 +87,7 @@ fn report(ctx: &Context, spawned: Instant, cpu_before: Duration, late: Vec<Durat
         micros(histogram.value_at_quantile(0.99)),
         micros(histogram.max()),
     ];
-    Sample::new(values, late.len(), cpu)
+    Ok(Sample::new(values, late.len(), cpu)?.with_latency(&histogram))
 }
 
 /// The sleepers must all be there before the first deadline, or they are late because of their spawner.

@@ -1,22 +1,32 @@
 //! Yield: tasks on one worker that do nothing but give way to each other.
 //!
 //! With two tasks the cost is the scheduler's path, with many it is also the cache misses of their frames.
-//! The price of spawning them is in the figure, spread over some hundreds of yields for each task.
+//! The price of spawning them is in the figure, spread over a hundred yields or more for each task.
 //!
 //! What differs: tokio's `yield_now` sets the waker aside until the worker has looked at its driver once,
 //! smol's wakes itself at once and goes to the back of the queue. The `-wake` systems are a future of our own on
 //! tokio that does the same as smol's. `twoply-fibers` is straight-line code on fibers; async tasks on the same
-//! runtime are `twoply-fibers-async`.
+//! runtime are `twoply-fibers-async`. `may`, Go and Erlang are straight-line code too; their schedulers also preempt
+//! (Go, Erlang) or balance (all three), and that is in their price.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use twoply::Wait as _;
 use twoply::future::yield_now;
 
-use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use super::{Case, Context, NANOSECONDS, Sample, Series, check_count};
+use crate::peers;
 use crate::runtimes::{self, Smol};
+
+/// How often each task gives way, at least: what a stack for each costs must not be most of the figure.
+const STEP: usize = 100;
+
+/// How many yields make a step. Of a great many tasks each gives way less often, or a step alone would take seconds.
+fn step(tasks: usize) -> usize {
+    (STEP * tasks).min(1_000_000).max(tasks)
+}
 
 const SYSTEMS: &[(&str, super::Run)] = &[
     ("tokio-current", tokio),
@@ -24,6 +34,9 @@ const SYSTEMS: &[(&str, super::Run)] = &[
     ("tokio-multi", tokio),
     ("tokio-multi-wake", tokio_wake),
     ("smol", smol),
+    ("may", may),
+    ("go", foreign),
+    ("erl", foreign),
     ("twoply-green", twoply),
     ("twoply-fibers", twoply_straight),
     ("twoply-fibers-async", twoply),
@@ -38,6 +51,27 @@ pub(crate) const CASES: &[Case] = &[
     case(&[("tasks", 1_000), ("workers", 1)]),
     case(&[("tasks", 10_000), ("workers", 1)]),
 ];
+
+pub(crate) const SERIES: &[Series] = &[Series {
+    workload: "yield",
+    grows: "tasks",
+    sizes: &[2, 10, 100, 1_000, 10_000, 100_000],
+    fixed: &[("workers", 1)],
+    measures: NANOSECONDS,
+    descriptors: 0,
+    systems: &[
+        ("tokio-current", tokio, usize::MAX),
+        ("tokio-multi", tokio, usize::MAX),
+        ("smol", smol, usize::MAX),
+        // Coroutines with a stack each: 100,000 stacks take longer to make than their yields.
+        ("may", may, 10_000),
+        ("go", foreign, usize::MAX),
+        ("erl", foreign, usize::MAX),
+        ("twoply-green", twoply, usize::MAX),
+        ("twoply-fibers", twoply_straight, 10_000),
+        ("twoply-fibers-async", twoply, usize::MAX),
+    ],
+}];
 
 /// A task that starts `$tasks` others with `$spawn`, which give way `$ops` times in all with `$yield`, and adds up how
 /// often they did.
@@ -66,7 +100,7 @@ macro_rules! yielders {
 fn tokio(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let parent = yielders!(ops, tasks, tokio::spawn, tokio::task::yield_now());
         check_count(ops, runtime.block_on(runtime.spawn(parent))??)
     })
@@ -89,7 +123,7 @@ async fn wake_once() {
 fn tokio_wake(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let parent = yielders!(ops, tasks, tokio::spawn, wake_once());
         check_count(ops, runtime.block_on(runtime.spawn(parent))??)
     })
@@ -98,13 +132,15 @@ fn tokio_wake(ctx: &Context) -> Result<Sample> {
 fn twoply(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(tasks, |ops| check_count(ops, runtime.run(yielders!(ops, tasks, twoply::spawn, yield_now()))??))
+    ctx.time(step(tasks), |ops| {
+        check_count(ops, runtime.run(yielders!(ops, tasks, twoply::spawn, yield_now()))??)
+    })
 }
 
 fn twoply_straight(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let tasks = ctx.param("tasks");
-    ctx.time(tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let yielder = move || {
             let mut done = 0;
             while done < ops / tasks {
@@ -128,7 +164,7 @@ fn twoply_straight(ctx: &Context) -> Result<Sample> {
 fn smol(ctx: &Context) -> Result<Sample> {
     let smol = Smol::new(ctx.workers());
     let tasks = ctx.param("tasks");
-    ctx.time(tasks, |ops| {
+    ctx.time(step(tasks), |ops| {
         let yielder = move || async move {
             let mut done = 0;
             while done < ops / tasks {
@@ -148,4 +184,29 @@ fn smol(ctx: &Context) -> Result<Sample> {
         });
         check_count(ops, done)
     })
+}
+
+fn may(ctx: &Context) -> Result<Sample> {
+    runtimes::may(ctx.workers());
+    let tasks = ctx.param("tasks");
+    ctx.time(step(tasks), |ops| {
+        let yielder = move || {
+            let mut done = 0;
+            while done < ops / tasks {
+                may::coroutine::yield_now();
+                done += 1;
+            }
+            done
+        };
+        let parent = may::go!(move || {
+            let handles: Vec<_> = (0..tasks).map(|_| may::go!(yielder)).collect();
+            handles.into_iter().map(|handle| handle.join().ok()).sum::<Option<usize>>()
+        });
+        check_count(ops, parent.join().ok().flatten().context("a coroutine panicked")?)
+    })
+}
+
+fn foreign(ctx: &Context) -> Result<Sample> {
+    let tasks = ctx.param("tasks");
+    peers::time(ctx, "yield", step(tasks), &[tasks], |ops| ops)
 }

@@ -148,7 +148,6 @@ impl Pid {
     }
 
     /// See [`Endpoint::at_exit`].
-    #[allow(dead_code, reason = "the registry and the groups call it")]
     pub(crate) fn at_exit(&self, hook: &Arc<dyn AtExit>) -> bool {
         self.endpoint.at_exit(hook)
     }

@@ -24,11 +24,37 @@ pub(super) fn serve_async(listener: StdListener, workers: usize) -> Result<()> {
     })?
 }
 
+/// The same, with a handler that may block, and therefore runs on an OS thread.
+pub(super) fn serve_offloaded(listener: StdListener, workers: usize) -> Result<()> {
+    let runtime = runtimes::twoply_named("twoply-green", workers)?;
+    let listener = TcpListener::from_std(listener)?;
+    runtime.run(async move {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            twoply::spawn(talk_offloaded(stream)).detach();
+        }
+    })?
+}
+
 async fn talk(stream: TcpStream) -> io::Result<()> {
     let mut conversation = Conversation::new();
     loop {
         let count = stream.read(conversation.space()).await?;
         let open = conversation.received(count);
+        stream.write_all(&conversation.output).await?;
+        conversation.output.clear();
+        if !open {
+            return Ok(());
+        }
+    }
+}
+
+async fn talk_offloaded(stream: TcpStream) -> Result<()> {
+    let mut conversation = Conversation::new();
+    loop {
+        let count = stream.read(conversation.space()).await?;
+        let open = twoply::offload(|| conversation.received(count))?;
         stream.write_all(&conversation.output).await?;
         conversation.output.clear();
         if !open {

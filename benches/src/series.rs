@@ -1,0 +1,163 @@
+//! Workloads over a range of sizes: how the cost of one thing grows with the number of them.
+//!
+//! A series is a table entry like a case. It becomes one case for each size, so whoever runs or reports cases
+//! needs to know of series only what [`Entry::scaling`] says. A size that has a case of its own is not run twice:
+//! the report takes its point from there.
+
+use std::sync::LazyLock;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::workload::{self, Case, Measure, Run};
+
+/// A workload that is run at several sizes.
+pub(crate) struct Series {
+    /// The name of the workload: that of its cases, if there are some.
+    pub(crate) workload: &'static str,
+    /// The parameter that grows. It comes first among the parameters.
+    pub(crate) grows: &'static str,
+    /// Its values, in ascending order.
+    pub(crate) sizes: &'static [usize],
+    /// The other parameters, in the order of the cases.
+    pub(crate) fixed: &'static [(&'static str, usize)],
+    /// As those of a case. The first is what is drawn.
+    pub(crate) measures: &'static [Measure],
+    /// How many descriptors of one process each unit of size takes; 0 if size takes none. Sizes beyond the
+    /// process's limit are cut down to it.
+    pub(crate) descriptors: usize,
+    /// Who runs it, and up to which size: beyond it, the system cannot or would take minutes.
+    pub(crate) systems: &'static [(&'static str, Run, usize)],
+}
+
+/// How often a system runs each size. The curve, with its other points, says more than a further run.
+const RUNS: u32 = 3;
+
+/// What a process has open besides what its size asks for.
+const OTHER_DESCRIPTORS: usize = 64;
+
+/// More than this is not asked of the system: it is six times what the largest series takes.
+const MOST_DESCRIPTORS: u64 = 65_536;
+
+/// Raises the soft limit of descriptors towards the hard one. Called once, before anybody looks at the table.
+/// A system that refuses keeps its limit, and the table is cut down to it.
+pub(crate) fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(MOST_DESCRIPTORS, |hard| hard.min(MOST_DESCRIPTORS));
+    if current.is_some_and(|soft| soft < wanted) {
+        let _refused = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+}
+
+/// A case of the whole table.
+pub(crate) struct Entry {
+    /// The case itself.
+    pub(crate) case: &'static Case,
+    /// Whether it is a point of a series only.
+    pub(crate) scaling: bool,
+}
+
+/// The cases, then the points of the series that are not cases already.
+///
+/// What a series becomes lives as long as the program, as the tables of the cases do.
+static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let descriptors = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS);
+    let mut table: Vec<_> = workload::cases().map(|case| Entry { case, scaling: false }).collect();
+    for series in workload::series() {
+        for case in points(series, descriptors) {
+            if table.iter().all(|known| known.case.name() != case.name()) {
+                table.push(Entry { case: Box::leak(Box::new(case)), scaling: true });
+            }
+        }
+    }
+    table
+});
+
+/// All the cases and the points of all series.
+pub(crate) fn table() -> &'static [Entry] {
+    &TABLE
+}
+
+/// One case for each size that the limit of descriptors allows; what is beyond it becomes the limit itself.
+fn points(series: &Series, descriptors: usize) -> Vec<Case> {
+    let most = descriptors.checked_div(series.descriptors).unwrap_or(usize::MAX);
+    let mut sizes: Vec<_> = series.sizes.iter().map(|size| (*size).min(most)).collect();
+    sizes.dedup();
+    let point = |size: usize| {
+        let params: Vec<_> = [(series.grows, size)].into_iter().chain(series.fixed.iter().copied()).collect();
+        let able = series.systems.iter().filter(|(_, _, up_to)| size <= *up_to);
+        let systems: Vec<_> = able.map(|(name, run, _)| (*name, *run)).collect();
+        Case {
+            workload: series.workload,
+            params: params.leak(),
+            measures: series.measures,
+            runs: RUNS,
+            quick: true,
+            systems: systems.leak(),
+        }
+    };
+    sizes.into_iter().map(point).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+    use crate::sample::Sample;
+    use crate::workload::{Context, NANOSECONDS};
+
+    fn nothing(_: &Context) -> anyhow::Result<Sample> {
+        bail!("this workload is never run")
+    }
+
+    const CONNECTIONS: Series = Series {
+        workload: "w",
+        grows: "connections",
+        sizes: &[10, 100, 1_000, 10_000],
+        fixed: &[("workers", 2)],
+        measures: NANOSECONDS,
+        descriptors: 2,
+        systems: &[("a", nothing, usize::MAX), ("b", nothing, 100)],
+    };
+
+    #[test]
+    fn a_series_becomes_a_case_for_each_size_and_system_that_can() {
+        let names: Vec<_> = points(&CONNECTIONS, 20_000)
+            .iter()
+            .map(|case| (case.name(), case.systems.iter().map(|(name, _)| *name).collect::<String>()))
+            .collect();
+        let expected = [(10, "ab"), (100, "ab"), (1_000, "a"), (10_000, "a")];
+        assert_eq!(
+            names,
+            expected.map(|(n, systems)| (format!("w connections={n} workers=2"), systems.to_owned()))
+        );
+    }
+
+    #[test]
+    fn sizes_beyond_the_limit_of_descriptors_become_one_at_the_limit() {
+        let sizes: Vec<_> = points(&CONNECTIONS, 1_000).iter().map(|case| case.params[0].1).collect();
+        assert_eq!(sizes, [10, 100, 500]);
+    }
+
+    #[test]
+    fn no_two_entries_of_the_table_have_the_same_name() {
+        let mut names: Vec<_> = table().iter().map(|entry| entry.case.name()).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_point_has_the_measures_of_the_cases_of_its_workload() {
+        for series in workload::series() {
+            for case in workload::cases().filter(|case| case.workload == series.workload) {
+                let units =
+                    |measures: &[Measure]| measures.iter().map(|m| (m.name, m.unit)).collect::<Vec<_>>();
+                assert_eq!(units(series.measures), units(case.measures), "{}", series.workload);
+            }
+            assert!(series.sizes.is_sorted(), "{}: sizes do not ascend", series.workload);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! xtra, on tokio. A message is boxed by the library.
+
+use std::pin::pin;
+use std::task::{Context as Polling, Waker};
+
+use ::xtra::{Actor, Address, Handler, Mailbox};
+use anyhow::Result;
+use tokio::runtime::Runtime;
+
+use super::{Behaviour, Flow, Me, Outcome, Ref, System};
+use crate::runtimes;
+use crate::workload::Context;
+
+/// xtra and its runtime.
+pub(crate) struct Xtra(Runtime);
+
+/// The actor of a behaviour.
+pub(crate) struct Host<B>(B);
+
+impl System for Xtra {
+    type Address<B: Behaviour<Self>> = Address<Host<B>>;
+
+    fn start(ctx: &Context) -> Result<Self> {
+        Ok(Self(runtimes::tokio(ctx)?))
+    }
+
+    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+        super::run_on_tokio(&self.0, main)
+    }
+
+    fn spawn<B: Behaviour<Self>>(behaviour: B) -> Ref<Self, B> {
+        Ref(::xtra::spawn_tokio(Host(behaviour), Mailbox::unbounded()))
+    }
+
+    /// Sending is a future, which is ready at once when the mailbox is unbounded.
+    fn tell<B: Behaviour<Self>>(to: &Self::Address<B>, message: B::Message) {
+        let sending = pin!(to.send(message).detach());
+        // It fails only if the actor has stopped. What a ready one gives is the receiver of an answer.
+        let _sent = sending.poll(&mut Polling::from_waker(Waker::noop()));
+    }
+}
+
+impl<B: Behaviour<Xtra>> Actor for Host<B> {
+    type Stop = ();
+
+    async fn stopped(self) {}
+}
+
+impl<B: Behaviour<Xtra>> Handler<B::Message> for Host<B> {
+    type Return = ();
+
+    async fn handle(&mut self, message: B::Message, handling: &mut ::xtra::Context<Self>) {
+        if self.0.handle(message, handling) == Flow::Stop {
+            handling.stop_self();
+        }
+    }
+}
+
+impl<B: Behaviour<Xtra>> Me<Xtra, B> for ::xtra::Context<Host<B>> {
+    fn me(&self) -> Ref<Xtra, B> {
+        Ref(self.mailbox().address().try_upgrade().expect("the actor that handles a message is alive"))
+    }
+}

@@ -1,0 +1,134 @@
+//! Waiting for the end of a process from anywhere: [`Ended`], a monitor for those who are no process.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use super::pid::{AtExit, Endpoint, HERE, Identity, Signal};
+use super::{ExitReason, MonitorRef, Pid, ProcessRef};
+use crate::lock::lock;
+
+impl Pid {
+    /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins with the
+    /// call. Of one that had ended before it only says [`NoProcess`](ExitReason::NoProcess).
+    ///
+    /// When it is ready, the names and groups of the process are free, and its body has been dropped.
+    pub fn ended(&self) -> Ended {
+        Ended::new(self)
+    }
+}
+
+impl<M: Send + 'static> ProcessRef<M> {
+    /// Waits for the end of the process; see [`Pid::ended`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use twoply_core::Wait;
+    /// use twoply_core::actor::{Builder, ExitReason, Process};
+    ///
+    /// let process = Builder::new().on(&backend).spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// let ended = process.ended();
+    /// process.try_send(())?;
+    /// assert_eq!(ended.wait(), ExitReason::Normal);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ended(&self) -> Ended {
+        Ended::new(&self.pid())
+    }
+}
+
+/// The future of a process's end; see [`Pid::ended`]. Cancel-safe: dropping it ends the watch.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct Ended {
+    /// The process.
+    process: Pid,
+    /// The monitor.
+    monitor: MonitorRef,
+    /// Where word of the end arrives.
+    word: Arc<Word>,
+}
+
+/// Stands where a process would that monitors.
+#[derive(Default)]
+struct Word(Mutex<State>);
+
+/// What has been heard.
+#[derive(Default)]
+struct State {
+    /// Why the process has ended.
+    reason: Option<ExitReason>,
+    /// Who is woken then.
+    waker: Option<Waker>,
+}
+
+impl Ended {
+    fn new(process: &Pid) -> Ended {
+        let (word, monitor) = (Arc::<Word>::default(), MonitorRef::next());
+        let identity = Identity { node: HERE, serial: super::serial::next() };
+        let from = Pid::new(identity, Arc::clone(&word) as Arc<dyn Endpoint>);
+        process.deliver(Signal::Monitor { from, monitor });
+        Ended { process: process.clone(), monitor, word }
+    }
+}
+
+impl Future for Ended {
+    type Output = ExitReason;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
+        // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
+        let waker = cx.waker().clone();
+        let mut state = lock(&self.word.0);
+        if let Some(reason) = state.reason.clone() {
+            drop(state);
+            return Poll::Ready(reason);
+        }
+        let before = state.waker.replace(waker);
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if lock(&self.word.0).reason.is_none() {
+            self.process.deliver(Signal::Demonitor { monitor: self.monitor });
+        }
+    }
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ended").field(&self.process).finish()
+    }
+}
+
+impl Endpoint for Word {
+    fn deliver(&self, _: &Pid, signal: Signal) {
+        if let Signal::Down { reason, .. } = signal {
+            let mut state = lock(&self.0);
+            state.reason = Some(reason);
+            let waker = state.waker.take();
+            drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    fn at_exit(&self, _: &Arc<dyn AtExit>) -> bool {
+        false
+    }
+
+    fn is_alive_here(&self) -> bool {
+        false
+    }
+
+    fn name(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,331 @@
+//! Groups of processes that take the same messages: [`Group`], and [`Groups`] where they are found by name.
+//!
+//! The counterpart of Erlang's `pg`: whoever wants to reach "all that do this" asks the group for its members. It
+//! differs in that a process is a member once, however often it joins.
+//!
+//! A process that ends leaves its groups **before** its links and monitors are told. A group keeps no process running,
+//! and never runs code of the user's while it is locked.
+
+use std::any::{Any, type_name};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use super::pid::AtExit;
+use super::registry::WrongType;
+use super::{Pid, ProcessRef};
+use crate::channel::{self, Receiver, Sender};
+use crate::lock::lock;
+use crate::task::contain;
+
+/// Processes that take the same messages. Clones are the same group.
+///
+/// # Examples
+/// ```no_run
+/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+/// use twoply_core::actor::{Builder, Group, Process};
+///
+/// let room = Group::new();
+/// for name in ["Ada", "Bob"] {
+///     let guest = Builder::new().on(&backend).spawn(async move |mut me: Process<&'static str>| {
+///         println!("{name} hears {:?}", me.receive().await.message());
+///     })?;
+///     room.join(&guest);
+/// }
+/// assert_eq!(room.broadcast(&"dinner is ready"), 2);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Group<M: Send + 'static>(Arc<Members<M>>);
+
+/// Who is in a group.
+struct Members<M: Send + 'static>(Mutex<State<M>>);
+
+/// What the lock guards.
+struct State<M: Send + 'static> {
+    /// The members, in the order in which they joined.
+    members: BTreeMap<u64, ProcessRef<M>>,
+    /// Each member's place in that order.
+    places: HashMap<Pid, u64>,
+    /// The next place.
+    next: u64,
+    /// Who is told of changes. Each change is told to those who watched when it happened.
+    watchers: Watchers<M>,
+    /// Changes that are still to be told, the oldest first.
+    news: VecDeque<(Membership<M>, Watchers<M>)>,
+    /// Somebody is telling the news. Others leave theirs to it, so that all watchers see one order.
+    telling: bool,
+}
+
+/// A list that is replaced as a whole, so that news can keep theirs.
+type Watchers<M> = Arc<Vec<Sender<Membership<M>>>>;
+
+/// A change of a group; see [`Group::watch`].
+pub enum Membership<M: Send + 'static> {
+    /// The process has joined.
+    Joined(ProcessRef<M>),
+    /// The process has left, or ended.
+    Left(Pid),
+}
+
+impl<M: Send + 'static> Group<M> {
+    /// A group without members and without a name.
+    pub fn new() -> Group<M> {
+        Group(Arc::new(Members(Mutex::new(State {
+            members: BTreeMap::new(),
+            places: HashMap::new(),
+            next: 0,
+            watchers: Arc::default(),
+            news: VecDeque::new(),
+            telling: false,
+        }))))
+    }
+
+    /// Makes `process` a member until it leaves or ends. Returns whether it has become one: not if it was one already,
+    /// has ended, or runs on another node.
+    pub fn join(&self, process: &ProcessRef<M>) -> bool {
+        let pid = process.pid();
+        if !self.0.enter(&pid, process) {
+            return false;
+        }
+        // In this order: a process that ends from now on finds itself among the members, and leaves.
+        let hook: Arc<dyn AtExit> = Arc::clone(&self.0) as _;
+        let alive = pid.at_exit(&hook);
+        if !alive {
+            self.0.leave(&pid);
+        }
+        self.0.tell();
+        alive
+    }
+
+    /// Ends a membership. Returns whether there was one.
+    pub fn leave(&self, process: &Pid) -> bool {
+        let was_member = self.0.leave(process);
+        self.0.tell();
+        was_member
+    }
+
+    /// The members, in the order in which they joined.
+    pub fn members(&self) -> Vec<ProcessRef<M>> {
+        lock(&self.0.0).members.values().cloned().collect()
+    }
+
+    /// Whether the process is a member.
+    pub fn contains(&self, process: &Pid) -> bool {
+        lock(&self.0.0).places.contains_key(process)
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        lock(&self.0.0).members.len()
+    }
+
+    /// Whether there are no members.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sends `message` to every member whose mailbox takes it at once. Returns how many did.
+    pub fn broadcast(&self, message: &M) -> usize
+    where
+        M: Clone,
+    {
+        self.members().iter().filter(|member| member.try_send(message.clone()).is_ok()).count()
+    }
+
+    /// The members, and a channel of all changes from then on, in their order. Nothing is lost between the two.
+    ///
+    /// The channel is unbounded; dropping its receiver ends the watch.
+    pub fn watch(&self) -> (Vec<ProcessRef<M>>, Receiver<Membership<M>>) {
+        let (watcher, news) = channel::unbounded();
+        let mut state = lock(&self.0.0);
+        let (gone, mut watchers): (Vec<_>, Vec<_>) =
+            state.watchers.iter().cloned().partition(|watcher| watcher.is_closed());
+        watchers.push(watcher);
+        let before = std::mem::replace(&mut state.watchers, Arc::new(watchers));
+        let members = state.members.values().cloned().collect();
+        drop(state);
+        drop((before, gone));
+        (members, news)
+    }
+}
+
+impl<M: Send + 'static> Members<M> {
+    /// Enters the process among the members; false if it is there. The caller calls [`Members::tell`].
+    fn enter(&self, pid: &Pid, process: &ProcessRef<M>) -> bool {
+        let mut state = lock(&self.0);
+        if state.places.contains_key(pid) {
+            return false;
+        }
+        let place = state.next;
+        state.next += 1;
+        state.places.insert(pid.clone(), place);
+        state.members.insert(place, process.clone());
+        state.note(Membership::Joined(process.clone()));
+        true
+    }
+
+    /// Takes the process out; false if it is not there. The caller calls [`Members::tell`].
+    fn leave(&self, pid: &Pid) -> bool {
+        let mut state = lock(&self.0);
+        let Some(place) = state.places.remove(pid) else { return false };
+        let member = state.members.remove(&place);
+        state.note(Membership::Left(pid.clone()));
+        drop(state);
+        // The last reference to a process may drop its messages, which are the user's.
+        drop(member);
+        true
+    }
+
+    /// Tells the watchers what is to be told, unless somebody else is at it and will.
+    fn tell(&self) {
+        let mut state = lock(&self.0);
+        if state.telling {
+            return;
+        }
+        state.telling = true;
+        while let Some((news, watchers)) = state.news.pop_front() {
+            drop(state);
+            for watcher in watchers.iter() {
+                // It wakes somebody, whose waker may panic; and who has gone need not be told.
+                contain(|| drop(watcher.try_send(news.clone())));
+            }
+            drop((news, watchers));
+            state = lock(&self.0);
+        }
+        state.telling = false;
+    }
+}
+
+impl<M: Send + 'static> State<M> {
+    fn note(&mut self, news: Membership<M>) {
+        if !self.watchers.is_empty() {
+            self.news.push_back((news, Arc::clone(&self.watchers)));
+        }
+    }
+}
+
+impl<M: Send + 'static> AtExit for Members<M> {
+    fn ended(&self, pid: &Pid) {
+        self.leave(pid);
+        self.tell();
+    }
+}
+
+impl<M: Send + 'static> Default for Group<M> {
+    fn default() -> Group<M> {
+        Group::new()
+    }
+}
+
+impl<M: Send + 'static> Clone for Group<M> {
+    fn clone(&self) -> Group<M> {
+        Group(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Group<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pids: Vec<_> = self.members().iter().map(ProcessRef::pid).collect();
+        f.debug_tuple("Group").field(&pids).finish()
+    }
+}
+
+impl<M: Send + 'static> Membership<M> {
+    /// Whom it is about.
+    pub fn pid(&self) -> Pid {
+        match self {
+            Membership::Joined(process) => process.pid(),
+            Membership::Left(pid) => pid.clone(),
+        }
+    }
+}
+
+impl<M: Send + 'static> Clone for Membership<M> {
+    fn clone(&self) -> Membership<M> {
+        match self {
+            Membership::Joined(process) => Membership::Joined(process.clone()),
+            Membership::Left(pid) => Membership::Left(pid.clone()),
+        }
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Membership<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (change, pid) = match self {
+            Membership::Joined(process) => ("Joined", process.pid()),
+            Membership::Left(pid) => ("Left", pid.clone()),
+        };
+        f.debug_tuple(change).field(&pid).finish()
+    }
+}
+
+/// Groups that are found by name. Clones are the same collection.
+///
+/// A group is in it for as long as it has members or somebody holds it.
+#[derive(Clone, Default)]
+pub struct Groups(Arc<Mutex<Named>>);
+
+/// The groups, by name.
+type Named = HashMap<Arc<str>, NamedGroup>;
+
+/// A group that has a name.
+struct NamedGroup {
+    /// Its [`Members`].
+    members: Weak<dyn Any + Send + Sync>,
+    /// The name of the type of their messages.
+    message: &'static str,
+}
+
+impl Groups {
+    /// A collection without groups.
+    pub fn new() -> Groups {
+        Groups::default()
+    }
+
+    /// The groups of the whole program.
+    pub fn global() -> &'static Groups {
+        static GLOBAL: OnceLock<Groups> = OnceLock::new();
+        GLOBAL.get_or_init(Groups::new)
+    }
+
+    /// The group with this name, made when there is none.
+    ///
+    /// # Errors
+    /// When the members of the group with this name take messages of another type.
+    pub fn group<M: Send + 'static>(&self, name: impl Into<Arc<str>>) -> Result<Group<M>, WrongType> {
+        let name = name.into();
+        let mut groups = lock(&self.0);
+        if let Some(named) = groups.get(&name)
+            && let Some(members) = named.members.upgrade()
+        {
+            let found = named.message;
+            drop(groups);
+            return match members.downcast::<Members<M>>() {
+                Ok(members) => Ok(Group(members)),
+                Err(_) => Err(WrongType { expected: type_name::<M>(), found }),
+            };
+        }
+        // Making one is the moment to forget those that are gone; what is forgotten is but an allocation by now.
+        groups.retain(|_, named| named.members.strong_count() > 0);
+        let group = Group::new();
+        let members: Weak<Members<M>> = Arc::downgrade(&group.0);
+        groups.insert(name, NamedGroup { members, message: type_name::<M>() });
+        Ok(group)
+    }
+
+    /// The names of all groups, in alphabetical order.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        let groups = lock(&self.0);
+        let alive = groups.iter().filter(|(_, named)| named.members.strong_count() > 0);
+        let mut names: Vec<_> = alive.map(|(name, _)| Arc::clone(name)).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Groups").field(&self.names()).finish()
+    }
+}

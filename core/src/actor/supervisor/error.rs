@@ -1,0 +1,105 @@
+//! Why a child or a supervisor could not be started, and what a supervisor refuses to do.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::actor::{ExitReason, Pid};
+use crate::promise::Failure;
+
+/// A child could not be started, or the supervisor itself.
+#[derive(Clone)]
+pub struct StartError {
+    /// Which child, and of which supervisor: the ids from the supervisor down, with `/` between them. Nothing if it is
+    /// the supervisor itself.
+    path: Option<Arc<str>>,
+    /// Why.
+    source: Arc<dyn Error + Send + Sync>,
+}
+
+impl StartError {
+    /// The child `id` could not be started. Where it is a supervisor whose own child is to blame, that child is named
+    /// below it.
+    pub(super) fn new(id: &str, source: Box<dyn Error + Send + Sync>) -> StartError {
+        let (below, source) = match source.downcast::<StartError>() {
+            Ok(below) => (below.path, below.source),
+            Err(source) => (None, source.into()),
+        };
+        let path = match below {
+            Some(below) => format!("{id}/{below}").into(),
+            None => id.into(),
+        };
+        StartError { path: Some(path), source }
+    }
+
+    /// The supervisor could not be started, and no child of its is to blame.
+    pub(super) fn of_supervisor(source: Box<dyn Error + Send + Sync>) -> StartError {
+        StartError { path: None, source: source.into() }
+    }
+
+    /// Which child it was. For one of a supervisor further down, the ids on the way to it, with `/` between them. `None`
+    /// if it was the supervisor itself.
+    pub fn child(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "the child {path} could not be started: {}", self.source),
+            None => write!(f, "the supervisor could not be started: {}", self.source),
+        }
+    }
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartError").field("child", &self.path).field("source", &self.source).finish()
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// What a supervisor answers when it does not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// It has no such child.
+    #[error("the supervisor has no such child")]
+    NotFound,
+    /// It has a child with this id, which does not run.
+    #[error("the supervisor has a child with this id, which does not run")]
+    AlreadyPresent,
+    /// It has a child with this id, and this is its process.
+    #[error("the supervisor has a child with this id, which runs as {0}")]
+    AlreadyStarted(Pid),
+    /// The child runs, as this process.
+    #[error("the child runs, as {0}")]
+    Running(Pid),
+    /// The child is about to be restarted.
+    #[error("the child is about to be restarted")]
+    Restarting,
+    /// The child could not be started.
+    #[error(transparent)]
+    NotStarted(StartError),
+    /// The supervisor ended before it answered, for this reason.
+    #[error("the supervisor has ended: {0}")]
+    Ended(ExitReason),
+    /// The supervisor did not answer, for this reason.
+    #[error("the supervisor did not answer: {0}")]
+    NoAnswer(Failure),
+}
+
+impl From<Failure> for ChildError {
+    fn from(failure: Failure) -> ChildError {
+        match failure {
+            Failure::NoProcess(reason) => ChildError::Ended(reason),
+            failure => ChildError::NoAnswer(failure),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! [`SupervisorRef`]: what others ask of a supervisor that runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Strategy;
+use super::Which;
+use super::children::Serial;
+use super::error::ChildError;
+use super::spec::{ChildSpec, Spec};
+use super::tree::{Branch, ChildInfo, Counts, Tree};
+use crate::actor::{ExitReason, Pid, ProcessRef};
+use crate::promise::{Failure, Resolver};
+
+/// The messages of a supervisor. [`SupervisorRef`] sends them.
+pub struct Control(pub(super) Request);
+
+/// What a supervisor is asked, and where the answer goes.
+pub(super) enum Request {
+    /// Start this child and keep it.
+    Start(Arc<Spec>, Answer<Pid>),
+    /// Start this child, which does not run.
+    Restart(Which, Answer<Pid>),
+    /// Stop this child.
+    Terminate(Which, Answer<()>),
+    /// Forget this child, which does not run.
+    Delete(Which, Answer<()>),
+    /// Say what the children are.
+    List(Resolver<(Strategy, Vec<ChildInfo>)>),
+    /// Say how many there are.
+    Count(Resolver<Counts>),
+    /// Stop everything. There is no other answer than the end.
+    Stop,
+    /// From itself: try once more to restart this child.
+    Retry(Serial),
+}
+
+/// Where the answer to a request goes that may be refused.
+pub(super) type Answer<T> = Resolver<Result<T, ChildError>>;
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Control(..)")
+    }
+}
+
+/// A reference to a supervisor. Clones mean the same one; dropping it does not stop the supervisor.
+///
+/// A supervisor does one thing at a time: while it waits for a child to stop or to start, requests wait, too. Each
+/// request is a future; one that is dropped after its first poll may still be carried out. To give a supervisor up
+/// that takes too long, put a [`timeout`](crate::time::timeout) around it. A child must not wait for its own supervisor while
+/// that starts or stops it: each would wait for the other.
+#[derive(Clone)]
+pub struct SupervisorRef {
+    /// Its process.
+    process: ProcessRef<Control>,
+}
+
+impl SupervisorRef {
+    pub(super) fn new(process: ProcessRef<Control>) -> SupervisorRef {
+        SupervisorRef { process }
+    }
+
+    pub(super) fn process(&self) -> &ProcessRef<Control> {
+        &self.process
+    }
+
+    /// Its process: to monitor it, say.
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    /// Starts a child and keeps it, behind all others. Returns its process.
+    ///
+    /// # Errors
+    /// When there is a child with this id ([`AlreadyStarted`](ChildError::AlreadyStarted) or
+    /// [`AlreadyPresent`](ChildError::AlreadyPresent); not under [`Strategy::Dynamic`]), when it cannot be started
+    /// (then it is not kept), or when the supervisor has ended.
+    pub async fn start_child<M: Send + 'static>(&self, spec: ChildSpec<M>) -> Result<Pid, ChildError> {
+        let spec = spec.into_spec();
+        self.process.ask(|answer| Control(Request::Start(spec, answer))).await?
+    }
+
+    /// Starts a child again that has ended or been stopped, in its old place. Returns its process.
+    ///
+    /// # Errors
+    /// When there is no such child, when it runs, is about to be restarted or cannot be started, or when the supervisor
+    /// has ended.
+    pub async fn restart_child(&self, child: impl Into<Which>) -> Result<Pid, ChildError> {
+        let child = child.into();
+        self.process.ask(|answer| Control(Request::Restart(child, answer))).await?
+    }
+
+    /// Stops a child and returns when it has ended. It stays what it is, to be started by
+    /// [`restart_child`](SupervisorRef::restart_child); a temporary one and one under [`Strategy::Dynamic`] is
+    /// forgotten. To stop what does not run is no error.
+    ///
+    /// # Errors
+    /// When there is no such child, or the supervisor has ended.
+    pub async fn terminate_child(&self, child: impl Into<Which>) -> Result<(), ChildError> {
+        let child = child.into();
+        self.process.ask(|answer| Control(Request::Terminate(child, answer))).await?
+    }
+
+    /// Forgets a child that does not run.
+    ///
+    /// # Errors
+    /// When there is no such child, when it runs or is about to be restarted, or when the supervisor has ended.
+    pub async fn delete_child(&self, child: impl Into<Which>) -> Result<(), ChildError> {
+        let child = child.into();
+        self.process.ask(|answer| Control(Request::Delete(child, answer))).await?
+    }
+
+    /// The children, in the order in which they are started.
+    ///
+    /// # Errors
+    /// When the supervisor has ended.
+    pub async fn children(&self) -> Result<Vec<ChildInfo>, Failure> {
+        Ok(self.list().await?.1)
+    }
+
+    /// How many children there are.
+    ///
+    /// # Errors
+    /// When the supervisor has ended.
+    pub async fn count(&self) -> Result<Counts, Failure> {
+        self.process.ask(|answer| Control(Request::Count(answer))).await
+    }
+
+    /// The supervisor and all below it. Each supervisor is asked in its turn, so that in a tree in which something
+    /// happens this is no single moment; one that ends meanwhile is shown without children.
+    ///
+    /// # Errors
+    /// When the supervisor has ended.
+    pub async fn tree(&self) -> Result<Tree, Failure> {
+        let (strategy, list) = self.list().await?;
+        let mut children = Vec::with_capacity(list.len());
+        for child in list {
+            let below = match child.supervisor() {
+                Some(supervisor) => Box::pin(supervisor.tree()).await.ok(),
+                None => None,
+            };
+            children.push(Branch { child, below });
+        }
+        Ok(Tree { pid: self.pid(), strategy, children })
+    }
+
+    /// The child with this id, if it is a supervisor and runs.
+    ///
+    /// # Errors
+    /// When the supervisor has ended.
+    pub async fn child_supervisor(&self, id: &str) -> Result<Option<SupervisorRef>, Failure> {
+        let children = self.children().await?;
+        Ok(children.into_iter().find(|child| *child.id == *id).and_then(|child| child.supervisor))
+    }
+
+    /// Stops the supervisor with everything below it, and returns when it has ended, with the reason: usually
+    /// [`ExitReason::Normal`]. Children are stopped in the reverse of the order in which they were started.
+    pub async fn stop(&self) -> ExitReason {
+        let ended = self.process.ended();
+        // Who cannot be told has ended.
+        let _ = self.process.try_send(Control(Request::Stop));
+        ended.await
+    }
+
+    async fn list(&self) -> Result<(Strategy, Vec<ChildInfo>), Failure> {
+        self.process.ask(|answer| Control(Request::List(answer))).await
+    }
+}
+
+impl fmt::Debug for SupervisorRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SupervisorRef").field(&self.pid()).finish()
+    }
+}

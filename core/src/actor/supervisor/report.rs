@@ -1,0 +1,58 @@
+//! What a supervisor tells those who observe it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::error::StartError;
+use crate::actor::{ExitReason, Pid};
+
+/// Something that has happened to a child; see [`Supervisor::observe`](super::Supervisor::observe).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Report {
+    /// A child has been started, or restarted.
+    Started {
+        /// What the child is called.
+        id: Arc<str>,
+        /// Its process.
+        pid: Pid,
+    },
+    /// A child has ended by itself.
+    Ended {
+        /// What the child is called.
+        id: Arc<str>,
+        /// Its process.
+        pid: Pid,
+        /// Why.
+        reason: ExitReason,
+    },
+    /// A child has been stopped by its supervisor. Other reasons than [`ExitReason::Shutdown`] mean that it took too
+    /// long or was killed by intention ([`ExitReason::Killed`]), or failed on its way out.
+    Stopped {
+        /// What the child is called.
+        id: Arc<str>,
+        /// Its process.
+        pid: Pid,
+        /// With which reason it ended.
+        reason: ExitReason,
+    },
+    /// A child could not be started, or restarted. In a restart it will be tried again.
+    NotStarted(StartError),
+    /// A child is not restarted, because there have been too many restarts. The supervisor ends.
+    TooManyRestarts {
+        /// What the child is called.
+        id: Arc<str>,
+    },
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Report::Started { id, pid } => write!(f, "{id} has started as {pid}"),
+            Report::Ended { id, pid, reason } => write!(f, "{id} ({pid}) has ended: {reason}"),
+            Report::Stopped { id, pid, reason } => write!(f, "{id} ({pid}) has been stopped: {reason}"),
+            Report::NotStarted(error) => error.fmt(f),
+            Report::TooManyRestarts { id } => write!(f, "{id} is not restarted any more: too many restarts"),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Starting a child: what a supervisor's process does for one spec.
+//!
+//! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be started.
+
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::Launch;
+use super::handle::{Control, SupervisorRef};
+use super::spec::{Mailbox, Standing, Start, Started, Starting};
+use crate::actor::{Builder, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::channel::watch;
+use crate::task::{Panic, SpawnError};
+use crate::wait::CancelUnwind;
+
+/// Any error.
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// Something that is said of how a process is built.
+pub(super) type Setting<M> = Box<dyn Fn(Builder<M>) -> Builder<M> + Send + Sync>;
+
+/// The future of a child.
+type Making<'a, M> = Pin<Box<dyn Future<Output = Result<Product<M>, AnyError>> + Send + 'a>>;
+
+/// What makes a child.
+pub(super) struct Make<M: Send + 'static>(Box<dyn Fn(Starter<'_, M>) -> Making<'static, M> + Send + Sync>);
+
+/// A child that has been made.
+pub(super) struct Product<M> {
+    /// Its process.
+    pub(super) process: ProcessRef<M>,
+    /// The same, if it is a supervisor.
+    pub(super) supervisor: Option<SupervisorRef>,
+}
+
+impl<M: Send + 'static> Make<M> {
+    /// By code of the user's.
+    pub(super) fn process<F>(start: F) -> Make<M>
+    where
+        F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, AnyError> + Send + Sync + 'static,
+    {
+        Make(Box::new(move |mut starter| {
+            let process = contained(|| start(&mut starter));
+            Box::pin(ready(process.map(|process| Product { process, supervisor: None })))
+        }))
+    }
+}
+
+impl Make<Control> {
+    /// A supervisor.
+    pub(super) fn supervisor(launch: Arc<Launch>) -> Make<Control> {
+        Make(Box::new(move |starter| {
+            let starting = launch.start(Some(starter.supervisor));
+            Box::pin(async move {
+                let supervisor = starting.await?;
+                Ok(Product { process: supervisor.process().clone(), supervisor: Some(supervisor) })
+            })
+        }))
+    }
+}
+
+/// Runs the user's `code`; a panic is an error.
+fn contained<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyError> {
+    match catch_unwind(AssertUnwindSafe(code)) {
+        Ok(result) => result,
+        Err(payload) => match payload.downcast::<CancelUnwind>() {
+            // The supervisor itself is being cancelled.
+            Ok(payload) => resume_unwind(payload),
+            Err(payload) => Err(format!("its start panicked: {}", Panic::new(payload)).into()),
+        },
+    }
+}
+
+/// A child with the type of its messages; what a [`Spec`](super::spec::Spec) starts.
+pub(super) struct Typed<M: Send + 'static> {
+    /// What it is called.
+    pub(super) id: Arc<str>,
+    /// What becomes of its mailbox.
+    pub(super) mailbox: Mailbox,
+    /// How its process is built.
+    pub(super) settings: Vec<Setting<M>>,
+    /// The names that it gets.
+    pub(super) names: Vec<(Registry, Arc<str>)>,
+    /// How it is started.
+    pub(super) make: Make<M>,
+    /// How it stands, for its references.
+    pub(super) standing: watch::Sender<Standing<M>>,
+}
+
+impl<M: Send + 'static> Start for Typed<M> {
+    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>, spawned: &'a mut Vec<Pid>) -> Starting<'a> {
+        let making = (self.make.0)(Starter { child: self, supervisor, spawned });
+        Box::pin(async move {
+            let product = making.await?;
+            let pid = product.process.pid();
+            if !spawned.contains(&pid) {
+                // Started by other means than the starter's: it may not be linked.
+                spawned.push(pid.clone());
+                supervisor.link(&pid);
+            }
+            for (registry, name) in &self.names {
+                registry.register(Arc::clone(name), &product.process)?;
+            }
+            let started = Started::from(&product);
+            drop(self.standing.replace(Standing::Running(product.process)));
+            Ok(started)
+        })
+    }
+
+    fn halted(&self, again: bool) {
+        drop(self.standing.replace(if again { Standing::Waiting } else { Standing::Stopped }));
+    }
+}
+
+/// What starts a child, in the process of its supervisor; see [`ChildSpec::start_with`](super::ChildSpec::start_with).
+pub struct Starter<'a, M: Send + 'static> {
+    /// The child.
+    child: &'a Typed<M>,
+    /// The supervisor.
+    supervisor: &'a Process<Control>,
+    /// What has been spawned.
+    spawned: &'a mut Vec<Pid>,
+}
+
+impl<M: Send + 'static> Starter<'_, M> {
+    /// What the child is called.
+    pub fn id(&self) -> &str {
+        &self.child.id
+    }
+
+    /// The supervisor's process.
+    pub fn supervisor(&self) -> Pid {
+        self.supervisor.pid()
+    }
+
+    /// Starts a process that runs `body`, linked to the supervisor, as the spec says: with the child's id for a name,
+    /// and with the child's settings.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn<F, T>(&mut self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        F: FnOnce(Process<M>) -> T,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        let process = self.builder().spawn_link(self.supervisor, body)?;
+        Ok(self.note(process))
+    }
+
+    /// As [`Starter::spawn`], with straight-line code.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_fn<F, T>(&mut self, code: F) -> Result<ProcessRef<M>, SpawnError>
+    where
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        let process = self.builder().spawn_link_fn(self.supervisor, code)?;
+        Ok(self.note(process))
+    }
+
+    /// A builder with the child's settings.
+    fn builder(&self) -> Builder<M> {
+        let plain = Builder::new().name(&*self.child.id);
+        self.child.settings.iter().fold(plain, |builder, setting| setting(builder))
+    }
+
+    fn note(&mut self, process: ProcessRef<M>) -> ProcessRef<M> {
+        self.spawned.push(process.pid());
+        process
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Starter<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Starter").field("id", &self.child.id).finish_non_exhaustive()
+    }
+}

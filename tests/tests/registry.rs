@@ -1,0 +1,265 @@
+//! Names and groups: who is found, and that an end releases both before anybody is told of it.
+
+use std::future::Future;
+
+use twoply_core::actor::{
+    Builder, Event, ExitReason, Group, Groups, Membership, Pid, Process, ProcessRef, RegisterError, Registry,
+};
+use twoply_core::{Wait, channel};
+use twoply_tests::{System, Systems, laws};
+
+laws! {
+    and_mixed {
+        a_name_leads_to_its_process,
+        a_name_is_free_when_the_end_is_told,
+        members_have_left_when_the_end_is_told,
+        a_watch_sees_every_change_in_order,
+    }
+    everywhere {
+        a_name_belongs_to_one_process,
+        a_process_may_have_several_names,
+        a_process_that_has_ended_gets_no_name,
+        a_name_of_another_type_is_an_error,
+        a_name_that_is_taken_back_is_free,
+        registries_know_nothing_of_each_other,
+        a_group_has_its_members_in_the_order_in_which_they_joined,
+        a_group_with_a_name_is_one_group,
+    }
+}
+
+/// Starts a process that ends when it is sent the reason to.
+fn mortal(system: &System) -> ProcessRef<ExitReason> {
+    let body = async |mut me: Process<ExitReason>| me.receive().await.message();
+    let body = move |me| async move { body(me).await.unwrap_or(ExitReason::Normal) };
+    Builder::new().on(system.backend()).spawn(body).unwrap()
+}
+
+/// Ends a [`mortal`], and returns when it has ended.
+fn end(process: &ProcessRef<ExitReason>) {
+    let ended = process.ended();
+    process.send(ExitReason::Normal).wait().unwrap();
+    assert_eq!(ended.wait(), ExitReason::Normal);
+}
+
+/// Runs `body` as a process that traps exits, and returns what it returns.
+fn as_process<F, T>(system: &System, body: F) -> T::Output
+where
+    F: FnOnce(Process<()>) -> T,
+    T: Future<Output: Send + 'static> + Send + 'static,
+{
+    let (result, receiver) = channel::oneshot();
+    let body = |me: Process<()>| {
+        let body = body(me);
+        async move { drop(result.send(body.await)) }
+    };
+    Builder::new().on(system.backend()).trap_exit(true).spawn(body).unwrap();
+    receiver.wait().expect("the process does not panic")
+}
+
+/// The ways to end, and what others see of them.
+fn ends() -> [(fn(&ProcessRef<ExitReason>), ExitReason); 4] {
+    let fails: fn(&ProcessRef<ExitReason>) = |process| process.try_send(ExitReason::other("tired")).unwrap();
+    [
+        (|process| process.try_send(ExitReason::Normal).unwrap(), ExitReason::Normal),
+        (fails, ExitReason::other("tired")),
+        (|process| process.exit(ExitReason::Shutdown), ExitReason::Shutdown),
+        (|process| process.exit(ExitReason::Kill), ExitReason::Killed),
+    ]
+}
+
+fn a_name_leads_to_its_process(on: &Systems) {
+    let (registry, process) = (Registry::new(), mortal(on.here()));
+    registry.register("mortal", &process).unwrap();
+    let found = {
+        let registry = registry.clone();
+        on.there()
+            .spawn_fn(move || registry.whereis::<ExitReason>("mortal").unwrap().unwrap())
+            .wait()
+            .unwrap()
+    };
+    assert_eq!(found, process);
+    assert_eq!(registry.whereis_pid("mortal"), Some(process.pid()));
+    assert_eq!(registry.registered(), [("mortal".into(), process.pid())]);
+    assert_eq!(registry.whereis::<ExitReason>("Mortal").unwrap(), None);
+    end(&found);
+    assert_eq!(registry.whereis_pid("mortal"), None);
+    assert!(registry.registered().is_empty());
+}
+
+fn a_name_belongs_to_one_process(on: &Systems) {
+    let (registry, first, second) = (Registry::new(), mortal(on.here()), mortal(on.here()));
+    registry.register("one", &first).unwrap();
+    let taken = Err(RegisterError::Taken("one".into(), first.pid()));
+    assert_eq!(registry.register("one", &second), taken);
+    assert_eq!(registry.register("one", &first), taken);
+    end(&second);
+    assert_eq!(registry.whereis_pid("one"), Some(first.pid()));
+    end(&first);
+}
+
+fn a_process_may_have_several_names(on: &Systems) {
+    let (registry, process) = (Registry::new(), mortal(on.here()));
+    for name in ["b", "a", "c"] {
+        registry.register(name, &process).unwrap();
+    }
+    assert_eq!(registry.names_of(&process.pid()), ["b".into(), "a".into(), "c".into()]);
+    let names: Vec<_> = registry.registered().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a".into(), "b".into(), "c".into()]);
+    end(&process);
+    assert!(registry.names_of(&process.pid()).is_empty());
+    assert!(registry.registered().is_empty());
+}
+
+fn a_process_that_has_ended_gets_no_name(on: &Systems) {
+    let (registry, process) = (Registry::new(), mortal(on.here()));
+    end(&process);
+    assert_eq!(registry.register("late", &process), Err(RegisterError::NoProcess(process.pid())));
+    assert_eq!(registry.whereis_pid("late"), None);
+}
+
+fn a_name_of_another_type_is_an_error(on: &Systems) {
+    let (registry, process) = (Registry::new(), mortal(on.here()));
+    registry.register("typed", &process).unwrap();
+    let error = registry.whereis::<u32>("typed").unwrap_err();
+    assert_eq!(error.expected, "u32");
+    assert!(error.found.ends_with("ExitReason"), "{error}");
+    end(&process);
+    assert_eq!(registry.whereis::<u32>("typed").unwrap(), None);
+}
+
+fn a_name_that_is_taken_back_is_free(on: &Systems) {
+    let (registry, first, second) = (Registry::new(), mortal(on.here()), mortal(on.here()));
+    registry.register("passed on", &first).unwrap();
+    assert_eq!(registry.unregister("passed on"), Some(first.pid()));
+    assert_eq!(registry.unregister("passed on"), None);
+    registry.register("passed on", &second).unwrap();
+    end(&first);
+    assert_eq!(registry.whereis_pid("passed on"), Some(second.pid()));
+    end(&second);
+}
+
+fn registries_know_nothing_of_each_other(on: &Systems) {
+    let process = mortal(on.here());
+    let (one, other) = (Registry::new(), Registry::new());
+    // Laws run side by side in one program.
+    let name = on.name();
+    one.register(name, &process).unwrap();
+    assert_eq!(other.whereis_pid(name), None);
+    assert_eq!(Registry::global().whereis_pid(name), None);
+    Registry::global().register(name, &process).unwrap();
+    drop(one);
+    end(&process);
+    assert_eq!(Registry::global().whereis_pid(name), None);
+}
+
+fn a_name_is_free_when_the_end_is_told(on: &Systems) {
+    for (kill, reason) in ends() {
+        for _ in 0..20 {
+            let (registry, process) = (Registry::new(), mortal(on.there()));
+            registry.register("wanted", &process).unwrap();
+            let told = as_process(on.here(), async move |mut me: Process<()>| {
+                me.link(&process.pid());
+                let monitor = me.monitor(&process.pid());
+                kill(&process);
+                let mut reasons = Vec::new();
+                for _ in 0..2 {
+                    let reason = match me.receive().await {
+                        Event::Exit(exit) if exit.from == process.pid() => exit.reason,
+                        Event::Down(down) if down.monitor == monitor => down.reason,
+                        other => panic!("{other:?}"),
+                    };
+                    // The heir takes the name, or what is left of the heir's name is not found.
+                    if reasons.is_empty() {
+                        registry.register("wanted", &me.me()).unwrap();
+                    }
+                    assert_eq!(registry.whereis_pid("wanted"), Some(me.pid()));
+                    reasons.push(reason);
+                }
+                reasons
+            });
+            assert_eq!(told, [reason.clone(), reason.clone()]);
+        }
+    }
+}
+
+fn a_group_has_its_members_in_the_order_in_which_they_joined(on: &Systems) {
+    let group = Group::new();
+    let processes: Vec<_> = (0..4).map(|_| mortal(on.here())).collect();
+    for process in processes.iter().rev() {
+        assert!(group.join(process));
+    }
+    assert!(!group.join(&processes[0]), "a member is one once");
+    assert!(group.members().iter().eq(processes.iter().rev()));
+    assert!(group.leave(&processes[2].pid()) && !group.leave(&processes[2].pid()));
+    assert!(!group.contains(&processes[2].pid()));
+    assert_eq!(group.len(), 3);
+    end(&processes[3]);
+    assert_eq!(group.members(), [processes[1].clone(), processes[0].clone()]);
+    assert!(!group.join(&processes[3]), "it has ended");
+    let (first, second) = (processes[0].ended(), processes[1].ended());
+    assert_eq!(group.broadcast(&ExitReason::other("enough")), 2);
+    assert_eq!([first.wait(), second.wait()], [ExitReason::other("enough"), ExitReason::other("enough")]);
+    assert!(group.is_empty());
+    end(&processes[2]);
+}
+
+fn a_group_with_a_name_is_one_group(on: &Systems) {
+    let groups = Groups::new();
+    let process = mortal(on.here());
+    groups.group::<ExitReason>("mortals").unwrap().join(&process);
+    // Nobody holds the group now but its member.
+    assert_eq!(groups.names(), ["mortals".into()]);
+    assert_eq!(groups.group::<ExitReason>("mortals").unwrap().members(), [process.clone()]);
+    assert_eq!(groups.group::<u8>("mortals").unwrap_err().expected, "u8");
+    end(&process);
+    assert!(groups.group::<u8>("mortals").unwrap().is_empty(), "the old group is gone with its last member");
+    assert!(groups.names().is_empty());
+}
+
+fn members_have_left_when_the_end_is_told(on: &Systems) {
+    for (kill, reason) in ends() {
+        let (group, process) = (Group::new(), mortal(on.there()));
+        assert!(group.join(&process));
+        let told = as_process(on.here(), async move |mut me: Process<()>| {
+            let monitor = me.monitor(&process.pid());
+            kill(&process);
+            let Event::Down(down) = me.receive().await else { panic!("nothing else was asked for") };
+            assert_eq!(down.monitor, monitor);
+            assert!(group.is_empty());
+            down.reason
+        });
+        assert_eq!(told, reason);
+    }
+}
+
+fn a_watch_sees_every_change_in_order(on: &Systems) {
+    let group = Group::new();
+    let early = mortal(on.here());
+    group.join(&early);
+    let (members, news) = group.watch();
+    assert_eq!(members, [early.clone()]);
+    // Each joins and ends by itself, on either system; what the watch sees must always make sense.
+    let others: Vec<_> = [on.here(), on.there()].into_iter().cycle().take(20).map(mortal).collect();
+    for process in &others {
+        group.join(process);
+        process.try_send(ExitReason::Normal).unwrap();
+    }
+    group.leave(&early.pid());
+    let mut present: Vec<Pid> = members.iter().map(ProcessRef::pid).collect();
+    let mut seen = 0;
+    while seen < 2 * others.len() + 1 {
+        match news.recv().wait().unwrap() {
+            Membership::Joined(process) => {
+                assert!(!present.contains(&process.pid()));
+                present.push(process.pid());
+            }
+            Membership::Left(pid) => {
+                let place = present.iter().position(|other| *other == pid);
+                present.remove(place.expect("who has left has been there"));
+            }
+        }
+        seen += 1;
+    }
+    assert!(present.is_empty() && group.is_empty());
+    end(&early);
+}
