@@ -5,13 +5,13 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use twoply_core::actor::supervisor::{
-    ChildError, ChildRef, ChildSpec, ChildState, Restart, Shutdown, Supervisor, SupervisorRef,
+    ChildError, ChildRef, ChildSpec, ChildState, Mailbox, Restart, Shutdown, Supervisor, SupervisorRef,
 };
 use twoply_core::actor::{ExitReason, Process, Registry};
 use twoply_core::promise::Failure;
 use twoply_core::{Wait, channel::TrySendError};
 use twoply_tests::children::{Do, Log, child, straight_child, stubborn_child};
-use twoply_tests::{Gate, Systems, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
 laws! {
     and_mixed {
@@ -19,6 +19,8 @@ laws! {
         dynamic_children_are_known_by_their_processes,
         a_reference_follows_its_child,
         a_child_has_its_name_again_after_a_restart,
+        a_kept_mailbox_is_there_after_a_restart,
+        senders_notice_nothing_of_restarts_with_a_kept_mailbox,
     }
     everywhere {
         requests_that_make_no_sense_are_refused,
@@ -26,6 +28,8 @@ laws! {
         dynamic_children_are_stopped_all_at_once,
         a_thousand_dynamic_children_come_and_go,
         a_dropped_mailbox_fails_what_was_asked,
+        a_kept_mailbox_is_closed_when_the_child_is_over,
+        a_kept_mailbox_outlasts_starts_that_fail,
         sends_wait_for_a_restart,
         a_name_that_is_taken_is_no_start,
         a_request_to_nobody_fails,
@@ -336,4 +340,125 @@ fn a_start_may_wait_until_its_child_is_ready(on: &Systems) {
     log.expect(&["preparing", "started ready"]);
     log.expect(&["not started: never ready could not be started: the value did not come in time"]);
     log.expect(&["stopped ready: shutdown"]);
+}
+
+/// A child that keeps its mailbox and takes nothing from it before `gate` is open.
+fn keeping_child(gate: &Gate) -> ChildSpec<Do> {
+    let gate = gate.clone();
+    let spec = ChildSpec::process("keeping", move |me| {
+        let gate = gate.clone();
+        async move {
+            gate.opened().await;
+            twoply_tests::children::body(me).await
+        }
+    });
+    spec.mailbox(Mailbox::Keep)
+}
+
+fn a_kept_mailbox_is_there_after_a_restart(on: &Systems) {
+    let (log, gate) = (Log::new(), Gate::new());
+    let supervisor = empty(on, Supervisor::one_for_one(), &log);
+    let spec = keeping_child(&gate).on(on.there().backend());
+    let one = spec.reference();
+    let pid = supervisor.start_child(spec).wait().unwrap();
+    let process = one.process().unwrap();
+    for message in
+        [Do::Keep(1), Do::Panic, Do::Keep(2), Do::Keep(3), Do::End(ExitReason::Normal), Do::Keep(4)]
+    {
+        process.try_send(message).unwrap();
+    }
+    let asked = process.try_ask(Do::Kept).unwrap();
+    let ended = pid.ended();
+    gate.open();
+    assert_eq!(asked.wait().unwrap(), [4], "the rest was received by those before, each once");
+    assert_eq!(ended.wait(), ExitReason::Panicked("expected".into()), "each end is told");
+    log.expect(&["started keeping", "ended keeping: panicked: expected", "started keeping"]);
+    log.expect(&["ended keeping: normal", "started keeping"]);
+    assert_eq!(one.process(), Some(process), "references stay valid");
+    supervisor.stop().wait();
+    log.expect(&["stopped keeping: shutdown"]);
+}
+
+fn senders_notice_nothing_of_restarts_with_a_kept_mailbox(on: &Systems) {
+    const MESSAGES: u32 = 300;
+    // It dies of every seventh message, after it has taken note of it.
+    let noted = Log::new();
+    let note = noted.clone();
+    let spec = ChildSpec::process_fn("mortal", move |mut me: Process<u32>| {
+        while let Some(number) = me.receive().wait().message() {
+            note.note(number.to_string());
+            assert!(number % 7 != 0, "expected");
+        }
+    });
+    let spec = spec.mailbox(Mailbox::Keep).settings(|builder| builder.capacity(4)).on(on.there().backend());
+    let mortal = spec.reference();
+    let supervisor = Supervisor::one_for_all().intensity(1000, Duration::from_secs(60)).child(spec);
+    let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
+    let process = mortal.process().unwrap();
+    let sending = on.here().spawn(async move {
+        for number in 1..=MESSAGES {
+            process.send(number).await.unwrap();
+        }
+    });
+    sending.wait().unwrap();
+    let expected: Vec<_> = (1..=MESSAGES).map(|number| number.to_string()).collect();
+    noted.expect(&expected.iter().map(String::as_str).collect::<Vec<_>>());
+    noted.expect_nothing_more();
+    supervisor.stop().wait();
+}
+
+fn a_kept_mailbox_is_closed_when_the_child_is_over(on: &Systems) {
+    let endings: [fn(&SupervisorRef, &ChildRef<Do>); 4] = [
+        |supervisor, _| supervisor.terminate_child("keeping").wait().unwrap(),
+        |supervisor, _| drop(supervisor.stop().wait()),
+        |supervisor, _| supervisor.pid().exit(ExitReason::Kill),
+        |_, child| child.process().unwrap().exit(ExitReason::Shutdown),
+    ];
+    for end in endings {
+        let gate = Gate::new();
+        let spec = keeping_child(&gate).restart(Restart::Transient);
+        let one = spec.reference();
+        let supervisor = empty(on, Supervisor::one_for_one(), &Log::new());
+        supervisor.start_child(spec).wait().unwrap();
+        let process = one.process().unwrap();
+        let asked = process.try_ask(Do::Who).unwrap();
+        end(&supervisor, &one);
+        assert!(matches!(asked.wait(), Err(Failure::NoProcess(_))), "what was in it is not forgotten");
+        assert!(process.send(Do::Panic).wait().is_err());
+        assert!(one.send(Do::Panic).wait().is_err());
+        supervisor.stop().wait();
+    }
+}
+
+fn a_kept_mailbox_outlasts_starts_that_fail(on: &Systems) {
+    let (log, starts) = (Log::new(), Signal::new());
+    let spec = ChildSpec::start_with("keeping", move |start| {
+        // The second start fails before it has spawned, the third after it.
+        let number = starts.add();
+        if number == 2 {
+            return Err("before".into());
+        }
+        let process = start.spawn_fn(move |mut me: Process<Do>| {
+            if number == 1 {
+                me.receive().wait();
+                return ExitReason::other("tired");
+            }
+            if number == 3 {
+                return pending::<ExitReason>().wait();
+            }
+            twoply_tests::children::straight_body(me)
+        })?;
+        if number == 3 { Err("after".into()) } else { Ok(process) }
+    });
+    let spec = spec.mailbox(Mailbox::Keep);
+    let one = spec.reference();
+    let supervisor = empty(on, Supervisor::one_for_one(), &log);
+    supervisor.start_child(spec).wait().unwrap();
+    one.send(Do::Keep(1)).wait().unwrap();
+    one.send(Do::Keep(2)).wait().unwrap();
+    assert_eq!(one.ask(Do::Kept).wait().unwrap(), [2]);
+    log.expect(&["started keeping", "ended keeping: tired"]);
+    log.expect(&["not started: keeping could not be started: before"]);
+    log.expect(&["not started: keeping could not be started: after", "started keeping"]);
+    supervisor.stop().wait();
 }

@@ -50,6 +50,10 @@ pub struct Builder<M> {
     trapping: bool,
     /// Gets the messages that nobody receives.
     undelivered: Option<Undelivered<M>>,
+    /// Whether the mailbox outlives the body.
+    keeping: bool,
+    /// The process whose mailbox it takes over.
+    heritage: Option<Arc<Cell<M>>>,
 }
 
 impl<M: Send + 'static> Builder<M> {
@@ -63,6 +67,8 @@ impl<M: Send + 'static> Builder<M> {
             overflow: Overflow::Wait,
             trapping: false,
             undelivered: None,
+            keeping: false,
+            heritage: None,
         }
     }
 
@@ -116,6 +122,20 @@ impl<M: Send + 'static> Builder<M> {
     /// Asks for a stack of at least `bytes` bytes; see [`task::Builder::stack_size`].
     pub fn stack_size(mut self, bytes: usize) -> Builder<M> {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Has the mailbox stay open when the body ends, for a successor that [takes it over](Builder::taking_over), or until
+    /// it is [abandoned](ProcessRef::abandon).
+    pub(super) fn keeping(mut self) -> Builder<M> {
+        self.keeping = true;
+        self
+    }
+
+    /// Starts no new process but a new body for `process`, if that has ended and its mailbox was kept: it has the same
+    /// pid, mailbox and name. Else this changes nothing.
+    pub(super) fn taking_over(mut self, process: &ProcessRef<M>) -> Builder<M> {
+        self.heritage = Some(Arc::clone(process.cell()));
         self
     }
 
@@ -211,8 +231,17 @@ impl<M: Send + 'static> Builder<M> {
             None => current_backend()?,
         };
         let task = task_builder(self.name.clone(), self.stack_size);
-        let extra = Extra { name: self.name, undelivered: self.undelivered };
-        let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
+        let cell = match self.heritage {
+            Some(cell) if cell.revive(self.trapping) => cell,
+            _ => {
+                let extra = Extra { name: self.name, undelivered: self.undelivered };
+                let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
+                if self.keeping {
+                    cell.keep();
+                }
+                cell
+            }
+        };
         Ok(Seed { backend, task, cell })
     }
 }

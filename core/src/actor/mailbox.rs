@@ -146,10 +146,20 @@ impl<M> Line<M> {
         self.queue.remove(at)
     }
 
-    /// Takes everything out, for good.
-    pub(super) fn drain(&mut self) -> VecDeque<Event<M>> {
+    /// Takes everything out, for good, and takes nothing in any more; see [`Line::close`].
+    pub(super) fn empty(&mut self, wakers: &mut Vec<Waker>) -> VecDeque<Event<M>> {
+        self.close(wakers);
         self.urgent = 0;
         std::mem::take(&mut self.queue)
+    }
+
+    /// Takes out what is no message.
+    pub(super) fn drain_news(&mut self) -> VecDeque<Event<M>> {
+        let all = std::mem::take(&mut self.queue).into_iter();
+        // News are never urgent, so the urgent messages stay in front and as many as they are.
+        let (messages, news) = all.partition(Event::is_message);
+        self.queue = messages;
+        news
     }
 
     /// Promises the `free` places to the sends that have waited longest. They are to be woken.

@@ -115,6 +115,12 @@ impl<M: Send + 'static> ProcessRef<M> {
         self.pid().exit(reason);
     }
 
+    /// Keeps the mailbox no longer that [`Builder::keeping`](super::Builder::keeping) has had kept: it is closed at the
+    /// end of the body, or now if that has been.
+    pub(super) fn abandon(&self) {
+        self.0.abandon();
+    }
+
     /// Sends `message` after `delay`, unless the timer is cancelled before; see
     /// [`Process::send_after`](super::Process::send_after).
     pub fn send_after(&self, delay: Duration, message: M) -> Timer {

@@ -182,7 +182,7 @@ impl<M: Send + 'static> Cell<M> {
         let (unborn, keeping) = (life.unborn, life.keeping);
         let ties = if unborn { None } else { life.ties.take() };
         let receiver = inbox.line.receiver.take();
-        let left = if keeping { Default::default() } else { inbox.line.drain() };
+        let left = if keeping { Default::default() } else { inbox.line.empty(&mut then.senders) };
         drop(inbox);
         let pid = self.pid();
         contain(|| then.run(&pid));
@@ -190,12 +190,50 @@ impl<M: Send + 'static> Cell<M> {
         if let Some(ties) = ties {
             ties.tell(&pid, &reason);
         }
+        self.discard(left);
+    }
+
+    /// Gives up what nobody will receive. Never unwinds.
+    fn discard(&self, left: impl IntoIterator<Item = Event<M>>) {
         for event in left {
             match event {
                 Event::Message(message) => contain(|| self.undelivered(message)),
                 news => contain(|| drop(news)),
             }
         }
+    }
+
+    /// Has the mailbox stay open when the body ends, until it is revived or abandoned.
+    pub(super) fn keep(&self) {
+        lock(&self.inbox).life.keeping = true;
+    }
+
+    /// Starts another life over the mailbox that the last one has left: (4) in the diagram. The messages are there, the
+    /// news of old links and monitors are not. False when it has not ended, or its mailbox was not kept.
+    pub(super) fn revive(&self, trapping: bool) -> bool {
+        let mut inbox = lock(&self.inbox);
+        if !inbox.life.over || !inbox.life.keeping {
+            return false;
+        }
+        let life = Life { keeping: true, ..Life::new(trapping) };
+        let before = std::mem::replace(&mut inbox.life, life);
+        let news = inbox.line.drain_news();
+        drop(inbox);
+        // They hold pids, which may be the last to hold a cell.
+        drop((before, news));
+        true
+    }
+
+    /// Keeps the mailbox no longer. If the body has ended, it is closed, and what is in it is undelivered.
+    pub(super) fn abandon(self: &Arc<Self>) {
+        let mut then = Then::default();
+        let mut inbox = lock(&self.inbox);
+        let kept = std::mem::replace(&mut inbox.life.keeping, false);
+        let over = kept && inbox.life.over;
+        let left = if over { inbox.line.empty(&mut then.senders) } else { Default::default() };
+        drop(inbox);
+        contain(|| then.run(&self.pid()));
+        self.discard(left);
     }
 
     /// Whoever has started the process knows that it succeeded: it may end with a noise from now on.

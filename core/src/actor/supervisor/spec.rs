@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::child_ref::ChildRef;
 use super::handle::{Control, SupervisorRef};
-use super::starter::{Make, Product, Setting, Starter};
+use super::starter::{Kept, Make, Product, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
 use crate::actor::{ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
 use crate::backend::Backend;
@@ -250,7 +250,7 @@ impl<M: Send + 'static> ChildSpec<M> {
         };
         let child = super::starter::Typed {
             id: Arc::clone(&self.id),
-            mailbox: self.mailbox,
+            kept: Kept::new(self.mailbox),
             settings: self.settings,
             names: self.names,
             make: self.make,
