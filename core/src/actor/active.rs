@@ -30,8 +30,8 @@ use crate::task::{Panic, current_backend};
 /// task.
 ///
 /// A closure may wait, by `.wait()`, or by `.await` in an [asynchronous one](Active::call_async): the closures after it
-/// stay in line. One that waits for its own actor, or in a circle with others, is given
-/// [`Failure::Deadlock`].
+/// stay in line. One that waits for its own actor, or in a circle with others, is given [`Failure::Deadlock`]. That refuses
+/// the wait; the closure that was waited for has been sent, and will be run.
 ///
 /// # Examples
 /// ```no_run

@@ -153,6 +153,12 @@ pub trait Actor: Sized + Send + 'static {
     fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnError> {
         Builder::new().spawn_actor(self)
     }
+
+    /// What the process of such an actor runs, for whoever takes the body of a process: a supervisor's
+    /// [`ChildSpec`](super::supervisor::ChildSpec), for one.
+    fn run(self, process: Process<Self::Message>) -> impl Future<Output = ExitReason> + Send + 'static {
+        run(self, process)
+    }
 }
 
 impl<M: Send + 'static> Builder<M> {
