@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use account::{Account, Refused, hand_over, transfer};
 use anyhow::ensure;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use runtime::{Backend, Place, Runtime};
 use twoply::actor::Active;
 use twoply::future::join_all;
@@ -25,7 +25,7 @@ use twoply::{Failure, Wait, promise};
 #[derive(Parser)]
 struct Arguments {
     /// What everything runs on.
-    #[arg(long, value_enum, default_value = "green")]
+    #[arg(long, value_enum, default_value_t = Backend::value_variants()[0])]
     backend: Backend,
     /// How many accounts there are.
     #[arg(long, default_value_t = 20)]
