@@ -19,6 +19,7 @@ mod http;
 mod idle;
 mod memory;
 mod pingpong;
+mod promise;
 mod ring;
 mod savina;
 mod spawn;
@@ -44,6 +45,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        promise::CASES,
         ring::CASES,
         channels::CASES,
         fan::CASES,

@@ -52,7 +52,7 @@ pub(crate) use graph::{Edge, Stop};
 pub(crate) use owner::{Debtor, Owner};
 pub(crate) use wait::owed_answer;
 
-use cell::{Cell, Handle, Pen};
+use cell::{Cell, Handle};
 
 /// What makes a promise as shareable as the reference to the value that it gives.
 type Shared<T> = PhantomData<Arc<T>>;
@@ -93,16 +93,6 @@ pub struct Promise<T> {
 pub fn pair<T>() -> (Promise<T>, Resolver<T>) {
     let (handle, pen) = Cell::pair(None);
     (Promise::of(handle), Resolver::new(pen))
-}
-
-/// A promise that `owner` owes.
-pub(crate) fn owed<T>(owner: Arc<dyn Owner>) -> (Promise<T>, Resolver<T>) {
-    let (handle, pen) = pair_owed(owner);
-    (Promise::of(handle), Resolver::new(pen))
-}
-
-fn pair_owed<T>(owner: Arc<dyn Owner>) -> (Handle<T>, Pen<T>) {
-    Cell::pair(Some(Debtor::of_owner(owner)))
 }
 
 impl<T> Promise<T> {

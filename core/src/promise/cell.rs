@@ -24,6 +24,9 @@
 //! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only promise may
 //! move the value out.
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -155,22 +158,21 @@ impl<T> Cell<T> {
     /// is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
     pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
-            match self.enter(ticket, cx.waker()) {
-                Err(cycle) => {
-                    self.leave(ticket);
-                    return Poll::Ready(Err(Failure::Deadlock(cycle)));
-                }
-                Ok(()) if !self.is_driven_ready() => return Poll::Pending,
-                Ok(()) => {}
+            let task = with_current(|strand| strand.state().stopped_task(cx.waker()));
+            if let Err(cycle) = self.enter(ticket, cx.waker(), task) {
+                self.leave(ticket);
+                return Poll::Ready(Err(Failure::Deadlock(cycle)));
+            }
+            if !self.is_driven_ready() {
+                return Poll::Pending;
             }
         }
         ticket.clear();
         Poll::Ready(Ok(()))
     }
 
-    /// Stands in line with `waker`, unless the outcome is there.
-    fn enter(&self, ticket: &mut Ticket, waker: &Waker) -> Result<(), Cycle> {
-        let task = with_current(|strand| strand.state().stopped_task(waker));
+    /// Stands in line with `waker`, unless the outcome is there; `task` is the one that is stopped by that.
+    fn enter(&self, ticket: &mut Ticket, waker: &Waker, task: Option<Arc<TaskState>>) -> Result<(), Cycle> {
         if ticket.is_in_line() && lock(&self.line).is_waiting(ticket, waker, task.as_ref()) {
             return Ok(());
         }
