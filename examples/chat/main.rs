@@ -61,9 +61,8 @@ async fn keep_the_door(listener: Arc<TcpListener>, chat: SupervisorRef, room: Ro
         let (name, room) = (format!("guest-{number}"), room.clone());
         let guests = chat.child_supervisor("guests").await?.context("the guests have no supervisor")?;
         let called = name.clone();
-        let guest = ChildSpec::process(name, move |process: Process<guest::Message>| {
-            Guest::new(called.clone(), Arc::clone(&stream), room.clone()).run(process)
-        });
+        let guest =
+            ChildSpec::actor(name, move || Guest::new(called.clone(), Arc::clone(&stream), room.clone()));
         // A guest who has gone does not come back by itself. One who traps exits has time to say goodbye.
         let guest = guest.restart(Restart::Temporary).settings(|builder| builder.trap_exit(true));
         guests.start_child(guest).await?;
@@ -102,8 +101,8 @@ fn main() -> anyhow::Result<()> {
     let desk = threads.as_ref().unwrap_or(&runtime).place.spawner.backend();
     // It loses nothing: at a restart it keeps its mailbox, and where it is stopped, the signal to do so is trapped, so
     // that it comes behind what was said before.
-    let logger = ChildSpec::process("logger", |process| Logger.run(process));
-    let logger = logger.on(desk).mailbox(Mailbox::Keep).settings(|builder| builder.trap_exit(true));
+    let logger = ChildSpec::actor("logger", || Logger).on(desk);
+    let logger = logger.mailbox(Mailbox::Keep).settings(|builder| builder.trap_exit(true));
 
     let addr = if arguments.self_test { "127.0.0.1:0" } else { &arguments.addr };
     let listener = TcpListener::bind(addr).wait()?;

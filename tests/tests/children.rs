@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use twoply_core::actor::supervisor::{
     ChildError, ChildRef, ChildSpec, ChildState, Mailbox, Restart, Shutdown, Supervisor, SupervisorRef,
 };
-use twoply_core::actor::{ExitReason, Process, Registry};
+use twoply_core::actor::{Actor, Context, ExitReason, Process, Registry};
+use twoply_core::future::yield_now;
 use twoply_core::promise::Failure;
 use twoply_core::{Wait, channel::TrySendError};
 use twoply_tests::children::{Do, Log, child, straight_child, stubborn_child};
@@ -34,6 +35,7 @@ laws! {
         a_name_that_is_taken_is_no_start,
         a_request_to_nobody_fails,
         a_start_may_wait_until_its_child_is_ready,
+        an_actor_has_started_when_it_says_so,
     }
 }
 
@@ -461,4 +463,49 @@ fn a_kept_mailbox_outlasts_starts_that_fail(on: &Systems) {
     log.expect(&["not started: keeping could not be started: before"]);
     log.expect(&["not started: keeping could not be started: after", "started keeping"]);
     supervisor.stop().wait();
+}
+
+/// An actor that needs its backend's luck to start, and dies of odd numbers.
+struct Fussy {
+    /// Where it says what it does.
+    log: Log,
+    /// Whether it can start.
+    lucky: bool,
+}
+
+impl Actor for Fussy {
+    type Message = u32;
+    type Error = String;
+
+    async fn started(&mut self, _: &mut Context<Fussy>) -> Result<(), String> {
+        yield_now().await;
+        self.log.note("preparing");
+        if self.lucky { Ok(()) } else { Err("bad luck".to_owned()) }
+    }
+
+    async fn handle(&mut self, message: u32, _: &mut Context<Fussy>) -> Result<(), String> {
+        if message % 2 == 0 { Ok(()) } else { Err(format!("{message} is odd")) }
+    }
+}
+
+fn an_actor_has_started_when_it_says_so(on: &Systems) {
+    let log = Log::new();
+    let fussy = |id, lucky| {
+        let log = log.clone();
+        ChildSpec::actor(id, move || Fussy { log: log.clone(), lucky })
+    };
+    let spec = fussy("lucky", true);
+    let lucky = spec.reference();
+    let supervisor = Supervisor::one_for_one().observe(log.observer()).child(spec).on(on.here().backend());
+    let supervisor = supervisor.start().wait().unwrap();
+    log.expect(&["preparing", "started lucky"]);
+    for number in [2, 4, 5] {
+        lucky.send(number).wait().unwrap();
+    }
+    log.expect(&["ended lucky: failed: 5 is odd", "preparing", "started lucky"]);
+    let error = supervisor.start_child(fussy("unlucky", false)).wait().unwrap_err();
+    assert_eq!(error.to_string(), "the child unlucky could not be started: failed: bad luck");
+    log.expect(&["preparing", "not started: unlucky could not be started: failed: bad luck"]);
+    supervisor.stop().wait();
+    log.expect(&["stopped lucky: shutdown"]);
 }

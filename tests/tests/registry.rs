@@ -56,9 +56,12 @@ where
     receiver.wait().expect("the process does not panic")
 }
 
+/// Makes a [`mortal`] end.
+type Kill = fn(&ProcessRef<ExitReason>);
+
 /// The ways to end, and what others see of them.
-fn ends() -> [(fn(&ProcessRef<ExitReason>), ExitReason); 4] {
-    let fails: fn(&ProcessRef<ExitReason>) = |process| process.try_send(ExitReason::other("tired")).unwrap();
+fn ends() -> [(Kill, ExitReason); 4] {
+    let fails: Kill = |process| process.try_send(ExitReason::other("tired")).unwrap();
     [
         (|process| process.try_send(ExitReason::Normal).unwrap(), ExitReason::Normal),
         (fails, ExitReason::other("tired")),
@@ -209,7 +212,7 @@ fn a_group_with_a_name_is_one_group(on: &Systems) {
     groups.group::<ExitReason>("mortals").unwrap().join(&process);
     // Nobody holds the group now but its member.
     assert_eq!(groups.names(), ["mortals".into()]);
-    assert_eq!(groups.group::<ExitReason>("mortals").unwrap().members(), [process.clone()]);
+    assert_eq!(groups.group::<ExitReason>("mortals").unwrap().members(), std::slice::from_ref(&process));
     assert_eq!(groups.group::<u8>("mortals").unwrap_err().expected, "u8");
     end(&process);
     assert!(groups.group::<u8>("mortals").unwrap().is_empty(), "the old group is gone with its last member");
@@ -237,7 +240,7 @@ fn a_watch_sees_every_change_in_order(on: &Systems) {
     let early = mortal(on.here());
     group.join(&early);
     let (members, news) = group.watch();
-    assert_eq!(members, [early.clone()]);
+    assert_eq!(members, std::slice::from_ref(&early));
     // Each joins and ends by itself, on either system; what the watch sees must always make sense.
     let others: Vec<_> = [on.here(), on.there()].into_iter().cycle().take(20).map(mortal).collect();
     for process in &others {

@@ -472,7 +472,7 @@ fn a_stranger_does_not_end_a_supervisor(on: &Systems) {
         me.exit(&pid, ExitReason::other("because I say so"));
         let _ = done.send(());
     };
-    Builder::new().on(on.here().backend()).spawn(move |me| stranger(me)).unwrap();
+    Builder::new().on(on.here().backend()).spawn(stranger).unwrap();
     told.wait().unwrap();
     assert_eq!(supervisor.count().wait().unwrap().active, 3);
     pids(&children);

@@ -66,7 +66,9 @@ pub(crate) const CASES: &[Case] = &[
         quick: true,
         systems: &[
             ("tokio-oneshot", |ctx| threads!(ctx, tokio_oneshot::channel(), send, |rx| rx.blocking_recv())),
-            ("futures-oneshot", |ctx| threads!(ctx, futures_oneshot::channel(), send, |rx| smol::block_on(rx))),
+            ("futures-oneshot", |ctx| {
+                threads!(ctx, futures_oneshot::channel(), send, |rx| smol::block_on(rx))
+            }),
             ("twoply-answer", |ctx| threads!(ctx, swap(promise::answer()), resolve, |rx| rx.wait())),
             ("twoply", |ctx| threads!(ctx, swap(promise::pair()), resolve, |rx| rx.wait())),
         ],

@@ -153,12 +153,6 @@ pub trait Actor: Sized + Send + 'static {
     fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnError> {
         Builder::new().spawn_actor(self)
     }
-
-    /// What the process of such an actor runs, for whoever takes the body of a process: a supervisor's
-    /// [`ChildSpec`](super::supervisor::ChildSpec), for one.
-    fn run(self, process: Process<Self::Message>) -> impl Future<Output = ExitReason> + Send + 'static {
-        run(self, process)
-    }
 }
 
 impl<M: Send + 'static> Builder<M> {
@@ -167,7 +161,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// When the backend has been shut down, or the operating system refuses a thread.
     pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnError> {
-        self.spawn(move |process| run(actor, process))
+        self.spawn(move |process| run(actor, process, || ()))
     }
 
     /// Starts `actor` as a process that is linked to `parent` before its first step.
@@ -179,7 +173,7 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_link(parent, move |process| run(actor, process))
+        self.spawn_link(parent, move |process| run(actor, process, || ()))
     }
 
     /// Starts `actor` as a process that `parent` monitors from before its first step.
@@ -195,7 +189,7 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_monitor(parent, move |process| run(actor, process))
+        self.spawn_monitor(parent, move |process| run(actor, process, || ()))
     }
 }
 
@@ -320,17 +314,22 @@ impl<A: Actor> fmt::Debug for Context<A> {
     }
 }
 
-/// The body of an actor's process.
+/// The body of an actor's process. Calls `ready` when the actor has started.
 ///
 /// Every actor that waits has room for all that is alive at any await point here. So what is captured is not moved to a
 /// local variable, where it would lie twice; an event is moved on before its handler is awaited; and a reason is boxed.
-fn run<A: Actor>(mut actor: A, process: Process<A::Message>) -> impl Future<Output = ExitReason> + Send {
+pub(super) fn run<A: Actor>(
+    mut actor: A,
+    process: Process<A::Message>,
+    ready: impl FnOnce() + Send,
+) -> impl Future<Output = ExitReason> + Send {
     let mut cx = Context { process, sources: None, stop: None, waiting: false };
     async move {
         let started = contained(|| actor.started(&mut cx)).await;
         if let Err(reason) = failure_of(started) {
             return reason;
         }
+        ready();
         let reason = loop {
             if let Some(reason) = cx.stop.take() {
                 break reason;

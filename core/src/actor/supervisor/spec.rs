@@ -14,7 +14,7 @@ use super::child_ref::ChildRef;
 use super::handle::{Control, SupervisorRef};
 use super::starter::{Kept, Make, Product, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
-use crate::actor::{ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
 use crate::backend::Backend;
 use crate::channel::watch;
 
@@ -152,6 +152,15 @@ impl<M: Send + 'static> ChildSpec<M> {
             let code = Arc::clone(&code);
             Ok(start.spawn_fn(move |me| code(me))?)
         })
+    }
+
+    /// A child that is an actor, which `make` makes anew for each start. It counts as started when
+    /// [`Actor::started`] has returned; an error or a panic in there is a child that could not be started.
+    pub fn actor<A>(id: impl Into<Arc<str>>, make: impl Fn() -> A + Send + Sync + 'static) -> ChildSpec<M>
+    where
+        A: Actor<Message = M>,
+    {
+        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make))
     }
 
     /// A child that `start` starts, each time anew, with [`Starter::spawn`] or another of its methods.

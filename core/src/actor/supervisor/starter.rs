@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex};
 use super::Launch;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Mailbox, Standing, Start, Started, Starting};
-use crate::actor::{Builder, IntoExit, Pid, Process, ProcessRef, Registry};
-use crate::channel::watch;
+use crate::actor::behaviour::run;
+use crate::actor::{Actor, Builder, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::channel::{oneshot, watch};
 use crate::lock::lock;
 use crate::task::{Panic, SpawnError};
 use crate::wait::CancelUnwind;
@@ -25,10 +26,13 @@ type AnyError = Box<dyn Error + Send + Sync>;
 pub(super) type Setting<M> = Box<dyn Fn(Builder<M>) -> Builder<M> + Send + Sync>;
 
 /// The future of a child.
-type Making<'a, M> = Pin<Box<dyn Future<Output = Result<Product<M>, AnyError>> + Send + 'a>>;
+type Making<M> = Pin<Box<dyn Future<Output = Result<Product<M>, AnyError>> + Send>>;
+
+/// What begins to make a child.
+type Maker<M> = Box<dyn Fn(Starter<'_, M>) -> Making<M> + Send + Sync>;
 
 /// What makes a child.
-pub(super) struct Make<M: Send + 'static>(Box<dyn Fn(Starter<'_, M>) -> Making<'static, M> + Send + Sync>);
+pub(super) struct Make<M: Send + 'static>(Maker<M>);
 
 /// A child that has been made.
 pub(super) struct Product<M> {
@@ -47,6 +51,32 @@ impl<M: Send + 'static> Make<M> {
         Make(Box::new(move |mut starter| {
             let process = contained(|| start(&mut starter));
             Box::pin(ready(process.map(|process| Product { process, supervisor: None })))
+        }))
+    }
+
+    /// An actor. It counts as started when it says so itself.
+    pub(super) fn actor<A: Actor<Message = M>>(make: impl Fn() -> A + Send + Sync + 'static) -> Make<M> {
+        Make(Box::new(move |mut starter| {
+            let (ready, started) = oneshot::channel();
+            let process = contained(|| {
+                let actor = make();
+                let ready = || {
+                    // A supervisor that is gone need not be told.
+                    let _ = ready.send(());
+                };
+                Ok(starter.spawn(|me| run(actor, me, ready))?)
+            });
+            Box::pin(async move {
+                let process = process?;
+                let ended = process.ended();
+                match started.await {
+                    Ok(()) => Ok(Product { process, supervisor: None }),
+                    Err(_) => {
+                        ended.await;
+                        Err(process.cell().reason().unwrap_or(ExitReason::NoProcess).into())
+                    }
+                }
+            })
         }))
     }
 }
