@@ -49,7 +49,7 @@ pub use wait::{Answer, Waiting, WaitingRef, answer};
 pub use within::{Unwatched, Within, unwatched};
 
 pub(crate) use graph::{Edge, Stop};
-pub(crate) use owner::{Debtor, Owner};
+pub(crate) use owner::{Debtor, Owner, sealed::Named};
 pub(crate) use wait::owed_answer;
 
 use cell::{Cell, Handle};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::reference::ProcessRef;
 use crate::channel::{Place, TrySendError};
-use crate::promise::{Answer, Failure, Owner, Resolver, owed_answer};
+use crate::promise::{Answer, Debtor, Failure, Named, Owner, Resolver, owed_answer};
 use crate::task::TaskState;
 use crate::time::{Timeout, timeout};
 
@@ -24,6 +24,12 @@ impl<M: Send + 'static> Owner for Cell<M> {
 
     fn cause(&self) -> Option<Failure> {
         self.reason().map(Failure::NoProcess)
+    }
+}
+
+impl<M: Send + 'static> Named for ProcessRef<M> {
+    fn debtor(&self) -> Debtor {
+        Debtor::of_owner(Arc::clone(self.cell()) as Arc<dyn Owner>)
     }
 }
 
