@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use twoply_core::actor::supervisor::{
     ChildError, ChildRef, ChildSpec, ChildState, Mailbox, Restart, Shutdown, Supervisor, SupervisorRef,
 };
-use twoply_core::actor::{Actor, Context, ExitReason, Process, Registry};
+use twoply_core::actor::{Actor, Builder, Context, ExitReason, Process, Registry};
 use twoply_core::future::yield_now;
 use twoply_core::promise::Failure;
 use twoply_core::{Wait, channel::TrySendError};
@@ -31,6 +31,7 @@ laws! {
         a_dropped_mailbox_fails_what_was_asked,
         a_kept_mailbox_is_closed_when_the_child_is_over,
         a_kept_mailbox_outlasts_starts_that_fail,
+        a_successor_hears_nothing_of_relations_that_were_not_its_own,
         sends_wait_for_a_restart,
         a_name_that_is_taken_is_no_start,
         a_request_to_nobody_fails,
@@ -462,6 +463,40 @@ fn a_kept_mailbox_outlasts_starts_that_fail(on: &Systems) {
     log.expect(&["started keeping", "ended keeping: tired"]);
     log.expect(&["not started: keeping could not be started: before"]);
     log.expect(&["not started: keeping could not be started: after", "started keeping"]);
+    supervisor.stop().wait();
+}
+
+fn a_successor_hears_nothing_of_relations_that_were_not_its_own(on: &Systems) {
+    let (notes, gate, lives) = (Log::new(), Gate::new(), Signal::new());
+    let friend = Builder::new().on(on.here().backend()).spawn(twoply_tests::children::body).unwrap();
+    let (noted, opened, pid) = (notes.clone(), gate.clone(), friend.pid());
+    let spec = ChildSpec::process("keeping", move |mut me: Process<Do>| {
+        let (notes, gate, friend, life) = (noted.clone(), opened.clone(), pid.clone(), lives.add());
+        async move {
+            if life == 1 {
+                me.link(&friend);
+                me.monitor(&friend);
+                notes.note("watching");
+                gate.opened().await;
+                return;
+            }
+            notes.note(format!("{:?}", me.receive().await));
+            gate.opened().await;
+            notes.note(format!("{:?}", me.try_receive()));
+            me.receive().await;
+        }
+    });
+    let spec = spec.mailbox(Mailbox::Keep).settings(|builder| builder.trap_exit(true));
+    let one = spec.reference();
+    let supervisor = empty(on, Supervisor::one_for_one(), &Log::new());
+    supervisor.start_child(spec).wait().unwrap();
+    notes.expect(&["watching"]);
+    let ended = friend.ended();
+    friend.exit(ExitReason::Kill);
+    ended.wait();
+    one.send(Do::Keep(1)).wait().unwrap();
+    gate.open();
+    notes.expect(&["Message(..)", "None"]);
     supervisor.stop().wait();
 }
 

@@ -85,8 +85,9 @@ impl<M: Send + 'static> ChildRef<M> {
     /// Sends the message that `question` makes of a resolver, as [`ChildRef::send`] does, and waits for the answer.
     ///
     /// # Errors
-    /// Why there is no answer. [`Failure::NoProcess`] means that the child ended before it gave one; it may run again
-    /// by now, and whether it has done what it was asked is not known.
+    /// Why there is no answer. After [`Failure::NoProcess`] (the child ended before it took up the question) and
+    /// [`Failure::Broken`] (it dropped the question, perhaps because it failed) the child may run again by now; whether
+    /// it has done what it was asked is not known.
     pub async fn ask<R>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Result<R, Failure> {
         let mut standing = self.standing.clone();
         loop {
