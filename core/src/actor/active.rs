@@ -67,14 +67,17 @@ struct Resting<T> {
 
 /// What is sent to the process.
 enum Action<T> {
-    /// A closure. An error is its panic.
-    Run(Box<dyn FnOnce(&mut T) -> Result<(), Panic> + Send>),
+    /// A closure that is done when it returns.
+    Run(Box<dyn FnOnce(&mut T) -> Done + Send>),
     /// A closure whose future is to be finished.
     Finish(Box<dyn for<'a> FnOnce(&'a mut T) -> Finishing<'a> + Send>),
 }
 
-/// What an asynchronous closure has begun. An error is its panic.
-type Finishing<'a> = Pin<Box<dyn Future<Output = Result<(), Panic>> + Send + 'a>>;
+/// How a closure went: an error is its panic.
+type Done = Result<(), Panic>;
+
+/// What an asynchronous closure has begun.
+type Finishing<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
 
 impl Active<()> {
     /// How an active value is made that is not like all others.
@@ -258,7 +261,7 @@ async fn serve<T: Send + 'static>(
 }
 
 /// Answers a call with what its closure returned. Hands the panic on if it did not return.
-fn settle<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Result<(), Panic> {
+fn settle<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
     // Nobody else has the resolver, so nothing can come too late.
     match result {
         Ok(value) => {
