@@ -200,7 +200,7 @@ fn a_closure_that_panics_tells_all_who_wait_and_the_actor_goes_on(on: &Systems) 
     for result in waiters.into_iter().map(|waiter| waiter.wait().unwrap()).chain([promise.wait()]) {
         match result {
             Err(Failure::Panicked(panic)) => {
-                assert_eq!(panic.message().as_deref(), Some("expected: no more numbers"));
+                assert_eq!(panic.message(), Some("expected: no more numbers"));
             }
             other => panic!("{other:?}"),
         }
