@@ -5,24 +5,8 @@
 //! stack. All that processes can do, actors can; what others see of them, references, signals and exit reasons, is the
 //! same.
 //!
-//! # How an actor ends
-//!
-//! | what happens                                      | its exit reason                | is [`stopped`] called?  |
-//! |---------------------------------------------------|--------------------------------|-------------------------|
-//! | [`started`] fails or panics                       | the error or the panic         | no: it has not started  |
-//! | a handler fails                                   | the error                      | yes                     |
-//! | a handler, or an attached source, panics          | the panic                      | yes                     |
-//! | [`Context::stop`], [`Context::stop_with`]         | `Normal`, or the one given     | yes                     |
-//! | an exit signal that it traps, with the usual [`trapped`] | that of the signal      | yes                     |
-//! | an exit signal that it does not trap, a kill, the end of its backend | that of the signal | no: it is dropped where it waits |
-//! | [`stopped`] panics                                | the panic, unless it had failed before | it was          |
-//!
-//! So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic, `stopped`
-//! finds the value as the panic has left it; no other handler is called then.
-//!
-//! [`started`]: Actor::started
-//! [`trapped`]: Actor::trapped
-//! [`stopped`]: Actor::stopped
+//! A handler's panic ends in this module and becomes the exit reason; what is called after it, and what is not, is in the
+//! table of [`Actor`]. Nothing here chooses where an actor runs.
 
 use std::error::Error;
 use std::fmt;
@@ -42,8 +26,27 @@ use crate::task::{Panic, SpawnError};
 /// A value that becomes a process: messages come to it one at a time.
 ///
 /// Handlers are written as `async fn`; they may finish what they wait for by `.await` or by [`.wait()`](crate::Wait::wait),
-/// and while one of them waits the next message stays in the mailbox. What happens when one fails or panics is in the
-/// [table](self) of the module, along with all other ways to end.
+/// and while one of them waits the next message stays in the mailbox.
+///
+/// # How it ends
+///
+/// | what happens                                     | its exit reason                 | is [`stopped`] called?           |
+/// |--------------------------------------------------|---------------------------------|----------------------------------|
+/// | [`started`] fails or panics                      | the error or the panic          | no: it has not started           |
+/// | a handler fails                                  | the error                       | yes                              |
+/// | a handler, or an attached source, panics         | the panic                       | yes                              |
+/// | [`Context::stop`], [`Context::stop_with`]        | `Normal`, the one given         | yes                              |
+/// | an exit signal, trapped by the usual [`trapped`] | that of the signal              | yes                              |
+/// | an exit signal that it does not trap, a kill     | that of the signal, `Killed`    | no: it is dropped where it waits |
+/// | the end of its backend                           | `Shutdown`                      | no: it is dropped where it waits |
+/// | [`stopped`] panics                               | the panic, unless it had failed | it was                           |
+///
+/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic, `stopped`
+/// finds the value as the panic has left it; no other handler is called then.
+///
+/// [`started`]: Actor::started
+/// [`trapped`]: Actor::trapped
+/// [`stopped`]: Actor::stopped
 ///
 /// # Examples
 /// ```no_run
@@ -139,7 +142,7 @@ pub trait Actor: Sized + Send + 'static {
     }
 
     /// Called last, with the reason for which the actor ends, before its links and monitors are told. What is left in
-    /// the mailbox is undelivered; the [table](self) of the module says when this is not called.
+    /// the mailbox is undelivered. There are ends at which this is not called: see the table above.
     fn stopped(&mut self, reason: &ExitReason, cx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
         let _ = (reason, cx);
         ready(())
