@@ -74,8 +74,8 @@ pub mod actor {
         Builder::new().on(crate::spawner().backend()).spawn_actor(actor)
     }
 
-    /// Makes `value` an actor whose messages are closures, on the backend of the calling task, or the default one outside
-    /// of any task; see [`Active`].
+    /// Makes `value` an actor whose messages are closures, on the backend of the calling task, or the default one
+    /// outside of any task; see [`Active`].
     ///
     /// # Examples
     /// ```

@@ -5,8 +5,8 @@
 //! stack. All that processes can do, actors can; what others see of them, references, signals and exit reasons, is the
 //! same.
 //!
-//! A handler's panic ends in this module and becomes the exit reason; what is called after it, and what is not, is in the
-//! table of [`Actor`]. Nothing here chooses where an actor runs.
+//! A handler's panic ends in this module and becomes the exit reason; what is called after it, and what is not, is in
+//! the table of [`Actor`]. Nothing here chooses where an actor runs.
 
 use std::error::Error;
 use std::fmt;
@@ -25,24 +25,24 @@ use crate::task::{Panic, SpawnError};
 
 /// A value that becomes a process: messages come to it one at a time.
 ///
-/// Handlers are written as `async fn`; they may finish what they wait for by `.await` or by [`.wait()`](crate::Wait::wait),
-/// and while one of them waits the next message stays in the mailbox.
+/// Handlers are written as `async fn`; they may finish what they wait for by `.await` or by
+/// [`.wait()`](crate::Wait::wait), and while one of them waits the next message stays in the mailbox.
 ///
 /// # How it ends
 ///
-/// | what happens                                     | its exit reason                 | is [`stopped`] called?           |
-/// |--------------------------------------------------|---------------------------------|----------------------------------|
-/// | [`started`] fails or panics                      | the error or the panic          | no: it has not started           |
-/// | a handler fails                                  | the error                       | yes                              |
-/// | a handler, or an attached source, panics         | the panic                       | yes                              |
-/// | [`Context::stop`], [`Context::stop_with`]        | `Normal`, the one given         | yes                              |
-/// | an exit signal, trapped by the usual [`trapped`] | that of the signal              | yes                              |
-/// | an exit signal that it does not trap, a kill     | that of the signal, `Killed`    | no: it is dropped where it waits |
-/// | the end of its backend                           | `Shutdown`                      | no: it is dropped where it waits |
-/// | [`stopped`] panics                               | the panic, unless it had failed | it was                           |
+/// | what happens                                     | its exit reason                 | is [`stopped`] called?     |
+/// |--------------------------------------------------|---------------------------------|----------------------------|
+/// | [`started`] fails or panics                      | the error or the panic          | no: it has not started     |
+/// | a handler fails                                  | the error                       | yes                        |
+/// | a handler, or an attached source, panics         | the panic                       | yes                        |
+/// | [`Context::stop`], [`Context::stop_with`]        | `Normal`, the one given         | yes                        |
+/// | an exit signal, trapped by the usual [`trapped`] | that of the signal              | yes                        |
+/// | an exit signal that it does not trap, a kill     | that of the signal, `Killed`    | no: it is dropped as it is |
+/// | the end of its backend                           | `Shutdown`                      | no: it is dropped as it is |
+/// | [`stopped`] panics                               | the panic, unless it had failed | it was                     |
 ///
-/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic, `stopped`
-/// finds the value as the panic has left it; no other handler is called then.
+/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic,
+/// `stopped` finds the value as the panic has left it; no other handler is called then.
 ///
 /// [`started`]: Actor::started
 /// [`trapped`]: Actor::trapped
