@@ -30,6 +30,10 @@
 //! the task runs; its destructor is the end of the process. `behaviour` and `active` are bodies over that, and `attach`
 //! lets the former receive from sources beside the mailbox.
 //!
+//! The mailbox is separate from the body: a process whose mailbox is kept (`ProcessRef::keep_mailbox`) leaves it open at
+//! its end, with what is in it, and a supervisor gives it a new body (`Builder::taking_over`), with the same pid and the
+//! same references. Registry and groups hear of an end by a hook (`Pid::at_exit`), before anybody else does.
+//!
 //! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
 
 mod active;

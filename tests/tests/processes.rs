@@ -387,6 +387,12 @@ fn questions_fail_when_the_process_ends(on: &Systems) {
     assert!(matches!(queued.wait(), Err(Failure::NoProcess(reason)) if reason == expected));
     let late = process.ask(|reply| Double(3, reply)).wait();
     assert!(matches!(late, Err(Failure::NoProcess(reason)) if reason == expected));
+    let clumsy = builder(on).spawn(async |mut me: Process<Double>| {
+        let _held = me.receive().await;
+        panic!("dropped it");
+    });
+    let broken = clumsy.unwrap().ask(|reply| Double(1, reply)).wait();
+    assert!(matches!(broken, Err(Failure::NoProcess(ExitReason::Panicked(_)))), "{broken:?}");
     let silent = builder(on).spawn(async |mut me: Process<Double>| {
         let held = me.receive().await;
         me.receive().await;

@@ -65,10 +65,20 @@ pub(crate) const CASES: &[Case] = &[
         runs: 5,
         quick: true,
         systems: &[
-            ("tokio-oneshot", |ctx| threads!(ctx, tokio_oneshot::Sender, tokio_oneshot::channel(), send, |rx| rx.blocking_recv())),
-            ("futures-oneshot", |ctx| threads!(ctx, futures_oneshot::Sender, futures_oneshot::channel(), send, |rx| smol::block_on(rx))),
-            ("twoply-answer", |ctx| threads!(ctx, promise::Resolver, swap(promise::answer()), resolve, |rx| rx.wait())),
-            ("twoply", |ctx| threads!(ctx, promise::Resolver, swap(promise::pair()), resolve, |rx| rx.wait())),
+            ("tokio-oneshot", |ctx| {
+                threads!(ctx, tokio_oneshot::Sender, tokio_oneshot::channel(), send, |rx| rx.blocking_recv())
+            }),
+            ("futures-oneshot", |ctx| {
+                threads!(ctx, futures_oneshot::Sender, futures_oneshot::channel(), send, |rx| smol::block_on(
+                    rx
+                ))
+            }),
+            ("twoply-answer", |ctx| {
+                threads!(ctx, promise::Resolver, swap(promise::answer()), resolve, |rx| rx.wait())
+            }),
+            ("twoply", |ctx| {
+                threads!(ctx, promise::Resolver, swap(promise::pair()), resolve, |rx| rx.wait())
+            }),
         ],
     },
 ];

@@ -11,9 +11,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::cell::Cell;
+use super::exit::ExitReason;
 use super::reference::ProcessRef;
 use crate::channel::{Place, TrySendError};
 use crate::promise::{Answer, Debtor, Failure, Named, Owner, Resolver, owed_answer};
+use crate::strand::with_current;
 use crate::task::TaskState;
 use crate::time::{Timeout, timeout};
 
@@ -23,8 +25,25 @@ impl<M: Send + 'static> Owner for Cell<M> {
     }
 
     fn cause(&self) -> Option<Failure> {
-        self.reason().map(Failure::NoProcess)
+        self.reason().or_else(|| self.is_unwinding().then(unanswered)).map(Failure::NoProcess)
     }
+}
+
+impl<M> Cell<M> {
+    /// Whether this is called while the process's own stack unwinds from a panic.
+    fn is_unwinding(&self) -> bool {
+        if !std::thread::panicking() {
+            return false;
+        }
+        let current = with_current(|strand| strand.state().task());
+        matches!((current, self.own_task()), (Some(current), Some(own)) if Arc::ptr_eq(&current, &own))
+    }
+}
+
+/// Why there is no answer to a question that was dropped by a panic. What it was about is known only once the stack has
+/// unwound, and that is too late.
+fn unanswered() -> ExitReason {
+    ExitReason::Panicked("it panicked before it answered".into())
 }
 
 impl<M: Send + 'static> Named for ProcessRef<M> {

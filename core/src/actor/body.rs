@@ -30,8 +30,6 @@ pin_project! {
         body: Option<B>,
         // The process.
         cell: Arc<Cell<M>>,
-        // Whether the body has begun to run.
-        begun: bool,
     }
 
     impl<B, M> PinnedDrop for ProcessBody<B, M>
@@ -52,7 +50,7 @@ pin_project! {
 
 impl<B, M: Send + 'static> ProcessBody<B, M> {
     pub(super) fn new(body: B, cell: Arc<Cell<M>>) -> ProcessBody<B, M> {
-        ProcessBody { body: Some(body), cell, begun: false }
+        ProcessBody { body: Some(body), cell }
     }
 }
 
@@ -64,11 +62,8 @@ where
     #[inline]
     fn advance(self: Pin<&mut Self>, go: impl FnOnce(Pin<&mut B>) -> Poll<Advance<B>>) -> Poll<()> {
         let mut this = self.project();
-        if !*this.begun {
-            *this.begun = true;
-            if !this.cell.begin(with_current(|strand| strand.state().task())) {
-                return Poll::Ready(());
-            }
+        if !this.cell.has_begun() && !this.cell.begin(with_current(|strand| strand.state().task())) {
+            return Poll::Ready(());
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         // What the body returns may run code of the user's on its way to a reason.

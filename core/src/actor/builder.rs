@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Overflow;
 use super::body::ProcessBody;
-use super::cell::{Cell, Extra, Undelivered};
+use super::cell::{Cell, Extra, UNLIMITED, Undelivered};
 use super::exit::{ExitReason, IntoExit};
 use super::pid::{By, MonitorRef, Signal};
 use super::process::Process;
@@ -42,8 +42,8 @@ pub struct Builder<M> {
     stack_size: Option<usize>,
     /// Where it runs; else where whoever starts it does.
     backend: Option<Arc<dyn Backend>>,
-    /// How many messages its mailbox holds; `usize::MAX`: no limit.
-    capacity: usize,
+    /// How many messages its mailbox holds; [`UNLIMITED`]: no limit.
+    capacity: u32,
     /// What a full mailbox does.
     overflow: Overflow,
     /// Whether exit signals are events to it.
@@ -63,7 +63,7 @@ impl<M: Send + 'static> Builder<M> {
             name: None,
             stack_size: None,
             backend: None,
-            capacity: DEFAULT_CAPACITY,
+            capacity: DEFAULT_CAPACITY as u32,
             overflow: Overflow::Wait,
             trapping: false,
             undelivered: None,
@@ -87,13 +87,13 @@ impl<M: Send + 'static> Builder<M> {
     /// Has the mailbox hold at most `messages`, at least one; what is sent beyond that, [`Builder::overflow`] says.
     /// Signals are not counted.
     pub fn capacity(mut self, messages: usize) -> Builder<M> {
-        self.capacity = messages.max(1);
+        self.capacity = u32::try_from(messages).unwrap_or(UNLIMITED).max(1);
         self
     }
 
     /// Has the mailbox hold any number of messages.
     pub fn unbounded(mut self) -> Builder<M> {
-        self.capacity = usize::MAX;
+        self.capacity = UNLIMITED;
         self
     }
 
@@ -126,7 +126,7 @@ impl<M: Send + 'static> Builder<M> {
     }
 
     /// Has the mailbox stay open when the body ends, for a successor that [takes it over](Builder::taking_over), or until
-    /// it is [abandoned](ProcessRef::abandon).
+    /// it is [kept no longer](ProcessRef::keep_mailbox).
     pub(super) fn keeping(mut self) -> Builder<M> {
         self.keeping = true;
         self
@@ -237,7 +237,7 @@ impl<M: Send + 'static> Builder<M> {
                 let extra = Extra { name: self.name, undelivered: self.undelivered };
                 let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
                 if self.keeping {
-                    cell.keep();
+                    cell.keep_mailbox(true);
                 }
                 cell
             }
@@ -355,7 +355,7 @@ impl<M: Send + 'static> Default for Builder<M> {
 
 impl<M> fmt::Debug for Builder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let capacity = (self.capacity != usize::MAX).then_some(self.capacity);
+        let capacity = (self.capacity != UNLIMITED).then_some(self.capacity);
         f.debug_struct("Builder")
             .field("name", &self.name)
             .field("capacity", &capacity)

@@ -10,15 +10,18 @@ use std::task::{Context, Poll, Waker, ready};
 
 use super::Overflow;
 use super::event::Event;
-use super::mailbox::{Batch, CROWDED, FILLED, Flags, Line, URGENT};
+use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Line, URGENT};
 use super::pid::{HERE, Identity};
 use super::signal::Life;
 use crate::channel::{SendError, TrySendError};
 use crate::coop;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
-use crate::sync::seq_cst::{AtomicU32, AtomicUsize};
+use crate::sync::seq_cst::AtomicU32;
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::waitlist::{Place, Slots};
+use crate::waitlist::Place;
+
+/// More messages than fit in memory.
+pub(super) const UNLIMITED: u32 = u32::MAX;
 
 /// Says what becomes of a message that nobody will receive.
 pub(super) type Undelivered<M> = Box<dyn Fn(M) + Send + Sync>;
@@ -27,10 +30,10 @@ pub(super) type Undelivered<M> = Box<dyn Fn(M) + Send + Sync>;
 pub(super) struct Cell<M> {
     /// The number of the process.
     serial: u64,
-    /// How many messages the mailbox holds at most; `usize::MAX`: no limit.
-    capacity: usize,
-    /// How many messages have ever been received or left it otherwise. Written by the receiver alone.
-    taken: AtomicUsize,
+    /// How many messages the mailbox holds at most; [`UNLIMITED`]: no limit.
+    capacity: u32,
+    /// How many messages have ever been received, modulo 2^32. Written by the receiver alone.
+    taken: AtomicU32,
     /// What the receiver and senders must know before they lock.
     flags: AtomicU32,
     /// What a full mailbox does.
@@ -58,12 +61,12 @@ pub(super) struct Extra<M> {
 }
 
 impl<M> Cell<M> {
-    pub(super) fn new(capacity: usize, overflow: Overflow, trapping: bool, extra: Extra<M>) -> Arc<Cell<M>> {
+    pub(super) fn new(capacity: u32, overflow: Overflow, trapping: bool, extra: Extra<M>) -> Arc<Cell<M>> {
         let has_extra = extra.name.is_some() || extra.undelivered.is_some();
         Arc::new(Cell {
             serial: super::serial::next(),
             capacity,
-            taken: AtomicUsize::new(0),
+            taken: AtomicU32::new(0),
             flags: AtomicU32::new(0),
             overflow,
             inbox: Mutex::new(Inbox { line: Line::new(), life: Life::new(trapping) }),
@@ -77,17 +80,17 @@ impl<M> Cell<M> {
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
-        (self.capacity != usize::MAX).then_some(self.capacity)
+        (self.capacity != UNLIMITED).then_some(self.capacity as usize)
     }
 
     /// How many messages have been accepted and not received.
     pub(super) fn len(&self) -> usize {
         let inbox = lock(&self.inbox);
-        inbox.line.sent.wrapping_sub(self.taken.load(Relaxed))
+        inbox.line.sent.wrapping_sub(self.taken.load(Relaxed)) as usize
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        lock(&self.inbox).line.closed
+        lock(&self.inbox).life.is_closed()
     }
 
     /// Drops a message as the builder has said.
@@ -102,7 +105,7 @@ impl<M> Cell<M> {
     #[inline]
     fn show(&self, line: &Line<M>) {
         let before = self.flags.load(Relaxed);
-        let flags = (before & CROWDED) | line.flags();
+        let flags = (before & !(FILLED | URGENT | LISTENING)) | line.flags();
         if flags != before {
             // Relaxed: a hint, see `Flags`.
             self.flags.store(flags, Relaxed);
@@ -113,8 +116,9 @@ impl<M> Cell<M> {
     #[inline]
     pub(super) fn admit(&self, line: &mut Line<M>, event: Event<M>, urgent: bool) -> Option<Waker> {
         line.push(event, urgent);
+        let waker = line.receiver.take();
         self.show(line);
-        line.receiver.take()
+        waker
     }
 
     #[inline]
@@ -125,9 +129,9 @@ impl<M> Cell<M> {
 
     /// How many places are free. At once too few, if a receive is under way, but never too many.
     #[inline]
-    fn free(&self, line: &Line<M>) -> usize {
+    fn free(&self, line: &Line<M>) -> u32 {
         // SeqCst is S2 of the mailbox's diagram when `CROWDED` has been set before. It costs a load nothing.
-        let used = line.sent.wrapping_sub(self.taken.load(SeqCst)) + line.promised;
+        let used = line.sent.wrapping_sub(self.taken.load(SeqCst)).saturating_add(line.promised());
         self.capacity.saturating_sub(used)
     }
 
@@ -135,11 +139,11 @@ impl<M> Cell<M> {
     #[inline]
     pub(super) fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
         let mut inbox = lock(&self.inbox);
-        let line = &mut inbox.line;
-        if line.closed {
+        if inbox.life.is_closed() {
             drop(inbox);
             return Err(TrySendError::Closed(message));
         }
+        let line = &mut inbox.line;
         if self.free(line) == 0 {
             return self.overflow(inbox, message, urgent);
         }
@@ -154,7 +158,7 @@ impl<M> Cell<M> {
     /// Sends `message` though there may be no room for it: that of a timer, which nobody could take back.
     pub(super) fn force_send(&self, message: M) {
         let mut inbox = lock(&self.inbox);
-        if inbox.line.closed {
+        if inbox.life.is_closed() {
             drop(inbox);
             return self.undelivered(message);
         }
@@ -227,6 +231,7 @@ impl<M> Cell<M> {
         let mut fresh: Option<Waker> = None;
         loop {
             let mut inbox = lock(&self.inbox);
+            let closed = inbox.life.is_closed();
             let line = &mut inbox.line;
             let mut promised = false;
             if let Some(key) = place.key() {
@@ -246,10 +251,12 @@ impl<M> Cell<M> {
                 }
                 // A key without an entry is a promise, or word of the end.
                 place.take();
-                promised = !line.closed;
-                line.promised -= usize::from(promised);
+                promised = !closed;
+                if promised {
+                    line.redeem();
+                }
             }
-            if line.closed {
+            if closed {
                 drop(inbox);
                 return Poll::Ready(Err(SendError(unsent(message))));
             }
@@ -282,8 +289,7 @@ impl<M> Cell<M> {
                 }
                 return Poll::Ready(Ok(()));
             }
-            let room = line.room.get_or_insert_with(|| Box::new(Slots::new()));
-            place.set(room.push_back(waker));
+            place.set(line.wait_for_room(waker));
             return Poll::Pending;
         }
     }
@@ -307,10 +313,11 @@ impl<M> Cell<M> {
         let Some(key) = place.take() else { return };
         let mut wakers = Vec::new();
         let mut inbox = lock(&self.inbox);
+        let closed = inbox.life.is_closed();
         let line = &mut inbox.line;
-        let left = line.room.as_mut().and_then(|room| room.remove(key));
-        if left.is_none() && !line.closed {
-            line.promised -= 1;
+        let left = line.give_up(key);
+        if left.is_none() && !closed {
+            line.redeem();
         }
         self.grant(line, &mut wakers);
         drop(inbox);
@@ -325,7 +332,7 @@ impl<M> Cell<M> {
             return;
         }
         let taken = self.taken.load(Relaxed).wrapping_add(1);
-        if self.capacity == usize::MAX {
+        if self.capacity == UNLIMITED {
             self.taken.store(taken, Relaxed);
             return;
         }
@@ -343,6 +350,18 @@ impl<M> Cell<M> {
         self.grant(&mut inbox.line, &mut wakers);
         drop(inbox);
         crate::wake::wake_all(wakers);
+    }
+
+    /// Whether the body has begun to run; for its own task.
+    #[inline]
+    pub(super) fn has_begun(&self) -> bool {
+        self.has(BEGUN)
+    }
+
+    /// Says whether the body has begun to run. `_inbox` proves that the lock is held.
+    pub(super) fn set_begun(&self, _inbox: &Inbox<M>, begun: bool) {
+        let others = self.flags.load(Relaxed) & !BEGUN;
+        self.flags.store(others | if begun { BEGUN } else { 0 }, Relaxed);
     }
 
     #[inline]
@@ -371,19 +390,14 @@ impl<M> Cell<M> {
         event
     }
 
-    /// The next event. Pending: `cx`'s task is woken when one comes, and `waiting` is set.
+    /// The next event. Pending: `cx`'s task is woken when one comes.
     #[inline]
-    pub(super) fn poll_next(
-        &self,
-        batch: &mut Batch<M>,
-        waiting: &mut bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Event<M>> {
+    pub(super) fn poll_next(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<Event<M>> {
         let unit = ready!(coop::proceed(cx));
         let event = match self.try_next(batch) {
             Some(event) => event,
             None => {
-                ready!(self.poll_filled(batch, waiting, cx));
+                ready!(self.poll_filled(batch, cx));
                 // Nobody but the receiver takes anything out.
                 match self.try_next(batch) {
                     Some(event) => event,
@@ -391,7 +405,6 @@ impl<M> Cell<M> {
                 }
             }
         };
-        *waiting = false;
         unit.spend();
         Poll::Ready(event)
     }
@@ -430,17 +443,15 @@ impl<M> Cell<M> {
         batch: &mut Batch<M>,
         seen: &mut usize,
         wanted: &mut dyn FnMut(&Event<M>) -> bool,
-        waiting: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Event<M>> {
         let unit = ready!(coop::proceed(cx));
         loop {
             if let Some(event) = self.try_match(batch, seen, wanted) {
-                *waiting = false;
                 unit.spend();
                 return Poll::Ready(event);
             }
-            ready!(self.poll_filled(batch, waiting, cx));
+            ready!(self.poll_filled(batch, cx));
         }
     }
 
@@ -451,7 +462,7 @@ impl<M> Cell<M> {
     }
 
     /// Ready when there is something in the line.
-    fn poll_filled(&self, batch: &mut Batch<M>, waiting: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_filled(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<()> {
         // Cloned before, as it runs code of the waker's; it is seldom in vain.
         let waker = cx.waker().clone();
         let mut inbox = lock(&self.inbox);
@@ -468,15 +479,26 @@ impl<M> Cell<M> {
         let line = &mut inbox.line;
         batch.trim(line);
         let before = line.receiver.replace(waker);
+        self.show(line);
         drop(inbox);
         drop(before);
-        *waiting = true;
         Poll::Pending
     }
 
-    /// The receiver no longer waits.
+    /// The receiver no longer waits, if it did.
+    #[inline]
     pub(super) fn stop_receive(&self) {
-        let waker = lock(&self.inbox).line.receiver.take();
+        if self.has(LISTENING) {
+            self.unlisten();
+        }
+    }
+
+    #[cold]
+    fn unlisten(&self) {
+        let mut inbox = lock(&self.inbox);
+        let waker = inbox.line.receiver.take();
+        self.show(&inbox.line);
+        drop(inbox);
         drop(waker);
     }
 
@@ -523,3 +545,8 @@ fn unsent<M>(message: &mut Option<M>) -> M {
         None => panic!("a send was polled after it was done"),
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -155,20 +155,22 @@ impl IntoExit for std::convert::Infallible {
 }
 
 /// What a body returns that never does, such as one that ends in a `loop`.
-impl IntoExit for <fn() -> ! as Returns>::Output {
+impl IntoExit for <fn() -> ! as never::Returns>::Output {
     fn into_exit(self) -> ExitReason {
         self
     }
 }
 
-/// Names the type that a function returns: stable Rust has no other way to say `!` here.
-trait Returns {
-    /// That type.
-    type Output;
-}
+mod never {
+    /// Names the type that a function returns: stable Rust has no other way to say `!` there.
+    pub trait Returns {
+        /// That type.
+        type Output;
+    }
 
-impl<T> Returns for fn() -> T {
-    type Output = T;
+    impl<T> Returns for fn() -> T {
+        type Output = T;
+    }
 }
 
 impl<T: IntoExit, E: Into<Box<dyn Error + Send + Sync>>> IntoExit for Result<T, E> {

@@ -51,55 +51,59 @@ pub(super) const FILLED: Flags = 1;
 pub(super) const URGENT: Flags = 2;
 /// Sends wait for room.
 pub(super) const CROWDED: Flags = 4;
+/// The receiver waits and is to be woken: admit takes the waker and clears it.
+pub(super) const LISTENING: Flags = 16;
+/// The body has begun to run: not of the mailbox, but here there is room for it. Read by the body's own task alone.
+pub(super) const BEGUN: Flags = 8;
 
 /// A buffer larger than this many bytes is given back when its process goes to sleep: most processes are idle, and
 /// a burst should not cost memory for ever.
-const KEPT_BYTES: usize = 1024;
+const KEPT_BYTES: usize = 512;
 
 /// The half of a mailbox that senders put events in. Under the lock of the cell.
 pub(super) struct Line<M> {
     /// What has come and has not been fetched. Urgent events are in front.
     queue: VecDeque<Event<M>>,
     /// How many urgent ones there are.
-    urgent: usize,
-    /// How many messages have ever been accepted.
-    pub(super) sent: usize,
-    /// How many places are promised to sends that have left `room` and have not come for them yet.
-    pub(super) promised: usize,
-    /// No messages are taken any more.
-    pub(super) closed: bool,
+    urgent: u32,
+    /// How many messages have ever been accepted, modulo 2^32: what counts is how many of them are not taken yet.
+    pub(super) sent: u32,
     /// Who is woken when something comes: the receiver, while it waits.
     pub(super) receiver: Option<Waker>,
     /// The sends that wait for room, made when the first one does.
-    pub(super) room: Option<Box<Slots<Waker>>>,
+    room: Option<Box<Room>>,
 }
 
-/// The half of a mailbox that the receiver has fetched.
-pub(super) struct Batch<M> {
+/// Who waits for a place in the mailbox.
+struct Room {
+    /// Those to whom none is promised, in line.
+    line: Slots<Waker>,
+    /// How many places are promised to those that have left the line and have not come for them yet.
+    promised: u32,
+}
+
+/// The half of a mailbox that the receiver has fetched. Made when it is first of use, since most processes take their
+/// messages one at a time, and this lies in their futures.
+pub(super) struct Batch<M>(Option<Box<Fetched<M>>>);
+
+/// See [`Batch`].
+struct Fetched<M> {
     /// What has been fetched and not been received. Urgent events are in front.
     events: VecDeque<Event<M>>,
     /// How many urgent ones there are.
-    urgent: usize,
+    urgent: u32,
 }
 
 impl<M> Line<M> {
     pub(super) fn new() -> Line<M> {
-        Line {
-            queue: VecDeque::new(),
-            urgent: 0,
-            sent: 0,
-            promised: 0,
-            closed: false,
-            receiver: None,
-            room: None,
-        }
+        Line { queue: VecDeque::new(), urgent: 0, sent: 0, receiver: None, room: None }
     }
 
     /// Adds an event: at the end, or behind the last urgent one.
     #[inline]
     pub(super) fn push(&mut self, event: Event<M>, urgent: bool) {
         if urgent {
-            self.queue.insert(self.urgent, event);
+            self.queue.insert(self.urgent as usize, event);
             self.urgent += 1;
         } else {
             self.queue.push_back(event);
@@ -116,7 +120,14 @@ impl<M> Line<M> {
     pub(super) fn flags(&self) -> Flags {
         let filled = if self.queue.is_empty() { 0 } else { FILLED };
         let urgent = if self.urgent == 0 { 0 } else { URGENT };
-        filled | urgent
+        let listening = if self.receiver.is_some() { LISTENING } else { 0 };
+        filled | urgent | listening
+    }
+
+    /// For how many events there is memory.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn capacity(&self) -> usize {
+        self.queue.capacity()
     }
 
     fn pop(&mut self) -> Option<Event<M>> {
@@ -127,7 +138,7 @@ impl<M> Line<M> {
 
     /// Takes the oldest message that is not urgent out, or else the oldest that is, to make room for another.
     pub(super) fn drop_oldest(&mut self) -> Option<Event<M>> {
-        let urgent = self.urgent;
+        let urgent = self.urgent as usize;
         let normal = self.queue.iter().skip(urgent).position(Event::is_message).map(|at| at + urgent);
         let at = normal.or_else(|| self.queue.iter().take(urgent).position(Event::is_message))?;
         if at < urgent {
@@ -140,15 +151,14 @@ impl<M> Line<M> {
     /// Takes the first event of this kind out.
     pub(super) fn remove_first(&mut self, wanted: impl Fn(&Event<M>) -> bool) -> Option<Event<M>> {
         let at = self.queue.iter().position(wanted)?;
-        if at < self.urgent {
+        if at < self.urgent as usize {
             self.urgent -= 1;
         }
         self.queue.remove(at)
     }
 
-    /// Takes everything out, for good, and takes nothing in any more; see [`Line::close`].
-    pub(super) fn empty(&mut self, wakers: &mut Vec<Waker>) -> VecDeque<Event<M>> {
-        self.close(wakers);
+    /// Takes everything out, for good.
+    pub(super) fn drain(&mut self) -> VecDeque<Event<M>> {
         self.urgent = 0;
         std::mem::take(&mut self.queue)
     }
@@ -162,76 +172,112 @@ impl<M> Line<M> {
         news
     }
 
+    /// Enters a send in the line of those that wait for room.
+    pub(super) fn wait_for_room(&mut self, waker: Waker) -> Key {
+        let empty = || Box::new(Room { line: Slots::new(), promised: 0 });
+        self.room.get_or_insert_with(empty).line.push_back(waker)
+    }
+
+    /// The waker of the send in line with this key.
+    pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waker> {
+        self.room.as_mut()?.line.find(key)
+    }
+
+    /// Takes a send out of the line; `None`: it has left it, with a promise.
+    pub(super) fn give_up(&mut self, key: Key) -> Option<Waker> {
+        self.room.as_mut()?.line.remove(key)
+    }
+
     /// Promises the `free` places to the sends that have waited longest. They are to be woken.
-    pub(super) fn grant(&mut self, free: usize, wakers: &mut Vec<Waker>) {
+    pub(super) fn grant(&mut self, free: u32, wakers: &mut Vec<Waker>) {
         let Some(room) = &mut self.room else { return };
         for _ in 0..free {
-            let Some(waker) = room.pop_front() else { return };
-            self.promised += 1;
+            let Some(waker) = room.line.pop_front() else { return };
+            room.promised += 1;
             wakers.push(waker);
+        }
+    }
+
+    /// How many places are promised.
+    #[inline]
+    pub(super) fn promised(&self) -> u32 {
+        self.room.as_ref().map_or(0, |room| room.promised)
+    }
+
+    /// A promise has been kept, or given up.
+    pub(super) fn redeem(&mut self) {
+        if let Some(room) = &mut self.room {
+            room.promised -= 1;
         }
     }
 
     /// Whether a send waits for room.
     pub(super) fn is_crowded(&self) -> bool {
-        self.room.as_ref().is_some_and(|room| !room.is_empty())
+        self.room.as_ref().is_some_and(|room| !room.line.is_empty())
     }
 
-    /// Takes no more messages. The sends in line are to be woken, to learn of it.
+    /// No more messages are taken. The sends in line are to be woken, to learn of it, and promises mean nothing now.
     pub(super) fn close(&mut self, wakers: &mut Vec<Waker>) {
-        self.closed = true;
-        self.promised = 0;
-        if let Some(room) = &mut self.room {
-            wakers.extend(std::iter::from_fn(|| room.pop_front()));
+        if let Some(mut room) = self.room.take() {
+            wakers.extend(std::iter::from_fn(|| room.line.pop_front()));
         }
-    }
-
-    /// The waker of the send in line with this key.
-    pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waker> {
-        self.room.as_mut()?.find(key)
     }
 }
 
 impl<M> Batch<M> {
     pub(super) fn new() -> Batch<M> {
-        Batch { events: VecDeque::new(), urgent: 0 }
+        Batch(None)
+    }
+
+    fn fetched(&mut self) -> &mut Fetched<M> {
+        self.0.get_or_insert_with(|| Box::new(Fetched { events: VecDeque::new(), urgent: 0 }))
     }
 
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Event<M>> {
-        let event = self.events.pop_front();
-        self.urgent = self.urgent.saturating_sub(1);
+        let fetched = self.0.as_mut()?;
+        let event = fetched.events.pop_front();
+        fetched.urgent = fetched.urgent.saturating_sub(1);
         event
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.0.as_ref().is_none_or(|fetched| fetched.events.is_empty())
+    }
+
+    /// For how many events there is memory.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |fetched| fetched.events.capacity())
     }
 
     /// The event at `at`.
     pub(super) fn get(&self, at: usize) -> Option<&Event<M>> {
-        self.events.get(at)
+        self.0.as_ref()?.events.get(at)
     }
 
     /// Takes the event at `at` out.
     pub(super) fn remove(&mut self, at: usize) -> Option<Event<M>> {
-        if at < self.urgent {
-            self.urgent -= 1;
+        let fetched = self.0.as_mut()?;
+        if at < fetched.urgent as usize {
+            fetched.urgent -= 1;
         }
-        self.events.remove(at)
+        fetched.events.remove(at)
     }
 
     /// Takes the first event of this kind out.
     pub(super) fn remove_first(&mut self, wanted: impl Fn(&Event<M>) -> bool) -> Option<Event<M>> {
-        let at = self.events.iter().position(wanted)?;
+        let at = self.0.as_ref()?.events.iter().position(wanted)?;
         self.remove(at)
     }
 
     /// Fetches what is urgent, in front of what is not.
     pub(super) fn fetch_urgent(&mut self, line: &mut Line<M>) {
-        for event in line.queue.drain(..line.urgent) {
-            self.events.insert(self.urgent, event);
-            self.urgent += 1;
+        let fetched = self.fetched();
+        for event in line.queue.drain(..line.urgent as usize) {
+            fetched.events.insert(fetched.urgent as usize, event);
+            fetched.urgent += 1;
         }
         line.urgent = 0;
     }
@@ -239,10 +285,11 @@ impl<M> Batch<M> {
     /// Fetches everything, behind what is here.
     pub(super) fn fetch_all(&mut self, line: &mut Line<M>) {
         self.fetch_urgent(line);
-        if self.events.is_empty() {
-            std::mem::swap(&mut self.events, &mut line.queue);
+        let fetched = self.fetched();
+        if fetched.events.is_empty() {
+            std::mem::swap(&mut fetched.events, &mut line.queue);
         } else {
-            self.events.append(&mut line.queue);
+            fetched.events.append(&mut line.queue);
         }
     }
 
@@ -250,24 +297,26 @@ impl<M> Batch<M> {
     /// that is worth while and allowed.
     #[inline]
     pub(super) fn take(&mut self, line: &mut Line<M>, one_by_one: bool) -> Option<Event<M>> {
-        if !self.events.is_empty() {
+        if !self.is_empty() {
             self.fetch_urgent(line);
             return self.pop();
         }
         if one_by_one || line.queue.len() <= 1 {
             return line.pop();
         }
-        std::mem::swap(&mut self.events, &mut line.queue);
-        self.urgent = std::mem::take(&mut line.urgent);
+        let fetched = self.fetched();
+        std::mem::swap(&mut fetched.events, &mut line.queue);
+        fetched.urgent = std::mem::take(&mut line.urgent);
         self.pop()
     }
 
     /// Puts what was fetched and not received back, in front of what has come since.
     pub(super) fn put_back(&mut self, line: &mut Line<M>) {
-        let mut later = std::mem::replace(&mut line.queue, std::mem::take(&mut self.events));
-        let (early, late) = (std::mem::take(&mut self.urgent), std::mem::take(&mut line.urgent));
-        let normal = line.queue.split_off(early);
-        line.queue.extend(later.drain(..late));
+        let Some(fetched) = self.0.take() else { return };
+        let mut later = std::mem::replace(&mut line.queue, fetched.events);
+        let (early, late) = (fetched.urgent, std::mem::take(&mut line.urgent));
+        let normal = line.queue.split_off(early as usize);
+        line.queue.extend(later.drain(..late as usize));
         line.queue.extend(normal);
         line.queue.extend(later);
         line.urgent = early + late;
@@ -276,10 +325,12 @@ impl<M> Batch<M> {
     /// The process goes to sleep and there is nothing for it: large buffers are given back.
     #[inline]
     pub(super) fn trim(&mut self, line: &mut Line<M>) {
-        for buffer in [&mut self.events, &mut line.queue] {
-            if buffer.capacity() * size_of::<Event<M>>() > KEPT_BYTES {
-                *buffer = VecDeque::new();
-            }
+        let is_large = |buffer: &VecDeque<_>| buffer.capacity() * size_of::<Event<M>>() > KEPT_BYTES;
+        if self.0.as_ref().is_some_and(|fetched| is_large(&fetched.events)) {
+            self.0 = None;
+        }
+        if is_large(&line.queue) {
+            line.queue = VecDeque::new();
         }
     }
 }

@@ -15,14 +15,12 @@ use crate::time::{Sleep, sleep};
 pub struct Receive<'a, M> {
     /// Who receives.
     process: &'a mut Process<M>,
-    /// Whether its waker is with the mailbox.
-    waiting: bool,
 }
 
 impl<'a, M> Receive<'a, M> {
     #[inline]
     pub(super) fn new(process: &'a mut Process<M>) -> Receive<'a, M> {
-        Receive { process, waiting: false }
+        Receive { process }
     }
 }
 
@@ -33,16 +31,14 @@ impl<M> Future for Receive<'_, M> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Event<M>> {
         let this = self.get_mut();
         let (cell, batch) = this.process.parts();
-        cell.poll_next(batch, &mut this.waiting, cx)
+        cell.poll_next(batch, cx)
     }
 }
 
 impl<M> Drop for Receive<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        if self.waiting {
-            self.process.cell().stop_receive();
-        }
+        self.process.cell().stop_receive();
     }
 }
 
@@ -103,7 +99,7 @@ impl<M, P: FnMut(&Event<M>) -> bool> Future for ReceiveMatch<'_, M, P> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Event<M>> {
         let this = self.get_mut();
         let (cell, batch) = this.receive.process.parts();
-        cell.poll_match(batch, &mut this.seen, &mut this.wanted, &mut this.receive.waiting, cx)
+        cell.poll_match(batch, &mut this.seen, &mut this.wanted, cx)
     }
 }
 

@@ -115,10 +115,11 @@ impl<M: Send + 'static> ProcessRef<M> {
         self.pid().exit(reason);
     }
 
-    /// Keeps the mailbox no longer that [`Builder::keeping`](super::Builder::keeping) has had kept: it is closed at the
-    /// end of the body, or now if that has been.
-    pub(super) fn abandon(&self) {
-        self.0.abandon();
+    /// Has the mailbox stay open when the body ends, for a successor
+    /// ([`Builder::taking_over`](super::Builder::taking_over)); or no longer: then what is left of a process that has
+    /// ended is undelivered.
+    pub(crate) fn keep_mailbox(&self, keeping: bool) {
+        self.0.keep_mailbox(keeping);
     }
 
     /// Sends `message` after `delay`, unless the timer is cancelled before; see

@@ -21,6 +21,7 @@
 //! (4) revive  a supervisor starts a new body over the mailbox that the old one has left.
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -42,8 +43,10 @@ pub(super) struct Life {
     keeping: bool,
     /// The body has been dropped.
     over: bool,
-    /// Why it ends or has ended. Set once in a life.
-    reason: Option<ExitReason>,
+    /// Why it ends or has ended is settled, once in a life.
+    settled: bool,
+    /// Why, if that is not [`ExitReason::Normal`]: most ends need no allocation.
+    reason: Option<Box<ExitReason>>,
     /// Its task, while there is one.
     task: Option<Arc<TaskState>>,
     /// Its relations, made with the first one.
@@ -99,12 +102,33 @@ impl Then {
 
 impl Life {
     pub(super) fn new(trapping: bool) -> Life {
-        Life { trapping, unborn: false, keeping: false, over: false, reason: None, task: None, ties: None }
+        Life {
+            trapping,
+            unborn: false,
+            keeping: false,
+            over: false,
+            settled: false,
+            reason: None,
+            task: None,
+            ties: None,
+        }
     }
 
     /// Whether it has neither ended nor been made to.
     pub(super) fn is_alive(&self) -> bool {
-        self.reason.is_none()
+        !self.settled
+    }
+
+    /// Why it ends or has ended.
+    fn reason(&self) -> Option<ExitReason> {
+        let reason = || self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal);
+        self.settled.then(reason)
+    }
+
+    /// Whether no more messages are taken.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.settled && !self.keeping
     }
 
     /// Whether the body has been dropped.
@@ -129,7 +153,7 @@ impl<M> Cell<M> {
 
     /// Why the process ends or has ended, if it does.
     pub(super) fn reason(&self) -> Option<ExitReason> {
-        lock(&self.inbox).life.reason.clone()
+        lock(&self.inbox).life.reason()
     }
 }
 
@@ -141,10 +165,11 @@ impl<M: Send + 'static> Cell<M> {
     /// Settles why the process ends, unless that is settled.
     fn doom(&self, inbox: &mut Inbox<M>, reason: ExitReason, then: &mut Then) {
         let life = &mut inbox.life;
-        if life.reason.is_some() {
+        if !life.is_alive() {
             return;
         }
-        life.reason = Some(reason);
+        life.settled = true;
+        life.reason = (!reason.is_normal()).then(|| Box::new(reason));
         if !life.keeping {
             inbox.line.close(&mut then.senders);
         }
@@ -157,6 +182,7 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) fn begin(&self, task: Option<Arc<TaskState>>) -> bool {
         let mut inbox = lock(&self.inbox);
         inbox.life.task = task;
+        self.set_begun(&inbox, true);
         inbox.life.is_alive()
     }
 
@@ -178,11 +204,11 @@ impl<M: Send + 'static> Cell<M> {
         let life = &mut inbox.life;
         life.over = true;
         let task = life.task.take();
-        let Some(reason) = life.reason.clone() else { unreachable!("it has been doomed just now") };
+        let Some(reason) = life.reason() else { unreachable!("it has been doomed just now") };
         let (unborn, keeping) = (life.unborn, life.keeping);
         let ties = if unborn { None } else { life.ties.take() };
         let receiver = inbox.line.receiver.take();
-        let left = if keeping { Default::default() } else { inbox.line.empty(&mut then.senders) };
+        let left = if keeping { Default::default() } else { inbox.line.drain() };
         drop(inbox);
         let pid = self.pid();
         contain(|| then.run(&pid));
@@ -193,56 +219,13 @@ impl<M: Send + 'static> Cell<M> {
         self.discard(left);
     }
 
-    /// Gives up what nobody will receive. Never unwinds.
-    fn discard(&self, left: impl IntoIterator<Item = Event<M>>) {
-        for event in left {
-            match event {
-                Event::Message(message) => contain(|| self.undelivered(message)),
-                news => contain(|| drop(news)),
-            }
-        }
-    }
-
-    /// Has the mailbox stay open when the body ends, until it is revived or abandoned.
-    pub(super) fn keep(&self) {
-        lock(&self.inbox).life.keeping = true;
-    }
-
-    /// Starts another life over the mailbox that the last one has left: (4) in the diagram. The messages are there, the
-    /// news of old links and monitors are not. False when it has not ended, or its mailbox was not kept.
-    pub(super) fn revive(&self, trapping: bool) -> bool {
-        let mut inbox = lock(&self.inbox);
-        if !inbox.life.over || !inbox.life.keeping {
-            return false;
-        }
-        let life = Life { keeping: true, ..Life::new(trapping) };
-        let before = std::mem::replace(&mut inbox.life, life);
-        let news = inbox.line.drain_news();
-        drop(inbox);
-        // They hold pids, which may be the last to hold a cell.
-        drop((before, news));
-        true
-    }
-
-    /// Keeps the mailbox no longer. If the body has ended, it is closed, and what is in it is undelivered.
-    pub(super) fn abandon(self: &Arc<Self>) {
-        let mut then = Then::default();
-        let mut inbox = lock(&self.inbox);
-        let kept = std::mem::replace(&mut inbox.life.keeping, false);
-        let over = kept && inbox.life.over;
-        let left = if over { inbox.line.empty(&mut then.senders) } else { Default::default() };
-        drop(inbox);
-        contain(|| then.run(&self.pid()));
-        self.discard(left);
-    }
-
     /// Whoever has started the process knows that it succeeded: it may end with a noise from now on.
     pub(super) fn born(self: &Arc<Self>) {
         let mut inbox = lock(&self.inbox);
         inbox.life.unborn = false;
         let over = inbox.life.over;
         let ties = if over { inbox.life.ties.take() } else { None };
-        let reason = inbox.life.reason.clone();
+        let reason = inbox.life.reason();
         drop(inbox);
         if let (Some(ties), Some(reason)) = (ties, reason) {
             ties.tell(&self.pid(), &reason);
@@ -253,6 +236,52 @@ impl<M: Send + 'static> Cell<M> {
     /// its end is nobody's business.
     pub(super) fn conceive(&self) {
         lock(&self.inbox).life.unborn = true;
+    }
+
+    /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that is not
+    /// alive, is closed; and what is in it is undelivered, once the process is over.
+    pub(super) fn keep_mailbox(&self, keeping: bool) {
+        let mut senders = Vec::new();
+        let mut inbox = lock(&self.inbox);
+        // What has been closed stays closed: the sends in line have been told.
+        inbox.life.keeping = keeping && !inbox.life.is_closed();
+        let mut left = VecDeque::new();
+        if inbox.life.is_closed() {
+            inbox.line.close(&mut senders);
+            if inbox.life.over {
+                left = inbox.line.drain();
+            }
+        }
+        drop(inbox);
+        crate::wake::wake_all(senders);
+        self.discard(left);
+    }
+
+    /// A process that is over, and has left its mailbox, begins another life. The messages in it are there; the news
+    /// of links and monitors that it had are not. False when it has not.
+    pub(super) fn revive(&self, trapping: bool) -> bool {
+        let mut inbox = lock(&self.inbox);
+        if !(inbox.life.over && inbox.life.keeping) {
+            return false;
+        }
+        let life = Life { keeping: true, ..Life::new(trapping) };
+        let before = std::mem::replace(&mut inbox.life, life);
+        self.set_begun(&inbox, false);
+        let news = inbox.line.drain_news();
+        drop(inbox);
+        // They hold pids, which may be the last to hold a cell.
+        drop((before, news));
+        true
+    }
+
+    /// Drops what nobody will receive, one by one. Never unwinds.
+    fn discard(&self, left: VecDeque<Event<M>>) {
+        for event in left {
+            match event {
+                Event::Message(message) => contain(|| self.undelivered(message)),
+                news => contain(|| drop(news)),
+            }
+        }
     }
 
     pub(super) fn trap_exit(&self, trapping: bool) -> bool {

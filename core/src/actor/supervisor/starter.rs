@@ -151,7 +151,7 @@ impl<M: Send + 'static> Kept<M> {
         if let Kept::Mailbox(kept) = self {
             let process = lock(kept).take();
             if let Some(process) = process {
-                process.abandon();
+                process.keep_mailbox(false);
             }
         }
     }
