@@ -79,6 +79,16 @@ fn a_process_that_blocks_can_be_killed(on: &Systems) {
             victims.push(Builder::new().on(system.backend()).spawn(body).expect("it starts"));
         }
     }
+    for system in [on.here(), on.there()] {
+        let (started, guard) = (all_started.clone(), Slow(unwound.clone()));
+        let body = async move |mut me: Process<()>| {
+            let _guard = guard;
+            me.trap_exit(true);
+            started.add();
+            me.receive_match(|_| false).await;
+        };
+        victims.push(Builder::new().on(system.backend()).spawn(body).expect("it starts"));
+    }
     eventually("all have started", || all_started.count() == victims.len());
     run_trapping(on.here(), move |mut me| {
         for (before, victim) in victims.iter().enumerate() {

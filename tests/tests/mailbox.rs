@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::actor::{Builder, Event, ExitReason, Overflow, Process, ProcessRef};
@@ -381,16 +381,17 @@ fn who_waits_to_send_is_served_in_turn(on: &Systems) {
 
 /// One sender stands in line for the only place, another one tries again and again to get in front of it.
 fn nobody_overtakes_a_send_that_waits(on: &Systems) {
-    const ROUNDS: usize = 60;
+    /// The number of the last round.
+    const LAST: usize = usize::MAX - 1;
     let waits = Arc::new(AtomicUsize::new(0));
     let (result, done) = mpsc::channel();
     let to = Builder::<(bool, usize)>::new().capacity(1).on(on.there().backend());
     let body = async move |mut me: Process<(bool, usize)>| {
         let (mut last, mut overtaken) = (0, 0);
-        while last < ROUNDS {
+        while last < LAST {
             match message(me.receive().await) {
                 (true, round) => last = round,
-                (false, round) => overtaken += usize::from(round > last),
+                (false, round) => overtaken += usize::from(round > last && round < LAST),
             }
         }
         let _ = result.send(overtaken);
@@ -402,14 +403,16 @@ fn nobody_overtakes_a_send_that_waits(on: &Systems) {
         loop {
             match round.load(Ordering::SeqCst) {
                 usize::MAX => return,
-                0 => std::thread::yield_now(),
+                0 => std::hint::spin_loop(),
                 // The one with this number has been in line before this is sent.
                 waiting => drop(pusher.try_send((false, waiting))),
             }
         }
     });
     let sender = on.here().spawn(async move {
-        for round in 1..=ROUNDS {
+        // It takes both at the same time to see anything, so it is not for a number of rounds, but for a while.
+        let start = Instant::now();
+        for round in (1..LAST).take_while(|_| start.elapsed() < Duration::from_millis(300)).chain([LAST]) {
             let mut send = to.send((true, round));
             let sent = poll_fn(|cx| {
                 let polled = Pin::new(&mut send).poll(cx);

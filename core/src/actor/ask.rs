@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::reference::ProcessRef;
 use crate::channel::{Place, TrySendError};
-use crate::promise::{Answer, Failure, Orphan, Owner, Resolver, owed_answer};
+use crate::promise::{Answer, Debtor, Failure, Named, Orphan, Owner, Resolver, owed_answer};
 use crate::task::TaskState;
 use crate::time::{Timeout, timeout};
 
@@ -28,6 +28,12 @@ impl<M: Send + 'static> Owner for Cell<M> {
 
     fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
         self.keep_orphan(orphan)
+    }
+}
+
+impl<M: Send + 'static> Named for ProcessRef<M> {
+    fn debtor(&self) -> Debtor {
+        Debtor::of_owner(Arc::clone(self.cell()) as Arc<dyn Owner>)
     }
 }
 

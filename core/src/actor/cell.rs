@@ -569,3 +569,8 @@ fn unsent<M>(message: &mut Option<M>) -> M {
         None => panic!("a send was polled after it was done"),
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(all(test, not(loom)))]
+mod tests;

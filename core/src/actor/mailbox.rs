@@ -126,6 +126,12 @@ impl<M> Line<M> {
         filled | urgent | listening
     }
 
+    /// For how many events there is memory.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn capacity(&self) -> usize {
+        self.queue.capacity()
+    }
+
     fn pop(&mut self) -> Option<Event<M>> {
         let event = self.queue.pop_front();
         self.urgent = self.urgent.saturating_sub(1);
@@ -157,6 +163,15 @@ impl<M> Line<M> {
     pub(super) fn drain(&mut self) -> VecDeque<Event<M>> {
         self.urgent = 0;
         std::mem::take(&mut self.queue)
+    }
+
+    /// Takes out what is no message.
+    pub(super) fn drain_news(&mut self) -> VecDeque<Event<M>> {
+        let all = std::mem::take(&mut self.queue).into_iter();
+        // News are never urgent, so the urgent messages stay in front and as many as they are.
+        let (messages, news) = all.partition(Event::is_message);
+        self.queue = messages;
+        news
     }
 
     /// Enters a send in the line of those that wait for room.
@@ -231,6 +246,12 @@ impl<M> Batch<M> {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|fetched| fetched.events.is_empty())
+    }
+
+    /// For how many events there is memory.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |fetched| fetched.events.capacity())
     }
 
     /// The event at `at`.

@@ -17,12 +17,15 @@
 //! (4) take     the only promise that is left, once READY: nobody else can look at the outcome any more.
 //! ```
 //!
-//! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the lock after
-//! the entry is in line; if (2) comes first, (3) sees READY. So no wake-up is lost, and nobody stands in the line of a
-//! promise that is kept.
+//! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the lock
+//! after the entry is in line; if (2) comes first, (3) sees READY. So no wake-up is lost, and nobody stands in the
+//! line of a promise that is kept.
 //!
 //! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only promise may
 //! move the value out.
+
+#[cfg(all(test, loom))]
+mod model;
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -79,9 +82,10 @@ pub(super) struct Cell<T> {
     orphan: Option<Weak<dyn Orphan>>,
 }
 
-// SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be taken
-// out by another, for which T: Send is enough: the accesses are ordered by the word, see `resolve` and `Handle`. It is
-// looked at by shared reference through `Handle::get` only, and what makes that public demands T: Sync (see `Promise`).
+// SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be
+// taken out by another, for which T: Send is enough: the accesses are ordered by the word, see `resolve` and
+// `Handle`. It is looked at by shared reference through `Handle::get` only, and what makes that public demands T:
+// Sync (see `Promise`).
 unsafe impl<T: Send> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
@@ -140,8 +144,8 @@ impl<T> Cell<T> {
         if self.word.fetch_or(CLAIMED, Relaxed) & CLAIMED != 0 {
             return Err(outcome);
         }
-        // SAFETY: this is the only call that has ever found CLAIMED clear, so nobody else writes; and nobody reads before
-        // READY, which is set below.
+        // SAFETY: this is the only call that has ever found CLAIMED clear, so nobody else writes; and nobody reads
+        // before READY, which is set below.
         self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
         self.publish();
         Ok(())
@@ -152,7 +156,8 @@ impl<T> Cell<T> {
     fn publish(&self) {
         let mut word = self.word.load(Relaxed);
         while word & WAITING == 0 {
-            // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the rest.
+            // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the
+            // rest.
             match self.word.compare_exchange_weak(word, word | READY, Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
@@ -166,26 +171,25 @@ impl<T> Cell<T> {
         wake_all(left.into_wakers());
     }
 
-    /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is. `ticket`
-    /// is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
+    /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
+    /// `ticket` is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
     pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
-            match self.enter(ticket, cx.waker()) {
-                Err(cycle) => {
-                    self.leave(ticket);
-                    return Poll::Ready(Err(Failure::Deadlock(cycle)));
-                }
-                Ok(()) if !self.is_driven_ready() => return Poll::Pending,
-                Ok(()) => {}
+            let task = with_current(|strand| strand.state().stopped_task(cx.waker()));
+            if let Err(cycle) = self.enter(ticket, cx.waker(), task) {
+                self.leave(ticket);
+                return Poll::Ready(Err(Failure::Deadlock(cycle)));
+            }
+            if !self.is_driven_ready() {
+                return Poll::Pending;
             }
         }
         ticket.clear();
         Poll::Ready(Ok(()))
     }
 
-    /// Stands in line with `waker`, unless the outcome is there.
-    fn enter(&self, ticket: &mut Ticket, waker: &Waker) -> Result<(), Cycle> {
-        let task = with_current(|strand| strand.state().stopped_task(waker));
+    /// Stands in line with `waker`, unless the outcome is there; `task` is the one that is stopped by that.
+    fn enter(&self, ticket: &mut Ticket, waker: &Waker, task: Option<Arc<TaskState>>) -> Result<(), Cycle> {
         if ticket.is_in_line() && lock(&self.line).is_waiting(ticket, waker, task.as_ref()) {
             return Ok(());
         }
@@ -288,8 +292,8 @@ impl<T> Handle<T> {
         if word & READY == 0 || promises(word) != 1 {
             return Err(self);
         }
-        // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and nobody can
-        // make another one while this runs.
+        // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and nobody
+        // can make another one while this runs.
         let outcome = self.0.outcome.with_mut(|place| unsafe { (*place).take() });
         outcome.ok_or(self)
     }

@@ -29,7 +29,7 @@ pub(crate) trait Orphan: Send + Sync {
     fn fail(&self, failure: Failure);
 }
 
-/// Those who can owe a value: [tasks](crate::task::TaskRef), and processes.
+/// Those who can owe a value: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
 pub trait Owes: sealed::Named {}
 
 impl<O: sealed::Named> Owes for O {}

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::Promise;
 use super::cell::{Cell, Handle, Outcome};
 use super::failure::Failure;
 use super::line::Ticket;
-use super::owner::Owner;
+use super::owner::{Debtor, Owner};
 use super::resolver::Resolver;
-use super::{Promise, pair_owed};
 use crate::coop;
 
 /// Whether the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then.
@@ -171,7 +171,7 @@ pub fn answer<T>() -> (Answer<T>, Resolver<T>) {
 
 /// An answer that `owner` owes.
 pub(crate) fn owed_answer<T: Send + 'static>(owner: Arc<dyn Owner>) -> (Answer<T>, Resolver<T>) {
-    let (handle, pen) = pair_owed(owner);
+    let (handle, pen) = Cell::owed(Debtor::of_owner(owner));
     (Answer(InLine::new(handle)), Resolver::new(pen))
 }
 

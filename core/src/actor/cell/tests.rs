@@ -1,0 +1,169 @@
+//! The rules of a mailbox and of signals, on cells without a task: what needs no backend to be seen.
+
+use std::pin::Pin;
+use std::sync::Mutex as StdMutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use super::*;
+use crate::actor::pid::{AtExit, By, Pid, Signal};
+use crate::actor::{Event, ExitReason, ProcessRef};
+
+/// A process without a task: the test is its body.
+fn cell(capacity: u32, overflow: Overflow) -> Arc<Cell<u32>> {
+    Cell::new(capacity, overflow, false, Extra { name: None, undelivered: None })
+}
+
+fn messages(cell: &Cell<u32>, batch: &mut Batch<u32>) -> Vec<u32> {
+    std::iter::from_fn(|| cell.try_next(batch)).filter_map(Event::message).collect()
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn counter() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count::default());
+    (Arc::clone(&count), Waker::from(count))
+}
+
+#[test]
+fn an_idle_process_is_small() {
+    // Each byte is paid for by every process, and a pointer more by three allocations.
+    assert!(size_of::<Cell<u64>>() <= 136, "{}", size_of::<Cell<u64>>());
+    assert!(size_of::<crate::actor::Process<u64>>() <= 16);
+    assert!(size_of::<Event<u64>>() <= 16);
+}
+
+#[test]
+fn a_place_that_is_free_is_promised_to_the_send_that_has_waited_longest() {
+    let cell = cell(1, Overflow::Wait);
+    let (mut batch, process) = (Batch::new(), ProcessRef::new(Arc::clone(&cell)));
+    process.try_send(1).unwrap();
+    let (first, second) = (counter(), counter());
+    let mut sends = [process.send(2), process.send(3)];
+    for (send, (_, waker)) in sends.iter_mut().zip([&first, &second]) {
+        assert!(Pin::new(send).poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    assert_eq!(messages(&cell, &mut batch), [1]);
+    assert_eq!([&first, &second].map(|(count, _)| count.0.load(Ordering::SeqCst)), [1, 0]);
+    assert!(process.try_send(9).unwrap_err().is_full(), "the place is promised");
+    // The one that it is promised to gives up: it goes to the next in line.
+    let [send, next] = sends;
+    drop(send);
+    assert_eq!(second.0.0.load(Ordering::SeqCst), 1);
+    assert!(process.try_send(9).unwrap_err().is_full());
+    let mut next = next;
+    assert!(Pin::new(&mut next).poll(&mut Context::from_waker(&second.1)).is_ready());
+    assert_eq!(messages(&cell, &mut batch), [3]);
+    process.try_send(4).unwrap();
+}
+
+#[test]
+fn the_end_wakes_the_sends_that_wait() {
+    let cell = cell(1, Overflow::Wait);
+    let process = ProcessRef::new(Arc::clone(&cell));
+    process.try_send(1).unwrap();
+    let (count, waker) = counter();
+    let mut send = process.send(2);
+    assert!(Pin::new(&mut send).poll(&mut Context::from_waker(&waker)).is_pending());
+    cell.end(ExitReason::Normal);
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    let Poll::Ready(Err(error)) = Pin::new(&mut send).poll(&mut Context::from_waker(&waker)) else {
+        panic!("it was sent");
+    };
+    assert_eq!(error.into_inner(), 2);
+}
+
+#[test]
+fn what_was_fetched_and_not_received_is_in_front_of_what_has_come_since() {
+    let cell = cell(UNLIMITED, Overflow::Wait);
+    let process = ProcessRef::new(Arc::clone(&cell));
+    let mut batch = Batch::new();
+    (1..=4).for_each(|n| process.try_send(n).unwrap());
+    process.urgent().try_send(10).unwrap();
+    assert_eq!(cell.try_next(&mut batch).and_then(Event::message), Some(10));
+    (5..=6).for_each(|n| process.try_send(n).unwrap());
+    process.urgent().try_send(11).unwrap();
+    cell.give_back(&mut batch);
+    assert_eq!(messages(&cell, &mut Batch::new()), [11, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_burst_costs_no_memory_for_ever() {
+    let cell = cell(UNLIMITED, Overflow::Wait);
+    let mut batch = Batch::new();
+    for n in 0..1000 {
+        cell.try_send(n, false).unwrap();
+    }
+    assert_eq!(messages(&cell, &mut batch).len(), 1000);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(cell.poll_next(&mut batch, &mut cx).is_pending());
+    assert_eq!(batch.capacity() + lock(&cell.inbox).line.capacity(), 0);
+}
+
+#[test]
+fn a_mailbox_that_is_kept_survives_its_body() {
+    let cell = cell(2, Overflow::Wait);
+    let process = ProcessRef::new(Arc::clone(&cell));
+    process.keep_mailbox(true);
+    process.try_send(1).unwrap();
+    assert!(cell.begin(None));
+    cell.end(ExitReason::other("storm"));
+    assert!(!process.pid().is_alive_here() && !process.is_closed());
+    process.try_send(2).unwrap();
+    assert!(process.try_send(3).unwrap_err().is_full());
+    assert!(cell.revive(true) && !cell.revive(true), "it lives");
+    assert!(process.pid().is_alive_here());
+    assert_eq!(messages(&cell, &mut Batch::new()), [1, 2]);
+    cell.end(ExitReason::Normal);
+    process.try_send(4).unwrap();
+    process.keep_mailbox(false);
+    assert!(process.is_closed() && !cell.revive(true));
+    assert!(process.try_send(5).is_err());
+}
+
+#[test]
+fn names_are_released_before_anybody_is_told() {
+    /// Notes whether the observer had been told by then.
+    struct Name(Arc<Cell<u32>>, StdMutex<Vec<usize>>);
+    impl AtExit for Name {
+        fn ended(&self, _: &Pid) {
+            let told = !lock(&self.0.inbox).line.is_empty();
+            self.1.lock().unwrap().push(usize::from(told));
+        }
+    }
+    let (ending, observer) = (cell(1, Overflow::Wait), cell(1, Overflow::Wait));
+    let name = Arc::new(Name(Arc::clone(&observer), StdMutex::default()));
+    let hook: Arc<dyn AtExit> = Arc::clone(&name) as _;
+    assert!(ending.pid().at_exit(&hook) && ending.pid().at_exit(&hook));
+    observer.trap_exit(true);
+    observer.enter_link(&ending.pid());
+    ending.pid().deliver(Signal::Link { from: observer.pid() });
+    ending.end(ExitReason::Normal);
+    assert_eq!(*name.1.lock().unwrap(), [0], "once, and first");
+    assert!(!lock(&observer.inbox).line.is_empty());
+    assert!(!ending.pid().at_exit(&hook));
+}
+
+#[test]
+fn an_exit_signal_through_a_link_that_is_gone_is_nothing() {
+    let cell = cell(1, Overflow::Wait);
+    let from = Pid::nobody();
+    let exit = || Signal::Exit { from: from.clone(), reason: ExitReason::Shutdown, by: By::Link };
+    cell.pid().deliver(exit());
+    assert!(cell.is_alive(), "there is no link");
+    cell.enter_link(&from);
+    cell.pid().deliver(Signal::Unlink { from: from.clone() });
+    cell.pid().deliver(exit());
+    assert!(cell.is_alive(), "it was taken back");
+    cell.enter_link(&from);
+    cell.pid().deliver(exit());
+    assert_eq!(cell.reason(), Some(ExitReason::Shutdown));
+}

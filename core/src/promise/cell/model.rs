@@ -1,0 +1,164 @@
+//! A promise's word under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib promise`.
+//!
+//! The models stand in line by [`Cell::enter`], for there are no strands here.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::Wake;
+
+use loom::thread;
+
+use super::super::graph::Edge;
+use super::*;
+
+/// Counts how often it is woken, unseen by the model.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// Stands in line once. Returns whether the outcome was there instead.
+fn wait<T>(handle: &Handle<T>, ticket: &mut Ticket, bell: &Arc<Bell>) -> bool {
+    assert!(handle.cell().enter(ticket, &Waker::from(Arc::clone(bell)), None).is_ok());
+    handle.cell().is_ready()
+}
+
+#[test]
+fn who_waits_is_woken_or_sees_the_outcome() {
+    loom::model(|| {
+        let (handle, pen) = Cell::pair(None);
+        let resolver = thread::spawn(move || assert!(pen.cell().resolve(Ok(7)).is_ok()));
+        let (mut ticket, bell) = (Ticket::default(), Arc::default());
+        let ready = wait(&handle, &mut ticket, &bell);
+        if ready {
+            assert!(matches!(handle.get(), Some(Ok(7))));
+        }
+        resolver.join().unwrap();
+        assert!(ready || bell.0.load(SeqCst) == 1, "nobody has woken it");
+        assert!(matches!(handle.get(), Some(Ok(7))));
+    });
+}
+
+#[test]
+fn who_leaves_while_the_promise_comes_out_is_woken_at_most() {
+    loom::model(|| {
+        let (handle, pen) = Cell::pair(None);
+        let (mut ticket, bell) = (Ticket::default(), Arc::default());
+        assert!(!wait(&handle, &mut ticket, &bell));
+        let resolver = thread::spawn(move || assert!(pen.cell().resolve(Ok(())).is_ok()));
+        handle.cell().leave(&mut ticket);
+        resolver.join().unwrap();
+        assert!(bell.0.load(SeqCst) <= 1);
+        assert_eq!(Arc::strong_count(&bell), 1, "the waker is kept");
+    });
+}
+
+#[test]
+fn one_outcome_counts() {
+    loom::model(|| {
+        let (handle, pen) = Cell::pair(None);
+        let rival = pen.clone();
+        let first = thread::spawn(move || pen.cell().resolve(Ok(1)).is_ok());
+        let second = rival.cell().resolve(Ok(2)).is_ok();
+        let first = first.join().unwrap();
+        assert!(first != second);
+        let value = handle.get().map(|outcome| *outcome.as_ref().unwrap());
+        assert_eq!(value, Some(if first { 1 } else { 2 }));
+    });
+}
+
+#[test]
+fn the_last_resolver_to_go_breaks_the_promise() {
+    loom::model(|| {
+        let (handle, pen) = Cell::<()>::pair(None);
+        let rival = pen.clone();
+        let (mut ticket, bell) = (Ticket::default(), Arc::default());
+        assert!(!wait(&handle, &mut ticket, &bell));
+        let first = thread::spawn(move || drop(pen));
+        drop(rival);
+        first.join().unwrap();
+        assert!(matches!(handle.get(), Some(Err(Failure::Broken))));
+        assert_eq!(bell.0.load(SeqCst), 1);
+    });
+}
+
+/// The value is moved out only when nobody looks at it any more; loom sees it if somebody does.
+#[test]
+fn the_value_is_taken_when_nobody_looks_at_it() {
+    loom::model(|| {
+        let (handle, pen) = Cell::pair(None);
+        let other = handle.clone();
+        let resolver = thread::spawn(move || assert!(pen.cell().resolve(Ok(7)).is_ok()));
+        let reader = thread::spawn(move || {
+            let seen = other.get().map(|outcome| *outcome.as_ref().unwrap());
+            drop(other);
+            assert!(seen.is_none_or(|seen| seen == 7));
+        });
+        if let Ok(outcome) = handle.take() {
+            assert!(matches!(outcome, Ok(7)));
+        }
+        resolver.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+/// One who keeps a promise and then waits for the task that it was for does not close a circle.
+#[test]
+fn a_promise_that_has_come_out_stops_nobody() {
+    loom::model(|| {
+        let (ann, bob) = (TaskState::never(), TaskState::never());
+        let (handle, pen) = Cell::pair(Some(Debtor::of_task(Arc::clone(&bob))));
+        let keeper = {
+            let ann = Arc::clone(&ann);
+            thread::spawn(move || {
+                assert!(pen.cell().resolve(Ok(())).is_ok());
+                assert!(Edge::new(bob, Debtor::of_task(ann)).is_ok());
+            })
+        };
+        let mut ticket = Ticket::default();
+        let waits = handle.cell().enter(&mut ticket, Waker::noop(), Some(ann));
+        assert!(waits.is_ok(), "it is told of a circle");
+        keeper.join().unwrap();
+    });
+}
+
+/// Nor does one who has only heard that it has come out, from somebody who looked.
+#[test]
+fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
+    loom::model(|| {
+        let (ann, bob) = (TaskState::never(), TaskState::never());
+        let (handle, pen) = Cell::pair(Some(Debtor::of_task(Arc::clone(&bob))));
+        let mut ticket = Ticket::default();
+        assert!(handle.cell().enter(&mut ticket, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
+        let keeper = thread::spawn(move || assert!(pen.cell().resolve(Ok(())).is_ok()));
+        if handle.get().is_some() {
+            assert!(Edge::new(bob, Debtor::of_task(ann)).is_ok());
+        }
+        keeper.join().unwrap();
+    });
+}
+
+/// The task that a promise is handed to, while it begins to wait for it, is told, in the one way or in the other.
+#[test]
+fn who_is_handed_what_it_waits_for_is_told() {
+    loom::model(|| {
+        let ann = TaskState::never();
+        let (handle, pen) = Cell::<()>::pair(None);
+        let hander = {
+            let ann = Arc::clone(&ann);
+            thread::spawn(move || {
+                pen.cell().set_owner(Some(Debtor::of_task(ann)));
+                pen
+            })
+        };
+        let mut ticket = Ticket::default();
+        let told = handle.cell().enter(&mut ticket, Waker::noop(), Some(ann)).is_err();
+        let pen = hander.join().unwrap();
+        assert!(told != matches!(handle.get(), Some(Err(Failure::Deadlock(_)))));
+        drop(pen);
+    });
+}
