@@ -56,7 +56,7 @@ fn a_process_that_blocks_can_be_killed(on: &Systems) {
         |_| pending::<()>().wait(),
         |_| sleep(Duration::from_secs(1000)).wait(),
         // A wait inside of a poll inside of a wait.
-        |me| std::future::poll_fn(|_| std::task::Poll::Ready(drop(me.receive().wait()))).wait(),
+        |me| drop(std::future::poll_fn(|_| std::task::Poll::Ready(me.receive().wait())).wait()),
     ];
     let (all_started, unwound) = (Signal::new(), Signal::new());
     let mut victims = Vec::new();
