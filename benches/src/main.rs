@@ -142,6 +142,9 @@ fn minutes(text: &str) -> Result<f64, String> {
     if sensible { Ok(minutes) } else { Err("a time between nothing and a day, in minutes".to_owned()) }
 }
 
+/// Writes one form of a report to a file.
+type Form = fn(&Report, &Path) -> Result<()>;
+
 /// Fails early where a report of many minutes could not be written in the end. What is there is kept until then.
 fn check_writable(path: &Path) -> Result<()> {
     let opened = OpenOptions::new().append(true).create(true).open(path);
@@ -175,7 +178,7 @@ fn compare(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     report.print();
-    let files: [(_, fn(&Report, &Path) -> Result<()>); 3] = [
+    let files: [(_, Form); 3] = [
         (&arguments.json, Report::write_json),
         (&arguments.html, Report::write_html),
         (&arguments.markdown, Report::write_markdown),

@@ -78,7 +78,7 @@ pub(crate) struct Row {
     pub(crate) about: Option<About>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+/// For serde, which passes a reference.
 fn is_false(value: &bool) -> bool {
     !*value
 }
