@@ -207,8 +207,6 @@ pub struct Context<A: Actor> {
     sources: Option<Box<Sources<A::Message>>>,
     /// Why to end after the handler that runs.
     stop: Option<Box<ExitReason>>,
-    /// Whether a waker is with the mailbox.
-    waiting: bool,
 }
 
 impl<A: Actor> Context<A> {
@@ -285,12 +283,10 @@ impl<A: Actor> Context<A> {
     /// What comes next, from the mailbox or a source.
     fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Event<A::Message>> {
         let (cell, batch) = self.process.parts();
-        let waiting = &mut self.waiting;
-        let Some(sources) = &mut self.sources else { return cell.poll_next(batch, waiting, cx) };
-        let next = sources.poll_next(cx, |cx| cell.poll_next(batch, waiting, cx), Event::Message);
-        if *waiting && next.is_ready() {
-            // A source was quicker: the mailbox has nobody to wake while a handler runs.
-            *waiting = false;
+        let Some(sources) = &mut self.sources else { return cell.poll_next(batch, cx) };
+        let next = sources.poll_next(cx, |cx| cell.poll_next(batch, cx), Event::Message);
+        if next.is_ready() {
+            // A source may have been quicker: the mailbox has nobody to wake while a handler runs.
             cell.stop_receive();
         }
         next
@@ -326,7 +322,7 @@ pub(super) fn run<A: Actor>(
     process: Process<A::Message>,
     ready: impl FnOnce() + Send,
 ) -> impl Future<Output = ExitReason> + Send {
-    let mut cx = Context { process, sources: None, stop: None, waiting: false };
+    let mut cx = Context { process, sources: None, stop: None };
     async move {
         let started = contained(|| actor.started(&mut cx)).await;
         if let Err(reason) = failure_of(started) {
