@@ -35,7 +35,7 @@ use self::system::actix::Actix;
 use self::system::kameo::Kameo;
 use self::system::mpsc::Mpsc;
 use self::system::ractor::Ractor;
-use self::system::twoply::Processes;
+use self::system::twoply::{Processes, Twoply};
 use self::system::xtra::Xtra;
 use super::{Case, Context, NANOSECONDS, Run, Sample};
 
@@ -62,7 +62,8 @@ const fn one_worker<W: Workload>() -> &'static [(&'static str, Run)] {
         ("xtra-tokio-current", W::measure::<Xtra>),
         ("actix", W::measure::<Actix>),
         ("erl", W::foreign),
-        ("twoply-green", W::measure::<Processes>),
+        ("twoply-green", W::measure::<Twoply>),
+        ("twoply-green-process", W::measure::<Processes>),
     ]
 }
 
@@ -75,7 +76,8 @@ const fn two_workers<W: Workload>() -> &'static [(&'static str, Run)] {
         ("xtra-tokio-multi", W::measure::<Xtra>),
         ("actix", W::measure::<Actix>),
         ("erl", W::foreign),
-        ("twoply-green", W::measure::<Processes>),
+        ("twoply-green", W::measure::<Twoply>),
+        ("twoply-green-process", W::measure::<Processes>),
     ]
 }
 

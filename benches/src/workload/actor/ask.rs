@@ -3,6 +3,7 @@
 //!
 //! Written by hand for each system, with its own way to ask. kameo and xtra have one that waits and one that gives a
 //! future of the answer at once; the others have one, whose future has sent its question before it is awaited.
+//! `twoply-green-active` calls a method of an active value, which is a closure.
 
 use std::convert::Infallible;
 
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use kameo::actor::{ActorRef, Spawn as _};
 use ractor::RpcReplyPort;
 use tokio::sync::{mpsc, oneshot};
-use twoply::actor::{Builder, Event, Process, ProcessRef};
+use twoply::actor::{Active, Builder, Event, Process, ProcessRef};
 use twoply::promise::Resolver;
 use twoply::{Spawner, Wait as _};
 
@@ -28,6 +29,7 @@ const ONE_WORKER: &[(&str, Run)] = &[
     ("actix", actix_actor),
     ("erl", foreign),
     ("twoply-green", process),
+    ("twoply-green-active", active),
     ("twoply-fibers", straight_process),
 ];
 
@@ -38,6 +40,7 @@ const TWO_WORKERS: &[(&str, Run)] = &[
     ("xtra-tokio-multi", xtra_actor),
     ("erl", foreign),
     ("twoply-green", process),
+    ("twoply-green-active", active),
     ("twoply-fibers", straight_process),
     ("twoply-native", straight_process),
     ("twoply-mixed", mixed_process),
@@ -326,6 +329,19 @@ fn process(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let batch = ctx.param("batch");
     ctx.time(batch, |ops| runtime.run(ask_process(successor(runtime.spawner())?, ops, batch))?)
+}
+
+fn active(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    let batch = ctx.param("batch");
+    ctx.time(batch, |ops| {
+        let active = Active::builder().on(runtime.spawner().backend()).build(1);
+        let asking = batches(ops, batch, move |number| {
+            let answer = active.call(move |step| number + *step);
+            Ok(async { Ok(answer.await?) })
+        });
+        runtime.run(asking)?
+    })
 }
 
 fn straight_process(ctx: &Context) -> Result<Sample> {

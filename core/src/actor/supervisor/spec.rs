@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use super::child_ref::ChildRef;
 use super::handle::{Control, SupervisorRef};
-use super::starter::{Make, Product, Setting, Starter};
+use super::starter::{Kept, Make, Product, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
-use crate::actor::{ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
 use crate::backend::Backend;
 use crate::channel::watch;
 
@@ -154,6 +154,15 @@ impl<M: Send + 'static> ChildSpec<M> {
         })
     }
 
+    /// A child that is an actor, which `make` makes anew for each start. It counts as started when
+    /// [`Actor::started`] has returned; an error or a panic in there is a child that could not be started.
+    pub fn actor<A>(id: impl Into<Arc<str>>, make: impl Fn() -> A + Send + Sync + 'static) -> ChildSpec<M>
+    where
+        A: Actor<Message = M>,
+    {
+        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make))
+    }
+
     /// A child that `start` starts, each time anew, with [`Starter::spawn`] or another of its methods.
     ///
     /// The child counts as started when `start` returns. So if it needs to be ready first, `start` waits for that, with
@@ -250,7 +259,7 @@ impl<M: Send + 'static> ChildSpec<M> {
         };
         let child = super::starter::Typed {
             id: Arc::clone(&self.id),
-            mailbox: self.mailbox,
+            kept: Kept::new(self.mailbox),
             settings: self.settings,
             names: self.names,
             make: self.make,
