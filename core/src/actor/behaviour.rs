@@ -286,7 +286,7 @@ impl<A: Actor> Context<A> {
         let Some(sources) = &mut self.sources else { return cell.poll_next(batch, cx) };
         let next = sources.poll_next(cx, |cx| cell.poll_next(batch, cx), Event::Message);
         if next.is_ready() {
-            // A source may have been quicker: the mailbox has nobody to wake while a handler runs.
+            // If a source was quicker, the mailbox has nobody to wake while a handler runs.
             cell.stop_receive();
         }
         next
