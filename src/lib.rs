@@ -65,6 +65,29 @@ pub mod actor {
     {
         Builder::new().on(crate::spawner().backend()).spawn_fn(body)
     }
+
+    /// Starts `actor` as a process, on the backend of the calling task, or the default one outside of any task.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnError> {
+        Builder::new().on(crate::spawner().backend()).spawn_actor(actor)
+    }
+
+    /// Makes `value` an actor whose messages are closures, on the backend of the calling task, or the default one
+    /// outside of any task; see [`Active`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::active};
+    ///
+    /// let words = active(vec!["one"]);
+    /// words.tell(|words| words.push("two"));
+    /// assert_eq!(words.call(|words| words.join(" ")).wait().unwrap(), "one two");
+    /// ```
+    pub fn active<T: Send + 'static>(value: T) -> Active<T> {
+        Active::builder().on(crate::spawner().backend()).build(value)
+    }
 }
 
 /// The native runtime: every task is an OS thread.

@@ -1,8 +1,9 @@
 //! Notices a task that holds on to its worker, has others do what waits behind it, and names it.
 //!
 //! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so does it,
-//! until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle worker is
-//! woken, which steals its queue, its LIFO slot too, and handles its events. The thread never runs tasks.
+//! until one wakes. A worker without others is looked at every [`ALONE`]: nobody could help it out. A worker that is
+//! still in the same poll as at the last look is *stuck*: an idle worker is woken, which steals its queue, its LIFO
+//! slot too, and handles its events. The thread never runs tasks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -14,11 +15,15 @@ use twoply_core::task::TaskRef;
 
 use crate::scheduler::Shared;
 
-/// How often it looks: what a stuck worker's connections wait at most twice of, at 200 looks a second.
-const TICK: Duration = Duration::from_millis(5);
+/// How often it looks: what a stuck worker's connections wait at most twice of. A look costs some microseconds, less
+/// than one part in a hundred of a core.
+const TICK: Duration = Duration::from_millis(1);
 
-/// After how many looks that find everybody asleep it sleeps, too.
-const QUIET: u32 = 20;
+/// How often it looks at a worker that nobody can help out: only to name the task.
+const ALONE: Duration = Duration::from_millis(5);
+
+/// For how long everybody must have been asleep before it sleeps, too.
+const QUIET: Duration = Duration::from_millis(25);
 
 /// A task that holds on to its worker.
 #[derive(Clone, Debug)]
@@ -106,7 +111,8 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     let watch = &shared.watch;
     let _ = watch.thread.set(std::thread::current());
     let mut seen = vec![Seen { polls: 0, since: Instant::now(), reported: false }; shared.workers.len()];
-    let mut quiet = 0;
+    let tick = if shared.workers.len() > 1 { TICK } else { ALONE };
+    let mut quiet = Duration::ZERO;
     while !watch.stopped.load(Ordering::Acquire) {
         if quiet > QUIET {
             watch.asleep.store(true, Ordering::Relaxed);
@@ -118,10 +124,10 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
                 std::thread::park();
             }
             watch.asleep.store(false, Ordering::Relaxed);
-            quiet = 0;
+            quiet = Duration::ZERO;
         }
-        std::thread::park_timeout(TICK);
-        quiet = if shared.all_asleep() { quiet + 1 } else { 0 };
+        std::thread::park_timeout(tick);
+        quiet = if shared.all_asleep() { quiet + tick } else { Duration::ZERO };
         let now = Instant::now();
         for (worker, seen) in seen.iter_mut().enumerate() {
             look(shared, worker, seen, now);
@@ -142,6 +148,7 @@ fn look(shared: &Shared, worker: usize, seen: &mut Seen, now: Instant) {
     }
     let held = now.duration_since(seen.since);
     if held < TICK {
+        // An unpark ended the pause between two looks early.
         return;
     }
     counts.stuck.store(true, Ordering::Relaxed);

@@ -67,9 +67,9 @@ struct Planned {
 
 /// What all the runs have given.
 pub(crate) struct Outcome {
-    /// In the order of the table, without those that were never begun.
+    /// In the order of the table.
     pub(crate) results: Vec<CaseResult>,
-    /// The names of the cases that no time was left for.
+    /// The names of the cases that no time was left for, at least not for each system.
     pub(crate) left_out: Vec<String>,
     /// How long it all took.
     pub(crate) took: Duration,
@@ -89,7 +89,7 @@ pub(crate) struct CaseResult {
 pub(crate) struct SystemResult {
     /// The name of the system.
     pub(crate) system: &'static str,
-    /// One sample a run. Empty only if the first run failed.
+    /// One sample a run. Empty if the first run failed, or if there was no time for it.
     pub(crate) samples: Vec<Sample>,
     /// Why a run failed. There are no further runs after it.
     pub(crate) failure: Option<String>,
@@ -154,15 +154,19 @@ impl Plan {
             }
         }
         progress.bar.finish_and_clear();
-        let (results, left_out) = results.into_iter().partition::<Vec<_>, _>(CaseResult::was_begun);
-        let left_out = left_out.iter().map(|result| result.case.name()).collect();
+        let left_out = results.iter().filter(|result| !result.is_complete()).map(|result| result.case.name());
+        let left_out = left_out.collect();
         Ok(Outcome { results, left_out, took: progress.start.elapsed() })
     }
 
-    /// One run by each system of a case, but for those that have failed.
+    /// One run by each system of a case, but for those that have failed. It breaks off when the time is up, which it
+    /// may be if this is the first turn of the case, or slower than the last one.
     fn turn(&self, result: &mut CaseResult, progress: &Progress<'_>) {
         let case = result.case;
         for result in result.systems.iter_mut().filter(|result| result.failure.is_none()) {
+            if !self.budget.allows(progress.start.elapsed(), Duration::ZERO) {
+                return;
+            }
             progress.show(case, result.system);
             match start_one(case, result.system, self) {
                 Ok(sample) => result.samples.push(sample),
@@ -191,9 +195,9 @@ impl Planned {
 }
 
 impl CaseResult {
-    /// Whether any system has tried.
-    fn was_begun(&self) -> bool {
-        self.systems.iter().any(|system| !system.samples.is_empty() || system.failure.is_some())
+    /// Whether each system has tried.
+    fn is_complete(&self) -> bool {
+        self.systems.iter().all(|system| !system.samples.is_empty() || system.failure.is_some())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What machine this is, which versions are compared, and how the run went.
 //!
-//! It heads each form of the report. It is measured nothing from: a file that is read back brings its own.
+//! It heads each form of the report. A file that is read back brings its own.
 
 use std::fs;
 use std::process::Command;
@@ -43,7 +43,7 @@ pub(crate) struct About {
     pub(crate) took_s: u64,
     /// Which runs failed and why.
     pub(crate) failures: Vec<String>,
-    /// The cases that no time was left for.
+    /// The cases that no time was left for, at least not for each system.
     pub(crate) left_out: Vec<String>,
 }
 

@@ -37,6 +37,7 @@ mod series;
 mod usage;
 mod workload;
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -141,6 +142,15 @@ fn minutes(text: &str) -> Result<f64, String> {
     if sensible { Ok(minutes) } else { Err("a time between nothing and a day, in minutes".to_owned()) }
 }
 
+/// Writes one form of a report to a file.
+type Form = fn(&Report, &Path) -> Result<()>;
+
+/// Fails early where a report of many minutes could not be written in the end. What is there is kept until then.
+fn check_writable(path: &Path) -> Result<()> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.with_context(|| format!("opening {}", path.display())).map(drop)
+}
+
 /// Runs what was asked for and reports. Answers failure when any run failed, after all the others were reported.
 fn compare(arguments: &Arguments) -> Result<ExitCode> {
     let plan = Plan::select(&Wishes {
@@ -156,6 +166,10 @@ fn compare(arguments: &Arguments) -> Result<ExitCode> {
         plan.print();
         return Ok(ExitCode::SUCCESS);
     }
+    let outputs = [&arguments.json, &arguments.html, &arguments.markdown].into_iter().flatten();
+    for path in outputs {
+        check_writable(path)?;
+    }
     let report = match &arguments.from {
         Some(path) => Report::read(path)?,
         None => {
@@ -164,7 +178,7 @@ fn compare(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     report.print();
-    let files: [(_, fn(&Report, &Path) -> Result<()>); 3] = [
+    let files: [(_, Form); 3] = [
         (&arguments.json, Report::write_json),
         (&arguments.html, Report::write_html),
         (&arguments.markdown, Report::write_markdown),

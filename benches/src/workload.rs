@@ -160,32 +160,32 @@ impl Context {
 
     /// Measures the wall time of one operation.
     ///
-    /// `run` is told how many operations to do, always a multiple of `step`. It is called a few times with
-    /// growing numbers, which warms the process up and finds the number that fills the window, and then once
-    /// more for the figure. So all systems run for about the same time, whatever an operation costs them.
+    /// `run` is told how many operations to do, always a multiple of `step`. It is called with growing numbers until
+    /// one call takes most of the window, and the last call is the figure; the others warm the process up. So all
+    /// systems run for about the same time, whatever an operation costs them. A number is not trusted because a shorter
+    /// call was slow: that may have been the machine.
     pub(crate) fn time(&self, step: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<Sample> {
-        let window = self.window;
-        let mut ops = step;
-        let per_op = loop {
+        run(step)?;
+        let mut steps = 1;
+        loop {
+            let ops = steps * step;
+            let cpu_before = usage::cpu_time();
             let start = Instant::now();
             run(ops)?;
             let took = start.elapsed();
-            if took >= window / 6 {
-                break took.as_secs_f64() / ops as f64;
+            let cpu = usage::cpu_time() - cpu_before;
+            // What fills the window, as far as this call can tell; ten times as much at most.
+            let growth = (self.window.as_secs_f64() / took.as_secs_f64()).min(10.0);
+            if growth < ENOUGH {
+                return Sample::new(vec![took.as_nanos() as f64 / ops as f64], ops, cpu);
             }
-            ops *= 2;
-        };
-        let steps = (window.as_secs_f64() / per_op / step as f64).ceil().max(1.0);
-        let ops = steps as usize * step;
-
-        let cpu_before = usage::cpu_time();
-        let start = Instant::now();
-        run(ops)?;
-        let took = start.elapsed();
-        let cpu = usage::cpu_time() - cpu_before;
-        Sample::new(vec![took.as_nanos() as f64 / ops as f64], ops, cpu)
+            steps = (steps as f64 * growth).ceil() as usize;
+        }
     }
 }
+
+/// A call is the figure if the window is less than this many times as long.
+const ENOUGH: f64 = 1.5;
 
 /// Checks that as many operations were done as were asked for.
 pub(crate) fn check_count(wanted: usize, done: usize) -> Result<()> {

@@ -31,8 +31,8 @@
 //! lets the former receive from sources beside the mailbox.
 //!
 //! The mailbox is separate from the body: a process whose mailbox is kept (`ProcessRef::keep_mailbox`) leaves it open at
-//! its end, with what is in it, and a supervisor gives it a new body (`Builder::revive`), with the same pid and the same
-//! references. Registry and groups hear of an end by a hook (`Pid::at_exit`), before anybody else does.
+//! its end, with what is in it, and a supervisor gives it a new body (`Builder::taking_over`), with the same pid and the
+//! same references. Registry and groups hear of an end by a hook (`Pid::at_exit`), before anybody else does.
 //!
 //! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
 
@@ -79,9 +79,6 @@ pub use receive::{Receive, ReceiveMatch, ReceiveTimeout};
 pub use reference::{ProcessRef, Urgent};
 pub use registry::{RegisterError, Registry, WrongType};
 pub use timer::Timer;
-
-#[allow(unused_imports, reason = "supervisors, the registry and the groups use them")]
-pub(crate) use {builder::Revival, pid::AtExit};
 
 /// What a full mailbox does with one more message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Promises: values that are still to come, for any number of those who wait.
 //!
-//! A [`Promise`] and its [`Resolver`] are made by [`pair`]. The resolver gives the value, or the [`Failure`] that stands in
-//! for it, once; promises may be cloned, and each is waited for like any future. Nobody waits forever: when the last
-//! resolver is dropped, the promise is broken and says so.
+//! A [`Promise`] and its [`Resolver`] are made by [`pair`]. The resolver gives the value, or the [`Failure`] that
+//! stands in for it, once; promises may be cloned, and each is waited for like any future. Nobody waits forever:
+//! when the last resolver is dropped, the promise is broken and says so.
 //!
 //! A [`Task`](crate::task::Task) is a promise of its result, too, which can also be cancelled; `Failure` is the one
 //! error of both. The idea is that of Io's futures and of E's promises and resolvers.
@@ -22,6 +22,14 @@
 //!     assert_eq!(thread.join().unwrap().unwrap(), "tea");
 //! }
 //! ```
+//!
+//! # Deadlocks
+//! A task that would wait for itself in the end, through others that wait, is not left waiting: its wait comes out as
+//! [`Failure::Deadlock`], which names all of them. That is found where it is known who owes: a task owes its result, a
+//! process the answers to what it is asked, and a task what it has [adopted](Resolver::adopt) or been
+//! [handed](Resolver::hand_to). What counts is a wait without which its task cannot go on at all: not one inside
+//! `select`, `race`, `any` or a time limit, nor a member of a `join` while others are left. Of combinators of other
+//! libraries nothing is known; see [`unwatched`]. Whoever is told may go on, and keep what it owes itself.
 //!
 //! This module starts no task, and holds no lock while code of the user's runs.
 
@@ -49,7 +57,7 @@ pub use wait::{Answer, Waiting, WaitingRef, answer};
 pub use within::{Unwatched, Within, unwatched};
 
 pub(crate) use graph::{Edge, Stop};
-pub(crate) use owner::{Debtor, Owner};
+pub(crate) use owner::{Debtor, Owner, sealed::Named};
 pub(crate) use wait::owed_answer;
 
 use cell::{Cell, Handle};

@@ -5,13 +5,14 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use twoply_core::actor::supervisor::{
-    ChildError, ChildRef, ChildSpec, ChildState, Restart, Shutdown, Supervisor, SupervisorRef,
+    ChildError, ChildRef, ChildSpec, ChildState, Mailbox, Restart, Shutdown, Supervisor, SupervisorRef,
 };
-use twoply_core::actor::{ExitReason, Process, Registry};
+use twoply_core::actor::{Actor, Builder, Context, ExitReason, Process, Registry};
+use twoply_core::future::yield_now;
 use twoply_core::promise::Failure;
 use twoply_core::{Wait, channel::TrySendError};
 use twoply_tests::children::{Do, Log, child, straight_child, stubborn_child};
-use twoply_tests::{Gate, Systems, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
 laws! {
     and_mixed {
@@ -19,6 +20,8 @@ laws! {
         dynamic_children_are_known_by_their_processes,
         a_reference_follows_its_child,
         a_child_has_its_name_again_after_a_restart,
+        a_kept_mailbox_is_there_after_a_restart,
+        senders_notice_nothing_of_restarts_with_a_kept_mailbox,
     }
     everywhere {
         requests_that_make_no_sense_are_refused,
@@ -26,10 +29,14 @@ laws! {
         dynamic_children_are_stopped_all_at_once,
         a_thousand_dynamic_children_come_and_go,
         a_dropped_mailbox_fails_what_was_asked,
+        a_kept_mailbox_is_closed_when_the_child_is_over,
+        a_kept_mailbox_outlasts_starts_that_fail,
+        a_successor_hears_nothing_of_relations_that_were_not_its_own,
         sends_wait_for_a_restart,
         a_name_that_is_taken_is_no_start,
         a_request_to_nobody_fails,
         a_start_may_wait_until_its_child_is_ready,
+        an_actor_has_started_when_it_says_so,
     }
 }
 
@@ -336,4 +343,204 @@ fn a_start_may_wait_until_its_child_is_ready(on: &Systems) {
     log.expect(&["preparing", "started ready"]);
     log.expect(&["not started: never ready could not be started: the value did not come in time"]);
     log.expect(&["stopped ready: shutdown"]);
+}
+
+/// A child that keeps its mailbox and takes nothing from it before `gate` is open.
+fn keeping_child(gate: &Gate) -> ChildSpec<Do> {
+    let gate = gate.clone();
+    let spec = ChildSpec::process("keeping", move |me| {
+        let gate = gate.clone();
+        async move {
+            gate.opened().await;
+            twoply_tests::children::body(me).await
+        }
+    });
+    spec.mailbox(Mailbox::Keep)
+}
+
+fn a_kept_mailbox_is_there_after_a_restart(on: &Systems) {
+    let (log, gate) = (Log::new(), Gate::new());
+    let supervisor = empty(on, Supervisor::one_for_one(), &log);
+    let spec = keeping_child(&gate).on(on.there().backend());
+    let one = spec.reference();
+    let pid = supervisor.start_child(spec).wait().unwrap();
+    let process = one.process().unwrap();
+    for message in
+        [Do::Keep(1), Do::Panic, Do::Keep(2), Do::Keep(3), Do::End(ExitReason::Normal), Do::Keep(4)]
+    {
+        process.try_send(message).unwrap();
+    }
+    let asked = process.try_ask(Do::Kept).unwrap();
+    let ended = pid.ended();
+    gate.open();
+    assert_eq!(asked.wait().unwrap(), [4], "the rest was received by those before, each once");
+    assert_eq!(ended.wait(), ExitReason::Panicked("expected".into()), "each end is told");
+    log.expect(&["started keeping", "ended keeping: panicked: expected", "started keeping"]);
+    log.expect(&["ended keeping: normal", "started keeping"]);
+    assert_eq!(one.process(), Some(process), "references stay valid");
+    supervisor.stop().wait();
+    log.expect(&["stopped keeping: shutdown"]);
+}
+
+fn senders_notice_nothing_of_restarts_with_a_kept_mailbox(on: &Systems) {
+    const MESSAGES: u32 = 300;
+    // It dies of every seventh message, after it has taken note of it.
+    let noted = Log::new();
+    let note = noted.clone();
+    let spec = ChildSpec::process_fn("mortal", move |mut me: Process<u32>| {
+        while let Some(number) = me.receive().wait().message() {
+            note.note(number.to_string());
+            assert!(number % 7 != 0, "expected");
+        }
+    });
+    let spec = spec.mailbox(Mailbox::Keep).settings(|builder| builder.capacity(4)).on(on.there().backend());
+    let mortal = spec.reference();
+    let supervisor = Supervisor::one_for_all().intensity(1000, Duration::from_secs(60)).child(spec);
+    let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
+    let process = mortal.process().unwrap();
+    let sending = on.here().spawn(async move {
+        for number in 1..=MESSAGES {
+            process.send(number).await.unwrap();
+        }
+    });
+    sending.wait().unwrap();
+    let expected: Vec<_> = (1..=MESSAGES).map(|number| number.to_string()).collect();
+    noted.expect(&expected.iter().map(String::as_str).collect::<Vec<_>>());
+    noted.expect_nothing_more();
+    supervisor.stop().wait();
+}
+
+fn a_kept_mailbox_is_closed_when_the_child_is_over(on: &Systems) {
+    let endings: [fn(&SupervisorRef, &ChildRef<Do>); 4] = [
+        |supervisor, _| supervisor.terminate_child("keeping").wait().unwrap(),
+        |supervisor, _| drop(supervisor.stop().wait()),
+        |supervisor, _| supervisor.pid().exit(ExitReason::Kill),
+        |_, child| child.process().unwrap().exit(ExitReason::Shutdown),
+    ];
+    for end in endings {
+        let gate = Gate::new();
+        let spec = keeping_child(&gate).restart(Restart::Transient);
+        let one = spec.reference();
+        let supervisor = empty(on, Supervisor::one_for_one(), &Log::new());
+        supervisor.start_child(spec).wait().unwrap();
+        let process = one.process().unwrap();
+        let asked = process.try_ask(Do::Who).unwrap();
+        end(&supervisor, &one);
+        assert!(matches!(asked.wait(), Err(Failure::NoProcess(_))), "what was in it is not forgotten");
+        assert!(process.send(Do::Panic).wait().is_err());
+        assert!(one.send(Do::Panic).wait().is_err());
+        supervisor.stop().wait();
+    }
+}
+
+fn a_kept_mailbox_outlasts_starts_that_fail(on: &Systems) {
+    let (log, starts) = (Log::new(), Signal::new());
+    let spec = ChildSpec::start_with("keeping", move |start| {
+        // The second start fails before it has spawned, the third after it.
+        let number = starts.add();
+        if number == 2 {
+            return Err("before".into());
+        }
+        let process = start.spawn_fn(move |mut me: Process<Do>| {
+            if number == 1 {
+                me.receive().wait();
+                return ExitReason::other("tired");
+            }
+            if number == 3 {
+                return pending::<ExitReason>().wait();
+            }
+            twoply_tests::children::straight_body(me)
+        })?;
+        if number == 3 { Err("after".into()) } else { Ok(process) }
+    });
+    let spec = spec.mailbox(Mailbox::Keep);
+    let one = spec.reference();
+    let supervisor = empty(on, Supervisor::one_for_one(), &log);
+    supervisor.start_child(spec).wait().unwrap();
+    one.send(Do::Keep(1)).wait().unwrap();
+    one.send(Do::Keep(2)).wait().unwrap();
+    assert_eq!(one.ask(Do::Kept).wait().unwrap(), [2]);
+    log.expect(&["started keeping", "ended keeping: tired"]);
+    log.expect(&["not started: keeping could not be started: before"]);
+    log.expect(&["not started: keeping could not be started: after", "started keeping"]);
+    supervisor.stop().wait();
+}
+
+fn a_successor_hears_nothing_of_relations_that_were_not_its_own(on: &Systems) {
+    let (notes, gate, lives) = (Log::new(), Gate::new(), Signal::new());
+    let friend = Builder::new().on(on.here().backend()).spawn(twoply_tests::children::body).unwrap();
+    let (noted, opened, pid) = (notes.clone(), gate.clone(), friend.pid());
+    let spec = ChildSpec::process("keeping", move |mut me: Process<Do>| {
+        let (notes, gate, friend, life) = (noted.clone(), opened.clone(), pid.clone(), lives.add());
+        async move {
+            if life == 1 {
+                me.link(&friend);
+                me.monitor(&friend);
+                notes.note("watching");
+                gate.opened().await;
+                return;
+            }
+            notes.note(format!("{:?}", me.receive().await));
+            gate.opened().await;
+            notes.note(format!("{:?}", me.try_receive()));
+            me.receive().await;
+        }
+    });
+    let spec = spec.mailbox(Mailbox::Keep).settings(|builder| builder.trap_exit(true));
+    let one = spec.reference();
+    let supervisor = empty(on, Supervisor::one_for_one(), &Log::new());
+    supervisor.start_child(spec).wait().unwrap();
+    notes.expect(&["watching"]);
+    let ended = friend.ended();
+    friend.exit(ExitReason::Kill);
+    ended.wait();
+    one.send(Do::Keep(1)).wait().unwrap();
+    gate.open();
+    notes.expect(&["Message(..)", "None"]);
+    supervisor.stop().wait();
+}
+
+/// An actor that needs its backend's luck to start, and dies of odd numbers.
+struct Fussy {
+    /// Where it says what it does.
+    log: Log,
+    /// Whether it can start.
+    lucky: bool,
+}
+
+impl Actor for Fussy {
+    type Message = u32;
+    type Error = String;
+
+    async fn started(&mut self, _: &mut Context<Fussy>) -> Result<(), String> {
+        yield_now().await;
+        self.log.note("preparing");
+        if self.lucky { Ok(()) } else { Err("bad luck".to_owned()) }
+    }
+
+    async fn handle(&mut self, message: u32, _: &mut Context<Fussy>) -> Result<(), String> {
+        if message.is_multiple_of(2) { Ok(()) } else { Err(format!("{message} is odd")) }
+    }
+}
+
+fn an_actor_has_started_when_it_says_so(on: &Systems) {
+    let log = Log::new();
+    let fussy = |id, lucky| {
+        let log = log.clone();
+        ChildSpec::actor(id, move || Fussy { log: log.clone(), lucky })
+    };
+    let spec = fussy("lucky", true);
+    let lucky = spec.reference();
+    let supervisor = Supervisor::one_for_one().observe(log.observer()).child(spec).on(on.here().backend());
+    let supervisor = supervisor.start().wait().unwrap();
+    log.expect(&["preparing", "started lucky"]);
+    for number in [2, 4, 5] {
+        lucky.send(number).wait().unwrap();
+    }
+    log.expect(&["ended lucky: failed: 5 is odd", "preparing", "started lucky"]);
+    let error = supervisor.start_child(fussy("unlucky", false)).wait().unwrap_err();
+    assert_eq!(error.to_string(), "the child unlucky could not be started: failed: bad luck");
+    log.expect(&["preparing", "not started: unlucky could not be started: failed: bad luck"]);
+    supervisor.stop().wait();
+    log.expect(&["stopped lucky: shutdown"]);
 }

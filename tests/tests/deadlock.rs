@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use twoply_core::actor::{self, Event, ExitReason, Process, ProcessRef};
 use twoply_core::future::{OneOf, any, join, join_all, race, race_all, select};
 use twoply_core::promise::{self, Failure, Promise, Resolver};
 use twoply_core::task::{Builder, Task};
@@ -22,6 +23,8 @@ laws! {
         a_circle_through_derived_promises_is_found,
         handing_a_promise_to_one_who_waits_for_it_fails_it,
         long_chains_without_a_circle_come_out,
+        processes_that_ask_in_a_circle_are_told,
+        who_hands_a_question_on_does_not_owe_the_answer,
     }
     everywhere {
         a_wait_in_a_wait_counts,
@@ -198,6 +201,93 @@ fn long_chains_without_a_circle_come_out(on: &Systems) {
     for task in tasks {
         task.wait().unwrap();
     }
+}
+
+/// Asks the first of `to`, who asks the others in turn, and replies with what the last one says.
+struct Relay {
+    /// Who is left to ask.
+    to: Vec<ProcessRef<Relay>>,
+    /// Where the reply goes.
+    reply: Resolver<String>,
+}
+
+async fn relay(Relay { mut to, reply }: Relay) {
+    let text = match to.is_empty() {
+        true => "there".to_owned(),
+        false => {
+            let next = to.remove(0);
+            match next.ask(|reply| Relay { to, reply }).await {
+                Err(Failure::Deadlock(cycle)) => cycle.to_string(),
+                text => text.unwrap(),
+            }
+        }
+    };
+    reply.resolve(text).unwrap();
+}
+
+fn processes_that_ask_in_a_circle_are_told(on: &Systems) {
+    for straight in STRAIGHT {
+        let process = |n: usize, name: &'static str| {
+            let system = if n % 2 == 0 { on.here() } else { on.there() };
+            let builder = actor::Builder::new().name(name).on(system.backend());
+            let process = match straight {
+                true => builder.spawn_fn(|mut me: Process<Relay>| {
+                    while let Event::Message(message) = me.receive().wait() {
+                        relay(message).wait();
+                    }
+                }),
+                false => builder.spawn(async |mut me: Process<Relay>| {
+                    while let Event::Message(message) = me.receive().await {
+                        relay(message).await;
+                    }
+                }),
+            };
+            process.unwrap()
+        };
+        let [a, b, c] = [(0, "a"), (1, "b"), (2, "c")].map(|(n, name)| process(n, name));
+        let ask = |first: &ProcessRef<Relay>, to: &[&ProcessRef<Relay>]| {
+            let to = to.iter().map(|&process| process.clone()).collect();
+            first.ask(|reply| Relay { to, reply }).wait().unwrap()
+        };
+        assert_eq!(ask(&a, &[&a]), "a -> a");
+        assert_eq!(ask(&a, &[&b, &a]), "b -> a -> b");
+        assert_eq!(ask(&a, &[&b, &c, &a]), "c -> a -> b -> c");
+        assert_eq!(ask(&a, &[&b, &c]), "there");
+        for process in [a, b, c] {
+            process.exit(ExitReason::Kill);
+        }
+    }
+}
+
+fn who_hands_a_question_on_does_not_owe_the_answer(on: &Systems) {
+    let gate = Gate::new();
+    let opened = gate.opened();
+    let worker = actor::Builder::new().on(on.there().backend());
+    let worker = worker.spawn(async |mut me: Process<Resolver<u32>>| {
+        let Event::Message(reply) = me.receive().await else { return };
+        opened.await;
+        reply.resolve(7).unwrap();
+    });
+    let worker = worker.unwrap();
+    let (promise, owed) = promise::pair::<u32>();
+    let server = actor::Builder::new().on(on.here().backend());
+    let server = server.spawn(async move |mut me: Process<Resolver<u32>>| {
+        let Event::Message(reply) = me.receive().await else { return };
+        reply.hand_to(&worker);
+        worker.send(reply).await.unwrap();
+        // It waits for its client, who waits for the worker.
+        let waiting = promise.into_future();
+        gate.open();
+        assert_eq!(waiting.await.unwrap(), 8);
+    });
+    let server = server.unwrap();
+    let client = on.there().spawn(async move {
+        owed.adopt();
+        let answer = server.ask(|reply| reply).await.unwrap();
+        owed.resolve(answer + 1).unwrap();
+        answer
+    });
+    assert_eq!(client.wait().unwrap(), 7);
 }
 
 fn a_wait_in_a_wait_counts(on: &Systems) {

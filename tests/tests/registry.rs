@@ -1,6 +1,9 @@
 //! Names and groups: who is found, and that an end releases both before anybody is told of it.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use twoply_core::actor::{
     Builder, Event, ExitReason, Group, Groups, Membership, Pid, Process, ProcessRef, RegisterError, Registry,
@@ -24,6 +27,7 @@ laws! {
         registries_know_nothing_of_each_other,
         a_group_has_its_members_in_the_order_in_which_they_joined,
         a_group_with_a_name_is_one_group,
+        news_made_while_news_are_told_come_after_them,
     }
 }
 
@@ -56,9 +60,12 @@ where
     receiver.wait().expect("the process does not panic")
 }
 
+/// Makes a [`mortal`] end.
+type Kill = fn(&ProcessRef<ExitReason>);
+
 /// The ways to end, and what others see of them.
-fn ends() -> [(fn(&ProcessRef<ExitReason>), ExitReason); 4] {
-    let fails: fn(&ProcessRef<ExitReason>) = |process| process.try_send(ExitReason::other("tired")).unwrap();
+fn ends() -> [(Kill, ExitReason); 4] {
+    let fails: Kill = |process| process.try_send(ExitReason::other("tired")).unwrap();
     [
         (|process| process.try_send(ExitReason::Normal).unwrap(), ExitReason::Normal),
         (fails, ExitReason::other("tired")),
@@ -209,7 +216,7 @@ fn a_group_with_a_name_is_one_group(on: &Systems) {
     groups.group::<ExitReason>("mortals").unwrap().join(&process);
     // Nobody holds the group now but its member.
     assert_eq!(groups.names(), ["mortals".into()]);
-    assert_eq!(groups.group::<ExitReason>("mortals").unwrap().members(), [process.clone()]);
+    assert_eq!(groups.group::<ExitReason>("mortals").unwrap().members(), std::slice::from_ref(&process));
     assert_eq!(groups.group::<u8>("mortals").unwrap_err().expected, "u8");
     end(&process);
     assert!(groups.group::<u8>("mortals").unwrap().is_empty(), "the old group is gone with its last member");
@@ -237,9 +244,9 @@ fn a_watch_sees_every_change_in_order(on: &Systems) {
     let early = mortal(on.here());
     group.join(&early);
     let (members, news) = group.watch();
-    assert_eq!(members, [early.clone()]);
+    assert_eq!(members, std::slice::from_ref(&early));
     // Each joins and ends by itself, on either system; what the watch sees must always make sense.
-    let others: Vec<_> = [on.here(), on.there()].into_iter().cycle().take(20).map(mortal).collect();
+    let others: Vec<_> = [on.here(), on.there()].into_iter().cycle().take(100).map(mortal).collect();
     for process in &others {
         group.join(process);
         process.try_send(ExitReason::Normal).unwrap();
@@ -262,4 +269,30 @@ fn a_watch_sees_every_change_in_order(on: &Systems) {
     }
     assert!(present.is_empty() && group.is_empty());
     end(&early);
+}
+
+/// A waker that joins a group.
+struct Joining(Group<ExitReason>, ProcessRef<ExitReason>);
+
+impl Wake for Joining {
+    fn wake(self: Arc<Self>) {
+        self.0.join(&self.1);
+    }
+}
+
+fn news_made_while_news_are_told_come_after_them(on: &Systems) {
+    let (group, first, second) = (Group::new(), mortal(on.here()), mortal(on.here()));
+    let ((_, early), (_, late)) = (group.watch(), group.watch());
+    let waker = Waker::from(Arc::new(Joining(group.clone(), second.clone())));
+    let mut waiting = early.recv();
+    assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)).is_pending());
+    // Its watchers are told in their order, so that the waker runs when `late` has not been told of the first one.
+    group.join(&first);
+    for watch in [&early, &late] {
+        let told = [(); 2].map(|()| watch.try_recv().unwrap().pid());
+        assert_eq!(told, [first.pid(), second.pid()]);
+    }
+    drop(waiting);
+    end(&first);
+    end(&second);
 }

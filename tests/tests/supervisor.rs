@@ -268,11 +268,11 @@ fn a_child_that_does_not_start_undoes_the_supervisor(on: &Systems) {
 fn a_start_that_panics_has_not_started_and_leaves_nothing(on: &Systems) {
     let alive = Signal::new();
     let guard = alive.clone();
-    let broken = ChildSpec::<()>::start_with("broken", move |start| {
+    let broken = ChildSpec::start_with("broken", move |start| {
         let guard = guard.on_drop();
-        start.spawn(|mut me| async move {
+        start.spawn(|me| async move {
             let _guard = guard;
-            while me.receive().await.is_message() {}
+            twoply_tests::children::body(me).await
         })?;
         panic!("expected: no luck");
     });
@@ -362,7 +362,7 @@ fn nested(on: &Systems, log: &Log, intensity: usize) -> (Supervisor, ChildRef<Do
 
 fn trees_of_supervisors_go_down_together(on: &Systems) {
     let log = Log::new();
-    let (outer, _) = nested(on, &log, 1);
+    let (outer, reference) = nested(on, &log, 1);
     let outer = outer.start().wait().unwrap();
     log.expect(&["started before", "started x", "started y", "started inner", "started after"]);
     let tree = outer.tree().wait().unwrap();
@@ -383,6 +383,12 @@ fn trees_of_supervisors_go_down_together(on: &Systems) {
         format!("└─ after {after}, permanent worker"),
     ];
     assert_eq!(tree.to_string().lines().collect::<Vec<_>>(), expected);
+    outer.terminate_child("inner").wait().unwrap();
+    log.expect(&["stopped y: shutdown", "stopped x: shutdown", "stopped inner: shutdown"]);
+    assert!(reference.send(Do::Panic).wait().is_err(), "who stops a supervisor stops what is below it");
+    outer.restart_child("inner").wait().unwrap();
+    log.expect(&["started x", "started y", "started inner"]);
+    assert_ne!(reference.ask(Do::Who).wait().unwrap(), x);
     assert_eq!(outer.stop().wait(), ExitReason::Normal);
     log.expect(&["stopped after: shutdown", "stopped y: shutdown", "stopped x: shutdown"]);
     log.expect(&["stopped inner: shutdown", "stopped before: shutdown"]);
@@ -472,7 +478,7 @@ fn a_stranger_does_not_end_a_supervisor(on: &Systems) {
         me.exit(&pid, ExitReason::other("because I say so"));
         let _ = done.send(());
     };
-    Builder::new().on(on.here().backend()).spawn(move |me| stranger(me)).unwrap();
+    Builder::new().on(on.here().backend()).spawn(stranger).unwrap();
     told.wait().unwrap();
     assert_eq!(supervisor.count().wait().unwrap().active, 3);
     pids(&children);

@@ -15,8 +15,8 @@ const QUICK: Duration = Duration::from_secs(54);
 /// own: sleepers sleep, a million tasks start.
 const IN_WINDOWS: f64 = 0.5;
 
-/// How long a run with a window takes, in windows: the growing numbers that find the right one take a third of a
-/// window at most twice over, and then comes the window itself.
+/// How long a run with a window takes, in windows: the calls with growing numbers that find the right one, which take
+/// two thirds of a window at worst, and the one that fills it.
 const WINDOWS_OF_A_RUN: f64 = 1.6;
 
 /// What starting a process and building a runtime takes.

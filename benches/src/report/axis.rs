@@ -35,17 +35,17 @@ enum Scale {
 }
 
 /// More decades than this have ticks at powers of ten only.
-const DECADES_WITH_STEPS: f64 = 2.0;
+const DECADES_WITH_STEPS: f64 = 3.0;
 
 /// More decades than this do not have a tick at each.
-const DECADES_WITH_ALL_TICKS: f64 = 7.0;
+const DECADES_WITH_ALL_TICKS: f64 = 8.0;
 
 impl Axis {
     /// An axis from nothing to the greatest of the values. All axes of nothing but nothing are alike.
     pub(crate) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let greatest = values.into_iter().filter(|value| value.is_finite()).fold(0.0, f64::max);
         let to = if greatest > 0.0 { greatest } else { 1.0 };
-        let step = round_step(to / 3.0);
+        let step = round_step(to / 5.0);
         let ticks = (0..).map(|n| f64::from(n) * step).take_while(|tick| *tick <= to).collect();
         Self { from: 0.0, to, ticks, scale: Scale::Linear }
     }

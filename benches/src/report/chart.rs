@@ -18,16 +18,15 @@ use plotters::style::{Color as _, IntoFont as _, ShapeStyle, TRANSPARENT, TextSt
 
 use crate::report::axis::Axis;
 use crate::report::palette::{Colour, GRID, INK, Look, Shape};
-use crate::report::row::Kind;
 
 /// The width of every chart in its own units.
 pub(crate) const WIDTH: u32 = 720;
 
 /// The height of the letters in a chart. Half of it on a page of 360 pixels.
-pub(crate) const LETTERS: u32 = 22;
+pub(crate) const LETTERS: u32 = 24;
 
 /// How wide a letter is on average, in those units.
-pub(crate) const LETTER_WIDTH: f64 = 12.0;
+pub(crate) const LETTER_WIDTH: f64 = 12.8;
 
 /// Where a chart is drawn.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -96,35 +95,35 @@ pub(crate) fn line(colour: Colour, width: u32) -> ShapeStyle {
 }
 
 /// One system's line: through its points, with the spread of each if it is known.
-pub(crate) fn curve(chart: &mut Chart<'_, '_>, look: Look, points: &[Point], marked: bool) -> Result<()> {
-    let width = if look.kind == Kind::Ours { 5 } else { 3 };
-    let path: Vec<_> = points.iter().map(|point| (point.x, point.y)).collect();
+pub(crate) fn curve(chart: &mut Chart<'_, '_>, look: Look, points: &[Point]) -> Result<()> {
+    let width = if look.is_ours() { 5 } else { 3 };
     let spreads = points.iter().filter_map(|point| {
         let (from, to) = point.spread?;
         Some(PathElement::new(vec![(point.x, from), (point.x, to)], line(look.colour, 2)))
     });
     draw(chart, spreads)?;
-    draw(chart, [PathElement::new(path.clone(), line(look.colour, width))])?;
-    // A line of one point is not seen.
-    if !marked && points.len() > 1 {
-        return Ok(());
-    }
+    let path = points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>();
+    draw(chart, [PathElement::new(path, line(look.colour, width))])?;
+    let marked = points.iter().filter(|point| point.marked).map(|point| (point.x, point.y));
+    marks(chart, look, marked)
+}
+
+/// The points of a line in the shape of its system.
+fn marks(chart: &mut Chart<'_, '_>, look: Look, path: impl Iterator<Item = (f64, f64)>) -> Result<()> {
     let filled = look.colour.rgb().filled();
     match look.shape {
-        Shape::Disc => {
-            draw(chart, path.into_iter().map(|at| EmptyElement::at(at) + Circle::new((0, 0), 7, filled)))
-        }
+        Shape::Disc => draw(chart, path.map(|at| EmptyElement::at(at) + Circle::new((0, 0), 7, filled))),
         Shape::Ring => {
             let ring = line(look.colour, 3);
-            draw(chart, path.into_iter().map(|at| EmptyElement::at(at) + Circle::new((0, 0), 8, ring)))
+            draw(chart, path.map(|at| EmptyElement::at(at) + Circle::new((0, 0), 8, ring)))
         }
         Shape::Square => {
             let square = || Rectangle::new([(-6, -6), (6, 6)], filled);
-            draw(chart, path.into_iter().map(|at| EmptyElement::at(at) + square()))
+            draw(chart, path.map(|at| EmptyElement::at(at) + square()))
         }
         Shape::Triangle => {
             let triangle = || Polygon::new(vec![(0, -8), (8, 6), (-8, 6)], filled);
-            draw(chart, path.into_iter().map(|at| EmptyElement::at(at) + triangle()))
+            draw(chart, path.map(|at| EmptyElement::at(at) + triangle()))
         }
     }
 }
@@ -137,6 +136,8 @@ pub(crate) struct Point {
     pub(crate) y: f64,
     /// The least and the greatest place on the vertical axis, if there were several runs.
     pub(crate) spread: Option<(f64, f64)>,
+    /// Whether it has a mark in the shape of its system.
+    pub(crate) marked: bool,
 }
 
 /// Draws elements into a chart.

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::report::row::{Kind, Row};
+use crate::report::row::{Kind, Order, Row};
 use crate::workload::Better;
 
 /// The rows of one measure of one case, in the order of the table. There is at least one.
@@ -23,9 +23,11 @@ pub(crate) enum Verdict {
     Tie,
     /// The peer is better, beyond the spread of the runs.
     Worse,
+    /// There was one run only, which says nothing.
+    OneRun,
 }
 
-/// One of ours that a peer beats beyond the spread of the runs.
+/// One of ours that a peer beats.
 pub(crate) struct Loss<'a> {
     /// Ours.
     pub(crate) ours: &'a Row,
@@ -33,8 +35,27 @@ pub(crate) struct Loss<'a> {
     pub(crate) peer: &'a Row,
     /// How many times better the peer is.
     pub(crate) times: f64,
-    /// Whether each of ours in this figure is beaten, so that choosing another of ours would not help.
-    pub(crate) all_of_ours: bool,
+}
+
+/// Those of ours that are beaten in one figure, the best of them first.
+pub(crate) struct Losses<'a> {
+    /// The figure.
+    pub(crate) figure: &'a Figure,
+    /// At least one.
+    pub(crate) losses: Vec<Loss<'a>>,
+    /// What they mean.
+    pub(crate) weight: Weight,
+}
+
+/// What it means that some of ours are beaten, the worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Weight {
+    /// Each of ours is beaten, so choosing another of ours would not help.
+    All,
+    /// Another of ours is not beaten.
+    Some,
+    /// There was one run only, so it may be chance.
+    OneRun,
 }
 
 /// Puts rows of the same measure and case together, in the order of their first appearance.
@@ -87,13 +108,13 @@ impl Figure {
 
     /// The system of that kind with the best median.
     pub(crate) fn best(&self, kind: Kind) -> Option<&Row> {
-        self.of(kind).min_by(|a, b| best_first(a, b))
+        self.of(kind).min_by(|a, b| a.best_first(b))
     }
 
     /// All rows, the best first.
     pub(crate) fn ranked(&self) -> Vec<&Row> {
         let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_by(|a, b| best_first(a, b));
+        rows.sort_by(|a, b| a.best_first(b));
         rows
     }
 
@@ -109,48 +130,54 @@ impl Figure {
     /// How the best of ours does beside the best peer, if there are both.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         let (ours, peer) = (self.best(Kind::Ours)?, self.best(Kind::Peer)?);
-        Some(if ours.ties_with(peer) {
-            Verdict::Tie
-        } else if best_first(ours, peer) == Ordering::Less {
-            Verdict::Better
-        } else {
-            Verdict::Worse
+        Some(match ours.order(peer) {
+            Order::Sure(Ordering::Less) => Verdict::Better,
+            Order::Sure(Ordering::Greater) => Verdict::Worse,
+            Order::Sure(Ordering::Equal) | Order::Tie => Verdict::Tie,
+            Order::OneRun(_) => Verdict::OneRun,
         })
     }
 
-    /// Those of ours that a peer beats beyond the spread of the runs.
-    fn losses(&self) -> Vec<Loss<'_>> {
-        let lost = |ours: &'_ Row| {
-            let beats = |peer: &&Row| best_first(peer, ours) == Ordering::Less && !peer.ties_with(ours);
-            self.of(Kind::Peer).filter(beats).min_by(|a, b| best_first(a, b))
+    /// Those of ours that a peer beats, if there are some.
+    fn losses(&self) -> Option<Losses<'_>> {
+        let mut ours: Vec<_> = self.of(Kind::Ours).collect();
+        ours.sort_by(|a, b| a.best_first(b));
+        let loss = |ours| {
+            let peers = self.of(Kind::Peer).filter(|peer| peer.order(ours).is_better());
+            let peer = peers.min_by(|a, b| a.best_first(b))?;
+            Some(Loss { ours, peer, times: peer.ratio(ours) })
         };
-        let beaten: Vec<_> = self.of(Kind::Ours).filter_map(|ours| Some((ours, lost(ours)?))).collect();
-        let all_of_ours = beaten.len() == self.of(Kind::Ours).count();
-        beaten
-            .into_iter()
-            .map(|(ours, peer)| Loss { ours, peer, times: peer.ratio(ours), all_of_ours })
-            .collect()
+        let losses: Vec<_> = ours.iter().copied().filter_map(loss).collect();
+        let weight = if losses.first()?.peer.runs < 2 || losses.iter().any(|loss| loss.ours.runs < 2) {
+            Weight::OneRun
+        } else if losses.len() == ours.len() {
+            Weight::All
+        } else {
+            Weight::Some
+        };
+        Some(Losses { figure: self, losses, weight })
     }
 }
 
 /// Where we lose: first where each of ours does, and the worst first.
-pub(crate) fn losses(figures: &[Figure]) -> Vec<Loss<'_>> {
-    let mut losses: Vec<_> = figures.iter().flat_map(Figure::losses).collect();
-    losses.sort_by(|a, b| b.all_of_ours.cmp(&a.all_of_ours).then(b.times.total_cmp(&a.times)));
+pub(crate) fn losses(figures: &[Figure]) -> Vec<Losses<'_>> {
+    let mut losses: Vec<_> = figures.iter().filter_map(Figure::losses).collect();
+    losses.sort_by(|a, b| a.weight.cmp(&b.weight).then(b.losses[0].times.total_cmp(&a.losses[0].times)));
     losses
 }
 
-/// How many figures there are of each verdict: better, tie, worse.
-pub(crate) fn tally(figures: &[Figure]) -> [usize; 3] {
+/// In how many figures which verdict falls, in words.
+pub(crate) fn tally(figures: &[Figure]) -> String {
     let count = |wanted| figures.iter().filter(|figure| figure.verdict() == Some(wanted)).count();
-    [Verdict::Better, Verdict::Tie, Verdict::Worse].map(count)
-}
-
-/// The order of two rows of one figure in which the one with the better median is less.
-fn best_first(a: &Row, b: &Row) -> Ordering {
-    let ascending = a.median.total_cmp(&b.median);
-    match a.better {
-        Better::Lower => ascending,
-        Better::Higher => ascending.reverse(),
-    }
+    let [better, tie, worse, one_run] =
+        [Verdict::Better, Verdict::Tie, Verdict::Worse, Verdict::OneRun].map(count);
+    let rest = if one_run > 0 {
+        format!(" ({one_run} more have one run only, which says nothing.)")
+    } else {
+        String::new()
+    };
+    format!(
+        "The best of ours is better than the best peer in {better} figures, ties in {tie}, and is worse in \
+         {worse}.{rest}"
+    )
 }

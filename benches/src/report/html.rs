@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Report;
 use crate::report::axis::short;
 use crate::report::chart;
-use crate::report::figure::{self, Figure, Loss};
+use crate::report::figure::{self, Figure, Loss, Losses, Weight};
 use crate::report::growth::{self, Growth};
 use crate::report::palette::{self, LIMIT, Look, OURS, PEER, Palette, Shape};
 use crate::report::row::{Kind, Row, number, times};
@@ -88,48 +88,52 @@ fn machine(report: &Report) -> Markup {
 }
 
 fn where_we_lose(figures: &[Figure]) -> Markup {
-    let [better, tie, worse] = figure::tally(figures);
-    let (everywhere, by_choice): (Vec<_>, Vec<_>) =
-        figure::losses(figures).into_iter().partition(|loss| loss.all_of_ours);
+    let losses = figure::losses(figures);
+    let of = |weight| losses.iter().filter(move |losses| losses.weight == weight).collect::<Vec<_>>();
+    let (all, some, one_run) = (of(Weight::All), of(Weight::Some), of(Weight::OneRun));
     html! {
         section id="losses" {
             h2 { "Where we lose" }
             p {
-                "The best of ours is better than the best peer in " b { (better) } " figures, ties in " b { (tie) }
-                ", and is worse in " b { (worse) } ". Listed is every figure in which a peer's median is better and \
-                the runs do not overlap."
+                (figure::tally(figures)) " Listed is every figure in which a peer's median is better and the runs do \
+                not overlap."
             }
-            @if !everywhere.is_empty() {
-                h3 { "Each of ours is beaten" }
-                (loss_table(&everywhere))
-            }
-            @if !by_choice.is_empty() {
+            h3 { "Each of ours is beaten" }
+            @if all.is_empty() { p { "In no figure." } } @else { (loss_table(&all)) }
+            @if !some.is_empty() {
                 details {
-                    summary { "Beaten, but another of ours is not (" (by_choice.len()) ")" }
-                    (loss_table(&by_choice))
+                    summary { "Some of ours are beaten, others are not (" (some.len()) ")" }
+                    (loss_table(&some))
                 }
             }
-            @if everywhere.is_empty() && by_choice.is_empty() { p { "In none." } }
+            @if !one_run.is_empty() {
+                details {
+                    summary { "A peer was better in one run, which may be chance (" (one_run.len()) ")" }
+                    (loss_table(&one_run))
+                }
+            }
         }
     }
 }
 
-fn loss_table(losses: &[Loss<'_>]) -> Markup {
+fn loss_table(losses: &[&Losses<'_>]) -> Markup {
     html! {
         div class="scroll" {
             table {
-                thead { tr {
-                    th { "workload" } th { "ours" } th { "peer" } th class="n" { "peer is better by" }
-                } }
-                tbody {
-                    @for Loss { ours, peer, times: ratio, .. } in losses {
-                        tr {
-                            td { a href={ "#" (anchor(ours.family())) } { (ours.workload) } br; small { (ours.params) } }
-                            td { (ours.system) br; small { (number(ours.median)) " " (ours.unit) } }
-                            td { (peer.system) br; small { (number(peer.median)) " " (peer.unit) } }
-                            td class="n" {
-                                b { (times(*ratio)) }
-                                @if ours.runs == 1 || peer.runs == 1 { br; small { "one run only" } }
+                thead { tr { th { "workload" } th { "ours" } th { "peer" } th class="n" { "better by" } } }
+                @for Losses { figure, losses, .. } in losses {
+                    tbody {
+                        @for (line, Loss { ours, peer, times: ratio }) in losses.iter().enumerate() {
+                            tr {
+                                @if line == 0 {
+                                    td rowspan=(losses.len()) {
+                                        a href={ "#" (anchor(ours.family())) } { (ours.workload) } br;
+                                        small { (ours.params) br; (figure.first().unit) }
+                                    }
+                                }
+                                td { (ours.system) " " small { (number(ours.median)) } }
+                                td { (peer.system) " " small { (number(peer.median)) } }
+                                td class="n" { b { (times(*ratio)) } }
                             }
                         }
                     }
@@ -156,8 +160,8 @@ fn how_to_read() -> Markup {
                 li {
                     "A ratio says how many times better a system is than the best peer, or than the limit: 2.00x is \
                     half the cost or twice the rate, 0.50x the reverse. " b { "=" } " is a tie: the runs of the two \
-                    overlap, so the order of their medians may be chance. One run alone has no spread, and ties with \
-                    nobody; figures of one run are a first look."
+                    overlap, so the order of their medians may be chance. " b { "?" } " is a single run, which has no \
+                    spread and says little."
                 }
                 li {
                     "CPU time is the user's and the system's, of all threads; for HTTP, of the server. Who is fast by \

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::Report;
 use crate::report::axis::short;
-use crate::report::figure::{self, Figure};
+use crate::report::figure::{self, Figure, Loss, Weight};
 use crate::report::growth::{self, Growth};
 use crate::report::row::{Kind, number, times};
 
@@ -56,41 +56,43 @@ fn how_to_read(out: &mut String) -> fmt::Result {
         out,
         "\nEach system runs each workload in a process of its own, by turns with the others. `peer` and `limit` say \
          how many times better a system is than the best peer and than what the kernel allows (`limit-...`); below \
-         1 it is worse. `=` is a tie: the runs overlap. A workload is one small thing done over and over, so a ratio \
-         says what that thing costs and nothing about a program that does little of it."
+         1 it is worse. `=` is a tie: the runs overlap. `?` is a single run. A workload is one small thing done over \
+         and over, so a ratio says what that thing costs and nothing about a program that does little of it."
     )
 }
 
 fn losses(figures: &[Figure], out: &mut String) -> fmt::Result {
-    let [better, tie, worse] = figure::tally(figures);
-    writeln!(out, "\n## Where we lose\n")?;
-    writeln!(
-        out,
-        "The best of ours is better than the best peer in {better} figures, ties in {tie}, and loses in {worse}."
-    )?;
+    writeln!(out, "\n## Where we lose\n\n{}", figure::tally(figures))?;
     let losses = figure::losses(figures);
     if losses.is_empty() {
         return Ok(());
     }
     writeln!(
         out,
-        "Here a peer's median is better and the runs do not overlap; in bold, each of ours is beaten.\n"
+        "Here a peer's median is better and the runs do not overlap. In bold: each of ours is beaten. With `?`: there \
+         was one run only, so it may be chance.\n"
     )?;
     writeln!(out, "| workload | ours | median | peer | median | times better |\n|---|---|--:|---|--:|--:|")?;
-    for loss in losses {
-        let title = cell(&format!("{} {}", loss.ours.workload, loss.ours.params));
-        let title = if loss.all_of_ours { format!("**{}**", title.trim_end()) } else { title };
-        let (ours, peer) = (loss.ours, loss.peer);
-        writeln!(
-            out,
-            "| {title} | {} | {} {} | {} | {} | {} |",
-            ours.system,
-            number(ours.median),
-            cell(&ours.unit),
-            peer.system,
-            number(peer.median),
-            times(loss.times)
-        )?;
+    for of_figure in losses {
+        let title = cell(&of_figure.figure.title());
+        let title = match of_figure.weight {
+            Weight::All => format!("**{title}**"),
+            Weight::Some => title,
+            Weight::OneRun => format!("{title} ?"),
+        };
+        for (line, Loss { ours, peer, times: ratio }) in of_figure.losses.iter().enumerate() {
+            writeln!(
+                out,
+                "| {} | {} | {} {} | {} | {} | {} |",
+                if line == 0 { &title } else { "" },
+                ours.system,
+                number(ours.median),
+                cell(&ours.unit),
+                peer.system,
+                number(peer.median),
+                times(*ratio)
+            )?;
+        }
     }
     Ok(())
 }

@@ -36,24 +36,31 @@ pub(crate) const PEER: Colour = colour(0x9D_B0C8, 0x5B_7390);
 pub(crate) const LIMIT: Colour = colour(0x7A_8088, 0x9A_A1AB);
 
 /// The lines of ours: warm.
-const WARM: [Colour; 5] = [
+const WARM: [Colour; 7] = [
     colour(0xD9_4801, 0xFF_8A4C),
     colour(0xC0_1048, 0xFB_7099),
-    colour(0xA1_6207, 0xF2_C14E),
+    colour(0xB5_7F00, 0xF7_CF4D),
     colour(0x86_198F, 0xE0_8BEB),
     colour(0x7F_2D1D, 0xE8_A598),
+    colour(0xF0_5A7E, 0xFF_B3C6),
+    colour(0x6B_4E16, 0xD9_B36C),
 ];
 
 /// The lines of the peers: cool.
-const COOL: [Colour; 7] = [
+const COOL: [Colour; 9] = [
     colour(0x1D_4ED8, 0x72_A5FB),
-    colour(0x0E_7C86, 0x3C_CFD9),
+    colour(0x0E_8C96, 0x3C_CFD9),
     colour(0x3F_7D20, 0x86_D05B),
     colour(0x47_5569, 0xA8_B8CC),
     colour(0x5B_3CC4, 0xA9_95FA),
-    colour(0x04_6C4E, 0x3F_D6A0),
-    colour(0x0B_3C8A, 0xB9_D2FF),
+    colour(0x05_A36F, 0x3F_D6A0),
+    colour(0x38_9BF0, 0xB9_D9FF),
+    colour(0x0B_2C6A, 0x5C_7FD6),
+    colour(0x7A_9A01, 0xC6_E05A),
 ];
+
+/// These get their looks first, so that they have the same ones in every report.
+const FIRST: [&str; 5] = ["twoply-green", "twoply-fibers", "twoply-native", "tokio-multi", "tokio-current"];
 
 /// The shapes of the points of a line. Their number and that of the colours have no common divisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +100,7 @@ impl Palette {
     pub(crate) fn new<'a>(systems: impl IntoIterator<Item = &'a str>) -> Self {
         let mut looks = HashMap::new();
         let mut counts = [0, 0, 0];
-        for system in systems {
+        for system in FIRST.into_iter().chain(systems) {
             if looks.contains_key(system) {
                 continue;
             }

@@ -2,6 +2,8 @@
 //!
 //! Rows know how two of them compare; which rows belong together is `figure.rs`'s business.
 
+use std::cmp::Ordering;
+
 use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -76,7 +78,7 @@ pub(crate) struct Row {
     pub(crate) about: Option<About>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+/// For serde, which passes a reference.
 fn is_false(value: &bool) -> bool {
     !*value
 }
@@ -130,14 +132,53 @@ impl Row {
         if above == below { 1.0 } else { above / below }
     }
 
-    /// Whether the order of the two medians may be chance.
-    pub(crate) fn ties_with(&self, other: &Self) -> bool {
-        self.min <= other.max && other.min <= self.max
+    /// The order of the medians in which the better one is less.
+    pub(crate) fn best_first(&self, other: &Self) -> Ordering {
+        let ascending = self.median.total_cmp(&other.median);
+        match self.better {
+            Better::Lower => ascending,
+            Better::Higher => ascending.reverse(),
+        }
     }
 
-    /// The ratio as it is printed, with the mark of a tie.
+    /// What the spread of the runs says about that order.
+    pub(crate) fn order(&self, other: &Self) -> Order {
+        let best_first = self.best_first(other);
+        if self.runs < 2 || other.runs < 2 {
+            Order::OneRun(best_first)
+        } else if self.min <= other.max && other.min <= self.max {
+            Order::Tie
+        } else {
+            Order::Sure(best_first)
+        }
+    }
+
+    /// The ratio as it is printed, with the mark of a tie or of a run that was alone.
     pub(crate) fn against(&self, other: &Self) -> String {
-        format!("{}{}", times(self.ratio(other)), if self.ties_with(other) { "=" } else { " " })
+        let mark = match self.order(other) {
+            Order::Tie => "=",
+            Order::OneRun(_) => "?",
+            Order::Sure(_) => " ",
+        };
+        format!("{}{mark}", times(self.ratio(other)))
+    }
+}
+
+/// The order of two rows of one figure, in which the better one is less.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    /// The runs of the two do not overlap.
+    Sure(Ordering),
+    /// The runs overlap, so the order of the medians may be chance.
+    Tie,
+    /// One of the two has run once only, so nobody knows how much is chance.
+    OneRun(Ordering),
+}
+
+impl Order {
+    /// Whether the first is better, as far as one can say.
+    pub(crate) fn is_better(self) -> bool {
+        matches!(self, Self::Sure(Ordering::Less) | Self::OneRun(Ordering::Less))
     }
 }
 

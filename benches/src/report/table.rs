@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::Report;
-use crate::report::figure::{self, Figure};
+use crate::report::figure::{self, Figure, Loss, Weight};
 use crate::report::row::{Kind, number, times};
 
 /// All of the report.
@@ -18,7 +18,10 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     for (name, fact) in report.about.iter().flat_map(|about| about.facts()) {
         writeln!(out, "{name:<11} {fact}")?;
     }
-    writeln!(out, "\nRatios: how many times better than the best peer; `=` is a tie (the runs overlap).")?;
+    writeln!(
+        out,
+        "\nRatios: how many times better than the best peer; `=` is a tie (the runs overlap),\n`?` a single run."
+    )?;
     writeln!(out, "cpu/op: user and system time of the process (HTTP: of the server) for one operation.")?;
     for figure in &report.figures {
         block(figure, out)?;
@@ -59,28 +62,24 @@ fn block(figure: &Figure, out: &mut String) -> fmt::Result {
 
 /// How often we win, and each place where we do not.
 fn summary(figures: &[Figure], out: &mut String) -> fmt::Result {
-    let [better, tie, worse] = figure::tally(figures);
-    writeln!(
-        out,
-        "\nThe best of ours beside the best peer: better in {better}, a tie in {tie}, worse in {worse}."
-    )?;
+    writeln!(out, "\n{}", figure::tally(figures))?;
     let losses = figure::losses(figures);
-    if !losses.is_empty() {
-        writeln!(
-            out,
-            "Where we lose (a peer is better and the runs do not overlap; * each of ours is beaten):"
-        )?;
-    }
-    for loss in losses {
-        let mark = if loss.all_of_ours { "*" } else { " " };
-        let title = format!("{} {}", loss.ours.workload, loss.ours.params);
-        writeln!(
-            out,
-            " {mark}{title:<48} {:<22} {:>8} behind {}",
-            loss.ours.system,
-            times(loss.times),
-            loss.peer.system
-        )?;
+    let kinds = [
+        (Weight::All, "Where each of ours is beaten (the runs do not overlap)"),
+        (Weight::Some, "Where some of ours are beaten, and others are not"),
+        (Weight::OneRun, "Where a peer was better in one run, which may be chance"),
+    ];
+    for (weight, heading) in kinds {
+        let mut of_kind = losses.iter().filter(|losses| losses.weight == weight).peekable();
+        if of_kind.peek().is_some() {
+            writeln!(out, "\n{heading}:")?;
+        }
+        for losses in of_kind {
+            writeln!(out, "  {}", losses.figure.title())?;
+            for Loss { ours, peer, times: ratio } in &losses.losses {
+                writeln!(out, "    {:<24} {:>8} behind {}", ours.system, times(*ratio), peer.system)?;
+            }
+        }
     }
     Ok(())
 }

@@ -62,48 +62,62 @@ const EVERYBODY: &[(&str, Run)] = &[
     ("twoply-fibers", drive),
     ("twoply-native", drive),
 ];
-/// Those that do not need a thread for each connection: ten thousand threads measure the kernel's scheduler.
-const MANY_CONNECTIONS: &[(&str, Run)] = &[
-    ("limit-epoll", drive),
-    ("tokio-multi", drive),
-    ("smol", drive),
-    ("may", drive),
-    ("go", drive),
-    ("erl", drive),
-    ("twoply-green", drive),
-    ("twoply-fibers", drive),
-];
-
 pub(crate) const CASES: &[Case] = &[
     case(true, &[("connections", 1), ("workers", 1)], ONE_WORKER),
     case(false, &[("connections", 8), ("workers", 1)], ONE_WORKER),
     case(true, &[("connections", 64), ("workers", 1)], EVERYBODY_ON_ONE),
     case(false, &[("connections", 1000), ("workers", 1)], ONE_WORKER),
-    case(false, &[("connections", 10_000), ("workers", 1)], ONE_WORKER),
     case(true, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
     case(false, &[("connections", 8), ("workers", 2)], TWO_WORKERS),
     case(true, &[("connections", 64), ("workers", 2)], EVERYBODY),
     case(false, &[("connections", 1000), ("workers", 2)], TWO_WORKERS),
-    case(false, &[("connections", 10_000), ("workers", 2)], MANY_CONNECTIONS),
 ];
 
-pub(crate) const SERIES: &[Series] = &[Series {
-    workload: "http",
-    grows: "connections",
-    sizes: &[1, 8, 64, 1_000, 10_000],
-    fixed: &[("workers", 2)],
-    measures: MEASURES,
-    descriptors: 1,
-    systems: &[
-        ("limit-epoll", drive, usize::MAX),
-        // With a thread for each connection: more of them is a measure of the scheduler of the kernel.
-        ("std-thread", drive, 1_000),
-        ("tokio-multi", drive, usize::MAX),
-        ("twoply-green", drive, usize::MAX),
-        ("twoply-fibers", drive, usize::MAX),
-        ("twoply-native", drive, 1_000),
-    ],
-}];
+pub(crate) const SERIES: &[Series] = &[
+    series(
+        &[("workers", 1)],
+        &[
+            ("limit-epoll", drive, usize::MAX),
+            ("tokio-current", drive, usize::MAX),
+            ("tokio-multi", drive, usize::MAX),
+            ("twoply-green", drive, usize::MAX),
+            ("twoply-fibers", drive, usize::MAX),
+        ],
+    ),
+    series(
+        &[("workers", 2)],
+        &[
+            ("limit-epoll", drive, usize::MAX),
+            // With a thread for each connection: ten thousand threads measure the kernel's scheduler.
+            ("std-thread", drive, 1_000),
+            ("tokio-multi", drive, usize::MAX),
+            ("smol", drive, usize::MAX),
+            ("may", drive, usize::MAX),
+            ("go", drive, usize::MAX),
+            ("erl", drive, usize::MAX),
+            ("twoply-green", drive, usize::MAX),
+            ("twoply-fibers", drive, usize::MAX),
+            ("twoply-native", drive, 1_000),
+        ],
+    ),
+];
+
+/// All but the last of the sizes have cases of their own.
+const fn series(
+    fixed: &'static [(&'static str, usize)],
+    systems: &'static [(&'static str, Run, usize)],
+) -> Series {
+    let sizes = &[1, 8, 64, 1_000, 10_000];
+    Series {
+        workload: "http",
+        grows: "connections",
+        sizes,
+        fixed,
+        measures: MEASURES,
+        descriptors: 1,
+        systems,
+    }
+}
 
 /// How many of the harness's windows one measurement takes: the kernel's choice of a core for each side lasts for a
 /// while, and a rate should see several.

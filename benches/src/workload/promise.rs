@@ -5,12 +5,12 @@
 //!   standing in line, of one wake-up, and, for ours, of the search for deadlocks. `twoply-unwatched` is the same
 //!   promise without that search; in `twoply-owed` it is known who owes the promise, so that the search has somewhere
 //!   to go.
-//! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits: a round trip.
-//!   It goes through the same channel in all systems.
+//! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits: a
+//! round trip.   It goes through the same channel in all systems.
 //!
-//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`, and a
-//! promise (`twoply`) does more: it may be cloned and looked at. All run on our green worker, so that only the channel
-//! differs.
+//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`,
+//! and a promise (`twoply`) does more: it may be cloned and looked at. All run on our green worker, so that only the
+//! channel differs.
 
 use std::future::{IntoFuture, poll_fn};
 use std::pin::pin;
@@ -65,12 +65,20 @@ pub(crate) const CASES: &[Case] = &[
         runs: 5,
         quick: true,
         systems: &[
-            ("tokio-oneshot", |ctx| threads!(ctx, tokio_oneshot::channel(), send, |rx| rx.blocking_recv())),
-            ("futures-oneshot", |ctx| {
-                threads!(ctx, futures_oneshot::channel(), send, |rx| smol::block_on(rx))
+            ("tokio-oneshot", |ctx| {
+                threads!(ctx, tokio_oneshot::Sender, tokio_oneshot::channel(), send, |rx| rx.blocking_recv())
             }),
-            ("twoply-answer", |ctx| threads!(ctx, swap(promise::answer()), resolve, |rx| rx.wait())),
-            ("twoply", |ctx| threads!(ctx, swap(promise::pair()), resolve, |rx| rx.wait())),
+            ("futures-oneshot", |ctx| {
+                threads!(ctx, futures_oneshot::Sender, futures_oneshot::channel(), send, |rx| smol::block_on(
+                    rx
+                ))
+            }),
+            ("twoply-answer", |ctx| {
+                threads!(ctx, promise::Resolver, swap(promise::answer()), resolve, |rx| rx.wait())
+            }),
+            ("twoply", |ctx| {
+                threads!(ctx, promise::Resolver, swap(promise::pair()), resolve, |rx| rx.wait())
+            }),
         ],
     },
 ];
@@ -117,9 +125,10 @@ use ready;
 
 /// Waits for `ops` values in a task, and gives each when the wait is pending.
 macro_rules! stop {
-    ($ctx:expr, $pair:expr, $give:ident) => {{
+    ($ctx:expr, $pair:expr, $give:ident $(, $shared:ident)?) => {{
         let green = runtimes::twoply_named("green", 1)?;
         $ctx.time(1, |ops| {
+            $(let $shared = $shared.clone();)?
             green.run(async move {
                 for number in 0..ops {
                     let (giving, waiting) = $pair;
@@ -149,7 +158,7 @@ fn owed(ctx: &Context) -> Result<Sample> {
     let green = runtimes::twoply_named("green", 1)?;
     let debtor = green.spawner().spawn(std::future::pending::<()>()).cancel_on_drop();
     let task = debtor.task();
-    stop!(ctx, owed_by(&task), resolve)
+    stop!(ctx, owed_by(&task), resolve, task)
 }
 
 /// A promise that `task` owes.
@@ -161,13 +170,12 @@ fn owed_by(task: &twoply::task::TaskRef) -> (promise::Resolver<usize>, promise::
 
 /// Has another thread give `ops` values, each while this one waits for it.
 macro_rules! threads {
-    ($ctx:expr, $pair:expr, $give:ident, |$rx:ident| $wait:expr) => {
+    ($ctx:expr, $Giving:ident $(:: $Rest:ident)?, $pair:expr, $give:ident, |$rx:ident| $wait:expr) => {
         $ctx.time(1, |ops| {
-            let (pass, passed) = mpsc::channel();
+            let (pass, passed) = mpsc::channel::<($Giving $(:: $Rest)? <usize>, usize)>();
             let giver = thread::spawn(move || {
                 while let Ok((giving, number)) = passed.recv() {
-                    let ends: (_, usize) = (giving, number);
-                    ends.0.$give(ends.1).ok();
+                    giving.$give(number).ok();
                 }
             });
             for number in 0..ops {

@@ -29,9 +29,9 @@ use crate::task::{Panic, current_backend};
 /// that were sent before have run. The value becomes an actor with the first closure; until then it is at rest, in no
 /// task.
 ///
-/// A closure may wait, by `.wait()`, or by `.await` in an [asynchronous one](Active::call_async): the closures after it
-/// stay in line. One that waits for its own actor, or in a circle with others, is given
-/// [`Failure::Deadlock`].
+/// A closure may wait, by `.wait()`, or by `.await` in an [asynchronous one](Active::call_async): the closures after
+/// it stay in line. One that waits for its own actor, or in a circle with others, is given [`Failure::Deadlock`]. That
+/// refuses the wait; the closure that was waited for has been sent, and will be run.
 ///
 /// # Examples
 /// ```no_run
@@ -67,14 +67,17 @@ struct Resting<T> {
 
 /// What is sent to the process.
 enum Action<T> {
-    /// A closure. An error is its panic.
-    Run(Box<dyn FnOnce(&mut T) -> Result<(), Panic> + Send>),
+    /// A closure that is done when it returns.
+    Run(Box<dyn FnOnce(&mut T) -> Done + Send>),
     /// A closure whose future is to be finished.
     Finish(Box<dyn for<'a> FnOnce(&'a mut T) -> Finishing<'a> + Send>),
 }
 
-/// What an asynchronous closure has begun. An error is its panic.
-type Finishing<'a> = Pin<Box<dyn Future<Output = Result<(), Panic>> + Send + 'a>>;
+/// How a closure went: an error is its panic.
+type Done = Result<(), Panic>;
+
+/// What an asynchronous closure has begun.
+type Finishing<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
 
 impl Active<()> {
     /// How an active value is made that is not like all others.
@@ -93,9 +96,9 @@ impl<T: Send + 'static> Active<T> {
 
     /// Sends a closure, and returns at once: Io's `@@`. It is run after all that were sent before it.
     ///
-    /// Returns whether it has been sent. False when the mailbox is full, or the actor has ended or could not be started;
-    /// whoever needs to know what became of it uses [`Active::call`]. A panic of the closure is reported by the panic
-    /// hook alone.
+    /// Returns whether it has been sent. False when the mailbox is full, or the actor has ended or could not be
+    /// started; whoever needs to know what became of it uses [`Active::call`]. A panic of the closure is reported by
+    /// the panic hook alone.
     pub fn tell<F>(&self, code: F) -> bool
     where
         F: FnOnce(&mut T) + Send + 'static,
@@ -104,8 +107,8 @@ impl<T: Send + 'static> Active<T> {
         self.process().is_ok_and(|process| process.try_send(action).is_ok())
     }
 
-    /// Sends a closure and returns the answer that is to come, at once: Io's `@`. What the closure captures is evaluated
-    /// by the caller, and it is run after all that were sent before it. The answer is a future;
+    /// Sends a closure and returns the answer that is to come, at once: Io's `@`. What the closure captures is
+    /// evaluated by the caller, and it is run after all that were sent before it. The answer is a future;
     /// [`Answer::share`] makes a [`Promise`](crate::promise::Promise) of it, for many to wait for.
     ///
     /// The answer fails with
@@ -258,7 +261,7 @@ async fn serve<T: Send + 'static>(
 }
 
 /// Answers a call with what its closure returned. Hands the panic on if it did not return.
-fn settle<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Result<(), Panic> {
+fn settle<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
     // Nobody else has the resolver, so nothing can come too late.
     match result {
         Ok(value) => {
@@ -331,8 +334,8 @@ impl ActiveBuilder {
         self
     }
 
-    /// Has it end when a closure panics, with that as its exit reason, and refuse what comes after. Without this it goes
-    /// on with the value as the panic has left it.
+    /// Has it end when a closure panics, with that as its exit reason, and refuse what comes after. Without this it
+    /// goes on with the value as the panic has left it.
     pub fn end_on_panic(mut self) -> ActiveBuilder {
         self.end_on_panic = true;
         self

@@ -14,7 +14,7 @@ use super::cell::Cell;
 use super::exit::ExitReason;
 use super::reference::ProcessRef;
 use crate::channel::{Place, TrySendError};
-use crate::promise::{Answer, Failure, Owner, Resolver, owed_answer};
+use crate::promise::{Answer, Debtor, Failure, Named, Owner, Resolver, owed_answer};
 use crate::strand::with_current;
 use crate::task::TaskState;
 use crate::time::{Timeout, timeout};
@@ -44,6 +44,12 @@ impl<M> Cell<M> {
 /// unwound, and that is too late.
 fn unanswered() -> ExitReason {
     ExitReason::Panicked("it panicked before it answered".into())
+}
+
+impl<M: Send + 'static> Named for ProcessRef<M> {
+    fn debtor(&self) -> Debtor {
+        Debtor::of_owner(Arc::clone(self.cell()) as Arc<dyn Owner>)
+    }
 }
 
 impl<M: Send + 'static> ProcessRef<M> {

@@ -5,42 +5,48 @@
 //! stack. All that processes can do, actors can; what others see of them, references, signals and exit reasons, is the
 //! same.
 //!
-//! # How an actor ends
-//!
-//! | what happens                                      | its exit reason                | is [`stopped`] called?  |
-//! |---------------------------------------------------|--------------------------------|-------------------------|
-//! | [`started`] fails or panics                       | the error or the panic         | no: it has not started  |
-//! | a handler fails                                   | the error                      | yes                     |
-//! | a handler, or an attached source, panics          | the panic                      | yes                     |
-//! | [`Context::stop`], [`Context::stop_with`]         | `Normal`, or the one given     | yes                     |
-//! | an exit signal that it traps, with the usual [`trapped`] | that of the signal      | yes                     |
-//! | an exit signal that it does not trap, a kill, the end of its backend | that of the signal | no: it is dropped where it waits |
-//! | [`stopped`] panics                                | the panic, unless it had failed before | it was          |
-//!
-//! So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic, `stopped`
-//! finds the value as the panic has left it; no other handler is called then.
-//!
-//! [`started`]: Actor::started
-//! [`trapped`]: Actor::trapped
-//! [`stopped`]: Actor::stopped
+//! A handler's panic ends in this module and becomes the exit reason; what is called after it, and what is not, is in
+//! the table of [`Actor`]. Nothing here chooses where an actor runs.
 
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn, ready};
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use pin_project_lite::pin_project;
 
 use super::attach::{Attachment, Sources};
-use super::contain::contained;
+use super::contain::{caught, contained};
 use super::{Builder, Down, Event, Exit, ExitReason, MonitorRef, Process, ProcessRef};
 use crate::channel::Source;
 use crate::task::{Panic, SpawnError};
 
 /// A value that becomes a process: messages come to it one at a time.
 ///
-/// Handlers are written as `async fn`; they may finish what they wait for by `.await` or by [`.wait()`](crate::Wait::wait),
-/// and while one of them waits the next message stays in the mailbox. What happens when one fails or panics is in the
-/// [table](self) of the module, along with all other ways to end.
+/// Handlers are written as `async fn`; they may finish what they wait for by `.await` or by
+/// [`.wait()`](crate::Wait::wait), and while one of them waits the next message stays in the mailbox.
+///
+/// # How it ends
+///
+/// | what happens                                     | its exit reason                 | is [`stopped`] called?     |
+/// |--------------------------------------------------|---------------------------------|----------------------------|
+/// | [`started`] fails or panics                      | the error or the panic          | no: it has not started     |
+/// | a handler fails                                  | the error                       | yes                        |
+/// | a handler, or an attached source, panics         | the panic                       | yes                        |
+/// | [`Context::stop`], [`Context::stop_with`]        | `Normal`, the one given         | yes                        |
+/// | an exit signal, trapped by the usual [`trapped`] | that of the signal              | yes                        |
+/// | an exit signal that it does not trap, a kill     | that of the signal, `Killed`    | no: it is dropped as it is |
+/// | the end of its backend                           | `Shutdown`                      | no: it is dropped as it is |
+/// | [`stopped`] panics                               | the panic, unless it had failed | it was                     |
+///
+/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic,
+/// `stopped` finds the value as the panic has left it; no other handler is called then.
+///
+/// [`started`]: Actor::started
+/// [`trapped`]: Actor::trapped
+/// [`stopped`]: Actor::stopped
 ///
 /// # Examples
 /// ```no_run
@@ -136,7 +142,7 @@ pub trait Actor: Sized + Send + 'static {
     }
 
     /// Called last, with the reason for which the actor ends, before its links and monitors are told. What is left in
-    /// the mailbox is undelivered; the [table](self) of the module says when this is not called.
+    /// the mailbox is undelivered. There are ends at which this is not called: see the table above.
     fn stopped(&mut self, reason: &ExitReason, cx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
         let _ = (reason, cx);
         ready(())
@@ -158,7 +164,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// When the backend has been shut down, or the operating system refuses a thread.
     pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnError> {
-        self.spawn(move |process| run(actor, process))
+        self.spawn(move |process| run(actor, process, || ()))
     }
 
     /// Starts `actor` as a process that is linked to `parent` before its first step.
@@ -170,7 +176,7 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_link(parent, move |process| run(actor, process))
+        self.spawn_link(parent, move |process| run(actor, process, || ()))
     }
 
     /// Starts `actor` as a process that `parent` monitors from before its first step.
@@ -186,7 +192,7 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_monitor(parent, move |process| run(actor, process))
+        self.spawn_monitor(parent, move |process| run(actor, process, || ()))
     }
 }
 
@@ -200,7 +206,7 @@ pub struct Context<A: Actor> {
     /// What has been attached; most actors attach nothing.
     sources: Option<Box<Sources<A::Message>>>,
     /// Why to end after the handler that runs.
-    stop: Option<ExitReason>,
+    stop: Option<Box<ExitReason>>,
 }
 
 impl<A: Actor> Context<A> {
@@ -211,7 +217,7 @@ impl<A: Actor> Context<A> {
 
     /// Ends the actor, with `reason`, once the running handler has returned. The first reason counts.
     pub fn stop_with(&mut self, reason: ExitReason) {
-        self.stop.get_or_insert(reason);
+        self.stop.get_or_insert_with(|| Box::new(reason));
     }
 
     /// Has the actor receive from `source`, too: `convert` makes a message of each item, in the actor's own task.
@@ -275,10 +281,15 @@ impl<A: Actor> Context<A> {
     }
 
     /// What comes next, from the mailbox or a source.
-    async fn next(&mut self) -> Event<A::Message> {
-        let Some(sources) = &mut self.sources else { return self.process.receive().await };
-        let mut receive = pin!(self.process.receive());
-        poll_fn(|cx| sources.poll_next(cx, |cx| receive.as_mut().poll(cx), Event::Message)).await
+    fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Event<A::Message>> {
+        let (cell, batch) = self.process.parts();
+        let Some(sources) = &mut self.sources else { return cell.poll_next(batch, cx) };
+        let next = sources.poll_next(cx, |cx| cell.poll_next(batch, cx), Event::Message);
+        if next.is_ready() {
+            // If a source was quicker, the mailbox has nobody to wake while a handler runs.
+            cell.stop_receive();
+        }
+        next
     }
 }
 
@@ -302,32 +313,86 @@ impl<A: Actor> fmt::Debug for Context<A> {
     }
 }
 
-/// The body of an actor's process.
-fn run<A: Actor>(mut actor: A, process: Process<A::Message>) -> impl Future<Output = ExitReason> + Send {
+/// The body of an actor's process. Calls `ready` when the actor has started.
+///
+/// Every actor that waits has room for all that is alive at any await point here. So what is captured is not moved to a
+/// local variable, where it would lie twice; an event is moved on before its handler is awaited; and a reason is boxed.
+pub(super) fn run<A: Actor>(
+    mut actor: A,
+    process: Process<A::Message>,
+    ready: impl FnOnce() + Send,
+) -> impl Future<Output = ExitReason> + Send {
     let mut cx = Context { process, sources: None, stop: None };
-    // Everything lies in the captured variables: what is moved to a local one would lie in the task twice.
     async move {
         let started = contained(|| actor.started(&mut cx)).await;
         if let Err(reason) = failure_of(started) {
             return reason;
         }
+        ready();
         let reason = loop {
             if let Some(reason) = cx.stop.take() {
                 break reason;
             }
-            let handled = match contained(|| cx.next()).await {
-                Ok(Event::Message(message)) => contained(|| actor.handle(message, &mut cx)).await,
-                Ok(Event::Exit(exit)) => contained(|| actor.trapped(*exit, &mut cx)).await,
-                Ok(Event::Down(down)) => contained(|| actor.down(*down, &mut cx)).await,
-                Err(panic) => Err(panic),
+            let next = poll_fn(|task| match caught(|| cx.poll_next(task)) {
+                Ok(polled) => polled.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            });
+            let event = match next.await {
+                Ok(event) => event,
+                Err(panic) => break Box::new(panic.into()),
             };
+            let handled = contained(|| dispatch(&mut actor, event, &mut cx)).await;
             if let Err(reason) = failure_of(handled) {
-                break reason;
+                break Box::new(reason);
             }
         };
         match contained(|| actor.stopped(&reason, &mut cx)).await {
             Err(panic) if reason.is_orderly() => panic.into(),
-            _ => reason,
+            _ => *reason,
+        }
+    }
+}
+
+/// Calls the handler of `event`.
+fn dispatch<'a, A: Actor>(
+    actor: &'a mut A,
+    event: Event<A::Message>,
+    cx: &'a mut Context<A>,
+) -> impl Future<Output = Result<(), A::Error>> + Send {
+    match event {
+        Event::Message(message) => Handling::Message { handler: actor.handle(message, cx) },
+        Event::Exit(exit) => Handling::Exit { handler: actor.trapped(*exit, cx) },
+        Event::Down(down) => Handling::Down { handler: actor.down(*down, cx) },
+    }
+}
+
+pin_project! {
+    /// The future of one of an actor's handlers.
+    #[project = HandlingProjection]
+    enum Handling<H, T, D> {
+        // Of a message.
+        Message { #[pin] handler: H },
+        // Of an exit signal.
+        Exit { #[pin] handler: T },
+        // Of the end of a process.
+        Down { #[pin] handler: D },
+    }
+}
+
+impl<H, T, D> Future for Handling<H, T, D>
+where
+    H: Future,
+    T: Future<Output = H::Output>,
+    D: Future<Output = H::Output>,
+{
+    type Output = H::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<H::Output> {
+        match self.project() {
+            HandlingProjection::Message { handler } => handler.poll(cx),
+            HandlingProjection::Exit { handler } => handler.poll(cx),
+            HandlingProjection::Down { handler } => handler.poll(cx),
         }
     }
 }

@@ -50,6 +50,10 @@ pub struct Builder<M> {
     trapping: bool,
     /// Gets the messages that nobody receives.
     undelivered: Option<Undelivered<M>>,
+    /// Whether the mailbox outlives the body.
+    keeping: bool,
+    /// The process whose mailbox it takes over.
+    heritage: Option<Arc<Cell<M>>>,
 }
 
 impl<M: Send + 'static> Builder<M> {
@@ -63,6 +67,8 @@ impl<M: Send + 'static> Builder<M> {
             overflow: Overflow::Wait,
             trapping: false,
             undelivered: None,
+            keeping: false,
+            heritage: None,
         }
     }
 
@@ -116,6 +122,20 @@ impl<M: Send + 'static> Builder<M> {
     /// Asks for a stack of at least `bytes` bytes; see [`task::Builder::stack_size`].
     pub fn stack_size(mut self, bytes: usize) -> Builder<M> {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Has the mailbox stay open when the body ends, for a successor that [takes it over](Builder::taking_over), or until
+    /// it is [kept no longer](ProcessRef::keep_mailbox).
+    pub(super) fn keeping(mut self) -> Builder<M> {
+        self.keeping = true;
+        self
+    }
+
+    /// Starts no new process but a new body for `process`, if that has ended and its mailbox was kept: it has the same
+    /// pid, mailbox and name. Else this changes nothing.
+    pub(super) fn taking_over(mut self, process: &ProcessRef<M>) -> Builder<M> {
+        self.heritage = Some(Arc::clone(process.cell()));
         self
     }
 
@@ -204,38 +224,6 @@ impl<M: Send + 'static> Builder<M> {
         self.prepare()?.monitored(parent, |seed| seed.start_fn(body))
     }
 
-    /// Gives `process`, which has ended and whose mailbox was [kept](ProcessRef::keep_mailbox), a new body, linked to
-    /// `parent`. It has the same pid and the same references; name, stack, backend and trapping are this builder's,
-    /// the mailbox is as it was made.
-    ///
-    /// # Errors
-    /// As [`Builder::spawn_link`]; the mailbox is kept then. [`Revival::NotKept`] when the process has not ended, or
-    /// has left no mailbox.
-    #[allow(dead_code, reason = "supervisors call it")]
-    pub(crate) fn revive<P, F, T>(
-        self,
-        process: &ProcessRef<M>,
-        parent: &Process<P>,
-        body: F,
-    ) -> Result<(), Revival>
-    where
-        P: Send + 'static,
-        F: FnOnce(Process<M>) -> T,
-        T: Future<Output: IntoExit + Send> + Send + 'static,
-    {
-        let backend = match self.backend {
-            Some(backend) => backend,
-            None => current_backend()?,
-        };
-        if !process.cell().revive(self.trapping) {
-            return Err(Revival::NotKept);
-        }
-        let task = task_builder(self.name, self.stack_size);
-        let seed = Seed { backend, task, cell: Arc::clone(process.cell()) };
-        seed.linked(parent, |seed| seed.start(body))?;
-        Ok(())
-    }
-
     /// All that there is of the process before it runs.
     fn prepare(self) -> Result<Seed<M>, SpawnError> {
         let backend = match self.backend {
@@ -243,22 +231,19 @@ impl<M: Send + 'static> Builder<M> {
             None => current_backend()?,
         };
         let task = task_builder(self.name.clone(), self.stack_size);
-        let extra = Extra { name: self.name, undelivered: self.undelivered };
-        let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
+        let cell = match self.heritage {
+            Some(cell) if cell.revive(self.trapping) => cell,
+            _ => {
+                let extra = Extra { name: self.name, undelivered: self.undelivered };
+                let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
+                if self.keeping {
+                    cell.keep_mailbox(true);
+                }
+                cell
+            }
+        };
         Ok(Seed { backend, task, cell })
     }
-}
-
-/// Why a process was given no new body.
-#[allow(dead_code, reason = "supervisors call it")]
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Revival {
-    /// It has not ended, or has left no mailbox.
-    #[error("there is no mailbox for a new body")]
-    NotKept,
-    /// The task could not be started.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
 }
 
 fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Builder {

@@ -163,6 +163,15 @@ impl<M> Line<M> {
         std::mem::take(&mut self.queue)
     }
 
+    /// Takes out what is no message.
+    pub(super) fn drain_news(&mut self) -> VecDeque<Event<M>> {
+        let all = std::mem::take(&mut self.queue).into_iter();
+        // News are never urgent, so the urgent messages stay in front and as many as they are.
+        let (messages, news) = all.partition(Event::is_message);
+        self.queue = messages;
+        news
+    }
+
     /// Enters a send in the line of those that wait for room.
     pub(super) fn wait_for_room(&mut self, waker: Waker) -> Key {
         let empty = || Box::new(Room { line: Slots::new(), promised: 0 });

@@ -115,9 +115,9 @@ impl<M: Send + 'static> ProcessRef<M> {
         self.pid().exit(reason);
     }
 
-    /// Has the mailbox stay open when the body ends, for a successor ([`Builder::revive`](super::Builder::revive)); or
-    /// no longer: then what is left of a process that has ended is undelivered.
-    #[allow(dead_code, reason = "supervisors call it")]
+    /// Has the mailbox stay open when the body ends, for a successor
+    /// ([`Builder::taking_over`](super::Builder::taking_over)); or no longer: then what is left of a process that has
+    /// ended is undelivered.
     pub(crate) fn keep_mailbox(&self, keeping: bool) {
         self.0.keep_mailbox(keeping);
     }

@@ -238,26 +238,27 @@ impl<M: Send + 'static> Cell<M> {
         lock(&self.inbox).life.unborn = true;
     }
 
-    /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that is over,
-    /// is closed, and what is in it is undelivered.
-    #[allow(dead_code, reason = "supervisors call it")]
+    /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that is not
+    /// alive, is closed; and what is in it is undelivered, once the process is over.
     pub(super) fn keep_mailbox(&self, keeping: bool) {
         let mut senders = Vec::new();
         let mut inbox = lock(&self.inbox);
         // What has been closed stays closed: the sends in line have been told.
         inbox.life.keeping = keeping && !inbox.life.is_closed();
         let mut left = VecDeque::new();
-        if inbox.life.over && !keeping {
+        if inbox.life.is_closed() {
             inbox.line.close(&mut senders);
-            left = inbox.line.drain();
+            if inbox.life.over {
+                left = inbox.line.drain();
+            }
         }
         drop(inbox);
         crate::wake::wake_all(senders);
         self.discard(left);
     }
 
-    /// A process that is over, and has left its mailbox, begins another life. False when it has not.
-    #[allow(dead_code, reason = "supervisors call it")]
+    /// A process that is over, and has left its mailbox, begins another life. The messages in it are there; the news
+    /// of links and monitors that it had are not. False when it has not.
     pub(super) fn revive(&self, trapping: bool) -> bool {
         let mut inbox = lock(&self.inbox);
         if !(inbox.life.over && inbox.life.keeping) {
@@ -266,8 +267,10 @@ impl<M: Send + 'static> Cell<M> {
         let life = Life { keeping: true, ..Life::new(trapping) };
         let before = std::mem::replace(&mut inbox.life, life);
         self.set_begun(&inbox, false);
+        let news = inbox.line.drain_news();
         drop(inbox);
-        drop(before);
+        // They hold pids, which may be the last to hold a cell.
+        drop((before, news));
         true
     }
 

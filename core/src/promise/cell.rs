@@ -17,9 +17,9 @@
 //! (4) take     the only promise that is left, once READY: nobody else can look at the outcome any more.
 //! ```
 //!
-//! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the lock after
-//! the entry is in line; if (2) comes first, (3) sees READY. So no wake-up is lost, and nobody stands in the line of a
-//! promise that is kept.
+//! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the lock
+//! after the entry is in line; if (2) comes first, (3) sees READY. So no wake-up is lost, and nobody stands in the
+//! line of a promise that is kept.
 //!
 //! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only promise may
 //! move the value out.
@@ -80,9 +80,10 @@ pub(super) struct Cell<T> {
     lazy: Option<Box<Lazy<T>>>,
 }
 
-// SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be taken
-// out by another, for which T: Send is enough: the accesses are ordered by the word, see `resolve` and `Handle`. It is
-// looked at by shared reference through `Handle::get` only, and what makes that public demands T: Sync (see `Promise`).
+// SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be
+// taken out by another, for which T: Send is enough: the accesses are ordered by the word, see `resolve` and
+// `Handle`. It is looked at by shared reference through `Handle::get` only, and what makes that public demands T:
+// Sync (see `Promise`).
 unsafe impl<T: Send> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
@@ -128,8 +129,8 @@ impl<T> Cell<T> {
         if self.word.fetch_or(CLAIMED, Relaxed) & CLAIMED != 0 {
             return Err(outcome);
         }
-        // SAFETY: this is the only call that has ever found CLAIMED clear, so nobody else writes; and nobody reads before
-        // READY, which is set below.
+        // SAFETY: this is the only call that has ever found CLAIMED clear, so nobody else writes; and nobody reads
+        // before READY, which is set below.
         self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
         self.publish();
         Ok(())
@@ -140,7 +141,8 @@ impl<T> Cell<T> {
     fn publish(&self) {
         let mut word = self.word.load(Relaxed);
         while word & WAITING == 0 {
-            // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the rest.
+            // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the
+            // rest.
             match self.word.compare_exchange_weak(word, word | READY, Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
@@ -154,8 +156,8 @@ impl<T> Cell<T> {
         wake_all(left.into_wakers());
     }
 
-    /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is. `ticket`
-    /// is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
+    /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
+    /// `ticket` is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
     pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
             let task = with_current(|strand| strand.state().stopped_task(cx.waker()));
@@ -275,8 +277,8 @@ impl<T> Handle<T> {
         if word & READY == 0 || promises(word) != 1 {
             return Err(self);
         }
-        // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and nobody can
-        // make another one while this runs.
+        // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and nobody
+        // can make another one while this runs.
         let outcome = self.0.outcome.with_mut(|place| unsafe { (*place).take() });
         outcome.ok_or(self)
     }

@@ -1,7 +1,7 @@
 //! Who waits for whom: finding the wait that would close a circle.
 //!
-//! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one edge: to that
-//! task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that begins at it comes
+//! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one edge: to
+//! that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that begins at it comes
 //! back. Promises and task handles are the callers: they publish the edge of a wait that is pending, walk, and take
 //! the edge back when the promise comes out, before anybody can know of it, or when the wait is dropped.
 //!
@@ -11,19 +11,19 @@
 //! what is not found may be one.
 //!
 //! # Why one of those who close a circle sees it
-//! Each publishes its own edge under the mutex of its own task, and reads the edges of the others under theirs. If a walk
-//! from A fails at X, because X has no edge yet, then X publishes after that, so A's edge happened before X's. If of
-//! all who close a circle nobody saw it, then each one's edge would have happened before that of another one of
-//! them, round in a circle. Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its
-//! edge away before it gives that back.
+//! Each publishes its own edge under the mutex of its own task, and reads the edges of the others under theirs. If a
+//! walk from A fails at X, because X has no edge yet, then X publishes after that, so A's edge happened before X's.
+//! If of all who close a circle nobody saw it, then each one's edge would have happened before that of another one of
+//! them, round in a circle. Exactly one is refused: who sees the circle looks again under a mutex of all, and takes
+//! its edge away before it gives that back.
 //!
 //! # Why there is a circle where one is seen
 //! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that its task
 //! uses once, so what has not changed from the first reading to the second was there in between: all of it at
 //! one instant. And a task in such a circle cannot go on unless somebody else cancels one of them.
 //!
-//! The search is that of Chandy, Misra and Haas, "Distributed deadlock detection" (1983), for the single-resource model,
-//! without the messages; a walk does not get lost in a circle that it does not belong to by Brent's method.
+//! The search is that of Chandy, Misra and Haas, "Distributed deadlock detection" (1983), for the single-resource
+//! model, without the messages; a walk does not get lost in a circle that it does not belong to by Brent's method.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -104,8 +104,8 @@ impl Edge {
         self.number == 0 || self.task.stop(|stop| stop.is_at(self.number)).is_some()
     }
 
-    /// Puts an edge to `debtor` in the place of the one that there is. What comes back is to be dropped when no mutex is
-    /// held. The caller calls [`Edge::refuse`] then.
+    /// Puts an edge to `debtor` in the place of the one that there is. What comes back is to be dropped when no
+    /// mutex is held. The caller calls [`Edge::refuse`] then.
     #[must_use]
     pub(super) fn publish(&mut self, debtor: Option<Debtor>) -> Option<Debtor> {
         let Some(debtor) = debtor else { return self.withdraw() };

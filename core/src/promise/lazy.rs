@@ -1,9 +1,9 @@
 //! Promises that come out as the output of a future: those of [`Promise::map`], [`Promise::then`] and
 //! [`Task::into_promise`](crate::task::Task::into_promise).
 //!
-//! Nobody is started for them. Whoever waits for such a promise, or looks at it, polls the future, when there is a reason
-//! to; its waker wakes all who wait, so that it does not matter if one of them is gone by then. A panic of the future
-//! is the outcome.
+//! Nobody is started for them. Whoever waits for such a promise, or looks at it, polls the future, when there is a
+//! reason to; its waker wakes all who wait, so that it does not matter if one of them is gone by then. A panic of
+//! the future is the outcome.
 //!
 //! ```text
 //! future:  idle, rung ──(1) drive──▶ out ──(2) pending──▶ idle ──(3) ring──▶ idle, rung
@@ -115,8 +115,8 @@ impl<T: Send + 'static> Promise<T> {
 impl<T: Clone + Send + Sync + 'static> Promise<T> {
     /// A promise of what `f` makes of the value. A failure is passed on.
     ///
-    /// `f` is called once, by whoever waits for the new promise or looks at it first when the value is there; if nobody
-    /// does, it is not called. If it panics, the new promise comes out as [`Failure::Panicked`].
+    /// `f` is called once, by whoever waits for the new promise or looks at it first when the value is there; if
+    /// nobody does, it is not called. If it panics, the new promise comes out as [`Failure::Panicked`].
     ///
     /// ```
     /// use twoply_core::{Wait, promise};

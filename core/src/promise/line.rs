@@ -84,8 +84,8 @@ impl Line {
         same_edge && waiter.waker.will_wake(waker)
     }
 
-    /// Puts `waker` in line, instead of what `ticket` had there; `task` is the one that this wait stops. Returns what is
-    /// to be dropped, and the edge if there is one.
+    /// Puts `waker` in line, instead of what `ticket` had there; `task` is the one that this wait stops. Returns
+    /// what is to be dropped, and the edge if there is one.
     pub(super) fn enter(
         &mut self,
         ticket: &mut Ticket,

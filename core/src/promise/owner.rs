@@ -16,7 +16,7 @@ pub(crate) trait Owner: Send + Sync {
     fn cause(&self) -> Option<Failure>;
 }
 
-/// Those who can owe a value: [tasks](crate::task::TaskRef), and processes.
+/// Those who can owe a value: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
 pub trait Owes: sealed::Named {}
 
 impl<O: sealed::Named> Owes for O {}

@@ -64,14 +64,15 @@ impl<T> Resolver<T> {
 
     /// The calling task owes the value from now on. Outside of any task nobody is known to owe it.
     ///
-    /// Who owes is what deadlocks are found by; see [the module](super). So it must be true: whoever passes a resolver on
-    /// to another task says so, with [`hand_to`](Resolver::hand_to), or there with `adopt`, or with
-    /// [`disown`](Resolver::disown).
+    /// Who owes is what deadlocks are found by; see [the module](super). So it must be true: whoever passes a
+    /// resolver on to another task says so, with [`hand_to`](Resolver::hand_to), or there with `adopt`, or with
+    /// [`disown`](Resolver::disown). That goes for processes, too, which owe the answers to what they are asked.
     pub fn adopt(&self) {
         self.owe(crate::strand::with_current(|strand| strand.state().task()).map(Debtor::of_task));
     }
 
-    /// `owner` owes the value from now on: a [task](crate::task::TaskRef), or a process.
+    /// `owner` owes the value from now on: a [task](crate::task::TaskRef) or a
+    /// [process](crate::actor::ProcessRef).
     ///
     /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out as
     /// [`Failure::Deadlock`].

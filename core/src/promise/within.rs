@@ -70,8 +70,8 @@ impl<F> fmt::Debug for Within<F> {
 /// Polls `future` so that its waits do not count in the search for deadlocks: none of them comes out as
 /// [`Failure::Deadlock`].
 ///
-/// The combinators of this library know which waits have an alternative. For a combinator of another library that polls
-/// several futures of a task with the task's own waker, such as `select!` and `join!` of futures, wrap the
+/// The combinators of this library know which waits have an alternative. For a combinator of another library that
+/// polls several futures of a task with the task's own waker, such as `select!` and `join!` of futures, wrap the
 /// promises that are waited for in it in this.
 ///
 /// A `.wait()` inside the future does count, for it blocks the whole stack.

@@ -177,7 +177,7 @@ impl Wake for Woken {
 
 impl Woken {
     /// A waker, and the count since the last call.
-    fn new() -> (Waker, impl Fn() -> usize) {
+    fn waker() -> (Waker, impl Fn() -> usize) {
         let woken = Arc::new(Woken::default());
         (Waker::from(Arc::clone(&woken)), move || woken.0.swap(0, Ordering::Relaxed))
     }
@@ -204,7 +204,7 @@ fn whoever_leaves_an_interval_hands_the_watch_on() {
     let strand = Virtual::new(start);
     enter(&strand, || {
         let clock = interval(SECOND);
-        let ((first, first_woken), (second, second_woken)) = (Woken::new(), Woken::new());
+        let ((first, first_woken), (second, second_woken)) = (Woken::waker(), Woken::waker());
         let (mut first, mut second) = (Context::from_waker(&first), Context::from_waker(&second));
         let (mut stays, mut leaves) = (Box::pin(clock.recv()), Box::pin(clock.recv()));
         assert!(stays.as_mut().poll(&mut first).is_pending());

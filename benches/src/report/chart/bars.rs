@@ -19,10 +19,10 @@ const LINE: u32 = 40;
 const FOOT: u32 = 44;
 
 /// The widest that names may be.
-const WIDEST_NAMES: f64 = 290.0;
+const WIDEST_NAMES: f64 = 320.0;
 
-/// The room for a number to the right of the longest bar.
-const NUMBERS: u32 = 92;
+/// The room for the numbers to the right of the longest bar.
+const NUMBERS: u32 = 96;
 
 /// A bar that is this many times shorter than another is not seen. Then the axis is logarithmic.
 const NOT_SEEN: f64 = 30.0;
@@ -102,6 +102,10 @@ fn bar(chart: &mut Chart<'_, '_>, row: &Row, axis: &Axis, y: f64) -> Result<()> 
     if row.runs > 1 {
         draw(chart, [PathElement::new(vec![(min, y), (max, y)], stroke), cap(min), cap(max)])?;
     }
-    let style = text().pos(Pos::new(HPos::Left, VPos::Center));
-    draw(chart, [EmptyElement::at((max, y)) + Text::new(short(row.median), (10, 0), style)])
+    // All numbers end in one column: beside the whiskers they would lie on the line of the limit.
+    let style = text().pos(Pos::new(HPos::Right, VPos::Center));
+    draw(
+        chart,
+        [EmptyElement::at((axis.to, y)) + Text::new(short(row.median), (NUMBERS as i32 - 8, 0), style)],
+    )
 }

@@ -26,7 +26,7 @@ fn curves(area: &Area<'_>, rows: &[&Row], palette: &Palette) -> Result<()> {
     let mut chart = super::curves(area, "percentile", x, y)?;
     let mut order: Vec<_> = lines.iter().collect();
     order.sort_by_key(|(look, _)| look.is_ours());
-    order.into_iter().try_for_each(|(look, points)| curve(&mut chart, *look, points, false))
+    order.into_iter().try_for_each(|(look, points)| curve(&mut chart, *look, points))
 }
 
 /// How far the longest latency of all lies to the right of the percentile before it: as far as half of the rest.
@@ -40,7 +40,9 @@ pub(crate) fn points(row: &Row, y: &Axis) -> Vec<Point> {
         let rest = 1.0 - percent / 100.0;
         let before = points.last().map_or(0.0, |point| point.x);
         let x = if rest > 0.0 { -rest.log10() } else { before + HALVING };
-        points.extend(y.place(*micros).map(|y| Point { x, y, spread: None }));
+        // One mark for each nine.
+        let marked = points.is_empty() || x.floor() > before.floor();
+        points.extend(y.place(*micros).map(|y| Point { x, y, spread: None, marked }));
     }
     points
 }

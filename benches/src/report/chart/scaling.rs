@@ -26,14 +26,14 @@ fn curves(area: &Area<'_>, growth: &Growth<'_>, palette: &Palette) -> Result<()>
     // Ours come last, on top.
     let mut order: Vec<_> = growth.curves.iter().map(|of| (palette.look(of.system), of)).collect();
     order.sort_by_key(|(look, _)| look.is_ours());
-    order.into_iter().try_for_each(|(look, of)| curve(&mut chart, look, &points(of, &x, &y), true))
+    order.into_iter().try_for_each(|(look, of)| curve(&mut chart, look, &points(of, &x, &y)))
 }
 
 /// Where the figures of one system lie.
 fn points(curve: &Curve<'_>, x: &Axis, y: &Axis) -> Vec<Point> {
     let point = |(size, row): &(f64, &Row)| {
         let spread = y.place(row.min).zip(y.place(row.max)).filter(|_| row.runs > 1);
-        Some(Point { x: x.place(*size)?, y: y.place(row.median)?, spread })
+        Some(Point { x: x.place(*size)?, y: y.place(row.median)?, spread, marked: true })
     };
     curve.points.iter().filter_map(point).collect()
 }

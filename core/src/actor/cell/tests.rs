@@ -1,3 +1,5 @@
+//! The rules of a mailbox and of signals, on cells without a task: what needs no backend to be seen.
+
 use std::pin::Pin;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

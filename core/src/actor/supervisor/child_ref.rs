@@ -69,30 +69,30 @@ impl<M: Send + 'static> ChildRef<M> {
     /// [`Closed`](TrySendError::Closed) when it will not run again by itself. The message is handed back.
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
         let mut standing = self.standing.clone();
-        let sent = match &*standing.latest() {
-            Standing::Running(process) => process.try_send(message),
-            Standing::Waiting => Err(TrySendError::Full(message)),
-            Standing::Stopped => Err(TrySendError::Closed(message)),
+        let message = match &*standing.latest() {
+            Standing::Running(process) => match process.try_send(message) {
+                // It has ended, and its supervisor will decide what is next, if there still is one.
+                Err(TrySendError::Closed(message)) => message,
+                sent => return sent,
+            },
+            Standing::Waiting => message,
+            Standing::Stopped => return Err(TrySendError::Closed(message)),
         };
-        match sent {
-            // It has ended, and its supervisor will decide what is next, if there still is one.
-            Err(TrySendError::Closed(message)) if !standing.is_closed() && !is_stopped(&mut standing) => {
-                Err(TrySendError::Full(message))
-            }
-            sent => sent,
-        }
+        let stopped = standing.is_closed() || matches!(*standing.latest(), Standing::Stopped);
+        Err(if stopped { TrySendError::Closed(message) } else { TrySendError::Full(message) })
     }
 
     /// Sends the message that `question` makes of a resolver, as [`ChildRef::send`] does, and waits for the answer.
     ///
     /// # Errors
-    /// Why there is no answer. [`Failure::NoProcess`] means that the child ended before it gave one; it may run again
-    /// by now, and whether it has done what it was asked is not known.
+    /// Why there is no answer. After [`Failure::NoProcess`] (the child ended before it took up the question) and
+    /// [`Failure::Broken`] (it dropped the question, perhaps because it failed) the child may run again by now; whether
+    /// it has done what it was asked is not known.
     pub async fn ask<R>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Result<R, Failure> {
         let mut standing = self.standing.clone();
         loop {
             let process = match &*standing.latest() {
-                Standing::Running(process) if process.pid().is_alive_here() => Some(process.clone()),
+                Standing::Running(process) if !process.is_closed() => Some(process.clone()),
                 Standing::Running(_) | Standing::Waiting => None,
                 Standing::Stopped => return Err(Failure::NoProcess(crate::actor::ExitReason::NoProcess)),
             };
@@ -104,10 +104,6 @@ impl<M: Send + 'static> ChildRef<M> {
             }
         }
     }
-}
-
-fn is_stopped<M>(standing: &mut watch::Receiver<Standing<M>>) -> bool {
-    matches!(*standing.latest(), Standing::Stopped)
 }
 
 impl<M: Send + 'static> Clone for ChildRef<M> {

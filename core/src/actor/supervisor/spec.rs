@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use super::child_ref::ChildRef;
 use super::handle::{Control, SupervisorRef};
-use super::starter::{Make, Product, Setting, Starter};
+use super::starter::{Kept, Make, Product, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
-use crate::actor::{ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
 use crate::backend::Backend;
 use crate::channel::watch;
 
@@ -78,14 +78,16 @@ pub enum Mailbox {
     /// messages may be sent to it at any time. The message that it was handling is not among them: if that was what
     /// killed it, it is not killed by it twice.
     ///
-    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone after it.
+    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone after it. Of a
+    /// child that is [started](ChildSpec::start_with) in several processes it is the first one that is kept. When the
+    /// child is over for good, what is left in the mailbox is undelivered.
     Keep,
 }
 
 /// How a child is started, when it is restarted, how it is stopped.
 ///
-/// Unless something else is said, a child is [`Permanent`](Restart::Permanent), drops its mailbox and has five seconds to
-/// end when it is asked to; a supervisor has all the time it wants.
+/// Unless something else is said, a child is [`Permanent`](Restart::Permanent), drops its mailbox and has five seconds
+/// to end when it is asked to; a supervisor has all the time it wants.
 ///
 /// `M` is the type of the child's messages. A [`reference`](ChildSpec::reference) to the child may be had before it
 /// runs, and it follows restarts.
@@ -101,7 +103,8 @@ pub enum Mailbox {
 ///         println!("{line}");
 ///     }
 /// });
-/// let log = log.restart(Restart::Transient).shutdown(Shutdown::Deadline(Duration::from_secs(1))).mailbox(Mailbox::Keep);
+/// let second = Duration::from_secs(1);
+/// let log = log.restart(Restart::Transient).shutdown(Shutdown::Deadline(second)).mailbox(Mailbox::Keep);
 /// let to_log = log.reference();
 /// # let _ = to_log;
 /// ```
@@ -152,6 +155,15 @@ impl<M: Send + 'static> ChildSpec<M> {
             let code = Arc::clone(&code);
             Ok(start.spawn_fn(move |me| code(me))?)
         })
+    }
+
+    /// A child that is an actor, which `make` makes anew for each start. It counts as started when
+    /// [`Actor::started`] has returned; an error or a panic in there is a child that could not be started.
+    pub fn actor<A>(id: impl Into<Arc<str>>, make: impl Fn() -> A + Send + Sync + 'static) -> ChildSpec<M>
+    where
+        A: Actor<Message = M>,
+    {
+        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make))
     }
 
     /// A child that `start` starts, each time anew, with [`Starter::spawn`] or another of its methods.
@@ -226,8 +238,8 @@ impl<M: Send + 'static> ChildSpec<M> {
         self
     }
 
-    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew. If the name
-    /// is taken, the child cannot be started.
+    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew. If the
+    /// name is taken, the child cannot be started.
     pub fn register(self, name: impl Into<Arc<str>>) -> ChildSpec<M> {
         self.register_in(Registry::global(), name)
     }
@@ -250,7 +262,7 @@ impl<M: Send + 'static> ChildSpec<M> {
         };
         let child = super::starter::Typed {
             id: Arc::clone(&self.id),
-            mailbox: self.mailbox,
+            kept: Kept::new(self.mailbox),
             settings: self.settings,
             names: self.names,
             make: self.make,

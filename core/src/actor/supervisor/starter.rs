@@ -1,19 +1,22 @@
 //! Starting a child: what a supervisor's process does for one spec.
 //!
-//! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be started.
+//! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be
+//! started.
 
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::Launch;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Mailbox, Standing, Start, Started, Starting};
-use crate::actor::{Builder, IntoExit, Pid, Process, ProcessRef, Registry};
-use crate::channel::watch;
+use crate::actor::behaviour::run;
+use crate::actor::{Actor, Builder, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::channel::{oneshot, watch};
+use crate::lock::lock;
 use crate::task::{Panic, SpawnError};
 use crate::wait::CancelUnwind;
 
@@ -24,10 +27,13 @@ type AnyError = Box<dyn Error + Send + Sync>;
 pub(super) type Setting<M> = Box<dyn Fn(Builder<M>) -> Builder<M> + Send + Sync>;
 
 /// The future of a child.
-type Making<'a, M> = Pin<Box<dyn Future<Output = Result<Product<M>, AnyError>> + Send + 'a>>;
+type Making<M> = Pin<Box<dyn Future<Output = Result<Product<M>, AnyError>> + Send>>;
+
+/// What begins to make a child.
+type Maker<M> = Box<dyn Fn(Starter<'_, M>) -> Making<M> + Send + Sync>;
 
 /// What makes a child.
-pub(super) struct Make<M: Send + 'static>(Box<dyn Fn(Starter<'_, M>) -> Making<'static, M> + Send + Sync>);
+pub(super) struct Make<M: Send + 'static>(Maker<M>);
 
 /// A child that has been made.
 pub(super) struct Product<M> {
@@ -46,6 +52,32 @@ impl<M: Send + 'static> Make<M> {
         Make(Box::new(move |mut starter| {
             let process = contained(|| start(&mut starter));
             Box::pin(ready(process.map(|process| Product { process, supervisor: None })))
+        }))
+    }
+
+    /// An actor. It counts as started when it says so itself.
+    pub(super) fn actor<A: Actor<Message = M>>(make: impl Fn() -> A + Send + Sync + 'static) -> Make<M> {
+        Make(Box::new(move |mut starter| {
+            let (ready, started) = oneshot::channel();
+            let process = contained(|| {
+                let actor = make();
+                let ready = || {
+                    // A supervisor that is gone need not be told.
+                    let _ = ready.send(());
+                };
+                Ok(starter.spawn(|me| run(actor, me, ready))?)
+            });
+            Box::pin(async move {
+                let process = process?;
+                let ended = process.ended();
+                match started.await {
+                    Ok(()) => Ok(Product { process, supervisor: None }),
+                    Err(_) => {
+                        ended.await;
+                        Err(process.cell().reason().unwrap_or(ExitReason::NoProcess).into())
+                    }
+                }
+            })
         }))
     }
 }
@@ -75,12 +107,69 @@ fn contained<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyErro
     }
 }
 
+/// The process whose mailbox a child keeps from one start to the next: the first that it has spawned.
+pub(super) enum Kept<M: Send + 'static> {
+    /// It keeps none.
+    Nothing,
+    /// It keeps one, if there is one already. Only the supervisor's process looks here.
+    Mailbox(Mutex<Option<ProcessRef<M>>>),
+}
+
+impl<M: Send + 'static> Kept<M> {
+    pub(super) fn new(mailbox: Mailbox) -> Kept<M> {
+        match mailbox {
+            Mailbox::Drop => Kept::Nothing,
+            Mailbox::Keep => Kept::Mailbox(Mutex::new(None)),
+        }
+    }
+
+    /// The process, if there is one.
+    fn process(&self) -> Option<ProcessRef<M>> {
+        match self {
+            Kept::Nothing => None,
+            Kept::Mailbox(process) => lock(process).clone(),
+        }
+    }
+
+    /// Has `builder` keep the mailbox, or take the one that is kept.
+    fn build(&self, builder: Builder<M>) -> Builder<M> {
+        match (self, self.process()) {
+            (Kept::Nothing, _) => builder,
+            (Kept::Mailbox(_), None) => builder.keeping(),
+            (Kept::Mailbox(_), Some(process)) => builder.taking_over(&process),
+        }
+    }
+
+    /// Keeps the mailbox of the first process that was spawned.
+    fn enter(&self, process: &ProcessRef<M>) {
+        if let Kept::Mailbox(kept) = self {
+            lock(kept).get_or_insert_with(|| process.clone());
+        }
+    }
+
+    /// Keeps nothing any more but by the next process.
+    fn abandon(&self) {
+        if let Kept::Mailbox(kept) = self {
+            let process = lock(kept).take();
+            if let Some(process) = process {
+                process.keep_mailbox(false);
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static> Drop for Kept<M> {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 /// A child with the type of its messages; what a [`Spec`](super::spec::Spec) starts.
 pub(super) struct Typed<M: Send + 'static> {
     /// What it is called.
     pub(super) id: Arc<str>,
-    /// What becomes of its mailbox.
-    pub(super) mailbox: Mailbox,
+    /// Its mailbox, if that is to be kept.
+    pub(super) kept: Kept<M>,
     /// How its process is built.
     pub(super) settings: Vec<Setting<M>>,
     /// The names that it gets.
@@ -105,6 +194,10 @@ impl<M: Send + 'static> Start for Typed<M> {
             for (registry, name) in &self.names {
                 registry.register(Arc::clone(name), &product.process)?;
             }
+            if self.kept.process().is_some_and(|kept| kept != product.process) {
+                // The child is not the process that it spawned first, but it is its mailbox that is meant.
+                self.kept.abandon();
+            }
             let started = Started::from(&product);
             drop(self.standing.replace(Standing::Running(product.process)));
             Ok(started)
@@ -112,7 +205,16 @@ impl<M: Send + 'static> Start for Typed<M> {
     }
 
     fn halted(&self, again: bool) {
-        drop(self.standing.replace(if again { Standing::Waiting } else { Standing::Stopped }));
+        let standing = match self.kept.process() {
+            // Messages may be sent to it as ever.
+            Some(_) if again => return,
+            _ if again => Standing::Waiting,
+            _ => Standing::Stopped,
+        };
+        drop(self.standing.replace(standing));
+        if !again {
+            self.kept.abandon();
+        }
     }
 }
 
@@ -167,11 +269,13 @@ impl<M: Send + 'static> Starter<'_, M> {
     /// A builder with the child's settings.
     fn builder(&self) -> Builder<M> {
         let plain = Builder::new().name(&*self.child.id);
-        self.child.settings.iter().fold(plain, |builder, setting| setting(builder))
+        let set = self.child.settings.iter().fold(plain, |builder, setting| setting(builder));
+        self.child.kept.build(set)
     }
 
     fn note(&mut self, process: ProcessRef<M>) -> ProcessRef<M> {
         self.spawned.push(process.pid());
+        self.child.kept.enter(&process);
         process
     }
 }

@@ -4,8 +4,8 @@ use loom::thread;
 
 use super::*;
 
-/// Has each of `tasks` tasks wait for the next at once, and returns how many of them are told. The edges stay until all
-/// have been published: nobody goes on.
+/// Has each of `tasks` tasks wait for the next at once, and returns how many of them are told. The edges stay until
+/// all have been published: nobody goes on.
 fn told(tasks: usize) -> usize {
     let states: Vec<_> = (0..tasks).map(|_| TaskState::never()).collect();
     let mut edges: Vec<_> = (1..tasks)
