@@ -133,6 +133,8 @@ pub(crate) fn command(system: &str, workload: &str, workers: usize, args: &[usiz
             command.arg("+S").arg(format!("{workers}:{workers}")).args(["+P", "2000000", "+Q", "65536"]);
             command.args(["-noshell", "-boot", "no_dot_erlang", "-pa"]).arg(folder);
             command.args(["-s", "bench", "main", "-extra"]);
+            // A crash says why on standard error; nobody would read the dump.
+            command.env("ERL_CRASH_DUMP_SECONDS", "0");
         }
     }
     command.arg(workload).args(args.iter().map(|arg| OsString::from(arg.to_string())));

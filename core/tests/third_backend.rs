@@ -180,7 +180,7 @@ fn panics_are_reported_by_the_handle() {
     ToyStrand::run(|_| {
         let error = spawn(async { panic!("no {}", "luck") }).wait().unwrap_err();
         let Failure::Panicked(panic) = error else { panic!("{error}") };
-        assert_eq!(panic.message().as_deref(), Some("no luck"));
+        assert_eq!(panic.message(), Some("no luck"));
     });
 }
 

@@ -519,7 +519,7 @@ impl Actor for Fussy {
     }
 
     async fn handle(&mut self, message: u32, _: &mut Context<Fussy>) -> Result<(), String> {
-        if message % 2 == 0 { Ok(()) } else { Err(format!("{message} is odd")) }
+        if message.is_multiple_of(2) { Ok(()) } else { Err(format!("{message} is odd")) }
     }
 }
 

@@ -228,7 +228,7 @@ async fn relay(Relay { mut to, reply }: Relay) {
 fn processes_that_ask_in_a_circle_are_told(on: &Systems) {
     for straight in STRAIGHT {
         let process = |n: usize, name: &'static str| {
-            let system = if n % 2 == 0 { on.here() } else { on.there() };
+            let system = if n.is_multiple_of(2) { on.here() } else { on.there() };
             let builder = actor::Builder::new().name(name).on(system.backend());
             let process = match straight {
                 true => builder.spawn_fn(|mut me: Process<Relay>| {

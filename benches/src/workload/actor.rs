@@ -14,6 +14,7 @@
 //! `mpsc-tokio` is a bare tokio task with a channel; `erl` is Erlang, whose question is `gen_server:call`. All
 //! mailboxes are unbounded, which is the one kind that all systems have, but for `actor-tell-bounded`, where ractor
 //! and actix are missing: ractor has no bounded mailbox, and actix no way to wait for room but to wait for an answer.
+//! xtra is missing in both `actor-tell`s: they rely on the order of messages, which its mailbox does not keep.
 //!
 //! With one worker the peers run on tokio's current-thread runtime, with two on its multi-thread one. actix has an
 //! arbiter for each worker; its askers share the thread of the actor, so it asks with one worker only. The askers of
@@ -90,9 +91,31 @@ const fn timed(
     Case { workload, params, measures: NANOSECONDS, runs: 3, quick: true, systems }
 }
 
+/// Who keeps the order of messages.
+const TELL_ONE_WORKER: &[(&str, Run)] = &[
+    ("mpsc-tokio-current", tell::Tell::measure::<Mpsc>),
+    ("kameo-tokio-current", tell::Tell::measure::<Kameo>),
+    ("ractor-tokio-current", tell::Tell::measure::<Ractor>),
+    ("actix", tell::Tell::measure::<Actix>),
+    ("erl", tell::Tell::foreign),
+    ("twoply-green", tell::Tell::measure::<Twoply>),
+    ("twoply-green-process", tell::Tell::measure::<Processes>),
+];
+
+/// Who keeps the order of messages.
+const TELL_TWO_WORKERS: &[(&str, Run)] = &[
+    ("mpsc-tokio-multi", tell::Tell::measure::<Mpsc>),
+    ("kameo-tokio-multi", tell::Tell::measure::<Kameo>),
+    ("ractor-tokio-multi", tell::Tell::measure::<Ractor>),
+    ("actix", tell::Tell::measure::<Actix>),
+    ("erl", tell::Tell::foreign),
+    ("twoply-green", tell::Tell::measure::<Twoply>),
+    ("twoply-green-process", tell::Tell::measure::<Processes>),
+];
+
 const CASES: &[Case] = &[
-    timed("actor-tell", &[("workers", 1)], one_worker::<tell::Tell>()),
-    timed("actor-tell", &[("workers", 2)], two_workers::<tell::Tell>()),
+    timed("actor-tell", &[("workers", 1)], TELL_ONE_WORKER),
+    timed("actor-tell", &[("workers", 2)], TELL_TWO_WORKERS),
     timed("actor-ring", &[("actors", 1000), ("workers", 1)], one_worker::<life::Ring>()),
     timed("actor-ring", &[("actors", 1000), ("workers", 2)], two_workers::<life::Ring>()),
     timed("actor-spawn", &[("alive", 1000), ("workers", 1)], one_worker::<life::Life>()),

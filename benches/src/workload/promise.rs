@@ -6,7 +6,7 @@
 //!   promise without that search; in `twoply-owed` it is known who owes the promise, so that the search has somewhere
 //!   to go.
 //! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits: a
-//! round trip.   It goes through the same channel in all systems.
+//!   round trip. It goes through the same channel in all systems.
 //!
 //! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`,
 //! and a promise (`twoply`) does more: it may be cloned and looked at. All run on our green worker, so that only the

@@ -1,7 +1,7 @@
 //! Where a panic of a handler or a closure ends: here, and not in the task of the actor, which has more to do.
 //!
-//! [`behaviour`](super::behaviour) and [`active`](super::active) run the user's code through this. The unwinding of a task
-//! that is being cancelled is no panic: it passes through.
+//! [`behaviour`](super::behaviour) and [`active`](super::active) run the user's code through this. The unwinding of a
+//! task that is being cancelled is no panic: it passes through.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,22 +1,22 @@
 //! Supervisors: processes that start others, and restart them when they end.
 //!
 //! A supervisor is told what its children are ([`ChildSpec`]) and what to do when one ends ([`Strategy`]). It is a
-//! process itself: it links its children, traps their exits, and ends when it can do no more, so that its own supervisor
-//! decides. The semantics are those of OTP's `supervisor`:
+//! process itself: it links its children, traps their exits, and ends when it can do no more, so that its own
+//! supervisor decides. The semantics are those of OTP's `supervisor`:
 //!
 //! - Children are **started** in order, each when the one before it has started. They are **stopped** in the reverse
 //!   order: asked to by [`ExitReason::Shutdown`](super::ExitReason::Shutdown), and killed when their time
 //!   ([`Shutdown`]) is over.
 //! - If a child cannot be started, those before it are stopped, and the supervisor has not started.
-//! - When a child **ends**, its [`Restart`] and the reason say whether it is restarted, and the strategy says who else is.
-//!   If a restart fails, it is tried again, which counts as another restart.
+//! - When a child **ends**, its [`Restart`] and the reason say whether it is restarted, and the strategy says who else
+//!   is. If a restart fails, it is tried again, which counts as another restart.
 //! - More than so many restarts in so much time ([`Supervisor::intensity`]) are too many: the supervisor stops all
 //!   children and ends with `Shutdown`.
 //! - It ends, too, when its parent does, with the parent's reason, or when somebody who is no process sends it an exit
 //!   signal. All children are stopped first.
 //!
-//! Children may run on different backends, their supervisor on yet another. What becomes of a child's mailbox is said by
-//! [`Mailbox`].
+//! Children may run on different backends, their supervisor on yet another. What becomes of a child's mailbox is said
+//! by [`Mailbox`].
 //!
 //! ```no_run
 //! # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
@@ -236,8 +236,8 @@ impl Supervisor {
         Supervisor::new(Strategy::Dynamic)
     }
 
-    /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several children counts
-    /// once.
+    /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several children
+    /// counts once.
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Supervisor {
         self.plan.intensity = restarts;
         self.plan.period = period;
@@ -286,8 +286,8 @@ impl Supervisor {
         self.into_launch().start(None::<&Process<()>>)
     }
 
-    /// As [`Supervisor::start`], linked to `parent`, whose end ends the supervisor. A supervisor that does not start tells
-    /// its parent by the error alone, not by an exit signal.
+    /// As [`Supervisor::start`], linked to `parent`, whose end ends the supervisor. A supervisor that does not start
+    /// tells its parent by the error alone, not by an exit signal.
     ///
     /// # Errors
     /// As [`Supervisor::start`].

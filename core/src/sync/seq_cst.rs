@@ -41,24 +41,6 @@ impl AtomicBool {
 
 /// As std's.
 #[derive(Debug, Default)]
-pub(crate) struct AtomicU32(atomic::AtomicU32);
-
-impl AtomicU32 {
-    pub(crate) fn new(value: u32) -> AtomicU32 {
-        AtomicU32(atomic::AtomicU32::new(value))
-    }
-
-    pub(crate) fn load(&self, ordering: Ordering) -> u32 {
-        ordered(ordering, || self.0.load(ordering))
-    }
-
-    pub(crate) fn store(&self, value: u32, ordering: Ordering) {
-        ordered(ordering, || self.0.store(value, ordering));
-    }
-}
-
-/// As std's.
-#[derive(Debug, Default)]
 pub(crate) struct AtomicUsize(atomic::AtomicUsize);
 
 impl AtomicUsize {

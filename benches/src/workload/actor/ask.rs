@@ -53,6 +53,9 @@ pub(crate) const CASES: &[Case] = &[
     timed("io-future", &[("batch", 100), ("workers", 2)], TWO_WORKERS),
 ];
 
+/// How many questions a run asks at least; a multiple of each batch.
+const STEP: usize = 1000;
+
 /// Checks the answer to a question.
 fn check(asked: u64, answer: u64) -> Result<()> {
     ensure!(answer == asked + 1, "{asked} was answered with {answer}");
@@ -80,7 +83,7 @@ where
 fn tokio_mpsc(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| {
+    ctx.time(STEP, |ops| {
         let (actor, mut mailbox) = mpsc::unbounded_channel::<(u64, oneshot::Sender<u64>)>();
         runtime.spawn(async move {
             while let Some((number, answer)) = mailbox.recv().await {
@@ -122,7 +125,7 @@ impl kameo::message::Message<Number> for Successor {
 fn kameo_actor(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| {
+    ctx.time(STEP, |ops| {
         let asking = async move {
             let actor = Successor::spawn_with_mailbox(Successor, kameo::mailbox::unbounded());
             if batch > 1 {
@@ -170,7 +173,7 @@ impl ractor::Actor for Successor {
 fn ractor_actor(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| {
+    ctx.time(STEP, |ops| {
         let asking = async move {
             let (actor, _task) = ractor::Actor::spawn(None, Successor, ()).await?;
             // Its `call` sends the question when it is first polled.
@@ -204,7 +207,7 @@ impl xtra::Handler<Number> for Successor {
 fn xtra_actor(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| {
+    ctx.time(STEP, |ops| {
         let asking = async move {
             let actor = xtra::spawn_tokio(Successor, xtra::Mailbox::unbounded());
             let mut answers = Vec::with_capacity(batch);
@@ -250,7 +253,7 @@ impl actix::Handler<Number> for Successor {
 fn actix_actor(ctx: &Context) -> Result<Sample> {
     let system = actix::System::new();
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| {
+    ctx.time(STEP, |ops| {
         system.block_on(async move {
             let actor = Successor.start();
             // It sets its capacity when it starts, which its first answer proves.
@@ -328,13 +331,13 @@ fn ask_straight(actor: &ProcessRef<Question>, ops: usize, batch: usize) -> Resul
 fn process(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| runtime.run(ask_process(successor(runtime.spawner())?, ops, batch))?)
+    ctx.time(STEP, |ops| runtime.run(ask_process(successor(runtime.spawner())?, ops, batch))?)
 }
 
 fn active(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| {
+    ctx.time(STEP, |ops| {
         let active = Active::builder().on(runtime.spawner().backend()).build(1);
         let asking = batches(ops, batch, move |number| {
             let answer = active.call(move |step| number + *step);
@@ -347,7 +350,7 @@ fn active(ctx: &Context) -> Result<Sample> {
 fn straight_process(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| {
+    ctx.time(STEP, |ops| {
         let actor = straight_successor(runtime.spawner())?;
         runtime.run_fn(move || ask_straight(&actor, ops, batch))?
     })
@@ -357,10 +360,10 @@ fn mixed_process(ctx: &Context) -> Result<Sample> {
     let here = runtimes::twoply_named("green", 1)?;
     let there = runtimes::twoply_named("native", 0)?;
     let batch = ctx.param("batch");
-    ctx.time(batch, |ops| here.run(ask_process(straight_successor(there.spawner())?, ops, batch))?)
+    ctx.time(STEP, |ops| here.run(ask_process(straight_successor(there.spawner())?, ops, batch))?)
 }
 
 fn foreign(ctx: &Context) -> Result<Sample> {
     let batch = ctx.param("batch");
-    peers::time(ctx, "ask", batch, &[batch], |ops| ops)
+    peers::time(ctx, "ask", STEP, &[batch], |ops| ops)
 }

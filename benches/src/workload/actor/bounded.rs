@@ -9,7 +9,6 @@ use kameo::actor::{ActorRef, Spawn as _};
 use tokio::sync::{mpsc, oneshot};
 use twoply::actor::{Builder, Event, Process};
 use twoply::promise;
-use xtra::Mailbox;
 
 use super::timed;
 use crate::runtimes;
@@ -18,19 +17,11 @@ use crate::workload::{Case, Context, Run, Sample, check_count};
 /// How many messages the mailbox holds.
 const CAPACITY: usize = 1024;
 
-const ONE_WORKER: &[(&str, Run)] = &[
-    ("mpsc-tokio-current", tokio_mpsc),
-    ("kameo-tokio-current", kameo_actor),
-    ("xtra-tokio-current", xtra_actor),
-    ("twoply-green", process),
-];
+const ONE_WORKER: &[(&str, Run)] =
+    &[("mpsc-tokio-current", tokio_mpsc), ("kameo-tokio-current", kameo_actor), ("twoply-green", process)];
 
-const TWO_WORKERS: &[(&str, Run)] = &[
-    ("mpsc-tokio-multi", tokio_mpsc),
-    ("kameo-tokio-multi", kameo_actor),
-    ("xtra-tokio-multi", xtra_actor),
-    ("twoply-green", process),
-];
+const TWO_WORKERS: &[(&str, Run)] =
+    &[("mpsc-tokio-multi", tokio_mpsc), ("kameo-tokio-multi", kameo_actor), ("twoply-green", process)];
 
 pub(crate) const CASES: &[Case] = &[
     timed("actor-tell-bounded", &[("capacity", CAPACITY), ("workers", 1)], ONE_WORKER),
@@ -77,7 +68,7 @@ fn tokio_mpsc(ctx: &Context) -> Result<Sample> {
     })
 }
 
-/// Counts, as an actor of kameo or xtra.
+/// Counts, as an actor of kameo.
 struct Counter(usize);
 
 /// A message to it.
@@ -121,43 +112,6 @@ fn kameo_actor(ctx: &Context) -> Result<Sample> {
                 counter.tell(Message).send().await.ok().context("the actor has ended")?;
             }
             counter.ask(End).send().await.ok().context("the actor has ended")
-        };
-        check_count(ops, runtime.block_on(runtime.spawn(sending))??)
-    })
-}
-
-impl xtra::Actor for Counter {
-    type Stop = ();
-
-    async fn stopped(self) {}
-}
-
-impl xtra::Handler<Message> for Counter {
-    type Return = ();
-
-    async fn handle(&mut self, _: Message, _: &mut xtra::Context<Self>) {
-        self.0 += 1;
-    }
-}
-
-impl xtra::Handler<End> for Counter {
-    type Return = usize;
-
-    async fn handle(&mut self, _: End, handling: &mut xtra::Context<Self>) -> usize {
-        handling.stop_self();
-        self.0
-    }
-}
-
-fn xtra_actor(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    ctx.time(STEP, |ops| {
-        let sending = async move {
-            let counter = xtra::spawn_tokio(Counter(0), Mailbox::bounded(CAPACITY));
-            for _ in 0..ops {
-                let _answer = counter.send(Message).detach().await?;
-            }
-            Ok::<_, xtra::Error>(counter.send(End).await?)
         };
         check_count(ops, runtime.block_on(runtime.spawn(sending))??)
     })

@@ -48,7 +48,7 @@ fn a_message_wakes_the_receiver_that_comes_to_wait() {
     });
 }
 
-/// The pair S1, S2 and R1, R2 of the mailbox's diagram: without either SeqCst this fails.
+/// The pair S1, S2 and R1, R2 of the mailbox's diagram.
 #[test]
 fn a_receive_wakes_the_send_that_comes_to_wait() {
     loom::model(|| {

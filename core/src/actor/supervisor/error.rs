@@ -37,8 +37,8 @@ impl StartError {
         StartError { path: None, source: source.into() }
     }
 
-    /// Which child it was. For one of a supervisor further down, the ids on the way to it, with `/` between them. `None`
-    /// if it was the supervisor itself.
+    /// Which child it was. For one of a supervisor further down, the ids on the way to it, with `/` between them.
+    /// `None` if it was the supervisor itself.
     pub fn child(&self) -> Option<&str> {
         self.path.as_deref()
     }

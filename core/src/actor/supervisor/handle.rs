@@ -48,8 +48,8 @@ impl fmt::Debug for Control {
 ///
 /// A supervisor does one thing at a time: while it waits for a child to stop or to start, requests wait, too. Each
 /// request is a future; one that is dropped after its first poll may still be carried out. To give a supervisor up
-/// that takes too long, put a [`timeout`](crate::time::timeout) around it. A child must not wait for its own supervisor while
-/// that starts or stops it: each would wait for the other.
+/// that takes too long, put a [`timeout`](crate::time::timeout) around it. A child must not wait for its own
+/// supervisor while that starts or stops it: each would wait for the other.
 #[derive(Clone)]
 pub struct SupervisorRef {
     /// Its process.

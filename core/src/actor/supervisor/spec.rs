@@ -78,14 +78,16 @@ pub enum Mailbox {
     /// messages may be sent to it at any time. The message that it was handling is not among them: if that was what
     /// killed it, it is not killed by it twice.
     ///
-    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone after it.
+    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone after it. Of a
+    /// child that is [started](ChildSpec::start_with) in several processes it is the first one that is kept. When the
+    /// child is over for good, what is left in the mailbox is undelivered.
     Keep,
 }
 
 /// How a child is started, when it is restarted, how it is stopped.
 ///
-/// Unless something else is said, a child is [`Permanent`](Restart::Permanent), drops its mailbox and has five seconds to
-/// end when it is asked to; a supervisor has all the time it wants.
+/// Unless something else is said, a child is [`Permanent`](Restart::Permanent), drops its mailbox and has five seconds
+/// to end when it is asked to; a supervisor has all the time it wants.
 ///
 /// `M` is the type of the child's messages. A [`reference`](ChildSpec::reference) to the child may be had before it
 /// runs, and it follows restarts.
@@ -101,7 +103,8 @@ pub enum Mailbox {
 ///         println!("{line}");
 ///     }
 /// });
-/// let log = log.restart(Restart::Transient).shutdown(Shutdown::Deadline(Duration::from_secs(1))).mailbox(Mailbox::Keep);
+/// let second = Duration::from_secs(1);
+/// let log = log.restart(Restart::Transient).shutdown(Shutdown::Deadline(second)).mailbox(Mailbox::Keep);
 /// let to_log = log.reference();
 /// # let _ = to_log;
 /// ```
@@ -235,8 +238,8 @@ impl<M: Send + 'static> ChildSpec<M> {
         self
     }
 
-    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew. If the name
-    /// is taken, the child cannot be started.
+    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew. If the
+    /// name is taken, the child cannot be started.
     pub fn register(self, name: impl Into<Arc<str>>) -> ChildSpec<M> {
         self.register_in(Registry::global(), name)
     }

@@ -1,6 +1,7 @@
 //! Starting a child: what a supervisor's process does for one spec.
 //!
-//! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be started.
+//! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be
+//! started.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,6 @@
-//! xtra, on tokio. A message is boxed by the library.
+//! xtra, on tokio. A message is boxed by the library, and its mailbox is a heap, in which the order of messages is lost.
+//!
+//! An actor of xtra ends when nobody has a reference to it, so a host keeps one to itself.
 
 use std::pin::pin;
 use std::task::{Context as Polling, Waker};
@@ -15,7 +17,12 @@ use crate::workload::Context;
 pub(crate) struct Xtra(Runtime);
 
 /// The actor of a behaviour.
-pub(crate) struct Host<B>(B);
+pub(crate) struct Host<B> {
+    /// What it does.
+    behaviour: B,
+    /// Itself. Given up when the actor stops.
+    me: Option<Address<Self>>,
+}
 
 impl System for Xtra {
     type Address<B: Behaviour<Self>> = Address<Host<B>>;
@@ -29,7 +36,9 @@ impl System for Xtra {
     }
 
     fn spawn<B: Behaviour<Self>>(behaviour: B) -> Ref<Self, B> {
-        Ref(::xtra::spawn_tokio(Host(behaviour), Mailbox::unbounded()))
+        let (address, mailbox) = Mailbox::unbounded();
+        let host = Host { behaviour, me: Some(address.clone()) };
+        Ref(::xtra::spawn_tokio(host, (address, mailbox)))
     }
 
     /// Sending is a future, which is ready at once when the mailbox is unbounded.
@@ -50,7 +59,8 @@ impl<B: Behaviour<Xtra>> Handler<B::Message> for Host<B> {
     type Return = ();
 
     async fn handle(&mut self, message: B::Message, handling: &mut ::xtra::Context<Self>) {
-        if self.0.handle(message, handling) == Flow::Stop {
+        if self.behaviour.handle(message, handling) == Flow::Stop {
+            self.me = None;
             handling.stop_self();
         }
     }
@@ -58,6 +68,6 @@ impl<B: Behaviour<Xtra>> Handler<B::Message> for Host<B> {
 
 impl<B: Behaviour<Xtra>> Me<Xtra, B> for ::xtra::Context<Host<B>> {
     fn me(&self) -> Ref<Xtra, B> {
-        Ref(self.mailbox().address().try_upgrade().expect("the actor that handles a message is alive"))
+        Ref(self.mailbox().address().try_upgrade().expect("the host has a reference to itself"))
     }
 }
