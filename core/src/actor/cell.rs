@@ -128,8 +128,8 @@ impl<M> Cell<M> {
         self.admit(line, Event::Message(message), urgent)
     }
 
-    /// Whether a message that has not stood in line must wait. Also where a place is free and somebody stands in line: whoever
-    /// has freed it is about to promise it to the first of those.
+    /// Whether a message that has not stood in line must wait. Also where a place is free and somebody stands in line:
+    /// whoever has freed it is about to promise it to the first of those.
     #[inline]
     fn is_full(&self, line: &Line<M>) -> bool {
         self.free(line) == 0 || line.is_crowded()
@@ -286,8 +286,8 @@ impl<M> Cell<M> {
                 continue;
             };
             if !line.is_crowded() {
-                // S1 of the mailbox's diagram, and S2: there may be room since the first look. Behind others there is no
-                // need: CROWDED is set, so whoever makes room sees it.
+                // S1 of the mailbox's diagram, and S2: there may be room since the first look. Behind others there is
+                // no need: CROWDED is set, so whoever makes room sees it.
                 self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
                 if self.free(line) != 0 {
                     self.hush(line);

@@ -179,10 +179,10 @@ impl<M> Cell<M> {
         }
     }
 
-    /// A question to this process was dropped unanswered, by whoever calls. Where the process's own code unwinds, or its
-    /// body is being dropped, that is likely to be the end of the process, whose reason is not known before
-    /// the unwinding is over. So the question is kept until the reason is settled, and fails with it. If a panic was caught and
-    /// the process goes on, the question is broken when it next waits for an event. Returns false where it is broken now.
+    /// A question to this process was dropped unanswered, by whoever calls. Where the process's own code unwinds, or
+    /// its body is being dropped, that is likely to be its end, whose reason is not known before the unwinding is over.
+    /// So the question is kept until the reason is settled, and fails with it. If a panic was caught and the process
+    /// goes on, the question is broken when it next waits for an event. Returns false where it is to be broken now.
     pub(super) fn keep_orphan(&self, orphan: Arc<dyn Orphan>) -> bool {
         let unwinds = std::thread::panicking() && self.is_running();
         let mut inbox = lock(&self.inbox);
