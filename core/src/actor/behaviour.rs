@@ -333,9 +333,15 @@ pub(super) fn run<A: Actor>(
             if let Some(reason) = cx.stop.take() {
                 break reason;
             }
-            let next = poll_fn(|task| match caught(|| cx.poll_next(task)) {
-                Ok(polled) => polled.map(Ok),
-                Err(panic) => Poll::Ready(Err(panic)),
+            let next = poll_fn(|task| {
+                if cx.sources.is_none() {
+                    // The mailbox runs no code of the user's: there is nothing to contain.
+                    return cx.poll_next(task).map(Ok);
+                }
+                match caught(|| cx.poll_next(task)) {
+                    Ok(polled) => polled.map(Ok),
+                    Err(panic) => Poll::Ready(Err(panic)),
+                }
             });
             let event = match next.await {
                 Ok(event) => event,
