@@ -435,9 +435,7 @@ impl<M> Cell<M> {
     ) -> Option<Event<M>> {
         loop {
             if self.has(URGENT) {
-                // They come in front of what has been looked at.
-                *seen = 0;
-                self.fetch_all(batch);
+                self.fetch_all(batch, seen);
             }
             while let Some(event) = batch.get(*seen) {
                 if wanted(event) {
@@ -450,7 +448,7 @@ impl<M> Cell<M> {
             if !self.has(FILLED) {
                 return None;
             }
-            self.fetch_all(batch);
+            self.fetch_all(batch, seen);
         }
     }
 
@@ -472,8 +470,12 @@ impl<M> Cell<M> {
         }
     }
 
-    fn fetch_all(&self, batch: &mut Batch<M>) {
+    fn fetch_all(&self, batch: &mut Batch<M>, seen: &mut usize) {
         let mut inbox = lock(&self.inbox);
+        if inbox.line.flags() & URGENT != 0 {
+            // They come in front of what has been looked at.
+            *seen = 0;
+        }
         batch.fetch_all(&mut inbox.line);
         self.show(&inbox.line);
     }
