@@ -27,6 +27,7 @@ laws! {
         a_mailbox_that_drops_the_oldest_does_what_its_model_does,
         who_waits_to_send_is_served_in_turn,
         an_urgent_message_reaches_a_selective_receive_that_waits,
+        urgent_messages_that_come_during_a_selective_receive_keep_their_order,
         what_is_not_received_is_handed_over_in_order,
         a_receive_with_a_timeout_loses_nothing,
     }
@@ -475,6 +476,28 @@ fn an_urgent_message_reaches_a_selective_receive_that_waits(on: &Systems) {
     // It comes in front of what has been looked at.
     to.urgent().try_send(9).unwrap();
     assert_eq!(done.recv_timeout(Duration::from_secs(10)), Ok(9));
+    all_are_over(on);
+}
+
+fn urgent_messages_that_come_during_a_selective_receive_keep_their_order(on: &Systems) {
+    let (result, done) = mpsc::channel();
+    let body = async move |mut me: Process<u32>| {
+        let own = me.me();
+        own.try_send(0).unwrap();
+        let mut sent = false;
+        let wanted = |event: &Event<u32>| {
+            if !std::mem::replace(&mut sent, true) {
+                // In front of the one that is being looked at.
+                (1..3).for_each(|n| own.urgent().try_send(n).unwrap());
+            }
+            matches!(event, Event::Message(1..3))
+        };
+        let first = message(me.receive_match(wanted).await);
+        let rest = [message(me.receive().await), message(me.receive().await)];
+        let _ = result.send((first, rest));
+    };
+    Builder::new().on(on.here().backend()).spawn(body).unwrap();
+    assert_eq!(done.recv_timeout(Duration::from_secs(10)), Ok((1, [2, 0])));
     all_are_over(on);
 }
 
