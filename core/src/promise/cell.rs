@@ -68,6 +68,9 @@ fn resolvers(word: u64) -> u64 {
 /// How a promise came out.
 pub(super) type Outcome<T> = Result<T, Failure>;
 
+/// Forgets what a cell is to hold.
+type AsOrphan<T> = fn(Arc<Cell<T>>) -> Arc<dyn Orphan>;
+
 /// See the [module](self).
 pub(super) struct Cell<T> {
     /// See the diagram above.
@@ -78,8 +81,8 @@ pub(super) struct Cell<T> {
     line: Mutex<Line>,
     /// How a derived promise comes by its outcome.
     lazy: Option<Box<Lazy<T>>>,
-    /// This cell, for an owner to keep: of a promise that one owes who may end with the resolver in hand.
-    orphan: Option<Weak<dyn Orphan>>,
+    /// What makes this cell one for an owner to keep: of a promise that one owes who may end with the resolver in hand.
+    as_orphan: Option<AsOrphan<T>>,
 }
 
 // SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be
@@ -100,8 +103,8 @@ impl<T> Cell<T> {
     where
         T: Send + 'static,
     {
-        let cell = Arc::new_cyclic(|this: &Weak<Cell<T>>| Cell {
-            orphan: Some(this.clone()),
+        let cell = Arc::new(Cell {
+            as_orphan: Some(|cell| cell),
             ..Cell::new(PROMISE + RESOLVER, None, Some(owner), None)
         });
         (Handle(Arc::clone(&cell)), Pen(cell))
@@ -128,7 +131,7 @@ impl<T> Cell<T> {
             outcome: UnsafeCell::new(outcome),
             line: Mutex::new(Line::new(owner)),
             lazy,
-            orphan: None,
+            as_orphan: None,
         }
     }
 
@@ -365,7 +368,7 @@ impl<T> Drop for Pen<T> {
                 return;
             };
             let cause = owner.cause();
-            let orphan = || self.0.orphan.as_ref().and_then(Weak::upgrade);
+            let orphan = || self.0.as_orphan.map(|as_orphan| as_orphan(Arc::clone(&self.0)));
             if cause.is_none() && orphan().is_some_and(|orphan| owner.keep(orphan)) {
                 return;
             }

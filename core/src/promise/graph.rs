@@ -88,8 +88,9 @@ impl Edge {
     /// When it waits for itself, in the end. Then there is no edge.
     pub(crate) fn new(task: Arc<TaskState>, debtor: Debtor) -> Result<Edge, Cycle> {
         let mut edge = Edge::none(task);
-        drop(edge.publish(Some(debtor)));
-        match edge.refuse() {
+        let debtor = Some(debtor);
+        drop(edge.publish(debtor.clone()));
+        match edge.probe(&debtor).and_then(|probe| probe.refuse()) {
             Some(cycle) => Err(cycle),
             None => Ok(edge),
         }
@@ -123,13 +124,10 @@ impl Edge {
         }
     }
 
-    /// The same edge, to look at when the mutex that this one lies under is free.
-    pub(super) fn probe(&self) -> Option<Probe> {
-        (self.number != 0).then(|| Probe { task: Arc::clone(&self.task), number: self.number })
-    }
-
-    fn refuse(&mut self) -> Option<Cycle> {
-        self.probe()?.refuse()
+    /// The same edge, just published to `debtor`, to look at when the mutex that this one lies under is free.
+    pub(super) fn probe(&self, debtor: &Option<Debtor>) -> Option<Probe> {
+        let debtor = debtor.clone()?;
+        Some(Probe { task: Arc::clone(&self.task), number: self.number, debtor })
     }
 }
 
@@ -145,13 +143,15 @@ pub(super) struct Probe {
     task: Arc<TaskState>,
     /// The number of the edge.
     number: u64,
+    /// Where the edge went when it was published.
+    debtor: Debtor,
 }
 
 impl Probe {
     /// The circle that the edge closes, if it does; then the edge has been taken back. To be called without any mutex.
     #[inline]
     pub(super) fn refuse(&self) -> Option<Cycle> {
-        if leads_back(&self.task) { self.confirm() } else { None }
+        if leads_back(&self.task, &self.debtor) { self.confirm() } else { None }
     }
 
     #[cold]
@@ -178,21 +178,21 @@ fn next(task: &TaskState) -> Option<Arc<TaskState>> {
     debtor.task()
 }
 
-/// Whether the chain that begins at `task` comes back to it.
-fn leads_back(task: &Arc<TaskState>) -> bool {
-    let Some(mut at) = next(task) else { return false };
-    let mut mark = Arc::clone(&at);
+/// Whether the chain that begins with the edge from `task` to `debtor` comes back to `task`.
+fn leads_back(task: &Arc<TaskState>, debtor: &Debtor) -> bool {
+    let Some(mut at) = debtor.task() else { return false };
+    let mut mark = None;
     let (mut steps, mut lap) = (0_usize, 1_usize);
     while !Arc::ptr_eq(&at, task) {
         let Some(next) = next(&at) else { return false };
-        at = next;
-        if Arc::ptr_eq(&at, &mark) && !Arc::ptr_eq(&at, task) {
+        let before = std::mem::replace(&mut at, next);
+        if Arc::ptr_eq(&at, mark.get_or_insert(before)) {
             // A circle among others, who deal with it.
             return false;
         }
         steps += 1;
         if steps == lap {
-            mark = Arc::clone(&at);
+            mark = Some(Arc::clone(&at));
             (steps, lap) = (0, lap * 2);
         }
     }

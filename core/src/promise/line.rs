@@ -61,7 +61,7 @@ impl Line {
         self.waiters.for_each(|waiter| {
             if let Some(edge) = &mut waiter.edge {
                 left.push(edge.publish(owner.clone()));
-                new.extend(edge.probe());
+                new.extend(edge.probe(&owner));
             }
         });
         left.push(std::mem::replace(&mut self.owner, owner));
@@ -95,7 +95,7 @@ impl Line {
         let left = self.leave(ticket);
         let mut edge = task.map(Edge::none);
         let debtor = edge.as_mut().and_then(|edge| edge.publish(self.owner.clone()));
-        let probe = edge.as_ref().and_then(Edge::probe);
+        let probe = edge.as_ref().and_then(|edge| edge.probe(&self.owner));
         ticket.0 = Some(self.waiters.push_back(Waiter { waker, edge }));
         ((left, debtor), probe)
     }

@@ -57,7 +57,7 @@ fn a_receive_wakes_the_send_that_comes_to_wait() {
         assert!(cell.try_send(2, false).is_err());
         // The message is with the receiver already, so that it is taken without the lock.
         let mut batch = Batch::new();
-        cell.fetch_all(&mut batch);
+        cell.fetch_all(&mut batch, &mut 0);
         let receiver = {
             let cell = Arc::clone(&cell);
             thread::spawn(move || {
@@ -84,7 +84,7 @@ fn the_mailbox_never_holds_more_than_its_capacity() {
         let cell = cell(1);
         assert!(cell.try_send(1, false).is_ok());
         let mut batch = Batch::new();
-        cell.fetch_all(&mut batch);
+        cell.fetch_all(&mut batch, &mut 0);
         let sender = {
             let cell = Arc::clone(&cell);
             thread::spawn(move || u32::from(cell.try_send(2, false).is_ok()))
@@ -108,7 +108,7 @@ fn a_promise_that_is_given_up_goes_to_the_next_in_line() {
         let cell = cell(1);
         assert!(cell.try_send(1, false).is_ok());
         let mut batch = Batch::new();
-        cell.fetch_all(&mut batch);
+        cell.fetch_all(&mut batch, &mut 0);
         let (mut a, mut b) = (Place::new(), Place::new());
         assert!(!send(&cell, &mut a, 2, Waker::noop()));
         let receiver = {
