@@ -263,7 +263,13 @@ impl Core {
             if self.turned_up.replace(true) {
                 shared.notify_hint();
             }
-            self.local.push(job, &shared.injector);
+            // When the queue has run over, what it could not hold waits in the injector. New events go behind that: or
+            // they would fill the queue again and again, and those in the injector would wait for their turn in 61.
+            if shared.injector.is_empty() {
+                self.local.push(job, &shared.injector);
+            } else {
+                shared.injector.push(job);
+            }
         } else if let Some(displaced) = self.local.push_lifo(job) {
             self.local.push(displaced, &shared.injector);
             // There is more than this worker runs next.
