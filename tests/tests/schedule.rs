@@ -24,6 +24,7 @@ laws! {
         code_that_is_always_ready_gives_way,
         a_task_that_wakes_itself_gives_way,
         yielding_tasks_take_turns,
+        more_events_than_the_queue_holds_are_handled_in_turn,
         blocked_and_suspended_tasks_take_turns,
         wakes_from_outside_cost_no_notification_while_the_worker_is_busy,
     }
@@ -101,6 +102,29 @@ fn code_that_is_always_ready_gives_way(on: &Systems) {
     tx.send(()).wait().unwrap();
     let ready = on.here().spawn_fn(move || while rx.recv().wait().is_ok() && tx.send(()).wait().is_ok() {});
     others_run(on, vec![ready]);
+}
+
+/// What the queue cannot hold waits elsewhere; new events must not fill the queue before that has had its turn.
+fn more_events_than_the_queue_holds_are_handled_in_turn(on: &Systems) {
+    const TASKS: usize = 2_000;
+    const TURNS: usize = 50;
+    let (turns, all) = (Arc::new([const { AtomicU64::new(0) }; TASKS]), Signal::new());
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|n| {
+            let (turns, all) = (Arc::clone(&turns), all.clone());
+            on.here().spawn(async move {
+                loop {
+                    sleep(Duration::from_micros(1)).await;
+                    turns[n].fetch_add(1, Ordering::Relaxed);
+                    all.add();
+                }
+            })
+        })
+        .collect();
+    eventually("they have had many turns", || all.count() >= TASKS * TURNS);
+    let fewest = turns.iter().map(|turns| turns.load(Ordering::Relaxed)).min();
+    tasks.iter().for_each(Task::cancel);
+    assert!(fewest > Some(TURNS as u64 / 4), "{fewest:?} turns, of {TURNS} for each");
 }
 
 fn a_task_that_wakes_itself_gives_way(on: &Systems) {
