@@ -7,7 +7,7 @@
 //! | module       | duty                                                                    |
 //! |--------------|-------------------------------------------------------------------------|
 //! | [`program`]  | what programs consist of, and their text, which are Erlang terms         |
-//! | [`generate`] | random programs from a seed; smaller ones from one that fails            |
+//! | [`mod@generate`] | random programs from a seed; smaller ones from one that fails            |
 //! | [`trace`]    | what is seen of a run, and its text                                      |
 //! | [`model`]    | Erlang's rules, written plainly: it judges each trace                    |
 //! | [`erlang`]   | has the programs run by `erl`, where that is installed                   |
