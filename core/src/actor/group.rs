@@ -190,7 +190,8 @@ impl<M: Send + 'static> Members<M> {
                 // It wakes somebody, whose waker may panic; and who has gone need not be told.
                 contain(|| drop(watcher.try_send(news.clone())));
             }
-            drop((news, watchers));
+            // They may be the last to hold a process, whose undelivered messages go to code of the user's.
+            contain(|| drop((news, watchers)));
             state = lock(&self.0);
         }
         state.telling = false;
