@@ -68,7 +68,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
 
 /// What is run over a range of sizes, in the order in which it runs and is reported.
 pub(crate) fn series() -> impl Iterator<Item = &'static Series> {
-    [spawn::SERIES, yielding::SERIES, memory::SERIES, http::SERIES].into_iter().flatten()
+    [spawn::SERIES, yielding::SERIES, memory::SERIES, http::SERIES, actor::SERIES].into_iter().flatten()
 }
 
 /// A workload with its parameters, and the systems that run it.

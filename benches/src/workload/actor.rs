@@ -3,6 +3,7 @@
 //! | workload | what one operation is |
 //! |---|---|
 //! | `actor-tell` | a message from one actor to another; after each thousand the receiver says that it is there |
+//! | `actor-tell-queued` | the same, with as many messages in the mailbox as the series says |
 //! | `actor-tell-bounded` | a message into a mailbox of a limited size, whose sender waits for room |
 //! | `actor-ask` | a question and its answer |
 //! | `io-future` | the same, a hundred questions at a time: calls that give futures, which are waited for later |
@@ -38,12 +39,50 @@ use self::system::mpsc::Mpsc;
 use self::system::ractor::Ractor;
 use self::system::twoply::{Processes, Twoply};
 use self::system::xtra::Xtra;
-use super::{Case, Context, NANOSECONDS, Run, Sample};
+use super::{Case, Context, NANOSECONDS, Run, Sample, Series};
 
 /// The cases of all these workloads.
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [CASES, bounded::CASES, ask::CASES, memory::CASES].into_iter().flatten()
 }
+
+/// How the costs grow with the number of actors, and with the messages that wait in a mailbox.
+pub(crate) const SERIES: &[Series] = &[
+    Series {
+        workload: "actor-spawn",
+        grows: "alive",
+        sizes: &[10, 100, 1_000, 10_000, 100_000],
+        fixed: &[("workers", 1)],
+        measures: NANOSECONDS,
+        descriptors: 0,
+        systems: &[
+            ("mpsc-tokio-current", life::Life::measure::<Mpsc>, usize::MAX),
+            ("kameo-tokio-current", life::Life::measure::<Kameo>, usize::MAX),
+            ("ractor-tokio-current", life::Life::measure::<Ractor>, usize::MAX),
+            ("actix", life::Life::measure::<Actix>, usize::MAX),
+            ("erl", life::Life::foreign, usize::MAX),
+            ("twoply-green", life::Life::measure::<Twoply>, usize::MAX),
+            ("twoply-green-process", life::Life::measure::<Processes>, usize::MAX),
+        ],
+    },
+    Series {
+        workload: "actor-tell-queued",
+        grows: "queued",
+        sizes: &[1, 10, 100, 1_000, 10_000, 100_000],
+        fixed: &[("workers", 1)],
+        measures: NANOSECONDS,
+        descriptors: 0,
+        systems: &[
+            ("mpsc-tokio-current", tell::Tell::measure::<Mpsc>, usize::MAX),
+            ("kameo-tokio-current", tell::Tell::measure::<Kameo>, usize::MAX),
+            ("ractor-tokio-current", tell::Tell::measure::<Ractor>, usize::MAX),
+            ("actix", tell::Tell::measure::<Actix>, usize::MAX),
+            ("erl", tell::Tell::foreign, usize::MAX),
+            ("twoply-green", tell::Tell::measure::<Twoply>, usize::MAX),
+            ("twoply-green-process", tell::Tell::measure::<Processes>, usize::MAX),
+        ],
+    },
+];
 
 /// A workload that is written once for all systems.
 trait Workload {

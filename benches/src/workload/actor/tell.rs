@@ -1,5 +1,6 @@
-//! Messages from one actor to another, which counts them. The sender sends a thousand and waits for the receiver to
-//! say that they are there before it sends the next, so that the mailbox is neither empty nor without end.
+//! Messages from one actor to another, which counts them. The sender sends a thousand, or as many as `queued` says, and
+//! waits for the receiver to say that they are there before it sends the next, so that the mailbox is neither empty nor
+//! without end.
 
 use anyhow::Result;
 
@@ -8,7 +9,7 @@ use super::system::{Behaviour, Flow, Me, Outcome, Ref, System};
 use crate::peers;
 use crate::workload::{Context, Sample, check_count};
 
-/// How many messages are on their way at most.
+/// How many messages are on their way at most, unless a parameter says so.
 const GROUP: usize = 1000;
 
 /// See the [module](self).
@@ -18,6 +19,8 @@ pub(super) struct Tell;
 struct Sender<S: System> {
     /// Whom it sends to.
     counter: Ref<S, Counter>,
+    /// How many messages are on their way at most.
+    group: usize,
     /// How many messages are still to be sent.
     left: usize,
     /// Held to the end.
@@ -51,11 +54,11 @@ impl<S: System> Behaviour<S> for Sender<S> {
             self.counter.tell(ToCounter::End);
             return Flow::Stop;
         }
-        for _ in 1..GROUP {
+        for _ in 1..self.group {
             self.counter.tell(ToCounter::Message);
         }
         self.counter.tell(ToCounter::Last(me.me()));
-        self.left -= GROUP;
+        self.left -= self.group;
         Flow::Continue
     }
 }
@@ -82,16 +85,18 @@ impl<S: System> Behaviour<S> for Counter {
 impl Workload for Tell {
     fn measure<S: System>(ctx: &Context) -> Result<Sample> {
         let system = S::start(ctx)?;
-        ctx.time(GROUP, |ops| {
+        let group = ctx.param_or("queued", GROUP);
+        ctx.time(group, |ops| {
             let counted = system.run(move |outcome| {
                 let counter = S::spawn(Counter { count: 0, outcome: outcome.clone() });
-                S::spawn(Sender::<S> { counter, left: ops, _outcome: outcome }).tell(());
+                S::spawn(Sender::<S> { counter, group, left: ops, _outcome: outcome }).tell(());
             })?;
             check_count(ops, counted as usize)
         })
     }
 
     fn foreign(ctx: &Context) -> Result<Sample> {
-        peers::time(ctx, "tell", GROUP, &[GROUP], |ops| ops)
+        let group = ctx.param_or("queued", GROUP);
+        peers::time(ctx, "tell", group, &[group], |ops| ops)
     }
 }
