@@ -12,7 +12,7 @@
 //! a twenty-fifth (one round of a hundred logarithms). `--quick` does a twentieth of the rounds of all.
 //!
 //! All mailboxes are unbounded, which is the one kind that all systems have. With `workers=1` the peers run on tokio's
-//! current-thread runtime, with `workers=2` on its multi-thread one; actix has an arbiter for each worker.
+//! current-thread runtime, with `workers=2` on its multi-thread one; actix takes part with one worker only.
 
 mod classic;
 mod crowd;
@@ -99,19 +99,9 @@ const fn one_worker<B: Benchmark>() -> &'static [(&'static str, Run)] {
     ]
 }
 
-/// Who runs a benchmark with two workers.
+/// Who runs a benchmark with two workers. actix does not: with its actors on two arbiters some of these came out wrong
+/// now and then, short of a message, or did not end.
 const fn two_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
-    &[
-        ("kameo-tokio-multi", measure::<Kameo, B>),
-        ("ractor-tokio-multi", measure::<Ractor, B>),
-        ("actix", measure::<Actix, B>),
-        ("twoply-green", measure::<Twoply, B>),
-    ]
-}
-
-/// Who runs a benchmark with two workers whose actors repeat what was refused. An actor of actix goes on as long as its
-/// mailbox is not empty, so those on the other thread keep it, and all others on its own thread, from ever going on.
-const fn two_fair_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
     &[
         ("kameo-tokio-multi", measure::<Kameo, B>),
         ("ractor-tokio-multi", measure::<Ractor, B>),
@@ -121,10 +111,10 @@ const fn two_fair_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
 
 /// The two cases of each benchmark: with one worker and with two.
 macro_rules! cases {
-    ($($workload:literal, $benchmark:ty, $two_workers:ident, [$(($name:literal, $value:expr)),*];)*) => {
+    ($($workload:literal, $benchmark:ty, [$(($name:literal, $value:expr)),*];)*) => {
         pub(crate) const CASES: &[Case] = &[$(
             case($workload, &[$(($name, $value),)* ("workers", 1)], one_worker::<$benchmark>()),
-            case($workload, &[$(($name, $value),)* ("workers", 2)], $two_workers::<$benchmark>()),
+            case($workload, &[$(($name, $value),)* ("workers", 2)], two_workers::<$benchmark>()),
         )*];
     };
 }
@@ -138,23 +128,23 @@ const fn case(
 }
 
 cases! {
-    "savina-pingpong", micro::PingPong, two_workers, [("pings", 40_000)];
-    "savina-counting", micro::Counting, two_workers, [("messages", 1_000_000)];
-    "savina-fj-throughput", micro::ForkJoinThroughput, two_workers, [("messages", 10_000), ("actors", 60)];
-    "savina-fj-create", micro::ForkJoinCreate, two_workers, [("actors", 40_000)];
-    "savina-threadring", micro::ThreadRing, two_workers, [("actors", 100), ("hops", 100_000)];
-    "savina-chameneos", crowd::Chameneos, two_workers, [("chameneos", 100), ("meetings", 200_000)];
-    "savina-big", crowd::Big, two_workers, [("actors", 120), ("pings", 2_000)];
-    "savina-fibonacci", crowd::Fibonacci, two_workers, [("n", 25)];
-    "savina-concdict", shared::Dictionary, two_workers, [("users", 20), ("operations", 10_000)];
-    "savina-sortedlist", shared::SortedList, two_workers, [("users", 20), ("operations", 800)];
-    "savina-boundedbuffer", shared::BoundedBuffer, two_workers,
+    "savina-pingpong", micro::PingPong, [("pings", 40_000)];
+    "savina-counting", micro::Counting, [("messages", 1_000_000)];
+    "savina-fj-throughput", micro::ForkJoinThroughput, [("messages", 10_000), ("actors", 60)];
+    "savina-fj-create", micro::ForkJoinCreate, [("actors", 40_000)];
+    "savina-threadring", micro::ThreadRing, [("actors", 100), ("hops", 100_000)];
+    "savina-chameneos", crowd::Chameneos, [("chameneos", 100), ("meetings", 200_000)];
+    "savina-big", crowd::Big, [("actors", 120), ("pings", 2_000)];
+    "savina-fibonacci", crowd::Fibonacci, [("n", 25)];
+    "savina-concdict", shared::Dictionary, [("users", 20), ("operations", 10_000)];
+    "savina-sortedlist", shared::SortedList, [("users", 20), ("operations", 800)];
+    "savina-boundedbuffer", shared::BoundedBuffer,
         [("producers", 40), ("consumers", 40), ("size", 50), ("items", 1_000), ("cost", 1)];
-    "savina-philosophers", classic::Philosophers, two_fair_workers, [("philosophers", 20), ("rounds", 10_000)];
-    "savina-barber", classic::SleepingBarber, two_workers, [("room", 1_000), ("haircuts", 5_000)];
-    "savina-smokers", classic::CigaretteSmokers, two_workers, [("smokers", 200), ("rounds", 1_000)];
-    "savina-logisticmap", stash::LogisticMap, two_workers, [("series", 10), ("terms", 25_000)];
-    "savina-banking", stash::Banking, two_workers, [("accounts", 1_000), ("transactions", 50_000)];
+    "savina-philosophers", classic::Philosophers, [("philosophers", 20), ("rounds", 10_000)];
+    "savina-barber", classic::SleepingBarber, [("room", 1_000), ("haircuts", 5_000)];
+    "savina-smokers", classic::CigaretteSmokers, [("smokers", 200), ("rounds", 1_000)];
+    "savina-logisticmap", stash::LogisticMap, [("series", 10), ("terms", 25_000)];
+    "savina-banking", stash::Banking, [("accounts", 1_000), ("transactions", 50_000)];
 }
 
 /// The suite's generator of random numbers, so that the benchmarks do what they do in the suite.
