@@ -8,8 +8,8 @@
 //! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits: a
 //!   round trip. It goes through the same channel in all systems.
 //!
-//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`,
-//! and a promise (`twoply`) does more: it may be cloned and looked at. All run on our green worker, so that only the
+//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`, and a
+//! promise (`twoply-promise`) does more: it may be cloned and looked at. All run on our green worker, so that only the
 //! channel differs.
 
 use std::future::{IntoFuture, poll_fn};
@@ -39,7 +39,7 @@ pub(crate) const CASES: &[Case] = &[
             ("futures-oneshot", |ctx| ready!(ctx, futures_oneshot::channel(), send)),
             ("twoply-oneshot", |ctx| ready!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
             ("twoply-answer", |ctx| ready!(ctx, swap(promise::answer()), resolve)),
-            ("twoply", |ctx| ready!(ctx, swap(promise::pair()), resolve)),
+            ("twoply-promise", |ctx| ready!(ctx, swap(promise::pair()), resolve)),
         ],
     },
     Case {
@@ -53,7 +53,7 @@ pub(crate) const CASES: &[Case] = &[
             ("futures-oneshot", |ctx| stop!(ctx, futures_oneshot::channel(), send)),
             ("twoply-oneshot", |ctx| stop!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
             ("twoply-answer", |ctx| stop!(ctx, swap(promise::answer()), resolve)),
-            ("twoply", |ctx| stop!(ctx, swap(promise::pair()), resolve)),
+            ("twoply-promise", |ctx| stop!(ctx, swap(promise::pair()), resolve)),
             ("twoply-unwatched", |ctx| stop!(ctx, unwatched(), resolve)),
             ("twoply-owed", owed),
         ],
@@ -76,7 +76,7 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-answer", |ctx| {
                 threads!(ctx, promise::Resolver, swap(promise::answer()), resolve, |rx| rx.wait())
             }),
-            ("twoply", |ctx| {
+            ("twoply-promise", |ctx| {
                 threads!(ctx, promise::Resolver, swap(promise::pair()), resolve, |rx| rx.wait())
             }),
         ],
