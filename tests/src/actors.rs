@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use twoply_core::actor::{Builder, Process, ProcessRef};
+use twoply_core::actor::{Builder, Event, Process, ProcessRef};
 
 use crate::{System, Systems, eventually};
 
@@ -63,4 +63,24 @@ pub fn start_idle(system: &System) -> ProcessRef<()> {
 /// When some are left after a long time.
 pub fn all_are_over(on: &Systems) {
     eventually("all are over", || on.here().tasks() == 0 && on.there().tasks() == 0);
+}
+
+/// What an observer of ends is told, as text.
+pub fn told<M>(event: Event<M>) -> String {
+    match event {
+        Event::Message(_) => "message".to_owned(),
+        Event::Exit(exit) => format!("exit {}", exit.reason),
+        Event::Down(down) => format!("down {}", down.reason),
+        _ => "?".to_owned(),
+    }
+}
+
+/// The builder of a process here.
+pub fn builder<M: Send + 'static>(on: &Systems) -> Builder<M> {
+    Builder::new().on(on.here().backend())
+}
+
+/// The builder of a process on the other side.
+pub fn far<M: Send + 'static>(on: &Systems) -> Builder<M> {
+    Builder::new().on(on.there().backend())
 }

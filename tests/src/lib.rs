@@ -16,7 +16,7 @@ mod storm;
 mod system;
 mod watch;
 
-pub use actors::{all_are_over, run_process, run_trapping, start, start_idle};
+pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
 pub use child::{Resources, fork, limit_memory};
 pub use gate::{Gate, Signal};
 pub use storm::{Storm, mortal_to_sigpipe};

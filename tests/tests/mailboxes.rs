@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use twoply_core::actor::{Builder, Event, ExitReason, Overflow, Process, ProcessRef};
 use twoply_core::channel::{self, Receiver, TrySendError};
 use twoply_core::{Wait, time};
-use twoply_tests::{Gate, Signal, Systems, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, builder, eventually, far, laws, told};
 
 laws! {
     and_mixed {
@@ -23,24 +23,6 @@ laws! {
         signals_pass_a_full_mailbox,
         signals_keep_their_order_with_messages,
     }
-}
-
-/// What an observer of ends is told, as text.
-fn told<M>(event: Event<M>) -> String {
-    match event {
-        Event::Message(_) => "message".to_owned(),
-        Event::Exit(exit) => format!("exit {}", exit.reason),
-        Event::Down(down) => format!("down {}", down.reason),
-        _ => "?".to_owned(),
-    }
-}
-
-fn builder<M: Send + 'static>(on: &Systems) -> Builder<M> {
-    Builder::new().on(on.here().backend())
-}
-
-fn far<M: Send + 'static>(on: &Systems) -> Builder<M> {
-    Builder::new().on(on.there().backend())
 }
 
 fn next<T: Send>(rx: &Receiver<T>) -> T {

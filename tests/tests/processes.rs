@@ -8,7 +8,7 @@ use twoply_core::actor::{Builder, Event, ExitReason, MonitorRef, Pid, Process, P
 use twoply_core::channel::{self, Receiver, Sender, TrySendError};
 use twoply_core::promise::{Failure, Resolver};
 use twoply_core::{Wait, task, time};
-use twoply_tests::{Gate, Signal, Systems, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, builder, eventually, far, laws, told};
 
 laws! {
     and_mixed {
@@ -32,24 +32,6 @@ laws! {
         a_shutdown_is_the_reason_of_those_that_were_running,
         nobody_sends_to_a_process_that_was_told_to_end,
     }
-}
-
-/// What an observer of ends is told, as text.
-fn told<M>(event: Event<M>) -> String {
-    match event {
-        Event::Message(_) => "message".to_owned(),
-        Event::Exit(exit) => format!("exit {}", exit.reason),
-        Event::Down(down) => format!("down {}", down.reason),
-        _ => "?".to_owned(),
-    }
-}
-
-fn builder<M: Send + 'static>(on: &Systems) -> Builder<M> {
-    Builder::new().on(on.here().backend())
-}
-
-fn far<M: Send + 'static>(on: &Systems) -> Builder<M> {
-    Builder::new().on(on.there().backend())
 }
 
 /// A process that traps exits and forwards what it is told.

@@ -293,6 +293,10 @@ impl StackPool {
             inner.first_idle = inner.first_idle.min(id.slab as usize);
             inner.slab(id.slab).set_cold(id.index as usize);
         }
+        // Another worker may have trimmed the rest of the slab meanwhile.
+        let slab = inner.remove_idle_slab(place);
+        drop(inner);
+        drop(slab);
     }
 
     /// Nothing panics while the lock is held, so what a poisoned one guards is intact too.

@@ -13,6 +13,19 @@ use crate::runtimes;
 
 /// Async tasks on that many green workers.
 pub(super) fn serve_async(listener: StdListener, workers: usize) -> Result<()> {
+    serve(listener, workers, talk)
+}
+
+/// The same, with a handler that may block, and therefore runs on an OS thread.
+pub(super) fn serve_offloaded(listener: StdListener, workers: usize) -> Result<()> {
+    serve(listener, workers, talk_offloaded)
+}
+
+/// A task that runs `talk` for each connection.
+fn serve<F>(listener: StdListener, workers: usize, talk: fn(TcpStream) -> F) -> Result<()>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
     let runtime = runtimes::twoply_named("twoply-green", workers)?;
     let listener = TcpListener::from_std(listener)?;
     runtime.run(async move {
@@ -20,19 +33,6 @@ pub(super) fn serve_async(listener: StdListener, workers: usize) -> Result<()> {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             twoply::spawn(talk(stream)).detach();
-        }
-    })?
-}
-
-/// The same, with a handler that may block, and therefore runs on an OS thread.
-pub(super) fn serve_offloaded(listener: StdListener, workers: usize) -> Result<()> {
-    let runtime = runtimes::twoply_named("twoply-green", workers)?;
-    let listener = TcpListener::from_std(listener)?;
-    runtime.run(async move {
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            twoply::spawn(talk_offloaded(stream)).detach();
         }
     })?
 }
