@@ -39,6 +39,7 @@ use twoply_core::strand::with_current;
 use twoply_core::task::Registry;
 use twoply_core::threads::ThreadCache;
 
+use crate::aside::Aside;
 use crate::fiber::StackPool;
 use crate::host::Lending;
 use crate::queue::{Injector, Item, Stealer};
@@ -105,6 +106,8 @@ pub(crate) struct Remote {
     inbox: Mutex<Vec<usize>>,
     /// How many there are. Relaxed: a hint between the fences that guard a worker's sleep.
     inbox_len: AtomicUsize,
+    /// Where it lies while its thread may block.
+    pub(crate) aside: Aside,
     /// What it is doing, counted.
     pub(crate) counts: Counts,
 }
@@ -140,6 +143,7 @@ impl Remote {
             reactor,
             inbox: Mutex::default(),
             inbox_len: AtomicUsize::new(0),
+            aside: Aside::default(),
             counts: Counts::default(),
         }
     }

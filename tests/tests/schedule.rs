@@ -30,6 +30,7 @@ laws! {
     }
     two_workers {
         a_hog_holds_up_neither_its_queue_nor_what_it_woke,
+        a_hog_is_helped_by_a_worker_that_is_always_busy,
         a_hog_does_not_hold_up_timers,
         a_hog_is_named,
         a_handler_of_hogs_that_panics_is_called_again,
@@ -259,6 +260,36 @@ fn a_hog_holds_up_neither_its_queue_nor_what_it_woke(on: &Systems) {
     });
     hog.wait().unwrap();
     woken.wait().unwrap();
+}
+
+fn a_hog_is_helped_by_a_worker_that_is_always_busy(on: &Systems) {
+    let (done, stop) = (Signal::new(), Arc::new(AtomicBool::new(false)));
+    // Neither asleep nor ever idle: it is not woken for the hog's work, and has no reason to steal.
+    let busy: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            on.here().spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let hog = on.here().spawn(async move {
+        for _ in 0..20 {
+            let signal = done.clone();
+            twoply::spawn(async move { signal.add() }).detach();
+        }
+        let start = Instant::now();
+        while done.count() < 20 {
+            assert!(start.elapsed() < Duration::from_secs(10), "{} of 20 ran beside the hog", done.count());
+            std::hint::spin_loop();
+        }
+    });
+    let helped = hog.wait();
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|busy| busy.wait().unwrap());
+    helped.unwrap();
 }
 
 fn a_hog_does_not_hold_up_timers(on: &Systems) {
