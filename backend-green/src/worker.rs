@@ -67,6 +67,8 @@ pub(crate) struct Core {
     searching: Cell<bool>,
     /// How many rounds the next search may take before the worker sleeps; adapts to whether searches pay.
     rounds: Cell<u32>,
+    /// The same for waiting while another worker searches.
+    patience: Cell<u32>,
     /// The state of a xorshift generator, for where to begin stealing.
     random: Cell<u32>,
 }
@@ -249,6 +251,7 @@ impl Core {
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spins),
+            patience: Cell::new(spins),
             // Any odd number but zero will do; workers should differ.
             random: Cell::new(0x9e37_79b9u32.wrapping_mul(2 * index as u32 + 1)),
         }

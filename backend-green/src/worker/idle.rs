@@ -4,11 +4,15 @@
 //! falling asleep and being given work is described in the [scheduler](crate::scheduler)'s header.
 
 use std::sync::atomic::{Ordering, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Core, Work};
 use crate::fiber::TRIM_BATCH;
 use crate::scheduler::{Counts, Remote, Shared};
+
+/// For how long a worker looks around at most. Where other threads want its core, each look costs a slice of theirs,
+/// milliseconds, in which an event could have woken it from its sleep.
+const SPIN_TIME: Duration = Duration::from_micros(50);
 
 impl Core {
     /// Looks everywhere, for a while, then sleeps; until there is work.
@@ -28,6 +32,9 @@ impl Core {
                     return Some(work);
                 }
             }
+            if let Some(work) = self.listen(shared, remote) {
+                return Some(work);
+            }
             if self.tidy_up(shared) {
                 continue;
             }
@@ -39,6 +46,28 @@ impl Core {
                 return Some(work);
             }
         }
+    }
+
+    /// Waits a while for fibers of its own that another worker has woken, where that other one searches. They cannot be
+    /// stolen, so nobody else would find them; and two that wake each other from two workers would sleep in turns.
+    fn listen(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+        if shared.stacks.is_none() || self.searching.get() {
+            return None;
+        }
+        let rounds = self.patience.get();
+        let start = Instant::now();
+        for _ in 0..rounds {
+            if !remote.inbox_is_empty() {
+                self.patience.set((2 * rounds).min(shared.spins));
+                return self.local_work(remote, 0);
+            }
+            if shared.has_work_for(self.index) || start.elapsed() >= SPIN_TIME {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        self.patience.set((rounds / 2).max(shared.spins.min(8)));
+        None
     }
 
     /// Does a little of what only idle workers do. Returns whether it did.
@@ -55,6 +84,7 @@ impl Core {
     /// Looks everywhere for some rounds, giving the core away in between.
     fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         let rounds = self.rounds.get();
+        let start = Instant::now();
         for round in 0..=rounds {
             self.turn(remote, Some(Duration::ZERO));
             let work = self
@@ -72,7 +102,7 @@ impl Core {
             }
             // One that spins is enough: more would take each other's cores. And never without giving the core
             // away: whoever is to make the work may need it.
-            if shared.searching() > 1 {
+            if shared.searching() > 1 || start.elapsed() >= SPIN_TIME {
                 break;
             }
             if round < rounds {
