@@ -56,7 +56,7 @@ impl Core {
         }
         let rounds = self.patience.get();
         let start = Instant::now();
-        for _ in 0..rounds {
+        for _ in 0..=rounds {
             if !remote.inbox_is_empty() {
                 self.patience.set((2 * rounds).min(shared.spins));
                 return self.local_work(remote, 0);
@@ -66,7 +66,7 @@ impl Core {
             }
             std::thread::yield_now();
         }
-        self.patience.set((rounds / 2).max(shared.spins.min(8)));
+        self.patience.set((rounds / 2).max(shared.spins.min(2)));
         None
     }
 
