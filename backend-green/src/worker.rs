@@ -316,7 +316,7 @@ impl Core {
             }
         }
         // What came from outside before new events: these may never end, and what overflows the queue waits there.
-        if let Some(work) = self.local_work(remote, tick).or_else(|| self.injected(shared)) {
+        if let Some(work) = self.local_work(shared, remote, tick).or_else(|| self.injected(shared)) {
             return Some(work);
         }
         self.find_work(shared, remote)
@@ -324,14 +324,19 @@ impl Core {
 
     /// The next piece of this worker's own work.
     #[inline]
-    fn local_work(&self, remote: &Remote, tick: u32) -> Option<Work> {
+    fn local_work(&self, shared: &Shared, remote: &Remote, tick: u32) -> Option<Work> {
         if !remote.inbox_is_empty() {
             remote.drain_inbox(&mut *self.fibers.borrow_mut());
         }
         let fiber = |core: &Core| core.fibers.borrow_mut().pop_front().map(Work::Fiber);
         let job = |core: &Core| core.local_job().map(Work::Job);
-        // In turns, so that neither kind starves the other.
-        if tick & 1 == 0 { fiber(self).or_else(|| job(self)) } else { job(self).or_else(|| fiber(self)) }
+        if tick & 1 == 0 {
+            return fiber(self).or_else(|| job(self));
+        }
+        // In turns, so that neither kind starves the other. Fibers that go on may never end, and the jobs that did not
+        // fit in the queue would wait for them.
+        let injected = || if self.fibers.borrow().is_empty() { None } else { self.injected(shared) };
+        job(self).or_else(injected).or_else(|| fiber(self))
     }
 
     #[inline]

@@ -26,6 +26,7 @@ laws! {
         yielding_tasks_take_turns,
         more_events_than_the_queue_holds_are_handled_in_turn,
         blocked_and_suspended_tasks_take_turns,
+        tasks_beyond_the_queue_take_turns_with_stacks,
         wakes_from_outside_cost_no_notification_while_the_worker_is_busy,
     }
     two_workers {
@@ -180,6 +181,44 @@ fn farthest_ahead(on: &Systems, rounds: u64, kinds: &[bool]) -> u64 {
 fn yielding_tasks_take_turns(on: &Systems) {
     let ahead = farthest_ahead(on, 1000, &[false; 10]);
     assert!(ahead <= 4, "one was {ahead} turns ahead of another");
+}
+
+fn tasks_beyond_the_queue_take_turns_with_stacks(on: &Systems) {
+    // More than a queue holds.
+    const TASKS: usize = 2000;
+    let (done, stop) = (Signal::new(), Arc::new(AtomicBool::new(false)));
+    // As many of these go on one after the other, and none ever ends by itself.
+    let stacks: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            on.here().spawn_fn(move || {
+                let mut turns = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    yield_now().wait();
+                    turns += 1;
+                }
+                turns
+            })
+        })
+        .collect();
+    let signal = done.clone();
+    let starter = on.here().spawn(async move {
+        for _ in 0..TASKS {
+            let (signal, stop) = (signal.clone(), Arc::clone(&stop));
+            let task = async move {
+                signal.add();
+                if signal.count() == TASKS {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            };
+            twoply::spawn(task).detach();
+        }
+    });
+    starter.wait().unwrap();
+    let turns: usize = stacks.into_iter().map(|stack| stack.wait().unwrap()).sum();
+    if on.kind().is_fibers() {
+        assert!(turns < 10 * TASKS, "{turns} turns of four stacks while {TASKS} tasks waited");
+    }
 }
 
 fn blocked_and_suspended_tasks_take_turns(on: &Systems) {

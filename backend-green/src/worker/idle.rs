@@ -39,7 +39,7 @@ impl Core {
                 continue;
             }
             self.sleep(shared, remote);
-            if let Some(work) = self.local_work(remote, 0).or_else(|| self.injected(shared)) {
+            if let Some(work) = self.local_work(shared, remote, 0).or_else(|| self.injected(shared)) {
                 if self.searching.replace(false) && shared.end_search() && shared.has_work_for(self.index) {
                     shared.notify_hint();
                 }
@@ -59,7 +59,7 @@ impl Core {
         for _ in 0..=rounds {
             if !remote.inbox_is_empty() {
                 self.patience.set((2 * rounds).min(shared.spins));
-                return self.local_work(remote, 0);
+                return self.local_work(shared, remote, 0);
             }
             if shared.has_work_for(self.index) || start.elapsed() >= SPIN_TIME {
                 break;
@@ -88,7 +88,7 @@ impl Core {
         for round in 0..=rounds {
             self.turn(remote, Some(Duration::ZERO));
             let work = self
-                .local_work(remote, 0)
+                .local_work(shared, remote, 0)
                 .or_else(|| self.injected(shared))
                 .or_else(|| self.steal(shared, remote).map(Work::Job));
             if work.is_some() {
@@ -155,9 +155,9 @@ impl Core {
         let remote = &shared.workers[self.index];
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
-        self.local_work(remote, tick).or_else(|| self.injected(shared)).or_else(|| {
+        self.local_work(shared, remote, tick).or_else(|| self.injected(shared)).or_else(|| {
             self.turn(remote, Some(Duration::ZERO));
-            self.local_work(remote, tick)
+            self.local_work(shared, remote, tick)
         })
     }
 
