@@ -247,7 +247,7 @@ impl Core {
             turned: Cell::new(Instant::now()),
             turning: Cell::new(false),
             turned_up: Cell::new(false),
-            glance: Glance::default(),
+            glance: Glance::new(),
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spins),
@@ -305,7 +305,7 @@ impl Core {
                 if shared.should_leave() {
                     return None;
                 }
-                self.look_around(shared, remote);
+                self.look_around(shared, remote, now);
                 // For one that is never idle: a hundredth of its time, and only after a burst of blocked fibers.
                 if let Some(stacks) = &shared.stacks {
                     stacks.trim(1);

@@ -3,12 +3,12 @@
 //! Called by the worker's own loop alone. A worker is *stuck* while it is in the middle of a poll that goes on and on:
 //! its events wait, and what it has queued. Two notice that. The [watchdog](crate::watchdog) marks it, and wakes a
 //! worker that sleeps; that is a matter of milliseconds. And a worker that is busy itself looks at one of the others
-//! each time that its own reactor has its turn: a worker that always has something to do is the one that the watchdog
+//! when its own reactor has its turn: a worker that always has something to do is the one that the watchdog
 //! cannot wake, and never gets to stealing. What cannot be helped with are the stuck worker's suspended fibers.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
 
@@ -16,13 +16,23 @@ use super::Core;
 use crate::scheduler::{Counts, Remote, Shared};
 
 /// What a worker saw of another one, the last time that it looked.
-#[derive(Default)]
 pub(super) struct Glance {
     /// Which one that was.
     worker: Cell<usize>,
     /// Its count of polls.
     polls: Cell<u64>,
+    /// When that was.
+    at: Cell<Instant>,
 }
+
+impl Glance {
+    pub(super) fn new() -> Glance {
+        Glance { worker: Cell::new(0), polls: Cell::new(0), at: Cell::new(Instant::now()) }
+    }
+}
+
+/// How far two looks are apart, at least: a poll that takes longer than this is helped with.
+const BETWEEN: Duration = Duration::from_micros(100);
 
 impl Core {
     /// Takes half of what another worker has queued.
@@ -48,9 +58,13 @@ impl Core {
     }
 
     /// Stands in for another worker if that is still in the poll in which it was at the last call, and otherwise has
-    /// an eye on the next one from now on. Called some hundred microseconds apart.
-    pub(super) fn look_around(&self, shared: &Shared, remote: &Remote) {
-        let Glance { worker, polls } = &self.glance;
+    /// an eye on the next one from now on.
+    pub(super) fn look_around(&self, shared: &Shared, remote: &Remote, time: Instant) {
+        let Glance { worker, polls, at } = &self.glance;
+        if time.duration_since(at.get()) < BETWEEN {
+            return;
+        }
+        at.set(time);
         let seen = &shared.workers[worker.get()];
         let now = seen.counts.polls.load(Ordering::Relaxed);
         if now == polls.get()

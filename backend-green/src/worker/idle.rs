@@ -85,6 +85,7 @@ impl Core {
     fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         let rounds = self.rounds.get();
         let start = Instant::now();
+        self.look_around(shared, remote, start);
         for round in 0..=rounds {
             self.turn(remote, Some(Duration::ZERO));
             let work = self
