@@ -96,6 +96,7 @@ mod model {
             };
             add(&shared);
             other.join().unwrap();
+            // SAFETY: as above.
             shared.1.with(|value| assert_eq!(unsafe { *value }, 2));
         });
     }
