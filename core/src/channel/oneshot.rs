@@ -1,7 +1,7 @@
 //! A channel for one message: the answer to a question.
 //!
 //! Sending never waits; the receiver is itself the future of the message. One mutex and one waker: there is
-//! nothing to queue, so nothing of flume is used.
+//! nothing to queue.
 //!
 //! ```
 //! use twoply_core::{Wait, channel::oneshot};
