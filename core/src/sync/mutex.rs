@@ -88,3 +88,53 @@ impl<T> Drop for MutexGuard<'_, T> {
         self.mutex.door.leave();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn many_threads_at_once_lose_nothing() {
+        const EACH: u64 = if cfg!(miri) { 50 } else { 20_000 };
+        let sum = Mutex::new(0u64);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..EACH).for_each(|_| *lock(&sum) += 1));
+            }
+        });
+        assert_eq!(*lock(&sum), 4 * EACH);
+    }
+
+    /// Whoever waits for a section that does not end goes to sleep, and comes back.
+    #[test]
+    fn a_long_section_keeps_everybody_out_until_it_ends() {
+        let value = Mutex::new(0);
+        let (tx, rx) = mpsc::channel();
+        thread::scope(|scope| {
+            let mut inside = lock(&value);
+            scope.spawn(|| {
+                tx.send(()).unwrap();
+                *lock(&value) *= 2;
+            });
+            rx.recv().unwrap();
+            // Long enough for the other thread to have stepped back all the way; the test holds whenever it did.
+            thread::sleep(std::time::Duration::from_millis(2));
+            *inside = 21;
+        });
+        assert_eq!(*lock(&value), 42);
+    }
+
+    #[test]
+    fn a_panic_inside_lets_the_next_one_in() {
+        let value = Mutex::new(1);
+        let panicked = std::panic::catch_unwind(|| {
+            let _inside = lock(&value);
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(panicked.is_err());
+        assert_eq!(*lock(&value), 1);
+    }
+}
