@@ -91,18 +91,22 @@ impl<T> Drop for MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Barrier, mpsc};
     use std::thread;
 
     use super::*;
 
     #[test]
     fn many_threads_at_once_lose_nothing() {
-        const EACH: u64 = if cfg!(miri) { 50 } else { 20_000 };
+        const EACH: u64 = if cfg!(miri) { 50 } else { 200_000 };
         let sum = Mutex::new(0u64);
+        let start = Barrier::new(4);
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..EACH).for_each(|_| *lock(&sum) += 1));
+                scope.spawn(|| {
+                    start.wait();
+                    (0..EACH).for_each(|_| *lock(&sum) += 1);
+                });
             }
         });
         assert_eq!(*lock(&sum), 4 * EACH);
