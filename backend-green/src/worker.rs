@@ -1,4 +1,5 @@
-//! A worker: what it runs next. What it does when that is nothing is in `idle`, and what it does for others in `help`.
+//! A worker: what it runs next. What it does when that is nothing is in `idle`, what it does for others in `help`, and
+//! when it gives a new task away in `place`.
 //!
 //! A worker is a [`Core`] that some OS thread carries. The thread gets the next piece of [`Work`] from the core and
 //! runs it. When a task blocks the thread in straight-line code, the core moves on: to another thread
@@ -13,6 +14,7 @@
 
 mod help;
 mod idle;
+mod place;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,6 +33,8 @@ use crate::runner;
 use crate::scheduler::{Counts, Remote, Shared, lock};
 use crate::strand::CarrierStrand;
 use help::Glance;
+use place::Placement;
+pub(crate) use place::place;
 
 /// How often the injector goes first. Go's and tokio's number; a prime, so that it does not beat with periods of the
 /// program's own.
@@ -61,6 +65,8 @@ pub(crate) struct Core {
     turned_up: Cell<bool>,
     /// What it saw of another worker last.
     glance: Glance,
+    /// Where it gave a new task to another worker last.
+    placement: Placement,
     /// Uses of the LIFO slot in a row.
     lifo_uses: Cell<u32>,
     /// Whether it is counted as searching.
@@ -248,6 +254,7 @@ impl Core {
             turning: Cell::new(false),
             turned_up: Cell::new(false),
             glance: Glance::new(),
+            placement: Placement::default(),
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spins),
@@ -311,7 +318,7 @@ impl Core {
                     stacks.trim(1);
                 }
             }
-            if let Some(job) = shared.injector.pop() {
+            if let Some(job) = remote.load.placed.pop().or_else(|| shared.injector.pop()) {
                 return Some(Work::Job(job));
             }
         }
@@ -352,9 +359,13 @@ impl Core {
         self.local.pop().or_else(|| self.local.pop_lifo())
     }
 
-    /// A share of what came from outside.
+    /// What was given to this worker, or a share of what came from outside.
     #[inline]
     fn injected(&self, shared: &Shared) -> Option<Work> {
+        let placed = &shared.workers[self.index].load.placed;
+        if let Some(job) = placed.pop_into(&self.local, usize::MAX) {
+            return Some(Work::Job(job));
+        }
         if shared.injector.is_empty() {
             return None;
         }

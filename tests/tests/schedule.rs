@@ -1,6 +1,6 @@
 //! Scheduling: nobody is starved, work moves to whoever is idle, and an idle runtime does nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +36,8 @@ laws! {
         a_hog_is_named,
         a_handler_of_hogs_that_panics_is_called_again,
         idle_workers_steal,
+        stacks_that_block_one_after_the_other_are_spread,
+        code_that_does_not_block_stays_with_its_worker,
         what_one_task_starts_runs_on_all_workers,
     }
     everywhere {
@@ -352,6 +354,57 @@ fn a_hog_does_not_hold_up_timers(on: &Systems) {
     });
     hog.wait().unwrap();
     sleepers.into_iter().for_each(|sleeper| sleeper.wait().unwrap());
+}
+
+/// Which thread each of `tasks` begins on. They are started by one task, each when the one before has begun, and block
+/// until the end if `block` says so.
+fn where_they_begin(on: &Systems, tasks: usize, block: bool) -> Vec<usize> {
+    let gate = Gate::new();
+    let opener = gate.clone();
+    let threads = on.here().spawn_fn(move || {
+        let mut threads: HashMap<_, usize> = HashMap::new();
+        // What the worker of this task holds already.
+        let others = |_| {
+            let opened = gate.opened();
+            twoply::spawn_fn(move || opened.wait()).detach();
+        };
+        (0..20).for_each(others);
+        eventually("they are blocked", || {
+            yield_now().wait();
+            gate.waiting() >= 20
+        });
+        for _ in 0..tasks {
+            let (tx, rx) = channel::oneshot::channel();
+            let opened = gate.opened();
+            let code = move || {
+                tx.send(thread::current().id()).unwrap();
+                if block {
+                    opened.wait();
+                }
+            };
+            twoply::spawn_fn(code).detach();
+            *threads.entry(rx.wait().unwrap()).or_default() += 1;
+        }
+        threads.into_values().collect()
+    });
+    let threads = threads.wait().unwrap();
+    opener.open();
+    threads
+}
+
+fn stacks_that_block_one_after_the_other_are_spread(on: &Systems) {
+    if on.kind().is_fibers() {
+        // Those that were there before may all be on one worker.
+        let threads = where_they_begin(on, 100, true);
+        assert!(threads.len() == 2 && threads.iter().all(|&tasks| tasks >= 20), "they began on {threads:?}");
+    }
+}
+
+fn code_that_does_not_block_stays_with_its_worker(on: &Systems) {
+    if on.kind().is_fibers() {
+        let threads = where_they_begin(on, 10_000, false);
+        assert!(threads.iter().any(|&tasks| tasks > 9_000), "they began on {threads:?}");
+    }
 }
 
 fn a_hog_is_named(on: &Systems) {

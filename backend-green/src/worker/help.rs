@@ -84,7 +84,8 @@ impl Core {
     /// Takes over what a stuck worker has queued, and handles its events.
     fn stand_in(&self, shared: &Shared, victim: &Remote) {
         // What it would have run next comes first, as it would have there.
-        let next = || victim.stealer.steal_lifo().or_else(|| victim.stealer.steal_into(&self.local));
+        let queued = || victim.stealer.steal_lifo().or_else(|| victim.stealer.steal_into(&self.local));
+        let next = || queued().or_else(|| victim.load.placed.pop());
         while let Some(job) = next() {
             self.local.push(job, &shared.injector);
         }

@@ -134,7 +134,7 @@ impl Core {
         if self.searching.replace(false) {
             shared.end_search();
         }
-        // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
+        // Pairs with the fences in `Shared::notify`, `Remote::push_inbox` and `Remote::place`: see the scheduler's header.
         fence(Ordering::SeqCst);
         // A rescue may have made fibers of this worker's own ready after it last looked.
         remote.reactor.prepare_park()
