@@ -20,7 +20,7 @@ use crate::worker::Core;
 const LONG: Duration = Duration::from_micros(50);
 
 /// How many times after that the worker is handed over at once.
-const EXPECTED: u32 = 16;
+const EXPECTED: u32 = 4;
 
 /// The place where one worker is set aside.
 #[derive(Default)]
