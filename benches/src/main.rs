@@ -12,6 +12,7 @@
 //! | `series.rs`     | workloads over a range of sizes, which become cases                                |
 //! | `sample.rs`     | what one run gives back, latencies among it                                        |
 //! | `runtimes.rs`   | our runtimes and the peers', built the same way for each workload                  |
+//! | `ends.rs`       | the ends of the channels that are compared, by the same names for all               |
 //! | `http.rs`, `http/*.rs` | the HTTP servers, the handler that they share, and the load generator       |
 //! | `peers.rs`, `child.rs` | the peers in other languages (`benches/peers`), and the children that run them  |
 //! | `harness.rs`, `harness/*.rs` | runs each (case, system) in a process of its own, by turns, within a time |
@@ -26,6 +27,7 @@
 #![deny(unsafe_code)]
 
 mod child;
+mod ends;
 mod harness;
 mod http;
 mod machine;
@@ -123,7 +125,6 @@ enum Role {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    series::raise_descriptor_limit();
     match arguments.role {
         Some(Role::RunOne { case, system, quick, window_ms, patience_ms }) => {
             let (window, patience) = (Duration::from_millis(window_ms), Duration::from_millis(patience_ms));

@@ -54,6 +54,7 @@ fn about() -> About {
         date: "today".to_owned(),
         quick: false,
         window_ms: 300,
+        runs: 7,
         took_s: 61,
         failures: vec!["w smol: it | failed".to_owned()],
         left_out: Vec::new(),

@@ -24,31 +24,25 @@ use tokio::sync::oneshot as tokio_oneshot;
 use twoply::Wait as _;
 use twoply::promise;
 
-use super::{Case, Context, NANOSECONDS, Sample};
+use super::{Case, Context, Sample, timed};
 use crate::runtimes;
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "promise-ready",
-        params: &[],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    timed(
+        "promise-ready",
+        &[],
+        &[
             ("tokio-oneshot", |ctx| ready!(ctx, tokio_oneshot::channel(), send)),
             ("futures-oneshot", |ctx| ready!(ctx, futures_oneshot::channel(), send)),
             ("twoply-oneshot", |ctx| ready!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
             ("twoply-answer", |ctx| ready!(ctx, swap(promise::answer()), resolve)),
             ("twoply-promise", |ctx| ready!(ctx, swap(promise::pair()), resolve)),
         ],
-    },
-    Case {
-        workload: "promise-stop",
-        params: &[],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "promise-stop",
+        &[],
+        &[
             ("tokio-oneshot", |ctx| stop!(ctx, tokio_oneshot::channel(), send)),
             ("futures-oneshot", |ctx| stop!(ctx, futures_oneshot::channel(), send)),
             ("twoply-oneshot", |ctx| stop!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
@@ -57,14 +51,11 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-unwatched", |ctx| stop!(ctx, unwatched(), resolve)),
             ("twoply-owed", owed),
         ],
-    },
-    Case {
-        workload: "promise-threads",
-        params: &[("threads", 2)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "promise-threads",
+        &[("threads", 2)],
+        &[
             ("tokio-oneshot", |ctx| {
                 threads!(ctx, tokio_oneshot::Sender, tokio_oneshot::channel(), send, |rx| rx.blocking_recv())
             }),
@@ -80,7 +71,7 @@ pub(crate) const CASES: &[Case] = &[
                 threads!(ctx, promise::Resolver, swap(promise::pair()), resolve, |rx| rx.wait())
             }),
         ],
-    },
+    ),
 ];
 
 /// Ours is made with the waiting end first.

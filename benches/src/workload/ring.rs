@@ -15,18 +15,15 @@ use anyhow::{Context as _, Result, ensure};
 use twoply::channel::{self, Receiver, Sender};
 use twoply::{Spawner, Wait as _};
 
-use super::{Case, Context, NANOSECONDS, Sample};
+use super::{Case, Context, Sample, timed};
 use crate::peers;
 use crate::runtimes::{self, Smol, Twoply};
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "ring",
-        params: &[("nodes", 1000), ("workers", 1)],
-        measures: NANOSECONDS,
-        runs: 3,
-        quick: true,
-        systems: &[
+    timed(
+        "ring",
+        &[("nodes", 1000), ("workers", 1)],
+        &[
             ("tokio-current", tokio),
             ("tokio-multi", tokio),
             ("kanal-tokio-current", kanal),
@@ -38,14 +35,11 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-green", twoply),
             ("twoply-fibers", twoply_straight),
         ],
-    },
-    Case {
-        workload: "ring",
-        params: &[("nodes", 1000), ("workers", 2)],
-        measures: NANOSECONDS,
-        runs: 3,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "ring",
+        &[("nodes", 1000), ("workers", 2)],
+        &[
             ("std-mpsc", std_mpsc),
             ("crossbeam", crossbeam),
             ("tokio-multi", tokio),
@@ -58,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-native", twoply_straight),
             ("twoply-mixed", twoply_mixed),
         ],
-    },
+    ),
 ];
 
 /// The message that ends a node, after it has told the next one.

@@ -36,7 +36,6 @@ pub(crate) const CASES: &[Case] = &[Case {
     workload: "timers",
     params: &[("sleepers", 100_000), ("workers", 2)],
     measures: LATENESS,
-    runs: 3,
     quick: true,
     systems: &[
         ("limit-timerfd", timer_descriptor),
@@ -52,7 +51,7 @@ const SPREAD: Duration = Duration::from_secs(1);
 
 /// The time to spawn all sleepers, and to have each fall asleep, before the first deadline: most of it is for those
 /// that need a stack each.
-const LEAD: Duration = Duration::from_millis(1500);
+const LEAD: Duration = Duration::from_millis(1000);
 
 /// That many deadlines, in random order.
 fn deadlines(count: usize) -> Vec<Instant> {
