@@ -150,6 +150,14 @@ fn the_worst_losses_come_first_and_those_of_one_run_last() {
 }
 
 #[test]
+fn points_of_a_series_are_neither_won_nor_lost() {
+    let point = |system: &str, value: f64| Row { scaling: true, ..sized(system, "n=1", value) };
+    let report = report(vec![point("peer", 1.0), point("twoply-green", 2.0)]);
+    assert!(losses(&report.figures).is_empty());
+    assert!(figure::tally(&report.figures).contains("worse in 0."));
+}
+
+#[test]
 fn without_a_peer_there_is_neither_verdict_nor_loss() {
     let report = report(vec![row("limit-epoll", 1.0, 1.0, 1.0), row("twoply-green", 2.0, 2.0, 2.0)]);
     assert_eq!(report.figures[0].verdict(), None);

@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
         &[
             ("tokio-oneshot", |ctx| ready!(ctx, tokio_oneshot::channel(), send)),
             ("futures-oneshot", |ctx| ready!(ctx, futures_oneshot::channel(), send)),
-            ("twoply-oneshot", |ctx| ready!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
+            ("twoply-oneshot", |ctx| ready!(ctx, twoply::channel::oneshot::channel(), send)),
             ("twoply-answer", |ctx| ready!(ctx, swap(promise::answer()), resolve)),
             ("twoply-promise", |ctx| ready!(ctx, swap(promise::pair()), resolve)),
         ],
@@ -45,7 +45,7 @@ pub(crate) const CASES: &[Case] = &[
         &[
             ("tokio-oneshot", |ctx| stop!(ctx, tokio_oneshot::channel(), send)),
             ("futures-oneshot", |ctx| stop!(ctx, futures_oneshot::channel(), send)),
-            ("twoply-oneshot", |ctx| stop!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
+            ("twoply-oneshot", |ctx| stop!(ctx, twoply::channel::oneshot::channel(), send)),
             ("twoply-answer", |ctx| stop!(ctx, swap(promise::answer()), resolve)),
             ("twoply-promise", |ctx| stop!(ctx, swap(promise::pair()), resolve)),
             ("twoply-unwatched", |ctx| stop!(ctx, unwatched(), resolve)),
@@ -74,14 +74,9 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// Ours is made with the waiting end first.
+/// A promise is made with the waiting end first.
 fn swap<A, B>((waiting, giving): (A, B)) -> (B, A) {
     (giving, waiting)
-}
-
-/// The order in which the others are made.
-fn swapped<A, B>(ends: (A, B)) -> (A, B) {
-    ends
 }
 
 /// A promise whose waits the search for deadlocks does not see.
