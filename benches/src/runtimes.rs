@@ -26,8 +26,8 @@ pub(crate) trait Tasks {
     /// That.
     fn starter(&self) -> Self::Starter;
 
-    /// Runs a future as a task and blocks this thread until it is done.
-    fn run_task<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T>;
+    /// Runs a future as a task and blocks this thread until it is done; smol runs no other task here meanwhile.
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T>;
 }
 
 /// Starts tasks from within a task.
@@ -102,14 +102,6 @@ impl Twoply {
         }
     }
 
-    /// Runs a future as a task and blocks this thread until it is done.
-    pub(crate) fn run<T: Send + 'static>(
-        &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T> {
-        Ok(self.spawner().spawn(future).wait()?)
-    }
-
     /// Runs straight-line code as a task and blocks this thread until it is done.
     pub(crate) fn run_fn<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         Ok(self.spawner().spawn_fn(code).wait()?)
@@ -123,8 +115,8 @@ impl Tasks for Twoply {
         self.spawner().clone()
     }
 
-    fn run_task<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
-        self.run(future)
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        Ok(self.spawner().spawn(future).wait()?)
     }
 }
 
@@ -180,7 +172,7 @@ impl Tasks for Runtime {
         self.handle().clone()
     }
 
-    fn run_task<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
         Ok(self.block_on(self.spawn(future))?)
     }
 }
@@ -221,11 +213,6 @@ impl Smol {
             .collect();
         Self { executor, stop, workers }
     }
-
-    /// Runs a future as a task and blocks this thread until it is done, without running any other task here.
-    pub(crate) fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        future::block_on(self.executor.spawn(future))
-    }
 }
 
 impl Tasks for Smol {
@@ -235,8 +222,8 @@ impl Tasks for Smol {
         self.executor.clone()
     }
 
-    fn run_task<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
-        Ok(self.run(future))
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        Ok(future::block_on(self.executor.spawn(future)))
     }
 }
 

@@ -13,7 +13,7 @@ const QUICK: Duration = Duration::from_secs(54);
 
 /// The part of the time that goes into windows that can be chosen. The rest is for workloads whose length is their
 /// own: sleepers sleep, a million tasks start.
-const IN_WINDOWS: f64 = 0.5;
+const IN_WINDOWS: f64 = 0.35;
 
 /// How many runs each system should have, so that there is a spread: windows are as short as that asks for.
 const RUNS: usize = 3;

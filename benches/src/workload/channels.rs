@@ -156,7 +156,7 @@ fn tasks<S: Give, R: Take>(
     time(ctx, |shape, ops| {
         let (sender, receivers) = channel(shape)?;
         let (share, starter) = (shape.share(ops), runtime.starter());
-        runtime.run_task(async move {
+        runtime.run(async move {
             let consumers: Vec<_> = receivers.into_iter().map(|from| starter.start(consume(from))).collect();
             let producers: Vec<_> =
                 iter::repeat_n(sender, shape.producers).map(|to| starter.start(produce(to, share))).collect();

@@ -87,7 +87,7 @@ fn to_task<S: GiveHere, R: Take>(
     one_way(ctx, |ops, capacity| {
         let (to, from) = channel(capacity);
         let producer = Threads.start(move || (0..ops).for_each(|number| to.give_here(number)));
-        let sum = runtime.run_task(consume(from))?;
+        let sum = runtime.run(consume(from))?;
         producer()?;
         Ok(sum)
     })

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use twoply::Wait as _;
 
 use super::{Case, Context, Sample, timed};
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Tasks as _};
 
 pub(crate) const CASES: &[Case] = &[
     timed(
@@ -178,7 +178,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
         smol.run(async move {
             client.await?;
             server.await
-        })
+        })?
     })
 }
 

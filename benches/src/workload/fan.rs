@@ -83,7 +83,7 @@ fn tasks<S: Give, R: Take, G: Give, C: Take>(
     time(ctx, |jobs, workers, capacity| {
         let Channels { deal, inboxes, give, results } = channels(workers, capacity);
         let starter = runtime.starter();
-        runtime.run_task(async move {
+        runtime.run(async move {
             let givers = iter::repeat_n(give, workers);
             let workers: Vec<_> =
                 inboxes.into_iter().zip(givers).map(|(inbox, to)| starter.start(work(inbox, to))).collect();

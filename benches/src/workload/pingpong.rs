@@ -91,7 +91,7 @@ fn round_trips<S: Give, R: Take>(
     ctx.time(1, |ops| {
         let ((to_pong, from_ping), (to_ping, from_pong)) = (channel(1), channel(1));
         let _pong = there.starter().start(pong(from_ping, to_ping));
-        here.run_task(ping(ops, to_pong, from_pong))?
+        here.run(ping(ops, to_pong, from_pong))?
     })
 }
 
@@ -149,8 +149,8 @@ fn tokio_mpsc_apart(ctx: &Context) -> Result<Sample> {
         let there = runtimes::tokio_named("tokio-current", 1)?;
         let (to_pong, from_ping) = tokio::sync::mpsc::channel(1);
         let (to_ping, from_pong) = tokio::sync::mpsc::channel(1);
-        let other = Threads.start(move || there.run_task(pong(from_ping, to_ping)));
-        here.run_task(ping(ops, to_pong, from_pong))??;
+        let other = Threads.start(move || there.run(pong(from_ping, to_ping)));
+        here.run(ping(ops, to_pong, from_pong))??;
         other()?
     })
 }

@@ -25,7 +25,7 @@ use twoply::Wait as _;
 use twoply::promise;
 
 use super::{Case, Context, Sample, timed};
-use crate::runtimes;
+use crate::runtimes::{self, Tasks as _};
 
 pub(crate) const CASES: &[Case] = &[
     timed(

@@ -129,7 +129,7 @@ fn tasks<S: Give, R: Take>(
     let sample = time(ctx, |hops| {
         let (first, end_of_lap) = (first.clone(), end.take());
         let (number, end_of_lap) = runtime
-            .run_task(async move {
+            .run(async move {
                 let mut end = end_of_lap?;
                 first.give(hops).await;
                 Some((end.take().await?, end))
@@ -138,7 +138,7 @@ fn tasks<S: Give, R: Take>(
         end = Some(end_of_lap);
         Ok(number)
     });
-    runtime.run_task(async move {
+    runtime.run(async move {
         first.give(STOP).await;
         for node in nodes {
             node.await?;

@@ -100,7 +100,7 @@ fn tokio(ctx: &Context) -> Result<Sample> {
     let batch = batch(ctx);
     ctx.time(batch, |ops| {
         let spawn = |number| tokio::spawn(async move { number });
-        check_sum(ops, batch, runtime.run_task(batches!(ops, batch, spawn, |task| task.await?))??)
+        check_sum(ops, batch, runtime.run(batches!(ops, batch, spawn, |task| task.await?))??)
     })
 }
 
@@ -110,7 +110,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
     ctx.time(batch, |ops| {
         let executor = smol.executor.clone();
         let spawn = move |number| executor.spawn(async move { number });
-        check_sum(ops, batch, smol.run_task(batches!(ops, batch, &spawn, |task| task.await))??)
+        check_sum(ops, batch, smol.run(batches!(ops, batch, &spawn, |task| task.await))??)
     })
 }
 
@@ -119,7 +119,7 @@ fn twoply(ctx: &Context) -> Result<Sample> {
     let batch = batch(ctx);
     ctx.time(batch, |ops| {
         let spawn = |number| twoply::spawn(async move { number });
-        check_sum(ops, batch, runtime.run_task(batches!(ops, batch, spawn, |task| task.await?))??)
+        check_sum(ops, batch, runtime.run(batches!(ops, batch, spawn, |task| task.await?))??)
     })
 }
 
@@ -128,7 +128,7 @@ fn twoply_closure(ctx: &Context) -> Result<Sample> {
     let batch = batch(ctx);
     ctx.time(batch, |ops| {
         let spawn = |number| twoply::spawn_fn(move || number);
-        check_sum(ops, batch, runtime.run_task(batches!(ops, batch, spawn, |task| task.await?))??)
+        check_sum(ops, batch, runtime.run(batches!(ops, batch, spawn, |task| task.await?))??)
     })
 }
 

@@ -23,7 +23,7 @@ use twoply::Wait as _;
 use twoply::time::sleep_until;
 
 use super::{Better, Case, Context, Measure, Sample, check_count};
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Tasks as _};
 use crate::usage;
 
 const LATENESS: &[Measure] = &[
@@ -51,7 +51,7 @@ const SPREAD: Duration = Duration::from_secs(1);
 
 /// The time to spawn all sleepers, and to have each fall asleep, before the first deadline: most of it is for those
 /// that need a stack each.
-const LEAD: Duration = Duration::from_millis(1000);
+const LEAD: Duration = Duration::from_millis(1500);
 
 /// That many deadlines, in random order.
 fn deadlines(count: usize) -> Vec<Instant> {
@@ -152,7 +152,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
             late.push(sleeper.await?);
         }
         anyhow::Ok(late)
-    })?;
+    })??;
     report(ctx, start, cpu_before, late)
 }
 

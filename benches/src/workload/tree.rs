@@ -19,7 +19,7 @@ use twoply::Wait as _;
 
 use super::{Case, Context, Run, Sample, check_count, timed};
 use crate::peers;
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Tasks as _};
 
 /// How many tasks a task starts.
 const CHILDREN: usize = 10;
@@ -101,7 +101,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
         })
     }
     let smol = Smol::new(ctx.workers());
-    time(ctx, |leaves| smol.run(node(smol.executor.clone(), 0, leaves)))
+    time(ctx, |leaves| smol.run(node(smol.executor.clone(), 0, leaves))?)
 }
 
 fn twoply(ctx: &Context) -> Result<Sample> {

@@ -17,7 +17,7 @@ use twoply::promise::Resolver;
 use twoply::{Spawner, Wait as _};
 
 use crate::peers;
-use crate::runtimes;
+use crate::runtimes::{self, Tasks as _};
 use crate::workload::{Case, Context, Run, Sample, timed};
 
 const ONE_WORKER: &[(&str, Run)] = &[

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use twoply::actor::{Builder, Event, Process};
 use twoply::promise;
 
-use crate::runtimes;
+use crate::runtimes::{self, Tasks as _};
 use crate::workload::{Case, Context, Run, Sample, check_count, timed};
 
 /// How many messages the mailbox holds.

@@ -9,7 +9,7 @@ use crate::workload::savina::{self, ThreadRing, run_once};
 use crate::workload::{Context, Sample, check_count};
 
 /// How many hops a run makes at least: the ring is made anew for each run, and that should not count.
-const HOPS: usize = 20_000;
+const HOPS: usize = 10_000;
 
 /// Actors that get one message and end.
 pub(super) struct Life;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use twoply::actor::{Actor, Builder, Context as Handling, Event, Process, ProcessRef};
 
 use super::{Behaviour, Flow, Main, Me, Outcome, Ref, System};
-use crate::runtimes;
+use crate::runtimes::{self, Tasks as _};
 use crate::workload::Context;
 
 /// Actors, and the runtime that they run on.
