@@ -13,7 +13,7 @@ const QUICK: Duration = Duration::from_secs(54);
 
 /// The part of the time that goes into windows that can be chosen. The rest is for workloads whose length is their
 /// own: sleepers sleep, a million tasks start.
-const IN_WINDOWS: f64 = 0.35;
+const IN_WINDOWS: f64 = 0.3;
 
 /// How many runs each system should have, so that there is a spread: windows are as short as that asks for.
 const RUNS: usize = 3;
@@ -46,7 +46,7 @@ impl Budget {
     pub(crate) fn new(quick: bool, minutes: Option<f64>, runs_are_fixed: bool, systems: usize) -> Self {
         let usual = if quick { QUICK } else { FULL };
         let total = minutes.map_or(usual, |minutes| Duration::from_secs_f64(minutes * 60.0));
-        let (shortest, longest) = if quick { (15.0, 60.0) } else { (60.0, 300.0) };
+        let (shortest, longest) = if quick { (15.0, 60.0) } else { (40.0, 300.0) };
         let runs = systems * if quick { QUICK_RUNS } else { RUNS };
         let share = total.as_secs_f64() * IN_WINDOWS / runs.max(1) as f64 - START.as_secs_f64();
         let window = (share * 1e3 / WINDOWS_OF_A_RUN).clamp(shortest, longest);
@@ -106,7 +106,7 @@ mod tests {
         let windows = [1, 300, 600, 100_000].map(|systems| Budget::new(false, None, false, systems).window());
         assert_eq!(windows[0], Duration::from_millis(300));
         assert!(windows.is_sorted_by(|a, b| a >= b) && windows[1] > windows[2]);
-        assert_eq!(windows[3], Duration::from_millis(60));
+        assert_eq!(windows[3], Duration::from_millis(40));
         assert_eq!(Budget::new(true, None, false, 0).window(), Duration::from_millis(60));
     }
 
