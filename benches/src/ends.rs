@@ -1,9 +1,11 @@
 //! The ends of the channels that are compared, by the same names for all libraries, so that a workload's loop is written
 //! once.
 //!
-//! An end of a task waits in the way of futures ([`Give`], [`Take`]), an end of a thread blocks ([`GiveHere`],
-//! [`TakeHere`]). Each is the library's own call and nothing around it. What travels is numbers, whose sum or order is
-//! what a workload checks; so a send that fails says nothing here: its number is missed at the other end.
+//! An end of a task gives the library's own future, with nothing around it ([`Give`], [`Take`]); an end of a thread
+//! blocks ([`GiveHere`], [`TakeHere`]). What travels is numbers, whose sum or order is what a workload checks; so whether
+//! a send has failed is not looked at: its number is missed at the other end.
+
+use std::future::ready;
 
 use twoply::Wait as _;
 use twoply::channel;
@@ -11,13 +13,31 @@ use twoply::channel;
 /// Sends from an async task.
 pub(crate) trait Give: Clone + Send + Sync + 'static {
     /// Sends a number, and waits for room.
-    fn give(&self, number: usize) -> impl Future<Output = ()> + Send;
+    fn give(&self, number: usize) -> impl Future<Output: Send> + Send;
 }
 
 /// Receives in an async task.
 pub(crate) trait Take: Send + 'static {
-    /// Waits for a number. None means that there will be no more.
-    fn take(&mut self) -> impl Future<Output = Option<usize>> + Send;
+    /// Waits for a number.
+    fn take(&mut self) -> impl Future<Output: Taken> + Send;
+}
+
+/// What a library answers to whom it has let wait for a number.
+pub(crate) trait Taken: Send {
+    /// The number. None means that there will be no more.
+    fn number(self) -> Option<usize>;
+}
+
+impl Taken for Option<usize> {
+    fn number(self) -> Option<usize> {
+        self
+    }
+}
+
+impl<E: Send> Taken for Result<usize, E> {
+    fn number(self) -> Option<usize> {
+        self.ok()
+    }
 }
 
 /// Sends from straight-line code.
@@ -36,14 +56,14 @@ pub(crate) trait TakeHere: Send + 'static {
 macro_rules! async_ends {
     ($($giver:ty: |$to:ident, $number:ident| $give:expr, $taker:ty: |$from:ident| $take:expr;)*) => {$(
         impl Give for $giver {
-            async fn give(&self, $number: usize) {
+            fn give(&self, $number: usize) -> impl Future<Output: Send> + Send {
                 let $to = self;
-                let _sent = $give;
+                $give
             }
         }
 
         impl Take for $taker {
-            async fn take(&mut self) -> Option<usize> {
+            fn take(&mut self) -> impl Future<Output: Taken> + Send {
                 let $from = self;
                 $take
             }
@@ -71,18 +91,18 @@ macro_rules! straight_ends {
 }
 
 async_ends! {
-    tokio::sync::mpsc::Sender<usize>: |to, number| to.send(number).await,
-    tokio::sync::mpsc::Receiver<usize>: |from| from.recv().await;
-    tokio::sync::mpsc::UnboundedSender<usize>: |to, number| to.send(number),
-    tokio::sync::mpsc::UnboundedReceiver<usize>: |from| from.recv().await;
-    kanal::AsyncSender<usize>: |to, number| to.send(number).await,
-    kanal::AsyncReceiver<usize>: |from| from.recv().await.ok();
-    flume::Sender<usize>: |to, number| to.send_async(number).await,
-    flume::Receiver<usize>: |from| from.recv_async().await.ok();
-    async_channel::Sender<usize>: |to, number| to.send(number).await,
-    async_channel::Receiver<usize>: |from| from.recv().await.ok();
-    channel::Sender<usize>: |to, number| to.send(number).await,
-    channel::Receiver<usize>: |from| from.recv().await.ok();
+    tokio::sync::mpsc::Sender<usize>: |to, number| to.send(number),
+    tokio::sync::mpsc::Receiver<usize>: |from| from.recv();
+    tokio::sync::mpsc::UnboundedSender<usize>: |to, number| ready(to.send(number)),
+    tokio::sync::mpsc::UnboundedReceiver<usize>: |from| from.recv();
+    kanal::AsyncSender<usize>: |to, number| to.send(number),
+    kanal::AsyncReceiver<usize>: |from| from.recv();
+    flume::Sender<usize>: |to, number| to.send_async(number),
+    flume::Receiver<usize>: |from| from.recv_async();
+    async_channel::Sender<usize>: |to, number| to.send(number),
+    async_channel::Receiver<usize>: |from| from.recv();
+    channel::Sender<usize>: |to, number| to.send(number),
+    channel::Receiver<usize>: |from| from.recv();
 }
 
 straight_ends! {

@@ -20,7 +20,7 @@ use twoply::Wait as _;
 use twoply::channel::{self, Receiver, Sender};
 
 use super::{Case, Context, Run, Sample, check_count, timed};
-use crate::ends::{Give, GiveHere, Take, TakeHere};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
 use crate::peers;
 use crate::runtimes::{self, Coroutines, Smol, Stacks, Start as _, Tasks, Threads};
 
@@ -190,7 +190,7 @@ fn stacks<S: GiveHere, R: TakeHere>(
 /// The sum of what comes.
 pub(super) async fn consume(mut from: impl Take) -> usize {
     let mut sum = 0;
-    while let Some(number) = from.take().await {
+    while let Some(number) = from.take().await.number() {
         sum += number;
     }
     sum
@@ -199,7 +199,7 @@ pub(super) async fn consume(mut from: impl Take) -> usize {
 /// Sends the numbers below `share`.
 pub(super) async fn produce(to: impl Give, share: usize) {
     for number in 0..share {
-        to.give(number).await;
+        let _sent = to.give(number).await;
     }
 }
 

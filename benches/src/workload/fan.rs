@@ -15,7 +15,7 @@ use twoply::channel::{self, Receiver, Sender};
 
 use super::channels::{consume, produce};
 use super::{Case, Context, Sample, check_count, timed};
-use crate::ends::{Give, GiveHere, Take, TakeHere};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
 use crate::peers;
 use crate::runtimes::{self, Coroutines, Running, Smol, Stacks, Start as _, Tasks, Threads};
 
@@ -89,7 +89,7 @@ fn tasks<S: Give, R: Take, G: Give, C: Take>(
                 inboxes.into_iter().zip(givers).map(|(inbox, to)| starter.start(work(inbox, to))).collect();
             let dealer = starter.start(async move {
                 for (job, to) in (0..jobs).zip(deal.iter().cycle()) {
-                    to.give(job).await;
+                    let _sent = to.give(job).await;
                 }
             });
             let sum = consume(results).await;
@@ -104,8 +104,8 @@ fn tasks<S: Give, R: Take, G: Give, C: Take>(
 
 /// Works on what comes.
 async fn work(mut inbox: impl Take, to: impl Give) {
-    while let Some(job) = inbox.take().await {
-        to.give(2 * job).await;
+    while let Some(job) = inbox.take().await.number() {
+        let _sent = to.give(2 * job).await;
     }
 }
 

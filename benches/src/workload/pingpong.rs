@@ -13,7 +13,7 @@ use twoply::Wait as _;
 use twoply::channel;
 
 use super::{Case, Context, Run, Sample, timed};
-use crate::ends::{Give, GiveHere, Take, TakeHere};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
 use crate::runtimes::{self, Smol, Stacks, Start as _, Tasks, Threads, Twoply};
 
 const ONE_WORKER: &[(&str, Run)] = &[
@@ -59,16 +59,16 @@ fn check(sent: usize, back: usize) -> Result<()> {
 /// Sends the numbers below `rounds`, and checks that each comes back plus one.
 async fn ping(rounds: usize, to: impl Give, mut from: impl Take) -> Result<()> {
     for number in 0..rounds {
-        to.give(number).await;
-        check(number, from.take().await.context("the channel closed")?)?;
+        let _sent = to.give(number).await;
+        check(number, from.take().await.number().context("the channel closed")?)?;
     }
     Ok(())
 }
 
 /// Answers each number with the next.
 pub(super) async fn pong(mut from: impl Take, to: impl Give) {
-    while let Some(number) = from.take().await {
-        to.give(number + 1).await;
+    while let Some(number) = from.take().await.number() {
+        let _sent = to.give(number + 1).await;
     }
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use twoply::channel;
 
 use super::{Case, Context, Sample, timed};
-use crate::ends::{Give, GiveHere, Take, TakeHere};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
 use crate::peers;
 use crate::runtimes::{self, Coroutines, Running, Smol, Stacks, Start as _, Tasks, Threads};
 
@@ -75,14 +75,14 @@ fn ring<S: Clone, R>(
 
 /// The life of a node.
 async fn node(index: usize, mut inbox: impl Take, next: impl Give, done: impl Give) {
-    while let Some(left) = inbox.take().await {
+    while let Some(left) = inbox.take().await.number() {
         match left {
-            0 => done.give(index).await,
+            0 => _ = done.give(index).await,
             STOP => {
-                next.give(STOP).await;
+                let _told = next.give(STOP).await;
                 break;
             }
-            _ => next.give(left - 1).await,
+            _ => _ = next.give(left - 1).await,
         }
     }
 }
@@ -131,15 +131,15 @@ fn tasks<S: Give, R: Take>(
         let (number, end_of_lap) = runtime
             .run(async move {
                 let mut end = end_of_lap?;
-                first.give(hops).await;
-                Some((end.take().await?, end))
+                let _sent = first.give(hops).await;
+                Some((end.take().await.number()?, end))
             })?
             .context("the ring broke")?;
         end = Some(end_of_lap);
         Ok(number)
     });
     runtime.run(async move {
-        first.give(STOP).await;
+        let _told = first.give(STOP).await;
         for node in nodes {
             node.await?;
         }
