@@ -146,8 +146,8 @@ fn time(ctx: &Context, mut exchange: impl FnMut(Shape, usize) -> Result<usize>) 
     ctx.time(STEP, |ops| check_count(shape.sum(ops), exchange(shape, ops)?))
 }
 
-/// Measures producers and consumers that are async tasks, over what `channel` makes: its sender, and a receiver for each
-/// consumer.
+/// Measures producers and consumers that are async tasks, over what `channel` makes: its sender, and a receiver for
+/// each consumer.
 fn tasks<S: Give, R: Take>(
     ctx: &Context,
     runtime: &impl Tasks,

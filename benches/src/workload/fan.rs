@@ -5,8 +5,8 @@
 //!
 //! What differs: the workers share one receiver of jobs where the channel allows it. tokio's does not, so each worker
 //! has a channel of its own, of a share of the room, and the jobs go to them in turn; so do Erlang's, to mailboxes
-//! without a bound. may's channels have no bound either. `kanal` and `crossbeam` are ten threads, so is `twoply-native`.
-//! In `twoply-mixed` the workers are native, dealing and collecting is green.
+//! without a bound. may's channels have no bound either. `kanal` and `crossbeam` are ten threads, so is
+//! `twoply-native`. In `twoply-mixed` the workers are native, dealing and collecting is green.
 
 use std::iter;
 

@@ -8,9 +8,9 @@
 //! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits: a
 //!   round trip. It goes through the same channel in all systems.
 //!
-//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`, and a
-//! promise (`twoply-promise`) does more: it may be cloned and looked at. All run on our green worker, so that only the
-//! channel differs.
+//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`, and
+//! a promise (`twoply-promise`) does more: it may be cloned and looked at. All run on our green worker, so that only
+//! the channel differs.
 
 use std::future::{IntoFuture, poll_fn};
 use std::pin::pin;

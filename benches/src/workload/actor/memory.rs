@@ -1,4 +1,5 @@
-//! The memory of an idle actor: how much more is resident with all of them than before the first, shared out among them.
+//! The memory of an idle actor: how much more is resident with all of them than before the first, shared out among
+//! them.
 //!
 //! Each holds 64 bytes of state. With `messages=0` it has been started and waits for its first message; with
 //! `messages=1` it has got one, so what its mailbox keeps of that counts. The references that the program holds count
