@@ -64,8 +64,8 @@ struct Arguments {
     /// Run only the systems whose name contains one of these parts (separated by commas).
     #[arg(long, value_name = "PATTERN")]
     systems: Option<String>,
-    /// How often each system runs a case, however long that takes. Without it, each case has its own number, or
-    /// fewer if the time is short.
+    /// How often each system runs a case, however long that takes. Without it, as often as the time allows, up to
+    /// five times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
     /// The time for everything. Without it, nine and a half minutes, or with --quick less than one.

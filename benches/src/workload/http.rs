@@ -74,12 +74,12 @@ const WITHOUT_THREADS: &[(&str, Run)] = &[
 ];
 
 pub(crate) const CASES: &[Case] = &[
-    case(true, &[("connections", 1), ("workers", 1)], ONE_WORKER),
+    case(false, &[("connections", 1), ("workers", 1)], ONE_WORKER),
     case(false, &[("connections", 8), ("workers", 1)], ONE_WORKER),
     case(true, &[("connections", 64), ("workers", 1)], EVERYBODY_ON_ONE),
     case(false, &[("connections", 1000), ("workers", 1)], ONE_WORKER),
     case(false, &[("connections", 10_000), ("workers", 1)], ONE_WORKER),
-    case(true, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
+    case(false, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
     case(false, &[("connections", 8), ("workers", 2)], TWO_WORKERS),
     case(true, &[("connections", 64), ("workers", 2)], EVERYBODY),
     case(false, &[("connections", 1000), ("workers", 2)], TWO_WORKERS),
