@@ -107,6 +107,7 @@ impl Plan {
         let cases: Vec<_> = series::table()
             .iter()
             .filter(|entry| if entry.scaling { wishes.scaling } else { wishes.cases })
+            .filter(|entry| !entry.on_request || wishes.only.is_some())
             .filter(|entry| matches(&wishes.only, &entry.case.name()) && (entry.case.quick || !wishes.quick))
             .map(|entry| {
                 let names = entry.case.systems.iter().map(|(name, _)| *name);

@@ -30,17 +30,21 @@ pub(crate) struct Entry {
     pub(crate) case: &'static Case,
     /// Whether it is a point of a series only.
     pub(crate) scaling: bool,
+    /// Whether it runs only where `--only` asks for it.
+    pub(crate) on_request: bool,
 }
 
-/// The cases, then the points of the series that are not cases already.
+/// The cases, those that run on request, then the points of the series that are not cases already.
 ///
 /// What a series becomes lives as long as the program, as the tables of the cases do.
 static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let mut table: Vec<_> = workload::cases().map(|case| Entry { case, scaling: false }).collect();
+    let entry = |on_request| move |case| Entry { case, scaling: false, on_request };
+    let mut table: Vec<_> = workload::cases().map(entry(false)).collect();
+    table.extend(workload::cases_on_request().iter().map(entry(true)));
     for series in workload::series() {
         for case in points(series) {
             if table.iter().all(|known| known.case.name() != case.name()) {
-                table.push(Entry { case: Box::leak(Box::new(case)), scaling: true });
+                table.push(Entry { case: Box::leak(Box::new(case)), scaling: true, on_request: false });
             }
         }
     }

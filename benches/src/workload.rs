@@ -66,6 +66,11 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     .chain(actor::cases())
 }
 
+/// Cases that take too long for a run of everything: they run where `--only` asks for them.
+pub(crate) fn cases_on_request() -> &'static [Case] {
+    savina::PAPER
+}
+
 /// What is run over a range of sizes, in the order in which it runs and is reported.
 pub(crate) fn series() -> impl Iterator<Item = &'static Series> {
     [spawn::SERIES, yielding::SERIES, memory::SERIES, actor::SERIES].into_iter().flatten()

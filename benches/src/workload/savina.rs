@@ -7,10 +7,11 @@
 //! number of actors in Fibonacci and ForkJoin (Create), of rounds, haircuts, items and transactions in those that are
 //! named after such.
 //!
-//! The parameters are those of the paper but for these, which would take seconds: Big sends a tenth of the pings,
-//! SortedList does a tenth of the operations, SleepingBarber has a tenth of the customers and of the seats, Fibonacci
-//! computes the 23rd number instead of the 25th, and producing or consuming an item in BoundedBuffer costs
-//! a twenty-fifth (one round of a hundred logarithms). `--quick` does a twentieth of the rounds of all.
+//! The parameters are those of the paper but for five, which take many seconds with some of the systems: Big sends a tenth
+//! of the pings, SortedList does a tenth of the operations, SleepingBarber has a tenth of the customers and of the seats,
+//! Fibonacci computes the 23rd number instead of the 25th, and producing or consuming an item in BoundedBuffer costs
+//! a twenty-fifth (one round of a hundred logarithms). With all that the paper gives them they are `paper-big`,
+//! `paper-sortedlist` and so on, which run on request: `--only paper`. `--quick` does a twentieth of the rounds of all.
 //!
 //! All mailboxes are unbounded, which is the one kind that all systems have. With `workers=1` the peers run on tokio's
 //! current-thread runtime, with `workers=2` on its multi-thread one; actix has an arbiter for each worker.
@@ -113,15 +114,24 @@ const fn two_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
 
 /// The two cases of each benchmark: with one worker and with two.
 macro_rules! cases {
-    ($($workload:literal, $benchmark:ty, [$(($name:literal, $value:expr)),*];)*) => {
-        pub(crate) const CASES: &[Case] = &[$(
+    ($cases:ident: $($workload:literal, $benchmark:ty, [$(($name:literal, $value:expr)),*];)*) => {
+        pub(crate) const $cases: &[Case] = &[$(
             timed($workload, &[$(($name, $value),)* ("workers", 1)], one_worker::<$benchmark>()),
             timed($workload, &[$(($name, $value),)* ("workers", 2)], two_workers::<$benchmark>()),
         )*];
     };
 }
 
-cases! {
+cases! { PAPER:
+    "paper-big", crowd::Big, [("actors", 120), ("pings", 20_000)];
+    "paper-fibonacci", crowd::Fibonacci, [("n", 25)];
+    "paper-sortedlist", shared::SortedList, [("users", 20), ("operations", 8_000)];
+    "paper-boundedbuffer", shared::BoundedBuffer,
+        [("producers", 40), ("consumers", 40), ("size", 50), ("items", 1_000), ("cost", 25)];
+    "paper-barber", classic::SleepingBarber, [("room", 1_000), ("haircuts", 5_000)];
+}
+
+cases! { CASES:
     "savina-pingpong", micro::PingPong, [("pings", 40_000)];
     "savina-counting", micro::Counting, [("messages", 1_000_000)];
     "savina-fj-throughput", micro::ForkJoinThroughput, [("messages", 10_000), ("actors", 60)];
@@ -165,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_system_gives_the_right_result_of_every_benchmark() {
-        for case in CASES {
+        for case in [CASES, PAPER].into_iter().flatten() {
             for (system, run) in case.systems {
                 let (quick, window) = (true, Duration::from_millis(1));
                 let sample = run(&Context { system, params: case.params, quick, window });
