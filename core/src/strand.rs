@@ -114,13 +114,14 @@ impl StrandState {
     }
 
     /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
-    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<Arc<TaskState>> {
+    #[inline]
+    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<&Arc<TaskState>> {
         if self.alternatives.get() != 0 {
             return None;
         }
         let head = self.head()?;
         let own = waker.data() == self.polled_with.get() || self.is_own(waker);
-        own.then(|| Arc::clone(head.state()))
+        own.then(|| head.stopping())
     }
 
     /// The budget of the running poll; see [`crate::coop`].

@@ -33,7 +33,7 @@ pub use state::TaskId;
 
 pub(crate) use error::contain;
 pub(crate) use job::{Body, ClosureBody, FutureBody, start};
-pub(crate) use state::{Head, TaskState};
+pub(crate) use state::{Head, HeadRef, TaskState};
 
 use state::{Extra, Observer};
 

@@ -172,6 +172,12 @@ impl<M> Cell<M> {
         lock(&self.inbox).life.task.clone()
     }
 
+    /// Whether that task is stopped by a wait. It locks this cell, under which nothing else is ever locked.
+    #[inline]
+    pub(super) fn is_own_task_stopped(&self) -> bool {
+        lock(&self.inbox).life.task.as_ref().is_some_and(|task| task.is_stopped())
+    }
+
     /// The body is about to be dropped. If it has not come to an end, the reason is still to come.
     pub(super) fn leave(&self) {
         if !self.has_returned() {

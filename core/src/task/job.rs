@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::Builder;
 use super::error::{Panic, SpawnError, contain};
 use super::handle::{Task, TaskRef};
-use super::state::{Extra, Head, Observer};
+use super::state::{Extra, Head, HeadRef, Observer};
 use crate::backend::{Backend, Mode, Strand, StrandState};
 use crate::promise::Failure;
 use crate::strand::with_current;
@@ -115,27 +115,6 @@ fn cancel_unrun(runnable: Runnable<Head>) {
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
-    }
-}
-
-/// A task's head, as its own future refers to it.
-struct HeadRef(NonNull<Head>);
-
-// SAFETY: a `Head` is Sync, and this is a shared reference to one.
-unsafe impl Send for HeadRef {}
-
-impl HeadRef {
-    #[inline]
-    fn get(&self) -> &Head {
-        // SAFETY: made by `start_unchecked` from the head that lies in the same allocation as the future which
-        // holds this. `async-task` drops the future before the metadata, in every order of events.
-        unsafe { self.0.as_ref() }
-    }
-
-    /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
-    #[inline]
-    fn is_late(&self) -> bool {
-        self.get().home().registry().is_closed()
     }
 }
 
@@ -269,13 +248,13 @@ impl<B: Body> Future for JobFuture<B> {
             let claimed = running.end_poll();
             // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
-            let before = unsafe { running.replace_task(Some(this.head.0)) };
+            let before = unsafe { running.replace_task(Some(NonNull::from(this.head.get()))) };
             let polled_with = running.polled_with(cx.waker().data());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
                     // Most tasks are not in the registry's list before their first poll, so that closing it did not
                     // cancel them.
-                    Some(body) if !running.task_cancelled() && (*this.entered || !this.head.is_late()) => {
+                    Some(body) if !running.task_cancelled() && (*this.entered || !this.head.get().is_late()) => {
                         body
                     }
                     _ => return Poll::Ready(Err(Cancelled)),
@@ -393,7 +372,9 @@ where
     let task_builder = async_task::Builder::new().metadata(head);
     let future = move |head: &Head| JobFuture {
         body: Some(body),
-        head: HeadRef(NonNull::from(head)),
+        // SAFETY: the head lies in the same allocation as the future which holds this. `async-task` drops the future
+        // before the metadata, in every order of events.
+        head: unsafe { HeadRef::new(head) },
         blocking,
         entered: false,
     };

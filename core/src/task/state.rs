@@ -5,6 +5,7 @@ pub(super) mod model;
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
@@ -13,8 +14,8 @@ use super::registry::Registry;
 use crate::backend::Backend;
 use crate::parker::Parker;
 use crate::promise::Stop;
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Mutex, OnceLock, lock};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use crate::sync::{Mutex, OnceLock, lock, seq_cst};
 
 /// Identifies a task among all that this process ever starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +119,29 @@ impl Head {
         self.record.get_or_make(|| TaskState::new(self.id, self.extra.clone()))
     }
 
+    /// As [`Head::state`], for the running task, which is about to be stopped by a wait.
+    #[inline]
+    pub(crate) fn stopping(&self) -> &Arc<TaskState> {
+        if !self.record.stops.load(Ordering::Relaxed) {
+            // SeqCst with the load in `stopped`; see the header of `promise::graph`.
+            self.record.stops.store(true, Ordering::SeqCst);
+        }
+        self.state()
+    }
+
+    /// As [`Head::state`], if the task has ever been stopped by a wait.
+    #[inline]
+    pub(crate) fn stopped(&self) -> Option<&Arc<TaskState>> {
+        // SeqCst with the store in `stopping`.
+        if self.record.stops.load(Ordering::SeqCst) { Some(self.state()) } else { None }
+    }
+
+    /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
+    #[inline]
+    pub(super) fn is_late(&self) -> bool {
+        self.home.registry().is_closed()
+    }
+
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.record.get().is_some_and(|state| state.is_cancelled())
@@ -170,6 +194,31 @@ impl Head {
     }
 }
 
+/// A task's head, for those who know how long it lasts: the task's own future, and whoever looks at a wait for its
+/// handle.
+#[derive(Clone)]
+pub(crate) struct HeadRef(NonNull<Head>);
+
+// SAFETY: a `Head` is Sync, and this is a shared reference to one.
+unsafe impl Send for HeadRef {}
+// SAFETY: as above.
+unsafe impl Sync for HeadRef {}
+
+impl HeadRef {
+    /// # Safety
+    /// The head lasts as long as anybody may call [`HeadRef::get`] of this or of a clone.
+    #[inline]
+    pub(crate) unsafe fn new(head: &Head) -> HeadRef {
+        HeadRef(NonNull::from(head))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> &Head {
+        // SAFETY: whoever made this has promised that the head is still there.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 /// The part of a task that others hold on to, made when the first one does: a task that never waits, and that
 /// nobody cancels or refers to, is spared it.
 ///
@@ -182,6 +231,8 @@ struct Record {
     state: OnceLock<Arc<TaskState>>,
     /// The future has been dropped.
     finished: AtomicBool,
+    /// A wait has stopped the task, or is about to. Only ever set.
+    stops: seq_cst::AtomicBool,
 }
 
 impl Record {
@@ -232,7 +283,9 @@ pub(crate) struct TaskState {
     /// What most tasks do without.
     extra: Option<Arc<Extra>>,
     /// See above.
-    flags: AtomicU32,
+    flags: AtomicU8,
+    /// Whether `reach.stop` has an edge. Written under the lock, and read without it by those who wait for the task.
+    stopped: seq_cst::AtomicBool,
     /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has waited.
     key: AtomicU32,
     /// How the waiting task is reached.
@@ -240,9 +293,9 @@ pub(crate) struct TaskState {
 }
 
 /// Cancellation has been asked for. Set under the lock of `reach`.
-const CANCELLED: u32 = 1;
+const CANCELLED: u8 = 1;
 /// The task is over and its future dropped.
-const FINISHED: u32 = 2;
+const FINISHED: u8 = 2;
 
 /// How to get a waiting task's attention.
 #[derive(Default)]
@@ -260,7 +313,8 @@ impl TaskState {
         Arc::new(TaskState {
             id,
             extra,
-            flags: AtomicU32::new(0),
+            flags: AtomicU8::new(0),
+            stopped: seq_cst::AtomicBool::new(false),
             key: AtomicU32::new(Registry::NOWHERE),
             reach: Mutex::default(),
         })
@@ -296,16 +350,34 @@ impl TaskState {
         self.flags.load(Ordering::Acquire) & FINISHED != 0
     }
 
-    /// Changes what the task is stopped by; see [`promise`](crate::promise). `f` drops nothing.
+    /// Has the task stopped by what `publish` enters; see [`promise`](crate::promise). That drops nothing.
     #[inline]
-    pub(crate) fn set_stop<R>(&self, f: impl FnOnce(&mut Stop) -> R) -> R {
-        f(lock(&self.reach).stop.get_or_insert_default())
+    pub(crate) fn set_stop<R>(&self, publish: impl FnOnce(&mut Stop) -> R) -> R {
+        let mut reach = lock(&self.reach);
+        let published = publish(reach.stop.get_or_insert_default());
+        // SeqCst with the load in `is_stopped`; see the header of `promise::graph`.
+        self.stopped.store(true, Ordering::SeqCst);
+        published
     }
 
-    /// What the task is stopped by, if it ever was.
+    /// Looks at what the task is stopped by, if it ever was, or takes it back. `f` drops nothing.
     #[inline]
     pub(crate) fn stop<R>(&self, f: impl FnOnce(&mut Stop) -> Option<R>) -> Option<R> {
-        lock(&self.reach).stop.as_mut().and_then(|stop| f(stop))
+        let mut reach = lock(&self.reach);
+        let stop = reach.stop.as_mut()?;
+        let result = f(stop);
+        if !stop.is_there() {
+            // Relaxed: whoever comes too late to see it looks in vain.
+            self.stopped.store(false, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Whether the task waits for something that somebody is known to owe.
+    #[inline]
+    pub(crate) fn is_stopped(&self) -> bool {
+        // SeqCst with the store in `set_stop`.
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// What messages call the task: its name, or else its number.

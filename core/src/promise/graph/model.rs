@@ -4,6 +4,17 @@ use loom::thread;
 
 use super::*;
 
+/// Has `task` wait for what `next` owes, as a promise does for those who stand in line.
+pub(in crate::promise) fn waits(task: Arc<TaskState>, next: Arc<TaskState>) -> Result<Edge, Cycle> {
+    let mut edge = Edge::none(task);
+    let debtor = Some(Debtor::of_task(next));
+    drop(edge.publish(debtor.clone()));
+    match edge.probe(&debtor).and_then(|probe| probe.refuse()) {
+        Some(cycle) => Err(cycle),
+        None => Ok(edge),
+    }
+}
+
 /// Has each of `tasks` tasks wait for the next at once, and returns how many of them are told. The edges stay until
 /// all have been published: nobody goes on.
 fn told(tasks: usize) -> usize {
@@ -11,10 +22,10 @@ fn told(tasks: usize) -> usize {
     let mut edges: Vec<_> = (1..tasks)
         .map(|n| {
             let (task, next) = (Arc::clone(&states[n]), Arc::clone(&states[(n + 1) % tasks]));
-            thread::spawn(move || Edge::new(task, Debtor::of_task(next)))
+            thread::spawn(move || waits(task, next))
         })
         .collect();
-    let mine = Edge::new(Arc::clone(&states[0]), Debtor::of_task(Arc::clone(&states[1 % tasks])));
+    let mine = waits(Arc::clone(&states[0]), Arc::clone(&states[1 % tasks]));
     let mut all: Vec<_> = edges.drain(..).map(|edge| edge.join().unwrap()).collect();
     all.push(mine);
     all.iter().filter(|edge| edge.is_err()).count()
@@ -40,16 +51,16 @@ fn edges_of_different_times_are_no_circle() {
     loom::model(|| {
         let [ann, bob, eve] = std::array::from_fn(|_| TaskState::never());
         // Bob waits for Eve, then does not, and then Eve waits for Ann.
-        let before = Edge::new(Arc::clone(&bob), Debtor::of_task(Arc::clone(&eve)));
+        let before = waits(Arc::clone(&bob), Arc::clone(&eve));
         let changing = {
             let (ann, eve) = (Arc::clone(&ann), Arc::clone(&eve));
             thread::spawn(move || {
                 drop(before);
-                Edge::new(eve, Debtor::of_task(ann))
+                waits(eve, ann)
             })
         };
-        let waits = Edge::new(ann, Debtor::of_task(bob));
+        let one = waits(ann, bob);
         let other = changing.join().unwrap();
-        assert!(waits.is_ok() && other.is_ok(), "a circle has been seen");
+        assert!(one.is_ok() && other.is_ok(), "a circle has been seen");
     });
 }
