@@ -91,7 +91,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_on(&current_backend()?, future)
+        job::start(self, current_backend()?, FutureBody::new(future))
     }
 
     /// Starts straight-line code as a task on the backend of the calling task.
@@ -103,7 +103,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn_fn_on(&current_backend()?, code)
+        job::start(self, current_backend()?, ClosureBody::new(code))
     }
 
     /// Starts `future` as a task on `backend`.
@@ -116,7 +116,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        job::start(self, backend, FutureBody::new(future))
+        job::start(self, Arc::clone(backend), FutureBody::new(future))
     }
 
     /// Starts straight-line code as a task on `backend`. It waits with [`Wait::wait`](crate::Wait::wait).
@@ -129,7 +129,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        job::start(self, backend, ClosureBody::new(code))
+        job::start(self, Arc::clone(backend), ClosureBody::new(code))
     }
 }
 

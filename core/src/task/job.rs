@@ -318,7 +318,7 @@ fn drop_body<B, T>(
 #[inline]
 pub(crate) fn start<B>(
     builder: Builder,
-    backend: &Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     body: B,
 ) -> Result<Task<B::Output>, SpawnError>
 where
@@ -332,7 +332,7 @@ where
 /// As [`start`]; `observer` is told of the end.
 pub(super) fn start_observed<B>(
     builder: Builder,
-    backend: &Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     body: B,
     observer: Arc<dyn Observer>,
 ) -> Result<Task<B::Output>, SpawnError>
@@ -350,7 +350,7 @@ where
 /// What `body` borrows lives until the observer in `extra` has been told that the task is finished. Its output borrows
 /// nothing that the returned handle may outlive.
 pub(super) unsafe fn start_unchecked<'a, B>(
-    backend: &Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     body: B,
     extra: Extra,
 ) -> Result<Task<B::Output>, SpawnError>
@@ -358,14 +358,14 @@ where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
-    let head = Head::new(Arc::clone(backend), extra);
-    if !backend.registry().count(head.id()) {
+    let head = Head::new(backend, extra);
+    if !head.home().registry().count(head.id()) {
         // The observer counts on being told, whatever the body's destructor does.
         contain(move || drop(body));
         head.finish();
         return Err(SpawnError::ShutDown);
     }
-    let blocking = backend.mode() == Mode::Blocking;
+    let blocking = head.home().mode() == Mode::Blocking;
     if blocking || head.name().is_some() {
         head.enter(None);
     }
@@ -382,8 +382,21 @@ where
     // the observer told after that, before anything it borrows ends, as the caller promises.
     let (runnable, task) = unsafe { task_builder.spawn_unchecked(future, WithInfo(wake)) };
     let task = Task::new(task);
-    backend.start(Job(Some(runnable)))?;
+    launch(Job(Some(runnable)))?;
     Ok(task)
+}
+
+/// Hands a new job to its backend. Once that has it, the job may be over, and what it knew its backend by is gone: so
+/// somebody else keeps the backend meanwhile. On a stack of its own, that is the strand.
+#[inline]
+fn launch(job: Job) -> Result<(), SpawnError> {
+    with_current(|strand| match strand.home() {
+        Some(home) if std::ptr::addr_eq(home, Arc::as_ptr(job.head().home())) => home.start(job),
+        _ => {
+            let home = Arc::clone(job.head().home());
+            home.start(job)
+        }
+    })
 }
 
 /// What a waker does: the job goes to the queue of the worker that this runs on, if it is one of the job's own
