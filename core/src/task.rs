@@ -32,6 +32,8 @@ pub use spawner::Spawner;
 pub use state::TaskId;
 
 pub(crate) use error::contain;
+#[cfg(all(test, loom))]
+pub(crate) use state::model::head;
 pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 pub(crate) use state::{Head, HeadRef, TaskState};
 

@@ -119,19 +119,25 @@ impl<T> Task<T> {
 
     /// The task's identity.
     pub fn id(&self) -> TaskId {
-        self.state().id()
+        self.head().map_or_else(|| self.state().id(), Head::id)
     }
 
     /// The name that the task was given.
     pub fn name(&self) -> Option<&str> {
-        self.state().name()
+        self.head()?.name()
     }
 
     /// Whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
+        self.head().is_none_or(Head::is_finished)
+    }
+
+    /// The head of a task that has been started.
+    #[inline]
+    fn head(&self) -> Option<&Head> {
         match &self.handle {
-            Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().is_finished(),
-            Handle::Refused(_) | Handle::Gone => true,
+            Handle::Detaching(task) | Handle::Cancelling(task) => Some(task.metadata()),
+            Handle::Refused(_) | Handle::Gone => None,
         }
     }
 }
@@ -162,14 +168,6 @@ impl<T> Future for Task<T> {
 }
 
 impl<T> Task<T> {
-    /// The head of a task that has been started.
-    fn head(&self) -> Option<&Head> {
-        match &self.handle {
-            Handle::Detaching(task) | Handle::Cancelling(task) => Some(task.metadata()),
-            Handle::Refused(_) | Handle::Gone => None,
-        }
-    }
-
     /// The handle is waited for with `waker`: if that stops the running task, it is known to wait for this one.
     fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
         with_current(|strand| {

@@ -366,9 +366,6 @@ where
         return Err(SpawnError::ShutDown);
     }
     let blocking = head.home().mode() == Mode::Blocking;
-    if blocking || head.name().is_some() {
-        head.enter(None);
-    }
     let task_builder = async_task::Builder::new().metadata(head);
     let future = move |head: &Head| JobFuture {
         body: Some(body),
@@ -382,7 +379,12 @@ where
     // the observer told after that, before anything it borrows ends, as the caller promises.
     let (runnable, task) = unsafe { task_builder.spawn_unchecked(future, WithInfo(wake)) };
     let task = Task::new(task);
-    launch(Job(Some(runnable)))?;
+    let job = Job(Some(runnable));
+    if blocking || job.name().is_some() {
+        // SAFETY: the head lies beside the future, whose destructor calls `finish`.
+        unsafe { job.head().enter(None) };
+    }
+    launch(job)?;
     Ok(task)
 }
 

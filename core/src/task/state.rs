@@ -80,6 +80,9 @@ pub(crate) struct Head {
     home: Arc<dyn Backend>,
     /// What most tasks do without.
     extra: Option<Arc<Extra>>,
+    /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has to wait. Written by the task's
+    /// own stack, under the lock of the list.
+    key: AtomicU32,
     /// What others hold on to.
     record: Record,
 }
@@ -92,6 +95,7 @@ impl Head {
             id: TaskId::next(),
             home,
             extra: has_extra.then(|| Arc::new(extra)),
+            key: AtomicU32::new(Registry::NOWHERE),
             record: Record::default(),
         }
     }
@@ -114,9 +118,35 @@ impl Head {
         self.extra.as_ref()?.stack_size
     }
 
+    #[inline]
+    pub(super) fn key(&self) -> &AtomicU32 {
+        &self.key
+    }
+
     /// The part that outlives the task.
+    #[inline]
     pub(crate) fn state(&self) -> &Arc<TaskState> {
-        self.record.get_or_make(|| TaskState::new(self.id, self.extra.clone()))
+        match self.record.get() {
+            Some(state) => state,
+            None => self.make_state(),
+        }
+    }
+
+    /// The task may wait already; then only the list knows by which waker.
+    #[cold]
+    fn make_state(&self) -> &Arc<TaskState> {
+        self.home.registry().record(self)
+    }
+
+    /// As [`Head::state`], for one who has the lock of the list: `waker` is that with which the task is entered there. So
+    /// the record has it from the beginning.
+    pub(super) fn record(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<TaskState> {
+        self.record.get_or_make(|| TaskState::new(self.id, self.extra.clone(), waker()))
+    }
+
+    /// Whether there is a record.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.record.get().is_some()
     }
 
     /// As [`Head::state`], for the running task, which is about to be stopped by a wait.
@@ -152,24 +182,28 @@ impl Head {
     }
 
     /// The task has to wait: from now on it is entered in the registry, and `waker` is how it is reached.
+    ///
+    /// # Safety
+    /// The head stays where it is until [`Head::finish`] has been called: it lies beside the task's future.
     #[cold]
-    pub(crate) fn enter(&self, waker: Option<&Waker>) {
-        let state = self.state();
-        if state.key.load(Ordering::Relaxed) == Registry::NOWHERE {
-            self.home.registry().enter(state);
-        }
-        if let Some(waker) = waker {
-            let mut reach = lock(&state.reach);
-            if !state.is_cancelled() {
-                reach.waker = Some(waker.clone());
-            }
+    pub(crate) unsafe fn enter(&self, waker: Option<&Waker>) {
+        // SAFETY: as the caller promises; `finish` takes it out.
+        let unlisted = unsafe { self.home.registry().enter(self, waker.cloned()) };
+        if let (Some(state), Some(waker)) = (self.record.get(), unlisted) {
+            state.reach_by(waker);
         }
     }
 
     /// The task's poll is about to block the stack of `parker`.
-    pub(crate) fn block_on(&self, parker: &Arc<Parker>) {
-        self.enter(None);
+    ///
+    /// # Safety
+    /// As [`Head::enter`].
+    pub(crate) unsafe fn block_on(&self, parker: &Arc<Parker>) {
         let state = self.state();
+        if self.key.load(Ordering::Relaxed) == Registry::NOWHERE {
+            // SAFETY: as the caller promises.
+            unsafe { self.enter(None) };
+        }
         let mut reach = lock(&state.reach);
         reach.blocked = Some(Arc::clone(parker));
         if state.is_cancelled() {
@@ -187,7 +221,7 @@ impl Head {
     #[inline]
     pub(crate) fn finish(&self) {
         self.record.finish();
-        self.home.registry().leave(self.id, self.record.get());
+        self.home.registry().leave(self.id, self.key.load(Ordering::Relaxed));
         if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
             observer.finished(self.id);
         }
@@ -251,7 +285,7 @@ impl Record {
         let state = self.state.get_or_init(make);
         // Changes nothing, but as a write it has its place before or after the one in `finish`, which is AcqRel, too.
         if self.finished.fetch_or(false, Ordering::AcqRel) {
-            state.flags.fetch_or(FINISHED, Ordering::Release);
+            state.finish();
         }
         state
     }
@@ -262,9 +296,7 @@ impl Record {
         // AcqRel pairs with the fetch_or in `make`.
         self.finished.swap(true, Ordering::AcqRel);
         if let Some(state) = self.get() {
-            let waker = lock(&state.reach).waker.take();
-            drop(waker);
-            state.flags.fetch_or(FINISHED, Ordering::Release);
+            state.finish();
         }
     }
 
@@ -286,8 +318,6 @@ pub(crate) struct TaskState {
     flags: AtomicU8,
     /// Whether `reach.stop` has an edge. Written under the lock, and read without it by those who wait for the task.
     stopped: seq_cst::AtomicBool,
-    /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has waited.
-    key: AtomicU32,
     /// How the waiting task is reached.
     reach: Mutex<Reach>,
 }
@@ -298,7 +328,6 @@ const CANCELLED: u8 = 1;
 const FINISHED: u8 = 2;
 
 /// How to get a waiting task's attention.
-#[derive(Default)]
 struct Reach {
     /// Has it polled again. `None` before it first waits, and once it is over.
     waker: Option<Waker>,
@@ -309,20 +338,19 @@ struct Reach {
 }
 
 impl TaskState {
-    fn new(id: TaskId, extra: Option<Arc<Extra>>) -> Arc<TaskState> {
+    fn new(id: TaskId, extra: Option<Arc<Extra>>, waker: Option<Waker>) -> Arc<TaskState> {
         Arc::new(TaskState {
             id,
             extra,
             flags: AtomicU8::new(0),
             stopped: seq_cst::AtomicBool::new(false),
-            key: AtomicU32::new(Registry::NOWHERE),
-            reach: Mutex::default(),
+            reach: Mutex::new(Reach { waker, blocked: None, stop: None }),
         })
     }
 
     /// A task that could not be started.
     pub(crate) fn never() -> Arc<TaskState> {
-        let state = TaskState::new(TaskId::next(), None);
+        let state = TaskState::new(TaskId::next(), None, None);
         state.flags.store(FINISHED, Ordering::Relaxed);
         state
     }
@@ -333,10 +361,6 @@ impl TaskState {
 
     pub(crate) fn name(&self) -> Option<&str> {
         self.extra.as_ref()?.name.as_deref()
-    }
-
-    pub(crate) fn key(&self) -> &AtomicU32 {
-        &self.key
     }
 
     #[inline]
@@ -380,9 +404,25 @@ impl TaskState {
         self.stopped.load(Ordering::SeqCst)
     }
 
+    /// The task is over and its future dropped. Perhaps both who say so do.
+    fn finish(&self) {
+        let waker = lock(&self.reach).waker.take();
+        drop(waker);
+        self.flags.fetch_or(FINISHED, Ordering::Release);
+    }
+
     /// What messages call the task: its name, or else its number.
     pub(crate) fn called(&self) -> Box<str> {
         self.name().map_or_else(|| format!("task {}", self.id).into(), Box::from)
+    }
+
+    /// The task has to wait, and `waker` is how it is reached; for the task's own poll, which then looks whether it has
+    /// been cancelled.
+    fn reach_by(&self, waker: Waker) {
+        let mut reach = lock(&self.reach);
+        let stale = if self.is_cancelled() { Some(waker) } else { reach.waker.replace(waker) };
+        drop(reach);
+        drop(stale);
     }
 
     /// Asks the task to end: at its await point if it is suspended, by unwinding if it blocks a stack.

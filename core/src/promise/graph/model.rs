@@ -3,6 +3,7 @@
 use loom::thread;
 
 use super::*;
+use crate::task::{Registry, head};
 
 /// Has `task` wait for what `next` owes, as a promise does for those who stand in line.
 pub(in crate::promise) fn waits(task: Arc<TaskState>, next: Arc<TaskState>) -> Result<Edge, Cycle> {
@@ -42,6 +43,27 @@ fn of_three_who_close_a_circle_at_once_one_is_told() {
     // More take hours; two find what there is to find between three threads.
     model.preemption_bound = Some(2);
     model.check(|| assert_eq!(told(3), 1));
+}
+
+/// As two who wait for each other, by handles: neither has been stopped before, nor has a record.
+#[test]
+fn of_two_who_wait_for_each_others_handles_one_is_told() {
+    loom::model(|| {
+        let registry = Registry::new();
+        let [ann, bob] = [1, 2].map(|number| head(&registry, number));
+        let wait = |who: &Head, whom: &Head| {
+            // SAFETY: both heads outlive both waits.
+            await_handle(who.stopping(), unsafe { HeadRef::new(whom) })
+        };
+        let other = {
+            let (ann, bob) = (Arc::clone(&ann), Arc::clone(&bob));
+            thread::spawn(move || wait(&bob, &ann).is_err())
+        };
+        let told = wait(&ann, &bob).is_err();
+        assert_ne!(told, other.join().unwrap());
+        leave_handle(ann.state(), &bob);
+        leave_handle(bob.state(), &ann);
+    });
 }
 
 /// One task waits for another, which gives a wait up and only then waits for the first. The two edges of a circle are
