@@ -32,9 +32,9 @@ pub use spawner::Spawner;
 pub use state::TaskId;
 
 pub(crate) use error::contain;
+pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 #[cfg(all(test, loom))]
 pub(crate) use state::model::head;
-pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 pub(crate) use state::{Head, HeadRef, TaskState};
 
 use state::{Extra, Observer};

@@ -97,6 +97,17 @@ pub(super) struct Then {
 }
 
 impl Then {
+    /// Whether nothing is: so with most ends.
+    fn is_nothing(&self) -> bool {
+        self.hooks.is_empty()
+            && self.orphans.is_empty()
+            && self.senders.is_empty()
+            && self.cancel.is_none()
+            && self.receiver.is_none()
+            && self.answer.is_none()
+            && self.stale.is_none()
+    }
+
     /// Does it. `pid` is the process that it follows from.
     fn run(self, pid: &Pid) {
         for hook in self.hooks {
@@ -275,7 +286,9 @@ impl<M: Send + 'static> Cell<M> {
         self.doom(&mut inbox, reason, &mut then);
         self.mark(&inbox, RETURNED, true);
         drop(inbox);
-        contain(|| then.run(&self.pid()));
+        if !then.is_nothing() {
+            contain(|| then.run(&self.pid()));
+        }
     }
 
     /// The body is gone: everybody is told. `reason` is why, if that has not been settled. Never unwinds.
@@ -295,11 +308,12 @@ impl<M: Send + 'static> Cell<M> {
         let receiver = inbox.line.receiver.take();
         let left = if keeping { Default::default() } else { inbox.line.drain() };
         drop(inbox);
-        let pid = self.pid();
-        contain(|| then.run(&pid));
+        if !then.is_nothing() {
+            contain(|| then.run(&self.pid()));
+        }
         contain(|| drop(receiver));
         if let Some(ties) = ties {
-            ties.tell(&pid, &reason);
+            ties.tell(&self.pid(), &reason);
         }
         self.discard(left);
     }

@@ -57,7 +57,10 @@ impl Line {
     }
 
     /// Makes `owner` the one who owes the value. Returns what is to be dropped, and the edges that are new.
-    pub(super) fn set_owner(&mut self, owner: Option<Debtor>) -> (Option<Debtor>, Vec<Option<Target>>, Vec<Probe>) {
+    pub(super) fn set_owner(
+        &mut self,
+        owner: Option<Debtor>,
+    ) -> (Option<Debtor>, Vec<Option<Target>>, Vec<Probe>) {
         let (mut left, mut new) = (Vec::new(), Vec::new());
         self.waiters.for_each(|waiter| {
             if let Some(edge) = &mut waiter.edge {
@@ -111,7 +114,10 @@ impl Line {
     /// Takes everybody out of the line, and their edges back.
     pub(super) fn leave_all(&mut self) -> AllLeft {
         let first = self.waiters.pop_front().map(Left::new);
-        let more = std::iter::from_fn(|| self.waiters.pop_front()).map(Left::new).collect();
+        let mut more = Vec::new();
+        if !self.waiters.is_empty() {
+            more.extend(std::iter::from_fn(|| self.waiters.pop_front()).map(Left::new));
+        }
         AllLeft { first, more }
     }
 }

@@ -190,7 +190,9 @@ impl<T> Task<T> {
     /// Whether that is known already of this task.
     #[cold]
     fn is_stopping(&self, stopped: Option<&Arc<TaskState>>) -> bool {
-        let (Some(waiter), Some(stopped), Some(head)) = (&self.waiter, stopped, self.head()) else { return false };
+        let (Some(waiter), Some(stopped), Some(head)) = (&self.waiter, stopped, self.head()) else {
+            return false;
+        };
         Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, head)
     }
 

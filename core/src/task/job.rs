@@ -254,7 +254,9 @@ impl<B: Body> Future for JobFuture<B> {
                 let body = match this.body.as_mut().as_pin_mut() {
                     // Most tasks are not in the registry's list before their first poll, so that closing it did not
                     // cancel them.
-                    Some(body) if !running.task_cancelled() && (*this.entered || !this.head.get().is_late()) => {
+                    Some(body)
+                        if !running.task_cancelled() && (*this.entered || !this.head.get().is_late()) =>
+                    {
                         body
                     }
                     _ => return Poll::Ready(Err(Cancelled)),

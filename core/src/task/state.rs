@@ -78,11 +78,6 @@ pub(crate) struct Head {
     id: TaskId,
     /// Where it runs.
     home: Arc<dyn Backend>,
-    /// What most tasks do without.
-    extra: Option<Arc<Extra>>,
-    /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has to wait. Written by the task's
-    /// own stack, under the lock of the list.
-    key: AtomicU32,
     /// What others hold on to.
     record: Record,
 }
@@ -91,13 +86,11 @@ impl Head {
     #[inline]
     pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Head {
         let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
-        Head {
-            id: TaskId::next(),
-            home,
-            extra: has_extra.then(|| Arc::new(extra)),
-            key: AtomicU32::new(Registry::NOWHERE),
-            record: Record::default(),
+        let head = Head { id: TaskId::next(), home, record: Record::default() };
+        if has_extra {
+            head.record.get_or_make(|| TaskState::new(head.id, Some(Box::new(extra)), None));
         }
+        head
     }
 
     #[inline]
@@ -110,17 +103,23 @@ impl Head {
         &self.home
     }
 
+    /// What was said of it: that lies in the record.
+    #[inline]
+    fn extra(&self) -> Option<&Extra> {
+        self.record.get()?.extra.as_deref()
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
-        self.extra.as_ref()?.name.as_deref()
+        self.extra()?.name.as_deref()
     }
 
     pub(crate) fn stack_size(&self) -> Option<usize> {
-        self.extra.as_ref()?.stack_size
+        self.extra()?.stack_size
     }
 
     #[inline]
     pub(super) fn key(&self) -> &AtomicU32 {
-        &self.key
+        &self.record.key
     }
 
     /// The part that outlives the task.
@@ -141,7 +140,7 @@ impl Head {
     /// As [`Head::state`], for one who has the lock of the list: `waker` is that with which the task is entered there. So
     /// the record has it from the beginning.
     pub(super) fn record(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<TaskState> {
-        self.record.get_or_make(|| TaskState::new(self.id, self.extra.clone(), waker()))
+        self.record.get_or_make(|| TaskState::new(self.id, None, waker()))
     }
 
     /// Whether there is a record.
@@ -200,7 +199,7 @@ impl Head {
     /// As [`Head::enter`].
     pub(crate) unsafe fn block_on(&self, parker: &Arc<Parker>) {
         let state = self.state();
-        if self.key.load(Ordering::Relaxed) == Registry::NOWHERE {
+        if self.record.key.load(Ordering::Relaxed) == Registry::NOWHERE {
             // SAFETY: as the caller promises.
             unsafe { self.enter(None) };
         }
@@ -221,8 +220,8 @@ impl Head {
     #[inline]
     pub(crate) fn finish(&self) {
         self.record.finish();
-        self.home.registry().leave(self.id, self.key.load(Ordering::Relaxed));
-        if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
+        self.home.registry().leave(self.id, self.record.key.load(Ordering::Relaxed));
+        if let Some(observer) = self.extra().and_then(|extra| extra.observer.as_ref()) {
             observer.finished(self.id);
         }
     }
@@ -259,7 +258,6 @@ impl HeadRef {
 /// It may be made while the task ends. The maker fills `state` and then looks at `finished`, the task writes
 /// `finished` and then looks at `state`. Both do it by a read-modify-write of `finished`, and of those one comes first:
 /// the second reads what the first wrote, and sees what it did before that. So one of the two marks the state.
-#[derive(Default)]
 struct Record {
     /// The part, once it has been made.
     state: OnceLock<Arc<TaskState>>,
@@ -267,6 +265,21 @@ struct Record {
     finished: AtomicBool,
     /// A wait has stopped the task, or is about to. Only ever set.
     stops: seq_cst::AtomicBool,
+    /// Where in its backend's registry the task is entered; [`Registry::NOWHERE`] until it has to wait. Written by its
+    /// own stack, under the lock of the list. It lies here because here is room: the head is part of every task.
+    key: AtomicU32,
+}
+
+impl Default for Record {
+    #[inline]
+    fn default() -> Record {
+        Record {
+            state: OnceLock::default(),
+            finished: AtomicBool::new(false),
+            stops: seq_cst::AtomicBool::new(false),
+            key: AtomicU32::new(Registry::NOWHERE),
+        }
+    }
 }
 
 impl Record {
@@ -312,8 +325,8 @@ impl Record {
 pub(crate) struct TaskState {
     /// Who it is.
     id: TaskId,
-    /// What most tasks do without.
-    extra: Option<Arc<Extra>>,
+    /// What most tasks do without. One that has it has its record from the beginning.
+    extra: Option<Box<Extra>>,
     /// See above.
     flags: AtomicU8,
     /// Whether `reach.stop` has an edge. Written under the lock, and read without it by those who wait for the task.
@@ -338,7 +351,7 @@ struct Reach {
 }
 
 impl TaskState {
-    fn new(id: TaskId, extra: Option<Arc<Extra>>, waker: Option<Waker>) -> Arc<TaskState> {
+    fn new(id: TaskId, extra: Option<Box<Extra>>, waker: Option<Waker>) -> Arc<TaskState> {
         Arc::new(TaskState {
             id,
             extra,

@@ -47,8 +47,6 @@ pub(crate) fn head(registry: &Arc<Registry>, number: u64) -> Arc<Head> {
     Arc::new(Head {
         id: id(number),
         home: Arc::new(Nowhere(Arc::clone(registry))),
-        extra: None,
-        key: AtomicU32::new(Registry::NOWHERE),
         record: Record::default(),
     })
 }
