@@ -35,7 +35,7 @@ pub mod broadcast;
 mod ends;
 mod error;
 pub mod oneshot;
-mod permits;
+mod queue;
 mod receiver;
 mod rendezvous;
 mod sender;
@@ -46,9 +46,11 @@ use std::sync::Arc;
 
 pub use ends::{Place, Receiving, Sending, Sink, Source};
 pub use error::{RecvError, SendError, TryRecvError, TrySendError};
+use queue::Queue;
 pub use receiver::{Drain, IntoIter, Iter, Receiver, TryIter};
+use rendezvous::Rendezvous;
 pub use sender::Sender;
-use shared::{Flow, Queue, Shared};
+use shared::{Flow, Shared};
 
 /// A channel that holds up to `capacity` messages; `0` makes it a [`rendezvous`].
 ///
@@ -76,7 +78,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// assert_eq!(receiver.join().expect("it does not panic"), Ok("hand to hand"));
 /// ```
 pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
-    channel(Flow::Rendezvous(rendezvous::Offers::new()))
+    channel(Flow::Rendezvous(Rendezvous::new()))
 }
 
 /// A channel for one message; see [`oneshot`](mod@oneshot).

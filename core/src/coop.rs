@@ -9,7 +9,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::strand::{StrandState, with_current};
+use crate::strand::{StrandState, with_state};
 
 /// How many operations a poll may complete before it must yield. Large enough that the cost of yielding is
 /// spread thin, small enough that a poll of cheap operations stays well under a millisecond.
@@ -43,10 +43,10 @@ pub(crate) fn refill(state: &StrandState) {
 /// [`Unit::spend`].
 #[inline]
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
-    with_current(|strand| match strand.state().budget().get() {
+    with_state(|state| match state.budget().get() {
         Some(0) => {
             cx.waker().wake_by_ref();
-            strand.state().request_yield();
+            state.request_yield();
             // Refilled only when others have had their turn: by the next poll, or by the wait that asks for it.
             Poll::Pending
         }
@@ -63,7 +63,7 @@ impl Unit {
     #[inline]
     pub(crate) fn spend(self) {
         if let Some(left) = self.0 {
-            with_current(|strand| strand.state().budget().set(Some(left - 1)));
+            with_state(|state| state.budget().set(Some(left - 1)));
         }
     }
 }

@@ -36,8 +36,8 @@ const RESEND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 struct Server {
     /// The reactor that it turns.
     reactor: Reactor,
-    /// Calls that have been interrupted and are not known to be over.
-    interrupts: Mutex<Vec<Interrupt>>,
+    /// Where calls that have been interrupted are handed to the thread.
+    interrupts: flume::Sender<Interrupt>,
 }
 
 /// A blocking system call that is to end.
@@ -85,9 +85,10 @@ fn server() -> io::Result<&'static Arc<Server>> {
     if let Some(server) = SERVER.get() {
         return Ok(server);
     }
-    let server = Arc::new(Server { reactor: Reactor::new()?, interrupts: Mutex::default() });
+    let (interrupts, interrupted) = flume::unbounded();
+    let server = Arc::new(Server { reactor: Reactor::new()?, interrupts });
     let served = Arc::clone(&server);
-    thread::Builder::new().name("twoply-io".into()).spawn(move || served.serve())?;
+    thread::Builder::new().name("twoply-io".into()).spawn(move || served.serve(&interrupted))?;
     Ok(SERVER.get_or_init(|| server))
 }
 
@@ -99,15 +100,21 @@ pub(crate) fn interrupt(remote: &Arc<Remote>) {
     let Ok(server) = server() else { return };
     let (first, _) = RESEND;
     let remote = Arc::clone(remote);
-    lock(&server.interrupts).push(Interrupt { remote, call, again: Instant::now() + first, delay: first });
-    server.reactor.notify();
+    let interrupt = Interrupt { remote, call, again: Instant::now() + first, delay: first };
+    // flume is a queue here and nothing else: the thread waits in its reactor. It receives as long as the process lives.
+    if server.interrupts.try_send(interrupt).is_ok() {
+        server.reactor.notify();
+    }
 }
 
 impl Server {
-    fn serve(&self) {
+    fn serve(&self, interrupted: &flume::Receiver<Interrupt>) {
         let mut idle = SPINS;
+        // Calls that have been interrupted and are not known to be over.
+        let mut interrupts = Vec::new();
         loop {
-            let again = self.resend();
+            interrupts.extend(interrupted.try_iter());
+            let again = resend(&mut interrupts);
             let spinning = idle < SPINS;
             let timeout = if spinning { Some(Duration::ZERO) } else { again };
             // A waker that panics has been reported by the panic hook; everybody else still needs this thread.
@@ -124,19 +131,18 @@ impl Server {
             }
         }
     }
+}
 
-    /// Sends the signals that are due, and returns how long it is until the next one.
-    fn resend(&self) -> Option<Duration> {
-        let mut interrupts = lock(&self.interrupts);
-        interrupts.retain(|interrupt| interrupt.remote.call() == Some(interrupt.call));
-        let now = Instant::now();
-        for interrupt in interrupts.iter_mut().filter(|interrupt| interrupt.again <= now) {
-            interrupt.remote.signal(signal_number());
-            interrupt.delay = (interrupt.delay * 2).min(RESEND.1);
-            interrupt.again = now + interrupt.delay;
-        }
-        interrupts.iter().map(|interrupt| interrupt.again.saturating_duration_since(now)).min()
+/// Sends the signals that are due, and returns how long it is until the next one.
+fn resend(interrupts: &mut Vec<Interrupt>) -> Option<Duration> {
+    interrupts.retain(|interrupt| interrupt.remote.call() == Some(interrupt.call));
+    let now = Instant::now();
+    for interrupt in interrupts.iter_mut().filter(|interrupt| interrupt.again <= now) {
+        interrupt.remote.signal(signal_number());
+        interrupt.delay = (interrupt.delay * 2).min(RESEND.1);
+        interrupt.again = now + interrupt.delay;
     }
+    interrupts.iter().map(|interrupt| interrupt.again.saturating_duration_since(now)).min()
 }
 
 /// The signal that interrupts calls. Sees to it, once, that it has a handler.

@@ -261,9 +261,18 @@ impl Drop for Shield<'_> {
     }
 }
 
+/// A strand that has been entered, and is borrowed until `enter` returns.
+#[derive(Clone, Copy)]
+struct Current {
+    /// The strand.
+    strand: NonNull<dyn Strand>,
+    /// Its records, which are looked at far more often.
+    state: NonNull<StrandState>,
+}
+
 thread_local! {
     /// The strand that a backend has entered on this thread.
-    static CURRENT: Cell<Option<NonNull<dyn Strand>>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
     /// The strand of this thread when nobody has entered one.
     static DEFAULT: ThreadStrand = ThreadStrand::new();
 }
@@ -271,13 +280,14 @@ thread_local! {
 /// Runs `f` with `strand` as the current one.
 #[inline]
 pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
-    struct Restore(Option<NonNull<dyn Strand>>);
+    struct Restore(Option<Current>);
     impl Drop for Restore {
         fn drop(&mut self) {
             CURRENT.set(self.0);
         }
     }
-    let _restore = Restore(CURRENT.replace(Some(NonNull::from(strand))));
+    let current = Current { strand: NonNull::from(strand), state: NonNull::from(strand.state()) };
+    let _restore = Restore(CURRENT.replace(Some(current)));
     f()
 }
 
@@ -311,8 +321,8 @@ pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
             self.0.set(self.0.get() - 1);
         }
     }
-    with_current(|strand| {
-        let alternatives = &strand.state().alternatives;
+    with_state(|state| {
+        let alternatives = &state.alternatives;
         alternatives.set(alternatives.get() + 1);
         let _restore = Restore(alternatives);
         f()
@@ -322,13 +332,28 @@ pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
 /// Runs `f` with the strand that it is called on.
 #[inline]
 pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
-    if let Some(strand) = CURRENT.get() {
+    if let Some(current) = CURRENT.get() {
         // SAFETY: the pointer was made from a reference by `enter`, whose frame is still below this one and
         // which puts the old value back before that reference ends. A fiber that is suspended inside `f` takes
         // its frames off the thread together with this borrow; its strand lives in the same runner as its
         // stack, which outlives every frame on it.
-        return f(unsafe { strand.as_ref() });
+        return f(unsafe { current.strand.as_ref() });
     }
+    with_default(f)
+}
+
+/// Runs `f` with the records of the strand that it is called on.
+#[inline]
+pub(crate) fn with_state<R>(f: impl FnOnce(&StrandState) -> R) -> R {
+    if let Some(current) = CURRENT.get() {
+        // SAFETY: `enter` borrowed them from the strand, for as long as it borrows that; so as for `with_current`.
+        return f(unsafe { current.state.as_ref() });
+    }
+    with_default(|strand| f(strand.state()))
+}
+
+/// Runs `f` with the thread's own strand.
+fn with_default<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     let mut f = Some(f);
     let done = DEFAULT.try_with(|strand| f.take().map(|f| f(strand)));
     match (done, f) {

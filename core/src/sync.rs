@@ -3,6 +3,10 @@
 /// A cell whose every access the models see.
 #[cfg(not(loom))]
 pub(crate) mod cell;
+#[cfg(any(not(loom), test))]
+mod door;
+#[cfg(not(loom))]
+mod mutex;
 #[cfg(loom)]
 mod once_lock;
 /// Atomics whose SeqCst operations have one order. Std's have it; loom takes SeqCst for AcqRel but on fences.
@@ -13,13 +17,15 @@ pub(crate) mod seq_cst;
 pub(crate) use loom::cell;
 #[cfg(loom)]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+#[cfg(not(loom))]
+pub(crate) use mutex::{Mutex, MutexGuard, lock};
 #[cfg(loom)]
 pub(crate) use once_lock::OnceLock;
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic, atomic as seq_cst};
+pub(crate) use std::sync::{OnceLock, atomic, atomic as seq_cst};
 
-/// Locks a mutex that only ever guards our own code: nothing that runs under it can panic and leave a value
-/// half changed, so poison means nothing.
+/// Locks `mutex`; loom's, which is poisoned by a model that fails.
+#[cfg(loom)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

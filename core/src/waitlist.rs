@@ -1,6 +1,6 @@
 //! The library's one list of waiting wakers, first come, first served.
 //!
-//! Channels, promises and task groups wait in it. A future that waits keeps a [`Place`]; whoever changes what it
+//! Rendezvous, watch and broadcast channels and intervals wait in it. A future that waits keeps a [`Place`]; whoever changes what it
 //! waits for calls [`WaitList::notify_one`] or [`WaitList::notify_all`] *after* the change. The list knows nothing
 //! of what is waited for, and it never runs a waker, clones one or drops one while it holds its lock.
 //!
@@ -131,12 +131,6 @@ impl WaitList {
         crate::wake::wake_all(wakers);
     }
 
-    /// Whether anybody waits, for the caller's own fast path: a hint, unless a fence has been passed before.
-    #[inline]
-    pub(crate) fn has_waiters(&self) -> bool {
-        self.waiting.load(Relaxed) != 0
-    }
-
     #[inline(never)]
     fn notify_front(&self) -> bool {
         let mut line = lock(&self.line);
@@ -251,6 +245,39 @@ impl WaitList {
         let _ = line;
         // Release pairs with Acquire in `is_nobody_waiting`.
         self.waiting.store(self.waiting.load(Relaxed).wrapping_add_signed(change), Release);
+    }
+}
+
+/// For lists whose owner guards them, and what is waited for, with one lock of its own: see `channel::queue`.
+impl Slots<Waker> {
+    /// Whether `place` is taken and has not been called.
+    #[inline]
+    pub(crate) fn is_in_line(&mut self, place: &Place) -> bool {
+        place.0.is_some_and(|key| self.find(key).is_some())
+    }
+
+    /// Gives `place` up. The waker that comes out of the line is dropped by the caller, outside of the lock.
+    #[inline]
+    pub(crate) fn leave(&mut self, place: &mut Place) -> Option<Waker> {
+        self.remove(place.0.take()?)
+    }
+
+    /// Has `place` wait with `waker`: where it is if it is in line, in front of all others if it has been called, at
+    /// the end if it is new. That takes a clone of `waker` if the line has none: without a `spare` one it changes
+    /// nothing and returns false. A waker that it replaces is left in `spare`, for the caller to drop.
+    #[inline]
+    pub(crate) fn stay(&mut self, place: &mut Place, waker: &Waker, spare: &mut Option<Waker>) -> bool {
+        if let Some(current) = place.0.and_then(|key| self.find(key)) {
+            if !current.will_wake(waker) {
+                let Some(spare) = spare else { return false };
+                std::mem::swap(current, spare);
+            }
+            return true;
+        }
+        let Some(spare) = spare.take() else { return false };
+        let key = if place.is_taken() { self.push_front(spare) } else { self.push_back(spare) };
+        place.0 = Some(key);
+        true
     }
 }
 

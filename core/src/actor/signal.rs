@@ -32,7 +32,7 @@ use super::few::Few;
 use super::mailbox::{BEGUN, RETURNED};
 use super::pid::{AtExit, By, Endpoint, Identity, MonitorRef, Pid, Signal};
 use crate::promise::{Failure, Orphan};
-use crate::strand::with_current;
+use crate::strand::with_state;
 use crate::sync::lock;
 use crate::task::{Head, HeadRef, TaskState, contain};
 
@@ -228,7 +228,7 @@ impl<M> Cell<M> {
 
     /// Whether this is called by the process's own task.
     pub(super) fn is_running(&self) -> bool {
-        with_current(|strand| match (strand.state().head(), &lock(&self.inbox).life.task) {
+        with_state(|state| match (state.head(), &lock(&self.inbox).life.task) {
             (Some(current), Some(own)) => std::ptr::eq(current, own.get()),
             _ => false,
         })
@@ -272,7 +272,7 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) unsafe fn begin(&self) -> bool {
         // SAFETY: as the caller promises; `end` takes it out.
         let head = |head: &Head| unsafe { HeadRef::new(head) };
-        let task = with_current(|strand| strand.state().head().map(head));
+        let task = with_state(|state| state.head().map(head));
         let mut inbox = lock(&self.inbox);
         inbox.life.task = task;
         self.mark(&inbox, BEGUN, true);

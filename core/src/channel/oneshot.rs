@@ -1,7 +1,7 @@
 //! A channel for one message: the answer to a question.
 //!
 //! Sending never waits; the receiver is itself the future of the message. One mutex and one waker: there is
-//! nothing to queue, so nothing of flume is used.
+//! nothing to queue.
 //!
 //! ```
 //! use twoply_core::{Wait, channel::oneshot};
@@ -24,7 +24,7 @@ use crate::sync::{Mutex, lock};
 /// A channel for one message.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let cell = Arc::new(Mutex::new(Cell::Empty(None)));
-    (Sender { cell: Some(Arc::clone(&cell)) }, Receiver { cell })
+    (Sender { cell: Some(Arc::clone(&cell)) }, Receiver { cell, closed: false })
 }
 
 /// Where the message passes.
@@ -104,6 +104,8 @@ impl<T> fmt::Debug for Sender<T> {
 pub struct Receiver<T> {
     /// The channel.
     cell: Arc<Mutex<Cell<T>>>,
+    /// Whether it is known to be closed: then there is nothing to tell the sender at the end.
+    closed: bool,
 }
 
 impl<T> Receiver<T> {
@@ -114,11 +116,10 @@ impl<T> Receiver<T> {
     /// or the sender is gone.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let mut cell = lock(&self.cell);
-        match &mut *cell {
-            Cell::Empty(_) => return Err(TryRecvError::Empty),
-            Cell::Closed => return Err(TryRecvError::Closed),
-            Cell::Full(_) => {}
+        if let Cell::Empty(_) = *cell {
+            return Err(TryRecvError::Empty);
         }
+        self.closed = true;
         match std::mem::replace(&mut *cell, Cell::Closed) {
             Cell::Full(message) => Ok(message),
             Cell::Empty(_) | Cell::Closed => Err(TryRecvError::Closed),
@@ -127,6 +128,9 @@ impl<T> Receiver<T> {
 
     /// Tells the sender that nobody waits any more. A message that has been sent before is dropped.
     pub fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
         let mut cell = lock(&self.cell);
         let before = std::mem::replace(&mut *cell, Cell::Closed);
         drop(cell);

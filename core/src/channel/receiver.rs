@@ -1,10 +1,11 @@
 //! The receiving end, and iteration over it.
 
+use std::collections::vec_deque;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared::{Messages, Shared};
+use super::shared::Shared;
 use super::{Place, Receiving, RecvError, Source, TryRecvError};
 use crate::Wait;
 
@@ -59,8 +60,8 @@ impl<T> Receiver<T> {
     }
 
     /// Takes everything that is queued now, with one lock and without moving a message.
-    pub fn drain(&self) -> Drain<'_, T> {
-        Drain { messages: self.shared.drain() }
+    pub fn drain(&self) -> Drain<T> {
+        Drain { messages: self.shared.drain().into_iter() }
     }
 
     /// Closes the channel: no more sends. What is queued can still be received; sends that wait get an error.
@@ -196,33 +197,26 @@ impl<'a, T> IntoIterator for &'a Receiver<T> {
 }
 
 /// See [`Receiver::drain`]. Messages that are not asked for are dropped with it.
-pub struct Drain<'a, T> {
+pub struct Drain<T> {
     /// What was queued.
-    messages: Messages<'a, T>,
+    messages: vec_deque::IntoIter<T>,
 }
 
-impl<T> Iterator for Drain<'_, T> {
+impl<T> Iterator for Drain<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        match &mut self.messages {
-            Messages::Queued(messages) => messages.next(),
-            Messages::Offered(messages) => messages.next(),
-        }
+        self.messages.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let len = match &self.messages {
-            Messages::Queued(messages) => messages.len(),
-            Messages::Offered(messages) => messages.len(),
-        };
-        (len, Some(len))
+        self.messages.size_hint()
     }
 }
 
-impl<T> ExactSizeIterator for Drain<'_, T> {}
+impl<T> ExactSizeIterator for Drain<T> {}
 
-impl<T> fmt::Debug for Drain<'_, T> {
+impl<T> fmt::Debug for Drain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drain").field("len", &self.len()).finish()
     }

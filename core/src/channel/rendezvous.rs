@@ -1,30 +1,31 @@
 //! The messages of a channel without places: each stays with its sender until a receiver takes it.
 //!
 //! A waiting send keeps an offer here. A receiver takes the message out of the offer at the front and wakes its
-//! sender, which finds the offer taken. A send that is dropped before takes its offer away. flume's own channel
-//! of capacity 0 serves blocked receivers only, so nothing of flume is used here.
+//! sender, which finds the offer taken. A send that is dropped before takes its offer away.
 //!
 //! ```text
-//! offer:  absent ──(1) settle──▶ open ──(2) take──▶ taken ──(3) settle/withdraw──▶ absent
+//! offer:  absent ──(1) offer───▶ open ──(2) take──▶ taken ──(3) offer/withdraw──▶ absent
 //!            ▲                    │
 //!            └──(4) withdraw──────┘
 //!
-//! (1) settle    the sender's first poll: the offer enters the line, under a key that the sender keeps.
+//! (1) offer     poll_offer, the sender's first poll: the offer enters the line, under a key that the sender keeps.
 //! (2) take      a receiver: the offer leaves the line. A key without an offer means "taken".
-//! (3) settle    the sender's next poll, or withdraw in its drop.
-//! (4) withdraw  the sender's drop; or settle, when the channel is closed: the message goes back.
+//! (3) offer     the sender's next poll, or withdraw in its drop.
+//! (4) withdraw  the sender's drop; or offer, when the channel is closed: the message goes back.
 //! ```
 
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
-use super::SendError;
+use super::{RecvError, SendError, TryRecvError};
 use crate::sync::{Mutex, lock};
-use crate::waitlist::{Key, Place, Slots};
+use crate::waitlist::{Key, Place, Slots, WaitList};
 
 /// See the [module](self).
-pub(super) struct Offers<T> {
+pub(super) struct Rendezvous<T> {
     /// The open offers.
     line: Mutex<Line<T>>,
+    /// The receives that wait.
+    receiving: WaitList,
 }
 
 /// What the lock guards.
@@ -45,39 +46,32 @@ struct Offer<T> {
     waker: Waker,
 }
 
-/// What became of a send.
-pub(super) enum Settled<T> {
-    /// The offer has just been made: receivers must be told.
-    Offered,
-    /// Nobody has taken it yet.
-    Waiting,
-    /// It was taken, or the channel is closed.
-    Done(Result<(), SendError<T>>),
-}
-
-impl<T> Offers<T> {
-    pub(super) fn new() -> Offers<T> {
-        Offers { line: Mutex::new(Line { slots: Slots::new(), open: 0, closed: false }) }
+impl<T> Rendezvous<T> {
+    pub(super) fn new() -> Rendezvous<T> {
+        let line = Line { slots: Slots::new(), open: 0, closed: false };
+        Rendezvous { line: Mutex::new(line), receiving: WaitList::new() }
     }
 
     /// The sender's poll: makes the offer with the message from `message`, or looks what became of it.
-    pub(super) fn settle(
+    pub(super) fn poll_offer(
         &self,
         place: &mut Place,
         message: &mut Option<T>,
         cx: &mut Context<'_>,
-    ) -> Settled<T> {
+    ) -> Poll<Result<(), SendError<T>>> {
         // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
         let mut waker = cx.waker().clone();
         let Some(key) = place.key() else {
             let message = super::shared::unsent(message);
             let mut line = lock(&self.line);
             if line.closed {
-                return Settled::Done(Err(SendError(message)));
+                return Poll::Ready(Err(SendError(message)));
             }
             place.set(line.slots.push_back(Offer { message, waker }));
             line.open += 1;
-            return Settled::Offered;
+            drop(line);
+            self.receiving.notify_one();
+            return Poll::Pending;
         };
         let mut line = lock(&self.line);
         let closed = line.closed;
@@ -85,12 +79,12 @@ impl<T> Offers<T> {
             && !closed
         {
             std::mem::swap(&mut offer.waker, &mut waker);
-            return Settled::Waiting;
+            return Poll::Pending;
         }
         let offer = line.remove(key);
         drop(line);
         place.take();
-        Settled::Done(match offer {
+        Poll::Ready(match offer {
             Some(offer) => Err(SendError(offer.message)),
             None => Ok(()),
         })
@@ -104,16 +98,30 @@ impl<T> Offers<T> {
     }
 
     /// A receiver takes the oldest message and wakes its sender.
-    pub(super) fn take(&self) -> Option<T> {
+    pub(super) fn try_take(&self) -> Result<T, TryRecvError> {
         let mut line = lock(&self.line);
         if line.closed {
-            return None;
+            return Err(TryRecvError::Closed);
         }
-        let offer = line.slots.pop_front()?;
+        let Some(offer) = line.slots.pop_front() else { return Err(TryRecvError::Empty) };
         line.open -= 1;
         drop(line);
         offer.waker.wake();
-        Some(offer.message)
+        Ok(offer.message)
+    }
+
+    /// A receive's poll.
+    pub(super) fn poll_take(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        self.receiving.poll_until(place, cx, || match self.try_take() {
+            Ok(message) => Some(Ok(message)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Err(RecvError)),
+        })
+    }
+
+    /// A receive that has received nothing ends.
+    pub(super) fn stop_take(&self, place: &mut Place) {
+        self.receiving.withdraw(place);
     }
 
     /// How many messages senders hold out.
@@ -121,7 +129,11 @@ impl<T> Offers<T> {
         lock(&self.line).open
     }
 
-    /// Wakes every sender: each takes its message back.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.line).closed
+    }
+
+    /// Wakes every sender, which takes its message back, and every receive.
     pub(super) fn close(&self) {
         let mut wakers = Vec::new();
         let mut line = lock(&self.line);
@@ -129,6 +141,7 @@ impl<T> Offers<T> {
         line.slots.for_each(|offer| wakers.push(std::mem::replace(&mut offer.waker, Waker::noop().clone())));
         drop(line);
         crate::wake::wake_all(wakers);
+        self.receiving.notify_all();
     }
 }
 

@@ -1,89 +1,38 @@
-//! What the ends of one channel share: the queue, those who wait, and who is still there.
-//!
-//! The queue is flume's, used through `try_send`, `try_recv` and `drain` only. Those never wait, and they never
-//! run a waker, so none of flume's own ways to wait can be mixed with ours. flume never learns that an end has
-//! gone either: this module holds both of its ends, and counts ours.
+//! What the ends of one channel share: where its messages are, and who is still there.
 //!
 //! # No message is left behind
-//! When the last receiver goes, what is queued is dropped. A send may be on its way meanwhile, so both sides look
-//! twice: the receiver sets the count to 0, then empties the queue; the sender pushes, then looks at the count, and
-//! empties the queue itself if that is 0. A fence on either side keeps the two steps in order.
+//! When the last receiver goes, the channel is closed and what is queued is dropped. A send that runs meanwhile
+//! has pushed before the close, or finds the channel closed.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Poll, ready};
 
-use super::permits::Permits;
-use super::rendezvous::{Offers, Settled};
+use super::queue::Queue;
+use super::rendezvous::Rendezvous;
 use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::coop;
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
-use crate::waitlist::{Place, WaitList};
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::waitlist::Place;
+use crate::wake::for_all;
 
 /// See the [module](self).
 pub(super) struct Shared<T> {
     /// Where messages are between a send and a receive.
-    pub(super) flow: Flow<T>,
-    /// The receives that wait.
-    receiving: WaitList,
+    flow: Flow<T>,
     /// How many [`Sender`](super::Sender)s there are.
     senders: AtomicUsize,
     /// How many [`Receiver`](super::Receiver)s there are.
     receivers: AtomicUsize,
-    /// No more sends: set by either side, or when either side is gone; never cleared.
-    closed: AtomicBool,
 }
 
-/// The three kinds of channel.
+/// The two kinds of channel.
 pub(super) enum Flow<T> {
     /// Messages wait in a queue.
     Queue(Queue<T>),
     /// Messages wait with their senders.
-    Rendezvous(Offers<T>),
-}
-
-/// What [`Shared::drain`] has taken.
-pub(super) enum Messages<'a, T> {
-    /// The queue as it was.
-    Queued(flume::Drain<'a, T>),
-    /// What senders held out.
-    Offered(std::vec::IntoIter<T>),
-}
-
-/// A queue, and the room that is left in it.
-pub(super) struct Queue<T> {
-    /// Its entrance.
-    entrance: flume::Sender<T>,
-    /// Its exit.
-    exit: flume::Receiver<T>,
-    /// The free places.
-    permits: Permits,
-}
-
-impl<T> Queue<T> {
-    /// A queue for `capacity` messages; `None`: no limit.
-    pub(super) fn new(capacity: Option<usize>) -> Queue<T> {
-        // The limit is kept by the permits, for the sake of their fairness.
-        let (entrance, exit) = flume::unbounded();
-        Queue { entrance, exit, permits: Permits::new(capacity) }
-    }
-
-    #[inline]
-    fn pop(&self) -> Option<T> {
-        if self.permits.all_free() {
-            return None;
-        }
-        let message = self.exit.try_recv().ok()?;
-        self.permits.release(1);
-        Some(message)
-    }
-
-    /// Takes everything that is queued.
-    fn drain(&self) -> flume::Drain<'_, T> {
-        let messages = self.exit.drain();
-        self.permits.release(messages.len());
-        messages
-    }
+    Rendezvous(Rendezvous<T>),
 }
 
 /// Takes the message of a send out for good.
@@ -97,36 +46,14 @@ pub(super) fn unsent<T>(message: &mut Option<T>) -> T {
 impl<T> Shared<T> {
     /// A channel with one sender and one receiver.
     pub(super) fn new(flow: Flow<T>) -> Shared<T> {
-        Shared {
-            flow,
-            receiving: WaitList::new(),
-            senders: AtomicUsize::new(1),
-            receivers: AtomicUsize::new(1),
-            closed: AtomicBool::new(false),
-        }
-    }
-
-    /// Pushes a message that a place is reserved for.
-    #[inline]
-    fn push(&self, queue: &Queue<T>, message: T) -> Result<(), SendError<T>> {
-        // It has room and an exit, so it takes every message.
-        queue.entrance.try_send(message).map_err(|error| SendError(error.into_inner()))?;
-        self.receiving.notify_one();
-        // The fence in `notify_one` pairs with the one in `remove_receiver`: see the module's documentation.
-        if self.receivers.load(Relaxed) == 0 {
-            self.discard(queue);
-        }
-        Ok(())
+        Shared { flow, senders: AtomicUsize::new(1), receivers: AtomicUsize::new(1) }
     }
 
     #[inline]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        if self.is_closed() {
-            return Err(TrySendError::Closed(message));
-        }
         match &self.flow {
-            Flow::Queue(queue) if queue.permits.try_acquire() => Ok(self.push(queue, message)?),
-            Flow::Queue(_) => Err(TrySendError::Full(message)),
+            Flow::Queue(queue) => queue.try_push(message),
+            Flow::Rendezvous(_) if self.is_closed() => Err(TrySendError::Closed(message)),
             Flow::Rendezvous(_) => Err(TrySendError::Full(message)),
         }
     }
@@ -139,113 +66,81 @@ impl<T> Shared<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         let unit = ready!(coop::proceed(cx));
-        let result = match &self.flow {
-            Flow::Queue(queue) => ready!(self.poll_push(queue, place, message, cx)),
-            Flow::Rendezvous(offers) => match offers.settle(place, message, cx) {
-                Settled::Offered => {
-                    self.receiving.notify_one();
-                    return Poll::Pending;
-                }
-                Settled::Waiting => return Poll::Pending,
-                Settled::Done(result) => result,
-            },
-        };
+        let result = ready!(match &self.flow {
+            Flow::Queue(queue) => queue.poll_push(place, message, cx),
+            Flow::Rendezvous(offers) => offers.poll_offer(place, message, cx),
+        });
         unit.spend();
         Poll::Ready(result)
     }
 
-    fn poll_push(
-        &self,
-        queue: &Queue<T>,
-        place: &mut Place,
-        message: &mut Option<T>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<T>>> {
-        let acquired = match self.is_closed() {
-            false => queue.permits.poll_acquire(place, cx),
-            true => Poll::Pending,
-        };
-        // Looked at after the wait list's, so that a close which did not find this waiter is found by it, and
-        // the token of a close is not mistaken for a permit.
-        if self.is_closed() {
-            self.stop_send(place);
-            return Poll::Ready(Err(SendError(unsent(message))));
-        }
-        ready!(acquired);
-        Poll::Ready(self.push(queue, unsent(message)))
-    }
-
     pub(super) fn stop_send(&self, place: &mut Place) {
         match &self.flow {
-            Flow::Queue(queue) => queue.permits.give_up(place),
+            Flow::Queue(queue) => queue.stop_push(place),
             Flow::Rendezvous(offers) => offers.withdraw(place),
         }
     }
 
     #[inline]
     pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
-        // Looked at before the queue: what was sent before the close is received.
-        let closed = self.is_closed();
-        let message = match &self.flow {
-            Flow::Queue(queue) => queue.pop(),
-            Flow::Rendezvous(offers) => offers.take(),
-        };
-        message.ok_or(if closed { TryRecvError::Closed } else { TryRecvError::Empty })
+        match &self.flow {
+            Flow::Queue(queue) => queue.try_pop(),
+            Flow::Rendezvous(offers) => offers.try_take(),
+        }
     }
 
     #[inline]
     pub(super) fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         let unit = ready!(coop::proceed(cx));
-        let result = ready!(self.receiving.poll_until(place, cx, || match self.try_recv() {
-            Ok(message) => Some(Ok(message)),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Closed) => Some(Err(RecvError)),
-        }));
+        let result = ready!(match &self.flow {
+            Flow::Queue(queue) => queue.poll_pop(place, cx),
+            Flow::Rendezvous(offers) => offers.poll_take(place, cx),
+        });
         unit.spend();
         Poll::Ready(result)
     }
 
     pub(super) fn stop_recv(&self, place: &mut Place) {
-        self.receiving.withdraw(place);
+        match &self.flow {
+            Flow::Queue(queue) => queue.stop_pop(place),
+            Flow::Rendezvous(offers) => offers.stop_take(place),
+        }
     }
 
     /// Takes everything that can be received at once.
-    pub(super) fn drain(&self) -> Messages<'_, T> {
+    pub(super) fn drain(&self) -> VecDeque<T> {
         match &self.flow {
-            Flow::Queue(queue) => Messages::Queued(queue.drain()),
-            Flow::Rendezvous(offers) => {
-                Messages::Offered(std::iter::from_fn(|| offers.take()).collect::<Vec<_>>().into_iter())
-            }
+            Flow::Queue(queue) => queue.drain(),
+            Flow::Rendezvous(offers) => std::iter::from_fn(|| offers.try_take().ok()).collect(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
         match &self.flow {
-            Flow::Queue(queue) => queue.exit.len(),
+            Flow::Queue(queue) => queue.len(),
             Flow::Rendezvous(offers) => offers.len(),
         }
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
         match &self.flow {
-            Flow::Queue(queue) => queue.permits.capacity(),
+            Flow::Queue(queue) => queue.capacity(),
             Flow::Rendezvous(_) => Some(0),
         }
     }
 
-    #[inline]
     pub(super) fn is_closed(&self) -> bool {
-        // Acquire pairs with Release in `close`: a receiver that sees it sees every message sent before.
-        self.closed.load(Acquire)
+        match &self.flow {
+            Flow::Queue(queue) => queue.is_closed(),
+            Flow::Rendezvous(offers) => offers.is_closed(),
+        }
     }
 
     pub(super) fn close(&self) {
-        self.closed.store(true, Release);
         match &self.flow {
-            Flow::Queue(queue) => queue.permits.close(),
+            Flow::Queue(queue) => queue.close(),
             Flow::Rendezvous(offers) => offers.close(),
         }
-        self.receiving.notify_all();
     }
 
     pub(super) fn add_sender(&self) {
@@ -268,33 +163,25 @@ impl<T> Shared<T> {
     pub(super) fn remove_receiver(&self) {
         if self.receivers.fetch_sub(1, AcqRel) == 1 {
             self.close();
-            // Pairs with the fence in `notify_one` as called by `push`: see the module's documentation.
-            fence(SeqCst);
             if let Flow::Queue(queue) = &self.flow {
-                self.discard(queue);
+                discard(queue.drain());
             }
-        }
-    }
-
-    /// Drops what is queued, all of it, even where a destructor panics; the first panic goes on afterwards, unless
-    /// this thread is panicking already.
-    #[cold]
-    fn discard(&self, queue: &Queue<T>) {
-        let mut first_panic = None;
-        while let Ok(message) = queue.exit.try_recv() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
-                first_panic.get_or_insert(payload);
-            }
-        }
-        if let Some(payload) = first_panic
-            && !std::thread::panicking()
-        {
-            resume_unwind(payload);
         }
     }
 }
 
-/// flume's own lock is not modelled: each of its calls is one step.
+/// Drops all of `messages`, even where a destructor panics; the first panic goes on afterwards, unless this
+/// thread is panicking already.
+fn discard<T>(messages: VecDeque<T>) {
+    let panicking = std::thread::panicking();
+    let dropped = catch_unwind(AssertUnwindSafe(|| for_all(messages, drop)));
+    match dropped {
+        Err(payload) if panicking => std::mem::forget(payload),
+        Err(payload) => resume_unwind(payload),
+        Ok(()) => {}
+    }
+}
+
 #[cfg(all(test, loom))]
 mod models {
     use std::sync::Arc;

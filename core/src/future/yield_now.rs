@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::strand::with_current;
+use crate::strand::with_state;
 
 /// Lets other tasks that are ready run, and then goes on.
 ///
@@ -38,7 +38,7 @@ impl Future for YieldNow {
         self.yielded = true;
         cx.waker().wake_by_ref();
         // The wake-up keeps a stack that waits from parking: it is asked to yield by itself.
-        with_current(|strand| strand.state().request_yield());
+        with_state(|state| state.request_yield());
         // Not ready even so: this may be one arm of several, and the others have not had their turn.
         Poll::Pending
     }

@@ -37,7 +37,7 @@ use super::graph::Probe;
 use super::lazy::Lazy;
 use super::line::{Line, Ticket};
 use super::owner::{Debtor, Orphan};
-use crate::strand::with_current;
+use crate::strand::with_state;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::cell::UnsafeCell;
@@ -185,7 +185,7 @@ impl<T> Cell<T> {
     /// `ticket` is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
     pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
-            let task = with_current(|strand| strand.state().stopped_task(cx.waker()).cloned());
+            let task = with_state(|state| state.stopped_task(cx.waker()).cloned());
             if let Err(cycle) = self.enter(ticket, cx.waker(), task) {
                 self.leave(ticket);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));

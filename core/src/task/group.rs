@@ -1,11 +1,11 @@
 //! Tasks that belong together and own what they run: the async counterpart of a scope.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use super::error::SpawnError;
 use super::handle::Task;
@@ -13,7 +13,7 @@ use super::job::{Body, ClosureBody, FutureBody, start_observed};
 use super::state::{Observer, TaskId};
 use super::{Builder, current_backend};
 use crate::backend::Backend;
-use crate::lock::lock;
+use crate::channel::{self, Place, Receiver, Sender, Source as _};
 use crate::promise::Failure;
 
 /// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that are
@@ -43,23 +43,20 @@ pub struct TaskGroup<T> {
     /// A task that is finished, or will be within an instant: its future is gone, its result on the way.
     finishing: Option<Task<T>>,
     /// Which tasks have finished.
-    finished: Arc<Finished>,
+    finished: Receiver<TaskId>,
+    /// The group's place among those who wait for that.
+    place: Place,
+    /// Told by the tasks.
+    observer: Arc<Finished>,
 }
 
-/// Which tasks of a group have finished.
-#[derive(Default)]
-struct Finished(Mutex<(VecDeque<TaskId>, Option<Waker>)>);
+/// Where the tasks of a group report that they have finished.
+struct Finished(Sender<TaskId>);
 
 impl Observer for Finished {
     fn finished(&self, task: TaskId) {
-        let waker = {
-            let mut finished = lock(&self.0);
-            finished.0.push_back(task);
-            finished.1.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        // Without the group nobody wants to know.
+        let _ = self.0.try_send(task);
     }
 }
 
@@ -75,7 +72,9 @@ impl<T: Send + 'static> TaskGroup<T> {
     }
 
     fn with_backend(backend: Option<Arc<dyn Backend>>) -> TaskGroup<T> {
-        TaskGroup { backend, tasks: HashMap::new(), finishing: None, finished: Arc::default() }
+        let (observer, finished) = channel::unbounded();
+        let observer = Arc::new(Finished(observer));
+        TaskGroup { backend, tasks: HashMap::new(), finishing: None, finished, place: Place::new(), observer }
     }
 
     /// Starts `future` as a task of the group.
@@ -108,7 +107,7 @@ impl<T: Send + 'static> TaskGroup<T> {
             Some(backend) => Arc::clone(backend),
             None => current_backend()?,
         };
-        let task = start_observed(Builder::new(), backend, body, Arc::clone(&self.finished) as _)?;
+        let task = start_observed(Builder::new(), backend, body, Arc::clone(&self.observer) as _)?;
         let id = task.id();
         self.tasks.insert(id, task);
         Ok(id)
@@ -124,18 +123,12 @@ impl<T: Send + 'static> TaskGroup<T> {
             if self.tasks.is_empty() {
                 return Poll::Ready(None);
             }
-            let mut finished = lock(&self.finished.0);
-            let Some(id) = finished.0.pop_front() else {
-                let before = finished.1.replace(cx.waker().clone());
-                drop(finished);
-                drop(before);
-                return Poll::Pending;
-            };
-            drop(finished);
+            // The group itself holds a sender, so there is no end.
+            let Ok(id) = ready!(self.finished.poll_recv(&mut self.place, cx)) else { return Poll::Pending };
             self.finishing = self.tasks.remove(&id);
         }
         let Some(task) = &mut self.finishing else { return Poll::Pending };
-        let result = std::task::ready!(Pin::new(task).poll(cx));
+        let result = ready!(Pin::new(task).poll(cx));
         self.finishing = None;
         Poll::Ready(Some(result))
     }

@@ -10,7 +10,7 @@ use super::error::SpawnError;
 use super::job::Outcome;
 use super::state::{Head, HeadRef, TaskId, TaskState};
 use crate::promise::{Cycle, Debtor, Failure, Promise, await_handle, awaits_handle, leave_handle};
-use crate::strand::with_current;
+use crate::strand::with_state;
 
 /// The handle to a task: a future of its result.
 ///
@@ -170,8 +170,8 @@ impl<T> Future for Task<T> {
 impl<T> Task<T> {
     /// The handle is waited for with `waker`: if that stops the running task, it is known to wait for this one.
     fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
-        with_current(|strand| {
-            let stopped = strand.state().stopped_task(waker);
+        with_state(|state| {
+            let stopped = state.stopped_task(waker);
             if self.waiter.is_some() {
                 if self.is_stopping(stopped) {
                     return Ok(());

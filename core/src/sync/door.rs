@@ -1,0 +1,103 @@
+//! The word of [`Mutex`](super::Mutex): whether somebody is inside.
+//!
+//! ```text
+//! held:  false ──(1) enter──▶ true ──(2) leave──▶ false
+//!
+//! (1) Acquire; pairs with (2): what the last one inside did is seen.
+//! (2) Release.
+//! ```
+
+use std::time::Duration;
+
+use super::atomic::AtomicBool;
+use super::atomic::Ordering::{Acquire, Relaxed, Release};
+#[cfg(loom)]
+use loom::thread::yield_now;
+#[cfg(not(loom))]
+use std::thread::yield_now;
+
+/// How often the word is looked at before other threads are let run: about as long as a section takes.
+const LOOKS: u32 = 8;
+/// How often other threads are let run before the thread sleeps: some microseconds in all.
+const YIELDS: u32 = 16;
+/// The first sleep, and the limit to which it is doubled.
+const SLEEP: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
+/// See the [module](self).
+pub(super) struct Door(AtomicBool);
+
+impl Door {
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> Door {
+        Door(AtomicBool::new(false))
+    }
+
+    /// Waits until nobody is inside, and enters.
+    #[inline]
+    pub(super) fn enter(&self) {
+        if !self.try_enter() {
+            self.step_back();
+        }
+    }
+
+    /// Lets the next one in.
+    #[inline]
+    pub(super) fn leave(&self) {
+        self.0.store(false, Release);
+    }
+
+    #[inline]
+    fn try_enter(&self) -> bool {
+        self.0.compare_exchange(false, true, Acquire, Relaxed).is_ok()
+    }
+
+    /// Waits, out of the way, until it has entered.
+    #[cold]
+    fn step_back(&self) {
+        let mut sleep = SLEEP.0;
+        for round in 0u32.. {
+            // Looked at before it is written to, which would take the cache line away from the one inside.
+            if !self.0.load(Relaxed) && self.try_enter() {
+                return;
+            }
+            if cfg!(loom) || (LOOKS..LOOKS + YIELDS).contains(&round) {
+                yield_now();
+            } else if round < LOOKS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::sleep(sleep);
+                sleep = SLEEP.1.min(sleep * 2);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use std::sync::Arc;
+
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::thread;
+
+    #[test]
+    fn one_at_a_time_is_inside_and_sees_what_the_last_one_did() {
+        loom::model(|| {
+            let shared = Arc::new((Door(AtomicBool::new(false)), UnsafeCell::new(0)));
+            let add = |shared: &(Door, UnsafeCell<i32>)| {
+                shared.0.enter();
+                // SAFETY: loom's cell checks that nobody else is at it.
+                shared.1.with_mut(|value| unsafe { *value += 1 });
+                shared.0.leave();
+            };
+            let other = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || add(&shared))
+            };
+            add(&shared);
+            other.join().unwrap();
+            // SAFETY: as above.
+            shared.1.with(|value| assert_eq!(unsafe { *value }, 2));
+        });
+    }
+}

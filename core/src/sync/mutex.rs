@@ -1,0 +1,150 @@
+//! The lock of critical sections that take nanoseconds: a queue is pushed to, a waker changes hands.
+//!
+//! Every message and every wait passes through two or three of them, and nearly always nobody else is there. What
+//! such a lock costs is its read-modify-writes: the mutexes of std and of others have one to lock and one to
+//! unlock, since the unlocker must learn whether to wake somebody. Here nobody is woken, so a plain store unlocks, and
+//! that is half of the cost.
+//!
+//! Whoever finds it locked steps back, more and more: it looks again a few times, lets other threads run a few times,
+//! and then sleeps, first a little and then longer. The holder is out after some nanoseconds unless the kernel
+//! has taken its core away, and then sleeping is what lets it run, whatever the priorities of the two are. To step
+//! back at once is good for both: with two cores at one channel, the one that has the cache line goes on with
+//! it for some messages instead of one.
+//!
+//! Not for long sections, nor for anything that can block or runs code of the user's: those who wait sleep blindly.
+//! For these, and for condition variables, there is [`crate::lock`].
+
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+use super::door::Door;
+
+/// See the [module](self).
+pub(crate) struct Mutex<T> {
+    /// Whether somebody is inside.
+    door: Door,
+    /// What it guards.
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: a shared mutex leads to the value through the guard alone, and one thread at a time has that, so
+// sharing the mutex sends the value from thread to thread and never shares it.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+// Each section leaves the value whole at every step, so a panic that passes through one breaks nothing.
+impl<T> UnwindSafe for Mutex<T> {}
+impl<T> RefUnwindSafe for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Mutex<T> {
+        Mutex { door: Door::new(), value: UnsafeCell::new(value) }
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
+/// Waits until nobody is inside `mutex`, and enters.
+#[inline]
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.door.enter();
+    MutexGuard { mutex, value: PhantomData }
+}
+
+/// The right to be inside; dropping it is to leave.
+pub(crate) struct MutexGuard<'a, T> {
+    /// Where.
+    mutex: &'a Mutex<T>,
+    /// Like the only reference to the value, it may go where that may go.
+    value: PhantomData<&'a mut T>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: there is one guard at a time, from `enter` to `leave`, and this one is borrowed: no `&mut` of it is.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: there is one guard at a time, from `enter` to `leave`, and this one is borrowed for nothing else.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.door.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Barrier, mpsc};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn many_threads_at_once_lose_nothing() {
+        const EACH: u64 = if cfg!(miri) { 50 } else { 2_000 };
+        let sum = Mutex::new(0u64);
+        let start = Barrier::new(4);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..EACH {
+                        let mut inside = lock(&sum);
+                        let before = *inside;
+                        // Time for others to come in, if they can.
+                        thread::yield_now();
+                        *inside = before + 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*lock(&sum), 4 * EACH);
+    }
+
+    /// Whoever waits for a section that does not end goes to sleep, and comes back.
+    #[test]
+    fn a_long_section_keeps_everybody_out_until_it_ends() {
+        let value = Mutex::new(0);
+        let (tx, rx) = mpsc::channel();
+        thread::scope(|scope| {
+            let mut inside = lock(&value);
+            scope.spawn(|| {
+                tx.send(()).unwrap();
+                *lock(&value) *= 2;
+            });
+            rx.recv().unwrap();
+            // Long enough for the other thread to have stepped back all the way; the test holds whenever it did.
+            thread::sleep(std::time::Duration::from_millis(2));
+            *inside = 21;
+        });
+        assert_eq!(*lock(&value), 42);
+    }
+
+    #[test]
+    fn a_panic_inside_lets_the_next_one_in() {
+        let value = Mutex::new(1);
+        let panicked = std::panic::catch_unwind(|| {
+            let _inside = lock(&value);
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(panicked.is_err());
+        assert_eq!(*lock(&value), 1);
+    }
+}
