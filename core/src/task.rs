@@ -1,9 +1,9 @@
 //! Tasks: jobs that run on a backend, and the handles to them.
 //!
-//! A task is one `async-task` allocation (the future and its result) and, once it has waited or somebody refers
-//! to it, one record beside it (identity and cancellation). Both backends run the same [`Job`]: a green worker
-//! polls it, a native thread runs it to its end. What a panic, a cancellation or a dropped handle means is decided
-//! here, once.
+//! A task is one `async-task` allocation (the future and its result) and, once somebody refers to it or it waits for
+//! what somebody owes, one record beside it (identity and cancellation). Both backends run the same [`Job`]: a green
+//! worker polls it, a native thread runs it to its end. What a panic, a cancellation or a dropped handle means is
+//! decided here, once.
 //!
 //! This module never chooses a thread and never queues anything: that is the backend's.
 

@@ -189,7 +189,7 @@ impl<M> Cell<M> {
         lock(&self.inbox).life.own_task()
     }
 
-    /// Whether that task is stopped by a wait. It locks this cell, under which only the list of tasks is ever locked.
+    /// Whether that task is stopped by a wait. Locks nothing but this cell.
     #[inline]
     pub(super) fn is_own_task_stopped(&self) -> bool {
         let inbox = lock(&self.inbox);

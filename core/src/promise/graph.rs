@@ -15,8 +15,8 @@
 //! one is, by a SeqCst load. Most walks end with that: no mutex but its own, no count and no record of the other task is
 //! touched. Of all who close a circle one stores last, in the one order of these operations: it sees that all
 //! others are stopped. The edge itself it reads under the mutex of the other's record, which was held for the store.
-//! The task of a handle that has never been stopped may have no record; that it will have one, it stores likewise,
-//! before its first edge ([`Head::stopping`]). So does a process that comes to have a task: under its own lock.
+//! The task of a handle may have no record. It stores likewise that it has one, before its first edge
+//! ([`Head::stopping`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
 //!
 //! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away before it
 //! gives that back.

@@ -151,18 +151,19 @@ impl Head {
     /// As [`Head::state`], for the running task, which is about to be stopped by a wait.
     #[inline]
     pub(crate) fn stopping(&self) -> &Arc<TaskState> {
+        let state = self.state();
         if !self.record.stops.load(Ordering::Relaxed) {
             // SeqCst with the load in `stopped`; see the header of `promise::graph`.
             self.record.stops.store(true, Ordering::SeqCst);
         }
-        self.state()
+        state
     }
 
-    /// As [`Head::state`], if the task has ever been stopped by a wait.
+    /// As [`Head::state`], if the task has ever been stopped by a wait. Locks nothing.
     #[inline]
     pub(crate) fn stopped(&self) -> Option<&Arc<TaskState>> {
-        // SeqCst with the store in `stopping`.
-        if self.record.stops.load(Ordering::SeqCst) { Some(self.state()) } else { None }
+        // SeqCst with the store in `stopping`, which the record was made before.
+        if self.record.stops.load(Ordering::SeqCst) { self.record.get() } else { None }
     }
 
     /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
@@ -252,8 +253,9 @@ impl HeadRef {
     }
 }
 
-/// The part of a task that others hold on to, made when the first one does: a task that never waits, and that
-/// nobody cancels or refers to, is spared it.
+/// The part of a task that others hold on to, made when the first one does: a task that nobody refers to, and that does
+/// not wait for what somebody owes, is spared it. It is made under the lock of the list of tasks, so that whoever has it
+/// reaches the task by it; or with the task, if that has a name or the like.
 ///
 /// It may be made while the task ends. The maker fills `state` and then looks at `finished`, the task writes
 /// `finished` and then looks at `state`. Both do it by a read-modify-write of `finished`, and of those one comes first:

@@ -71,6 +71,19 @@ fn one_outcome_counts() {
     });
 }
 
+/// The one that is left needs no mark for its claim, from when the other has gone.
+#[test]
+fn who_resolves_while_another_goes_is_the_only_one() {
+    loom::model(|| {
+        let (handle, pen) = Cell::pair(None);
+        let rival = pen.clone();
+        let other = thread::spawn(move || drop(rival));
+        assert!(pen.resolve(Ok(7)).is_ok());
+        other.join().unwrap();
+        assert!(matches!(handle.take(), Ok(Ok(7))));
+    });
+}
+
 #[test]
 fn the_last_resolver_to_go_breaks_the_promise() {
     loom::model(|| {
