@@ -10,11 +10,13 @@
 //! | `worker`    | what a worker runs next, and how it goes to sleep           |
 //! | `queue`     | the run queue that others steal from                        |
 //! | `strand`    | how a stack waits: by handing the worker over, or suspended |
+//! | `aside`     | where a worker lies while its thread may block              |
 //! | `runner`    | polling tasks on fibers                                     |
 //! | `fiber`     | stacks, and the switch between them                         |
 //! | `host`      | the worker inside a foreign event loop                      |
 //! | `watchdog`  | helps out and names the task when one holds its worker up   |
 
+mod aside;
 mod fiber;
 mod host;
 mod metrics;

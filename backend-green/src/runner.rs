@@ -171,7 +171,8 @@ impl Runners<'_> {
     #[inline]
     fn resume(&mut self, number: usize, input: Input) {
         let Some(runner) = &mut self.all[number] else { return };
-        let counts = &self.context.remote(self.index).counts;
+        let remote = self.context.remote(self.index);
+        let counts = &remote.counts;
         match &input {
             Some(job) => runner.task = job.id(),
             None => {
@@ -183,10 +184,16 @@ impl Runners<'_> {
         counts.current.store(0, Ordering::Relaxed);
         match result {
             FiberResult::Suspended(Output::Blocked) => {
+                if !runner.blocked {
+                    remote.load.hold();
+                }
                 runner.blocked = true;
                 runner.left_at = runner.strand.left_at();
             }
             FiberResult::Suspended(Output::Done) => {
+                if runner.blocked {
+                    remote.load.release();
+                }
                 runner.blocked = false;
                 self.idle.push(number);
                 if self.idle.len() > KEEP {

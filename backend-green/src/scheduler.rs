@@ -4,7 +4,8 @@
 //! Each worker ([`crate::worker`]) has a run queue that the others may steal from, and a reactor of its own: a
 //! descriptor belongs to the reactor of the worker that first waited for it, its events are handled by that worker,
 //! and the task they wake goes to that worker's queue. So a connection stays on one core as long as the load is
-//! even, and no lock or wake-up crosses cores for it. Work moves only when somebody is idle: an idle worker steals.
+//! even, and no lock or wake-up crosses cores for it. Work moves when somebody is idle: an idle worker steals. A task on
+//! a fiber cannot be stolen once it has blocked; where it begins is chosen (`worker/place.rs`).
 //!
 //! # The race it must win
 //! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each looks before
@@ -39,6 +40,7 @@ use twoply_core::strand::with_current;
 use twoply_core::task::Registry;
 use twoply_core::threads::ThreadCache;
 
+use crate::aside::Aside;
 use crate::fiber::StackPool;
 use crate::host::Lending;
 use crate::queue::{Injector, Item, Stealer};
@@ -101,12 +103,50 @@ pub(crate) struct Remote {
     pub(crate) stealer: Stealer<Job>,
     /// Its reactor.
     pub(crate) reactor: Reactor,
+    /// What it holds, and what others have given to it.
+    pub(crate) load: Load,
     /// Blocked fibers of its that can go on, by number. Pushed to from other threads.
     inbox: Mutex<Vec<usize>>,
     /// How many there are. Relaxed: a hint between the fences that guard a worker's sleep.
     inbox_len: AtomicUsize,
+    /// Where it lies while its thread may block.
+    pub(crate) aside: Aside,
     /// What it is doing, counted.
     pub(crate) counts: Counts,
+}
+
+/// What a worker has to do with fibers, as far as it matters for where a new task begins. On a line of its own: others
+/// look at it with each task that they start.
+#[repr(align(128))]
+pub(crate) struct Load {
+    /// New tasks that other workers have given to it.
+    pub(crate) placed: Injector<Job>,
+    /// How many of its fibers are not free: they are blocked, or have been and their task is not over. Only the worker
+    /// writes. Relaxed: a hint.
+    held: AtomicUsize,
+}
+
+impl Default for Load {
+    fn default() -> Load {
+        Load { placed: Injector::new(), held: AtomicUsize::new(0) }
+    }
+}
+
+impl Load {
+    /// Another task has blocked.
+    pub(crate) fn hold(&self) {
+        self.held.store(self.held.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// A task that had blocked is over.
+    pub(crate) fn release(&self) {
+        self.held.store(self.held.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
+    /// How many tasks it holds. One that was given to it counts as one that will block, until that is known.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed) + self.placed.len()
+    }
 }
 
 /// What a worker has done. Only the worker writes, so no write needs to be a read-modify-write.
@@ -138,8 +178,10 @@ impl Remote {
         Remote {
             stealer,
             reactor,
+            load: Load::default(),
             inbox: Mutex::default(),
             inbox_len: AtomicUsize::new(0),
+            aside: Aside::default(),
             counts: Counts::default(),
         }
     }
@@ -154,6 +196,15 @@ impl Remote {
         };
         // Later pushes ride on the first one's wake-up: the worker takes them all.
         if was_empty {
+            fence(Ordering::SeqCst);
+            self.reactor.notify();
+        }
+    }
+
+    /// Gives the worker a task to start.
+    pub(crate) fn place(&self, job: Job) {
+        if self.load.placed.push(job) {
+            // As for the inbox.
             fence(Ordering::SeqCst);
             self.reactor.notify();
         }
@@ -227,8 +278,10 @@ impl Shared {
 
     /// Drops what nobody will run.
     fn drop_injected(&self) {
-        while let Some(job) = self.injector.pop() {
-            drop(job);
+        for queue in self.workers.iter().map(|remote| &remote.load.placed).chain([&self.injector]) {
+            while let Some(job) = queue.pop() {
+                drop(job);
+            }
         }
     }
 
@@ -301,10 +354,11 @@ impl Shared {
         self.idle.sleeping.load(Ordering::Relaxed) >= self.live_workers.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a job that `index` could run: in the injector, in any queue, or a fiber in its inbox.
+    /// Whether there is a job that `index` could run: in the injector, in any queue, given to it, or a fiber in its inbox.
     pub(crate) fn has_work_for(&self, index: usize) -> bool {
         !self.injector.is_empty()
             || !self.workers[index].inbox_is_empty()
+            || !self.workers[index].load.placed.is_empty()
             || self.workers.iter().any(|remote| !remote.stealer.is_empty())
     }
 
@@ -376,7 +430,9 @@ impl Backend for Shared {
         if self.forked.load(Ordering::Relaxed) != self.born {
             return Err(SpawnError::Forked);
         }
-        if let Err(job) = with_current(|strand| strand.resume(job, false)) {
+        if let Some(job) = worker::place(self, job)
+            && let Err(job) = with_current(|strand| strand.resume(job, false))
+        {
             self.inject(job);
         }
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! - [`CarrierStrand`]: the stack of an OS thread that carries a worker. When it must wait it hands the worker to a
 //!   spare thread, as Go does at a blocking system call, and parks. From then on the thread is the blocked
-//!   task's own, and waits like any thread, at the cost of one; when the poll ends it goes back to the cache.
+//!   task's own, and waits like any thread, at the cost of one; when the poll ends it goes back to the cache. Before
+//!   code that only may block, the worker is [set aside](crate::aside).
 //! - [`FiberStrand`]: the stack of a fiber. When it must wait it is suspended, and the worker goes on.
 
 use std::cell::Cell;
@@ -10,16 +11,17 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::backend::{Backend, Driver, Job, Strand, StrandState, Unpark};
 use twoply_core::parker::Parker;
 use twoply_core::strand::{self, ThreadStrand};
 
+use crate::aside::Ticket;
 use crate::fiber::Suspender;
 use crate::runner::{Input, Output};
 use crate::scheduler::{Counts, Shared};
-use crate::worker::{self, Context, Work};
+use crate::worker::{self, Context, Core, Work};
 
 /// How long a worker that could not be handed over waits before it tries again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -32,11 +34,13 @@ pub(crate) struct CarrierStrand {
     context: Rc<Context>,
     /// Which worker that is, or was.
     index: usize,
+    /// With what this thread takes the worker up again, while that is set aside.
+    ticket: Cell<Option<Ticket>>,
 }
 
 impl CarrierStrand {
     pub(crate) fn new(context: Rc<Context>, index: usize) -> CarrierStrand {
-        CarrierStrand { thread: ThreadStrand::new(), context, index }
+        CarrierStrand { thread: ThreadStrand::new(), context, index, ticket: Cell::new(None) }
     }
 
     /// Runs the worker's work on this thread, until the worker has moved on or ends.
@@ -61,7 +65,7 @@ impl CarrierStrand {
 
     /// Hands the worker to another thread. False when none could be had.
     fn hand_over(&self) -> bool {
-        let Some(core) = self.context.take_core() else { return true };
+        let Some(core) = self.context.take_core().or_else(|| self.take_up()) else { return true };
         let counts = &self.context.remote(self.index).counts;
         // All of it before the other thread has the worker, whose counts are its own from then on. A worker that
         // kept this task as its current one would look held up by it, even while it slept.
@@ -76,6 +80,34 @@ impl CarrierStrand {
                 false
             }
         }
+    }
+
+    /// Runs `call` with the worker set aside, and takes it up again if nobody else has it by then.
+    fn call_aside(&self, core: Box<Core>, call: &mut dyn FnMut()) {
+        /// Also when the call unwinds.
+        struct TakeUp<'a>(&'a CarrierStrand, u64);
+        impl Drop for TakeUp<'_> {
+            fn drop(&mut self) {
+                let Some(core) = self.0.take_up() else { return };
+                self.0.context.put_core(core);
+                let counts = &self.0.context.remote(self.0.index).counts;
+                // The watchdog does not count the call as part of the poll.
+                Counts::bump(&counts.polls);
+                counts.current.store(self.1, Ordering::Relaxed);
+            }
+        }
+        let remote = self.context.remote(self.index);
+        // As when it is handed over: it may be another thread's from now on.
+        let current = remote.counts.current.swap(0, Ordering::Relaxed);
+        self.ticket.set(Some(remote.aside.leave(core)));
+        let _take_up = TakeUp(self, current);
+        self.context.shared.watch.attend();
+        call();
+    }
+
+    /// Takes the worker that is set aside, if this thread has left it there and it is there still.
+    fn take_up(&self) -> Option<Box<Core>> {
+        self.context.remote(self.index).aside.take_up(self.ticket.take()?)
     }
 }
 
@@ -129,6 +161,22 @@ impl Strand for CarrierStrand {
 
     fn block(&self, call: &mut dyn FnMut()) {
         self.thread.block(call);
+    }
+
+    fn step_aside(&self, call: &mut dyn FnMut()) -> bool {
+        let aside = &self.context.remote(self.index).aside;
+        if aside.expects_long() {
+            // Where no other thread can be had, the worker stands still.
+            self.hand_over();
+            let start = Instant::now();
+            call();
+            aside.learn(start.elapsed());
+        } else if let Some(core) = self.context.take_core() {
+            self.call_aside(core, call);
+        } else {
+            return false;
+        }
+        true
     }
 }
 

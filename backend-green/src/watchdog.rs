@@ -4,6 +4,9 @@
 //! until one wakes. A worker without others is looked at every [`ALONE`]: nobody could help it out. A worker that is
 //! still in the same poll as at the last look is *stuck*: an idle worker is woken, which steals its queue, its LIFO
 //! slot too, and handles its events. The thread never runs tasks.
+//!
+//! It also finds a new thread for a worker that has been [set aside](crate::aside) for code which takes its time. As long
+//! as workers are set aside it looks every [`BRISK`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -13,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use twoply_core::task::TaskRef;
 
-use crate::scheduler::Shared;
+use crate::scheduler::{Counts, Shared};
+use crate::worker;
 
 /// How often it looks: what a stuck worker's connections wait at most twice of. A look costs some microseconds, less
 /// than one part in a hundred of a core.
@@ -21,6 +25,13 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// How often it looks at a worker that nobody can help out: only to name the task.
 const ALONE: Duration = Duration::from_millis(5);
+
+/// How often it looks while workers are set aside: one is carried on after two looks at most. A look each 100 us, which
+/// the kernel makes of it, is one part in fifty of a core.
+const BRISK: Duration = Duration::from_micros(50);
+
+/// After how many of those looks in a row at which no worker had been set aside again it takes its time.
+const CALM: u32 = 100;
 
 /// For how long everybody must have been asleep before it sleeps, too.
 const QUIET: Duration = Duration::from_millis(25);
@@ -48,6 +59,8 @@ pub(crate) struct Watch {
     handler: Option<Handler>,
     /// How many have been reported.
     hogs: AtomicU64,
+    /// Whether it looks every [`BRISK`].
+    brisk: AtomicBool,
     /// Whether the thread sleeps until it is woken.
     asleep: AtomicBool,
     /// Whether it should end.
@@ -62,6 +75,7 @@ impl Watch {
             limit,
             handler,
             hogs: AtomicU64::new(0),
+            brisk: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             thread: OnceLock::new(),
@@ -78,6 +92,15 @@ impl Watch {
         // Pairs with the fence in `watch`: either this sees that the watchdog sleeps, or that sees the worker awake.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
+    /// A worker has been set aside.
+    pub(crate) fn attend(&self) {
+        // Pairs with the fence in `watch`: either this sees that it looks seldom, or that sees the worker aside.
+        fence(Ordering::SeqCst);
+        if !self.brisk.load(Ordering::Relaxed) && !self.brisk.swap(true, Ordering::Relaxed) {
             self.unpark();
         }
     }
@@ -104,15 +127,19 @@ struct Seen {
     since: Instant,
     /// Whether its task has been reported.
     reported: bool,
+    /// How often it had been set aside.
+    asides: u64,
 }
 
 /// Watches `shared` until its workers have ended.
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let watch = &shared.watch;
     let _ = watch.thread.set(std::thread::current());
-    let mut seen = vec![Seen { polls: 0, since: Instant::now(), reported: false }; shared.workers.len()];
+    let mut seen =
+        vec![Seen { polls: 0, since: Instant::now(), reported: false, asides: 0 }; shared.workers.len()];
     let tick = if shared.workers.len() > 1 { TICK } else { ALONE };
     let mut quiet = Duration::ZERO;
+    let mut calm = 0;
     while !watch.stopped.load(Ordering::Acquire) {
         if quiet > QUIET {
             watch.asleep.store(true, Ordering::Relaxed);
@@ -126,13 +153,40 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
             watch.asleep.store(false, Ordering::Relaxed);
             quiet = Duration::ZERO;
         }
-        std::thread::park_timeout(tick);
-        quiet = if shared.all_asleep() { quiet + tick } else { Duration::ZERO };
+        let pause = if watch.brisk.load(Ordering::Relaxed) { BRISK } else { tick };
+        std::thread::park_timeout(pause);
+        quiet = if shared.all_asleep() { quiet + pause } else { Duration::ZERO };
         let now = Instant::now();
         for (worker, seen) in seen.iter_mut().enumerate() {
             look(shared, worker, seen, now);
         }
+        calm = if look_aside(shared, &mut seen) { 0 } else { calm + 1 };
+        if calm >= CALM && watch.brisk.load(Ordering::Relaxed) {
+            calm = 0;
+            watch.brisk.store(false, Ordering::Relaxed);
+            // Pairs with the fence in `attend`.
+            fence(Ordering::SeqCst);
+            if look_aside(shared, &mut seen) {
+                watch.brisk.store(true, Ordering::Relaxed);
+            }
+        }
     }
+}
+
+/// Has another thread carry each worker that has been aside since the last look. Returns whether any was set aside
+/// since, or still is.
+fn look_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
+    let mut any = false;
+    for (remote, seen) in shared.workers.iter().zip(seen) {
+        let count = remote.aside.count();
+        any |= count != seen.asides;
+        any |= remote.aside.give(seen.asides, |core| {
+            Counts::bump(&remote.counts.handovers);
+            worker::launch(shared, core).err().map(|(core, _)| core)
+        });
+        seen.asides = count;
+    }
+    any
 }
 
 fn look(shared: &Shared, worker: usize, seen: &mut Seen, now: Instant) {
@@ -140,7 +194,7 @@ fn look(shared: &Shared, worker: usize, seen: &mut Seen, now: Instant) {
     let polls = counts.polls.load(Ordering::Relaxed);
     let task = counts.current.load(Ordering::Relaxed);
     if polls != seen.polls || task == 0 {
-        *seen = Seen { polls, since: now, reported: false };
+        *seen = Seen { polls, since: now, reported: false, asides: seen.asides };
         if counts.stuck.load(Ordering::Relaxed) {
             counts.stuck.store(false, Ordering::Relaxed);
         }

@@ -1,4 +1,5 @@
-//! A worker: what it runs next, and how it goes to sleep.
+//! A worker: what it runs next. What it does when that is nothing is in `idle`, what it does for others in `help`, and
+//! when it gives a new task away in `place`.
 //!
 //! A worker is a [`Core`] that some OS thread carries. The thread gets the next piece of [`Work`] from the core and
 //! runs it. When a task blocks the thread in straight-line code, the core moves on: to another thread
@@ -10,6 +11,10 @@
 //! What runs next: the LIFO slot (what the last task woke, while the caches are warm, but only so often in a
 //! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the reactor
 //! have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
+
+mod help;
+mod idle;
+mod place;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,11 +28,13 @@ use std::time::{Duration, Instant};
 use twoply_core::backend::Job;
 use twoply_core::reactor::Reactor;
 
-use crate::fiber::TRIM_BATCH;
 use crate::queue::Local;
 use crate::runner;
 use crate::scheduler::{Counts, Remote, Shared, lock};
 use crate::strand::CarrierStrand;
+use help::Glance;
+use place::Placement;
+pub(crate) use place::place;
 
 /// How often the injector goes first. Go's and tokio's number; a prime, so that it does not beat with periods of the
 /// program's own.
@@ -52,16 +59,22 @@ pub(crate) struct Core {
     tick: Cell<u32>,
     /// When the reactor last had its turn out of turn.
     turned: Cell<Instant>,
-    /// Whether the reactor has its turn now.
+    /// Whether a reactor has its turn now.
     turning: Cell<bool>,
     /// Whether that has woken a task.
     turned_up: Cell<bool>,
+    /// What it saw of another worker last.
+    glance: Glance,
+    /// Where it gave a new task to another worker last.
+    placement: Placement,
     /// Uses of the LIFO slot in a row.
     lifo_uses: Cell<u32>,
     /// Whether it is counted as searching.
     searching: Cell<bool>,
     /// How many rounds the next search may take before the worker sleeps; adapts to whether searches pay.
     rounds: Cell<u32>,
+    /// The same for waiting while another worker searches.
+    patience: Cell<u32>,
     /// The state of a xorshift generator, for where to begin stealing.
     random: Cell<u32>,
 }
@@ -240,9 +253,12 @@ impl Core {
             turned: Cell::new(Instant::now()),
             turning: Cell::new(false),
             turned_up: Cell::new(false),
+            glance: Glance::new(),
+            placement: Placement::default(),
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spins),
+            patience: Cell::new(spins),
             // Any odd number but zero will do; workers should differ.
             random: Cell::new(0x9e37_79b9u32.wrapping_mul(2 * index as u32 + 1)),
         }
@@ -296,17 +312,18 @@ impl Core {
                 if shared.should_leave() {
                     return None;
                 }
+                self.look_around(shared, remote, now);
                 // For one that is never idle: a hundredth of its time, and only after a burst of blocked fibers.
                 if let Some(stacks) = &shared.stacks {
                     stacks.trim(1);
                 }
             }
-            if let Some(job) = shared.injector.pop() {
+            if let Some(job) = remote.load.placed.pop().or_else(|| shared.injector.pop()) {
                 return Some(Work::Job(job));
             }
         }
         // What came from outside before new events: these may never end, and what overflows the queue waits there.
-        if let Some(work) = self.local_work(remote, tick).or_else(|| self.injected(shared)) {
+        if let Some(work) = self.local_work(shared, remote, tick).or_else(|| self.injected(shared)) {
             return Some(work);
         }
         self.find_work(shared, remote)
@@ -314,14 +331,19 @@ impl Core {
 
     /// The next piece of this worker's own work.
     #[inline]
-    fn local_work(&self, remote: &Remote, tick: u32) -> Option<Work> {
+    fn local_work(&self, shared: &Shared, remote: &Remote, tick: u32) -> Option<Work> {
         if !remote.inbox_is_empty() {
             remote.drain_inbox(&mut *self.fibers.borrow_mut());
         }
         let fiber = |core: &Core| core.fibers.borrow_mut().pop_front().map(Work::Fiber);
         let job = |core: &Core| core.local_job().map(Work::Job);
-        // In turns, so that neither kind starves the other.
-        if tick & 1 == 0 { fiber(self).or_else(|| job(self)) } else { job(self).or_else(|| fiber(self)) }
+        if tick & 1 == 0 {
+            return fiber(self).or_else(|| job(self));
+        }
+        // In turns, so that neither kind starves the other. Fibers that go on may never end, and the jobs that did not
+        // fit in the queue would wait for them.
+        let injected = || if self.fibers.borrow().is_empty() { None } else { self.injected(shared) };
+        job(self).or_else(injected).or_else(|| fiber(self))
     }
 
     #[inline]
@@ -337,82 +359,13 @@ impl Core {
         self.local.pop().or_else(|| self.local.pop_lifo())
     }
 
-    /// Looks everywhere, for a while, then sleeps; until there is work.
-    #[cold]
-    fn find_work(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
-        loop {
-            if shared.should_leave() {
-                return None;
-            }
-            if self.searching.get() || shared.start_search() {
-                self.searching.set(true);
-                if let Some(work) = self.search(shared, remote) {
-                    self.searching.set(false);
-                    if shared.end_search() && shared.has_work_for(self.index) {
-                        shared.notify_hint();
-                    }
-                    return Some(work);
-                }
-            }
-            if self.tidy_up(shared) {
-                continue;
-            }
-            self.sleep(shared, remote);
-            if let Some(work) = self.local_work(remote, 0).or_else(|| self.injected(shared)) {
-                if self.searching.replace(false) && shared.end_search() && shared.has_work_for(self.index) {
-                    shared.notify_hint();
-                }
-                return Some(work);
-            }
-        }
-    }
-
-    /// Does a little of what only idle workers do. Returns whether it did.
-    fn tidy_up(&self, shared: &Shared) -> bool {
-        let Some(stacks) = shared.stacks.as_ref().filter(|stacks| stacks.is_untidy()) else { return false };
-        // Others must not count on this worker to notice their work meanwhile.
-        if self.searching.replace(false) {
-            shared.end_search();
-        }
-        stacks.trim(TRIM_BATCH);
-        true
-    }
-
-    /// Looks everywhere for some rounds, giving the core away in between.
-    fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
-        let rounds = self.rounds.get();
-        for round in 0..=rounds {
-            self.turn(remote, Some(Duration::ZERO));
-            let work = self
-                .local_work(remote, 0)
-                .or_else(|| self.injected(shared))
-                .or_else(|| self.steal(shared, remote).map(Work::Job));
-            if work.is_some() {
-                if round > 0 {
-                    self.rounds.set((2 * rounds).clamp(1, shared.spins));
-                }
-                return work;
-            }
-            if shared.should_leave() {
-                return None;
-            }
-            // One that spins is enough: more would take each other's cores. And never without giving the core
-            // away: whoever is to make the work may need it.
-            if shared.searching() > 1 {
-                break;
-            }
-            if round < rounds {
-                std::thread::yield_now();
-            }
-        }
-        // It did not pay: the next one is shorter, but long enough to find out when that changes.
-        self.rounds.set((rounds / 2).max(shared.spins.min(8)));
-        None
-    }
-
-    /// A share of what came from outside.
+    /// What was given to this worker, or a share of what came from outside.
     #[inline]
     fn injected(&self, shared: &Shared) -> Option<Work> {
+        let placed = &shared.workers[self.index].load.placed;
+        if let Some(job) = placed.pop_into(&self.local, usize::MAX) {
+            return Some(Work::Job(job));
+        }
         if shared.injector.is_empty() {
             return None;
         }
@@ -420,111 +373,24 @@ impl Core {
         shared.injector.pop_into(&self.local, share).map(Work::Job)
     }
 
-    /// Takes half of what another worker has queued.
-    fn steal(&self, shared: &Shared, remote: &Remote) -> Option<Job> {
-        let others = shared.workers.len();
-        let start = self.next_random() as usize % others;
-        for offset in 0..others {
-            let victim = (start + offset) % others;
-            if victim == self.index {
-                continue;
-            }
-            let victim = &shared.workers[victim];
-            let stolen = victim.stealer.steal_into(&self.local);
-            let stolen = stolen.or_else(|| {
-                victim.counts.stuck.load(Ordering::Relaxed).then(|| self.rescue(victim)).flatten()
-            });
-            if stolen.is_some() {
-                Counts::bump(&remote.counts.stolen);
-                return stolen;
-            }
-        }
-        None
-    }
-
-    /// Does the work of a worker that one task holds up: its events, and what it would have run next.
-    fn rescue(&self, victim: &Remote) -> Option<Job> {
-        // If it has come back meanwhile and turns its reactor itself, so much the better.
-        if turn(&victim.reactor, Some(Duration::ZERO)).is_ok() {
-            // The turn has taken a notification, too, if there was one. It was for the victim, which may have come back
-            // and be about to sleep.
-            victim.reactor.notify();
-        }
-        victim.stealer.steal_lifo().or_else(|| self.local_job())
-    }
-
-    /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is work.
-    fn sleep(&self, shared: &Shared, remote: &Remote) {
-        if self.lie_down(shared, remote) {
-            Counts::bump(&remote.counts.sleeps);
-            self.turn(remote, None);
-        } else {
-            self.turn(remote, Some(Duration::ZERO));
-            // Another worker's queue that this one may not search now: its owner needs the core more.
-            std::thread::yield_now();
-        }
-        self.get_up(shared);
-    }
-
-    /// Enters this worker among the sleepers. False when there is work after all; it must get up in either case.
-    fn lie_down(&self, shared: &Shared, remote: &Remote) -> bool {
-        shared.enter_sleep(self.index);
-        if self.searching.replace(false) {
-            shared.end_search();
-        }
-        // Pairs with the fence in `Shared::notify`, and in `Remote::push_inbox`: see the scheduler's header.
-        fence(Ordering::SeqCst);
-        // A rescue may have made fibers of this worker's own ready after it last looked.
-        remote.reactor.prepare_park()
-            && self.fibers.borrow().is_empty()
-            && !shared.has_work_for(self.index)
-            && !shared.should_leave()
-    }
-
-    /// Leaves the sleepers.
-    fn get_up(&self, shared: &Shared) {
-        if !shared.leave_sleep(self.index) {
-            self.searching.set(true);
-        }
-        shared.watch.wake();
-    }
-
-    /// What to do next, if there is anything, for a host that sleeps by itself.
-    pub(crate) fn next_ready(&self, shared: &Shared) -> Option<Work> {
-        let remote = &shared.workers[self.index];
-        let tick = self.tick.get().wrapping_add(1);
-        self.tick.set(tick);
-        self.local_work(remote, tick).or_else(|| self.injected(shared)).or_else(|| {
-            self.turn(remote, Some(Duration::ZERO));
-            self.local_work(remote, tick)
-        })
-    }
-
-    /// A host is about to sleep. False when there is work after all.
-    pub(crate) fn begin_host_sleep(&self, shared: &Shared) -> bool {
-        self.lie_down(shared, &shared.workers[self.index])
-    }
-
-    /// A host has slept, or could not.
-    pub(crate) fn end_host_sleep(&self, shared: &Shared) {
-        self.get_up(shared);
-        if self.searching.replace(false) {
-            shared.end_search();
-        }
-    }
-
+    /// Handles this worker's events, after sleeping until there are some if `timeout` says so.
     fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
-        self.turning.set(true);
-        self.turned_up.set(false);
-        let turned = turn(&remote.reactor, timeout);
-        self.turning.set(false);
-        match turned {
+        match self.turn_reactor(remote, timeout) {
             Ok(()) => {}
-            // A rescuer has it: it never sleeps in it.
+            // Another worker stands in for this one: it never sleeps in it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
             // The poller itself is broken, which nobody can mend; tasks that need no I/O go on.
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
+    }
+
+    /// Turns a worker's reactor. The tasks that this wakes go to this worker's queue, whosever the reactor is.
+    fn turn_reactor(&self, remote: &Remote, timeout: Option<Duration>) -> io::Result<()> {
+        self.turning.set(true);
+        self.turned_up.set(false);
+        let turned = turn(&remote.reactor, timeout);
+        self.turning.set(false);
+        turned
     }
 
     fn next_random(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! Scheduling: nobody is starved, work moves to whoever is idle, and an idle runtime does nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,14 +26,18 @@ laws! {
         yielding_tasks_take_turns,
         more_events_than_the_queue_holds_are_handled_in_turn,
         blocked_and_suspended_tasks_take_turns,
+        tasks_beyond_the_queue_take_turns_with_stacks,
         wakes_from_outside_cost_no_notification_while_the_worker_is_busy,
     }
     two_workers {
         a_hog_holds_up_neither_its_queue_nor_what_it_woke,
+        a_hog_is_helped_by_a_worker_that_is_always_busy,
         a_hog_does_not_hold_up_timers,
         a_hog_is_named,
         a_handler_of_hogs_that_panics_is_called_again,
         idle_workers_steal,
+        stacks_that_block_one_after_the_other_are_spread,
+        code_that_does_not_block_stays_with_its_worker,
         what_one_task_starts_runs_on_all_workers,
     }
     everywhere {
@@ -181,6 +185,44 @@ fn yielding_tasks_take_turns(on: &Systems) {
     assert!(ahead <= 4, "one was {ahead} turns ahead of another");
 }
 
+fn tasks_beyond_the_queue_take_turns_with_stacks(on: &Systems) {
+    // More than a queue holds.
+    const TASKS: usize = 2000;
+    let (done, stop) = (Signal::new(), Arc::new(AtomicBool::new(false)));
+    // As many of these go on one after the other, and none ever ends by itself.
+    let stacks: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            on.here().spawn_fn(move || {
+                let mut turns = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    yield_now().wait();
+                    turns += 1;
+                }
+                turns
+            })
+        })
+        .collect();
+    let signal = done.clone();
+    let starter = on.here().spawn(async move {
+        for _ in 0..TASKS {
+            let (signal, stop) = (signal.clone(), Arc::clone(&stop));
+            let task = async move {
+                signal.add();
+                if signal.count() == TASKS {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            };
+            twoply::spawn(task).detach();
+        }
+    });
+    starter.wait().unwrap();
+    let turns: usize = stacks.into_iter().map(|stack| stack.wait().unwrap()).sum();
+    if on.kind().is_fibers() {
+        assert!(turns < 10 * TASKS, "{turns} turns of four stacks while {TASKS} tasks waited");
+    }
+}
+
 fn blocked_and_suspended_tasks_take_turns(on: &Systems) {
     if on.kind().is_fibers() {
         let ahead = farthest_ahead(on, 500, &[false, true, false, true]);
@@ -261,6 +303,36 @@ fn a_hog_holds_up_neither_its_queue_nor_what_it_woke(on: &Systems) {
     woken.wait().unwrap();
 }
 
+fn a_hog_is_helped_by_a_worker_that_is_always_busy(on: &Systems) {
+    let (done, stop) = (Signal::new(), Arc::new(AtomicBool::new(false)));
+    // Neither asleep nor ever idle: it is not woken for the hog's work, and has no reason to steal.
+    let busy: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            on.here().spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let hog = on.here().spawn(async move {
+        for _ in 0..20 {
+            let signal = done.clone();
+            twoply::spawn(async move { signal.add() }).detach();
+        }
+        let start = Instant::now();
+        while done.count() < 20 {
+            assert!(start.elapsed() < Duration::from_secs(10), "{} of 20 ran beside the hog", done.count());
+            std::hint::spin_loop();
+        }
+    });
+    let helped = hog.wait();
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|busy| busy.wait().unwrap());
+    helped.unwrap();
+}
+
 fn a_hog_does_not_hold_up_timers(on: &Systems) {
     let done = Signal::new();
     let sleepers: Vec<_> = (0..32)
@@ -282,6 +354,57 @@ fn a_hog_does_not_hold_up_timers(on: &Systems) {
     });
     hog.wait().unwrap();
     sleepers.into_iter().for_each(|sleeper| sleeper.wait().unwrap());
+}
+
+/// Which thread each of `tasks` begins on. They are started by one task, each when the one before has begun, and block
+/// until the end if `block` says so.
+fn where_they_begin(on: &Systems, tasks: usize, block: bool) -> Vec<usize> {
+    let gate = Gate::new();
+    let opener = gate.clone();
+    let threads = on.here().spawn_fn(move || {
+        let mut threads: HashMap<_, usize> = HashMap::new();
+        // What the worker of this task holds already.
+        let others = |_| {
+            let opened = gate.opened();
+            twoply::spawn_fn(move || opened.wait()).detach();
+        };
+        (0..20).for_each(others);
+        eventually("they are blocked", || {
+            yield_now().wait();
+            gate.waiting() >= 20
+        });
+        for _ in 0..tasks {
+            let (tx, rx) = channel::oneshot::channel();
+            let opened = gate.opened();
+            let code = move || {
+                tx.send(thread::current().id()).unwrap();
+                if block {
+                    opened.wait();
+                }
+            };
+            twoply::spawn_fn(code).detach();
+            *threads.entry(rx.wait().unwrap()).or_default() += 1;
+        }
+        threads.into_values().collect()
+    });
+    let threads = threads.wait().unwrap();
+    opener.open();
+    threads
+}
+
+fn stacks_that_block_one_after_the_other_are_spread(on: &Systems) {
+    if on.kind().is_fibers() {
+        // Those that were there before may all be on one worker.
+        let threads = where_they_begin(on, 100, true);
+        assert!(threads.len() == 2 && threads.iter().all(|&tasks| tasks >= 20), "they began on {threads:?}");
+    }
+}
+
+fn code_that_does_not_block_stays_with_its_worker(on: &Systems) {
+    if on.kind().is_fibers() {
+        let threads = where_they_begin(on, 10_000, false);
+        assert!(threads.iter().any(|&tasks| tasks > 9_000), "they began on {threads:?}");
+    }
 }
 
 fn a_hog_is_named(on: &Systems) {

@@ -2,11 +2,12 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel, offload};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
@@ -33,7 +34,8 @@ laws! {
         code_run_elsewhere_inherits_the_backend,
     }
     green {
-        code_run_elsewhere_runs_on_another_thread,
+        others_go_on_while_code_run_elsewhere_blocks_its_thread,
+        quick_code_run_elsewhere_costs_no_thread,
         code_run_elsewhere_is_not_ended_by_cancellation,
     }
     native {
@@ -383,13 +385,51 @@ fn code_run_elsewhere_inherits_the_backend(on: &Systems) {
     assert!(task.wait().unwrap());
 }
 
-fn code_run_elsewhere_runs_on_another_thread(on: &Systems) {
-    let task = on.here().spawn_fn(|| {
-        let here = thread::current().id();
-        let there = offload(|| thread::current().id()).unwrap();
-        here != there
+/// Code that blocks its thread until another task of the same runtime has run.
+fn blocked_until_another_ran() {
+    let (tx, rx) = mpsc::channel();
+    twoply::spawn(async move { tx.send(()).unwrap() }).detach();
+    offload(move || rx.recv_timeout(Duration::from_secs(10)).expect("the other task runs")).unwrap();
+}
+
+fn others_go_on_while_code_run_elsewhere_blocks_its_thread(on: &Systems) {
+    let task = on.here().spawn(async {
+        for round in 0..60 {
+            // After a blocked call the next ones are expected to block; after some that did not, no longer.
+            if round % 20 < 2 {
+                blocked_until_another_ran();
+            }
+            let panics = || offload(|| panic!("expected: elsewhere")).unwrap();
+            if round % 10 == 0 {
+                catch_unwind(panics).unwrap_err();
+            }
+            offload(|| {
+                if round % 7 == 0 {
+                    blocked_until_another_ran()
+                }
+            })
+            .unwrap();
+            yield_now().await;
+        }
     });
-    assert!(task.wait().unwrap());
+    task.wait().unwrap();
+}
+
+fn quick_code_run_elsewhere_costs_no_thread(on: &Systems) {
+    if on.kind().is_fibers() {
+        return;
+    }
+    const CALLS: u64 = 1000;
+    let task = on.here().spawn(async {
+        for call in 0..CALLS {
+            assert_eq!(offload(|| call).unwrap(), call);
+            yield_now().await;
+        }
+    });
+    task.wait().unwrap();
+    let handovers: u64 = on.here().metrics().workers.iter().map(|worker| worker.handovers).sum();
+    // The machine may take the core away in the middle of a call, but not always.
+    assert!(handovers < CALLS / 2, "{handovers} handovers for {CALLS} calls");
 }
 
 fn code_run_elsewhere_is_not_ended_by_cancellation(on: &Systems) {

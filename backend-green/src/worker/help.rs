@@ -1,0 +1,99 @@
+//! What a worker does for the others: it steals when it is idle, and stands in for one that is held up.
+//!
+//! Called by the worker's own loop alone. A worker is *stuck* while it is in the middle of a poll that goes on and on:
+//! its events wait, and what it has queued. Two notice that. The [watchdog](crate::watchdog) marks it, and wakes a
+//! worker that sleeps; that is a matter of milliseconds. And a worker that is busy itself looks at one of the others
+//! when its own reactor has its turn: a worker that always has something to do is the one that the watchdog
+//! cannot wake, and never gets to stealing. What cannot be helped with are the stuck worker's suspended fibers.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use twoply_core::backend::Job;
+
+use super::Core;
+use crate::scheduler::{Counts, Remote, Shared};
+
+/// What a worker saw of another one, the last time that it looked.
+pub(super) struct Glance {
+    /// Which one that was.
+    worker: Cell<usize>,
+    /// Its count of polls.
+    polls: Cell<u64>,
+    /// When that was.
+    at: Cell<Instant>,
+}
+
+impl Glance {
+    pub(super) fn new() -> Glance {
+        Glance { worker: Cell::new(0), polls: Cell::new(0), at: Cell::new(Instant::now()) }
+    }
+}
+
+/// How far two looks are apart, at least: a poll that takes longer than this is helped with.
+const BETWEEN: Duration = Duration::from_micros(100);
+
+impl Core {
+    /// Takes half of what another worker has queued.
+    pub(super) fn steal(&self, shared: &Shared, remote: &Remote) -> Option<Job> {
+        let others = shared.workers.len();
+        let start = self.next_random() as usize % others;
+        for offset in 0..others {
+            let victim = (start + offset) % others;
+            if victim == self.index {
+                continue;
+            }
+            let victim = &shared.workers[victim];
+            let stolen = victim.stealer.steal_into(&self.local).or_else(|| {
+                let stuck = victim.counts.stuck.load(Ordering::Relaxed);
+                stuck.then(|| self.stand_in(shared, victim)).and_then(|()| self.local_job())
+            });
+            if stolen.is_some() {
+                Counts::bump(&remote.counts.stolen);
+                return stolen;
+            }
+        }
+        None
+    }
+
+    /// Stands in for another worker if that is still in the poll in which it was at the last call, and otherwise has
+    /// an eye on the next one from now on.
+    pub(super) fn look_around(&self, shared: &Shared, remote: &Remote, time: Instant) {
+        let Glance { worker, polls, at } = &self.glance;
+        if time.duration_since(at.get()) < BETWEEN {
+            return;
+        }
+        at.set(time);
+        let seen = &shared.workers[worker.get()];
+        let now = seen.counts.polls.load(Ordering::Relaxed);
+        if now == polls.get()
+            && seen.counts.current.load(Ordering::Relaxed) != 0
+            && worker.get() != self.index
+        {
+            self.stand_in(shared, seen);
+            Counts::bump(&remote.counts.stolen);
+        } else {
+            let next = (worker.get() + 1) % shared.workers.len();
+            let next = if next == self.index { (next + 1) % shared.workers.len() } else { next };
+            worker.set(next);
+            polls.set(shared.workers[next].counts.polls.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Takes over what a stuck worker has queued, and handles its events.
+    fn stand_in(&self, shared: &Shared, victim: &Remote) {
+        // What it would have run next comes first, as it would have there.
+        let queued = || victim.stealer.steal_lifo().or_else(|| victim.stealer.steal_into(&self.local));
+        let next = || queued().or_else(|| victim.load.placed.pop());
+        while let Some(job) = next() {
+            self.local.push(job, &shared.injector);
+        }
+        // If it has come back meanwhile and turns its reactor itself, so much the better.
+        if self.turn_reactor(victim, Some(Duration::ZERO)).is_ok() {
+            // The turn has taken a notification, too, if there was one. It was for the victim, which may have come back
+            // and be about to sleep.
+            victim.reactor.notify();
+        }
+    }
+}

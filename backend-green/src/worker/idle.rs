@@ -1,0 +1,177 @@
+//! An idle worker: it looks for work, sleeps when there is none, and can be woken.
+//!
+//! Called by the worker's own loop, and by the host of a worker that runs inside a foreign event loop. The race between
+//! falling asleep and being given work is described in the [scheduler](crate::scheduler)'s header.
+
+use std::sync::atomic::{Ordering, fence};
+use std::time::{Duration, Instant};
+
+use super::{Core, Work};
+use crate::fiber::TRIM_BATCH;
+use crate::scheduler::{Counts, Remote, Shared};
+
+/// For how long a worker looks around at most. Where other threads want its core, each look costs a slice of theirs,
+/// milliseconds, in which an event could have woken it from its sleep.
+const SPIN_TIME: Duration = Duration::from_micros(50);
+
+impl Core {
+    /// Looks everywhere, for a while, then sleeps; until there is work.
+    #[cold]
+    pub(super) fn find_work(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+        loop {
+            if shared.should_leave() {
+                return None;
+            }
+            if self.searching.get() || shared.start_search() {
+                self.searching.set(true);
+                if let Some(work) = self.search(shared, remote) {
+                    self.searching.set(false);
+                    if shared.end_search() && shared.has_work_for(self.index) {
+                        shared.notify_hint();
+                    }
+                    return Some(work);
+                }
+            }
+            if let Some(work) = self.listen(shared, remote) {
+                return Some(work);
+            }
+            if self.tidy_up(shared) {
+                continue;
+            }
+            self.sleep(shared, remote);
+            if let Some(work) = self.local_work(shared, remote, 0).or_else(|| self.injected(shared)) {
+                if self.searching.replace(false) && shared.end_search() && shared.has_work_for(self.index) {
+                    shared.notify_hint();
+                }
+                return Some(work);
+            }
+        }
+    }
+
+    /// Waits a while for fibers of its own that another worker has woken, where that other one searches. They cannot be
+    /// stolen, so nobody else would find them; and two that wake each other from two workers would sleep in turns.
+    fn listen(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+        if shared.stacks.is_none() || self.searching.get() {
+            return None;
+        }
+        let rounds = self.patience.get();
+        let start = Instant::now();
+        for _ in 0..=rounds {
+            if !remote.inbox_is_empty() {
+                self.patience.set((2 * rounds).min(shared.spins));
+                return self.local_work(shared, remote, 0);
+            }
+            if shared.has_work_for(self.index) || start.elapsed() >= SPIN_TIME {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        self.patience.set((rounds / 2).max(shared.spins.min(2)));
+        None
+    }
+
+    /// Does a little of what only idle workers do. Returns whether it did.
+    fn tidy_up(&self, shared: &Shared) -> bool {
+        let Some(stacks) = shared.stacks.as_ref().filter(|stacks| stacks.is_untidy()) else { return false };
+        // Others must not count on this worker to notice their work meanwhile.
+        if self.searching.replace(false) {
+            shared.end_search();
+        }
+        stacks.trim(TRIM_BATCH);
+        true
+    }
+
+    /// Looks everywhere for some rounds, giving the core away in between.
+    fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+        let rounds = self.rounds.get();
+        let start = Instant::now();
+        self.look_around(shared, remote, start);
+        for round in 0..=rounds {
+            self.turn(remote, Some(Duration::ZERO));
+            let work = self
+                .local_work(shared, remote, 0)
+                .or_else(|| self.injected(shared))
+                .or_else(|| self.steal(shared, remote).map(Work::Job));
+            if work.is_some() {
+                if round > 0 {
+                    self.rounds.set((2 * rounds).clamp(1, shared.spins));
+                }
+                return work;
+            }
+            if shared.should_leave() {
+                return None;
+            }
+            // One that spins is enough: more would take each other's cores. And never without giving the core
+            // away: whoever is to make the work may need it.
+            if shared.searching() > 1 || start.elapsed() >= SPIN_TIME {
+                break;
+            }
+            if round < rounds {
+                std::thread::yield_now();
+            }
+        }
+        // It did not pay: the next one is shorter, but long enough to find out when that changes.
+        self.rounds.set((rounds / 2).max(shared.spins.min(8)));
+        None
+    }
+
+    /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is work.
+    fn sleep(&self, shared: &Shared, remote: &Remote) {
+        if self.lie_down(shared, remote) {
+            Counts::bump(&remote.counts.sleeps);
+            self.turn(remote, None);
+        } else {
+            self.turn(remote, Some(Duration::ZERO));
+            // Another worker's queue that this one may not search now: its owner needs the core more.
+            std::thread::yield_now();
+        }
+        self.get_up(shared);
+    }
+
+    /// Enters this worker among the sleepers. False when there is work after all; it must get up in either case.
+    fn lie_down(&self, shared: &Shared, remote: &Remote) -> bool {
+        shared.enter_sleep(self.index);
+        if self.searching.replace(false) {
+            shared.end_search();
+        }
+        // Pairs with the fences in `Shared::notify`, `Remote::push_inbox` and `Remote::place`: see the scheduler's header.
+        fence(Ordering::SeqCst);
+        // A rescue may have made fibers of this worker's own ready after it last looked.
+        remote.reactor.prepare_park()
+            && self.fibers.borrow().is_empty()
+            && !shared.has_work_for(self.index)
+            && !shared.should_leave()
+    }
+
+    /// Leaves the sleepers.
+    fn get_up(&self, shared: &Shared) {
+        if !shared.leave_sleep(self.index) {
+            self.searching.set(true);
+        }
+        shared.watch.wake();
+    }
+
+    /// What to do next, if there is anything, for a host that sleeps by itself.
+    pub(crate) fn next_ready(&self, shared: &Shared) -> Option<Work> {
+        let remote = &shared.workers[self.index];
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        self.local_work(shared, remote, tick).or_else(|| self.injected(shared)).or_else(|| {
+            self.turn(remote, Some(Duration::ZERO));
+            self.local_work(shared, remote, tick)
+        })
+    }
+
+    /// A host is about to sleep. False when there is work after all.
+    pub(crate) fn begin_host_sleep(&self, shared: &Shared) -> bool {
+        self.lie_down(shared, &shared.workers[self.index])
+    }
+
+    /// A host has slept, or could not.
+    pub(crate) fn end_host_sleep(&self, shared: &Shared) {
+        self.get_up(shared);
+        if self.searching.replace(false) {
+            shared.end_search();
+        }
+    }
+}
