@@ -3,11 +3,12 @@
 //! A process of its own, because allocators, thread caches and lazily built runtimes carry over from one
 //! workload to the next. By turns (A B C, and in the next pass A B C again), so that a machine that slows down
 //! for a while slows all systems down. One pass goes over all cases, so the runs of one case lie minutes apart
-//! and their spread shows what the machine does to the figures.
+//! and their spread shows what the machine does to the figures; and no case has a further run before all have had as
+//! many.
 //!
-//! The time is kept from both ends: `harness/budget.rs` chooses the length of the windows by the number of runs,
-//! and a turn that would not fit into what is left is not begun. So every case loses runs before any case is
-//! left out, and the report names what was.
+//! The time is kept from both ends: `harness/budget.rs` chooses the length of the windows so that each system has
+//! enough runs, and a turn that would not fit into what is left is not begun. What is left after that goes into further
+//! passes. So every case loses runs before any case is left out, and the report names what was.
 //!
 //! The child is this same program; it prints one line of JSON on its standard output and ends. Whatever it
 //! says on its standard error belongs to the user.
@@ -34,8 +35,7 @@ pub(crate) struct Wishes {
     pub(crate) cases: bool,
     /// Whether to run the points of the series.
     pub(crate) scaling: bool,
-    /// The runs of each system, instead of the case's own number. The user who names a number gets it,
-    /// however long that takes.
+    /// The runs of each system. The user who names a number gets it, however long that takes.
     pub(crate) runs: Option<u32>,
     /// The time for everything, instead of the usual one.
     pub(crate) minutes: Option<f64>,
@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) quick: bool,
     /// How long windows are and when to stop.
     pub(crate) budget: Budget,
+    /// How often each system runs each case, if the time allows.
+    passes: u32,
     /// The cases, each with those of its systems that were asked for.
     cases: Vec<Planned>,
 }
@@ -61,9 +63,10 @@ struct Planned {
     entry: &'static Entry,
     /// The names of its systems.
     systems: Vec<&'static str>,
-    /// How often each system runs it, if time allows.
-    runs: u32,
 }
+
+/// How often a system runs a case if the time allows: after this, the next run hardly changes what the report says.
+const MOST_RUNS: u32 = 5;
 
 /// What all the runs have given.
 pub(crate) struct Outcome {
@@ -108,29 +111,22 @@ impl Plan {
             .map(|entry| {
                 let names = entry.case.systems.iter().map(|(name, _)| *name);
                 let able = |name: &&str| matches(&wishes.systems, name) && peers::installed(name);
-                let systems = names.filter(able).collect();
-                Planned { entry, systems, runs: runs_of(wishes, entry) }
+                Planned { entry, systems: names.filter(able).collect() }
             })
             .filter(|planned| !planned.systems.is_empty())
             .collect();
-        let runs = cases.iter().map(|planned| planned.runs as usize * planned.systems.len()).sum();
-        let budget = Budget::new(wishes.quick, wishes.minutes, wishes.runs.is_some(), runs);
-        Self { quick: wishes.quick, budget, cases }
+        let systems = cases.iter().map(|planned| planned.systems.len()).sum();
+        let budget = Budget::new(wishes.quick, wishes.minutes, wishes.runs.is_some(), systems);
+        Self { quick: wishes.quick, budget, passes: wishes.runs.unwrap_or(MOST_RUNS), cases }
     }
 
     /// Prints the cases with their parameters and their systems.
     pub(crate) fn print(&self) {
-        println!("{:<22} {:<32} {:>4}  systems", "workload", "parameters", "runs");
+        println!("{:<22} {:<32} systems", "workload", "parameters");
         for planned in &self.cases {
             let case = planned.entry.case;
             let mark = if planned.entry.scaling { " (scaling)" } else { "" };
-            println!(
-                "{:<22} {:<32} {:>4}  {}{mark}",
-                case.workload,
-                case.params(),
-                planned.runs,
-                planned.systems.join(" ")
-            );
+            println!("{:<22} {:<32} {}{mark}", case.workload, case.params(), planned.systems.join(" "));
         }
         println!("\n{}", self.budget);
     }
@@ -139,18 +135,15 @@ impl Plan {
     pub(crate) fn run(&self) -> Result<Outcome> {
         let mut progress = Progress::new(self)?;
         let mut results: Vec<_> = self.cases.iter().map(Planned::no_runs).collect();
-        let passes = self.cases.iter().map(|planned| planned.runs).max().unwrap_or(0);
-        for pass in 0..passes {
-            for (index, planned) in self.cases.iter().enumerate() {
-                let spent = progress.start.elapsed();
-                if pass < planned.runs && self.budget.allows(spent, progress.turns[index].unwrap_or_default())
-                {
-                    let begun = Instant::now();
-                    self.turn(&mut results[index], &progress);
-                    progress.turned(index, begun.elapsed());
-                } else {
-                    progress.skipped(index);
+        for _ in 0..self.passes {
+            for (index, result) in results.iter_mut().enumerate() {
+                let last = progress.turns[index].unwrap_or_default();
+                let begun = Instant::now();
+                if self.budget.allows(progress.start.elapsed(), last) {
+                    self.turn(result, &progress);
+                    progress.turns[index] = Some(begun.elapsed());
                 }
+                progress.left[index] -= 1;
             }
         }
         progress.bar.finish_and_clear();
@@ -174,16 +167,6 @@ impl Plan {
             }
         }
     }
-}
-
-/// How often each system runs this case. In a first look, one run of a long window says as much as three of a
-/// short one.
-fn runs_of(wishes: &Wishes, entry: &Entry) -> u32 {
-    wishes.runs.unwrap_or(match (wishes.quick, entry.case.runs) {
-        (false, runs) => runs,
-        (true, runs) if runs >= 5 => 3,
-        (true, _) => 1,
-    })
 }
 
 impl Planned {
@@ -221,8 +204,8 @@ impl<'a> Progress<'a> {
             .context("the template of the progress bar")?;
         let bar = ProgressBar::new(1).with_style(style);
         bar.enable_steady_tick(Duration::from_millis(200));
-        let left = plan.cases.iter().map(|planned| planned.runs).collect();
-        Ok(Self { plan, bar, start: Instant::now(), turns: vec![None; plan.cases.len()], left })
+        let (turns, left) = (vec![None; plan.cases.len()], vec![plan.passes; plan.cases.len()]);
+        Ok(Self { plan, bar, start: Instant::now(), turns, left })
     }
 
     /// Says what runs now and how long everything that follows will take.
@@ -242,15 +225,6 @@ impl<'a> Progress<'a> {
             took.unwrap_or_else(guess) * *left
         });
         expected.sum::<Duration>().min(self.plan.budget.left(self.start.elapsed()))
-    }
-
-    fn turned(&mut self, index: usize, took: Duration) {
-        self.turns[index] = Some(took);
-        self.skipped(index);
-    }
-
-    fn skipped(&mut self, index: usize) {
-        self.left[index] = self.left[index].saturating_sub(1);
     }
 }
 

@@ -39,6 +39,9 @@ pub(crate) struct About {
     pub(crate) quick: bool,
     /// How long the measured part of a run with a window was.
     pub(crate) window_ms: u64,
+    /// How many runs there were.
+    #[serde(default)]
+    pub(crate) runs: usize,
     /// How long it all took.
     pub(crate) took_s: u64,
     /// Which runs failed and why.
@@ -65,10 +68,11 @@ impl About {
                 .unwrap_or(0),
             kernel: format!("{} {}", kernel.sysname().to_string_lossy(), kernel.release().to_string_lossy()),
             crates: crate_versions(),
-            toolchains: toolchains(&systems.map(|(_, system)| system.system).collect::<Vec<_>>()),
+            toolchains: toolchains(&systems.clone().map(|(_, system)| system.system).collect::<Vec<_>>()),
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
             quick: plan.quick,
             window_ms: plan.budget.window().as_millis() as u64,
+            runs: systems.map(|(_, system)| system.samples.len()).sum(),
             took_s: outcome.took.as_secs(),
             failures: failures.collect(),
             left_out: outcome.left_out.clone(),
@@ -86,7 +90,13 @@ impl About {
             ("toolchains", self.toolchains.join(", ")),
             ("crates", self.crates.join(", ")),
             ("date", self.date.clone()),
-            ("run", format!("{quick} of {minutes} min {seconds} s, windows of {} ms", self.window_ms)),
+            (
+                "run",
+                format!(
+                    "{quick} of {minutes} min {seconds} s: {} runs with windows of {} ms",
+                    self.runs, self.window_ms
+                ),
+            ),
         ]
     }
 }

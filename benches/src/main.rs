@@ -12,6 +12,7 @@
 //! | `series.rs`     | workloads over a range of sizes, which become cases                                |
 //! | `sample.rs`     | what one run gives back, latencies among it                                        |
 //! | `runtimes.rs`   | our runtimes and the peers', built the same way for each workload                  |
+//! | `ends.rs`       | the ends of the channels that are compared, by the same names for all               |
 //! | `http.rs`, `http/*.rs` | the HTTP servers, the handler that they share, and the load generator       |
 //! | `peers.rs`, `child.rs` | the peers in other languages (`benches/peers`), and the children that run them  |
 //! | `harness.rs`, `harness/*.rs` | runs each (case, system) in a process of its own, by turns, within a time |
@@ -26,6 +27,7 @@
 #![deny(unsafe_code)]
 
 mod child;
+mod ends;
 mod harness;
 mod http;
 mod machine;
@@ -62,8 +64,8 @@ struct Arguments {
     /// Run only the systems whose name contains one of these parts (separated by commas).
     #[arg(long, value_name = "PATTERN")]
     systems: Option<String>,
-    /// How often each system runs a case, however long that takes. Without it, each case has its own number, or
-    /// fewer if the time is short.
+    /// How often each system runs a case, however long that takes. Without it, as often as the time allows, up to
+    /// five times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
     /// The time for everything. Without it, nine and a half minutes, or with --quick less than one.
@@ -123,7 +125,6 @@ enum Role {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    series::raise_descriptor_limit();
     match arguments.role {
         Some(Role::RunOne { case, system, quick, window_ms, patience_ms }) => {
             let (window, patience) = (Duration::from_millis(window_ms), Duration::from_millis(patience_ms));

@@ -3,7 +3,7 @@
 //! In all of them the main thread only waits: what is measured runs in a task on a worker, as a server's work
 //! does. (tokio's current-thread runtime has no worker but the thread that blocks on it.)
 
-use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,12 +11,52 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use smol::Executor;
 use smol::future;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use twoply::green_backend::Green;
 use twoply::native_backend::Native;
 use twoply::{Spawner, Wait as _};
 
 use crate::workload::Context;
+
+/// A runtime of async tasks.
+pub(crate) trait Tasks {
+    /// What starts further tasks on it.
+    type Starter: Start;
+
+    /// That.
+    fn starter(&self) -> Self::Starter;
+
+    /// Runs a future as a task and blocks this thread until it is done; smol runs no other task here meanwhile.
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T>;
+}
+
+/// Starts tasks from within a task.
+pub(crate) trait Start: Clone + Send + 'static {
+    /// Starts a future as a task, and answers what waits for its result.
+    fn start<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Started<T>;
+}
+
+/// A task that gives a result. Boxed, so that tasks of several futures can be in one list.
+pub(crate) type Started<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// Starts straight-line code on stacks of its own: threads, coroutines, or tasks of ours that may block.
+pub(crate) trait Stacks {
+    /// Starts the code, and answers what blocks until it is done.
+    fn start<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> Running<T>;
+}
+
+/// Straight-line code that gives a result. Boxed, as [`Started`] is.
+pub(crate) type Running<T> = Box<dyn FnOnce() -> Result<T>>;
+
+/// OS threads.
+pub(crate) struct Threads;
+
+impl Stacks for Threads {
+    fn start<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+        let thread = std::thread::spawn(code);
+        Box::new(|| thread.join().ok().context("a thread panicked"))
+    }
+}
 
 /// A runtime of ours. Dropping it ends its tasks and its threads.
 pub(crate) enum Twoply {
@@ -62,17 +102,35 @@ impl Twoply {
         }
     }
 
-    /// Runs a future as a task and blocks this thread until it is done.
-    pub(crate) fn run<T: Send + 'static>(
-        &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T> {
-        Ok(self.spawner().spawn(future).wait()?)
-    }
-
     /// Runs straight-line code as a task and blocks this thread until it is done.
     pub(crate) fn run_fn<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         Ok(self.spawner().spawn_fn(code).wait()?)
+    }
+}
+
+impl Tasks for Twoply {
+    type Starter = Spawner;
+
+    fn starter(&self) -> Spawner {
+        self.spawner().clone()
+    }
+
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        Ok(self.spawner().spawn(future).wait()?)
+    }
+}
+
+impl Start for Spawner {
+    fn start<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Started<T> {
+        let task = self.spawn(future);
+        Box::pin(async { Ok(task.await?) })
+    }
+}
+
+impl Stacks for Twoply {
+    fn start<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+        let task = self.spawner().spawn_fn(code);
+        Box::new(|| Ok(task.wait()?))
     }
 }
 
@@ -107,6 +165,25 @@ pub(crate) fn tokio_named(system: &str, workers: usize) -> Result<Runtime> {
     builder.enable_all().build().context("building a tokio runtime")
 }
 
+impl Tasks for Runtime {
+    type Starter = Handle;
+
+    fn starter(&self) -> Handle {
+        self.handle().clone()
+    }
+
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        Ok(self.block_on(self.spawn(future))?)
+    }
+}
+
+impl Start for Handle {
+    fn start<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Started<T> {
+        let task = self.spawn(future);
+        Box::pin(async { Ok(task.await?) })
+    }
+}
+
 /// smol's executor with threads of its own. Each worker turns smol's reactor when it has nothing to run.
 ///
 /// The workers of the global executor (`smol::spawn`) are the same loop; there, their number is taken from
@@ -136,10 +213,24 @@ impl Smol {
             .collect();
         Self { executor, stop, workers }
     }
+}
 
-    /// Runs a future as a task and blocks this thread until it is done, without running any other task here.
-    pub(crate) fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        future::block_on(self.executor.spawn(future))
+impl Tasks for Smol {
+    type Starter = Arc<Executor<'static>>;
+
+    fn starter(&self) -> Self::Starter {
+        self.executor.clone()
+    }
+
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        Ok(future::block_on(self.executor.spawn(future)))
+    }
+}
+
+impl Start for Arc<Executor<'static>> {
+    fn start<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Started<T> {
+        let task = self.spawn(future);
+        Box::pin(async { Ok(task.await) })
     }
 }
 
@@ -147,6 +238,16 @@ impl Smol {
 /// rest is as it comes: stacks of 32 KiB, each worker tied to a core.
 pub(crate) fn may(workers: usize) {
     ::may::config().set_workers(workers);
+}
+
+/// Coroutines of may, once it is set up.
+pub(crate) struct Coroutines;
+
+impl Stacks for Coroutines {
+    fn start<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+        let coroutine = ::may::go!(code);
+        Box::new(|| coroutine.join().ok().context("a coroutine panicked"))
+    }
 }
 
 impl Drop for Smol {

@@ -6,8 +6,6 @@
 
 use std::sync::LazyLock;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::workload::{self, Case, Measure, Run};
 
 /// A workload that is run at several sizes.
@@ -22,30 +20,8 @@ pub(crate) struct Series {
     pub(crate) fixed: &'static [(&'static str, usize)],
     /// As those of a case. The first is what is drawn.
     pub(crate) measures: &'static [Measure],
-    /// How many descriptors of one process each unit of size takes; 0 if size takes none. Sizes beyond the
-    /// process's limit are cut down to it.
-    pub(crate) descriptors: usize,
     /// Who runs it, and up to which size: beyond it, the system cannot or would take minutes.
     pub(crate) systems: &'static [(&'static str, Run, usize)],
-}
-
-/// How often a system runs each size. The curve, with its other points, says more than a further run.
-const RUNS: u32 = 3;
-
-/// What a process has open besides what its size asks for.
-const OTHER_DESCRIPTORS: usize = 64;
-
-/// More than this is not asked of the system: it is six times what the largest series takes.
-const MOST_DESCRIPTORS: u64 = 65_536;
-
-/// Raises the soft limit of descriptors towards the hard one. Called once, before anybody looks at the table.
-/// A system that refuses keeps its limit, and the table is cut down to it.
-pub(crate) fn raise_descriptor_limit() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(MOST_DESCRIPTORS, |hard| hard.min(MOST_DESCRIPTORS));
-    if current.is_some_and(|soft| soft < wanted) {
-        let _refused = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
-    }
 }
 
 /// A case of the whole table.
@@ -60,11 +36,9 @@ pub(crate) struct Entry {
 ///
 /// What a series becomes lives as long as the program, as the tables of the cases do.
 static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let descriptors = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS);
     let mut table: Vec<_> = workload::cases().map(|case| Entry { case, scaling: false }).collect();
     for series in workload::series() {
-        for case in points(series, descriptors) {
+        for case in points(series) {
             if table.iter().all(|known| known.case.name() != case.name()) {
                 table.push(Entry { case: Box::leak(Box::new(case)), scaling: true });
             }
@@ -78,11 +52,8 @@ pub(crate) fn table() -> &'static [Entry] {
     &TABLE
 }
 
-/// One case for each size that the limit of descriptors allows; what is beyond it becomes the limit itself.
-fn points(series: &Series, descriptors: usize) -> Vec<Case> {
-    let most = descriptors.checked_div(series.descriptors).unwrap_or(usize::MAX);
-    let mut sizes: Vec<_> = series.sizes.iter().map(|size| (*size).min(most)).collect();
-    sizes.dedup();
+/// One case for each size.
+fn points(series: &Series) -> Vec<Case> {
     let point = |size: usize| {
         let params: Vec<_> = [(series.grows, size)].into_iter().chain(series.fixed.iter().copied()).collect();
         let able = series.systems.iter().filter(|(_, _, up_to)| size <= *up_to);
@@ -91,12 +62,11 @@ fn points(series: &Series, descriptors: usize) -> Vec<Case> {
             workload: series.workload,
             params: params.leak(),
             measures: series.measures,
-            runs: RUNS,
             quick: true,
             systems: systems.leak(),
         }
     };
-    sizes.into_iter().map(point).collect()
+    series.sizes.iter().copied().map(point).collect()
 }
 
 #[cfg(test)]
@@ -117,13 +87,12 @@ mod tests {
         sizes: &[10, 100, 1_000, 10_000],
         fixed: &[("workers", 2)],
         measures: NANOSECONDS,
-        descriptors: 2,
         systems: &[("a", nothing, usize::MAX), ("b", nothing, 100)],
     };
 
     #[test]
     fn a_series_becomes_a_case_for_each_size_and_system_that_can() {
-        let names: Vec<_> = points(&CONNECTIONS, 20_000)
+        let names: Vec<_> = points(&CONNECTIONS)
             .iter()
             .map(|case| (case.name(), case.systems.iter().map(|(name, _)| *name).collect::<String>()))
             .collect();
@@ -132,12 +101,6 @@ mod tests {
             names,
             expected.map(|(n, systems)| (format!("w connections={n} workers=2"), systems.to_owned()))
         );
-    }
-
-    #[test]
-    fn sizes_beyond_the_limit_of_descriptors_become_one_at_the_limit() {
-        let sizes: Vec<_> = points(&CONNECTIONS, 1_000).iter().map(|case| case.params[0].1).collect();
-        assert_eq!(sizes, [10, 100, 500]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
 
 /// What is run over a range of sizes, in the order in which it runs and is reported.
 pub(crate) fn series() -> impl Iterator<Item = &'static Series> {
-    [spawn::SERIES, yielding::SERIES, memory::SERIES, http::SERIES, actor::SERIES].into_iter().flatten()
+    [spawn::SERIES, yielding::SERIES, memory::SERIES, actor::SERIES].into_iter().flatten()
 }
 
 /// A workload with its parameters, and the systems that run it.
@@ -79,12 +79,19 @@ pub(crate) struct Case {
     pub(crate) params: &'static [(&'static str, usize)],
     /// What one run measures, in the order of [`Sample::values`].
     pub(crate) measures: &'static [Measure],
-    /// How often each system runs it, unless the command line says otherwise.
-    pub(crate) runs: u32,
     /// Whether `--quick` includes it.
     pub(crate) quick: bool,
     /// Who runs it, by turns in this order.
     pub(crate) systems: &'static [(&'static str, Run)],
+}
+
+/// A case whose one figure is the wall time of an operation.
+pub(crate) const fn timed(
+    workload: &'static str,
+    params: &'static [(&'static str, usize)],
+    systems: &'static [(&'static str, Run)],
+) -> Case {
+    Case { workload, params, measures: NANOSECONDS, quick: true, systems }
 }
 
 /// One run of a case by one system.
@@ -165,6 +172,11 @@ impl Context {
     /// systems run for about the same time, whatever an operation costs them. A number is not trusted because a shorter
     /// call was slow: that may have been the machine.
     pub(crate) fn time(&self, step: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<Sample> {
+        self.time_calls(step, &mut run)
+    }
+
+    /// [`time`](Self::time), compiled once for all workloads.
+    fn time_calls(&self, step: usize, run: &mut dyn FnMut(usize) -> Result<()>) -> Result<Sample> {
         run(step)?;
         let mut steps = 1;
         loop {

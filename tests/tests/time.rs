@@ -427,12 +427,13 @@ fn a_hundred_thousand_sleepers_wake_on_time_and_in_order(on: &Systems) {
     let mut late: Vec<_> = judged.iter().map(|(at, woken)| *woken - *at).collect();
     late.sort_unstable();
     let part = |percent: usize| late.get(late.len() * percent / 100).copied().unwrap_or_default();
-    assert!(part(99) < Duration::from_millis(300), "p50 {:?}, p99 {:?}", part(50), part(99));
+    // The load is half a core's, without optimization: beside others that want the cores, too, it takes a while.
+    assert!(part(99) < Duration::from_secs(1), "p50 {:?}, p99 {:?}", part(50), part(99));
     // Those that a worker finds due at one time may run in any order; nobody else overtakes.
     let latest =
         judged.iter().scan(first, |latest, (at, _)| Some(std::mem::replace(latest, *at.max(latest))));
     let overtaken = judged.iter().zip(latest).map(|((at, _), latest)| latest.saturating_duration_since(*at));
-    assert!(overtaken.max() < Some(Duration::from_millis(300)), "{:?}", late.last());
+    assert!(overtaken.max() < Some(Duration::from_secs(1)), "{:?}", late.last());
 }
 
 fn a_hundred_thousand_sleeps_are_given_up(on: &Systems) {

@@ -1,8 +1,9 @@
 %% The workloads in Erlang: `erl ... -s bench main -extra WORKLOAD ARGUMENTS...`, each a module of its own,
 %% `bench_WORKLOAD`: names without a prefix may be those of the standard library.
 %%
-%% It says that it is there, and on what port it listens if it is a server. Each line on standard input is a number of operations. They are done, and the answer is one line of JSON: the
-%% result, and what this process has used so far. The end of the input is the end of the program.
+%% It says that it is there, and on what port it listens if it is a server. Each line on standard input is a number of
+%% operations. They are done, and the answer is one line of JSON: the result, and what this process has used so far. The
+%% end of the input is the end of the program.
 -module(bench).
 -export([main/0]).
 
@@ -52,7 +53,8 @@ cpu_time(Thread) ->
     {ok, Line} = file:read_file("/proc/self/task/" ++ Thread ++ "/schedstat"),
     binary_to_integer(hd(binary:split(Line, <<" ">>))).
 
-%% A field of the kernel's account of this process, in KiB: VmHWM is the most memory that was resident, VmRSS what is now.
+%% A field of the kernel's account of this process, in KiB: VmHWM is the most memory that was resident, VmRSS what is
+%% now.
 status(Field) ->
     {ok, Status} = file:read_file("/proc/self/status"),
     {match, [Number]} = re:run(Status, Field ++ ":\\s*(\\d+)", [{capture, all_but_first, binary}]),

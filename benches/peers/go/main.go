@@ -1,7 +1,8 @@
 // The workloads in Go, as one program: `peer WORKLOAD ARGUMENTS...`.
 //
-// It says that it is there, and on what port it listens if it is a server. Each line on standard input is a number of operations. They are done, and the answer is one line of JSON: the
-// result, and what this process has used so far. The end of the input is the end of the program.
+// It says that it is there, and on what port it listens if it is a server. Each line on standard input is a number of
+// operations. They are done, and the answer is one line of JSON: the result, and what this process has used so far. The
+// end of the input is the end of the program.
 package main
 
 import (

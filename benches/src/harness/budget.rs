@@ -13,7 +13,13 @@ const QUICK: Duration = Duration::from_secs(54);
 
 /// The part of the time that goes into windows that can be chosen. The rest is for workloads whose length is their
 /// own: sleepers sleep, a million tasks start.
-const IN_WINDOWS: f64 = 0.5;
+const IN_WINDOWS: f64 = 0.3;
+
+/// How many runs each system should have, so that there is a spread: windows are as short as that asks for.
+const RUNS: usize = 3;
+
+/// The same for a first look.
+const QUICK_RUNS: usize = 1;
 
 /// How long a run with a window takes, in windows: the calls with growing numbers that find the right one, which take
 /// two thirds of a window at worst, and the one that fills it.
@@ -33,14 +39,15 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The budget for that many runs in all.
+    /// The budget for cases that have that many systems in all.
     ///
     /// Windows are as long as the time allows within bounds: below the lower one a figure is mostly the noise of
     /// the scheduler, above the upper one it does not get better.
-    pub(crate) fn new(quick: bool, minutes: Option<f64>, runs_are_fixed: bool, runs: usize) -> Self {
+    pub(crate) fn new(quick: bool, minutes: Option<f64>, runs_are_fixed: bool, systems: usize) -> Self {
         let usual = if quick { QUICK } else { FULL };
         let total = minutes.map_or(usual, |minutes| Duration::from_secs_f64(minutes * 60.0));
-        let (shortest, longest) = if quick { (15.0, 60.0) } else { (60.0, 300.0) };
+        let (shortest, longest) = if quick { (15.0, 60.0) } else { (40.0, 300.0) };
+        let runs = systems * if quick { QUICK_RUNS } else { RUNS };
         let share = total.as_secs_f64() * IN_WINDOWS / runs.max(1) as f64 - START.as_secs_f64();
         let window = (share * 1e3 / WINDOWS_OF_A_RUN).clamp(shortest, longest);
         Self {
@@ -95,19 +102,19 @@ mod tests {
     }
 
     #[test]
-    fn more_runs_have_shorter_windows_within_bounds() {
-        let windows = [1, 1_000, 2_000, 100_000].map(|runs| Budget::new(false, None, false, runs).window());
+    fn more_systems_have_shorter_windows_within_bounds() {
+        let windows = [1, 300, 600, 100_000].map(|systems| Budget::new(false, None, false, systems).window());
         assert_eq!(windows[0], Duration::from_millis(300));
         assert!(windows.is_sorted_by(|a, b| a >= b) && windows[1] > windows[2]);
-        assert_eq!(windows[3], Duration::from_millis(60));
+        assert_eq!(windows[3], Duration::from_millis(40));
         assert_eq!(Budget::new(true, None, false, 0).window(), Duration::from_millis(60));
     }
 
     #[test]
     fn the_windows_of_all_runs_take_their_part_of_the_time_and_no_more() {
-        let runs = 1_500;
-        let budget = Budget::new(false, None, false, runs);
-        let all = budget.guess_of_a_run() * runs as u32;
+        let systems = 500;
+        let budget = Budget::new(false, None, false, systems);
+        let all = budget.guess_of_a_run() * (systems * RUNS) as u32;
         assert!(all <= FULL.mul_f64(IN_WINDOWS) && all > FULL.mul_f64(IN_WINDOWS * 0.95), "{all:?}");
     }
 

@@ -41,6 +41,13 @@ const BODY: &[u8] = b"Hello, world!";
 /// How often the clock is looked at while nothing arrives.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
+/// How many connections are opened before the next ones are: fewer than wait in the backlog of any of the servers.
+const GROUP: usize = 1000;
+
+/// How long the first responses of a group may take: a slow server's kernel asks the client to come back in a second,
+/// in three, and in seven.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long a connection may go without a response once the measuring is done.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -50,7 +57,7 @@ pub(crate) struct Load {
     epoll: OwnedFd,
     /// What one wait has found.
     events: Vec<Event>,
-    /// The connections, each with a request under way.
+    /// The connections, each with a request under way while the loop is closed.
     clients: Vec<Client>,
     /// What most connections ask, and what the odd ones do.
     requests: [Vec<u8>; 2],
@@ -83,27 +90,63 @@ pub(crate) struct Window {
 }
 
 impl Load {
-    /// Opens the connections and sends the first request on each.
+    /// Opens the connections, and lets each of them have one response before the measuring: who has to accept ten
+    /// thousand of them should not do so in competition with those that it has accepted already.
     pub(crate) fn start(server: SocketAddr, connections: usize, odd: Option<Odd>) -> Result<Self> {
         let requests = [request("/"), request(odd.map_or("/", |odd| odd.path))];
         let expected = first_response(server)?;
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let mut clients = Vec::with_capacity(connections);
-        for index in 0..connections {
-            let mut stream = TcpStream::connect(server).context("connecting to the server")?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            epoll::add(&epoll, &stream, EventData::new_u64(index as u64), EventFlags::IN)?;
-            // Not the first ones, which would make them the first to be served.
-            let odd = odd.is_some_and(|odd| index % odd.every == odd.every / 2);
-            stream.write_all(&requests[usize::from(odd)])?;
-            clients.push(Client { stream, matched: 0, sent: Instant::now(), odd });
-        }
         let events = Vec::with_capacity(connections.clamp(1, 256));
-        Ok(Self { epoll, events, clients, requests, expected })
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let mut load = Self { epoll, events, clients: Vec::with_capacity(connections), requests, expected };
+        while load.clients.len() < connections {
+            let group = (connections - load.clients.len()).min(GROUP);
+            for _ in 0..group {
+                load.connect(server, odd)?;
+            }
+            load.collect(group)?;
+        }
+        Ok(load)
     }
 
-    /// Keeps the loop closed for that long.
+    /// Opens a connection and sends a request as of those that are not odd.
+    fn connect(&mut self, server: SocketAddr, odd: Option<Odd>) -> Result<()> {
+        let index = self.clients.len();
+        let mut stream = TcpStream::connect(server).context("connecting to the server")?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        epoll::add(&self.epoll, &stream, EventData::new_u64(index as u64), EventFlags::IN)?;
+        stream.write_all(&self.requests[0])?;
+        // Not the first ones, which would make them the first to be served.
+        let odd = odd.is_some_and(|odd| index % odd.every == odd.every / 2);
+        self.clients.push(Client { stream, matched: 0, sent: Instant::now(), odd });
+        Ok(())
+    }
+
+    /// Waits for that many responses and asks for nothing more.
+    fn collect(&mut self, wanted: usize) -> Result<()> {
+        let start = Instant::now();
+        let mut responses = 0;
+        while responses < wanted {
+            ensure!(start.elapsed() < FIRST_PATIENCE, "{responses} of {wanted} connections had a response");
+            self.wait()?;
+            for event in &self.events {
+                let client = &mut self.clients[event.data.u64() as usize];
+                responses += usize::from(client.turn(&[], &self.expected)?.is_some());
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the loop: sends a request on each connection.
+    pub(crate) fn close_loop(&mut self) -> Result<()> {
+        for client in &mut self.clients {
+            client.stream.write_all(&self.requests[usize::from(client.odd)])?;
+            client.sent = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Answers each response with the next request for that long.
     pub(crate) fn run(&mut self, length: Duration) -> Result<Window> {
         let mut latency = Histogram::new(3)?;
         let start = Instant::now();
@@ -125,21 +168,6 @@ impl Load {
         Ok(Window { responses, odd_responses, took: start.elapsed(), latency })
     }
 
-    /// Opens the loop: waits for the responses that are under way, at most that long, and asks for nothing more. Answers
-    /// how many came.
-    pub(crate) fn finish(&mut self, limit: Duration) -> Result<usize> {
-        let start = Instant::now();
-        let mut responses = 0;
-        while responses < self.clients.len() && start.elapsed() < limit {
-            self.wait()?;
-            for event in &self.events {
-                let client = &mut self.clients[event.data.u64() as usize];
-                responses += usize::from(client.turn(&[], &self.expected)?.is_some());
-            }
-        }
-        Ok(responses)
-    }
-
     /// Waits for responses, for a tick at most.
     fn wait(&mut self) -> Result<()> {
         self.events.clear();
@@ -149,10 +177,10 @@ impl Load {
         }
     }
 
-    /// Checks that each connection has had a response since the load started. Those that have waited in vain up to
+    /// Checks that each connection has had a response since the loop was closed. Those that have waited in vain up to
     /// now get some more time: the machine may be slow, but nobody may be forgotten.
-    pub(crate) fn check_all_served(&mut self, started: Instant) -> Result<()> {
-        let starved = |load: &Self| load.clients.iter().filter(|client| client.sent <= started).count();
+    pub(crate) fn check_all_served(&mut self, closed: Instant) -> Result<()> {
+        let starved = |load: &Self| load.clients.iter().filter(|client| client.sent <= closed).count();
         let limit = Instant::now() + PATIENCE;
         while starved(self) > 0 && Instant::now() < limit {
             self.run(Duration::from_millis(100))?;

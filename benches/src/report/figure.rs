@@ -159,16 +159,20 @@ impl Figure {
     }
 }
 
-/// Where we lose: first where each of ours does, and the worst first.
+/// Where we lose: first where each of ours does, and the worst first. Points of a series are not among them: several
+/// sizes of one thing would say the same several times, and its curve says it once.
 pub(crate) fn losses(figures: &[Figure]) -> Vec<Losses<'_>> {
-    let mut losses: Vec<_> = figures.iter().filter_map(Figure::losses).collect();
+    let alone = figures.iter().filter(|figure| !figure.scaling());
+    let mut losses: Vec<_> = alone.filter_map(Figure::losses).collect();
     losses.sort_by(|a, b| a.weight.cmp(&b.weight).then(b.losses[0].times.total_cmp(&a.losses[0].times)));
     losses
 }
 
-/// In how many figures which verdict falls, in words.
+/// In how many figures which verdict falls, in words. Points of a series are not counted.
 pub(crate) fn tally(figures: &[Figure]) -> String {
-    let count = |wanted| figures.iter().filter(|figure| figure.verdict() == Some(wanted)).count();
+    let verdicts: Vec<_> =
+        figures.iter().filter(|figure| !figure.scaling()).filter_map(Figure::verdict).collect();
+    let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
     let [better, tie, worse, one_run] =
         [Verdict::Better, Verdict::Tie, Verdict::Worse, Verdict::OneRun].map(count);
     let rest = if one_run > 0 {

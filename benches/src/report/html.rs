@@ -96,7 +96,7 @@ fn where_we_lose(figures: &[Figure]) -> Markup {
             h2 { "Where we lose" }
             p {
                 (figure::tally(figures)) " Listed is every figure in which a peer's median is better and the runs do \
-                not overlap."
+                not overlap. Sizes that were measured for a curve only are not counted here."
             }
             h3 { "Each of ours is beaten" }
             @if all.is_empty() { p { "In no figure." } } @else { (loss_table(&all)) }

@@ -70,7 +70,7 @@ fn losses(figures: &[Figure], out: &mut String) -> fmt::Result {
     writeln!(
         out,
         "Here a peer's median is better and the runs do not overlap. In bold: each of ours is beaten. With `?`: there \
-         was one run only, so it may be chance.\n"
+         was one run only, so it may be chance. Sizes that were measured for a curve only are not counted here.\n"
     )?;
     writeln!(out, "| workload | ours | median | peer | median | times better |\n|---|---|--:|---|--:|--:|")?;
     for of_figure in losses {

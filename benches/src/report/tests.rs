@@ -54,6 +54,7 @@ fn about() -> About {
         date: "today".to_owned(),
         quick: false,
         window_ms: 300,
+        runs: 7,
         took_s: 61,
         failures: vec!["w smol: it | failed".to_owned()],
         left_out: Vec::new(),
@@ -146,6 +147,14 @@ fn the_worst_losses_come_first_and_those_of_one_run_last() {
         figure::tally(&report.figures)
             .contains("better than the best peer in 0 figures, ties in 0, and is worse in 2.")
     );
+}
+
+#[test]
+fn points_of_a_series_are_neither_won_nor_lost() {
+    let point = |system: &str, value: f64| Row { scaling: true, ..sized(system, "n=1", value) };
+    let report = report(vec![point("peer", 1.0), point("twoply-green", 2.0)]);
+    assert!(losses(&report.figures).is_empty());
+    assert!(figure::tally(&report.figures).contains("worse in 0."));
 }
 
 #[test]

@@ -23,7 +23,6 @@
 //! that they ask; in `twoply-mixed` the asker is a green task and the actor a thread.
 
 mod ask;
-mod big;
 mod bounded;
 mod life;
 mod memory;
@@ -39,7 +38,7 @@ use self::system::mpsc::Mpsc;
 use self::system::ractor::Ractor;
 use self::system::twoply::{Processes, Twoply};
 use self::system::xtra::Xtra;
-use super::{Case, Context, NANOSECONDS, Run, Sample, Series};
+use super::{Case, Context, NANOSECONDS, Run, Sample, Series, timed};
 
 /// The cases of all these workloads.
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
@@ -54,15 +53,11 @@ pub(crate) const SERIES: &[Series] = &[
         sizes: &[10, 100, 1_000, 10_000, 100_000],
         fixed: &[("workers", 1)],
         measures: NANOSECONDS,
-        descriptors: 0,
         systems: &[
             ("mpsc-tokio-current", life::Life::measure::<Mpsc>, usize::MAX),
-            ("kameo-tokio-current", life::Life::measure::<Kameo>, usize::MAX),
-            ("ractor-tokio-current", life::Life::measure::<Ractor>, usize::MAX),
             ("actix", life::Life::measure::<Actix>, usize::MAX),
             ("erl", life::Life::foreign, usize::MAX),
             ("twoply-green", life::Life::measure::<Twoply>, usize::MAX),
-            ("twoply-green-process", life::Life::measure::<Processes>, usize::MAX),
         ],
     },
     Series {
@@ -71,15 +66,11 @@ pub(crate) const SERIES: &[Series] = &[
         sizes: &[1, 10, 100, 1_000, 10_000, 100_000],
         fixed: &[("workers", 1)],
         measures: NANOSECONDS,
-        descriptors: 0,
         systems: &[
             ("mpsc-tokio-current", tell::Tell::measure::<Mpsc>, usize::MAX),
-            ("kameo-tokio-current", tell::Tell::measure::<Kameo>, usize::MAX),
-            ("ractor-tokio-current", tell::Tell::measure::<Ractor>, usize::MAX),
             ("actix", tell::Tell::measure::<Actix>, usize::MAX),
             ("erl", tell::Tell::foreign, usize::MAX),
             ("twoply-green", tell::Tell::measure::<Twoply>, usize::MAX),
-            ("twoply-green-process", tell::Tell::measure::<Processes>, usize::MAX),
         ],
     },
 ];
@@ -121,15 +112,6 @@ const fn two_workers<W: Workload>() -> &'static [(&'static str, Run)] {
     ]
 }
 
-/// A case whose figure is the time of an operation.
-const fn timed(
-    workload: &'static str,
-    params: &'static [(&'static str, usize)],
-    systems: &'static [(&'static str, Run)],
-) -> Case {
-    Case { workload, params, measures: NANOSECONDS, runs: 3, quick: true, systems }
-}
-
 /// Who keeps the order of messages.
 const TELL_ONE_WORKER: &[(&str, Run)] = &[
     ("mpsc-tokio-current", tell::Tell::measure::<Mpsc>),
@@ -159,6 +141,6 @@ const CASES: &[Case] = &[
     timed("actor-ring", &[("actors", 1000), ("workers", 2)], two_workers::<life::Ring>()),
     timed("actor-spawn", &[("alive", 1000), ("workers", 1)], one_worker::<life::Life>()),
     timed("actor-spawn", &[("alive", 1000), ("workers", 2)], two_workers::<life::Life>()),
-    timed("actor-big", &[("actors", 100), ("workers", 1)], one_worker::<big::Big>()),
-    timed("actor-big", &[("actors", 100), ("workers", 2)], two_workers::<big::Big>()),
+    timed("actor-big", &[("actors", 100), ("workers", 1)], one_worker::<life::Big>()),
+    timed("actor-big", &[("actors", 100), ("workers", 2)], two_workers::<life::Big>()),
 ];

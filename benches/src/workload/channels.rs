@@ -14,15 +14,15 @@
 //! Erlang's mailboxes, which have no bound either. Go's channels always have a bound, may's never.
 
 use std::iter;
-use std::thread;
 
 use anyhow::{Context as _, Result};
+use twoply::Wait as _;
 use twoply::channel::{self, Receiver, Sender};
-use twoply::{Spawner, Task, Wait as _};
 
-use super::{Case, Context, NANOSECONDS, Run, Sample, check_count};
+use super::{Case, Context, Run, Sample, check_count, timed};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
 use crate::peers;
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Coroutines, Smol, Stacks, Start as _, Tasks, Threads};
 
 const BOUNDED_TO_ONE: &[(&str, Run)] = &[
     ("std-mpsc", std_bounded),
@@ -83,24 +83,25 @@ const UNBOUNDED_TO_MANY: &[(&str, Run)] = &[
 ];
 
 pub(crate) const CASES: &[Case] = &[
-    bounded(&[("producers", 1), ("consumers", 1), ("capacity", 100), ("workers", 2)], BOUNDED_TO_ONE),
-    bounded(&[("producers", 4), ("consumers", 1), ("capacity", 100), ("workers", 2)], BOUNDED_TO_ONE),
-    bounded(&[("producers", 4), ("consumers", 4), ("capacity", 100), ("workers", 2)], BOUNDED_TO_MANY),
-    unbounded(&[("producers", 1), ("consumers", 1), ("workers", 2)], UNBOUNDED_TO_ONE),
-    unbounded(&[("producers", 4), ("consumers", 1), ("workers", 2)], UNBOUNDED_TO_ONE),
-    unbounded(&[("producers", 4), ("consumers", 4), ("workers", 2)], UNBOUNDED_TO_MANY),
+    timed(
+        "channel-bounded",
+        &[("producers", 1), ("consumers", 1), ("capacity", 100), ("workers", 2)],
+        BOUNDED_TO_ONE,
+    ),
+    timed(
+        "channel-bounded",
+        &[("producers", 4), ("consumers", 1), ("capacity", 100), ("workers", 2)],
+        BOUNDED_TO_ONE,
+    ),
+    timed(
+        "channel-bounded",
+        &[("producers", 4), ("consumers", 4), ("capacity", 100), ("workers", 2)],
+        BOUNDED_TO_MANY,
+    ),
+    timed("channel-unbounded", &[("producers", 1), ("consumers", 1), ("workers", 2)], UNBOUNDED_TO_ONE),
+    timed("channel-unbounded", &[("producers", 4), ("consumers", 1), ("workers", 2)], UNBOUNDED_TO_ONE),
+    timed("channel-unbounded", &[("producers", 4), ("consumers", 4), ("workers", 2)], UNBOUNDED_TO_MANY),
 ];
-
-type Params = &'static [(&'static str, usize)];
-type Systems = &'static [(&'static str, Run)];
-
-const fn bounded(params: Params, systems: Systems) -> Case {
-    Case { workload: "channel-bounded", params, measures: NANOSECONDS, runs: 3, quick: true, systems }
-}
-
-const fn unbounded(params: Params, systems: Systems) -> Case {
-    Case { workload: "channel-unbounded", params, measures: NANOSECONDS, runs: 3, quick: true, systems }
-}
 
 /// How many messages a run has at least: what threads cost must not be the figure.
 const STEP: usize = 2000;
@@ -133,9 +134,9 @@ impl Shape {
         self.producers * (share * (share - 1) / 2)
     }
 
-    /// Copies of the receiver, one for each consumer; the original is one of them.
-    fn receivers<R: Clone>(self, receiver: R) -> Vec<R> {
-        iter::repeat_n(receiver, self.consumers).collect()
+    /// The ends of a channel, with a copy of the receiver for each consumer; the original is one of them.
+    fn ends<S, R: Clone>(self, (sender, receiver): (S, R)) -> (S, Vec<R>) {
+        (sender, iter::repeat_n(receiver, self.consumers).collect())
     }
 }
 
@@ -145,277 +146,165 @@ fn time(ctx: &Context, mut exchange: impl FnMut(Shape, usize) -> Result<usize>) 
     ctx.time(STEP, |ops| check_count(shape.sum(ops), exchange(shape, ops)?))
 }
 
-/// A future that starts the producers and the consumers, and gives back the sum of the consumers'.
-///
-/// `$sender` goes to the producers, one of `$receivers` to each consumer. `$start` starts a future as a task; awaiting
-/// what that gives is the future's result, or an error.
-macro_rules! tasks {
-    ($shape:expr, $ops:expr, $sender:expr, $receivers:expr, |$task:ident| $start:expr,
-     |$to:ident, $number:ident| $send:expr, |$from:ident| $receive:expr) => {{
-        let (share, sender, receivers) = ($shape.share($ops), $sender, $receivers);
-        async move {
-            let mut tasks = Vec::new();
-            for from in receivers {
-                // Some receive through a shared reference.
-                #[allow(unused_mut)]
-                let mut $from = from;
-                let $task = async move {
-                    let mut sum = 0;
-                    while let Some(number) = $receive {
-                        sum += number;
-                    }
-                    sum
-                };
-                tasks.push($start);
+/// Measures producers and consumers that are async tasks, over what `channel` makes: its sender, and a receiver for
+/// each consumer.
+fn tasks<S: Give, R: Take>(
+    ctx: &Context,
+    runtime: &impl Tasks,
+    channel: impl Fn(Shape) -> Result<(S, Vec<R>)>,
+) -> Result<Sample> {
+    time(ctx, |shape, ops| {
+        let (sender, receivers) = channel(shape)?;
+        let (share, starter) = (shape.share(ops), runtime.starter());
+        runtime.run(async move {
+            let consumers: Vec<_> = receivers.into_iter().map(|from| starter.start(consume(from))).collect();
+            let producers: Vec<_> =
+                iter::repeat_n(sender, shape.producers).map(|to| starter.start(produce(to, share))).collect();
+            for producer in producers {
+                producer.await?;
             }
-            for _ in 0..$shape.producers {
-                let $to = sender.clone();
-                let $task = async move {
-                    for $number in 0..share {
-                        // If the channel is gone, the sum will tell.
-                        let _sent = $send;
-                    }
-                    0
-                };
-                tasks.push($start);
-            }
-            drop(sender);
             let mut sum = 0;
-            for task in tasks {
-                sum += task.await?;
+            for consumer in consumers {
+                sum += consumer.await?;
             }
-            anyhow::Ok(sum)
-        }
-    }};
+            Ok(sum)
+        })?
+    })
+}
+
+/// Measures producers and consumers in straight-line code, over what `channel` makes.
+fn stacks<S: GiveHere, R: TakeHere>(
+    ctx: &Context,
+    stacks: &impl Stacks,
+    channel: impl Fn(Shape) -> Result<(S, Vec<R>)>,
+) -> Result<Sample> {
+    time(ctx, |shape, ops| {
+        let (sender, receivers) = channel(shape)?;
+        let consume = |mut from: R| stacks.start(move || iter::from_fn(|| from.take_here()).sum::<usize>());
+        let consumers: Vec<_> = receivers.into_iter().map(consume).collect();
+        produce_here(stacks, sender, shape, ops)?;
+        consumers.into_iter().map(|consumer| consumer()).sum()
+    })
+}
+
+/// The sum of what comes.
+pub(super) async fn consume(mut from: impl Take) -> usize {
+    let mut sum = 0;
+    while let Some(number) = from.take().await.number() {
+        sum += number;
+    }
+    sum
+}
+
+/// Sends the numbers below `share`.
+pub(super) async fn produce(to: impl Give, share: usize) {
+    for number in 0..share {
+        let _sent = to.give(number).await;
+    }
+}
+
+/// All of the producers, in straight-line code. Returns when everything has been sent.
+fn produce_here<S: GiveHere>(stacks: &impl Stacks, sender: S, shape: Shape, ops: usize) -> Result<()> {
+    let share = shape.share(ops);
+    let produce = |to: S| stacks.start(move || (0..share).for_each(|number| to.give_here(number)));
+    let producers: Vec<_> = iter::repeat_n(sender, shape.producers).map(produce).collect();
+    producers.into_iter().try_for_each(|producer| producer())
 }
 
 fn tokio_bounded(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    time(ctx, |shape, ops| {
+    tasks(ctx, &runtimes::tokio(ctx)?, |shape| {
         let (sender, receiver) = tokio::sync::mpsc::channel(shape.capacity.context("no capacity")?);
-        let exchange = tasks!(
-            shape,
-            ops,
-            sender,
-            [receiver],
-            |task| tokio::spawn(task),
-            |to, number| to.send(number).await,
-            |from| from.recv().await
-        );
-        runtime.block_on(runtime.spawn(exchange))?
+        Ok((sender, vec![receiver]))
     })
 }
 
 fn tokio_unbounded(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    time(ctx, |shape, ops| {
+    tasks(ctx, &runtimes::tokio(ctx)?, |_| {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        let exchange = tasks!(
-            shape,
-            ops,
-            sender,
-            [receiver],
-            |task| tokio::spawn(task),
-            |to, number| to.send(number),
-            |from| from.recv().await
-        );
-        runtime.block_on(runtime.spawn(exchange))?
+        Ok((sender, vec![receiver]))
     })
 }
 
 fn kanal_tokio(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = shape.capacity.map_or_else(kanal::unbounded_async, kanal::bounded_async);
-        let exchange = tasks!(
-            shape,
-            ops,
-            sender,
-            shape.receivers(receiver),
-            |task| tokio::spawn(task),
-            |to, number| to.send(number).await,
-            |from| from.recv().await.ok()
-        );
-        runtime.block_on(runtime.spawn(exchange))?
+    tasks(ctx, &runtimes::tokio(ctx)?, |shape| {
+        Ok(shape.ends(shape.capacity.map_or_else(kanal::unbounded_async, kanal::bounded_async)))
     })
 }
 
 fn flume_tokio(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = shape.capacity.map_or_else(flume::unbounded, flume::bounded);
-        let exchange = tasks!(
-            shape,
-            ops,
-            sender,
-            shape.receivers(receiver),
-            |task| tokio::spawn(task),
-            |to, number| to.send_async(number).await,
-            |from| from.recv_async().await.ok()
-        );
-        runtime.block_on(runtime.spawn(exchange))?
-    })
+    tasks(ctx, &runtimes::tokio(ctx)?, |shape| Ok(flume_ends(shape)))
+}
+
+fn flume_ends(shape: Shape) -> (flume::Sender<usize>, Vec<flume::Receiver<usize>>) {
+    shape.ends(shape.capacity.map_or_else(flume::unbounded, flume::bounded))
 }
 
 fn smol(ctx: &Context) -> Result<Sample> {
-    let smol = Smol::new(ctx.workers());
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = shape.capacity.map_or_else(async_channel::unbounded, async_channel::bounded);
-        let executor = smol.executor.clone();
-        smol.run(tasks!(
-            shape,
-            ops,
-            sender,
-            shape.receivers(receiver),
-            |task| executor.spawn(async move { anyhow::Ok(task.await) }),
-            |to, number| to.send(number).await,
-            |from| from.recv().await.ok()
-        ))
+    tasks(ctx, &Smol::new(ctx.workers()), |shape| {
+        Ok(shape.ends(shape.capacity.map_or_else(async_channel::unbounded, async_channel::bounded)))
     })
 }
 
 /// Our channel of this shape.
-fn twoply_channel(shape: Shape) -> (Sender<usize>, Receiver<usize>) {
-    shape.capacity.map_or_else(channel::unbounded, channel::bounded)
+fn twoply_ends(shape: Shape) -> (Sender<usize>, Vec<Receiver<usize>>) {
+    shape.ends(shape.capacity.map_or_else(channel::unbounded, channel::bounded))
 }
 
 fn twoply(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::twoply(ctx)?;
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = twoply_channel(shape);
-        runtime.run(tasks!(
-            shape,
-            ops,
-            sender,
-            shape.receivers(receiver),
-            |task| twoply::spawn(task),
-            |to, number| to.send(number).await,
-            |from| from.recv().await.ok()
-        ))?
-    })
+    tasks(ctx, &runtimes::twoply(ctx)?, |shape| Ok(twoply_ends(shape)))
 }
 
 fn twoply_straight(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::twoply(ctx)?;
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = twoply_channel(shape);
-        let consumer = |from: Receiver<usize>| runtime.spawner().spawn_fn(move || from.iter().sum::<usize>());
-        let consumers: Vec<_> = shape.receivers(receiver).into_iter().map(consumer).collect();
-        produce(runtime.spawner(), shape, ops, sender)?;
-        sum(consumers)
-    })
+    stacks(ctx, &runtimes::twoply(ctx)?, |shape| Ok(twoply_ends(shape)))
 }
 
 fn twoply_mixed(ctx: &Context) -> Result<Sample> {
     let native = runtimes::twoply_named("native", 0)?;
     let green = runtimes::twoply_named("green", ctx.workers())?;
     time(ctx, |shape, ops| {
-        let (sender, receiver) = twoply_channel(shape);
-        let consumer = |from: Receiver<usize>| {
-            green.spawner().spawn(async move {
-                let mut sum = 0;
-                while let Ok(number) = from.recv().await {
-                    sum += number;
-                }
-                sum
-            })
-        };
-        let consumers: Vec<_> = shape.receivers(receiver).into_iter().map(consumer).collect();
-        produce(native.spawner(), shape, ops, sender)?;
-        sum(consumers)
+        let (sender, receivers) = twoply_ends(shape);
+        let consumers: Vec<_> =
+            receivers.into_iter().map(|from| green.spawner().spawn(consume(from))).collect();
+        produce_here(&native, sender, shape, ops)?;
+        consumers.into_iter().map(|consumer| Ok(consumer.wait()?)).sum()
     })
 }
 
-/// Sends everything from straight-line code.
-fn produce(spawner: &Spawner, shape: Shape, ops: usize, sender: Sender<usize>) -> Result<()> {
-    let share = shape.share(ops);
-    let producer = |to: Sender<usize>| {
-        spawner.spawn_fn(move || (0..share).try_for_each(|number| to.send(number).wait()))
-    };
-    let producers: Vec<_> = iter::repeat_n(sender, shape.producers).map(producer).collect();
-    producers.into_iter().try_for_each(|producer| Ok(producer.wait()??))
-}
-
-/// The sum of what the consumers got.
-fn sum(consumers: Vec<Task<usize>>) -> Result<usize> {
-    consumers.into_iter().map(|consumer| Ok(consumer.wait()?)).sum()
-}
-
-/// Producers and consumers on threads, over a channel of std's shape.
-macro_rules! threads {
-    ($shape:expr, $ops:expr, $sender:expr, $receivers:expr) => {{
-        let (share, sender) = ($shape.share($ops), $sender);
-        let mut threads = Vec::new();
-        for from in $receivers {
-            threads.push(thread::spawn(move || iter::from_fn(|| from.recv().ok()).sum::<usize>()));
-        }
-        for to in iter::repeat_n(sender, $shape.producers) {
-            threads.push(thread::spawn(move || {
-                // If the channel is gone, the sum will tell.
-                let _sent = (0..share).try_for_each(|number| to.send(number));
-                0
-            }));
-        }
-        let join = |thread: thread::JoinHandle<usize>| thread.join().ok().context("a thread panicked");
-        threads.into_iter().map(join).sum::<Result<usize>>()
-    }};
-}
-
 fn std_bounded(ctx: &Context) -> Result<Sample> {
-    time(ctx, |shape, ops| {
+    stacks(ctx, &Threads, |shape| {
         let (sender, receiver) = std::sync::mpsc::sync_channel(shape.capacity.context("no capacity")?);
-        threads!(shape, ops, sender, [receiver])
+        Ok((sender, vec![receiver]))
     })
 }
 
 fn std_unbounded(ctx: &Context) -> Result<Sample> {
-    time(ctx, |shape, ops| {
+    stacks(ctx, &Threads, |_| {
         let (sender, receiver) = std::sync::mpsc::channel();
-        threads!(shape, ops, sender, [receiver])
+        Ok((sender, vec![receiver]))
     })
 }
 
 fn crossbeam(ctx: &Context) -> Result<Sample> {
-    time(ctx, |shape, ops| {
-        let (sender, receiver) =
-            shape.capacity.map_or_else(crossbeam_channel::unbounded, crossbeam_channel::bounded);
-        threads!(shape, ops, sender, shape.receivers(receiver))
+    stacks(ctx, &Threads, |shape| {
+        Ok(shape.ends(shape.capacity.map_or_else(crossbeam_channel::unbounded, crossbeam_channel::bounded)))
     })
 }
 
 fn kanal(ctx: &Context) -> Result<Sample> {
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = shape.capacity.map_or_else(kanal::unbounded, kanal::bounded);
-        threads!(shape, ops, sender, shape.receivers(receiver))
-    })
+    stacks(
+        ctx,
+        &Threads,
+        |shape| Ok(shape.ends(shape.capacity.map_or_else(kanal::unbounded, kanal::bounded))),
+    )
 }
 
 fn flume(ctx: &Context) -> Result<Sample> {
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = shape.capacity.map_or_else(flume::unbounded, flume::bounded);
-        threads!(shape, ops, sender, shape.receivers(receiver))
-    })
+    stacks(ctx, &Threads, |shape| Ok(flume_ends(shape)))
 }
 
 fn may(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
-    time(ctx, |shape, ops| {
-        let (sender, receiver) = may::sync::mpmc::channel::<usize>();
-        let share = shape.share(ops);
-        let mut coroutines = Vec::new();
-        for from in shape.receivers(receiver) {
-            coroutines.push(may::go!(move || iter::from_fn(|| from.recv().ok()).sum::<usize>()));
-        }
-        for to in iter::repeat_n(sender, shape.producers) {
-            coroutines.push(may::go!(move || {
-                // If the channel is gone, the sum will tell.
-                let _sent = (0..share).try_for_each(|number| to.send(number));
-                0
-            }));
-        }
-        let join = |coroutine: may::coroutine::JoinHandle<usize>| coroutine.join().ok();
-        coroutines.into_iter().map(join).sum::<Option<usize>>().context("a coroutine panicked")
-    })
+    stacks(ctx, &Coroutines, |shape| Ok(shape.ends(may::sync::mpmc::channel())))
 }
 
 fn foreign(ctx: &Context) -> Result<Sample> {

@@ -5,9 +5,7 @@
 //! kernel backs the first page, where the request was), the kernel's own for the sockets are not. `std-thread` and
 //! `twoply-native` have a thread for each connection and take part with a thousand.
 
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::{Better, Case, Context, Measure, Run, Sample};
 use crate::http::load::Load;
@@ -43,8 +41,7 @@ const fn case(
     quick: bool,
     systems: &'static [(&'static str, Run)],
 ) -> Case {
-    // Memory hardly varies from run to run.
-    Case { workload: "memory-connection", params, measures: BYTES, runs: 2, quick, systems }
+    Case { workload: "memory-connection", params, measures: BYTES, quick, systems }
 }
 
 /// The server of this name, before the first connection and with all of them.
@@ -52,9 +49,7 @@ fn measure(ctx: &Context) -> Result<Sample> {
     let connections = ctx.param("connections");
     let mut server = ServerProcess::start(ctx.system, ctx.workers())?;
     let before = server.used()?;
-    let mut load = Load::start(server.address, connections, None)?;
-    let responses = load.finish(Duration::from_secs(10))?;
-    ensure!(responses == connections, "{responses} of {connections} connections had a response");
+    let _load = Load::start(server.address, connections, None)?;
     let after = server.used()?;
     Ok(Sample {
         values: vec![after.rss_kib.saturating_sub(before.rss_kib) as f64 * 1024.0 / connections as f64],

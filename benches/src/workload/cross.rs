@@ -9,17 +9,18 @@
 //! beside the asynchronous ones; may's channels (without a bound) know which side they are on.
 
 use std::iter;
-use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use twoply::Wait as _;
 use twoply::channel;
 
-use super::{Case, Context, NANOSECONDS, Run, Sample, check_count, pingpong};
-use crate::runtimes::{self, Smol, Twoply};
+use super::channels::{consume, produce};
+use super::{Case, Context, Run, Sample, check_count, pingpong, timed};
+use crate::ends::{Give, GiveHere, Take, TakeHere};
+use crate::runtimes::{self, Coroutines, Smol, Stacks, Start as _, Tasks, Threads, Twoply};
 
 pub(crate) const CASES: &[Case] = &[
-    case(
+    timed(
         "cross-pingpong",
         &[("workers", 1)],
         &[
@@ -32,8 +33,8 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-mixed-fibers", twoply_pingpong_fibers),
         ],
     ),
-    case("cross-to-green", ONE_WAY, TO_GREEN),
-    case("cross-to-native", ONE_WAY, TO_NATIVE),
+    timed("cross-to-green", ONE_WAY, TO_GREEN),
+    timed("cross-to-native", ONE_WAY, TO_NATIVE),
 ];
 
 const ONE_WAY: &[(&str, usize)] = &[("capacity", 100), ("workers", 1)];
@@ -56,14 +57,6 @@ const TO_NATIVE: &[(&str, Run)] = &[
     ("twoply-mixed-fibers", twoply_from_fibers),
 ];
 
-const fn case(
-    workload: &'static str,
-    params: &'static [(&'static str, usize)],
-    systems: &'static [(&'static str, Run)],
-) -> Case {
-    Case { workload, params, measures: NANOSECONDS, runs: 3, quick: true, systems }
-}
-
 /// How many messages go one way at least: what a thread costs must not be the figure.
 const STEP: usize = 2000;
 
@@ -72,237 +65,122 @@ fn one_way(ctx: &Context, mut run: impl FnMut(usize, usize) -> Result<usize>) ->
     ctx.time(STEP, |ops| check_count(ops * (ops - 1) / 2, run(ops, ctx.param("capacity"))?))
 }
 
-/// On the thread: sends the numbers below `$ops` and checks that each comes back plus one.
-macro_rules! ping {
-    ($ops:expr, |$number:ident| $send:expr, $receive:expr) => {{
-        for $number in 0..$ops {
-            $send?;
-            let back: usize = $receive?;
-            ensure!(back == $number + 1, "{} came back as {back}", $number);
-        }
-        anyhow::Ok(())
-    }};
+/// Measures round trips. `channels` makes the channel to the task and the one back.
+fn round_trips<S: GiveHere, R: Take, G: Give, T: TakeHere>(
+    ctx: &Context,
+    runtime: &impl Tasks,
+    channels: impl Fn() -> ((S, R), (G, T)),
+) -> Result<Sample> {
+    ctx.time(1, |ops| {
+        let ((to_pong, from_ping), (to_ping, from_pong)) = channels();
+        let _pong = runtime.starter().start(pingpong::pong(from_ping, to_ping));
+        pingpong::ping_here(ops, &to_pong, from_pong)
+    })
 }
 
-/// In a task: answers each number with the next.
-macro_rules! pong {
-    ($receive:expr, |$number:ident| $send:expr) => {
-        async move {
-            while let Some(number) = $receive {
-                let $number = number + 1;
-                // When nobody waits for it any more, it ends at the next receive.
-                let _sent = $send;
-            }
-        }
-    };
+/// Measures messages from a thread to a task.
+fn to_task<S: GiveHere, R: Take>(
+    ctx: &Context,
+    runtime: &impl Tasks,
+    channel: impl Fn(usize) -> (S, R),
+) -> Result<Sample> {
+    one_way(ctx, |ops, capacity| {
+        let (to, from) = channel(capacity);
+        let producer = Threads.start(move || (0..ops).for_each(|number| to.give_here(number)));
+        let sum = runtime.run(consume(from))?;
+        producer()?;
+        Ok(sum)
+    })
 }
 
-/// In a task: the sum of what comes.
-macro_rules! collect {
-    ($receive:expr) => {
-        async move {
-            let mut sum = 0;
-            while let Some(number) = $receive {
-                sum += number;
-            }
-            sum
-        }
-    };
-}
-
-/// In a task: the numbers below `$ops`.
-macro_rules! produce {
-    ($ops:expr, |$number:ident| $send:expr) => {
-        async move {
-            for $number in 0..$ops {
-                // If nobody receives, the sum will tell.
-                let _sent = $send;
-            }
-        }
-    };
-}
-
-/// On a thread of its own: the numbers below `$ops` from `$send`, while this one waits for `$receive`.
-macro_rules! on_thread {
-    ($ops:expr, |$number:ident| $send:expr, $receive:expr) => {{
-        let thread = thread::spawn(move || {
-            for $number in 0..$ops {
-                // If nobody receives, the sum will tell.
-                let _sent = $send;
-            }
-        });
-        let sum = $receive;
-        thread.join().ok().context("the thread panicked")?;
-        sum
-    }};
+/// Measures messages from a task to this thread.
+fn from_task<S: Give, R: TakeHere>(
+    ctx: &Context,
+    runtime: &impl Tasks,
+    channel: impl Fn(usize) -> (S, R),
+) -> Result<Sample> {
+    one_way(ctx, |ops, capacity| {
+        let (to, mut from) = channel(capacity);
+        let _producer = runtime.starter().start(produce(to, ops));
+        Ok(iter::from_fn(|| from.take_here()).sum())
+    })
 }
 
 fn tokio_pingpong(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    ctx.time(1, |ops| {
-        let (to_pong, mut from_ping) = tokio::sync::mpsc::channel::<usize>(1);
-        let (to_ping, mut from_pong) = tokio::sync::mpsc::channel::<usize>(1);
-        runtime.spawn(pong!(from_ping.recv().await, |number| to_ping.send(number).await));
-        ping!(
-            ops,
-            |number| to_pong.blocking_send(number),
-            from_pong.blocking_recv().context("the channel closed")
-        )
-    })
+    let channel = || tokio::sync::mpsc::channel(1);
+    round_trips(ctx, &runtimes::tokio(ctx)?, || (channel(), channel()))
 }
 
 fn tokio_to_green(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    one_way(ctx, |ops, capacity| {
-        let (to, mut from) = tokio::sync::mpsc::channel::<usize>(capacity);
-        let task = runtime.spawn(collect!(from.recv().await));
-        on_thread!(ops, |number| to.blocking_send(number), Ok(runtime.block_on(task)?))
-    })
+    to_task(ctx, &runtimes::tokio(ctx)?, tokio::sync::mpsc::channel)
 }
 
 fn tokio_to_native(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    one_way(ctx, |ops, capacity| {
-        let (to, mut from) = tokio::sync::mpsc::channel::<usize>(capacity);
-        runtime.spawn(produce!(ops, |number| to.send(number).await));
-        Ok(iter::from_fn(|| from.blocking_recv()).sum())
-    })
+    from_task(ctx, &runtimes::tokio(ctx)?, tokio::sync::mpsc::channel)
+}
+
+/// kanal's channel whose receiver is a task's.
+fn kanal_in(capacity: usize) -> (kanal::Sender<usize>, kanal::AsyncReceiver<usize>) {
+    let (to, from) = kanal::bounded(capacity);
+    (to, from.to_async())
+}
+
+/// kanal's channel whose sender is a task's.
+fn kanal_out(capacity: usize) -> (kanal::AsyncSender<usize>, kanal::Receiver<usize>) {
+    let (to, from) = kanal::bounded(capacity);
+    (to.to_async(), from)
 }
 
 fn kanal_pingpong(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = kanal::bounded::<usize>(1);
-        let (to_ping, from_pong) = kanal::bounded::<usize>(1);
-        let (from_ping, to_ping) = (from_ping.to_async(), to_ping.to_async());
-        runtime.spawn(pong!(from_ping.recv().await.ok(), |number| to_ping.send(number).await));
-        ping!(ops, |number| to_pong.send(number), from_pong.recv())
-    })
+    round_trips(ctx, &runtimes::tokio(ctx)?, || (kanal_in(1), kanal_out(1)))
 }
 
 fn kanal_to_green(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    one_way(ctx, |ops, capacity| {
-        let (to, from) = kanal::bounded::<usize>(capacity);
-        let from = from.to_async();
-        let task = runtime.spawn(collect!(from.recv().await.ok()));
-        on_thread!(ops, |number| to.send(number), Ok(runtime.block_on(task)?))
-    })
+    to_task(ctx, &runtimes::tokio(ctx)?, kanal_in)
 }
 
 fn kanal_to_native(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    one_way(ctx, |ops, capacity| {
-        let (to, from) = kanal::bounded::<usize>(capacity);
-        let to = to.to_async();
-        runtime.spawn(produce!(ops, |number| to.send(number).await));
-        Ok(from.sum())
-    })
+    from_task(ctx, &runtimes::tokio(ctx)?, kanal_out)
 }
 
 fn flume_pingpong(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = flume::bounded::<usize>(1);
-        let (to_ping, from_pong) = flume::bounded::<usize>(1);
-        runtime.spawn(pong!(from_ping.recv_async().await.ok(), |number| to_ping.send_async(number).await));
-        ping!(ops, |number| to_pong.send(number), from_pong.recv())
-    })
+    round_trips(ctx, &runtimes::tokio(ctx)?, || (flume::bounded(1), flume::bounded(1)))
 }
 
 fn flume_to_green(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    one_way(ctx, |ops, capacity| {
-        let (to, from) = flume::bounded::<usize>(capacity);
-        let task = runtime.spawn(collect!(from.recv_async().await.ok()));
-        on_thread!(ops, |number| to.send(number), Ok(runtime.block_on(task)?))
-    })
+    to_task(ctx, &runtimes::tokio(ctx)?, flume::bounded)
 }
 
 fn flume_to_native(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    one_way(ctx, |ops, capacity| {
-        let (to, from) = flume::bounded::<usize>(capacity);
-        runtime.spawn(produce!(ops, |number| to.send_async(number).await));
-        Ok(from.into_iter().sum())
-    })
+    from_task(ctx, &runtimes::tokio(ctx)?, flume::bounded)
 }
 
 fn smol_pingpong(ctx: &Context) -> Result<Sample> {
-    let smol = Smol::new(ctx.workers());
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = async_channel::bounded::<usize>(1);
-        let (to_ping, from_pong) = async_channel::bounded::<usize>(1);
-        smol.executor.spawn(pong!(from_ping.recv().await.ok(), |number| to_ping.send(number).await)).detach();
-        ping!(ops, |number| to_pong.send_blocking(number), from_pong.recv_blocking())
-    })
+    round_trips(ctx, &Smol::new(ctx.workers()), || (async_channel::bounded(1), async_channel::bounded(1)))
 }
 
 fn smol_to_green(ctx: &Context) -> Result<Sample> {
-    let smol = Smol::new(ctx.workers());
-    one_way(ctx, |ops, capacity| {
-        let (to, from) = async_channel::bounded::<usize>(capacity);
-        let task = smol.executor.spawn(collect!(from.recv().await.ok()));
-        on_thread!(ops, |number| to.send_blocking(number), Ok(smol::block_on(task)))
-    })
+    to_task(ctx, &Smol::new(ctx.workers()), async_channel::bounded)
 }
 
 fn smol_to_native(ctx: &Context) -> Result<Sample> {
-    let smol = Smol::new(ctx.workers());
-    one_way(ctx, |ops, capacity| {
-        let (to, from) = async_channel::bounded::<usize>(capacity);
-        smol.executor.spawn(produce!(ops, |number| to.send(number).await)).detach();
-        Ok(iter::from_fn(|| from.recv_blocking().ok()).sum())
-    })
+    from_task(ctx, &Smol::new(ctx.workers()), async_channel::bounded)
 }
 
 fn may_pingpong(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = may::sync::mpsc::channel::<usize>();
-        let (to_ping, from_pong) = may::sync::mpsc::channel::<usize>();
-        may::go!(move || {
-            while let Ok(number) = from_ping.recv() {
-                // When nobody waits for it any more, it ends at the next receive.
-                let _sent = to_ping.send(number + 1);
-            }
-        });
-        ping!(ops, |number| to_pong.send(number), from_pong.recv())
-    })
+    let channel = may::sync::mpsc::channel;
+    ctx.time(1, |ops| pingpong::round_trips_here(ops, &Threads, &Coroutines, channel(), channel()))
 }
 
 fn may_to_green(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
-    one_way(ctx, |ops, _| {
-        let (to, from) = may::sync::mpsc::channel::<usize>();
-        let coroutine = may::go!(move || iter::from_fn(|| from.recv().ok()).sum());
-        on_thread!(ops, |number| to.send(number), coroutine.join().ok().context("a coroutine panicked"))
-    })
+    straight(ctx, &Threads, &Coroutines, |_| may::sync::mpsc::channel())
 }
 
 fn may_to_native(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
-    one_way(ctx, |ops, _| {
-        let (to, from) = may::sync::mpsc::channel::<usize>();
-        may::go!(move || (0..ops).try_for_each(|number| to.send(number)));
-        Ok(iter::from_fn(|| from.recv().ok()).sum())
-    })
-}
-
-fn twoply_pingpong(ctx: &Context) -> Result<Sample> {
-    let (native, green) = twoply_worlds(ctx, "green")?;
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = channel::bounded::<usize>(1);
-        let (to_ping, from_pong) = channel::bounded::<usize>(1);
-        let pong = green.spawner().spawn(pingpong::twoply_pong(from_ping, to_ping));
-        native.run_fn(move || pingpong::twoply_straight_ping(ops, &to_pong, &from_pong))??;
-        Ok(pong.wait()?)
-    })
-}
-
-fn twoply_pingpong_fibers(ctx: &Context) -> Result<Sample> {
-    let (native, fibers) = twoply_worlds(ctx, "fibers")?;
-    ctx.time(1, |ops| pingpong::twoply_straight_round_trips(ops, native.spawner(), fibers.spawner()))
+    straight(ctx, &Coroutines, &Threads, |_| may::sync::mpsc::channel())
 }
 
 /// A runtime of threads, and a green one of this kind.
@@ -310,12 +188,24 @@ fn twoply_worlds(ctx: &Context, kind: &str) -> Result<(Twoply, Twoply)> {
     Ok((runtimes::twoply_named("native", 0)?, runtimes::twoply_named(kind, ctx.workers())?))
 }
 
+fn twoply_pingpong(ctx: &Context) -> Result<Sample> {
+    let (native, green) = twoply_worlds(ctx, "green")?;
+    ctx.time(1, |ops| pingpong::mixed_round_trips(ops, &native, &green))
+}
+
+fn twoply_pingpong_fibers(ctx: &Context) -> Result<Sample> {
+    let (native, fibers) = twoply_worlds(ctx, "fibers")?;
+    ctx.time(1, |ops| {
+        pingpong::round_trips_here(ops, &native, &fibers, channel::bounded(1), channel::bounded(1))
+    })
+}
+
 fn twoply_to_green(ctx: &Context) -> Result<Sample> {
     let (native, green) = twoply_worlds(ctx, "green")?;
     one_way(ctx, |ops, capacity| {
-        let (to, from) = channel::bounded::<usize>(capacity);
-        let collector = green.spawner().spawn(collect!(from.recv().await.ok()));
-        native.run_fn(move || (0..ops).try_for_each(|number| to.send(number).wait()))??;
+        let (to, from) = channel::bounded(capacity);
+        let collector = green.spawner().spawn(consume(from));
+        native.run_fn(move || (0..ops).for_each(|number| to.give_here(number)))?;
         Ok(collector.wait()?)
     })
 }
@@ -323,26 +213,33 @@ fn twoply_to_green(ctx: &Context) -> Result<Sample> {
 fn twoply_to_native(ctx: &Context) -> Result<Sample> {
     let (native, green) = twoply_worlds(ctx, "green")?;
     one_way(ctx, |ops, capacity| {
-        let (to, from) = channel::bounded::<usize>(capacity);
-        green.spawner().spawn(produce!(ops, |number| to.send(number).await)).detach();
-        native.run_fn(move || from.iter().sum())
+        let (to, mut from) = channel::bounded(capacity);
+        green.spawner().spawn(produce(to, ops)).detach();
+        native.run_fn(move || iter::from_fn(|| from.take_here()).sum())
     })
 }
 
 fn twoply_to_fibers(ctx: &Context) -> Result<Sample> {
     let (native, fibers) = twoply_worlds(ctx, "fibers")?;
-    one_way(ctx, |ops, capacity| twoply_straight(ops, capacity, &native, &fibers))
+    straight(ctx, &native, &fibers, channel::bounded)
 }
 
 fn twoply_from_fibers(ctx: &Context) -> Result<Sample> {
     let (native, fibers) = twoply_worlds(ctx, "fibers")?;
-    one_way(ctx, |ops, capacity| twoply_straight(ops, capacity, &fibers, &native))
+    straight(ctx, &fibers, &native, channel::bounded)
 }
 
-/// From straight-line code here to straight-line code there, wherever that is.
-fn twoply_straight(ops: usize, capacity: usize, here: &Twoply, there: &Twoply) -> Result<usize> {
-    let (to, from) = channel::bounded::<usize>(capacity);
-    let collector = there.spawner().spawn_fn(move || from.iter().sum());
-    here.run_fn(move || (0..ops).try_for_each(|number| to.send(number).wait()))??;
-    Ok(collector.wait()?)
+/// Measures messages from straight-line code here to straight-line code there, wherever that is.
+fn straight<S: GiveHere, R: TakeHere>(
+    ctx: &Context,
+    here: &impl Stacks,
+    there: &impl Stacks,
+    channel: impl Fn(usize) -> (S, R),
+) -> Result<Sample> {
+    one_way(ctx, |ops, capacity| {
+        let (to, mut from) = channel(capacity);
+        let collector = there.start(move || iter::from_fn(|| from.take_here()).sum());
+        here.start(move || (0..ops).for_each(|number| to.give_here(number)))()?;
+        collector()
+    })
 }

@@ -19,17 +19,14 @@ use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use twoply::Wait as _;
 
-use super::{Case, Context, NANOSECONDS, Sample};
-use crate::runtimes::{self, Smol};
+use super::{Case, Context, Sample, timed};
+use crate::runtimes::{self, Smol, Tasks as _};
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "tcp-echo",
-        params: &[("workers", 1)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    timed(
+        "tcp-echo",
+        &[("workers", 1)],
+        &[
             ("limit-epoll", bare_epoll),
             ("tokio-current", tokio),
             ("tokio-multi", tokio),
@@ -37,14 +34,11 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-green", twoply),
             ("twoply-fibers", twoply_straight),
         ],
-    },
-    Case {
-        workload: "tcp-echo",
-        params: &[("workers", 2)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "tcp-echo",
+        &[("workers", 2)],
+        &[
             ("std-thread", std_threads),
             ("tokio-multi", tokio),
             ("smol", smol),
@@ -53,7 +47,7 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-native", twoply_straight),
             ("twoply-native-std", twoply_std_traits),
         ],
-    },
+    ),
 ];
 
 /// What goes round.
@@ -184,7 +178,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
         smol.run(async move {
             client.await?;
             server.await
-        })
+        })?
     })
 }
 

@@ -5,27 +5,24 @@
 //!
 //! What differs: the workers share one receiver of jobs where the channel allows it. tokio's does not, so each worker
 //! has a channel of its own, of a share of the room, and the jobs go to them in turn; so do Erlang's, to mailboxes
-//! without a bound. may's channels have no bound either. `kanal` and `crossbeam` are ten threads, so is `twoply-native`.
-//! In `twoply-mixed` the workers are native, dealing and collecting is green.
+//! without a bound. may's channels have no bound either. `kanal` and `crossbeam` are ten threads, so is
+//! `twoply-native`. In `twoply-mixed` the workers are native, dealing and collecting is green.
 
 use std::iter;
-use std::thread;
 
 use anyhow::{Context as _, Result};
 use twoply::channel::{self, Receiver, Sender};
-use twoply::{Spawner, Wait as _};
 
-use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use super::channels::{consume, produce};
+use super::{Case, Context, Sample, check_count, timed};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
 use crate::peers;
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Coroutines, Running, Smol, Stacks, Start as _, Tasks, Threads};
 
-pub(crate) const CASES: &[Case] = &[Case {
-    workload: "fan-out-in",
-    params: &[("consumers", 8), ("capacity", 100), ("workers", 2)],
-    measures: NANOSECONDS,
-    runs: 3,
-    quick: true,
-    systems: &[
+pub(crate) const CASES: &[Case] = &[timed(
+    "fan-out-in",
+    &[("consumers", 8), ("capacity", 100), ("workers", 2)],
+    &[
         ("crossbeam", crossbeam),
         ("kanal", kanal),
         ("tokio-multi", tokio),
@@ -40,7 +37,7 @@ pub(crate) const CASES: &[Case] = &[Case {
         ("twoply-native", twoply_straight),
         ("twoply-mixed", twoply_mixed),
     ],
-}];
+)];
 
 /// How many jobs a run has at least: what threads cost must not be the figure.
 const STEP: usize = 2000;
@@ -57,243 +54,172 @@ fn time(ctx: &Context, mut run: impl FnMut(usize, usize, usize) -> Result<usize>
     ctx.time(STEP, |jobs| check_count(sum_of(jobs), run(jobs, workers, capacity)?))
 }
 
-/// A future that starts the dealer and a worker on each of `$inboxes`, and gives back the sum of what comes out at
-/// `$results`. `$start` starts a future as a task.
-macro_rules! tasks {
-    ($jobs:expr, $inboxes:expr, $result_sender:expr, $results:expr, |$task:ident| $start:expr,
-     |$job:ident| $deal:expr, |$inbox:ident| $take:expr, |$to:ident, $result:ident| $give:expr, $collect:expr) => {{
-        let (jobs, inboxes, result_sender) = ($jobs, $inboxes, $result_sender);
-        async move {
-            for inbox in inboxes {
-                // Some receive through a shared reference.
-                #[allow(unused_mut)]
-                let mut $inbox = inbox;
-                let $to = result_sender.clone();
-                let $task = async move {
-                    while let Some(job) = $take {
-                        let $result = 2 * job;
-                        // If nobody collects, the sum will tell.
-                        let _given = $give;
-                    }
-                };
-                $start;
-            }
-            drop(result_sender);
-            let $task = async move {
-                for $job in 0..jobs {
-                    let _dealt = $deal;
+/// The ends of both channels.
+struct Channels<S, R, G, C> {
+    /// Where the jobs go, in turn.
+    deal: Vec<S>,
+    /// Where each worker gets its jobs from.
+    inboxes: Vec<R>,
+    /// Where the workers send their results.
+    give: G,
+    /// Where those come out.
+    results: C,
+}
+
+impl<S, R: Clone, G, C> Channels<S, R, G, C> {
+    /// Two channels, the first of which all workers share.
+    fn shared(workers: usize, jobs: (S, R), results: (G, C)) -> Self {
+        let inboxes = iter::repeat_n(jobs.1, workers).collect();
+        Self { deal: vec![jobs.0], inboxes, give: results.0, results: results.1 }
+    }
+}
+
+/// Measures async tasks. `channels` makes both channels for that many workers and that room.
+fn tasks<S: Give, R: Take, G: Give, C: Take>(
+    ctx: &Context,
+    runtime: &impl Tasks,
+    channels: impl Fn(usize, usize) -> Channels<S, R, G, C>,
+) -> Result<Sample> {
+    time(ctx, |jobs, workers, capacity| {
+        let Channels { deal, inboxes, give, results } = channels(workers, capacity);
+        let starter = runtime.starter();
+        runtime.run(async move {
+            let givers = iter::repeat_n(give, workers);
+            let workers: Vec<_> =
+                inboxes.into_iter().zip(givers).map(|(inbox, to)| starter.start(work(inbox, to))).collect();
+            let dealer = starter.start(async move {
+                for (job, to) in (0..jobs).zip(deal.iter().cycle()) {
+                    let _sent = to.give(job).await;
                 }
-            };
-            $start;
-            let mut sum = 0;
-            while let Some(result) = $collect {
-                sum += result;
+            });
+            let sum = consume(results).await;
+            dealer.await?;
+            for worker in workers {
+                worker.await?;
             }
-            anyhow::Ok(sum)
-        }
-    }};
+            Ok(sum)
+        })?
+    })
+}
+
+/// Works on what comes.
+async fn work(mut inbox: impl Take, to: impl Give) {
+    while let Some(job) = inbox.take().await.number() {
+        let _sent = to.give(2 * job).await;
+    }
+}
+
+/// Measures straight-line code: workers and the dealer on these stacks, and the collector too, or here.
+fn stacks<S: GiveHere, R: TakeHere, G: GiveHere, C: TakeHere>(
+    ctx: &Context,
+    stacks: &impl Stacks,
+    channels: impl Fn(usize, usize) -> Channels<S, R, G, C>,
+) -> Result<Sample> {
+    time(ctx, |jobs, workers, capacity| {
+        let Channels { deal, inboxes, give, mut results } = channels(workers, capacity);
+        let mut running = start_workers(stacks, inboxes, give);
+        running.push(stacks.start(move || {
+            for (job, to) in (0..jobs).zip(deal.iter().cycle()) {
+                to.give_here(job);
+            }
+        }));
+        let collector = stacks.start(move || iter::from_fn(|| results.take_here()).sum());
+        running.into_iter().try_for_each(|running| running())?;
+        collector()
+    })
+}
+
+/// The workers, in straight-line code.
+fn start_workers<R: TakeHere, G: GiveHere>(
+    stacks: &impl Stacks,
+    inboxes: Vec<R>,
+    give: G,
+) -> Vec<Running<()>> {
+    let givers = iter::repeat_n(give, inboxes.len());
+    let start = |(mut inbox, to): (R, G)| {
+        stacks.start(move || {
+            while let Some(job) = inbox.take_here() {
+                to.give_here(2 * job);
+            }
+        })
+    };
+    inboxes.into_iter().zip(givers).map(start).collect()
 }
 
 fn tokio(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    time(ctx, |jobs, workers, capacity| {
-        let (senders, inboxes): (Vec<_>, Vec<_>) =
-            (0..workers).map(|_| tokio::sync::mpsc::channel::<usize>(capacity.div_ceil(workers))).unzip();
-        let (give, mut results) = tokio::sync::mpsc::channel::<usize>(capacity);
-        let run = tasks!(
-            jobs,
-            inboxes,
-            give,
-            results,
-            |task| tokio::spawn(task),
-            |job| senders[job % workers].send(job).await,
-            |inbox| inbox.recv().await,
-            |to, result| to.send(result).await,
-            results.recv().await
-        );
-        runtime.block_on(runtime.spawn(run))?
+    tasks(ctx, &runtimes::tokio(ctx)?, |workers, capacity| {
+        let inbox = |_| tokio::sync::mpsc::channel(capacity.div_ceil(workers));
+        let (deal, inboxes) = (0..workers).map(inbox).unzip();
+        let (give, results) = tokio::sync::mpsc::channel(capacity);
+        Channels { deal, inboxes, give, results }
     })
 }
 
 fn kanal_tokio(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    time(ctx, |jobs, workers, capacity| {
-        let (deal, inbox) = kanal::bounded_async::<usize>(capacity);
-        let (give, results) = kanal::bounded_async::<usize>(capacity);
-        let run = tasks!(
-            jobs,
-            iter::repeat_n(inbox, workers),
-            give,
-            results,
-            |task| tokio::spawn(task),
-            |job| deal.send(job).await,
-            |inbox| inbox.recv().await.ok(),
-            |to, result| to.send(result).await,
-            results.recv().await.ok()
-        );
-        runtime.block_on(runtime.spawn(run))?
+    tasks(ctx, &runtimes::tokio(ctx)?, |workers, capacity| {
+        Channels::shared(workers, kanal::bounded_async(capacity), kanal::bounded_async(capacity))
     })
 }
 
 fn flume_tokio(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    time(ctx, |jobs, workers, capacity| {
-        let (deal, inbox) = flume::bounded::<usize>(capacity);
-        let (give, results) = flume::bounded::<usize>(capacity);
-        let run = tasks!(
-            jobs,
-            iter::repeat_n(inbox, workers),
-            give,
-            results,
-            |task| tokio::spawn(task),
-            |job| deal.send_async(job).await,
-            |inbox| inbox.recv_async().await.ok(),
-            |to, result| to.send_async(result).await,
-            results.recv_async().await.ok()
-        );
-        runtime.block_on(runtime.spawn(run))?
+    tasks(ctx, &runtimes::tokio(ctx)?, |workers, capacity| {
+        Channels::shared(workers, flume::bounded(capacity), flume::bounded(capacity))
     })
 }
 
 fn smol(ctx: &Context) -> Result<Sample> {
-    let smol = Smol::new(ctx.workers());
-    time(ctx, |jobs, workers, capacity| {
-        let (deal, inbox) = async_channel::bounded::<usize>(capacity);
-        let (give, results) = async_channel::bounded::<usize>(capacity);
-        let executor = smol.executor.clone();
-        smol.run(tasks!(
-            jobs,
-            iter::repeat_n(inbox, workers),
-            give,
-            results,
-            |task| executor.spawn(task).detach(),
-            |job| deal.send(job).await,
-            |inbox| inbox.recv().await.ok(),
-            |to, result| to.send(result).await,
-            results.recv().await.ok()
-        ))
+    tasks(ctx, &Smol::new(ctx.workers()), |workers, capacity| {
+        Channels::shared(workers, async_channel::bounded(capacity), async_channel::bounded(capacity))
     })
+}
+
+type TwoplyChannels = Channels<Sender<usize>, Receiver<usize>, Sender<usize>, Receiver<usize>>;
+
+/// Our channels.
+fn twoply_channels(workers: usize, capacity: usize) -> TwoplyChannels {
+    Channels::shared(workers, channel::bounded(capacity), channel::bounded(capacity))
 }
 
 fn twoply(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::twoply(ctx)?;
-    time(ctx, |jobs, workers, capacity| {
-        let (deal, inbox) = channel::bounded::<usize>(capacity);
-        let (give, results) = channel::bounded::<usize>(capacity);
-        runtime.run(tasks!(
-            jobs,
-            iter::repeat_n(inbox, workers),
-            give,
-            results,
-            |task| twoply::spawn(task).detach(),
-            |job| deal.send(job).await,
-            |inbox| inbox.recv().await.ok(),
-            |to, result| to.send(result).await,
-            results.recv().await.ok()
-        ))?
-    })
-}
-
-/// Works on what comes, in straight-line code.
-fn start_worker(spawner: &Spawner, inbox: Receiver<usize>, results: Sender<usize>) {
-    // If nobody collects, the sum will tell.
-    let work = move || inbox.iter().try_for_each(|job| results.send(2 * job).wait());
-    spawner.spawn_fn(work).detach();
+    tasks(ctx, &runtimes::twoply(ctx)?, twoply_channels)
 }
 
 fn twoply_straight(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::twoply(ctx)?;
-    time(ctx, |jobs, workers, capacity| {
-        let (deal, inbox) = channel::bounded::<usize>(capacity);
-        let (give, results) = channel::bounded::<usize>(capacity);
-        for (inbox, give) in iter::repeat_n((inbox, give), workers) {
-            start_worker(runtime.spawner(), inbox, give);
-        }
-        runtime.spawner().spawn_fn(move || (0..jobs).try_for_each(|job| deal.send(job).wait())).detach();
-        runtime.run_fn(move || results.iter().sum())
-    })
+    stacks(ctx, &runtimes::twoply(ctx)?, twoply_channels)
 }
 
 fn twoply_mixed(ctx: &Context) -> Result<Sample> {
     let native = runtimes::twoply_named("native", 0)?;
     let green = runtimes::twoply_named("green", ctx.workers())?;
     time(ctx, |jobs, workers, capacity| {
-        let (deal, inbox) = channel::bounded::<usize>(capacity);
-        let (give, results) = channel::bounded::<usize>(capacity);
-        for (inbox, give) in iter::repeat_n((inbox, give), workers) {
-            start_worker(native.spawner(), inbox, give);
-        }
-        green.run(async move {
-            let dealer = async move {
-                for job in 0..jobs {
-                    deal.send(job).await?;
-                }
-                anyhow::Ok(())
-            };
-            twoply::spawn(dealer).detach();
-            let mut sum = 0;
-            while let Ok(result) = results.recv().await {
-                sum += result;
-            }
-            sum
-        })
+        let Channels { mut deal, inboxes, give, results } = twoply_channels(workers, capacity);
+        let workers = start_workers(&native, inboxes, give);
+        let dealer = deal.pop().context("no channel to deal into")?;
+        let sum = green.run(async move {
+            twoply::spawn(produce(dealer, jobs)).detach();
+            consume(results).await
+        })?;
+        workers.into_iter().try_for_each(|worker| worker())?;
+        Ok(sum)
     })
 }
 
-/// Dealer and workers on threads, over channels of std's shape; this thread collects.
-macro_rules! threads {
-    ($jobs:expr, $workers:expr, $channel:expr) => {{
-        let (deal, inbox) = $channel;
-        let (give, results) = $channel;
-        for (inbox, give) in iter::repeat_n((inbox, give), $workers) {
-            thread::spawn(move || {
-                while let Ok(job) = inbox.recv() {
-                    // If nobody collects, the sum will tell.
-                    let _given = give.send(2 * job);
-                }
-            });
-        }
-        thread::spawn(move || {
-            for job in 0..$jobs {
-                let _dealt = deal.send(job);
-            }
-        });
-        Ok(iter::from_fn(|| results.recv().ok()).sum())
-    }};
-}
-
 fn crossbeam(ctx: &Context) -> Result<Sample> {
-    time(ctx, |jobs, workers, capacity| {
-        threads!(jobs, workers, crossbeam_channel::bounded::<usize>(capacity))
+    stacks(ctx, &Threads, |workers, capacity| {
+        Channels::shared(workers, crossbeam_channel::bounded(capacity), crossbeam_channel::bounded(capacity))
     })
 }
 
 fn kanal(ctx: &Context) -> Result<Sample> {
-    time(ctx, |jobs, workers, capacity| threads!(jobs, workers, kanal::bounded::<usize>(capacity)))
+    stacks(ctx, &Threads, |workers, capacity| {
+        Channels::shared(workers, kanal::bounded(capacity), kanal::bounded(capacity))
+    })
 }
 
 fn may(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
-    time(ctx, |jobs, workers, _| {
-        let collector = may::go!(move || {
-            let (deal, inbox) = may::sync::mpmc::channel::<usize>();
-            let (give, results) = may::sync::mpsc::channel::<usize>();
-            for (inbox, give) in iter::repeat_n((inbox, give), workers) {
-                may::go!(move || {
-                    while let Ok(job) = inbox.recv() {
-                        // If nobody collects, the sum will tell.
-                        let _given = give.send(2 * job);
-                    }
-                });
-            }
-            may::go!(move || {
-                for job in 0..jobs {
-                    let _dealt = deal.send(job);
-                }
-            });
-            iter::from_fn(|| results.recv().ok()).sum()
-        });
-        collector.join().ok().context("a coroutine panicked")
+    stacks(ctx, &Coroutines, |workers, _| {
+        Channels::shared(workers, may::sync::mpmc::channel(), may::sync::mpsc::channel())
     })
 }
 

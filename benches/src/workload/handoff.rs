@@ -19,19 +19,16 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use twoply::Wait as _;
 use twoply::channel;
 
-use super::{Case, Context, NANOSECONDS, Sample, pingpong};
-use crate::runtimes;
+use super::{Case, Context, Sample, pingpong, timed};
+use crate::ends::{GiveHere, TakeHere};
+use crate::runtimes::{self, Stacks, Threads};
 
-pub(crate) const CASES: &[Case] = &[Case {
-    workload: "thread-pingpong",
-    params: &[("threads", 2)],
-    measures: NANOSECONDS,
-    runs: 5,
-    quick: true,
-    systems: &[
+pub(crate) const CASES: &[Case] = &[timed(
+    "thread-pingpong",
+    &[("threads", 2)],
+    &[
         ("limit-futex", futex_word),
         ("std-mpsc", std_mpsc),
         ("kanal", kanal),
@@ -41,65 +38,47 @@ pub(crate) const CASES: &[Case] = &[Case {
         ("twoply-mixed", twoply_mixed),
         ("twoply-mixed-fibers", twoply_mixed_fibers),
     ],
-}];
+)];
 
-/// Makes two channels, echoes on a second thread, and sends the numbers below `$ops` round.
-macro_rules! round_trips {
-    ($ctx:expr, $channel:expr) => {
-        $ctx.time(1, |ops| {
-            let (to_pong, from_ping) = $channel;
-            let (to_ping, from_pong) = $channel;
-            let pong = thread::spawn(move || {
-                while let Ok(number) = from_ping.recv() {
-                    to_ping.send(number + 1).ok();
-                }
-            });
-            for number in 0..ops {
-                to_pong.send(number)?;
-                let back: usize = from_pong.recv()?;
-                ensure!(back == number + 1, "{number} came back as {back}");
-            }
-            drop(to_pong);
-            pong.join().ok().context("the other thread panicked")
-        })
-    };
+/// Measures round trips between straight-line code here and straight-line code there over what `channel` makes.
+fn round_trips<S: GiveHere, R: TakeHere>(
+    ctx: &Context,
+    here: &impl Stacks,
+    there: &impl Stacks,
+    channel: impl Fn(usize) -> (S, R),
+) -> Result<Sample> {
+    ctx.time(1, |ops| pingpong::round_trips_here(ops, here, there, channel(1), channel(1)))
 }
 
 fn std_mpsc(ctx: &Context) -> Result<Sample> {
-    round_trips!(ctx, std::sync::mpsc::sync_channel(1))
+    round_trips(ctx, &Threads, &Threads, std::sync::mpsc::sync_channel)
 }
 
 fn kanal(ctx: &Context) -> Result<Sample> {
-    round_trips!(ctx, kanal::bounded(1))
+    round_trips(ctx, &Threads, &Threads, kanal::bounded)
 }
 
 fn flume(ctx: &Context) -> Result<Sample> {
-    round_trips!(ctx, flume::bounded(1))
+    round_trips(ctx, &Threads, &Threads, flume::bounded)
 }
 
 fn crossbeam(ctx: &Context) -> Result<Sample> {
-    round_trips!(ctx, crossbeam_channel::bounded(1))
+    round_trips(ctx, &Threads, &Threads, crossbeam_channel::bounded)
 }
 
 fn twoply_native(ctx: &Context) -> Result<Sample> {
     let native = runtimes::twoply_named("native", 0)?;
-    ctx.time(1, |ops| pingpong::twoply_straight_round_trips(ops, native.spawner(), native.spawner()))
+    round_trips(ctx, &native, &native, channel::bounded)
 }
 
 fn twoply_mixed(ctx: &Context) -> Result<Sample> {
     let (native, green) = (runtimes::twoply_named("native", 0)?, runtimes::twoply_named("green", 1)?);
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = channel::bounded::<usize>(1);
-        let (to_ping, from_pong) = channel::bounded::<usize>(1);
-        let pong = green.spawner().spawn(pingpong::twoply_pong(from_ping, to_ping));
-        native.run_fn(move || pingpong::twoply_straight_ping(ops, &to_pong, &from_pong))??;
-        Ok(pong.wait()?)
-    })
+    ctx.time(1, |ops| pingpong::mixed_round_trips(ops, &native, &green))
 }
 
 fn twoply_mixed_fibers(ctx: &Context) -> Result<Sample> {
     let (native, fibers) = (runtimes::twoply_named("native", 0)?, runtimes::twoply_named("fibers", 1)?);
-    ctx.time(1, |ops| pingpong::twoply_straight_round_trips(ops, native.spawner(), fibers.spawner()))
+    round_trips(ctx, &native, &fibers, channel::bounded)
 }
 
 fn futex_word(ctx: &Context) -> Result<Sample> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Better, Case, Context, Measure, Run, Sample, Series};
+use super::{Better, Case, Context, Measure, Run, Sample};
 use crate::child::Used;
 use crate::http::load::{Load, Odd, Window};
 use crate::http::server::ServerProcess;
@@ -62,62 +62,29 @@ const EVERYBODY: &[(&str, Run)] = &[
     ("twoply-fibers", drive),
     ("twoply-native", drive),
 ];
+/// All but those with a thread for each connection: ten thousand threads measure the kernel's scheduler.
+const WITHOUT_THREADS: &[(&str, Run)] = &[
+    ("limit-epoll", drive),
+    ("tokio-multi", drive),
+    ("may", drive),
+    ("go", drive),
+    ("erl", drive),
+    ("twoply-green", drive),
+    ("twoply-fibers", drive),
+];
+
 pub(crate) const CASES: &[Case] = &[
-    case(true, &[("connections", 1), ("workers", 1)], ONE_WORKER),
+    case(false, &[("connections", 1), ("workers", 1)], ONE_WORKER),
     case(false, &[("connections", 8), ("workers", 1)], ONE_WORKER),
     case(true, &[("connections", 64), ("workers", 1)], EVERYBODY_ON_ONE),
     case(false, &[("connections", 1000), ("workers", 1)], ONE_WORKER),
-    case(true, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
+    case(false, &[("connections", 10_000), ("workers", 1)], ONE_WORKER),
+    case(false, &[("connections", 1), ("workers", 2)], TWO_WORKERS),
     case(false, &[("connections", 8), ("workers", 2)], TWO_WORKERS),
     case(true, &[("connections", 64), ("workers", 2)], EVERYBODY),
     case(false, &[("connections", 1000), ("workers", 2)], TWO_WORKERS),
+    case(false, &[("connections", 10_000), ("workers", 2)], WITHOUT_THREADS),
 ];
-
-pub(crate) const SERIES: &[Series] = &[
-    series(
-        &[("workers", 1)],
-        &[
-            ("limit-epoll", drive, usize::MAX),
-            ("tokio-current", drive, usize::MAX),
-            ("tokio-multi", drive, usize::MAX),
-            ("twoply-green", drive, usize::MAX),
-            ("twoply-fibers", drive, usize::MAX),
-        ],
-    ),
-    series(
-        &[("workers", 2)],
-        &[
-            ("limit-epoll", drive, usize::MAX),
-            // With a thread for each connection: ten thousand threads measure the kernel's scheduler.
-            ("std-thread", drive, 1_000),
-            ("tokio-multi", drive, usize::MAX),
-            ("smol", drive, usize::MAX),
-            ("may", drive, usize::MAX),
-            ("go", drive, usize::MAX),
-            ("erl", drive, usize::MAX),
-            ("twoply-green", drive, usize::MAX),
-            ("twoply-fibers", drive, usize::MAX),
-            ("twoply-native", drive, 1_000),
-        ],
-    ),
-];
-
-/// All but the last of the sizes have cases of their own.
-const fn series(
-    fixed: &'static [(&'static str, usize)],
-    systems: &'static [(&'static str, Run, usize)],
-) -> Series {
-    let sizes = &[1, 8, 64, 1_000, 10_000];
-    Series {
-        workload: "http",
-        grows: "connections",
-        sizes,
-        fixed,
-        measures: MEASURES,
-        descriptors: 1,
-        systems,
-    }
-}
 
 /// How many of the harness's windows one measurement takes: the kernel's choice of a core for each side lasts for a
 /// while, and a rate should see several.
@@ -128,12 +95,12 @@ const fn case(
     params: &'static [(&'static str, usize)],
     systems: &'static [(&'static str, Run)],
 ) -> Case {
-    Case { workload: "http", params, measures: MEASURES, runs: 3, quick, systems }
+    Case { workload: "http", params, measures: MEASURES, quick, systems }
 }
 
-/// What a connection adds to a window: every one should have some responses in it, or those that had none distort the
-/// quantiles. With a thousand connections or less this hardly shows.
-const FOR_A_CONNECTION: Duration = Duration::from_micros(100);
+/// What a connection adds to the time of a round, in which each has a response. Every connection should have some of
+/// them in the window, or those that had none distort the quantiles.
+const FOR_A_CONNECTION: Duration = Duration::from_micros(15);
 
 /// What a server did in a window.
 pub(super) struct Measured {
@@ -150,16 +117,18 @@ pub(super) fn measure(ctx: &Context, odd: Option<Odd>) -> Result<Measured> {
     let connections = ctx.param("connections");
     let mut server = ServerProcess::start(ctx.system, ctx.workers())?;
     let mut load = Load::start(server.address, connections, odd)?;
-    let started = Instant::now();
-    load.run(ctx.window + FOR_A_CONNECTION * connections as u32)?;
+    load.close_loop()?;
+    let closed = Instant::now();
+    let round = FOR_A_CONNECTION * connections as u32;
+    load.run(ctx.window + round)?;
 
     let before = server.used()?;
-    let window = load.run(WINDOWS * ctx.window + FOR_A_CONNECTION * connections as u32)?;
+    let window = load.run(WINDOWS * ctx.window + 3 * round)?;
     let after = server.used()?;
 
     ensure!(window.responses > 0, "no responses");
     ensure!(odd.is_none() || window.odd_responses > 0, "no responses to the odd connections");
-    load.check_all_served(started)?;
+    load.check_all_served(closed)?;
     Ok(Measured { window, cpu: after.cpu_since(&before), after })
 }
 

@@ -18,7 +18,6 @@ pub(crate) const CASES: &[Case] = &[Case {
     workload: "idle",
     params: &[("tasks", 100), ("workers", 2)],
     measures: &[Measure { name: "", unit: "us of CPU a second", better: Better::Lower }],
-    runs: 3,
     quick: true,
     systems: &[
         ("tokio-multi", tokio),
@@ -37,7 +36,7 @@ fn measure(ctx: &Context, received: &AtomicUsize, release: impl FnOnce() -> Resu
     }
     thread::sleep(Duration::from_millis(100));
     let (cpu_before, start) = (usage::cpu_time(), Instant::now());
-    thread::sleep(Duration::from_millis(if ctx.quick { 200 } else { 1000 }));
+    thread::sleep(Duration::from_millis(if ctx.quick { 200 } else { 500 }));
     let (cpu, took) = (usage::cpu_time() - cpu_before, start.elapsed());
     ensure!(received.load(Ordering::Acquire) == tasks, "a message came that nobody had sent");
     release()?;

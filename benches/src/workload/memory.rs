@@ -73,7 +73,6 @@ pub(crate) const SERIES: &[Series] = &[Series {
     sizes: &[1_000, 10_000, 100_000, 1_000_000],
     fixed: &[("workers", 1)],
     measures: BYTES,
-    descriptors: 0,
     systems: &[
         ("tokio-current", tokio_pending, usize::MAX),
         ("tokio-multi", tokio_pending, usize::MAX),
@@ -88,8 +87,7 @@ const fn case(
     quick: bool,
     systems: &'static [(&'static str, Run)],
 ) -> Case {
-    // Memory hardly varies from run to run.
-    Case { workload, params, measures: BYTES, runs: 3, quick, systems }
+    Case { workload, params, measures: BYTES, quick, systems }
 }
 
 /// How many tasks have been polled. These two are statics, which take no room in a task's frame; the process

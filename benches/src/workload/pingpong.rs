@@ -8,14 +8,13 @@
 //! The channels hold one message, which is all that is ever under way. tokio's, kanal's and flume's run on
 //! tokio, so that only the channel differs; async-channel runs on smol.
 
-use std::thread;
-
 use anyhow::{Context as _, Result, ensure};
-use twoply::channel::{self, Receiver, Sender};
-use twoply::{Spawner, Wait as _};
+use twoply::Wait as _;
+use twoply::channel;
 
-use super::{Case, Context, NANOSECONDS, Run, Sample};
-use crate::runtimes::{self, Smol};
+use super::{Case, Context, Run, Sample, timed};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
+use crate::runtimes::{self, Smol, Stacks, Start as _, Tasks, Threads, Twoply};
 
 const ONE_WORKER: &[(&str, Run)] = &[
     ("tokio-current", tokio_mpsc),
@@ -37,35 +36,18 @@ const TWO_WORKERS: &[(&str, Run)] = &[
 ];
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "task-pingpong",
-        params: &[("workers", 1)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: ONE_WORKER,
-    },
-    Case {
-        workload: "task-pingpong",
-        params: &[("workers", 2)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: TWO_WORKERS,
-    },
-    Case {
-        workload: "task-pingpong",
-        params: &[("apart", 1)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    timed("task-pingpong", &[("workers", 1)], ONE_WORKER),
+    timed("task-pingpong", &[("workers", 2)], TWO_WORKERS),
+    timed(
+        "task-pingpong",
+        &[("apart", 1)],
+        &[
             ("tokio-current", tokio_mpsc_apart),
             ("smol", smol_apart),
             ("twoply-green", twoply_apart),
             ("twoply-fibers", twoply_straight_apart),
         ],
-    },
+    ),
 ];
 
 /// Checks the answer to a ping.
@@ -74,170 +56,127 @@ fn check(sent: usize, back: usize) -> Result<()> {
     Ok(())
 }
 
-/// Sends the numbers below `$rounds` and checks that each comes back plus one.
-macro_rules! ping {
-    ($rounds:expr, $to:expr, $from:expr) => {
-        async move {
-            for number in 0..$rounds {
-                $to.send(number).await?;
-                check(number, $from.recv().await.context("the channel closed")?)?;
-            }
-            anyhow::Ok(())
+/// Sends the numbers below `rounds`, and checks that each comes back plus one.
+async fn ping(rounds: usize, to: impl Give, mut from: impl Take) -> Result<()> {
+    for number in 0..rounds {
+        let _sent = to.give(number).await;
+        check(number, from.take().await.number().context("the channel closed")?)?;
+    }
+    Ok(())
+}
+
+/// Answers each number with the next.
+pub(super) async fn pong(mut from: impl Take, to: impl Give) {
+    while let Some(number) = from.take().await.number() {
+        let _sent = to.give(number + 1).await;
+    }
+}
+
+/// As [`ping`], in straight-line code.
+pub(super) fn ping_here(rounds: usize, to: &impl GiveHere, mut from: impl TakeHere) -> Result<()> {
+    for number in 0..rounds {
+        to.give_here(number);
+        check(number, from.take_here().context("the channel closed")?)?;
+    }
+    Ok(())
+}
+
+/// Measures round trips between a task here and a task there, which may be the same runtime, over what `channel` makes.
+fn round_trips<S: Give, R: Take>(
+    ctx: &Context,
+    here: &impl Tasks,
+    there: &impl Tasks,
+    channel: impl Fn(usize) -> (S, R),
+) -> Result<Sample> {
+    ctx.time(1, |ops| {
+        let ((to_pong, from_ping), (to_ping, from_pong)) = (channel(1), channel(1));
+        let _pong = there.starter().start(pong(from_ping, to_ping));
+        here.run(ping(ops, to_pong, from_pong))?
+    })
+}
+
+/// Round trips between straight-line code here and straight-line code there, wherever that is: over a channel to there
+/// and one back.
+pub(super) fn round_trips_here<S: GiveHere, R: TakeHere>(
+    ops: usize,
+    here: &impl Stacks,
+    there: &impl Stacks,
+    (to_pong, mut from_ping): (S, R),
+    (to_ping, from_pong): (S, R),
+) -> Result<()> {
+    let pong = there.start(move || {
+        while let Some(number) = from_ping.take_here() {
+            to_ping.give_here(number + 1);
         }
-    };
+    });
+    here.start(move || ping_here(ops, &to_pong, from_pong))()??;
+    pong()
+}
+
+/// Round trips between a native task of ours and an async green one.
+pub(super) fn mixed_round_trips(ops: usize, native: &Twoply, green: &Twoply) -> Result<()> {
+    let (to_pong, from_ping) = channel::bounded(1);
+    let (to_ping, from_pong) = channel::bounded(1);
+    let pong = green.spawner().spawn(pong(from_ping, to_ping));
+    native.run_fn(move || ping_here(ops, &to_pong, from_pong))??;
+    Ok(pong.wait()?)
 }
 
 fn tokio_mpsc(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
-    ctx.time(1, |ops| {
-        let (to_pong, mut from_ping) = tokio::sync::mpsc::channel::<usize>(1);
-        let (to_ping, mut from_pong) = tokio::sync::mpsc::channel::<usize>(1);
-        runtime.spawn(async move {
-            while let Some(number) = from_ping.recv().await {
-                to_ping.send(number + 1).await.ok();
-            }
-        });
-        runtime.block_on(runtime.spawn(ping!(ops, to_pong, from_pong)))?
-    })
+    round_trips(ctx, &runtime, &runtime, tokio::sync::mpsc::channel)
 }
 
 fn kanal(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = kanal::bounded_async::<usize>(1);
-        let (to_ping, from_pong) = kanal::bounded_async::<usize>(1);
-        runtime.spawn(async move {
-            while let Ok(number) = from_ping.recv().await {
-                to_ping.send(number + 1).await.ok();
-            }
-        });
-        runtime.block_on(runtime.spawn(ping!(ops, to_pong, from_pong)))?
-    })
+    round_trips(ctx, &runtime, &runtime, kanal::bounded_async)
 }
 
 fn flume(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = flume::bounded::<usize>(1);
-        let (to_ping, from_pong) = flume::bounded::<usize>(1);
-        runtime.spawn(async move {
-            while let Ok(number) = from_ping.recv_async().await {
-                to_ping.send_async(number + 1).await.ok();
-            }
-        });
-        let ping = async move {
-            for number in 0..ops {
-                to_pong.send_async(number).await?;
-                check(number, from_pong.recv_async().await?)?;
-            }
-            anyhow::Ok(())
-        };
-        runtime.block_on(runtime.spawn(ping))?
-    })
+    round_trips(ctx, &runtime, &runtime, flume::bounded)
 }
 
 fn smol(ctx: &Context) -> Result<Sample> {
     let smol = Smol::new(ctx.workers());
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = async_channel::bounded::<usize>(1);
-        let (to_ping, from_pong) = async_channel::bounded::<usize>(1);
-        let pong = async move {
-            while let Ok(number) = from_ping.recv().await {
-                to_ping.send(number + 1).await.ok();
-            }
-        };
-        smol.executor.spawn(pong).detach();
-        smol.run(ping!(ops, to_pong, from_pong))
-    })
+    round_trips(ctx, &smol, &smol, async_channel::bounded)
 }
 
+/// Written by hand: a current-thread runtime runs while somebody blocks on it, so the other one has a thread that does.
 fn tokio_mpsc_apart(ctx: &Context) -> Result<Sample> {
     let here = runtimes::tokio_named("tokio-current", 1)?;
     ctx.time(1, |ops| {
         let there = runtimes::tokio_named("tokio-current", 1)?;
-        let (to_pong, mut from_ping) = tokio::sync::mpsc::channel::<usize>(1);
-        let (to_ping, mut from_pong) = tokio::sync::mpsc::channel::<usize>(1);
-        let pong = async move {
-            while let Some(number) = from_ping.recv().await {
-                to_ping.send(number + 1).await.ok();
-            }
-        };
-        let other = thread::spawn(move || there.block_on(there.spawn(pong)));
-        let result = here.block_on(here.spawn(ping!(ops, to_pong, from_pong)))?;
-        other.join().ok().context("the other thread panicked")??;
-        result
+        let (to_pong, from_ping) = tokio::sync::mpsc::channel(1);
+        let (to_ping, from_pong) = tokio::sync::mpsc::channel(1);
+        let other = Threads.start(move || there.run(pong(from_ping, to_ping)));
+        here.run(ping(ops, to_pong, from_pong))??;
+        other()?
     })
 }
 
 fn smol_apart(ctx: &Context) -> Result<Sample> {
-    let (here, there) = (Smol::new(1), Smol::new(1));
-    ctx.time(1, |ops| {
-        let (to_pong, from_ping) = async_channel::bounded::<usize>(1);
-        let (to_ping, from_pong) = async_channel::bounded::<usize>(1);
-        let pong = async move {
-            while let Ok(number) = from_ping.recv().await {
-                to_ping.send(number + 1).await.ok();
-            }
-        };
-        there.executor.spawn(pong).detach();
-        here.run(ping!(ops, to_pong, from_pong))
-    })
+    round_trips(ctx, &Smol::new(1), &Smol::new(1), async_channel::bounded)
 }
 
 fn twoply(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
-    ctx.time(1, |ops| twoply_round_trips(ops, runtime.spawner(), runtime.spawner()))
+    round_trips(ctx, &runtime, &runtime, channel::bounded)
 }
 
 fn twoply_apart(ctx: &Context) -> Result<Sample> {
     let here = runtimes::twoply_named(ctx.system, 1)?;
     let there = runtimes::twoply_named(ctx.system, 1)?;
-    ctx.time(1, |ops| twoply_round_trips(ops, here.spawner(), there.spawner()))
-}
-
-fn twoply_round_trips(ops: usize, here: &Spawner, there: &Spawner) -> Result<()> {
-    let (to_pong, from_ping) = channel::bounded::<usize>(1);
-    let (to_ping, from_pong) = channel::bounded::<usize>(1);
-    there.spawn(twoply_pong(from_ping, to_ping)).detach();
-    here.spawn(ping!(ops, to_pong, from_pong)).wait()?
-}
-
-/// Answers each number with the next, in an async task.
-pub(super) async fn twoply_pong(from_ping: Receiver<usize>, to_ping: Sender<usize>) {
-    while let Ok(number) = from_ping.recv().await {
-        to_ping.send(number + 1).await.ok();
-    }
+    round_trips(ctx, &here, &there, channel::bounded)
 }
 
 fn twoply_straight(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
-    ctx.time(1, |ops| twoply_straight_round_trips(ops, runtime.spawner(), runtime.spawner()))
+    ctx.time(1, |ops| round_trips_here(ops, &runtime, &runtime, channel::bounded(1), channel::bounded(1)))
 }
 
 fn twoply_straight_apart(ctx: &Context) -> Result<Sample> {
     let here = runtimes::twoply_named(ctx.system, 1)?;
     let there = runtimes::twoply_named(ctx.system, 1)?;
-    ctx.time(1, |ops| twoply_straight_round_trips(ops, here.spawner(), there.spawner()))
-}
-
-/// Round trips between straight-line code here and straight-line code there, wherever that is.
-pub(super) fn twoply_straight_round_trips(ops: usize, here: &Spawner, there: &Spawner) -> Result<()> {
-    let (to_pong, from_ping) = channel::bounded::<usize>(1);
-    let (to_ping, from_pong) = channel::bounded::<usize>(1);
-    let pong = there.spawn_fn(move || {
-        while let Ok(number) = from_ping.recv().wait() {
-            to_ping.send(number + 1).wait().ok();
-        }
-    });
-    here.spawn_fn(move || twoply_straight_ping(ops, &to_pong, &from_pong)).wait()??;
-    Ok(pong.wait()?)
-}
-
-/// Sends the numbers below `rounds` from straight-line code, and checks that each comes back plus one.
-pub(super) fn twoply_straight_ping(rounds: usize, to: &Sender<usize>, from: &Receiver<usize>) -> Result<()> {
-    for number in 0..rounds {
-        to.send(number).wait()?;
-        check(number, from.recv().wait()?)?;
-    }
-    Ok(())
+    ctx.time(1, |ops| round_trips_here(ops, &here, &there, channel::bounded(1), channel::bounded(1)))
 }

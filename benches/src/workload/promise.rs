@@ -8,9 +8,9 @@
 //! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits: a
 //!   round trip. It goes through the same channel in all systems.
 //!
-//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`, and a
-//! promise (`twoply-promise`) does more: it may be cloned and looked at. All run on our green worker, so that only the
-//! channel differs.
+//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`, and
+//! a promise (`twoply-promise`) does more: it may be cloned and looked at. All run on our green worker, so that only
+//! the channel differs.
 
 use std::future::{IntoFuture, poll_fn};
 use std::pin::pin;
@@ -24,47 +24,38 @@ use tokio::sync::oneshot as tokio_oneshot;
 use twoply::Wait as _;
 use twoply::promise;
 
-use super::{Case, Context, NANOSECONDS, Sample};
-use crate::runtimes;
+use super::{Case, Context, Sample, timed};
+use crate::runtimes::{self, Tasks as _};
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "promise-ready",
-        params: &[],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    timed(
+        "promise-ready",
+        &[],
+        &[
             ("tokio-oneshot", |ctx| ready!(ctx, tokio_oneshot::channel(), send)),
             ("futures-oneshot", |ctx| ready!(ctx, futures_oneshot::channel(), send)),
-            ("twoply-oneshot", |ctx| ready!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
+            ("twoply-oneshot", |ctx| ready!(ctx, twoply::channel::oneshot::channel(), send)),
             ("twoply-answer", |ctx| ready!(ctx, swap(promise::answer()), resolve)),
             ("twoply-promise", |ctx| ready!(ctx, swap(promise::pair()), resolve)),
         ],
-    },
-    Case {
-        workload: "promise-stop",
-        params: &[],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "promise-stop",
+        &[],
+        &[
             ("tokio-oneshot", |ctx| stop!(ctx, tokio_oneshot::channel(), send)),
             ("futures-oneshot", |ctx| stop!(ctx, futures_oneshot::channel(), send)),
-            ("twoply-oneshot", |ctx| stop!(ctx, swapped(twoply::channel::oneshot::channel()), send)),
+            ("twoply-oneshot", |ctx| stop!(ctx, twoply::channel::oneshot::channel(), send)),
             ("twoply-answer", |ctx| stop!(ctx, swap(promise::answer()), resolve)),
             ("twoply-promise", |ctx| stop!(ctx, swap(promise::pair()), resolve)),
             ("twoply-unwatched", |ctx| stop!(ctx, unwatched(), resolve)),
             ("twoply-owed", owed),
         ],
-    },
-    Case {
-        workload: "promise-threads",
-        params: &[("threads", 2)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "promise-threads",
+        &[("threads", 2)],
+        &[
             ("tokio-oneshot", |ctx| {
                 threads!(ctx, tokio_oneshot::Sender, tokio_oneshot::channel(), send, |rx| rx.blocking_recv())
             }),
@@ -80,17 +71,12 @@ pub(crate) const CASES: &[Case] = &[
                 threads!(ctx, promise::Resolver, swap(promise::pair()), resolve, |rx| rx.wait())
             }),
         ],
-    },
+    ),
 ];
 
-/// Ours is made with the waiting end first.
+/// A promise is made with the waiting end first.
 fn swap<A, B>((waiting, giving): (A, B)) -> (B, A) {
     (giving, waiting)
-}
-
-/// The order in which the others are made.
-fn swapped<A, B>(ends: (A, B)) -> (A, B) {
-    ends
 }
 
 /// A promise whose waits the search for deadlocks does not see.

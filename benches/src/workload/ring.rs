@@ -9,24 +9,19 @@
 //! `twoply-native`. In `twoply-mixed` every other node is a native thread, and the rest are green tasks: each hop
 //! crosses the line.
 
-use std::thread;
-
 use anyhow::{Context as _, Result, ensure};
-use twoply::channel::{self, Receiver, Sender};
-use twoply::{Spawner, Wait as _};
+use twoply::channel;
 
-use super::{Case, Context, NANOSECONDS, Sample};
+use super::{Case, Context, Sample, timed};
+use crate::ends::{Give, GiveHere, Take, TakeHere, Taken as _};
 use crate::peers;
-use crate::runtimes::{self, Smol, Twoply};
+use crate::runtimes::{self, Coroutines, Running, Smol, Stacks, Start as _, Tasks, Threads};
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "ring",
-        params: &[("nodes", 1000), ("workers", 1)],
-        measures: NANOSECONDS,
-        runs: 3,
-        quick: true,
-        systems: &[
+    timed(
+        "ring",
+        &[("nodes", 1000), ("workers", 1)],
+        &[
             ("tokio-current", tokio),
             ("tokio-multi", tokio),
             ("kanal-tokio-current", kanal),
@@ -38,14 +33,11 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-green", twoply),
             ("twoply-fibers", twoply_straight),
         ],
-    },
-    Case {
-        workload: "ring",
-        params: &[("nodes", 1000), ("workers", 2)],
-        measures: NANOSECONDS,
-        runs: 3,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "ring",
+        &[("nodes", 1000), ("workers", 2)],
+        &[
             ("std-mpsc", std_mpsc),
             ("crossbeam", crossbeam),
             ("tokio-multi", tokio),
@@ -58,53 +50,55 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-native", twoply_straight),
             ("twoply-mixed", twoply_mixed),
         ],
-    },
+    ),
 ];
 
 /// The message that ends a node, after it has told the next one.
 const STOP: usize = usize::MAX;
 
-/// A ring: where a message starts, and where the number of the node comes out at which it ended.
-type Ring<S, R> = (S, R);
-
-/// Makes the channels of a ring and starts a node on each. `$start` starts the node `$index` with where its messages
-/// come from, where they go next, and where the last one goes.
-macro_rules! ring {
-    ($nodes:expr, $channel:expr, |$index:ident, $inbox:ident, $next:ident, $done:ident| $start:expr) => {{
-        let (done, end) = $channel;
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..$nodes).map(|_| $channel).unzip();
-        for ($index, inbox) in receivers.into_iter().enumerate() {
-            // Some receive through a shared reference.
-            #[allow(unused_mut)]
-            let (mut $inbox, $next, $done) = (inbox, senders[($index + 1) % $nodes].clone(), done.clone());
-            $start
-        }
-        (senders[0].clone(), end)
-    }};
+/// Makes the channels of a ring and starts a node on each: `start` is told its number, where its messages come from,
+/// where they go next, and where the last one goes. Answers where a message starts, and where the number of the node
+/// comes out at which it ended.
+fn ring<S: Clone, R>(
+    ctx: &Context,
+    channel: impl Fn() -> (S, R),
+    mut start: impl FnMut(usize, R, S, S),
+) -> (S, R) {
+    let nodes = ctx.param("nodes");
+    let (done, end) = channel();
+    let (senders, inboxes): (Vec<_>, Vec<_>) = (0..nodes).map(|_| channel()).unzip();
+    for (index, inbox) in inboxes.into_iter().enumerate() {
+        start(index, inbox, senders[(index + 1) % nodes].clone(), done.clone());
+    }
+    (senders[0].clone(), end)
 }
 
-/// The life of a node. `$receive` gives the next message, or none when there will be no more.
-macro_rules! node {
-    ($index:expr, $receive:expr, |$left:ident| $pass:expr, |$number:ident| $finish:expr) => {
-        while let Some(left) = $receive {
-            match left {
-                STOP => {
-                    let $left = STOP;
-                    // The first node has ended when the last one tells it.
-                    let _told = $pass;
-                    break;
-                }
-                0 => {
-                    let $number = $index;
-                    let _said = $finish;
-                }
-                _ => {
-                    let $left = left - 1;
-                    let _passed = $pass;
-                }
+/// The life of a node.
+async fn node(index: usize, mut inbox: impl Take, next: impl Give, done: impl Give) {
+    while let Some(left) = inbox.take().await.number() {
+        match left {
+            0 => _ = done.give(index).await,
+            STOP => {
+                let _told = next.give(STOP).await;
+                break;
             }
+            _ => _ = next.give(left - 1).await,
         }
-    };
+    }
+}
+
+/// As [`node`], in straight-line code.
+fn node_here(index: usize, mut inbox: impl TakeHere, next: &impl GiveHere, done: &impl GiveHere) {
+    while let Some(left) = inbox.take_here() {
+        match left {
+            0 => done.give_here(index),
+            STOP => {
+                next.give_here(STOP);
+                break;
+            }
+            _ => next.give_here(left - 1),
+        }
+    }
 }
 
 /// Measures hops. `lap` starts a message with that many hops and gives back where it ended.
@@ -119,186 +113,122 @@ fn time(ctx: &Context, mut lap: impl FnMut(usize) -> Result<usize>) -> Result<Sa
     })
 }
 
-fn tokio(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    let channel = || tokio::sync::mpsc::channel::<usize>(1);
-    let (first, mut end) = ring!(ctx.param("nodes"), channel(), |index, inbox, next, done| {
-        runtime.spawn(async move {
-            node!(index, inbox.recv().await, |left| next.send(left).await, |number| done.send(number).await);
-        });
+/// Measures a ring of async tasks, and ends it.
+fn tasks<S: Give, R: Take>(
+    ctx: &Context,
+    runtime: &impl Tasks,
+    channel: impl Fn() -> (S, R),
+) -> Result<Sample> {
+    let starter = runtime.starter();
+    let mut nodes = Vec::new();
+    let (first, end) = ring(ctx, channel, |index, inbox, next, done| {
+        nodes.push(starter.start(node(index, inbox, next, done)));
     });
-    time(ctx, |hops| {
-        runtime.block_on(async {
-            first.send(hops).await?;
-            end.recv().await.context("the ring broke")
-        })
-    })
-}
-
-fn kanal(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    let channel = || kanal::bounded_async::<usize>(1);
-    let (first, end) = ring!(ctx.param("nodes"), channel(), |index, inbox, next, done| {
-        runtime.spawn(async move {
-            node!(index, inbox.recv().await.ok(), |left| next.send(left).await, |number| done
-                .send(number)
-                .await);
-        });
-    });
-    time(ctx, |hops| {
-        runtime.block_on(async {
-            first.send(hops).await?;
-            Ok(end.recv().await?)
-        })
-    })
-}
-
-fn flume(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::tokio(ctx)?;
-    let channel = || flume::bounded::<usize>(1);
-    let (first, end) = ring!(ctx.param("nodes"), channel(), |index, inbox, next, done| {
-        runtime.spawn(async move {
-            node!(index, inbox.recv_async().await.ok(), |left| next.send_async(left).await, |number| done
-                .send_async(number)
-                .await);
-        });
-    });
-    time(ctx, |hops| {
-        runtime.block_on(async {
-            first.send_async(hops).await?;
-            Ok(end.recv_async().await?)
-        })
-    })
-}
-
-fn smol(ctx: &Context) -> Result<Sample> {
-    let smol = Smol::new(ctx.workers());
-    let channel = || async_channel::bounded::<usize>(1);
-    let (first, end) = ring!(ctx.param("nodes"), channel(), |index, inbox, next, done| {
-        let node = async move {
-            node!(index, inbox.recv().await.ok(), |left| next.send(left).await, |number| done
-                .send(number)
-                .await);
-        };
-        smol.executor.spawn(node).detach();
-    });
-    time(ctx, |hops| {
-        first.send_blocking(hops)?;
-        Ok(end.recv_blocking()?)
-    })
-}
-
-fn twoply(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::twoply(ctx)?;
-    let channel = || channel::bounded::<usize>(1);
-    let ring = ring!(ctx.param("nodes"), channel(), |index, inbox, next, done| {
-        start_async(runtime.spawner(), index, inbox, next, done);
-    });
-    twoply_time(ctx, ring)
-}
-
-fn twoply_straight(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::twoply(ctx)?;
-    let channel = || channel::bounded::<usize>(1);
-    let ring = ring!(ctx.param("nodes"), channel(), |index, inbox, next, done| {
-        start_straight(runtime.spawner(), index, inbox, next, done);
-    });
-    twoply_time(ctx, ring)
-}
-
-fn twoply_mixed(ctx: &Context) -> Result<Sample> {
-    let native: Twoply = runtimes::twoply_named("native", 0)?;
-    let green = runtimes::twoply_named("green", ctx.workers())?;
-    let channel = || channel::bounded::<usize>(1);
-    let ring = ring!(ctx.param("nodes"), channel(), |index, inbox, next, done| {
-        if index % 2 == 0 {
-            start_async(green.spawner(), index, inbox, next, done);
-        } else {
-            start_straight(native.spawner(), index, inbox, next, done);
-        }
-    });
-    twoply_time(ctx, ring)
-}
-
-fn start_async(
-    spawner: &Spawner,
-    index: usize,
-    inbox: Receiver<usize>,
-    next: Sender<usize>,
-    done: Sender<usize>,
-) {
-    let node = async move {
-        node!(index, inbox.recv().await.ok(), |left| next.send(left).await, |number| done.send(number).await);
-    };
-    spawner.spawn(node).detach();
-}
-
-fn start_straight(
-    spawner: &Spawner,
-    index: usize,
-    inbox: Receiver<usize>,
-    next: Sender<usize>,
-    done: Sender<usize>,
-) {
-    let node = move || {
-        node!(index, inbox.recv().wait().ok(), |left| next.send(left).wait(), |number| done
-            .send(number)
-            .wait());
-    };
-    spawner.spawn_fn(node).detach();
-}
-
-/// Measures a ring of ours, and ends it.
-fn twoply_time(ctx: &Context, (first, end): Ring<Sender<usize>, Receiver<usize>>) -> Result<Sample> {
+    // It goes into the task that waits for a message, and comes back with that.
+    let mut end = Some(end);
     let sample = time(ctx, |hops| {
-        first.send(hops).wait()?;
-        Ok(end.recv().wait()?)
+        let (first, end_of_lap) = (first.clone(), end.take());
+        let (number, end_of_lap) = runtime
+            .run(async move {
+                let mut end = end_of_lap?;
+                let _sent = first.give(hops).await;
+                Some((end.take().await.number()?, end))
+            })?
+            .context("the ring broke")?;
+        end = Some(end_of_lap);
+        Ok(number)
     });
-    first.send(STOP).wait()?;
+    runtime.run(async move {
+        let _told = first.give(STOP).await;
+        for node in nodes {
+            node.await?;
+        }
+        anyhow::Ok(())
+    })??;
     sample
 }
 
-/// A ring of threads over channels of std's shape.
-macro_rules! threads {
-    ($ctx:expr, $channel:expr) => {{
-        let mut nodes = Vec::new();
-        let (first, end) = ring!($ctx.param("nodes"), $channel, |index, inbox, next, done| {
-            nodes.push(thread::spawn(move || {
-                node!(index, inbox.recv().ok(), |left| next.send(left), |number| done.send(number));
-            }));
-        });
-        let sample = time($ctx, |hops| {
-            first.send(hops)?;
-            Ok(end.recv()?)
-        });
-        first.send(STOP)?;
-        for node in nodes {
-            node.join().ok().context("a node panicked")?;
-        }
-        sample
-    }};
+/// Measures a ring whose first channel and whose last one are these, and ends it. `nodes` wait for that.
+fn time_here(
+    ctx: &Context,
+    (first, mut end): (impl GiveHere, impl TakeHere),
+    nodes: Vec<Running<()>>,
+) -> Result<Sample> {
+    let sample = time(ctx, |hops| {
+        first.give_here(hops);
+        end.take_here().context("the ring broke")
+    });
+    first.give_here(STOP);
+    nodes.into_iter().try_for_each(|node| node())?;
+    sample
+}
+
+/// Measures a ring of straight-line code on these stacks, and ends it.
+fn stacks<S: GiveHere, R: TakeHere>(
+    ctx: &Context,
+    stacks: &impl Stacks,
+    channel: impl Fn() -> (S, R),
+) -> Result<Sample> {
+    let mut nodes = Vec::new();
+    let ends = ring(ctx, channel, |index, inbox, next: S, done: S| {
+        nodes.push(stacks.start(move || node_here(index, inbox, &next, &done)));
+    });
+    time_here(ctx, ends, nodes)
+}
+
+fn tokio(ctx: &Context) -> Result<Sample> {
+    tasks(ctx, &runtimes::tokio(ctx)?, || tokio::sync::mpsc::channel(1))
+}
+
+fn kanal(ctx: &Context) -> Result<Sample> {
+    tasks(ctx, &runtimes::tokio(ctx)?, || kanal::bounded_async(1))
+}
+
+fn flume(ctx: &Context) -> Result<Sample> {
+    tasks(ctx, &runtimes::tokio(ctx)?, || flume::bounded(1))
+}
+
+fn smol(ctx: &Context) -> Result<Sample> {
+    tasks(ctx, &Smol::new(ctx.workers()), || async_channel::bounded(1))
+}
+
+fn twoply(ctx: &Context) -> Result<Sample> {
+    tasks(ctx, &runtimes::twoply(ctx)?, || channel::bounded(1))
+}
+
+fn twoply_straight(ctx: &Context) -> Result<Sample> {
+    stacks(ctx, &runtimes::twoply(ctx)?, || channel::bounded(1))
+}
+
+fn twoply_mixed(ctx: &Context) -> Result<Sample> {
+    let native = runtimes::twoply_named("native", 0)?;
+    let green = runtimes::twoply_named("green", ctx.workers())?;
+    let mut threads = Vec::new();
+    let ends = ring(
+        ctx,
+        || channel::bounded(1),
+        |index, inbox, next, done| {
+            if index % 2 == 0 {
+                green.spawner().spawn(node(index, inbox, next, done)).detach();
+            } else {
+                threads.push(Stacks::start(&native, move || node_here(index, inbox, &next, &done)));
+            }
+        },
+    );
+    time_here(ctx, ends, threads)
 }
 
 fn std_mpsc(ctx: &Context) -> Result<Sample> {
-    threads!(ctx, std::sync::mpsc::sync_channel::<usize>(1))
+    stacks(ctx, &Threads, || std::sync::mpsc::sync_channel(1))
 }
 
 fn crossbeam(ctx: &Context) -> Result<Sample> {
-    threads!(ctx, crossbeam_channel::bounded::<usize>(1))
+    stacks(ctx, &Threads, || crossbeam_channel::bounded(1))
 }
 
 fn may(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
-    let (first, end) =
-        ring!(ctx.param("nodes"), may::sync::mpsc::channel::<usize>(), |index, inbox, next, done| {
-            may::go!(move || {
-                node!(index, inbox.recv().ok(), |left| next.send(left), |number| done.send(number));
-            });
-        });
-    time(ctx, |hops| {
-        first.send(hops)?;
-        Ok(end.recv()?)
-    })
+    stacks(ctx, &Coroutines, may::sync::mpsc::channel)
 }
 
 fn foreign(ctx: &Context) -> Result<Sample> {

@@ -8,11 +8,12 @@
 //! named after such.
 //!
 //! The parameters are those of the paper but for these, which would take seconds: Big sends a tenth of the pings,
-//! SortedList does a tenth of the operations, and producing or consuming an item in BoundedBuffer costs
+//! SortedList does a tenth of the operations, SleepingBarber has a tenth of the customers and of the seats, Fibonacci
+//! computes the 23rd number instead of the 25th, and producing or consuming an item in BoundedBuffer costs
 //! a twenty-fifth (one round of a hundred logarithms). `--quick` does a twentieth of the rounds of all.
 //!
 //! All mailboxes are unbounded, which is the one kind that all systems have. With `workers=1` the peers run on tokio's
-//! current-thread runtime, with `workers=2` on its multi-thread one; actix takes part with one worker only.
+//! current-thread runtime, with `workers=2` on its multi-thread one; actix has an arbiter for each worker.
 
 mod classic;
 mod crowd;
@@ -20,6 +21,7 @@ mod micro;
 mod shared;
 mod stash;
 
+pub(crate) use crowd::Big;
 pub(crate) use micro::ThreadRing;
 
 use std::time::Instant;
@@ -31,7 +33,7 @@ use super::actor::system::kameo::Kameo;
 use super::actor::system::ractor::Ractor;
 use super::actor::system::twoply::Twoply;
 use super::actor::system::{Outcome, System};
-use super::{Case, Context, NANOSECONDS, Run, Sample};
+use super::{Case, Context, Run, Sample, timed};
 use crate::usage;
 
 /// A benchmark with its parameters.
@@ -67,7 +69,7 @@ impl Size<'_> {
 
 /// Runs a benchmark once and checks its result.
 pub(crate) fn run_once<S: System, B: Benchmark>(system: &S, benchmark: B) -> Result<()> {
-    let outcome = system.run(move |outcome| benchmark.start::<S>(outcome))?;
+    let outcome = system.run(Box::new(move |outcome| benchmark.start::<S>(outcome)))?;
     let expected = benchmark.expected();
     ensure!(outcome == expected, "the result is {outcome}, and it should be {expected}");
     Ok(())
@@ -99,12 +101,12 @@ const fn one_worker<B: Benchmark>() -> &'static [(&'static str, Run)] {
     ]
 }
 
-/// Who runs a benchmark with two workers. actix does not: with its actors on two arbiters some of these came out wrong
-/// now and then, short of a message, or did not end.
+/// Who runs a benchmark with two workers.
 const fn two_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
     &[
         ("kameo-tokio-multi", measure::<Kameo, B>),
         ("ractor-tokio-multi", measure::<Ractor, B>),
+        ("actix", measure::<Actix, B>),
         ("twoply-green", measure::<Twoply, B>),
     ]
 }
@@ -113,18 +115,10 @@ const fn two_workers<B: Benchmark>() -> &'static [(&'static str, Run)] {
 macro_rules! cases {
     ($($workload:literal, $benchmark:ty, [$(($name:literal, $value:expr)),*];)*) => {
         pub(crate) const CASES: &[Case] = &[$(
-            case($workload, &[$(($name, $value),)* ("workers", 1)], one_worker::<$benchmark>()),
-            case($workload, &[$(($name, $value),)* ("workers", 2)], two_workers::<$benchmark>()),
+            timed($workload, &[$(($name, $value),)* ("workers", 1)], one_worker::<$benchmark>()),
+            timed($workload, &[$(($name, $value),)* ("workers", 2)], two_workers::<$benchmark>()),
         )*];
     };
-}
-
-const fn case(
-    workload: &'static str,
-    params: &'static [(&'static str, usize)],
-    systems: &'static [(&'static str, Run)],
-) -> Case {
-    Case { workload, params, measures: NANOSECONDS, runs: 3, quick: true, systems }
 }
 
 cases! {
@@ -135,13 +129,13 @@ cases! {
     "savina-threadring", micro::ThreadRing, [("actors", 100), ("hops", 100_000)];
     "savina-chameneos", crowd::Chameneos, [("chameneos", 100), ("meetings", 200_000)];
     "savina-big", crowd::Big, [("actors", 120), ("pings", 2_000)];
-    "savina-fibonacci", crowd::Fibonacci, [("n", 25)];
+    "savina-fibonacci", crowd::Fibonacci, [("n", 23)];
     "savina-concdict", shared::Dictionary, [("users", 20), ("operations", 10_000)];
     "savina-sortedlist", shared::SortedList, [("users", 20), ("operations", 800)];
     "savina-boundedbuffer", shared::BoundedBuffer,
         [("producers", 40), ("consumers", 40), ("size", 50), ("items", 1_000), ("cost", 1)];
     "savina-philosophers", classic::Philosophers, [("philosophers", 20), ("rounds", 10_000)];
-    "savina-barber", classic::SleepingBarber, [("room", 1_000), ("haircuts", 5_000)];
+    "savina-barber", classic::SleepingBarber, [("room", 100), ("haircuts", 500)];
     "savina-smokers", classic::CigaretteSmokers, [("smokers", 200), ("rounds", 1_000)];
     "savina-logisticmap", stash::LogisticMap, [("series", 10), ("terms", 25_000)];
     "savina-banking", stash::Banking, [("accounts", 1_000), ("transactions", 50_000)];

@@ -10,9 +10,9 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{Case, Context, NANOSECONDS, Sample, Series, check_count};
+use super::{Case, Context, NANOSECONDS, Sample, Series, check_count, timed};
 use crate::peers;
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Tasks as _};
 
 /// How many tasks are alive at a time, unless the case says.
 const BATCH: usize = 1000;
@@ -23,13 +23,10 @@ fn batch(ctx: &Context) -> usize {
 }
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "spawn",
-        params: &[("workers", 1)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    timed(
+        "spawn",
+        &[("workers", 1)],
+        &[
             ("tokio-current", tokio),
             ("tokio-multi", tokio),
             ("smol", smol),
@@ -41,14 +38,11 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-fibers", twoply),
             ("twoply-fibers-closure", twoply_closure),
         ],
-    },
-    Case {
-        workload: "spawn",
-        params: &[("workers", 2)],
-        measures: NANOSECONDS,
-        runs: 5,
-        quick: true,
-        systems: &[
+    ),
+    timed(
+        "spawn",
+        &[("workers", 2)],
+        &[
             ("tokio-multi", tokio),
             ("smol", smol),
             ("may", may),
@@ -59,7 +53,7 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-fibers", twoply),
             ("twoply-fibers-closure", twoply_closure),
         ],
-    },
+    ),
 ];
 
 pub(crate) const SERIES: &[Series] = &[Series {
@@ -68,17 +62,11 @@ pub(crate) const SERIES: &[Series] = &[Series {
     sizes: &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
     fixed: &[("workers", 1)],
     measures: NANOSECONDS,
-    descriptors: 0,
     systems: &[
         ("tokio-current", tokio, usize::MAX),
-        ("tokio-multi", tokio, usize::MAX),
         ("smol", smol, usize::MAX),
-        ("may", may, 10_000),
-        ("go", foreign, usize::MAX),
-        ("erl", foreign, usize::MAX),
+        ("go", foreign, 100_000),
         ("twoply-green", twoply, usize::MAX),
-        ("twoply-green-closure", twoply_closure, usize::MAX),
-        ("twoply-fibers", twoply, usize::MAX),
     ],
 }];
 
@@ -91,21 +79,28 @@ fn check_sum(ops: usize, batch: usize, sum: usize) -> Result<()> {
     check_count(sum_of(ops, batch), sum)
 }
 
+/// A task that spawns batches with `$spawn`, which makes a task of a number, and awaits their results with `$join`.
+macro_rules! batches {
+    ($ops:expr, $batch:expr, $spawn:expr, |$task:ident| $join:expr) => {
+        async move {
+            let mut sum = 0;
+            for _ in 0..$ops / $batch {
+                let tasks: Vec<_> = (0..$batch).map($spawn).collect();
+                for $task in tasks {
+                    sum += $join;
+                }
+            }
+            anyhow::Ok(sum)
+        }
+    };
+}
+
 fn tokio(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let batch = batch(ctx);
     ctx.time(batch, |ops| {
-        let spawner = async move {
-            let mut sum = 0;
-            for _ in 0..ops / batch {
-                let tasks: Vec<_> = (0..batch).map(|number| tokio::spawn(async move { number })).collect();
-                for task in tasks {
-                    sum += task.await?;
-                }
-            }
-            anyhow::Ok(sum)
-        };
-        check_sum(ops, batch, runtime.block_on(runtime.spawn(spawner))??)
+        let spawn = |number| tokio::spawn(async move { number });
+        check_sum(ops, batch, runtime.run(batches!(ops, batch, spawn, |task| task.await?))??)
     })
 }
 
@@ -114,45 +109,17 @@ fn smol(ctx: &Context) -> Result<Sample> {
     let batch = batch(ctx);
     ctx.time(batch, |ops| {
         let executor = smol.executor.clone();
-        let sum = smol.run(async move {
-            let mut sum = 0;
-            for _ in 0..ops / batch {
-                let tasks: Vec<_> = (0..batch).map(|number| executor.spawn(async move { number })).collect();
-                for task in tasks {
-                    sum += task.await;
-                }
-            }
-            sum
-        });
-        check_sum(ops, batch, sum)
+        let spawn = move |number| executor.spawn(async move { number });
+        check_sum(ops, batch, smol.run(batches!(ops, batch, &spawn, |task| task.await))??)
     })
-}
-
-/// A task that spawns batches with `$spawn`, which makes a task of a number, and awaits their results.
-macro_rules! batches {
-    ($ops:expr, $batch:expr, $spawn:expr) => {
-        async move {
-            let mut sum = 0;
-            for _ in 0..$ops / $batch {
-                let tasks: Vec<_> = (0..$batch).map($spawn).collect();
-                for task in tasks {
-                    sum += task.await?;
-                }
-            }
-            anyhow::Ok(sum)
-        }
-    };
 }
 
 fn twoply(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let batch = batch(ctx);
     ctx.time(batch, |ops| {
-        check_sum(
-            ops,
-            batch,
-            runtime.run(batches!(ops, batch, |number| twoply::spawn(async move { number })))??,
-        )
+        let spawn = |number| twoply::spawn(async move { number });
+        check_sum(ops, batch, runtime.run(batches!(ops, batch, spawn, |task| task.await?))??)
     })
 }
 
@@ -160,7 +127,8 @@ fn twoply_closure(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let batch = batch(ctx);
     ctx.time(batch, |ops| {
-        check_sum(ops, batch, runtime.run(batches!(ops, batch, |number| twoply::spawn_fn(move || number)))??)
+        let spawn = |number| twoply::spawn_fn(move || number);
+        check_sum(ops, batch, runtime.run(batches!(ops, batch, spawn, |task| task.await?))??)
     })
 }
 

@@ -7,17 +7,11 @@ use anyhow::{Context as _, Result};
 
 use twoply::Wait as _;
 
-use super::{Case, Context, NANOSECONDS, Sample, check_count};
+use super::{Case, Context, Sample, check_count, timed};
 use crate::runtimes;
 
-pub(crate) const CASES: &[Case] = &[Case {
-    workload: "thread-spawn",
-    params: &[],
-    measures: NANOSECONDS,
-    runs: 5,
-    quick: true,
-    systems: &[("std-thread", std_thread), ("twoply-native", twoply_native)],
-}];
+pub(crate) const CASES: &[Case] =
+    &[timed("thread-spawn", &[], &[("std-thread", std_thread), ("twoply-native", twoply_native)])];
 
 fn std_thread(ctx: &Context) -> Result<Sample> {
     ctx.time(1, |ops| {

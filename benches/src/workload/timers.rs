@@ -6,10 +6,9 @@
 //! The limit is the kernel's own lateness: one thread that walks over the sorted deadlines and sleeps on a
 //! timer descriptor before each that is still to come.
 //!
-//! What differs: tokio's timers count in milliseconds and round up, so about one millisecond of its lateness
-//! is its resolution, and its wheel fires in groups, which saves CPU time; smol's `Timer` is exact and kept
-//! in an ordered map under a lock. Ours are exact too. In `twoply-fibers` each sleeper is straight-line code that blocks
-//! its fiber.
+//! What differs: tokio's timers count in milliseconds and round up, so about one millisecond of its lateness is its
+//! resolution, and its wheel fires in groups, which saves CPU time; smol's `Timer` is exact and kept in an ordered map
+//! under a lock. Ours are exact too. In `twoply-fibers` each sleeper is straight-line code that blocks its fiber.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ use twoply::Wait as _;
 use twoply::time::sleep_until;
 
 use super::{Better, Case, Context, Measure, Sample, check_count};
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Tasks as _};
 use crate::usage;
 
 const LATENESS: &[Measure] = &[
@@ -36,7 +35,6 @@ pub(crate) const CASES: &[Case] = &[Case {
     workload: "timers",
     params: &[("sleepers", 100_000), ("workers", 2)],
     measures: LATENESS,
-    runs: 3,
     quick: true,
     systems: &[
         ("limit-timerfd", timer_descriptor),
@@ -52,7 +50,7 @@ const SPREAD: Duration = Duration::from_secs(1);
 
 /// The time to spawn all sleepers, and to have each fall asleep, before the first deadline: most of it is for those
 /// that need a stack each.
-const LEAD: Duration = Duration::from_millis(1500);
+const LEAD: Duration = Duration::from_millis(1000);
 
 /// That many deadlines, in random order.
 fn deadlines(count: usize) -> Vec<Instant> {
@@ -153,7 +151,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
             late.push(sleeper.await?);
         }
         anyhow::Ok(late)
-    })?;
+    })??;
     report(ctx, start, cpu_before, late)
 }
 

@@ -17,9 +17,9 @@ use anyhow::{Context as _, Result};
 use smol::Executor;
 use twoply::Wait as _;
 
-use super::{Case, Context, NANOSECONDS, Run, Sample, check_count};
+use super::{Case, Context, Run, Sample, check_count, timed};
 use crate::peers;
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Tasks as _};
 
 /// How many tasks a task starts.
 const CHILDREN: usize = 10;
@@ -42,17 +42,9 @@ const LARGE: &[(&str, Run)] = &[
 ];
 
 pub(crate) const CASES: &[Case] = &[
-    case(&[("leaves", 10_000), ("workers", 2)], true, SMALL),
-    case(&[("leaves", 1_000_000), ("workers", 2)], false, LARGE),
+    timed("spawn-tree", &[("leaves", 10_000), ("workers", 2)], SMALL),
+    Case { quick: false, ..timed("spawn-tree", &[("leaves", 1_000_000), ("workers", 2)], LARGE) },
 ];
-
-const fn case(
-    params: &'static [(&'static str, usize)],
-    quick: bool,
-    systems: &'static [(&'static str, Run)],
-) -> Case {
-    Case { workload: "spawn-tree", params, measures: NANOSECONDS, runs: 3, quick, systems }
-}
 
 /// A task of the tree, on its way into its parent's.
 type Node<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -109,7 +101,7 @@ fn smol(ctx: &Context) -> Result<Sample> {
         })
     }
     let smol = Smol::new(ctx.workers());
-    time(ctx, |leaves| smol.run(node(smol.executor.clone(), 0, leaves)))
+    time(ctx, |leaves| smol.run(node(smol.executor.clone(), 0, leaves))?)
 }
 
 fn twoply(ctx: &Context) -> Result<Sample> {

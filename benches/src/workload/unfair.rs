@@ -53,22 +53,8 @@ const BLOCKING: &[(&str, Run)] = &[
 ];
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        workload: "http-uneven",
-        params: PARAMS,
-        measures: MEASURES,
-        runs: 3,
-        quick: true,
-        systems: UNEVEN,
-    },
-    Case {
-        workload: "http-blocking",
-        params: PARAMS,
-        measures: MEASURES,
-        runs: 3,
-        quick: true,
-        systems: BLOCKING,
-    },
+    Case { workload: "http-uneven", params: PARAMS, measures: MEASURES, quick: true, systems: UNEVEN },
+    Case { workload: "http-blocking", params: PARAMS, measures: MEASURES, quick: true, systems: BLOCKING },
 ];
 
 fn uneven(ctx: &Context) -> Result<Sample> {

@@ -16,9 +16,9 @@ use anyhow::{Context as _, Result};
 use twoply::Wait as _;
 use twoply::future::yield_now;
 
-use super::{Case, Context, NANOSECONDS, Sample, Series, check_count};
+use super::{Case, Context, NANOSECONDS, Sample, Series, check_count, timed};
 use crate::peers;
-use crate::runtimes::{self, Smol};
+use crate::runtimes::{self, Smol, Tasks as _};
 
 /// How often each task gives way, at least: what a stack for each costs must not be most of the figure.
 const STEP: usize = 100;
@@ -42,41 +42,32 @@ const SYSTEMS: &[(&str, super::Run)] = &[
     ("twoply-fibers-async", twoply),
 ];
 
-const fn case(params: &'static [(&'static str, usize)]) -> Case {
-    Case { workload: "yield", params, measures: NANOSECONDS, runs: 5, quick: true, systems: SYSTEMS }
-}
-
 pub(crate) const CASES: &[Case] = &[
-    case(&[("tasks", 2), ("workers", 1)]),
-    case(&[("tasks", 1_000), ("workers", 1)]),
-    case(&[("tasks", 10_000), ("workers", 1)]),
+    timed("yield", &[("tasks", 2), ("workers", 1)], SYSTEMS),
+    timed("yield", &[("tasks", 1_000), ("workers", 1)], SYSTEMS),
+    Case { quick: false, ..timed("yield", &[("tasks", 10_000), ("workers", 1)], SYSTEMS) },
 ];
 
 pub(crate) const SERIES: &[Series] = &[Series {
     workload: "yield",
     grows: "tasks",
-    sizes: &[2, 10, 100, 1_000, 10_000, 100_000],
+    sizes: &[2, 100, 1_000, 10_000, 100_000],
     fixed: &[("workers", 1)],
     measures: NANOSECONDS,
-    descriptors: 0,
     systems: &[
         ("tokio-current", tokio, usize::MAX),
-        ("tokio-multi", tokio, usize::MAX),
-        ("smol", smol, usize::MAX),
         // Coroutines with a stack each: 100,000 stacks take longer to make than their yields.
         ("may", may, 10_000),
         ("go", foreign, usize::MAX),
-        ("erl", foreign, usize::MAX),
         ("twoply-green", twoply, usize::MAX),
         ("twoply-fibers", twoply_straight, 10_000),
-        ("twoply-fibers-async", twoply, usize::MAX),
     ],
 }];
 
 /// A task that starts `$tasks` others with `$spawn`, which give way `$ops` times in all with `$yield`, and adds up how
-/// often they did.
+/// often they did. `$join` awaits the result of one.
 macro_rules! yielders {
-    ($ops:expr, $tasks:expr, $spawn:expr, $yield:expr) => {{
+    ($ops:expr, $tasks:expr, $spawn:expr, $yield:expr, |$handle:ident| $join:expr) => {{
         let (ops, tasks) = ($ops, $tasks);
         let yielder = move || async move {
             let mut done = 0;
@@ -89,10 +80,25 @@ macro_rules! yielders {
         async move {
             let handles: Vec<_> = (0..tasks).map(|_| $spawn(yielder())).collect();
             let mut done = 0;
-            for handle in handles {
-                done += handle.await?;
+            for $handle in handles {
+                done += $join;
             }
             anyhow::Ok(done)
+        }
+    }};
+}
+
+/// As many yields as a straight-line task has its share of.
+macro_rules! yield_here {
+    ($ops:expr, $tasks:expr, $yield:expr) => {{
+        let share = $ops / $tasks;
+        move || {
+            let mut done = 0;
+            while done < share {
+                $yield;
+                done += 1;
+            }
+            done
         }
     }};
 }
@@ -101,8 +107,8 @@ fn tokio(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let tasks = ctx.param("tasks");
     ctx.time(step(tasks), |ops| {
-        let parent = yielders!(ops, tasks, tokio::spawn, tokio::task::yield_now());
-        check_count(ops, runtime.block_on(runtime.spawn(parent))??)
+        let parent = yielders!(ops, tasks, tokio::spawn, tokio::task::yield_now(), |handle| handle.await?);
+        check_count(ops, runtime.run(parent)??)
     })
 }
 
@@ -124,8 +130,8 @@ fn tokio_wake(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let tasks = ctx.param("tasks");
     ctx.time(step(tasks), |ops| {
-        let parent = yielders!(ops, tasks, tokio::spawn, wake_once());
-        check_count(ops, runtime.block_on(runtime.spawn(parent))??)
+        let parent = yielders!(ops, tasks, tokio::spawn, wake_once(), |handle| handle.await?);
+        check_count(ops, runtime.run(parent)??)
     })
 }
 
@@ -133,7 +139,8 @@ fn twoply(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let tasks = ctx.param("tasks");
     ctx.time(step(tasks), |ops| {
-        check_count(ops, runtime.run(yielders!(ops, tasks, twoply::spawn, yield_now()))??)
+        let parent = yielders!(ops, tasks, twoply::spawn, yield_now(), |handle| handle.await?);
+        check_count(ops, runtime.run(parent)??)
     })
 }
 
@@ -141,14 +148,7 @@ fn twoply_straight(ctx: &Context) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let tasks = ctx.param("tasks");
     ctx.time(step(tasks), |ops| {
-        let yielder = move || {
-            let mut done = 0;
-            while done < ops / tasks {
-                yield_now().wait();
-                done += 1;
-            }
-            done
-        };
+        let yielder = yield_here!(ops, tasks, yield_now().wait());
         let parent = move || {
             let handles: Vec<_> = (0..tasks).map(|_| twoply::spawn_fn(yielder)).collect();
             let mut done = 0;
@@ -165,24 +165,12 @@ fn smol(ctx: &Context) -> Result<Sample> {
     let smol = Smol::new(ctx.workers());
     let tasks = ctx.param("tasks");
     ctx.time(step(tasks), |ops| {
-        let yielder = move || async move {
-            let mut done = 0;
-            while done < ops / tasks {
-                smol::future::yield_now().await;
-                done += 1;
-            }
-            done
-        };
         let executor = smol.executor.clone();
-        let done = smol.run(async move {
-            let handles: Vec<_> = (0..tasks).map(|_| executor.spawn(yielder())).collect();
-            let mut done = 0;
-            for handle in handles {
-                done += handle.await;
-            }
-            done
-        });
-        check_count(ops, done)
+        let parent =
+            yielders!(ops, tasks, |yielder| executor.spawn(yielder), smol::future::yield_now(), |handle| {
+                handle.await
+            });
+        check_count(ops, smol.run(parent)??)
     })
 }
 
@@ -190,14 +178,7 @@ fn may(ctx: &Context) -> Result<Sample> {
     runtimes::may(ctx.workers());
     let tasks = ctx.param("tasks");
     ctx.time(step(tasks), |ops| {
-        let yielder = move || {
-            let mut done = 0;
-            while done < ops / tasks {
-                may::coroutine::yield_now();
-                done += 1;
-            }
-            done
-        };
+        let yielder = yield_here!(ops, tasks, may::coroutine::yield_now());
         let parent = may::go!(move || {
             let handles: Vec<_> = (0..tasks).map(|_| may::go!(yielder)).collect();
             handles.into_iter().map(|handle| handle.join().ok()).sum::<Option<usize>>()

@@ -9,7 +9,7 @@ use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::{Async, Executor};
 
 use crate::http::respond::Conversation;
-use crate::runtimes::Smol;
+use crate::runtimes::{Smol, Tasks as _};
 
 /// That many workers.
 pub(super) fn serve(listener: TcpListener, workers: usize) -> Result<()> {
@@ -35,7 +35,7 @@ fn run(
             stream.get_ref().set_nodelay(true)?;
             start(&executor, stream);
         }
-    })
+    })?
 }
 
 async fn talk(mut stream: Async<TcpStream>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use twoply::Wait as _;
 use twoply::net::{TcpListener, TcpStream};
 
 use crate::http::respond::Conversation;
-use crate::runtimes;
+use crate::runtimes::{self, Tasks as _};
 
 /// Async tasks on that many green workers.
 pub(super) fn serve_async(listener: StdListener, workers: usize) -> Result<()> {

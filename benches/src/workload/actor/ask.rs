@@ -16,10 +16,9 @@ use twoply::actor::{Active, Builder, Event, Process, ProcessRef};
 use twoply::promise::Resolver;
 use twoply::{Spawner, Wait as _};
 
-use super::timed;
 use crate::peers;
-use crate::runtimes;
-use crate::workload::{Case, Context, Run, Sample};
+use crate::runtimes::{self, Tasks as _};
+use crate::workload::{Case, Context, Run, Sample, timed};
 
 const ONE_WORKER: &[(&str, Run)] = &[
     ("mpsc-tokio-current", tokio_mpsc),

@@ -10,9 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use twoply::actor::{Builder, Event, Process};
 use twoply::promise;
 
-use super::timed;
-use crate::runtimes;
-use crate::workload::{Case, Context, Run, Sample, check_count};
+use crate::runtimes::{self, Tasks as _};
+use crate::workload::{Case, Context, Run, Sample, check_count, timed};
 
 /// How many messages the mailbox holds.
 const CAPACITY: usize = 1024;

@@ -1,4 +1,5 @@
-//! The memory of an idle actor: how much more is resident with all of them than before the first, shared out among them.
+//! The memory of an idle actor: how much more is resident with all of them than before the first, shared out among
+//! them.
 //!
 //! Each holds 64 bytes of state. With `messages=0` it has been started and waits for its first message; with
 //! `messages=1` it has got one, so what its mailbox keeps of that counts. The references that the program holds count
@@ -13,27 +14,41 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 
+use super::system::actix::Actix;
+use super::system::mpsc::Mpsc;
+use super::system::twoply::{Processes, Twoply};
 use super::system::{Behaviour, Flow, Me, Outcome, Ref, System};
 use super::{Workload, one_worker};
 use crate::child::{Child, Used};
 use crate::peers;
 use crate::usage;
-use crate::workload::{Better, Case, Context, Measure, Sample, check_count};
+use crate::workload::{Better, Case, Context, Measure, Run, Sample, check_count};
 
 const BYTES: &[Measure] = &[Measure { name: "", unit: "bytes/actor", better: Better::Lower }];
 
 /// How many actors start before the next ones do.
 const GROUP: usize = 1000;
 
-const fn case(params: &'static [(&'static str, usize)], quick: bool) -> Case {
-    // Memory hardly varies from run to run.
-    Case { workload: "actor-memory", params, measures: BYTES, runs: 1, quick, systems: one_worker::<Idle>() }
+const fn case(
+    params: &'static [(&'static str, usize)],
+    quick: bool,
+    systems: &'static [(&'static str, Run)],
+) -> Case {
+    Case { workload: "actor-memory", params, measures: BYTES, quick, systems }
 }
 
+/// Those that start a million actors within a few seconds.
+const A_MILLION: &[(&str, Run)] = &[
+    ("mpsc-tokio-current", Idle::measure::<Mpsc>),
+    ("actix", Idle::measure::<Actix>),
+    ("twoply-green", Idle::measure::<Twoply>),
+    ("twoply-green-process", Idle::measure::<Processes>),
+];
+
 pub(crate) const CASES: &[Case] = &[
-    case(&[("actors", 100_000), ("messages", 0), ("workers", 1)], true),
-    case(&[("actors", 100_000), ("messages", 1), ("workers", 1)], false),
-    case(&[("actors", 1_000_000), ("messages", 0), ("workers", 1)], false),
+    case(&[("actors", 100_000), ("messages", 0), ("workers", 1)], true, one_worker::<Idle>()),
+    case(&[("actors", 100_000), ("messages", 1), ("workers", 1)], false, one_worker::<Idle>()),
+    case(&[("actors", 1_000_000), ("messages", 0), ("workers", 1)], false, A_MILLION),
 ];
 
 /// See the [module](self).
@@ -84,7 +99,7 @@ type Waiters<S> = Arc<Mutex<Vec<Ref<S, Waiter>>>>;
 /// Starts a group, lets each of it have its messages, and returns when all of them have had their first turn.
 fn start_group<S: System>(system: &S, waiters: &Waiters<S>, messages: usize) -> Result<()> {
     let waiters = waiters.clone();
-    let answers = system.run(move |outcome| {
+    let answers = system.run(Box::new(move |outcome| {
         let mut waiters = waiters.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..GROUP {
             let waiter = S::spawn(Waiter([1; 8]));
@@ -95,7 +110,7 @@ fn start_group<S: System>(system: &S, waiters: &Waiters<S>, messages: usize) -> 
         }
         // It is started last and has its turn last, by which time the others have had theirs.
         S::spawn(Waiter([0; 8])).tell(ToWaiter::End(outcome));
-    })?;
+    }))?;
     check_count(GROUP * messages + 1, answers as usize)
 }
 
@@ -116,11 +131,11 @@ impl Workload for Idle {
         let sample = Sample::new(vec![bytes / (groups * GROUP) as f64], groups * GROUP, cpu)?;
 
         let waiters = mem::take(&mut *waiters.lock().unwrap_or_else(PoisonError::into_inner));
-        let ended = system.run(move |outcome| {
+        let ended = system.run(Box::new(move |outcome| {
             for waiter in waiters {
                 waiter.tell(ToWaiter::End(outcome.clone()));
             }
-        })?;
+        }))?;
         check_count(actors, ended as usize)?;
         Ok(sample)
     }

@@ -24,6 +24,9 @@ use async_channel::{Receiver, Sender};
 
 use crate::workload::Context;
 
+/// What spawns the first actors of a run and sends them their first messages.
+pub(crate) type Main = Box<dyn FnOnce(Outcome) + Send>;
+
 /// An actor library with its runtime. Dropping it ends the runtime.
 pub(crate) trait System: Sized + 'static {
     /// The library's own reference to an actor.
@@ -34,7 +37,9 @@ pub(crate) trait System: Sized + 'static {
 
     /// Runs `main` where actors can be spawned and told, and answers what it made of its [`Outcome`] when the last
     /// handle to that is gone.
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64>;
+    ///
+    /// `main` is boxed, so that a runtime's code to start it is compiled once and not for each workload.
+    fn run(&self, main: Main) -> Result<u64>;
 
     /// Starts an actor. Called by `main` and by handlers only.
     fn spawn<B: Behaviour<Self>>(behaviour: B) -> Ref<Self, B>;
@@ -118,10 +123,7 @@ impl Drop for Total {
 }
 
 /// Runs `main` on a worker of a tokio runtime, and answers its outcome.
-fn run_on_tokio(
-    runtime: &tokio::runtime::Runtime,
-    main: impl FnOnce(Outcome) + Send + 'static,
-) -> Result<u64> {
+fn run_on_tokio(runtime: &tokio::runtime::Runtime, main: Main) -> Result<u64> {
     let (outcome, sum) = Outcome::new();
     runtime.block_on(async {
         runtime.spawn(async move { main(outcome) }).await?;

@@ -87,10 +87,10 @@ impl Workload for Tell {
         let system = S::start(ctx)?;
         let group = ctx.param_or("queued", GROUP);
         ctx.time(group, |ops| {
-            let counted = system.run(move |outcome| {
+            let counted = system.run(Box::new(move |outcome| {
                 let counter = S::spawn(Counter { count: 0, outcome: outcome.clone() });
                 S::spawn(Sender::<S> { counter, group, left: ops, _outcome: outcome }).tell(());
-            })?;
+            }))?;
             check_count(ops, counted as usize)
         })
     }

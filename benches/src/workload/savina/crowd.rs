@@ -164,13 +164,16 @@ impl<S: System> Behaviour<S> for Creature<S> {
     }
 }
 
-/// Each of many actors sends pings to others by chance, one at a time.
+/// Each of many actors sends pings to the others, round after round, and answers theirs. In the suite a round is one
+/// ping to whomever chance picks; in BenchErl's `big` it is one to each of the others.
 #[derive(Clone, Copy)]
-pub(super) struct Big {
+pub(crate) struct Big {
     /// How many actors.
     actors: u64,
-    /// How many pings each of them sends.
-    pings: u64,
+    /// How many rounds each of them does.
+    rounds: u64,
+    /// Whether a round is a ping to each of the others.
+    to_all: bool,
 }
 
 /// All the peers, which is set before any of them begins.
@@ -184,11 +187,15 @@ struct Peer<S: System> {
     peers: Peers<S>,
     /// Who is told of the end.
     sink: Ref<S, Sink<S>>,
-    /// How many pings are still to be sent.
+    /// How many rounds are still to be done.
     left: u64,
-    /// Who gets the next one.
+    /// Whether a round is a ping to each of the others.
+    to_all: bool,
+    /// Who gets the next ping, if it is to one.
     random: Random,
-    /// Gets one for each ping that was answered.
+    /// How many answers of this round are still to come.
+    waits: usize,
+    /// Gets the pings of each round when they have been answered.
     outcome: Outcome,
 }
 
@@ -200,11 +207,11 @@ enum ToPeer {
     Ping(usize),
     /// The answer.
     Pong,
-    /// All have done their pings.
+    /// All have done their rounds.
     End,
 }
 
-/// Waits for all peers to have done their pings.
+/// Waits for all peers to have done their rounds.
 struct Sink<S: System> {
     /// Who is told when that is so.
     peers: Peers<S>,
@@ -214,17 +221,25 @@ struct Sink<S: System> {
     _outcome: Outcome,
 }
 
+impl Big {
+    /// That many actors, of which each sends that many pings to each of the others.
+    pub(crate) fn to_all(actors: u64, rounds: u64) -> Self {
+        Self { actors, rounds, to_all: true }
+    }
+}
+
 impl Benchmark for Big {
     fn new(size: &Size<'_>) -> Self {
-        Self { actors: size.count("actors"), pings: size.rounds("pings") }
+        Self { actors: size.count("actors"), rounds: size.rounds("pings"), to_all: false }
     }
 
     fn operations(&self) -> u64 {
         2 * self.expected()
     }
 
+    /// The pings that were answered.
     fn expected(&self) -> u64 {
-        self.actors * self.pings
+        self.actors * self.rounds * if self.to_all { self.actors - 1 } else { 1 }
     }
 
     fn start<S: System>(self, outcome: Outcome) {
@@ -235,8 +250,10 @@ impl Benchmark for Big {
             number: number as usize,
             peers: peers.clone(),
             sink: sink.clone(),
-            left: self.pings,
+            left: self.rounds,
+            to_all: self.to_all,
             random: Random::new(number),
+            waits: 0,
             outcome: outcome.clone(),
         };
         for peer in peers.get_or_init(|| (0..self.actors).map(peer).map(S::spawn).collect()) {
@@ -246,19 +263,28 @@ impl Benchmark for Big {
 }
 
 impl<S: System> Peer<S> {
-    /// That peer.
-    fn peer(&self, number: usize) -> &Ref<S, Self> {
-        &self.peers.wait()[number]
+    /// How many pings a round has.
+    fn pings(&self) -> usize {
+        if self.to_all { self.peers.wait().len() - 1 } else { 1 }
     }
 
-    /// Sends the next ping, or tells the sink that there is none.
-    fn ping(&mut self) {
+    /// Sends the pings of the next round, or tells the sink that there is none.
+    fn next_round(&mut self) {
         if self.left == 0 {
             return self.sink.tell(());
         }
         self.left -= 1;
-        let whom = self.random.below(self.peers.wait().len() as u64);
-        self.peer(whom as usize).tell(ToPeer::Ping(self.number));
+        let peers = self.peers.wait();
+        self.waits = self.pings();
+        if !self.to_all {
+            let whom = self.random.below(peers.len() as u64);
+            return peers[whom as usize].tell(ToPeer::Ping(self.number));
+        }
+        for (number, peer) in peers.iter().enumerate() {
+            if number != self.number {
+                peer.tell(ToPeer::Ping(self.number));
+            }
+        }
     }
 }
 
@@ -267,11 +293,14 @@ impl<S: System> Behaviour<S> for Peer<S> {
 
     fn handle(&mut self, message: ToPeer, _: &impl Me<S, Self>) -> Flow {
         match message {
-            ToPeer::Start => self.ping(),
-            ToPeer::Ping(from) => self.peer(from).tell(ToPeer::Pong),
+            ToPeer::Start => self.next_round(),
+            ToPeer::Ping(from) => self.peers.wait()[from].tell(ToPeer::Pong),
             ToPeer::Pong => {
-                self.outcome.add(1);
-                self.ping();
+                self.waits -= 1;
+                if self.waits == 0 {
+                    self.outcome.add(self.pings() as u64);
+                    self.next_round();
+                }
             }
             ToPeer::End => return Flow::Stop,
         }

@@ -1,18 +1,23 @@
 //! actix. A message is boxed by the library, and each new reference allocates twice.
 //!
+//! An actor of actix ends when nobody has a reference to it any more. It looks whether that is so after it has found
+//! its mailbox empty, so it loses a message that another thread sends in between through the last reference before it
+//! drops that. A host therefore ends when its behaviour says so, and not before: `stopping` is where the library asks.
+//!
 //! Its actors do not move between threads: an arbiter is a thread with its own tokio runtime. With one worker all
 //! actors live on the arbiter of the main thread. With more, each worker is an arbiter; the actors that `main` spawns
-//! go to them by turns, and what an actor spawns stays on its thread, as `Actor::start` has it.
+//! go to them by turns, and what an actor spawns stays on its thread, as `Actor::start` has it. So in a ring each hop
+//! goes to another thread, and its price is that of waking one.
 //!
 //! Its mailboxes are bounded, but `do_send`, the one way to send without waiting for an answer, pays no heed to that.
 
 use std::cell::{Cell, RefCell};
 
-use ::actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Handler, Message, System as Main};
-use ::actix::{Arbiter, ArbiterHandle, SystemRunner};
+use ::actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Handler, Message, System as Runner};
+use ::actix::{Arbiter, ArbiterHandle, Running, SystemRunner};
 use anyhow::{Context as _, Result};
 
-use super::{Behaviour, Flow, Me, Outcome, Ref, System};
+use super::{Behaviour, Flow, Main, Me, Outcome, Ref, System};
 use crate::workload::Context;
 
 thread_local! {
@@ -31,7 +36,12 @@ pub(crate) struct Actix {
 }
 
 /// The actor of a behaviour.
-pub(crate) struct Host<B>(B);
+pub(crate) struct Host<B> {
+    /// What it does.
+    behaviour: B,
+    /// Whether that is at its end.
+    ended: bool,
+}
 
 /// A message to it.
 pub(crate) struct Told<B: Behaviour<Actix>>(B::Message);
@@ -40,14 +50,14 @@ impl System for Actix {
     type Address<B: Behaviour<Self>> = Addr<Host<B>>;
 
     fn start(ctx: &Context) -> Result<Self> {
-        let main = Main::new();
+        let main = Runner::new();
         let count = if ctx.workers() == 1 { 0 } else { ctx.workers() };
         let workers: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
         PLACES.set(workers.iter().map(Arbiter::handle).collect());
         Ok(Self { main, workers })
     }
 
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+    fn run(&self, main: Main) -> Result<u64> {
         let (outcome, sum) = Outcome::new();
         self.main.block_on(async move {
             main(outcome);
@@ -56,12 +66,13 @@ impl System for Actix {
     }
 
     fn spawn<B: Behaviour<Self>>(behaviour: B) -> Ref<Self, B> {
+        let host = Host { behaviour, ended: false };
         PLACES.with_borrow(|places| {
             if places.is_empty() {
-                return Ref(Host(behaviour).start());
+                return Ref(host.start());
             }
             let turn = PLACED.replace(PLACED.get() + 1);
-            Ref(Host::start_in_arbiter(&places[turn % places.len()], |_| Host(behaviour)))
+            Ref(Host::start_in_arbiter(&places[turn % places.len()], |_| host))
         })
     }
 
@@ -83,6 +94,10 @@ impl Drop for Actix {
 
 impl<B: Behaviour<Actix>> Actor for Host<B> {
     type Context = ::actix::Context<Self>;
+
+    fn stopping(&mut self, _: &mut ::actix::Context<Self>) -> Running {
+        if self.ended { Running::Stop } else { Running::Continue }
+    }
 }
 
 impl<B: Behaviour<Actix>> Message for Told<B> {
@@ -93,7 +108,8 @@ impl<B: Behaviour<Actix>> Handler<Told<B>> for Host<B> {
     type Result = ();
 
     fn handle(&mut self, told: Told<B>, handling: &mut ::actix::Context<Self>) {
-        if self.0.handle(told.0, handling) == Flow::Stop {
+        if self.behaviour.handle(told.0, handling) == Flow::Stop {
+            self.ended = true;
             handling.stop();
         }
     }

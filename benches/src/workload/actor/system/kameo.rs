@@ -9,7 +9,7 @@ use ::kameo::message::{Context as Handling, Message};
 use anyhow::Result;
 use tokio::runtime::Runtime;
 
-use super::{Behaviour, Flow, Me, Outcome, Ref, System};
+use super::{Behaviour, Flow, Main, Me, Ref, System};
 use crate::runtimes;
 use crate::workload::Context;
 
@@ -26,7 +26,7 @@ impl System for Kameo {
         Ok(Self(runtimes::tokio(ctx)?))
     }
 
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+    fn run(&self, main: Main) -> Result<u64> {
         super::run_on_tokio(&self.0, main)
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::{Behaviour, Flow, Me, Outcome, Ref, System};
+use super::{Behaviour, Flow, Main, Me, Ref, System};
 use crate::runtimes;
 use crate::workload::Context;
 
@@ -20,7 +20,7 @@ impl System for Mpsc {
         Ok(Self(runtimes::tokio(ctx)?))
     }
 
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+    fn run(&self, main: Main) -> Result<u64> {
         super::run_on_tokio(&self.0, main)
     }
 

@@ -8,7 +8,7 @@ use ::ractor::{Actor, ActorProcessingErr, ActorRef};
 use anyhow::Result;
 use tokio::runtime::Runtime;
 
-use super::{Behaviour, Flow, Me, Outcome, Ref, System};
+use super::{Behaviour, Flow, Main, Me, Ref, System};
 use crate::runtimes;
 use crate::workload::Context;
 
@@ -25,7 +25,7 @@ impl System for Ractor {
         Ok(Self(runtimes::tokio(ctx)?))
     }
 
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+    fn run(&self, main: Main) -> Result<u64> {
         super::run_on_tokio(&self.0, main)
     }
 

@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use anyhow::{Context as _, Result};
 use twoply::actor::{Actor, Builder, Context as Handling, Event, Process, ProcessRef};
 
-use super::{Behaviour, Flow, Me, Outcome, Ref, System};
-use crate::runtimes;
+use super::{Behaviour, Flow, Main, Me, Outcome, Ref, System};
+use crate::runtimes::{self, Tasks as _};
 use crate::workload::Context;
 
 /// Actors, and the runtime that they run on.
@@ -23,7 +23,7 @@ impl System for Twoply {
         Ok(Self(runtimes::twoply(ctx)?))
     }
 
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+    fn run(&self, main: Main) -> Result<u64> {
         run_on(&self.0, main)
     }
 
@@ -57,7 +57,7 @@ impl<B: Behaviour<Twoply>> Me<Twoply, B> for Handling<Host<B>> {
 }
 
 /// Runs `main` as a task, and answers its outcome.
-fn run_on(runtime: &runtimes::Twoply, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+fn run_on(runtime: &runtimes::Twoply, main: Main) -> Result<u64> {
     let (outcome, sum) = Outcome::new();
     runtime.run(async move { main(outcome) })?;
     sum.recv_blocking().context("the outcome is gone")
@@ -73,7 +73,7 @@ impl System for Processes {
         Ok(Self(runtimes::twoply(ctx)?))
     }
 
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+    fn run(&self, main: Main) -> Result<u64> {
         run_on(&self.0, main)
     }
 

@@ -1,4 +1,5 @@
-//! xtra, on tokio. A message is boxed by the library, and its mailbox is a heap, in which the order of messages is lost.
+//! xtra, on tokio. A message is boxed by the library, and its mailbox is a heap, in which the order of messages is
+//! lost.
 //!
 //! An actor of xtra ends when nobody has a reference to it, so a host keeps one to itself.
 
@@ -9,7 +10,7 @@ use ::xtra::{Actor, Address, Handler, Mailbox};
 use anyhow::Result;
 use tokio::runtime::Runtime;
 
-use super::{Behaviour, Flow, Me, Outcome, Ref, System};
+use super::{Behaviour, Flow, Main, Me, Ref, System};
 use crate::runtimes;
 use crate::workload::Context;
 
@@ -31,7 +32,7 @@ impl System for Xtra {
         Ok(Self(runtimes::tokio(ctx)?))
     }
 
-    fn run(&self, main: impl FnOnce(Outcome) + Send + 'static) -> Result<u64> {
+    fn run(&self, main: Main) -> Result<u64> {
         super::run_on_tokio(&self.0, main)
     }
 
