@@ -178,7 +178,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    spawner().spawn(future)
+    spawner().into_spawn(future)
 }
 
 /// Starts straight-line code as a task; see [`spawn`].
@@ -199,7 +199,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    spawner().spawn_fn(code)
+    spawner().into_spawn_fn(code)
 }
 
 /// Runs `main` as a task of the default backend, and returns its result once it and all other tasks of that backend

@@ -149,6 +149,11 @@ impl Strand for CarrierStrand {
         backend_of(&self.context.shared)
     }
 
+    #[inline]
+    fn home(&self) -> Option<&dyn Backend> {
+        Some(&*self.context.shared)
+    }
+
     fn may_block(&self) -> bool {
         // A worker must not be held up.
         !self.context.has_core()
@@ -296,5 +301,10 @@ impl Strand for FiberStrand {
 
     fn backend(&self) -> Option<Arc<dyn Backend>> {
         backend_of(&self.context.shared)
+    }
+
+    #[inline]
+    fn home(&self) -> Option<&dyn Backend> {
+        Some(&*self.context.shared)
     }
 }

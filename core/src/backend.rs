@@ -108,6 +108,11 @@ pub trait Strand: 'static {
     /// The backend that tasks spawned on this stack go to, if it has one.
     fn backend(&self) -> Option<Arc<dyn Backend>>;
 
+    /// The same backend, where the strand keeps it for as long as it lives: spared a count, a task starts quicker.
+    fn home(&self) -> Option<&dyn Backend> {
+        None
+    }
+
     /// Whether this stack may simply block in a system call, because nobody else is waiting for its thread.
     fn may_block(&self) -> bool {
         false

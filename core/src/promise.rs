@@ -56,7 +56,7 @@ pub use transparent::Transparent;
 pub use wait::{Answer, Waiting, WaitingRef, answer};
 pub use within::{Unwatched, Within, unwatched};
 
-pub(crate) use graph::{Edge, Stop};
+pub(crate) use graph::{Stop, await_handle, awaits_handle, leave_handle};
 pub(crate) use owner::{Debtor, Orphan, Owner, sealed::Named};
 pub(crate) use wait::owed_answer;
 

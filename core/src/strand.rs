@@ -84,7 +84,7 @@ impl StrandState {
 
     /// The head of the running task.
     #[inline]
-    fn head(&self) -> Option<&Head> {
+    pub(crate) fn head(&self) -> Option<&Head> {
         // SAFETY: whoever called `replace_task` has promised that the head lasts until the next call.
         self.task.get().map(|head| unsafe { head.as_ref() })
     }
@@ -92,8 +92,9 @@ impl StrandState {
     /// Makes the task with this head the running one, and returns the one before.
     ///
     /// # Safety
-    /// The head lasts until the next call. That is so when only a task's poll calls this: at its beginning with the
-    /// head that lies beside its future, and at its end with what it got then.
+    /// The head lasts until the next call, and stays where it is until it has been finished. That is so when only a
+    /// task's poll calls this: at its beginning with the head that lies beside its future, and at its end with what it
+    /// got then.
     #[inline]
     pub(crate) unsafe fn replace_task(&self, head: Option<NonNull<Head>>) -> Option<NonNull<Head>> {
         self.task.replace(head)
@@ -102,7 +103,8 @@ impl StrandState {
     /// The running task has to wait for the first time; `waker` wakes it.
     pub(crate) fn enter_task(&self, waker: &Waker) {
         if let Some(head) = self.head() {
-            head.enter(Some(waker));
+            // SAFETY: whoever called `replace_task` has promised that it stays where it is.
+            unsafe { head.enter(Some(waker)) };
         }
     }
 
@@ -114,13 +116,14 @@ impl StrandState {
     }
 
     /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
-    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<Arc<TaskState>> {
+    #[inline]
+    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<&Arc<TaskState>> {
         if self.alternatives.get() != 0 {
             return None;
         }
         let head = self.head()?;
         let own = waker.data() == self.polled_with.get() || self.is_own(waker);
-        own.then(|| Arc::clone(head.state()))
+        own.then(|| head.stopping())
     }
 
     /// The budget of the running poll; see [`crate::coop`].
@@ -177,7 +180,8 @@ impl StrandState {
     pub(crate) fn claim(&self) -> bool {
         let Some(head) = self.head() else { return false };
         self.registered.set(true);
-        head.block_on(&self.parker);
+        // SAFETY: whoever called `replace_task` has promised that it stays where it is.
+        unsafe { head.block_on(&self.parker) };
         true
     }
 

@@ -1,9 +1,9 @@
 //! Tasks: jobs that run on a backend, and the handles to them.
 //!
-//! A task is one `async-task` allocation (the future and its result) and, once it has waited or somebody refers
-//! to it, one record beside it (identity and cancellation). Both backends run the same [`Job`]: a green worker
-//! polls it, a native thread runs it to its end. What a panic, a cancellation or a dropped handle means is decided
-//! here, once.
+//! A task is one `async-task` allocation (the future and its result) and, once somebody refers to it or it waits for
+//! what somebody owes, one record beside it (identity and cancellation). Both backends run the same [`Job`]: a green
+//! worker polls it, a native thread runs it to its end. What a panic, a cancellation or a dropped handle means is
+//! decided here, once.
 //!
 //! This module never chooses a thread and never queues anything: that is the backend's.
 
@@ -33,7 +33,9 @@ pub use state::TaskId;
 
 pub(crate) use error::contain;
 pub(crate) use job::{Body, ClosureBody, FutureBody, start};
-pub(crate) use state::{Head, TaskState};
+#[cfg(all(test, loom))]
+pub(crate) use state::model::head;
+pub(crate) use state::{Head, HeadRef, TaskState};
 
 use state::{Extra, Observer};
 
@@ -91,7 +93,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_on(&current_backend()?, future)
+        job::start(self, current_backend()?, FutureBody::new(future))
     }
 
     /// Starts straight-line code as a task on the backend of the calling task.
@@ -103,7 +105,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn_fn_on(&current_backend()?, code)
+        job::start(self, current_backend()?, ClosureBody::new(code))
     }
 
     /// Starts `future` as a task on `backend`.
@@ -116,7 +118,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        job::start(self, backend, FutureBody::new(future))
+        job::start(self, Arc::clone(backend), FutureBody::new(future))
     }
 
     /// Starts straight-line code as a task on `backend`. It waits with [`Wait::wait`](crate::Wait::wait).
@@ -129,7 +131,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        job::start(self, backend, ClosureBody::new(code))
+        job::start(self, Arc::clone(backend), ClosureBody::new(code))
     }
 }
 

@@ -22,6 +22,10 @@ impl<M: Send + 'static> Owner for Cell<M> {
         self.own_task()
     }
 
+    fn is_stopped(&self) -> bool {
+        self.is_own_task_stopped()
+    }
+
     fn cause(&self) -> Option<Failure> {
         self.reason().map(Failure::NoProcess)
     }

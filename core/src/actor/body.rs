@@ -14,7 +14,6 @@ use super::cell::Cell;
 use super::exit::{ExitReason, IntoExit};
 use crate::backend::Strand;
 use crate::promise::Failure;
-use crate::strand::with_current;
 use crate::task::Body;
 use crate::wait::Cancelled;
 
@@ -63,7 +62,8 @@ where
     #[inline]
     fn advance(self: Pin<&mut Self>, go: impl FnOnce(Pin<&mut B>) -> Poll<Advance<B>>) -> Poll<()> {
         let mut this = self.project();
-        if !this.cell.has_begun() && !this.cell.begin(with_current(|strand| strand.state().task())) {
+        // SAFETY: this is the body of the process's task, which is polled by nobody else; and the destructor calls `end`.
+        if !this.cell.has_begun() && !unsafe { this.cell.begin() } {
             return Poll::Ready(());
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(()) };

@@ -291,7 +291,7 @@ impl<M: Send + 'static> Seed<M> {
         B: Body<Output: IntoExit + Send> + Send + 'static,
     {
         let process = ProcessRef::new(Arc::clone(&self.cell));
-        task::start(self.task, &self.backend, ProcessBody::new(body, self.cell))?.detach();
+        task::start(self.task, self.backend, ProcessBody::new(body, self.cell))?.detach();
         Ok(process)
     }
 

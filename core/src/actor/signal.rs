@@ -32,9 +32,9 @@ use super::few::Few;
 use super::mailbox::{BEGUN, RETURNED};
 use super::pid::{AtExit, By, Endpoint, Identity, MonitorRef, Pid, Signal};
 use crate::promise::{Failure, Orphan};
-use crate::strand::with_current;
+use crate::strand::with_state;
 use crate::sync::lock;
-use crate::task::{TaskState, contain};
+use crate::task::{Head, HeadRef, TaskState, contain};
 
 /// Whether a process is alive, and who is related to it.
 pub(super) struct Life {
@@ -52,8 +52,9 @@ pub(super) struct Life {
     settled: bool,
     /// Why, if that is not [`ExitReason::Normal`]: most ends need no allocation.
     reason: Option<Box<ExitReason>>,
-    /// Its task, while there is one.
-    task: Option<Arc<TaskState>>,
+    /// The head of its task, from the first poll of that until its future is dropped, which is what calls
+    /// [`end`](Cell::end). It is looked at under the lock only.
+    task: Option<HeadRef>,
     /// Its relations, made with the first one.
     ties: Option<Box<Ties>>,
 }
@@ -96,6 +97,17 @@ pub(super) struct Then {
 }
 
 impl Then {
+    /// Whether nothing is: so with most ends.
+    fn is_nothing(&self) -> bool {
+        self.hooks.is_empty()
+            && self.orphans.is_empty()
+            && self.senders.is_empty()
+            && self.cancel.is_none()
+            && self.receiver.is_none()
+            && self.answer.is_none()
+            && self.stale.is_none()
+    }
+
     /// Does it. `pid` is the process that it follows from.
     fn run(self, pid: &Pid) {
         for hook in self.hooks {
@@ -135,6 +147,11 @@ impl Life {
         !self.settled
     }
 
+    /// Its task, while it has one.
+    fn own_task(&self) -> Option<Arc<TaskState>> {
+        self.task.as_ref().map(|head| Arc::clone(head.get().state()))
+    }
+
     /// Why it ends or has ended.
     fn reason(&self) -> Option<ExitReason> {
         let reason = || self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal);
@@ -169,7 +186,15 @@ impl Life {
 impl<M> Cell<M> {
     /// The process's task, while it has one.
     pub(super) fn own_task(&self) -> Option<Arc<TaskState>> {
-        lock(&self.inbox).life.task.clone()
+        lock(&self.inbox).life.own_task()
+    }
+
+    /// Whether that task is stopped by a wait. Locks nothing but this cell.
+    #[inline]
+    pub(super) fn is_own_task_stopped(&self) -> bool {
+        let inbox = lock(&self.inbox);
+        let stopped = inbox.life.task.as_ref().and_then(|task| task.get().stopped());
+        stopped.is_some_and(|task| task.is_stopped())
     }
 
     /// The body is about to be dropped. If it has not come to an end, the reason is still to come.
@@ -203,11 +228,10 @@ impl<M> Cell<M> {
 
     /// Whether this is called by the process's own task.
     pub(super) fn is_running(&self) -> bool {
-        let current = with_current(|strand| strand.state().task());
-        match (current, self.own_task()) {
-            (Some(current), Some(own)) => Arc::ptr_eq(&current, &own),
+        with_state(|state| match (state.head(), &lock(&self.inbox).life.task) {
+            (Some(current), Some(own)) => std::ptr::eq(current, own.get()),
             _ => false,
-        }
+        })
     }
 
     /// Why the process ends or has ended, if it does.
@@ -242,7 +266,13 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// The body is about to run for the first time. False: it must not, it has been doomed before.
-    pub(super) fn begin(&self, task: Option<Arc<TaskState>>) -> bool {
+    ///
+    /// # Safety
+    /// The running task is the process's, so that its head lasts until [`Cell::end`] has been called.
+    pub(super) unsafe fn begin(&self) -> bool {
+        // SAFETY: as the caller promises; `end` takes it out.
+        let head = |head: &Head| unsafe { HeadRef::new(head) };
+        let task = with_state(|state| state.head().map(head));
         let mut inbox = lock(&self.inbox);
         inbox.life.task = task;
         self.mark(&inbox, BEGUN, true);
@@ -256,7 +286,9 @@ impl<M: Send + 'static> Cell<M> {
         self.doom(&mut inbox, reason, &mut then);
         self.mark(&inbox, RETURNED, true);
         drop(inbox);
-        contain(|| then.run(&self.pid()));
+        if !then.is_nothing() {
+            contain(|| then.run(&self.pid()));
+        }
     }
 
     /// The body is gone: everybody is told. `reason` is why, if that has not been settled. Never unwinds.
@@ -269,18 +301,19 @@ impl<M: Send + 'static> Cell<M> {
         self.doom(&mut inbox, reason, &mut then);
         let life = &mut inbox.life;
         life.over = true;
-        let task = life.task.take();
+        life.task = None;
         let Some(reason) = life.reason() else { unreachable!("it has been doomed just now") };
         let (unborn, keeping) = (life.unborn, life.keeping);
         let ties = if unborn { None } else { life.ties.take() };
         let receiver = inbox.line.receiver.take();
         let left = if keeping { Default::default() } else { inbox.line.drain() };
         drop(inbox);
-        let pid = self.pid();
-        contain(|| then.run(&pid));
-        contain(|| drop((task, receiver)));
+        if !then.is_nothing() {
+            contain(|| then.run(&self.pid()));
+        }
+        contain(|| drop(receiver));
         if let Some(ties) = ties {
-            ties.tell(&pid, &reason);
+            ties.tell(&self.pid(), &reason);
         }
         self.discard(left);
     }
@@ -470,13 +503,13 @@ impl<M: Send + 'static> Cell<M> {
         }
         let asked = by == By::Request;
         if asked && *reason == ExitReason::Kill {
-            then.cancel.clone_from(&life.task);
+            then.cancel = life.own_task();
             self.doom(inbox, ExitReason::Killed, then);
         } else if life.trapping {
             let exit = Exit { from: from.clone(), reason: reason.clone() };
             then.receiver = self.admit(&mut inbox.line, Event::Exit(Box::new(exit)), false);
         } else if !reason.is_normal() || (asked && from == to) {
-            then.cancel.clone_from(&life.task);
+            then.cancel = life.own_task();
             self.doom(inbox, reason.clone(), then);
         }
     }

@@ -11,8 +11,10 @@
 //!   │                   │                           ▲
 //!   └──(3) enlist───────┴──▶ ..., WAITING ──────────┘ (2) under the lock
 //!
-//! (1) claim    the first who has an outcome; only that one writes it, before (2).
-//! (2) publish  the same one. Nobody waits: one exchange. Else under the lock, by which the line is emptied, too.
+//! (1) claim    the first who has an outcome; only that one writes it, before (2). The only resolver that there is needs
+//!              no mark for that: nobody else has the means. It sets CLAIMED with (2).
+//! (2) publish  the same one. Nobody waits: one exchange. Else under the lock, by which the line is emptied, too. The
+//!              resolver that is used up is counted out on the way.
 //! (3) enlist   one who waits, under the lock: sets WAITING, and if READY is not there yet, stands in line.
 //! (4) take     the only promise that is left, once READY: nobody else can look at the outcome any more.
 //! ```
@@ -35,13 +37,12 @@ use super::graph::Probe;
 use super::lazy::Lazy;
 use super::line::{Line, Ticket};
 use super::owner::{Debtor, Orphan};
-use crate::strand::with_current;
+use crate::strand::with_state;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::{Mutex, lock};
 use crate::task::TaskState;
-use crate::wake::wake_all;
 
 /// Who sets it writes the outcome.
 const CLAIMED: u64 = 1;
@@ -95,7 +96,7 @@ impl<T> Cell<T> {
     /// A cell with one promise and one resolver.
     pub(super) fn pair(owner: Option<Debtor>) -> (Handle<T>, Pen<T>) {
         let cell = Arc::new(Cell::new(PROMISE + RESOLVER, None, owner, None));
-        (Handle(Arc::clone(&cell)), Pen(cell))
+        (Handle(Arc::clone(&cell)), Pen::new(cell))
     }
 
     /// As [`Cell::pair`], for an owner that may end with the resolver in hand: see [`Orphan`].
@@ -107,7 +108,7 @@ impl<T> Cell<T> {
             as_orphan: Some(|cell| cell),
             ..Cell::new(PROMISE + RESOLVER, None, Some(owner), None)
         });
-        (Handle(Arc::clone(&cell)), Pen(cell))
+        (Handle(Arc::clone(&cell)), Pen::new(cell))
     }
 
     /// A promise that has come out already.
@@ -147,38 +148,44 @@ impl<T> Cell<T> {
         if self.word.fetch_or(CLAIMED, Relaxed) & CLAIMED != 0 {
             return Err(outcome);
         }
-        // SAFETY: this is the only call that has ever found CLAIMED clear, so nobody else writes; and nobody reads
-        // before READY, which is set below.
-        self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
-        self.publish();
+        self.publish(outcome, READY);
         Ok(())
     }
 
-    /// Sets READY and wakes those in line.
+    /// Writes the outcome, adds `change` to the word, which READY is part of, and wakes those in line. By whoever has
+    /// the claim.
     #[inline]
-    fn publish(&self) {
+    fn publish(&self, outcome: Outcome<T>, change: u64) {
+        // SAFETY: whoever has the claim is the only one who ever has it, so nobody else writes; and nobody reads before
+        // READY, which is set below.
+        self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
         let mut word = self.word.load(Relaxed);
         while word & WAITING == 0 {
             // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the
             // rest.
-            match self.word.compare_exchange_weak(word, word | READY, Release, Relaxed) {
+            match self.word.compare_exchange_weak(word, word.wrapping_add(change), Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }
         }
+        self.publish_in_line(change);
+    }
+
+    /// As [`Cell::publish`], when somebody may wait.
+    fn publish_in_line(&self, change: u64) {
         let mut line = lock(&self.line);
         let left = line.leave_all();
         // After the edges of those who wait have gone: nobody can know of the outcome while they are there.
-        self.word.fetch_or(READY, Release);
+        self.word.fetch_add(change, Release);
         drop(line);
-        wake_all(left.into_wakers());
+        left.wake();
     }
 
     /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
     /// `ticket` is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
     pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
-            let task = with_current(|strand| strand.state().stopped_task(cx.waker()));
+            let task = with_state(|state| state.stopped_task(cx.waker()).cloned());
             if let Err(cycle) = self.enter(ticket, cx.waker(), task) {
                 self.leave(ticket);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));
@@ -229,7 +236,7 @@ impl<T> Cell<T> {
     /// Wakes all who stand in line, so that one of them goes on with a derived promise. They will be back.
     pub(super) fn wake_line(&self) {
         let left = lock(&self.line).leave_all();
-        wake_all(left.into_wakers());
+        left.wake();
     }
 
     /// The task that owes the value, if it is known and still does.
@@ -244,9 +251,9 @@ impl<T> Cell<T> {
     /// Says who owes the value. If somebody waits for it for whom that owner waits, the promise fails.
     pub(super) fn set_owner(&self, owner: Option<Debtor>) {
         let mut line = lock(&self.line);
-        let (before, new_edges) = line.set_owner(owner);
+        let (before, left, new_edges) = line.set_owner(owner);
         drop(line);
-        drop(before);
+        drop((before, left));
         if let Some(cycle) = new_edges.iter().find_map(Probe::refuse) {
             // It may have come out meanwhile, from another resolver.
             let _ = self.resolve(Err(Failure::Deadlock(cycle)));
@@ -314,40 +321,77 @@ impl<T> Clone for Handle<T> {
 }
 
 impl<T> Drop for Handle<T> {
+    #[inline]
     fn drop(&mut self) {
+        let word = self.0.word.load(Relaxed);
+        if promises(word) == 1 && resolvers(word) == 0 {
+            // Nobody is left who could ask how many there are.
+            return;
+        }
         // Release pairs with Acquire in `take`: what was read through this promise has been read.
         self.0.word.fetch_sub(PROMISE, Release);
     }
 }
 
 /// One of the resolvers of a cell, as the cell counts them. The last one breaks the promise when it is dropped.
-pub(super) struct Pen<T>(Arc<Cell<T>>);
+pub(super) struct Pen<T>(
+    /// The cell, until this has been used up.
+    Option<Arc<Cell<T>>>,
+);
 
 impl<T> Pen<T> {
+    fn new(cell: Arc<Cell<T>>) -> Pen<T> {
+        Pen(Some(cell))
+    }
+
     #[inline]
     pub(super) fn cell(&self) -> &Arc<Cell<T>> {
-        &self.0
+        match &self.0 {
+            Some(cell) => cell,
+            None => unreachable!("a resolver is used up only by value"),
+        }
+    }
+
+    /// As [`Cell::resolve`]; uses the resolver up.
+    pub(super) fn resolve(mut self, outcome: Outcome<T>) -> Result<(), Outcome<T>> {
+        let cell = self.cell();
+        // Acquire pairs with the drop of the other resolvers: what was done through them is over.
+        let word = cell.word.load(Acquire);
+        let change = if resolvers(word) == 1 && word & CLAIMED == 0 {
+            // This is the only one and is ours: nobody else can claim, nor make another one.
+            CLAIMED + READY
+        } else if cell.word.fetch_or(CLAIMED, Relaxed) & CLAIMED == 0 {
+            // Relaxed, as in `Cell::resolve`.
+            READY
+        } else {
+            return Err(outcome);
+        };
+        if let Some(cell) = self.0.take() {
+            // It is counted out with what is published.
+            cell.publish(outcome, change.wrapping_sub(RESOLVER));
+        }
+        Ok(())
     }
 
     /// Whether any promise is left, so that somebody may still want the value.
     pub(super) fn is_wanted(&self) -> bool {
-        promises(self.0.word.load(Relaxed)) != 0
+        promises(self.cell().word.load(Relaxed)) != 0
     }
 
     /// Whether the outcome is certain, or about to be.
     pub(super) fn is_claimed(&self) -> bool {
-        self.0.word.load(Relaxed) & CLAIMED != 0
+        self.cell().word.load(Relaxed) & CLAIMED != 0
     }
 }
 
 impl<T> Clone for Pen<T> {
     fn clone(&self) -> Pen<T> {
         // Relaxed, as in `Handle::clone`.
-        let before = self.0.word.fetch_add(RESOLVER, Relaxed);
+        let before = self.cell().word.fetch_add(RESOLVER, Relaxed);
         if resolvers(before) >= MOST {
             std::process::abort();
         }
-        Pen(Arc::clone(&self.0))
+        Pen::new(Arc::clone(self.cell()))
     }
 }
 
@@ -359,22 +403,28 @@ impl<T: Send> Orphan for Cell<T> {
 }
 
 impl<T> Drop for Pen<T> {
+    #[inline]
     fn drop(&mut self) {
-        // AcqRel: the last one sees what the others have done.
-        let before = self.0.word.fetch_sub(RESOLVER, AcqRel);
-        if resolvers(before) == 1 && before & CLAIMED == 0 {
-            let Some(owner) = lock(&self.0.line).owner() else {
-                let _ = self.0.resolve(Err(Failure::Broken));
-                return;
-            };
-            let cause = owner.cause();
-            let orphan = || self.0.as_orphan.map(|as_orphan| as_orphan(Arc::clone(&self.0)));
-            if cause.is_none() && orphan().is_some_and(|orphan| owner.keep(orphan)) {
-                return;
-            }
-            let cause = cause.unwrap_or(Failure::Broken);
-            // Nobody is left who could have been faster.
-            let _ = self.0.resolve(Err(cause));
+        if let Some(cell) = self.0.take() {
+            drop_pen(cell);
         }
     }
+}
+
+/// A resolver is dropped that has not been used up.
+fn drop_pen<T>(cell: Arc<Cell<T>>) {
+    // AcqRel: the last one sees what the others have done, and `Pen::resolve` what was done through this.
+    let before = cell.word.fetch_sub(RESOLVER, AcqRel);
+    if resolvers(before) != 1 || before & CLAIMED != 0 {
+        return;
+    }
+    let owner = lock(&cell.line).owner();
+    let cause = owner.as_ref().and_then(Debtor::cause);
+    if let (Some(owner), None, Some(as_orphan)) = (owner, &cause, cell.as_orphan)
+        && owner.keep(as_orphan(Arc::clone(&cell)))
+    {
+        return;
+    }
+    // Nobody is left who could have been faster.
+    let _ = cell.resolve(Err(cause.unwrap_or(Failure::Broken)));
 }

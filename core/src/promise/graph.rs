@@ -11,11 +11,15 @@
 //! what is not found may be one.
 //!
 //! # Why one of those who close a circle sees it
-//! Each publishes its own edge under the mutex of its own task, and reads the edges of the others under theirs. If a
-//! walk from A fails at X, because X has no edge yet, then X publishes after that, so A's edge happened before X's.
-//! If of all who close a circle nobody saw it, then each one's edge would have happened before that of another one of
-//! them, round in a circle. Exactly one is refused: who sees the circle looks again under a mutex of all, and takes
-//! its edge away before it gives that back.
+//! Each publishes its own edge, by a SeqCst store that says that its task is stopped, and then looks whether the next
+//! one is, by a SeqCst load. Most walks end with that: no mutex but its own, no count and no record of the other task is
+//! touched. Of all who close a circle one stores last, in the one order of these operations: it sees that all
+//! others are stopped. The edge itself it reads under the mutex of the other's record, which was held for the store.
+//! The task of a handle may have no record. It stores likewise that it has one, before its first edge
+//! ([`Head::stopping`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
+//!
+//! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away before it
+//! gives that back.
 //!
 //! # Why there is a circle where one is seen
 //! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that its task
@@ -26,50 +30,85 @@
 //! model, without the messages; a walk does not get lost in a circle that it does not belong to by Brent's method.
 
 #[cfg(all(test, loom))]
-mod model;
+pub(super) mod model;
 
 use std::sync::Arc;
 
 use super::failure::Cycle;
 use super::owner::Debtor;
 use crate::sync::{Mutex, lock};
-use crate::task::TaskState;
+use crate::task::{Head, HeadRef, TaskState};
 
 /// What a task is stopped by. It lies in the task's record, under the mutex there.
 #[derive(Default)]
 pub(crate) struct Stop {
     /// The number of the last edge.
     number: u64,
-    /// Who owes what the task waits for; `None` while it has no edge.
-    debtor: Option<Debtor>,
+    /// Where the edge goes; `None` while there is none.
+    target: Option<Target>,
+}
+
+/// Where an edge goes.
+pub(crate) enum Target {
+    /// To whoever owes a promise.
+    Debtor(Debtor),
+    /// To the task whose handle is waited for. It is looked at under the mutex only, and before the handle lets go of
+    /// it ([`leave_handle`]).
+    Task(HeadRef),
+}
+
+impl Target {
+    /// The task that is waited for, if it is stopped itself.
+    fn stopped_task(&self) -> Option<Debtor> {
+        match self {
+            Target::Debtor(debtor) => Some(debtor.clone()),
+            Target::Task(head) => head.get().stopped().cloned().map(Debtor::of_task),
+        }
+    }
 }
 
 impl Stop {
-    /// Enters an edge. Returns its number, and the edge before, to be dropped when no mutex is held.
-    pub(crate) fn publish(&mut self, debtor: Debtor) -> (u64, Option<Debtor>) {
+    /// Enters an edge. Returns its number, and what is to be dropped when no mutex is held.
+    fn publish(&mut self, target: Target) -> (u64, Option<Target>) {
         self.number += 1;
-        (self.number, self.debtor.replace(debtor))
+        (self.number, self.target.replace(target))
     }
 
     /// Takes the edge with this number back, if it is still there. What it returns is to be dropped when no mutex is
     /// held.
-    pub(crate) fn withdraw(&mut self, number: u64) -> Option<Debtor> {
-        if self.number == number { self.debtor.take() } else { None }
+    fn withdraw(&mut self, number: u64) -> Option<Target> {
+        if self.number == number { self.target.take() } else { None }
     }
 
-    /// The edge and its number.
+    /// As [`Stop::withdraw`], for the edge to the task of a handle.
+    fn withdraw_from(&mut self, head: &Head) -> Option<Target> {
+        self.goes_to(head).and_then(|()| self.target.take())
+    }
+
+    /// Whether there is an edge.
+    pub(crate) fn is_there(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// The number of the edge, and who comes next, if that one is stopped.
     fn edge(&self) -> Option<(u64, Debtor)> {
-        self.debtor.clone().map(|debtor| (self.number, debtor))
+        let debtor = self.target.as_ref()?.stopped_task()?;
+        Some((self.number, debtor))
     }
 
     /// Whether the edge with this number is there.
     fn is_at(&self, number: u64) -> Option<()> {
-        (self.number == number && self.debtor.is_some()).then_some(())
+        (self.number == number && self.is_there()).then_some(())
+    }
+
+    /// Whether there is an edge to the task of a handle.
+    fn goes_to(&self, head: &Head) -> Option<()> {
+        matches!(&self.target, Some(Target::Task(other)) if std::ptr::eq(other.get(), head)).then_some(())
     }
 }
 
-/// The edge of one wait; dropping it takes the edge back. It must not be dropped while a mutex is held.
-pub(crate) struct Edge {
+/// The edge of one wait for a promise; dropping it takes the edge back. It must not be dropped while a mutex is held.
+pub(super) struct Edge {
     /// Who waits.
     task: Arc<TaskState>,
     /// The number of the edge; 0: none has been published.
@@ -82,22 +121,8 @@ impl Edge {
         Edge { task, number: 0 }
     }
 
-    /// `task` waits for what `debtor` owes.
-    ///
-    /// # Errors
-    /// When it waits for itself, in the end. Then there is no edge.
-    pub(crate) fn new(task: Arc<TaskState>, debtor: Debtor) -> Result<Edge, Cycle> {
-        let mut edge = Edge::none(task);
-        let debtor = Some(debtor);
-        drop(edge.publish(debtor.clone()));
-        match edge.probe(&debtor).and_then(|probe| probe.refuse()) {
-            Some(cycle) => Err(cycle),
-            None => Ok(edge),
-        }
-    }
-
     /// Whether this is the edge by which `task` is stopped.
-    pub(crate) fn is_of(&self, task: &Arc<TaskState>) -> bool {
+    pub(super) fn is_of(&self, task: &Arc<TaskState>) -> bool {
         Arc::ptr_eq(&self.task, task) && self.is_current()
     }
 
@@ -106,55 +131,78 @@ impl Edge {
     }
 
     /// Puts an edge to `debtor` in the place of the one that there is. What comes back is to be dropped when no
-    /// mutex is held. The caller calls [`Edge::refuse`] then.
+    /// mutex is held. The caller looks at [`Edge::probe`] then.
     #[must_use]
-    pub(super) fn publish(&mut self, debtor: Option<Debtor>) -> Option<Debtor> {
+    pub(super) fn publish(&mut self, debtor: Option<Debtor>) -> Option<Target> {
         let Some(debtor) = debtor else { return self.withdraw() };
-        let (number, before) = self.task.set_stop(|stop| stop.publish(debtor));
+        let (number, before) = self.task.set_stop(|stop| stop.publish(Target::Debtor(debtor)));
         self.number = number;
         before
     }
 
     /// Takes the edge back. What comes back is to be dropped when no mutex is held.
     #[must_use]
-    pub(super) fn withdraw(&mut self) -> Option<Debtor> {
+    pub(super) fn withdraw(&mut self) -> Option<Target> {
         match std::mem::take(&mut self.number) {
             0 => None,
             number => self.task.stop(|stop| stop.withdraw(number)),
         }
     }
 
-    /// The same edge, just published to `debtor`, to look at when the mutex that this one lies under is free.
+    /// The edge, just published to `debtor`, if it may close a circle: to look at when the mutex that this one lies
+    /// under is free.
+    #[inline]
     pub(super) fn probe(&self, debtor: &Option<Debtor>) -> Option<Probe> {
-        let debtor = debtor.clone()?;
-        Some(Probe { task: Arc::clone(&self.task), number: self.number, debtor })
+        let stopped = debtor.as_ref().is_some_and(Debtor::is_stopped);
+        stopped.then(|| Probe { task: Arc::clone(&self.task), number: self.number })
     }
 }
 
 impl Drop for Edge {
+    #[inline]
     fn drop(&mut self) {
-        drop(self.withdraw());
+        if self.number != 0 {
+            drop(self.withdraw());
+        }
     }
 }
 
-/// An edge that has just been published, by somebody else's leave.
+/// `task` waits for the handle to the task of `head`.
+///
+/// # Errors
+/// When it waits for itself, in the end. Then there is no edge.
+pub(crate) fn await_handle(task: &Arc<TaskState>, head: HeadRef) -> Result<(), Cycle> {
+    let is_stopped = || head.get().stopped().is_some_and(|next| next.is_stopped());
+    let (number, before) = task.set_stop(|stop| stop.publish(Target::Task(head.clone())));
+    drop(before);
+    if is_stopped() { Probe { task: Arc::clone(task), number }.refuse().map_or(Ok(()), Err) } else { Ok(()) }
+}
+
+/// Whether `task` is stopped by the wait for the handle to the task of `head`.
+pub(crate) fn awaits_handle(task: &TaskState, head: &Head) -> bool {
+    task.stop(|stop| stop.goes_to(head)).is_some()
+}
+
+/// `task` no longer waits for the handle to the task of `head`: from here on nobody looks at that because of it.
+pub(crate) fn leave_handle(task: &TaskState, head: &Head) {
+    drop(task.stop(|stop| stop.withdraw_from(head)));
+}
+
+/// An edge that has just been published and may close a circle.
 pub(super) struct Probe {
     /// Who waits.
     task: Arc<TaskState>,
     /// The number of the edge.
     number: u64,
-    /// Where the edge went when it was published.
-    debtor: Debtor,
 }
 
 impl Probe {
     /// The circle that the edge closes, if it does; then the edge has been taken back. To be called without any mutex.
-    #[inline]
+    #[cold]
     pub(super) fn refuse(&self) -> Option<Cycle> {
-        if leads_back(&self.task, &self.debtor) { self.confirm() } else { None }
+        if leads_back(&self.task) { self.confirm() } else { None }
     }
 
-    #[cold]
     fn confirm(&self) -> Option<Cycle> {
         let path = read_path(&self.task)?;
         if read_path(&self.task)? != path || path[0].number != self.number {
@@ -178,9 +226,9 @@ fn next(task: &TaskState) -> Option<Arc<TaskState>> {
     debtor.task()
 }
 
-/// Whether the chain that begins with the edge from `task` to `debtor` comes back to `task`.
-fn leads_back(task: &Arc<TaskState>, debtor: &Debtor) -> bool {
-    let Some(mut at) = debtor.task() else { return false };
+/// Whether the chain that begins with the edge of `task` comes back to it.
+fn leads_back(task: &Arc<TaskState>) -> bool {
+    let Some(mut at) = next(task) else { return false };
     let mut mark = None;
     let (mut steps, mut lap) = (0_usize, 1_usize);
     while !Arc::ptr_eq(&at, task) {

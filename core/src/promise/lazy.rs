@@ -175,6 +175,11 @@ impl<T: Send> Owner for Source<T> {
         self.0.upgrade()?.debtor()
     }
 
+    fn is_stopped(&self) -> bool {
+        // To know it takes another promise's mutex, and its last reference, perhaps, to be dropped.
+        true
+    }
+
     fn cause(&self) -> Option<Failure> {
         None
     }

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::graph::{Edge, Probe};
+use super::graph::{Edge, Probe, Target};
 use super::owner::Debtor;
 use crate::task::TaskState;
 use crate::waitlist::{Key, Slots};
+use crate::wake::wake_all;
 
 /// The place in line of one future.
 #[derive(Debug, Default)]
@@ -56,7 +57,10 @@ impl Line {
     }
 
     /// Makes `owner` the one who owes the value. Returns what is to be dropped, and the edges that are new.
-    pub(super) fn set_owner(&mut self, owner: Option<Debtor>) -> (Vec<Option<Debtor>>, Vec<Probe>) {
+    pub(super) fn set_owner(
+        &mut self,
+        owner: Option<Debtor>,
+    ) -> (Option<Debtor>, Vec<Option<Target>>, Vec<Probe>) {
         let (mut left, mut new) = (Vec::new(), Vec::new());
         self.waiters.for_each(|waiter| {
             if let Some(edge) = &mut waiter.edge {
@@ -64,8 +68,7 @@ impl Line {
                 new.extend(edge.probe(&owner));
             }
         });
-        left.push(std::mem::replace(&mut self.owner, owner));
-        (left, new)
+        (std::mem::replace(&mut self.owner, owner), left, new)
     }
 
     /// Whether `ticket` is in line with a waker that does what `waker` does, for the wait of `task`.
@@ -85,19 +88,22 @@ impl Line {
     }
 
     /// Puts `waker` in line, instead of what `ticket` had there; `task` is the one that this wait stops. Returns
-    /// what is to be dropped, and the edge if there is one.
+    /// what is to be dropped, and the edge if there is one that may close a circle.
     pub(super) fn enter(
         &mut self,
         ticket: &mut Ticket,
         waker: Waker,
         task: Option<Arc<TaskState>>,
-    ) -> ((Option<Left>, Option<Debtor>), Option<Probe>) {
+    ) -> ((Option<Left>, Option<Target>), Option<Probe>) {
         let left = self.leave(ticket);
         let mut edge = task.map(Edge::none);
-        let debtor = edge.as_mut().and_then(|edge| edge.publish(self.owner.clone()));
-        let probe = edge.as_ref().and_then(|edge| edge.probe(&self.owner));
+        let (mut target, mut probe) = (None, None);
+        if let Some(edge) = edge.as_mut().filter(|_| self.owner.is_some()) {
+            target = edge.publish(self.owner.clone());
+            probe = edge.probe(&self.owner);
+        }
         ticket.0 = Some(self.waiters.push_back(Waiter { waker, edge }));
-        ((left, debtor), probe)
+        ((left, target), probe)
     }
 
     /// Takes `ticket` out of the line. The caller drops what comes back.
@@ -108,7 +114,10 @@ impl Line {
     /// Takes everybody out of the line, and their edges back.
     pub(super) fn leave_all(&mut self) -> AllLeft {
         let first = self.waiters.pop_front().map(Left::new);
-        let more = std::iter::from_fn(|| self.waiters.pop_front()).map(Left::new).collect();
+        let mut more = Vec::new();
+        if !self.waiters.is_empty() {
+            more.extend(std::iter::from_fn(|| self.waiters.pop_front()).map(Left::new));
+        }
         AllLeft { first, more }
     }
 }
@@ -120,14 +129,14 @@ pub(super) struct Left {
     /// Who waited.
     _edge: Option<Edge>,
     /// Whom its task waited for.
-    _debtor: Option<Debtor>,
+    _target: Option<Target>,
 }
 
 impl Left {
     fn new(waiter: Waiter) -> Left {
         let Waiter { waker, mut edge } = waiter;
-        let debtor = edge.as_mut().and_then(Edge::withdraw);
-        Left { waker, _edge: edge, _debtor: debtor }
+        let target = edge.as_mut().and_then(Edge::withdraw);
+        Left { waker, _edge: edge, _target: target }
     }
 }
 
@@ -140,8 +149,13 @@ pub(super) struct AllLeft {
 }
 
 impl AllLeft {
-    /// How they are told.
-    pub(super) fn into_wakers(self) -> impl Iterator<Item = Waker> {
-        self.first.into_iter().chain(self.more).map(|left| left.waker)
+    /// Wakes them, when no mutex is held.
+    pub(super) fn wake(self) {
+        let first = self.first.into_iter();
+        if self.more.is_empty() {
+            first.for_each(|left| left.waker.wake());
+        } else {
+            wake_all(first.chain(self.more).map(|left| left.waker));
+        }
     }
 }

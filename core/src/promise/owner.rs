@@ -7,10 +7,14 @@ use crate::task::{TaskRef, TaskState};
 
 /// Who owes the answer to a question, as long as nobody has answered.
 ///
-/// The cell of a process is one. Its methods are called without any lock of this library held.
+/// The cell of a process is one. But for `is_stopped`, its methods are called without any lock of this library held.
 pub(crate) trait Owner: Send + Sync {
     /// The task that is going to answer, if it is known.
     fn task(&self) -> Option<Arc<TaskState>>;
+
+    /// Whether that task may be stopped by a wait: false only if it is not, and otherwise true at will. Called with the
+    /// mutex of a promise held, so it locks nothing but what nobody holds while a promise is locked.
+    fn is_stopped(&self) -> bool;
 
     /// Why there will be no answer, when the resolver is dropped without one; `None`: [`Failure::Broken`].
     fn cause(&self) -> Option<Failure>;
@@ -77,6 +81,15 @@ impl Debtor {
         match &self.0 {
             Kind::Task(task) => Some(Arc::clone(task)),
             Kind::Other(owner) => owner.task(),
+        }
+    }
+
+    /// Whether it may wait for somebody itself; see [`Owner::is_stopped`].
+    #[inline]
+    pub(super) fn is_stopped(&self) -> bool {
+        match &self.0 {
+            Kind::Task(task) => task.is_stopped(),
+            Kind::Other(owner) => owner.is_stopped(),
         }
     }
 

@@ -35,7 +35,7 @@ impl<T> Resolver<T> {
     /// # Errors
     /// When there is an outcome already. The value is handed back.
     pub fn resolve(self, value: T) -> Result<(), AlreadyResolved<T>> {
-        self.0.cell().resolve(Ok(value)).map_err(|late| match late {
+        self.0.resolve(Ok(value)).map_err(|late| match late {
             Ok(value) => AlreadyResolved(value),
             Err(_) => unreachable!("what comes back is what went in"),
         })
@@ -46,7 +46,7 @@ impl<T> Resolver<T> {
     /// # Errors
     /// When there is an outcome already. The failure is handed back.
     pub fn fail(self, failure: Failure) -> Result<(), AlreadyResolved<Failure>> {
-        self.0.cell().resolve(Err(failure)).map_err(|late| match late {
+        self.0.resolve(Err(failure)).map_err(|late| match late {
             Err(failure) => AlreadyResolved(failure),
             Ok(_) => unreachable!("what comes back is what went in"),
         })

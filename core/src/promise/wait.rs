@@ -22,6 +22,9 @@ fn poll_cell<T>(cell: &Arc<Cell<T>>, ticket: &mut Ticket, cx: &mut Context<'_>) 
     Poll::Ready(ready)
 }
 
+/// What a wait says when it is polled after it was ready.
+const POLLED_AGAIN: &str = "a wait for a promise was polled after it was ready";
+
 /// A handle that is waiting: it leaves the line when it is dropped.
 struct InLine<T> {
     /// The promise, until its value has been handed out.
@@ -37,15 +40,10 @@ impl<T> InLine<T> {
 
     /// The handle, once its promise has come out.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<T>, Failure>> {
-        let handle = self.handle.take().expect("a wait for a promise was polled after it was ready");
-        match poll_cell(handle.cell(), &mut self.ticket, cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(handle)),
-            Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
-            Poll::Pending => {
-                self.handle = Some(handle);
-                Poll::Pending
-            }
-        }
+        let handle = self.handle.as_ref().expect(POLLED_AGAIN);
+        let ready = ready!(poll_cell(handle.cell(), &mut self.ticket, cx));
+        let handle = self.handle.take().expect(POLLED_AGAIN);
+        Poll::Ready(ready.map(|()| handle))
     }
 }
 

@@ -107,7 +107,7 @@ impl<T: Send + 'static> TaskGroup<T> {
             Some(backend) => Arc::clone(backend),
             None => current_backend()?,
         };
-        let task = start_observed(Builder::new(), &backend, body, Arc::clone(&self.observer) as _)?;
+        let task = start_observed(Builder::new(), backend, body, Arc::clone(&self.observer) as _)?;
         let id = task.id();
         self.tasks.insert(id, task);
         Ok(id)

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 
 use super::error::SpawnError;
 use super::job::Outcome;
-use super::state::{Head, TaskId, TaskState};
-use crate::promise::{Cycle, Debtor, Edge, Failure, Promise};
-use crate::strand::with_current;
+use super::state::{Head, HeadRef, TaskId, TaskState};
+use crate::promise::{Cycle, Debtor, Failure, Promise, await_handle, awaits_handle, leave_handle};
+use crate::strand::with_state;
 
 /// The handle to a task: a future of its result.
 ///
@@ -22,8 +22,9 @@ use crate::strand::with_current;
 pub struct Task<T> {
     /// What it stands for.
     handle: Handle<T>,
-    /// The wait that is under way, if that stops a task. In a box: programs hold many handles, and wait for one.
-    edge: Option<Box<Edge>>,
+    /// The task that is known to be stopped by a wait for this handle. What it is known by refers to the head of this
+    /// one: so it is taken back before the handle goes, by [`Task::end_wait`].
+    waiter: Option<Arc<TaskState>>,
 }
 
 /// What a handle stands for.
@@ -49,7 +50,7 @@ impl<T> Task<T> {
 
     #[inline]
     fn of(handle: Handle<T>) -> Task<T> {
-        Task { handle, edge: None }
+        Task { handle, waiter: None }
     }
 
     /// The handle to a task that did not start.
@@ -67,6 +68,7 @@ impl<T> Task<T> {
 
     /// Lets the task go on by itself.
     pub fn detach(mut self) {
+        self.end_wait();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) | Handle::Cancelling(task) => task.detach(),
             Handle::Refused(_) | Handle::Gone => {}
@@ -75,6 +77,7 @@ impl<T> Task<T> {
 
     /// Makes dropping this handle cancel the task.
     pub fn cancel_on_drop(mut self) -> Task<T> {
+        self.end_wait();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) => Task::of(Handle::Cancelling(task)),
             same => Task::of(same),
@@ -116,19 +119,25 @@ impl<T> Task<T> {
 
     /// The task's identity.
     pub fn id(&self) -> TaskId {
-        self.state().id()
+        self.head().map_or_else(|| self.state().id(), Head::id)
     }
 
     /// The name that the task was given.
     pub fn name(&self) -> Option<&str> {
-        self.state().name()
+        self.head()?.name()
     }
 
     /// Whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
+        self.head().is_none_or(Head::is_finished)
+    }
+
+    /// The head of a task that has been started.
+    #[inline]
+    fn head(&self) -> Option<&Head> {
         match &self.handle {
-            Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().is_finished(),
-            Handle::Refused(_) | Handle::Gone => true,
+            Handle::Detaching(task) | Handle::Cancelling(task) => Some(task.metadata()),
+            Handle::Refused(_) | Handle::Gone => None,
         }
     }
 }
@@ -142,7 +151,7 @@ impl<T> Future for Task<T> {
             Handle::Detaching(task) | Handle::Cancelling(task) => match Pin::new(task).poll(cx) {
                 // There is always an outcome: even a job that is dropped unrun leaves one.
                 Poll::Ready(outcome) => {
-                    this.edge = None;
+                    this.end_wait();
                     Poll::Ready(outcome.into_result())
                 }
                 Poll::Pending => match this.stop(cx.waker()) {
@@ -161,23 +170,47 @@ impl<T> Future for Task<T> {
 impl<T> Task<T> {
     /// The handle is waited for with `waker`: if that stops the running task, it is known to wait for this one.
     fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
-        let Some(stopped) = with_current(|strand| strand.state().stopped_task(waker)) else {
-            self.edge = None;
-            return Ok(());
+        with_state(|state| {
+            let stopped = state.stopped_task(waker);
+            if self.waiter.is_some() {
+                if self.is_stopping(stopped) {
+                    return Ok(());
+                }
+                self.end_wait();
+            }
+            let (Some(stopped), Some(head)) = (stopped, self.head()) else { return Ok(()) };
+            // SAFETY: the handle keeps the head, even if it is forgotten. Wherever it lets go of that, or passes it
+            // on, it has taken this back, by `end_wait`; and it does so here if there is an error.
+            await_handle(stopped, unsafe { HeadRef::new(head) })?;
+            self.waiter = Some(Arc::clone(stopped));
+            Ok(())
+        })
+    }
+
+    /// Whether that is known already of this task.
+    #[cold]
+    fn is_stopping(&self, stopped: Option<&Arc<TaskState>>) -> bool {
+        let (Some(waiter), Some(stopped), Some(head)) = (&self.waiter, stopped, self.head()) else {
+            return false;
         };
-        if self.edge.as_ref().is_some_and(|edge| edge.is_of(&stopped)) {
-            return Ok(());
+        Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, head)
+    }
+
+    /// Nobody is stopped by a wait for this handle any more.
+    #[inline]
+    fn end_wait(&mut self) {
+        if let Some(waiter) = self.waiter.take()
+            && let Some(head) = self.head()
+        {
+            leave_handle(&waiter, head);
         }
-        self.edge = None;
-        let edge = Edge::new(stopped, Debtor::of_task(Arc::clone(self.state())))?;
-        self.edge = Some(Box::new(edge));
-        Ok(())
     }
 }
 
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
+        self.end_wait();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) => task.detach(),
             Handle::Cancelling(task) => {

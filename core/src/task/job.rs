@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::Builder;
 use super::error::{Panic, SpawnError, contain};
 use super::handle::{Task, TaskRef};
-use super::state::{Extra, Head, Observer};
+use super::state::{Extra, Head, HeadRef, Observer};
 use crate::backend::{Backend, Mode, Strand, StrandState};
 use crate::promise::Failure;
 use crate::strand::with_current;
@@ -115,27 +115,6 @@ fn cancel_unrun(runnable: Runnable<Head>) {
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
-    }
-}
-
-/// A task's head, as its own future refers to it.
-struct HeadRef(NonNull<Head>);
-
-// SAFETY: a `Head` is Sync, and this is a shared reference to one.
-unsafe impl Send for HeadRef {}
-
-impl HeadRef {
-    #[inline]
-    fn get(&self) -> &Head {
-        // SAFETY: made by `start_unchecked` from the head that lies in the same allocation as the future which
-        // holds this. `async-task` drops the future before the metadata, in every order of events.
-        unsafe { self.0.as_ref() }
-    }
-
-    /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
-    #[inline]
-    fn is_late(&self) -> bool {
-        self.get().home().registry().is_closed()
     }
 }
 
@@ -269,13 +248,15 @@ impl<B: Body> Future for JobFuture<B> {
             let claimed = running.end_poll();
             // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
-            let before = unsafe { running.replace_task(Some(this.head.0)) };
+            let before = unsafe { running.replace_task(Some(NonNull::from(this.head.get()))) };
             let polled_with = running.polled_with(cx.waker().data());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
                     // Most tasks are not in the registry's list before their first poll, so that closing it did not
                     // cancel them.
-                    Some(body) if !running.task_cancelled() && (*this.entered || !this.head.is_late()) => {
+                    Some(body)
+                        if !running.task_cancelled() && (*this.entered || !this.head.get().is_late()) =>
+                    {
                         body
                     }
                     _ => return Poll::Ready(Err(Cancelled)),
@@ -339,7 +320,7 @@ fn drop_body<B, T>(
 #[inline]
 pub(crate) fn start<B>(
     builder: Builder,
-    backend: &Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     body: B,
 ) -> Result<Task<B::Output>, SpawnError>
 where
@@ -353,7 +334,7 @@ where
 /// As [`start`]; `observer` is told of the end.
 pub(super) fn start_observed<B>(
     builder: Builder,
-    backend: &Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     body: B,
     observer: Arc<dyn Observer>,
 ) -> Result<Task<B::Output>, SpawnError>
@@ -371,7 +352,7 @@ where
 /// What `body` borrows lives until the observer in `extra` has been told that the task is finished. Its output borrows
 /// nothing that the returned handle may outlive.
 pub(super) unsafe fn start_unchecked<'a, B>(
-    backend: &Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     body: B,
     extra: Extra,
 ) -> Result<Task<B::Output>, SpawnError>
@@ -379,21 +360,20 @@ where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
-    let head = Head::new(Arc::clone(backend), extra);
-    if !backend.registry().count(head.id()) {
+    let head = Head::new(backend, extra);
+    if !head.home().registry().count(head.id()) {
         // The observer counts on being told, whatever the body's destructor does.
         contain(move || drop(body));
         head.finish();
         return Err(SpawnError::ShutDown);
     }
-    let blocking = backend.mode() == Mode::Blocking;
-    if blocking || head.name().is_some() {
-        head.enter(None);
-    }
+    let blocking = head.home().mode() == Mode::Blocking;
     let task_builder = async_task::Builder::new().metadata(head);
     let future = move |head: &Head| JobFuture {
         body: Some(body),
-        head: HeadRef(NonNull::from(head)),
+        // SAFETY: the head lies in the same allocation as the future which holds this. `async-task` drops the future
+        // before the metadata, in every order of events.
+        head: unsafe { HeadRef::new(head) },
         blocking,
         entered: false,
     };
@@ -401,8 +381,26 @@ where
     // the observer told after that, before anything it borrows ends, as the caller promises.
     let (runnable, task) = unsafe { task_builder.spawn_unchecked(future, WithInfo(wake)) };
     let task = Task::new(task);
-    backend.start(Job(Some(runnable)))?;
+    let job = Job(Some(runnable));
+    if blocking || job.name().is_some() {
+        // SAFETY: the head lies beside the future, whose destructor calls `finish`.
+        unsafe { job.head().enter(None) };
+    }
+    launch(job)?;
     Ok(task)
+}
+
+/// Hands a new job to its backend. Once that has it, the job may be over, and what it knew its backend by is gone: so
+/// somebody else keeps the backend meanwhile. On a stack of its own, that is the strand.
+#[inline]
+fn launch(job: Job) -> Result<(), SpawnError> {
+    with_current(|strand| match strand.home() {
+        Some(home) if std::ptr::addr_eq(home, Arc::as_ptr(job.head().home())) => home.start(job),
+        _ => {
+            let home = Arc::clone(job.head().home());
+            home.start(job)
+        }
+    })
 }
 
 /// What a waker does: the job goes to the queue of the worker that this runs on, if it is one of the job's own

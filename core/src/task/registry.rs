@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::handle::TaskRef;
-use super::state::{TaskId, TaskState};
+use super::state::{Head, HeadRef, TaskId, TaskState};
 use crate::sync::atomic::Ordering;
 use crate::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, lock};
@@ -54,8 +54,25 @@ struct Shard {
     started: AtomicUsize,
     /// How many of those are over.
     ended: AtomicUsize,
-    /// Those that have had to wait; [`TaskState::key`] is the place.
-    waiting: Mutex<Slab<Arc<TaskState>>>,
+    /// Those that have had to wait; [`Head::key`] is the place.
+    waiting: Mutex<Slab<Entry>>,
+}
+
+/// A task in the list. Most are only ever counted and woken: so there is no record of them that others could hold on to,
+/// before somebody asks for one.
+struct Entry {
+    /// The task. It is looked at under the lock of the list only.
+    head: HeadRef,
+    /// How it is reached, if it had no record when it came to wait. One that is made later takes it over.
+    waker: Option<Waker>,
+}
+
+impl Shard {
+    /// Those that have had to wait.
+    fn tasks(&self) -> Vec<TaskRef> {
+        let task = |entry: &Entry| TaskRef::new(Arc::clone(entry.head.get().record(|| entry.waker.clone())));
+        lock(&self.waiting).iter().map(|(_, entry)| task(entry)).collect()
+    }
 }
 
 impl Registry {
@@ -86,22 +103,41 @@ impl Registry {
         !self.is_closed()
     }
 
-    /// Enters a counted task by name.
-    pub(crate) fn enter(&self, state: &Arc<TaskState>) {
-        let key = lock(&self.shard(state.id()).waiting).insert(Arc::clone(state));
-        // Read by the task's own stack alone.
-        state.key().store(u32::try_from(key).unwrap_or(Registry::NOWHERE), Ordering::Relaxed);
+    /// Enters a counted task by name, or with the waker that it comes to wait with. That is handed back if the task has a
+    /// record, which then is to have it.
+    ///
+    /// # Safety
+    /// The head stays where it is until [`Registry::leave`] has been called with its key.
+    pub(crate) unsafe fn enter(&self, head: &Head, waker: Option<Waker>) -> Option<Waker> {
+        let mut list = lock(&self.shard(head.id()).waiting);
+        // Under the lock, under which records are made: so either the record has the waker, or this sees it.
+        let (listed, unlisted) = if head.is_recorded() { (None, waker) } else { (waker, None) };
+        match list.get_mut(head.key().load(Ordering::Relaxed) as usize) {
+            Some(entry) => entry.waker = listed,
+            None => {
+                // SAFETY: as the caller promises. Whoever looks at it has the lock, which `leave` takes.
+                let key = list.insert(Entry { head: unsafe { HeadRef::new(head) }, waker: listed });
+                head.key().store(u32::try_from(key).unwrap_or(Registry::NOWHERE), Ordering::Relaxed);
+            }
+        }
+        drop(list);
         // The lock of the list orders the two: either `close` finds the task in it, or this sees that it has closed.
         if self.is_closed() {
-            state.cancel();
+            head.state().cancel();
         }
+        unlisted
     }
 
-    /// Takes a task out that is over.
+    /// Makes the record of a task that has none, unless somebody is faster.
+    pub(crate) fn record<'a>(&self, head: &'a Head) -> &'a Arc<TaskState> {
+        let list = lock(&self.shard(head.id()).waiting);
+        head.record(|| list.get(head.key().load(Ordering::Relaxed) as usize)?.waker.clone())
+    }
+
+    /// Takes a task out that is over, and that was entered under `key`.
     #[inline]
-    pub(crate) fn leave(&self, task: TaskId, state: Option<&Arc<TaskState>>) {
+    pub(crate) fn leave(&self, task: TaskId, key: u32) {
         let shard = self.shard(task);
-        let key = state.map_or(Registry::NOWHERE, |state| state.key().load(Ordering::Relaxed));
         if key != Registry::NOWHERE {
             let entry = lock(&shard.waiting).try_remove(key as usize);
             drop(entry);
@@ -136,10 +172,7 @@ impl Registry {
 
     /// The tasks that wait or have waited, and those with a name, at about this moment.
     pub fn tasks(&self) -> Vec<TaskRef> {
-        let snapshot = |shard: &Shard| -> Vec<TaskRef> {
-            lock(&shard.waiting).iter().map(|(_, task)| TaskRef::new(Arc::clone(task))).collect()
-        };
-        self.shards.iter().flat_map(snapshot).collect()
+        self.shards.iter().flat_map(Shard::tasks).collect()
     }
 
     /// Whether [`Registry::close`] has been called.
@@ -151,7 +184,7 @@ impl Registry {
     /// [`SpawnError::ShutDown`](super::SpawnError::ShutDown).
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.tasks().iter().for_each(TaskRef::cancel);
+        self.shards.iter().for_each(|shard| shard.tasks().iter().for_each(TaskRef::cancel));
     }
 
     /// A future that is ready once no task is left.

@@ -5,6 +5,7 @@ pub(super) mod model;
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
@@ -13,8 +14,8 @@ use super::registry::Registry;
 use crate::backend::Backend;
 use crate::parker::Parker;
 use crate::promise::Stop;
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Mutex, OnceLock, lock};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use crate::sync::{Mutex, OnceLock, lock, seq_cst};
 
 /// Identifies a task among all that this process ever starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,8 +78,6 @@ pub(crate) struct Head {
     id: TaskId,
     /// Where it runs.
     home: Arc<dyn Backend>,
-    /// What most tasks do without.
-    extra: Option<Arc<Extra>>,
     /// What others hold on to.
     record: Record,
 }
@@ -87,12 +86,11 @@ impl Head {
     #[inline]
     pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Head {
         let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
-        Head {
-            id: TaskId::next(),
-            home,
-            extra: has_extra.then(|| Arc::new(extra)),
-            record: Record::default(),
+        let head = Head { id: TaskId::next(), home, record: Record::default() };
+        if has_extra {
+            head.record.get_or_make(|| TaskState::new(head.id, Some(Box::new(extra)), None));
         }
+        head
     }
 
     #[inline]
@@ -105,17 +103,73 @@ impl Head {
         &self.home
     }
 
+    /// What was said of it: that lies in the record.
+    #[inline]
+    fn extra(&self) -> Option<&Extra> {
+        self.record.get()?.extra.as_deref()
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
-        self.extra.as_ref()?.name.as_deref()
+        self.extra()?.name.as_deref()
     }
 
     pub(crate) fn stack_size(&self) -> Option<usize> {
-        self.extra.as_ref()?.stack_size
+        self.extra()?.stack_size
+    }
+
+    #[inline]
+    pub(super) fn key(&self) -> &AtomicU32 {
+        &self.record.key
     }
 
     /// The part that outlives the task.
+    #[inline]
     pub(crate) fn state(&self) -> &Arc<TaskState> {
-        self.record.get_or_make(|| TaskState::new(self.id, self.extra.clone()))
+        match self.record.get() {
+            Some(state) => state,
+            None => self.make_state(),
+        }
+    }
+
+    /// The task may wait already; then only the list knows by which waker.
+    #[cold]
+    fn make_state(&self) -> &Arc<TaskState> {
+        self.home.registry().record(self)
+    }
+
+    /// As [`Head::state`], for one who has the lock of the list: `waker` is that with which the task is entered there. So
+    /// the record has it from the beginning.
+    pub(super) fn record(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<TaskState> {
+        self.record.get_or_make(|| TaskState::new(self.id, None, waker()))
+    }
+
+    /// Whether there is a record.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.record.get().is_some()
+    }
+
+    /// As [`Head::state`], for the running task, which is about to be stopped by a wait.
+    #[inline]
+    pub(crate) fn stopping(&self) -> &Arc<TaskState> {
+        let state = self.state();
+        if !self.record.stops.load(Ordering::Relaxed) {
+            // SeqCst with the load in `stopped`; see the header of `promise::graph`.
+            self.record.stops.store(true, Ordering::SeqCst);
+        }
+        state
+    }
+
+    /// As [`Head::state`], if the task has ever been stopped by a wait. Locks nothing.
+    #[inline]
+    pub(crate) fn stopped(&self) -> Option<&Arc<TaskState>> {
+        // SeqCst with the store in `stopping`, which the record was made before.
+        if self.record.stops.load(Ordering::SeqCst) { self.record.get() } else { None }
+    }
+
+    /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
+    #[inline]
+    pub(super) fn is_late(&self) -> bool {
+        self.home.registry().is_closed()
     }
 
     #[inline]
@@ -128,24 +182,28 @@ impl Head {
     }
 
     /// The task has to wait: from now on it is entered in the registry, and `waker` is how it is reached.
+    ///
+    /// # Safety
+    /// The head stays where it is until [`Head::finish`] has been called: it lies beside the task's future.
     #[cold]
-    pub(crate) fn enter(&self, waker: Option<&Waker>) {
-        let state = self.state();
-        if state.key.load(Ordering::Relaxed) == Registry::NOWHERE {
-            self.home.registry().enter(state);
-        }
-        if let Some(waker) = waker {
-            let mut reach = lock(&state.reach);
-            if !state.is_cancelled() {
-                reach.waker = Some(waker.clone());
-            }
+    pub(crate) unsafe fn enter(&self, waker: Option<&Waker>) {
+        // SAFETY: as the caller promises; `finish` takes it out.
+        let unlisted = unsafe { self.home.registry().enter(self, waker.cloned()) };
+        if let (Some(state), Some(waker)) = (self.record.get(), unlisted) {
+            state.reach_by(waker);
         }
     }
 
     /// The task's poll is about to block the stack of `parker`.
-    pub(crate) fn block_on(&self, parker: &Arc<Parker>) {
-        self.enter(None);
+    ///
+    /// # Safety
+    /// As [`Head::enter`].
+    pub(crate) unsafe fn block_on(&self, parker: &Arc<Parker>) {
         let state = self.state();
+        if self.record.key.load(Ordering::Relaxed) == Registry::NOWHERE {
+            // SAFETY: as the caller promises.
+            unsafe { self.enter(None) };
+        }
         let mut reach = lock(&state.reach);
         reach.blocked = Some(Arc::clone(parker));
         if state.is_cancelled() {
@@ -163,25 +221,67 @@ impl Head {
     #[inline]
     pub(crate) fn finish(&self) {
         self.record.finish();
-        self.home.registry().leave(self.id, self.record.get());
-        if let Some(observer) = self.extra.as_ref().and_then(|extra| extra.observer.as_ref()) {
+        self.home.registry().leave(self.id, self.record.key.load(Ordering::Relaxed));
+        if let Some(observer) = self.extra().and_then(|extra| extra.observer.as_ref()) {
             observer.finished(self.id);
         }
     }
 }
 
-/// The part of a task that others hold on to, made when the first one does: a task that never waits, and that
-/// nobody cancels or refers to, is spared it.
+/// A task's head, for those who know how long it lasts: the task's own future, and whoever looks at a wait for its
+/// handle.
+#[derive(Clone)]
+pub(crate) struct HeadRef(NonNull<Head>);
+
+// SAFETY: a `Head` is Sync, and this is a shared reference to one.
+unsafe impl Send for HeadRef {}
+// SAFETY: as above.
+unsafe impl Sync for HeadRef {}
+
+impl HeadRef {
+    /// # Safety
+    /// The head lasts as long as anybody may call [`HeadRef::get`] of this or of a clone.
+    #[inline]
+    pub(crate) unsafe fn new(head: &Head) -> HeadRef {
+        HeadRef(NonNull::from(head))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> &Head {
+        // SAFETY: whoever made this has promised that the head is still there.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The part of a task that others hold on to, made when the first one does: a task that nobody refers to, and that does
+/// not wait for what somebody owes, is spared it. It is made under the lock of the list of tasks, so that whoever has it
+/// reaches the task by it; or with the task, if that has a name or the like.
 ///
 /// It may be made while the task ends. The maker fills `state` and then looks at `finished`, the task writes
 /// `finished` and then looks at `state`. Both do it by a read-modify-write of `finished`, and of those one comes first:
 /// the second reads what the first wrote, and sees what it did before that. So one of the two marks the state.
-#[derive(Default)]
 struct Record {
     /// The part, once it has been made.
     state: OnceLock<Arc<TaskState>>,
     /// The future has been dropped.
     finished: AtomicBool,
+    /// A wait has stopped the task, or is about to. Only ever set.
+    stops: seq_cst::AtomicBool,
+    /// Where in its backend's registry the task is entered; [`Registry::NOWHERE`] until it has to wait. Written by its
+    /// own stack, under the lock of the list. It lies here because here is room: the head is part of every task.
+    key: AtomicU32,
+}
+
+impl Default for Record {
+    #[inline]
+    fn default() -> Record {
+        Record {
+            state: OnceLock::default(),
+            finished: AtomicBool::new(false),
+            stops: seq_cst::AtomicBool::new(false),
+            key: AtomicU32::new(Registry::NOWHERE),
+        }
+    }
 }
 
 impl Record {
@@ -200,7 +300,7 @@ impl Record {
         let state = self.state.get_or_init(make);
         // Changes nothing, but as a write it has its place before or after the one in `finish`, which is AcqRel, too.
         if self.finished.fetch_or(false, Ordering::AcqRel) {
-            state.flags.fetch_or(FINISHED, Ordering::Release);
+            state.finish();
         }
         state
     }
@@ -211,9 +311,7 @@ impl Record {
         // AcqRel pairs with the fetch_or in `make`.
         self.finished.swap(true, Ordering::AcqRel);
         if let Some(state) = self.get() {
-            let waker = lock(&state.reach).waker.take();
-            drop(waker);
-            state.flags.fetch_or(FINISHED, Ordering::Release);
+            state.finish();
         }
     }
 
@@ -229,23 +327,22 @@ impl Record {
 pub(crate) struct TaskState {
     /// Who it is.
     id: TaskId,
-    /// What most tasks do without.
-    extra: Option<Arc<Extra>>,
+    /// What most tasks do without. One that has it has its record from the beginning.
+    extra: Option<Box<Extra>>,
     /// See above.
-    flags: AtomicU32,
-    /// Where in its backend's registry it is entered; [`Registry::NOWHERE`] until it has waited.
-    key: AtomicU32,
+    flags: AtomicU8,
+    /// Whether `reach.stop` has an edge. Written under the lock, and read without it by those who wait for the task.
+    stopped: seq_cst::AtomicBool,
     /// How the waiting task is reached.
     reach: Mutex<Reach>,
 }
 
 /// Cancellation has been asked for. Set under the lock of `reach`.
-const CANCELLED: u32 = 1;
+const CANCELLED: u8 = 1;
 /// The task is over and its future dropped.
-const FINISHED: u32 = 2;
+const FINISHED: u8 = 2;
 
 /// How to get a waiting task's attention.
-#[derive(Default)]
 struct Reach {
     /// Has it polled again. `None` before it first waits, and once it is over.
     waker: Option<Waker>,
@@ -256,19 +353,19 @@ struct Reach {
 }
 
 impl TaskState {
-    fn new(id: TaskId, extra: Option<Arc<Extra>>) -> Arc<TaskState> {
+    fn new(id: TaskId, extra: Option<Box<Extra>>, waker: Option<Waker>) -> Arc<TaskState> {
         Arc::new(TaskState {
             id,
             extra,
-            flags: AtomicU32::new(0),
-            key: AtomicU32::new(Registry::NOWHERE),
-            reach: Mutex::default(),
+            flags: AtomicU8::new(0),
+            stopped: seq_cst::AtomicBool::new(false),
+            reach: Mutex::new(Reach { waker, blocked: None, stop: None }),
         })
     }
 
     /// A task that could not be started.
     pub(crate) fn never() -> Arc<TaskState> {
-        let state = TaskState::new(TaskId::next(), None);
+        let state = TaskState::new(TaskId::next(), None, None);
         state.flags.store(FINISHED, Ordering::Relaxed);
         state
     }
@@ -279,10 +376,6 @@ impl TaskState {
 
     pub(crate) fn name(&self) -> Option<&str> {
         self.extra.as_ref()?.name.as_deref()
-    }
-
-    pub(crate) fn key(&self) -> &AtomicU32 {
-        &self.key
     }
 
     #[inline]
@@ -296,21 +389,55 @@ impl TaskState {
         self.flags.load(Ordering::Acquire) & FINISHED != 0
     }
 
-    /// Changes what the task is stopped by; see [`promise`](crate::promise). `f` drops nothing.
+    /// Has the task stopped by what `publish` enters; see [`promise`](crate::promise). That drops nothing.
     #[inline]
-    pub(crate) fn set_stop<R>(&self, f: impl FnOnce(&mut Stop) -> R) -> R {
-        f(lock(&self.reach).stop.get_or_insert_default())
+    pub(crate) fn set_stop<R>(&self, publish: impl FnOnce(&mut Stop) -> R) -> R {
+        let mut reach = lock(&self.reach);
+        let published = publish(reach.stop.get_or_insert_default());
+        // SeqCst with the load in `is_stopped`; see the header of `promise::graph`.
+        self.stopped.store(true, Ordering::SeqCst);
+        published
     }
 
-    /// What the task is stopped by, if it ever was.
+    /// Looks at what the task is stopped by, if it ever was, or takes it back. `f` drops nothing.
     #[inline]
     pub(crate) fn stop<R>(&self, f: impl FnOnce(&mut Stop) -> Option<R>) -> Option<R> {
-        lock(&self.reach).stop.as_mut().and_then(|stop| f(stop))
+        let mut reach = lock(&self.reach);
+        let stop = reach.stop.as_mut()?;
+        let result = f(stop);
+        if !stop.is_there() {
+            // Relaxed: whoever comes too late to see it looks in vain.
+            self.stopped.store(false, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Whether the task waits for something that somebody is known to owe.
+    #[inline]
+    pub(crate) fn is_stopped(&self) -> bool {
+        // SeqCst with the store in `set_stop`.
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// The task is over and its future dropped. Perhaps both who say so do.
+    fn finish(&self) {
+        let waker = lock(&self.reach).waker.take();
+        drop(waker);
+        self.flags.fetch_or(FINISHED, Ordering::Release);
     }
 
     /// What messages call the task: its name, or else its number.
     pub(crate) fn called(&self) -> Box<str> {
         self.name().map_or_else(|| format!("task {}", self.id).into(), Box::from)
+    }
+
+    /// The task has to wait, and `waker` is how it is reached; for the task's own poll, which then looks whether it has
+    /// been cancelled.
+    fn reach_by(&self, waker: Waker) {
+        let mut reach = lock(&self.reach);
+        let stale = if self.is_cancelled() { Some(waker) } else { reach.waker.replace(waker) };
+        drop(reach);
+        drop(stale);
     }
 
     /// Asks the task to end: at its await point if it is suspended, by unwinding if it blocks a stack.

@@ -8,7 +8,7 @@ use std::task::Wake;
 
 use loom::thread;
 
-use super::super::graph::Edge;
+use super::super::graph::model::waits;
 use super::*;
 
 /// Counts how often it is woken, unseen by the model.
@@ -31,7 +31,7 @@ fn wait<T>(handle: &Handle<T>, ticket: &mut Ticket, bell: &Arc<Bell>) -> bool {
 fn who_waits_is_woken_or_sees_the_outcome() {
     loom::model(|| {
         let (handle, pen) = Cell::pair(None);
-        let resolver = thread::spawn(move || assert!(pen.cell().resolve(Ok(7)).is_ok()));
+        let resolver = thread::spawn(move || assert!(pen.resolve(Ok(7)).is_ok()));
         let (mut ticket, bell) = (Ticket::default(), Arc::default());
         let ready = wait(&handle, &mut ticket, &bell);
         if ready {
@@ -49,7 +49,7 @@ fn who_leaves_while_the_promise_comes_out_is_woken_at_most() {
         let (handle, pen) = Cell::pair(None);
         let (mut ticket, bell) = (Ticket::default(), Arc::default());
         assert!(!wait(&handle, &mut ticket, &bell));
-        let resolver = thread::spawn(move || assert!(pen.cell().resolve(Ok(())).is_ok()));
+        let resolver = thread::spawn(move || assert!(pen.resolve(Ok(())).is_ok()));
         handle.cell().leave(&mut ticket);
         resolver.join().unwrap();
         assert!(bell.0.load(SeqCst) <= 1);
@@ -62,12 +62,25 @@ fn one_outcome_counts() {
     loom::model(|| {
         let (handle, pen) = Cell::pair(None);
         let rival = pen.clone();
-        let first = thread::spawn(move || pen.cell().resolve(Ok(1)).is_ok());
-        let second = rival.cell().resolve(Ok(2)).is_ok();
+        let first = thread::spawn(move || pen.resolve(Ok(1)).is_ok());
+        let second = rival.resolve(Ok(2)).is_ok();
         let first = first.join().unwrap();
         assert!(first != second);
         let value = handle.get().map(|outcome| *outcome.as_ref().unwrap());
         assert_eq!(value, Some(if first { 1 } else { 2 }));
+    });
+}
+
+/// The one that is left needs no mark for its claim, from when the other has gone.
+#[test]
+fn who_resolves_while_another_goes_is_the_only_one() {
+    loom::model(|| {
+        let (handle, pen) = Cell::pair(None);
+        let rival = pen.clone();
+        let other = thread::spawn(move || drop(rival));
+        assert!(pen.resolve(Ok(7)).is_ok());
+        other.join().unwrap();
+        assert!(matches!(handle.take(), Ok(Ok(7))));
     });
 }
 
@@ -92,7 +105,7 @@ fn the_value_is_taken_when_nobody_looks_at_it() {
     loom::model(|| {
         let (handle, pen) = Cell::pair(None);
         let other = handle.clone();
-        let resolver = thread::spawn(move || assert!(pen.cell().resolve(Ok(7)).is_ok()));
+        let resolver = thread::spawn(move || assert!(pen.resolve(Ok(7)).is_ok()));
         let reader = thread::spawn(move || {
             let seen = other.get().map(|outcome| *outcome.as_ref().unwrap());
             drop(other);
@@ -115,13 +128,13 @@ fn a_promise_that_has_come_out_stops_nobody() {
         let keeper = {
             let ann = Arc::clone(&ann);
             thread::spawn(move || {
-                assert!(pen.cell().resolve(Ok(())).is_ok());
-                assert!(Edge::new(bob, Debtor::of_task(ann)).is_ok());
+                assert!(pen.resolve(Ok(())).is_ok());
+                assert!(waits(bob, ann).is_ok());
             })
         };
         let mut ticket = Ticket::default();
-        let waits = handle.cell().enter(&mut ticket, Waker::noop(), Some(ann));
-        assert!(waits.is_ok(), "it is told of a circle");
+        let told = handle.cell().enter(&mut ticket, Waker::noop(), Some(ann));
+        assert!(told.is_ok(), "it is told of a circle");
         keeper.join().unwrap();
     });
 }
@@ -134,9 +147,9 @@ fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
         let (handle, pen) = Cell::pair(Some(Debtor::of_task(Arc::clone(&bob))));
         let mut ticket = Ticket::default();
         assert!(handle.cell().enter(&mut ticket, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
-        let keeper = thread::spawn(move || assert!(pen.cell().resolve(Ok(())).is_ok()));
+        let keeper = thread::spawn(move || assert!(pen.resolve(Ok(())).is_ok()));
         if handle.get().is_some() {
-            assert!(Edge::new(bob, Debtor::of_task(ann)).is_ok());
+            assert!(waits(bob, ann).is_ok());
         }
         keeper.join().unwrap();
     });

@@ -9,7 +9,7 @@ use loom::sync::atomic::AtomicUsize as LoomUsize;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
-use super::super::state::model::{id, state};
+use super::super::state::model::{head, id};
 use super::*;
 
 /// A waker that counts.
@@ -50,7 +50,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 /// Lets the given tasks, which have been counted, end on a thread of their own.
 fn end(registry: &Arc<Registry>, tasks: &'static [u64]) -> thread::JoinHandle<()> {
     let registry = Arc::clone(registry);
-    thread::spawn(move || tasks.iter().for_each(|task| registry.leave(id(*task), None)))
+    thread::spawn(move || tasks.iter().for_each(|task| registry.leave(id(*task), Registry::NOWHERE)))
 }
 
 /// Polls while the list is in use by `others`, and again once they are through.
@@ -88,13 +88,17 @@ fn a_task_that_comes_to_wait_is_cancelled_by_a_close_at_the_same_time() {
         let task = {
             let registry = Arc::clone(&registry);
             thread::spawn(move || {
-                let state = state(1);
-                registry.enter(&state);
-                state
+                let head = head(&registry, 1);
+                // SAFETY: it stays where it is, and is taken out below.
+                let waker = unsafe { registry.enter(&head, Some(Waker::noop().clone())) };
+                assert!(waker.is_none() || head.is_cancelled());
+                head
             })
         };
         registry.close();
-        assert!(task.join().unwrap().is_cancelled());
+        let head = task.join().unwrap();
+        assert!(head.is_cancelled());
+        head.finish();
     });
 }
 
@@ -139,7 +143,7 @@ fn a_task_that_starts_another_one_and_ends_is_not_the_last() {
                 let registry = Arc::clone(&registry);
                 thread::spawn(move || {
                     assert!(registry.count(id(second)));
-                    registry.leave(id(first), None);
+                    registry.leave(id(first), Registry::NOWHERE);
                 })
             };
             assert!(!registry.is_empty(), "there has been a task all the time");

@@ -1,9 +1,13 @@
 //! A task's record under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::state`.
 
+use std::sync::atomic::AtomicUsize;
+use std::task::Wake;
+
 use loom::cell::Cell;
 use loom::thread;
 
 use super::*;
+use crate::backend::{Job, Mode, SpawnError};
 
 /// The number of a task of a model. The numbers of real ones depend on what has run before.
 pub(in crate::task) fn id(number: u64) -> TaskId {
@@ -12,7 +16,49 @@ pub(in crate::task) fn id(number: u64) -> TaskId {
 
 /// The state of such a task.
 pub(in crate::task) fn state(number: u64) -> Arc<TaskState> {
-    TaskState::new(id(number), None)
+    TaskState::new(id(number), None, None)
+}
+
+/// A backend on which nothing runs.
+struct Nowhere(Arc<Registry>);
+
+impl Backend for Nowhere {
+    fn name(&self) -> &'static str {
+        "nowhere"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Polling
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.0
+    }
+
+    fn start(&self, _: Job) -> Result<(), SpawnError> {
+        Err(SpawnError::ShutDown)
+    }
+
+    fn resume(&self, _: Job, _: bool) {}
+}
+
+/// The head of such a task, which stays where it is.
+pub(crate) fn head(registry: &Arc<Registry>, number: u64) -> Arc<Head> {
+    Arc::new(Head {
+        id: id(number),
+        home: Arc::new(Nowhere(Arc::clone(registry))),
+        record: Record::default(),
+    })
+}
+
+/// Counts how often it is woken, unseen by the model.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 #[test]
@@ -84,6 +130,43 @@ fn a_cancellation_reaches_a_task_that_comes_to_wait() {
         }
         canceller.join().unwrap();
         assert!(parker.cancelled());
+    });
+}
+
+/// As that, by the waker that only the list has at first.
+#[test]
+fn a_cancellation_finds_the_waker_in_the_list() {
+    loom::model(|| {
+        let head = head(&Registry::new(), 1);
+        let bell = Arc::<Bell>::default();
+        let canceller = {
+            let head = Arc::clone(&head);
+            thread::spawn(move || head.state().cancel())
+        };
+        // SAFETY: it stays where it is, and is finished below.
+        unsafe { head.enter(Some(&Waker::from(Arc::clone(&bell)))) };
+        let seen = head.is_cancelled();
+        canceller.join().unwrap();
+        assert!(seen || bell.0.load(Ordering::SeqCst) == 1, "nobody wakes it");
+        head.finish();
+    });
+}
+
+#[test]
+fn nothing_keeps_the_waker_of_a_task_that_is_over() {
+    loom::model(|| {
+        let head = head(&Registry::new(), 1);
+        let bell = Arc::<Bell>::default();
+        // SAFETY: it stays where it is, and is finished below.
+        unsafe { head.enter(Some(&Waker::from(Arc::clone(&bell)))) };
+        let other = {
+            let head = Arc::clone(&head);
+            thread::spawn(move || Arc::clone(head.state()))
+        };
+        head.finish();
+        let state = other.join().unwrap();
+        assert!(state.is_finished());
+        assert_eq!(Arc::strong_count(&bell), 1, "the waker is kept");
     });
 }
 
