@@ -16,10 +16,10 @@ use loom::thread::yield_now;
 #[cfg(not(loom))]
 use std::thread::yield_now;
 
-/// How often the word is looked at before other threads are let run: about as long as a section takes.
-const LOOKS: u32 = 8;
-/// How often other threads are let run before the thread sleeps: some microseconds in all.
-const YIELDS: u32 = 16;
+/// How often it gives way before the thread sleeps: some ten microseconds in all.
+const ROUNDS: u32 = 10;
+/// In how many of these the time doubles, which is that of one system call at first.
+const GROWTH: u32 = 2;
 /// The first sleep, and the limit to which it is doubled.
 const SLEEP: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 
@@ -52,21 +52,22 @@ impl Door {
     }
 
     /// Waits, out of the way, until it has entered.
+    ///
+    /// Measured with two threads at one channel, a message costs 27 ns if the first thing is to give the core away, 45 if
+    /// that is to look eight times, and 90 with thirty-two: whoever looks takes the cache line from the one inside.
     #[cold]
     fn step_back(&self) {
         let mut sleep = SLEEP.0;
         for round in 0u32.. {
-            // Looked at before it is written to, which would take the cache line away from the one inside.
-            if !self.0.load(Relaxed) && self.try_enter() {
-                return;
-            }
-            if cfg!(loom) || (LOOKS..LOOKS + YIELDS).contains(&round) {
-                yield_now();
-            } else if round < LOOKS {
-                std::hint::spin_loop();
+            if cfg!(loom) || round < ROUNDS {
+                (0..1 << round.min(GROWTH)).for_each(|_| yield_now());
             } else {
                 std::thread::sleep(sleep);
                 sleep = SLEEP.1.min(sleep * 2);
+            }
+            // Looked at before it is written to, which would take the cache line away from the one inside.
+            if !self.0.load(Relaxed) && self.try_enter() {
+                return;
             }
         }
     }

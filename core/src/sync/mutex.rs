@@ -5,8 +5,8 @@
 //! unlock, since the unlocker must learn whether to wake somebody. Here nobody is woken, so a plain store unlocks, and
 //! that is half of the cost.
 //!
-//! Whoever finds it locked steps back, more and more: it looks again a few times, lets other threads run a few times,
-//! and then sleeps, first a little and then longer. The holder is out after some nanoseconds unless the kernel
+//! Whoever finds it locked steps back, more and more: it gives its core to other threads for a moment, for some more
+//! moments, and then sleeps, first a little and then longer. The holder is out after some nanoseconds unless the kernel
 //! has taken its core away, and then sleeping is what lets it run, whatever the priorities of the two are. To step
 //! back at once is good for both: with two cores at one channel, the one that has the cache line goes on with
 //! it for some messages instead of one.

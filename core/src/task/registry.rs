@@ -115,9 +115,15 @@ impl Registry {
         match list.get_mut(head.key().load(Ordering::Relaxed) as usize) {
             Some(entry) => entry.waker = listed,
             None => {
-                // SAFETY: as the caller promises. Whoever looks at it has the lock, which `leave` takes.
-                let key = list.insert(Entry { head: unsafe { HeadRef::new(head) }, waker: listed });
-                head.key().store(u32::try_from(key).unwrap_or(Registry::NOWHERE), Ordering::Relaxed);
+                let vacant = list.vacant_entry();
+                // Four thousand million tasks do not fit in memory. An entry without a key would never leave.
+                if let Ok(key) = u32::try_from(vacant.key())
+                    && key != Registry::NOWHERE
+                {
+                    // SAFETY: as the caller promises. Whoever looks at it has the lock, which `leave` takes.
+                    vacant.insert(Entry { head: unsafe { HeadRef::new(head) }, waker: listed });
+                    head.key().store(key, Ordering::Relaxed);
+                }
             }
         }
         drop(list);
