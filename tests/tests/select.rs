@@ -182,7 +182,11 @@ fn a_lost_receive_loses_no_message(on: &Systems) {
     for capacity in [0, 1, 100] {
         const MESSAGES: usize = 500;
         let (tx, rx) = channel::bounded(capacity);
+        // Nothing comes before a receive has been lost, or on a busy machine none might be.
+        let gate = Gate::new();
+        let opened = gate.opened();
         let sender = on.here().spawn(async move {
+            opened.await;
             for n in 0..MESSAGES {
                 tx.send(n).await.unwrap();
                 if n % 7 == 0 {
@@ -199,7 +203,10 @@ fn a_lost_receive_loses_no_message(on: &Systems) {
                         next += 1;
                     }
                     OneOf::First(Err(_)) => return (next, lost),
-                    OneOf::Second(()) => lost += 1,
+                    OneOf::Second(()) => {
+                        lost += 1;
+                        gate.open();
+                    }
                 }
             }
         });
@@ -214,6 +221,9 @@ fn a_lost_send_has_not_sent(on: &Systems) {
     const MESSAGES: usize = 300;
     for capacity in [0, 1, 3] {
         let (tx, rx) = channel::bounded(capacity);
+        // Nothing is taken before a send has been lost.
+        let gate = Gate::new();
+        let opened = gate.opened();
         let sender = on.here().spawn(async move {
             let (mut next, mut lost) = (0, 0);
             while next < MESSAGES {
@@ -223,7 +233,10 @@ fn a_lost_send_has_not_sent(on: &Systems) {
                         next += 1;
                     }
                     // Not sent: the same once more.
-                    OneOf::Second(()) => lost += 1,
+                    OneOf::Second(()) => {
+                        lost += 1;
+                        gate.open();
+                    }
                 }
             }
             lost
@@ -234,6 +247,7 @@ fn a_lost_send_has_not_sent(on: &Systems) {
                     sleep(SHORT / 30).wait();
                 }
             };
+            opened.wait();
             rx.iter().inspect(slowly).collect::<Vec<_>>()
         });
         assert!(sender.wait().unwrap() > 0, "the law was not put to the test");
@@ -264,7 +278,11 @@ fn a_lost_sleep_leaves_its_deadline(on: &Systems) {
 fn a_lost_read_loses_no_byte(on: &Systems) {
     const LEN: usize = 3000;
     let (ours, theirs) = pair();
+    // Nothing comes before a read has been lost.
+    let gate = Gate::new();
+    let opened = gate.opened();
     let writer = on.here().spawn(async move {
+        opened.await;
         for n in 0..LEN {
             theirs.write_all(&[(n % 251) as u8]).await.unwrap();
             yield_now().await;
@@ -281,7 +299,10 @@ fn a_lost_read_loses_no_byte(on: &Systems) {
                         place += 1;
                     },
                 },
-                () = yield_now() => lost += 1,
+                () = yield_now() => {
+                    lost += 1;
+                    gate.open();
+                },
             }
         }
     });
