@@ -17,8 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Runs `test`. If it takes so long that it must be hanging, ends the process with a message that names it.
 pub fn watch<R>(name: &str, test: impl FnOnce() -> R) -> R {
     let (done, ended) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel::<()>();
     let called = name.to_owned();
     let watchdog = thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        drop(begun);
         if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
             // Straight to the descriptor: the harness would swallow what is printed.
             let message = format!("\n{called} hangs: ended after {LIMIT:?}\n");
@@ -26,6 +28,9 @@ pub fn watch<R>(name: &str, test: impl FnOnce() -> R) -> R {
             process::abort();
         }
     });
+    // Until it runs it goes by the name of this thread, and tests count threads by name. Nothing is ever sent: this ends
+    // when it has begun, or could not be started.
+    let _ = begins.recv();
     let result = catch_unwind(AssertUnwindSafe(test));
     drop(done);
     if let Ok(watchdog) = watchdog {
