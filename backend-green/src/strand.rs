@@ -163,7 +163,7 @@ impl Strand for CarrierStrand {
         self.thread.block(call);
     }
 
-    fn step_aside(&self, call: &mut dyn FnMut()) -> bool {
+    fn step_aside(&self, call: &mut dyn FnMut()) {
         let aside = &self.context.remote(self.index).aside;
         if aside.expects_long() {
             // Where no other thread can be had, the worker stands still.
@@ -173,10 +173,7 @@ impl Strand for CarrierStrand {
             aside.learn(start.elapsed());
         } else if let Some(core) = self.context.take_core() {
             self.call_aside(core, call);
-        } else {
-            return false;
         }
-        true
     }
 }
 

@@ -118,11 +118,10 @@ pub trait Strand: 'static {
         false
     }
 
-    /// Runs `call`, which may block or take long, on this stack, if others can have meanwhile what it keeps from them.
-    /// Where they cannot, returns false without having run it. Called only on a stack that may not block.
-    fn step_aside(&self, call: &mut dyn FnMut()) -> bool {
+    /// Runs `call`, which may block or take long, on this stack, if others can have meanwhile what it keeps from them;
+    /// where they cannot, leaves it out. Called only on a stack that may not block.
+    fn step_aside(&self, call: &mut dyn FnMut()) {
         let _ = call;
-        false
     }
 
     /// Runs `call`, which blocks in a system call. While it runs, `unpark` interrupts it. Called only on a stack that

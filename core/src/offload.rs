@@ -41,14 +41,15 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
         return Ok(code());
     }
     let (mut code, mut value) = (Some(code), None);
-    let aside = with_current(|strand| {
+    with_current(|strand| {
         let _shield = strand.state().shield();
-        strand.step_aside(&mut || value = code.take().map(|code| code()))
+        strand.step_aside(&mut || value = code.take().map(|code| code()));
     });
-    if let (true, Some(value)) = (aside, value) {
-        return Ok(value);
-    }
-    let Some(code) = code else { unreachable!("what has not been run is still here") };
+    let code = match (value, code) {
+        (Some(value), _) => return Ok(value),
+        (None, Some(code)) => code,
+        (None, None) => unreachable!("what has been run has left a value"),
+    };
     let backend: Arc<dyn Backend> = Arc::new(Offload { registry: Registry::new() });
     // The panic is carried by hand, so that it goes on here as itself.
     let result = Mutex::new(None);

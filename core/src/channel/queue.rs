@@ -50,7 +50,7 @@ pub(super) struct Queue<T> {
     /// How many messages there are. Written under the lock; whoever reads it without sees at least what happened
     /// before.
     len: AtomicUsize,
-    /// No more sends. Written under the lock, together with the state's.
+    /// No more sends. Written under the lock.
     closed: AtomicBool,
     /// Everything else.
     state: Mutex<State<T>>,
@@ -66,8 +66,6 @@ struct State<T> {
     receiving: Slots<Waker>,
     /// The sends that wait.
     sending: Slots<Waker>,
-    /// No more sends.
-    closed: bool,
 }
 
 impl<T> Queue<T> {
@@ -83,7 +81,6 @@ impl<T> Queue<T> {
                 free: capacity,
                 receiving: Slots::new(),
                 sending: Slots::new(),
-                closed: false,
             }),
         }
     }
@@ -91,7 +88,7 @@ impl<T> Queue<T> {
     #[inline]
     pub(super) fn try_push(&self, message: T) -> Result<(), TrySendError<T>> {
         let mut state = lock(&self.state);
-        if state.closed {
+        if self.is_closed() {
             return Err(TrySendError::Closed(message));
         }
         if state.free == 0 {
@@ -115,7 +112,7 @@ impl<T> Queue<T> {
         let mut spare = (self.len() >= self.capacity).then(|| cx.waker().clone());
         loop {
             let mut state = lock(&self.state);
-            if state.closed {
+            if self.is_closed() {
                 let left = state.sending.leave(place);
                 drop(state);
                 drop(left);
@@ -123,11 +120,12 @@ impl<T> Queue<T> {
             }
             let promised = place.is_taken() && !state.sending.is_in_line(place);
             if promised || (state.free != 0 && !place.is_taken()) {
-                if !promised {
+                // First of all: a send that is polled too often panics here, and takes no place along.
+                let message = super::shared::unsent(message);
+                if place.take().is_none() {
                     state.free -= 1;
                 }
-                place.take();
-                self.push(state, super::shared::unsent(message));
+                self.push(state, message);
                 return Poll::Ready(Ok(()));
             }
             if state.sending.stay(place, cx.waker(), &mut spare) {
@@ -146,7 +144,7 @@ impl<T> Queue<T> {
         let mut state = lock(&self.state);
         let left = state.sending.leave(place);
         let next = match left {
-            None if !state.closed => state.release(),
+            None if !self.is_closed() => state.release(),
             _ => None,
         };
         drop(state);
@@ -182,7 +180,7 @@ impl<T> Queue<T> {
                 drop(left);
                 return Poll::Ready(Ok(message));
             }
-            if state.closed {
+            if self.is_closed() {
                 let left = state.receiving.leave(place);
                 drop(state);
                 drop(left);
@@ -243,7 +241,6 @@ impl<T> Queue<T> {
     /// No more sends; all who wait are called.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
-        state.closed = true;
         self.closed.store(true, Release);
         let mut wakers = Vec::new();
         wakers.extend(std::iter::from_fn(|| state.receiving.pop_front()));
