@@ -9,8 +9,12 @@ compile_error!(
     "twoply has no backend to run on: enable the feature `native` (OS threads), `green` (green tasks) or both"
 );
 
+pub mod runtime;
+
 use std::future::Future;
 use std::sync::OnceLock;
+
+pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{Wait, backend, channel, future, net, parker, promise, reactor, strand, task};
 pub use twoply_core::{offload, select, threads, time};

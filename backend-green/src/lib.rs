@@ -92,6 +92,31 @@ pub struct Builder {
     on_hog: Option<Handler>,
 }
 
+/// The promise that [`Builder::fibers`] asks for, as a value: whoever makes one has given it, and may hand it to code
+/// that cannot say `unsafe` itself, such as a builder that is told the backend at run time.
+///
+/// # Examples
+/// ```
+/// use twoply_green::{FiberPromise, Green};
+///
+/// // SAFETY: no task of this program waits while a crate that it calls relies on the discipline of its stack.
+/// let promise = unsafe { FiberPromise::new() };
+/// let green = Green::builder().fibers_with(promise).build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FiberPromise(());
+
+impl FiberPromise {
+    /// Gives the promise, for every runtime that it is handed to.
+    ///
+    /// # Safety
+    #[doc = include_str!("fiber/SAFETY.md")]
+    pub const unsafe fn new() -> FiberPromise {
+        FiberPromise(())
+    }
+}
+
 /// How often a worker that has run out of work looks around before it sleeps: about as long as waking a sleeping
 /// core takes.
 const SPINS: u32 = 60;
@@ -158,7 +183,13 @@ impl Builder {
     ///
     /// # Safety
     #[doc = include_str!("fiber/SAFETY.md")]
-    pub unsafe fn fibers(mut self) -> Builder {
+    pub unsafe fn fibers(self) -> Builder {
+        // SAFETY: the caller promises what the promise asks for.
+        self.fibers_with(unsafe { FiberPromise::new() })
+    }
+
+    /// As [`Builder::fibers`], for code that is handed the promise by somebody else.
+    pub fn fibers_with(mut self, _promise: FiberPromise) -> Builder {
         self.fibers = true;
         self
     }

@@ -15,17 +15,16 @@ use std::time::{Duration, Instant};
 
 use account::{Account, Refused, hand_over, transfer};
 use anyhow::ensure;
-use clap::{Parser, ValueEnum};
-use runtime::{Backend, Place, Runtime};
+use clap::Parser;
 use twoply::actor::Active;
 use twoply::future::join_all;
-use twoply::{Failure, Wait, promise};
+use twoply::{Backend, Failure, Spawner, Wait, promise};
 
 /// Moves money between accounts that are actors.
 #[derive(Parser)]
 struct Arguments {
     /// What everything runs on.
-    #[arg(long, value_enum, default_value_t = Backend::value_variants()[0])]
+    #[arg(long, default_value_t)]
     backend: Backend,
     /// How many accounts there are.
     #[arg(long, default_value_t = 20)]
@@ -39,18 +38,18 @@ struct Arguments {
 }
 
 /// Opens an account.
-fn open(place: &Place, owner: &str, balance: u64) -> Active<Account> {
-    Active::builder().name(owner).on(place.spawner.backend()).build(Account::new(balance))
+fn open(spawner: &Spawner, owner: &str, balance: u64) -> Active<Account> {
+    Active::builder().name(owner).on(spawner.backend()).build(Account::new(balance))
 }
 
 /// A day in which many tellers transfer money at random.
-async fn busy_day(place: Place, arguments: Arguments) -> anyhow::Result<()> {
+async fn busy_day(spawner: Spawner, arguments: Arguments) -> anyhow::Result<()> {
     let names = (0..arguments.accounts).map(|n| format!("account {n}"));
-    let accounts: Vec<_> = names.map(|name| open(&place, &name, 1_000)).collect();
+    let accounts: Vec<_> = names.map(|name| open(&spawner, &name, 1_000)).collect();
     let start = Instant::now();
     let tellers = (0..arguments.tellers).map(|_| {
         let (accounts, transfers) = (accounts.clone(), arguments.transfers);
-        place.spawn(async move {
+        spawner.spawn(async move {
             let mut refused = 0;
             for _ in 0..transfers {
                 let [from, to] = [(); 2].map(|()| &accounts[fastrand::usize(..accounts.len())]);
@@ -78,8 +77,8 @@ async fn busy_day(place: Place, arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Two customers who pay each other, and each holds on to its own account till it has the other one's receipt.
-async fn embrace(place: Place) -> anyhow::Result<()> {
-    let (anna, bob) = (open(&place, "anna", 100), open(&place, "bob", 100));
+async fn embrace(spawner: Spawner) -> anyhow::Result<()> {
+    let (anna, bob) = (open(&spawner, "anna", 100), open(&spawner, "bob", 100));
     // Neither goes on before both have come, or one might be done too early to be in the other's way.
     let (open, doors) = promise::pair();
     let paid_by_anna = hand_over(&anna, &bob, 30, open.clone());
@@ -106,10 +105,10 @@ async fn embrace(place: Place) -> anyhow::Result<()> {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     ensure!(arguments.accounts > 0, "a bank has accounts");
-    let runtime = Runtime::start(arguments.backend, std::thread::available_parallelism()?.get())?;
-    let place = runtime.place.clone();
-    runtime.place.spawn(busy_day(place.clone(), arguments)).wait()??;
-    runtime.place.spawn(embrace(place)).wait()??;
+    let runtime = runtime::start(arguments.backend, std::thread::available_parallelism()?.get())?;
+    let spawner = runtime.spawner().clone();
+    runtime.spawn(busy_day(spawner.clone(), arguments)).wait()??;
+    runtime.spawn(embrace(spawner)).wait()??;
     runtime.shutdown(Duration::from_secs(5))?;
     Ok(())
 }

@@ -18,19 +18,18 @@ use std::time::Duration;
 use std::{io, thread};
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use guest::{Guest, Room};
-use runtime::{Backend, Runtime};
 use twoply::actor::supervisor::{ChildSpec, Mailbox, Restart, Supervisor, SupervisorRef};
 use twoply::actor::{Actor, Context, Group, Process, Registry};
 use twoply::net::TcpListener;
-use twoply::{Wait, channel};
+use twoply::{Backend, Wait, channel};
 
 /// Lets people chat.
 #[derive(Parser)]
 struct Arguments {
     /// What the guests run on.
-    #[arg(long, value_enum, default_value_t = Backend::value_variants()[0])]
+    #[arg(long, default_value_t)]
     backend: Backend,
     /// Where the room is.
     #[arg(long, default_value = "127.0.0.1:7777")]
@@ -94,11 +93,10 @@ async fn open(
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let cores = thread::available_parallelism()?.get();
-    let runtime = Runtime::start(arguments.backend, cores)?;
+    let runtime = runtime::start(arguments.backend, cores)?;
     // The logger is on a thread, whatever the guests are on; without that backend it is where they are.
-    let threads =
-        Backend::from_str("native", true).ok().map(|native| Runtime::start(native, 0)).transpose()?;
-    let desk = threads.as_ref().unwrap_or(&runtime).place.spawner.backend();
+    let threads = "native".parse().ok().map(|native| runtime::start(native, cores)).transpose()?;
+    let desk = threads.as_ref().unwrap_or(&runtime).spawner().backend();
     // It loses nothing: at a restart it keeps its mailbox, and where it is stopped, the signal to do so is trapped, so
     // that it comes behind what was said before.
     let logger = ChildSpec::actor("logger", || Logger).on(desk);
@@ -108,7 +106,7 @@ fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(addr).wait()?;
     let address = listener.local_addr()?;
     println!("the room is open: nc {} {}", address.ip(), address.port());
-    let (chat, names) = runtime.place.spawn(open(listener, logger)).wait()??;
+    let (chat, names) = runtime.spawn(open(listener, logger)).wait()??;
 
     if arguments.self_test {
         self_test::visit(address, &chat, &names)?;

@@ -13,16 +13,15 @@ mod server;
 
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use runtime::{Backend, Runtime};
+use clap::Parser;
 use twoply::net::TcpListener;
-use twoply::{Wait, channel, select, time};
+use twoply::{Backend, Spawner, Task, Wait, channel, select, time};
 
 /// Serves `GET /` and `POST /echo`, until it is interrupted or terminated.
 #[derive(Parser)]
 struct Arguments {
     /// What the server runs on.
-    #[arg(long, value_enum, default_value_t = Backend::value_variants()[0])]
+    #[arg(long, default_value_t)]
     backend: Backend,
     /// Where it listens.
     #[arg(long, default_value = "127.0.0.1:8080")]
@@ -38,6 +37,18 @@ struct Arguments {
     drain: f64,
 }
 
+/// Starts `future` as a task. On fibers that is straight-line code, which waits for it.
+fn spawn<F>(backend: Backend, spawner: &Spawner, future: F) -> Task<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    match backend {
+        #[cfg(feature = "green")]
+        Backend::Fibers => spawner.spawn_fn(move || future.wait()),
+        _ => spawner.spawn(future),
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let (interrupt, interrupted) = channel::unbounded();
@@ -45,15 +56,16 @@ fn main() -> anyhow::Result<()> {
     let workers =
         arguments.workers.map_or_else(|| std::thread::available_parallelism().map(usize::from), Ok)?;
 
-    let runtime = Runtime::start(arguments.backend, workers)?;
+    let backend = arguments.backend;
+    let runtime = runtime::start(backend, workers)?;
     let listener = TcpListener::bind(arguments.addr).wait()?;
-    println!("http://{} on {:?}", listener.local_addr()?, arguments.backend);
+    println!("http://{} on {backend}", listener.local_addr()?);
     // Nothing is ever sent: dropping `open` is the message.
     let (open, closing) = channel::bounded(1);
     let patience = Duration::try_from_secs_f64(arguments.patience)?;
-    let place = runtime.place.clone();
-    let start = move |client| place.spawn(server::serve(client)).detach();
-    let accepting = runtime.place.spawn(server::accept(listener, closing, patience, start));
+    let spawner = runtime.spawner().clone();
+    let start = move |client| spawn(backend, &spawner, server::serve(client)).detach();
+    let accepting = spawn(backend, runtime.spawner(), server::accept(listener, closing, patience, start));
     select! { wait;
         ended = accepting => ended??,
         _ = interrupted.recv() => {}
@@ -61,7 +73,7 @@ fn main() -> anyhow::Result<()> {
 
     drop(open);
     let drain = Duration::try_from_secs_f64(arguments.drain)?;
-    let tasks = runtime.place.spawner.tasks();
+    let tasks = runtime.spawner().tasks();
     if time::timeout(drain, tasks.wait_empty()).wait().is_err() {
         eprintln!("giving up on {} clients", tasks.len());
     }

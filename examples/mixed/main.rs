@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
 use anyhow::ensure;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use load::Tally;
-use runtime::{Backend, Place, Runtime};
 use twoply::net::TcpListener;
-use twoply::{Wait, channel};
+use twoply::{Backend, Spawner, Wait, channel};
 
 /// Serves, computes and writes for some seconds, and checks the results.
 #[derive(Parser)]
@@ -39,33 +38,36 @@ struct Arguments {
 
 /// Where the connections are served, and where the work is done.
 fn placement(name: &str) -> Result<(Backend, Backend), String> {
-    let only = |name| Backend::from_str(name, true);
     match name {
         // With one of the features off, both are on the backend that is left.
-        "mixed" => Ok((only("green").or(only("native"))?, only("native").or(only("green"))?)),
-        name => only(name).map(|backend| (backend, backend)),
+        "mixed" => Ok((Backend::default(), "native".parse().unwrap_or_default())),
+        name => name
+            .parse()
+            .map(|backend| (backend, backend))
+            .map_err(|e: twoply::runtime::ParseBackendError| e.to_string()),
     }
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let ((front, back), cores) = (arguments.backend, thread::available_parallelism()?.get());
-    let runtime = Runtime::start(front, cores)?;
-    let other = (front != back).then(|| Runtime::start(back, cores)).transpose()?;
-    let (serving, working): (&Place, &Place) = (&runtime.place, &other.as_ref().unwrap_or(&runtime).place);
+    let runtime = runtime::start(front, cores)?;
+    let other = (front != back).then(|| runtime::start(back, cores)).transpose()?;
+    let (serving, working): (&Spawner, &Spawner) =
+        (runtime.spawner(), other.as_ref().unwrap_or(&runtime).spawner());
 
     // The work: questions come in through one channel, what has been answered through another.
     let (questions, asked) = channel::bounded(64);
     let computers: Vec<_> = (0..cores)
         .map(|_| {
             let asked = asked.clone();
-            working.spawner.spawn_fn(move || server::compute(asked))
+            working.spawn_fn(move || server::compute(asked))
         })
         .collect();
     let (answers, answered) = channel::bounded(4096);
     let path = env::temp_dir().join(format!("twoply-mixed-{}.log", process::id()));
     let file = fs::File::create(&path)?;
-    let journal = working.spawner.spawn_fn(move || server::journal(answered, file));
+    let journal = working.spawn_fn(move || server::journal(answered, file));
 
     // The server, and its clients.
     let listener = TcpListener::bind("127.0.0.1:0").wait()?;
@@ -95,7 +97,7 @@ fn main() -> anyhow::Result<()> {
     let written = fs::read_to_string(&path)?;
     fs::remove_file(&path)?;
 
-    println!("clients on {front:?}, work on {back:?}, {cores} cores, {took:.1?}");
+    println!("clients on {front}, work on {back}, {cores} cores, {took:.1?}");
     tally.print(took);
     println!("the journal has {} lines, written and synced in {batches} batches", written.lines().count());
     ensure!(tally.wrong == 0, "{} answers were wrong", tally.wrong);

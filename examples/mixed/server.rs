@@ -8,10 +8,9 @@ use std::time::Duration;
 use twoply::channel::{self, Receiver, Sender, oneshot};
 use twoply::net::TcpListener;
 use twoply::task::SpawnError;
-use twoply::{Wait, offload, select};
+use twoply::{Spawner, Wait, offload, select};
 
 use crate::connection::Connection;
-use crate::runtime::Place;
 
 /// A question for those who compute: how many primes are there below a number?
 pub(crate) struct Question {
@@ -41,7 +40,7 @@ fn here() -> &'static str {
 }
 
 /// Accepts clients until the server is closing.
-pub(crate) async fn accept(listener: TcpListener, place: Place, office: Office) -> io::Result<()> {
+pub(crate) async fn accept(listener: TcpListener, spawner: Spawner, office: Office) -> io::Result<()> {
     let mut clients = listener.incoming();
     loop {
         select! { await;
@@ -49,7 +48,7 @@ pub(crate) async fn accept(listener: TcpListener, place: Place, office: Office) 
                 let stream = client?.0;
                 stream.set_nodelay(true)?;
                 let client = Connection::new(stream, office.closing.clone(), Duration::from_secs(10));
-                place.spawn(serve(client, office.clone())).detach();
+                spawner.spawn(serve(client, office.clone())).detach();
             },
             _ = office.closing.recv() => return Ok(()),
         }

@@ -20,7 +20,7 @@ pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, s
 pub use child::{Resources, fork, limit_memory};
 pub use gate::{Gate, Signal};
 pub use storm::{Storm, mortal_to_sigpipe};
-pub use system::{Kind, System, Systems};
+pub use system::{Kind, System, Systems, fiber_promise};
 pub use watch::{eventually, watch};
 
 /// Makes a test of each law for each system of a set.

@@ -7,10 +7,16 @@ use std::time::Duration;
 
 use twoply_core::backend::Backend;
 use twoply_core::task::{Spawner, Task};
-use twoply_green::{Green, Metrics};
+use twoply_green::{FiberPromise, Green, Metrics};
 use twoply_native::Native;
 
 use crate::watch::{quiet, watch};
+
+/// The promise that fibers ask for.
+pub fn fiber_promise() -> FiberPromise {
+    // SAFETY: the laws hold no scoped thread-local, no recursive lock and no foreign frame across a wait.
+    unsafe { FiberPromise::new() }
+}
 
 /// How long the runtimes of a law may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -70,8 +76,7 @@ impl Kind {
     pub fn green(self) -> twoply_green::Builder {
         let builder = Green::builder().workers(self.workers());
         match self.is_fibers() {
-            // SAFETY: the laws hold no scoped thread-local, no recursive lock and no foreign frame across a wait.
-            true => unsafe { builder.fibers() },
+            true => builder.fibers_with(fiber_promise()),
             false => builder,
         }
     }
