@@ -17,6 +17,7 @@ pub mod actor;
 pub mod backend;
 mod blocking;
 pub mod channel;
+mod contain;
 pub mod coop;
 pub mod fork;
 pub mod future;

@@ -31,7 +31,6 @@ pub use scope::{Scope, ScopedTask, scope};
 pub use spawner::Spawner;
 pub use state::TaskId;
 
-pub(crate) use error::contain;
 pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 #[cfg(all(test, loom))]
 pub(crate) use state::model::head;

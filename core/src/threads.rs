@@ -11,9 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crate::contain::contain;
 use crate::fork;
 use crate::lock::lock;
-use crate::task::contain;
 
 /// How long an idle thread stays, unless the cache was told otherwise.
 const IDLE: Duration = Duration::from_secs(10);

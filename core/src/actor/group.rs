@@ -15,8 +15,8 @@ use super::pid::AtExit;
 use super::registry::WrongType;
 use super::{Pid, ProcessRef};
 use crate::channel::{self, Receiver, Sender};
+use crate::contain::contain;
 use crate::lock::lock;
-use crate::task::contain;
 
 /// Processes that take the same messages. Clones are the same group.
 ///

@@ -31,10 +31,11 @@ use super::exit::ExitReason;
 use super::few::Few;
 use super::mailbox::{BEGUN, RETURNED};
 use super::pid::{AtExit, By, Endpoint, Identity, MonitorRef, Pid, Signal};
+use crate::contain::contain;
 use crate::promise::{Failure, Orphan};
 use crate::strand::with_state;
 use crate::sync::lock;
-use crate::task::{Head, HeadRef, TaskState, contain};
+use crate::task::{Head, HeadRef, TaskState};
 
 /// Whether a process is alive, and who is related to it.
 pub(super) struct Life {

@@ -287,3 +287,6 @@ fn lock_all() -> crate::sync::MutexGuard<'static, ()> {
     loom::lazy_static! { static ref ALL: Mutex<()> = Mutex::new(()); }
     lock(&ALL)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -26,9 +26,10 @@ use super::Promise;
 use super::cell::{Cell, Outcome};
 use super::failure::Failure;
 use super::owner::{Debtor, Owner};
+use crate::contain::{Contained, contain};
 use crate::strand::with_alternative;
 use crate::sync::{Mutex, lock};
-use crate::task::{TaskState, contain};
+use crate::task::TaskState;
 
 /// The future of an outcome.
 type Work<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
@@ -172,7 +173,8 @@ struct Source<T>(Weak<Cell<T>>);
 impl<T: Send> Owner for Source<T> {
     fn task(&self) -> Option<Arc<TaskState>> {
         // Nobody, once the source has come out: the rest is done by those who wait.
-        self.0.upgrade()?.debtor()
+        // It may be the last to hold the source, and with it the closure of whoever has made that.
+        Contained::new(self.0.upgrade()?).debtor()
     }
 
     fn is_stopped(&self) -> bool {

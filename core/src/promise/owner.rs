@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
+use crate::contain::Contained;
 use crate::task::{TaskRef, TaskState};
 
 /// Who owes the answer to a question, as long as nobody has answered.
@@ -53,7 +54,8 @@ impl sealed::Named for TaskRef {
     }
 }
 
-/// Who owes a value.
+/// Who owes a value. Dropping one never panics, though it may be the last to hold what the user has made: edges of the
+/// wait graph hold these, and are taken back in the middle of everything.
 #[derive(Clone)]
 pub struct Debtor(Kind);
 
@@ -62,7 +64,7 @@ enum Kind {
     /// A task.
     Task(Arc<TaskState>),
     /// Somebody else, who knows its task.
-    Other(Arc<dyn Owner>),
+    Other(Contained<Arc<dyn Owner>>),
 }
 
 impl Debtor {
@@ -73,7 +75,7 @@ impl Debtor {
 
     /// `owner` owes it.
     pub(crate) fn of_owner(owner: Arc<dyn Owner>) -> Debtor {
-        Debtor(Kind::Other(owner))
+        Debtor(Kind::Other(Contained::new(owner)))
     }
 
     /// The task, if it is known.

@@ -3,11 +3,12 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 
+use crate::contain::contain;
 use crate::lock::lock;
 
 /// Why a task could not be started. Nothing of it has run; its future or closure has been dropped.
@@ -86,13 +87,5 @@ impl fmt::Debug for Panic {
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.message().unwrap_or("a payload that is not a string"))
-    }
-}
-
-/// Runs a destructor of the user's; if it panics, that is where the panic ends.
-pub(crate) fn contain(drop: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
-        // A payload may panic in its own destructor, without end.
-        std::mem::forget(payload);
     }
 }

@@ -99,10 +99,11 @@ impl<T> Task<T> {
     /// assert_eq!(sum.wait().unwrap(), other.wait().unwrap());
     /// # }
     /// ```
-    pub fn into_promise(self) -> Promise<T>
+    pub fn into_promise(mut self) -> Promise<T>
     where
         T: Send + 'static,
     {
+        self.end_wait();
         let debtor = Debtor::of_task(Arc::clone(self.state()));
         Promise::of_work(debtor, self)
     }
@@ -180,10 +181,11 @@ impl<T> Task<T> {
             }
             let (Some(stopped), Some(head)) = (stopped, self.head()) else { return Ok(()) };
             // SAFETY: the handle keeps the head, even if it is forgotten. Wherever it lets go of that, or passes it
-            // on, it has taken this back, by `end_wait`; and it does so here if there is an error.
-            await_handle(stopped, unsafe { HeadRef::new(head) })?;
+            // on, it takes the edge back before, by `end_wait`: it knows of the edge before that is there, so it does
+            // whatever happens in between.
+            let head = unsafe { HeadRef::new(head) };
             self.waiter = Some(Arc::clone(stopped));
-            Ok(())
+            await_handle(stopped, head).inspect_err(|_| self.waiter = None)
         })
     }
 

@@ -13,10 +13,11 @@ use async_task::{Runnable, ScheduleInfo, WithInfo};
 use pin_project_lite::pin_project;
 
 use super::Builder;
-use super::error::{Panic, SpawnError, contain};
+use super::error::{Panic, SpawnError};
 use super::handle::{Task, TaskRef};
 use super::state::{Extra, Head, HeadRef, Observer};
 use crate::backend::{Backend, Mode, Strand, StrandState};
+use crate::contain::contain;
 use crate::promise::Failure;
 use crate::strand::with_current;
 use crate::wait::{Cancelled, drive};

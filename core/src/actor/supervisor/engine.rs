@@ -284,7 +284,7 @@ impl Engine {
     /// Tells who observes this supervisor.
     pub(super) fn report(&self, report: Report) {
         if let Some(observer) = &self.plan.observer {
-            crate::task::contain(|| observer(&report));
+            crate::contain::contain(|| observer(&report));
         }
     }
 }
