@@ -24,10 +24,9 @@ laws! {
     }
     everywhere {
         a_mailbox_does_what_its_model_does,
+        a_large_mailbox_does_what_its_model_does,
         a_mailbox_that_drops_the_oldest_does_what_its_model_does,
         who_waits_to_send_is_served_in_turn,
-        an_urgent_message_reaches_a_selective_receive_that_waits,
-        urgent_messages_that_come_during_a_selective_receive_keep_their_order,
         what_is_not_received_is_handed_over_in_order,
         a_receive_with_a_timeout_loses_nothing,
     }
@@ -107,10 +106,11 @@ impl Model {
     }
 }
 
-/// Random operations of one process on its own mailbox, which leave nothing to chance.
-fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool) {
+/// Random operations of one process on its own mailbox, which leave nothing to chance. Messages are sent at most
+/// `burst` at a time.
+fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool, burst: usize) {
     let mut random = Random::new(seed);
-    let capacity = 1 + random.below(12);
+    let capacity = 1 + random.below(12 * burst);
     let undelivered = Arc::new(Mutex::new(Vec::new()));
     let hook = Arc::clone(&undelivered);
     let builder = Builder::new().capacity(capacity).overflow(overflow).trap_exit(true);
@@ -119,18 +119,21 @@ fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool) {
     let mut model = Model { capacity, overflow, urgent, usual, undelivered: Vec::new() };
     let model = run_process(on.here(), builder, move |mut me| {
         let (myself, pid) = (me.me(), me.pid());
-        for n in 0..300 {
-            let of_kind = n % 3;
+        for step in 0..300 {
+            let n = step * burst as u32;
+            let of_kind = step % 3;
             match random.below(if selective { 11 } else { 8 }) {
                 0..4 => {
                     let urgent = random.chance(20);
-                    let sent = if urgent { myself.urgent().try_send(n) } else { myself.try_send(n) };
-                    let right = match sent {
-                        Ok(()) => model.send(n, urgent),
-                        Err(TrySendError::Full(back)) => back == n && !model.send(n, urgent),
-                        Err(_) => false,
-                    };
-                    assert!(right, "seed {seed}, message {n}: {:?}", model.usual);
+                    for n in (n..).take(1 + random.below(burst)) {
+                        let sent = if urgent { myself.urgent().try_send(n) } else { myself.try_send(n) };
+                        let right = match sent {
+                            Ok(()) => model.send(n, urgent),
+                            Err(TrySendError::Full(back)) => back == n && !model.send(n, urgent),
+                            Err(_) => false,
+                        };
+                        assert!(right, "seed {seed}, message {n}: {:?}", model.usual);
+                    }
                 }
                 4 => {
                     me.exit(&pid, ExitReason::other(n.to_string()));
@@ -159,9 +162,15 @@ fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool) {
                     }
                 }
                 _ => {
-                    // It looks at everything, finds nothing, and is given up.
+                    // It looks at everything, finds nothing, waits, and is given up.
                     let vain = me.receive_match(|event| matches!(event, Event::Down(_)));
                     assert!(matches!(select((vain, async {})).biased().wait(), OneOf::Second(())));
+                }
+            }
+            if burst > 1 && random.chance(10) {
+                // Now and then it is emptied, so that what is left can be anything.
+                for _ in 0..random.below(2 * capacity) {
+                    assert_eq!(me.try_receive().map(item), model.receive(|_| true), "seed {seed}, {n}");
                 }
             }
             assert_eq!(myself.len(), model.messages(), "seed {seed}, {n}");
@@ -180,13 +189,21 @@ fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool) {
 fn a_mailbox_does_what_its_model_does(on: &Systems) {
     for seed in 0..60 {
         let overflow = [Overflow::Wait, Overflow::Fail, Overflow::DropNewest][seed as usize % 3];
-        compare(on, seed, overflow, true);
+        compare(on, seed, overflow, true, 1);
+    }
+}
+
+/// Its buffers grow and shrink meanwhile: those of a small mailbox never do.
+fn a_large_mailbox_does_what_its_model_does(on: &Systems) {
+    for seed in 0..20 {
+        let overflow = [Overflow::Wait, Overflow::Fail, Overflow::DropNewest][seed as usize % 3];
+        compare(on, seed, overflow, true, [8, 30, 100][seed as usize % 3]);
     }
 }
 
 fn a_mailbox_that_drops_the_oldest_does_what_its_model_does(on: &Systems) {
     // What a selective receive has left is not dropped any more, so none is made here.
-    (0..20).for_each(|seed| compare(on, seed, Overflow::DropOldest, false));
+    (0..20).for_each(|seed| compare(on, seed, Overflow::DropOldest, false, [1, 30][seed as usize % 2]));
 }
 
 /// Each sender sends usual and urgent messages by turns, numbered apart; the receiver receives at random, in part
@@ -458,47 +475,6 @@ fn what_is_not_received_is_handed_over_in_order(on: &Systems) {
     assert!(matches!(to.try_send(13), Err(TrySendError::Closed(13))));
     assert_eq!(to.send(14).wait().unwrap_err().into_inner(), 14);
     assert_eq!(*left.lock().unwrap(), [99, 0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]);
-}
-
-fn an_urgent_message_reaches_a_selective_receive_that_waits(on: &Systems) {
-    let (looked, (result, done)) = (Signal::new(), mpsc::channel());
-    let seen = looked.clone();
-    let body = async move |mut me: Process<u32>| {
-        let wanted = |event: &Event<u32>| {
-            seen.add();
-            matches!(event, Event::Message(9))
-        };
-        let _ = result.send(message(me.receive_match(wanted).await));
-    };
-    let to = Builder::new().on(on.here().backend()).spawn(body).unwrap();
-    (0..3).for_each(|n| to.try_send(n).unwrap());
-    eventually("it has looked at all there is", || looked.count() == 3);
-    // It comes in front of what has been looked at.
-    to.urgent().try_send(9).unwrap();
-    assert_eq!(done.recv_timeout(Duration::from_secs(10)), Ok(9));
-    all_are_over(on);
-}
-
-fn urgent_messages_that_come_during_a_selective_receive_keep_their_order(on: &Systems) {
-    let (result, done) = mpsc::channel();
-    let body = async move |mut me: Process<u32>| {
-        let own = me.me();
-        own.try_send(0).unwrap();
-        let mut sent = false;
-        let wanted = |event: &Event<u32>| {
-            if !std::mem::replace(&mut sent, true) {
-                // In front of the one that is being looked at.
-                (1..3).for_each(|n| own.urgent().try_send(n).unwrap());
-            }
-            matches!(event, Event::Message(1..3))
-        };
-        let first = message(me.receive_match(wanted).await);
-        let rest = [message(me.receive().await), message(me.receive().await)];
-        let _ = result.send((first, rest));
-    };
-    Builder::new().on(on.here().backend()).spawn(body).unwrap();
-    assert_eq!(done.recv_timeout(Duration::from_secs(10)), Ok((1, [2, 0])));
-    all_are_over(on);
 }
 
 fn a_receive_with_a_timeout_loses_nothing(on: &Systems) {

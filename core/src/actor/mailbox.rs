@@ -58,8 +58,8 @@ pub(super) const BEGUN: Flags = 8;
 /// The body has come to its end by itself. Like `BEGUN`.
 pub(super) const RETURNED: Flags = 32;
 
-/// A buffer larger than this many bytes is given back when its process goes to sleep: most processes are idle, and
-/// a burst should not cost memory for ever.
+/// A buffer larger than this many bytes is made smaller when its process goes to sleep and needs little of it: most
+/// processes are idle, and a burst should not cost memory for ever.
 const KEPT_BYTES: usize = 512;
 
 /// The half of a mailbox that senders put events in. Under the lock of the cell.
@@ -324,15 +324,26 @@ impl<M> Batch<M> {
         line.urgent = early + late;
     }
 
-    /// The process goes to sleep and there is nothing for it: large buffers are given back.
+    /// The process goes to sleep: memory that what is left does not need is given back. What is left stays: a selective
+    /// receive that waits leaves in the batch whatever it does not want.
     #[inline]
     pub(super) fn trim(&mut self, line: &mut Line<M>) {
-        let is_large = |buffer: &VecDeque<_>| buffer.capacity() * size_of::<Event<M>>() > KEPT_BYTES;
-        if self.0.as_ref().is_some_and(|fetched| is_large(&fetched.events)) {
-            self.0 = None;
+        if let Some(fetched) = &mut self.0 {
+            trim(&mut fetched.events);
+            if fetched.events.capacity() == 0 {
+                self.0 = None;
+            }
         }
-        if is_large(&line.queue) {
-            line.queue = VecDeque::new();
-        }
+        trim(&mut line.queue);
+    }
+}
+
+/// Gives memory of a large buffer back that is mostly unused. So many events must come before it grows again that
+/// moving the few that are in it counts for nothing. Whatever is in the buffer stays in it.
+#[inline]
+fn trim<M>(buffer: &mut VecDeque<Event<M>>) {
+    let (len, capacity) = (buffer.len(), buffer.capacity());
+    if capacity * size_of::<Event<M>>() > KEPT_BYTES && len <= capacity / 4 {
+        buffer.shrink_to(2 * len);
     }
 }

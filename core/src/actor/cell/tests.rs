@@ -1,5 +1,6 @@
 //! The rules of a mailbox and of signals, on cells without a task: what needs no backend to be seen.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,6 +107,68 @@ fn a_burst_costs_no_memory_for_ever() {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(cell.poll_next(&mut batch, &mut cx).is_pending());
     assert_eq!(batch.capacity() + lock(&cell.inbox).line.capacity(), 0);
+}
+
+/// Beside a plain queue, at random: bursts, receives, selective receives that wait, and so buffers that shrink.
+#[test]
+fn buffers_that_shrink_lose_nothing() {
+    for seed in 1..=60_u64 {
+        let mut state = seed;
+        let mut below = |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        let cell = cell(UNLIMITED, Overflow::Wait);
+        let (mut batch, mut queue, mut next) = (Batch::new(), VecDeque::new(), 0);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..400 {
+            match below(6) {
+                0 => {
+                    // Around the number for which there is room in a buffer that an idle process keeps.
+                    for _ in 0..[1, 3, 16, 31, 32, 33, 64, 130][below(8)] {
+                        cell.try_send(next, false).unwrap();
+                        queue.push_back(next);
+                        next += 1;
+                    }
+                }
+                1 => {
+                    let mut nothing = |_: &Event<u32>| false;
+                    assert!(cell.poll_match(&mut batch, &mut 0, &mut nothing, &mut cx).is_pending());
+                    cell.stop_receive();
+                }
+                2 => {
+                    let chosen = next.saturating_sub(below(100) as u32);
+                    let mut wanted = |event: &Event<u32>| matches!(event, Event::Message(n) if *n == chosen);
+                    let got = cell.try_match(&mut batch, &mut 0, &mut wanted).and_then(Event::message);
+                    let expected = queue.iter().position(|n| *n == chosen).and_then(|at| queue.remove(at));
+                    assert_eq!(got, expected, "seed {seed}");
+                }
+                _ => {
+                    for _ in 0..below(queue.len() + 2) {
+                        let got = cell.try_next(&mut batch).and_then(Event::message);
+                        assert_eq!(got, queue.pop_front(), "seed {seed}");
+                    }
+                }
+            }
+            assert_eq!(cell.len(), queue.len(), "seed {seed}");
+        }
+        cell.give_back(&mut batch);
+        assert!(messages(&cell, &mut Batch::new()).into_iter().eq(queue), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_selective_receive_leaves_needs_no_more_memory_than_it_takes() {
+    let cell = cell(UNLIMITED, Overflow::Wait);
+    let mut batch = Batch::new();
+    (0..1000).for_each(|n| cell.try_send(n, false).unwrap());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut nothing = |_: &Event<u32>| false;
+    assert!(cell.poll_match(&mut batch, &mut 0, &mut nothing, &mut cx).is_pending());
+    assert!((0..999).all(|n| cell.try_next(&mut batch).and_then(Event::message) == Some(n)));
+    assert!(cell.poll_match(&mut batch, &mut 0, &mut nothing, &mut cx).is_pending());
+    assert!(batch.capacity() < 10, "{}", batch.capacity());
+    assert_eq!(messages(&cell, &mut batch), [999]);
 }
 
 #[test]
