@@ -121,6 +121,9 @@ impl FiberPromise {
 /// core takes.
 const SPINS: u32 = 60;
 
+/// What a thread is called while it sees to the end of a runtime.
+const DROPPER: &str = "twoply-drop";
+
 /// A poll this long would be felt by a person.
 const HOG_LIMIT: Duration = Duration::from_millis(100);
 
@@ -288,34 +291,41 @@ impl Green {
     /// there instead.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] when some tasks were left after `deadline`: they never came to an await point or
-    /// a wait. Their workers end when they do; stacks that are still suspended are leaked, with what is on them.
+    /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`. Each task ends all the same:
+    /// what is queued is dropped there and then, what is being polled or unwinds ends when it comes to its next await
+    /// point, wait or end, and its worker after it.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         let now = Instant::now();
         let until = now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400 * 365));
         let shared = &self.shared;
         shared.drain();
-        let ended = twoply_core::time::timeout(deadline, shared.registry.wait_empty()).wait().is_ok();
+        let ended = twoply_core::time::timeout(deadline, shared.registry.wait_empty()).wait();
         shared.stop();
-        if shared.threads.close(until) && ended {
-            return Ok(());
+        if ended.is_err() {
+            // What lies behind a task that never ends would wait for it.
+            let shared = Arc::clone(shared);
+            let dropping = move || shared.drop_leftovers();
+            let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, dropping);
         }
-        let left: Vec<String> = shared.registry.tasks().iter().take(8).map(ToString::to_string).collect();
-        let message = format!("{} tasks have not ended: {}", shared.registry.len(), left.join(", "));
-        Err(io::Error::new(io::ErrorKind::TimedOut, message))
+        shared.threads.join(until);
+        shared.registry.ended(shared.threads.threads().0)
     }
 }
 
 impl Drop for Green {
     fn drop(&mut self) {
         self.shared.drain();
+        if self.shared.is_stopped() {
+            // The workers end by themselves, when they can.
+            return;
+        }
         if self.shared.registry.is_empty() {
             self.shared.stop();
             return;
         }
         // The last task to end cannot wake the workers itself: somebody has to wait for it.
         let shared = Arc::clone(&self.shared);
-        let waiting = twoply_core::threads::shared().execute(Some("twoply-drop"), None, move || {
+        let waiting = twoply_core::threads::shared().execute(Some(DROPPER), None, move || {
             shared.registry.wait_empty().wait();
             shared.stop();
         });

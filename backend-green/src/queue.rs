@@ -371,18 +371,13 @@ impl<T: Item> Ring<T> {
     }
 }
 
-impl<T: Item> Drop for Ring<T> {
+/// The owner takes what is left with it. The stealers may stay for as long as the items that they could steal, because these
+/// hold on to their runtime, which has the stealers: so the ring, which both ends keep, must not hold any.
+impl<T: Item> Drop for Local<T> {
     fn drop(&mut self) {
-        let head = self.head.load(Relaxed);
-        let queued = self.tail.load(Relaxed).wrapping_sub(head);
-        let ring = &*self;
-        let rest = (0..queued).map(|i| {
-            let raw = ring.slot(head.wrapping_add(i)).load(Relaxed);
-            // SAFETY: both ends are gone, so everything at `head..tail` is ours; each position is visited once.
-            unsafe { item(raw) }
-        });
+        let rest = std::iter::from_fn(|| self.pop().or_else(|| self.pop_lifo()));
         // From a vector, because that drops the rest when the destructor of one item panics.
-        drop(rest.chain(self.take_lifo(Relaxed)).collect::<Vec<T>>());
+        drop(rest.collect::<Vec<T>>());
     }
 }
 

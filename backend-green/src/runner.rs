@@ -101,8 +101,8 @@ pub(crate) fn run_on_fibers(
         }
     });
     runners.end_idle(0);
-    // What is still blocked did not unwind when it was cancelled. Its stack is leaked, and counted: what lies on it
-    // may be borrowed from elsewhere.
+    // A worker does not leave while one is blocked. If it did, the stack would be leaked, and counted: what lies on it may be
+    // borrowed from elsewhere.
 }
 
 impl Runners<'_> {

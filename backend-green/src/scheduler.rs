@@ -40,10 +40,11 @@ use twoply_core::strand::with_current;
 use twoply_core::task::Registry;
 use twoply_core::threads::ThreadCache;
 
+use crate::DROPPER;
 use crate::aside::Aside;
 use crate::fiber::StackPool;
 use crate::host::Lending;
-use crate::queue::{Injector, Item, Stealer};
+use crate::queue::{Injector, Item, Local, Stealer};
 use crate::watchdog::Watch;
 use crate::worker;
 
@@ -141,6 +142,11 @@ impl Load {
     /// A task that had blocked is over.
     pub(crate) fn release(&self) {
         self.held.store(self.held.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
+    /// Whether none of its fibers is in the middle of a task.
+    pub(crate) fn holds_none(&self) -> bool {
+        self.held.load(Ordering::Relaxed) == 0
     }
 
     /// How many tasks it holds. One that was given to it counts as one that will block, until that is known.
@@ -264,24 +270,31 @@ impl Shared {
 
     /// Puts a job where a worker will find it, from outside of the workers.
     fn inject(&self, job: Job) {
-        if self.phase() == STOPPED {
-            // Dropping it drops the task: there is nobody to run it any more.
-            return drop(job);
+        if self.is_stopped() {
+            return drop_elsewhere(job);
         }
         self.injector.push(job);
         self.notify();
-        if self.phase() == STOPPED {
-            // The last worker may have looked before the push.
-            self.drop_injected();
+        if self.is_stopped() {
+            // Whoever has dropped the leftovers may have looked before the push.
+            while let Some(job) = self.injector.pop() {
+                drop_elsewhere(job);
+            }
         }
     }
 
-    /// Drops what nobody will run.
-    fn drop_injected(&self) {
-        for queue in self.workers.iter().map(|remote| &remote.load.placed).chain([&self.injector]) {
-            while let Some(job) = queue.pop() {
-                drop(job);
-            }
+    /// Drops all that is queued, for a runtime that has been stopped: what nobody will run, and what lies behind a task
+    /// that holds on to its worker. Dropping a job ends its task. The destructors of the user's run on this stack.
+    pub(crate) fn drop_leftovers(&self) {
+        let stolen = Local::new(false);
+        let queued = |remote: &Remote| {
+            let Remote { stealer, load, .. } = remote;
+            load.placed.pop().or_else(|| stealer.steal_into(&stolen)).or_else(|| stealer.steal_lifo())
+        };
+        let next =
+            || stolen.pop().or_else(|| self.injector.pop()).or_else(|| self.workers.iter().find_map(queued));
+        while let Some(job) = next() {
+            drop(job);
         }
     }
 
@@ -366,7 +379,12 @@ impl Shared {
         self.phase.load(Ordering::SeqCst)
     }
 
-    /// Whether workers should end now.
+    /// Whether the runtime has been stopped: nothing is started any more, and what is queued is dropped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.phase() == STOPPED
+    }
+
+    /// Whether workers should end now, those at least that hold no stack which is still suspended.
     pub(crate) fn should_stop(&self) -> bool {
         match self.phase() {
             OPEN => false,
@@ -375,9 +393,10 @@ impl Shared {
         }
     }
 
-    /// Whether a worker should leave its thread: the runtime ends, or a host wants the worker.
-    pub(crate) fn should_leave(&self) -> bool {
-        self.lending.is_wanted() || self.should_stop()
+    /// Whether a worker should leave its thread: a host wants the worker, or the runtime ends. A stack that is suspended goes
+    /// on only there, to unwind: so the worker stays as long as there is one.
+    pub(crate) fn should_leave(&self, remote: &Remote) -> bool {
+        self.lending.is_wanted() || (self.should_stop() && remote.load.holds_none())
     }
 
     /// Lets no task start any more and cancels those that live. Workers end when none is left.
@@ -402,15 +421,23 @@ impl Shared {
     pub(crate) fn worker_ended(&self) {
         if self.live_workers.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.phase.fetch_max(STOPPED, Ordering::SeqCst);
-            self.drop_injected();
             // Whoever waits for a descriptor of a closed reactor is woken and moves to another.
             self.workers.iter().for_each(|remote| remote.reactor.close());
             self.watch.stop();
             self.lending.give_up();
             // Nothing will be started any more: idle threads end now, and those of blocked tasks with their tasks.
-            self.threads.close(Instant::now());
+            self.threads.close();
+            // Last, because it runs code of the user's, which may take for ever.
+            self.drop_leftovers();
         }
     }
+}
+
+/// Drops a job that comes back to a runtime which has been stopped. That runs the destructors of the user's, which may take
+/// for ever; and whoever has woken the job may do so in the turn of a reactor, or in the destructor of another such job.
+fn drop_elsewhere(job: Job) {
+    // Where no thread is to be had, it is dropped here.
+    let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, move || drop(job));
 }
 
 impl Backend for Shared {
@@ -430,10 +457,15 @@ impl Backend for Shared {
         if self.forked.load(Ordering::Relaxed) != self.born {
             return Err(SpawnError::Forked);
         }
-        if let Some(job) = worker::place(self, job)
-            && let Err(job) = with_current(|strand| strand.resume(job, false))
-        {
-            self.inject(job);
+        match worker::place(self, job) {
+            Some(job) => {
+                if let Err(job) = with_current(|strand| strand.resume(job, false)) {
+                    self.inject(job);
+                }
+            }
+            // As in `inject`: the worker that was given the job may have ended before that.
+            None if self.is_stopped() => self.drop_leftovers(),
+            None => {}
         }
         Ok(())
     }
@@ -450,7 +482,8 @@ pub(crate) fn start_workers(shared: &Arc<Shared>, cores: Vec<worker::Core>) -> i
         if let Err((core, error)) = worker::launch(shared, Box::new(core)) {
             drop(core);
             shared.stop();
-            shared.threads.close(Instant::now() + Duration::from_secs(1));
+            shared.threads.close();
+            shared.threads.join(Instant::now() + Duration::from_secs(1));
             return Err(error);
         }
     }

@@ -236,8 +236,8 @@ fn carry(shared: Arc<Shared>, core: Box<Core>) {
     drop(leave);
     if let Some(core) = core {
         let Some(core) = context.shared.lending.deposit(core) else { return };
-        // The runtime is at its end. What is left in the queue is dropped, with no worker on this thread that
-        // its destructors could push to.
+        // The runtime is at its end. What is left in the queue is dropped with the core, with no worker on this thread
+        // that its destructors could push to.
         drop(core);
         context.shared.worker_ended();
     }
@@ -309,7 +309,7 @@ impl Core {
             if now.duration_since(self.turned.get()) >= TURN {
                 self.turned.set(now);
                 self.turn(remote, Some(Duration::ZERO));
-                if shared.should_leave() {
+                if shared.should_leave(remote) {
                     return None;
                 }
                 self.look_around(shared, remote, now);

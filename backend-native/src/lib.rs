@@ -118,20 +118,17 @@ impl Native {
     /// Cancels all tasks, waits for them and for their threads to end, and lets none start any more.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] when some were left after `deadline`; they go on. A task that never waits, or
-    /// that blocks in something that is not this library's, cannot be stopped.
+    /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`; they go on, and end when
+    /// they can. A task that never waits, or that blocks in something that is not this library's, cannot be stopped.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         let until = Instant::now().checked_add(deadline);
         let registry = &self.backend.registry;
         registry.close();
-        let ended = twoply_core::time::timeout(deadline, registry.wait_empty()).wait().is_ok();
+        let _ = twoply_core::time::timeout(deadline, registry.wait_empty()).wait();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
-        if self.backend.cache.close(until) && ended {
-            return Ok(());
-        }
-        let left: Vec<String> = registry.tasks().iter().take(8).map(ToString::to_string).collect();
-        let message = format!("{} tasks have not ended: {}", registry.len(), left.join(", "));
-        Err(io::Error::new(io::ErrorKind::TimedOut, message))
+        self.backend.cache.close();
+        self.backend.cache.join(until);
+        registry.ended(self.threads().0)
     }
 }
 

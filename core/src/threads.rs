@@ -159,14 +159,21 @@ impl ThreadCache {
         (pool.threads, pool.idle.len())
     }
 
-    /// Accepts no more work and lets the threads end. Returns whether all had ended by `deadline`.
-    ///
-    /// This blocks the calling thread itself.
-    pub fn close(&self, deadline: Instant) -> bool {
+    /// Accepts no more work and lets the threads end, each when it has done its work.
+    pub fn close(&self) {
         let mut pool = lock(&self.0.pool);
         pool.closed = true;
         let idle = std::mem::take(&mut pool.idle);
+        drop(pool);
         idle.iter().for_each(|idle| idle.call());
+    }
+
+    /// Waits until no thread is left, which may be before the cache is [closed](Self::close), or until `deadline`. Returns
+    /// whether none is.
+    ///
+    /// This blocks the calling thread itself.
+    pub fn join(&self, deadline: Instant) -> bool {
+        let mut pool = lock(&self.0.pool);
         while pool.threads > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -19,7 +19,7 @@ impl Core {
     #[cold]
     pub(super) fn find_work(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         loop {
-            if shared.should_leave() {
+            if shared.should_leave(remote) {
                 return None;
             }
             if self.searching.get() || shared.start_search() {
@@ -98,7 +98,7 @@ impl Core {
                 }
                 return work;
             }
-            if shared.should_leave() {
+            if shared.should_leave(remote) {
                 return None;
             }
             // One that spins is enough: more would take each other's cores. And never without giving the core
@@ -140,7 +140,7 @@ impl Core {
         remote.reactor.prepare_park()
             && self.fibers.borrow().is_empty()
             && !shared.has_work_for(self.index)
-            && !shared.should_leave()
+            && !shared.should_leave(remote)
     }
 
     /// Leaves the sleepers.

@@ -19,6 +19,7 @@ mod model;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -191,6 +192,28 @@ impl Registry {
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.shards.iter().for_each(|shard| shard.tasks().iter().for_each(TaskRef::cancel));
+    }
+
+    /// How a shutdown has ended whose deadline has passed, or that has nothing more to wait for: well, if no task is left,
+    /// and no thread of `threads` that there are.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`], with the names of some tasks that are left, or else the number of the threads.
+    pub fn ended(&self, threads: usize) -> io::Result<()> {
+        let left = self.len();
+        let mut message = match (left, threads) {
+            (0, 0) => return Ok(()),
+            (0, 1) => "all tasks have ended, but one thread has not yet".to_owned(),
+            (0, threads) => format!("all tasks have ended, but {threads} threads have not yet"),
+            (1, _) => "one task has not ended".to_owned(),
+            (left, _) => format!("{left} tasks have not ended"),
+        };
+        let named: Vec<String> = self.tasks().iter().take(8).map(ToString::to_string).collect();
+        if left > 0 && !named.is_empty() {
+            message =
+                format!("{message}: {}{}", named.join(", "), if left > named.len() { ", ..." } else { "" });
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, message))
     }
 
     /// A future that is ready once no task is left.
