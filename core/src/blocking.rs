@@ -2,22 +2,24 @@
 //!
 //! Name resolution uses this. Nothing here limits how many run at a time; the thread cache does.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll};
 use std::thread;
 
 use crate::lock::lock;
 use crate::threads;
+use crate::wake::{StoredWaker, wake_all};
 
 /// Where the result meets whoever waits for it.
 struct Meeting<T> {
     /// What the call returned, or the payload of its panic.
     result: Option<thread::Result<T>>,
     /// Who waits.
-    waker: Option<Waker>,
+    waker: Option<StoredWaker>,
 }
 
 /// Runs `call` on another thread. A panic in it goes on in the task that waits for the result.
@@ -33,7 +35,7 @@ where
 {
     let meeting = Arc::new(Mutex::new(Meeting { result: None, waker: None }));
     let caller = Arc::clone(&meeting);
-    let mut started = threads::shared().execute(None, None, move || {
+    let started = threads::shared().execute(None, None, move || {
         let result = catch_unwind(AssertUnwindSafe(call));
         let waker = {
             let mut meeting = lock(&caller);
@@ -42,16 +44,28 @@ where
         };
         // The meeting is left first, so that the result is dropped on whichever side leaves last.
         drop(caller);
-        waker.into_iter().for_each(Waker::wake);
+        wake_all(waker);
     });
-    poll_fn(move |cx| {
-        if let Err(e) = std::mem::replace(&mut started, Ok(())) {
-            return Poll::Ready(Err(e));
-        }
+    Blocking { started, meeting }
+}
+
+/// The future of [`run`].
+struct Blocking<T> {
+    /// Whether a thread was had for the call; an error is taken out by the first poll.
+    started: io::Result<()>,
+    /// Where the result comes.
+    meeting: Arc<Mutex<Meeting<T>>>,
+}
+
+impl<T> Future for Blocking<T> {
+    type Output = io::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        std::mem::replace(&mut self.started, Ok(()))?;
         // Cloned and dropped outside the lock: both may run code of the user's.
-        let waker = cx.waker().clone();
+        let waker = StoredWaker::of(cx.waker());
         let (result, old) = {
-            let mut meeting = lock(&meeting);
+            let mut meeting = lock(&self.meeting);
             match meeting.result.take() {
                 Some(result) => (Some(result), Some(waker)),
                 None => (None, meeting.waker.replace(waker)),
@@ -63,5 +77,12 @@ where
             Some(Err(payload)) => resume_unwind(payload),
             None => Poll::Pending,
         }
-    })
+    }
+}
+
+impl<T> Drop for Blocking<T> {
+    fn drop(&mut self) {
+        let waker = lock(&self.meeting).waker.take();
+        drop(waker);
+    }
 }

@@ -10,9 +10,12 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::sync::assert_unlocked;
+
 /// Runs `code` of the user's. If it panics, the panic ends here.
 #[inline]
 pub(crate) fn contain(code: impl FnOnce()) {
+    assert_unlocked();
     if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
         let_go(payload);
     }
@@ -35,6 +38,14 @@ impl<T> Contained<T> {
     #[inline]
     pub(crate) fn new(value: T) -> Contained<T> {
         Contained(ManuallyDrop::new(value))
+    }
+
+    /// The value; its destructor may panic again.
+    #[inline]
+    pub(crate) fn into_inner(self) -> T {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: the value is taken once: `this` is not used any more, and is never dropped.
+        unsafe { ManuallyDrop::take(&mut this.0) }
     }
 }
 

@@ -122,8 +122,14 @@ impl StrandState {
             return None;
         }
         let head = self.head()?;
-        let own = waker.data() == self.polled_with.get() || self.is_own(waker);
-        own.then(|| head.stopping())
+        self.is_ours(waker).then(|| head.stopping())
+    }
+
+    /// Whether `waker` is the running task's, or ends a park of this stack: it is this library's, and never panics.
+    #[inline]
+    pub(crate) fn is_ours(&self, waker: &Waker) -> bool {
+        let data = waker.data();
+        (data == self.polled_with.get() && !data.is_null()) || self.is_own(waker)
     }
 
     /// The budget of the running poll; see [`crate::coop`].

@@ -18,11 +18,15 @@ pub(crate) use loom::cell;
 #[cfg(loom)]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 #[cfg(not(loom))]
-pub(crate) use mutex::{Mutex, MutexGuard, lock};
+pub(crate) use mutex::{Mutex, MutexGuard, assert_unlocked, lock};
 #[cfg(loom)]
 pub(crate) use once_lock::OnceLock;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{OnceLock, atomic, atomic as seq_cst};
+
+/// As that of the library's own mutex, of which there are none in the models.
+#[cfg(loom)]
+pub(crate) fn assert_unlocked() {}
 
 /// Locks `mutex`; loom's, which is poisoned by a model that fails.
 #[cfg(loom)]

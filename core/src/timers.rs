@@ -20,6 +20,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::lock::lock;
+use crate::wake::StoredWaker;
 
 /// How many wakers are taken out at a time: the lock is held for microseconds even when 100,000 are due.
 const BATCH: usize = 128;
@@ -102,7 +103,7 @@ impl Timers {
     /// [`Closed`] after [`Timers::close`].
     pub fn insert(&self, deadline: Instant, waker: &Waker) -> Result<TimerKey, Closed> {
         let deadline = self.nanos(deadline);
-        let waker = waker.clone();
+        let waker = StoredWaker::of(waker);
         let mut queue = lock(&self.queue);
         if queue.closed {
             drop(queue);
@@ -124,7 +125,7 @@ impl Timers {
     pub fn rearm(&self, key: TimerKey, deadline: Instant, waker: &Waker) -> bool {
         let deadline = self.nanos(deadline);
         // Cloning runs code of the user's, so it happens between two locks, and only when it must.
-        let mut fresh: Option<Waker> = None;
+        let mut fresh: Option<StoredWaker> = None;
         loop {
             let mut queue = lock(&self.queue);
             let closed = queue.closed;
@@ -135,7 +136,7 @@ impl Timers {
             let same = entry.waker.as_ref().is_some_and(|old| old.will_wake(waker));
             if !same && fresh.is_none() {
                 drop(queue);
-                fresh = Some(waker.clone());
+                fresh = Some(StoredWaker::of(waker));
                 continue;
             }
             let old = if same { None } else { std::mem::replace(&mut entry.waker, fresh.take()) };
@@ -189,7 +190,8 @@ impl Timers {
         let mut queue = lock(&self.queue);
         queue.closed = true;
         queue.heap = BinaryHeap::new();
-        let wakers: Vec<Waker> = queue.entries.iter_mut().filter_map(|entry| entry.waker.take()).collect();
+        let wakers: Vec<StoredWaker> =
+            queue.entries.iter_mut().filter_map(|entry| entry.waker.take()).collect();
         drop(queue);
         crate::wake::wake_all(wakers);
     }
@@ -238,7 +240,7 @@ struct Entry {
     /// The deadline of its live pair in the heap, never later than its own; [`NOT_QUEUED`]: it has none.
     queued: Nanos,
     /// Whom to wake; `None` when it has fired.
-    waker: Option<Waker>,
+    waker: Option<StoredWaker>,
     /// Which of the entries that have lived here.
     generation: u32,
     /// The next free entry, when this one is free.
@@ -268,7 +270,7 @@ impl Queue {
         self.entries.get_mut(key.index as usize).filter(|entry| entry.generation == key.generation)
     }
 
-    fn add(&mut self, deadline: Nanos, waker: Waker) -> TimerKey {
+    fn add(&mut self, deadline: Nanos, waker: StoredWaker) -> TimerKey {
         self.len += 1;
         let entry =
             Entry { deadline, queued: NOT_QUEUED, waker: Some(waker), generation: 0, next_free: NOBODY };
@@ -291,7 +293,7 @@ impl Queue {
     }
 
     /// Frees an entry. Its pair in the heap is dead from now on.
-    fn take(&mut self, key: TimerKey) -> Option<Waker> {
+    fn take(&mut self, key: TimerKey) -> Option<StoredWaker> {
         let free = self.free;
         let entry = self.entry(key)?;
         let was_queued = entry.queued != NOT_QUEUED;
@@ -361,7 +363,7 @@ impl Queue {
     }
 
     /// Moves the wakers of up to [`BATCH`] entries that are due to `due`. Returns whether there may be more.
-    fn due(&mut self, now: Nanos, due: &mut Vec<Waker>) -> bool {
+    fn due(&mut self, now: Nanos, due: &mut Vec<StoredWaker>) -> bool {
         while due.len() < BATCH {
             let Some(pair) = self.top().filter(|pair| pair.at <= now) else { return false };
             self.heap.pop();

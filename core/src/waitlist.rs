@@ -45,6 +45,7 @@ use std::task::{Context, Poll, Waker};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicUsize, fence};
 use crate::sync::{Mutex, MutexGuard, lock};
+use crate::wake::StoredWaker;
 pub(crate) use slots::{Key, Slots};
 
 /// A future's place in the line of those that wait for the same thing.
@@ -94,7 +95,7 @@ pub(crate) struct WaitList {
     /// How many places are waiting and not notified; written under the lock only.
     waiting: AtomicUsize,
     /// The line. An entry is the waker of one who waits and has not been notified.
-    line: Mutex<Slots<Waker>>,
+    line: Mutex<Slots<StoredWaker>>,
 }
 
 impl WaitList {
@@ -144,7 +145,7 @@ impl WaitList {
     /// Enters `place` in the line. The caller looks for the change once more before it reports `Pending`.
     pub(crate) fn enlist(&self, place: &mut Place, waker: &Waker, end: End) {
         debug_assert!(!place.is_taken());
-        let waker = waker.clone();
+        let waker = StoredWaker::of(waker);
         let mut line = lock(&self.line);
         let key = match end {
             End::Front => line.push_front(waker),
@@ -176,7 +177,7 @@ impl WaitList {
             }
             drop(line);
             // Cloning runs code of the waker's, hence not under the lock.
-            replacement = Some(waker.clone());
+            replacement = Some(StoredWaker::of(waker));
         }
         place.0 = None;
         true
@@ -241,7 +242,7 @@ impl WaitList {
     }
 
     /// Changes the number of waiters; `line` proves that the lock is held.
-    fn add(&self, line: &MutexGuard<'_, Slots<Waker>>, change: isize) {
+    fn add(&self, line: &MutexGuard<'_, Slots<StoredWaker>>, change: isize) {
         let _ = line;
         // Release pairs with Acquire in `is_nobody_waiting`.
         self.waiting.store(self.waiting.load(Relaxed).wrapping_add_signed(change), Release);
@@ -249,7 +250,7 @@ impl WaitList {
 }
 
 /// For lists whose owner guards them, and what is waited for, with one lock of its own: see `channel::queue`.
-impl Slots<Waker> {
+impl Slots<StoredWaker> {
     /// Whether `place` is taken and has not been called.
     #[inline]
     pub(crate) fn is_in_line(&mut self, place: &Place) -> bool {
@@ -258,7 +259,7 @@ impl Slots<Waker> {
 
     /// Gives `place` up. The waker that comes out of the line is dropped by the caller, outside of the lock.
     #[inline]
-    pub(crate) fn leave(&mut self, place: &mut Place) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, place: &mut Place) -> Option<StoredWaker> {
         self.remove(place.0.take()?)
     }
 
@@ -266,7 +267,7 @@ impl Slots<Waker> {
     /// the end if it is new. That takes a clone of `waker` if the line has none: without a `spare` one it changes
     /// nothing and returns false. A waker that it replaces is left in `spare`, for the caller to drop.
     #[inline]
-    pub(crate) fn stay(&mut self, place: &mut Place, waker: &Waker, spare: &mut Option<Waker>) -> bool {
+    pub(crate) fn stay(&mut self, place: &mut Place, waker: &Waker, spare: &mut Option<StoredWaker>) -> bool {
         if let Some(current) = place.0.and_then(|key| self.find(key)) {
             if !current.will_wake(waker) {
                 let Some(spare) = spare else { return false };

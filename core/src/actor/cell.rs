@@ -6,7 +6,7 @@
 //! two cells, and no waker, message or hook is run or dropped under one.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use super::Overflow;
 use super::event::Event;
@@ -20,6 +20,7 @@ use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::seq_cst::AtomicU32;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::waitlist::Place;
+use crate::wake::StoredWaker;
 
 /// More messages than fit in memory.
 pub(super) const UNLIMITED: u32 = u32::MAX;
@@ -115,7 +116,7 @@ impl<M> Cell<M> {
 
     /// Puts an event in the line. The waker that is returned is to be woken once the lock is free.
     #[inline]
-    pub(super) fn admit(&self, line: &mut Line<M>, event: Event<M>, urgent: bool) -> Option<Waker> {
+    pub(super) fn admit(&self, line: &mut Line<M>, event: Event<M>, urgent: bool) -> Option<StoredWaker> {
         line.push(event, urgent);
         let waker = line.receiver.take();
         self.show(line);
@@ -123,7 +124,7 @@ impl<M> Cell<M> {
     }
 
     #[inline]
-    fn admit_message(&self, line: &mut Line<M>, message: M, urgent: bool) -> Option<Waker> {
+    fn admit_message(&self, line: &mut Line<M>, message: M, urgent: bool) -> Option<StoredWaker> {
         line.sent = line.sent.wrapping_add(1);
         self.admit(line, Event::Message(message), urgent)
     }
@@ -236,7 +237,7 @@ impl<M> Cell<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
         // A waker is cloned and dropped with nothing locked.
-        let mut fresh: Option<Waker> = None;
+        let mut fresh: Option<StoredWaker> = None;
         loop {
             let mut inbox = lock(&self.inbox);
             let closed = inbox.life.is_closed();
@@ -254,7 +255,7 @@ impl<M> Cell<M> {
                         return Poll::Pending;
                     }
                     drop(inbox);
-                    fresh = Some(cx.waker().clone());
+                    fresh = Some(StoredWaker::of(cx.waker()));
                     continue;
                 }
                 // A key without an entry is a promise, or word of the end.
@@ -282,7 +283,7 @@ impl<M> Cell<M> {
             }
             let Some(waker) = fresh.take() else {
                 drop(inbox);
-                fresh = Some(cx.waker().clone());
+                fresh = Some(StoredWaker::of(cx.waker()));
                 continue;
             };
             if !line.is_crowded() {
@@ -313,7 +314,7 @@ impl<M> Cell<M> {
     }
 
     /// Promises free places to the sends in line.
-    fn grant(&self, line: &mut Line<M>, wakers: &mut Vec<Waker>) {
+    fn grant(&self, line: &mut Line<M>, wakers: &mut Vec<StoredWaker>) {
         let free = self.free(line);
         line.grant(free, wakers);
         self.hush(line);
@@ -483,7 +484,7 @@ impl<M> Cell<M> {
     /// Ready when there is something in the line.
     fn poll_filled(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<()> {
         // Cloned before, as it runs code of the waker's; it is seldom in vain.
-        let waker = cx.waker().clone();
+        let waker = StoredWaker::of(cx.waker());
         let mut inbox = lock(&self.inbox);
         // Whoever waits lives on: what was kept for the end is broken.
         let orphans = inbox.life.take_orphans();

@@ -4,11 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::pid::{AtExit, Endpoint, HERE, Identity, Signal};
 use super::{ExitReason, MonitorRef, Pid, ProcessRef};
 use crate::lock::lock;
+use crate::wake::StoredWaker;
 
 impl Pid {
     /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins with the
@@ -62,7 +63,7 @@ struct State {
     /// Why the process has ended.
     reason: Option<ExitReason>,
     /// Who is woken then.
-    waker: Option<Waker>,
+    waker: Option<StoredWaker>,
 }
 
 impl Ended {
@@ -80,7 +81,7 @@ impl Future for Ended {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
         // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
-        let waker = cx.waker().clone();
+        let waker = StoredWaker::of(cx.waker());
         let mut state = lock(&self.word.0);
         if let Some(reason) = state.reason.clone() {
             drop(state);

@@ -29,10 +29,10 @@
 
 use std::collections::VecDeque;
 use std::mem::size_of;
-use std::task::Waker;
 
 use super::event::Event;
 use crate::waitlist::{Key, Slots};
+use crate::wake::StoredWaker;
 
 /// What a flag of [`Cell`](super::cell::Cell) says. They are written under the lock only, and read without it as hints;
 /// what a hint means, its reader finds out under the lock.
@@ -71,7 +71,7 @@ pub(super) struct Line<M> {
     /// How many messages have ever been accepted, modulo 2^32: what counts is how many of them are not taken yet.
     pub(super) sent: u32,
     /// Who is woken when something comes: the receiver, while it waits.
-    pub(super) receiver: Option<Waker>,
+    pub(super) receiver: Option<StoredWaker>,
     /// The sends that wait for room, made when the first one does.
     room: Option<Box<Room>>,
 }
@@ -79,7 +79,7 @@ pub(super) struct Line<M> {
 /// Who waits for a place in the mailbox.
 struct Room {
     /// Those to whom none is promised, in line.
-    line: Slots<Waker>,
+    line: Slots<StoredWaker>,
     /// How many places are promised to those that have left the line and have not come for them yet.
     promised: u32,
 }
@@ -175,23 +175,23 @@ impl<M> Line<M> {
     }
 
     /// Enters a send in the line of those that wait for room.
-    pub(super) fn wait_for_room(&mut self, waker: Waker) -> Key {
+    pub(super) fn wait_for_room(&mut self, waker: StoredWaker) -> Key {
         let empty = || Box::new(Room { line: Slots::new(), promised: 0 });
         self.room.get_or_insert_with(empty).line.push_back(waker)
     }
 
     /// The waker of the send in line with this key.
-    pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waker> {
+    pub(super) fn waiting(&mut self, key: Key) -> Option<&mut StoredWaker> {
         self.room.as_mut()?.line.find(key)
     }
 
     /// Takes a send out of the line; `None`: it has left it, with a promise.
-    pub(super) fn give_up(&mut self, key: Key) -> Option<Waker> {
+    pub(super) fn give_up(&mut self, key: Key) -> Option<StoredWaker> {
         self.room.as_mut()?.line.remove(key)
     }
 
     /// Promises the `free` places to the sends that have waited longest. They are to be woken.
-    pub(super) fn grant(&mut self, free: u32, wakers: &mut Vec<Waker>) {
+    pub(super) fn grant(&mut self, free: u32, wakers: &mut Vec<StoredWaker>) {
         let Some(room) = &mut self.room else { return };
         for _ in 0..free {
             let Some(waker) = room.line.pop_front() else { return };
@@ -219,7 +219,7 @@ impl<M> Line<M> {
     }
 
     /// No more messages are taken. The sends in line are to be woken, to learn of it, and promises mean nothing now.
-    pub(super) fn close(&mut self, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(&mut self, wakers: &mut Vec<StoredWaker>) {
         if let Some(mut room) = self.room.take() {
             wakers.extend(std::iter::from_fn(|| room.line.pop_front()));
         }

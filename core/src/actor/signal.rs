@@ -23,7 +23,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
@@ -36,6 +35,7 @@ use crate::promise::{Failure, Orphan};
 use crate::strand::with_state;
 use crate::sync::lock;
 use crate::task::{Head, HeadRef, TaskState};
+use crate::wake::StoredWaker;
 
 /// Whether a process is alive, and who is related to it.
 pub(super) struct Life {
@@ -88,9 +88,9 @@ pub(super) struct Then {
     /// The task of one that is.
     cancel: Option<Arc<TaskState>>,
     /// Sends that will never be received.
-    senders: Vec<Waker>,
+    senders: Vec<StoredWaker>,
     /// The receiver, for which something has come.
-    receiver: Option<Waker>,
+    receiver: Option<StoredWaker>,
     /// What another process is to be told.
     answer: Option<(Pid, Signal)>,
     /// A pid that may be the last to hold a cell, so that dropping it runs destructors.

@@ -15,11 +15,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use super::{RecvError, SendError, TryRecvError};
 use crate::coop;
 use crate::sync::{Mutex, lock};
+use crate::wake::StoredWaker;
 
 /// A channel for one message.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
@@ -35,7 +36,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 /// ```
 enum Cell<T> {
     /// Nothing has been sent. The waker is the receiver's, if it waits.
-    Empty(Option<Waker>),
+    Empty(Option<StoredWaker>),
     /// The message.
     Full(T),
     /// One side is gone, or the message has been received.
@@ -146,7 +147,7 @@ impl<T> Future for Receiver<T> {
         let mut result = self.try_recv();
         if matches!(result, Err(TryRecvError::Empty)) {
             // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
-            let mut waker = Some(cx.waker().clone());
+            let mut waker = Some(StoredWaker::of(cx.waker()));
             let mut cell = lock(&self.cell);
             if let Cell::Empty(current) = &mut *cell {
                 std::mem::swap(current, &mut waker);

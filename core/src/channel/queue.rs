@@ -34,14 +34,14 @@
 //!   faster here, since who finds the channel full must wait for a receiver in either.
 
 use std::collections::VecDeque;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::waitlist::{Place, Slots};
-use crate::wake::wake_all;
+use crate::wake::{StoredWaker, wake_all};
 
 /// See the [module](self).
 pub(super) struct Queue<T> {
@@ -63,9 +63,9 @@ struct State<T> {
     /// How many places are neither taken by a message nor promised to a send. While a send waits there are none.
     free: usize,
     /// The receives that wait.
-    receiving: Slots<Waker>,
+    receiving: Slots<StoredWaker>,
     /// The sends that wait.
-    sending: Slots<Waker>,
+    sending: Slots<StoredWaker>,
 }
 
 impl<T> Queue<T> {
@@ -109,7 +109,7 @@ impl<T> Queue<T> {
     ) -> Poll<Result<(), SendError<T>>> {
         // Cloning and dropping run code of the waker's: it is cloned before the lock is taken if that looks necessary,
         // and dropped, as the older local, after.
-        let mut spare = (self.len() >= self.capacity).then(|| cx.waker().clone());
+        let mut spare = (self.len() >= self.capacity).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);
             if self.is_closed() {
@@ -132,7 +132,7 @@ impl<T> Queue<T> {
                 return Poll::Pending;
             }
             drop(state);
-            spare = Some(cx.waker().clone());
+            spare = Some(StoredWaker::of(cx.waker()));
         }
     }
 
@@ -171,7 +171,7 @@ impl<T> Queue<T> {
     #[inline]
     pub(super) fn poll_pop(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         // As in `poll_push`.
-        let mut spare = (self.len() == 0).then(|| cx.waker().clone());
+        let mut spare = (self.len() == 0).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);
             if let Some(message) = state.messages.pop_front() {
@@ -190,7 +190,7 @@ impl<T> Queue<T> {
                 return Poll::Pending;
             }
             drop(state);
-            spare = Some(cx.waker().clone());
+            spare = Some(StoredWaker::of(cx.waker()));
         }
     }
 
@@ -215,7 +215,7 @@ impl<T> Queue<T> {
     pub(super) fn drain(&self) -> VecDeque<T> {
         let mut state = lock(&self.state);
         let messages = std::mem::take(&mut state.messages);
-        let next: Vec<Waker> = (0..messages.len()).filter_map(|_| state.release()).collect();
+        let next: Vec<StoredWaker> = (0..messages.len()).filter_map(|_| state.release()).collect();
         self.len.store(0, Relaxed);
         drop(state);
         wake_all(next);
@@ -273,7 +273,7 @@ impl<T> State<T> {
     /// A place has become free: it is promised to the send that has waited longest, which the caller wakes, or it is
     /// there for whoever comes.
     #[inline]
-    fn release(&mut self) -> Option<Waker> {
+    fn release(&mut self) -> Option<StoredWaker> {
         let next = self.sending.pop_front();
         if next.is_none() {
             self.free += 1;
@@ -283,7 +283,7 @@ impl<T> State<T> {
 }
 
 #[inline]
-fn wake(waker: Option<Waker>) {
+fn wake(waker: Option<StoredWaker>) {
     if let Some(waker) = waker {
         waker.wake();
     }
@@ -292,6 +292,7 @@ fn wake(waker: Option<Waker>) {
 #[cfg(all(test, loom))]
 mod models {
     use std::sync::Arc;
+    use std::task::Waker;
 
     use super::*;
     use loom::thread;

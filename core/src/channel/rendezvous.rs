@@ -14,11 +14,12 @@
 //! (4) withdraw  the sender's drop; or offer, when the channel is closed: the message goes back.
 //! ```
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::{RecvError, SendError, TryRecvError};
 use crate::sync::{Mutex, lock};
 use crate::waitlist::{Key, Place, Slots, WaitList};
+use crate::wake::{StoredWaker, wake_all};
 
 /// See the [module](self).
 pub(super) struct Rendezvous<T> {
@@ -42,8 +43,8 @@ struct Line<T> {
 struct Offer<T> {
     /// The message.
     message: T,
-    /// Wakes the sender.
-    waker: Waker,
+    /// Wakes the sender; `None` when that has been done, at the end of the channel.
+    waker: Option<StoredWaker>,
 }
 
 impl<T> Rendezvous<T> {
@@ -60,7 +61,7 @@ impl<T> Rendezvous<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
-        let mut waker = cx.waker().clone();
+        let mut waker = Some(StoredWaker::of(cx.waker()));
         let Some(key) = place.key() else {
             let message = super::shared::unsent(message);
             let mut line = lock(&self.line);
@@ -106,7 +107,7 @@ impl<T> Rendezvous<T> {
         let Some(offer) = line.slots.pop_front() else { return Err(TryRecvError::Empty) };
         line.open -= 1;
         drop(line);
-        offer.waker.wake();
+        wake_all(offer.waker);
         Ok(offer.message)
     }
 
@@ -138,9 +139,9 @@ impl<T> Rendezvous<T> {
         let mut wakers = Vec::new();
         let mut line = lock(&self.line);
         line.closed = true;
-        line.slots.for_each(|offer| wakers.push(std::mem::replace(&mut offer.waker, Waker::noop().clone())));
+        line.slots.for_each(|offer| wakers.extend(offer.waker.take()));
         drop(line);
-        crate::wake::wake_all(wakers);
+        wake_all(wakers);
         self.receiving.notify_all();
     }
 }

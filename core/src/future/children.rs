@@ -23,6 +23,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::AcqRel;
 use crate::sync::{Mutex, lock};
+use crate::wake::StoredWaker;
 
 /// See the [module](self).
 pub(super) struct Children<F> {
@@ -57,7 +58,7 @@ struct News {
     /// The children that are listed.
     listed: Vec<usize>,
     /// The parent, until it has been woken.
-    parent: Option<Waker>,
+    parent: Option<StoredWaker>,
 }
 
 /// The waker of one child.
@@ -135,7 +136,7 @@ impl<F: Future> Children<F> {
         mut done: impl FnMut(usize, F::Output) -> bool,
     ) {
         // Cloned before the lock is taken, dropped after: both run code of the waker's.
-        let parent = cx.waker().clone();
+        let parent = StoredWaker::of(cx.waker());
         self.batch.clear();
         let mut news = lock(&self.board.news);
         let old = news.parent.replace(parent);

@@ -4,9 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::sync::{Mutex, lock};
+use crate::wake::StoredWaker;
 
 /// A point at which code stops, and the handle that makes it go on.
 ///
@@ -49,7 +50,7 @@ enum Phase {
     /// Not suspended: a resume does nothing.
     Running,
     /// Waiting to be resumed, with this waker.
-    Suspended(Waker),
+    Suspended(StoredWaker),
     /// Resumed, and has not noticed.
     Resumed,
 }
@@ -162,7 +163,7 @@ impl Future for Suspend<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
-        let suspended = Phase::Suspended(cx.waker().clone());
+        let suspended = Phase::Suspended(StoredWaker::of(cx.waker()));
         let mut state = lock(self.state);
         let poll = match state.phase {
             Phase::Resumed => Poll::Ready(Ok(())),

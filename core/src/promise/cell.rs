@@ -43,6 +43,7 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::{Mutex, lock};
 use crate::task::TaskState;
+use crate::wake::StoredWaker;
 
 /// Who sets it writes the outcome.
 const CLAIMED: u64 = 1;
@@ -204,7 +205,7 @@ impl<T> Cell<T> {
             return Ok(());
         }
         // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
-        let waker = waker.clone();
+        let waker = StoredWaker::of(waker);
         let mut line = lock(&self.line);
         // AcqRel: pairs with Release in `publish`.
         if self.word.fetch_or(WAITING, AcqRel) & READY != 0 {

@@ -10,7 +10,7 @@ use super::graph::{Edge, Probe, Target};
 use super::owner::Debtor;
 use crate::task::TaskState;
 use crate::waitlist::{Key, Slots};
-use crate::wake::wake_all;
+use crate::wake::{StoredWaker, wake_all};
 
 /// The place in line of one future.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub(super) struct Line {
 /// One who waits.
 struct Waiter {
     /// How it is told.
-    waker: Waker,
+    waker: StoredWaker,
     /// The task that this wait stops, with its edge if somebody is known to owe.
     edge: Option<Edge>,
 }
@@ -92,7 +92,7 @@ impl Line {
     pub(super) fn enter(
         &mut self,
         ticket: &mut Ticket,
-        waker: Waker,
+        waker: StoredWaker,
         task: Option<Arc<TaskState>>,
     ) -> ((Option<Left>, Option<Target>), Option<Probe>) {
         let left = self.leave(ticket);
@@ -125,7 +125,7 @@ impl Line {
 /// One who has left the line. Its edge has been taken back, what that held is dropped with this.
 pub(super) struct Left {
     /// How it is told.
-    waker: Waker,
+    waker: StoredWaker,
     /// Who waited.
     _edge: Option<Edge>,
     /// Whom its task waited for.
@@ -151,11 +151,6 @@ pub(super) struct AllLeft {
 impl AllLeft {
     /// Wakes them, when no mutex is held.
     pub(super) fn wake(self) {
-        let first = self.first.into_iter();
-        if self.more.is_empty() {
-            first.for_each(|left| left.waker.wake());
-        } else {
-            wake_all(first.chain(self.more).map(|left| left.waker));
-        }
+        wake_all(self.first.into_iter().chain(self.more).map(|left| left.waker));
     }
 }

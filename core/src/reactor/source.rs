@@ -40,6 +40,7 @@ use crate::strand::with_current;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::sync::{Mutex, lock};
+use crate::wake::StoredWaker;
 
 /// A reactor reports edges of it.
 const BOUND: u32 = 1 << 2;
@@ -200,7 +201,7 @@ impl State {
             inner.waiters(direction).waker(*place).is_some_and(|old| old.will_wake(waker))
         };
         if !known(&mut lock(&self.inner)) {
-            let waker = waker.clone();
+            let waker = StoredWaker::of(waker);
             let (entered, old) = lock(&self.inner).waiters(direction).enter(*place, waker);
             *place = entered;
             drop(old);

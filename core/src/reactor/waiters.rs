@@ -10,6 +10,7 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::{Interest, Source};
+use crate::wake::StoredWaker;
 
 /// Which way the bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +34,13 @@ impl Direction {
 #[derive(Default)]
 pub(super) struct Waiters {
     /// The waker of the poll functions.
-    fixed: Option<Waker>,
+    fixed: Option<StoredWaker>,
     /// The waker of the first waiter that has a place of its own.
-    first: Option<Waker>,
+    first: Option<StoredWaker>,
     /// Whether `first` is somebody's place; its waker is gone once it has been woken.
     first_taken: bool,
     /// The others.
-    more: Option<Box<Slab<Option<Waker>>>>,
+    more: Option<Box<Slab<Option<StoredWaker>>>>,
 }
 
 /// A place among the waiters.
@@ -57,7 +58,7 @@ pub(super) enum Place {
 
 impl Waiters {
     /// The waker at `place`.
-    pub(super) fn waker(&self, place: Place) -> Option<&Waker> {
+    pub(super) fn waker(&self, place: Place) -> Option<&StoredWaker> {
         match place {
             Place::Nowhere => None,
             Place::Fixed => self.fixed.as_ref(),
@@ -68,7 +69,7 @@ impl Waiters {
 
     /// Puts `waker` at `place`, or at a new one. Returns the place, and the waker that was there: to be dropped
     /// when nothing is locked.
-    pub(super) fn enter(&mut self, place: Place, waker: Waker) -> (Place, Option<Waker>) {
+    pub(super) fn enter(&mut self, place: Place, waker: StoredWaker) -> (Place, Option<StoredWaker>) {
         match place {
             Place::Fixed => (place, self.fixed.replace(waker)),
             Place::First => (place, self.first.replace(waker)),
@@ -88,7 +89,7 @@ impl Waiters {
     }
 
     /// Gives `place` up, and returns the waker that was there.
-    pub(super) fn leave(&mut self, place: Place) -> Option<Waker> {
+    pub(super) fn leave(&mut self, place: Place) -> Option<StoredWaker> {
         match place {
             Place::Nowhere => None,
             Place::Fixed => self.fixed.take(),
@@ -117,9 +118,9 @@ impl Waiters {
     }
 
     /// Whether somebody whose waker is among `which` waits.
-    pub(super) fn any(&self, which: impl FnMut(&Waker) -> bool) -> bool {
+    pub(super) fn any(&self, mut which: impl FnMut(&Waker) -> bool) -> bool {
         let more = self.more.iter().flat_map(|more| more.iter()).filter_map(|(_, waker)| waker.as_ref());
-        self.fixed.iter().chain(&self.first).chain(more).any(which)
+        self.fixed.iter().chain(&self.first).chain(more).any(|waker| which(waker.as_waker()))
     }
 }
 
@@ -127,15 +128,15 @@ impl Waiters {
 #[derive(Default)]
 pub(super) struct WakeList {
     /// Two in each direction need no memory.
-    few: [Option<Waker>; 4],
+    few: [Option<StoredWaker>; 4],
     /// How many of those there are.
     len: usize,
     /// The others.
-    many: Vec<Waker>,
+    many: Vec<StoredWaker>,
 }
 
 impl WakeList {
-    fn add(&mut self, waker: Option<Waker>) {
+    fn add(&mut self, waker: Option<StoredWaker>) {
         let Some(waker) = waker else { return };
         match self.few.get_mut(self.len) {
             Some(place) => {

@@ -49,10 +49,28 @@ impl<T: Default> Default for Mutex<T> {
     }
 }
 
+#[cfg(debug_assertions)]
+thread_local! {
+    /// How many of these mutexes the thread is inside of. No stack is left while it is inside of one.
+    static HELD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Code of the user's is about to run: debug builds check that the thread is inside of no mutex.
+#[inline]
+#[track_caller]
+pub(crate) fn assert_unlocked() {
+    #[cfg(debug_assertions)]
+    if !std::thread::panicking() {
+        assert_eq!(HELD.with(std::cell::Cell::get), 0, "code of the user's runs under a lock");
+    }
+}
+
 /// Waits until nobody is inside `mutex`, and enters.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.door.enter();
+    #[cfg(debug_assertions)]
+    HELD.with(|held| held.set(held.get() + 1));
     MutexGuard { mutex, value: PhantomData }
 }
 
@@ -85,6 +103,8 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 impl<T> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        HELD.with(|held| held.set(held.get() - 1));
         self.mutex.door.leave();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -115,7 +115,7 @@ impl<T: Send + 'static> TaskGroup<T> {
 
     /// The result of the next task that finishes; `None` when no task is left. Cancel-safe.
     pub fn join_next(&mut self) -> impl Future<Output = Option<Result<T, Failure>>> + Send + '_ {
-        poll_fn(|cx| self.poll_join_next(cx))
+        JoinNext(self)
     }
 
     fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Failure>>> {
@@ -146,6 +146,25 @@ impl<T: Send + 'static> TaskGroup<T> {
     /// Cancels the tasks that are left. Their results, mostly [`Failure::Cancelled`], are still to be taken.
     pub fn cancel_all(&self) {
         self.tasks.values().for_each(Task::cancel);
+    }
+}
+
+/// The future of [`TaskGroup::join_next`].
+struct JoinNext<'a, T>(&'a mut TaskGroup<T>);
+
+impl<T: Send + 'static> Future for JoinNext<'_, T> {
+    type Output = Option<Result<T, Failure>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_join_next(cx)
+    }
+}
+
+impl<T> Drop for JoinNext<'_, T> {
+    fn drop(&mut self) {
+        let group = &mut *self.0;
+        group.finished.stop_recv(&mut group.place);
+        group.finishing.iter_mut().for_each(Task::leave);
     }
 }
 

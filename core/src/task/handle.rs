@@ -11,6 +11,7 @@ use super::job::Outcome;
 use super::state::{Head, HeadRef, TaskId, TaskState};
 use crate::promise::{Cycle, Debtor, Failure, Promise, await_handle, awaits_handle, leave_handle};
 use crate::strand::with_state;
+use crate::wake::shielded;
 
 /// The handle to a task: a future of its result.
 ///
@@ -25,6 +26,8 @@ pub struct Task<T> {
     /// The task that is known to be stopped by a wait for this handle. What it is known by refers to the head of this
     /// one: so it is taken back before the handle goes, by [`Task::end_wait`].
     waiter: Option<Arc<TaskState>>,
+    /// Whether the task may have a waker of somebody's who waited for this handle.
+    polled: bool,
 }
 
 /// What a handle stands for.
@@ -50,7 +53,7 @@ impl<T> Task<T> {
 
     #[inline]
     fn of(handle: Handle<T>) -> Task<T> {
-        Task { handle, waiter: None }
+        Task { handle, waiter: None, polled: false }
     }
 
     /// The handle to a task that did not start.
@@ -68,7 +71,7 @@ impl<T> Task<T> {
 
     /// Lets the task go on by itself.
     pub fn detach(mut self) {
-        self.end_wait();
+        self.leave();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) | Handle::Cancelling(task) => task.detach(),
             Handle::Refused(_) | Handle::Gone => {}
@@ -77,7 +80,7 @@ impl<T> Task<T> {
 
     /// Makes dropping this handle cancel the task.
     pub fn cancel_on_drop(mut self) -> Task<T> {
-        self.end_wait();
+        self.leave();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) => Task::of(Handle::Cancelling(task)),
             same => Task::of(same),
@@ -103,7 +106,7 @@ impl<T> Task<T> {
     where
         T: Send + 'static,
     {
-        self.end_wait();
+        self.leave();
         let debtor = Debtor::of_task(Arc::clone(self.state()));
         Promise::of_work(debtor, self)
     }
@@ -149,23 +152,37 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         let this = &mut *self;
         match &mut this.handle {
-            Handle::Detaching(task) | Handle::Cancelling(task) => match Pin::new(task).poll(cx) {
-                // There is always an outcome: even a job that is dropped unrun leaves one.
-                Poll::Ready(outcome) => {
-                    this.end_wait();
-                    Poll::Ready(outcome.into_result())
+            Handle::Detaching(task) | Handle::Cancelling(task) => {
+                match poll_outcome(task, cx.waker()) {
+                    // There is always an outcome: even a job that is dropped unrun leaves one.
+                    Poll::Ready(outcome) => {
+                        this.polled = false;
+                        this.end_wait();
+                        Poll::Ready(outcome.into_result())
+                    }
+                    Poll::Pending => {
+                        this.polled = true;
+                        match this.stop(cx.waker()) {
+                            Ok(()) => Poll::Pending,
+                            Err(cycle) => Poll::Ready(Err(Failure::Deadlock(cycle))),
+                        }
+                    }
                 }
-                Poll::Pending => match this.stop(cx.waker()) {
-                    Ok(()) => Poll::Pending,
-                    Err(cycle) => Poll::Ready(Err(Failure::Deadlock(cycle))),
-                },
-            },
+            }
             Handle::Refused(refused) => {
                 Poll::Ready(Err(refused.1.take().map_or(Failure::Cancelled, Failure::from)))
             }
             Handle::Gone => Poll::Ready(Err(Failure::Cancelled)),
         }
     }
+}
+
+/// Polls the outcome of `task`. `async-task` keeps a waker in a way of its own, and the process would not survive one
+/// that panics there; but those that this library has made do not.
+#[inline]
+fn poll_outcome<T>(task: &mut async_task::Task<Outcome<T>, Head>, waker: &Waker) -> Poll<Outcome<T>> {
+    let poll = |waker: &Waker| Pin::new(task).poll(&mut Context::from_waker(waker));
+    if with_state(|state| state.is_ours(waker)) { poll(waker) } else { poll(&shielded(waker)) }
 }
 
 impl<T> Task<T> {
@@ -198,6 +215,23 @@ impl<T> Task<T> {
         Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, head)
     }
 
+    /// Nobody waits for this handle any more, and nothing of those who did is left behind.
+    #[inline]
+    pub(super) fn leave(&mut self) {
+        self.end_wait();
+        if std::mem::take(&mut self.polled) {
+            self.drop_waker();
+        }
+    }
+
+    /// The task lets go of the waker that it would use at its end. If it is over, the outcome is dropped instead.
+    #[cold]
+    fn drop_waker(&mut self) {
+        if let Handle::Detaching(task) | Handle::Cancelling(task) = &mut self.handle {
+            drop(Pin::new(task).poll(&mut Context::from_waker(Waker::noop())));
+        }
+    }
+
     /// Nobody is stopped by a wait for this handle any more.
     #[inline]
     fn end_wait(&mut self) {
@@ -212,7 +246,7 @@ impl<T> Task<T> {
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
-        self.end_wait();
+        self.leave();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) => task.detach(),
             Handle::Cancelling(task) => {

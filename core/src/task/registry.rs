@@ -31,6 +31,8 @@ use super::state::{Head, HeadRef, TaskId, TaskState};
 use crate::sync::atomic::Ordering;
 use crate::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, lock};
+use crate::waitlist::{Place, Slots};
+use crate::wake::{StoredWaker, wake_all};
 
 /// A power of two well above the number of workers that meet on a shard by chance.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
@@ -41,10 +43,10 @@ pub struct Registry {
     shards: [Shard; SHARDS],
     /// No task may start any more, and those that have not run yet will not.
     closed: AtomicBool,
-    /// Whether somebody waits for the count to be zero.
+    /// Whether somebody waits for the count to be zero. Written under the lock of `waiters`.
     awaited: AtomicBool,
     /// Who does.
-    waiters: Mutex<Vec<Waker>>,
+    waiters: Mutex<Slots<StoredWaker>>,
 }
 
 /// A part of the list, on cache lines of its own.
@@ -87,7 +89,7 @@ impl Registry {
             shards: Default::default(),
             closed: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
-            waiters: Mutex::default(),
+            waiters: Mutex::new(Slots::new()),
         })
     }
 
@@ -149,15 +151,23 @@ impl Registry {
             let entry = lock(&shard.waiting).try_remove(key as usize);
             drop(entry);
         }
-        // SeqCst with `WaitEmpty`: either this sees that somebody waits, or that poll sees the task gone. Of two tasks
-        // that end at once, the later one sees both gone.
+        // SeqCst with `WaitEmpty::enter`: either this sees that somebody waits, or that poll sees the task gone. Of two
+        // tasks that end at once, the later one sees both gone.
         let ended = shard.ended.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         let last = ended == shard.started.load(Ordering::SeqCst);
         if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
-            self.awaited.store(false, Ordering::SeqCst);
-            let waiters = std::mem::take(&mut *lock(&self.waiters));
-            crate::wake::wake_all(waiters);
+            self.wake_waiters();
         }
+    }
+
+    #[cold]
+    fn wake_waiters(&self) {
+        let mut woken = Vec::new();
+        let mut waiters = lock(&self.waiters);
+        woken.extend(std::iter::from_fn(|| waiters.pop_front()));
+        self.awaited.store(false, Ordering::SeqCst);
+        drop(waiters);
+        wake_all(woken);
     }
 
     /// How many tasks are not over yet. Those that start meanwhile may be among them.
@@ -218,28 +228,69 @@ impl Registry {
 
     /// A future that is ready once no task is left.
     pub fn wait_empty(self: &Arc<Self>) -> WaitEmpty {
-        WaitEmpty(Arc::clone(self))
+        WaitEmpty { registry: Arc::clone(self), place: Place::new() }
     }
 }
 
 /// Waits until a [`Registry`] is empty. Cancel-safe.
-#[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited or waited for"]
-pub struct WaitEmpty(Arc<Registry>);
+pub struct WaitEmpty {
+    /// What is to be empty.
+    registry: Arc<Registry>,
+    /// The place among those who wait.
+    place: Place,
+}
+
+impl WaitEmpty {
+    /// Stands in line with `waker`, instead of what was there.
+    fn enter(&mut self, waker: &Waker) {
+        let waker = StoredWaker::of(waker);
+        let mut waiters = lock(&self.registry.waiters);
+        let before = waiters.leave(&mut self.place);
+        self.place.set(waiters.push_back(waker));
+        // SeqCst with the load in `Registry::leave`; the caller looks at the count after this.
+        self.registry.awaited.store(true, Ordering::SeqCst);
+        drop(waiters);
+        drop(before);
+    }
+
+    /// Leaves the line.
+    fn leave(&mut self) {
+        if !self.place.is_taken() {
+            return;
+        }
+        let mut waiters = lock(&self.registry.waiters);
+        let before = waiters.leave(&mut self.place);
+        if waiters.is_empty() {
+            self.registry.awaited.store(false, Ordering::SeqCst);
+        }
+        drop(waiters);
+        drop(before);
+    }
+}
 
 impl Future for WaitEmpty {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let registry = &self.0;
-        {
-            let mut waiters = lock(&registry.waiters);
-            if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
-                waiters.push(cx.waker().clone());
-            }
-            registry.awaited.store(true, Ordering::SeqCst);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.enter(cx.waker());
+        if !self.registry.is_empty() {
+            return Poll::Pending;
         }
-        if registry.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        self.leave();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for WaitEmpty {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for WaitEmpty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WaitEmpty").field(&self.registry).finish()
     }
 }
 

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::error::SpawnError;
 use super::handle::{Task, TaskRef};
@@ -19,6 +19,7 @@ use crate::lock::lock;
 use crate::promise::Failure;
 use crate::strand::{ThreadStrand, with_current};
 use crate::wait::{Cancelled, Wait, drive};
+use crate::wake::StoredWaker;
 
 /// Calls `f` with a scope in which tasks may borrow from the caller, and joins all of them before it returns,
 /// also when `f` panics.
@@ -79,7 +80,7 @@ struct Shared {
     /// A task has panicked and nobody took the panic.
     panicked: AtomicBool,
     /// Who joins.
-    joiner: Mutex<Option<Waker>>,
+    joiner: Mutex<Option<StoredWaker>>,
     /// The tasks, to cancel them. Only those that were running when it was last tidied.
     tasks: Mutex<Vec<TaskRef>>,
 }
@@ -98,7 +99,7 @@ impl Observer for Shared {
 
 impl Shared {
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<()> {
-        *lock(&self.joiner) = Some(cx.waker().clone());
+        *lock(&self.joiner) = Some(StoredWaker::of(cx.waker()));
         if self.running.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
