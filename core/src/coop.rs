@@ -29,6 +29,20 @@ pub fn with_budget<R>(state: &StrandState, poll: impl FnOnce() -> R) -> R {
     poll()
 }
 
+/// Runs `look` without a budget: what it says of the present is true.
+pub(crate) fn unlimited<R>(look: impl FnOnce() -> R) -> R {
+    struct Restore<'a>(&'a StrandState, Option<u32>);
+    impl Drop for Restore<'_> {
+        fn drop(&mut self) {
+            self.0.budget().set(self.1);
+        }
+    }
+    with_state(|state| {
+        let _restore = Restore(state, state.budget().replace(None));
+        look()
+    })
+}
+
 /// Others have had their turn on this stack's worker while a wait was parked: its poll starts afresh.
 #[inline]
 pub(crate) fn refill(state: &StrandState) {

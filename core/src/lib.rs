@@ -19,6 +19,7 @@ mod blocking;
 pub mod channel;
 mod contain;
 pub mod coop;
+mod flat;
 pub mod fork;
 pub mod future;
 pub mod ioserver;

@@ -57,6 +57,7 @@ pub use wait::{Answer, Waiting, WaitingRef, answer};
 pub use within::{Unwatched, Within, unwatched};
 
 pub(crate) use graph::{Stop, await_handle, awaits_handle, leave_handle};
+pub(crate) use lazy::Descent;
 pub(crate) use owner::{Debtor, Orphan, Owner, sealed::Named};
 pub(crate) use wait::owed_answer;
 
@@ -163,8 +164,10 @@ impl<'a, T> IntoFuture for &'a Promise<T> {
 }
 
 impl<T> fmt::Debug for Promise<T> {
+    /// Says whether the promise has come out. It has a derived promise not go on for that: no closure is called.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Promise").field("ready", &self.is_ready()).finish_non_exhaustive()
+        let is_ready = self.handle.cell().is_ready();
+        f.debug_struct("Promise").field("ready", &is_ready).finish_non_exhaustive()
     }
 }
 

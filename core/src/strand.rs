@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::backend::{Backend, Strand};
+use crate::flat::{self, Calls};
 use crate::parker::{Mask, Parker};
+use crate::promise::Descent;
 use crate::task::{Head, TaskState};
 
 pub(crate) use thread::Remote;
@@ -36,12 +38,18 @@ pub struct StrandState {
     registered: Cell<bool>,
     /// How many sections are under way that cancellation must not unwind.
     shields: Cell<u32>,
+    /// Whether a wait has been under way in such a section, which would have heeded cancellation elsewhere.
+    missed_cancel: Cell<bool>,
     /// Whether the future that is being polled woke itself to let others run.
     yielding: Cell<bool>,
     /// How many more operations the running poll may complete before it must yield; `None`: no limit.
     budget: Cell<Option<u32>>,
     /// How many combinators are polling that go on without the wait that they poll.
     alternatives: Cell<u32>,
+    /// The derived promises that are being polled.
+    descent: Descent,
+    /// The wake-ups and drops that are under way, one inside the other.
+    calls: Calls,
     /// The data of the waker with which the running task is polled: others are those of combinators and of other
     /// runtimes, inside the task.
     polled_with: Cell<*const ()>,
@@ -58,9 +66,12 @@ impl StrandState {
             task: Cell::new(None),
             registered: Cell::new(false),
             shields: Cell::new(0),
+            missed_cancel: Cell::new(false),
             yielding: Cell::new(false),
             budget: Cell::new(None),
             alternatives: Cell::new(0),
+            descent: Descent::default(),
+            calls: Calls::default(),
             polled_with: Cell::new(std::ptr::null()),
         }
     }
@@ -132,6 +143,24 @@ impl StrandState {
         (data == self.polled_with.get() && !data.is_null()) || self.is_own(waker)
     }
 
+    /// How many combinators are polling that go on without the wait that they poll.
+    #[inline]
+    pub(crate) fn alternatives(&self) -> u32 {
+        self.alternatives.get()
+    }
+
+    /// The derived promises that are being polled.
+    #[inline]
+    pub(crate) fn descent(&self) -> &Descent {
+        &self.descent
+    }
+
+    /// The wake-ups and drops that are under way.
+    #[inline]
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     /// The budget of the running poll; see [`crate::coop`].
     #[inline]
     pub(crate) fn budget(&self) -> &Cell<Option<u32>> {
@@ -169,7 +198,7 @@ impl StrandState {
         };
         // The whole stack waits, whatever is being polled further down.
         let alternatives = self.alternatives.replace(0);
-        Level { state: self, level, waker, alternatives }
+        Level { state: self, level, waker, alternatives, _calls: self.calls.afresh() }
     }
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
@@ -179,7 +208,21 @@ impl StrandState {
         if !self.registered.get() && !self.claim() {
             return false;
         }
-        self.shields.get() == 0 && !std::thread::panicking() && cfg!(panic = "unwind")
+        if self.shields.get() != 0 {
+            self.missed_cancel();
+            return false;
+        }
+        !std::thread::panicking() && cfg!(panic = "unwind")
+    }
+
+    /// A wait on this stack has not heeded cancellation, or has heeded it for more than itself.
+    pub(crate) fn missed_cancel(&self) {
+        self.missed_cancel.set(true);
+    }
+
+    /// Begins a section that puts cancellation off.
+    pub(crate) fn defer_cancel(&self) -> DeferredCancel<'_> {
+        DeferredCancel(self, self.missed_cancel.replace(false))
     }
 
     /// Lets the running task, if there is one, cancel waits on this stack.
@@ -228,6 +271,8 @@ pub(crate) struct Level<'a> {
     waker: Option<Waker>,
     /// What was in the state's `alternatives` before.
     alternatives: u32,
+    /// Sets the state's `calls` back.
+    _calls: flat::Restore<'a>,
 }
 
 impl Level<'_> {
@@ -264,6 +309,25 @@ pub(crate) struct Shield<'a>(&'a Cell<u32>);
 impl Drop for Shield<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+/// See [`StrandState::defer_cancel`].
+pub(crate) struct DeferredCancel<'a>(&'a StrandState, bool);
+
+impl DeferredCancel<'_> {
+    /// Whether the running task was cancelled while a wait of the section was under way, so that the stack should
+    /// unwind now.
+    pub(crate) fn is_due(&self) -> bool {
+        let DeferredCancel(state, _) = self;
+        state.missed_cancel.get() && state.heed_cancel() && state.parker.cancelled()
+    }
+}
+
+impl Drop for DeferredCancel<'_> {
+    fn drop(&mut self) {
+        let DeferredCancel(state, before) = self;
+        state.missed_cancel.set(state.missed_cancel.get() || *before);
     }
 }
 

@@ -37,6 +37,7 @@ use super::graph::Probe;
 use super::lazy::Lazy;
 use super::line::{Line, Ticket};
 use super::owner::{Debtor, Orphan};
+use crate::coop;
 use crate::strand::with_state;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -118,7 +119,7 @@ impl<T> Cell<T> {
     }
 
     /// A promise that comes out as what `lazy` makes of the cell.
-    pub(super) fn lazy(owner: Debtor, lazy: impl FnOnce(&Weak<Cell<T>>) -> Lazy<T>) -> Handle<T> {
+    pub(super) fn derived(owner: Debtor, lazy: impl FnOnce(&Weak<Cell<T>>) -> Lazy<T>) -> Handle<T> {
         Handle(Arc::new_cyclic(|cell| Cell::new(PROMISE, None, Some(owner), Some(Box::new(lazy(cell))))))
     }
 
@@ -183,15 +184,22 @@ impl<T> Cell<T> {
     }
 
     /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
-    /// `ticket` is the caller's place in line: whoever drops it before that calls [`Cell::leave`].
-    pub(super) fn poll_ready(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    /// `ticket` is the caller's place in line: whoever drops it before that calls [`Cell::leave`]. `shared`: others may
+    /// wait, or come to wait, for the same outcome.
+    pub(super) fn poll_ready(
+        self: &Arc<Self>,
+        ticket: &mut Ticket,
+        shared: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
             let task = with_state(|state| state.stopped_task(cx.waker()).cloned());
             if let Err(cycle) = self.enter(ticket, cx.waker(), task) {
                 self.leave(ticket);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));
             }
-            if !self.is_driven_ready() {
+            self.drive_or_leave(shared, cx.waker());
+            if !self.is_ready() {
                 return Poll::Pending;
             }
         }
@@ -218,12 +226,10 @@ impl<T> Cell<T> {
         new_edge.and_then(|edge| edge.refuse()).map_or(Ok(()), Err)
     }
 
-    /// Has a derived promise go on, if there is a reason; returns whether the outcome is there.
-    fn is_driven_ready(&self) -> bool {
-        if let Some(lazy) = &self.lazy {
-            lazy.drive(self);
-        }
-        self.is_ready()
+    /// How a derived promise comes by its outcome.
+    #[inline]
+    pub(super) fn lazy(&self) -> Option<&Lazy<T>> {
+        self.lazy.as_deref()
     }
 
     /// There is a reason for a derived promise to go on.
@@ -240,13 +246,9 @@ impl<T> Cell<T> {
         left.wake();
     }
 
-    /// The task that owes the value, if it is known and still does.
-    pub(super) fn debtor(&self) -> Option<Arc<TaskState>> {
-        if self.is_ready() {
-            return None;
-        }
-        let owner = lock(&self.line).owner()?;
-        owner.task()
+    /// Who owes the value, if it is known, until there is one.
+    pub(super) fn owner(&self) -> Option<Debtor> {
+        if self.is_ready() { None } else { lock(&self.line).owner() }
     }
 
     /// Says who owes the value. If somebody waits for it for whom that owner waits, the promise fails.
@@ -281,7 +283,16 @@ impl<T> Handle<T> {
 
     /// Whether the outcome is there, by now: a derived promise goes on if it can.
     pub(super) fn look(&self) -> bool {
-        self.0.is_ready() || self.0.is_driven_ready()
+        if !self.0.is_ready() {
+            // What is there is not to be denied because the budget has been spent.
+            coop::unlimited(|| self.0.drive(true));
+        }
+        self.0.is_ready()
+    }
+
+    /// Whether there are other promises.
+    pub(super) fn is_shared(&self) -> bool {
+        promises(self.0.word.load(Relaxed)) != 1
     }
 
     /// The outcome, once it is there.

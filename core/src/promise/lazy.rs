@@ -6,16 +6,28 @@
 //! the future is the outcome.
 //!
 //! ```text
-//! future:  idle, rung ──(1) drive──▶ out ──(2) pending──▶ idle ──(3) ring──▶ idle, rung
-//!                                     ├──(3) ring──▶ out, rung ──(2) pending──▶ idle, rung (and those in line are woken)
-//!                                     └──(4) ready──▶ gone
+//! future:  idle, rung ──(1) step──▶ out ──(2) pending──▶ idle ──(3) ring──▶ idle, rung
+//!                                    ├──(3) ring──▶ out, rung ──(2) pending──▶ idle, rung (and those in line are woken)
+//!                                    └──(4) ready──▶ gone
 //!
-//! (1) drive    one who waits, if it has been rung for: takes the future out and polls it.
+//! (1) step     one who waits, if it has been rung for: takes the future out and polls it.
 //! (2) pending  the same one puts it back.
 //! (3) ring     the future's waker.
 //! (4) ready    the outcome is known; the future has been dropped.
 //! ```
+//!
+//! # Whose cancellation it is
+//! Whoever polls the future does so for all who have a promise of the outcome. So code of it that blocks the stack goes
+//! on when the task that it blocks is cancelled: the task ends when the poll is over, and the others have lost nothing.
+//! Where nobody else has a promise, the cancellation ends the poll at once, and the future with it.
+//!
+//! # Chains of any length
+//! The future of a derived promise waits for another promise, which may be derived as well, and so on. Polls, wake-ups
+//! and drops along such a chain would be calls inside calls, and end the stack. So a few levels are, and those below
+//! them are loops: [`drive`] polls what the futures that it polls have come to wait for, and
+//! [`flat`](crate::flat) has wake-ups and drops done by a call further out.
 
+use std::cell::RefCell;
 use std::future::{Future, IntoFuture};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -27,9 +39,11 @@ use super::cell::{Cell, Outcome};
 use super::failure::Failure;
 use super::owner::{Debtor, Owner};
 use crate::contain::{Contained, contain};
-use crate::strand::with_alternative;
+use crate::flat::flat;
+use crate::strand::{StrandState, with_alternative, with_state};
 use crate::sync::{Mutex, lock};
 use crate::task::TaskState;
+use crate::wait::unwind;
 
 /// The future of an outcome.
 type Work<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
@@ -40,6 +54,10 @@ pub(super) struct Lazy<T> {
     progress: Mutex<Progress<T>>,
     /// The future's waker.
     bell: Waker,
+    /// Forgets what the cell is to hold.
+    as_drive: fn(Arc<Cell<T>>) -> Arc<dyn Drive>,
+    /// Drops a future that nobody wants any more; see [`flat`].
+    discard: fn(Work<T>),
 }
 
 /// What the mutex guards.
@@ -56,14 +74,201 @@ struct Bell<T>(Weak<Cell<T>>);
 impl<T: Send + 'static> Wake for Bell<T> {
     fn wake(self: Arc<Self>) {
         if let Some(cell) = self.0.upgrade() {
-            cell.ring();
+            flat(move || cell.ring());
+        }
+    }
+}
+
+/// A derived promise that has to go on.
+pub(crate) trait Drive: Send + Sync {
+    /// Polls the future if there is a reason to, and adds to `below` what it waits for and has not polled. `shared`:
+    /// others lose the outcome if the poll is cancelled. Returns whether the promise has come out.
+    fn step(&self, shared: bool, below: &mut Vec<Below>) -> bool;
+}
+
+impl<T: Send> Drive for Cell<T> {
+    fn step(&self, shared: bool, below: &mut Vec<Below>) -> bool {
+        self.step_lazy(shared, below)
+    }
+}
+
+/// A derived promise that the future of another one waits for, and has left to [`drive`].
+pub(crate) struct Below {
+    /// The promise.
+    cell: Arc<dyn Drive>,
+    /// Whether somebody else has a promise of it.
+    shared: bool,
+}
+
+/// How many futures of derived promises poll one another before the next one is left to [`drive`].
+const NESTED: u32 = 8;
+
+/// What a stack knows about the derived promises that it polls.
+#[derive(Default)]
+pub(crate) struct Descent {
+    /// The innermost poll.
+    innermost: std::cell::Cell<Innermost>,
+    /// What that one has come to wait for, and has left.
+    below: RefCell<Vec<Below>>,
+    /// How many waits there have been that the budget has not paid for.
+    unpaid: std::cell::Cell<u32>,
+}
+
+/// The poll of the future of a derived promise.
+#[derive(Clone, Copy)]
+struct Innermost {
+    /// How many such polls are nested, counting this one.
+    depth: u32,
+    /// The data of the waker that it polls with.
+    bell: *const (),
+    /// How many combinators that go on without what they poll were polling when it began.
+    alternatives: u32,
+}
+
+impl Default for Innermost {
+    fn default() -> Innermost {
+        Innermost { depth: 0, bell: std::ptr::null(), alternatives: 0 }
+    }
+}
+
+/// How many waits of derived promises for one another cost what one other wait does.
+const UNPAID: u32 = 64;
+
+/// Whether a wait is that of a derived promise, so that the budget has not to pay for it. Whoever waits for the last
+/// promise of a chain has paid. When the budget is spent, the task comes back and goes through the chain from that end;
+/// so a long chain must not spend it too often.
+#[inline]
+pub(super) fn is_part_of_derived(cx: &Context<'_>) -> bool {
+    with_state(|state| {
+        state.descent().innermost.get().depth != 0 && state.descent().is_unpaid(cx.waker(), state)
+    })
+}
+
+impl Descent {
+    /// See [`is_part_of_derived`].
+    #[cold]
+    fn is_unpaid(&self, waker: &Waker, state: &StrandState) -> bool {
+        let unpaid = (self.unpaid.get() + 1) % UNPAID;
+        self.unpaid.set(unpaid);
+        unpaid != 0 && self.is_all(waker, state)
+    }
+
+    /// Whether a promise that is polled with `waker` is all that the innermost future waits for: it polls with that
+    /// waker, and has no alternative that an answer of "not yet" could decide.
+    fn is_all(&self, waker: &Waker, state: &StrandState) -> bool {
+        let innermost = self.innermost.get();
+        innermost.bell == waker.data() && innermost.alternatives == state.alternatives()
+    }
+
+    /// Whether the poll of that promise should be left to [`drive`].
+    fn is_to_leave(&self, waker: &Waker, state: &StrandState) -> bool {
+        self.innermost.get().depth >= NESTED && self.is_all(waker, state)
+    }
+
+    /// Polls with `waker`, one level further down. Returns what has been left, too.
+    fn poll<R>(&self, waker: &Waker, alternatives: u32, poll: impl FnOnce() -> R) -> (R, Vec<Below>) {
+        struct Restore<'a>(&'a Descent, Innermost, Vec<Below>);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.innermost.set(self.1);
+                let left = self.0.below.replace(std::mem::take(&mut self.2));
+                drop(left);
+            }
+        }
+        let before = self.innermost.get();
+        let depth = before.depth + 1;
+        self.innermost.set(Innermost { depth, bell: waker.data(), alternatives });
+        let restore = Restore(self, before, self.below.take());
+        let result = poll();
+        let left = self.below.take();
+        drop(restore);
+        (result, left)
+    }
+}
+
+/// One of the promises that [`drive`] deals with.
+struct Level {
+    /// The promise.
+    below: Below,
+    /// Whether it is to be polled: it has not been, or one that it waits for has come out since.
+    due: bool,
+}
+
+impl<T> Cell<T> {
+    /// Has a derived promise go on, if there is a reason. `shared`: others have a promise of it, or may get one.
+    pub(super) fn drive(&self, shared: bool) {
+        if self.lazy().is_some() {
+            with_state(|state| {
+                let deferred = state.defer_cancel();
+                drive(self, shared);
+                if deferred.is_due() {
+                    unwind();
+                }
+            });
+        }
+    }
+
+    /// As [`Cell::drive`], for one who waits with `waker`. It may be left to the poll that this call is part of.
+    pub(super) fn drive_or_leave(self: &Arc<Self>, shared: bool, waker: &Waker) {
+        let Some(lazy) = self.lazy() else { return };
+        let is_left = with_state(|state| {
+            let is_left = state.descent().is_to_leave(waker, state);
+            if is_left {
+                let below = Below { cell: (lazy.as_drive)(Arc::clone(self)), shared };
+                state.descent().below.borrow_mut().push(below);
+            }
+            is_left
+        });
+        if !is_left {
+            self.drive(shared);
+        }
+    }
+
+    /// See [`Drive::step`].
+    fn step_lazy(&self, shared: bool, below: &mut Vec<Below>) -> bool {
+        if let Some(lazy) = self.lazy() {
+            with_state(|state| lazy.step(self, state, shared, below));
+        }
+        self.is_ready()
+    }
+}
+
+/// Polls the future of `first`, and all that it leaves, in a loop. Those that wait for each other are a path; each is
+/// polled again when one that it waits for has come out.
+fn drive<T>(first: &Cell<T>, shared: bool) {
+    let mut path: Vec<Level> = Vec::new();
+    let mut below = Vec::new();
+    let mut is_due = true;
+    while std::mem::take(&mut is_due) {
+        first.step_lazy(shared, &mut below);
+        let mut above_is_shared = shared;
+        loop {
+            path.extend(below.drain(..).map(|below| {
+                let shared = below.shared || above_is_shared;
+                Level { below: Below { shared, ..below }, due: true }
+            }));
+            let Some(last) = path.last_mut() else { break };
+            let was_due = std::mem::take(&mut last.due);
+            above_is_shared = last.below.shared;
+            let is_out = was_due && last.below.cell.step(above_is_shared, &mut below);
+            if !below.is_empty() {
+                continue;
+            }
+            path.pop();
+            if is_out {
+                // Those in between that are due already are what the same future waits for.
+                match path.iter_mut().rfind(|level| !level.due) {
+                    Some(waiting) => waiting.due = true,
+                    None => is_due = true,
+                }
+            }
         }
     }
 }
 
 impl<T> Lazy<T> {
-    /// Polls the future if there is a reason to. `cell` is the one that this lies in.
-    pub(super) fn drive(&self, cell: &Cell<T>) {
+    /// See [`Drive::step`]. `cell` is the one that this lies in.
+    fn step(&self, cell: &Cell<T>, state: &StrandState, shared: bool, below: &mut Vec<Below>) {
         let mut progress = lock(&self.progress);
         if !progress.rung {
             return;
@@ -71,10 +276,19 @@ impl<T> Lazy<T> {
         let Some(mut work) = progress.work.take() else { return };
         progress.rung = false;
         drop(progress);
+        let shield = shared.then(|| state.shield());
         // The task that polls has an edge of its own, to whoever owes the source.
-        let poll = || with_alternative(|| work.as_mut().poll(&mut Context::from_waker(&self.bell)));
-        let outcome = match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(Poll::Pending) => {
+        let poll = || {
+            with_alternative(|| {
+                let poll = || work.as_mut().poll(&mut Context::from_waker(&self.bell));
+                state.descent().poll(&self.bell, state.alternatives(), poll)
+            })
+        };
+        let polled = catch_unwind(AssertUnwindSafe(poll));
+        drop(shield);
+        let outcome = match polled {
+            Ok((Poll::Pending, left)) => {
+                below.extend(left);
                 let mut progress = lock(&self.progress);
                 progress.work = Some(work);
                 let rung = progress.rung;
@@ -85,8 +299,15 @@ impl<T> Lazy<T> {
                 }
                 return;
             }
-            Ok(Poll::Ready(outcome)) => outcome,
-            Err(payload) => Err(Failure::of_unwind(payload)),
+            Ok((Poll::Ready(outcome), _)) => outcome,
+            Err(payload) => {
+                let failure = Failure::of_unwind(payload);
+                if failure.is_cancelled() {
+                    // Of the task that polls, which is to end as well.
+                    state.missed_cancel();
+                }
+                Err(failure)
+            }
         };
         contain(|| drop(work));
         // There is no resolver that could have been faster.
@@ -99,6 +320,14 @@ impl<T> Lazy<T> {
     }
 }
 
+impl<T> Drop for Lazy<T> {
+    fn drop(&mut self) {
+        if let Some(work) = lock(&self.progress).work.take() {
+            (self.discard)(work);
+        }
+    }
+}
+
 impl<T: Send + 'static> Promise<T> {
     /// A promise of what `work` results in, which `owner` owes.
     pub(crate) fn of_work<F>(owner: Debtor, work: F) -> Promise<T>
@@ -108,8 +337,10 @@ impl<T: Send + 'static> Promise<T> {
         let lazy = |cell: &Weak<Cell<T>>| Lazy {
             progress: Mutex::new(Progress { work: Some(Box::pin(work)), rung: true }),
             bell: Waker::from(Arc::new(Bell(Weak::clone(cell)))),
+            as_drive: |cell| cell,
+            discard: |work| flat(move || drop(work)),
         };
-        Promise::of(Cell::lazy(owner, lazy))
+        Promise::of(Cell::derived(owner, lazy))
     }
 }
 
@@ -118,6 +349,10 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
     ///
     /// `f` is called once, by whoever waits for the new promise or looks at it first when the value is there; if
     /// nobody does, it is not called. If it panics, the new promise comes out as [`Failure::Panicked`].
+    ///
+    /// Whoever calls `f` does so for all who have the new promise. If its task is cancelled while `f` blocks in a
+    /// [`wait`](crate::Wait::wait), the task ends when `f` has returned, and the others get the value; if there are no
+    /// others, it ends at once. Chains of derived promises may be of any length.
     ///
     /// ```
     /// use twoply_core::{Wait, promise};
@@ -171,10 +406,14 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
 struct Source<T>(Weak<Cell<T>>);
 
 impl<T: Send> Owner for Source<T> {
-    fn task(&self) -> Option<Arc<TaskState>> {
+    fn source(&self) -> Option<Debtor> {
         // Nobody, once the source has come out: the rest is done by those who wait.
         // It may be the last to hold the source, and with it the closure of whoever has made that.
-        Contained::new(self.0.upgrade()?).debtor()
+        Contained::new(self.0.upgrade()?).owner()
+    }
+
+    fn task(&self) -> Option<Arc<TaskState>> {
+        None
     }
 
     fn is_stopped(&self) -> bool {

@@ -13,6 +13,11 @@ pub(crate) trait Owner: Send + Sync {
     /// The task that is going to answer, if it is known.
     fn task(&self) -> Option<Arc<TaskState>>;
 
+    /// Whoever owes what this is made of, if that is how this comes to owe anything. Then it is their task that counts.
+    fn source(&self) -> Option<Debtor> {
+        None
+    }
+
     /// Whether that task may be stopped by a wait: false only if it is not, and otherwise true at will. Called with the
     /// mutex of a promise held, so it locks nothing but what nobody holds while a promise is locked.
     fn is_stopped(&self) -> bool;
@@ -80,8 +85,19 @@ impl Debtor {
 
     /// The task, if it is known.
     pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
-        match &self.0 {
-            Kind::Task(task) => Some(Arc::clone(task)),
+        let mut debtor = self.clone();
+        loop {
+            let source = match &debtor.0 {
+                Kind::Task(task) => return Some(Arc::clone(task)),
+                Kind::Other(owner) => owner.source(),
+            };
+            match source {
+                Some(source) => debtor = source,
+                None => break,
+            }
+        }
+        match debtor.0 {
+            Kind::Task(task) => Some(task),
             Kind::Other(owner) => owner.task(),
         }
     }

@@ -9,15 +9,26 @@ use std::task::{Context, Poll, ready};
 use super::Promise;
 use super::cell::{Cell, Handle, Outcome};
 use super::failure::Failure;
+use super::lazy::is_part_of_derived;
 use super::line::Ticket;
 use super::owner::{Debtor, Owner};
 use super::resolver::Resolver;
 use crate::coop;
 
-/// Whether the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then.
-fn poll_cell<T>(cell: &Arc<Cell<T>>, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+/// Whether the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then. For
+/// `shared` see [`Cell::poll_ready`].
+#[inline]
+fn poll_cell<T>(
+    cell: &Arc<Cell<T>>,
+    ticket: &mut Ticket,
+    shared: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Failure>> {
+    if is_part_of_derived(cx) {
+        return cell.poll_ready(ticket, shared, cx);
+    }
     let unit = ready!(coop::proceed(cx));
-    let ready = ready!(cell.poll_ready(ticket, cx));
+    let ready = ready!(cell.poll_ready(ticket, shared, cx));
     unit.spend();
     Poll::Ready(ready)
 }
@@ -41,7 +52,8 @@ impl<T> InLine<T> {
     /// The handle, once its promise has come out.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<T>, Failure>> {
         let handle = self.handle.as_ref().expect(POLLED_AGAIN);
-        let ready = ready!(poll_cell(handle.cell(), &mut self.ticket, cx));
+        // The handle is in the hands of the caller: nobody can clone it meanwhile.
+        let ready = ready!(poll_cell(handle.cell(), &mut self.ticket, handle.is_shared(), cx));
         let handle = self.handle.take().expect(POLLED_AGAIN);
         Poll::Ready(ready.map(|()| handle))
     }
@@ -120,7 +132,8 @@ impl<'a, T> Future for WaitingRef<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let promise = self.promise;
-        ready!(poll_cell(promise.handle.cell(), &mut self.ticket, cx))?;
+        // Others may have a reference to the same promise.
+        ready!(poll_cell(promise.handle.cell(), &mut self.ticket, true, cx))?;
         Poll::Ready(match promise.handle.get() {
             Some(outcome) => outcome.as_ref().map_err(Failure::clone),
             None => Err(Failure::Broken),
