@@ -47,7 +47,6 @@ mod contain;
 mod ended;
 mod event;
 mod exit;
-mod few;
 mod group;
 mod mailbox;
 mod pid;

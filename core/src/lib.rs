@@ -20,6 +20,7 @@ pub mod channel;
 mod contain;
 pub mod coop;
 mod flat;
+mod few;
 pub mod fork;
 pub mod future;
 pub mod ioserver;

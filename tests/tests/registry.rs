@@ -27,6 +27,9 @@ laws! {
         registries_know_nothing_of_each_other,
         a_group_has_its_members_in_the_order_in_which_they_joined,
         a_group_with_a_name_is_one_group,
+        a_group_that_was_left_is_forgotten,
+        a_group_that_nobody_holds_is_forgotten,
+        a_process_may_be_in_many_groups,
         news_made_while_news_are_told_come_after_them,
     }
 }
@@ -295,4 +298,57 @@ fn news_made_while_news_are_told_come_after_them(on: &Systems) {
     drop(waiting);
     end(&first);
     end(&second);
+}
+
+fn a_group_that_was_left_is_forgotten(on: &Systems) {
+    let (process, groups) = (mortal(on.here()), Groups::new());
+    let pid = process.pid();
+    for name in ["blue room", "red room"] {
+        let room = groups.group::<ExitReason>(name).unwrap();
+        assert!(room.join(&process));
+        drop(room);
+        assert_eq!(groups.names(), [name.into()], "it has a member");
+        let room = groups.group::<ExitReason>(name).unwrap();
+        assert!(room.contains(&pid) && room.leave(&pid));
+        drop(room);
+        assert!(groups.names().is_empty(), "it has none, and nobody holds it");
+        assert!(groups.group::<u32>(name).unwrap().is_empty(), "it is another group");
+        assert!(groups.names().is_empty());
+    }
+    // One whose members end.
+    let room = groups.group::<ExitReason>("green room").unwrap();
+    room.join(&process);
+    drop(room);
+    end(&process);
+    assert!(groups.names().is_empty());
+}
+
+fn a_group_that_nobody_holds_is_forgotten(on: &Systems) {
+    let process = mortal(on.here());
+    let room = Group::new();
+    let (_, news) = room.watch();
+    room.join(&process);
+    room.leave(&process.pid());
+    drop(room);
+    assert!(matches!(news.recv().wait(), Ok(Membership::Joined(_))));
+    assert!(matches!(news.recv().wait(), Ok(Membership::Left(_))));
+    assert!(news.recv().wait().is_err(), "there is no group that could have news");
+    // One that has a member is there for those who watch it, until that ends.
+    let room = Group::new();
+    room.join(&process);
+    let (_, news) = room.watch();
+    drop(room);
+    assert!(news.is_empty() && !news.is_closed());
+    end(&process);
+    assert!(matches!(news.recv().wait(), Ok(Membership::Left(_))));
+    assert!(news.recv().wait().is_err());
+}
+
+fn a_process_may_be_in_many_groups(on: &Systems) {
+    let process = mortal(on.here());
+    let groups: Vec<_> = (0..2000).map(|_| Group::new()).collect();
+    assert!(groups.iter().all(|group| group.join(&process)));
+    assert!(groups.iter().step_by(2).all(|group| group.leave(&process.pid())));
+    end(&process);
+    assert!(groups.iter().all(Group::is_empty));
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::actor::{Builder, Event, ExitReason, MonitorRef, Pid, Process, ProcessRef};
+use twoply_core::actor::{
+    Builder, Event, ExitReason, Group, Membership, MonitorRef, Pid, Process, ProcessRef,
+};
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
 use twoply_tests::differential::generate::Random;
@@ -23,6 +25,10 @@ laws! {
         a_ring_of_links_dies_of_one_and_tells_each_once,
         of_two_reasons_each_process_dies_of_one,
         who_links_and_unlinks_at_random_neither_hangs_nor_leaks,
+    }
+    everywhere {
+        monitors_tell_of_an_end_in_their_order,
+        children_hear_of_an_end_before_the_parent_does,
     }
 }
 
@@ -328,4 +334,54 @@ fn once() -> (impl Fn(Vec<Pid>), impl Fn() -> Vec<Pid> + Clone + Send + 'static)
         move |pids| drop(cell.set(pids)),
         move || read.get().cloned().expect("it is given before the gate opens"),
     )
+}
+
+fn monitors_tell_of_an_end_in_their_order(on: &Systems) {
+    for count in [3, 50] {
+        let victim = start_idle(on.here());
+        run_trapping(on.here(), move |mut me| {
+            let monitors: Vec<_> = (0..count).map(|_| me.monitor(&victim.pid())).collect();
+            victim.exit(ExitReason::Shutdown);
+            for monitor in monitors {
+                let event = me.receive().wait();
+                assert!(matches!(&event, Event::Down(down) if down.monitor == monitor), "{event:?}");
+            }
+        });
+    }
+}
+
+/// Nobody traps exits, so that all have left the group when they have been told.
+fn children_hear_of_an_end_before_the_parent_does(on: &Systems) {
+    for count in [3, 50] {
+        let (room, ready) = (Group::new(), Signal::new());
+        let (_, news) = room.watch();
+        let backend = Arc::clone(on.there().backend());
+        let (guests, is_ready) = (room.clone(), ready.clone());
+        let victim = async move |mut me: Process<()>| {
+            for _ in 0..count {
+                let child =
+                    Builder::new().on(&backend).spawn_link(&me, async |_: Process<()>| pending::<()>().await);
+                guests.join(&child.unwrap());
+            }
+            is_ready.add();
+            me.receive().await;
+        };
+        let (backend, guests) = (Arc::clone(on.here().backend()), room.clone());
+        let parent = start(on.here(), move |mut me| {
+            guests.join(&me.me());
+            let victim = Builder::new().on(&backend).spawn_link(&me, victim).unwrap();
+            me.receive().wait();
+            victim.exit(ExitReason::other("tired"));
+            me.receive().wait();
+        });
+        eventually("all are linked", || ready.count() == 1);
+        parent.try_send(()).unwrap();
+        let told = || news.recv().wait().unwrap();
+        let mut joined: Vec<_> = (0..=count).map(|_| told().pid()).collect();
+        assert_eq!(joined[0], parent.pid());
+        joined.reverse();
+        let left: Vec<_> = (0..=count).map(|_| told()).collect();
+        assert!(left.iter().all(|news| matches!(news, Membership::Left(_))), "{left:?}");
+        assert!(left.iter().map(Membership::pid).eq(joined));
+    }
 }

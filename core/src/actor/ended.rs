@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use super::pid::{AtExit, Endpoint, HERE, Identity, Signal};
+use super::pid::{AtExit, Endpoint, HERE, HookId, Identity, Signal};
 use super::{ExitReason, MonitorRef, Pid, ProcessRef};
 use crate::lock::lock;
 use crate::wake::StoredWaker;
@@ -121,9 +121,11 @@ impl Endpoint for Word {
         }
     }
 
-    fn at_exit(&self, _: &Arc<dyn AtExit>) -> bool {
-        false
+    fn at_exit(&self, _: Arc<dyn AtExit>) -> Option<HookId> {
+        None
     }
+
+    fn forget_hook(&self, _: HookId) {}
 
     fn is_alive_here(&self) -> bool {
         false

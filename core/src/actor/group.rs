@@ -4,14 +4,15 @@
 //! differs in that a process is a member once, however often it joins.
 //!
 //! A process that ends leaves its groups **before** its links and monitors are told. A group keeps no process running,
-//! and never runs code of the user's while it is locked.
+//! and never runs code of the user's while it is locked. A member is given a hook when it joins and loses it when it
+//! leaves, under the lock of the group, which is taken before that of a process and never after it.
 
 use std::any::{Any, type_name};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use super::pid::AtExit;
+use super::pid::{AtExit, HookId};
 use super::registry::WrongType;
 use super::{Pid, ProcessRef};
 use crate::channel::{self, Receiver, Sender};
@@ -36,17 +37,31 @@ use crate::lock::lock;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Group<M: Send + 'static>(Arc<Members<M>>);
+pub struct Group<M: Send + 'static> {
+    /// Who is in it.
+    members: Arc<Members<M>>,
+    /// For a group without a name: that somebody holds it.
+    owner: Option<Arc<Owner<M>>>,
+}
 
-/// Who is in a group.
-struct Members<M: Send + 'static>(Mutex<State<M>>);
+/// Who is in a group. The hooks of the members share it.
+struct Members<M: Send + 'static> {
+    /// They, and those who watch.
+    state: Mutex<State<M>>,
+    /// Where the group is found, if it has a name.
+    name: Option<(Weak<Mutex<Named>>, Arc<str>)>,
+}
+
+/// What all clones of a group without a name share. When the last one is dropped nobody can find its members any more,
+/// and they are let go; but where somebody watches the group, they leave one by one.
+struct Owner<M: Send + 'static>(Arc<Members<M>>);
 
 /// What the lock guards.
 struct State<M: Send + 'static> {
     /// The members, in the order in which they joined.
     members: BTreeMap<u64, ProcessRef<M>>,
-    /// Each member's place in that order.
-    places: HashMap<Pid, u64>,
+    /// Each member's place in that order, and what will take it out when it ends.
+    places: HashMap<Pid, (u64, HookId)>,
     /// The next place.
     next: u64,
     /// Who is told of changes. Each change is told to those who watched when it happened.
@@ -71,53 +86,39 @@ pub enum Membership<M: Send + 'static> {
 impl<M: Send + 'static> Group<M> {
     /// A group without members and without a name.
     pub fn new() -> Group<M> {
-        Group(Arc::new(Members(Mutex::new(State {
-            members: BTreeMap::new(),
-            places: HashMap::new(),
-            next: 0,
-            watchers: Arc::default(),
-            news: VecDeque::new(),
-            telling: false,
-        }))))
+        let members = Arc::new(Members::new(None));
+        let owner = Some(Arc::new(Owner(Arc::clone(&members))));
+        Group { members, owner }
     }
 
     /// Makes `process` a member until it leaves or ends. Returns whether it has become one: not if it was one already,
     /// has ended, or runs on another node.
     pub fn join(&self, process: &ProcessRef<M>) -> bool {
-        let pid = process.pid();
-        if !self.0.enter(&pid, process) {
-            return false;
-        }
-        // In this order: a process that ends from now on finds itself among the members, and leaves.
-        let hook: Arc<dyn AtExit> = Arc::clone(&self.0) as _;
-        let alive = pid.at_exit(&hook);
-        if !alive {
-            self.0.leave(&pid);
-        }
-        self.0.tell();
-        alive
+        let joined = self.members.enter(process);
+        self.members.tell();
+        joined
     }
 
     /// Ends a membership. Returns whether there was one.
     pub fn leave(&self, process: &Pid) -> bool {
-        let was_member = self.0.leave(process);
-        self.0.tell();
+        let was_member = self.members.leave(process);
+        self.members.tell();
         was_member
     }
 
     /// The members, in the order in which they joined.
     pub fn members(&self) -> Vec<ProcessRef<M>> {
-        lock(&self.0.0).members.values().cloned().collect()
+        lock(&self.members.state).members.values().cloned().collect()
     }
 
     /// Whether the process is a member.
     pub fn contains(&self, process: &Pid) -> bool {
-        lock(&self.0.0).places.contains_key(process)
+        lock(&self.members.state).places.contains_key(process)
     }
 
     /// How many members there are.
     pub fn len(&self) -> usize {
-        lock(&self.0.0).members.len()
+        lock(&self.members.state).members.len()
     }
 
     /// Whether there are no members.
@@ -138,7 +139,7 @@ impl<M: Send + 'static> Group<M> {
     /// The channel is unbounded; dropping its receiver ends the watch.
     pub fn watch(&self) -> (Vec<ProcessRef<M>>, Receiver<Membership<M>>) {
         let (watcher, news) = channel::unbounded();
-        let mut state = lock(&self.0.0);
+        let mut state = lock(&self.members.state);
         let (gone, mut watchers): (Vec<_>, Vec<_>) =
             state.watchers.iter().cloned().partition(|watcher| watcher.is_closed());
         watchers.push(watcher);
@@ -151,15 +152,29 @@ impl<M: Send + 'static> Group<M> {
 }
 
 impl<M: Send + 'static> Members<M> {
-    /// Enters the process among the members; false if it is there. The caller calls [`Members::tell`].
-    fn enter(&self, pid: &Pid, process: &ProcessRef<M>) -> bool {
-        let mut state = lock(&self.0);
-        if state.places.contains_key(pid) {
+    fn new(name: Option<(Weak<Mutex<Named>>, Arc<str>)>) -> Members<M> {
+        let state = State {
+            members: BTreeMap::new(),
+            places: HashMap::new(),
+            next: 0,
+            watchers: Arc::default(),
+            news: VecDeque::new(),
+            telling: false,
+        };
+        Members { state: Mutex::new(state), name }
+    }
+
+    /// Enters the process among the members; false if it is there or not alive. The caller calls [`Members::tell`].
+    fn enter(self: &Arc<Self>, process: &ProcessRef<M>) -> bool {
+        let pid = process.pid();
+        let mut state = lock(&self.state);
+        if state.places.contains_key(&pid) {
             return false;
         }
+        let Some(hook) = pid.at_exit(Arc::clone(self) as Arc<dyn AtExit>) else { return false };
         let place = state.next;
         state.next += 1;
-        state.places.insert(pid.clone(), place);
+        state.places.insert(pid, (place, hook));
         state.members.insert(place, process.clone());
         state.note(Membership::Joined(process.clone()));
         true
@@ -167,8 +182,10 @@ impl<M: Send + 'static> Members<M> {
 
     /// Takes the process out; false if it is not there. The caller calls [`Members::tell`].
     fn leave(&self, pid: &Pid) -> bool {
-        let mut state = lock(&self.0);
-        let Some(place) = state.places.remove(pid) else { return false };
+        let mut state = lock(&self.state);
+        let Some((place, hook)) = state.places.remove(pid) else { return false };
+        // The caller holds these members, so that the hook is not the last to do so.
+        pid.forget_hook(hook);
         let member = state.members.remove(&place);
         state.note(Membership::Left(pid.clone()));
         drop(state);
@@ -179,7 +196,7 @@ impl<M: Send + 'static> Members<M> {
 
     /// Tells the watchers what is to be told, unless somebody else is at it and will.
     fn tell(&self) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if state.telling {
             return;
         }
@@ -192,7 +209,7 @@ impl<M: Send + 'static> Members<M> {
             }
             // They may be the last to hold a process, whose undelivered messages go to code of the user's.
             contain(|| drop((news, watchers)));
-            state = lock(&self.0);
+            state = lock(&self.state);
         }
         state.telling = false;
     }
@@ -213,6 +230,32 @@ impl<M: Send + 'static> AtExit for Members<M> {
     }
 }
 
+impl<M: Send + 'static> Drop for Owner<M> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        if !state.watchers.iter().all(Sender::is_closed) {
+            return;
+        }
+        let (members, places) = (std::mem::take(&mut state.members), std::mem::take(&mut state.places));
+        drop(state);
+        places.iter().for_each(|(pid, (_, hook))| pid.forget_hook(*hook));
+        // They may be the last to hold a process; see `leave`.
+        contain(|| drop((members, places)));
+    }
+}
+
+impl<M: Send + 'static> Drop for Members<M> {
+    fn drop(&mut self) {
+        let Some((groups, name)) = &self.name else { return };
+        let Some(groups) = groups.upgrade() else { return };
+        let mut groups = lock(&groups);
+        // Another group may have the name by now.
+        if groups.get(name).is_some_and(|named| named.members.strong_count() == 0) {
+            groups.remove(name);
+        }
+    }
+}
+
 impl<M: Send + 'static> Default for Group<M> {
     fn default() -> Group<M> {
         Group::new()
@@ -221,7 +264,7 @@ impl<M: Send + 'static> Default for Group<M> {
 
 impl<M: Send + 'static> Clone for Group<M> {
     fn clone(&self) -> Group<M> {
-        Group(Arc::clone(&self.0))
+        Group { members: Arc::clone(&self.members), owner: self.owner.clone() }
     }
 }
 
@@ -268,7 +311,7 @@ impl<M: Send + 'static> fmt::Debug for Membership<M> {
 pub struct Groups(Arc<Mutex<Named>>);
 
 /// The groups, by name.
-type Named = HashMap<Arc<str>, NamedGroup>;
+type Named = BTreeMap<Arc<str>, NamedGroup>;
 
 /// A group that has a name.
 struct NamedGroup {
@@ -303,25 +346,21 @@ impl Groups {
             let found = named.message;
             drop(groups);
             return match members.downcast::<Members<M>>() {
-                Ok(members) => Ok(Group(members)),
+                Ok(members) => Ok(Group { members, owner: None }),
                 Err(_) => Err(WrongType { expected: type_name::<M>(), found }),
             };
         }
-        // Making one is the moment to forget those that are gone; what is forgotten is but an allocation by now.
-        groups.retain(|_, named| named.members.strong_count() > 0);
-        let group = Group::new();
-        let members: Weak<Members<M>> = Arc::downgrade(&group.0);
-        groups.insert(name, NamedGroup { members, message: type_name::<M>() });
-        Ok(group)
+        let members = Arc::new(Members::new(Some((Arc::downgrade(&self.0), Arc::clone(&name)))));
+        let found: Weak<Members<M>> = Arc::downgrade(&members);
+        groups.insert(name, NamedGroup { members: found, message: type_name::<M>() });
+        Ok(Group { members, owner: None })
     }
 
     /// The names of all groups, in alphabetical order.
     pub fn names(&self) -> Vec<Arc<str>> {
         let groups = lock(&self.0);
         let alive = groups.iter().filter(|(_, named)| named.members.strong_count() > 0);
-        let mut names: Vec<_> = alive.map(|(name, _)| Arc::clone(name)).collect();
-        names.sort_unstable();
-        names
+        alive.map(|(name, _)| Arc::clone(name)).collect()
     }
 }
 

@@ -20,9 +20,13 @@ pub(crate) trait Endpoint: Send + Sync {
     /// caller's code while anything is locked.
     fn deliver(&self, to: &Pid, signal: Signal);
 
-    /// Has `hook` called when the process ends, before anybody is told of the end. Registering the same hook again
-    /// does nothing. False when the process is no longer alive or is not here.
-    fn at_exit(&self, hook: &Arc<dyn AtExit>) -> bool;
+    /// Has `hook` called when the process ends, before anybody is told of the end; hooks are called in the order in
+    /// which they were given. `None` when the process is no longer alive or is not here. Whoever calls may hold a lock
+    /// that the hook takes, since no hook is called under a lock of the process's.
+    fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId>;
+
+    /// Takes a hook back, unless it has been called or is about to be.
+    fn forget_hook(&self, hook: HookId);
 
     /// Whether the process runs here and has not been told to end.
     fn is_alive_here(&self) -> bool;
@@ -35,6 +39,17 @@ pub(crate) trait Endpoint: Send + Sync {
 pub(crate) trait AtExit: Send + Sync {
     /// The process `pid` has ended, or takes no messages any more and is about to. Must not run code of the user's.
     fn ended(&self, pid: &Pid);
+}
+
+/// A hook that a process has been given; see [`Endpoint::at_exit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct HookId(u64);
+
+impl HookId {
+    /// A new one.
+    pub(crate) fn next() -> HookId {
+        HookId(super::serial::next())
+    }
 }
 
 /// What goes from one process to another besides messages.
@@ -148,8 +163,13 @@ impl Pid {
     }
 
     /// See [`Endpoint::at_exit`].
-    pub(crate) fn at_exit(&self, hook: &Arc<dyn AtExit>) -> bool {
+    pub(crate) fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId> {
         self.endpoint.at_exit(hook)
+    }
+
+    /// See [`Endpoint::forget_hook`].
+    pub(crate) fn forget_hook(&self, hook: HookId) {
+        self.endpoint.forget_hook(hook);
     }
 }
 
@@ -209,9 +229,11 @@ impl Endpoint for Nobody {
         }
     }
 
-    fn at_exit(&self, _: &Arc<dyn AtExit>) -> bool {
-        false
+    fn at_exit(&self, _: Arc<dyn AtExit>) -> Option<HookId> {
+        None
     }
+
+    fn forget_hook(&self, _: HookId) {}
 
     fn is_alive_here(&self) -> bool {
         false

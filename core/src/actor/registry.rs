@@ -7,15 +7,18 @@
 //! A process that ends loses its names **before** its links and monitors are told. So who is told of the end may take
 //! the name at once: a supervisor restarts a process under the name that it had.
 //!
-//! A registry keeps no process running, and never runs code of the user's while it is locked.
+//! A registry keeps no process running, and never runs code of the user's while it is locked. A process is given a hook
+//! with its first name and loses it with its last one, under the lock of the registry, which is taken before that of a
+//! process and never after it. So a process that ends has either not been entered or waits for the lock to leave.
 
 use std::any::{Any, type_name};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::pid::AtExit;
+use super::pid::{AtExit, HookId};
 use super::{Pid, ProcessRef};
+use crate::contain::contain;
 
 /// Names for processes. Clones are the same registry.
 ///
@@ -40,7 +43,11 @@ use super::{Pid, ProcessRef};
 /// # }
 /// ```
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Names>);
+pub struct Registry(Arc<Owner>);
+
+/// The names of a registry, for as long as somebody holds that: afterwards nobody can find anything there.
+#[derive(Default)]
+struct Owner(Arc<Names>);
 
 /// What a registry holds.
 #[derive(Default)]
@@ -51,8 +58,16 @@ struct Names(RwLock<Tables>);
 struct Tables {
     /// Who has which name.
     entries: BTreeMap<Arc<str>, Entry>,
-    /// Which names a process has. No list is empty.
-    names: HashMap<Pid, Vec<Arc<str>>>,
+    /// Who has names.
+    holders: HashMap<Pid, Holder>,
+}
+
+/// A process that has names.
+struct Holder {
+    /// What will release them when it ends.
+    hook: HookId,
+    /// They, in the order in which it got them; at least one.
+    names: Vec<Arc<str>>,
 }
 
 /// One name's process.
@@ -89,36 +104,29 @@ impl Registry {
         let (name, pid) = (name.into(), process.pid());
         let entry =
             Entry { pid: pid.clone(), reference: Box::new(process.clone()), message: type_name::<M>() };
-        {
-            let mut tables = self.write();
-            if let Some(taken) = tables.entries.get(&name) {
-                let (owner, unused) = (taken.pid.clone(), entry);
-                drop(tables);
-                drop(unused);
-                return Err(RegisterError::Taken(name, owner));
+        let mut tables = self.write();
+        let owner = tables.entries.get(&name).map(|taken| taken.pid.clone());
+        let refused = match owner {
+            Some(owner) => RegisterError::Taken(name, owner),
+            None if tables.hold(&pid, &name, &self.0.0) => {
+                tables.entries.insert(name, entry);
+                return Ok(());
             }
-            tables.names.entry(pid.clone()).or_default().push(Arc::clone(&name));
-            tables.entries.insert(Arc::clone(&name), entry);
-        }
-        // In this order: a process that ends from now on finds the name and releases it.
-        let hook: Arc<dyn AtExit> = Arc::clone(&self.0) as _;
-        if pid.at_exit(&hook) {
-            return Ok(());
-        }
-        let removed = self.write().remove(&name, &pid);
-        drop(removed);
-        Err(RegisterError::NoProcess(pid))
+            None => RegisterError::NoProcess(pid),
+        };
+        // The last reference to a process may drop its messages, which are the user's.
+        drop(tables);
+        drop(entry);
+        Err(refused)
     }
 
     /// Takes a name from its process. Returns the process, or `None` if the name was free.
     pub fn unregister(&self, name: &str) -> Option<Pid> {
         let mut tables = self.write();
-        let pid = tables.entries.get(name)?.pid.clone();
-        let removed = tables.remove(name, &pid);
+        let released = tables.release(name);
         drop(tables);
-        // The last reference to a process may drop its messages, which are the user's.
-        drop(removed);
-        Some(pid)
+        // As in `register`.
+        released.map(|entry| entry.pid)
     }
 
     /// The process with this name, which takes messages of type `M`; `None` if nobody has the name.
@@ -149,16 +157,16 @@ impl Registry {
 
     /// The names of a process, in the order in which it got them.
     pub fn names_of(&self, process: &Pid) -> Vec<Arc<str>> {
-        self.read().names.get(process).cloned().unwrap_or_default()
+        self.read().holders.get(process).map(|holder| holder.names.clone()).unwrap_or_default()
     }
 
     /// As [`lock`](crate::lock::lock): poison means nothing here, because only our own code runs under the lock.
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
-        self.0.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Tables> {
-        self.0.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.write()
     }
 }
 
@@ -169,25 +177,52 @@ impl fmt::Debug for Registry {
 }
 
 impl Tables {
-    /// Takes `name` from `pid`, if it has it. The caller drops what is returned after it has unlocked.
-    fn remove(&mut self, name: &str, pid: &Pid) -> Option<Entry> {
-        if self.entries.get(name)?.pid != *pid {
-            return None;
-        }
-        if let Some(names) = self.names.get_mut(pid) {
-            names.retain(|other| **other != *name);
-            if names.is_empty() {
-                self.names.remove(pid);
+    /// Enters `name` among those of `pid`, which gets a hook with the first one. False when it is not alive.
+    fn hold(&mut self, pid: &Pid, name: &Arc<str>, names: &Arc<Names>) -> bool {
+        match self.holders.get_mut(pid) {
+            // Its hook may be about to be called: then it releases this name, too, but to no use of anybody's.
+            Some(holder) if pid.is_alive_here() => holder.names.push(Arc::clone(name)),
+            Some(_) => return false,
+            None => {
+                let Some(hook) = pid.at_exit(Arc::clone(names) as Arc<dyn AtExit>) else { return false };
+                self.holders.insert(pid.clone(), Holder { hook, names: vec![Arc::clone(name)] });
             }
         }
-        self.entries.remove(name)
+        true
+    }
+
+    /// Takes `name` from whoever has it. The caller drops what is returned after it has unlocked.
+    fn release(&mut self, name: &str) -> Option<Entry> {
+        let entry = self.entries.remove(name)?;
+        if let Some(holder) = self.holders.get_mut(&entry.pid) {
+            holder.names.retain(|other| **other != *name);
+            if holder.names.is_empty() {
+                entry.pid.forget_hook(holder.hook);
+                self.holders.remove(&entry.pid);
+            }
+        }
+        Some(entry)
+    }
+}
+
+impl Names {
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let Tables { entries, holders } = std::mem::take(&mut *self.0.write());
+        holders.iter().for_each(|(pid, holder)| pid.forget_hook(holder.hook));
+        contain(|| drop((entries, holders)));
     }
 }
 
 impl AtExit for Names {
     fn ended(&self, pid: &Pid) {
-        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let names = tables.names.remove(pid).unwrap_or_default();
+        let mut tables = self.write();
+        let names = tables.holders.remove(pid).map(|holder| holder.names).unwrap_or_default();
         let removed: Vec<_> = names.iter().map(|name| tables.entries.remove(name)).collect();
         drop(tables);
         drop(removed);
@@ -215,4 +250,47 @@ pub struct WrongType {
     pub expected: &'static str,
     /// The type that the process takes.
     pub found: &'static str,
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::actor::Overflow;
+    use crate::actor::cell::{Cell, Extra};
+    use crate::actor::exit::ExitReason;
+
+    fn process() -> ProcessRef<u32> {
+        ProcessRef::new(Cell::new(1, Overflow::Wait, false, Extra { name: None, undelivered: None }))
+    }
+
+    #[test]
+    fn a_process_keeps_nothing_of_the_names_that_it_has_no_more() {
+        let (registry, process) = (Registry::new(), process());
+        let names = &registry.0.0;
+        for round in 0..3 {
+            registry.register("first", &process).unwrap();
+            registry.register("second", &process).unwrap();
+            assert_eq!(Arc::strong_count(names), 2, "round {round}: one hook, whatever the number of names");
+            assert_eq!(registry.unregister("first"), Some(process.pid()));
+            assert_eq!(Arc::strong_count(names), 2);
+            assert_eq!(registry.unregister("second"), Some(process.pid()));
+            assert_eq!(Arc::strong_count(names), 1);
+        }
+        registry.register("last", &process).unwrap();
+        process.cell().end(ExitReason::Normal);
+        assert_eq!((Arc::strong_count(names), registry.registered().len()), (1, 0));
+        assert_eq!(registry.register("late", &process), Err(RegisterError::NoProcess(process.pid())));
+    }
+
+    #[test]
+    fn a_process_keeps_nothing_of_a_registry_that_is_gone() {
+        let (registry, process) = (Registry::new(), process());
+        registry.register("name", &process).unwrap();
+        let names = Arc::downgrade(&registry.0.0);
+        let clone = registry.clone();
+        drop(registry);
+        assert_eq!(clone.names_of(&process.pid()), ["name".into()]);
+        drop(clone);
+        assert_eq!(names.strong_count(), 0);
+    }
 }

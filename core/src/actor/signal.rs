@@ -27,10 +27,10 @@ use std::sync::Arc;
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
 use super::exit::ExitReason;
-use super::few::Few;
 use super::mailbox::{BEGUN, RETURNED};
-use super::pid::{AtExit, By, Endpoint, Identity, MonitorRef, Pid, Signal};
+use super::pid::{AtExit, By, Endpoint, HookId, Identity, MonitorRef, Pid, Signal};
 use crate::contain::contain;
+use crate::few::Few;
 use crate::promise::{Failure, Orphan};
 use crate::strand::with_state;
 use crate::sync::lock;
@@ -70,7 +70,7 @@ pub(super) struct Ties {
     /// Those of whose end it is told.
     watched: Few<MonitorRef, Pid>,
     /// Who is told first.
-    hooks: Vec<Arc<dyn AtExit>>,
+    hooks: Few<HookId, Arc<dyn AtExit>>,
     /// The questions that were dropped unanswered by code that unwinds: perhaps the end, with a reason that is not
     /// known yet. See [`Cell::keep_orphan`].
     orphans: Vec<Arc<dyn Orphan>>,
@@ -80,7 +80,7 @@ pub(super) struct Ties {
 #[derive(Default)]
 pub(super) struct Then {
     /// The names and groups of a process that is doomed.
-    hooks: Vec<Arc<dyn AtExit>>,
+    hooks: Few<HookId, Arc<dyn AtExit>>,
     /// The questions that it has left unanswered, and why there will be no answer.
     orphans: Vec<Arc<dyn Orphan>>,
     /// See `orphans`.
@@ -111,7 +111,7 @@ impl Then {
 
     /// Does it. `pid` is the process that it follows from.
     fn run(self, pid: &Pid) {
-        for hook in self.hooks {
+        for (_, hook) in self.hooks.into_entries() {
             hook.ended(pid);
         }
         if let Some(task) = self.cancel {
@@ -518,8 +518,12 @@ impl<M: Send + 'static> Cell<M> {
 
 impl Ties {
     /// Tells everybody of the end of `pid`. Never unwinds.
+    ///
+    /// The latest link is told first. A process is linked to its parent before it runs, and so to its children later:
+    /// they hear of the end before the parent does, which may start its successor at once; by then those children that
+    /// an exit signal ends have given up their names.
     fn tell(self, pid: &Pid, reason: &ExitReason) {
-        for (_, other) in self.links.into_entries() {
+        for (_, other) in self.links.into_entries().into_iter().rev() {
             let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
             contain(move || other.deliver(signal));
         }
@@ -540,16 +544,22 @@ impl<M: Send + 'static> Endpoint for Cell<M> {
         then.run(to);
     }
 
-    fn at_exit(&self, hook: &Arc<dyn AtExit>) -> bool {
+    fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId> {
+        let id = HookId::next();
         let mut inbox = lock(&self.inbox);
         if !inbox.life.is_alive() {
-            return false;
+            drop(inbox);
+            return None;
         }
-        let hooks = &mut inbox.life.ties().hooks;
-        if !hooks.iter().any(|known| Arc::ptr_eq(known, hook)) {
-            hooks.push(Arc::clone(hook));
-        }
-        true
+        inbox.life.ties().hooks.insert(id, hook);
+        Some(id)
+    }
+
+    fn forget_hook(&self, hook: HookId) {
+        let mut inbox = lock(&self.inbox);
+        let forgotten = inbox.life.ties.as_mut().and_then(|ties| ties.hooks.remove(hook));
+        drop(inbox);
+        drop(forgotten);
     }
 
     fn is_alive_here(&self) -> bool {

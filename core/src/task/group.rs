@@ -1,6 +1,5 @@
 //! Tasks that belong together and own what they run: the async counterpart of a scope.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,10 +13,11 @@ use super::state::{Observer, TaskId};
 use super::{Builder, current_backend};
 use crate::backend::Backend;
 use crate::channel::{self, Place, Receiver, Sender, Source as _};
+use crate::few::Few;
 use crate::promise::Failure;
 
 /// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that are
-/// left.
+/// left, in the order in which they were started.
 ///
 /// # Examples
 /// ```no_run
@@ -38,8 +38,8 @@ use crate::promise::Failure;
 pub struct TaskGroup<T> {
     /// Where its tasks run; else on the backend of whoever spawns.
     backend: Option<Arc<dyn Backend>>,
-    /// The tasks whose result has not been taken.
-    tasks: HashMap<TaskId, Task<T>>,
+    /// The tasks whose result has not been taken, in the order in which they were started.
+    tasks: Few<TaskId, Task<T>>,
     /// A task that is finished, or will be within an instant: its future is gone, its result on the way.
     finishing: Option<Task<T>>,
     /// Which tasks have finished.
@@ -74,7 +74,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     fn with_backend(backend: Option<Arc<dyn Backend>>) -> TaskGroup<T> {
         let (observer, finished) = channel::unbounded();
         let observer = Arc::new(Finished(observer));
-        TaskGroup { backend, tasks: HashMap::new(), finishing: None, finished, place: Place::new(), observer }
+        TaskGroup { backend, tasks: Few::default(), finishing: None, finished, place: Place::new(), observer }
     }
 
     /// Starts `future` as a task of the group.
@@ -125,7 +125,7 @@ impl<T: Send + 'static> TaskGroup<T> {
             }
             // The group itself holds a sender, so there is no end.
             let Ok(id) = ready!(self.finished.poll_recv(&mut self.place, cx)) else { return Poll::Pending };
-            self.finishing = self.tasks.remove(&id);
+            self.finishing = self.tasks.remove(id);
         }
         let Some(task) = &mut self.finishing else { return Poll::Pending };
         let result = ready!(Pin::new(task).poll(cx));
@@ -143,9 +143,9 @@ impl<T: Send + 'static> TaskGroup<T> {
         self.len() == 0
     }
 
-    /// Cancels the tasks that are left. Their results, mostly [`Failure::Cancelled`], are still to be taken.
+    /// Cancels the tasks that are left, in the order in which they were started. Their results, mostly [`Failure::Cancelled`], are still to be taken.
     pub fn cancel_all(&self) {
-        self.tasks.values().for_each(Task::cancel);
+        self.tasks.values().into_iter().for_each(Task::cancel);
     }
 }
 
@@ -176,7 +176,7 @@ impl<T: Send + 'static> Default for TaskGroup<T> {
 
 impl<T> Drop for TaskGroup<T> {
     fn drop(&mut self) {
-        self.tasks.values().for_each(Task::cancel);
+        self.tasks.values().into_iter().for_each(Task::cancel);
     }
 }
 

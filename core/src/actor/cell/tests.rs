@@ -205,15 +205,18 @@ fn names_are_released_before_anybody_is_told() {
     }
     let (ending, observer) = (cell(1, Overflow::Wait), cell(1, Overflow::Wait));
     let name = Arc::new(Name(Arc::clone(&observer), StdMutex::default()));
-    let hook: Arc<dyn AtExit> = Arc::clone(&name) as _;
-    assert!(ending.pid().at_exit(&hook) && ending.pid().at_exit(&hook));
+    let hook = || Arc::clone(&name) as Arc<dyn AtExit>;
+    let taken_back = ending.pid().at_exit(hook()).unwrap();
+    ending.pid().at_exit(hook()).unwrap();
+    ending.pid().forget_hook(taken_back);
     observer.trap_exit(true);
     observer.enter_link(&ending.pid());
     ending.pid().deliver(Signal::Link { from: observer.pid() });
     ending.end(ExitReason::Normal);
-    assert_eq!(*name.1.lock().unwrap(), [0], "once, and first");
+    assert_eq!(*name.1.lock().unwrap(), [0], "the one that was not taken back, and first");
     assert!(!lock(&observer.inbox).line.is_empty());
-    assert!(!ending.pid().at_exit(&hook));
+    assert!(ending.pid().at_exit(hook()).is_none());
+    assert_eq!(Arc::strong_count(&name), 1, "nothing is kept");
 }
 
 #[test]
