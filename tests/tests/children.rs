@@ -114,7 +114,7 @@ fn a_request_to_nobody_fails(on: &Systems) {
     supervisor.stop().wait();
     assert!(matches!(supervisor.start_child(spec).wait(), Err(ChildError::Ended(ExitReason::Normal))));
     assert!(matches!(supervisor.count().wait(), Err(Failure::NoProcess(ExitReason::Normal))));
-    assert_eq!(supervisor.stop().wait(), ExitReason::NoProcess);
+    assert_eq!(supervisor.stop().wait(), ExitReason::Normal, "it has ended, and for that");
     assert!(late.send(Do::Panic).wait().is_err(), "its spec is gone");
     assert!(matches!(late.try_send(Do::Panic), Err(TrySendError::Closed(Do::Panic))));
 }

@@ -6,10 +6,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::actor::{Builder, Event, ExitReason, Pid, Process, ProcessRef};
+use twoply_core::actor::{Builder, Event, ExitReason, Pid, Process, ProcessRef, Registry};
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
-use twoply_tests::{Signal, Systems, all_are_over, eventually, laws, run_trapping, start, start_idle};
+use twoply_tests::{Gate, Signal, Systems, all_are_over, eventually, laws, run_trapping, start, start_idle};
 
 laws! {
     and_mixed {
@@ -18,6 +18,7 @@ laws! {
     }
     everywhere {
         a_process_that_was_killed_before_it_ran_never_runs,
+        why_a_process_has_ended_can_be_asked_at_any_time,
         a_process_that_panics_while_it_is_dropped_still_tells,
         messages_that_panic_while_they_are_dropped_keep_nobody_from_hearing,
         a_child_of_a_doomed_parent_dies_with_it,
@@ -46,6 +47,56 @@ impl Drop for Slow {
         }
         self.0.add();
     }
+}
+
+/// While it lives, when it has been told to end and is on its way out, and when it is over.
+fn why_a_process_has_ended_can_be_asked_at_any_time(on: &Systems) {
+    type Body = fn(Process<()>) -> ExitReason;
+    let ways: [(Body, Option<ExitReason>, ExitReason); 5] = [
+        (|_| panic!("expected: a bug"), None, ExitReason::Panicked("expected: a bug".into())),
+        (|_| ExitReason::Normal, None, ExitReason::Normal),
+        (|_| ExitReason::other("tired"), None, ExitReason::other("tired")),
+        (|_| pending().wait(), Some(ExitReason::other("you may go")), ExitReason::other("you may go")),
+        (|_| pending().wait(), Some(ExitReason::Kill), ExitReason::Killed),
+    ];
+    let registry = Registry::new();
+    for (body, signal, expected) in ways {
+        for straight in [true, false] {
+            let (gate, dropped) = (Gate::new(), Signal::new());
+            let (opened, slow) = (gate.opened(), Slow(dropped.clone()));
+            let builder = Builder::<()>::new().on(on.here().backend());
+            let code = move |me: Process<()>, slow: Slow| {
+                let _slow = slow;
+                body(me)
+            };
+            let process = match straight {
+                true => builder.spawn_fn(move |me| {
+                    opened.wait();
+                    code(me, slow)
+                }),
+                false => builder.spawn(async move |me| {
+                    opened.await;
+                    code(me, slow)
+                }),
+            };
+            let process = process.expect("it starts");
+            registry.register("one", &process).expect("nobody has the name");
+            let before = process.ended();
+            gate.open();
+            if let Some(signal) = &signal {
+                process.exit(signal.clone());
+            }
+            // By now it may be on its way out, or over.
+            for ended in [process.ended(), process.pid().ended(), before] {
+                assert_eq!(ended.wait(), expected, "straight {straight}");
+                assert_eq!(dropped.count(), 1, "its body is gone by then");
+                assert_eq!(registry.whereis_pid("one"), None, "and its name is free");
+            }
+            assert_eq!(process.ended().wait(), expected, "the same, however often it is asked");
+        }
+    }
+    assert_eq!(Pid::nobody().ended().wait(), ExitReason::NoProcess);
+    all_are_over(on);
 }
 
 fn a_process_that_blocks_can_be_killed(on: &Systems) {

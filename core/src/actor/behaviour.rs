@@ -36,12 +36,14 @@ use crate::task::{Panic, SpawnError};
 /// | a handler fails                                  | the error                       | yes                        |
 /// | a handler, or an attached source, panics         | the panic                       | yes                        |
 /// | [`Context::stop`], [`Context::stop_with`]        | `Normal`, the one given         | yes                        |
-/// | an exit signal, trapped by the usual [`trapped`] | that of the signal              | yes                        |
+/// | an exit signal of its parent, if it traps exits  | that of the signal              | yes                        |
+/// | another one, trapped by the usual [`trapped`]    | that of the signal              | yes                        |
 /// | an exit signal that it does not trap, a kill     | that of the signal, `Killed`    | no: it is dropped as it is |
 /// | the end of its backend                           | `Shutdown`                      | no: it is dropped as it is |
 /// | [`stopped`] panics                               | the panic, unless it had failed | it was                     |
 ///
-/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. After a panic,
+/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. The parent is whoever
+/// has started the actor with a link: its supervisor, or the process of [`Builder::spawn_actor_link`]. After a panic,
 /// `stopped` finds the value as the panic has left it; no other handler is called then.
 ///
 /// [`started`]: Actor::started
@@ -111,9 +113,12 @@ pub trait Actor: Sized + Send + 'static {
         cx: &mut Context<Self>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Called with each exit signal, if the actor [traps](Process::trap_exit) them. Without this, the actor stops with
-    /// the signal's reason unless that is [`Normal`](ExitReason::Normal): as if it did not trap, but in order, with
-    /// [`stopped`](Actor::stopped).
+    /// Called with each exit signal that does not come from the parent, if the actor [traps](Process::trap_exit) them.
+    /// Without this, the actor stops with the signal's reason unless that is [`Normal`](ExitReason::Normal): as if it
+    /// did not trap, but in order, with [`stopped`](Actor::stopped).
+    ///
+    /// A trapped signal of the parent is not for the actor to judge: whatever its reason, the actor stops with that, in
+    /// order, when the signal's turn in the mailbox comes.
     ///
     /// # Errors
     /// An error ends the actor, with that as its exit reason.
@@ -347,6 +352,11 @@ pub(super) fn run<A: Actor>(
                 Ok(event) => event,
                 Err(panic) => break Box::new(panic.into()),
             };
+            if let Event::Exit(exit) = &event
+                && cx.process.cell().is_parent(&exit.from)
+            {
+                break Box::new(exit.reason.clone());
+            }
             let handled = contained(|| dispatch(&mut actor, event, &mut cx)).await;
             if let Err(reason) = failure_of(handled) {
                 break Box::new(reason);

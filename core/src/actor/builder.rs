@@ -304,7 +304,7 @@ impl<M: Send + 'static> Seed<M> {
         let cell = Arc::clone(&self.cell);
         let (child, mother) = (cell.pid(), parent.pid());
         cell.conceive();
-        cell.enter_link(&mother);
+        cell.enter_parent(&mother);
         let linked = parent.cell().enter_link(&child);
         match start(self) {
             Ok(process) => {

@@ -1,4 +1,5 @@
-//! Waiting for the end of a process from anywhere: [`Ended`], a monitor for those who are no process.
+//! Waiting for the end of a process from anywhere: [`Ended`], a monitor for those who are no process. It is kinder than
+//! Erlang's: whoever comes late is told the reason, too, which a process keeps as long as anybody knows it.
 
 use std::fmt;
 use std::future::Future;
@@ -13,7 +14,8 @@ use crate::wake::StoredWaker;
 
 impl Pid {
     /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins with the
-    /// call. Of one that had ended before it only says [`NoProcess`](ExitReason::NoProcess).
+    /// call; of one that had ended before, it says the same at once. [`Pid::nobody`] has never been there: that is
+    /// [`NoProcess`](ExitReason::NoProcess).
     ///
     /// When it is ready, the names and groups of the process are free, and its body has been dropped.
     pub fn ended(&self) -> Ended {
@@ -34,6 +36,7 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// let ended = process.ended();
     /// process.try_send(())?;
     /// assert_eq!(ended.wait(), ExitReason::Normal);
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
     /// # Ok(())
     /// # }
     /// ```
@@ -71,7 +74,7 @@ impl Ended {
         let (word, monitor) = (Arc::<Word>::default(), MonitorRef::next());
         let identity = Identity { node: HERE, serial: super::serial::next() };
         let from = Pid::new(identity, Arc::clone(&word) as Arc<dyn Endpoint>);
-        process.deliver(Signal::Monitor { from, monitor });
+        process.deliver(Signal::Watch { from, monitor });
         Ended { process: process.clone(), monitor, word }
     }
 }

@@ -65,7 +65,9 @@ pub(crate) enum Signal {
     Exit { from: Pid, reason: ExitReason, by: By },
     /// `from` wants to be told of the receiver's end.
     Monitor { from: Pid, monitor: MonitorRef },
-    /// Whoever set this monitor does no longer want to be told.
+    /// `from`, which is no process, wants to be told of the receiver's end when that is over, or why it has ended.
+    Watch { from: Pid, monitor: MonitorRef },
+    /// Whoever set this monitor, or watches by it, does no longer want to be told.
     Demonitor { monitor: MonitorRef },
     /// `from`, which the receiver monitors, has ended.
     Down { from: Pid, monitor: MonitorRef, reason: ExitReason },
@@ -222,7 +224,7 @@ impl Endpoint for Nobody {
                 let reason = ExitReason::NoProcess;
                 from.deliver(Signal::Exit { from: to.clone(), reason, by: By::Link });
             }
-            Signal::Monitor { from, monitor } => {
+            Signal::Monitor { from, monitor } | Signal::Watch { from, monitor } => {
                 from.deliver(Signal::Down { from: to.clone(), monitor, reason: ExitReason::NoProcess });
             }
             _ => {}

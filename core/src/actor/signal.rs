@@ -69,6 +69,8 @@ pub(super) struct Ties {
     watchers: Few<MonitorRef, Pid>,
     /// Those of whose end it is told.
     watched: Few<MonitorRef, Pid>,
+    /// Who has started it, linked to itself.
+    parent: Option<Identity>,
     /// Who is told first.
     hooks: Few<HookId, Arc<dyn AtExit>>,
     /// The questions that were dropped unanswered by code that unwinds: perhaps the end, with a reason that is not
@@ -299,19 +301,24 @@ impl<M: Send + 'static> Cell<M> {
         if inbox.life.over {
             return;
         }
-        self.doom(&mut inbox, reason, &mut then);
+        if inbox.life.is_alive() {
+            self.doom(&mut inbox, reason, &mut then);
+            drop(inbox);
+            // Before it is over: whoever finds it so may count on it that its names are free.
+            if !then.is_nothing() {
+                contain(|| then.run(&self.pid()));
+            }
+            inbox = lock(&self.inbox);
+        }
         let life = &mut inbox.life;
         life.over = true;
         life.task = None;
-        let Some(reason) = life.reason() else { unreachable!("it has been doomed just now") };
+        let Some(reason) = life.reason() else { unreachable!("it has been doomed by now") };
         let (unborn, keeping) = (life.unborn, life.keeping);
         let ties = if unborn { None } else { life.ties.take() };
         let receiver = inbox.line.receiver.take();
         let left = if keeping { Default::default() } else { inbox.line.drain() };
         drop(inbox);
-        if !then.is_nothing() {
-            contain(|| then.run(&self.pid()));
-        }
         contain(|| drop(receiver));
         if let Some(ties) = ties {
             ties.tell(&self.pid(), &reason);
@@ -406,6 +413,18 @@ impl<M: Send + 'static> Cell<M> {
         alive
     }
 
+    /// As [`Cell::enter_link`], to the one that is about to start this process.
+    pub(super) fn enter_parent(&self, parent: &Pid) {
+        self.enter_link(parent);
+        lock(&self.inbox).life.ties().parent = Some(parent.identity());
+    }
+
+    /// Whether `other` has started this process, linked to itself.
+    pub(super) fn is_parent(&self, other: &Pid) -> bool {
+        let inbox = lock(&self.inbox);
+        inbox.life.ties.as_ref().is_some_and(|ties| ties.parent == Some(other.identity()))
+    }
+
     /// Takes a link out on this side. Returns whether it was there.
     pub(super) fn leave_link(&self, other: &Pid) -> bool {
         let stale = lock(&self.inbox).life.unlink(other.identity());
@@ -470,6 +489,14 @@ impl<M: Send + 'static> Cell<M> {
                 let down = Signal::Down { from: to.clone(), monitor: *monitor, reason };
                 then.answer = Some((from.clone(), down));
             }
+            Signal::Watch { from, monitor } => match life.over {
+                false => then.stale = life.ties().watchers.insert(*monitor, from.clone()),
+                true => {
+                    let reason = life.reason().unwrap_or(ExitReason::NoProcess);
+                    let down = Signal::Down { from: to.clone(), monitor: *monitor, reason };
+                    then.answer = Some((from.clone(), down));
+                }
+            },
             Signal::Demonitor { monitor } => {
                 then.stale = life.ties.as_mut().and_then(|ties| ties.watchers.remove(*monitor));
             }

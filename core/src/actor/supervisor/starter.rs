@@ -14,7 +14,7 @@ use super::Launch;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Mailbox, Standing, Start, Started, Starting};
 use crate::actor::behaviour::run;
-use crate::actor::{Actor, Builder, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::actor::{Actor, Builder, IntoExit, Pid, Process, ProcessRef, Registry};
 use crate::channel::{oneshot, watch};
 use crate::lock::lock;
 use crate::task::{Panic, SpawnError};
@@ -72,10 +72,7 @@ impl<M: Send + 'static> Make<M> {
                 let ended = process.ended();
                 match started.await {
                     Ok(()) => Ok(Product { process, supervisor: None }),
-                    Err(_) => {
-                        ended.await;
-                        Err(process.cell().reason().unwrap_or(ExitReason::NoProcess).into())
-                    }
+                    Err(_) => Err(ended.await.into()),
                 }
             })
         }))
