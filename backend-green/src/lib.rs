@@ -141,9 +141,16 @@ impl Builder {
         self
     }
 
-    /// The most threads at a time: for workers, one for the watchdog, and for tasks that block in straight-line code
-    /// on threads. When they are all taken, a task that blocks keeps its worker until a thread ends. With fewer than
-    /// one more than there are workers, [`Builder::build`] fails.
+    /// The most threads at a time: for workers, one for the watchdog, for tasks that block in straight-line code
+    /// on threads, and for what is [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks
+    /// keeps its worker until a thread ends: the tasks behind it wait, and where every worker is kept in this way, those
+    /// that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a [`Hog`], and without a
+    /// [handler](Builder::on_hog) for these a line on standard error says so once. With
+    /// fewer than one more than there are workers, [`Builder::build`] fails.
+    ///
+    /// Unless set, and in any case, all runtimes of the process together have at most
+    /// [`process_limit`](twoply_core::threads::process_limit). A program of which more tasks block at the same time needs
+    /// [fibers](Builder::fibers), or tasks that `.await`.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;
         self

@@ -22,6 +22,11 @@ pub struct Metrics {
     pub leaked_stacks: usize,
     /// Polls that went on for longer than the watchdog's limit.
     pub hogs: u64,
+    /// Times that a worker stood still, for some milliseconds each, because its task blocked and no thread could be had;
+    /// see [`Builder::max_threads`](crate::Builder::max_threads).
+    pub refusals: u64,
+    /// What is offloaded from fibers: how much of it runs on threads, and how much waits for one.
+    pub offloaded: (usize, usize),
     /// Each worker.
     pub workers: Vec<WorkerMetrics>,
 }
@@ -62,6 +67,8 @@ impl Metrics {
             stacks: stacks.as_ref().map_or(0, |stacks| stacks.live),
             leaked_stacks: stacks.as_ref().map_or(0, |stacks| stacks.leaked),
             hogs: shared.watch.hogs(),
+            refusals: shared.workers.iter().map(|remote| remote.counts.refusals.load(Relaxed)).sum(),
+            offloaded: shared.pool.load(),
             workers: workers.collect(),
         }
     }

@@ -38,7 +38,7 @@ use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::reactor::Reactor;
 use twoply_core::strand::with_current;
 use twoply_core::task::Registry;
-use twoply_core::threads::ThreadCache;
+use twoply_core::threads::{BLOCKING, BlockingPool, ThreadCache};
 
 use crate::DROPPER;
 use crate::aside::Aside;
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     idle: Idle,
     /// Where workers run, and the threads that take them over.
     pub(crate) threads: ThreadCache,
+    /// Where what is offloaded from fibers runs.
+    pub(crate) pool: BlockingPool,
     /// Where blocked stacks come from; `None`: a blocked task keeps its thread.
     pub(crate) stacks: Option<Arc<StackPool>>,
     /// Watches for tasks that hold on to their worker.
@@ -170,6 +172,8 @@ pub(crate) struct Counts {
     pub(crate) stuck: AtomicBool,
     /// Times that it was handed to another thread because its task blocked.
     pub(crate) handovers: AtomicU64,
+    /// Times that it should have been, and there was no thread.
+    pub(crate) refusals: AtomicU64,
 }
 
 impl Counts {
@@ -256,6 +260,7 @@ impl Shared {
             injector: Injector::new(),
             workers,
             idle: Idle::default(),
+            pool: BlockingPool::new(threads.clone(), BLOCKING),
             threads,
             stacks,
             watch,

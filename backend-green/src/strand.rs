@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use twoply_core::backend::{Backend, Driver, Job, Strand, StrandState, Unpark};
 use twoply_core::parker::Parker;
 use twoply_core::strand::{self, ThreadStrand};
+use twoply_core::threads::BlockingPool;
 
 use crate::aside::Ticket;
 use crate::fiber::Suspender;
@@ -25,6 +26,9 @@ use crate::worker::{self, Context, Core, Work};
 
 /// How long a worker that could not be handed over waits before it tries again.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// After how many of those tries it is time to say so: a second.
+const LOUD: u32 = 100;
 
 /// The strand of a thread that carries, or has carried, a worker.
 pub(crate) struct CarrierStrand {
@@ -75,6 +79,7 @@ impl CarrierStrand {
             Ok(()) => true,
             Err((core, _)) => {
                 counts.handovers.store(counts.handovers.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+                Counts::bump(&counts.refusals);
                 counts.current.store(current, Ordering::Relaxed);
                 self.context.put_core(core);
                 false
@@ -122,8 +127,13 @@ impl Strand for CarrierStrand {
     }
 
     fn park(&self) {
+        let mut tries = 0;
         while !self.hand_over() {
             // No thread to be had: the worker stands still, but for its events, until one ends.
+            tries += 1;
+            if tries == LOUD {
+                self.context.shared.watch.stands_still(self.context.shared.threads.threads().0);
+            }
             let parker = self.state().parker();
             worker::stall(&self.context, self.index, || !parker.is_parked(), Some(RETRY));
             if !parker.is_parked() {
@@ -264,6 +274,10 @@ impl FiberStrand {
 impl Strand for FiberStrand {
     fn state(&self) -> &StrandState {
         &self.state
+    }
+
+    fn blocking_pool(&self) -> BlockingPool {
+        self.context.shared.pool.clone()
     }
 
     #[inline]

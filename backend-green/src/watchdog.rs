@@ -59,6 +59,8 @@ pub(crate) struct Watch {
     handler: Option<Handler>,
     /// How many have been reported.
     hogs: AtomicU64,
+    /// Whether it has complained that a worker stands still.
+    complained: AtomicBool,
     /// Whether it looks every [`BRISK`].
     brisk: AtomicBool,
     /// Whether the thread sleeps until it is woken.
@@ -75,6 +77,7 @@ impl Watch {
             limit,
             handler,
             hogs: AtomicU64::new(0),
+            complained: AtomicBool::new(false),
             brisk: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -85,6 +88,18 @@ impl Watch {
     /// How many hogs have been reported.
     pub(crate) fn hogs(&self) -> u64 {
         self.hogs.load(Ordering::Relaxed)
+    }
+
+    /// A worker cannot go on, for want of a thread; there are `threads`. Whoever asked to be told of hogs has been told of
+    /// the task that keeps it. Anybody else would see a program that stands still, perhaps for ever.
+    pub(crate) fn stands_still(&self, threads: usize) {
+        if self.handler.is_none() && !self.complained.swap(true, Ordering::Relaxed) {
+            eprintln!(
+                "twoply: tasks that block in straight-line code have taken all {threads} threads of a green \
+                 runtime, and a worker has been standing still for a second. What waits behind it is not run until a \
+                 thread is free. More threads (`max_threads`, and the limits of the system), fibers, or `.await` help."
+            );
+        }
     }
 
     /// A worker has woken up.

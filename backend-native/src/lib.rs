@@ -63,7 +63,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The most threads at a time. Starting a task beyond it fails; it never waits for another to end.
+    /// The most threads at a time. Starting a task beyond it fails; it never waits for another to end. Unless set, and in any
+    /// case, all runtimes of the process together have at most [`process_limit`](twoply_core::threads::process_limit).
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;
         self

@@ -37,6 +37,7 @@ pub use crate::strand::StrandState;
 pub use crate::task::{Job, SpawnError};
 
 use crate::reactor::{Interest, Source};
+use crate::threads::BlockingPool;
 use crate::timers::Timers;
 
 /// How a backend runs a [`Job`].
@@ -122,6 +123,11 @@ pub trait Strand: 'static {
     /// where they cannot, leaves it out. Called only on a stack that may not block.
     fn step_aside(&self, call: &mut dyn FnMut()) {
         let _ = call;
+    }
+
+    /// Where code runs that may block, if this stack may not and cannot [step aside](Strand::step_aside).
+    fn blocking_pool(&self) -> BlockingPool {
+        crate::threads::blocking().clone()
     }
 
     /// Runs `call`, which blocks in a system call. While it runs, `unpark` interrupts it. Called only on a stack that

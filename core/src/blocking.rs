@@ -1,6 +1,7 @@
-//! Calls that can only block, as futures: they run on a thread from the [cache](crate::threads).
+//! Calls that can only block, as futures: they run on a thread of the [pool](crate::threads::blocking), which limits how
+//! many run at a time.
 //!
-//! Name resolution uses this. Nothing here limits how many run at a time; the thread cache does.
+//! Name resolution uses this.
 
 use std::future::Future;
 use std::io;
@@ -24,7 +25,8 @@ struct Meeting<T> {
 
 /// Runs `call` on another thread. A panic in it goes on in the task that waits for the result.
 ///
-/// The call starts now. Dropping the future does not stop it: its result is dropped when it comes.
+/// The call starts now, or when one that runs is over. Dropping the future does not stop it: its result is dropped when it
+/// comes.
 ///
 /// # Errors
 /// When no thread can be had. The call is dropped then.
@@ -35,7 +37,7 @@ where
 {
     let meeting = Arc::new(Mutex::new(Meeting { result: None, waker: None }));
     let caller = Arc::clone(&meeting);
-    let started = threads::shared().execute(None, None, move || {
+    let started = threads::blocking().execute(move || {
         let result = catch_unwind(AssertUnwindSafe(call));
         let waker = {
             let mut meeting = lock(&caller);

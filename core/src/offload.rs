@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex};
 use crate::backend::{Backend, Job, Mode, SpawnError};
 use crate::strand::{self, with_current};
 use crate::task::{Registry, scope};
-use crate::threads;
+use crate::threads::BlockingPool;
 use crate::wait::Wait;
 
 /// Runs `code` where it may block an OS thread, and returns what it returns. Other tasks go on meanwhile.
 ///
 /// On a green task whose stack is a thread's, the code stays on that thread, and when it takes its time the worker goes
 /// to another one: code that turns out to be quick costs some ten nanoseconds. On a fiber, another thread runs it and the
-/// fiber waits.
+/// fiber waits. There are [so many](crate::threads::BLOCKING) such threads at most; code beyond that waits for its turn. So
+/// code must not wait there for other code that is offloaded.
 ///
 /// For code that blocks in something that is not this library's (a database driver, a lock of the system's), that
 /// computes for long, or that needs a big stack. It may borrow, because it is joined here. On a stack that nobody
@@ -25,7 +26,7 @@ use crate::wait::Wait;
 /// The wait is not ended by cancellation: the code may be using what it borrows.
 ///
 /// # Errors
-/// When the operating system refuses a thread; `code` is dropped without having run.
+/// When no thread can be had, and none runs such code already; `code` is dropped without having run.
 ///
 /// # Panics
 /// When `code` panics, with its payload.
@@ -50,7 +51,8 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
         (None, Some(code)) => code,
         (None, None) => unreachable!("what has been run has left a value"),
     };
-    let backend: Arc<dyn Backend> = Arc::new(Offload { registry: Registry::new() });
+    let pool = with_current(|strand| strand.blocking_pool());
+    let backend: Arc<dyn Backend> = Arc::new(Offload { registry: Registry::new(), pool });
     // The panic is carried by hand, so that it goes on here as itself.
     let result = Mutex::new(None);
     let run = || {
@@ -72,10 +74,12 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
     }
 }
 
-/// A backend for one job: a thread from the shared cache.
+/// A backend for one job: a thread of the pool.
 struct Offload {
     /// Its one task.
     registry: Arc<Registry>,
+    /// Where the thread comes from.
+    pool: BlockingPool,
 }
 
 impl Backend for Offload {
@@ -93,12 +97,11 @@ impl Backend for Offload {
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {
         let home = with_current(|strand| strand.backend());
-        threads::shared()
-            .execute(job.name().map(str::to_owned).as_deref(), job.stack_size(), move || match home {
-                Some(home) => strand::on_thread(&home, || job.run()),
-                None => job.run(),
-            })
-            .map_err(SpawnError::from)
+        let run = move || match home {
+            Some(home) => strand::on_thread(&home, || job.run()),
+            None => job.run(),
+        };
+        self.pool.execute(run).map_err(SpawnError::from)
     }
 
     fn resume(&self, job: Job, _yielded: bool) {

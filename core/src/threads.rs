@@ -1,8 +1,12 @@
 //! A cache of OS threads: starting work on an idle thread costs a wake-up instead of a `clone`.
 //!
 //! The native backend runs its tasks here, the green one its workers and the threads that take a blocked worker over,
-//! and everybody the calls that can only block. A thread that has been idle for a while ends. No queue: work
-//! starts at once or is refused.
+//! and everybody the calls that can only block. A thread that has been idle for a while ends. A cache has no queue: work
+//! starts at once or is refused; what can wait for its turn goes through a [`BlockingPool`]. All caches of a process
+//! together have no more threads than [`process_limit`].
+
+mod limit;
+mod pool;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,9 +15,13 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+pub use limit::process_limit;
+pub use pool::{BLOCKING, BlockingPool};
+
 use crate::contain::contain;
 use crate::fork;
 use crate::lock::lock;
+use limit::Permit;
 
 /// How long an idle thread stays, unless the cache was told otherwise.
 const IDLE: Duration = Duration::from_secs(10);
@@ -26,7 +34,8 @@ type Work = Box<dyn FnOnce() + Send>;
 /// Limits of a [`ThreadCache`].
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The most threads at a time, idle ones included.
+    /// The most threads at a time, idle ones included. However many that are, all caches together have at most
+    /// [`process_limit`].
     pub threads: usize,
     /// How long an idle thread stays.
     pub idle: Duration,
@@ -98,8 +107,8 @@ impl ThreadCache {
     /// Runs `work` on a thread: an idle one whose stack fits, or a new one. A panic in it ends there.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, the limit has been reached, the cache has been closed or the process
-    /// has forked.
+    /// When the operating system refuses a thread, a limit has been reached ([`QuotaExceeded`](io::ErrorKind::QuotaExceeded)),
+    /// the cache has been closed or the process has forked.
     /// The work is dropped then.
     pub fn execute(
         &self,
@@ -112,7 +121,7 @@ impl ThreadCache {
             return Err(io::Error::other("the process was forked: the threads stayed behind in the parent"));
         }
         let name: Option<Box<str>> = name.map(Box::from);
-        {
+        let permit = {
             let mut pool = lock(&self.0.pool);
             if pool.closed {
                 return Err(io::Error::other("the thread cache has been closed"));
@@ -133,15 +142,23 @@ impl ThreadCache {
                     None => return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit of threads")),
                 }
             }
+            let Some(permit) = Permit::take() else {
+                let message = format!("this process has {} threads, as many as it should", process_limit());
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
+            };
             pool.threads += 1;
-        }
+            permit
+        };
         let shared = Arc::clone(&self.0);
         let mut builder = std::thread::Builder::new().name(self.0.name.to_owned());
         if let Some(bytes) = stack_size {
             builder = builder.stack_size(bytes);
         }
         let first = (name, Box::new(work) as Work);
-        let started = builder.spawn(move || shared.run_thread(stack_size, first));
+        let started = builder.spawn(move || {
+            let _permit = permit;
+            shared.run_thread(stack_size, first);
+        });
         if started.is_err() {
             self.0.thread_ended();
         }
@@ -263,10 +280,17 @@ impl Shared {
     }
 }
 
-/// The cache for calls that can only block, whoever makes them.
+/// The cache for what the library itself does beside the tasks, such as seeing to the end of a runtime.
 pub fn shared() -> &'static ThreadCache {
     static SHARED: OnceLock<ThreadCache> = OnceLock::new();
     SHARED.get_or_init(|| ThreadCache::new("twoply-blocking", Limits::default()))
+}
+
+/// The pool for calls that can only block, of those whose backend has none. It has threads of the [`shared`] cache, at most
+/// [`BLOCKING`].
+pub fn blocking() -> &'static BlockingPool {
+    static POOL: OnceLock<BlockingPool> = OnceLock::new();
+    POOL.get_or_init(|| BlockingPool::new(shared().clone(), BLOCKING))
 }
 
 /// Names the calling thread, as far as the system shows it: Linux keeps 15 bytes.

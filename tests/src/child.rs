@@ -126,6 +126,16 @@ pub fn limit_memory(more: Option<u64>) {
     setrlimit(Resource::As, Rlimit { current, maximum: limits.maximum }).expect("the limit can be set");
 }
 
+/// Has the limits of this process say that its user may have `number` processes and threads. Root may have more.
+///
+/// # Panics
+/// When the system refuses.
+pub fn limit_processes(number: u64) {
+    let limits = getrlimit(Resource::Nproc);
+    setrlimit(Resource::Nproc, Rlimit { current: Some(number), maximum: limits.maximum })
+        .expect("the limit can be set");
+}
+
 /// Forks without exec. `child` runs in the child, whose only thread is this one, and its result is the child's
 /// exit status, which is returned here; `None` when the child did not exit by itself within ten seconds.
 ///

@@ -17,7 +17,7 @@ mod system;
 mod watch;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
-pub use child::{Resources, fork, limit_memory};
+pub use child::{Resources, fork, limit_memory, limit_processes};
 pub use gate::{Gate, Signal};
 pub use storm::{Storm, mortal_to_sigpipe};
 pub use system::{Kind, System, Systems, fiber_promise};

@@ -2,16 +2,20 @@
 
 use std::future::pending;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use twoply_core::promise::Failure;
 use twoply_core::task::{Builder, SpawnError};
 use twoply_core::time::sleep;
-use twoply_core::{Wait, channel};
+use twoply_core::{Wait, channel, threads};
 use twoply_green::Green;
 use twoply_native::Native;
-use twoply_tests::{Gate, Kind, Signal, System, Systems, eventually, fork, laws, limit_memory, watch};
+use twoply_tests::{
+    Gate, Kind, Resources, Signal, System, Systems, eventually, fork, laws, limit_memory, limit_processes,
+    watch,
+};
 
 laws! {
     everywhere {
@@ -19,6 +23,7 @@ laws! {
         the_parent_of_a_fork_goes_on,
         a_refusal_of_the_operating_system_is_an_error_or_costs_time,
         memory_does_not_grow_with_tasks_that_are_over,
+        beyond_the_threads_that_a_process_should_have_nothing_aborts,
     }
     green { a_child_of_a_fork_is_refused }
     threads {
@@ -27,6 +32,8 @@ laws! {
     }
     fibers {
         without_stacks_tasks_go_on,
+        what_is_offloaded_beyond_the_limit_waits_for_its_turn,
+        without_any_thread_offloading_is_an_error,
         a_stack_overflow_names_the_task_and_aborts,
         a_task_without_a_stack_that_blocks_is_woken,
     }
@@ -183,6 +190,76 @@ fn without_threads_a_blocked_task_keeps_its_worker_and_nothing_is_lost(on: &Syst
 fn a_runtime_that_cannot_have_its_threads_is_not_built(on: &Systems) {
     let refused = on.kind().green().max_threads(on.kind().workers()).build();
     assert!(refused.is_err(), "there is no thread for the watchdog");
+}
+
+fn beyond_the_threads_that_a_process_should_have_nothing_aborts(on: &Systems) {
+    on.alone(|| {
+        // Half of it is for this library.
+        limit_processes(260);
+        assert_eq!(threads::process_limit(), 130);
+        let system = on.kind().build();
+        let gate = Gate::new();
+        let tasks: Vec<_> = (0..400)
+            .map(|_| {
+                let opened = gate.opened();
+                system.spawn_fn(move || opened.wait())
+            })
+            .collect();
+        let expected = if on.kind().is_fibers() { 400 } else { 120 };
+        eventually("as many wait as may", || gate.waiting() >= expected);
+        assert!(Resources::now().threads_named("twoply") <= 130);
+        if on.kind().is_green() && !on.kind().is_fibers() {
+            eventually("that shows", || system.metrics().refusals > 0);
+        }
+        gate.open();
+        let (done, refused): (Vec<_>, Vec<_>) = tasks.into_iter().map(Wait::wait).partition(Result::is_ok);
+        match on.kind() {
+            Kind::Native => assert_eq!((done.len(), refused.len()), (130, 270)),
+            _ => assert_eq!((done.len(), refused.len()), (400, 0)),
+        }
+        assert!(refused.iter().all(|result| result.as_ref().is_err_and(is_thread)));
+        system.shutdown(SOON).unwrap();
+    });
+}
+
+fn what_is_offloaded_beyond_the_limit_waits_for_its_turn(on: &Systems) {
+    // The workers, the watchdog, and two threads for what is offloaded.
+    let most = on.kind().workers() + 3;
+    let limited = on.kind().green().max_threads(most).build().unwrap();
+    let system = System::from(limited);
+    let (begun, hold) = (Signal::new(), Arc::new(Mutex::new(())));
+    let held = hold.lock().unwrap();
+    let tasks: Vec<_> = (0..20)
+        .map(|n| {
+            let (begun, hold) = (begun.clone(), Arc::clone(&hold));
+            system.spawn_fn(move || {
+                twoply_core::offload(|| {
+                    begun.add();
+                    drop(hold.lock());
+                    n
+                })
+            })
+        })
+        .collect();
+    eventually("two run and the others wait", || system.metrics().offloaded == (2, 18));
+    assert_eq!(begun.count(), 2);
+    assert!(system.metrics().threads <= most);
+    // The workers are free.
+    system.spawn_fn(|| sleep(Duration::from_millis(1)).wait()).wait().unwrap();
+    drop(held);
+    for (n, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.wait().unwrap().unwrap(), n);
+    }
+    system.shutdown(SOON).unwrap();
+}
+
+fn without_any_thread_offloading_is_an_error(on: &Systems) {
+    let limited = on.kind().green().max_threads(on.kind().workers() + 1).build().unwrap();
+    let system = System::from(limited);
+    let refused = system.spawn_fn(|| twoply_core::offload(|| ())).wait().unwrap();
+    assert!(matches!(refused, Err(SpawnError::Thread(_))), "{refused:?}");
+    assert_eq!(system.spawn_fn(|| 1).wait().unwrap(), 1);
+    system.shutdown(SOON).unwrap();
 }
 
 fn without_stacks_tasks_go_on(on: &Systems) {
