@@ -14,6 +14,8 @@ pub mod differential;
 mod gate;
 mod storm;
 mod system;
+mod waits;
+mod waker;
 mod watch;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
@@ -21,6 +23,8 @@ pub use child::{Resources, fork, limit_memory, limit_processes};
 pub use gate::{Gate, Signal};
 pub use storm::{Storm, mortal_to_sigpipe};
 pub use system::{Kind, System, Systems, fiber_promise};
+pub use waits::{AnyWait, Waits, all_waits};
+pub use waker::{Act, hooked_waker};
 pub use watch::{eventually, watch};
 
 /// Makes a test of each law for each system of a set.

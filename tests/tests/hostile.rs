@@ -4,16 +4,24 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use twoply_core::promise::{self, Failure, Promise};
 use twoply_core::task::Task;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
-use twoply_tests::{Gate, Systems, laws};
+use twoply_tests::{Act, AnyWait, Gate, Signal, Systems, Waits, all_waits, eventually, hooked_waker, laws};
 
 laws! {
+    everywhere {
+        who_stops_waiting_leaves_nothing_behind,
+        a_waker_that_panics_when_it_is_woken_harms_nobody,
+        a_waker_that_panics_when_it_is_dropped_harms_nobody,
+        a_waker_that_panics_when_it_is_cloned_harms_nobody_else,
+        a_waker_may_call_back_into_what_it_waits_for,
+    }
     and_mixed {
         who_has_let_go_of_a_handle_does_not_wait_for_it,
         a_destructor_that_panics_in_the_search_for_deadlocks_harms_nobody,
@@ -119,4 +127,145 @@ fn a_destructor_that_panics_in_the_search_for_deadlocks_harms_nobody(on: &System
         b_ref.cancel();
         assert!(a.wait().unwrap(), "the wait for B was hit by a panic of somebody else's destructor");
     }
+}
+
+/// Has all waits polled once, by a task, and by turns with the wakers that `wakers` makes; each is pending.
+fn poll_in_task(on: &Systems, wakers: impl Fn(usize) -> Waker + Send + 'static) -> Vec<Waits> {
+    let mut all = all_waits(on);
+    let poll = async move {
+        for case in &mut all {
+            for (n, wait) in case.waits.iter_mut().enumerate() {
+                let pending = wait.as_mut().poll(&mut Context::from_waker(&wakers(n))).is_pending();
+                assert!(pending, "{}: wait {n} is ready at once", case.name);
+            }
+        }
+        all
+    };
+    on.here().spawn(poll).wait().unwrap()
+}
+
+fn who_stops_waiting_leaves_nothing_behind(on: &Systems) {
+    for case in all_waits(on) {
+        let Waits { name, mut waits, end } = case;
+        let kept = Arc::new(());
+        let guard = Arc::clone(&kept);
+        let waker = hooked_waker(move |_| drop(Arc::clone(&guard)));
+        let poll = async move {
+            for wait in &mut waits {
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "{name}");
+            }
+        };
+        on.here().spawn(poll).wait().unwrap();
+        eventually(&format!("{name} leaves no waker behind"), || Arc::strong_count(&kept) == 1);
+        end();
+    }
+}
+
+/// What is waited for comes, and everybody who waits for it is told.
+fn end_all(all: Vec<Waits>, woken: &Signal) {
+    for Waits { name, waits, end } in all {
+        let before = woken.count();
+        let ended = catch_unwind(AssertUnwindSafe(end));
+        assert!(ended.is_ok(), "{name}: whoever ends it is hit by a panic of a waker");
+        if name == "sleep and tick" {
+            continue;
+        }
+        if waits.len() > 1 {
+            eventually(&format!("{name}: the second one is woken"), || woken.count() > before);
+        }
+        for wait in waits.into_iter().rev() {
+            wait.wait();
+        }
+    }
+}
+
+fn a_waker_that_panics_when_it_is_woken_harms_nobody(on: &Systems) {
+    let woken = Signal::new();
+    let others = woken.clone();
+    let all = poll_in_task(on, move |n| match n {
+        0 => hooked_waker(|act| assert!(act != Act::Wake, "expected: a waker that panics")),
+        _ => others.waker(),
+    });
+    end_all(all, &woken);
+    assert_eq!(on.here().spawn(async { 1 }).wait().unwrap(), 1);
+}
+
+fn a_waker_that_panics_when_it_is_dropped_harms_nobody(on: &Systems) {
+    let woken = Signal::new();
+    let (others, polled) = (woken.clone(), Gate::new());
+    let armed = polled.clone();
+    let mut all = poll_in_task(on, move |n| match n {
+        0 => {
+            let armed = armed.clone();
+            hooked_waker(move |act| assert!(act != Act::Drop || !armed.is_open(), "expected: a bad drop"))
+        }
+        _ => others.waker(),
+    });
+    polled.open();
+    for case in &mut all {
+        let wait = case.waits.remove(0);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(wait)));
+        assert!(dropped.is_ok(), "{}: the panic of a waker that is dropped goes on", case.name);
+    }
+    for Waits { name, waits, end } in all {
+        end();
+        if name != "sleep and tick" {
+            waits.into_iter().for_each(Wait::wait);
+        }
+    }
+}
+
+fn a_waker_that_panics_when_it_is_cloned_harms_nobody_else(on: &Systems) {
+    let woken = Signal::new();
+    let (others, mut all) = (woken.clone(), all_waits(on));
+    let poll = async move {
+        for case in &mut all {
+            let mut first = case.waits.remove(0);
+            let bad = hooked_waker(|act| assert!(act != Act::Clone, "expected: a bad clone"));
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                first.as_mut().poll(&mut Context::from_waker(&bad)).is_pending()
+            }));
+            assert!(polled.unwrap_or(true), "{}: ready at once", case.name);
+            drop(first);
+            for wait in &mut case.waits {
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&others.waker())).is_pending());
+            }
+        }
+        all
+    };
+    for Waits { name, waits, end } in on.here().spawn(poll).wait().unwrap() {
+        end();
+        if name != "sleep and tick" {
+            waits.into_iter().for_each(Wait::wait);
+        }
+    }
+}
+
+fn a_waker_may_call_back_into_what_it_waits_for(on: &Systems) {
+    let mut all = all_waits(on);
+    let poll = async move {
+        for case in &mut all {
+            let mut first = case.waits.remove(0);
+            let others = Arc::new(Mutex::new(std::mem::take(&mut case.waits)));
+            let same = Arc::clone(&others);
+            let back = hooked_waker(move |_| {
+                // Not where this is what polls them.
+                if let Ok(mut others) = same.try_lock() {
+                    others.retain_mut(|wait: &mut AnyWait| {
+                        wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+                    });
+                }
+            });
+            for _ in 0..2 {
+                let _ = first.as_mut().poll(&mut Context::from_waker(&back));
+            }
+            case.waits.push(first);
+            case.waits.push(Box::pin(async move { drop(others) }));
+        }
+        all
+    };
+    for Waits { end, .. } in on.here().spawn(poll).wait().unwrap() {
+        end();
+    }
+    assert_eq!(on.here().spawn(async { 1 }).wait().unwrap(), 1);
 }

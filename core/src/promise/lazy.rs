@@ -322,7 +322,9 @@ impl<T> Lazy<T> {
 
 impl<T> Drop for Lazy<T> {
     fn drop(&mut self) {
-        if let Some(work) = lock(&self.progress).work.take() {
+        // Taken out first: its destructors run with nothing locked.
+        let work = lock(&self.progress).work.take();
+        if let Some(work) = work {
             (self.discard)(work);
         }
     }

@@ -206,3 +206,12 @@ impl Future for Tick<'_> {
         Poll::Ready(due)
     }
 }
+
+impl Drop for Tick<'_> {
+    fn drop(&mut self) {
+        // Nobody else waits for an interval that is borrowed for this: the sleep has no one to wake any more.
+        if let Some(mut borrowed) = Borrowed::take(self.0) {
+            borrowed.sleep.cancel();
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Every future of the library that can be made to wait, for laws that hold for all of them.
+
+use std::future::{Future, IntoFuture, pending};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use twoply_core::actor::{Builder, Process, ProcessRef};
+use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, suspension};
+use twoply_core::net::{TcpListener, TcpStream};
+use twoply_core::promise::{self, Promise, Resolver};
+use twoply_core::task::TaskGroup;
+use twoply_core::{Wait, channel, time};
+use twoply_native::Native;
+
+use crate::{Gate, Systems};
+
+/// A wait; what it comes to is of no matter.
+pub type AnyWait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Waits for the same thing, one or more of them.
+pub struct Waits {
+    /// What they are.
+    pub name: &'static str,
+    /// The waits. Each is pending.
+    pub waits: Vec<AnyWait>,
+    /// Makes all of them ready. What they wait for lives as long as this.
+    pub end: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waits").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Drops what a future comes to.
+struct Discard<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Discard<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx).map(drop)
+    }
+}
+
+fn any_wait<F: IntoFuture<IntoFuture: Send + 'static>>(future: F) -> AnyWait {
+    Box::pin(Discard(Box::pin(future.into_future())))
+}
+
+fn waits<const N: usize>(
+    name: &'static str,
+    waits: [AnyWait; N],
+    end: impl FnOnce() + Send + 'static,
+) -> Waits {
+    Waits { name, waits: Vec::from(waits), end: Box::new(end) }
+}
+
+/// What waits borrow from lives as long as the process.
+fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+/// As [`leak`], for those that borrow it for themselves.
+fn leak_mut<T>(value: T) -> &'static mut T {
+    Box::leak(Box::new(value))
+}
+
+/// A time that no test lives to see.
+const LONG: Duration = Duration::from_secs(10_000);
+
+/// All of them, on the first runtime of `on`.
+pub fn all_waits(on: &Systems) -> Vec<Waits> {
+    let mut all = channels();
+    all.extend(promises());
+    all.extend(combinators());
+    all.extend(tasks(on));
+    all.extend(processes(on));
+    all.extend(times());
+    all.extend(sockets());
+    all
+}
+
+fn channels() -> Vec<Waits> {
+    let (full, room) = channel::bounded(1);
+    full.try_send(0).expect("there is room");
+    let full = leak(full);
+    let (empty_tx, empty) = channel::bounded::<u32>(1);
+    let empty = leak(empty);
+    let (offer, taker) = channel::rendezvous();
+    let offer = leak(offer);
+    let (giver, take) = channel::rendezvous::<u32>();
+    let take = leak(take);
+    let (once, message) = channel::oneshot::<u32>();
+    let (news_tx, news) = channel::broadcast::<u32>(1);
+    let more_news = leak_mut(news_tx.subscribe());
+    let news = leak_mut(news);
+    let (state_tx, state) = channel::watch(0);
+    let (one, two) = (leak_mut(state_tx.subscribe()), leak_mut(state));
+    vec![
+        waits("send", [any_wait(full.send(1)), any_wait(full.send(2))], move || room.close()),
+        waits("recv", [any_wait(empty.recv()), any_wait(empty.recv())], move || drop(empty_tx)),
+        waits("offer", [any_wait(offer.send(1)), any_wait(offer.send(2))], move || taker.close()),
+        waits("take", [any_wait(take.recv()), any_wait(take.recv())], move || drop(giver)),
+        waits("oneshot", [any_wait(message)], move || drop(once)),
+        waits("broadcast", [any_wait(news.recv()), any_wait(more_news.recv())], move || drop(news_tx)),
+        waits("watch", [any_wait(one.changed()), any_wait(two.changed())], move || drop(state_tx)),
+    ]
+}
+
+/// Keeps a promise.
+fn keep(resolver: Resolver<u32>) -> impl FnOnce() + Send + 'static {
+    move || resolver.resolve(1).expect("nobody else has")
+}
+
+fn promises() -> Vec<Waits> {
+    let promise = || promise::pair::<u32>();
+    let (value, value_owed) = promise();
+    let (reference, reference_owed) = promise();
+    let reference = leak(reference);
+    let (answer, answer_owed) = promise::answer();
+    let (source, source_owed) = promise();
+    let derived = source.map(|value| value + 1);
+    let (chained, chained_owed) = promise();
+    let chained = chained.then(|value| async move { Ok(value) });
+    let (limited, limited_owed) = promise();
+    let (unwatched, unwatched_owed) = promise();
+    vec![
+        waits("promise", [any_wait(value.clone()), any_wait(value)], keep(value_owed)),
+        waits("promise by reference", [any_wait(reference), any_wait(reference)], keep(reference_owed)),
+        waits("answer", [any_wait(answer)], keep(answer_owed)),
+        waits("map", [any_wait(derived.clone()), any_wait(derived)], keep(source_owed)),
+        waits("then", [any_wait(chained.clone()), any_wait(chained)], keep(chained_owed)),
+        waits("within", [any_wait(limited.clone().within(LONG)), any_wait(limited)], keep(limited_owed)),
+        waits("unwatched", [any_wait(promise::unwatched(unwatched.clone())), any_wait(unwatched)], {
+            keep(unwatched_owed)
+        }),
+    ]
+}
+
+fn combinators() -> Vec<Waits> {
+    let case = |name, combine: fn(Promise<u32>) -> AnyWait| {
+        let (promise, owed) = promise::pair::<u32>();
+        waits(name, [combine(promise.clone()), any_wait(promise)], keep(owed))
+    };
+    let (point, resumer) = suspension();
+    let suspended = any_wait(leak_mut(point).suspend());
+    vec![
+        case("select", |p| any_wait(select((p.clone(), p)))),
+        case("race", |p| any_wait(race((p.clone(), p)))),
+        case("any", |p| any_wait(any((p.clone(), p)))),
+        case("join", |p| any_wait(join((p.clone(), p)))),
+        case("join_all", |p| any_wait(join_all([p.clone(), p.clone(), p]))),
+        case("race_all", |p| any_wait(race_all([p.clone(), p.clone(), p]))),
+        case("any_all", |p| any_wait(any_all([p.clone(), p.clone(), p]))),
+        case("timeout", |p| any_wait(time::timeout(LONG, p))),
+        waits("suspend", [suspended], move || drop(resumer)),
+    ]
+}
+
+fn tasks(on: &Systems) -> Vec<Waits> {
+    let system = on.here();
+    let gates: [Gate; 4] = Default::default();
+    let handle = system.spawn(gates[0].opened());
+    let shared = system.spawn(gates[1].opened()).into_promise();
+    let group = leak_mut(TaskGroup::on(system.backend().clone()));
+    group.spawn(gates[2].opened()).expect("it starts");
+    let other = leak(Native::new());
+    other.spawner().spawn(gates[3].opened()).detach();
+    let tasks = other.spawner().tasks();
+    let [of_handle, of_shared, of_group, of_other] = gates;
+    vec![
+        waits("task", [any_wait(handle)], move || of_handle.open()),
+        waits("shared task", [any_wait(shared.clone()), any_wait(shared)], move || of_shared.open()),
+        waits("join_next", [any_wait(group.join_next())], move || of_group.open()),
+        waits("wait_empty", [any_wait(tasks.wait_empty()), any_wait(tasks.wait_empty())], move || {
+            of_other.open();
+        }),
+    ]
+}
+
+/// A process with room for one message that does nothing until the gate is opened, and then ends.
+fn deaf<M: Send + 'static>(on: &Systems, gate: &Gate) -> &'static ProcessRef<M> {
+    let opened = gate.opened();
+    let body = async move |_me: Process<M>| opened.await;
+    leak(Builder::new().on(on.here().backend()).capacity(1).spawn(body).expect("it starts"))
+}
+
+/// The inside of a process, outside of it.
+fn inside(on: &Systems) -> (&'static mut Process<u32>, ProcessRef<u32>) {
+    let (tell, told) = channel::oneshot();
+    let body = async move |me| {
+        let _ = tell.send(me);
+        pending::<()>().await;
+    };
+    let process = Builder::new().on(on.here().backend()).spawn(body).expect("it starts");
+    (leak_mut(told.wait().expect("it begins")), process)
+}
+
+fn processes(on: &Systems) -> Vec<Waits> {
+    let gates: [Gate; 3] = Default::default();
+    let full = deaf::<u32>(on, &gates[0]);
+    full.try_send(0).expect("there is room");
+    let asked = deaf::<Resolver<u32>>(on, &gates[1]);
+    let ending = deaf::<u32>(on, &gates[2]);
+    let [of_full, of_asked, of_ending] = gates;
+    let (first, to_first) = inside(on);
+    let (second, to_second) = inside(on);
+    let (third, to_third) = inside(on);
+    let tell = |process: ProcessRef<u32>| move || process.try_send(7).expect("there is room");
+    vec![
+        waits("send to a process", [any_wait(full.send(1)), any_wait(full.send(2))], move || of_full.open()),
+        waits("ask", [any_wait(asked.ask(|reply| reply)), any_wait(asked.ask(|reply| reply))], move || {
+            of_asked.open();
+        }),
+        waits("ended", [any_wait(ending.ended()), any_wait(ending.ended())], move || of_ending.open()),
+        waits("receive", [any_wait(first.receive())], tell(to_first)),
+        waits("receive_timeout", [any_wait(second.receive_timeout(LONG))], tell(to_second)),
+        waits("receive_match", [any_wait(third.receive_match(|_| true))], tell(to_third)),
+    ]
+}
+
+fn times() -> Vec<Waits> {
+    let sleep = any_wait(time::sleep(LONG));
+    let tick = any_wait(leak_mut(time::interval_at(time::now() + LONG, LONG)).tick());
+    vec![Waits { name: "sleep and tick", waits: vec![sleep, tick], end: Box::new(|| {}) }]
+}
+
+fn sockets() -> Vec<Waits> {
+    let bind = || leak(TcpListener::bind("127.0.0.1:0").wait().expect("there is a port"));
+    let busy = bind();
+    let connect = || {
+        let here = TcpStream::connect(busy.local_addr().expect("it is bound")).wait().expect("it listens");
+        let (there, _) = busy.accept().wait().expect("it has been connected to");
+        (leak(here), there)
+    };
+    let (reader, writes) = connect();
+    let (writer, reads) = connect();
+    let chunk = leak(vec![0; 1 << 20]);
+    fill(writer, chunk);
+    let listener = bind();
+    let address = listener.local_addr().expect("it is bound");
+    vec![
+        waits("accept", [any_wait(listener.accept()), any_wait(listener.accept())], move || {
+            let _ends =
+                [address, address].map(|address| std::net::TcpStream::connect(address).expect("it listens"));
+        }),
+        waits("read", [any_wait(reader.read(leak_mut([0])))], move || drop(writes)),
+        waits("write", [any_wait(writer.write(chunk)), any_wait(writer.write(chunk))], move || drop(reads)),
+    ]
+}
+
+/// Writes until nothing more goes in.
+fn fill(stream: &TcpStream, chunk: &[u8]) {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    loop {
+        let mut write = stream.write(chunk);
+        match Pin::new(&mut write).poll(&mut cx) {
+            Poll::Ready(written) => drop(written.expect("both ends are there")),
+            Poll::Pending => return,
+        }
+    }
+}
