@@ -21,6 +21,10 @@ use crate::time::sleep;
 /// How long an accept loop pauses when it is out of descriptors, and the limit to which that is doubled.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
+/// How many connections that have failed one accept passes over. A listener that fails so often in a row is broken itself,
+/// or is no listener: a socket of another kind gives one of these errors for ever.
+const PASSED_OVER: u32 = 64;
+
 /// A socket that accepts TCP connections.
 ///
 /// Any number of tasks and threads may accept from one listener at a time. Dropping it closes it.
@@ -57,9 +61,11 @@ impl TcpListener {
 
     /// Waits for a connection, and returns it with the address of the peer.
     ///
-    /// A connection that failed before it was accepted is passed over. Cancel-safe.
+    /// A connection that failed before it was accepted is passed over, up to 64 of them in a row. Cancel-safe.
     ///
     /// # Errors
+    /// What the operating system says: the error of the last connection when that many have failed, so that a socket which
+    /// is no listener does not keep this busy for ever.
     /// When the process or the system is out of descriptors or memory ([`is_out_of_resources`]): the
     /// connection is still there, and so is the listener. A loop should pause then; [`incoming`](Self::incoming) does.
     pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send + Unpin + '_ {
@@ -139,6 +145,7 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
 
 /// Takes the next connection whose peer is still there.
 fn accept_one(fd: BorrowedFd<'_>) -> io::Result<Progress<(TcpStream, SocketAddr)>> {
+    let mut failed = 0;
     loop {
         // What is accepted is in blocking mode, whatever the mode of the listener.
         match rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC) {
@@ -147,7 +154,8 @@ fn accept_one(fd: BorrowedFd<'_>) -> io::Result<Progress<(TcpStream, SocketAddr)
                 return Ok(Progress::More((TcpStream::from_blocking(stream), peer)));
             }
             // No address: the peer has gone meanwhile.
-            Ok((_, None)) => {}
+            Ok((_, None)) if failed < PASSED_OVER => failed += 1,
+            Ok((_, None)) => return Err(Errno::CONNABORTED.into()),
             // Troubles of the connection and its network, not of the listener; see accept(2).
             Err(
                 Errno::CONNABORTED
@@ -158,7 +166,7 @@ fn accept_one(fd: BorrowedFd<'_>) -> io::Result<Progress<(TcpStream, SocketAddr)
                 | Errno::HOSTUNREACH
                 | Errno::OPNOTSUPP
                 | Errno::NETUNREACH,
-            ) => {}
+            ) if failed < PASSED_OVER => failed += 1,
             Err(e) => return Err(e.into()),
         }
     }

@@ -258,9 +258,13 @@ impl TcpStream {
         self.options().ttl_v4()
     }
 
-    /// Sets [`ttl`](TcpStream::ttl).
+    /// Sets [`ttl`](TcpStream::ttl), from 1 to 255.
     pub fn set_ttl(&self, routers: u32) -> io::Result<()> {
-        self.options().set_ttl_v4(routers)
+        // The system takes -1 for "as usual", which is what the largest number would become.
+        match u8::try_from(routers) {
+            Ok(routers) => self.options().set_ttl_v4(routers.into()),
+            Err(_) => Err(out_of_range("a packet passes 255 routers at most")),
+        }
     }
 
     /// How long closing waits for what has been written to arrive; `None`: the system sees to it in the
@@ -269,10 +273,11 @@ impl TcpStream {
         self.options().linger()
     }
 
-    /// Sets [`linger`](TcpStream::linger), in seconds. Other values than `None` and zero make closing block the
-    /// thread it happens on.
+    /// Sets [`linger`](TcpStream::linger). The system counts in seconds: part of one counts as a whole one. A time that
+    /// it cannot represent, of more than 2^31 - 1 seconds, is [`InvalidInput`](io::ErrorKind::InvalidInput). Other values
+    /// than `None` and zero make closing block the thread it happens on.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.options().set_linger(linger)
+        self.options().set_linger(linger.map(whole_seconds).transpose()?)
     }
 
     /// The idle time after which the system asks whether the peer is still there; `None`: never.
@@ -283,10 +288,14 @@ impl TcpStream {
         }
     }
 
-    /// Sets [`keepalive`](TcpStream::keepalive), in seconds.
+    /// Sets [`keepalive`](TcpStream::keepalive). The system counts in seconds: part of one counts as a whole one. It refuses
+    /// zero and, on Linux, more than 32767.
     pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
         match idle {
-            Some(idle) => self.options().set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+            Some(idle) => {
+                let idle = whole_seconds(idle)?;
+                self.options().set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
+            }
             None => self.options().set_keepalive(false),
         }
     }
@@ -296,9 +305,9 @@ impl TcpStream {
         self.options().recv_buffer_size()
     }
 
-    /// Asks for a size of that buffer, in bytes; Linux doubles it.
+    /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.options().set_recv_buffer_size(bytes)
+        self.options().set_recv_buffer_size(as_size(bytes))
     }
 
     /// The size of the system's buffer for what has been written, in bytes.
@@ -306,14 +315,32 @@ impl TcpStream {
         self.options().send_buffer_size()
     }
 
-    /// Asks for a size of that buffer, in bytes; Linux doubles it.
+    /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.options().set_send_buffer_size(bytes)
+        self.options().set_send_buffer_size(as_size(bytes))
     }
 
     fn options(&self) -> SockRef<'_> {
         SockRef::from(self)
     }
+}
+
+/// The time in whole seconds, rounded up, if the system can represent that: it takes a C `int`.
+fn whole_seconds(time: Duration) -> io::Result<Duration> {
+    let seconds = time.as_secs().checked_add(u64::from(time.subsec_nanos() > 0));
+    match seconds.and_then(|seconds| i32::try_from(seconds).ok()) {
+        Some(seconds) => Ok(Duration::from_secs(seconds.unsigned_abs().into())),
+        None => Err(out_of_range("the system counts up to 2^31 - 1 seconds")),
+    }
+}
+
+/// A size that the system takes as a C `int`. It has a limit of its own that is far below.
+fn as_size(bytes: usize) -> usize {
+    bytes.min(i32::MAX as usize)
+}
+
+fn out_of_range(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
 impl AsFd for TcpStream {
