@@ -348,17 +348,46 @@ thread_local! {
 }
 
 /// Runs `f` with `strand` as the current one.
+///
+/// Calls nest: the last one to begin on a thread is the first one to end. A backend that switches between stacks calls
+/// this around the switch, on the stack that it switches from, not inside the stack that it switches to.
+///
+/// # Aborts
+/// When a call ends that is not the last one to have begun on its thread, as it may when stacks of another kind were
+/// switched inside of `f`. The strand that would be current from then on may be gone.
 #[inline]
 pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Current>);
+    struct Restore {
+        /// What has been entered.
+        entered: NonNull<dyn Strand>,
+        /// What was current before.
+        before: Option<Current>,
+    }
     impl Drop for Restore {
+        #[inline]
         fn drop(&mut self) {
-            CURRENT.set(self.0);
+            let current = CURRENT.replace(self.before);
+            if !current
+                .is_some_and(|current| std::ptr::addr_eq(current.strand.as_ptr(), self.entered.as_ptr()))
+            {
+                out_of_order();
+            }
         }
     }
     let current = Current { strand: NonNull::from(strand), state: NonNull::from(strand.state()) };
-    let _restore = Restore(CURRENT.replace(Some(current)));
+    let _restore = Restore { entered: current.strand, before: CURRENT.replace(Some(current)) };
     f()
+}
+
+/// Something that nests on each thread has ended before what began inside of it. What began first is gone from now on,
+/// and what goes on still refers to it: nothing that is safe could be done next.
+#[cold]
+pub(crate) fn out_of_order() -> ! {
+    eprintln!(
+        "twoply: a stack was switched in the middle of a poll, and went on after the one that it had interrupted. \
+         Each stack needs a strand of its own, entered around the switch. Aborting."
+    );
+    std::process::abort()
 }
 
 /// Runs `f` on this thread's own strand, with `backend` as the one that its tasks go to.

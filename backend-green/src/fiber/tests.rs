@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corosensei::stack::Stack;
+use twoply_core::strand::{self, ThreadStrand};
 
 use super::slab::Guards;
 use super::slab::STACKS;
@@ -157,6 +158,30 @@ fn fibers_nest() {
     });
     assert_eq!(outer.resume(()), FiberResult::Suspended(2));
     assert_eq!(outer.resume(()), FiberResult::Finished);
+}
+
+/// Strands that are entered inside of stacks, as a backend should not, may come to an end in any order.
+#[test]
+fn strands_that_end_in_another_order_than_they_were_entered_abort() {
+    let entered = |pool: &Arc<StackPool>| {
+        let mut fiber = fiber(pool, |suspender: &Suspender<(), ()>, ()| {
+            strand::enter(&ThreadStrand::new(), || suspender.suspend(()));
+        });
+        fiber.resume(());
+        fiber
+    };
+    let pool = pool();
+    let (mut first, mut second) = (entered(&pool), entered(&pool));
+    if is_child() {
+        first.resume(());
+        unreachable!("what the second goes on with refers to the first");
+    }
+    assert_eq!(second.resume(()), FiberResult::Finished);
+    assert_eq!(first.resume(()), FiberResult::Finished);
+    let output = in_child("strands_that_end_in_another_order_than_they_were_entered_abort");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(aborted(&output), "{}\n{text}", output.status);
+    assert!(text.contains("Each stack needs a strand of its own"), "{text}");
 }
 
 /// Sets its cell when it is dropped.

@@ -19,7 +19,7 @@ use super::state::{Extra, Head, HeadRef, Observer};
 use crate::backend::{Backend, Mode, Strand, StrandState};
 use crate::contain::contain;
 use crate::promise::Failure;
-use crate::strand::with_current;
+use crate::strand::{out_of_order, with_current};
 use crate::wait::{Cancelled, drive};
 
 /// A task that is ready to run. Dropping it instead cancels the task and drops its future, there and then.
@@ -286,8 +286,12 @@ impl<B: Body> Future for JobFuture<B> {
             let result = result.map(|result| drop_body(running, this.body, result));
             running.end_poll();
             running.polled_with(polled_with);
-            // SAFETY: what the surrounding poll, if any, put there; it has not ended.
-            unsafe { running.replace_task(before) };
+            // SAFETY: what the surrounding poll, if any, put there; it has not ended, for this one has not ended before a
+            // poll that began inside of it.
+            let ended = unsafe { running.replace_task(before) };
+            if ended != Some(NonNull::from(this.head.get())) {
+                out_of_order();
+            }
             if claimed {
                 running.claim();
             }
