@@ -14,6 +14,8 @@ pub mod runtime;
 use std::future::Future;
 use std::sync::OnceLock;
 
+use twoply_core::fork::PerProcess;
+
 pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{Wait, backend, channel, future, net, parker, promise, reactor, strand, task};
@@ -102,7 +104,8 @@ pub use twoply_native as native_backend;
 #[cfg(feature = "green")]
 pub use twoply_green as green_backend;
 
-/// Starts tasks as OS threads, on the native runtime of this process, which is made when this is first called.
+/// Starts tasks as OS threads, on the native runtime of this process, which is made when this is first called. The child of
+/// a fork makes its own.
 ///
 /// # Examples
 /// ```
@@ -113,12 +116,12 @@ pub use twoply_green as green_backend;
 /// ```
 #[cfg(feature = "native")]
 pub fn native() -> &'static Spawner {
-    static NATIVE: OnceLock<twoply_native::Native> = OnceLock::new();
+    static NATIVE: PerProcess<twoply_native::Native> = PerProcess::new();
     NATIVE.get_or_init(twoply_native::Native::new).spawner()
 }
 
 /// Starts green tasks, on the green runtime of this process, which is made when this is first called: a worker for
-/// each core, and threads for what blocks. [`green_backend::Green::builder`] makes others.
+/// each core, and threads for what blocks. The child of a fork makes its own. [`green_backend::Green::builder`] makes others.
 ///
 /// # Panics
 /// When the runtime cannot be made, because the operating system refuses a thread or a descriptor.
@@ -133,7 +136,7 @@ pub fn native() -> &'static Spawner {
 /// ```
 #[cfg(feature = "green")]
 pub fn green() -> &'static Spawner {
-    static GREEN: OnceLock<twoply_green::Green> = OnceLock::new();
+    static GREEN: PerProcess<twoply_green::Green> = PerProcess::new();
     let start = || match twoply_green::Green::new() {
         Ok(green) => green,
         Err(error) => panic!("the green runtime could not be started: {error}"),
@@ -141,8 +144,8 @@ pub fn green() -> &'static Spawner {
     GREEN.get_or_init(start).spawner()
 }
 
-/// The backend for tasks that are started outside of any task.
-static DEFAULT: OnceLock<Spawner> = OnceLock::new();
+/// The backend for tasks that are started outside of any task; `None`: the usual one.
+static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
 
 /// Makes `spawner` the one that [`spawn`], [`spawn_fn`] and [`run`] use outside of any task. Without this they use
 /// green tasks, or native ones where the feature `green` is off.
@@ -150,7 +153,9 @@ static DEFAULT: OnceLock<Spawner> = OnceLock::new();
 /// # Errors
 /// When it has been set or used before: then it stays what it is, and `spawner` comes back.
 pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
-    DEFAULT.set(spawner)
+    DEFAULT
+        .set(Some(spawner))
+        .map_err(|spawner| spawner.unwrap_or_else(|| unreachable!("it is what was to be set")))
 }
 
 /// The backend of the calling task, or the default one outside of any task.
@@ -162,7 +167,7 @@ pub fn spawner() -> Spawner {
             #[cfg(all(feature = "native", not(feature = "green")))]
             return native().clone();
         };
-        DEFAULT.get_or_init(usual).clone()
+        DEFAULT.get_or_init(|| None).clone().unwrap_or_else(usual)
     })
 }
 

@@ -22,6 +22,10 @@ use twoply_core::threads::{Limits, ThreadCache};
 
 /// A native runtime: a cache of threads, and the tasks that run on them.
 ///
+/// A task that reads from a socket as a plain call blocks in the kernel; cancelling it interrupts the call with the signal
+/// `SIGURG`, which is unblocked on the threads that tasks block on, though the program may block all signals. A handler of the
+/// program's for that signal stays. Where the system denies the signal, such reads wait in `poll(2)` instead.
+///
 /// Dropping it neither stops nor joins anything: its tasks go on. [`Native::shutdown`] ends them.
 ///
 /// # Examples

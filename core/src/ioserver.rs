@@ -3,7 +3,7 @@
 //! Whoever polls a future of ours on a foreign runtime, or with a waker that its own stack does not answer to, has
 //! its descriptors and deadlines watched here. The thread is started by the first who needs it and lives as
 //! long as the process; it runs wakers and nothing else. If the operating system refuses a thread or a poller, the
-//! operation that needed it fails and the next one tries again.
+//! operation that needed it fails and the next one tries again. The child of a fork starts one of its own.
 //!
 //! # Interrupting system calls
 //! A thread that blocks in a system call is interrupted by a signal, `SIGURG`, sent to that thread alone. Its
@@ -11,16 +11,21 @@
 //! without `SA_RESTART`, which is what makes the call return. A program that has a handler of its own keeps it, and
 //! must have installed it without `SA_RESTART` for calls to be interrupted. A signal that arrives just before
 //! the thread enters the kernel is lost, so this thread sends it again until the call is over.
+//!
+//! A daemon that blocks all signals before it starts threads blocks this one, too. So a thread unblocks it, and no other,
+//! before the first call that a task makes on it. Where the system denies the signal (a sandbox that forbids `tgkill`), no
+//! call could be interrupted: then none is made that blocks, and everybody waits in `poll(2)` instead.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Once};
 use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::Driver;
-use crate::lock::lock;
+use crate::fork::PerProcess;
 use crate::reactor::{Interest, Reactor, Source};
 use crate::strand::Remote;
 use crate::timers::Timers;
@@ -53,7 +58,7 @@ struct Interrupt {
 }
 
 /// The server, once it has been started.
-static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
+static SERVER: PerProcess<Arc<Server>> = PerProcess::new();
 
 /// The driver that a thread of its own turns, for everybody who has no other.
 ///
@@ -77,19 +82,13 @@ impl Driver for IoServer {
 
 /// The server; starts it if need be.
 fn server() -> io::Result<&'static Arc<Server>> {
-    static STARTING: Mutex<()> = Mutex::new(());
-    if let Some(server) = SERVER.get() {
-        return Ok(server);
-    }
-    let _starting = lock(&STARTING);
-    if let Some(server) = SERVER.get() {
-        return Ok(server);
-    }
-    let (interrupts, interrupted) = flume::unbounded();
-    let server = Arc::new(Server { reactor: Reactor::new()?, interrupts });
-    let served = Arc::clone(&server);
-    thread::Builder::new().name("twoply-io".into()).spawn(move || served.serve(&interrupted))?;
-    Ok(SERVER.get_or_init(|| server))
+    SERVER.get_or_try_init(|| {
+        let (interrupts, interrupted) = flume::unbounded();
+        let server = Arc::new(Server { reactor: Reactor::new()?, interrupts });
+        let served = Arc::clone(&server);
+        thread::Builder::new().name("twoply-io".into()).spawn(move || served.serve(&interrupted))?;
+        Ok(server)
+    })
 }
 
 /// Has the blocking call that `remote` is in return. Called inside `wake`: it does not wait for that.
@@ -143,6 +142,63 @@ fn resend(interrupts: &mut Vec<Interrupt>) -> Option<Duration> {
         interrupt.again = now + interrupt.delay;
     }
     interrupts.iter().map(|interrupt| interrupt.again.saturating_duration_since(now)).min()
+}
+
+/// Whether a thread in a blocking call can be interrupted, as far as is known.
+static MEANS: AtomicU8 = AtomicU8::new(UNTRIED);
+
+/// Nobody has tried yet.
+const UNTRIED: u8 = 0;
+/// Signals may be sent.
+const GRANTED: u8 = 1;
+/// They may not.
+const DENIED: u8 = 2;
+
+/// Whether a thread that blocks in a system call could be interrupted.
+#[inline]
+pub(crate) fn can_interrupt() -> bool {
+    match MEANS.load(Relaxed) {
+        UNTRIED => try_signal(),
+        means => means == GRANTED,
+    }
+}
+
+#[cold]
+fn try_signal() -> bool {
+    // Number 0 asks whether a signal could be sent, and sends none.
+    signal_thread(rustix::thread::gettid(), 0);
+    // Unless that has been denied.
+    let _ = MEANS.compare_exchange(UNTRIED, GRANTED, Relaxed, Relaxed);
+    MEANS.load(Relaxed) == GRANTED
+}
+
+/// Sends a signal to a thread of this process, if the system lets it. To one that has ended it sends nothing.
+pub(crate) fn signal_thread(thread: rustix::thread::Pid, signal: libc::c_int) {
+    let process = rustix::process::getpid().as_raw_nonzero().get();
+    // SAFETY: the call takes three numbers and touches no memory of ours.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, thread.as_raw_nonzero().get(), signal) };
+    // A thread that is not there, or a system without room for another signal, says nothing about the next one.
+    if sent < 0
+        && matches!(
+            io::Error::last_os_error().raw_os_error(),
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS)
+        )
+    {
+        MEANS.store(DENIED, Relaxed);
+    }
+}
+
+/// Lets the signal that interrupts calls reach the calling thread.
+#[cold]
+pub(crate) fn unblock_signal() {
+    // SAFETY: all-zero is a valid, empty set, to which the second call adds one signal; the third takes it out of what
+    // the calling thread blocks, and writes nothing.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGURG);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
 }
 
 /// The signal that interrupts calls. Sees to it, once, that it has a handler.

@@ -38,6 +38,7 @@ pub use source::Source;
 pub(crate) use waiters::{Direction, Slot};
 
 use crate::backend::Driver;
+use crate::fork;
 use crate::ioserver;
 use crate::lock::lock;
 use crate::timers::Timers;
@@ -130,6 +131,8 @@ struct Shared {
     timers: Arc<Timers>,
     /// What has happened so far.
     counters: Counters,
+    /// The count of forks when it was made. At another, the poller is the parent's, and every change would be made there.
+    born: u64,
 }
 
 /// Memory that turns use again and again.
@@ -174,6 +177,7 @@ impl Reactor {
                 table: Mutex::new(Table::default()),
                 timers,
                 counters: Counters::default(),
+                born: fork::count(),
             }
         });
         Ok(Reactor { shared })
@@ -187,7 +191,8 @@ impl Reactor {
     ///
     /// # Errors
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy), at once, while another thread turns this reactor or when it
-    /// is called by a handler inside a turn. Otherwise what the operating system says; a signal is no error.
+    /// is called by a handler inside a turn. An error in the child of a fork, which shares the poller with its parent.
+    /// Otherwise what the operating system says; a signal is no error.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
         let mut turning = Turning::begin(&self.shared)?;
         turning.wait(timeout)
@@ -243,8 +248,9 @@ impl Reactor {
     }
 
     /// Whether it has been closed.
+    /// In the child of a fork a reactor of the parent's is as good as closed.
     pub fn is_closed(&self) -> bool {
-        lock(&self.shared.table).is_closed()
+        self.shared.is_forked() || lock(&self.shared.table).is_closed()
     }
 
     /// Calls `handler` when `io` becomes ready for `interest`, in a turn, on the thread that turns.
@@ -276,9 +282,20 @@ impl Reactor {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
+    /// The registration owns `io`, or shares it with others by an `Arc`. A borrowed descriptor is refused: a registration
+    /// that was forgotten would outlive the borrow, and act on whatever gets the descriptor's number next.
+    ///
+    /// ```compile_fail,E0597
+    /// # use std::os::unix::net::UnixStream;
+    /// # use twoply_core::reactor::{Interest, Reactor};
+    /// # let reactor = Reactor::new().unwrap();
+    /// # let (ours, theirs) = UnixStream::pair().unwrap();
+    /// let registration = reactor.register(&ours, Interest::READ, |_| Interest::NONE);
+    /// ```
+    ///
     /// # Errors
     /// When the operating system refuses to watch the descriptor, or the reactor has been closed.
-    pub fn register<T: AsFd>(
+    pub fn register<T: AsFd + 'static>(
         &self,
         io: T,
         interest: Interest,
@@ -320,7 +337,23 @@ impl Driver for Reactor {
 }
 
 impl Shared {
+    /// Whether this is the child of a fork, and the reactor is the parent's.
+    fn is_forked(&self) -> bool {
+        fork::count() != self.born
+    }
+
+    /// An error in the child of a fork, which shares the poller with its parent.
+    fn check_process(&self) -> io::Result<()> {
+        match self.is_forked() {
+            true => Err(io::Error::other("the process was forked: the reactor is the parent's")),
+            false => Ok(()),
+        }
+    }
+
     fn notify(&self) {
+        if self.is_forked() {
+            return;
+        }
         if self.park.notify() {
             self.counters.notifies.fetch_add(1, Relaxed);
             self.poller.wake();
@@ -339,6 +372,7 @@ impl Shared {
 
     /// Watches the descriptor of `state` in both directions, edge-triggered.
     fn bind(&self, fd: BorrowedFd<'_>, state: &Arc<State>) -> io::Result<Key> {
+        self.check_process()?;
         let key = lock(&self.table).insert(Occupant::Source(Arc::clone(state)))?;
         self.poller.add_edge(fd, key).inspect_err(|_| drop(lock(&self.table).remove(key)))?;
         Ok(key)
@@ -346,6 +380,7 @@ impl Shared {
 
     /// Watches the descriptor of `watch` for one event.
     fn register(&self, fd: BorrowedFd<'_>, interest: Interest, watch: &Arc<Watch>) -> io::Result<Key> {
+        self.check_process()?;
         let key = lock(&self.table).insert(Occupant::Watch(Arc::clone(watch)))?;
         watch.set_key(key);
         self.poller.add_oneshot(fd, key, interest).inspect_err(|_| drop(lock(&self.table).remove(key)))?;
@@ -354,6 +389,7 @@ impl Shared {
 
     /// Watches it for one more event.
     fn rearm(&self, fd: BorrowedFd<'_>, key: Key, interest: Interest) -> io::Result<()> {
+        self.check_process()?;
         self.poller.rearm(fd, key, interest)
     }
 
@@ -362,7 +398,8 @@ impl Shared {
     fn deregister(&self, fd: BorrowedFd<'_>, key: Key) {
         // An occupant may own things of the user's: dropped when the lock is free again.
         let occupant = lock(&self.table).remove(key);
-        if occupant.is_some() {
+        // What a child of a fork takes out of the poller would be gone for its parent.
+        if occupant.is_some() && !self.is_forked() {
             // It can only fail when the descriptor is not there, which is what this wants.
             let _ = self.poller.delete(fd);
         }
@@ -397,6 +434,7 @@ struct Turning<'a> {
 
 impl<'a> Turning<'a> {
     fn begin(shared: &'a Shared) -> io::Result<Turning<'a>> {
+        shared.check_process()?;
         match lock(&shared.turning).take() {
             Some(buffers) => Ok(Turning { shared, buffers }),
             None => Err(io::Error::new(io::ErrorKind::ResourceBusy, "the reactor is being turned already")),

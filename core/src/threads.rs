@@ -11,7 +11,7 @@ mod pool;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub use limit::process_limit;
 pub use pool::{BLOCKING, BlockingPool};
 
 use crate::contain::contain;
-use crate::fork;
+use crate::fork::{self, PerProcess};
 use crate::lock::lock;
 use limit::Permit;
 
@@ -100,7 +100,7 @@ impl ThreadCache {
     /// An empty cache. `name` is what its threads are called.
     pub fn new(name: &'static str, limits: Limits) -> ThreadCache {
         let pool = Mutex::new(Pool::default());
-        let born = fork::generation().load(Ordering::Relaxed);
+        let born = fork::count();
         ThreadCache(Arc::new(Shared { name, limits, pool, ended: Condvar::new(), born }))
     }
 
@@ -167,7 +167,7 @@ impl ThreadCache {
 
     /// Whether the process has forked since the cache was made, so that this is the child and its threads are not here.
     pub fn is_forked(&self) -> bool {
-        fork::generation().load(Ordering::Relaxed) != self.0.born
+        fork::count() != self.0.born
     }
 
     /// How many threads there are, and how many of them are idle.
@@ -282,7 +282,7 @@ impl Shared {
 
 /// The cache for what the library itself does beside the tasks, such as seeing to the end of a runtime.
 pub fn shared() -> &'static ThreadCache {
-    static SHARED: OnceLock<ThreadCache> = OnceLock::new();
+    static SHARED: PerProcess<ThreadCache> = PerProcess::new();
     SHARED.get_or_init(|| ThreadCache::new("twoply-blocking", Limits::default()))
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use crate::backend::Strand;
 use crate::coop;
+use crate::ioserver;
 use crate::parker::Parker;
 use crate::strand::with_current;
 
@@ -94,11 +95,11 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
 }
 
 /// Makes a system call that may block, if this stack may: then nobody is kept waiting and the cheapest way to
-/// wait is the call itself. `None` when the stack may not block. An interrupted call is made again, unless the
+/// wait is the call itself. `None` when the stack may not block, or nobody could interrupt the call. An interrupted call is made again, unless the
 /// task has been cancelled: then the stack unwinds, as from [`Wait::wait`].
 pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
     with_current(|strand| {
-        if !strand.may_block() {
+        if !strand.may_block() || !ioserver::can_interrupt() {
             return None;
         }
         let state = strand.state();

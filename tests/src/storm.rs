@@ -66,6 +66,65 @@ pub fn mortal_to_sigpipe() {
     assert_ne!(before, libc::SIG_ERR, "the action cannot be set");
 }
 
+/// Blocks all signals on the calling thread, as a daemon does that has one thread for them: threads that it starts take
+/// that over. Only for a law in a process of its own.
+///
+/// # Panics
+/// When the system refuses.
+pub fn block_signals() {
+    // SAFETY: all-zero is a valid set, which the first call fills; the second only reads it.
+    let failed = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
+    };
+    assert_eq!(failed, 0, "signals cannot be blocked");
+}
+
+/// Which of all signals but those that nobody can block the calling thread does not block.
+///
+/// # Panics
+/// When the system refuses to tell.
+pub fn unblocked_signals() -> Vec<i32> {
+    // SAFETY: all-zero is a valid set, which the call overwrites.
+    let blocked = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        assert_eq!(libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set), 0);
+        set
+    };
+    let usual = (1..32).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal));
+    // SAFETY: the set is whole, and each number is one of a signal.
+    usual.filter(|&signal| unsafe { libc::sigismember(&raw const blocked, signal) } == 0).collect()
+}
+
+/// Has the system deny this process `tgkill`, with which a thread is sent a signal, as a sandbox may. Only for a law in a
+/// process of its own.
+///
+/// # Panics
+/// When the system refuses.
+pub fn deny_tgkill() {
+    let load = |at: u32| libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: at };
+    let answer = |k: u32| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
+    // The number of the call lies at the beginning of what the filter sees.
+    let denied = libc::SYS_tgkill as u32;
+    let unless = libc::sock_filter { code: 0x15, jt: 0, jf: 1, k: denied };
+    let errno = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let mut filter = [load(0), unless, answer(errno), answer(libc::SECCOMP_RET_ALLOW)];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    let all_threads = libc::SECCOMP_FILTER_FLAG_TSYNC;
+    // SAFETY: the first call takes numbers; the second reads the program, which is whole and outlives it.
+    let failed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+            || libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                all_threads,
+                &raw const program,
+            ) != 0
+    };
+    assert!(!failed, "no filter: {}", std::io::Error::last_os_error());
+}
+
 /// Sends the signal once to each thread but this one.
 fn send_to_all() -> usize {
     let process = rustix::process::getpid().as_raw_nonzero().get();

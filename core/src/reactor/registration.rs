@@ -28,7 +28,8 @@ pub struct Registration<T: AsFd> {
 
 /// The part of a registration that the reactor knows.
 pub(super) struct Watch {
-    /// The descriptor, open at least while the registration is alive.
+    /// The descriptor. It is open while the registration is alive, for that owns it; and one that was forgotten owns it
+    /// for ever: see the bound `'static`.
     fd: RawFd,
     /// The rest.
     inner: Mutex<Inner>,
@@ -46,7 +47,7 @@ struct Inner {
     handler: Option<Handler>,
 }
 
-impl<T: AsFd> Registration<T> {
+impl<T: AsFd + 'static> Registration<T> {
     pub(super) fn new(
         reactor: &Arc<Shared>,
         io: T,
@@ -54,8 +55,10 @@ impl<T: AsFd> Registration<T> {
         handler: Handler,
     ) -> io::Result<Registration<T>> {
         let inner = Inner { alive: true, key: None, armed: interest, handler: Some(handler) };
-        let watch = Arc::new(Watch { fd: io.as_fd().as_raw_fd(), inner: Mutex::new(inner) });
-        let key = reactor.register(io.as_fd(), interest, &watch)?;
+        // Asked once: whoever implements `AsFd` may give another answer the next time.
+        let fd = io.as_fd();
+        let watch = Arc::new(Watch { fd: fd.as_raw_fd(), inner: Mutex::new(inner) });
+        let key = reactor.register(fd, interest, &watch)?;
         Ok(Registration { io: Some(io), reactor: Arc::downgrade(reactor), watch, key })
     }
 
@@ -84,11 +87,15 @@ impl<T: AsFd> Registration<T> {
             None => unreachable!("it is taken out only by `deregister`, which owns the registration"),
         }
     }
+}
 
+impl<T: AsFd> Registration<T> {
     fn stop(&self) {
         drop(self.watch.kill());
-        if let (Some(reactor), Some(io)) = (self.reactor.upgrade(), &self.io) {
-            reactor.deregister(io.as_fd(), self.key);
+        if let (Some(reactor), Some(_)) = (self.reactor.upgrade(), &self.io) {
+            // SAFETY: it was borrowed from `io`, which is still there, has not been lent mutably since, and outlives
+            // this call.
+            reactor.deregister(unsafe { BorrowedFd::borrow_raw(self.watch.fd) }, self.key);
         }
     }
 }
@@ -146,8 +153,9 @@ impl Watch {
         let mut inner = lock(&self.inner);
         let key = inner.key.filter(|_| inner.alive);
         let key = key.ok_or_else(|| io::Error::other("the reactor has been closed"))?;
-        // SAFETY: `alive` is true and the lock is held. Whoever owns the descriptor sets it to false, under this
-        // lock, before the descriptor is given back or closed, so it is open.
+        // SAFETY: `alive` is true and the lock is held. The registration owns what the descriptor was borrowed from, and
+        // that is 'static, so nothing else closes it; and it sets `alive` to false, under this lock, before it gives the
+        // descriptor back or closes it. So it is open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         reactor.rearm(fd, key, interest)?;
         inner.armed = interest;

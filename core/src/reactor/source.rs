@@ -36,6 +36,7 @@ use super::table::Key;
 use super::waiters::{Direction, Place, Slot, Waiters, WakeList};
 use super::{Interest, Reactor, Shared};
 use crate::coop;
+use crate::fork;
 use crate::strand::with_current;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -86,6 +87,8 @@ struct Binding {
     reactor: Weak<Shared>,
     /// What it knows the source by.
     key: Key,
+    /// The count of forks when it was made.
+    born: u64,
 }
 
 /// What an operation has achieved.
@@ -116,16 +119,18 @@ impl Source {
     /// When the operating system refuses, or the reactor has been closed.
     pub fn bind(&self, reactor: &Reactor) -> io::Result<()> {
         // Acquire is not needed: a source that was bound a moment ago is as good as bound.
-        if self.state.word.load(Relaxed) & BOUND != 0 {
+        if self.state.word.load(Relaxed) & BOUND != 0 && !self.state.is_forked() {
             return Ok(());
         }
         // Held throughout, so that a `close` of the reactor that has found the entry waits for the binding.
         let mut inner = lock(&self.state.inner);
-        if inner.binding.is_some() {
+        // In the child of a fork nobody turns the reactor that it was bound to.
+        if inner.binding.as_ref().is_some_and(|binding| binding.born == fork::count()) {
             return Ok(());
         }
         let key = reactor.shared.bind(self.as_fd(), &self.state)?;
-        inner.binding = Some(Binding { reactor: Arc::downgrade(&reactor.shared), key });
+        let reactor = Arc::downgrade(&reactor.shared);
+        inner.binding = Some(Binding { reactor, key, born: fork::count() });
         // Registering reports the present state as an event: nothing that is there already is missed.
         self.state.word.fetch_or(BOUND, AcqRel);
         Ok(())
@@ -194,6 +199,13 @@ impl std::fmt::Debug for Source {
 }
 
 impl State {
+    /// Whether this is the child of a fork, and the source was bound by the parent.
+    fn is_forked(&self) -> bool {
+        // Nearly always nobody has forked.
+        fork::count() != 0
+            && lock(&self.inner).binding.as_ref().is_some_and(|binding| binding.born != fork::count())
+    }
+
     /// Enters `waker` at `place`, or at a new one.
     fn enter(&self, direction: Direction, place: &mut Place, waker: &Waker) {
         // Cloning runs code of the user's, so it happens between two locks, and only when it must.

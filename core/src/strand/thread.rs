@@ -12,7 +12,7 @@
 
 mod place;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::backend::{Backend, Driver, Strand, StrandState, Unpark};
+use crate::fork;
 use crate::ioserver;
 use crate::lock::lock;
 use crate::parker::Parker;
@@ -63,6 +64,8 @@ pub struct ThreadStrand {
     timers: OnceLock<Arc<Timers>>,
     /// Where tasks spawned on this thread go.
     backend: RefCell<Option<Arc<dyn Backend>>>,
+    /// Whether the signal that interrupts calls can reach the thread.
+    interruptible: Cell<bool>,
 }
 
 /// A descriptor to watch, once.
@@ -82,7 +85,15 @@ pub(crate) struct Remote {
     /// Where it sleeps. Written by the thread alone.
     place: PlaceWord,
     /// Ends a `poll(2)`; made when the thread first needs one.
-    event: Mutex<Option<Arc<OwnedFd>>>,
+    event: Mutex<Option<Event>>,
+}
+
+/// An event descriptor.
+struct Event {
+    /// The descriptor.
+    fd: Arc<OwnedFd>,
+    /// The count of forks when it was made: parent and child would take each other's wake-ups.
+    born: u64,
 }
 
 impl Unpark for Arc<Remote> {
@@ -91,7 +102,7 @@ impl Unpark for Arc<Remote> {
             Place::Poll => {
                 if let Some(event) = &*lock(&self.event) {
                     // It can only fail when the counter is full, and then the thread is awake.
-                    let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+                    let _ = rustix::io::write(&event.fd, &1u64.to_ne_bytes());
                 }
             }
             Place::Call => ioserver::interrupt(self),
@@ -109,18 +120,18 @@ impl Remote {
     /// Sends a signal to the thread. One that has ended meanwhile gets none; should another thread of this
     /// process have its number by then, a call of that one is interrupted for nothing.
     pub(crate) fn signal(&self, signal: libc::c_int) {
-        let process = rustix::process::getpid().as_raw_nonzero().get();
-        // SAFETY: the call takes three numbers and touches no memory of ours.
-        unsafe { libc::syscall(libc::SYS_tgkill, process, self.id.as_raw_nonzero().get(), signal) };
+        ioserver::signal_thread(self.id, signal);
     }
 
     /// The event descriptor, made if need be; `None` when the system has none to give.
     fn event(&self) -> Option<Arc<OwnedFd>> {
         let mut event = lock(&self.event);
-        if event.is_none() {
-            *event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok().map(Arc::new);
+        let born = fork::count();
+        if event.as_ref().is_none_or(|event| event.born != born) {
+            let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
+            *event = fd.map(|fd| Event { fd: Arc::new(fd), born });
         }
-        event.clone()
+        event.as_ref().map(|event| Arc::clone(&event.fd))
     }
 }
 
@@ -140,6 +151,7 @@ impl ThreadStrand {
             watched: RefCell::new(Vec::new()),
             timers: OnceLock::new(),
             backend: RefCell::new(None),
+            interruptible: Cell::new(false),
         }
     }
 
@@ -298,6 +310,11 @@ impl Strand for ThreadStrand {
     }
 
     fn block(&self, call: &mut dyn FnMut()) {
+        // Nobody interrupts a thread without a task, and what it blocks is its own affair.
+        if !self.interruptible.get() && self.state.head().is_some() {
+            ioserver::unblock_signal();
+            self.interruptible.set(true);
+        }
         if self.remote.place.enter(Place::Call, self.state.parker()) {
             call();
         }
