@@ -289,7 +289,7 @@ pub fn shared() -> &'static ThreadCache {
 /// The pool for calls that can only block, of those whose backend has none. It has threads of the [`shared`] cache, at most
 /// [`BLOCKING`].
 pub fn blocking() -> &'static BlockingPool {
-    static POOL: OnceLock<BlockingPool> = OnceLock::new();
+    static POOL: PerProcess<BlockingPool> = PerProcess::new();
     POOL.get_or_init(|| BlockingPool::new(shared().clone(), BLOCKING))
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::fork::PerProcess;
+
 /// The least that is allowed: what a small program needs. The operating system may refuse all the same.
 const LEAST: usize = 64;
 
@@ -114,23 +116,25 @@ pub fn process_limit() -> usize {
     *LIMIT.get_or_init(|| System::read().limit())
 }
 
-/// How many threads the caches of this process have. A count only: it orders nothing.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// How many threads the caches of this process have. A count only: it orders nothing. The child of a fork has none of its
+/// parent's.
+static THREADS: PerProcess<AtomicUsize> = PerProcess::new();
 
-/// The right to have a thread, given back when it is dropped.
-pub(super) struct Permit(());
+/// The right to have a thread, given back when it is dropped, where it was taken.
+pub(super) struct Permit(&'static AtomicUsize);
 
 impl Permit {
     /// `None` when there are as many threads as there should be.
     pub(super) fn take() -> Option<Permit> {
         let more = |threads| (threads < process_limit()).then_some(threads + 1);
-        THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Permit(()))
+        let threads = THREADS.get_or_init(AtomicUsize::default);
+        threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Permit(threads))
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        THREADS.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
