@@ -1,6 +1,7 @@
 //! Children for the laws about supervisors, and a log of what happens to them.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -140,4 +141,16 @@ pub fn straight_child(id: &str) -> ChildSpec<Do> {
 /// A child that does not end when it is asked to.
 pub fn stubborn_child(id: &str) -> ChildSpec<Do> {
     child(id).settings(|builder| builder.trap_exit(true))
+}
+
+/// A child whose starts from the `first` to before the `last`, counted from 0, fail.
+pub fn failing_child(id: &str, first: usize, last: usize) -> ChildSpec<Do> {
+    let starts = AtomicUsize::new(0);
+    ChildSpec::start_with(id, move |start| {
+        let number = starts.fetch_add(1, Ordering::Relaxed);
+        if (first..last).contains(&number) {
+            return Err(format!("attempt {number}").into());
+        }
+        Ok(start.spawn(body)?)
+    })
 }

@@ -9,7 +9,7 @@ use twoply_core::actor::supervisor::{
 };
 use twoply_core::actor::{Builder, Event, ExitReason, Pid, Process};
 use twoply_core::{Wait, channel, time};
-use twoply_tests::children::{Do, Log, child, straight_child, stubborn_child};
+use twoply_tests::children::{Do, Log, child, failing_child, straight_child, stubborn_child};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
 laws! {
@@ -283,18 +283,6 @@ fn a_start_that_panics_has_not_started_and_leaves_nothing(on: &Systems) {
         "the child broken could not be started: its start panicked: expected: no luck"
     );
     assert_eq!(alive.count(), 1, "what it had spawned is gone before the error is told");
-}
-
-/// A child whose starts from the `first` to before the `last`, counted from 0, fail.
-fn failing_child(id: &str, first: usize, last: usize) -> ChildSpec<Do> {
-    let starts = AtomicUsize::new(0);
-    ChildSpec::start_with(id, move |start| {
-        let number = starts.fetch_add(1, Ordering::Relaxed);
-        if (first..last).contains(&number) {
-            return Err(format!("attempt {number}").into());
-        }
-        Ok(start.spawn(twoply_tests::children::body)?)
-    })
 }
 
 fn a_restart_that_fails_is_tried_again(on: &Systems) {

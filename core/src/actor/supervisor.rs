@@ -70,7 +70,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use child_ref::ChildRef;
-pub use error::{ChildError, StartError};
+pub use error::{ChildError, PlanError, StartError};
 pub use handle::{Control, SupervisorRef};
 pub use report::Report;
 pub use spec::{ChildSpec, Mailbox, Restart, Shutdown};
@@ -80,6 +80,7 @@ pub use tree::{Branch, ChildInfo, ChildState, Counts, Tree};
 use super::{Builder, Pid, Process};
 use crate::backend::Backend;
 use crate::channel::oneshot;
+use crate::flat::flat;
 use spec::Spec;
 
 /// The most restarts within [`PERIOD`], if nothing else is said: OTP's default.
@@ -148,9 +149,9 @@ impl fmt::Display for ChildKind {
 /// Which child is meant: the one with this id, or the one that runs as this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// By its id; nobody under [`Strategy::Dynamic`].
+    /// By its id; under [`Strategy::Dynamic`] only where no other child has the same.
     Id(Arc<str>),
-    /// By its process.
+    /// By its process; while it is being restarted, by its last one.
     Pid(Pid),
 }
 
@@ -169,6 +170,14 @@ impl From<&Pid> for Which {
 impl From<Pid> for Which {
     fn from(pid: Pid) -> Which {
         Which::Pid(pid)
+    }
+}
+
+/// Supervisors may be nested without an end: what is below is dropped by a loop.
+impl Drop for Plan {
+    fn drop(&mut self) {
+        let children = std::mem::take(&mut self.children);
+        flat(move || drop(children));
     }
 }
 
@@ -237,14 +246,15 @@ impl Supervisor {
     }
 
     /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several children
-    /// counts once.
+    /// counts once. A supervisor whose period is zero [cannot be started](PlanError::NoPeriod).
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Supervisor {
         self.plan.intensity = restarts;
         self.plan.period = period;
         self
     }
 
-    /// Says whether the supervisor ends when [significant](ChildSpec::significant) children have.
+    /// Says whether the supervisor ends when [significant](ChildSpec::significant) children have. One that is
+    /// [dynamic](Strategy::Dynamic) [cannot](PlanError::DynamicWithAutoShutdown).
     pub fn auto_shutdown(mut self, when: AutoShutdown) -> Supervisor {
         self.plan.auto_shutdown = when;
         self
@@ -280,8 +290,8 @@ impl Supervisor {
     /// [stopped](SupervisorRef::stop) or gives up.
     ///
     /// # Errors
-    /// When two children have the same id, when a child cannot be started (then all are stopped again), or when the
-    /// supervisor's process cannot be.
+    /// When the supervisor [cannot be as it is](PlanError), when a child cannot be started (then all are stopped again),
+    /// or when the supervisor's process cannot be.
     pub fn start(self) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + 'static {
         self.into_launch().start(None::<&Process<()>>)
     }
@@ -332,20 +342,13 @@ impl Launch {
         &self,
         parent: Option<&Process<P>>,
     ) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + use<P> {
-        let spawned = self.plan.check().and_then(|()| self.spawn(parent));
-        async move {
-            let (supervisor, started) = spawned?;
-            match started.await {
-                Ok(started) => started.map(|()| supervisor),
-                Err(_) => Err(StartError::of_supervisor("it ended before all children were started".into())),
-            }
-        }
+        let begun = self.begin(parent);
+        async move { begun?.finish().await }
     }
 
-    fn spawn<P: Send + 'static>(
-        &self,
-        parent: Option<&Process<P>>,
-    ) -> Result<(SupervisorRef, oneshot::Receiver<Result<(), StartError>>), StartError> {
+    /// Starts the supervisor's process.
+    fn begin<P: Send + 'static>(&self, parent: Option<&Process<P>>) -> Result<Begun, StartError> {
+        self.plan.check()?;
         let (ready, started) = oneshot::channel();
         // Children never wait for their supervisor's mailbox, nor does it itself.
         let mut builder = Builder::new().trap_exit(true).unbounded();
@@ -363,20 +366,55 @@ impl Launch {
             None => builder.spawn(body),
         };
         let process = process.map_err(|error| StartError::of_supervisor(error.into()))?;
-        Ok((SupervisorRef::new(process), started))
+        Ok(Begun { supervisor: SupervisorRef::new(process), started })
+    }
+}
+
+/// A supervisor whose process has been started, and now starts the children.
+struct Begun {
+    /// It.
+    supervisor: SupervisorRef,
+    /// Tells when all have been started, or why not.
+    started: oneshot::Receiver<Result<(), StartError>>,
+}
+
+impl Begun {
+    /// Waits until all children have been started.
+    async fn finish(self) -> Result<SupervisorRef, StartError> {
+        match self.started.await {
+            Ok(started) => started.map(|()| self.supervisor),
+            Err(_) => Err(StartError::of_supervisor("it ended before all children were started".into())),
+        }
     }
 }
 
 impl Plan {
-    /// Refuses ids that are used twice.
+    /// Refuses what cannot be.
     fn check(&self) -> Result<(), StartError> {
-        let mut ids = HashSet::new();
-        let twice = self.children.iter().find(|child| !ids.insert(&child.id));
-        match twice {
-            Some(child) if self.strategy != Strategy::Dynamic => {
-                Err(StartError::new(&child.id, "another child of the supervisor has the same id".into()))
-            }
-            _ => Ok(()),
+        let dynamic = self.strategy == Strategy::Dynamic;
+        if self.period.is_zero() {
+            return Err(StartError::of_supervisor(PlanError::NoPeriod.into()));
         }
+        if dynamic && self.auto_shutdown != AutoShutdown::Never {
+            return Err(StartError::of_supervisor(PlanError::DynamicWithAutoShutdown.into()));
+        }
+        let mut ids = HashSet::new();
+        for child in &self.children {
+            if !(dynamic || ids.insert(&child.id)) {
+                return Err(StartError::new(&child.id, PlanError::SameId.into()));
+            }
+            self.check_child(child)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a child that cannot be one of this supervisor.
+    fn check_child(&self, child: &Spec) -> Result<(), StartError> {
+        let error = match (child.significant, child.restart, self.auto_shutdown) {
+            (true, Restart::Permanent, _) => PlanError::SignificantAndPermanent,
+            (true, _, AutoShutdown::Never) => PlanError::SignificantForNobody,
+            _ => return Ok(()),
+        };
+        Err(StartError::new(&child.id, error.into()))
     }
 }

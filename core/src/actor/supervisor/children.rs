@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Which;
+use super::error::ChildError;
 use super::handle::SupervisorRef;
 use super::spec::{Spec, Started};
 use super::tree::{ChildInfo, ChildState, Counts};
@@ -20,6 +21,8 @@ pub(super) struct Child {
     pub(super) spec: Arc<Spec>,
     /// Whether it runs.
     pub(super) state: ChildState,
+    /// The process that it runs as, or ran as last.
+    process: Option<Pid>,
     /// For a supervisor that runs: the way to ask it.
     supervisor: Option<SupervisorRef>,
 }
@@ -28,7 +31,7 @@ pub(super) struct Child {
 pub(super) struct Children {
     /// They, in the order in which they are started.
     table: BTreeMap<Serial, Child>,
-    /// Those that run, by their process.
+    /// Those that run, by their process, and those that are being restarted, by their last one.
     pids: HashMap<Pid, Serial>,
     /// All, by id; nothing where ids need not be unique.
     ids: Option<HashMap<Arc<str>, Serial>>,
@@ -50,7 +53,8 @@ impl Children {
         if let Some(ids) = &mut self.ids {
             ids.insert(Arc::clone(&spec.id), serial);
         }
-        self.table.insert(serial, Child { spec, state: ChildState::Stopped, supervisor: None });
+        self.table
+            .insert(serial, Child { spec, state: ChildState::Stopped, process: None, supervisor: None });
         serial
     }
 
@@ -66,6 +70,9 @@ impl Children {
     /// The child runs.
     pub(super) fn started(&mut self, serial: Serial, started: Started) {
         if let Some(child) = self.table.get_mut(&serial) {
+            if let Some(last) = child.process.replace(started.pid.clone()) {
+                self.pids.remove(&last);
+            }
             self.pids.insert(started.pid.clone(), serial);
             child.state = ChildState::Running(started.pid);
             child.supervisor = started.supervisor;
@@ -75,9 +82,12 @@ impl Children {
     /// The child does not run, and is in `state`.
     pub(super) fn halted(&mut self, serial: Serial, state: ChildState) {
         if let Some(child) = self.table.get_mut(&serial) {
-            if let ChildState::Running(pid) = std::mem::replace(&mut child.state, state) {
-                self.pids.remove(&pid);
+            match &child.process {
+                Some(last) if state == ChildState::Restarting => drop(self.pids.insert(last.clone(), serial)),
+                Some(last) => drop(self.pids.remove(last)),
+                None => {}
             }
+            child.state = state;
             child.supervisor = None;
         }
     }
@@ -95,18 +105,32 @@ impl Children {
     /// The child that runs as `pid`.
     pub(super) fn with_pid(&self, pid: &Pid) -> Option<(Serial, Arc<Spec>)> {
         let serial = *self.pids.get(pid)?;
-        Some((serial, self.spec(serial)?))
+        let child = self.get(serial).filter(|child| child.pid() == Some(pid))?;
+        Some((serial, Arc::clone(&child.spec)))
+    }
+
+    /// The child with this id, where ids are unique.
+    pub(super) fn with_id(&self, id: &str) -> Option<Serial> {
+        self.ids.as_ref()?.get(id).copied()
     }
 
     /// The child that the caller of the supervisor means.
-    pub(super) fn find(&self, which: &Which) -> Option<Serial> {
-        match which {
+    pub(super) fn find(&self, which: &Which) -> Result<Serial, ChildError> {
+        let found = match which {
             Which::Pid(pid) => self.pids.get(pid).copied(),
-            Which::Id(id) => match &self.ids {
-                Some(ids) => ids.get(&**id).copied(),
-                None => None,
-            },
-        }
+            Which::Id(id) if self.ids.is_some() => self.with_id(id),
+            Which::Id(id) => {
+                let mut bearers = self.iter().filter(|(_, child)| child.spec.id == *id);
+                let only = bearers.next().map(|(serial, _)| serial);
+                only.filter(|_| bearers.next().is_none())
+            }
+        };
+        found.ok_or(ChildError::NotFound)
+    }
+
+    /// The first child whose restart has failed and is to be tried again.
+    pub(super) fn first_restarting(&self) -> Option<Serial> {
+        self.iter().find(|(_, child)| child.state == ChildState::Restarting).map(|(serial, _)| serial)
     }
 
     /// The places of all children from `first` on, in order.
@@ -114,20 +138,25 @@ impl Children {
         self.table.range(first..).map(|(&serial, _)| serial).collect()
     }
 
+    /// Whether the child's restart has failed and is to be tried again.
+    pub(super) fn is_restarting(&self, serial: Serial) -> bool {
+        self.get(serial).is_some_and(|child| child.state == ChildState::Restarting)
+    }
+
     /// The children, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Child> {
-        self.table.values()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Serial, &Child)> {
+        self.table.iter().map(|(&serial, child)| (serial, child))
     }
 
     /// What is said of them.
     pub(super) fn list(&self) -> Vec<ChildInfo> {
-        self.iter().map(Child::info).collect()
+        self.table.values().map(Child::info).collect()
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> Counts {
         let mut counts = Counts::default();
-        self.iter().for_each(|child| counts.add(child.spec.kind, child.pid().is_some()));
+        self.table.values().for_each(|child| counts.add(child.spec.kind, child.pid().is_some()));
         counts
     }
 }

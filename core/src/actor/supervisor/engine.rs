@@ -129,7 +129,7 @@ impl Engine {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => spec.significant,
             AutoShutdown::AllSignificant => {
-                spec.significant && !self.children.iter().any(|child| child.is_significant_and_alive())
+                spec.significant && !self.children.iter().any(|(_, child)| child.is_significant_and_alive())
             }
         };
         if significant { Flow::Break(ExitReason::Shutdown) } else { Flow::Continue(()) }
@@ -188,11 +188,14 @@ impl Engine {
         None
     }
 
-    /// Starts one child that does not run. What a start that failed has left behind is killed.
+    /// Starts one child that does not run. What a supervisor that was killed has left behind of it is seen off first,
+    /// and what a start that failed has left behind is killed.
     pub(super) async fn start(&mut self, serial: Serial) -> Result<Pid, StartError> {
         let Some(spec) = self.children.spec(serial) else { unreachable!("only children are started") };
-        let mut left_behind = Vec::new();
-        match spec.start(&mut self.me, &mut left_behind).await {
+        for pid in spec.left_behind() {
+            self.outlive(&pid, spec.shutdown).await;
+        }
+        match spec.start(&mut self.me).await {
             Ok(started) => {
                 let pid = started.pid.clone();
                 self.children.started(serial, started);
@@ -200,7 +203,7 @@ impl Engine {
                 Ok(pid)
             }
             Err(source) => {
-                self.kill(left_behind).await;
+                self.kill(spec.left_behind()).await;
                 let error = StartError::new(&spec.id, source);
                 self.report(Report::NotStarted(error.clone()));
                 Err(error)
@@ -226,8 +229,7 @@ impl Engine {
             Request::List(answer) => drop(answer.resolve((self.plan.strategy, self.children.list()))),
             Request::Count(answer) => drop(answer.resolve(self.children.count())),
             Request::Retry(serial) => {
-                let restarting = |state: &ChildState| *state == ChildState::Restarting;
-                if self.children.get(serial).is_some_and(|child| restarting(&child.state)) {
+                if self.children.is_restarting(serial) {
                     return self.restart(serial).await;
                 }
             }
@@ -237,10 +239,11 @@ impl Engine {
     }
 
     async fn start_new(&mut self, spec: Arc<Spec>) -> Result<Pid, ChildError> {
-        if let Some(serial) = self.children.find(&Which::Id(Arc::clone(&spec.id))) {
+        if let Some(serial) = self.children.with_id(&spec.id) {
             let pid = self.children.get(serial).and_then(|child| child.pid());
             return Err(pid.cloned().map_or(ChildError::AlreadyPresent, ChildError::AlreadyStarted));
         }
+        self.plan.check_child(&spec).map_err(ChildError::NotStarted)?;
         let serial = self.children.add(spec);
         let result = self.start(serial).await;
         if result.is_err() {
@@ -250,22 +253,55 @@ impl Engine {
     }
 
     async fn start_again(&mut self, which: &Which) -> Result<Pid, ChildError> {
-        let serial = self.children.find(which).ok_or(ChildError::NotFound)?;
+        let serial = self.children.find(which)?;
         self.resting(serial)?;
-        self.start(serial).await.map_err(ChildError::NotStarted)
+        let Some(spec) = self.children.spec(serial) else { return Err(ChildError::NotFound) };
+        spec.will_run();
+        let result = self.start(serial).await;
+        if result.is_err() && self.awaited_from().is_none_or(|first| serial < first) {
+            spec.will_not_run();
+        }
+        result.map_err(ChildError::NotStarted)
     }
 
     async fn terminate(&mut self, which: &Which) -> Result<(), ChildError> {
-        let serial = self.children.find(which).ok_or(ChildError::NotFound)?;
+        let serial = self.children.find(which)?;
+        let restarting = self.children.is_restarting(serial);
         self.stop(vec![serial]).await;
         if let Some(spec) = self.children.spec(serial) {
             self.rest(serial, &spec);
         }
+        if restarting {
+            self.forsake();
+        }
         Ok(())
     }
 
+    /// A restart will not be tried again. Nor will those be started that it would have started, too, unless the restart
+    /// of another one does.
+    fn forsake(&self) {
+        if matches!(self.plan.strategy, Strategy::OneForOne | Strategy::Dynamic) {
+            return;
+        }
+        let awaited_from = self.awaited_from();
+        for (serial, child) in self.children.iter() {
+            if child.state == ChildState::Stopped && awaited_from.is_none_or(|first| serial < first) {
+                child.spec.will_not_run();
+            }
+        }
+    }
+
+    /// The first of those that are started with one whose restart is tried again; they are all that come after it.
+    fn awaited_from(&self) -> Option<Serial> {
+        match self.plan.strategy {
+            Strategy::OneForOne | Strategy::Dynamic => None,
+            Strategy::RestForOne => self.children.first_restarting(),
+            Strategy::OneForAll => self.children.first_restarting().and(Some(0)),
+        }
+    }
+
     fn delete(&mut self, which: &Which) -> Result<(), ChildError> {
-        let serial = self.children.find(which).ok_or(ChildError::NotFound)?;
+        let serial = self.children.find(which)?;
         self.resting(serial)?;
         self.children.remove(serial);
         Ok(())

@@ -65,6 +65,29 @@ impl Error for StartError {
     }
 }
 
+/// A supervisor or a child that cannot be as it has been described: the [source](Error::source) of a [`StartError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Two children have the same id.
+    #[error("another child of the supervisor has the same id")]
+    SameId,
+    /// A [significant](super::ChildSpec::significant) child is [permanent](super::Restart::Permanent): it is restarted
+    /// whenever it ends, so its supervisor would never end with it.
+    #[error("a permanent child cannot be significant, because it is always restarted")]
+    SignificantAndPermanent,
+    /// A child is [significant](super::ChildSpec::significant), but its supervisor
+    /// [never](super::AutoShutdown::Never) ends with its children.
+    #[error("the child is significant, but its supervisor does not end with its children")]
+    SignificantForNobody,
+    /// The children of a [dynamic](super::Strategy::Dynamic) supervisor come and go; it does not end with them.
+    #[error("a dynamic supervisor cannot end with its children")]
+    DynamicWithAutoShutdown,
+    /// The period of the [intensity](super::Supervisor::intensity) is zero, in which nothing can be counted.
+    #[error("the period in which restarts are counted is zero")]
+    NoPeriod,
+}
+
 /// What a supervisor answers when it does not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

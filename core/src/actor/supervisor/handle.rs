@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::vec;
 
 use super::Strategy;
 use super::Which;
@@ -75,7 +76,8 @@ impl SupervisorRef {
     /// # Errors
     /// When there is a child with this id ([`AlreadyStarted`](ChildError::AlreadyStarted) or
     /// [`AlreadyPresent`](ChildError::AlreadyPresent); not under [`Strategy::Dynamic`]), when it cannot be started
-    /// (then it is not kept), or when the supervisor has ended.
+    /// or [cannot be a child](super::PlanError) of this supervisor (then it is not kept), or when the supervisor has
+    /// ended.
     pub async fn start_child<M: Send + 'static>(&self, spec: ChildSpec<M>) -> Result<Pid, ChildError> {
         let spec = spec.into_spec();
         self.process.ask(|answer| Control(Request::Start(spec, answer))).await?
@@ -93,7 +95,8 @@ impl SupervisorRef {
 
     /// Stops a child and returns when it has ended. It stays what it is, to be started by
     /// [`restart_child`](SupervisorRef::restart_child); a temporary one and one under [`Strategy::Dynamic`] is
-    /// forgotten. To stop what does not run is no error.
+    /// forgotten. To stop what does not run is no error. One whose restart has failed is not tried again; nor are those
+    /// started that would have been started after it, until [`restart_child`](SupervisorRef::restart_child) does.
     ///
     /// # Errors
     /// When there is no such child, or the supervisor has ended.
@@ -133,16 +136,32 @@ impl SupervisorRef {
     /// # Errors
     /// When the supervisor has ended.
     pub async fn tree(&self) -> Result<Tree, Failure> {
-        let (strategy, list) = self.list().await?;
-        let mut children = Vec::with_capacity(list.len());
-        for child in list {
-            let below = match child.supervisor() {
-                Some(supervisor) => Box::pin(supervisor.tree()).await.ok(),
-                None => None,
-            };
-            children.push(Branch { child, below });
+        // The supervisors from this one down to the one whose children are being looked at, each with those of its
+        // children that are still to be.
+        let mut open = vec![self.look().await?];
+        loop {
+            let Some((tree, left)) = open.last_mut() else { unreachable!("the last one is returned") };
+            if let Some(child) = left.next() {
+                let supervisor = child.supervisor().cloned();
+                tree.children.push(Branch { child, below: None });
+                if let Some(supervisor) = supervisor {
+                    open.extend(supervisor.look().await.ok());
+                }
+                continue;
+            }
+            let Some((done, _)) = open.pop() else { unreachable!("it is the last one") };
+            match open.last_mut().and_then(|(above, _)| above.children.last_mut()) {
+                Some(branch) => branch.below = Some(Arc::new(done)),
+                None => return Ok(done),
+            }
         }
-        Ok(Tree { pid: self.pid(), strategy, children })
+    }
+
+    /// The tree without its branches, and of what they are to be made.
+    async fn look(&self) -> Result<(Tree, vec::IntoIter<ChildInfo>), Failure> {
+        let (strategy, list) = self.list().await?;
+        let children = Vec::with_capacity(list.len());
+        Ok((Tree { pid: self.pid(), strategy, children }, list.into_iter()))
     }
 
     /// The child with this id, if it is a supervisor and runs.

@@ -63,9 +63,4 @@ mod tests {
     fn an_intensity_of_zero_allows_none() {
         assert_eq!(admitted(0, 5, &[0]), [false]);
     }
-
-    #[test]
-    fn a_period_of_zero_counts_what_happens_at_one_instant() {
-        assert_eq!(admitted(1, 0, &[0, 0, 1]), [true, false, true]);
-    }
 }

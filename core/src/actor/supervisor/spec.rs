@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::child_ref::ChildRef;
@@ -216,7 +216,9 @@ impl<M: Send + 'static> ChildSpec<M> {
     }
 
     /// Makes the child one on whose own end the supervisor's may depend; see
-    /// [`Supervisor::auto_shutdown`](super::Supervisor::auto_shutdown).
+    /// [`Supervisor::auto_shutdown`](super::Supervisor::auto_shutdown). As in OTP, a
+    /// [permanent](super::PlanError::SignificantAndPermanent) child cannot be one, nor can one of a supervisor that
+    /// [never](super::PlanError::SignificantForNobody) ends with its children.
     pub fn significant(mut self, significant: bool) -> ChildSpec<M> {
         self.significant = significant;
         self
@@ -262,6 +264,7 @@ impl<M: Send + 'static> ChildSpec<M> {
         };
         let child = super::starter::Typed {
             id: Arc::clone(&self.id),
+            processes: Mutex::default(),
             kept: Kept::new(self.mailbox),
             settings: self.settings,
             names: self.names,
@@ -334,11 +337,15 @@ pub(super) struct Spec {
 
 /// How a child comes to run, and who is told.
 pub(super) trait Start: Send + Sync {
-    /// Starts it, linked to `supervisor`. The processes that there are in spite of an error are in `spawned`.
-    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>, spawned: &'a mut Vec<Pid>) -> Starting<'a>;
+    /// Starts it, linked to `supervisor`.
+    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> Starting<'a>;
 
-    /// It does not run. Whether it will again, its references are told.
-    fn halted(&self, again: bool);
+    /// The processes of the last start: all that there are if it has failed or was given up, else the child's own.
+    fn left_behind(&self) -> Vec<Pid>;
+
+    /// It does not run. Whether it will again, its references are told. Returns false where they were told before that
+    /// it will not.
+    fn halted(&self, again: bool) -> bool;
 }
 
 /// The future of a start.
@@ -361,12 +368,13 @@ impl<M: Send + 'static> From<&Product<M>> for Started {
 
 impl Spec {
     /// Starts the child; see [`Start::start`].
-    pub(super) fn start<'a>(
-        &'a self,
-        supervisor: &'a mut Process<Control>,
-        spawned: &'a mut Vec<Pid>,
-    ) -> Starting<'a> {
-        self.start.start(supervisor, spawned)
+    pub(super) fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> Starting<'a> {
+        self.start.start(supervisor)
+    }
+
+    /// See [`Start::left_behind`].
+    pub(super) fn left_behind(&self) -> Vec<Pid> {
+        self.start.left_behind()
     }
 
     /// The child does not run, and will again.
@@ -376,9 +384,14 @@ impl Spec {
 
     /// The child does not run, and will not by itself; nor will what is below it.
     pub(super) fn will_not_run(&self) {
-        self.start.halted(false);
-        if let Some(below) = &self.below {
-            below.children.iter().for_each(|child| child.will_not_run());
+        let mut specs = vec![self];
+        while let Some(spec) = specs.pop() {
+            // Where that is no news it is none below either.
+            if spec.start.halted(false)
+                && let Some(below) = &spec.below
+            {
+                specs.extend(below.children.iter().map(|child| &**child));
+            }
         }
     }
 }

@@ -83,9 +83,12 @@ impl Make<Control> {
     /// A supervisor.
     pub(super) fn supervisor(launch: Arc<Launch>) -> Make<Control> {
         Make(Box::new(move |starter| {
-            let starting = launch.start(Some(starter.supervisor));
+            let begun = launch.begin(Some(starter.supervisor));
+            if let Ok(begun) = &begun {
+                starter.child.spawned(begun.supervisor.process());
+            }
             Box::pin(async move {
-                let supervisor = starting.await?;
+                let supervisor = begun?.finish().await?;
                 Ok(Product { process: supervisor.process().clone(), supervisor: Some(supervisor) })
             })
         }))
@@ -165,6 +168,8 @@ impl<M: Send + 'static> Drop for Kept<M> {
 pub(super) struct Typed<M: Send + 'static> {
     /// What it is called.
     pub(super) id: Arc<str>,
+    /// See [`Start::left_behind`]. Only the supervisor's process looks here.
+    pub(super) processes: Mutex<Vec<ProcessRef<M>>>,
     /// Its mailbox, if that is to be kept.
     pub(super) kept: Kept<M>,
     /// How its process is built.
@@ -178,15 +183,15 @@ pub(super) struct Typed<M: Send + 'static> {
 }
 
 impl<M: Send + 'static> Start for Typed<M> {
-    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>, spawned: &'a mut Vec<Pid>) -> Starting<'a> {
-        let making = (self.make.0)(Starter { child: self, supervisor, spawned });
+    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> Starting<'a> {
+        self.keep_processes(|_| false);
+        let making = (self.make.0)(Starter { child: self, supervisor });
         Box::pin(async move {
             let product = making.await?;
-            let pid = product.process.pid();
-            if !spawned.contains(&pid) {
+            if !lock(&self.processes).contains(&product.process) {
                 // Started by other means than the starter's: it may not be linked.
-                spawned.push(pid.clone());
-                supervisor.link(&pid);
+                self.spawned(&product.process);
+                supervisor.link(&product.process.pid());
             }
             for (registry, name) in &self.names {
                 registry.register(Arc::clone(name), &product.process)?;
@@ -195,23 +200,46 @@ impl<M: Send + 'static> Start for Typed<M> {
                 // The child is not the process that it spawned first, but it is its mailbox that is meant.
                 self.kept.abandon();
             }
+            // The others are the child's own business from now on.
+            self.keep_processes(|process| *process == product.process);
             let started = Started::from(&product);
             drop(self.standing.replace(Standing::Running(product.process)));
             Ok(started)
         })
     }
 
-    fn halted(&self, again: bool) {
+    fn left_behind(&self) -> Vec<Pid> {
+        lock(&self.processes).iter().map(ProcessRef::pid).collect()
+    }
+
+    fn halted(&self, again: bool) -> bool {
         let standing = match self.kept.process() {
             // Messages may be sent to it as ever.
-            Some(_) if again => return,
+            Some(_) if again => return true,
             _ if again => Standing::Waiting,
             _ => Standing::Stopped,
         };
-        drop(self.standing.replace(standing));
+        let before = self.standing.replace(standing);
         if !again {
             self.kept.abandon();
         }
+        !matches!(*before, Standing::Stopped)
+    }
+}
+
+impl<M: Send + 'static> Typed<M> {
+    /// The start under way has spawned this.
+    fn spawned(&self, process: &ProcessRef<M>) {
+        lock(&self.processes).push(process.clone());
+    }
+
+    /// Forgets the other ones of the last start. They are dropped with nothing locked: dropping the last reference to a
+    /// process may drop its messages, which are the user's.
+    fn keep_processes(&self, keep: impl FnMut(&ProcessRef<M>) -> bool) {
+        let all = std::mem::take(&mut *lock(&self.processes));
+        let (kept, others): (Vec<_>, Vec<_>) = all.into_iter().partition(keep);
+        *lock(&self.processes) = kept;
+        drop(others);
     }
 }
 
@@ -221,8 +249,6 @@ pub struct Starter<'a, M: Send + 'static> {
     child: &'a Typed<M>,
     /// The supervisor.
     supervisor: &'a Process<Control>,
-    /// What has been spawned.
-    spawned: &'a mut Vec<Pid>,
 }
 
 impl<M: Send + 'static> Starter<'_, M> {
@@ -271,7 +297,7 @@ impl<M: Send + 'static> Starter<'_, M> {
     }
 
     fn note(&mut self, process: ProcessRef<M>) -> ProcessRef<M> {
-        self.spawned.push(process.pid());
+        self.child.spawned(&process);
         self.child.kept.enter(&process);
         process
     }

@@ -81,16 +81,33 @@ impl Engine {
         let exit =
             known.and_then(|at| self.deferred.remove(at)).and_then(|event| exit_of(&event, &pid).cloned());
         let monitor = self.me.monitor(&pid);
+        if let Some(deadline) = self.ask(&pid, shutdown) {
+            leavers.deadlines.push_back((deadline, pid.clone()));
+        }
+        leavers.left.insert(pid, Leaver { id, monitor, exit, down: None });
+    }
+
+    /// Tells a process to end. Returns until when it may.
+    fn ask(&self, pid: &Pid, shutdown: Shutdown) -> Option<Instant> {
         let (reason, patience) = match shutdown {
             Shutdown::Kill => (ExitReason::Kill, None),
             Shutdown::Deadline(patience) => (ExitReason::Shutdown, Some(patience)),
             Shutdown::Infinity => (ExitReason::Shutdown, None),
         };
-        self.me.exit(&pid, reason);
-        if let Some(deadline) = patience.and_then(|patience| time::now().checked_add(patience)) {
-            leavers.deadlines.push_back((deadline, pid.clone()));
+        self.me.exit(pid, reason);
+        patience.and_then(|patience| time::now().checked_add(patience))
+    }
+
+    /// Returns when a process is over that is not this supervisor's but was started for the same child: by one before
+    /// it, which was killed and could not wait. It has been told by its link, and has the child's time to end.
+    pub(super) async fn outlive(&mut self, pid: &Pid, shutdown: Shutdown) {
+        let mut ended = pid.ended();
+        if let Some(deadline) = self.ask(pid, shutdown)
+            && time::deadline(deadline, &mut ended).await.is_err()
+        {
+            self.me.exit(pid, ExitReason::Kill);
         }
-        leavers.left.insert(pid, Leaver { id, monitor, exit, down: None });
+        ended.await;
     }
 
     /// Waits until all have ended, and kills those who take too long. What else happens is kept for later.

@@ -9,6 +9,7 @@ use super::handle::SupervisorRef;
 use super::spec::{Restart, Shutdown};
 use super::{ChildKind, Strategy};
 use crate::actor::Pid;
+use crate::flat::flat;
 
 /// What a supervisor says of one child; see [`SupervisorRef::children`].
 #[derive(Clone, Debug)]
@@ -107,7 +108,7 @@ impl Counts {
 ///    ├─ front <0.4>, transient worker
 ///    └─ back stopped, temporary worker
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Tree {
     /// The supervisor.
@@ -125,28 +126,46 @@ pub struct Branch {
     /// The child.
     pub child: ChildInfo,
     /// What is below it, for a supervisor that answered.
-    pub below: Option<Tree>,
+    pub below: Option<Arc<Tree>>,
 }
 
-impl Tree {
-    /// Prints the children, each line after `indent`.
-    fn print_children(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
-        for (index, branch) in self.children.iter().enumerate() {
-            let last = index + 1 == self.children.len();
-            let (fork, under) = if last { ("└─", "   ") } else { ("├─", "│  ") };
-            write!(f, "\n{indent}{fork} {}", branch.child)?;
+/// A tree may be as deep as it likes: it is printed, and dropped, by a loop.
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pid, self.strategy)?;
+        // The branches that are still to be printed, of each supervisor from the root down.
+        let mut open = vec![self.children.iter()];
+        while let Some((left, above)) = open.split_last_mut() {
+            let Some(branch) = left.next() else {
+                open.pop();
+                continue;
+            };
+            f.write_str("\n")?;
+            for left in above {
+                f.write_str(if left.len() == 0 { "   " } else { "│  " })?;
+            }
+            let fork = if left.len() == 0 { "└─" } else { "├─" };
+            write!(f, "{fork} {}", branch.child)?;
             if let Some(tree) = &branch.below {
                 write!(f, ", {}", tree.strategy)?;
-                tree.print_children(f, &format!("{indent}{under}"))?;
+                open.push(tree.children.iter());
             }
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Tree {
+/// The same text.
+impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.pid, self.strategy)?;
-        self.print_children(f, "")
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Drop for Branch {
+    fn drop(&mut self) {
+        if let Some(below) = self.below.take() {
+            flat(move || drop(below));
+        }
     }
 }
