@@ -26,10 +26,19 @@
 //! # Deadlocks
 //! A task that would wait for itself in the end, through others that wait, is not left waiting: its wait comes out as
 //! [`Failure::Deadlock`], which names all of them. That is found where it is known who owes: a task owes its result, a
-//! process the answers to what it is asked, and a task what it has [adopted](Resolver::adopt) or been
-//! [handed](Resolver::hand_to). What counts is a wait without which its task cannot go on at all: not one inside
-//! `select`, `race`, `any` or a time limit, nor a member of a `join` while others are left. Of combinators of other
-//! libraries nothing is known; see [`unwatched`]. Whoever is told may go on, and keep what it owes itself.
+//! process the answers to what it is asked, and the room in its mailbox for a question, and a task what it has
+//! [adopted](Resolver::adopt) or been [handed](Resolver::hand_to). Whoever is told may go on, and keep what it owes
+//! itself.
+//!
+//! What counts is a wait for a promise, a task or an answer without which its task cannot go on at all: not one inside
+//! `select`, `race`, `any` or a time limit, nor a member of a `join` while others are left. So nobody is told of a
+//! circle through two members of one join; nor of one through a wait for something else: for a lock, a message, room
+//! for a message that is no question, the end of a [scope](crate::task::scope) or the next result of a
+//! [group](crate::task::TaskGroup).
+//!
+//! Two things have to be said, lest somebody is told of a circle where there is none: that a resolver is passed on, by
+//! [`hand_to`](Resolver::hand_to) or [`disown`](Resolver::disown); and that a combinator of another library, which
+//! polls several futures with the task's own waker, has an alternative, by [`unwatched`].
 //!
 //! This module starts no task, and holds no lock while code of the user's runs.
 

@@ -10,6 +10,7 @@
 mod error;
 mod group;
 mod handle;
+mod id;
 mod job;
 mod registry;
 mod scope;
@@ -25,11 +26,11 @@ use crate::strand::with_current;
 pub use error::{Panic, SpawnError};
 pub use group::TaskGroup;
 pub use handle::{Task, TaskRef};
+pub use id::TaskId;
 pub use job::Job;
 pub use registry::{Registry, WaitEmpty};
 pub use scope::{Scope, ScopedTask, scope};
 pub use spawner::Spawner;
-pub use state::TaskId;
 
 pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 #[cfg(all(test, loom))]

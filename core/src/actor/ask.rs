@@ -125,7 +125,11 @@ impl<M, R> Future for Ask<'_, M, R> {
         let this = self.get_mut();
         if this.message.is_some() {
             let cell = this.process.cell();
-            let sent = ready!(cell.poll_send(false, &mut this.place, &mut this.message, cx));
+            let Poll::Ready(sent) = cell.poll_send(false, &mut this.place, &mut this.message, cx) else {
+                // Whoever is to make room is the one who is to answer. So this waits for the answer as well, which can
+                // come out in one way only: the process waits for this task, and there will be no room.
+                return Pin::new(&mut this.answer).poll(cx);
+            };
             if let Err(error) = sent {
                 // It is the question's own resolver that is dropped here, unanswered.
                 drop(error);

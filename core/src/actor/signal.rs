@@ -275,7 +275,11 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) unsafe fn begin(&self) -> bool {
         // SAFETY: as the caller promises; `end` takes it out.
         let head = |head: &Head| unsafe { HeadRef::new(head) };
-        let task = with_state(|state| state.head().map(head));
+        let task = with_state(|state| {
+            let own = state.head()?;
+            own.owes_answers();
+            Some(head(own))
+        });
         let mut inbox = lock(&self.inbox);
         inbox.life.task = task;
         self.mark(&inbox, BEGUN, true);

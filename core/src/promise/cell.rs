@@ -251,6 +251,11 @@ impl<T> Cell<T> {
         if self.is_ready() { None } else { lock(&self.line).owner() }
     }
 
+    /// Another promise is derived from this one.
+    pub(super) fn derive(&self) {
+        lock(&self.line).derive();
+    }
+
     /// Says who owes the value. If somebody waits for it for whom that owner waits, the promise fails.
     pub(super) fn set_owner(&self, owner: Option<Debtor>) {
         let mut line = lock(&self.line);

@@ -21,6 +21,19 @@
 //! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away before it
 //! gives that back.
 //!
+//! # What a walk costs
+//! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as well. So a
+//! task counts the edges that go to it, and a wait walks only if that count is not 0 and the next task is stopped. The
+//! edge is counted before it is published, again by a SeqCst operation: whoever publishes the last edge of a circle sees
+//! the one that goes to itself. Those who line up behind each other, at either end of a line, never walk, however
+//! long it is; a walk goes over one of two chains that its wait joins. Chains that are joined in no particular order
+//! grow by walks that take n log n steps in all.
+//!
+//! Edges that go to a task by way of somebody else, a process or the promise that another one is derived from, and
+//! those of its handle, are not counted one by one: the task is marked once, and walks from then on
+//! ([`TaskState::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that is
+//! asked is not stopped.
+//!
 //! # Why there is a circle where one is seen
 //! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that its task
 //! uses once, so what has not changed from the first reading to the second was there in between: all of it at
@@ -51,7 +64,7 @@ pub(crate) struct Stop {
 /// Where an edge goes.
 pub(crate) enum Target {
     /// To whoever owes a promise.
-    Debtor(Debtor),
+    Debtor(Counted),
     /// To the task whose handle is waited for. It is looked at under the mutex only, and before the handle lets go of
     /// it ([`leave_handle`]).
     Task(HeadRef),
@@ -61,8 +74,30 @@ impl Target {
     /// The task that is waited for, if it is stopped itself.
     fn stopped_task(&self) -> Option<Debtor> {
         match self {
-            Target::Debtor(debtor) => Some(debtor.clone()),
+            Target::Debtor(Counted(debtor)) => Some(debtor.clone()),
             Target::Task(head) => head.get().stopped().cloned().map(Debtor::of_task),
+        }
+    }
+}
+
+/// Where an edge goes that is counted there until this is dropped, if it goes to a task.
+pub(crate) struct Counted(Debtor);
+
+impl Counted {
+    #[inline]
+    fn new(debtor: Debtor) -> Counted {
+        if let Some(task) = debtor.known_task() {
+            task.count_edge();
+        }
+        Counted(debtor)
+    }
+}
+
+impl Drop for Counted {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(task) = self.0.known_task() {
+            task.discount_edge();
         }
     }
 }
@@ -135,7 +170,8 @@ impl Edge {
     #[must_use]
     pub(super) fn publish(&mut self, debtor: Option<Debtor>) -> Option<Target> {
         let Some(debtor) = debtor else { return self.withdraw() };
-        let (number, before) = self.task.set_stop(|stop| stop.publish(Target::Debtor(debtor)));
+        let target = Target::Debtor(Counted::new(debtor));
+        let (number, before) = self.task.set_stop(|stop| stop.publish(target));
         self.number = number;
         before
     }
@@ -153,8 +189,8 @@ impl Edge {
     /// under is free.
     #[inline]
     pub(super) fn probe(&self, debtor: &Option<Debtor>) -> Option<Probe> {
-        let stopped = debtor.as_ref().is_some_and(Debtor::is_stopped);
-        stopped.then(|| Probe { task: Arc::clone(&self.task), number: self.number })
+        let may_close = debtor.as_ref().is_some_and(Debtor::is_stopped) && self.task.is_awaited();
+        may_close.then(|| Probe { task: Arc::clone(&self.task), number: self.number })
     }
 }
 
@@ -172,10 +208,11 @@ impl Drop for Edge {
 /// # Errors
 /// When it waits for itself, in the end. Then there is no edge.
 pub(crate) fn await_handle(task: &Arc<TaskState>, head: HeadRef) -> Result<(), Cycle> {
-    let is_stopped = || head.get().stopped().is_some_and(|next| next.is_stopped());
+    let may_close = || head.get().stopped().is_some_and(|next| next.is_stopped()) && task.is_awaited();
+    head.get().set_awaited();
     let (number, before) = task.set_stop(|stop| stop.publish(Target::Task(head.clone())));
     drop(before);
-    if is_stopped() { Probe { task: Arc::clone(task), number }.refuse().map_or(Ok(()), Err) } else { Ok(()) }
+    if may_close() { Probe { task: Arc::clone(task), number }.refuse().map_or(Ok(()), Err) } else { Ok(()) }
 }
 
 /// Whether `task` is stopped by the wait for the handle to the task of `head`.

@@ -400,6 +400,7 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
 
     /// Whoever owes this promise, as the one who owes a promise that comes of it.
     fn source(&self) -> Debtor {
+        self.handle.cell().derive();
         Debtor::of_owner(Arc::new(Source(Arc::downgrade(self.handle.cell()))))
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Line {
     waiters: Slots<Waiter>,
     /// Who is known to owe the value.
     owner: Option<Debtor>,
+    /// Whether other promises are derived from this one: then whoever owes this is marked as awaited.
+    source: bool,
 }
 
 /// One who waits.
@@ -48,12 +50,18 @@ struct Waiter {
 
 impl Line {
     pub(super) fn new(owner: Option<Debtor>) -> Line {
-        Line { waiters: Slots::new(), owner }
+        Line { waiters: Slots::new(), owner, source: false }
     }
 
     /// Who owes the value.
     pub(super) fn owner(&self) -> Option<Debtor> {
         self.owner.clone()
+    }
+
+    /// Another promise is derived from this one.
+    pub(super) fn derive(&mut self) {
+        self.source = true;
+        self.owner.iter().for_each(mark);
     }
 
     /// Makes `owner` the one who owes the value. Returns what is to be dropped, and the edges that are new.
@@ -62,6 +70,9 @@ impl Line {
         owner: Option<Debtor>,
     ) -> (Option<Debtor>, Vec<Option<Target>>, Vec<Probe>) {
         let (mut left, mut new) = (Vec::new(), Vec::new());
+        if self.source {
+            owner.iter().for_each(mark);
+        }
         self.waiters.for_each(|waiter| {
             if let Some(edge) = &mut waiter.edge {
                 left.push(edge.publish(owner.clone()));
@@ -119,6 +130,13 @@ impl Line {
             more.extend(std::iter::from_fn(|| self.waiters.pop_front()).map(Left::new));
         }
         AllLeft { first, more }
+    }
+}
+
+/// Others wait for whoever owes, or may, by edges that are not counted.
+fn mark(owner: &Debtor) {
+    if let Some(task) = owner.known_task() {
+        task.set_awaited();
     }
 }
 

@@ -102,6 +102,15 @@ impl Debtor {
         }
     }
 
+    /// The task, if that is what owes the value, by itself.
+    #[inline]
+    pub(super) fn known_task(&self) -> Option<&TaskState> {
+        match &self.0 {
+            Kind::Task(task) => Some(task),
+            Kind::Other(_) => None,
+        }
+    }
+
     /// Whether it may wait for somebody itself; see [`Owner::is_stopped`].
     #[inline]
     pub(super) fn is_stopped(&self) -> bool {

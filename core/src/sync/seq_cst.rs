@@ -37,6 +37,10 @@ impl AtomicBool {
     pub(crate) fn store(&self, value: bool, ordering: Ordering) {
         ordered(ordering, || self.0.store(value, ordering));
     }
+
+    pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
+        ordered(ordering, || self.0.swap(value, ordering))
+    }
 }
 
 /// As std's.
@@ -76,5 +80,17 @@ impl AtomicU32 {
 
     pub(crate) fn store(&self, value: u32, ordering: Ordering) {
         ordered(ordering, || self.0.store(value, ordering));
+    }
+
+    pub(crate) fn fetch_add(&self, value: u32, ordering: Ordering) -> u32 {
+        ordered(ordering, || self.0.fetch_add(value, ordering))
+    }
+
+    pub(crate) fn fetch_sub(&self, value: u32, ordering: Ordering) -> u32 {
+        ordered(ordering, || self.0.fetch_sub(value, ordering))
+    }
+
+    pub(crate) fn fetch_or(&self, value: u32, ordering: Ordering) -> u32 {
+        ordered(ordering, || self.0.fetch_or(value, ordering))
     }
 }

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use super::error::SpawnError;
 use super::handle::Task;
+use super::id::TaskId;
 use super::job::{Body, ClosureBody, FutureBody, start_observed};
-use super::state::{Observer, TaskId};
+use super::state::Observer;
 use super::{Builder, current_backend};
 use crate::backend::Backend;
 use crate::channel::{self, Place, Receiver, Sender, Source as _};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::error::SpawnError;
+use super::id::TaskId;
 use super::job::Outcome;
-use super::state::{Head, HeadRef, TaskId, TaskState};
+use super::state::{Head, HeadRef, TaskState};
 use crate::promise::{Cycle, Debtor, Failure, Promise, await_handle, awaits_handle, leave_handle};
 use crate::strand::with_state;
 use crate::wake::shielded;

@@ -27,7 +27,8 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::handle::TaskRef;
-use super::state::{Head, HeadRef, TaskId, TaskState};
+use super::id::TaskId;
+use super::state::{Head, HeadRef, TaskState};
 use crate::sync::atomic::Ordering;
 use crate::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, lock};

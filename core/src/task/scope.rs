@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 
 use super::error::SpawnError;
 use super::handle::{Task, TaskRef};
+use super::id::TaskId;
 use super::job::{Body, ClosureBody, FutureBody, start_unchecked};
-use super::state::{Observer, TaskId};
+use super::state::Observer;
 use super::{Builder, current_backend};
 use crate::backend::{Backend, Strand};
 use crate::lock::lock;

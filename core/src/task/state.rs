@@ -4,57 +4,17 @@
 pub(super) mod model;
 
 use std::fmt;
-use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
+use super::id::TaskId;
 use super::registry::Registry;
 use crate::backend::Backend;
 use crate::parker::Parker;
 use crate::promise::Stop;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::sync::{Mutex, OnceLock, lock, seq_cst};
-
-/// Identifies a task among all that this process ever starts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(NonZeroU64);
-
-impl TaskId {
-    /// A new one. Each thread takes a run of numbers at a time, so that spawning shares no cache line.
-    #[inline]
-    fn next() -> TaskId {
-        const RUN: u64 = 1 << 10;
-        static NEXT_RUN: AtomicU64 = AtomicU64::new(0);
-        thread_local!(static NEXT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
-        let mut id = NEXT.try_with(std::cell::Cell::get).unwrap_or(0);
-        if id.is_multiple_of(RUN) {
-            // Runs start at RUN + 1 and end at a multiple of RUN, where the next one is taken.
-            id = NEXT_RUN.fetch_add(RUN, Ordering::Relaxed);
-        }
-        id += 1;
-        let _ = NEXT.try_with(|next| next.set(id));
-        TaskId(NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN))
-    }
-
-    /// The number.
-    pub fn as_u64(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl fmt::Debug for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TaskId({})", self.0)
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.0)
-    }
-}
 
 /// Told when a task is over and nothing of it is left.
 pub(crate) trait Observer: Send + Sync {
@@ -156,7 +116,27 @@ impl Head {
             // SeqCst with the load in `stopped`; see the header of `promise::graph`.
             self.record.stops.store(true, Ordering::SeqCst);
         }
+        if self.record.awaited.load(Ordering::SeqCst) {
+            state.set_awaited();
+        }
         state
+    }
+
+    /// Others wait for the task, or may: for its handle, or for what it owes as a process. From here on it looks for
+    /// circles whenever it is stopped by a wait.
+    pub(crate) fn set_awaited(&self) {
+        // SeqCst with the load in `stopping`: that one comes later, or makes the record that is seen here.
+        if !self.record.awaited.swap(true, Ordering::SeqCst)
+            && let Some(state) = self.record.get()
+        {
+            state.set_awaited();
+        }
+    }
+
+    /// As [`Head::set_awaited`], of the running task, which is a process and will be asked.
+    pub(crate) fn owes_answers(&self) {
+        // Relaxed: only the task itself looks at it, in `stopping`.
+        self.record.awaited.store(true, Ordering::Relaxed);
     }
 
     /// As [`Head::state`], if the task has ever been stopped by a wait. Locks nothing.
@@ -267,6 +247,8 @@ struct Record {
     finished: AtomicBool,
     /// A wait has stopped the task, or is about to. Only ever set.
     stops: seq_cst::AtomicBool,
+    /// See [`Head::set_awaited`]. Only ever set.
+    awaited: seq_cst::AtomicBool,
     /// Where in its backend's registry the task is entered; [`Registry::NOWHERE`] until it has to wait. Written by its
     /// own stack, under the lock of the list. It lies here because here is room: the head is part of every task.
     key: AtomicU32,
@@ -279,6 +261,7 @@ impl Default for Record {
             state: OnceLock::default(),
             finished: AtomicBool::new(false),
             stops: seq_cst::AtomicBool::new(false),
+            awaited: seq_cst::AtomicBool::new(false),
             key: AtomicU32::new(Registry::NOWHERE),
         }
     }
@@ -333,6 +316,8 @@ pub(crate) struct TaskState {
     flags: AtomicU8,
     /// Whether `reach.stop` has an edge. Written under the lock, and read without it by those who wait for the task.
     stopped: seq_cst::AtomicBool,
+    /// How many edges go to this task, as far as they are counted, and [`AWAITED`]; see the header of `promise::graph`.
+    awaited: seq_cst::AtomicU32,
     /// How the waiting task is reached.
     reach: Mutex<Reach>,
 }
@@ -341,6 +326,9 @@ pub(crate) struct TaskState {
 const CANCELLED: u8 = 1;
 /// The task is over and its future dropped.
 const FINISHED: u8 = 2;
+
+/// Edges that are not counted may go to the task.
+const AWAITED: u32 = 1 << 31;
 
 /// How to get a waiting task's attention.
 struct Reach {
@@ -359,6 +347,7 @@ impl TaskState {
             extra,
             flags: AtomicU8::new(0),
             stopped: seq_cst::AtomicBool::new(false),
+            awaited: seq_cst::AtomicU32::new(0),
             reach: Mutex::new(Reach { waker, blocked: None, stop: None }),
         })
     }
@@ -417,6 +406,35 @@ impl TaskState {
     pub(crate) fn is_stopped(&self) -> bool {
         // SeqCst with the store in `set_stop`.
         self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Edges may go to this task that are not counted.
+    pub(crate) fn set_awaited(&self) {
+        // SeqCst with the load in `is_awaited`.
+        if self.awaited.load(Ordering::Relaxed) & AWAITED == 0 {
+            self.awaited.fetch_or(AWAITED, Ordering::SeqCst);
+        }
+    }
+
+    /// An edge to this task is about to be published.
+    #[inline]
+    pub(crate) fn count_edge(&self) {
+        // SeqCst with the load in `is_awaited`.
+        self.awaited.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One of the edges that have been counted is no more.
+    #[inline]
+    pub(crate) fn discount_edge(&self) {
+        // Relaxed: whoever comes too late to see it looks in vain.
+        self.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether edges may go to this task, so that one from it may close a circle.
+    #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        // SeqCst with the writes in `count_edge` and `set_awaited`.
+        self.awaited.load(Ordering::SeqCst) != 0
     }
 
     /// The task is over and its future dropped. Perhaps both who say so do.

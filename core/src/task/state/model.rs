@@ -11,7 +11,7 @@ use crate::backend::{Job, Mode, SpawnError};
 
 /// The number of a task of a model. The numbers of real ones depend on what has run before.
 pub(in crate::task) fn id(number: u64) -> TaskId {
-    TaskId(NonZeroU64::new(number).expect("numbers start at 1"))
+    TaskId::of(number)
 }
 
 /// The state of such a task.
