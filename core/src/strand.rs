@@ -17,6 +17,7 @@ use crate::backend::{Backend, Strand};
 use crate::flat::{self, Calls};
 use crate::parker::{Mask, Parker};
 use crate::promise::Descent;
+use crate::promise::Owner;
 use crate::task::{Head, TaskState};
 
 pub(crate) use thread::Remote;
@@ -53,6 +54,8 @@ pub struct StrandState {
     /// The data of the waker with which the running task is polled: others are those of combinators and of other
     /// runtimes, inside the task.
     polled_with: Cell<*const ()>,
+    /// Who has dropped promises that it owes in the running poll, and may be about to end.
+    dropper: RefCell<Option<Arc<dyn Owner>>>,
 }
 
 impl StrandState {
@@ -73,6 +76,7 @@ impl StrandState {
             descent: Descent::default(),
             calls: Calls::default(),
             polled_with: Cell::new(std::ptr::null()),
+            dropper: RefCell::new(None),
         }
     }
 
@@ -133,7 +137,36 @@ impl StrandState {
             return None;
         }
         let head = self.head()?;
-        self.is_ours(waker).then(|| head.stopping())
+        if !self.is_ours(waker) {
+            return None;
+        }
+        // What it has dropped is nobody's to wait for any more: this wait closes no circle with it.
+        self.go_on();
+        Some(head.stopping())
+    }
+
+    /// The running task has dropped a promise that `owner` owes, whose task it is: perhaps because it ends. Until that
+    /// is known, which it is by the end of the poll, `owner` keeps the promise.
+    pub(crate) fn drops_for(&self, owner: Arc<dyn Owner>) {
+        let before = self.dropper.replace(Some(owner));
+        drop(before);
+    }
+
+    /// The running task goes on, and is about to wait: it does not end. While it unwinds, that is not certain.
+    #[inline]
+    pub(crate) fn go_on(&self) {
+        if self.dropper.borrow().is_some() && !std::thread::panicking() {
+            let dropper = self.dropper.take();
+            if let Some(owner) = dropper {
+                owner.let_go();
+            }
+        }
+    }
+
+    /// The running task ends.
+    pub(crate) fn ends(&self) {
+        let dropper = self.dropper.take();
+        drop(dropper);
     }
 
     /// Whether `waker` is the running task's, or ends a park of this stack: it is this library's, and never panics.

@@ -82,6 +82,7 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
             strand.yield_now();
         }
         while !parker.ready(mask) {
+            state.go_on();
             if parker.prepare(mask) {
                 strand.park();
                 parker.finish();
@@ -103,6 +104,7 @@ pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Optio
             return None;
         }
         let state = strand.state();
+        state.go_on();
         let parker = state.parker();
         loop {
             if !parker.prepare(Parker::mask_cancel(state.heed_cancel())) {

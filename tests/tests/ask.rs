@@ -1,13 +1,18 @@
 //! Questions to processes: who waits for an answer gets it or hears why not, whatever happens meanwhile.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::actor::{Builder, Event, ExitReason, Overflow, Process, ProcessRef};
+use twoply_core::actor::supervisor::{ChildError, ChildSpec, Shutdown, Supervisor};
+use twoply_core::actor::{Actor, Builder, Context, Event, ExitReason, Overflow, Process, ProcessRef};
 use twoply_core::channel::TrySendError;
 use twoply_core::future::{OneOf, select, yield_now};
+use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{Failure, Resolver};
+use twoply_core::time::sleep;
 use twoply_tests::differential::generate::Random;
 use twoply_tests::{Gate, Signal, System, Systems, all_are_over, eventually, laws};
 
@@ -18,8 +23,12 @@ laws! {
         a_question_that_is_given_up_leaves_nothing,
         an_answer_that_comes_too_late_is_dropped,
         a_process_that_ends_with_the_question_in_hand_says_why,
+        an_actor_that_ends_without_an_answer_says_why,
     }
     everywhere {
+        whoever_drops_a_question_and_goes_on_breaks_it,
+        a_question_that_was_dropped_closes_no_circle,
+        requests_to_a_supervisor_that_stops_are_told_why,
         a_process_that_drops_a_question_and_lives_breaks_its_promise,
         a_process_that_catches_its_panic_breaks_the_promise,
         a_question_that_is_handed_on_is_answered_by_others,
@@ -223,13 +232,8 @@ fn a_process_that_ends_with_the_question_in_hand_says_why(on: &Systems) {
                 eventually("both have asked", || server.len() == 1);
                 server.exit(ExitReason::other("enough"));
             }
-            for (answer, held) in [(in_hand, true), (in_line, false)] {
+            for answer in [in_hand, in_line] {
                 let answer = answer.wait().unwrap();
-                // Code that returns drops the question first, and nobody knows yet that it is about to end.
-                if held && expected == "no idea" {
-                    assert!(matches!(answer, Err(Failure::Broken)));
-                    continue;
-                }
                 let text = format!("{answer:?}");
                 let reason =
                     reason(answer).unwrap_or_else(|| panic!("{expected}, straight {straight}: {text}"));
@@ -251,6 +255,219 @@ fn a_process_that_ends_with_the_question_in_hand_says_why(on: &Systems) {
     eventually("it is asked", || received.count() == 1);
     doomed.shutdown(Duration::from_secs(10)).expect("it ends");
     assert_eq!(reason(answer.wait().unwrap()), Some(ExitReason::Shutdown));
+    all_are_over(on);
+}
+
+/// What an actor does with a question.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Fails at once.
+    Fail,
+    /// Fails after having waited.
+    FailLater,
+    /// Leaves it to a function that fails.
+    Pass,
+    /// Panics.
+    Panic,
+    /// Stops, and drops it.
+    Stop,
+    /// Keeps it for later, and fails at the next message.
+    Defer,
+    /// Keeps it for later, and stops at the next message.
+    DeferAndStop,
+}
+
+const WAYS: [Way; 7] =
+    [Way::Fail, Way::FailLater, Way::Pass, Way::Panic, Way::Stop, Way::Defer, Way::DeferAndStop];
+
+/// An actor that never answers.
+struct Silent {
+    /// The questions that it keeps for later.
+    deferred: Vec<Resolver<()>>,
+    /// What happens to them in `stopped`: they are dropped, and it waits.
+    clears: bool,
+}
+
+impl Actor for Silent {
+    type Message = (Way, Resolver<()>);
+    type Error = ExitReason;
+
+    async fn handle(
+        &mut self,
+        (way, reply): (Way, Resolver<()>),
+        cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
+        async fn pass(_reply: Resolver<()>) -> Result<(), ExitReason> {
+            Err(ExitReason::other("no idea"))
+        }
+        match way {
+            Way::Fail => Err(ExitReason::other("no idea"))?,
+            Way::FailLater => {
+                yield_now().await;
+                sleep(Duration::from_micros(10)).wait();
+                Err(ExitReason::other("no idea"))?;
+            }
+            Way::Pass => pass(reply).await?,
+            Way::Panic => panic!("expected: no idea"),
+            Way::Stop => cx.stop_with(ExitReason::other("no idea")),
+            Way::Defer | Way::DeferAndStop => {
+                let first = self.deferred.is_empty();
+                self.deferred.push(reply);
+                match way {
+                    _ if first => {}
+                    Way::Defer => Err(ExitReason::other("no idea"))?,
+                    _ => cx.stop_with(ExitReason::other("no idea")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) {
+        if self.clears {
+            self.deferred.clear();
+        }
+        yield_now().await;
+        sleep(Duration::from_micros(10)).await;
+    }
+}
+
+fn an_actor_that_ends_without_an_answer_says_why(on: &Systems) {
+    for way in WAYS {
+        for clears in [false, true] {
+            let builder = Builder::new().on(on.there().backend());
+            let actor = builder.spawn_actor(Silent { deferred: Vec::new(), clears }).unwrap();
+            let answers = [actor.try_ask(|reply| (way, reply)), actor.try_ask(|reply| (way, reply))];
+            for answer in answers.into_iter().flatten() {
+                let answer = on.here().spawn(answer).wait().unwrap();
+                let text = format!("{answer:?}");
+                let told = reason(answer).unwrap_or_else(|| panic!("{way:?}, {clears}: {text}"));
+                assert!(told.to_string().contains("no idea"), "{way:?}, {clears}: {told}");
+            }
+        }
+    }
+    all_are_over(on);
+}
+
+/// It waits, in each of the ways there are, or is busy, but looks into its mailbox.
+fn whoever_drops_a_question_and_goes_on_breaks_it(on: &Systems) {
+    type Body = fn(&mut Process<Resolver<()>>, &Gate);
+    let ways: [(&str, Body); 6] =
+        [
+            ("blocks", |_, gate| gate.opened().wait()),
+            ("blocks within a poll", |_, gate| {
+                poll_fn(|_| {
+                    gate.opened().wait();
+                    Poll::Ready(())
+                })
+                .wait()
+            }),
+            ("waits for the mailbox", |me, _| drop(me.receive_match(|event| !event.is_message()).wait())),
+            ("is busy, and looks", |me, gate| while !gate.is_open() && me.try_receive().is_none() {}),
+            ("is busy, and looks for some", |me, gate| {
+                while !gate.is_open() && me.try_receive_match(|_| true).is_none() {}
+            }),
+            ("reads", |_, gate| {
+                let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+                let mut ours = TcpStream::connect(listener.local_addr().unwrap()).wait().unwrap();
+                let (theirs, _) = listener.accept().wait().unwrap();
+                let gate = gate.opened();
+                std::thread::spawn(move || {
+                    gate.wait();
+                    drop(theirs);
+                });
+                let _ = std::io::Read::read(&mut ours, &mut [0]);
+            }),
+        ];
+    for (name, way) in ways {
+        for straight in [true, false] {
+            let gate = Gate::new();
+            let (opened, other) = (gate.clone(), gate.clone());
+            let builder = Builder::new().trap_exit(true).on(on.here().backend());
+            let server = match straight {
+                true => builder.spawn_fn(move |mut me| {
+                    drop(me.receive().wait());
+                    way(&mut me, &opened);
+                }),
+                false => builder.spawn(async move |mut me: Process<Resolver<()>>| {
+                    drop(me.receive().await);
+                    if name == "blocks" {
+                        other.opened().await;
+                    } else {
+                        way(&mut me, &opened);
+                    }
+                }),
+            };
+            let server = server.unwrap();
+            let answer = server.ask(|reply| reply).wait();
+            assert!(matches!(answer, Err(Failure::Broken)), "{name}, straight {straight}: {answer:?}");
+            assert!(server.pid().is_alive_here(), "{name}, straight {straight}: it has gone on");
+            gate.open();
+            server.exit(ExitReason::Shutdown);
+            server.ended().wait();
+        }
+    }
+    all_are_over(on);
+}
+
+/// Who has asked is asked in turn: by the one who has just dropped the question.
+fn a_question_that_was_dropped_closes_no_circle(on: &Systems) {
+    type Question = Resolver<u32>;
+    for straight in [true, false] {
+        let (result, done) = mpsc::channel();
+        let other = Builder::<(ProcessRef<Question>, Question)>::new().on(on.here().backend());
+        let other = match straight {
+            true => other.spawn_fn(move |mut me| {
+                let (asker, reply) = me.receive().wait().message().expect("a question");
+                drop(reply);
+                let _ = result.send(asker.ask(|reply| reply).wait());
+            }),
+            false => other.spawn(async move |mut me: Process<(ProcessRef<Question>, Question)>| {
+                let (asker, reply) = me.receive().await.message().expect("a question");
+                drop(reply);
+                let _ = result.send(asker.ask(|reply| reply).await);
+            }),
+        };
+        let other = other.unwrap();
+        let asker = Builder::<Question>::new().on(on.here().backend());
+        let asker = asker.spawn(async move |mut me: Process<Question>| {
+            let myself = me.me();
+            assert!(matches!(other.ask(|reply| (myself, reply)).await, Err(Failure::Broken)));
+            let reply = me.receive().await.message().expect("a question in turn");
+            let _ = reply.resolve(7);
+        });
+        assert_eq!(done.recv().unwrap().unwrap(), 7);
+        assert_eq!(asker.unwrap().ended().wait(), ExitReason::Normal);
+    }
+    all_are_over(on);
+}
+
+fn requests_to_a_supervisor_that_stops_are_told_why(on: &Systems) {
+    let (asked_to_stop, gate) = (Signal::new(), Gate::new());
+    let (mark, opened) = (asked_to_stop.clone(), gate.clone());
+    let slow = ChildSpec::process("slow", move |mut me: Process<()>| {
+        let (mark, gate) = (mark.clone(), opened.clone());
+        async move {
+            me.receive().await;
+            mark.add();
+            gate.opened().await;
+        }
+    });
+    let slow = slow.settings(|builder| builder.trap_exit(true)).shutdown(Shutdown::Infinity);
+    let supervisor = Supervisor::one_for_one().child(slow).on(on.here().backend()).start().wait().unwrap();
+    let (first, second, third) = (supervisor.clone(), supervisor.clone(), supervisor.clone());
+    let stopped = on.here().spawn(async move { first.stop().await });
+    eventually("it stops its child", || asked_to_stop.count() == 1);
+    let terminated = on.here().spawn(async move { second.terminate_child("slow").await });
+    let counted = on.here().spawn(async move { third.count().await });
+    for _ in 0..50 {
+        yield_now().wait();
+    }
+    gate.open();
+    assert_eq!(stopped.wait().unwrap(), ExitReason::Normal);
+    let terminated = terminated.wait().unwrap();
+    assert!(matches!(terminated, Err(ChildError::Ended(ExitReason::Normal))), "{terminated:?}");
+    assert_eq!(reason(counted.wait().unwrap()), Some(ExitReason::Normal));
     all_are_over(on);
 }
 

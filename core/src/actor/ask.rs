@@ -1,7 +1,20 @@
 //! Questions: a message with a resolver in it, and the wait for the answer.
 //!
-//! The process owes the answer. If it ends without having given one, wherever the question is by then, the answer
-//! comes out as [`Failure::NoProcess`] with the reason; so nobody waits for a process that is gone.
+//! The process owes the answer. If it ends without having given one, wherever the question is by then (in its mailbox,
+//! in the hands of its code, in what it keeps for later), the answer comes out as [`Failure::NoProcess`] with the
+//! reason; so nobody waits for a process that is gone.
+//!
+//! # The question that its own process drops
+//! Code that returns, fails or panics drops the question that it has in hand *before* anybody knows that it ends, and
+//! why. So a question that is dropped by the task of the process it was put to becomes an [`Orphan`], which is kept:
+//!
+//! - When the reason is settled, the question fails with it.
+//! - When the process goes on, it is broken: when the process looks into its mailbox again, or its task waits,
+//!   suspended or blocked ([`Cell::go_on`], `StrandState::go_on`). That includes a wait that would be an edge of the wait
+//!   graph, so that nobody is told of a circle through a question that is given up. Destructors may wait while the
+//!   process unwinds; that is not yet to go on.
+//! - A process that has begun to end ([`Cell::leave`]) does not go on: what it drops from then on waits for the reason,
+//!   whatever else it waits for before.
 
 use std::fmt;
 use std::future::Future;
@@ -11,9 +24,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::cell::Cell;
+use super::mailbox::DROPPED;
 use super::reference::ProcessRef;
+use crate::backend::StrandState;
 use crate::channel::{Place, TrySendError};
 use crate::promise::{Answer, Debtor, Failure, Named, Orphan, Owner, Resolver, owed_answer};
+use crate::strand::with_state;
+use crate::sync::lock;
 use crate::task::TaskState;
 use crate::time::{Timeout, timeout};
 
@@ -30,8 +47,72 @@ impl<M: Send + 'static> Owner for Cell<M> {
         self.reason().map(Failure::NoProcess)
     }
 
-    fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
+    fn keep(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
         self.keep_orphan(orphan)
+    }
+
+    fn let_go(&self) {
+        self.break_orphans();
+    }
+}
+
+impl<M: Send + 'static> Cell<M> {
+    /// A question to this process was dropped unanswered, by whoever calls. See the [module](self). Returns false where
+    /// it is to be broken now.
+    fn keep_orphan(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
+        let runs = self.is_running();
+        let mut inbox = lock(&self.inbox);
+        let life = &mut inbox.life;
+        if let Some(reason) = life.reason() {
+            drop(inbox);
+            orphan.fail(Failure::NoProcess(reason));
+            return true;
+        }
+        if life.leaving {
+            life.keep_orphan(orphan);
+        } else if runs {
+            life.keep_orphan(orphan);
+            self.mark(&inbox, DROPPED, true);
+            drop(inbox);
+            with_state(|state| state.drops_for(self));
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+impl<M> Cell<M> {
+    /// The process goes on: questions that its code has dropped are broken. For its own task.
+    #[inline]
+    pub(super) fn go_on(&self) {
+        if self.has(DROPPED) && !std::thread::panicking() {
+            with_state(StrandState::go_on);
+            // If the process receives in another task than its own.
+            self.break_orphans();
+        }
+    }
+
+    #[cold]
+    fn break_orphans(&self) {
+        let mut inbox = lock(&self.inbox);
+        self.mark(&inbox, DROPPED, false);
+        let orphans = if inbox.life.leaving { Vec::new() } else { inbox.life.take_orphans() };
+        drop(inbox);
+        orphans.into_iter().for_each(|orphan| orphan.fail(Failure::Broken));
+    }
+
+    /// The process ends, by itself or because its body is being dropped: the reason is settled, or still to come.
+    pub(super) fn leave(&self) {
+        if self.has_returned() && !self.has(DROPPED) {
+            return;
+        }
+        if self.has(DROPPED) {
+            with_state(StrandState::ends);
+        }
+        let mut inbox = lock(&self.inbox);
+        inbox.life.leaving = true;
+        self.mark(&inbox, DROPPED, false);
     }
 }
 
@@ -49,7 +130,8 @@ impl<M: Send + 'static> ProcessRef<M> {
     ///
     /// # Errors
     /// The future's output is [`Failure::NoProcess`] when the process has ended, or ends without having answered;
-    /// [`Failure::Broken`] when it has dropped the question and lives on; [`Failure::Overloaded`] when a mailbox that
+    /// [`Failure::Broken`] when it has dropped the question and goes on, which shows when it next waits or looks into its
+    /// mailbox; [`Failure::Overloaded`] when a mailbox that
     /// refuses ([`Overflow::Fail`](super::Overflow::Fail)) is full.
     ///
     /// # Cancel safety

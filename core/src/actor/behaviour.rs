@@ -362,6 +362,8 @@ pub(super) fn run<A: Actor>(
                 break Box::new(reason);
             }
         };
+        // From here on the answers that it owes wait for the reason.
+        cx.process.cell().leave();
         match contained(|| actor.stopped(&reason, &mut cx)).await {
             Err(panic) if reason.is_orderly() => panic.into(),
             _ => *reason,

@@ -70,7 +70,10 @@ where
         // What the body returns may run code of the user's on its way to a reason.
         let gone = catch_unwind(AssertUnwindSafe(|| go(body).map(|output| output.map(IntoExit::into_exit))));
         let reason = match gone {
-            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                this.cell.go_on();
+                return Poll::Pending;
+            }
             // Cancelled, by a signal, which has settled the reason, or otherwise: then that is left to the end.
             Ok(Poll::Ready(None)) => return Poll::Ready(()),
             Ok(Poll::Ready(Some(reason))) => reason,

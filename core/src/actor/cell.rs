@@ -15,7 +15,6 @@ use super::pid::{HERE, Identity};
 use super::signal::Life;
 use crate::channel::{SendError, TrySendError};
 use crate::coop;
-use crate::promise::Failure;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::seq_cst::AtomicU32;
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -376,20 +375,21 @@ impl<M> Cell<M> {
         self.has(RETURNED)
     }
 
-    /// Sets or clears one of the two. `_inbox` proves that the lock is held.
+    /// Sets or clears one of those that are not of the mailbox. `_inbox` proves that the lock is held.
     pub(super) fn mark(&self, _inbox: &Inbox<M>, flag: Flags, on: bool) {
         let others = self.flags.load(Relaxed) & !flag;
         self.flags.store(others | if on { flag } else { 0 }, Relaxed);
     }
 
     #[inline]
-    fn has(&self, flags: Flags) -> bool {
+    pub(super) fn has(&self, flags: Flags) -> bool {
         self.flags.load(Relaxed) & flags != 0
     }
 
     /// The next event that is there already.
     #[inline]
     pub(super) fn try_next(&self, batch: &mut Batch<M>) -> Option<Event<M>> {
+        self.go_on();
         if batch.is_empty() && !self.has(FILLED) {
             return None;
         }
@@ -434,6 +434,7 @@ impl<M> Cell<M> {
         seen: &mut usize,
         wanted: &mut dyn FnMut(&Event<M>) -> bool,
     ) -> Option<Event<M>> {
+        self.go_on();
         loop {
             if self.has(URGENT) {
                 self.fetch_all(batch, seen);
@@ -486,13 +487,6 @@ impl<M> Cell<M> {
         // Cloned before, as it runs code of the waker's; it is seldom in vain.
         let waker = StoredWaker::of(cx.waker());
         let mut inbox = lock(&self.inbox);
-        // Whoever waits lives on: what was kept for the end is broken.
-        let orphans = inbox.life.take_orphans();
-        if !orphans.is_empty() {
-            drop(inbox);
-            orphans.into_iter().for_each(|orphan| orphan.fail(Failure::Broken));
-            inbox = lock(&self.inbox);
-        }
         let line = &mut inbox.line;
         if !line.is_empty() {
             drop(inbox);

@@ -57,6 +57,8 @@ pub(super) const LISTENING: Flags = 16;
 pub(super) const BEGUN: Flags = 8;
 /// The body has come to its end by itself. Like `BEGUN`.
 pub(super) const RETURNED: Flags = 32;
+/// The body has dropped questions unanswered, and it is not known yet whether that is its end. Like `BEGUN`.
+pub(super) const DROPPED: Flags = 64;
 
 /// A buffer larger than this many bytes is made smaller when its process goes to sleep and needs little of it: most
 /// processes are idle, and a burst should not cost memory for ever.

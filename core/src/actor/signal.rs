@@ -43,8 +43,8 @@ pub(super) struct Life {
     trapping: bool,
     /// It is being started, and whoever starts it has not learnt whether that succeeds.
     unborn: bool,
-    /// The body is being dropped, and why has not been settled.
-    leaving: bool,
+    /// The process has begun to end by itself, or its body is being dropped; why is perhaps not settled yet.
+    pub(super) leaving: bool,
     /// The mailbox stays open when the body ends, for a successor.
     keeping: bool,
     /// The body has been dropped.
@@ -73,8 +73,8 @@ pub(super) struct Ties {
     parent: Option<Identity>,
     /// Who is told first.
     hooks: Few<HookId, Arc<dyn AtExit>>,
-    /// The questions that were dropped unanswered by code that unwinds: perhaps the end, with a reason that is not
-    /// known yet. See [`Cell::keep_orphan`].
+    /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet. See
+    /// [`Cell::keep_orphan`].
     orphans: Vec<Arc<dyn Orphan>>,
 }
 
@@ -156,7 +156,7 @@ impl Life {
     }
 
     /// Why it ends or has ended.
-    fn reason(&self) -> Option<ExitReason> {
+    pub(super) fn reason(&self) -> Option<ExitReason> {
         let reason = || self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal);
         self.settled.then(reason)
     }
@@ -174,6 +174,11 @@ impl Life {
 
     fn ties(&mut self) -> &mut Ties {
         self.ties.get_or_insert_default()
+    }
+
+    /// Keeps a question that was dropped unanswered, until it is known whether that was the end.
+    pub(super) fn keep_orphan(&mut self, orphan: Arc<dyn Orphan>) {
+        self.ties().orphans.push(orphan);
     }
 
     /// The questions that were kept, for a process that lives on.
@@ -198,35 +203,6 @@ impl<M> Cell<M> {
         let inbox = lock(&self.inbox);
         let stopped = inbox.life.task.as_ref().and_then(|task| task.get().stopped());
         stopped.is_some_and(|task| task.is_stopped())
-    }
-
-    /// The body is about to be dropped. If it has not come to an end, the reason is still to come.
-    pub(super) fn leave(&self) {
-        if !self.has_returned() {
-            lock(&self.inbox).life.leaving = true;
-        }
-    }
-
-    /// A question to this process was dropped unanswered, by whoever calls. Where the process's own code unwinds, or
-    /// its body is being dropped, that is likely to be its end, whose reason is not known before the unwinding is over.
-    /// So the question is kept until the reason is settled, and fails with it. If a panic was caught and the process
-    /// goes on, the question is broken when it next waits for an event. Returns false where it is to be broken now.
-    pub(super) fn keep_orphan(&self, orphan: Arc<dyn Orphan>) -> bool {
-        let unwinds = std::thread::panicking() && self.is_running();
-        let mut inbox = lock(&self.inbox);
-        let life = &mut inbox.life;
-        let settled = life.reason();
-        let kept = settled.is_none() && (life.leaving || unwinds);
-        if kept {
-            life.ties().orphans.push(orphan);
-            return true;
-        }
-        drop(inbox);
-        let known = settled.is_some();
-        if let Some(reason) = settled {
-            orphan.fail(Failure::NoProcess(reason));
-        }
-        known
     }
 
     /// Whether this is called by the process's own task.

@@ -27,10 +27,13 @@ pub(crate) trait Owner: Send + Sync {
 
     /// The last resolver of a promise that this owes has been dropped, and `cause` knew none. Returns true to keep the
     /// orphan, until it is known whether this ends, and why: then it is failed. Else it is broken.
-    fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
+    fn keep(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
         drop(orphan);
         false
     }
+
+    /// This goes on: what it has kept because its own task had dropped it is broken.
+    fn let_go(&self) {}
 }
 
 /// A promise that nobody can keep any more, and that has not failed yet.
@@ -132,7 +135,7 @@ impl Debtor {
     pub(super) fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
         match &self.0 {
             Kind::Task(_) => false,
-            Kind::Other(owner) => owner.keep(orphan),
+            Kind::Other(owner) => Arc::clone(owner).keep(orphan),
         }
     }
 }
