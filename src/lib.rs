@@ -11,90 +11,15 @@ compile_error!(
 
 pub mod runtime;
 
-use std::future::Future;
-use std::sync::OnceLock;
-
 use twoply_core::fork::PerProcess;
 
 pub use runtime::{Backend, Runtime};
 
-pub use twoply_core::{Wait, backend, channel, future, net, parker, promise, reactor, strand, task};
+pub use twoply_core::{Wait, actor, backend, channel, future, net, parker, promise, reactor, strand, task};
 pub use twoply_core::{offload, select, threads, time};
 
 pub use twoply_core::promise::Failure;
-pub use twoply_core::task::{Spawner, Task};
-
-/// Processes; here they start on the default backend when they are started outside of any task.
-pub mod actor {
-    use std::future::Future;
-
-    pub use twoply_core::actor::*;
-    use twoply_core::task::SpawnError;
-
-    /// Starts a process that runs `body`, on the backend of the calling task, or the default one outside of any task;
-    /// see [`Builder`] for more.
-    ///
-    /// # Errors
-    /// As [`Builder::spawn`].
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, actor::{self, Event, Process}};
-    ///
-    /// let (done, reply) = twoply::channel::oneshot();
-    /// let greeter = actor::spawn(async |mut me: Process<&str>| {
-    ///     if let Event::Message(name) = me.receive().await {
-    ///         done.send(format!("hello {name}")).unwrap();
-    ///     }
-    /// });
-    /// greeter.unwrap().send("world").wait().unwrap();
-    /// assert_eq!(reply.wait().unwrap(), "hello world");
-    /// ```
-    pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
-    where
-        M: Send + 'static,
-        F: FnOnce(Process<M>) -> T,
-        T: Future<Output: IntoExit + Send> + Send + 'static,
-    {
-        Builder::new().on(crate::spawner().backend()).spawn(body)
-    }
-
-    /// Starts a process that runs `body`, which is straight-line code; see [`spawn`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
-    where
-        M: Send + 'static,
-        F: FnOnce(Process<M>) -> T + Send + 'static,
-        T: IntoExit + Send + 'static,
-    {
-        Builder::new().on(crate::spawner().backend()).spawn_fn(body)
-    }
-
-    /// Starts `actor` as a process, on the backend of the calling task, or the default one outside of any task.
-    ///
-    /// # Errors
-    /// As [`Builder::spawn`].
-    pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnError> {
-        Builder::new().on(crate::spawner().backend()).spawn_actor(actor)
-    }
-
-    /// Makes `value` an actor whose messages are closures, on the backend of the calling task, or the default one
-    /// outside of any task; see [`Active`].
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, actor::active};
-    ///
-    /// let words = active(vec!["one"]);
-    /// words.tell(|words| words.push("two"));
-    /// assert_eq!(words.call(|words| words.join(" ")).wait().unwrap(), "one two");
-    /// ```
-    pub fn active<T: Send + 'static>(value: T) -> Active<T> {
-        Active::builder().on(crate::spawner().backend()).build(value)
-    }
-}
+pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};
 
 /// The native runtime: every task is an OS thread.
 #[cfg(feature = "native")]
@@ -136,79 +61,41 @@ pub fn native() -> &'static Spawner {
 /// ```
 #[cfg(feature = "green")]
 pub fn green() -> &'static Spawner {
-    static GREEN: PerProcess<twoply_green::Green> = PerProcess::new();
-    let start = || match twoply_green::Green::new() {
-        Ok(green) => green,
+    match green_runtime() {
+        Ok(green) => green.spawner(),
         Err(error) => panic!("the green runtime could not be started: {error}"),
-    };
-    GREEN.get_or_init(start).spawner()
+    }
 }
 
-/// The backend for tasks that are started outside of any task; `None`: the usual one.
-static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
+/// The green runtime of this process, which is made when this is first called, or called again after an error.
+#[cfg(feature = "green")]
+fn green_runtime() -> std::io::Result<&'static twoply_green::Green> {
+    static GREEN: PerProcess<twoply_green::Green> = PerProcess::new();
+    GREEN.get_or_try_init(twoply_green::Green::new)
+}
 
-/// Makes `spawner` the one that [`spawn`], [`spawn_fn`] and [`run`] use outside of any task. Without this they use
-/// green tasks, or native ones where the feature `green` is off.
+/// Makes the default backend, which is the one of [`green`], or else of [`native`].
+fn usual_spawner() -> std::io::Result<Spawner> {
+    #[cfg(feature = "green")]
+    return green_runtime().map(|green| green.spawner().clone());
+    #[cfg(all(feature = "native", not(feature = "green")))]
+    return Ok(native().clone());
+}
+
+twoply_core::register_usual_backend!(usual_spawner);
+
+/// The backend of the calling task, or the default one outside of any task; see [`set_default`].
 ///
-/// # Errors
-/// When it has been set or used before: then it stays what it is, and `spawner` comes back.
-pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
-    DEFAULT
-        .set(Some(spawner))
-        .map_err(|spawner| spawner.unwrap_or_else(|| unreachable!("it is what was to be set")))
-}
-
-/// The backend of the calling task, or the default one outside of any task.
+/// # Panics
+/// Outside of any task, when the default backend cannot be made, because the operating system refuses a thread or a
+/// descriptor. [`Spawner::current`] returns that as an error.
 pub fn spawner() -> Spawner {
-    Spawner::current().unwrap_or_else(|_| {
-        let usual = || {
-            #[cfg(feature = "green")]
-            return green().clone();
-            #[cfg(all(feature = "native", not(feature = "green")))]
-            return native().clone();
-        };
-        DEFAULT.get_or_init(|| None).clone().unwrap_or_else(usual)
-    })
-}
-
-/// Starts `future` as a task: on the backend of the calling task, or the default one outside of any task.
-///
-/// If it cannot be started, the handle says so.
-///
-/// # Examples
-/// ```
-/// use twoply::Wait;
-///
-/// let task = twoply::spawn(async { twoply::spawn(async { 7 }).await });
-/// assert_eq!(task.wait().unwrap().unwrap(), 7);
-/// ```
-pub fn spawn<F>(future: F) -> Task<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    spawner().into_spawn(future)
-}
-
-/// Starts straight-line code as a task; see [`spawn`].
-///
-/// # Examples
-/// ```
-/// use std::time::Duration;
-/// use twoply::Wait;
-///
-/// let task = twoply::spawn_fn(|| {
-///     twoply::time::sleep(Duration::from_millis(1)).wait();
-///     7
-/// });
-/// assert_eq!(task.wait().unwrap(), 7);
-/// ```
-pub fn spawn_fn<F, T>(code: F) -> Task<T>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    spawner().into_spawn_fn(code)
+    // Where nothing runs before `main`, this and what uses it have to do.
+    task::register_usual(usual_spawner);
+    match Spawner::current() {
+        Ok(spawner) => spawner,
+        Err(error) => panic!("the default backend could not be started: {error}"),
+    }
 }
 
 /// Runs `main` as a task of the default backend, and returns its result once it and all other tasks of that backend

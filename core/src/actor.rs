@@ -95,10 +95,25 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// Starts a process that runs `body`, on the backend of the calling task; see [`Builder`] for more.
+/// Starts a process that runs `body`, on the backend of the calling task, or the default one outside of any task;
+/// see [`Builder`] for more.
 ///
 /// # Errors
-/// [`SpawnError::NoBackend`] outside of any task, else what [`Builder::spawn`] says.
+/// As [`Builder::spawn`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Event, Process}};
+///
+/// let (done, reply) = twoply::channel::oneshot();
+/// let greeter = actor::spawn(async |mut me: Process<&str>| {
+///     if let Event::Message(name) = me.receive().await {
+///         done.send(format!("hello {name}")).unwrap();
+///     }
+/// });
+/// greeter.unwrap().send("world").wait().unwrap();
+/// assert_eq!(reply.wait().unwrap(), "hello world");
+/// ```
 pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
 where
     M: Send + 'static,
@@ -119,4 +134,27 @@ where
     T: IntoExit + Send + 'static,
 {
     Builder::new().spawn_fn(body)
+}
+
+/// Starts `actor` as a process, on the backend of the calling task, or the default one outside of any task.
+///
+/// # Errors
+/// As [`Builder::spawn`].
+pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnError> {
+    Builder::new().spawn_actor(actor)
+}
+
+/// Makes `value` an actor whose messages are closures, on the backend of the calling task, or the default one
+/// outside of any task; see [`Active`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::active};
+///
+/// let words = active(vec!["one"]);
+/// words.tell(|words| words.push("two"));
+/// assert_eq!(words.call(|words| words.join(" ")).wait().unwrap(), "one two");
+/// ```
+pub fn active<T: Send + 'static>(value: T) -> Active<T> {
+    Active::new(value)
 }

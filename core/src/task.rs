@@ -16,6 +16,7 @@ mod registry;
 mod scope;
 mod spawner;
 mod state;
+mod usual;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use job::Job;
 pub use registry::{Registry, WaitEmpty};
 pub use scope::{Scope, ScopedTask, scope};
 pub use spawner::Spawner;
+pub use usual::{MakeUsual, register_usual, set_default};
 
 pub(crate) use job::{Body, ClosureBody, FutureBody, start};
 #[cfg(all(test, loom))]
@@ -84,10 +86,10 @@ impl Builder {
         Extra { name: self.name, stack_size: self.stack_size, observer }
     }
 
-    /// Starts `future` as a task on the backend of the calling task.
+    /// Starts `future` as a task on the backend of the calling task, or the default one outside of any task.
     ///
     /// # Errors
-    /// [`SpawnError::NoBackend`] outside of any task, else what [`Builder::spawn_on`] says.
+    /// What [`current_backend`] and [`Builder::spawn_on`] say.
     pub fn spawn<F>(self, future: F) -> Result<Task<F::Output>, SpawnError>
     where
         F: Future + Send + 'static,
@@ -96,7 +98,7 @@ impl Builder {
         job::start(self, current_backend()?, FutureBody::new(future))
     }
 
-    /// Starts straight-line code as a task on the backend of the calling task.
+    /// Starts straight-line code as a task on the backend of the calling task, or the default one outside of any task.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -135,12 +137,57 @@ impl Builder {
     }
 }
 
-/// The backend of the calling task.
+/// Starts `future` as a task: on the backend of the calling task, or the default one outside of any task.
+///
+/// If it cannot be started, the handle says so, with [`Failure::NotStarted`](crate::promise::Failure::NotStarted).
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// let task = twoply::spawn(async { twoply::spawn(async { 7 }).await });
+/// assert_eq!(task.wait().unwrap().unwrap(), 7);
+/// ```
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Builder::new().spawn(future).unwrap_or_else(Task::not_started)
+}
+
+/// Starts straight-line code as a task; see [`spawn`]. It waits with [`Wait::wait`](crate::Wait::wait).
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::Wait;
+///
+/// let task = twoply::spawn_fn(|| {
+///     twoply::time::sleep(Duration::from_millis(1)).wait();
+///     7
+/// });
+/// assert_eq!(task.wait().unwrap(), 7);
+/// ```
+pub fn spawn_fn<F, T>(code: F) -> Task<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().spawn_fn(code).unwrap_or_else(Task::not_started)
+}
+
+/// The backend of the calling task, or the default one outside of any task; see [`set_default`].
 ///
 /// # Errors
-/// [`SpawnError::NoBackend`] outside of any task.
+/// Outside of any task: [`SpawnError::Thread`] when the default backend cannot be made, because the operating system refuses
+/// a thread or a descriptor; [`SpawnError::NoBackend`] in a program that has none, because it uses the core without the
+/// package `twoply`.
 pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
-    with_current(|strand| strand.backend()).ok_or(SpawnError::NoBackend)
+    match with_current(|strand| strand.backend()) {
+        Some(backend) => Ok(backend),
+        None => usual::default_backend(),
+    }
 }
 
 /// The calling task, or `None` outside of any task.

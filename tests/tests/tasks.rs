@@ -23,7 +23,7 @@ laws! {
         a_spawn_inside_a_task_stays_on_its_backend,
         run_returns_when_everything_is_done,
         waiting_for_no_tasks_returns_at_once,
-        outside_of_tasks_there_is_no_backend_to_inherit,
+        outside_of_tasks_there_is_the_default_backend,
         a_refused_task_says_why,
         many_tasks_all_run,
         results_come_to_whoever_waits_however_late,
@@ -201,11 +201,16 @@ fn waiting_for_no_tasks_returns_at_once(on: &Systems) {
     assert!(registry.is_empty());
 }
 
-fn outside_of_tasks_there_is_no_backend_to_inherit(on: &Systems) {
-    let refused = Builder::new().spawn(async {});
-    assert!(matches!(refused, Err(SpawnError::NoBackend)));
-    on.here().spawn_fn(|| Builder::new().spawn(async {}).unwrap().wait().unwrap()).wait().unwrap();
-    assert!(matches!(task::current_backend(), Err(SpawnError::NoBackend)));
+fn outside_of_tasks_there_is_the_default_backend(on: &Systems) {
+    let name = || task::current_backend().unwrap().name();
+    let usual = twoply::green().backend();
+    assert!(Arc::ptr_eq(&task::current_backend().unwrap(), usual));
+    assert_eq!(Builder::new().spawn(async move { name() }).unwrap().wait().unwrap(), "green");
+    // A task has its own.
+    let own = on.here().backend().name();
+    let inherited =
+        on.here().spawn_fn(move || Builder::new().spawn(async move { name() }).unwrap().wait().unwrap());
+    assert_eq!(inherited.wait().unwrap(), own);
 }
 
 fn a_refused_task_says_why(on: &Systems) {

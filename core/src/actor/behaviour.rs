@@ -153,11 +153,11 @@ pub trait Actor: Sized + Send + 'static {
         ready(())
     }
 
-    /// Starts it as a process on the backend of the calling task. [`Builder::spawn_actor`] names another one, and
-    /// settings.
+    /// Starts it as a process on the backend of the calling task, or the default one outside of any task.
+    /// [`Builder::spawn_actor`] names another one, and settings.
     ///
     /// # Errors
-    /// [`SpawnError::NoBackend`] outside of any task, else what [`Builder::spawn_actor`] says.
+    /// As [`Builder::spawn`].
     fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnError> {
         Builder::new().spawn_actor(self)
     }

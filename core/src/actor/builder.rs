@@ -142,7 +142,7 @@ impl<M: Send + 'static> Builder<M> {
     /// Starts a process that runs `body`. It ends when the body's future does.
     ///
     /// # Errors
-    /// [`SpawnError::NoBackend`] outside of any task if no backend is named, else what
+    /// If no backend is named, what [`current_backend`] says, and what
     /// [`task::Builder::spawn_on`] says.
     pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
     where

@@ -21,7 +21,7 @@ pub enum SpawnError {
     /// The backend has been shut down.
     #[error("the backend has been shut down")]
     ShutDown,
-    /// The caller runs in no task, so there is no backend to inherit.
+    /// The caller runs in no task, so there is no backend to inherit, and the program has no default one.
     #[error("spawned outside of any task: name a backend")]
     NoBackend,
     /// The process was forked; the threads of the backend live in the parent only.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::error::SpawnError;
 use super::handle::Task;
-use super::job::{ClosureBody, FutureBody, start};
 use super::{Builder, Registry};
 use crate::backend::Backend;
 use crate::promise::Failure;
@@ -24,10 +23,10 @@ impl Spawner {
         Spawner(backend)
     }
 
-    /// A spawner for the backend of the calling task.
+    /// A spawner for the backend of the calling task, or the default one outside of any task.
     ///
     /// # Errors
-    /// [`SpawnError::NoBackend`] outside of any task.
+    /// What [`current_backend`](super::current_backend) says.
     pub fn current() -> Result<Spawner, SpawnError> {
         super::current_backend().map(Spawner)
     }
@@ -63,28 +62,6 @@ impl Spawner {
         T: Send + 'static,
     {
         Builder::new().spawn_fn_on(&self.0, code).unwrap_or_else(Task::not_started)
-    }
-
-    /// As [`Spawner::spawn`], by a spawner that is used once.
-    #[doc(hidden)]
-    #[inline]
-    pub fn into_spawn<F>(self, future: F) -> Task<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        start(Builder::new(), self.0, FutureBody::new(future)).unwrap_or_else(Task::not_started)
-    }
-
-    /// As [`Spawner::spawn_fn`], by a spawner that is used once.
-    #[doc(hidden)]
-    #[inline]
-    pub fn into_spawn_fn<F, T>(self, code: F) -> Task<T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        start(Builder::new(), self.0, ClosureBody::new(code)).unwrap_or_else(Task::not_started)
     }
 
     /// Runs `main` as a task, and returns its result once that task and every other task of the backend is over.
