@@ -2,7 +2,9 @@
 
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ laws! {
         a_scope_joins_when_its_code_panics,
         a_panic_that_nobody_took_comes_out_of_the_scope,
         a_panic_that_was_taken_stays_with_who_took_it,
+        a_panic_comes_out_of_the_scope_of_a_cancelled_caller,
+        a_panic_in_a_destructor_is_the_scoped_tasks_panic,
         a_cancelled_caller_joins_its_scope_first,
         a_scoped_task_may_be_cancelled,
         scopes_nest,
@@ -127,6 +131,96 @@ fn a_panic_that_was_taken_stays_with_who_took_it(on: &Systems) {
         task.wait().unwrap_err()
     });
     assert_eq!(error.to_string(), "the task panicked: expected: taken");
+}
+
+/// Panics when it is dropped.
+struct BadDrop;
+
+impl Drop for BadDrop {
+    fn drop(&mut self) {
+        panic!("expected: in a destructor");
+    }
+}
+
+/// What a caller comes to that is cancelled while it waits for its scope.
+fn cancelled_in(on: &Systems, code: impl FnOnce(&Gate) + Send + 'static) -> Failure {
+    let waits = Gate::new();
+    let waiting = waits.clone();
+    let caller = on.here().spawn_fn(move || code(&waiting));
+    eventually("the caller is about to wait", || waits.is_open());
+    caller.cancel();
+    caller.wait().unwrap_err()
+}
+
+fn a_panic_comes_out_of_the_scope_of_a_cancelled_caller(on: &Systems) {
+    let message = |failure: Failure| match failure {
+        Failure::Panicked(panic) => panic.to_string(),
+        other => other.to_string(),
+    };
+    let told = "a scoped task panicked: expected: in a task";
+    // While it joins, and in a wait of its own; a handle that is dropped and one that is forgotten.
+    for (joins, forgotten) in [(true, false), (true, true), (false, false), (false, true)] {
+        let failure = cancelled_in(on, move |waits| {
+            scope(|s| {
+                let failing = s.spawn(async { panic!("expected: in a task") }).unwrap();
+                if forgotten {
+                    std::mem::forget(failing)
+                } else {
+                    drop(failing)
+                }
+                let endless = s.spawn(pending::<()>()).unwrap();
+                waits.open();
+                if !joins {
+                    drop(endless.wait());
+                }
+            });
+        });
+        assert_eq!(message(failure), told, "joins {joins}, forgotten {forgotten}");
+    }
+    // A task panics because it is cancelled.
+    let failure = cancelled_in(on, |waits| {
+        scope(|s| {
+            let bad = BadDrop;
+            let waiting = waits.clone();
+            let dies = async move {
+                let _bad = bad;
+                waiting.open();
+                pending::<()>().await;
+            };
+            drop(s.spawn(dies).unwrap());
+        });
+    });
+    assert_eq!(message(failure), "a scoped task panicked: expected: in a destructor");
+    // A cancellation without a panic is one.
+    let failure = cancelled_in(on, |waits| {
+        scope(|s| {
+            drop(s.spawn(pending::<()>()).unwrap());
+            waits.open();
+        });
+    });
+    assert!(failure.is_cancelled(), "{failure}");
+}
+
+fn a_panic_in_a_destructor_is_the_scoped_tasks_panic(on: &Systems) {
+    let error = scope(|s| {
+        let bad = BadDrop;
+        let code = async move {
+            yield_now().await;
+            bad
+        };
+        // What it returns is the caller's to drop; what it keeps is its own.
+        std::mem::forget(s.spawn_on(on.here().backend(), code).unwrap().wait().unwrap());
+        struct Ready(BadDrop);
+        impl Future for Ready {
+            type Output = u32;
+            fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u32> {
+                let _kept = &self.0;
+                Poll::Ready(1)
+            }
+        }
+        s.spawn_on(on.here().backend(), Ready(BadDrop)).unwrap().wait().unwrap_err()
+    });
+    assert_eq!(error.to_string(), "the task panicked: expected: in a destructor");
 }
 
 fn a_cancelled_caller_joins_its_scope_first(on: &Systems) {

@@ -64,6 +64,11 @@ impl Panic {
         payload.unwrap_or_else(|| Box::new(self.message().unwrap_or_default().to_owned()))
     }
 
+    /// Whether both are of the same panic.
+    pub(super) fn is_same(&self, other: &Panic) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Goes on panicking with the payload, on the calling stack.
     pub fn resume(self) -> ! {
         resume_unwind(self.into_payload())

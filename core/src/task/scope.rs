@@ -5,21 +5,22 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use super::error::SpawnError;
+use super::error::{Panic, SpawnError};
 use super::handle::{Task, TaskRef};
 use super::id::TaskId;
 use super::job::{Body, ClosureBody, FutureBody, start_unchecked};
 use super::state::Observer;
 use super::{Builder, current_backend};
 use crate::backend::{Backend, Strand};
+use crate::contain::contain;
 use crate::lock::lock;
 use crate::promise::Failure;
 use crate::strand::{ThreadStrand, with_current};
-use crate::wait::{Cancelled, Wait, drive};
+use crate::wait::{CancelUnwind, Cancelled, Wait, drive};
 use crate::wake::StoredWaker;
 
 /// Calls `f` with a scope in which tasks may borrow from the caller, and joins all of them before it returns,
@@ -31,7 +32,8 @@ use crate::wake::StoredWaker;
 /// When the calling task is cancelled while it joins, the tasks of the scope are cancelled too, and joined.
 ///
 /// # Panics
-/// When a task of the scope has panicked and its handle was not waited for, or when `f` panics.
+/// When `f` panics; or else when a task of the scope has panicked, and nobody got to know that by its handle. So it
+/// does, too, where the calling task has been cancelled.
 ///
 /// # Examples
 /// ```no_run
@@ -55,11 +57,16 @@ where
     let scope = Scope { shared: Arc::default(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     let joined = scope.shared.join();
+    let lost = scope.shared.lost_panic();
     match result {
-        Err(payload) => resume_unwind(payload),
-        Ok(_) if joined.is_err() => std::future::pending().wait(),
-        Ok(_) if scope.shared.panicked.load(Ordering::Relaxed) => panic!("a scoped task panicked"),
-        Ok(result) => result,
+        // A cancellation is no reason to keep a panic secret.
+        Err(payload) if lost.is_none() || !payload.is::<CancelUnwind>() => resume_unwind(payload),
+        Ok(result) if lost.is_none() && joined.is_ok() => return result,
+        unused => drop(unused),
+    }
+    match lost {
+        Some(panic) => panic!("a scoped task panicked: {panic}"),
+        None => std::future::pending().wait(),
     }
 }
 
@@ -78,8 +85,8 @@ pub struct Scope<'scope, 'env: 'scope> {
 struct Shared {
     /// How many tasks are not over.
     running: AtomicUsize,
-    /// A task has panicked and nobody took the panic.
-    panicked: AtomicBool,
+    /// What tasks have panicked with that nobody was told by a handle.
+    untold: Mutex<Vec<Panic>>,
     /// Who joins.
     joiner: Mutex<Option<StoredWaker>>,
     /// The tasks, to cancel them. Only those that were running when it was last tidied.
@@ -99,6 +106,19 @@ impl Observer for Shared {
 }
 
 impl Shared {
+    /// A panic that nobody was told, the first one, once all tasks are over.
+    fn lost_panic(&self) -> Option<Panic> {
+        lock(&self.untold).first().cloned()
+    }
+
+    /// Somebody has been told of `panic`.
+    fn tell(&self, panic: &Panic) {
+        let mut untold = lock(&self.untold);
+        let told = untold.iter().position(|other| other.is_same(panic)).map(|at| untold.remove(at));
+        drop(untold);
+        drop(told);
+    }
+
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<()> {
         *lock(&self.joiner) = Some(StoredWaker::of(cx.waker()));
         if self.running.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
@@ -217,7 +237,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         B::Output: Send + 'scope,
     {
         let packet = Arc::new(Packet { result: Mutex::new(None), shared: Arc::clone(&self.shared) });
-        let body = ScopedBody { body, packet: Arc::clone(&packet) };
+        let body = ScopedBody { body: Some(body), packet: Arc::clone(&packet) };
         self.shared.running.fetch_add(1, Ordering::Relaxed);
         let observer: Arc<dyn Observer> = Arc::clone(&self.shared) as _;
         // SAFETY: `scope` joins before it returns or unwinds: `Joined` waits until `running` is zero, and each task
@@ -239,20 +259,49 @@ struct Packet<T> {
     shared: Arc<Shared>,
 }
 
-impl<T> Drop for Packet<T> {
-    fn drop(&mut self) {
-        if let Some(Err(Failure::Panicked(_))) = &*lock(&self.result) {
-            self.shared.panicked.store(true, Ordering::Relaxed);
+impl<T> Packet<T> {
+    /// Leaves a result. A panic counts more than what was there before.
+    fn fill(&self, result: Result<T, Failure>) {
+        let mut place = lock(&self.result);
+        if matches!(*place, Some(Err(Failure::Panicked(_)))) {
+            return;
         }
+        if let Err(Failure::Panicked(panic)) = &result {
+            lock(&self.shared.untold).push(panic.clone());
+        }
+        let before = place.replace(result);
+        drop(place);
+        contain(|| drop(before));
+    }
+
+    /// Takes the result.
+    fn take(&self) -> Option<Result<T, Failure>> {
+        let result = lock(&self.result).take();
+        if let Some(Err(Failure::Panicked(panic))) = &result {
+            self.shared.tell(panic);
+        }
+        result
     }
 }
 
 pin_project_lite::pin_project! {
     /// The body of a scoped task: leaves the result in the packet.
     struct ScopedBody<B: Body> {
+        // The user's part; gone when it is being dropped.
         #[pin]
-        body: B,
+        body: Option<B>,
+        // Where the result is left.
         packet: Arc<Packet<B::Output>>,
+    }
+
+    impl<B: Body> PinnedDrop for ScopedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // A panic of a destructor is the task's, as everywhere.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
+                this.packet.fill(Err(Failure::of_unwind(payload)));
+            }
+        }
     }
 }
 
@@ -261,7 +310,8 @@ impl<B: Body> Body for ScopedBody<B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        match catch_unwind(AssertUnwindSafe(|| this.body.poll(cx))) {
+        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(()) };
+        match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => this.packet.fill(Ok(output)),
             Err(payload) => this.packet.fill(Err(Failure::of_unwind(payload))),
@@ -271,17 +321,12 @@ impl<B: Body> Body for ScopedBody<B> {
 
     fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<(), Cancelled> {
         let this = self.project();
-        match catch_unwind(AssertUnwindSafe(|| this.body.run(strand))) {
+        let Some(body) = this.body.as_pin_mut() else { return Ok(()) };
+        match catch_unwind(AssertUnwindSafe(|| body.run(strand))) {
             Ok(output) => this.packet.fill(Ok(output?)),
             Err(payload) => this.packet.fill(Err(Failure::of_unwind(payload))),
         }
         Ok(())
-    }
-}
-
-impl<T> Packet<T> {
-    fn fill(&self, result: Result<T, Failure>) {
-        *lock(&self.result) = Some(result);
     }
 }
 
@@ -315,7 +360,7 @@ impl<T> Future for ScopedTask<'_, T> {
         match Pin::new(&mut self.task).poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(ended) => {
-                let result = lock(&self.packet.result).take();
+                let result = self.packet.take();
                 Poll::Ready(result.unwrap_or_else(|| Err(ended.err().unwrap_or(Failure::Cancelled))))
             }
         }
