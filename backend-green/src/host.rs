@@ -17,7 +17,7 @@ use twoply_core::backend::Backend;
 use twoply_core::strand::with_current;
 
 use crate::Green;
-use crate::scheduler::{Shared, lock};
+use crate::scheduler::lock;
 use crate::strand::CarrierStrand;
 use crate::worker::{self, Context, Core};
 
@@ -83,7 +83,7 @@ impl Green {
         if with_current(|strand| strand.backend()).is_some_and(own) {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
-        shared.lending.begin()?;
+        shared.workers[0].lending.begin()?;
         let mut host = Host { green: self, carried: None, asleep: false };
         host.carry()?;
         Ok(host)
@@ -134,8 +134,11 @@ impl Host<'_> {
         if self.carried.as_ref().is_some_and(|(context, _)| context.has_core()) {
             return Ok(());
         }
+        if let Some((context, _)) = &self.carried {
+            context.leave();
+        }
         let shared = &self.green.shared;
-        let core = shared.lending.request(shared)?;
+        let core = shared.workers[0].lending.request(|| shared.wake_all())?;
         let context = Context::new(Arc::clone(shared), core);
         self.carried = Some((Rc::clone(&context), CarrierStrand::new(context, 0)));
         Ok(())
@@ -158,7 +161,7 @@ impl Drop for Host<'_> {
             context.with_core(|core| core.end_host_sleep(shared));
         }
         let core = self.carried.take().and_then(|(context, _)| context.take_core());
-        shared.lending.end();
+        shared.workers[0].lending.end();
         if let Some(core) = core {
             worker::launch_surely(shared, core);
         }
@@ -171,10 +174,11 @@ impl fmt::Debug for Host<'_> {
     }
 }
 
-/// How the only worker gets from its thread to a host.
+/// How a worker gets from its thread to another one that waits for it: a host, or on fibers the thread that they
+/// belong to.
 #[derive(Default)]
 pub(crate) struct Lending {
-    /// The host waits for the worker.
+    /// Somebody waits for the worker.
     wanted: AtomicBool,
     /// What passes between them.
     counter: Mutex<Counter>,
@@ -213,10 +217,10 @@ impl Lending {
         lock(&self.counter).hosted = false;
     }
 
-    /// Waits for the worker.
-    fn request(&self, shared: &Shared) -> io::Result<Box<Core>> {
+    /// Waits for the worker, blocking the calling thread; `wake` has whoever carries it look.
+    pub(crate) fn request(&self, wake: impl FnOnce()) -> io::Result<Box<Core>> {
         self.wanted.store(true, Ordering::SeqCst);
-        shared.wake_all();
+        wake();
         let mut counter = lock(&self.counter);
         loop {
             if let Some(core) = counter.core.take() {
@@ -229,7 +233,7 @@ impl Lending {
         }
     }
 
-    /// Takes the worker in, if the host waits for it; else it comes back: then its runtime ends.
+    /// Takes the worker in, if somebody waits for it; else it comes back.
     pub(crate) fn deposit(&self, core: Box<Core>) -> Option<Box<Core>> {
         if !self.wanted.swap(false, Ordering::SeqCst) {
             return Some(core);

@@ -17,9 +17,11 @@
 //! | `watchdog`  | helps out and names the task when one holds its worker up   |
 
 mod aside;
+mod barrier;
 mod fiber;
 mod host;
 mod metrics;
+mod post;
 mod queue;
 mod runner;
 mod scheduler;
@@ -142,7 +144,8 @@ impl Builder {
     }
 
     /// The most threads at a time: for workers, one for the watchdog, for tasks that block in straight-line code
-    /// on threads, and for what is [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks
+    /// on threads, for those that are stuck (in something that is not this library's, or computing for long) while others
+    /// wait for their worker, and for what is [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks
     /// keeps its worker until a thread ends: the tasks behind it wait, and where every worker is kept in this way, those
     /// that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a [`Hog`], and without a
     /// [handler](Builder::on_hog) for these a line on standard error says so once. With
@@ -177,7 +180,8 @@ impl Builder {
 
     /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for `limit`
     /// without coming to an await point or a wait: code that computes for long, or that blocks in something that
-    /// is not this library's. Once for each such poll. Without a handler they are counted; see [`Metrics::hogs`].
+    /// is not this library's. Once for each such poll. Others do not wait for it: after some milliseconds another thread
+    /// carries its worker ([`WorkerMetrics::rescues`]). Without a handler they are counted; see [`Metrics::hogs`].
     pub fn on_hog(mut self, limit: Duration, handler: impl Fn(&Hog) + Send + Sync + 'static) -> Builder {
         self.hog_limit = limit;
         self.on_hog = Some(Box::new(handler));
@@ -209,6 +213,7 @@ impl Builder {
     /// # Errors
     /// When the operating system refuses a thread, a descriptor or memory.
     pub fn build(self) -> io::Result<Green> {
+        barrier::prepare();
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let count = self.workers.unwrap_or_else(cores);
         let mut remotes = Vec::with_capacity(count);

@@ -27,6 +27,9 @@ pub struct Metrics {
     pub refusals: u64,
     /// What is offloaded from fibers: how much of it runs on threads, and how much waits for one.
     pub offloaded: (usize, usize),
+    /// Threads in the middle of a poll that goes on and on, whose worker has been taken from them to be carried by another
+    /// one.
+    pub stuck: usize,
     /// Each worker.
     pub workers: Vec<WorkerMetrics>,
 }
@@ -45,6 +48,9 @@ pub struct WorkerMetrics {
     pub sleeps: u64,
     /// How often it moved to another thread because its task blocked.
     pub handovers: u64,
+    /// How often the watchdog moved it to another thread because its task computed for long, or blocked in something that
+    /// is not this library's.
+    pub rescues: u64,
     /// Its reactor's own counters.
     pub reactor: ReactorMetrics,
 }
@@ -58,6 +64,7 @@ impl Metrics {
             steals: remote.counts.stolen.load(Relaxed),
             sleeps: remote.counts.sleeps.load(Relaxed),
             handovers: remote.counts.handovers.load(Relaxed),
+            rescues: remote.counts.rescues.load(Relaxed),
             reactor: remote.reactor.metrics(),
         });
         Metrics {
@@ -69,6 +76,7 @@ impl Metrics {
             hogs: shared.watch.hogs(),
             refusals: shared.workers.iter().map(|remote| remote.counts.refusals.load(Relaxed)).sum(),
             offloaded: shared.pool.load(),
+            stuck: shared.watch.stuck(),
             workers: workers.collect(),
         }
     }

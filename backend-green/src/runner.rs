@@ -5,7 +5,8 @@
 //! blocks keeps its runner, suspended, until it is woken; the next task gets another. So only what is blocked in
 //! straight-line code holds a stack.
 //!
-//! A worker calls this once, for its whole life. Nothing here is ever touched by another thread.
+//! A worker calls this once, for its whole life. Nothing here is ever touched by another thread. When a task is stuck on
+//! a runner, another thread carries the worker until this one comes back, and polls on its own stack.
 
 use std::io;
 use std::rc::Rc;
@@ -94,7 +95,7 @@ pub(crate) fn run_on_fibers(
                     Ok(runner) => runners.resume(runner, Some(job)),
                     Err(_) => {
                         worker::poll(counts, last_resort.state(), job);
-                        counts.current.store(0, Ordering::Relaxed);
+                        context.with_core(|_| counts.current.store(0, Ordering::Relaxed));
                     }
                 },
             }
@@ -146,7 +147,12 @@ impl Runners<'_> {
     #[inline]
     fn go_on(&mut self, runner: usize) {
         self.prepare_next();
-        if matches!(self.all.get(runner), Some(Some(runner)) if runner.blocked) {
+        if let Some(Some(blocked)) = self.all.get(runner)
+            && blocked.blocked
+        {
+            let counts = &self.context.remote(self.index).counts;
+            Counts::bump(&counts.polls);
+            counts.current.store(blocked.task, Ordering::Relaxed);
             self.resume(runner, None);
         }
     }
@@ -172,16 +178,12 @@ impl Runners<'_> {
     fn resume(&mut self, number: usize, input: Input) {
         let Some(runner) = &mut self.all[number] else { return };
         let remote = self.context.remote(self.index);
-        let counts = &remote.counts;
-        match &input {
-            Some(job) => runner.task = job.id(),
-            None => {
-                Counts::bump(&counts.polls);
-                counts.current.store(runner.task, Ordering::Relaxed);
-            }
+        if let Some(job) = &input {
+            runner.task = job.id();
         }
         let result = strand::enter(&*runner.strand, || runner.fiber.resume(input));
-        counts.current.store(0, Ordering::Relaxed);
+        // Who has been given the worker meanwhile says what that polls.
+        self.context.with_core(|_| remote.counts.current.store(0, Ordering::Relaxed));
         match result {
             FiberResult::Suspended(Output::Blocked) => {
                 if !runner.blocked {

@@ -30,7 +30,7 @@
 //! and workers that hold on to one task for too long are helped by the watchdog instead of being preempted.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,9 +44,10 @@ use crate::DROPPER;
 use crate::aside::Aside;
 use crate::fiber::StackPool;
 use crate::host::Lending;
+use crate::post::Post;
 use crate::queue::{Injector, Item, Local, Stealer};
 use crate::watchdog::Watch;
-use crate::worker;
+use crate::worker::{self, Core};
 
 impl Item for Job {
     #[inline]
@@ -78,8 +79,6 @@ pub(crate) struct Shared {
     pub(crate) stacks: Option<Arc<StackPool>>,
     /// Watches for tasks that hold on to their worker.
     pub(crate) watch: Watch,
-    /// Hands the only worker to a host and back.
-    pub(crate) lending: Lending,
     /// How far the end of the runtime has come: [`OPEN`], [`DRAINING`] or [`STOPPED`].
     phase: AtomicUsize,
     /// How many workers have not ended.
@@ -112,8 +111,14 @@ pub(crate) struct Remote {
     inbox: Mutex<Vec<usize>>,
     /// How many there are. Relaxed: a hint between the fences that guard a worker's sleep.
     inbox_len: AtomicUsize,
+    /// Where the thread that carries it, or was the last to do so, has it.
+    post: Mutex<Option<Arc<Post<Core>>>>,
+    /// The number of that thread in the kernel. Relaxed: a hint.
+    thread: AtomicI32,
     /// Where it lies while its thread may block.
     pub(crate) aside: Aside,
+    /// Hands it to whoever wants it: a host, or the thread that its fibers belong to.
+    pub(crate) lending: Lending,
     /// What it is doing, counted.
     pub(crate) counts: Counts,
 }
@@ -174,6 +179,8 @@ pub(crate) struct Counts {
     pub(crate) handovers: AtomicU64,
     /// Times that it should have been, and there was no thread.
     pub(crate) refusals: AtomicU64,
+    /// Times that the watchdog took it from a thread that was stuck. Written by the watchdog.
+    pub(crate) rescues: AtomicU64,
 }
 
 impl Counts {
@@ -191,9 +198,29 @@ impl Remote {
             load: Load::default(),
             inbox: Mutex::default(),
             inbox_len: AtomicUsize::new(0),
+            post: Mutex::default(),
+            thread: AtomicI32::new(0),
             aside: Aside::default(),
+            lending: Lending::default(),
             counts: Counts::default(),
         }
+    }
+
+    /// From now on the calling thread carries the worker, at `post`.
+    pub(crate) fn carry_at(&self, post: &Arc<Post<Core>>) {
+        self.thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+        let before = lock(&self.post).replace(Arc::clone(post));
+        drop(before);
+    }
+
+    /// The thread that carries the worker, or carried it last.
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread.load(Ordering::Relaxed)
+    }
+
+    /// Where the worker is carried, or was carried last.
+    pub(crate) fn post(&self) -> Option<Arc<Post<Core>>> {
+        lock(&self.post).clone()
     }
 
     /// Hands the worker a fiber of its that can go on.
@@ -264,7 +291,6 @@ impl Shared {
             threads,
             stacks,
             watch,
-            lending: Lending::default(),
             phase: AtomicUsize::new(OPEN),
             live_workers,
             spins,
@@ -398,12 +424,6 @@ impl Shared {
         }
     }
 
-    /// Whether a worker should leave its thread: a host wants the worker, or the runtime ends. A stack that is suspended goes
-    /// on only there, to unwind: so the worker stays as long as there is one.
-    pub(crate) fn should_leave(&self, remote: &Remote) -> bool {
-        self.lending.is_wanted() || (self.should_stop() && remote.load.holds_none())
-    }
-
     /// Lets no task start any more and cancels those that live. Workers end when none is left.
     pub(crate) fn drain(&self) {
         self.phase.fetch_max(DRAINING, Ordering::SeqCst);
@@ -429,7 +449,6 @@ impl Shared {
             // Whoever waits for a descriptor of a closed reactor is woken and moves to another.
             self.workers.iter().for_each(|remote| remote.reactor.close());
             self.watch.stop();
-            self.lending.give_up();
             // Nothing will be started any more: idle threads end now, and those of blocked tasks with their tasks.
             self.threads.close();
             // Last, because it runs code of the user's, which may take for ever.

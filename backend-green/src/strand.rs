@@ -56,9 +56,7 @@ impl CarrierStrand {
                     Work::Job(job) => {
                         worker::poll(counts, self.thread.state(), job);
                         // A worker that has moved on meanwhile is polling something else.
-                        if self.context.has_core() {
-                            counts.current.store(0, Ordering::Relaxed);
-                        }
+                        self.context.with_core(|_| counts.current.store(0, Ordering::Relaxed));
                     }
                     // Without fibers nobody pushes one.
                     Work::Fiber(_) => {}
@@ -69,7 +67,10 @@ impl CarrierStrand {
 
     /// Hands the worker to another thread. False when none could be had.
     fn hand_over(&self) -> bool {
-        let Some(core) = self.context.take_core().or_else(|| self.take_up()) else { return true };
+        let Some(core) = self.context.take_core().or_else(|| self.take_up()) else {
+            self.context.leave();
+            return true;
+        };
         let counts = &self.context.remote(self.index).counts;
         // All of it before the other thread has the worker, whose counts are its own from then on. A worker that
         // kept this task as its current one would look held up by it, even while it slept.
@@ -301,7 +302,7 @@ impl Strand for FiberStrand {
             return std::thread::yield_now();
         }
         if self.suspender.get().is_some() {
-            self.context.push_fiber(self.fiber);
+            self.context.push_fiber(self.index, self.fiber);
             self.suspend();
         }
     }

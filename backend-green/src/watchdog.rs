@@ -1,30 +1,31 @@
 //! Notices a task that holds on to its worker, has others do what waits behind it, and names it.
 //!
 //! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so does it,
-//! until one wakes. A worker without others is looked at every [`ALONE`]: nobody could help it out. A worker that is
-//! still in the same poll as at the last look is *stuck*: an idle worker is woken, which steals its queue, its LIFO
-//! slot too, and handles its events. The thread never runs tasks.
+//! until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle worker is woken, which
+//! steals its queue, its LIFO slot too, and handles its events. If something waits for the stuck worker nevertheless,
+//! because nobody is idle or because more has come, it is [taken from its thread](rescue), and another one carries it. The
+//! watchdog's own thread never runs tasks.
 //!
 //! It also finds a new thread for a worker that has been [set aside](crate::aside) for code which takes its time. As long
 //! as workers are set aside it looks every [`BRISK`].
 
+mod rescue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use twoply_core::task::TaskRef;
 
-use crate::scheduler::{Counts, Shared};
+use crate::scheduler::{Counts, Shared, lock};
 use crate::worker;
+use rescue::{Rescued, Stuck};
 
 /// How often it looks: what a stuck worker's connections wait at most twice of. A look costs some microseconds, less
 /// than one part in a hundred of a core.
 const TICK: Duration = Duration::from_millis(1);
-
-/// How often it looks at a worker that nobody can help out: only to name the task.
-const ALONE: Duration = Duration::from_millis(5);
 
 /// How often it looks while workers are set aside: one is carried on after two looks at most. A look each 100 us, which
 /// the kernel makes of it, is one part in fifty of a core.
@@ -61,6 +62,8 @@ pub(crate) struct Watch {
     hogs: AtomicU64,
     /// Whether it has complained that a worker stands still.
     complained: AtomicBool,
+    /// Polls whose worker has been taken away. Those that are over leave at the next look.
+    rescued: Mutex<Vec<Rescued>>,
     /// Whether it looks every [`BRISK`].
     brisk: AtomicBool,
     /// Whether the thread sleeps until it is woken.
@@ -78,6 +81,7 @@ impl Watch {
             handler,
             hogs: AtomicU64::new(0),
             complained: AtomicBool::new(false),
+            rescued: Mutex::default(),
             brisk: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -100,6 +104,11 @@ impl Watch {
                  thread is free. More threads (`max_threads`, and the limits of the system), fibers, or `.await` help."
             );
         }
+    }
+
+    /// How many threads are in polls whose worker has been taken away.
+    pub(crate) fn stuck(&self) -> usize {
+        lock(&self.rescued).iter().filter(|poll| poll.is_stuck()).count()
     }
 
     /// A worker has woken up.
@@ -140,6 +149,8 @@ struct Seen {
     polls: u64,
     /// Since when that has been the count.
     since: Instant,
+    /// The processor time that its thread had used when it was found to be stuck.
+    used: Option<Duration>,
     /// Whether its task has been reported.
     reported: bool,
     /// How often it had been set aside.
@@ -150,9 +161,8 @@ struct Seen {
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let watch = &shared.watch;
     let _ = watch.thread.set(std::thread::current());
-    let mut seen =
-        vec![Seen { polls: 0, since: Instant::now(), reported: false, asides: 0 }; shared.workers.len()];
-    let tick = if shared.workers.len() > 1 { TICK } else { ALONE };
+    let unseen = Seen { polls: 0, since: Instant::now(), used: None, reported: false, asides: 0 };
+    let mut seen = vec![unseen; shared.workers.len()];
     let mut quiet = Duration::ZERO;
     let mut calm = 0;
     while !watch.stopped.load(Ordering::Acquire) {
@@ -168,10 +178,11 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
             watch.asleep.store(false, Ordering::Relaxed);
             quiet = Duration::ZERO;
         }
-        let pause = if watch.brisk.load(Ordering::Relaxed) { BRISK } else { tick };
+        let pause = if watch.brisk.load(Ordering::Relaxed) { BRISK } else { TICK };
         std::thread::park_timeout(pause);
-        quiet = if shared.all_asleep() { quiet + pause } else { Duration::ZERO };
         let now = Instant::now();
+        let unreported = look_at_rescued(shared, now);
+        quiet = if shared.all_asleep() && !unreported { quiet + pause } else { Duration::ZERO };
         for (worker, seen) in seen.iter_mut().enumerate() {
             look(shared, worker, seen, now);
         }
@@ -204,18 +215,20 @@ fn look_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
     any
 }
 
-fn look(shared: &Shared, worker: usize, seen: &mut Seen, now: Instant) {
-    let counts = &shared.workers[worker].counts;
+fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) {
+    let remote = &shared.workers[worker];
+    let counts = &remote.counts;
     let polls = counts.polls.load(Ordering::Relaxed);
     let task = counts.current.load(Ordering::Relaxed);
     if polls != seen.polls || task == 0 {
-        *seen = Seen { polls, since: now, reported: false, asides: seen.asides };
+        *seen = Seen { polls, since: now, used: None, reported: false, asides: seen.asides };
         if counts.stuck.load(Ordering::Relaxed) {
             counts.stuck.store(false, Ordering::Relaxed);
         }
         return;
     }
-    let held = now.duration_since(seen.since);
+    let Seen { since, .. } = *seen;
+    let held = now.duration_since(since);
     if held < TICK {
         // An unpark ended the pause between two looks early.
         return;
@@ -224,15 +237,41 @@ fn look(shared: &Shared, worker: usize, seen: &mut Seen, now: Instant) {
     shared.notify_hint();
     if held >= shared.watch.limit && !seen.reported {
         seen.reported = true;
-        shared.watch.hogs.fetch_add(1, Ordering::Relaxed);
-        if let Some(handler) = &shared.watch.handler {
-            let task = shared.registry.tasks().into_iter().find(|live| live.id().as_u64() == task);
-            let hog = Hog { task, worker, held };
-            // A handler that panics has been reported by the panic hook; the workers still need this thread.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&hog))) {
-                // It may panic in its own destructor.
-                std::mem::forget(payload);
+        report(shared, worker, task, held);
+    }
+    let used = *seen.used.get_or_insert_with(|| rescue::processor_time(remote.thread()));
+    rescue::rescue(shared, &Stuck { worker, polls, task, since, used, reported: seen.reported }, now);
+}
+
+/// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether some of them
+/// have not been reported yet.
+fn look_at_rescued(shared: &Shared, now: Instant) -> bool {
+    let (mut due, mut unreported) = (Vec::new(), false);
+    lock(&shared.watch.rescued).retain_mut(|poll| {
+        let held = now.duration_since(poll.since);
+        if poll.is_stuck() && !poll.reported {
+            poll.reported = held >= shared.watch.limit;
+            match poll.reported {
+                true => due.push((poll.worker, poll.task, held)),
+                false => unreported = true,
             }
+        }
+        poll.is_stuck()
+    });
+    due.into_iter().for_each(|(worker, task, held)| report(shared, worker, task, held));
+    unreported
+}
+
+/// Counts a task that has held its thread up for too long, and tells the handler.
+fn report(shared: &Shared, worker: usize, task: u64, held: Duration) {
+    shared.watch.hogs.fetch_add(1, Ordering::Relaxed);
+    if let Some(handler) = &shared.watch.handler {
+        let task = shared.registry.tasks().into_iter().find(|live| live.id().as_u64() == task);
+        let hog = Hog { task, worker, held };
+        // A handler that panics has been reported by the panic hook; the workers still need this thread.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&hog))) {
+            // It may panic in its own destructor.
+            std::mem::forget(payload);
         }
     }
 }

@@ -6,7 +6,8 @@
 //! ([`crate::strand`]), or, where tasks run on fibers, it stays and leaves the fiber behind ([`crate::runner`]).
 //!
 //! The core is reached through a thread-local, so that a task which wakes another one, or spawns one, pushes to the
-//! queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is handed over.
+//! queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is handed over. While
+//! the thread is stuck in a poll, the core can be taken from it ([`crate::post`]).
 //!
 //! What runs next: the LIFO slot (what the last task woke, while the caches are warm, but only so often in a
 //! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the reactor
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use twoply_core::backend::Job;
 use twoply_core::reactor::Reactor;
 
+use crate::post::Carrier;
 use crate::queue::Local;
 use crate::runner;
 use crate::scheduler::{Counts, Remote, Shared, lock};
@@ -47,6 +49,9 @@ const TURN: Duration = Duration::from_micros(100);
 /// everyone else waiting; tokio's number.
 const LIFO_LIMIT: u32 = 3;
 
+/// How often a stack that cannot be left looks whether it may go on, while another thread has its worker.
+const STALLED: Duration = Duration::from_millis(1);
+
 /// The part of a worker that is its alone, wherever it runs.
 pub(crate) struct Core {
     /// Which worker this is.
@@ -55,6 +60,8 @@ pub(crate) struct Core {
     local: Local<Job>,
     /// Blocked fibers that can go on. They are this worker's alone: nobody can steal them.
     fibers: RefCell<VecDeque<usize>>,
+    /// Whether another thread carries it than the one that its fibers belong to, because that is stuck. They wait.
+    away: Cell<bool>,
     /// Steps taken.
     tick: Cell<u32>,
     /// When the reactor last had its turn out of turn.
@@ -91,8 +98,8 @@ pub(crate) enum Work {
 pub(crate) struct Context {
     /// Its runtime.
     pub(crate) shared: Arc<Shared>,
-    /// The worker; `None` once it has been handed over.
-    core: RefCell<Option<Box<Core>>>,
+    /// Where it lies; not there once it has been handed over, or taken away.
+    carrier: Carrier<Core>,
 }
 
 thread_local! {
@@ -103,62 +110,93 @@ thread_local! {
 impl Context {
     /// Takes the worker away from this thread. `None` when it has none, or is in the middle of choosing work.
     pub(crate) fn take_core(&self) -> Option<Box<Core>> {
-        self.core.try_borrow_mut().ok()?.take()
+        self.carrier.take()
     }
 
     /// A place for `core`, on a thread that does what it says.
     pub(crate) fn new(shared: Arc<Shared>, core: Box<Core>) -> Rc<Context> {
-        Rc::new(Context { shared, core: RefCell::new(Some(core)) })
+        let index = core.index;
+        let context = Context { shared, carrier: Carrier::new(core) };
+        context.remote(index).carry_at(context.carrier.post());
+        Rc::new(context)
     }
 
     /// Calls `f` with the worker, if it is here.
     #[inline]
     pub(crate) fn with_core<R>(&self, f: impl FnOnce(&Core) -> R) -> Option<R> {
-        self.core.try_borrow().ok()?.as_deref().map(f)
+        self.carrier.with(f)
     }
 
+    /// Puts the worker back that was taken away from this thread, and carried by no other since.
     pub(crate) fn put_core(&self, core: Box<Core>) {
-        if let Ok(mut place) = self.core.try_borrow_mut() {
-            *place = Some(core);
+        self.carrier.put(core);
+    }
+
+    #[inline]
+    pub(crate) fn has_core(&self) -> bool {
+        self.carrier.has()
+    }
+
+    /// The poll for which this thread was without a worker is over, or will wait on this thread.
+    pub(crate) fn leave(&self) {
+        self.carrier.leave();
+    }
+
+    /// The next piece of work of the worker `index`, whose home this thread is: it is waited for if others have it, to
+    /// whom it was given while this thread was stuck.
+    #[inline]
+    fn next_at_home(&self, index: usize) -> Option<Work> {
+        loop {
+            if let Some(next) = self.with_core(|core| core.next_work(&self.shared)) {
+                return next;
+            }
+            self.come_home(index)?;
         }
     }
 
-    pub(crate) fn has_core(&self) -> bool {
-        self.core.try_borrow().is_ok_and(|core| core.is_some())
+    #[cold]
+    fn come_home(&self, index: usize) -> Option<()> {
+        self.leave();
+        let remote = self.remote(index);
+        let core = remote.lending.request(|| remote.reactor.notify()).ok()?;
+        core.set_away(false);
+        remote.carry_at(self.carrier.post());
+        self.put_core(core);
+        Some(())
     }
 
     /// Puts a job of this runtime in the queue of the worker that this thread carries.
     #[inline]
     pub(crate) fn push(&self, job: Job, yielded: bool) -> Result<(), Job> {
-        if job.is_of(&*self.shared)
-            && let Ok(core) = self.core.try_borrow()
-            && let Some(core) = core.as_ref()
-        {
-            core.push(&self.shared, job, yielded);
-            return Ok(());
+        if !job.is_of(&*self.shared) {
+            return Err(job);
         }
-        Err(job)
+        let mut job = Some(job);
+        self.with_core(|core| {
+            if let Some(job) = job.take() {
+                core.push(&self.shared, job, yielded);
+            }
+        });
+        job.map_or(Ok(()), Err)
     }
 
-    /// A fiber of the worker that this thread carries can go on.
+    /// A fiber of the worker `index`, whose home this thread is, can go on.
     #[inline]
-    pub(crate) fn push_fiber(&self, fiber: usize) {
-        self.with_core(|core| core.push_fiber(fiber));
+    pub(crate) fn push_fiber(&self, index: usize, fiber: usize) {
+        if self.with_core(|core| core.push_fiber(fiber)).is_none() {
+            self.remote(index).push_inbox(fiber);
+        }
     }
 
     /// Takes the fibers that can go on out of the inbox of the worker `index`, which this thread carries.
     fn drain_inbox(&self, index: usize) {
-        if let Ok(core) = self.core.try_borrow()
-            && let Some(core) = core.as_ref()
-        {
-            self.remote(index).drain_inbox(&mut *core.fibers.borrow_mut());
-        }
+        self.with_core(|core| self.remote(index).drain_inbox(&mut *core.fibers.borrow_mut()));
     }
 
     /// The fiber that will go on after `ahead` others, as far as is known now.
     #[inline]
     pub(crate) fn upcoming_fiber(&self, ahead: usize) -> Option<usize> {
-        self.core.try_borrow().ok()?.as_ref()?.fibers.borrow().get(ahead).copied()
+        self.with_core(|core| core.fibers.borrow().get(ahead).copied()).flatten()
     }
 
     /// The worker `index`, which this thread carries or has carried, as the others see it.
@@ -203,6 +241,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, core: Box<Core>) -> Result<(), (Box<C
 pub(crate) fn launch_surely(shared: &Arc<Shared>, mut core: Box<Core>) {
     while let Err((back, _)) = launch(shared, core) {
         if shared.should_stop() {
+            shared.workers[back.index].lending.give_up();
             drop(back);
             return shared.worker_ended();
         }
@@ -220,25 +259,29 @@ fn carry(shared: Arc<Shared>, core: Box<Core>) {
             CONTEXT.with(|context| context.take());
         }
     }
-    let index = core.index;
+    let (index, away) = (core.index, core.away.get());
     let context = Context::new(shared, core);
     CONTEXT.with(|place| place.replace(Some(Rc::clone(&context))));
     let leave = Leave;
-    let next = || context.with_core(|core| core.next_work(&context.shared)).flatten();
     match &context.shared.stacks {
-        Some(stacks) => runner::run_on_fibers(&context, index, stacks, next),
-        None => {
+        Some(stacks) if !away => {
+            runner::run_on_fibers(&context, index, stacks, || context.next_at_home(index));
+        }
+        _ => {
             let strand = CarrierStrand::new(Rc::clone(&context), index);
-            strand.run(next);
+            strand.run(|| context.with_core(|core| core.next_work(&context.shared)).flatten());
         }
     }
     let core = context.take_core();
+    context.leave();
     drop(leave);
     if let Some(core) = core {
-        let Some(core) = context.shared.lending.deposit(core) else { return };
+        let lending = &context.remote(index).lending;
+        let Some(core) = lending.deposit(core) else { return };
         // The runtime is at its end. What is left in the queue is dropped with the core, with no worker on this thread
         // that its destructors could push to.
         drop(core);
+        lending.give_up();
         context.shared.worker_ended();
     }
 }
@@ -249,6 +292,7 @@ impl Core {
             index,
             local,
             fibers: RefCell::default(),
+            away: Cell::new(false),
             tick: Cell::new(0),
             turned: Cell::new(Instant::now()),
             turning: Cell::new(false),
@@ -298,6 +342,13 @@ impl Core {
         self.fibers.borrow_mut().push_back(fiber);
     }
 
+    /// Whether this worker should leave its thread: somebody wants it, or the runtime ends. A stack that is suspended goes on
+    /// only on the thread that it belongs to, to unwind; and one that is stuck there may be suspended yet. So the worker
+    /// stays as long as there may be one.
+    fn should_leave(&self, shared: &Shared, remote: &Remote) -> bool {
+        remote.lending.is_wanted() || (shared.should_stop() && remote.load.holds_none() && !self.away.get())
+    }
+
     /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
     #[inline]
     fn next_work(&self, shared: &Shared) -> Option<Work> {
@@ -309,7 +360,7 @@ impl Core {
             if now.duration_since(self.turned.get()) >= TURN {
                 self.turned.set(now);
                 self.turn(remote, Some(Duration::ZERO));
-                if shared.should_leave(remote) {
+                if self.should_leave(shared, remote) {
                     return None;
                 }
                 self.look_around(shared, remote, now);
@@ -335,7 +386,7 @@ impl Core {
         if !remote.inbox_is_empty() {
             remote.drain_inbox(&mut *self.fibers.borrow_mut());
         }
-        let fiber = |core: &Core| core.fibers.borrow_mut().pop_front().map(Work::Fiber);
+        let fiber = |core: &Core| core.next_fiber().map(Work::Fiber);
         let job = |core: &Core| core.local_job().map(Work::Job);
         if tick & 1 == 0 {
             return fiber(self).or_else(|| job(self));
@@ -344,6 +395,17 @@ impl Core {
         // fit in the queue would wait for them.
         let injected = || if self.fibers.borrow().is_empty() { None } else { self.injected(shared) };
         job(self).or_else(injected).or_else(|| fiber(self))
+    }
+
+    #[inline]
+    fn next_fiber(&self) -> Option<usize> {
+        if self.away.get() { None } else { self.fibers.borrow_mut().pop_front() }
+    }
+
+    /// Says whether it will be carried by another thread than the one that its fibers belong to. Returns what was said
+    /// before.
+    pub(crate) fn set_away(&self, away: bool) -> bool {
+        self.away.replace(away)
     }
 
     #[inline]
@@ -416,11 +478,28 @@ fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
     }
 }
 
+/// Handles the events of another worker, which is stuck.
+pub(crate) fn turn_for(victim: &Remote) {
+    if turn(&victim.reactor, Some(Duration::ZERO)).is_ok() {
+        // The turn has taken a notification, too, if there was one. It was for the victim, which may have come back and be
+        // about to sleep.
+        victim.reactor.notify();
+    }
+}
+
 /// Blocks the calling thread, which carries the worker `index` and cannot leave its stack, until `is_over`, and handles
 /// the worker's events meanwhile. Its queue is left to the other workers.
 pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
     let Remote { reactor, .. } = context.remote(index);
     while !is_over() {
+        if !context.has_core() {
+            // Another thread carries the worker meanwhile, turns its reactor and takes what is in its inbox.
+            std::thread::sleep(STALLED);
+            match at_most {
+                Some(_) => return,
+                None => continue,
+            }
+        }
         // Whoever pushes to an inbox that is not empty notifies nobody. What ends this wait may come that way, too,
         // behind fibers that have to wait until it is over.
         context.drain_inbox(index);

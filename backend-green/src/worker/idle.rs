@@ -19,7 +19,7 @@ impl Core {
     #[cold]
     pub(super) fn find_work(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         loop {
-            if shared.should_leave(remote) {
+            if self.should_leave(shared, remote) {
                 return None;
             }
             if self.searching.get() || shared.start_search() {
@@ -51,7 +51,7 @@ impl Core {
     /// Waits a while for fibers of its own that another worker has woken, where that other one searches. They cannot be
     /// stolen, so nobody else would find them; and two that wake each other from two workers would sleep in turns.
     fn listen(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
-        if shared.stacks.is_none() || self.searching.get() {
+        if shared.stacks.is_none() || self.away.get() || self.searching.get() {
             return None;
         }
         let rounds = self.patience.get();
@@ -98,7 +98,7 @@ impl Core {
                 }
                 return work;
             }
-            if shared.should_leave(remote) {
+            if self.should_leave(shared, remote) {
                 return None;
             }
             // One that spins is enough: more would take each other's cores. And never without giving the core
@@ -138,9 +138,9 @@ impl Core {
         fence(Ordering::SeqCst);
         // A rescue may have made fibers of this worker's own ready after it last looked.
         remote.reactor.prepare_park()
-            && self.fibers.borrow().is_empty()
+            && (self.away.get() || self.fibers.borrow().is_empty())
             && !shared.has_work_for(self.index)
-            && !shared.should_leave(remote)
+            && !self.should_leave(shared, remote)
     }
 
     /// Leaves the sleepers.

@@ -1,0 +1,56 @@
+//! Barriers of unequal price: one side crosses millions of times a second, the other once in a while.
+//!
+//! Two threads that each write a word and then read the other's cannot both miss the other's write, if each has a
+//! sequentially consistent fence in between. Here the frequent side pays nothing for its fence: [`light`] only keeps the
+//! compiler from reordering, and [`heavy`], on the rare side, has the kernel send a barrier to every core that runs a
+//! thread of this process (`membarrier(2)`), at the cost of some microseconds. Where the kernel cannot do that, both
+//! are ordinary fences. After folly's `asymmetric_thread_fence` and the C++ proposal P1202.
+
+#[cfg(all(target_os = "linux", not(loom), not(miri)))]
+use std::sync::Once;
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, compiler_fence};
+
+use crate::sync::atomic::Ordering;
+use crate::sync::atomic::fence;
+
+/// Whether the kernel has agreed to send barriers. Relaxed: it changes once, before any thread that calls [`heavy`] is
+/// started, so that a thread which calls [`light`] and sees it set is never met by a [`heavy`] that does not.
+#[cfg(not(loom))]
+static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
+
+/// Asks the kernel to send barriers, once for the process. Called before any thread is started that calls [`heavy`].
+pub(crate) fn prepare() {
+    #[cfg(all(target_os = "linux", not(loom), not(miri)))]
+    {
+        use rustix::thread::{MembarrierCommand, membarrier};
+        static ASKED: Once = Once::new();
+        ASKED.call_once(|| {
+            if membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok() {
+                ASYMMETRIC.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+/// The frequent side's barrier: pairs with [`heavy`], and with nothing else.
+#[inline]
+pub(crate) fn light() {
+    #[cfg(not(loom))]
+    if ASYMMETRIC.load(Ordering::Relaxed) {
+        return compiler_fence(Ordering::SeqCst);
+    }
+    fence(Ordering::SeqCst);
+}
+
+/// The rare side's barrier: pairs with every [`light`] of other threads. False when the kernel has failed to send it,
+/// and then the caller knows nothing about them.
+pub(crate) fn heavy() -> bool {
+    fence(Ordering::SeqCst);
+    #[cfg(all(target_os = "linux", not(loom), not(miri)))]
+    if ASYMMETRIC.load(Ordering::Relaxed) {
+        use rustix::thread::{MembarrierCommand, membarrier};
+        return membarrier(MembarrierCommand::PrivateExpedited).is_ok();
+    }
+    true
+}
