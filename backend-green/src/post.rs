@@ -153,11 +153,11 @@ impl<T> Carrier<T> {
         loop {
             // Release pairs with the Acquire in `seize`, though nothing has been touched.
             post.borrows.store(0, Release);
-            // Acquire as in `borrow`.
-            match post.state.load(Acquire) {
+            match post.state.load(Relaxed) {
                 HERE => {
                     post.borrows.store(1, Relaxed);
                     barrier::light();
+                    // Acquire as in `borrow`.
                     if post.state.load(Acquire) == HERE {
                         return true;
                     }

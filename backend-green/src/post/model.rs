@@ -89,11 +89,12 @@ fn a_carrier_that_gets_it_back_has_it_alone() {
         carrier.leave();
         assert!(post.is_left());
         let seizer = thread::spawn(move || seize(&post, true).map(|number| number.get()));
+        back.add();
         carrier.put(back);
         let used = carrier.with(Watched::add).is_some();
         match seizer.join().unwrap() {
-            Some(seen) => assert_eq!(seen, 2 + usize::from(used)),
-            None => assert_eq!(carrier.with(Watched::get), Some(2)),
+            Some(seen) => assert_eq!(seen, 3 + usize::from(used)),
+            None => assert_eq!(carrier.with(Watched::get), Some(3)),
         }
     });
 }
