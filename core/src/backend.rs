@@ -57,7 +57,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether jobs block their stack or return when they must wait.
     fn mode(&self) -> Mode;
 
-    /// The list in which the tasks of this backend are entered for as long as they live.
+    /// The list in which the tasks of this backend are entered for as long as they live: always the same one, or the
+    /// process is aborted.
     fn registry(&self) -> &Arc<crate::task::Registry>;
 
     /// Starts `job`, or says why it cannot. A job that is not started must be dropped.

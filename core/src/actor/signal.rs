@@ -111,21 +111,21 @@ impl Then {
             && self.stale.is_none()
     }
 
-    /// Does it. `pid` is the process that it follows from.
+    /// Does it, all of it, whatever panics. `pid` is the process that it follows from.
     fn run(self, pid: &Pid) {
         for (_, hook) in self.hooks.into_entries() {
-            hook.ended(pid);
+            contain(|| hook.ended(pid));
         }
         if let Some(task) = self.cancel {
-            task.cancel();
+            contain(|| task.cancel());
         }
         for orphan in self.orphans {
-            orphan.fail(self.failure.clone().unwrap_or(Failure::Broken));
+            contain(|| orphan.fail(self.failure.clone().unwrap_or(Failure::Broken)));
         }
         if let Some((to, signal)) = self.answer {
-            to.deliver(signal);
+            contain(|| to.deliver(signal));
         }
-        drop(self.stale);
+        contain(|| drop(self.stale));
         crate::wake::wake_all(self.senders.into_iter().chain(self.receiver));
     }
 }
@@ -270,7 +270,7 @@ impl<M: Send + 'static> Cell<M> {
         self.mark(&inbox, RETURNED, true);
         drop(inbox);
         if !then.is_nothing() {
-            contain(|| then.run(&self.pid()));
+            then.run(&self.pid());
         }
     }
 
@@ -286,7 +286,7 @@ impl<M: Send + 'static> Cell<M> {
             drop(inbox);
             // Before it is over: whoever finds it so may count on it that its names are free.
             if !then.is_nothing() {
-                contain(|| then.run(&self.pid()));
+                then.run(&self.pid());
             }
             inbox = lock(&self.inbox);
         }

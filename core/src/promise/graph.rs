@@ -138,7 +138,7 @@ impl Stop {
 
     /// Whether there is an edge to the task of a handle.
     fn goes_to(&self, head: &Head) -> Option<()> {
-        matches!(&self.target, Some(Target::Task(other)) if std::ptr::eq(other.get(), head)).then_some(())
+        matches!(&self.target, Some(Target::Task(other)) if other.is(head)).then_some(())
     }
 }
 

@@ -111,7 +111,7 @@ impl Registry {
     /// record, which then is to have it.
     ///
     /// # Safety
-    /// The head stays where it is until [`Registry::leave`] has been called with its key.
+    /// The head stays where it is until [`Registry::unlist`] has been called.
     pub(crate) unsafe fn enter(&self, head: &Head, waker: Option<Waker>) -> Option<Waker> {
         let mut list = lock(&self.shard(head.id()).waiting);
         // Under the lock, under which records are made: so either the record has the waker, or this sees it.
@@ -124,7 +124,7 @@ impl Registry {
                 if let Ok(key) = u32::try_from(vacant.key())
                     && key != Registry::NOWHERE
                 {
-                    // SAFETY: as the caller promises. Whoever looks at it has the lock, which `leave` takes.
+                    // SAFETY: as the caller promises. Whoever looks at it has the lock, which `unlist` takes.
                     vacant.insert(Entry { head: unsafe { HeadRef::new(head) }, waker: listed });
                     head.key().store(key, Ordering::Relaxed);
                 }
@@ -144,14 +144,31 @@ impl Registry {
         head.record(|| list.get(head.key().load(Ordering::Relaxed) as usize)?.waker.clone())
     }
 
-    /// Takes a task out that is over, and that was entered under `key`.
+    /// Takes the task with this head out of the list, if it is there: from here on nobody looks at the head.
+    ///
+    /// # Aborts
+    /// The process, if it was entered in another list than this: a backend has changed its registry, and the other one
+    /// would go on to look at a head that is gone.
     #[inline]
-    pub(crate) fn leave(&self, task: TaskId, key: u32) {
-        let shard = self.shard(task);
-        if key != Registry::NOWHERE {
-            let entry = lock(&shard.waiting).try_remove(key as usize);
-            drop(entry);
+    pub(crate) fn unlist(&self, head: &Head) {
+        let key = head.key().load(Ordering::Relaxed);
+        if key == Registry::NOWHERE {
+            return;
         }
+        let mut list = lock(&self.shard(head.id()).waiting);
+        if !list.get(key as usize).is_some_and(|entry| entry.head.is(head)) {
+            eprintln!("a backend has changed its registry; aborting");
+            std::process::abort();
+        }
+        let entry = list.try_remove(key as usize);
+        drop(list);
+        drop(entry);
+    }
+
+    /// A task is over.
+    #[inline]
+    pub(crate) fn leave(&self, task: TaskId) {
+        let shard = self.shard(task);
         // SeqCst with `WaitEmpty::enter`: either this sees that somebody waits, or that poll sees the task gone. Of two
         // tasks that end at once, the later one sees both gone.
         let ended = shard.ended.fetch_add(1, Ordering::SeqCst).wrapping_add(1);

@@ -201,7 +201,9 @@ impl Head {
     #[inline]
     pub(crate) fn finish(&self) {
         self.record.finish();
-        self.home.registry().leave(self.id, self.record.key.load(Ordering::Relaxed));
+        let registry = self.home.registry();
+        registry.unlist(self);
+        registry.leave(self.id);
         if let Some(observer) = self.extra().and_then(|extra| extra.observer.as_ref()) {
             observer.finished(self.id);
         }
@@ -224,6 +226,11 @@ impl HeadRef {
     #[inline]
     pub(crate) unsafe fn new(head: &Head) -> HeadRef {
         HeadRef(NonNull::from(head))
+    }
+
+    /// Whether it is this head that is meant. It need not be there any more.
+    pub(crate) fn is(&self, head: &Head) -> bool {
+        std::ptr::eq(self.0.as_ptr(), head)
     }
 
     #[inline]

@@ -48,6 +48,8 @@ fn a_destructor_that_panics_in_a_search_leaves_the_edge_with_its_owner() {
     drop(fickle);
 
     let debtor = Some(Debtor::of_task(Arc::clone(&bob)));
+    // Somebody waits for ann, or there would be no search.
+    ann.set_awaited();
     let mut anns = Edge::none(Arc::clone(&ann));
     drop(anns.publish(debtor.clone()));
     let probe = anns.probe(&debtor).expect("bob is stopped");

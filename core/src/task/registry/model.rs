@@ -50,7 +50,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 /// Lets the given tasks, which have been counted, end on a thread of their own.
 fn end(registry: &Arc<Registry>, tasks: &'static [u64]) -> thread::JoinHandle<()> {
     let registry = Arc::clone(registry);
-    thread::spawn(move || tasks.iter().for_each(|task| registry.leave(id(*task), Registry::NOWHERE)))
+    thread::spawn(move || tasks.iter().for_each(|task| registry.leave(id(*task))))
 }
 
 /// Polls while the list is in use by `others`, and again once they are through.
@@ -143,7 +143,7 @@ fn a_task_that_starts_another_one_and_ends_is_not_the_last() {
                 let registry = Arc::clone(&registry);
                 thread::spawn(move || {
                     assert!(registry.count(id(second)));
-                    registry.leave(id(first), Registry::NOWHERE);
+                    registry.leave(id(first));
                 })
             };
             assert!(!registry.is_empty(), "there has been a task all the time");
