@@ -17,6 +17,7 @@ pub mod actor;
 pub mod backend;
 mod blocking;
 pub mod channel;
+mod choice;
 mod contain;
 pub mod coop;
 mod few;

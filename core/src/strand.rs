@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::backend::{Backend, Strand};
+use crate::choice::Selecting;
 use crate::flat::{self, Calls};
 use crate::parker::{Mask, Parker};
 use crate::promise::Descent;
@@ -51,6 +52,8 @@ pub struct StrandState {
     descent: Descent,
     /// The wake-ups and drops that are under way, one inside the other.
     calls: Calls,
+    /// The select that is being polled.
+    selecting: RefCell<Option<Selecting>>,
     /// The data of the waker with which the running task is polled: others are those of combinators and of other
     /// runtimes, inside the task.
     polled_with: Cell<*const ()>,
@@ -75,6 +78,7 @@ impl StrandState {
             alternatives: Cell::new(0),
             descent: Descent::default(),
             calls: Calls::default(),
+            selecting: RefCell::new(None),
             polled_with: Cell::new(std::ptr::null()),
             dropper: RefCell::new(None),
         }
@@ -186,6 +190,18 @@ impl StrandState {
     #[inline]
     pub(crate) fn descent(&self) -> &Descent {
         &self.descent
+    }
+
+    /// Looks at the select that is being polled, if there is one.
+    #[inline]
+    pub(crate) fn selecting<R>(&self, look: impl FnOnce(&mut Selecting) -> Option<R>) -> Option<R> {
+        self.selecting.borrow_mut().as_mut().and_then(look)
+    }
+
+    /// Makes `selecting` the select that is being polled, and returns the one before.
+    #[inline]
+    pub(crate) fn replace_selecting(&self, selecting: Option<Selecting>) -> Option<Selecting> {
+        self.selecting.replace(selecting)
     }
 
     /// The wake-ups and drops that are under way.

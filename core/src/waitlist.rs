@@ -1,6 +1,6 @@
 //! The library's one list of waiting wakers, first come, first served.
 //!
-//! Rendezvous, watch and broadcast channels and intervals wait in it. A future that waits keeps a [`Place`]; whoever changes what it
+//! Watch and broadcast channels and intervals wait in it. A future that waits keeps a [`Place`]; whoever changes what it
 //! waits for calls [`WaitList::notify_one`] or [`WaitList::notify_all`] *after* the change. The list knows nothing
 //! of what is waited for, and it never runs a waker, clones one or drops one while it holds its lock.
 //!

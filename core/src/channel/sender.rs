@@ -31,7 +31,10 @@ impl<T> Sender<T> {
     ///
     /// # Cancel safety
     /// A future that is dropped before it is ready has not sent the message. The one exception is a rendezvous
-    /// channel whose receiver took the message just before: there the message has arrived.
+    /// channel whose receiver took the message just before: there the message has arrived. As an arm of a
+    /// [`select`](crate::future::select()), [`race`](crate::future::race) or [`any`](crate::future::any()), or with a
+    /// [`timeout`](crate::time::timeout), it has not sent even there if it does not win: all arms are offered at once,
+    /// and one of them is met.
     ///
     /// ```
     /// # use twoply_core::{Wait, channel};
@@ -50,8 +53,9 @@ impl<T> Sender<T> {
     /// Sends `message` if there is room.
     ///
     /// # Errors
-    /// [`Full`](TrySendError::Full) when every place is taken, or promised to a send that waits. A rendezvous
-    /// channel has no places, so it always says so. [`Closed`](TrySendError::Closed) when the channel is.
+    /// [`Full`](TrySendError::Full) when every place is taken, or promised to a send that waits; in a rendezvous
+    /// channel, when no receive waits. If the receive that waits is dropped before it has the message, the
+    /// message stays for the next one. [`Closed`](TrySendError::Closed) when the channel is.
     #[inline]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.shared.try_send(message)

@@ -53,8 +53,7 @@ impl<T> Shared<T> {
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         match &self.flow {
             Flow::Queue(queue) => queue.try_push(message),
-            Flow::Rendezvous(_) if self.is_closed() => Err(TrySendError::Closed(message)),
-            Flow::Rendezvous(_) => Err(TrySendError::Full(message)),
+            Flow::Rendezvous(offers) => offers.try_give(message),
         }
     }
 
@@ -163,9 +162,7 @@ impl<T> Shared<T> {
     pub(super) fn remove_receiver(&self) {
         if self.receivers.fetch_sub(1, AcqRel) == 1 {
             self.close();
-            if let Flow::Queue(queue) = &self.flow {
-                discard(queue.drain());
-            }
+            discard(self.drain());
         }
     }
 }

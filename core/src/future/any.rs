@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::arms::SameArms;
 use super::children::Children;
 use super::random;
+use crate::choice::Selection;
 use crate::strand::with_alternative;
 
 pin_project! {
@@ -21,12 +22,14 @@ pin_project! {
         arms: F,
         // Which of them have failed, a bit each.
         failed: u8,
+        // Which of them is met by others. Below the futures: it is dropped after them.
+        selection: Selection,
     }
 }
 
 impl<F> Any<F> {
     pub(super) fn new(arms: F) -> Any<F> {
-        Any { arms, failed: 0 }
+        Any { arms, failed: 0, selection: Selection::default() }
     }
 }
 
@@ -36,23 +39,21 @@ impl<T, E, F: SameArms<Output = Result<T, E>>> Future for Any<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
         let mut this = self.project();
         let start = random::below(F::COUNT);
-        with_alternative(|| {
-            for index in (start..F::COUNT).chain(0..start) {
-                if *this.failed & 1 << index != 0 {
-                    continue;
-                }
-                match this.arms.as_mut().poll_same(index, cx) {
-                    Poll::Pending => {}
-                    Poll::Ready(Ok(output)) => return Poll::Ready(Ok(output)),
-                    Poll::Ready(Err(error)) => {
-                        *this.failed |= 1 << index;
-                        if this.failed.count_ones() as usize == F::COUNT {
-                            return Poll::Ready(Err(error));
-                        }
-                    }
+        let order = (start..F::COUNT).chain(0..start);
+        let failed = this.failed;
+        let arms = &mut this.arms;
+        this.selection.poll(cx, order, |index, cx| {
+            if *failed & 1 << index != 0 {
+                return Poll::Pending;
+            }
+            match ready!(arms.as_mut().poll_same(index, cx)) {
+                Ok(output) => Poll::Ready(Ok(output)),
+                Err(error) => {
+                    *failed |= 1 << index;
+                    let are_all = failed.count_ones() as usize == F::COUNT;
+                    if are_all { Poll::Ready(Err(error)) } else { Poll::Pending }
                 }
             }
-            Poll::Pending
         })
     }
 }

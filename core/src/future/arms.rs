@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::join::{Join2, Join3, Join4, Join5, Join6};
 use super::random;
-use crate::strand::with_alternative;
+use crate::choice::Selection;
 
 /// Which of up to six futures was ready, and its output.
 ///
@@ -133,18 +133,6 @@ tuple!(Futures5, Join5, 5:
 tuple!(Futures6, Join6, 6:
     0 A first First, 1 B second Second, 2 C third Third, 3 D fourth Fourth, 4 E fifth Fifth, 5 F sixth Sixth);
 
-/// Polls arms `0..count`, beginning anywhere unless `biased`, until one is ready.
-#[inline]
-fn poll_first<R>(count: usize, biased: bool, mut poll: impl FnMut(usize) -> Poll<R>) -> Poll<R> {
-    let start = if biased { 0 } else { random::below(count) };
-    for index in (start..count).chain(0..start) {
-        if let Poll::Ready(output) = poll(index) {
-            return Poll::Ready(output);
-        }
-    }
-    Poll::Pending
-}
-
 /// The combinator types, which differ in the trait of their arms only.
 macro_rules! first_of {
     ($(#[$doc:meta])* $Name:ident, $Trait:ident, $poll:ident) => {
@@ -157,18 +145,20 @@ macro_rules! first_of {
                 arms: F,
                 // Whether they are polled in order.
                 biased: bool,
+                // Which of them is met by others. Below the futures: it is dropped after them.
+                selection: Selection,
             }
         }
 
         impl<F> $Name<F> {
             pub(super) fn new(arms: F) -> $Name<F> {
-                $Name { arms, biased: false }
+                $Name { arms, biased: false, selection: Selection::default() }
             }
 
             /// Polls the futures in the order in which they are written: where several are ready the first one
             /// wins. An arm that is always ready then starves those after it.
             pub fn biased(self) -> $Name<F> {
-                $Name { arms: self.arms, biased: true }
+                $Name { biased: true, ..self }
             }
         }
 
@@ -178,9 +168,9 @@ macro_rules! first_of {
             #[inline]
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
                 let mut this = self.project();
-                with_alternative(|| {
-                    poll_first(F::COUNT, *this.biased, |index| this.arms.as_mut().$poll(index, cx))
-                })
+                let start = if *this.biased { 0 } else { random::below(F::COUNT) };
+                let order = (start..F::COUNT).chain(0..start);
+                this.selection.poll(cx, order, |index, cx| this.arms.as_mut().$poll(index, cx))
             }
         }
 

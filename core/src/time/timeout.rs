@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use super::Sleep;
-use crate::strand::with_alternative;
+use crate::choice::Selection;
 
 /// Gives `future` up, and drops it, when it is not ready within `duration` from now.
 ///
@@ -24,12 +24,20 @@ use crate::strand::with_alternative;
 /// assert!(timeout(Duration::from_millis(1), pending::<()>()).wait().is_err());
 /// ```
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), sleep: Sleep::until(super::after(duration)) }
+    Timeout {
+        future: future.into_future(),
+        sleep: Sleep::until(super::after(duration)),
+        selection: Selection::default(),
+    }
 }
 
 /// Gives `future` up, and drops it, when it is not ready at `deadline`; see [`timeout`].
 pub fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), sleep: Sleep::until(Some(deadline)) }
+    Timeout {
+        future: future.into_future(),
+        sleep: Sleep::until(Some(deadline)),
+        selection: Selection::default(),
+    }
 }
 
 /// The time given to a future was over before it was ready. Converts into an [`io::Error`] of the kind
@@ -55,6 +63,8 @@ pin_project! {
         future: F,
         // How long.
         sleep: Sleep,
+        // Whether others meet the future, or the time is over. Below it: it is dropped after it.
+        selection: Selection,
     }
 }
 
@@ -62,11 +72,11 @@ impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(output) = with_alternative(|| this.future.poll(cx)) {
-            return Poll::Ready(Ok(output));
-        }
-        // Asks for no budget: a future that has used all of it up must not outlast its deadline.
-        this.sleep.poll_elapsed(cx).map(|()| Err(Elapsed))
+        let mut this = self.project();
+        this.selection.poll(cx, 0..2, |index, cx| match index {
+            0 => this.future.as_mut().poll(cx).map(Ok),
+            // Asks for no budget: a future that has used all of it up must not outlast its deadline.
+            _ => this.sleep.poll_elapsed(cx).map(|()| Err(Elapsed)),
+        })
     }
 }

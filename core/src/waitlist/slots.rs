@@ -99,6 +99,19 @@ impl<V> Slots<V> {
         self.holds(key).then(|| self.free(key.index))?
     }
 
+    /// The first entry, from the front, of which `test` is true.
+    pub(crate) fn first(&mut self, mut test: impl FnMut(&mut V) -> bool) -> Option<Key> {
+        let mut index = self.head;
+        while index != NONE {
+            let slot = self.slot(index);
+            if slot.value.as_mut().is_some_and(&mut test) {
+                return Some(Key { index, generation: slot.generation });
+            }
+            index = slot.next;
+        }
+        None
+    }
+
     /// Calls `visit` for each entry, front to back.
     pub(crate) fn for_each(&mut self, mut visit: impl FnMut(&mut V)) {
         let mut index = self.head;
