@@ -12,6 +12,7 @@
 //! | `coroutine` | switches between the worker's stack and a fiber's                           |
 //! | `prefetch`  | asks the processor for memory that the next switch will touch                |
 //! | `overflow`  | turns the fault of an overflow into a message that names the task           |
+//! | `usage`     | how much of its stack a task has used                                       |
 //!
 //! # Why corosensei without its features
 //! Switching is corosensei's. Its `unwind` feature carries panics across the switch and unwinds a dropped coroutine
@@ -31,6 +32,7 @@ mod slab;
 mod stack;
 #[cfg(test)]
 mod tests;
+pub(crate) mod usage;
 
 pub(crate) use coroutine::{Fiber, FiberResult, Suspender};
 pub(crate) use prefetch::prefetch;

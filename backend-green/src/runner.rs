@@ -17,7 +17,7 @@ use twoply_core::backend::{Job, Strand};
 use twoply_core::strand;
 
 use crate::fiber::overflow::{self, SignalStack};
-use crate::fiber::{Fiber, FiberResult, StackPool, prefetch};
+use crate::fiber::{Fiber, FiberResult, StackPool, prefetch, usage};
 use crate::scheduler::Counts;
 use crate::strand::FiberStrand;
 use crate::worker::{self, Context, Work};
@@ -127,8 +127,14 @@ impl Runners<'_> {
             Fiber::new(self.stacks, move |suspender, mut input| {
                 own.set_suspender(suspender);
                 let counts = &context.remote(index).counts;
+                let measures = context.shared.on_stack_use.as_ref();
                 while let Some(job) = input {
-                    poll_named(counts, &own, job);
+                    match measures {
+                        None => poll_named(counts, &own, job),
+                        Some(handler) => {
+                            usage::measured(handler, job.task(), || poll_named(counts, &own, job))
+                        }
+                    }
                     input = suspender.suspend(Output::Done);
                 }
             })

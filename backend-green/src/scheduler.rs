@@ -42,7 +42,7 @@ use twoply_core::threads::{BLOCKING, BlockingPool, ThreadCache};
 
 use crate::DROPPER;
 use crate::aside::Aside;
-use crate::fiber::StackPool;
+use crate::fiber::{StackPool, usage};
 use crate::host::Lending;
 use crate::post::Post;
 use crate::queue::{Injector, Item, Local, Stealer};
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) pool: BlockingPool,
     /// Where blocked stacks come from; `None`: a blocked task keeps its thread.
     pub(crate) stacks: Option<Arc<StackPool>>,
+    /// Told how much of their stacks tasks use.
+    pub(crate) on_stack_use: Option<usage::Handler>,
     /// Watches for tasks that hold on to their worker.
     pub(crate) watch: Watch,
     /// How far the end of the runtime has come: [`OPEN`], [`DRAINING`] or [`STOPPED`].
@@ -290,6 +292,7 @@ impl Shared {
             pool: BlockingPool::new(threads.clone(), BLOCKING),
             threads,
             stacks,
+            on_stack_use: None,
             watch,
             phase: AtomicUsize::new(OPEN),
             live_workers,

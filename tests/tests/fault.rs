@@ -35,6 +35,8 @@ laws! {
         what_is_offloaded_beyond_the_limit_waits_for_its_turn,
         without_any_thread_offloading_is_an_error,
         a_stack_overflow_names_the_task_and_aborts,
+        what_a_task_has_used_of_its_stack_is_told,
+        a_stack_has_room_for_what_mainstream_libraries_need,
         a_task_without_a_stack_that_blocks_is_woken,
     }
     native {
@@ -312,7 +314,60 @@ fn a_stack_overflow_names_the_task_and_aborts(on: &Systems) {
     });
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("bottomless") && message.contains("overflow"), "{message}");
+    assert!(message.contains("256 KiB") && message.contains("`stack_size`"), "{message}");
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{}", output.status);
+}
+
+/// Uses `bytes` of the stack below `top` and a little more, and waits down there. Returns how many calls that took.
+fn use_stack(top: usize, bytes: usize) -> usize {
+    let frame = std::hint::black_box([1_u8; 256]);
+    if top - frame.as_ptr().addr() > bytes {
+        twoply_core::future::yield_now().wait();
+        return 1;
+    }
+    use_stack(top, bytes) + usize::from(frame[bytes % 256])
+}
+
+/// As [`use_stack`], from here on.
+fn use_stack_here(bytes: usize) -> usize {
+    let here = 0_u8;
+    use_stack(std::ptr::from_ref(&here).addr(), bytes)
+}
+
+fn what_a_task_has_used_of_its_stack_is_told(on: &Systems) {
+    type Told = Arc<Mutex<Vec<(Option<String>, usize, usize)>>>;
+    let told = Told::default();
+    let tell = Arc::clone(&told);
+    let measuring = on.kind().green().on_stack_use(move |stack| {
+        tell.lock().unwrap().push((stack.task.name().map(str::to_owned), stack.used, stack.size));
+        panic_without_a_word();
+    });
+    let system = System::from(measuring.build().unwrap());
+    // The same stacks are used again, by tasks that use more and less of them.
+    for bytes in [1_000, 100_000, 10_000, 150_000, 1_000] {
+        let task = Builder::new().name(bytes.to_string());
+        task.spawn_fn_on(system.backend(), move || use_stack_here(bytes)).unwrap().wait().unwrap();
+    }
+    eventually("all is told", || told.lock().unwrap().len() == 5);
+    for (name, used, size) in told.lock().unwrap().iter() {
+        let bytes: usize = name.as_ref().unwrap().parse().unwrap();
+        assert_eq!(*size, 256 * 1024);
+        // The rest is what a wait takes, in a build without optimisation, and what belongs to the runtime.
+        assert!(*used >= bytes && *used <= bytes + 32 * 1024, "{used} of {bytes}");
+    }
+    system.shutdown(SOON).unwrap();
+}
+
+/// A handler's panic, which the hook of the process would report.
+fn panic_without_a_word() {
+    std::panic::resume_unwind(Box::new("expected"));
+}
+
+fn a_stack_has_room_for_what_mainstream_libraries_need(on: &Systems) {
+    let tasks: Vec<_> = (0..20).map(|_| on.here().spawn_fn(|| use_stack_here(192 * 1024))).collect();
+    for task in tasks {
+        assert!(task.wait().unwrap() > 1);
+    }
 }
 
 fn beyond_the_limit_of_threads_a_start_is_an_error(_: &Systems) {

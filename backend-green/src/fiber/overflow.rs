@@ -62,6 +62,13 @@ pub(super) unsafe fn running(record: *const Record) -> *const Record {
     RUNNING.replace(record)
 }
 
+/// The first byte of the stack that this runs on, and the one after the last; `None` on a thread's own stack.
+pub(super) fn running_stack() -> Option<(usize, usize)> {
+    // SAFETY: as in `with_task`.
+    let record = unsafe { RUNNING.get().as_ref() }?;
+    Some((record.limit.get(), record.end.get()))
+}
+
 /// Calls `f`, during which an overflow of the fiber that this runs on is reported with this name of a task.
 ///
 /// `f` may suspend the fiber: the name belongs to the fiber, not to the thread. On a thread's own stack this only
@@ -189,7 +196,7 @@ fn report(record: &Record) {
     }
     message.push(b" has overflowed its fiber stack of ");
     message.push_number((record.end.get() - record.limit.get()) / 1024);
-    message.push(b" KiB; raise it with the stack size of the green runtime's builder\n");
+    message.push(b" KiB; `stack_size` of the runtime's builder makes it larger\n");
     // SAFETY: the buffer has that many bytes. A failure cannot be reported anywhere.
     let _ = unsafe { libc::write(libc::STDERR_FILENO, message.bytes.as_ptr().cast(), message.length) };
 }

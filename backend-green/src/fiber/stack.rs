@@ -25,8 +25,11 @@ use corosensei::stack::{Stack, StackPointer};
 use super::overflow::Record;
 use super::slab::{Bounds, GuardBudget, Guards, Layout, STACKS, Slab};
 
-/// The size of a stack, in bytes, if nobody chooses one. A panic with its backtrace takes 22 KB in a release build.
-pub(crate) const DEFAULT_STACK_SIZE: usize = 64 * 1024;
+/// The size of a stack, in bytes, if nobody chooses one. That is what a TLS handshake takes in a build without
+/// optimisation, the deepest of the usual libraries; servers of HTTP take 192 KiB there. Memory is used as it is touched, so
+/// a larger stack costs address space, of which a million of these take 266 GB of the 128 TB that there are, and page
+/// tables, which take half a KiB a stack.
+pub(crate) const DEFAULT_STACK_SIZE: usize = 256 * 1024;
 
 /// The least size of a stack, in bytes: what a panic with a backtrace needs, and some room for the code it is in.
 pub(crate) const MIN_STACK_SIZE: usize = 32 * 1024;

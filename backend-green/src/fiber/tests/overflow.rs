@@ -44,7 +44,7 @@ fn overflow_in_child(pool: &Arc<StackPool>, name: Option<&'static str>) {
 fn assert_overflow_is_reported(output: &Output, who: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(aborted(output), "{}\n{text}", output.status);
-    let message = format!("running {who} has overflowed its fiber stack of 64 KiB; raise it with");
+    let message = format!("running {who} has overflowed its fiber stack of 256 KiB; `stack_size` of");
     assert!(text.contains(&message), "{text}");
     #[cfg(target_os = "linux")]
     assert!(text.contains("thread 'worker-7' running"), "{text}");
