@@ -93,12 +93,13 @@ impl<T> Carrier<T> {
         self.with(|_| ()).is_some()
     }
 
-    /// Takes it out. `None` when it is not here, or is in use further down on this stack.
+    /// Takes it out. `None` when it is not here.
+    ///
+    /// # Panics
+    /// When it is in use further down on this stack: code that waits runs where none should.
     pub(crate) fn take(&self) -> Option<Box<T>> {
         let borrow = self.borrow()?;
-        if borrow.outer > 0 {
-            return None;
-        }
+        assert!(borrow.outer == 0, "a worker cannot be left while it chooses what to do");
         // SAFETY: this borrow is the only one, and excludes the seizer.
         unsafe { &mut *self.post.item.get() }.take()
     }

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::reactor::Reactor;
-use twoply_core::strand::with_current;
+use twoply_core::strand::{in_turn, with_current};
 use twoply_core::task::Registry;
 use twoply_core::threads::{BLOCKING, BlockingPool, ThreadCache};
 
@@ -450,7 +450,7 @@ impl Shared {
         if self.live_workers.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.phase.fetch_max(STOPPED, Ordering::SeqCst);
             // Whoever waits for a descriptor of a closed reactor is woken and moves to another.
-            self.workers.iter().for_each(|remote| remote.reactor.close());
+            in_turn(|| self.workers.iter().for_each(|remote| remote.reactor.close()));
             self.watch.stop();
             // Nothing will be started any more: idle threads end now, and those of blocked tasks with their tasks.
             self.threads.close();

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
 use twoply_core::reactor::Reactor;
+use twoply_core::strand;
 
 use crate::post::Carrier;
 use crate::queue::Local;
@@ -108,7 +109,10 @@ thread_local! {
 }
 
 impl Context {
-    /// Takes the worker away from this thread. `None` when it has none, or is in the middle of choosing work.
+    /// Takes the worker away from this thread. `None` when it has none.
+    ///
+    /// # Panics
+    /// When the worker is in the middle of something: code of the user's that waits runs where none should.
     pub(crate) fn take_core(&self) -> Option<Box<Core>> {
         self.carrier.take()
     }
@@ -468,7 +472,7 @@ impl Core {
 /// Turns a reactor. A waker that panics has been reported by the panic hook; the worker goes on, with all that is
 /// queued on it.
 fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
-    match catch_unwind(AssertUnwindSafe(|| reactor.turn(timeout))) {
+    match catch_unwind(AssertUnwindSafe(|| strand::in_turn(|| reactor.turn(timeout)))) {
         Ok(turned) => turned.map(drop),
         Err(payload) => {
             // It may panic in its own destructor.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use crate::backend::Driver;
 use crate::fork::PerProcess;
 use crate::reactor::{Interest, Reactor, Source};
-use crate::strand::Remote;
+use crate::strand::{Remote, in_turn};
 use crate::timers::Timers;
 
 /// How often the thread looks again after a turn that had something to do, before it sleeps in the kernel.
@@ -117,7 +117,7 @@ impl Server {
             let spinning = idle < SPINS;
             let timeout = if spinning { Some(Duration::ZERO) } else { again };
             // A waker that panics has been reported by the panic hook; everybody else still needs this thread.
-            match catch_unwind(AssertUnwindSafe(|| self.reactor.turn(timeout))) {
+            match catch_unwind(AssertUnwindSafe(|| in_turn(|| self.reactor.turn(timeout)))) {
                 Ok(Ok(turn)) if turn.events + turn.timers == 0 => {
                     idle = idle.saturating_add(1);
                     if spinning {

@@ -20,6 +20,7 @@ pub mod channel;
 mod choice;
 mod contain;
 pub mod coop;
+mod errand;
 mod few;
 mod flat;
 pub mod fork;

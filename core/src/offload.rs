@@ -38,6 +38,7 @@ use crate::wait::Wait;
 /// assert_eq!(numbers, [1, 2, 3]);
 /// ```
 pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError> {
+    strand::assert_may_wait();
     if with_current(|strand| strand.may_block()) {
         return Ok(code());
     }

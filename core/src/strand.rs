@@ -394,6 +394,8 @@ thread_local! {
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
     /// The strand of this thread when nobody has entered one.
     static DEFAULT: ThreadStrand = ThreadStrand::new();
+    /// Whether the thread is in a turn that nobody else could go on with.
+    static TURNING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `f` with `strand` as the current one.
@@ -426,6 +428,43 @@ pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
     let current = Current { strand: NonNull::from(strand), state: NonNull::from(strand.state()) };
     let _restore = Restore { entered: current.strand, before: CURRENT.replace(Some(current)) };
     f()
+}
+
+/// Runs `turn`, which turns a reactor on behalf of all who wait for its events.
+///
+/// Wakers and handlers run inside of it, and until it is over nobody else can take the reactor on, or the worker whose it
+/// is. So one of them that waits, in whatever way of this library's, does not: it panics. Backends turn their reactors in
+/// this.
+pub fn in_turn<R>(turn: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TURNING.set(self.0);
+        }
+    }
+    let _restore = Restore(TURNING.replace(true));
+    turn()
+}
+
+/// The calling stack is about to wait, or has begun what can only end with a wait.
+///
+/// # Panics
+/// Inside of [`in_turn`].
+#[inline]
+#[track_caller]
+pub(crate) fn assert_may_wait() {
+    if TURNING.get() {
+        refuse_to_wait();
+    }
+}
+
+#[cold]
+#[track_caller]
+fn refuse_to_wait() -> ! {
+    panic!(
+        "a waker, a handler or a destructor waits inside the turn of a reactor, where it would keep everybody else \
+         waiting: `wake` must not block"
+    )
 }
 
 /// Something that nests on each thread has ended before what began inside of it. What began first is gone from now on,

@@ -14,7 +14,7 @@ use crate::backend::Strand;
 use crate::coop;
 use crate::ioserver;
 use crate::parker::Parker;
-use crate::strand::with_current;
+use crate::strand::{assert_may_wait, with_current};
 
 /// The second finisher of a future, beside `.await`.
 ///
@@ -22,7 +22,8 @@ use crate::strand::with_current;
 /// blocks the stack it is called on, in the way that stack can: an OS thread parks, a green worker carries on
 /// with its other tasks on another stack. It may be called anywhere: on the main thread, in a task of either
 /// backend, inside a worker of another runtime (which it then blocks), inside the poll of another future, in a
-/// destructor.
+/// destructor. The one exception is `wake`: a waker that waits while a worker or the I/O server hands out events keeps all
+/// others from theirs, so it panics instead, unless what it waits for is ready.
 ///
 /// # Cancellation
 /// When the task that runs on this stack is cancelled, `wait` unwinds with a private payload, which the task's
@@ -75,6 +76,7 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return Ok(output);
         }
+        assert_may_wait();
         let heed_cancel = state.heed_cancel();
         let mask = level.mask(heed_cancel);
         let parker = state.parker();
@@ -96,13 +98,14 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
 }
 
 /// Makes a system call that may block, if this stack may: then nobody is kept waiting and the cheapest way to
-/// wait is the call itself. `None` when the stack may not block, or nobody could interrupt the call. An interrupted call is made again, unless the
-/// task has been cancelled: then the stack unwinds, as from [`Wait::wait`].
+/// wait is the call itself. `None` when the stack may not block, or nobody could interrupt the call. An interrupted call
+/// is made again, unless the task has been cancelled: then the stack unwinds, as from [`Wait::wait`].
 pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
     with_current(|strand| {
         if !strand.may_block() || !ioserver::can_interrupt() {
             return None;
         }
+        assert_may_wait();
         let state = strand.state();
         state.go_on();
         let parker = state.parker();

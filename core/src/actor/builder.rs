@@ -113,7 +113,8 @@ impl<M: Send + 'static> Builder<M> {
     /// in order, after its links and monitors have been told; or when a full mailbox drops it.
     ///
     /// It is called on the stack that the process ends on, or that the dropping send is called on; a panic at the end
-    /// of the process is contained.
+    /// of the process is contained. What is left over by a process that has ended, such as the message of a
+    /// [timer](super::Timer), is given to it in a task of its own, on the backend of the process. So it may wait.
     pub fn on_undelivered(mut self, hook: impl Fn(M) + Send + Sync + 'static) -> Builder<M> {
         self.undelivered = Some(Box::new(hook));
         self
@@ -234,7 +235,8 @@ impl<M: Send + 'static> Builder<M> {
         let cell = match self.heritage {
             Some(cell) if cell.revive(self.trapping) => cell,
             _ => {
-                let extra = Extra { name: self.name, undelivered: self.undelivered };
+                let home = self.undelivered.is_some().then(|| Arc::downgrade(&backend));
+                let extra = Extra { name: self.name, undelivered: self.undelivered, home };
                 let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
                 if self.keeping {
                     cell.keep_mailbox(true);

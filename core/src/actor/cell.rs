@@ -5,7 +5,7 @@
 //! whoever sends them, at once, under the receiver's lock ([`signal`](super::signal)). Nobody ever holds the locks of
 //! two cells, and no waker, message or hook is run or dropped under one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use super::Overflow;
@@ -13,6 +13,7 @@ use super::event::Event;
 use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Line, RETURNED, URGENT};
 use super::pid::{HERE, Identity};
 use super::signal::Life;
+use crate::backend::Backend;
 use crate::channel::{SendError, TrySendError};
 use crate::coop;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -59,6 +60,8 @@ pub(super) struct Extra<M> {
     pub(super) name: Option<Box<str>>,
     /// Gets the messages that nobody has received.
     pub(super) undelivered: Option<Undelivered<M>>,
+    /// Where that is called when the process is over.
+    pub(super) home: Option<Weak<dyn Backend>>,
 }
 
 impl<M> Cell<M> {
@@ -123,7 +126,7 @@ impl<M> Cell<M> {
     }
 
     #[inline]
-    fn admit_message(&self, line: &mut Line<M>, message: M, urgent: bool) -> Option<StoredWaker> {
+    pub(super) fn admit_message(&self, line: &mut Line<M>, message: M, urgent: bool) -> Option<StoredWaker> {
         line.sent = line.sent.wrapping_add(1);
         self.admit(line, Event::Message(message), urgent)
     }
@@ -161,20 +164,6 @@ impl<M> Cell<M> {
             waker.wake();
         }
         Ok(())
-    }
-
-    /// Sends `message` though there may be no room for it: that of a timer, which nobody could take back.
-    pub(super) fn force_send(&self, message: M) {
-        let mut inbox = lock(&self.inbox);
-        if inbox.life.is_closed() {
-            drop(inbox);
-            return self.undelivered(message);
-        }
-        let waker = self.admit_message(&mut inbox.line, message, false);
-        drop(inbox);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 
     /// The mailbox is full.

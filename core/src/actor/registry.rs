@@ -260,7 +260,12 @@ mod tests {
     use crate::actor::exit::ExitReason;
 
     fn process() -> ProcessRef<u32> {
-        ProcessRef::new(Cell::new(1, Overflow::Wait, false, Extra { name: None, undelivered: None }))
+        ProcessRef::new(Cell::new(
+            1,
+            Overflow::Wait,
+            false,
+            Extra { name: None, undelivered: None, home: None },
+        ))
     }
 
     #[test]

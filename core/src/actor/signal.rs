@@ -21,15 +21,24 @@
 //! (4) revive  a supervisor starts a new body over the mailbox that the old one has left.
 //! ```
 
+mod later;
+mod ties;
+
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+pub(super) use later::Later;
+use later::give_up;
+use ties::Ties;
 
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
 use super::exit::ExitReason;
 use super::mailbox::{BEGUN, RETURNED};
 use super::pid::{AtExit, By, Endpoint, HookId, Identity, MonitorRef, Pid, Signal};
+use crate::backend::Backend;
 use crate::contain::contain;
+use crate::errand;
 use crate::few::Few;
 use crate::promise::{Failure, Orphan};
 use crate::strand::with_state;
@@ -60,24 +69,6 @@ pub(super) struct Life {
     ties: Option<Box<Ties>>,
 }
 
-/// To whom a process is related.
-#[derive(Default)]
-pub(super) struct Ties {
-    /// Those that are told of its end, and of whose end it is told.
-    links: Few<Identity, Pid>,
-    /// Those that are told of its end.
-    watchers: Few<MonitorRef, Pid>,
-    /// Those of whose end it is told.
-    watched: Few<MonitorRef, Pid>,
-    /// Who has started it, linked to itself.
-    parent: Option<Identity>,
-    /// Who is told first.
-    hooks: Few<HookId, Arc<dyn AtExit>>,
-    /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet. See
-    /// [`Cell::keep_orphan`].
-    orphans: Vec<Arc<dyn Orphan>>,
-}
-
 /// What is to be done once the lock is free.
 #[derive(Default)]
 pub(super) struct Then {
@@ -87,6 +78,10 @@ pub(super) struct Then {
     orphans: Vec<Arc<dyn Orphan>>,
     /// See `orphans`.
     failure: Option<Failure>,
+    /// What would have been sent to it later.
+    timers: Few<HookId, Weak<dyn Later>>,
+    /// Where that goes.
+    home: Option<Arc<dyn Backend>>,
     /// The task of one that is.
     cancel: Option<Arc<TaskState>>,
     /// Sends that will never be received.
@@ -104,6 +99,7 @@ impl Then {
     fn is_nothing(&self) -> bool {
         self.hooks.is_empty()
             && self.orphans.is_empty()
+            && self.timers.is_empty()
             && self.senders.is_empty()
             && self.cancel.is_none()
             && self.receiver.is_none()
@@ -126,6 +122,9 @@ impl Then {
             contain(|| to.deliver(signal));
         }
         contain(|| drop(self.stale));
+        if !self.timers.is_empty() {
+            give_up(self.timers, self.home);
+        }
         crate::wake::wake_all(self.senders.into_iter().chain(self.receiver));
     }
 }
@@ -238,6 +237,8 @@ impl<M: Send + 'static> Cell<M> {
         life.reason = (!reason.is_normal()).then(|| Box::new(reason));
         if !life.keeping {
             inbox.line.close(&mut then.senders);
+            then.timers = life.take_timers();
+            then.home = if then.timers.is_empty() { None } else { self.home() };
         }
         if let Some(ties) = &mut life.ties {
             then.hooks = std::mem::take(&mut ties.hooks);
@@ -295,7 +296,7 @@ impl<M: Send + 'static> Cell<M> {
         life.task = None;
         let Some(reason) = life.reason() else { unreachable!("it has been doomed by now") };
         let (unborn, keeping) = (life.unborn, life.keeping);
-        let ties = if unborn { None } else { life.ties.take() };
+        let ties = if unborn { None } else { life.part() };
         let receiver = inbox.line.receiver.take();
         let left = if keeping { Default::default() } else { inbox.line.drain() };
         drop(inbox);
@@ -311,7 +312,7 @@ impl<M: Send + 'static> Cell<M> {
         let mut inbox = lock(&self.inbox);
         inbox.life.unborn = false;
         let over = inbox.life.over;
-        let ties = if over { inbox.life.ties.take() } else { None };
+        let ties = if over { inbox.life.part() } else { None };
         let reason = inbox.life.reason();
         drop(inbox);
         if let (Some(ties), Some(reason)) = (ties, reason) {
@@ -327,21 +328,27 @@ impl<M: Send + 'static> Cell<M> {
 
     /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that is not
     /// alive, is closed; and what is in it is undelivered, once the process is over.
-    pub(super) fn keep_mailbox(&self, keeping: bool) {
+    pub(super) fn keep_mailbox(self: &Arc<Self>, keeping: bool) {
         let mut senders = Vec::new();
         let mut inbox = lock(&self.inbox);
         // What has been closed stays closed: the sends in line have been told.
         inbox.life.keeping = keeping && !inbox.life.is_closed();
-        let mut left = VecDeque::new();
+        let (mut left, mut timers) = (VecDeque::new(), Few::default());
         if inbox.life.is_closed() {
             inbox.line.close(&mut senders);
+            timers = inbox.life.take_timers();
             if inbox.life.over {
                 left = inbox.line.drain();
             }
         }
         drop(inbox);
         crate::wake::wake_all(senders);
-        self.discard(left);
+        if !left.is_empty() {
+            // Whoever calls this, a supervisor, has other business than these messages.
+            let cell = Arc::clone(self);
+            errand::run(self.home(), Box::new(move || cell.discard(left)));
+        }
+        give_up(timers, self.home());
     }
 
     /// A process that is over, and has left its mailbox, begins another life. The messages in it are there; the news
@@ -351,8 +358,12 @@ impl<M: Send + 'static> Cell<M> {
         if !(inbox.life.over && inbox.life.keeping) {
             return false;
         }
+        let timers = inbox.life.take_timers();
         let life = Life { keeping: true, ..Life::new(trapping) };
         let before = std::mem::replace(&mut inbox.life, life);
+        if !timers.is_empty() {
+            inbox.life.ties().timers = timers;
+        }
         self.mark(&inbox, BEGUN | RETURNED, false);
         let news = inbox.line.drain_news();
         drop(inbox);
@@ -519,27 +530,6 @@ impl<M: Send + 'static> Cell<M> {
         } else if !reason.is_normal() || (asked && from == to) {
             then.cancel = life.own_task();
             self.doom(inbox, reason.clone(), then);
-        }
-    }
-}
-
-impl Ties {
-    /// Tells everybody of the end of `pid`. Never unwinds.
-    ///
-    /// The latest link is told first. A process is linked to its parent before it runs, and so to its children later:
-    /// they hear of the end before the parent does, which may start its successor at once; by then those children that
-    /// an exit signal ends have given up their names.
-    fn tell(self, pid: &Pid, reason: &ExitReason) {
-        for (_, other) in self.links.into_entries().into_iter().rev() {
-            let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
-            contain(move || other.deliver(signal));
-        }
-        for (monitor, other) in self.watchers.into_entries() {
-            let signal = Signal::Down { from: pid.clone(), monitor, reason: reason.clone() };
-            contain(move || other.deliver(signal));
-        }
-        for (monitor, other) in self.watched.into_entries() {
-            contain(move || other.deliver(Signal::Demonitor { monitor }));
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Messages that are sent later.
 //!
 //! A timer is a sleep whose waker delivers: there is no task and no thread to it, and every driver that can fire a
-//! deadline can run it. It refers to its target weakly.
+//! deadline can run it. It refers to its target weakly, and so does the target to it: a process that receives no more has
+//! its timers give their messages up.
+//!
+//! The deadline passes in the turn of a reactor. What becomes of a message that nobody wants is code of the user's, which
+//! never runs there: it is an [errand](crate::errand).
 
 use std::fmt;
 use std::future::Future;
@@ -11,7 +15,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::cell::Cell;
+use super::pid::HookId;
 use super::reference::ProcessRef;
+use super::signal::Later;
+use crate::errand;
 use crate::lock::lock;
 use crate::time::{Sleep, sleep};
 
@@ -23,16 +30,28 @@ pub struct Timer(Arc<dyn Pending>);
 
 impl Timer {
     pub(super) fn start<M: Send + 'static>(delay: Duration, target: &ProcessRef<M>, message: M) -> Timer {
-        let load = Load { target: Arc::downgrade(target.cell()), message };
+        let cell = target.cell();
+        let load = Load { target: Arc::downgrade(cell), message };
         let sleep = sleep(delay);
-        let timer =
-            Arc::new(Delayed(Mutex::new(State { sleep: Some(sleep), load: Some(load), woken: false })));
-        timer.advance();
+        let state = State { sleep: Some(sleep), load: Some(load), entry: None, woken: false };
+        let timer = Arc::new(Delayed(Mutex::new(state)));
+        let weak = Arc::downgrade(&timer);
+        match cell.enter_timer(weak) {
+            Some(entry) => {
+                lock(&timer.0).entry = Some(entry);
+                timer.advance();
+            }
+            None => {
+                if let Some(work) = timer.give_up() {
+                    errand::run(cell.home(), work);
+                }
+            }
+        }
         Timer(timer)
     }
 
     /// Cancels it. Returns whether the message will not be sent because of that; false when it has been sent or
-    /// cancelled before.
+    /// cancelled before, or given up because the process receives no more.
     pub fn cancel(&self) -> bool {
         self.0.cancel()
     }
@@ -71,6 +90,8 @@ struct State<M> {
     sleep: Option<Sleep>,
     /// What is to be sent; `None` when that has been done or cancelled.
     load: Option<Load<M>>,
+    /// By what the target knows it.
+    entry: Option<HookId>,
     /// It was woken while it was polled: to be polled again.
     woken: bool,
 }
@@ -85,10 +106,10 @@ impl<M: Send + 'static> Delayed<M> {
             let mut state = lock(&self.0);
             match elapsed {
                 Poll::Ready(()) => {
-                    let load = state.load.take();
+                    let (load, entry) = (state.load.take(), state.entry);
                     drop(state);
                     drop(sleep);
-                    return send(load);
+                    return send(load, entry);
                 }
                 // Woken meanwhile: by the deadline itself, or because its driver has been shut down.
                 Poll::Pending if std::mem::take(&mut state.woken) => {}
@@ -109,11 +130,32 @@ impl<M: Send + 'static> Delayed<M> {
     }
 }
 
-fn send<M>(load: Option<Load<M>>) {
-    let Some(Load { target, message }) = load else { return };
-    match target.upgrade() {
-        Some(cell) => cell.force_send(message),
-        None => drop(message),
+/// Sends the message, on whatever stack the deadline has passed.
+fn send<M: Send + 'static>(load: Option<Load<M>>, entry: Option<HookId>) {
+    let (Some(Load { target, message }), Some(entry)) = (load, entry) else { return };
+    let Some(cell) = target.upgrade() else {
+        // It was told before it went, so there is no message left; or else it is the last moment for this one.
+        return errand::run(None, Box::new(move || drop(message)));
+    };
+    if let Err(message) = cell.send_due(entry, message)
+        && let Some(work) = cell.unwanted(message)
+    {
+        errand::run(cell.home(), work);
+    }
+}
+
+impl<M: Send + 'static> Later for Delayed<M> {
+    fn give_up(&self) -> Option<errand::Work> {
+        let (sleep, load) = {
+            let mut state = lock(&self.0);
+            (state.sleep.take(), state.load.take())
+        };
+        drop(sleep);
+        let Load { target, message } = load?;
+        match target.upgrade() {
+            Some(cell) => cell.unwanted(message),
+            None => Some(Box::new(move || drop(message))),
+        }
     }
 }
 
@@ -125,12 +167,15 @@ impl<M: Send + 'static> Wake for Delayed<M> {
 
 impl<M: Send + 'static> Pending for Delayed<M> {
     fn cancel(&self) -> bool {
-        let (sleep, load) = {
+        let (sleep, load, entry) = {
             let mut state = lock(&self.0);
-            (state.sleep.take(), state.load.take())
+            (state.sleep.take(), state.load.take(), state.entry)
         };
         // Taking the deadline back drops the driver's waker, which is this.
         drop(sleep);
+        if let (Some(cell), Some(entry)) = (load.as_ref().and_then(|load| load.target.upgrade()), entry) {
+            cell.leave_timer(entry);
+        }
         load.is_some()
     }
 

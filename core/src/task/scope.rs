@@ -19,7 +19,7 @@ use crate::backend::{Backend, Strand};
 use crate::contain::contain;
 use crate::lock::lock;
 use crate::promise::Failure;
-use crate::strand::{ThreadStrand, with_current};
+use crate::strand::{ThreadStrand, assert_may_wait, with_current};
 use crate::wait::{CancelUnwind, Cancelled, Wait, drive};
 use crate::wake::StoredWaker;
 
@@ -54,6 +54,7 @@ pub fn scope<'env, F, R>(f: F) -> R
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 {
+    assert_may_wait();
     let scope = Scope { shared: Arc::default(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     let joined = scope.shared.join();

@@ -5,14 +5,15 @@ use std::pin::Pin;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use super::*;
 use crate::actor::pid::{AtExit, By, Pid, Signal};
-use crate::actor::{Event, ExitReason, ProcessRef};
+use crate::actor::{Event, ExitReason, ProcessRef, Timer};
 
 /// A process without a task: the test is its body.
 fn cell(capacity: u32, overflow: Overflow) -> Arc<Cell<u32>> {
-    Cell::new(capacity, overflow, false, Extra { name: None, undelivered: None })
+    Cell::new(capacity, overflow, false, Extra { name: None, undelivered: None, home: None })
 }
 
 fn messages(cell: &Cell<u32>, batch: &mut Batch<u32>) -> Vec<u32> {
@@ -191,6 +192,31 @@ fn a_mailbox_that_is_kept_survives_its_body() {
     process.keep_mailbox(false);
     assert!(process.is_closed() && !cell.revive(true));
     assert!(process.try_send(5).is_err());
+}
+
+#[test]
+fn a_mailbox_that_is_kept_keeps_its_timers() {
+    let cell = cell(2, Overflow::Wait);
+    let process = ProcessRef::new(Arc::clone(&cell));
+    process.keep_mailbox(true);
+    let timers = [0, 1, 2].map(|n| process.send_after(Duration::from_secs(3600), n));
+    assert!(timers[0].cancel());
+    for _ in 0..2 {
+        // SAFETY: no task is running.
+        assert!(unsafe { cell.begin() });
+        cell.end(ExitReason::other("storm"));
+        assert!(timers[1..].iter().all(Timer::is_pending), "they are for the successor");
+        assert!(cell.revive(false));
+    }
+    let due = process.send_after(Duration::ZERO, 3);
+    while due.is_pending() {
+        std::thread::yield_now();
+    }
+    assert_eq!(messages(&cell, &mut Batch::new()), [3]);
+    // What is left is given up with the mailbox.
+    cell.end(ExitReason::Normal);
+    process.keep_mailbox(false);
+    assert!(!timers.iter().any(Timer::is_pending));
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Messages that are to be sent to a process later: it knows them, so that at its end they are given up.
+//!
+//! A timer is entered with its target and takes itself out when it is over. A target that receives no more has all of them
+//! give their messages up; where a mailbox is kept for a successor, they stay.
+
+use std::sync::{Arc, Weak};
+
+use super::super::cell::Cell;
+use super::super::pid::HookId;
+use super::{Life, Ties};
+use crate::backend::Backend;
+use crate::contain::contain;
+use crate::errand;
+use crate::few::Few;
+use crate::sync::lock;
+
+/// A message that is to be sent to a process later.
+pub(in crate::actor) trait Later: Send + Sync {
+    /// The process will receive no more. Returns what is to be run, elsewhere, with the message, if that is still here.
+    fn give_up(&self) -> Option<errand::Work>;
+}
+
+/// Has timers give their messages up, which then go where those of the process go.
+pub(super) fn give_up(timers: Few<HookId, Weak<dyn Later>>, home: Option<Arc<dyn Backend>>) {
+    let timers = timers.into_entries().into_iter();
+    let left: Vec<errand::Work> =
+        timers.filter_map(|(_, timer)| timer.upgrade().and_then(|timer| timer.give_up())).collect();
+    if !left.is_empty() {
+        errand::run(home, Box::new(move || left.into_iter().for_each(contain)));
+    }
+}
+
+impl Life {
+    /// The timers, for good.
+    pub(super) fn take_timers(&mut self) -> Few<HookId, Weak<dyn Later>> {
+        self.ties.as_mut().map_or_else(Few::default, |ties| std::mem::take(&mut ties.timers))
+    }
+
+    /// A timer is over.
+    fn forget_timer(&mut self, timer: HookId) {
+        if let Some(ties) = &mut self.ties {
+            ties.timers.remove(timer);
+        }
+    }
+
+    /// The relations, for those who are to be told of the end. What is to be sent later stays, for a successor.
+    pub(super) fn part(&mut self) -> Option<Box<Ties>> {
+        let mut ties = self.ties.take()?;
+        if !ties.timers.is_empty() {
+            self.ties().timers = std::mem::take(&mut ties.timers);
+        }
+        Some(ties)
+    }
+}
+
+impl<M: Send + 'static> Cell<M> {
+    /// Enters what is to be sent later. `None` when the process receives no more.
+    pub(in crate::actor) fn enter_timer(&self, timer: Weak<dyn Later>) -> Option<HookId> {
+        let id = HookId::next();
+        let mut inbox = lock(&self.inbox);
+        let open = !inbox.life.is_closed();
+        if open {
+            inbox.life.ties().timers.insert(id, timer);
+        }
+        drop(inbox);
+        open.then_some(id)
+    }
+
+    /// What was to be sent later has been cancelled.
+    pub(in crate::actor) fn leave_timer(&self, timer: HookId) {
+        lock(&self.inbox).life.forget_timer(timer);
+    }
+
+    /// Sends the message of a timer, though there may be no room for it: nobody could take it back. It comes back when the
+    /// mailbox is closed.
+    pub(in crate::actor) fn send_due(&self, timer: HookId, message: M) -> Result<(), M> {
+        let mut inbox = lock(&self.inbox);
+        inbox.life.forget_timer(timer);
+        if inbox.life.is_closed() {
+            drop(inbox);
+            return Err(message);
+        }
+        let waker = self.admit_message(&mut inbox.line, message, false);
+        drop(inbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Where code of the user's runs for this process when that is over.
+    pub(in crate::actor) fn home(&self) -> Option<Arc<dyn Backend>> {
+        self.extra.as_ref()?.home.as_ref()?.upgrade()
+    }
+
+    /// What is to be run, elsewhere, with a message that nobody will receive. `None` when there is nothing to it.
+    pub(in crate::actor) fn unwanted(self: &Arc<Self>, message: M) -> Option<errand::Work> {
+        let hooked = self.extra.as_ref().is_some_and(|extra| extra.undelivered.is_some());
+        let cell = Arc::clone(self);
+        (hooked || std::mem::needs_drop::<M>())
+            .then(|| Box::new(move || cell.undelivered(message)) as errand::Work)
+    }
+}

@@ -1,0 +1,51 @@
+//! To whom a process is related, and how they are told of its end.
+
+use std::sync::{Arc, Weak};
+
+use super::super::exit::ExitReason;
+use super::super::pid::{AtExit, By, HookId, Identity, MonitorRef, Pid, Signal};
+use super::Later;
+use crate::contain::contain;
+use crate::few::Few;
+use crate::promise::Orphan;
+
+/// To whom a process is related.
+#[derive(Default)]
+pub(in crate::actor) struct Ties {
+    /// Those that are told of its end, and of whose end it is told.
+    pub(super) links: Few<Identity, Pid>,
+    /// Those that are told of its end.
+    pub(super) watchers: Few<MonitorRef, Pid>,
+    /// Those of whose end it is told.
+    pub(super) watched: Few<MonitorRef, Pid>,
+    /// Who has started it, linked to itself.
+    pub(super) parent: Option<Identity>,
+    /// Who is told first.
+    pub(super) hooks: Few<HookId, Arc<dyn AtExit>>,
+    /// Messages that are to be sent to it later.
+    pub(super) timers: Few<HookId, Weak<dyn Later>>,
+    /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet. See
+    /// [`Cell::keep_orphan`].
+    pub(super) orphans: Vec<Arc<dyn Orphan>>,
+}
+
+impl Ties {
+    /// Tells everybody of the end of `pid`. Never unwinds.
+    ///
+    /// The latest link is told first. A process is linked to its parent before it runs, and so to its children later:
+    /// they hear of the end before the parent does, which may start its successor at once; by then those children that
+    /// an exit signal ends have given up their names.
+    pub(super) fn tell(self, pid: &Pid, reason: &ExitReason) {
+        for (_, other) in self.links.into_entries().into_iter().rev() {
+            let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
+            contain(move || other.deliver(signal));
+        }
+        for (monitor, other) in self.watchers.into_entries() {
+            let signal = Signal::Down { from: pid.clone(), monitor, reason: reason.clone() };
+            contain(move || other.deliver(signal));
+        }
+        for (monitor, other) in self.watched.into_entries() {
+            contain(move || other.deliver(Signal::Demonitor { monitor }));
+        }
+    }
+}
