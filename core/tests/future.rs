@@ -191,6 +191,25 @@ fn join_all_keeps_the_order_and_polls_only_who_was_woken() {
 }
 
 #[test]
+fn a_child_that_is_woken_while_it_is_polled_is_polled_again() {
+    let children = (0..4).map(|n| {
+        let mut polls = 0;
+        poll_fn(move |cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == 3 { Poll::Ready(n) } else { Poll::Pending }
+        })
+    });
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut all = Box::pin(join_all(children));
+    let mut poll = || all.as_mut().poll(&mut Context::from_waker(&waker));
+    assert_eq!((poll(), count.0.load(Ordering::SeqCst)), (Poll::Pending, 1));
+    assert_eq!((poll(), count.0.load(Ordering::SeqCst)), (Poll::Pending, 2));
+    assert_eq!(poll(), Poll::Ready(vec![0, 1, 2, 3]));
+}
+
+#[test]
 fn wakes_from_other_threads_reach_the_children() {
     let ends: Vec<_> = (0..64).map(|_| channel::bounded::<usize>(1)).collect();
     let senders: Vec<_> = ends.iter().map(|(tx, _)| tx.clone()).collect();

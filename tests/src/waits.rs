@@ -144,6 +144,15 @@ fn combinators() -> Vec<Waits> {
         let (promise, owed) = promise::pair::<u32>();
         waits(name, [combine(promise.clone()), any_wait(promise)], keep(owed))
     };
+    // Over a future that keeps every waker for ever.
+    let kept = |name, combine: fn(Vec<AnyWait>) -> AnyWait| {
+        let gate = Gate::new();
+        let opened = || any_wait(gate.opened());
+        waits(name, [combine(vec![opened(), opened(), opened()])], {
+            let gate = gate.clone();
+            move || gate.open()
+        })
+    };
     let (point, resumer) = suspension();
     let suspended = any_wait(leak_mut(point).suspend());
     vec![
@@ -154,6 +163,8 @@ fn combinators() -> Vec<Waits> {
         case("join_all", |p| any_wait(join_all([p.clone(), p.clone(), p]))),
         case("race_all", |p| any_wait(race_all([p.clone(), p.clone(), p]))),
         case("any_all", |p| any_wait(any_all([p.clone(), p.clone(), p]))),
+        kept("join_all of others", |all| any_wait(join_all(all))),
+        kept("race_all of others", |all| any_wait(race_all(all))),
         case("timeout", |p| any_wait(time::timeout(LONG, p))),
         waits("suspend", [suspended], move || drop(resumer)),
     ]

@@ -158,3 +158,11 @@ impl<F: Future> Children<F> {
         }
     }
 }
+
+impl<F> Drop for Children<F> {
+    fn drop(&mut self) {
+        // Somebody may keep the waker of a child for ever.
+        let parent = lock(&self.board.news).parent.take();
+        drop(parent);
+    }
+}
