@@ -11,6 +11,7 @@ use super::exit::{ExitReason, IntoExit};
 use super::pid::{By, MonitorRef, Signal};
 use super::process::Process;
 use super::reference::ProcessRef;
+use super::registry::Registry;
 use crate::backend::Backend;
 use crate::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
 
@@ -48,6 +49,8 @@ pub struct Builder<M> {
     overflow: Overflow,
     /// Whether exit signals are events to it.
     trapping: bool,
+    /// The names by which it is to be found, and where.
+    names: Vec<(Registry, Arc<str>)>,
     /// Gets the messages that nobody receives.
     undelivered: Option<Undelivered<M>>,
     /// Whether the mailbox outlives the body.
@@ -66,13 +69,15 @@ impl<M: Send + 'static> Builder<M> {
             capacity: DEFAULT_CAPACITY as u32,
             overflow: Overflow::Wait,
             trapping: false,
+            names: Vec::new(),
             undelivered: None,
             keeping: false,
             heritage: None,
         }
     }
 
-    /// Names the process and its task, for messages. A name need not be unique, and nobody finds the process by it.
+    /// Names the process and its task, for messages. This name need not be unique, and nobody finds the process by it;
+    /// one by which it is found is given by [`register`](Builder::register).
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder<M> {
         self.name = Some(name.into());
         self
@@ -106,6 +111,35 @@ impl<M: Send + 'static> Builder<M> {
     /// Has the process [trap exits](Process::trap_exit) from the beginning.
     pub fn trap_exit(mut self, trapping: bool) -> Builder<M> {
         self.trapping = trapping;
+        self
+    }
+
+    /// Gives the process a name in the [global registry](Registry::global) before its first step. If the name is taken,
+    /// nothing of the process is started: that is [`SpawnError::Name`], which says who has it.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use twoply_core::actor::{Builder, Process, RegisterError, Registry};
+    /// use twoply_core::task::SpawnError;
+    ///
+    /// let body = async |mut me: Process<()>| drop(me.receive().await);
+    /// let log = Builder::new().register("log").on(&backend).spawn(body)?;
+    /// assert_eq!(Registry::global().whereis::<()>("log")?, Some(log));
+    /// match Builder::new().register("log").on(&backend).spawn(body) {
+    ///     Err(SpawnError::Name(RegisterError::Taken(_, pid))) => println!("it runs already, as {pid}"),
+    ///     other => drop(other?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn register(self, name: impl Into<Arc<str>>) -> Builder<M> {
+        self.register_in(Registry::global(), name)
+    }
+
+    /// As [`Builder::register`], in `registry`. A process may have any number of names.
+    pub fn register_in(mut self, registry: &Registry, name: impl Into<Arc<str>>) -> Builder<M> {
+        self.names.push((registry.clone(), name.into()));
         self
     }
 
@@ -143,14 +177,14 @@ impl<M: Send + 'static> Builder<M> {
     /// Starts a process that runs `body`. It ends when the body's future does.
     ///
     /// # Errors
-    /// If no backend is named, what [`current_backend`] says, and what
-    /// [`task::Builder::spawn_on`] says.
+    /// If no backend is named, what [`current_backend`] says; [`SpawnError::Name`] when it cannot have a name that it
+    /// [is to have](Builder::register); and what [`task::Builder::spawn_on`] says.
     pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
     where
         F: FnOnce(Process<M>) -> T,
         T: Future<Output: IntoExit + Send> + Send + 'static,
     {
-        self.prepare()?.start(body)
+        self.prepare()?.with(body).start()
     }
 
     /// Starts a process that runs `body`, which is straight-line code: it waits with [`wait`](crate::Wait::wait).
@@ -162,7 +196,7 @@ impl<M: Send + 'static> Builder<M> {
         F: FnOnce(Process<M>) -> T + Send + 'static,
         T: IntoExit + Send + 'static,
     {
-        self.prepare()?.start_fn(body)
+        self.prepare()?.with_code(body).start()
     }
 
     /// As [`Builder::spawn`], and links the process to `parent` before its first step.
@@ -175,7 +209,7 @@ impl<M: Send + 'static> Builder<M> {
         F: FnOnce(Process<M>) -> T,
         T: Future<Output: IntoExit + Send> + Send + 'static,
     {
-        self.prepare()?.linked(parent, |seed| seed.start(body))
+        self.prepare()?.with(body).start_linked(parent)
     }
 
     /// As [`Builder::spawn_link`], with straight-line code.
@@ -188,7 +222,7 @@ impl<M: Send + 'static> Builder<M> {
         F: FnOnce(Process<M>) -> T + Send + 'static,
         T: IntoExit + Send + 'static,
     {
-        self.prepare()?.linked(parent, |seed| seed.start_fn(body))
+        self.prepare()?.with_code(body).start_linked(parent)
     }
 
     /// As [`Builder::spawn`], and has `parent` monitor the process from before its first step.
@@ -205,7 +239,7 @@ impl<M: Send + 'static> Builder<M> {
         F: FnOnce(Process<M>) -> T,
         T: Future<Output: IntoExit + Send> + Send + 'static,
     {
-        self.prepare()?.monitored(parent, |seed| seed.start(body))
+        self.prepare()?.with(body).start_monitored(parent)
     }
 
     /// As [`Builder::spawn_monitor`], with straight-line code.
@@ -222,10 +256,10 @@ impl<M: Send + 'static> Builder<M> {
         F: FnOnce(Process<M>) -> T + Send + 'static,
         T: IntoExit + Send + 'static,
     {
-        self.prepare()?.monitored(parent, |seed| seed.start_fn(body))
+        self.prepare()?.with_code(body).start_monitored(parent)
     }
 
-    /// All that there is of the process before it runs.
+    /// All that there is of the process before it runs. It has its names already.
     fn prepare(self) -> Result<Seed<M>, SpawnError> {
         let backend = match self.backend {
             Some(backend) => backend,
@@ -244,6 +278,10 @@ impl<M: Send + 'static> Builder<M> {
                 cell
             }
         };
+        let cell = Unstarted(Some(cell));
+        for (registry, name) in self.names {
+            registry.register(name, &ProcessRef::new(Arc::clone(cell.get())))?;
+        }
         Ok(Seed { backend, task, cell })
     }
 }
@@ -259,56 +297,95 @@ fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Buil
     }
 }
 
-/// A process that has not been started.
-struct Seed<M> {
+/// The cell of a process that has not been started. If it is not to be, that is its end: whoever has found it by a name
+/// meanwhile is told, and the names are free again.
+struct Unstarted<M: Send + 'static>(Option<Arc<Cell<M>>>);
+
+impl<M: Send + 'static> Unstarted<M> {
+    fn get(&self) -> &Arc<Cell<M>> {
+        match &self.0 {
+            Some(cell) => cell,
+            None => unreachable!("it is taken out by value"),
+        }
+    }
+
+    /// The cell, whose process is started now: if that fails, its body sees to the end.
+    fn into_cell(mut self) -> Arc<Cell<M>> {
+        match self.0.take() {
+            Some(cell) => cell,
+            None => unreachable!("it is taken out once"),
+        }
+    }
+}
+
+impl<M: Send + 'static> Drop for Unstarted<M> {
+    fn drop(&mut self) {
+        if let Some(cell) = self.0.take() {
+            cell.end(ExitReason::NoProcess);
+        }
+    }
+}
+
+/// A process that has no body yet.
+struct Seed<M: Send + 'static> {
     /// Where it will run.
     backend: Arc<dyn Backend>,
     /// How its task is started.
     task: task::Builder,
     /// What there is of it.
-    cell: Arc<Cell<M>>,
+    cell: Unstarted<M>,
 }
 
 impl<M: Send + 'static> Seed<M> {
-    fn start<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    /// Calls `body`, which may be any code, for the future.
+    fn with<F, T>(self, body: F) -> Sprout<M, FutureBody<T>>
     where
         F: FnOnce(Process<M>) -> T,
         T: Future<Output: IntoExit + Send> + Send + 'static,
     {
-        let body = body(Process::new(Arc::clone(&self.cell)));
-        self.run(FutureBody::new(body))
+        let body = body(Process::new(Arc::clone(self.cell.get())));
+        Sprout { body: FutureBody::new(body), seed: self }
     }
 
-    fn start_fn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    fn with_code<F, T>(self, code: F) -> Sprout<M, impl Body<Output = T> + Send + 'static>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
         T: IntoExit + Send + 'static,
     {
-        let me = Process::new(Arc::clone(&self.cell));
-        self.run(ClosureBody::new(move || body(me)))
+        let me = Process::new(Arc::clone(self.cell.get()));
+        Sprout { body: ClosureBody::new(move || code(me)), seed: self }
     }
+}
 
-    fn run<B>(self, body: B) -> Result<ProcessRef<M>, SpawnError>
-    where
-        B: Body<Output: IntoExit + Send> + Send + 'static,
-    {
-        let process = ProcessRef::new(Arc::clone(&self.cell));
-        task::start(self.task, self.backend, ProcessBody::new(body, self.cell))?.detach();
+/// A process that has not been started. What starts it runs no code of the user's.
+struct Sprout<M: Send + 'static, B> {
+    /// What it will run. Dropped before the rest, as that of a process which has run.
+    body: B,
+    /// The rest.
+    seed: Seed<M>,
+}
+
+impl<M, B> Sprout<M, B>
+where
+    M: Send + 'static,
+    B: Body<Output: IntoExit + Send> + Send + 'static,
+{
+    fn start(self) -> Result<ProcessRef<M>, SpawnError> {
+        let Sprout { body, seed: Seed { backend, task, cell } } = self;
+        let cell = cell.into_cell();
+        let process = ProcessRef::new(Arc::clone(&cell));
+        task::start(task, backend, ProcessBody::new(body, cell))?.detach();
         Ok(process)
     }
 
-    /// Starts it by `start`, linked to `parent`.
-    fn linked<P: Send + 'static>(
-        self,
-        parent: &Process<P>,
-        start: impl FnOnce(Seed<M>) -> Result<ProcessRef<M>, SpawnError>,
-    ) -> Result<ProcessRef<M>, SpawnError> {
-        let cell = Arc::clone(&self.cell);
+    /// Starts it, linked to `parent`.
+    fn start_linked<P: Send + 'static>(self, parent: &Process<P>) -> Result<ProcessRef<M>, SpawnError> {
+        let cell = Arc::clone(self.seed.cell.get());
         let (child, mother) = (cell.pid(), parent.pid());
         cell.conceive();
         cell.enter_parent(&mother);
         let linked = parent.cell().enter_link(&child);
-        match start(self) {
+        match self.start() {
             Ok(process) => {
                 cell.born();
                 if !linked {
@@ -325,18 +402,17 @@ impl<M: Send + 'static> Seed<M> {
         }
     }
 
-    /// Starts it by `start`, monitored by `parent`.
-    fn monitored<P: Send + 'static>(
+    /// Starts it, monitored by `parent`.
+    fn start_monitored<P: Send + 'static>(
         self,
         parent: &Process<P>,
-        start: impl FnOnce(Seed<M>) -> Result<ProcessRef<M>, SpawnError>,
     ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError> {
-        let cell = Arc::clone(&self.cell);
+        let cell = Arc::clone(self.seed.cell.get());
         let monitor = MonitorRef::next();
         cell.conceive();
         cell.enter_watcher(monitor, &parent.pid());
         parent.cell().enter_watched(monitor, &cell.pid());
-        match start(self) {
+        match self.start() {
             Ok(process) => {
                 cell.born();
                 Ok((process, monitor))

@@ -22,7 +22,8 @@ use crate::contain::contain;
 
 /// Names for processes. Clones are the same registry.
 ///
-/// A process may have several names, a name belongs to one process.
+/// A process may have several names, a name belongs to one process. One that is to have a name from its first step on is
+/// started with it: [`Builder::register`](super::Builder::register).
 ///
 /// # Examples
 /// ```no_run
@@ -30,10 +31,10 @@ use crate::contain::contain;
 /// use twoply_core::Wait;
 /// use twoply_core::actor::{Builder, Process, Registry};
 ///
-/// let log = Builder::new().on(&backend).spawn(async |mut me: Process<String>| {
+/// let log = Builder::new().on(&backend).register("log").spawn(async |mut me: Process<String>| {
 ///     println!("{:?}", me.receive().await.message());
 /// })?;
-/// Registry::global().register("log", &log)?;
+/// Registry::global().register("diary", &log)?;
 ///
 /// // Somewhere else:
 /// if let Some(log) = Registry::global().whereis::<String>("log")? {

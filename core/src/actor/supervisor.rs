@@ -77,7 +77,7 @@ pub use spec::{ChildSpec, Mailbox, Restart, Shutdown};
 pub use starter::Starter;
 pub use tree::{Branch, ChildInfo, ChildState, Counts, Tree};
 
-use super::{Builder, Pid, Process};
+use super::{Builder, Pid, Process, Registry};
 use crate::backend::Backend;
 use crate::channel::oneshot;
 use crate::flat::flat;
@@ -342,16 +342,23 @@ impl Launch {
         &self,
         parent: Option<&Process<P>>,
     ) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + use<P> {
-        let begun = self.begin(parent);
+        let begun = self.begin(parent, &[]);
         async move { begun?.finish().await }
     }
 
-    /// Starts the supervisor's process.
-    fn begin<P: Send + 'static>(&self, parent: Option<&Process<P>>) -> Result<Begun, StartError> {
+    /// Starts the supervisor's process, which gets `names` before it starts its children.
+    fn begin<P: Send + 'static>(
+        &self,
+        parent: Option<&Process<P>>,
+        names: &[(Registry, Arc<str>)],
+    ) -> Result<Begun, StartError> {
         self.plan.check()?;
         let (ready, started) = oneshot::channel();
         // Children never wait for their supervisor's mailbox, nor does it itself.
         let mut builder = Builder::new().trap_exit(true).unbounded();
+        for (registry, name) in names {
+            builder = builder.register_in(registry, Arc::clone(name));
+        }
         if let Some(name) = &self.name {
             builder = builder.name(name.clone());
         }
@@ -365,7 +372,7 @@ impl Launch {
             Some(parent) => builder.spawn_link(parent, body),
             None => builder.spawn(body),
         };
-        let process = process.map_err(|error| StartError::of_supervisor(error.into()))?;
+        let process = process.map_err(|error| StartError::of_supervisor(starter::refusal(error.into())))?;
         Ok(Begun { supervisor: SupervisorRef::new(process), started })
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 
+use crate::actor::RegisterError;
 use crate::contain::contain;
 use crate::lock::lock;
 
@@ -24,6 +25,9 @@ pub enum SpawnError {
     /// The caller runs in no task, so there is no backend to inherit, and the program has no default one.
     #[error("spawned outside of any task: name a backend")]
     NoBackend,
+    /// The name that it was to have is taken, and by whom; or it ended before it had it.
+    #[error(transparent)]
+    Name(#[from] RegisterError),
     /// The process was forked; the threads of the backend live in the parent only.
     #[error("the process was forked: the backend's threads stayed behind in the parent")]
     Forked,

@@ -240,8 +240,10 @@ impl<M: Send + 'static> ChildSpec<M> {
         self
     }
 
-    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew. If the
-    /// name is taken, the child cannot be started.
+    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew, and before
+    /// its first step. If the name is taken, nothing of it runs, and the child cannot be started. Of a child that is
+    /// [started](ChildSpec::start_with) in several processes, the first one has the name until another one turns out to
+    /// be the child.
     pub fn register(self, name: impl Into<Arc<str>>) -> ChildSpec<M> {
         self.register_in(Registry::global(), name)
     }

@@ -14,7 +14,7 @@ use super::Launch;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Mailbox, Standing, Start, Started, Starting};
 use crate::actor::behaviour::run;
-use crate::actor::{Actor, Builder, IntoExit, Pid, Process, ProcessRef, Registry};
+use crate::actor::{Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry};
 use crate::channel::{oneshot, watch};
 use crate::lock::lock;
 use crate::task::{Panic, SpawnError};
@@ -83,7 +83,7 @@ impl Make<Control> {
     /// A supervisor.
     pub(super) fn supervisor(launch: Arc<Launch>) -> Make<Control> {
         Make(Box::new(move |starter| {
-            let begun = launch.begin(Some(starter.supervisor));
+            let begun = launch.begin(Some(starter.supervisor), &starter.child.names);
             if let Ok(begun) = &begun {
                 starter.child.spawned(begun.supervisor.process());
             }
@@ -104,6 +104,15 @@ fn contained<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyErro
             Ok(payload) => resume_unwind(payload),
             Err(payload) => Err(format!("its start panicked: {}", Panic::new(payload)).into()),
         },
+    }
+}
+
+/// Says without more ado that a name is taken.
+pub(super) fn refusal(error: AnyError) -> AnyError {
+    match error.downcast::<SpawnError>().map(|error| *error) {
+        Ok(SpawnError::Name(refused)) => refused.into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
     }
 }
 
@@ -187,15 +196,14 @@ impl<M: Send + 'static> Start for Typed<M> {
         self.keep_processes(|_| false);
         let making = (self.make.0)(Starter { child: self, supervisor });
         Box::pin(async move {
-            let product = making.await?;
+            let product = making.await.map_err(refusal)?;
+            let first = lock(&self.processes).first().map(ProcessRef::pid);
             if !lock(&self.processes).contains(&product.process) {
                 // Started by other means than the starter's: it may not be linked.
                 self.spawned(&product.process);
                 supervisor.link(&product.process.pid());
             }
-            for (registry, name) in &self.names {
-                registry.register(Arc::clone(name), &product.process)?;
-            }
+            self.pass_names(first, &product.process)?;
             if self.kept.process().is_some_and(|kept| kept != product.process) {
                 // The child is not the process that it spawned first, but it is its mailbox that is meant.
                 self.kept.abandon();
@@ -231,6 +239,21 @@ impl<M: Send + 'static> Typed<M> {
     /// The start under way has spawned this.
     fn spawned(&self, process: &ProcessRef<M>) {
         lock(&self.processes).push(process.clone());
+    }
+
+    /// The names are those of the child, which is `process`. What it has spawned first has had them from its first step,
+    /// and usually that is the child.
+    fn pass_names(&self, first: Option<Pid>, process: &ProcessRef<M>) -> Result<(), RegisterError> {
+        if first.as_ref() == Some(&process.pid()) {
+            return Ok(());
+        }
+        for (registry, name) in &self.names {
+            if first.is_some() && registry.whereis_pid(name) == first {
+                registry.unregister(name);
+            }
+            registry.register(Arc::clone(name), process)?;
+        }
+        Ok(())
     }
 
     /// Forgets the other ones of the last start. They are dropped with nothing locked: dropping the last reference to a
@@ -289,11 +312,15 @@ impl<M: Send + 'static> Starter<'_, M> {
         Ok(self.note(process))
     }
 
-    /// A builder with the child's settings.
+    /// A builder with the child's settings, and for the first process with its names.
     fn builder(&self) -> Builder<M> {
         let plain = Builder::new().name(&*self.child.id);
         let set = self.child.settings.iter().fold(plain, |builder, setting| setting(builder));
-        self.child.kept.build(set)
+        let is_first = lock(&self.child.processes).is_empty();
+        let names = self.child.names.iter().filter(|_| is_first);
+        let named =
+            names.fold(set, |builder, (registry, name)| builder.register_in(registry, Arc::clone(name)));
+        self.child.kept.build(named)
     }
 
     fn note(&mut self, process: ProcessRef<M>) -> ProcessRef<M> {
