@@ -114,6 +114,7 @@ pub enum Overflow {
 /// greeter.unwrap().send("world").wait().unwrap();
 /// assert_eq!(reply.wait().unwrap(), "hello world");
 /// ```
+#[track_caller]
 pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
 where
     M: Send + 'static,
@@ -127,6 +128,7 @@ where
 ///
 /// # Errors
 /// As there.
+#[track_caller]
 pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
 where
     M: Send + 'static,
@@ -140,6 +142,7 @@ where
 ///
 /// # Errors
 /// As [`Builder::spawn`].
+#[track_caller]
 pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnError> {
     Builder::new().spawn_actor(actor)
 }

@@ -19,6 +19,7 @@ mod state;
 mod usual;
 
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 
 use crate::backend::Backend;
@@ -53,18 +54,21 @@ use state::{Extra, Observer};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Builder {
     /// What messages call the task.
     name: Option<Box<str>>,
     /// The size of the stack that its straight-line code gets, in bytes.
     stack_size: Option<usize>,
+    /// Where in the program the builder was made.
+    spawned_at: &'static Location<'static>,
 }
 
 impl Builder {
     /// A task without a name, with the backend's usual stack.
+    #[track_caller]
     pub fn new() -> Builder {
-        Builder::default()
+        Builder { name: None, stack_size: None, spawned_at: Location::caller() }
     }
 
     /// Names the task, for messages and, on the native backend, for the thread.
@@ -83,13 +87,14 @@ impl Builder {
     }
 
     fn into_extra(self, observer: Option<Arc<dyn Observer>>) -> Extra {
-        Extra { name: self.name, stack_size: self.stack_size, observer }
+        Extra { name: self.name, stack_size: self.stack_size, spawned_at: self.spawned_at, observer }
     }
 
     /// Starts `future` as a task on the backend of the calling task, or the default one outside of any task.
     ///
     /// # Errors
     /// What [`current_backend`] and [`Builder::spawn_on`] say.
+    #[track_caller]
     pub fn spawn<F>(self, future: F) -> Result<Task<F::Output>, SpawnError>
     where
         F: Future + Send + 'static,
@@ -102,6 +107,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_fn<F, T>(self, code: F) -> Result<Task<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -137,6 +143,13 @@ impl Builder {
     }
 }
 
+impl Default for Builder {
+    #[track_caller]
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
 /// Starts `future` as a task: on the backend of the calling task, or the default one outside of any task.
 ///
 /// If it cannot be started, the handle says so, with [`Failure::NotStarted`](crate::promise::Failure::NotStarted).
@@ -148,6 +161,7 @@ impl Builder {
 /// let task = twoply::spawn(async { twoply::spawn(async { 7 }).await });
 /// assert_eq!(task.wait().unwrap().unwrap(), 7);
 /// ```
+#[track_caller]
 pub fn spawn<F>(future: F) -> Task<F::Output>
 where
     F: Future + Send + 'static,
@@ -169,6 +183,7 @@ where
 /// });
 /// assert_eq!(task.wait().unwrap(), 7);
 /// ```
+#[track_caller]
 pub fn spawn_fn<F, T>(code: F) -> Task<T>
 where
     F: FnOnce() -> T + Send + 'static,

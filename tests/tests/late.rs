@@ -182,6 +182,7 @@ fn a_shutdown_without_patience_tells_the_truth(on: &Systems) {
     });
     let error = system.shutdown(Duration::from_millis(1)).unwrap_err().to_string();
     assert!(error.starts_with("one task has not ended: the only one"), "{error}");
+    assert!(error.contains(&format!(" from {}:", file!())), "it says where the task was started: {error}");
     go_on.open();
     assert!(named.unwrap().wait().unwrap_err().is_cancelled());
     system.shutdown(SOON).unwrap();

@@ -23,6 +23,7 @@ laws! {
         a_spawn_inside_a_task_stays_on_its_backend,
         run_returns_when_everything_is_done,
         waiting_for_no_tasks_returns_at_once,
+        a_task_with_a_record_of_its_own_knows_where_it_was_started,
         outside_of_tasks_there_is_the_default_backend,
         a_refused_task_says_why,
         many_tasks_all_run,
@@ -199,6 +200,24 @@ fn waiting_for_no_tasks_returns_at_once(on: &Systems) {
     on.here().spawn(async {}).wait().unwrap();
     registry.wait_empty().wait();
     assert!(registry.is_empty());
+}
+
+fn a_task_with_a_record_of_its_own_knows_where_it_was_started(on: &Systems) {
+    let line = || task::current().unwrap().spawned_at().map(|at| (at.file(), at.line()));
+    let backend = on.here().backend();
+    let named = Builder::new().name("named").spawn_fn_on(backend, line).unwrap().wait().unwrap();
+    assert_eq!(named, Some((file!(), line!() - 1)));
+    let scoped = task::scope(|scope| scope.spawn_fn_on(backend, line).unwrap().wait()).unwrap();
+    assert_eq!(scoped, Some((file!(), line!() - 1)));
+    let mut group = task::TaskGroup::on(Arc::clone(backend));
+    group.spawn_fn(line).unwrap();
+    assert_eq!(group.join_next().wait().unwrap().unwrap(), Some((file!(), line!() - 1)));
+    let (said, heard) = std::sync::mpsc::channel();
+    let process = twoply_core::actor::Builder::<()>::new().name("process").on(backend);
+    process.spawn_fn(move |_| said.send(line()).unwrap()).unwrap();
+    assert_eq!(heard.recv().unwrap(), Some((file!(), line!() - 1)));
+    // The others are spared the memory.
+    assert_eq!(on.here().spawn_fn(line).wait().unwrap(), None);
 }
 
 fn outside_of_tasks_there_is_the_default_backend(on: &Systems) {

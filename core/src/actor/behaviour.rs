@@ -158,6 +158,7 @@ pub trait Actor: Sized + Send + 'static {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnError> {
         Builder::new().spawn_actor(self)
     }
@@ -168,6 +169,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// When the backend has been shut down, or the operating system refuses a thread.
+    #[track_caller]
     pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnError> {
         self.spawn(move |process| run(actor, process, || ()))
     }
@@ -176,6 +178,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn_actor`].
+    #[track_caller]
     pub fn spawn_actor_link<A, P>(self, parent: &Process<P>, actor: A) -> Result<ProcessRef<M>, SpawnError>
     where
         A: Actor<Message = M>,
@@ -188,6 +191,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn_actor`].
+    #[track_caller]
     pub fn spawn_actor_monitor<A, P>(
         self,
         parent: &Process<P>,

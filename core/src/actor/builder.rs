@@ -179,6 +179,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// If no backend is named, what [`current_backend`] says; [`SpawnError::Name`] when it cannot have a name that it
     /// [is to have](Builder::register); and what [`task::Builder::spawn_on`] says.
+    #[track_caller]
     pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
     where
         F: FnOnce(Process<M>) -> T,
@@ -191,6 +192,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_fn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
@@ -203,6 +205,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn`]; `parent` hears nothing of a process that could not be started.
+    #[track_caller]
     pub fn spawn_link<P, F, T>(self, parent: &Process<P>, body: F) -> Result<ProcessRef<M>, SpawnError>
     where
         P: Send + 'static,
@@ -216,6 +219,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn_link`].
+    #[track_caller]
     pub fn spawn_link_fn<P, F, T>(self, parent: &Process<P>, body: F) -> Result<ProcessRef<M>, SpawnError>
     where
         P: Send + 'static,
@@ -229,6 +233,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn_link`].
+    #[track_caller]
     pub fn spawn_monitor<P, F, T>(
         self,
         parent: &Process<P>,
@@ -246,6 +251,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn_link`].
+    #[track_caller]
     pub fn spawn_monitor_fn<P, F, T>(
         self,
         parent: &Process<P>,
@@ -260,6 +266,7 @@ impl<M: Send + 'static> Builder<M> {
     }
 
     /// All that there is of the process before it runs. It has its names already.
+    #[track_caller]
     fn prepare(self) -> Result<Seed<M>, SpawnError> {
         let backend = match self.backend {
             Some(backend) => backend,
@@ -286,6 +293,7 @@ impl<M: Send + 'static> Builder<M> {
     }
 }
 
+#[track_caller]
 fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Builder {
     let builder = match name {
         Some(name) => task::Builder::new().name(name),

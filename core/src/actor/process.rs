@@ -195,6 +195,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     /// As there.
+    #[track_caller]
     pub fn spawn_link<N, F, T>(&self, body: F) -> Result<ProcessRef<N>, SpawnError>
     where
         N: Send + 'static,
@@ -209,6 +210,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     /// As there.
+    #[track_caller]
     pub fn spawn_monitor<N, F, T>(&self, body: F) -> Result<(ProcessRef<N>, MonitorRef), SpawnError>
     where
         N: Send + 'static,

@@ -82,6 +82,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn<F>(&mut self, future: F) -> Result<TaskId, SpawnError>
     where
         F: Future<Output = T> + Send + 'static,
@@ -93,6 +94,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_fn<F>(&mut self, code: F) -> Result<TaskId, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -100,6 +102,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         self.start(ClosureBody::new(code))
     }
 
+    #[track_caller]
     fn start<B>(&mut self, body: B) -> Result<TaskId, SpawnError>
     where
         B: Body<Output = T> + Send + 'static,

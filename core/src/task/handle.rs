@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -300,6 +301,22 @@ impl TaskRef {
     /// The name that the task was given.
     pub fn name(&self) -> Option<&str> {
         self.0.name()
+    }
+
+    /// Where in the program the task was started. Only tasks that were given a name or a stack size know it, and those of
+    /// scopes and groups: the others are spared the memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::task::{Builder, current};
+    ///
+    /// let at = || current().and_then(|task| task.spawned_at()).map(|at| at.file().ends_with(".rs"));
+    /// let named = Builder::new().name("a name").spawn_fn(at).unwrap();
+    /// assert_eq!(named.wait().unwrap(), Some(true));
+    /// ```
+    pub fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        self.0.spawned_at()
     }
 
     /// Whether the task is over, however it ended.

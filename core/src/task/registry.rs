@@ -236,7 +236,11 @@ impl Registry {
             (1, _) => "one task has not ended".to_owned(),
             (left, _) => format!("{left} tasks have not ended"),
         };
-        let named: Vec<String> = self.tasks().iter().take(8).map(ToString::to_string).collect();
+        let told = |task: &TaskRef| match task.spawned_at() {
+            Some(at) => format!("{task} from {at}"),
+            None => task.to_string(),
+        };
+        let named: Vec<String> = self.tasks().iter().take(8).map(told).collect();
         if left > 0 && !named.is_empty() {
             message =
                 format!("{message}: {}{}", named.join(", "), if left > named.len() { ", ..." } else { "" });

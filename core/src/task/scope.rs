@@ -176,6 +176,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn<F>(&'scope self, future: F) -> Result<ScopedTask<'scope, F::Output>, SpawnError>
     where
         F: Future + Send + 'scope,
@@ -188,6 +189,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_fn<F, T>(&'scope self, code: F) -> Result<ScopedTask<'scope, T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'scope,
@@ -200,6 +202,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Errors
     /// As [`Builder::spawn_on`].
+    #[track_caller]
     pub fn spawn_on<F>(
         &'scope self,
         backend: &Arc<dyn Backend>,
@@ -216,6 +219,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Errors
     /// As [`Builder::spawn_on`].
+    #[track_caller]
     pub fn spawn_fn_on<F, T>(
         &'scope self,
         backend: &Arc<dyn Backend>,
@@ -228,6 +232,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.start(backend, ClosureBody::new(code))
     }
 
+    #[track_caller]
     fn start<B>(
         &'scope self,
         backend: &Arc<dyn Backend>,

@@ -46,6 +46,7 @@ impl Spawner {
     /// If it cannot be started, the handle says so, with [`Failure::NotStarted`]. [`Builder::spawn_on`] says it at
     /// once.
     #[inline]
+    #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
@@ -56,6 +57,7 @@ impl Spawner {
 
     /// Starts straight-line code as a task; see [`Spawner::spawn`].
     #[inline]
+    #[track_caller]
     pub fn spawn_fn<F, T>(&self, code: F) -> Task<T>
     where
         F: FnOnce() -> T + Send + 'static,

@@ -4,6 +4,7 @@
 pub(super) mod model;
 
 use std::fmt;
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
@@ -28,6 +29,8 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
     /// The stack that was asked for, in bytes.
     pub(crate) stack_size: Option<usize>,
+    /// Where in the program that was said.
+    pub(crate) spawned_at: &'static Location<'static>,
     /// Who is told of the end.
     pub(crate) observer: Option<Arc<dyn Observer>>,
 }
@@ -372,6 +375,10 @@ impl TaskState {
 
     pub(crate) fn name(&self) -> Option<&str> {
         self.extra.as_ref()?.name.as_deref()
+    }
+
+    pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        Some(self.extra.as_ref()?.spawned_at)
     }
 
     #[inline]
