@@ -40,7 +40,7 @@ use twoply_core::Wait;
 use twoply_core::backend::Backend;
 use twoply_core::reactor::Reactor;
 use twoply_core::task::Spawner;
-use twoply_core::threads::{Limits, ThreadCache};
+use twoply_core::threads::{Limits, ThreadCache, process_limit};
 
 use crate::fiber::{StackOptions, StackPool, overflow, usage};
 use crate::queue::Local;
@@ -249,11 +249,20 @@ impl Builder {
     /// Starts a runtime with these settings.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, a descriptor or memory.
+    /// When the operating system refuses a thread, a descriptor or memory; [`io::ErrorKind::InvalidInput`] when the settings ask
+    /// for more threads than [there may be](Builder::max_threads), or for stacks larger than the address space.
     pub fn build(self) -> io::Result<Green> {
         barrier::prepare();
+        let threads = self.limits.threads.min(process_limit());
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let count = self.workers.unwrap_or_else(cores);
+        // Where there may be few threads, some are left for what blocks.
+        let count = self.workers.unwrap_or_else(|| cores().min(threads / 2).max(1));
+        if count >= threads {
+            let message = format!(
+                "{count} workers and a watchdog need more than the {threads} threads that there may be"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let mut remotes = Vec::with_capacity(count);
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {

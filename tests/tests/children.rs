@@ -170,7 +170,8 @@ fn dynamic_children_are_known_by_their_processes(on: &Systems) {
 }
 
 fn dynamic_children_are_stopped_all_at_once(on: &Systems) {
-    const COUNT: usize = 20;
+    // One after the other they would take ten seconds.
+    const COUNT: usize = 100;
     let patience = Duration::from_millis(100);
     let log = Log::new();
     let supervisor = empty(on, Supervisor::dynamic(), &log);

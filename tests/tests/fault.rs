@@ -26,6 +26,7 @@ laws! {
         beyond_the_threads_that_a_process_should_have_nothing_aborts,
     }
     green { a_child_of_a_fork_is_refused }
+    green { settings_that_nothing_can_satisfy_are_an_error }
     threads {
         without_threads_a_blocked_task_keeps_its_worker_and_nothing_is_lost,
         a_runtime_that_cannot_have_its_threads_is_not_built,
@@ -41,6 +42,7 @@ laws! {
     }
     native {
         beyond_the_limit_of_threads_a_start_is_an_error,
+        a_stack_that_nothing_can_hold_is_an_error,
     }
 }
 
@@ -262,6 +264,28 @@ fn without_any_thread_offloading_is_an_error(on: &Systems) {
     assert!(matches!(refused, Err(SpawnError::Thread(_))), "{refused:?}");
     assert_eq!(system.spawn_fn(|| 1).wait().unwrap(), 1);
     system.shutdown(SOON).unwrap();
+}
+
+fn settings_that_nothing_can_satisfy_are_an_error(on: &Systems) {
+    let green = || on.kind().green();
+    for builder in
+        [green().workers(usize::MAX), green().workers(threads::process_limit()), green().max_threads(0)]
+    {
+        assert_eq!(builder.build().unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    }
+    for bytes in [usize::MAX, usize::MAX / 2, usize::MAX / 256] {
+        assert_eq!(green().stack_size(bytes).build().is_ok(), !on.kind().is_fibers(), "{bytes}");
+    }
+}
+
+fn a_stack_that_nothing_can_hold_is_an_error(on: &Systems) {
+    for bytes in [usize::MAX, usize::MAX - 4096, isize::MAX as usize, 1 << 50] {
+        let started = Builder::new().stack_size(bytes).spawn_fn_on(on.here().backend(), || ());
+        assert!(matches!(started, Err(SpawnError::Thread(_))), "{bytes}");
+        let native = Native::builder().stack_size(bytes).build();
+        assert!(native.spawner().spawn_fn(|| ()).wait().is_err_and(|failure| is_thread(&failure)), "{bytes}");
+    }
+    assert_eq!(on.here().spawn_fn(|| 1).wait().unwrap(), 1);
 }
 
 fn without_stacks_tasks_go_on(on: &Systems) {

@@ -332,7 +332,7 @@ fn connecting_ends_at_its_deadline(on: &Systems) {
     };
     let (kept, error, took) = on.here().spawn(attempts).wait().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    assert!(took >= Duration::from_millis(30) && took < Duration::from_secs(10), "{took:?}");
+    assert!(took >= Duration::from_millis(30), "{took:?}");
     let waiting = on.here().spawn_fn(move || {
         let soon = TcpStream::connect_timeout(address, SHORT).wait().unwrap_err();
         let past = TcpStream::connect_deadline(address, Instant::now()).wait().unwrap_err();
@@ -384,10 +384,8 @@ fn cancel_when_blocked(on: &Systems, code: impl FnOnce(&Gate) + Send + 'static) 
     // By now it is nearly always inside the call.
     std::thread::sleep(SHORT);
     assert!(!task.is_finished());
-    let start = Instant::now();
     task.cancel();
     assert_cancelled(task);
-    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 fn a_plain_read_is_cancelled(on: &Systems) {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
@@ -290,10 +290,8 @@ fn a_panic_out_of_a_poll_leaves_the_stack_usable(on: &Systems) {
 }
 
 fn a_wait_returns_what_is_ready_without_parking(on: &Systems) {
-    let start = Instant::now();
     let task = on.here().spawn_fn(|| (0..10_000).map(|n| std::future::ready(n).wait()).sum::<u64>());
     assert_eq!(task.wait().unwrap(), 49_995_000);
-    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 fn a_waker_from_an_earlier_wait_is_harmless(on: &Systems) {
