@@ -183,36 +183,40 @@ impl Selecting {
 pub(crate) struct Selection(Option<Arc<Choice>>);
 
 impl Selection {
-    /// Polls the arms in this order until one is ready. One that has been met comes before.
+    /// Polls the arms in this order, with the waker of `cx`, until one is ready. One that has been met comes before.
     #[inline]
     pub(crate) fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
-        order: impl Iterator<Item = usize>,
+        mut order: impl Iterator<Item = usize>,
         mut poll: impl FnMut(usize, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        self.poll_with(|met, arms| {
+            if let Some(index) = met {
+                arms.at(index, cx.waker());
+                // It is ready, unless it goes on to something else, whatever the budget says.
+                let polled = coop::unlimited(|| poll(index, cx));
+                if polled.is_ready() {
+                    return polled;
+                }
+            }
+            let mut polls = order.by_ref().filter(|index| Some(*index) != met).map(|index| {
+                arms.at(index, cx.waker());
+                poll(index, cx)
+            });
+            polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+    }
+
+    /// Has `poll` poll the arms, until one is ready, and say which one is next. It begins with the one that has been met,
+    /// without a budget.
+    #[inline]
+    pub(crate) fn poll_with<R>(
+        &mut self,
+        poll: impl FnOnce(Option<usize>, &Polling<'_>) -> Poll<R>,
+    ) -> Poll<R> {
         let met = self.0.as_ref().and_then(|choice| choice.begin());
-        let polled = with_alternative(|| {
-            with_state(|state| {
-                let polling = Polling::begin(state, self, cx.waker());
-                if let Some(index) = met {
-                    polling.at(index);
-                    // It is ready, unless it goes on to something else, whatever the budget says.
-                    let polled = coop::unlimited(|| poll(index, cx));
-                    if polled.is_ready() {
-                        return polled;
-                    }
-                }
-                for index in order.filter(|index| Some(*index) != met) {
-                    polling.at(index);
-                    let polled = poll(index, cx);
-                    if polled.is_ready() {
-                        return polled;
-                    }
-                }
-                Poll::Pending
-            })
-        });
+        let polled = with_alternative(|| with_state(|state| poll(met, &Polling::begin(state, self))));
         if polled.is_pending()
             && let Some(choice) = &self.0
         {
@@ -238,7 +242,7 @@ impl Drop for Selection {
 }
 
 /// A select that is being polled: while this lives, the stack knows of it.
-struct Polling<'a> {
+pub(crate) struct Polling<'a> {
     /// The stack.
     state: &'a StrandState,
     /// Where the choice is put back.
@@ -249,16 +253,16 @@ struct Polling<'a> {
 
 impl<'a> Polling<'a> {
     #[inline]
-    fn begin(state: &'a StrandState, selection: &'a mut Selection, waker: &Waker) -> Polling<'a> {
-        let selecting = Selecting { choice: selection.0.take(), index: 0, waker: waker.data() };
+    fn begin(state: &'a StrandState, selection: &'a mut Selection) -> Polling<'a> {
+        let selecting = Selecting { choice: selection.0.take(), index: 0, waker: std::ptr::null() };
         Polling { before: state.replace_selecting(Some(selecting)), state, selection }
     }
 
-    /// The next arm is this one.
+    /// The next arm is this one, and is polled with `waker`.
     #[inline]
-    fn at(&self, index: usize) {
+    pub(crate) fn at(&self, index: usize, waker: &Waker) {
         self.state.selecting(|selecting| {
-            selecting.index = index;
+            (selecting.index, selecting.waker) = (index, waker.data());
             None::<()>
         });
     }
@@ -271,3 +275,6 @@ impl Drop for Polling<'_> {
         self.selection.0 = polled.and_then(|selecting| selecting.choice);
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;

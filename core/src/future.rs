@@ -11,7 +11,7 @@
 //!
 //! Losers are dropped with the combinator, before the code after `.await` or `.wait()` goes on. So a race is
 //! cancel-safe if its arms are: the receives and sends of [`channel`](crate::channel) are, with one
-//! exception, that of [a rendezvous](crate::channel::Sender::send) that is no arm of a `select`, `race`, `any` or
+//! exception, that of [a rendezvous](crate::channel::Sender::send) that is no arm of one of these or of a
 //! `timeout`. Those offer their arms to a rendezvous all at once, and commit to one: a send that loses has not sent, and
 //! no select meets itself. To keep a loser, race `&mut` of it.
 //!

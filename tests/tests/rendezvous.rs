@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use twoply_core::channel::{self, RecvError, TryRecvError, TrySendError};
-use twoply_core::future::{OneOf, any, join, race, select};
+use twoply_core::channel::{self, RecvError, SendError, TryRecvError, TrySendError};
+use twoply_core::future::{OneOf, any, join, race, race_all, select};
 use twoply_core::time::{sleep, timeout};
 use twoply_core::{Wait, future};
 use twoply_tests::{Systems, eventually, laws};
@@ -29,6 +29,9 @@ laws! {
     }
 }
 
+/// Whom somebody has met, if it was not met by somebody.
+type Met = Result<Option<usize>, SendError<usize>>;
+
 fn people_who_send_or_receive_whichever_comes_first_pair_up(on: &Systems) {
     for round in 0..20 {
         const PEOPLE: usize = 32;
@@ -38,9 +41,18 @@ fn people_who_send_or_receive_whichever_comes_first_pair_up(on: &Systems) {
                 let (tx, rx) = (tx.clone(), rx.clone());
                 let system = if name % 2 == 0 { on.here() } else { on.there() };
                 let meeting = async move {
-                    match select((tx.send(name), rx.recv())).await {
-                        OneOf::First(sent) => sent.map(|()| None),
-                        OneOf::Second(met) => Ok(Some(met.unwrap())),
+                    let send = async { tx.send(name).await.map(|()| None) };
+                    let receive = async { Ok(Some(rx.recv().await.unwrap())) };
+                    match round % 3 {
+                        0 => match select((tx.send(name), rx.recv())).await {
+                            OneOf::First(sent) => sent.map(|()| None),
+                            OneOf::Second(met) => Ok(Some(met.unwrap())),
+                        },
+                        1 => race((receive, send)).await,
+                        _ => {
+                            type Meeting<'a> = Pin<Box<dyn Future<Output = Met> + Send + 'a>>;
+                            race_all([Box::pin(send) as Meeting<'_>, Box::pin(receive)]).await
+                        }
                     }
                 };
                 match (name + round) % 3 {

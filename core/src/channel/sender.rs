@@ -32,7 +32,7 @@ impl<T> Sender<T> {
     /// # Cancel safety
     /// A future that is dropped before it is ready has not sent the message. The one exception is a rendezvous
     /// channel whose receiver took the message just before: there the message has arrived. As an arm of a
-    /// [`select`](crate::future::select()), [`race`](crate::future::race) or [`any`](crate::future::any()), or with a
+    /// [`select`](crate::future::select()) or another combinator that waits for the first, or with a
     /// [`timeout`](crate::time::timeout), it has not sent even there if it does not win: all arms are offered at once,
     /// and one of them is met.
     ///

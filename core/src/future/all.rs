@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::children::Children;
 use super::random;
+use crate::choice::Selection;
 use crate::strand::with_alternative;
 
 /// Waits for all of the futures, and returns their outputs in the order of the futures.
@@ -51,7 +52,7 @@ pub fn race_all<I: IntoIterator<Item: IntoFuture>>(
         assert!(count != 0, "a race without futures never ends");
         random::below(count)
     });
-    RaceAll { children }
+    RaceAll { children, selection: Selection::default() }
 }
 
 /// The future of [`join_all`].
@@ -100,20 +101,16 @@ impl<F: Future> fmt::Debug for JoinAll<F> {
 pub struct RaceAll<F: Future> {
     /// The futures.
     children: Children<F>,
+    /// Which of them is met by others. Below the futures: it is dropped after them.
+    selection: Selection,
 }
 
 impl<F: Future> Future for RaceAll<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut first = None;
-        with_alternative(|| {
-            self.children.poll_woken(cx, |_, output| {
-                first = Some(output);
-                false
-            });
-        });
-        first.map_or(Poll::Pending, Poll::Ready)
+        let RaceAll { children, selection } = &mut *self;
+        children.poll_first(selection, cx, |_, output| Some(output))
     }
 }
 

@@ -11,7 +11,6 @@ use super::arms::SameArms;
 use super::children::Children;
 use super::random;
 use crate::choice::Selection;
-use crate::strand::with_alternative;
 
 pin_project! {
     /// The future of [`any`](super::any).
@@ -85,7 +84,7 @@ where
     let first = |count: usize| if count == 0 { 0 } else { random::below(count) };
     let children = Children::new(futures.into_iter().map(IntoFuture::into_future), first);
     let errors = (0..children.left()).map(|_| None).collect();
-    AnyAll { children, errors }
+    AnyAll { children, errors, selection: Selection::default() }
 }
 
 /// The future of [`any_all`].
@@ -95,6 +94,8 @@ pub struct AnyAll<F, E> {
     children: Children<F>,
     /// Their errors so far.
     errors: Vec<Option<E>>,
+    /// Which of them is met by others. Below the futures: it is dropped after them.
+    selection: Selection,
 }
 
 // The futures are boxed; the errors are never pinned.
@@ -104,23 +105,20 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for AnyAll<F, E> {
     type Output = Result<T, Vec<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Vec<E>>> {
-        let AnyAll { children, errors } = self.get_mut();
-        let mut first = None;
-        with_alternative(|| {
-            children.poll_woken(cx, |index, output| {
-                match output {
-                    Ok(output) => first = Some(output),
-                    Err(error) => errors[index] = Some(error),
-                }
-                first.is_none()
-            });
+        let AnyAll { children, errors, selection } = self.get_mut();
+        let first = children.poll_first(selection, cx, |index, output| match output {
+            Ok(output) => Some(output),
+            Err(error) => {
+                errors[index] = Some(error);
+                None
+            }
         });
         match first {
-            Some(output) => Poll::Ready(Ok(output)),
-            None if children.left() == 0 => {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if children.left() == 0 => {
                 Poll::Ready(Err(std::mem::take(errors).into_iter().flatten().collect()))
             }
-            None => Poll::Pending,
+            Poll::Pending => Poll::Pending,
         }
     }
 }

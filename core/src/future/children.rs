@@ -20,6 +20,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::choice::Selection;
+use crate::coop;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::AcqRel;
 use crate::sync::{Mutex, lock};
@@ -128,11 +130,44 @@ impl<F: Future> Children<F> {
         }
     }
 
+    /// As [`Children::poll_woken`], for children one of which is enough.
+    pub(super) fn poll_first<R>(
+        &mut self,
+        selection: &mut Selection,
+        cx: &mut Context<'_>,
+        mut done: impl FnMut(usize, F::Output) -> Option<R>,
+    ) -> Poll<R> {
+        selection.poll_with(|met, arms| {
+            let mut first = None;
+            let mut done = |index, output| {
+                first = done(index, output);
+                first.is_none()
+            };
+            let mut goes_on = true;
+            if let Some(index) = met
+                && let Some(child) = &self.children[index]
+            {
+                arms.at(index, &child.waker);
+                goes_on = coop::unlimited(|| poll(&mut self.children, &mut self.left, index, &mut done));
+            }
+            if goes_on {
+                self.poll_woken_as(cx, |index, waker| arms.at(index, waker), done);
+            }
+            first.map_or(Poll::Pending, Poll::Ready)
+        })
+    }
+
     /// Polls the children that were woken, and hands each one that is ready to `done`, which returns whether to
     /// go on. Afterwards either `done` has stopped it, or none is left, or the task of `cx` will be woken.
-    pub(super) fn poll_woken(
+    pub(super) fn poll_woken(&mut self, cx: &mut Context<'_>, done: impl FnMut(usize, F::Output) -> bool) {
+        self.poll_woken_as(cx, |_, _| {}, done);
+    }
+
+    /// As [`Children::poll_woken`]. `about_to` is told of each child before that is polled.
+    fn poll_woken_as(
         &mut self,
         cx: &mut Context<'_>,
+        about_to: impl Fn(usize, &Waker),
         mut done: impl FnMut(usize, F::Output) -> bool,
     ) {
         // Cloned before the lock is taken, dropped after: both run code of the waker's.
@@ -147,13 +182,9 @@ impl<F: Future> Children<F> {
             let Some(child) = &mut self.children[index] else { continue };
             // Pairs with the swap in `Bell::wake_by_ref`.
             child.bell.listed.swap(false, AcqRel);
-            let poll = child.future.as_mut().poll(&mut Context::from_waker(&child.waker));
-            if let Poll::Ready(output) = poll {
-                self.children[index] = None;
-                self.left -= 1;
-                if !done(index, output) {
-                    return;
-                }
+            about_to(index, &child.waker);
+            if !poll(&mut self.children, &mut self.left, index, &mut done) {
+                return;
             }
         }
     }
@@ -165,4 +196,19 @@ impl<F> Drop for Children<F> {
         let parent = lock(&self.board.news).parent.take();
         drop(parent);
     }
+}
+
+/// Polls one child. If it is ready, it is dropped, and its output handed to `done`, which returns whether to go on.
+fn poll<F: Future>(
+    children: &mut [Option<Child<F>>],
+    left: &mut usize,
+    index: usize,
+    mut done: impl FnMut(usize, F::Output) -> bool,
+) -> bool {
+    let Some(child) = &mut children[index] else { return true };
+    let polled = child.future.as_mut().poll(&mut Context::from_waker(&child.waker));
+    let Poll::Ready(output) = polled else { return true };
+    children[index] = None;
+    *left -= 1;
+    done(index, output)
 }
