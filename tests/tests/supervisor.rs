@@ -1,7 +1,6 @@
 //! Supervisors: who is started, restarted and stopped, in which order, and when a supervisor gives up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use twoply_core::actor::supervisor::{
