@@ -115,6 +115,7 @@ impl Host<'_> {
             if polls > POLLS { None } else { context.with_core(|core| core.next_ready(shared)).flatten() }
         });
         if polls > POLLS {
+            context.with_core(|core| core.rest(&shared.workers[0]));
             return Ok(Some(Duration::ZERO));
         }
         // From now on whoever has work for the runtime makes the descriptor readable.

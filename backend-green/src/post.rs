@@ -24,6 +24,7 @@ mod model;
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::barrier;
@@ -79,12 +80,19 @@ impl<T> Carrier<T> {
         &self.post
     }
 
+    /// Lends what lies here; `None` when it is not here any more.
+    #[inline]
+    pub(crate) fn lend(&self) -> Option<Lent<'_, T>> {
+        let borrow = self.borrow()?;
+        // SAFETY: the borrow excludes the seizer, and `take` and `put`, which ask for the only one.
+        let item = unsafe { &*self.post.item.get() }.as_deref()?;
+        Some(Lent { item, _borrow: borrow })
+    }
+
     /// Calls `f` with what lies here; `None` when it is not here any more.
     #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let _borrow = self.borrow()?;
-        // SAFETY: the borrow excludes the seizer, and `take` and `put`, which ask for the only one.
-        unsafe { &*self.post.item.get() }.as_deref().map(f)
+        self.lend().map(|item| f(&item))
     }
 
     /// Whether it is here.
@@ -168,6 +176,23 @@ impl<T> Carrier<T> {
                 _ => return false,
             }
         }
+    }
+}
+
+/// What lies on a post, in use.
+pub(crate) struct Lent<'a, T> {
+    /// What lies there.
+    item: &'a T,
+    /// Keeps it there.
+    _borrow: Borrow<'a, T>,
+}
+
+impl<T> Deref for Lent<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.item
     }
 }
 

@@ -95,7 +95,6 @@ pub(crate) fn run_on_fibers(
                     Ok(runner) => runners.resume(runner, Some(job)),
                     Err(_) => {
                         worker::poll(counts, last_resort.state(), job);
-                        context.with_core(|_| counts.current.store(0, Ordering::Relaxed));
                     }
                 },
             }
@@ -188,8 +187,6 @@ impl Runners<'_> {
             runner.task = job.id();
         }
         let result = strand::enter(&*runner.strand, || runner.fiber.resume(input));
-        // Who has been given the worker meanwhile says what that polls.
-        self.context.with_core(|_| remote.counts.current.store(0, Ordering::Relaxed));
         match result {
             FiberResult::Suspended(Output::Blocked) => {
                 if !runner.blocked {

@@ -55,8 +55,6 @@ impl CarrierStrand {
                 match work {
                     Work::Job(job) => {
                         worker::poll(counts, self.thread.state(), job);
-                        // A worker that has moved on meanwhile is polling something else.
-                        self.context.with_core(|_| counts.current.store(0, Ordering::Relaxed));
                     }
                     // Without fibers nobody pushes one.
                     Work::Fiber(_) => {}

@@ -172,16 +172,13 @@ impl Context {
     /// Puts a job of this runtime in the queue of the worker that this thread carries.
     #[inline]
     pub(crate) fn push(&self, job: Job, yielded: bool) -> Result<(), Job> {
-        if !job.is_of(&*self.shared) {
-            return Err(job);
+        if job.is_of(&*self.shared)
+            && let Some(core) = self.carrier.lend()
+        {
+            core.push(&self.shared, job, yielded);
+            return Ok(());
         }
-        let mut job = Some(job);
-        self.with_core(|core| {
-            if let Some(job) = job.take() {
-                core.push(&self.shared, job, yielded);
-            }
-        });
-        job.map_or(Ok(()), Err)
+        Err(job)
     }
 
     /// A fiber of the worker `index`, whose home this thread is, can go on.
@@ -357,6 +354,9 @@ impl Core {
     #[inline]
     fn next_work(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
+        // The poll before this is over. Said here because the worker is here: one that has been given to another thread
+        // may be in the middle of a poll there.
+        remote.counts.current.store(0, Ordering::Relaxed);
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
         if tick.is_multiple_of(FAIR) {
@@ -521,7 +521,7 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
 }
 
 /// Polls the task of `job` on the calling stack, and enters it as the worker's current one. When this returns the
-/// worker may be another thread's: the caller, who knows, clears the entry.
+/// worker may be another thread's: the entry is cleared by the step after this one, which knows.
 #[inline]
 pub(crate) fn poll(counts: &Counts, state: &twoply_core::backend::StrandState, job: Job) {
     Counts::bump(&counts.polls);

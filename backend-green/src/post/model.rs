@@ -119,8 +119,10 @@ fn what_the_carrier_wrote_before_its_last_use_is_seen_by_the_seizer() {
                 },
             )
         });
-        current.store(0, Relaxed);
-        carrier.with(Watched::add);
+        carrier.with(|number| {
+            current.store(0, Relaxed);
+            number.add();
+        });
         seizer.join().unwrap();
     });
 }

@@ -154,12 +154,18 @@ impl Core {
     /// What to do next, if there is anything, for a host that sleeps by itself.
     pub(crate) fn next_ready(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
+        self.rest(remote);
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
         self.local_work(shared, remote, tick).or_else(|| self.injected(shared)).or_else(|| {
             self.turn(remote, Some(Duration::ZERO));
             self.local_work(shared, remote, tick)
         })
+    }
+
+    /// The poll before this is over; what comes next is the host's.
+    pub(crate) fn rest(&self, remote: &Remote) {
+        remote.counts.current.store(0, Ordering::Relaxed);
     }
 
     /// A host is about to sleep. False when there is work after all.
