@@ -11,13 +11,14 @@
 
 mod rescue;
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use twoply_core::task::TaskRef;
+use twoply_core::task::{TaskId, TaskRef};
 
 use crate::scheduler::{Counts, Shared, lock};
 use crate::worker;
@@ -41,12 +42,25 @@ const QUIET: Duration = Duration::from_millis(25);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Hog {
-    /// The task, unless it has just ended.
+    /// The number of the task.
+    pub id: TaskId,
+    /// The task. `None` when it has just ended, and for one that has neither a name nor has ever waited: that is known by its
+    /// number alone.
     pub task: Option<TaskRef>,
     /// The number of the worker.
     pub worker: usize,
     /// For how long the poll has been going on, at least.
     pub held: Duration,
+}
+
+impl fmt::Display for Hog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.task {
+            Some(task) => write!(f, "{task}")?,
+            None => write!(f, "task {}", self.id)?,
+        }
+        write!(f, " has held worker {} up for {:?}", self.worker, self.held)
+    }
 }
 
 /// Told of hogs.
@@ -265,9 +279,11 @@ fn look_at_rescued(shared: &Shared, now: Instant) -> bool {
 /// Counts a task that has held its thread up for too long, and tells the handler.
 fn report(shared: &Shared, worker: usize, task: u64, held: Duration) {
     shared.watch.hogs.fetch_add(1, Ordering::Relaxed);
-    if let Some(handler) = &shared.watch.handler {
-        let task = shared.registry.tasks().into_iter().find(|live| live.id().as_u64() == task);
-        let hog = Hog { task, worker, held };
+    if let Some(handler) = &shared.watch.handler
+        && let Some(id) = TaskId::from_u64(task)
+    {
+        let task = shared.registry.tasks().into_iter().find(|live| live.id() == id);
+        let hog = Hog { id, task, worker, held };
         // A handler that panics has been reported by the panic hook; the workers still need this thread.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&hog))) {
             // It may panic in its own destructor.

@@ -34,6 +34,7 @@ laws! {
         a_hog_is_helped_by_a_worker_that_is_always_busy,
         a_hog_does_not_hold_up_timers,
         a_hog_is_named,
+        a_hog_that_has_no_name_and_never_waited_is_known_by_its_number,
         a_handler_of_hogs_that_panics_is_called_again,
         idle_workers_steal,
         stacks_that_block_one_after_the_other_are_spread,
@@ -430,6 +431,26 @@ fn a_hog_is_named(on: &Systems) {
     assert_eq!(names, [Some("greedy")], "one report for one hog");
     assert!(reports[0].1 >= Duration::from_millis(20));
     assert_eq!(system.metrics().hogs, 1);
+}
+
+fn a_hog_that_has_no_name_and_never_waited_is_known_by_its_number(on: &Systems) {
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&reports);
+    let builder = on.kind().green().on_hog(Duration::from_millis(20), move |hog| {
+        list.lock().unwrap().push((hog.id, hog.to_string()));
+    });
+    let system = System::from(builder.build().unwrap());
+    let reported = Arc::clone(&reports);
+    let hog = system.spawn(async move {
+        eventually("it is reported", || !reported.lock().unwrap().is_empty());
+    });
+    let id = hog.id();
+    hog.wait().unwrap();
+    system.shutdown(Duration::from_secs(10)).unwrap();
+    let reports = reports.lock().unwrap();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports[0].0, id);
+    assert!(reports[0].1.starts_with(&format!("task {id} has held worker ")), "{}", reports[0].1);
 }
 
 fn a_handler_of_hogs_that_panics_is_called_again(on: &Systems) {

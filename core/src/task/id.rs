@@ -32,6 +32,11 @@ impl TaskId {
         TaskId(NonZeroU64::new(number).expect("numbers start at 1"))
     }
 
+    /// The one with this number: for backends that keep it in an atomic. `None` for zero, which no task has.
+    pub fn from_u64(number: u64) -> Option<TaskId> {
+        NonZeroU64::new(number).map(TaskId)
+    }
+
     /// The number.
     pub fn as_u64(self) -> u64 {
         self.0.get()
