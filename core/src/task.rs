@@ -10,6 +10,7 @@
 mod error;
 mod group;
 mod handle;
+mod hook;
 mod id;
 mod job;
 mod registry;
@@ -71,7 +72,12 @@ impl Builder {
         Builder { name: None, stack_size: None, spawned_at: Location::caller() }
     }
 
-    /// Names the task, for messages and, on the native backend, for the thread.
+    /// Names the task, for messages and, on the native backend, for the thread (as far as the system shows it; Linux
+    /// keeps 15 bytes).
+    ///
+    /// When it panics, a line on standard error says which task that is, before the program's panic hook says what has
+    /// happened on which thread. The line comes from a panic hook around the one that is set when the first task with a
+    /// name is started; a program that sets its own after that asks [`current`] in it.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
         self.name = Some(name.into());
         self
@@ -87,6 +93,9 @@ impl Builder {
     }
 
     fn into_extra(self, observer: Option<Arc<dyn Observer>>) -> Extra {
+        if self.name.is_some() {
+            hook::name_panics();
+        }
         Extra { name: self.name, stack_size: self.stack_size, spawned_at: self.spawned_at, observer }
     }
 

@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use twoply_core::Wait;
+use twoply_core::actor::{self, Process};
 use twoply_core::promise::Failure;
+use twoply_core::task::Builder;
 use twoply_core::time::{sleep, sleep_until};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
@@ -26,7 +28,31 @@ laws! {
         destructors_of_a_panicking_task_may_wait,
         a_storm_of_panics_costs_no_worker,
         a_waker_that_panics_costs_no_worker_and_no_wake_up,
+        a_panic_names_its_task_and_its_process,
     }
+}
+
+fn a_panic_names_its_task_and_its_process(on: &Systems) {
+    let output = on.in_child(|| {
+        let task =
+            Builder::new().name("billing").spawn_fn_on(on.here().backend(), || -> () { panic!("no money") });
+        assert!(task.unwrap().wait().is_err());
+        let nameless = on.here().spawn(async { panic!("no name") });
+        assert!(nameless.wait().is_err());
+        let process = actor::Builder::new().name("stock").on(on.here().backend());
+        let process = process.spawn(async |mut me: Process<()>| -> () {
+            me.receive().await;
+            panic!("no goods")
+        });
+        let process = process.unwrap();
+        let ended = process.ended();
+        process.try_send(()).unwrap();
+        ended.wait();
+    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = said.lines().filter(|line| line.ends_with("panics:")).collect();
+    assert_eq!(lines, ["task \"billing\" panics:", "task \"stock\" panics:"], "{said}");
+    assert!(["no money", "no name", "no goods"].iter().all(|message| said.contains(message)), "{said}");
 }
 
 /// The runtime still runs tasks of both kinds.
