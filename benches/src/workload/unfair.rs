@@ -8,7 +8,7 @@
 //! The handlers say nothing to their runtimes, except in `tokio-multi-in-place` (`block_in_place` around each
 //! request), `smol-unblock` (`unblock`) and `twoply-green-offload` (`offload`). Go's call is `nanosleep`, which its
 //! scheduler knows to be blocking; in Erlang there is nothing to block a scheduler with. Ours notices a worker that is
-//! stuck, and has another do its work.
+//! stuck, and has another do its work, or another thread carry it: that is all that helps where there is one worker.
 
 use anyhow::Result;
 
@@ -24,6 +24,9 @@ const MEASURES: &[Measure] = &[
 ];
 
 const PARAMS: &[(&str, usize)] = &[("connections", 50), ("workers", 2)];
+
+/// The only worker is held up nearly all the time: whoever has no other way to go on serves nobody else meanwhile.
+const ALONE: &[(&str, usize)] = &[("connections", 50), ("workers", 1)];
 
 const UNEVEN: &[(&str, Run)] = &[
     ("limit-epoll", uneven),
@@ -52,9 +55,40 @@ const BLOCKING: &[(&str, Run)] = &[
     ("twoply-native", blocking),
 ];
 
+const UNEVEN_ALONE: &[(&str, Run)] = &[
+    ("limit-epoll", uneven),
+    ("tokio-multi", uneven),
+    ("smol", uneven),
+    ("may", uneven),
+    ("go", uneven),
+    ("erl", uneven),
+    ("twoply-green", uneven),
+    ("twoply-fibers", uneven),
+];
+const BLOCKING_ALONE: &[(&str, Run)] = &[
+    ("limit-epoll", blocking),
+    ("tokio-multi", blocking),
+    ("tokio-multi-in-place", blocking),
+    ("smol", blocking),
+    ("smol-unblock", blocking),
+    ("may", blocking),
+    ("go", blocking),
+    ("twoply-green", blocking),
+    ("twoply-green-offload", blocking),
+    ("twoply-fibers", blocking),
+];
+
 pub(crate) const CASES: &[Case] = &[
     Case { workload: "http-uneven", params: PARAMS, measures: MEASURES, quick: true, systems: UNEVEN },
     Case { workload: "http-blocking", params: PARAMS, measures: MEASURES, quick: true, systems: BLOCKING },
+    Case { workload: "http-uneven", params: ALONE, measures: MEASURES, quick: true, systems: UNEVEN_ALONE },
+    Case {
+        workload: "http-blocking",
+        params: ALONE,
+        measures: MEASURES,
+        quick: true,
+        systems: BLOCKING_ALONE,
+    },
 ];
 
 fn uneven(ctx: &Context) -> Result<Sample> {
