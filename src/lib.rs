@@ -23,10 +23,12 @@ pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};
 
 /// The native runtime: every task is an OS thread.
 #[cfg(feature = "native")]
+#[doc(inline)]
 pub use twoply_native as native_backend;
 
 /// The green runtime: many tasks on a few workers.
 #[cfg(feature = "green")]
+#[doc(inline)]
 pub use twoply_green as green_backend;
 
 /// Starts tasks as OS threads, on the native runtime of this process, which is made when this is first called. The child of

@@ -2,7 +2,7 @@
 //!
 //! [`Backend`] is the choice, which can be read from a command line or a configuration file; [`Runtime`] is what
 //! comes of it. Only the backends that were compiled in are there. Nothing here knows how a backend works: each
-//! method hands over to [`Native`](crate::native_backend::Native) or [`Green`](crate::green_backend::Green), which
+//! method hands over to [`Native`] or [`Green`], which
 //! have more settings and can be used directly.
 
 use std::fmt;

@@ -32,8 +32,8 @@ const POLLS: usize = 256;
 /// ```
 /// use std::time::Duration;
 /// use rustix::event::{PollFd, PollFlags, poll};
-/// use twoply_core::{Wait, time};
-/// use twoply_green::Green;
+/// use twoply::{Wait, time};
+/// use twoply::green_backend::Green;
 ///
 /// let green = Green::builder().workers(1).build()?;
 /// let task = green.spawner().spawn(time::sleep(Duration::from_millis(5)));

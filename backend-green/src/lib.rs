@@ -60,8 +60,8 @@ pub use watchdog::Hog;
 ///
 /// # Examples
 /// ```
-/// use twoply_core::Wait;
-/// use twoply_green::Green;
+/// use twoply::Wait;
+/// use twoply::green_backend::Green;
 ///
 /// let green = Green::builder().workers(2).build()?;
 /// let sum = green.spawner().spawn(async { (1..=10).sum::<u32>() });
@@ -102,7 +102,7 @@ pub struct Builder {
 ///
 /// # Examples
 /// ```
-/// use twoply_green::{FiberPromise, Green};
+/// use twoply::green_backend::{FiberPromise, Green};
 ///
 /// // SAFETY: no task of this program waits while a crate that it calls relies on the discipline of its stack.
 /// let promise = unsafe { FiberPromise::new() };
@@ -346,8 +346,9 @@ impl Green {
 
     /// Cancels all tasks, waits for them and for the workers to end, and lets no task start any more.
     ///
-    /// A task is dropped at its await point; one that is blocked unwinds from its wait. Descriptors of the runtime
-    /// are closed and its threads end. Sockets that outlive it go on with another driver.
+    /// A task is dropped at its await point; one that is blocked unwinds from its wait. The threads of the runtime end.
+    /// Its descriptors, four a worker, are closed when it is dropped and nobody has a waker or a spawner of it any more.
+    /// Sockets that outlive it go on with another driver.
     ///
     /// Called by one of the runtime's own tasks, it would wait for that task too, until the deadline: drop the runtime
     /// there instead.

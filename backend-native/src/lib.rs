@@ -30,8 +30,8 @@ use twoply_core::threads::{Limits, ThreadCache};
 ///
 /// # Examples
 /// ```
-/// use twoply_core::Wait;
-/// use twoply_native::Native;
+/// use twoply::Wait;
+/// use twoply::native_backend::Native;
 ///
 /// let native = Native::builder().max_threads(8).build();
 /// let sum = native.spawner().spawn_fn(|| (1..=10).sum::<u32>());

@@ -20,7 +20,7 @@
 //! while it holds a lock.
 //!
 //! ```
-//! use twoply_core::{Wait, channel};
+//! use twoply::{Wait, channel};
 //!
 //! let (tx, rx) = channel::bounded(16);
 //! let worker = std::thread::spawn(move || rx.iter().sum::<u32>());
@@ -70,7 +70,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// A channel that holds no message: a send is done when a receiver has taken the message.
 ///
 /// ```
-/// use twoply_core::{Wait, channel};
+/// use twoply::{Wait, channel};
 ///
 /// let (tx, rx) = channel::rendezvous();
 /// let receiver = std::thread::spawn(move || rx.recv().wait());

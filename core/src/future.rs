@@ -44,8 +44,8 @@ pub use crate::select;
 /// [`Select::biased`] for the other order.
 ///
 /// ```
-/// use twoply_core::future::{OneOf, select};
-/// use twoply_core::{Wait, channel};
+/// use twoply::future::{OneOf, select};
+/// use twoply::{Wait, channel};
 ///
 /// let (tx, numbers) = channel::unbounded::<u32>();
 /// let (_quit, quit) = channel::bounded::<()>(1);
@@ -65,7 +65,7 @@ pub fn select<T: Tuple<Futures: Arms>>(futures: T) -> Select<T::Futures> {
 ///
 /// ```
 /// use std::future::{pending, ready};
-/// use twoply_core::{Wait, future::race};
+/// use twoply::{Wait, future::race};
 ///
 /// assert_eq!(race((pending(), ready(1), pending())).wait(), 1);
 /// ```
@@ -82,7 +82,7 @@ pub fn race<T: Tuple<Futures: SameArms>>(futures: T) -> Race<T::Futures> {
 ///
 /// ```
 /// use std::future::{pending, ready};
-/// use twoply_core::{Wait, future::any};
+/// use twoply::{Wait, future::any};
 ///
 /// assert_eq!(any((pending(), ready(Err("down")), ready(Ok(1)))).wait(), Ok(1));
 /// assert_eq!(any((ready(Err::<(), _>("down")), ready(Err("down")))).wait(), Err("down"));
@@ -95,7 +95,7 @@ pub fn any<T: Tuple<Futures: SameArms>>(futures: T) -> Any<T::Futures> {
 ///
 /// ```
 /// use std::future::ready;
-/// use twoply_core::{Wait, future::join};
+/// use twoply::{Wait, future::join};
 ///
 /// assert_eq!(join((ready(1), async { "two" })).wait(), (1, "two"));
 /// ```
@@ -109,7 +109,7 @@ pub fn join<T: Tuple>(futures: T) -> T::Join {
 /// in which they are written. Then come the arms, `pattern = future => expression`, with commas between them.
 ///
 /// ```
-/// use twoply_core::{channel, select};
+/// use twoply::{channel, select};
 ///
 /// let (jobs, next_job) = channel::unbounded();
 /// let (quit, quitting) = channel::bounded::<()>(1);

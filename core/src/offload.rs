@@ -34,7 +34,7 @@ use crate::wait::Wait;
 /// # Examples
 /// ```
 /// let mut numbers = vec![3, 1, 2];
-/// twoply_core::offload(|| numbers.sort()).unwrap();
+/// twoply::offload(|| numbers.sort()).unwrap();
 /// assert_eq!(numbers, [1, 2, 3]);
 /// ```
 pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError> {

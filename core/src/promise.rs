@@ -8,7 +8,7 @@
 //! error of both. The idea is that of Io's futures and of E's promises and resolvers.
 //!
 //! ```
-//! use twoply_core::{Wait, promise};
+//! use twoply::{Wait, promise};
 //!
 //! let (promise, resolver) = promise::pair();
 //! let waiting: Vec<_> = (0..3)
@@ -85,7 +85,7 @@ type Shared<T> = PhantomData<Arc<T>>;
 ///
 /// # Examples
 /// ```
-/// use twoply_core::{Wait, promise};
+/// use twoply::{Wait, promise};
 ///
 /// let (promise, resolver) = promise::pair::<String>();
 /// assert!(promise.try_get().is_none());
@@ -97,7 +97,7 @@ type Shared<T> = PhantomData<Arc<T>>;
 /// A promise is shared between threads if references to its value may be:
 /// ```compile_fail
 /// fn send<T: Send>() {}
-/// send::<twoply_core::promise::Promise<std::cell::Cell<u32>>>();
+/// send::<twoply::promise::Promise<std::cell::Cell<u32>>>();
 /// ```
 pub struct Promise<T> {
     /// Where the value arrives.

@@ -94,7 +94,7 @@ impl std::ops::BitOr for Interest {
 /// ```
 /// use std::time::{Duration, Instant};
 /// use rustix::event::{PollFd, PollFlags, poll};
-/// use twoply_core::reactor::Reactor;
+/// use twoply::reactor::Reactor;
 ///
 /// let reactor = Reactor::new()?;
 /// let key = reactor.timers().insert(Instant::now() + Duration::from_millis(5), std::task::Waker::noop());
@@ -208,7 +208,7 @@ impl Reactor {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use twoply_core::reactor::Reactor;
+    /// # use twoply::reactor::Reactor;
     /// # let reactor = Reactor::new()?;
     /// # reactor.notify();
     /// # let queue: Vec<u32> = Vec::new();
@@ -265,7 +265,7 @@ impl Reactor {
     /// use std::io::Write;
     /// use std::os::unix::net::UnixStream;
     /// use std::sync::mpsc;
-    /// use twoply_core::reactor::{Interest, Reactor};
+    /// use twoply::reactor::{Interest, Reactor};
     ///
     /// let reactor = Reactor::new()?;
     /// let (ours, mut theirs) = UnixStream::pair()?;
@@ -287,7 +287,7 @@ impl Reactor {
     ///
     /// ```compile_fail,E0597
     /// # use std::os::unix::net::UnixStream;
-    /// # use twoply_core::reactor::{Interest, Reactor};
+    /// # use twoply::reactor::{Interest, Reactor};
     /// # let reactor = Reactor::new().unwrap();
     /// # let (ours, theirs) = UnixStream::pair().unwrap();
     /// let registration = reactor.register(&ours, Interest::READ, |_| Interest::NONE);

@@ -46,14 +46,12 @@ use state::{Extra, Observer};
 /// How a task is started: its name, its stack, where it runs.
 ///
 /// # Examples
-/// ```no_run
-/// use twoply_core::{Wait, task};
+/// ```
+/// use twoply::{Wait, task};
 ///
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-/// let answer = task::Builder::new().name("deep thought").spawn_on(&backend, async { 42 })?;
+/// let answer = task::Builder::new().name("deep thought").spawn(async { 42 })?;
 /// assert_eq!(answer.wait()?, 42);
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder {

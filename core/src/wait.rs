@@ -31,9 +31,9 @@ use crate::strand::{assert_may_wait, with_current};
 /// thread is not panicking already, so destructors may wait. The future is dropped.
 ///
 /// ```
-/// use twoply_core::Wait;
+/// use twoply::Wait;
 ///
-/// let (tx, rx) = twoply_core::channel::bounded(1);
+/// let (tx, rx) = twoply::channel::bounded(1);
 /// tx.send("ping").wait().unwrap();
 /// assert_eq!(rx.recv().wait(), Ok("ping"));
 /// ```

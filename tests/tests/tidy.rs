@@ -398,3 +398,61 @@ fn the_licences_are_there() {
         assert!(text.contains(words), "{name} is not that licence");
     }
 }
+
+/// The lines of the examples in a source's documentation, with their numbers, without what marks them as such.
+fn lines_of_examples(text: &str) -> Vec<(usize, &str)> {
+    let (mut lines, mut inside) = (Vec::new(), false);
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        match line.strip_prefix("///").or_else(|| line.strip_prefix("//!")) {
+            Some(line) if line.trim_start().starts_with("```") => inside = !inside,
+            Some(line) if inside => lines.push((index + 1, line.trim_start())),
+            Some(_) => {}
+            None => inside = false,
+        }
+    }
+    lines
+}
+
+#[test]
+fn examples_are_found_in_documentation() {
+    let text = "//! ```\n//! one\n//! ```\n//! no\n/// ```text\n/// # two\n/// ```\nfn no() {}\n";
+    assert_eq!(lines_of_examples(text), [(2, "one"), (6, "# two")]);
+}
+
+#[test]
+fn examples_in_the_documentation_are_what_users_can_write() {
+    // What the facade does not take over is for those who write a backend, and use the core.
+    let for_backends = ["coop", "fork", "ioserver", "timers"].map(|module| format!("twoply_core::{module}"));
+    let ours = ["twoply_core", "twoply_native", "twoply_green"];
+    let published = ["src/", "core/src/", "backend-native/src/", "backend-green/src/"];
+    let mut wrong = Vec::new();
+    for source in
+        sources().iter().filter(|source| published.iter().any(|folder| source.path.starts_with(folder)))
+    {
+        for (number, line) in lines_of_examples(&source.text) {
+            let shown = !line.starts_with("# ");
+            if shown
+                && ours.iter().any(|name| line.contains(name))
+                && !for_backends.iter().any(|path| line.contains(path))
+            {
+                wrong
+                    .push(format!("{}:{number} names a package that users do not have: {line}", source.path));
+            }
+            if line.starts_with("# fn ") && line.contains("(") && !line.contains("()") {
+                wrong.push(format!("{}:{number} hides where its names come from: {line}", source.path));
+            }
+        }
+    }
+    assert_none("an example works as it is shown", wrong);
+}
+
+#[test]
+fn the_front_page_links_to_nothing_beside_it() {
+    // It is shown on other pages, too: there is nothing beside it there.
+    let readme = read(&root().join("README.md"));
+    let targets = readme.match_indices("](").map(|(at, _)| &readme[at + 2..]);
+    let wrong = targets.filter(|target| !target.starts_with("http") && !target.starts_with('#'));
+    let wrong = wrong.map(|target| target.chars().take(40).collect()).collect();
+    assert_none("README.md links to places that are there wherever it is shown", wrong);
+}

@@ -34,18 +34,16 @@ use crate::task::{Panic, current_backend};
 /// refuses the wait; the closure that was waited for has been sent, and will be run.
 ///
 /// # Examples
-/// ```no_run
-/// use twoply_core::Wait;
-/// use twoply_core::actor::Active;
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::Active;
 ///
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-/// let words = Active::builder().on(&backend).build(Vec::new());
+/// let words = Active::builder().build(Vec::new());
 /// words.tell(|words| words.push("one"));
 /// words.tell(|words| words.push("two"));
 /// let count = words.call(|words| words.len());
 /// assert_eq!(count.wait()?, 2);
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Active<T: Send + 'static>(Arc<Handle<T>>);
 
@@ -130,18 +128,17 @@ impl<T: Send + 'static> Active<T> {
     /// meanwhile are run when it is done.
     ///
     /// # Examples
-    /// ```no_run
+    /// ```
     /// # use std::time::Duration;
-    /// # use twoply_core::{Wait, actor::Active, time};
-    /// # fn on(words: Active<Vec<&'static str>>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use twoply::{Wait, actor::Active, time};
+    /// let words = Active::new(Vec::new());
     /// let count = words.call_async(async |words| {
     ///     time::sleep(Duration::from_millis(1)).await;
     ///     words.push("late");
     ///     words.len()
     /// });
     /// assert_eq!(count.wait()?, 1);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn call_async<R, F>(&self, code: F) -> Answer<R>
     where

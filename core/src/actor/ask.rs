@@ -138,21 +138,19 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// A future that is dropped gives up on the answer, which is dropped when it comes. The question may have been sent.
     ///
     /// # Examples
-    /// ```no_run
-    /// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-    /// use twoply_core::promise::Resolver;
-    /// use twoply_core::{Wait, actor::{Builder, Event, Process}};
+    /// ```
+    /// use twoply::promise::Resolver;
+    /// use twoply::{Wait, actor::{Builder, Event, Process}};
     ///
     /// struct Double(u32, Resolver<u32>);
     ///
-    /// let doubler = Builder::new().on(&backend).spawn(async |mut me: Process<Double>| {
+    /// let doubler = Builder::new().spawn(async |mut me: Process<Double>| {
     ///     while let Event::Message(Double(n, reply)) = me.receive().await {
     ///         let _ = reply.resolve(2 * n);
     ///     }
     /// })?;
     /// assert_eq!(doubler.ask(|reply| Double(21, reply)).wait()?, 42);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
     pub fn ask<R: Send + 'static>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Ask<'_, M, R> {

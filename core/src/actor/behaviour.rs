@@ -51,11 +51,11 @@ use crate::task::{Panic, SpawnError};
 /// [`stopped`]: Actor::stopped
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// use std::convert::Infallible;
-/// use twoply_core::Wait;
-/// use twoply_core::actor::{Actor, Context};
-/// use twoply_core::promise::Resolver;
+/// use twoply::Wait;
+/// use twoply::actor::{Actor, Context};
+/// use twoply::promise::Resolver;
 ///
 /// struct Counter(u64);
 ///
@@ -77,14 +77,12 @@ use crate::task::{Panic, SpawnError};
 ///     }
 /// }
 ///
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-/// use twoply_core::actor::Builder;
+/// use twoply::actor::Builder;
 ///
-/// let counter = Builder::new().on(&backend).spawn_actor(Counter(0))?;
+/// let counter = Builder::new().spawn_actor(Counter(0))?;
 /// counter.send(Message::Add(3)).wait()?;
 /// assert_eq!(counter.ask(Message::Get).wait()?, 3);
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Actor: Sized + Send + 'static {
     /// What others send it.
@@ -237,8 +235,8 @@ impl<A: Actor> Context<A> {
     /// # Examples
     /// ```no_run
     /// # use std::{convert::Infallible, time::Duration};
-    /// use twoply_core::actor::{Actor, Context};
-    /// use twoply_core::time::interval;
+    /// use twoply::actor::{Actor, Context};
+    /// use twoply::time::interval;
     ///
     /// struct Clock;
     ///

@@ -22,18 +22,16 @@ pub const DEFAULT_CAPACITY: usize = 1024;
 /// How a process is started.
 ///
 /// # Examples
-/// ```no_run
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), twoply_core::task::SpawnError> {
-/// use twoply_core::actor::{Builder, Event, Process};
+/// ```
+/// use twoply::actor::{Builder, Event, Process};
 ///
-/// let echo = Builder::new().name("echo").on(&backend).capacity(16).spawn(async |mut me: Process<String>| {
+/// let echo = Builder::new().name("echo").capacity(16).spawn(async |mut me: Process<String>| {
 ///     while let Event::Message(text) = me.receive().await {
 ///         println!("{text}");
 ///     }
 /// })?;
 /// echo.try_send("hello".to_owned()).unwrap();
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a builder does nothing until it spawns"]
 pub struct Builder<M> {
@@ -118,20 +116,18 @@ impl<M: Send + 'static> Builder<M> {
     /// nothing of the process is started: that is [`SpawnError::Name`], which says who has it.
     ///
     /// # Examples
-    /// ```no_run
-    /// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-    /// use twoply_core::actor::{Builder, Process, RegisterError, Registry};
-    /// use twoply_core::task::SpawnError;
+    /// ```
+    /// use twoply::actor::{Builder, Process, RegisterError, Registry};
+    /// use twoply::task::SpawnError;
     ///
     /// let body = async |mut me: Process<()>| drop(me.receive().await);
-    /// let log = Builder::new().register("log").on(&backend).spawn(body)?;
+    /// let log = Builder::new().register("log").spawn(body)?;
     /// assert_eq!(Registry::global().whereis::<()>("log")?, Some(log));
-    /// match Builder::new().register("log").on(&backend).spawn(body) {
+    /// match Builder::new().register("log").spawn(body) {
     ///     Err(SpawnError::Name(RegisterError::Taken(_, pid))) => println!("it runs already, as {pid}"),
     ///     other => drop(other?),
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn register(self, name: impl Into<Arc<str>>) -> Builder<M> {
         self.register_in(Registry::global(), name)

@@ -27,18 +27,16 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// Waits for the end of the process; see [`Pid::ended`].
     ///
     /// # Examples
-    /// ```no_run
-    /// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-    /// use twoply_core::Wait;
-    /// use twoply_core::actor::{Builder, ExitReason, Process};
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Builder, ExitReason, Process};
     ///
-    /// let process = Builder::new().on(&backend).spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// let process = Builder::new().spawn(async |mut me: Process<()>| drop(me.receive().await))?;
     /// let ended = process.ended();
     /// process.try_send(())?;
     /// assert_eq!(ended.wait(), ExitReason::Normal);
     /// assert_eq!(process.ended().wait(), ExitReason::Normal);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ended(&self) -> Ended {
         Ended::new(&self.pid())

@@ -14,7 +14,7 @@ use std::sync::Arc;
 ///
 /// # Examples
 /// ```
-/// use twoply_core::actor::{ExitReason, IntoExit};
+/// use twoply::actor::{ExitReason, IntoExit};
 ///
 /// assert_eq!(().into_exit(), ExitReason::Normal);
 /// let failed = Err::<(), _>("no such account").into_exit();

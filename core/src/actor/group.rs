@@ -22,20 +22,18 @@ use crate::lock::lock;
 /// Processes that take the same messages. Clones are the same group.
 ///
 /// # Examples
-/// ```no_run
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-/// use twoply_core::actor::{Builder, Group, Process};
+/// ```
+/// use twoply::actor::{Builder, Group, Process};
 ///
 /// let room = Group::new();
 /// for name in ["Ada", "Bob"] {
-///     let guest = Builder::new().on(&backend).spawn(async move |mut me: Process<&'static str>| {
+///     let guest = Builder::new().spawn(async move |mut me: Process<&'static str>| {
 ///         println!("{name} hears {:?}", me.receive().await.message());
 ///     })?;
 ///     room.join(&guest);
 /// }
 /// assert_eq!(room.broadcast(&"dinner is ready"), 2);
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Group<M: Send + 'static> {
     /// Who is in it.

@@ -97,16 +97,14 @@ pub(crate) struct Identity {
 /// process.
 ///
 /// # Examples
-/// ```no_run
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), twoply_core::task::SpawnError> {
-/// use twoply_core::actor::{Builder, Process};
+/// ```
+/// use twoply::actor::{Builder, Process};
 ///
-/// let process = Builder::new().on(&backend).spawn(async |me: Process<()>| drop(me))?;
+/// let process = Builder::new().spawn(async |me: Process<()>| drop(me))?;
 /// let pid = process.pid();
 /// assert_eq!(pid, process.pid());
 /// println!("{pid}");
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Pid {

@@ -19,11 +19,10 @@ use crate::channel::{Place, SendError, Sending, Sink, TrySendError};
 /// references by one process, or by one thread, arrive in the order in which they were sent.
 ///
 /// # Examples
-/// ```no_run
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-/// use twoply_core::{Wait, actor::{Builder, Event, Process}};
+/// ```
+/// use twoply::{Wait, actor::{Builder, Event, Process}};
 ///
-/// let adder = Builder::new().on(&backend).spawn(async |mut me: Process<u32>| {
+/// let adder = Builder::new().spawn(async |mut me: Process<u32>| {
 ///     let mut sum = 0;
 ///     while let Event::Message(n) = me.receive().await {
 ///         sum += n;
@@ -31,8 +30,7 @@ use crate::channel::{Place, SendError, Sending, Sink, TrySendError};
 /// })?;
 /// adder.send(3).wait()?;
 /// adder.try_send(4)?;
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct ProcessRef<M>(Arc<Cell<M>>);
 

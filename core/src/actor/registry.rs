@@ -26,12 +26,11 @@ use crate::contain::contain;
 /// started with it: [`Builder::register`](super::Builder::register).
 ///
 /// # Examples
-/// ```no_run
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
-/// use twoply_core::Wait;
-/// use twoply_core::actor::{Builder, Process, Registry};
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{Builder, Process, Registry};
 ///
-/// let log = Builder::new().on(&backend).register("log").spawn(async |mut me: Process<String>| {
+/// let log = Builder::new().register("log").spawn(async |mut me: Process<String>| {
 ///     println!("{:?}", me.receive().await.message());
 /// })?;
 /// Registry::global().register("diary", &log)?;
@@ -40,8 +39,7 @@ use crate::contain::contain;
 /// if let Some(log) = Registry::global().whereis::<String>("log")? {
 ///     log.send("found by its name".to_owned()).wait()?;
 /// }
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Owner>);

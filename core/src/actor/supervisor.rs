@@ -18,12 +18,11 @@
 //! Children may run on different backends, their supervisor on yet another. What becomes of a child's mailbox is said
 //! by [`Mailbox`].
 //!
-//! ```no_run
-//! # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+//! ```
 //! use std::time::Duration;
-//! use twoply_core::Wait;
-//! use twoply_core::actor::Process;
-//! use twoply_core::actor::supervisor::{ChildSpec, Supervisor};
+//! use twoply::Wait;
+//! use twoply::actor::Process;
+//! use twoply::actor::supervisor::{ChildSpec, Supervisor};
 //!
 //! let counter = ChildSpec::process("counter", async |mut me: Process<u32>| {
 //!     let mut sum = 0;
@@ -36,15 +35,13 @@
 //! let supervisor = Supervisor::one_for_one()
 //!     .intensity(3, Duration::from_secs(10))
 //!     .child(counter)
-//!     .on(&backend)
 //!     .start()
 //!     .wait()?;
 //! numbers.send(99).wait()?;
 //! numbers.send(1).wait()?; // It panics, and starts anew.
 //! println!("{}", supervisor.tree().wait()?);
 //! supervisor.stop().wait();
-//! # Ok(())
-//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Inside

@@ -7,7 +7,7 @@
 //! made outside of the lock; the last one to get it takes the message itself where that can be told.
 //!
 //! ```
-//! use twoply_core::{Wait, channel::broadcast};
+//! use twoply::{Wait, channel::broadcast};
 //!
 //! let (tx, mut a) = broadcast::channel(2);
 //! let mut b = tx.subscribe();

@@ -24,8 +24,8 @@ pub use crate::waitlist::Place;
 /// wrap; `place` must go to the same source every time.
 ///
 /// ```
-/// use twoply_core::Wait;
-/// use twoply_core::channel::{self, Source};
+/// use twoply::Wait;
+/// use twoply::channel::{self, Source};
 ///
 /// let (tx, rx) = channel::unbounded();
 /// let source: Box<dyn Source<u32> + Send + Sync> = Box::new(rx);
@@ -69,8 +69,8 @@ pub trait Source<T> {
 /// `place` must go to the same sink every time.
 ///
 /// ```
-/// use twoply_core::Wait;
-/// use twoply_core::channel::{self, Sink};
+/// use twoply::Wait;
+/// use twoply::channel::{self, Sink};
 ///
 /// let (tx, rx) = channel::bounded(1);
 /// let sinks: Vec<Box<dyn Sink<&str> + Send + Sync>> = vec![Box::new(tx.clone()), Box::new(tx)];

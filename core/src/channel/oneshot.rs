@@ -4,7 +4,7 @@
 //! nothing to queue.
 //!
 //! ```
-//! use twoply_core::{Wait, channel::oneshot};
+//! use twoply::{Wait, channel::oneshot};
 //!
 //! let (tx, rx) = oneshot::channel();
 //! std::thread::spawn(move || tx.send(6 * 7));

@@ -37,7 +37,7 @@ impl<T> Sender<T> {
     /// and one of them is met.
     ///
     /// ```
-    /// # use twoply_core::{Wait, channel};
+    /// # use twoply::{Wait, channel};
     /// let (tx, rx) = channel::bounded(2);
     /// tx.send(1).wait()?;
     /// tx.send(2).wait()?;

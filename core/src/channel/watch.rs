@@ -4,7 +4,7 @@
 //! and none of those in between. Values are shared as [`Arc`]s, so no lock is held while anyone looks at one.
 //!
 //! ```
-//! use twoply_core::{Wait, channel::watch};
+//! use twoply::{Wait, channel::watch};
 //!
 //! let (tx, mut rx) = watch::channel("starting");
 //! assert_eq!(*rx.latest(), "starting");

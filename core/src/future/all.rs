@@ -16,7 +16,7 @@ use crate::strand::with_alternative;
 /// on the task that polls the result: to have them run side by side, spawn them.
 ///
 /// ```
-/// use twoply_core::{Wait, channel, future::join_all};
+/// use twoply::{Wait, channel, future::join_all};
 ///
 /// let (tx, rx) = channel::bounded(3);
 /// let sent = join_all((0..3).map(|n| tx.send(n))).wait();
@@ -40,7 +40,7 @@ pub fn join_all<I: IntoIterator<Item: IntoFuture>>(
 ///
 /// ```
 /// use std::future::{pending, ready};
-/// use twoply_core::{Wait, future::race_all};
+/// use twoply::{Wait, future::race_all};
 ///
 /// let futures: Vec<std::pin::Pin<Box<dyn Future<Output = u8>>>> = vec![Box::pin(pending()), Box::pin(ready(2))];
 /// assert_eq!(race_all(futures).wait(), 2);

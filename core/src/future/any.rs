@@ -72,7 +72,7 @@ impl<F> fmt::Debug for Any<F> {
 ///
 /// ```
 /// use std::future::ready;
-/// use twoply_core::{Wait, future::any_all};
+/// use twoply::{Wait, future::any_all};
 ///
 /// assert_eq!(any_all([Err("down"), Ok(1)].map(ready)).wait(), Ok(1));
 /// assert_eq!(any_all([Err::<(), _>("down"), Err("up")].map(ready)).wait(), Err(vec!["down", "up"]));

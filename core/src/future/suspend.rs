@@ -16,7 +16,7 @@ use crate::wake::StoredWaker;
 /// Where a signal must not be lost when it comes too early, use a channel.
 ///
 /// ```
-/// use twoply_core::{Wait, future::suspension};
+/// use twoply::{Wait, future::suspension};
 ///
 /// let (mut point, resumer) = suspension();
 /// assert!(!resumer.resume(), "nobody is suspended yet");

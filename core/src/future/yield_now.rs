@@ -12,7 +12,7 @@ use crate::strand::with_state;
 /// away, a green stack lets the other tasks of its worker run.
 ///
 /// ```
-/// use twoply_core::{Wait, future::yield_now};
+/// use twoply::{Wait, future::yield_now};
 ///
 /// yield_now().wait();
 /// ```

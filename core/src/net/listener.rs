@@ -30,7 +30,7 @@ const PASSED_OVER: u32 = 64;
 /// Any number of tasks and threads may accept from one listener at a time. Dropping it closes it.
 ///
 /// ```
-/// use twoply_core::{Wait, net::{TcpListener, TcpStream}};
+/// use twoply::{Wait, net::{TcpListener, TcpStream}};
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
 /// let client = TcpStream::connect(listener.local_addr()?).wait()?;

@@ -24,7 +24,7 @@ use crate::time;
 ///
 /// ```
 /// use std::io::{Read, Write};
-/// use twoply_core::{Wait, net::{Shutdown, TcpListener, TcpStream}};
+/// use twoply::{Wait, net::{Shutdown, TcpListener, TcpStream}};
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
 /// let mut client = TcpStream::connect(listener.local_addr()?).wait()?;

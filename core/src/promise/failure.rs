@@ -16,7 +16,7 @@ use crate::wait::CancelUnwind;
 ///
 /// # Examples
 /// ```
-/// use twoply_core::{Wait, promise::{self, Failure}};
+/// use twoply::{Wait, promise::{self, Failure}};
 ///
 /// let (answer, resolver) = promise::pair::<u32>();
 /// drop(resolver);

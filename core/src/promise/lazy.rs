@@ -357,7 +357,7 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
     /// others, it ends at once. Chains of derived promises may be of any length.
     ///
     /// ```
-    /// use twoply_core::{Wait, promise};
+    /// use twoply::{Wait, promise};
     ///
     /// let (promise, resolver) = promise::pair::<u32>();
     /// let text = promise.map(|number| format!("{number}!"));
@@ -377,7 +377,7 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
     /// `f` is called, and its future polled, by those who wait for the new promise; see [`Promise::map`].
     ///
     /// ```
-    /// use twoply_core::{Wait, promise::{self, Promise}};
+    /// use twoply::{Wait, promise::{self, Promise}};
     ///
     /// let (user, found) = promise::pair::<u32>();
     /// let (name, named) = promise::pair::<&str>();

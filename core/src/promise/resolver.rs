@@ -14,7 +14,7 @@ use super::owner::{Debtor, Owes};
 ///
 /// # Examples
 /// ```
-/// use twoply_core::{Wait, promise};
+/// use twoply::{Wait, promise};
 ///
 /// let (answer, resolver) = promise::pair();
 /// let rival = resolver.clone();

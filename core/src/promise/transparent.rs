@@ -14,7 +14,7 @@ use crate::wait::Wait;
 ///
 /// # Examples
 /// ```
-/// use twoply_core::promise::{self, Transparent};
+/// use twoply::promise::{self, Transparent};
 ///
 /// let (promise, resolver) = promise::pair();
 /// let name = Transparent::from(promise);

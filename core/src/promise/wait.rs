@@ -165,7 +165,7 @@ impl<T> fmt::Debug for WaitingRef<'_, T> {
 /// # Examples
 /// ```
 /// use std::cell::Cell;
-/// use twoply_core::{Wait, promise};
+/// use twoply::{Wait, promise};
 ///
 /// let (answer, resolver) = promise::answer();
 /// std::thread::spawn(move || resolver.resolve(Cell::new(7)));

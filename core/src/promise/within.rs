@@ -21,7 +21,7 @@ impl<T: Clone> Promise<T> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use twoply_core::{Wait, promise::{self, Failure}};
+    /// use twoply::{Wait, promise::{self, Failure}};
     ///
     /// let (promise, resolver) = promise::pair();
     /// assert!(matches!(promise.clone().within(Duration::from_millis(1)).wait(), Err(Failure::TimedOut)));
@@ -77,7 +77,7 @@ impl<F> fmt::Debug for Within<F> {
 /// A `.wait()` inside the future does count, for it blocks the whole stack.
 ///
 /// ```
-/// use twoply_core::{Wait, promise::{self, Promise}};
+/// use twoply::{Wait, promise::{self, Promise}};
 ///
 /// assert_eq!(promise::unwatched(Promise::ready(7)).wait().unwrap(), 7);
 /// ```

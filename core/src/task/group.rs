@@ -21,11 +21,10 @@ use crate::promise::Failure;
 /// left, in the order in which they were started.
 ///
 /// # Examples
-/// ```no_run
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) {
-/// use twoply_core::{Wait, task::TaskGroup};
+/// ```
+/// use twoply::{Wait, task::TaskGroup};
 ///
-/// let mut group = TaskGroup::on(backend);
+/// let mut group = TaskGroup::new();
 /// for n in 0..3 {
 ///     group.spawn(async move { n * n }).unwrap();
 /// }
@@ -34,7 +33,6 @@ use crate::promise::Failure;
 ///     sum += square.unwrap();
 /// }
 /// assert_eq!(sum, 5);
-/// # }
 /// ```
 pub struct TaskGroup<T> {
     /// Where its tasks run; else on the backend of whoever spawns.

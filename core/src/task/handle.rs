@@ -95,14 +95,12 @@ impl<T> Task<T> {
     /// [`task`](Task::task).
     ///
     /// # Examples
-    /// ```no_run
-    /// # fn on(place: &twoply_core::task::Spawner) {
-    /// use twoply_core::Wait;
+    /// ```
+    /// use twoply::Wait;
     ///
-    /// let sum = place.spawn(async { 6 * 7 }).into_promise();
+    /// let sum = twoply::spawn(async { 6 * 7 }).into_promise();
     /// let other = sum.clone();
     /// assert_eq!(sum.wait().unwrap(), other.wait().unwrap());
-    /// # }
     /// ```
     pub fn into_promise(mut self) -> Promise<T>
     where

@@ -36,19 +36,17 @@ use crate::wake::StoredWaker;
 /// does, too, where the calling task has been cancelled.
 ///
 /// # Examples
-/// ```no_run
-/// # fn on(backend: std::sync::Arc<dyn twoply_core::backend::Backend>) {
-/// use twoply_core::{Wait, task};
+/// ```
+/// use twoply::{Wait, task};
 ///
 /// let numbers = vec![1, 2, 3, 4];
 /// let sum = task::scope(|s| {
 ///     let (left, right) = numbers.split_at(2);
-///     let left = s.spawn_fn_on(&backend, || left.iter().sum::<i32>()).unwrap();
-///     let right = s.spawn_fn_on(&backend, || right.iter().sum::<i32>()).unwrap();
+///     let left = s.spawn_fn(|| left.iter().sum::<i32>()).unwrap();
+///     let right = s.spawn_fn(|| right.iter().sum::<i32>()).unwrap();
 ///     left.wait().unwrap() + right.wait().unwrap()
 /// });
 /// assert_eq!(sum, 10);
-/// # }
 /// ```
 pub fn scope<'env, F, R>(f: F) -> R
 where

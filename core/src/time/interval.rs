@@ -38,7 +38,7 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 ///
 /// ```
 /// use std::time::{Duration, Instant};
-/// use twoply_core::{Wait, time::interval_at};
+/// use twoply::{Wait, time::interval_at};
 ///
 /// let start = Instant::now();
 /// let mut clock = interval_at(start, Duration::from_millis(2));

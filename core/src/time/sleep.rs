@@ -15,7 +15,7 @@ use crate::timers::{TimerKey, Timers};
 ///
 /// ```
 /// use std::time::{Duration, Instant};
-/// use twoply_core::{Wait, time::sleep};
+/// use twoply::{Wait, time::sleep};
 ///
 /// let start = Instant::now();
 /// sleep(Duration::from_millis(5)).wait();

@@ -18,7 +18,7 @@ use crate::choice::Selection;
 ///
 /// ```
 /// use std::{future::pending, future::ready, time::Duration};
-/// use twoply_core::{Wait, time::timeout};
+/// use twoply::{Wait, time::timeout};
 ///
 /// assert_eq!(timeout(Duration::ZERO, ready(1)).wait(), Ok(1));
 /// assert!(timeout(Duration::from_millis(1), pending::<()>()).wait().is_err());

@@ -95,8 +95,8 @@ pub enum Mailbox {
 /// # Examples
 /// ```no_run
 /// use std::time::Duration;
-/// use twoply_core::actor::Process;
-/// use twoply_core::actor::supervisor::{ChildSpec, Mailbox, Restart, Shutdown};
+/// use twoply::actor::Process;
+/// use twoply::actor::supervisor::{ChildSpec, Mailbox, Restart, Shutdown};
 ///
 /// let log = ChildSpec::process("log", async |mut me: Process<String>| {
 ///     while let Some(line) = me.receive().await.message() {
