@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use twoply_core::backend::{Job, Strand};
+use twoply_core::backend::Job;
 use twoply_core::strand;
 
 use crate::fiber::overflow::{self, SignalStack};
@@ -94,7 +94,7 @@ pub(crate) fn run_on_fibers(
                 Work::Job(job) => match runners.free() {
                     Ok(runner) => runners.resume(runner, Some(job)),
                     Err(_) => {
-                        worker::poll(counts, last_resort.state(), job);
+                        worker::poll(counts, job);
                     }
                 },
             }
@@ -129,10 +129,8 @@ impl Runners<'_> {
                 let measures = context.shared.on_stack_use.as_ref();
                 while let Some(job) = input {
                     match measures {
-                        None => poll_named(counts, &own, job),
-                        Some(handler) => {
-                            usage::measured(handler, job.task(), || poll_named(counts, &own, job))
-                        }
+                        None => poll_named(counts, job),
+                        Some(handler) => usage::measured(handler, job.task(), || poll_named(counts, job)),
                     }
                     input = suspender.suspend(Output::Done);
                 }
@@ -224,11 +222,11 @@ impl Runners<'_> {
 
 /// Polls a task; if it has a name, an overflow of the stack is reported with it.
 #[inline]
-fn poll_named(counts: &Counts, strand: &FiberStrand, job: Job) {
+fn poll_named(counts: &Counts, job: Job) {
     if job.name().is_some() {
         let task = job.task();
-        overflow::with_task(task.name(), || worker::poll(counts, strand.state(), job));
+        overflow::with_task(task.name(), || worker::poll(counts, job));
     } else {
-        worker::poll(counts, strand.state(), job);
+        worker::poll(counts, job);
     }
 }

@@ -54,7 +54,7 @@ impl CarrierStrand {
             while let Some(work) = next() {
                 match work {
                     Work::Job(job) => {
-                        worker::poll(counts, self.thread.state(), job);
+                        worker::poll(counts, job);
                     }
                     // Without fibers nobody pushes one.
                     Work::Fiber(_) => {}

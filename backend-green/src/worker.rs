@@ -523,8 +523,8 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
 /// Polls the task of `job` on the calling stack, and enters it as the worker's current one. When this returns the
 /// worker may be another thread's: the entry is cleared by the step after this one, which knows.
 #[inline]
-pub(crate) fn poll(counts: &Counts, state: &twoply_core::backend::StrandState, job: Job) {
+pub(crate) fn poll(counts: &Counts, job: Job) {
     Counts::bump(&counts.polls);
     counts.current.store(job.id(), Ordering::Relaxed);
-    twoply_core::coop::with_budget(state, || job.run());
+    job.run();
 }

@@ -29,8 +29,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::coop;
-use crate::strand::{StrandState, with_alternative, with_state};
+use crate::coop::{self, Patience};
+use crate::strand::{StrandState, with_state};
 use crate::sync::{Mutex, lock};
 use crate::wake::{StoredWaker, wake_all};
 
@@ -180,7 +180,12 @@ impl Selecting {
 
 /// What a select keeps between its polls. It has to be dropped after the arms.
 #[derive(Default)]
-pub(crate) struct Selection(Option<Arc<Choice>>);
+pub(crate) struct Selection {
+    /// Its choice, if it has an arm that has asked for it.
+    choice: Option<Arc<Choice>>,
+    /// It may be that an arm was not ready for want of budget only. Such an arm is not passed over.
+    patience: Patience,
+}
 
 impl Selection {
     /// Polls the arms in this order, with the waker of `cx`, until one is ready. One that has been met comes before.
@@ -188,42 +193,64 @@ impl Selection {
     pub(crate) fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
-        mut order: impl Iterator<Item = usize>,
+        order: impl Iterator<Item = usize>,
         mut poll: impl FnMut(usize, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        self.poll_with(|met, arms| {
-            if let Some(index) = met {
-                arms.at(index, cx.waker());
-                // It is ready, unless it goes on to something else, whatever the budget says.
-                let polled = coop::unlimited(|| poll(index, cx));
-                if polled.is_ready() {
-                    return polled;
+        let Selection { choice, patience } = self;
+        patience.hear(cx.waker(), |hearing| {
+            commit(hearing.state(), choice, |met, arms| {
+                if let Some(index) = met {
+                    arms.at(index, cx.waker());
+                    // It is ready, unless it goes on to something else, whatever the budget says.
+                    let polled = coop::in_full(|| poll(index, cx));
+                    if polled.is_ready() {
+                        return polled;
+                    }
                 }
-            }
-            let mut polls = order.by_ref().filter(|index| Some(*index) != met).map(|index| {
-                arms.at(index, cx.waker());
-                poll(index, cx)
-            });
-            polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
+                for index in order.filter(|index| Some(*index) != met) {
+                    arms.at(index, cx.waker());
+                    let polled = poll(index, cx);
+                    if polled.is_ready() {
+                        return polled;
+                    }
+                    if hearing.must_wait(cx.waker()) {
+                        break;
+                    }
+                }
+                Poll::Pending
+            })
         })
     }
 
     /// Has `poll` poll the arms, until one is ready, and say which one is next. It begins with the one that has been met,
-    /// without a budget.
+    /// whatever the budget says.
     #[inline]
     pub(crate) fn poll_with<R>(
         &mut self,
         poll: impl FnOnce(Option<usize>, &Polling<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        let met = self.0.as_ref().and_then(|choice| choice.begin());
-        let polled = with_alternative(|| with_state(|state| poll(met, &Polling::begin(state, self))));
-        if polled.is_pending()
-            && let Some(choice) = &self.0
-        {
-            choice.set(Phase::Open);
-        }
-        polled
+        with_state(|state| {
+            let _alternative = state.alternative();
+            commit(state, &mut self.choice, poll)
+        })
     }
+}
+
+/// See [`Selection::poll_with`].
+#[inline]
+fn commit<R>(
+    state: &StrandState,
+    choice: &mut Option<Arc<Choice>>,
+    poll: impl FnOnce(Option<usize>, &Polling<'_>) -> Poll<R>,
+) -> Poll<R> {
+    let met = choice.as_ref().and_then(|choice| choice.begin());
+    let polled = poll(met, &Polling::begin(state, choice));
+    if polled.is_pending()
+        && let Some(choice) = choice
+    {
+        choice.set(Phase::Open);
+    }
+    polled
 }
 
 impl fmt::Debug for Selection {
@@ -235,7 +262,7 @@ impl fmt::Debug for Selection {
 impl Drop for Selection {
     #[inline]
     fn drop(&mut self) {
-        if let Some(choice) = &self.0 {
+        if let Some(choice) = &self.choice {
             choice.set(Phase::Over);
         }
     }
@@ -246,16 +273,16 @@ pub(crate) struct Polling<'a> {
     /// The stack.
     state: &'a StrandState,
     /// Where the choice is put back.
-    selection: &'a mut Selection,
+    choice: &'a mut Option<Arc<Choice>>,
     /// The select that this one is polled in.
     before: Option<Selecting>,
 }
 
 impl<'a> Polling<'a> {
     #[inline]
-    fn begin(state: &'a StrandState, selection: &'a mut Selection) -> Polling<'a> {
-        let selecting = Selecting { choice: selection.0.take(), index: 0, waker: std::ptr::null() };
-        Polling { before: state.replace_selecting(Some(selecting)), state, selection }
+    fn begin(state: &'a StrandState, choice: &'a mut Option<Arc<Choice>>) -> Polling<'a> {
+        let selecting = Selecting { choice: choice.take(), index: 0, waker: std::ptr::null() };
+        Polling { before: state.replace_selecting(Some(selecting)), state, choice }
     }
 
     /// The next arm is this one, and is polled with `waker`.
@@ -272,7 +299,7 @@ impl Drop for Polling<'_> {
     #[inline]
     fn drop(&mut self) {
         let polled = self.state.replace_selecting(self.before.take());
-        self.selection.0 = polled.and_then(|selecting| selecting.choice);
+        *self.choice = polled.and_then(|selecting| selecting.choice);
     }
 }
 

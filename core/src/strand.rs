@@ -6,6 +6,7 @@
 //!
 //! This module never switches stacks and never blocks.
 
+mod guards;
 mod thread;
 
 use std::cell::{Cell, RefCell};
@@ -15,12 +16,14 @@ use std::task::Waker;
 
 use crate::backend::{Backend, Strand};
 use crate::choice::Selecting;
-use crate::flat::{self, Calls};
-use crate::parker::{Mask, Parker};
+use crate::coop::BUDGET;
+use crate::flat::Calls;
+use crate::parker::Parker;
 use crate::promise::Descent;
 use crate::promise::Owner;
 use crate::task::{Head, TaskState};
 
+use guards::{Alternative, DeferredCancel, Level, Outer, Shield};
 pub(crate) use thread::Remote;
 pub use thread::ThreadStrand;
 
@@ -44,8 +47,10 @@ pub struct StrandState {
     missed_cancel: Cell<bool>,
     /// Whether the future that is being polled woke itself to let others run.
     yielding: Cell<bool>,
-    /// How many more operations the running poll may complete before it must yield; `None`: no limit.
-    budget: Cell<Option<u32>>,
+    /// How many more operations may complete on this stack before it must let others run.
+    budget: Cell<u32>,
+    /// The data of the waker with which a combinator of this library polls on behalf of whoever polls it.
+    deputy: Cell<*const ()>,
     /// How many combinators are polling that go on without the wait that they poll.
     alternatives: Cell<u32>,
     /// The derived promises that are being polled.
@@ -74,7 +79,8 @@ impl StrandState {
             shields: Cell::new(0),
             missed_cancel: Cell::new(false),
             yielding: Cell::new(false),
-            budget: Cell::new(None),
+            budget: Cell::new(BUDGET),
+            deputy: Cell::new(std::ptr::null()),
             alternatives: Cell::new(0),
             descent: Descent::default(),
             calls: Calls::default(),
@@ -127,11 +133,30 @@ impl StrandState {
         }
     }
 
-    /// Says with which waker the running task is polled, by its data.
-    /// Returns what was said before, by its data.
+    /// A poll of a task begins, with the waker that has this data. Returns what belongs to the poll around it.
     #[inline]
-    pub(crate) fn polled_with(&self, data: *const ()) -> *const () {
-        self.polled_with.replace(data)
+    pub(crate) fn begin_poll(&self, data: *const ()) -> Outer {
+        Outer {
+            polled_with: self.polled_with.replace(data),
+            budget: self.budget.replace(BUDGET),
+            yielding: self.yielding.replace(false),
+        }
+    }
+
+    /// The poll is over, and the one around it goes on.
+    #[inline]
+    pub(crate) fn resume_poll(&self, outer: Outer) {
+        self.polled_with.set(outer.polled_with);
+        self.budget.set(outer.budget);
+        self.yielding.set(outer.yielding);
+    }
+
+    /// Whether `waker` has the running task polled again, or a wait on this stack: either fills the budget first.
+    /// Wakers without data, such as [`Waker::noop`], are all alike, and nobody's.
+    #[inline]
+    pub(crate) fn is_refilled(&self, waker: &Waker) -> bool {
+        let data = waker.data();
+        self.is_ours(waker) || (data == self.deputy.get() && !data.is_null())
     }
 
     /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
@@ -210,10 +235,16 @@ impl StrandState {
         &self.calls
     }
 
-    /// The budget of the running poll; see [`crate::coop`].
+    /// The budget of this stack; see [`crate::coop`].
     #[inline]
-    pub(crate) fn budget(&self) -> &Cell<Option<u32>> {
+    pub(crate) fn budget(&self) -> &Cell<u32> {
         &self.budget
+    }
+
+    /// With which waker a combinator of this library polls on behalf of whoever polls it, by its data.
+    #[inline]
+    pub(crate) fn deputy(&self) -> &Cell<*const ()> {
+        &self.deputy
     }
 
     /// The future that is being polled has woken itself, only to let others run: a wait that polls it should.
@@ -226,6 +257,13 @@ impl StrandState {
     #[inline]
     pub(crate) fn take_yield(&self) -> bool {
         self.yielding.replace(false)
+    }
+
+    /// Until the guard is dropped, what is polled has an alternative; see [`with_alternative`].
+    #[inline]
+    pub(crate) fn alternative(&self) -> Alternative<'_> {
+        self.alternatives.set(self.alternatives.get() + 1);
+        Alternative(&self.alternatives)
     }
 
     /// Starts a wait on this stack.
@@ -307,76 +345,6 @@ impl StrandState {
     pub(crate) fn shield(&self) -> Shield<'_> {
         self.shields.set(self.shields.get() + 1);
         Shield(&self.shields)
-    }
-}
-
-/// A wait under way; dropping it ends it.
-pub(crate) struct Level<'a> {
-    /// The stack that waits.
-    state: &'a StrandState,
-    /// How many waits it is nested in.
-    level: u32,
-    /// Its waker; the outermost level borrows the state's.
-    waker: Option<Waker>,
-    /// What was in the state's `alternatives` before.
-    alternatives: u32,
-    /// Sets the state's `calls` back.
-    _calls: flat::Restore<'a>,
-}
-
-impl Level<'_> {
-    /// The waker that ends a park of this wait.
-    #[inline]
-    pub(crate) fn waker(&self) -> &Waker {
-        self.waker.as_ref().unwrap_or(&self.state.waker)
-    }
-
-    /// What a park of this wait ends for.
-    pub(crate) fn mask(&self, heed_cancel: bool) -> Mask {
-        Parker::mask(self.level, heed_cancel)
-    }
-
-    /// Forgets the wake-ups so far.
-    #[inline]
-    pub(crate) fn clear(&self) {
-        self.state.parker.clear(self.level);
-    }
-}
-
-impl Drop for Level<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.state.depth.set(self.level);
-        self.state.alternatives.set(self.alternatives);
-        self.state.parker.restore(self.level);
-    }
-}
-
-/// See [`StrandState::shield`].
-pub(crate) struct Shield<'a>(&'a Cell<u32>);
-
-impl Drop for Shield<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// See [`StrandState::defer_cancel`].
-pub(crate) struct DeferredCancel<'a>(&'a StrandState, bool);
-
-impl DeferredCancel<'_> {
-    /// Whether the running task was cancelled while a wait of the section was under way, so that the stack should
-    /// unwind now.
-    pub(crate) fn is_due(&self) -> bool {
-        let DeferredCancel(state, _) = self;
-        state.missed_cancel.get() && state.heed_cancel() && state.parker.cancelled()
-    }
-}
-
-impl Drop for DeferredCancel<'_> {
-    fn drop(&mut self) {
-        let DeferredCancel(state, before) = self;
-        state.missed_cancel.set(state.missed_cancel.get() || *before);
     }
 }
 
@@ -489,9 +457,20 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
             let _ = DEFAULT.try_with(|strand| strand.replace_backend(before));
         }
     }
-    let before = DEFAULT.try_with(|strand| strand.replace_backend(Some(Arc::clone(backend))));
-    let _restore = Restore(before.ok().flatten());
-    f()
+    with_entered(|_| {
+        let before = DEFAULT.try_with(|strand| strand.replace_backend(Some(Arc::clone(backend))));
+        let _restore = Restore(before.ok().flatten());
+        f()
+    })
+}
+
+/// As [`with_current`]. The thread's own strand is entered, too: so it is found sooner by what runs inside `f`.
+#[inline]
+pub(crate) fn with_entered<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
+    match CURRENT.get() {
+        Some(_) => with_current(f),
+        None => with_default(|strand| enter(strand, || f(strand))),
+    }
 }
 
 /// The calling thread is going to be idle: its own strand gives back what it can.
@@ -502,16 +481,8 @@ pub(crate) fn trim_thread() {
 /// Polls what the caller goes on without: waits inside `f` stop no task, unless they block the stack.
 #[inline]
 pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore<'a>(&'a Cell<u32>);
-    impl Drop for Restore<'_> {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() - 1);
-        }
-    }
     with_state(|state| {
-        let alternatives = &state.alternatives;
-        alternatives.set(alternatives.get() + 1);
-        let _restore = Restore(alternatives);
+        let _alternative = state.alternative();
         f()
     })
 }
@@ -526,7 +497,7 @@ pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
         // stack, which outlives every frame on it.
         return f(unsafe { current.strand.as_ref() });
     }
-    with_default(f)
+    with_default(|strand| f(strand))
 }
 
 /// Runs `f` with the records of the strand that it is called on.
@@ -540,7 +511,7 @@ pub(crate) fn with_state<R>(f: impl FnOnce(&StrandState) -> R) -> R {
 }
 
 /// Runs `f` with the thread's own strand.
-fn with_default<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
+fn with_default<R>(f: impl FnOnce(&ThreadStrand) -> R) -> R {
     let mut f = Some(f);
     let done = DEFAULT.try_with(|strand| f.take().map(|f| f(strand)));
     match (done, f) {

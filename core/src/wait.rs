@@ -14,7 +14,7 @@ use crate::backend::Strand;
 use crate::coop;
 use crate::ioserver;
 use crate::parker::Parker;
-use crate::strand::{assert_may_wait, with_current};
+use crate::strand::{assert_may_wait, with_current, with_entered};
 
 /// The second finisher of a future, beside `.await`.
 ///
@@ -46,7 +46,7 @@ impl<F: IntoFuture> Wait for F {
     #[inline]
     fn wait(self) -> F::Output {
         let future = pin!(self.into_future());
-        with_current(|strand| match drive(strand, future) {
+        with_entered(|strand| match drive(strand, future) {
             Ok(output) => output,
             Err(Cancelled) => unwind(),
         })
@@ -80,7 +80,8 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
         let heed_cancel = state.heed_cancel();
         let mask = level.mask(heed_cancel);
         let parker = state.parker();
-        if state.take_yield() {
+        let mut rested = state.take_yield();
+        if rested {
             strand.yield_now();
         }
         while !parker.ready(mask) {
@@ -88,9 +89,10 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
             if parker.prepare(mask) {
                 strand.park();
                 parker.finish();
+                rested = true;
             }
         }
-        coop::refill(state);
+        coop::poll_again(strand, rested);
         if heed_cancel && parker.cancelled() {
             return Err(Cancelled);
         }

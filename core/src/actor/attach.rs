@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
 use crate::channel::{Place, Source};
+use crate::coop;
 
 /// Names a source that is attached to an actor; see [`Context::attach`](super::Context::attach).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,6 +138,8 @@ where
                     if let Some(message) = (self.convert)(Some(item)) {
                         return Poll::Ready(Given::Message(message));
                     }
+                    // The source may be one of the user's, which asks for nothing.
+                    ready!(coop::proceed(cx)).spend();
                 }
                 Err(_) => return Poll::Ready(Given::Last((self.convert)(None))),
             }

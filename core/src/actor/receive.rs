@@ -3,12 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::event::Event;
 use super::process::Process;
-use crate::time::{Sleep, sleep};
+use crate::time::{Timeout, timeout};
 
 /// The future of [`Process::receive`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
@@ -44,17 +44,22 @@ impl<M> Drop for Receive<'_, M> {
 
 /// The future of [`Process::receive_timeout`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-pub struct ReceiveTimeout<'a, M> {
-    /// What comes first.
-    receive: Receive<'a, M>,
-    /// Or this; `None`: at once.
-    sleep: Option<Sleep>,
+pub struct ReceiveTimeout<'a, M>(Patient<'a, M>);
+
+/// For how long a receive waits.
+enum Patient<'a, M> {
+    /// Not at all: it looks into the mailbox once.
+    Now(&'a mut Process<M>),
+    /// For a time.
+    For(Timeout<Receive<'a, M>>),
 }
 
 impl<'a, M> ReceiveTimeout<'a, M> {
-    pub(super) fn new(process: &'a mut Process<M>, timeout: Duration) -> ReceiveTimeout<'a, M> {
-        let sleep = (!timeout.is_zero()).then(|| sleep(timeout));
-        ReceiveTimeout { receive: Receive::new(process), sleep }
+    pub(super) fn new(process: &'a mut Process<M>, duration: Duration) -> ReceiveTimeout<'a, M> {
+        ReceiveTimeout(match duration.is_zero() {
+            true => Patient::Now(process),
+            false => Patient::For(timeout(duration, Receive::new(process))),
+        })
     }
 }
 
@@ -62,14 +67,10 @@ impl<M> Future for ReceiveTimeout<'_, M> {
     type Output = Option<Event<M>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<M>>> {
-        let this = self.get_mut();
-        let Some(sleep) = &mut this.sleep else {
-            return Poll::Ready(this.receive.process.try_receive());
-        };
-        if let Poll::Ready(event) = Pin::new(&mut this.receive).poll(cx) {
-            return Poll::Ready(Some(event));
+        match &mut self.get_mut().0 {
+            Patient::Now(process) => Poll::Ready(process.try_receive()),
+            Patient::For(receive) => Poll::Ready(ready!(Pin::new(receive).poll(cx)).ok()),
         }
-        Pin::new(sleep).poll(cx).map(|()| None)
     }
 }
 
@@ -103,6 +104,16 @@ impl<M, P: FnMut(&Event<M>) -> bool> Future for ReceiveMatch<'_, M, P> {
     }
 }
 
+impl<M> fmt::Debug for ReceiveTimeout<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_tuple("ReceiveTimeout");
+        match &self.0 {
+            Patient::Now(process) => debug.field(process).finish(),
+            Patient::For(receive) => debug.field(receive).finish(),
+        }
+    }
+}
+
 /// A receive that says who receives, and asks nothing of `M`.
 macro_rules! debug {
     ($($name:ident<$($parameter:ident),*> $process:expr;)*) => {$(
@@ -117,6 +128,5 @@ macro_rules! debug {
 
 debug! {
     Receive<M> |this| this.process;
-    ReceiveTimeout<M> |this| this.receive.process;
     ReceiveMatch<M, P> |this| this.receive.process;
 }

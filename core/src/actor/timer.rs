@@ -8,8 +8,6 @@
 //! never runs there: it is an [errand](crate::errand).
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -102,7 +100,7 @@ impl<M: Send + 'static> Delayed<M> {
         let Some(mut sleep) = self.take_sleep() else { return };
         let waker = Waker::from(Arc::clone(self));
         loop {
-            let elapsed = Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker));
+            let elapsed = sleep.poll_elapsed(&mut Context::from_waker(&waker));
             let mut state = lock(&self.0);
             match elapsed {
                 Poll::Ready(()) => {

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::choice::Selection;
-use crate::coop;
+use crate::coop::{self, Hearing};
+use crate::strand::with_state;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::AcqRel;
 use crate::sync::{Mutex, lock};
@@ -37,6 +38,8 @@ pub(super) struct Children<F> {
     board: Arc<Board>,
     /// The list that the parent works on, which it swaps with the board's: neither allocates in the long run.
     batch: Vec<usize>,
+    /// How many of it have had their turn. A poll that has spent its budget leaves the rest for the next one.
+    turned: usize,
 }
 
 /// A future and its waker.
@@ -110,7 +113,7 @@ impl<F: Future> Children<F> {
         let mut listed: Vec<usize> = (0..left).collect();
         listed.rotate_left(start(left));
         lock(&board.news).listed = listed;
-        Children { children, left, board, batch: Vec::new() }
+        Children { children, left, board, batch: Vec::new(), turned: 0 }
     }
 
     /// How many children are not ready yet.
@@ -148,7 +151,7 @@ impl<F: Future> Children<F> {
                 && let Some(child) = &self.children[index]
             {
                 arms.at(index, &child.waker);
-                goes_on = coop::unlimited(|| poll(&mut self.children, &mut self.left, index, &mut done));
+                goes_on = coop::in_full(|| poll(&mut self.children, &mut self.left, index, &mut done));
             }
             if goes_on {
                 self.poll_woken_as(cx, |index, waker| arms.at(index, waker), done);
@@ -172,20 +175,36 @@ impl<F: Future> Children<F> {
     ) {
         // Cloned before the lock is taken, dropped after: both run code of the waker's.
         let parent = StoredWaker::of(cx.waker());
-        self.batch.clear();
         let mut news = lock(&self.board.news);
         let old = news.parent.replace(parent);
-        std::mem::swap(&mut news.listed, &mut self.batch);
+        if self.turned == self.batch.len() {
+            self.turned = 0;
+            self.batch.clear();
+            std::mem::swap(&mut news.listed, &mut self.batch);
+        }
+        let has_more = !news.listed.is_empty();
         drop(news);
         drop(old);
-        for &index in &self.batch {
-            let Some(child) = &mut self.children[index] else { continue };
-            // Pairs with the swap in `Bell::wake_by_ref`.
-            child.bell.listed.swap(false, AcqRel);
-            about_to(index, &child.waker);
-            if !poll(&mut self.children, &mut self.left, index, &mut done) {
-                return;
+        with_state(|state| {
+            let hearing = Hearing::begin(state, cx.waker());
+            while let Some(&index) = self.batch.get(self.turned) {
+                if hearing.is_over(cx.waker()) {
+                    return;
+                }
+                self.turned += 1;
+                let Some(child) = &mut self.children[index] else { continue };
+                // Pairs with the swap in `Bell::wake_by_ref`.
+                child.bell.listed.swap(false, AcqRel);
+                about_to(index, &child.waker);
+                hearing.serve(&child.waker);
+                if !poll(&mut self.children, &mut self.left, index, &mut done) {
+                    return;
+                }
             }
+        });
+        if has_more {
+            // Listed while what was left of an older batch was waiting for its turn.
+            cx.waker().wake_by_ref();
         }
     }
 }

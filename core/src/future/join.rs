@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::coop;
 use crate::strand::with_alternative;
 
 pin_project! {
@@ -46,18 +47,23 @@ impl<F: Future> Member<F> {
 
 /// The future of [`join`](super::join) for each length of tuple.
 macro_rules! join {
-    ($Join:ident: $($Arm:ident $arm:ident),*) => {
+    ($Join:ident, $count:literal: $($index:literal $Arm:ident $arm:ident),*) => {
         pin_project! {
             /// The future of all outputs of a tuple of futures; see [`join`](super::join).
             ///
             /// Each member is dropped as soon as it is ready.
             #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-            pub struct $Join<$($Arm: Future),*> { $(#[pin] $arm: Member<$Arm>),* }
+            pub struct $Join<$($Arm: Future),*> {
+                $(#[pin] $arm: Member<$Arm>,)*
+                // Which member is polled first: another one after each poll that has spent its budget, so that a
+                // member that is always ready does not keep it from those after it.
+                turn: usize,
+            }
         }
 
         impl<$($Arm: Future),*> $Join<$($Arm),*> {
             pub(super) fn new($($arm: $Arm),*) -> Self {
-                $Join { $($arm: Member::Running { future: $arm }),* }
+                $Join { $($arm: Member::Running { future: $arm },)* turn: 0 }
             }
         }
 
@@ -68,15 +74,26 @@ macro_rules! join {
                 let mut this = self.project();
                 loop {
                     let left = 0 $(+ usize::from(this.$arm.is_running()))*;
-                    let mut poll = || 0 $(+ usize::from(!this.$arm.as_mut().poll_done(cx)))*;
+                    let turn = *this.turn;
+                    let mut poll = || {
+                        let members = (turn..$count).chain(0..turn);
+                        members.filter(|&member| !match member {
+                            $($index => this.$arm.as_mut().poll_done(cx),)*
+                            _ => true,
+                        }).count()
+                    };
                     // Of several, one may be what another one waits for in the end; the last is on its own.
                     let now = if left > 1 { with_alternative(poll) } else { poll() };
                     match now {
                         0 => return Poll::Ready(($(this.$arm.take(),)*)),
                         1 if left > 1 => {}
-                        _ => return Poll::Pending,
+                        _ => break,
                     }
                 }
+                if coop::is_spent() {
+                    *this.turn = (*this.turn + 1) % $count;
+                }
+                Poll::Pending
             }
         }
 
@@ -88,8 +105,8 @@ macro_rules! join {
     };
 }
 
-join!(Join2: A first, B second);
-join!(Join3: A first, B second, C third);
-join!(Join4: A first, B second, C third, D fourth);
-join!(Join5: A first, B second, C third, D fourth, E fifth);
-join!(Join6: A first, B second, C third, D fourth, E fifth, F sixth);
+join!(Join2, 2: 0 A first, 1 B second);
+join!(Join3, 3: 0 A first, 1 B second, 2 C third);
+join!(Join4, 4: 0 A first, 1 B second, 2 C third, 3 D fourth);
+join!(Join5, 5: 0 A first, 1 B second, 2 C third, 3 D fourth, 4 E fifth);
+join!(Join6, 6: 0 A first, 1 B second, 2 C third, 3 D fourth, 4 E fifth, 5 F sixth);

@@ -37,7 +37,6 @@ use super::graph::Probe;
 use super::lazy::Lazy;
 use super::line::{Line, Ticket};
 use super::owner::{Debtor, Orphan};
-use crate::coop;
 use crate::strand::with_state;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -290,7 +289,7 @@ impl<T> Handle<T> {
     pub(super) fn look(&self) -> bool {
         if !self.0.is_ready() {
             // What is there is not to be denied because the budget has been spent.
-            coop::unlimited(|| self.0.drive(true));
+            self.0.drive(true, None);
         }
         self.0.is_ready()
     }

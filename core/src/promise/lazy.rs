@@ -39,6 +39,7 @@ use super::cell::{Cell, Outcome};
 use super::failure::Failure;
 use super::owner::{Debtor, Owner};
 use crate::contain::{Contained, contain};
+use crate::coop::{self, Hearing};
 use crate::flat::flat;
 use crate::strand::{StrandState, with_alternative, with_state};
 use crate::sync::{Mutex, lock};
@@ -195,10 +196,12 @@ struct Level {
 }
 
 impl<T> Cell<T> {
-    /// Has a derived promise go on, if there is a reason. `shared`: others have a promise of it, or may get one.
-    pub(super) fn drive(&self, shared: bool) {
+    /// Has a derived promise go on, if there is a reason, for one who waits with `waker`, or only looks. `shared`:
+    /// others have a promise of it, or may get one.
+    pub(super) fn drive(&self, shared: bool, waker: Option<&Waker>) {
         if self.lazy().is_some() {
             with_state(|state| {
+                let _hearing = Hearing::of_derived(state, waker);
                 let deferred = state.defer_cancel();
                 drive(self, shared);
                 if deferred.is_due() {
@@ -220,7 +223,7 @@ impl<T> Cell<T> {
             is_left
         });
         if !is_left {
-            self.drive(shared);
+            self.drive(shared, Some(waker));
         }
     }
 
@@ -280,6 +283,7 @@ impl<T> Lazy<T> {
         // The task that polls has an edge of its own, to whoever owes the source.
         let poll = || {
             with_alternative(|| {
+                let _deputy = coop::deputize(state, &self.bell);
                 let poll = || work.as_mut().poll(&mut Context::from_waker(&self.bell));
                 state.descent().poll(&self.bell, state.alternatives(), poll)
             })

@@ -250,7 +250,7 @@ impl<B: Body> Future for JobFuture<B> {
             // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
             let before = unsafe { running.replace_task(Some(NonNull::from(this.head.get()))) };
-            let polled_with = running.polled_with(cx.waker().data());
+            let outer = running.begin_poll(cx.waker().data());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
                     // Most tasks are not in the registry's list before their first poll, so that closing it did not
@@ -285,7 +285,7 @@ impl<B: Body> Future for JobFuture<B> {
             };
             let result = result.map(|result| drop_body(running, this.body, result));
             running.end_poll();
-            running.polled_with(polled_with);
+            running.resume_poll(outer);
             // SAFETY: what the surrounding poll, if any, put there; it has not ended, for this one has not ended before a
             // poll that began inside of it.
             let ended = unsafe { running.replace_task(before) };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::coop;
+use crate::coop::{self, Unit};
 use crate::ioserver;
 use crate::strand::with_current;
 use crate::timers::{TimerKey, Timers};
@@ -40,11 +40,13 @@ pub struct Sleep {
     deadline: Option<Instant>,
     /// Where the deadline has been entered.
     entry: Option<(Arc<Timers>, TimerKey)>,
+    /// Whether it has asked for the budget of the running poll.
+    has_asked: bool,
 }
 
 impl Sleep {
     pub(super) fn until(deadline: Option<Instant>) -> Sleep {
-        Sleep { deadline, entry: None }
+        Sleep { deadline, entry: None, has_asked: false }
     }
 
     /// When it ends; `None`: never.
@@ -56,10 +58,11 @@ impl Sleep {
     /// nothing, so one `Sleep` may serve as the idle timeout of a whole connection.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
+        self.has_asked = false;
     }
 
-    /// As `poll`, for use inside other futures, which ask for the budget of the running poll themselves.
-    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// As `poll`, but it does not ask for the budget of the running poll.
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let timers = with_current(|strand| {
             let driver = strand.driver();
@@ -117,9 +120,13 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let unit = ready!(coop::proceed(cx));
+        // Once: a sleep that has waited is late already, and is no part of a loop that never waits.
+        let unit = match std::mem::replace(&mut self.has_asked, true) {
+            true => None,
+            false => Some(ready!(coop::proceed(cx))),
+        };
         ready!(self.poll_elapsed(cx));
-        unit.spend();
+        unit.into_iter().for_each(Unit::spend);
         Poll::Ready(())
     }
 }
