@@ -11,7 +11,7 @@ use std::hash::Hash;
 const FEW: usize = 8;
 
 /// See the [module](self).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Few<K, V> {
     /// Not many, in order.
     List(Vec<(K, V)>),
@@ -20,7 +20,7 @@ pub(crate) enum Few<K, V> {
 }
 
 /// Many entries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
     /// They, each with its place in the order.
     entries: HashMap<K, (u64, V)>,

@@ -99,7 +99,7 @@ impl<M: Send + 'static> Group<M> {
 
     /// Ends a membership. Returns whether there was one.
     pub fn leave(&self, process: &Pid) -> bool {
-        let was_member = self.members.leave(process);
+        let was_member = self.members.leave(process, None);
         self.members.tell();
         was_member
     }
@@ -178,9 +178,14 @@ impl<M: Send + 'static> Members<M> {
         true
     }
 
-    /// Takes the process out; false if it is not there. The caller calls [`Members::tell`].
-    fn leave(&self, pid: &Pid) -> bool {
+    /// Takes the process out; false if it is not there, or not by `hook`. The caller calls [`Members::tell`].
+    fn leave(&self, pid: &Pid, hook: Option<HookId>) -> bool {
         let mut state = lock(&self.state);
+        if let (Some(hook), Some((_, own))) = (hook, state.places.get(pid))
+            && hook != *own
+        {
+            return false;
+        }
         let Some((place, hook)) = state.places.remove(pid) else { return false };
         // The caller holds these members, so that the hook is not the last to do so.
         pid.forget_hook(hook);
@@ -222,8 +227,8 @@ impl<M: Send + 'static> State<M> {
 }
 
 impl<M: Send + 'static> AtExit for Members<M> {
-    fn ended(&self, pid: &Pid) {
-        self.leave(pid);
+    fn ended(&self, pid: &Pid, hook: HookId) {
+        self.leave(pid, Some(hook));
         self.tell();
     }
 }

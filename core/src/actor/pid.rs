@@ -37,8 +37,9 @@ pub(crate) trait Endpoint: Send + Sync {
 
 /// Told of the end of a process before its links and monitors are: names and groups are released here.
 pub(crate) trait AtExit: Send + Sync {
-    /// The process `pid` has ended, or takes no messages any more and is about to. Must not run code of the user's.
-    fn ended(&self, pid: &Pid);
+    /// The process `pid` has ended, or takes no messages any more and is about to. Must not run code of the user's. It may
+    /// be called twice, and late: so it counts only if `hook`, as which it was given, is known for the process.
+    fn ended(&self, pid: &Pid, hook: HookId);
 }
 
 /// A hook that a process has been given; see [`Endpoint::at_exit`].

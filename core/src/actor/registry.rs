@@ -219,8 +219,11 @@ impl Drop for Owner {
 }
 
 impl AtExit for Names {
-    fn ended(&self, pid: &Pid) {
+    fn ended(&self, pid: &Pid, hook: HookId) {
         let mut tables = self.write();
+        if tables.holders.get(pid).is_none_or(|holder| holder.hook != hook) {
+            return;
+        }
         let names = tables.holders.remove(pid).map(|holder| holder.names).unwrap_or_default();
         let removed: Vec<_> = names.iter().map(|name| tables.entries.remove(name)).collect();
         drop(tables);

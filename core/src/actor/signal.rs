@@ -109,8 +109,8 @@ impl Then {
 
     /// Does it, all of it, whatever panics. `pid` is the process that it follows from.
     fn run(self, pid: &Pid) {
-        for (_, hook) in self.hooks.into_entries() {
-            contain(|| hook.ended(pid));
+        for (id, hook) in self.hooks.into_entries() {
+            contain(|| hook.ended(pid, id));
         }
         if let Some(task) = self.cancel {
             contain(|| task.cancel());
@@ -245,6 +245,15 @@ impl<M: Send + 'static> Cell<M> {
         }
     }
 
+    /// As [`Cell::doom`], by somebody else. The process may come to its own end before that one has called the hooks, and
+    /// then calls them, too.
+    fn doom_by_signal(&self, inbox: &mut Inbox<M>, reason: ExitReason, then: &mut Then) {
+        self.doom(inbox, reason, then);
+        if let Some(ties) = &mut inbox.life.ties {
+            ties.hooks = then.hooks.clone();
+        }
+    }
+
     /// The body is about to run for the first time. False: it must not, it has been doomed before.
     ///
     /// # Safety
@@ -282,13 +291,15 @@ impl<M: Send + 'static> Cell<M> {
         if inbox.life.over {
             return;
         }
-        if inbox.life.is_alive() {
-            self.doom(&mut inbox, reason, &mut then);
+        self.doom(&mut inbox, reason, &mut then);
+        if let Some(ties) = inbox.life.ties.as_mut().filter(|ties| !ties.hooks.is_empty()) {
+            // Of a signal. Whoever has sent it may still be about to call them.
+            then.hooks = std::mem::take(&mut ties.hooks);
+        }
+        if !then.is_nothing() {
             drop(inbox);
-            // Before it is over: whoever finds it so may count on it that its names are free.
-            if !then.is_nothing() {
-                then.run(&self.pid());
-            }
+            // Before it is over: whoever finds it so, or is told, may count on it that its names are free.
+            then.run(&self.pid());
             inbox = lock(&self.inbox);
         }
         let life = &mut inbox.life;
@@ -523,13 +534,13 @@ impl<M: Send + 'static> Cell<M> {
         let asked = by == By::Request;
         if asked && *reason == ExitReason::Kill {
             then.cancel = life.own_task();
-            self.doom(inbox, ExitReason::Killed, then);
+            self.doom_by_signal(inbox, ExitReason::Killed, then);
         } else if life.trapping {
             let exit = Exit { from: from.clone(), reason: reason.clone() };
             then.receiver = self.admit(&mut inbox.line, Event::Exit(Box::new(exit)), false);
         } else if !reason.is_normal() || (asked && from == to) {
             then.cancel = life.own_task();
-            self.doom(inbox, reason.clone(), then);
+            self.doom_by_signal(inbox, reason.clone(), then);
         }
     }
 }

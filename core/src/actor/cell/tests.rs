@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex as StdMutex};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::*;
-use crate::actor::pid::{AtExit, By, Pid, Signal};
+use crate::actor::pid::{AtExit, By, HookId, Pid, Signal};
 use crate::actor::{Event, ExitReason, ProcessRef, Timer};
 
 /// A process without a task: the test is its body.
@@ -224,7 +224,7 @@ fn names_are_released_before_anybody_is_told() {
     /// Notes whether the observer had been told by then.
     struct Name(Arc<Cell<u32>>, StdMutex<Vec<usize>>);
     impl AtExit for Name {
-        fn ended(&self, _: &Pid) {
+        fn ended(&self, _: &Pid, _: HookId) {
             let told = !lock(&self.0.inbox).line.is_empty();
             self.1.lock().unwrap().push(usize::from(told));
         }
@@ -243,6 +243,38 @@ fn names_are_released_before_anybody_is_told() {
     assert!(!lock(&observer.inbox).line.is_empty());
     assert!(ending.pid().at_exit(hook()).is_none());
     assert_eq!(Arc::strong_count(&name), 1, "nothing is kept");
+}
+
+#[test]
+fn names_are_released_by_whoever_ends_first() {
+    /// Keeps whoever calls it first from going on, and notes by whom it was called.
+    struct Slow(Barrier, AtomicUsize);
+    impl AtExit for Slow {
+        fn ended(&self, _: &Pid, _: HookId) {
+            if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+                self.0.wait();
+                self.0.wait();
+            }
+        }
+    }
+    let (ending, observer) = (cell(1, Overflow::Wait), cell(1, Overflow::Wait));
+    let slow = Arc::new(Slow(Barrier::new(2), AtomicUsize::new(0)));
+    ending.pid().at_exit(Arc::clone(&slow) as Arc<dyn AtExit>).unwrap();
+    observer.trap_exit(true);
+    observer.enter_link(&ending.pid());
+    ending.pid().deliver(Signal::Link { from: observer.pid() });
+    let (called, told) = std::thread::scope(|scope| {
+        // Somebody ends it, and is slow to have its names released; meanwhile it comes to its own end.
+        let pid = ending.pid();
+        scope.spawn(move || pid.exit(ExitReason::Shutdown));
+        slow.0.wait();
+        ending.end(ExitReason::Normal);
+        let seen = (slow.1.load(Ordering::SeqCst), !lock(&observer.inbox).line.is_empty());
+        slow.0.wait();
+        seen
+    });
+    assert!(told && called == 2, "it tells nobody before it has called the hooks, too");
+    assert_eq!(ending.reason(), Some(ExitReason::Shutdown));
 }
 
 #[test]
