@@ -16,7 +16,7 @@ laws! {
 /// A line of tasks, each of which waits for what the one before owes; they begin to wait in any order. Nobody is known to
 /// owe what the first one waits for.
 fn a_long_line_takes_no_longer_for_each_than_a_short_one(on: &Systems) {
-    let length = if on.here().backend().name() == "native" { 300 } else { 20_000 };
+    let length = if on.here().backend().name() == "native" { 300 } else { 12_000 };
     // From the beginning, from the end, by pairs of neighbours from the end, and in no order.
     let orders: [fn(usize, usize) -> usize; 4] = [
         |n, _| n,
@@ -47,7 +47,7 @@ fn a_long_line_takes_no_longer_for_each_than_a_short_one(on: &Systems) {
 }
 
 fn a_long_line_of_joins_takes_no_longer_for_each(on: &Systems) {
-    let length = if on.here().backend().name() == "native" { 300 } else { 20_000 };
+    let length = if on.here().backend().name() == "native" { 300 } else { 12_000 };
     let gate = Gate::new();
     let opened = gate.opened();
     let mut last = on.here().spawn(async move {
