@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::actor::supervisor::{
-    AutoShutdown, ChildError, ChildRef, ChildSpec, Mailbox, PlanError, Restart, Shutdown, StartError,
-    Strategy, Supervisor, SupervisorRef,
+    AutoShutdown, ChildError, ChildRef, ChildSpec, ChildState, Mailbox, PlanError, Restart, Shutdown,
+    StartError, Strategy, Supervisor, SupervisorRef,
 };
 use twoply_core::actor::{ExitReason, Pid, Process, Registry};
 use twoply_core::channel::TrySendError;
@@ -27,6 +27,7 @@ laws! {
         what_a_start_under_way_has_left_behind_goes_first,
         a_kept_mailbox_outlasts_its_supervisor,
         nobody_waits_for_a_child_that_is_not_tried_again,
+        a_child_waits_as_long_as_a_restart_may_bring_it,
         nobody_waits_for_a_child_below_a_start_that_failed,
         a_dynamic_child_whose_restart_fails_can_be_terminated,
         what_cannot_be_is_refused,
@@ -246,6 +247,43 @@ fn nobody_waits_for_a_child_that_is_not_tried_again(on: &Systems) {
         supervisor.delete_child("c").wait().unwrap();
         supervisor.stop().wait();
         references.iter().for_each(expect_nobody);
+    }
+}
+
+/// Checks that the child does not run, but that something may still start it.
+fn expect_waiting(child: &ChildRef<Do>) {
+    assert!(child.pid().is_none());
+    assert!(matches!(child.try_send(Do::Panic), Err(TrySendError::Full(_))));
+}
+
+fn a_child_waits_as_long_as_a_restart_may_bring_it(on: &Systems) {
+    for strategy in [Strategy::OneForOne, Strategy::RestForOne, Strategy::OneForAll] {
+        let specs = [child("a"), failing_child("b", 1, usize::MAX), failing_child("c", 1, 2), child("d")];
+        let [_, b, c, d] = specs.each_ref().map(ChildSpec::reference);
+        let supervisor = Supervisor::new(strategy).intensity(MANY, LONG);
+        let supervisor = specs.into_iter().fold(supervisor, Supervisor::child);
+        let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
+        let is_restarting =
+            |at: usize| supervisor.children().wait().unwrap()[at].state == ChildState::Restarting;
+        fail(&b);
+        eventually("its restart has failed", || is_restarting(1));
+        if strategy == Strategy::OneForOne {
+            supervisor.terminate_child("c").wait().unwrap();
+        } else {
+            expect_waiting(&c);
+        }
+        assert!(matches!(supervisor.restart_child("c").wait(), Err(ChildError::NotStarted(_))));
+        match strategy {
+            Strategy::OneForOne => expect_nobody(&c),
+            _ => expect_waiting(&c),
+        }
+        supervisor.terminate_child("b").wait().unwrap();
+        expect_nobody(&b);
+        expect_nobody(&c);
+        supervisor.restart_child("c").wait().unwrap();
+        c.ask(Do::Who).wait().unwrap();
+        supervisor.stop().wait();
+        [b, c, d].iter().for_each(expect_nobody);
     }
 }
 

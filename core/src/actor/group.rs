@@ -361,14 +361,40 @@ impl Groups {
 
     /// The names of all groups, in alphabetical order.
     pub fn names(&self) -> Vec<Arc<str>> {
-        let groups = lock(&self.0);
-        let alive = groups.iter().filter(|(_, named)| named.members.strong_count() > 0);
-        alive.map(|(name, _)| Arc::clone(name)).collect()
+        lock(&self.0).keys().cloned().collect()
     }
 }
 
 impl fmt::Debug for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Groups").field(&self.names()).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::actor::Overflow;
+    use crate::actor::cell::{Cell, Extra};
+
+    #[test]
+    fn a_process_keeps_nothing_of_a_group_that_is_gone() {
+        let process =
+            Cell::new(1, Overflow::Wait, false, Extra { name: None, undelivered: None, home: None });
+        let process = ProcessRef::<u32>::new(process);
+        let group = Group::new();
+        assert!(group.join(&process));
+        let (clone, members) = (group.clone(), Arc::downgrade(&group.members));
+        drop(group);
+        assert!(clone.contains(&process.pid()), "somebody holds it");
+        drop(clone);
+        assert_eq!(members.strong_count(), 0);
+        // Somebody who watched it does not matter, somebody who does matters.
+        let group = Group::new();
+        drop(group.watch());
+        assert!(group.join(&process));
+        let members = Arc::downgrade(&group.members);
+        drop(group);
+        assert_eq!(members.strong_count(), 0);
     }
 }
