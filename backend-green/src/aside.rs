@@ -91,3 +91,23 @@ impl Aside {
         self.expected.store(expected, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Local;
+
+    #[test]
+    fn who_comes_back_late_leaves_what_another_thread_has_left() {
+        let aside = Aside::default();
+        let late = aside.leave(Box::new(Core::new(0, Local::new(false), 0)));
+        let mut given = None;
+        assert!(aside.give(aside.count(), |core| {
+            given = Some(core);
+            None
+        }));
+        let prompt = aside.leave(given.expect("it was there"));
+        assert!(aside.take_up(late).is_none());
+        assert!(aside.take_up(prompt).is_some());
+    }
+}

@@ -3,8 +3,8 @@
 //! Two threads that each write a word and then read the other's cannot both miss the other's write, if each has a
 //! sequentially consistent fence in between. Here the frequent side pays nothing for its fence: [`light`] only keeps the
 //! compiler from reordering, and [`heavy`], on the rare side, has the kernel send a barrier to every core that runs a
-//! thread of this process (`membarrier(2)`), at the cost of some microseconds. Where the kernel cannot do that, both
-//! are ordinary fences. After folly's `asymmetric_thread_fence` and the C++ proposal P1202.
+//! thread of this process (`membarrier(2)`), at the cost of some microseconds. Where the kernel cannot do that, the
+//! frequent side needs an ordinary fence. After folly's `asymmetric_thread_fence` and the C++ proposal P1202.
 
 #[cfg(all(target_os = "linux", not(loom), not(miri)))]
 use std::sync::Once;
@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, compiler_fence};
 use crate::sync::atomic::Ordering;
 use crate::sync::atomic::fence;
 
-/// Whether the kernel has agreed to send barriers. Relaxed: it changes once, before any thread that calls [`heavy`] is
-/// started, so that a thread which calls [`light`] and sees it set is never met by a [`heavy`] that does not.
+/// Whether the kernel has agreed to send barriers. Relaxed: it changes once, before any thread is started that calls
+/// [`heavy`], and whoever relies on it asks [`is_light`] first.
 #[cfg(not(loom))]
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
@@ -33,17 +33,29 @@ pub(crate) fn prepare() {
     }
 }
 
-/// The frequent side's barrier: pairs with [`heavy`], and with nothing else.
+/// Whether [`light`] pairs with [`heavy`]. If not, only [`full`] does.
+pub(crate) fn is_light() -> bool {
+    #[cfg(not(loom))]
+    return ASYMMETRIC.load(Ordering::Relaxed);
+    #[cfg(loom)]
+    true
+}
+
+/// The frequent side's barrier: pairs with [`heavy`] if it [is light](is_light), and with nothing else.
 #[inline]
 pub(crate) fn light() {
     #[cfg(not(loom))]
-    if ASYMMETRIC.load(Ordering::Relaxed) {
-        return compiler_fence(Ordering::SeqCst);
-    }
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(loom)]
+    full();
+}
+
+/// An ordinary fence, which pairs with [`heavy`] in any case.
+pub(crate) fn full() {
     fence(Ordering::SeqCst);
 }
 
-/// The rare side's barrier: pairs with every [`light`] of other threads. False when the kernel has failed to send it,
+/// The rare side's barrier: pairs with every [`light`] and [`full`] of other threads. False when the kernel has failed to send it,
 /// and then the caller knows nothing about them.
 pub(crate) fn heavy() -> bool {
     fence(Ordering::SeqCst);

@@ -25,6 +25,7 @@ mod post;
 mod queue;
 mod runner;
 mod scheduler;
+mod sleepers;
 mod strand;
 mod sync;
 mod watchdog;

@@ -33,6 +33,8 @@ use crate::sync::atomic::{AtomicU8, AtomicUsize};
 
 /// The worker is here, or its carrier has taken it out itself.
 const HERE: u8 = 0;
+/// The same, where the kernel cannot send barriers: then a carrier looks again, with a fence.
+const FENCED: u8 = 4;
 /// Somebody is about to take it.
 const SEIZING: u8 = 1;
 /// It has been taken from a carrier that is in the middle of a poll.
@@ -46,8 +48,10 @@ pub(crate) struct Post<T> {
     item: UnsafeCell<Option<Box<T>>>,
     /// How many uses of it are under way, one inside the other. Written by the carrier alone.
     borrows: AtomicUsize,
-    /// [`HERE`], [`SEIZING`], [`GONE`] or [`LEFT`]; see the [module](self)'s diagram.
+    /// [`HERE`] or [`FENCED`], [`SEIZING`], [`GONE`] or [`LEFT`]; see the [module](self)'s diagram.
     state: AtomicU8,
+    /// [`HERE`] or [`FENCED`].
+    here: u8,
 }
 
 // SAFETY: `item` is touched by the carrier while `borrows` says so and the word has said HERE after that, by the seizer
@@ -67,10 +71,12 @@ pub(crate) struct Carrier<T> {
 impl<T> Carrier<T> {
     /// A post with `item` on it, for the calling thread.
     pub(crate) fn new(item: Box<T>) -> Carrier<T> {
+        let here = if barrier::is_light() { HERE } else { FENCED };
         let post = Post {
             item: UnsafeCell::new(Some(item)),
             borrows: AtomicUsize::new(0),
-            state: AtomicU8::new(HERE),
+            state: AtomicU8::new(here),
+            here,
         };
         Carrier { post: Arc::new(post), _here: PhantomData }
     }
@@ -116,11 +122,11 @@ impl<T> Carrier<T> {
     pub(crate) fn put(&self, item: Box<T>) {
         let post = &*self.post;
         // Acquire pairs with the Release in `seize`.
-        if post.state.load(Acquire) >= GONE {
+        if matches!(post.state.load(Acquire), GONE | LEFT) {
             // SAFETY: nobody but the carrier changes the word from now on, and only the carrier looks here.
             unsafe { *post.item.get() = Some(item) };
             // (5) Release pairs with the exchange and the barrier after it in `seize`.
-            return post.state.store(HERE, Release);
+            return post.state.store(post.here, Release);
         }
         if let Some(borrow) = self.borrow()
             && borrow.outer == 0
@@ -148,26 +154,27 @@ impl<T> Carrier<T> {
         if outer == 0 {
             barrier::light();
             // Acquire pairs with the Release in `seize`, which may have put the item back.
-            if post.state.load(Acquire) != HERE && !self.wait_for_outcome() {
+            if post.state.load(Acquire) != HERE && !self.look_again() {
                 return None;
             }
         }
         Some(Borrow { post, outer })
     }
 
-    /// Somebody takes, or has taken, what this carrier wants to use. Returns whether the use may begin after all.
+    /// Somebody takes, or has taken, what this carrier wants to use, or may do so without its knowledge. Returns whether the
+    /// use may begin.
     #[cold]
-    fn wait_for_outcome(&self) -> bool {
+    fn look_again(&self) -> bool {
         let post = &*self.post;
         loop {
             // Release pairs with the Acquire in `seize`, though nothing has been touched.
             post.borrows.store(0, Release);
             match post.state.load(Relaxed) {
-                HERE => {
+                HERE | FENCED => {
                     post.borrows.store(1, Relaxed);
-                    barrier::light();
+                    barrier::full();
                     // Acquire as in `borrow`.
-                    if post.state.load(Acquire) == HERE {
+                    if post.state.load(Acquire) == post.here {
                         return true;
                     }
                 }
@@ -222,7 +229,7 @@ impl<T> Post<T> {
         hand_on: impl FnOnce(Box<T>) -> Option<Box<T>>,
     ) -> bool {
         // (1) Relaxed: the barrier below orders it, and acquires what `put` has released.
-        if self.state.compare_exchange(HERE, SEIZING, Relaxed, Relaxed).is_err() {
+        if self.state.compare_exchange(self.here, SEIZING, Relaxed, Relaxed).is_err() {
             return false;
         }
         /// Settles the outcome, however this ends.
@@ -233,7 +240,7 @@ impl<T> Post<T> {
                 self.0.store(self.1, Release);
             }
         }
-        let mut settle = Settle(&self.state, HERE);
+        let mut settle = Settle(&self.state, self.here);
         // Acquire pairs with the Release of the last borrow.
         if !barrier::heavy() || self.borrows.load(Acquire) != 0 || !still() {
             return false;
@@ -246,7 +253,7 @@ impl<T> Post<T> {
             None => true,
             Some(back) => {
                 *item = Some(back);
-                settle.1 = HERE;
+                settle.1 = self.here;
                 false
             }
         }
@@ -255,6 +262,6 @@ impl<T> Post<T> {
     /// Whether the poll from which it was taken holds nobody up any more.
     pub(crate) fn is_left(&self) -> bool {
         // Acquire pairs with the Release in `leave` and `put`.
-        matches!(self.state.load(Acquire), LEFT | HERE)
+        matches!(self.state.load(Acquire), LEFT | HERE | FENCED)
     }
 }

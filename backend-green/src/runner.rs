@@ -164,14 +164,12 @@ impl Runners<'_> {
     /// found through what the first has brought.
     #[inline]
     fn prepare_next(&self) {
-        let runner = |ahead| {
-            let number = self.context.upcoming_fiber(ahead)?;
-            self.all.get(number)?.as_deref()
-        };
-        if let Some(next) = runner(2) {
+        let (first, third) = self.context.upcoming_fibers();
+        let runner = |number: Option<usize>| self.all.get(number?)?.as_deref();
+        if let Some(next) = runner(third) {
             prefetch(next, size_of::<Runner>());
         }
-        if let Some(next) = runner(0) {
+        if let Some(next) = runner(first) {
             prefetch(next.left_at, FRAMES);
             prefetch(Rc::as_ptr(&next.strand), size_of::<FiberStrand>());
         }

@@ -11,7 +11,10 @@
 //! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each looks before
 //! the other has written, the work waits for nobody. So both write first and look afterwards, with a sequentially
 //! consistent fence in between: whoever pushes, pushes and then looks for sleepers ([`Shared::notify`]); whoever goes
-//! to sleep enters itself in the list of sleepers and then looks at every queue ([`crate::worker`], `sleep`).
+//! to sleep enters itself in the list of sleepers and then looks at every queue ([`crate::worker`], `sleep`). The fences
+//! are those of [`crate::sleepers`]. What is for one worker alone, its inbox and the tasks that are given to it, needs none:
+//! whoever pushes there first notifies that worker's reactor in any case, and the reactor's own word is changed by
+//! read-modify-writes only, which have one order.
 //!
 //! Waking a core that sleeps costs 40 us and more, so it is not done lightly. A worker that has run out of
 //! work *searches* for a while before it sleeps, and while one searches nobody else is woken: it will find what
@@ -30,7 +33,7 @@
 //! and workers that hold on to one task for too long are helped by the watchdog instead of being preempted.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +49,7 @@ use crate::fiber::{StackPool, usage};
 use crate::host::Lending;
 use crate::post::Post;
 use crate::queue::{Injector, Item, Local, Stealer};
+use crate::sleepers::Sleepers;
 use crate::watchdog::Watch;
 use crate::worker::{self, Core};
 
@@ -70,7 +74,7 @@ pub(crate) struct Shared {
     /// The workers, as the others see them.
     pub(crate) workers: Box<[Remote]>,
     /// Who sleeps and who searches.
-    idle: Idle,
+    pub(crate) sleepers: Sleepers,
     /// Where workers run, and the threads that take them over.
     pub(crate) threads: ThreadCache,
     /// Where what is offloaded from fibers runs.
@@ -111,7 +115,7 @@ pub(crate) struct Remote {
     pub(crate) load: Load,
     /// Blocked fibers of its that can go on, by number. Pushed to from other threads.
     inbox: Mutex<Vec<usize>>,
-    /// How many there are. Relaxed: a hint between the fences that guard a worker's sleep.
+    /// How many there are. Relaxed: what a worker misses here, it is notified of.
     inbox_len: AtomicUsize,
     /// Where the thread that carries it, or was the last to do so, has it.
     post: Mutex<Option<Arc<Post<Core>>>>,
@@ -235,7 +239,6 @@ impl Remote {
         };
         // Later pushes ride on the first one's wake-up: the worker takes them all.
         if was_empty {
-            fence(Ordering::SeqCst);
             self.reactor.notify();
         }
     }
@@ -244,7 +247,6 @@ impl Remote {
     pub(crate) fn place(&self, job: Job) {
         if self.load.placed.push(job) {
             // As for the inbox.
-            fence(Ordering::SeqCst);
             self.reactor.notify();
         }
     }
@@ -263,17 +265,6 @@ impl Remote {
     }
 }
 
-/// Which workers sleep and which search.
-#[derive(Default)]
-struct Idle {
-    /// How many sleep, or are about to. Written under the lock of `sleepers`.
-    sleeping: AtomicUsize,
-    /// How many search for work. A worker that has been woken counts from then on.
-    searching: AtomicUsize,
-    /// Who sleeps.
-    sleepers: Mutex<Vec<usize>>,
-}
-
 impl Shared {
     pub(crate) fn new(
         workers: Box<[Remote]>,
@@ -288,7 +279,7 @@ impl Shared {
             registry: Registry::new(),
             injector: Injector::new(),
             workers,
-            idle: Idle::default(),
+            sleepers: Sleepers::new(),
             pool: BlockingPool::new(threads.clone(), BLOCKING),
             threads,
             stacks,
@@ -334,71 +325,24 @@ impl Shared {
 
     /// Wakes a sleeping worker, unless one is searching already: work has appeared that it should look for.
     pub(crate) fn notify(&self) {
-        // Pairs with the fence in `Worker::sleep`: either this sees the sleeper or it sees the work.
-        fence(Ordering::SeqCst);
-        self.notify_hint();
+        self.wake_up(self.sleepers.pick());
     }
 
     /// As [`Shared::notify`] but unfenced: it may miss a worker that is falling asleep at this very moment.
     pub(crate) fn notify_hint(&self) {
-        let idle = &self.idle;
-        if idle.sleeping.load(Ordering::Relaxed) == 0 || idle.searching.load(Ordering::Relaxed) > 0 {
-            return;
+        self.wake_up(self.sleepers.pick_hint());
+    }
+
+    /// Wakes the worker that has been picked, if any.
+    pub(crate) fn wake_up(&self, picked: Option<usize>) {
+        if let Some(picked) = picked {
+            self.workers[picked].reactor.notify();
         }
-        let woken = {
-            let mut sleepers = lock(&idle.sleepers);
-            // Under the lock: two who notify at once wake one worker.
-            if idle.searching.load(Ordering::Relaxed) > 0 {
-                return;
-            }
-            let Some(woken) = sleepers.pop() else { return };
-            idle.sleeping.store(sleepers.len(), Ordering::Relaxed);
-            // On behalf of the one that is woken.
-            idle.searching.fetch_add(1, Ordering::SeqCst);
-            woken
-        };
-        self.workers[woken].reactor.notify();
-    }
-
-    /// Whether this worker may search: half of all are enough to find what there is.
-    pub(crate) fn start_search(&self) -> bool {
-        let searching = self.idle.searching.load(Ordering::Relaxed);
-        if 2 * searching >= self.workers.len() {
-            return false;
-        }
-        self.idle.searching.fetch_add(1, Ordering::SeqCst);
-        true
-    }
-
-    /// Ends a search. Returns whether it was the last one.
-    pub(crate) fn end_search(&self) -> bool {
-        self.idle.searching.fetch_sub(1, Ordering::SeqCst) == 1
-    }
-
-    /// How many workers search.
-    pub(crate) fn searching(&self) -> usize {
-        self.idle.searching.load(Ordering::Relaxed)
-    }
-
-    /// Enters a worker among the sleepers. It has to look at every queue after that.
-    pub(crate) fn enter_sleep(&self, index: usize) {
-        let mut sleepers = lock(&self.idle.sleepers);
-        sleepers.push(index);
-        self.idle.sleeping.store(sleepers.len(), Ordering::Relaxed);
-    }
-
-    /// Takes a worker out of the list. False when a notifier has done so: then the worker is counted as searching.
-    pub(crate) fn leave_sleep(&self, index: usize) -> bool {
-        let mut sleepers = lock(&self.idle.sleepers);
-        let Some(at) = sleepers.iter().position(|&sleeper| sleeper == index) else { return false };
-        sleepers.swap_remove(at);
-        self.idle.sleeping.store(sleepers.len(), Ordering::Relaxed);
-        true
     }
 
     /// Whether every worker sleeps.
     pub(crate) fn all_asleep(&self) -> bool {
-        self.idle.sleeping.load(Ordering::Relaxed) >= self.live_workers.load(Ordering::Relaxed)
+        self.sleepers.sleeping() >= self.live_workers.load(Ordering::Relaxed)
     }
 
     /// Whether there is a job that `index` could run: in the injector, in any queue, given to it, or a fiber in its inbox.

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -194,10 +194,12 @@ impl Context {
         self.with_core(|core| self.remote(index).drain_inbox(&mut *core.fibers.borrow_mut()));
     }
 
-    /// The fiber that will go on after `ahead` others, as far as is known now.
+    /// The fibers that will go on next and after two others, as far as is known now.
     #[inline]
-    pub(crate) fn upcoming_fiber(&self, ahead: usize) -> Option<usize> {
-        self.with_core(|core| core.fibers.borrow().get(ahead).copied()).flatten()
+    pub(crate) fn upcoming_fibers(&self) -> (Option<usize>, Option<usize>) {
+        let Some(core) = self.carrier.lend() else { return (None, None) };
+        let fibers = core.fibers.borrow();
+        (fibers.front().copied(), fibers.get(2).copied())
     }
 
     /// The worker `index`, which this thread carries or has carried, as the others see it.
@@ -505,12 +507,9 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
             }
         }
         // Whoever pushes to an inbox that is not empty notifies nobody. What ends this wait may come that way, too,
-        // behind fibers that have to wait until it is over.
+        // behind fibers that have to wait until it is over. To an empty one it comes with a notification.
         context.drain_inbox(index);
-        let may_sleep = reactor.prepare_park();
-        // Pairs with the fence in `Remote::push_inbox`: either that notifies, or this sees what was pushed.
-        fence(Ordering::SeqCst);
-        let may_sleep = may_sleep && context.remote(index).inbox_is_empty() && !is_over();
+        let may_sleep = reactor.prepare_park() && !is_over();
         if turn(reactor, if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
             std::thread::yield_now();
         }

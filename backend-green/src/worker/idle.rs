@@ -3,7 +3,7 @@
 //! Called by the worker's own loop, and by the host of a worker that runs inside a foreign event loop. The race between
 //! falling asleep and being given work is described in the [scheduler](crate::scheduler)'s header.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Core, Work};
@@ -22,13 +22,10 @@ impl Core {
             if self.should_leave(shared, remote) {
                 return None;
             }
-            if self.searching.get() || shared.start_search() {
+            if self.searching.get() || shared.sleepers.start_search(shared.workers.len()) {
                 self.searching.set(true);
                 if let Some(work) = self.search(shared, remote) {
-                    self.searching.set(false);
-                    if shared.end_search() && shared.has_work_for(self.index) {
-                        shared.notify_hint();
-                    }
+                    self.found(shared);
                     return Some(work);
                 }
             }
@@ -40,11 +37,16 @@ impl Core {
             }
             self.sleep(shared, remote);
             if let Some(work) = self.local_work(shared, remote, 0).or_else(|| self.injected(shared)) {
-                if self.searching.replace(false) && shared.end_search() && shared.has_work_for(self.index) {
-                    shared.notify_hint();
-                }
+                self.found(shared);
                 return Some(work);
             }
+        }
+    }
+
+    /// Ends its search, if it searches, because it has found work; and has the next one woken if there is more.
+    fn found(&self, shared: &Shared) {
+        if self.searching.replace(false) {
+            shared.wake_up(shared.sleepers.found(|| shared.has_work_for(self.index)));
         }
     }
 
@@ -75,7 +77,7 @@ impl Core {
         let Some(stacks) = shared.stacks.as_ref().filter(|stacks| stacks.is_untidy()) else { return false };
         // Others must not count on this worker to notice their work meanwhile.
         if self.searching.replace(false) {
-            shared.end_search();
+            shared.sleepers.end_search();
         }
         stacks.trim(TRIM_BATCH);
         true
@@ -103,7 +105,7 @@ impl Core {
             }
             // One that spins is enough: more would take each other's cores. And never without giving the core
             // away: whoever is to make the work may need it.
-            if shared.searching() > 1 || start.elapsed() >= SPIN_TIME {
+            if shared.sleepers.searching() > 1 || start.elapsed() >= SPIN_TIME {
                 break;
             }
             if round < rounds {
@@ -130,12 +132,7 @@ impl Core {
 
     /// Enters this worker among the sleepers. False when there is work after all; it must get up in either case.
     fn lie_down(&self, shared: &Shared, remote: &Remote) -> bool {
-        shared.enter_sleep(self.index);
-        if self.searching.replace(false) {
-            shared.end_search();
-        }
-        // Pairs with the fences in `Shared::notify`, `Remote::push_inbox` and `Remote::place`: see the scheduler's header.
-        fence(Ordering::SeqCst);
+        shared.sleepers.lie_down(self.index, self.searching.replace(false));
         // A rescue may have made fibers of this worker's own ready after it last looked.
         remote.reactor.prepare_park()
             && (self.away.get() || self.fibers.borrow().is_empty())
@@ -145,7 +142,7 @@ impl Core {
 
     /// Leaves the sleepers.
     fn get_up(&self, shared: &Shared) {
-        if !shared.leave_sleep(self.index) {
+        if !shared.sleepers.get_up(self.index) {
             self.searching.set(true);
         }
         shared.watch.wake();
@@ -177,7 +174,7 @@ impl Core {
     pub(crate) fn end_host_sleep(&self, shared: &Shared) {
         self.get_up(shared);
         if self.searching.replace(false) {
-            shared.end_search();
+            shared.sleepers.end_search();
         }
     }
 }
