@@ -35,6 +35,7 @@ laws! {
     fibers {
         a_lock_held_across_no_wait_does_not_stop_everything,
         a_destructor_that_waits_while_it_unwinds_holds_up_nothing_else,
+        a_stack_that_cannot_be_left_is_woken_behind_others,
     }
 }
 
@@ -401,4 +402,40 @@ fn a_destructor_that_waits_while_it_unwinds_holds_up_nothing_else(on: &Systems) 
         .map(|_| wait(Box::new(Box::pin(async { sleep(Duration::from_millis(5)).await }))))
         .collect();
     unwinding.into_iter().for_each(|task| assert!(task.wait().is_err()));
+}
+
+/// A stack that waits while it unwinds keeps its thread, so others that belong there wait behind it; its own wake-up
+/// must not wait behind theirs.
+fn a_stack_that_cannot_be_left_is_woken_behind_others(on: &Systems) {
+    /// Waits for a gate.
+    struct Waits(Gate);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            self.0.opened().wait();
+        }
+    }
+    let (first, second) = (Gate::new(), Gate::new());
+    let others: Vec<_> = (0..8)
+        .map(|_| {
+            let opened = first.opened();
+            on.here().spawn_fn(move || opened.wait())
+        })
+        .collect();
+    eventually("they wait", || first.waiting() == 8);
+    let unwinding: Vec<_> = (0..on.kind().workers())
+        .map(|_| {
+            let waits = Waits(second.clone());
+            on.here().spawn_fn(move || {
+                let _waits = waits;
+                panic!("expected: it unwinds");
+            })
+        })
+        .collect();
+    eventually("they unwind", || second.waiting() > 0);
+    first.open();
+    // Time for them to sleep again, with the others' wake-ups where their own will come.
+    thread::sleep(Duration::from_millis(5));
+    second.open();
+    unwinding.into_iter().for_each(|task| assert!(task.wait().is_err()));
+    others.into_iter().for_each(|task| task.wait().unwrap());
 }
