@@ -104,13 +104,17 @@ impl Sleepers {
         fence(SeqCst);
     }
 
-    /// Takes a worker out of the list. False when it has been picked: then it counts as searching.
-    pub(crate) fn get_up(&self, worker: usize) -> bool {
+    /// Takes a worker out of the list. Returns whether it counts as searching from now on: when it has been picked, or if
+    /// it `searches` on, because it has not slept after all. Whoever pushed before it lay down has relied on that search.
+    pub(crate) fn get_up(&self, worker: usize, searches: bool) -> bool {
         let mut list = self.lock();
-        let Some(at) = list.iter().position(|&sleeper| sleeper == worker) else { return false };
+        let Some(at) = list.iter().position(|&sleeper| sleeper == worker) else { return true };
         list.swap_remove(at);
         self.sleeping.store(list.len(), Relaxed);
-        true
+        if searches {
+            self.searching.fetch_add(1, Relaxed);
+        }
+        searches
     }
 
     /// How many workers sleep.

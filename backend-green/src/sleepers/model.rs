@@ -70,14 +70,15 @@ impl Workers {
                 return *number;
             }
             self.sleepers.lie_down(worker, searches);
-            if self.work.is_empty() {
+            let sleeps = self.work.is_empty();
+            if sleeps {
                 let mut notified = self.notified.lock().unwrap();
                 while !notified[worker] {
                     notified = self.woken.wait(notified).unwrap();
                 }
                 notified[worker] = false;
             }
-            searches = !self.sleepers.get_up(worker);
+            searches = self.sleepers.get_up(worker, searches && !sleeps);
         }
     }
 }
@@ -131,7 +132,7 @@ fn a_searcher_that_finds_work_has_the_next_one_woken() {
                     }
                     notified[1] = false;
                     drop(notified);
-                    let searches = !workers.sleepers.get_up(1);
+                    let searches = workers.sleepers.get_up(1, false);
                     workers.find(1, searches)
                 }
             })

@@ -119,7 +119,9 @@ impl Core {
 
     /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is work.
     fn sleep(&self, shared: &Shared, remote: &Remote) {
-        if self.lie_down(shared, remote) {
+        let searches = self.searching.get();
+        let sleeps = self.lie_down(shared, remote);
+        if sleeps {
             Counts::bump(&remote.counts.sleeps);
             self.turn(remote, None);
         } else {
@@ -127,7 +129,7 @@ impl Core {
             // Another worker's queue that this one may not search now: its owner needs the core more.
             std::thread::yield_now();
         }
-        self.get_up(shared);
+        self.get_up(shared, searches && !sleeps);
     }
 
     /// Enters this worker among the sleepers. False when there is work after all; it must get up in either case.
@@ -140,11 +142,9 @@ impl Core {
             && !self.should_leave(shared, remote)
     }
 
-    /// Leaves the sleepers.
-    fn get_up(&self, shared: &Shared) {
-        if !shared.sleepers.get_up(self.index) {
-            self.searching.set(true);
-        }
+    /// Leaves the sleepers; if it `searches`, to go on with that.
+    fn get_up(&self, shared: &Shared, searches: bool) {
+        self.searching.set(shared.sleepers.get_up(self.index, searches));
         shared.watch.wake();
     }
 
@@ -172,7 +172,7 @@ impl Core {
 
     /// A host has slept, or could not.
     pub(crate) fn end_host_sleep(&self, shared: &Shared) {
-        self.get_up(shared);
+        self.get_up(shared, false);
         if self.searching.replace(false) {
             shared.sleepers.end_search();
         }
