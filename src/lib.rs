@@ -104,7 +104,8 @@ pub fn spawner() -> Spawner {
 /// are over.
 ///
 /// # Errors
-/// When `main` panicked, was cancelled or could not be started.
+/// When `main` panicked, was cancelled or could not be started. Called by a task of that backend it is
+/// [`Failure::Deadlock`], and `main` is not run: that task would wait for its own end.
 pub fn run<F, T>(main: F) -> Result<T, Failure>
 where
     F: FnOnce() -> T + Send + 'static,

@@ -253,7 +253,8 @@ impl Runtime {
     /// Cancels all tasks, waits for them and for the threads to end, and lets no task start any more.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] when some were left after `deadline`, which they name.
+    /// [`io::ErrorKind::TimedOut`] when some were left after `deadline`, which they name; [`io::ErrorKind::Deadlock`] when
+    /// one of them calls it, and would wait for itself: then nothing has been done.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         on_engine!(&self.engine, runtime => runtime.shutdown(deadline))
     }

@@ -351,14 +351,15 @@ impl Green {
     /// Its descriptors, four a worker, are closed when it is dropped and nobody has a waker or a spawner of it any more.
     /// Sockets that outlive it go on with another driver.
     ///
-    /// Called by one of the runtime's own tasks, it would wait for that task too, until the deadline: drop the runtime
-    /// there instead.
-    ///
     /// # Errors
+    /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself: nothing has been
+    /// done then. Such a task may drop the runtime instead.
+    ///
     /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`. Each task ends all the same:
     /// what is queued is dropped there and then, what is being polled or unwinds ends when it comes to its next await
     /// point, wait or end, and its worker after it.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
+        self.shared.registry.refuse_caller()?;
         let now = Instant::now();
         let until = now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400 * 365));
         let shared = &self.shared;

@@ -123,11 +123,15 @@ impl Native {
     /// Cancels all tasks, waits for them and for their threads to end, and lets none start any more.
     ///
     /// # Errors
+    /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself: nothing has been
+    /// done then.
+    ///
     /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`; they go on, and end when
     /// they can. A task that never waits, or that blocks in something that is not this library's, cannot be stopped.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         let until = Instant::now().checked_add(deadline);
         let registry = &self.backend.registry;
+        registry.refuse_caller()?;
         registry.close();
         let _ = twoply_core::time::timeout(deadline, registry.wait_empty()).wait();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));

@@ -45,6 +45,8 @@ pub struct StrandState {
     shields: Cell<u32>,
     /// Whether a wait has been under way in such a section, which would have heeded cancellation elsewhere.
     missed_cancel: Cell<bool>,
+    /// How often the running poll of a task has unwound because that was cancelled.
+    unwinds: Cell<u32>,
     /// Whether the future that is being polled woke itself to let others run.
     yielding: Cell<bool>,
     /// How many more operations may complete on this stack before it must let others run.
@@ -78,6 +80,7 @@ impl StrandState {
             registered: Cell::new(false),
             shields: Cell::new(0),
             missed_cancel: Cell::new(false),
+            unwinds: Cell::new(0),
             yielding: Cell::new(false),
             budget: Cell::new(BUDGET),
             deputy: Cell::new(std::ptr::null()),
@@ -139,6 +142,7 @@ impl StrandState {
         Outer {
             polled_with: self.polled_with.replace(data),
             budget: self.budget.replace(BUDGET),
+            unwinds: self.unwinds.replace(0),
             yielding: self.yielding.replace(false),
         }
     }
@@ -148,7 +152,15 @@ impl StrandState {
     pub(crate) fn resume_poll(&self, outer: Outer) {
         self.polled_with.set(outer.polled_with);
         self.budget.set(outer.budget);
+        self.unwinds.set(outer.unwinds);
         self.yielding.set(outer.yielding);
+    }
+
+    /// The running poll is about to unwind. Returns how often it has before.
+    pub(crate) fn count_unwind(&self) -> u32 {
+        let before = self.unwinds.get();
+        self.unwinds.set(before.saturating_add(1));
+        before
     }
 
     /// Whether `waker` has the running task polled again, or a wait on this stack: either fills the budget first.

@@ -19,12 +19,14 @@ mod spawner;
 mod state;
 mod usual;
 
+use std::any::Any;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::strand::with_current;
+use crate::wait::CancelUnwind;
 
 pub use error::{Panic, SpawnError};
 pub use group::TaskGroup;
@@ -197,6 +199,30 @@ where
     T: Send + 'static,
 {
     Builder::new().spawn_fn(code).unwrap_or_else(Task::not_started)
+}
+
+/// Whether a panic that was caught is the unwinding of a cancelled task, which should go on, by
+/// [`resume_unwind`](std::panic::resume_unwind): see [`Wait`](crate::Wait).
+///
+/// ```
+/// use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+/// use std::time::Duration;
+/// use twoply::{Wait, task, time};
+///
+/// let task = twoply::spawn_fn(|| {
+///     let waited = catch_unwind(AssertUnwindSafe(|| time::sleep(Duration::from_secs(100)).wait()));
+///     if let Err(payload) = waited {
+///         if task::is_cancellation(&*payload) {
+///             resume_unwind(payload);
+///         }
+///         println!("the job panicked; on to the next one");
+///     }
+/// });
+/// task.cancel();
+/// assert!(task.wait().unwrap_err().is_cancelled());
+/// ```
+pub fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<CancelUnwind>()
 }
 
 /// The backend of the calling task, or the default one outside of any task; see [`set_default`].

@@ -9,12 +9,14 @@ use std::io;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::backend::Strand;
 use crate::coop;
 use crate::ioserver;
 use crate::parker::Parker;
 use crate::strand::{assert_may_wait, with_current, with_entered};
+use crate::time::sleep;
 
 /// The second finisher of a future, beside `.await`.
 ///
@@ -29,6 +31,12 @@ use crate::strand::{assert_may_wait, with_current, with_entered};
 /// When the task that runs on this stack is cancelled, `wait` unwinds with a private payload, which the task's
 /// handle reports as [`Failure::Cancelled`](crate::promise::Failure::Cancelled). It does so only while the
 /// thread is not panicking already, so destructors may wait. The future is dropped.
+///
+/// To std this is a panic: a `std::sync::Mutex` whose guard is dropped by the unwinding is poisoned, though what it
+/// guards is as a `?` would have left it. Code that catches panics should let this one go on;
+/// [`task::is_cancellation`](crate::task::is_cancellation) tells which it is. A task that stays cancelled unwinds from each
+/// further `wait`; where a loop catches that a thousand times, each takes longer from then on, up to a tenth of a second,
+/// so that the loop does not spin. It has to end by itself: nothing else ends a stack.
 ///
 /// ```
 /// use twoply::Wait;
@@ -60,8 +68,21 @@ pub(crate) struct Cancelled;
 /// The payload with which a cancelled stack unwinds.
 pub(crate) struct CancelUnwind;
 
+/// How often the poll of a cancelled task may unwind at once: far more than waits nest, with a catch at each, and
+/// soon over for a loop that would go on for ever.
+const PROMPT: u32 = 1024;
+
 /// Unwinds the stack of a cancelled task. No panic hook runs: nothing is wrong.
+///
+/// Where a loop catches this and waits again, there is no end to it; from some time on it has its stack wait.
 pub(crate) fn unwind() -> ! {
+    with_current(|strand| {
+        let state = strand.state();
+        if let Some(more) = state.count_unwind().checked_sub(PROMPT) {
+            let _shield = state.shield();
+            let _ = drive(strand, pin!(sleep(Duration::from_millis(1 << more.min(7)))));
+        }
+    });
     resume_unwind(Box::new(CancelUnwind))
 }
 

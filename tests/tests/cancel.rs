@@ -28,6 +28,8 @@ laws! {
         a_future_that_waits_in_its_destructor_completes,
         joining_a_cancelled_task_does_not_hang,
         catching_the_unwind_in_a_loop_does_not_hold_the_canceller_up,
+        catching_the_unwind_in_a_loop_does_not_spin,
+        the_unwinding_can_be_told_from_a_panic,
         the_next_task_on_the_stack_is_not_cancelled,
         a_cancelled_receive_loses_no_message,
         cancel_races_with_the_wake_up,
@@ -287,6 +289,46 @@ fn catching_the_unwind_in_a_loop_does_not_hold_the_canceller_up(on: &Systems) {
     // Each of its waits ends at once; it ends when it likes, and what it returns counts.
     task.wait().unwrap();
     assert_eq!(caught.count(), 1000);
+}
+
+fn catching_the_unwind_in_a_loop_does_not_spin(on: &Systems) {
+    let (caught, over) = (Signal::new(), Arc::new(AtomicBool::new(false)));
+    let (counted, seen) = (caught.clone(), Arc::clone(&over));
+    let begun = Gate::new();
+    let begin = begun.clone();
+    let task = on.here().spawn_fn(move || {
+        begin.open();
+        while !seen.load(Ordering::SeqCst) {
+            let waited = catch_unwind(AssertUnwindSafe(|| sleep(Duration::from_secs(3600)).wait()));
+            assert!(task::is_cancellation(&*waited.unwrap_err()));
+            counted.add();
+        }
+    });
+    begun.opened().wait();
+    task.cancel();
+    eventually("it is slowed down", || caught.count() > 1025);
+    // On one worker, too, others go on beside it.
+    let before = caught.count();
+    on.here().spawn(async { sleep(Duration::from_millis(100)).await }).wait().unwrap();
+    let more = caught.count() - before;
+    over.store(true, Ordering::SeqCst);
+    task.wait().unwrap();
+    assert!(more <= 100, "caught {more} times in a tenth of a second");
+}
+
+fn the_unwinding_can_be_told_from_a_panic(on: &Systems) {
+    let begun = Gate::new();
+    let begin = begun.clone();
+    let task = on.here().spawn_fn(move || {
+        let panic = catch_unwind(|| panic!("expected")).unwrap_err();
+        assert!(!task::is_cancellation(&*panic));
+        begin.open();
+        let waited = catch_unwind(AssertUnwindSafe(|| pending::<()>().wait()));
+        task::is_cancellation(&*waited.unwrap_err())
+    });
+    begun.opened().wait();
+    task.cancel();
+    assert!(task.wait().unwrap(), "the unwinding of a cancelled wait is not recognised");
 }
 
 fn the_next_task_on_the_stack_is_not_cancelled(on: &Systems) {

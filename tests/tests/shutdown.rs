@@ -1,6 +1,7 @@
 //! The end of a runtime: with work in every state, within its deadline, and leaving nothing behind.
 
 use std::future::{pending, poll_fn};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use twoply_core::promise::Failure;
 use twoply_core::task::{Builder, SpawnError, Task};
-use twoply_core::time::sleep;
-use twoply_core::{Wait, channel};
+use twoply_core::time::{sleep, timeout};
+use twoply_core::{Wait, channel, offload};
 use twoply_tests::{Gate, Resources, Signal, System, Systems, eventually, laws};
 
 laws! {
@@ -28,6 +29,9 @@ laws! {
         destructors_run_at_the_end_may_wait,
         several_runtimes_coexist,
         a_task_may_shut_another_runtime_down,
+        a_task_cannot_shut_its_own_runtime_down,
+        a_run_inside_a_run_is_refused,
+        a_task_that_waits_for_all_of_its_own_is_told,
         a_channel_outlives_the_runtime_of_its_other_end,
     }
     green {
@@ -330,6 +334,47 @@ fn a_task_may_shut_another_runtime_down(on: &Systems) {
     on.here().spawn_fn(move || other.shutdown(SOON)).wait().unwrap().unwrap();
     assert_eq!(guards.count(), 24);
     drop(tasks);
+}
+
+fn a_task_cannot_shut_its_own_runtime_down(on: &Systems) {
+    let system = Arc::new(on.kind().build());
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::Deadlock;
+    let ask = |system: &Arc<System>| {
+        let system = Arc::clone(system);
+        move || system.shutdown(Duration::from_secs(3600)).unwrap_err()
+    };
+    assert!(refused(system.spawn_fn(ask(&system)).wait().unwrap()));
+    let asked = ask(&system);
+    assert!(refused(system.spawn(async move { asked() }).wait().unwrap()));
+    let asked = ask(&system);
+    assert!(refused(system.spawn_fn(move || offload(asked).unwrap()).wait().unwrap()));
+    assert_eq!(system.spawn(async { 1 }).wait().unwrap(), 1, "nothing has been done");
+    system.shutdown(SOON).unwrap();
+}
+
+fn a_run_inside_a_run_is_refused(on: &Systems) {
+    let spawner = on.here().spawner().clone();
+    let inner = spawner.clone();
+    let nested = spawner.run(move || inner.run(|| unreachable!("it is not run"))).unwrap();
+    assert!(matches!(nested, Err::<(), _>(Failure::Deadlock(_))), "{nested:?}");
+    // Another runtime's is nobody's own.
+    let other = on.kind().build();
+    let inner = other.spawner().clone();
+    assert_eq!(spawner.run(move || inner.run(|| 1).unwrap()).unwrap(), 1);
+    other.shutdown(SOON).unwrap();
+}
+
+fn a_task_that_waits_for_all_of_its_own_is_told(on: &Systems) {
+    let tasks = Arc::clone(on.here().spawner().tasks());
+    let own = Arc::clone(&tasks);
+    assert!(on.here().spawn_fn(move || own.wait_empty().wait()).wait().unwrap_err().is_panic());
+    let own = Arc::clone(&tasks);
+    assert!(on.here().spawn(async move { own.wait_empty().await }).wait().unwrap_err().is_panic());
+    // With an alternative it may wait.
+    let own = Arc::clone(&tasks);
+    let limited = on.here().spawn(async move { timeout(Duration::from_millis(1), own.wait_empty()).await });
+    assert!(limited.wait().unwrap().is_err());
+    tasks.wait_empty().wait();
 }
 
 fn a_channel_outlives_the_runtime_of_its_other_end(on: &Systems) {

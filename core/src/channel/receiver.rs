@@ -32,7 +32,9 @@ impl<T> Receiver<T> {
     /// When the channel is closed and everything in it has been received.
     ///
     /// # Cancel safety
-    /// A future that is dropped has received nothing, and wakes the next in line if it had been woken itself.
+    /// A future that is dropped has received nothing, and wakes the next in line if it had been woken itself. One that
+    /// was woken, and is kept but not polled, leaves its message where it is, for whoever asks next: those who wait
+    /// behind it are not woken for that message before it is polled or dropped.
     #[inline]
     pub fn recv(&self) -> Receiving<'_, T> {
         Receiving::new(self)

@@ -36,6 +36,9 @@ impl<T> Sender<T> {
     /// [`timeout`](crate::time::timeout), it has not sent even there if it does not win: all arms are offered at once,
     /// and one of them is met.
     ///
+    /// One that was promised a place, and is kept but not polled, keeps that place: in a channel of one place nobody
+    /// else sends until it is polled or dropped.
+    ///
     /// ```
     /// # use twoply::{Wait, channel};
     /// let (tx, rx) = channel::bounded(2);

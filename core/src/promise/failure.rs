@@ -92,7 +92,7 @@ impl From<SpawnError> for Failure {
 pub struct Cycle(Arc<[Box<str>]>);
 
 impl Cycle {
-    pub(super) fn new(names: impl IntoIterator<Item = Box<str>>) -> Cycle {
+    pub(crate) fn new(names: impl IntoIterator<Item = Box<str>>) -> Cycle {
         Cycle(names.into_iter().collect())
     }
 

@@ -13,6 +13,8 @@ pub(crate) struct Outer {
     pub(super) polled_with: *const (),
     /// What is left of its budget.
     pub(super) budget: u32,
+    /// How often it has unwound.
+    pub(super) unwinds: u32,
     /// Whether it has asked to let others run.
     pub(super) yielding: bool,
 }

@@ -22,13 +22,15 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use slab::Slab;
 
 use super::handle::TaskRef;
 use super::id::TaskId;
 use super::state::{Head, HeadRef, TaskState};
+use crate::coop;
+use crate::strand::{with_current, with_state};
 use crate::sync::atomic::Ordering;
 use crate::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, lock};
@@ -248,7 +250,33 @@ impl Registry {
         Err(io::Error::new(io::ErrorKind::TimedOut, message))
     }
 
+    /// Whether the calling task is one of these, or runs code for one ([`offload`](crate::offload)): what waits for all
+    /// of them to be over would wait for itself.
+    pub fn holds_caller(&self) -> bool {
+        with_current(|strand| {
+            let own = strand.state().head().map(|head| Arc::as_ptr(head.home().registry()));
+            let lent =
+                || strand.backend().is_some_and(|home| std::ptr::eq(Arc::as_ptr(home.registry()), self));
+            own.is_some_and(|own| std::ptr::eq(own, self) || lent())
+        })
+    }
+
+    /// That nobody waits for the end of these tasks who is one of them.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Deadlock`] if [`Registry::holds_caller`].
+    pub fn refuse_caller(&self) -> io::Result<()> {
+        match self.holds_caller() {
+            true => Err(io::Error::new(io::ErrorKind::Deadlock, "a task would wait for its own end")),
+            false => Ok(()),
+        }
+    }
+
     /// A future that is ready once no task is left.
+    ///
+    /// # Panics
+    /// The future does when a task of these waits for it and for nothing else, which would never end; see
+    /// [`promise::unwatched`](crate::promise::unwatched) for combinators of other libraries.
     pub fn wait_empty(self: &Arc<Self>) -> WaitEmpty {
         WaitEmpty { registry: Arc::clone(self), place: Place::new() }
     }
@@ -295,10 +323,15 @@ impl Future for WaitEmpty {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let unit = ready!(coop::proceed(cx));
         self.enter(cx.waker());
         if !self.registry.is_empty() {
+            if self.registry.holds_caller() && with_state(|state| state.stopped_task(cx.waker()).is_some()) {
+                panic!("a task waits for all tasks of its own backend to be over, and so for itself");
+            }
             return Poll::Pending;
         }
+        unit.spend();
         self.leave();
         Poll::Ready(())
     }

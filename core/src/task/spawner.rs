@@ -8,7 +8,7 @@ use super::error::SpawnError;
 use super::handle::Task;
 use super::{Builder, Registry};
 use crate::backend::Backend;
-use crate::promise::Failure;
+use crate::promise::{Cycle, Failure};
 use crate::wait::Wait;
 
 /// A backend to start tasks on: what `native()` and `green()` give, and what a runtime hands out.
@@ -71,12 +71,17 @@ impl Spawner {
     /// This blocks the calling stack.
     ///
     /// # Errors
-    /// When `main` panicked, was cancelled or could not be started.
+    /// When `main` panicked, was cancelled or could not be started. Called by a task of the same backend it is
+    /// [`Failure::Deadlock`], and `main` is not run: that task would wait for its own end.
     pub fn run<F, T>(&self, main: F) -> Result<T, Failure>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        if self.tasks().holds_caller() {
+            let task = super::current().map(|task| task.to_string());
+            return Err(Failure::Deadlock(Cycle::new(task.map(String::into_boxed_str))));
+        }
         let result = self.spawn_fn(main).wait();
         self.tasks().wait_empty().wait();
         result
