@@ -16,7 +16,7 @@ use twoply_core::promise::{Promise, Resolver};
 use twoply_core::task::Task;
 use twoply_core::time::{sleep, timeout};
 use twoply_core::{Wait, channel, offload};
-use twoply_tests::{Gate, Signal, Systems, builder, eventually, laws, run_process};
+use twoply_tests::{Gate, Signal, Systems, builder, eventually, laws, run_process, start_idle};
 
 laws! {
     everywhere {
@@ -39,6 +39,7 @@ laws! {
         a_process_that_asks_itself_gives_way,
         a_condition_that_always_holds_gives_way,
         sleeps_that_are_over_give_way,
+        waits_for_an_end_that_has_come_give_way,
     }
 }
 
@@ -448,6 +449,25 @@ fn sleeps_that_are_over_give_way(on: &Systems) {
         while again.deadline().is_some() {
             (&mut again).wait();
             again.reset(Instant::now());
+        }
+    });
+    gives_way(on, waiting);
+}
+
+fn waits_for_an_end_that_has_come_give_way(on: &Systems) {
+    let process = start_idle(on.here());
+    process.exit(ExitReason::Kill);
+    process.ended().wait();
+    let other = process.clone();
+    let awaiting = on.here().spawn(async move {
+        loop {
+            process.ended().await;
+        }
+    });
+    gives_way(on, awaiting);
+    let waiting = on.here().spawn_fn(move || {
+        loop {
+            other.ended().wait();
         }
     });
     gives_way(on, waiting);

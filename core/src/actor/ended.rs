@@ -5,10 +5,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::pid::{AtExit, Endpoint, HERE, HookId, Identity, Signal};
 use super::{ExitReason, MonitorRef, Pid, ProcessRef};
+use crate::coop;
 use crate::lock::lock;
 use crate::wake::StoredWaker;
 
@@ -81,11 +82,13 @@ impl Future for Ended {
     type Output = ExitReason;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
+        let unit = ready!(coop::proceed(cx));
         // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
         let waker = StoredWaker::of(cx.waker());
         let mut state = lock(&self.word.0);
         if let Some(reason) = state.reason.clone() {
             drop(state);
+            unit.spend();
             return Poll::Ready(reason);
         }
         let before = state.waker.replace(waker);
