@@ -343,6 +343,37 @@ fn whoever_needs_no_unsafe_code_forbids_it() {
 }
 
 #[test]
+fn every_future_says_that_it_must_be_used() {
+    let (mut found, mut silent) = (0, Vec::new());
+    for source in
+        sources().iter().filter(|source| MAY_BE_UNSAFE[..3].iter().any(|at| source.path.starts_with(at)))
+    {
+        for line in source.code.lines().filter(|line| line.trim_start().starts_with("impl")) {
+            let Some((_, name)) = line.split_once(" Future for ") else { continue };
+            let name: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let lines: Vec<&str> = source.code.lines().collect();
+            // Those of macros take their names from elsewhere, and private ones are returned as `impl Future`, which says
+            // so by itself.
+            let declared = format!("pub struct {name}");
+            let is_it = |line: &&str| {
+                line.trim_start()
+                    .strip_prefix(&declared)
+                    .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+            };
+            let Some(at) = lines.iter().position(is_it).filter(|_| !name.is_empty()) else { continue };
+            found += 1;
+            let attributes =
+                lines[..at].iter().rev().take_while(|line| !line.trim_end().ends_with(['}', ';', '{']));
+            if !attributes.into_iter().any(|line| line.contains("must_use =")) {
+                silent.push(format!("{}:{} {name}", source.path, at + 1));
+            }
+        }
+    }
+    assert!(found > 15, "futures are written in another way: only {found} found");
+    assert_none("a public future is `#[must_use]`, with a sentence", silent);
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     // Spelt in halves, or this file would be its own first find.
     let words = ["todo", "unimplemented"].map(|name| format!("{name}!"));

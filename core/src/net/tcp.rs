@@ -19,8 +19,26 @@ use crate::time;
 /// Reading and writing take `&self`, and any number of tasks and threads may do both at a time. Dropping it closes the
 /// connection; [`shutdown`](TcpStream::shutdown) closes one direction.
 ///
-/// Where `std::io::Read` is in scope, `stream.read(..)` on a `&mut TcpStream` is std's method, not the future; through
-/// a `&TcpStream`, or on the stream itself, it is the future.
+/// # Beside std's traits
+/// `read`, `write_all` and their like exist twice, as futures of this type and as methods of [`std::io::Read`] and
+/// [`std::io::Write`], which it implements for code that knows nothing else. Where std's traits are in scope, the language
+/// takes std's method on a `&mut TcpStream`, and the future on a `TcpStream` or a `&TcpStream`. They do the same, but a
+/// future that is neither awaited nor waited for does nothing. To take one for the other does not go unnoticed where the
+/// result is looked at, for the types differ; where it is not, the compiler warns of an unused future, which is an
+/// error here:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// use std::io::Write;
+///
+/// fn greet(stream: twoply::net::TcpStream) {
+///     stream.write_all(b"hello");
+/// }
+/// ```
+///
+/// `let _ = stream.write_all(b"hello")` silences the compiler, though not clippy (`let_underscore_future`). Code that is
+/// written for both kinds says which it means: `stream.write_all(b"hello").wait()?`, or
+/// `Write::write_all(&mut &stream, b"hello")?`.
 ///
 /// ```
 /// use std::io::{Read, Write};
