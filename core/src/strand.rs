@@ -64,8 +64,9 @@ pub struct StrandState {
     /// The data of the waker with which the running task is polled: others are those of combinators and of other
     /// runtimes, inside the task.
     polled_with: Cell<*const ()>,
-    /// Who has dropped promises that it owes in the running poll, and may be about to end.
-    dropper: RefCell<Option<Arc<dyn Owner>>>,
+    /// Who has dropped promises that it owes in the running poll, and may be about to end; and whether its wait has been
+    /// polled again since.
+    dropper: RefCell<Option<(Arc<dyn Owner>, bool)>>,
 }
 
 impl StrandState {
@@ -189,7 +190,7 @@ impl StrandState {
     /// The running task has dropped a promise that `owner` owes, whose task it is: perhaps because it ends. Until that
     /// is known, which it is by the end of the poll, `owner` keeps the promise.
     pub(crate) fn drops_for(&self, owner: Arc<dyn Owner>) {
-        let before = self.dropper.replace(Some(owner));
+        let before = self.dropper.replace(Some((owner, false)));
         drop(before);
     }
 
@@ -198,13 +199,26 @@ impl StrandState {
     pub(crate) fn go_on(&self) {
         if self.dropper.borrow().is_some() && !std::thread::panicking() {
             let dropper = self.dropper.take();
-            if let Some(owner) = dropper {
+            if let Some((owner, _)) = dropper {
                 owner.let_go();
             }
         }
     }
 
-    /// The running task ends.
+    /// A wait on this stack is polled again without having parked, because its budget was spent, say. Once that decides
+    /// nothing; a task that is busy for longer goes on.
+    #[inline]
+    pub(crate) fn is_busy(&self) {
+        let again = match &mut *self.dropper.borrow_mut() {
+            Some((_, again)) => std::mem::replace(again, true),
+            None => false,
+        };
+        if again {
+            self.go_on();
+        }
+    }
+
+    /// The running task ends, or its poll does before it has shown whether it goes on.
     pub(crate) fn ends(&self) {
         let dropper = self.dropper.take();
         drop(dropper);

@@ -117,6 +117,7 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
         if heed_cancel && parker.cancelled() {
             return Err(Cancelled);
         }
+        state.is_busy();
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::actor::supervisor::{ChildError, ChildSpec, Shutdown, Supervisor};
 use twoply_core::actor::{Actor, Builder, Context, Event, ExitReason, Overflow, Process, ProcessRef};
-use twoply_core::channel::TrySendError;
+use twoply_core::channel::{self, TrySendError};
 use twoply_core::future::{OneOf, select, yield_now};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{Failure, Resolver};
@@ -28,6 +28,7 @@ laws! {
     everywhere {
         whoever_drops_a_question_and_goes_on_breaks_it,
         a_question_that_was_dropped_closes_no_circle,
+        a_budget_does_not_decide_what_becomes_of_a_question,
         requests_to_a_supervisor_that_stops_are_told_why,
         a_process_that_drops_a_question_and_lives_breaks_its_promise,
         a_process_that_catches_its_panic_breaks_the_promise,
@@ -439,6 +440,44 @@ fn a_question_that_was_dropped_closes_no_circle(on: &Systems) {
         assert_eq!(done.recv().unwrap().unwrap(), 7);
         assert_eq!(asker.unwrap().ended().wait(), ExitReason::Normal);
     }
+    all_are_over(on);
+}
+
+/// Wherever in a process's poll the budget runs out: between the drop and the end, too.
+fn a_budget_does_not_decide_what_becomes_of_a_question(on: &Systems) {
+    for operations in (0..8).chain(110..140) {
+        let (tx, rx) = channel::unbounded();
+        (0..operations + 2).for_each(|n| tx.try_send(n).unwrap());
+        let server = Builder::new().on(on.here().backend());
+        let server = server.spawn(async move |mut me: Process<Resolver<()>>| {
+            let question = me.receive().await;
+            for _ in 0..operations {
+                rx.recv().await.unwrap();
+            }
+            drop(question);
+            rx.recv().await.unwrap();
+            rx.recv().await.unwrap();
+            ExitReason::other("no idea")
+        });
+        let answer = server.unwrap().ask(|reply| reply).wait();
+        let text = format!("{answer:?}");
+        assert_eq!(reason(answer), Some(ExitReason::other("no idea")), "{operations}: {text}");
+    }
+    // One that is never done with what it does has gone on.
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let busy = Builder::new().on(on.here().backend());
+    let busy = busy.spawn(async move |mut me: Process<Resolver<()>>| {
+        let (tx, rx) = channel::unbounded();
+        drop(me.receive().await);
+        while !opened.is_open() {
+            tx.try_send(()).unwrap();
+            rx.recv().await.unwrap();
+        }
+    });
+    let answer = busy.unwrap().ask(|reply| reply).wait();
+    gate.open();
+    assert!(matches!(answer, Err(Failure::Broken)), "{answer:?}");
     all_are_over(on);
 }
 

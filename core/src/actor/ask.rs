@@ -13,6 +13,7 @@
 //!   suspended or blocked ([`Cell::go_on`], `StrandState::go_on`). That includes a wait that would be an edge of the wait
 //!   graph, so that nobody is told of a circle through a question that is given up. Destructors may wait while the
 //!   process unwinds; that is not yet to go on.
+//! - A poll that ends because its budget is spent is no such wait: the next one shows what the process does.
 //! - A process that has begun to end ([`Cell::leave`]) does not go on: what it drops from then on waits for the reason,
 //!   whatever else it waits for before.
 
@@ -28,6 +29,7 @@ use super::mailbox::DROPPED;
 use super::reference::ProcessRef;
 use crate::backend::StrandState;
 use crate::channel::{Place, TrySendError};
+use crate::coop;
 use crate::promise::{Answer, Debtor, Failure, Named, Orphan, Owner, Resolver, owed_answer};
 use crate::strand::with_state;
 use crate::sync::lock;
@@ -79,6 +81,28 @@ impl<M: Send + 'static> Cell<M> {
             return false;
         }
         true
+    }
+
+    /// A poll of the body begins. Returns whether the last one was cut short before it showed whether the process goes on.
+    #[inline]
+    pub(super) fn resume(self: &Arc<Self>) -> bool {
+        let undecided = self.has(DROPPED);
+        if undecided {
+            with_state(|state| state.drops_for(Arc::clone(self) as Arc<dyn Owner>));
+        }
+        undecided
+    }
+
+    /// The poll is over, and the body is not. Where the budget was spent, the next poll shows whether the process goes on:
+    /// a budget decides nothing. `undecided` is what [`Cell::resume`] has returned.
+    #[inline]
+    pub(super) fn suspend(&self, undecided: bool) {
+        if self.has(DROPPED) {
+            match undecided || !coop::is_spent() {
+                true => self.go_on(),
+                false => with_state(StrandState::ends),
+            }
+        }
     }
 }
 

@@ -67,11 +67,12 @@ where
             return Poll::Ready(());
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        let undecided = this.cell.resume();
         // What the body returns may run code of the user's on its way to a reason.
         let gone = catch_unwind(AssertUnwindSafe(|| go(body).map(|output| output.map(IntoExit::into_exit))));
         let reason = match gone {
             Ok(Poll::Pending) => {
-                this.cell.go_on();
+                this.cell.suspend(undecided);
                 return Poll::Pending;
             }
             // Cancelled, by a signal, which has settled the reason, or otherwise: then that is left to the end.
