@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
-use twoply_core::reactor::Reactor;
+use twoply_core::reactor::{Reactor, Turn};
 use twoply_core::strand;
 
 use crate::post::Carrier;
@@ -443,7 +443,7 @@ impl Core {
 
     /// Handles this worker's events, after sleeping until there are some if `timeout` says so.
     fn turn(&self, remote: &Remote, timeout: Option<Duration>) {
-        match self.turn_reactor(remote, timeout) {
+        match self.while_turning(|| turn(&remote.reactor, timeout)) {
             Ok(()) => {}
             // Another worker stands in for this one: it never sleeps in it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
@@ -452,11 +452,11 @@ impl Core {
         }
     }
 
-    /// Turns a worker's reactor. The tasks that this wakes go to this worker's queue, whosever the reactor is.
-    fn turn_reactor(&self, remote: &Remote, timeout: Option<Duration>) -> io::Result<()> {
+    /// Turns this worker's reactor with `turn`, or another's: the tasks that this wakes go to this worker's queue.
+    fn while_turning<R>(&self, turn: impl FnOnce() -> R) -> R {
         self.turning.set(true);
         self.turned_up.set(false);
-        let turned = turn(&remote.reactor, timeout);
+        let turned = turn();
         self.turning.set(false);
         turned
     }
@@ -471,25 +471,26 @@ impl Core {
     }
 }
 
-/// Turns a reactor. A waker that panics has been reported by the panic hook; the worker goes on, with all that is
-/// queued on it.
+/// Turns a reactor.
 fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
-    match catch_unwind(AssertUnwindSafe(|| strand::in_turn(|| reactor.turn(timeout)))) {
+    contained(|| reactor.turn(timeout))
+}
+
+/// Handles the events of another worker, which is stuck. If it has come back meanwhile and turns its reactor itself, so
+/// much the better.
+pub(crate) fn turn_for(victim: &Remote) {
+    let _ = contained(|| victim.reactor.turn_for_owner());
+}
+
+/// A waker that panics in a turn has been reported by the panic hook; the worker goes on, with all that is queued on it.
+fn contained(turn: impl FnOnce() -> io::Result<Turn>) -> io::Result<()> {
+    match catch_unwind(AssertUnwindSafe(|| strand::in_turn(turn))) {
         Ok(turned) => turned.map(drop),
         Err(payload) => {
             // It may panic in its own destructor.
             std::mem::forget(payload);
             Ok(())
         }
-    }
-}
-
-/// Handles the events of another worker, which is stuck.
-pub(crate) fn turn_for(victim: &Remote) {
-    if turn(&victim.reactor, Some(Duration::ZERO)).is_ok() {
-        // The turn has taken a notification, too, if there was one. It was for the victim, which may have come back and be
-        // about to sleep.
-        victim.reactor.notify();
     }
 }
 

@@ -195,7 +195,17 @@ impl Reactor {
     /// Otherwise what the operating system says; a signal is no error.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
         let mut turning = Turning::begin(&self.shared)?;
-        turning.wait(timeout)
+        let notified = self.shared.park.begin_turn(timeout != Some(Duration::ZERO));
+        turning.wait(if notified { Some(Duration::ZERO) } else { timeout })
+    }
+
+    /// Turns without sleeping, for an owner that is held up elsewhere. A notification is not taken, and an announcement not
+    /// taken back: they are the owner's, who may come back at any moment.
+    ///
+    /// # Errors
+    /// As [`Reactor::turn`].
+    pub fn turn_for_owner(&self) -> io::Result<Turn> {
+        Turning::begin(&self.shared)?.wait(Some(Duration::ZERO))
     }
 
     /// Announces that the caller is about to sleep: in [`turn`](Reactor::turn), or in a host's event loop that
@@ -444,11 +454,9 @@ impl<'a> Turning<'a> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         let shared = self.shared;
         let sleeps = timeout != Some(Duration::ZERO);
-        let notified = shared.park.begin_turn(sleeps);
         // Asked for after the announcement: see `deadline_moved`.
         let deadline = shared.timers.next();
         let timeout = match (timeout, deadline) {
-            _ if notified => Some(Duration::ZERO),
             (Some(Duration::ZERO), _) => Some(Duration::ZERO),
             (timeout, None) => timeout,
             (timeout, Some(deadline)) => {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
 
-use super::Core;
+use super::{Core, turn_for};
 use crate::scheduler::{Counts, Remote, Shared};
 
 /// What a worker saw of another one, the last time that it looked.
@@ -89,11 +89,6 @@ impl Core {
         while let Some(job) = next() {
             self.local.push(job, &shared.injector);
         }
-        // If it has come back meanwhile and turns its reactor itself, so much the better.
-        if self.turn_reactor(victim, Some(Duration::ZERO)).is_ok() {
-            // The turn has taken a notification, too, if there was one. It was for the victim, which may have come back
-            // and be about to sleep.
-            victim.reactor.notify();
-        }
+        self.while_turning(|| turn_for(victim));
     }
 }

@@ -144,6 +144,23 @@ fn notifying_a_reactor_that_sleeps_costs_one_system_call() {
     }
 }
 
+/// It may come back and be about to sleep.
+#[test]
+fn who_turns_for_the_owner_leaves_it_its_notification_and_its_announcement() {
+    let reactor = Reactor::new().unwrap();
+    reactor.notify();
+    reactor.turn_for_owner().unwrap();
+    assert!(!reactor.prepare_park(), "the notification is gone");
+    reactor.turn(LIMIT).unwrap();
+    assert!(reactor.prepare_park());
+    reactor.turn_for_owner().unwrap();
+    reactor.notify();
+    assert_eq!(reactor.metrics().notifies, 1, "nobody knew that the owner was about to sleep");
+    // The system call's event may be taken by another one; the owner knows all the same.
+    reactor.turn_for_owner().unwrap();
+    reactor.turn(LIMIT).unwrap();
+}
+
 #[test]
 fn no_notification_is_lost_between_the_queue_and_the_sleep() {
     let reactor = Reactor::new().unwrap();
