@@ -3,21 +3,44 @@
 //! Loom honours SeqCst on fences only, and takes it for AcqRel on everything else. So here a SeqCst operation stands
 //! between two SeqCst fences: two threads that each write one word and then read the other's do not both
 //! read the old value. That is a little more than the language promises: one of a thread's two operations may be
-//! weaker than SeqCst without a model noticing. Where both are, it fails.
+//! weaker than SeqCst without a model noticing.
+//!
+//! [`each_way`] makes up for that. It runs a model with a fence before each SeqCst operation only, and again with one
+//! after each only. Either is enough for what the language promises; but without the fence of a later operation, that
+//! of an earlier one must be there, and the other way round.
+
+use std::cell::Cell;
 
 use loom::sync::atomic;
 use loom::sync::atomic::Ordering::{self, SeqCst};
 
+// All threads of a model run on the thread of its test.
+thread_local! {
+    /// Whether there is a fence before a SeqCst operation, and whether there is one after it.
+    static FENCES: Cell<(bool, bool)> = const { Cell::new((true, true)) };
+}
+
+/// Runs `model` such that each SeqCst operation is needed if its order is.
+#[cfg(test)]
+pub(crate) fn each_way(model: impl Fn()) {
+    for fences in [(true, false), (false, true)] {
+        FENCES.set(fences);
+        model();
+    }
+    FENCES.set((true, true));
+}
+
 /// Does `operation` in the one order of the SeqCst operations, if `ordering` asks for that.
 fn ordered<R>(ordering: Ordering, operation: impl FnOnce() -> R) -> R {
-    let fence = || {
-        if ordering == SeqCst {
+    let (before, after) = FENCES.get();
+    let fence_if = |there: bool| {
+        if there && ordering == SeqCst {
             atomic::fence(SeqCst);
         }
     };
-    fence();
+    fence_if(before);
     let result = operation();
-    fence();
+    fence_if(after);
     result
 }
 

@@ -175,3 +175,25 @@ fn who_is_handed_what_it_waits_for_is_told() {
         drop(pen);
     });
 }
+
+/// Who finds a promise broken sees what all have done who could have kept it.
+#[test]
+fn a_broken_promise_tells_of_the_end_of_all_who_could_have_kept_it() {
+    loom::model(|| {
+        let (handle, pen) = Cell::<()>::pair(None);
+        let (rival, news) = (pen.clone(), Arc::new(loom::cell::Cell::new(0)));
+        let first = {
+            let news = Arc::clone(&news);
+            thread::spawn(move || {
+                news.set(7);
+                drop(pen);
+            })
+        };
+        let second = thread::spawn(move || drop(rival));
+        if handle.get().is_some() {
+            assert_eq!(news.get(), 7);
+        }
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}

@@ -3,6 +3,7 @@
 use loom::thread;
 
 use super::*;
+use crate::sync::seq_cst::each_way;
 use crate::task::{Registry, head};
 
 /// Has `task` wait for what `next` owes, as a promise does for those who stand in line.
@@ -33,10 +34,12 @@ fn told(tasks: usize) -> usize {
 }
 
 /// All schedules with at most so many involuntary switches.
-fn check(switches: usize, model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(switches);
-    builder.check(model);
+fn check(switches: usize, model: impl Fn() + Send + Sync + Copy + 'static) {
+    each_way(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(switches);
+        builder.check(model);
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use loom::thread;
 
 use super::super::state::model::{head, id};
 use super::*;
+use crate::sync::seq_cst::each_way;
 
 /// A waker that counts.
 struct Wakes(LoomUsize);
@@ -41,10 +42,12 @@ impl Waiter {
 }
 
 /// All schedules with at most three involuntary switches; see the parker's model.
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
+fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
+    each_way(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    });
 }
 
 /// Lets the given tasks, which have been counted, end on a thread of their own.
