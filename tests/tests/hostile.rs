@@ -1,15 +1,16 @@
 //! Code of the user's that panics where the library runs it in the middle of something else: destructors, wakers and
 //! their clones. It harms nobody but whom it belongs to.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use twoply_core::actor::{self, ExitReason, Process};
 use twoply_core::promise::{self, Failure, Promise};
-use twoply_core::task::Task;
+use twoply_core::task::{Task, TaskGroup};
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
 use twoply_tests::{Act, AnyWait, Gate, Signal, Systems, Waits, all_waits, eventually, hooked_waker, laws};
@@ -21,6 +22,7 @@ laws! {
         a_waker_that_panics_when_it_is_dropped_harms_nobody,
         a_waker_that_panics_when_it_is_cloned_harms_nobody_else,
         a_waker_may_call_back_into_what_it_waits_for,
+        messages_that_panic_when_they_are_dropped_harm_nobody_else,
     }
     and_mixed {
         who_has_let_go_of_a_handle_does_not_wait_for_it,
@@ -279,5 +281,55 @@ fn a_waker_may_call_back_into_what_it_waits_for(on: &Systems) {
     for Waits { end, .. } in on.here().spawn(poll).wait().unwrap() {
         end();
     }
+    assert_eq!(on.here().spawn(async { 1 }).wait().unwrap(), 1);
+}
+
+/// Polls `wait` once, which is pending, and returns what counts its wake-ups.
+fn poll_counted(wait: &mut (impl Future + Unpin)) -> Signal {
+    let woken = Signal::new();
+    assert!(Pin::new(wait).poll(&mut Context::from_waker(&woken.waker())).is_pending());
+    woken
+}
+
+fn messages_that_panic_when_they_are_dropped_harm_nobody_else(on: &Systems) {
+    // The receiver goes, with messages; somebody waits for room.
+    let (tx, rx) = channel::bounded(2);
+    assert!(tx.try_send(Bomb).is_ok() && tx.try_send(Bomb).is_ok());
+    let mut send = Box::pin(tx.send(Bomb));
+    let woken = poll_counted(&mut send);
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(rx)));
+    assert_eq!(woken.count(), 1, "the send that waits for room is not woken");
+    std::mem::forget(send.wait());
+
+    // A state is replaced; somebody waits for the next one.
+    let (tx, mut rx) = channel::watch(Bomb);
+    let mut changed = Box::pin(rx.changed());
+    let woken = poll_counted(&mut changed);
+    let _ = catch_unwind(AssertUnwindSafe(|| tx.send(Bomb).is_ok()));
+    assert_eq!(woken.count(), 1, "the change is not told");
+    assert!(changed.wait().is_ok());
+    let _ = catch_unwind(AssertUnwindSafe(|| drop((tx, rx))));
+
+    // A process ends, with messages; others wait for room and for its end.
+    let go = Gate::new();
+    let opened = go.opened();
+    let body = async move |_me: Process<Bomb>| opened.await;
+    let process = actor::Builder::new().on(on.here().backend()).capacity(1).spawn(body).unwrap();
+    assert!(process.try_send(Bomb).is_ok());
+    let mut send = Box::pin(process.send(Bomb));
+    let woken = poll_counted(&mut send);
+    let ended = process.ended();
+    go.open();
+    assert_eq!(ended.wait(), ExitReason::Normal);
+    eventually("the send that waits for room is woken", || woken.count() == 1);
+    std::mem::forget(send.wait());
+
+    // Results that nobody has taken.
+    let mut group = TaskGroup::on(on.here().backend().clone());
+    for _ in 0..3 {
+        group.spawn(async { Bomb }).unwrap();
+    }
+    std::mem::forget(group.join_next().wait());
+    drop(group);
     assert_eq!(on.here().spawn(async { 1 }).wait().unwrap(), 1);
 }
