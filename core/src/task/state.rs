@@ -128,10 +128,12 @@ impl Head {
     /// Others wait for the task, or may: for its handle, or for what it owes as a process. From here on it looks for
     /// circles whenever it is stopped by a wait.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst with the load in `stopping`: that one comes later, or makes the record that is seen here.
-        if !self.record.awaited.swap(true, Ordering::SeqCst)
-            && let Some(state) = self.record.get()
-        {
+        // SeqCst with the load in `stopping`: that one comes later, or its store before that is seen here by `stopped`.
+        if !self.record.awaited.load(Ordering::SeqCst) {
+            self.record.awaited.store(true, Ordering::SeqCst);
+        }
+        // Also where somebody else has said so, who may not have come as far as this.
+        if let Some(state) = self.stopped() {
             state.set_awaited();
         }
     }
@@ -424,8 +426,8 @@ impl TaskState {
 
     /// Edges may go to this task that are not counted.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst with the load in `is_awaited`.
-        if self.awaited.load(Ordering::Relaxed) & AWAITED == 0 {
+        // SeqCst, both, with the load in `is_awaited`.
+        if self.awaited.load(Ordering::SeqCst) & AWAITED == 0 {
             self.awaited.fetch_or(AWAITED, Ordering::SeqCst);
         }
     }
