@@ -264,7 +264,7 @@ fn code_that_is_stuck_now_and_then_loses_nothing(on: &Systems) {
         .map(|n| {
             let tx = tx.clone();
             let step = move |step: u64| {
-                if (n * 31 + step * 17) % 97 == 0 {
+                if (n * 31 + step * 17).is_multiple_of(97) {
                     thread::sleep(Duration::from_millis(3 + step % 3));
                 }
             };
