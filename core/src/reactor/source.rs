@@ -293,52 +293,79 @@ impl Slot<'_> {
     /// `op` must not block; it says [`WouldBlock`](io::ErrorKind::WouldBlock) instead. It is called again when a
     /// signal has interrupted it, and any number of times over the polls of a future, but not after it
     /// has returned anything else.
+    #[inline]
     pub(crate) fn poll_io<R>(
         &mut self,
         cx: &mut Context<'_>,
         mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<Progress<R>>,
     ) -> Poll<io::Result<R>> {
         let unit = ready!(coop::proceed(cx));
-        let source = self.source;
-        let word = &source.state.word;
-        let interest = self.direction.interest();
-        let bit = u32::from(interest.0);
+        let Slot { source, direction, place } = self;
+        let interest = direction.interest();
+        let watch = || with_current(|strand| strand.driver().watch(source, interest, cx.waker()));
+        let waiter = Waiter { direction: *direction, place, waker: cx.waker() };
+        let result = ready!(source.state.poll_io(waiter, || op(source.as_fd()), watch));
+        unit.spend();
+        Poll::Ready(result)
+    }
+}
+
+/// Who waits, and where.
+struct Waiter<'a> {
+    /// In which direction.
+    direction: Direction,
+    /// At which place.
+    place: &'a mut Place,
+    /// Whom to wake.
+    waker: &'a Waker,
+}
+
+impl State {
+    /// See [`Slot::poll_io`]. `watch` has the driver watch.
+    #[inline]
+    fn poll_io<R>(
+        &self,
+        mut waiter: Waiter<'_>,
+        mut op: impl FnMut() -> io::Result<Progress<R>>,
+        mut watch: impl FnMut() -> io::Result<()>,
+    ) -> Poll<io::Result<R>> {
+        let bit = u32::from(waiter.direction.interest().0);
         loop {
-            let seen = word.load(Acquire);
+            let seen = self.word.load(Acquire);
             let bound = seen & BOUND != 0;
             if !bound || seen & bit != 0 {
-                let result = match op(source.as_fd()) {
-                    Ok(Progress::More(result)) => Ok(result),
+                match op() {
+                    Ok(Progress::More(result)) => return Poll::Ready(Ok(result)),
                     Ok(Progress::Drained(result)) => {
                         if bound && seen & STICKY == 0 {
-                            source.state.clear(bit, seen);
+                            self.clear(bit, seen);
                         }
-                        Ok(result)
+                        return Poll::Ready(Ok(result));
                     }
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                        if source.state.clear(bit, seen) {
-                            ready!(self.poll_watch(cx, bit))?;
+                        if !self.clear(bit, seen) {
+                            continue;
                         }
-                        continue;
                     }
-                    Err(e) => Err(e),
-                };
-                unit.spend();
-                return Poll::Ready(result);
+                    Err(e) => return Poll::Ready(Err(e)),
+                }
             }
-            ready!(self.poll_watch(cx, bit))?;
+            ready!(self.poll_watch(&mut waiter, bit, &mut watch))?;
         }
     }
 
     /// Enters the waker and has the driver watch. Ready when there has been a report meanwhile.
-    fn poll_watch(&mut self, cx: &mut Context<'_>, bit: u32) -> Poll<io::Result<()>> {
-        let source = self.source;
-        source.state.enter(self.direction, &mut self.place, cx.waker());
-        let interest = self.direction.interest();
-        with_current(|strand| strand.driver().watch(source, interest, cx.waker()))?;
+    fn poll_watch(
+        &self,
+        waiter: &mut Waiter<'_>,
+        bit: u32,
+        watch: impl FnOnce() -> io::Result<()>,
+    ) -> Poll<io::Result<()>> {
+        self.enter(waiter.direction, waiter.place, waiter.waker);
+        watch()?;
         // The last look; see the module's header.
-        if source.state.word.load(Acquire) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if self.word.load(Acquire) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 

@@ -50,8 +50,6 @@ impl std::task::Wake for Bell {
     }
 }
 
-const READ: u32 = Interest::READ.0 as u32;
-
 /// A source that a reactor watches, with whatever is said of it at first.
 fn bound(ready: Interest) -> Arc<State> {
     let state = State::default();
@@ -59,27 +57,27 @@ fn bound(ready: Interest) -> Arc<State> {
     Arc::new(state)
 }
 
-/// Reads one byte as [`Slot::poll_io`] does, sleeping where that says pending. Returns how many of its system calls
+/// Reads one byte, by the code that futures poll, sleeping where that says pending. Returns how many of its system calls
 /// have said "it would block".
 fn read(state: &State, peer: &Peer) -> u32 {
     let (bell, mut place, mut refused) = (Arc::new(Bell::default()), Place::Nowhere, 0);
     let waker = Waker::from(Arc::clone(&bell));
     loop {
-        let seen = state.word.load(Acquire);
-        if seen & BOUND == 0 || seen & READ != 0 {
-            if peer.read().is_some() {
-                return refused;
+        let waiter = Waiter { direction: Direction::Read, place: &mut place, waker: &waker };
+        let op = || match peer.read() {
+            Some(()) => Ok(Progress::More(())),
+            None => {
+                refused += 1;
+                Err(io::ErrorKind::WouldBlock.into())
             }
-            refused += 1;
-            if !state.clear(READ, seen) {
-                continue;
-            }
-        }
-        state.enter(Direction::Read, &mut place, &waker);
-        if state.word.load(Acquire) & READ == 0 {
-            bell.sleep();
+        };
+        // The reactor watches already.
+        match state.poll_io(waiter, op, || Ok(())) {
+            Poll::Ready(read) => break read.unwrap(),
+            Poll::Pending => bell.sleep(),
         }
     }
+    refused
 }
 
 /// All schedules with at most three involuntary switches; see the parker's model.
