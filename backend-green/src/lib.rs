@@ -156,7 +156,7 @@ impl Builder {
     /// fewer than one more than there are workers, [`Builder::build`] fails.
     ///
     /// Unless set, and in any case, all runtimes of the process together have at most
-    /// [`process_limit`](twoply_core::threads::process_limit). A program of which more tasks block at the same time needs
+    /// [`process_limit`]. A program of which more tasks block at the same time needs
     /// [fibers](Builder::fibers), or tasks that `.await`.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;

@@ -46,7 +46,6 @@ mod cell;
 mod contain;
 mod ended;
 mod event;
-mod exit;
 mod group;
 mod mailbox;
 mod pid;
@@ -61,16 +60,14 @@ mod timer;
 
 use std::future::Future;
 
-use crate::task::SpawnError;
-
+pub use crate::kernel::task::{ExitReason, Failed, IntoExit};
 pub use active::{Active, ActiveBuilder, AsyncCall};
 pub use ask::{Ask, AskWithin};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context};
-pub use builder::{Builder, DEFAULT_CAPACITY};
+pub use builder::{Builder, DEFAULT_CAPACITY, SpawnProcessError};
 pub use ended::Ended;
 pub use event::{Down, Event, Exit};
-pub use exit::{ExitReason, Failed, IntoExit};
 pub use group::{Group, Groups, Membership};
 pub use pid::{MonitorRef, Pid};
 pub use process::Process;
@@ -115,7 +112,7 @@ pub enum Overflow {
 /// assert_eq!(reply.wait().unwrap(), "hello world");
 /// ```
 #[track_caller]
-pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+pub fn spawn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnProcessError>
 where
     M: Send + 'static,
     F: FnOnce(Process<M>) -> T,
@@ -129,7 +126,7 @@ where
 /// # Errors
 /// As there.
 #[track_caller]
-pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnError>
+pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnProcessError>
 where
     M: Send + 'static,
     F: FnOnce(Process<M>) -> T + Send + 'static,
@@ -143,7 +140,7 @@ where
 /// # Errors
 /// As [`Builder::spawn`].
 #[track_caller]
-pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnError> {
+pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnProcessError> {
     Builder::new().spawn_actor(actor)
 }
 

@@ -14,33 +14,16 @@
 //! | [`threads`], [`coop`], [`fork`] | the thread cache, the budget of a poll, noticing forks |
 
 pub mod actor;
-pub mod backend;
-mod blocking;
+mod base;
 pub mod channel;
-mod choice;
-mod contain;
-pub mod coop;
-mod errand;
-mod few;
-mod flat;
-pub mod fork;
+mod event;
 pub mod future;
-pub mod ioserver;
-mod lock;
+mod kernel;
 pub mod net;
-mod offload;
-pub mod parker;
 pub mod promise;
-pub mod reactor;
-pub mod strand;
-mod sync;
 pub mod task;
-pub mod threads;
 pub mod time;
-pub mod timers;
-mod wait;
-mod waitlist;
-mod wake;
 
-pub use offload::offload;
-pub use wait::Wait;
+pub use base::fork;
+pub use event::{parker, reactor, timers};
+pub use kernel::{Wait, backend, coop, ioserver, offload, strand, threads};

@@ -43,11 +43,8 @@
 //! This module starts no task, and holds no lock while code of the user's runs.
 
 mod cell;
-mod failure;
-mod graph;
 mod lazy;
 mod line;
-mod owner;
 mod resolver;
 mod transparent;
 mod wait;
@@ -58,16 +55,12 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-pub use failure::{Cycle, Failure};
-pub use owner::Owes;
+pub use crate::kernel::task::{Cycle, Failure, Owes};
 pub use resolver::{AlreadyResolved, Resolver};
 pub use transparent::Transparent;
 pub use wait::{Answer, Waiting, WaitingRef, answer};
 pub use within::{Unwatched, Within, unwatched};
 
-pub(crate) use graph::{Stop, await_handle, awaits_handle, leave_handle};
-pub(crate) use lazy::Descent;
-pub(crate) use owner::{Debtor, Orphan, Owner, sealed::Named};
 pub(crate) use wait::owed_answer;
 
 use cell::{Cell, Handle};

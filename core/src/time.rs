@@ -5,26 +5,11 @@
 //! moves nothing. A duration too long to be represented means never; no duration panics.
 
 mod interval;
-mod sleep;
 mod timeout;
 
-use std::time::{Duration, Instant};
-
-use crate::strand::with_current;
-
+pub use crate::kernel::sleep::{Sleep, now, sleep, sleep_until};
 pub use interval::{Interval, Tick, interval, interval_at};
-pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, deadline, timeout};
-
-/// The time, by the clock of the stack that asks.
-pub fn now() -> Instant {
-    with_current(|strand| strand.driver().now())
-}
-
-/// The time in `duration`; `None`: never.
-fn after(duration: Duration) -> Option<Instant> {
-    now().checked_add(duration)
-}
 
 #[cfg(test)]
 #[path = "time/tests.rs"]

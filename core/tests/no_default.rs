@@ -1,7 +1,7 @@
 //! The core alone has no default backend: what is started outside of any task has to name one.
 
 use twoply_core::Wait;
-use twoply_core::actor::{Active, Process, spawn};
+use twoply_core::actor::{Active, Process, SpawnProcessError, spawn};
 use twoply_core::task::{self, Builder, SpawnError, Spawner, TaskGroup};
 
 #[test]
@@ -11,7 +11,8 @@ fn without_a_default_backend_a_start_outside_of_tasks_is_an_error() {
     assert!(is_none(Spawner::current().err()));
     assert!(is_none(Builder::new().spawn(async {}).err()));
     assert!(is_none(TaskGroup::new().spawn(async {}).err()));
-    assert!(is_none(spawn(async |_: Process<()>| ()).err()));
+    let process = spawn(async |_: Process<()>| ());
+    assert!(matches!(process, Err(SpawnProcessError::Spawn(SpawnError::NoBackend))));
     let failure = task::spawn(async {}).wait().unwrap_err();
     assert!(matches!(failure.not_started(), Some(SpawnError::NoBackend)), "{failure}");
     let failure = Active::new(1).call(|n| *n).wait().unwrap_err();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::actor::supervisor::{ChildSpec, Supervisor};
-use twoply_core::actor::{Actor, Builder, Context, ExitReason, Pid, Process, RegisterError, Registry};
+use twoply_core::actor::{
+    Actor, Builder, Context, ExitReason, Pid, Process, RegisterError, Registry, SpawnProcessError,
+};
 use twoply_core::channel;
 use twoply_core::task::SpawnError;
 use twoply_tests::{Signal, Systems, all_are_over, eventually, laws, run_trapping};
@@ -115,7 +117,7 @@ fn where_a_name_is_taken_nothing_runs(on: &Systems) {
                 _ => builder().spawn_actor_link(&me, actor),
             };
             match refused {
-                Err(SpawnError::Name(refused)) => assert_eq!(refused, taken, "way {way}"),
+                Err(SpawnProcessError::Name(refused)) => assert_eq!(refused, taken, "way {way}"),
                 other => panic!("way {way}: {other:?}"),
             }
             let names: Vec<_> = seen.registered().into_iter().map(|(name, _)| name).collect();
@@ -140,7 +142,7 @@ fn what_is_not_started_keeps_no_name(on: &Systems) {
     let closed = on.kind().build();
     closed.shutdown(Duration::from_secs(10)).expect("it ends");
     let builder = Builder::<()>::new().on(closed.backend()).register_in(&registry, "one");
-    assert!(matches!(builder.spawn_fn(|_| ()), Err(SpawnError::ShutDown)));
+    assert!(matches!(builder.spawn_fn(|_| ()), Err(SpawnProcessError::Spawn(SpawnError::ShutDown))));
     assert_eq!(registry.registered(), []);
 }
 

@@ -260,6 +260,59 @@ fn dependencies_point_one_way() {
     assert_none("the core knows no backend, and a backend knows the core only", wrong);
 }
 
+/// The floors of the core, the lowest first. A module imports from its own floor and from those before it.
+const FLOORS: [&[&str]; 5] = [
+    &["base"],
+    &["event"],
+    &["kernel"],
+    &["channel", "time", "promise", "future", "net", "task"],
+    &["actor"],
+];
+
+#[test]
+fn the_floors_of_the_core_hold() {
+    let floor_of = |module: &str| FLOORS.iter().position(|floor| floor.contains(&module));
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some(path) = source.path.strip_prefix("core/src/").filter(|path| *path != "lib.rs") else {
+            continue;
+        };
+        let module = path.split(['/', '.']).next().unwrap_or_default();
+        let Some(floor) = floor_of(module) else {
+            wrong.push(format!("{} is on no floor", source.path));
+            continue;
+        };
+        // Tests look at whatever shows what they are after.
+        let is_test =
+            path.split(['/', '.']).any(|part| part.starts_with("test") || part.starts_with("model"))
+                || path.contains("_tests")
+                || path.contains("_model");
+        if is_test {
+            continue;
+        }
+        for (index, line) in source.code.lines().enumerate() {
+            if line.contains("cfg(test)") || line.contains("cfg(all(test") {
+                break;
+            }
+            // A macro's paths begin at the root, as its users' do.
+            for (at, _) in line.match_indices("crate::").filter(|(at, _)| !line[..*at].ends_with('$')) {
+                let rest = &line[at + "crate::".len()..];
+                let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                // Names of the root are for users: they may mean any floor.
+                match floor_of(name) {
+                    Some(other) if other <= floor => {}
+                    Some(_) => wrong.push(format!("{}:{} looks up to {name}", source.path, index + 1)),
+                    None if name == "Wait" || rest.starts_with('{') => {
+                        wrong.push(format!("{}:{} names no floor", source.path, index + 1));
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+    assert_none("each floor of the core knows those below it only", wrong);
+}
+
 /// The name of the package of ours that this line of a manifest depends on, if it is such a line.
 fn dependency_of_ours(line: &str) -> Option<&str> {
     let name = line.split(['=', '.', ' ', ']']).next()?;

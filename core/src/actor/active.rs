@@ -16,12 +16,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::contain::{caught, contained};
-use super::{Builder, Event, ExitReason, Overflow, Pid, Process, ProcessRef};
-use crate::backend::Backend;
+use super::{Builder, Event, ExitReason, Overflow, Pid, Process, ProcessRef, SpawnProcessError};
+use crate::base::lock::lock;
 use crate::channel::TrySendError;
-use crate::lock::lock;
+use crate::kernel::backend::Backend;
+use crate::kernel::task::{Panic, current_backend};
 use crate::promise::{Answer, Failure, Resolver, answer};
-use crate::task::{Panic, current_backend};
 
 /// A value that is an actor: closures are sent to it and run one after the other, with the value in their hands.
 ///
@@ -365,7 +365,11 @@ impl ActiveBuilder {
         if let Some(bytes) = self.stack_size {
             builder = builder.stack_size(bytes);
         }
-        Ok(builder.spawn(body)?)
+        builder.spawn(body).map_err(|error| match error {
+            SpawnProcessError::Spawn(error) => error.into(),
+            // It asks for no name in a registry.
+            SpawnProcessError::Name(_) => Failure::Broken,
+        })
     }
 }
 

@@ -27,13 +27,14 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::mailbox::DROPPED;
 use super::reference::ProcessRef;
-use crate::backend::StrandState;
+use crate::base::sync::lock;
 use crate::channel::{Place, TrySendError};
-use crate::coop;
-use crate::promise::{Answer, Debtor, Failure, Named, Orphan, Owner, Resolver, owed_answer};
-use crate::strand::with_state;
-use crate::sync::lock;
-use crate::task::TaskState;
+use crate::kernel::backend::StrandState;
+use crate::kernel::coop;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::TaskState;
+use crate::kernel::task::owner::{Debtor, Orphan, Owner, sealed::Named};
+use crate::promise::{Answer, Failure, Resolver, owed_answer};
 use crate::time::{Timeout, timeout};
 
 impl<M: Send + 'static> Owner for Cell<M> {

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
 use crate::channel::{Place, Source};
-use crate::coop;
+use crate::kernel::coop;
 
 /// Names a source that is attached to an actor; see [`Context::attach`](super::Context::attach).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

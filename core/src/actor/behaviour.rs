@@ -18,10 +18,11 @@ use std::task::{self, Poll};
 use pin_project_lite::pin_project;
 
 use super::attach::{Attachment, Sources};
+use super::builder::SpawnProcessError;
 use super::contain::{caught, contained};
 use super::{Builder, Down, Event, Exit, ExitReason, MonitorRef, Process, ProcessRef};
 use crate::channel::Source;
-use crate::task::{Panic, SpawnError};
+use crate::kernel::task::Panic;
 
 /// A value that becomes a process: messages come to it one at a time.
 ///
@@ -157,7 +158,7 @@ pub trait Actor: Sized + Send + 'static {
     /// # Errors
     /// As [`Builder::spawn`].
     #[track_caller]
-    fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnError> {
+    fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnProcessError> {
         Builder::new().spawn_actor(self)
     }
 }
@@ -168,7 +169,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// When the backend has been shut down, or the operating system refuses a thread.
     #[track_caller]
-    pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnError> {
+    pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnProcessError> {
         self.spawn(move |process| run(actor, process, || ()))
     }
 
@@ -177,7 +178,11 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// As [`Builder::spawn_actor`].
     #[track_caller]
-    pub fn spawn_actor_link<A, P>(self, parent: &Process<P>, actor: A) -> Result<ProcessRef<M>, SpawnError>
+    pub fn spawn_actor_link<A, P>(
+        self,
+        parent: &Process<P>,
+        actor: A,
+    ) -> Result<ProcessRef<M>, SpawnProcessError>
     where
         A: Actor<Message = M>,
         P: Send + 'static,
@@ -194,7 +199,7 @@ impl<M: Send + 'static> Builder<M> {
         self,
         parent: &Process<P>,
         actor: A,
-    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError>
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnProcessError>
     where
         A: Actor<Message = M>,
         P: Send + 'static,

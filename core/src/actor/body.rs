@@ -11,11 +11,11 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::cell::Cell;
-use super::exit::{ExitReason, IntoExit};
-use crate::backend::Strand;
+use crate::kernel::backend::Strand;
+use crate::kernel::task::Body;
+use crate::kernel::task::{ExitReason, IntoExit};
+use crate::kernel::wait::Cancelled;
 use crate::promise::Failure;
-use crate::task::Body;
-use crate::wait::Cancelled;
 
 pin_project! {
     /// See the [module](self).

@@ -7,17 +7,30 @@ use std::sync::Arc;
 use super::Overflow;
 use super::body::ProcessBody;
 use super::cell::{Cell, Extra, UNLIMITED, Undelivered};
-use super::exit::{ExitReason, IntoExit};
 use super::pid::{By, MonitorRef, Signal};
 use super::process::Process;
 use super::reference::ProcessRef;
+use super::registry::RegisterError;
 use super::registry::Registry;
-use crate::backend::Backend;
-use crate::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
+use crate::kernel::backend::Backend;
+use crate::kernel::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
+use crate::kernel::task::{ExitReason, IntoExit};
 
 /// How many messages a mailbox holds at most, if nobody says otherwise: enough for bursts, and little enough that a
 /// process which cannot keep up is noticed before memory is.
 pub const DEFAULT_CAPACITY: usize = 1024;
+
+/// The error of starting a process. Nothing of it has run; its body has been dropped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnProcessError {
+    /// Its task could not be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// It could not have a name: that is taken, and the error says by whom, or the process ended before it had it.
+    #[error(transparent)]
+    Name(#[from] RegisterError),
+}
 
 /// How a process is started.
 ///
@@ -113,18 +126,17 @@ impl<M: Send + 'static> Builder<M> {
     }
 
     /// Gives the process a name in the [global registry](Registry::global) before its first step. If the name is taken,
-    /// nothing of the process is started: that is [`SpawnError::Name`], which says who has it.
+    /// nothing of the process is started: that is [`SpawnProcessError::Name`], which says who has it.
     ///
     /// # Examples
     /// ```
-    /// use twoply::actor::{Builder, Process, RegisterError, Registry};
-    /// use twoply::task::SpawnError;
+    /// use twoply::actor::{Builder, Process, RegisterError, Registry, SpawnProcessError};
     ///
     /// let body = async |mut me: Process<()>| drop(me.receive().await);
     /// let log = Builder::new().register("log").spawn(body)?;
     /// assert_eq!(Registry::global().whereis::<()>("log")?, Some(log));
     /// match Builder::new().register("log").spawn(body) {
-    ///     Err(SpawnError::Name(RegisterError::Taken(_, pid))) => println!("it runs already, as {pid}"),
+    ///     Err(SpawnProcessError::Name(RegisterError::Taken(_, pid))) => println!("it runs already, as {pid}"),
     ///     other => drop(other?),
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -173,10 +185,10 @@ impl<M: Send + 'static> Builder<M> {
     /// Starts a process that runs `body`. It ends when the body's future does.
     ///
     /// # Errors
-    /// If no backend is named, what [`current_backend`] says; [`SpawnError::Name`] when it cannot have a name that it
+    /// If no backend is named, what [`current_backend`] says; [`SpawnProcessError::Name`] when it cannot have a name that it
     /// [is to have](Builder::register); and what [`task::Builder::spawn_on`] says.
     #[track_caller]
-    pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where
         F: FnOnce(Process<M>) -> T,
         T: Future<Output: IntoExit + Send> + Send + 'static,
@@ -189,7 +201,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// As [`Builder::spawn`].
     #[track_caller]
-    pub fn spawn_fn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    pub fn spawn_fn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
         T: IntoExit + Send + 'static,
@@ -202,7 +214,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// As [`Builder::spawn`]; `parent` hears nothing of a process that could not be started.
     #[track_caller]
-    pub fn spawn_link<P, F, T>(self, parent: &Process<P>, body: F) -> Result<ProcessRef<M>, SpawnError>
+    pub fn spawn_link<P, F, T>(self, parent: &Process<P>, body: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where
         P: Send + 'static,
         F: FnOnce(Process<M>) -> T,
@@ -216,7 +228,11 @@ impl<M: Send + 'static> Builder<M> {
     /// # Errors
     /// As [`Builder::spawn_link`].
     #[track_caller]
-    pub fn spawn_link_fn<P, F, T>(self, parent: &Process<P>, body: F) -> Result<ProcessRef<M>, SpawnError>
+    pub fn spawn_link_fn<P, F, T>(
+        self,
+        parent: &Process<P>,
+        body: F,
+    ) -> Result<ProcessRef<M>, SpawnProcessError>
     where
         P: Send + 'static,
         F: FnOnce(Process<M>) -> T + Send + 'static,
@@ -234,7 +250,7 @@ impl<M: Send + 'static> Builder<M> {
         self,
         parent: &Process<P>,
         body: F,
-    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError>
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnProcessError>
     where
         P: Send + 'static,
         F: FnOnce(Process<M>) -> T,
@@ -252,7 +268,7 @@ impl<M: Send + 'static> Builder<M> {
         self,
         parent: &Process<P>,
         body: F,
-    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError>
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnProcessError>
     where
         P: Send + 'static,
         F: FnOnce(Process<M>) -> T + Send + 'static,
@@ -263,7 +279,7 @@ impl<M: Send + 'static> Builder<M> {
 
     /// All that there is of the process before it runs. It has its names already.
     #[track_caller]
-    fn prepare(self) -> Result<Seed<M>, SpawnError> {
+    fn prepare(self) -> Result<Seed<M>, SpawnProcessError> {
         let backend = match self.backend {
             Some(backend) => backend,
             None => current_backend()?,
@@ -374,7 +390,7 @@ where
     M: Send + 'static,
     B: Body<Output: IntoExit + Send> + Send + 'static,
 {
-    fn start(self) -> Result<ProcessRef<M>, SpawnError> {
+    fn start(self) -> Result<ProcessRef<M>, SpawnProcessError> {
         let Sprout { body, seed: Seed { backend, task, cell } } = self;
         let cell = cell.into_cell();
         let process = ProcessRef::new(Arc::clone(&cell));
@@ -383,7 +399,10 @@ where
     }
 
     /// Starts it, linked to `parent`.
-    fn start_linked<P: Send + 'static>(self, parent: &Process<P>) -> Result<ProcessRef<M>, SpawnError> {
+    fn start_linked<P: Send + 'static>(
+        self,
+        parent: &Process<P>,
+    ) -> Result<ProcessRef<M>, SpawnProcessError> {
         let cell = Arc::clone(self.seed.cell.get());
         let (child, mother) = (cell.pid(), parent.pid());
         cell.conceive();
@@ -410,7 +429,7 @@ where
     fn start_monitored<P: Send + 'static>(
         self,
         parent: &Process<P>,
-    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnError> {
+    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnProcessError> {
         let cell = Arc::clone(self.seed.cell.get());
         let monitor = MonitorRef::next();
         cell.conceive();

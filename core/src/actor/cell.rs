@@ -13,14 +13,14 @@ use super::event::Event;
 use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Line, RETURNED, URGENT};
 use super::pid::{HERE, Identity};
 use super::signal::Life;
-use crate::backend::Backend;
+use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::base::sync::seq_cst::AtomicU32;
+use crate::base::sync::{Mutex, MutexGuard, lock};
+use crate::base::waitlist::Place;
+use crate::base::wake::StoredWaker;
 use crate::channel::{SendError, TrySendError};
-use crate::coop;
-use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
-use crate::sync::seq_cst::AtomicU32;
-use crate::sync::{Mutex, MutexGuard, lock};
-use crate::waitlist::Place;
-use crate::wake::StoredWaker;
+use crate::kernel::backend::Backend;
+use crate::kernel::coop;
 
 /// More messages than fit in memory.
 pub(super) const UNLIMITED: u32 = u32::MAX;
@@ -322,7 +322,7 @@ impl<M> Cell<M> {
         self.grant(line, &mut wakers);
         drop(inbox);
         drop(left);
-        crate::wake::wake_all(wakers);
+        crate::base::wake::wake_all(wakers);
     }
 
     /// The receiver has taken `event` out: if it was a message, its place is free.
@@ -349,7 +349,7 @@ impl<M> Cell<M> {
         let mut inbox = lock(&self.inbox);
         self.grant(&mut inbox.line, &mut wakers);
         drop(inbox);
-        crate::wake::wake_all(wakers);
+        crate::base::wake::wake_all(wakers);
     }
 
     /// Whether the body has begun to run; for its own task.

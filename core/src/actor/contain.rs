@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::ExitReason;
-use crate::task::Panic;
-use crate::wait::CancelUnwind;
+use crate::kernel::task::Panic;
+use crate::kernel::wait::CancelUnwind;
 
 impl From<Panic> for ExitReason {
     /// The reason of a process that a panic has ended.

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 
 use super::pid::{AtExit, Endpoint, HERE, HookId, Identity, Signal};
 use super::{ExitReason, MonitorRef, Pid, ProcessRef};
-use crate::coop;
-use crate::lock::lock;
-use crate::wake::StoredWaker;
+use crate::base::lock::lock;
+use crate::base::wake::StoredWaker;
+use crate::kernel::coop;
 
 impl Pid {
     /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins with the

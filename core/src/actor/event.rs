@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::exit::ExitReason;
 use super::pid::{MonitorRef, Pid};
+use crate::kernel::task::ExitReason;
 
 /// What a process receives.
 ///

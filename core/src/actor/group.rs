@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use super::pid::{AtExit, HookId};
 use super::registry::WrongType;
 use super::{Pid, ProcessRef};
+use crate::base::contain::contain;
+use crate::base::lock::lock;
 use crate::channel::{self, Receiver, Sender};
-use crate::contain::contain;
-use crate::lock::lock;
 
 /// Processes that take the same messages. Clones are the same group.
 ///

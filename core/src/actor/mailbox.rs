@@ -31,8 +31,8 @@ use std::collections::VecDeque;
 use std::mem::size_of;
 
 use super::event::Event;
-use crate::waitlist::{Key, Slots};
-use crate::wake::StoredWaker;
+use crate::base::waitlist::{Key, Slots};
+use crate::base::wake::StoredWaker;
 
 /// What a flag of [`Cell`](super::cell::Cell) says. They are written under the lock only, and read without it as hints;
 /// what a hint means, its reader finds out under the lock.

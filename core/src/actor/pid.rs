@@ -9,7 +9,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use super::exit::ExitReason;
+use crate::kernel::task::ExitReason;
 
 /// The number of this node: whoever has it runs here.
 pub(crate) const HERE: u32 = 0;

@@ -5,16 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::builder::Builder;
+use super::builder::{Builder, SpawnProcessError};
 use super::cell::Cell;
 use super::event::Event;
-use super::exit::{ExitReason, IntoExit};
 use super::mailbox::Batch;
 use super::pid::{By, MonitorRef, Pid, Signal};
 use super::receive::{Receive, ReceiveMatch, ReceiveTimeout};
 use super::reference::ProcessRef;
 use super::timer::Timer;
-use crate::task::SpawnError;
+use crate::kernel::task::{ExitReason, IntoExit};
 
 /// A process as its own body sees it.
 ///
@@ -186,7 +185,7 @@ impl<M: Send + 'static> Process<M> {
         other.deliver(Signal::Exit { from: me.clone(), reason, by: By::Request });
         if *other == me && !self.cell.is_alive() && self.cell.is_running() && !std::thread::panicking() {
             #[cfg(panic = "unwind")]
-            crate::wait::unwind();
+            crate::kernel::wait::unwind();
         }
     }
 
@@ -196,7 +195,7 @@ impl<M: Send + 'static> Process<M> {
     /// # Errors
     /// As there.
     #[track_caller]
-    pub fn spawn_link<N, F, T>(&self, body: F) -> Result<ProcessRef<N>, SpawnError>
+    pub fn spawn_link<N, F, T>(&self, body: F) -> Result<ProcessRef<N>, SpawnProcessError>
     where
         N: Send + 'static,
         F: FnOnce(Process<N>) -> T,
@@ -211,7 +210,7 @@ impl<M: Send + 'static> Process<M> {
     /// # Errors
     /// As there.
     #[track_caller]
-    pub fn spawn_monitor<N, F, T>(&self, body: F) -> Result<(ProcessRef<N>, MonitorRef), SpawnError>
+    pub fn spawn_monitor<N, F, T>(&self, body: F) -> Result<(ProcessRef<N>, MonitorRef), SpawnProcessError>
     where
         N: Send + 'static,
         F: FnOnce(Process<N>) -> T,

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::cell::Cell;
-use super::exit::ExitReason;
 use super::pid::Pid;
 use super::timer::Timer;
 use crate::channel::{Place, SendError, Sending, Sink, TrySendError};
+use crate::kernel::task::ExitReason;
 
 /// A reference to a process that takes messages of type `M`. It does not show where the process runs.
 ///

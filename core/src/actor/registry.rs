@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 
 use super::pid::{AtExit, HookId};
 use super::{Pid, ProcessRef};
-use crate::contain::contain;
+use crate::base::contain::contain;
 
 /// Names for processes. Clones are the same registry.
 ///
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use crate::actor::Overflow;
     use crate::actor::cell::{Cell, Extra};
-    use crate::actor::exit::ExitReason;
+    use crate::kernel::task::ExitReason;
 
     fn process() -> ProcessRef<u32> {
         ProcessRef::new(Cell::new(

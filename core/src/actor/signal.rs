@@ -33,18 +33,19 @@ use ties::Ties;
 
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
-use super::exit::ExitReason;
 use super::mailbox::{BEGUN, RETURNED};
 use super::pid::{AtExit, By, Endpoint, HookId, Identity, MonitorRef, Pid, Signal};
-use crate::backend::Backend;
-use crate::contain::contain;
-use crate::errand;
-use crate::few::Few;
-use crate::promise::{Failure, Orphan};
-use crate::strand::with_state;
-use crate::sync::lock;
-use crate::task::{Head, HeadRef, TaskState};
-use crate::wake::StoredWaker;
+use crate::base::contain::contain;
+use crate::base::small_map::SmallMap;
+use crate::base::sync::lock;
+use crate::base::wake::StoredWaker;
+use crate::kernel::backend::Backend;
+use crate::kernel::errand;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::ExitReason;
+use crate::kernel::task::owner::Orphan;
+use crate::kernel::task::{Head, HeadRef, TaskState};
+use crate::promise::Failure;
 
 /// Whether a process is alive, and who is related to it.
 pub(super) struct Life {
@@ -73,13 +74,13 @@ pub(super) struct Life {
 #[derive(Default)]
 pub(super) struct Then {
     /// The names and groups of a process that is doomed.
-    hooks: Few<HookId, Arc<dyn AtExit>>,
+    hooks: SmallMap<HookId, Arc<dyn AtExit>>,
     /// The questions that it has left unanswered, and why there will be no answer.
     orphans: Vec<Arc<dyn Orphan>>,
     /// See `orphans`.
     failure: Option<Failure>,
     /// What would have been sent to it later.
-    timers: Few<HookId, Weak<dyn Later>>,
+    timers: SmallMap<HookId, Weak<dyn Later>>,
     /// Where that goes.
     home: Option<Arc<dyn Backend>>,
     /// The task of one that is.
@@ -125,7 +126,7 @@ impl Then {
         if !self.timers.is_empty() {
             give_up(self.timers, self.home);
         }
-        crate::wake::wake_all(self.senders.into_iter().chain(self.receiver));
+        crate::base::wake::wake_all(self.senders.into_iter().chain(self.receiver));
     }
 }
 
@@ -344,7 +345,7 @@ impl<M: Send + 'static> Cell<M> {
         let mut inbox = lock(&self.inbox);
         // What has been closed stays closed: the sends in line have been told.
         inbox.life.keeping = keeping && !inbox.life.is_closed();
-        let (mut left, mut timers) = (VecDeque::new(), Few::default());
+        let (mut left, mut timers) = (VecDeque::new(), SmallMap::default());
         if inbox.life.is_closed() {
             inbox.line.close(&mut senders);
             timers = inbox.life.take_timers();
@@ -353,7 +354,7 @@ impl<M: Send + 'static> Cell<M> {
             }
         }
         drop(inbox);
-        crate::wake::wake_all(senders);
+        crate::base::wake::wake_all(senders);
         if !left.is_empty() {
             // Whoever calls this, a supervisor, has other business than these messages.
             let cell = Arc::clone(self);

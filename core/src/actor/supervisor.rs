@@ -75,9 +75,9 @@ pub use starter::Starter;
 pub use tree::{Branch, ChildInfo, ChildState, Counts, Tree};
 
 use super::{Builder, Pid, Process, Registry};
-use crate::backend::Backend;
 use crate::channel::oneshot;
-use crate::flat::flat;
+use crate::kernel::backend::Backend;
+use crate::kernel::flat::flat;
 use spec::Spec;
 
 /// The most restarts within [`PERIOD`], if nothing else is said: OTP's default.

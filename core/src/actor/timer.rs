@@ -16,8 +16,8 @@ use super::cell::Cell;
 use super::pid::HookId;
 use super::reference::ProcessRef;
 use super::signal::Later;
-use crate::errand;
-use crate::lock::lock;
+use crate::base::lock::lock;
+use crate::kernel::errand;
 use crate::time::{Sleep, sleep};
 
 /// A message on its way to a process; see [`Process::send_after`](super::Process::send_after).

@@ -26,9 +26,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::SendError;
-use crate::coop;
-use crate::sync::{Mutex, lock};
-use crate::waitlist::{Place, WaitList};
+use crate::base::sync::{Mutex, lock};
+use crate::base::waitlist::{Place, WaitList};
+use crate::kernel::coop;
 
 /// A channel that keeps the last `capacity` messages, at least one.
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
-pub use crate::waitlist::Place;
+pub use crate::base::waitlist::Place;
 
 /// Where messages of type `T` come from: a channel's receiver, a port.
 ///

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::{RecvError, SendError, TryRecvError};
-use crate::coop;
-use crate::sync::{Mutex, lock};
-use crate::wake::StoredWaker;
+use crate::base::sync::{Mutex, lock};
+use crate::base::wake::StoredWaker;
+use crate::kernel::coop;
 
 /// A channel for one message.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {

@@ -37,11 +37,11 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use super::{RecvError, SendError, TryRecvError, TrySendError};
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Mutex, MutexGuard, lock};
-use crate::waitlist::{Place, Slots};
-use crate::wake::{StoredWaker, wake_all};
+use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::base::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::base::sync::{Mutex, MutexGuard, lock};
+use crate::base::waitlist::{Place, Slots};
+use crate::base::wake::{StoredWaker, wake_all};
 
 /// See the [module](self).
 pub(super) struct Queue<T> {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::shared::Shared;
 use super::{Place, Receiving, RecvError, Source, TryRecvError};
-use crate::Wait;
+use crate::kernel::Wait;
 
 /// The receiving end of a channel. Clones receive from the same channel: each message goes to one of them.
 ///

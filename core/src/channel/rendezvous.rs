@@ -34,10 +34,10 @@
 use std::task::{Context, Poll};
 
 use super::{RecvError, SendError, TryRecvError, TrySendError};
-use crate::choice::{Arm, Missed};
-use crate::sync::{Mutex, lock};
-use crate::waitlist::{Key, Place, Slots};
-use crate::wake::{StoredWaker, wake_all};
+use crate::base::sync::{Mutex, lock};
+use crate::base::waitlist::{Key, Place, Slots};
+use crate::base::wake::{StoredWaker, wake_all};
+use crate::kernel::choice::{Arm, Missed};
 
 /// See the [module](self).
 pub(super) struct Rendezvous<T> {

@@ -11,11 +11,11 @@ use std::task::{Context, Poll, ready};
 use super::queue::Queue;
 use super::rendezvous::Rendezvous;
 use super::{RecvError, SendError, TryRecvError, TrySendError};
-use crate::coop;
-use crate::sync::atomic::AtomicUsize;
-use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
-use crate::waitlist::Place;
-use crate::wake::for_all;
+use crate::base::sync::atomic::AtomicUsize;
+use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::base::waitlist::Place;
+use crate::base::wake::for_all;
+use crate::kernel::coop;
 
 /// See the [module](self).
 pub(super) struct Shared<T> {

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::{RecvError, SendError};
-use crate::coop;
-use crate::sync::atomic::AtomicUsize;
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::sync::{Mutex, lock};
-use crate::waitlist::{Place, WaitList};
+use crate::base::sync::atomic::AtomicUsize;
+use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::base::sync::{Mutex, lock};
+use crate::base::waitlist::{Place, WaitList};
+use crate::kernel::coop;
 
 /// A channel that holds `value` first. The receiver has seen it.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {

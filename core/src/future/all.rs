@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use super::children::Children;
 use super::random;
-use crate::choice::Selection;
-use crate::strand::with_alternative;
+use crate::kernel::choice::Selection;
+use crate::kernel::strand::with_alternative;
 
 /// Waits for all of the futures, and returns their outputs in the order of the futures.
 ///

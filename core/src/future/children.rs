@@ -20,13 +20,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::choice::Selection;
-use crate::coop::{self, Hearing};
-use crate::strand::with_state;
-use crate::sync::atomic::AtomicBool;
-use crate::sync::atomic::Ordering::AcqRel;
-use crate::sync::{Mutex, lock};
-use crate::wake::StoredWaker;
+use crate::base::sync::atomic::AtomicBool;
+use crate::base::sync::atomic::Ordering::AcqRel;
+use crate::base::sync::{Mutex, lock};
+use crate::base::wake::StoredWaker;
+use crate::kernel::choice::Selection;
+use crate::kernel::coop::{self, Hearing};
+use crate::kernel::strand::with_state;
 
 /// See the [module](self).
 pub(super) struct Children<F> {

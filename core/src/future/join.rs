@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::coop;
-use crate::strand::with_alternative;
+use crate::kernel::coop;
+use crate::kernel::strand::with_alternative;
 
 pin_project! {
     /// A future, then its output.

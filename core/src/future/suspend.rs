@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::sync::{Mutex, lock};
-use crate::wake::StoredWaker;
+use crate::base::sync::{Mutex, lock};
+use crate::base::wake::StoredWaker;
 
 /// A point at which code stops, and the handle that makes it go on.
 ///

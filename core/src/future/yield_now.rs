@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::strand::with_state;
+use crate::kernel::strand::with_state;
 
 /// Lets other tasks that are ready run, and then goes on.
 ///

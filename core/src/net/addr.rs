@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::blocking;
+use crate::kernel::blocking;
 
 /// Addresses, or a name for some. Like [`std::net::ToSocketAddrs`], but it does not resolve names itself: that
 /// can take long and only ever blocks, so it is done on a thread that may.

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::socket::Op;
-use crate::reactor::{Direction, Progress, Source};
+use crate::event::reactor::{Direction, Progress, Source};
 
 /// Tries `addresses` in turn, and returns the first connection, or the last error.
 pub(super) async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<OwnedFd> {

@@ -14,8 +14,8 @@ use socket2::{Domain, SockRef, Type};
 use super::addr::{Query, ToSocketAddrs};
 use super::socket::Op;
 use super::tcp::TcpStream;
-use crate::Wait;
-use crate::reactor::{Direction, Progress, Source};
+use crate::event::reactor::{Direction, Progress, Source};
+use crate::kernel::Wait;
 use crate::time::sleep;
 
 /// How long an accept loop pauses when it is out of descriptors, and the limit to which that is doubled.

@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use crate::Wait;
-use crate::reactor::{Direction, Progress, Slot, Source};
-use crate::wait::blocking_call;
+use crate::event::reactor::{Direction, Progress, Slot, Source};
+use crate::kernel::Wait;
+use crate::kernel::wait::blocking_call;
 
 /// The most buffers that one call takes; the kernel refuses more.
 const MOST_BUFFERS: usize = 1024;

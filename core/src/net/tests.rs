@@ -14,8 +14,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::*;
 use crate::Wait;
-use crate::backend::{Backend, Driver, Strand, StrandState};
-use crate::strand::{ThreadStrand, enter};
+use crate::kernel::backend::{Backend, Driver, Strand, StrandState};
+use crate::kernel::strand::{ThreadStrand, enter};
 use crate::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -504,6 +504,6 @@ fn types_are_send_and_sync() {
     check::<TcpStream>();
     check::<OwnedReadHalf>();
     check::<OwnedWriteHalf>();
-    check::<crate::reactor::Reactor>();
+    check::<crate::event::reactor::Reactor>();
     check::<crate::time::Sleep>();
 }

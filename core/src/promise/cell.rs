@@ -32,18 +32,18 @@ mod model;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use super::failure::{Cycle, Failure};
-use super::graph::Probe;
 use super::lazy::Lazy;
 use super::line::{Line, Ticket};
-use super::owner::{Debtor, Orphan};
-use crate::strand::with_state;
-use crate::sync::atomic::AtomicU64;
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::sync::cell::UnsafeCell;
-use crate::sync::{Mutex, lock};
-use crate::task::TaskState;
-use crate::wake::StoredWaker;
+use crate::base::sync::atomic::AtomicU64;
+use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::base::sync::cell::UnsafeCell;
+use crate::base::sync::{Mutex, lock};
+use crate::base::wake::StoredWaker;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::TaskState;
+use crate::kernel::task::owner::{Debtor, Orphan};
+use crate::kernel::task::wait_graph::Probe;
+use crate::kernel::task::{Cycle, Failure};
 
 /// Who sets it writes the outcome.
 const CLAIMED: u64 = 1;

@@ -27,7 +27,6 @@
 //! them are loops: [`drive`] polls what the futures that it polls have come to wait for, and
 //! [`flat`](crate::flat) has wake-ups and drops done by a call further out.
 
-use std::cell::RefCell;
 use std::future::{Future, IntoFuture};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -36,15 +35,16 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::Promise;
 use super::cell::{Cell, Outcome};
-use super::failure::Failure;
-use super::owner::{Debtor, Owner};
-use crate::contain::{Contained, contain};
-use crate::coop::{self, Hearing};
-use crate::flat::flat;
-use crate::strand::{StrandState, with_alternative, with_state};
-use crate::sync::{Mutex, lock};
-use crate::task::TaskState;
-use crate::wait::unwind;
+use crate::base::contain::{Contained, contain};
+use crate::base::sync::{Mutex, lock};
+use crate::kernel::coop::{self, Hearing};
+use crate::kernel::descent::{Below, Drive};
+use crate::kernel::flat::flat;
+use crate::kernel::strand::{StrandState, with_alternative, with_state};
+use crate::kernel::task::Failure;
+use crate::kernel::task::owner::{Debtor, Owner};
+use crate::kernel::task::{Task, TaskState};
+use crate::kernel::wait::unwind;
 
 /// The future of an outcome.
 type Work<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
@@ -80,110 +80,9 @@ impl<T: Send + 'static> Wake for Bell<T> {
     }
 }
 
-/// A derived promise that has to go on.
-pub(crate) trait Drive: Send + Sync {
-    /// Polls the future if there is a reason to, and adds to `below` what it waits for and has not polled. `shared`:
-    /// others lose the outcome if the poll is cancelled. Returns whether the promise has come out.
-    fn step(&self, shared: bool, below: &mut Vec<Below>) -> bool;
-}
-
 impl<T: Send> Drive for Cell<T> {
     fn step(&self, shared: bool, below: &mut Vec<Below>) -> bool {
         self.step_lazy(shared, below)
-    }
-}
-
-/// A derived promise that the future of another one waits for, and has left to [`drive`].
-pub(crate) struct Below {
-    /// The promise.
-    cell: Arc<dyn Drive>,
-    /// Whether somebody else has a promise of it.
-    shared: bool,
-}
-
-/// How many futures of derived promises poll one another before the next one is left to [`drive`].
-const NESTED: u32 = 8;
-
-/// What a stack knows about the derived promises that it polls.
-#[derive(Default)]
-pub(crate) struct Descent {
-    /// The innermost poll.
-    innermost: std::cell::Cell<Innermost>,
-    /// What that one has come to wait for, and has left.
-    below: RefCell<Vec<Below>>,
-    /// How many waits there have been that the budget has not paid for.
-    unpaid: std::cell::Cell<u32>,
-}
-
-/// The poll of the future of a derived promise.
-#[derive(Clone, Copy)]
-struct Innermost {
-    /// How many such polls are nested, counting this one.
-    depth: u32,
-    /// The data of the waker that it polls with.
-    bell: *const (),
-    /// How many combinators that go on without what they poll were polling when it began.
-    alternatives: u32,
-}
-
-impl Default for Innermost {
-    fn default() -> Innermost {
-        Innermost { depth: 0, bell: std::ptr::null(), alternatives: 0 }
-    }
-}
-
-/// How many waits of derived promises for one another cost what one other wait does.
-const UNPAID: u32 = 64;
-
-/// Whether a wait is that of a derived promise, so that the budget has not to pay for it. Whoever waits for the last
-/// promise of a chain has paid. When the budget is spent, the task comes back and goes through the chain from that end;
-/// so a long chain must not spend it too often.
-#[inline]
-pub(super) fn is_part_of_derived(cx: &Context<'_>) -> bool {
-    with_state(|state| {
-        state.descent().innermost.get().depth != 0 && state.descent().is_unpaid(cx.waker(), state)
-    })
-}
-
-impl Descent {
-    /// See [`is_part_of_derived`].
-    #[cold]
-    fn is_unpaid(&self, waker: &Waker, state: &StrandState) -> bool {
-        let unpaid = (self.unpaid.get() + 1) % UNPAID;
-        self.unpaid.set(unpaid);
-        unpaid != 0 && self.is_all(waker, state)
-    }
-
-    /// Whether a promise that is polled with `waker` is all that the innermost future waits for: it polls with that
-    /// waker, and has no alternative that an answer of "not yet" could decide.
-    fn is_all(&self, waker: &Waker, state: &StrandState) -> bool {
-        let innermost = self.innermost.get();
-        innermost.bell == waker.data() && innermost.alternatives == state.alternatives()
-    }
-
-    /// Whether the poll of that promise should be left to [`drive`].
-    fn is_to_leave(&self, waker: &Waker, state: &StrandState) -> bool {
-        self.innermost.get().depth >= NESTED && self.is_all(waker, state)
-    }
-
-    /// Polls with `waker`, one level further down. Returns what has been left, too.
-    fn poll<R>(&self, waker: &Waker, alternatives: u32, poll: impl FnOnce() -> R) -> (R, Vec<Below>) {
-        struct Restore<'a>(&'a Descent, Innermost, Vec<Below>);
-        impl Drop for Restore<'_> {
-            fn drop(&mut self) {
-                self.0.innermost.set(self.1);
-                let left = self.0.below.replace(std::mem::take(&mut self.2));
-                drop(left);
-            }
-        }
-        let before = self.innermost.get();
-        let depth = before.depth + 1;
-        self.innermost.set(Innermost { depth, bell: waker.data(), alternatives });
-        let restore = Restore(self, before, self.below.take());
-        let result = poll();
-        let left = self.below.take();
-        drop(restore);
-        (result, left)
     }
 }
 
@@ -217,8 +116,7 @@ impl<T> Cell<T> {
         let is_left = with_state(|state| {
             let is_left = state.descent().is_to_leave(waker, state);
             if is_left {
-                let below = Below { cell: (lazy.as_drive)(Arc::clone(self)), shared };
-                state.descent().below.borrow_mut().push(below);
+                state.descent().leave(Below { cell: (lazy.as_drive)(Arc::clone(self)), shared });
             }
             is_left
         });
@@ -406,6 +304,30 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
     fn source(&self) -> Debtor {
         self.handle.cell().derive();
         Debtor::of_owner(Arc::new(Source(Arc::downgrade(self.handle.cell()))))
+    }
+}
+
+impl<T> Task<T> {
+    /// Makes a promise of it, which may be cloned: for several who wait for the result.
+    ///
+    /// Dropping the last promise does to the task what dropping the handle would have done. To cancel it, keep its
+    /// [`task`](Task::task).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let sum = twoply::spawn(async { 6 * 7 }).into_promise();
+    /// let other = sum.clone();
+    /// assert_eq!(sum.wait().unwrap(), other.wait().unwrap());
+    /// ```
+    pub fn into_promise(mut self) -> Promise<T>
+    where
+        T: Send + 'static,
+    {
+        self.leave();
+        let debtor = Debtor::of_task(Arc::clone(self.state()));
+        Promise::of_work(debtor, self)
     }
 }
 

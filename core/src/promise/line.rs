@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::graph::{Edge, Probe, Target};
-use super::owner::Debtor;
-use crate::task::TaskState;
-use crate::waitlist::{Key, Slots};
-use crate::wake::{StoredWaker, wake_all};
+use crate::base::waitlist::{Key, Slots};
+use crate::base::wake::{StoredWaker, wake_all};
+use crate::kernel::task::TaskState;
+use crate::kernel::task::owner::Debtor;
+use crate::kernel::task::wait_graph::{Edge, Probe, Target};
 
 /// The place in line of one future.
 #[derive(Debug, Default)]

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::cell::Pen;
-use super::failure::Failure;
-use super::owner::{Debtor, Owes};
+use crate::kernel::task::Failure;
+use crate::kernel::task::Owes;
+use crate::kernel::task::owner::Debtor;
 
 /// Keeps a [`Promise`](super::Promise): gives it its value, or says why there is none.
 ///
@@ -68,7 +69,7 @@ impl<T> Resolver<T> {
     /// resolver on to another task says so, with [`hand_to`](Resolver::hand_to), or there with `adopt`, or with
     /// [`disown`](Resolver::disown). That goes for processes, too, which owe the answers to what they are asked.
     pub fn adopt(&self) {
-        self.owe(crate::strand::with_current(|strand| strand.state().task()).map(Debtor::of_task));
+        self.owe(crate::kernel::strand::with_current(|strand| strand.state().task()).map(Debtor::of_task));
     }
 
     /// `owner` owes the value from now on: a [task](crate::task::TaskRef) or a

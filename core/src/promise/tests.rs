@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
-use crate::wait::Wait;
+use crate::kernel::wait::Wait;
 
 /// Counts how often it is woken.
 #[derive(Default)]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::Promise;
-use super::failure::Failure;
-use crate::wait::Wait;
+use crate::kernel::task::Failure;
+use crate::kernel::wait::Wait;
 
 /// A value that may still be on its way: the first touch waits for it, and after that it *is* the value, as in Io.
 ///

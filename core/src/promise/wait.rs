@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use super::Promise;
 use super::cell::{Cell, Handle, Outcome};
-use super::failure::Failure;
-use super::lazy::is_part_of_derived;
 use super::line::Ticket;
-use super::owner::{Debtor, Owner};
 use super::resolver::Resolver;
-use crate::coop;
+use crate::kernel::coop;
+use crate::kernel::descent::is_part_of_derived;
+use crate::kernel::task::Failure;
+use crate::kernel::task::owner::{Debtor, Owner};
 
 /// Whether the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then. For
 /// `shared` see [`Cell::poll_ready`].

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::failure::Failure;
 use super::{Answer, Promise, Waiting};
-use crate::strand::with_alternative;
+use crate::kernel::strand::with_alternative;
+use crate::kernel::task::Failure;
 use crate::time::{Timeout, timeout};
 
 impl<T: Clone> Promise<T> {

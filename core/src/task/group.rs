@@ -6,15 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::error::SpawnError;
-use super::handle::Task;
-use super::id::TaskId;
-use super::job::{Body, ClosureBody, FutureBody, start_observed};
-use super::state::Observer;
-use super::{Builder, current_backend};
-use crate::backend::Backend;
+use crate::base::small_map::SmallMap;
 use crate::channel::{self, Place, Receiver, Sender, Source as _};
-use crate::few::Few;
+use crate::kernel::backend::Backend;
+use crate::kernel::task::{
+    Body, Builder, ClosureBody, FutureBody, Observer, SpawnError, Task, TaskId, current_backend,
+    start_observed,
+};
 use crate::promise::Failure;
 
 /// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that are
@@ -38,7 +36,7 @@ pub struct TaskGroup<T> {
     /// Where its tasks run; else on the backend of whoever spawns.
     backend: Option<Arc<dyn Backend>>,
     /// The tasks whose result has not been taken, in the order in which they were started.
-    tasks: Few<TaskId, Task<T>>,
+    tasks: SmallMap<TaskId, Task<T>>,
     /// A task that is finished, or will be within an instant: its future is gone, its result on the way.
     finishing: Option<Task<T>>,
     /// Which tasks have finished.
@@ -73,7 +71,14 @@ impl<T: Send + 'static> TaskGroup<T> {
     fn with_backend(backend: Option<Arc<dyn Backend>>) -> TaskGroup<T> {
         let (observer, finished) = channel::unbounded();
         let observer = Arc::new(Finished(observer));
-        TaskGroup { backend, tasks: Few::default(), finishing: None, finished, place: Place::new(), observer }
+        TaskGroup {
+            backend,
+            tasks: SmallMap::default(),
+            finishing: None,
+            finished,
+            place: Place::new(),
+            observer,
+        }
     }
 
     /// Starts `future` as a task of the group.

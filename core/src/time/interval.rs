@@ -9,16 +9,16 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::Sleep;
+use crate::base::lock::lock;
+use crate::base::waitlist::WaitList;
 use crate::channel::{Place, RecvError, Source, TryRecvError};
-use crate::coop;
-use crate::lock::lock;
-use crate::waitlist::WaitList;
+use crate::kernel::coop;
 
 /// Ticks every `period`, for the first time one period from now.
 ///
 /// See [`Interval`]; [`interval_at`] starts at another time, `interval_at(now(), period)` ticks at once.
 pub fn interval(period: Duration) -> Interval {
-    Interval::new(super::after(period), period)
+    Interval::new(crate::kernel::sleep::after(period), period)
 }
 
 /// Ticks at `start` and every `period` after it.
@@ -107,7 +107,7 @@ impl Interval {
         borrowed.is_watched = true;
         ready!(elapsed);
         let Some(due) = borrowed.sleep.deadline() else { return Poll::Pending };
-        self.advance(&mut borrowed.sleep, due, super::now());
+        self.advance(&mut borrowed.sleep, due, crate::kernel::sleep::now());
         Poll::Ready(due)
     }
 }
@@ -177,7 +177,7 @@ impl Source<Instant> for Interval {
     fn try_recv(&self) -> Result<Instant, TryRecvError> {
         // Whoever has it out at this moment is given the tick that is due.
         let mut borrowed = Borrowed::take(self).ok_or(TryRecvError::Empty)?;
-        let now = super::now();
+        let now = crate::kernel::sleep::now();
         match borrowed.sleep.deadline() {
             Some(due) if due <= now => {
                 self.advance(&mut borrowed.sleep, due, now);

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::Wait;
-use crate::backend::{Backend, Driver, Strand, StrandState};
 use crate::channel::{Source as _, TryRecvError};
-use crate::reactor::{Interest, Source};
-use crate::strand::{ThreadStrand, enter};
-use crate::timers::Timers;
+use crate::event::reactor::{Interest, Source};
+use crate::event::timers::Timers;
+use crate::kernel::backend::{Backend, Driver, Strand, StrandState};
+use crate::kernel::strand::{ThreadStrand, enter};
 
 /// A strand with a clock that goes only when the test says so.
 struct Virtual {
@@ -267,7 +268,7 @@ fn a_future_without_budget_does_not_outlast_its_deadline() {
     impl Future for Busy {
         type Output = ();
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-            while let Poll::Ready(unit) = crate::coop::proceed(cx) {
+            while let Poll::Ready(unit) = crate::kernel::coop::proceed(cx) {
                 unit.spend();
             }
             Poll::Pending

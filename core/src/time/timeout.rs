@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use super::Sleep;
-use crate::choice::Selection;
+use crate::kernel::choice::Selection;
 
 /// Gives `future` up, and drops it, when it is not ready within `duration` from now.
 ///
@@ -26,7 +26,7 @@ use crate::choice::Selection;
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
         future: future.into_future(),
-        sleep: Sleep::until(super::after(duration)),
+        sleep: Sleep::until(crate::kernel::sleep::after(duration)),
         selection: Selection::default(),
     }
 }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Weak};
 use super::super::cell::Cell;
 use super::super::pid::HookId;
 use super::{Life, Ties};
-use crate::backend::Backend;
-use crate::contain::contain;
-use crate::errand;
-use crate::few::Few;
-use crate::sync::lock;
+use crate::base::contain::contain;
+use crate::base::small_map::SmallMap;
+use crate::base::sync::lock;
+use crate::kernel::backend::Backend;
+use crate::kernel::errand;
 
 /// A message that is to be sent to a process later.
 pub(in crate::actor) trait Later: Send + Sync {
@@ -21,7 +21,7 @@ pub(in crate::actor) trait Later: Send + Sync {
 }
 
 /// Has timers give their messages up, which then go where those of the process go.
-pub(super) fn give_up(timers: Few<HookId, Weak<dyn Later>>, home: Option<Arc<dyn Backend>>) {
+pub(super) fn give_up(timers: SmallMap<HookId, Weak<dyn Later>>, home: Option<Arc<dyn Backend>>) {
     let timers = timers.into_entries().into_iter();
     let left: Vec<errand::Work> =
         timers.filter_map(|(_, timer)| timer.upgrade().and_then(|timer| timer.give_up())).collect();
@@ -32,8 +32,8 @@ pub(super) fn give_up(timers: Few<HookId, Weak<dyn Later>>, home: Option<Arc<dyn
 
 impl Life {
     /// The timers, for good.
-    pub(super) fn take_timers(&mut self) -> Few<HookId, Weak<dyn Later>> {
-        self.ties.as_mut().map_or_else(Few::default, |ties| std::mem::take(&mut ties.timers))
+    pub(super) fn take_timers(&mut self) -> SmallMap<HookId, Weak<dyn Later>> {
+        self.ties.as_mut().map_or_else(SmallMap::default, |ties| std::mem::take(&mut ties.timers))
     }
 
     /// A timer is over.

@@ -2,28 +2,28 @@
 
 use std::sync::{Arc, Weak};
 
-use super::super::exit::ExitReason;
 use super::super::pid::{AtExit, By, HookId, Identity, MonitorRef, Pid, Signal};
 use super::Later;
-use crate::contain::contain;
-use crate::few::Few;
-use crate::promise::Orphan;
+use crate::base::contain::contain;
+use crate::base::small_map::SmallMap;
+use crate::kernel::task::ExitReason;
+use crate::kernel::task::owner::Orphan;
 
 /// To whom a process is related.
 #[derive(Default)]
 pub(in crate::actor) struct Ties {
     /// Those that are told of its end, and of whose end it is told.
-    pub(super) links: Few<Identity, Pid>,
+    pub(super) links: SmallMap<Identity, Pid>,
     /// Those that are told of its end.
-    pub(super) watchers: Few<MonitorRef, Pid>,
+    pub(super) watchers: SmallMap<MonitorRef, Pid>,
     /// Those of whose end it is told.
-    pub(super) watched: Few<MonitorRef, Pid>,
+    pub(super) watched: SmallMap<MonitorRef, Pid>,
     /// Who has started it, linked to itself.
     pub(super) parent: Option<Identity>,
     /// Who is told first.
-    pub(super) hooks: Few<HookId, Arc<dyn AtExit>>,
+    pub(super) hooks: SmallMap<HookId, Arc<dyn AtExit>>,
     /// Messages that are to be sent to it later.
-    pub(super) timers: Few<HookId, Weak<dyn Later>>,
+    pub(super) timers: SmallMap<HookId, Weak<dyn Later>>,
     /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet. See
     /// [`Cell::keep_orphan`].
     pub(super) orphans: Vec<Arc<dyn Orphan>>,

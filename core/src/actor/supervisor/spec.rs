@@ -15,8 +15,8 @@ use super::handle::{Control, SupervisorRef};
 use super::starter::{Kept, Make, Product, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
 use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
-use crate::backend::Backend;
 use crate::channel::watch;
+use crate::kernel::backend::Backend;
 
 /// How long a worker has to end when it is asked to, if nothing else is said: OTP's default.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -14,11 +14,13 @@ use super::Launch;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Mailbox, Standing, Start, Started, Starting};
 use crate::actor::behaviour::run;
-use crate::actor::{Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry};
+use crate::actor::{
+    Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry, SpawnProcessError,
+};
+use crate::base::lock::lock;
 use crate::channel::{oneshot, watch};
-use crate::lock::lock;
-use crate::task::{Panic, SpawnError};
-use crate::wait::CancelUnwind;
+use crate::kernel::task::Panic;
+use crate::kernel::wait::CancelUnwind;
 
 /// Any error.
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -109,8 +111,8 @@ fn contained<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyErro
 
 /// Says without more ado that a name is taken.
 pub(super) fn refusal(error: AnyError) -> AnyError {
-    match error.downcast::<SpawnError>().map(|error| *error) {
-        Ok(SpawnError::Name(refused)) => refused.into(),
+    match error.downcast::<SpawnProcessError>().map(|error| *error) {
+        Ok(SpawnProcessError::Name(refused)) => refused.into(),
         Ok(error) => error.into(),
         Err(error) => error,
     }
@@ -290,7 +292,7 @@ impl<M: Send + 'static> Starter<'_, M> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
-    pub fn spawn<F, T>(&mut self, body: F) -> Result<ProcessRef<M>, SpawnError>
+    pub fn spawn<F, T>(&mut self, body: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where
         F: FnOnce(Process<M>) -> T,
         T: Future<Output: IntoExit + Send> + Send + 'static,
@@ -303,7 +305,7 @@ impl<M: Send + 'static> Starter<'_, M> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
-    pub fn spawn_fn<F, T>(&mut self, code: F) -> Result<ProcessRef<M>, SpawnError>
+    pub fn spawn_fn<F, T>(&mut self, code: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
         T: IntoExit + Send + 'static,

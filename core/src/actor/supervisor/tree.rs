@@ -9,7 +9,7 @@ use super::handle::SupervisorRef;
 use super::spec::{Restart, Shutdown};
 use super::{ChildKind, Strategy};
 use crate::actor::Pid;
-use crate::flat::flat;
+use crate::kernel::flat::flat;
 
 /// What a supervisor says of one child; see [`SupervisorRef::children`].
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use std::task::Wake;
 
 use loom::thread;
 
-use super::super::graph::model::waits;
 use super::*;
+use crate::kernel::task::wait_graph::model::waits;
 
 /// Counts how often it is woken, unseen by the model.
 #[derive(Default)]

@@ -1,0 +1,205 @@
+//! The word through which a stack is told to go on.
+//!
+//! Every [`Strand`](crate::backend::Strand) has one [`Parker`]. The core's wait loop is its only caller on the
+//! inside, wakers and cancellation are its only callers from the outside. It never blocks: how a stack stops is
+//! the strand's business, and how it is started again is its [`Unpark`]'s.
+//!
+//! Waits nest: code that is polled by one wait may start another on the same stack. Each level has a bit of its
+//! own, so a wake-up for the outer wait stays where it is while the inner one waits, and nobody polls without a
+//! reason. Cancellation is one more bit.
+//!
+//! ```text
+//! word:  [31: PARKED] [30: CANCEL] [0..=27: one wake bit a level]
+//!
+//!   bits clear ──(1) prepare──▶ PARKED ──(2) wake/cancel──▶ bit, PARKED clear, unpark() called once
+//!        ▲                         │                            │
+//!        └──────(4) clear◀── bit ◀─┴──────(3) finish────────────┘
+//!
+//! (1) prepare  the stack's owner: sets PARKED, unless a bit that it waits for is set already.
+//! (2) wake     anyone: sets a level's bit; if that clears PARKED, the caller owes exactly one unpark().
+//! (3) finish   the owner, on return from Strand::park: clears PARKED if the park ended by itself.
+//! (4) clear    the owner, before each poll: a wake-up that comes later is a new one.
+//! ```
+
+#[cfg(all(test, loom))]
+mod model;
+
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use crate::base::sync::atomic::AtomicU32;
+use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+/// Ends the park of one stack, from any thread.
+pub trait Unpark: Send + Sync {
+    /// Makes the current or next [`Strand::park`](crate::backend::Strand::park) of the stack return.
+    ///
+    /// Called inside `wake`: it must not block and must not run anything of the user's.
+    fn unpark(&self);
+}
+
+const PARKED: u32 = 1 << 31;
+const CANCEL: u32 = 1 << 30;
+/// Waits nested deeper than this share the last bit; they may poll once more than they need to.
+const LAST_LEVEL: u32 = 27;
+
+/// What a wait waits for: the bit of its level, and cancellation if it heeds that.
+#[derive(Clone, Copy)]
+pub struct Mask(u32);
+
+/// The state word of a stack and the means to wake it.
+pub struct Parker {
+    /// See the diagram above.
+    word: AtomicU32,
+    /// How the stack is started again.
+    unpark: Box<dyn Unpark>,
+}
+
+impl Parker {
+    /// A parker for a stack that `unpark` starts again.
+    pub fn new(unpark: impl Unpark + 'static) -> Arc<Parker> {
+        Arc::new(Parker { word: AtomicU32::new(0), unpark: Box::new(unpark) })
+    }
+
+    /// A waker for waits at `level`; level 0 is the outermost one.
+    pub(crate) fn waker(self: &Arc<Self>, level: u32) -> Waker {
+        match level {
+            0 => Waker::from(Arc::clone(self)),
+            _ => Waker::from(Arc::new(Inner { parker: Arc::clone(self), bit: bit(level) })),
+        }
+    }
+
+    /// The bits that a wait at `level` ends for.
+    #[inline]
+    pub(crate) fn mask(level: u32, heed_cancel: bool) -> Mask {
+        Mask(bit(level) | if heed_cancel { CANCEL } else { 0 })
+    }
+
+    /// The bits that a blocking system call is interrupted for.
+    #[inline]
+    pub(crate) fn mask_cancel(heed_cancel: bool) -> Mask {
+        Mask(if heed_cancel { CANCEL } else { 0 })
+    }
+
+    /// Forgets wake-ups at `level`: the caller is about to poll.
+    #[inline]
+    pub(crate) fn clear(&self, level: u32) {
+        // Acquire: what the waker's thread wrote before wake (AcqRel) is seen by the poll that follows.
+        if self.word.load(Relaxed) & bit(level) != 0 {
+            self.word.fetch_and(!bit(level), Acquire);
+        }
+    }
+
+    /// Enters a wake-up at `level` that was meant for it all along: the shared last level passes wake-ups on.
+    #[inline]
+    pub(crate) fn restore(&self, level: u32) {
+        if level >= LAST_LEVEL {
+            self.word.fetch_or(bit(level), Relaxed);
+        }
+    }
+
+    /// Whether anything in `mask` has arrived.
+    #[inline]
+    pub(crate) fn ready(&self, mask: Mask) -> bool {
+        self.word.load(Acquire) & mask.0 != 0
+    }
+
+    /// Announces a park. False when something in `mask` is there already: then the stack must not park.
+    #[inline]
+    pub fn prepare(&self, mask: Mask) -> bool {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            if word & mask.0 != 0 {
+                return false;
+            }
+            // AcqRel pairs with `raise`: either it sees PARKED or this sees its bit.
+            match self.word.compare_exchange_weak(word, word | PARKED, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes the announcement back when the park is over, however it ended.
+    #[inline]
+    pub fn finish(&self) {
+        // A wake has usually cleared the bit: then a load does.
+        if self.is_parked() {
+            self.word.fetch_and(!PARKED, AcqRel);
+        }
+    }
+
+    /// Whether the announced park has not been ended yet. A strand that spins before it sleeps looks here.
+    #[inline]
+    pub fn is_parked(&self) -> bool {
+        self.word.load(Acquire) & PARKED != 0
+    }
+
+    /// Asks the stack to unwind from the wait that it is in, or from the next one.
+    pub(crate) fn cancel(&self) {
+        self.raise(CANCEL);
+    }
+
+    /// Whether cancellation has been asked for.
+    #[inline]
+    pub(crate) fn cancelled(&self) -> bool {
+        self.word.load(Acquire) & CANCEL != 0
+    }
+
+    /// Makes the stack usable for the next task.
+    pub(crate) fn clear_cancel(&self) {
+        self.word.fetch_and(!CANCEL, Relaxed);
+    }
+
+    /// Sets `bit`, and wakes the stack if it is parked.
+    #[inline]
+    fn raise(&self, bit: u32) {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            // Even when the bit is set already this must write: the waker's own writes have to be
+            // published to the poll that clears it (AcqRel with `clear`).
+            match self.word.compare_exchange_weak(word, (word | bit) & !PARKED, AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        if word & PARKED != 0 {
+            self.unpark.unpark();
+        }
+    }
+}
+
+impl Wake for Parker {
+    #[inline]
+    fn wake(self: Arc<Self>) {
+        self.raise(bit(0));
+    }
+
+    #[inline]
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.raise(bit(0));
+    }
+}
+
+/// The waker of a nested wait.
+struct Inner {
+    /// The stack that waits.
+    parker: Arc<Parker>,
+    /// The bit of its level.
+    bit: u32,
+}
+
+impl Wake for Inner {
+    fn wake(self: Arc<Self>) {
+        self.parker.raise(self.bit);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.parker.raise(self.bit);
+    }
+}
+
+#[inline]
+fn bit(level: u32) -> u32 {
+    1 << level.min(LAST_LEVEL)
+}

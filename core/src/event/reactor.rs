@@ -1,0 +1,483 @@
+//! Readiness of descriptors and deadlines: one poller, turned by whoever has a thread to spare.
+//!
+//! A [`Reactor`] owns a poller and a timer queue. It has no thread: a green worker turns one when it is idle,
+//! the [I/O server](crate::ioserver)'s thread turns one for everybody else, and a foreign event loop (Qt, GLib, a
+//! plain `poll(2)`) can host one, because it is itself a descriptor that becomes readable. It runs the wakers and
+//! handlers of what became ready, and nothing else; it never blocks but in [`turn`](Reactor::turn).
+//!
+//! Two kinds of things are registered:
+//! - a [`Source`], the descriptor behind our sockets: once, edge-triggered, in both directions, for as long as
+//!   it lives. It keeps its own account of who waits;
+//! - a [`Registration`], anybody's descriptor with a handler, for the use of the reactor as a library.
+//!
+//! Both are RAII. Their keys carry a generation, so that an event of a closed descriptor, still queued in the
+//! kernel or in the batch being worked through, never reaches a successor that got the same number.
+//!
+//! Interrupting the wait in the kernel costs a system call, so it is paid only when somebody is there: see
+//! `ParkWord`.
+
+mod metrics;
+mod park;
+mod registration;
+mod source;
+mod sys;
+mod table;
+mod waiters;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+pub use metrics::ReactorMetrics;
+pub use registration::Registration;
+pub(crate) use source::Progress;
+pub use source::Source;
+pub(crate) use waiters::{Direction, Slot};
+
+use crate::base::fork;
+use crate::base::lock::lock;
+use crate::base::wake::for_all;
+use crate::event::timers::Timers;
+use metrics::Counters;
+use park::ParkWord;
+use registration::Watch;
+use source::State;
+use table::{Key, Occupant, Table};
+
+/// What to watch a descriptor for, or what it is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Nothing.
+    pub const NONE: Interest = Interest(0);
+    /// Bytes, a connection or the end of the stream can be read.
+    pub const READ: Interest = Interest(1);
+    /// Bytes can be written, or a connection attempt has ended.
+    pub const WRITE: Interest = Interest(2);
+    /// Both.
+    pub const BOTH: Interest = Interest(3);
+
+    /// Whether it is nothing at all.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of `other` is contained.
+    pub fn contains(self, other: Interest) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl std::ops::BitOr for Interest {
+    type Output = Interest;
+
+    fn bitor(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+}
+
+/// A poller and a timer queue, turned by its owner. Clones share it.
+///
+/// When the last clone is dropped, or at [`close`](Reactor::close), everything that waits on it is woken and looks
+/// for another driver.
+///
+/// # In a foreign event loop
+/// The host watches the reactor's descriptor for readability and turns it without waiting. Before it
+/// sleeps it must announce that with [`prepare_park`](Reactor::prepare_park):
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use rustix::event::{PollFd, PollFlags, poll};
+/// use twoply::reactor::Reactor;
+///
+/// let reactor = Reactor::new()?;
+/// let key = reactor.timers().insert(Instant::now() + Duration::from_millis(5), std::task::Waker::noop());
+/// let mut fired = 0;
+/// while fired == 0 {
+///     if reactor.prepare_park() {
+///         let left = reactor.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+///         let left = left.and_then(|left| left.try_into().ok());
+///         // The host's own descriptors would be in the list, too.
+///         let _ = poll(&mut [PollFd::new(&reactor, PollFlags::IN)], left.as_ref())?;
+///     }
+///     fired += reactor.turn(Some(Duration::ZERO))?.timers;
+/// }
+/// # assert!(key.is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Reactor {
+    /// Everything.
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a reactor share.
+struct Shared {
+    /// The kernel's side.
+    poller: sys::Poller,
+    /// Whether the owner sleeps.
+    park: ParkWord,
+    /// The buffers of the running turn: whoever holds them turns.
+    turning: Mutex<Option<Buffers>>,
+    /// What is registered.
+    table: Mutex<Table>,
+    /// Deadlines, fired by each turn.
+    timers: Arc<Timers>,
+    /// What has happened so far.
+    counters: Counters,
+    /// The count of forks when it was made. At another, the poller is the parent's, and every change would be made there.
+    born: u64,
+}
+
+/// Memory that turns use again and again.
+#[derive(Default)]
+struct Buffers {
+    /// What the kernel reported.
+    events: sys::Events,
+    /// Whom that concerns.
+    ready: Vec<(Occupant, sys::Ready)>,
+}
+
+/// What a turn has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Descriptors that became ready.
+    pub events: usize,
+    /// Timers that were due.
+    pub timers: usize,
+    /// Whether a signal ended the wait.
+    pub interrupted: bool,
+}
+
+impl Reactor {
+    /// A reactor with nothing registered.
+    ///
+    /// # Errors
+    /// When the operating system is out of descriptors or memory.
+    pub fn new() -> io::Result<Reactor> {
+        let poller = sys::Poller::new()?;
+        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
+            let weak = Weak::clone(weak);
+            let timers = Timers::new(move || {
+                if let Some(shared) = weak.upgrade() {
+                    shared.deadline_moved();
+                }
+            });
+            Shared {
+                poller,
+                park: ParkWord::new(),
+                turning: Mutex::new(Some(Buffers::default())),
+                table: Mutex::new(Table::default()),
+                timers,
+                counters: Counters::default(),
+                born: fork::count(),
+            }
+        });
+        Ok(Reactor { shared })
+    }
+
+    /// Waits until something is ready, a timer is due, [`notify`](Reactor::notify) is called, a signal arrives or
+    /// `timeout` has passed; `None`: as long as it takes. Then wakes those concerned.
+    ///
+    /// A turn with a timeout of zero never sleeps. One turn reports up to 1024 events; what is left is reported by
+    /// the next. Timeouts have the resolution of the kernel's timers, nanoseconds on Linux since 5.11.
+    ///
+    /// # Errors
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy), at once, while another thread turns this reactor or when it
+    /// is called by a handler inside a turn. An error in the child of a fork, which shares the poller with its parent.
+    /// Otherwise what the operating system says; a signal is no error.
+    pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
+        let mut turning = Turning::begin(&self.shared)?;
+        let notified = self.shared.park.begin_turn(timeout != Some(Duration::ZERO));
+        turning.wait(if notified { Some(Duration::ZERO) } else { timeout })
+    }
+
+    /// Turns without sleeping, for an owner that is held up elsewhere. A notification is not taken, and an announcement not
+    /// taken back: they are the owner's, who may come back at any moment.
+    ///
+    /// # Errors
+    /// As [`Reactor::turn`].
+    pub fn turn_for_owner(&self) -> io::Result<Turn> {
+        Turning::begin(&self.shared)?.wait(Some(Duration::ZERO))
+    }
+
+    /// Announces that the caller is about to sleep: in [`turn`](Reactor::turn), or in a host's event loop that
+    /// watches this reactor's descriptor.
+    ///
+    /// From now on a [`notify`](Reactor::notify) makes the descriptor readable. So a worker announces first, then
+    /// looks at its queues once more, and sleeps only if they are still empty: work that comes later ends the
+    /// sleep. Returns false when a notification has come already: then the caller must not sleep. Turn with a
+    /// timeout of zero to take the announcement back.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use twoply::reactor::Reactor;
+    /// # let reactor = Reactor::new()?;
+    /// # reactor.notify();
+    /// # let queue: Vec<u32> = Vec::new();
+    /// let may_sleep = reactor.prepare_park() && queue.is_empty();
+    /// reactor.turn(if may_sleep { None } else { Some(Duration::ZERO) })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn prepare_park(&self) -> bool {
+        self.shared.park.prepare()
+    }
+
+    /// Makes the current or the next sleep end. Costs a system call only when somebody sleeps.
+    pub fn notify(&self) {
+        self.shared.notify();
+    }
+
+    /// When the next timer is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.shared.timers.next()
+    }
+
+    /// The timers that each turn fires.
+    pub fn timers(&self) -> &Arc<Timers> {
+        &self.shared.timers
+    }
+
+    /// What has happened so far.
+    pub fn metrics(&self) -> ReactorMetrics {
+        self.shared.counters.read(lock(&self.shared.table).len())
+    }
+
+    /// Lets go of everything, for good: all that waits is woken and looks for another driver, nothing can be
+    /// registered any more, and a turn only waits. Handlers of registrations are dropped without being called.
+    pub fn close(&self) {
+        self.shared.close();
+        self.shared.notify();
+    }
+
+    /// Whether it has been closed.
+    /// In the child of a fork a reactor of the parent's is as good as closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_forked() || lock(&self.shared.table).is_closed()
+    }
+
+    /// Calls `handler` when `io` becomes ready for `interest`, in a turn, on the thread that turns.
+    ///
+    /// One event disarms the registration; the handler returns what to watch for next, and
+    /// [`Interest::NONE`] leaves it disarmed until [`Registration::rearm`]. Arming looks at the state of the
+    /// descriptor: what is ready then is reported. An error or a hang-up is reported as both directions. A handler
+    /// may deregister anything, itself included, may register and rearm; one that has been deregistered is not
+    /// called, even when its event was reported in the same turn.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    /// use std::sync::mpsc;
+    /// use twoply::reactor::{Interest, Reactor};
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let (tx, rx) = mpsc::channel();
+    /// let registration = reactor.register(ours, Interest::READ, move |ready| {
+    ///     let _ = tx.send(ready);
+    ///     Interest::NONE
+    /// })?;
+    /// theirs.write_all(b"x")?;
+    /// assert_eq!(reactor.turn(None)?.events, 1);
+    /// assert_eq!(rx.recv(), Ok(Interest::READ));
+    /// let ours = registration.deregister();
+    /// # drop(ours);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// The registration owns `io`, or shares it with others by an `Arc`. A borrowed descriptor is refused: a registration
+    /// that was forgotten would outlive the borrow, and act on whatever gets the descriptor's number next.
+    ///
+    /// ```compile_fail,E0597
+    /// # use std::os::unix::net::UnixStream;
+    /// # use twoply::reactor::{Interest, Reactor};
+    /// # let reactor = Reactor::new().unwrap();
+    /// # let (ours, theirs) = UnixStream::pair().unwrap();
+    /// let registration = reactor.register(&ours, Interest::READ, |_| Interest::NONE);
+    /// ```
+    ///
+    /// # Errors
+    /// When the operating system refuses to watch the descriptor, or the reactor has been closed.
+    pub fn register<T: AsFd + 'static>(
+        &self,
+        io: T,
+        interest: Interest,
+        handler: impl FnMut(Interest) -> Interest + Send + 'static,
+    ) -> io::Result<Registration<T>> {
+        Registration::new(&self.shared, io, interest, Box::new(handler))
+    }
+}
+
+impl AsFd for Reactor {
+    /// The descriptor that becomes readable when a turn has something to do. For polling only.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.poller.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reactor").field("metrics", &self.metrics()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Whether this is the child of a fork, and the reactor is the parent's.
+    fn is_forked(&self) -> bool {
+        fork::count() != self.born
+    }
+
+    /// An error in the child of a fork, which shares the poller with its parent.
+    fn check_process(&self) -> io::Result<()> {
+        match self.is_forked() {
+            true => Err(io::Error::other("the process was forked: the reactor is the parent's")),
+            false => Ok(()),
+        }
+    }
+
+    fn notify(&self) {
+        if self.is_forked() {
+            return;
+        }
+        if self.park.notify() {
+            self.counters.notifies.fetch_add(1, Relaxed);
+            self.poller.wake();
+        } else {
+            self.counters.saved_notifies.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// There is an earlier deadline than before. An owner that is awake finds it by itself: it announces a park,
+    /// then asks the timer queue, whose lock orders this after the announcement or before the question.
+    fn deadline_moved(&self) {
+        if self.park.is_parked() {
+            self.notify();
+        }
+    }
+
+    /// Watches the descriptor of `state` in both directions, edge-triggered.
+    fn bind(&self, fd: BorrowedFd<'_>, state: &Arc<State>) -> io::Result<Key> {
+        self.check_process()?;
+        let key = lock(&self.table).insert(Occupant::Source(Arc::clone(state)))?;
+        self.poller.add_edge(fd, key).inspect_err(|_| drop(lock(&self.table).remove(key)))?;
+        Ok(key)
+    }
+
+    /// Watches the descriptor of `watch` for one event.
+    fn register(&self, fd: BorrowedFd<'_>, interest: Interest, watch: &Arc<Watch>) -> io::Result<Key> {
+        self.check_process()?;
+        let key = lock(&self.table).insert(Occupant::Watch(Arc::clone(watch)))?;
+        watch.set_key(key);
+        self.poller.add_oneshot(fd, key, interest).inspect_err(|_| drop(lock(&self.table).remove(key)))?;
+        Ok(key)
+    }
+
+    /// Watches it for one more event.
+    fn rearm(&self, fd: BorrowedFd<'_>, key: Key, interest: Interest) -> io::Result<()> {
+        self.check_process()?;
+        self.poller.rearm(fd, key, interest)
+    }
+
+    /// Stops watching `fd`. No event is reported under `key` after this, other than one that the running turn
+    /// has collected already.
+    fn deregister(&self, fd: BorrowedFd<'_>, key: Key) {
+        // An occupant may own things of the user's: dropped when the lock is free again.
+        let occupant = lock(&self.table).remove(key);
+        // What a child of a fork takes out of the poller would be gone for its parent.
+        if occupant.is_some() && !self.is_forked() {
+            // It can only fail when the descriptor is not there, which is what this wants.
+            let _ = self.poller.delete(fd);
+        }
+        drop(occupant);
+    }
+
+    fn close(&self) {
+        let occupants = lock(&self.table).close();
+        for occupant in occupants {
+            match occupant {
+                Occupant::Source(state) => state.unbind(),
+                Occupant::Watch(watch) => drop(watch.kill()),
+            }
+        }
+        self.timers.close();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The right to turn a reactor, and the buffers for it.
+struct Turning<'a> {
+    /// The reactor.
+    shared: &'a Shared,
+    /// Its buffers, on loan.
+    buffers: Buffers,
+}
+
+impl<'a> Turning<'a> {
+    fn begin(shared: &'a Shared) -> io::Result<Turning<'a>> {
+        shared.check_process()?;
+        match lock(&shared.turning).take() {
+            Some(buffers) => Ok(Turning { shared, buffers }),
+            None => Err(io::Error::new(io::ErrorKind::ResourceBusy, "the reactor is being turned already")),
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
+        let shared = self.shared;
+        let sleeps = timeout != Some(Duration::ZERO);
+        // Asked for after the announcement: see `deadline_moved`.
+        let deadline = shared.timers.next();
+        let timeout = match (timeout, deadline) {
+            (Some(Duration::ZERO), _) => Some(Duration::ZERO),
+            (timeout, None) => timeout,
+            (timeout, Some(deadline)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                Some(timeout.map_or(left, |timeout| timeout.min(left)))
+            }
+        };
+        shared.counters.waits.fetch_add(1, Relaxed);
+        let waited = shared.poller.wait(&mut self.buffers.events, timeout);
+        if sleeps {
+            shared.park.end_sleep();
+        }
+        let interrupted = waited?;
+        let events = self.dispatch();
+        let timers = deadline.map_or(0, |_| shared.timers.fire(Instant::now()));
+        Ok(Turn { events, timers, interrupted })
+    }
+
+    /// Tells everybody whose descriptor is ready, and returns how many descriptors that were.
+    fn dispatch(&mut self) -> usize {
+        let Buffers { events, ready } = &mut self.buffers;
+        {
+            // One lock for the batch; handlers and wakers run without it.
+            let table = lock(&self.shared.table);
+            ready.extend(events.iter().filter_map(|(key, what)| Some((table.get(key)?.clone(), what))));
+        }
+        let count = ready.len();
+        // All of them, also when one panics: edges are reported once.
+        for_all(ready.drain(..), |(occupant, what)| match occupant {
+            Occupant::Source(state) => state.ready(what.interest, what.sticky),
+            Occupant::Watch(watch) => watch.call(self.shared, what.interest),
+        });
+        count
+    }
+}
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        *lock(&self.shared.turning) = Some(std::mem::take(&mut self.buffers));
+    }
+}
+
+#[cfg(test)]
+#[path = "reactor/tests.rs"]
+mod tests;

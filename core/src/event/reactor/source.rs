@@ -1,0 +1,374 @@
+//! A descriptor, what is known of its readiness, and who waits for it.
+//!
+//! Everything that reads or writes goes through [`Slot::poll_op`]: it tries, and where the descriptor is not ready
+//! it enters a waker here and calls a function that has somebody watch. Whoever watches, a [`Reactor`] or a parked thread,
+//! reports to [`Source::notify`]. The source knows no task and runs nothing but wakers, with nothing locked.
+//!
+//! # Readiness
+//! A source may be *bound* to one reactor, which then reports every change of readiness (an edge) but no
+//! state. So a bound source remembers: it is ready until a system call has said that it is not, and while it is
+//! not ready no system call is made. An unbound source always tries.
+//!
+//! ```text
+//! word:  [4..: tick, one for each report] [3: STICKY] [2: BOUND] [1: WRITE] [0: READ]
+//!
+//!   READ clear ──(1) ready: an event──▶ READ set, next tick
+//!        ▲                                │
+//!        └───(2) clear: a system call ────┘   only if the tick is still the one from before the call
+//!
+//! (1) ready   whoever watches; then it wakes the waiters, under whose lock it finds them.
+//! (2) clear   the caller of the system call. An event between its call and its `clear` has changed the tick:
+//!             then nothing is cleared and it tries again.
+//! ```
+//!
+//! A waiter enters its waker (under the lock) before it looks at the word for the last time, and `ready` writes
+//! the word before it takes the lock. So either the waiter sees the event or `ready` sees the waiter.
+//!
+//! STICKY: an end of the stream, an error or urgent data has been reported. From then on a short read does not
+//! mean that there is nothing more to come, and there may be no further edge.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker, ready};
+
+use super::table::Key;
+use super::waiters::{Direction, Place, Slot, Waiters, WakeList};
+use super::{Interest, Reactor, Shared};
+use crate::base::fork;
+use crate::base::sync::atomic::AtomicU32;
+use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::base::sync::{Mutex, lock};
+use crate::base::wake::StoredWaker;
+
+/// A reactor reports edges of it.
+const BOUND: u32 = 1 << 2;
+/// Short reads do not mean that it is drained.
+const STICKY: u32 = 1 << 3;
+/// One report.
+const TICK: u32 = 1 << 4;
+
+/// A descriptor with its waiters.
+///
+/// Dropping it takes it out of the reactor that it is bound to and closes the descriptor.
+pub struct Source {
+    /// The descriptor; `None` only while [`Source::into_fd`] takes it out.
+    fd: Option<OwnedFd>,
+    /// What a reactor keeps a share of. It outlives the descriptor by a moment, so that closing does not
+    /// wait for a turn under way.
+    state: Arc<State>,
+}
+
+/// Readiness and waiters of a source.
+#[derive(Default)]
+pub(super) struct State {
+    /// Readiness; see the diagram above.
+    word: AtomicU32,
+    /// Waiters and binding.
+    inner: Mutex<Inner>,
+}
+
+/// The part of a source that is locked.
+#[derive(Default)]
+struct Inner {
+    /// The reactor that reports its edges; there is one exactly while [`BOUND`] is set.
+    binding: Option<Binding>,
+    /// Who waits to read.
+    read: Waiters,
+    /// Who waits to write.
+    write: Waiters,
+}
+
+/// A registration with a reactor.
+struct Binding {
+    /// The reactor. It is the user's to keep alive.
+    reactor: Weak<Shared>,
+    /// What it knows the source by.
+    key: Key,
+    /// The count of forks when it was made.
+    born: u64,
+}
+
+/// What an operation has achieved.
+#[derive(Debug)]
+pub(crate) enum Progress<R> {
+    /// This; the next one may succeed, too.
+    More(R),
+    /// This, and it took all that was there: the next one is to wait for an event. Only for byte streams on
+    /// which a short transfer means exactly that.
+    Drained(R),
+}
+
+impl Source {
+    /// A source for `fd`, which nobody watches yet.
+    pub fn new(fd: OwnedFd) -> Arc<Source> {
+        Arc::new(Source { fd: Some(fd), state: Arc::default() })
+    }
+
+    /// Tells everybody who waits that the descriptor is ready for `ready`. Called by whoever watches.
+    pub fn notify(&self, ready: Interest) {
+        self.state.ready(ready, false);
+    }
+
+    /// Has `reactor` report the readiness of this source from now on, until one of the two is gone. Does nothing
+    /// when a living reactor does so already.
+    ///
+    /// # Errors
+    /// When the operating system refuses, or the reactor has been closed.
+    pub fn bind(&self, reactor: &Reactor) -> io::Result<()> {
+        // Acquire is not needed: a source that was bound a moment ago is as good as bound.
+        if self.state.word.load(Relaxed) & BOUND != 0 && !self.state.is_forked() {
+            return Ok(());
+        }
+        // Held throughout, so that a `close` of the reactor that has found the entry waits for the binding.
+        let mut inner = lock(&self.state.inner);
+        // In the child of a fork nobody turns the reactor that it was bound to.
+        if inner.binding.as_ref().is_some_and(|binding| binding.born == fork::count()) {
+            return Ok(());
+        }
+        let key = reactor.shared.bind(self.as_fd(), &self.state)?;
+        let reactor = Arc::downgrade(&reactor.shared);
+        inner.binding = Some(Binding { reactor, key, born: fork::count() });
+        // Registering reports the present state as an event: nothing that is there already is missed.
+        self.state.word.fetch_or(BOUND, AcqRel);
+        Ok(())
+    }
+
+    /// Whether anybody whose waker is among `which` waits for `interest`.
+    pub(crate) fn waits(&self, interest: Interest, mut which: impl FnMut(&Waker) -> bool) -> bool {
+        let inner = lock(&self.state.inner);
+        (interest.contains(Interest::READ) && inner.read.any(&mut which))
+            || (interest.contains(Interest::WRITE) && inner.write.any(&mut which))
+    }
+
+    /// Gives the descriptor back. One that something else refers to at this moment is duplicated.
+    ///
+    /// # Errors
+    /// When duplicating it fails.
+    pub(crate) fn into_fd(this: Arc<Source>) -> io::Result<OwnedFd> {
+        match Arc::try_unwrap(this) {
+            Ok(mut source) => {
+                source.leave_reactor();
+                source.fd.take().ok_or_else(|| io::ErrorKind::NotConnected.into())
+            }
+            Err(shared) => shared.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// Gives a waiter's place up.
+    pub(super) fn leave(&self, direction: Direction, place: Place) {
+        let waker = lock(&self.state.inner).waiters(direction).leave(place);
+        // Outside the lock: dropping a waker may drop a task.
+        drop(waker);
+    }
+
+    fn leave_reactor(&self) {
+        let binding = lock(&self.state.inner).binding.take();
+        if let Some(binding) = binding
+            && let Some(reactor) = binding.reactor.upgrade()
+        {
+            reactor.deregister(self.as_fd(), binding.key);
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.fd {
+            Some(fd) => fd.as_fd(),
+            None => unreachable!("it is taken out only by `into_fd`, which owns the source"),
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // Before the descriptor closes: with a duplicate of it around, the kernel would go on reporting.
+        if self.fd.is_some() {
+            self.leave_reactor();
+        }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("fd", &self.fd).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Whether this is the child of a fork, and the source was bound by the parent.
+    fn is_forked(&self) -> bool {
+        // Nearly always nobody has forked.
+        fork::count() != 0
+            && lock(&self.inner).binding.as_ref().is_some_and(|binding| binding.born != fork::count())
+    }
+
+    /// Enters `waker` at `place`, or at a new one.
+    fn enter(&self, direction: Direction, place: &mut Place, waker: &Waker) {
+        // Cloning runs code of the user's, so it happens between two locks, and only when it must.
+        let known = |inner: &mut Inner| {
+            inner.waiters(direction).waker(*place).is_some_and(|old| old.will_wake(waker))
+        };
+        if !known(&mut lock(&self.inner)) {
+            let waker = StoredWaker::of(waker);
+            let (entered, old) = lock(&self.inner).waiters(direction).enter(*place, waker);
+            *place = entered;
+            drop(old);
+        }
+    }
+
+    /// Enters a report, and wakes all whom it concerns.
+    pub(super) fn ready(&self, ready: Interest, sticky: bool) {
+        let bits = u32::from(ready.0) | if sticky { STICKY } else { 0 };
+        self.report(|word| word | bits);
+        self.wake(ready);
+    }
+
+    /// The reactor that it was bound to is gone: everybody looks for another driver.
+    pub(super) fn unbind(&self) {
+        {
+            let mut inner = lock(&self.inner);
+            inner.binding = None;
+            let bits = u32::from(Interest::BOTH.0);
+            self.report(|word| (word | bits) & !BOUND);
+        }
+        self.wake(Interest::BOTH);
+    }
+
+    fn report(&self, change: impl Fn(u32) -> u32) {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            // AcqRel pairs with the Acquire load in `poll_op`; and with `clear`, which must not miss the tick.
+            match self.word.compare_exchange_weak(word, change(word).wrapping_add(TICK), AcqRel, Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Forgets readiness that a system call has refuted. False when there has been a report since `seen`.
+    fn clear(&self, bit: u32, seen: u32) -> bool {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            if word / TICK != seen / TICK {
+                return false;
+            }
+            match self.word.compare_exchange_weak(word, word & !bit, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    fn wake(&self, ready: Interest) {
+        let mut list = WakeList::default();
+        {
+            let mut inner = lock(&self.inner);
+            if ready.contains(Interest::READ) {
+                inner.read.take_all(&mut list);
+            }
+            if ready.contains(Interest::WRITE) {
+                inner.write.take_all(&mut list);
+            }
+        }
+        list.wake();
+    }
+}
+
+impl Inner {
+    fn waiters(&mut self, direction: Direction) -> &mut Waiters {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}
+
+impl Slot<'_> {
+    /// Makes `op` happen, or has the task woken when it can: the one way in which descriptors are read and written.
+    /// `watch` has whoever watches for the running stack report to the source.
+    ///
+    /// `op` must not block; it says [`WouldBlock`](io::ErrorKind::WouldBlock) instead. It is called again when a
+    /// signal has interrupted it, and any number of times over the polls of a future, but not after it
+    /// has returned anything else.
+    #[inline]
+    pub(crate) fn poll_op<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        watch: impl Fn(&Arc<Source>, Interest, &Waker) -> io::Result<()>,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<Progress<R>>,
+    ) -> Poll<io::Result<R>> {
+        let Slot { source, direction, place } = self;
+        let watch = || watch(source, direction.interest(), cx.waker());
+        let waiter = Waiter { direction: *direction, place, waker: cx.waker() };
+        source.state.poll_op(waiter, || op(source.as_fd()), watch)
+    }
+}
+
+/// Who waits, and where.
+struct Waiter<'a> {
+    /// In which direction.
+    direction: Direction,
+    /// At which place.
+    place: &'a mut Place,
+    /// Whom to wake.
+    waker: &'a Waker,
+}
+
+impl State {
+    /// See [`Slot::poll_op`].
+    #[inline]
+    fn poll_op<R>(
+        &self,
+        mut waiter: Waiter<'_>,
+        mut op: impl FnMut() -> io::Result<Progress<R>>,
+        mut watch: impl FnMut() -> io::Result<()>,
+    ) -> Poll<io::Result<R>> {
+        let bit = u32::from(waiter.direction.interest().0);
+        loop {
+            let seen = self.word.load(Acquire);
+            let bound = seen & BOUND != 0;
+            if !bound || seen & bit != 0 {
+                match op() {
+                    Ok(Progress::More(result)) => return Poll::Ready(Ok(result)),
+                    Ok(Progress::Drained(result)) => {
+                        if bound && seen & STICKY == 0 {
+                            self.clear(bit, seen);
+                        }
+                        return Poll::Ready(Ok(result));
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        if !self.clear(bit, seen) {
+                            continue;
+                        }
+                    }
+                    Err(e) => return Poll::Ready(Err(e)),
+                }
+            }
+            ready!(self.poll_watch(&mut waiter, bit, &mut watch))?;
+        }
+    }
+
+    /// Enters the waker and has the driver watch. Ready when there has been a report meanwhile.
+    fn poll_watch(
+        &self,
+        waiter: &mut Waiter<'_>,
+        bit: u32,
+        watch: impl FnOnce() -> io::Result<()>,
+    ) -> Poll<io::Result<()>> {
+        self.enter(waiter.direction, waiter.place, waiter.waker);
+        watch()?;
+        // The last look; see the module's header.
+        if self.word.load(Acquire) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "source_model.rs"]
+mod model;
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

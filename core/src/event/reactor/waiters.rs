@@ -1,0 +1,185 @@
+//! Who waits for a descriptor in one direction.
+//!
+//! Any number may wait. The first one's waker is kept in place, so that the usual case of one reader and one
+//! writer allocates nothing; besides there is one fixed place for the poll functions of `AsyncRead` and
+//! `AsyncWrite`, which have nowhere to remember a place of their own.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::{Interest, Source};
+use crate::base::wake::StoredWaker;
+
+/// Which way the bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Towards us: reading, accepting.
+    Read,
+    /// Away from us: writing, connecting.
+    Write,
+}
+
+impl Direction {
+    pub(crate) fn interest(self) -> Interest {
+        match self {
+            Direction::Read => Interest::READ,
+            Direction::Write => Interest::WRITE,
+        }
+    }
+}
+
+/// The waiters of one direction.
+#[derive(Default)]
+pub(super) struct Waiters {
+    /// The waker of the poll functions.
+    fixed: Option<StoredWaker>,
+    /// The waker of the first waiter that has a place of its own.
+    first: Option<StoredWaker>,
+    /// Whether `first` is somebody's place; its waker is gone once it has been woken.
+    first_taken: bool,
+    /// The others.
+    more: Option<Box<Slab<Option<StoredWaker>>>>,
+}
+
+/// A place among the waiters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// None yet.
+    Nowhere,
+    /// The one of the poll functions.
+    Fixed,
+    /// The first one.
+    First,
+    /// One of the others.
+    More(usize),
+}
+
+impl Waiters {
+    /// The waker at `place`.
+    pub(super) fn waker(&self, place: Place) -> Option<&StoredWaker> {
+        match place {
+            Place::Nowhere => None,
+            Place::Fixed => self.fixed.as_ref(),
+            Place::First => self.first.as_ref(),
+            Place::More(key) => self.more.as_ref()?.get(key)?.as_ref(),
+        }
+    }
+
+    /// Puts `waker` at `place`, or at a new one. Returns the place, and the waker that was there: to be dropped
+    /// when nothing is locked.
+    pub(super) fn enter(&mut self, place: Place, waker: StoredWaker) -> (Place, Option<StoredWaker>) {
+        match place {
+            Place::Fixed => (place, self.fixed.replace(waker)),
+            Place::First => (place, self.first.replace(waker)),
+            Place::More(key) => match self.more.as_mut().and_then(|more| more.get_mut(key)) {
+                Some(entry) => (place, entry.replace(waker)),
+                None => self.enter(Place::Nowhere, waker),
+            },
+            Place::Nowhere if !self.first_taken => {
+                self.first_taken = true;
+                (Place::First, self.first.replace(waker))
+            }
+            Place::Nowhere => {
+                let key = self.more.get_or_insert_default().insert(Some(waker));
+                (Place::More(key), None)
+            }
+        }
+    }
+
+    /// Gives `place` up, and returns the waker that was there.
+    pub(super) fn leave(&mut self, place: Place) -> Option<StoredWaker> {
+        match place {
+            Place::Nowhere => None,
+            Place::Fixed => self.fixed.take(),
+            Place::First => {
+                self.first_taken = false;
+                self.first.take()
+            }
+            Place::More(key) => {
+                let more = self.more.as_mut()?;
+                let waker = more.try_remove(key).flatten();
+                if more.is_empty() {
+                    self.more = None;
+                }
+                waker
+            }
+        }
+    }
+
+    /// Moves all wakers to `list`. Their places stay taken.
+    pub(super) fn take_all(&mut self, list: &mut WakeList) {
+        list.add(self.fixed.take());
+        list.add(self.first.take());
+        for (_, waker) in self.more.iter_mut().flat_map(|more| more.iter_mut()) {
+            list.add(waker.take());
+        }
+    }
+
+    /// Whether somebody whose waker is among `which` waits.
+    pub(super) fn any(&self, mut which: impl FnMut(&Waker) -> bool) -> bool {
+        let more = self.more.iter().flat_map(|more| more.iter()).filter_map(|(_, waker)| waker.as_ref());
+        self.fixed.iter().chain(&self.first).chain(more).any(|waker| which(waker.as_waker()))
+    }
+}
+
+/// Wakers that have been collected under a lock, to be woken without it.
+#[derive(Default)]
+pub(super) struct WakeList {
+    /// Two in each direction need no memory.
+    few: [Option<StoredWaker>; 4],
+    /// How many of those there are.
+    len: usize,
+    /// The others.
+    many: Vec<StoredWaker>,
+}
+
+impl WakeList {
+    fn add(&mut self, waker: Option<StoredWaker>) {
+        let Some(waker) = waker else { return };
+        match self.few.get_mut(self.len) {
+            Some(place) => {
+                *place = Some(waker);
+                self.len += 1;
+            }
+            None => self.many.push(waker),
+        }
+    }
+
+    /// Wakes them all.
+    pub(super) fn wake(self) {
+        crate::base::wake::wake_all(self.few.into_iter().flatten().chain(self.many));
+    }
+}
+
+/// A waiter's place, given up on drop: whoever stops waiting is not woken, and its waker is let go.
+pub(crate) struct Slot<'a> {
+    /// What it waits for.
+    pub(super) source: &'a Arc<Source>,
+    /// In which direction.
+    pub(super) direction: Direction,
+    /// Where.
+    pub(super) place: Place,
+}
+
+impl<'a> Slot<'a> {
+    /// A place for a future of its own.
+    pub(crate) fn new(source: &'a Arc<Source>, direction: Direction) -> Slot<'a> {
+        Slot { source, direction, place: Place::Nowhere }
+    }
+
+    /// The place of the poll functions: each call replaces the waker of the one before, and it stays when the
+    /// slot is dropped.
+    pub(crate) fn fixed(source: &'a Arc<Source>, direction: Direction) -> Slot<'a> {
+        Slot { source, direction, place: Place::Fixed }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !matches!(self.place, Place::Nowhere | Place::Fixed) {
+            self.source.leave(self.direction, self.place);
+        }
+    }
+}

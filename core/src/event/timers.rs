@@ -1,0 +1,389 @@
+//! A queue of deadlines that can hold a million entries.
+//!
+//! Each driver has one: a reactor fires its own as it turns, a thread its own as it parks. Futures of
+//! [`time`](crate::time) enter deadlines with a waker and take them back when they are dropped. The queue
+//! has no thread and reads no clock: whoever owns it asks for the [`next`](Timers::next) deadline, sleeps, and
+//! [`fire`](Timers::fire)s.
+//!
+//! Entries live in a slab; a binary heap orders `(deadline, entry)` pairs. Deadlines are lazy: postponing an
+//! entry only writes its new deadline into the slab, and the pair in the heap is pushed again when it comes to
+//! the top. That makes the common case, an I/O timeout that is moved on and on and never expires, a store
+//! instead of a search. A pair whose entry has been taken back is dead; it is dropped when it comes to the top,
+//! or in one sweep when most pairs are dead, so memory is proportional to the entries that are alive.
+//!
+//! Wakers never run, are cloned or dropped while the queue is locked.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::base::lock::lock;
+use crate::base::wake::StoredWaker;
+
+/// How many wakers are taken out at a time: the lock is held for microseconds even when 100,000 are due.
+const BATCH: usize = 128;
+
+/// Heaps smaller than this are not worth a sweep.
+const SWEEP_FROM: usize = 64;
+
+/// The end of the list of free entries.
+const NOBODY: u32 = u32::MAX;
+
+/// A deadline in nanoseconds since the queue's base. Signed: a virtual clock may run before the base.
+type Nanos = i64;
+
+/// An entry that has no pair in the heap.
+const NOT_QUEUED: Nanos = Nanos::MAX;
+
+/// The farthest deadline, 292 years ahead; farther ones are brought back to it.
+const FARTHEST: Nanos = Nanos::MAX - 1;
+
+/// A queue of deadlines.
+///
+/// ```
+/// use std::task::Waker;
+/// use std::time::{Duration, Instant};
+/// use twoply_core::timers::Timers;
+///
+/// let timers = Timers::new(|| ());
+/// let now = Instant::now();
+/// let key = timers.insert(now + Duration::from_secs(1), Waker::noop()).unwrap();
+/// assert_eq!(timers.next(), Some(now + Duration::from_secs(1)));
+/// assert_eq!(timers.fire(now), 0);
+/// assert_eq!(timers.fire(now + Duration::from_secs(1)), 1);
+/// timers.remove(key);
+/// ```
+pub struct Timers {
+    /// The time that deadlines are counted from.
+    base: Instant,
+    /// Entries and their order.
+    queue: Mutex<Queue>,
+    /// Tells whoever sleeps until the earliest deadline that there is an earlier one.
+    on_earlier: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Timers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Timers").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Names an entry of one [`Timers`]. A key whose entry is gone names nothing, even when its place is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerKey {
+    /// The entry's place.
+    index: u32,
+    /// Which of the entries that have lived there.
+    generation: u32,
+}
+
+/// The queue has been closed: its owner fires no more deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the timer queue has been closed")]
+#[non_exhaustive]
+pub struct Closed;
+
+impl Timers {
+    /// An empty queue.
+    ///
+    /// `on_earlier` is called, with nothing locked, after a change that brings the earliest deadline forward.
+    /// It must not block; it may be called on any thread.
+    pub fn new(on_earlier: impl Fn() + Send + Sync + 'static) -> Arc<Timers> {
+        let queue = Mutex::new(Queue::default());
+        Arc::new(Timers { base: Instant::now(), queue, on_earlier: Box::new(on_earlier) })
+    }
+
+    /// Enters a deadline; `waker` is woken by the first [`fire`](Timers::fire) at or after it.
+    ///
+    /// The entry stays until it is [`remove`](Timers::remove)d, also after it has fired.
+    ///
+    /// # Errors
+    /// [`Closed`] after [`Timers::close`].
+    pub fn insert(&self, deadline: Instant, waker: &Waker) -> Result<TimerKey, Closed> {
+        let deadline = self.nanos(deadline);
+        let waker = StoredWaker::of(waker);
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            drop(queue);
+            drop(waker);
+            return Err(Closed);
+        }
+        let key = queue.add(deadline, waker);
+        let earlier = queue.push(deadline, key);
+        drop(queue);
+        if earlier {
+            (self.on_earlier)();
+        }
+        Ok(key)
+    }
+
+    /// Gives an entry another deadline and another waker, and arms it again if it has fired.
+    ///
+    /// Returns false when there is no such entry or the queue has been closed: enter a new one elsewhere.
+    pub fn rearm(&self, key: TimerKey, deadline: Instant, waker: &Waker) -> bool {
+        let deadline = self.nanos(deadline);
+        // Cloning runs code of the user's, so it happens between two locks, and only when it must.
+        let mut fresh: Option<StoredWaker> = None;
+        loop {
+            let mut queue = lock(&self.queue);
+            let closed = queue.closed;
+            let Some(entry) = queue.entry(key).filter(|_| !closed) else {
+                drop(queue);
+                return false;
+            };
+            let same = entry.waker.as_ref().is_some_and(|old| old.will_wake(waker));
+            if !same && fresh.is_none() {
+                drop(queue);
+                fresh = Some(StoredWaker::of(waker));
+                continue;
+            }
+            let old = if same { None } else { std::mem::replace(&mut entry.waker, fresh.take()) };
+            entry.deadline = deadline;
+            // Later than its pair in the heap: lazily, nothing more to do.
+            let earlier = deadline < entry.queued && queue.push(deadline, key);
+            drop(queue);
+            drop(old);
+            if earlier {
+                (self.on_earlier)();
+            }
+            return true;
+        }
+    }
+
+    /// Takes an entry back; its waker is not woken any more. Does nothing for a key whose entry is gone.
+    pub fn remove(&self, key: TimerKey) {
+        let mut queue = lock(&self.queue);
+        let waker = queue.take(key);
+        drop(queue);
+        drop(waker);
+    }
+
+    /// The earliest deadline.
+    pub fn next(&self) -> Option<Instant> {
+        let nanos = lock(&self.queue).next()?;
+        let ahead = Duration::from_nanos(nanos.unsigned_abs());
+        // A clock that cannot represent it will not reach it either.
+        if nanos < 0 { self.base.checked_sub(ahead) } else { self.base.checked_add(ahead) }
+    }
+
+    /// Wakes everybody whose deadline is at or before `now`, and returns how many.
+    ///
+    /// They are woken in batches, with nothing locked.
+    pub fn fire(&self, now: Instant) -> usize {
+        let now = self.nanos(now);
+        let mut due = Vec::new();
+        let mut fired = 0;
+        loop {
+            let more = lock(&self.queue).due(now, &mut due);
+            fired += due.len();
+            crate::base::wake::wake_all(due.drain(..));
+            if !more {
+                return fired;
+            }
+        }
+    }
+
+    /// Fires all entries and accepts no more.
+    pub fn close(&self) {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        queue.heap = BinaryHeap::new();
+        let wakers: Vec<StoredWaker> =
+            queue.entries.iter_mut().filter_map(|entry| entry.waker.take()).collect();
+        drop(queue);
+        crate::base::wake::wake_all(wakers);
+    }
+
+    /// How many entries there are, fired ones included.
+    pub fn len(&self) -> usize {
+        lock(&self.queue).len
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn nanos(&self, at: Instant) -> Nanos {
+        match at.checked_duration_since(self.base) {
+            Some(ahead) => Nanos::try_from(ahead.as_nanos()).map_or(FARTHEST, |nanos| nanos.min(FARTHEST)),
+            None => {
+                let ago = self.base.saturating_duration_since(at);
+                Nanos::try_from(ago.as_nanos()).map_or(-FARTHEST, |nanos| -nanos)
+            }
+        }
+    }
+}
+
+/// Entries and their order. 56 bytes an entry: 40 here and 16 for its pair in the heap.
+struct Queue {
+    /// All entries, those that are free included.
+    entries: Vec<Entry>,
+    /// The first free entry, or [`NOBODY`].
+    free: u32,
+    /// How many entries are not free.
+    len: usize,
+    /// What becomes due when, earliest first.
+    heap: BinaryHeap<Reverse<Pair>>,
+    /// How many pairs in the heap are dead.
+    dead: usize,
+    /// Whether no more entries are accepted.
+    closed: bool,
+}
+
+/// What somebody waits for.
+struct Entry {
+    /// When it is due.
+    deadline: Nanos,
+    /// The deadline of its live pair in the heap, never later than its own; [`NOT_QUEUED`]: it has none.
+    queued: Nanos,
+    /// Whom to wake; `None` when it has fired.
+    waker: Option<StoredWaker>,
+    /// Which of the entries that have lived here.
+    generation: u32,
+    /// The next free entry, when this one is free.
+    next_free: u32,
+}
+
+/// An entry of the heap. It is alive while its entry says that it is queued with this deadline.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pair {
+    /// The order.
+    at: Nanos,
+    /// The entry's place.
+    index: u32,
+    /// Which of the entries that have lived there.
+    generation: u32,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        let (entries, heap) = (Vec::new(), BinaryHeap::new());
+        Queue { entries, free: NOBODY, len: 0, heap, dead: 0, closed: false }
+    }
+}
+
+impl Queue {
+    fn entry(&mut self, key: TimerKey) -> Option<&mut Entry> {
+        self.entries.get_mut(key.index as usize).filter(|entry| entry.generation == key.generation)
+    }
+
+    fn add(&mut self, deadline: Nanos, waker: StoredWaker) -> TimerKey {
+        self.len += 1;
+        let entry =
+            Entry { deadline, queued: NOT_QUEUED, waker: Some(waker), generation: 0, next_free: NOBODY };
+        if self.free == NOBODY {
+            // A quarter at a time: with doubling, a million entries could cost those of two million.
+            if self.entries.len() == self.entries.capacity() {
+                self.entries.reserve_exact((self.entries.len() / 4).max(4));
+            }
+            // 2^32 entries are 160 GiB: memory is exhausted long before indices are.
+            let index = self.entries.len() as u32;
+            self.entries.push(entry);
+            return TimerKey { index, generation: 0 };
+        }
+        let index = self.free;
+        let place = &mut self.entries[index as usize];
+        self.free = place.next_free;
+        let generation = place.generation;
+        *place = Entry { generation, ..entry };
+        TimerKey { index, generation }
+    }
+
+    /// Frees an entry. Its pair in the heap is dead from now on.
+    fn take(&mut self, key: TimerKey) -> Option<StoredWaker> {
+        let free = self.free;
+        let entry = self.entry(key)?;
+        let was_queued = entry.queued != NOT_QUEUED;
+        let waker = entry.waker.take();
+        entry.queued = NOT_QUEUED;
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.next_free = free;
+        self.free = key.index;
+        self.len -= 1;
+        if was_queued && !self.closed {
+            self.bury();
+        }
+        waker
+    }
+
+    /// Queues an entry at `at`, instead of where it may be queued now. Returns whether that is the new top.
+    fn push(&mut self, at: Nanos, key: TimerKey) -> bool {
+        let entry = &mut self.entries[key.index as usize];
+        let was_queued = std::mem::replace(&mut entry.queued, at) != NOT_QUEUED;
+        let earlier = self.heap.peek().is_none_or(|Reverse(top)| at < top.at);
+        if self.heap.len() == self.heap.capacity() {
+            self.heap.reserve_exact((self.heap.len() / 4).max(4));
+        }
+        self.heap.push(Reverse(Pair { at, index: key.index, generation: key.generation }));
+        if was_queued {
+            self.bury();
+        }
+        earlier
+    }
+
+    /// Counts one more dead pair, and sweeps them out when they are most of the heap.
+    fn bury(&mut self) {
+        self.dead += 1;
+        if self.heap.len() >= SWEEP_FROM && self.dead > self.heap.len() / 2 {
+            let entries = &self.entries;
+            self.heap.retain(|Reverse(pair)| pair.is_live(entries));
+            self.heap.shrink_to(self.heap.len() * 2);
+            self.dead = 0;
+        }
+    }
+
+    /// Brings the top of the heap up to date, and returns it.
+    fn top(&mut self) -> Option<Pair> {
+        loop {
+            let Reverse(pair) = *self.heap.peek()?;
+            if !pair.is_live(&self.entries) {
+                self.heap.pop();
+                // Saturating, because a sweep keeps a dead pair that equals its entry's live one.
+                self.dead = self.dead.saturating_sub(1);
+                continue;
+            }
+            let entry = &mut self.entries[pair.index as usize];
+            if entry.deadline == pair.at {
+                return Some(pair);
+            }
+            // It has been postponed since it was queued.
+            entry.queued = entry.deadline;
+            let at = entry.deadline;
+            if let Some(mut top) = self.heap.peek_mut() {
+                top.0.at = at;
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Nanos> {
+        self.top().map(|pair| pair.at)
+    }
+
+    /// Moves the wakers of up to [`BATCH`] entries that are due to `due`. Returns whether there may be more.
+    fn due(&mut self, now: Nanos, due: &mut Vec<StoredWaker>) -> bool {
+        while due.len() < BATCH {
+            let Some(pair) = self.top().filter(|pair| pair.at <= now) else { return false };
+            self.heap.pop();
+            let entry = &mut self.entries[pair.index as usize];
+            entry.queued = NOT_QUEUED;
+            due.extend(entry.waker.take());
+        }
+        true
+    }
+}
+
+impl Pair {
+    fn is_live(&self, entries: &[Entry]) -> bool {
+        let entry = &entries[self.index as usize];
+        // A dead pair may come to equal the live one, when an entry is queued again for a deadline that it had
+        // before. Either of the two may then stand for the entry: the other is dead as soon as it has.
+        entry.generation == self.generation && entry.queued == self.at
+    }
+}
+
+#[cfg(test)]
+#[path = "timers/tests.rs"]
+mod tests;

@@ -1,0 +1,24 @@
+//! The third floor: which stack is running, how it waits, and the tasks that run on it.
+//!
+//! [`backend`] is the contract. It, the running stack ([`strand`]), waiting ([`wait`]), the budget ([`coop`]), tasks
+//! ([`task`]) and the I/O server ([`ioserver`]) know each other: a wait is what a task does on a stack of a backend. No
+//! other modules of the core form a circle across files of several duties.
+
+pub mod backend;
+pub(crate) mod blocking;
+pub(crate) mod choice;
+pub mod coop;
+pub(crate) mod descent;
+pub(crate) mod errand;
+pub(crate) mod flat;
+mod io;
+pub mod ioserver;
+mod offload;
+pub(crate) mod sleep;
+pub mod strand;
+pub(crate) mod task;
+pub mod threads;
+pub(crate) mod wait;
+
+pub use offload::offload;
+pub use wait::Wait;

@@ -1,0 +1,263 @@
+//! The budget: what keeps code that is always ready from keeping others waiting.
+//!
+//! Operations that may complete at once (a receive with messages queued, a read with bytes there) ask `proceed` first
+//! and report when they complete. Once [`BUDGET`] of them have, the next one wakes its task and says that it is not
+//! ready, so that others have their turn: other tasks, other arms, time limits, a cancellation. The rule:
+//!
+//! - **It delays an answer, and never changes one.** What looks at the present (`try_recv`, `try_get`, a receive with a
+//!   timeout of zero) does not ask. A combinator that goes by what is *not* ready (a time limit, a selection) hears its
+//!   futures with a whole budget before it does so; see `Patience`.
+//! - **It is spent where somebody will fill it again**: in polls with the waker of the running task, with that of a
+//!   `.wait()` on this stack, or with one that a combinator of this library has made for either. A poll with any other
+//!   waker is that of a foreign executor, which would poll again and find the budget as it was; it asks in vain
+//!   and is given leave.
+//! - **It belongs to the stack, whatever kind of stack that is.** Each poll of a task begins with a whole one. A `.wait()`
+//!   fills it when the stack has parked or yielded; where it is spent before, the wait lets others run first, if they
+//!   share the thread.
+//! - **Who waits has waited.** A sleep asks when it is first polled, and not again.
+//! - **Loops of this library that poll again by themselves** stop when the budget is spent, and leave the rest for the
+//!   next poll.
+//!
+//! After tokio's coop module and "Reducing tail latencies with automatic cooperative task yielding". There a combinator
+//! takes a budget that is spent for a future that is not ready, and a foreign executor is refused for ever.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll, Waker};
+
+use crate::kernel::backend::{Strand, StrandState};
+use crate::kernel::strand::with_state;
+
+/// How many operations a poll may complete before it must yield. Large enough that the cost of yielding is
+/// spread thin, small enough that a poll of cheap operations stays well under a millisecond.
+pub const BUDGET: u32 = 128;
+
+/// The budget of a look at a derived promise, which has no later poll to leave anything to. What takes more than some
+/// milliseconds, such as a loop without end, is not ready.
+const LOOK: u32 = 1 << 16;
+
+/// Asks for leave to complete one operation. `Pending` when the budget is spent: the task has been woken and should
+/// return.
+///
+/// A caller that does not complete its operation after all does not call [`Unit::spend`].
+#[inline]
+pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
+    with_state(|state| match state.budget().get() {
+        0 => refuse(state, cx.waker()),
+        _ => Poll::Ready(Unit(())),
+    })
+}
+
+/// Refuses, unless nobody would fill the budget before it is asked for again.
+#[cold]
+fn refuse(state: &StrandState, waker: &Waker) -> Poll<Unit> {
+    if !state.is_refilled(waker) {
+        return Poll::Ready(Unit(()));
+    }
+    waker.wake_by_ref();
+    Poll::Pending
+}
+
+/// Leave to complete one operation.
+#[must_use]
+pub(crate) struct Unit(());
+
+impl Unit {
+    /// The operation has completed.
+    #[inline]
+    pub(crate) fn spend(self) {
+        with_state(|state| {
+            let budget = state.budget();
+            budget.set(budget.get().saturating_sub(1));
+        });
+    }
+}
+
+/// Waits for leave to complete one operation, and completes it.
+pub(crate) fn pass() -> impl Future<Output = ()> {
+    poll_fn(|cx| proceed(cx).map(Unit::spend))
+}
+
+/// The future of a wait on `strand` is not ready, and is about to be polled again. `rested` says that the stack has
+/// parked or yielded since the last poll, so that others have had their turn.
+///
+/// A wait that was woken before it could park has used up a unit, or code that wakes itself would keep its worker.
+#[inline]
+pub(crate) fn poll_again(strand: &dyn Strand, rested: bool) {
+    let budget = strand.state().budget();
+    let left = budget.get();
+    if !rested && left > 1 {
+        budget.set(left - 1);
+        return;
+    }
+    // Nobody else waits for the thread of a stack that may block.
+    if !rested && !strand.may_block() {
+        strand.yield_now();
+    }
+    budget.set(BUDGET);
+}
+
+/// What a combinator that goes by what is not ready remembers from poll to poll: whether it has put a decision off.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    /// It has, and so it gets a budget of its own next time: what spends the budget before its turn comes, in each poll,
+    /// must not keep it from ever deciding.
+    put_off: bool,
+}
+
+impl Patience {
+    /// Runs a poll on behalf of `waker`, of futures that each have an alternative.
+    #[inline]
+    pub(crate) fn hear<R>(&mut self, waker: &Waker, poll: impl FnOnce(&mut Hearing<'_>) -> R) -> R {
+        with_state(|state| {
+            let _alternative = state.alternative();
+            let mut hearing = Hearing::begin(state, waker);
+            if self.put_off {
+                hearing.refill(BUDGET);
+            }
+            let polled = poll(&mut hearing);
+            self.put_off = hearing.put_off;
+            polled
+        })
+    }
+}
+
+/// The poll of a combinator, from its beginning to its end. What it changes ends with it.
+pub(crate) struct Hearing<'a> {
+    /// The stack.
+    state: &'a StrandState,
+    /// Whether the futures have, or have had, a whole budget.
+    is_whole: bool,
+    /// Whether those that lack budget may be left for the next poll: somebody can be woken for it.
+    is_limited: bool,
+    /// Whether a decision has been put off.
+    put_off: bool,
+    /// For which waker a combinator around this one polls.
+    deputy: *const (),
+    /// What was left of the budget, where the futures have got one of their own.
+    left: Option<u32>,
+}
+
+impl<'a> Hearing<'a> {
+    /// A poll on behalf of `waker` begins.
+    ///
+    /// In the polls of a foreign executor, too, the budget is asked for from here on, so that a future that is always
+    /// ready starves neither the others nor a time limit. Where it is spent the futures get one of their own: nobody
+    /// else would fill it.
+    #[inline]
+    pub(crate) fn begin(state: &'a StrandState, waker: &Waker) -> Hearing<'a> {
+        let left = state.budget().get();
+        let foreign = left == 0 && !state.is_refilled(waker);
+        let data = waker.data();
+        let mut hearing = Hearing {
+            state,
+            is_whole: left == BUDGET,
+            is_limited: !data.is_null(),
+            put_off: false,
+            deputy: state.deputy().replace(data),
+            left: None,
+        };
+        if foreign {
+            hearing.refill(BUDGET);
+        }
+        hearing
+    }
+
+    /// A poll of derived promises begins on behalf of one who waits with `waker`, or only looks; and whoever cannot be
+    /// woken only looks, too.
+    pub(crate) fn of_derived(state: &'a StrandState, waker: Option<&Waker>) -> Hearing<'a> {
+        let waker = waker.filter(|waker| !waker.data().is_null());
+        let mut hearing = Hearing::begin(state, waker.unwrap_or(Waker::noop()));
+        if waker.is_none() {
+            hearing.refill(LOOK);
+        }
+        hearing
+    }
+
+    /// The next future is polled with `deputy`, which wakes whoever polls.
+    #[inline]
+    pub(crate) fn serve(&self, deputy: &Waker) {
+        if self.is_limited {
+            self.state.deputy().set(deputy.data());
+        }
+    }
+
+    /// Whether the rest of many futures is to be left for the next poll, for which `waker` has been woken.
+    #[inline]
+    pub(crate) fn is_over(&self, waker: &Waker) -> bool {
+        self.state.budget().get() == 0 && self.is_limited && {
+            waker.wake_by_ref();
+            true
+        }
+    }
+
+    /// Whether a future that is not ready in this poll may only have lacked budget, because others had spent it before.
+    /// Then the decision is for the next poll, for which `waker` has been woken.
+    #[inline]
+    pub(crate) fn must_wait(&mut self, waker: &Waker) -> bool {
+        let must_wait = !self.is_whole && self.is_over(waker);
+        if must_wait {
+            self.put_off = true;
+        }
+        must_wait
+    }
+
+    /// The stack.
+    #[inline]
+    pub(crate) fn state(&self) -> &'a StrandState {
+        self.state
+    }
+
+    /// Gives the futures a budget of their own.
+    #[cold]
+    fn refill(&mut self, budget: u32) {
+        let left = self.state.budget().replace(budget);
+        self.left.get_or_insert(left);
+        self.is_whole = true;
+    }
+}
+
+impl Drop for Hearing<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.state.deputy().set(self.deputy);
+        if let Some(left) = self.left {
+            self.state.budget().set(left);
+        }
+    }
+}
+
+/// Runs `poll`, of a future that is known to be ready, with a whole budget.
+pub(crate) fn in_full<R>(poll: impl FnOnce() -> R) -> R {
+    with_state(|state| {
+        let left = state.budget().replace(BUDGET);
+        let polled = poll();
+        state.budget().set(left);
+        polled
+    })
+}
+
+/// A future is polled with `waker`, which wakes whoever polls, until the guard is dropped.
+pub(crate) fn deputize<'a>(state: &'a StrandState, waker: &Waker) -> Deputy<'a> {
+    Deputy { place: state.deputy(), before: state.deputy().replace(waker.data()) }
+}
+
+/// See [`deputize`].
+pub(crate) struct Deputy<'a> {
+    /// Where it says who is polled with.
+    place: &'a Cell<*const ()>,
+    /// What it said before.
+    before: *const (),
+}
+
+impl Drop for Deputy<'_> {
+    fn drop(&mut self) {
+        self.place.set(self.before);
+    }
+}
+
+/// Whether the budget is spent.
+#[inline]
+pub(crate) fn is_spent() -> bool {
+    with_state(|state| state.budget().get() == 0)
+}

@@ -1,0 +1,29 @@
+//! Operations on descriptors, for the code that runs on a stack: they take a unit of the budget, and have the driver of
+//! the running stack watch. How readiness is kept lies below, in [`reactor`](crate::reactor).
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll, ready};
+
+use crate::event::reactor::{Progress, Slot};
+use crate::kernel::coop;
+use crate::kernel::strand::with_current;
+
+impl Slot<'_> {
+    /// Makes `op` happen, or has the task woken when it can; see [`Slot::poll_op`].
+    #[inline]
+    pub(crate) fn poll_io<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        op: impl FnMut(BorrowedFd<'_>) -> io::Result<Progress<R>>,
+    ) -> Poll<io::Result<R>> {
+        let unit = ready!(coop::proceed(cx));
+        let result = ready!(self.poll_op(
+            cx,
+            |source, interest, waker| with_current(|strand| strand.driver().watch(source, interest, waker)),
+            op,
+        ));
+        unit.spend();
+        Poll::Ready(result)
+    }
+}

@@ -1,0 +1,253 @@
+//! The I/O server: one background thread, `twoply-io`, that turns a reactor for everybody who has no other driver.
+//!
+//! Whoever polls a future of ours on a foreign runtime, or with a waker that its own stack does not answer to, has
+//! its descriptors and deadlines watched here. The thread is started by the first who needs it and lives as
+//! long as the process; it runs wakers and nothing else. If the operating system refuses a thread or a poller, the
+//! operation that needed it fails and the next one tries again. The child of a fork starts one of its own.
+//!
+//! # Interrupting system calls
+//! A thread that blocks in a system call is interrupted by a signal, `SIGURG`, sent to that thread alone. Its
+//! default action is to do nothing, and debuggers pass it on. The handler does nothing either; it is installed
+//! without `SA_RESTART`, which is what makes the call return. A program that has a handler of its own keeps it, and
+//! must have installed it without `SA_RESTART` for calls to be interrupted. A signal that arrives just before
+//! the thread enters the kernel is lost, so this thread sends it again until the call is over.
+//!
+//! A daemon that blocks all signals before it starts threads blocks this one, too. So a thread unblocks it, and no other,
+//! before the first call that a task makes on it. Where the system denies the signal (a sandbox that forbids `tgkill`), no
+//! call could be interrupted: then none is made that blocks, and everybody waits in `poll(2)` instead.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Once};
+use std::task::Waker;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::base::fork::PerProcess;
+use crate::event::reactor::{Interest, Reactor, Source};
+use crate::event::timers::Timers;
+use crate::kernel::backend::Driver;
+use crate::kernel::strand::{Remote, in_turn};
+
+/// How often the thread looks again after a turn that had something to do, before it sleeps in the kernel.
+/// Waking a sleeping thread on an idle core costs 40 us or more; a few rounds of looking cost a tenth of that.
+const SPINS: u32 = 20;
+
+/// The time after which a signal is sent again, and the limit to which it is doubled.
+const RESEND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// What the thread is shared as.
+struct Server {
+    /// The reactor that it turns.
+    reactor: Reactor,
+    /// Where calls that have been interrupted are handed to the thread.
+    interrupts: flume::Sender<Interrupt>,
+}
+
+/// A blocking system call that is to end.
+struct Interrupt {
+    /// The thread that is in it.
+    remote: Arc<Remote>,
+    /// Which of its calls.
+    call: u32,
+    /// When the next signal is due.
+    again: Instant,
+    /// How long after that the one after it is.
+    delay: Duration,
+}
+
+/// The server, once it has been started.
+static SERVER: PerProcess<Arc<Server>> = PerProcess::new();
+
+/// The driver that a thread of its own turns, for everybody who has no other.
+///
+/// This never fails; the driver's methods do, when the thread cannot be started.
+pub fn driver() -> &'static dyn Driver {
+    &IoServer
+}
+
+/// The server as a driver.
+struct IoServer;
+
+impl Driver for IoServer {
+    fn watch(&self, source: &Arc<Source>, _interest: Interest, _waker: &Waker) -> io::Result<()> {
+        source.bind(&server()?.reactor)
+    }
+
+    fn timers(&self, _waker: &Waker) -> io::Result<Arc<Timers>> {
+        Ok(Arc::clone(server()?.reactor.timers()))
+    }
+}
+
+/// A reactor watches for anybody: its owner turns it whether or not the waker's stack is parked. A closed one
+/// sends its callers to the I/O server.
+impl Driver for Reactor {
+    fn watch(&self, source: &Arc<Source>, interest: Interest, waker: &Waker) -> io::Result<()> {
+        match source.bind(self) {
+            Err(_) if self.is_closed() => driver().watch(source, interest, waker),
+            result => result,
+        }
+    }
+
+    fn timers(&self, waker: &Waker) -> io::Result<Arc<Timers>> {
+        match self.is_closed() {
+            true => driver().timers(waker),
+            false => Ok(Arc::clone(Reactor::timers(self))),
+        }
+    }
+}
+
+/// The server; starts it if need be.
+fn server() -> io::Result<&'static Arc<Server>> {
+    SERVER.get_or_try_init(|| {
+        let (interrupts, interrupted) = flume::unbounded();
+        let server = Arc::new(Server { reactor: Reactor::new()?, interrupts });
+        let served = Arc::clone(&server);
+        thread::Builder::new().name("twoply-io".into()).spawn(move || served.serve(&interrupted))?;
+        Ok(server)
+    })
+}
+
+/// Has the blocking call that `remote` is in return. Called inside `wake`: it does not wait for that.
+pub(crate) fn interrupt(remote: &Arc<Remote>) {
+    let Some(call) = remote.call() else { return };
+    remote.signal(signal_number());
+    // Without a server there is nobody to send it again. The one that has been sent nearly always does.
+    let Ok(server) = server() else { return };
+    let (first, _) = RESEND;
+    let remote = Arc::clone(remote);
+    let interrupt = Interrupt { remote, call, again: Instant::now() + first, delay: first };
+    // flume is a queue here and nothing else: the thread waits in its reactor. It receives as long as the process lives.
+    if server.interrupts.try_send(interrupt).is_ok() {
+        server.reactor.notify();
+    }
+}
+
+impl Server {
+    fn serve(&self, interrupted: &flume::Receiver<Interrupt>) {
+        let mut idle = SPINS;
+        // Calls that have been interrupted and are not known to be over.
+        let mut interrupts = Vec::new();
+        loop {
+            interrupts.extend(interrupted.try_iter());
+            let again = resend(&mut interrupts);
+            let spinning = idle < SPINS;
+            let timeout = if spinning { Some(Duration::ZERO) } else { again };
+            // A waker that panics has been reported by the panic hook; everybody else still needs this thread.
+            match catch_unwind(AssertUnwindSafe(|| in_turn(|| self.reactor.turn(timeout)))) {
+                Ok(Ok(turn)) if turn.events + turn.timers == 0 => {
+                    idle = idle.saturating_add(1);
+                    if spinning {
+                        thread::yield_now();
+                    }
+                }
+                Ok(Ok(_)) | Err(_) => idle = 0,
+                // No documented cause is left. If there is one, it must not make this loop burn a core.
+                Ok(Err(_)) => thread::sleep(RESEND.0),
+            }
+        }
+    }
+}
+
+/// Sends the signals that are due, and returns how long it is until the next one.
+fn resend(interrupts: &mut Vec<Interrupt>) -> Option<Duration> {
+    interrupts.retain(|interrupt| interrupt.remote.call() == Some(interrupt.call));
+    let now = Instant::now();
+    for interrupt in interrupts.iter_mut().filter(|interrupt| interrupt.again <= now) {
+        interrupt.remote.signal(signal_number());
+        interrupt.delay = (interrupt.delay * 2).min(RESEND.1);
+        interrupt.again = now + interrupt.delay;
+    }
+    interrupts.iter().map(|interrupt| interrupt.again.saturating_duration_since(now)).min()
+}
+
+/// Whether a thread in a blocking call can be interrupted, as far as is known.
+static MEANS: AtomicU8 = AtomicU8::new(UNTRIED);
+
+/// Nobody has tried yet.
+const UNTRIED: u8 = 0;
+/// Signals may be sent.
+const GRANTED: u8 = 1;
+/// They may not.
+const DENIED: u8 = 2;
+
+/// Whether a thread that blocks in a system call could be interrupted.
+#[inline]
+pub(crate) fn can_interrupt() -> bool {
+    match MEANS.load(Relaxed) {
+        UNTRIED => try_signal(),
+        means => means == GRANTED,
+    }
+}
+
+#[cold]
+fn try_signal() -> bool {
+    // Number 0 asks whether a signal could be sent, and sends none.
+    signal_thread(rustix::thread::gettid(), 0);
+    // Unless that has been denied.
+    let _ = MEANS.compare_exchange(UNTRIED, GRANTED, Relaxed, Relaxed);
+    MEANS.load(Relaxed) == GRANTED
+}
+
+/// Sends a signal to a thread of this process, if the system lets it. To one that has ended it sends nothing.
+pub(crate) fn signal_thread(thread: rustix::thread::Pid, signal: libc::c_int) {
+    let process = rustix::process::getpid().as_raw_nonzero().get();
+    // SAFETY: the call takes three numbers and touches no memory of ours.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, thread.as_raw_nonzero().get(), signal) };
+    // A thread that is not there, or a system without room for another signal, says nothing about the next one.
+    if sent < 0
+        && matches!(
+            io::Error::last_os_error().raw_os_error(),
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS)
+        )
+    {
+        MEANS.store(DENIED, Relaxed);
+    }
+}
+
+/// Lets the signal that interrupts calls reach the calling thread.
+#[cold]
+pub(crate) fn unblock_signal() {
+    // SAFETY: all-zero is a valid, empty set, to which the second call adds one signal; the third takes it out of what
+    // the calling thread blocks, and writes nothing.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGURG);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// The signal that interrupts calls. Sees to it, once, that it has a handler.
+fn signal_number() -> libc::c_int {
+    install_handler();
+    libc::SIGURG
+}
+
+/// Has the signal do nothing, instead of nothing at all: then it interrupts calls.
+pub(crate) fn install_handler() {
+    extern "C" fn do_nothing(_signal: libc::c_int) {}
+
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        // SAFETY: all-zero is a valid `sigaction`: the default action, no flags, an empty mask. The first call
+        // only reads the present action into it. The second installs a handler that does nothing and
+        // so may run anywhere; it has the signature that goes without SA_SIGINFO.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            let known = libc::sigaction(libc::SIGURG, std::ptr::null(), &raw mut action) == 0;
+            if known && (action.sa_sigaction == libc::SIG_DFL || action.sa_sigaction == libc::SIG_IGN) {
+                let mut ours: libc::sigaction = std::mem::zeroed();
+                ours.sa_sigaction = do_nothing as extern "C" fn(libc::c_int) as usize;
+                // On the alternate stack where there is one: ours may be a small one.
+                ours.sa_flags = libc::SA_ONSTACK;
+                libc::sigaction(libc::SIGURG, &raw const ours, std::ptr::null_mut());
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+#[path = "ioserver/tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! Cutting the running code over to an OS thread and back, in the middle of a function.
+//!
+//! Where the strand [can](crate::backend::Strand::step_aside), the code stays on its stack, and what shares the thread with it is cut
+//! over instead; else a thread from the cache runs it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
+
+use crate::kernel::backend::{Backend, Job, Mode, SpawnError};
+use crate::kernel::strand::{self, with_current};
+use crate::kernel::task::{Registry, scope};
+use crate::kernel::threads::BlockingPool;
+use crate::kernel::wait::Wait;
+
+/// Runs `code` where it may block an OS thread, and returns what it returns. Other tasks go on meanwhile.
+///
+/// On a green task whose stack is a thread's, the code stays on that thread, and when it takes its time the worker goes
+/// to another one: code that turns out to be quick costs some ten nanoseconds. On a fiber, another thread runs it and the
+/// fiber waits. There are [so many](crate::threads::BLOCKING) such threads at most; code beyond that waits for its turn. So
+/// code must not wait there for other code that is offloaded.
+///
+/// For code that blocks in something that is not this library's (a database driver, a lock of the system's), that
+/// computes for long, or that needs a big stack. It may borrow, because it is joined here. On a stack that nobody
+/// else is waiting for (a native task, `main`) it is simply called.
+///
+/// The wait is not ended by cancellation: the code may be using what it borrows.
+///
+/// # Errors
+/// When no thread can be had, and none runs such code already; `code` is dropped without having run.
+///
+/// # Panics
+/// When `code` panics, with its payload.
+///
+/// # Examples
+/// ```
+/// let mut numbers = vec![3, 1, 2];
+/// twoply::offload(|| numbers.sort()).unwrap();
+/// assert_eq!(numbers, [1, 2, 3]);
+/// ```
+pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError> {
+    strand::assert_may_wait();
+    if with_current(|strand| strand.may_block()) {
+        return Ok(code());
+    }
+    let (mut code, mut value) = (Some(code), None);
+    with_current(|strand| {
+        let _shield = strand.state().shield();
+        strand.step_aside(&mut || value = code.take().map(|code| code()));
+    });
+    let code = match (value, code) {
+        (Some(value), _) => return Ok(value),
+        (None, Some(code)) => code,
+        (None, None) => unreachable!("what has been run has left a value"),
+    };
+    let pool = with_current(|strand| strand.blocking_pool());
+    let backend: Arc<dyn Backend> = Arc::new(Offload { registry: Registry::new(), pool });
+    // The panic is carried by hand, so that it goes on here as itself.
+    let result = Mutex::new(None);
+    let run = || {
+        let outcome = catch_unwind(AssertUnwindSafe(code));
+        *crate::base::lock::lock(&result) = Some(outcome);
+    };
+    scope(|scope| {
+        let task = scope.spawn_fn_on(&backend, run)?;
+        with_current(|strand| {
+            let _shield = strand.state().shield();
+            let _ = task.wait();
+        });
+        Ok::<(), SpawnError>(())
+    })?;
+    match result.into_inner().ok().flatten() {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(payload)) => resume_unwind(payload),
+        None => Err(SpawnError::ShutDown),
+    }
+}
+
+/// A backend for one job: a thread of the pool.
+struct Offload {
+    /// Its one task.
+    registry: Arc<Registry>,
+    /// Where the thread comes from.
+    pool: BlockingPool,
+}
+
+impl Backend for Offload {
+    fn name(&self) -> &'static str {
+        "offload"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Blocking
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn start(&self, job: Job) -> Result<(), SpawnError> {
+        let home = with_current(|strand| strand.backend());
+        let run = move || match home {
+            Some(home) => strand::on_thread(&home, || job.run()),
+            None => job.run(),
+        };
+        self.pool.execute(run).map_err(SpawnError::from)
+    }
+
+    fn resume(&self, job: Job, _yielded: bool) {
+        drop(job);
+    }
+}

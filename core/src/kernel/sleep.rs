@@ -1,0 +1,148 @@
+//! A future that is ready at an instant.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use crate::event::timers::{TimerKey, Timers};
+use crate::kernel::coop::{self, Unit};
+use crate::kernel::ioserver;
+use crate::kernel::strand::with_current;
+
+/// The time, by the clock of the stack that asks.
+pub fn now() -> Instant {
+    with_current(|strand| strand.driver().now())
+}
+
+/// The time in `duration`; `None`: never.
+pub(crate) fn after(duration: Duration) -> Option<Instant> {
+    now().checked_add(duration)
+}
+
+/// Waits for `duration`, counted from now and not from the first poll.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use twoply::{Wait, time::sleep};
+///
+/// let start = Instant::now();
+/// sleep(Duration::from_millis(5)).wait();
+/// assert!(start.elapsed() >= Duration::from_millis(5));
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::until(after(duration))
+}
+
+/// Waits until `deadline`. One that has passed is ready at once.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::until(Some(deadline))
+}
+
+/// The future of [`sleep`] and [`sleep_until`]. It never wakes early, and after it has been ready it stays ready.
+///
+/// It may be moved between stacks and backends at any time; its deadline moves along. Dropping it cancels it.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
+pub struct Sleep {
+    /// When it ends; `None`: never.
+    deadline: Option<Instant>,
+    /// Where the deadline has been entered.
+    entry: Option<(Arc<Timers>, TimerKey)>,
+    /// Whether it has asked for the budget of the running poll.
+    has_asked: bool,
+}
+
+impl Sleep {
+    pub(crate) fn until(deadline: Option<Instant>) -> Sleep {
+        Sleep { deadline, entry: None, has_asked: false }
+    }
+
+    /// When it ends; `None`: never.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Gives it another deadline. It takes effect with the next poll; moving a deadline on costs next to
+    /// nothing, so one `Sleep` may serve as the idle timeout of a whole connection.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+        self.has_asked = false;
+    }
+
+    /// As `poll`, but it does not ask for the budget of the running poll.
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let timers = with_current(|strand| {
+            let driver = strand.driver();
+            (driver.now() < deadline).then(|| driver.timers(cx.waker()))
+        });
+        match timers {
+            None => {
+                self.cancel();
+                return Poll::Ready(());
+            }
+            Some(Ok(timers)) if self.enter(&timers, deadline, cx) => return Poll::Pending,
+            // The driver has been shut down since it was asked.
+            Some(Ok(_)) => {
+                if let Ok(timers) = ioserver::driver().timers(cx.waker())
+                    && self.enter(&timers, deadline, cx)
+                {
+                    return Poll::Pending;
+                }
+            }
+            Some(Err(_)) => {}
+        }
+        // The operating system has neither a thread nor a descriptor for a timer. The last resort is to have
+        // the task polled again and again; giving the core away keeps that bearable.
+        std::thread::yield_now();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Enters the deadline in `timers`, and nowhere else: it must be where the stack that waits looks.
+    fn enter(&mut self, timers: &Arc<Timers>, deadline: Instant, cx: &Context<'_>) -> bool {
+        if let Some((current, key)) = &self.entry {
+            if Arc::ptr_eq(current, timers) && timers.rearm(*key, deadline, cx.waker()) {
+                return true;
+            }
+            self.cancel();
+        }
+        match timers.insert(deadline, cx.waker()) {
+            Ok(key) => {
+                self.entry = Some((Arc::clone(timers), key));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Forgets whom it wakes, until it is polled again.
+    pub(crate) fn cancel(&mut self) {
+        if let Some((timers, key)) = self.entry.take() {
+            timers.remove(key);
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Once: a sleep that has waited is late already, and is no part of a loop that never waits.
+        let unit = match std::mem::replace(&mut self.has_asked, true) {
+            true => None,
+            false => Some(ready!(coop::proceed(cx))),
+        };
+        ready!(self.poll_elapsed(cx));
+        unit.into_iter().for_each(Unit::spend);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

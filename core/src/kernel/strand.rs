@@ -1,0 +1,549 @@
+//! Which stack is running: the current strand, found through one thread-local.
+//!
+//! Backends call [`enter`] around the code that runs on a stack of theirs; everything that waits, spawns or
+//! watches calls [`with_current`]. A thread that no backend has entered gets a default strand of its own kind,
+//! so that every type of this library works from anywhere: `main`, a test, a worker of another runtime.
+//!
+//! This module never switches stacks and never blocks.
+
+mod guards;
+mod thread;
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::event::parker::Parker;
+use crate::kernel::backend::{Backend, Strand};
+use crate::kernel::choice::Selecting;
+use crate::kernel::coop::BUDGET;
+use crate::kernel::descent::Descent;
+use crate::kernel::flat::Calls;
+use crate::kernel::task::owner::Owner;
+use crate::kernel::task::{Head, TaskState};
+
+use guards::{Alternative, DeferredCancel, Level, Outer, Shield};
+pub(crate) use thread::Remote;
+pub use thread::ThreadStrand;
+
+/// The core's own records about one stack. Every [`Strand`] embeds one.
+pub struct StrandState {
+    /// Wakes the stack.
+    parker: Arc<Parker>,
+    /// The waker of the outermost wait, made once.
+    waker: Waker,
+    /// The wakers of nested waits, level 1 first, each made when first needed.
+    inner_wakers: RefCell<Vec<Waker>>,
+    /// How many waits are under way on this stack, one inside the other.
+    depth: Cell<u32>,
+    /// The task whose poll is running on this stack.
+    task: Cell<Option<NonNull<Head>>>,
+    /// Whether `task` knows the parker, so that it can cancel a wait on this stack.
+    registered: Cell<bool>,
+    /// How many sections are under way that cancellation must not unwind.
+    shields: Cell<u32>,
+    /// Whether a wait has been under way in such a section, which would have heeded cancellation elsewhere.
+    missed_cancel: Cell<bool>,
+    /// How often the running poll of a task has unwound because that was cancelled.
+    unwinds: Cell<u32>,
+    /// Whether the future that is being polled woke itself to let others run.
+    yielding: Cell<bool>,
+    /// How many more operations may complete on this stack before it must let others run.
+    budget: Cell<u32>,
+    /// The data of the waker with which a combinator of this library polls on behalf of whoever polls it.
+    deputy: Cell<*const ()>,
+    /// How many combinators are polling that go on without the wait that they poll.
+    alternatives: Cell<u32>,
+    /// The derived promises that are being polled.
+    descent: Descent,
+    /// The wake-ups and drops that are under way, one inside the other.
+    calls: Calls,
+    /// The select that is being polled.
+    selecting: RefCell<Option<Selecting>>,
+    /// The data of the waker with which the running task is polled: others are those of combinators and of other
+    /// runtimes, inside the task.
+    polled_with: Cell<*const ()>,
+    /// Who has dropped promises that it owes in the running poll, and may be about to end; and whether its wait has been
+    /// polled again since.
+    dropper: RefCell<Option<(Arc<dyn Owner>, bool)>>,
+}
+
+impl StrandState {
+    /// The records of a stack that `parker` wakes.
+    pub fn new(parker: Arc<Parker>) -> StrandState {
+        StrandState {
+            waker: parker.waker(0),
+            parker,
+            inner_wakers: RefCell::new(Vec::new()),
+            depth: Cell::new(0),
+            task: Cell::new(None),
+            registered: Cell::new(false),
+            shields: Cell::new(0),
+            missed_cancel: Cell::new(false),
+            unwinds: Cell::new(0),
+            yielding: Cell::new(false),
+            budget: Cell::new(BUDGET),
+            deputy: Cell::new(std::ptr::null()),
+            alternatives: Cell::new(0),
+            descent: Descent::default(),
+            calls: Calls::default(),
+            selecting: RefCell::new(None),
+            polled_with: Cell::new(std::ptr::null()),
+            dropper: RefCell::new(None),
+        }
+    }
+
+    /// The parker of this stack.
+    #[inline]
+    pub fn parker(&self) -> &Arc<Parker> {
+        &self.parker
+    }
+
+    /// Whether `waker` ends a park of this stack, and does nothing else.
+    #[inline]
+    pub fn is_own(&self, waker: &Waker) -> bool {
+        waker.will_wake(&self.waker) || self.inner_wakers.borrow().iter().any(|own| own.will_wake(waker))
+    }
+
+    /// The task that is running on this stack.
+    pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
+        self.head().map(|head| Arc::clone(head.state()))
+    }
+
+    /// The head of the running task.
+    #[inline]
+    pub(crate) fn head(&self) -> Option<&Head> {
+        // SAFETY: whoever called `replace_task` has promised that the head lasts until the next call.
+        self.task.get().map(|head| unsafe { head.as_ref() })
+    }
+
+    /// Makes the task with this head the running one, and returns the one before.
+    ///
+    /// # Safety
+    /// The head lasts until the next call, and stays where it is until it has been finished. That is so when only a
+    /// task's poll calls this: at its beginning with the head that lies beside its future, and at its end with what it
+    /// got then.
+    #[inline]
+    pub(crate) unsafe fn replace_task(&self, head: Option<NonNull<Head>>) -> Option<NonNull<Head>> {
+        self.task.replace(head)
+    }
+
+    /// The running task has to wait for the first time; `waker` wakes it.
+    pub(crate) fn enter_task(&self, waker: &Waker) {
+        if let Some(head) = self.head() {
+            // SAFETY: whoever called `replace_task` has promised that it stays where it is.
+            unsafe { head.enter(Some(waker)) };
+        }
+    }
+
+    /// A poll of a task begins, with the waker that has this data. Returns what belongs to the poll around it.
+    #[inline]
+    pub(crate) fn begin_poll(&self, data: *const ()) -> Outer {
+        Outer {
+            polled_with: self.polled_with.replace(data),
+            budget: self.budget.replace(BUDGET),
+            unwinds: self.unwinds.replace(0),
+            yielding: self.yielding.replace(false),
+        }
+    }
+
+    /// The poll is over, and the one around it goes on.
+    #[inline]
+    pub(crate) fn resume_poll(&self, outer: Outer) {
+        self.polled_with.set(outer.polled_with);
+        self.budget.set(outer.budget);
+        self.unwinds.set(outer.unwinds);
+        self.yielding.set(outer.yielding);
+    }
+
+    /// The running poll is about to unwind. Returns how often it has before.
+    pub(crate) fn count_unwind(&self) -> u32 {
+        let before = self.unwinds.get();
+        self.unwinds.set(before.saturating_add(1));
+        before
+    }
+
+    /// Whether `waker` has the running task polled again, or a wait on this stack: either fills the budget first.
+    /// Wakers without data, such as [`Waker::noop`], are all alike, and nobody's.
+    #[inline]
+    pub(crate) fn is_refilled(&self, waker: &Waker) -> bool {
+        let data = waker.data();
+        self.is_ours(waker) || (data == self.deputy.get() && !data.is_null())
+    }
+
+    /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
+    #[inline]
+    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<&Arc<TaskState>> {
+        if self.alternatives.get() != 0 {
+            return None;
+        }
+        let head = self.head()?;
+        if !self.is_ours(waker) {
+            return None;
+        }
+        // What it has dropped is nobody's to wait for any more: this wait closes no circle with it.
+        self.go_on();
+        Some(head.stopping())
+    }
+
+    /// The running task has dropped a promise that `owner` owes, whose task it is: perhaps because it ends. Until that
+    /// is known, which it is by the end of the poll, `owner` keeps the promise.
+    pub(crate) fn drops_for(&self, owner: Arc<dyn Owner>) {
+        let before = self.dropper.replace(Some((owner, false)));
+        drop(before);
+    }
+
+    /// The running task goes on, and is about to wait: it does not end. While it unwinds, that is not certain.
+    #[inline]
+    pub(crate) fn go_on(&self) {
+        if self.dropper.borrow().is_some() && !std::thread::panicking() {
+            let dropper = self.dropper.take();
+            if let Some((owner, _)) = dropper {
+                owner.let_go();
+            }
+        }
+    }
+
+    /// A wait on this stack is polled again without having parked, because its budget was spent, say. Once that decides
+    /// nothing; a task that is busy for longer goes on.
+    #[inline]
+    pub(crate) fn is_busy(&self) {
+        let again = match &mut *self.dropper.borrow_mut() {
+            Some((_, again)) => std::mem::replace(again, true),
+            None => false,
+        };
+        if again {
+            self.go_on();
+        }
+    }
+
+    /// The running task ends, or its poll does before it has shown whether it goes on.
+    pub(crate) fn ends(&self) {
+        let dropper = self.dropper.take();
+        drop(dropper);
+    }
+
+    /// Whether `waker` is the running task's, or ends a park of this stack: it is this library's, and never panics.
+    #[inline]
+    pub(crate) fn is_ours(&self, waker: &Waker) -> bool {
+        let data = waker.data();
+        (data == self.polled_with.get() && !data.is_null()) || self.is_own(waker)
+    }
+
+    /// How many combinators are polling that go on without the wait that they poll.
+    #[inline]
+    pub(crate) fn alternatives(&self) -> u32 {
+        self.alternatives.get()
+    }
+
+    /// The derived promises that are being polled.
+    #[inline]
+    pub(crate) fn descent(&self) -> &Descent {
+        &self.descent
+    }
+
+    /// Looks at the select that is being polled, if there is one.
+    #[inline]
+    pub(crate) fn selecting<R>(&self, look: impl FnOnce(&mut Selecting) -> Option<R>) -> Option<R> {
+        self.selecting.borrow_mut().as_mut().and_then(look)
+    }
+
+    /// Makes `selecting` the select that is being polled, and returns the one before.
+    #[inline]
+    pub(crate) fn replace_selecting(&self, selecting: Option<Selecting>) -> Option<Selecting> {
+        self.selecting.replace(selecting)
+    }
+
+    /// The wake-ups and drops that are under way.
+    #[inline]
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The budget of this stack; see [`crate::coop`].
+    #[inline]
+    pub(crate) fn budget(&self) -> &Cell<u32> {
+        &self.budget
+    }
+
+    /// With which waker a combinator of this library polls on behalf of whoever polls it, by its data.
+    #[inline]
+    pub(crate) fn deputy(&self) -> &Cell<*const ()> {
+        &self.deputy
+    }
+
+    /// The future that is being polled has woken itself, only to let others run: a wait that polls it should.
+    #[inline]
+    pub(crate) fn request_yield(&self) {
+        self.yielding.set(true);
+    }
+
+    /// Whether that was asked for since the last call.
+    #[inline]
+    pub(crate) fn take_yield(&self) -> bool {
+        self.yielding.replace(false)
+    }
+
+    /// Until the guard is dropped, what is polled has an alternative; see [`with_alternative`].
+    #[inline]
+    pub(crate) fn alternative(&self) -> Alternative<'_> {
+        self.alternatives.set(self.alternatives.get() + 1);
+        Alternative(&self.alternatives)
+    }
+
+    /// Starts a wait on this stack.
+    #[inline]
+    pub(crate) fn begin_wait(&self) -> Level<'_> {
+        let level = self.depth.get();
+        self.depth.set(level + 1);
+        let waker = match level {
+            0 => None,
+            _ => {
+                let mut wakers = self.inner_wakers.borrow_mut();
+                // Waits nest strictly, but a level's waker is made only when it is first needed.
+                while wakers.len() < level as usize {
+                    let next = wakers.len() as u32 + 1;
+                    wakers.push(self.parker.waker(next));
+                }
+                Some(wakers[level as usize - 1].clone())
+            }
+        };
+        // The whole stack waits, whatever is being polled further down.
+        let alternatives = self.alternatives.replace(0);
+        Level { state: self, level, waker, alternatives, _calls: self.calls.afresh() }
+    }
+
+    /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
+    /// park; undone by [`StrandState::end_poll`]. Returns whether the wait should heed cancellation.
+    #[inline]
+    pub(crate) fn heed_cancel(&self) -> bool {
+        if !self.registered.get() && !self.claim() {
+            return false;
+        }
+        if self.shields.get() != 0 {
+            self.missed_cancel();
+            return false;
+        }
+        !std::thread::panicking() && cfg!(panic = "unwind")
+    }
+
+    /// A wait on this stack has not heeded cancellation, or has heeded it for more than itself.
+    pub(crate) fn missed_cancel(&self) {
+        self.missed_cancel.set(true);
+    }
+
+    /// Begins a section that puts cancellation off.
+    pub(crate) fn defer_cancel(&self) -> DeferredCancel<'_> {
+        DeferredCancel(self, self.missed_cancel.replace(false))
+    }
+
+    /// Lets the running task, if there is one, cancel waits on this stack.
+    pub(crate) fn claim(&self) -> bool {
+        let Some(head) = self.head() else { return false };
+        self.registered.set(true);
+        // SAFETY: whoever called `replace_task` has promised that it stays where it is.
+        unsafe { head.block_on(&self.parker) };
+        true
+    }
+
+    /// The poll on this stack is over, or another one begins inside it: the stack is no longer the running task's to
+    /// cancel. Returns whether it was.
+    #[inline]
+    pub(crate) fn end_poll(&self) -> bool {
+        let claimed = self.registered.replace(false);
+        if claimed {
+            if let Some(head) = self.head() {
+                head.unblock();
+            }
+            self.parker.clear_cancel();
+        }
+        claimed
+    }
+
+    /// Whether the running task has been cancelled.
+    #[inline]
+    pub(crate) fn task_cancelled(&self) -> bool {
+        self.head().is_some_and(Head::is_cancelled)
+    }
+
+    /// Until the guard is dropped, waits on this stack do not end for cancellation.
+    pub(crate) fn shield(&self) -> Shield<'_> {
+        self.shields.set(self.shields.get() + 1);
+        Shield(&self.shields)
+    }
+}
+
+/// A strand that has been entered, and is borrowed until `enter` returns.
+#[derive(Clone, Copy)]
+struct Current {
+    /// The strand.
+    strand: NonNull<dyn Strand>,
+    /// Its records, which are looked at far more often.
+    state: NonNull<StrandState>,
+}
+
+thread_local! {
+    /// The strand that a backend has entered on this thread.
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    /// The strand of this thread when nobody has entered one.
+    static DEFAULT: ThreadStrand = ThreadStrand::new();
+    /// Whether the thread is in a turn that nobody else could go on with.
+    static TURNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with `strand` as the current one.
+///
+/// Calls nest: the last one to begin on a thread is the first one to end. A backend that switches between stacks calls
+/// this around the switch, on the stack that it switches from, not inside the stack that it switches to.
+///
+/// # Aborts
+/// When a call ends that is not the last one to have begun on its thread, as it may when stacks of another kind were
+/// switched inside of `f`. The strand that would be current from then on may be gone.
+#[inline]
+pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
+    struct Restore {
+        /// What has been entered.
+        entered: NonNull<dyn Strand>,
+        /// What was current before.
+        before: Option<Current>,
+    }
+    impl Drop for Restore {
+        #[inline]
+        fn drop(&mut self) {
+            let current = CURRENT.replace(self.before);
+            if !current
+                .is_some_and(|current| std::ptr::addr_eq(current.strand.as_ptr(), self.entered.as_ptr()))
+            {
+                out_of_order();
+            }
+        }
+    }
+    let current = Current { strand: NonNull::from(strand), state: NonNull::from(strand.state()) };
+    let _restore = Restore { entered: current.strand, before: CURRENT.replace(Some(current)) };
+    f()
+}
+
+/// Runs `turn`, which turns a reactor on behalf of all who wait for its events.
+///
+/// Wakers and handlers run inside of it, and until it is over nobody else can take the reactor on, or the worker whose it
+/// is. So one of them that waits, in whatever way of this library's, does not: it panics. Backends turn their reactors in
+/// this.
+pub fn in_turn<R>(turn: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TURNING.set(self.0);
+        }
+    }
+    let _restore = Restore(TURNING.replace(true));
+    turn()
+}
+
+/// The calling stack is about to wait, or has begun what can only end with a wait.
+///
+/// # Panics
+/// Inside of [`in_turn`].
+#[inline]
+#[track_caller]
+pub(crate) fn assert_may_wait() {
+    if TURNING.get() {
+        refuse_to_wait();
+    }
+}
+
+#[cold]
+#[track_caller]
+fn refuse_to_wait() -> ! {
+    panic!(
+        "a waker, a handler or a destructor waits inside the turn of a reactor, where it would keep everybody else \
+         waiting: `wake` must not block"
+    )
+}
+
+/// Something that nests on each thread has ended before what began inside of it. What began first is gone from now on,
+/// and what goes on still refers to it: nothing that is safe could be done next.
+#[cold]
+pub(crate) fn out_of_order() -> ! {
+    eprintln!(
+        "twoply: a stack was switched in the middle of a poll, and went on after the one that it had interrupted. \
+         Each stack needs a strand of its own, entered around the switch. Aborting."
+    );
+    std::process::abort()
+}
+
+/// Runs `f` on this thread's own strand, with `backend` as the one that its tasks go to.
+///
+/// This is how a backend of threads runs a job: the thread's strand is there already.
+pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Arc<dyn Backend>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let before = self.0.take();
+            let _ = DEFAULT.try_with(|strand| strand.replace_backend(before));
+        }
+    }
+    with_entered(|_| {
+        let before = DEFAULT.try_with(|strand| strand.replace_backend(Some(Arc::clone(backend))));
+        let _restore = Restore(before.ok().flatten());
+        f()
+    })
+}
+
+/// As [`with_current`]. The thread's own strand is entered, too: so it is found sooner by what runs inside `f`.
+#[inline]
+pub(crate) fn with_entered<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
+    match CURRENT.get() {
+        Some(_) => with_current(f),
+        None => with_default(|strand| enter(strand, || f(strand))),
+    }
+}
+
+/// The calling thread is going to be idle: its own strand gives back what it can.
+pub(crate) fn trim_thread() {
+    let _ = DEFAULT.try_with(ThreadStrand::trim);
+}
+
+/// Polls what the caller goes on without: waits inside `f` stop no task, unless they block the stack.
+#[inline]
+pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
+    with_state(|state| {
+        let _alternative = state.alternative();
+        f()
+    })
+}
+
+/// Runs `f` with the strand that it is called on.
+#[inline]
+pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
+    if let Some(current) = CURRENT.get() {
+        // SAFETY: the pointer was made from a reference by `enter`, whose frame is still below this one and
+        // which puts the old value back before that reference ends. A fiber that is suspended inside `f` takes
+        // its frames off the thread together with this borrow; its strand lives in the same runner as its
+        // stack, which outlives every frame on it.
+        return f(unsafe { current.strand.as_ref() });
+    }
+    with_default(|strand| f(strand))
+}
+
+/// Runs `f` with the records of the strand that it is called on.
+#[inline]
+pub(crate) fn with_state<R>(f: impl FnOnce(&StrandState) -> R) -> R {
+    if let Some(current) = CURRENT.get() {
+        // SAFETY: `enter` borrowed them from the strand, for as long as it borrows that; so as for `with_current`.
+        return f(unsafe { current.state.as_ref() });
+    }
+    with_default(|strand| f(strand.state()))
+}
+
+/// Runs `f` with the thread's own strand.
+fn with_default<R>(f: impl FnOnce(&ThreadStrand) -> R) -> R {
+    let mut f = Some(f);
+    let done = DEFAULT.try_with(|strand| f.take().map(|f| f(strand)));
+    match (done, f) {
+        (Ok(Some(result)), _) => result,
+        // The thread is being torn down and its default strand is gone: one for the moment will do.
+        (_, Some(f)) => f(&ThreadStrand::new()),
+        _ => unreachable!("the closure is either called or left where it was"),
+    }
+}

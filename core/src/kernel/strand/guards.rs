@@ -1,0 +1,100 @@
+//! What a stack has under way: values that lie on it, and put its records back when they are dropped.
+
+use std::cell::Cell;
+use std::task::Waker;
+
+use super::StrandState;
+use crate::event::parker::{Mask, Parker};
+use crate::kernel::flat;
+
+/// What belongs to the poll of a task around another one.
+pub(crate) struct Outer {
+    /// The data of the waker with which it is polled.
+    pub(super) polled_with: *const (),
+    /// What is left of its budget.
+    pub(super) budget: u32,
+    /// How often it has unwound.
+    pub(super) unwinds: u32,
+    /// Whether it has asked to let others run.
+    pub(super) yielding: bool,
+}
+
+/// A wait under way; dropping it ends it.
+pub(crate) struct Level<'a> {
+    /// The stack that waits.
+    pub(super) state: &'a StrandState,
+    /// How many waits it is nested in.
+    pub(super) level: u32,
+    /// Its waker; the outermost level borrows the state's.
+    pub(super) waker: Option<Waker>,
+    /// What was in the state's `alternatives` before.
+    pub(super) alternatives: u32,
+    /// Sets the state's `calls` back.
+    pub(super) _calls: flat::Restore<'a>,
+}
+
+impl Level<'_> {
+    /// The waker that ends a park of this wait.
+    #[inline]
+    pub(crate) fn waker(&self) -> &Waker {
+        self.waker.as_ref().unwrap_or(&self.state.waker)
+    }
+
+    /// What a park of this wait ends for.
+    pub(crate) fn mask(&self, heed_cancel: bool) -> Mask {
+        Parker::mask(self.level, heed_cancel)
+    }
+
+    /// Forgets the wake-ups so far.
+    #[inline]
+    pub(crate) fn clear(&self) {
+        self.state.parker.clear(self.level);
+    }
+}
+
+impl Drop for Level<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.state.depth.set(self.level);
+        self.state.alternatives.set(self.alternatives);
+        self.state.parker.restore(self.level);
+    }
+}
+
+/// See [`StrandState::alternative`].
+pub(crate) struct Alternative<'a>(pub(super) &'a Cell<u32>);
+
+impl Drop for Alternative<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// See [`StrandState::shield`].
+pub(crate) struct Shield<'a>(pub(super) &'a Cell<u32>);
+
+impl Drop for Shield<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// See [`StrandState::defer_cancel`].
+pub(crate) struct DeferredCancel<'a>(pub(super) &'a StrandState, pub(super) bool);
+
+impl DeferredCancel<'_> {
+    /// Whether the running task was cancelled while a wait of the section was under way, so that the stack should
+    /// unwind now.
+    pub(crate) fn is_due(&self) -> bool {
+        let DeferredCancel(state, _) = self;
+        state.missed_cancel.get() && state.heed_cancel() && state.parker.cancelled()
+    }
+}
+
+impl Drop for DeferredCancel<'_> {
+    fn drop(&mut self) {
+        let DeferredCancel(state, before) = self;
+        state.missed_cancel.set(state.missed_cancel.get() || *before);
+    }
+}

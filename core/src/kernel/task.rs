@@ -1,0 +1,249 @@
+//! Tasks: jobs that run on a backend, and the handles to them.
+//!
+//! A task is one `async-task` allocation (the future and its result) and, once somebody refers to it or it waits for
+//! what somebody owes, one record beside it (identity and cancellation). Both backends run the same [`Job`]: a green
+//! worker polls it, a native thread runs it to its end. What a panic, a cancellation or a dropped handle means is
+//! decided here, once.
+//!
+//! This module never chooses a thread and never queues anything: that is the backend's.
+
+mod error;
+mod exit;
+mod failure;
+mod handle;
+mod hook;
+mod id;
+mod job;
+pub(crate) mod owner;
+mod registry;
+mod scope;
+mod spawner;
+mod state;
+mod usual;
+pub(crate) mod wait_graph;
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::kernel::backend::Backend;
+use crate::kernel::strand::with_current;
+use crate::kernel::wait::CancelUnwind;
+
+pub use error::{Panic, SpawnError};
+pub use exit::{ExitReason, Failed, IntoExit};
+pub use failure::{Cycle, Failure};
+pub use handle::{Task, TaskRef};
+pub use id::TaskId;
+pub use job::Job;
+pub use owner::Owes;
+pub use registry::{Registry, WaitEmpty};
+pub use scope::{Scope, ScopedTask, scope};
+pub use spawner::Spawner;
+pub use usual::{MakeUsual, register_usual, set_default};
+
+pub(crate) use job::{Body, ClosureBody, FutureBody, start, start_observed};
+#[cfg(all(test, loom))]
+pub(crate) use state::model::head;
+pub(crate) use state::{Head, HeadRef, Observer, TaskState};
+
+use state::Extra;
+
+/// How a task is started: its name, its stack, where it runs.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, task};
+///
+/// let answer = task::Builder::new().name("deep thought").spawn(async { 42 })?;
+/// assert_eq!(answer.wait()?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    /// What messages call the task.
+    name: Option<Box<str>>,
+    /// The size of the stack that its straight-line code gets, in bytes.
+    stack_size: Option<usize>,
+    /// Where in the program the builder was made.
+    spawned_at: &'static Location<'static>,
+}
+
+impl Builder {
+    /// A task without a name, with the backend's usual stack.
+    #[track_caller]
+    pub fn new() -> Builder {
+        Builder { name: None, stack_size: None, spawned_at: Location::caller() }
+    }
+
+    /// Names the task, for messages and, on the native backend, for the thread (as far as the system shows it; Linux
+    /// keeps 15 bytes).
+    ///
+    /// When it panics, a line on standard error says which task that is, before the program's panic hook says what has
+    /// happened on which thread. The line comes from a panic hook around the one that is set when the first task with a
+    /// name is started; a program that sets its own after that asks [`current`] in it.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Asks for a stack of at least `bytes` bytes.
+    ///
+    /// The native backend runs the task on a thread with such a stack. A green task shares the stacks of its
+    /// runtime, whose size the runtime's builder sets; there this is ignored.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    fn into_extra(self, observer: Option<Arc<dyn Observer>>) -> Extra {
+        if self.name.is_some() {
+            hook::name_panics();
+        }
+        Extra { name: self.name, stack_size: self.stack_size, spawned_at: self.spawned_at, observer }
+    }
+
+    /// Starts `future` as a task on the backend of the calling task, or the default one outside of any task.
+    ///
+    /// # Errors
+    /// What [`current_backend`] and [`Builder::spawn_on`] say.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> Result<Task<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        job::start(self, current_backend()?, FutureBody::new(future))
+    }
+
+    /// Starts straight-line code as a task on the backend of the calling task, or the default one outside of any task.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub fn spawn_fn<F, T>(self, code: F) -> Result<Task<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        job::start(self, current_backend()?, ClosureBody::new(code))
+    }
+
+    /// Starts `future` as a task on `backend`.
+    ///
+    /// # Errors
+    /// When the backend has been shut down, or the operating system refuses a thread.
+    #[inline]
+    pub fn spawn_on<F>(self, backend: &Arc<dyn Backend>, future: F) -> Result<Task<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        job::start(self, Arc::clone(backend), FutureBody::new(future))
+    }
+
+    /// Starts straight-line code as a task on `backend`. It waits with [`Wait::wait`](crate::Wait::wait).
+    ///
+    /// # Errors
+    /// As [`Builder::spawn_on`].
+    #[inline]
+    pub fn spawn_fn_on<F, T>(self, backend: &Arc<dyn Backend>, code: F) -> Result<Task<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        job::start(self, Arc::clone(backend), ClosureBody::new(code))
+    }
+}
+
+impl Default for Builder {
+    #[track_caller]
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+/// Starts `future` as a task: on the backend of the calling task, or the default one outside of any task.
+///
+/// If it cannot be started, the handle says so, with [`Failure::NotStarted`](crate::promise::Failure::NotStarted).
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// let task = twoply::spawn(async { twoply::spawn(async { 7 }).await });
+/// assert_eq!(task.wait().unwrap().unwrap(), 7);
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Builder::new().spawn(future).unwrap_or_else(Task::not_started)
+}
+
+/// Starts straight-line code as a task; see [`spawn`]. It waits with [`Wait::wait`](crate::Wait::wait).
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::Wait;
+///
+/// let task = twoply::spawn_fn(|| {
+///     twoply::time::sleep(Duration::from_millis(1)).wait();
+///     7
+/// });
+/// assert_eq!(task.wait().unwrap(), 7);
+/// ```
+#[track_caller]
+pub fn spawn_fn<F, T>(code: F) -> Task<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().spawn_fn(code).unwrap_or_else(Task::not_started)
+}
+
+/// Whether a panic that was caught is the unwinding of a cancelled task, which should go on, by
+/// [`resume_unwind`](std::panic::resume_unwind): see [`Wait`](crate::Wait).
+///
+/// ```
+/// use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+/// use std::time::Duration;
+/// use twoply::{Wait, task, time};
+///
+/// let task = twoply::spawn_fn(|| {
+///     let waited = catch_unwind(AssertUnwindSafe(|| time::sleep(Duration::from_secs(100)).wait()));
+///     if let Err(payload) = waited {
+///         if task::is_cancellation(&*payload) {
+///             resume_unwind(payload);
+///         }
+///         println!("the job panicked; on to the next one");
+///     }
+/// });
+/// task.cancel();
+/// assert!(task.wait().unwrap_err().is_cancelled());
+/// ```
+pub fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<CancelUnwind>()
+}
+
+/// The backend of the calling task, or the default one outside of any task; see [`set_default`].
+///
+/// # Errors
+/// Outside of any task: [`SpawnError::Thread`] when the default backend cannot be made, because the operating system refuses
+/// a thread or a descriptor; [`SpawnError::NoBackend`] in a program that has none, because it uses the core without the
+/// package `twoply`.
+pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
+    match with_current(|strand| strand.backend()) {
+        Some(backend) => Ok(backend),
+        None => usual::default_backend(),
+    }
+}
+
+/// The calling task, or `None` outside of any task.
+pub fn current() -> Option<TaskRef> {
+    with_current(|strand| strand.state().task()).map(TaskRef::new)
+}

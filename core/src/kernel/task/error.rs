@@ -1,0 +1,96 @@
+//! Why a task did not start, and what it panicked with.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+
+use thiserror::Error;
+
+use crate::base::contain::contain;
+use crate::base::lock::lock;
+
+/// Why a task could not be started. Nothing of it has run; its future or closure has been dropped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The operating system refused a thread, or the backend's own limit was reached.
+    #[error("no thread could be had for the task: {0}")]
+    Thread(#[from] io::Error),
+    /// The backend has been shut down.
+    #[error("the backend has been shut down")]
+    ShutDown,
+    /// The caller runs in no task, so there is no backend to inherit, and the program has no default one.
+    #[error("spawned outside of any task: name a backend")]
+    NoBackend,
+    /// The process was forked; the threads of the backend live in the parent only.
+    #[error("the process was forked: the backend's threads stayed behind in the parent")]
+    Forked,
+}
+
+/// What a task panicked with. Clones are of the same panic.
+///
+/// Its message can be read from any thread; the payload itself is taken out by [`Panic::into_payload`], once. A
+/// payload whose destructor panics does no harm.
+#[derive(Clone)]
+pub struct Panic(Arc<Caught>);
+
+/// The one panic that its clones share.
+struct Caught {
+    /// What was said, if the payload is a string.
+    message: Option<Box<str>>,
+    /// What the stack unwound with, until it is taken.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panic {
+        let message = match payload.downcast_ref::<&'static str>() {
+            Some(text) => Some(Box::from(*text)),
+            None => payload.downcast_ref::<String>().map(|text| Box::from(text.as_str())),
+        };
+        Panic(Arc::new(Caught { message, payload: Mutex::new(Some(payload)) }))
+    }
+
+    /// The message, when the payload is a string, as it is for `panic!("...")`.
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    /// The payload. If a clone has taken it already, the message, as a `String`.
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        let payload = lock(&self.0.payload).take();
+        payload.unwrap_or_else(|| Box::new(self.message().unwrap_or_default().to_owned()))
+    }
+
+    /// Whether both are of the same panic.
+    pub(super) fn is_same(&self, other: &Panic) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Goes on panicking with the payload, on the calling stack.
+    pub fn resume(self) -> ! {
+        resume_unwind(self.into_payload())
+    }
+}
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        if let Some(payload) = lock(&self.payload).take() {
+            contain(move || drop(payload));
+        }
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message().unwrap_or("..")).finish()
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message().unwrap_or("a payload that is not a string"))
+    }
+}

@@ -1,0 +1,183 @@
+//! Why a process ends: what its links and monitors are told.
+//!
+//! Everybody who ends a process or hears of an end uses [`ExitReason`]; what a body returns becomes one by
+//! [`IntoExit`]. A reason is cheap to clone, because one end may be told to many. This module decides nothing: which
+//! reasons end whom is in [`signal`](super::signal).
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a process has ended, or is asked to.
+///
+/// Two reasons are equal if they are of the same kind and have the same text.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{ExitReason, IntoExit};
+///
+/// assert_eq!(().into_exit(), ExitReason::Normal);
+/// let failed = Err::<(), _>("no such account").into_exit();
+/// assert_eq!(failed.to_string(), "failed: no such account");
+/// assert!(!failed.is_normal());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitReason {
+    /// It was done. Links that do not trap exits take no notice.
+    Normal,
+    /// It was asked to stop, by a supervisor or because its backend was shut down or its task cancelled.
+    Shutdown,
+    /// Only sent, with [`Process::exit`](crate::actor::Process::exit) or [`ProcessRef::exit`](crate::actor::ProcessRef::exit): ends
+    /// the receiver whether it traps exits or not, and the receiver's own reason is then
+    /// [`Killed`](ExitReason::Killed). As the reason of a process whose body returned it, it is one like any other.
+    Kill,
+    /// Somebody sent it [`Kill`](ExitReason::Kill).
+    Killed,
+    /// There was no such process when the link or the monitor was made.
+    NoProcess,
+    /// The connection to its node was lost.
+    NoConnection,
+    /// It panicked, with this message.
+    Panicked(Arc<str>),
+    /// Its body returned an error.
+    Failed(Failed),
+    /// Any other reason, in the words of whoever gave it.
+    Other(Arc<str>),
+}
+
+impl ExitReason {
+    /// A reason of one's own.
+    pub fn other(text: impl Into<Arc<str>>) -> ExitReason {
+        ExitReason::Other(text.into())
+    }
+
+    /// What `error` is as a reason. An error that is an `ExitReason` itself is that reason.
+    pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> ExitReason {
+        match error.into().downcast::<ExitReason>() {
+            Ok(reason) => *reason,
+            Err(error) => ExitReason::Failed(Failed(Arc::from(error))),
+        }
+    }
+
+    /// Whether this is [`Normal`](ExitReason::Normal).
+    pub fn is_normal(&self) -> bool {
+        matches!(self, ExitReason::Normal)
+    }
+
+    /// Whether the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown).
+    /// A supervisor does not restart a transient child after such an end.
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, ExitReason::Normal | ExitReason::Shutdown)
+    }
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitReason::Normal => f.write_str("normal"),
+            ExitReason::Shutdown => f.write_str("shutdown"),
+            ExitReason::Kill => f.write_str("kill"),
+            ExitReason::Killed => f.write_str("killed"),
+            ExitReason::NoProcess => f.write_str("no such process"),
+            ExitReason::NoConnection => f.write_str("no connection"),
+            ExitReason::Panicked(text) => write!(f, "panicked: {text}"),
+            ExitReason::Failed(failed) => write!(f, "failed: {failed}"),
+            ExitReason::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Error for ExitReason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            ExitReason::Failed(failed) => Some(failed.error()),
+            _ => None,
+        }
+    }
+}
+
+/// The error that a body returned. Two are equal if their texts are.
+#[derive(Clone)]
+pub struct Failed(Arc<dyn Error + Send + Sync>);
+
+impl Failed {
+    /// The error itself, which stays on the node where it arose; elsewhere there is only its text.
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl PartialEq for Failed {
+    fn eq(&self, other: &Failed) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl Eq for Failed {}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the body of a process may return.
+///
+/// Nothing, or `Ok`, is [`ExitReason::Normal`]; an error is [`ExitReason::Failed`]; a reason is itself.
+pub trait IntoExit {
+    /// The reason with which the process ends.
+    fn into_exit(self) -> ExitReason;
+}
+
+impl IntoExit for () {
+    fn into_exit(self) -> ExitReason {
+        ExitReason::Normal
+    }
+}
+
+impl IntoExit for ExitReason {
+    fn into_exit(self) -> ExitReason {
+        self
+    }
+}
+
+impl IntoExit for std::convert::Infallible {
+    fn into_exit(self) -> ExitReason {
+        match self {}
+    }
+}
+
+/// What a body returns that never does, such as one that ends in a `loop`.
+impl IntoExit for <fn() -> ! as never::Returns>::Output {
+    fn into_exit(self) -> ExitReason {
+        self
+    }
+}
+
+mod never {
+    /// Names the type that a function returns: stable Rust has no other way to say `!` there.
+    pub trait Returns {
+        /// That type.
+        type Output;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Output = T;
+    }
+}
+
+impl<T: IntoExit, E: Into<Box<dyn Error + Send + Sync>>> IntoExit for Result<T, E> {
+    fn into_exit(self) -> ExitReason {
+        match self {
+            Ok(value) => value.into_exit(),
+            Err(error) => ExitReason::failed(error),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Handles to tasks.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::error::SpawnError;
+use super::failure::{Cycle, Failure};
+use super::id::TaskId;
+use super::job::Outcome;
+use super::state::{Head, HeadRef, TaskState};
+use super::wait_graph::{await_handle, awaits_handle, leave_handle};
+use crate::base::wake::shielded;
+use crate::kernel::strand::with_state;
+
+/// The handle to a task: a future of its result.
+///
+/// Dropping the handle detaches the task, on every backend: it goes on by itself. A panic of the task is not
+/// passed on; it is reported by the handle as [`Failure::Panicked`].
+///
+/// Awaiting the handle is cancel-safe: a dropped wait leaves the task running.
+#[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
+pub struct Task<T> {
+    /// What it stands for.
+    handle: Handle<T>,
+    /// The task that is known to be stopped by a wait for this handle. What it is known by refers to the head of this
+    /// one: so it is taken back before the handle goes, by [`Task::end_wait`].
+    waiter: Option<Arc<TaskState>>,
+    /// Whether the task may have a waker of somebody's who waited for this handle.
+    polled: bool,
+}
+
+/// What a handle stands for.
+enum Handle<T> {
+    /// A task that goes on when the handle is dropped.
+    Detaching(async_task::Task<Outcome<T>, Head>),
+    /// A task that is cancelled then.
+    Cancelling(async_task::Task<Outcome<T>, Head>),
+    /// A task that could not be started: what there is of it, and why; the first poll hands that out.
+    Refused(Box<(Arc<TaskState>, Option<SpawnError>)>),
+    /// Nothing, while the handle is being dropped or changed.
+    Gone,
+}
+
+// The result is handed out by value; nothing in a handle is pinned.
+impl<T> Unpin for Task<T> {}
+
+impl<T> Task<T> {
+    #[inline]
+    pub(super) fn new(task: async_task::Task<Outcome<T>, Head>) -> Task<T> {
+        Task::of(Handle::Detaching(task))
+    }
+
+    #[inline]
+    fn of(handle: Handle<T>) -> Task<T> {
+        Task { handle, waiter: None, polled: false }
+    }
+
+    /// The handle to a task that did not start.
+    pub(super) fn not_started(error: SpawnError) -> Task<T> {
+        Task::of(Handle::Refused(Box::new((TaskState::never(), Some(error)))))
+    }
+
+    pub(crate) fn state(&self) -> &Arc<TaskState> {
+        match &self.handle {
+            Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().state(),
+            Handle::Refused(refused) => &refused.0,
+            Handle::Gone => unreachable!("a handle is gone only inside `drop` and `cancel_on_drop`"),
+        }
+    }
+
+    /// Lets the task go on by itself.
+    pub fn detach(mut self) {
+        self.leave();
+        match std::mem::replace(&mut self.handle, Handle::Gone) {
+            Handle::Detaching(task) | Handle::Cancelling(task) => task.detach(),
+            Handle::Refused(_) | Handle::Gone => {}
+        }
+    }
+
+    /// Makes dropping this handle cancel the task.
+    pub fn cancel_on_drop(mut self) -> Task<T> {
+        self.leave();
+        match std::mem::replace(&mut self.handle, Handle::Gone) {
+            Handle::Detaching(task) => Task::of(Handle::Cancelling(task)),
+            same => Task::of(same),
+        }
+    }
+
+    /// Asks the task to end, and returns at once; see [`TaskRef::cancel`].
+    pub fn cancel(&self) {
+        self.state().cancel();
+    }
+
+    /// A handle to the task that says nothing of its result, and may be cloned.
+    pub fn task(&self) -> TaskRef {
+        TaskRef::new(Arc::clone(self.state()))
+    }
+
+    /// The task's identity.
+    pub fn id(&self) -> TaskId {
+        self.head().map_or_else(|| self.state().id(), Head::id)
+    }
+
+    /// The name that the task was given.
+    pub fn name(&self) -> Option<&str> {
+        self.head()?.name()
+    }
+
+    /// Whether the task is over, however it ended.
+    pub fn is_finished(&self) -> bool {
+        self.head().is_none_or(Head::is_finished)
+    }
+
+    /// The head of a task that has been started.
+    #[inline]
+    fn head(&self) -> Option<&Head> {
+        match &self.handle {
+            Handle::Detaching(task) | Handle::Cancelling(task) => Some(task.metadata()),
+            Handle::Refused(_) | Handle::Gone => None,
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, Failure>;
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+        let this = &mut *self;
+        match &mut this.handle {
+            Handle::Detaching(task) | Handle::Cancelling(task) => {
+                match poll_outcome(task, cx.waker()) {
+                    // There is always an outcome: even a job that is dropped unrun leaves one.
+                    Poll::Ready(outcome) => {
+                        this.polled = false;
+                        this.end_wait();
+                        Poll::Ready(outcome.into_result())
+                    }
+                    Poll::Pending => {
+                        this.polled = true;
+                        match this.stop(cx.waker()) {
+                            Ok(()) => Poll::Pending,
+                            Err(cycle) => Poll::Ready(Err(Failure::Deadlock(cycle))),
+                        }
+                    }
+                }
+            }
+            Handle::Refused(refused) => {
+                Poll::Ready(Err(refused.1.take().map_or(Failure::Cancelled, Failure::from)))
+            }
+            Handle::Gone => Poll::Ready(Err(Failure::Cancelled)),
+        }
+    }
+}
+
+/// Polls the outcome of `task`. `async-task` keeps a waker in a way of its own, and the process would not survive one
+/// that panics there; but those that this library has made do not.
+#[inline]
+fn poll_outcome<T>(task: &mut async_task::Task<Outcome<T>, Head>, waker: &Waker) -> Poll<Outcome<T>> {
+    let poll = |waker: &Waker| Pin::new(task).poll(&mut Context::from_waker(waker));
+    if with_state(|state| state.is_ours(waker)) { poll(waker) } else { poll(&shielded(waker)) }
+}
+
+impl<T> Task<T> {
+    /// The handle is waited for with `waker`: if that stops the running task, it is known to wait for this one.
+    fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
+        with_state(|state| {
+            let stopped = state.stopped_task(waker);
+            if self.waiter.is_some() {
+                if self.is_stopping(stopped) {
+                    return Ok(());
+                }
+                self.end_wait();
+            }
+            let (Some(stopped), Some(head)) = (stopped, self.head()) else { return Ok(()) };
+            // SAFETY: the handle keeps the head, even if it is forgotten. Wherever it lets go of that, or passes it
+            // on, it takes the edge back before, by `end_wait`: it knows of the edge before that is there, so it does
+            // whatever happens in between.
+            let head = unsafe { HeadRef::new(head) };
+            self.waiter = Some(Arc::clone(stopped));
+            await_handle(stopped, head).inspect_err(|_| self.waiter = None)
+        })
+    }
+
+    /// Whether that is known already of this task.
+    #[cold]
+    fn is_stopping(&self, stopped: Option<&Arc<TaskState>>) -> bool {
+        let (Some(waiter), Some(stopped), Some(head)) = (&self.waiter, stopped, self.head()) else {
+            return false;
+        };
+        Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, head)
+    }
+
+    /// Nobody waits for this handle any more, and nothing of those who did is left behind.
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        self.end_wait();
+        if std::mem::take(&mut self.polled) {
+            self.drop_waker();
+        }
+    }
+
+    /// The task lets go of the waker that it would use at its end. If it is over, the outcome is dropped instead.
+    #[cold]
+    fn drop_waker(&mut self) {
+        if let Handle::Detaching(task) | Handle::Cancelling(task) = &mut self.handle {
+            drop(Pin::new(task).poll(&mut Context::from_waker(Waker::noop())));
+        }
+    }
+
+    /// Nobody is stopped by a wait for this handle any more.
+    #[inline]
+    fn end_wait(&mut self) {
+        if let Some(waiter) = self.waiter.take()
+            && let Some(head) = self.head()
+        {
+            leave_handle(&waiter, head);
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
+        match std::mem::replace(&mut self.handle, Handle::Gone) {
+            Handle::Detaching(task) => task.detach(),
+            Handle::Cancelling(task) => {
+                task.metadata().state().cancel();
+                task.detach();
+            }
+            Handle::Refused(_) | Handle::Gone => {}
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// A task without its result: its identity, and the means to cancel it.
+///
+/// It keeps the task's record alive, never the task.
+#[derive(Clone)]
+pub struct TaskRef(Arc<TaskState>);
+
+impl TaskRef {
+    pub(crate) fn new(state: Arc<TaskState>) -> TaskRef {
+        TaskRef(state)
+    }
+
+    pub(crate) fn state(&self) -> Arc<TaskState> {
+        Arc::clone(&self.0)
+    }
+
+    /// Asks the task to end, and returns at once.
+    ///
+    /// A task that is suspended at an `.await` is dropped there. One that is blocked in
+    /// [`wait`](crate::Wait::wait), or in a blocking read or write of this library, unwinds from it. One that is running ends at its
+    /// next await point or wait. One that never waits again is not stopped. To wait for the end, wait for its
+    /// [`Task`].
+    ///
+    /// Where panics abort, blocked stacks cannot unwind: there, a blocked task goes on until its next await.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// The task's identity.
+    pub fn id(&self) -> TaskId {
+        self.0.id()
+    }
+
+    /// The name that the task was given.
+    pub fn name(&self) -> Option<&str> {
+        self.0.name()
+    }
+
+    /// Where in the program the task was started. Only tasks that were given a name or a stack size know it, and those of
+    /// scopes and groups: the others are spared the memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::task::{Builder, current};
+    ///
+    /// let at = || current().and_then(|task| task.spawned_at()).map(|at| at.file().ends_with(".rs"));
+    /// let named = Builder::new().name("a name").spawn_fn(at).unwrap();
+    /// assert_eq!(named.wait().unwrap(), Some(true));
+    /// ```
+    pub fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        self.0.spawned_at()
+    }
+
+    /// Whether the task is over, however it ended.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskRef").field("id", &self.id()).field("name", &self.name()).finish()
+    }
+}
+
+impl fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,423 @@
+//! The future that a backend runs: the user's, with panics, cancellation and the end taken care of.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_task::{Runnable, ScheduleInfo, WithInfo};
+use pin_project_lite::pin_project;
+
+use super::Builder;
+use super::error::{Panic, SpawnError};
+use super::failure::Failure;
+use super::handle::{Task, TaskRef};
+use super::state::{Extra, Head, HeadRef, Observer};
+use crate::base::contain::contain;
+use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
+use crate::kernel::strand::{out_of_order, with_current};
+use crate::kernel::wait::{Cancelled, drive};
+
+/// A task that is ready to run. Dropping it instead cancels the task and drops its future, there and then.
+pub struct Job(Option<Runnable<Head>>);
+
+impl Job {
+    #[inline]
+    fn head(&self) -> &Head {
+        match &self.0 {
+            Some(runnable) => runnable.metadata(),
+            None => {
+                unreachable!("a job is empty only while it is being run, dropped or turned into a pointer")
+            }
+        }
+    }
+
+    /// Runs the task on the calling stack: to its end in [`Mode::Blocking`], else until it must wait, when it
+    /// comes back through [`Backend::resume`]. Never unwinds.
+    ///
+    /// The backend has made the strand of this stack current.
+    #[inline]
+    pub fn run(mut self) {
+        if let Some(runnable) = self.0.take() {
+            runnable.run();
+        }
+    }
+
+    /// The task.
+    pub fn task(&self) -> TaskRef {
+        TaskRef::new(Arc::clone(self.head().state()))
+    }
+
+    /// The task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.head().id().as_u64()
+    }
+
+    /// What messages call the task.
+    #[inline]
+    pub fn name(&self) -> Option<&str> {
+        self.head().name()
+    }
+
+    /// The stack that the task asks for, in bytes.
+    pub fn stack_size(&self) -> Option<usize> {
+        self.head().stack_size()
+    }
+
+    /// Whether this job belongs to `backend`: only then may it be run there.
+    #[inline]
+    pub fn is_of(&self, backend: &impl Backend) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(self.head().home()), backend)
+    }
+
+    /// The job as one pointer, for queues of atomics.
+    #[inline]
+    pub fn into_raw(mut self) -> NonNull<()> {
+        match self.0.take() {
+            Some(runnable) => runnable.into_raw(),
+            None => {
+                unreachable!("a job is empty only while it is being run, dropped or turned into a pointer")
+            }
+        }
+    }
+
+    /// The job that [`Job::into_raw`] made `raw` of.
+    ///
+    /// # Safety
+    /// `raw` comes from `into_raw`, and is turned back once.
+    #[inline]
+    pub unsafe fn from_raw(raw: NonNull<()>) -> Job {
+        // SAFETY: the caller vouches for where the pointer comes from; the metadata type is always this one.
+        Job(Some(unsafe { Runnable::from_raw(raw) }))
+    }
+}
+
+impl Drop for Job {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(runnable) = self.0.take() {
+            cancel_unrun(runnable);
+        }
+    }
+}
+
+/// A cancelled task's poll drops its future and leaves word for the handle.
+#[cold]
+fn cancel_unrun(runnable: Runnable<Head>) {
+    runnable.metadata().state().cancel();
+    runnable.run();
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// The user's part of a task.
+pub(crate) trait Body {
+    /// What it results in.
+    type Output;
+
+    /// Goes on until it must wait.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
+
+    /// Goes on to the end, on a stack that may block.
+    fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<Self::Output, Cancelled>;
+}
+
+pin_project! {
+    /// A task that is a future.
+    pub(crate) struct FutureBody<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> FutureBody<F> {
+    pub(crate) fn new(future: F) -> Self {
+        FutureBody { future }
+    }
+}
+
+impl<F: Future> Body for FutureBody<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+
+    fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<F::Output, Cancelled> {
+        drive(strand, self.project().future)
+    }
+}
+
+/// A task that is straight-line code: a future that is ready after one poll.
+pub(crate) struct ClosureBody<F, T> {
+    /// The code, until it has been called.
+    code: Option<F>,
+    /// What it returns.
+    output: PhantomData<fn() -> T>,
+}
+
+impl<F, T> ClosureBody<F, T> {
+    pub(crate) fn new(code: F) -> Self {
+        ClosureBody { code: Some(code), output: PhantomData }
+    }
+}
+
+// Nothing in it is ever pinned: the code is moved out before it is called.
+impl<F, T> Unpin for ClosureBody<F, T> {}
+
+impl<F: FnOnce() -> T, T> Body for ClosureBody<F, T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        match self.code.take() {
+            Some(code) => Poll::Ready(code()),
+            None => unreachable!("a job is not polled after its end"),
+        }
+    }
+
+    fn run(mut self: Pin<&mut Self>, _: &dyn Strand) -> Result<T, Cancelled> {
+        let code = self.code.take();
+        Ok(code.map(|code| code()).unwrap_or_else(|| unreachable!("a job is run once")))
+    }
+}
+
+/// A task's result on its way to the handle. If nobody takes it, its destructor may panic without harm.
+pub(super) struct Outcome<T>(Option<Result<T, Failure>>);
+
+impl<T> Outcome<T> {
+    pub(super) fn into_result(mut self) -> Result<T, Failure> {
+        self.0.take().unwrap_or(Err(Failure::Cancelled))
+    }
+}
+
+impl<T> Drop for Outcome<T> {
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<T>()
+            && let Some(result) = self.0.take()
+        {
+            contain(move || drop(result));
+        }
+    }
+}
+
+pin_project! {
+    /// What `async-task` runs.
+    struct JobFuture<B> {
+        // The user's part; gone when it is over.
+        #[pin]
+        body: Option<B>,
+        // Who this is.
+        head: HeadRef,
+        // Whether a poll may block its stack to the end.
+        blocking: bool,
+        // Whether it has been entered in the registry with its waker.
+        entered: bool,
+    }
+
+    impl<B> PinnedDrop for JobFuture<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // Dropped without a last poll, by whoever had the job in hand.
+            contain(|| this.body.set(None));
+            this.head.get().finish();
+        }
+    }
+}
+
+impl<B: Body> Future for JobFuture<B> {
+    type Output = Outcome<B::Output>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
+        let mut this = self.project();
+        with_current(|strand| {
+            let running = strand.state();
+            // A job may be dropped, hence polled, in the middle of another task's poll. That one gives its claim to the
+            // stack up for so long: cancelling it must neither end a wait of this task, nor reach the stack when
+            // it is somebody else's.
+            let claimed = running.end_poll();
+            // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
+            // between unwinds, for the user's code is run under `catch_unwind`.
+            let before = unsafe { running.replace_task(Some(NonNull::from(this.head.get()))) };
+            let outer = running.begin_poll(cx.waker().data());
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                let body = match this.body.as_mut().as_pin_mut() {
+                    // Most tasks are not in the registry's list before their first poll, so that closing it did not
+                    // cancel them.
+                    Some(body)
+                        if !running.task_cancelled() && (*this.entered || !this.head.get().is_late()) =>
+                    {
+                        body
+                    }
+                    _ => return Poll::Ready(Err(Cancelled)),
+                };
+                if *this.blocking {
+                    return Poll::Ready(body.run(strand));
+                }
+                match body.poll(cx) {
+                    Poll::Ready(output) => Poll::Ready(Ok(output)),
+                    Poll::Pending => {
+                        if !*this.entered {
+                            *this.entered = true;
+                            running.enter_task(cx.waker());
+                        }
+                        // Cancelled while it ran: nobody would wake it again.
+                        if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
+                    }
+                }
+            }));
+            let result = match polled {
+                Ok(Poll::Pending) => None,
+                Ok(Poll::Ready(Ok(output))) => Some(Ok(output)),
+                Ok(Poll::Ready(Err(Cancelled))) => Some(Err(Failure::Cancelled)),
+                Err(payload) => Some(Err(Failure::of_unwind(payload))),
+            };
+            let result = result.map(|result| drop_body(running, this.body, result));
+            running.end_poll();
+            running.resume_poll(outer);
+            // SAFETY: what the surrounding poll, if any, put there; it has not ended, for this one has not ended before a
+            // poll that began inside of it.
+            let ended = unsafe { running.replace_task(before) };
+            if ended != Some(NonNull::from(this.head.get())) {
+                out_of_order();
+            }
+            if claimed {
+                running.claim();
+            }
+            result.map_or(Poll::Pending, |result| Poll::Ready(Outcome(Some(result))))
+        })
+    }
+}
+
+/// Drops the user's part of a finished task, while it is still the running one: destructors may wait, and are
+/// not cancelled. A panic in one is the task's panic.
+fn drop_body<B, T>(
+    running: &StrandState,
+    mut body: Pin<&mut Option<B>>,
+    result: Result<T, Failure>,
+) -> Result<T, Failure> {
+    let _shield = running.shield();
+    match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+        Ok(()) => result,
+        Err(payload) => {
+            let panic = Panic::new(payload);
+            if let Err(Failure::Panicked(_)) = &result {
+                return result;
+            }
+            contain(move || drop(result));
+            Err(Failure::Panicked(panic))
+        }
+    }
+}
+
+/// Makes a task of `body` and has `backend` start it.
+#[inline]
+pub(crate) fn start<B>(
+    builder: Builder,
+    backend: Arc<dyn Backend>,
+    body: B,
+) -> Result<Task<B::Output>, SpawnError>
+where
+    B: Body + Send + 'static,
+    B::Output: Send + 'static,
+{
+    // SAFETY: everything that the task owns is 'static.
+    unsafe { start_unchecked(backend, body, builder.into_extra(None)) }
+}
+
+/// As [`start`]; `observer` is told of the end.
+pub(crate) fn start_observed<B>(
+    builder: Builder,
+    backend: Arc<dyn Backend>,
+    body: B,
+    observer: Arc<dyn Observer>,
+) -> Result<Task<B::Output>, SpawnError>
+where
+    B: Body + Send + 'static,
+    B::Output: Send + 'static,
+{
+    // SAFETY: everything that the task owns is 'static.
+    unsafe { start_unchecked(backend, body, builder.into_extra(Some(observer))) }
+}
+
+/// As [`start`], for a body that borrows.
+///
+/// # Safety
+/// What `body` borrows lives until the observer in `extra` has been told that the task is finished. Its output borrows
+/// nothing that the returned handle may outlive.
+pub(super) unsafe fn start_unchecked<'a, B>(
+    backend: Arc<dyn Backend>,
+    body: B,
+    extra: Extra,
+) -> Result<Task<B::Output>, SpawnError>
+where
+    B: Body + Send + 'a,
+    B::Output: Send + 'a,
+{
+    let head = Head::new(backend, extra);
+    if !head.home().registry().count(head.id()) {
+        // The observer counts on being told, whatever the body's destructor does.
+        contain(move || drop(body));
+        head.finish();
+        return Err(SpawnError::ShutDown);
+    }
+    let blocking = head.home().mode() == Mode::Blocking;
+    let task_builder = async_task::Builder::new().metadata(head);
+    let future = move |head: &Head| JobFuture {
+        body: Some(body),
+        // SAFETY: the head lies in the same allocation as the future which holds this. `async-task` drops the future
+        // before the metadata, in every order of events.
+        head: unsafe { HeadRef::new(head) },
+        blocking,
+        entered: false,
+    };
+    // SAFETY: the future and `wake` are Send (and the latter Sync and 'static); the future is dropped, and
+    // the observer told after that, before anything it borrows ends, as the caller promises.
+    let (runnable, task) = unsafe { task_builder.spawn_unchecked(future, WithInfo(wake)) };
+    let task = Task::new(task);
+    let job = Job(Some(runnable));
+    if blocking || job.name().is_some() {
+        // SAFETY: the head lies beside the future, whose destructor calls `finish`.
+        unsafe { job.head().enter(None) };
+    }
+    launch(job)?;
+    Ok(task)
+}
+
+/// Hands a new job to its backend. Once that has it, the job may be over, and what it knew its backend by is gone: so
+/// somebody else keeps the backend meanwhile. On a stack of its own, that is the strand.
+#[inline]
+fn launch(job: Job) -> Result<(), SpawnError> {
+    with_current(|strand| match strand.home() {
+        Some(home) if std::ptr::addr_eq(home, Arc::as_ptr(job.head().home())) => home.start(job),
+        _ => {
+            let home = Arc::clone(job.head().home());
+            home.start(job)
+        }
+    })
+}
+
+/// What a waker does: the job goes to the queue of the worker that this runs on, if it is one of the job's own
+/// backend, else to the backend.
+///
+/// It captures nothing, which spares `async-task` from keeping the task alive during the call.
+#[inline]
+fn wake(runnable: Runnable<Head>, info: ScheduleInfo) {
+    let yielded = info.woken_while_running;
+    if let Err(job) = with_current(|strand| strand.resume(Job(Some(runnable)), yielded)) {
+        // The job may be run, and its record freed, before `resume` returns.
+        let home = Arc::clone(job.head().home());
+        home.resume(job, yielded);
+    }
+}

@@ -1,0 +1,141 @@
+//! Who owes a value: the task that a wait for it is a wait for.
+
+use std::sync::Arc;
+
+use super::failure::Failure;
+use crate::base::contain::Contained;
+use crate::kernel::task::{TaskRef, TaskState};
+
+/// Who owes the answer to a question, as long as nobody has answered.
+///
+/// The cell of a process is one. But for `is_stopped`, its methods are called without any lock of this library held.
+pub(crate) trait Owner: Send + Sync {
+    /// The task that is going to answer, if it is known.
+    fn task(&self) -> Option<Arc<TaskState>>;
+
+    /// Whoever owes what this is made of, if that is how this comes to owe anything. Then it is their task that counts.
+    fn source(&self) -> Option<Debtor> {
+        None
+    }
+
+    /// Whether that task may be stopped by a wait: false only if it is not, and otherwise true at will. Called with the
+    /// mutex of a promise held, so it locks nothing but what nobody holds while a promise is locked.
+    fn is_stopped(&self) -> bool;
+
+    /// Why there will be no answer, when the resolver is dropped without one; `None`: [`Failure::Broken`].
+    fn cause(&self) -> Option<Failure>;
+
+    /// The last resolver of a promise that this owes has been dropped, and `cause` knew none. Returns true to keep the
+    /// orphan, until it is known whether this ends, and why: then it is failed. Else it is broken.
+    fn keep(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
+        drop(orphan);
+        false
+    }
+
+    /// This goes on: what it has kept because its own task had dropped it is broken.
+    fn let_go(&self) {}
+}
+
+/// A promise that nobody can keep any more, and that has not failed yet.
+pub(crate) trait Orphan: Send + Sync {
+    /// Fails it, and wakes those who wait.
+    fn fail(&self, failure: Failure);
+}
+
+/// Those who can owe a value: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
+pub trait Owes: sealed::Named {}
+
+impl<O: sealed::Named> Owes for O {}
+
+pub(crate) mod sealed {
+    /// Keeps [`Owes`](super::Owes) to the types of this library, and knows what they are.
+    pub trait Named {
+        /// Who it is.
+        #[doc(hidden)]
+        fn debtor(&self) -> super::Debtor;
+    }
+}
+
+impl sealed::Named for TaskRef {
+    fn debtor(&self) -> Debtor {
+        Debtor::of_task(self.state())
+    }
+}
+
+/// Who owes a value. Dropping one never panics, though it may be the last to hold what the user has made: edges of the
+/// wait graph hold these, and are taken back in the middle of everything.
+#[derive(Clone)]
+pub struct Debtor(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    /// A task.
+    Task(Arc<TaskState>),
+    /// Somebody else, who knows its task.
+    Other(Contained<Arc<dyn Owner>>),
+}
+
+impl Debtor {
+    /// `task` owes it.
+    pub(crate) fn of_task(task: Arc<TaskState>) -> Debtor {
+        Debtor(Kind::Task(task))
+    }
+
+    /// `owner` owes it.
+    pub(crate) fn of_owner(owner: Arc<dyn Owner>) -> Debtor {
+        Debtor(Kind::Other(Contained::new(owner)))
+    }
+
+    /// The task, if it is known.
+    pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
+        let mut debtor = self.clone();
+        loop {
+            let source = match &debtor.0 {
+                Kind::Task(task) => return Some(Arc::clone(task)),
+                Kind::Other(owner) => owner.source(),
+            };
+            match source {
+                Some(source) => debtor = source,
+                None => break,
+            }
+        }
+        match debtor.0 {
+            Kind::Task(task) => Some(task),
+            Kind::Other(owner) => owner.task(),
+        }
+    }
+
+    /// The task, if that is what owes the value, by itself.
+    #[inline]
+    pub(crate) fn known_task(&self) -> Option<&TaskState> {
+        match &self.0 {
+            Kind::Task(task) => Some(task),
+            Kind::Other(_) => None,
+        }
+    }
+
+    /// Whether it may wait for somebody itself; see [`Owner::is_stopped`].
+    #[inline]
+    pub(crate) fn is_stopped(&self) -> bool {
+        match &self.0 {
+            Kind::Task(task) => task.is_stopped(),
+            Kind::Other(owner) => owner.is_stopped(),
+        }
+    }
+
+    /// See [`Owner::cause`].
+    pub(crate) fn cause(&self) -> Option<Failure> {
+        match &self.0 {
+            Kind::Task(_) => None,
+            Kind::Other(owner) => owner.cause(),
+        }
+    }
+
+    /// See [`Owner::keep`].
+    pub(crate) fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
+        match &self.0 {
+            Kind::Task(_) => false,
+            Kind::Other(owner) => Arc::clone(owner).keep(orphan),
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The tasks of one backend that are not over yet: all of them counted, those that wait entered by name.
+//!
+//! Shutting a backend down cancels what lives, and "run until nothing is left" waits for the count to be zero. A
+//! task is counted when it starts and until its future has been dropped. It is entered in the list only when it
+//! first has to wait, because most never do, and a task that does not wait needs nobody to reach it; one with
+//! a name is entered at once, so that it can be named. The list holds a task until it is over: a task that waits
+//! for something that nobody will ever do is ended by its handle, or by the end of its backend.
+//!
+//! Count and list are split into shards by task, so that workers that spawn at the same time seldom meet.
+//!
+//! # Counting without a lock
+//! A sum over shards that is read one by one is of no one moment: a task could start another one in a shard that has
+//! been read and end in one that has not, and the sum would be zero although there has been a task all the time. So
+//! each shard counts starts and ends, which only grow, and all ends are read before any start. The ends were
+//! no fewer in the moment between, and the starts no more: where the sums are equal, nothing was live just then.
+
+#[cfg(all(test, loom))]
+mod model;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use slab::Slab;
+
+use super::handle::TaskRef;
+use super::id::TaskId;
+use super::state::{Head, HeadRef, TaskState};
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::seq_cst::{AtomicBool, AtomicUsize};
+use crate::base::sync::{Mutex, lock};
+use crate::base::waitlist::{Place, Slots};
+use crate::base::wake::{StoredWaker, wake_all};
+use crate::kernel::coop;
+use crate::kernel::strand::{with_current, with_state};
+
+/// A power of two well above the number of workers that meet on a shard by chance.
+const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// The list of a backend's live tasks.
+pub struct Registry {
+    /// The tasks, by number.
+    shards: [Shard; SHARDS],
+    /// No task may start any more, and those that have not run yet will not.
+    closed: AtomicBool,
+    /// Whether somebody waits for the count to be zero. Written under the lock of `waiters`.
+    awaited: AtomicBool,
+    /// Who does.
+    waiters: Mutex<Slots<StoredWaker>>,
+}
+
+/// A part of the list, on cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard {
+    /// How many of its tasks have been counted.
+    started: AtomicUsize,
+    /// How many of those are over.
+    ended: AtomicUsize,
+    /// Those that have had to wait; [`Head::key`] is the place.
+    waiting: Mutex<Slab<Entry>>,
+}
+
+/// A task in the list. Most are only ever counted and woken: so there is no record of them that others could hold on to,
+/// before somebody asks for one.
+struct Entry {
+    /// The task. It is looked at under the lock of the list only.
+    head: HeadRef,
+    /// How it is reached, if it had no record when it came to wait. One that is made later takes it over.
+    waker: Option<Waker>,
+}
+
+impl Shard {
+    /// Those that have had to wait.
+    fn tasks(&self) -> Vec<TaskRef> {
+        let task = |entry: &Entry| TaskRef::new(Arc::clone(entry.head.get().record(|| entry.waker.clone())));
+        lock(&self.waiting).iter().map(|(_, entry)| task(entry)).collect()
+    }
+}
+
+impl Registry {
+    /// The key of a task that is not entered.
+    pub(crate) const NOWHERE: u32 = u32::MAX;
+
+    /// An empty list.
+    #[allow(clippy::new_ret_no_self, reason = "a registry is always shared")]
+    pub fn new() -> Arc<Registry> {
+        Arc::new(Registry {
+            shards: Default::default(),
+            closed: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+            waiters: Mutex::new(Slots::new()),
+        })
+    }
+
+    fn shard(&self, task: TaskId) -> &Shard {
+        &self.shards[task.as_u64() as usize % SHARDS]
+    }
+
+    /// Counts a task that starts; false when the list has been closed. Counted it is in any case.
+    #[inline]
+    pub(crate) fn count(&self, task: TaskId) -> bool {
+        // SeqCst with the store in `close` and the loads in `len`: who closes and then finds nobody counted
+        // has closed before this, and this sees it.
+        self.shard(task).started.fetch_add(1, Ordering::SeqCst);
+        !self.is_closed()
+    }
+
+    /// Enters a counted task by name, or with the waker that it comes to wait with. That is handed back if the task has a
+    /// record, which then is to have it.
+    ///
+    /// # Safety
+    /// The head stays where it is until [`Registry::unlist`] has been called.
+    pub(crate) unsafe fn enter(&self, head: &Head, waker: Option<Waker>) -> Option<Waker> {
+        let mut list = lock(&self.shard(head.id()).waiting);
+        // Under the lock, under which records are made: so either the record has the waker, or this sees it.
+        let (listed, unlisted) = if head.is_recorded() { (None, waker) } else { (waker, None) };
+        match list.get_mut(head.key().load(Ordering::Relaxed) as usize) {
+            Some(entry) => entry.waker = listed,
+            None => {
+                let vacant = list.vacant_entry();
+                // Four thousand million tasks do not fit in memory. An entry without a key would never leave.
+                if let Ok(key) = u32::try_from(vacant.key())
+                    && key != Registry::NOWHERE
+                {
+                    // SAFETY: as the caller promises. Whoever looks at it has the lock, which `unlist` takes.
+                    vacant.insert(Entry { head: unsafe { HeadRef::new(head) }, waker: listed });
+                    head.key().store(key, Ordering::Relaxed);
+                }
+            }
+        }
+        drop(list);
+        // The lock of the list orders the two: either `close` finds the task in it, or this sees that it has closed.
+        if self.is_closed() {
+            head.state().cancel();
+        }
+        unlisted
+    }
+
+    /// Makes the record of a task that has none, unless somebody is faster.
+    pub(crate) fn record<'a>(&self, head: &'a Head) -> &'a Arc<TaskState> {
+        let list = lock(&self.shard(head.id()).waiting);
+        head.record(|| list.get(head.key().load(Ordering::Relaxed) as usize)?.waker.clone())
+    }
+
+    /// Takes the task with this head out of the list, if it is there: from here on nobody looks at the head.
+    ///
+    /// # Aborts
+    /// The process, if it was entered in another list than this: a backend has changed its registry, and the other one
+    /// would go on to look at a head that is gone.
+    #[inline]
+    pub(crate) fn unlist(&self, head: &Head) {
+        let key = head.key().load(Ordering::Relaxed);
+        if key == Registry::NOWHERE {
+            return;
+        }
+        let mut list = lock(&self.shard(head.id()).waiting);
+        if !list.get(key as usize).is_some_and(|entry| entry.head.is(head)) {
+            eprintln!("a backend has changed its registry; aborting");
+            std::process::abort();
+        }
+        let entry = list.try_remove(key as usize);
+        drop(list);
+        drop(entry);
+    }
+
+    /// A task is over.
+    #[inline]
+    pub(crate) fn leave(&self, task: TaskId) {
+        let shard = self.shard(task);
+        // SeqCst with `WaitEmpty::enter`: either this sees that somebody waits, or that poll sees the task gone. Of two
+        // tasks that end at once, the later one sees both gone.
+        let ended = shard.ended.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        let last = ended == shard.started.load(Ordering::SeqCst);
+        if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
+            self.wake_waiters();
+        }
+    }
+
+    #[cold]
+    fn wake_waiters(&self) {
+        let mut woken = Vec::new();
+        let mut waiters = lock(&self.waiters);
+        woken.extend(std::iter::from_fn(|| waiters.pop_front()));
+        self.awaited.store(false, Ordering::SeqCst);
+        drop(waiters);
+        wake_all(woken);
+    }
+
+    /// How many tasks are not over yet. Those that start meanwhile may be among them.
+    pub fn len(&self) -> usize {
+        let sum = |counter: fn(&Shard) -> &AtomicUsize| {
+            let counts = self.shards.iter().map(|shard| counter(shard).load(Ordering::SeqCst));
+            counts.fold(0, usize::wrapping_add)
+        };
+        // In this order; see the module's header.
+        let ended = sum(|shard| &shard.ended);
+        let started = sum(|shard| &shard.started);
+        started.wrapping_sub(ended)
+    }
+
+    /// Whether all tasks were over, at one moment during this call.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The tasks that wait or have waited, and those with a name, at about this moment.
+    pub fn tasks(&self) -> Vec<TaskRef> {
+        self.shards.iter().flat_map(Shard::tasks).collect()
+    }
+
+    /// Whether [`Registry::close`] has been called.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Cancels every task and lets no more in: starting one fails with
+    /// [`SpawnError::ShutDown`](super::SpawnError::ShutDown).
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.shards.iter().for_each(|shard| shard.tasks().iter().for_each(TaskRef::cancel));
+    }
+
+    /// How a shutdown has ended whose deadline has passed, or that has nothing more to wait for: well, if no task is left,
+    /// and no thread of `threads` that there are.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`], with the names of some tasks that are left, or else the number of the threads.
+    pub fn ended(&self, threads: usize) -> io::Result<()> {
+        let left = self.len();
+        let mut message = match (left, threads) {
+            (0, 0) => return Ok(()),
+            (0, 1) => "all tasks have ended, but one thread has not yet".to_owned(),
+            (0, threads) => format!("all tasks have ended, but {threads} threads have not yet"),
+            (1, _) => "one task has not ended".to_owned(),
+            (left, _) => format!("{left} tasks have not ended"),
+        };
+        let told = |task: &TaskRef| match task.spawned_at() {
+            Some(at) => format!("{task} from {at}"),
+            None => task.to_string(),
+        };
+        let named: Vec<String> = self.tasks().iter().take(8).map(told).collect();
+        if left > 0 && !named.is_empty() {
+            message =
+                format!("{message}: {}{}", named.join(", "), if left > named.len() { ", ..." } else { "" });
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, message))
+    }
+
+    /// Whether the calling task is one of these, or runs code for one ([`offload`](crate::offload)): what waits for all
+    /// of them to be over would wait for itself.
+    pub fn holds_caller(&self) -> bool {
+        with_current(|strand| {
+            let own = strand.state().head().map(|head| Arc::as_ptr(head.home().registry()));
+            let lent =
+                || strand.backend().is_some_and(|home| std::ptr::eq(Arc::as_ptr(home.registry()), self));
+            own.is_some_and(|own| std::ptr::eq(own, self) || lent())
+        })
+    }
+
+    /// That nobody waits for the end of these tasks who is one of them.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Deadlock`] if [`Registry::holds_caller`].
+    pub fn refuse_caller(&self) -> io::Result<()> {
+        match self.holds_caller() {
+            true => Err(io::Error::new(io::ErrorKind::Deadlock, "a task would wait for its own end")),
+            false => Ok(()),
+        }
+    }
+
+    /// A future that is ready once no task is left.
+    ///
+    /// # Panics
+    /// The future does when a task of these waits for it and for nothing else, which would never end; see
+    /// [`promise::unwatched`](crate::promise::unwatched) for combinators of other libraries.
+    pub fn wait_empty(self: &Arc<Self>) -> WaitEmpty {
+        WaitEmpty { registry: Arc::clone(self), place: Place::new() }
+    }
+}
+
+/// Waits until a [`Registry`] is empty. Cancel-safe.
+#[must_use = "a future does nothing until it is awaited or waited for"]
+pub struct WaitEmpty {
+    /// What is to be empty.
+    registry: Arc<Registry>,
+    /// The place among those who wait.
+    place: Place,
+}
+
+impl WaitEmpty {
+    /// Stands in line with `waker`, instead of what was there.
+    fn enter(&mut self, waker: &Waker) {
+        let waker = StoredWaker::of(waker);
+        let mut waiters = lock(&self.registry.waiters);
+        let before = waiters.leave(&mut self.place);
+        self.place.set(waiters.push_back(waker));
+        // SeqCst with the load in `Registry::leave`; the caller looks at the count after this.
+        self.registry.awaited.store(true, Ordering::SeqCst);
+        drop(waiters);
+        drop(before);
+    }
+
+    /// Leaves the line.
+    fn leave(&mut self) {
+        if !self.place.is_taken() {
+            return;
+        }
+        let mut waiters = lock(&self.registry.waiters);
+        let before = waiters.leave(&mut self.place);
+        if waiters.is_empty() {
+            self.registry.awaited.store(false, Ordering::SeqCst);
+        }
+        drop(waiters);
+        drop(before);
+    }
+}
+
+impl Future for WaitEmpty {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let unit = ready!(coop::proceed(cx));
+        self.enter(cx.waker());
+        if !self.registry.is_empty() {
+            if self.registry.holds_caller() && with_state(|state| state.stopped_task(cx.waker()).is_some()) {
+                panic!("a task waits for all tasks of its own backend to be over, and so for itself");
+            }
+            return Poll::Pending;
+        }
+        unit.spend();
+        self.leave();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for WaitEmpty {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for WaitEmpty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WaitEmpty").field(&self.registry).finish()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = self.is_closed();
+        f.debug_struct("Registry").field("len", &self.len()).field("closed", &closed).finish_non_exhaustive()
+    }
+}

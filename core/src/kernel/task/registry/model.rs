@@ -1,0 +1,157 @@
+//! The registry under loom, with two shards:
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib registry`.
+//!
+//! A task is a number here: odd ones live in one shard, even ones in the other.
+
+use std::task::Wake;
+
+use loom::sync::atomic::AtomicUsize as LoomUsize;
+use loom::sync::atomic::Ordering::Relaxed;
+use loom::thread;
+
+use super::super::state::model::{head, id};
+use super::*;
+use crate::base::sync::seq_cst::each_way;
+
+/// A waker that counts.
+struct Wakes(LoomUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// One who waits for the end.
+struct Waiter {
+    /// What it waits with.
+    future: WaitEmpty,
+    /// How often it has been woken.
+    wakes: Arc<Wakes>,
+}
+
+impl Waiter {
+    fn new(registry: &Arc<Registry>) -> Waiter {
+        Waiter { future: registry.wait_empty(), wakes: Arc::new(Wakes(LoomUsize::new(0))) }
+    }
+
+    fn poll(&mut self) -> Poll<()> {
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        Pin::new(&mut self.future).poll(&mut Context::from_waker(&waker))
+    }
+}
+
+/// All schedules with at most three involuntary switches; see the parker's model.
+fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
+    each_way(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    });
+}
+
+/// Lets the given tasks, which have been counted, end on a thread of their own.
+fn end(registry: &Arc<Registry>, tasks: &'static [u64]) -> thread::JoinHandle<()> {
+    let registry = Arc::clone(registry);
+    thread::spawn(move || tasks.iter().for_each(|task| registry.leave(id(*task))))
+}
+
+/// Polls while the list is in use by `others`, and again once they are through.
+fn wait_for_the_end(mut waiter: Waiter, others: impl IntoIterator<Item = thread::JoinHandle<()>>) {
+    let first = waiter.poll();
+    for other in others {
+        other.join().unwrap();
+    }
+    if first.is_pending() {
+        assert!(waiter.wakes.0.load(Relaxed) >= 1, "nobody says that the last task is over");
+        assert!(waiter.poll().is_ready());
+    }
+}
+
+#[test]
+fn a_task_that_starts_sees_the_end_or_is_seen_by_it() {
+    check(|| {
+        let registry = Registry::new();
+        let starter = {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || registry.count(id(1)))
+        };
+        registry.close();
+        let empty = registry.is_empty();
+        let started = starter.join().unwrap();
+        assert!(!(empty && started), "a task has been started behind the back of who closed");
+    });
+}
+
+#[test]
+fn a_task_that_comes_to_wait_is_cancelled_by_a_close_at_the_same_time() {
+    check(|| {
+        let registry = Registry::new();
+        assert!(registry.count(id(1)));
+        let task = {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || {
+                let head = head(&registry, 1);
+                // SAFETY: it stays where it is, and is taken out below.
+                let waker = unsafe { registry.enter(&head, Some(Waker::noop().clone())) };
+                assert!(waker.is_none() || head.is_cancelled());
+                head
+            })
+        };
+        registry.close();
+        let head = task.join().unwrap();
+        assert!(head.is_cancelled());
+        head.finish();
+    });
+}
+
+#[test]
+fn who_waits_is_told_when_the_last_task_ends() {
+    check(|| {
+        let registry = Registry::new();
+        assert!(registry.count(id(1)));
+        let waiter = Waiter::new(&registry);
+        wait_for_the_end(waiter, [end(&registry, &[1])]);
+    });
+}
+
+#[test]
+fn the_last_tasks_of_two_shards_leave_nobody_waiting() {
+    check(|| {
+        let registry = Registry::new();
+        assert!(registry.count(id(1)) && registry.count(id(2)));
+        let waiter = Waiter::new(&registry);
+        wait_for_the_end(waiter, [end(&registry, &[1]), end(&registry, &[2])]);
+    });
+}
+
+#[test]
+fn the_last_tasks_of_one_shard_leave_nobody_waiting() {
+    check(|| {
+        let registry = Registry::new();
+        assert!(registry.count(id(1)) && registry.count(id(3)));
+        let waiter = Waiter::new(&registry);
+        wait_for_the_end(waiter, [end(&registry, &[1]), end(&registry, &[3])]);
+    });
+}
+
+/// The task goes where the count has been taken already, before it ends where that is still to be taken.
+#[test]
+fn a_task_that_starts_another_one_and_ends_is_not_the_last() {
+    for (first, second) in [(1, 2), (2, 1)] {
+        check(move || {
+            let registry = Registry::new();
+            assert!(registry.count(id(first)));
+            let task = {
+                let registry = Arc::clone(&registry);
+                thread::spawn(move || {
+                    assert!(registry.count(id(second)));
+                    registry.leave(id(first));
+                })
+            };
+            assert!(!registry.is_empty(), "there has been a task all the time");
+            task.join().unwrap();
+            assert_eq!(registry.len(), 1);
+        });
+    }
+}

@@ -1,0 +1,95 @@
+//! Starting tasks on one named backend.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::error::SpawnError;
+use super::failure::{Cycle, Failure};
+use super::handle::Task;
+use super::{Builder, Registry};
+use crate::kernel::backend::Backend;
+use crate::kernel::wait::Wait;
+
+/// A backend to start tasks on: what `native()` and `green()` give, and what a runtime hands out.
+///
+/// Cloning it is cheap; all clones mean the same backend, and none keeps it from being shut down.
+#[derive(Clone)]
+pub struct Spawner(Arc<dyn Backend>);
+
+impl Spawner {
+    /// A spawner for `backend`.
+    pub fn new(backend: Arc<dyn Backend>) -> Spawner {
+        Spawner(backend)
+    }
+
+    /// A spawner for the backend of the calling task, or the default one outside of any task.
+    ///
+    /// # Errors
+    /// What [`current_backend`](super::current_backend) says.
+    pub fn current() -> Result<Spawner, SpawnError> {
+        super::current_backend().map(Spawner)
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.0
+    }
+
+    /// The backend's live tasks.
+    pub fn tasks(&self) -> &Arc<Registry> {
+        self.0.registry()
+    }
+
+    /// Starts `future` as a task.
+    ///
+    /// If it cannot be started, the handle says so, with [`Failure::NotStarted`]. [`Builder::spawn_on`] says it at
+    /// once.
+    #[inline]
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Builder::new().spawn_on(&self.0, future).unwrap_or_else(Task::not_started)
+    }
+
+    /// Starts straight-line code as a task; see [`Spawner::spawn`].
+    #[inline]
+    #[track_caller]
+    pub fn spawn_fn<F, T>(&self, code: F) -> Task<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Builder::new().spawn_fn_on(&self.0, code).unwrap_or_else(Task::not_started)
+    }
+
+    /// Runs `main` as a task, and returns its result once that task and every other task of the backend is over.
+    ///
+    /// This blocks the calling stack.
+    ///
+    /// # Errors
+    /// When `main` panicked, was cancelled or could not be started. Called by a task of the same backend it is
+    /// [`Failure::Deadlock`], and `main` is not run: that task would wait for its own end.
+    pub fn run<F, T>(&self, main: F) -> Result<T, Failure>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.tasks().holds_caller() {
+            let task = super::current().map(|task| task.to_string());
+            return Err(Failure::Deadlock(Cycle::new(task.map(String::into_boxed_str))));
+        }
+        let result = self.spawn_fn(main).wait();
+        self.tasks().wait_empty().wait();
+        result
+    }
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spawner").field(&self.0.name()).finish()
+    }
+}

@@ -1,0 +1,86 @@
+//! The default backend: where tasks go that are started outside of any task, unless they name a backend.
+//!
+//! The core knows no backend, so a package that knows some registers what makes the default one: for users, `twoply`. It
+//! does so [before `main`](crate::register_usual_backend), because nothing of that package need be called before something
+//! of the core is. The runtime itself is made when it is first needed.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use super::error::SpawnError;
+use super::spawner::Spawner;
+use crate::kernel::backend::Backend;
+
+/// Makes a default backend, or hands out the one that it has made before.
+pub type MakeUsual = fn() -> io::Result<Spawner>;
+
+/// What was registered.
+static USUAL: OnceLock<MakeUsual> = OnceLock::new();
+
+/// The default backend, once it has been set; `None`: what was registered has been used, and stays it.
+static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
+
+/// Makes `spawner` the one for tasks that are started outside of any task. Without this they go to a green runtime of the
+/// process, or a native one where the feature `green` of `twoply` is off.
+///
+/// # Errors
+/// When it has been set or used before: then it stays what it is, and `spawner` comes back.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::task::{set_default, spawn};
+///
+/// set_default(twoply::native().clone()).unwrap();
+/// let backend = spawn(async { twoply::task::current_backend().unwrap().name() });
+/// assert_eq!(backend.wait().unwrap(), "native");
+/// // It has been used now.
+/// assert!(set_default(twoply::green().clone()).is_err());
+/// ```
+pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
+    let refused = DEFAULT.set(Some(spawner));
+    refused.map_err(|spawner| spawner.unwrap_or_else(|| unreachable!("it is what was to be set")))
+}
+
+/// Registers `make`, unless there is something already; for [`register_usual_backend`](crate::register_usual_backend).
+#[doc(hidden)]
+pub fn register_usual(make: MakeUsual) {
+    let _ = USUAL.set(make);
+}
+
+/// The default backend. It is made now if this process has not used it before.
+pub(super) fn default_backend() -> Result<Arc<dyn Backend>, SpawnError> {
+    let usual = || USUAL.get().ok_or(SpawnError::NoBackend);
+    let set = match DEFAULT.get() {
+        Some(set) => set,
+        // Where there is none, it may still be set.
+        None => usual().map(|_| DEFAULT.get_or_init(|| None))?,
+    };
+    match set {
+        Some(spawner) => Ok(Arc::clone(spawner.backend())),
+        None => Ok(Arc::clone(usual()?()?.backend())),
+    }
+}
+
+/// Registers a function that makes the default backend, of the type [`MakeUsual`](crate::task::MakeUsual), in every program
+/// that the calling package is part of. The first one that is registered counts.
+///
+/// It is registered before `main`, by an entry in the table of functions that the system calls when it loads a program.
+/// That happens on Linux and systems like it; elsewhere the package has to call `register_usual` itself.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register_usual_backend {
+    ($make:path) => {
+        const _: () = {
+            extern "C" fn register() {
+                $crate::task::register_usual($make);
+            }
+            #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+            #[used]
+            // SAFETY: the section holds pointers to functions of this type, which are called one after the other before
+            // `main`. This one stores a pointer, which needs nothing of std's that is not there yet.
+            #[unsafe(link_section = ".init_array")]
+            static REGISTER: extern "C" fn() = register;
+        };
+    };
+}

@@ -1,0 +1,329 @@
+//! Who waits for whom: finding the wait that would close a circle.
+//!
+//! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one edge: to
+//! that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that begins at it comes
+//! back. Promises and task handles are the callers: they publish the edge of a wait that is pending, walk, and take
+//! the edge back when the promise comes out, before anybody can know of it, or when the wait is dropped.
+//!
+//! An edge is published only for a wait without which its task cannot go on at all: not inside `select`, `race`,
+//! `any` or a time limit, and inside `join` only when no other member is left, for another member may well be what the
+//! others wait for. A wait for a promise that nobody is known to owe has no edge. So what is found is a deadlock;
+//! what is not found may be one.
+//!
+//! # Why one of those who close a circle sees it
+//! Each publishes its own edge, by a SeqCst store that says that its task is stopped, and then looks whether the next
+//! one is, by a SeqCst load. Most walks end with that: no mutex but its own, no count and no record of the other task is
+//! touched. Of all who close a circle one stores last, in the one order of these operations: it sees that all
+//! others are stopped. The edge itself it reads under the mutex of the other's record, which was held for the store.
+//! The task of a handle may have no record. It stores likewise that it has one, before its first edge
+//! ([`Head::stopping`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
+//!
+//! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away before it
+//! gives that back.
+//!
+//! # What a walk costs
+//! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as well. So a
+//! task counts the edges that go to it, and a wait walks only if that count is not 0 and the next task is stopped. The
+//! edge is counted before it is published, again by a SeqCst operation: whoever publishes the last edge of a circle sees
+//! the one that goes to itself. Those who line up behind each other, at either end of a line, never walk, however
+//! long it is; a walk goes over one of two chains that its wait joins. Chains that are joined in no particular order
+//! grow by walks that take n log n steps in all.
+//!
+//! Edges that go to a task by way of somebody else, a process or the promise that another one is derived from, and
+//! those of its handle, are not counted one by one: the task is marked once, and walks from then on
+//! ([`TaskState::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that is
+//! asked is not stopped.
+//!
+//! # Why there is a circle where one is seen
+//! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that its task
+//! uses once, so what has not changed from the first reading to the second was there in between: all of it at
+//! one instant. And a task in such a circle cannot go on unless somebody else cancels one of them.
+//!
+//! The search is that of Chandy, Misra and Haas, "Distributed deadlock detection" (1983), for the single-resource
+//! model, without the messages; a walk does not get lost in a circle that it does not belong to by Brent's method.
+
+#[cfg(all(test, loom))]
+pub(crate) mod model;
+
+use std::sync::Arc;
+
+use super::failure::Cycle;
+use super::owner::Debtor;
+use crate::base::sync::{Mutex, lock};
+use crate::kernel::task::{Head, HeadRef, TaskState};
+
+/// What a task is stopped by. It lies in the task's record, under the mutex there.
+#[derive(Default)]
+pub(crate) struct Stop {
+    /// The number of the last edge.
+    number: u64,
+    /// Where the edge goes; `None` while there is none.
+    target: Option<Target>,
+}
+
+/// Where an edge goes.
+pub(crate) enum Target {
+    /// To whoever owes a promise.
+    Debtor(Counted),
+    /// To the task whose handle is waited for. It is looked at under the mutex only, and before the handle lets go of
+    /// it ([`leave_handle`]).
+    Task(HeadRef),
+}
+
+impl Target {
+    /// The task that is waited for, if it is stopped itself.
+    fn stopped_task(&self) -> Option<Debtor> {
+        match self {
+            Target::Debtor(Counted(debtor)) => Some(debtor.clone()),
+            Target::Task(head) => head.get().stopped().cloned().map(Debtor::of_task),
+        }
+    }
+}
+
+/// Where an edge goes that is counted there until this is dropped, if it goes to a task.
+pub(crate) struct Counted(Debtor);
+
+impl Counted {
+    #[inline]
+    fn new(debtor: Debtor) -> Counted {
+        if let Some(task) = debtor.known_task() {
+            task.count_edge();
+        }
+        Counted(debtor)
+    }
+}
+
+impl Drop for Counted {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(task) = self.0.known_task() {
+            task.discount_edge();
+        }
+    }
+}
+
+impl Stop {
+    /// Enters an edge. Returns its number, and what is to be dropped when no mutex is held.
+    fn publish(&mut self, target: Target) -> (u64, Option<Target>) {
+        self.number += 1;
+        (self.number, self.target.replace(target))
+    }
+
+    /// Takes the edge with this number back, if it is still there. What it returns is to be dropped when no mutex is
+    /// held.
+    fn withdraw(&mut self, number: u64) -> Option<Target> {
+        if self.number == number { self.target.take() } else { None }
+    }
+
+    /// As [`Stop::withdraw`], for the edge to the task of a handle.
+    fn withdraw_from(&mut self, head: &Head) -> Option<Target> {
+        self.goes_to(head).and_then(|()| self.target.take())
+    }
+
+    /// Whether there is an edge.
+    pub(crate) fn is_there(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// The number of the edge, and who comes next, if that one is stopped.
+    fn edge(&self) -> Option<(u64, Debtor)> {
+        let debtor = self.target.as_ref()?.stopped_task()?;
+        Some((self.number, debtor))
+    }
+
+    /// Whether the edge with this number is there.
+    fn is_at(&self, number: u64) -> Option<()> {
+        (self.number == number && self.is_there()).then_some(())
+    }
+
+    /// Whether there is an edge to the task of a handle.
+    fn goes_to(&self, head: &Head) -> Option<()> {
+        matches!(&self.target, Some(Target::Task(other)) if other.is(head)).then_some(())
+    }
+}
+
+/// The edge of one wait for a promise; dropping it takes the edge back. It must not be dropped while a mutex is held.
+pub(crate) struct Edge {
+    /// Who waits.
+    task: Arc<TaskState>,
+    /// The number of the edge; 0: none has been published.
+    number: u64,
+}
+
+impl Edge {
+    /// The place for an edge of `task`.
+    pub(crate) fn none(task: Arc<TaskState>) -> Edge {
+        Edge { task, number: 0 }
+    }
+
+    /// Whether this is the edge by which `task` is stopped.
+    pub(crate) fn is_of(&self, task: &Arc<TaskState>) -> bool {
+        Arc::ptr_eq(&self.task, task) && self.is_current()
+    }
+
+    fn is_current(&self) -> bool {
+        self.number == 0 || self.task.stop(|stop| stop.is_at(self.number)).is_some()
+    }
+
+    /// Puts an edge to `debtor` in the place of the one that there is. What comes back is to be dropped when no
+    /// mutex is held. The caller looks at [`Edge::probe`] then.
+    #[must_use]
+    pub(crate) fn publish(&mut self, debtor: Option<Debtor>) -> Option<Target> {
+        let Some(debtor) = debtor else { return self.withdraw() };
+        let target = Target::Debtor(Counted::new(debtor));
+        let (number, before) = self.task.set_stop(|stop| stop.publish(target));
+        self.number = number;
+        before
+    }
+
+    /// Takes the edge back. What comes back is to be dropped when no mutex is held.
+    #[must_use]
+    pub(crate) fn withdraw(&mut self) -> Option<Target> {
+        match std::mem::take(&mut self.number) {
+            0 => None,
+            number => self.task.stop(|stop| stop.withdraw(number)),
+        }
+    }
+
+    /// The edge, just published to `debtor`, if it may close a circle: to look at when the mutex that this one lies
+    /// under is free.
+    #[inline]
+    pub(crate) fn probe(&self, debtor: &Option<Debtor>) -> Option<Probe> {
+        let may_close = debtor.as_ref().is_some_and(Debtor::is_stopped) && self.task.is_awaited();
+        may_close.then(|| Probe { task: Arc::clone(&self.task), number: self.number })
+    }
+}
+
+impl Drop for Edge {
+    #[inline]
+    fn drop(&mut self) {
+        if self.number != 0 {
+            drop(self.withdraw());
+        }
+    }
+}
+
+/// `task` waits for the handle to the task of `head`.
+///
+/// # Errors
+/// When it waits for itself, in the end. Then there is no edge.
+pub(crate) fn await_handle(task: &Arc<TaskState>, head: HeadRef) -> Result<(), Cycle> {
+    let may_close = || head.get().stopped().is_some_and(|next| next.is_stopped()) && task.is_awaited();
+    head.get().set_awaited();
+    let (number, before) = task.set_stop(|stop| stop.publish(Target::Task(head.clone())));
+    drop(before);
+    if may_close() { Probe { task: Arc::clone(task), number }.refuse().map_or(Ok(()), Err) } else { Ok(()) }
+}
+
+/// Whether `task` is stopped by the wait for the handle to the task of `head`.
+pub(crate) fn awaits_handle(task: &TaskState, head: &Head) -> bool {
+    task.stop(|stop| stop.goes_to(head)).is_some()
+}
+
+/// `task` no longer waits for the handle to the task of `head`: from here on nobody looks at that because of it.
+pub(crate) fn leave_handle(task: &TaskState, head: &Head) {
+    drop(task.stop(|stop| stop.withdraw_from(head)));
+}
+
+/// An edge that has just been published and may close a circle.
+pub(crate) struct Probe {
+    /// Who waits.
+    task: Arc<TaskState>,
+    /// The number of the edge.
+    number: u64,
+}
+
+impl Probe {
+    /// The circle that the edge closes, if it does; then the edge has been taken back. To be called without any mutex.
+    #[cold]
+    pub(crate) fn refuse(&self) -> Option<Cycle> {
+        if leads_back(&self.task) { self.confirm() } else { None }
+    }
+
+    fn confirm(&self) -> Option<Cycle> {
+        let path = read_path(&self.task)?;
+        if read_path(&self.task)? != path || path[0].number != self.number {
+            return None;
+        }
+        let all = lock_all();
+        if !path.iter().all(|step| step.task.stop(|stop| stop.is_at(step.number)).is_some()) {
+            // Somebody else in the circle has been refused.
+            return None;
+        }
+        let edge = self.task.stop(|stop| stop.withdraw(self.number));
+        drop(all);
+        drop(edge);
+        Some(Cycle::new(path.iter().map(|step| step.task.called())))
+    }
+}
+
+/// The next task in the chain.
+fn next(task: &TaskState) -> Option<Arc<TaskState>> {
+    let (_, debtor) = task.stop(|stop| stop.edge())?;
+    debtor.task()
+}
+
+/// Whether the chain that begins with the edge of `task` comes back to it.
+fn leads_back(task: &Arc<TaskState>) -> bool {
+    let Some(mut at) = next(task) else { return false };
+    let mut mark = None;
+    let (mut steps, mut lap) = (0_usize, 1_usize);
+    while !Arc::ptr_eq(&at, task) {
+        let Some(next) = next(&at) else { return false };
+        let before = std::mem::replace(&mut at, next);
+        if Arc::ptr_eq(&at, mark.get_or_insert(before)) {
+            // A circle among others, who deal with it.
+            return false;
+        }
+        steps += 1;
+        if steps == lap {
+            mark = Some(Arc::clone(&at));
+            (steps, lap) = (0, lap * 2);
+        }
+    }
+    true
+}
+
+/// One task of a circle.
+struct Step {
+    /// The task.
+    task: Arc<TaskState>,
+    /// The number of its edge.
+    number: u64,
+}
+
+impl PartialEq for Step {
+    fn eq(&self, other: &Step) -> bool {
+        Arc::ptr_eq(&self.task, &other.task) && self.number == other.number
+    }
+}
+
+/// The chain that begins at `start`, if it comes back there.
+fn read_path(start: &Arc<TaskState>) -> Option<Vec<Step>> {
+    let mut path: Vec<Step> = Vec::new();
+    let mut task = Arc::clone(start);
+    loop {
+        let (number, debtor) = task.stop(|stop| stop.edge())?;
+        path.push(Step { task, number });
+        task = debtor.task()?;
+        if Arc::ptr_eq(&task, start) {
+            return Some(path);
+        }
+        if path.iter().any(|step| Arc::ptr_eq(&step.task, &task)) {
+            return None;
+        }
+    }
+}
+
+/// The mutex under which one of those who close a circle is chosen. The innermost but for those of tasks: nothing runs
+/// under it but looks at numbers.
+fn lock_all() -> crate::base::sync::MutexGuard<'static, ()> {
+    #[cfg(not(loom))]
+    static ALL: Mutex<()> = Mutex::new(());
+    #[cfg(loom)]
+    loom::lazy_static! { static ref ALL: Mutex<()> = Mutex::new(()); }
+    lock(&ALL)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

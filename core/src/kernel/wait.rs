@@ -1,0 +1,151 @@
+//! `.wait()`: finishing any future on the stack that asks for it.
+//!
+//! The loop in [`drive`] is the only place in the library where a stack stops for a future. It polls, and where
+//! the future is not ready it has the current [`Strand`] park: a thread sleeps, a green worker moves to another
+//! stack. It never spins and never allocates for the outermost wait of a stack.
+
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::panic::resume_unwind;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::event::parker::Parker;
+use crate::kernel::backend::Strand;
+use crate::kernel::coop;
+use crate::kernel::ioserver;
+use crate::kernel::sleep::sleep;
+use crate::kernel::strand::{assert_may_wait, with_current, with_entered};
+
+/// The second finisher of a future, beside `.await`.
+///
+/// Everything in this library that can wait returns a future. `.await` suspends the surrounding task; `.wait()`
+/// blocks the stack it is called on, in the way that stack can: an OS thread parks, a green worker carries on
+/// with its other tasks on another stack. It may be called anywhere: on the main thread, in a task of either
+/// backend, inside a worker of another runtime (which it then blocks), inside the poll of another future, in a
+/// destructor. The one exception is `wake`: a waker that waits while a worker or the I/O server hands out events keeps all
+/// others from theirs, so it panics instead, unless what it waits for is ready.
+///
+/// # Cancellation
+/// When the task that runs on this stack is cancelled, `wait` unwinds with a private payload, which the task's
+/// handle reports as [`Failure::Cancelled`](crate::promise::Failure::Cancelled). It does so only while the
+/// thread is not panicking already, so destructors may wait. The future is dropped.
+///
+/// To std this is a panic: a `std::sync::Mutex` whose guard is dropped by the unwinding is poisoned, though what it
+/// guards is as a `?` would have left it. Code that catches panics should let this one go on;
+/// [`task::is_cancellation`](crate::task::is_cancellation) tells which it is. A task that stays cancelled unwinds from each
+/// further `wait`; where a loop catches that a thousand times, each takes longer from then on, up to a tenth of a second,
+/// so that the loop does not spin. It has to end by itself: nothing else ends a stack.
+///
+/// ```
+/// use twoply::Wait;
+///
+/// let (tx, rx) = twoply::channel::bounded(1);
+/// tx.send("ping").wait().unwrap();
+/// assert_eq!(rx.recv().wait(), Ok("ping"));
+/// ```
+pub trait Wait: IntoFuture {
+    /// Blocks the calling stack until the future is ready, and returns its output.
+    fn wait(self) -> Self::Output;
+}
+
+impl<F: IntoFuture> Wait for F {
+    #[inline]
+    fn wait(self) -> F::Output {
+        let future = pin!(self.into_future());
+        with_entered(|strand| match drive(strand, future) {
+            Ok(output) => output,
+            Err(Cancelled) => unwind(),
+        })
+    }
+}
+
+/// The running task has been cancelled while it waited.
+#[derive(Debug)]
+pub(crate) struct Cancelled;
+
+/// The payload with which a cancelled stack unwinds.
+pub(crate) struct CancelUnwind;
+
+/// How often the poll of a cancelled task may unwind at once: far more than waits nest, with a catch at each, and
+/// soon over for a loop that would go on for ever.
+const PROMPT: u32 = 1024;
+
+/// Unwinds the stack of a cancelled task. No panic hook runs: nothing is wrong.
+///
+/// Where a loop catches this and waits again, there is no end to it; from some time on it has its stack wait.
+pub(crate) fn unwind() -> ! {
+    with_current(|strand| {
+        let state = strand.state();
+        if let Some(more) = state.count_unwind().checked_sub(PROMPT) {
+            let _shield = state.shield();
+            let _ = drive(strand, pin!(sleep(Duration::from_millis(1 << more.min(7)))));
+        }
+    });
+    resume_unwind(Box::new(CancelUnwind))
+}
+
+/// Polls `future` on this stack until it is ready, parking `strand` in between.
+#[inline]
+pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> Result<F::Output, Cancelled> {
+    let state = strand.state();
+    let level = state.begin_wait();
+    let mut cx = Context::from_waker(level.waker());
+    loop {
+        level.clear();
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Ok(output);
+        }
+        assert_may_wait();
+        let heed_cancel = state.heed_cancel();
+        let mask = level.mask(heed_cancel);
+        let parker = state.parker();
+        let mut rested = state.take_yield();
+        if rested {
+            strand.yield_now();
+        }
+        while !parker.ready(mask) {
+            state.go_on();
+            if parker.prepare(mask) {
+                strand.park();
+                parker.finish();
+                rested = true;
+            }
+        }
+        coop::poll_again(strand, rested);
+        if heed_cancel && parker.cancelled() {
+            return Err(Cancelled);
+        }
+        state.is_busy();
+    }
+}
+
+/// Makes a system call that may block, if this stack may: then nobody is kept waiting and the cheapest way to
+/// wait is the call itself. `None` when the stack may not block, or nobody could interrupt the call. An interrupted call
+/// is made again, unless the task has been cancelled: then the stack unwinds, as from [`Wait::wait`].
+pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
+    with_current(|strand| {
+        if !strand.may_block() || !ioserver::can_interrupt() {
+            return None;
+        }
+        assert_may_wait();
+        let state = strand.state();
+        state.go_on();
+        let parker = state.parker();
+        loop {
+            if !parker.prepare(Parker::mask_cancel(state.heed_cancel())) {
+                unwind();
+            }
+            let mut result = None;
+            strand.block(&mut || result = Some(call()));
+            parker.finish();
+            match result {
+                // Interrupted, perhaps before it began: for cancellation, which `prepare` looks at, or for nothing.
+                None => {}
+                Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Some(result) => return Some(result),
+            }
+        }
+    })
+}
