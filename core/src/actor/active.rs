@@ -15,7 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use super::contain::{caught, contained};
+use super::catch_panic::{catch_panic, catch_panic_async};
 use super::{Builder, Event, ExitReason, Overflow, Pid, Process, ProcessRef, SpawnProcessError};
 use crate::base::lock::lock;
 use crate::channel::TrySendError;
@@ -101,7 +101,7 @@ impl<T: Send + 'static> Active<T> {
     where
         F: FnOnce(&mut T) + Send + 'static,
     {
-        let action = Action::Run(Box::new(move |value| caught(|| code(value))));
+        let action = Action::Run(Box::new(move |value| catch_panic(|| code(value))));
         self.process().is_ok_and(|process| process.try_send(action).is_ok())
     }
 
@@ -121,7 +121,7 @@ impl<T: Send + 'static> Active<T> {
         R: Send + 'static,
         F: FnOnce(&mut T) -> R + Send + 'static,
     {
-        self.ask(|reply| Action::Run(Box::new(move |value| settle(caught(|| code(value)), reply))))
+        self.ask(|reply| Action::Run(Box::new(move |value| settle(catch_panic(|| code(value)), reply))))
     }
 
     /// As [`Active::call`], for an asynchronous closure: it may await, with the value in its hands. Closures that come
@@ -147,7 +147,7 @@ impl<T: Send + 'static> Active<T> {
     {
         self.ask(|reply| {
             Action::Finish(Box::new(move |value| {
-                Box::pin(async move { settle(contained(|| code(value)).await, reply) })
+                Box::pin(async move { settle(catch_panic_async(|| code(value)).await, reply) })
             }))
         })
     }

@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 
 use super::attach::{Attachment, Sources};
 use super::builder::SpawnProcessError;
-use super::contain::{caught, contained};
+use super::catch_panic::{catch_panic, catch_panic_async};
 use super::{Builder, Down, Event, Exit, ExitReason, MonitorRef, Process, ProcessRef};
 use crate::channel::Source;
 use crate::kernel::task::Panic;
@@ -336,7 +336,7 @@ pub(super) fn run<A: Actor>(
 ) -> impl Future<Output = ExitReason> + Send {
     let mut cx = Context { process, sources: None, stop: None };
     async move {
-        let started = contained(|| actor.started(&mut cx)).await;
+        let started = catch_panic_async(|| actor.started(&mut cx)).await;
         if let Err(reason) = failure_of(started) {
             return reason;
         }
@@ -350,7 +350,7 @@ pub(super) fn run<A: Actor>(
                     // The mailbox runs no code of the user's: there is nothing to contain.
                     return cx.poll_next(task).map(Ok);
                 }
-                match caught(|| cx.poll_next(task)) {
+                match catch_panic(|| cx.poll_next(task)) {
                     Ok(polled) => polled.map(Ok),
                     Err(panic) => Poll::Ready(Err(panic)),
                 }
@@ -364,14 +364,14 @@ pub(super) fn run<A: Actor>(
             {
                 break Box::new(exit.reason.clone());
             }
-            let handled = contained(|| dispatch(&mut actor, event, &mut cx)).await;
+            let handled = catch_panic_async(|| dispatch(&mut actor, event, &mut cx)).await;
             if let Err(reason) = failure_of(handled) {
                 break Box::new(reason);
             }
         };
         // From here on the answers that it owes wait for the reason.
         cx.process.cell().leave();
-        match contained(|| actor.stopped(&reason, &mut cx)).await {
+        match catch_panic_async(|| actor.stopped(&reason, &mut cx)).await {
             Err(panic) if reason.is_orderly() => panic.into(),
             _ => *reason,
         }

@@ -6,7 +6,6 @@
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
@@ -14,13 +13,12 @@ use super::Launch;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Mailbox, Standing, Start, Started, Starting};
 use crate::actor::behaviour::run;
+use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
     Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry, SpawnProcessError,
 };
 use crate::base::lock::lock;
 use crate::channel::{oneshot, watch};
-use crate::kernel::task::Panic;
-use crate::kernel::wait::CancelUnwind;
 
 /// Any error.
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -52,7 +50,7 @@ impl<M: Send + 'static> Make<M> {
         F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, AnyError> + Send + Sync + 'static,
     {
         Make(Box::new(move |mut starter| {
-            let process = contained(|| start(&mut starter));
+            let process = catch_start(|| start(&mut starter));
             Box::pin(ready(process.map(|process| Product { process, supervisor: None })))
         }))
     }
@@ -61,7 +59,7 @@ impl<M: Send + 'static> Make<M> {
     pub(super) fn actor<A: Actor<Message = M>>(make: impl Fn() -> A + Send + Sync + 'static) -> Make<M> {
         Make(Box::new(move |mut starter| {
             let (ready, started) = oneshot::channel();
-            let process = contained(|| {
+            let process = catch_start(|| {
                 let actor = make();
                 let ready = || {
                     // A supervisor that is gone need not be told.
@@ -97,16 +95,9 @@ impl Make<Control> {
     }
 }
 
-/// Runs the user's `code`; a panic is an error.
-fn contained<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyError> {
-    match catch_unwind(AssertUnwindSafe(code)) {
-        Ok(result) => result,
-        Err(payload) => match payload.downcast::<CancelUnwind>() {
-            // The supervisor itself is being cancelled.
-            Ok(payload) => resume_unwind(payload),
-            Err(payload) => Err(format!("its start panicked: {}", Panic::new(payload)).into()),
-        },
-    }
+/// Runs the user's `code` and turns a panic into an error.
+fn catch_start<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyError> {
+    catch_panic(code).unwrap_or_else(|panic| Err(format!("its start panicked: {panic}").into()))
 }
 
 /// Says without more ado that a name is taken.

@@ -16,14 +16,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::pid::{AtExit, HookId};
-use super::{Pid, ProcessRef};
+use crate::actor::pid::{AtExit, HookId};
+use crate::actor::{Pid, ProcessRef};
 use crate::base::contain::contain;
 
 /// Names for processes. Clones are the same registry.
 ///
 /// A process may have several names, a name belongs to one process. One that is to have a name from its first step on is
-/// started with it: [`Builder::register`](super::Builder::register).
+/// started with it: [`Builder::register`](crate::actor::Builder::register).
 ///
 /// # Examples
 /// ```

@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use super::pid::{AtExit, HookId};
 use super::registry::WrongType;
-use super::{Pid, ProcessRef};
+use crate::actor::pid::{AtExit, HookId};
+use crate::actor::{Pid, ProcessRef};
 use crate::base::contain::contain;
 use crate::base::lock::lock;
 use crate::channel::{self, Receiver, Sender};
