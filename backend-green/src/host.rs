@@ -83,7 +83,7 @@ impl Green {
         if with_current(|strand| strand.backend()).is_some_and(own) {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
-        shared.workers[0].lending.begin()?;
+        shared.workers[0].request.begin()?;
         let mut host = Host { green: self, carried: None, asleep: false };
         host.carry()?;
         Ok(host)
@@ -139,7 +139,7 @@ impl Host<'_> {
             context.leave();
         }
         let shared = &self.green.shared;
-        let core = shared.workers[0].lending.request(|| shared.wake_all())?;
+        let core = shared.workers[0].request.request(|| shared.wake_all())?;
         let context = Context::new(Arc::clone(shared), core);
         self.carried = Some((Rc::clone(&context), CarrierStrand::new(context, 0)));
         Ok(())
@@ -162,7 +162,7 @@ impl Drop for Host<'_> {
             context.with_core(|core| core.end_host_sleep(shared));
         }
         let core = self.carried.take().and_then(|(context, _)| context.take_core());
-        shared.workers[0].lending.end();
+        shared.workers[0].request.end();
         if let Some(core) = core {
             worker::launch_surely(shared, core);
         }
@@ -178,7 +178,7 @@ impl fmt::Debug for Host<'_> {
 /// How a worker gets from its thread to another one that waits for it: a host, or on fibers the thread that they
 /// belong to.
 #[derive(Default)]
-pub(crate) struct Lending {
+pub(crate) struct CoreRequest {
     /// Somebody waits for the worker.
     wanted: AtomicBool,
     /// What passes between them.
@@ -198,7 +198,7 @@ struct Counter {
     core: Option<Box<Core>>,
 }
 
-impl Lending {
+impl CoreRequest {
     /// Whether the worker should come.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
@@ -235,7 +235,7 @@ impl Lending {
     }
 
     /// Takes the worker in, if somebody waits for it; else it comes back.
-    pub(crate) fn deposit(&self, core: Box<Core>) -> Option<Box<Core>> {
+    pub(crate) fn fulfil(&self, core: Box<Core>) -> Option<Box<Core>> {
         if !self.wanted.swap(false, Ordering::SeqCst) {
             return Some(core);
         }
@@ -245,7 +245,7 @@ impl Lending {
     }
 
     /// The worker has ended.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn close(&self) {
         lock(&self.counter).ended = true;
         self.handed.notify_all();
     }

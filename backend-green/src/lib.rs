@@ -10,19 +10,19 @@
 //! | `worker`    | what a worker runs next, and how it goes to sleep           |
 //! | `queue`     | the run queue that others steal from                        |
 //! | `strand`    | how a stack waits: by handing the worker over, or suspended |
-//! | `aside`     | where a worker lies while its thread may block              |
+//! | `handoff`   | where a worker lies while its thread may block              |
 //! | `runner`    | polling tasks on fibers                                     |
 //! | `fiber`     | stacks, and the switch between them                         |
 //! | `host`      | the worker inside a foreign event loop                      |
 //! | `watchdog`  | helps out and names the task when one holds its worker up   |
 
-mod aside;
-mod barrier;
+mod asymmetric_fence;
 mod fiber;
+mod handoff;
 mod host;
 mod metrics;
-mod post;
 mod queue;
+mod revocable;
 mod runner;
 mod scheduler;
 mod sleepers;
@@ -46,13 +46,13 @@ use twoply_core::threads::{Limits, ThreadCache, process_limit};
 use crate::fiber::{StackOptions, StackPool, overflow, usage};
 use crate::queue::Local;
 use crate::scheduler::{Remote, Shared};
-use crate::watchdog::{Handler, Watch};
+use crate::watchdog::{Handler, Watchdog};
 use crate::worker::Core;
 
 pub use fiber::usage::StackUse;
 pub use host::Host;
 pub use metrics::{Metrics, WorkerMetrics};
-pub use watchdog::Hog;
+pub use watchdog::LongPoll;
 
 /// A green runtime: its workers, and the tasks that run on them.
 ///
@@ -82,8 +82,8 @@ pub struct Green {
 pub struct Builder {
     /// See [`Builder::workers`].
     workers: Option<usize>,
-    /// See [`Builder::spins`].
-    spins: u32,
+    /// See [`Builder::spin_rounds`].
+    spin_rounds: u32,
     /// Limits of the threads.
     limits: Limits,
     /// Whether blocked stacks are fibers.
@@ -93,9 +93,9 @@ pub struct Builder {
     /// Whom to tell how much of their stacks tasks use.
     on_stack_use: Option<usage::Handler>,
     /// From when on a task is reported that holds on to its worker.
-    hog_limit: Duration,
+    long_poll_limit: Duration,
     /// Whom to tell.
-    on_hog: Option<Handler>,
+    on_long_poll: Option<Handler>,
 }
 
 /// The promise that [`Builder::fibers`] asks for, as a value: whoever makes one has given it, and may hand it to code
@@ -125,13 +125,13 @@ impl FiberPromise {
 
 /// How often a worker that has run out of work looks around before it sleeps: about as long as waking a sleeping
 /// core takes.
-const SPINS: u32 = 60;
+const SPIN_ROUNDS: u32 = 60;
 
 /// What a thread is called while it sees to the end of a runtime.
 const DROPPER: &str = "twoply-drop";
 
 /// A poll this long would be felt by a person.
-const HOG_LIMIT: Duration = Duration::from_millis(100);
+const LONG_POLL: Duration = Duration::from_millis(100);
 
 impl Builder {
     /// How many workers run tasks at the same time. As many as the machine has cores, unless set; at least one.
@@ -142,8 +142,8 @@ impl Builder {
 
     /// How often a worker that has run out of work looks around, giving its core away in between, before it sleeps.
     /// 60 unless set. More makes wake-ups between cores faster and idle times dearer; 0 sleeps at once.
-    pub fn spins(mut self, rounds: u32) -> Builder {
-        self.spins = rounds;
+    pub fn spin_rounds(mut self, rounds: u32) -> Builder {
+        self.spin_rounds = rounds;
         self
     }
 
@@ -151,8 +151,8 @@ impl Builder {
     /// on threads, for those that are stuck (in something that is not this library's, or computing for long) while others
     /// wait for their worker, and for what is [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks
     /// keeps its worker until a thread ends: the tasks behind it wait, and where every worker is kept in this way, those
-    /// that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a [`Hog`], and without a
-    /// [handler](Builder::on_hog) for these a line on standard error says so once. With
+    /// that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a [`LongPoll`], and without a
+    /// [handler](Builder::on_long_poll) for these a line on standard error says so once. With
     /// fewer than one more than there are workers, [`Builder::build`] fails.
     ///
     /// Unless set, and in any case, all runtimes of the process together have at most
@@ -164,7 +164,7 @@ impl Builder {
     }
 
     /// How long an idle thread is kept for the next task that blocks. 10 seconds unless set.
-    pub fn idle_expiry(mut self, idle: Duration) -> Builder {
+    pub fn thread_keep_alive(mut self, idle: Duration) -> Builder {
         self.limits.idle = idle;
         self
     }
@@ -187,10 +187,14 @@ impl Builder {
     /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for `limit`
     /// without coming to an await point or a wait: code that computes for long, or that blocks in something that
     /// is not this library's. Once for each such poll. Others do not wait for it: after some milliseconds another thread
-    /// carries its worker ([`WorkerMetrics::rescues`]). Without a handler they are counted; see [`Metrics::hogs`].
-    pub fn on_hog(mut self, limit: Duration, handler: impl Fn(&Hog) + Send + Sync + 'static) -> Builder {
-        self.hog_limit = limit;
-        self.on_hog = Some(Box::new(handler));
+    /// carries its worker ([`WorkerMetrics::rescues`]). Without a handler they are counted; see [`Metrics::long_polls`].
+    pub fn on_long_poll(
+        mut self,
+        limit: Duration,
+        handler: impl Fn(&LongPoll) + Send + Sync + 'static,
+    ) -> Builder {
+        self.long_poll_limit = limit;
+        self.on_long_poll = Some(Box::new(handler));
         self
     }
 
@@ -253,7 +257,7 @@ impl Builder {
     /// When the operating system refuses a thread, a descriptor or memory; [`io::ErrorKind::InvalidInput`] when the settings ask
     /// for more threads than [there may be](Builder::max_threads), or for stacks larger than the address space.
     pub fn build(self) -> io::Result<Green> {
-        barrier::prepare();
+        asymmetric_fence::prepare();
         let threads = self.limits.threads.min(process_limit());
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // Where there may be few threads, some are left for what blocks.
@@ -269,7 +273,7 @@ impl Builder {
         for index in 0..count {
             let local = Local::new(count > 1);
             remotes.push(Remote::new(local.stealer(), Reactor::new()?));
-            workers.push(Core::new(index, local, self.spins));
+            workers.push(Core::new(index, local, self.spin_rounds));
         }
         let stacks = match self.fibers {
             true => {
@@ -279,8 +283,8 @@ impl Builder {
             false => None,
         };
         let threads = ThreadCache::new("twoply-green", self.limits);
-        let watch = Watch::new(self.hog_limit, self.on_hog);
-        let mut shared = Shared::new(remotes.into(), threads, stacks, watch, self.spins);
+        let watch = Watchdog::new(self.long_poll_limit, self.on_long_poll);
+        let mut shared = Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds);
         shared.on_stack_use = self.on_stack_use;
         let shared = Arc::new(shared);
         scheduler::start_workers(&shared, workers)?;
@@ -299,13 +303,13 @@ impl Default for Builder {
     fn default() -> Builder {
         Builder {
             workers: None,
-            spins: SPINS,
+            spin_rounds: SPIN_ROUNDS,
             limits: Limits::default(),
             fibers: false,
             stacks: StackOptions::default(),
             on_stack_use: None,
-            hog_limit: HOG_LIMIT,
-            on_hog: None,
+            long_poll_limit: LONG_POLL,
+            on_long_poll: None,
         }
     }
 }
@@ -314,7 +318,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("workers", &self.workers)
-            .field("spins", &self.spins)
+            .field("spin_rounds", &self.spin_rounds)
             .field("limits", &self.limits)
             .field("fibers", &self.fibers)
             .finish_non_exhaustive()

@@ -21,7 +21,7 @@ pub struct Metrics {
     /// Stacks that were given up, with what was on them, because their task would not end.
     pub leaked_stacks: usize,
     /// Polls that went on for longer than the watchdog's limit.
-    pub hogs: u64,
+    pub long_polls: u64,
     /// Times that a worker stood still, for some milliseconds each, because its task blocked and no thread could be had;
     /// see [`Builder::max_threads`](crate::Builder::max_threads).
     pub refusals: u64,
@@ -73,7 +73,7 @@ impl Metrics {
             threads: shared.threads.threads().0,
             stacks: stacks.as_ref().map_or(0, |stacks| stacks.live),
             leaked_stacks: stacks.as_ref().map_or(0, |stacks| stacks.leaked),
-            hogs: shared.watch.hogs(),
+            long_polls: shared.watch.long_polls(),
             refusals: shared.workers.iter().map(|remote| remote.counts.refusals.load(Relaxed)).sum(),
             offloaded: shared.pool.load(),
             stuck: shared.watch.stuck(),

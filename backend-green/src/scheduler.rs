@@ -5,7 +5,7 @@
 //! descriptor belongs to the reactor of the worker that first waited for it, its events are handled by that worker,
 //! and the task they wake goes to that worker's queue. So a connection stays on one core as long as the load is
 //! even, and no lock or wake-up crosses cores for it. Work moves when somebody is idle: an idle worker steals. A task on
-//! a fiber cannot be stolen once it has blocked; where it begins is chosen (`worker/place.rs`).
+//! a fiber cannot be stolen once it has blocked; where it begins is chosen (`worker/placement.rs`).
 //!
 //! # The race it must win
 //! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each looks before
@@ -44,13 +44,13 @@ use twoply_core::task::Registry;
 use twoply_core::threads::{BLOCKING, BlockingPool, ThreadCache};
 
 use crate::DROPPER;
-use crate::aside::Aside;
 use crate::fiber::{StackPool, usage};
-use crate::host::Lending;
-use crate::post::Post;
+use crate::handoff::Handoff;
+use crate::host::CoreRequest;
 use crate::queue::{Injector, Item, Local, Stealer};
+use crate::revocable::Revocable;
 use crate::sleepers::Sleepers;
-use crate::watchdog::Watch;
+use crate::watchdog::Watchdog;
 use crate::worker::{self, Core};
 
 impl Item for Job {
@@ -84,13 +84,13 @@ pub(crate) struct Shared {
     /// Told how much of their stacks tasks use.
     pub(crate) on_stack_use: Option<usage::Handler>,
     /// Watches for tasks that hold on to their worker.
-    pub(crate) watch: Watch,
+    pub(crate) watch: Watchdog,
     /// How far the end of the runtime has come: [`OPEN`], [`DRAINING`] or [`STOPPED`].
     phase: AtomicUsize,
     /// How many workers have not ended.
     pub(crate) live_workers: AtomicUsize,
     /// How often the search of idle workers looks around before they sleep.
-    pub(crate) spins: u32,
+    pub(crate) spin_rounds: u32,
     /// Set in the child of a fork.
     pub(crate) forked: &'static AtomicU64,
     /// What `forked` said when the runtime was made.
@@ -118,13 +118,13 @@ pub(crate) struct Remote {
     /// How many there are. Relaxed: what a worker misses here, it is notified of.
     inbox_len: AtomicUsize,
     /// Where the thread that carries it, or was the last to do so, has it.
-    post: Mutex<Option<Arc<Post<Core>>>>,
+    cell: Mutex<Option<Arc<Revocable<Core>>>>,
     /// The number of that thread in the kernel. Relaxed: a hint.
     thread: AtomicI32,
     /// Where it lies while its thread may block.
-    pub(crate) aside: Aside,
+    pub(crate) handoff: Handoff,
     /// Hands it to whoever wants it: a host, or the thread that its fibers belong to.
-    pub(crate) lending: Lending,
+    pub(crate) request: CoreRequest,
     /// What it is doing, counted.
     pub(crate) counts: Counts,
 }
@@ -134,7 +134,7 @@ pub(crate) struct Remote {
 #[repr(align(128))]
 pub(crate) struct Load {
     /// New tasks that other workers have given to it.
-    pub(crate) placed: Injector<Job>,
+    pub(crate) assigned: Injector<Job>,
     /// How many of its fibers are not free: they are blocked, or have been and their task is not over. Only the worker
     /// writes. Relaxed: a hint.
     held: AtomicUsize,
@@ -142,7 +142,7 @@ pub(crate) struct Load {
 
 impl Default for Load {
     fn default() -> Load {
-        Load { placed: Injector::new(), held: AtomicUsize::new(0) }
+        Load { assigned: Injector::new(), held: AtomicUsize::new(0) }
     }
 }
 
@@ -164,7 +164,7 @@ impl Load {
 
     /// How many tasks it holds. One that was given to it counts as one that will block, until that is known.
     pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed) + self.placed.len()
+        self.held.load(Ordering::Relaxed) + self.assigned.len()
     }
 }
 
@@ -204,18 +204,18 @@ impl Remote {
             load: Load::default(),
             inbox: Mutex::default(),
             inbox_len: AtomicUsize::new(0),
-            post: Mutex::default(),
+            cell: Mutex::default(),
             thread: AtomicI32::new(0),
-            aside: Aside::default(),
-            lending: Lending::default(),
+            handoff: Handoff::default(),
+            request: CoreRequest::default(),
             counts: Counts::default(),
         }
     }
 
-    /// From now on the calling thread carries the worker, at `post`.
-    pub(crate) fn carry_at(&self, post: &Arc<Post<Core>>) {
+    /// From now on the calling thread carries the worker, at `cell`.
+    pub(crate) fn set_carrier(&self, cell: &Arc<Revocable<Core>>) {
         self.thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
-        let before = lock(&self.post).replace(Arc::clone(post));
+        let before = lock(&self.cell).replace(Arc::clone(cell));
         drop(before);
     }
 
@@ -225,8 +225,8 @@ impl Remote {
     }
 
     /// Where the worker is carried, or was carried last.
-    pub(crate) fn post(&self) -> Option<Arc<Post<Core>>> {
-        lock(&self.post).clone()
+    pub(crate) fn cell(&self) -> Option<Arc<Revocable<Core>>> {
+        lock(&self.cell).clone()
     }
 
     /// Hands the worker a fiber of its that can go on.
@@ -245,7 +245,7 @@ impl Remote {
 
     /// Gives the worker a task to start.
     pub(crate) fn place(&self, job: Job) {
-        if self.load.placed.push(job) {
+        if self.load.assigned.push(job) {
             // As for the inbox.
             self.reactor.notify();
         }
@@ -270,8 +270,8 @@ impl Shared {
         workers: Box<[Remote]>,
         threads: ThreadCache,
         stacks: Option<Arc<StackPool>>,
-        watch: Watch,
-        spins: u32,
+        watch: Watchdog,
+        spin_rounds: u32,
     ) -> Shared {
         let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
@@ -287,7 +287,7 @@ impl Shared {
             watch,
             phase: AtomicUsize::new(OPEN),
             live_workers,
-            spins,
+            spin_rounds,
             born: forked.load(Ordering::Relaxed),
             forked,
         }
@@ -314,7 +314,7 @@ impl Shared {
         let stolen = Local::new(false);
         let queued = |remote: &Remote| {
             let Remote { stealer, load, .. } = remote;
-            load.placed.pop().or_else(|| stealer.steal_into(&stolen)).or_else(|| stealer.steal_lifo())
+            load.assigned.pop().or_else(|| stealer.steal_into(&stolen)).or_else(|| stealer.steal_lifo())
         };
         let next =
             || stolen.pop().or_else(|| self.injector.pop()).or_else(|| self.workers.iter().find_map(queued));
@@ -349,7 +349,7 @@ impl Shared {
     pub(crate) fn has_work_for(&self, index: usize) -> bool {
         !self.injector.is_empty()
             || !self.workers[index].inbox_is_empty()
-            || !self.workers[index].load.placed.is_empty()
+            || !self.workers[index].load.assigned.is_empty()
             || self.workers.iter().any(|remote| !remote.stealer.is_empty())
     }
 

@@ -37,7 +37,7 @@ impl Sleepers {
     /// Work has been pushed. Picks a sleeping worker to be woken for it, unless one is searching already: that will find
     /// it.
     pub(crate) fn pick(&self) -> Option<usize> {
-        // Pairs with the fences in `lie_down` and `found`: either this sees the sleeper, or that nobody searches, or the
+        // Pairs with the fences in `begin_sleep` and `found`: either this sees the sleeper, or that nobody searches, or the
         // other one sees the work.
         fence(SeqCst);
         self.pick_hint()
@@ -91,7 +91,7 @@ impl Sleepers {
     }
 
     /// Enters a worker among the sleepers, and ends its search if it `searches`. It has to look at every queue after that.
-    pub(crate) fn lie_down(&self, worker: usize, searches: bool) {
+    pub(crate) fn begin_sleep(&self, worker: usize, searches: bool) {
         {
             let mut list = self.lock();
             list.push(worker);
@@ -106,7 +106,7 @@ impl Sleepers {
 
     /// Takes a worker out of the list. Returns whether it counts as searching from now on: when it has been picked, or if
     /// it `searches` on, because it has not slept after all. Whoever pushed before it lay down has relied on that search.
-    pub(crate) fn get_up(&self, worker: usize, searches: bool) -> bool {
+    pub(crate) fn end_sleep(&self, worker: usize, searches: bool) -> bool {
         let mut list = self.lock();
         let Some(at) = list.iter().position(|&sleeper| sleeper == worker) else { return true };
         list.swap_remove(at);

@@ -3,7 +3,7 @@
 //! - [`CarrierStrand`]: the stack of an OS thread that carries a worker. When it must wait it hands the worker to a
 //!   spare thread, as Go does at a blocking system call, and parks. From then on the thread is the blocked
 //!   task's own, and waits like any thread, at the cost of one; when the poll ends it goes back to the cache. Before
-//!   code that only may block, the worker is [set aside](crate::aside).
+//!   code that only may block, the worker is [set aside](crate::handoff).
 //! - [`FiberStrand`]: the stack of a fiber. When it must wait it is suspended, and the worker goes on.
 
 use std::cell::Cell;
@@ -18,8 +18,8 @@ use twoply_core::parker::Parker;
 use twoply_core::strand::{self, ThreadStrand};
 use twoply_core::threads::BlockingPool;
 
-use crate::aside::Ticket;
 use crate::fiber::Suspender;
+use crate::handoff::Ticket;
 use crate::runner::{Input, Output};
 use crate::scheduler::{Counts, Shared};
 use crate::worker::{self, Context, Core, Work};
@@ -65,7 +65,7 @@ impl CarrierStrand {
 
     /// Hands the worker to another thread. False when none could be had.
     fn hand_over(&self) -> bool {
-        let Some(core) = self.context.take_core().or_else(|| self.take_up()) else {
+        let Some(core) = self.context.take_core().or_else(|| self.take_back()) else {
             self.context.leave();
             return true;
         };
@@ -87,12 +87,12 @@ impl CarrierStrand {
     }
 
     /// Runs `call` with the worker set aside, and takes it up again if nobody else has it by then.
-    fn call_aside(&self, core: Box<Core>, call: &mut dyn FnMut()) {
+    fn call_set_aside(&self, core: Box<Core>, call: &mut dyn FnMut()) {
         /// Also when the call unwinds.
-        struct TakeUp<'a>(&'a CarrierStrand, u64);
-        impl Drop for TakeUp<'_> {
+        struct TakeBack<'a>(&'a CarrierStrand, u64);
+        impl Drop for TakeBack<'_> {
             fn drop(&mut self) {
-                let Some(core) = self.0.take_up() else { return };
+                let Some(core) = self.0.take_back() else { return };
                 self.0.context.put_core(core);
                 let counts = &self.0.context.remote(self.0.index).counts;
                 // The watchdog does not count the call as part of the poll.
@@ -103,15 +103,15 @@ impl CarrierStrand {
         let remote = self.context.remote(self.index);
         // As when it is handed over: it may be another thread's from now on.
         let current = remote.counts.current.swap(0, Ordering::Relaxed);
-        self.ticket.set(Some(remote.aside.leave(core)));
-        let _take_up = TakeUp(self, current);
-        self.context.shared.watch.attend();
+        self.ticket.set(Some(remote.handoff.leave(core)));
+        let _take_back = TakeBack(self, current);
+        self.context.shared.watch.look_often();
         call();
     }
 
     /// Takes the worker that is set aside, if this thread has left it there and it is there still.
-    fn take_up(&self) -> Option<Box<Core>> {
-        self.context.remote(self.index).aside.take_up(self.ticket.take()?)
+    fn take_back(&self) -> Option<Box<Core>> {
+        self.context.remote(self.index).handoff.take_back(self.ticket.take()?)
     }
 }
 
@@ -131,7 +131,7 @@ impl Strand for CarrierStrand {
             // No thread to be had: the worker stands still, but for its events, until one ends.
             tries += 1;
             if tries == LOUD {
-                self.context.shared.watch.stands_still(self.context.shared.threads.threads().0);
+                self.context.shared.watch.report_standstill(self.context.shared.threads.threads().0);
             }
             let parker = self.state().parker();
             worker::stall(&self.context, self.index, || !parker.is_parked(), Some(RETRY));
@@ -173,15 +173,15 @@ impl Strand for CarrierStrand {
     }
 
     fn step_aside(&self, call: &mut dyn FnMut()) {
-        let aside = &self.context.remote(self.index).aside;
-        if aside.expects_long() {
+        let aside = &self.context.remote(self.index).handoff;
+        if aside.expects_long_call() {
             // Where no other thread can be had, the worker stands still.
             self.hand_over();
             let start = Instant::now();
             call();
             aside.learn(start.elapsed());
         } else if let Some(core) = self.context.take_core() {
-            self.call_aside(core, call);
+            self.call_set_aside(core, call);
         }
     }
 }

@@ -6,8 +6,8 @@
 //! because nobody is idle or because more has come, it is [taken from its thread](rescue), and another one carries it. The
 //! watchdog's own thread never runs tasks.
 //!
-//! It also finds a new thread for a worker that has been [set aside](crate::aside) for code which takes its time. As long
-//! as workers are set aside it looks every [`BRISK`].
+//! It also finds a new thread for a worker that has been [set aside](crate::handoff) for code which takes its time. As long
+//! as workers are set aside it looks every [`FREQUENT_TICK`].
 
 mod rescue;
 
@@ -30,10 +30,10 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// How often it looks while workers are set aside: one is carried on after two looks at most. A look each 100 us, which
 /// the kernel makes of it, is one part in fifty of a core.
-const BRISK: Duration = Duration::from_micros(50);
+const FREQUENT_TICK: Duration = Duration::from_micros(50);
 
 /// After how many of those looks in a row at which no worker had been set aside again it takes its time.
-const CALM: u32 = 100;
+const FREQUENT_LOOKS: u32 = 100;
 
 /// For how long everybody must have been asleep before it sleeps, too.
 const QUIET: Duration = Duration::from_millis(25);
@@ -41,7 +41,7 @@ const QUIET: Duration = Duration::from_millis(25);
 /// A task that holds on to its worker.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Hog {
+pub struct LongPoll {
     /// The number of the task.
     pub id: TaskId,
     /// The task. `None` when it has just ended, and for one that has neither a name nor has ever waited: that is known by its
@@ -53,7 +53,7 @@ pub struct Hog {
     pub held: Duration,
 }
 
-impl fmt::Display for Hog {
+impl fmt::Display for LongPoll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.task {
             Some(task) => write!(f, "{task}")?,
@@ -63,23 +63,23 @@ impl fmt::Display for Hog {
     }
 }
 
-/// Told of hogs.
-pub(crate) type Handler = Box<dyn Fn(&Hog) + Send + Sync>;
+/// Told of long polls.
+pub(crate) type Handler = Box<dyn Fn(&LongPoll) + Send + Sync>;
 
 /// The watchdog of one runtime.
-pub(crate) struct Watch {
+pub(crate) struct Watchdog {
     /// From when on a task is reported.
     limit: Duration,
     /// Whom to tell.
     handler: Option<Handler>,
     /// How many have been reported.
-    hogs: AtomicU64,
-    /// Whether it has complained that a worker stands still.
-    complained: AtomicBool,
+    long_polls: AtomicU64,
+    /// Whether it has standstill_reported that a worker stands still.
+    standstill_reported: AtomicBool,
     /// Polls whose worker has been taken away. Those that are over leave at the next look.
     rescued: Mutex<Vec<Rescued>>,
-    /// Whether it looks every [`BRISK`].
-    brisk: AtomicBool,
+    /// Whether it looks every [`FREQUENT_TICK`].
+    frequent: AtomicBool,
     /// Whether the thread sleeps until it is woken.
     asleep: AtomicBool,
     /// Whether it should end.
@@ -88,30 +88,30 @@ pub(crate) struct Watch {
     thread: OnceLock<Thread>,
 }
 
-impl Watch {
-    pub(crate) fn new(limit: Duration, handler: Option<Handler>) -> Watch {
-        Watch {
+impl Watchdog {
+    pub(crate) fn new(limit: Duration, handler: Option<Handler>) -> Watchdog {
+        Watchdog {
             limit,
             handler,
-            hogs: AtomicU64::new(0),
-            complained: AtomicBool::new(false),
+            long_polls: AtomicU64::new(0),
+            standstill_reported: AtomicBool::new(false),
             rescued: Mutex::default(),
-            brisk: AtomicBool::new(false),
+            frequent: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             thread: OnceLock::new(),
         }
     }
 
-    /// How many hogs have been reported.
-    pub(crate) fn hogs(&self) -> u64 {
-        self.hogs.load(Ordering::Relaxed)
+    /// How many long polls have been reported.
+    pub(crate) fn long_polls(&self) -> u64 {
+        self.long_polls.load(Ordering::Relaxed)
     }
 
-    /// A worker cannot go on, for want of a thread; there are `threads`. Whoever asked to be told of hogs has been told of
+    /// A worker cannot go on, for want of a thread; there are `threads`. Whoever asked to be told of long polls has been told of
     /// the task that keeps it. Anybody else would see a program that stands still, perhaps for ever.
-    pub(crate) fn stands_still(&self, threads: usize) {
-        if self.handler.is_none() && !self.complained.swap(true, Ordering::Relaxed) {
+    pub(crate) fn report_standstill(&self, threads: usize) {
+        if self.handler.is_none() && !self.standstill_reported.swap(true, Ordering::Relaxed) {
             eprintln!(
                 "twoply: tasks that block in straight-line code have taken all {threads} threads of a green \
                  runtime, and a worker has been standing still for a second. What waits behind it is not run until a \
@@ -135,10 +135,10 @@ impl Watch {
     }
 
     /// A worker has been set aside.
-    pub(crate) fn attend(&self) {
+    pub(crate) fn look_often(&self) {
         // Pairs with the fence in `watch`: either this sees that it looks seldom, or that sees the worker aside.
         fence(Ordering::SeqCst);
-        if !self.brisk.load(Ordering::Relaxed) && !self.brisk.swap(true, Ordering::Relaxed) {
+        if !self.frequent.load(Ordering::Relaxed) && !self.frequent.swap(true, Ordering::Relaxed) {
             self.unpark();
         }
     }
@@ -192,7 +192,7 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
             watch.asleep.store(false, Ordering::Relaxed);
             quiet = Duration::ZERO;
         }
-        let pause = if watch.brisk.load(Ordering::Relaxed) { BRISK } else { TICK };
+        let pause = if watch.frequent.load(Ordering::Relaxed) { FREQUENT_TICK } else { TICK };
         std::thread::park_timeout(pause);
         let now = Instant::now();
         let unreported = look_at_rescued(shared, now);
@@ -200,14 +200,14 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
         for (worker, seen) in seen.iter_mut().enumerate() {
             look(shared, worker, seen, now);
         }
-        calm = if look_aside(shared, &mut seen) { 0 } else { calm + 1 };
-        if calm >= CALM && watch.brisk.load(Ordering::Relaxed) {
+        calm = if hand_off_set_aside(shared, &mut seen) { 0 } else { calm + 1 };
+        if calm >= FREQUENT_LOOKS && watch.frequent.load(Ordering::Relaxed) {
             calm = 0;
-            watch.brisk.store(false, Ordering::Relaxed);
-            // Pairs with the fence in `attend`.
+            watch.frequent.store(false, Ordering::Relaxed);
+            // Pairs with the fence in `look_often`.
             fence(Ordering::SeqCst);
-            if look_aside(shared, &mut seen) {
-                watch.brisk.store(true, Ordering::Relaxed);
+            if hand_off_set_aside(shared, &mut seen) {
+                watch.frequent.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -215,12 +215,12 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
 
 /// Has another thread carry each worker that has been aside since the last look. Returns whether any was set aside
 /// since, or still is.
-fn look_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
+fn hand_off_set_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
     let mut any = false;
     for (remote, seen) in shared.workers.iter().zip(seen) {
-        let count = remote.aside.count();
+        let count = remote.handoff.count();
         any |= count != seen.asides;
-        any |= remote.aside.give(seen.asides, |core| {
+        any |= remote.handoff.give(seen.asides, |core| {
             Counts::bump(&remote.counts.handovers);
             worker::launch(shared, core).err().map(|(core, _)| core)
         });
@@ -278,14 +278,14 @@ fn look_at_rescued(shared: &Shared, now: Instant) -> bool {
 
 /// Counts a task that has held its thread up for too long, and tells the handler.
 fn report(shared: &Shared, worker: usize, task: u64, held: Duration) {
-    shared.watch.hogs.fetch_add(1, Ordering::Relaxed);
+    shared.watch.long_polls.fetch_add(1, Ordering::Relaxed);
     if let Some(handler) = &shared.watch.handler
         && let Some(id) = TaskId::from_u64(task)
     {
         let task = shared.registry.tasks().into_iter().find(|live| live.id() == id);
-        let hog = Hog { id, task, worker, held };
+        let poll = LongPoll { id, task, worker, held };
         // A handler that panics has been reported by the panic hook; the workers still need this thread.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&hog))) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&poll))) {
             // It may panic in its own destructor.
             std::mem::forget(payload);
         }

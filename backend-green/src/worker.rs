@@ -7,15 +7,15 @@
 //!
 //! The core is reached through a thread-local, so that a task which wakes another one, or spawns one, pushes to the
 //! queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is handed over. While
-//! the thread is stuck in a poll, the core can be taken from it ([`crate::post`]).
+//! the thread is stuck in a poll, the core can be taken from it ([`crate::revocable`]).
 //!
 //! What runs next: the LIFO slot (what the last task woke, while the caches are warm, but only so often in a
 //! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the reactor
 //! have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
 
-mod help;
 mod idle;
-mod place;
+mod placement;
+mod steal;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -30,14 +30,14 @@ use twoply_core::backend::Job;
 use twoply_core::reactor::{Reactor, Turn};
 use twoply_core::strand;
 
-use crate::post::Carrier;
 use crate::queue::Local;
+use crate::revocable::Carrier;
 use crate::runner;
 use crate::scheduler::{Counts, Remote, Shared, lock};
 use crate::strand::CarrierStrand;
-use help::Glance;
-use place::Placement;
-pub(crate) use place::place;
+use placement::Placement;
+pub(crate) use placement::place;
+use steal::PeerWatch;
 
 /// How often the injector goes first. Go's and tokio's number; a prime, so that it does not beat with periods of the
 /// program's own.
@@ -70,9 +70,9 @@ pub(crate) struct Core {
     /// Whether a reactor has its turn now.
     turning: Cell<bool>,
     /// Whether that has woken a task.
-    turned_up: Cell<bool>,
+    turn_woke: Cell<bool>,
     /// What it saw of another worker last.
-    glance: Glance,
+    peer_watch: PeerWatch,
     /// Where it gave a new task to another worker last.
     placement: Placement,
     /// Uses of the LIFO slot in a row.
@@ -82,7 +82,7 @@ pub(crate) struct Core {
     /// How many rounds the next search may take before the worker sleeps; adapts to whether searches pay.
     rounds: Cell<u32>,
     /// The same for waiting while another worker searches.
-    patience: Cell<u32>,
+    inbox_rounds: Cell<u32>,
     /// The state of a xorshift generator, for where to begin stealing.
     random: Cell<u32>,
 }
@@ -121,7 +121,7 @@ impl Context {
     pub(crate) fn new(shared: Arc<Shared>, core: Box<Core>) -> Rc<Context> {
         let index = core.index;
         let context = Context { shared, carrier: Carrier::new(core) };
-        context.remote(index).carry_at(context.carrier.post());
+        context.remote(index).set_carrier(context.carrier.cell());
         Rc::new(context)
     }
 
@@ -162,9 +162,9 @@ impl Context {
     fn come_home(&self, index: usize) -> Option<()> {
         self.leave();
         let remote = self.remote(index);
-        let core = remote.lending.request(|| remote.reactor.notify()).ok()?;
+        let core = remote.request.request(|| remote.reactor.notify()).ok()?;
         core.set_away(false);
-        remote.carry_at(self.carrier.post());
+        remote.set_carrier(self.carrier.cell());
         self.put_core(core);
         Some(())
     }
@@ -244,7 +244,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, core: Box<Core>) -> Result<(), (Box<C
 pub(crate) fn launch_surely(shared: &Arc<Shared>, mut core: Box<Core>) {
     while let Err((back, _)) = launch(shared, core) {
         if shared.should_stop() {
-            shared.workers[back.index].lending.give_up();
+            shared.workers[back.index].request.close();
             drop(back);
             return shared.worker_ended();
         }
@@ -279,18 +279,18 @@ fn carry(shared: Arc<Shared>, core: Box<Core>) {
     context.leave();
     drop(leave);
     if let Some(core) = core {
-        let lending = &context.remote(index).lending;
-        let Some(core) = lending.deposit(core) else { return };
+        let request = &context.remote(index).request;
+        let Some(core) = request.fulfil(core) else { return };
         // The runtime is at its end. What is left in the queue is dropped with the core, with no worker on this thread
         // that its destructors could push to.
         drop(core);
-        lending.give_up();
+        request.close();
         context.shared.worker_ended();
     }
 }
 
 impl Core {
-    pub(crate) fn new(index: usize, local: Local<Job>, spins: u32) -> Core {
+    pub(crate) fn new(index: usize, local: Local<Job>, spin_rounds: u32) -> Core {
         Core {
             index,
             local,
@@ -299,13 +299,13 @@ impl Core {
             tick: Cell::new(0),
             turned: Cell::new(Instant::now()),
             turning: Cell::new(false),
-            turned_up: Cell::new(false),
-            glance: Glance::new(),
+            turn_woke: Cell::new(false),
+            peer_watch: PeerWatch::new(),
             placement: Placement::default(),
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
-            rounds: Cell::new(spins),
-            patience: Cell::new(spins),
+            rounds: Cell::new(spin_rounds),
+            inbox_rounds: Cell::new(spin_rounds),
             // Any odd number but zero will do; workers should differ.
             random: Cell::new(0x9e37_79b9u32.wrapping_mul(2 * index as u32 + 1)),
         }
@@ -323,7 +323,7 @@ impl Core {
             self.local.push(job, &shared.injector);
         } else if self.turning.get() {
             // Woken by an event or a deadline: in the order in which those came.
-            if self.turned_up.replace(true) {
+            if self.turn_woke.replace(true) {
                 shared.notify_hint();
             }
             // When the queue has run over, what it could not hold waits in the injector. New events go behind that: or
@@ -349,7 +349,7 @@ impl Core {
     /// only on the thread that it belongs to, to unwind; and one that is stuck there may be suspended yet. So the worker
     /// stays as long as there may be one.
     fn should_leave(&self, shared: &Shared, remote: &Remote) -> bool {
-        remote.lending.is_wanted() || (shared.should_stop() && remote.load.holds_none() && !self.away.get())
+        remote.request.is_wanted() || (shared.should_stop() && remote.load.holds_none() && !self.away.get())
     }
 
     /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
@@ -369,13 +369,13 @@ impl Core {
                 if self.should_leave(shared, remote) {
                     return None;
                 }
-                self.look_around(shared, remote, now);
+                self.check_peer(shared, remote, now);
                 // For one that is never idle: a hundredth of its time, and only after a burst of blocked fibers.
                 if let Some(stacks) = &shared.stacks {
                     stacks.trim(1);
                 }
             }
-            if let Some(job) = remote.load.placed.pop().or_else(|| shared.injector.pop()) {
+            if let Some(job) = remote.load.assigned.pop().or_else(|| shared.injector.pop()) {
                 return Some(Work::Job(job));
             }
         }
@@ -430,8 +430,8 @@ impl Core {
     /// What was given to this worker, or a share of what came from outside.
     #[inline]
     fn injected(&self, shared: &Shared) -> Option<Work> {
-        let placed = &shared.workers[self.index].load.placed;
-        if let Some(job) = placed.pop_into(&self.local, usize::MAX) {
+        let assigned = &shared.workers[self.index].load.assigned;
+        if let Some(job) = assigned.pop_into(&self.local, usize::MAX) {
             return Some(Work::Job(job));
         }
         if shared.injector.is_empty() {
@@ -455,7 +455,7 @@ impl Core {
     /// Turns this worker's reactor with `turn`, or another's: the tasks that this wakes go to this worker's queue.
     fn while_turning<R>(&self, turn: impl FnOnce() -> R) -> R {
         self.turning.set(true);
-        self.turned_up.set(false);
+        self.turn_woke.set(false);
         let turned = turn();
         self.turning.set(false);
         turned

@@ -205,9 +205,9 @@ impl Drop for Guard {
 fn stuck_code_is_named_though_its_worker_is_gone(on: &Systems) {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&reports);
-    let builder = on.kind().green().on_hog(Duration::from_millis(50), move |hog| {
-        let name = hog.task.as_ref().and_then(|task| task.name().map(str::to_owned));
-        lock(&list).push((name, hog.held));
+    let builder = on.kind().green().on_long_poll(Duration::from_millis(50), move |poll| {
+        let name = poll.task.as_ref().and_then(|task| task.name().map(str::to_owned));
+        lock(&list).push((name, poll.held));
     });
     let system = System::from(builder.build().unwrap());
     let (stop, stopped) = mpsc::channel::<()>();
@@ -226,7 +226,7 @@ fn stuck_code_is_named_though_its_worker_is_gone(on: &Systems) {
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert_eq!(reports[0].0.as_deref(), Some("in a C library"));
     assert!(reports[0].1 >= Duration::from_millis(50), "{reports:?}");
-    assert_eq!(system.metrics().hogs, 1);
+    assert_eq!(system.metrics().long_polls, 1);
     system.shutdown(Duration::from_secs(10)).unwrap();
 }
 
@@ -338,7 +338,7 @@ fn a_lock_held_across_no_wait_does_not_stop_everything(on: &Systems) {
 
 fn many_that_are_stuck_cost_a_thread_each_and_no_more(on: &Systems) {
     const MANY: usize = 30;
-    let builder = on.kind().green().idle_expiry(Duration::from_millis(50));
+    let builder = on.kind().green().thread_keep_alive(Duration::from_millis(50));
     let system = System::from(builder.build().unwrap());
     let idle = on.kind().workers() + 1;
     let (stop, begun) = (Arc::new(AtomicBool::new(false)), Signal::new());

@@ -30,12 +30,12 @@ laws! {
         wakes_from_outside_cost_no_notification_while_the_worker_is_busy,
     }
     two_workers {
-        a_hog_holds_up_neither_its_queue_nor_what_it_woke,
-        a_hog_is_helped_by_a_worker_that_is_always_busy,
-        a_hog_does_not_hold_up_timers,
-        a_hog_is_named,
-        a_hog_that_has_no_name_and_never_waited_is_known_by_its_number,
-        a_handler_of_hogs_that_panics_is_called_again,
+        a_long_poll_holds_up_neither_its_queue_nor_what_it_woke,
+        a_long_poll_is_helped_by_a_worker_that_is_always_busy,
+        a_long_poll_does_not_hold_up_timers,
+        a_long_poll_is_named,
+        a_long_poll_that_has_no_name_and_never_waited_is_known_by_its_number,
+        a_handler_of_long_polls_that_panics_is_called_again,
         idle_workers_steal,
         stacks_that_block_one_after_the_other_are_spread,
         code_that_does_not_block_stays_with_its_worker,
@@ -278,7 +278,7 @@ fn a_burst_from_outside_costs_few_notifications(on: &Systems) {
     assert!(paid < BURST / 2, "{paid} notifications for {BURST} tasks");
 }
 
-fn a_hog_holds_up_neither_its_queue_nor_what_it_woke(on: &Systems) {
+fn a_long_poll_holds_up_neither_its_queue_nor_what_it_woke(on: &Systems) {
     let (done, gate) = (Signal::new(), Gate::new());
     let (signal, opened) = (done.clone(), gate.opened());
     let woken = on.here().spawn(async move {
@@ -304,7 +304,7 @@ fn a_hog_holds_up_neither_its_queue_nor_what_it_woke(on: &Systems) {
     woken.wait().unwrap();
 }
 
-fn a_hog_is_helped_by_a_worker_that_is_always_busy(on: &Systems) {
+fn a_long_poll_is_helped_by_a_worker_that_is_always_busy(on: &Systems) {
     let (done, stop) = (Signal::new(), Arc::new(AtomicBool::new(false)));
     // Neither asleep nor ever idle: it is not woken for the hog's work, and has no reason to steal.
     let busy: Vec<_> = (0..4)
@@ -334,7 +334,7 @@ fn a_hog_is_helped_by_a_worker_that_is_always_busy(on: &Systems) {
     helped.unwrap();
 }
 
-fn a_hog_does_not_hold_up_timers(on: &Systems) {
+fn a_long_poll_does_not_hold_up_timers(on: &Systems) {
     let done = Signal::new();
     let sleepers: Vec<_> = (0..32)
         .map(|_| {
@@ -408,12 +408,12 @@ fn code_that_does_not_block_stays_with_its_worker(on: &Systems) {
     }
 }
 
-fn a_hog_is_named(on: &Systems) {
+fn a_long_poll_is_named(on: &Systems) {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&reports);
-    let builder = on.kind().green().on_hog(Duration::from_millis(20), move |hog| {
-        let name = hog.task.as_ref().and_then(|task| task.name().map(str::to_owned));
-        list.lock().unwrap().push((name, hog.held));
+    let builder = on.kind().green().on_long_poll(Duration::from_millis(20), move |poll| {
+        let name = poll.task.as_ref().and_then(|task| task.name().map(str::to_owned));
+        list.lock().unwrap().push((name, poll.held));
     });
     let system = System::from(builder.build().unwrap());
     let greedy = Builder::new().name("greedy").spawn_on(system.backend(), async {
@@ -430,14 +430,14 @@ fn a_hog_is_named(on: &Systems) {
     let names: Vec<_> = reports.iter().map(|(name, _)| name.as_deref()).collect();
     assert_eq!(names, [Some("greedy")], "one report for one hog");
     assert!(reports[0].1 >= Duration::from_millis(20));
-    assert_eq!(system.metrics().hogs, 1);
+    assert_eq!(system.metrics().long_polls, 1);
 }
 
-fn a_hog_that_has_no_name_and_never_waited_is_known_by_its_number(on: &Systems) {
+fn a_long_poll_that_has_no_name_and_never_waited_is_known_by_its_number(on: &Systems) {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&reports);
-    let builder = on.kind().green().on_hog(Duration::from_millis(20), move |hog| {
-        list.lock().unwrap().push((hog.id, hog.to_string()));
+    let builder = on.kind().green().on_long_poll(Duration::from_millis(20), move |poll| {
+        list.lock().unwrap().push((poll.id, poll.to_string()));
     });
     let system = System::from(builder.build().unwrap());
     let reported = Arc::clone(&reports);
@@ -453,10 +453,10 @@ fn a_hog_that_has_no_name_and_never_waited_is_known_by_its_number(on: &Systems) 
     assert!(reports[0].1.starts_with(&format!("task {id} has held worker ")), "{}", reports[0].1);
 }
 
-fn a_handler_of_hogs_that_panics_is_called_again(on: &Systems) {
+fn a_handler_of_long_polls_that_panics_is_called_again(on: &Systems) {
     let calls = Signal::new();
     let counted = calls.clone();
-    let builder = on.kind().green().on_hog(Duration::from_millis(20), move |_| {
+    let builder = on.kind().green().on_long_poll(Duration::from_millis(20), move |_| {
         counted.add();
         panic!("expected: a handler that panics");
     });

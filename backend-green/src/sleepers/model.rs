@@ -69,7 +69,7 @@ impl Workers {
                 }
                 return *number;
             }
-            self.sleepers.lie_down(worker, searches);
+            self.sleepers.begin_sleep(worker, searches);
             let sleeps = self.work.is_empty();
             if sleeps {
                 let mut notified = self.notified.lock().unwrap();
@@ -78,7 +78,7 @@ impl Workers {
                 }
                 notified[worker] = false;
             }
-            searches = self.sleepers.get_up(worker, searches && !sleeps);
+            searches = self.sleepers.end_sleep(worker, searches && !sleeps);
         }
     }
 }
@@ -119,7 +119,7 @@ fn a_searcher_that_finds_work_has_the_next_one_woken() {
     model(|| {
         let workers = Workers::new();
         assert!(workers.sleepers.start_search(2));
-        workers.sleepers.lie_down(1, false);
+        workers.sleepers.begin_sleep(1, false);
         let finders = [0, 1].map(|worker| {
             let workers = Arc::clone(&workers);
             thread::spawn(move || match worker {
@@ -132,7 +132,7 @@ fn a_searcher_that_finds_work_has_the_next_one_woken() {
                     }
                     notified[1] = false;
                     drop(notified);
-                    let searches = workers.sleepers.get_up(1, false);
+                    let searches = workers.sleepers.end_sleep(1, false);
                     workers.find(1, searches)
                 }
             })

@@ -3,7 +3,7 @@
 //! This is what Go's `sysmon` does with the processors of threads that stay in a system call. It needs no idle
 //! worker, so it is what is left when all of them are stuck: behind a lock whose holder waits for a timer in the reactor of
 //! one of them, for example. The queue, the timers and the reactor go with the worker; the stuck thread finds
-//! its post empty when the code comes back, and keeps the task till the poll ends, as after any wait that blocks.
+//! its own cell empty when the code comes back, and keeps the task till the poll ends, as after any wait that blocks.
 //! What cannot go along are suspended fibers: they wait until their thread comes back and asks for its worker.
 //!
 //! A worker is taken only when something waits for it. Each rescue costs a thread for as long as the poll lasts, out of
@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use twoply_core::reactor::Reactor;
 
 use super::TICK;
-use crate::post::Post;
+use crate::revocable::Revocable;
 use crate::scheduler::{Counts, Remote, Shared, lock};
 use crate::worker::{self, Core};
 
@@ -33,7 +33,7 @@ const DOUBLINGS: usize = 6;
 /// A poll whose thread has no worker any more.
 pub(super) struct Rescued {
     /// Where the worker was taken from.
-    post: Arc<Post<Core>>,
+    cell: Arc<Revocable<Core>>,
     /// Which worker that was.
     pub(super) worker: usize,
     /// The task that is being polled.
@@ -49,7 +49,7 @@ pub(super) struct Rescued {
 impl Rescued {
     /// Whether the poll goes on.
     pub(super) fn is_stuck(&self) -> bool {
-        !self.post.is_left()
+        !self.cell.is_released()
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
     if held < PATIENCE || !is_wanted(shared, remote, now) {
         return;
     }
-    let Some(post) = remote.post() else { return };
+    let Some(cell) = remote.cell() else { return };
     let computes = is_running(remote.thread());
     // It was found to be stuck at the first look after a tick.
     if computes && TICK + processor_time(remote.thread()).saturating_sub(stuck.used) < patience(shared) {
@@ -88,14 +88,14 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
             && counts.current.load(Ordering::Relaxed) == stuck.task
     };
     let mut refused = false;
-    let taken = post.seize(still, |core| {
+    let taken = cell.revoke(still, |core| {
         let core = hand_on(shared, remote, core, stuck.task);
         refused = core.is_some();
         core
     });
     if taken {
         let Stuck { worker, task, since, reported, .. } = *stuck;
-        lock(&shared.watch.rescued).push(Rescued { post, worker, task, since, computes, reported });
+        lock(&shared.watch.rescued).push(Rescued { cell, worker, task, since, computes, reported });
     } else if refused {
         // No thread to be had. What waits for the reactor is woken at least: it may be what the poll is stuck behind, and
         // blocked on a thread of its own.
@@ -110,7 +110,7 @@ fn hand_on(shared: &Arc<Shared>, remote: &Remote, core: Box<Core>, task: u64) ->
     Counts::bump(&remote.counts.rescues);
     // A stack that cannot be left turns the reactor while it waits: the next carrier should not find it busy.
     remote.reactor.notify();
-    let core = remote.lending.deposit(core)?;
+    let core = remote.request.fulfil(core)?;
     let (core, _) = worker::launch(shared, core).err()?;
     Counts::bump(&remote.counts.refusals);
     core.set_away(was_away);
@@ -132,8 +132,8 @@ fn is_wanted(shared: &Shared, remote: &Remote, now: Instant) -> bool {
     // With the LIFO slot, which `is_empty` leaves to its owner.
     let queued = remote.stealer.len();
     queued > 0
-        || remote.lending.is_wanted()
-        || !remote.load.placed.is_empty()
+        || remote.request.is_wanted()
+        || !remote.load.assigned.is_empty()
         || !shared.injector.is_empty()
         || has_events(&remote.reactor, now)
 }

@@ -29,10 +29,10 @@ impl Core {
                     return Some(work);
                 }
             }
-            if let Some(work) = self.listen(shared, remote) {
+            if let Some(work) = self.await_inbox(shared, remote) {
                 return Some(work);
             }
-            if self.tidy_up(shared) {
+            if self.trim_stacks(shared) {
                 continue;
             }
             self.sleep(shared, remote);
@@ -52,15 +52,15 @@ impl Core {
 
     /// Waits a while for fibers of its own that another worker has woken, where that other one searches. They cannot be
     /// stolen, so nobody else would find them; and two that wake each other from two workers would sleep in turns.
-    fn listen(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+    fn await_inbox(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         if shared.stacks.is_none() || self.away.get() || self.searching.get() {
             return None;
         }
-        let rounds = self.patience.get();
+        let rounds = self.inbox_rounds.get();
         let start = Instant::now();
         for _ in 0..=rounds {
             if !remote.inbox_is_empty() {
-                self.patience.set((2 * rounds).min(shared.spins));
+                self.inbox_rounds.set((2 * rounds).min(shared.spin_rounds));
                 return self.local_work(shared, remote, 0);
             }
             if shared.has_work_for(self.index) || start.elapsed() >= SPIN_TIME {
@@ -68,12 +68,12 @@ impl Core {
             }
             std::thread::yield_now();
         }
-        self.patience.set((rounds / 2).max(shared.spins.min(2)));
+        self.inbox_rounds.set((rounds / 2).max(shared.spin_rounds.min(2)));
         None
     }
 
     /// Does a little of what only idle workers do. Returns whether it did.
-    fn tidy_up(&self, shared: &Shared) -> bool {
+    fn trim_stacks(&self, shared: &Shared) -> bool {
         let Some(stacks) = shared.stacks.as_ref().filter(|stacks| stacks.is_untidy()) else { return false };
         // Others must not count on this worker to notice their work meanwhile.
         if self.searching.replace(false) {
@@ -87,7 +87,7 @@ impl Core {
     fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         let rounds = self.rounds.get();
         let start = Instant::now();
-        self.look_around(shared, remote, start);
+        self.check_peer(shared, remote, start);
         for round in 0..=rounds {
             self.turn(remote, Some(Duration::ZERO));
             let work = self
@@ -96,14 +96,14 @@ impl Core {
                 .or_else(|| self.steal(shared, remote).map(Work::Job));
             if work.is_some() {
                 if round > 0 {
-                    self.rounds.set((2 * rounds).clamp(1, shared.spins));
+                    self.rounds.set((2 * rounds).clamp(1, shared.spin_rounds));
                 }
                 return work;
             }
             if self.should_leave(shared, remote) {
                 return None;
             }
-            // One that spins is enough: more would take each other's cores. And never without giving the core
+            // One that spin_rounds is enough: more would take each other's cores. And never without giving the core
             // away: whoever is to make the work may need it.
             if shared.sleepers.searching() > 1 || start.elapsed() >= SPIN_TIME {
                 break;
@@ -113,14 +113,14 @@ impl Core {
             }
         }
         // It did not pay: the next one is shorter, but long enough to find out when that changes.
-        self.rounds.set((rounds / 2).max(shared.spins.min(8)));
+        self.rounds.set((rounds / 2).max(shared.spin_rounds.min(8)));
         None
     }
 
     /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is work.
     fn sleep(&self, shared: &Shared, remote: &Remote) {
         let searches = self.searching.get();
-        let sleeps = self.lie_down(shared, remote);
+        let sleeps = self.begin_sleep(shared, remote);
         if sleeps {
             Counts::bump(&remote.counts.sleeps);
             self.turn(remote, None);
@@ -129,12 +129,12 @@ impl Core {
             // Another worker's queue that this one may not search now: its owner needs the core more.
             std::thread::yield_now();
         }
-        self.get_up(shared, searches && !sleeps);
+        self.end_sleep(shared, searches && !sleeps);
     }
 
     /// Enters this worker among the sleepers. False when there is work after all; it must get up in either case.
-    fn lie_down(&self, shared: &Shared, remote: &Remote) -> bool {
-        shared.sleepers.lie_down(self.index, self.searching.replace(false));
+    fn begin_sleep(&self, shared: &Shared, remote: &Remote) -> bool {
+        shared.sleepers.begin_sleep(self.index, self.searching.replace(false));
         // A rescue may have made fibers of this worker's own ready after it last looked.
         remote.reactor.prepare_park()
             && (self.away.get() || self.fibers.borrow().is_empty())
@@ -143,8 +143,8 @@ impl Core {
     }
 
     /// Leaves the sleepers; if it `searches`, to go on with that.
-    fn get_up(&self, shared: &Shared, searches: bool) {
-        self.searching.set(shared.sleepers.get_up(self.index, searches));
+    fn end_sleep(&self, shared: &Shared, searches: bool) {
+        self.searching.set(shared.sleepers.end_sleep(self.index, searches));
         shared.watch.wake();
     }
 
@@ -167,12 +167,12 @@ impl Core {
 
     /// A host is about to sleep. False when there is work after all.
     pub(crate) fn begin_host_sleep(&self, shared: &Shared) -> bool {
-        self.lie_down(shared, &shared.workers[self.index])
+        self.begin_sleep(shared, &shared.workers[self.index])
     }
 
     /// A host has slept, or could not.
     pub(crate) fn end_host_sleep(&self, shared: &Shared) {
-        self.get_up(shared, false);
+        self.end_sleep(shared, false);
         if self.searching.replace(false) {
             shared.sleepers.end_search();
         }

@@ -24,14 +24,14 @@ const EXPECTED: u32 = 4;
 
 /// The place where one worker is set aside.
 #[derive(Default)]
-pub(crate) struct Aside {
+pub(crate) struct Handoff {
     /// The worker, and how often it has been here.
     place: Mutex<Place>,
     /// How many more pieces of code are expected to take long. Relaxed: a guess.
     expected: AtomicU32,
 }
 
-/// See [`Aside`].
+/// See [`Handoff`].
 #[derive(Default)]
 struct Place {
     /// The worker, if it is here.
@@ -45,7 +45,7 @@ struct Place {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
-impl Aside {
+impl Handoff {
     /// Leaves a worker here.
     pub(crate) fn leave(&self, core: Box<Core>) -> Ticket {
         let mut place = lock(&self.place);
@@ -55,7 +55,7 @@ impl Aside {
     }
 
     /// Takes it up again, if nobody else has.
-    pub(crate) fn take_up(&self, ticket: Ticket) -> Option<Box<Core>> {
+    pub(crate) fn take_back(&self, ticket: Ticket) -> Option<Box<Core>> {
         let mut place = lock(&self.place);
         if place.count == ticket.0 { place.core.take() } else { None }
     }
@@ -80,7 +80,7 @@ impl Aside {
     }
 
     /// Whether the code that is about to run should be expected to take long.
-    pub(crate) fn expects_long(&self) -> bool {
+    pub(crate) fn expects_long_call(&self) -> bool {
         self.expected.load(Ordering::Relaxed) > 0
     }
 
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_late_leaves_what_another_thread_has_left() {
-        let aside = Aside::default();
+        let aside = Handoff::default();
         let late = aside.leave(Box::new(Core::new(0, Local::new(false), 0)));
         let mut given = None;
         assert!(aside.give(aside.count(), |core| {
@@ -107,7 +107,7 @@ mod tests {
             None
         }));
         let prompt = aside.leave(given.expect("it was there"));
-        assert!(aside.take_up(late).is_none());
-        assert!(aside.take_up(prompt).is_some());
+        assert!(aside.take_back(late).is_none());
+        assert!(aside.take_back(prompt).is_some());
     }
 }

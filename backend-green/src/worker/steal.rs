@@ -16,7 +16,7 @@ use super::{Core, turn_for};
 use crate::scheduler::{Counts, Remote, Shared};
 
 /// What a worker saw of another one, the last time that it looked.
-pub(super) struct Glance {
+pub(super) struct PeerWatch {
     /// Which one that was.
     worker: Cell<usize>,
     /// Its count of polls.
@@ -25,9 +25,9 @@ pub(super) struct Glance {
     at: Cell<Instant>,
 }
 
-impl Glance {
-    pub(super) fn new() -> Glance {
-        Glance { worker: Cell::new(0), polls: Cell::new(0), at: Cell::new(Instant::now()) }
+impl PeerWatch {
+    pub(super) fn new() -> PeerWatch {
+        PeerWatch { worker: Cell::new(0), polls: Cell::new(0), at: Cell::new(Instant::now()) }
     }
 }
 
@@ -47,7 +47,7 @@ impl Core {
             let victim = &shared.workers[victim];
             let stolen = victim.stealer.steal_into(&self.local).or_else(|| {
                 let stuck = victim.counts.stuck.load(Ordering::Relaxed);
-                stuck.then(|| self.stand_in(shared, victim)).and_then(|()| self.local_job())
+                stuck.then(|| self.help_stuck(shared, victim)).and_then(|()| self.local_job())
             });
             if stolen.is_some() {
                 Counts::bump(&remote.counts.stolen);
@@ -59,8 +59,8 @@ impl Core {
 
     /// Stands in for another worker if that is still in the poll in which it was at the last call, and otherwise has
     /// an eye on the next one from now on.
-    pub(super) fn look_around(&self, shared: &Shared, remote: &Remote, time: Instant) {
-        let Glance { worker, polls, at } = &self.glance;
+    pub(super) fn check_peer(&self, shared: &Shared, remote: &Remote, time: Instant) {
+        let PeerWatch { worker, polls, at } = &self.peer_watch;
         if time.duration_since(at.get()) < BETWEEN {
             return;
         }
@@ -71,7 +71,7 @@ impl Core {
             && seen.counts.current.load(Ordering::Relaxed) != 0
             && worker.get() != self.index
         {
-            self.stand_in(shared, seen);
+            self.help_stuck(shared, seen);
             Counts::bump(&remote.counts.stolen);
         } else {
             let next = (worker.get() + 1) % shared.workers.len();
@@ -82,10 +82,10 @@ impl Core {
     }
 
     /// Takes over what a stuck worker has queued, and handles its events.
-    fn stand_in(&self, shared: &Shared, victim: &Remote) {
+    fn help_stuck(&self, shared: &Shared, victim: &Remote) {
         // What it would have run next comes first, as it would have there.
         let queued = || victim.stealer.steal_lifo().or_else(|| victim.stealer.steal_into(&self.local));
-        let next = || queued().or_else(|| victim.load.placed.pop());
+        let next = || queued().or_else(|| victim.load.assigned.pop());
         while let Some(job) = next() {
             self.local.push(job, &shared.injector);
         }

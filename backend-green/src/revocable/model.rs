@@ -1,6 +1,6 @@
-//! The post under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-green --release --lib post`.
+//! The revocable cell under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-green --release --lib revocable`.
 //!
-//! What lies on the post is a cell that loom watches, so two who use it at once, or one who does not see what the one
+//! What lies on the cell is a cell that loom watches, so two who use it at once, or one who does not see what the one
 //! before did, fail the model. The light barrier is an ordinary fence here.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use loom::cell::UnsafeCell;
 use loom::thread;
 
-use super::{Carrier, Post};
+use super::{Carrier, Revocable};
 
 /// A number that loom watches.
 struct Watched(UnsafeCell<usize>);
@@ -33,9 +33,9 @@ fn carrier() -> Carrier<Watched> {
 }
 
 /// Seizes the number once, adds to it, and returns it; `keep` says whether it is given back at once.
-fn seize(post: &Post<Watched>, keep: bool) -> Option<Box<Watched>> {
+fn revoke(cell: &Revocable<Watched>, keep: bool) -> Option<Box<Watched>> {
     let mut kept = None;
-    post.seize(
+    cell.revoke(
         || true,
         |number| {
             number.add();
@@ -54,8 +54,8 @@ fn seize(post: &Post<Watched>, keep: bool) -> Option<Box<Watched>> {
 fn one_of_carrier_and_seizer_has_it() {
     loom::model(|| {
         let carrier = carrier();
-        let post = Arc::clone(carrier.post());
-        let seizer = thread::spawn(move || seize(&post, true).map(|number| number.get()));
+        let cell = Arc::clone(carrier.cell());
+        let seizer = thread::spawn(move || revoke(&cell, true).map(|number| number.get()));
         let uses: usize = (0..2).filter_map(|_| carrier.with(Watched::add)).map(|()| 1).sum();
         match seizer.join().unwrap() {
             Some(seen) => assert!(seen <= uses + 1 && !carrier.has()),
@@ -68,8 +68,8 @@ fn one_of_carrier_and_seizer_has_it() {
 fn what_a_seizer_gives_back_is_there() {
     loom::model(|| {
         let carrier = carrier();
-        let post = Arc::clone(carrier.post());
-        let seizer = thread::spawn(move || assert!(seize(&post, false).is_none()));
+        let cell = Arc::clone(carrier.cell());
+        let seizer = thread::spawn(move || assert!(revoke(&cell, false).is_none()));
         assert!(carrier.with(Watched::add).is_some());
         let taken = carrier.take().expect("nobody has kept it");
         carrier.put(taken);
@@ -83,12 +83,12 @@ fn what_a_seizer_gives_back_is_there() {
 fn a_carrier_that_gets_it_back_has_it_alone() {
     loom::model(|| {
         let carrier = carrier();
-        let post = Arc::clone(carrier.post());
-        let back = seize(&post, true).expect("it was there");
-        assert!(!carrier.has() && !post.is_left());
+        let cell = Arc::clone(carrier.cell());
+        let back = revoke(&cell, true).expect("it was there");
+        assert!(!carrier.has() && !cell.is_released());
         carrier.leave();
-        assert!(post.is_left());
-        let seizer = thread::spawn(move || seize(&post, true).map(|number| number.get()));
+        assert!(cell.is_released());
+        let seizer = thread::spawn(move || revoke(&cell, true).map(|number| number.get()));
         back.add();
         carrier.put(back);
         let used = carrier.with(Watched::add).is_some();
@@ -105,12 +105,12 @@ fn what_the_carrier_wrote_before_its_last_use_is_seen_by_the_seizer() {
     use loom::sync::atomic::Ordering::Relaxed;
     loom::model(|| {
         let carrier = carrier();
-        let post = Arc::clone(carrier.post());
+        let cell = Arc::clone(carrier.cell());
         // The poll is over when the carrier comes to its next use: a seizer that still sees it must fail.
         let current = Arc::new(AtomicUsize::new(1));
         let seen = Arc::clone(&current);
         let seizer = thread::spawn(move || {
-            post.seize(
+            cell.revoke(
                 || seen.load(Relaxed) == 1,
                 |number| {
                     assert_eq!(number.get(), 0);

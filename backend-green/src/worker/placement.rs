@@ -41,7 +41,7 @@ pub(crate) fn place(shared: &Shared, job: Job) -> Option<Job> {
     let mut job = Some(job);
     if shared.stacks.is_some() && shared.workers.len() > 1 {
         with_local(shared, |core| {
-            if let Some(other) = core.lighter(shared)
+            if let Some(other) = core.less_loaded(shared)
                 && let Some(job) = job.take()
             {
                 other.place(job);
@@ -53,7 +53,7 @@ pub(crate) fn place(shared: &Shared, job: Job) -> Option<Job> {
 
 impl Core {
     /// A worker that should have the next task, if it is not this one.
-    fn lighter<'a>(&self, shared: &'a Shared) -> Option<&'a Remote> {
+    fn less_loaded<'a>(&self, shared: &'a Shared) -> Option<&'a Remote> {
         let held = |worker: usize| shared.workers[worker].load.held();
         let own = held(self.index);
         if own < MARGIN {
