@@ -313,6 +313,28 @@ fn the_floors_of_the_core_hold() {
     assert_none("each floor of the core knows those below it only", wrong);
 }
 
+/// The one file of the core that may say `HashMap`: it sorts before it shows its entries to anybody.
+const MAY_HASH: &str = "core/src/base/small_map.rs";
+
+/// Where the core asks std's hasher for a number, and for no order: the seed of what is chosen at random.
+const MAY_SEED: &str = "core/src/future/random.rs";
+
+#[test]
+fn nothing_in_the_core_takes_an_order_from_a_hash() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.path.starts_with("core/src/")) {
+        for word in ["HashMap", "HashSet", "hash_map", "hash_set", "RandomState", "DefaultHasher"] {
+            let may = source.path == MAY_HASH || (source.path == MAY_SEED && word == "RandomState");
+            if !may {
+                wrong.extend(
+                    lines_with(&source.code, word).map(|line| format!("{}:{line} {word}", source.path)),
+                );
+            }
+        }
+    }
+    assert_none("the core keeps its entries in order: in a `BTreeMap` or a `SmallMap`", wrong);
+}
+
 /// The name of the package of ours that this line of a manifest depends on, if it is such a line.
 fn dependency_of_ours(line: &str) -> Option<&str> {
     let name = line.split(['=', '.', ' ', ']']).next()?;

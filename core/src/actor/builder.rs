@@ -141,7 +141,7 @@ impl<M: Send + 'static> Builder<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn register(self, name: impl Into<Arc<str>>) -> Builder<M> {
-        self.register_in(Registry::global(), name)
+        self.register_in(&Registry::global(), name)
     }
 
     /// As [`Builder::register`], in `registry`. A process may have any number of names.

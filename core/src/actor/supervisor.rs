@@ -60,7 +60,7 @@ mod starter;
 mod stop;
 mod tree;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -402,7 +402,7 @@ impl Plan {
         if dynamic && self.auto_shutdown != AutoShutdown::Never {
             return Err(StartError::of_supervisor(PlanError::DynamicWithAutoShutdown.into()));
         }
-        let mut ids = HashSet::new();
+        let mut ids = BTreeSet::new();
         for child in &self.children {
             if !(dynamic || ids.insert(&child.id)) {
                 return Err(StartError::new(&child.id, PlanError::SameId.into()));

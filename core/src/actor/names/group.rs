@@ -8,7 +8,7 @@
 //! leaves, under the lock of the group, which is taken before that of a process and never after it.
 
 use std::any::{Any, type_name};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -59,7 +59,7 @@ struct State<M: Send + 'static> {
     /// The members, in the order in which they joined.
     members: BTreeMap<u64, ProcessRef<M>>,
     /// Each member's place in that order, and what will take it out when it ends.
-    places: HashMap<Pid, (u64, HookId)>,
+    places: BTreeMap<Pid, (u64, HookId)>,
     /// The next place.
     next: u64,
     /// Who is told of changes. Each change is told to those who watched when it happened.
@@ -153,7 +153,7 @@ impl<M: Send + 'static> Members<M> {
     fn new(name: Option<(Weak<Mutex<Named>>, Arc<str>)>) -> Members<M> {
         let state = State {
             members: BTreeMap::new(),
-            places: HashMap::new(),
+            places: BTreeMap::new(),
             next: 0,
             watchers: Arc::default(),
             news: VecDeque::new(),
@@ -331,9 +331,9 @@ impl Groups {
     }
 
     /// The groups of the whole program.
-    pub fn global() -> &'static Groups {
+    pub fn global() -> Groups {
         static GLOBAL: OnceLock<Groups> = OnceLock::new();
-        GLOBAL.get_or_init(Groups::new)
+        GLOBAL.get_or_init(Groups::new).clone()
     }
 
     /// The group with this name, made when there is none.

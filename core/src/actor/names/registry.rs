@@ -12,7 +12,7 @@
 //! process and never after it. So a process that ends has either not been entered or waits for the lock to leave.
 
 use std::any::{Any, type_name};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -58,7 +58,7 @@ struct Tables {
     /// Who has which name.
     entries: BTreeMap<Arc<str>, Entry>,
     /// Who has names.
-    holders: HashMap<Pid, Holder>,
+    holders: BTreeMap<Pid, Holder>,
 }
 
 /// A process that has names.
@@ -86,9 +86,9 @@ impl Registry {
     }
 
     /// The registry of the whole program.
-    pub fn global() -> &'static Registry {
+    pub fn global() -> Registry {
         static GLOBAL: OnceLock<Registry> = OnceLock::new();
-        GLOBAL.get_or_init(Registry::new)
+        GLOBAL.get_or_init(Registry::new).clone()
     }
 
     /// Gives `process` a name, until it ends or [`unregister`](Registry::unregister) takes the name from it.

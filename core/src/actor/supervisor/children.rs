@@ -2,7 +2,7 @@
 //!
 //! The supervisor's process owns it. It keeps order and finds children; it starts and stops nothing, and tells nobody.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Which;
@@ -32,9 +32,9 @@ pub(super) struct Children {
     /// They, in the order in which they are started.
     table: BTreeMap<Serial, Child>,
     /// Those that run, by their process, and those that are being restarted, by their last one.
-    pids: HashMap<Pid, Serial>,
+    pids: BTreeMap<Pid, Serial>,
     /// All, by id; nothing where ids need not be unique.
-    ids: Option<HashMap<Arc<str>, Serial>>,
+    ids: Option<BTreeMap<Arc<str>, Serial>>,
     /// The next place.
     next: Serial,
 }
@@ -42,8 +42,8 @@ pub(super) struct Children {
 impl Children {
     /// No children. Their ids will be unique unless they are `anonymous`.
     pub(super) fn new(anonymous: bool) -> Children {
-        let ids = (!anonymous).then(HashMap::new);
-        Children { table: BTreeMap::new(), pids: HashMap::new(), ids, next: 0 }
+        let ids = (!anonymous).then(BTreeMap::new);
+        Children { table: BTreeMap::new(), pids: BTreeMap::new(), ids, next: 0 }
     }
 
     /// Enters a child, which does not run yet, at the end. The caller has seen that the id is free.

@@ -245,7 +245,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// [started](ChildSpec::start_with) in several processes, the first one has the name until another one turns out to
     /// be the child.
     pub fn register(self, name: impl Into<Arc<str>>) -> ChildSpec<M> {
-        self.register_in(Registry::global(), name)
+        self.register_in(&Registry::global(), name)
     }
 
     /// As [`ChildSpec::register`], in `registry`.

@@ -5,7 +5,7 @@
 //! exit signal of somebody else, but may still be on its way out. Then its exit signal is waited for, if there still is
 //! a link that it can come through. It is taken out in any case, so that it is not mistaken for that of a successor.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,7 +35,7 @@ struct Leaver {
 #[derive(Default)]
 struct Leavers {
     /// Those that have not ended.
-    left: HashMap<Pid, Leaver>,
+    left: BTreeMap<Pid, Leaver>,
     /// When the patience with each ends, the soonest first. Those that have ended are still in it.
     deadlines: VecDeque<(Instant, Pid)>,
 }
