@@ -37,42 +37,24 @@
 //! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
 
 mod active;
-mod ask;
 mod attach;
 mod behaviour;
-mod body;
-mod builder;
 mod catch_panic;
-mod cell;
-mod ended;
-mod event;
-mod mailbox;
 mod names;
-mod pid;
 mod process;
-mod receive;
-mod reference;
-mod serial;
-mod signal;
 pub mod supervisor;
-mod timer;
 
 use std::future::Future;
 
 pub use crate::kernel::task::{ExitReason, Failed, IntoExit};
 pub use active::{Active, ActiveBuilder, AsyncCall};
-pub use ask::{Ask, AskWithin};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context};
-pub use builder::{Builder, DEFAULT_CAPACITY, SpawnProcessError};
-pub use ended::Ended;
-pub use event::{Down, Event, Exit};
 pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongType};
-pub use pid::{MonitorRef, Pid};
-pub use process::Process;
-pub use receive::{Receive, ReceiveMatch, ReceiveTimeout};
-pub use reference::{ProcessRef, Urgent};
-pub use timer::Timer;
+pub use process::{
+    Ask, AskWithin, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process,
+    ProcessRef, Receive, ReceiveMatch, ReceiveTimeout, SpawnProcessError, Timer, Urgent,
+};
 
 /// What a full mailbox does with one more message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

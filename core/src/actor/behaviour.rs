@@ -17,8 +17,8 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::SpawnProcessError;
 use super::attach::{Attachment, Sources};
-use super::builder::SpawnProcessError;
 use super::catch_panic::{catch_panic, catch_panic_async};
 use super::{Builder, Down, Event, Exit, ExitReason, MonitorRef, Process, ProcessRef};
 use crate::channel::Source;

@@ -1,19 +1,37 @@
 //! What the body of a process has in hand: its mailbox, its relations, itself.
 
+mod ask;
+mod body;
+mod builder;
+pub(super) mod cell;
+mod event;
+mod exit_watch;
+mod mailbox;
+pub(super) mod pid;
+mod receive;
+mod reference;
+mod serial;
+mod signal;
+mod timer;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::builder::{Builder, SpawnProcessError};
-use super::cell::Cell;
-use super::event::Event;
-use super::mailbox::Batch;
-use super::pid::{By, MonitorRef, Pid, Signal};
-use super::receive::{Receive, ReceiveMatch, ReceiveTimeout};
-use super::reference::ProcessRef;
-use super::timer::Timer;
+use self::cell::Cell;
+use self::mailbox::Batch;
+use self::pid::{By, Signal};
 use crate::kernel::task::{ExitReason, IntoExit};
+
+pub use self::ask::{Ask, AskWithin};
+pub use self::builder::{Builder, DEFAULT_CAPACITY, SpawnProcessError};
+pub use self::event::{Down, Event, Exit};
+pub use self::exit_watch::Ended;
+pub use self::pid::{MonitorRef, Pid};
+pub use self::receive::{Receive, ReceiveMatch, ReceiveTimeout};
+pub use self::reference::{ProcessRef, Urgent};
+pub use self::timer::Timer;
 
 /// A process as its own body sees it.
 ///
@@ -27,7 +45,7 @@ pub struct Process<M> {
 }
 
 impl<M> Process<M> {
-    pub(super) fn new(cell: Arc<Cell<M>>) -> Process<M> {
+    fn new(cell: Arc<Cell<M>>) -> Process<M> {
         Process { cell, batch: Batch::new() }
     }
 

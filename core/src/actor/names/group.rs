@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::registry::WrongType;
-use crate::actor::pid::{AtExit, HookId};
+use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{Pid, ProcessRef};
 use crate::base::contain::contain;
 use crate::base::lock::lock;
@@ -375,7 +375,7 @@ impl fmt::Debug for Groups {
 mod tests {
     use super::*;
     use crate::actor::Overflow;
-    use crate::actor::cell::{Cell, Extra};
+    use crate::actor::process::cell::{Cell, Extra};
 
     #[test]
     fn a_process_keeps_nothing_of_a_group_that_is_gone() {

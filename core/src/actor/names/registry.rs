@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::actor::pid::{AtExit, HookId};
+use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{Pid, ProcessRef};
 use crate::base::contain::contain;
 
@@ -258,7 +258,7 @@ pub struct WrongType {
 mod tests {
     use super::*;
     use crate::actor::Overflow;
-    use crate::actor::cell::{Cell, Extra};
+    use crate::actor::process::cell::{Cell, Extra};
     use crate::kernel::task::ExitReason;
 
     fn process() -> ProcessRef<u32> {

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::Process;
 use super::event::Event;
-use super::process::Process;
 use crate::time::{Timeout, timeout};
 
 /// The future of [`Process::receive`].

@@ -144,7 +144,7 @@ impl Pid {
     /// Whether it is a process of this node that is alive: it has neither ended nor been made to.
     ///
     /// A process that is alive now may end at any moment; to be told of the end,
-    /// [monitor](super::Process::monitor) it.
+    /// [monitor](crate::actor::Process::monitor) it.
     pub fn is_alive_here(&self) -> bool {
         self.endpoint.is_alive_here()
     }
@@ -154,7 +154,7 @@ impl Pid {
         self.endpoint.name()
     }
 
-    /// Asks the process to end, as nobody in particular; see [`ProcessRef::exit`](super::ProcessRef::exit).
+    /// Asks the process to end, as nobody in particular; see [`ProcessRef::exit`](crate::actor::ProcessRef::exit).
     pub fn exit(&self, reason: ExitReason) {
         self.deliver(Signal::Exit { from: Pid::nobody(), reason, by: By::Request });
     }
@@ -245,7 +245,7 @@ impl Endpoint for Nobody {
     }
 }
 
-/// Identifies a monitor: what [`Process::monitor`](super::Process::monitor) returns and
+/// Identifies a monitor: what [`Process::monitor`](crate::actor::Process::monitor) returns and
 /// [`Down`](super::Down) carries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorRef {

@@ -214,7 +214,7 @@ impl<M> Cell<M> {
     }
 
     /// Why the process ends or has ended, if it does.
-    pub(super) fn reason(&self) -> Option<ExitReason> {
+    pub(in crate::actor) fn reason(&self) -> Option<ExitReason> {
         lock(&self.inbox).life.reason()
     }
 }
@@ -286,7 +286,7 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// The body is gone: everybody is told. `reason` is why, if that has not been settled. Never unwinds.
-    pub(super) fn end(self: &Arc<Self>, reason: ExitReason) {
+    pub(in crate::actor) fn end(self: &Arc<Self>, reason: ExitReason) {
         let mut then = Then::default();
         let mut inbox = lock(&self.inbox);
         if inbox.life.over {
@@ -423,7 +423,7 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// Whether `other` has started this process, linked to itself.
-    pub(super) fn is_parent(&self, other: &Pid) -> bool {
+    pub(in crate::actor) fn is_parent(&self, other: &Pid) -> bool {
         let inbox = lock(&self.inbox);
         inbox.life.ties.as_ref().is_some_and(|ties| ties.parent == Some(other.identity()))
     }
@@ -434,7 +434,7 @@ impl<M: Send + 'static> Cell<M> {
         stale.is_some()
     }
 
-    pub(super) fn is_linked(&self, other: &Pid) -> bool {
+    pub(in crate::actor) fn is_linked(&self, other: &Pid) -> bool {
         let inbox = lock(&self.inbox);
         inbox.life.ties.as_ref().is_some_and(|ties| ties.links.contains(other.identity()))
     }

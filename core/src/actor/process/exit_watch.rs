@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use super::pid::{AtExit, Endpoint, HERE, HookId, Identity, Signal};
-use super::{ExitReason, MonitorRef, Pid, ProcessRef};
+use super::{MonitorRef, Pid, ProcessRef};
 use crate::base::lock::lock;
 use crate::base::wake::StoredWaker;
 use crate::kernel::coop;
+use crate::kernel::task::ExitReason;
 
 impl Pid {
     /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins with the

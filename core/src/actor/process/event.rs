@@ -13,7 +13,7 @@ pub enum Event<M> {
     /// Somebody has sent a message.
     Message(M),
     /// A linked process has ended, or somebody has sent an exit signal; only for a process that
-    /// [traps exits](super::Process::trap_exit).
+    /// [traps exits](crate::actor::Process::trap_exit).
     Exit(Box<Exit>),
     /// A monitored process has ended.
     Down(Box<Down>),

@@ -35,21 +35,21 @@ use crate::kernel::task::ExitReason;
 pub struct ProcessRef<M>(Arc<Cell<M>>);
 
 impl<M> ProcessRef<M> {
-    pub(super) fn new(cell: Arc<Cell<M>>) -> ProcessRef<M> {
+    pub(in crate::actor) fn new(cell: Arc<Cell<M>>) -> ProcessRef<M> {
         ProcessRef(cell)
     }
 
-    pub(super) fn cell(&self) -> &Arc<Cell<M>> {
+    pub(in crate::actor) fn cell(&self) -> &Arc<Cell<M>> {
         &self.0
     }
 
     /// Sends `message`; finish it with `.await` or `.wait()`. Waits while the mailbox is full: sends are served in the
     /// order in which they began to wait, and none is overtaken. A mailbox that was told so
-    /// ([`Overflow`](super::Overflow)) drops or refuses instead.
+    /// ([`Overflow`](crate::actor::Overflow)) drops or refuses instead.
     ///
     /// # Errors
     /// When the process has ended or has been made to, and where the mailbox refuses
-    /// ([`Overflow::Fail`](super::Overflow::Fail)) when it is full. The message is handed back.
+    /// ([`Overflow::Fail`](crate::actor::Overflow::Fail)) when it is full. The message is handed back.
     ///
     /// # Cancel safety
     /// A future that is dropped before it is ready has not sent the message.
@@ -104,24 +104,24 @@ impl<M: Send + 'static> ProcessRef<M> {
 
     /// Asks the process to end, as nobody in particular ([`Pid::nobody`]).
     ///
-    /// A process that [traps exits](super::Process::trap_exit) receives it as an event. Another one ends, at its next
+    /// A process that [traps exits](crate::actor::Process::trap_exit) receives it as an event. Another one ends, at its next
     /// await point or by unwinding from its wait; [`Normal`](ExitReason::Normal) it ignores.
     /// [`Kill`](ExitReason::Kill) ends both, with the reason [`Killed`](ExitReason::Killed).
     ///
-    /// To end a process as another one, use [`Process::exit`](super::Process::exit).
+    /// To end a process as another one, use [`Process::exit`](crate::actor::Process::exit).
     pub fn exit(&self, reason: ExitReason) {
         self.pid().exit(reason);
     }
 
     /// Has the mailbox stay open when the body ends, for a successor
-    /// ([`Builder::taking_over`](super::Builder::taking_over)); or no longer: then what is left of a process that has
+    /// ([`Builder::taking_over`](crate::actor::Builder::taking_over)); or no longer: then what is left of a process that has
     /// ended is undelivered.
     pub(crate) fn keep_mailbox(&self, keeping: bool) {
         self.0.keep_mailbox(keeping);
     }
 
     /// Sends `message` after `delay`, unless the timer is cancelled before; see
-    /// [`Process::send_after`](super::Process::send_after).
+    /// [`Process::send_after`](crate::actor::Process::send_after).
     pub fn send_after(&self, delay: Duration, message: M) -> Timer {
         Timer::start(delay, self, message)
     }

@@ -128,7 +128,7 @@ impl<M> Cell<M> {
     }
 
     /// The process ends, by itself or because its body is being dropped: the reason is settled, or still to come.
-    pub(super) fn leave(&self) {
+    pub(in crate::actor) fn leave(&self) {
         if self.has_returned() && !self.has(DROPPED) {
             return;
         }
@@ -157,7 +157,7 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// The future's output is [`Failure::NoProcess`] when the process has ended, or ends without having answered;
     /// [`Failure::Broken`] when it has dropped the question and goes on, which shows when it next waits or looks into its
     /// mailbox; [`Failure::Overloaded`] when a mailbox that
-    /// refuses ([`Overflow::Fail`](super::Overflow::Fail)) is full.
+    /// refuses ([`Overflow::Fail`](crate::actor::Overflow::Fail)) is full.
     ///
     /// # Cancel safety
     /// A future that is dropped gives up on the answer, which is dropped when it comes. The question may have been sent.

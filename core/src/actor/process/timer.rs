@@ -20,7 +20,7 @@ use crate::base::lock::lock;
 use crate::kernel::errand;
 use crate::time::{Sleep, sleep};
 
-/// A message on its way to a process; see [`Process::send_after`](super::Process::send_after).
+/// A message on its way to a process; see [`Process::send_after`](crate::actor::Process::send_after).
 ///
 /// Dropping it does not cancel it.
 #[derive(Clone)]

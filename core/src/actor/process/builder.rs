@@ -4,13 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::Overflow;
+use super::Process;
 use super::body::ProcessBody;
 use super::cell::{Cell, Extra, UNLIMITED, Undelivered};
-use super::names::{RegisterError, Registry};
 use super::pid::{By, MonitorRef, Signal};
-use super::process::Process;
 use super::reference::ProcessRef;
+use crate::actor::Overflow;
+use crate::actor::RegisterError;
+use crate::actor::Registry;
 use crate::kernel::backend::Backend;
 use crate::kernel::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
 use crate::kernel::task::{ExitReason, IntoExit};
@@ -169,14 +170,14 @@ impl<M: Send + 'static> Builder<M> {
 
     /// Has the mailbox stay open when the body ends, for a successor that [takes it over](Builder::taking_over), or until
     /// it is [kept no longer](ProcessRef::keep_mailbox).
-    pub(super) fn keeping(mut self) -> Builder<M> {
+    pub(in crate::actor) fn keeping(mut self) -> Builder<M> {
         self.keeping = true;
         self
     }
 
     /// Starts no new process but a new body for `process`, if that has ended and its mailbox was kept: it has the same
     /// pid, mailbox and name. Else this changes nothing.
-    pub(super) fn taking_over(mut self, process: &ProcessRef<M>) -> Builder<M> {
+    pub(in crate::actor) fn taking_over(mut self, process: &ProcessRef<M>) -> Builder<M> {
         self.heritage = Some(Arc::clone(process.cell()));
         self
     }

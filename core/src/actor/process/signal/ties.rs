@@ -11,7 +11,7 @@ use crate::kernel::task::owner::Orphan;
 
 /// To whom a process is related.
 #[derive(Default)]
-pub(in crate::actor) struct Ties {
+pub(in crate::actor::process) struct Ties {
     /// Those that are told of its end, and of whose end it is told.
     pub(super) links: SmallMap<Identity, Pid>,
     /// Those that are told of its end.

@@ -7,8 +7,8 @@ use std::sync::{Barrier, Mutex as StdMutex};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use super::super::pid::{AtExit, By, HookId, Pid, Signal};
 use super::*;
-use crate::actor::pid::{AtExit, By, HookId, Pid, Signal};
 use crate::actor::{Event, ExitReason, ProcessRef, Timer};
 
 /// A process without a task: the test is its body.

@@ -8,11 +8,11 @@
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
-use super::Overflow;
 use super::event::Event;
 use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Line, RETURNED, URGENT};
 use super::pid::{HERE, Identity};
 use super::signal::Life;
+use crate::actor::Overflow;
 use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::base::sync::seq_cst::AtomicU32;
 use crate::base::sync::{Mutex, MutexGuard, lock};
@@ -26,10 +26,10 @@ use crate::kernel::coop;
 pub(super) const UNLIMITED: u32 = u32::MAX;
 
 /// Says what becomes of a message that nobody will receive.
-pub(super) type Undelivered<M> = Box<dyn Fn(M) + Send + Sync>;
+pub(in crate::actor) type Undelivered<M> = Box<dyn Fn(M) + Send + Sync>;
 
 /// See the [module](self).
-pub(super) struct Cell<M> {
+pub(in crate::actor) struct Cell<M> {
     /// The number of the process.
     serial: u64,
     /// How many messages the mailbox holds at most; [`UNLIMITED`]: no limit.
@@ -55,17 +55,22 @@ pub(super) struct Inbox<M> {
 }
 
 /// What was said of a process when it was started.
-pub(super) struct Extra<M> {
+pub(in crate::actor) struct Extra<M> {
     /// What messages call it.
-    pub(super) name: Option<Box<str>>,
+    pub(in crate::actor) name: Option<Box<str>>,
     /// Gets the messages that nobody has received.
-    pub(super) undelivered: Option<Undelivered<M>>,
+    pub(in crate::actor) undelivered: Option<Undelivered<M>>,
     /// Where that is called when the process is over.
-    pub(super) home: Option<Weak<dyn Backend>>,
+    pub(in crate::actor) home: Option<Weak<dyn Backend>>,
 }
 
 impl<M> Cell<M> {
-    pub(super) fn new(capacity: u32, overflow: Overflow, trapping: bool, extra: Extra<M>) -> Arc<Cell<M>> {
+    pub(in crate::actor) fn new(
+        capacity: u32,
+        overflow: Overflow,
+        trapping: bool,
+        extra: Extra<M>,
+    ) -> Arc<Cell<M>> {
         let has_extra = extra.name.is_some() || extra.undelivered.is_some();
         Arc::new(Cell {
             serial: super::serial::next(),
@@ -399,7 +404,7 @@ impl<M> Cell<M> {
 
     /// The next event. Pending: `cx`'s task is woken when one comes.
     #[inline]
-    pub(super) fn poll_next(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<Event<M>> {
+    pub(in crate::actor) fn poll_next(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<Event<M>> {
         let unit = ready!(coop::proceed(cx));
         let event = match self.try_next(batch) {
             Some(event) => event,
@@ -497,7 +502,7 @@ impl<M> Cell<M> {
 
     /// The receiver no longer waits, if it did.
     #[inline]
-    pub(super) fn stop_receive(&self) {
+    pub(in crate::actor) fn stop_receive(&self) {
         if self.has(LISTENING) {
             self.unlisten();
         }

@@ -88,7 +88,7 @@ struct Room {
 
 /// The half of a mailbox that the receiver has fetched. Made when it is first of use, since most processes take their
 /// messages one at a time, and this lies in their futures.
-pub(super) struct Batch<M>(Option<Box<Fetched<M>>>);
+pub(in crate::actor) struct Batch<M>(Option<Box<Fetched<M>>>);
 
 /// See [`Batch`].
 struct Fetched<M> {

@@ -15,7 +15,7 @@ use crate::kernel::backend::Backend;
 use crate::kernel::errand;
 
 /// A message that is to be sent to a process later.
-pub(in crate::actor) trait Later: Send + Sync {
+pub(in crate::actor::process) trait Later: Send + Sync {
     /// The process will receive no more. Returns what is to be run, elsewhere, with the message, if that is still here.
     fn give_up(&self) -> Option<errand::Work>;
 }
@@ -55,7 +55,7 @@ impl Life {
 
 impl<M: Send + 'static> Cell<M> {
     /// Enters what is to be sent later. `None` when the process receives no more.
-    pub(in crate::actor) fn enter_timer(&self, timer: Weak<dyn Later>) -> Option<HookId> {
+    pub(in crate::actor::process) fn enter_timer(&self, timer: Weak<dyn Later>) -> Option<HookId> {
         let id = HookId::next();
         let mut inbox = lock(&self.inbox);
         let open = !inbox.life.is_closed();
@@ -67,13 +67,13 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// What was to be sent later has been cancelled.
-    pub(in crate::actor) fn leave_timer(&self, timer: HookId) {
+    pub(in crate::actor::process) fn leave_timer(&self, timer: HookId) {
         lock(&self.inbox).life.forget_timer(timer);
     }
 
     /// Sends the message of a timer, though there may be no room for it: nobody could take it back. It comes back when the
     /// mailbox is closed.
-    pub(in crate::actor) fn send_due(&self, timer: HookId, message: M) -> Result<(), M> {
+    pub(in crate::actor::process) fn send_due(&self, timer: HookId, message: M) -> Result<(), M> {
         let mut inbox = lock(&self.inbox);
         inbox.life.forget_timer(timer);
         if inbox.life.is_closed() {
@@ -89,12 +89,12 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// Where code of the user's runs for this process when that is over.
-    pub(in crate::actor) fn home(&self) -> Option<Arc<dyn Backend>> {
+    pub(in crate::actor::process) fn home(&self) -> Option<Arc<dyn Backend>> {
         self.extra.as_ref()?.home.as_ref()?.upgrade()
     }
 
     /// What is to be run, elsewhere, with a message that nobody will receive. `None` when there is nothing to it.
-    pub(in crate::actor) fn unwanted(self: &Arc<Self>, message: M) -> Option<errand::Work> {
+    pub(in crate::actor::process) fn unwanted(self: &Arc<Self>, message: M) -> Option<errand::Work> {
         let hooked = self.extra.as_ref().is_some_and(|extra| extra.undelivered.is_some());
         let cell = Arc::clone(self);
         (hooked || std::mem::needs_drop::<M>())
