@@ -363,12 +363,12 @@ impl Green {
     /// what is queued is dropped there and then, what is being polled or unwinds ends when it comes to its next await
     /// point, wait or end, and its worker after it.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
-        self.shared.registry.refuse_caller()?;
+        self.shared.tasks.refuse_caller()?;
         let now = Instant::now();
         let until = now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400 * 365));
         let shared = &self.shared;
         shared.drain();
-        let ended = twoply_core::time::timeout(deadline, shared.registry.wait_empty()).wait();
+        let ended = twoply_core::time::timeout(deadline, shared.tasks.wait_empty()).wait();
         shared.stop();
         if ended.is_err() {
             // What lies behind a task that never ends would wait for it.
@@ -377,7 +377,7 @@ impl Green {
             let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, dropping);
         }
         shared.threads.join(until);
-        shared.registry.ended(shared.threads.threads().0)
+        shared.tasks.ended(shared.threads.threads().0)
     }
 }
 
@@ -388,14 +388,14 @@ impl Drop for Green {
             // The workers end by themselves, when they can.
             return;
         }
-        if self.shared.registry.is_empty() {
+        if self.shared.tasks.is_empty() {
             self.shared.stop();
             return;
         }
         // The last task to end cannot wake the workers itself: somebody has to wait for it.
         let shared = Arc::clone(&self.shared);
         let waiting = twoply_core::threads::shared().execute(Some(DROPPER), None, move || {
-            shared.registry.wait_empty().wait();
+            shared.tasks.wait_empty().wait();
             shared.stop();
         });
         if waiting.is_err() {

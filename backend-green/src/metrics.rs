@@ -68,7 +68,7 @@ impl Metrics {
             reactor: remote.reactor.metrics(),
         });
         Metrics {
-            tasks: shared.registry.len(),
+            tasks: shared.tasks.len(),
             injected: shared.injector.len(),
             threads: shared.threads.threads().0,
             stacks: stacks.as_ref().map_or(0, |stacks| stacks.live),

@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::reactor::Reactor;
 use twoply_core::strand::{in_turn, with_current};
-use twoply_core::task::Registry;
+use twoply_core::task::TaskList;
 use twoply_core::threads::{BLOCKING, BlockingPool, ThreadCache};
 
 use crate::DROPPER;
@@ -68,7 +68,7 @@ impl Item for Job {
 /// What the workers of a runtime share.
 pub(crate) struct Shared {
     /// The live tasks.
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) tasks: Arc<TaskList>,
     /// Jobs that come from outside the workers, and what overflows their queues.
     pub(crate) injector: Injector<Job>,
     /// The workers, as the others see them.
@@ -276,7 +276,7 @@ impl Shared {
         let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
         Shared {
-            registry: Registry::new(),
+            tasks: TaskList::new(),
             injector: Injector::new(),
             workers,
             sleepers: Sleepers::new(),
@@ -366,7 +366,7 @@ impl Shared {
     pub(crate) fn should_stop(&self) -> bool {
         match self.phase() {
             OPEN => false,
-            DRAINING => self.registry.is_empty(),
+            DRAINING => self.tasks.is_empty(),
             _ => true,
         }
     }
@@ -374,7 +374,7 @@ impl Shared {
     /// Lets no task start any more and cancels those that live. Workers end when none is left.
     pub(crate) fn drain(&self) {
         self.phase.fetch_max(DRAINING, Ordering::SeqCst);
-        self.registry.close();
+        self.tasks.close();
         self.wake_all();
     }
 
@@ -420,8 +420,8 @@ impl Backend for Shared {
         Mode::Polling
     }
 
-    fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+    fn tasks(&self) -> &Arc<TaskList> {
+        &self.tasks
     }
     #[inline]
     fn start(&self, job: Job) -> Result<(), SpawnError> {

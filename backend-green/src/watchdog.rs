@@ -282,7 +282,7 @@ fn report(shared: &Shared, worker: usize, task: u64, held: Duration) {
     if let Some(handler) = &shared.watch.handler
         && let Some(id) = TaskId::from_u64(task)
     {
-        let task = shared.registry.tasks().into_iter().find(|live| live.id() == id);
+        let task = shared.tasks.tasks().into_iter().find(|live| live.id() == id);
         let poll = LongPoll { id, task, worker, held };
         // A handler that panics has been reported by the panic hook; the workers still need this thread.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&poll))) {

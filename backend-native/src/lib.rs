@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use twoply_core::Wait;
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::strand;
-use twoply_core::task::{Registry, Spawner};
+use twoply_core::task::{Spawner, TaskList};
 use twoply_core::threads::{Limits, ThreadCache};
 
 /// A native runtime: a cache of threads, and the tasks that run on them.
@@ -50,7 +50,7 @@ struct Threads {
     /// Itself, for the strands of its tasks.
     this: Weak<Threads>,
     /// Its live tasks.
-    registry: Arc<Registry>,
+    tasks: Arc<TaskList>,
     /// Its threads.
     cache: ThreadCache,
     /// The stack of tasks that ask for none, in bytes; `None`: what `std` does.
@@ -90,7 +90,7 @@ impl Builder {
     pub fn build(self) -> Native {
         let backend = Arc::new_cyclic(|this| Threads {
             this: Weak::clone(this),
-            registry: Registry::new(),
+            tasks: TaskList::new(),
             cache: ThreadCache::new("twoply-native", self.limits),
             stack_size: self.stack_size,
         });
@@ -130,14 +130,14 @@ impl Native {
     /// they can. A task that never waits, or that blocks in something that is not this library's, cannot be stopped.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         let until = Instant::now().checked_add(deadline);
-        let registry = &self.backend.registry;
-        registry.refuse_caller()?;
-        registry.close();
-        let _ = twoply_core::time::timeout(deadline, registry.wait_empty()).wait();
+        let tasks = &self.backend.tasks;
+        tasks.refuse_caller()?;
+        tasks.close();
+        let _ = twoply_core::time::timeout(deadline, tasks.wait_empty()).wait();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         self.backend.cache.close();
         self.backend.cache.join(until);
-        registry.ended(self.threads().0)
+        tasks.ended(self.threads().0)
     }
 }
 
@@ -163,8 +163,8 @@ impl Backend for Threads {
         Mode::Blocking
     }
 
-    fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+    fn tasks(&self) -> &Arc<TaskList> {
+        &self.tasks
     }
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {

@@ -27,7 +27,7 @@
 //! A task that would wait for itself in the end, through others that wait, is not left waiting: its wait comes out as
 //! [`Failure::Deadlock`], which names all of them. That is found where it is known who owes: a task owes its result, a
 //! process the answers to what it is asked, and the room in its mailbox for a question, and a task what it has
-//! [adopted](Resolver::adopt) or been [handed](Resolver::hand_to). Whoever is told may go on, and keep what it owes
+//! [adopted](Resolver::set_current_owner) or been [handed](Resolver::set_owner). Whoever is told may go on, and keep what it owes
 //! itself.
 //!
 //! What counts is a wait for a promise, a task or an answer without which its task cannot go on at all: not one inside
@@ -37,7 +37,7 @@
 //! [group](crate::task::TaskGroup).
 //!
 //! Two things have to be said, lest somebody is told of a circle where there is none: that a resolver is passed on, by
-//! [`hand_to`](Resolver::hand_to) or [`disown`](Resolver::disown); and that a combinator of another library, which
+//! [`set_owner`](Resolver::set_owner) or [`clear_owner`](Resolver::clear_owner); and that a combinator of another library, which
 //! polls several futures with the task's own waker, has an alternative, by [`unwatched`].
 //!
 //! This module starts no task, and holds no lock while code of the user's runs.
@@ -55,7 +55,7 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-pub use crate::kernel::task::{Cycle, Failure, Owes};
+pub use crate::kernel::task::{AsOwner, Cycle, Failure};
 pub use resolver::{AlreadyResolved, Resolver};
 pub use transparent::Transparent;
 pub use wait::{Answer, Waiting, WaitingRef, answer};
@@ -100,7 +100,7 @@ pub struct Promise<T> {
 }
 
 /// A promise, and the means to keep it. Nobody is known to owe it before
-/// [`Resolver::adopt`] or [`Resolver::hand_to`] says so.
+/// [`Resolver::set_current_owner`] or [`Resolver::set_owner`] says so.
 pub fn pair<T>() -> (Promise<T>, Resolver<T>) {
     let (handle, pen) = Cell::pair(None);
     (Promise::of(handle), Resolver::new(pen))

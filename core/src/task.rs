@@ -6,7 +6,7 @@
 mod group;
 
 pub use crate::kernel::task::{
-    Builder, Job, MakeUsual, Panic, Registry, Scope, ScopedTask, SpawnError, Spawner, Task, TaskId, TaskRef,
+    Builder, Job, MakeUsual, Panic, Scope, ScopedTask, SpawnError, Spawner, Task, TaskId, TaskList, TaskRef,
     WaitEmpty, current, current_backend, is_cancellation, register_usual, scope, set_default, spawn,
     spawn_fn,
 };

@@ -15,13 +15,13 @@ use twoply_core::backend::{Backend, Driver, Job, Mode, SpawnError, Strand, Stran
 use twoply_core::parker::Parker;
 use twoply_core::promise::Failure;
 use twoply_core::reactor::{Interest, Source};
-use twoply_core::task::{Builder, Registry, TaskGroup, scope};
+use twoply_core::task::{Builder, TaskGroup, TaskList, scope};
 use twoply_core::timers::Timers;
 use twoply_core::{Wait, channel, strand, task, time};
 
 /// Jobs that can go on, and nothing else that is shared.
 struct Toy {
-    registry: Arc<Registry>,
+    tasks: Arc<TaskList>,
     queue: Mutex<VecDeque<Job>>,
 }
 
@@ -34,8 +34,8 @@ impl Backend for Toy {
         Mode::Polling
     }
 
-    fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+    fn tasks(&self) -> &Arc<TaskList> {
+        &self.tasks
     }
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {
@@ -65,7 +65,7 @@ impl Unpark for Nothing {
 
 impl ToyStrand {
     fn new() -> ToyStrand {
-        let backend = Arc::new(Toy { registry: Registry::new(), queue: Mutex::default() });
+        let backend = Arc::new(Toy { tasks: TaskList::new(), queue: Mutex::default() });
         let state = StrandState::new(Parker::new(Nothing));
         ToyStrand { state, backend, timers: Timers::new(|| ()), now: Cell::new(Instant::now()) }
     }
@@ -199,7 +199,7 @@ fn cancelling_drops_what_the_task_holds_at_every_stage() {
     let held = || Counted(Arc::clone(&drops));
     ToyStrand::run(|strand| {
         // Before its first poll.
-        let (a, guard) = (held(), strand.backend.registry.len());
+        let (a, guard) = (held(), strand.backend.tasks.len());
         assert_eq!(guard, 0);
         let unstarted = spawn(async move { drop(a) });
         unstarted.cancel();
@@ -229,7 +229,7 @@ fn cancelling_drops_what_the_task_holds_at_every_stage() {
         strand.step();
         done.cancel();
         assert_eq!(done.wait().unwrap(), 1);
-        assert!(strand.backend.registry.is_empty());
+        assert!(strand.backend.tasks.is_empty());
     });
 }
 
@@ -237,7 +237,7 @@ fn cancelling_drops_what_the_task_holds_at_every_stage() {
 fn what_has_not_begun_when_the_registry_closes_does_not_begin() {
     ToyStrand::run(|strand| {
         let (queued, code) = (spawn(async { 1 }), spawn_fn(|| 2));
-        strand.backend.registry.close();
+        strand.backend.tasks.close();
         assert!(queued.wait().unwrap_err().is_cancelled());
         assert!(code.wait().unwrap_err().is_cancelled());
     });
@@ -329,7 +329,7 @@ fn a_nested_wait_leaves_the_outer_wake_up_alone() {
 }
 
 /// A backend of threads, one for each task.
-struct Threads(Arc<Registry>);
+struct Threads(Arc<TaskList>);
 
 impl Backend for Threads {
     fn name(&self) -> &'static str {
@@ -340,7 +340,7 @@ impl Backend for Threads {
         Mode::Blocking
     }
 
-    fn registry(&self) -> &Arc<Registry> {
+    fn tasks(&self) -> &Arc<TaskList> {
         &self.0
     }
 
@@ -376,7 +376,7 @@ impl Strand for Broken {
 
 #[test]
 fn a_scope_joins_even_on_a_strand_that_panics() {
-    let threads: Arc<dyn Backend> = Arc::new(Threads(Registry::new()));
+    let threads: Arc<dyn Backend> = Arc::new(Threads(TaskList::new()));
     let broken = Broken(ToyStrand::new());
     let joined = AtomicUsize::new(0);
     let code = || {
@@ -392,7 +392,7 @@ fn a_scope_joins_even_on_a_strand_that_panics() {
 }
 
 /// A backend that starts nothing.
-struct Refusing(Arc<Registry>);
+struct Refusing(Arc<TaskList>);
 
 impl Backend for Refusing {
     fn name(&self) -> &'static str {
@@ -403,7 +403,7 @@ impl Backend for Refusing {
         Mode::Polling
     }
 
-    fn registry(&self) -> &Arc<Registry> {
+    fn tasks(&self) -> &Arc<TaskList> {
         &self.0
     }
 
@@ -420,7 +420,7 @@ fn a_job_dropped_inside_a_task_takes_the_stack_from_nobody() {
         let next = || strand.backend.queue.lock().unwrap().pop_front().unwrap();
         let first = spawn(async {
             time::sleep(Duration::from_secs(1)).wait();
-            let refusing: Arc<dyn Backend> = Arc::new(Refusing(Registry::new()));
+            let refusing: Arc<dyn Backend> = Arc::new(Refusing(TaskList::new()));
             assert!(Builder::new().spawn_on(&refusing, async {}).is_err());
             std::future::pending::<()>().await;
         });
@@ -441,7 +441,7 @@ fn a_job_dropped_inside_a_task_leaves_it_to_be_cancelled() {
     ToyStrand::run(|_| {
         let task = spawn(async {
             time::sleep(Duration::from_secs(1)).wait();
-            let refusing: Arc<dyn Backend> = Arc::new(Refusing(Registry::new()));
+            let refusing: Arc<dyn Backend> = Arc::new(Refusing(TaskList::new()));
             assert!(Builder::new().spawn_on(&refusing, async {}).is_err());
             task::current().unwrap().cancel();
             std::future::pending::<()>().wait();

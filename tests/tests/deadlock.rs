@@ -62,7 +62,7 @@ async fn adopt_then_wait(
     ready: channel::Sender<()>,
     go: Gate,
 ) -> Result<u32, Failure> {
-    owes.adopt();
+    owes.set_current_owner();
     ready.send(()).await.unwrap();
     go.opened().await;
     let value = wants.await?;
@@ -177,7 +177,7 @@ fn handing_a_promise_to_one_who_waits_for_it_fails_it(on: &Systems) {
         let wants = promise.clone();
         let waiting = start(on.here(), false, "ann", async move { wants.await });
         sleep(pause).wait();
-        resolver.hand_to(&waiting.task());
+        resolver.set_owner(&waiting.task());
         let Err(Failure::Deadlock(cycle)) = waiting.wait().unwrap() else { panic!("it was not told") };
         assert_eq!(cycle.tasks().collect::<Vec<_>>(), ["ann"]);
         if resolver.is_resolved() {
@@ -197,7 +197,7 @@ fn long_chains_without_a_circle_come_out(on: &Systems) {
         let system = if n % 2 == 0 { on.here() } else { on.there() };
         let before = std::mem::replace(&mut wants, promise);
         tasks.push(start(system, n % 3 == 0, "link", async move {
-            owes.adopt();
+            owes.set_current_owner();
             let value = before.await.unwrap();
             owes.resolve(value + 1).unwrap();
         }));
@@ -282,7 +282,7 @@ fn who_hands_a_question_on_does_not_owe_the_answer(on: &Systems) {
     let server = actor::Builder::new().on(on.here().backend());
     let server = server.spawn(async move |mut me: Process<Resolver<u32>>| {
         let Event::Message(reply) = me.receive().await else { return };
-        reply.hand_to(&worker);
+        reply.set_owner(&worker);
         worker.send(reply).await.unwrap();
         // It waits for its client, who waits for the worker.
         let waiting = promise.into_future();
@@ -291,7 +291,7 @@ fn who_hands_a_question_on_does_not_owe_the_answer(on: &Systems) {
     });
     let server = server.unwrap();
     let client = on.there().spawn(async move {
-        owed.adopt();
+        owed.set_current_owner();
         let answer = server.ask(|reply| reply).await.unwrap();
         owed.resolve(answer + 1).unwrap();
         answer
@@ -302,7 +302,7 @@ fn who_hands_a_question_on_does_not_owe_the_answer(on: &Systems) {
 fn a_wait_in_a_wait_counts(on: &Systems) {
     let (promise, resolver) = promise::pair::<u32>();
     let task = on.here().spawn(async move {
-        resolver.adopt();
+        resolver.set_current_owner();
         // It blocks the whole stack, whatever else the select could do.
         select((async { promise.wait() }, sleep(Duration::from_secs(60)))).await
     });
@@ -349,7 +349,7 @@ fn a_wait_with_an_alternative_does_not_count(on: &Systems) {
     for (name, case) in cases {
         let (promise, resolver) = promise::pair::<u32>();
         let task = on.here().spawn(async move {
-            resolver.adopt();
+            resolver.set_current_owner();
             case(promise).await
         });
         assert_eq!(task.wait().unwrap(), Some(7), "{name}");
@@ -364,7 +364,7 @@ fn the_last_member_of_a_join_counts_and_the_others_do_not(on: &Systems) {
     // The other member is what the promise needs.
     let (promise, resolver) = promise::pair::<u32>();
     let task = on.here().spawn(async move {
-        resolver.adopt();
+        resolver.set_current_owner();
         let other = async move {
             sleep(A_WHILE).await;
             resolver.resolve(1).unwrap();
@@ -377,7 +377,7 @@ fn the_last_member_of_a_join_counts_and_the_others_do_not(on: &Systems) {
     for many in [false, true] {
         let (promise, resolver) = promise::pair::<u32>();
         let task = on.here().spawn(async move {
-            resolver.adopt();
+            resolver.set_current_owner();
             if many {
                 let (other, resolver) = promise::pair();
                 join((join_all([promise, other]), async move {
@@ -401,13 +401,13 @@ fn what_is_over_does_not_count(on: &Systems) {
         let (to_ann, from_bob) = promise::pair::<u32>();
         let (to_bob, from_ann) = promise::pair::<u32>();
         let ann = start(on.here(), round % 2 == 0, "ann", async move {
-            from_ann.adopt();
+            from_ann.set_current_owner();
             let value = to_ann.await?;
             from_ann.resolve(value + 1).unwrap();
             Ok::<u32, Failure>(value)
         });
         let bob = start(on.here(), round % 3 == 0, "bob", async move {
-            from_bob.adopt();
+            from_bob.set_current_owner();
             from_bob.resolve(1).unwrap();
             to_bob.await
         });
@@ -420,7 +420,7 @@ fn a_wait_that_was_given_up_does_not_count(on: &Systems) {
     let (to_bob, from_ann) = promise::pair::<u32>();
     let (asked, asking) = channel::unbounded();
     let ann = on.here().spawn(async move {
-        from_ann.adopt();
+        from_ann.set_current_owner();
         let mut wait = Box::pin(to_ann.clone().into_future());
         std::future::poll_fn(|cx| {
             assert!(wait.as_mut().poll(cx).is_pending());
@@ -434,7 +434,7 @@ fn a_wait_that_was_given_up_does_not_count(on: &Systems) {
         to_ann.await
     });
     let bob = on.here().spawn(async move {
-        from_bob.adopt();
+        from_bob.set_current_owner();
         asking.recv().await.unwrap();
         let value = to_bob.await?;
         from_bob.resolve(value + 1).unwrap();
@@ -460,8 +460,8 @@ fn who_disowns_a_promise_does_not_owe_it(on: &Systems) {
         {
             let resolver = resolver.lock().unwrap();
             let resolver = resolver.as_ref().unwrap();
-            resolver.adopt();
-            resolver.disown();
+            resolver.set_current_owner();
+            resolver.clear_owner();
         }
         promise.await
     });
@@ -475,7 +475,7 @@ fn the_one_who_is_told_may_resolve_the_others(on: &Systems) {
     let (to_bob, from_ann) = promise::pair::<u32>();
     let one = |wants: Promise<u32>, owes: Resolver<u32>| {
         on.here().spawn(async move {
-            owes.adopt();
+            owes.set_current_owner();
             let value = match wants.await {
                 Err(Failure::Deadlock(_)) => 10,
                 value => value.unwrap(),
@@ -501,7 +501,7 @@ fn tasks_that_ask_each_other_in_turns_are_never_told(on: &Systems) {
         let asks = asks.clone();
         start(on.here(), n % 2 == 0, "server", async move {
             while let Ok((depth, resolver)) = asked.recv().await {
-                resolver.adopt();
+                resolver.set_current_owner();
                 let next = n + 1 + (depth + n) % 3;
                 let below = match asks.get(next) {
                     Some(ask) => {

@@ -34,7 +34,7 @@ fn a_long_line_takes_no_longer_for_each_than_a_short_one(on: &Systems) {
             let opened = gate.opened();
             gates.push(gate);
             tasks.push(on.here().spawn(async move {
-                owes.adopt();
+                owes.set_current_owner();
                 opened.await;
                 owes.resolve(before.await.unwrap() + 1).unwrap();
             }));

@@ -65,7 +65,7 @@ fn who_has_let_go_of_a_handle_does_not_wait_for_it(on: &Systems) {
             let _ = tell.send(result.await);
         });
         let ann = on.here().spawn(async move {
-            from_ann.adopt();
+            from_ann.set_current_owner();
             let mut bob = bob;
             poll_fn(|cx| {
                 assert!(Pin::new(&mut bob).poll(cx).is_pending());

@@ -150,7 +150,7 @@ fn owed(ctx: &Context) -> Result<Sample> {
 /// A promise that `task` owes.
 fn owed_by(task: &twoply::task::TaskRef) -> (promise::Resolver<usize>, promise::Promise<usize>) {
     let (promise, resolver) = promise::pair();
-    resolver.hand_to(task);
+    resolver.set_owner(task);
     (resolver, promise)
 }
 

@@ -59,7 +59,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The list in which the tasks of this backend are entered for as long as they live: always the same one, or the
     /// process is aborted.
-    fn registry(&self) -> &Arc<crate::kernel::task::Registry>;
+    fn tasks(&self) -> &Arc<crate::kernel::task::TaskList>;
 
     /// Starts `job`, or says why it cannot. A job that is not started must be dropped.
     ///

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::kernel::backend::{Backend, Job, Mode, SpawnError};
 use crate::kernel::strand::{self, with_current};
-use crate::kernel::task::{Registry, scope};
+use crate::kernel::task::{TaskList, scope};
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::wait::Wait;
 
@@ -53,7 +53,7 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
         (None, None) => unreachable!("what has been run has left a value"),
     };
     let pool = with_current(|strand| strand.blocking_pool());
-    let backend: Arc<dyn Backend> = Arc::new(Offload { registry: Registry::new(), pool });
+    let backend: Arc<dyn Backend> = Arc::new(Offload { tasks: TaskList::new(), pool });
     // The panic is carried by hand, so that it goes on here as itself.
     let result = Mutex::new(None);
     let run = || {
@@ -78,7 +78,7 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
 /// A backend for one job: a thread of the pool.
 struct Offload {
     /// Its one task.
-    registry: Arc<Registry>,
+    tasks: Arc<TaskList>,
     /// Where the thread comes from.
     pool: BlockingPool,
 }
@@ -92,8 +92,8 @@ impl Backend for Offload {
         Mode::Blocking
     }
 
-    fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+    fn tasks(&self) -> &Arc<TaskList> {
+        &self.tasks
     }
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {

@@ -20,8 +20,8 @@ use crate::kernel::choice::Selecting;
 use crate::kernel::coop::BUDGET;
 use crate::kernel::descent::Descent;
 use crate::kernel::flat::Calls;
-use crate::kernel::task::owner::Owner;
-use crate::kernel::task::{Head, TaskState};
+use crate::kernel::task::owner::Owning;
+use crate::kernel::task::{self, Header};
 
 use guards::{Alternative, DeferredCancel, Level, Outer, Shield};
 pub(crate) use thread::Remote;
@@ -38,7 +38,7 @@ pub struct StrandState {
     /// How many waits are under way on this stack, one inside the other.
     depth: Cell<u32>,
     /// The task whose poll is running on this stack.
-    task: Cell<Option<NonNull<Head>>>,
+    task: Cell<Option<NonNull<Header>>>,
     /// Whether `task` knows the parker, so that it can cancel a wait on this stack.
     registered: Cell<bool>,
     /// How many sections are under way that cancellation must not unwind.
@@ -66,7 +66,7 @@ pub struct StrandState {
     polled_with: Cell<*const ()>,
     /// Who has dropped promises that it owes in the running poll, and may be about to end; and whether its wait has been
     /// polled again since.
-    dropper: RefCell<Option<(Arc<dyn Owner>, bool)>>,
+    dropper: RefCell<Option<(Arc<dyn Owning>, bool)>>,
 }
 
 impl StrandState {
@@ -107,33 +107,33 @@ impl StrandState {
     }
 
     /// The task that is running on this stack.
-    pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
-        self.head().map(|head| Arc::clone(head.state()))
+    pub(crate) fn task(&self) -> Option<Arc<task::Shared>> {
+        self.header().map(|header| Arc::clone(header.shared()))
     }
 
-    /// The head of the running task.
+    /// The header of the running task.
     #[inline]
-    pub(crate) fn head(&self) -> Option<&Head> {
-        // SAFETY: whoever called `replace_task` has promised that the head lasts until the next call.
-        self.task.get().map(|head| unsafe { head.as_ref() })
+    pub(crate) fn header(&self) -> Option<&Header> {
+        // SAFETY: whoever called `replace_task` has promised that the header lasts until the next call.
+        self.task.get().map(|header| unsafe { header.as_ref() })
     }
 
-    /// Makes the task with this head the running one, and returns the one before.
+    /// Makes the task with this header the running one, and returns the one before.
     ///
     /// # Safety
-    /// The head lasts until the next call, and stays where it is until it has been finished. That is so when only a
-    /// task's poll calls this: at its beginning with the head that lies beside its future, and at its end with what it
+    /// The header lasts until the next call, and stays where it is until it has been finished. That is so when only a
+    /// task's poll calls this: at its beginning with the header that lies beside its future, and at its end with what it
     /// got then.
     #[inline]
-    pub(crate) unsafe fn replace_task(&self, head: Option<NonNull<Head>>) -> Option<NonNull<Head>> {
-        self.task.replace(head)
+    pub(crate) unsafe fn replace_task(&self, header: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
+        self.task.replace(header)
     }
 
     /// The running task has to wait for the first time; `waker` wakes it.
     pub(crate) fn enter_task(&self, waker: &Waker) {
-        if let Some(head) = self.head() {
+        if let Some(header) = self.header() {
             // SAFETY: whoever called `replace_task` has promised that it stays where it is.
-            unsafe { head.enter(Some(waker)) };
+            unsafe { header.enter(Some(waker)) };
         }
     }
 
@@ -174,22 +174,22 @@ impl StrandState {
 
     /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
     #[inline]
-    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<&Arc<TaskState>> {
+    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
         if self.alternatives.get() != 0 {
             return None;
         }
-        let head = self.head()?;
+        let header = self.header()?;
         if !self.is_ours(waker) {
             return None;
         }
         // What it has dropped is nobody's to wait for any more: this wait closes no circle with it.
         self.go_on();
-        Some(head.stopping())
+        Some(header.stopping())
     }
 
     /// The running task has dropped a promise that `owner` owes, whose task it is: perhaps because it ends. Until that
     /// is known, which it is by the end of the poll, `owner` keeps the promise.
-    pub(crate) fn drops_for(&self, owner: Arc<dyn Owner>) {
+    pub(crate) fn drops_for(&self, owner: Arc<dyn Owning>) {
         let before = self.dropper.replace(Some((owner, false)));
         drop(before);
     }
@@ -340,10 +340,10 @@ impl StrandState {
 
     /// Lets the running task, if there is one, cancel waits on this stack.
     pub(crate) fn claim(&self) -> bool {
-        let Some(head) = self.head() else { return false };
+        let Some(header) = self.header() else { return false };
         self.registered.set(true);
         // SAFETY: whoever called `replace_task` has promised that it stays where it is.
-        unsafe { head.block_on(&self.parker) };
+        unsafe { header.block_on(&self.parker) };
         true
     }
 
@@ -353,8 +353,8 @@ impl StrandState {
     pub(crate) fn end_poll(&self) -> bool {
         let claimed = self.registered.replace(false);
         if claimed {
-            if let Some(head) = self.head() {
-                head.unblock();
+            if let Some(header) = self.header() {
+                header.unblock();
             }
             self.parker.clear_cancel();
         }
@@ -364,7 +364,7 @@ impl StrandState {
     /// Whether the running task has been cancelled.
     #[inline]
     pub(crate) fn task_cancelled(&self) -> bool {
-        self.head().is_some_and(Head::is_cancelled)
+        self.header().is_some_and(Header::is_cancelled)
     }
 
     /// Until the guard is dropped, waits on this stack do not end for cancellation.

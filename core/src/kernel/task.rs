@@ -14,8 +14,8 @@ mod handle;
 mod hook;
 mod id;
 mod job;
+mod list;
 pub(crate) mod owner;
-mod registry;
 mod scope;
 mod spawner;
 mod state;
@@ -37,16 +37,16 @@ pub use failure::{Cycle, Failure};
 pub use handle::{Task, TaskRef};
 pub use id::TaskId;
 pub use job::Job;
-pub use owner::Owes;
-pub use registry::{Registry, WaitEmpty};
+pub use list::{TaskList, WaitEmpty};
+pub use owner::AsOwner;
 pub use scope::{Scope, ScopedTask, scope};
 pub use spawner::Spawner;
 pub use usual::{MakeUsual, register_usual, set_default};
 
 pub(crate) use job::{Body, ClosureBody, FutureBody, start, start_observed};
 #[cfg(all(test, loom))]
-pub(crate) use state::model::head;
-pub(crate) use state::{Head, HeadRef, Observer, TaskState};
+pub(crate) use state::model::header;
+pub(crate) use state::{Header, HeaderRef, Observer, Shared};
 
 use state::Extra;
 

@@ -40,8 +40,8 @@ use crate::base::sync::cell::UnsafeCell;
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 use crate::kernel::strand::with_state;
-use crate::kernel::task::TaskState;
-use crate::kernel::task::owner::{Debtor, Orphan};
+use crate::kernel::task;
+use crate::kernel::task::owner::{Orphan, Owner};
 use crate::kernel::task::wait_graph::Probe;
 use crate::kernel::task::{Cycle, Failure};
 
@@ -95,13 +95,13 @@ unsafe impl<T: Send> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
     /// A cell with one promise and one resolver.
-    pub(super) fn pair(owner: Option<Debtor>) -> (Handle<T>, Pen<T>) {
+    pub(super) fn pair(owner: Option<Owner>) -> (Handle<T>, Pen<T>) {
         let cell = Arc::new(Cell::new(PROMISE + RESOLVER, None, owner, None));
         (Handle(Arc::clone(&cell)), Pen::new(cell))
     }
 
     /// As [`Cell::pair`], for an owner that may end with the resolver in hand: see [`Orphan`].
-    pub(super) fn owed(owner: Debtor) -> (Handle<T>, Pen<T>)
+    pub(super) fn owed(owner: Owner) -> (Handle<T>, Pen<T>)
     where
         T: Send + 'static,
     {
@@ -118,14 +118,14 @@ impl<T> Cell<T> {
     }
 
     /// A promise that comes out as what `lazy` makes of the cell.
-    pub(super) fn derived(owner: Debtor, lazy: impl FnOnce(&Weak<Cell<T>>) -> Lazy<T>) -> Handle<T> {
+    pub(super) fn derived(owner: Owner, lazy: impl FnOnce(&Weak<Cell<T>>) -> Lazy<T>) -> Handle<T> {
         Handle(Arc::new_cyclic(|cell| Cell::new(PROMISE, None, Some(owner), Some(Box::new(lazy(cell))))))
     }
 
     fn new(
         word: u64,
         outcome: Option<Outcome<T>>,
-        owner: Option<Debtor>,
+        owner: Option<Owner>,
         lazy: Option<Box<Lazy<T>>>,
     ) -> Cell<T> {
         Cell {
@@ -207,7 +207,12 @@ impl<T> Cell<T> {
     }
 
     /// Stands in line with `waker`, unless the outcome is there; `task` is the one that is stopped by that.
-    fn enter(&self, ticket: &mut Ticket, waker: &Waker, task: Option<Arc<TaskState>>) -> Result<(), Cycle> {
+    fn enter(
+        &self,
+        ticket: &mut Ticket,
+        waker: &Waker,
+        task: Option<Arc<task::Shared>>,
+    ) -> Result<(), Cycle> {
         if ticket.is_in_line() && lock(&self.line).is_waiting(ticket, waker, task.as_ref()) {
             return Ok(());
         }
@@ -246,7 +251,7 @@ impl<T> Cell<T> {
     }
 
     /// Who owes the value, if it is known, until there is one.
-    pub(super) fn owner(&self) -> Option<Debtor> {
+    pub(super) fn owner(&self) -> Option<Owner> {
         if self.is_ready() { None } else { lock(&self.line).owner() }
     }
 
@@ -256,7 +261,7 @@ impl<T> Cell<T> {
     }
 
     /// Says who owes the value. If somebody waits for it for whom that owner waits, the promise fails.
-    pub(super) fn set_owner(&self, owner: Option<Debtor>) {
+    pub(super) fn set_owner(&self, owner: Option<Owner>) {
         let mut line = lock(&self.line);
         let (before, left, new_edges) = line.set_owner(owner);
         drop(line);
@@ -435,7 +440,7 @@ fn drop_pen<T>(cell: Arc<Cell<T>>) {
         return;
     }
     let owner = lock(&cell.line).owner();
-    let cause = owner.as_ref().and_then(Debtor::cause);
+    let cause = owner.as_ref().and_then(Owner::cause);
     if let (Some(owner), None, Some(as_orphan)) = (owner, &cause, cell.as_orphan)
         && owner.keep(as_orphan(Arc::clone(&cell)))
     {

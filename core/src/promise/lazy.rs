@@ -42,8 +42,8 @@ use crate::kernel::descent::{Below, Drive};
 use crate::kernel::flat::flat;
 use crate::kernel::strand::{StrandState, with_alternative, with_state};
 use crate::kernel::task::Failure;
-use crate::kernel::task::owner::{Debtor, Owner};
-use crate::kernel::task::{Task, TaskState};
+use crate::kernel::task::owner::{Owner, Owning};
+use crate::kernel::task::{self, Task};
 use crate::kernel::wait::unwind;
 
 /// The future of an outcome.
@@ -234,7 +234,7 @@ impl<T> Drop for Lazy<T> {
 
 impl<T: Send + 'static> Promise<T> {
     /// A promise of what `work` results in, which `owner` owes.
-    pub(crate) fn of_work<F>(owner: Debtor, work: F) -> Promise<T>
+    pub(crate) fn of_work<F>(owner: Owner, work: F) -> Promise<T>
     where
         F: Future<Output = Outcome<T>> + Send + 'static,
     {
@@ -301,9 +301,9 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
     }
 
     /// Whoever owes this promise, as the one who owes a promise that comes of it.
-    fn source(&self) -> Debtor {
+    fn source(&self) -> Owner {
         self.handle.cell().derive();
-        Debtor::of_owner(Arc::new(Source(Arc::downgrade(self.handle.cell()))))
+        Owner::of_other(Arc::new(Source(Arc::downgrade(self.handle.cell()))))
     }
 }
 
@@ -326,22 +326,22 @@ impl<T> Task<T> {
         T: Send + 'static,
     {
         self.leave();
-        let debtor = Debtor::of_task(Arc::clone(self.state()));
-        Promise::of_work(debtor, self)
+        let owner = Owner::of_task(Arc::clone(self.shared()));
+        Promise::of_work(owner, self)
     }
 }
 
 /// The promise that another one comes of.
 struct Source<T>(Weak<Cell<T>>);
 
-impl<T: Send> Owner for Source<T> {
-    fn source(&self) -> Option<Debtor> {
+impl<T: Send> Owning for Source<T> {
+    fn source(&self) -> Option<Owner> {
         // Nobody, once the source has come out: the rest is done by those who wait.
         // It may be the last to hold the source, and with it the closure of whoever has made that.
         Contained::new(self.0.upgrade()?).owner()
     }
 
-    fn task(&self) -> Option<Arc<TaskState>> {
+    fn task(&self) -> Option<Arc<task::Shared>> {
         None
     }
 

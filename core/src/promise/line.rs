@@ -8,8 +8,8 @@ use std::task::Waker;
 
 use crate::base::waitlist::{Key, Slots};
 use crate::base::wake::{StoredWaker, wake_all};
-use crate::kernel::task::TaskState;
-use crate::kernel::task::owner::Debtor;
+use crate::kernel::task;
+use crate::kernel::task::owner::Owner;
 use crate::kernel::task::wait_graph::{Edge, Probe, Target};
 
 /// The place in line of one future.
@@ -35,7 +35,7 @@ pub(super) struct Line {
     /// Who waits.
     waiters: Slots<Waiter>,
     /// Who is known to owe the value.
-    owner: Option<Debtor>,
+    owner: Option<Owner>,
     /// Whether other promises are derived from this one: then whoever owes this is marked as awaited.
     source: bool,
 }
@@ -49,12 +49,12 @@ struct Waiter {
 }
 
 impl Line {
-    pub(super) fn new(owner: Option<Debtor>) -> Line {
+    pub(super) fn new(owner: Option<Owner>) -> Line {
         Line { waiters: Slots::new(), owner, source: false }
     }
 
     /// Who owes the value.
-    pub(super) fn owner(&self) -> Option<Debtor> {
+    pub(super) fn owner(&self) -> Option<Owner> {
         self.owner.clone()
     }
 
@@ -67,8 +67,8 @@ impl Line {
     /// Makes `owner` the one who owes the value. Returns what is to be dropped, and the edges that are new.
     pub(super) fn set_owner(
         &mut self,
-        owner: Option<Debtor>,
-    ) -> (Option<Debtor>, Vec<Option<Target>>, Vec<Probe>) {
+        owner: Option<Owner>,
+    ) -> (Option<Owner>, Vec<Option<Target>>, Vec<Probe>) {
         let (mut left, mut new) = (Vec::new(), Vec::new());
         if self.source {
             owner.iter().for_each(mark);
@@ -87,7 +87,7 @@ impl Line {
         &mut self,
         ticket: &Ticket,
         waker: &Waker,
-        task: Option<&Arc<TaskState>>,
+        task: Option<&Arc<task::Shared>>,
     ) -> bool {
         let Some(waiter) = ticket.0.and_then(|key| self.waiters.find(key)) else { return false };
         let same_edge = match (&waiter.edge, task) {
@@ -104,7 +104,7 @@ impl Line {
         &mut self,
         ticket: &mut Ticket,
         waker: StoredWaker,
-        task: Option<Arc<TaskState>>,
+        task: Option<Arc<task::Shared>>,
     ) -> ((Option<Left>, Option<Target>), Option<Probe>) {
         let left = self.leave(ticket);
         let mut edge = task.map(Edge::none);
@@ -134,7 +134,7 @@ impl Line {
 }
 
 /// Others wait for whoever owes, or may, by edges that are not counted.
-fn mark(owner: &Debtor) {
+fn mark(owner: &Owner) {
     if let Some(task) = owner.known_task() {
         task.set_awaited();
     }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::cell::Pen;
+use crate::kernel::task::AsOwner;
 use crate::kernel::task::Failure;
-use crate::kernel::task::Owes;
-use crate::kernel::task::owner::Debtor;
+use crate::kernel::task::owner::Owner;
 
 /// Keeps a [`Promise`](super::Promise): gives it its value, or says why there is none.
 ///
@@ -66,10 +66,10 @@ impl<T> Resolver<T> {
     /// The calling task owes the value from now on. Outside of any task nobody is known to owe it.
     ///
     /// Who owes is what deadlocks are found by; see [the module](super). So it must be true: whoever passes a
-    /// resolver on to another task says so, with [`hand_to`](Resolver::hand_to), or there with `adopt`, or with
-    /// [`disown`](Resolver::disown). That goes for processes, too, which owe the answers to what they are asked.
-    pub fn adopt(&self) {
-        self.owe(crate::kernel::strand::with_current(|strand| strand.state().task()).map(Debtor::of_task));
+    /// resolver on to another task says so, with [`set_owner`](Resolver::set_owner), or there with `set_current_owner`, or with
+    /// [`clear_owner`](Resolver::clear_owner). That goes for processes, too, which owe the answers to what they are asked.
+    pub fn set_current_owner(&self) {
+        self.assign(crate::kernel::strand::with_current(|strand| strand.state().task()).map(Owner::of_task));
     }
 
     /// `owner` owes the value from now on: a [task](crate::task::TaskRef) or a
@@ -77,16 +77,16 @@ impl<T> Resolver<T> {
     ///
     /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out as
     /// [`Failure::Deadlock`].
-    pub fn hand_to(&self, owner: &impl Owes) {
-        self.owe(Some(owner.debtor()));
+    pub fn set_owner(&self, owner: &impl AsOwner) {
+        self.assign(Some(owner.as_owner()));
     }
 
     /// Nobody is known to owe the value from now on, so waiting for it is never taken for a deadlock.
-    pub fn disown(&self) {
-        self.owe(None);
+    pub fn clear_owner(&self) {
+        self.assign(None);
     }
 
-    fn owe(&self, owner: Option<Debtor>) {
+    fn assign(&self, owner: Option<Owner>) {
         self.0.cell().set_owner(owner);
     }
 }

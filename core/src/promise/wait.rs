@@ -13,7 +13,7 @@ use super::resolver::Resolver;
 use crate::kernel::coop;
 use crate::kernel::descent::is_part_of_derived;
 use crate::kernel::task::Failure;
-use crate::kernel::task::owner::{Debtor, Owner};
+use crate::kernel::task::owner::{Owner, Owning};
 
 /// Whether the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then. For
 /// `shared` see [`Cell::poll_ready`].
@@ -181,8 +181,8 @@ pub fn answer<T>() -> (Answer<T>, Resolver<T>) {
 }
 
 /// An answer that `owner` owes.
-pub(crate) fn owed_answer<T: Send + 'static>(owner: Arc<dyn Owner>) -> (Answer<T>, Resolver<T>) {
-    let (handle, pen) = Cell::owed(Debtor::of_owner(owner));
+pub(crate) fn owed_answer<T: Send + 'static>(owner: Arc<dyn Owning>) -> (Answer<T>, Resolver<T>) {
+    let (handle, pen) = Cell::owed(Owner::of_other(owner));
     (Answer(InLine::new(handle)), Resolver::new(pen))
 }
 

@@ -129,7 +129,7 @@ impl Driver {
 
     /// One round: those of whose deaths is known have ended; then all who live answer. Returns whether anybody died.
     async fn settle(&mut self) -> Result<bool, String> {
-        let live = |driver: &Driver| driver.homes.iter().map(|home| home.registry().len()).sum::<usize>();
+        let live = |driver: &Driver| driver.homes.iter().map(|home| home.tasks().len()).sum::<usize>();
         let start = Instant::now();
         // This task is one of them.
         while live(self) > self.alive.len() + 1 {

@@ -32,13 +32,13 @@ use crate::channel::{Place, TrySendError};
 use crate::kernel::backend::StrandState;
 use crate::kernel::coop;
 use crate::kernel::strand::with_state;
-use crate::kernel::task::TaskState;
-use crate::kernel::task::owner::{Debtor, Orphan, Owner, sealed::Named};
+use crate::kernel::task;
+use crate::kernel::task::owner::{Orphan, Owner, Owning, sealed::Named};
 use crate::promise::{Answer, Failure, Resolver, owed_answer};
 use crate::time::{Timeout, timeout};
 
-impl<M: Send + 'static> Owner for Cell<M> {
-    fn task(&self) -> Option<Arc<TaskState>> {
+impl<M: Send + 'static> Owning for Cell<M> {
+    fn task(&self) -> Option<Arc<task::Shared>> {
         self.own_task()
     }
 
@@ -89,7 +89,7 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) fn resume(self: &Arc<Self>) -> bool {
         let undecided = self.has(DROPPED);
         if undecided {
-            with_state(|state| state.drops_for(Arc::clone(self) as Arc<dyn Owner>));
+            with_state(|state| state.drops_for(Arc::clone(self) as Arc<dyn Owning>));
         }
         undecided
     }
@@ -142,8 +142,8 @@ impl<M> Cell<M> {
 }
 
 impl<M: Send + 'static> Named for ProcessRef<M> {
-    fn debtor(&self) -> Debtor {
-        Debtor::of_owner(Arc::clone(self.cell()) as Arc<dyn Owner>)
+    fn as_owner(&self) -> Owner {
+        Owner::of_other(Arc::clone(self.cell()) as Arc<dyn Owning>)
     }
 }
 
@@ -179,7 +179,7 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// ```
     #[inline]
     pub fn ask<R: Send + 'static>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Ask<'_, M, R> {
-        let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owner>);
+        let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owning>);
         Ask { process: self, message: Some(question(resolver)), place: Place::new(), answer }
     }
 
@@ -192,7 +192,7 @@ impl<M: Send + 'static> ProcessRef<M> {
         &self,
         question: impl FnOnce(Resolver<R>) -> M,
     ) -> Result<Answer<R>, TrySendError<M>> {
-        let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owner>);
+        let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owning>);
         self.try_send(question(resolver))?;
         Ok(answer)
     }

@@ -44,7 +44,7 @@ use crate::kernel::errand;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::ExitReason;
 use crate::kernel::task::owner::Orphan;
-use crate::kernel::task::{Head, HeadRef, TaskState};
+use crate::kernel::task::{self, Header, HeaderRef};
 use crate::promise::Failure;
 
 /// Whether a process is alive, and who is related to it.
@@ -63,9 +63,9 @@ pub(super) struct Life {
     settled: bool,
     /// Why, if that is not [`ExitReason::Normal`]: most ends need no allocation.
     reason: Option<Box<ExitReason>>,
-    /// The head of its task, from the first poll of that until its future is dropped, which is what calls
+    /// The header of its task, from the first poll of that until its future is dropped, which is what calls
     /// [`end`](Cell::end). It is looked at under the lock only.
-    task: Option<HeadRef>,
+    task: Option<HeaderRef>,
     /// Its relations, made with the first one.
     ties: Option<Box<Ties>>,
 }
@@ -84,7 +84,7 @@ pub(super) struct Then {
     /// Where that goes.
     home: Option<Arc<dyn Backend>>,
     /// The task of one that is.
-    cancel: Option<Arc<TaskState>>,
+    cancel: Option<Arc<task::Shared>>,
     /// Sends that will never be received.
     senders: Vec<StoredWaker>,
     /// The receiver, for which something has come.
@@ -151,8 +151,8 @@ impl Life {
     }
 
     /// Its task, while it has one.
-    fn own_task(&self) -> Option<Arc<TaskState>> {
-        self.task.as_ref().map(|head| Arc::clone(head.get().state()))
+    fn own_task(&self) -> Option<Arc<task::Shared>> {
+        self.task.as_ref().map(|header| Arc::clone(header.get().shared()))
     }
 
     /// Why it ends or has ended.
@@ -193,7 +193,7 @@ impl Life {
 
 impl<M> Cell<M> {
     /// The process's task, while it has one.
-    pub(super) fn own_task(&self) -> Option<Arc<TaskState>> {
+    pub(super) fn own_task(&self) -> Option<Arc<task::Shared>> {
         lock(&self.inbox).life.own_task()
     }
 
@@ -207,7 +207,7 @@ impl<M> Cell<M> {
 
     /// Whether this is called by the process's own task.
     pub(super) fn is_running(&self) -> bool {
-        with_state(|state| match (state.head(), &lock(&self.inbox).life.task) {
+        with_state(|state| match (state.header(), &lock(&self.inbox).life.task) {
             (Some(current), Some(own)) => std::ptr::eq(current, own.get()),
             _ => false,
         })
@@ -258,14 +258,14 @@ impl<M: Send + 'static> Cell<M> {
     /// The body is about to run for the first time. False: it must not, it has been doomed before.
     ///
     /// # Safety
-    /// The running task is the process's, so that its head lasts until [`Cell::end`] has been called.
+    /// The running task is the process's, so that its header lasts until [`Cell::end`] has been called.
     pub(super) unsafe fn begin(&self) -> bool {
         // SAFETY: as the caller promises; `end` takes it out.
-        let head = |head: &Head| unsafe { HeadRef::new(head) };
+        let header = |header: &Header| unsafe { HeaderRef::new(header) };
         let task = with_state(|state| {
-            let own = state.head()?;
+            let own = state.header()?;
             own.owes_answers();
-            Some(head(own))
+            Some(header(own))
         });
         let mut inbox = lock(&self.inbox);
         inbox.life.task = task;

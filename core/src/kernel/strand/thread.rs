@@ -311,7 +311,7 @@ impl Strand for ThreadStrand {
 
     fn block(&self, call: &mut dyn FnMut()) {
         // Nobody interrupts a thread without a task, and what it blocks is its own affair.
-        if !self.interruptible.get() && self.state.head().is_some() {
+        if !self.interruptible.get() && self.state.header().is_some() {
             ioserver::unblock_signal();
             self.interruptible.set(true);
         }

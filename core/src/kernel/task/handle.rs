@@ -11,7 +11,7 @@ use super::error::SpawnError;
 use super::failure::{Cycle, Failure};
 use super::id::TaskId;
 use super::job::Outcome;
-use super::state::{Head, HeadRef, TaskState};
+use super::state::{Header, HeaderRef, Shared};
 use super::wait_graph::{await_handle, awaits_handle, leave_handle};
 use crate::base::wake::shielded;
 use crate::kernel::strand::with_state;
@@ -26,9 +26,9 @@ use crate::kernel::strand::with_state;
 pub struct Task<T> {
     /// What it stands for.
     handle: Handle<T>,
-    /// The task that is known to be stopped by a wait for this handle. What it is known by refers to the head of this
+    /// The task that is known to be stopped by a wait for this handle. What it is known by refers to the header of this
     /// one: so it is taken back before the handle goes, by [`Task::end_wait`].
-    waiter: Option<Arc<TaskState>>,
+    waiter: Option<Arc<Shared>>,
     /// Whether the task may have a waker of somebody's who waited for this handle.
     polled: bool,
 }
@@ -36,11 +36,11 @@ pub struct Task<T> {
 /// What a handle stands for.
 enum Handle<T> {
     /// A task that goes on when the handle is dropped.
-    Detaching(async_task::Task<Outcome<T>, Head>),
+    Detaching(async_task::Task<Outcome<T>, Header>),
     /// A task that is cancelled then.
-    Cancelling(async_task::Task<Outcome<T>, Head>),
+    Cancelling(async_task::Task<Outcome<T>, Header>),
     /// A task that could not be started: what there is of it, and why; the first poll hands that out.
-    Refused(Box<(Arc<TaskState>, Option<SpawnError>)>),
+    Refused(Box<(Arc<Shared>, Option<SpawnError>)>),
     /// Nothing, while the handle is being dropped or changed.
     Gone,
 }
@@ -50,7 +50,7 @@ impl<T> Unpin for Task<T> {}
 
 impl<T> Task<T> {
     #[inline]
-    pub(super) fn new(task: async_task::Task<Outcome<T>, Head>) -> Task<T> {
+    pub(super) fn new(task: async_task::Task<Outcome<T>, Header>) -> Task<T> {
         Task::of(Handle::Detaching(task))
     }
 
@@ -61,12 +61,12 @@ impl<T> Task<T> {
 
     /// The handle to a task that did not start.
     pub(super) fn not_started(error: SpawnError) -> Task<T> {
-        Task::of(Handle::Refused(Box::new((TaskState::never(), Some(error)))))
+        Task::of(Handle::Refused(Box::new((Shared::never(), Some(error)))))
     }
 
-    pub(crate) fn state(&self) -> &Arc<TaskState> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         match &self.handle {
-            Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().state(),
+            Handle::Detaching(task) | Handle::Cancelling(task) => task.metadata().shared(),
             Handle::Refused(refused) => &refused.0,
             Handle::Gone => unreachable!("a handle is gone only inside `drop` and `cancel_on_drop`"),
         }
@@ -92,32 +92,32 @@ impl<T> Task<T> {
 
     /// Asks the task to end, and returns at once; see [`TaskRef::cancel`].
     pub fn cancel(&self) {
-        self.state().cancel();
+        self.shared().cancel();
     }
 
     /// A handle to the task that says nothing of its result, and may be cloned.
     pub fn task(&self) -> TaskRef {
-        TaskRef::new(Arc::clone(self.state()))
+        TaskRef::new(Arc::clone(self.shared()))
     }
 
     /// The task's identity.
     pub fn id(&self) -> TaskId {
-        self.head().map_or_else(|| self.state().id(), Head::id)
+        self.header().map_or_else(|| self.shared().id(), Header::id)
     }
 
     /// The name that the task was given.
     pub fn name(&self) -> Option<&str> {
-        self.head()?.name()
+        self.header()?.name()
     }
 
     /// Whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
-        self.head().is_none_or(Head::is_finished)
+        self.header().is_none_or(Header::is_finished)
     }
 
-    /// The head of a task that has been started.
+    /// The header of a task that has been started.
     #[inline]
-    fn head(&self) -> Option<&Head> {
+    fn header(&self) -> Option<&Header> {
         match &self.handle {
             Handle::Detaching(task) | Handle::Cancelling(task) => Some(task.metadata()),
             Handle::Refused(_) | Handle::Gone => None,
@@ -159,7 +159,7 @@ impl<T> Future for Task<T> {
 /// Polls the outcome of `task`. `async-task` keeps a waker in a way of its own, and the process would not survive one
 /// that panics there; but those that this library has made do not.
 #[inline]
-fn poll_outcome<T>(task: &mut async_task::Task<Outcome<T>, Head>, waker: &Waker) -> Poll<Outcome<T>> {
+fn poll_outcome<T>(task: &mut async_task::Task<Outcome<T>, Header>, waker: &Waker) -> Poll<Outcome<T>> {
     let poll = |waker: &Waker| Pin::new(task).poll(&mut Context::from_waker(waker));
     if with_state(|state| state.is_ours(waker)) { poll(waker) } else { poll(&shielded(waker)) }
 }
@@ -175,23 +175,23 @@ impl<T> Task<T> {
                 }
                 self.end_wait();
             }
-            let (Some(stopped), Some(head)) = (stopped, self.head()) else { return Ok(()) };
-            // SAFETY: the handle keeps the head, even if it is forgotten. Wherever it lets go of that, or passes it
+            let (Some(stopped), Some(header)) = (stopped, self.header()) else { return Ok(()) };
+            // SAFETY: the handle keeps the header, even if it is forgotten. Wherever it lets go of that, or passes it
             // on, it takes the edge back before, by `end_wait`: it knows of the edge before that is there, so it does
             // whatever happens in between.
-            let head = unsafe { HeadRef::new(head) };
+            let header = unsafe { HeaderRef::new(header) };
             self.waiter = Some(Arc::clone(stopped));
-            await_handle(stopped, head).inspect_err(|_| self.waiter = None)
+            await_handle(stopped, header).inspect_err(|_| self.waiter = None)
         })
     }
 
     /// Whether that is known already of this task.
     #[cold]
-    fn is_stopping(&self, stopped: Option<&Arc<TaskState>>) -> bool {
-        let (Some(waiter), Some(stopped), Some(head)) = (&self.waiter, stopped, self.head()) else {
+    fn is_stopping(&self, stopped: Option<&Arc<Shared>>) -> bool {
+        let (Some(waiter), Some(stopped), Some(header)) = (&self.waiter, stopped, self.header()) else {
             return false;
         };
-        Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, head)
+        Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, header)
     }
 
     /// Nobody waits for this handle any more, and nothing of those who did is left behind.
@@ -215,9 +215,9 @@ impl<T> Task<T> {
     #[inline]
     fn end_wait(&mut self) {
         if let Some(waiter) = self.waiter.take()
-            && let Some(head) = self.head()
+            && let Some(header) = self.header()
         {
-            leave_handle(&waiter, head);
+            leave_handle(&waiter, header);
         }
     }
 }
@@ -229,7 +229,7 @@ impl<T> Drop for Task<T> {
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Detaching(task) => task.detach(),
             Handle::Cancelling(task) => {
-                task.metadata().state().cancel();
+                task.metadata().shared().cancel();
                 task.detach();
             }
             Handle::Refused(_) | Handle::Gone => {}
@@ -247,14 +247,14 @@ impl<T> fmt::Debug for Task<T> {
 ///
 /// It keeps the task's record alive, never the task.
 #[derive(Clone)]
-pub struct TaskRef(Arc<TaskState>);
+pub struct TaskRef(Arc<Shared>);
 
 impl TaskRef {
-    pub(crate) fn new(state: Arc<TaskState>) -> TaskRef {
+    pub(crate) fn new(state: Arc<Shared>) -> TaskRef {
         TaskRef(state)
     }
 
-    pub(crate) fn state(&self) -> Arc<TaskState> {
+    pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.0)
     }
 

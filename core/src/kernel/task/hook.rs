@@ -16,7 +16,7 @@ pub(super) fn name_panics() {
         let usual = take_hook();
         set_hook(Box::new(move |info| {
             with_state(|state| {
-                if let Some(name) = state.head().and_then(|head| head.name()) {
+                if let Some(name) = state.header().and_then(|header| header.name()) {
                     eprintln!("task {name:?} panics:");
                 }
             });

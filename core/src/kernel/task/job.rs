@@ -16,18 +16,18 @@ use super::Builder;
 use super::error::{Panic, SpawnError};
 use super::failure::Failure;
 use super::handle::{Task, TaskRef};
-use super::state::{Extra, Head, HeadRef, Observer};
+use super::state::{Extra, Header, HeaderRef, Observer};
 use crate::base::contain::contain;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
 use crate::kernel::strand::{out_of_order, with_current};
 use crate::kernel::wait::{Cancelled, drive};
 
 /// A task that is ready to run. Dropping it instead cancels the task and drops its future, there and then.
-pub struct Job(Option<Runnable<Head>>);
+pub struct Job(Option<Runnable<Header>>);
 
 impl Job {
     #[inline]
-    fn head(&self) -> &Head {
+    fn header(&self) -> &Header {
         match &self.0 {
             Some(runnable) => runnable.metadata(),
             None => {
@@ -49,30 +49,30 @@ impl Job {
 
     /// The task.
     pub fn task(&self) -> TaskRef {
-        TaskRef::new(Arc::clone(self.head().state()))
+        TaskRef::new(Arc::clone(self.header().shared()))
     }
 
     /// The task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
     #[inline]
     pub fn id(&self) -> u64 {
-        self.head().id().as_u64()
+        self.header().id().as_u64()
     }
 
     /// What messages call the task.
     #[inline]
     pub fn name(&self) -> Option<&str> {
-        self.head().name()
+        self.header().name()
     }
 
     /// The stack that the task asks for, in bytes.
     pub fn stack_size(&self) -> Option<usize> {
-        self.head().stack_size()
+        self.header().stack_size()
     }
 
     /// Whether this job belongs to `backend`: only then may it be run there.
     #[inline]
     pub fn is_of(&self, backend: &impl Backend) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(self.head().home()), backend)
+        std::ptr::addr_eq(Arc::as_ptr(self.header().home()), backend)
     }
 
     /// The job as one pointer, for queues of atomics.
@@ -108,8 +108,8 @@ impl Drop for Job {
 
 /// A cancelled task's poll drops its future and leaves word for the handle.
 #[cold]
-fn cancel_unrun(runnable: Runnable<Head>) {
-    runnable.metadata().state().cancel();
+fn cancel_unrun(runnable: Runnable<Header>) {
+    runnable.metadata().shared().cancel();
     runnable.run();
 }
 
@@ -218,10 +218,10 @@ pin_project! {
         #[pin]
         body: Option<B>,
         // Who this is.
-        head: HeadRef,
+        header: HeaderRef,
         // Whether a poll may block its stack to the end.
         blocking: bool,
-        // Whether it has been entered in the registry with its waker.
+        // Whether it has been entered in the tasks with its waker.
         entered: bool,
     }
 
@@ -230,7 +230,7 @@ pin_project! {
             let mut this = this.project();
             // Dropped without a last poll, by whoever had the job in hand.
             contain(|| this.body.set(None));
-            this.head.get().finish();
+            this.header.get().finish();
         }
     }
 }
@@ -247,16 +247,16 @@ impl<B: Body> Future for JobFuture<B> {
             // stack up for so long: cancelling it must neither end a wait of this task, nor reach the stack when
             // it is somebody else's.
             let claimed = running.end_poll();
-            // SAFETY: the head lies beside this future, and the poll ends with the other call below: nothing in
+            // SAFETY: the header lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
-            let before = unsafe { running.replace_task(Some(NonNull::from(this.head.get()))) };
+            let before = unsafe { running.replace_task(Some(NonNull::from(this.header.get()))) };
             let outer = running.begin_poll(cx.waker().data());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
-                    // Most tasks are not in the registry's list before their first poll, so that closing it did not
+                    // Most tasks are not in the tasks's list before their first poll, so that closing it did not
                     // cancel them.
                     Some(body)
-                        if !running.task_cancelled() && (*this.entered || !this.head.get().is_late()) =>
+                        if !running.task_cancelled() && (*this.entered || !this.header.get().is_late()) =>
                     {
                         body
                     }
@@ -289,7 +289,7 @@ impl<B: Body> Future for JobFuture<B> {
             // SAFETY: what the surrounding poll, if any, put there; it has not ended, for this one has not ended before a
             // poll that began inside of it.
             let ended = unsafe { running.replace_task(before) };
-            if ended != Some(NonNull::from(this.head.get())) {
+            if ended != Some(NonNull::from(this.header.get())) {
                 out_of_order();
             }
             if claimed {
@@ -365,20 +365,20 @@ where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
-    let head = Head::new(backend, extra);
-    if !head.home().registry().count(head.id()) {
+    let header = Header::new(backend, extra);
+    if !header.home().tasks().count(header.id()) {
         // The observer counts on being told, whatever the body's destructor does.
         contain(move || drop(body));
-        head.finish();
+        header.finish();
         return Err(SpawnError::ShutDown);
     }
-    let blocking = head.home().mode() == Mode::Blocking;
-    let task_builder = async_task::Builder::new().metadata(head);
-    let future = move |head: &Head| JobFuture {
+    let blocking = header.home().mode() == Mode::Blocking;
+    let task_builder = async_task::Builder::new().metadata(header);
+    let future = move |header: &Header| JobFuture {
         body: Some(body),
-        // SAFETY: the head lies in the same allocation as the future which holds this. `async-task` drops the future
+        // SAFETY: the header lies in the same allocation as the future which holds this. `async-task` drops the future
         // before the metadata, in every order of events.
-        head: unsafe { HeadRef::new(head) },
+        header: unsafe { HeaderRef::new(header) },
         blocking,
         entered: false,
     };
@@ -388,8 +388,8 @@ where
     let task = Task::new(task);
     let job = Job(Some(runnable));
     if blocking || job.name().is_some() {
-        // SAFETY: the head lies beside the future, whose destructor calls `finish`.
-        unsafe { job.head().enter(None) };
+        // SAFETY: the header lies beside the future, whose destructor calls `finish`.
+        unsafe { job.header().enter(None) };
     }
     launch(job)?;
     Ok(task)
@@ -400,9 +400,9 @@ where
 #[inline]
 fn launch(job: Job) -> Result<(), SpawnError> {
     with_current(|strand| match strand.home() {
-        Some(home) if std::ptr::addr_eq(home, Arc::as_ptr(job.head().home())) => home.start(job),
+        Some(home) if std::ptr::addr_eq(home, Arc::as_ptr(job.header().home())) => home.start(job),
         _ => {
-            let home = Arc::clone(job.head().home());
+            let home = Arc::clone(job.header().home());
             home.start(job)
         }
     })
@@ -413,11 +413,11 @@ fn launch(job: Job) -> Result<(), SpawnError> {
 ///
 /// It captures nothing, which spares `async-task` from keeping the task alive during the call.
 #[inline]
-fn wake(runnable: Runnable<Head>, info: ScheduleInfo) {
+fn wake(runnable: Runnable<Header>, info: ScheduleInfo) {
     let yielded = info.woken_while_running;
     if let Err(job) = with_current(|strand| strand.resume(Job(Some(runnable)), yielded)) {
         // The job may be run, and its record freed, before `resume` returns.
-        let home = Arc::clone(job.head().home());
+        let home = Arc::clone(job.header().home());
         home.resume(job, yielded);
     }
 }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use crate::base::contain::Contained;
-use crate::kernel::task::{TaskRef, TaskState};
+use crate::kernel::task::{Shared, TaskRef};
 
 /// Who owes the answer to a question, as long as nobody has answered.
 ///
 /// The cell of a process is one. But for `is_stopped`, its methods are called without any lock of this library held.
-pub(crate) trait Owner: Send + Sync {
+pub(crate) trait Owning: Send + Sync {
     /// The task that is going to answer, if it is known.
-    fn task(&self) -> Option<Arc<TaskState>>;
+    fn task(&self) -> Option<Arc<Shared>>;
 
     /// Whoever owes what this is made of, if that is how this comes to owe anything. Then it is their task that counts.
-    fn source(&self) -> Option<Debtor> {
+    fn source(&self) -> Option<Owner> {
         None
     }
 
@@ -43,63 +43,63 @@ pub(crate) trait Orphan: Send + Sync {
 }
 
 /// Those who can owe a value: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
-pub trait Owes: sealed::Named {}
+pub trait AsOwner: sealed::Named {}
 
-impl<O: sealed::Named> Owes for O {}
+impl<O: sealed::Named> AsOwner for O {}
 
 pub(crate) mod sealed {
-    /// Keeps [`Owes`](super::Owes) to the types of this library, and knows what they are.
+    /// Keeps [`AsOwner`](super::AsOwner) to the types of this library, and knows what they are.
     pub trait Named {
         /// Who it is.
         #[doc(hidden)]
-        fn debtor(&self) -> super::Debtor;
+        fn as_owner(&self) -> super::Owner;
     }
 }
 
 impl sealed::Named for TaskRef {
-    fn debtor(&self) -> Debtor {
-        Debtor::of_task(self.state())
+    fn as_owner(&self) -> Owner {
+        Owner::of_task(self.shared())
     }
 }
 
 /// Who owes a value. Dropping one never panics, though it may be the last to hold what the user has made: edges of the
 /// wait graph hold these, and are taken back in the middle of everything.
 #[derive(Clone)]
-pub struct Debtor(Kind);
+pub struct Owner(Kind);
 
 #[derive(Clone)]
 enum Kind {
     /// A task.
-    Task(Arc<TaskState>),
+    Task(Arc<Shared>),
     /// Somebody else, who knows its task.
-    Other(Contained<Arc<dyn Owner>>),
+    Other(Contained<Arc<dyn Owning>>),
 }
 
-impl Debtor {
+impl Owner {
     /// `task` owes it.
-    pub(crate) fn of_task(task: Arc<TaskState>) -> Debtor {
-        Debtor(Kind::Task(task))
+    pub(crate) fn of_task(task: Arc<Shared>) -> Owner {
+        Owner(Kind::Task(task))
     }
 
     /// `owner` owes it.
-    pub(crate) fn of_owner(owner: Arc<dyn Owner>) -> Debtor {
-        Debtor(Kind::Other(Contained::new(owner)))
+    pub(crate) fn of_other(owner: Arc<dyn Owning>) -> Owner {
+        Owner(Kind::Other(Contained::new(owner)))
     }
 
     /// The task, if it is known.
-    pub(crate) fn task(&self) -> Option<Arc<TaskState>> {
-        let mut debtor = self.clone();
+    pub(crate) fn task(&self) -> Option<Arc<Shared>> {
+        let mut owner = self.clone();
         loop {
-            let source = match &debtor.0 {
+            let source = match &owner.0 {
                 Kind::Task(task) => return Some(Arc::clone(task)),
                 Kind::Other(owner) => owner.source(),
             };
             match source {
-                Some(source) => debtor = source,
+                Some(source) => owner = source,
                 None => break,
             }
         }
-        match debtor.0 {
+        match owner.0 {
             Kind::Task(task) => Some(task),
             Kind::Other(owner) => owner.task(),
         }
@@ -107,14 +107,14 @@ impl Debtor {
 
     /// The task, if that is what owes the value, by itself.
     #[inline]
-    pub(crate) fn known_task(&self) -> Option<&TaskState> {
+    pub(crate) fn known_task(&self) -> Option<&Shared> {
         match &self.0 {
             Kind::Task(task) => Some(task),
             Kind::Other(_) => None,
         }
     }
 
-    /// Whether it may wait for somebody itself; see [`Owner::is_stopped`].
+    /// Whether it may wait for somebody itself; see [`Owning::is_stopped`].
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
         match &self.0 {
@@ -123,7 +123,7 @@ impl Debtor {
         }
     }
 
-    /// See [`Owner::cause`].
+    /// See [`Owning::cause`].
     pub(crate) fn cause(&self) -> Option<Failure> {
         match &self.0 {
             Kind::Task(_) => None,
@@ -131,7 +131,7 @@ impl Debtor {
         }
     }
 
-    /// See [`Owner::keep`].
+    /// See [`Owning::keep`].
     pub(crate) fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
         match &self.0 {
             Kind::Task(_) => false,

@@ -53,10 +53,10 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 {
     assert_may_wait();
-    let scope = Scope { shared: Arc::default(), scope: PhantomData, env: PhantomData };
+    let scope = Scope { state: Arc::default(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    let joined = scope.shared.join();
-    let lost = scope.shared.lost_panic();
+    let joined = scope.state.join();
+    let lost = scope.state.lost_panic();
     match result {
         // A cancellation is no reason to keep a panic secret.
         Err(payload) if lost.is_none() || !payload.is::<CancelUnwind>() => resume_unwind(payload),
@@ -72,7 +72,7 @@ where
 /// A scope in which tasks may borrow; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     /// What the scope and its tasks share.
-    shared: Arc<Shared>,
+    state: Arc<ScopeState>,
     /// Invariance in both, as in `std::thread::Scope`.
     scope: PhantomData<&'scope mut &'scope ()>,
     /// What tasks may borrow.
@@ -81,7 +81,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 
 /// What a scope and its tasks share.
 #[derive(Default)]
-struct Shared {
+struct ScopeState {
     /// How many tasks are not over.
     running: AtomicUsize,
     /// What tasks have panicked with that nobody was told by a handle.
@@ -92,7 +92,7 @@ struct Shared {
     tasks: Mutex<Vec<TaskRef>>,
 }
 
-impl Observer for Shared {
+impl Observer for ScopeState {
     fn finished(&self, _: TaskId) {
         // Release pairs with the Acquire load in `poll_join`: all that the task did happens before the join.
         if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -104,7 +104,7 @@ impl Observer for Shared {
     }
 }
 
-impl Shared {
+impl ScopeState {
     /// A panic that nobody was told, the first one, once all tasks are over.
     fn lost_panic(&self) -> Option<Panic> {
         lock(&self.untold).first().cloned()
@@ -154,7 +154,7 @@ impl Shared {
 ///
 /// Backends and strands are anybody's safe code: one that panics, or says that a wait is over when it is not, must
 /// not make memory that a task borrows go away. Then the thread itself waits, on a strand of the core's own.
-struct Joined<'a>(&'a Shared);
+struct Joined<'a>(&'a ScopeState);
 
 impl Drop for Joined<'_> {
     fn drop(&mut self) {
@@ -240,17 +240,17 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         B: Body + Send + 'scope,
         B::Output: Send + 'scope,
     {
-        let packet = Arc::new(Packet { result: Mutex::new(None), shared: Arc::clone(&self.shared) });
+        let packet = Arc::new(Packet { result: Mutex::new(None), state: Arc::clone(&self.state) });
         let body = ScopedBody { body: Some(body), packet: Arc::clone(&packet) };
-        self.shared.running.fetch_add(1, Ordering::Relaxed);
-        let observer: Arc<dyn Observer> = Arc::clone(&self.shared) as _;
+        self.state.running.fetch_add(1, Ordering::Relaxed);
+        let observer: Arc<dyn Observer> = Arc::clone(&self.state) as _;
         // SAFETY: `scope` joins before it returns or unwinds: `Joined` waits until `running` is zero, and each task
         // counts as running until its state tells the observer, which it does after the future has been dropped, also
         // when the start fails. The task's own output is `()`; the real one goes through the packet, whose
         // other owner cannot outlive 'scope.
         let task =
             unsafe { start_unchecked(Arc::clone(backend), body, Builder::new().into_extra(Some(observer))) }?;
-        self.shared.remember(&task.task());
+        self.state.remember(&task.task());
         Ok(ScopedTask { task, packet, scope: PhantomData })
     }
 }
@@ -260,7 +260,7 @@ struct Packet<T> {
     /// The result, until it is taken.
     result: Mutex<Option<Result<T, Failure>>>,
     /// The scope, to report a panic that nobody takes.
-    shared: Arc<Shared>,
+    state: Arc<ScopeState>,
 }
 
 impl<T> Packet<T> {
@@ -271,7 +271,7 @@ impl<T> Packet<T> {
             return;
         }
         if let Err(Failure::Panicked(panic)) = &result {
-            lock(&self.shared.untold).push(panic.clone());
+            lock(&self.state.untold).push(panic.clone());
         }
         let before = place.replace(result);
         drop(place);
@@ -282,7 +282,7 @@ impl<T> Packet<T> {
     fn take(&self) -> Option<Result<T, Failure>> {
         let result = lock(&self.result).take();
         if let Some(Err(Failure::Panicked(panic))) = &result {
-            self.shared.tell(panic);
+            self.state.tell(panic);
         }
         result
     }
@@ -373,7 +373,7 @@ impl<T> Future for ScopedTask<'_, T> {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let running = self.shared.running.load(Ordering::Relaxed);
+        let running = self.state.running.load(Ordering::Relaxed);
         f.debug_struct("Scope").field("running", &running).finish_non_exhaustive()
     }
 }

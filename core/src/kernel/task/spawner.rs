@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::error::SpawnError;
 use super::failure::{Cycle, Failure};
 use super::handle::Task;
-use super::{Builder, Registry};
+use super::{Builder, TaskList};
 use crate::kernel::backend::Backend;
 use crate::kernel::wait::Wait;
 
@@ -37,8 +37,8 @@ impl Spawner {
     }
 
     /// The backend's live tasks.
-    pub fn tasks(&self) -> &Arc<Registry> {
-        self.0.registry()
+    pub fn tasks(&self) -> &Arc<TaskList> {
+        self.0.tasks()
     }
 
     /// Starts `future` as a task.

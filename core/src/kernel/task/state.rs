@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::id::TaskId;
-use super::registry::Registry;
+use super::list::TaskList;
 use super::wait_graph::Stop;
 use crate::base::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::base::sync::{Mutex, OnceLock, lock, seq_cst};
@@ -35,25 +35,25 @@ pub(crate) struct Extra {
     pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
-/// The head of a task: it lies beside the future, in the same allocation.
-pub(crate) struct Head {
+/// The header of a task: it lies beside the future, in the same allocation.
+pub(crate) struct Header {
     /// Who it is.
     id: TaskId,
     /// Where it runs.
     home: Arc<dyn Backend>,
     /// What others hold on to.
-    record: Record,
+    record: SharedSlot,
 }
 
-impl Head {
+impl Header {
     #[inline]
-    pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Head {
+    pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Header {
         let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
-        let head = Head { id: TaskId::next(), home, record: Record::default() };
+        let header = Header { id: TaskId::next(), home, record: SharedSlot::default() };
         if has_extra {
-            head.record.get_or_make(|| TaskState::new(head.id, Some(Box::new(extra)), None));
+            header.record.get_or_make(|| Shared::new(header.id, Some(Box::new(extra)), None));
         }
-        head
+        header
     }
 
     #[inline]
@@ -87,23 +87,23 @@ impl Head {
 
     /// The part that outlives the task.
     #[inline]
-    pub(crate) fn state(&self) -> &Arc<TaskState> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         match self.record.get() {
-            Some(state) => state,
-            None => self.make_state(),
+            Some(shared) => shared,
+            None => self.make_shared(),
         }
     }
 
     /// The task may wait already; then only the list knows by which waker.
     #[cold]
-    fn make_state(&self) -> &Arc<TaskState> {
-        self.home.registry().record(self)
+    fn make_shared(&self) -> &Arc<Shared> {
+        self.home.tasks().record(self)
     }
 
-    /// As [`Head::state`], for one who has the lock of the list: `waker` is that with which the task is entered there. So
+    /// As [`Header::shared`], for one who has the lock of the list: `waker` is that with which the task is entered there. So
     /// the record has it from the beginning.
-    pub(super) fn record(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<TaskState> {
-        self.record.get_or_make(|| TaskState::new(self.id, None, waker()))
+    pub(super) fn record(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<Shared> {
+        self.record.get_or_make(|| Shared::new(self.id, None, waker()))
     }
 
     /// Whether there is a record.
@@ -111,18 +111,18 @@ impl Head {
         self.record.get().is_some()
     }
 
-    /// As [`Head::state`], for the running task, which is about to be stopped by a wait.
+    /// As [`Header::shared`], for the running task, which is about to be stopped by a wait.
     #[inline]
-    pub(crate) fn stopping(&self) -> &Arc<TaskState> {
-        let state = self.state();
+    pub(crate) fn stopping(&self) -> &Arc<Shared> {
+        let shared = self.shared();
         if !self.record.stops.load(Ordering::Relaxed) {
             // SeqCst with the load in `stopped`; see the header of `promise::graph`.
             self.record.stops.store(true, Ordering::SeqCst);
         }
         if self.record.awaited.load(Ordering::SeqCst) {
-            state.set_awaited();
+            shared.set_awaited();
         }
-        state
+        shared
     }
 
     /// Others wait for the task, or may: for its handle, or for what it owes as a process. From here on it looks for
@@ -133,20 +133,20 @@ impl Head {
             self.record.awaited.store(true, Ordering::SeqCst);
         }
         // Also where somebody else has said so, who may not have come as far as this.
-        if let Some(state) = self.stopped() {
-            state.set_awaited();
+        if let Some(shared) = self.stopped() {
+            shared.set_awaited();
         }
     }
 
-    /// As [`Head::set_awaited`], of the running task, which is a process and will be asked.
+    /// As [`Header::set_awaited`], of the running task, which is a process and will be asked.
     pub(crate) fn owes_answers(&self) {
         // Relaxed: only the task itself looks at it, in `stopping`.
         self.record.awaited.store(true, Ordering::Relaxed);
     }
 
-    /// As [`Head::state`], if the task has ever been stopped by a wait. Locks nothing.
+    /// As [`Header::shared`], if the task has ever been stopped by a wait. Locks nothing.
     #[inline]
-    pub(crate) fn stopped(&self) -> Option<&Arc<TaskState>> {
+    pub(crate) fn stopped(&self) -> Option<&Arc<Shared>> {
         // SeqCst with the store in `stopping`, which the record was made before.
         if self.record.stops.load(Ordering::SeqCst) { self.record.get() } else { None }
     }
@@ -154,51 +154,51 @@ impl Head {
     /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
     #[inline]
     pub(super) fn is_late(&self) -> bool {
-        self.home.registry().is_closed()
+        self.home.tasks().is_closed()
     }
 
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.record.get().is_some_and(|state| state.is_cancelled())
+        self.record.get().is_some_and(|shared| shared.is_cancelled())
     }
 
     pub(crate) fn is_finished(&self) -> bool {
         self.record.is_finished()
     }
 
-    /// The task has to wait: from now on it is entered in the registry, and `waker` is how it is reached.
+    /// The task has to wait: from now on it is entered in the tasks, and `waker` is how it is reached.
     ///
     /// # Safety
-    /// The head stays where it is until [`Head::finish`] has been called: it lies beside the task's future.
+    /// The header stays where it is until [`Header::finish`] has been called: it lies beside the task's future.
     #[cold]
     pub(crate) unsafe fn enter(&self, waker: Option<&Waker>) {
         // SAFETY: as the caller promises; `finish` takes it out.
-        let unlisted = unsafe { self.home.registry().enter(self, waker.cloned()) };
-        if let (Some(state), Some(waker)) = (self.record.get(), unlisted) {
-            state.reach_by(waker);
+        let unlisted = unsafe { self.home.tasks().enter(self, waker.cloned()) };
+        if let (Some(shared), Some(waker)) = (self.record.get(), unlisted) {
+            shared.reach_by(waker);
         }
     }
 
     /// The task's poll is about to block the stack of `parker`.
     ///
     /// # Safety
-    /// As [`Head::enter`].
+    /// As [`Header::enter`].
     pub(crate) unsafe fn block_on(&self, parker: &Arc<Parker>) {
-        let state = self.state();
-        if self.record.key.load(Ordering::Relaxed) == Registry::NOWHERE {
+        let shared = self.shared();
+        if self.record.key.load(Ordering::Relaxed) == TaskList::NOWHERE {
             // SAFETY: as the caller promises.
             unsafe { self.enter(None) };
         }
-        let mut reach = lock(&state.reach);
+        let mut reach = lock(&shared.reach);
         reach.blocked = Some(Arc::clone(parker));
-        if state.is_cancelled() {
+        if shared.is_cancelled() {
             parker.cancel();
         }
     }
 
     /// The poll is over, or nearly so: the stack is no longer the task's.
     pub(crate) fn unblock(&self) {
-        let blocked = lock(&self.state().reach).blocked.take();
+        let blocked = lock(&self.shared().reach).blocked.take();
         drop(blocked);
     }
 
@@ -206,41 +206,41 @@ impl Head {
     #[inline]
     pub(crate) fn finish(&self) {
         self.record.finish();
-        let registry = self.home.registry();
-        registry.unlist(self);
-        registry.leave(self.id);
+        let tasks = self.home.tasks();
+        tasks.unlist(self);
+        tasks.leave(self.id);
         if let Some(observer) = self.extra().and_then(|extra| extra.observer.as_ref()) {
             observer.finished(self.id);
         }
     }
 }
 
-/// A task's head, for those who know how long it lasts: the task's own future, and whoever looks at a wait for its
+/// A task's header, for those who know how long it lasts: the task's own future, and whoever looks at a wait for its
 /// handle.
 #[derive(Clone)]
-pub(crate) struct HeadRef(NonNull<Head>);
+pub(crate) struct HeaderRef(NonNull<Header>);
 
-// SAFETY: a `Head` is Sync, and this is a shared reference to one.
-unsafe impl Send for HeadRef {}
+// SAFETY: a `Header` is Sync, and this is a shared reference to one.
+unsafe impl Send for HeaderRef {}
 // SAFETY: as above.
-unsafe impl Sync for HeadRef {}
+unsafe impl Sync for HeaderRef {}
 
-impl HeadRef {
+impl HeaderRef {
     /// # Safety
-    /// The head lasts as long as anybody may call [`HeadRef::get`] of this or of a clone.
+    /// The header lasts as long as anybody may call [`HeaderRef::get`] of this or of a clone.
     #[inline]
-    pub(crate) unsafe fn new(head: &Head) -> HeadRef {
-        HeadRef(NonNull::from(head))
+    pub(crate) unsafe fn new(header: &Header) -> HeaderRef {
+        HeaderRef(NonNull::from(header))
     }
 
-    /// Whether it is this head that is meant. It need not be there any more.
-    pub(crate) fn is(&self, head: &Head) -> bool {
-        std::ptr::eq(self.0.as_ptr(), head)
+    /// Whether it is this header that is meant. It need not be there any more.
+    pub(crate) fn is(&self, header: &Header) -> bool {
+        std::ptr::eq(self.0.as_ptr(), header)
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> &Head {
-        // SAFETY: whoever made this has promised that the head is still there.
+    pub(crate) fn get(&self) -> &Header {
+        // SAFETY: whoever made this has promised that the header is still there.
         unsafe { self.0.as_ref() }
     }
 }
@@ -249,55 +249,55 @@ impl HeadRef {
 /// not wait for what somebody owes, is spared it. It is made under the lock of the list of tasks, so that whoever has it
 /// reaches the task by it; or with the task, if that has a name or the like.
 ///
-/// It may be made while the task ends. The maker fills `state` and then looks at `finished`, the task writes
-/// `finished` and then looks at `state`. Both do it by a read-modify-write of `finished`, and of those one comes first:
-/// the second reads what the first wrote, and sees what it did before that. So one of the two marks the state.
-struct Record {
+/// It may be made while the task ends. The maker fills `shared` and then looks at `finished`, the task writes
+/// `finished` and then looks at `shared`. Both do it by a read-modify-write of `finished`, and of those one comes first:
+/// the second reads what the first wrote, and sees what it did before that. So one of the two marks the shared.
+struct SharedSlot {
     /// The part, once it has been made.
-    state: OnceLock<Arc<TaskState>>,
+    shared: OnceLock<Arc<Shared>>,
     /// The future has been dropped.
     finished: AtomicBool,
     /// A wait has stopped the task, or is about to. Only ever set.
     stops: seq_cst::AtomicBool,
-    /// See [`Head::set_awaited`]. Only ever set.
+    /// See [`Header::set_awaited`]. Only ever set.
     awaited: seq_cst::AtomicBool,
-    /// Where in its backend's registry the task is entered; [`Registry::NOWHERE`] until it has to wait. Written by its
-    /// own stack, under the lock of the list. It lies here because here is room: the head is part of every task.
+    /// Where in its backend's tasks the task is entered; [`TaskList::NOWHERE`] until it has to wait. Written by its
+    /// own stack, under the lock of the list. It lies here because here is room: the header is part of every task.
     key: AtomicU32,
 }
 
-impl Default for Record {
+impl Default for SharedSlot {
     #[inline]
-    fn default() -> Record {
-        Record {
-            state: OnceLock::default(),
+    fn default() -> SharedSlot {
+        SharedSlot {
+            shared: OnceLock::default(),
             finished: AtomicBool::new(false),
             stops: seq_cst::AtomicBool::new(false),
             awaited: seq_cst::AtomicBool::new(false),
-            key: AtomicU32::new(Registry::NOWHERE),
+            key: AtomicU32::new(TaskList::NOWHERE),
         }
     }
 }
 
-impl Record {
+impl SharedSlot {
     #[inline]
-    fn get(&self) -> Option<&Arc<TaskState>> {
-        self.state.get()
+    fn get(&self) -> Option<&Arc<Shared>> {
+        self.shared.get()
     }
 
     #[inline]
-    fn get_or_make(&self, make: impl FnOnce() -> Arc<TaskState>) -> &Arc<TaskState> {
+    fn get_or_make(&self, make: impl FnOnce() -> Arc<Shared>) -> &Arc<Shared> {
         self.get().unwrap_or_else(|| self.make(make))
     }
 
     #[cold]
-    fn make(&self, make: impl FnOnce() -> Arc<TaskState>) -> &Arc<TaskState> {
-        let state = self.state.get_or_init(make);
+    fn make(&self, make: impl FnOnce() -> Arc<Shared>) -> &Arc<Shared> {
+        let shared = self.shared.get_or_init(make);
         // Changes nothing, but as a write it has its place before or after the one in `finish`, which is AcqRel, too.
         if self.finished.fetch_or(false, Ordering::AcqRel) {
-            state.finish();
+            shared.finish();
         }
-        state
+        shared
     }
 
     /// The task is over and its future dropped.
@@ -305,8 +305,8 @@ impl Record {
     fn finish(&self) {
         // AcqRel pairs with the fetch_or in `make`.
         self.finished.swap(true, Ordering::AcqRel);
-        if let Some(state) = self.get() {
-            state.finish();
+        if let Some(shared) = self.get() {
+            shared.finish();
         }
     }
 
@@ -319,7 +319,7 @@ impl Record {
 /// The part of a task that others may hold on to: it outlives the task.
 ///
 /// `flags` holds [`CANCELLED`] and [`FINISHED`]; both are only ever set.
-pub(crate) struct TaskState {
+pub(crate) struct Shared {
     /// Who it is.
     id: TaskId,
     /// What most tasks do without. One that has it has its record from the beginning.
@@ -352,9 +352,9 @@ struct Reach {
     stop: Option<Box<Stop>>,
 }
 
-impl TaskState {
-    fn new(id: TaskId, extra: Option<Box<Extra>>, waker: Option<Waker>) -> Arc<TaskState> {
-        Arc::new(TaskState {
+impl Shared {
+    fn new(id: TaskId, extra: Option<Box<Extra>>, waker: Option<Waker>) -> Arc<Shared> {
+        Arc::new(Shared {
             id,
             extra,
             flags: AtomicU8::new(0),
@@ -365,10 +365,10 @@ impl TaskState {
     }
 
     /// A task that could not be started.
-    pub(crate) fn never() -> Arc<TaskState> {
-        let state = TaskState::new(TaskId::next(), None, None);
-        state.flags.store(FINISHED, Ordering::Relaxed);
-        state
+    pub(crate) fn never() -> Arc<Shared> {
+        let shared = Shared::new(TaskId::next(), None, None);
+        shared.flags.store(FINISHED, Ordering::Relaxed);
+        shared
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -390,7 +390,7 @@ impl TaskState {
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        // Acquire pairs with the fetch_or in `Record::finish` or `Record::make`.
+        // Acquire pairs with the fetch_or in `SharedSlot::finish` or `SharedSlot::make`.
         self.flags.load(Ordering::Acquire) & FINISHED != 0
     }
 
@@ -493,7 +493,7 @@ impl TaskState {
     }
 }
 
-impl fmt::Display for TaskState {
+impl fmt::Display for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             Some(name) => write!(f, "{name} ({})", self.id),

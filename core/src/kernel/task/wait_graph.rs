@@ -16,7 +16,7 @@
 //! touched. Of all who close a circle one stores last, in the one order of these operations: it sees that all
 //! others are stopped. The edge itself it reads under the mutex of the other's record, which was held for the store.
 //! The task of a handle may have no record. It stores likewise that it has one, before its first edge
-//! ([`Head::stopping`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
+//! ([`Header::stopping`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
 //!
 //! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away before it
 //! gives that back.
@@ -31,7 +31,7 @@
 //!
 //! Edges that go to a task by way of somebody else, a process or the promise that another one is derived from, and
 //! those of its handle, are not counted one by one: the task is marked once, and walks from then on
-//! ([`TaskState::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that is
+//! ([`Shared::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that is
 //! asked is not stopped.
 //!
 //! # Why there is a circle where one is seen
@@ -48,9 +48,9 @@ pub(crate) mod model;
 use std::sync::Arc;
 
 use super::failure::Cycle;
-use super::owner::Debtor;
+use super::owner::Owner;
 use crate::base::sync::{Mutex, lock};
-use crate::kernel::task::{Head, HeadRef, TaskState};
+use crate::kernel::task::{Header, HeaderRef, Shared};
 
 /// What a task is stopped by. It lies in the task's record, under the mutex there.
 #[derive(Default)]
@@ -64,32 +64,32 @@ pub(crate) struct Stop {
 /// Where an edge goes.
 pub(crate) enum Target {
     /// To whoever owes a promise.
-    Debtor(Counted),
+    Owner(Counted),
     /// To the task whose handle is waited for. It is looked at under the mutex only, and before the handle lets go of
     /// it ([`leave_handle`]).
-    Task(HeadRef),
+    Task(HeaderRef),
 }
 
 impl Target {
     /// The task that is waited for, if it is stopped itself.
-    fn stopped_task(&self) -> Option<Debtor> {
+    fn stopped_task(&self) -> Option<Owner> {
         match self {
-            Target::Debtor(Counted(debtor)) => Some(debtor.clone()),
-            Target::Task(head) => head.get().stopped().cloned().map(Debtor::of_task),
+            Target::Owner(Counted(owner)) => Some(owner.clone()),
+            Target::Task(header) => header.get().stopped().cloned().map(Owner::of_task),
         }
     }
 }
 
 /// Where an edge goes that is counted there until this is dropped, if it goes to a task.
-pub(crate) struct Counted(Debtor);
+pub(crate) struct Counted(Owner);
 
 impl Counted {
     #[inline]
-    fn new(debtor: Debtor) -> Counted {
-        if let Some(task) = debtor.known_task() {
+    fn new(owner: Owner) -> Counted {
+        if let Some(task) = owner.known_task() {
             task.count_edge();
         }
-        Counted(debtor)
+        Counted(owner)
     }
 }
 
@@ -116,8 +116,8 @@ impl Stop {
     }
 
     /// As [`Stop::withdraw`], for the edge to the task of a handle.
-    fn withdraw_from(&mut self, head: &Head) -> Option<Target> {
-        self.goes_to(head).and_then(|()| self.target.take())
+    fn withdraw_from(&mut self, header: &Header) -> Option<Target> {
+        self.goes_to(header).and_then(|()| self.target.take())
     }
 
     /// Whether there is an edge.
@@ -126,9 +126,9 @@ impl Stop {
     }
 
     /// The number of the edge, and who comes next, if that one is stopped.
-    fn edge(&self) -> Option<(u64, Debtor)> {
-        let debtor = self.target.as_ref()?.stopped_task()?;
-        Some((self.number, debtor))
+    fn edge(&self) -> Option<(u64, Owner)> {
+        let owner = self.target.as_ref()?.stopped_task()?;
+        Some((self.number, owner))
     }
 
     /// Whether the edge with this number is there.
@@ -137,27 +137,27 @@ impl Stop {
     }
 
     /// Whether there is an edge to the task of a handle.
-    fn goes_to(&self, head: &Head) -> Option<()> {
-        matches!(&self.target, Some(Target::Task(other)) if other.is(head)).then_some(())
+    fn goes_to(&self, header: &Header) -> Option<()> {
+        matches!(&self.target, Some(Target::Task(other)) if other.is(header)).then_some(())
     }
 }
 
 /// The edge of one wait for a promise; dropping it takes the edge back. It must not be dropped while a mutex is held.
 pub(crate) struct Edge {
     /// Who waits.
-    task: Arc<TaskState>,
+    task: Arc<Shared>,
     /// The number of the edge; 0: none has been published.
     number: u64,
 }
 
 impl Edge {
     /// The place for an edge of `task`.
-    pub(crate) fn none(task: Arc<TaskState>) -> Edge {
+    pub(crate) fn none(task: Arc<Shared>) -> Edge {
         Edge { task, number: 0 }
     }
 
     /// Whether this is the edge by which `task` is stopped.
-    pub(crate) fn is_of(&self, task: &Arc<TaskState>) -> bool {
+    pub(crate) fn is_of(&self, task: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.task, task) && self.is_current()
     }
 
@@ -165,12 +165,12 @@ impl Edge {
         self.number == 0 || self.task.stop(|stop| stop.is_at(self.number)).is_some()
     }
 
-    /// Puts an edge to `debtor` in the place of the one that there is. What comes back is to be dropped when no
+    /// Puts an edge to `owner` in the place of the one that there is. What comes back is to be dropped when no
     /// mutex is held. The caller looks at [`Edge::probe`] then.
     #[must_use]
-    pub(crate) fn publish(&mut self, debtor: Option<Debtor>) -> Option<Target> {
-        let Some(debtor) = debtor else { return self.withdraw() };
-        let target = Target::Debtor(Counted::new(debtor));
+    pub(crate) fn publish(&mut self, owner: Option<Owner>) -> Option<Target> {
+        let Some(owner) = owner else { return self.withdraw() };
+        let target = Target::Owner(Counted::new(owner));
         let (number, before) = self.task.set_stop(|stop| stop.publish(target));
         self.number = number;
         before
@@ -185,11 +185,11 @@ impl Edge {
         }
     }
 
-    /// The edge, just published to `debtor`, if it may close a circle: to look at when the mutex that this one lies
+    /// The edge, just published to `owner`, if it may close a circle: to look at when the mutex that this one lies
     /// under is free.
     #[inline]
-    pub(crate) fn probe(&self, debtor: &Option<Debtor>) -> Option<Probe> {
-        let may_close = debtor.as_ref().is_some_and(Debtor::is_stopped) && self.task.is_awaited();
+    pub(crate) fn probe(&self, owner: &Option<Owner>) -> Option<Probe> {
+        let may_close = owner.as_ref().is_some_and(Owner::is_stopped) && self.task.is_awaited();
         may_close.then(|| Probe { task: Arc::clone(&self.task), number: self.number })
     }
 }
@@ -203,32 +203,32 @@ impl Drop for Edge {
     }
 }
 
-/// `task` waits for the handle to the task of `head`.
+/// `task` waits for the handle to the task of `header`.
 ///
 /// # Errors
 /// When it waits for itself, in the end. Then there is no edge.
-pub(crate) fn await_handle(task: &Arc<TaskState>, head: HeadRef) -> Result<(), Cycle> {
-    let may_close = || head.get().stopped().is_some_and(|next| next.is_stopped()) && task.is_awaited();
-    head.get().set_awaited();
-    let (number, before) = task.set_stop(|stop| stop.publish(Target::Task(head.clone())));
+pub(crate) fn await_handle(task: &Arc<Shared>, header: HeaderRef) -> Result<(), Cycle> {
+    let may_close = || header.get().stopped().is_some_and(|next| next.is_stopped()) && task.is_awaited();
+    header.get().set_awaited();
+    let (number, before) = task.set_stop(|stop| stop.publish(Target::Task(header.clone())));
     drop(before);
     if may_close() { Probe { task: Arc::clone(task), number }.refuse().map_or(Ok(()), Err) } else { Ok(()) }
 }
 
-/// Whether `task` is stopped by the wait for the handle to the task of `head`.
-pub(crate) fn awaits_handle(task: &TaskState, head: &Head) -> bool {
-    task.stop(|stop| stop.goes_to(head)).is_some()
+/// Whether `task` is stopped by the wait for the handle to the task of `header`.
+pub(crate) fn awaits_handle(task: &Shared, header: &Header) -> bool {
+    task.stop(|stop| stop.goes_to(header)).is_some()
 }
 
-/// `task` no longer waits for the handle to the task of `head`: from here on nobody looks at that because of it.
-pub(crate) fn leave_handle(task: &TaskState, head: &Head) {
-    drop(task.stop(|stop| stop.withdraw_from(head)));
+/// `task` no longer waits for the handle to the task of `header`: from here on nobody looks at that because of it.
+pub(crate) fn leave_handle(task: &Shared, header: &Header) {
+    drop(task.stop(|stop| stop.withdraw_from(header)));
 }
 
 /// An edge that has just been published and may close a circle.
 pub(crate) struct Probe {
     /// Who waits.
-    task: Arc<TaskState>,
+    task: Arc<Shared>,
     /// The number of the edge.
     number: u64,
 }
@@ -258,13 +258,13 @@ impl Probe {
 }
 
 /// The next task in the chain.
-fn next(task: &TaskState) -> Option<Arc<TaskState>> {
-    let (_, debtor) = task.stop(|stop| stop.edge())?;
-    debtor.task()
+fn next(task: &Shared) -> Option<Arc<Shared>> {
+    let (_, owner) = task.stop(|stop| stop.edge())?;
+    owner.task()
 }
 
 /// Whether the chain that begins with the edge of `task` comes back to it.
-fn leads_back(task: &Arc<TaskState>) -> bool {
+fn leads_back(task: &Arc<Shared>) -> bool {
     let Some(mut at) = next(task) else { return false };
     let mut mark = None;
     let (mut steps, mut lap) = (0_usize, 1_usize);
@@ -287,7 +287,7 @@ fn leads_back(task: &Arc<TaskState>) -> bool {
 /// One task of a circle.
 struct Step {
     /// The task.
-    task: Arc<TaskState>,
+    task: Arc<Shared>,
     /// The number of its edge.
     number: u64,
 }
@@ -299,13 +299,13 @@ impl PartialEq for Step {
 }
 
 /// The chain that begins at `start`, if it comes back there.
-fn read_path(start: &Arc<TaskState>) -> Option<Vec<Step>> {
+fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     let mut path: Vec<Step> = Vec::new();
     let mut task = Arc::clone(start);
     loop {
-        let (number, debtor) = task.stop(|stop| stop.edge())?;
+        let (number, owner) = task.stop(|stop| stop.edge())?;
         path.push(Step { task, number });
-        task = debtor.task()?;
+        task = owner.task()?;
         if Arc::ptr_eq(&task, start) {
             return Some(path);
         }

@@ -123,8 +123,8 @@ fn the_value_is_taken_when_nobody_looks_at_it() {
 #[test]
 fn a_promise_that_has_come_out_stops_nobody() {
     loom::model(|| {
-        let (ann, bob) = (TaskState::never(), TaskState::never());
-        let (handle, pen) = Cell::pair(Some(Debtor::of_task(Arc::clone(&bob))));
+        let (ann, bob) = (task::Shared::never(), task::Shared::never());
+        let (handle, pen) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
         let keeper = {
             let ann = Arc::clone(&ann);
             thread::spawn(move || {
@@ -143,8 +143,8 @@ fn a_promise_that_has_come_out_stops_nobody() {
 #[test]
 fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
     loom::model(|| {
-        let (ann, bob) = (TaskState::never(), TaskState::never());
-        let (handle, pen) = Cell::pair(Some(Debtor::of_task(Arc::clone(&bob))));
+        let (ann, bob) = (task::Shared::never(), task::Shared::never());
+        let (handle, pen) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
         let mut ticket = Ticket::default();
         assert!(handle.cell().enter(&mut ticket, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
         let keeper = thread::spawn(move || assert!(pen.resolve(Ok(())).is_ok()));
@@ -159,12 +159,12 @@ fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
 #[test]
 fn who_is_handed_what_it_waits_for_is_told() {
     loom::model(|| {
-        let ann = TaskState::never();
+        let ann = task::Shared::never();
         let (handle, pen) = Cell::<()>::pair(None);
         let hander = {
             let ann = Arc::clone(&ann);
             thread::spawn(move || {
-                pen.cell().set_owner(Some(Debtor::of_task(ann)));
+                pen.cell().set_owner(Some(Owner::of_task(ann)));
                 pen
             })
         };

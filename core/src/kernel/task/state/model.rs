@@ -14,13 +14,13 @@ pub(in crate::kernel::task) fn id(number: u64) -> TaskId {
     TaskId::of(number)
 }
 
-/// The state of such a task.
-pub(in crate::kernel::task) fn state(number: u64) -> Arc<TaskState> {
-    TaskState::new(id(number), None, None)
+/// The shared of such a task.
+pub(in crate::kernel::task) fn shared(number: u64) -> Arc<Shared> {
+    Shared::new(id(number), None, None)
 }
 
 /// A backend on which nothing runs.
-struct Nowhere(Arc<Registry>);
+struct Nowhere(Arc<TaskList>);
 
 impl Backend for Nowhere {
     fn name(&self) -> &'static str {
@@ -31,7 +31,7 @@ impl Backend for Nowhere {
         Mode::Polling
     }
 
-    fn registry(&self) -> &Arc<Registry> {
+    fn tasks(&self) -> &Arc<TaskList> {
         &self.0
     }
 
@@ -42,12 +42,12 @@ impl Backend for Nowhere {
     fn resume(&self, _: Job, _: bool) {}
 }
 
-/// The head of such a task, which stays where it is.
-pub(crate) fn head(registry: &Arc<Registry>, number: u64) -> Arc<Head> {
-    Arc::new(Head {
+/// The header of such a task, which stays where it is.
+pub(crate) fn header(tasks: &Arc<TaskList>, number: u64) -> Arc<Header> {
+    Arc::new(Header {
         id: id(number),
-        home: Arc::new(Nowhere(Arc::clone(registry))),
-        record: Record::default(),
+        home: Arc::new(Nowhere(Arc::clone(tasks))),
+        record: SharedSlot::default(),
     })
 }
 
@@ -64,38 +64,38 @@ impl Wake for Bell {
 #[test]
 fn a_record_made_while_the_task_ends_says_that_it_is_over() {
     loom::model(|| {
-        let record = Arc::new(Record::default());
+        let record = Arc::new(SharedSlot::default());
         let task = {
             let record = Arc::clone(&record);
             thread::spawn(move || record.finish())
         };
-        let state = Arc::clone(record.get_or_make(|| state(1)));
+        let shared = Arc::clone(record.get_or_make(|| shared(1)));
         task.join().unwrap();
         assert!(record.is_finished());
-        assert!(state.is_finished(), "nobody has marked it");
+        assert!(shared.is_finished(), "nobody has marked it");
     });
 }
 
 #[test]
 fn whoever_makes_the_record_of_a_finished_task_marks_it() {
     loom::model(|| {
-        let record = Arc::new(Record::default());
+        let record = Arc::new(SharedSlot::default());
         let makers = [1, 2].map(|_| {
             let record = Arc::clone(&record);
-            thread::spawn(move || drop(record.get_or_make(|| state(1)).clone()))
+            thread::spawn(move || drop(record.get_or_make(|| shared(1)).clone()))
         });
         record.finish();
         for maker in makers {
             maker.join().unwrap();
         }
-        assert!(record.get().is_some_and(|state| state.is_finished()));
+        assert!(record.get().is_some_and(|shared| shared.is_finished()));
     });
 }
 
 #[test]
 fn who_sees_the_end_sees_what_the_task_did() {
     loom::model(|| {
-        let (record, news) = (Arc::new(Record::default()), Arc::new(Cell::new(0)));
+        let (record, news) = (Arc::new(SharedSlot::default()), Arc::new(Cell::new(0)));
         let task = {
             let (record, news) = (Arc::clone(&record), Arc::clone(&news));
             thread::spawn(move || {
@@ -103,7 +103,7 @@ fn who_sees_the_end_sees_what_the_task_did() {
                 record.finish();
             })
         };
-        if record.get_or_make(|| state(1)).is_finished() {
+        if record.get_or_make(|| shared(1)).is_finished() {
             assert_eq!(news.get(), 7);
         }
         task.join().unwrap();
@@ -114,17 +114,17 @@ fn who_sees_the_end_sees_what_the_task_did() {
 #[test]
 fn a_cancellation_reaches_a_task_that_comes_to_wait() {
     loom::model(|| {
-        let state = state(1);
+        let shared = shared(1);
         let parker = Parker::new(Deaf);
         let canceller = {
-            let state = Arc::clone(&state);
-            thread::spawn(move || state.cancel())
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.cancel())
         };
-        // As `Head::enter` and `Head::block_on` do.
+        // As `Header::enter` and `Header::block_on` do.
         {
-            let mut reach = lock(&state.reach);
+            let mut reach = lock(&shared.reach);
             reach.blocked = Some(Arc::clone(&parker));
-            if state.is_cancelled() {
+            if shared.is_cancelled() {
                 parker.cancel();
             }
         }
@@ -137,35 +137,35 @@ fn a_cancellation_reaches_a_task_that_comes_to_wait() {
 #[test]
 fn a_cancellation_finds_the_waker_in_the_list() {
     loom::model(|| {
-        let head = head(&Registry::new(), 1);
+        let header = header(&TaskList::new(), 1);
         let bell = Arc::<Bell>::default();
         let canceller = {
-            let head = Arc::clone(&head);
-            thread::spawn(move || head.state().cancel())
+            let header = Arc::clone(&header);
+            thread::spawn(move || header.shared().cancel())
         };
         // SAFETY: it stays where it is, and is finished below.
-        unsafe { head.enter(Some(&Waker::from(Arc::clone(&bell)))) };
-        let seen = head.is_cancelled();
+        unsafe { header.enter(Some(&Waker::from(Arc::clone(&bell)))) };
+        let seen = header.is_cancelled();
         canceller.join().unwrap();
         assert!(seen || bell.0.load(Ordering::SeqCst) == 1, "nobody wakes it");
-        head.finish();
+        header.finish();
     });
 }
 
 #[test]
 fn nothing_keeps_the_waker_of_a_task_that_is_over() {
     loom::model(|| {
-        let head = head(&Registry::new(), 1);
+        let header = header(&TaskList::new(), 1);
         let bell = Arc::<Bell>::default();
         // SAFETY: it stays where it is, and is finished below.
-        unsafe { head.enter(Some(&Waker::from(Arc::clone(&bell)))) };
+        unsafe { header.enter(Some(&Waker::from(Arc::clone(&bell)))) };
         let other = {
-            let head = Arc::clone(&head);
-            thread::spawn(move || Arc::clone(head.state()))
+            let header = Arc::clone(&header);
+            thread::spawn(move || Arc::clone(header.shared()))
         };
-        head.finish();
-        let state = other.join().unwrap();
-        assert!(state.is_finished());
+        header.finish();
+        let shared = other.join().unwrap();
+        assert!(shared.is_finished());
         assert_eq!(Arc::strong_count(&bell), 1, "the waker is kept");
     });
 }

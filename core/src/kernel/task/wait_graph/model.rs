@@ -4,14 +4,14 @@ use loom::thread;
 
 use super::*;
 use crate::base::sync::seq_cst::each_way;
-use crate::kernel::task::{Registry, head};
+use crate::kernel::task::{TaskList, header};
 
 /// Has `task` wait for what `next` owes, as a promise does for those who stand in line.
-pub(crate) fn waits(task: Arc<TaskState>, next: Arc<TaskState>) -> Result<Edge, Cycle> {
+pub(crate) fn waits(task: Arc<Shared>, next: Arc<Shared>) -> Result<Edge, Cycle> {
     let mut edge = Edge::none(task);
-    let debtor = Some(Debtor::of_task(next));
-    drop(edge.publish(debtor.clone()));
-    match edge.probe(&debtor).and_then(|probe| probe.refuse()) {
+    let owner = Some(Owner::of_task(next));
+    drop(edge.publish(owner.clone()));
+    match edge.probe(&owner).and_then(|probe| probe.refuse()) {
         Some(cycle) => Err(cycle),
         None => Ok(edge),
     }
@@ -20,7 +20,7 @@ pub(crate) fn waits(task: Arc<TaskState>, next: Arc<TaskState>) -> Result<Edge, 
 /// Has each of `tasks` tasks wait for the next at once, and returns how many of them are told. The edges stay until
 /// all have been published: nobody goes on.
 fn told(tasks: usize) -> usize {
-    let states: Vec<_> = (0..tasks).map(|_| TaskState::never()).collect();
+    let states: Vec<_> = (0..tasks).map(|_| Shared::never()).collect();
     let mut edges: Vec<_> = (1..tasks)
         .map(|n| {
             let (task, next) = (Arc::clone(&states[n]), Arc::clone(&states[(n + 1) % tasks]));
@@ -60,11 +60,11 @@ fn of_three_who_close_a_circle_at_once_one_is_told() {
 #[test]
 fn of_two_who_wait_for_each_others_handles_one_is_told() {
     check_once(3, || {
-        let registry = Registry::new();
-        let [ann, bob] = [1, 2].map(|number| head(&registry, number));
-        let wait = |who: &Head, whom: &Head| {
-            // SAFETY: both heads outlive both waits.
-            await_handle(who.stopping(), unsafe { HeadRef::new(whom) })
+        let tasks = TaskList::new();
+        let [ann, bob] = [1, 2].map(|number| header(&tasks, number));
+        let wait = |who: &Header, whom: &Header| {
+            // SAFETY: both headers outlive both waits.
+            await_handle(who.stopping(), unsafe { HeaderRef::new(whom) })
         };
         let other = {
             let (ann, bob) = (Arc::clone(&ann), Arc::clone(&bob));
@@ -72,8 +72,8 @@ fn of_two_who_wait_for_each_others_handles_one_is_told() {
         };
         let told = wait(&ann, &bob).is_err();
         assert_ne!(told, other.join().unwrap());
-        leave_handle(ann.state(), &bob);
-        leave_handle(bob.state(), &ann);
+        leave_handle(ann.shared(), &bob);
+        leave_handle(bob.shared(), &ann);
     });
 }
 
@@ -82,7 +82,7 @@ fn of_two_who_wait_for_each_others_handles_one_is_told() {
 #[test]
 fn edges_of_different_times_are_no_circle() {
     loom::model(|| {
-        let [ann, bob, eve] = std::array::from_fn(|_| TaskState::never());
+        let [ann, bob, eve] = std::array::from_fn(|_| Shared::never());
         // Bob waits for Eve, then does not, and then Eve waits for Ann.
         let before = waits(Arc::clone(&bob), Arc::clone(&eve));
         let changing = {

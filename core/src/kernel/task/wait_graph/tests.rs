@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::super::failure::Failure;
-use super::super::owner::Owner;
+use super::super::owner::Owning;
 use super::*;
 
 /// One who owes, known by a task that lets go of it when it is asked for that: so whoever asks is the last to hold it,
@@ -12,11 +12,11 @@ struct Fickle {
     /// The task that waits for it.
     edge: Mutex<Option<Edge>>,
     /// Whom it would name.
-    task: Arc<TaskState>,
+    task: Arc<Shared>,
 }
 
-impl Owner for Fickle {
-    fn task(&self) -> Option<Arc<TaskState>> {
+impl Owning for Fickle {
+    fn task(&self) -> Option<Arc<Shared>> {
         let edge = self.edge.lock().unwrap().take();
         drop(edge);
         Some(Arc::clone(&self.task))
@@ -39,21 +39,21 @@ impl Drop for Fickle {
 
 #[test]
 fn a_destructor_that_panics_in_a_search_leaves_the_edge_with_its_owner() {
-    let [ann, bob, cid] = std::array::from_fn(|_| TaskState::never());
+    let [ann, bob, cid] = std::array::from_fn(|_| Shared::never());
     let fickle = Arc::new(Fickle { edge: Mutex::new(None), task: cid });
     let mut bobs = Edge::none(Arc::clone(&bob));
-    let left = bobs.publish(Some(Debtor::of_owner(Arc::clone(&fickle) as Arc<dyn Owner>)));
+    let left = bobs.publish(Some(Owner::of_other(Arc::clone(&fickle) as Arc<dyn Owning>)));
     assert!(left.is_none());
     let weak = Arc::downgrade(&fickle);
     *fickle.edge.lock().unwrap() = Some(bobs);
     drop(fickle);
 
-    let debtor = Some(Debtor::of_task(Arc::clone(&bob)));
+    let owner = Some(Owner::of_task(Arc::clone(&bob)));
     // Somebody waits for ann, or there would be no search.
     ann.set_awaited();
     let mut anns = Edge::none(Arc::clone(&ann));
-    drop(anns.publish(debtor.clone()));
-    let probe = anns.probe(&debtor).expect("bob is stopped");
+    drop(anns.publish(owner.clone()));
+    let probe = anns.probe(&owner).expect("bob is stopped");
     assert!(probe.refuse().is_none(), "there is no circle");
     assert!(weak.upgrade().is_none(), "the search was not the last to hold it");
     assert!(!bob.is_stopped());

@@ -1,5 +1,5 @@
-//! The registry under loom, with two shards:
-//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib registry`.
+//! The tasks under loom, with two shards:
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib tasks`.
 //!
 //! A task is a number here: odd ones live in one shard, even ones in the other.
 
@@ -9,7 +9,7 @@ use loom::sync::atomic::AtomicUsize as LoomUsize;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
-use super::super::state::model::{head, id};
+use super::super::state::model::{header, id};
 use super::*;
 use crate::base::sync::seq_cst::each_way;
 
@@ -31,8 +31,8 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn new(registry: &Arc<Registry>) -> Waiter {
-        Waiter { future: registry.wait_empty(), wakes: Arc::new(Wakes(LoomUsize::new(0))) }
+    fn new(tasks: &Arc<TaskList>) -> Waiter {
+        Waiter { future: tasks.wait_empty(), wakes: Arc::new(Wakes(LoomUsize::new(0))) }
     }
 
     fn poll(&mut self) -> Poll<()> {
@@ -51,9 +51,9 @@ fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
 }
 
 /// Lets the given tasks, which have been counted, end on a thread of their own.
-fn end(registry: &Arc<Registry>, tasks: &'static [u64]) -> thread::JoinHandle<()> {
-    let registry = Arc::clone(registry);
-    thread::spawn(move || tasks.iter().for_each(|task| registry.leave(id(*task))))
+fn end(tasks: &Arc<TaskList>, tasks: &'static [u64]) -> thread::JoinHandle<()> {
+    let tasks = Arc::clone(tasks);
+    thread::spawn(move || tasks.iter().for_each(|task| tasks.leave(id(*task))))
 }
 
 /// Polls while the list is in use by `others`, and again once they are through.
@@ -71,13 +71,13 @@ fn wait_for_the_end(mut waiter: Waiter, others: impl IntoIterator<Item = thread:
 #[test]
 fn a_task_that_starts_sees_the_end_or_is_seen_by_it() {
     check(|| {
-        let registry = Registry::new();
+        let tasks = TaskList::new();
         let starter = {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.count(id(1)))
+            let tasks = Arc::clone(&tasks);
+            thread::spawn(move || tasks.count(id(1)))
         };
-        registry.close();
-        let empty = registry.is_empty();
+        tasks.close();
+        let empty = tasks.is_empty();
         let started = starter.join().unwrap();
         assert!(!(empty && started), "a task has been started behind the back of who closed");
     });
@@ -86,52 +86,52 @@ fn a_task_that_starts_sees_the_end_or_is_seen_by_it() {
 #[test]
 fn a_task_that_comes_to_wait_is_cancelled_by_a_close_at_the_same_time() {
     check(|| {
-        let registry = Registry::new();
-        assert!(registry.count(id(1)));
+        let tasks = TaskList::new();
+        assert!(tasks.count(id(1)));
         let task = {
-            let registry = Arc::clone(&registry);
+            let tasks = Arc::clone(&tasks);
             thread::spawn(move || {
-                let head = head(&registry, 1);
+                let header = header(&tasks, 1);
                 // SAFETY: it stays where it is, and is taken out below.
-                let waker = unsafe { registry.enter(&head, Some(Waker::noop().clone())) };
-                assert!(waker.is_none() || head.is_cancelled());
-                head
+                let waker = unsafe { tasks.enter(&header, Some(Waker::noop().clone())) };
+                assert!(waker.is_none() || header.is_cancelled());
+                header
             })
         };
-        registry.close();
-        let head = task.join().unwrap();
-        assert!(head.is_cancelled());
-        head.finish();
+        tasks.close();
+        let header = task.join().unwrap();
+        assert!(header.is_cancelled());
+        header.finish();
     });
 }
 
 #[test]
 fn who_waits_is_told_when_the_last_task_ends() {
     check(|| {
-        let registry = Registry::new();
-        assert!(registry.count(id(1)));
-        let waiter = Waiter::new(&registry);
-        wait_for_the_end(waiter, [end(&registry, &[1])]);
+        let tasks = TaskList::new();
+        assert!(tasks.count(id(1)));
+        let waiter = Waiter::new(&tasks);
+        wait_for_the_end(waiter, [end(&tasks, &[1])]);
     });
 }
 
 #[test]
 fn the_last_tasks_of_two_shards_leave_nobody_waiting() {
     check(|| {
-        let registry = Registry::new();
-        assert!(registry.count(id(1)) && registry.count(id(2)));
-        let waiter = Waiter::new(&registry);
-        wait_for_the_end(waiter, [end(&registry, &[1]), end(&registry, &[2])]);
+        let tasks = TaskList::new();
+        assert!(tasks.count(id(1)) && tasks.count(id(2)));
+        let waiter = Waiter::new(&tasks);
+        wait_for_the_end(waiter, [end(&tasks, &[1]), end(&tasks, &[2])]);
     });
 }
 
 #[test]
 fn the_last_tasks_of_one_shard_leave_nobody_waiting() {
     check(|| {
-        let registry = Registry::new();
-        assert!(registry.count(id(1)) && registry.count(id(3)));
-        let waiter = Waiter::new(&registry);
-        wait_for_the_end(waiter, [end(&registry, &[1]), end(&registry, &[3])]);
+        let tasks = TaskList::new();
+        assert!(tasks.count(id(1)) && tasks.count(id(3)));
+        let waiter = Waiter::new(&tasks);
+        wait_for_the_end(waiter, [end(&tasks, &[1]), end(&tasks, &[3])]);
     });
 }
 
@@ -140,18 +140,18 @@ fn the_last_tasks_of_one_shard_leave_nobody_waiting() {
 fn a_task_that_starts_another_one_and_ends_is_not_the_last() {
     for (first, second) in [(1, 2), (2, 1)] {
         check(move || {
-            let registry = Registry::new();
-            assert!(registry.count(id(first)));
+            let tasks = TaskList::new();
+            assert!(tasks.count(id(first)));
             let task = {
-                let registry = Arc::clone(&registry);
+                let tasks = Arc::clone(&tasks);
                 thread::spawn(move || {
-                    assert!(registry.count(id(second)));
-                    registry.leave(id(first));
+                    assert!(tasks.count(id(second)));
+                    tasks.leave(id(first));
                 })
             };
-            assert!(!registry.is_empty(), "there has been a task all the time");
+            assert!(!tasks.is_empty(), "there has been a task all the time");
             task.join().unwrap();
-            assert_eq!(registry.len(), 1);
+            assert_eq!(tasks.len(), 1);
         });
     }
 }

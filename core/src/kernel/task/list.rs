@@ -28,7 +28,7 @@ use slab::Slab;
 
 use super::handle::TaskRef;
 use super::id::TaskId;
-use super::state::{Head, HeadRef, TaskState};
+use super::state::{Header, HeaderRef, Shared};
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::base::sync::{Mutex, lock};
@@ -41,7 +41,7 @@ use crate::kernel::strand::{with_current, with_state};
 const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// The list of a backend's live tasks.
-pub struct Registry {
+pub struct TaskList {
     /// The tasks, by number.
     shards: [Shard; SHARDS],
     /// No task may start any more, and those that have not run yet will not.
@@ -60,7 +60,7 @@ struct Shard {
     started: AtomicUsize,
     /// How many of those are over.
     ended: AtomicUsize,
-    /// Those that have had to wait; [`Head::key`] is the place.
+    /// Those that have had to wait; [`Header::key`] is the place.
     waiting: Mutex<Slab<Entry>>,
 }
 
@@ -68,7 +68,7 @@ struct Shard {
 /// before somebody asks for one.
 struct Entry {
     /// The task. It is looked at under the lock of the list only.
-    head: HeadRef,
+    header: HeaderRef,
     /// How it is reached, if it had no record when it came to wait. One that is made later takes it over.
     waker: Option<Waker>,
 }
@@ -76,19 +76,20 @@ struct Entry {
 impl Shard {
     /// Those that have had to wait.
     fn tasks(&self) -> Vec<TaskRef> {
-        let task = |entry: &Entry| TaskRef::new(Arc::clone(entry.head.get().record(|| entry.waker.clone())));
+        let task =
+            |entry: &Entry| TaskRef::new(Arc::clone(entry.header.get().record(|| entry.waker.clone())));
         lock(&self.waiting).iter().map(|(_, entry)| task(entry)).collect()
     }
 }
 
-impl Registry {
+impl TaskList {
     /// The key of a task that is not entered.
     pub(crate) const NOWHERE: u32 = u32::MAX;
 
     /// An empty list.
-    #[allow(clippy::new_ret_no_self, reason = "a registry is always shared")]
-    pub fn new() -> Arc<Registry> {
-        Arc::new(Registry {
+    #[allow(clippy::new_ret_no_self, reason = "a tasks is always shared")]
+    pub fn new() -> Arc<TaskList> {
+        Arc::new(TaskList {
             shards: Default::default(),
             closed: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
@@ -113,53 +114,53 @@ impl Registry {
     /// record, which then is to have it.
     ///
     /// # Safety
-    /// The head stays where it is until [`Registry::unlist`] has been called.
-    pub(crate) unsafe fn enter(&self, head: &Head, waker: Option<Waker>) -> Option<Waker> {
-        let mut list = lock(&self.shard(head.id()).waiting);
+    /// The header stays where it is until [`TaskList::unlist`] has been called.
+    pub(crate) unsafe fn enter(&self, header: &Header, waker: Option<Waker>) -> Option<Waker> {
+        let mut list = lock(&self.shard(header.id()).waiting);
         // Under the lock, under which records are made: so either the record has the waker, or this sees it.
-        let (listed, unlisted) = if head.is_recorded() { (None, waker) } else { (waker, None) };
-        match list.get_mut(head.key().load(Ordering::Relaxed) as usize) {
+        let (listed, unlisted) = if header.is_recorded() { (None, waker) } else { (waker, None) };
+        match list.get_mut(header.key().load(Ordering::Relaxed) as usize) {
             Some(entry) => entry.waker = listed,
             None => {
                 let vacant = list.vacant_entry();
                 // Four thousand million tasks do not fit in memory. An entry without a key would never leave.
                 if let Ok(key) = u32::try_from(vacant.key())
-                    && key != Registry::NOWHERE
+                    && key != TaskList::NOWHERE
                 {
                     // SAFETY: as the caller promises. Whoever looks at it has the lock, which `unlist` takes.
-                    vacant.insert(Entry { head: unsafe { HeadRef::new(head) }, waker: listed });
-                    head.key().store(key, Ordering::Relaxed);
+                    vacant.insert(Entry { header: unsafe { HeaderRef::new(header) }, waker: listed });
+                    header.key().store(key, Ordering::Relaxed);
                 }
             }
         }
         drop(list);
         // The lock of the list orders the two: either `close` finds the task in it, or this sees that it has closed.
         if self.is_closed() {
-            head.state().cancel();
+            header.shared().cancel();
         }
         unlisted
     }
 
     /// Makes the record of a task that has none, unless somebody is faster.
-    pub(crate) fn record<'a>(&self, head: &'a Head) -> &'a Arc<TaskState> {
-        let list = lock(&self.shard(head.id()).waiting);
-        head.record(|| list.get(head.key().load(Ordering::Relaxed) as usize)?.waker.clone())
+    pub(crate) fn record<'a>(&self, header: &'a Header) -> &'a Arc<Shared> {
+        let list = lock(&self.shard(header.id()).waiting);
+        header.record(|| list.get(header.key().load(Ordering::Relaxed) as usize)?.waker.clone())
     }
 
-    /// Takes the task with this head out of the list, if it is there: from here on nobody looks at the head.
+    /// Takes the task with this header out of the list, if it is there: from here on nobody looks at the header.
     ///
     /// # Aborts
-    /// The process, if it was entered in another list than this: a backend has changed its registry, and the other one
-    /// would go on to look at a head that is gone.
+    /// The process, if it was entered in another list than this: a backend has changed its tasks, and the other one
+    /// would go on to look at a header that is gone.
     #[inline]
-    pub(crate) fn unlist(&self, head: &Head) {
-        let key = head.key().load(Ordering::Relaxed);
-        if key == Registry::NOWHERE {
+    pub(crate) fn unlist(&self, header: &Header) {
+        let key = header.key().load(Ordering::Relaxed);
+        if key == TaskList::NOWHERE {
             return;
         }
-        let mut list = lock(&self.shard(head.id()).waiting);
-        if !list.get(key as usize).is_some_and(|entry| entry.head.is(head)) {
-            eprintln!("a backend has changed its registry; aborting");
+        let mut list = lock(&self.shard(header.id()).waiting);
+        if !list.get(key as usize).is_some_and(|entry| entry.header.is(header)) {
+            eprintln!("a backend has changed its tasks; aborting");
             std::process::abort();
         }
         let entry = list.try_remove(key as usize);
@@ -212,7 +213,7 @@ impl Registry {
         self.shards.iter().flat_map(Shard::tasks).collect()
     }
 
-    /// Whether [`Registry::close`] has been called.
+    /// Whether [`TaskList::close`] has been called.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -254,9 +255,8 @@ impl Registry {
     /// of them to be over would wait for itself.
     pub fn holds_caller(&self) -> bool {
         with_current(|strand| {
-            let own = strand.state().head().map(|head| Arc::as_ptr(head.home().registry()));
-            let lent =
-                || strand.backend().is_some_and(|home| std::ptr::eq(Arc::as_ptr(home.registry()), self));
+            let own = strand.state().header().map(|header| Arc::as_ptr(header.home().tasks()));
+            let lent = || strand.backend().is_some_and(|home| std::ptr::eq(Arc::as_ptr(home.tasks()), self));
             own.is_some_and(|own| std::ptr::eq(own, self) || lent())
         })
     }
@@ -264,7 +264,7 @@ impl Registry {
     /// That nobody waits for the end of these tasks who is one of them.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Deadlock`] if [`Registry::holds_caller`].
+    /// [`io::ErrorKind::Deadlock`] if [`TaskList::holds_caller`].
     pub fn refuse_caller(&self) -> io::Result<()> {
         match self.holds_caller() {
             true => Err(io::Error::new(io::ErrorKind::Deadlock, "a task would wait for its own end")),
@@ -278,15 +278,15 @@ impl Registry {
     /// The future does when a task of these waits for it and for nothing else, which would never end; see
     /// [`promise::unwatched`](crate::promise::unwatched) for combinators of other libraries.
     pub fn wait_empty(self: &Arc<Self>) -> WaitEmpty {
-        WaitEmpty { registry: Arc::clone(self), place: Place::new() }
+        WaitEmpty { tasks: Arc::clone(self), place: Place::new() }
     }
 }
 
-/// Waits until a [`Registry`] is empty. Cancel-safe.
+/// Waits until a [`TaskList`] is empty. Cancel-safe.
 #[must_use = "a future does nothing until it is awaited or waited for"]
 pub struct WaitEmpty {
     /// What is to be empty.
-    registry: Arc<Registry>,
+    tasks: Arc<TaskList>,
     /// The place among those who wait.
     place: Place,
 }
@@ -295,11 +295,11 @@ impl WaitEmpty {
     /// Stands in line with `waker`, instead of what was there.
     fn enter(&mut self, waker: &Waker) {
         let waker = StoredWaker::of(waker);
-        let mut waiters = lock(&self.registry.waiters);
+        let mut waiters = lock(&self.tasks.waiters);
         let before = waiters.leave(&mut self.place);
         self.place.set(waiters.push_back(waker));
-        // SeqCst with the load in `Registry::leave`; the caller looks at the count after this.
-        self.registry.awaited.store(true, Ordering::SeqCst);
+        // SeqCst with the load in `TaskList::leave`; the caller looks at the count after this.
+        self.tasks.awaited.store(true, Ordering::SeqCst);
         drop(waiters);
         drop(before);
     }
@@ -309,10 +309,10 @@ impl WaitEmpty {
         if !self.place.is_taken() {
             return;
         }
-        let mut waiters = lock(&self.registry.waiters);
+        let mut waiters = lock(&self.tasks.waiters);
         let before = waiters.leave(&mut self.place);
         if waiters.is_empty() {
-            self.registry.awaited.store(false, Ordering::SeqCst);
+            self.tasks.awaited.store(false, Ordering::SeqCst);
         }
         drop(waiters);
         drop(before);
@@ -325,8 +325,8 @@ impl Future for WaitEmpty {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::proceed(cx));
         self.enter(cx.waker());
-        if !self.registry.is_empty() {
-            if self.registry.holds_caller() && with_state(|state| state.stopped_task(cx.waker()).is_some()) {
+        if !self.tasks.is_empty() {
+            if self.tasks.holds_caller() && with_state(|state| state.stopped_task(cx.waker()).is_some()) {
                 panic!("a task waits for all tasks of its own backend to be over, and so for itself");
             }
             return Poll::Pending;
@@ -345,13 +345,13 @@ impl Drop for WaitEmpty {
 
 impl fmt::Debug for WaitEmpty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WaitEmpty").field(&self.registry).finish()
+        f.debug_tuple("WaitEmpty").field(&self.tasks).finish()
     }
 }
 
-impl fmt::Debug for Registry {
+impl fmt::Debug for TaskList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closed = self.is_closed();
-        f.debug_struct("Registry").field("len", &self.len()).field("closed", &closed).finish_non_exhaustive()
+        f.debug_struct("TaskList").field("len", &self.len()).field("closed", &closed).finish_non_exhaustive()
     }
 }
