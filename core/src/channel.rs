@@ -44,7 +44,7 @@ pub mod watch;
 
 use std::sync::Arc;
 
-pub use ends::{Place, Receiving, Sending, Sink, Source};
+pub use ends::{Receiving, Sending, Sink, Source, WaitKey};
 pub use error::{RecvError, SendError, TryRecvError, TrySendError};
 use queue::Queue;
 pub use receiver::{Drain, IntoIter, Iter, Receiver, TryIter};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use twoply_core::backend::{Backend, Driver, Job, Mode, SpawnError, Strand, StrandState, Unpark};
 use twoply_core::parker::Parker;
 use twoply_core::promise::Failure;
-use twoply_core::reactor::{Interest, Source};
+use twoply_core::reactor::{Interest, IoSource};
 use twoply_core::task::{Builder, TaskGroup, TaskList, scope};
 use twoply_core::timers::Timers;
 use twoply_core::{Wait, channel, strand, task, time};
@@ -129,7 +129,7 @@ impl Driver for ToyStrand {
         self.now.get()
     }
 
-    fn watch(&self, _: &Arc<Source>, _: Interest, _: &Waker) -> io::Result<()> {
+    fn watch(&self, _: &Arc<IoSource>, _: Interest, _: &Waker) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_io::AsyncRead;
-use twoply::channel::{Place, RecvError, Source, TryRecvError};
+use twoply::channel::{RecvError, Source, TryRecvError, WaitKey};
 use twoply::net::TcpStream;
 
 /// The longest line, in bytes. Whoever sends a longer one has sent the last.
@@ -27,7 +27,7 @@ impl Lines {
 
 /// The stream knows who waits for it, so no place in a line is needed. One receives at a time.
 impl Source<String> for Lines {
-    fn poll_recv(&self, _: &mut Place, cx: &mut Context<'_>) -> Poll<Result<String, RecvError>> {
+    fn poll_recv(&self, _: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<String, RecvError>> {
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(end) = received.iter().position(|&byte| byte == b'\n') {
@@ -43,7 +43,7 @@ impl Source<String> for Lines {
         }
     }
 
-    fn stop_recv(&self, _: &mut Place) {}
+    fn stop_recv(&self, _: &mut WaitKey) {}
 
     fn try_recv(&self) -> Result<String, TryRecvError> {
         Err(TryRecvError::Empty)

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::catch_panic::{catch_panic, catch_panic_async};
 use super::{Builder, Event, ExitReason, Overflow, Pid, Process, ProcessRef, SpawnProcessError};
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::channel::TrySendError;
 use crate::kernel::backend::Backend;
 use crate::kernel::task::{Panic, current_backend};
@@ -185,7 +185,7 @@ impl<T: Send + 'static> Active<T> {
         let process = self.0.process.get_or_init(|| self.start());
         if process.is_err() {
             // What could not be started is dropped where nobody waits for the process.
-            drop(lock(&self.0.resting).take());
+            drop(lock_std(&self.0.resting).take());
         }
         process.as_ref().map_err(Failure::clone)
     }
@@ -193,7 +193,7 @@ impl<T: Send + 'static> Active<T> {
     /// Runs once, while others wait for it: neither the value nor anything else of the user's is dropped here.
     #[cold]
     fn start(&self) -> Result<ProcessRef<Action<T>>, Failure> {
-        let Some(Resting { value, settings }) = lock(&self.0.resting).take() else {
+        let Some(Resting { value, settings }) = lock_std(&self.0.resting).take() else {
             unreachable!("a value is put to rest before it is started, and started once")
         };
         let end_on_panic = settings.end_on_panic;
@@ -203,7 +203,7 @@ impl<T: Send + 'static> Active<T> {
         let started = settings.start(move |process| serve(process, given, handle, end_on_panic));
         if started.is_err() {
             let settings = ActiveBuilder::default();
-            *lock(&self.0.resting) = lock(&cradle).take().map(|value| Resting { value, settings });
+            *lock_std(&self.0.resting) = lock_std(&cradle).take().map(|value| Resting { value, settings });
         }
         started
     }
@@ -238,7 +238,9 @@ async fn serve<T: Send + 'static>(
     handle: Weak<Handle<T>>,
     end_on_panic: bool,
 ) -> ExitReason {
-    let Some(mut value) = lock(&cradle).take() else { unreachable!("a process is started with its value") };
+    let Some(mut value) = lock_std(&cradle).take() else {
+        unreachable!("a process is started with its value")
+    };
     drop(cradle);
     loop {
         let run = match me.receive().await {

@@ -10,7 +10,7 @@
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
-use crate::channel::{Place, Source};
+use crate::channel::{Source, WaitKey};
 use crate::kernel::coop;
 
 /// Names a source that is attached to an actor; see [`Context::attach`](super::Context::attach).
@@ -42,7 +42,7 @@ impl<M: 'static> Sources<M> {
     {
         let name = Attachment(self.next);
         self.next += 1;
-        let converted = Converted { source, place: Place::new(), convert, item: PhantomData };
+        let converted = Converted { source, wait_key: WaitKey::new(), convert, item: PhantomData };
         self.attached.push((name, Box::new(converted)));
         name
     }
@@ -119,7 +119,7 @@ struct Converted<T, S: Source<T>, F> {
     /// The source.
     source: S,
     /// Its place in the source's line.
-    place: Place,
+    wait_key: WaitKey,
     /// Makes a message, or none, of an item or of the end.
     convert: F,
     /// It yields a `T` and holds none.
@@ -133,7 +133,7 @@ where
 {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Given<M>> {
         loop {
-            match ready!(self.source.poll_recv(&mut self.place, cx)) {
+            match ready!(self.source.poll_recv(&mut self.wait_key, cx)) {
                 Ok(item) => {
                     if let Some(message) = (self.convert)(Some(item)) {
                         return Poll::Ready(Given::Message(message));
@@ -149,8 +149,8 @@ where
 
 impl<T, S: Source<T>, F> Drop for Converted<T, S, F> {
     fn drop(&mut self) {
-        if self.place.is_taken() {
-            self.source.stop_recv(&mut self.place);
+        if self.wait_key.is_set() {
+            self.source.stop_recv(&mut self.wait_key);
         }
     }
 }

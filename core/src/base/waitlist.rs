@@ -1,6 +1,6 @@
 //! The library's one list of waiting wakers, first come, first served.
 //!
-//! Watch and broadcast channels and intervals wait in it. A future that waits keeps a [`Place`]; whoever changes what it
+//! Watch and broadcast channels and intervals wait in it. A future that waits keeps a [`WaitKey`]; whoever changes what it
 //! waits for calls [`WaitList::notify_one`] or [`WaitList::notify_all`] *after* the change. The list knows nothing
 //! of what is waited for, and it never runs a waker, clones one or drops one while it holds its lock.
 //!
@@ -38,7 +38,7 @@
 //! The same count saves the notified waiter the lock: after its own store in W1 it can only read 0 if its entry has
 //! been taken out.
 
-mod slots;
+mod linked_slab;
 
 use std::task::{Context, Poll, Waker};
 
@@ -46,22 +46,22 @@ use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::base::sync::atomic::{AtomicUsize, fence};
 use crate::base::sync::{Mutex, MutexGuard, lock};
 use crate::base::wake::StoredWaker;
-pub(crate) use slots::{Key, Slots};
+pub(crate) use linked_slab::{Key, LinkedSlab};
 
 /// A future's place in the line of those that wait for the same thing.
 ///
 /// The futures of this library make places and give them back; see [`Source`](crate::channel::Source).
 #[derive(Debug, Default)]
-pub struct Place(Option<Key>);
+pub struct WaitKey(Option<Key>);
 
-impl Place {
+impl WaitKey {
     /// Not in any line.
-    pub(crate) const fn new() -> Place {
-        Place(None)
+    pub(crate) const fn new() -> WaitKey {
+        WaitKey(None)
     }
 
     /// Whether the future is in line, or has been notified and has not noticed.
-    pub(crate) fn is_taken(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.0.is_some()
     }
 
@@ -71,7 +71,7 @@ impl Place {
     }
 
     /// For lists other than [`WaitList`]: the key.
-    pub(crate) fn key(&self) -> Option<Key> {
+    pub(crate) fn get(&self) -> Option<Key> {
         self.0
     }
 
@@ -95,13 +95,13 @@ pub(crate) struct WaitList {
     /// How many places are waiting and not notified; written under the lock only.
     waiting: AtomicUsize,
     /// The line. An entry is the waker of one who waits and has not been notified.
-    line: Mutex<Slots<StoredWaker>>,
+    line: Mutex<LinkedSlab<StoredWaker>>,
 }
 
 impl WaitList {
     /// A list in which nobody waits.
     pub(crate) fn new() -> WaitList {
-        WaitList { waiting: AtomicUsize::new(0), line: Mutex::new(Slots::new()) }
+        WaitList { waiting: AtomicUsize::new(0), line: Mutex::new(LinkedSlab::new()) }
     }
 
     /// Gives a token to the waiter at the front and wakes it. Returns whether there was one.
@@ -142,9 +142,9 @@ impl WaitList {
         true
     }
 
-    /// Enters `place` in the line. The caller looks for the change once more before it reports `Pending`.
-    pub(crate) fn enlist(&self, place: &mut Place, waker: &Waker, end: End) {
-        debug_assert!(!place.is_taken());
+    /// Enters `wait_key` in the line. The caller looks for the change once more before it reports `Pending`.
+    pub(crate) fn enlist(&self, wait_key: &mut WaitKey, waker: &Waker, end: End) {
+        debug_assert!(!wait_key.is_set());
         let waker = StoredWaker::of(waker);
         let mut line = lock(&self.line);
         let key = match end {
@@ -153,15 +153,15 @@ impl WaitList {
         };
         self.add(&line, 1);
         drop(line);
-        place.0 = Some(key);
+        wait_key.0 = Some(key);
         // W2 of the module's diagram; pairs with the fences in `notify_one` and `notify_all`.
         fence(SeqCst);
     }
 
     /// For a place that is taken: true when it has been notified; the token is the caller's then and the place is
     /// free. False when it goes on waiting, from now on with `waker`.
-    pub(crate) fn check(&self, place: &mut Place, waker: &Waker) -> bool {
-        let Some(key) = place.0 else { return false };
+    pub(crate) fn check(&self, wait_key: &mut WaitKey, waker: &Waker) -> bool {
+        let Some(key) = wait_key.0 else { return false };
         let mut replacement = None;
         while !self.is_nobody_waiting() {
             let mut line = lock(&self.line);
@@ -179,14 +179,14 @@ impl WaitList {
             // Cloning runs code of the waker's, hence not under the lock.
             replacement = Some(StoredWaker::of(waker));
         }
-        place.0 = None;
+        wait_key.0 = None;
         true
     }
 
-    /// Gives `place` up. True when it had been notified: the caller passes the token on.
+    /// Gives `wait_key` up. True when it had been notified: the caller passes the token on.
     #[must_use = "a token that is not passed on is a lost wake-up"]
-    pub(crate) fn leave(&self, place: &mut Place) -> bool {
-        let Some(key) = place.0.take() else { return false };
+    pub(crate) fn leave(&self, wait_key: &mut WaitKey) -> bool {
+        let Some(key) = wait_key.0.take() else { return false };
         if self.is_nobody_waiting() {
             return true;
         }
@@ -204,9 +204,9 @@ impl WaitList {
         self.waiting.load(Acquire) == 0
     }
 
-    /// Gives `place` up, and passes its token on to the next waiter.
-    pub(crate) fn withdraw(&self, place: &mut Place) {
-        if self.leave(place) {
+    /// Gives `wait_key` up, and passes its token on to the next waiter.
+    pub(crate) fn withdraw(&self, wait_key: &mut WaitKey) {
+        if self.leave(wait_key) {
             self.notify_one();
         }
     }
@@ -214,27 +214,27 @@ impl WaitList {
     /// Waits until `attempt` succeeds, where tokens are hints to attempt again. A waiter that is notified and
     /// comes too late goes back to the front of the line.
     ///
-    /// The future that owns `place` calls [`WaitList::withdraw`] in its `Drop`.
+    /// The future that owns `wait_key` calls [`WaitList::withdraw`] in its `Drop`.
     pub(crate) fn poll_until<R>(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         cx: &mut Context<'_>,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> Poll<R> {
         let mut end = End::Back;
-        if place.is_taken() && self.check(place, cx.waker()) {
+        if wait_key.is_set() && self.check(wait_key, cx.waker()) {
             end = End::Front;
         }
-        if !place.is_taken() {
+        if !wait_key.is_set() {
             if let Some(result) = attempt() {
                 return Poll::Ready(result);
             }
-            self.enlist(place, cx.waker(), end);
+            self.enlist(wait_key, cx.waker(), end);
         }
         match attempt() {
             Some(result) => {
                 // A token that came meanwhile announces something else than what has just been taken.
-                self.withdraw(place);
+                self.withdraw(wait_key);
                 Poll::Ready(result)
             }
             None => Poll::Pending,
@@ -242,7 +242,7 @@ impl WaitList {
     }
 
     /// Changes the number of waiters; `line` proves that the lock is held.
-    fn add(&self, line: &MutexGuard<'_, Slots<StoredWaker>>, change: isize) {
+    fn add(&self, line: &MutexGuard<'_, LinkedSlab<StoredWaker>>, change: isize) {
         let _ = line;
         // Release pairs with Acquire in `is_nobody_waiting`.
         self.waiting.store(self.waiting.load(Relaxed).wrapping_add_signed(change), Release);
@@ -250,25 +250,30 @@ impl WaitList {
 }
 
 /// For lists whose owner guards them, and what is waited for, with one lock of its own: see `channel::queue`.
-impl Slots<StoredWaker> {
-    /// Whether `place` is taken and has not been called.
+impl LinkedSlab<StoredWaker> {
+    /// Whether `wait_key` is taken and has not been called.
     #[inline]
-    pub(crate) fn is_in_line(&mut self, place: &Place) -> bool {
-        place.0.is_some_and(|key| self.find(key).is_some())
+    pub(crate) fn is_in_line(&mut self, wait_key: &WaitKey) -> bool {
+        wait_key.0.is_some_and(|key| self.find(key).is_some())
     }
 
-    /// Gives `place` up. The waker that comes out of the line is dropped by the caller, outside of the lock.
+    /// Gives `wait_key` up. The waker that comes out of the line is dropped by the caller, outside of the lock.
     #[inline]
-    pub(crate) fn leave(&mut self, place: &mut Place) -> Option<StoredWaker> {
-        self.remove(place.0.take()?)
+    pub(crate) fn leave(&mut self, wait_key: &mut WaitKey) -> Option<StoredWaker> {
+        self.remove(wait_key.0.take()?)
     }
 
-    /// Has `place` wait with `waker`: where it is if it is in line, in front of all others if it has been called, at
+    /// Has `wait_key` wait with `waker`: where it is if it is in line, in front of all others if it has been called, at
     /// the end if it is new. That takes a clone of `waker` if the line has none: without a `spare` one it changes
     /// nothing and returns false. A waker that it replaces is left in `spare`, for the caller to drop.
     #[inline]
-    pub(crate) fn stay(&mut self, place: &mut Place, waker: &Waker, spare: &mut Option<StoredWaker>) -> bool {
-        if let Some(current) = place.0.and_then(|key| self.find(key)) {
+    pub(crate) fn stay(
+        &mut self,
+        wait_key: &mut WaitKey,
+        waker: &Waker,
+        spare: &mut Option<StoredWaker>,
+    ) -> bool {
+        if let Some(current) = wait_key.0.and_then(|key| self.find(key)) {
             if !current.will_wake(waker) {
                 let Some(spare) = spare else { return false };
                 std::mem::swap(current, spare);
@@ -276,8 +281,8 @@ impl Slots<StoredWaker> {
             return true;
         }
         let Some(spare) = spare.take() else { return false };
-        let key = if place.is_taken() { self.push_front(spare) } else { self.push_back(spare) };
-        place.0 = Some(key);
+        let key = if wait_key.is_set() { self.push_front(spare) } else { self.push_back(spare) };
+        wait_key.0 = Some(key);
         true
     }
 }

@@ -17,25 +17,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use crate::base::contain::{Contained, contain};
+use crate::base::panic::{NoPanicDrop, discard_panic};
 use crate::base::sync::assert_unlocked;
 
 /// A waker that is kept for whoever waits. See the [module](self).
-pub(crate) struct StoredWaker(Contained<Waker>);
+pub(crate) struct StoredWaker(NoPanicDrop<Waker>);
 
 impl StoredWaker {
     /// A clone of `waker`.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> StoredWaker {
         assert_unlocked();
-        StoredWaker(Contained::new(waker.clone()))
+        StoredWaker(NoPanicDrop::new(waker.clone()))
     }
 
     /// Wakes whoever waits.
     #[inline]
     pub(crate) fn wake(self) {
         let waker = self.0.into_inner();
-        contain(|| waker.wake());
+        discard_panic(|| waker.wake());
     }
 
     /// Whether it wakes whom `waker` wakes. False when that is not known.
@@ -65,7 +65,7 @@ impl Wake for StoredWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        contain(|| self.0.wake_by_ref());
+        discard_panic(|| self.0.wake_by_ref());
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn for_all<T>(items: impl IntoIterator<Item = T>, mut f: impl FnMut(T
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(item))) {
             match first {
                 None => first = Some(payload),
-                Some(_) => drop(Contained::new(payload)),
+                Some(_) => drop(NoPanicDrop::new(payload)),
             }
         }
     }

@@ -27,7 +27,7 @@ use std::task::{Context, Poll, ready};
 
 use super::SendError;
 use crate::base::sync::{Mutex, lock};
-use crate::base::waitlist::{Place, WaitList};
+use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
 
 /// A channel that keeps the last `capacity` messages, at least one.
@@ -181,7 +181,7 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     /// [`Lagged`](RecvError::Lagged) when messages were missed, [`Closed`](RecvError::Closed) at the end.
     pub fn recv(&mut self) -> Recv<'_, T> {
-        Recv { receiver: self, place: Place::new() }
+        Recv { receiver: self, wait_key: WaitKey::new() }
     }
 
     /// Receives the next message if it is there already.
@@ -253,7 +253,7 @@ pub struct Recv<'a, T> {
     /// The receiver.
     receiver: &'a mut Receiver<T>,
     /// Its place in line while it waits.
-    place: Place,
+    wait_key: WaitKey,
 }
 
 impl<T: Clone> Future for Recv<'_, T> {
@@ -261,9 +261,9 @@ impl<T: Clone> Future for Recv<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let unit = ready!(coop::proceed(cx));
-        let Recv { receiver, place } = self.get_mut();
+        let Recv { receiver, wait_key } = self.get_mut();
         let Receiver { shared, next } = &mut **receiver;
-        let result = ready!(shared.waiting.poll_until(place, cx, || match shared.take(next) {
+        let result = ready!(shared.waiting.poll_until(wait_key, cx, || match shared.take(next) {
             Ok(message) => Some(Ok(message)),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
@@ -276,12 +276,12 @@ impl<T: Clone> Future for Recv<'_, T> {
 
 impl<T> Drop for Recv<'_, T> {
     fn drop(&mut self) {
-        self.receiver.shared.waiting.withdraw(&mut self.place);
+        self.receiver.shared.waiting.withdraw(&mut self.wait_key);
     }
 }
 
 impl<T> fmt::Debug for Recv<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recv").field("waiting", &self.place.is_taken()).finish_non_exhaustive()
+        f.debug_struct("Recv").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }

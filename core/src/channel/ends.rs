@@ -1,7 +1,7 @@
 //! [`Source`] and [`Sink`]: what the ends of channels, ports and references to actors have in common, and the
 //! futures that receive from the one and send to the other.
 //!
-//! Both traits have the poll form, over `&self`, with the waiter's [`Place`] in the hands of the future. The
+//! Both traits have the poll form, over `&self`, with the waiter's [`WaitKey`] in the hands of the future. The
 //! forms that were not chosen:
 //! - a method that returns `impl Future` cannot be called through `dyn`, and boxing the future would cost an
 //!   allocation a message;
@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
-pub use crate::base::waitlist::Place;
+pub use crate::base::waitlist::WaitKey;
 
 /// Where messages of type `T` come from: a channel's receiver, a port.
 ///
 /// Users call [`recv`](Source::recv). Implementors forward the three required methods to the source that they
-/// wrap; `place` must go to the same source every time.
+/// wrap; `wait_key` must go to the same source every time.
 ///
 /// ```
 /// use twoply::Wait;
@@ -35,15 +35,15 @@ pub use crate::base::waitlist::Place;
 pub trait Source<T> {
     /// Receives a message, or has `cx`'s task woken when it is worth asking again.
     ///
-    /// The caller keeps `place` from one poll to the next, and ends with [`stop_recv`](Source::stop_recv) unless
+    /// The caller keeps `wait_key` from one poll to the next, and ends with [`stop_recv`](Source::stop_recv) unless
     /// the last poll was ready.
     ///
     /// # Errors
     /// When there will never be a message again.
-    fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>>;
+    fn poll_recv(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>>;
 
     /// The caller no longer waits. It has received nothing, and nothing is lost.
-    fn stop_recv(&self, place: &mut Place);
+    fn stop_recv(&self, wait_key: &mut WaitKey);
 
     /// Receives a message that is there already.
     ///
@@ -66,7 +66,7 @@ pub trait Source<T> {
 /// Where messages of type `T` go: a channel's sender, a port, a reference to an actor.
 ///
 /// Users call [`send`](Sink::send). Implementors forward the three required methods to the sink that they wrap;
-/// `place` must go to the same sink every time.
+/// `wait_key` must go to the same sink every time.
 ///
 /// ```
 /// use twoply::Wait;
@@ -80,7 +80,7 @@ pub trait Source<T> {
 pub trait Sink<T> {
     /// Sends the message in `message`, or has `cx`'s task woken when it is worth asking again.
     ///
-    /// The caller keeps `place` and `message` from one poll to the next, and ends with
+    /// The caller keeps `wait_key` and `message` from one poll to the next, and ends with
     /// [`stop_send`](Sink::stop_send) unless the last poll was ready. The sink may take the message out before it is
     /// ready.
     ///
@@ -91,13 +91,13 @@ pub trait Sink<T> {
     /// May panic if polled again after it was ready.
     fn poll_send(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>>;
 
     /// The caller no longer waits. The message is not sent any more.
-    fn stop_send(&self, place: &mut Place);
+    fn stop_send(&self, wait_key: &mut WaitKey);
 
     /// Sends `message` if that can be done at once.
     ///
@@ -124,7 +124,7 @@ pub struct Receiving<'a, T, S: Source<T> + ?Sized = Receiver<T>> {
     /// What it receives from.
     source: &'a S,
     /// Its place in line while it waits.
-    place: Place,
+    wait_key: WaitKey,
     /// It yields a `T` and holds none.
     message: PhantomData<fn() -> T>,
 }
@@ -133,7 +133,7 @@ impl<'a, T, S: Source<T> + ?Sized> Receiving<'a, T, S> {
     /// What [`Source::recv`] returns; also for a `&dyn Source`, on which that method cannot be called.
     #[inline]
     pub fn new(source: &'a S) -> Receiving<'a, T, S> {
-        Receiving { source, place: Place::new(), message: PhantomData }
+        Receiving { source, wait_key: WaitKey::new(), message: PhantomData }
     }
 }
 
@@ -143,22 +143,22 @@ impl<T, S: Source<T> + ?Sized> Future for Receiving<'_, T, S> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.source.poll_recv(&mut this.place, cx)
+        this.source.poll_recv(&mut this.wait_key, cx)
     }
 }
 
 impl<T, S: Source<T> + ?Sized> Drop for Receiving<'_, T, S> {
     #[inline]
     fn drop(&mut self) {
-        if self.place.is_taken() {
-            self.source.stop_recv(&mut self.place);
+        if self.wait_key.is_set() {
+            self.source.stop_recv(&mut self.wait_key);
         }
     }
 }
 
 impl<T, S: Source<T> + ?Sized> fmt::Debug for Receiving<'_, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiving").field("waiting", &self.place.is_taken()).finish_non_exhaustive()
+        f.debug_struct("Receiving").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }
 
@@ -168,7 +168,7 @@ pub struct Sending<'a, T, S: Sink<T> + ?Sized = Sender<T>> {
     /// What it sends to.
     sink: &'a S,
     /// Its place in line while it waits.
-    place: Place,
+    wait_key: WaitKey,
     /// The message, until the sink takes it.
     message: Option<T>,
 }
@@ -177,7 +177,7 @@ impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
     /// What [`Sink::send`] returns; also for a `&dyn Sink`, on which that method cannot be called.
     #[inline]
     pub fn new(sink: &'a S, message: T) -> Sending<'a, T, S> {
-        Sending { sink, place: Place::new(), message: Some(message) }
+        Sending { sink, wait_key: WaitKey::new(), message: Some(message) }
     }
 }
 
@@ -190,22 +190,22 @@ impl<T, S: Sink<T> + ?Sized> Future for Sending<'_, T, S> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.sink.poll_send(&mut this.place, &mut this.message, cx)
+        this.sink.poll_send(&mut this.wait_key, &mut this.message, cx)
     }
 }
 
 impl<T, S: Sink<T> + ?Sized> Drop for Sending<'_, T, S> {
     #[inline]
     fn drop(&mut self) {
-        if self.place.is_taken() {
-            self.sink.stop_send(&mut self.place);
+        if self.wait_key.is_set() {
+            self.sink.stop_send(&mut self.wait_key);
         }
     }
 }
 
 impl<T, S: Sink<T> + ?Sized> fmt::Debug for Sending<'_, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sending").field("waiting", &self.place.is_taken()).finish_non_exhaustive()
+        f.debug_struct("Sending").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }
 
@@ -214,12 +214,12 @@ macro_rules! forward {
     ($($pointer:ty),*) => {$(
         impl<T, S: Source<T> + ?Sized> Source<T> for $pointer {
             #[inline]
-            fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-                (**self).poll_recv(place, cx)
+            fn poll_recv(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+                (**self).poll_recv(wait_key, cx)
             }
 
-            fn stop_recv(&self, place: &mut Place) {
-                (**self).stop_recv(place);
+            fn stop_recv(&self, wait_key: &mut WaitKey) {
+                (**self).stop_recv(wait_key);
             }
 
             fn try_recv(&self) -> Result<T, TryRecvError> {
@@ -231,15 +231,15 @@ macro_rules! forward {
             #[inline]
             fn poll_send(
                 &self,
-                place: &mut Place,
+                wait_key: &mut WaitKey,
                 message: &mut Option<T>,
                 cx: &mut Context<'_>,
             ) -> Poll<Result<(), SendError<T>>> {
-                (**self).poll_send(place, message, cx)
+                (**self).poll_send(wait_key, message, cx)
             }
 
-            fn stop_send(&self, place: &mut Place) {
-                (**self).stop_send(place);
+            fn stop_send(&self, wait_key: &mut WaitKey) {
+                (**self).stop_send(wait_key);
             }
 
             fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {

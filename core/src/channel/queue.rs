@@ -40,7 +40,7 @@ use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::base::sync::{Mutex, MutexGuard, lock};
-use crate::base::waitlist::{Place, Slots};
+use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 
 /// See the [module](self).
@@ -63,9 +63,9 @@ struct State<T> {
     /// How many places are neither taken by a message nor promised to a send. While a send waits there are none.
     free: usize,
     /// The receives that wait.
-    receiving: Slots<StoredWaker>,
+    receiving: LinkedSlab<StoredWaker>,
     /// The sends that wait.
-    sending: Slots<StoredWaker>,
+    sending: LinkedSlab<StoredWaker>,
 }
 
 impl<T> Queue<T> {
@@ -79,8 +79,8 @@ impl<T> Queue<T> {
             state: Mutex::new(State {
                 messages: VecDeque::new(),
                 free: capacity,
-                receiving: Slots::new(),
-                sending: Slots::new(),
+                receiving: LinkedSlab::new(),
+                sending: LinkedSlab::new(),
             }),
         }
     }
@@ -103,7 +103,7 @@ impl<T> Queue<T> {
     #[inline]
     pub(super) fn poll_push(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
@@ -113,22 +113,22 @@ impl<T> Queue<T> {
         loop {
             let mut state = lock(&self.state);
             if self.is_closed() {
-                let left = state.sending.leave(place);
+                let left = state.sending.leave(wait_key);
                 drop(state);
                 drop(left);
                 return Poll::Ready(Err(SendError(super::shared::unsent(message))));
             }
-            let promised = place.is_taken() && !state.sending.is_in_line(place);
-            if promised || (state.free != 0 && !place.is_taken()) {
+            let promised = wait_key.is_set() && !state.sending.is_in_line(wait_key);
+            if promised || (state.free != 0 && !wait_key.is_set()) {
                 // First of all: a send that is polled too often panics here, and takes no place along.
                 let message = super::shared::unsent(message);
-                if place.take().is_none() {
+                if wait_key.take().is_none() {
                     state.free -= 1;
                 }
                 self.push(state, message);
                 return Poll::Ready(Ok(()));
             }
-            if state.sending.stay(place, cx.waker(), &mut spare) {
+            if state.sending.stay(wait_key, cx.waker(), &mut spare) {
                 return Poll::Pending;
             }
             drop(state);
@@ -137,12 +137,12 @@ impl<T> Queue<T> {
     }
 
     /// A send that has not sent ends.
-    pub(super) fn stop_push(&self, place: &mut Place) {
-        if !place.is_taken() {
+    pub(super) fn stop_push(&self, wait_key: &mut WaitKey) {
+        if !wait_key.is_set() {
             return;
         }
         let mut state = lock(&self.state);
-        let left = state.sending.leave(place);
+        let left = state.sending.leave(wait_key);
         let next = match left {
             None if !self.is_closed() => state.release(),
             _ => None,
@@ -169,24 +169,28 @@ impl<T> Queue<T> {
 
     /// A receive's poll.
     #[inline]
-    pub(super) fn poll_pop(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+    pub(super) fn poll_pop(
+        &self,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
         // As in `poll_push`.
         let mut spare = (self.len() == 0).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);
             if let Some(message) = state.messages.pop_front() {
-                let left = state.receiving.leave(place);
+                let left = state.receiving.leave(wait_key);
                 self.made_room(state);
                 drop(left);
                 return Poll::Ready(Ok(message));
             }
             if self.is_closed() {
-                let left = state.receiving.leave(place);
+                let left = state.receiving.leave(wait_key);
                 drop(state);
                 drop(left);
                 return Poll::Ready(Err(RecvError));
             }
-            if state.receiving.stay(place, cx.waker(), &mut spare) {
+            if state.receiving.stay(wait_key, cx.waker(), &mut spare) {
                 return Poll::Pending;
             }
             drop(state);
@@ -195,12 +199,12 @@ impl<T> Queue<T> {
     }
 
     /// A receive that has received nothing ends.
-    pub(super) fn stop_pop(&self, place: &mut Place) {
-        if !place.is_taken() {
+    pub(super) fn stop_pop(&self, wait_key: &mut WaitKey) {
+        if !wait_key.is_set() {
             return;
         }
         let mut state = lock(&self.state);
-        let left = state.receiving.leave(place);
+        let left = state.receiving.leave(wait_key);
         // It may have been called for a message that is still there.
         let next = match left {
             None if !state.messages.is_empty() => state.receiving.pop_front(),
@@ -310,12 +314,12 @@ mod models {
                 let queue = Arc::clone(&queue);
                 thread::spawn(move || assert!(queue.try_push(7).is_ok()))
             };
-            let mut place = Place::new();
-            let first = queue.poll_pop(&mut place, &mut cx());
+            let mut wait_key = WaitKey::new();
+            let first = queue.poll_pop(&mut wait_key, &mut cx());
             sender.join().unwrap();
             if first.is_pending() {
-                assert!(!lock(&queue.state).receiving.is_in_line(&place), "asleep, with a message there");
-                assert_eq!(queue.poll_pop(&mut place, &mut cx()), Poll::Ready(Ok(7)));
+                assert!(!lock(&queue.state).receiving.is_in_line(&wait_key), "asleep, with a message there");
+                assert_eq!(queue.poll_pop(&mut wait_key, &mut cx()), Poll::Ready(Ok(7)));
             }
         });
     }
@@ -325,7 +329,7 @@ mod models {
         loom::model(|| {
             let queue = Arc::new(Queue::new(Some(1)));
             assert!(queue.try_push(0).is_ok());
-            let (mut a, mut b) = (Place::new(), Place::new());
+            let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
             assert!(queue.poll_push(&mut a, &mut Some(1), &mut cx()).is_pending());
             assert!(queue.poll_push(&mut b, &mut Some(2), &mut cx()).is_pending());
             let receiver = {
@@ -347,12 +351,12 @@ mod models {
                 let queue = Arc::clone(&queue);
                 thread::spawn(move || queue.close())
             };
-            let mut place = Place::new();
-            let first = queue.poll_pop(&mut place, &mut cx());
+            let mut wait_key = WaitKey::new();
+            let first = queue.poll_pop(&mut wait_key, &mut cx());
             closer.join().unwrap();
             if first.is_pending() {
-                assert!(!lock(&queue.state).receiving.is_in_line(&place), "asleep, and nobody will come");
-                assert_eq!(queue.poll_pop(&mut place, &mut cx()), Poll::Ready(Err(RecvError)));
+                assert!(!lock(&queue.state).receiving.is_in_line(&wait_key), "asleep, and nobody will come");
+                assert_eq!(queue.poll_pop(&mut wait_key, &mut cx()), Poll::Ready(Err(RecvError)));
             }
         });
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::shared::Shared;
-use super::{Place, Receiving, RecvError, Source, TryRecvError};
+use super::{Receiving, RecvError, Source, TryRecvError, WaitKey};
 use crate::kernel::Wait;
 
 /// The receiving end of a channel. Clones receive from the same channel: each message goes to one of them.
@@ -102,12 +102,12 @@ impl<T> Receiver<T> {
 
 impl<T> Source<T> for Receiver<T> {
     #[inline]
-    fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        self.shared.poll_recv(place, cx)
+    fn poll_recv(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        self.shared.poll_recv(wait_key, cx)
     }
 
-    fn stop_recv(&self, place: &mut Place) {
-        self.shared.stop_recv(place);
+    fn stop_recv(&self, wait_key: &mut WaitKey) {
+        self.shared.stop_recv(wait_key);
     }
 
     #[inline]

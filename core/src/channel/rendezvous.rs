@@ -35,7 +35,7 @@ use std::task::{Context, Poll};
 
 use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::base::sync::{Mutex, lock};
-use crate::base::waitlist::{Key, Place, Slots};
+use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::choice::{Arm, Missed};
 
@@ -48,11 +48,11 @@ pub(super) struct Rendezvous<T> {
 /// What the lock guards.
 struct Line<T> {
     /// The offers, oldest first.
-    offers: Slots<Offer<T>>,
+    offers: LinkedSlab<Offer<T>>,
     /// How many there are.
     open: usize,
     /// The receives that wait.
-    receives: Slots<Receive<T>>,
+    receives: LinkedSlab<Receive<T>>,
     /// No more offers.
     closed: bool,
 }
@@ -96,7 +96,7 @@ impl Waiter {
 
 impl<T> Rendezvous<T> {
     pub(super) fn new() -> Rendezvous<T> {
-        let line = Line { offers: Slots::new(), open: 0, receives: Slots::new(), closed: false };
+        let line = Line { offers: LinkedSlab::new(), open: 0, receives: LinkedSlab::new(), closed: false };
         Rendezvous { line: Mutex::new(line) }
     }
 
@@ -124,13 +124,13 @@ impl<T> Rendezvous<T> {
     /// The sender's poll: makes the offer with the message from `message`, or looks what became of it.
     pub(super) fn poll_offer(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
         let mut waiter = Waiter { waker: Some(StoredWaker::of(cx.waker())), arm: Arm::current(cx) };
-        let called = match place.key() {
+        let called = match wait_key.get() {
             None => {
                 let message = super::shared::unsent(message);
                 let mut line = lock(&self.line);
@@ -138,7 +138,7 @@ impl<T> Rendezvous<T> {
                     return Poll::Ready(Err(SendError(message)));
                 }
                 let called = line.call(waiter.arm.as_ref());
-                place.set(line.offers.push_back(Offer { message, sender: Some(waiter) }));
+                wait_key.set(line.offers.push_back(Offer { message, sender: Some(waiter) }));
                 line.open += 1;
                 called
             }
@@ -147,7 +147,7 @@ impl<T> Rendezvous<T> {
                 if line.closed || line.offers.find(key).is_none() {
                     let offer = line.remove(key);
                     drop(line);
-                    place.take();
+                    wait_key.take();
                     return Poll::Ready(match offer {
                         Some(offer) => Err(SendError(offer.message)),
                         None => Ok(()),
@@ -161,8 +161,8 @@ impl<T> Rendezvous<T> {
     }
 
     /// The sender's drop: takes the offer away.
-    pub(super) fn withdraw(&self, place: &mut Place) {
-        let Some(key) = place.take() else { return };
+    pub(super) fn withdraw(&self, wait_key: &mut WaitKey) {
+        let Some(key) = wait_key.take() else { return };
         let offer = lock(&self.line).remove(key);
         drop(offer);
     }
@@ -179,32 +179,37 @@ impl<T> Rendezvous<T> {
     }
 
     /// A receive's poll.
-    pub(super) fn poll_take(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+    pub(super) fn poll_take(
+        &self,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
         // As in `poll_offer`; cloned only if it has to wait.
         let mut spare = None;
         loop {
             let mut waiter = Waiter { waker: spare.take(), arm: Arm::current(cx) };
             let mut missed = Missed::default();
             let mut line = lock(&self.line);
-            let is_given = place.key().and_then(|key| line.receives.find(key)).is_some_and(Receive::is_given);
+            let is_given =
+                wait_key.get().and_then(|key| line.receives.find(key)).is_some_and(Receive::is_given);
             if is_given {
-                let left = line.leave(place);
+                let left = line.leave(wait_key);
                 drop(line);
                 return Poll::Ready(left.and_then(|receive| receive.message).ok_or(RecvError));
             }
             if let Some(offer) = line.take(waiter.arm.as_ref(), &mut missed) {
-                let left = line.leave(place);
+                let left = line.leave(wait_key);
                 drop(line);
                 drop(left);
                 return Poll::Ready(Ok(offer.accept()));
             }
             if line.closed {
-                let left = line.leave(place);
+                let left = line.leave(wait_key);
                 drop(line);
                 drop(left);
                 return Poll::Ready(Err(RecvError));
             }
-            let is_in_line = line.stay(place, cx, &mut waiter);
+            let is_in_line = line.stay(wait_key, cx, &mut waiter);
             drop(line);
             if !is_in_line {
                 spare = Some(StoredWaker::of(cx.waker()));
@@ -215,12 +220,12 @@ impl<T> Rendezvous<T> {
     }
 
     /// A receive that has received nothing ends.
-    pub(super) fn stop_take(&self, place: &mut Place) {
-        if !place.is_taken() {
+    pub(super) fn stop_take(&self, wait_key: &mut WaitKey) {
+        if !wait_key.is_set() {
             return;
         }
         let mut line = lock(&self.line);
-        let mut left = line.leave(place);
+        let mut left = line.leave(wait_key);
         if let Some(message) = left.as_mut().and_then(|left| left.message.take()) {
             line.offers.push_front(Offer { message, sender: None });
             line.open += 1;
@@ -317,8 +322,8 @@ impl<T> Line<T> {
 
     /// Has a receive wait as `waiter`: where it is, in front of all others if it has been called, or else at the end.
     /// Returns false, and changes nothing, if it needs a clone of the waker for that and `waiter` has none.
-    fn stay(&mut self, place: &mut Place, cx: &Context<'_>, waiter: &mut Waiter) -> bool {
-        if let Some(receive) = place.key().and_then(|key| self.receives.find(key)) {
+    fn stay(&mut self, wait_key: &mut WaitKey, cx: &Context<'_>, waiter: &mut Waiter) -> bool {
+        if let Some(receive) = wait_key.get().and_then(|key| self.receives.find(key)) {
             let is_same = receive.waiter.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
             if is_same {
                 std::mem::swap(&mut receive.waiter.arm, &mut waiter.arm);
@@ -332,16 +337,16 @@ impl<T> Line<T> {
         let Some(waker) = waiter.waker.take() else { return false };
         let waiter = Waiter { waker: Some(waker), arm: waiter.arm.take() };
         let receive = Receive { waiter, message: None };
-        let key = match place.is_taken() {
+        let key = match wait_key.is_set() {
             true => self.receives.push_front(receive),
             false => self.receives.push_back(receive),
         };
-        place.set(key);
+        wait_key.set(key);
         true
     }
 
     /// Gives up the place of a receive.
-    fn leave(&mut self, place: &mut Place) -> Option<Receive<T>> {
-        self.receives.remove(place.take()?)
+    fn leave(&mut self, wait_key: &mut WaitKey) -> Option<Receive<T>> {
+        self.receives.remove(wait_key.take()?)
     }
 }

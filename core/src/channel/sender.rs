@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::shared::Shared;
-use super::{Place, SendError, Sending, Sink, TrySendError};
+use super::{SendError, Sending, Sink, TrySendError, WaitKey};
 
 /// The sending end of a channel. Clones send into the same channel; the messages of one clone arrive in order.
 ///
@@ -101,15 +101,15 @@ impl<T> Sink<T> for Sender<T> {
     #[inline]
     fn poll_send(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
-        self.shared.poll_send(place, message, cx)
+        self.shared.poll_send(wait_key, message, cx)
     }
 
-    fn stop_send(&self, place: &mut Place) {
-        self.shared.stop_send(place);
+    fn stop_send(&self, wait_key: &mut WaitKey) {
+        self.shared.stop_send(wait_key);
     }
 
     #[inline]

@@ -13,7 +13,7 @@ use super::rendezvous::Rendezvous;
 use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
-use crate::base::waitlist::Place;
+use crate::base::waitlist::WaitKey;
 use crate::base::wake::for_all;
 use crate::kernel::coop;
 
@@ -60,23 +60,23 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn poll_send(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         let unit = ready!(coop::proceed(cx));
         let result = ready!(match &self.flow {
-            Flow::Queue(queue) => queue.poll_push(place, message, cx),
-            Flow::Rendezvous(offers) => offers.poll_offer(place, message, cx),
+            Flow::Queue(queue) => queue.poll_push(wait_key, message, cx),
+            Flow::Rendezvous(offers) => offers.poll_offer(wait_key, message, cx),
         });
         unit.spend();
         Poll::Ready(result)
     }
 
-    pub(super) fn stop_send(&self, place: &mut Place) {
+    pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
         match &self.flow {
-            Flow::Queue(queue) => queue.stop_push(place),
-            Flow::Rendezvous(offers) => offers.withdraw(place),
+            Flow::Queue(queue) => queue.stop_push(wait_key),
+            Flow::Rendezvous(offers) => offers.withdraw(wait_key),
         }
     }
 
@@ -89,20 +89,24 @@ impl<T> Shared<T> {
     }
 
     #[inline]
-    pub(super) fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+    pub(super) fn poll_recv(
+        &self,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
         let unit = ready!(coop::proceed(cx));
         let result = ready!(match &self.flow {
-            Flow::Queue(queue) => queue.poll_pop(place, cx),
-            Flow::Rendezvous(offers) => offers.poll_take(place, cx),
+            Flow::Queue(queue) => queue.poll_pop(wait_key, cx),
+            Flow::Rendezvous(offers) => offers.poll_take(wait_key, cx),
         });
         unit.spend();
         Poll::Ready(result)
     }
 
-    pub(super) fn stop_recv(&self, place: &mut Place) {
+    pub(super) fn stop_recv(&self, wait_key: &mut WaitKey) {
         match &self.flow {
-            Flow::Queue(queue) => queue.stop_pop(place),
-            Flow::Rendezvous(offers) => offers.stop_take(place),
+            Flow::Queue(queue) => queue.stop_pop(wait_key),
+            Flow::Rendezvous(offers) => offers.stop_take(wait_key),
         }
     }
 

@@ -22,7 +22,7 @@ use super::{RecvError, SendError};
 use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::base::sync::{Mutex, lock};
-use crate::base::waitlist::{Place, WaitList};
+use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
 
 /// A channel that holds `value` first. The receiver has seen it.
@@ -156,7 +156,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// When all senders are gone and their last value has been seen.
     pub fn changed(&mut self) -> Changed<'_, T> {
-        Changed { receiver: self, place: Place::new() }
+        Changed { receiver: self, wait_key: WaitKey::new() }
     }
 
     /// Waits until the value satisfies `condition`, beginning with the present one, and returns it.
@@ -204,7 +204,7 @@ pub struct Changed<'a, T> {
     /// The receiver, which learns of what has been seen when the future is ready.
     receiver: &'a mut Receiver<T>,
     /// Its place in line while it waits.
-    place: Place,
+    wait_key: WaitKey,
 }
 
 impl<T> Future for Changed<'_, T> {
@@ -212,9 +212,9 @@ impl<T> Future for Changed<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let unit = ready!(coop::proceed(cx));
-        let Changed { receiver, place } = self.get_mut();
+        let Changed { receiver, wait_key } = self.get_mut();
         let Receiver { shared, seen } = &mut **receiver;
-        let result = ready!(shared.changed.poll_until(place, cx, || {
+        let result = ready!(shared.changed.poll_until(wait_key, cx, || {
             let state = lock(&shared.state);
             if state.version != *seen {
                 *seen = state.version;
@@ -229,12 +229,12 @@ impl<T> Future for Changed<'_, T> {
 
 impl<T> Drop for Changed<'_, T> {
     fn drop(&mut self) {
-        self.receiver.shared.changed.withdraw(&mut self.place);
+        self.receiver.shared.changed.withdraw(&mut self.wait_key);
     }
 }
 
 impl<T> fmt::Debug for Changed<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changed").field("waiting", &self.place.is_taken()).finish_non_exhaustive()
+        f.debug_struct("Changed").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 //! handlers of what became ready, and nothing else; it never blocks but in [`turn`](Reactor::turn).
 //!
 //! Two kinds of things are registered:
-//! - a [`Source`], the descriptor behind our sockets: once, edge-triggered, in both directions, for as long as
+//! - a [`IoSource`], the descriptor behind our sockets: once, edge-triggered, in both directions, for as long as
 //!   it lives. It keeps its own account of who waits;
 //! - a [`Registration`], anybody's descriptor with a handler, for the use of the reactor as a library.
 //!
@@ -32,12 +32,12 @@ use std::time::{Duration, Instant};
 
 pub use metrics::ReactorMetrics;
 pub use registration::Registration;
+pub use source::IoSource;
 pub(crate) use source::Progress;
-pub use source::Source;
 pub(crate) use waiters::{Direction, Slot};
 
 use crate::base::fork;
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::base::wake::for_all;
 use crate::event::timers::Timers;
 use metrics::Counters;
@@ -244,7 +244,7 @@ impl Reactor {
 
     /// What has happened so far.
     pub fn metrics(&self) -> ReactorMetrics {
-        self.shared.counters.read(lock(&self.shared.table).len())
+        self.shared.counters.read(lock_std(&self.shared.table).len())
     }
 
     /// Lets go of everything, for good: all that waits is woken and looks for another driver, nothing can be
@@ -257,7 +257,7 @@ impl Reactor {
     /// Whether it has been closed.
     /// In the child of a fork a reactor of the parent's is as good as closed.
     pub fn is_closed(&self) -> bool {
-        self.shared.is_forked() || lock(&self.shared.table).is_closed()
+        self.shared.is_forked() || lock_std(&self.shared.table).is_closed()
     }
 
     /// Calls `handler` when `io` becomes ready for `interest`, in a turn, on the thread that turns.
@@ -362,17 +362,19 @@ impl Shared {
     /// Watches the descriptor of `state` in both directions, edge-triggered.
     fn bind(&self, fd: BorrowedFd<'_>, state: &Arc<State>) -> io::Result<Key> {
         self.check_process()?;
-        let key = lock(&self.table).insert(Occupant::Source(Arc::clone(state)))?;
-        self.poller.add_edge(fd, key).inspect_err(|_| drop(lock(&self.table).remove(key)))?;
+        let key = lock_std(&self.table).insert(Occupant::Source(Arc::clone(state)))?;
+        self.poller.add_edge(fd, key).inspect_err(|_| drop(lock_std(&self.table).remove(key)))?;
         Ok(key)
     }
 
     /// Watches the descriptor of `watch` for one event.
     fn register(&self, fd: BorrowedFd<'_>, interest: Interest, watch: &Arc<Watch>) -> io::Result<Key> {
         self.check_process()?;
-        let key = lock(&self.table).insert(Occupant::Watch(Arc::clone(watch)))?;
+        let key = lock_std(&self.table).insert(Occupant::Watch(Arc::clone(watch)))?;
         watch.set_key(key);
-        self.poller.add_oneshot(fd, key, interest).inspect_err(|_| drop(lock(&self.table).remove(key)))?;
+        self.poller
+            .add_oneshot(fd, key, interest)
+            .inspect_err(|_| drop(lock_std(&self.table).remove(key)))?;
         Ok(key)
     }
 
@@ -386,7 +388,7 @@ impl Shared {
     /// has collected already.
     fn deregister(&self, fd: BorrowedFd<'_>, key: Key) {
         // An occupant may own things of the user's: dropped when the lock is free again.
-        let occupant = lock(&self.table).remove(key);
+        let occupant = lock_std(&self.table).remove(key);
         // What a child of a fork takes out of the poller would be gone for its parent.
         if occupant.is_some() && !self.is_forked() {
             // It can only fail when the descriptor is not there, which is what this wants.
@@ -396,7 +398,7 @@ impl Shared {
     }
 
     fn close(&self) {
-        let occupants = lock(&self.table).close();
+        let occupants = lock_std(&self.table).close();
         for occupant in occupants {
             match occupant {
                 Occupant::Source(state) => state.unbind(),
@@ -424,7 +426,7 @@ struct Turning<'a> {
 impl<'a> Turning<'a> {
     fn begin(shared: &'a Shared) -> io::Result<Turning<'a>> {
         shared.check_process()?;
-        match lock(&shared.turning).take() {
+        match lock_std(&shared.turning).take() {
             Some(buffers) => Ok(Turning { shared, buffers }),
             None => Err(io::Error::new(io::ErrorKind::ResourceBusy, "the reactor is being turned already")),
         }
@@ -459,7 +461,7 @@ impl<'a> Turning<'a> {
         let Buffers { events, ready } = &mut self.buffers;
         {
             // One lock for the batch; handlers and wakers run without it.
-            let table = lock(&self.shared.table);
+            let table = lock_std(&self.shared.table);
             ready.extend(events.iter().filter_map(|(key, what)| Some((table.get(key)?.clone(), what))));
         }
         let count = ready.len();
@@ -474,7 +476,7 @@ impl<'a> Turning<'a> {
 
 impl Drop for Turning<'_> {
     fn drop(&mut self) {
-        *lock(&self.shared.turning) = Some(std::mem::take(&mut self.buffers));
+        *lock_std(&self.shared.turning) = Some(std::mem::take(&mut self.buffers));
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::base::wake::StoredWaker;
 
 /// How many wakers are taken out at a time: the lock is held for microseconds even when 100,000 are due.
@@ -104,7 +104,7 @@ impl Timers {
     pub fn insert(&self, deadline: Instant, waker: &Waker) -> Result<TimerKey, Closed> {
         let deadline = self.nanos(deadline);
         let waker = StoredWaker::of(waker);
-        let mut queue = lock(&self.queue);
+        let mut queue = lock_std(&self.queue);
         if queue.closed {
             drop(queue);
             drop(waker);
@@ -127,7 +127,7 @@ impl Timers {
         // Cloning runs code of the user's, so it happens between two locks, and only when it must.
         let mut fresh: Option<StoredWaker> = None;
         loop {
-            let mut queue = lock(&self.queue);
+            let mut queue = lock_std(&self.queue);
             let closed = queue.closed;
             let Some(entry) = queue.entry(key).filter(|_| !closed) else {
                 drop(queue);
@@ -154,7 +154,7 @@ impl Timers {
 
     /// Takes an entry back; its waker is not woken any more. Does nothing for a key whose entry is gone.
     pub fn remove(&self, key: TimerKey) {
-        let mut queue = lock(&self.queue);
+        let mut queue = lock_std(&self.queue);
         let waker = queue.take(key);
         drop(queue);
         drop(waker);
@@ -162,7 +162,7 @@ impl Timers {
 
     /// The earliest deadline.
     pub fn next(&self) -> Option<Instant> {
-        let nanos = lock(&self.queue).next()?;
+        let nanos = lock_std(&self.queue).next()?;
         let ahead = Duration::from_nanos(nanos.unsigned_abs());
         // A clock that cannot represent it will not reach it either.
         if nanos < 0 { self.base.checked_sub(ahead) } else { self.base.checked_add(ahead) }
@@ -176,7 +176,7 @@ impl Timers {
         let mut due = Vec::new();
         let mut fired = 0;
         loop {
-            let more = lock(&self.queue).due(now, &mut due);
+            let more = lock_std(&self.queue).due(now, &mut due);
             fired += due.len();
             crate::base::wake::wake_all(due.drain(..));
             if !more {
@@ -187,7 +187,7 @@ impl Timers {
 
     /// Fires all entries and accepts no more.
     pub fn close(&self) {
-        let mut queue = lock(&self.queue);
+        let mut queue = lock_std(&self.queue);
         queue.closed = true;
         queue.heap = BinaryHeap::new();
         let wakers: Vec<StoredWaker> =
@@ -198,7 +198,7 @@ impl Timers {
 
     /// How many entries there are, fired ones included.
     pub fn len(&self) -> usize {
-        lock(&self.queue).len
+        lock_std(&self.queue).len
     }
 
     /// Whether there are no entries.

@@ -36,7 +36,7 @@ pub use crate::event::parker::Unpark;
 pub use crate::kernel::strand::StrandState;
 pub use crate::kernel::task::{Job, SpawnError};
 
-use crate::event::reactor::{Interest, Source};
+use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::threads::BlockingPool;
 
@@ -153,7 +153,7 @@ pub trait Driver {
     ///
     /// # Errors
     /// When the operating system refuses to watch the descriptor, or is out of descriptors or memory.
-    fn watch(&self, source: &Arc<Source>, interest: Interest, waker: &Waker) -> io::Result<()>;
+    fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()>;
 
     /// The timer queue in which a deadline for `waker` belongs.
     ///

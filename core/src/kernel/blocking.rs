@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
 
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::threads;
 
@@ -40,7 +40,7 @@ where
     let started = threads::blocking().execute(move || {
         let result = catch_unwind(AssertUnwindSafe(call));
         let waker = {
-            let mut meeting = lock(&caller);
+            let mut meeting = lock_std(&caller);
             meeting.result = Some(result);
             meeting.waker.take()
         };
@@ -67,7 +67,7 @@ impl<T> Future for Blocking<T> {
         // Cloned and dropped outside the lock: both may run code of the user's.
         let waker = StoredWaker::of(cx.waker());
         let (result, old) = {
-            let mut meeting = lock(&self.meeting);
+            let mut meeting = lock_std(&self.meeting);
             match meeting.result.take() {
                 Some(result) => (Some(result), Some(waker)),
                 None => (None, meeting.waker.replace(waker)),
@@ -84,7 +84,7 @@ impl<T> Future for Blocking<T> {
 
 impl<T> Drop for Blocking<T> {
     fn drop(&mut self) {
-        let waker = lock(&self.meeting).waker.take();
+        let waker = lock_std(&self.meeting).waker.take();
         drop(waker);
     }
 }

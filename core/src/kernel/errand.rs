@@ -6,8 +6,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::base::contain::contain;
-use crate::base::lock::lock;
+use crate::base::panic::discard_panic;
+use crate::base::sync::lock_std;
 use crate::kernel::backend::Backend;
 use crate::kernel::strand::with_current;
 use crate::kernel::task::Builder;
@@ -58,13 +58,13 @@ enum Offer {
 impl Errand {
     /// Offers the work once more.
     fn offer(self: &Arc<Self>) -> Carrier {
-        lock(&self.0).offer = Offer::Open;
+        lock_std(&self.0).offer = Offer::Open;
         Carrier(Arc::clone(self))
     }
 
     /// The offer was accepted or refused. Returns whether somebody else has the work from now on, or has run it.
     fn settle(&self, accepted: bool) -> bool {
-        let mut state = lock(&self.0);
+        let mut state = lock_std(&self.0);
         if state.work.is_none() {
             return true;
         }
@@ -77,9 +77,9 @@ impl Errand {
 
     /// Runs the work, unless that has been done.
     fn run(&self) {
-        let work = lock(&self.0).work.take();
+        let work = lock_std(&self.0).work.take();
         if let Some(work) = work {
-            contain(work);
+            discard_panic(work);
         }
     }
 }
@@ -97,7 +97,7 @@ impl Drop for Carrier {
     /// A task that is cancelled before it has begun has this dropped, where destructors may wait.
     fn drop(&mut self) {
         let taken = {
-            let mut state = lock(&self.0.0);
+            let mut state = lock_std(&self.0.0);
             if state.offer == Offer::Open {
                 state.offer = Offer::Returned;
             }

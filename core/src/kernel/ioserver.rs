@@ -25,7 +25,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::fork::PerProcess;
-use crate::event::reactor::{Interest, Reactor, Source};
+use crate::event::reactor::{Interest, IoSource, Reactor};
 use crate::event::timers::Timers;
 use crate::kernel::backend::Driver;
 use crate::kernel::strand::{Remote, in_turn};
@@ -71,7 +71,7 @@ pub fn driver() -> &'static dyn Driver {
 struct IoServer;
 
 impl Driver for IoServer {
-    fn watch(&self, source: &Arc<Source>, _interest: Interest, _waker: &Waker) -> io::Result<()> {
+    fn watch(&self, source: &Arc<IoSource>, _interest: Interest, _waker: &Waker) -> io::Result<()> {
         source.bind(&server()?.reactor)
     }
 
@@ -83,7 +83,7 @@ impl Driver for IoServer {
 /// A reactor watches for anybody: its owner turns it whether or not the waker's stack is parked. A closed one
 /// sends its callers to the I/O server.
 impl Driver for Reactor {
-    fn watch(&self, source: &Arc<Source>, interest: Interest, waker: &Waker) -> io::Result<()> {
+    fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()> {
         match source.bind(self) {
             Err(_) if self.is_closed() => driver().watch(source, interest, waker),
             result => result,

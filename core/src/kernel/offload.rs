@@ -58,7 +58,7 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
     let result = Mutex::new(None);
     let run = || {
         let outcome = catch_unwind(AssertUnwindSafe(code));
-        *crate::base::lock::lock(&result) = Some(outcome);
+        *crate::base::sync::lock_std(&result) = Some(outcome);
     };
     scope(|scope| {
         let task = scope.spawn_fn_on(&backend, run)?;

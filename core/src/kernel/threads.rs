@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 pub use limit::process_limit;
 pub use pool::{BLOCKING, BlockingPool};
 
-use crate::base::contain::contain;
 use crate::base::fork::{self, PerProcess};
-use crate::base::lock::lock;
+use crate::base::panic::discard_panic;
+use crate::base::sync::lock_std;
 use limit::Permit;
 
 /// How long an idle thread stays, unless the cache was told otherwise.
@@ -122,7 +122,7 @@ impl ThreadCache {
         }
         let name: Option<Box<str>> = name.map(Box::from);
         let permit = {
-            let mut pool = lock(&self.0.pool);
+            let mut pool = lock_std(&self.0.pool);
             if pool.closed {
                 return Err(io::Error::other("the thread cache has been closed"));
             }
@@ -130,7 +130,7 @@ impl ThreadCache {
                 let idle = pool.idle.remove(at);
                 drop(pool);
                 if let Some(idle) = idle {
-                    *lock(&idle.work) = Some((name, Box::new(work)));
+                    *lock_std(&idle.work) = Some((name, Box::new(work)));
                     idle.call();
                 }
                 return Ok(());
@@ -172,13 +172,13 @@ impl ThreadCache {
 
     /// How many threads there are, and how many of them are idle.
     pub fn threads(&self) -> (usize, usize) {
-        let pool = lock(&self.0.pool);
+        let pool = lock_std(&self.0.pool);
         (pool.threads, pool.idle.len())
     }
 
     /// Accepts no more work and lets the threads end, each when it has done its work.
     pub fn close(&self) {
-        let mut pool = lock(&self.0.pool);
+        let mut pool = lock_std(&self.0.pool);
         pool.closed = true;
         let idle = std::mem::take(&mut pool.idle);
         drop(pool);
@@ -190,7 +190,7 @@ impl ThreadCache {
     ///
     /// This blocks the calling thread itself.
     pub fn join(&self, deadline: Instant) -> bool {
-        let mut pool = lock(&self.0.pool);
+        let mut pool = lock_std(&self.0.pool);
         while pool.threads > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -220,7 +220,7 @@ impl Shared {
             if let Some(name) = &name {
                 set_thread_name(name);
             }
-            contain(work);
+            discard_panic(work);
             if name.is_some() {
                 set_thread_name(ended.0.name);
             }
@@ -237,7 +237,7 @@ impl Shared {
             called: AtomicBool::new(false),
         });
         {
-            let mut pool = lock(&self.pool);
+            let mut pool = lock_std(&self.pool);
             if pool.closed {
                 return None;
             }
@@ -245,7 +245,7 @@ impl Shared {
         }
         for _ in 0..SPINS {
             if idle.called.load(Ordering::Acquire) {
-                return lock(&idle.work).take();
+                return lock_std(&idle.work).take();
             }
             std::thread::yield_now();
         }
@@ -258,7 +258,7 @@ impl Shared {
             };
             let left = expiry.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let mut pool = lock(&self.pool);
+                let mut pool = lock_std(&self.pool);
                 let before = pool.idle.len();
                 pool.idle.retain(|other| !Arc::ptr_eq(other, &idle));
                 if pool.idle.len() < before {
@@ -271,11 +271,11 @@ impl Shared {
             }
             std::thread::park_timeout(left);
         }
-        lock(&idle.work).take()
+        lock_std(&idle.work).take()
     }
 
     fn thread_ended(&self) {
-        lock(&self.pool).threads -= 1;
+        lock_std(&self.pool).threads -= 1;
         self.ended.notify_all();
     }
 }

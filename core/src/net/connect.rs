@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::socket::Op;
-use crate::event::reactor::{Direction, Progress, Source};
+use crate::event::reactor::{Direction, IoSource, Progress};
 
 /// Tries `addresses` in turn, and returns the first connection, or the last error.
 pub(super) async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<OwnedFd> {
@@ -31,9 +31,9 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<OwnedFd> {
         Ok(()) => fd,
         // An attempt that a signal interrupts goes on as well.
         Err(Errno::INPROGRESS | Errno::INTR) => {
-            let source = Source::new(fd);
+            let source = IoSource::new(fd);
             Op::new(&source, Direction::Write, None, |fd: BorrowedFd<'_>| outcome(fd)).await?;
-            Source::into_fd(source)?
+            IoSource::into_fd(source)?
         }
         Err(e) => return Err(e.into()),
     };

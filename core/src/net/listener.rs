@@ -14,7 +14,7 @@ use socket2::{Domain, SockRef, Type};
 use super::addr::{Query, ToSocketAddrs};
 use super::socket::Op;
 use super::tcp::TcpStream;
-use crate::event::reactor::{Direction, Progress, Source};
+use crate::event::reactor::{Direction, IoSource, Progress};
 use crate::kernel::Wait;
 use crate::time::sleep;
 
@@ -42,7 +42,7 @@ const PASSED_OVER: u32 = 64;
 #[derive(Debug)]
 pub struct TcpListener {
     /// The descriptor, in non-blocking mode.
-    source: Arc<Source>,
+    source: Arc<IoSource>,
 }
 
 impl TcpListener {
@@ -99,7 +99,7 @@ impl TcpListener {
     /// # Errors
     /// When the mode cannot be changed, or the descriptor must be duplicated and there is none.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        let fd = Source::into_fd(self.source)?;
+        let fd = IoSource::into_fd(self.source)?;
         rustix::io::ioctl_fionbio(&fd, false)?;
         Ok(fd.into())
     }
@@ -110,7 +110,7 @@ impl TcpListener {
     /// When it cannot be put into non-blocking mode.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
-        Ok(TcpListener { source: Source::new(OwnedFd::from(listener)) })
+        Ok(TcpListener { source: IoSource::new(OwnedFd::from(listener)) })
     }
 }
 
@@ -288,6 +288,6 @@ impl TcpListenerBuilder {
         }
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))?;
-        Ok(TcpListener { source: Source::new(OwnedFd::from(socket)) })
+        Ok(TcpListener { source: IoSource::new(OwnedFd::from(socket)) })
     }
 }

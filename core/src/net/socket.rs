@@ -1,4 +1,4 @@
-//! What stream sockets have in common: bytes in and out of a [`Source`], on every kind of stack.
+//! What stream sockets have in common: bytes in and out of a [`IoSource`], on every kind of stack.
 //!
 //! A wrapper adds names and addresses. The calls carry their flags with them, so that neither the descriptor's mode nor
 //! `SIGPIPE` matters.
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use crate::event::reactor::{Direction, Progress, Slot, Source};
+use crate::event::reactor::{Direction, IoSource, Progress, Slot};
 use crate::kernel::Wait;
 use crate::kernel::wait::blocking_call;
 
@@ -24,7 +24,7 @@ const MOST_BUFFERS: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
     /// The descriptor and who waits for it.
-    source: Arc<Source>,
+    source: Arc<IoSource>,
 }
 
 /// One operation on a descriptor, as a future. Dropping it before it is ready leaves the descriptor as it was.
@@ -40,7 +40,7 @@ pub(super) struct Op<'a, R, F> {
 
 impl<'a, R, F> Op<'a, R, F> {
     pub(super) fn new(
-        source: &'a Arc<Source>,
+        source: &'a Arc<IoSource>,
         direction: Direction,
         trivial: Option<R>,
         op: F,
@@ -68,12 +68,12 @@ where
 impl Socket {
     /// A socket for `fd`, which should be in blocking mode.
     pub(super) fn new(fd: OwnedFd) -> Socket {
-        Socket { source: Source::new(fd) }
+        Socket { source: IoSource::new(fd) }
     }
 
     /// Gives the descriptor back.
     pub(super) fn into_fd(self) -> io::Result<OwnedFd> {
-        Source::into_fd(self.source)
+        IoSource::into_fd(self.source)
     }
 
     /// Whether the two share a descriptor.

@@ -35,7 +35,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::Promise;
 use super::cell::{Cell, Outcome};
-use crate::base::contain::{Contained, contain};
+use crate::base::panic::{NoPanicDrop, discard_panic};
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::coop::{self, Hearing};
 use crate::kernel::descent::{Below, Drive};
@@ -211,7 +211,7 @@ impl<T> Lazy<T> {
                 Err(failure)
             }
         };
-        contain(|| drop(work));
+        discard_panic(|| drop(work));
         // There is no resolver that could have been faster.
         let _ = cell.resolve(outcome);
     }
@@ -338,7 +338,7 @@ impl<T: Send> Owning for Source<T> {
     fn source(&self) -> Option<Owner> {
         // Nobody, once the source has come out: the rest is done by those who wait.
         // It may be the last to hold the source, and with it the closure of whoever has made that.
-        Contained::new(self.0.upgrade()?).owner()
+        NoPanicDrop::new(self.0.upgrade()?).owner()
     }
 
     fn task(&self) -> Option<Arc<task::Shared>> {

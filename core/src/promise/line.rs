@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::base::waitlist::{Key, Slots};
+use crate::base::waitlist::{Key, LinkedSlab};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::task;
 use crate::kernel::task::owner::Owner;
@@ -33,7 +33,7 @@ impl Ticket {
 /// The line, first come, first served; its first entry needs no allocation.
 pub(super) struct Line {
     /// Who waits.
-    waiters: Slots<Waiter>,
+    waiters: LinkedSlab<Waiter>,
     /// Who is known to owe the value.
     owner: Option<Owner>,
     /// Whether other promises are derived from this one: then whoever owes this is marked as awaited.
@@ -50,7 +50,7 @@ struct Waiter {
 
 impl Line {
     pub(super) fn new(owner: Option<Owner>) -> Line {
-        Line { waiters: Slots::new(), owner, source: false }
+        Line { waiters: LinkedSlab::new(), owner, source: false }
     }
 
     /// Who owes the value.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::base::small_map::SmallMap;
-use crate::channel::{self, Place, Receiver, Sender, Source as _};
+use crate::channel::{self, Receiver, Sender, Source as _, WaitKey};
 use crate::kernel::backend::Backend;
 use crate::kernel::task::{
     Body, Builder, ClosureBody, FutureBody, Observer, SpawnError, Task, TaskId, current_backend,
@@ -42,7 +42,7 @@ pub struct TaskGroup<T> {
     /// Which tasks have finished.
     finished: Receiver<TaskId>,
     /// The group's place among those who wait for that.
-    place: Place,
+    wait_key: WaitKey,
     /// Told by the tasks.
     observer: Arc<Finished>,
 }
@@ -76,7 +76,7 @@ impl<T: Send + 'static> TaskGroup<T> {
             tasks: SmallMap::default(),
             finishing: None,
             finished,
-            place: Place::new(),
+            wait_key: WaitKey::new(),
             observer,
         }
     }
@@ -131,7 +131,9 @@ impl<T: Send + 'static> TaskGroup<T> {
                 return Poll::Ready(None);
             }
             // The group itself holds a sender, so there is no end.
-            let Ok(id) = ready!(self.finished.poll_recv(&mut self.place, cx)) else { return Poll::Pending };
+            let Ok(id) = ready!(self.finished.poll_recv(&mut self.wait_key, cx)) else {
+                return Poll::Pending;
+            };
             self.finishing = self.tasks.remove(id);
         }
         let Some(task) = &mut self.finishing else { return Poll::Pending };
@@ -170,7 +172,7 @@ impl<T: Send + 'static> Future for JoinNext<'_, T> {
 impl<T> Drop for JoinNext<'_, T> {
     fn drop(&mut self) {
         let group = &mut *self.0;
-        group.finished.stop_recv(&mut group.place);
+        group.finished.stop_recv(&mut group.wait_key);
         group.finishing.iter_mut().for_each(Task::leave);
     }
 }

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::Sleep;
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::base::waitlist::WaitList;
-use crate::channel::{Place, RecvError, Source, TryRecvError};
+use crate::channel::{RecvError, Source, TryRecvError, WaitKey};
 use crate::kernel::coop;
 
 /// Ticks every `period`, for the first time one period from now.
@@ -136,7 +136,7 @@ struct Borrowed<'a> {
 
 impl<'a> Borrowed<'a> {
     fn take(interval: &'a Interval) -> Option<Borrowed<'a>> {
-        let sleep = lock(&interval.sleep).take()?;
+        let sleep = lock_std(&interval.sleep).take()?;
         Some(Borrowed { interval, sleep, is_watched: false })
     }
 }
@@ -144,7 +144,7 @@ impl<'a> Borrowed<'a> {
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
         let sleep = std::mem::replace(&mut self.sleep, Sleep::until(None));
-        *lock(&self.interval.sleep) = Some(sleep);
+        *lock_std(&self.interval.sleep) = Some(sleep);
         if !self.is_watched {
             self.interval.line.notify_one();
         }
@@ -152,22 +152,22 @@ impl Drop for Borrowed<'_> {
 }
 
 impl Source<Instant> for Interval {
-    fn poll_recv(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<Instant, RecvError>> {
+    fn poll_recv(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<Instant, RecvError>> {
         let unit = ready!(coop::proceed(cx));
         let waker = cx.waker();
         let attempt = || match self.poll_due(&mut Context::from_waker(waker)) {
             Poll::Ready(due) => Some(due),
             Poll::Pending => None,
         };
-        let due = ready!(self.line.poll_until(place, cx, attempt));
+        let due = ready!(self.line.poll_until(wait_key, cx, attempt));
         // Not before this one has left the line: it would be the first to be woken.
         self.line.notify_one();
         unit.spend();
         Poll::Ready(Ok(due))
     }
 
-    fn stop_recv(&self, place: &mut Place) {
-        self.line.withdraw(place);
+    fn stop_recv(&self, wait_key: &mut WaitKey) {
+        self.line.withdraw(wait_key);
         // It may be the one whom the sleep wakes; nobody wakes a future that is gone.
         if let Some(mut borrowed) = Borrowed::take(self) {
             borrowed.sleep.cancel();

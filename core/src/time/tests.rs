@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::Wait;
 use crate::channel::{Source as _, TryRecvError};
-use crate::event::reactor::{Interest, Source};
+use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::backend::{Backend, Driver, Strand, StrandState};
 use crate::kernel::strand::{ThreadStrand, enter};
@@ -63,7 +63,7 @@ impl Driver for Virtual {
         self.now.get()
     }
 
-    fn watch(&self, _: &Arc<Source>, _: Interest, _: &Waker) -> io::Result<()> {
+    fn watch(&self, _: &Arc<IoSource>, _: Interest, _: &Waker) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use super::registry::WrongType;
 use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{Pid, ProcessRef};
-use crate::base::contain::contain;
-use crate::base::lock::lock;
+use crate::base::panic::discard_panic;
+use crate::base::sync::lock_std;
 use crate::channel::{self, Receiver, Sender};
 
 /// Processes that take the same messages. Clones are the same group.
@@ -106,17 +106,17 @@ impl<M: Send + 'static> Group<M> {
 
     /// The members, in the order in which they joined.
     pub fn members(&self) -> Vec<ProcessRef<M>> {
-        lock(&self.members.state).members.values().cloned().collect()
+        lock_std(&self.members.state).members.values().cloned().collect()
     }
 
     /// Whether the process is a member.
     pub fn contains(&self, process: &Pid) -> bool {
-        lock(&self.members.state).places.contains_key(process)
+        lock_std(&self.members.state).places.contains_key(process)
     }
 
     /// How many members there are.
     pub fn len(&self) -> usize {
-        lock(&self.members.state).members.len()
+        lock_std(&self.members.state).members.len()
     }
 
     /// Whether there are no members.
@@ -137,7 +137,7 @@ impl<M: Send + 'static> Group<M> {
     /// The channel is unbounded; dropping its receiver ends the watch.
     pub fn watch(&self) -> (Vec<ProcessRef<M>>, Receiver<Membership<M>>) {
         let (watcher, news) = channel::unbounded();
-        let mut state = lock(&self.members.state);
+        let mut state = lock_std(&self.members.state);
         let (gone, mut watchers): (Vec<_>, Vec<_>) =
             state.watchers.iter().cloned().partition(|watcher| watcher.is_closed());
         watchers.push(watcher);
@@ -165,7 +165,7 @@ impl<M: Send + 'static> Members<M> {
     /// Enters the process among the members; false if it is there or not alive. The caller calls [`Members::tell`].
     fn enter(self: &Arc<Self>, process: &ProcessRef<M>) -> bool {
         let pid = process.pid();
-        let mut state = lock(&self.state);
+        let mut state = lock_std(&self.state);
         if state.places.contains_key(&pid) {
             return false;
         }
@@ -180,7 +180,7 @@ impl<M: Send + 'static> Members<M> {
 
     /// Takes the process out; false if it is not there, or not by `hook`. The caller calls [`Members::tell`].
     fn leave(&self, pid: &Pid, hook: Option<HookId>) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = lock_std(&self.state);
         if let (Some(hook), Some((_, own))) = (hook, state.places.get(pid))
             && hook != *own
         {
@@ -199,7 +199,7 @@ impl<M: Send + 'static> Members<M> {
 
     /// Tells the watchers what is to be told, unless somebody else is at it and will.
     fn tell(&self) {
-        let mut state = lock(&self.state);
+        let mut state = lock_std(&self.state);
         if state.telling {
             return;
         }
@@ -208,11 +208,11 @@ impl<M: Send + 'static> Members<M> {
             drop(state);
             for watcher in watchers.iter() {
                 // It wakes somebody, whose waker may panic; and who has gone need not be told.
-                contain(|| drop(watcher.try_send(news.clone())));
+                discard_panic(|| drop(watcher.try_send(news.clone())));
             }
             // They may be the last to hold a process, whose undelivered messages go to code of the user's.
-            contain(|| drop((news, watchers)));
-            state = lock(&self.state);
+            discard_panic(|| drop((news, watchers)));
+            state = lock_std(&self.state);
         }
         state.telling = false;
     }
@@ -235,7 +235,7 @@ impl<M: Send + 'static> AtExit for Members<M> {
 
 impl<M: Send + 'static> Drop for Owner<M> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
+        let mut state = lock_std(&self.0.state);
         if !state.watchers.iter().all(Sender::is_closed) {
             return;
         }
@@ -243,7 +243,7 @@ impl<M: Send + 'static> Drop for Owner<M> {
         drop(state);
         places.iter().for_each(|(pid, (_, hook))| pid.forget_hook(*hook));
         // They may be the last to hold a process; see `leave`.
-        contain(|| drop((members, places)));
+        discard_panic(|| drop((members, places)));
     }
 }
 
@@ -251,7 +251,7 @@ impl<M: Send + 'static> Drop for Members<M> {
     fn drop(&mut self) {
         let Some((groups, name)) = &self.name else { return };
         let Some(groups) = groups.upgrade() else { return };
-        let mut groups = lock(&groups);
+        let mut groups = lock_std(&groups);
         // Another group may have the name by now.
         if groups.get(name).is_some_and(|named| named.members.strong_count() == 0) {
             groups.remove(name);
@@ -342,7 +342,7 @@ impl Groups {
     /// When the members of the group with this name take messages of another type.
     pub fn group<M: Send + 'static>(&self, name: impl Into<Arc<str>>) -> Result<Group<M>, WrongType> {
         let name = name.into();
-        let mut groups = lock(&self.0);
+        let mut groups = lock_std(&self.0);
         if let Some(named) = groups.get(&name)
             && let Some(members) = named.members.upgrade()
         {
@@ -361,7 +361,7 @@ impl Groups {
 
     /// The names of all groups, in alphabetical order.
     pub fn names(&self) -> Vec<Arc<str>> {
-        lock(&self.0).keys().cloned().collect()
+        lock_std(&self.0).keys().cloned().collect()
     }
 }
 

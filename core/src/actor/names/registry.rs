@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 
 use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{Pid, ProcessRef};
-use crate::base::contain::contain;
+use crate::base::panic::discard_panic;
 
 /// Names for processes. Clones are the same registry.
 ///
@@ -159,7 +159,7 @@ impl Registry {
         self.read().holders.get(process).map(|holder| holder.names.clone()).unwrap_or_default()
     }
 
-    /// As [`lock`](crate::lock::lock): poison means nothing here, because only our own code runs under the lock.
+    /// As `sync::lock_std`: poison means nothing here, because only our own code runs under the lock.
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.0.0.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,7 +214,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         let Tables { entries, holders } = std::mem::take(&mut *self.0.write());
         holders.iter().for_each(|(pid, holder)| pid.forget_hook(holder.hook));
-        contain(|| drop((entries, holders)));
+        discard_panic(|| drop((entries, holders)));
     }
 }
 

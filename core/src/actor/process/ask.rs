@@ -28,7 +28,7 @@ use super::cell::Cell;
 use super::mailbox::DROPPED;
 use super::reference::ProcessRef;
 use crate::base::sync::lock;
-use crate::channel::{Place, TrySendError};
+use crate::channel::{TrySendError, WaitKey};
 use crate::kernel::backend::StrandState;
 use crate::kernel::coop;
 use crate::kernel::strand::with_state;
@@ -180,7 +180,7 @@ impl<M: Send + 'static> ProcessRef<M> {
     #[inline]
     pub fn ask<R: Send + 'static>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Ask<'_, M, R> {
         let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owning>);
-        Ask { process: self, message: Some(question(resolver)), place: Place::new(), answer }
+        Ask { process: self, message: Some(question(resolver)), wait_key: WaitKey::new(), answer }
     }
 
     /// Asks the process if that can be done at once, and returns the answer that is to come.
@@ -206,7 +206,7 @@ pub struct Ask<'a, M, R> {
     /// The question, until it has been sent.
     message: Option<M>,
     /// The place in the line of those that wait for room.
-    place: Place,
+    wait_key: WaitKey,
     /// The answer.
     answer: Answer<R>,
 }
@@ -230,7 +230,7 @@ impl<M, R> Future for Ask<'_, M, R> {
         let this = self.get_mut();
         if this.message.is_some() {
             let cell = this.process.cell();
-            let Poll::Ready(sent) = cell.poll_send(false, &mut this.place, &mut this.message, cx) else {
+            let Poll::Ready(sent) = cell.poll_send(false, &mut this.wait_key, &mut this.message, cx) else {
                 // Whoever is to make room is the one who is to answer. So this waits for the answer as well, which can
                 // come out in one way only: the process waits for this task, and there will be no room.
                 return Pin::new(&mut this.answer).poll(cx);
@@ -251,8 +251,8 @@ impl<M, R> Future for Ask<'_, M, R> {
 
 impl<M, R> Drop for Ask<'_, M, R> {
     fn drop(&mut self) {
-        if self.place.is_taken() {
-            self.process.cell().stop_send(&mut self.place);
+        if self.wait_key.is_set() {
+            self.process.cell().stop_send(&mut self.wait_key);
         }
     }
 }

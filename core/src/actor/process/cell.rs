@@ -16,7 +16,7 @@ use crate::actor::Overflow;
 use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::base::sync::seq_cst::AtomicU32;
 use crate::base::sync::{Mutex, MutexGuard, lock};
-use crate::base::waitlist::Place;
+use crate::base::waitlist::WaitKey;
 use crate::base::wake::StoredWaker;
 use crate::channel::{SendError, TrySendError};
 use crate::kernel::backend::Backend;
@@ -212,12 +212,12 @@ impl<M> Cell<M> {
     pub(super) fn poll_send(
         &self,
         urgent: bool,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
         let unit = ready!(coop::proceed(cx));
-        let sent = ready!(self.poll_place(urgent, place, message, cx));
+        let sent = ready!(self.poll_place(urgent, wait_key, message, cx));
         unit.spend();
         Poll::Ready(sent)
     }
@@ -225,7 +225,7 @@ impl<M> Cell<M> {
     fn poll_place(
         &self,
         urgent: bool,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
@@ -236,7 +236,7 @@ impl<M> Cell<M> {
             let closed = inbox.life.is_closed();
             let line = &mut inbox.line;
             let mut promised = false;
-            if let Some(key) = place.key() {
+            if let Some(key) = wait_key.get() {
                 if let Some(current) = line.waiting(key) {
                     if current.will_wake(cx.waker()) {
                         return Poll::Pending;
@@ -252,7 +252,7 @@ impl<M> Cell<M> {
                     continue;
                 }
                 // A key without an entry is a promise, or word of the end.
-                place.take();
+                wait_key.take();
                 promised = !closed;
                 if promised {
                     line.redeem();
@@ -294,7 +294,7 @@ impl<M> Cell<M> {
                     return Poll::Ready(Ok(()));
                 }
             }
-            place.set(line.wait_for_room(waker));
+            wait_key.set(line.wait_for_room(waker));
             return Poll::Pending;
         }
     }
@@ -314,8 +314,8 @@ impl<M> Cell<M> {
     }
 
     /// A send gives up its place in line, or the place in the mailbox that it was promised.
-    pub(super) fn stop_send(&self, place: &mut Place) {
-        let Some(key) = place.take() else { return };
+    pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
+        let Some(key) = wait_key.take() else { return };
         let mut wakers = Vec::new();
         let mut inbox = lock(&self.inbox);
         let closed = inbox.life.is_closed();

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use super::pid::{AtExit, Endpoint, HERE, HookId, Identity, Signal};
 use super::{MonitorRef, Pid, ProcessRef};
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::base::wake::StoredWaker;
 use crate::kernel::coop;
 use crate::kernel::task::ExitReason;
@@ -86,7 +86,7 @@ impl Future for Ended {
         let unit = ready!(coop::proceed(cx));
         // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
         let waker = StoredWaker::of(cx.waker());
-        let mut state = lock(&self.word.0);
+        let mut state = lock_std(&self.word.0);
         if let Some(reason) = state.reason.clone() {
             drop(state);
             unit.spend();
@@ -101,7 +101,7 @@ impl Future for Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        if lock(&self.word.0).reason.is_none() {
+        if lock_std(&self.word.0).reason.is_none() {
             self.process.deliver(Signal::Demonitor { monitor: self.monitor });
         }
     }
@@ -116,7 +116,7 @@ impl fmt::Debug for Ended {
 impl Endpoint for Word {
     fn deliver(&self, _: &Pid, signal: Signal) {
         if let Signal::Down { reason, .. } = signal {
-            let mut state = lock(&self.0);
+            let mut state = lock_std(&self.0);
             state.reason = Some(reason);
             let waker = state.waker.take();
             drop(state);

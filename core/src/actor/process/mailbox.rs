@@ -31,7 +31,7 @@ use std::collections::VecDeque;
 use std::mem::size_of;
 
 use super::event::Event;
-use crate::base::waitlist::{Key, Slots};
+use crate::base::waitlist::{Key, LinkedSlab};
 use crate::base::wake::StoredWaker;
 
 /// What a flag of [`Cell`](super::cell::Cell) says. They are written under the lock only, and read without it as hints;
@@ -81,7 +81,7 @@ pub(super) struct Line<M> {
 /// Who waits for a place in the mailbox.
 struct Room {
     /// Those to whom none is promised, in line.
-    line: Slots<StoredWaker>,
+    line: LinkedSlab<StoredWaker>,
     /// How many places are promised to those that have left the line and have not come for them yet.
     promised: u32,
 }
@@ -178,7 +178,7 @@ impl<M> Line<M> {
 
     /// Enters a send in the line of those that wait for room.
     pub(super) fn wait_for_room(&mut self, waker: StoredWaker) -> Key {
-        let empty = || Box::new(Room { line: Slots::new(), promised: 0 });
+        let empty = || Box::new(Room { line: LinkedSlab::new(), promised: 0 });
         self.room.get_or_insert_with(empty).line.push_back(waker)
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::pid::Pid;
 use super::timer::Timer;
-use crate::channel::{Place, SendError, Sending, Sink, TrySendError};
+use crate::channel::{SendError, Sending, Sink, TrySendError, WaitKey};
 use crate::kernel::task::ExitReason;
 
 /// A reference to a process that takes messages of type `M`. It does not show where the process runs.
@@ -131,15 +131,15 @@ impl<M> Sink<M> for ProcessRef<M> {
     #[inline]
     fn poll_send(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
-        self.0.poll_send(false, place, message, cx)
+        self.0.poll_send(false, wait_key, message, cx)
     }
 
-    fn stop_send(&self, place: &mut Place) {
-        self.0.stop_send(place);
+    fn stop_send(&self, wait_key: &mut WaitKey) {
+        self.0.stop_send(wait_key);
     }
 
     #[inline]
@@ -212,15 +212,15 @@ impl<M> Urgent<'_, M> {
 impl<M> Sink<M> for Urgent<'_, M> {
     fn poll_send(
         &self,
-        place: &mut Place,
+        wait_key: &mut WaitKey,
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
-        self.0.0.poll_send(true, place, message, cx)
+        self.0.0.poll_send(true, wait_key, message, cx)
     }
 
-    fn stop_send(&self, place: &mut Place) {
-        self.0.0.stop_send(place);
+    fn stop_send(&self, wait_key: &mut WaitKey) {
+        self.0.0.stop_send(wait_key);
     }
 
     fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {

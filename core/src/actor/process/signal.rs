@@ -35,7 +35,7 @@ use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
 use super::mailbox::{BEGUN, RETURNED};
 use super::pid::{AtExit, By, Endpoint, HookId, Identity, MonitorRef, Pid, Signal};
-use crate::base::contain::contain;
+use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
 use crate::base::wake::StoredWaker;
@@ -111,18 +111,18 @@ impl Then {
     /// Does it, all of it, whatever panics. `pid` is the process that it follows from.
     fn run(self, pid: &Pid) {
         for (id, hook) in self.hooks.into_entries() {
-            contain(|| hook.ended(pid, id));
+            discard_panic(|| hook.ended(pid, id));
         }
         if let Some(task) = self.cancel {
-            contain(|| task.cancel());
+            discard_panic(|| task.cancel());
         }
         for orphan in self.orphans {
-            contain(|| orphan.fail(self.failure.clone().unwrap_or(Failure::Broken)));
+            discard_panic(|| orphan.fail(self.failure.clone().unwrap_or(Failure::Broken)));
         }
         if let Some((to, signal)) = self.answer {
-            contain(|| to.deliver(signal));
+            discard_panic(|| to.deliver(signal));
         }
-        contain(|| drop(self.stale));
+        discard_panic(|| drop(self.stale));
         if !self.timers.is_empty() {
             give_up(self.timers, self.home);
         }
@@ -312,7 +312,7 @@ impl<M: Send + 'static> Cell<M> {
         let receiver = inbox.line.receiver.take();
         let left = if keeping { Default::default() } else { inbox.line.drain() };
         drop(inbox);
-        contain(|| drop(receiver));
+        discard_panic(|| drop(receiver));
         if let Some(ties) = ties {
             ties.tell(&self.pid(), &reason);
         }
@@ -388,8 +388,8 @@ impl<M: Send + 'static> Cell<M> {
     fn discard(&self, left: VecDeque<Event<M>>) {
         for event in left {
             match event {
-                Event::Message(message) => contain(|| self.undelivered(message)),
-                news => contain(|| drop(news)),
+                Event::Message(message) => discard_panic(|| self.undelivered(message)),
+                news => discard_panic(|| drop(news)),
             }
         }
     }

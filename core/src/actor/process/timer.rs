@@ -16,7 +16,7 @@ use super::cell::Cell;
 use super::pid::HookId;
 use super::reference::ProcessRef;
 use super::signal::Later;
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::kernel::errand;
 use crate::time::{Sleep, sleep};
 
@@ -36,7 +36,7 @@ impl Timer {
         let weak = Arc::downgrade(&timer);
         match cell.enter_timer(weak) {
             Some(entry) => {
-                lock(&timer.0).entry = Some(entry);
+                lock_std(&timer.0).entry = Some(entry);
                 timer.advance();
             }
             None => {
@@ -101,7 +101,7 @@ impl<M: Send + 'static> Delayed<M> {
         let waker = Waker::from(Arc::clone(self));
         loop {
             let elapsed = sleep.poll_elapsed(&mut Context::from_waker(&waker));
-            let mut state = lock(&self.0);
+            let mut state = lock_std(&self.0);
             match elapsed {
                 Poll::Ready(()) => {
                     let (load, entry) = (state.load.take(), state.entry);
@@ -122,7 +122,7 @@ impl<M: Send + 'static> Delayed<M> {
     }
 
     fn take_sleep(&self) -> Option<Sleep> {
-        let mut state = lock(&self.0);
+        let mut state = lock_std(&self.0);
         state.woken |= state.sleep.is_none();
         state.sleep.take()
     }
@@ -145,7 +145,7 @@ fn send<M: Send + 'static>(load: Option<Load<M>>, entry: Option<HookId>) {
 impl<M: Send + 'static> Later for Delayed<M> {
     fn give_up(&self) -> Option<errand::Work> {
         let (sleep, load) = {
-            let mut state = lock(&self.0);
+            let mut state = lock_std(&self.0);
             (state.sleep.take(), state.load.take())
         };
         drop(sleep);
@@ -166,7 +166,7 @@ impl<M: Send + 'static> Wake for Delayed<M> {
 impl<M: Send + 'static> Pending for Delayed<M> {
     fn cancel(&self) -> bool {
         let (sleep, load, entry) = {
-            let mut state = lock(&self.0);
+            let mut state = lock_std(&self.0);
             (state.sleep.take(), state.load.take(), state.entry)
         };
         // Taking the deadline back drops the driver's waker, which is this.
@@ -178,6 +178,6 @@ impl<M: Send + 'static> Pending for Delayed<M> {
     }
 
     fn is_pending(&self) -> bool {
-        lock(&self.0).load.is_some()
+        lock_std(&self.0).load.is_some()
     }
 }

@@ -320,7 +320,7 @@ impl Engine {
     /// Tells who observes this supervisor.
     pub(super) fn report(&self, report: Report) {
         if let Some(observer) = &self.plan.observer {
-            crate::base::contain::contain(|| observer(&report));
+            crate::base::panic::discard_panic(|| observer(&report));
         }
     }
 }

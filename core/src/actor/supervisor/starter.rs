@@ -17,7 +17,7 @@ use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
     Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry, SpawnProcessError,
 };
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::channel::{oneshot, watch};
 
 /// Any error.
@@ -129,7 +129,7 @@ impl<M: Send + 'static> Kept<M> {
     fn process(&self) -> Option<ProcessRef<M>> {
         match self {
             Kept::Nothing => None,
-            Kept::Mailbox(process) => lock(process).clone(),
+            Kept::Mailbox(process) => lock_std(process).clone(),
         }
     }
 
@@ -145,14 +145,14 @@ impl<M: Send + 'static> Kept<M> {
     /// Keeps the mailbox of the first process that was spawned.
     fn enter(&self, process: &ProcessRef<M>) {
         if let Kept::Mailbox(kept) = self {
-            lock(kept).get_or_insert_with(|| process.clone());
+            lock_std(kept).get_or_insert_with(|| process.clone());
         }
     }
 
     /// Keeps nothing any more but by the next process.
     fn abandon(&self) {
         if let Kept::Mailbox(kept) = self {
-            let process = lock(kept).take();
+            let process = lock_std(kept).take();
             if let Some(process) = process {
                 process.keep_mailbox(false);
             }
@@ -190,8 +190,8 @@ impl<M: Send + 'static> Start for Typed<M> {
         let making = (self.make.0)(Starter { child: self, supervisor });
         Box::pin(async move {
             let product = making.await.map_err(refusal)?;
-            let first = lock(&self.processes).first().map(ProcessRef::pid);
-            if !lock(&self.processes).contains(&product.process) {
+            let first = lock_std(&self.processes).first().map(ProcessRef::pid);
+            if !lock_std(&self.processes).contains(&product.process) {
                 // Started by other means than the starter's: it may not be linked.
                 self.spawned(&product.process);
                 supervisor.link(&product.process.pid());
@@ -210,7 +210,7 @@ impl<M: Send + 'static> Start for Typed<M> {
     }
 
     fn left_behind(&self) -> Vec<Pid> {
-        lock(&self.processes).iter().map(ProcessRef::pid).collect()
+        lock_std(&self.processes).iter().map(ProcessRef::pid).collect()
     }
 
     fn halted(&self, again: bool) -> bool {
@@ -231,7 +231,7 @@ impl<M: Send + 'static> Start for Typed<M> {
 impl<M: Send + 'static> Typed<M> {
     /// The start under way has spawned this.
     fn spawned(&self, process: &ProcessRef<M>) {
-        lock(&self.processes).push(process.clone());
+        lock_std(&self.processes).push(process.clone());
     }
 
     /// The names are those of the child, which is `process`. What it has spawned first has had them from its first step,
@@ -252,9 +252,9 @@ impl<M: Send + 'static> Typed<M> {
     /// Forgets the other ones of the last start. They are dropped with nothing locked: dropping the last reference to a
     /// process may drop its messages, which are the user's.
     fn keep_processes(&self, keep: impl FnMut(&ProcessRef<M>) -> bool) {
-        let all = std::mem::take(&mut *lock(&self.processes));
+        let all = std::mem::take(&mut *lock_std(&self.processes));
         let (kept, others): (Vec<_>, Vec<_>) = all.into_iter().partition(keep);
-        *lock(&self.processes) = kept;
+        *lock_std(&self.processes) = kept;
         drop(others);
     }
 }
@@ -309,7 +309,7 @@ impl<M: Send + 'static> Starter<'_, M> {
     fn builder(&self) -> Builder<M> {
         let plain = Builder::new().name(&*self.child.id);
         let set = self.child.settings.iter().fold(plain, |builder, setting| setting(builder));
-        let is_first = lock(&self.child.processes).is_empty();
+        let is_first = lock_std(&self.child.processes).is_empty();
         let names = self.child.names.iter().filter(|_| is_first);
         let named =
             names.fold(set, |builder, (registry, name)| builder.register_in(registry, Arc::clone(name)));

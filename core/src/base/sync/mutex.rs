@@ -12,19 +12,19 @@
 //! it for some messages instead of one.
 //!
 //! Not for long sections, nor for anything that can block or runs code of the user's: those who wait sleep blindly.
-//! For these, and for condition variables, there is [`crate::lock`].
+//! For these, and for condition variables, there is [`lock_std`](super::lock_std).
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::door::Door;
+use super::raw_lock::RawLock;
 
 /// See the [module](self).
 pub(crate) struct Mutex<T> {
     /// Whether somebody is inside.
-    door: Door,
+    raw: RawLock,
     /// What it guards.
     value: UnsafeCell<T>,
 }
@@ -39,7 +39,7 @@ impl<T> RefUnwindSafe for Mutex<T> {}
 
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Mutex<T> {
-        Mutex { door: Door::new(), value: UnsafeCell::new(value) }
+        Mutex { raw: RawLock::new(), value: UnsafeCell::new(value) }
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn assert_unlocked() {
 /// Waits until nobody is inside `mutex`, and enters.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.door.enter();
+    mutex.raw.lock();
     #[cfg(debug_assertions)]
     HELD.with(|held| held.set(held.get() + 1));
     MutexGuard { mutex, value: PhantomData }
@@ -105,7 +105,7 @@ impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         #[cfg(debug_assertions)]
         HELD.with(|held| held.set(held.get() - 1));
-        self.mutex.door.leave();
+        self.mutex.raw.unlock();
     }
 }
 

@@ -19,7 +19,7 @@ impl Wake for Count {
 
 /// A future that waits, in pieces.
 struct Waiter {
-    place: Place,
+    wait_key: WaitKey,
     wakes: Arc<Count>,
     waker: Waker,
 }
@@ -27,11 +27,11 @@ struct Waiter {
 impl Waiter {
     fn new() -> Waiter {
         let wakes = Arc::new(Count::default());
-        Waiter { place: Place::new(), waker: Waker::from(Arc::clone(&wakes)), wakes }
+        Waiter { wait_key: WaitKey::new(), waker: Waker::from(Arc::clone(&wakes)), wakes }
     }
 
     fn poll<R>(&mut self, list: &WaitList, attempt: impl FnMut() -> Option<R>) -> Poll<R> {
-        list.poll_until(&mut self.place, &mut Context::from_waker(&self.waker), attempt)
+        list.poll_until(&mut self.wait_key, &mut Context::from_waker(&self.waker), attempt)
     }
 
     fn wakes(&self) -> usize {
@@ -66,9 +66,9 @@ mod plain {
         let list = WaitList::new();
         let (mut a, mut b, c) = (waiting(&list), waiting(&list), waiting(&list));
         list.notify_one();
-        list.withdraw(&mut a.place);
+        list.withdraw(&mut a.wait_key);
         assert_eq!((b.wakes(), c.wakes()), (1, 0));
-        list.withdraw(&mut b.place);
+        list.withdraw(&mut b.wait_key);
         assert_eq!(c.wakes(), 1);
     }
 
@@ -131,15 +131,15 @@ mod plain {
         }
         let list = Arc::new(WaitList::new());
         let waker = Waker::from(Arc::new(Reenter(Arc::clone(&list))));
-        let mut place = Place::new();
-        list.enlist(&mut place, &waker, End::Back);
+        let mut wait_key = WaitKey::new();
+        list.enlist(&mut wait_key, &waker, End::Back);
         drop(waker);
         list.notify_one();
-        assert!(list.leave(&mut place));
+        assert!(list.leave(&mut wait_key));
         let waker = Waker::from(Arc::new(Reenter(Arc::clone(&list))));
-        list.enlist(&mut place, &waker, End::Back);
+        list.enlist(&mut wait_key, &waker, End::Back);
         drop(waker);
-        assert!(!list.leave(&mut place));
+        assert!(!list.leave(&mut wait_key));
     }
 }
 
@@ -189,7 +189,7 @@ mod models {
                     list.notify_one();
                 })
             };
-            list.withdraw(&mut a.place);
+            list.withdraw(&mut a.wait_key);
             notifier.join().unwrap();
             assert_eq!(b.wakes(), 1);
             assert!(b.poll(&list, || take(&messages)).is_ready());
@@ -216,7 +216,7 @@ mod models {
             let passer = spawn(|list, messages| {
                 let mut waiter = Waiter::new();
                 let _ = waiter.poll(list, || take(messages));
-                list.withdraw(&mut waiter.place);
+                list.withdraw(&mut waiter.wait_key);
             });
             let mut waiter = Waiter::new();
             let first = waiter.poll(&list, || take(&messages));

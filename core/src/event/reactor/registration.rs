@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::table::Key;
 use super::{Interest, Shared};
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 
 /// Is told what the descriptor is ready for, and says what to watch next.
 pub(super) type Handler = Box<dyn FnMut(Interest) -> Interest + Send>;
@@ -116,13 +116,13 @@ impl<T: AsFd + std::fmt::Debug> std::fmt::Debug for Registration<T> {
 
 impl Watch {
     pub(super) fn set_key(&self, key: Key) {
-        lock(&self.inner).key = Some(key);
+        lock_std(&self.inner).key = Some(key);
     }
 
     /// Runs the handler, and arms it again if it says so. A handler that panics is gone.
     pub(super) fn call(&self, reactor: &Shared, ready: Interest) {
         let handler = {
-            let mut inner = lock(&self.inner);
+            let mut inner = lock_std(&self.inner);
             // The kernel reports errors even when nothing is asked for.
             if !inner.alive || inner.armed.is_empty() {
                 return;
@@ -133,7 +133,7 @@ impl Watch {
         let Some(mut handler) = handler else { return };
         let next = handler(ready);
         {
-            let mut inner = lock(&self.inner);
+            let mut inner = lock_std(&self.inner);
             if inner.alive {
                 inner.handler = Some(handler);
                 drop(inner);
@@ -150,7 +150,7 @@ impl Watch {
 
     /// Arms it. The lock is held over the system call, so that the descriptor stays the one registered.
     fn rearm(&self, reactor: &Shared, interest: Interest) -> io::Result<()> {
-        let mut inner = lock(&self.inner);
+        let mut inner = lock_std(&self.inner);
         let key = inner.key.filter(|_| inner.alive);
         let key = key.ok_or_else(|| io::Error::other("the reactor has been closed"))?;
         // SAFETY: `alive` is true and the lock is held. The registration owns what the descriptor was borrowed from, and
@@ -164,7 +164,7 @@ impl Watch {
 
     /// Ends it. The handler is returned so that it is dropped with nothing locked.
     pub(super) fn kill(&self) -> Option<Handler> {
-        let mut inner = lock(&self.inner);
+        let mut inner = lock_std(&self.inner);
         inner.alive = false;
         inner.handler.take()
     }

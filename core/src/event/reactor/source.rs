@@ -2,7 +2,7 @@
 //!
 //! Everything that reads or writes goes through [`Slot::poll_op`]: it tries, and where the descriptor is not ready
 //! it enters a waker here and calls a function that has somebody watch. Whoever watches, a [`Reactor`] or a parked thread,
-//! reports to [`Source::notify`]. The source knows no task and runs nothing but wakers, with nothing locked.
+//! reports to [`IoSource::notify`]. The source knows no task and runs nothing but wakers, with nothing locked.
 //!
 //! # Readiness
 //! A source may be *bound* to one reactor, which then reports every change of readiness (an edge) but no
@@ -51,8 +51,8 @@ const TICK: u32 = 1 << 4;
 /// A descriptor with its waiters.
 ///
 /// Dropping it takes it out of the reactor that it is bound to and closes the descriptor.
-pub struct Source {
-    /// The descriptor; `None` only while [`Source::into_fd`] takes it out.
+pub struct IoSource {
+    /// The descriptor; `None` only while [`IoSource::into_fd`] takes it out.
     fd: Option<OwnedFd>,
     /// What a reactor keeps a share of. It outlives the descriptor by a moment, so that closing does not
     /// wait for a turn under way.
@@ -99,10 +99,10 @@ pub(crate) enum Progress<R> {
     Drained(R),
 }
 
-impl Source {
+impl IoSource {
     /// A source for `fd`, which nobody watches yet.
-    pub fn new(fd: OwnedFd) -> Arc<Source> {
-        Arc::new(Source { fd: Some(fd), state: Arc::default() })
+    pub fn new(fd: OwnedFd) -> Arc<IoSource> {
+        Arc::new(IoSource { fd: Some(fd), state: Arc::default() })
     }
 
     /// Tells everybody who waits that the descriptor is ready for `ready`. Called by whoever watches.
@@ -145,7 +145,7 @@ impl Source {
     ///
     /// # Errors
     /// When duplicating it fails.
-    pub(crate) fn into_fd(this: Arc<Source>) -> io::Result<OwnedFd> {
+    pub(crate) fn into_fd(this: Arc<IoSource>) -> io::Result<OwnedFd> {
         match Arc::try_unwrap(this) {
             Ok(mut source) => {
                 source.leave_reactor();
@@ -172,7 +172,7 @@ impl Source {
     }
 }
 
-impl AsFd for Source {
+impl AsFd for IoSource {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.fd {
             Some(fd) => fd.as_fd(),
@@ -181,7 +181,7 @@ impl AsFd for Source {
     }
 }
 
-impl Drop for Source {
+impl Drop for IoSource {
     fn drop(&mut self) {
         // Before the descriptor closes: with a duplicate of it around, the kernel would go on reporting.
         if self.fd.is_some() {
@@ -190,9 +190,9 @@ impl Drop for Source {
     }
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for IoSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source").field("fd", &self.fd).finish_non_exhaustive()
+        f.debug_struct("IoSource").field("fd", &self.fd).finish_non_exhaustive()
     }
 }
 
@@ -296,7 +296,7 @@ impl Slot<'_> {
     pub(crate) fn poll_op<R>(
         &mut self,
         cx: &mut Context<'_>,
-        watch: impl Fn(&Arc<Source>, Interest, &Waker) -> io::Result<()>,
+        watch: impl Fn(&Arc<IoSource>, Interest, &Waker) -> io::Result<()>,
         mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<Progress<R>>,
     ) -> Poll<io::Result<R>> {
         let Slot { source, direction, place } = self;

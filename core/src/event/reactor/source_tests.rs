@@ -64,10 +64,10 @@ fn driven() -> Driven {
     Driven { thread: ThreadStrand::new(), reactor: Reactor::new().unwrap() }
 }
 
-fn pair() -> (Arc<Source>, UnixStream) {
+fn pair() -> (Arc<IoSource>, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    (Source::new(OwnedFd::from(ours)), theirs)
+    (IoSource::new(OwnedFd::from(ours)), theirs)
 }
 
 /// Reads one byte; counts the system calls.
@@ -84,7 +84,7 @@ fn poll_once<'a>(slot: &mut Slot<'a>, waker: &Waker, calls: &AtomicUsize) -> Pol
     slot.poll_io(&mut Context::from_waker(waker), |fd| read_byte(fd, calls))
 }
 
-async fn read(source: &Arc<Source>) -> io::Result<u8> {
+async fn read(source: &Arc<IoSource>) -> io::Result<u8> {
     let mut slot = Slot::new(source, Direction::Read);
     poll_fn(|cx| slot.poll_io(cx, |fd| read_byte(fd, &AtomicUsize::new(0)))).await
 }
@@ -285,7 +285,7 @@ fn a_descriptor_taken_out_is_watched_by_nobody() {
     let strand = driven();
     let (source, mut peer) = pair();
     source.bind(&strand.reactor).unwrap();
-    let fd = Source::into_fd(source).unwrap();
+    let fd = IoSource::into_fd(source).unwrap();
     assert_eq!(strand.reactor.metrics().registered, 0);
     peer.write_all(b"a").unwrap();
     assert_eq!(strand.reactor.turn(NO_WAIT).unwrap().events, 0);

@@ -71,12 +71,12 @@ fn a_handler_may_deregister_others_of_the_same_turn() {
         let (others, count) = (Arc::clone(&all), Arc::clone(&called));
         let handler = move |_| {
             count.fetch_add(1, Ordering::SeqCst);
-            let all = std::mem::take(&mut *lock(&others));
+            let all = std::mem::take(&mut *lock_std(&others));
             drop(all);
             Interest::READ
         };
         let registration = reactor.register(ours, Interest::READ, handler).unwrap();
-        lock(&all).push(registration);
+        lock_std(&all).push(registration);
     }
     assert_eq!(reactor.turn(LIMIT).unwrap().events, 5);
     assert_eq!(called.load(Ordering::SeqCst), 1);

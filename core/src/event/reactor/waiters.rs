@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use super::{Interest, Source};
+use super::{Interest, IoSource};
 use crate::base::wake::StoredWaker;
 
 /// Which way the bytes go.
@@ -156,7 +156,7 @@ impl WakeList {
 /// A waiter's place, given up on drop: whoever stops waiting is not woken, and its waker is let go.
 pub(crate) struct Slot<'a> {
     /// What it waits for.
-    pub(super) source: &'a Arc<Source>,
+    pub(super) source: &'a Arc<IoSource>,
     /// In which direction.
     pub(super) direction: Direction,
     /// Where.
@@ -165,13 +165,13 @@ pub(crate) struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// A place for a future of its own.
-    pub(crate) fn new(source: &'a Arc<Source>, direction: Direction) -> Slot<'a> {
+    pub(crate) fn new(source: &'a Arc<IoSource>, direction: Direction) -> Slot<'a> {
         Slot { source, direction, place: Place::Nowhere }
     }
 
     /// The place of the poll functions: each call replaces the waker of the one before, and it stays when the
     /// slot is dropped.
-    pub(crate) fn fixed(source: &'a Arc<Source>, direction: Direction) -> Slot<'a> {
+    pub(crate) fn fixed(source: &'a Arc<IoSource>, direction: Direction) -> Slot<'a> {
         Slot { source, direction, place: Place::Fixed }
     }
 }

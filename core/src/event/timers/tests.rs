@@ -150,7 +150,7 @@ fn a_waker_may_use_the_queue_while_it_fires() {
     struct Reinsert(Mutex<Option<Arc<Timers>>>, Instant);
     impl Wake for Reinsert {
         fn wake(self: Arc<Self>) {
-            if let Some(timers) = lock(&self.0).take() {
+            if let Some(timers) = lock_std(&self.0).take() {
                 timers.insert(self.1, Waker::noop()).unwrap();
             }
         }
@@ -190,7 +190,7 @@ fn memory_is_that_of_the_living() {
         let key = timers.insert(now + SECOND + Duration::from_nanos(i), Waker::noop()).unwrap();
         timers.remove(key);
     }
-    let queue = lock(&timers.queue);
+    let queue = lock_std(&timers.queue);
     assert!(queue.entries.len() <= 1, "{} entries", queue.entries.len());
     assert!(queue.heap.len() <= SWEEP_FROM, "{} pairs", queue.heap.len());
     drop(queue);
@@ -199,7 +199,7 @@ fn memory_is_that_of_the_living() {
     for i in 0..100_000u64 {
         timers.insert(now + SECOND + Duration::from_nanos(i), Waker::noop()).unwrap();
     }
-    let queue = lock(&timers.queue);
+    let queue = lock_std(&timers.queue);
     let bytes = queue.entries.capacity() * size_of::<Entry>() + queue.heap.capacity() * size_of::<Pair>();
     assert!(bytes / 100_000 <= 72, "{} bytes an entry", bytes / 100_000);
 }

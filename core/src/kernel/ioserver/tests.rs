@@ -38,7 +38,7 @@ fn it_serves_wakers_of_other_runtimes() {
 
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let source = Source::new(OwnedFd::from(ours));
+    let source = IoSource::new(OwnedFd::from(ours));
     let mut reading = pin!(async {
         let mut slot = crate::event::reactor::Slot::new(&source, crate::event::reactor::Direction::Read);
         poll_fn(|cx| {

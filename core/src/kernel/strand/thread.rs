@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::base::fork;
-use crate::base::lock::lock;
+use crate::base::sync::lock_std;
 use crate::event::parker::Parker;
-use crate::event::reactor::{Interest, Source};
+use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use crate::kernel::ioserver;
@@ -71,7 +71,7 @@ pub struct ThreadStrand {
 /// A descriptor to watch, once.
 struct Watched {
     /// Who is told. A source that is gone takes its entry along.
-    source: Weak<Source>,
+    source: Weak<IoSource>,
     /// What to watch for.
     interest: Interest,
 }
@@ -100,7 +100,7 @@ impl Unpark for Arc<Remote> {
     fn unpark(&self) {
         match self.place.of_sleeper() {
             Place::Poll => {
-                if let Some(event) = &*lock(&self.event) {
+                if let Some(event) = &*lock_std(&self.event) {
                     // It can only fail when the counter is full, and then the thread is awake.
                     let _ = rustix::io::write(&event.fd, &1u64.to_ne_bytes());
                 }
@@ -125,7 +125,7 @@ impl Remote {
 
     /// The event descriptor, made if need be; `None` when the system has none to give.
     fn event(&self) -> Option<Arc<OwnedFd>> {
-        let mut event = lock(&self.event);
+        let mut event = lock_std(&self.event);
         let born = fork::count();
         if event.as_ref().is_none_or(|event| event.born != born) {
             let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
@@ -162,7 +162,7 @@ impl ThreadStrand {
 
     /// Gives back what the thread does without while it is idle: descriptors are scarce.
     pub(crate) fn trim(&self) {
-        let event = lock(&self.remote.event).take();
+        let event = lock_std(&self.remote.event).take();
         drop(event);
     }
 
@@ -193,8 +193,8 @@ impl ThreadStrand {
     fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
         let event = self.remote.event();
         // A watch whose future has been dropped goes: this must not hold a descriptor that somebody else closes.
-        let mut stale: Vec<Arc<Source>> = Vec::new();
-        let mut sources: Vec<(Arc<Source>, Interest)> = Vec::new();
+        let mut stale: Vec<Arc<IoSource>> = Vec::new();
+        let mut sources: Vec<(Arc<IoSource>, Interest)> = Vec::new();
         self.watched.borrow_mut().retain(|entry| {
             let Some(source) = entry.source.upgrade() else { return false };
             let wanted = source.waits(entry.interest, |waker| self.state.is_own(waker));
@@ -244,7 +244,7 @@ impl ThreadStrand {
     }
 
     /// A watch is for one event: who waits again watches again.
-    fn forget(&self, source: &Arc<Source>, interest: Interest) {
+    fn forget(&self, source: &Arc<IoSource>, interest: Interest) {
         let source = Arc::as_ptr(source);
         self.watched
             .borrow_mut()
@@ -323,7 +323,7 @@ impl Strand for ThreadStrand {
 }
 
 impl Driver for ThreadStrand {
-    fn watch(&self, source: &Arc<Source>, interest: Interest, waker: &Waker) -> io::Result<()> {
+    fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()> {
         if !self.state.is_own(waker) {
             return ioserver::driver().watch(source, interest, waker);
         }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 
-use crate::base::contain::contain;
-use crate::base::lock::lock;
+use crate::base::panic::discard_panic;
+use crate::base::sync::lock_std;
 
 /// Why a task could not be started. Nothing of it has run; its future or closure has been dropped.
 #[derive(Debug, Error)]
@@ -60,7 +60,7 @@ impl Panic {
 
     /// The payload. If a clone has taken it already, the message, as a `String`.
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        let payload = lock(&self.0.payload).take();
+        let payload = lock_std(&self.0.payload).take();
         payload.unwrap_or_else(|| Box::new(self.message().unwrap_or_default().to_owned()))
     }
 
@@ -77,8 +77,8 @@ impl Panic {
 
 impl Drop for Caught {
     fn drop(&mut self) {
-        if let Some(payload) = lock(&self.payload).take() {
-            contain(move || drop(payload));
+        if let Some(payload) = lock_std(&self.payload).take() {
+            discard_panic(move || drop(payload));
         }
     }
 }

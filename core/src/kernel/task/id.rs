@@ -1,29 +1,23 @@
 //! The numbers of tasks.
 
+use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+
+use crate::base::id;
 
 /// Identifies a task among all that this process ever starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(NonZeroU64);
 
 impl TaskId {
-    /// A new one. Each thread takes a run of numbers at a time, so that spawning shares no cache line.
+    /// Returns an id that no task has had yet.
     #[inline]
     pub(super) fn next() -> TaskId {
-        const RUN: u64 = 1 << 10;
         static NEXT_RUN: AtomicU64 = AtomicU64::new(0);
-        thread_local!(static NEXT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
-        let mut id = NEXT.try_with(std::cell::Cell::get).unwrap_or(0);
-        if id.is_multiple_of(RUN) {
-            // Runs start at RUN + 1 and end at a multiple of RUN, where the next one is taken.
-            id = NEXT_RUN.fetch_add(RUN, Relaxed);
-        }
-        id += 1;
-        let _ = NEXT.try_with(|next| next.set(id));
-        TaskId(NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN))
+        thread_local!(static LAST: Cell<u64> = const { Cell::new(0) });
+        TaskId(id::next(&NEXT_RUN, &LAST))
     }
 
     /// The one with this number, for models: the numbers of real ones depend on what has run before.

@@ -17,7 +17,7 @@ use super::error::{Panic, SpawnError};
 use super::failure::Failure;
 use super::handle::{Task, TaskRef};
 use super::state::{Extra, Header, HeaderRef, Observer};
-use crate::base::contain::contain;
+use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
 use crate::kernel::strand::{out_of_order, with_current};
 use crate::kernel::wait::{Cancelled, drive};
@@ -206,7 +206,7 @@ impl<T> Drop for Outcome<T> {
         if std::mem::needs_drop::<T>()
             && let Some(result) = self.0.take()
         {
-            contain(move || drop(result));
+            discard_panic(move || drop(result));
         }
     }
 }
@@ -229,7 +229,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             // Dropped without a last poll, by whoever had the job in hand.
-            contain(|| this.body.set(None));
+            discard_panic(|| this.body.set(None));
             this.header.get().finish();
         }
     }
@@ -315,7 +315,7 @@ fn drop_body<B, T>(
             if let Err(Failure::Panicked(_)) = &result {
                 return result;
             }
-            contain(move || drop(result));
+            discard_panic(move || drop(result));
             Err(Failure::Panicked(panic))
         }
     }
@@ -368,7 +368,7 @@ where
     let header = Header::new(backend, extra);
     if !header.home().tasks().count(header.id()) {
         // The observer counts on being told, whatever the body's destructor does.
-        contain(move || drop(body));
+        discard_panic(move || drop(body));
         header.finish();
         return Err(SpawnError::ShutDown);
     }

@@ -32,7 +32,7 @@ use super::state::{Header, HeaderRef, Shared};
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::base::sync::{Mutex, lock};
-use crate::base::waitlist::{Place, Slots};
+use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
 use crate::kernel::strand::{with_current, with_state};
@@ -49,7 +49,7 @@ pub struct TaskList {
     /// Whether somebody waits for the count to be zero. Written under the lock of `waiters`.
     awaited: AtomicBool,
     /// Who does.
-    waiters: Mutex<Slots<StoredWaker>>,
+    waiters: Mutex<LinkedSlab<StoredWaker>>,
 }
 
 /// A part of the list, on cache lines of its own.
@@ -93,7 +93,7 @@ impl TaskList {
             shards: Default::default(),
             closed: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
-            waiters: Mutex::new(Slots::new()),
+            waiters: Mutex::new(LinkedSlab::new()),
         })
     }
 
@@ -278,7 +278,7 @@ impl TaskList {
     /// The future does when a task of these waits for it and for nothing else, which would never end; see
     /// [`promise::unwatched`](crate::promise::unwatched) for combinators of other libraries.
     pub fn wait_empty(self: &Arc<Self>) -> WaitEmpty {
-        WaitEmpty { tasks: Arc::clone(self), place: Place::new() }
+        WaitEmpty { tasks: Arc::clone(self), wait_key: WaitKey::new() }
     }
 }
 
@@ -288,7 +288,7 @@ pub struct WaitEmpty {
     /// What is to be empty.
     tasks: Arc<TaskList>,
     /// The place among those who wait.
-    place: Place,
+    wait_key: WaitKey,
 }
 
 impl WaitEmpty {
@@ -296,8 +296,8 @@ impl WaitEmpty {
     fn enter(&mut self, waker: &Waker) {
         let waker = StoredWaker::of(waker);
         let mut waiters = lock(&self.tasks.waiters);
-        let before = waiters.leave(&mut self.place);
-        self.place.set(waiters.push_back(waker));
+        let before = waiters.leave(&mut self.wait_key);
+        self.wait_key.set(waiters.push_back(waker));
         // SeqCst with the load in `TaskList::leave`; the caller looks at the count after this.
         self.tasks.awaited.store(true, Ordering::SeqCst);
         drop(waiters);
@@ -306,11 +306,11 @@ impl WaitEmpty {
 
     /// Leaves the line.
     fn leave(&mut self) {
-        if !self.place.is_taken() {
+        if !self.wait_key.is_set() {
             return;
         }
         let mut waiters = lock(&self.tasks.waiters);
-        let before = waiters.leave(&mut self.place);
+        let before = waiters.leave(&mut self.wait_key);
         if waiters.is_empty() {
             self.tasks.awaited.store(false, Ordering::SeqCst);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use crate::base::contain::Contained;
+use crate::base::panic::NoPanicDrop;
 use crate::kernel::task::{Shared, TaskRef};
 
 /// Who owes the answer to a question, as long as nobody has answered.
@@ -72,7 +72,7 @@ enum Kind {
     /// A task.
     Task(Arc<Shared>),
     /// Somebody else, who knows its task.
-    Other(Contained<Arc<dyn Owning>>),
+    Other(NoPanicDrop<Arc<dyn Owning>>),
 }
 
 impl Owner {
@@ -83,7 +83,7 @@ impl Owner {
 
     /// `owner` owes it.
     pub(crate) fn of_other(owner: Arc<dyn Owning>) -> Owner {
-        Owner(Kind::Other(Contained::new(owner)))
+        Owner(Kind::Other(NoPanicDrop::new(owner)))
     }
 
     /// The task, if it is known.

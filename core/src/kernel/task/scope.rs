@@ -16,8 +16,8 @@ use super::id::TaskId;
 use super::job::{Body, ClosureBody, FutureBody, start_unchecked};
 use super::state::Observer;
 use super::{Builder, current_backend};
-use crate::base::contain::contain;
-use crate::base::lock::lock;
+use crate::base::panic::discard_panic;
+use crate::base::sync::lock_std;
 use crate::base::wake::StoredWaker;
 use crate::kernel::backend::{Backend, Strand};
 use crate::kernel::strand::{ThreadStrand, assert_may_wait, with_current};
@@ -96,7 +96,7 @@ impl Observer for ScopeState {
     fn finished(&self, _: TaskId) {
         // Release pairs with the Acquire load in `poll_join`: all that the task did happens before the join.
         if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let joiner = lock(&self.joiner).take();
+            let joiner = lock_std(&self.joiner).take();
             if let Some(joiner) = joiner {
                 joiner.wake();
             }
@@ -107,19 +107,19 @@ impl Observer for ScopeState {
 impl ScopeState {
     /// A panic that nobody was told, the first one, once all tasks are over.
     fn lost_panic(&self) -> Option<Panic> {
-        lock(&self.untold).first().cloned()
+        lock_std(&self.untold).first().cloned()
     }
 
     /// Somebody has been told of `panic`.
     fn tell(&self, panic: &Panic) {
-        let mut untold = lock(&self.untold);
+        let mut untold = lock_std(&self.untold);
         let told = untold.iter().position(|other| other.is_same(panic)).map(|at| untold.remove(at));
         drop(untold);
         drop(told);
     }
 
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<()> {
-        *lock(&self.joiner) = Some(StoredWaker::of(cx.waker()));
+        *lock_std(&self.joiner) = Some(StoredWaker::of(cx.waker()));
         if self.running.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -131,7 +131,7 @@ impl ScopeState {
             let joined = drive(strand, pin!(join()));
             if joined.is_err() {
                 // A cancelled task may be dropped there and then, and its destructors may use the scope: not under the lock.
-                let tasks = std::mem::take(&mut *lock(&self.tasks));
+                let tasks = std::mem::take(&mut *lock_std(&self.tasks));
                 tasks.iter().for_each(TaskRef::cancel);
                 let _shield = strand.state().shield();
                 let _ = drive(strand, pin!(join()));
@@ -142,7 +142,7 @@ impl ScopeState {
 
     /// Remembers a task, and forgets those that are over whenever the list has doubled.
     fn remember(&self, task: &TaskRef) {
-        let mut tasks = lock(&self.tasks);
+        let mut tasks = lock_std(&self.tasks);
         if tasks.len() == tasks.capacity() {
             tasks.retain(|task| !task.is_finished());
         }
@@ -164,7 +164,7 @@ impl Drop for Joined<'_> {
             let _ = drive(&ThreadStrand::new(), pin!(std::future::poll_fn(|cx| self.0.poll_join(cx))));
         }
         // They know the scope, as the one who is told of their end: a circle.
-        let tasks = std::mem::take(&mut *lock(&self.0.tasks));
+        let tasks = std::mem::take(&mut *lock_std(&self.0.tasks));
         drop(tasks);
     }
 }
@@ -266,21 +266,21 @@ struct Packet<T> {
 impl<T> Packet<T> {
     /// Leaves a result. A panic counts more than what was there before.
     fn fill(&self, result: Result<T, Failure>) {
-        let mut place = lock(&self.result);
+        let mut place = lock_std(&self.result);
         if matches!(*place, Some(Err(Failure::Panicked(_)))) {
             return;
         }
         if let Err(Failure::Panicked(panic)) = &result {
-            lock(&self.state.untold).push(panic.clone());
+            lock_std(&self.state.untold).push(panic.clone());
         }
         let before = place.replace(result);
         drop(place);
-        contain(|| drop(before));
+        discard_panic(|| drop(before));
     }
 
     /// Takes the result.
     fn take(&self) -> Option<Result<T, Failure>> {
-        let result = lock(&self.result).take();
+        let result = lock_std(&self.result).take();
         if let Some(Err(Failure::Panicked(panic))) = &result {
             self.state.tell(panic);
         }

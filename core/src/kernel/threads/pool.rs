@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::{ThreadCache, Work};
-use crate::base::contain::contain;
-use crate::base::lock::lock;
+use crate::base::panic::discard_panic;
+use crate::base::sync::lock_std;
 
 /// How much work a pool runs at a time, unless it was told otherwise. Tokio's number.
 pub const BLOCKING: usize = 512;
@@ -53,7 +53,7 @@ impl BlockingPool {
     /// When no thread can be had and none is busy with the work of this pool. The work is dropped then.
     pub fn execute(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let number = {
-            let mut state = lock(&self.0.state);
+            let mut state = lock_std(&self.0.state);
             state.count += 1;
             let number = state.count;
             state.queue.push_back((number, Box::new(work)));
@@ -66,7 +66,7 @@ impl BlockingPool {
         let shared = Arc::clone(&self.0);
         let Err(error) = self.0.cache.execute(None, None, move || shared.work()) else { return Ok(()) };
         let refused = {
-            let mut state = lock(&self.0.state);
+            let mut state = lock_std(&self.0.state);
             state.working -= 1;
             // Whoever works takes it when it is done with what it does.
             let at =
@@ -85,7 +85,7 @@ impl BlockingPool {
 
     /// How much work runs, and how much is in the queue.
     pub fn load(&self) -> (usize, usize) {
-        let state = lock(&self.0.state);
+        let state = lock_std(&self.0.state);
         (state.working, state.queue.len())
     }
 }
@@ -95,7 +95,7 @@ impl Shared {
     fn work(&self) {
         loop {
             let next = {
-                let mut state = lock(&self.state);
+                let mut state = lock_std(&self.state);
                 let next = state.queue.pop_front();
                 if next.is_none() {
                     state.working -= 1;
@@ -103,7 +103,7 @@ impl Shared {
                 next
             };
             match next {
-                Some((_, work)) => contain(work),
+                Some((_, work)) => discard_panic(work),
                 None => return,
             }
         }

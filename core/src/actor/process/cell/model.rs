@@ -24,9 +24,9 @@ impl Wake for Bell {
     }
 }
 
-fn send(cell: &Cell<u32>, place: &mut Place, message: u32, waker: &Waker) -> bool {
+fn send(cell: &Cell<u32>, wait_key: &mut WaitKey, message: u32, waker: &Waker) -> bool {
     let mut cx = Context::from_waker(waker);
-    cell.poll_place(false, place, &mut Some(message), &mut cx).is_ready()
+    cell.poll_place(false, wait_key, &mut Some(message), &mut cx).is_ready()
 }
 
 #[test]
@@ -66,14 +66,14 @@ fn a_receive_wakes_the_send_that_comes_to_wait() {
             })
         };
         let bell = Arc::new(Bell::default());
-        let mut place = Place::new();
-        let at_once = send(&cell, &mut place, 3, &Waker::from(Arc::clone(&bell)));
+        let mut wait_key = WaitKey::new();
+        let at_once = send(&cell, &mut wait_key, 3, &Waker::from(Arc::clone(&bell)));
         let mut batch = receiver.join().unwrap();
         assert!(
             at_once || bell.0.load(std::sync::atomic::Ordering::SeqCst),
             "it waits for room that is there"
         );
-        assert!(at_once || send(&cell, &mut place, 3, Waker::noop()), "it was promised");
+        assert!(at_once || send(&cell, &mut wait_key, 3, Waker::noop()), "it was promised");
         assert!(cell.try_next(&mut batch).is_some());
     });
 }
@@ -109,7 +109,7 @@ fn a_promise_that_is_given_up_goes_to_the_next_in_line() {
         assert!(cell.try_send(1, false).is_ok());
         let mut batch = Batch::new();
         cell.fetch_all(&mut batch, &mut 0);
-        let (mut a, mut b) = (Place::new(), Place::new());
+        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
         assert!(!send(&cell, &mut a, 2, Waker::noop()));
         let receiver = {
             let cell = Arc::clone(&cell);
@@ -133,10 +133,10 @@ fn a_send_that_comes_to_wait_learns_of_the_end() {
             thread::spawn(move || cell.end(ExitReason::Normal))
         };
         let bell = Arc::new(Bell::default());
-        let mut place = Place::new();
-        let at_once = send(&cell, &mut place, 2, &Waker::from(Arc::clone(&bell)));
+        let mut wait_key = WaitKey::new();
+        let at_once = send(&cell, &mut wait_key, 2, &Waker::from(Arc::clone(&bell)));
         process.join().unwrap();
         assert!(at_once || bell.0.load(std::sync::atomic::Ordering::SeqCst), "it waits for ever");
-        assert!(at_once || send(&cell, &mut place, 2, Waker::noop()));
+        assert!(at_once || send(&cell, &mut wait_key, 2, Waker::noop()));
     });
 }

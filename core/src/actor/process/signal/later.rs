@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use super::super::cell::Cell;
 use super::super::pid::HookId;
 use super::{Life, Ties};
-use crate::base::contain::contain;
+use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
 use crate::kernel::backend::Backend;
@@ -26,7 +26,7 @@ pub(super) fn give_up(timers: SmallMap<HookId, Weak<dyn Later>>, home: Option<Ar
     let left: Vec<errand::Work> =
         timers.filter_map(|(_, timer)| timer.upgrade().and_then(|timer| timer.give_up())).collect();
     if !left.is_empty() {
-        errand::run(home, Box::new(move || left.into_iter().for_each(contain)));
+        errand::run(home, Box::new(move || left.into_iter().for_each(discard_panic)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::super::pid::{AtExit, By, HookId, Identity, MonitorRef, Pid, Signal};
 use super::Later;
-use crate::base::contain::contain;
+use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::kernel::task::ExitReason;
 use crate::kernel::task::owner::Orphan;
@@ -38,14 +38,14 @@ impl Ties {
     pub(super) fn tell(self, pid: &Pid, reason: &ExitReason) {
         for (_, other) in self.links.into_entries().into_iter().rev() {
             let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
-            contain(move || other.deliver(signal));
+            discard_panic(move || other.deliver(signal));
         }
         for (monitor, other) in self.watchers.into_entries() {
             let signal = Signal::Down { from: pid.clone(), monitor, reason: reason.clone() };
-            contain(move || other.deliver(signal));
+            discard_panic(move || other.deliver(signal));
         }
         for (monitor, other) in self.watched.into_entries() {
-            contain(move || other.deliver(Signal::Demonitor { monitor }));
+            discard_panic(move || other.deliver(Signal::Demonitor { monitor }));
         }
     }
 }

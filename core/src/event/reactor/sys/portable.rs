@@ -49,7 +49,7 @@ impl Poller {
 
     /// Watches `fd` in both directions, edge-triggered. Its present state is reported as an event.
     pub(crate) fn add_edge(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
-        // SAFETY: the caller deletes it before the descriptor closes: a `Source` does so in its destructor.
+        // SAFETY: the caller deletes it before the descriptor closes: a `IoSource` does so in its destructor.
         unsafe { self.0.add_with_mode(fd.as_raw_fd(), event(key, Interest::BOTH), PollMode::Edge) }
     }
 

@@ -14,7 +14,7 @@ use crate::base::sync::assert_unlocked;
 
 /// Runs `code` of the user's. If it panics, the panic ends here.
 #[inline]
-pub(crate) fn contain(code: impl FnOnce()) {
+pub(crate) fn discard_panic(code: impl FnOnce()) {
     assert_unlocked();
     if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
         let_go(payload);
@@ -31,13 +31,13 @@ fn let_go(payload: Box<dyn Any + Send>) {
 }
 
 /// A value with a destructor of the user's, or with what may be the last reference to one: dropping it never panics.
-pub(crate) struct Contained<T>(ManuallyDrop<T>);
+pub(crate) struct NoPanicDrop<T>(ManuallyDrop<T>);
 
-impl<T> Contained<T> {
+impl<T> NoPanicDrop<T> {
     /// Makes dropping `value` harmless.
     #[inline]
-    pub(crate) fn new(value: T) -> Contained<T> {
-        Contained(ManuallyDrop::new(value))
+    pub(crate) fn new(value: T) -> NoPanicDrop<T> {
+        NoPanicDrop(ManuallyDrop::new(value))
     }
 
     /// The value; its destructor may panic again.
@@ -49,17 +49,17 @@ impl<T> Contained<T> {
     }
 }
 
-impl<T> Drop for Contained<T> {
+impl<T> Drop for NoPanicDrop<T> {
     #[inline]
     fn drop(&mut self) {
         if std::mem::needs_drop::<T>() {
             // SAFETY: this is the destructor, so nobody uses the value any more.
-            contain(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+            discard_panic(|| unsafe { ManuallyDrop::drop(&mut self.0) });
         }
     }
 }
 
-impl<T> Deref for Contained<T> {
+impl<T> Deref for NoPanicDrop<T> {
     type Target = T;
 
     #[inline]
@@ -68,14 +68,14 @@ impl<T> Deref for Contained<T> {
     }
 }
 
-impl<T: Clone> Clone for Contained<T> {
+impl<T: Clone> Clone for NoPanicDrop<T> {
     #[inline]
-    fn clone(&self) -> Contained<T> {
-        Contained::new(T::clone(self))
+    fn clone(&self) -> NoPanicDrop<T> {
+        NoPanicDrop::new(T::clone(self))
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Contained<T> {
+impl<T: fmt::Debug> fmt::Debug for NoPanicDrop<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         T::fmt(self, f)
     }
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn a_panic_ends_however_often_its_payload_panics() {
         for times in 0..4 {
-            drop(Contained::new(Bomb(times)));
-            contain(|| drop(Bomb(times)));
+            drop(NoPanicDrop::new(Bomb(times)));
+            discard_panic(|| drop(Bomb(times)));
         }
     }
 }

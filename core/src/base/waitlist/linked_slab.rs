@@ -17,10 +17,10 @@ pub(crate) struct Key {
 }
 
 /// The entries, in line.
-pub(crate) struct Slots<V> {
+pub(crate) struct LinkedSlab<V> {
     /// Slot 0.
     first: Slot<V>,
-    /// Slots 1 and up.
+    /// LinkedSlab 1 and up.
     more: Vec<Slot<V>>,
     /// The first of the free slots, which are linked through `next`.
     free: u32,
@@ -47,9 +47,9 @@ impl<V> Slot<V> {
     }
 }
 
-impl<V> Slots<V> {
-    pub(crate) fn new() -> Slots<V> {
-        Slots { first: Slot::free(NONE), more: Vec::new(), free: 0, head: NONE, tail: NONE }
+impl<V> LinkedSlab<V> {
+    pub(crate) fn new() -> LinkedSlab<V> {
+        LinkedSlab { first: Slot::free(NONE), more: Vec::new(), free: 0, head: NONE, tail: NONE }
     }
 
     /// Adds an entry at the end of the line.
@@ -178,13 +178,13 @@ impl<V> Slots<V> {
 mod tests {
     use super::*;
 
-    fn line(slots: &mut Slots<u32>) -> Vec<u32> {
+    fn line(slots: &mut LinkedSlab<u32>) -> Vec<u32> {
         std::iter::from_fn(|| slots.pop_front()).collect()
     }
 
     #[test]
     fn entries_leave_from_anywhere_and_the_rest_keep_their_order() {
-        let mut slots = Slots::new();
+        let mut slots = LinkedSlab::new();
         let keys: Vec<Key> = (0..5).map(|n| slots.push_back(n)).collect();
         assert_eq!(slots.remove(keys[0]), Some(0));
         assert_eq!(slots.remove(keys[2]), Some(2));
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_key_does_not_find_its_slots_next_entry() {
-        let mut slots = Slots::new();
+        let mut slots = LinkedSlab::new();
         let old = slots.push_back(1);
         assert_eq!(slots.remove(old), Some(1));
         let new = slots.push_back(2);
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn slots_are_used_again() {
-        let mut slots = Slots::new();
+        let mut slots = LinkedSlab::new();
         for round in 0..100 {
             let a = slots.push_back(round);
             let b = slots.push_back(round + 1);

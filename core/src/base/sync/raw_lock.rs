@@ -24,30 +24,30 @@ const GROWTH: u32 = 2;
 const SLEEP: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 
 /// See the [module](self).
-pub(super) struct Door(AtomicBool);
+pub(super) struct RawLock(AtomicBool);
 
-impl Door {
+impl RawLock {
     #[cfg(not(loom))]
-    pub(super) const fn new() -> Door {
-        Door(AtomicBool::new(false))
+    pub(super) const fn new() -> RawLock {
+        RawLock(AtomicBool::new(false))
     }
 
     /// Waits until nobody is inside, and enters.
     #[inline]
-    pub(super) fn enter(&self) {
-        if !self.try_enter() {
-            self.step_back();
+    pub(super) fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_contended();
         }
     }
 
     /// Lets the next one in.
     #[inline]
-    pub(super) fn leave(&self) {
+    pub(super) fn unlock(&self) {
         self.0.store(false, Release);
     }
 
     #[inline]
-    fn try_enter(&self) -> bool {
+    fn try_lock(&self) -> bool {
         self.0.compare_exchange(false, true, Acquire, Relaxed).is_ok()
     }
 
@@ -56,7 +56,7 @@ impl Door {
     /// Measured with two threads at one channel, a message costs 27 ns if the first thing is to give the core away, 45 if
     /// that is to look eight times, and 90 with thirty-two: whoever looks takes the cache line from the one inside.
     #[cold]
-    fn step_back(&self) {
+    fn lock_contended(&self) {
         let mut sleep = SLEEP.0;
         for round in 0u32.. {
             if cfg!(loom) || round < ROUNDS {
@@ -66,7 +66,7 @@ impl Door {
                 sleep = SLEEP.1.min(sleep * 2);
             }
             // Looked at before it is written to, which would take the cache line away from the one inside.
-            if !self.0.load(Relaxed) && self.try_enter() {
+            if !self.0.load(Relaxed) && self.try_lock() {
                 return;
             }
         }
@@ -84,12 +84,12 @@ mod model {
     #[test]
     fn one_at_a_time_is_inside_and_sees_what_the_last_one_did() {
         loom::model(|| {
-            let shared = Arc::new((Door(AtomicBool::new(false)), UnsafeCell::new(0)));
-            let add = |shared: &(Door, UnsafeCell<i32>)| {
-                shared.0.enter();
+            let shared = Arc::new((RawLock(AtomicBool::new(false)), UnsafeCell::new(0)));
+            let add = |shared: &(RawLock, UnsafeCell<i32>)| {
+                shared.0.lock();
                 // SAFETY: loom's cell checks that nobody else is at it.
                 shared.1.with_mut(|value| unsafe { *value += 1 });
-                shared.0.leave();
+                shared.0.unlock();
             };
             let other = {
                 let shared = Arc::clone(&shared);
