@@ -52,7 +52,7 @@ pub use attach::Attachment;
 pub use behaviour::{Actor, Context};
 pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongType};
 pub use process::{
-    Ask, AskWithin, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process,
+    Ask, AskTimeout, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process,
     ProcessRef, Receive, ReceiveMatch, ReceiveTimeout, SpawnProcessError, Timer, Urgent,
 };
 

@@ -43,12 +43,12 @@
 //! This module starts no task, and holds no lock while code of the user's runs.
 
 mod cell;
-mod lazy;
-mod line;
+mod derived;
 mod resolver;
+mod timeout;
 mod transparent;
 mod wait;
-mod within;
+mod waiters;
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -56,14 +56,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub use crate::kernel::task::{AsOwner, Cycle, Failure};
-pub use resolver::{AlreadyResolved, Resolver};
+pub use resolver::{ResolveError, Resolver};
+pub use timeout::{Unwatched, WaitTimeout, unwatched};
 pub use transparent::Transparent;
 pub use wait::{Answer, Waiting, WaitingRef, answer};
-pub use within::{Unwatched, Within, unwatched};
 
 pub(crate) use wait::owed_answer;
 
-use cell::{Cell, Handle};
+use cell::{Cell, PromiseInner};
 
 /// What makes a promise as shareable as the reference to the value that it gives.
 type Shared<T> = PhantomData<Arc<T>>;
@@ -94,7 +94,7 @@ type Shared<T> = PhantomData<Arc<T>>;
 /// ```
 pub struct Promise<T> {
     /// Where the value arrives.
-    handle: Handle<T>,
+    inner: PromiseInner<T>,
     /// Demands T: Send and T: Sync of a promise that is either.
     shared: Shared<T>,
 }
@@ -102,34 +102,34 @@ pub struct Promise<T> {
 /// A promise, and the means to keep it. Nobody is known to owe it before
 /// [`Resolver::set_current_owner`] or [`Resolver::set_owner`] says so.
 pub fn pair<T>() -> (Promise<T>, Resolver<T>) {
-    let (handle, pen) = Cell::pair(None);
-    (Promise::of(handle), Resolver::new(pen))
+    let (promise, resolver) = Cell::pair(None);
+    (Promise::of(promise), Resolver::new(resolver))
 }
 
 impl<T> Promise<T> {
-    fn of(handle: Handle<T>) -> Promise<T> {
-        Promise { handle, shared: PhantomData }
+    fn of(inner: PromiseInner<T>) -> Promise<T> {
+        Promise { inner, shared: PhantomData }
     }
 
     /// A promise that is kept already.
     pub fn ready(value: T) -> Promise<T> {
-        Promise::of(Cell::kept(Ok(value)))
+        Promise::of(Cell::resolved(Ok(value)))
     }
 
     /// A promise that has failed already.
     pub fn failed(failure: Failure) -> Promise<T> {
-        Promise::of(Cell::kept(Err(failure)))
+        Promise::of(Cell::resolved(Err(failure)))
     }
 
     /// Whether it has come out, well or not.
     pub fn is_ready(&self) -> bool {
-        self.handle.look()
+        self.inner.look()
     }
 
     /// The value or the failure, if it has come out.
     pub fn try_get(&self) -> Option<Result<&T, &Failure>> {
-        self.handle.look();
-        self.handle.get().map(Result::as_ref)
+        self.inner.look();
+        self.inner.get().map(Result::as_ref)
     }
 
     /// Takes the value out.
@@ -137,13 +137,13 @@ impl<T> Promise<T> {
     /// # Errors
     /// When it has not come out, or when there are other promises of it. The promise is handed back.
     pub fn into_inner(self) -> Result<Result<T, Failure>, Promise<T>> {
-        self.handle.take().map_err(Promise::of)
+        self.inner.take().map_err(Promise::of)
     }
 }
 
 impl<T> Clone for Promise<T> {
     fn clone(&self) -> Promise<T> {
-        Promise::of(self.handle.clone())
+        Promise::of(self.inner.clone())
     }
 }
 
@@ -168,7 +168,7 @@ impl<'a, T> IntoFuture for &'a Promise<T> {
 impl<T> fmt::Debug for Promise<T> {
     /// Says whether the promise has come out. It has a derived promise not go on for that: no closure is called.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_ready = self.handle.cell().is_ready();
+        let is_ready = self.inner.cell().is_ready();
         f.debug_struct("Promise").field("ready", &is_ready).finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ mod timeout;
 
 pub use crate::kernel::sleep::{Sleep, now, sleep, sleep_until};
 pub use interval::{Interval, Tick, interval, interval_at};
-pub use timeout::{Elapsed, Timeout, deadline, timeout};
+pub use timeout::{Timeout, TimeoutError, timeout, timeout_at};
 
 #[cfg(test)]
 #[path = "time/tests.rs"]

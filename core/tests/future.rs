@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use twoply_core::future::{NoResumer, OneOf, join, join_all, race, race_all, select, suspension, yield_now};
+use twoply_core::future::{
+    OneOf, SuspendError, join, join_all, race, race_all, select, suspension, yield_now,
+};
 use twoply_core::{Wait, channel};
 
 /// A waker that counts.
@@ -314,8 +316,8 @@ fn a_suspension_ends_when_nobody_can_resume_it() {
             thread::yield_now();
         }
     });
-    assert_eq!(point.suspend().wait(), Err(NoResumer));
-    assert_eq!(point.suspend().wait(), Err(NoResumer));
+    assert_eq!(point.suspend().wait(), Err(SuspendError));
+    assert_eq!(point.suspend().wait(), Err(SuspendError));
     helper.join().unwrap();
     let resumer = point.resumer();
     let helper = thread::spawn(move || {

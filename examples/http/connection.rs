@@ -172,7 +172,7 @@ impl Connection {
             }
         }
         let read = self.stream.read(&mut self.input[self.unread.end..]);
-        match time::deadline(deadline, read).await {
+        match time::timeout_at(deadline, read).await {
             Ok(Ok(0)) => return Err(Failure::Io(io::ErrorKind::UnexpectedEof.into())),
             Ok(read) => self.unread.end += read?,
             Err(_) => return Err(Failure::Refused("408 Request Timeout")),

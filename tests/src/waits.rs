@@ -132,7 +132,7 @@ fn promises() -> Vec<Waits> {
         waits("answer", [any_wait(answer)], keep(answer_owed)),
         waits("map", [any_wait(derived.clone()), any_wait(derived)], keep(source_owed)),
         waits("then", [any_wait(chained.clone()), any_wait(chained)], keep(chained_owed)),
-        waits("within", [any_wait(limited.clone().within(LONG)), any_wait(limited)], keep(limited_owed)),
+        waits("within", [any_wait(limited.clone().timeout(LONG)), any_wait(limited)], keep(limited_owed)),
         waits("unwatched", [any_wait(promise::unwatched(unwatched.clone())), any_wait(unwatched)], {
             keep(unwatched_owed)
         }),

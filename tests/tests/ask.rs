@@ -181,13 +181,13 @@ fn an_answer_that_comes_too_late_is_dropped(on: &Systems) {
     let server = Builder::new().on(on.there().backend()).spawn(body).unwrap();
     let asker = server.clone();
     let answer =
-        on.here().spawn(async move { asker.ask(|reply| reply).within(Duration::from_millis(5)).await });
+        on.here().spawn(async move { asker.ask(|reply| reply).timeout(Duration::from_millis(5)).await });
     assert!(matches!(answer.wait().unwrap(), Err(Failure::TimedOut)));
     assert_eq!(dropped.count(), 0);
     gate.open();
     assert!(!done.recv().expect("it answers"), "nobody waits for it any more");
     assert_eq!(dropped.count(), 1, "the late answer is gone at once");
-    assert!(server.ask(|reply| reply).within(Duration::from_secs(10)).wait().is_ok());
+    assert!(server.ask(|reply| reply).timeout(Duration::from_secs(10)).wait().is_ok());
     all_are_over(on);
 }
 

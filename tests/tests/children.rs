@@ -327,7 +327,7 @@ fn a_start_may_wait_until_its_child_is_ready(on: &Systems) {
             noted.note("preparing");
             twoply_tests::children::body(me)
         })?;
-        process.ask(Do::Who).within(Duration::from_secs(10)).wait()?;
+        process.ask(Do::Who).timeout(Duration::from_secs(10)).wait()?;
         Ok(process)
     });
     let late = ChildSpec::start_with("never ready", |start| {
@@ -335,7 +335,7 @@ fn a_start_may_wait_until_its_child_is_ready(on: &Systems) {
             let _me = me;
             pending::<()>().await;
         })?;
-        process.ask(Do::Who).within(Duration::from_millis(20)).wait()?;
+        process.ask(Do::Who).timeout(Duration::from_millis(20)).wait()?;
         Ok(process)
     });
     let supervisor = Supervisor::one_for_one().child(spec).child(late).observe(log.observer());

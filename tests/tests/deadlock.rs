@@ -332,7 +332,7 @@ fn a_wait_with_an_alternative_does_not_count(on: &Systems) {
             Box::pin(async { race_all(all).await.ok() })
         }),
         ("any", |p| Box::pin(async { any((p, later())).await.ok() })),
-        ("within", |p| Box::pin(async { p.within(A_WHILE).await.is_err_and(is_late).then_some(7) })),
+        ("within", |p| Box::pin(async { p.timeout(A_WHILE).await.is_err_and(is_late).then_some(7) })),
         ("unwatched", |p| {
             // A combinator that this library knows nothing of.
             Box::pin(async {
@@ -447,7 +447,7 @@ fn a_promise_that_nobody_is_known_to_owe_does_not_count(on: &Systems) {
     let (promise, resolver) = promise::pair::<u32>();
     let same = promise.clone();
     let waiting = on.here().spawn(async move { promise.await });
-    assert!(matches!(same.within(A_WHILE).wait(), Err(Failure::TimedOut)));
+    assert!(matches!(same.timeout(A_WHILE).wait(), Err(Failure::TimedOut)));
     resolver.resolve(1).unwrap();
     assert_eq!(waiting.wait().unwrap().unwrap(), 1);
 }

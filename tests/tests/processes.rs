@@ -160,7 +160,7 @@ fn questions_fail_when_the_process_ends(on: &Systems) {
         drop(held);
     });
     let silent = silent.unwrap();
-    let slow = silent.ask(|reply| Double(1, reply)).within(Duration::from_millis(5)).wait();
+    let slow = silent.ask(|reply| Double(1, reply)).timeout(Duration::from_millis(5)).wait();
     assert!(matches!(slow, Err(Failure::TimedOut)));
     let killed = silent.try_ask(|reply| Double(2, reply)).unwrap();
     silent.exit(ExitReason::Kill);

@@ -241,10 +241,13 @@ fn a_derived_promise_passes_failures_on(on: &Systems) {
 fn a_time_limit_ends_a_wait_and_not_the_promise(on: &Systems) {
     let (promise, resolver) = promise::pair();
     let same = promise.clone();
-    let limited = on.here().spawn_fn(move || same.within(Duration::from_millis(2)).wait());
+    let limited = on.here().spawn_fn(move || same.timeout(Duration::from_millis(2)).wait());
     assert!(matches!(limited.wait().unwrap(), Err(Failure::TimedOut)));
     resolver.resolve(1).unwrap();
-    assert_eq!(on.here().spawn_fn(move || promise.within(Duration::ZERO).wait()).wait().unwrap().unwrap(), 1);
+    assert_eq!(
+        on.here().spawn_fn(move || promise.timeout(Duration::ZERO).wait()).wait().unwrap().unwrap(),
+        1
+    );
 }
 
 fn a_promise_of_a_task_is_the_task(on: &Systems) {

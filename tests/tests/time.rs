@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use twoply_core::future::{join_all, yield_now};
-use twoply_core::time::{Sleep, deadline, interval, interval_at, now, sleep, sleep_until, timeout};
+use twoply_core::time::{Sleep, interval, interval_at, now, sleep, sleep_until, timeout, timeout_at};
 use twoply_core::{Wait, channel};
 use twoply_tests::{Signal, Systems, eventually, laws};
 
@@ -100,9 +100,9 @@ fn a_deadline_that_has_passed_is_ready(on: &Systems) {
     let past = Instant::now().checked_sub(Duration::from_secs(1)).unwrap_or_else(Instant::now);
     let task = on.here().spawn(async move {
         sleep_until(past).await;
-        assert!(deadline(past, pending::<()>()).await.is_err());
+        assert!(timeout_at(past, pending::<()>()).await.is_err());
         // What is ready is taken all the same.
-        assert_eq!(deadline(past, ready(1)).await, Ok(1));
+        assert_eq!(timeout_at(past, ready(1)).await, Ok(1));
         assert_eq!(interval_at(past, HOUR).tick().await, past);
     });
     task.wait().unwrap();
@@ -202,7 +202,7 @@ fn a_timeout_drops_what_it_gives_up(on: &Systems) {
             pending::<()>().await;
         };
         let count = dropped.clone();
-        let check = move |result: Result<(), twoply_core::time::Elapsed>| {
+        let check = move |result: Result<(), twoply_core::time::TimeoutError>| {
             let error = std::io::Error::from(result.unwrap_err());
             assert_eq!((error.kind(), count.count()), (std::io::ErrorKind::TimedOut, 1));
         };

@@ -24,7 +24,7 @@ use self::mailbox::Batch;
 use self::pid::{By, Signal};
 use crate::kernel::task::{ExitReason, IntoExit};
 
-pub use self::ask::{Ask, AskWithin};
+pub use self::ask::{Ask, AskTimeout};
 pub use self::builder::{Builder, DEFAULT_CAPACITY, SpawnProcessError};
 pub use self::event::{Down, Event, Exit};
 pub use self::exit_watch::Ended;

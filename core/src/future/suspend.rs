@@ -67,7 +67,7 @@ impl Phase {
 /// Every [`Resumer`] is gone, so nobody could end the suspension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("suspended with nobody left to resume")]
-pub struct NoResumer;
+pub struct SuspendError;
 
 /// The point at which code suspends itself.
 pub struct Suspension {
@@ -159,7 +159,7 @@ pub struct Suspend<'a> {
 }
 
 impl Future for Suspend<'_> {
-    type Output = Result<(), NoResumer>;
+    type Output = Result<(), SuspendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
@@ -167,7 +167,7 @@ impl Future for Suspend<'_> {
         let mut state = lock(self.state);
         let poll = match state.phase {
             Phase::Resumed => Poll::Ready(Ok(())),
-            _ if state.resumers == 0 => Poll::Ready(Err(NoResumer)),
+            _ if state.resumers == 0 => Poll::Ready(Err(SuspendError)),
             _ => Poll::Pending,
         };
         let (next, unused) = match poll {

@@ -103,7 +103,7 @@ impl TcpStream {
         addrs: impl ToSocketAddrs,
         deadline: Instant,
     ) -> impl Future<Output = io::Result<TcpStream>> + Send {
-        let connect = time::deadline(deadline, TcpStream::connect(addrs));
+        let connect = time::timeout_at(deadline, TcpStream::connect(addrs));
         async move { connect.await? }
     }
 

@@ -1,7 +1,7 @@
 //! The place where a promise and its resolver meet: one allocation with the outcome, and those who wait for it.
 //!
-//! Promises and resolvers are the only callers. Looking at a promise that is kept, and keeping one that nobody waits
-//! for, take no lock; those who wait stand in a line under a mutex, and the first of them needs no further
+//! Promises and resolvers are the only callers. Looking at a promise that is resolved, and resolving one that nobody
+//! waits for, take no lock; the waiters are in a list under a mutex, and the first of them needs no further
 //! allocation. No waker and no value of the user's is run, cloned or dropped under the mutex.
 //!
 //! ```text
@@ -9,19 +9,19 @@
 //!
 //!   0 ──(1) claim──▶ CLAIMED ──(2) publish──▶ CLAIMED, READY ──(4) take──▶ the outcome is gone with the last promise
 //!   │                   │                           ▲
-//!   └──(3) enlist───────┴──▶ ..., WAITING ──────────┘ (2) under the lock
+//!   └──(3) add──────────┴──▶ ..., WAITING ──────────┘ (2) under the lock
 //!
-//! (1) claim    the first who has an outcome; only that one writes it, before (2). The only resolver that there is needs
-//!              no mark for that: nobody else has the means. It sets CLAIMED with (2).
-//! (2) publish  the same one. Nobody waits: one exchange. Else under the lock, by which the line is emptied, too. The
-//!              resolver that is used up is counted out on the way.
-//! (3) enlist   one who waits, under the lock: sets WAITING, and if READY is not there yet, stands in line.
+//! (1) claim    resolve, the first: only the one who has claimed writes the outcome, before (2). The only resolver that
+//!              there is needs no mark for that, since nobody else can claim. It sets CLAIMED with (2).
+//! (2) publish  resolve, the same one. While nobody waits, by one exchange; else under the lock, where the waiters are
+//!              removed, too. The resolver that is used up is subtracted by the same operation.
+//! (3) add      add_waiter, under the lock: sets WAITING, and if READY is not set yet, adds a waiter.
 //! (4) take     the only promise that is left, once READY: nobody else can look at the outcome any more.
 //! ```
 //!
 //! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the lock
-//! after the entry is in line; if (2) comes first, (3) sees READY. So no wake-up is lost, and nobody stands in the
-//! line of a promise that is kept.
+//! after the waiter is in the list; if (2) comes first, (3) sees READY. So no wake-up is lost, and a resolved promise
+//! has no waiters.
 //!
 //! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only promise may
 //! move the value out.
@@ -32,8 +32,8 @@ mod model;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use super::lazy::Lazy;
-use super::line::{Line, Ticket};
+use super::derived::Derived;
+use super::waiters::{Ticket, Waiters};
 use crate::base::sync::atomic::AtomicU64;
 use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::base::sync::cell::UnsafeCell;
@@ -45,19 +45,19 @@ use crate::kernel::task::owner::{Orphan, Owner};
 use crate::kernel::task::wait_graph::Probe;
 use crate::kernel::task::{Cycle, Failure};
 
-/// Who sets it writes the outcome.
+/// Set by the one who then writes the outcome.
 const CLAIMED: u64 = 1;
-/// The outcome is there, and never changes.
+/// Set when the outcome is written. It never changes after that.
 const READY: u64 = 1 << 1;
-/// Somebody may stand in line.
+/// Set when there may be waiters.
 const WAITING: u64 = 1 << 2;
-/// One promise.
+/// The unit in which the word counts promises.
 const PROMISE: u64 = 1 << 8;
-/// One resolver.
+/// The unit in which the word counts resolvers.
 const RESOLVER: u64 = 1 << 36;
-/// How many promises, or resolvers, there may be: half of what the word has room for, as in `std::sync::Arc`, for a
-/// count that runs over would be unsound. That many can only be had by forgetting them.
-const MOST: u64 = 1 << 27;
+/// The number of promises, or of resolvers, at which the process aborts: half of what the word has room for, as in
+/// `std::sync::Arc`, since a count that overflows would be unsound. That many can only be had by forgetting them.
+const MAX_COUNT: u64 = 1 << 27;
 
 fn promises(word: u64) -> u64 {
     (word & (RESOLVER - 1)) / PROMISE
@@ -67,10 +67,10 @@ fn resolvers(word: u64) -> u64 {
     word / RESOLVER
 }
 
-/// How a promise came out.
+/// What a promise comes out as.
 pub(super) type Outcome<T> = Result<T, Failure>;
 
-/// Forgets what a cell is to hold.
+/// Turns a cell into an [`Orphan`], which does not say what type its value has.
 type AsOrphan<T> = fn(Arc<Cell<T>>) -> Arc<dyn Orphan>;
 
 /// See the [module](self).
@@ -79,29 +79,28 @@ pub(super) struct Cell<T> {
     word: AtomicU64,
     /// Written once, between CLAIMED and READY; taken out, at most once, by the only promise that is left.
     outcome: UnsafeCell<Option<Outcome<T>>>,
-    /// Who waits, and who owes.
-    line: Mutex<Line>,
-    /// How a derived promise comes by its outcome.
-    lazy: Option<Box<Lazy<T>>>,
-    /// What makes this cell one for an owner to keep: of a promise that one owes who may end with the resolver in hand.
+    waiters: Mutex<Waiters>,
+    /// The future of a derived promise; none in other promises.
+    derived: Option<Box<Derived<T>>>,
+    /// Set for a promise whose owner may end while it holds the resolver: the owner then keeps the cell.
     as_orphan: Option<AsOrphan<T>>,
 }
 
 // SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be
 // taken out by another, for which T: Send is enough: the accesses are ordered by the word, see `resolve` and
-// `Handle`. It is looked at by shared reference through `Handle::get` only, and what makes that public demands T:
+// `PromiseInner`. It is looked at by shared reference through `PromiseInner::get` only, and what makes that public demands T:
 // Sync (see `Promise`).
 unsafe impl<T: Send> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
-    /// A cell with one promise and one resolver.
-    pub(super) fn pair(owner: Option<Owner>) -> (Handle<T>, Pen<T>) {
+    /// Makes a cell with one promise and one resolver.
+    pub(super) fn pair(owner: Option<Owner>) -> (PromiseInner<T>, ResolverInner<T>) {
         let cell = Arc::new(Cell::new(PROMISE + RESOLVER, None, owner, None));
-        (Handle(Arc::clone(&cell)), Pen::new(cell))
+        (PromiseInner(Arc::clone(&cell)), ResolverInner::new(cell))
     }
 
-    /// As [`Cell::pair`], for an owner that may end with the resolver in hand: see [`Orphan`].
-    pub(super) fn owed(owner: Owner) -> (Handle<T>, Pen<T>)
+    /// As [`Cell::pair`], for an owner that may end while it holds the resolver: see [`Orphan`].
+    pub(super) fn pair_owed_by(owner: Owner) -> (PromiseInner<T>, ResolverInner<T>)
     where
         T: Send + 'static,
     {
@@ -109,30 +108,35 @@ impl<T> Cell<T> {
             as_orphan: Some(|cell| cell),
             ..Cell::new(PROMISE + RESOLVER, None, Some(owner), None)
         });
-        (Handle(Arc::clone(&cell)), Pen::new(cell))
+        (PromiseInner(Arc::clone(&cell)), ResolverInner::new(cell))
     }
 
-    /// A promise that has come out already.
-    pub(super) fn kept(outcome: Outcome<T>) -> Handle<T> {
-        Handle(Arc::new(Cell::new(PROMISE + CLAIMED + READY, Some(outcome), None, None)))
+    /// Makes a promise that has come out already.
+    pub(super) fn resolved(outcome: Outcome<T>) -> PromiseInner<T> {
+        PromiseInner(Arc::new(Cell::new(PROMISE + CLAIMED + READY, Some(outcome), None, None)))
     }
 
-    /// A promise that comes out as what `lazy` makes of the cell.
-    pub(super) fn derived(owner: Owner, lazy: impl FnOnce(&Weak<Cell<T>>) -> Lazy<T>) -> Handle<T> {
-        Handle(Arc::new_cyclic(|cell| Cell::new(PROMISE, None, Some(owner), Some(Box::new(lazy(cell))))))
+    /// Makes a promise that comes out as what `derived` makes of the cell.
+    pub(super) fn new_derived(
+        owner: Owner,
+        derived: impl FnOnce(&Weak<Cell<T>>) -> Derived<T>,
+    ) -> PromiseInner<T> {
+        PromiseInner(Arc::new_cyclic(|cell| {
+            Cell::new(PROMISE, None, Some(owner), Some(Box::new(derived(cell))))
+        }))
     }
 
     fn new(
         word: u64,
         outcome: Option<Outcome<T>>,
         owner: Option<Owner>,
-        lazy: Option<Box<Lazy<T>>>,
+        derived: Option<Box<Derived<T>>>,
     ) -> Cell<T> {
         Cell {
             word: AtomicU64::new(word),
             outcome: UnsafeCell::new(outcome),
-            line: Mutex::new(Line::new(owner)),
-            lazy,
+            waiters: Mutex::new(Waiters::new(owner)),
+            derived,
             as_orphan: None,
         }
     }
@@ -153,13 +157,13 @@ impl<T> Cell<T> {
         Ok(())
     }
 
-    /// Writes the outcome, adds `change` to the word, which READY is part of, and wakes those in line. By whoever has
-    /// the claim.
+    /// Writes the outcome, adds `change`, which READY is part of, to the word, and wakes the waiters. Only the one who
+    /// has claimed calls it.
     #[inline]
     fn publish(&self, outcome: Outcome<T>, change: u64) {
         // SAFETY: whoever has the claim is the only one who ever has it, so nobody else writes; and nobody reads before
         // READY, which is set below.
-        self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
+        self.outcome.with_mut(|slot| unsafe { *slot = Some(outcome) });
         let mut word = self.word.load(Relaxed);
         while word & WAITING == 0 {
             // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the
@@ -169,22 +173,22 @@ impl<T> Cell<T> {
                 Err(now) => word = now,
             }
         }
-        self.publish_in_line(change);
+        self.publish_to_waiters(change);
     }
 
-    /// As [`Cell::publish`], when somebody may wait.
-    fn publish_in_line(&self, change: u64) {
-        let mut line = lock(&self.line);
-        let left = line.leave_all();
+    /// Does the rest of [`Cell::publish`] when there may be waiters.
+    fn publish_to_waiters(&self, change: u64) {
+        let mut waiters = lock(&self.waiters);
+        let removed = waiters.remove_all();
         // After the edges of those who wait have gone: nobody can know of the outcome while they are there.
         self.word.fetch_add(change, Release);
-        drop(line);
-        left.wake();
+        drop(waiters);
+        removed.wake();
     }
 
-    /// Whether the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
-    /// `ticket` is the caller's place in line: whoever drops it before that calls [`Cell::leave`]. `shared`: others may
-    /// wait, or come to wait, for the same outcome.
+    /// Returns `Ready` if the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
+    /// Whoever drops `ticket` before that calls [`Cell::remove_waiter`]. `shared` says that others may wait, or come to
+    /// wait, for the same outcome.
     pub(super) fn poll_ready(
         self: &Arc<Self>,
         ticket: &mut Ticket,
@@ -193,11 +197,11 @@ impl<T> Cell<T> {
     ) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
             let task = with_state(|state| state.stopped_task(cx.waker()).cloned());
-            if let Err(cycle) = self.enter(ticket, cx.waker(), task) {
-                self.leave(ticket);
+            if let Err(cycle) = self.add_waiter(ticket, cx.waker(), task) {
+                self.remove_waiter(ticket);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));
             }
-            self.drive_or_leave(shared, cx.waker());
+            self.drive_or_defer(shared, cx.waker());
             if !self.is_ready() {
                 return Poll::Pending;
             }
@@ -206,105 +210,108 @@ impl<T> Cell<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Stands in line with `waker`, unless the outcome is there; `task` is the one that is stopped by that.
-    fn enter(
+    /// Adds a waiter with `waker`, unless the outcome is there; `task` is the one that this wait stops.
+    ///
+    /// # Errors
+    /// When the wait would close a circle.
+    fn add_waiter(
         &self,
         ticket: &mut Ticket,
         waker: &Waker,
         task: Option<Arc<task::Shared>>,
     ) -> Result<(), Cycle> {
-        if ticket.is_in_line() && lock(&self.line).is_waiting(ticket, waker, task.as_ref()) {
+        if ticket.is_in_line() && lock(&self.waiters).is_waiting(ticket, waker, task.as_ref()) {
             return Ok(());
         }
         // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
         let waker = StoredWaker::of(waker);
-        let mut line = lock(&self.line);
+        let mut waiters = lock(&self.waiters);
         // AcqRel: pairs with Release in `publish`.
         if self.word.fetch_or(WAITING, AcqRel) & READY != 0 {
-            drop(line);
+            drop(waiters);
             return Ok(());
         }
-        let (before, new_edge) = line.enter(ticket, waker, task);
-        drop(line);
+        let (before, new_edge) = waiters.insert(ticket, waker, task);
+        drop(waiters);
         drop(before);
         new_edge.and_then(|edge| edge.refuse()).map_or(Ok(()), Err)
     }
 
-    /// How a derived promise comes by its outcome.
+    /// Returns the future of a derived promise.
     #[inline]
-    pub(super) fn lazy(&self) -> Option<&Lazy<T>> {
-        self.lazy.as_deref()
+    pub(super) fn derived(&self) -> Option<&Derived<T>> {
+        self.derived.as_deref()
     }
 
-    /// There is a reason for a derived promise to go on.
-    pub(super) fn ring(&self) {
-        if let Some(lazy) = &self.lazy {
-            lazy.ring();
+    /// Has the future of a derived promise polled once more, by one of the waiters.
+    pub(super) fn wake_derived(&self) {
+        if let Some(derived) = &self.derived {
+            derived.set_woken();
         }
-        self.wake_line();
+        self.wake_waiters();
     }
 
-    /// Wakes all who stand in line, so that one of them goes on with a derived promise. They will be back.
-    pub(super) fn wake_line(&self) {
-        let left = lock(&self.line).leave_all();
-        left.wake();
+    /// Wakes and removes all waiters, so that one of them polls the future of a derived promise. They come back.
+    pub(super) fn wake_waiters(&self) {
+        let removed = lock(&self.waiters).remove_all();
+        removed.wake();
     }
 
-    /// Who owes the value, if it is known, until there is one.
+    /// Returns the one who is known to owe the value, until there is one.
     pub(super) fn owner(&self) -> Option<Owner> {
-        if self.is_ready() { None } else { lock(&self.line).owner() }
+        if self.is_ready() { None } else { lock(&self.waiters).owner() }
     }
 
-    /// Another promise is derived from this one.
-    pub(super) fn derive(&self) {
-        lock(&self.line).derive();
+    /// Records that another promise is derived from this one.
+    pub(super) fn mark_source(&self) {
+        lock(&self.waiters).mark_source();
     }
 
-    /// Says who owes the value. If somebody waits for it for whom that owner waits, the promise fails.
+    /// Makes `owner` the one who owes the value. If it waits for one who waits for this promise, the promise fails.
     pub(super) fn set_owner(&self, owner: Option<Owner>) {
-        let mut line = lock(&self.line);
-        let (before, left, new_edges) = line.set_owner(owner);
-        drop(line);
-        drop((before, left));
+        let mut waiters = lock(&self.waiters);
+        let (before, removed, new_edges) = waiters.set_owner(owner);
+        drop(waiters);
+        drop((before, removed));
         if let Some(cycle) = new_edges.iter().find_map(Probe::refuse) {
             // It may have come out meanwhile, from another resolver.
             let _ = self.resolve(Err(Failure::Deadlock(cycle)));
         }
     }
 
-    /// Gives the place in line up.
-    pub(super) fn leave(&self, ticket: &mut Ticket) {
+    /// Removes the waiter that `ticket` is the key of.
+    pub(super) fn remove_waiter(&self, ticket: &mut Ticket) {
         if ticket.is_in_line() {
-            let before = lock(&self.line).leave(ticket);
+            let before = lock(&self.waiters).remove(ticket);
             drop(before);
         }
     }
 }
 
-/// One of the promises of a cell, as the cell counts them. Its existence proves that the outcome, once there, stays.
-pub(super) struct Handle<T>(Arc<Cell<T>>);
+/// One promise, as its cell counts them. While it exists, the outcome, once there, stays.
+pub(super) struct PromiseInner<T>(Arc<Cell<T>>);
 
-impl<T> Handle<T> {
+impl<T> PromiseInner<T> {
     #[inline]
     pub(super) fn cell(&self) -> &Arc<Cell<T>> {
         &self.0
     }
 
-    /// Whether the outcome is there, by now: a derived promise goes on if it can.
+    /// Returns true if the outcome is there. Polls the future of a derived promise before, if there is a reason to.
     pub(super) fn look(&self) -> bool {
         if !self.0.is_ready() {
-            // What is there is not to be denied because the budget has been spent.
+            // Without the budget: a value that is there is found even when the budget has been spent.
             self.0.drive(true, None);
         }
         self.0.is_ready()
     }
 
-    /// Whether there are other promises.
+    /// Returns true if there are other promises.
     pub(super) fn is_shared(&self) -> bool {
         promises(self.0.word.load(Relaxed)) != 1
     }
 
-    /// The outcome, once it is there.
+    /// Returns the outcome, once it is there.
     #[inline]
     pub(super) fn get(&self) -> Option<&Outcome<T>> {
         if !self.0.is_ready() {
@@ -312,11 +319,11 @@ impl<T> Handle<T> {
         }
         // SAFETY: after READY, which `is_ready` has seen with Acquire, nobody writes but `take`, which owns the only
         // promise. This is a promise, and it is borrowed for as long as the reference lives.
-        self.0.outcome.with(|place| unsafe { (*place).as_ref() })
+        self.0.outcome.with(|slot| unsafe { (*slot).as_ref() })
     }
 
     /// Moves the outcome out, if it is there and this is the only promise.
-    pub(super) fn take(self) -> Result<Outcome<T>, Handle<T>> {
+    pub(super) fn take(self) -> Result<Outcome<T>, PromiseInner<T>> {
         // Acquire pairs with Release in `publish`, and with Release in the drop of the other promises: what was done
         // through them is over.
         let word = self.0.word.load(Acquire);
@@ -325,28 +332,28 @@ impl<T> Handle<T> {
         }
         // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and nobody
         // can make another one while this runs.
-        let outcome = self.0.outcome.with_mut(|place| unsafe { (*place).take() });
+        let outcome = self.0.outcome.with_mut(|slot| unsafe { (*slot).take() });
         outcome.ok_or(self)
     }
 }
 
-impl<T> Clone for Handle<T> {
-    fn clone(&self) -> Handle<T> {
+impl<T> Clone for PromiseInner<T> {
+    fn clone(&self) -> PromiseInner<T> {
         // Relaxed: a new promise is made of one that is there.
         let before = self.0.word.fetch_add(PROMISE, Relaxed);
-        if promises(before) >= MOST {
+        if promises(before) >= MAX_COUNT {
             std::process::abort();
         }
-        Handle(Arc::clone(&self.0))
+        PromiseInner(Arc::clone(&self.0))
     }
 }
 
-impl<T> Drop for Handle<T> {
+impl<T> Drop for PromiseInner<T> {
     #[inline]
     fn drop(&mut self) {
         let word = self.0.word.load(Relaxed);
         if promises(word) == 1 && resolvers(word) == 0 {
-            // Nobody is left who could ask how many there are.
+            // Nobody else is left who could read the counts.
             return;
         }
         // Release pairs with Acquire in `take`: what was read through this promise has been read.
@@ -354,15 +361,15 @@ impl<T> Drop for Handle<T> {
     }
 }
 
-/// One of the resolvers of a cell, as the cell counts them. The last one breaks the promise when it is dropped.
-pub(super) struct Pen<T>(
-    /// The cell, until this has been used up.
+/// One resolver, as its cell counts them. The last one breaks the promise when it is dropped.
+pub(super) struct ResolverInner<T>(
+    /// None once this has been used up.
     Option<Arc<Cell<T>>>,
 );
 
-impl<T> Pen<T> {
-    fn new(cell: Arc<Cell<T>>) -> Pen<T> {
-        Pen(Some(cell))
+impl<T> ResolverInner<T> {
+    fn new(cell: Arc<Cell<T>>) -> ResolverInner<T> {
+        ResolverInner(Some(cell))
     }
 
     #[inline]
@@ -379,7 +386,7 @@ impl<T> Pen<T> {
         // Acquire pairs with the drop of the other resolvers: what was done through them is over.
         let word = cell.word.load(Acquire);
         let change = if resolvers(word) == 1 && word & CLAIMED == 0 {
-            // This is the only one and is ours: nobody else can claim, nor make another one.
+            // This is the only resolver, and `self` is it: nobody else can claim, nor make another one.
             CLAIMED + READY
         } else if cell.word.fetch_or(CLAIMED, Relaxed) & CLAIMED == 0 {
             // Relaxed, as in `Cell::resolve`.
@@ -388,31 +395,31 @@ impl<T> Pen<T> {
             return Err(outcome);
         };
         if let Some(cell) = self.0.take() {
-            // It is counted out with what is published.
+            // The resolver is subtracted by the operation that publishes.
             cell.publish(outcome, change.wrapping_sub(RESOLVER));
         }
         Ok(())
     }
 
-    /// Whether any promise is left, so that somebody may still want the value.
+    /// Returns true if any promise is left, so that somebody may still want the value.
     pub(super) fn is_wanted(&self) -> bool {
         promises(self.cell().word.load(Relaxed)) != 0
     }
 
-    /// Whether the outcome is certain, or about to be.
+    /// Returns true if the outcome is there or about to be.
     pub(super) fn is_claimed(&self) -> bool {
         self.cell().word.load(Relaxed) & CLAIMED != 0
     }
 }
 
-impl<T> Clone for Pen<T> {
-    fn clone(&self) -> Pen<T> {
-        // Relaxed, as in `Handle::clone`.
+impl<T> Clone for ResolverInner<T> {
+    fn clone(&self) -> ResolverInner<T> {
+        // Relaxed, as in `PromiseInner::clone`.
         let before = self.cell().word.fetch_add(RESOLVER, Relaxed);
-        if resolvers(before) >= MOST {
+        if resolvers(before) >= MAX_COUNT {
             std::process::abort();
         }
-        Pen::new(Arc::clone(self.cell()))
+        ResolverInner::new(Arc::clone(self.cell()))
     }
 }
 
@@ -423,23 +430,23 @@ impl<T: Send> Orphan for Cell<T> {
     }
 }
 
-impl<T> Drop for Pen<T> {
+impl<T> Drop for ResolverInner<T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(cell) = self.0.take() {
-            drop_pen(cell);
+            drop_resolver(cell);
         }
     }
 }
 
-/// A resolver is dropped that has not been used up.
-fn drop_pen<T>(cell: Arc<Cell<T>>) {
-    // AcqRel: the last one sees what the others have done, and `Pen::resolve` what was done through this.
+/// Drops a resolver that has not been used up.
+fn drop_resolver<T>(cell: Arc<Cell<T>>) {
+    // AcqRel: the last one sees what the others have done, and `ResolverInner::resolve` what was done through this.
     let before = cell.word.fetch_sub(RESOLVER, AcqRel);
     if resolvers(before) != 1 || before & CLAIMED != 0 {
         return;
     }
-    let owner = lock(&cell.line).owner();
+    let owner = lock(&cell.waiters).owner();
     let cause = owner.as_ref().and_then(Owner::cause);
     if let (Some(owner), None, Some(as_orphan)) = (owner, &cause, cell.as_orphan)
         && owner.keep(as_orphan(Arc::clone(&cell)))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cell::Pen;
+use super::cell::ResolverInner;
 use crate::kernel::task::AsOwner;
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::Owner;
@@ -24,20 +24,20 @@ use crate::kernel::task::owner::Owner;
 /// assert_eq!(answer.wait().unwrap(), 1);
 /// ```
 #[must_use = "dropping the last resolver breaks the promise"]
-pub struct Resolver<T>(Pen<T>);
+pub struct Resolver<T>(ResolverInner<T>);
 
 impl<T> Resolver<T> {
-    pub(super) fn new(pen: Pen<T>) -> Resolver<T> {
-        Resolver(pen)
+    pub(super) fn new(inner: ResolverInner<T>) -> Resolver<T> {
+        Resolver(inner)
     }
 
     /// Keeps the promise: everybody who waits for it is woken and gets `value`.
     ///
     /// # Errors
     /// When there is an outcome already. The value is handed back.
-    pub fn resolve(self, value: T) -> Result<(), AlreadyResolved<T>> {
+    pub fn resolve(self, value: T) -> Result<(), ResolveError<T>> {
         self.0.resolve(Ok(value)).map_err(|late| match late {
-            Ok(value) => AlreadyResolved(value),
+            Ok(value) => ResolveError(value),
             Err(_) => unreachable!("what comes back is what went in"),
         })
     }
@@ -46,9 +46,9 @@ impl<T> Resolver<T> {
     ///
     /// # Errors
     /// When there is an outcome already. The failure is handed back.
-    pub fn fail(self, failure: Failure) -> Result<(), AlreadyResolved<Failure>> {
+    pub fn fail(self, failure: Failure) -> Result<(), ResolveError<Failure>> {
         self.0.resolve(Err(failure)).map_err(|late| match late {
-            Err(failure) => AlreadyResolved(failure),
+            Err(failure) => ResolveError(failure),
             Ok(_) => unreachable!("what comes back is what went in"),
         })
     }
@@ -106,17 +106,17 @@ impl<T> fmt::Debug for Resolver<T> {
 /// There was an outcome already; this is the one that came too late.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the promise has been resolved already")]
-pub struct AlreadyResolved<T>(T);
+pub struct ResolveError<T>(T);
 
-impl<T> AlreadyResolved<T> {
+impl<T> ResolveError<T> {
     /// The outcome that came too late.
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
-impl<T> fmt::Debug for AlreadyResolved<T> {
+impl<T> fmt::Debug for ResolveError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlreadyResolved").finish_non_exhaustive()
+        f.debug_struct("ResolveError").finish_non_exhaustive()
     }
 }

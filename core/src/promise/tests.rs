@@ -9,22 +9,22 @@ use crate::kernel::wait::Wait;
 
 /// Counts how often it is woken.
 #[derive(Default)]
-struct Bell(AtomicUsize);
+struct CountingWaker(AtomicUsize);
 
-impl Wake for Bell {
+impl Wake for CountingWaker {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-fn poll<F: Future + Unpin>(future: &mut F, bell: &Arc<Bell>) -> Poll<F::Output> {
+fn poll<F: Future + Unpin>(future: &mut F, bell: &Arc<CountingWaker>) -> Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(bell))))
 }
 
 #[test]
 fn all_who_wait_are_woken_once_and_get_the_value() {
     let (promise, resolver) = pair();
-    let bells: Vec<Arc<Bell>> = (0..3).map(|_| Arc::default()).collect();
+    let bells: Vec<Arc<CountingWaker>> = (0..3).map(|_| Arc::default()).collect();
     let mut waits: Vec<_> = bells.iter().map(|_| promise.clone().into_future()).collect();
     for (wait, bell) in waits.iter_mut().zip(&bells) {
         assert!(poll(wait, bell).is_pending());

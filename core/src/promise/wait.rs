@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Promise;
-use super::cell::{Cell, Handle, Outcome};
-use super::line::Ticket;
+use super::cell::{Cell, Outcome, PromiseInner};
 use super::resolver::Resolver;
+use super::waiters::Ticket;
 use crate::kernel::coop;
 use crate::kernel::descent::is_part_of_derived;
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::{Owner, Owning};
 
-/// Whether the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then. For
-/// `shared` see [`Cell::poll_ready`].
+/// Returns `Ready` if the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then.
+/// [`Cell::poll_ready`] says what `shared` is.
 #[inline]
 fn poll_cell<T>(
     cell: &Arc<Cell<T>>,
@@ -33,36 +33,35 @@ fn poll_cell<T>(
     Poll::Ready(ready)
 }
 
-/// What a wait says when it is polled after it was ready.
+/// The message of the panic of a wait that is polled after it was ready.
 const POLLED_AGAIN: &str = "a wait for a promise was polled after it was ready";
 
-/// A handle that is waiting: it leaves the line when it is dropped.
-struct InLine<T> {
-    /// The promise, until its value has been handed out.
-    handle: Option<Handle<T>>,
-    /// Its place in line.
+/// A promise that is waited for. It removes its waiter from the cell when it is dropped.
+struct PromiseWaiter<T> {
+    /// None once the value has been handed out.
+    inner: Option<PromiseInner<T>>,
     ticket: Ticket,
 }
 
-impl<T> InLine<T> {
-    fn new(handle: Handle<T>) -> InLine<T> {
-        InLine { handle: Some(handle), ticket: Ticket::default() }
+impl<T> PromiseWaiter<T> {
+    fn new(inner: PromiseInner<T>) -> PromiseWaiter<T> {
+        PromiseWaiter { inner: Some(inner), ticket: Ticket::default() }
     }
 
-    /// The handle, once its promise has come out.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handle<T>, Failure>> {
-        let handle = self.handle.as_ref().expect(POLLED_AGAIN);
-        // The handle is in the hands of the caller: nobody can clone it meanwhile.
-        let ready = ready!(poll_cell(handle.cell(), &mut self.ticket, handle.is_shared(), cx));
-        let handle = self.handle.take().expect(POLLED_AGAIN);
-        Poll::Ready(ready.map(|()| handle))
+    /// Hands the promise back once it has come out.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<PromiseInner<T>, Failure>> {
+        let inner = self.inner.as_ref().expect(POLLED_AGAIN);
+        // `self` owns the promise, so nobody can clone it meanwhile.
+        let ready = ready!(poll_cell(inner.cell(), &mut self.ticket, inner.is_shared(), cx));
+        let inner = self.inner.take().expect(POLLED_AGAIN);
+        Poll::Ready(ready.map(|()| inner))
     }
 }
 
-impl<T> Drop for InLine<T> {
+impl<T> Drop for PromiseWaiter<T> {
     fn drop(&mut self) {
-        if let Some(handle) = &self.handle {
-            handle.cell().leave(&mut self.ticket);
+        if let Some(inner) = &self.inner {
+            inner.cell().remove_waiter(&mut self.ticket);
         }
     }
 }
@@ -76,15 +75,14 @@ impl<T> Drop for InLine<T> {
 /// When it is polled after it was ready.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Waiting<T> {
-    /// The promise and its place in line.
-    line: InLine<T>,
-    /// As in [`Promise`].
+    waiter: PromiseWaiter<T>,
+    /// Demands of `T` what a [`Promise`] demands.
     shared: super::Shared<T>,
 }
 
 impl<T> Waiting<T> {
     pub(super) fn new(promise: Promise<T>) -> Waiting<T> {
-        Waiting { line: InLine::new(promise.handle), shared: promise.shared }
+        Waiting { waiter: PromiseWaiter::new(promise.inner), shared: promise.shared }
     }
 }
 
@@ -96,8 +94,8 @@ impl<T: Clone> Future for Waiting<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
-        let handle = ready!(self.line.poll(cx))?;
-        Poll::Ready(match handle.take() {
+        let inner = ready!(self.waiter.poll(cx))?;
+        Poll::Ready(match inner.take() {
             Ok(outcome) => outcome,
             Err(shared) => shared.get().cloned().unwrap_or(Err(Failure::Broken)),
         })
@@ -114,9 +112,7 @@ impl<T> fmt::Debug for Waiting<T> {
 /// value.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct WaitingRef<'a, T> {
-    /// The promise.
     promise: &'a Promise<T>,
-    /// Its place in line.
     ticket: Ticket,
 }
 
@@ -133,8 +129,8 @@ impl<'a, T> Future for WaitingRef<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let promise = self.promise;
         // Others may have a reference to the same promise.
-        ready!(poll_cell(promise.handle.cell(), &mut self.ticket, true, cx))?;
-        Poll::Ready(match promise.handle.get() {
+        ready!(poll_cell(promise.inner.cell(), &mut self.ticket, true, cx))?;
+        Poll::Ready(match promise.inner.get() {
             Some(outcome) => outcome.as_ref().map_err(Failure::clone),
             None => Err(Failure::Broken),
         })
@@ -143,7 +139,7 @@ impl<'a, T> Future for WaitingRef<'a, T> {
 
 impl<T> Drop for WaitingRef<'_, T> {
     fn drop(&mut self) {
-        self.promise.handle.cell().leave(&mut self.ticket);
+        self.promise.inner.cell().remove_waiter(&mut self.ticket);
     }
 }
 
@@ -172,18 +168,18 @@ impl<T> fmt::Debug for WaitingRef<'_, T> {
 /// assert_eq!(answer.wait().unwrap().get(), 7);
 /// ```
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-pub struct Answer<T>(InLine<T>);
+pub struct Answer<T>(PromiseWaiter<T>);
 
-/// An answer that is still to be given, and the means to give it.
+/// Makes an answer that is still to be given, and the resolver that gives it.
 pub fn answer<T>() -> (Answer<T>, Resolver<T>) {
-    let (handle, pen) = Cell::pair(None);
-    (Answer(InLine::new(handle)), Resolver::new(pen))
+    let (promise, resolver) = Cell::pair(None);
+    (Answer(PromiseWaiter::new(promise)), Resolver::new(resolver))
 }
 
-/// An answer that `owner` owes.
+/// Makes an answer that `owner` owes.
 pub(crate) fn owed_answer<T: Send + 'static>(owner: Arc<dyn Owning>) -> (Answer<T>, Resolver<T>) {
-    let (handle, pen) = Cell::owed(Owner::of_other(owner));
-    (Answer(InLine::new(handle)), Resolver::new(pen))
+    let (promise, resolver) = Cell::pair_owed_by(Owner::of_other(owner));
+    (Answer(PromiseWaiter::new(promise)), Resolver::new(resolver))
 }
 
 impl<T> Answer<T> {
@@ -192,14 +188,14 @@ impl<T> Answer<T> {
     /// # Panics
     /// When it has been ready already.
     pub fn share(mut self) -> Promise<T> {
-        let handle = self.0.handle.take().expect("the answer has been taken already");
-        handle.cell().leave(&mut self.0.ticket);
-        Promise::of(handle)
+        let inner = self.0.inner.take().expect("the answer has been taken already");
+        inner.cell().remove_waiter(&mut self.0.ticket);
+        Promise::of(inner)
     }
 
-    /// Whether the answer is there.
+    /// Returns true if the answer is there.
     pub fn is_ready(&self) -> bool {
-        self.0.handle.as_ref().is_none_or(|handle| handle.cell().is_ready())
+        self.0.inner.as_ref().is_none_or(|inner| inner.cell().is_ready())
     }
 }
 
@@ -211,9 +207,9 @@ impl<T> Future for Answer<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
-        let handle = ready!(self.0.poll(cx))?;
+        let inner = ready!(self.0.poll(cx))?;
         // There is no other promise, so what has come out is taken.
-        Poll::Ready(handle.take().unwrap_or(Err(Failure::Broken)))
+        Poll::Ready(inner.take().unwrap_or(Err(Failure::Broken)))
     }
 }
 

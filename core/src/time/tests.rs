@@ -123,7 +123,7 @@ fn what_is_ready_at_the_deadline_wins() {
     assert_eq!(timeout(Duration::ZERO, ready("x")).wait(), Ok("x"));
     let elapsed = timeout(Duration::ZERO, pending::<()>()).wait().unwrap_err();
     assert_eq!(io::Error::from(elapsed).kind(), io::ErrorKind::TimedOut);
-    assert!(deadline(Instant::now(), pending::<()>()).wait().is_err());
+    assert!(timeout_at(Instant::now(), pending::<()>()).wait().is_err());
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 }
 
 /// Gives `future` up, and drops it, when it is not ready at `deadline`; see [`timeout`].
-pub fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
+pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
         future: future.into_future(),
         sleep: Sleep::until(Some(deadline)),
@@ -45,16 +45,16 @@ pub fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoF
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the deadline has passed")]
 #[non_exhaustive]
-pub struct Elapsed;
+pub struct TimeoutError;
 
-impl From<Elapsed> for io::Error {
-    fn from(elapsed: Elapsed) -> io::Error {
+impl From<TimeoutError> for io::Error {
+    fn from(elapsed: TimeoutError) -> io::Error {
         io::Error::new(io::ErrorKind::TimedOut, elapsed)
     }
 }
 
 pin_project! {
-    /// The future of [`timeout`] and [`deadline`].
+    /// The future of [`timeout`] and [`timeout_at`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
     pub struct Timeout<F> {
@@ -69,14 +69,14 @@ pin_project! {
 }
 
 impl<F: Future> Future for Timeout<F> {
-    type Output = Result<F::Output, Elapsed>;
+    type Output = Result<F::Output, TimeoutError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         this.selection.poll(cx, 0..2, |index, cx| match index {
             0 => this.future.as_mut().poll(cx).map(Ok),
             // Asks for no budget: a future that has used all of it up must not outlast its deadline.
-            _ => this.sleep.poll_elapsed(cx).map(|()| Err(Elapsed)),
+            _ => this.sleep.poll_elapsed(cx).map(|()| Err(TimeoutError)),
         })
     }
 }

@@ -149,7 +149,7 @@ impl<M: Send + 'static> Named for ProcessRef<M> {
 
 impl<M: Send + 'static> ProcessRef<M> {
     /// Asks the process: sends the message that `question` makes of a resolver, and waits for what that is resolved
-    /// with. Finish it with `.await` or `.wait()`; set a deadline with [`Ask::within`].
+    /// with. Finish it with `.await` or `.wait()`; set a deadline with [`Ask::timeout`].
     ///
     /// Waits for room in the mailbox, too, as [`ProcessRef::send`] does.
     ///
@@ -214,8 +214,8 @@ pub struct Ask<'a, M, R> {
 impl<M, R> Ask<'_, M, R> {
     /// Waits for at most `duration`, counted from now; then the output is [`Failure::TimedOut`], and an answer that
     /// comes later is dropped.
-    pub fn within(self, duration: Duration) -> AskWithin<Self> {
-        AskWithin { timeout: timeout(duration, self) }
+    pub fn timeout(self, duration: Duration) -> AskTimeout<Self> {
+        AskTimeout { timeout: timeout(duration, self) }
     }
 }
 
@@ -265,17 +265,17 @@ impl<M, R> fmt::Debug for Ask<'_, M, R> {
 }
 
 pin_project_lite::pin_project! {
-    /// The future of [`Ask::within`].
+    /// The future of [`Ask::timeout`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-    pub struct AskWithin<A> {
+    pub struct AskTimeout<A> {
         // The question and its deadline.
         #[pin]
         timeout: Timeout<A>,
     }
 }
 
-impl<R, A: Future<Output = Result<R, Failure>>> Future for AskWithin<A> {
+impl<R, A: Future<Output = Result<R, Failure>>> Future for AskTimeout<A> {
     type Output = Result<R, Failure>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R, Failure>> {

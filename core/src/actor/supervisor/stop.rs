@@ -103,7 +103,7 @@ impl Engine {
     pub(super) async fn outlive(&mut self, pid: &Pid, shutdown: Shutdown) {
         let mut ended = pid.ended();
         if let Some(deadline) = self.ask(pid, shutdown)
-            && time::deadline(deadline, &mut ended).await.is_err()
+            && time::timeout_at(deadline, &mut ended).await.is_err()
         {
             self.me.exit(pid, ExitReason::Kill);
         }
@@ -138,7 +138,7 @@ impl Engine {
     /// The next event from the mailbox, or nothing when there is none until `deadline`.
     async fn next_until(&mut self, deadline: Option<Instant>) -> Option<Event<Control>> {
         match deadline {
-            Some(deadline) => time::deadline(deadline, self.me.receive()).await.ok(),
+            Some(deadline) => time::timeout_at(deadline, self.me.receive()).await.ok(),
             None => Some(self.me.receive().await),
         }
     }

@@ -1,6 +1,6 @@
 //! A promise's word under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib promise`.
 //!
-//! The models stand in line by [`Cell::enter`], for there are no strands here.
+//! The models stand in line by [`Cell::add_waiter`], for there are no strands here.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -13,32 +13,32 @@ use crate::kernel::task::wait_graph::model::waits;
 
 /// Counts how often it is woken, unseen by the model.
 #[derive(Default)]
-struct Bell(AtomicUsize);
+struct CountingWaker(AtomicUsize);
 
-impl Wake for Bell {
+impl Wake for CountingWaker {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, SeqCst);
     }
 }
 
 /// Stands in line once. Returns whether the outcome was there instead.
-fn wait<T>(handle: &Handle<T>, ticket: &mut Ticket, bell: &Arc<Bell>) -> bool {
-    assert!(handle.cell().enter(ticket, &Waker::from(Arc::clone(bell)), None).is_ok());
+fn wait<T>(handle: &PromiseInner<T>, ticket: &mut Ticket, waker: &Arc<CountingWaker>) -> bool {
+    assert!(handle.cell().add_waiter(ticket, &Waker::from(Arc::clone(waker)), None).is_ok());
     handle.cell().is_ready()
 }
 
 #[test]
 fn who_waits_is_woken_or_sees_the_outcome() {
     loom::model(|| {
-        let (handle, pen) = Cell::pair(None);
-        let resolver = thread::spawn(move || assert!(pen.resolve(Ok(7)).is_ok()));
-        let (mut ticket, bell) = (Ticket::default(), Arc::default());
-        let ready = wait(&handle, &mut ticket, &bell);
+        let (handle, resolver) = Cell::pair(None);
+        let resolving = thread::spawn(move || assert!(resolver.resolve(Ok(7)).is_ok()));
+        let (mut ticket, waker) = (Ticket::default(), Arc::default());
+        let ready = wait(&handle, &mut ticket, &waker);
         if ready {
             assert!(matches!(handle.get(), Some(Ok(7))));
         }
-        resolver.join().unwrap();
-        assert!(ready || bell.0.load(SeqCst) == 1, "nobody has woken it");
+        resolving.join().unwrap();
+        assert!(ready || waker.0.load(SeqCst) == 1, "nobody has woken it");
         assert!(matches!(handle.get(), Some(Ok(7))));
     });
 }
@@ -46,23 +46,23 @@ fn who_waits_is_woken_or_sees_the_outcome() {
 #[test]
 fn who_leaves_while_the_promise_comes_out_is_woken_at_most() {
     loom::model(|| {
-        let (handle, pen) = Cell::pair(None);
-        let (mut ticket, bell) = (Ticket::default(), Arc::default());
-        assert!(!wait(&handle, &mut ticket, &bell));
-        let resolver = thread::spawn(move || assert!(pen.resolve(Ok(())).is_ok()));
-        handle.cell().leave(&mut ticket);
-        resolver.join().unwrap();
-        assert!(bell.0.load(SeqCst) <= 1);
-        assert_eq!(Arc::strong_count(&bell), 1, "the waker is kept");
+        let (handle, resolver) = Cell::pair(None);
+        let (mut ticket, waker) = (Ticket::default(), Arc::default());
+        assert!(!wait(&handle, &mut ticket, &waker));
+        let resolving = thread::spawn(move || assert!(resolver.resolve(Ok(())).is_ok()));
+        handle.cell().remove_waiter(&mut ticket);
+        resolving.join().unwrap();
+        assert!(waker.0.load(SeqCst) <= 1);
+        assert_eq!(Arc::strong_count(&waker), 1, "the waker is kept");
     });
 }
 
 #[test]
 fn one_outcome_counts() {
     loom::model(|| {
-        let (handle, pen) = Cell::pair(None);
-        let rival = pen.clone();
-        let first = thread::spawn(move || pen.resolve(Ok(1)).is_ok());
+        let (handle, resolver) = Cell::pair(None);
+        let rival = resolver.clone();
+        let first = thread::spawn(move || resolver.resolve(Ok(1)).is_ok());
         let second = rival.resolve(Ok(2)).is_ok();
         let first = first.join().unwrap();
         assert!(first != second);
@@ -75,10 +75,10 @@ fn one_outcome_counts() {
 #[test]
 fn who_resolves_while_another_goes_is_the_only_one() {
     loom::model(|| {
-        let (handle, pen) = Cell::pair(None);
-        let rival = pen.clone();
+        let (handle, resolver) = Cell::pair(None);
+        let rival = resolver.clone();
         let other = thread::spawn(move || drop(rival));
-        assert!(pen.resolve(Ok(7)).is_ok());
+        assert!(resolver.resolve(Ok(7)).is_ok());
         other.join().unwrap();
         assert!(matches!(handle.take(), Ok(Ok(7))));
     });
@@ -87,15 +87,15 @@ fn who_resolves_while_another_goes_is_the_only_one() {
 #[test]
 fn the_last_resolver_to_go_breaks_the_promise() {
     loom::model(|| {
-        let (handle, pen) = Cell::<()>::pair(None);
-        let rival = pen.clone();
-        let (mut ticket, bell) = (Ticket::default(), Arc::default());
-        assert!(!wait(&handle, &mut ticket, &bell));
-        let first = thread::spawn(move || drop(pen));
+        let (handle, resolver) = Cell::<()>::pair(None);
+        let rival = resolver.clone();
+        let (mut ticket, waker) = (Ticket::default(), Arc::default());
+        assert!(!wait(&handle, &mut ticket, &waker));
+        let first = thread::spawn(move || drop(resolver));
         drop(rival);
         first.join().unwrap();
         assert!(matches!(handle.get(), Some(Err(Failure::Broken))));
-        assert_eq!(bell.0.load(SeqCst), 1);
+        assert_eq!(waker.0.load(SeqCst), 1);
     });
 }
 
@@ -103,9 +103,9 @@ fn the_last_resolver_to_go_breaks_the_promise() {
 #[test]
 fn the_value_is_taken_when_nobody_looks_at_it() {
     loom::model(|| {
-        let (handle, pen) = Cell::pair(None);
+        let (handle, resolver) = Cell::pair(None);
         let other = handle.clone();
-        let resolver = thread::spawn(move || assert!(pen.resolve(Ok(7)).is_ok()));
+        let resolving = thread::spawn(move || assert!(resolver.resolve(Ok(7)).is_ok()));
         let reader = thread::spawn(move || {
             let seen = other.get().map(|outcome| *outcome.as_ref().unwrap());
             drop(other);
@@ -114,7 +114,7 @@ fn the_value_is_taken_when_nobody_looks_at_it() {
         if let Ok(outcome) = handle.take() {
             assert!(matches!(outcome, Ok(7)));
         }
-        resolver.join().unwrap();
+        resolving.join().unwrap();
         reader.join().unwrap();
     });
 }
@@ -124,16 +124,16 @@ fn the_value_is_taken_when_nobody_looks_at_it() {
 fn a_promise_that_has_come_out_stops_nobody() {
     loom::model(|| {
         let (ann, bob) = (task::Shared::never(), task::Shared::never());
-        let (handle, pen) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
+        let (handle, resolver) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
         let keeper = {
             let ann = Arc::clone(&ann);
             thread::spawn(move || {
-                assert!(pen.resolve(Ok(())).is_ok());
+                assert!(resolver.resolve(Ok(())).is_ok());
                 assert!(waits(bob, ann).is_ok());
             })
         };
         let mut ticket = Ticket::default();
-        let told = handle.cell().enter(&mut ticket, Waker::noop(), Some(ann));
+        let told = handle.cell().add_waiter(&mut ticket, Waker::noop(), Some(ann));
         assert!(told.is_ok(), "it is told of a circle");
         keeper.join().unwrap();
     });
@@ -144,10 +144,10 @@ fn a_promise_that_has_come_out_stops_nobody() {
 fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
     loom::model(|| {
         let (ann, bob) = (task::Shared::never(), task::Shared::never());
-        let (handle, pen) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
+        let (handle, resolver) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
         let mut ticket = Ticket::default();
-        assert!(handle.cell().enter(&mut ticket, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
-        let keeper = thread::spawn(move || assert!(pen.resolve(Ok(())).is_ok()));
+        assert!(handle.cell().add_waiter(&mut ticket, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
+        let keeper = thread::spawn(move || assert!(resolver.resolve(Ok(())).is_ok()));
         if handle.get().is_some() {
             assert!(waits(bob, ann).is_ok());
         }
@@ -160,19 +160,19 @@ fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
 fn who_is_handed_what_it_waits_for_is_told() {
     loom::model(|| {
         let ann = task::Shared::never();
-        let (handle, pen) = Cell::<()>::pair(None);
+        let (handle, resolver) = Cell::<()>::pair(None);
         let hander = {
             let ann = Arc::clone(&ann);
             thread::spawn(move || {
-                pen.cell().set_owner(Some(Owner::of_task(ann)));
-                pen
+                resolver.cell().set_owner(Some(Owner::of_task(ann)));
+                resolver
             })
         };
         let mut ticket = Ticket::default();
-        let told = handle.cell().enter(&mut ticket, Waker::noop(), Some(ann)).is_err();
-        let pen = hander.join().unwrap();
+        let told = handle.cell().add_waiter(&mut ticket, Waker::noop(), Some(ann)).is_err();
+        let resolver = hander.join().unwrap();
         assert!(told != matches!(handle.get(), Some(Err(Failure::Deadlock(_)))));
-        drop(pen);
+        drop(resolver);
     });
 }
 
@@ -180,13 +180,13 @@ fn who_is_handed_what_it_waits_for_is_told() {
 #[test]
 fn a_broken_promise_tells_of_the_end_of_all_who_could_have_kept_it() {
     loom::model(|| {
-        let (handle, pen) = Cell::<()>::pair(None);
-        let (rival, news) = (pen.clone(), Arc::new(loom::cell::Cell::new(0)));
+        let (handle, resolver) = Cell::<()>::pair(None);
+        let (rival, news) = (resolver.clone(), Arc::new(loom::cell::Cell::new(0)));
         let first = {
             let news = Arc::clone(&news);
             thread::spawn(move || {
                 news.set(7);
-                drop(pen);
+                drop(resolver);
             })
         };
         let second = thread::spawn(move || drop(rival));

@@ -24,12 +24,12 @@ impl<T: Clone> Promise<T> {
     /// use twoply::{Wait, promise::{self, Failure}};
     ///
     /// let (promise, resolver) = promise::pair();
-    /// assert!(matches!(promise.clone().within(Duration::from_millis(1)).wait(), Err(Failure::TimedOut)));
+    /// assert!(matches!(promise.clone().timeout(Duration::from_millis(1)).wait(), Err(Failure::TimedOut)));
     /// resolver.resolve("late").unwrap();
-    /// assert_eq!(promise.within(Duration::ZERO).wait().unwrap(), "late");
+    /// assert_eq!(promise.timeout(Duration::ZERO).wait().unwrap(), "late");
     /// ```
-    pub fn within(self, duration: Duration) -> Within<Waiting<T>> {
-        Within { limited: timeout(duration, self) }
+    pub fn timeout(self, duration: Duration) -> WaitTimeout<Waiting<T>> {
+        WaitTimeout { limited: timeout(duration, self) }
     }
 }
 
@@ -38,22 +38,22 @@ impl<T> Answer<T> {
     ///
     /// # Errors
     /// [`Failure::TimedOut`] when the time is over, else what the answer comes out as.
-    pub fn within(self, duration: Duration) -> Within<Answer<T>> {
-        Within { limited: timeout(duration, self) }
+    pub fn timeout(self, duration: Duration) -> WaitTimeout<Answer<T>> {
+        WaitTimeout { limited: timeout(duration, self) }
     }
 }
 
 pin_project! {
-    /// The future of [`Promise::within`] and [`Answer::within`].
+    /// The future of [`Promise::timeout`] and [`Answer::timeout`].
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-    pub struct Within<F> {
+    pub struct WaitTimeout<F> {
         // What is waited for, and until when.
         #[pin]
         limited: Timeout<F>,
     }
 }
 
-impl<T, F: Future<Output = Result<T, Failure>>> Future for Within<F> {
+impl<T, F: Future<Output = Result<T, Failure>>> Future for WaitTimeout<F> {
     type Output = Result<T, Failure>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
@@ -61,9 +61,9 @@ impl<T, F: Future<Output = Result<T, Failure>>> Future for Within<F> {
     }
 }
 
-impl<F> fmt::Debug for Within<F> {
+impl<F> fmt::Debug for WaitTimeout<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Within").finish_non_exhaustive()
+        f.debug_struct("WaitTimeout").finish_non_exhaustive()
     }
 }
 

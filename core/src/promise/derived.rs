@@ -1,18 +1,18 @@
 //! Promises that come out as the output of a future: those of [`Promise::map`], [`Promise::then`] and
 //! [`Task::into_promise`](crate::task::Task::into_promise).
 //!
-//! Nobody is started for them. Whoever waits for such a promise, or looks at it, polls the future, when there is a
-//! reason to; its waker wakes all who wait, so that it does not matter if one of them is gone by then. A panic of
-//! the future is the outcome.
+//! No task is started for them. Whoever waits for such a promise, or looks at it, polls the future if it has been woken;
+//! its waker wakes all who wait, so that it does not matter if one of them is gone by then. A panic of the future is the
+//! outcome.
 //!
 //! ```text
-//! future:  idle, rung ──(1) step──▶ out ──(2) pending──▶ idle ──(3) ring──▶ idle, rung
-//!                                    ├──(3) ring──▶ out, rung ──(2) pending──▶ idle, rung (and those in line are woken)
-//!                                    └──(4) ready──▶ gone
+//! future:  idle, woken ──(1) step──▶ polled ──(2) pending──▶ idle ──(3) wake──▶ idle, woken
+//!                                      ├──(3) wake──▶ polled, woken ──(2) pending──▶ idle, woken (and waiters are woken)
+//!                                      └──(4) ready──▶ gone
 //!
-//! (1) step     one who waits, if it has been rung for: takes the future out and polls it.
+//! (1) step     one who waits, if the future has been woken: takes it out and polls it.
 //! (2) pending  the same one puts it back.
-//! (3) ring     the future's waker.
+//! (3) wake     the future's waker.
 //! (4) ready    the outcome is known; the future has been dropped.
 //! ```
 //!
@@ -46,59 +46,58 @@ use crate::kernel::task::owner::{Owner, Owning};
 use crate::kernel::task::{self, Task};
 use crate::kernel::wait::unwind;
 
-/// The future of an outcome.
-type Work<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
+/// A future whose output is the outcome of a promise.
+type OutcomeFuture<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
 
 /// See the [module](self).
-pub(super) struct Lazy<T> {
+pub(super) struct Derived<T> {
     /// See the diagram above.
     progress: Mutex<Progress<T>>,
-    /// The future's waker.
-    bell: Waker,
-    /// Forgets what the cell is to hold.
+    /// The waker that the future is polled with: a [`SharedWaker`].
+    waker: Waker,
+    /// Turns the cell into a [`Drive`], which does not say what type its value has.
     as_drive: fn(Arc<Cell<T>>) -> Arc<dyn Drive>,
-    /// Drops a future that nobody wants any more; see [`flat`].
-    discard: fn(Work<T>),
+    /// Drops the future when nobody wants it any more; see [`flat`].
+    drop_future: fn(OutcomeFuture<T>),
 }
 
 /// What the mutex guards.
 struct Progress<T> {
-    /// The future, while nobody polls it.
-    work: Option<Work<T>>,
-    /// Whether there is a reason to poll it.
-    rung: bool,
+    /// None while somebody polls the future, and when it has been ready.
+    future: Option<OutcomeFuture<T>>,
+    /// True when the future has been woken since its last poll began.
+    is_woken: bool,
 }
 
-/// Wakes those who wait for the promise.
-struct Bell<T>(Weak<Cell<T>>);
+/// Wakes all who wait for a derived promise: any of them may poll its future.
+struct SharedWaker<T>(Weak<Cell<T>>);
 
-impl<T: Send + 'static> Wake for Bell<T> {
+impl<T: Send + 'static> Wake for SharedWaker<T> {
     fn wake(self: Arc<Self>) {
         if let Some(cell) = self.0.upgrade() {
-            flat(move || cell.ring());
+            flat(move || cell.wake_derived());
         }
     }
 }
 
 impl<T: Send> Drive for Cell<T> {
     fn step(&self, shared: bool, below: &mut Vec<Below>) -> bool {
-        self.step_lazy(shared, below)
+        self.step_derived(shared, below)
     }
 }
 
-/// One of the promises that [`drive`] deals with.
+/// One promise on the path of [`drive`].
 struct Level {
-    /// The promise.
     below: Below,
-    /// Whether it is to be polled: it has not been, or one that it waits for has come out since.
+    /// True when its future is to be polled: it has not been, or a promise that it waits for has come out since.
     due: bool,
 }
 
 impl<T> Cell<T> {
-    /// Has a derived promise go on, if there is a reason, for one who waits with `waker`, or only looks. `shared`:
-    /// others have a promise of it, or may get one.
+    /// Polls the future of a derived promise, if it has been woken, for one who waits with `waker`, or only looks.
+    /// `shared` says that others have a promise of it, or may get one.
     pub(super) fn drive(&self, shared: bool, waker: Option<&Waker>) {
-        if self.lazy().is_some() {
+        if self.derived().is_some() {
             with_state(|state| {
                 let _hearing = Hearing::of_derived(state, waker);
                 let deferred = state.defer_cancel();
@@ -110,38 +109,38 @@ impl<T> Cell<T> {
         }
     }
 
-    /// As [`Cell::drive`], for one who waits with `waker`. It may be left to the poll that this call is part of.
-    pub(super) fn drive_or_leave(self: &Arc<Self>, shared: bool, waker: &Waker) {
-        let Some(lazy) = self.lazy() else { return };
-        let is_left = with_state(|state| {
-            let is_left = state.descent().is_to_leave(waker, state);
-            if is_left {
-                state.descent().leave(Below { cell: (lazy.as_drive)(Arc::clone(self)), shared });
+    /// As [`Cell::drive`], for one who waits with `waker`. It may defer that to the poll that this call is part of.
+    pub(super) fn drive_or_defer(self: &Arc<Self>, shared: bool, waker: &Waker) {
+        let Some(derived) = self.derived() else { return };
+        let is_deferred = with_state(|state| {
+            let is_deferred = state.descent().is_to_leave(waker, state);
+            if is_deferred {
+                state.descent().leave(Below { cell: (derived.as_drive)(Arc::clone(self)), shared });
             }
-            is_left
+            is_deferred
         });
-        if !is_left {
+        if !is_deferred {
             self.drive(shared, Some(waker));
         }
     }
 
-    /// See [`Drive::step`].
-    fn step_lazy(&self, shared: bool, below: &mut Vec<Below>) -> bool {
-        if let Some(lazy) = self.lazy() {
-            with_state(|state| lazy.step(self, state, shared, below));
+    /// Does what [`Drive::step`] says.
+    fn step_derived(&self, shared: bool, below: &mut Vec<Below>) -> bool {
+        if let Some(derived) = self.derived() {
+            with_state(|state| derived.step(self, state, shared, below));
         }
         self.is_ready()
     }
 }
 
-/// Polls the future of `first`, and all that it leaves, in a loop. Those that wait for each other are a path; each is
-/// polled again when one that it waits for has come out.
+/// Polls the future of `first`, and in a loop all promises that it defers. Promises that wait for each other are a path;
+/// each is polled again when one that it waits for has come out.
 fn drive<T>(first: &Cell<T>, shared: bool) {
     let mut path: Vec<Level> = Vec::new();
     let mut below = Vec::new();
     let mut is_due = true;
     while std::mem::take(&mut is_due) {
-        first.step_lazy(shared, &mut below);
+        first.step_derived(shared, &mut below);
         let mut above_is_shared = shared;
         loop {
             path.extend(below.drain(..).map(|below| {
@@ -167,23 +166,23 @@ fn drive<T>(first: &Cell<T>, shared: bool) {
     }
 }
 
-impl<T> Lazy<T> {
-    /// See [`Drive::step`]. `cell` is the one that this lies in.
+impl<T> Derived<T> {
+    /// Does what [`Drive::step`] says; `cell` is the one that this lies in.
     fn step(&self, cell: &Cell<T>, state: &StrandState, shared: bool, below: &mut Vec<Below>) {
         let mut progress = lock(&self.progress);
-        if !progress.rung {
+        if !progress.is_woken {
             return;
         }
-        let Some(mut work) = progress.work.take() else { return };
-        progress.rung = false;
+        let Some(mut future) = progress.future.take() else { return };
+        progress.is_woken = false;
         drop(progress);
         let shield = shared.then(|| state.shield());
         // The task that polls has an edge of its own, to whoever owes the source.
         let poll = || {
             with_alternative(|| {
-                let _deputy = coop::deputize(state, &self.bell);
-                let poll = || work.as_mut().poll(&mut Context::from_waker(&self.bell));
-                state.descent().poll(&self.bell, state.alternatives(), poll)
+                let _deputy = coop::deputize(state, &self.waker);
+                let poll = || future.as_mut().poll(&mut Context::from_waker(&self.waker));
+                state.descent().poll(&self.waker, state.alternatives(), poll)
             })
         };
         let polled = catch_unwind(AssertUnwindSafe(poll));
@@ -192,12 +191,12 @@ impl<T> Lazy<T> {
             Ok((Poll::Pending, left)) => {
                 below.extend(left);
                 let mut progress = lock(&self.progress);
-                progress.work = Some(work);
-                let rung = progress.rung;
+                progress.future = Some(future);
+                let is_woken = progress.is_woken;
                 drop(progress);
-                if rung {
-                    // Those who were woken meanwhile may have found the future out.
-                    cell.wake_line();
+                if is_woken {
+                    // Waiters that were woken meanwhile may have found nothing to poll.
+                    cell.wake_waiters();
                 }
                 return;
             }
@@ -211,40 +210,40 @@ impl<T> Lazy<T> {
                 Err(failure)
             }
         };
-        discard_panic(|| drop(work));
+        discard_panic(|| drop(future));
         // There is no resolver that could have been faster.
         let _ = cell.resolve(outcome);
     }
 
-    /// There is a reason to poll.
-    pub(super) fn ring(&self) {
-        lock(&self.progress).rung = true;
+    /// Records that the future has been woken.
+    pub(super) fn set_woken(&self) {
+        lock(&self.progress).is_woken = true;
     }
 }
 
-impl<T> Drop for Lazy<T> {
+impl<T> Drop for Derived<T> {
     fn drop(&mut self) {
         // Taken out first: its destructors run with nothing locked.
-        let work = lock(&self.progress).work.take();
-        if let Some(work) = work {
-            (self.discard)(work);
+        let future = lock(&self.progress).future.take();
+        if let Some(future) = future {
+            (self.drop_future)(future);
         }
     }
 }
 
 impl<T: Send + 'static> Promise<T> {
-    /// A promise of what `work` results in, which `owner` owes.
-    pub(crate) fn of_work<F>(owner: Owner, work: F) -> Promise<T>
+    /// Makes a promise of the output of `future`, which `owner` owes.
+    pub(crate) fn from_future<F>(owner: Owner, future: F) -> Promise<T>
     where
         F: Future<Output = Outcome<T>> + Send + 'static,
     {
-        let lazy = |cell: &Weak<Cell<T>>| Lazy {
-            progress: Mutex::new(Progress { work: Some(Box::pin(work)), rung: true }),
-            bell: Waker::from(Arc::new(Bell(Weak::clone(cell)))),
+        let derived = |cell: &Weak<Cell<T>>| Derived {
+            progress: Mutex::new(Progress { future: Some(Box::pin(future)), is_woken: true }),
+            waker: Waker::from(Arc::new(SharedWaker(Weak::clone(cell)))),
             as_drive: |cell| cell,
-            discard: |work| flat(move || drop(work)),
+            drop_future: |future| flat(move || drop(future)),
         };
-        Promise::of(Cell::derived(owner, lazy))
+        Promise::of(Cell::new_derived(owner, derived))
     }
 }
 
@@ -271,7 +270,7 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
         U: Send + 'static,
         F: FnOnce(T) -> U + Send + 'static,
     {
-        Promise::of_work(self.source(), async move { Ok(f(self.await?)) })
+        Promise::from_future(self.source_owner(), async move { Ok(f(self.await?)) })
     }
 
     /// A promise of what the future comes to that `f` makes of the value. A failure is passed on.
@@ -294,16 +293,16 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
         F: FnOnce(T) -> R + Send + 'static,
         R: IntoFuture<Output = Result<U, Failure>, IntoFuture: Send>,
     {
-        Promise::of_work(self.source(), async move {
+        Promise::from_future(self.source_owner(), async move {
             let next = f(self.await?).into_future();
             next.await
         })
     }
 
-    /// Whoever owes this promise, as the one who owes a promise that comes of it.
-    fn source(&self) -> Owner {
-        self.handle.cell().derive();
-        Owner::of_other(Arc::new(Source(Arc::downgrade(self.handle.cell()))))
+    /// Returns an owner for a promise that is derived from this one: whoever owes this one.
+    fn source_owner(&self) -> Owner {
+        self.inner.cell().mark_source();
+        Owner::of_other(Arc::new(SourceOwner(Arc::downgrade(self.inner.cell()))))
     }
 }
 
@@ -327,17 +326,17 @@ impl<T> Task<T> {
     {
         self.leave();
         let owner = Owner::of_task(Arc::clone(self.shared()));
-        Promise::of_work(owner, self)
+        Promise::from_future(owner, self)
     }
 }
 
-/// The promise that another one comes of.
-struct Source<T>(Weak<Cell<T>>);
+/// The promise that another one is derived from, as the owner of that one.
+struct SourceOwner<T>(Weak<Cell<T>>);
 
-impl<T: Send> Owning for Source<T> {
+impl<T: Send> Owning for SourceOwner<T> {
     fn source(&self) -> Option<Owner> {
-        // Nobody, once the source has come out: the rest is done by those who wait.
-        // It may be the last to hold the source, and with it the closure of whoever has made that.
+        // None once the source has come out: the rest is done by those who wait.
+        // This may be the last reference to the source, and so to a closure of the user's: its panics are caught.
         NoPanicDrop::new(self.0.upgrade()?).owner()
     }
 
@@ -346,7 +345,7 @@ impl<T: Send> Owning for Source<T> {
     }
 
     fn is_stopped(&self) -> bool {
-        // To know it takes another promise's mutex, and its last reference, perhaps, to be dropped.
+        // The answer would take another promise's mutex, and perhaps drop its last reference.
         true
     }
 

@@ -1,0 +1,167 @@
+//! Those who wait for a promise, and who owes it: what the mutex of a promise guards.
+//!
+//! [`Cell`](super::cell::Cell) is the only caller. Nothing here runs code of the user's: wakers and owners are handed
+//! to the caller, who drops them when the mutex is free.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::base::waitlist::{Key, LinkedSlab};
+use crate::base::wake::{StoredWaker, wake_all};
+use crate::kernel::task;
+use crate::kernel::task::owner::Owner;
+use crate::kernel::task::wait_graph::{Edge, Probe, Target};
+
+/// The key of one future among the waiters of a promise.
+#[derive(Debug, Default)]
+pub(super) struct Ticket(Option<Key>);
+
+impl Ticket {
+    /// Returns true from when the future begins to wait until it notices that it was woken.
+    #[inline]
+    pub(super) fn is_in_line(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Forgets the key, of a future that has noticed that it was woken.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// The waiters of a promise, first come, first served; the first one needs no allocation.
+pub(super) struct Waiters {
+    entries: LinkedSlab<Waiter>,
+    /// The one who is known to owe the value.
+    owner: Option<Owner>,
+    /// True when other promises are derived from this one: then whoever owes this one is marked as awaited.
+    is_source: bool,
+}
+
+/// A future that waits for a promise.
+struct Waiter {
+    waker: StoredWaker,
+    /// The edge from the task that this wait stops, if it stops one. It leads nowhere while nobody is known to owe.
+    edge: Option<Edge>,
+}
+
+impl Waiters {
+    pub(super) fn new(owner: Option<Owner>) -> Waiters {
+        Waiters { entries: LinkedSlab::new(), owner, is_source: false }
+    }
+
+    /// Returns the one who is known to owe the value.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        self.owner.clone()
+    }
+
+    /// Records that another promise is derived from this one.
+    pub(super) fn mark_source(&mut self) {
+        self.is_source = true;
+        self.owner.iter().for_each(mark_awaited);
+    }
+
+    /// Makes `owner` the one who owes the value. Returns what the caller drops, and the edges that are new.
+    pub(super) fn set_owner(
+        &mut self,
+        owner: Option<Owner>,
+    ) -> (Option<Owner>, Vec<Option<Target>>, Vec<Probe>) {
+        let (mut old_targets, mut new_edges) = (Vec::new(), Vec::new());
+        if self.is_source {
+            owner.iter().for_each(mark_awaited);
+        }
+        self.entries.for_each(|waiter| {
+            if let Some(edge) = &mut waiter.edge {
+                old_targets.push(edge.publish(owner.clone()));
+                new_edges.extend(edge.probe(&owner));
+            }
+        });
+        (std::mem::replace(&mut self.owner, owner), old_targets, new_edges)
+    }
+
+    /// Returns true if `ticket` waits with a waker that wakes the same task as `waker`, for the wait of `task`.
+    pub(super) fn is_waiting(
+        &mut self,
+        ticket: &Ticket,
+        waker: &Waker,
+        task: Option<&Arc<task::Shared>>,
+    ) -> bool {
+        let Some(waiter) = ticket.0.and_then(|key| self.entries.find(key)) else { return false };
+        let same_edge = match (&waiter.edge, task) {
+            (Some(edge), Some(task)) => edge.is_of(task),
+            (None, None) => true,
+            _ => false,
+        };
+        same_edge && waiter.waker.will_wake(waker)
+    }
+
+    /// Adds a waiter, in place of the one that `ticket` was the key of; `task` is the one that this wait stops. Returns
+    /// what the caller drops, and the edge if there is one that may close a circle.
+    pub(super) fn insert(
+        &mut self,
+        ticket: &mut Ticket,
+        waker: StoredWaker,
+        task: Option<Arc<task::Shared>>,
+    ) -> ((Option<Removed>, Option<Target>), Option<Probe>) {
+        let removed = self.remove(ticket);
+        let mut edge = task.map(Edge::none);
+        let (mut target, mut probe) = (None, None);
+        if let Some(edge) = edge.as_mut().filter(|_| self.owner.is_some()) {
+            target = edge.publish(self.owner.clone());
+            probe = edge.probe(&self.owner);
+        }
+        ticket.0 = Some(self.entries.push_back(Waiter { waker, edge }));
+        ((removed, target), probe)
+    }
+
+    /// Removes the waiter that `ticket` is the key of. The caller drops what comes back.
+    pub(super) fn remove(&mut self, ticket: &mut Ticket) -> Option<Removed> {
+        self.entries.remove(ticket.0.take()?).map(Removed::new)
+    }
+
+    /// Removes all waiters, and takes their edges back.
+    pub(super) fn remove_all(&mut self) -> AllRemoved {
+        let first = self.entries.pop_front().map(Removed::new);
+        let mut more = Vec::new();
+        if !self.entries.is_empty() {
+            more.extend(std::iter::from_fn(|| self.entries.pop_front()).map(Removed::new));
+        }
+        AllRemoved { first, more }
+    }
+}
+
+/// Marks the task of `owner`, if it is known, as awaited: others wait for it, or may, by edges that are not counted.
+fn mark_awaited(owner: &Owner) {
+    if let Some(task) = owner.known_task() {
+        task.set_awaited();
+    }
+}
+
+/// A waiter that has been removed. Its edge has been taken back; what that edge held is dropped with this.
+pub(super) struct Removed {
+    waker: StoredWaker,
+    _edge: Option<Edge>,
+    _target: Option<Target>,
+}
+
+impl Removed {
+    fn new(waiter: Waiter) -> Removed {
+        let Waiter { waker, mut edge } = waiter;
+        let target = edge.as_mut().and_then(Edge::withdraw);
+        Removed { waker, _edge: edge, _target: target }
+    }
+}
+
+/// All waiters of a promise, removed. Most often there is one, which takes no allocation.
+pub(super) struct AllRemoved {
+    first: Option<Removed>,
+    more: Vec<Removed>,
+}
+
+impl AllRemoved {
+    /// Wakes them. The caller holds no mutex.
+    pub(super) fn wake(self) {
+        wake_all(self.first.into_iter().chain(self.more).map(|removed| removed.waker));
+    }
+}
