@@ -1,11 +1,15 @@
-//! Where a worker lies while its thread runs code that may block.
+//! Hands a worker off from a thread that runs code which may block.
 //!
 //! A task that calls `offload` may be about to block for long, or to return after a microsecond, and nobody knows
 //! which. So its worker is *set aside*: the thread leaves it here, runs the code, and takes it up again. Only if the
-//! code takes its time has the [watchdog](crate::watchdog) another thread carry the worker; then the first one finds
-//! its place empty, and keeps the task till the poll ends, as after any wait that blocks. This is what Go does at
+//! code takes its time does the [watchdog](crate::watchdog) have another thread carry the worker; then the first one finds
+//! the slot empty, and keeps the task till the poll ends, as after any wait that blocks. This is what Go does at
 //! system calls. It deviates in one thing: where code has turned out to be long, the next is expected to be long too,
 //! and the worker handed over at once.
+//!
+//! Rejected: leaving the worker in its [cell](crate::revocable), from which the watchdog could take it as it does in a
+//! rescue. The thread would still carry the worker while it blocks: tasks that the code wakes would go to a queue that
+//! nobody looks at, what it waits for would be entered in the worker's reactor, and it could not block in the kernel.
 //!
 //! Nothing here runs a task, and nothing is decided here but who has the worker.
 
@@ -13,8 +17,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::scheduler::lock;
-use crate::worker::Core;
+use crate::core::Core;
+use crate::lock::lock;
 
 /// Code that takes longer was worth a thread: handing a worker over costs some 20 us.
 const LONG: Duration = Duration::from_micros(50);
@@ -22,18 +26,18 @@ const LONG: Duration = Duration::from_micros(50);
 /// How many times after that the worker is handed over at once.
 const EXPECTED: u32 = 4;
 
-/// The place where one worker is set aside.
+/// Where one worker is set handoff.
 #[derive(Default)]
 pub(crate) struct Handoff {
     /// The worker, and how often it has been here.
-    place: Mutex<Place>,
+    slot: Mutex<Slot>,
     /// How many more pieces of code are expected to take long. Relaxed: a guess.
     expected: AtomicU32,
 }
 
 /// See [`Handoff`].
 #[derive(Default)]
-struct Place {
+struct Slot {
     /// The worker, if it is here.
     core: Option<Box<Core>>,
     /// How often one was left here: the number of the latest ticket.
@@ -47,35 +51,35 @@ pub(crate) struct Ticket(u64);
 
 impl Handoff {
     /// Leaves a worker here.
-    pub(crate) fn leave(&self, core: Box<Core>) -> Ticket {
-        let mut place = lock(&self.place);
-        place.core = Some(core);
-        place.count += 1;
-        Ticket(place.count)
+    pub(crate) fn set_aside(&self, core: Box<Core>) -> Ticket {
+        let mut slot = lock(&self.slot);
+        slot.core = Some(core);
+        slot.count += 1;
+        Ticket(slot.count)
     }
 
     /// Takes it up again, if nobody else has.
     pub(crate) fn take_back(&self, ticket: Ticket) -> Option<Box<Core>> {
-        let mut place = lock(&self.place);
-        if place.count == ticket.0 { place.core.take() } else { None }
+        let mut slot = lock(&self.slot);
+        if slot.count == ticket.0 { slot.core.take() } else { None }
     }
 
     /// How often a worker was left here.
     pub(crate) fn count(&self) -> u64 {
-        lock(&self.place).count
+        lock(&self.slot).count
     }
 
     /// If the worker has been here since `count` was what it is: gives it to `launch`, which has another thread carry
     /// it or gives it back. Returns whether it was here.
-    pub(crate) fn give(&self, count: u64, launch: impl FnOnce(Box<Core>) -> Option<Box<Core>>) -> bool {
+    pub(crate) fn hand_off(&self, count: u64, launch: impl FnOnce(Box<Core>) -> Option<Box<Core>>) -> bool {
         // Locked throughout: a worker that nobody will carry is taken up by the one who left it, or by nobody.
-        let mut place = lock(&self.place);
-        if place.count != count {
+        let mut slot = lock(&self.slot);
+        if slot.count != count {
             return false;
         }
-        let Some(core) = place.core.take() else { return false };
+        let Some(core) = slot.core.take() else { return false };
         self.expected.store(EXPECTED, Ordering::Relaxed);
-        place.core = launch(core);
+        slot.core = launch(core);
         true
     }
 
@@ -85,7 +89,7 @@ impl Handoff {
     }
 
     /// For how long code has run that was expected to take long.
-    pub(crate) fn learn(&self, took: Duration) {
+    pub(crate) fn record(&self, took: Duration) {
         let expected = self.expected.load(Ordering::Relaxed);
         let expected = if took >= LONG { EXPECTED } else { expected.saturating_sub(1) };
         self.expected.store(expected, Ordering::Relaxed);
@@ -99,15 +103,15 @@ mod tests {
 
     #[test]
     fn who_comes_back_late_leaves_what_another_thread_has_left() {
-        let aside = Handoff::default();
-        let late = aside.leave(Box::new(Core::new(0, Local::new(false), 0)));
+        let handoff = Handoff::default();
+        let late = handoff.set_aside(Box::new(Core::new(0, Local::new(false), 0)));
         let mut given = None;
-        assert!(aside.give(aside.count(), |core| {
+        assert!(handoff.hand_off(handoff.count(), |core| {
             given = Some(core);
             None
         }));
-        let prompt = aside.leave(given.expect("it was there"));
-        assert!(aside.take_back(late).is_none());
-        assert!(aside.take_back(prompt).is_some());
+        let prompt = handoff.set_aside(given.expect("it was there"));
+        assert!(handoff.take_back(late).is_none());
+        assert!(handoff.take_back(prompt).is_some());
     }
 }

@@ -9,17 +9,16 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Backend;
 use twoply_core::strand::with_current;
 
-use crate::Green;
-use crate::scheduler::lock;
+use crate::launch::launch_surely;
+use crate::runtime::Green;
 use crate::strand::CarrierStrand;
-use crate::worker::{self, Context, Core};
+use crate::worker::Context;
 
 /// How many polls a turn makes before the host has its own turn. Enough that the host's loop costs little; at a
 /// microsecond or so each, few enough that a screen does not miss a frame.
@@ -83,7 +82,7 @@ impl Green {
         if with_current(|strand| strand.backend()).is_some_and(own) {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
-        shared.workers[0].request.begin()?;
+        shared.workers[0].request.begin_hosting()?;
         let mut host = Host { green: self, carried: None, asleep: false };
         host.carry()?;
         Ok(host)
@@ -139,7 +138,7 @@ impl Host<'_> {
             context.leave();
         }
         let shared = &self.green.shared;
-        let core = shared.workers[0].request.request(|| shared.wake_all())?;
+        let core = shared.workers[0].request.wait_for_core(|| shared.wake_all())?;
         let context = Context::new(Arc::clone(shared), core);
         self.carried = Some((Rc::clone(&context), CarrierStrand::new(context, 0)));
         Ok(())
@@ -162,9 +161,9 @@ impl Drop for Host<'_> {
             context.with_core(|core| core.end_host_sleep(shared));
         }
         let core = self.carried.take().and_then(|(context, _)| context.take_core());
-        shared.workers[0].request.end();
+        shared.workers[0].request.end_hosting();
         if let Some(core) = core {
-            worker::launch_surely(shared, core);
+            launch_surely(shared, core);
         }
     }
 }
@@ -172,81 +171,5 @@ impl Drop for Host<'_> {
 impl fmt::Debug for Host<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host").field("green", self.green).finish_non_exhaustive()
-    }
-}
-
-/// How a worker gets from its thread to another one that waits for it: a host, or on fibers the thread that they
-/// belong to.
-#[derive(Default)]
-pub(crate) struct CoreRequest {
-    /// Somebody waits for the worker.
-    wanted: AtomicBool,
-    /// What passes between them.
-    counter: Mutex<Counter>,
-    /// Signalled when the worker is there, or never will be.
-    handed: Condvar,
-}
-
-/// Where the worker is handed over.
-#[derive(Default)]
-struct Counter {
-    /// There is a host.
-    hosted: bool,
-    /// The worker has ended.
-    ended: bool,
-    /// The worker, on its way.
-    core: Option<Box<Core>>,
-}
-
-impl CoreRequest {
-    /// Whether the worker should come.
-    #[inline]
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed)
-    }
-
-    /// Enters a host.
-    fn begin(&self) -> io::Result<()> {
-        match std::mem::replace(&mut lock(&self.counter).hosted, true) {
-            true => Err(io::ErrorKind::ResourceBusy.into()),
-            false => Ok(()),
-        }
-    }
-
-    /// The host is gone.
-    fn end(&self) {
-        lock(&self.counter).hosted = false;
-    }
-
-    /// Waits for the worker, blocking the calling thread; `wake` has whoever carries it look.
-    pub(crate) fn request(&self, wake: impl FnOnce()) -> io::Result<Box<Core>> {
-        self.wanted.store(true, Ordering::SeqCst);
-        wake();
-        let mut counter = lock(&self.counter);
-        loop {
-            if let Some(core) = counter.core.take() {
-                return Ok(core);
-            }
-            if counter.ended {
-                return Err(io::ErrorKind::NotConnected.into());
-            }
-            counter = self.handed.wait(counter).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Takes the worker in, if somebody waits for it; else it comes back.
-    pub(crate) fn fulfil(&self, core: Box<Core>) -> Option<Box<Core>> {
-        if !self.wanted.swap(false, Ordering::SeqCst) {
-            return Some(core);
-        }
-        lock(&self.counter).core = Some(core);
-        self.handed.notify_all();
-        None
-    }
-
-    /// The worker has ended.
-    pub(crate) fn close(&self) {
-        lock(&self.counter).ended = true;
-        self.handed.notify_all();
     }
 }

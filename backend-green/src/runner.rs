@@ -16,23 +16,12 @@ use std::sync::atomic::Ordering;
 use twoply_core::backend::Job;
 use twoply_core::strand;
 
+use crate::core::Work;
+use crate::counts::Counts;
 use crate::fiber::overflow::{self, SignalStack};
 use crate::fiber::{Fiber, FiberResult, StackPool, prefetch, usage};
-use crate::scheduler::Counts;
-use crate::strand::FiberStrand;
-use crate::worker::{self, Context, Work};
-
-/// What a resume brings: a job to poll, or nothing: to go on where the fiber blocked, or to end if it is idle.
-pub(crate) type Input = Option<Job>;
-
-/// Why a runner is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
-    /// The poll is over; the runner is free.
-    Done,
-    /// The poll waits, on the runner's stack.
-    Blocked,
-}
+use crate::strand::{FiberStrand, Input, Output};
+use crate::worker::{self, Context};
 
 /// How many free runners a worker keeps. More than this many tasks that block and go on at the same time are seldom
 /// steady, and a stack is made in less than a microsecond.

@@ -32,38 +32,25 @@
 //! worker's own pushes are not fenced (a miss delays help, never work, since the worker itself runs what it pushed);
 //! and workers that hold on to one task for too long are helped by the watchdog instead of being preempted.
 
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use twoply_core::backend::{Backend, Job, Mode, SpawnError};
+use twoply_core::backend::Job;
 use twoply_core::reactor::Reactor;
-use twoply_core::strand::{in_turn, with_current};
+use twoply_core::strand::in_turn;
 use twoply_core::task::TaskList;
 use twoply_core::threads::{BLOCKING, BlockingPool, ThreadCache};
 
-use crate::DROPPER;
+use crate::core::Core;
+use crate::counts::{Counts, Load};
 use crate::fiber::{StackPool, usage};
 use crate::handoff::Handoff;
-use crate::host::CoreRequest;
-use crate::queue::{Injector, Item, Local, Stealer};
+use crate::lock::lock;
+use crate::queue::{Injector, Local, Stealer};
+use crate::request::CoreRequest;
 use crate::revocable::Revocable;
 use crate::sleepers::Sleepers;
-use crate::watchdog::Watchdog;
-use crate::worker::{self, Core};
-
-impl Item for Job {
-    #[inline]
-    fn into_raw(self) -> std::ptr::NonNull<()> {
-        self.into_raw()
-    }
-
-    unsafe fn from_raw(raw: std::ptr::NonNull<()>) -> Self {
-        // SAFETY: the caller vouches for the same that this asks for.
-        unsafe { Job::from_raw(raw) }
-    }
-}
+use crate::watchdog_state::WatchdogState;
 
 /// What the workers of a runtime share.
 pub(crate) struct Shared {
@@ -84,18 +71,23 @@ pub(crate) struct Shared {
     /// Told how much of their stacks tasks use.
     pub(crate) on_stack_use: Option<usage::Handler>,
     /// Watches for tasks that hold on to their worker.
-    pub(crate) watch: Watchdog,
+    pub(crate) watch: WatchdogState,
     /// How far the end of the runtime has come: [`OPEN`], [`DRAINING`] or [`STOPPED`].
     phase: AtomicUsize,
     /// How many workers have not ended.
     pub(crate) live_workers: AtomicUsize,
     /// How often the search of idle workers looks around before they sleep.
     pub(crate) spin_rounds: u32,
+    /// What a thread does that is to carry a worker: [`crate::carrier`], which stands above this.
+    pub(crate) carry: fn(Arc<Shared>, Box<Core>),
     /// Set in the child of a fork.
     pub(crate) forked: &'static AtomicU64,
     /// What `forked` said when the runtime was made.
     pub(crate) born: u64,
 }
+
+/// What a thread is called while it sees to the end of a runtime.
+pub(crate) const DROPPER: &str = "twoply-drop";
 
 /// The phases of a runtime's life.
 const OPEN: usize = 0;
@@ -127,73 +119,6 @@ pub(crate) struct Remote {
     pub(crate) request: CoreRequest,
     /// What it is doing, counted.
     pub(crate) counts: Counts,
-}
-
-/// What a worker has to do with fibers, as far as it matters for where a new task begins. On a line of its own: others
-/// look at it with each task that they start.
-#[repr(align(128))]
-pub(crate) struct Load {
-    /// New tasks that other workers have given to it.
-    pub(crate) assigned: Injector<Job>,
-    /// How many of its fibers are not free: they are blocked, or have been and their task is not over. Only the worker
-    /// writes. Relaxed: a hint.
-    held: AtomicUsize,
-}
-
-impl Default for Load {
-    fn default() -> Load {
-        Load { assigned: Injector::new(), held: AtomicUsize::new(0) }
-    }
-}
-
-impl Load {
-    /// Another task has blocked.
-    pub(crate) fn hold(&self) {
-        self.held.store(self.held.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    /// A task that had blocked is over.
-    pub(crate) fn release(&self) {
-        self.held.store(self.held.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-    }
-
-    /// Whether none of its fibers is in the middle of a task.
-    pub(crate) fn holds_none(&self) -> bool {
-        self.held.load(Ordering::Relaxed) == 0
-    }
-
-    /// How many tasks it holds. One that was given to it counts as one that will block, until that is known.
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed) + self.assigned.len()
-    }
-}
-
-/// What a worker has done. Only the worker writes, so no write needs to be a read-modify-write.
-#[derive(Default)]
-pub(crate) struct Counts {
-    /// Polls begun.
-    pub(crate) polls: AtomicU64,
-    /// The task that is being polled; 0: none.
-    pub(crate) current: AtomicU64,
-    /// Jobs taken from other workers.
-    pub(crate) stolen: AtomicU64,
-    /// Times that it slept in the kernel.
-    pub(crate) sleeps: AtomicU64,
-    /// Whether the watchdog found it held up by one task. Written by the watchdog.
-    pub(crate) stuck: AtomicBool,
-    /// Times that it was handed to another thread because its task blocked.
-    pub(crate) handovers: AtomicU64,
-    /// Times that it should have been, and there was no thread.
-    pub(crate) refusals: AtomicU64,
-    /// Times that the watchdog took it from a thread that was stuck. Written by the watchdog.
-    pub(crate) rescues: AtomicU64,
-}
-
-impl Counts {
-    /// Adds one to a counter that only the calling worker writes.
-    pub(crate) fn bump(counter: &AtomicU64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
 }
 
 impl Remote {
@@ -270,8 +195,9 @@ impl Shared {
         workers: Box<[Remote]>,
         threads: ThreadCache,
         stacks: Option<Arc<StackPool>>,
-        watch: Watchdog,
+        watch: WatchdogState,
         spin_rounds: u32,
+        carry: fn(Arc<Shared>, Box<Core>),
     ) -> Shared {
         let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
@@ -288,13 +214,14 @@ impl Shared {
             phase: AtomicUsize::new(OPEN),
             live_workers,
             spin_rounds,
+            carry,
             born: forked.load(Ordering::Relaxed),
             forked,
         }
     }
 
     /// Puts a job where a worker will find it, from outside of the workers.
-    fn inject(&self, job: Job) {
+    pub(crate) fn inject(&self, job: Job) {
         if self.is_stopped() {
             return drop_elsewhere(job);
         }
@@ -409,58 +336,4 @@ impl Shared {
 fn drop_elsewhere(job: Job) {
     // Where no thread is to be had, it is dropped here.
     let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, move || drop(job));
-}
-
-impl Backend for Shared {
-    fn name(&self) -> &'static str {
-        "green"
-    }
-
-    fn mode(&self) -> Mode {
-        Mode::Polling
-    }
-
-    fn tasks(&self) -> &Arc<TaskList> {
-        &self.tasks
-    }
-    #[inline]
-    fn start(&self, job: Job) -> Result<(), SpawnError> {
-        if self.forked.load(Ordering::Relaxed) != self.born {
-            return Err(SpawnError::Forked);
-        }
-        match worker::place(self, job) {
-            Some(job) => {
-                if let Err(job) = with_current(|strand| strand.resume(job, false)) {
-                    self.inject(job);
-                }
-            }
-            // As in `inject`: the worker that was given the job may have ended before that.
-            None if self.is_stopped() => self.drop_leftovers(),
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn resume(&self, job: Job, _yielded: bool) {
-        // Whoever runs on one of the workers has asked its strand first.
-        self.inject(job);
-    }
-}
-
-/// Makes the reactors and starts the threads of all workers; on failure none is left.
-pub(crate) fn start_workers(shared: &Arc<Shared>, cores: Vec<worker::Core>) -> io::Result<()> {
-    for core in cores {
-        if let Err((core, error)) = worker::launch(shared, Box::new(core)) {
-            drop(core);
-            shared.stop();
-            shared.threads.close();
-            shared.threads.join(Instant::now() + Duration::from_secs(1));
-            return Err(error);
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

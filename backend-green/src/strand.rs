@@ -18,11 +18,25 @@ use twoply_core::parker::Parker;
 use twoply_core::strand::{self, ThreadStrand};
 use twoply_core::threads::BlockingPool;
 
+use crate::core::{Core, Work};
+use crate::counts::Counts;
 use crate::fiber::Suspender;
 use crate::handoff::Ticket;
-use crate::runner::{Input, Output};
-use crate::scheduler::{Counts, Shared};
-use crate::worker::{self, Context, Core, Work};
+use crate::launch::launch;
+use crate::scheduler::Shared;
+use crate::worker::{self, Context};
+
+/// What a resume brings: a job to poll, or nothing: to go on where the fiber blocked, or to end if it is idle.
+pub(crate) type Input = Option<Job>;
+
+/// Why a runner is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The poll is over; the runner is free.
+    Done,
+    /// The poll waits, on the runner's stack.
+    Blocked,
+}
 
 /// How long a worker that could not be handed over waits before it tries again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -74,7 +88,7 @@ impl CarrierStrand {
         // kept this task as its current one would look held up by it, even while it slept.
         let current = counts.current.swap(0, Ordering::Relaxed);
         Counts::bump(&counts.handovers);
-        match worker::launch(&self.context.shared, core) {
+        match launch(&self.context.shared, core) {
             Ok(()) => true,
             Err((core, _)) => {
                 counts.handovers.store(counts.handovers.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
@@ -103,7 +117,7 @@ impl CarrierStrand {
         let remote = self.context.remote(self.index);
         // As when it is handed over: it may be another thread's from now on.
         let current = remote.counts.current.swap(0, Ordering::Relaxed);
-        self.ticket.set(Some(remote.handoff.leave(core)));
+        self.ticket.set(Some(remote.handoff.set_aside(core)));
         let _take_back = TakeBack(self, current);
         self.context.shared.watch.look_often();
         call();
@@ -173,13 +187,13 @@ impl Strand for CarrierStrand {
     }
 
     fn step_aside(&self, call: &mut dyn FnMut()) {
-        let aside = &self.context.remote(self.index).handoff;
-        if aside.expects_long_call() {
+        let handoff = &self.context.remote(self.index).handoff;
+        if handoff.expects_long_call() {
             // Where no other thread can be had, the worker stands still.
             self.hand_over();
             let start = Instant::now();
             call();
-            aside.learn(start.elapsed());
+            handoff.record(start.elapsed());
         } else if let Some(core) = self.context.take_core() {
             self.call_set_aside(core, call);
         }

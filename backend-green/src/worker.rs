@@ -17,27 +17,23 @@ mod idle;
 mod placement;
 mod steal;
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
 use twoply_core::reactor::{Reactor, Turn};
 use twoply_core::strand;
 
-use crate::queue::Local;
+use crate::core::{Core, Work};
+use crate::counts::Counts;
 use crate::revocable::Carrier;
-use crate::runner;
-use crate::scheduler::{Counts, Remote, Shared, lock};
-use crate::strand::CarrierStrand;
-use placement::Placement;
+use crate::scheduler::{Remote, Shared};
 pub(crate) use placement::place;
-use steal::PeerWatch;
 
 /// How often the injector goes first. Go's and tokio's number; a prime, so that it does not beat with periods of the
 /// program's own.
@@ -46,54 +42,8 @@ const FAIR: u32 = 61;
 /// How long events may wait while the queue is never empty. Looked at every [`FAIR`] steps; a turn costs some 300 ns.
 const TURN: Duration = Duration::from_micros(100);
 
-/// How many times in a row the LIFO slot goes before the queue. Two tasks that wake each other would otherwise keep
-/// everyone else waiting; tokio's number.
-const LIFO_LIMIT: u32 = 3;
-
 /// How often a stack that cannot be left looks whether it may go on, while another thread has its worker.
 const STALLED: Duration = Duration::from_millis(1);
-
-/// The part of a worker that is its alone, wherever it runs.
-pub(crate) struct Core {
-    /// Which worker this is.
-    index: usize,
-    /// Its queue.
-    local: Local<Job>,
-    /// Blocked fibers that can go on. They are this worker's alone: nobody can steal them.
-    fibers: RefCell<VecDeque<usize>>,
-    /// Whether another thread carries it than the one that its fibers belong to, because that is stuck. They wait.
-    away: Cell<bool>,
-    /// Steps taken.
-    tick: Cell<u32>,
-    /// When the reactor last had its turn out of turn.
-    turned: Cell<Instant>,
-    /// Whether a reactor has its turn now.
-    turning: Cell<bool>,
-    /// Whether that has woken a task.
-    turn_woke: Cell<bool>,
-    /// What it saw of another worker last.
-    peer_watch: PeerWatch,
-    /// Where it gave a new task to another worker last.
-    placement: Placement,
-    /// Uses of the LIFO slot in a row.
-    lifo_uses: Cell<u32>,
-    /// Whether it is counted as searching.
-    searching: Cell<bool>,
-    /// How many rounds the next search may take before the worker sleeps; adapts to whether searches pay.
-    rounds: Cell<u32>,
-    /// The same for waiting while another worker searches.
-    inbox_rounds: Cell<u32>,
-    /// The state of a xorshift generator, for where to begin stealing.
-    random: Cell<u32>,
-}
-
-/// The next thing to do.
-pub(crate) enum Work {
-    /// Poll a task.
-    Job(Job),
-    /// Go on with a blocked fiber.
-    Fiber(usize),
-}
 
 /// The worker that this thread carries, if any.
 pub(crate) struct Context {
@@ -149,7 +99,7 @@ impl Context {
     /// The next piece of work of the worker `index`, whose home this thread is: it is waited for if others have it, to
     /// whom it was given while this thread was stuck.
     #[inline]
-    fn next_at_home(&self, index: usize) -> Option<Work> {
+    pub(crate) fn next_at_home(&self, index: usize) -> Option<Work> {
         loop {
             if let Some(next) = self.with_core(|core| core.next_work(&self.shared)) {
                 return next;
@@ -162,7 +112,7 @@ impl Context {
     fn come_home(&self, index: usize) -> Option<()> {
         self.leave();
         let remote = self.remote(index);
-        let core = remote.request.request(|| remote.reactor.notify()).ok()?;
+        let core = remote.request.wait_for_core(|| remote.reactor.notify()).ok()?;
         core.set_away(false);
         remote.set_carrier(self.carrier.cell());
         self.put_core(core);
@@ -208,6 +158,21 @@ impl Context {
     }
 }
 
+/// Makes `context` the one of the calling thread, until the guard is dropped.
+pub(crate) fn enter(context: &Rc<Context>) -> Entered {
+    CONTEXT.with(|current| current.replace(Some(Rc::clone(context))));
+    Entered
+}
+
+/// Ends what [`enter`] has begun.
+pub(crate) struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CONTEXT.with(|current| current.take());
+    }
+}
+
 /// Calls `f` with the worker of `shared` that this thread carries. False when it carries none.
 #[inline]
 pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
@@ -221,100 +186,7 @@ pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
     called.unwrap_or(false)
 }
 
-/// Starts a thread that carries `core`. On failure the core comes back: no task is lost.
-pub(crate) fn launch(shared: &Arc<Shared>, core: Box<Core>) -> Result<(), (Box<Core>, io::Error)> {
-    let place = Arc::new(Mutex::new(Some(core)));
-    let (theirs, shared_too) = (Arc::clone(&place), Arc::clone(shared));
-    let started = shared.threads.execute(None, None, move || {
-        let core = lock(&theirs).take();
-        if let Some(core) = core {
-            carry(shared_too, core);
-        }
-    });
-    match started {
-        Ok(()) => Ok(()),
-        Err(error) => match lock(&place).take() {
-            Some(core) => Err((core, error)),
-            None => Ok(()),
-        },
-    }
-}
-
-/// As [`launch`], but tries until there is a thread, or the runtime has been stopped.
-pub(crate) fn launch_surely(shared: &Arc<Shared>, mut core: Box<Core>) {
-    while let Err((back, _)) = launch(shared, core) {
-        if shared.should_stop() {
-            shared.workers[back.index].request.close();
-            drop(back);
-            return shared.worker_ended();
-        }
-        core = back;
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Carries `core` until it moves on or its runtime ends.
-fn carry(shared: Arc<Shared>, core: Box<Core>) {
-    /// The thread goes back to its cache without a trace.
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            CONTEXT.with(|context| context.take());
-        }
-    }
-    let (index, away) = (core.index, core.away.get());
-    let context = Context::new(shared, core);
-    CONTEXT.with(|place| place.replace(Some(Rc::clone(&context))));
-    let leave = Leave;
-    match &context.shared.stacks {
-        Some(stacks) if !away => {
-            runner::run_on_fibers(&context, index, stacks, || context.next_at_home(index));
-        }
-        _ => {
-            let strand = CarrierStrand::new(Rc::clone(&context), index);
-            strand.run(|| context.with_core(|core| core.next_work(&context.shared)).flatten());
-        }
-    }
-    let core = context.take_core();
-    context.leave();
-    drop(leave);
-    if let Some(core) = core {
-        let request = &context.remote(index).request;
-        let Some(core) = request.fulfil(core) else { return };
-        // The runtime is at its end. What is left in the queue is dropped with the core, with no worker on this thread
-        // that its destructors could push to.
-        drop(core);
-        request.close();
-        context.shared.worker_ended();
-    }
-}
-
 impl Core {
-    pub(crate) fn new(index: usize, local: Local<Job>, spin_rounds: u32) -> Core {
-        Core {
-            index,
-            local,
-            fibers: RefCell::default(),
-            away: Cell::new(false),
-            tick: Cell::new(0),
-            turned: Cell::new(Instant::now()),
-            turning: Cell::new(false),
-            turn_woke: Cell::new(false),
-            peer_watch: PeerWatch::new(),
-            placement: Placement::default(),
-            lifo_uses: Cell::new(0),
-            searching: Cell::new(false),
-            rounds: Cell::new(spin_rounds),
-            inbox_rounds: Cell::new(spin_rounds),
-            // Any odd number but zero will do; workers should differ.
-            random: Cell::new(0x9e37_79b9u32.wrapping_mul(2 * index as u32 + 1)),
-        }
-    }
-
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-
     /// Adds a job that this worker's own task has woken or started. One that has just run goes to the end of the
     /// queue, any other is run next.
     #[inline]
@@ -340,11 +212,6 @@ impl Core {
         }
     }
 
-    /// A fiber of this worker can go on.
-    pub(crate) fn push_fiber(&self, fiber: usize) {
-        self.fibers.borrow_mut().push_back(fiber);
-    }
-
     /// Whether this worker should leave its thread: somebody wants it, or the runtime ends. A stack that is suspended goes on
     /// only on the thread that it belongs to, to unwind; and one that is stuck there may be suspended yet. So the worker
     /// stays as long as there may be one.
@@ -354,7 +221,7 @@ impl Core {
 
     /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
     #[inline]
-    fn next_work(&self, shared: &Shared) -> Option<Work> {
+    pub(crate) fn next_work(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
         // The poll before this is over. Said here because the worker is here: one that has been given to another thread
         // may be in the middle of a poll there.
@@ -403,30 +270,6 @@ impl Core {
         job(self).or_else(injected).or_else(|| fiber(self))
     }
 
-    #[inline]
-    fn next_fiber(&self) -> Option<usize> {
-        if self.away.get() { None } else { self.fibers.borrow_mut().pop_front() }
-    }
-
-    /// Says whether it will be carried by another thread than the one that its fibers belong to. Returns what was said
-    /// before.
-    pub(crate) fn set_away(&self, away: bool) -> bool {
-        self.away.replace(away)
-    }
-
-    #[inline]
-    fn local_job(&self) -> Option<Job> {
-        let uses = self.lifo_uses.get();
-        if uses < LIFO_LIMIT
-            && let Some(job) = self.local.pop_lifo()
-        {
-            self.lifo_uses.set(uses + 1);
-            return Some(job);
-        }
-        self.lifo_uses.set(0);
-        self.local.pop().or_else(|| self.local.pop_lifo())
-    }
-
     /// What was given to this worker, or a share of what came from outside.
     #[inline]
     fn injected(&self, shared: &Shared) -> Option<Work> {
@@ -450,24 +293,6 @@ impl Core {
             // The poller itself is broken, which nobody can mend; tasks that need no I/O go on.
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
-    }
-
-    /// Turns this worker's reactor with `turn`, or another's: the tasks that this wakes go to this worker's queue.
-    fn while_turning<R>(&self, turn: impl FnOnce() -> R) -> R {
-        self.turning.set(true);
-        self.turn_woke.set(false);
-        let turned = turn();
-        self.turning.set(false);
-        turned
-    }
-
-    fn next_random(&self) -> u32 {
-        let mut x = self.random.get();
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        self.random.set(x);
-        x
     }
 }
 

@@ -18,10 +18,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use twoply_core::reactor::Reactor;
 
-use super::TICK;
-use crate::revocable::Revocable;
-use crate::scheduler::{Counts, Remote, Shared, lock};
-use crate::worker::{self, Core};
+use crate::core::Core;
+use crate::counts::Counts;
+use crate::launch::launch;
+use crate::lock::lock;
+use crate::scheduler::{Remote, Shared};
+use crate::watchdog_state::{Rescued, TICK};
+use crate::worker;
 
 /// How long a poll must last before its worker is taken: a hundred times what that costs. Of code that computes, what
 /// counts is the time that it has had a core: one that only waits for a core would not be helped by another one that does.
@@ -29,29 +32,6 @@ const PATIENCE: Duration = Duration::from_millis(2);
 
 /// How often the patience with code that computes is doubled at most: to 128 ms.
 const DOUBLINGS: usize = 6;
-
-/// A poll whose thread has no worker any more.
-pub(super) struct Rescued {
-    /// Where the worker was taken from.
-    cell: Arc<Revocable<Core>>,
-    /// Which worker that was.
-    pub(super) worker: usize,
-    /// The task that is being polled.
-    pub(super) task: u64,
-    /// Since when.
-    pub(super) since: Instant,
-    /// Whether the thread computed when the worker was taken.
-    computes: bool,
-    /// Whether the task has been reported.
-    pub(super) reported: bool,
-}
-
-impl Rescued {
-    /// Whether the poll goes on.
-    pub(super) fn is_stuck(&self) -> bool {
-        !self.cell.is_released()
-    }
-}
 
 /// A poll that may be rescued from.
 pub(super) struct Stuck {
@@ -111,7 +91,7 @@ fn hand_on(shared: &Arc<Shared>, remote: &Remote, core: Box<Core>, task: u64) ->
     // A stack that cannot be left turns the reactor while it waits: the next carrier should not find it busy.
     remote.reactor.notify();
     let core = remote.request.fulfil(core)?;
-    let (core, _) = worker::launch(shared, core).err()?;
+    let (core, _) = launch(shared, core).err()?;
     Counts::bump(&remote.counts.refusals);
     core.set_away(was_away);
     remote.counts.current.store(task, Ordering::Relaxed);

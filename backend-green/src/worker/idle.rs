@@ -6,9 +6,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Core, Work};
+use crate::core::{Core, Work};
+use crate::counts::Counts;
 use crate::fiber::TRIM_BATCH;
-use crate::scheduler::{Counts, Remote, Shared};
+use crate::scheduler::{Remote, Shared};
 
 /// For how long a worker looks around at most. Where other threads want its core, each look costs a slice of theirs,
 /// milliseconds, in which an event could have woken it from its sleep.

@@ -8,11 +8,10 @@
 //! That costs a wake-up, and most tasks never block. Whether it pays shows in what the other worker holds afterwards:
 //! while that does not grow, it is done more and more rarely.
 
-use std::cell::Cell;
-
 use twoply_core::backend::Job;
 
-use super::{Core, with_local};
+use super::with_local;
+use crate::core::{Core, Placement};
 use crate::scheduler::{Remote, Shared};
 
 /// How many more stacks a worker holds than another one, at least, before it gives a task to that one. An eighth of what
@@ -21,19 +20,6 @@ const MARGIN: usize = 2;
 
 /// The longest row of new tasks that stay before another one is given away.
 const SELDOM: u32 = 1023;
-
-/// What a worker knows of the last task that it gave away.
-#[derive(Default)]
-pub(super) struct Placement {
-    /// To which worker.
-    worker: Cell<usize>,
-    /// How many stacks that one held.
-    held: Cell<usize>,
-    /// How many tasks were to stay after that.
-    row: Cell<u32>,
-    /// How many of those are left.
-    left: Cell<u32>,
-}
 
 /// Gives a task that starts on a worker of `shared` to another one, if that is better. Else the job comes back.
 #[inline]

@@ -6,30 +6,15 @@
 //! when its own reactor has its turn: a worker that always has something to do is the one that the watchdog
 //! cannot wake, and never gets to stealing. What cannot be helped with are the stuck worker's suspended fibers.
 
-use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::Job;
 
-use super::{Core, turn_for};
-use crate::scheduler::{Counts, Remote, Shared};
-
-/// What a worker saw of another one, the last time that it looked.
-pub(super) struct PeerWatch {
-    /// Which one that was.
-    worker: Cell<usize>,
-    /// Its count of polls.
-    polls: Cell<u64>,
-    /// When that was.
-    at: Cell<Instant>,
-}
-
-impl PeerWatch {
-    pub(super) fn new() -> PeerWatch {
-        PeerWatch { worker: Cell::new(0), polls: Cell::new(0), at: Cell::new(Instant::now()) }
-    }
-}
+use super::turn_for;
+use crate::core::{Core, PeerWatch};
+use crate::counts::Counts;
+use crate::scheduler::{Remote, Shared};
 
 /// How far two looks are apart, at least: a poll that takes longer than this is helped with.
 const BETWEEN: Duration = Duration::from_micros(100);

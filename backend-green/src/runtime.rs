@@ -1,0 +1,380 @@
+//! A green runtime as users have it: its settings, how it starts and how it ends.
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use twoply_core::Wait;
+use twoply_core::backend::Backend;
+use twoply_core::reactor::Reactor;
+use twoply_core::task::Spawner;
+use twoply_core::threads::{Limits, ThreadCache, process_limit};
+
+use crate::asymmetric_fence;
+use crate::carrier;
+use crate::core::Core;
+use crate::fiber::usage::StackUse;
+use crate::fiber::{StackOptions, StackPool, overflow, usage};
+use crate::launch::start_workers;
+use crate::metrics::Metrics;
+use crate::queue::Local;
+use crate::scheduler::{DROPPER, Remote, Shared};
+use crate::watchdog;
+use crate::watchdog_state::{Handler, LongPoll, WatchdogState};
+
+/// A green runtime: its workers, and the tasks that run on them.
+///
+/// Dropping it cancels its tasks and returns at once; the workers end when the tasks have. [`Green::shutdown`]
+/// waits for that.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::green_backend::Green;
+///
+/// let green = Green::builder().workers(2).build()?;
+/// let sum = green.spawner().spawn(async { (1..=10).sum::<u32>() });
+/// assert_eq!(sum.wait().unwrap(), 55);
+/// green.shutdown(std::time::Duration::from_secs(5))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Green {
+    /// What the workers share.
+    pub(crate) shared: Arc<Shared>,
+    /// What starts tasks.
+    spawner: Spawner,
+}
+
+/// Settings of a [`Green`] runtime.
+#[must_use]
+pub struct Builder {
+    /// See [`Builder::workers`].
+    workers: Option<usize>,
+    /// See [`Builder::spin_rounds`].
+    spin_rounds: u32,
+    /// Limits of the threads.
+    limits: Limits,
+    /// Whether blocked stacks are fibers.
+    fibers: bool,
+    /// How large and how many fibers' stacks are.
+    stacks: StackOptions,
+    /// Whom to tell how much of their stacks tasks use.
+    on_stack_use: Option<usage::Handler>,
+    /// From when on a task is reported that holds on to its worker.
+    long_poll_limit: Duration,
+    /// Whom to tell.
+    on_long_poll: Option<Handler>,
+}
+
+/// The promise that [`Builder::fibers`] asks for, as a value: whoever makes one has given it, and may hand it to code
+/// that cannot say `unsafe` itself, such as a builder that is told the backend at run time.
+///
+/// # Examples
+/// ```
+/// use twoply::green_backend::{FiberPromise, Green};
+///
+/// // SAFETY: no task of this program waits while a crate that it calls relies on the discipline of its stack.
+/// let promise = unsafe { FiberPromise::new() };
+/// let green = Green::builder().fibers_with(promise).build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FiberPromise(());
+
+impl FiberPromise {
+    /// Gives the promise, for every runtime that it is handed to.
+    ///
+    /// # Safety
+    #[doc = include_str!("fiber/SAFETY.md")]
+    pub const unsafe fn new() -> FiberPromise {
+        FiberPromise(())
+    }
+}
+
+/// How often a worker that has run out of work looks around before it sleeps: about as long as waking a sleeping
+/// core takes.
+const SPIN_ROUNDS: u32 = 60;
+
+/// A poll this long would be felt by a person.
+const LONG_POLL: Duration = Duration::from_millis(100);
+
+impl Builder {
+    /// How many workers run tasks at the same time. As many as the machine has cores, unless set; at least one.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// How often a worker that has run out of work looks around, giving its core away in between, before it sleeps.
+    /// 60 unless set. More makes wake-ups between cores faster and idle times dearer; 0 sleeps at once.
+    pub fn spin_rounds(mut self, rounds: u32) -> Builder {
+        self.spin_rounds = rounds;
+        self
+    }
+
+    /// The most threads at a time: for workers, one for the watchdog, for tasks that block in straight-line code
+    /// on threads, for those that are stuck (in something that is not this library's, or computing for long) while others
+    /// wait for their worker, and for what is [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks
+    /// keeps its worker until a thread ends: the tasks behind it wait, and where every worker is kept in this way, those
+    /// that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a [`LongPoll`], and without a
+    /// [handler](Builder::on_long_poll) for these a line on standard error says so once. With
+    /// fewer than one more than there are workers, [`Builder::build`] fails.
+    ///
+    /// Unless set, and in any case, all runtimes of the process together have at most
+    /// [`process_limit`]. A program of which more tasks block at the same time needs
+    /// [fibers](Builder::fibers), or tasks that `.await`.
+    pub fn max_threads(mut self, threads: usize) -> Builder {
+        self.limits.threads = threads;
+        self
+    }
+
+    /// How long an idle thread is kept for the next task that blocks. 10 seconds unless set.
+    pub fn thread_keep_alive(mut self, idle: Duration) -> Builder {
+        self.limits.idle = idle;
+        self
+    }
+
+    /// The stack of a fiber in bytes; 256 KiB unless set, at least 32 KiB. Memory is used as it is touched, so a larger one
+    /// costs address space and little else. A task that overflows its stack ends the process, with a message that names
+    /// it; [`Builder::on_stack_use`] tells how much the tasks of a program use.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stacks.size = bytes;
+        self
+    }
+
+    /// The most fibers that may be blocked at a time. When they are, tasks go on as long as they do not block; one
+    /// that does keeps its worker.
+    pub fn max_stacks(mut self, stacks: usize) -> Builder {
+        self.stacks.limit = stacks;
+        self
+    }
+
+    /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for `limit`
+    /// without coming to an await point or a wait: code that computes for long, or that blocks in something that
+    /// is not this library's. Once for each such poll. Others do not wait for it: after some milliseconds another thread
+    /// carries its worker ([`WorkerMetrics::rescues`]). Without a handler they are counted; see [`Metrics::long_polls`].
+    pub fn on_long_poll(
+        mut self,
+        limit: Duration,
+        handler: impl Fn(&LongPoll) + Send + Sync + 'static,
+    ) -> Builder {
+        self.long_poll_limit = limit;
+        self.on_long_poll = Some(Box::new(handler));
+        self
+    }
+
+    /// Calls `handler` after each poll of a task on a fiber, on the fiber, with how much of its stack the task has used. The
+    /// largest of what is said of a task is its high-water mark. For finding out which [`Builder::stack_size`] a program
+    /// needs: it costs some microseconds a poll. Without fibers nothing is said.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::sync::Mutex;
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    /// use twoply::task::{Builder, TaskId};
+    ///
+    /// static DEEPEST: Mutex<Option<HashMap<TaskId, usize>>> = Mutex::new(None);
+    ///
+    /// let green = Green::builder().workers(1).on_stack_use(|stack| {
+    ///     let mut deepest = DEEPEST.lock().unwrap();
+    ///     let deepest = deepest.get_or_insert_default().entry(stack.task.id()).or_default();
+    ///     *deepest = stack.used.max(*deepest);
+    /// });
+    /// // SAFETY: what the tasks run suspends in the middle of nothing that belongs to their thread.
+    /// let green = unsafe { green.fibers() }.build()?;
+    /// let task = green.spawner().spawn_fn(|| std::hint::black_box([1_u8; 100_000]).len());
+    /// let id = task.id();
+    /// task.wait().unwrap();
+    /// green.shutdown(std::time::Duration::from_secs(5))?;
+    /// assert!(DEEPEST.lock().unwrap().as_ref().unwrap()[&id] >= 100_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_stack_use(mut self, handler: impl Fn(&StackUse) + Send + Sync + 'static) -> Builder {
+        self.on_stack_use = Some(Box::new(handler));
+        self
+    }
+
+    /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds, and a
+    /// blocked task costs a few KiB of memory and nothing else.
+    ///
+    /// One thing is worse than with threads. Panics are counted for each thread, so a stack that unwinds, from a panic
+    /// or because its task was cancelled, cannot be left: a destructor that waits then keeps its worker. If it waits
+    /// for something that only this worker can do, such as a task that is blocked on a fiber of it, neither goes on.
+    ///
+    /// # Safety
+    #[doc = include_str!("fiber/SAFETY.md")]
+    pub unsafe fn fibers(self) -> Builder {
+        // SAFETY: the caller promises what the promise asks for.
+        self.fibers_with(unsafe { FiberPromise::new() })
+    }
+
+    /// As [`Builder::fibers`], for code that is handed the promise by somebody else.
+    pub fn fibers_with(mut self, _promise: FiberPromise) -> Builder {
+        self.fibers = true;
+        self
+    }
+
+    /// Starts a runtime with these settings.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread, a descriptor or memory; [`io::ErrorKind::InvalidInput`] when the settings ask
+    /// for more threads than [there may be](Builder::max_threads), or for stacks larger than the address space.
+    pub fn build(self) -> io::Result<Green> {
+        asymmetric_fence::prepare();
+        let threads = self.limits.threads.min(process_limit());
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // Where there may be few threads, some are left for what blocks.
+        let count = self.workers.unwrap_or_else(|| cores().min(threads / 2).max(1));
+        if count >= threads {
+            let message = format!(
+                "{count} workers and a watchdog need more than the {threads} threads that there may be"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let mut remotes = Vec::with_capacity(count);
+        let mut workers = Vec::with_capacity(count);
+        for index in 0..count {
+            let local = Local::new(count > 1);
+            remotes.push(Remote::new(local.stealer(), Reactor::new()?));
+            workers.push(Core::new(index, local, self.spin_rounds));
+        }
+        let stacks = match self.fibers {
+            true => {
+                overflow::install()?;
+                Some(StackPool::new(&self.stacks)?)
+            }
+            false => None,
+        };
+        let threads = ThreadCache::new("twoply-green", self.limits);
+        let watch = WatchdogState::new(self.long_poll_limit, self.on_long_poll);
+        let mut shared =
+            Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry);
+        shared.on_stack_use = self.on_stack_use;
+        let shared = Arc::new(shared);
+        start_workers(&shared, workers)?;
+        let watched = Arc::clone(&shared);
+        let name = Some("twoply-watchdog");
+        if let Err(error) = shared.threads.execute(name, None, move || watchdog::watch(&watched)) {
+            shared.stop();
+            return Err(error);
+        }
+        let spawner = Spawner::new(Arc::clone(&shared) as Arc<dyn Backend>);
+        Ok(Green { shared, spawner })
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            workers: None,
+            spin_rounds: SPIN_ROUNDS,
+            limits: Limits::default(),
+            fibers: false,
+            stacks: StackOptions::default(),
+            on_stack_use: None,
+            long_poll_limit: LONG_POLL,
+            on_long_poll: None,
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("spin_rounds", &self.spin_rounds)
+            .field("limits", &self.limits)
+            .field("fibers", &self.fibers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Green {
+    /// The settings, to be changed and built.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A runtime with the usual settings.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub fn new() -> io::Result<Green> {
+        Green::builder().build()
+    }
+
+    /// What starts tasks on this runtime.
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    /// What has happened so far.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::read(&self.shared)
+    }
+
+    /// Cancels all tasks, waits for them and for the workers to end, and lets no task start any more.
+    ///
+    /// A task is dropped at its await point; one that is blocked unwinds from its wait. The threads of the runtime end.
+    /// Its descriptors, four a worker, are closed when it is dropped and nobody has a waker or a spawner of it any more.
+    /// Sockets that outlive it go on with another driver.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself: nothing has been
+    /// done then. Such a task may drop the runtime instead.
+    ///
+    /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`. Each task ends all the same:
+    /// what is queued is dropped there and then, what is being polled or unwinds ends when it comes to its next await
+    /// point, wait or end, and its worker after it.
+    pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
+        self.shared.tasks.refuse_caller()?;
+        let now = Instant::now();
+        let until = now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400 * 365));
+        let shared = &self.shared;
+        shared.drain();
+        let ended = twoply_core::time::timeout(deadline, shared.tasks.wait_empty()).wait();
+        shared.stop();
+        if ended.is_err() {
+            // What lies behind a task that never ends would wait for it.
+            let shared = Arc::clone(shared);
+            let dropping = move || shared.drop_leftovers();
+            let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, dropping);
+        }
+        shared.threads.join(until);
+        shared.tasks.ended(shared.threads.threads().0)
+    }
+}
+
+impl Drop for Green {
+    fn drop(&mut self) {
+        self.shared.drain();
+        if self.shared.is_stopped() {
+            // The workers end by themselves, when they can.
+            return;
+        }
+        if self.shared.tasks.is_empty() {
+            self.shared.stop();
+            return;
+        }
+        // The last task to end cannot wake the workers itself: somebody has to wait for it.
+        let shared = Arc::clone(&self.shared);
+        let waiting = twoply_core::threads::shared().execute(Some(DROPPER), None, move || {
+            shared.tasks.wait_empty().wait();
+            shared.stop();
+        });
+        if waiting.is_err() {
+            // No thread for that: workers look by themselves whenever they wake up.
+            self.shared.wake_all();
+        }
+    }
+}
+
+impl fmt::Debug for Green {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Green").field("workers", &self.shared.workers.len()).finish_non_exhaustive()
+    }
+}

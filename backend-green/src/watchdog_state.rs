@@ -1,0 +1,160 @@
+//! What the [watchdog](crate::watchdog) and the workers share, and what a program is told of long polls.
+//!
+//! Workers wake the watchdog through this; metrics are read from it. Nothing here looks at a worker.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use twoply_core::task::{TaskId, TaskRef};
+
+use crate::core::Core;
+use crate::lock::lock;
+use crate::revocable::Revocable;
+
+/// How often the watchdog looks: what a stuck worker's connections wait at most twice of. A look costs some microseconds, less
+/// than one part in a hundred of a core.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// A task that holds on to its worker.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LongPoll {
+    /// The number of the task.
+    pub id: TaskId,
+    /// The task. `None` when it has just ended, and for one that has neither a name nor has ever waited: that is known by its
+    /// number alone.
+    pub task: Option<TaskRef>,
+    /// The number of the worker.
+    pub worker: usize,
+    /// For how long the poll has been going on, at least.
+    pub held: Duration,
+}
+
+impl fmt::Display for LongPoll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.task {
+            Some(task) => write!(f, "{task}")?,
+            None => write!(f, "task {}", self.id)?,
+        }
+        write!(f, " has held worker {} up for {:?}", self.worker, self.held)
+    }
+}
+
+/// Told of long polls.
+pub(crate) type Handler = Box<dyn Fn(&LongPoll) + Send + Sync>;
+
+/// The watchdog of one runtime.
+pub(crate) struct WatchdogState {
+    /// From when on a task is reported.
+    pub(crate) limit: Duration,
+    /// Whom to tell.
+    pub(crate) handler: Option<Handler>,
+    /// How many have been reported.
+    pub(crate) long_polls: AtomicU64,
+    /// Whether it has standstill_reported that a worker stands still.
+    pub(crate) standstill_reported: AtomicBool,
+    /// Polls whose worker has been taken away. Those that are over leave at the next look.
+    pub(crate) rescued: Mutex<Vec<Rescued>>,
+    /// Whether it looks every [`FREQUENT_TICK`].
+    pub(crate) frequent: AtomicBool,
+    /// Whether the thread sleeps until it is woken.
+    pub(crate) asleep: AtomicBool,
+    /// Whether it should end.
+    pub(crate) stopped: AtomicBool,
+    /// The thread, once it runs.
+    pub(crate) thread: OnceLock<Thread>,
+}
+
+impl WatchdogState {
+    pub(crate) fn new(limit: Duration, handler: Option<Handler>) -> WatchdogState {
+        WatchdogState {
+            limit,
+            handler,
+            long_polls: AtomicU64::new(0),
+            standstill_reported: AtomicBool::new(false),
+            rescued: Mutex::default(),
+            frequent: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        }
+    }
+
+    /// How many long polls have been reported.
+    pub(crate) fn long_polls(&self) -> u64 {
+        self.long_polls.load(Ordering::Relaxed)
+    }
+
+    /// A worker cannot go on, for want of a thread; there are `threads`. Whoever asked to be told of long polls has been told of
+    /// the task that keeps it. Anybody else would see a program that stands still, perhaps for ever.
+    pub(crate) fn report_standstill(&self, threads: usize) {
+        if self.handler.is_none() && !self.standstill_reported.swap(true, Ordering::Relaxed) {
+            eprintln!(
+                "twoply: tasks that block in straight-line code have taken all {threads} threads of a green \
+                 runtime, and a worker has been standing still for a second. What waits behind it is not run until a \
+                 thread is free. More threads (`max_threads`, and the limits of the system), fibers, or `.await` help."
+            );
+        }
+    }
+
+    /// How many threads are in polls whose worker has been taken away.
+    pub(crate) fn stuck(&self) -> usize {
+        lock(&self.rescued).iter().filter(|poll| poll.is_stuck()).count()
+    }
+
+    /// A worker has woken up.
+    pub(crate) fn wake(&self) {
+        // Pairs with the fence in `watch`: either this sees that the watchdog sleeps, or that sees the worker awake.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
+    /// A worker has been set aside.
+    pub(crate) fn look_often(&self) {
+        // Pairs with the fence in `watch`: either this sees that it looks seldom, or that sees the worker aside.
+        fence(Ordering::SeqCst);
+        if !self.frequent.load(Ordering::Relaxed) && !self.frequent.swap(true, Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// A poll whose thread has no worker any more.
+pub(crate) struct Rescued {
+    /// Where the worker was taken from.
+    pub(crate) cell: Arc<Revocable<Core>>,
+    /// Which worker that was.
+    pub(crate) worker: usize,
+    /// The task that is being polled.
+    pub(crate) task: u64,
+    /// Since when.
+    pub(crate) since: Instant,
+    /// Whether the thread computed when the worker was taken.
+    pub(crate) computes: bool,
+    /// Whether the task has been reported.
+    pub(crate) reported: bool,
+}
+
+impl Rescued {
+    /// Whether the poll goes on.
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.cell.is_released()
+    }
+}
