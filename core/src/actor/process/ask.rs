@@ -71,11 +71,11 @@ impl<M: Send + 'static> Cell<M> {
             orphan.fail(Failure::NoProcess(reason));
             return true;
         }
-        if life.leaving {
+        if life.is_leaving() {
             life.keep_orphan(orphan);
         } else if runs {
             life.keep_orphan(orphan);
-            self.mark(&inbox, DROPPED, true);
+            self.set_flag(&inbox, DROPPED, true);
             drop(inbox);
             with_state(|state| state.drops_for(self));
         } else {
@@ -121,8 +121,8 @@ impl<M> Cell<M> {
     #[cold]
     fn break_orphans(&self) {
         let mut inbox = lock(&self.inbox);
-        self.mark(&inbox, DROPPED, false);
-        let orphans = if inbox.life.leaving { Vec::new() } else { inbox.life.take_orphans() };
+        self.set_flag(&inbox, DROPPED, false);
+        let orphans = if inbox.life.is_leaving() { Vec::new() } else { inbox.life.take_orphans() };
         drop(inbox);
         orphans.into_iter().for_each(|orphan| orphan.fail(Failure::Broken));
     }
@@ -136,8 +136,8 @@ impl<M> Cell<M> {
             with_state(StrandState::ends);
         }
         let mut inbox = lock(&self.inbox);
-        inbox.life.leaving = true;
-        self.mark(&inbox, DROPPED, false);
+        inbox.life.leave();
+        self.set_flag(&inbox, DROPPED, false);
     }
 }
 
@@ -205,7 +205,7 @@ pub struct Ask<'a, M, R> {
     process: &'a ProcessRef<M>,
     /// The question, until it has been sent.
     message: Option<M>,
-    /// The place in the line of those that wait for room.
+    /// The key among those that wait for room.
     wait_key: WaitKey,
     /// The answer.
     answer: Answer<R>,

@@ -67,7 +67,7 @@ pub struct Builder<M> {
     /// Whether the mailbox outlives the body.
     keeping: bool,
     /// The process whose mailbox it takes over.
-    heritage: Option<Arc<Cell<M>>>,
+    predecessor: Option<Arc<Cell<M>>>,
 }
 
 impl<M: Send + 'static> Builder<M> {
@@ -83,7 +83,7 @@ impl<M: Send + 'static> Builder<M> {
             names: Vec::new(),
             undelivered: None,
             keeping: false,
-            heritage: None,
+            predecessor: None,
         }
     }
 
@@ -178,7 +178,7 @@ impl<M: Send + 'static> Builder<M> {
     /// Starts no new process but a new body for `process`, if that has ended and its mailbox was kept: it has the same
     /// pid, mailbox and name. Else this changes nothing.
     pub(in crate::actor) fn taking_over(mut self, process: &ProcessRef<M>) -> Builder<M> {
-        self.heritage = Some(Arc::clone(process.cell()));
+        self.predecessor = Some(Arc::clone(process.cell()));
         self
     }
 
@@ -279,13 +279,13 @@ impl<M: Send + 'static> Builder<M> {
 
     /// All that there is of the process before it runs. It has its names already.
     #[track_caller]
-    fn prepare(self) -> Result<Seed<M>, SpawnProcessError> {
+    fn prepare(self) -> Result<Prepared<M>, SpawnProcessError> {
         let backend = match self.backend {
             Some(backend) => backend,
             None => current_backend()?,
         };
         let task = task_builder(self.name.clone(), self.stack_size);
-        let cell = match self.heritage {
+        let cell = match self.predecessor {
             Some(cell) if cell.revive(self.trapping) => cell,
             _ => {
                 let home = self.undelivered.is_some().then(|| Arc::downgrade(&backend));
@@ -301,7 +301,7 @@ impl<M: Send + 'static> Builder<M> {
         for (registry, name) in self.names {
             registry.register(name, &ProcessRef::new(Arc::clone(cell.get())))?;
         }
-        Ok(Seed { backend, task, cell })
+        Ok(Prepared { backend, task, cell })
     }
 }
 
@@ -347,7 +347,7 @@ impl<M: Send + 'static> Drop for Unstarted<M> {
 }
 
 /// A process that has no body yet.
-struct Seed<M: Send + 'static> {
+struct Prepared<M: Send + 'static> {
     /// Where it will run.
     backend: Arc<dyn Backend>,
     /// How its task is started.
@@ -356,42 +356,42 @@ struct Seed<M: Send + 'static> {
     cell: Unstarted<M>,
 }
 
-impl<M: Send + 'static> Seed<M> {
+impl<M: Send + 'static> Prepared<M> {
     /// Calls `body`, which may be any code, for the future.
-    fn with<F, T>(self, body: F) -> Sprout<M, FutureBody<T>>
+    fn with<F, T>(self, body: F) -> Ready<M, FutureBody<T>>
     where
         F: FnOnce(Process<M>) -> T,
         T: Future<Output: IntoExit + Send> + Send + 'static,
     {
         let body = body(Process::new(Arc::clone(self.cell.get())));
-        Sprout { body: FutureBody::new(body), seed: self }
+        Ready { body: FutureBody::new(body), prepared: self }
     }
 
-    fn with_code<F, T>(self, code: F) -> Sprout<M, impl Body<Output = T> + Send + 'static>
+    fn with_code<F, T>(self, code: F) -> Ready<M, impl Body<Output = T> + Send + 'static>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
         T: IntoExit + Send + 'static,
     {
         let me = Process::new(Arc::clone(self.cell.get()));
-        Sprout { body: ClosureBody::new(move || code(me)), seed: self }
+        Ready { body: ClosureBody::new(move || code(me)), prepared: self }
     }
 }
 
 /// A process that has not been started. What starts it runs no code of the user's.
-struct Sprout<M: Send + 'static, B> {
+struct Ready<M: Send + 'static, B> {
     /// What it will run. Dropped before the rest, as that of a process which has run.
     body: B,
     /// The rest.
-    seed: Seed<M>,
+    prepared: Prepared<M>,
 }
 
-impl<M, B> Sprout<M, B>
+impl<M, B> Ready<M, B>
 where
     M: Send + 'static,
     B: Body<Output: IntoExit + Send> + Send + 'static,
 {
     fn start(self) -> Result<ProcessRef<M>, SpawnProcessError> {
-        let Sprout { body, seed: Seed { backend, task, cell } } = self;
+        let Ready { body, prepared: Prepared { backend, task, cell } } = self;
         let cell = cell.into_cell();
         let process = ProcessRef::new(Arc::clone(&cell));
         task::start(task, backend, ProcessBody::new(body, cell))?.detach();
@@ -403,18 +403,18 @@ where
         self,
         parent: &Process<P>,
     ) -> Result<ProcessRef<M>, SpawnProcessError> {
-        let cell = Arc::clone(self.seed.cell.get());
-        let (child, mother) = (cell.pid(), parent.pid());
-        cell.conceive();
-        cell.enter_parent(&mother);
+        let cell = Arc::clone(self.prepared.cell.get());
+        let (child, parent_pid) = (cell.pid(), parent.pid());
+        cell.begin_start();
+        cell.enter_parent(&parent_pid);
         let linked = parent.cell().enter_link(&child);
         match self.start() {
             Ok(process) => {
-                cell.born();
+                cell.finish_start();
                 if !linked {
                     // The parent ends just now, and will not tell it any more.
                     let reason = parent.cell().reason().unwrap_or(ExitReason::NoProcess);
-                    child.deliver(Signal::Exit { from: mother, reason, by: By::Link });
+                    child.deliver(Signal::Exit { from: parent_pid, reason, by: By::Link });
                 }
                 Ok(process)
             }
@@ -430,14 +430,14 @@ where
         self,
         parent: &Process<P>,
     ) -> Result<(ProcessRef<M>, MonitorRef), SpawnProcessError> {
-        let cell = Arc::clone(self.seed.cell.get());
+        let cell = Arc::clone(self.prepared.cell.get());
         let monitor = MonitorRef::next();
-        cell.conceive();
+        cell.begin_start();
         cell.enter_watcher(monitor, &parent.pid());
         parent.cell().enter_watched(monitor, &cell.pid());
         match self.start() {
             Ok(process) => {
-                cell.born();
+                cell.finish_start();
                 Ok((process, monitor))
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! The part of a process that others hold on to: its mailbox, its state, its relations, under one lock.
 //!
-//! References, pids, timers and the process itself share it; it outlives the process and is an empty shell then.
+//! References, pids, timers and the process itself share it; it outlives the process and is an empty shell deferred.
 //! Senders put messages in from any thread. The receiver is one: it alone takes events out. Signals are handled by
 //! whoever sends them, at once, under the receiver's lock ([`signal`](super::signal)). Nobody ever holds the locks of
 //! two cells, and no waker, message or hook is run or dropped under one.
@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use super::event::Event;
-use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Line, RETURNED, URGENT};
+use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Queue, RETURNED, URGENT};
 use super::pid::{HERE, Identity};
 use super::signal::Life;
 use crate::actor::Overflow;
@@ -49,7 +49,7 @@ pub(in crate::actor) struct Cell<M> {
 /// What the lock guards.
 pub(super) struct Inbox<M> {
     /// What has come.
-    pub(super) line: Line<M>,
+    pub(super) queue: Queue<M>,
     /// Whether the process is alive, and who is related to it.
     pub(super) life: Life,
 }
@@ -78,7 +78,7 @@ impl<M> Cell<M> {
             taken: AtomicU32::new(0),
             flags: AtomicU32::new(0),
             overflow,
-            inbox: Mutex::new(Inbox { line: Line::new(), life: Life::new(trapping) }),
+            inbox: Mutex::new(Inbox { queue: Queue::new(), life: Life::new(trapping) }),
             extra: has_extra.then(|| Box::new(extra)),
         })
     }
@@ -95,7 +95,7 @@ impl<M> Cell<M> {
     /// How many messages have been accepted and not received.
     pub(super) fn len(&self) -> usize {
         let inbox = lock(&self.inbox);
-        inbox.line.sent.wrapping_sub(self.taken.load(Relaxed)) as usize
+        inbox.queue.sent.wrapping_sub(self.taken.load(Relaxed)) as usize
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -110,44 +110,49 @@ impl<M> Cell<M> {
         }
     }
 
-    /// Writes the flags that follow from the line; `line` proves that the lock is held.
+    /// Writes the flags that follow from the queue; `queue` proves that the lock is held.
     #[inline]
-    fn show(&self, line: &Line<M>) {
+    fn sync_flags(&self, queue: &Queue<M>) {
         let before = self.flags.load(Relaxed);
-        let flags = (before & !(FILLED | URGENT | LISTENING)) | line.flags();
+        let flags = (before & !(FILLED | URGENT | LISTENING)) | queue.flags();
         if flags != before {
             // Relaxed: a hint, see `Flags`.
             self.flags.store(flags, Relaxed);
         }
     }
 
-    /// Puts an event in the line. The waker that is returned is to be woken once the lock is free.
+    /// Puts an event in the queue. The waker that is returned is to be woken once the lock is free.
     #[inline]
-    pub(super) fn admit(&self, line: &mut Line<M>, event: Event<M>, urgent: bool) -> Option<StoredWaker> {
-        line.push(event, urgent);
-        let waker = line.receiver.take();
-        self.show(line);
+    pub(super) fn enqueue(&self, queue: &mut Queue<M>, event: Event<M>, urgent: bool) -> Option<StoredWaker> {
+        queue.push(event, urgent);
+        let waker = queue.receiver.take();
+        self.sync_flags(queue);
         waker
     }
 
     #[inline]
-    pub(super) fn admit_message(&self, line: &mut Line<M>, message: M, urgent: bool) -> Option<StoredWaker> {
-        line.sent = line.sent.wrapping_add(1);
-        self.admit(line, Event::Message(message), urgent)
+    pub(super) fn enqueue_message(
+        &self,
+        queue: &mut Queue<M>,
+        message: M,
+        urgent: bool,
+    ) -> Option<StoredWaker> {
+        queue.sent = queue.sent.wrapping_add(1);
+        self.enqueue(queue, Event::Message(message), urgent)
     }
 
-    /// Whether a message that has not stood in line must wait. Also where a place is free and somebody stands in line:
+    /// Whether a message that has not waited must wait. Also where a place is free and somebody waits:
     /// whoever has freed it is about to promise it to the first of those.
     #[inline]
-    fn is_full(&self, line: &Line<M>) -> bool {
-        self.free(line) == 0 || line.is_crowded()
+    fn is_full(&self, queue: &Queue<M>) -> bool {
+        self.free(queue) == 0 || queue.has_waiters()
     }
 
     /// How many places are free. At once too few, if a receive is under way, but never too many.
     #[inline]
-    fn free(&self, line: &Line<M>) -> u32 {
+    fn free(&self, queue: &Queue<M>) -> u32 {
         // SeqCst is S2 of the mailbox's diagram when `CROWDED` has been set before. It costs a load nothing.
-        let used = line.sent.wrapping_sub(self.taken.load(SeqCst)).saturating_add(line.promised());
+        let used = queue.sent.wrapping_sub(self.taken.load(SeqCst)).saturating_add(queue.permits());
         self.capacity.saturating_sub(used)
     }
 
@@ -159,11 +164,11 @@ impl<M> Cell<M> {
             drop(inbox);
             return Err(TrySendError::Closed(message));
         }
-        let line = &mut inbox.line;
-        if self.is_full(line) {
+        let queue = &mut inbox.queue;
+        if self.is_full(queue) {
             return self.overflow(inbox, message, urgent);
         }
-        let waker = self.admit_message(line, message, urgent);
+        let waker = self.enqueue_message(queue, message, urgent);
         drop(inbox);
         if let Some(waker) = waker {
             waker.wake();
@@ -188,9 +193,9 @@ impl<M> Cell<M> {
                 drop(inbox);
                 message
             }
-            Overflow::DropOldest => match inbox.line.drop_oldest() {
+            Overflow::DropOldest => match inbox.queue.drop_oldest() {
                 Some(Event::Message(oldest)) => {
-                    let waker = self.admit_message(&mut inbox.line, message, urgent);
+                    let waker = self.enqueue_message(&mut inbox.queue, message, urgent);
                     drop(inbox);
                     if let Some(waker) = waker {
                         waker.wake();
@@ -208,7 +213,7 @@ impl<M> Cell<M> {
         Ok(())
     }
 
-    /// Sends `message`, or waits in line for a place.
+    /// Sends `message`, or waits for a permit.
     pub(super) fn poll_send(
         &self,
         urgent: bool,
@@ -217,12 +222,12 @@ impl<M> Cell<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
         let unit = ready!(coop::proceed(cx));
-        let sent = ready!(self.poll_place(urgent, wait_key, message, cx));
+        let sent = ready!(self.poll_permit(urgent, wait_key, message, cx));
         unit.spend();
         Poll::Ready(sent)
     }
 
-    fn poll_place(
+    fn poll_permit(
         &self,
         urgent: bool,
         wait_key: &mut WaitKey,
@@ -234,10 +239,10 @@ impl<M> Cell<M> {
         loop {
             let mut inbox = lock(&self.inbox);
             let closed = inbox.life.is_closed();
-            let line = &mut inbox.line;
+            let queue = &mut inbox.queue;
             let mut promised = false;
             if let Some(key) = wait_key.get() {
-                if let Some(current) = line.waiting(key) {
+                if let Some(current) = queue.waiter(key) {
                     if current.will_wake(cx.waker()) {
                         return Poll::Pending;
                     }
@@ -255,15 +260,15 @@ impl<M> Cell<M> {
                 wait_key.take();
                 promised = !closed;
                 if promised {
-                    line.redeem();
+                    queue.use_permit();
                 }
             }
             if closed {
                 drop(inbox);
                 return Poll::Ready(Err(SendError(unsent(message))));
             }
-            if promised || !self.is_full(line) {
-                let waker = self.admit_message(line, unsent(message), urgent);
+            if promised || !self.is_full(queue) {
+                let waker = self.enqueue_message(queue, unsent(message), urgent);
                 drop(inbox);
                 if let Some(waker) = waker {
                     waker.wake();
@@ -279,13 +284,13 @@ impl<M> Cell<M> {
                 fresh = Some(StoredWaker::of(cx.waker()));
                 continue;
             };
-            if !line.is_crowded() {
+            if !queue.has_waiters() {
                 // S1 of the mailbox's diagram, and S2: there may be room since the first look. Behind others there is
                 // no need: CROWDED is set, so whoever makes room sees it.
                 self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
-                if self.free(line) != 0 {
-                    self.hush(line);
-                    let receiver = self.admit_message(line, unsent(message), urgent);
+                if self.free(queue) != 0 {
+                    self.clear_crowded(queue);
+                    let receiver = self.enqueue_message(queue, unsent(message), urgent);
                     drop(inbox);
                     drop(waker);
                     if let Some(receiver) = receiver {
@@ -294,37 +299,37 @@ impl<M> Cell<M> {
                     return Poll::Ready(Ok(()));
                 }
             }
-            wait_key.set(line.wait_for_room(waker));
+            wait_key.set(queue.wait_for_room(waker));
             return Poll::Pending;
         }
     }
 
-    /// Clears [`CROWDED`] if nobody waits; `line` proves that the lock is held.
-    fn hush(&self, line: &Line<M>) {
-        if !line.is_crowded() {
+    /// Clears [`CROWDED`] if nobody waits; `queue` proves that the lock is held.
+    fn clear_crowded(&self, queue: &Queue<M>) {
+        if !queue.has_waiters() {
             self.flags.store(self.flags.load(Relaxed) & !CROWDED, Relaxed);
         }
     }
 
-    /// Promises free places to the sends in line.
-    fn grant(&self, line: &mut Line<M>, wakers: &mut Vec<StoredWaker>) {
-        let free = self.free(line);
-        line.grant(free, wakers);
-        self.hush(line);
+    /// Promises permits for what is free to the waiting sends.
+    fn grant_permits(&self, queue: &mut Queue<M>, wakers: &mut Vec<StoredWaker>) {
+        let free = self.free(queue);
+        queue.grant_permits(free, wakers);
+        self.clear_crowded(queue);
     }
 
-    /// A send gives up its place in line, or the place in the mailbox that it was promised.
+    /// A send gives up its wait, or the permit that it has been granted.
     pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
         let Some(key) = wait_key.take() else { return };
         let mut wakers = Vec::new();
         let mut inbox = lock(&self.inbox);
         let closed = inbox.life.is_closed();
-        let line = &mut inbox.line;
-        let left = line.give_up(key);
+        let queue = &mut inbox.queue;
+        let left = queue.cancel_wait(key);
         if left.is_none() && !closed {
-            line.redeem();
+            queue.use_permit();
         }
-        self.grant(line, &mut wakers);
+        self.grant_permits(queue, &mut wakers);
         drop(inbox);
         drop(left);
         crate::base::wake::wake_all(wakers);
@@ -332,7 +337,7 @@ impl<M> Cell<M> {
 
     /// The receiver has taken `event` out: if it was a message, its place is free.
     #[inline]
-    fn took(&self, event: &Event<M>) {
+    fn on_received(&self, event: &Event<M>) {
         if !event.is_message() {
             return;
         }
@@ -352,7 +357,7 @@ impl<M> Cell<M> {
     fn make_room(&self) {
         let mut wakers = Vec::new();
         let mut inbox = lock(&self.inbox);
-        self.grant(&mut inbox.line, &mut wakers);
+        self.grant_permits(&mut inbox.queue, &mut wakers);
         drop(inbox);
         crate::base::wake::wake_all(wakers);
     }
@@ -370,7 +375,7 @@ impl<M> Cell<M> {
     }
 
     /// Sets or clears one of those that are not of the mailbox. `_inbox` proves that the lock is held.
-    pub(super) fn mark(&self, _inbox: &Inbox<M>, flag: Flags, on: bool) {
+    pub(super) fn set_flag(&self, _inbox: &Inbox<M>, flag: Flags, on: bool) {
         let others = self.flags.load(Relaxed) & !flag;
         self.flags.store(others | if on { flag } else { 0 }, Relaxed);
     }
@@ -389,15 +394,15 @@ impl<M> Cell<M> {
         }
         let event = if batch.is_empty() || self.has(URGENT) {
             let mut inbox = lock(&self.inbox);
-            let event = batch.take(&mut inbox.line, self.overflow == Overflow::DropOldest);
-            self.show(&inbox.line);
+            let event = batch.take(&mut inbox.queue, self.overflow == Overflow::DropOldest);
+            self.sync_flags(&inbox.queue);
             drop(inbox);
             event
         } else {
             batch.pop()
         };
         if let Some(event) = &event {
-            self.took(event);
+            self.on_received(event);
         }
         event
     }
@@ -436,7 +441,7 @@ impl<M> Cell<M> {
             while let Some(event) = batch.get(*seen) {
                 if wanted(event) {
                     let event = batch.remove(*seen)?;
-                    self.took(&event);
+                    self.on_received(&event);
                     return Some(event);
                 }
                 *seen += 1;
@@ -468,21 +473,21 @@ impl<M> Cell<M> {
 
     fn fetch_all(&self, batch: &mut Batch<M>, seen: &mut usize) {
         let mut inbox = lock(&self.inbox);
-        if inbox.line.flags() & URGENT != 0 {
+        if inbox.queue.flags() & URGENT != 0 {
             // They come in front of what has been looked at.
             *seen = 0;
         }
-        batch.fetch_all(&mut inbox.line);
-        self.show(&inbox.line);
+        batch.fetch_all(&mut inbox.queue);
+        self.sync_flags(&inbox.queue);
     }
 
-    /// Ready when there is something in the line.
+    /// Ready when there is something in the queue.
     fn poll_filled(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<()> {
         // Cloned before, as it runs code of the waker's; it is seldom in vain.
         let waker = StoredWaker::of(cx.waker());
         let mut inbox = lock(&self.inbox);
-        let line = &mut inbox.line;
-        if !line.is_empty() {
+        let queue = &mut inbox.queue;
+        if !queue.is_empty() {
             drop(inbox);
             drop(waker);
             return Poll::Ready(());
@@ -491,10 +496,10 @@ impl<M> Cell<M> {
             drop(inbox);
             panic!("a process that has ended receives nothing");
         }
-        let line = &mut inbox.line;
-        batch.trim(line);
-        let before = line.receiver.replace(waker);
-        self.show(line);
+        let queue = &mut inbox.queue;
+        batch.trim(queue);
+        let before = queue.receiver.replace(waker);
+        self.sync_flags(queue);
         drop(inbox);
         drop(before);
         Poll::Pending
@@ -511,8 +516,8 @@ impl<M> Cell<M> {
     #[cold]
     fn unlisten(&self) {
         let mut inbox = lock(&self.inbox);
-        let waker = inbox.line.receiver.take();
-        self.show(&inbox.line);
+        let waker = inbox.queue.receiver.take();
+        self.sync_flags(&inbox.queue);
         drop(inbox);
         drop(waker);
     }
@@ -527,8 +532,8 @@ impl<M> Cell<M> {
             return Some(event);
         }
         let mut inbox = lock(&self.inbox);
-        let event = inbox.line.remove_first(wanted);
-        self.show(&inbox.line);
+        let event = inbox.queue.remove_first(wanted);
+        self.sync_flags(&inbox.queue);
         drop(inbox);
         event
     }
@@ -540,8 +545,8 @@ impl<M> Cell<M> {
         }
         let mut inbox = lock(&self.inbox);
         if !inbox.life.is_over() {
-            batch.put_back(&mut inbox.line);
-            self.show(&inbox.line);
+            batch.put_back(&mut inbox.queue);
+            self.sync_flags(&inbox.queue);
             return;
         }
         drop(inbox);

@@ -1,4 +1,4 @@
-//! What a process receives: messages, and the news of links and monitors, in one line.
+//! What a process receives: messages, and the news of links and monitors, in one queue.
 
 use std::fmt;
 

@@ -1,23 +1,23 @@
-//! The mailbox of a process: one line of events with two accounts.
+//! The mailbox of a process: one queue of events with two accounts.
 //!
-//! Messages and the news of links and monitors stand in one line, in the order in which they came; that is what keeps
+//! Messages and the news of links and monitors stand in one queue, in the order in which they came; that is what keeps
 //! the order between any two processes, over both. But only messages are counted against the capacity: a signal is
-//! never refused and never waits. The line lies under the lock of the process's [`Cell`](super::cell::Cell), which is
+//! never refused and never waits. The queue lies under the lock of the process's [`Cell`](super::cell::Cell), which is
 //! the only one to use this module. No code of the user's runs in here: what has to be woken or dropped is handed out.
 //!
 //! # Two halves
 //! ```text
-//! senders ── lock ──▶ [ Line: shared ] ── swap, under the lock ──▶ [ Batch: the receiver's own ] ──▶ receive
+//! senders ── lock ──▶ [ Queue: shared ] ── swap, under the lock ──▶ [ Batch: the receiver's own ] ──▶ receive
 //! ```
-//! The receiver takes the whole line at once and then eats it without a lock. What a selective receive leaves stays
-//! in the batch, in front of what comes later. Where a line holds a single event, that is taken alone, so that a
+//! The receiver takes the whole queue at once and then eats it without a lock. What a selective receive leaves stays
+//! in the batch, in front of what comes later. Where a queue holds a single event, that is taken alone, so that a
 //! process whose messages come one at a time has one buffer and not two.
 //!
 //! # The exact capacity
 //! A message counts from the moment it is accepted (`sent`, under the lock) until it is received (`taken`, written by
 //! the receiver alone, without the lock), wherever it lies. A send that finds the mailbox full enters its waker in
-//! `room`; what becomes free is then *promised* to the sends in line, the oldest first, and a promise counts as a
-//! message. So nobody overtakes a send that waits. The receiver learns of waiting sends from the flag
+//! `room`; what becomes free is then granted to the waiting sends as *permits*, the oldest first, and a permit counts as
+//! a message. So nobody overtakes a send that waits. The receiver learns of waiting sends from the flag
 //! [`CROWDED`]; that and `taken` are a pair as in Dekker's algorithm:
 //!
 //! ```text
@@ -34,30 +34,41 @@ use super::event::Event;
 use crate::base::waitlist::{Key, LinkedSlab};
 use crate::base::wake::StoredWaker;
 
-/// What a flag of [`Cell`](super::cell::Cell) says. They are written under the lock only, and read without it as hints;
-/// what a hint means, its reader finds out under the lock.
+/// The flags of a [`Cell`](super::cell::Cell). They are written under its lock only. The first four are read without it
+/// as hints: a reader that acts on one looks again under the lock. The last three say how far the body has come; they are
+/// not of the mailbox, but there is room for them here, and the body's own task alone reads them.
 ///
 /// ```text
-///            (1) admit                     (3) admit, urgent                (5) poll_send, no room
-/// FILLED   0 ─────────▶ 1      URGENT    0 ─────────────────▶ 1   CROWDED  0 ─────────────────────▶ 1
-///          ◀─────────                    ◀─────────────────               ◀─────────────────────
-///            (2) take, take_all            (4) take, take_all               (6) grant, close
+///              (1) enqueue                      (3) enqueue, urgent               (5) poll_send, no room
+/// FILLED     0 ───────────▶ 1      URGENT     0 ───────────────────▶ 1   CROWDED  0 ───────────────────▶ 1
+///              ◀───────────                     ◀───────────────────              ◀───────────────────
+///              (2) take, fetch_all              (4) take, fetch_all               (6) clear_crowded
+///
+///              (7) poll_filled                  (9) begin                         (11) settle
+/// LISTENING  0 ───────────▶ 1      BEGUN      0 ─────────▶ 1             RETURNED 0 ────────▶ 1
+///              ◀───────────                     ◀─────────                        ◀────────
+///              (8) enqueue, stop_receive        (10) revive                       (12) revive
+///
+///              (13) keep_orphan
+/// DROPPED    0 ────────────────▶ 1
+///              ◀────────────────
+///              (14) break_orphans, leave
 /// ```
 pub(super) type Flags = u32;
 
-/// There is something in the shared half of the line.
+/// There is something in the shared half of the queue.
 pub(super) const FILLED: Flags = 1;
 /// There is something urgent among that.
 pub(super) const URGENT: Flags = 2;
 /// Sends wait for room.
 pub(super) const CROWDED: Flags = 4;
-/// The receiver waits and is to be woken: admit takes the waker and clears it.
-pub(super) const LISTENING: Flags = 16;
-/// The body has begun to run: not of the mailbox, but here there is room for it. Read by the body's own task alone.
-pub(super) const BEGUN: Flags = 8;
-/// The body has come to its end by itself. Like `BEGUN`.
+/// The receiver waits and is to be woken: `enqueue` takes its waker and clears this.
+pub(super) const LISTENING: Flags = 8;
+/// The body has begun to run.
+pub(super) const BEGUN: Flags = 16;
+/// The body has come to its end by itself.
 pub(super) const RETURNED: Flags = 32;
-/// The body has dropped questions unanswered, and it is not known yet whether that is its end. Like `BEGUN`.
+/// The body has dropped questions unanswered, and it is not known yet whether that is its end.
 pub(super) const DROPPED: Flags = 64;
 
 /// A buffer larger than this many bytes is made smaller when its process goes to sleep and needs little of it: most
@@ -65,9 +76,9 @@ pub(super) const DROPPED: Flags = 64;
 const KEPT_BYTES: usize = 512;
 
 /// The half of a mailbox that senders put events in. Under the lock of the cell.
-pub(super) struct Line<M> {
+pub(super) struct Queue<M> {
     /// What has come and has not been fetched. Urgent events are in front.
-    queue: VecDeque<Event<M>>,
+    events: VecDeque<Event<M>>,
     /// How many urgent ones there are.
     urgent: u32,
     /// How many messages have ever been accepted, modulo 2^32: what counts is how many of them are not taken yet.
@@ -78,12 +89,12 @@ pub(super) struct Line<M> {
     room: Option<Box<Room>>,
 }
 
-/// Who waits for a place in the mailbox.
+/// The sends that wait for room in the mailbox.
 struct Room {
-    /// Those to whom none is promised, in line.
-    line: LinkedSlab<StoredWaker>,
-    /// How many places are promised to those that have left the line and have not come for them yet.
-    promised: u32,
+    /// The sends that have no permit, the oldest first.
+    waiters: LinkedSlab<StoredWaker>,
+    /// How many permits sends have been granted and have not used yet.
+    permits: u32,
 }
 
 /// The half of a mailbox that the receiver has fetched. Made when it is first of use, since most processes take their
@@ -98,31 +109,31 @@ struct Fetched<M> {
     urgent: u32,
 }
 
-impl<M> Line<M> {
-    pub(super) fn new() -> Line<M> {
-        Line { queue: VecDeque::new(), urgent: 0, sent: 0, receiver: None, room: None }
+impl<M> Queue<M> {
+    pub(super) fn new() -> Queue<M> {
+        Queue { events: VecDeque::new(), urgent: 0, sent: 0, receiver: None, room: None }
     }
 
     /// Adds an event: at the end, or behind the last urgent one.
     #[inline]
     pub(super) fn push(&mut self, event: Event<M>, urgent: bool) {
         if urgent {
-            self.queue.insert(self.urgent as usize, event);
+            self.events.insert(self.urgent as usize, event);
             self.urgent += 1;
         } else {
-            self.queue.push_back(event);
+            self.events.push_back(event);
         }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.events.is_empty()
     }
 
-    /// What the flags should say of the queue.
+    /// What the flags should say of the events.
     #[inline]
     pub(super) fn flags(&self) -> Flags {
-        let filled = if self.queue.is_empty() { 0 } else { FILLED };
+        let filled = if self.events.is_empty() { 0 } else { FILLED };
         let urgent = if self.urgent == 0 { 0 } else { URGENT };
         let listening = if self.receiver.is_some() { LISTENING } else { 0 };
         filled | urgent | listening
@@ -131,11 +142,11 @@ impl<M> Line<M> {
     /// For how many events there is memory.
     #[cfg(all(test, not(loom)))]
     pub(super) fn capacity(&self) -> usize {
-        self.queue.capacity()
+        self.events.capacity()
     }
 
     fn pop(&mut self) -> Option<Event<M>> {
-        let event = self.queue.pop_front();
+        let event = self.events.pop_front();
         self.urgent = self.urgent.saturating_sub(1);
         event
     }
@@ -143,87 +154,87 @@ impl<M> Line<M> {
     /// Takes the oldest message that is not urgent out, or else the oldest that is, to make room for another.
     pub(super) fn drop_oldest(&mut self) -> Option<Event<M>> {
         let urgent = self.urgent as usize;
-        let normal = self.queue.iter().skip(urgent).position(Event::is_message).map(|at| at + urgent);
-        let at = normal.or_else(|| self.queue.iter().take(urgent).position(Event::is_message))?;
+        let normal = self.events.iter().skip(urgent).position(Event::is_message).map(|at| at + urgent);
+        let at = normal.or_else(|| self.events.iter().take(urgent).position(Event::is_message))?;
         if at < urgent {
             self.urgent -= 1;
         }
         self.sent = self.sent.wrapping_sub(1);
-        self.queue.remove(at)
+        self.events.remove(at)
     }
 
     /// Takes the first event of this kind out.
     pub(super) fn remove_first(&mut self, wanted: impl Fn(&Event<M>) -> bool) -> Option<Event<M>> {
-        let at = self.queue.iter().position(wanted)?;
+        let at = self.events.iter().position(wanted)?;
         if at < self.urgent as usize {
             self.urgent -= 1;
         }
-        self.queue.remove(at)
+        self.events.remove(at)
     }
 
     /// Takes everything out, for good.
     pub(super) fn drain(&mut self) -> VecDeque<Event<M>> {
         self.urgent = 0;
-        std::mem::take(&mut self.queue)
+        std::mem::take(&mut self.events)
     }
 
     /// Takes out what is no message.
-    pub(super) fn drain_news(&mut self) -> VecDeque<Event<M>> {
-        let all = std::mem::take(&mut self.queue).into_iter();
+    pub(super) fn drain_notices(&mut self) -> VecDeque<Event<M>> {
+        let all = std::mem::take(&mut self.events).into_iter();
         // News are never urgent, so the urgent messages stay in front and as many as they are.
         let (messages, news) = all.partition(Event::is_message);
-        self.queue = messages;
+        self.events = messages;
         news
     }
 
-    /// Enters a send in the line of those that wait for room.
+    /// Enters a send among those that wait for room.
     pub(super) fn wait_for_room(&mut self, waker: StoredWaker) -> Key {
-        let empty = || Box::new(Room { line: LinkedSlab::new(), promised: 0 });
-        self.room.get_or_insert_with(empty).line.push_back(waker)
+        let empty = || Box::new(Room { waiters: LinkedSlab::new(), permits: 0 });
+        self.room.get_or_insert_with(empty).waiters.push_back(waker)
     }
 
-    /// The waker of the send in line with this key.
-    pub(super) fn waiting(&mut self, key: Key) -> Option<&mut StoredWaker> {
-        self.room.as_mut()?.line.find(key)
+    /// The waker of the waiting send with this key.
+    pub(super) fn waiter(&mut self, key: Key) -> Option<&mut StoredWaker> {
+        self.room.as_mut()?.waiters.find(key)
     }
 
-    /// Takes a send out of the line; `None`: it has left it, with a promise.
-    pub(super) fn give_up(&mut self, key: Key) -> Option<StoredWaker> {
-        self.room.as_mut()?.line.remove(key)
+    /// Takes a waiting send out; `None`: it waits no longer and has a permit.
+    pub(super) fn cancel_wait(&mut self, key: Key) -> Option<StoredWaker> {
+        self.room.as_mut()?.waiters.remove(key)
     }
 
-    /// Promises the `free` places to the sends that have waited longest. They are to be woken.
-    pub(super) fn grant(&mut self, free: u32, wakers: &mut Vec<StoredWaker>) {
+    /// Grants `free` permits to the sends that have waited longest. They are to be woken.
+    pub(super) fn grant_permits(&mut self, free: u32, wakers: &mut Vec<StoredWaker>) {
         let Some(room) = &mut self.room else { return };
         for _ in 0..free {
-            let Some(waker) = room.line.pop_front() else { return };
-            room.promised += 1;
+            let Some(waker) = room.waiters.pop_front() else { return };
+            room.permits += 1;
             wakers.push(waker);
         }
     }
 
-    /// How many places are promised.
+    /// Returns how many permits are granted and not used yet.
     #[inline]
-    pub(super) fn promised(&self) -> u32 {
-        self.room.as_ref().map_or(0, |room| room.promised)
+    pub(super) fn permits(&self) -> u32 {
+        self.room.as_ref().map_or(0, |room| room.permits)
     }
 
-    /// A promise has been kept, or given up.
-    pub(super) fn redeem(&mut self) {
+    /// Takes back a permit that has been used, or given up.
+    pub(super) fn use_permit(&mut self) {
         if let Some(room) = &mut self.room {
-            room.promised -= 1;
+            room.permits -= 1;
         }
     }
 
     /// Whether a send waits for room.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.room.as_ref().is_some_and(|room| !room.line.is_empty())
+    pub(super) fn has_waiters(&self) -> bool {
+        self.room.as_ref().is_some_and(|room| !room.waiters.is_empty())
     }
 
-    /// No more messages are taken. The sends in line are to be woken, to learn of it, and promises mean nothing now.
+    /// No more messages are taken. The waiting sends are to be woken, to learn of it, and permits mean nothing now.
     pub(super) fn close(&mut self, wakers: &mut Vec<StoredWaker>) {
         if let Some(mut room) = self.room.take() {
-            wakers.extend(std::iter::from_fn(|| room.line.pop_front()));
+            wakers.extend(std::iter::from_fn(|| room.waiters.pop_front()));
         }
     }
 }
@@ -277,66 +288,66 @@ impl<M> Batch<M> {
     }
 
     /// Fetches what is urgent, in front of what is not.
-    pub(super) fn fetch_urgent(&mut self, line: &mut Line<M>) {
+    pub(super) fn fetch_urgent(&mut self, queue: &mut Queue<M>) {
         let fetched = self.fetched();
-        for event in line.queue.drain(..line.urgent as usize) {
+        for event in queue.events.drain(..queue.urgent as usize) {
             fetched.events.insert(fetched.urgent as usize, event);
             fetched.urgent += 1;
         }
-        line.urgent = 0;
+        queue.urgent = 0;
     }
 
     /// Fetches everything, behind what is here.
-    pub(super) fn fetch_all(&mut self, line: &mut Line<M>) {
-        self.fetch_urgent(line);
+    pub(super) fn fetch_all(&mut self, queue: &mut Queue<M>) {
+        self.fetch_urgent(queue);
         let fetched = self.fetched();
         if fetched.events.is_empty() {
-            std::mem::swap(&mut fetched.events, &mut line.queue);
+            std::mem::swap(&mut fetched.events, &mut queue.events);
         } else {
-            fetched.events.append(&mut line.queue);
+            fetched.events.append(&mut queue.events);
         }
     }
 
-    /// The next event, for a receiver whose batch has none that comes first: all of the line is fetched on the way, if
+    /// The next event, for a receiver whose batch has none that comes first: all of the queue is fetched on the way, if
     /// that is worth while and allowed.
     #[inline]
-    pub(super) fn take(&mut self, line: &mut Line<M>, one_by_one: bool) -> Option<Event<M>> {
+    pub(super) fn take(&mut self, queue: &mut Queue<M>, one_by_one: bool) -> Option<Event<M>> {
         if !self.is_empty() {
-            self.fetch_urgent(line);
+            self.fetch_urgent(queue);
             return self.pop();
         }
-        if one_by_one || line.queue.len() <= 1 {
-            return line.pop();
+        if one_by_one || queue.events.len() <= 1 {
+            return queue.pop();
         }
         let fetched = self.fetched();
-        std::mem::swap(&mut fetched.events, &mut line.queue);
-        fetched.urgent = std::mem::take(&mut line.urgent);
+        std::mem::swap(&mut fetched.events, &mut queue.events);
+        fetched.urgent = std::mem::take(&mut queue.urgent);
         self.pop()
     }
 
     /// Puts what was fetched and not received back, in front of what has come since.
-    pub(super) fn put_back(&mut self, line: &mut Line<M>) {
+    pub(super) fn put_back(&mut self, queue: &mut Queue<M>) {
         let Some(fetched) = self.0.take() else { return };
-        let mut later = std::mem::replace(&mut line.queue, fetched.events);
-        let (early, late) = (fetched.urgent, std::mem::take(&mut line.urgent));
-        let normal = line.queue.split_off(early as usize);
-        line.queue.extend(later.drain(..late as usize));
-        line.queue.extend(normal);
-        line.queue.extend(later);
-        line.urgent = early + late;
+        let mut later = std::mem::replace(&mut queue.events, fetched.events);
+        let (early, late) = (fetched.urgent, std::mem::take(&mut queue.urgent));
+        let normal = queue.events.split_off(early as usize);
+        queue.events.extend(later.drain(..late as usize));
+        queue.events.extend(normal);
+        queue.events.extend(later);
+        queue.urgent = early + late;
     }
 
     /// The process goes to sleep: memory that what is left does not need is given back. What is left stays: a selective
     /// receive that waits leaves in the batch whatever it does not want.
     #[inline]
-    pub(super) fn trim(&mut self, line: &mut Line<M>) {
+    pub(super) fn trim(&mut self, queue: &mut Queue<M>) {
         if let Some(fetched) = &mut self.0 {
             trim(&mut fetched.events);
             if fetched.events.capacity() == 0 {
                 self.0 = None;
             }
         }
-        trim(&mut line.queue);
+        trim(&mut queue.events);
     }
 }
 

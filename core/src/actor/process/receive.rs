@@ -44,10 +44,10 @@ impl<M> Drop for Receive<'_, M> {
 
 /// The future of [`Process::receive_timeout`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-pub struct ReceiveTimeout<'a, M>(Patient<'a, M>);
+pub struct ReceiveTimeout<'a, M>(Deadline<'a, M>);
 
 /// For how long a receive waits.
-enum Patient<'a, M> {
+enum Deadline<'a, M> {
     /// Not at all: it looks into the mailbox once.
     Now(&'a mut Process<M>),
     /// For a time.
@@ -57,8 +57,8 @@ enum Patient<'a, M> {
 impl<'a, M> ReceiveTimeout<'a, M> {
     pub(super) fn new(process: &'a mut Process<M>, duration: Duration) -> ReceiveTimeout<'a, M> {
         ReceiveTimeout(match duration.is_zero() {
-            true => Patient::Now(process),
-            false => Patient::For(timeout(duration, Receive::new(process))),
+            true => Deadline::Now(process),
+            false => Deadline::For(timeout(duration, Receive::new(process))),
         })
     }
 }
@@ -68,8 +68,8 @@ impl<M> Future for ReceiveTimeout<'_, M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<M>>> {
         match &mut self.get_mut().0 {
-            Patient::Now(process) => Poll::Ready(process.try_receive()),
-            Patient::For(receive) => Poll::Ready(ready!(Pin::new(receive).poll(cx)).ok()),
+            Deadline::Now(process) => Poll::Ready(process.try_receive()),
+            Deadline::For(receive) => Poll::Ready(ready!(Pin::new(receive).poll(cx)).ok()),
         }
     }
 }
@@ -108,8 +108,8 @@ impl<M> fmt::Debug for ReceiveTimeout<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_tuple("ReceiveTimeout");
         match &self.0 {
-            Patient::Now(process) => debug.field(process).finish(),
-            Patient::For(receive) => debug.field(receive).finish(),
+            Deadline::Now(process) => debug.field(process).finish(),
+            Deadline::For(receive) => debug.field(receive).finish(),
         }
     }
 }

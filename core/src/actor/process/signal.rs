@@ -2,7 +2,7 @@
 //!
 //! Whoever sends a signal handles it, under the lock of the receiver: so signals wait for nothing, and the order of
 //! what one process does to another is the order in which it does it. What follows from a signal (waking, cancelling,
-//! answering) is collected under the lock and done after it ([`Then`]); so no two cells are ever locked at once.
+//! answering) is collected under the lock and done after it ([`Deferred`]); so no two cells are ever locked at once.
 //!
 //! # The life of a process
 //! ```text
@@ -22,14 +22,14 @@
 //! ```
 
 mod later;
-mod ties;
+mod relations;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 pub(super) use later::Later;
 use later::give_up;
-use ties::Ties;
+use relations::Relations;
 
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
@@ -47,32 +47,41 @@ use crate::kernel::task::owner::Orphan;
 use crate::kernel::task::{self, Header, HeaderRef};
 use crate::promise::Failure;
 
-/// Whether a process is alive, and who is related to it.
+/// How far the life of a process has come. See the diagram of the [module](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// It has neither ended nor been made to.
+    Alive,
+    /// It has begun to end by itself, or its body is being dropped; the reason is not settled yet.
+    Leaving,
+    /// The reason is settled, once in a life. The body may still run or be about to be dropped.
+    Doomed,
+    /// The body has been dropped.
+    Over,
+}
+
+/// The state of a process and its relations to others, under the lock of its cell.
 pub(super) struct Life {
+    /// How far it has come.
+    phase: Phase,
     /// An exit signal becomes an event, instead of ending the process.
     trapping: bool,
     /// It is being started, and whoever starts it has not learnt whether that succeeds.
-    unborn: bool,
-    /// The process has begun to end by itself, or its body is being dropped; why is perhaps not settled yet.
-    pub(super) leaving: bool,
+    starting: bool,
     /// The mailbox stays open when the body ends, for a successor.
     keeping: bool,
-    /// The body has been dropped.
-    over: bool,
-    /// Why it ends or has ended is settled, once in a life.
-    settled: bool,
     /// Why, if that is not [`ExitReason::Normal`]: most ends need no allocation.
     reason: Option<Box<ExitReason>>,
     /// The header of its task, from the first poll of that until its future is dropped, which is what calls
     /// [`end`](Cell::end). It is looked at under the lock only.
     task: Option<HeaderRef>,
     /// Its relations, made with the first one.
-    ties: Option<Box<Ties>>,
+    relations: Option<Box<Relations>>,
 }
 
 /// What is to be done once the lock is free.
 #[derive(Default)]
-pub(super) struct Then {
+pub(super) struct Deferred {
     /// The names and groups of a process that is doomed.
     hooks: SmallMap<HookId, Arc<dyn AtExit>>,
     /// The questions that it has left unanswered, and why there will be no answer.
@@ -95,9 +104,9 @@ pub(super) struct Then {
     stale: Option<Pid>,
 }
 
-impl Then {
+impl Deferred {
     /// Whether nothing is: so with most ends.
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.hooks.is_empty()
             && self.orphans.is_empty()
             && self.timers.is_empty()
@@ -133,21 +142,19 @@ impl Then {
 impl Life {
     pub(super) fn new(trapping: bool) -> Life {
         Life {
+            phase: Phase::Alive,
             trapping,
-            unborn: false,
-            leaving: false,
+            starting: false,
             keeping: false,
-            over: false,
-            settled: false,
             reason: None,
             task: None,
-            ties: None,
+            relations: None,
         }
     }
 
     /// Whether it has neither ended nor been made to.
     pub(super) fn is_alive(&self) -> bool {
-        !self.settled
+        self.phase < Phase::Doomed
     }
 
     /// Its task, while it has one.
@@ -158,36 +165,48 @@ impl Life {
     /// Why it ends or has ended.
     pub(super) fn reason(&self) -> Option<ExitReason> {
         let reason = || self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal);
-        self.settled.then(reason)
+        (!self.is_alive()).then(reason)
     }
 
     /// Whether no more messages are taken.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
-        self.settled && !self.keeping
+        !self.is_alive() && !self.keeping
     }
 
     /// Whether the body has been dropped.
     pub(super) fn is_over(&self) -> bool {
-        self.over
+        self.phase == Phase::Over
     }
 
-    fn ties(&mut self) -> &mut Ties {
-        self.ties.get_or_insert_default()
+    /// Whether the process has begun to end, for a reason that is not settled yet.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving
+    }
+
+    /// Notes that the process has begun to end by itself, unless its reason is settled already.
+    pub(super) fn leave(&mut self) {
+        if self.phase == Phase::Alive {
+            self.phase = Phase::Leaving;
+        }
+    }
+
+    fn relations(&mut self) -> &mut Relations {
+        self.relations.get_or_insert_default()
     }
 
     /// Keeps a question that was dropped unanswered, until it is known whether that was the end.
     pub(super) fn keep_orphan(&mut self, orphan: Arc<dyn Orphan>) {
-        self.ties().orphans.push(orphan);
+        self.relations().orphans.push(orphan);
     }
 
     /// The questions that were kept, for a process that lives on.
     pub(super) fn take_orphans(&mut self) -> Vec<Arc<dyn Orphan>> {
-        self.ties.as_mut().map_or_else(Vec::new, |ties| std::mem::take(&mut ties.orphans))
+        self.relations.as_mut().map_or_else(Vec::new, |relations| std::mem::take(&mut relations.orphans))
     }
 
     fn unlink(&mut self, from: Identity) -> Option<Pid> {
-        self.ties.as_mut()?.links.remove(from)
+        self.relations.as_mut()?.links.remove(from)
     }
 }
 
@@ -225,33 +244,33 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// Settles why the process ends, unless that is settled.
-    fn doom(&self, inbox: &mut Inbox<M>, reason: ExitReason, then: &mut Then) {
+    fn doom(&self, inbox: &mut Inbox<M>, reason: ExitReason, deferred: &mut Deferred) {
         let life = &mut inbox.life;
         if !life.is_alive() {
             return;
         }
-        if let Some(ties) = life.ties.as_mut().filter(|ties| !ties.orphans.is_empty()) {
-            then.orphans = std::mem::take(&mut ties.orphans);
-            then.failure = Some(Failure::NoProcess(reason.clone()));
+        if let Some(relations) = life.relations.as_mut().filter(|relations| !relations.orphans.is_empty()) {
+            deferred.orphans = std::mem::take(&mut relations.orphans);
+            deferred.failure = Some(Failure::NoProcess(reason.clone()));
         }
-        life.settled = true;
+        life.phase = Phase::Doomed;
         life.reason = (!reason.is_normal()).then(|| Box::new(reason));
         if !life.keeping {
-            inbox.line.close(&mut then.senders);
-            then.timers = life.take_timers();
-            then.home = if then.timers.is_empty() { None } else { self.home() };
+            inbox.queue.close(&mut deferred.senders);
+            deferred.timers = life.take_timers();
+            deferred.home = if deferred.timers.is_empty() { None } else { self.home() };
         }
-        if let Some(ties) = &mut life.ties {
-            then.hooks = std::mem::take(&mut ties.hooks);
+        if let Some(relations) = &mut life.relations {
+            deferred.hooks = std::mem::take(&mut relations.hooks);
         }
     }
 
     /// As [`Cell::doom`], by somebody else. The process may come to its own end before that one has called the hooks, and
     /// then calls them, too.
-    fn doom_by_signal(&self, inbox: &mut Inbox<M>, reason: ExitReason, then: &mut Then) {
-        self.doom(inbox, reason, then);
-        if let Some(ties) = &mut inbox.life.ties {
-            ties.hooks = then.hooks.clone();
+    fn doom_by_signal(&self, inbox: &mut Inbox<M>, reason: ExitReason, deferred: &mut Deferred) {
+        self.doom(inbox, reason, deferred);
+        if let Some(relations) = &mut inbox.life.relations {
+            relations.hooks = deferred.hooks.clone();
         }
     }
 
@@ -269,73 +288,74 @@ impl<M: Send + 'static> Cell<M> {
         });
         let mut inbox = lock(&self.inbox);
         inbox.life.task = task;
-        self.mark(&inbox, BEGUN, true);
+        self.set_flag(&inbox, BEGUN, true);
         inbox.life.is_alive()
     }
 
     /// The body has come to its end by itself, for `reason`. It is still to be dropped.
     pub(super) fn settle(self: &Arc<Self>, reason: ExitReason) {
-        let mut then = Then::default();
+        let mut deferred = Deferred::default();
         let mut inbox = lock(&self.inbox);
-        self.doom(&mut inbox, reason, &mut then);
-        self.mark(&inbox, RETURNED, true);
+        self.doom(&mut inbox, reason, &mut deferred);
+        self.set_flag(&inbox, RETURNED, true);
         drop(inbox);
-        if !then.is_nothing() {
-            then.run(&self.pid());
+        if !deferred.is_empty() {
+            deferred.run(&self.pid());
         }
     }
 
     /// The body is gone: everybody is told. `reason` is why, if that has not been settled. Never unwinds.
     pub(in crate::actor) fn end(self: &Arc<Self>, reason: ExitReason) {
-        let mut then = Then::default();
+        let mut deferred = Deferred::default();
         let mut inbox = lock(&self.inbox);
-        if inbox.life.over {
+        if inbox.life.is_over() {
             return;
         }
-        self.doom(&mut inbox, reason, &mut then);
-        if let Some(ties) = inbox.life.ties.as_mut().filter(|ties| !ties.hooks.is_empty()) {
+        self.doom(&mut inbox, reason, &mut deferred);
+        if let Some(relations) = inbox.life.relations.as_mut().filter(|relations| !relations.hooks.is_empty())
+        {
             // Of a signal. Whoever has sent it may still be about to call them.
-            then.hooks = std::mem::take(&mut ties.hooks);
+            deferred.hooks = std::mem::take(&mut relations.hooks);
         }
-        if !then.is_nothing() {
+        if !deferred.is_empty() {
             drop(inbox);
             // Before it is over: whoever finds it so, or is told, may count on it that its names are free.
-            then.run(&self.pid());
+            deferred.run(&self.pid());
             inbox = lock(&self.inbox);
         }
         let life = &mut inbox.life;
-        life.over = true;
+        life.phase = Phase::Over;
         life.task = None;
         let Some(reason) = life.reason() else { unreachable!("it has been doomed by now") };
-        let (unborn, keeping) = (life.unborn, life.keeping);
-        let ties = if unborn { None } else { life.part() };
-        let receiver = inbox.line.receiver.take();
-        let left = if keeping { Default::default() } else { inbox.line.drain() };
+        let (starting, keeping) = (life.starting, life.keeping);
+        let relations = if starting { None } else { life.take_relations() };
+        let receiver = inbox.queue.receiver.take();
+        let left = if keeping { Default::default() } else { inbox.queue.drain() };
         drop(inbox);
         discard_panic(|| drop(receiver));
-        if let Some(ties) = ties {
-            ties.tell(&self.pid(), &reason);
+        if let Some(relations) = relations {
+            relations.tell(&self.pid(), &reason);
         }
         self.discard(left);
     }
 
     /// Whoever has started the process knows that it succeeded: it may end with a noise from now on.
-    pub(super) fn born(self: &Arc<Self>) {
+    pub(super) fn finish_start(self: &Arc<Self>) {
         let mut inbox = lock(&self.inbox);
-        inbox.life.unborn = false;
-        let over = inbox.life.over;
-        let ties = if over { inbox.life.part() } else { None };
+        inbox.life.starting = false;
+        let over = inbox.life.is_over();
+        let relations = if over { inbox.life.take_relations() } else { None };
         let reason = inbox.life.reason();
         drop(inbox);
-        if let (Some(ties), Some(reason)) = (ties, reason) {
-            ties.tell(&self.pid(), &reason);
+        if let (Some(relations), Some(reason)) = (relations, reason) {
+            relations.tell(&self.pid(), &reason);
         }
     }
 
-    /// The process is about to be started by one that wants to be related to it: until [`born`](Cell::born) is called,
+    /// The process is about to be started by one that wants to be related to it: until [`finish_start`](Cell::finish_start) is called,
     /// its end is nobody's business.
-    pub(super) fn conceive(&self) {
-        lock(&self.inbox).life.unborn = true;
+    pub(super) fn begin_start(&self) {
+        lock(&self.inbox).life.starting = true;
     }
 
     /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that is not
@@ -343,14 +363,14 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) fn keep_mailbox(self: &Arc<Self>, keeping: bool) {
         let mut senders = Vec::new();
         let mut inbox = lock(&self.inbox);
-        // What has been closed stays closed: the sends in line have been told.
+        // What has been closed stays closed: the waiting sends have been told.
         inbox.life.keeping = keeping && !inbox.life.is_closed();
         let (mut left, mut timers) = (VecDeque::new(), SmallMap::default());
         if inbox.life.is_closed() {
-            inbox.line.close(&mut senders);
+            inbox.queue.close(&mut senders);
             timers = inbox.life.take_timers();
-            if inbox.life.over {
-                left = inbox.line.drain();
+            if inbox.life.is_over() {
+                left = inbox.queue.drain();
             }
         }
         drop(inbox);
@@ -367,17 +387,17 @@ impl<M: Send + 'static> Cell<M> {
     /// of links and monitors that it had are not. False when it has not.
     pub(super) fn revive(&self, trapping: bool) -> bool {
         let mut inbox = lock(&self.inbox);
-        if !(inbox.life.over && inbox.life.keeping) {
+        if !(inbox.life.is_over() && inbox.life.keeping) {
             return false;
         }
         let timers = inbox.life.take_timers();
         let life = Life { keeping: true, ..Life::new(trapping) };
         let before = std::mem::replace(&mut inbox.life, life);
         if !timers.is_empty() {
-            inbox.life.ties().timers = timers;
+            inbox.life.relations().timers = timers;
         }
-        self.mark(&inbox, BEGUN | RETURNED, false);
-        let news = inbox.line.drain_news();
+        self.set_flag(&inbox, BEGUN | RETURNED, false);
+        let news = inbox.queue.drain_notices();
         drop(inbox);
         // They hold pids, which may be the last to hold a cell.
         drop((before, news));
@@ -408,7 +428,7 @@ impl<M: Send + 'static> Cell<M> {
         let mut inbox = lock(&self.inbox);
         let alive = inbox.life.is_alive();
         let stale = match alive {
-            true => inbox.life.ties().links.insert(other.identity(), other),
+            true => inbox.life.relations().links.insert(other.identity(), other),
             false => Some(other),
         };
         drop(inbox);
@@ -419,13 +439,13 @@ impl<M: Send + 'static> Cell<M> {
     /// As [`Cell::enter_link`], to the one that is about to start this process.
     pub(super) fn enter_parent(&self, parent: &Pid) {
         self.enter_link(parent);
-        lock(&self.inbox).life.ties().parent = Some(parent.identity());
+        lock(&self.inbox).life.relations().parent = Some(parent.identity());
     }
 
     /// Whether `other` has started this process, linked to itself.
     pub(in crate::actor) fn is_parent(&self, other: &Pid) -> bool {
         let inbox = lock(&self.inbox);
-        inbox.life.ties.as_ref().is_some_and(|ties| ties.parent == Some(other.identity()))
+        inbox.life.relations.as_ref().is_some_and(|relations| relations.parent == Some(other.identity()))
     }
 
     /// Takes a link out on this side. Returns whether it was there.
@@ -436,7 +456,7 @@ impl<M: Send + 'static> Cell<M> {
 
     pub(in crate::actor) fn is_linked(&self, other: &Pid) -> bool {
         let inbox = lock(&self.inbox);
-        inbox.life.ties.as_ref().is_some_and(|ties| ties.links.contains(other.identity()))
+        inbox.life.relations.as_ref().is_some_and(|relations| relations.links.contains(other.identity()))
     }
 
     /// Enters a monitor of this process's. False when the process is not alive.
@@ -445,7 +465,7 @@ impl<M: Send + 'static> Cell<M> {
         let mut inbox = lock(&self.inbox);
         let alive = inbox.life.is_alive();
         let stale = match alive {
-            true => inbox.life.ties().watched.insert(monitor, other),
+            true => inbox.life.relations().watched.insert(monitor, other),
             false => Some(other),
         };
         drop(inbox);
@@ -455,59 +475,62 @@ impl<M: Send + 'static> Cell<M> {
 
     /// Takes a monitor of this process's out.
     pub(super) fn leave_watched(&self, monitor: MonitorRef) -> Option<Pid> {
-        lock(&self.inbox).life.ties.as_mut()?.watched.remove(monitor)
+        lock(&self.inbox).life.relations.as_mut()?.watched.remove(monitor)
     }
 
     /// Enters a monitor by another process. False when this one is not alive.
     pub(super) fn enter_watcher(&self, monitor: MonitorRef, other: &Pid) -> bool {
-        let mut then = Then::default();
+        let mut deferred = Deferred::default();
         let mut inbox = lock(&self.inbox);
         let alive = inbox.life.is_alive();
         if alive {
-            then.stale = inbox.life.ties().watchers.insert(monitor, other.clone());
+            deferred.stale = inbox.life.relations().watchers.insert(monitor, other.clone());
         }
         drop(inbox);
-        drop(then);
+        drop(deferred);
         alive
     }
 
     /// Handles `signal` under the lock of `inbox`. It is only read, since dropping it may run destructors.
-    fn handle(&self, inbox: &mut Inbox<M>, to: &Pid, signal: &Signal, then: &mut Then) {
+    fn handle(&self, inbox: &mut Inbox<M>, to: &Pid, signal: &Signal, deferred: &mut Deferred) {
         let life = &mut inbox.life;
         match signal {
             Signal::Link { from } if life.is_alive() => {
-                then.stale = life.ties().links.insert(from.identity(), from.clone());
+                deferred.stale = life.relations().links.insert(from.identity(), from.clone());
             }
             Signal::Link { from } => {
                 let reason = ExitReason::NoProcess;
-                then.answer = Some((from.clone(), Signal::Exit { from: to.clone(), reason, by: By::Link }));
+                deferred.answer =
+                    Some((from.clone(), Signal::Exit { from: to.clone(), reason, by: By::Link }));
             }
-            Signal::Unlink { from } => then.stale = life.unlink(from.identity()),
-            Signal::Exit { from, reason, by } => self.handle_exit(inbox, to, (from, reason, *by), then),
+            Signal::Unlink { from } => deferred.stale = life.unlink(from.identity()),
+            Signal::Exit { from, reason, by } => self.handle_exit(inbox, to, (from, reason, *by), deferred),
             Signal::Monitor { from, monitor } if life.is_alive() => {
-                then.stale = life.ties().watchers.insert(*monitor, from.clone());
+                deferred.stale = life.relations().watchers.insert(*monitor, from.clone());
             }
             Signal::Monitor { from, monitor } => {
                 let reason = ExitReason::NoProcess;
                 let down = Signal::Down { from: to.clone(), monitor: *monitor, reason };
-                then.answer = Some((from.clone(), down));
+                deferred.answer = Some((from.clone(), down));
             }
-            Signal::Watch { from, monitor } => match life.over {
-                false => then.stale = life.ties().watchers.insert(*monitor, from.clone()),
+            Signal::Watch { from, monitor } => match life.is_over() {
+                false => deferred.stale = life.relations().watchers.insert(*monitor, from.clone()),
                 true => {
                     let reason = life.reason().unwrap_or(ExitReason::NoProcess);
                     let down = Signal::Down { from: to.clone(), monitor: *monitor, reason };
-                    then.answer = Some((from.clone(), down));
+                    deferred.answer = Some((from.clone(), down));
                 }
             },
             Signal::Demonitor { monitor } => {
-                then.stale = life.ties.as_mut().and_then(|ties| ties.watchers.remove(*monitor));
+                deferred.stale =
+                    life.relations.as_mut().and_then(|relations| relations.watchers.remove(*monitor));
             }
             Signal::Down { from, monitor, reason } => {
-                then.stale = life.ties.as_mut().and_then(|ties| ties.watched.remove(*monitor));
-                if then.stale.is_some() && life.is_alive() {
+                deferred.stale =
+                    life.relations.as_mut().and_then(|relations| relations.watched.remove(*monitor));
+                if deferred.stale.is_some() && life.is_alive() {
                     let down = Down { monitor: *monitor, from: from.clone(), reason: reason.clone() };
-                    then.receiver = self.admit(&mut inbox.line, Event::Down(Box::new(down)), false);
+                    deferred.receiver = self.enqueue(&mut inbox.queue, Event::Down(Box::new(down)), false);
                 }
             }
         }
@@ -519,12 +542,12 @@ impl<M: Send + 'static> Cell<M> {
         inbox: &mut Inbox<M>,
         to: &Pid,
         (from, reason, by): (&Pid, &ExitReason, By),
-        then: &mut Then,
+        deferred: &mut Deferred,
     ) {
         let life = &mut inbox.life;
         if by == By::Link {
-            then.stale = life.unlink(from.identity());
-            if then.stale.is_none() {
+            deferred.stale = life.unlink(from.identity());
+            if deferred.stale.is_none() {
                 // Unlinked meanwhile: it is to hear nothing any more.
                 return;
             }
@@ -534,23 +557,23 @@ impl<M: Send + 'static> Cell<M> {
         }
         let asked = by == By::Request;
         if asked && *reason == ExitReason::Kill {
-            then.cancel = life.own_task();
-            self.doom_by_signal(inbox, ExitReason::Killed, then);
+            deferred.cancel = life.own_task();
+            self.doom_by_signal(inbox, ExitReason::Killed, deferred);
         } else if life.trapping {
             let exit = Exit { from: from.clone(), reason: reason.clone() };
-            then.receiver = self.admit(&mut inbox.line, Event::Exit(Box::new(exit)), false);
+            deferred.receiver = self.enqueue(&mut inbox.queue, Event::Exit(Box::new(exit)), false);
         } else if !reason.is_normal() || (asked && from == to) {
-            then.cancel = life.own_task();
-            self.doom_by_signal(inbox, reason.clone(), then);
+            deferred.cancel = life.own_task();
+            self.doom_by_signal(inbox, reason.clone(), deferred);
         }
     }
 }
 
 impl<M: Send + 'static> Endpoint for Cell<M> {
     fn deliver(&self, to: &Pid, signal: Signal) {
-        let mut then = Then::default();
-        self.handle(&mut lock(&self.inbox), to, &signal, &mut then);
-        then.run(to);
+        let mut deferred = Deferred::default();
+        self.handle(&mut lock(&self.inbox), to, &signal, &mut deferred);
+        deferred.run(to);
     }
 
     fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId> {
@@ -560,13 +583,13 @@ impl<M: Send + 'static> Endpoint for Cell<M> {
             drop(inbox);
             return None;
         }
-        inbox.life.ties().hooks.insert(id, hook);
+        inbox.life.relations().hooks.insert(id, hook);
         Some(id)
     }
 
     fn forget_hook(&self, hook: HookId) {
         let mut inbox = lock(&self.inbox);
-        let forgotten = inbox.life.ties.as_mut().and_then(|ties| ties.hooks.remove(hook));
+        let forgotten = inbox.life.relations.as_mut().and_then(|relations| relations.hooks.remove(hook));
         drop(inbox);
         drop(forgotten);
     }

@@ -26,7 +26,7 @@ impl Wake for Bell {
 
 fn send(cell: &Cell<u32>, wait_key: &mut WaitKey, message: u32, waker: &Waker) -> bool {
     let mut cx = Context::from_waker(waker);
-    cell.poll_place(false, wait_key, &mut Some(message), &mut cx).is_ready()
+    cell.poll_permit(false, wait_key, &mut Some(message), &mut cx).is_ready()
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_promise_that_is_given_up_goes_to_the_next_in_line() {
         cell.stop_send(&mut a);
         receiver.join().unwrap();
         assert!(at_once || send(&cell, &mut b, 3, Waker::noop()), "the place is lost");
-        assert_eq!(lock(&cell.inbox).line.promised(), 0);
+        assert_eq!(lock(&cell.inbox).queue.permits(), 0);
     });
 }
 

@@ -107,14 +107,14 @@ fn a_burst_costs_no_memory_for_ever() {
     assert_eq!(messages(&cell, &mut batch).len(), 1000);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(cell.poll_next(&mut batch, &mut cx).is_pending());
-    assert_eq!(batch.capacity() + lock(&cell.inbox).line.capacity(), 0);
+    assert_eq!(batch.capacity() + lock(&cell.inbox).queue.capacity(), 0);
 }
 
 /// Beside a plain queue, at random: bursts, receives, selective receives that wait, and so buffers that shrink.
 #[test]
 fn buffers_that_shrink_lose_nothing() {
-    for seed in 1..=60_u64 {
-        let mut state = seed;
+    for prepared in 1..=60_u64 {
+        let mut state = prepared;
         let mut below = |bound: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) as usize % bound
@@ -142,19 +142,19 @@ fn buffers_that_shrink_lose_nothing() {
                     let mut wanted = |event: &Event<u32>| matches!(event, Event::Message(n) if *n == chosen);
                     let got = cell.try_match(&mut batch, &mut 0, &mut wanted).and_then(Event::message);
                     let expected = queue.iter().position(|n| *n == chosen).and_then(|at| queue.remove(at));
-                    assert_eq!(got, expected, "seed {seed}");
+                    assert_eq!(got, expected, "prepared {prepared}");
                 }
                 _ => {
                     for _ in 0..below(queue.len() + 2) {
                         let got = cell.try_next(&mut batch).and_then(Event::message);
-                        assert_eq!(got, queue.pop_front(), "seed {seed}");
+                        assert_eq!(got, queue.pop_front(), "prepared {prepared}");
                     }
                 }
             }
-            assert_eq!(cell.len(), queue.len(), "seed {seed}");
+            assert_eq!(cell.len(), queue.len(), "prepared {prepared}");
         }
         cell.give_back(&mut batch);
-        assert!(messages(&cell, &mut Batch::new()).into_iter().eq(queue), "seed {seed}");
+        assert!(messages(&cell, &mut Batch::new()).into_iter().eq(queue), "prepared {prepared}");
     }
 }
 
@@ -221,11 +221,11 @@ fn a_mailbox_that_is_kept_keeps_its_timers() {
 
 #[test]
 fn names_are_released_before_anybody_is_told() {
-    /// Notes whether the observer had been told by then.
+    /// Notes whether the observer had been told by deferred.
     struct Name(Arc<Cell<u32>>, StdMutex<Vec<usize>>);
     impl AtExit for Name {
         fn ended(&self, _: &Pid, _: HookId) {
-            let told = !lock(&self.0.inbox).line.is_empty();
+            let told = !lock(&self.0.inbox).queue.is_empty();
             self.1.lock().unwrap().push(usize::from(told));
         }
     }
@@ -240,7 +240,7 @@ fn names_are_released_before_anybody_is_told() {
     ending.pid().deliver(Signal::Link { from: observer.pid() });
     ending.end(ExitReason::Normal);
     assert_eq!(*name.1.lock().unwrap(), [0], "the one that was not taken back, and first");
-    assert!(!lock(&observer.inbox).line.is_empty());
+    assert!(!lock(&observer.inbox).queue.is_empty());
     assert!(ending.pid().at_exit(hook()).is_none());
     assert_eq!(Arc::strong_count(&name), 1, "nothing is kept");
 }
@@ -269,7 +269,7 @@ fn names_are_released_by_whoever_ends_first() {
         scope.spawn(move || pid.exit(ExitReason::Shutdown));
         slow.0.wait();
         ending.end(ExitReason::Normal);
-        let seen = (slow.1.load(Ordering::SeqCst), !lock(&observer.inbox).line.is_empty());
+        let seen = (slow.1.load(Ordering::SeqCst), !lock(&observer.inbox).queue.is_empty());
         slow.0.wait();
         seen
     });

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use super::super::cell::Cell;
 use super::super::pid::HookId;
-use super::{Life, Ties};
+use super::{Life, Relations};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
@@ -33,23 +33,25 @@ pub(super) fn give_up(timers: SmallMap<HookId, Weak<dyn Later>>, home: Option<Ar
 impl Life {
     /// The timers, for good.
     pub(super) fn take_timers(&mut self) -> SmallMap<HookId, Weak<dyn Later>> {
-        self.ties.as_mut().map_or_else(SmallMap::default, |ties| std::mem::take(&mut ties.timers))
+        self.relations
+            .as_mut()
+            .map_or_else(SmallMap::default, |relations| std::mem::take(&mut relations.timers))
     }
 
     /// A timer is over.
     fn forget_timer(&mut self, timer: HookId) {
-        if let Some(ties) = &mut self.ties {
-            ties.timers.remove(timer);
+        if let Some(relations) = &mut self.relations {
+            relations.timers.remove(timer);
         }
     }
 
     /// The relations, for those who are to be told of the end. What is to be sent later stays, for a successor.
-    pub(super) fn part(&mut self) -> Option<Box<Ties>> {
-        let mut ties = self.ties.take()?;
-        if !ties.timers.is_empty() {
-            self.ties().timers = std::mem::take(&mut ties.timers);
+    pub(super) fn take_relations(&mut self) -> Option<Box<Relations>> {
+        let mut relations = self.relations.take()?;
+        if !relations.timers.is_empty() {
+            self.relations().timers = std::mem::take(&mut relations.timers);
         }
-        Some(ties)
+        Some(relations)
     }
 }
 
@@ -60,7 +62,7 @@ impl<M: Send + 'static> Cell<M> {
         let mut inbox = lock(&self.inbox);
         let open = !inbox.life.is_closed();
         if open {
-            inbox.life.ties().timers.insert(id, timer);
+            inbox.life.relations().timers.insert(id, timer);
         }
         drop(inbox);
         open.then_some(id)
@@ -80,7 +82,7 @@ impl<M: Send + 'static> Cell<M> {
             drop(inbox);
             return Err(message);
         }
-        let waker = self.admit_message(&mut inbox.line, message, false);
+        let waker = self.enqueue_message(&mut inbox.queue, message, false);
         drop(inbox);
         if let Some(waker) = waker {
             waker.wake();

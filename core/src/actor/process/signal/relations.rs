@@ -11,7 +11,7 @@ use crate::kernel::task::owner::Orphan;
 
 /// To whom a process is related.
 #[derive(Default)]
-pub(in crate::actor::process) struct Ties {
+pub(in crate::actor::process) struct Relations {
     /// Those that are told of its end, and of whose end it is told.
     pub(super) links: SmallMap<Identity, Pid>,
     /// Those that are told of its end.
@@ -29,7 +29,7 @@ pub(in crate::actor::process) struct Ties {
     pub(super) orphans: Vec<Arc<dyn Orphan>>,
 }
 
-impl Ties {
+impl Relations {
     /// Tells everybody of the end of `pid`. Never unwinds.
     ///
     /// The latest link is told first. A process is linked to its parent before it runs, and so to its children later:
