@@ -47,10 +47,10 @@ pub mod supervisor;
 use std::future::Future;
 
 pub use crate::kernel::task::{ExitReason, Failed, IntoExit};
-pub use active::{Active, ActiveBuilder, AsyncCall};
+pub use active::{Active, ActiveBuilder, AsyncClosure};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context};
-pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongType};
+pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongTypeError};
 pub use process::{
     Ask, AskTimeout, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process,
     ProcessRef, Receive, ReceiveMatch, ReceiveTimeout, SpawnProcessError, Timer, Urgent,
@@ -132,8 +132,8 @@ pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnPr
 /// use twoply::{Wait, actor::active};
 ///
 /// let words = active(vec!["one"]);
-/// words.tell(|words| words.push("two"));
-/// assert_eq!(words.call(|words| words.join(" ")).wait().unwrap(), "one two");
+/// words.try_send(|words| words.push("two")).unwrap();
+/// assert_eq!(words.ask(|words| words.join(" ")).wait().unwrap(), "one two");
 /// ```
 pub fn active<T: Send + 'static>(value: T) -> Active<T> {
     Active::new(value)

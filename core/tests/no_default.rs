@@ -15,6 +15,6 @@ fn without_a_default_backend_a_start_outside_of_tasks_is_an_error() {
     assert!(matches!(process, Err(SpawnProcessError::Spawn(SpawnError::NoBackend))));
     let failure = task::spawn(async {}).wait().unwrap_err();
     assert!(matches!(failure.not_started(), Some(SpawnError::NoBackend)), "{failure}");
-    let failure = Active::new(1).call(|n| *n).wait().unwrap_err();
+    let failure = Active::new(1).ask(|n| *n).wait().unwrap_err();
     assert!(failure.to_string().contains("name a backend"), "{failure}");
 }

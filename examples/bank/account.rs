@@ -42,9 +42,9 @@ pub(crate) async fn transfer(
     to: &Active<Account>,
     amount: u64,
 ) -> Result<Result<(), Refused>, Failure> {
-    let taken = from.call(move |from| from.withdraw(amount)).await?;
+    let taken = from.ask(move |from| from.withdraw(amount)).await?;
     if taken.is_ok() {
-        to.call(move |to| to.deposit(amount)).await?;
+        to.ask(move |to| to.deposit(amount)).await?;
     }
     Ok(taken)
 }
@@ -58,11 +58,11 @@ pub(crate) fn hand_over(
     open: Promise<()>,
 ) -> Answer<Result<(), Failure>> {
     let to = to.clone();
-    from.call(move |from| {
+    from.ask(move |from| {
         open.wait()?;
         if from.withdraw(amount).is_ok() {
             // A deadlock refuses the wait. The money is on its way even then, so it must not be put back.
-            to.call(move |to| to.deposit(amount)).wait()?;
+            to.ask(move |to| to.deposit(amount)).wait()?;
         }
         Ok(())
     })

@@ -68,7 +68,7 @@ async fn busy_day(spawner: Spawner, arguments: Arguments) -> anyhow::Result<()> 
     let took = start.elapsed();
 
     // All are asked at once; then the answers are waited for.
-    let balances = join_all(accounts.iter().map(|account| account.call(|account| account.balance()))).await;
+    let balances = join_all(accounts.iter().map(|account| account.ask(|account| account.balance()))).await;
     let total = balances.into_iter().sum::<Result<u64, Failure>>()?;
     let asked = arguments.tellers * arguments.transfers;
     println!("{} transfers in {took:.1?}, {refused} refused, {total} in all accounts", asked - refused);
@@ -96,7 +96,7 @@ async fn embrace(spawner: Spawner) -> anyhow::Result<()> {
             Err(other) => return Err(other.into()),
         }
     }
-    let total = anna.call(|account| account.balance()).await? + bob.call(|account| account.balance()).await?;
+    let total = anna.ask(|account| account.balance()).await? + bob.ask(|account| account.balance()).await?;
     ensure!(deadlocks == 1, "{deadlocks} deadlocks were found");
     ensure!(total == 200, "{total} is left of 200");
     Ok(())

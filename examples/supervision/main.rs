@@ -59,7 +59,7 @@ fn open(book: &Book) -> anyhow::Result<Restaurant> {
 
     let grill = ChildSpec::actor("grill", Cook::default);
     let to_grill = grill.reference();
-    let kitchen = Supervisor::one_for_one().intensity(1, EVENING).observe(report.clone()).child(grill);
+    let kitchen = Supervisor::one_for_one().intensity(1, EVENING).on_report(report.clone()).child(grill);
     let kitchen = kitchen.child(ChildSpec::actor("oven", Cook::default));
 
     let book = book.clone();
@@ -67,7 +67,7 @@ fn open(book: &Book) -> anyhow::Result<Restaurant> {
     let orders = orders.mailbox(Mailbox::Keep).register("orders").on(twoply::native().backend());
     let to_orders = orders.reference();
 
-    let owner = Supervisor::rest_for_one().name("owner").intensity(3, EVENING).observe(report);
+    let owner = Supervisor::rest_for_one().name("owner").intensity(3, EVENING).on_report(report);
     let owner = owner.child(orders).child(ChildSpec::supervisor("kitchen", kitchen));
     let owner = owner.child(ChildSpec::process("waiter", waiter).restart(Restart::Transient));
     let owner = owner.on(twoply::green().backend()).start().wait()?;

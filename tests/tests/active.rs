@@ -53,7 +53,7 @@ fn active_there<T: Send + 'static>(on: &Systems, name: &str, value: T) -> Active
 /// Has `active` wait for `gate`, so that what is sent to it meanwhile is queued; returns when it does.
 fn busy<T: Send + 'static>(active: &Active<T>, gate: &Gate) {
     let opened = gate.opened();
-    assert!(active.tell(move |_| opened.wait()));
+    active.try_send(move |_| opened.wait()).unwrap();
     eventually("it is busy", || gate.waiting() > 0);
 }
 
@@ -71,10 +71,10 @@ fn any_value_is_an_actor_from_its_first_closure_on_and_costs_no_task_before(on: 
     let idle: Vec<_> = (0..1000).map(|n| active(on, "number", n)).collect();
     let text = active(on, "text", String::from("a"));
     assert_eq!(on.here().tasks(), 0, "nothing runs");
-    text.tell(|text| text.push('b'));
-    assert_eq!(text.call(|text| text.clone()).wait().unwrap(), "ab");
+    text.try_send(|text| text.push('b')).unwrap();
+    assert_eq!(text.ask(|text| text.clone()).wait().unwrap(), "ab");
     assert_eq!(on.here().tasks(), 1, "one has been asked");
-    assert_eq!(idle[7].call(|n| *n).wait().unwrap(), 7);
+    assert_eq!(idle[7].ask(|n| *n).wait().unwrap(), 7);
     assert_eq!(on.here().tasks(), 2);
     drop((idle, text));
     eventually("all have ended", || on.here().tasks() == 0);
@@ -87,15 +87,15 @@ fn closures_are_run_first_come_first_served(on: &Systems) {
     on.there()
         .spawn(async move {
             for n in 0..500 {
-                far.tell(move |list| list.push(n));
+                far.try_send(move |list| list.push(n)).unwrap();
             }
         })
         .wait()
         .unwrap();
     for n in 500..1000 {
-        list.tell(move |list| list.push(n));
+        list.try_send(move |list| list.push(n)).unwrap();
     }
-    let order = list.call(|list| list.clone()).wait().unwrap();
+    let order = list.ask(|list| list.clone()).wait().unwrap();
     assert!(order.into_iter().eq(0..1000));
 }
 
@@ -109,7 +109,7 @@ fn a_call_returns_a_promise_at_once_and_its_arguments_are_the_senders(on: &Syste
             .map(|n| {
                 // Evaluated here and now.
                 let argument = n * n;
-                list.call(move |list| {
+                list.ask(move |list| {
                     list.push(argument);
                     task::current().map(|task| task.id()) == me
                 })
@@ -123,7 +123,7 @@ fn a_call_returns_a_promise_at_once_and_its_arguments_are_the_senders(on: &Syste
     for promise in promises {
         assert!(!promise.wait().unwrap(), "it is the actor that runs it");
     }
-    let squares = list.call(|list| list.clone()).wait().unwrap();
+    let squares = list.ask(|list| list.clone()).wait().unwrap();
     assert!(squares.into_iter().eq((0..10).map(|n| n * n)));
 }
 
@@ -132,16 +132,19 @@ fn a_tell_returns_at_once_and_has_no_result(on: &Systems) {
     let (gate, number) = (Gate::new(), active_there(on, "number", 0));
     busy(&number, &gate);
     let teller = number.clone();
-    on.here().spawn(async move { assert!((0..10).all(|_| teller.tell(|n| *n += 1))) }).wait().unwrap();
+    on.here()
+        .spawn(async move { assert!((0..10).all(|_| teller.try_send(|n| *n += 1).is_ok())) })
+        .wait()
+        .unwrap();
     gate.open();
-    assert_eq!(number.call(|n| *n).wait().unwrap(), 10);
+    assert_eq!(number.ask(|n| *n).wait().unwrap(), 10);
 }
 
 // Io: touching a future waits; it then becomes its result; all waiters resume.
 fn touching_a_promise_waits_and_then_it_is_the_result_for_all_who_wait(on: &Systems) {
     let (gate, text) = (Gate::new(), active(on, "text", String::from("tea")));
     busy(&text, &gate);
-    let promise = text.call(|text| text.clone()).share();
+    let promise = text.ask(|text| text.clone()).share();
     let waiting = Signal::new();
     let waiters: Vec<_> = (0..6)
         .map(|n| {
@@ -179,17 +182,17 @@ fn a_closure_that_panics_tells_all_who_wait_and_the_actor_goes_on(on: &Systems) 
     let (gate, number) = (Gate::new(), active(on, "number", 1));
     busy(&number, &gate);
     let promise: Promise<u32> = number
-        .call(|n| {
+        .ask(|n| {
             *n = 5;
             panic!("expected: no more numbers")
         })
         .share();
-    let later = number.call(|n| *n);
-    let asynchronous: Answer<()> = number.call_async(async |_| {
+    let later = number.ask(|n| *n);
+    let asynchronous: Answer<()> = number.ask_async(async |_| {
         future::yield_now().await;
         panic!("expected: not this one either")
     });
-    number.tell(|_| panic!("expected: nobody hears of this"));
+    number.try_send(|_| panic!("expected: nobody hears of this")).unwrap();
     let waiters: Vec<_> = (0..4)
         .map(|n| {
             let (promise, system) = (promise.clone(), [on.here(), on.there()][n % 2]);
@@ -207,7 +210,7 @@ fn a_closure_that_panics_tells_all_who_wait_and_the_actor_goes_on(on: &Systems) 
     }
     assert_eq!(later.wait().unwrap(), 5, "it sees what the panic left");
     assert!(matches!(asynchronous.wait(), Err(failure) if failure.is_panic()));
-    assert_eq!(number.call(|n| *n + 1).wait().unwrap(), 6);
+    assert_eq!(number.ask(|n| *n + 1).wait().unwrap(), 6);
 }
 
 // Io's documentation promises that waiting in a cycle is detected.
@@ -217,8 +220,8 @@ fn waiting_in_a_cycle_is_detected_and_named(on: &Systems) {
     busy(&b, &gate);
     let (far, back) = (b.clone(), a.clone());
     // A waits for B, which waits for A; neither has come to what the other asks of it.
-    let second = b.call(move |_| back.call(|_| 2).wait());
-    let first = a.call(move |_| far.call(|_| 1).wait());
+    let second = b.ask(move |_| back.ask(|_| 2).wait());
+    let first = a.ask(move |_| far.ask(|_| 1).wait());
     gate.open();
     // Whoever closes the cycle is told, and then the other one gets its answer.
     match (first.wait().unwrap(), second.wait().unwrap()) {
@@ -226,7 +229,7 @@ fn waiting_in_a_cycle_is_detected_and_named(on: &Systems) {
         (Ok(1), found) => assert_eq!(deadlock(found), "b -> a -> b"),
         other => panic!("{other:?}"),
     }
-    assert_eq!((a.call(|_| 3).wait().unwrap(), b.call(|_| 4).wait().unwrap()), (3, 4), "both go on");
+    assert_eq!((a.ask(|_| 3).wait().unwrap(), b.ask(|_| 4).wait().unwrap()), (3, 4), "both go on");
 }
 
 // Io's coroutines: yield, pause, resume.
@@ -255,19 +258,19 @@ fn coroutines_yield_pause_and_are_resumed(on: &Systems) {
 fn waiting_for_oneself_is_a_deadlock(on: &Systems) {
     let number = active(on, "narcissus", 1);
     let own = number.clone();
-    let blocking = number.call(move |_| own.call(|n| *n).wait()).wait().unwrap();
+    let blocking = number.ask(move |_| own.ask(|n| *n).wait()).wait().unwrap();
     assert_eq!(deadlock(blocking), "narcissus -> narcissus");
     let own = number.clone();
-    let awaiting = number.call_async(async move |_| own.call(|n| *n).await).wait().unwrap();
+    let awaiting = number.ask_async(async move |_| own.ask(|n| *n).await).wait().unwrap();
     assert_eq!(deadlock(awaiting), "narcissus -> narcissus");
-    assert_eq!(number.call(|n| *n).wait().unwrap(), 1);
+    assert_eq!(number.ask(|n| *n).wait().unwrap(), 1);
 }
 
 fn a_cycle_of_three_is_a_deadlock(on: &Systems) {
     let [a, b, c] = ["a", "b", "c"].map(|name| active(on, name, ()));
     let (to_b, to_c, to_a) = (b.clone(), c.clone(), a.clone());
     let answer =
-        a.call(move |()| to_b.call(move |()| to_c.call(move |()| to_a.call(|()| ()).wait()).wait()).wait());
+        a.ask(move |()| to_b.ask(move |()| to_c.ask(move |()| to_a.ask(|()| ()).wait()).wait()).wait());
     let innermost = answer.wait().unwrap().unwrap().unwrap();
     assert_eq!(deadlock(innermost), "c -> a -> b -> c");
 }
@@ -276,13 +279,13 @@ fn an_asynchronous_closure_awaits_with_the_value_in_its_hands(on: &Systems) {
     let list = active(on, "list", vec![1]);
     let gate = Gate::new();
     let opened = gate.opened();
-    let first = list.call_async(async move |list| {
+    let first = list.ask_async(async move |list| {
         list.push(2);
         opened.await;
         list.push(3);
         list.len()
     });
-    let second = list.call(|list| list.clone());
+    let second = list.ask(|list| list.clone());
     eventually("it waits", || gate.waiting() > 0);
     assert!(!first.is_ready() && !second.is_ready());
     gate.open();
@@ -293,11 +296,11 @@ fn an_asynchronous_closure_awaits_with_the_value_in_its_hands(on: &Systems) {
 fn an_actor_may_end_with_a_panic(on: &Systems) {
     let dropped = Signal::new();
     let value = (dropped.on_drop(), 1);
-    let number = Active::builder().on(on.here().backend()).end_on_panic().build(value);
+    let number = Active::builder().on(on.here().backend()).end_on_panic(true).build(value);
     let gate = Gate::new();
     busy(&number, &gate);
-    let panicking: Answer<()> = number.call(|_| panic!("expected: the end"));
-    let later = number.call(|value| value.1);
+    let panicking: Answer<()> = number.ask(|_| panic!("expected: the end"));
+    let later = number.ask(|value| value.1);
     gate.open();
     assert!(matches!(panicking.wait(), Err(failure) if failure.is_panic()));
     let panicked = ExitReason::Panicked("expected: the end".into());
@@ -306,8 +309,8 @@ fn an_actor_may_end_with_a_panic(on: &Systems) {
         other => panic!("{other:?}"),
     }
     eventually("the value is gone", || dropped.count() == 1);
-    assert!(!number.tell(|_| ()));
-    match number.call(|value| value.1).wait() {
+    assert!(matches!(number.try_send(|_| ()), Err(Failure::NoProcess(_))));
+    match number.ask(|value| value.1).wait() {
         Err(Failure::NoProcess(reason)) => assert_eq!(reason, panicked),
         other => panic!("{other:?}"),
     }
@@ -317,17 +320,18 @@ fn a_full_mailbox_refuses_calls(on: &Systems) {
     let number = Active::builder().on(on.here().backend()).capacity(2).build(0);
     let gate = Gate::new();
     busy(&number, &gate);
-    let calls: Vec<_> = (0..2).map(|_| number.call(|n| *n += 1)).collect();
-    assert!(matches!(number.call(|n| *n += 1).wait(), Err(Failure::Overloaded)));
-    assert!(!number.tell(|n| *n += 1));
+    let calls: Vec<_> = (0..2).map(|_| number.ask(|n| *n += 1)).collect();
+    assert!(matches!(number.ask(|n| *n += 1).wait(), Err(Failure::Overloaded)));
+    assert!(matches!(number.try_send(|n| *n += 1), Err(Failure::Overloaded)));
     gate.open();
     for call in calls {
         call.wait().unwrap();
     }
-    assert_eq!(number.call(|n| *n).wait().unwrap(), 2);
+    assert_eq!(number.ask(|n| *n).wait().unwrap(), 2);
     let full = Gate::new();
     busy(&number, &full);
-    assert!(number.tell(|_| ()) && number.tell(|_| ()) && !number.tell(|_| ()));
+    let sent: Vec<_> = (0..3).map(|_| number.try_send(|_| ()).is_ok()).collect();
+    assert_eq!(sent, [true, true, false]);
     // The word of the last handle needs no room.
     drop(number);
     full.open();
@@ -339,10 +343,10 @@ fn whoever_waits_for_an_actor_that_is_killed_is_told(on: &Systems) {
         let (number, gate) = (active(on, "number", 0), Gate::new());
         let opened = gate.opened();
         let running = match blocking {
-            true => number.call(move |_| opened.wait()),
-            false => number.call_async(async move |_| opened.await),
+            true => number.ask(move |_| opened.wait()),
+            false => number.ask_async(async move |_| opened.await),
         };
-        let queued = number.call(|_| ());
+        let queued = number.ask(|_| ());
         eventually("it is busy", || gate.waiting() > 0);
         number.pid().unwrap().exit(ExitReason::Kill);
         for promise in [running, queued] {
@@ -357,12 +361,12 @@ fn whoever_waits_for_an_actor_that_is_killed_is_told(on: &Systems) {
 fn an_exit_signal_takes_its_turn(on: &Systems) {
     let (number, gate) = (active(on, "number", 0), Gate::new());
     busy(&number, &gate);
-    let before = number.call(|_| 1);
+    let before = number.ask(|_| 1);
     let pid = number.pid().unwrap();
     pid.exit(ExitReason::Normal);
-    let between = number.call(|_| 2);
+    let between = number.ask(|_| 2);
     pid.exit(ExitReason::Shutdown);
-    let after = number.call(|_| 3);
+    let after = number.ask(|_| 3);
     gate.open();
     assert_eq!(before.wait().unwrap(), 1);
     assert_eq!(between.wait().unwrap(), 2, "a normal exit ends nobody");
@@ -395,13 +399,13 @@ fn what_cannot_be_started_says_so(on: &Systems) {
     let value = active(on, "late", dropped.on_drop());
     let also = value.clone();
     on.here().shutdown(Duration::from_secs(5)).unwrap();
-    assert!(matches!(value.call(|_| ()).wait(), Err(Failure::NotStarted(_))));
+    assert!(matches!(value.ask(|_| ()).wait(), Err(Failure::NotStarted(_))));
     assert_eq!(dropped.count(), 1, "nobody can ask it anything any more");
-    assert!(!also.tell(|_| ()));
+    assert!(matches!(also.try_send(|_| ()), Err(Failure::NotStarted(_))));
     assert!(matches!(also.pid(), Err(Failure::NotStarted(_))));
     // Outside of any task, without a backend, there is nowhere to run.
     let nowhere = Active::new(0);
-    assert!(matches!(nowhere.call(|n| *n).wait(), Err(Failure::NotStarted(_))));
+    assert!(matches!(nowhere.ask(|n| *n).wait(), Err(Failure::NotStarted(_))));
 }
 
 fn a_value_that_nobody_asked_anything_of_is_dropped_with_its_handle(on: &Systems) {
@@ -420,9 +424,9 @@ fn the_value_is_dropped_after_the_last_handle_and_the_last_closure(on: &Systems)
     busy(&value, &gate);
     let also = value.clone();
     let counted = run.clone();
-    on.there().spawn(async move { also.tell(move |_| _ = counted.add()) }).wait().unwrap();
+    on.there().spawn(async move { also.try_send(move |_| _ = counted.add()) }).wait().unwrap();
     let counted = run.clone();
-    let promise = value.call(move |_| counted.add());
+    let promise = value.ask(move |_| counted.add());
     drop(value);
     assert_eq!((run.count(), dropped.count()), (0, 0));
     gate.open();
@@ -435,13 +439,14 @@ fn a_value_may_hold_a_handle_to_itself_for_a_while(on: &Systems) {
     let steps = active(on, "steps", 0);
     fn step(own: Active<u32>, done: channel::Sender<u32>) {
         let next = own.clone();
-        own.tell(move |n| {
+        let sent = own.try_send(move |n| {
             *n += 1;
             match *n {
                 100 => done.try_send(*n).unwrap(),
                 _ => step(next, done),
             }
         });
+        sent.unwrap();
     }
     let (done, end) = channel::bounded(1);
     step(steps, done);
@@ -451,8 +456,8 @@ fn a_value_may_hold_a_handle_to_itself_for_a_while(on: &Systems) {
 
 fn a_value_need_not_be_shareable(on: &Systems) {
     let cell = active(on, "cell", Cell::new(1));
-    cell.tell(|cell| cell.set(2));
-    let doubled = cell.call_async(async |cell| {
+    cell.try_send(|cell| cell.set(2)).unwrap();
+    let doubled = cell.ask_async(async |cell| {
         time::sleep(Duration::from_millis(1)).await;
         cell.set(cell.get() * 2);
         cell.get()
@@ -469,13 +474,14 @@ fn many_senders_are_all_served(on: &Systems) {
             let send = move || {
                 for _ in 0..100 {
                     let running = Arc::clone(&running);
-                    sum.tell(move |sum| {
+                    let sent = sum.try_send(move |sum| {
                         assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
                         *sum += 1;
                         running.fetch_sub(1, Ordering::SeqCst);
                     });
+                    sent.unwrap();
                 }
-                sum.call(|sum| *sum).wait().unwrap()
+                sum.ask(|sum| *sum).wait().unwrap()
             };
             match n % 2 {
                 0 => on.here().spawn_fn(send),
@@ -486,5 +492,5 @@ fn many_senders_are_all_served(on: &Systems) {
     for sender in senders {
         assert!(sender.wait().unwrap() >= 100);
     }
-    assert_eq!(sum.call(|sum| *sum).wait().unwrap(), 800);
+    assert_eq!(sum.ask(|sum| *sum).wait().unwrap(), 800);
 }

@@ -42,7 +42,7 @@ laws! {
 
 /// A supervisor without children.
 fn empty(on: &Systems, supervisor: Supervisor, log: &Log) -> SupervisorRef {
-    let supervisor = supervisor.intensity(100, Duration::from_secs(60)).observe(log.observer());
+    let supervisor = supervisor.intensity(100, Duration::from_secs(60)).on_report(log.observer());
     supervisor.on(on.here().backend()).start().wait().unwrap()
 }
 
@@ -132,7 +132,7 @@ fn a_child_that_is_being_restarted_can_be_stopped(on: &Systems) {
     let one = spec.reference();
     // Two children, so that the supervisor has plenty of restarts to make, and each attempt leaves room for requests.
     let supervisor = Supervisor::one_for_one().intensity(usize::MAX, Duration::from_secs(60)).child(spec);
-    let supervisor = supervisor.on(on.here().backend()).observe(log.observer()).start().wait().unwrap();
+    let supervisor = supervisor.on(on.here().backend()).on_report(log.observer()).start().wait().unwrap();
     gate.open();
     fail(&one);
     eventually("it is being restarted", || {
@@ -338,7 +338,7 @@ fn a_start_may_wait_until_its_child_is_ready(on: &Systems) {
         process.ask(Do::Who).timeout(Duration::from_millis(20)).wait()?;
         Ok(process)
     });
-    let supervisor = Supervisor::one_for_one().child(spec).child(late).observe(log.observer());
+    let supervisor = Supervisor::one_for_one().child(spec).child(late).on_report(log.observer());
     let error = supervisor.on(on.here().backend()).start().wait().unwrap_err();
     assert_eq!(error.child(), Some("never ready"));
     log.expect(&["preparing", "started ready"]);
@@ -532,7 +532,7 @@ fn an_actor_has_started_when_it_says_so(on: &Systems) {
     };
     let spec = fussy("lucky", true);
     let lucky = spec.reference();
-    let supervisor = Supervisor::one_for_one().observe(log.observer()).child(spec).on(on.here().backend());
+    let supervisor = Supervisor::one_for_one().on_report(log.observer()).child(spec).on(on.here().backend());
     let supervisor = supervisor.start().wait().unwrap();
     log.expect(&["preparing", "started lucky"]);
     for number in [2, 4, 5] {

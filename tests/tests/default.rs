@@ -56,7 +56,7 @@ fn all_begin_on(backend: &str) {
     actor::spawn_fn(move |_: Process<()>| code()).unwrap();
     let actives = [Active::new(()), actor::active(()), Active::builder().build(())];
     for active in actives {
-        said.send(active.call(|()| here()).wait().unwrap()).unwrap();
+        said.send(active.ask(|()| here()).wait().unwrap()).unwrap();
     }
     task::Builder::new().spawn_fn(say()).unwrap().wait().unwrap();
     task::spawn_fn(say()).wait().unwrap();

@@ -51,7 +51,7 @@ fn three(on: &Systems, strategy: Strategy, log: &Log) -> (SupervisorRef, [ChildR
     let children = [child("a"), straight_child("b").on(on.there().backend()), child("c")];
     let references = [0, 1, 2].map(|at: usize| children[at].reference());
     let supervisor =
-        Supervisor::new(strategy).intensity(MANY, Duration::from_secs(60)).observe(log.observer());
+        Supervisor::new(strategy).intensity(MANY, Duration::from_secs(60)).on_report(log.observer());
     let supervisor = children.into_iter().fold(supervisor, Supervisor::child);
     let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
     log.expect(&["started a", "started b", "started c"]);
@@ -142,7 +142,7 @@ fn the_kind_of_child_and_the_reason_decide(on: &Systems) {
         let spec = child("one").restart(restart);
         let one = spec.reference();
         let supervisor =
-            Supervisor::one_for_one().child(spec).observe(log.observer()).on(on.here().backend());
+            Supervisor::one_for_one().child(spec).on_report(log.observer()).on(on.here().backend());
         let supervisor = supervisor.start().wait().unwrap();
         log.expect(&["started one"]);
         one.send(Do::End(reason.clone())).wait().unwrap();
@@ -168,7 +168,8 @@ fn too_many_restarts_are_the_end(on: &Systems) {
     let log = Log::new();
     let children = [child("a"), straight_child("b").on(on.there().backend())];
     let [a, b] = [0, 1].map(|at: usize| children[at].reference());
-    let supervisor = Supervisor::one_for_one().intensity(2, Duration::from_secs(60)).observe(log.observer());
+    let supervisor =
+        Supervisor::one_for_one().intensity(2, Duration::from_secs(60)).on_report(log.observer());
     let supervisor = children.into_iter().fold(supervisor, Supervisor::child);
     let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
     log.expect(&["started a", "started b"]);
@@ -192,7 +193,7 @@ fn no_intensity_is_no_restart(on: &Systems) {
     let log = Log::new();
     let spec = child("one");
     let one = spec.reference();
-    let supervisor = Supervisor::one_for_all().intensity(0, Duration::from_secs(1)).observe(log.observer());
+    let supervisor = Supervisor::one_for_all().intensity(0, Duration::from_secs(1)).on_report(log.observer());
     let supervisor = supervisor.child(spec).on(on.here().backend()).start().wait().unwrap();
     let ended = supervisor.pid().ended();
     fail(&one);
@@ -204,7 +205,7 @@ fn who_does_not_end_in_time_is_killed(on: &Systems) {
     let (log, time) = (Log::new(), Duration::from_millis(60));
     let polite = stubborn_child("polite").settings(|builder| builder.trap_exit(false));
     let stubborn = stubborn_child("stubborn").shutdown(Shutdown::Deadline(time)).on(on.there().backend());
-    let supervisor = Supervisor::one_for_one().observe(log.observer()).child(polite).child(stubborn);
+    let supervisor = Supervisor::one_for_one().on_report(log.observer()).child(polite).child(stubborn);
     let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
     let start = Instant::now();
     assert_eq!(supervisor.stop().wait(), ExitReason::Normal);
@@ -219,7 +220,7 @@ fn who_does_not_end_in_time_is_killed(on: &Systems) {
 
 fn a_child_can_be_killed_at_once(on: &Systems) {
     let log = Log::new();
-    let supervisor = Supervisor::one_for_one().observe(log.observer());
+    let supervisor = Supervisor::one_for_one().on_report(log.observer());
     let supervisor = supervisor.child(stubborn_child("stubborn").shutdown(Shutdown::Kill));
     let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
     supervisor.stop().wait();
@@ -238,7 +239,7 @@ fn a_child_can_have_all_the_time_it_wants(on: &Systems) {
         }
     });
     let slow = slow.shutdown(Shutdown::Infinity).settings(|builder| builder.trap_exit(true));
-    let supervisor = Supervisor::one_for_one().observe(log.observer()).child(slow);
+    let supervisor = Supervisor::one_for_one().on_report(log.observer()).child(slow);
     let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
     let ended = supervisor.pid().ended();
     let stopping = on.here().spawn(async move { supervisor.stop().await });
@@ -254,7 +255,7 @@ fn a_child_can_have_all_the_time_it_wants(on: &Systems) {
 fn a_child_that_does_not_start_undoes_the_supervisor(on: &Systems) {
     let log = Log::new();
     let broken = ChildSpec::<Do>::start_with("broken", |_| Err("out of luck".into()));
-    let supervisor = Supervisor::rest_for_one().observe(log.observer()).child(child("a")).child(child("b"));
+    let supervisor = Supervisor::rest_for_one().on_report(log.observer()).child(child("a")).child(child("b"));
     let supervisor = supervisor.child(broken).child(child("d")).on(on.here().backend());
     let error = supervisor.start().wait().unwrap_err();
     assert_eq!(error.child(), Some("broken"));
@@ -288,7 +289,8 @@ fn a_restart_that_fails_is_tried_again(on: &Systems) {
     let log = Log::new();
     let spec = failing_child("one", 1, 3);
     let one = spec.reference();
-    let supervisor = Supervisor::one_for_one().intensity(3, Duration::from_secs(60)).observe(log.observer());
+    let supervisor =
+        Supervisor::one_for_one().intensity(3, Duration::from_secs(60)).on_report(log.observer());
     let supervisor = supervisor.child(spec).on(on.here().backend()).start().wait().unwrap();
     fail(&one);
     log.expect(&["started one", "ended one: tired"]);
@@ -302,7 +304,8 @@ fn restarts_that_fail_are_restarts_and_soon_too_many(on: &Systems) {
     let log = Log::new();
     let spec = failing_child("one", 1, usize::MAX);
     let one = spec.reference();
-    let supervisor = Supervisor::one_for_one().intensity(2, Duration::from_secs(60)).observe(log.observer());
+    let supervisor =
+        Supervisor::one_for_one().intensity(2, Duration::from_secs(60)).on_report(log.observer());
     let supervisor = supervisor.child(spec).on(on.here().backend()).start().wait().unwrap();
     let ended = supervisor.pid().ended();
     fail(&one);
@@ -319,7 +322,7 @@ fn those_after_a_failed_restart_are_started_when_it_succeeds(on: &Systems) {
         let specs = [child("a"), failing_child("b", 1, 2), child("c")];
         let a = specs[0].reference();
         let supervisor =
-            Supervisor::new(strategy).intensity(2, Duration::from_secs(60)).observe(log.observer());
+            Supervisor::new(strategy).intensity(2, Duration::from_secs(60)).on_report(log.observer());
         let supervisor = specs.into_iter().fold(supervisor, Supervisor::child);
         let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
         log.expect(&["started a", "started b", "started c"]);
@@ -340,9 +343,9 @@ fn nested(on: &Systems, log: &Log, intensity: usize) -> (Supervisor, ChildRef<Do
     let x = child("x");
     let reference = x.reference();
     let inner =
-        Supervisor::one_for_one().intensity(intensity, Duration::from_secs(60)).observe(log.observer());
+        Supervisor::one_for_one().intensity(intensity, Duration::from_secs(60)).on_report(log.observer());
     let inner = inner.child(x).child(straight_child("y")).on(on.there().backend());
-    let outer = Supervisor::rest_for_one().observe(log.observer()).child(child("before"));
+    let outer = Supervisor::rest_for_one().on_report(log.observer()).child(child("before"));
     let outer = outer.child(ChildSpec::supervisor("inner", inner)).child(child("after"));
     (outer.on(on.here().backend()), reference)
 }
@@ -401,7 +404,7 @@ fn a_supervisor_that_gives_up_is_restarted_by_its_own(on: &Systems) {
 fn a_failure_below_goes_up_until_somebody_can_do_more(on: &Systems) {
     let log = Log::new();
     let inner = Supervisor::one_for_one().child(failing_child("x", 0, usize::MAX));
-    let outer = Supervisor::one_for_one().observe(log.observer()).child(child("a"));
+    let outer = Supervisor::one_for_one().on_report(log.observer()).child(child("a"));
     let outer = outer.child(ChildSpec::supervisor("inner", inner)).on(on.here().backend());
     let error = outer.start().wait().unwrap_err();
     assert_eq!(error.child(), Some("inner/x"));
@@ -413,7 +416,7 @@ fn a_failure_below_goes_up_until_somebody_can_do_more(on: &Systems) {
 
 fn a_supervisor_ends_with_its_parent(on: &Systems) {
     let log = Log::new();
-    let supervisor = Supervisor::one_for_one().observe(log.observer()).child(child("a")).child(child("b"));
+    let supervisor = Supervisor::one_for_one().on_report(log.observer()).child(child("a")).child(child("b"));
     let (started, told) = channel::oneshot();
     let parent = Builder::new().on(on.there().backend()).spawn(move |mut me: Process<Do>| async move {
         drop(started.send(supervisor.start_link(&me).await.unwrap()));
@@ -489,7 +492,7 @@ fn one_that_ends_while_another_is_stopped_is_not_forgotten(on: &Systems) {
     let slow = slow.shutdown(Shutdown::Infinity).settings(|builder| builder.trap_exit(true));
     let other = child("other");
     let reference = other.reference();
-    let supervisor = Supervisor::one_for_one().observe(log.observer()).child(slow).child(other);
+    let supervisor = Supervisor::one_for_one().on_report(log.observer()).child(slow).child(other);
     let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
     let first = reference.process().unwrap().ended();
     let stopping = {
@@ -513,7 +516,7 @@ fn significant_children_take_their_supervisor_with_them(on: &Systems) {
         let important = |id| child(id).restart(Restart::Transient).significant(true);
         let specs = [important("a"), important("b"), child("c").restart(Restart::Temporary)];
         let references = [0, 1, 2].map(|at: usize| specs[at].reference());
-        let supervisor = Supervisor::one_for_one().auto_shutdown(when).observe(log.observer());
+        let supervisor = Supervisor::one_for_one().auto_shutdown(when).on_report(log.observer());
         let supervisor = specs.into_iter().fold(supervisor, Supervisor::child);
         let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
         let ended = supervisor.pid().ended();

@@ -51,7 +51,7 @@ fn fail(child: &ChildRef<Do>) {
 /// A tree of `inner` in `outer`, which allows one restart.
 fn outer(on: &Systems, log: &Log, inner: Supervisor) -> SupervisorRef {
     let inner = ChildSpec::supervisor("inner", inner.on(on.there().backend()));
-    let outer = Supervisor::one_for_one().intensity(1, LONG).observe(log.observer()).child(inner);
+    let outer = Supervisor::one_for_one().intensity(1, LONG).on_report(log.observer()).child(inner);
     let outer = outer.on(on.here().backend()).start().wait().unwrap();
     log.expect(&["started inner"]);
     outer
@@ -222,7 +222,7 @@ fn nobody_waits_for_a_child_that_is_not_tried_again(on: &Systems) {
         let log = Log::new();
         let specs = [child("a"), failing_child("b", 1, usize::MAX), child("c"), child("d")];
         let references = specs.each_ref().map(ChildSpec::reference);
-        let supervisor = Supervisor::new(strategy).intensity(MANY, LONG).observe(log.observer());
+        let supervisor = Supervisor::new(strategy).intensity(MANY, LONG).on_report(log.observer());
         let supervisor = specs.into_iter().fold(supervisor, Supervisor::child);
         let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
         fail(&references[1]);
@@ -308,7 +308,7 @@ fn nobody_waits_for_a_child_below_a_start_that_failed(on: &Systems) {
 fn a_dynamic_child_whose_restart_fails_can_be_terminated(on: &Systems) {
     for by_id in [false, true] {
         let log = Log::new();
-        let supervisor = Supervisor::dynamic().intensity(MANY, LONG).observe(log.observer());
+        let supervisor = Supervisor::dynamic().intensity(MANY, LONG).on_report(log.observer());
         let supervisor = supervisor.on(on.here().backend()).start().wait().unwrap();
         let spec = failing_child("guest", 1, usize::MAX);
         let reference = spec.reference();

@@ -1,6 +1,7 @@
 //! [`Active`]: any value as an actor, whose messages are closures.
 //!
-//! These are the actors of the Io language: `value @method` is [`Active::call`], `value @@method` is [`Active::tell`].
+//! These are the actors of the Io language: `value @method` is [`Active::ask`], `value @@method` is
+//! [`Active::try_send`]. The verbs are those of a [`ProcessRef`]; a closure stands where the message does there.
 //! An `Active` is thin over a [`Process`]: each closure is one message and one allocation, and what processes have
 //! (names, capacities, monitors, exit reasons, detection of deadlocks) it has.
 //!
@@ -26,12 +27,11 @@ use crate::promise::{Answer, Failure, Resolver, answer};
 /// A value that is an actor: closures are sent to it and run one after the other, with the value in their hands.
 ///
 /// Clones are handles to the same value. It is dropped, in its own task, when the last handle is gone and the closures
-/// that were sent before have run. The value becomes an actor with the first closure; until then it is at rest, in no
-/// task.
+/// that were sent before have run. The value becomes an actor with the first closure; until then no task has it.
 ///
-/// A closure may wait, by `.wait()`, or by `.await` in an [asynchronous one](Active::call_async): the closures after
-/// it stay in line. One that waits for its own actor, or in a circle with others, is given [`Failure::Deadlock`]. That
-/// refuses the wait; the closure that was waited for has been sent, and will be run.
+/// A closure may wait, by `.wait()`, or by `.await` in an [asynchronous one](Active::ask_async): the closures after
+/// it stay in the queue. One that waits for its own actor, or in a circle with others, is given
+/// [`Failure::Deadlock`]. That refuses the wait; the closure that was waited for has been sent, and will be run.
 ///
 /// # Examples
 /// ```
@@ -39,46 +39,54 @@ use crate::promise::{Answer, Failure, Resolver, answer};
 /// use twoply::actor::Active;
 ///
 /// let words = Active::builder().build(Vec::new());
-/// words.tell(|words| words.push("one"));
-/// words.tell(|words| words.push("two"));
-/// let count = words.call(|words| words.len());
+/// words.try_send(|words| words.push("one"))?;
+/// words.try_send(|words| words.push("two"))?;
+/// let count = words.ask(|words| words.len());
 /// assert_eq!(count.wait()?, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Active<T: Send + 'static>(Arc<Handle<T>>);
 
-/// What handles share. Dropped with the last of them.
+/// All handles of one value share this; the last of them drops it, and thereby ends the process.
 struct Handle<T: Send + 'static> {
-    /// The process, or why there is none, once somebody has asked for it.
+    /// The process, or the reason why there is none. It is set once, by the first who needs it.
     process: OnceLock<Result<ProcessRef<Action<T>>, Failure>>,
-    /// The value, till there is a process that has it.
-    resting: Mutex<Option<Resting<T>>>,
+    /// The value is here until there is a process that has it.
+    unstarted: Mutex<Option<Unstarted<T>>>,
 }
 
-/// A value that nobody has asked anything of.
-struct Resting<T> {
-    /// The value. Boxed, as it moves to the task later.
+/// A value to which no closure has been sent.
+struct Unstarted<T> {
+    /// The value is boxed, because it moves to the task later.
     value: Box<T>,
-    /// How the process will be.
     settings: ActiveBuilder,
 }
 
-/// What is sent to the process.
+/// The messages of the process.
 enum Action<T> {
     /// A closure that is done when it returns.
     Run(Box<dyn FnOnce(&mut T) -> Done + Send>),
-    /// A closure whose future is to be finished.
-    Finish(Box<dyn for<'a> FnOnce(&'a mut T) -> Finishing<'a> + Send>),
+    /// A closure that is done when the future that it returns is.
+    RunAsync(Box<dyn for<'a> FnOnce(&'a mut T) -> DoneLater<'a> + Send>),
 }
 
 /// How a closure went: an error is its panic.
 type Done = Result<(), Panic>;
 
-/// What an asynchronous closure has begun.
-type Finishing<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
+/// The future of an asynchronous closure.
+type DoneLater<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
 
 impl Active<()> {
-    /// How an active value is made that is not like all others.
+    /// Returns a builder, for an active value with a name, a limit or a backend of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active, promise::Failure};
+    ///
+    /// let numbers = Active::builder().name("numbers").capacity(100).build(vec![1, 2, 3]);
+    /// assert_eq!(numbers.ask(|numbers| numbers.iter().sum::<i32>()).wait()?, 6);
+    /// # Ok::<(), Failure>(())
+    /// ```
     pub fn builder() -> ActiveBuilder {
         ActiveBuilder::default()
     }
@@ -87,22 +95,47 @@ impl Active<()> {
 impl<T: Send + 'static> Active<T> {
     /// Makes `value` an actor on the backend of the calling task.
     ///
-    /// Outside of any task, it will be on the backend of the task that first sends it a closure.
+    /// Outside of any task, it will be on the backend of the task that first sends it a closure, or on the default one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active};
+    ///
+    /// let counter = Active::new(0);
+    /// assert_eq!(counter.ask(|n| { *n += 1; *n }).wait().unwrap(), 1);
+    /// ```
     pub fn new(value: T) -> Active<T> {
         ActiveBuilder::default().build(value)
     }
 
     /// Sends a closure, and returns at once: Io's `@@`. It is run after all that were sent before it.
     ///
-    /// Returns whether it has been sent. False when the mailbox is full, or the actor has ended or could not be
-    /// started; whoever needs to know what became of it uses [`Active::call`]. A panic of the closure is reported by
-    /// the panic hook alone.
-    pub fn tell<F>(&self, code: F) -> bool
+    /// A panic of the closure is reported by the panic hook alone; whoever needs to know what became of a closure uses
+    /// [`Active::ask`].
+    ///
+    /// # Errors
+    /// The closure has been dropped, and will not run:
+    /// - [`Failure::Overloaded`] when the mailbox is full;
+    /// - [`Failure::NoProcess`] when the actor has ended;
+    /// - [`Failure::NotStarted`] when it cannot be started.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active};
+    ///
+    /// let log = Active::new(String::new());
+    /// log.try_send(|log| log.push_str("one "))?;
+    /// log.try_send(|log| log.push_str("two"))?;
+    /// assert_eq!(log.ask(|log| log.clone()).wait()?, "one two");
+    /// # Ok::<(), twoply::promise::Failure>(())
+    /// ```
+    pub fn try_send<F>(&self, code: F) -> Result<(), Failure>
     where
         F: FnOnce(&mut T) + Send + 'static,
     {
+        let process = self.process()?;
         let action = Action::Run(Box::new(move |value| catch_panic(|| code(value))));
-        self.process().is_ok_and(|process| process.try_send(action).is_ok())
+        process.try_send(action).map_err(|error| failure_of(process, &error))
     }
 
     /// Sends a closure and returns the answer that is to come, at once: Io's `@`. What the closure captures is
@@ -116,15 +149,28 @@ impl<T: Send + 'static> Active<T> {
     /// - [`Failure::NotStarted`] when it cannot be started.
     ///
     /// Dropping the answer does not take the closure back.
-    pub fn call<R, F>(&self, code: F) -> Answer<R>
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active};
+    ///
+    /// let list = Active::new(vec![3, 1, 2]);
+    /// let sorted = list.ask(|list| { list.sort(); list.clone() });
+    /// assert_eq!(sorted.wait().unwrap(), [1, 2, 3]);
+    /// let panics = list.ask(|list| list[7]).wait();
+    /// assert!(panics.unwrap_err().is_panic());
+    /// ```
+    pub fn ask<R, F>(&self, code: F) -> Answer<R>
     where
         R: Send + 'static,
         F: FnOnce(&mut T) -> R + Send + 'static,
     {
-        self.ask(|reply| Action::Run(Box::new(move |value| settle(catch_panic(|| code(value)), reply))))
+        self.send_question(|reply| {
+            Action::Run(Box::new(move |value| resolve_with(catch_panic(|| code(value)), reply)))
+        })
     }
 
-    /// As [`Active::call`], for an asynchronous closure: it may await, with the value in its hands. Closures that come
+    /// As [`Active::ask`], for an asynchronous closure: it may await, with the value in its hands. Closures that come
     /// meanwhile are run when it is done.
     ///
     /// # Examples
@@ -132,7 +178,7 @@ impl<T: Send + 'static> Active<T> {
     /// # use std::time::Duration;
     /// use twoply::{Wait, actor::Active, time};
     /// let words = Active::new(Vec::new());
-    /// let count = words.call_async(async |words| {
+    /// let count = words.ask_async(async |words| {
     ///     time::sleep(Duration::from_millis(1)).await;
     ///     words.push("late");
     ///     words.len()
@@ -140,39 +186,45 @@ impl<T: Send + 'static> Active<T> {
     /// assert_eq!(count.wait()?, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn call_async<R, F>(&self, code: F) -> Answer<R>
+    pub fn ask_async<R, F>(&self, code: F) -> Answer<R>
     where
         R: Send + 'static,
-        F: AsyncFnOnce(&mut T) -> R + for<'a> AsyncCall<'a, T, R> + Send + 'static,
+        F: AsyncFnOnce(&mut T) -> R + for<'a> AsyncClosure<'a, T, R> + Send + 'static,
     {
-        self.ask(|reply| {
-            Action::Finish(Box::new(move |value| {
-                Box::pin(async move { settle(catch_panic_async(|| code(value)).await, reply) })
+        self.send_question(|reply| {
+            Action::RunAsync(Box::new(move |value| {
+                Box::pin(async move { resolve_with(catch_panic_async(|| code(value)).await, reply) })
             }))
         })
     }
 
-    /// The actor as a process, to link to it or to monitor it. It becomes one, if it has been at rest.
+    /// Returns the actor's process, to link to it or to monitor it. A value that is no actor yet becomes one.
     ///
-    /// It traps exits: a signal takes its turn among the closures, and any reason but
+    /// The process traps exits: a signal takes its turn among the closures, and any reason but
     /// [`Normal`](ExitReason::Normal) ends the actor then. Closures behind it are not run.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When the process cannot be started.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Active, ExitReason}};
+    ///
+    /// let counter = Active::new(0);
+    /// let pid = counter.pid()?;
+    /// drop(counter);
+    /// assert_eq!(pid.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), twoply::promise::Failure>(())
+    /// ```
     pub fn pid(&self) -> Result<Pid, Failure> {
         self.process().map(ProcessRef::pid)
     }
 
-    /// Sends the action that `action` makes of the means to answer.
-    fn ask<R: Send + 'static>(&self, action: impl FnOnce(Resolver<R>) -> Action<T>) -> Answer<R> {
-        let asked = self.process().and_then(|process| {
-            process.try_ask(action).map_err(|error| match error {
-                TrySendError::Full(_) => Failure::Overloaded,
-                TrySendError::Closed(_) => {
-                    Failure::NoProcess(process.cell().reason().unwrap_or(ExitReason::NoProcess))
-                }
-            })
-        });
+    /// Sends the action that `action` makes of a resolver. An action that cannot be sent fails the answer.
+    fn send_question<R: Send + 'static>(&self, action: impl FnOnce(Resolver<R>) -> Action<T>) -> Answer<R> {
+        let asked = self
+            .process()
+            .and_then(|process| process.try_ask(action).map_err(|error| failure_of(process, &error)));
         asked.unwrap_or_else(|failure| {
             let (answer, reply) = answer();
             let _ = reply.fail(failure);
@@ -180,39 +232,51 @@ impl<T: Send + 'static> Active<T> {
         })
     }
 
-    /// The process; it is started now, if it has not been.
+    /// Returns the process, and starts it if nobody has.
     fn process(&self) -> Result<&ProcessRef<Action<T>>, Failure> {
         let process = self.0.process.get_or_init(|| self.start());
         if process.is_err() {
-            // What could not be started is dropped where nobody waits for the process.
-            drop(lock_std(&self.0.resting).take());
+            // A value that could not be started is dropped here, where nobody waits for the process.
+            drop(lock_std(&self.0.unstarted).take());
         }
         process.as_ref().map_err(Failure::clone)
     }
 
-    /// Runs once, while others wait for it: neither the value nor anything else of the user's is dropped here.
+    /// Starts the process. This runs once, while others wait for it: neither the value nor anything else of the user's
+    /// is dropped here.
     #[cold]
     fn start(&self) -> Result<ProcessRef<Action<T>>, Failure> {
-        let Some(Resting { value, settings }) = lock_std(&self.0.resting).take() else {
-            unreachable!("a value is put to rest before it is started, and started once")
+        let Some(Unstarted { value, settings }) = lock_std(&self.0.unstarted).take() else {
+            unreachable!("a value is stored before it is started, and started once")
         };
         let end_on_panic = settings.end_on_panic;
-        // A body that is not started is dropped; the value stays here.
-        let cradle = Arc::new(Mutex::new(Some(value)));
-        let (given, handle) = (Arc::clone(&cradle), Arc::downgrade(&self.0));
-        let started = settings.start(move |process| serve(process, given, handle, end_on_panic));
+        // A body that is not started is dropped; the value stays in the slot.
+        let value_slot = Arc::new(Mutex::new(Some(value)));
+        let (slot, handle) = (Arc::clone(&value_slot), Arc::downgrade(&self.0));
+        let started = settings.start(move |process| serve(process, slot, handle, end_on_panic));
         if started.is_err() {
             let settings = ActiveBuilder::default();
-            *lock_std(&self.0.resting) = lock_std(&cradle).take().map(|value| Resting { value, settings });
+            *lock_std(&self.0.unstarted) =
+                lock_std(&value_slot).take().map(|value| Unstarted { value, settings });
         }
         started
+    }
+}
+
+/// Says why `process` has not taken a closure.
+fn failure_of<M>(process: &ProcessRef<M>, error: &TrySendError<M>) -> Failure {
+    match error {
+        TrySendError::Full(_) => Failure::Overloaded,
+        TrySendError::Closed(_) => {
+            Failure::NoProcess(process.cell().reason().unwrap_or(ExitReason::NoProcess))
+        }
     }
 }
 
 impl<T: Send + 'static> Drop for Handle<T> {
     fn drop(&mut self) {
         if let Some(Ok(process)) = self.process.get() {
-            // Signals and messages keep their order, so this is behind all closures; and it needs no room.
+            // Signals and messages keep their order, so the signal stands behind all closures; and it needs no room.
             process.exit(ExitReason::Normal);
         }
     }
@@ -231,23 +295,23 @@ impl<T: Send + 'static> fmt::Debug for Active<T> {
     }
 }
 
-/// The body of the process. The value is in `cradle`.
+/// The body of the process. It takes the value out of `value_slot` in its first step.
 async fn serve<T: Send + 'static>(
     mut me: Process<Action<T>>,
-    cradle: Arc<Mutex<Option<Box<T>>>>,
+    value_slot: Arc<Mutex<Option<Box<T>>>>,
     handle: Weak<Handle<T>>,
     end_on_panic: bool,
 ) -> ExitReason {
-    let Some(mut value) = lock_std(&cradle).take() else {
+    let Some(mut value) = lock_std(&value_slot).take() else {
         unreachable!("a process is started with its value")
     };
-    drop(cradle);
+    drop(value_slot);
     loop {
         let run = match me.receive().await {
             Event::Message(Action::Run(code)) => code(&mut value),
-            Event::Message(Action::Finish(code)) => code(&mut value).await,
+            Event::Message(Action::RunAsync(code)) => code(&mut value).await,
             Event::Exit(exit) if !exit.reason.is_normal() => return exit.reason,
-            // Perhaps the word of the last handle, perhaps of a process that is linked to this one.
+            // The signal comes from the last handle, or else from a process that is linked to this one.
             Event::Exit(_) if handle.strong_count() == 0 => return ExitReason::Normal,
             _ => continue,
         };
@@ -259,8 +323,8 @@ async fn serve<T: Send + 'static>(
     }
 }
 
-/// Answers a call with what its closure returned. Hands the panic on if it did not return.
-fn settle<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
+/// Resolves `reply` with what the closure returned, or fails it with the closure's panic, which is also returned.
+fn resolve_with<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
     // Nobody else has the resolver, so nothing can come too late.
     match result {
         Ok(value) => {
@@ -274,16 +338,16 @@ fn settle<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
     }
 }
 
-/// An asynchronous closure whose future may go from thread to thread; see [`Active::call_async`].
+/// An asynchronous closure whose future may go from thread to thread; see [`Active::ask_async`].
 ///
 /// Every `async |value: &mut T| ..` is one if all that it holds across an `.await` is `Send`. Nobody implements this by
 /// hand.
-pub trait AsyncCall<'a, T: 'a, R>: FnOnce(&'a mut T) -> Self::Future {
-    /// What it begins.
+pub trait AsyncClosure<'a, T: 'a, R>: FnOnce(&'a mut T) -> Self::Future {
+    /// The future that the closure returns.
     type Future: Future<Output = R> + Send + 'a;
 }
 
-impl<'a, T: 'a, R, C, F> AsyncCall<'a, T, R> for C
+impl<'a, T: 'a, R, C, F> AsyncClosure<'a, T, R> for C
 where
     C: FnOnce(&'a mut T) -> F,
     F: Future<Output = R> + Send + 'a,
@@ -291,37 +355,59 @@ where
     type Future = F;
 }
 
-/// How an active value is made; see [`Active::builder`].
+/// Settings of an active value that is to be made; see [`Active::builder`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::Active, promise::Failure};
+///
+/// let brittle = Active::builder().name("brittle").end_on_panic(true).build(());
+/// assert!(brittle.ask(|()| panic!("expected")).wait().unwrap_err().is_panic());
+/// assert!(matches!(brittle.ask(|()| ()).wait(), Err(Failure::NoProcess(_))));
+/// ```
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct ActiveBuilder {
-    /// What messages call it.
     name: Option<Box<str>>,
-    /// Where it will run; else where the first closure is sent from.
+    /// `None` means the backend of whoever sends the first closure.
     backend: Option<Arc<dyn Backend>>,
-    /// How many closures may wait their turn; `None`: any number.
+    /// The most closures that may wait their turn; `None` means any number.
     capacity: Option<usize>,
-    /// The size of the stack of its straight-line code, in bytes.
+    /// In bytes.
     stack_size: Option<usize>,
-    /// Whether it ends when a closure panics.
     end_on_panic: bool,
 }
 
 impl ActiveBuilder {
-    /// Names it, for messages such as those of a deadlock.
+    /// Names the actor, for messages such as those of a deadlock.
     pub fn name(mut self, name: impl Into<Box<str>>) -> ActiveBuilder {
         self.name = Some(name.into());
         self
     }
 
-    /// Has it run on `backend`.
+    /// Runs the actor on `backend`.
     pub fn on(mut self, backend: &Arc<dyn Backend>) -> ActiveBuilder {
         self.backend = Some(Arc::clone(backend));
         self
     }
 
-    /// Lets at most so many closures wait their turn, at least one; beyond that, a call is
-    /// [`Overloaded`](Failure::Overloaded). Without this, any number may.
+    /// Lets at most so many closures wait their turn, at least one; one more is refused as
+    /// [`Overloaded`](Failure::Overloaded). Unless this is called, any number may wait.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active, channel, promise::Failure};
+    ///
+    /// let (open, gate) = channel::bounded::<()>(1);
+    /// let (begun, begin) = channel::bounded(1);
+    /// let busy = Active::builder().capacity(1).build(0);
+    /// busy.try_send(move |_| { begun.try_send(()).unwrap(); _ = gate.recv().wait() })?;
+    /// begin.recv().wait().unwrap();
+    /// busy.try_send(|n| *n += 1)?;
+    /// assert!(matches!(busy.try_send(|n| *n += 1), Err(Failure::Overloaded)));
+    /// drop(open);
+    /// # Ok::<(), Failure>(())
+    /// ```
     pub fn capacity(mut self, closures: usize) -> ActiveBuilder {
         self.capacity = Some(closures);
         self
@@ -333,21 +419,21 @@ impl ActiveBuilder {
         self
     }
 
-    /// Has it end when a closure panics, with that as its exit reason, and refuse what comes after. Without this it
-    /// goes on with the value as the panic has left it.
-    pub fn end_on_panic(mut self) -> ActiveBuilder {
-        self.end_on_panic = true;
+    /// Says whether a closure that panics ends the actor, with the panic as its exit reason; what comes after is
+    /// refused then. Unless this is called, the actor goes on with the value as the panic has left it.
+    pub fn end_on_panic(mut self, end: bool) -> ActiveBuilder {
+        self.end_on_panic = end;
         self
     }
 
-    /// Makes `value` an actor of this kind. Nothing is started before the first closure is sent.
+    /// Makes `value` an actor with these settings. Nothing is started before the first closure is sent.
     pub fn build<T: Send + 'static>(mut self, value: T) -> Active<T> {
         self.backend = self.backend.or_else(|| current_backend().ok());
-        let resting = Resting { value: Box::new(value), settings: self };
-        Active(Arc::new(Handle { process: OnceLock::new(), resting: Mutex::new(Some(resting)) }))
+        let unstarted = Unstarted { value: Box::new(value), settings: self };
+        Active(Arc::new(Handle { process: OnceLock::new(), unstarted: Mutex::new(Some(unstarted)) }))
     }
 
-    /// Starts the process.
+    /// Starts the process, with these settings.
     fn start<T, F>(self, body: impl FnOnce(Process<Action<T>>) -> F) -> Result<ProcessRef<Action<T>>, Failure>
     where
         T: Send + 'static,

@@ -2,8 +2,7 @@
 //!
 //! [`behaviour`](super::behaviour), [`active`](super::active) and the [supervisor](super::supervisor)'s `starter` run the
 //! user's code through this and go on afterwards. The unwinding of a task that is being cancelled is no panic: it passes
-//! through. Panics that are nobody's affair, those of destructors and wakers, end in the module of the same duty on the
-//! floor `base`.
+//! through. Panics that are nobody's affair, those of destructors and wakers, are discarded by `base::panic`.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

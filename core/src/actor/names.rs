@@ -10,4 +10,4 @@ mod group;
 mod registry;
 
 pub use group::{Group, Groups, Membership};
-pub use registry::{RegisterError, Registry, WrongType};
+pub use registry::{RegisterError, Registry, WrongTypeError};

@@ -145,28 +145,28 @@ impl fmt::Display for ChildKind {
 
 /// Which child is meant: the one with this id, or the one that runs as this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum ChildSelector {
     /// By its id; under [`Strategy::Dynamic`] only where no other child has the same.
     Id(Arc<str>),
     /// By its process; while it is being restarted, by its last one.
     Pid(Pid),
 }
 
-impl From<&str> for Which {
-    fn from(id: &str) -> Which {
-        Which::Id(id.into())
+impl From<&str> for ChildSelector {
+    fn from(id: &str) -> ChildSelector {
+        ChildSelector::Id(id.into())
     }
 }
 
-impl From<&Pid> for Which {
-    fn from(pid: &Pid) -> Which {
-        Which::Pid(pid.clone())
+impl From<&Pid> for ChildSelector {
+    fn from(pid: &Pid) -> ChildSelector {
+        ChildSelector::Pid(pid.clone())
     }
 }
 
-impl From<Pid> for Which {
-    fn from(pid: Pid) -> Which {
-        Which::Pid(pid)
+impl From<Pid> for ChildSelector {
+    fn from(pid: Pid) -> ChildSelector {
+        ChildSelector::Pid(pid)
     }
 }
 
@@ -265,7 +265,7 @@ impl Supervisor {
 
     /// Has `observer` told what happens to the children. It is called in the supervisor's process, which does nothing
     /// else meanwhile; a panic is contained.
-    pub fn observe(mut self, observer: impl Fn(&Report) + Send + Sync + 'static) -> Supervisor {
+    pub fn on_report(mut self, observer: impl Fn(&Report) + Send + Sync + 'static) -> Supervisor {
         self.plan.observer = Some(Arc::new(observer));
         self
     }

@@ -339,7 +339,7 @@ fn active(ctx: &Context) -> Result<Sample> {
     ctx.time(STEP, |ops| {
         let active = Active::builder().on(runtime.spawner().backend()).build(1);
         let asking = batches(ops, batch, move |number| {
-            let answer = active.call(move |step| number + *step);
+            let answer = active.ask(move |step| number + *step);
             Ok(async { Ok(answer.await?) })
         });
         runtime.run(asking)?

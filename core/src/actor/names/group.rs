@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use super::registry::WrongType;
+use super::registry::WrongTypeError;
 use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{Pid, ProcessRef};
 use crate::base::panic::discard_panic;
@@ -340,7 +340,7 @@ impl Groups {
     ///
     /// # Errors
     /// When the members of the group with this name take messages of another type.
-    pub fn group<M: Send + 'static>(&self, name: impl Into<Arc<str>>) -> Result<Group<M>, WrongType> {
+    pub fn group<M: Send + 'static>(&self, name: impl Into<Arc<str>>) -> Result<Group<M>, WrongTypeError> {
         let name = name.into();
         let mut groups = lock_std(&self.0);
         if let Some(named) = groups.get(&name)
@@ -350,7 +350,7 @@ impl Groups {
             drop(groups);
             return match members.downcast::<Members<M>>() {
                 Ok(members) => Ok(Group { members, owner: None }),
-                Err(_) => Err(WrongType { expected: type_name::<M>(), found }),
+                Err(_) => Err(WrongTypeError { expected: type_name::<M>(), found }),
             };
         }
         let members = Arc::new(Members::new(Some((Arc::downgrade(&self.0), Arc::clone(&name)))));

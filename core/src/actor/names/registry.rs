@@ -134,12 +134,12 @@ impl Registry {
     ///
     /// # Errors
     /// When the process takes messages of another type.
-    pub fn whereis<M: Send + 'static>(&self, name: &str) -> Result<Option<ProcessRef<M>>, WrongType> {
+    pub fn whereis<M: Send + 'static>(&self, name: &str) -> Result<Option<ProcessRef<M>>, WrongTypeError> {
         let tables = self.read();
         let Some(entry) = tables.entries.get(name) else { return Ok(None) };
         match entry.reference.downcast_ref::<ProcessRef<M>>() {
             Some(process) => Ok(Some(process.clone())),
-            None => Err(WrongType { expected: type_name::<M>(), found: entry.message }),
+            None => Err(WrongTypeError { expected: type_name::<M>(), found: entry.message }),
         }
     }
 
@@ -247,7 +247,7 @@ pub enum RegisterError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the process takes messages of type {found}, not {expected}")]
 #[non_exhaustive]
-pub struct WrongType {
+pub struct WrongTypeError {
     /// The type that was asked for.
     pub expected: &'static str,
     /// The type that the process takes.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Which;
+use super::ChildSelector;
 use super::error::ChildError;
 use super::handle::SupervisorRef;
 use super::spec::{Spec, Started};
@@ -115,11 +115,11 @@ impl Children {
     }
 
     /// The child that the caller of the supervisor means.
-    pub(super) fn find(&self, which: &Which) -> Result<Serial, ChildError> {
+    pub(super) fn find(&self, which: &ChildSelector) -> Result<Serial, ChildError> {
         let found = match which {
-            Which::Pid(pid) => self.pids.get(pid).copied(),
-            Which::Id(id) if self.ids.is_some() => self.with_id(id),
-            Which::Id(id) => {
+            ChildSelector::Pid(pid) => self.pids.get(pid).copied(),
+            ChildSelector::Id(id) if self.ids.is_some() => self.with_id(id),
+            ChildSelector::Id(id) => {
                 let mut bearers = self.iter().filter(|(_, child)| child.spec.id == *id);
                 let only = bearers.next().map(|(serial, _)| serial);
                 only.filter(|_| bearers.next().is_none())

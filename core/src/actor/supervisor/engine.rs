@@ -19,7 +19,7 @@ use super::intensity::Intensity;
 use super::report::Report;
 use super::spec::{Restart, Spec};
 use super::tree::ChildState;
-use super::{AutoShutdown, Plan, Strategy, Which};
+use super::{AutoShutdown, ChildSelector, Plan, Strategy};
 use crate::actor::{Event, ExitReason, Pid, Process};
 use crate::channel::oneshot;
 use crate::time;
@@ -252,7 +252,7 @@ impl Engine {
         result.map_err(ChildError::NotStarted)
     }
 
-    async fn start_again(&mut self, which: &Which) -> Result<Pid, ChildError> {
+    async fn start_again(&mut self, which: &ChildSelector) -> Result<Pid, ChildError> {
         let serial = self.children.find(which)?;
         self.resting(serial)?;
         let Some(spec) = self.children.spec(serial) else { return Err(ChildError::NotFound) };
@@ -264,7 +264,7 @@ impl Engine {
         result.map_err(ChildError::NotStarted)
     }
 
-    async fn terminate(&mut self, which: &Which) -> Result<(), ChildError> {
+    async fn terminate(&mut self, which: &ChildSelector) -> Result<(), ChildError> {
         let serial = self.children.find(which)?;
         let restarting = self.children.is_restarting(serial);
         self.stop(vec![serial]).await;
@@ -300,7 +300,7 @@ impl Engine {
         }
     }
 
-    fn delete(&mut self, which: &Which) -> Result<(), ChildError> {
+    fn delete(&mut self, which: &ChildSelector) -> Result<(), ChildError> {
         let serial = self.children.find(which)?;
         self.resting(serial)?;
         self.children.remove(serial);

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::vec;
 
+use super::ChildSelector;
 use super::Strategy;
-use super::Which;
 use super::children::Serial;
 use super::error::ChildError;
 use super::spec::{ChildSpec, Spec};
@@ -21,11 +21,11 @@ pub(super) enum Request {
     /// Start this child and keep it.
     Start(Arc<Spec>, Answer<Pid>),
     /// Start this child, which does not run.
-    Restart(Which, Answer<Pid>),
+    Restart(ChildSelector, Answer<Pid>),
     /// Stop this child.
-    Terminate(Which, Answer<()>),
+    Terminate(ChildSelector, Answer<()>),
     /// Forget this child, which does not run.
-    Delete(Which, Answer<()>),
+    Delete(ChildSelector, Answer<()>),
     /// Say what the children are.
     List(Resolver<(Strategy, Vec<ChildInfo>)>),
     /// Say how many there are.
@@ -88,7 +88,7 @@ impl SupervisorRef {
     /// # Errors
     /// When there is no such child, when it runs, is about to be restarted or cannot be started, or when the supervisor
     /// has ended.
-    pub async fn restart_child(&self, child: impl Into<Which>) -> Result<Pid, ChildError> {
+    pub async fn restart_child(&self, child: impl Into<ChildSelector>) -> Result<Pid, ChildError> {
         let child = child.into();
         self.process.ask(|answer| Control(Request::Restart(child, answer))).await?
     }
@@ -100,7 +100,7 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When there is no such child, or the supervisor has ended.
-    pub async fn terminate_child(&self, child: impl Into<Which>) -> Result<(), ChildError> {
+    pub async fn terminate_child(&self, child: impl Into<ChildSelector>) -> Result<(), ChildError> {
         let child = child.into();
         self.process.ask(|answer| Control(Request::Terminate(child, answer))).await?
     }
@@ -109,7 +109,7 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When there is no such child, when it runs or is about to be restarted, or when the supervisor has ended.
-    pub async fn delete_child(&self, child: impl Into<Which>) -> Result<(), ChildError> {
+    pub async fn delete_child(&self, child: impl Into<ChildSelector>) -> Result<(), ChildError> {
         let child = child.into();
         self.process.ask(|answer| Control(Request::Delete(child, answer))).await?
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::StartError;
 use crate::actor::{ExitReason, Pid};
 
-/// Something that has happened to a child; see [`Supervisor::observe`](super::Supervisor::observe).
+/// Something that has happened to a child; see [`Supervisor::on_report`](super::Supervisor::on_report).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Report {
