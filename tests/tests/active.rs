@@ -424,7 +424,7 @@ fn the_value_is_dropped_after_the_last_handle_and_the_last_closure(on: &Systems)
     busy(&value, &gate);
     let also = value.clone();
     let counted = run.clone();
-    on.there().spawn(async move { also.try_send(move |_| _ = counted.add()) }).wait().unwrap();
+    on.there().spawn(async move { also.try_send(move |_| _ = counted.add()) }).wait().unwrap().unwrap();
     let counted = run.clone();
     let promise = value.ask(move |_| counted.add());
     drop(value);
