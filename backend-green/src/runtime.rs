@@ -132,7 +132,7 @@ impl Builder {
 
     /// How long an idle thread is kept for the next task that blocks. 10 seconds unless set.
     pub fn thread_keep_alive(mut self, idle: Duration) -> Builder {
-        self.limits.idle = idle;
+        self.limits.keep_alive = idle;
         self
     }
 

@@ -39,7 +39,7 @@ use twoply_core::backend::Job;
 use twoply_core::reactor::Reactor;
 use twoply_core::strand::in_turn;
 use twoply_core::task::TaskList;
-use twoply_core::threads::{BLOCKING, BlockingPool, ThreadCache};
+use twoply_core::threads::{BLOCKING_THREADS, BlockingPool, ThreadCache};
 
 use crate::core::Core;
 use crate::counts::{Counts, Load};
@@ -206,7 +206,7 @@ impl Shared {
             injector: Injector::new(),
             workers,
             sleepers: Sleepers::new(),
-            pool: BlockingPool::new(threads.clone(), BLOCKING),
+            pool: BlockingPool::new(threads.clone(), BLOCKING_THREADS),
             threads,
             stacks,
             on_stack_use: None,

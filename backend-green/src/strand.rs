@@ -186,7 +186,7 @@ impl Strand for CarrierStrand {
         self.thread.block(call);
     }
 
-    fn step_aside(&self, call: &mut dyn FnMut()) {
+    fn block_in_place(&self, call: &mut dyn FnMut()) {
         let handoff = &self.context.remote(self.index).handoff;
         if handoff.expects_long_call() {
             // Where no other thread can be had, the worker stands still.

@@ -83,7 +83,7 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = StoredWaker>) {
 
 /// Calls `f` with each of `items`, also when it panics with one of them: the others have nobody else to tell them. The
 /// first panic goes on afterwards.
-pub(crate) fn for_all<T>(items: impl IntoIterator<Item = T>, mut f: impl FnMut(T)) {
+pub(crate) fn for_each_then_resume<T>(items: impl IntoIterator<Item = T>, mut f: impl FnMut(T)) {
     let mut first = None;
     for item in items {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(item))) {
@@ -108,7 +108,7 @@ mod tests {
     fn all_have_their_turn_and_the_first_panic_goes_on() {
         let mut told = Vec::new();
         let all = AssertUnwindSafe(|| {
-            for_all([1, 2, 3, 4], |n| {
+            for_each_then_resume([1, 2, 3, 4], |n| {
                 told.push(n);
                 assert!(n % 2 == 1, "{n} is even");
             });

@@ -14,7 +14,7 @@ use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
 use crate::base::waitlist::WaitKey;
-use crate::base::wake::for_all;
+use crate::base::wake::for_each_then_resume;
 use crate::kernel::coop;
 
 /// See the [module](self).
@@ -175,7 +175,7 @@ impl<T> Shared<T> {
 /// thread is panicking already.
 fn discard<T>(messages: VecDeque<T>) {
     let panicking = std::thread::panicking();
-    let dropped = catch_unwind(AssertUnwindSafe(|| for_all(messages, drop)));
+    let dropped = catch_unwind(AssertUnwindSafe(|| for_each_then_resume(messages, drop)));
     match dropped {
         Err(payload) if panicking => std::mem::forget(payload),
         Err(payload) => resume_unwind(payload),

@@ -65,20 +65,20 @@ impl Parker {
     pub(crate) fn waker(self: &Arc<Self>, level: u32) -> Waker {
         match level {
             0 => Waker::from(Arc::clone(self)),
-            _ => Waker::from(Arc::new(Inner { parker: Arc::clone(self), bit: bit(level) })),
+            _ => Waker::from(Arc::new(NestedWaker { parker: Arc::clone(self), bit: bit(level) })),
         }
     }
 
     /// The bits that a wait at `level` ends for.
     #[inline]
-    pub(crate) fn mask(level: u32, heed_cancel: bool) -> Mask {
-        Mask(bit(level) | if heed_cancel { CANCEL } else { 0 })
+    pub(crate) fn mask(level: u32, cancellable: bool) -> Mask {
+        Mask(bit(level) | if cancellable { CANCEL } else { 0 })
     }
 
     /// The bits that a blocking system call is interrupted for.
     #[inline]
-    pub(crate) fn mask_cancel(heed_cancel: bool) -> Mask {
-        Mask(if heed_cancel { CANCEL } else { 0 })
+    pub(crate) fn mask_cancel(cancellable: bool) -> Mask {
+        Mask(if cancellable { CANCEL } else { 0 })
     }
 
     /// Forgets wake-ups at `level`: the caller is about to poll.
@@ -182,14 +182,14 @@ impl Wake for Parker {
 }
 
 /// The waker of a nested wait.
-struct Inner {
+struct NestedWaker {
     /// The stack that waits.
     parker: Arc<Parker>,
     /// The bit of its level.
     bit: u32,
 }
 
-impl Wake for Inner {
+impl Wake for NestedWaker {
     fn wake(self: Arc<Self>) {
         self.parker.raise(self.bit);
     }

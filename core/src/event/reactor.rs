@@ -34,17 +34,17 @@ pub use metrics::ReactorMetrics;
 pub use registration::Registration;
 pub use source::IoSource;
 pub(crate) use source::Progress;
-pub(crate) use waiters::{Direction, Slot};
+pub(crate) use waiters::{Direction, IoWaiter};
 
 use crate::base::fork;
 use crate::base::sync::lock_std;
-use crate::base::wake::for_all;
+use crate::base::wake::for_each_then_resume;
 use crate::event::timers::Timers;
 use metrics::Counters;
 use park::ParkWord;
 use registration::Watch;
 use source::State;
-use table::{Key, Occupant, Table};
+use table::{Key, Table, Target};
 
 /// What to watch a descriptor for, or what it is ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +138,7 @@ struct Buffers {
     /// What the kernel reported.
     events: sys::Events,
     /// Whom that concerns.
-    ready: Vec<(Occupant, sys::Ready)>,
+    ready: Vec<(Target, sys::Ready)>,
 }
 
 /// What a turn has done.
@@ -362,7 +362,7 @@ impl Shared {
     /// Watches the descriptor of `state` in both directions, edge-triggered.
     fn bind(&self, fd: BorrowedFd<'_>, state: &Arc<State>) -> io::Result<Key> {
         self.check_process()?;
-        let key = lock_std(&self.table).insert(Occupant::Source(Arc::clone(state)))?;
+        let key = lock_std(&self.table).insert(Target::Source(Arc::clone(state)))?;
         self.poller.add_edge(fd, key).inspect_err(|_| drop(lock_std(&self.table).remove(key)))?;
         Ok(key)
     }
@@ -370,7 +370,7 @@ impl Shared {
     /// Watches the descriptor of `watch` for one event.
     fn register(&self, fd: BorrowedFd<'_>, interest: Interest, watch: &Arc<Watch>) -> io::Result<Key> {
         self.check_process()?;
-        let key = lock_std(&self.table).insert(Occupant::Watch(Arc::clone(watch)))?;
+        let key = lock_std(&self.table).insert(Target::Watch(Arc::clone(watch)))?;
         watch.set_key(key);
         self.poller
             .add_oneshot(fd, key, interest)
@@ -387,22 +387,22 @@ impl Shared {
     /// Stops watching `fd`. No event is reported under `key` after this, other than one that the running turn
     /// has collected already.
     fn deregister(&self, fd: BorrowedFd<'_>, key: Key) {
-        // An occupant may own things of the user's: dropped when the lock is free again.
-        let occupant = lock_std(&self.table).remove(key);
+        // An target may own things of the user's: dropped when the lock is free again.
+        let target = lock_std(&self.table).remove(key);
         // What a child of a fork takes out of the poller would be gone for its parent.
-        if occupant.is_some() && !self.is_forked() {
+        if target.is_some() && !self.is_forked() {
             // It can only fail when the descriptor is not there, which is what this wants.
             let _ = self.poller.delete(fd);
         }
-        drop(occupant);
+        drop(target);
     }
 
     fn close(&self) {
-        let occupants = lock_std(&self.table).close();
-        for occupant in occupants {
-            match occupant {
-                Occupant::Source(state) => state.unbind(),
-                Occupant::Watch(watch) => drop(watch.kill()),
+        let targets = lock_std(&self.table).close();
+        for target in targets {
+            match target {
+                Target::Source(state) => state.unbind(),
+                Target::Watch(watch) => drop(watch.kill()),
             }
         }
         self.timers.close();
@@ -466,9 +466,9 @@ impl<'a> Turning<'a> {
         }
         let count = ready.len();
         // All of them, also when one panics: edges are reported once.
-        for_all(ready.drain(..), |(occupant, what)| match occupant {
-            Occupant::Source(state) => state.ready(what.interest, what.sticky),
-            Occupant::Watch(watch) => watch.call(self.shared, what.interest),
+        for_each_then_resume(ready.drain(..), |(target, what)| match target {
+            Target::Source(state) => state.ready(what.interest, what.sticky),
+            Target::Watch(watch) => watch.call(self.shared, what.interest),
         });
         count
     }

@@ -29,7 +29,7 @@ const BATCH: usize = 128;
 const SWEEP_FROM: usize = 64;
 
 /// The end of the list of free entries.
-const NOBODY: u32 = u32::MAX;
+const NO_ENTRY: u32 = u32::MAX;
 
 /// A deadline in nanoseconds since the queue's base. Signed: a virtual clock may run before the base.
 type Nanos = i64;
@@ -221,7 +221,7 @@ impl Timers {
 struct Queue {
     /// All entries, those that are free included.
     entries: Vec<Entry>,
-    /// The first free entry, or [`NOBODY`].
+    /// The first free entry, or [`NO_ENTRY`].
     free: u32,
     /// How many entries are not free.
     len: usize,
@@ -261,7 +261,7 @@ struct Pair {
 impl Default for Queue {
     fn default() -> Queue {
         let (entries, heap) = (Vec::new(), BinaryHeap::new());
-        Queue { entries, free: NOBODY, len: 0, heap, dead: 0, closed: false }
+        Queue { entries, free: NO_ENTRY, len: 0, heap, dead: 0, closed: false }
     }
 }
 
@@ -273,8 +273,8 @@ impl Queue {
     fn add(&mut self, deadline: Nanos, waker: StoredWaker) -> TimerKey {
         self.len += 1;
         let entry =
-            Entry { deadline, queued: NOT_QUEUED, waker: Some(waker), generation: 0, next_free: NOBODY };
-        if self.free == NOBODY {
+            Entry { deadline, queued: NOT_QUEUED, waker: Some(waker), generation: 0, next_free: NO_ENTRY };
+        if self.free == NO_ENTRY {
             // A quarter at a time: with doubling, a million entries could cost those of two million.
             if self.entries.len() == self.entries.capacity() {
                 self.entries.reserve_exact((self.entries.len() / 4).max(4));
@@ -285,10 +285,10 @@ impl Queue {
             return TimerKey { index, generation: 0 };
         }
         let index = self.free;
-        let place = &mut self.entries[index as usize];
-        self.free = place.next_free;
-        let generation = place.generation;
-        *place = Entry { generation, ..entry };
+        let slot = &mut self.entries[index as usize];
+        self.free = slot.next_free;
+        let generation = slot.generation;
+        *slot = Entry { generation, ..entry };
         TimerKey { index, generation }
     }
 
@@ -304,7 +304,7 @@ impl Queue {
         self.free = key.index;
         self.len -= 1;
         if was_queued && !self.closed {
-            self.bury();
+            self.count_dead();
         }
         waker
     }
@@ -319,13 +319,13 @@ impl Queue {
         }
         self.heap.push(Reverse(Pair { at, index: key.index, generation: key.generation }));
         if was_queued {
-            self.bury();
+            self.count_dead();
         }
         earlier
     }
 
     /// Counts one more dead pair, and sweeps them out when they are most of the heap.
-    fn bury(&mut self) {
+    fn count_dead(&mut self) {
         self.dead += 1;
         if self.heap.len() >= SWEEP_FROM && self.dead > self.heap.len() / 2 {
             let entries = &self.entries;

@@ -122,11 +122,11 @@ pub trait Strand: 'static {
 
     /// Runs `call`, which may block or take long, on this stack, if others can have meanwhile what it keeps from them;
     /// where they cannot, leaves it out. Called only on a stack that may not block.
-    fn step_aside(&self, call: &mut dyn FnMut()) {
+    fn block_in_place(&self, call: &mut dyn FnMut()) {
         let _ = call;
     }
 
-    /// Where code runs that may block, if this stack may not and cannot [step aside](Strand::step_aside).
+    /// Where code runs that may block, if this stack may not and cannot [step aside](Strand::block_in_place).
     fn blocking_pool(&self) -> BlockingPool {
         crate::kernel::threads::blocking().clone()
     }

@@ -16,7 +16,7 @@ use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::threads;
 
 /// Where the result meets whoever waits for it.
-struct Meeting<T> {
+struct Outcome<T> {
     /// What the call returned, or the payload of its panic.
     result: Option<thread::Result<T>>,
     /// Who waits.
@@ -35,20 +35,20 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let meeting = Arc::new(Mutex::new(Meeting { result: None, waker: None }));
-    let caller = Arc::clone(&meeting);
+    let outcome = Arc::new(Mutex::new(Outcome { result: None, waker: None }));
+    let caller = Arc::clone(&outcome);
     let started = threads::blocking().execute(move || {
         let result = catch_unwind(AssertUnwindSafe(call));
         let waker = {
-            let mut meeting = lock_std(&caller);
-            meeting.result = Some(result);
-            meeting.waker.take()
+            let mut outcome = lock_std(&caller);
+            outcome.result = Some(result);
+            outcome.waker.take()
         };
-        // The meeting is left first, so that the result is dropped on whichever side leaves last.
+        // The outcome is left first, so that the result is dropped on whichever side leaves last.
         drop(caller);
         wake_all(waker);
     });
-    Blocking { started, meeting }
+    Blocking { started, outcome }
 }
 
 /// The future of [`run`].
@@ -56,7 +56,7 @@ struct Blocking<T> {
     /// Whether a thread was had for the call; an error is taken out by the first poll.
     started: io::Result<()>,
     /// Where the result comes.
-    meeting: Arc<Mutex<Meeting<T>>>,
+    outcome: Arc<Mutex<Outcome<T>>>,
 }
 
 impl<T> Future for Blocking<T> {
@@ -67,10 +67,10 @@ impl<T> Future for Blocking<T> {
         // Cloned and dropped outside the lock: both may run code of the user's.
         let waker = StoredWaker::of(cx.waker());
         let (result, old) = {
-            let mut meeting = lock_std(&self.meeting);
-            match meeting.result.take() {
+            let mut outcome = lock_std(&self.outcome);
+            match outcome.result.take() {
                 Some(result) => (Some(result), Some(waker)),
-                None => (None, meeting.waker.replace(waker)),
+                None => (None, outcome.waker.replace(waker)),
             }
         };
         drop(old);
@@ -84,7 +84,7 @@ impl<T> Future for Blocking<T> {
 
 impl<T> Drop for Blocking<T> {
     fn drop(&mut self) {
-        let waker = lock_std(&self.meeting).waker.take();
+        let waker = lock_std(&self.outcome).waker.take();
         drop(waker);
     }
 }

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::iter;
 
-use crate::base::wake::for_all;
+use crate::base::wake::for_each_then_resume;
 use crate::kernel::strand::with_state;
 
 /// How many calls may be inside one another.
@@ -46,7 +46,7 @@ impl Calls {
         }
         let first: Call = Box::new(f);
         let next = || self.later.borrow_mut().pop_front();
-        for_all(iter::once(first).chain(iter::from_fn(next)), |call| call());
+        for_each_then_resume(iter::once(first).chain(iter::from_fn(next)), |call| call());
     }
 
     /// Until what this returns is dropped, as many calls are under way.

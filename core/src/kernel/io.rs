@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 
-use crate::event::reactor::{Progress, Slot};
+use crate::event::reactor::{IoWaiter, Progress};
 use crate::kernel::coop;
 use crate::kernel::strand::with_current;
 
-impl Slot<'_> {
-    /// Makes `op` happen, or has the task woken when it can; see [`Slot::poll_op`].
+impl IoWaiter<'_> {
+    /// Makes `op` happen, or has the task woken when it can; see [`IoWaiter::poll_op`].
     #[inline]
     pub(crate) fn poll_io<R>(
         &mut self,

@@ -28,11 +28,11 @@ use crate::base::fork::PerProcess;
 use crate::event::reactor::{Interest, IoSource, Reactor};
 use crate::event::timers::Timers;
 use crate::kernel::backend::Driver;
-use crate::kernel::strand::{Remote, in_turn};
+use crate::kernel::strand::{WakeHandle, in_turn};
 
 /// How often the thread looks again after a turn that had something to do, before it sleeps in the kernel.
 /// Waking a sleeping thread on an idle core costs 40 us or more; a few rounds of looking cost a tenth of that.
-const SPINS: u32 = 20;
+const SPIN_ROUNDS: u32 = 20;
 
 /// The time after which a signal is sent again, and the limit to which it is doubled.
 const RESEND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
@@ -48,7 +48,7 @@ struct Server {
 /// A blocking system call that is to end.
 struct Interrupt {
     /// The thread that is in it.
-    remote: Arc<Remote>,
+    thread: Arc<WakeHandle>,
     /// Which of its calls.
     call: u32,
     /// When the next signal is due.
@@ -109,15 +109,15 @@ fn server() -> io::Result<&'static Arc<Server>> {
     })
 }
 
-/// Has the blocking call that `remote` is in return. Called inside `wake`: it does not wait for that.
-pub(crate) fn interrupt(remote: &Arc<Remote>) {
-    let Some(call) = remote.call() else { return };
-    remote.signal(signal_number());
+/// Has the blocking call that `thread` is in return. Called inside `wake`: it does not wait for that.
+pub(crate) fn interrupt(thread: &Arc<WakeHandle>) {
+    let Some(call) = thread.call() else { return };
+    thread.signal(signal_number());
     // Without a server there is nobody to send it again. The one that has been sent nearly always does.
     let Ok(server) = server() else { return };
     let (first, _) = RESEND;
-    let remote = Arc::clone(remote);
-    let interrupt = Interrupt { remote, call, again: Instant::now() + first, delay: first };
+    let thread = Arc::clone(thread);
+    let interrupt = Interrupt { thread, call, again: Instant::now() + first, delay: first };
     // flume is a queue here and nothing else: the thread waits in its reactor. It receives as long as the process lives.
     if server.interrupts.try_send(interrupt).is_ok() {
         server.reactor.notify();
@@ -126,13 +126,13 @@ pub(crate) fn interrupt(remote: &Arc<Remote>) {
 
 impl Server {
     fn serve(&self, interrupted: &flume::Receiver<Interrupt>) {
-        let mut idle = SPINS;
+        let mut idle = SPIN_ROUNDS;
         // Calls that have been interrupted and are not known to be over.
         let mut interrupts = Vec::new();
         loop {
             interrupts.extend(interrupted.try_iter());
             let again = resend(&mut interrupts);
-            let spinning = idle < SPINS;
+            let spinning = idle < SPIN_ROUNDS;
             let timeout = if spinning { Some(Duration::ZERO) } else { again };
             // A waker that panics has been reported by the panic hook; everybody else still needs this thread.
             match catch_unwind(AssertUnwindSafe(|| in_turn(|| self.reactor.turn(timeout)))) {
@@ -152,10 +152,10 @@ impl Server {
 
 /// Sends the signals that are due, and returns how long it is until the next one.
 fn resend(interrupts: &mut Vec<Interrupt>) -> Option<Duration> {
-    interrupts.retain(|interrupt| interrupt.remote.call() == Some(interrupt.call));
+    interrupts.retain(|interrupt| interrupt.thread.call() == Some(interrupt.call));
     let now = Instant::now();
     for interrupt in interrupts.iter_mut().filter(|interrupt| interrupt.again <= now) {
-        interrupt.remote.signal(signal_number());
+        interrupt.thread.signal(signal_number());
         interrupt.delay = (interrupt.delay * 2).min(RESEND.1);
         interrupt.again = now + interrupt.delay;
     }
@@ -163,21 +163,21 @@ fn resend(interrupts: &mut Vec<Interrupt>) -> Option<Duration> {
 }
 
 /// Whether a thread in a blocking call can be interrupted, as far as is known.
-static MEANS: AtomicU8 = AtomicU8::new(UNTRIED);
+static SIGNALS: AtomicU8 = AtomicU8::new(UNTRIED);
 
 /// Nobody has tried yet.
 const UNTRIED: u8 = 0;
 /// Signals may be sent.
-const GRANTED: u8 = 1;
+const ALLOWED: u8 = 1;
 /// They may not.
 const DENIED: u8 = 2;
 
 /// Whether a thread that blocks in a system call could be interrupted.
 #[inline]
 pub(crate) fn can_interrupt() -> bool {
-    match MEANS.load(Relaxed) {
+    match SIGNALS.load(Relaxed) {
         UNTRIED => try_signal(),
-        means => means == GRANTED,
+        known => known == ALLOWED,
     }
 }
 
@@ -186,8 +186,8 @@ fn try_signal() -> bool {
     // Number 0 asks whether a signal could be sent, and sends none.
     signal_thread(rustix::thread::gettid(), 0);
     // Unless that has been denied.
-    let _ = MEANS.compare_exchange(UNTRIED, GRANTED, Relaxed, Relaxed);
-    MEANS.load(Relaxed) == GRANTED
+    let _ = SIGNALS.compare_exchange(UNTRIED, ALLOWED, Relaxed, Relaxed);
+    SIGNALS.load(Relaxed) == ALLOWED
 }
 
 /// Sends a signal to a thread of this process, if the system lets it. To one that has ended it sends nothing.
@@ -202,7 +202,7 @@ pub(crate) fn signal_thread(thread: rustix::thread::Pid, signal: libc::c_int) {
             Some(libc::EPERM | libc::EACCES | libc::ENOSYS)
         )
     {
-        MEANS.store(DENIED, Relaxed);
+        SIGNALS.store(DENIED, Relaxed);
     }
 }
 

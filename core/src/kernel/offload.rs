@@ -1,6 +1,6 @@
 //! Cutting the running code over to an OS thread and back, in the middle of a function.
 //!
-//! Where the strand [can](crate::backend::Strand::step_aside), the code stays on its stack, and what shares the thread with it is cut
+//! Where the strand [can](crate::backend::Strand::block_in_place), the code stays on its stack, and what shares the thread with it is cut
 //! over instead; else a thread from the cache runs it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -16,7 +16,7 @@ use crate::kernel::wait::Wait;
 ///
 /// On a green task whose stack is a thread's, the code stays on that thread, and when it takes its time the worker goes
 /// to another one: code that turns out to be quick costs some ten nanoseconds. On a fiber, another thread runs it and the
-/// fiber waits. There are [so many](crate::threads::BLOCKING) such threads at most; code beyond that waits for its turn. So
+/// fiber waits. There are [so many](crate::threads::BLOCKING_THREADS) such threads at most; code beyond that waits for its turn. So
 /// code must not wait there for other code that is offloaded.
 ///
 /// For code that blocks in something that is not this library's (a database driver, a lock of the system's), that
@@ -45,7 +45,7 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
     let (mut code, mut value) = (Some(code), None);
     with_current(|strand| {
         let _shield = strand.state().shield();
-        strand.step_aside(&mut || value = code.take().map(|code| code()));
+        strand.block_in_place(&mut || value = code.take().map(|code| code()));
     });
     let code = match (value, code) {
         (Some(value), _) => return Ok(value),

@@ -24,8 +24,8 @@ use crate::kernel::task::owner::Owning;
 use crate::kernel::task::{self, Header};
 
 use guards::{Alternative, DeferredCancel, Level, Outer, Shield};
-pub(crate) use thread::Remote;
 pub use thread::ThreadStrand;
+pub(crate) use thread::WakeHandle;
 
 /// The core's own records about one stack. Every [`Strand`] embeds one.
 pub struct StrandState {

@@ -16,7 +16,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 pub use limit::process_limit;
-pub use pool::{BLOCKING, BlockingPool};
+pub use pool::{BLOCKING_THREADS, BlockingPool};
 
 use crate::base::fork::{self, PerProcess};
 use crate::base::panic::discard_panic;
@@ -24,10 +24,10 @@ use crate::base::sync::lock_std;
 use limit::Permit;
 
 /// How long an idle thread stays, unless the cache was told otherwise.
-const IDLE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// How often an idle thread looks for work before it sleeps; see the thread strand's `SPINS`.
-const SPINS: u32 = 60;
+/// How often an idle thread looks for work before it sleeps; see the thread strand's `SPIN_ROUNDS`.
+const SPIN_ROUNDS: u32 = 60;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -38,12 +38,12 @@ pub struct Limits {
     /// [`process_limit`].
     pub threads: usize,
     /// How long an idle thread stays.
-    pub idle: Duration,
+    pub keep_alive: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { threads: usize::MAX, idle: IDLE }
+        Limits { threads: usize::MAX, keep_alive: KEEP_ALIVE }
     }
 }
 
@@ -58,7 +58,7 @@ struct Shared {
     /// Its limits.
     limits: Limits,
     /// The threads.
-    pool: Mutex<Pool>,
+    pool: Mutex<Threads>,
     /// Signalled when a thread ends.
     ended: Condvar,
     /// The count of forks when it was made. At another, its threads are those of another process.
@@ -67,9 +67,9 @@ struct Shared {
 
 /// The threads of a cache.
 #[derive(Default)]
-struct Pool {
+struct Threads {
     /// Threads without work. The last one is the one that worked last: its memory is still warm.
-    idle: VecDeque<Arc<Idle>>,
+    idle: VecDeque<Arc<IdleThread>>,
     /// All threads.
     threads: usize,
     /// No work is accepted any more.
@@ -77,7 +77,7 @@ struct Pool {
 }
 
 /// A thread that waits for work.
-struct Idle {
+struct IdleThread {
     /// The thread.
     thread: Thread,
     /// The stack that it was started with, when that was not the usual one, in bytes.
@@ -88,7 +88,7 @@ struct Idle {
     called: AtomicBool,
 }
 
-impl Idle {
+impl IdleThread {
     fn call(&self) {
         // Release pairs with the Acquire loads in `next_work`.
         self.called.store(true, Ordering::Release);
@@ -99,7 +99,7 @@ impl Idle {
 impl ThreadCache {
     /// An empty cache. `name` is what its threads are called.
     pub fn new(name: &'static str, limits: Limits) -> ThreadCache {
-        let pool = Mutex::new(Pool::default());
+        let pool = Mutex::new(Threads::default());
         let born = fork::count();
         ThreadCache(Arc::new(Shared { name, limits, pool, ended: Condvar::new(), born }))
     }
@@ -230,7 +230,7 @@ impl Shared {
 
     /// Waits for work as an idle thread. `None`: the thread should end.
     fn next_work(&self, stack_size: Option<usize>) -> Option<(Option<Box<str>>, Work)> {
-        let idle = Arc::new(Idle {
+        let idle = Arc::new(IdleThread {
             thread: std::thread::current(),
             stack_size,
             work: Mutex::new(None),
@@ -243,14 +243,14 @@ impl Shared {
             }
             pool.idle.push_back(Arc::clone(&idle));
         }
-        for _ in 0..SPINS {
+        for _ in 0..SPIN_ROUNDS {
             if idle.called.load(Ordering::Acquire) {
                 return lock_std(&idle.work).take();
             }
             std::thread::yield_now();
         }
         crate::kernel::strand::trim_thread();
-        let expiry = Instant::now().checked_add(self.limits.idle);
+        let expiry = Instant::now().checked_add(self.limits.keep_alive);
         while !idle.called.load(Ordering::Acquire) {
             let Some(expiry) = expiry else {
                 std::thread::park();
@@ -287,10 +287,10 @@ pub fn shared() -> &'static ThreadCache {
 }
 
 /// The pool for calls that can only block, of those whose backend has none. It has threads of the [`shared`] cache, at most
-/// [`BLOCKING`].
+/// [`BLOCKING_THREADS`].
 pub fn blocking() -> &'static BlockingPool {
     static POOL: PerProcess<BlockingPool> = PerProcess::new();
-    POOL.get_or_init(|| BlockingPool::new(shared().clone(), BLOCKING))
+    POOL.get_or_init(|| BlockingPool::new(shared().clone(), BLOCKING_THREADS))
 }
 
 /// Names the calling thread, as far as the system shows it: Linux keeps 15 bytes.

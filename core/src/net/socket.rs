@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use crate::event::reactor::{Direction, IoSource, Progress, Slot};
+use crate::event::reactor::{Direction, IoSource, IoWaiter, Progress};
 use crate::kernel::Wait;
 use crate::kernel::wait::blocking_call;
 
@@ -31,7 +31,7 @@ pub(super) struct Socket {
 #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
 pub(super) struct Op<'a, R, F> {
     /// Whom to wake.
-    slot: Slot<'a>,
+    waiter: IoWaiter<'a>,
     /// The result when there is nothing to do: an empty buffer is not waited for.
     trivial: Option<R>,
     /// What to do.
@@ -45,7 +45,7 @@ impl<'a, R, F> Op<'a, R, F> {
         trivial: Option<R>,
         op: F,
     ) -> Op<'a, R, F> {
-        Op { slot: Slot::new(source, direction), trivial, op }
+        Op { waiter: IoWaiter::new(source, direction), trivial, op }
     }
 }
 
@@ -61,7 +61,7 @@ where
         if let Some(trivial) = this.trivial.take() {
             return Poll::Ready(Ok(trivial));
         }
-        this.slot.poll_io(cx, &mut this.op)
+        this.waiter.poll_io(cx, &mut this.op)
     }
 }
 
@@ -143,7 +143,7 @@ impl Socket {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        Slot::fixed(&self.source, Direction::Read).poll_io(cx, |fd| receive(fd, buf))
+        IoWaiter::fixed(&self.source, Direction::Read).poll_io(cx, |fd| receive(fd, buf))
     }
 
     pub(super) fn poll_read_vectored(
@@ -154,14 +154,14 @@ impl Socket {
         if room(bufs) == 0 {
             return Poll::Ready(Ok(0));
         }
-        Slot::fixed(&self.source, Direction::Read).poll_io(cx, |fd| receive_vectored(fd, bufs))
+        IoWaiter::fixed(&self.source, Direction::Read).poll_io(cx, |fd| receive_vectored(fd, bufs))
     }
 
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        Slot::fixed(&self.source, Direction::Write).poll_io(cx, |fd| transmit(fd, buf))
+        IoWaiter::fixed(&self.source, Direction::Write).poll_io(cx, |fd| transmit(fd, buf))
     }
 
     pub(super) fn poll_write_vectored(
@@ -172,7 +172,7 @@ impl Socket {
         if room(bufs) == 0 {
             return Poll::Ready(Ok(0));
         }
-        Slot::fixed(&self.source, Direction::Write).poll_io(cx, |fd| transmit_vectored(fd, bufs))
+        IoWaiter::fixed(&self.source, Direction::Write).poll_io(cx, |fd| transmit_vectored(fd, bufs))
     }
 
     /// What closing the writing side means for `AsyncWrite`. One that is closed or disconnected already is closed.

@@ -1,6 +1,6 @@
 //! A descriptor, what is known of its readiness, and who waits for it.
 //!
-//! Everything that reads or writes goes through [`Slot::poll_op`]: it tries, and where the descriptor is not ready
+//! Everything that reads or writes goes through [`IoWaiter::poll_op`]: it tries, and where the descriptor is not ready
 //! it enters a waker here and calls a function that has somebody watch. Whoever watches, a [`Reactor`] or a parked thread,
 //! reports to [`IoSource::notify`]. The source knows no task and runs nothing but wakers, with nothing locked.
 //!
@@ -33,7 +33,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use super::table::Key;
-use super::waiters::{Direction, Place, Slot, Waiters, WakeList};
+use super::waiters::{Direction, IoWaiter, Waiters, WakeList, WakerSlot};
 use super::{Interest, Reactor, Shared};
 use crate::base::fork;
 use crate::base::sync::atomic::AtomicU32;
@@ -156,8 +156,8 @@ impl IoSource {
     }
 
     /// Gives a waiter's place up.
-    pub(super) fn leave(&self, direction: Direction, place: Place) {
-        let waker = lock(&self.state.inner).waiters(direction).leave(place);
+    pub(super) fn leave(&self, direction: Direction, slot: WakerSlot) {
+        let waker = lock(&self.state.inner).waiters(direction).leave(slot);
         // Outside the lock: dropping a waker may drop a task.
         drop(waker);
     }
@@ -204,16 +204,15 @@ impl State {
             && lock(&self.inner).binding.as_ref().is_some_and(|binding| binding.born != fork::count())
     }
 
-    /// Enters `waker` at `place`, or at a new one.
-    fn enter(&self, direction: Direction, place: &mut Place, waker: &Waker) {
+    /// Enters `waker` at `slot`, or at a new one.
+    fn enter(&self, direction: Direction, slot: &mut WakerSlot, waker: &Waker) {
         // Cloning runs code of the user's, so it happens between two locks, and only when it must.
-        let known = |inner: &mut Inner| {
-            inner.waiters(direction).waker(*place).is_some_and(|old| old.will_wake(waker))
-        };
+        let known =
+            |inner: &mut Inner| inner.waiters(direction).waker(*slot).is_some_and(|old| old.will_wake(waker));
         if !known(&mut lock(&self.inner)) {
             let waker = StoredWaker::of(waker);
-            let (entered, old) = lock(&self.inner).waiters(direction).enter(*place, waker);
-            *place = entered;
+            let (entered, old) = lock(&self.inner).waiters(direction).enter(*slot, waker);
+            *slot = entered;
             drop(old);
         }
     }
@@ -285,7 +284,7 @@ impl Inner {
     }
 }
 
-impl Slot<'_> {
+impl IoWaiter<'_> {
     /// Makes `op` happen, or has the task woken when it can: the one way in which descriptors are read and written.
     /// `watch` has whoever watches for the running stack report to the source.
     ///
@@ -299,9 +298,9 @@ impl Slot<'_> {
         watch: impl Fn(&Arc<IoSource>, Interest, &Waker) -> io::Result<()>,
         mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<Progress<R>>,
     ) -> Poll<io::Result<R>> {
-        let Slot { source, direction, place } = self;
+        let IoWaiter { source, direction, slot } = self;
         let watch = || watch(source, direction.interest(), cx.waker());
-        let waiter = Waiter { direction: *direction, place, waker: cx.waker() };
+        let waiter = Waiter { direction: *direction, slot, waker: cx.waker() };
         source.state.poll_op(waiter, || op(source.as_fd()), watch)
     }
 }
@@ -311,13 +310,13 @@ struct Waiter<'a> {
     /// In which direction.
     direction: Direction,
     /// At which place.
-    place: &'a mut Place,
+    slot: &'a mut WakerSlot,
     /// Whom to wake.
     waker: &'a Waker,
 }
 
 impl State {
-    /// See [`Slot::poll_op`].
+    /// See [`IoWaiter::poll_op`].
     #[inline]
     fn poll_op<R>(
         &self,
@@ -358,7 +357,7 @@ impl State {
         bit: u32,
         watch: impl FnOnce() -> io::Result<()>,
     ) -> Poll<io::Result<()>> {
-        self.enter(waiter.direction, waiter.place, waiter.waker);
+        self.enter(waiter.direction, waiter.slot, waiter.waker);
         watch()?;
         // The last look; see the module's header.
         if self.word.load(Acquire) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }

@@ -60,10 +60,10 @@ fn bound(ready: Interest) -> Arc<State> {
 /// Reads one byte, by the code that futures poll, sleeping where that says pending. Returns how many of its system calls
 /// have said "it would block".
 fn read(state: &State, peer: &Peer) -> u32 {
-    let (bell, mut place, mut refused) = (Arc::new(Bell::default()), Place::Nowhere, 0);
+    let (bell, mut slot, mut refused) = (Arc::new(Bell::default()), WakerSlot::Unset, 0);
     let waker = Waker::from(Arc::clone(&bell));
     loop {
-        let waiter = Waiter { direction: Direction::Read, place: &mut place, waker: &waker };
+        let waiter = Waiter { direction: Direction::Read, slot: &mut slot, waker: &waker };
         let op = || match peer.read() {
             Some(()) => Ok(Progress::More(())),
             None => {

@@ -80,13 +80,13 @@ fn read_byte(fd: BorrowedFd<'_>, calls: &AtomicUsize) -> io::Result<Progress<u8>
     }
 }
 
-fn poll_once<'a>(slot: &mut Slot<'a>, waker: &Waker, calls: &AtomicUsize) -> Poll<io::Result<u8>> {
-    slot.poll_io(&mut Context::from_waker(waker), |fd| read_byte(fd, calls))
+fn poll_once<'a>(waiter: &mut IoWaiter<'a>, waker: &Waker, calls: &AtomicUsize) -> Poll<io::Result<u8>> {
+    waiter.poll_io(&mut Context::from_waker(waker), |fd| read_byte(fd, calls))
 }
 
 async fn read(source: &Arc<IoSource>) -> io::Result<u8> {
-    let mut slot = Slot::new(source, Direction::Read);
-    poll_fn(|cx| slot.poll_io(cx, |fd| read_byte(fd, &AtomicUsize::new(0)))).await
+    let mut waiter = IoWaiter::new(source, Direction::Read);
+    poll_fn(|cx| waiter.poll_io(cx, |fd| read_byte(fd, &AtomicUsize::new(0)))).await
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn a_bound_source_that_is_not_ready_costs_no_system_call() {
         let (source, mut peer) = pair();
         let calls = AtomicUsize::new(0);
         let (count, waker) = counter();
-        let mut slot = Slot::new(&source, Direction::Read);
+        let mut waiter = IoWaiter::new(&source, Direction::Read);
         for _ in 0..5 {
-            assert!(poll_once(&mut slot, &waker, &calls).is_pending());
+            assert!(poll_once(&mut waiter, &waker, &calls).is_pending());
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         peer.write_all(b"a").unwrap();
@@ -106,7 +106,7 @@ fn a_bound_source_that_is_not_ready_costs_no_system_call() {
         while count.0.load(Ordering::SeqCst) == 0 {
             strand.reactor.turn(LIMIT).unwrap();
         }
-        assert!(matches!(poll_once(&mut slot, &waker, &calls), Poll::Ready(Ok(b'a'))));
+        assert!(matches!(poll_once(&mut waiter, &waker, &calls), Poll::Ready(Ok(b'a'))));
         assert_eq!(calls.load(Ordering::SeqCst), 2);
     });
 }
@@ -119,8 +119,8 @@ fn an_event_between_the_call_and_the_forgetting_is_not_lost() {
         source.bind(&strand.reactor).unwrap();
         source.notify(Interest::READ);
         let mut first = true;
-        let mut slot = Slot::new(&source, Direction::Read);
-        let polled = slot.poll_io(&mut Context::from_waker(Waker::noop()), |fd| {
+        let mut waiter = IoWaiter::new(&source, Direction::Read);
+        let polled = waiter.poll_io(&mut Context::from_waker(Waker::noop()), |fd| {
             let result = read_byte(fd, &AtomicUsize::new(0));
             if std::mem::take(&mut first) {
                 // The byte arrives after the call has said that there is none, and is reported before that is noted.
@@ -139,15 +139,15 @@ fn all_waiters_of_a_direction_are_woken_and_no_others() {
     let strand = driven();
     enter(&strand, || {
         let readers: Vec<_> = (0..10).map(|_| counter()).collect();
-        let mut slots = Vec::new();
+        let mut waiters = Vec::new();
         for (_, waker) in &readers {
-            let mut slot = Slot::new(&source, Direction::Read);
-            assert!(poll_once(&mut slot, waker, &AtomicUsize::new(0)).is_pending());
-            slots.push(slot);
+            let mut waiter = IoWaiter::new(&source, Direction::Read);
+            assert!(poll_once(&mut waiter, waker, &AtomicUsize::new(0)).is_pending());
+            waiters.push(waiter);
         }
         let (writer, waker) = counter();
-        let mut slot = Slot::new(&source, Direction::Write);
-        let full = slot.poll_io(&mut Context::from_waker(&waker), |_| {
+        let mut waiter = IoWaiter::new(&source, Direction::Write);
+        let full = waiter.poll_io(&mut Context::from_waker(&waker), |_| {
             Err::<Progress<()>, _>(io::ErrorKind::WouldBlock.into())
         });
         assert!(full.is_pending());
@@ -163,8 +163,8 @@ fn a_hang_up_wakes_both_directions() {
     enter(&strand, || {
         let (source, peer) = pair();
         let (reader, writer) = (counter(), counter());
-        let mut reading = Slot::new(&source, Direction::Read);
-        let mut writing = Slot::new(&source, Direction::Write);
+        let mut reading = IoWaiter::new(&source, Direction::Read);
+        let mut writing = IoWaiter::new(&source, Direction::Write);
         assert!(poll_once(&mut reading, &reader.1, &AtomicUsize::new(0)).is_pending());
         strand.reactor.turn(NO_WAIT).unwrap();
         let full = |_: BorrowedFd<'_>| Err::<Progress<()>, _>(io::ErrorKind::WouldBlock.into());
@@ -181,27 +181,27 @@ fn a_dropped_waiter_is_not_woken_and_its_waker_is_let_go() {
     let strand = driven();
     enter(&strand, || {
         let (source, mut peer) = pair();
-        let waiters: Vec<_> = (0..3).map(|_| counter()).collect();
-        let mut slots: Vec<_> = waiters
+        let wakers: Vec<_> = (0..3).map(|_| counter()).collect();
+        let mut waiters: Vec<_> = wakers
             .iter()
             .map(|(_, waker)| {
-                let mut slot = Slot::new(&source, Direction::Read);
-                assert!(poll_once(&mut slot, waker, &AtomicUsize::new(0)).is_pending());
-                slot
+                let mut waiter = IoWaiter::new(&source, Direction::Read);
+                assert!(poll_once(&mut waiter, waker, &AtomicUsize::new(0)).is_pending());
+                waiter
             })
             .collect();
-        drop(slots.remove(2));
-        drop(slots.remove(0));
+        drop(waiters.remove(2));
+        drop(waiters.remove(0));
         peer.write_all(b"a").unwrap();
-        while waiters[1].0.0.load(Ordering::SeqCst) == 0 {
+        while wakers[1].0.0.load(Ordering::SeqCst) == 0 {
             strand.reactor.turn(LIMIT).unwrap();
         }
         for dropped in [0, 2] {
-            assert_eq!(waiters[dropped].0.0.load(Ordering::SeqCst), 0);
+            assert_eq!(wakers[dropped].0.0.load(Ordering::SeqCst), 0);
             // The counter itself and the test's waker.
-            assert_eq!(Arc::strong_count(&waiters[dropped].0), 2);
+            assert_eq!(Arc::strong_count(&wakers[dropped].0), 2);
         }
-        drop(slots);
+        drop(waiters);
         assert!(!source.waits(Interest::BOTH, |_| true));
     });
 }
@@ -220,17 +220,17 @@ fn a_drained_source_is_not_read_again_before_the_next_event() {
             Ok(Progress::Drained(rustix::io::read(fd, &mut [0; 16])?))
         };
         let mut cx = Context::from_waker(Waker::noop());
-        let mut slot = Slot::new(&source, Direction::Read);
-        assert!(matches!(slot.poll_io(&mut cx, drain), Poll::Ready(Ok(1))));
-        assert!(slot.poll_io(&mut cx, drain).is_pending());
+        let mut waiter = IoWaiter::new(&source, Direction::Read);
+        assert!(matches!(waiter.poll_io(&mut cx, drain), Poll::Ready(Ok(1))));
+        assert!(waiter.poll_io(&mut cx, drain).is_pending());
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         // The end of the stream is an event like any other ...
         peer.write_all(b"bc").unwrap();
         drop(peer);
         strand.reactor.turn(LIMIT).unwrap();
-        assert!(matches!(slot.poll_io(&mut cx, drain), Poll::Ready(Ok(2))));
+        assert!(matches!(waiter.poll_io(&mut cx, drain), Poll::Ready(Ok(2))));
         // ... after which no further one comes, so a short read is not trusted.
-        assert!(matches!(slot.poll_io(&mut cx, drain), Poll::Ready(Ok(0))));
+        assert!(matches!(waiter.poll_io(&mut cx, drain), Poll::Ready(Ok(0))));
     });
 }
 
@@ -239,23 +239,23 @@ fn closing_the_reactor_wakes_and_the_source_finds_another_driver() {
     let (source, mut peer) = pair();
     let first = driven();
     let (count, waker) = counter();
-    let mut slot = Slot::new(&source, Direction::Read);
-    enter(&first, || assert!(poll_once(&mut slot, &waker, &AtomicUsize::new(0)).is_pending()));
+    let mut waiter = IoWaiter::new(&source, Direction::Read);
+    enter(&first, || assert!(poll_once(&mut waiter, &waker, &AtomicUsize::new(0)).is_pending()));
     assert_eq!(first.reactor.metrics().registered, 1);
     first.reactor.close();
     assert_eq!((count.0.load(Ordering::SeqCst), first.reactor.metrics().registered), (1, 0));
     let second = driven();
     enter(&second, || {
-        assert!(poll_once(&mut slot, &waker, &AtomicUsize::new(0)).is_pending());
+        assert!(poll_once(&mut waiter, &waker, &AtomicUsize::new(0)).is_pending());
         assert_eq!(second.reactor.metrics().registered, 1);
         peer.write_all(b"a").unwrap();
         assert!(matches!(read(&source).wait(), Ok(b'a')));
     });
     // On a strand whose driver is closed, the I/O server watches.
-    enter(&first, || assert!(poll_once(&mut slot, &waker, &AtomicUsize::new(0)).is_pending()));
+    enter(&first, || assert!(poll_once(&mut waiter, &waker, &AtomicUsize::new(0)).is_pending()));
     drop(second);
     enter(&first, || {
-        assert!(poll_once(&mut slot, &waker, &AtomicUsize::new(0)).is_pending());
+        assert!(poll_once(&mut waiter, &waker, &AtomicUsize::new(0)).is_pending());
         peer.write_all(b"b").unwrap();
     });
     let reader = pin!(read(&source));

@@ -27,7 +27,7 @@ impl Key {
 
 /// Who is told of an event.
 #[derive(Clone)]
-pub(super) enum Occupant {
+pub(super) enum Target {
     /// The readiness of one of our own descriptors.
     Source(Arc<State>),
     /// A handler.
@@ -38,56 +38,56 @@ pub(super) enum Occupant {
 #[derive(Default)]
 pub(super) struct Table {
     /// Places, by index.
-    places: Vec<Place>,
-    /// Indices of the places without an occupant.
+    slots: Vec<Slot>,
+    /// Indices of the slots without an target.
     free: Vec<usize>,
     /// Whether nothing may be registered any more.
     closed: bool,
 }
 
 /// A place for a registration.
-struct Place {
-    /// Counts its occupants. 2^32 later a key would be used again: by then its event has long been delivered.
+struct Slot {
+    /// Counts its targets. 2^32 later a key would be used again: by then its event has long been delivered.
     generation: u32,
     /// Who lives here.
-    occupant: Option<Occupant>,
+    target: Option<Target>,
 }
 
 impl Table {
-    pub(super) fn insert(&mut self, occupant: Occupant) -> io::Result<Key> {
+    pub(super) fn insert(&mut self, target: Target) -> io::Result<Key> {
         if self.closed {
             return Err(io::Error::other("the reactor has been closed"));
         }
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, occupant: None });
-            self.places.len() - 1
+            self.slots.push(Slot { generation: 0, target: None });
+            self.slots.len() - 1
         });
-        let place = &mut self.places[index];
-        place.occupant = Some(occupant);
-        Ok(Key::new(index, place.generation))
+        let slot = &mut self.slots[index];
+        slot.target = Some(target);
+        Ok(Key::new(index, slot.generation))
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&Occupant> {
-        let place = self.places.get(key.index())?;
-        place.occupant.as_ref().filter(|_| place.generation == key.generation())
+    pub(super) fn get(&self, key: Key) -> Option<&Target> {
+        let slot = self.slots.get(key.index())?;
+        slot.target.as_ref().filter(|_| slot.generation == key.generation())
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<Occupant> {
-        let place = self.places.get_mut(key.index())?;
-        if place.generation != key.generation() {
+    pub(super) fn remove(&mut self, key: Key) -> Option<Target> {
+        let slot = self.slots.get_mut(key.index())?;
+        if slot.generation != key.generation() {
             return None;
         }
-        let occupant = place.occupant.take()?;
-        place.generation = place.generation.wrapping_add(1);
+        let target = slot.target.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.index());
-        Some(occupant)
+        Some(target)
     }
 
     /// Empties the table for good.
-    pub(super) fn close(&mut self) -> Vec<Occupant> {
+    pub(super) fn close(&mut self) -> Vec<Target> {
         self.closed = true;
         self.free = Vec::new();
-        std::mem::take(&mut self.places).into_iter().filter_map(|place| place.occupant).collect()
+        std::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.target).collect()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -95,6 +95,6 @@ impl Table {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.slots.len() - self.free.len()
     }
 }

@@ -104,9 +104,9 @@ fn the_event_of_a_closed_descriptor_does_not_reach_its_successor() {
 #[test]
 fn a_key_of_the_past_names_nobody() {
     let mut table = Table::default();
-    let old = table.insert(Occupant::Source(Arc::default())).unwrap();
+    let old = table.insert(Target::Source(Arc::default())).unwrap();
     assert!(table.remove(old).is_some());
-    let new = table.insert(Occupant::Source(Arc::default())).unwrap();
+    let new = table.insert(Target::Source(Arc::default())).unwrap();
     assert_eq!(old.0 as u32, new.0 as u32);
     assert!(table.get(old).is_none() && table.remove(old).is_none());
     assert!(table.get(new).is_some());

@@ -38,16 +38,16 @@ pub(super) struct Waiters {
     /// The waker of the first waiter that has a place of its own.
     first: Option<StoredWaker>,
     /// Whether `first` is somebody's place; its waker is gone once it has been woken.
-    first_taken: bool,
+    first_in_use: bool,
     /// The others.
     more: Option<Box<Slab<Option<StoredWaker>>>>,
 }
 
 /// A place among the waiters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum WakerSlot {
     /// None yet.
-    Nowhere,
+    Unset,
     /// The one of the poll functions.
     Fixed,
     /// The first one.
@@ -57,47 +57,47 @@ pub(super) enum Place {
 }
 
 impl Waiters {
-    /// The waker at `place`.
-    pub(super) fn waker(&self, place: Place) -> Option<&StoredWaker> {
-        match place {
-            Place::Nowhere => None,
-            Place::Fixed => self.fixed.as_ref(),
-            Place::First => self.first.as_ref(),
-            Place::More(key) => self.more.as_ref()?.get(key)?.as_ref(),
+    /// The waker at `slot`.
+    pub(super) fn waker(&self, slot: WakerSlot) -> Option<&StoredWaker> {
+        match slot {
+            WakerSlot::Unset => None,
+            WakerSlot::Fixed => self.fixed.as_ref(),
+            WakerSlot::First => self.first.as_ref(),
+            WakerSlot::More(key) => self.more.as_ref()?.get(key)?.as_ref(),
         }
     }
 
-    /// Puts `waker` at `place`, or at a new one. Returns the place, and the waker that was there: to be dropped
+    /// Puts `waker` at `slot`, or at a new one. Returns the place, and the waker that was there: to be dropped
     /// when nothing is locked.
-    pub(super) fn enter(&mut self, place: Place, waker: StoredWaker) -> (Place, Option<StoredWaker>) {
-        match place {
-            Place::Fixed => (place, self.fixed.replace(waker)),
-            Place::First => (place, self.first.replace(waker)),
-            Place::More(key) => match self.more.as_mut().and_then(|more| more.get_mut(key)) {
-                Some(entry) => (place, entry.replace(waker)),
-                None => self.enter(Place::Nowhere, waker),
+    pub(super) fn enter(&mut self, slot: WakerSlot, waker: StoredWaker) -> (WakerSlot, Option<StoredWaker>) {
+        match slot {
+            WakerSlot::Fixed => (slot, self.fixed.replace(waker)),
+            WakerSlot::First => (slot, self.first.replace(waker)),
+            WakerSlot::More(key) => match self.more.as_mut().and_then(|more| more.get_mut(key)) {
+                Some(entry) => (slot, entry.replace(waker)),
+                None => self.enter(WakerSlot::Unset, waker),
             },
-            Place::Nowhere if !self.first_taken => {
-                self.first_taken = true;
-                (Place::First, self.first.replace(waker))
+            WakerSlot::Unset if !self.first_in_use => {
+                self.first_in_use = true;
+                (WakerSlot::First, self.first.replace(waker))
             }
-            Place::Nowhere => {
+            WakerSlot::Unset => {
                 let key = self.more.get_or_insert_default().insert(Some(waker));
-                (Place::More(key), None)
+                (WakerSlot::More(key), None)
             }
         }
     }
 
-    /// Gives `place` up, and returns the waker that was there.
-    pub(super) fn leave(&mut self, place: Place) -> Option<StoredWaker> {
-        match place {
-            Place::Nowhere => None,
-            Place::Fixed => self.fixed.take(),
-            Place::First => {
-                self.first_taken = false;
+    /// Gives `slot` up, and returns the waker that was there.
+    pub(super) fn leave(&mut self, slot: WakerSlot) -> Option<StoredWaker> {
+        match slot {
+            WakerSlot::Unset => None,
+            WakerSlot::Fixed => self.fixed.take(),
+            WakerSlot::First => {
+                self.first_in_use = false;
                 self.first.take()
             }
-            Place::More(key) => {
+            WakerSlot::More(key) => {
                 let more = self.more.as_mut()?;
                 let waker = more.try_remove(key).flatten();
                 if more.is_empty() {
@@ -128,58 +128,58 @@ impl Waiters {
 #[derive(Default)]
 pub(super) struct WakeList {
     /// Two in each direction need no memory.
-    few: [Option<StoredWaker>; 4],
+    inline: [Option<StoredWaker>; 4],
     /// How many of those there are.
     len: usize,
     /// The others.
-    many: Vec<StoredWaker>,
+    spilled: Vec<StoredWaker>,
 }
 
 impl WakeList {
     fn add(&mut self, waker: Option<StoredWaker>) {
         let Some(waker) = waker else { return };
-        match self.few.get_mut(self.len) {
-            Some(place) => {
-                *place = Some(waker);
+        match self.inline.get_mut(self.len) {
+            Some(entry) => {
+                *entry = Some(waker);
                 self.len += 1;
             }
-            None => self.many.push(waker),
+            None => self.spilled.push(waker),
         }
     }
 
     /// Wakes them all.
     pub(super) fn wake(self) {
-        crate::base::wake::wake_all(self.few.into_iter().flatten().chain(self.many));
+        crate::base::wake::wake_all(self.inline.into_iter().flatten().chain(self.spilled));
     }
 }
 
 /// A waiter's place, given up on drop: whoever stops waiting is not woken, and its waker is let go.
-pub(crate) struct Slot<'a> {
+pub(crate) struct IoWaiter<'a> {
     /// What it waits for.
     pub(super) source: &'a Arc<IoSource>,
     /// In which direction.
     pub(super) direction: Direction,
     /// Where.
-    pub(super) place: Place,
+    pub(super) slot: WakerSlot,
 }
 
-impl<'a> Slot<'a> {
+impl<'a> IoWaiter<'a> {
     /// A place for a future of its own.
-    pub(crate) fn new(source: &'a Arc<IoSource>, direction: Direction) -> Slot<'a> {
-        Slot { source, direction, place: Place::Nowhere }
+    pub(crate) fn new(source: &'a Arc<IoSource>, direction: Direction) -> IoWaiter<'a> {
+        IoWaiter { source, direction, slot: WakerSlot::Unset }
     }
 
     /// The place of the poll functions: each call replaces the waker of the one before, and it stays when the
     /// slot is dropped.
-    pub(crate) fn fixed(source: &'a Arc<IoSource>, direction: Direction) -> Slot<'a> {
-        Slot { source, direction, place: Place::Fixed }
+    pub(crate) fn fixed(source: &'a Arc<IoSource>, direction: Direction) -> IoWaiter<'a> {
+        IoWaiter { source, direction, slot: WakerSlot::Fixed }
     }
 }
 
-impl Drop for Slot<'_> {
+impl Drop for IoWaiter<'_> {
     fn drop(&mut self) {
-        if !matches!(self.place, Place::Nowhere | Place::Fixed) {
-            self.source.leave(self.direction, self.place);
+        if !matches!(self.slot, WakerSlot::Unset | WakerSlot::Fixed) {
+            self.source.leave(self.direction, self.slot);
         }
     }
 }

@@ -40,9 +40,10 @@ fn it_serves_wakers_of_other_runtimes() {
     ours.set_nonblocking(true).unwrap();
     let source = IoSource::new(OwnedFd::from(ours));
     let mut reading = pin!(async {
-        let mut slot = crate::event::reactor::Slot::new(&source, crate::event::reactor::Direction::Read);
+        let mut waiter =
+            crate::event::reactor::IoWaiter::new(&source, crate::event::reactor::Direction::Read);
         poll_fn(|cx| {
-            slot.poll_io(cx, |fd| {
+            waiter.poll_io(cx, |fd| {
                 Ok(crate::event::reactor::Progress::More(rustix::io::read(fd, &mut [0; 4])?))
             })
         })

@@ -10,7 +10,7 @@
 //! this strand is not parked at all, so its descriptors and deadlines go to the
 //! [I/O server](crate::ioserver).
 
-mod place;
+mod sleep_state;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -29,17 +29,17 @@ use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use crate::kernel::ioserver;
-use place::{Place, PlaceWord};
+use sleep_state::{SleepKind, SleepState};
 
 /// How often a thread that is about to sleep looks again, giving its core away in between. Waking a sleeping
 /// thread on an idle core costs 40 us or more, so a wake-up that comes within these rounds is worth tens of
 /// times their cost; a thread with nothing to do still sleeps after some microseconds.
-const SPINS: u32 = 60;
+const SPIN_ROUNDS: u32 = 60;
 
 /// In how many of these rounds it keeps its core, for one pause, then two, four and so on. An answer from another core
 /// takes a fraction of a microsecond, and the system call that gives the core away no less: measured, a round trip of
 /// 0.6 us instead of 1.0. With more rounds it loses again, where the two threads share a core.
-const BARE: u32 = 4;
+const BUSY_ROUNDS: u32 = 4;
 
 /// How long that may take. Where other threads want the core, each look costs a slice of theirs, milliseconds:
 /// beside three busy threads on two cores, sixty of them made a sleep of 0.1 ms last 78 on average.
@@ -47,7 +47,7 @@ const SPIN_TIME: Duration = Duration::from_micros(50);
 
 /// How long a thread sleeps in `poll(2)` when the system has no event descriptor to give, with which others could wake
 /// it: it is the price of going on.
-const NO_EVENT: Duration = Duration::from_millis(10);
+const POLL_WITHOUT_EVENT: Duration = Duration::from_millis(10);
 
 /// A deadline that is nearer than this is slept for at once: one such slice might outlast it.
 const NEAR: Duration = Duration::from_millis(4);
@@ -57,7 +57,7 @@ pub struct ThreadStrand {
     /// The core's records.
     state: StrandState,
     /// What other threads use to wake this one.
-    remote: Arc<Remote>,
+    handle: Arc<WakeHandle>,
     /// What this thread watches while it is parked.
     watched: RefCell<Vec<Watched>>,
     /// Deadlines of futures that are polled on this thread.
@@ -77,13 +77,13 @@ struct Watched {
 }
 
 /// The thread as its wakers see it.
-pub(crate) struct Remote {
+pub(crate) struct WakeHandle {
     /// The thread.
     thread: Thread,
     /// Its number in the kernel, for signals.
     id: rustix::thread::Pid,
     /// Where it sleeps. Written by the thread alone.
-    place: PlaceWord,
+    sleep: SleepState,
     /// Ends a `poll(2)`; made when the thread first needs one.
     event: Mutex<Option<Event>>,
 }
@@ -96,25 +96,25 @@ struct Event {
     born: u64,
 }
 
-impl Unpark for Arc<Remote> {
+impl Unpark for Arc<WakeHandle> {
     fn unpark(&self) {
-        match self.place.of_sleeper() {
-            Place::Poll => {
+        match self.sleep.sleeper_kind() {
+            SleepKind::Poll => {
                 if let Some(event) = &*lock_std(&self.event) {
                     // It can only fail when the counter is full, and then the thread is awake.
                     let _ = rustix::io::write(&event.fd, &1u64.to_ne_bytes());
                 }
             }
-            Place::Call => ioserver::interrupt(self),
-            Place::Park => self.thread.unpark(),
+            SleepKind::Call => ioserver::interrupt(self),
+            SleepKind::Park => self.thread.unpark(),
         }
     }
 }
 
-impl Remote {
+impl WakeHandle {
     /// The number of the blocking call that the thread is in, if it is in one.
     pub(crate) fn call(&self) -> Option<u32> {
-        self.place.call()
+        self.sleep.call()
     }
 
     /// Sends a signal to the thread. One that has ended meanwhile gets none; should another thread of this
@@ -139,15 +139,15 @@ impl ThreadStrand {
     /// The strand of the calling thread.
     #[allow(clippy::new_without_default, reason = "it is of the thread that makes it")]
     pub fn new() -> ThreadStrand {
-        let remote = Arc::new(Remote {
+        let handle = Arc::new(WakeHandle {
             thread: std::thread::current(),
             id: rustix::thread::gettid(),
-            place: PlaceWord::new(),
+            sleep: SleepState::new(),
             event: Mutex::new(None),
         });
         ThreadStrand {
-            state: StrandState::new(Parker::new(Arc::clone(&remote))),
-            remote,
+            state: StrandState::new(Parker::new(Arc::clone(&handle))),
+            handle,
             watched: RefCell::new(Vec::new()),
             timers: OnceLock::new(),
             backend: RefCell::new(None),
@@ -162,7 +162,7 @@ impl ThreadStrand {
 
     /// Gives back what the thread does without while it is idle: descriptors are scarce.
     pub(crate) fn trim(&self) {
-        let event = lock_std(&self.remote.event).take();
+        let event = lock_std(&self.handle.event).take();
         drop(event);
     }
 
@@ -171,11 +171,11 @@ impl ThreadStrand {
         let parker = self.state.parker();
         let start = Instant::now();
         if deadline.is_none_or(|deadline| deadline >= start + NEAR) {
-            for round in 0..SPINS {
+            for round in 0..SPIN_ROUNDS {
                 if !parker.is_parked() {
                     return true;
                 }
-                if round < BARE {
+                if round < BUSY_ROUNDS {
                     (0..1 << round).for_each(|_| std::hint::spin_loop());
                     continue;
                 }
@@ -191,7 +191,7 @@ impl ThreadStrand {
 
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
     fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let event = self.remote.event();
+        let event = self.handle.event();
         // A watch whose future has been dropped goes: this must not hold a descriptor that somebody else closes.
         let mut stale: Vec<Arc<IoSource>> = Vec::new();
         let mut sources: Vec<(Arc<IoSource>, Interest)> = Vec::new();
@@ -215,15 +215,15 @@ impl ThreadStrand {
                 timeout
             }
             // Nobody can end the sleep, so the thread looks for itself.
-            None => Some(timeout.map_or(NO_EVENT, |timeout| timeout.min(NO_EVENT))),
+            None => Some(timeout.map_or(POLL_WITHOUT_EVENT, |timeout| timeout.min(POLL_WITHOUT_EVENT))),
         };
-        if !self.remote.place.enter(Place::Poll, self.state.parker()) {
-            self.remote.place.leave();
+        if !self.handle.sleep.enter(SleepKind::Poll, self.state.parker()) {
+            self.handle.sleep.leave();
             return Ok(());
         }
         let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
         let polled = poll(&mut fds, timeout.as_ref());
-        self.remote.place.leave();
+        self.handle.sleep.leave();
         match polled {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e.into()),
@@ -252,7 +252,7 @@ impl ThreadStrand {
     }
 
     /// Hands what `poll(2)` cannot watch to the I/O server.
-    fn give_up_watching(&self) {
+    fn hand_over_watches(&self) {
         for entry in self.watched.take() {
             if let Some(source) = entry.source.upgrade()
                 && ioserver::driver().watch(&source, entry.interest, &Waker::noop().clone()).is_err()
@@ -282,7 +282,7 @@ impl Strand for ThreadStrand {
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if watches {
             if self.poll_watched(timeout).is_err() {
-                self.give_up_watching();
+                self.hand_over_watches();
             }
         } else if parker.is_parked() {
             match timeout {
@@ -315,10 +315,10 @@ impl Strand for ThreadStrand {
             ioserver::unblock_signal();
             self.interruptible.set(true);
         }
-        if self.remote.place.enter(Place::Call, self.state.parker()) {
+        if self.handle.sleep.enter(SleepKind::Call, self.state.parker()) {
             call();
         }
-        self.remote.place.leave();
+        self.handle.sleep.leave();
     }
 }
 

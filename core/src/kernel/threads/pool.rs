@@ -9,7 +9,7 @@ use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 
 /// How much work a pool runs at a time, unless it was told otherwise. Tokio's number.
-pub const BLOCKING: usize = 512;
+pub const BLOCKING_THREADS: usize = 512;
 
 /// Runs what may block on threads of a [`ThreadCache`], a limited number of them; what comes when all are busy waits for its
 /// turn. Clones share it.

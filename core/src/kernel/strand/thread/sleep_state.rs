@@ -4,7 +4,7 @@
 //! [`Parker`] and wakes nobody.
 //!
 //! ```text
-//! word:  [2..: number of the latest call] [0..=1: place]
+//! word:  [2..: number of the latest call] [0..=1: kind]
 //!
 //!   PARK ──(1) enter──▶ POLL, or CALL with the next number ──(2) leave──▶ PARK
 //! ```
@@ -14,9 +14,9 @@
 //!
 //! ```text
 //! the thread                              who wakes it
-//! T1  place := POLL          (enter)      W1  parker: PARKED cleared   (Parker)
-//! T2  fence(SeqCst)          (enter)      W2  fence(SeqCst)            (of_sleeper)
-//! T3  parker still PARKED?   (enter)      W3  place?                   (of_sleeper)
+//! T1  kind := POLL           (enter)      W1  parker: PARKED cleared   (Parker)
+//! T2  fence(SeqCst)          (enter)      W2  fence(SeqCst)            (sleeper_kind)
+//! T3  parker still PARKED?   (enter)      W3  kind?                    (sleeper_kind)
 //! ```
 //!
 //! The fences have one order. If T2 comes first, W3 reads T1's place or a later one; if W2 comes first, T3 sees that
@@ -32,7 +32,7 @@ use crate::event::parker::Parker;
 /// Where the thread is, for whoever wakes it.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SleepKind {
     /// Running, or asleep in `std::thread::park`.
     Park = 0,
     /// In `poll(2)`: the event descriptor wakes it.
@@ -41,27 +41,27 @@ pub(super) enum Place {
     Call = 2,
 }
 
-/// The bits of a [`Place`].
-const PLACE: u32 = 0b11;
+/// The bits of a [`SleepKind`].
+const KIND: u32 = 0b11;
 /// One more blocking call.
 const CALL: u32 = 0b100;
 
 /// See the [module](self)'s diagrams.
-pub(super) struct PlaceWord(AtomicU32);
+pub(super) struct SleepState(AtomicU32);
 
-impl PlaceWord {
+impl SleepState {
     /// The word of a thread that runs.
-    pub(super) fn new() -> PlaceWord {
-        PlaceWord(AtomicU32::new(Place::Park as u32))
+    pub(super) fn new() -> SleepState {
+        SleepState(AtomicU32::new(SleepKind::Park as u32))
     }
 
     /// Says where the thread is about to sleep. False when the park has ended meanwhile.
-    pub(super) fn enter(&self, place: Place, parker: &Parker) -> bool {
+    pub(super) fn enter(&self, kind: SleepKind, parker: &Parker) -> bool {
         // Only this thread writes it. Each call has a number, so that whoever interrupts one leaves the next alone.
-        let calls = self.0.load(Relaxed) & !PLACE;
-        let calls = if place == Place::Call { calls.wrapping_add(CALL) } else { calls };
-        self.0.store(calls | place as u32, Relaxed);
-        // T2 of the module's diagram; pairs with the fence in `of_sleeper`.
+        let calls = self.0.load(Relaxed) & !KIND;
+        let calls = if kind == SleepKind::Call { calls.wrapping_add(CALL) } else { calls };
+        self.0.store(calls | kind as u32, Relaxed);
+        // T2 of the module's diagram; pairs with the fence in `sleeper_kind`.
         fence(SeqCst);
         parker.is_parked()
     }
@@ -69,25 +69,25 @@ impl PlaceWord {
     /// The thread runs again. Whoever ends its next park sees this, or a later place: announcing that park is Release,
     /// and ending it is Acquire.
     pub(super) fn leave(&self) {
-        let calls = self.0.load(Relaxed) & !PLACE;
-        self.0.store(calls | Place::Park as u32, Relaxed);
+        let calls = self.0.load(Relaxed) & !KIND;
+        self.0.store(calls | SleepKind::Park as u32, Relaxed);
     }
 
     /// Where the thread sleeps whose park the caller has just ended.
-    pub(super) fn of_sleeper(&self) -> Place {
+    pub(super) fn sleeper_kind(&self) -> SleepKind {
         // W2 of the module's diagram; pairs with the fence in `enter`.
         fence(SeqCst);
-        match self.0.load(Relaxed) & PLACE {
-            place if place == Place::Poll as u32 => Place::Poll,
-            place if place == Place::Call as u32 => Place::Call,
-            _ => Place::Park,
+        match self.0.load(Relaxed) & KIND {
+            kind if kind == SleepKind::Poll as u32 => SleepKind::Poll,
+            kind if kind == SleepKind::Call as u32 => SleepKind::Call,
+            _ => SleepKind::Park,
         }
     }
 
     /// The number of the blocking call that the thread is in, if it is in one.
     pub(super) fn call(&self) -> Option<u32> {
         // Relaxed: a call that is over is interrupted once more, for nothing, until this is seen.
-        let place = self.0.load(Relaxed);
-        (place & PLACE == Place::Call as u32).then_some(place)
+        let word = self.0.load(Relaxed);
+        (word & KIND == SleepKind::Call as u32).then_some(word)
     }
 }

@@ -1,4 +1,4 @@
-//! The place and the parker under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib place`.
+//! The sleep state and the parker under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib sleep_state`.
 //!
 //! The parker is the real one. [`Thread`] stands for the three ways to sleep, each of which only its own kind of
 //! wake-up ends: a wake that goes to the wrong place is a deadlock, which loom reports.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-use super::{Place, PlaceWord};
+use super::{SleepKind, SleepState};
 use crate::event::parker::{Parker, Unpark};
 
 /// The ways to sleep, and what has been sent to end each.
@@ -25,7 +25,7 @@ struct Sent {
 /// A thread with its word.
 struct Thread {
     /// Where it sleeps.
-    place: PlaceWord,
+    sleep: SleepState,
     /// What ends that.
     sent: Mutex<Sent>,
     /// Rings when there is something new.
@@ -35,7 +35,7 @@ struct Thread {
 impl Thread {
     fn new() -> (Arc<Thread>, Arc<Parker>) {
         let (sent, rings) = (Mutex::default(), Condvar::new());
-        let thread = Arc::new(Thread { place: PlaceWord::new(), sent, rings });
+        let thread = Arc::new(Thread { sleep: SleepState::new(), sent, rings });
         let parker = Parker::new(Arc::clone(&thread));
         (thread, parker)
     }
@@ -49,30 +49,30 @@ impl Thread {
     }
 
     /// What the strand does between the announcement of a park and its end.
-    fn park(&self, place: Place, parker: &Parker) {
-        if place == Place::Park {
+    fn park(&self, kind: SleepKind, parker: &Parker) {
+        if kind == SleepKind::Park {
             self.sleep(|sent| std::mem::take(&mut sent.token));
-        } else if self.place.enter(place, parker) {
-            match place {
-                Place::Call => {
-                    let call = self.place.call().expect("the thread is in a call");
+        } else if self.sleep.enter(kind, parker) {
+            match kind {
+                SleepKind::Call => {
+                    let call = self.sleep.call().expect("the thread is in a call");
                     self.sleep(|sent| sent.interrupted.contains(&call));
                 }
                 _ => self.sleep(|sent| std::mem::take(&mut sent.event)),
             }
         }
-        if place != Place::Park {
-            self.place.leave();
+        if kind != SleepKind::Park {
+            self.sleep.leave();
         }
     }
 
-    /// What the wait loop does, with each sleep in the next of `places`, and the last for good.
-    fn wait(&self, parker: &Parker, places: &[Place]) {
+    /// What the wait loop does, with each sleep in the next of `kinds`, and the last for good.
+    fn wait(&self, parker: &Parker, kinds: &[SleepKind]) {
         let mask = Parker::mask(0, false);
         let mut turns = 0;
         while !parker.ready(mask) {
             if parker.prepare(mask) {
-                self.park(places[turns.min(places.len() - 1)], parker);
+                self.park(kinds[turns.min(kinds.len() - 1)], parker);
                 parker.finish();
                 turns += 1;
             }
@@ -84,14 +84,14 @@ impl Thread {
 /// The strand's, with the I/O server's part.
 impl Unpark for Arc<Thread> {
     fn unpark(&self) {
-        let place = self.place.of_sleeper();
-        let call = self.place.call();
+        let kind = self.sleep.sleeper_kind();
+        let call = self.sleep.call();
         let mut sent = self.sent.lock().unwrap();
-        match place {
-            Place::Park => sent.token = true,
-            Place::Poll => sent.event = true,
+        match kind {
+            SleepKind::Park => sent.token = true,
+            SleepKind::Poll => sent.event = true,
             // A call that is over by now is left alone.
-            Place::Call => sent.interrupted.extend(call),
+            SleepKind::Call => sent.interrupted.extend(call),
         }
         self.rings.notify_one();
     }
@@ -111,32 +111,32 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 /// One wake against one wait in `place`.
-fn a_wake_ends(place: Place) {
+fn a_wake_ends(kind: SleepKind) {
     check(move || {
         let (thread, parker) = Thread::new();
         let waker = wake(&parker);
-        thread.wait(&parker, &[place]);
+        thread.wait(&parker, &[kind]);
         waker.join().unwrap();
     });
 }
 
 #[test]
 fn a_wake_ends_a_sleep_in_park() {
-    a_wake_ends(Place::Park);
+    a_wake_ends(SleepKind::Park);
 }
 
 #[test]
 fn a_wake_ends_a_sleep_in_poll() {
-    a_wake_ends(Place::Poll);
+    a_wake_ends(SleepKind::Poll);
 }
 
 #[test]
 fn a_wake_ends_a_blocking_call() {
-    a_wake_ends(Place::Call);
+    a_wake_ends(SleepKind::Call);
 }
 
 /// The thread has slept in one way and now sleeps in another: the place of before must not be taken for the new.
-fn a_second_wake_ends(first: Place, second: Place) {
+fn a_second_wake_ends(first: SleepKind, second: SleepKind) {
     check(move || {
         let (thread, parker) = Thread::new();
         let waker = wake(&parker);
@@ -150,20 +150,20 @@ fn a_second_wake_ends(first: Place, second: Place) {
 
 #[test]
 fn a_wake_finds_a_thread_that_went_from_poll_to_park() {
-    a_second_wake_ends(Place::Poll, Place::Park);
+    a_second_wake_ends(SleepKind::Poll, SleepKind::Park);
 }
 
 #[test]
 fn a_wake_finds_a_thread_that_went_from_poll_to_a_call() {
-    a_second_wake_ends(Place::Poll, Place::Call);
+    a_second_wake_ends(SleepKind::Poll, SleepKind::Call);
 }
 
 #[test]
 fn a_wake_finds_a_thread_that_went_from_one_call_to_the_next() {
-    a_second_wake_ends(Place::Call, Place::Call);
+    a_second_wake_ends(SleepKind::Call, SleepKind::Call);
 }
 
 #[test]
 fn a_wake_finds_a_thread_that_went_from_a_call_to_park() {
-    a_second_wake_ends(Place::Call, Place::Park);
+    a_second_wake_ends(SleepKind::Call, SleepKind::Park);
 }
