@@ -84,7 +84,7 @@ fn usual_spawner() -> std::io::Result<Spawner> {
     return Ok(native().clone());
 }
 
-twoply_core::register_usual_backend!(usual_spawner);
+twoply_core::register_default_backend!(usual_spawner);
 
 /// The backend of the calling task, or the default one outside of any task; see [`set_default`].
 ///
@@ -93,7 +93,7 @@ twoply_core::register_usual_backend!(usual_spawner);
 /// descriptor. [`Spawner::current`] returns that as an error.
 pub fn spawner() -> Spawner {
     // Where nothing runs before `main`, this and what uses it have to do.
-    task::register_usual(usual_spawner);
+    task::register_default(usual_spawner);
     match Spawner::current() {
         Ok(spawner) => spawner,
         Err(error) => panic!("the default backend could not be started: {error}"),

@@ -6,8 +6,8 @@
 mod group;
 
 pub use crate::kernel::task::{
-    Builder, Job, MakeUsual, Panic, Scope, ScopedTask, SpawnError, Spawner, Task, TaskId, TaskList, TaskRef,
-    WaitEmpty, current, current_backend, is_cancellation, register_usual, scope, set_default, spawn,
-    spawn_fn,
+    Builder, Job, MakeDefault, Panic, Scope, ScopedTask, SpawnError, Spawner, Task, TaskId, TaskList,
+    TaskRef, WaitEmpty, current, current_backend, is_cancellation, register_default, scope, set_default,
+    spawn, spawn_fn,
 };
 pub use group::TaskGroup;

@@ -77,7 +77,7 @@ pub use tree::{Branch, ChildInfo, ChildState, Counts, Tree};
 use super::{Builder, Pid, Process, Registry};
 use crate::channel::oneshot;
 use crate::kernel::backend::Backend;
-use crate::kernel::flat::flat;
+use crate::kernel::trampoline::trampoline;
 use spec::Spec;
 
 /// The most restarts within [`PERIOD`], if nothing else is said: OTP's default.
@@ -174,7 +174,7 @@ impl From<Pid> for ChildSelector {
 impl Drop for Plan {
     fn drop(&mut self) {
         let children = std::mem::take(&mut self.children);
-        flat(move || drop(children));
+        trampoline(move || drop(children));
     }
 }
 

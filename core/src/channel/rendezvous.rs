@@ -37,7 +37,7 @@ use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
-use crate::kernel::choice::{Arm, Missed};
+use crate::kernel::choice::{Arm, BusySelects};
 
 /// See the [module](self).
 pub(super) struct Rendezvous<T> {
@@ -102,13 +102,13 @@ impl<T> Rendezvous<T> {
 
     /// Gives the message to a receive that waits.
     pub(super) fn try_give(&self, message: T) -> Result<(), TrySendError<T>> {
-        let mut missed = Missed::default();
+        let mut busy = BusySelects::default();
         let mut line = lock(&self.line);
         if line.closed {
             return Err(TrySendError::Closed(message));
         }
         let waits = |receive: &mut Receive<T>| {
-            receive.waiter.waker.is_some() && missed.may_meet(None, receive.waiter.arm.as_ref())
+            receive.waiter.waker.is_some() && busy.try_match(None, receive.waiter.arm.as_ref())
         };
         let key = line.receives.first(waits);
         let Some(receive) = key.and_then(|key| line.receives.find(key)) else {
@@ -169,9 +169,9 @@ impl<T> Rendezvous<T> {
 
     /// A receiver takes the oldest message and wakes its sender.
     pub(super) fn try_take(&self) -> Result<T, TryRecvError> {
-        let mut missed = Missed::default();
+        let mut busy = BusySelects::default();
         let mut line = lock(&self.line);
-        let Some(offer) = line.take(None, &mut missed) else {
+        let Some(offer) = line.take(None, &mut busy) else {
             return Err(if line.closed { TryRecvError::Closed } else { TryRecvError::Empty });
         };
         drop(line);
@@ -188,7 +188,7 @@ impl<T> Rendezvous<T> {
         let mut spare = None;
         loop {
             let mut waiter = Waiter { waker: spare.take(), arm: Arm::current(cx) };
-            let mut missed = Missed::default();
+            let mut busy = BusySelects::default();
             let mut line = lock(&self.line);
             let is_given =
                 wait_key.get().and_then(|key| line.receives.find(key)).is_some_and(Receive::is_given);
@@ -197,7 +197,7 @@ impl<T> Rendezvous<T> {
                 drop(line);
                 return Poll::Ready(left.and_then(|receive| receive.message).ok_or(RecvError));
             }
-            if let Some(offer) = line.take(waiter.arm.as_ref(), &mut missed) {
+            if let Some(offer) = line.take(waiter.arm.as_ref(), &mut busy) {
                 let left = line.leave(wait_key);
                 drop(line);
                 drop(left);
@@ -213,7 +213,7 @@ impl<T> Rendezvous<T> {
             drop(line);
             if !is_in_line {
                 spare = Some(StoredWaker::of(cx.waker()));
-            } else if missed.wait(cx.waker()) {
+            } else if busy.wait(cx.waker()) {
                 return Poll::Pending;
             }
         }
@@ -287,10 +287,10 @@ impl<T> Line<T> {
 
     /// Takes the oldest offer that one who receives as `own` may take. When the channel is closed, senders take their
     /// messages back, but for those that are gone.
-    fn take(&mut self, own: Option<&Arm>, missed: &mut Missed) -> Option<Offer<T>> {
+    fn take(&mut self, own: Option<&Arm>, busy: &mut BusySelects) -> Option<Offer<T>> {
         let closed = self.closed;
         let key = self.offers.first(|offer| match &offer.sender {
-            Some(sender) => !closed && missed.may_meet(own, sender.arm.as_ref()),
+            Some(sender) => !closed && busy.try_match(own, sender.arm.as_ref()),
             None => true,
         })?;
         self.remove(key)

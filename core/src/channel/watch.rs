@@ -164,7 +164,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// When all senders are gone and their last value does not satisfy it.
     pub async fn wait_for(&mut self, mut condition: impl FnMut(&T) -> bool) -> Result<Arc<T>, RecvError> {
-        coop::pass().await;
+        coop::consume().await;
         let mut value = self.latest();
         while !condition(&value) {
             value = self.changed().await?;

@@ -25,7 +25,7 @@ use crate::base::sync::atomic::Ordering::AcqRel;
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 use crate::kernel::choice::Selection;
-use crate::kernel::coop::{self, Hearing};
+use crate::kernel::coop::{self, BudgetScope};
 use crate::kernel::strand::with_state;
 
 /// See the [module](self).
@@ -150,11 +150,12 @@ impl<F: Future> Children<F> {
             if let Some(index) = met
                 && let Some(child) = &self.children[index]
             {
-                arms.at(index, &child.waker);
-                goes_on = coop::in_full(|| poll(&mut self.children, &mut self.left, index, &mut done));
+                arms.set_arm(index, &child.waker);
+                goes_on =
+                    coop::with_full_budget(|| poll(&mut self.children, &mut self.left, index, &mut done));
             }
             if goes_on {
-                self.poll_woken_as(cx, |index, waker| arms.at(index, waker), done);
+                self.poll_woken_as(cx, |index, waker| arms.set_arm(index, waker), done);
             }
             first.map_or(Poll::Pending, Poll::Ready)
         })
@@ -186,9 +187,9 @@ impl<F: Future> Children<F> {
         drop(news);
         drop(old);
         with_state(|state| {
-            let hearing = Hearing::begin(state, cx.waker());
+            let scope = BudgetScope::begin(state, cx.waker());
             while let Some(&index) = self.batch.get(self.turned) {
-                if hearing.is_over(cx.waker()) {
+                if scope.must_yield(cx.waker()) {
                     return;
                 }
                 self.turned += 1;
@@ -196,7 +197,7 @@ impl<F: Future> Children<F> {
                 // Pairs with the swap in `Bell::wake_by_ref`.
                 child.bell.listed.swap(false, AcqRel);
                 about_to(index, &child.waker);
-                hearing.serve(&child.waker);
+                scope.set_delegate(&child.waker);
                 if !poll(&mut self.children, &mut self.left, index, &mut done) {
                     return;
                 }

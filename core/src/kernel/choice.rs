@@ -31,7 +31,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::{StoredWaker, wake_all};
-use crate::kernel::coop::{self, Patience};
+use crate::kernel::coop::{self, DeferredDecision};
 use crate::kernel::strand::{StrandState, with_state};
 
 /// See the [module](self).
@@ -42,7 +42,7 @@ struct State {
     /// See the diagram above.
     phase: Phase,
     /// Those who would have met an arm.
-    missed: Vec<StoredWaker>,
+    waiting: Vec<StoredWaker>,
 }
 
 /// See the [module](self).
@@ -50,20 +50,20 @@ struct State {
 enum Phase {
     Polling,
     Open,
-    Taken(usize),
+    Committed(usize),
     Over,
 }
 
 impl Choice {
     /// Of a select that polls.
     fn new() -> Choice {
-        Choice(Mutex::new(State { phase: Phase::Polling, missed: Vec::new() }))
+        Choice(Mutex::new(State { phase: Phase::Polling, waiting: Vec::new() }))
     }
 
     /// Transition 3. Returns the arm that has been met.
     fn begin(&self) -> Option<usize> {
         match std::mem::replace(&mut lock(&self.0).phase, Phase::Polling) {
-            Phase::Taken(index) => Some(index),
+            Phase::Committed(index) => Some(index),
             Phase::Polling | Phase::Open | Phase::Over => None,
         }
     }
@@ -72,31 +72,31 @@ impl Choice {
     fn set(&self, phase: Phase) {
         let mut state = lock(&self.0);
         state.phase = phase;
-        let missed = std::mem::take(&mut state.missed);
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        wake_all(missed);
+        wake_all(waiting);
     }
 
     /// Transition 2. Returns whether the arm `index` is the caller's to meet.
-    fn take(&self, index: usize) -> bool {
+    fn try_commit(&self, index: usize) -> bool {
         let phase = &mut lock(&self.0).phase;
         match phase {
             Phase::Open => {
-                *phase = Phase::Taken(index);
+                *phase = Phase::Committed(index);
                 true
             }
             Phase::Over => true,
-            Phase::Polling | Phase::Taken(_) => false,
+            Phase::Polling | Phase::Committed(_) => false,
         }
     }
 
     /// Has `waker` woken when it is worth trying again. Hands it back if that is now.
-    fn tell(&self, waker: StoredWaker) -> Option<StoredWaker> {
+    fn wake_when_free(&self, waker: StoredWaker) -> Option<StoredWaker> {
         let mut state = lock(&self.0);
         match state.phase {
             Phase::Open | Phase::Over => Some(waker),
-            Phase::Polling | Phase::Taken(_) => {
-                state.missed.push(waker);
+            Phase::Polling | Phase::Committed(_) => {
+                state.waiting.push(waker);
                 None
             }
         }
@@ -116,7 +116,7 @@ impl Arm {
     /// not the arm itself, and may well be over before the arm is polled again.
     #[inline]
     pub(crate) fn current(cx: &Context<'_>) -> Option<Arm> {
-        with_state(|state| state.selecting(|selecting| selecting.arm(cx.waker())))
+        with_state(|state| state.current_select(|select| select.arm(cx.waker())))
     }
 
     /// Whether only one of the two can come true.
@@ -132,20 +132,20 @@ impl Arm {
 
 /// Those who were not to be met at the moment.
 #[derive(Default)]
-pub(crate) struct Missed(Vec<Arc<Choice>>);
+pub(crate) struct BusySelects(Vec<Arc<Choice>>);
 
-impl Missed {
+impl BusySelects {
     /// Whether one who waits, as `other`, may be met by one who is being polled, as `own`. If so it has been taken: the
     /// caller does it, before it unlocks the channel.
     #[inline]
-    pub(crate) fn may_meet(&mut self, own: Option<&Arm>, other: Option<&Arm>) -> bool {
+    pub(crate) fn try_match(&mut self, own: Option<&Arm>, other: Option<&Arm>) -> bool {
         let Some(other) = other else { return true };
         if let Some(own) = own
             && own.is_of_same(other)
         {
             return !own.excludes(other);
         }
-        let is_taken = other.choice.take(other.index);
+        let is_taken = other.choice.try_commit(other.index);
         if !is_taken {
             self.0.push(Arc::clone(&other.choice));
         }
@@ -154,12 +154,12 @@ impl Missed {
 
     /// Has `waker` woken when it is worth trying again. Returns false if that is now.
     pub(crate) fn wait(self, waker: &Waker) -> bool {
-        self.0.iter().all(|choice| choice.tell(StoredWaker::of(waker)).is_none())
+        self.0.iter().all(|choice| choice.wake_when_free(StoredWaker::of(waker)).is_none())
     }
 }
 
 /// The select that is being polled on a stack.
-pub(crate) struct Selecting {
+pub(crate) struct CurrentSelect {
     /// Its choice, made when an arm asks for it: most have no arm that does.
     choice: Option<Arc<Choice>>,
     /// The arm that is being polled.
@@ -168,7 +168,7 @@ pub(crate) struct Selecting {
     waker: *const (),
 }
 
-impl Selecting {
+impl CurrentSelect {
     fn arm(&mut self, waker: &Waker) -> Option<Arm> {
         if self.waker != waker.data() {
             return None;
@@ -184,7 +184,7 @@ pub(crate) struct Selection {
     /// Its choice, if it has an arm that has asked for it.
     choice: Option<Arc<Choice>>,
     /// It may be that an arm was not ready for want of budget only. Such an arm is not passed over.
-    patience: Patience,
+    decision: DeferredDecision,
 }
 
 impl Selection {
@@ -196,24 +196,24 @@ impl Selection {
         order: impl Iterator<Item = usize>,
         mut poll: impl FnMut(usize, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        let Selection { choice, patience } = self;
-        patience.hear(cx.waker(), |hearing| {
-            commit(hearing.state(), choice, |met, arms| {
+        let Selection { choice, decision } = self;
+        decision.scope(cx.waker(), |scope| {
+            commit(scope.state(), choice, |met, arms| {
                 if let Some(index) = met {
-                    arms.at(index, cx.waker());
+                    arms.set_arm(index, cx.waker());
                     // It is ready, unless it goes on to something else, whatever the budget says.
-                    let polled = coop::in_full(|| poll(index, cx));
+                    let polled = coop::with_full_budget(|| poll(index, cx));
                     if polled.is_ready() {
                         return polled;
                     }
                 }
                 for index in order.filter(|index| Some(*index) != met) {
-                    arms.at(index, cx.waker());
+                    arms.set_arm(index, cx.waker());
                     let polled = poll(index, cx);
                     if polled.is_ready() {
                         return polled;
                     }
-                    if hearing.must_wait(cx.waker()) {
+                    if scope.must_defer(cx.waker()) {
                         break;
                     }
                 }
@@ -227,7 +227,7 @@ impl Selection {
     #[inline]
     pub(crate) fn poll_with<R>(
         &mut self,
-        poll: impl FnOnce(Option<usize>, &Polling<'_>) -> Poll<R>,
+        poll: impl FnOnce(Option<usize>, &PollingSelect<'_>) -> Poll<R>,
     ) -> Poll<R> {
         with_state(|state| {
             let _alternative = state.alternative();
@@ -241,10 +241,10 @@ impl Selection {
 fn commit<R>(
     state: &StrandState,
     choice: &mut Option<Arc<Choice>>,
-    poll: impl FnOnce(Option<usize>, &Polling<'_>) -> Poll<R>,
+    poll: impl FnOnce(Option<usize>, &PollingSelect<'_>) -> Poll<R>,
 ) -> Poll<R> {
     let met = choice.as_ref().and_then(|choice| choice.begin());
-    let polled = poll(met, &Polling::begin(state, choice));
+    let polled = poll(met, &PollingSelect::begin(state, choice));
     if polled.is_pending()
         && let Some(choice) = choice
     {
@@ -269,37 +269,37 @@ impl Drop for Selection {
 }
 
 /// A select that is being polled: while this lives, the stack knows of it.
-pub(crate) struct Polling<'a> {
+pub(crate) struct PollingSelect<'a> {
     /// The stack.
     state: &'a StrandState,
     /// Where the choice is put back.
     choice: &'a mut Option<Arc<Choice>>,
     /// The select that this one is polled in.
-    before: Option<Selecting>,
+    before: Option<CurrentSelect>,
 }
 
-impl<'a> Polling<'a> {
+impl<'a> PollingSelect<'a> {
     #[inline]
-    fn begin(state: &'a StrandState, choice: &'a mut Option<Arc<Choice>>) -> Polling<'a> {
-        let selecting = Selecting { choice: choice.take(), index: 0, waker: std::ptr::null() };
-        Polling { before: state.replace_selecting(Some(selecting)), state, choice }
+    fn begin(state: &'a StrandState, choice: &'a mut Option<Arc<Choice>>) -> PollingSelect<'a> {
+        let select = CurrentSelect { choice: choice.take(), index: 0, waker: std::ptr::null() };
+        PollingSelect { before: state.replace_select(Some(select)), state, choice }
     }
 
     /// The next arm is this one, and is polled with `waker`.
     #[inline]
-    pub(crate) fn at(&self, index: usize, waker: &Waker) {
-        self.state.selecting(|selecting| {
-            (selecting.index, selecting.waker) = (index, waker.data());
+    pub(crate) fn set_arm(&self, index: usize, waker: &Waker) {
+        self.state.current_select(|select| {
+            (select.index, select.waker) = (index, waker.data());
             None::<()>
         });
     }
 }
 
-impl Drop for Polling<'_> {
+impl Drop for PollingSelect<'_> {
     #[inline]
     fn drop(&mut self) {
-        let polled = self.state.replace_selecting(self.before.take());
-        *self.choice = polled.and_then(|selecting| selecting.choice);
+        let polled = self.state.replace_select(self.before.take());
+        *self.choice = polled.and_then(|select| select.choice);
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! - **It delays an answer, and never changes one.** What looks at the present (`try_recv`, `try_get`, a receive with a
 //!   timeout of zero) does not ask. A combinator that goes by what is *not* ready (a time limit, a selection) hears its
-//!   futures with a whole budget before it does so; see `Patience`.
+//!   futures with a whole budget before it does so; see `DeferredDecision`.
 //! - **It is spent where somebody will fill it again**: in polls with the waker of the running task, with that of a
 //!   `.wait()` on this stack, or with one that a combinator of this library has made for either. A poll with any other
 //!   waker is that of a foreign executor, which would poll again and find the budget as it was; it asks in vain
@@ -51,7 +51,7 @@ pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
 /// Refuses, unless nobody would fill the budget before it is asked for again.
 #[cold]
 fn refuse(state: &StrandState, waker: &Waker) -> Poll<Unit> {
-    if !state.is_refilled(waker) {
+    if !state.refills_budget(waker) {
         return Poll::Ready(Unit(()));
     }
     waker.wake_by_ref();
@@ -74,7 +74,7 @@ impl Unit {
 }
 
 /// Waits for leave to complete one operation, and completes it.
-pub(crate) fn pass() -> impl Future<Output = ()> {
+pub(crate) fn consume() -> impl Future<Output = ()> {
     poll_fn(|cx| proceed(cx).map(Unit::spend))
 }
 
@@ -99,31 +99,31 @@ pub(crate) fn poll_again(strand: &dyn Strand, rested: bool) {
 
 /// What a combinator that goes by what is not ready remembers from poll to poll: whether it has put a decision off.
 #[derive(Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct DeferredDecision {
     /// It has, and so it gets a budget of its own next time: what spends the budget before its turn comes, in each poll,
     /// must not keep it from ever deciding.
     put_off: bool,
 }
 
-impl Patience {
+impl DeferredDecision {
     /// Runs a poll on behalf of `waker`, of futures that each have an alternative.
     #[inline]
-    pub(crate) fn hear<R>(&mut self, waker: &Waker, poll: impl FnOnce(&mut Hearing<'_>) -> R) -> R {
+    pub(crate) fn scope<R>(&mut self, waker: &Waker, poll: impl FnOnce(&mut BudgetScope<'_>) -> R) -> R {
         with_state(|state| {
             let _alternative = state.alternative();
-            let mut hearing = Hearing::begin(state, waker);
+            let mut scope = BudgetScope::begin(state, waker);
             if self.put_off {
-                hearing.refill(BUDGET);
+                scope.refill(BUDGET);
             }
-            let polled = poll(&mut hearing);
-            self.put_off = hearing.put_off;
+            let polled = poll(&mut scope);
+            self.put_off = scope.put_off;
             polled
         })
     }
 }
 
 /// The poll of a combinator, from its beginning to its end. What it changes ends with it.
-pub(crate) struct Hearing<'a> {
+pub(crate) struct BudgetScope<'a> {
     /// The stack.
     state: &'a StrandState,
     /// Whether the futures have, or have had, a whole budget.
@@ -133,58 +133,58 @@ pub(crate) struct Hearing<'a> {
     /// Whether a decision has been put off.
     put_off: bool,
     /// For which waker a combinator around this one polls.
-    deputy: *const (),
+    delegate: *const (),
     /// What was left of the budget, where the futures have got one of their own.
     left: Option<u32>,
 }
 
-impl<'a> Hearing<'a> {
+impl<'a> BudgetScope<'a> {
     /// A poll on behalf of `waker` begins.
     ///
     /// In the polls of a foreign executor, too, the budget is asked for from here on, so that a future that is always
     /// ready starves neither the others nor a time limit. Where it is spent the futures get one of their own: nobody
     /// else would fill it.
     #[inline]
-    pub(crate) fn begin(state: &'a StrandState, waker: &Waker) -> Hearing<'a> {
+    pub(crate) fn begin(state: &'a StrandState, waker: &Waker) -> BudgetScope<'a> {
         let left = state.budget().get();
-        let foreign = left == 0 && !state.is_refilled(waker);
+        let foreign = left == 0 && !state.refills_budget(waker);
         let data = waker.data();
-        let mut hearing = Hearing {
+        let mut scope = BudgetScope {
             state,
             is_whole: left == BUDGET,
             is_limited: !data.is_null(),
             put_off: false,
-            deputy: state.deputy().replace(data),
+            delegate: state.delegate().replace(data),
             left: None,
         };
         if foreign {
-            hearing.refill(BUDGET);
+            scope.refill(BUDGET);
         }
-        hearing
+        scope
     }
 
     /// A poll of derived promises begins on behalf of one who waits with `waker`, or only looks; and whoever cannot be
     /// woken only looks, too.
-    pub(crate) fn of_derived(state: &'a StrandState, waker: Option<&Waker>) -> Hearing<'a> {
+    pub(crate) fn for_derived(state: &'a StrandState, waker: Option<&Waker>) -> BudgetScope<'a> {
         let waker = waker.filter(|waker| !waker.data().is_null());
-        let mut hearing = Hearing::begin(state, waker.unwrap_or(Waker::noop()));
+        let mut scope = BudgetScope::begin(state, waker.unwrap_or(Waker::noop()));
         if waker.is_none() {
-            hearing.refill(LOOK);
+            scope.refill(LOOK);
         }
-        hearing
+        scope
     }
 
-    /// The next future is polled with `deputy`, which wakes whoever polls.
+    /// The next future is polled with `delegate`, which wakes whoever polls.
     #[inline]
-    pub(crate) fn serve(&self, deputy: &Waker) {
+    pub(crate) fn set_delegate(&self, delegate: &Waker) {
         if self.is_limited {
-            self.state.deputy().set(deputy.data());
+            self.state.delegate().set(delegate.data());
         }
     }
 
     /// Whether the rest of many futures is to be left for the next poll, for which `waker` has been woken.
     #[inline]
-    pub(crate) fn is_over(&self, waker: &Waker) -> bool {
+    pub(crate) fn must_yield(&self, waker: &Waker) -> bool {
         self.state.budget().get() == 0 && self.is_limited && {
             waker.wake_by_ref();
             true
@@ -194,12 +194,12 @@ impl<'a> Hearing<'a> {
     /// Whether a future that is not ready in this poll may only have lacked budget, because others had spent it before.
     /// Then the decision is for the next poll, for which `waker` has been woken.
     #[inline]
-    pub(crate) fn must_wait(&mut self, waker: &Waker) -> bool {
-        let must_wait = !self.is_whole && self.is_over(waker);
-        if must_wait {
+    pub(crate) fn must_defer(&mut self, waker: &Waker) -> bool {
+        let must_defer = !self.is_whole && self.must_yield(waker);
+        if must_defer {
             self.put_off = true;
         }
-        must_wait
+        must_defer
     }
 
     /// The stack.
@@ -217,10 +217,10 @@ impl<'a> Hearing<'a> {
     }
 }
 
-impl Drop for Hearing<'_> {
+impl Drop for BudgetScope<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.state.deputy().set(self.deputy);
+        self.state.delegate().set(self.delegate);
         if let Some(left) = self.left {
             self.state.budget().set(left);
         }
@@ -228,7 +228,7 @@ impl Drop for Hearing<'_> {
 }
 
 /// Runs `poll`, of a future that is known to be ready, with a whole budget.
-pub(crate) fn in_full<R>(poll: impl FnOnce() -> R) -> R {
+pub(crate) fn with_full_budget<R>(poll: impl FnOnce() -> R) -> R {
     with_state(|state| {
         let left = state.budget().replace(BUDGET);
         let polled = poll();
@@ -238,19 +238,19 @@ pub(crate) fn in_full<R>(poll: impl FnOnce() -> R) -> R {
 }
 
 /// A future is polled with `waker`, which wakes whoever polls, until the guard is dropped.
-pub(crate) fn deputize<'a>(state: &'a StrandState, waker: &Waker) -> Deputy<'a> {
-    Deputy { place: state.deputy(), before: state.deputy().replace(waker.data()) }
+pub(crate) fn delegate_to<'a>(state: &'a StrandState, waker: &Waker) -> Delegate<'a> {
+    Delegate { place: state.delegate(), before: state.delegate().replace(waker.data()) }
 }
 
-/// See [`deputize`].
-pub(crate) struct Deputy<'a> {
+/// See [`delegate_to`].
+pub(crate) struct Delegate<'a> {
     /// Where it says who is polled with.
     place: &'a Cell<*const ()>,
     /// What it said before.
     before: *const (),
 }
 
-impl Drop for Deputy<'_> {
+impl Drop for Delegate<'_> {
     fn drop(&mut self) {
         self.place.set(self.before);
     }

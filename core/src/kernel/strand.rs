@@ -16,14 +16,14 @@ use std::task::Waker;
 
 use crate::event::parker::Parker;
 use crate::kernel::backend::{Backend, Strand};
-use crate::kernel::choice::Selecting;
+use crate::kernel::choice::CurrentSelect;
 use crate::kernel::coop::BUDGET;
-use crate::kernel::descent::Descent;
-use crate::kernel::flat::Calls;
+use crate::kernel::nested::NestedPolls;
 use crate::kernel::task::owner::Owning;
 use crate::kernel::task::{self, Header};
+use crate::kernel::trampoline::Trampoline;
 
-use guards::{Alternative, DeferredCancel, Level, Outer, Shield};
+use guards::{Alternative, DeferredCancel, Level, OuterPoll, Shield};
 pub use thread::ThreadStrand;
 pub(crate) use thread::WakeHandle;
 
@@ -52,21 +52,21 @@ pub struct StrandState {
     /// How many more operations may complete on this stack before it must let others run.
     budget: Cell<u32>,
     /// The data of the waker with which a combinator of this library polls on behalf of whoever polls it.
-    deputy: Cell<*const ()>,
+    delegate: Cell<*const ()>,
     /// How many combinators are polling that go on without the wait that they poll.
     alternatives: Cell<u32>,
     /// The derived promises that are being polled.
-    descent: Descent,
+    nested_polls: NestedPolls,
     /// The wake-ups and drops that are under way, one inside the other.
-    calls: Calls,
+    trampoline: Trampoline,
     /// The select that is being polled.
-    selecting: RefCell<Option<Selecting>>,
+    current_select: RefCell<Option<CurrentSelect>>,
     /// The data of the waker with which the running task is polled: others are those of combinators and of other
     /// runtimes, inside the task.
     polled_with: Cell<*const ()>,
     /// Who has dropped promises that it owes in the running poll, and may be about to end; and whether its wait has been
     /// polled again since.
-    dropper: RefCell<Option<(Arc<dyn Owning>, bool)>>,
+    abandoning: RefCell<Option<(Arc<dyn Owning>, bool)>>,
 }
 
 impl StrandState {
@@ -84,13 +84,13 @@ impl StrandState {
             unwinds: Cell::new(0),
             yielding: Cell::new(false),
             budget: Cell::new(BUDGET),
-            deputy: Cell::new(std::ptr::null()),
+            delegate: Cell::new(std::ptr::null()),
             alternatives: Cell::new(0),
-            descent: Descent::default(),
-            calls: Calls::default(),
-            selecting: RefCell::new(None),
+            nested_polls: NestedPolls::default(),
+            trampoline: Trampoline::default(),
+            current_select: RefCell::new(None),
             polled_with: Cell::new(std::ptr::null()),
-            dropper: RefCell::new(None),
+            abandoning: RefCell::new(None),
         }
     }
 
@@ -102,7 +102,7 @@ impl StrandState {
 
     /// Whether `waker` ends a park of this stack, and does nothing else.
     #[inline]
-    pub fn is_own(&self, waker: &Waker) -> bool {
+    pub fn wakes_stack(&self, waker: &Waker) -> bool {
         waker.will_wake(&self.waker) || self.inner_wakers.borrow().iter().any(|own| own.will_wake(waker))
     }
 
@@ -139,8 +139,8 @@ impl StrandState {
 
     /// A poll of a task begins, with the waker that has this data. Returns what belongs to the poll around it.
     #[inline]
-    pub(crate) fn begin_poll(&self, data: *const ()) -> Outer {
-        Outer {
+    pub(crate) fn begin_poll(&self, data: *const ()) -> OuterPoll {
+        OuterPoll {
             polled_with: self.polled_with.replace(data),
             budget: self.budget.replace(BUDGET),
             unwinds: self.unwinds.replace(0),
@@ -150,7 +150,7 @@ impl StrandState {
 
     /// The poll is over, and the one around it goes on.
     #[inline]
-    pub(crate) fn resume_poll(&self, outer: Outer) {
+    pub(crate) fn resume_poll(&self, outer: OuterPoll) {
         self.polled_with.set(outer.polled_with);
         self.budget.set(outer.budget);
         self.unwinds.set(outer.unwinds);
@@ -167,40 +167,40 @@ impl StrandState {
     /// Whether `waker` has the running task polled again, or a wait on this stack: either fills the budget first.
     /// Wakers without data, such as [`Waker::noop`], are all alike, and nobody's.
     #[inline]
-    pub(crate) fn is_refilled(&self, waker: &Waker) -> bool {
+    pub(crate) fn refills_budget(&self, waker: &Waker) -> bool {
         let data = waker.data();
-        self.is_ours(waker) || (data == self.deputy.get() && !data.is_null())
+        self.wakes_task_or_stack(waker) || (data == self.delegate.get() && !data.is_null())
     }
 
     /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
     #[inline]
-    pub(crate) fn stopped_task(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
+    pub(crate) fn blocked_task(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
         if self.alternatives.get() != 0 {
             return None;
         }
         let header = self.header()?;
-        if !self.is_ours(waker) {
+        if !self.wakes_task_or_stack(waker) {
             return None;
         }
         // What it has dropped is nobody's to wait for any more: this wait closes no circle with it.
-        self.go_on();
-        Some(header.stopping())
+        self.task_continues();
+        Some(header.about_to_block())
     }
 
     /// The running task has dropped a promise that `owner` owes, whose task it is: perhaps because it ends. Until that
     /// is known, which it is by the end of the poll, `owner` keeps the promise.
-    pub(crate) fn drops_for(&self, owner: Arc<dyn Owning>) {
-        let before = self.dropper.replace(Some((owner, false)));
+    pub(crate) fn abandons_promise(&self, owner: Arc<dyn Owning>) {
+        let before = self.abandoning.replace(Some((owner, false)));
         drop(before);
     }
 
     /// The running task goes on, and is about to wait: it does not end. While it unwinds, that is not certain.
     #[inline]
-    pub(crate) fn go_on(&self) {
-        if self.dropper.borrow().is_some() && !std::thread::panicking() {
-            let dropper = self.dropper.take();
-            if let Some((owner, _)) = dropper {
-                owner.let_go();
+    pub(crate) fn task_continues(&self) {
+        if self.abandoning.borrow().is_some() && !std::thread::panicking() {
+            let abandoning = self.abandoning.take();
+            if let Some((owner, _)) = abandoning {
+                owner.release_orphans();
             }
         }
     }
@@ -208,27 +208,27 @@ impl StrandState {
     /// A wait on this stack is polled again without having parked, because its budget was spent, say. Once that decides
     /// nothing; a task that is busy for longer goes on.
     #[inline]
-    pub(crate) fn is_busy(&self) {
-        let again = match &mut *self.dropper.borrow_mut() {
+    pub(crate) fn task_repolled(&self) {
+        let again = match &mut *self.abandoning.borrow_mut() {
             Some((_, again)) => std::mem::replace(again, true),
             None => false,
         };
         if again {
-            self.go_on();
+            self.task_continues();
         }
     }
 
     /// The running task ends, or its poll does before it has shown whether it goes on.
-    pub(crate) fn ends(&self) {
-        let dropper = self.dropper.take();
-        drop(dropper);
+    pub(crate) fn task_ends(&self) {
+        let abandoning = self.abandoning.take();
+        drop(abandoning);
     }
 
     /// Whether `waker` is the running task's, or ends a park of this stack: it is this library's, and never panics.
     #[inline]
-    pub(crate) fn is_ours(&self, waker: &Waker) -> bool {
+    pub(crate) fn wakes_task_or_stack(&self, waker: &Waker) -> bool {
         let data = waker.data();
-        (data == self.polled_with.get() && !data.is_null()) || self.is_own(waker)
+        (data == self.polled_with.get() && !data.is_null()) || self.wakes_stack(waker)
     }
 
     /// How many combinators are polling that go on without the wait that they poll.
@@ -239,26 +239,26 @@ impl StrandState {
 
     /// The derived promises that are being polled.
     #[inline]
-    pub(crate) fn descent(&self) -> &Descent {
-        &self.descent
+    pub(crate) fn nested_polls(&self) -> &NestedPolls {
+        &self.nested_polls
     }
 
     /// Looks at the select that is being polled, if there is one.
     #[inline]
-    pub(crate) fn selecting<R>(&self, look: impl FnOnce(&mut Selecting) -> Option<R>) -> Option<R> {
-        self.selecting.borrow_mut().as_mut().and_then(look)
+    pub(crate) fn current_select<R>(&self, look: impl FnOnce(&mut CurrentSelect) -> Option<R>) -> Option<R> {
+        self.current_select.borrow_mut().as_mut().and_then(look)
     }
 
-    /// Makes `selecting` the select that is being polled, and returns the one before.
+    /// Makes `current_select` the select that is being polled, and returns the one before.
     #[inline]
-    pub(crate) fn replace_selecting(&self, selecting: Option<Selecting>) -> Option<Selecting> {
-        self.selecting.replace(selecting)
+    pub(crate) fn replace_select(&self, current_select: Option<CurrentSelect>) -> Option<CurrentSelect> {
+        self.current_select.replace(current_select)
     }
 
     /// The wake-ups and drops that are under way.
     #[inline]
-    pub(crate) fn calls(&self) -> &Calls {
-        &self.calls
+    pub(crate) fn trampoline(&self) -> &Trampoline {
+        &self.trampoline
     }
 
     /// The budget of this stack; see [`crate::coop`].
@@ -269,8 +269,8 @@ impl StrandState {
 
     /// With which waker a combinator of this library polls on behalf of whoever polls it, by its data.
     #[inline]
-    pub(crate) fn deputy(&self) -> &Cell<*const ()> {
-        &self.deputy
+    pub(crate) fn delegate(&self) -> &Cell<*const ()> {
+        &self.delegate
     }
 
     /// The future that is being polled has woken itself, only to let others run: a wait that polls it should.
@@ -311,25 +311,25 @@ impl StrandState {
         };
         // The whole stack waits, whatever is being polled further down.
         let alternatives = self.alternatives.replace(0);
-        Level { state: self, level, waker, alternatives, _calls: self.calls.afresh() }
+        Level { state: self, level, waker, alternatives, _trampoline: self.trampoline.restart() }
     }
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
-    /// park; undone by [`StrandState::end_poll`]. Returns whether the wait should heed cancellation.
+    /// park; undone by [`StrandState::unregister_parker`]. Returns whether the wait should heed cancellation.
     #[inline]
-    pub(crate) fn heed_cancel(&self) -> bool {
-        if !self.registered.get() && !self.claim() {
+    pub(crate) fn make_cancellable(&self) -> bool {
+        if !self.registered.get() && !self.register_parker() {
             return false;
         }
         if self.shields.get() != 0 {
-            self.missed_cancel();
+            self.note_missed_cancel();
             return false;
         }
         !std::thread::panicking() && cfg!(panic = "unwind")
     }
 
     /// A wait on this stack has not heeded cancellation, or has heeded it for more than itself.
-    pub(crate) fn missed_cancel(&self) {
+    pub(crate) fn note_missed_cancel(&self) {
         self.missed_cancel.set(true);
     }
 
@@ -339,7 +339,7 @@ impl StrandState {
     }
 
     /// Lets the running task, if there is one, cancel waits on this stack.
-    pub(crate) fn claim(&self) -> bool {
+    pub(crate) fn register_parker(&self) -> bool {
         let Some(header) = self.header() else { return false };
         self.registered.set(true);
         // SAFETY: whoever called `replace_task` has promised that it stays where it is.
@@ -350,7 +350,7 @@ impl StrandState {
     /// The poll on this stack is over, or another one begins inside it: the stack is no longer the running task's to
     /// cancel. Returns whether it was.
     #[inline]
-    pub(crate) fn end_poll(&self) -> bool {
+    pub(crate) fn unregister_parker(&self) -> bool {
         let claimed = self.registered.replace(false);
         if claimed {
             if let Some(header) = self.header() {

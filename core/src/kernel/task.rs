@@ -7,19 +7,19 @@
 //!
 //! This module never chooses a thread and never queues anything: that is the backend's.
 
+mod default_backend;
 mod error;
 mod exit;
 mod failure;
 mod handle;
-mod hook;
 mod id;
 mod job;
 mod list;
 pub(crate) mod owner;
+mod panic_hook;
 mod scope;
 mod spawner;
 mod state;
-mod usual;
 pub(crate) mod wait_graph;
 
 use std::any::Any;
@@ -31,6 +31,7 @@ use crate::kernel::backend::Backend;
 use crate::kernel::strand::with_current;
 use crate::kernel::wait::CancelUnwind;
 
+pub use default_backend::{MakeDefault, register_default, set_default};
 pub use error::{Panic, SpawnError};
 pub use exit::{ExitReason, Failed, IntoExit};
 pub use failure::{Cycle, Failure};
@@ -41,14 +42,13 @@ pub use list::{TaskList, WaitEmpty};
 pub use owner::AsOwner;
 pub use scope::{Scope, ScopedTask, scope};
 pub use spawner::Spawner;
-pub use usual::{MakeUsual, register_usual, set_default};
 
 pub(crate) use job::{Body, ClosureBody, FutureBody, start, start_observed};
 #[cfg(all(test, loom))]
 pub(crate) use state::model::header;
 pub(crate) use state::{Header, HeaderRef, Observer, Shared};
 
-use state::Extra;
+use state::Attributes;
 
 /// How a task is started: its name, its stack, where it runs.
 ///
@@ -97,11 +97,11 @@ impl Builder {
         self
     }
 
-    fn into_extra(self, observer: Option<Arc<dyn Observer>>) -> Extra {
+    fn into_attributes(self, observer: Option<Arc<dyn Observer>>) -> Attributes {
         if self.name.is_some() {
-            hook::name_panics();
+            panic_hook::name_panics();
         }
-        Extra { name: self.name, stack_size: self.stack_size, spawned_at: self.spawned_at, observer }
+        Attributes { name: self.name, stack_size: self.stack_size, spawned_at: self.spawned_at, observer }
     }
 
     /// Starts `future` as a task on the backend of the calling task, or the default one outside of any task.
@@ -239,7 +239,7 @@ pub fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
 pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
     match with_current(|strand| strand.backend()) {
         Some(backend) => Ok(backend),
-        None => usual::default_backend(),
+        None => default_backend::default_backend(),
     }
 }
 

@@ -98,15 +98,15 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
             return Ok(output);
         }
         assert_may_wait();
-        let heed_cancel = state.heed_cancel();
-        let mask = level.mask(heed_cancel);
+        let cancellable = state.make_cancellable();
+        let mask = level.mask(cancellable);
         let parker = state.parker();
         let mut rested = state.take_yield();
         if rested {
             strand.yield_now();
         }
         while !parker.ready(mask) {
-            state.go_on();
+            state.task_continues();
             if parker.prepare(mask) {
                 strand.park();
                 parker.finish();
@@ -114,10 +114,10 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
             }
         }
         coop::poll_again(strand, rested);
-        if heed_cancel && parker.cancelled() {
+        if cancellable && parker.cancelled() {
             return Err(Cancelled);
         }
-        state.is_busy();
+        state.task_repolled();
     }
 }
 
@@ -131,10 +131,10 @@ pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Optio
         }
         assert_may_wait();
         let state = strand.state();
-        state.go_on();
+        state.task_continues();
         let parker = state.parker();
         loop {
-            if !parker.prepare(Parker::mask_cancel(state.heed_cancel())) {
+            if !parker.prepare(Parker::mask_cancel(state.make_cancellable())) {
                 unwind();
             }
             let mut result = None;

@@ -42,7 +42,7 @@ use crate::base::wake::StoredWaker;
 use crate::kernel::strand::with_state;
 use crate::kernel::task;
 use crate::kernel::task::owner::{Orphan, Owner};
-use crate::kernel::task::wait_graph::Probe;
+use crate::kernel::task::wait_graph::CycleProbe;
 use crate::kernel::task::{Cycle, Failure};
 
 /// Set by the one who then writes the outcome.
@@ -196,7 +196,7 @@ impl<T> Cell<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
-            let task = with_state(|state| state.stopped_task(cx.waker()).cloned());
+            let task = with_state(|state| state.blocked_task(cx.waker()).cloned());
             if let Err(cycle) = self.add_waiter(ticket, cx.waker(), task) {
                 self.remove_waiter(ticket);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));
@@ -234,7 +234,7 @@ impl<T> Cell<T> {
         let (before, new_edge) = waiters.insert(ticket, waker, task);
         drop(waiters);
         drop(before);
-        new_edge.and_then(|edge| edge.refuse()).map_or(Ok(()), Err)
+        new_edge.and_then(|edge| edge.detect_cycle()).map_or(Ok(()), Err)
     }
 
     /// Returns the future of a derived promise.
@@ -273,7 +273,7 @@ impl<T> Cell<T> {
         let (before, removed, new_edges) = waiters.set_owner(owner);
         drop(waiters);
         drop((before, removed));
-        if let Some(cycle) = new_edges.iter().find_map(Probe::refuse) {
+        if let Some(cycle) = new_edges.iter().find_map(CycleProbe::detect_cycle) {
             // It may have come out meanwhile, from another resolver.
             let _ = self.resolve(Err(Failure::Deadlock(cycle)));
         }
@@ -447,9 +447,9 @@ fn drop_resolver<T>(cell: Arc<Cell<T>>) {
         return;
     }
     let owner = lock(&cell.waiters).owner();
-    let cause = owner.as_ref().and_then(Owner::cause);
+    let cause = owner.as_ref().and_then(Owner::failure);
     if let (Some(owner), None, Some(as_orphan)) = (owner, &cause, cell.as_orphan)
-        && owner.keep(as_orphan(Arc::clone(&cell)))
+        && owner.keep_orphan(as_orphan(Arc::clone(&cell)))
     {
         return;
     }

@@ -25,7 +25,7 @@
 //! The future of a derived promise waits for another promise, which may be derived as well, and so on. Polls, wake-ups
 //! and drops along such a chain would be calls inside calls, and end the stack. So a few levels are, and those below
 //! them are loops: [`drive`] polls what the futures that it polls have come to wait for, and
-//! [`flat`](crate::flat) has wake-ups and drops done by a call further out.
+//! [`trampoline`](crate::kernel::trampoline) has wake-ups and drops done by a call further out.
 
 use std::future::{Future, IntoFuture};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,13 +37,13 @@ use super::Promise;
 use super::cell::{Cell, Outcome};
 use crate::base::panic::{NoPanicDrop, discard_panic};
 use crate::base::sync::{Mutex, lock};
-use crate::kernel::coop::{self, Hearing};
-use crate::kernel::descent::{Below, Drive};
-use crate::kernel::flat::flat;
+use crate::kernel::coop::{self, BudgetScope};
+use crate::kernel::nested::{DeferredPoll, DerivedPromise};
 use crate::kernel::strand::{StrandState, with_alternative, with_state};
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::{Owner, Owning};
 use crate::kernel::task::{self, Task};
+use crate::kernel::trampoline::trampoline;
 use crate::kernel::wait::unwind;
 
 /// A future whose output is the outcome of a promise.
@@ -55,9 +55,9 @@ pub(super) struct Derived<T> {
     progress: Mutex<Progress<T>>,
     /// The waker that the future is polled with: a [`SharedWaker`].
     waker: Waker,
-    /// Turns the cell into a [`Drive`], which does not say what type its value has.
-    as_drive: fn(Arc<Cell<T>>) -> Arc<dyn Drive>,
-    /// Drops the future when nobody wants it any more; see [`flat`].
+    /// Turns the cell into a [`DerivedPromise`], which does not say what type its value has.
+    as_derived: fn(Arc<Cell<T>>) -> Arc<dyn DerivedPromise>,
+    /// Drops the future when nobody wants it any more; see [`trampoline`].
     drop_future: fn(OutcomeFuture<T>),
 }
 
@@ -75,20 +75,20 @@ struct SharedWaker<T>(Weak<Cell<T>>);
 impl<T: Send + 'static> Wake for SharedWaker<T> {
     fn wake(self: Arc<Self>) {
         if let Some(cell) = self.0.upgrade() {
-            flat(move || cell.wake_derived());
+            trampoline(move || cell.wake_derived());
         }
     }
 }
 
-impl<T: Send> Drive for Cell<T> {
-    fn step(&self, shared: bool, below: &mut Vec<Below>) -> bool {
+impl<T: Send> DerivedPromise for Cell<T> {
+    fn step(&self, shared: bool, below: &mut Vec<DeferredPoll>) -> bool {
         self.step_derived(shared, below)
     }
 }
 
 /// One promise on the path of [`drive`].
 struct Level {
-    below: Below,
+    below: DeferredPoll,
     /// True when its future is to be polled: it has not been, or a promise that it waits for has come out since.
     due: bool,
 }
@@ -99,7 +99,7 @@ impl<T> Cell<T> {
     pub(super) fn drive(&self, shared: bool, waker: Option<&Waker>) {
         if self.derived().is_some() {
             with_state(|state| {
-                let _hearing = Hearing::of_derived(state, waker);
+                let _hearing = BudgetScope::for_derived(state, waker);
                 let deferred = state.defer_cancel();
                 drive(self, shared);
                 if deferred.is_due() {
@@ -113,9 +113,11 @@ impl<T> Cell<T> {
     pub(super) fn drive_or_defer(self: &Arc<Self>, shared: bool, waker: &Waker) {
         let Some(derived) = self.derived() else { return };
         let is_deferred = with_state(|state| {
-            let is_deferred = state.descent().is_to_leave(waker, state);
+            let is_deferred = state.nested_polls().should_defer(waker, state);
             if is_deferred {
-                state.descent().leave(Below { cell: (derived.as_drive)(Arc::clone(self)), shared });
+                state
+                    .nested_polls()
+                    .defer(DeferredPoll { cell: (derived.as_derived)(Arc::clone(self)), shared });
             }
             is_deferred
         });
@@ -124,8 +126,8 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Does what [`Drive::step`] says.
-    fn step_derived(&self, shared: bool, below: &mut Vec<Below>) -> bool {
+    /// Does what [`DerivedPromise::step`] says.
+    fn step_derived(&self, shared: bool, below: &mut Vec<DeferredPoll>) -> bool {
         if let Some(derived) = self.derived() {
             with_state(|state| derived.step(self, state, shared, below));
         }
@@ -145,7 +147,7 @@ fn drive<T>(first: &Cell<T>, shared: bool) {
         loop {
             path.extend(below.drain(..).map(|below| {
                 let shared = below.shared || above_is_shared;
-                Level { below: Below { shared, ..below }, due: true }
+                Level { below: DeferredPoll { shared, ..below }, due: true }
             }));
             let Some(last) = path.last_mut() else { break };
             let was_due = std::mem::take(&mut last.due);
@@ -167,8 +169,8 @@ fn drive<T>(first: &Cell<T>, shared: bool) {
 }
 
 impl<T> Derived<T> {
-    /// Does what [`Drive::step`] says; `cell` is the one that this lies in.
-    fn step(&self, cell: &Cell<T>, state: &StrandState, shared: bool, below: &mut Vec<Below>) {
+    /// Does what [`DerivedPromise::step`] says; `cell` is the one that this lies in.
+    fn step(&self, cell: &Cell<T>, state: &StrandState, shared: bool, below: &mut Vec<DeferredPoll>) {
         let mut progress = lock(&self.progress);
         if !progress.is_woken {
             return;
@@ -180,9 +182,9 @@ impl<T> Derived<T> {
         // The task that polls has an edge of its own, to whoever owes the source.
         let poll = || {
             with_alternative(|| {
-                let _deputy = coop::deputize(state, &self.waker);
+                let _deputy = coop::delegate_to(state, &self.waker);
                 let poll = || future.as_mut().poll(&mut Context::from_waker(&self.waker));
-                state.descent().poll(&self.waker, state.alternatives(), poll)
+                state.nested_polls().poll(&self.waker, state.alternatives(), poll)
             })
         };
         let polled = catch_unwind(AssertUnwindSafe(poll));
@@ -205,7 +207,7 @@ impl<T> Derived<T> {
                 let failure = Failure::of_unwind(payload);
                 if failure.is_cancelled() {
                     // Of the task that polls, which is to end as well.
-                    state.missed_cancel();
+                    state.note_missed_cancel();
                 }
                 Err(failure)
             }
@@ -240,8 +242,8 @@ impl<T: Send + 'static> Promise<T> {
         let derived = |cell: &Weak<Cell<T>>| Derived {
             progress: Mutex::new(Progress { future: Some(Box::pin(future)), is_woken: true }),
             waker: Waker::from(Arc::new(SharedWaker(Weak::clone(cell)))),
-            as_drive: |cell| cell,
-            drop_future: |future| flat(move || drop(future)),
+            as_derived: |cell| cell,
+            drop_future: |future| trampoline(move || drop(future)),
         };
         Promise::of(Cell::new_derived(owner, derived))
     }
@@ -334,7 +336,7 @@ impl<T> Task<T> {
 struct SourceOwner<T>(Weak<Cell<T>>);
 
 impl<T: Send> Owning for SourceOwner<T> {
-    fn source(&self) -> Option<Owner> {
+    fn derived_from(&self) -> Option<Owner> {
         // None once the source has come out: the rest is done by those who wait.
         // This may be the last reference to the source, and so to a closure of the user's: its panics are caught.
         NoPanicDrop::new(self.0.upgrade()?).owner()
@@ -344,12 +346,12 @@ impl<T: Send> Owning for SourceOwner<T> {
         None
     }
 
-    fn is_stopped(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         // The answer would take another promise's mutex, and perhaps drop its last reference.
         true
     }
 
-    fn cause(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<Failure> {
         None
     }
 }

@@ -65,18 +65,18 @@ fn a_wait_that_moves_to_another_task_wakes_that_one() {
 
 #[test]
 fn the_last_promise_gives_the_value_itself_and_others_clone_it() {
-    struct Counted(Arc<AtomicUsize>);
-    impl Clone for Counted {
-        fn clone(&self) -> Counted {
+    struct CountedOwner(Arc<AtomicUsize>);
+    impl Clone for CountedOwner {
+        fn clone(&self) -> CountedOwner {
             self.0.fetch_add(1, Ordering::Relaxed);
-            Counted(Arc::clone(&self.0))
+            CountedOwner(Arc::clone(&self.0))
         }
     }
     let clones = Arc::new(AtomicUsize::new(0));
     let (promise, resolver) = pair();
     let rival = resolver.clone();
     let other = promise.clone();
-    resolver.resolve(Counted(Arc::clone(&clones))).unwrap();
+    resolver.resolve(CountedOwner(Arc::clone(&clones))).unwrap();
     drop(other.wait().unwrap());
     assert_eq!(clones.load(Ordering::Relaxed), 1);
     drop(promise.wait().unwrap());

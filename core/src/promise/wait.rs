@@ -11,7 +11,7 @@ use super::cell::{Cell, Outcome, PromiseInner};
 use super::resolver::Resolver;
 use super::waiters::Ticket;
 use crate::kernel::coop;
-use crate::kernel::descent::is_part_of_derived;
+use crate::kernel::nested::is_part_of_derived;
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::{Owner, Owning};
 

@@ -10,7 +10,7 @@ use crate::base::waitlist::{Key, LinkedSlab};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::task;
 use crate::kernel::task::owner::Owner;
-use crate::kernel::task::wait_graph::{Edge, Probe, Target};
+use crate::kernel::task::wait_graph::{CycleProbe, Edge, EdgeTarget};
 
 /// The key of one future among the waiters of a promise.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Waiters {
     pub(super) fn set_owner(
         &mut self,
         owner: Option<Owner>,
-    ) -> (Option<Owner>, Vec<Option<Target>>, Vec<Probe>) {
+    ) -> (Option<Owner>, Vec<Option<EdgeTarget>>, Vec<CycleProbe>) {
         let (mut old_targets, mut new_edges) = (Vec::new(), Vec::new());
         if self.is_source {
             owner.iter().for_each(mark_awaited);
@@ -103,9 +103,9 @@ impl Waiters {
         ticket: &mut Ticket,
         waker: StoredWaker,
         task: Option<Arc<task::Shared>>,
-    ) -> ((Option<Removed>, Option<Target>), Option<Probe>) {
+    ) -> ((Option<Removed>, Option<EdgeTarget>), Option<CycleProbe>) {
         let removed = self.remove(ticket);
-        let mut edge = task.map(Edge::none);
+        let mut edge = task.map(Edge::unpublished);
         let (mut target, mut probe) = (None, None);
         if let Some(edge) = edge.as_mut().filter(|_| self.owner.is_some()) {
             target = edge.publish(self.owner.clone());
@@ -133,7 +133,7 @@ impl Waiters {
 
 /// Marks the task of `owner`, if it is known, as awaited: others wait for it, or may, by edges that are not counted.
 fn mark_awaited(owner: &Owner) {
-    if let Some(task) = owner.known_task() {
+    if let Some(task) = owner.as_task() {
         task.set_awaited();
     }
 }
@@ -142,7 +142,7 @@ fn mark_awaited(owner: &Owner) {
 pub(super) struct Removed {
     waker: StoredWaker,
     _edge: Option<Edge>,
-    _target: Option<Target>,
+    _target: Option<EdgeTarget>,
 }
 
 impl Removed {

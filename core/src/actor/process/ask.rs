@@ -10,7 +10,7 @@
 //!
 //! - When the reason is settled, the question fails with it.
 //! - When the process goes on, it is broken: when the process looks into its mailbox again, or its task waits,
-//!   suspended or blocked ([`Cell::go_on`], `StrandState::go_on`). That includes a wait that would be an edge of the wait
+//!   suspended or blocked ([`Cell::go_on`], `StrandState::task_continues`). That includes a wait that would be an edge of the wait
 //!   graph, so that nobody is told of a circle through a question that is given up. Destructors may wait while the
 //!   process unwinds; that is not yet to go on.
 //! - A poll that ends because its budget is spent is no such wait: the next one shows what the process does.
@@ -42,19 +42,19 @@ impl<M: Send + 'static> Owning for Cell<M> {
         self.own_task()
     }
 
-    fn is_stopped(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.is_own_task_stopped()
     }
 
-    fn cause(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<Failure> {
         self.reason().map(Failure::NoProcess)
     }
 
-    fn keep(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
+    fn keep_orphan(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
         self.keep_orphan(orphan)
     }
 
-    fn let_go(&self) {
+    fn release_orphans(&self) {
         self.break_orphans();
     }
 }
@@ -77,7 +77,7 @@ impl<M: Send + 'static> Cell<M> {
             life.keep_orphan(orphan);
             self.set_flag(&inbox, DROPPED, true);
             drop(inbox);
-            with_state(|state| state.drops_for(self));
+            with_state(|state| state.abandons_promise(self));
         } else {
             return false;
         }
@@ -89,7 +89,7 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) fn resume(self: &Arc<Self>) -> bool {
         let undecided = self.has(DROPPED);
         if undecided {
-            with_state(|state| state.drops_for(Arc::clone(self) as Arc<dyn Owning>));
+            with_state(|state| state.abandons_promise(Arc::clone(self) as Arc<dyn Owning>));
         }
         undecided
     }
@@ -101,7 +101,7 @@ impl<M: Send + 'static> Cell<M> {
         if self.has(DROPPED) {
             match undecided || !coop::is_spent() {
                 true => self.go_on(),
-                false => with_state(StrandState::ends),
+                false => with_state(StrandState::task_ends),
             }
         }
     }
@@ -112,7 +112,7 @@ impl<M> Cell<M> {
     #[inline]
     pub(super) fn go_on(&self) {
         if self.has(DROPPED) && !std::thread::panicking() {
-            with_state(StrandState::go_on);
+            with_state(StrandState::task_continues);
             // If the process receives in another task than its own.
             self.break_orphans();
         }
@@ -133,7 +133,7 @@ impl<M> Cell<M> {
             return;
         }
         if self.has(DROPPED) {
-            with_state(StrandState::ends);
+            with_state(StrandState::task_ends);
         }
         let mut inbox = lock(&self.inbox);
         inbox.life.leave();

@@ -40,7 +40,7 @@ use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
 use crate::base::wake::StoredWaker;
 use crate::kernel::backend::Backend;
-use crate::kernel::errand;
+use crate::kernel::detached;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::ExitReason;
 use crate::kernel::task::owner::Orphan;
@@ -220,8 +220,8 @@ impl<M> Cell<M> {
     #[inline]
     pub(super) fn is_own_task_stopped(&self) -> bool {
         let inbox = lock(&self.inbox);
-        let stopped = inbox.life.task.as_ref().and_then(|task| task.get().stopped());
-        stopped.is_some_and(|task| task.is_stopped())
+        let stopped = inbox.life.task.as_ref().and_then(|task| task.get().shared_if_blocked());
+        stopped.is_some_and(|task| task.is_blocked())
     }
 
     /// Whether this is called by the process's own task.
@@ -378,7 +378,7 @@ impl<M: Send + 'static> Cell<M> {
         if !left.is_empty() {
             // Whoever calls this, a supervisor, has other business than these messages.
             let cell = Arc::clone(self);
-            errand::run(self.home(), Box::new(move || cell.discard(left)));
+            detached::run(self.home(), Box::new(move || cell.discard(left)));
         }
         give_up(timers, self.home());
     }

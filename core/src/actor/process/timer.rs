@@ -5,7 +5,7 @@
 //! its timers give their messages up.
 //!
 //! The deadline passes in the turn of a reactor. What becomes of a message that nobody wants is code of the user's, which
-//! never runs there: it is an [errand](crate::errand).
+//! never runs there: it is [detached work](crate::kernel::detached).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -17,7 +17,7 @@ use super::pid::HookId;
 use super::reference::ProcessRef;
 use super::signal::Later;
 use crate::base::sync::lock_std;
-use crate::kernel::errand;
+use crate::kernel::detached;
 use crate::time::{Sleep, sleep};
 
 /// A message on its way to a process; see [`Process::send_after`](crate::actor::Process::send_after).
@@ -41,7 +41,7 @@ impl Timer {
             }
             None => {
                 if let Some(work) = timer.give_up() {
-                    errand::run(cell.home(), work);
+                    detached::run(cell.home(), work);
                 }
             }
         }
@@ -133,17 +133,17 @@ fn send<M: Send + 'static>(load: Option<Load<M>>, entry: Option<HookId>) {
     let (Some(Load { target, message }), Some(entry)) = (load, entry) else { return };
     let Some(cell) = target.upgrade() else {
         // It was told before it went, so there is no message left; or else it is the last moment for this one.
-        return errand::run(None, Box::new(move || drop(message)));
+        return detached::run(None, Box::new(move || drop(message)));
     };
     if let Err(message) = cell.send_due(entry, message)
         && let Some(work) = cell.unwanted(message)
     {
-        errand::run(cell.home(), work);
+        detached::run(cell.home(), work);
     }
 }
 
 impl<M: Send + 'static> Later for Delayed<M> {
-    fn give_up(&self) -> Option<errand::Work> {
+    fn give_up(&self) -> Option<detached::Work> {
         let (sleep, load) = {
             let mut state = lock_std(&self.0);
             (state.sleep.take(), state.load.take())

@@ -9,7 +9,7 @@ use super::handle::SupervisorRef;
 use super::spec::{Restart, Shutdown};
 use super::{ChildKind, Strategy};
 use crate::actor::Pid;
-use crate::kernel::flat::flat;
+use crate::kernel::trampoline::trampoline;
 
 /// What a supervisor says of one child; see [`SupervisorRef::children`].
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl fmt::Debug for Tree {
 impl Drop for Branch {
     fn drop(&mut self) {
         if let Some(below) = self.below.take() {
-            flat(move || drop(below));
+            trampoline(move || drop(below));
         }
     }
 }

@@ -21,11 +21,11 @@ impl Wake for Told {
 /// What somebody finds who would meet an arm: whether it has, or else the flag that says whether it has been told to try
 /// again; `None` if it had no need to be told, for it could have tried again at once.
 fn meet(choice: &Choice, index: usize) -> Result<(), Option<Arc<Told>>> {
-    if choice.take(index) {
+    if choice.try_commit(index) {
         return Ok(());
     }
     let told = Arc::new(Told::default());
-    match choice.tell(StoredWaker::of(&Waker::from(Arc::clone(&told)))) {
+    match choice.wake_when_free(StoredWaker::of(&Waker::from(Arc::clone(&told)))) {
         Some(_) => Err(None),
         None => Err(Some(told)),
     }

@@ -5,10 +5,10 @@ use std::task::Waker;
 
 use super::StrandState;
 use crate::event::parker::{Mask, Parker};
-use crate::kernel::flat;
+use crate::kernel::trampoline;
 
 /// What belongs to the poll of a task around another one.
-pub(crate) struct Outer {
+pub(crate) struct OuterPoll {
     /// The data of the waker with which it is polled.
     pub(super) polled_with: *const (),
     /// What is left of its budget.
@@ -30,7 +30,7 @@ pub(crate) struct Level<'a> {
     /// What was in the state's `alternatives` before.
     pub(super) alternatives: u32,
     /// Sets the state's `calls` back.
-    pub(super) _calls: flat::Restore<'a>,
+    pub(super) _trampoline: trampoline::Restore<'a>,
 }
 
 impl Level<'_> {
@@ -41,8 +41,8 @@ impl Level<'_> {
     }
 
     /// What a park of this wait ends for.
-    pub(crate) fn mask(&self, heed_cancel: bool) -> Mask {
-        Parker::mask(self.level, heed_cancel)
+    pub(crate) fn mask(&self, cancellable: bool) -> Mask {
+        Parker::mask(self.level, cancellable)
     }
 
     /// Forgets the wake-ups so far.
@@ -88,7 +88,7 @@ impl DeferredCancel<'_> {
     /// unwind now.
     pub(crate) fn is_due(&self) -> bool {
         let DeferredCancel(state, _) = self;
-        state.missed_cancel.get() && state.heed_cancel() && state.parker.cancelled()
+        state.missed_cancel.get() && state.make_cancellable() && state.parker.cancelled()
     }
 }
 

@@ -5,7 +5,7 @@
 //! futures it polled wait for descriptors, in `poll(2)` on exactly those: the event reaches the thread that
 //! wants it with no other thread in between.
 //!
-//! It serves only wakers that end its own park (see [`StrandState::is_own`]). A future that is polled here with
+//! It serves only wakers that end its own park (see [`StrandState::wakes_stack`]). A future that is polled here with
 //! another waker (of a combinator, or of another runtime that runs on this thread) may be waited for while
 //! this strand is not parked at all, so its descriptors and deadlines go to the
 //! [I/O server](crate::ioserver).
@@ -197,7 +197,7 @@ impl ThreadStrand {
         let mut sources: Vec<(Arc<IoSource>, Interest)> = Vec::new();
         self.watched.borrow_mut().retain(|entry| {
             let Some(source) = entry.source.upgrade() else { return false };
-            let wanted = source.waits(entry.interest, |waker| self.state.is_own(waker));
+            let wanted = source.waits(entry.interest, |waker| self.state.wakes_stack(waker));
             match wanted {
                 true => sources.push((source, entry.interest)),
                 false => stale.push(source),
@@ -324,7 +324,7 @@ impl Strand for ThreadStrand {
 
 impl Driver for ThreadStrand {
     fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()> {
-        if !self.state.is_own(waker) {
+        if !self.state.wakes_stack(waker) {
             return ioserver::driver().watch(source, interest, waker);
         }
         let mut watched = self.watched.borrow_mut();
@@ -336,7 +336,7 @@ impl Driver for ThreadStrand {
     }
 
     fn timers(&self, waker: &Waker) -> io::Result<Arc<Timers>> {
-        if !self.state.is_own(waker) {
+        if !self.state.wakes_stack(waker) {
             return ioserver::driver().timers(waker);
         }
         // The thread that inserts is the thread that parks: nobody needs to be told of an earlier deadline.

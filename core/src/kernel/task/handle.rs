@@ -161,14 +161,14 @@ impl<T> Future for Task<T> {
 #[inline]
 fn poll_outcome<T>(task: &mut async_task::Task<Outcome<T>, Header>, waker: &Waker) -> Poll<Outcome<T>> {
     let poll = |waker: &Waker| Pin::new(task).poll(&mut Context::from_waker(waker));
-    if with_state(|state| state.is_ours(waker)) { poll(waker) } else { poll(&shielded(waker)) }
+    if with_state(|state| state.wakes_task_or_stack(waker)) { poll(waker) } else { poll(&shielded(waker)) }
 }
 
 impl<T> Task<T> {
     /// The handle is waited for with `waker`: if that stops the running task, it is known to wait for this one.
     fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
         with_state(|state| {
-            let stopped = state.stopped_task(waker);
+            let stopped = state.blocked_task(waker);
             if self.waiter.is_some() {
                 if self.is_stopping(stopped) {
                     return Ok(());

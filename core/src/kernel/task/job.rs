@@ -16,7 +16,7 @@ use super::Builder;
 use super::error::{Panic, SpawnError};
 use super::failure::Failure;
 use super::handle::{Task, TaskRef};
-use super::state::{Extra, Header, HeaderRef, Observer};
+use super::state::{Attributes, Header, HeaderRef, Observer};
 use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
 use crate::kernel::strand::{out_of_order, with_current};
@@ -72,7 +72,7 @@ impl Job {
     /// Whether this job belongs to `backend`: only then may it be run there.
     #[inline]
     pub fn is_of(&self, backend: &impl Backend) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(self.header().home()), backend)
+        std::ptr::addr_eq(Arc::as_ptr(self.header().backend()), backend)
     }
 
     /// The job as one pointer, for queues of atomics.
@@ -246,7 +246,7 @@ impl<B: Body> Future for JobFuture<B> {
             // A job may be dropped, hence polled, in the middle of another task's poll. That one gives its claim to the
             // stack up for so long: cancelling it must neither end a wait of this task, nor reach the stack when
             // it is somebody else's.
-            let claimed = running.end_poll();
+            let claimed = running.unregister_parker();
             // SAFETY: the header lies beside this future, and the poll ends with the other call below: nothing in
             // between unwinds, for the user's code is run under `catch_unwind`.
             let before = unsafe { running.replace_task(Some(NonNull::from(this.header.get()))) };
@@ -256,7 +256,8 @@ impl<B: Body> Future for JobFuture<B> {
                     // Most tasks are not in the tasks's list before their first poll, so that closing it did not
                     // cancel them.
                     Some(body)
-                        if !running.task_cancelled() && (*this.entered || !this.header.get().is_late()) =>
+                        if !running.task_cancelled()
+                            && (*this.entered || !this.header.get().is_backend_closed()) =>
                     {
                         body
                     }
@@ -284,7 +285,7 @@ impl<B: Body> Future for JobFuture<B> {
                 Err(payload) => Some(Err(Failure::of_unwind(payload))),
             };
             let result = result.map(|result| drop_body(running, this.body, result));
-            running.end_poll();
+            running.unregister_parker();
             running.resume_poll(outer);
             // SAFETY: what the surrounding poll, if any, put there; it has not ended, for this one has not ended before a
             // poll that began inside of it.
@@ -293,7 +294,7 @@ impl<B: Body> Future for JobFuture<B> {
                 out_of_order();
             }
             if claimed {
-                running.claim();
+                running.register_parker();
             }
             result.map_or(Poll::Pending, |result| Poll::Ready(Outcome(Some(result))))
         })
@@ -333,7 +334,7 @@ where
     B::Output: Send + 'static,
 {
     // SAFETY: everything that the task owns is 'static.
-    unsafe { start_unchecked(backend, body, builder.into_extra(None)) }
+    unsafe { start_unchecked(backend, body, builder.into_attributes(None)) }
 }
 
 /// As [`start`]; `observer` is told of the end.
@@ -348,31 +349,31 @@ where
     B::Output: Send + 'static,
 {
     // SAFETY: everything that the task owns is 'static.
-    unsafe { start_unchecked(backend, body, builder.into_extra(Some(observer))) }
+    unsafe { start_unchecked(backend, body, builder.into_attributes(Some(observer))) }
 }
 
 /// As [`start`], for a body that borrows.
 ///
 /// # Safety
-/// What `body` borrows lives until the observer in `extra` has been told that the task is finished. Its output borrows
+/// What `body` borrows lives until the observer in `attributes` has been told that the task is finished. Its output borrows
 /// nothing that the returned handle may outlive.
 pub(super) unsafe fn start_unchecked<'a, B>(
     backend: Arc<dyn Backend>,
     body: B,
-    extra: Extra,
+    attributes: Attributes,
 ) -> Result<Task<B::Output>, SpawnError>
 where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
-    let header = Header::new(backend, extra);
-    if !header.home().tasks().count(header.id()) {
+    let header = Header::new(backend, attributes);
+    if !header.backend().tasks().count_start(header.id()) {
         // The observer counts on being told, whatever the body's destructor does.
         discard_panic(move || drop(body));
         header.finish();
         return Err(SpawnError::ShutDown);
     }
-    let blocking = header.home().mode() == Mode::Blocking;
+    let blocking = header.backend().mode() == Mode::Blocking;
     let task_builder = async_task::Builder::new().metadata(header);
     let future = move |header: &Header| JobFuture {
         body: Some(body),
@@ -400,9 +401,9 @@ where
 #[inline]
 fn launch(job: Job) -> Result<(), SpawnError> {
     with_current(|strand| match strand.home() {
-        Some(home) if std::ptr::addr_eq(home, Arc::as_ptr(job.header().home())) => home.start(job),
+        Some(home) if std::ptr::addr_eq(home, Arc::as_ptr(job.header().backend())) => home.start(job),
         _ => {
-            let home = Arc::clone(job.header().home());
+            let home = Arc::clone(job.header().backend());
             home.start(job)
         }
     })
@@ -417,7 +418,7 @@ fn wake(runnable: Runnable<Header>, info: ScheduleInfo) {
     let yielded = info.woken_while_running;
     if let Err(job) = with_current(|strand| strand.resume(Job(Some(runnable)), yielded)) {
         // The job may be run, and its record freed, before `resume` returns.
-        let home = Arc::clone(job.header().home());
+        let home = Arc::clone(job.header().backend());
         home.resume(job, yielded);
     }
 }

@@ -76,15 +76,16 @@ struct Entry {
 impl Shard {
     /// Those that have had to wait.
     fn tasks(&self) -> Vec<TaskRef> {
-        let task =
-            |entry: &Entry| TaskRef::new(Arc::clone(entry.header.get().record(|| entry.waker.clone())));
+        let task = |entry: &Entry| {
+            TaskRef::new(Arc::clone(entry.header.get().make_shared_with(|| entry.waker.clone())))
+        };
         lock(&self.waiting).iter().map(|(_, entry)| task(entry)).collect()
     }
 }
 
 impl TaskList {
     /// The key of a task that is not entered.
-    pub(crate) const NOWHERE: u32 = u32::MAX;
+    pub(crate) const NO_KEY: u32 = u32::MAX;
 
     /// An empty list.
     #[allow(clippy::new_ret_no_self, reason = "a tasks is always shared")]
@@ -101,9 +102,9 @@ impl TaskList {
         &self.shards[task.as_u64() as usize % SHARDS]
     }
 
-    /// Counts a task that starts; false when the list has been closed. Counted it is in any case.
+    /// Counts a task that starts; false when the list has been closed. It is counted in either case.
     #[inline]
-    pub(crate) fn count(&self, task: TaskId) -> bool {
+    pub(crate) fn count_start(&self, task: TaskId) -> bool {
         // SeqCst with the store in `close` and the loads in `len`: who closes and then finds nobody counted
         // has closed before this, and this sees it.
         self.shard(task).started.fetch_add(1, Ordering::SeqCst);
@@ -114,20 +115,20 @@ impl TaskList {
     /// record, which then is to have it.
     ///
     /// # Safety
-    /// The header stays where it is until [`TaskList::unlist`] has been called.
-    pub(crate) unsafe fn enter(&self, header: &Header, waker: Option<Waker>) -> Option<Waker> {
+    /// The header stays where it is until [`TaskList::remove`] has been called.
+    pub(crate) unsafe fn insert(&self, header: &Header, waker: Option<Waker>) -> Option<Waker> {
         let mut list = lock(&self.shard(header.id()).waiting);
         // Under the lock, under which records are made: so either the record has the waker, or this sees it.
-        let (listed, unlisted) = if header.is_recorded() { (None, waker) } else { (waker, None) };
+        let (listed, unlisted) = if header.has_shared() { (None, waker) } else { (waker, None) };
         match list.get_mut(header.key().load(Ordering::Relaxed) as usize) {
             Some(entry) => entry.waker = listed,
             None => {
                 let vacant = list.vacant_entry();
                 // Four thousand million tasks do not fit in memory. An entry without a key would never leave.
                 if let Ok(key) = u32::try_from(vacant.key())
-                    && key != TaskList::NOWHERE
+                    && key != TaskList::NO_KEY
                 {
-                    // SAFETY: as the caller promises. Whoever looks at it has the lock, which `unlist` takes.
+                    // SAFETY: as the caller promises. Whoever looks at it has the lock, which `remove` takes.
                     vacant.insert(Entry { header: unsafe { HeaderRef::new(header) }, waker: listed });
                     header.key().store(key, Ordering::Relaxed);
                 }
@@ -142,9 +143,9 @@ impl TaskList {
     }
 
     /// Makes the record of a task that has none, unless somebody is faster.
-    pub(crate) fn record<'a>(&self, header: &'a Header) -> &'a Arc<Shared> {
+    pub(crate) fn make_shared<'a>(&self, header: &'a Header) -> &'a Arc<Shared> {
         let list = lock(&self.shard(header.id()).waiting);
-        header.record(|| list.get(header.key().load(Ordering::Relaxed) as usize)?.waker.clone())
+        header.make_shared_with(|| list.get(header.key().load(Ordering::Relaxed) as usize)?.waker.clone())
     }
 
     /// Takes the task with this header out of the list, if it is there: from here on nobody looks at the header.
@@ -153,9 +154,9 @@ impl TaskList {
     /// The process, if it was entered in another list than this: a backend has changed its tasks, and the other one
     /// would go on to look at a header that is gone.
     #[inline]
-    pub(crate) fn unlist(&self, header: &Header) {
+    pub(crate) fn remove(&self, header: &Header) {
         let key = header.key().load(Ordering::Relaxed);
-        if key == TaskList::NOWHERE {
+        if key == TaskList::NO_KEY {
             return;
         }
         let mut list = lock(&self.shard(header.id()).waiting);
@@ -170,7 +171,7 @@ impl TaskList {
 
     /// A task is over.
     #[inline]
-    pub(crate) fn leave(&self, task: TaskId) {
+    pub(crate) fn count_end(&self, task: TaskId) {
         let shard = self.shard(task);
         // SeqCst with `WaitEmpty::enter`: either this sees that somebody waits, or that poll sees the task gone. Of two
         // tasks that end at once, the later one sees both gone.
@@ -255,7 +256,7 @@ impl TaskList {
     /// of them to be over would wait for itself.
     pub fn holds_caller(&self) -> bool {
         with_current(|strand| {
-            let own = strand.state().header().map(|header| Arc::as_ptr(header.home().tasks()));
+            let own = strand.state().header().map(|header| Arc::as_ptr(header.backend().tasks()));
             let lent = || strand.backend().is_some_and(|home| std::ptr::eq(Arc::as_ptr(home.tasks()), self));
             own.is_some_and(|own| std::ptr::eq(own, self) || lent())
         })
@@ -298,7 +299,7 @@ impl WaitEmpty {
         let mut waiters = lock(&self.tasks.waiters);
         let before = waiters.leave(&mut self.wait_key);
         self.wait_key.set(waiters.push_back(waker));
-        // SeqCst with the load in `TaskList::leave`; the caller looks at the count after this.
+        // SeqCst with the load in `TaskList::count_end`; the caller looks at the count after this.
         self.tasks.awaited.store(true, Ordering::SeqCst);
         drop(waiters);
         drop(before);
@@ -326,7 +327,7 @@ impl Future for WaitEmpty {
         let unit = ready!(coop::proceed(cx));
         self.enter(cx.waker());
         if !self.tasks.is_empty() {
-            if self.tasks.holds_caller() && with_state(|state| state.stopped_task(cx.waker()).is_some()) {
+            if self.tasks.holds_caller() && with_state(|state| state.blocked_task(cx.waker()).is_some()) {
                 panic!("a task waits for all tasks of its own backend to be over, and so for itself");
             }
             return Poll::Pending;

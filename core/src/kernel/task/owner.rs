@@ -8,32 +8,32 @@ use crate::kernel::task::{Shared, TaskRef};
 
 /// Who owes the answer to a question, as long as nobody has answered.
 ///
-/// The cell of a process is one. But for `is_stopped`, its methods are called without any lock of this library held.
+/// The cell of a process is one. But for `is_blocked`, its methods are called without any lock of this library held.
 pub(crate) trait Owning: Send + Sync {
     /// The task that is going to answer, if it is known.
     fn task(&self) -> Option<Arc<Shared>>;
 
     /// Whoever owes what this is made of, if that is how this comes to owe anything. Then it is their task that counts.
-    fn source(&self) -> Option<Owner> {
+    fn derived_from(&self) -> Option<Owner> {
         None
     }
 
     /// Whether that task may be stopped by a wait: false only if it is not, and otherwise true at will. Called with the
     /// mutex of a promise held, so it locks nothing but what nobody holds while a promise is locked.
-    fn is_stopped(&self) -> bool;
+    fn is_blocked(&self) -> bool;
 
     /// Why there will be no answer, when the resolver is dropped without one; `None`: [`Failure::Broken`].
-    fn cause(&self) -> Option<Failure>;
+    fn failure(&self) -> Option<Failure>;
 
-    /// The last resolver of a promise that this owes has been dropped, and `cause` knew none. Returns true to keep the
+    /// The last resolver of a promise that this owes has been dropped, and `failure` knew none. Returns true to keep the
     /// orphan, until it is known whether this ends, and why: then it is failed. Else it is broken.
-    fn keep(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
+    fn keep_orphan(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
         drop(orphan);
         false
     }
 
     /// This goes on: what it has kept because its own task had dropped it is broken.
-    fn let_go(&self) {}
+    fn release_orphans(&self) {}
 }
 
 /// A promise that nobody can keep any more, and that has not failed yet.
@@ -92,7 +92,7 @@ impl Owner {
         loop {
             let source = match &owner.0 {
                 Kind::Task(task) => return Some(Arc::clone(task)),
-                Kind::Other(owner) => owner.source(),
+                Kind::Other(owner) => owner.derived_from(),
             };
             match source {
                 Some(source) => owner = source,
@@ -107,35 +107,35 @@ impl Owner {
 
     /// The task, if that is what owes the value, by itself.
     #[inline]
-    pub(crate) fn known_task(&self) -> Option<&Shared> {
+    pub(crate) fn as_task(&self) -> Option<&Shared> {
         match &self.0 {
             Kind::Task(task) => Some(task),
             Kind::Other(_) => None,
         }
     }
 
-    /// Whether it may wait for somebody itself; see [`Owning::is_stopped`].
+    /// Whether it may wait for somebody itself; see [`Owning::is_blocked`].
     #[inline]
-    pub(crate) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         match &self.0 {
-            Kind::Task(task) => task.is_stopped(),
-            Kind::Other(owner) => owner.is_stopped(),
+            Kind::Task(task) => task.is_blocked(),
+            Kind::Other(owner) => owner.is_blocked(),
         }
     }
 
-    /// See [`Owning::cause`].
-    pub(crate) fn cause(&self) -> Option<Failure> {
+    /// See [`Owning::failure`].
+    pub(crate) fn failure(&self) -> Option<Failure> {
         match &self.0 {
             Kind::Task(_) => None,
-            Kind::Other(owner) => owner.cause(),
+            Kind::Other(owner) => owner.failure(),
         }
     }
 
-    /// See [`Owning::keep`].
-    pub(crate) fn keep(&self, orphan: Arc<dyn Orphan>) -> bool {
+    /// See [`Owning::keep_orphan`].
+    pub(crate) fn keep_orphan(&self, orphan: Arc<dyn Orphan>) -> bool {
         match &self.0 {
             Kind::Task(_) => false,
-            Kind::Other(owner) => Arc::clone(owner).keep(orphan),
+            Kind::Other(owner) => Arc::clone(owner).keep_orphan(orphan),
         }
     }
 }

@@ -248,8 +248,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // counts as running until its state tells the observer, which it does after the future has been dropped, also
         // when the start fails. The task's own output is `()`; the real one goes through the packet, whose
         // other owner cannot outlive 'scope.
-        let task =
-            unsafe { start_unchecked(Arc::clone(backend), body, Builder::new().into_extra(Some(observer))) }?;
+        let task = unsafe {
+            start_unchecked(Arc::clone(backend), body, Builder::new().into_attributes(Some(observer)))
+        }?;
         self.state.remember(&task.task());
         Ok(ScopedTask { task, packet, scope: PhantomData })
     }

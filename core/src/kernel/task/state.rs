@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use super::id::TaskId;
 use super::list::TaskList;
-use super::wait_graph::Stop;
+use super::wait_graph::OutEdge;
 use crate::base::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::base::sync::{Mutex, OnceLock, lock, seq_cst};
 use crate::event::parker::Parker;
@@ -24,7 +24,7 @@ pub(crate) trait Observer: Send + Sync {
 }
 
 /// What was said of a task when it was started; most are started without.
-pub(crate) struct Extra {
+pub(crate) struct Attributes {
     /// What messages call it.
     pub(crate) name: Option<Box<str>>,
     /// The stack that was asked for, in bytes.
@@ -40,18 +40,19 @@ pub(crate) struct Header {
     /// Who it is.
     id: TaskId,
     /// Where it runs.
-    home: Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     /// What others hold on to.
-    record: SharedSlot,
+    slot: SharedSlot,
 }
 
 impl Header {
     #[inline]
-    pub(crate) fn new(home: Arc<dyn Backend>, extra: Extra) -> Header {
-        let has_extra = extra.name.is_some() || extra.stack_size.is_some() || extra.observer.is_some();
-        let header = Header { id: TaskId::next(), home, record: SharedSlot::default() };
-        if has_extra {
-            header.record.get_or_make(|| Shared::new(header.id, Some(Box::new(extra)), None));
+    pub(crate) fn new(backend: Arc<dyn Backend>, attributes: Attributes) -> Header {
+        let has_attributes =
+            attributes.name.is_some() || attributes.stack_size.is_some() || attributes.observer.is_some();
+        let header = Header { id: TaskId::next(), backend, slot: SharedSlot::default() };
+        if has_attributes {
+            header.slot.get_or_make(|| Shared::new(header.id, Some(Box::new(attributes)), None));
         }
         header
     }
@@ -62,33 +63,33 @@ impl Header {
     }
 
     #[inline]
-    pub(crate) fn home(&self) -> &Arc<dyn Backend> {
-        &self.home
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
     }
 
     /// What was said of it: that lies in the record.
     #[inline]
-    fn extra(&self) -> Option<&Extra> {
-        self.record.get()?.extra.as_deref()
+    fn attributes(&self) -> Option<&Attributes> {
+        self.slot.get()?.attributes.as_deref()
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
-        self.extra()?.name.as_deref()
+        self.attributes()?.name.as_deref()
     }
 
     pub(crate) fn stack_size(&self) -> Option<usize> {
-        self.extra()?.stack_size
+        self.attributes()?.stack_size
     }
 
     #[inline]
     pub(super) fn key(&self) -> &AtomicU32 {
-        &self.record.key
+        &self.slot.key
     }
 
     /// The part that outlives the task.
     #[inline]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        match self.record.get() {
+        match self.slot.get() {
             Some(shared) => shared,
             None => self.make_shared(),
         }
@@ -97,29 +98,29 @@ impl Header {
     /// The task may wait already; then only the list knows by which waker.
     #[cold]
     fn make_shared(&self) -> &Arc<Shared> {
-        self.home.tasks().record(self)
+        self.backend.tasks().make_shared(self)
     }
 
     /// As [`Header::shared`], for one who has the lock of the list: `waker` is that with which the task is entered there. So
     /// the record has it from the beginning.
-    pub(super) fn record(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<Shared> {
-        self.record.get_or_make(|| Shared::new(self.id, None, waker()))
+    pub(super) fn make_shared_with(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<Shared> {
+        self.slot.get_or_make(|| Shared::new(self.id, None, waker()))
     }
 
     /// Whether there is a record.
-    pub(super) fn is_recorded(&self) -> bool {
-        self.record.get().is_some()
+    pub(super) fn has_shared(&self) -> bool {
+        self.slot.get().is_some()
     }
 
     /// As [`Header::shared`], for the running task, which is about to be stopped by a wait.
     #[inline]
-    pub(crate) fn stopping(&self) -> &Arc<Shared> {
+    pub(crate) fn about_to_block(&self) -> &Arc<Shared> {
         let shared = self.shared();
-        if !self.record.stops.load(Ordering::Relaxed) {
-            // SeqCst with the load in `stopped`; see the header of `promise::graph`.
-            self.record.stops.store(true, Ordering::SeqCst);
+        if !self.slot.ever_blocked.load(Ordering::Relaxed) {
+            // SeqCst with the load in `shared_if_blocked`; see the header of `promise::graph`.
+            self.slot.ever_blocked.store(true, Ordering::SeqCst);
         }
-        if self.record.awaited.load(Ordering::SeqCst) {
+        if self.slot.awaited.load(Ordering::SeqCst) {
             shared.set_awaited();
         }
         shared
@@ -128,42 +129,42 @@ impl Header {
     /// Others wait for the task, or may: for its handle, or for what it owes as a process. From here on it looks for
     /// circles whenever it is stopped by a wait.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst with the load in `stopping`: that one comes later, or its store before that is seen here by `stopped`.
-        if !self.record.awaited.load(Ordering::SeqCst) {
-            self.record.awaited.store(true, Ordering::SeqCst);
+        // SeqCst with the load in `about_to_block`: that one comes later, or its store before that is seen here by `shared_if_blocked`.
+        if !self.slot.awaited.load(Ordering::SeqCst) {
+            self.slot.awaited.store(true, Ordering::SeqCst);
         }
         // Also where somebody else has said so, who may not have come as far as this.
-        if let Some(shared) = self.stopped() {
+        if let Some(shared) = self.shared_if_blocked() {
             shared.set_awaited();
         }
     }
 
     /// As [`Header::set_awaited`], of the running task, which is a process and will be asked.
     pub(crate) fn owes_answers(&self) {
-        // Relaxed: only the task itself looks at it, in `stopping`.
-        self.record.awaited.store(true, Ordering::Relaxed);
+        // Relaxed: only the task itself looks at it, in `about_to_block`.
+        self.slot.awaited.store(true, Ordering::Relaxed);
     }
 
     /// As [`Header::shared`], if the task has ever been stopped by a wait. Locks nothing.
     #[inline]
-    pub(crate) fn stopped(&self) -> Option<&Arc<Shared>> {
-        // SeqCst with the store in `stopping`, which the record was made before.
-        if self.record.stops.load(Ordering::SeqCst) { self.record.get() } else { None }
+    pub(crate) fn shared_if_blocked(&self) -> Option<&Arc<Shared>> {
+        // SeqCst with the store in `about_to_block`, which the record was made before.
+        if self.slot.ever_blocked.load(Ordering::SeqCst) { self.slot.get() } else { None }
     }
 
     /// Whether the backend has been closed, so that a task that has not begun does not begin any more.
     #[inline]
-    pub(super) fn is_late(&self) -> bool {
-        self.home.tasks().is_closed()
+    pub(super) fn is_backend_closed(&self) -> bool {
+        self.backend.tasks().is_closed()
     }
 
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.record.get().is_some_and(|shared| shared.is_cancelled())
+        self.slot.get().is_some_and(|shared| shared.is_cancelled())
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.record.is_finished()
+        self.slot.is_finished()
     }
 
     /// The task has to wait: from now on it is entered in the tasks, and `waker` is how it is reached.
@@ -173,9 +174,9 @@ impl Header {
     #[cold]
     pub(crate) unsafe fn enter(&self, waker: Option<&Waker>) {
         // SAFETY: as the caller promises; `finish` takes it out.
-        let unlisted = unsafe { self.home.tasks().enter(self, waker.cloned()) };
-        if let (Some(shared), Some(waker)) = (self.record.get(), unlisted) {
-            shared.reach_by(waker);
+        let unlisted = unsafe { self.backend.tasks().insert(self, waker.cloned()) };
+        if let (Some(shared), Some(waker)) = (self.slot.get(), unlisted) {
+            shared.set_waker(waker);
         }
     }
 
@@ -185,12 +186,12 @@ impl Header {
     /// As [`Header::enter`].
     pub(crate) unsafe fn block_on(&self, parker: &Arc<Parker>) {
         let shared = self.shared();
-        if self.record.key.load(Ordering::Relaxed) == TaskList::NOWHERE {
+        if self.slot.key.load(Ordering::Relaxed) == TaskList::NO_KEY {
             // SAFETY: as the caller promises.
             unsafe { self.enter(None) };
         }
-        let mut reach = lock(&shared.reach);
-        reach.blocked = Some(Arc::clone(parker));
+        let mut wait = lock(&shared.wait);
+        wait.parker = Some(Arc::clone(parker));
         if shared.is_cancelled() {
             parker.cancel();
         }
@@ -198,18 +199,18 @@ impl Header {
 
     /// The poll is over, or nearly so: the stack is no longer the task's.
     pub(crate) fn unblock(&self) {
-        let blocked = lock(&self.shared().reach).blocked.take();
-        drop(blocked);
+        let parker = lock(&self.shared().wait).parker.take();
+        drop(parker);
     }
 
     /// The task is over and its future dropped.
     #[inline]
     pub(crate) fn finish(&self) {
-        self.record.finish();
-        let tasks = self.home.tasks();
-        tasks.unlist(self);
-        tasks.leave(self.id);
-        if let Some(observer) = self.extra().and_then(|extra| extra.observer.as_ref()) {
+        self.slot.finish();
+        let tasks = self.backend.tasks();
+        tasks.remove(self);
+        tasks.count_end(self.id);
+        if let Some(observer) = self.attributes().and_then(|attributes| attributes.observer.as_ref()) {
             observer.finished(self.id);
         }
     }
@@ -258,10 +259,10 @@ struct SharedSlot {
     /// The future has been dropped.
     finished: AtomicBool,
     /// A wait has stopped the task, or is about to. Only ever set.
-    stops: seq_cst::AtomicBool,
+    ever_blocked: seq_cst::AtomicBool,
     /// See [`Header::set_awaited`]. Only ever set.
     awaited: seq_cst::AtomicBool,
-    /// Where in its backend's tasks the task is entered; [`TaskList::NOWHERE`] until it has to wait. Written by its
+    /// Where in its backend's tasks the task is entered; [`TaskList::NO_KEY`] until it has to wait. Written by its
     /// own stack, under the lock of the list. It lies here because here is room: the header is part of every task.
     key: AtomicU32,
 }
@@ -272,9 +273,9 @@ impl Default for SharedSlot {
         SharedSlot {
             shared: OnceLock::default(),
             finished: AtomicBool::new(false),
-            stops: seq_cst::AtomicBool::new(false),
+            ever_blocked: seq_cst::AtomicBool::new(false),
             awaited: seq_cst::AtomicBool::new(false),
-            key: AtomicU32::new(TaskList::NOWHERE),
+            key: AtomicU32::new(TaskList::NO_KEY),
         }
     }
 }
@@ -323,18 +324,18 @@ pub(crate) struct Shared {
     /// Who it is.
     id: TaskId,
     /// What most tasks do without. One that has it has its record from the beginning.
-    extra: Option<Box<Extra>>,
+    attributes: Option<Box<Attributes>>,
     /// See above.
     flags: AtomicU8,
-    /// Whether `reach.stop` has an edge. Written under the lock, and read without it by those who wait for the task.
-    stopped: seq_cst::AtomicBool,
+    /// Whether `wait.out_edge` has an edge. Written under the lock, and read without it by those who wait for the task.
+    blocked: seq_cst::AtomicBool,
     /// How many edges go to this task, as far as they are counted, and [`AWAITED`]; see the header of `promise::graph`.
     awaited: seq_cst::AtomicU32,
     /// How the waiting task is reached.
-    reach: Mutex<Reach>,
+    wait: Mutex<WaitState>,
 }
 
-/// Cancellation has been asked for. Set under the lock of `reach`.
+/// Cancellation has been asked for. Set under the lock of `wait`.
 const CANCELLED: u8 = 1;
 /// The task is over and its future dropped.
 const FINISHED: u8 = 2;
@@ -343,24 +344,24 @@ const FINISHED: u8 = 2;
 const AWAITED: u32 = 1 << 31;
 
 /// How to get a waiting task's attention.
-struct Reach {
+struct WaitState {
     /// Has it polled again. `None` before it first waits, and once it is over.
     waker: Option<Waker>,
     /// Ends the wait of the stack that its poll is blocked on.
-    blocked: Option<Arc<Parker>>,
+    parker: Option<Arc<Parker>>,
     /// The wait without which it cannot go on. Made with the first one: most tasks wait for other things.
-    stop: Option<Box<Stop>>,
+    out_edge: Option<Box<OutEdge>>,
 }
 
 impl Shared {
-    fn new(id: TaskId, extra: Option<Box<Extra>>, waker: Option<Waker>) -> Arc<Shared> {
+    fn new(id: TaskId, attributes: Option<Box<Attributes>>, waker: Option<Waker>) -> Arc<Shared> {
         Arc::new(Shared {
             id,
-            extra,
+            attributes,
             flags: AtomicU8::new(0),
-            stopped: seq_cst::AtomicBool::new(false),
+            blocked: seq_cst::AtomicBool::new(false),
             awaited: seq_cst::AtomicU32::new(0),
-            reach: Mutex::new(Reach { waker, blocked: None, stop: None }),
+            wait: Mutex::new(WaitState { waker, parker: None, out_edge: None }),
         })
     }
 
@@ -376,11 +377,11 @@ impl Shared {
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
-        self.extra.as_ref()?.name.as_deref()
+        self.attributes.as_ref()?.name.as_deref()
     }
 
     pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
-        Some(self.extra.as_ref()?.spawned_at)
+        Some(self.attributes.as_ref()?.spawned_at)
     }
 
     #[inline]
@@ -396,32 +397,32 @@ impl Shared {
 
     /// Has the task stopped by what `publish` enters; see [`promise`](crate::promise). That drops nothing.
     #[inline]
-    pub(crate) fn set_stop<R>(&self, publish: impl FnOnce(&mut Stop) -> R) -> R {
-        let mut reach = lock(&self.reach);
-        let published = publish(reach.stop.get_or_insert_default());
-        // SeqCst with the load in `is_stopped`; see the header of `promise::graph`.
-        self.stopped.store(true, Ordering::SeqCst);
+    pub(crate) fn publish_edge<R>(&self, publish: impl FnOnce(&mut OutEdge) -> R) -> R {
+        let mut wait = lock(&self.wait);
+        let published = publish(wait.out_edge.get_or_insert_default());
+        // SeqCst with the load in `is_blocked`; see the header of `promise::graph`.
+        self.blocked.store(true, Ordering::SeqCst);
         published
     }
 
     /// Looks at what the task is stopped by, if it ever was, or takes it back. `f` drops nothing.
     #[inline]
-    pub(crate) fn stop<R>(&self, f: impl FnOnce(&mut Stop) -> Option<R>) -> Option<R> {
-        let mut reach = lock(&self.reach);
-        let stop = reach.stop.as_mut()?;
+    pub(crate) fn with_edge<R>(&self, f: impl FnOnce(&mut OutEdge) -> Option<R>) -> Option<R> {
+        let mut wait = lock(&self.wait);
+        let stop = wait.out_edge.as_mut()?;
         let result = f(stop);
         if !stop.is_there() {
             // Relaxed: whoever comes too late to see it looks in vain.
-            self.stopped.store(false, Ordering::Relaxed);
+            self.blocked.store(false, Ordering::Relaxed);
         }
         result
     }
 
     /// Whether the task waits for something that somebody is known to owe.
     #[inline]
-    pub(crate) fn is_stopped(&self) -> bool {
-        // SeqCst with the store in `set_stop`.
-        self.stopped.load(Ordering::SeqCst)
+    pub(crate) fn is_blocked(&self) -> bool {
+        // SeqCst with the store in `publish_edge`.
+        self.blocked.load(Ordering::SeqCst)
     }
 
     /// Edges may go to this task that are not counted.
@@ -455,37 +456,37 @@ impl Shared {
 
     /// The task is over and its future dropped. Perhaps both who say so do.
     fn finish(&self) {
-        let waker = lock(&self.reach).waker.take();
+        let waker = lock(&self.wait).waker.take();
         drop(waker);
         self.flags.fetch_or(FINISHED, Ordering::Release);
     }
 
     /// What messages call the task: its name, or else its number.
-    pub(crate) fn called(&self) -> Box<str> {
+    pub(crate) fn label(&self) -> Box<str> {
         self.name().map_or_else(|| format!("task {}", self.id).into(), Box::from)
     }
 
     /// The task has to wait, and `waker` is how it is reached; for the task's own poll, which then looks whether it has
     /// been cancelled.
-    fn reach_by(&self, waker: Waker) {
-        let mut reach = lock(&self.reach);
-        let stale = if self.is_cancelled() { Some(waker) } else { reach.waker.replace(waker) };
-        drop(reach);
+    fn set_waker(&self, waker: Waker) {
+        let mut wait = lock(&self.wait);
+        let stale = if self.is_cancelled() { Some(waker) } else { wait.waker.replace(waker) };
+        drop(wait);
         drop(stale);
     }
 
     /// Asks the task to end: at its await point if it is suspended, by unwinding if it blocks a stack.
     pub(crate) fn cancel(&self) {
         let waker = {
-            let mut reach = lock(&self.reach);
+            let mut wait = lock(&self.wait);
             if self.flags.fetch_or(CANCELLED, Ordering::AcqRel) != 0 {
                 return;
             }
             // Under the lock, so that it cannot come after `unblock`, when the stack is another task's.
-            if let Some(parker) = &reach.blocked {
+            if let Some(parker) = &wait.parker {
                 parker.cancel();
             }
-            reach.waker.take()
+            wait.waker.take()
         };
         if let Some(waker) = waker {
             waker.wake();

@@ -16,7 +16,7 @@
 //! touched. Of all who close a circle one stores last, in the one order of these operations: it sees that all
 //! others are stopped. The edge itself it reads under the mutex of the other's record, which was held for the store.
 //! The task of a handle may have no record. It stores likewise that it has one, before its first edge
-//! ([`Header::stopping`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
+//! ([`Header::about_to_block`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
 //!
 //! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away before it
 //! gives that back.
@@ -54,69 +54,69 @@ use crate::kernel::task::{Header, HeaderRef, Shared};
 
 /// What a task is stopped by. It lies in the task's record, under the mutex there.
 #[derive(Default)]
-pub(crate) struct Stop {
+pub(crate) struct OutEdge {
     /// The number of the last edge.
     number: u64,
     /// Where the edge goes; `None` while there is none.
-    target: Option<Target>,
+    target: Option<EdgeTarget>,
 }
 
 /// Where an edge goes.
-pub(crate) enum Target {
+pub(crate) enum EdgeTarget {
     /// To whoever owes a promise.
-    Owner(Counted),
+    Owner(CountedOwner),
     /// To the task whose handle is waited for. It is looked at under the mutex only, and before the handle lets go of
     /// it ([`leave_handle`]).
     Task(HeaderRef),
 }
 
-impl Target {
+impl EdgeTarget {
     /// The task that is waited for, if it is stopped itself.
-    fn stopped_task(&self) -> Option<Owner> {
+    fn blocked_task(&self) -> Option<Owner> {
         match self {
-            Target::Owner(Counted(owner)) => Some(owner.clone()),
-            Target::Task(header) => header.get().stopped().cloned().map(Owner::of_task),
+            EdgeTarget::Owner(CountedOwner(owner)) => Some(owner.clone()),
+            EdgeTarget::Task(header) => header.get().shared_if_blocked().cloned().map(Owner::of_task),
         }
     }
 }
 
 /// Where an edge goes that is counted there until this is dropped, if it goes to a task.
-pub(crate) struct Counted(Owner);
+pub(crate) struct CountedOwner(Owner);
 
-impl Counted {
+impl CountedOwner {
     #[inline]
-    fn new(owner: Owner) -> Counted {
-        if let Some(task) = owner.known_task() {
+    fn new(owner: Owner) -> CountedOwner {
+        if let Some(task) = owner.as_task() {
             task.count_edge();
         }
-        Counted(owner)
+        CountedOwner(owner)
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedOwner {
     #[inline]
     fn drop(&mut self) {
-        if let Some(task) = self.0.known_task() {
+        if let Some(task) = self.0.as_task() {
             task.discount_edge();
         }
     }
 }
 
-impl Stop {
+impl OutEdge {
     /// Enters an edge. Returns its number, and what is to be dropped when no mutex is held.
-    fn publish(&mut self, target: Target) -> (u64, Option<Target>) {
+    fn publish(&mut self, target: EdgeTarget) -> (u64, Option<EdgeTarget>) {
         self.number += 1;
         (self.number, self.target.replace(target))
     }
 
     /// Takes the edge with this number back, if it is still there. What it returns is to be dropped when no mutex is
     /// held.
-    fn withdraw(&mut self, number: u64) -> Option<Target> {
+    fn withdraw(&mut self, number: u64) -> Option<EdgeTarget> {
         if self.number == number { self.target.take() } else { None }
     }
 
-    /// As [`Stop::withdraw`], for the edge to the task of a handle.
-    fn withdraw_from(&mut self, header: &Header) -> Option<Target> {
+    /// As [`OutEdge::withdraw`], for the edge to the task of a handle.
+    fn withdraw_from(&mut self, header: &Header) -> Option<EdgeTarget> {
         self.goes_to(header).and_then(|()| self.target.take())
     }
 
@@ -127,7 +127,7 @@ impl Stop {
 
     /// The number of the edge, and who comes next, if that one is stopped.
     fn edge(&self) -> Option<(u64, Owner)> {
-        let owner = self.target.as_ref()?.stopped_task()?;
+        let owner = self.target.as_ref()?.blocked_task()?;
         Some((self.number, owner))
     }
 
@@ -138,7 +138,7 @@ impl Stop {
 
     /// Whether there is an edge to the task of a handle.
     fn goes_to(&self, header: &Header) -> Option<()> {
-        matches!(&self.target, Some(Target::Task(other)) if other.is(header)).then_some(())
+        matches!(&self.target, Some(EdgeTarget::Task(other)) if other.is(header)).then_some(())
     }
 }
 
@@ -152,7 +152,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// The place for an edge of `task`.
-    pub(crate) fn none(task: Arc<Shared>) -> Edge {
+    pub(crate) fn unpublished(task: Arc<Shared>) -> Edge {
         Edge { task, number: 0 }
     }
 
@@ -162,35 +162,35 @@ impl Edge {
     }
 
     fn is_current(&self) -> bool {
-        self.number == 0 || self.task.stop(|stop| stop.is_at(self.number)).is_some()
+        self.number == 0 || self.task.with_edge(|edge| edge.is_at(self.number)).is_some()
     }
 
     /// Puts an edge to `owner` in the place of the one that there is. What comes back is to be dropped when no
     /// mutex is held. The caller looks at [`Edge::probe`] then.
     #[must_use]
-    pub(crate) fn publish(&mut self, owner: Option<Owner>) -> Option<Target> {
+    pub(crate) fn publish(&mut self, owner: Option<Owner>) -> Option<EdgeTarget> {
         let Some(owner) = owner else { return self.withdraw() };
-        let target = Target::Owner(Counted::new(owner));
-        let (number, before) = self.task.set_stop(|stop| stop.publish(target));
+        let target = EdgeTarget::Owner(CountedOwner::new(owner));
+        let (number, before) = self.task.publish_edge(|edge| edge.publish(target));
         self.number = number;
         before
     }
 
     /// Takes the edge back. What comes back is to be dropped when no mutex is held.
     #[must_use]
-    pub(crate) fn withdraw(&mut self) -> Option<Target> {
+    pub(crate) fn withdraw(&mut self) -> Option<EdgeTarget> {
         match std::mem::take(&mut self.number) {
             0 => None,
-            number => self.task.stop(|stop| stop.withdraw(number)),
+            number => self.task.with_edge(|edge| edge.withdraw(number)),
         }
     }
 
     /// The edge, just published to `owner`, if it may close a circle: to look at when the mutex that this one lies
     /// under is free.
     #[inline]
-    pub(crate) fn probe(&self, owner: &Option<Owner>) -> Option<Probe> {
-        let may_close = owner.as_ref().is_some_and(Owner::is_stopped) && self.task.is_awaited();
-        may_close.then(|| Probe { task: Arc::clone(&self.task), number: self.number })
+    pub(crate) fn probe(&self, owner: &Option<Owner>) -> Option<CycleProbe> {
+        let may_close = owner.as_ref().is_some_and(Owner::is_blocked) && self.task.is_awaited();
+        may_close.then(|| CycleProbe { task: Arc::clone(&self.task), number: self.number })
     }
 }
 
@@ -208,35 +208,40 @@ impl Drop for Edge {
 /// # Errors
 /// When it waits for itself, in the end. Then there is no edge.
 pub(crate) fn await_handle(task: &Arc<Shared>, header: HeaderRef) -> Result<(), Cycle> {
-    let may_close = || header.get().stopped().is_some_and(|next| next.is_stopped()) && task.is_awaited();
+    let may_close =
+        || header.get().shared_if_blocked().is_some_and(|next| next.is_blocked()) && task.is_awaited();
     header.get().set_awaited();
-    let (number, before) = task.set_stop(|stop| stop.publish(Target::Task(header.clone())));
+    let (number, before) = task.publish_edge(|edge| edge.publish(EdgeTarget::Task(header.clone())));
     drop(before);
-    if may_close() { Probe { task: Arc::clone(task), number }.refuse().map_or(Ok(()), Err) } else { Ok(()) }
+    if may_close() {
+        CycleProbe { task: Arc::clone(task), number }.detect_cycle().map_or(Ok(()), Err)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether `task` is stopped by the wait for the handle to the task of `header`.
 pub(crate) fn awaits_handle(task: &Shared, header: &Header) -> bool {
-    task.stop(|stop| stop.goes_to(header)).is_some()
+    task.with_edge(|edge| edge.goes_to(header)).is_some()
 }
 
 /// `task` no longer waits for the handle to the task of `header`: from here on nobody looks at that because of it.
 pub(crate) fn leave_handle(task: &Shared, header: &Header) {
-    drop(task.stop(|stop| stop.withdraw_from(header)));
+    drop(task.with_edge(|edge| edge.withdraw_from(header)));
 }
 
 /// An edge that has just been published and may close a circle.
-pub(crate) struct Probe {
+pub(crate) struct CycleProbe {
     /// Who waits.
     task: Arc<Shared>,
     /// The number of the edge.
     number: u64,
 }
 
-impl Probe {
+impl CycleProbe {
     /// The circle that the edge closes, if it does; then the edge has been taken back. To be called without any mutex.
     #[cold]
-    pub(crate) fn refuse(&self) -> Option<Cycle> {
+    pub(crate) fn detect_cycle(&self) -> Option<Cycle> {
         if leads_back(&self.task) { self.confirm() } else { None }
     }
 
@@ -246,20 +251,20 @@ impl Probe {
             return None;
         }
         let all = lock_all();
-        if !path.iter().all(|step| step.task.stop(|stop| stop.is_at(step.number)).is_some()) {
+        if !path.iter().all(|step| step.task.with_edge(|edge| edge.is_at(step.number)).is_some()) {
             // Somebody else in the circle has been refused.
             return None;
         }
-        let edge = self.task.stop(|stop| stop.withdraw(self.number));
+        let edge = self.task.with_edge(|edge| edge.withdraw(self.number));
         drop(all);
         drop(edge);
-        Some(Cycle::new(path.iter().map(|step| step.task.called())))
+        Some(Cycle::new(path.iter().map(|step| step.task.label())))
     }
 }
 
 /// The next task in the chain.
 fn next(task: &Shared) -> Option<Arc<Shared>> {
-    let (_, owner) = task.stop(|stop| stop.edge())?;
+    let (_, owner) = task.with_edge(|edge| edge.edge())?;
     owner.task()
 }
 
@@ -303,7 +308,7 @@ fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     let mut path: Vec<Step> = Vec::new();
     let mut task = Arc::clone(start);
     loop {
-        let (number, owner) = task.stop(|stop| stop.edge())?;
+        let (number, owner) = task.with_edge(|edge| edge.edge())?;
         path.push(Step { task, number });
         task = owner.task()?;
         if Arc::ptr_eq(&task, start) {

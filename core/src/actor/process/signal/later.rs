@@ -12,21 +12,21 @@ use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
 use crate::kernel::backend::Backend;
-use crate::kernel::errand;
+use crate::kernel::detached;
 
 /// A message that is to be sent to a process later.
 pub(in crate::actor::process) trait Later: Send + Sync {
     /// The process will receive no more. Returns what is to be run, elsewhere, with the message, if that is still here.
-    fn give_up(&self) -> Option<errand::Work>;
+    fn give_up(&self) -> Option<detached::Work>;
 }
 
 /// Has timers give their messages up, which then go where those of the process go.
 pub(super) fn give_up(timers: SmallMap<HookId, Weak<dyn Later>>, home: Option<Arc<dyn Backend>>) {
     let timers = timers.into_entries().into_iter();
-    let left: Vec<errand::Work> =
+    let left: Vec<detached::Work> =
         timers.filter_map(|(_, timer)| timer.upgrade().and_then(|timer| timer.give_up())).collect();
     if !left.is_empty() {
-        errand::run(home, Box::new(move || left.into_iter().for_each(discard_panic)));
+        detached::run(home, Box::new(move || left.into_iter().for_each(discard_panic)));
     }
 }
 
@@ -96,10 +96,10 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// What is to be run, elsewhere, with a message that nobody will receive. `None` when there is nothing to it.
-    pub(in crate::actor::process) fn unwanted(self: &Arc<Self>, message: M) -> Option<errand::Work> {
+    pub(in crate::actor::process) fn unwanted(self: &Arc<Self>, message: M) -> Option<detached::Work> {
         let hooked = self.extra.as_ref().is_some_and(|extra| extra.undelivered.is_some());
         let cell = Arc::clone(self);
         (hooked || std::mem::needs_drop::<M>())
-            .then(|| Box::new(move || cell.undelivered(message)) as errand::Work)
+            .then(|| Box::new(move || cell.undelivered(message)) as detached::Work)
     }
 }

@@ -53,7 +53,7 @@ fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
 /// Lets the given tasks, which have been counted, end on a thread of their own.
 fn end(tasks: &Arc<TaskList>, tasks: &'static [u64]) -> thread::JoinHandle<()> {
     let tasks = Arc::clone(tasks);
-    thread::spawn(move || tasks.iter().for_each(|task| tasks.leave(id(*task))))
+    thread::spawn(move || tasks.iter().for_each(|task| tasks.count_end(id(*task))))
 }
 
 /// Polls while the list is in use by `others`, and again once they are through.
@@ -146,7 +146,7 @@ fn a_task_that_starts_another_one_and_ends_is_not_the_last() {
                 let tasks = Arc::clone(&tasks);
                 thread::spawn(move || {
                     assert!(tasks.count(id(second)));
-                    tasks.leave(id(first));
+                    tasks.count_end(id(first));
                 })
             };
             assert!(!tasks.is_empty(), "there has been a task all the time");

@@ -46,8 +46,8 @@ impl Backend for Nowhere {
 pub(crate) fn header(tasks: &Arc<TaskList>, number: u64) -> Arc<Header> {
     Arc::new(Header {
         id: id(number),
-        home: Arc::new(Nowhere(Arc::clone(tasks))),
-        record: SharedSlot::default(),
+        backend: Arc::new(Nowhere(Arc::clone(tasks))),
+        slot: SharedSlot::default(),
     })
 }
 
@@ -64,14 +64,14 @@ impl Wake for Bell {
 #[test]
 fn a_record_made_while_the_task_ends_says_that_it_is_over() {
     loom::model(|| {
-        let record = Arc::new(SharedSlot::default());
+        let slot = Arc::new(SharedSlot::default());
         let task = {
-            let record = Arc::clone(&record);
-            thread::spawn(move || record.finish())
+            let slot = Arc::clone(&slot);
+            thread::spawn(move || slot.finish())
         };
-        let shared = Arc::clone(record.get_or_make(|| shared(1)));
+        let shared = Arc::clone(slot.get_or_make(|| shared(1)));
         task.join().unwrap();
-        assert!(record.is_finished());
+        assert!(slot.is_finished());
         assert!(shared.is_finished(), "nobody has marked it");
     });
 }
@@ -79,31 +79,31 @@ fn a_record_made_while_the_task_ends_says_that_it_is_over() {
 #[test]
 fn whoever_makes_the_record_of_a_finished_task_marks_it() {
     loom::model(|| {
-        let record = Arc::new(SharedSlot::default());
+        let slot = Arc::new(SharedSlot::default());
         let makers = [1, 2].map(|_| {
-            let record = Arc::clone(&record);
-            thread::spawn(move || drop(record.get_or_make(|| shared(1)).clone()))
+            let slot = Arc::clone(&slot);
+            thread::spawn(move || drop(slot.get_or_make(|| shared(1)).clone()))
         });
-        record.finish();
+        slot.finish();
         for maker in makers {
             maker.join().unwrap();
         }
-        assert!(record.get().is_some_and(|shared| shared.is_finished()));
+        assert!(slot.get().is_some_and(|shared| shared.is_finished()));
     });
 }
 
 #[test]
 fn who_sees_the_end_sees_what_the_task_did() {
     loom::model(|| {
-        let (record, news) = (Arc::new(SharedSlot::default()), Arc::new(Cell::new(0)));
+        let (slot, news) = (Arc::new(SharedSlot::default()), Arc::new(Cell::new(0)));
         let task = {
-            let (record, news) = (Arc::clone(&record), Arc::clone(&news));
+            let (slot, news) = (Arc::clone(&slot), Arc::clone(&news));
             thread::spawn(move || {
                 news.set(7);
-                record.finish();
+                slot.finish();
             })
         };
-        if record.get_or_make(|| shared(1)).is_finished() {
+        if slot.get_or_make(|| shared(1)).is_finished() {
             assert_eq!(news.get(), 7);
         }
         task.join().unwrap();
@@ -122,8 +122,8 @@ fn a_cancellation_reaches_a_task_that_comes_to_wait() {
         };
         // As `Header::enter` and `Header::block_on` do.
         {
-            let mut reach = lock(&shared.reach);
-            reach.blocked = Some(Arc::clone(&parker));
+            let mut wait = lock(&shared.wait);
+            wait.parker = Some(Arc::clone(&parker));
             if shared.is_cancelled() {
                 parker.cancel();
             }

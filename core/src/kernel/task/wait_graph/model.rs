@@ -8,10 +8,10 @@ use crate::kernel::task::{TaskList, header};
 
 /// Has `task` wait for what `next` owes, as a promise does for those who stand in line.
 pub(crate) fn waits(task: Arc<Shared>, next: Arc<Shared>) -> Result<Edge, Cycle> {
-    let mut edge = Edge::none(task);
+    let mut edge = Edge::unpublished(task);
     let owner = Some(Owner::of_task(next));
     drop(edge.publish(owner.clone()));
-    match edge.probe(&owner).and_then(|probe| probe.refuse()) {
+    match edge.probe(&owner).and_then(|probe| probe.detect_cycle()) {
         Some(cycle) => Err(cycle),
         None => Ok(edge),
     }
@@ -64,7 +64,7 @@ fn of_two_who_wait_for_each_others_handles_one_is_told() {
         let [ann, bob] = [1, 2].map(|number| header(&tasks, number));
         let wait = |who: &Header, whom: &Header| {
             // SAFETY: both headers outlive both waits.
-            await_handle(who.stopping(), unsafe { HeaderRef::new(whom) })
+            await_handle(who.about_to_block(), unsafe { HeaderRef::new(whom) })
         };
         let other = {
             let (ann, bob) = (Arc::clone(&ann), Arc::clone(&bob));

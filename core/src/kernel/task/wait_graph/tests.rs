@@ -22,11 +22,11 @@ impl Owning for Fickle {
         Some(Arc::clone(&self.task))
     }
 
-    fn is_stopped(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         true
     }
 
-    fn cause(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<Failure> {
         None
     }
 }
@@ -41,7 +41,7 @@ impl Drop for Fickle {
 fn a_destructor_that_panics_in_a_search_leaves_the_edge_with_its_owner() {
     let [ann, bob, cid] = std::array::from_fn(|_| Shared::never());
     let fickle = Arc::new(Fickle { edge: Mutex::new(None), task: cid });
-    let mut bobs = Edge::none(Arc::clone(&bob));
+    let mut bobs = Edge::unpublished(Arc::clone(&bob));
     let left = bobs.publish(Some(Owner::of_other(Arc::clone(&fickle) as Arc<dyn Owning>)));
     assert!(left.is_none());
     let weak = Arc::downgrade(&fickle);
@@ -51,13 +51,13 @@ fn a_destructor_that_panics_in_a_search_leaves_the_edge_with_its_owner() {
     let owner = Some(Owner::of_task(Arc::clone(&bob)));
     // Somebody waits for ann, or there would be no search.
     ann.set_awaited();
-    let mut anns = Edge::none(Arc::clone(&ann));
+    let mut anns = Edge::unpublished(Arc::clone(&ann));
     drop(anns.publish(owner.clone()));
     let probe = anns.probe(&owner).expect("bob is stopped");
-    assert!(probe.refuse().is_none(), "there is no circle");
+    assert!(probe.detect_cycle().is_none(), "there is no circle");
     assert!(weak.upgrade().is_none(), "the search was not the last to hold it");
-    assert!(!bob.is_stopped());
-    assert!(ann.is_stopped() && anns.is_of(&ann), "the edge of the one who searches is still there");
+    assert!(!bob.is_blocked());
+    assert!(ann.is_blocked() && anns.is_of(&ann), "the edge of the one who searches is still there");
     drop(anns);
-    assert!(!ann.is_stopped());
+    assert!(!ann.is_blocked());
 }

@@ -2,7 +2,7 @@
 //!
 //! The future of a derived promise waits for another promise, which may be derived as well, and so on. A few levels are
 //! calls inside calls; what lies below them is left to a loop further out, so that a chain of any length needs a
-//! bounded stack. The records of a stack ([`StrandState`]) hold one [`Descent`]; promises are its only callers.
+//! bounded stack. The records of a stack ([`StrandState`]) hold one [`NestedPolls`]; promises are its only callers.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use std::task::{Context, Waker};
 use crate::kernel::strand::{StrandState, with_state};
 
 /// A derived promise that has to go on.
-pub(crate) trait Drive: Send + Sync {
-    /// Polls the future if there is a reason to, and adds to `below` what it waits for and has not polled. `shared`:
+pub(crate) trait DerivedPromise: Send + Sync {
+    /// Polls the future if there is a reason to, and adds to `deferred` what it waits for and has not polled. `shared`:
     /// others lose the outcome if the poll is cancelled. Returns whether the promise has come out.
-    fn step(&self, shared: bool, below: &mut Vec<Below>) -> bool;
+    fn step(&self, shared: bool, deferred: &mut Vec<DeferredPoll>) -> bool;
 }
 
 /// A derived promise that the future of another one waits for, and has left to a loop.
-pub(crate) struct Below {
+pub(crate) struct DeferredPoll {
     /// The promise.
-    pub(crate) cell: Arc<dyn Drive>,
+    pub(crate) cell: Arc<dyn DerivedPromise>,
     /// Whether somebody else has a promise of it.
     pub(crate) shared: bool,
 }
@@ -30,11 +30,11 @@ const NESTED: u32 = 8;
 
 /// What a stack knows about the derived promises that it polls.
 #[derive(Default)]
-pub(crate) struct Descent {
+pub(crate) struct NestedPolls {
     /// The innermost poll.
     innermost: Cell<Innermost>,
     /// What that one has come to wait for, and has left.
-    below: RefCell<Vec<Below>>,
+    deferred: RefCell<Vec<DeferredPoll>>,
     /// How many waits there have been that the budget has not paid for.
     unpaid: Cell<u32>,
 }
@@ -45,14 +45,14 @@ struct Innermost {
     /// How many such polls are nested, counting this one.
     depth: u32,
     /// The data of the waker that it polls with.
-    bell: *const (),
+    waker_data: *const (),
     /// How many combinators that go on without what they poll were polling when it began.
     alternatives: u32,
 }
 
 impl Default for Innermost {
     fn default() -> Innermost {
-        Innermost { depth: 0, bell: std::ptr::null(), alternatives: 0 }
+        Innermost { depth: 0, waker_data: std::ptr::null(), alternatives: 0 }
     }
 }
 
@@ -65,11 +65,11 @@ const UNPAID: u32 = 64;
 #[inline]
 pub(crate) fn is_part_of_derived(cx: &Context<'_>) -> bool {
     with_state(|state| {
-        state.descent().innermost.get().depth != 0 && state.descent().is_unpaid(cx.waker(), state)
+        state.nested_polls().innermost.get().depth != 0 && state.nested_polls().is_unpaid(cx.waker(), state)
     })
 }
 
-impl Descent {
+impl NestedPolls {
     /// See [`is_part_of_derived`].
     #[cold]
     fn is_unpaid(&self, waker: &Waker, state: &StrandState) -> bool {
@@ -82,17 +82,17 @@ impl Descent {
     /// waker, and has no alternative that an answer of "not yet" could decide.
     fn is_all(&self, waker: &Waker, state: &StrandState) -> bool {
         let innermost = self.innermost.get();
-        innermost.bell == waker.data() && innermost.alternatives == state.alternatives()
+        innermost.waker_data == waker.data() && innermost.alternatives == state.alternatives()
     }
 
     /// Whether the poll of that promise should be left to a loop.
-    pub(crate) fn is_to_leave(&self, waker: &Waker, state: &StrandState) -> bool {
+    pub(crate) fn should_defer(&self, waker: &Waker, state: &StrandState) -> bool {
         self.innermost.get().depth >= NESTED && self.is_all(waker, state)
     }
 
     /// Leaves a promise to the poll that this one is part of.
-    pub(crate) fn leave(&self, below: Below) {
-        self.below.borrow_mut().push(below);
+    pub(crate) fn defer(&self, deferred: DeferredPoll) {
+        self.deferred.borrow_mut().push(deferred);
     }
 
     /// Polls with `waker`, one level further down. Returns what has been left, too.
@@ -101,21 +101,21 @@ impl Descent {
         waker: &Waker,
         alternatives: u32,
         poll: impl FnOnce() -> R,
-    ) -> (R, Vec<Below>) {
-        struct Restore<'a>(&'a Descent, Innermost, Vec<Below>);
+    ) -> (R, Vec<DeferredPoll>) {
+        struct Restore<'a>(&'a NestedPolls, Innermost, Vec<DeferredPoll>);
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
                 self.0.innermost.set(self.1);
-                let left = self.0.below.replace(std::mem::take(&mut self.2));
+                let left = self.0.deferred.replace(std::mem::take(&mut self.2));
                 drop(left);
             }
         }
         let before = self.innermost.get();
         let depth = before.depth + 1;
-        self.innermost.set(Innermost { depth, bell: waker.data(), alternatives });
-        let restore = Restore(self, before, self.below.take());
+        self.innermost.set(Innermost { depth, waker_data: waker.data(), alternatives });
+        let restore = Restore(self, before, self.deferred.take());
         let result = poll();
-        let left = self.below.take();
+        let left = self.deferred.take();
         drop(restore);
         (result, left)
     }

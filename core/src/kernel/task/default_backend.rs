@@ -1,7 +1,7 @@
 //! The default backend: where tasks go that are started outside of any task, unless they name a backend.
 //!
 //! The core knows no backend, so a package that knows some registers what makes the default one: for users, `twoply`. It
-//! does so [before `main`](crate::register_usual_backend), because nothing of that package need be called before something
+//! does so [before `main`](crate::register_default_backend), because nothing of that package need be called before something
 //! of the core is. The runtime itself is made when it is first needed.
 
 use std::io;
@@ -12,10 +12,10 @@ use super::spawner::Spawner;
 use crate::kernel::backend::Backend;
 
 /// Makes a default backend, or hands out the one that it has made before.
-pub type MakeUsual = fn() -> io::Result<Spawner>;
+pub type MakeDefault = fn() -> io::Result<Spawner>;
 
 /// What was registered.
-static USUAL: OnceLock<MakeUsual> = OnceLock::new();
+static REGISTERED: OnceLock<MakeDefault> = OnceLock::new();
 
 /// The default backend, once it has been set; `None`: what was registered has been used, and stays it.
 static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
@@ -42,38 +42,38 @@ pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
     refused.map_err(|spawner| spawner.unwrap_or_else(|| unreachable!("it is what was to be set")))
 }
 
-/// Registers `make`, unless there is something already; for [`register_usual_backend`](crate::register_usual_backend).
+/// Registers `make`, unless there is something already; for [`register_default_backend`](crate::register_default_backend).
 #[doc(hidden)]
-pub fn register_usual(make: MakeUsual) {
-    let _ = USUAL.set(make);
+pub fn register_default(make: MakeDefault) {
+    let _ = REGISTERED.set(make);
 }
 
 /// The default backend. It is made now if this process has not used it before.
 pub(super) fn default_backend() -> Result<Arc<dyn Backend>, SpawnError> {
-    let usual = || USUAL.get().ok_or(SpawnError::NoBackend);
+    let registered = || REGISTERED.get().ok_or(SpawnError::NoBackend);
     let set = match DEFAULT.get() {
         Some(set) => set,
         // Where there is none, it may still be set.
-        None => usual().map(|_| DEFAULT.get_or_init(|| None))?,
+        None => registered().map(|_| DEFAULT.get_or_init(|| None))?,
     };
     match set {
         Some(spawner) => Ok(Arc::clone(spawner.backend())),
-        None => Ok(Arc::clone(usual()?()?.backend())),
+        None => Ok(Arc::clone(registered()?()?.backend())),
     }
 }
 
-/// Registers a function that makes the default backend, of the type [`MakeUsual`](crate::task::MakeUsual), in every program
+/// Registers a function that makes the default backend, of the type [`MakeDefault`](crate::task::MakeDefault), in every program
 /// that the calling package is part of. The first one that is registered counts.
 ///
 /// It is registered before `main`, by an entry in the table of functions that the system calls when it loads a program.
-/// That happens on Linux and systems like it; elsewhere the package has to call `register_usual` itself.
+/// That happens on Linux and systems like it; elsewhere the package has to call `register_default` itself.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! register_usual_backend {
+macro_rules! register_default_backend {
     ($make:path) => {
         const _: () = {
             extern "C" fn register() {
-                $crate::task::register_usual($make);
+                $crate::task::register_default($make);
             }
             #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
             #[used]

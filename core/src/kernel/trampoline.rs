@@ -1,8 +1,8 @@
-//! Calls inside calls, without an end to them, as loops.
+//! Trampoline inside calls, without an end to them, as loops.
 //!
 //! A wake-up may be the reason for another one, and a drop for another drop, along a chain of any length. Whoever
-//! would call on for each link calls [`flat`] instead. It keeps the order, but for what is nested deeply: that is done
-//! by a call further out, as soon as that one is at it again. A wait starts afresh, since what is further out does not
+//! would call on for each link calls [`trampoline`] instead. It keeps the order, but for what is nested deeply: that is done
+//! by a call further out, as soon as that one is at it again. A wait starts restart, since what is further out does not
 //! go on before the wait is over.
 
 use std::cell::{Cell, RefCell};
@@ -20,20 +20,20 @@ type Call = Box<dyn FnOnce()>;
 
 /// The calls of one stack.
 #[derive(Default)]
-pub(crate) struct Calls {
+pub(crate) struct Trampoline {
     /// How many are under way, one inside the other.
     depth: Cell<u32>,
     /// Those that are left to the innermost one.
     later: RefCell<VecDeque<Call>>,
 }
 
-/// Calls `f`, now or when a call further out on this stack comes to it. If several panic, the first panic goes on when
+/// Trampoline `f`, now or when a call further out on this stack comes to it. If several panic, the first panic goes on when
 /// all have been called.
-pub(crate) fn flat(f: impl FnOnce() + 'static) {
-    with_state(|state| state.calls().call(f));
+pub(crate) fn trampoline(f: impl FnOnce() + 'static) {
+    with_state(|state| state.trampoline().call(f));
 }
 
-impl Calls {
+impl Trampoline {
     fn call(&self, f: impl FnOnce() + 'static) {
         let depth = self.depth.get();
         if depth >= NESTED {
@@ -56,13 +56,13 @@ impl Calls {
 
     /// A wait begins: until what this returns is dropped, no call is under way.
     #[inline]
-    pub(crate) fn afresh(&self) -> Restore<'_> {
+    pub(crate) fn restart(&self) -> Restore<'_> {
         self.at(0)
     }
 }
 
 /// Sets the number of calls under way back.
-pub(crate) struct Restore<'a>(&'a Calls, u32);
+pub(crate) struct Restore<'a>(&'a Trampoline, u32);
 
 impl Drop for Restore<'_> {
     #[inline]
@@ -77,12 +77,12 @@ mod tests {
 
     use super::*;
 
-    /// Calls itself `left` times, from inside, and writes down in which order.
+    /// Trampoline itself `left` times, from inside, and writes down in which order.
     fn count_down(left: u32, log: &Rc<RefCell<Vec<u32>>>) {
         log.borrow_mut().push(left);
         if left != 0 {
             let log = Rc::clone(log);
-            flat(move || count_down(left - 1, &log));
+            trampoline(move || count_down(left - 1, &log));
         }
     }
 
@@ -100,7 +100,7 @@ mod tests {
         let deep = move || {
             for n in 0..3 {
                 let log = Rc::clone(&told);
-                flat(move || {
+                trampoline(move || {
                     log.borrow_mut().push(n);
                     assert_ne!(n, 0, "the first panics");
                 });
@@ -108,7 +108,7 @@ mod tests {
         };
         fn nest(left: u32, f: impl FnOnce() + 'static) {
             let f: Call = Box::new(f);
-            if left == 0 { f() } else { flat(move || nest(left - 1, f)) }
+            if left == 0 { f() } else { trampoline(move || nest(left - 1, f)) }
         }
         let all = std::panic::AssertUnwindSafe(|| nest(NESTED, deep));
         assert!(std::panic::catch_unwind(all).is_err());
