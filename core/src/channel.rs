@@ -50,24 +50,24 @@ use queue::Queue;
 pub use receiver::{Drain, IntoIter, Iter, Receiver, TryIter};
 use rendezvous::Rendezvous;
 pub use sender::Sender;
-use shared::{Flow, Shared};
+use shared::{Flavor, Shared};
 
-/// A channel that holds up to `capacity` messages; `0` makes it a [`rendezvous`].
+/// Makes a channel that holds up to `capacity` messages; `0` makes it a [`rendezvous`].
 ///
 /// Memory is taken as messages come, not beforehand.
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     match capacity {
         0 => rendezvous(),
-        _ => channel(Flow::Queue(Queue::new(Some(capacity)))),
+        _ => channel(Flavor::Queue(Queue::new(Some(capacity)))),
     }
 }
 
-/// A channel that holds any number of messages: a send never waits, and memory is the only limit.
+/// Makes a channel that holds any number of messages: a send never waits, and memory is the only limit.
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
-    channel(Flow::Queue(Queue::new(None)))
+    channel(Flavor::Queue(Queue::new(None)))
 }
 
-/// A channel that holds no message: a send is done when a receiver has taken the message.
+/// Makes a channel that holds no message: a send is done when a receiver has taken the message.
 ///
 /// ```
 /// use twoply::{Wait, channel};
@@ -78,26 +78,26 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// assert_eq!(receiver.join().expect("it does not panic"), Ok("hand to hand"));
 /// ```
 pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
-    channel(Flow::Rendezvous(Rendezvous::new()))
+    channel(Flavor::Rendezvous(Rendezvous::new()))
 }
 
-/// A channel for one message; see [`oneshot`](mod@oneshot).
+/// Makes a channel for one message; see [`oneshot`](mod@oneshot).
 pub fn oneshot<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
     oneshot::channel()
 }
 
-/// A channel that holds the latest value, `value` at first; see [`watch`](mod@watch).
+/// Makes a channel that holds the latest value, `value` at first; see [`watch`](mod@watch).
 pub fn watch<T>(value: T) -> (watch::Sender<T>, watch::Receiver<T>) {
     watch::channel(value)
 }
 
-/// A channel whose every receiver gets every message, and which keeps the last `capacity` of them; see
+/// Makes a channel whose every receiver gets every message, and which keeps the last `capacity` of them; see
 /// [`broadcast`](mod@broadcast).
 pub fn broadcast<T>(capacity: usize) -> (broadcast::Sender<T>, broadcast::Receiver<T>) {
     broadcast::channel(capacity)
 }
 
-fn channel<T>(flow: Flow<T>) -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared::new(flow));
+fn channel<T>(flavor: Flavor<T>) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared::new(flavor));
     (Sender::new(Arc::clone(&shared)), Receiver::new(shared))
 }

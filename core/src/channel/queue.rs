@@ -1,36 +1,37 @@
-//! The messages of a channel that holds any, the room that is left, and those who wait for the one or the other.
+//! The messages of a channel that holds any, the permits for more, and those who wait for the one or the other.
 //!
 //! All of it is behind one lock. A send takes the lock once: it finds room, pushes, and takes out the receive that it
-//! will wake; a receive pops, and takes out the send that gets its place; who has to wait enlists before the
+//! will wake; a receive pops, and takes out the send that gets its permit; who has to wait enters a list before the
 //! lock is let go. So nothing can happen between "there is none" and "wake me", and nobody needs to look twice. The
 //! wakers are woken, cloned and dropped outside of the lock, and so are messages dropped.
 //!
-//! # Who gets a place
-//! A place that becomes free goes straight to the send that has waited longest: it is promised to it, and the send
-//! takes it up at its next poll. Nobody can overtake it, so no send starves, whatever `try_send` and newer sends do
-//! meanwhile. A send that is dropped before passes its promise on.
+//! # Who gets a permit
+//! A permit is room for one message. One that becomes free goes straight to the send that has waited longest, which
+//! uses it at its next poll. Nobody can overtake it, so no send starves, whatever `try_send` and newer sends do
+//! meanwhile. A send that is dropped before that passes the permit on.
 //!
 //! A message goes to whoever comes first. A receive that is woken for one and comes too late goes back to the front
-//! of the line.
+//! of its list.
 //!
 //! ```text
-//! place:  absent ──(1) wait──▶ waiting ──(2) wake──▶ called ──(3) poll/stop──▶ absent
-//!            ▲                    │                    │
-//!            └───(4) poll/stop────┘     waiting ◀──(5)─┘
+//! wait key:  unset ──(1) wait──▶ waiting ──(2) wake──▶ notified ──(3) poll/stop──▶ unset
+//!              ▲                    │                     │
+//!              └───(4) poll/stop────┘      waiting ◀──(5)─┘
 //!
-//! (1) wait  poll_push, poll_pop: a waker enters the line, under a key that the future keeps.
-//! (2) wake  push (a receive), release (a send), close (all): the waker leaves the line and is woken. A key without an
-//!           entry means "called": a receive may find a message, a send has a place, or the channel is closed.
-//! (3)       the future's next poll, or its drop, which calls the next one instead.
+//! (1) wait  poll_send, poll_recv: a waker enters the list, under a key that the future keeps.
+//! (2) wake  finish_send (a receive), release_permit (a send), close (all): the waker leaves the list and is woken. A key
+//!           without an entry means "notified": a receive may find a message, a send has a permit, or the channel is
+//!           closed.
+//! (3)       the future's next poll, or its drop, which notifies the next one instead.
 //! (4)       a poll that need not wait any longer, or the future's drop.
-//! (5)       poll_pop: somebody else has received the message. It waits again, first in line.
+//! (5)       poll_recv: somebody else has received the message. It waits again, at the front.
 //! ```
 //!
 //! # Rejected
-//! - *A queue of flume's with a count of free places and a list of waiters beside it*, each with a lock or an atomic
+//! - *A queue of flume's with a count of permits and a list of waiters beside it*, each with a lock or an atomic
 //!   of its own: this channel was that. A message costs twice as many locked instructions, and with two cores at work
 //!   every one of them is another cache line that moves.
-//! - *A freed place goes to whoever comes first*: a running sender then starves a sleeping one for ever, and it is no
+//! - *A freed permit goes to whoever comes first*: a running sender then starves a sleeping one for ever, and it is no
 //!   faster here, since who finds the channel full must wait for a receiver in either.
 
 use std::collections::VecDeque;
@@ -45,14 +46,12 @@ use crate::base::wake::{StoredWaker, wake_all};
 
 /// See the [module](self).
 pub(super) struct Queue<T> {
-    /// How many places there are; `usize::MAX`: no limit.
+    /// The most messages that it holds; `usize::MAX` means that there is no limit.
     capacity: usize,
-    /// How many messages there are. Written under the lock; whoever reads it without sees at least what happened
-    /// before.
+    /// The number of messages. Written under the lock; a reader without the lock sees at least what happened before.
     len: AtomicUsize,
-    /// No more sends. Written under the lock.
+    /// True when the channel takes no more messages. Written under the lock.
     closed: AtomicBool,
-    /// Everything else.
     state: Mutex<State<T>>,
 }
 
@@ -60,16 +59,14 @@ pub(super) struct Queue<T> {
 struct State<T> {
     /// The messages, oldest first.
     messages: VecDeque<T>,
-    /// How many places are neither taken by a message nor promised to a send. While a send waits there are none.
-    free: usize,
-    /// The receives that wait.
-    receiving: LinkedSlab<StoredWaker>,
-    /// The sends that wait.
-    sending: LinkedSlab<StoredWaker>,
+    /// The permits that neither a message nor a send has. While a send waits there are none.
+    permits: usize,
+    recv_waiters: LinkedSlab<StoredWaker>,
+    send_waiters: LinkedSlab<StoredWaker>,
 }
 
 impl<T> Queue<T> {
-    /// A queue for `capacity` messages; `None`: no limit.
+    /// Makes a queue for `capacity` messages; `None` means that there is no limit.
     pub(super) fn new(capacity: Option<usize>) -> Queue<T> {
         let capacity = capacity.unwrap_or(usize::MAX);
         Queue {
@@ -78,30 +75,30 @@ impl<T> Queue<T> {
             closed: AtomicBool::new(false),
             state: Mutex::new(State {
                 messages: VecDeque::new(),
-                free: capacity,
-                receiving: LinkedSlab::new(),
-                sending: LinkedSlab::new(),
+                permits: capacity,
+                recv_waiters: LinkedSlab::new(),
+                send_waiters: LinkedSlab::new(),
             }),
         }
     }
 
     #[inline]
-    pub(super) fn try_push(&self, message: T) -> Result<(), TrySendError<T>> {
+    pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         let mut state = lock(&self.state);
         if self.is_closed() {
             return Err(TrySendError::Closed(message));
         }
-        if state.free == 0 {
+        if state.permits == 0 {
             return Err(TrySendError::Full(message));
         }
-        state.free -= 1;
-        self.push(state, message);
+        state.permits -= 1;
+        self.finish_send(state, message);
         Ok(())
     }
 
-    /// A send's poll; `message` is there until it is done.
+    /// Polls a send; `message` is there until it is done.
     #[inline]
-    pub(super) fn poll_push(
+    pub(super) fn poll_send(
         &self,
         wait_key: &mut WaitKey,
         message: &mut Option<T>,
@@ -113,22 +110,22 @@ impl<T> Queue<T> {
         loop {
             let mut state = lock(&self.state);
             if self.is_closed() {
-                let left = state.sending.leave(wait_key);
+                let left = state.send_waiters.leave(wait_key);
                 drop(state);
                 drop(left);
-                return Poll::Ready(Err(SendError(super::shared::unsent(message))));
+                return Poll::Ready(Err(SendError(super::shared::take_message(message))));
             }
-            let promised = wait_key.is_set() && !state.sending.is_in_line(wait_key);
-            if promised || (state.free != 0 && !wait_key.is_set()) {
-                // First of all: a send that is polled too often panics here, and takes no place along.
-                let message = super::shared::unsent(message);
+            let has_permit = wait_key.is_set() && !state.send_waiters.is_in_line(wait_key);
+            if has_permit || (state.permits != 0 && !wait_key.is_set()) {
+                // First of all: a send that is polled too often panics here, and takes no permit along.
+                let message = super::shared::take_message(message);
                 if wait_key.take().is_none() {
-                    state.free -= 1;
+                    state.permits -= 1;
                 }
-                self.push(state, message);
+                self.finish_send(state, message);
                 return Poll::Ready(Ok(()));
             }
-            if state.sending.stay(wait_key, cx.waker(), &mut spare) {
+            if state.send_waiters.stay(wait_key, cx.waker(), &mut spare) {
                 return Poll::Pending;
             }
             drop(state);
@@ -136,15 +133,15 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A send that has not sent ends.
-    pub(super) fn stop_push(&self, wait_key: &mut WaitKey) {
+    /// Ends the wait of a send that has not sent.
+    pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
         if !wait_key.is_set() {
             return;
         }
         let mut state = lock(&self.state);
-        let left = state.sending.leave(wait_key);
+        let left = state.send_waiters.leave(wait_key);
         let next = match left {
-            None if !self.is_closed() => state.release(),
+            None if !self.is_closed() => state.release_permit(),
             _ => None,
         };
         drop(state);
@@ -153,44 +150,44 @@ impl<T> Queue<T> {
     }
 
     #[inline]
-    pub(super) fn try_pop(&self) -> Result<T, TryRecvError> {
+    pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
         // Looked at before the length: what was sent before the close is received.
         let closed = self.is_closed();
         // A message whose send happened before has been counted.
         if self.len() != 0 {
             let mut state = lock(&self.state);
             if let Some(message) = state.messages.pop_front() {
-                self.made_room(state);
+                self.finish_recv(state);
                 return Ok(message);
             }
         }
         Err(if closed { TryRecvError::Closed } else { TryRecvError::Empty })
     }
 
-    /// A receive's poll.
+    /// Polls a receive.
     #[inline]
-    pub(super) fn poll_pop(
+    pub(super) fn poll_recv(
         &self,
         wait_key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
-        // As in `poll_push`.
+        // As in `poll_send`.
         let mut spare = (self.len() == 0).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);
             if let Some(message) = state.messages.pop_front() {
-                let left = state.receiving.leave(wait_key);
-                self.made_room(state);
+                let left = state.recv_waiters.leave(wait_key);
+                self.finish_recv(state);
                 drop(left);
                 return Poll::Ready(Ok(message));
             }
             if self.is_closed() {
-                let left = state.receiving.leave(wait_key);
+                let left = state.recv_waiters.leave(wait_key);
                 drop(state);
                 drop(left);
                 return Poll::Ready(Err(RecvError));
             }
-            if state.receiving.stay(wait_key, cx.waker(), &mut spare) {
+            if state.recv_waiters.stay(wait_key, cx.waker(), &mut spare) {
                 return Poll::Pending;
             }
             drop(state);
@@ -198,16 +195,16 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A receive that has received nothing ends.
-    pub(super) fn stop_pop(&self, wait_key: &mut WaitKey) {
+    /// Ends the wait of a receive that has received nothing.
+    pub(super) fn stop_recv(&self, wait_key: &mut WaitKey) {
         if !wait_key.is_set() {
             return;
         }
         let mut state = lock(&self.state);
-        let left = state.receiving.leave(wait_key);
-        // It may have been called for a message that is still there.
+        let left = state.recv_waiters.leave(wait_key);
+        // It may have been notified of a message that is still there.
         let next = match left {
-            None if !state.messages.is_empty() => state.receiving.pop_front(),
+            None if !state.messages.is_empty() => state.recv_waiters.pop_front(),
             _ => None,
         };
         drop(state);
@@ -219,7 +216,7 @@ impl<T> Queue<T> {
     pub(super) fn drain(&self) -> VecDeque<T> {
         let mut state = lock(&self.state);
         let messages = std::mem::take(&mut state.messages);
-        let next: Vec<StoredWaker> = (0..messages.len()).filter_map(|_| state.release()).collect();
+        let next: Vec<StoredWaker> = (0..messages.len()).filter_map(|_| state.release_permit()).collect();
         self.len.store(0, Relaxed);
         drop(state);
         wake_all(next);
@@ -231,7 +228,7 @@ impl<T> Queue<T> {
         self.len.load(Relaxed)
     }
 
-    /// How many places there are; `None`: no limit.
+    /// Returns the most messages that it holds; `None` means that there is no limit.
     pub(super) fn capacity(&self) -> Option<usize> {
         (self.capacity != usize::MAX).then_some(self.capacity)
     }
@@ -242,45 +239,44 @@ impl<T> Queue<T> {
         self.closed.load(Acquire)
     }
 
-    /// No more sends; all who wait are called.
+    /// Ends the channel for sends, and notifies all who wait.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         self.closed.store(true, Release);
         let mut wakers = Vec::new();
-        wakers.extend(std::iter::from_fn(|| state.receiving.pop_front()));
-        wakers.extend(std::iter::from_fn(|| state.sending.pop_front()));
+        wakers.extend(std::iter::from_fn(|| state.recv_waiters.pop_front()));
+        wakers.extend(std::iter::from_fn(|| state.send_waiters.pop_front()));
         drop(state);
         wake_all(wakers);
     }
 
-    /// Pushes a message whose place has been taken, and calls a receive for it.
+    /// Pushes a message whose permit has been taken, and notifies a receive of it.
     #[inline]
-    fn push(&self, mut state: MutexGuard<'_, State<T>>, message: T) {
+    fn finish_send(&self, mut state: MutexGuard<'_, State<T>>, message: T) {
         state.messages.push_back(message);
         self.len.store(state.messages.len(), Relaxed);
-        let next = state.receiving.pop_front();
+        let next = state.recv_waiters.pop_front();
         drop(state);
         wake(next);
     }
 
-    /// Gives the place of a message that has been popped to the next send.
+    /// Gives the permit of a message that has been popped to the next send.
     #[inline]
-    fn made_room(&self, mut state: MutexGuard<'_, State<T>>) {
+    fn finish_recv(&self, mut state: MutexGuard<'_, State<T>>) {
         self.len.store(state.messages.len(), Relaxed);
-        let next = state.release();
+        let next = state.release_permit();
         drop(state);
         wake(next);
     }
 }
 
 impl<T> State<T> {
-    /// A place has become free: it is promised to the send that has waited longest, which the caller wakes, or it is
-    /// there for whoever comes.
+    /// Gives a permit to the send that has waited longest, which the caller wakes, or keeps it for whoever comes.
     #[inline]
-    fn release(&mut self) -> Option<StoredWaker> {
-        let next = self.sending.pop_front();
+    fn release_permit(&mut self) -> Option<StoredWaker> {
+        let next = self.send_waiters.pop_front();
         if next.is_none() {
-            self.free += 1;
+            self.permits += 1;
         }
         next
     }
@@ -312,34 +308,37 @@ mod models {
             let queue = Arc::new(Queue::new(Some(1)));
             let sender = {
                 let queue = Arc::clone(&queue);
-                thread::spawn(move || assert!(queue.try_push(7).is_ok()))
+                thread::spawn(move || assert!(queue.try_send(7).is_ok()))
             };
             let mut wait_key = WaitKey::new();
-            let first = queue.poll_pop(&mut wait_key, &mut cx());
+            let first = queue.poll_recv(&mut wait_key, &mut cx());
             sender.join().unwrap();
             if first.is_pending() {
-                assert!(!lock(&queue.state).receiving.is_in_line(&wait_key), "asleep, with a message there");
-                assert_eq!(queue.poll_pop(&mut wait_key, &mut cx()), Poll::Ready(Ok(7)));
+                assert!(
+                    !lock(&queue.state).recv_waiters.is_in_line(&wait_key),
+                    "asleep, with a message there"
+                );
+                assert_eq!(queue.poll_recv(&mut wait_key, &mut cx()), Poll::Ready(Ok(7)));
             }
         });
     }
 
     #[test]
-    fn a_send_that_gives_up_loses_no_place() {
+    fn a_send_that_gives_up_loses_no_permit() {
         loom::model(|| {
             let queue = Arc::new(Queue::new(Some(1)));
-            assert!(queue.try_push(0).is_ok());
+            assert!(queue.try_send(0).is_ok());
             let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
-            assert!(queue.poll_push(&mut a, &mut Some(1), &mut cx()).is_pending());
-            assert!(queue.poll_push(&mut b, &mut Some(2), &mut cx()).is_pending());
+            assert!(queue.poll_send(&mut a, &mut Some(1), &mut cx()).is_pending());
+            assert!(queue.poll_send(&mut b, &mut Some(2), &mut cx()).is_pending());
             let receiver = {
                 let queue = Arc::clone(&queue);
-                thread::spawn(move || assert_eq!(queue.try_pop(), Ok(0)))
+                thread::spawn(move || assert_eq!(queue.try_recv(), Ok(0)))
             };
-            queue.stop_push(&mut a);
+            queue.stop_send(&mut a);
             receiver.join().unwrap();
-            assert_eq!(queue.poll_push(&mut b, &mut Some(2), &mut cx()), Poll::Ready(Ok(())));
-            assert_eq!(lock(&queue.state).free, 0, "a place has been made twice");
+            assert_eq!(queue.poll_send(&mut b, &mut Some(2), &mut cx()), Poll::Ready(Ok(())));
+            assert_eq!(lock(&queue.state).permits, 0, "a permit has been made twice");
         });
     }
 
@@ -352,11 +351,14 @@ mod models {
                 thread::spawn(move || queue.close())
             };
             let mut wait_key = WaitKey::new();
-            let first = queue.poll_pop(&mut wait_key, &mut cx());
+            let first = queue.poll_recv(&mut wait_key, &mut cx());
             closer.join().unwrap();
             if first.is_pending() {
-                assert!(!lock(&queue.state).receiving.is_in_line(&wait_key), "asleep, and nobody will come");
-                assert_eq!(queue.poll_pop(&mut wait_key, &mut cx()), Poll::Ready(Err(RecvError)));
+                assert!(
+                    !lock(&queue.state).recv_waiters.is_in_line(&wait_key),
+                    "asleep, and nobody will come"
+                );
+                assert_eq!(queue.poll_recv(&mut wait_key, &mut cx()), Poll::Ready(Err(RecvError)));
             }
         });
     }

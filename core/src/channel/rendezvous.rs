@@ -1,31 +1,31 @@
-//! The messages of a channel without places: each stays with its sender until a receiver takes it.
+//! The messages of a channel that holds none: each stays with its sender until a receiver takes it.
 //!
 //! A waiting send keeps an offer here. A receiver takes the message out of the offer at the front and wakes its
 //! sender, which finds the offer taken. A send that is dropped before takes its offer away. A receive that waits is
-//! called for an offer, and then looks for one; `try_send`, which cannot wait for that, gives it the message.
+//! notified of an offer, and then looks for one; `try_send`, which cannot wait for that, gives it the message.
 //!
 //! ```text
-//! offer:  absent ──(1) offer───▶ open ──(2) take──▶ taken ──(3) offer/withdraw──▶ absent
-//!            ▲                    │
-//!            └──(4) withdraw──────┘
+//! offer:  absent ──(1) offer──▶ open ──(2) take──▶ taken ──(3) poll/stop──▶ absent
+//!            ▲                   │
+//!            └──(4) stop/close───┘
 //!
-//! (1) offer     poll_offer, the sender's first poll: the offer enters the line, under a key that the sender keeps.
-//! (2) take      a receiver: the offer leaves the line. A key without an offer means "taken".
-//! (3) offer     the sender's next poll, or withdraw in its drop.
-//! (4) withdraw  the sender's drop; or offer, when the channel is closed: the message goes back.
+//! (1) offer  poll_send, the sender's first poll: the offer enters the list, under a key that the sender keeps.
+//! (2) take   a receiver: the offer leaves the list. A key without an offer means "taken".
+//! (3)        the sender's next poll, or stop_send in its drop.
+//! (4)        stop_send, the sender's drop; or poll_send when the channel is closed: the message goes back.
 //!
-//! receive:  absent ──(1) wait──▶ waiting ──(2) call──▶ called ──(4) poll/stop──▶ absent
-//!              ▲                   │ │                   │
-//!              │                   │ │   waiting ◀──(5)──┘
+//! receive:  absent ──(1) wait──▶ waiting ──(2) notify──▶ notified ──(4) poll/stop──▶ absent
+//!              ▲                   │ │                      │
+//!              │                   │ │     waiting ◀──(5)───┘
 //!              │                   │ └──(3) give──▶ given ──(4) poll/stop──▶ absent
 //!              └──────(4)──────────┘
 //!
-//! (1) wait  poll_take: the receive enters the line, under a key that it keeps.
-//! (2) call  a new offer: the first receive in line leaves it. A key without an entry means "called".
-//! (3) give  try_send: the message enters the entry.
-//! (4)       the receive's next poll, or its drop, which offers a message that it was given once more, and calls the next
-//!           one if there are offers.
-//! (5)       poll_take: somebody else was faster. It waits again, first in line.
+//! (1) wait    poll_recv: the receive enters the list, under a key that it keeps.
+//! (2) notify  a new offer: the first receive leaves the list. A key without an entry means "notified".
+//! (3) give    try_send: the message enters the entry.
+//! (4)         the receive's next poll, or its drop, which offers a message that it was given once more, and notifies the
+//!             next one if there are offers.
+//! (5)         poll_recv: somebody else was faster. It waits again, at the front.
 //! ```
 //!
 //! Whoever waits as an arm of a select is met only if the select has not been met elsewhere, and never by another arm of
@@ -41,49 +41,46 @@ use crate::kernel::choice::{Arm, BusySelects};
 
 /// See the [module](self).
 pub(super) struct Rendezvous<T> {
-    /// Those who wait.
-    line: Mutex<Line<T>>,
+    state: Mutex<State<T>>,
 }
 
 /// What the lock guards.
-struct Line<T> {
-    /// The offers, oldest first.
+struct State<T> {
+    /// Oldest first.
     offers: LinkedSlab<Offer<T>>,
-    /// How many there are.
-    open: usize,
-    /// The receives that wait.
-    receives: LinkedSlab<Receive<T>>,
-    /// No more offers.
+    /// The number of `offers`.
+    offer_count: usize,
+    recv_waiters: LinkedSlab<RecvWaiter<T>>,
+    /// True when no more offers are taken.
     closed: bool,
 }
 
-/// A message that a sender holds out.
+/// A message that a sender offers.
 struct Offer<T> {
-    /// The message.
     message: T,
-    /// The sender; `None`: it is gone, for the message was given to a receive that did not take it.
+    /// None if the message was given to a receive that did not take it: its sender is gone.
     sender: Option<Waiter>,
 }
 
 /// A receive that waits.
-struct Receive<T> {
-    /// How it is told. Its waker is gone once it has been given a message.
+struct RecvWaiter<T> {
+    /// Its waker is gone once the receive has been given a message.
     waiter: Waiter,
-    /// The message that it has been given.
+    /// The message that the receive has been given.
     message: Option<T>,
 }
 
-/// One who waits.
+/// A send or a receive that waits.
 struct Waiter {
-    /// Wakes it; `None` when that has been done, while it is still in line.
+    /// None once it has been woken, while it is still in the list.
     waker: Option<StoredWaker>,
-    /// The arm of a select that it is.
+    /// The arm of a select that it is, if it is one.
     arm: Option<Arm>,
 }
 
 impl Waiter {
-    /// Makes `other` the one who waits here, and that one the one who is dropped, outside of the lock. Returns whether
-    /// both are arms of one select, or of none.
+    /// Swaps `self` with `other`, which the caller drops outside of the lock. Returns true if both are arms of one select,
+    /// or of none.
     fn replace(&mut self, other: &mut Waiter) -> bool {
         std::mem::swap(self, other);
         match (&self.arm, &other.arm) {
@@ -96,33 +93,38 @@ impl Waiter {
 
 impl<T> Rendezvous<T> {
     pub(super) fn new() -> Rendezvous<T> {
-        let line = Line { offers: LinkedSlab::new(), open: 0, receives: LinkedSlab::new(), closed: false };
-        Rendezvous { line: Mutex::new(line) }
+        let state = State {
+            offers: LinkedSlab::new(),
+            offer_count: 0,
+            recv_waiters: LinkedSlab::new(),
+            closed: false,
+        };
+        Rendezvous { state: Mutex::new(state) }
     }
 
-    /// Gives the message to a receive that waits.
-    pub(super) fn try_give(&self, message: T) -> Result<(), TrySendError<T>> {
+    /// Gives the message to a receive that waits, if there is one.
+    pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         let mut busy = BusySelects::default();
-        let mut line = lock(&self.line);
-        if line.closed {
+        let mut state = lock(&self.state);
+        if state.closed {
             return Err(TrySendError::Closed(message));
         }
-        let waits = |receive: &mut Receive<T>| {
+        let waits = |receive: &mut RecvWaiter<T>| {
             receive.waiter.waker.is_some() && busy.try_match(None, receive.waiter.arm.as_ref())
         };
-        let key = line.receives.first(waits);
-        let Some(receive) = key.and_then(|key| line.receives.find(key)) else {
+        let key = state.recv_waiters.first(waits);
+        let Some(receive) = key.and_then(|key| state.recv_waiters.find(key)) else {
             return Err(TrySendError::Full(message));
         };
         receive.message = Some(message);
         let waker = receive.waiter.waker.take();
-        drop(line);
+        drop(state);
         wake_all(waker);
         Ok(())
     }
 
-    /// The sender's poll: makes the offer with the message from `message`, or looks what became of it.
-    pub(super) fn poll_offer(
+    /// Polls a send: makes the offer with the message from `message`, or looks what became of it.
+    pub(super) fn poll_send(
         &self,
         wait_key: &mut WaitKey,
         message: &mut Option<T>,
@@ -130,88 +132,88 @@ impl<T> Rendezvous<T> {
     ) -> Poll<Result<(), SendError<T>>> {
         // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
         let mut waiter = Waiter { waker: Some(StoredWaker::of(cx.waker())), arm: Arm::current(cx) };
-        let called = match wait_key.get() {
+        let notified = match wait_key.get() {
             None => {
-                let message = super::shared::unsent(message);
-                let mut line = lock(&self.line);
-                if line.closed {
+                let message = super::shared::take_message(message);
+                let mut state = lock(&self.state);
+                if state.closed {
                     return Poll::Ready(Err(SendError(message)));
                 }
-                let called = line.call(waiter.arm.as_ref());
-                wait_key.set(line.offers.push_back(Offer { message, sender: Some(waiter) }));
-                line.open += 1;
-                called
+                let notified = state.notify_receiver(waiter.arm.as_ref());
+                wait_key.set(state.offers.push_back(Offer { message, sender: Some(waiter) }));
+                state.offer_count += 1;
+                notified
             }
             Some(key) => {
-                let mut line = lock(&self.line);
-                if line.closed || line.offers.find(key).is_none() {
-                    let offer = line.remove(key);
-                    drop(line);
+                let mut state = lock(&self.state);
+                if state.closed || state.offers.find(key).is_none() {
+                    let offer = state.remove(key);
+                    drop(state);
                     wait_key.take();
                     return Poll::Ready(match offer {
                         Some(offer) => Err(SendError(offer.message)),
                         None => Ok(()),
                     });
                 }
-                line.renew(key, &mut waiter)
+                state.update_sender(key, &mut waiter)
             }
         };
-        drop_called(called);
+        wake_receiver(notified);
         Poll::Pending
     }
 
-    /// The sender's drop: takes the offer away.
-    pub(super) fn withdraw(&self, wait_key: &mut WaitKey) {
+    /// Ends the wait of a send: takes the offer away.
+    pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
         let Some(key) = wait_key.take() else { return };
-        let offer = lock(&self.line).remove(key);
+        let offer = lock(&self.state).remove(key);
         drop(offer);
     }
 
-    /// A receiver takes the oldest message and wakes its sender.
-    pub(super) fn try_take(&self) -> Result<T, TryRecvError> {
+    /// Takes the oldest message and wakes its sender.
+    pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
         let mut busy = BusySelects::default();
-        let mut line = lock(&self.line);
-        let Some(offer) = line.take(None, &mut busy) else {
-            return Err(if line.closed { TryRecvError::Closed } else { TryRecvError::Empty });
+        let mut state = lock(&self.state);
+        let Some(offer) = state.take(None, &mut busy) else {
+            return Err(if state.closed { TryRecvError::Closed } else { TryRecvError::Empty });
         };
-        drop(line);
+        drop(state);
         Ok(offer.accept())
     }
 
-    /// A receive's poll.
-    pub(super) fn poll_take(
+    /// Polls a receive.
+    pub(super) fn poll_recv(
         &self,
         wait_key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
-        // As in `poll_offer`; cloned only if it has to wait.
+        // As in `poll_send`; cloned only if it has to wait.
         let mut spare = None;
         loop {
             let mut waiter = Waiter { waker: spare.take(), arm: Arm::current(cx) };
             let mut busy = BusySelects::default();
-            let mut line = lock(&self.line);
+            let mut state = lock(&self.state);
             let is_given =
-                wait_key.get().and_then(|key| line.receives.find(key)).is_some_and(Receive::is_given);
+                wait_key.get().and_then(|key| state.recv_waiters.find(key)).is_some_and(RecvWaiter::is_given);
             if is_given {
-                let left = line.leave(wait_key);
-                drop(line);
+                let left = state.remove_receiver(wait_key);
+                drop(state);
                 return Poll::Ready(left.and_then(|receive| receive.message).ok_or(RecvError));
             }
-            if let Some(offer) = line.take(waiter.arm.as_ref(), &mut busy) {
-                let left = line.leave(wait_key);
-                drop(line);
+            if let Some(offer) = state.take(waiter.arm.as_ref(), &mut busy) {
+                let left = state.remove_receiver(wait_key);
+                drop(state);
                 drop(left);
                 return Poll::Ready(Ok(offer.accept()));
             }
-            if line.closed {
-                let left = line.leave(wait_key);
-                drop(line);
+            if state.closed {
+                let left = state.remove_receiver(wait_key);
+                drop(state);
                 drop(left);
                 return Poll::Ready(Err(RecvError));
             }
-            let is_in_line = line.stay(wait_key, cx, &mut waiter);
-            drop(line);
-            if !is_in_line {
+            let is_waiting = state.keep_waiting(wait_key, cx, &mut waiter);
+            drop(state);
+            if !is_waiting {
                 spare = Some(StoredWaker::of(cx.waker()));
             } else if busy.wait(cx.waker()) {
                 return Poll::Pending;
@@ -219,74 +221,75 @@ impl<T> Rendezvous<T> {
         }
     }
 
-    /// A receive that has received nothing ends.
-    pub(super) fn stop_take(&self, wait_key: &mut WaitKey) {
+    /// Ends the wait of a receive that has received nothing.
+    pub(super) fn stop_recv(&self, wait_key: &mut WaitKey) {
         if !wait_key.is_set() {
             return;
         }
-        let mut line = lock(&self.line);
-        let mut left = line.leave(wait_key);
+        let mut state = lock(&self.state);
+        let mut left = state.remove_receiver(wait_key);
         if let Some(message) = left.as_mut().and_then(|left| left.message.take()) {
-            line.offers.push_front(Offer { message, sender: None });
-            line.open += 1;
+            state.offers.push_front(Offer { message, sender: None });
+            state.offer_count += 1;
         }
-        // It may have been called for an offer, or wait for a select that makes one.
-        let called = if line.open != 0 { line.call(None) } else { None };
-        drop(line);
+        // It may have been notified of an offer, or wait for a select that makes one.
+        let notified = if state.offer_count != 0 { state.notify_receiver(None) } else { None };
+        drop(state);
         drop(left);
-        drop_called(called);
+        wake_receiver(notified);
     }
 
-    /// How many messages senders hold out.
+    /// Returns the number of messages that senders offer.
     pub(super) fn len(&self) -> usize {
-        lock(&self.line).open
+        lock(&self.state).offer_count
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        lock(&self.line).closed
+        lock(&self.state).closed
     }
 
     /// Wakes every sender, which takes its message back, and every receive.
     pub(super) fn close(&self) {
         let mut wakers = Vec::new();
-        let mut line = lock(&self.line);
-        line.closed = true;
-        line.offers
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state
+            .offers
             .for_each(|offer| wakers.extend(offer.sender.as_mut().and_then(|sender| sender.waker.take())));
-        line.receives.for_each(|receive| wakers.extend(receive.waiter.waker.take()));
-        drop(line);
+        state.recv_waiters.for_each(|receive| wakers.extend(receive.waiter.waker.take()));
+        drop(state);
         wake_all(wakers);
     }
 }
 
-/// Wakes a receive that has been called.
-fn drop_called<T>(called: Option<Receive<T>>) {
-    wake_all(called.and_then(|called| called.waiter.waker));
+/// Wakes a receive that has been notified.
+fn wake_receiver<T>(notified: Option<RecvWaiter<T>>) {
+    wake_all(notified.and_then(|receive| receive.waiter.waker));
 }
 
 impl<T> Offer<T> {
-    /// Wakes the sender, whose message this is no longer.
+    /// Wakes the sender, and returns the message that it offered.
     fn accept(self) -> T {
         wake_all(self.sender.and_then(|sender| sender.waker));
         self.message
     }
 }
 
-impl<T> Receive<T> {
+impl<T> RecvWaiter<T> {
     fn is_given(&mut self) -> bool {
         self.message.is_some()
     }
 }
 
-impl<T> Line<T> {
+impl<T> State<T> {
     fn remove(&mut self, key: Key) -> Option<Offer<T>> {
         let offer = self.offers.remove(key)?;
-        self.open -= 1;
+        self.offer_count -= 1;
         Some(offer)
     }
 
     /// Takes the oldest offer that one who receives as `own` may take. When the channel is closed, senders take their
-    /// messages back, but for those that are gone.
+    /// messages back, so that only the offers of senders that are gone are left.
     fn take(&mut self, own: Option<&Arm>, busy: &mut BusySelects) -> Option<Offer<T>> {
         let closed = self.closed;
         let key = self.offers.first(|offer| match &offer.sender {
@@ -296,34 +299,34 @@ impl<T> Line<T> {
         self.remove(key)
     }
 
-    /// Takes the first receive out of the line that may take an offer of one who sends as `own`; the caller wakes it.
-    fn call(&mut self, own: Option<&Arm>) -> Option<Receive<T>> {
-        let key = self.receives.first(|Receive { waiter, .. }| {
+    /// Removes the first receive that may take an offer of one who sends as `own`; the caller wakes it.
+    fn notify_receiver(&mut self, own: Option<&Arm>) -> Option<RecvWaiter<T>> {
+        let key = self.recv_waiters.first(|RecvWaiter { waiter, .. }| {
             let is_excluded = matches!((own, &waiter.arm), (Some(own), Some(arm)) if own.excludes(arm));
             waiter.waker.is_some() && !is_excluded
         })?;
-        self.receives.remove(key)
+        self.recv_waiters.remove(key)
     }
 
-    /// Has the sender of the offer `key` wait as `waiter`. If that is another select's arm than it was, or is none any
-    /// more, others may take the offer than before: one is called.
-    fn renew(&mut self, key: Key, waiter: &mut Waiter) -> Option<Receive<T>> {
+    /// Has the sender of the offer `key` wait as `waiter`. If that is the arm of another select than before, or of none,
+    /// other receives may take the offer than before: one is notified.
+    fn update_sender(&mut self, key: Key, waiter: &mut Waiter) -> Option<RecvWaiter<T>> {
         let sender = self.offers.find(key)?.sender.as_mut()?;
         if sender.replace(waiter) {
             return None;
         }
         let arm = sender.arm.take();
-        let called = self.call(arm.as_ref());
+        let notified = self.notify_receiver(arm.as_ref());
         if let Some(sender) = self.offers.find(key).and_then(|offer| offer.sender.as_mut()) {
             sender.arm = arm;
         }
-        called
+        notified
     }
 
-    /// Has a receive wait as `waiter`: where it is, in front of all others if it has been called, or else at the end.
-    /// Returns false, and changes nothing, if it needs a clone of the waker for that and `waiter` has none.
-    fn stay(&mut self, wait_key: &mut WaitKey, cx: &Context<'_>, waiter: &mut Waiter) -> bool {
-        if let Some(receive) = wait_key.get().and_then(|key| self.receives.find(key)) {
+    /// Has a receive wait as `waiter`: where it is, in front of all others if it has been notified, or else at the end.
+    /// Returns false, and changes nothing, if that needs a clone of the waker and `waiter` has none.
+    fn keep_waiting(&mut self, wait_key: &mut WaitKey, cx: &Context<'_>, waiter: &mut Waiter) -> bool {
+        if let Some(receive) = wait_key.get().and_then(|key| self.recv_waiters.find(key)) {
             let is_same = receive.waiter.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
             if is_same {
                 std::mem::swap(&mut receive.waiter.arm, &mut waiter.arm);
@@ -336,17 +339,17 @@ impl<T> Line<T> {
         }
         let Some(waker) = waiter.waker.take() else { return false };
         let waiter = Waiter { waker: Some(waker), arm: waiter.arm.take() };
-        let receive = Receive { waiter, message: None };
+        let receive = RecvWaiter { waiter, message: None };
         let key = match wait_key.is_set() {
-            true => self.receives.push_front(receive),
-            false => self.receives.push_back(receive),
+            true => self.recv_waiters.push_front(receive),
+            false => self.recv_waiters.push_back(receive),
         };
         wait_key.set(key);
         true
     }
 
-    /// Gives up the place of a receive.
-    fn leave(&mut self, wait_key: &mut WaitKey) -> Option<Receive<T>> {
-        self.receives.remove(wait_key.take()?)
+    /// Removes a receive from the list.
+    fn remove_receiver(&mut self, wait_key: &mut WaitKey) -> Option<RecvWaiter<T>> {
+        self.recv_waiters.remove(wait_key.take()?)
     }
 }

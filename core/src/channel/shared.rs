@@ -1,4 +1,4 @@
-//! What the ends of one channel share: where its messages are, and who is still there.
+//! What the ends of one channel share: its messages, and the counts of both ends.
 //!
 //! # No message is left behind
 //! When the last receiver goes, the channel is closed and what is queued is dropped. A send that runs meanwhile
@@ -19,24 +19,26 @@ use crate::kernel::coop;
 
 /// See the [module](self).
 pub(super) struct Shared<T> {
-    /// Where messages are between a send and a receive.
-    flow: Flow<T>,
-    /// How many [`Sender`](super::Sender)s there are.
+    flavor: Flavor<T>,
+    /// The number of [`Sender`](super::Sender)s; the last to go closes the channel.
     senders: AtomicUsize,
-    /// How many [`Receiver`](super::Receiver)s there are.
+    /// The number of [`Receiver`](super::Receiver)s; the last to go closes the channel and drops the messages.
     receivers: AtomicUsize,
 }
 
 /// The two kinds of channel.
-pub(super) enum Flow<T> {
+pub(super) enum Flavor<T> {
     /// Messages wait in a queue.
     Queue(Queue<T>),
     /// Messages wait with their senders.
     Rendezvous(Rendezvous<T>),
 }
 
-/// Takes the message of a send out for good.
-pub(super) fn unsent<T>(message: &mut Option<T>) -> T {
+/// Takes the message out of a send that is done with this poll.
+///
+/// # Panics
+/// When the send was done before.
+pub(super) fn take_message<T>(message: &mut Option<T>) -> T {
     match message.take() {
         Some(message) => message,
         None => panic!("a send was polled after it was done"),
@@ -44,16 +46,16 @@ pub(super) fn unsent<T>(message: &mut Option<T>) -> T {
 }
 
 impl<T> Shared<T> {
-    /// A channel with one sender and one receiver.
-    pub(super) fn new(flow: Flow<T>) -> Shared<T> {
-        Shared { flow, senders: AtomicUsize::new(1), receivers: AtomicUsize::new(1) }
+    /// Makes a channel with one sender and one receiver.
+    pub(super) fn new(flavor: Flavor<T>) -> Shared<T> {
+        Shared { flavor, senders: AtomicUsize::new(1), receivers: AtomicUsize::new(1) }
     }
 
     #[inline]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        match &self.flow {
-            Flow::Queue(queue) => queue.try_push(message),
-            Flow::Rendezvous(offers) => offers.try_give(message),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.try_send(message),
+            Flavor::Rendezvous(offers) => offers.try_send(message),
         }
     }
 
@@ -65,26 +67,26 @@ impl<T> Shared<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         let unit = ready!(coop::proceed(cx));
-        let result = ready!(match &self.flow {
-            Flow::Queue(queue) => queue.poll_push(wait_key, message, cx),
-            Flow::Rendezvous(offers) => offers.poll_offer(wait_key, message, cx),
+        let result = ready!(match &self.flavor {
+            Flavor::Queue(queue) => queue.poll_send(wait_key, message, cx),
+            Flavor::Rendezvous(offers) => offers.poll_send(wait_key, message, cx),
         });
         unit.spend();
         Poll::Ready(result)
     }
 
     pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
-        match &self.flow {
-            Flow::Queue(queue) => queue.stop_push(wait_key),
-            Flow::Rendezvous(offers) => offers.withdraw(wait_key),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.stop_send(wait_key),
+            Flavor::Rendezvous(offers) => offers.stop_send(wait_key),
         }
     }
 
     #[inline]
     pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
-        match &self.flow {
-            Flow::Queue(queue) => queue.try_pop(),
-            Flow::Rendezvous(offers) => offers.try_take(),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.try_recv(),
+            Flavor::Rendezvous(offers) => offers.try_recv(),
         }
     }
 
@@ -95,54 +97,54 @@ impl<T> Shared<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
         let unit = ready!(coop::proceed(cx));
-        let result = ready!(match &self.flow {
-            Flow::Queue(queue) => queue.poll_pop(wait_key, cx),
-            Flow::Rendezvous(offers) => offers.poll_take(wait_key, cx),
+        let result = ready!(match &self.flavor {
+            Flavor::Queue(queue) => queue.poll_recv(wait_key, cx),
+            Flavor::Rendezvous(offers) => offers.poll_recv(wait_key, cx),
         });
         unit.spend();
         Poll::Ready(result)
     }
 
     pub(super) fn stop_recv(&self, wait_key: &mut WaitKey) {
-        match &self.flow {
-            Flow::Queue(queue) => queue.stop_pop(wait_key),
-            Flow::Rendezvous(offers) => offers.stop_take(wait_key),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.stop_recv(wait_key),
+            Flavor::Rendezvous(offers) => offers.stop_recv(wait_key),
         }
     }
 
     /// Takes everything that can be received at once.
     pub(super) fn drain(&self) -> VecDeque<T> {
-        match &self.flow {
-            Flow::Queue(queue) => queue.drain(),
-            Flow::Rendezvous(offers) => std::iter::from_fn(|| offers.try_take().ok()).collect(),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.drain(),
+            Flavor::Rendezvous(offers) => std::iter::from_fn(|| offers.try_recv().ok()).collect(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        match &self.flow {
-            Flow::Queue(queue) => queue.len(),
-            Flow::Rendezvous(offers) => offers.len(),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.len(),
+            Flavor::Rendezvous(offers) => offers.len(),
         }
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
-        match &self.flow {
-            Flow::Queue(queue) => queue.capacity(),
-            Flow::Rendezvous(_) => Some(0),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.capacity(),
+            Flavor::Rendezvous(_) => Some(0),
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        match &self.flow {
-            Flow::Queue(queue) => queue.is_closed(),
-            Flow::Rendezvous(offers) => offers.is_closed(),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.is_closed(),
+            Flavor::Rendezvous(offers) => offers.is_closed(),
         }
     }
 
     pub(super) fn close(&self) {
-        match &self.flow {
-            Flow::Queue(queue) => queue.close(),
-            Flow::Rendezvous(offers) => offers.close(),
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.close(),
+            Flavor::Rendezvous(offers) => offers.close(),
         }
     }
 

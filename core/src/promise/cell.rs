@@ -33,11 +33,12 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::derived::Derived;
-use super::waiters::{Ticket, Waiters};
+use super::waiters::Waiters;
 use crate::base::sync::atomic::AtomicU64;
 use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::base::sync::cell::UnsafeCell;
 use crate::base::sync::{Mutex, lock};
+use crate::base::waitlist::WaitKey;
 use crate::base::wake::StoredWaker;
 use crate::kernel::strand::with_state;
 use crate::kernel::task;
@@ -187,18 +188,18 @@ impl<T> Cell<T> {
     }
 
     /// Returns `Ready` if the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
-    /// Whoever drops `ticket` before that calls [`Cell::remove_waiter`]. `shared` says that others may wait, or come to
+    /// Whoever drops `wait_key` before that calls [`Cell::remove_waiter`]. `shared` says that others may wait, or come to
     /// wait, for the same outcome.
     pub(super) fn poll_ready(
         self: &Arc<Self>,
-        ticket: &mut Ticket,
+        wait_key: &mut WaitKey,
         shared: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
             let task = with_state(|state| state.blocked_task(cx.waker()).cloned());
-            if let Err(cycle) = self.add_waiter(ticket, cx.waker(), task) {
-                self.remove_waiter(ticket);
+            if let Err(cycle) = self.add_waiter(wait_key, cx.waker(), task) {
+                self.remove_waiter(wait_key);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));
             }
             self.drive_or_defer(shared, cx.waker());
@@ -206,7 +207,7 @@ impl<T> Cell<T> {
                 return Poll::Pending;
             }
         }
-        ticket.clear();
+        wait_key.take();
         Poll::Ready(Ok(()))
     }
 
@@ -216,11 +217,11 @@ impl<T> Cell<T> {
     /// When the wait would close a circle.
     fn add_waiter(
         &self,
-        ticket: &mut Ticket,
+        wait_key: &mut WaitKey,
         waker: &Waker,
         task: Option<Arc<task::Shared>>,
     ) -> Result<(), Cycle> {
-        if ticket.is_in_line() && lock(&self.waiters).is_waiting(ticket, waker, task.as_ref()) {
+        if wait_key.is_set() && lock(&self.waiters).is_waiting(wait_key, waker, task.as_ref()) {
             return Ok(());
         }
         // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
@@ -231,7 +232,7 @@ impl<T> Cell<T> {
             drop(waiters);
             return Ok(());
         }
-        let (before, new_edge) = waiters.insert(ticket, waker, task);
+        let (before, new_edge) = waiters.insert(wait_key, waker, task);
         drop(waiters);
         drop(before);
         new_edge.and_then(|edge| edge.detect_cycle()).map_or(Ok(()), Err)
@@ -279,10 +280,10 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Removes the waiter that `ticket` is the key of.
-    pub(super) fn remove_waiter(&self, ticket: &mut Ticket) {
-        if ticket.is_in_line() {
-            let before = lock(&self.waiters).remove(ticket);
+    /// Removes the waiter that `wait_key` is the key of.
+    pub(super) fn remove_waiter(&self, wait_key: &mut WaitKey) {
+        if wait_key.is_set() {
+            let before = lock(&self.waiters).remove(wait_key);
             drop(before);
         }
     }

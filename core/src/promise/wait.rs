@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::Promise;
 use super::cell::{Cell, Outcome, PromiseInner};
 use super::resolver::Resolver;
-use super::waiters::Ticket;
+use crate::base::waitlist::WaitKey;
 use crate::kernel::coop;
 use crate::kernel::nested::is_part_of_derived;
 use crate::kernel::task::Failure;
@@ -20,15 +20,15 @@ use crate::kernel::task::owner::{Owner, Owning};
 #[inline]
 fn poll_cell<T>(
     cell: &Arc<Cell<T>>,
-    ticket: &mut Ticket,
+    wait_key: &mut WaitKey,
     shared: bool,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Failure>> {
     if is_part_of_derived(cx) {
-        return cell.poll_ready(ticket, shared, cx);
+        return cell.poll_ready(wait_key, shared, cx);
     }
     let unit = ready!(coop::proceed(cx));
-    let ready = ready!(cell.poll_ready(ticket, shared, cx));
+    let ready = ready!(cell.poll_ready(wait_key, shared, cx));
     unit.spend();
     Poll::Ready(ready)
 }
@@ -40,19 +40,19 @@ const POLLED_AGAIN: &str = "a wait for a promise was polled after it was ready";
 struct PromiseWaiter<T> {
     /// None once the value has been handed out.
     inner: Option<PromiseInner<T>>,
-    ticket: Ticket,
+    wait_key: WaitKey,
 }
 
 impl<T> PromiseWaiter<T> {
     fn new(inner: PromiseInner<T>) -> PromiseWaiter<T> {
-        PromiseWaiter { inner: Some(inner), ticket: Ticket::default() }
+        PromiseWaiter { inner: Some(inner), wait_key: WaitKey::new() }
     }
 
     /// Hands the promise back once it has come out.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<PromiseInner<T>, Failure>> {
         let inner = self.inner.as_ref().expect(POLLED_AGAIN);
         // `self` owns the promise, so nobody can clone it meanwhile.
-        let ready = ready!(poll_cell(inner.cell(), &mut self.ticket, inner.is_shared(), cx));
+        let ready = ready!(poll_cell(inner.cell(), &mut self.wait_key, inner.is_shared(), cx));
         let inner = self.inner.take().expect(POLLED_AGAIN);
         Poll::Ready(ready.map(|()| inner))
     }
@@ -61,7 +61,7 @@ impl<T> PromiseWaiter<T> {
 impl<T> Drop for PromiseWaiter<T> {
     fn drop(&mut self) {
         if let Some(inner) = &self.inner {
-            inner.cell().remove_waiter(&mut self.ticket);
+            inner.cell().remove_waiter(&mut self.wait_key);
         }
     }
 }
@@ -113,12 +113,12 @@ impl<T> fmt::Debug for Waiting<T> {
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct WaitingRef<'a, T> {
     promise: &'a Promise<T>,
-    ticket: Ticket,
+    wait_key: WaitKey,
 }
 
 impl<'a, T> WaitingRef<'a, T> {
     pub(super) fn new(promise: &'a Promise<T>) -> WaitingRef<'a, T> {
-        WaitingRef { promise, ticket: Ticket::default() }
+        WaitingRef { promise, wait_key: WaitKey::new() }
     }
 }
 
@@ -129,7 +129,7 @@ impl<'a, T> Future for WaitingRef<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let promise = self.promise;
         // Others may have a reference to the same promise.
-        ready!(poll_cell(promise.inner.cell(), &mut self.ticket, true, cx))?;
+        ready!(poll_cell(promise.inner.cell(), &mut self.wait_key, true, cx))?;
         Poll::Ready(match promise.inner.get() {
             Some(outcome) => outcome.as_ref().map_err(Failure::clone),
             None => Err(Failure::Broken),
@@ -139,7 +139,7 @@ impl<'a, T> Future for WaitingRef<'a, T> {
 
 impl<T> Drop for WaitingRef<'_, T> {
     fn drop(&mut self) {
-        self.promise.inner.cell().remove_waiter(&mut self.ticket);
+        self.promise.inner.cell().remove_waiter(&mut self.wait_key);
     }
 }
 
@@ -189,7 +189,7 @@ impl<T> Answer<T> {
     /// When it has been ready already.
     pub fn share(mut self) -> Promise<T> {
         let inner = self.0.inner.take().expect("the answer has been taken already");
-        inner.cell().remove_waiter(&mut self.0.ticket);
+        inner.cell().remove_waiter(&mut self.0.wait_key);
         Promise::of(inner)
     }
 

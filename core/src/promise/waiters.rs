@@ -6,29 +6,11 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::base::waitlist::{Key, LinkedSlab};
+use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::task;
 use crate::kernel::task::owner::Owner;
 use crate::kernel::task::wait_graph::{CycleProbe, Edge, EdgeTarget};
-
-/// The key of one future among the waiters of a promise.
-#[derive(Debug, Default)]
-pub(super) struct Ticket(Option<Key>);
-
-impl Ticket {
-    /// Returns true from when the future begins to wait until it notices that it was woken.
-    #[inline]
-    pub(super) fn is_in_line(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Forgets the key, of a future that has noticed that it was woken.
-    #[inline]
-    pub(super) fn clear(&mut self) {
-        self.0 = None;
-    }
-}
 
 /// The waiters of a promise, first come, first served; the first one needs no allocation.
 pub(super) struct Waiters {
@@ -80,14 +62,14 @@ impl Waiters {
         (std::mem::replace(&mut self.owner, owner), old_targets, new_edges)
     }
 
-    /// Returns true if `ticket` waits with a waker that wakes the same task as `waker`, for the wait of `task`.
+    /// Returns true if `wait_key` waits with a waker that wakes the same task as `waker`, for the wait of `task`.
     pub(super) fn is_waiting(
         &mut self,
-        ticket: &Ticket,
+        wait_key: &WaitKey,
         waker: &Waker,
         task: Option<&Arc<task::Shared>>,
     ) -> bool {
-        let Some(waiter) = ticket.0.and_then(|key| self.entries.find(key)) else { return false };
+        let Some(waiter) = wait_key.get().and_then(|key| self.entries.find(key)) else { return false };
         let same_edge = match (&waiter.edge, task) {
             (Some(edge), Some(task)) => edge.is_of(task),
             (None, None) => true,
@@ -96,28 +78,28 @@ impl Waiters {
         same_edge && waiter.waker.will_wake(waker)
     }
 
-    /// Adds a waiter, in place of the one that `ticket` was the key of; `task` is the one that this wait stops. Returns
+    /// Adds a waiter, in place of the one that `wait_key` was the key of; `task` is the one that this wait stops. Returns
     /// what the caller drops, and the edge if there is one that may close a circle.
     pub(super) fn insert(
         &mut self,
-        ticket: &mut Ticket,
+        wait_key: &mut WaitKey,
         waker: StoredWaker,
         task: Option<Arc<task::Shared>>,
     ) -> ((Option<Removed>, Option<EdgeTarget>), Option<CycleProbe>) {
-        let removed = self.remove(ticket);
+        let removed = self.remove(wait_key);
         let mut edge = task.map(Edge::unpublished);
         let (mut target, mut probe) = (None, None);
         if let Some(edge) = edge.as_mut().filter(|_| self.owner.is_some()) {
             target = edge.publish(self.owner.clone());
             probe = edge.probe(&self.owner);
         }
-        ticket.0 = Some(self.entries.push_back(Waiter { waker, edge }));
+        wait_key.set(self.entries.push_back(Waiter { waker, edge }));
         ((removed, target), probe)
     }
 
-    /// Removes the waiter that `ticket` is the key of. The caller drops what comes back.
-    pub(super) fn remove(&mut self, ticket: &mut Ticket) -> Option<Removed> {
-        self.entries.remove(ticket.0.take()?).map(Removed::new)
+    /// Removes the waiter that `wait_key` is the key of. The caller drops what comes back.
+    pub(super) fn remove(&mut self, wait_key: &mut WaitKey) -> Option<Removed> {
+        self.entries.remove(wait_key.take()?).map(Removed::new)
     }
 
     /// Removes all waiters, and takes their edges back.

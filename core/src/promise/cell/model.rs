@@ -22,8 +22,8 @@ impl Wake for CountingWaker {
 }
 
 /// Stands in line once. Returns whether the outcome was there instead.
-fn wait<T>(handle: &PromiseInner<T>, ticket: &mut Ticket, waker: &Arc<CountingWaker>) -> bool {
-    assert!(handle.cell().add_waiter(ticket, &Waker::from(Arc::clone(waker)), None).is_ok());
+fn wait<T>(handle: &PromiseInner<T>, wait_key: &mut WaitKey, waker: &Arc<CountingWaker>) -> bool {
+    assert!(handle.cell().add_waiter(wait_key, &Waker::from(Arc::clone(waker)), None).is_ok());
     handle.cell().is_ready()
 }
 
@@ -32,8 +32,8 @@ fn who_waits_is_woken_or_sees_the_outcome() {
     loom::model(|| {
         let (handle, resolver) = Cell::pair(None);
         let resolving = thread::spawn(move || assert!(resolver.resolve(Ok(7)).is_ok()));
-        let (mut ticket, waker) = (Ticket::default(), Arc::default());
-        let ready = wait(&handle, &mut ticket, &waker);
+        let (mut wait_key, waker) = (WaitKey::new(), Arc::default());
+        let ready = wait(&handle, &mut wait_key, &waker);
         if ready {
             assert!(matches!(handle.get(), Some(Ok(7))));
         }
@@ -47,10 +47,10 @@ fn who_waits_is_woken_or_sees_the_outcome() {
 fn who_leaves_while_the_promise_comes_out_is_woken_at_most() {
     loom::model(|| {
         let (handle, resolver) = Cell::pair(None);
-        let (mut ticket, waker) = (Ticket::default(), Arc::default());
-        assert!(!wait(&handle, &mut ticket, &waker));
+        let (mut wait_key, waker) = (WaitKey::new(), Arc::default());
+        assert!(!wait(&handle, &mut wait_key, &waker));
         let resolving = thread::spawn(move || assert!(resolver.resolve(Ok(())).is_ok()));
-        handle.cell().remove_waiter(&mut ticket);
+        handle.cell().remove_waiter(&mut wait_key);
         resolving.join().unwrap();
         assert!(waker.0.load(SeqCst) <= 1);
         assert_eq!(Arc::strong_count(&waker), 1, "the waker is kept");
@@ -89,8 +89,8 @@ fn the_last_resolver_to_go_breaks_the_promise() {
     loom::model(|| {
         let (handle, resolver) = Cell::<()>::pair(None);
         let rival = resolver.clone();
-        let (mut ticket, waker) = (Ticket::default(), Arc::default());
-        assert!(!wait(&handle, &mut ticket, &waker));
+        let (mut wait_key, waker) = (WaitKey::new(), Arc::default());
+        assert!(!wait(&handle, &mut wait_key, &waker));
         let first = thread::spawn(move || drop(resolver));
         drop(rival);
         first.join().unwrap();
@@ -132,8 +132,8 @@ fn a_promise_that_has_come_out_stops_nobody() {
                 assert!(waits(bob, ann).is_ok());
             })
         };
-        let mut ticket = Ticket::default();
-        let told = handle.cell().add_waiter(&mut ticket, Waker::noop(), Some(ann));
+        let mut wait_key = WaitKey::new();
+        let told = handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(ann));
         assert!(told.is_ok(), "it is told of a circle");
         keeper.join().unwrap();
     });
@@ -145,8 +145,8 @@ fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
     loom::model(|| {
         let (ann, bob) = (task::Shared::never(), task::Shared::never());
         let (handle, resolver) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
-        let mut ticket = Ticket::default();
-        assert!(handle.cell().add_waiter(&mut ticket, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
+        let mut wait_key = WaitKey::new();
+        assert!(handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
         let keeper = thread::spawn(move || assert!(resolver.resolve(Ok(())).is_ok()));
         if handle.get().is_some() {
             assert!(waits(bob, ann).is_ok());
@@ -168,8 +168,8 @@ fn who_is_handed_what_it_waits_for_is_told() {
                 resolver
             })
         };
-        let mut ticket = Ticket::default();
-        let told = handle.cell().add_waiter(&mut ticket, Waker::noop(), Some(ann)).is_err();
+        let mut wait_key = WaitKey::new();
+        let told = handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(ann)).is_err();
         let resolver = hander.join().unwrap();
         assert!(told != matches!(handle.get(), Some(Err(Failure::Deadlock(_)))));
         drop(resolver);
