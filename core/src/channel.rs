@@ -55,6 +55,17 @@ use shared::{Flavor, Shared};
 /// Makes a channel that holds up to `capacity` messages; `0` makes it a [`rendezvous`].
 ///
 /// Memory is taken as messages come, not beforehand.
+///
+/// ```
+/// use twoply::{Wait, channel};
+///
+/// let (tx, rx) = channel::bounded(2);
+/// tx.send("one").wait()?;
+/// tx.send("two").wait()?;
+/// assert!(tx.try_send("three").is_err(), "it is full");
+/// assert_eq!(rx.recv().wait(), Ok("one"));
+/// # Ok::<(), channel::SendError<&str>>(())
+/// ```
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     match capacity {
         0 => rendezvous(),
@@ -63,6 +74,14 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// Makes a channel that holds any number of messages: a send never waits, and memory is the only limit.
+///
+/// ```
+/// use twoply::channel;
+///
+/// let (tx, rx) = channel::unbounded();
+/// (0..1000).for_each(|n| tx.try_send(n).unwrap());
+/// assert_eq!(rx.len(), 1000);
+/// ```
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(Flavor::Queue(Queue::new(None)))
 }
@@ -82,17 +101,42 @@ pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 /// Makes a channel for one message; see [`oneshot`](mod@oneshot).
+///
+/// ```
+/// use twoply::{Wait, channel};
+///
+/// let (tx, rx) = channel::oneshot();
+/// tx.send(7).unwrap();
+/// assert_eq!(rx.wait(), Ok(7));
+/// ```
 pub fn oneshot<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
     oneshot::channel()
 }
 
 /// Makes a channel that holds the latest value, `value` at first; see [`watch`](mod@watch).
+///
+/// ```
+/// use twoply::channel;
+///
+/// let (tx, mut rx) = channel::watch(0);
+/// tx.send(1).unwrap();
+/// assert_eq!(*rx.latest(), 1);
+/// ```
 pub fn watch<T>(value: T) -> (watch::Sender<T>, watch::Receiver<T>) {
     watch::channel(value)
 }
 
 /// Makes a channel whose every receiver gets every message, and which keeps the last `capacity` of them; see
 /// [`broadcast`](mod@broadcast).
+///
+/// ```
+/// use twoply::{Wait, channel};
+///
+/// let (tx, mut a) = channel::broadcast(16);
+/// let mut b = tx.subscribe();
+/// tx.send("event").unwrap();
+/// assert_eq!((a.recv().wait(), b.recv().wait()), (Ok("event"), Ok("event")));
+/// ```
 pub fn broadcast<T>(capacity: usize) -> (broadcast::Sender<T>, broadcast::Receiver<T>) {
     broadcast::channel(capacity)
 }

@@ -1,12 +1,12 @@
-//! [`Source`] and [`Sink`]: what the ends of channels, ports and references to actors have in common, and the
+//! [`Source`] and [`Sink`]: what the ends of channels and references to processes have in common, and the
 //! futures that receive from the one and send to the other.
 //!
 //! Both traits have the poll form, over `&self`, with the waiter's [`WaitKey`] in the hands of the future. The
 //! forms that were not chosen:
 //! - a method that returns `impl Future` cannot be called through `dyn`, and boxing the future would cost an
 //!   allocation a message;
-//! - `poll_recv(&mut self)`, as in futures' `Stream`, keeps the place inside the source: then two tasks cannot
-//!   receive from one source at a time, and a dropped future stays in line.
+//! - `poll_recv(&mut self)`, as in futures' `Stream`, keeps the key inside the source: then two tasks cannot
+//!   receive from one source at a time, and a dropped future keeps waiting.
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
 pub use crate::base::waitlist::WaitKey;
 
-/// Where messages of type `T` come from: a channel's receiver, a port.
+/// Where messages of type `T` come from: a channel's receiver, an interval.
 ///
 /// Users call [`recv`](Source::recv). Implementors forward the three required methods to the source that they
 /// wrap; `wait_key` must go to the same source every time.
@@ -42,19 +42,38 @@ pub trait Source<T> {
     /// When there will never be a message again.
     fn poll_recv(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>>;
 
-    /// The caller no longer waits. It has received nothing, and nothing is lost.
+    /// Ends a wait that the caller gives up. It has received nothing, and nothing is lost.
     fn stop_recv(&self, wait_key: &mut WaitKey);
 
     /// Receives a message that is there already.
     ///
     /// # Errors
     /// When there is none now, or never again.
+    ///
+    /// ```
+    /// use twoply::{channel::Source, time};
+    ///
+    /// let clock = time::interval(std::time::Duration::from_secs(3600));
+    /// assert!(Source::try_recv(&clock).is_err(), "no tick is due yet");
+    /// ```
     fn try_recv(&self) -> Result<T, TryRecvError>;
 
     /// Receives a message, by `.await` or `.wait()`. A future that is dropped has received nothing.
     ///
     /// # Errors
     /// The future's output is an error when there will never be a message again.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::{self, Source}};
+    ///
+    /// fn first(source: impl Source<u8>) -> Option<u8> {
+    ///     source.recv().wait().ok()
+    /// }
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// tx.try_send(7).unwrap();
+    /// assert_eq!(first(rx), Some(7));
+    /// ```
     fn recv(&self) -> Receiving<'_, T, Self>
     where
         Self: Sized,
@@ -63,7 +82,7 @@ pub trait Source<T> {
     }
 }
 
-/// Where messages of type `T` go: a channel's sender, a port, a reference to an actor.
+/// Where messages of type `T` go: a channel's sender, a reference to a process.
 ///
 /// Users call [`send`](Sink::send). Implementors forward the three required methods to the sink that they wrap;
 /// `wait_key` must go to the same sink every time.
@@ -96,7 +115,7 @@ pub trait Sink<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>>;
 
-    /// The caller no longer waits. The message is not sent any more.
+    /// Ends a wait that the caller gives up. The message is not sent any more.
     fn stop_send(&self, wait_key: &mut WaitKey);
 
     /// Sends `message` if that can be done at once.
@@ -110,6 +129,18 @@ pub trait Sink<T> {
     ///
     /// # Errors
     /// The future's output is an error when nobody will receive the message.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::{self, Sink}};
+    ///
+    /// fn greet(sink: &impl Sink<String>) -> bool {
+    ///     sink.send("hello".to_owned()).wait().is_ok()
+    /// }
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// assert!(greet(&tx));
+    /// assert_eq!(rx.try_recv(), Ok("hello".to_owned()));
+    /// ```
     fn send(&self, message: T) -> Sending<'_, T, Self>
     where
         Self: Sized,
@@ -118,19 +149,26 @@ pub trait Sink<T> {
     }
 }
 
-/// The future of a message from a [`Source`]. It holds nothing but its place in line.
+/// The future of a message from a [`Source`]. It holds no message.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Receiving<'a, T, S: Source<T> + ?Sized = Receiver<T>> {
-    /// What it receives from.
     source: &'a S,
-    /// Its place in line while it waits.
     wait_key: WaitKey,
-    /// It yields a `T` and holds none.
+    /// The future yields a `T` and holds none.
     message: PhantomData<fn() -> T>,
 }
 
 impl<'a, T, S: Source<T> + ?Sized> Receiving<'a, T, S> {
-    /// What [`Source::recv`] returns; also for a `&dyn Source`, on which that method cannot be called.
+    /// Makes what [`Source::recv`] returns; also for a `&dyn Source`, on which that method cannot be called.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::{self, Receiving, Source}};
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// tx.try_send(7).unwrap();
+    /// let source: &dyn Source<u8> = &rx;
+    /// assert_eq!(Receiving::new(source).wait(), Ok(7));
+    /// ```
     #[inline]
     pub fn new(source: &'a S) -> Receiving<'a, T, S> {
         Receiving { source, wait_key: WaitKey::new(), message: PhantomData }
@@ -165,16 +203,23 @@ impl<T, S: Source<T> + ?Sized> fmt::Debug for Receiving<'_, T, S> {
 /// The future of a message that goes to a [`Sink`]. It owns the message until that is sent.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Sending<'a, T, S: Sink<T> + ?Sized = Sender<T>> {
-    /// What it sends to.
     sink: &'a S,
-    /// Its place in line while it waits.
     wait_key: WaitKey,
-    /// The message, until the sink takes it.
+    /// None once the sink has taken it.
     message: Option<T>,
 }
 
 impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
-    /// What [`Sink::send`] returns; also for a `&dyn Sink`, on which that method cannot be called.
+    /// Makes what [`Sink::send`] returns; also for a `&dyn Sink`, on which that method cannot be called.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::{self, Sending, Sink}};
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// let sink: &dyn Sink<u8> = &tx;
+    /// Sending::new(sink, 7).wait().unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(7));
+    /// ```
     #[inline]
     pub fn new(sink: &'a S, message: T) -> Sending<'a, T, S> {
         Sending { sink, wait_key: WaitKey::new(), message: Some(message) }

@@ -1,14 +1,23 @@
-//! What can go wrong with a channel. Errors of a send hand the message back.
+//! The errors of channels. Errors of a send hand the message back.
 
 use std::fmt;
 
 /// The channel is closed: nobody will receive the message, which is handed back.
+///
+/// ```
+/// use twoply::{Wait, channel};
+///
+/// let (tx, rx) = channel::bounded(1);
+/// drop(rx);
+/// let error = tx.send("hello").wait().unwrap_err();
+/// assert_eq!(error.into_inner(), "hello");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("sending on a closed channel")]
 pub struct SendError<T>(pub T);
 
 impl<T> SendError<T> {
-    /// The message that was not sent.
+    /// Returns the message that was not sent.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -21,10 +30,20 @@ impl<T> fmt::Debug for SendError<T> {
 }
 
 /// Why a message could not be sent at once. The message is handed back.
+///
+/// ```
+/// use twoply::channel::{self, TrySendError};
+///
+/// let (tx, rx) = channel::bounded(1);
+/// tx.try_send(1).unwrap();
+/// assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+/// drop(rx);
+/// assert_eq!(tx.try_send(3), Err(TrySendError::Closed(3)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrySendError<T> {
-    /// Every place in the channel is taken, or promised to a send that has been waiting for it.
+    /// The channel is full: every permit is used, or has been given to a send that waited for it.
     #[error("sending on a full channel")]
     Full(T),
     /// The channel is closed.
@@ -33,14 +52,24 @@ pub enum TrySendError<T> {
 }
 
 impl<T> TrySendError<T> {
-    /// The message that was not sent.
+    /// Returns the message that was not sent.
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(message) | TrySendError::Closed(message) => message,
         }
     }
 
-    /// Whether a later attempt may succeed.
+    /// Returns true if a later attempt may succeed: the channel is full, and not closed.
+    ///
+    /// ```
+    /// use twoply::channel;
+    ///
+    /// let (tx, _rx) = channel::bounded(1);
+    /// tx.try_send(1).unwrap();
+    /// let error = tx.try_send(2).unwrap_err();
+    /// assert!(error.is_full());
+    /// assert_eq!(error.into_inner(), 2);
+    /// ```
     pub fn is_full(&self) -> bool {
         matches!(self, TrySendError::Full(_))
     }
@@ -62,11 +91,28 @@ impl<T> From<SendError<T>> for TrySendError<T> {
 }
 
 /// The channel is closed and everything that was in it has been received.
+///
+/// ```
+/// use twoply::{Wait, channel::{self, RecvError}};
+///
+/// let (tx, rx) = channel::bounded::<u8>(1);
+/// drop(tx);
+/// assert_eq!(rx.recv().wait(), Err(RecvError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("receiving on a closed and empty channel")]
 pub struct RecvError;
 
 /// Why no message could be received at once.
+///
+/// ```
+/// use twoply::channel::{self, TryRecvError};
+///
+/// let (tx, rx) = channel::bounded::<u8>(1);
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+/// drop(tx);
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {

@@ -12,13 +12,27 @@ use crate::kernel::Wait;
 /// The receiving end of a channel. Clones receive from the same channel: each message goes to one of them.
 ///
 /// When the last clone is dropped the channel is closed, and the messages that are queued are dropped.
+///
+/// ```
+/// use twoply::{Wait, channel};
+///
+/// let (tx, rx) = channel::unbounded();
+/// let workers: Vec<_> = (0..2)
+///     .map(|_| {
+///         let rx = rx.clone();
+///         std::thread::spawn(move || rx.iter().count())
+///     })
+///     .collect();
+/// (0..10).for_each(|n| tx.try_send(n).unwrap());
+/// drop(tx);
+/// assert_eq!(workers.into_iter().map(|worker| worker.join().unwrap()).sum::<usize>(), 10);
+/// ```
 pub struct Receiver<T> {
-    /// The channel.
     shared: Arc<Shared<T>>,
 }
 
 impl<T> Receiver<T> {
-    /// The receiver that `shared` has been counting from the beginning.
+    /// Makes the receiver that `shared` counts from the beginning.
     pub(super) fn new(shared: Arc<Shared<T>>) -> Receiver<T> {
         Receiver { shared }
     }
@@ -32,9 +46,18 @@ impl<T> Receiver<T> {
     /// When the channel is closed and everything in it has been received.
     ///
     /// # Cancel safety
-    /// A future that is dropped has received nothing, and wakes the next in line if it had been woken itself. One that
-    /// was woken, and is kept but not polled, leaves its message where it is, for whoever asks next: those who wait
-    /// behind it are not woken for that message before it is polled or dropped.
+    /// A future that is dropped has received nothing, and wakes the next receive if it had been woken itself. One that
+    /// was woken, and is kept but not polled, leaves its message where it is, for whoever asks next: receives that began
+    /// to wait later are not woken for that message before it is polled or dropped.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// std::thread::spawn(move || tx.send("hello").wait());
+    /// assert_eq!(rx.recv().wait(), Ok("hello"));
+    /// assert!(rx.recv().wait().is_err(), "the only sender is gone");
+    /// ```
     #[inline]
     pub fn recv(&self) -> Receiving<'_, T> {
         Receiving::new(self)
@@ -45,56 +68,122 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`Empty`](TryRecvError::Empty) when there is none now, [`Closed`](TryRecvError::Closed) when there will be
     /// none any more.
+    ///
+    /// ```
+    /// use twoply::channel::{self, TryRecvError};
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    /// tx.try_send(7).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(7));
+    /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.shared.try_recv()
     }
 
-    /// An iterator that waits for each message, as by `recv().wait()`, and ends when the channel is closed and
+    /// Returns an iterator that waits for each message, as by `recv().wait()`, and ends when the channel is closed and
     /// empty.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::unbounded();
+    /// std::thread::spawn(move || (1..=3).for_each(|n| tx.try_send(n).unwrap()));
+    /// assert_eq!(rx.iter().collect::<Vec<_>>(), [1, 2, 3]);
+    /// ```
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { receiver: self }
     }
 
-    /// An iterator over the messages that are there when it asks; it ends at the first moment without one.
+    /// Returns an iterator over the messages that are there when it asks; it ends at the first moment without one.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::unbounded();
+    /// tx.try_send(1).unwrap();
+    /// tx.try_send(2).unwrap();
+    /// assert_eq!(rx.try_iter().sum::<i32>(), 3);
+    /// ```
     pub fn try_iter(&self) -> TryIter<'_, T> {
         TryIter { receiver: self }
     }
 
     /// Takes everything that is queued now, with one lock and without moving a message.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::unbounded();
+    /// tx.try_send("a").unwrap();
+    /// tx.try_send("b").unwrap();
+    /// assert_eq!(rx.drain().collect::<Vec<_>>(), ["a", "b"]);
+    /// assert!(rx.is_empty());
+    /// ```
     pub fn drain(&self) -> Drain<T> {
         Drain { messages: self.shared.drain().into_iter() }
     }
 
-    /// Closes the channel: no more sends. What is queued can still be received; sends that wait get an error.
+    /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get an error.
     ///
     /// A send that runs on another thread at the same time may succeed, and its message arrive, just after.
+    ///
+    /// ```
+    /// use twoply::channel::{self, TrySendError};
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// tx.try_send(1).unwrap();
+    /// rx.close();
+    /// assert_eq!(tx.try_send(2), Err(TrySendError::Closed(2)));
+    /// assert_eq!(rx.try_recv(), Ok(1));
+    /// ```
     pub fn close(&self) {
         self.shared.close();
     }
 
-    /// Whether the channel takes no more messages: it was closed, or all senders are gone. Messages may still be
+    /// Returns true if the channel takes no more messages: it was closed, or all senders are gone. Messages may still be
     /// queued.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded::<u8>(1);
+    /// assert!(!rx.is_closed());
+    /// drop(tx);
+    /// assert!(rx.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed()
     }
 
-    /// How many messages are queued.
+    /// Returns the number of messages that are queued.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(2);
+    /// assert!(rx.is_empty());
+    /// tx.try_send(1).unwrap();
+    /// assert_eq!(rx.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.shared.len()
     }
 
-    /// Whether no message is queued.
+    /// Returns true if no message is queued.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many messages the channel holds at most; `None` when there is no limit.
+    /// Returns how many messages the channel holds at most; `None` when there is no limit.
+    ///
+    /// ```
+    /// use twoply::channel;
+    ///
+    /// assert_eq!(channel::bounded::<u8>(4).1.capacity(), Some(4));
+    /// assert_eq!(channel::unbounded::<u8>().1.capacity(), None);
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         self.shared.capacity()
     }
 
-    /// Whether both receive from the same channel.
+    /// Returns true if both receive from the same channel.
+    ///
+    /// ```
+    /// let (_tx, rx) = twoply::channel::bounded::<u8>(1);
+    /// assert!(rx.same_channel(&rx.clone()));
+    /// ```
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
@@ -135,10 +224,9 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// See [`Receiver::iter`].
+/// Waits for each message of a receiver; made by [`Receiver::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
-    /// What it receives from.
     receiver: &'a Receiver<T>,
 }
 
@@ -150,10 +238,9 @@ impl<T> Iterator for Iter<'_, T> {
     }
 }
 
-/// See [`Receiver::try_iter`].
+/// Iterates over the messages that are there already; made by [`Receiver::try_iter`].
 #[derive(Debug)]
 pub struct TryIter<'a, T> {
-    /// What it receives from.
     receiver: &'a Receiver<T>,
 }
 
@@ -165,10 +252,18 @@ impl<T> Iterator for TryIter<'_, T> {
     }
 }
 
-/// Like [`Iter`], of a receiver that it owns.
+/// Waits for each message of a receiver that it owns, and ends when the channel is closed and empty.
+///
+/// ```
+/// let (tx, rx) = twoply::channel::unbounded();
+/// tx.try_send(1).unwrap();
+/// drop(tx);
+/// for message in rx {
+///     assert_eq!(message, 1);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct IntoIter<T> {
-    /// What it receives from.
     receiver: Receiver<T>,
 }
 
@@ -198,9 +293,8 @@ impl<'a, T> IntoIterator for &'a Receiver<T> {
     }
 }
 
-/// See [`Receiver::drain`]. Messages that are not asked for are dropped with it.
+/// Iterates over what was queued when [`Receiver::drain`] made it. It drops the messages that are not asked for.
 pub struct Drain<T> {
-    /// What was queued.
     messages: vec_deque::IntoIter<T>,
 }
 

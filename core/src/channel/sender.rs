@@ -10,13 +10,23 @@ use super::{SendError, Sending, Sink, TrySendError, WaitKey};
 /// The sending end of a channel. Clones send into the same channel; the messages of one clone arrive in order.
 ///
 /// When the last clone is dropped the channel is closed: receivers get what is queued, and then an error.
+///
+/// ```
+/// use twoply::{Wait, channel};
+///
+/// let (tx, rx) = channel::bounded(2);
+/// let other = tx.clone();
+/// tx.send(1).wait().unwrap();
+/// other.send(2).wait().unwrap();
+/// drop((tx, other));
+/// assert_eq!(rx.iter().sum::<i32>(), 3);
+/// ```
 pub struct Sender<T> {
-    /// The channel.
     shared: Arc<Shared<T>>,
 }
 
 impl<T> Sender<T> {
-    /// The sender that `shared` has been counting from the beginning.
+    /// Makes the sender that `shared` counts from the beginning.
     pub(super) fn new(shared: Arc<Shared<T>>) -> Sender<T> {
         Sender { shared }
     }
@@ -36,8 +46,8 @@ impl<T> Sender<T> {
     /// [`timeout`](crate::time::timeout), it has not sent even there if it does not win: all arms are offered at once,
     /// and one of them is met.
     ///
-    /// One that was promised a place, and is kept but not polled, keeps that place: in a channel of one place nobody
-    /// else sends until it is polled or dropped.
+    /// A future that was given a permit, and is kept but not polled, keeps that permit: in a channel for one message
+    /// nobody else sends until it is polled or dropped.
     ///
     /// ```
     /// # use twoply::{Wait, channel};
@@ -56,42 +66,90 @@ impl<T> Sender<T> {
     /// Sends `message` if there is room.
     ///
     /// # Errors
-    /// [`Full`](TrySendError::Full) when every place is taken, or promised to a send that waits; in a rendezvous
+    /// [`Full`](TrySendError::Full) when the channel is full, or its last permits belong to sends that wait; in a rendezvous
     /// channel, when no receive waits. If the receive that waits is dropped before it has the message, the
     /// message stays for the next one. [`Closed`](TrySendError::Closed) when the channel is.
+    ///
+    /// ```
+    /// use twoply::channel::{self, TrySendError};
+    ///
+    /// let (tx, _rx) = channel::bounded(1);
+    /// assert_eq!(tx.try_send(1), Ok(()));
+    /// assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+    /// ```
     #[inline]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.shared.try_send(message)
     }
 
-    /// Closes the channel: no more sends. What is queued can still be received; sends that wait get an error.
+    /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get an error.
     ///
     /// A send that runs on another thread at the same time may succeed, and its message arrive, just after.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// tx.try_send(1).unwrap();
+    /// tx.close();
+    /// assert!(tx.try_send(2).is_err());
+    /// assert_eq!(rx.recv().wait(), Ok(1));
+    /// assert!(rx.recv().wait().is_err());
+    /// ```
     pub fn close(&self) {
         self.shared.close();
     }
 
-    /// Whether the channel takes no more messages: it was closed, or all receivers are gone.
+    /// Returns true if the channel takes no more messages: it was closed, or all receivers are gone.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded::<u8>(1);
+    /// assert!(!tx.is_closed());
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed()
     }
 
-    /// How many messages are queued.
+    /// Returns the number of messages that are queued.
+    ///
+    /// ```
+    /// let (tx, _rx) = twoply::channel::bounded(2);
+    /// assert!(tx.is_empty());
+    /// tx.try_send(1).unwrap();
+    /// assert_eq!(tx.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.shared.len()
     }
 
-    /// Whether no message is queued.
+    /// Returns true if no message is queued.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many messages the channel holds at most; `None` when there is no limit.
+    /// Returns how many messages the channel holds at most; `None` when there is no limit.
+    ///
+    /// ```
+    /// use twoply::channel;
+    ///
+    /// assert_eq!(channel::bounded::<u8>(4).0.capacity(), Some(4));
+    /// assert_eq!(channel::rendezvous::<u8>().0.capacity(), Some(0));
+    /// assert_eq!(channel::unbounded::<u8>().0.capacity(), None);
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         self.shared.capacity()
     }
 
-    /// Whether both send into the same channel.
+    /// Returns true if both send into the same channel.
+    ///
+    /// ```
+    /// let (tx, _rx) = twoply::channel::bounded::<u8>(1);
+    /// let (other, _rx) = twoply::channel::bounded::<u8>(1);
+    /// assert!(tx.same_channel(&tx.clone()));
+    /// assert!(!tx.same_channel(&other));
+    /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
