@@ -143,7 +143,7 @@ fn a_slow_receiver_is_told_what_it_has_missed() {
     let (tx, mut rx) = channel::broadcast(4);
     (0..10).for_each(|n| assert_eq!(tx.send(n), Ok(1)));
     let mut late = tx.subscribe();
-    assert_eq!(rx.behind(), 10);
+    assert_eq!(rx.len(), 10);
     assert_eq!(rx.try_recv(), Err(broadcast::TryRecvError::Lagged(6)));
     assert_eq!([(); 4].map(|()| rx.try_recv().unwrap()), [6, 7, 8, 9]);
     assert_eq!(rx.try_recv(), Err(broadcast::TryRecvError::Empty));

@@ -30,7 +30,13 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
 
-/// A channel that keeps the last `capacity` messages, at least one.
+/// Makes a channel that keeps the last `capacity` messages, at least one.
+///
+/// ```
+/// let (tx, mut rx) = twoply::channel::broadcast::channel(16);
+/// assert_eq!(tx.send("event"), Ok(1));
+/// assert_eq!(rx.try_recv(), Ok("event"));
+/// ```
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let ring =
         Ring { messages: VecDeque::new(), capacity: capacity.max(1), oldest: 0, senders: 1, receivers: 1 };
@@ -40,9 +46,8 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 /// What both ends share.
 struct Shared<T> {
-    /// The messages.
     ring: Mutex<Ring<T>>,
-    /// The receivers that wait for one.
+    /// The receivers that wait for a message.
     waiting: WaitList,
 }
 
@@ -50,24 +55,36 @@ struct Shared<T> {
 struct Ring<T> {
     /// The last messages, oldest first.
     messages: VecDeque<Arc<T>>,
-    /// How many are kept.
+    /// The most messages that are kept.
     capacity: usize,
-    /// The number of the oldest one, counted from the first message of the channel.
+    /// The number of the oldest message, counted from the first message of the channel.
     oldest: u64,
-    /// How many [`Sender`]s there are.
+    /// The number of [`Sender`]s.
     senders: usize,
-    /// How many [`Receiver`]s there are.
+    /// The number of [`Receiver`]s.
     receivers: usize,
 }
 
 impl<T> Ring<T> {
-    /// The number that the next message will have.
+    /// Returns the number of the next message that will be sent.
     fn end(&self) -> u64 {
         self.oldest + self.messages.len() as u64
     }
 }
 
 /// Why a receiver got no message.
+///
+/// ```
+/// use twoply::{Wait, channel::broadcast::{self, RecvError}};
+///
+/// let (tx, mut rx) = broadcast::channel(1);
+/// tx.send(1).unwrap();
+/// tx.send(2).unwrap();
+/// drop(tx);
+/// assert_eq!(rx.recv().wait(), Err(RecvError::Lagged(1)));
+/// assert_eq!(rx.recv().wait(), Ok(2));
+/// assert_eq!(rx.recv().wait(), Err(RecvError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -80,23 +97,39 @@ pub enum RecvError {
 }
 
 /// Why a receiver got no message at once.
+///
+/// ```
+/// use twoply::channel::broadcast::{self, TryRecvError};
+///
+/// let (tx, mut rx) = broadcast::channel::<u8>(1);
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+/// drop(tx);
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
     /// There is no new message.
     #[error("receiving on an empty channel")]
     Empty,
-    /// As [`RecvError::Lagged`].
+    /// This many messages are gone, as in [`RecvError::Lagged`].
     #[error("{0} messages were missed")]
     Lagged(u64),
-    /// As [`RecvError::Closed`].
+    /// All senders are gone and every message has been received.
     #[error("receiving on a closed and empty channel")]
     Closed,
 }
 
 /// The sending end. When the last clone is dropped the channel is closed.
+///
+/// ```
+/// use twoply::channel::broadcast;
+///
+/// let (tx, rx) = broadcast::channel(4);
+/// drop(rx);
+/// assert!(tx.send("nobody listens").is_err());
+/// ```
 pub struct Sender<T> {
-    /// The channel.
     shared: Arc<Shared<T>>,
 }
 
@@ -105,13 +138,23 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// When there is no receiver. The message is handed back.
+    ///
+    /// ```
+    /// use twoply::channel::broadcast;
+    ///
+    /// let (tx, rx) = broadcast::channel(4);
+    /// let other = tx.subscribe();
+    /// assert_eq!(tx.send(1), Ok(2));
+    /// drop((rx, other));
+    /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
+    /// ```
     pub fn send(&self, message: T) -> Result<usize, SendError<T>> {
         let message = Arc::new(message);
         let mut ring = lock(&self.shared.ring);
         let receivers = ring.receivers;
         if receivers == 0 {
             drop(ring);
-            // Nobody else has had it.
+            // The message was never shared, so it can be taken out of the `Arc`.
             return Arc::try_unwrap(message).map_or(Ok(0), |message| Err(SendError(message)));
         }
         let mut overwritten = None;
@@ -126,7 +169,18 @@ impl<T> Sender<T> {
         Ok(receivers)
     }
 
-    /// Another receiver, which gets the messages that are sent from now on.
+    /// Makes another receiver, which gets the messages that are sent from now on.
+    ///
+    /// ```
+    /// use twoply::channel::broadcast::{self, TryRecvError};
+    ///
+    /// let (tx, _rx) = broadcast::channel(4);
+    /// tx.send("before").unwrap();
+    /// let mut late = tx.subscribe();
+    /// assert_eq!(late.try_recv(), Err(TryRecvError::Empty));
+    /// tx.send("after").unwrap();
+    /// assert_eq!(late.try_recv(), Ok("after"));
+    /// ```
     pub fn subscribe(&self) -> Receiver<T> {
         let mut ring = lock(&self.shared.ring);
         ring.receivers += 1;
@@ -135,8 +189,22 @@ impl<T> Sender<T> {
         Receiver { shared: Arc::clone(&self.shared), next }
     }
 
-    /// How many receivers there are.
-    pub fn receivers(&self) -> usize {
+    /// Returns true if there is no receiver now; [`subscribe`](Sender::subscribe) may make one.
+    pub fn is_closed(&self) -> bool {
+        self.receiver_count() == 0
+    }
+
+    /// Returns the number of receivers.
+    ///
+    /// ```
+    /// use twoply::channel::broadcast;
+    ///
+    /// let (tx, rx) = broadcast::channel::<u8>(4);
+    /// assert_eq!(tx.receiver_count(), 1);
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// ```
+    pub fn receiver_count(&self) -> usize {
         lock(&self.shared.ring).receivers
     }
 }
@@ -162,15 +230,23 @@ impl<T> Drop for Sender<T> {
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("receivers", &self.receivers()).finish()
+        f.debug_struct("Sender").field("receivers", &self.receiver_count()).finish()
     }
 }
 
 /// A receiving end. A clone gets the same messages that the original has not received yet.
+///
+/// ```
+/// use twoply::channel::broadcast;
+///
+/// let (tx, mut a) = broadcast::channel(4);
+/// tx.send(1).unwrap();
+/// let mut b = a.clone();
+/// assert_eq!((a.try_recv(), b.try_recv()), (Ok(1), Ok(1)));
+/// ```
 pub struct Receiver<T> {
-    /// The channel.
     shared: Arc<Shared<T>>,
-    /// The number of the message that it gets next.
+    /// The number of the message that this receiver gets next.
     next: u64,
 }
 
@@ -180,6 +256,14 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     /// [`Lagged`](RecvError::Lagged) when messages were missed, [`Closed`](RecvError::Closed) at the end.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::broadcast};
+    ///
+    /// let (tx, mut rx) = broadcast::channel(4);
+    /// std::thread::spawn(move || tx.send("event"));
+    /// assert_eq!(rx.recv().wait(), Ok("event"));
+    /// ```
     pub fn recv(&mut self) -> Recv<'_, T> {
         Recv { receiver: self, wait_key: WaitKey::new() }
     }
@@ -188,20 +272,49 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     /// As [`recv`](Receiver::recv), and [`Empty`](TryRecvError::Empty) when there is none now.
+    ///
+    /// ```
+    /// use twoply::channel::broadcast::{self, TryRecvError};
+    ///
+    /// let (tx, mut rx) = broadcast::channel(4);
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(1));
+    /// ```
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         self.shared.take(&mut self.next).map(Arc::unwrap_or_clone)
     }
 }
 
 impl<T> Receiver<T> {
-    /// How many messages it is behind, including those that it has missed.
-    pub fn behind(&self) -> u64 {
+    /// Returns the number of messages that it has not received, including those that it has missed.
+    ///
+    /// ```
+    /// use twoply::channel::broadcast;
+    ///
+    /// let (tx, rx) = broadcast::channel(1);
+    /// assert!(rx.is_empty());
+    /// tx.send(1).unwrap();
+    /// tx.send(2).unwrap();
+    /// assert_eq!(rx.len(), 2, "one of which is gone");
+    /// ```
+    pub fn len(&self) -> u64 {
         lock(&self.shared.ring).end() - self.next
+    }
+
+    /// Returns true if it has received every message that was sent.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns true if all senders are gone. Messages may still be there.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.shared.ring).senders == 0
     }
 }
 
 impl<T> Shared<T> {
-    /// The message `next`, or why there is none. Counts `next` up where a receiver has seen it or missed it.
+    /// Takes the message with the number `next`, which is advanced over what has been received or missed.
     fn take(&self, next: &mut u64) -> Result<Arc<T>, TryRecvError> {
         let ring = lock(&self.ring);
         if *next < ring.oldest {
@@ -243,16 +356,14 @@ impl<T> Drop for Receiver<T> {
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("behind", &self.behind()).finish()
+        f.debug_struct("Receiver").field("len", &self.len()).finish()
     }
 }
 
-/// See [`Receiver::recv`].
+/// The future of [`Receiver::recv`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Recv<'a, T> {
-    /// The receiver.
     receiver: &'a mut Receiver<T>,
-    /// Its place in line while it waits.
     wait_key: WaitKey,
 }
 

@@ -22,13 +22,21 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 use crate::kernel::coop;
 
-/// A channel for one message.
+/// Makes a channel for one message.
+///
+/// ```
+/// use twoply::{Wait, channel::oneshot};
+///
+/// let (tx, rx) = oneshot::channel::<u8>();
+/// drop(tx);
+/// assert!(rx.wait().is_err(), "no message will come");
+/// ```
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let cell = Arc::new(Mutex::new(Cell::Empty(None)));
     (Sender { cell: Some(Arc::clone(&cell)) }, Receiver { cell, closed: false })
 }
 
-/// Where the message passes.
+/// The state of the channel, with the message while it is on its way.
 ///
 /// ```text
 /// Empty ──(1) send──▶ Full ──(2) receive──▶ Closed
@@ -44,8 +52,20 @@ enum Cell<T> {
 }
 
 /// The sending end.
+///
+/// ```
+/// use twoply::{Wait, channel::oneshot};
+///
+/// fn double(number: u32, reply: oneshot::Sender<u32>) {
+///     reply.send(2 * number).unwrap();
+/// }
+///
+/// let (tx, rx) = oneshot::channel();
+/// double(4, tx);
+/// assert_eq!(rx.wait(), Ok(8));
+/// ```
 pub struct Sender<T> {
-    /// The channel, until the message is sent.
+    /// None once the message is sent.
     cell: Option<Arc<Mutex<Cell<T>>>>,
 }
 
@@ -54,6 +74,12 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// When the receiver is gone. The message is handed back.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::oneshot::channel();
+    /// drop(rx);
+    /// assert_eq!(tx.send(7).unwrap_err().into_inner(), 7);
+    /// ```
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
         let Some(channel) = self.cell.take() else { return Err(SendError(message)) };
         let mut cell = lock(&channel);
@@ -66,7 +92,14 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Whether the receiver is gone.
+    /// Returns true if the receiver is gone, or has closed the channel.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::oneshot::channel::<u8>();
+    /// assert!(!tx.is_closed());
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.cell.as_ref().is_none_or(|cell| matches!(*lock(cell), Cell::Closed))
     }
@@ -101,11 +134,20 @@ impl<T> fmt::Debug for Sender<T> {
 ///
 /// Its output is an error when the sender is dropped without sending. Dropping it before it is ready closes the
 /// channel; to look again later, poll it by reference.
+///
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, channel::oneshot, time::timeout};
+///
+/// let (tx, mut rx) = oneshot::channel();
+/// assert!(timeout(Duration::from_millis(1), &mut rx).wait().is_err());
+/// tx.send("late").unwrap();
+/// assert_eq!(rx.wait(), Ok("late"));
+/// ```
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Receiver<T> {
-    /// The channel.
     cell: Arc<Mutex<Cell<T>>>,
-    /// Whether it is known to be closed: then there is nothing to tell the sender at the end.
+    /// True when the receiver has closed the channel: then its drop has nothing to tell the sender.
     closed: bool,
 }
 
@@ -115,6 +157,15 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`Empty`](TryRecvError::Empty) when it may still come, [`Closed`](TryRecvError::Closed) when it was received
     /// or the sender is gone.
+    ///
+    /// ```
+    /// use twoply::channel::{TryRecvError, oneshot};
+    ///
+    /// let (tx, mut rx) = oneshot::channel();
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    /// tx.send(7).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(7));
+    /// ```
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let mut cell = lock(&self.cell);
         if let Cell::Empty(_) = *cell {
@@ -128,6 +179,12 @@ impl<T> Receiver<T> {
     }
 
     /// Tells the sender that nobody waits any more. A message that has been sent before is dropped.
+    ///
+    /// ```
+    /// let (tx, mut rx) = twoply::channel::oneshot::channel();
+    /// rx.close();
+    /// assert!(tx.send(7).is_err());
+    /// ```
     pub fn close(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;

@@ -25,7 +25,13 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
 
-/// A channel that holds `value` first. The receiver has seen it.
+/// Makes a channel that holds `value` first. The receiver has seen it.
+///
+/// ```
+/// let (tx, mut rx) = twoply::channel::watch::channel(1);
+/// tx.send(2).unwrap();
+/// assert_eq!(*rx.latest(), 2);
+/// ```
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State { value: Arc::new(value), version: 0, closed: false }),
@@ -38,29 +44,36 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
 
 /// What both ends share.
 struct Shared<T> {
-    /// The value.
     state: Mutex<State<T>>,
     /// The receivers that wait for a change.
     changed: WaitList,
-    /// How many [`Sender`]s there are.
+    /// The number of [`Sender`]s.
     senders: AtomicUsize,
-    /// How many [`Receiver`]s there are.
+    /// The number of [`Receiver`]s.
     receivers: AtomicUsize,
 }
 
 /// What the lock guards.
 struct State<T> {
-    /// The latest value.
+    /// The latest one.
     value: Arc<T>,
-    /// How many values came before it.
+    /// The number of values that came before this one.
     version: u64,
-    /// No more values: the last sender is gone.
+    /// True when the last sender is gone: the value is final.
     closed: bool,
 }
 
 /// The end that sets the value. When the last clone is dropped the channel is closed.
+///
+/// ```
+/// let (tx, rx) = twoply::channel::watch::channel("on");
+/// let other = tx.clone();
+/// other.send("off").unwrap();
+/// drop(rx);
+/// assert!(tx.send("on").is_err());
+/// assert_eq!(*tx.latest(), "off");
+/// ```
 pub struct Sender<T> {
-    /// The channel.
     shared: Arc<Shared<T>>,
 }
 
@@ -69,6 +82,13 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// When all receivers are gone. The value is handed back.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::watch::channel(1);
+    /// assert!(tx.send(2).is_ok());
+    /// drop(rx);
+    /// assert_eq!(tx.send(3).unwrap_err().into_inner(), 3);
+    /// ```
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         if self.is_closed() {
             return Err(SendError(value));
@@ -78,6 +98,12 @@ impl<T> Sender<T> {
     }
 
     /// Sets the value, whether there are receivers or not, and returns the one before.
+    ///
+    /// ```
+    /// let (tx, _) = twoply::channel::watch::channel(1);
+    /// assert_eq!(*tx.replace(2), 1);
+    /// assert_eq!(*tx.latest(), 2);
+    /// ```
     pub fn replace(&self, value: T) -> Arc<T> {
         let value = Arc::new(value);
         let mut state = lock(&self.shared.state);
@@ -88,19 +114,28 @@ impl<T> Sender<T> {
         before
     }
 
-    /// The latest value.
+    /// Returns the latest value.
     pub fn latest(&self) -> Arc<T> {
         Arc::clone(&lock(&self.shared.state).value)
     }
 
-    /// Another receiver, which has seen the latest value.
+    /// Makes another receiver, which has seen the latest value.
+    ///
+    /// ```
+    /// let (tx, _) = twoply::channel::watch::channel(1);
+    /// assert!(tx.is_closed());
+    /// let mut rx = tx.subscribe();
+    /// tx.send(2).unwrap();
+    /// assert!(rx.has_changed());
+    /// assert_eq!(*rx.latest(), 2);
+    /// ```
     pub fn subscribe(&self) -> Receiver<T> {
         self.shared.receivers.fetch_add(1, Relaxed);
         let seen = lock(&self.shared.state).version;
         Receiver { shared: Arc::clone(&self.shared), seen }
     }
 
-    /// Whether there is no receiver now; [`subscribe`](Sender::subscribe) may make one.
+    /// Returns true if there is no receiver now; [`subscribe`](Sender::subscribe) may make one.
     pub fn is_closed(&self) -> bool {
         self.shared.receivers.load(Acquire) == 0
     }
@@ -130,22 +165,30 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// The end that looks at the value. Clones have seen what the original has seen.
+///
+/// ```
+/// let (tx, mut a) = twoply::channel::watch::channel(1);
+/// tx.send(2).unwrap();
+/// let b = a.clone();
+/// assert_eq!(*a.latest(), 2);
+/// assert!(!a.has_changed());
+/// assert!(b.has_changed(), "the clone has not looked yet");
+/// ```
 pub struct Receiver<T> {
-    /// The channel.
     shared: Arc<Shared<T>>,
     /// The version of the newest value that this receiver has returned.
     seen: u64,
 }
 
 impl<T> Receiver<T> {
-    /// The latest value, which counts as seen from now on.
+    /// Returns the latest value, which counts as seen from now on.
     pub fn latest(&mut self) -> Arc<T> {
         let state = lock(&self.shared.state);
         self.seen = state.version;
         Arc::clone(&state.value)
     }
 
-    /// Whether there is a value that this receiver has not seen.
+    /// Returns true if there is a value that this receiver has not seen.
     pub fn has_changed(&self) -> bool {
         lock(&self.shared.state).version != self.seen
     }
@@ -155,14 +198,32 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// When all senders are gone and their last value has been seen.
+    ///
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let (tx, mut rx) = twoply::channel::watch::channel(0);
+    /// std::thread::spawn(move || tx.send(1));
+    /// assert_eq!(*rx.changed().wait().unwrap(), 1);
+    /// assert!(rx.changed().wait().is_err(), "no other value will come");
+    /// ```
     pub fn changed(&mut self) -> Changed<'_, T> {
         Changed { receiver: self, wait_key: WaitKey::new() }
     }
 
-    /// Waits until the value satisfies `condition`, beginning with the present one, and returns it.
+    /// Waits until the value satisfies `condition`, beginning with the present one, and returns it. Cancel-safe: a value
+    /// that was looked at counts as seen, and nothing else is lost.
     ///
     /// # Errors
     /// When all senders are gone and their last value does not satisfy it.
+    ///
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let (tx, mut rx) = twoply::channel::watch::channel(0);
+    /// std::thread::spawn(move || (1..=10).for_each(|n| drop(tx.send(n))));
+    /// assert!(*rx.wait_for(|n| *n >= 5).wait().unwrap() >= 5);
+    /// ```
     pub async fn wait_for(&mut self, mut condition: impl FnMut(&T) -> bool) -> Result<Arc<T>, RecvError> {
         coop::consume().await;
         let mut value = self.latest();
@@ -172,7 +233,7 @@ impl<T> Receiver<T> {
         Ok(value)
     }
 
-    /// Whether all senders are gone: the value is final.
+    /// Returns true if all senders are gone: the value is final.
     pub fn is_closed(&self) -> bool {
         lock(&self.shared.state).closed
     }
@@ -198,12 +259,11 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// See [`Receiver::changed`].
+/// The future of [`Receiver::changed`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Changed<'a, T> {
-    /// The receiver, which learns of what has been seen when the future is ready.
+    /// Its `seen` advances when the future is ready.
     receiver: &'a mut Receiver<T>,
-    /// Its place in line while it waits.
     wait_key: WaitKey,
 }
 
