@@ -80,22 +80,22 @@ use crate::kernel::backend::Backend;
 use crate::kernel::trampoline::trampoline;
 use spec::Spec;
 
-/// The most restarts within [`PERIOD`], if nothing else is said: OTP's default.
+/// The most restarts within [`PERIOD`] unless the user says otherwise, as in OTP.
 const INTENSITY: usize = 1;
 
-/// See [`INTENSITY`].
+/// The period in which restarts are counted, unless the user says otherwise; as in OTP.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Whom a supervisor restarts when a child has to be.
+/// Says whom a supervisor restarts when a child has to be restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// The child.
+    /// The supervisor restarts the child.
     OneForOne,
-    /// All children: those that run are stopped, then all are started.
+    /// The supervisor restarts all children: those that run are stopped, then all are started.
     OneForAll,
-    /// The child and all that were started after it.
+    /// The supervisor restarts the child and all that were started after it.
     RestForOne,
-    /// The child. Children have no order and their ids are but labels: any number may have the same one. They are
+    /// The supervisor restarts the child. Children have no order and their ids are but labels: any number may have the same one. They are
     /// told apart by their processes, stopped all at once, and forgotten when they end and are not restarted. OTP calls
     /// this `simple_one_for_one`.
     Dynamic,
@@ -112,25 +112,25 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// Whether a supervisor ends, with all its children, because [significant](ChildSpec::significant) ones have ended by
+/// Says whether a supervisor ends, with all its children, because [significant](ChildSpec::significant) ones have ended by
 /// themselves and are not restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoShutdown {
-    /// It does not.
+    /// The supervisor does not end.
     #[default]
     Never,
-    /// When one of them has.
+    /// The supervisor ends when one of them has ended.
     AnySignificant,
-    /// When all of them have.
+    /// The supervisor ends when all of them have ended.
     AllSignificant,
 }
 
-/// What a child is.
+/// The kind of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildKind {
-    /// Not a supervisor.
+    /// The child is no supervisor.
     Worker,
-    /// A supervisor.
+    /// The child is a supervisor.
     Supervisor,
 }
 
@@ -143,12 +143,21 @@ impl fmt::Display for ChildKind {
     }
 }
 
-/// Which child is meant: the one with this id, or the one that runs as this process.
+/// Selects a child of a supervisor, by its id or by its process.
+///
+/// Users rarely name this type: the methods of [`SupervisorRef`] take `&str` and `&Pid` for it.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::supervisor::ChildSelector;
+///
+/// assert_eq!(ChildSelector::from("store"), ChildSelector::Id("store".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildSelector {
-    /// By its id; under [`Strategy::Dynamic`] only where no other child has the same.
+    /// Selects the child with this id; under [`Strategy::Dynamic`] only where no other child has the same id.
     Id(Arc<str>),
-    /// By its process; while it is being restarted, by its last one.
+    /// Selects the child that runs as this process, or ran as it last and is being restarted.
     Pid(Pid),
 }
 
@@ -170,7 +179,7 @@ impl From<Pid> for ChildSelector {
     }
 }
 
-/// Supervisors may be nested without an end: what is below is dropped by a loop.
+/// Drops what is below by a loop, because supervisors may be nested to any depth.
 impl Drop for Plan {
     fn drop(&mut self) {
         let children = std::mem::take(&mut self.children);
@@ -178,38 +187,44 @@ impl Drop for Plan {
     }
 }
 
-/// Who hears of what happens to children.
+/// The user's function that is called with each report.
 type Observer = Arc<dyn Fn(&Report) + Send + Sync>;
 
 /// A supervisor that is to be started: its children, and what it does with them. See the [module](self).
 #[must_use = "a supervisor does nothing until it is started"]
 pub struct Supervisor {
-    /// What messages call it.
     name: Option<Box<str>>,
-    /// Where it runs; else where whoever starts it does.
+    /// `None` means the backend of whoever starts the supervisor.
     backend: Option<Arc<dyn Backend>>,
-    /// What it does.
     plan: Plan,
 }
 
-/// What a supervisor does. It outlives the supervisor's process, to be started again.
+/// The children of a supervisor and what it does with them. A plan outlives the supervisor's process, which may be
+/// started again.
 struct Plan {
-    /// Whom it restarts.
     strategy: Strategy,
-    /// The most restarts in one period.
+    /// The most restarts in one `period`.
     intensity: usize,
-    /// The length of a period.
     period: Duration,
-    /// Whether it ends with its children.
     auto_shutdown: AutoShutdown,
-    /// Who hears of what happens.
     observer: Option<Observer>,
-    /// The children that it starts with, in order.
+    /// The children that the supervisor starts with, in order.
     children: Vec<Arc<Spec>>,
 }
 
 impl Supervisor {
-    /// A supervisor without children, which allows one restart in five seconds, as in OTP.
+    /// Returns a supervisor without children, which allows one restart in five seconds, as in OTP.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::supervisor::{Strategy, Supervisor};
+    ///
+    /// let supervisor = Supervisor::new(Strategy::OneForAll).name("root").start().wait()?;
+    /// assert!(supervisor.tree().wait()?.to_string().ends_with("one_for_all"));
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(strategy: Strategy) -> Supervisor {
         let plan = Plan {
             strategy,
@@ -222,28 +237,59 @@ impl Supervisor {
         Supervisor { name: None, backend: None, plan }
     }
 
-    /// See [`Strategy::OneForOne`].
+    /// Returns a supervisor that restarts [the child alone](Strategy::OneForOne); see [`Supervisor::new`].
     pub fn one_for_one() -> Supervisor {
         Supervisor::new(Strategy::OneForOne)
     }
 
-    /// See [`Strategy::OneForAll`].
+    /// Returns a supervisor that restarts [all children](Strategy::OneForAll); see [`Supervisor::new`].
     pub fn one_for_all() -> Supervisor {
         Supervisor::new(Strategy::OneForAll)
     }
 
-    /// See [`Strategy::RestForOne`].
+    /// Returns a supervisor that restarts the child and [those after it](Strategy::RestForOne); see
+    /// [`Supervisor::new`].
     pub fn rest_for_one() -> Supervisor {
         Supervisor::new(Strategy::RestForOne)
     }
 
-    /// See [`Strategy::Dynamic`].
+    /// Returns a supervisor whose children come and go, [any number of a kind](Strategy::Dynamic); see
+    /// [`Supervisor::new`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let guests = Supervisor::dynamic().start().wait()?;
+    /// for _ in 0..3 {
+    ///     let guest = ChildSpec::process("guest", async |mut me: Process<()>| drop(me.receive().await));
+    ///     guests.start_child(guest).wait()?;
+    /// }
+    /// assert_eq!(guests.count().wait()?.active, 3);
+    /// # guests.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dynamic() -> Supervisor {
         Supervisor::new(Strategy::Dynamic)
     }
 
     /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several children
     /// counts once. A supervisor whose period is zero [cannot be started](PlanError::NoPeriod).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let brief = ChildSpec::process("brief", async |_: Process<()>| ());
+    /// let supervisor = Supervisor::one_for_one().intensity(3, Duration::from_secs(60)).child(brief);
+    /// let supervisor = supervisor.start().wait()?;
+    /// // It restarts the child three times, and gives up then.
+    /// assert_eq!(supervisor.pid().ended().wait(), ExitReason::Shutdown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Supervisor {
         self.plan.intensity = restarts;
         self.plan.period = period;
@@ -257,20 +303,39 @@ impl Supervisor {
         self
     }
 
-    /// Adds a child, behind the others.
+    /// Adds a child, behind the others; they are started in this order. The [module](self) has an example.
     pub fn child<M: Send + 'static>(mut self, child: ChildSpec<M>) -> Supervisor {
         self.plan.children.push(child.into_spec());
         self
     }
 
-    /// Has `observer` told what happens to the children. It is called in the supervisor's process, which does nothing
-    /// else meanwhile; a panic is contained.
+    /// Calls `observer` with what happens to the children. It is called in the supervisor's process, which does nothing
+    /// else meanwhile; a panic in there changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::mpsc;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Report, Supervisor}};
+    ///
+    /// let (reports, reported) = mpsc::channel();
+    /// let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one()
+    ///     .on_report(move |report| _ = reports.send(report.clone()))
+    ///     .child(child)
+    ///     .start()
+    ///     .wait()?;
+    /// assert!(matches!(reported.recv()?, Report::Started { .. }));
+    /// supervisor.stop().wait();
+    /// assert!(matches!(reported.recv()?, Report::Stopped { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_report(mut self, observer: impl Fn(&Report) + Send + Sync + 'static) -> Supervisor {
         self.plan.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Names the supervisor's process, for messages.
+    /// Names the supervisor's process, for messages such as those of a panic.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Supervisor {
         self.name = Some(name.into());
         self
@@ -290,7 +355,7 @@ impl Supervisor {
     /// When the supervisor [cannot be as it is](PlanError), when a child cannot be started (then all are stopped again),
     /// or when the supervisor's process cannot be.
     pub fn start(self) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + 'static {
-        self.into_launch().start(None::<&Process<()>>)
+        self.into_template().start(None::<&Process<()>>)
     }
 
     /// As [`Supervisor::start`], linked to `parent`, whose end ends the supervisor. A supervisor that does not start
@@ -298,15 +363,33 @@ impl Supervisor {
     ///
     /// # Errors
     /// As [`Supervisor::start`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{self, Process, supervisor::Supervisor};
+    ///
+    /// let (started, start) = twoply::channel::oneshot();
+    /// let parent = actor::spawn(async move |mut me: Process<()>| {
+    ///     let supervisor = Supervisor::one_for_one().start_link(&me).await.unwrap();
+    ///     started.send(supervisor).unwrap();
+    ///     drop(me.receive().await);
+    ///     panic!("expected: the parent ends, and its supervisor with it");
+    /// })?;
+    /// let supervisor = start.wait()?;
+    /// parent.send(()).wait()?;
+    /// assert!(!supervisor.pid().ended().wait().is_orderly());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start_link<P: Send + 'static>(
         self,
         parent: &Process<P>,
     ) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + use<P> {
-        self.into_launch().start(Some(parent))
+        self.into_template().start(Some(parent))
     }
 
-    fn into_launch(self) -> Launch {
-        Launch { name: self.name, backend: self.backend, plan: Arc::new(self.plan) }
+    fn into_template(self) -> SupervisorTemplate {
+        SupervisorTemplate { name: self.name, backend: self.backend, plan: Arc::new(self.plan) }
     }
 }
 
@@ -323,24 +406,21 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-/// What is needed to start a supervisor, any number of times.
-struct Launch {
-    /// What messages call it.
+/// All that is needed to start a supervisor, any number of times.
+struct SupervisorTemplate {
     name: Option<Box<str>>,
-    /// Where it runs.
     backend: Option<Arc<dyn Backend>>,
-    /// What it does.
     plan: Arc<Plan>,
 }
 
-impl Launch {
+impl SupervisorTemplate {
     /// Starts the supervisor's process. The future is ready when all children have been started.
     fn start<P: Send + 'static>(
         &self,
         parent: Option<&Process<P>>,
     ) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + use<P> {
-        let begun = self.begin(parent, &[]);
-        async move { begun?.finish().await }
+        let starting = self.begin(parent, &[]);
+        async move { starting?.finish().await }
     }
 
     /// Starts the supervisor's process, which gets `names` before it starts its children.
@@ -348,7 +428,7 @@ impl Launch {
         &self,
         parent: Option<&Process<P>>,
         names: &[(Registry, Arc<str>)],
-    ) -> Result<Begun, StartError> {
+    ) -> Result<StartingSupervisor, StartError> {
         self.plan.check()?;
         let (ready, started) = oneshot::channel();
         // Children never wait for their supervisor's mailbox, nor does it itself.
@@ -363,26 +443,26 @@ impl Launch {
             builder = builder.on(backend);
         }
         let plan = Arc::clone(&self.plan);
-        let mother = parent.map(Process::pid);
-        let body = move |me| engine::supervise(me, plan, mother, ready);
+        let parent_pid = parent.map(Process::pid);
+        let body = move |me| engine::supervise(me, plan, parent_pid, ready);
         let process = match parent {
             Some(parent) => builder.spawn_link(parent, body),
             None => builder.spawn(body),
         };
-        let process = process.map_err(|error| StartError::of_supervisor(starter::refusal(error.into())))?;
-        Ok(Begun { supervisor: SupervisorRef::new(process), started })
+        let process =
+            process.map_err(|error| StartError::of_supervisor(starter::name_error_of(error.into())))?;
+        Ok(StartingSupervisor { supervisor: SupervisorRef::new(process), started })
     }
 }
 
 /// A supervisor whose process has been started, and now starts the children.
-struct Begun {
-    /// It.
+struct StartingSupervisor {
     supervisor: SupervisorRef,
-    /// Tells when all have been started, or why not.
+    /// Receives the outcome when all children have been started, or one could not be.
     started: oneshot::Receiver<Result<(), StartError>>,
 }
 
-impl Begun {
+impl StartingSupervisor {
     /// Waits until all children have been started.
     async fn finish(self) -> Result<SupervisorRef, StartError> {
         match self.started.await {
@@ -393,7 +473,7 @@ impl Begun {
 }
 
 impl Plan {
-    /// Refuses what cannot be.
+    /// Refuses a plan that contradicts itself.
     fn check(&self) -> Result<(), StartError> {
         let dynamic = self.strategy == Strategy::Dynamic;
         if self.period.is_zero() {
@@ -412,7 +492,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Refuses a child that cannot be one of this supervisor.
+    /// Refuses a child whose settings contradict those of the supervisor.
     fn check_child(&self, child: &Spec) -> Result<(), StartError> {
         let error = match (child.significant, child.restart, self.auto_shutdown) {
             (true, Restart::Permanent, _) => PlanError::SignificantAndPermanent,

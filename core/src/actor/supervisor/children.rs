@@ -12,78 +12,75 @@ use super::spec::{Spec, Started};
 use super::tree::{ChildInfo, ChildState, Counts};
 use crate::actor::Pid;
 
-/// A child's place in the order in which children are started. A restart keeps it.
-pub(super) type Serial = u64;
+/// Identifies a child in its supervisor. Keys have the order in which children are started; a restart keeps the key.
+pub(super) type ChildKey = u64;
 
-/// One child.
+/// A child, as its supervisor knows it.
 pub(super) struct Child {
-    /// How it is started and what its end means.
     pub(super) spec: Arc<Spec>,
-    /// Whether it runs.
     pub(super) state: ChildState,
-    /// The process that it runs as, or ran as last.
+    /// The process that the child runs as, or ran as last.
     process: Option<Pid>,
-    /// For a supervisor that runs: the way to ask it.
+    /// Refers to a child that is a supervisor and runs.
     supervisor: Option<SupervisorRef>,
 }
 
-/// All children.
+/// All children of a supervisor.
 pub(super) struct Children {
-    /// They, in the order in which they are started.
-    table: BTreeMap<Serial, Child>,
-    /// Those that run, by their process, and those that are being restarted, by their last one.
-    pids: BTreeMap<Pid, Serial>,
-    /// All, by id; nothing where ids need not be unique.
-    ids: Option<BTreeMap<Arc<str>, Serial>>,
-    /// The next place.
-    next: Serial,
+    /// All children, in the order in which they are started.
+    table: BTreeMap<ChildKey, Child>,
+    /// The children that run, by their process, and those that are being restarted, by their last one.
+    pids: BTreeMap<Pid, ChildKey>,
+    /// All children by id; `None` where ids need not be unique.
+    ids: Option<BTreeMap<Arc<str>, ChildKey>>,
+    /// The next key.
+    next: ChildKey,
 }
 
 impl Children {
-    /// No children. Their ids will be unique unless they are `anonymous`.
+    /// Returns a table without children. Their ids will be unique unless they are `anonymous`.
     pub(super) fn new(anonymous: bool) -> Children {
         let ids = (!anonymous).then(BTreeMap::new);
         Children { table: BTreeMap::new(), pids: BTreeMap::new(), ids, next: 0 }
     }
 
     /// Enters a child, which does not run yet, at the end. The caller has seen that the id is free.
-    pub(super) fn add(&mut self, spec: Arc<Spec>) -> Serial {
-        let serial = self.next;
+    pub(super) fn add(&mut self, spec: Arc<Spec>) -> ChildKey {
+        let key = self.next;
         self.next += 1;
         if let Some(ids) = &mut self.ids {
-            ids.insert(Arc::clone(&spec.id), serial);
+            ids.insert(Arc::clone(&spec.id), key);
         }
-        self.table
-            .insert(serial, Child { spec, state: ChildState::Stopped, process: None, supervisor: None });
-        serial
+        self.table.insert(key, Child { spec, state: ChildState::Stopped, process: None, supervisor: None });
+        key
     }
 
     /// Takes a child out that does not run.
-    pub(super) fn remove(&mut self, serial: Serial) {
-        if let Some(child) = self.table.remove(&serial)
+    pub(super) fn remove(&mut self, key: ChildKey) {
+        if let Some(child) = self.table.remove(&key)
             && let Some(ids) = &mut self.ids
         {
             ids.remove(&child.spec.id);
         }
     }
 
-    /// The child runs.
-    pub(super) fn started(&mut self, serial: Serial, started: Started) {
-        if let Some(child) = self.table.get_mut(&serial) {
+    /// Records that the child runs, and as which process.
+    pub(super) fn set_running(&mut self, key: ChildKey, started: Started) {
+        if let Some(child) = self.table.get_mut(&key) {
             if let Some(last) = child.process.replace(started.pid.clone()) {
                 self.pids.remove(&last);
             }
-            self.pids.insert(started.pid.clone(), serial);
+            self.pids.insert(started.pid.clone(), key);
             child.state = ChildState::Running(started.pid);
             child.supervisor = started.supervisor;
         }
     }
 
-    /// The child does not run, and is in `state`.
-    pub(super) fn halted(&mut self, serial: Serial, state: ChildState) {
-        if let Some(child) = self.table.get_mut(&serial) {
+    /// Records that the child does not run, and is in `state`.
+    pub(super) fn set_not_running(&mut self, key: ChildKey, state: ChildState) {
+        if let Some(child) = self.table.get_mut(&key) {
             match &child.process {
-                Some(last) if state == ChildState::Restarting => drop(self.pids.insert(last.clone(), serial)),
+                Some(last) if state == ChildState::Restarting => drop(self.pids.insert(last.clone(), key)),
                 Some(last) => drop(self.pids.remove(last)),
                 None => {}
             }
@@ -92,68 +89,68 @@ impl Children {
         }
     }
 
-    /// The child with this place.
-    pub(super) fn get(&self, serial: Serial) -> Option<&Child> {
-        self.table.get(&serial)
+    /// Returns the child with this key.
+    pub(super) fn get(&self, key: ChildKey) -> Option<&Child> {
+        self.table.get(&key)
     }
 
-    /// How the child with this place is started.
-    pub(super) fn spec(&self, serial: Serial) -> Option<Arc<Spec>> {
-        self.get(serial).map(|child| Arc::clone(&child.spec))
+    /// Returns the spec of the child with this key.
+    pub(super) fn spec(&self, key: ChildKey) -> Option<Arc<Spec>> {
+        self.get(key).map(|child| Arc::clone(&child.spec))
     }
 
-    /// The child that runs as `pid`.
-    pub(super) fn with_pid(&self, pid: &Pid) -> Option<(Serial, Arc<Spec>)> {
-        let serial = *self.pids.get(pid)?;
-        let child = self.get(serial).filter(|child| child.pid() == Some(pid))?;
-        Some((serial, Arc::clone(&child.spec)))
+    /// Returns the child that runs as `pid`.
+    pub(super) fn with_pid(&self, pid: &Pid) -> Option<(ChildKey, Arc<Spec>)> {
+        let key = *self.pids.get(pid)?;
+        let child = self.get(key).filter(|child| child.pid() == Some(pid))?;
+        Some((key, Arc::clone(&child.spec)))
     }
 
-    /// The child with this id, where ids are unique.
-    pub(super) fn with_id(&self, id: &str) -> Option<Serial> {
+    /// Returns the child with this id, where ids are unique.
+    pub(super) fn with_id(&self, id: &str) -> Option<ChildKey> {
         self.ids.as_ref()?.get(id).copied()
     }
 
-    /// The child that the caller of the supervisor means.
-    pub(super) fn find(&self, which: &ChildSelector) -> Result<Serial, ChildError> {
+    /// Returns the child that a request selects.
+    pub(super) fn find(&self, which: &ChildSelector) -> Result<ChildKey, ChildError> {
         let found = match which {
             ChildSelector::Pid(pid) => self.pids.get(pid).copied(),
             ChildSelector::Id(id) if self.ids.is_some() => self.with_id(id),
             ChildSelector::Id(id) => {
-                let mut bearers = self.iter().filter(|(_, child)| child.spec.id == *id);
-                let only = bearers.next().map(|(serial, _)| serial);
-                only.filter(|_| bearers.next().is_none())
+                let mut with_this_id = self.iter().filter(|(_, child)| child.spec.id == *id);
+                let only = with_this_id.next().map(|(key, _)| key);
+                only.filter(|_| with_this_id.next().is_none())
             }
         };
         found.ok_or(ChildError::NotFound)
     }
 
-    /// The first child whose restart has failed and is to be tried again.
-    pub(super) fn first_restarting(&self) -> Option<Serial> {
-        self.iter().find(|(_, child)| child.state == ChildState::Restarting).map(|(serial, _)| serial)
+    /// Returns the first child whose restart has failed and is to be tried again.
+    pub(super) fn first_restarting(&self) -> Option<ChildKey> {
+        self.iter().find(|(_, child)| child.state == ChildState::Restarting).map(|(key, _)| key)
     }
 
-    /// The places of all children from `first` on, in order.
-    pub(super) fn from(&self, first: Serial) -> Vec<Serial> {
-        self.table.range(first..).map(|(&serial, _)| serial).collect()
+    /// Returns the keys of all children from `first` on, in order.
+    pub(super) fn from(&self, first: ChildKey) -> Vec<ChildKey> {
+        self.table.range(first..).map(|(&key, _)| key).collect()
     }
 
-    /// Whether the child's restart has failed and is to be tried again.
-    pub(super) fn is_restarting(&self, serial: Serial) -> bool {
-        self.get(serial).is_some_and(|child| child.state == ChildState::Restarting)
+    /// Returns whether the child's restart has failed and is to be tried again.
+    pub(super) fn is_restarting(&self, key: ChildKey) -> bool {
+        self.get(key).is_some_and(|child| child.state == ChildState::Restarting)
     }
 
-    /// The children, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Serial, &Child)> {
-        self.table.iter().map(|(&serial, child)| (serial, child))
+    /// Iterates over the children, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ChildKey, &Child)> {
+        self.table.iter().map(|(&key, child)| (key, child))
     }
 
-    /// What is said of them.
+    /// Describes all children, for those who ask the supervisor.
     pub(super) fn list(&self) -> Vec<ChildInfo> {
         self.table.values().map(Child::info).collect()
     }
 
-    /// How many there are.
+    /// Counts the children, for those who ask the supervisor.
     pub(super) fn count(&self) -> Counts {
         let mut counts = Counts::default();
         self.table.values().for_each(|child| counts.add(child.spec.kind, child.pid().is_some()));
@@ -162,7 +159,7 @@ impl Children {
 }
 
 impl Child {
-    /// The process, if it runs.
+    /// Returns the process, if the child runs.
     pub(super) fn pid(&self) -> Option<&Pid> {
         match &self.state {
             ChildState::Running(pid) => Some(pid),
@@ -170,12 +167,12 @@ impl Child {
         }
     }
 
-    /// Whether it is one of those that a supervisor's own end may depend on, and is not over.
+    /// Returns whether the child is significant to the supervisor's own end, and not over.
     pub(super) fn is_significant_and_alive(&self) -> bool {
         self.spec.significant && self.state != ChildState::Stopped
     }
 
-    /// What is said of it.
+    /// Describes the child, for those who ask the supervisor.
     fn info(&self) -> ChildInfo {
         let Spec { id, kind, restart, shutdown, .. } = &*self.spec;
         ChildInfo {

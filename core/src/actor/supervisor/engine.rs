@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::children::{Children, Serial};
+use super::children::{ChildKey, Children};
 use super::error::{ChildError, StartError};
 use super::handle::{Control, Request};
 use super::intensity::Intensity;
@@ -24,20 +24,17 @@ use crate::actor::{Event, ExitReason, Pid, Process};
 use crate::channel::oneshot;
 use crate::time;
 
-/// Whether the supervisor goes on, or ends for a reason.
+/// Says whether the supervisor goes on, or for which reason it ends.
 type Flow = ControlFlow<ExitReason>;
 
 /// The state of a supervisor's process.
 pub(super) struct Engine {
-    /// The process.
     pub(super) me: Process<Control>,
-    /// What was asked for.
     pub(super) plan: Arc<Plan>,
-    /// Whose exit signal ends the supervisor: who started it with a link.
+    /// The process that started the supervisor with a link. Its exit signal ends the supervisor.
     parent: Option<Pid>,
-    /// The children.
     pub(super) children: Children,
-    /// The restarts of late.
+    /// Counts the restarts of late.
     intensity: Intensity,
     /// Events that came while children were being stopped, in order. They come before those in the mailbox.
     pub(super) deferred: VecDeque<Event<Control>>,
@@ -64,11 +61,11 @@ pub(super) async fn supervise(
             engine.me.unlink(parent);
         }
         let reason = ExitReason::failed(error.clone());
-        // Who is not waiting any more has been told by dropping the future that it does not want to know.
+        // Whoever has dropped the future of the start does not want to know.
         let _ = ready.send(Err(error));
         return reason;
     }
-    // As above.
+    // Here, too, nobody may want to know.
     let _ = ready.send(Ok(()));
     let reason = loop {
         let event = engine.next_event().await;
@@ -85,8 +82,8 @@ impl Engine {
     async fn start_all(&mut self) -> Result<(), StartError> {
         let plan = Arc::clone(&self.plan);
         for spec in &plan.children {
-            let serial = self.children.add(Arc::clone(spec));
-            self.start(serial).await?;
+            let key = self.children.add(Arc::clone(spec));
+            self.start(key).await?;
         }
         Ok(())
     }
@@ -101,30 +98,30 @@ impl Engine {
     async fn handle(&mut self, event: Event<Control>) -> Flow {
         match event {
             Event::Message(Control(request)) => self.serve(request).await,
-            Event::Exit(exit) if self.obeys(&exit.from) => Flow::Break(exit.reason),
+            Event::Exit(exit) if self.must_obey(&exit.from) => Flow::Break(exit.reason),
             Event::Exit(exit) => self.child_ended(exit.from, exit.reason).await,
-            // Of a child that is known to have ended, because the wait for it was given up.
+            // It is a `Down` of a child that is known to have ended, because the wait for it was given up.
             _ => Flow::Continue(()),
         }
     }
 
-    /// Whether an exit signal from there ends the supervisor. Those who are no process are obeyed like the parent: in
-    /// Erlang there are none.
-    fn obeys(&self, sender: &Pid) -> bool {
+    /// Returns whether an exit signal from `sender` ends the supervisor. Callers that are no process are obeyed like the
+    /// parent; Erlang has none of them.
+    fn must_obey(&self, sender: &Pid) -> bool {
         self.parent.as_ref() == Some(sender) || *sender == Pid::nobody()
     }
 
-    /// A linked process has ended by itself. It may have been a child; one that has been stopped is none any more.
+    /// Handles the end of a linked process. It may have been a child; a child that has been stopped is none any more.
     async fn child_ended(&mut self, pid: Pid, reason: ExitReason) -> Flow {
-        let Some((serial, spec)) = self.children.with_pid(&pid) else { return Flow::Continue(()) };
-        self.children.halted(serial, ChildState::Stopped);
+        let Some((key, spec)) = self.children.with_pid(&pid) else { return Flow::Continue(()) };
+        self.children.set_not_running(key, ChildState::Stopped);
         let restart = spec.restart.applies_to(&reason);
         self.report(Report::Ended { id: Arc::clone(&spec.id), pid, reason });
         if restart {
             spec.will_run();
-            return self.restart(serial).await;
+            return self.restart(key).await;
         }
-        self.rest(serial, &spec);
+        self.retire(key, &spec);
         let significant = match self.plan.auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => spec.significant,
@@ -135,75 +132,76 @@ impl Engine {
         if significant { Flow::Break(ExitReason::Shutdown) } else { Flow::Continue(()) }
     }
 
-    /// The child is over, and nothing will start it but a request. Temporary and anonymous ones are forgotten.
-    pub(super) fn rest(&mut self, serial: Serial, spec: &Spec) {
-        self.children.halted(serial, ChildState::Stopped);
+    /// Records that the child is over, and nothing will start it but a request. Temporary children and those of a
+    /// dynamic supervisor are forgotten.
+    pub(super) fn retire(&mut self, key: ChildKey, spec: &Spec) {
+        self.children.set_not_running(key, ChildState::Stopped);
         spec.will_not_run();
         if spec.restart == Restart::Temporary || self.plan.strategy == Strategy::Dynamic {
-            self.children.remove(serial);
+            self.children.remove(key);
         }
     }
 
     /// Restarts the child and those that the strategy restarts with it, unless there have been too many restarts.
-    pub(super) async fn restart(&mut self, serial: Serial) -> Flow {
-        if !self.intensity.admit(time::now()) {
-            if let Some(child) = self.children.get(serial) {
+    pub(super) async fn restart(&mut self, key: ChildKey) -> Flow {
+        if !self.intensity.allow_restart(time::now()) {
+            if let Some(child) = self.children.get(key) {
                 self.report(Report::TooManyRestarts { id: Arc::clone(&child.spec.id) });
             }
-            self.children.halted(serial, ChildState::Stopped);
+            self.children.set_not_running(key, ChildState::Stopped);
             return Flow::Break(ExitReason::Shutdown);
         }
         let failed = match self.plan.strategy {
-            Strategy::OneForOne | Strategy::Dynamic => self.start(serial).await.err().map(|_| serial),
-            Strategy::RestForOne => self.restart_from(serial).await,
+            Strategy::OneForOne | Strategy::Dynamic => self.start(key).await.err().map(|_| key),
+            Strategy::RestForOne => self.restart_from(key).await,
             Strategy::OneForAll => self.restart_from(0).await,
         };
         if let Some(failed) = failed {
-            self.children.halted(failed, ChildState::Restarting);
-            // After what is in the mailbox by now, so that a supervisor whose child does not start can still be asked
-            // and stopped. The mailbox is unbounded.
+            self.children.set_not_running(failed, ChildState::Restarting);
+            // The retry comes after what is in the mailbox by now, so that a supervisor whose child does not start can
+            // still be asked and stopped. The mailbox is unbounded.
             let _ = self.me.me().try_send(Control(Request::Retry(failed)));
         }
         Flow::Continue(())
     }
 
-    /// Stops all children from `first` on in reverse order, and starts them in order. Returns the one that could not be
-    /// started, where it stopped starting.
-    async fn restart_from(&mut self, first: Serial) -> Option<Serial> {
-        for serial in self.children.from(first).into_iter().rev() {
-            let Some(spec) = self.children.spec(serial) else { continue };
-            self.stop(vec![serial]).await;
+    /// Stops all children from `first` on in reverse order, and starts them in order. Returns the first child that could
+    /// not be started; those behind it are not started either.
+    async fn restart_from(&mut self, first: ChildKey) -> Option<ChildKey> {
+        for key in self.children.from(first).into_iter().rev() {
+            let Some(spec) = self.children.spec(key) else { continue };
+            self.stop(vec![key]).await;
             if spec.restart == Restart::Temporary {
-                self.rest(serial, &spec);
+                self.retire(key, &spec);
             } else {
-                self.children.halted(serial, ChildState::Stopped);
+                self.children.set_not_running(key, ChildState::Stopped);
                 spec.will_run();
             }
         }
-        for serial in self.children.from(first) {
-            if self.start(serial).await.is_err() {
-                return Some(serial);
+        for key in self.children.from(first) {
+            if self.start(key).await.is_err() {
+                return Some(key);
             }
         }
         None
     }
 
-    /// Starts one child that does not run. What a supervisor that was killed has left behind of it is seen off first,
-    /// and what a start that failed has left behind is killed.
-    pub(super) async fn start(&mut self, serial: Serial) -> Result<Pid, StartError> {
-        let Some(spec) = self.children.spec(serial) else { unreachable!("only children are started") };
-        for pid in spec.left_behind() {
-            self.outlive(&pid, spec.shutdown).await;
+    /// Starts one child that does not run. Before that it waits for the end of the processes that a supervisor which was
+    /// killed has left behind; and it kills those that a start which failed leaves behind.
+    pub(super) async fn start(&mut self, key: ChildKey) -> Result<Pid, StartError> {
+        let Some(spec) = self.children.spec(key) else { unreachable!("only children are started") };
+        for pid in spec.leftover_processes() {
+            self.await_predecessor(&pid, spec.shutdown).await;
         }
         match spec.start(&mut self.me).await {
             Ok(started) => {
                 let pid = started.pid.clone();
-                self.children.started(serial, started);
+                self.children.set_running(key, started);
                 self.report(Report::Started { id: Arc::clone(&spec.id), pid: pid.clone() });
                 Ok(pid)
             }
             Err(source) => {
-                self.kill(spec.left_behind()).await;
+                self.kill(spec.leftover_processes()).await;
                 let error = StartError::new(&spec.id, source);
                 self.report(Report::NotStarted(error.clone()));
                 Err(error)
@@ -228,9 +226,9 @@ impl Engine {
             Request::Delete(which, answer) => drop(answer.resolve(self.delete(&which))),
             Request::List(answer) => drop(answer.resolve((self.plan.strategy, self.children.list()))),
             Request::Count(answer) => drop(answer.resolve(self.children.count())),
-            Request::Retry(serial) => {
-                if self.children.is_restarting(serial) {
-                    return self.restart(serial).await;
+            Request::Retry(key) => {
+                if self.children.is_restarting(key) {
+                    return self.restart(key).await;
                 }
             }
             Request::Stop => return Flow::Break(ExitReason::Normal),
@@ -239,60 +237,61 @@ impl Engine {
     }
 
     async fn start_new(&mut self, spec: Arc<Spec>) -> Result<Pid, ChildError> {
-        if let Some(serial) = self.children.with_id(&spec.id) {
-            let pid = self.children.get(serial).and_then(|child| child.pid());
+        if let Some(key) = self.children.with_id(&spec.id) {
+            let pid = self.children.get(key).and_then(|child| child.pid());
             return Err(pid.cloned().map_or(ChildError::AlreadyPresent, ChildError::AlreadyStarted));
         }
         self.plan.check_child(&spec).map_err(ChildError::NotStarted)?;
-        let serial = self.children.add(spec);
-        let result = self.start(serial).await;
+        let key = self.children.add(spec);
+        let result = self.start(key).await;
         if result.is_err() {
-            self.children.remove(serial);
+            self.children.remove(key);
         }
         result.map_err(ChildError::NotStarted)
     }
 
     async fn start_again(&mut self, which: &ChildSelector) -> Result<Pid, ChildError> {
-        let serial = self.children.find(which)?;
-        self.resting(serial)?;
-        let Some(spec) = self.children.spec(serial) else { return Err(ChildError::NotFound) };
+        let key = self.children.find(which)?;
+        self.check_not_running(key)?;
+        let Some(spec) = self.children.spec(key) else { return Err(ChildError::NotFound) };
         spec.will_run();
-        let result = self.start(serial).await;
-        if result.is_err() && self.awaited_from().is_none_or(|first| serial < first) {
+        let result = self.start(key).await;
+        if result.is_err() && self.first_awaiting_retry().is_none_or(|first| key < first) {
             spec.will_not_run();
         }
         result.map_err(ChildError::NotStarted)
     }
 
     async fn terminate(&mut self, which: &ChildSelector) -> Result<(), ChildError> {
-        let serial = self.children.find(which)?;
-        let restarting = self.children.is_restarting(serial);
-        self.stop(vec![serial]).await;
-        if let Some(spec) = self.children.spec(serial) {
-            self.rest(serial, &spec);
+        let key = self.children.find(which)?;
+        let restarting = self.children.is_restarting(key);
+        self.stop(vec![key]).await;
+        if let Some(spec) = self.children.spec(key) {
+            self.retire(key, &spec);
         }
         if restarting {
-            self.forsake();
+            self.cancel_waiting_starts();
         }
         Ok(())
     }
 
-    /// A restart will not be tried again. Nor will those be started that it would have started, too, unless the restart
-    /// of another one does.
-    fn forsake(&self) {
+    /// Tells the children that would have been started by a restart which is not tried again that they will not run,
+    /// unless the restart of another child starts them.
+    fn cancel_waiting_starts(&self) {
         if matches!(self.plan.strategy, Strategy::OneForOne | Strategy::Dynamic) {
             return;
         }
-        let awaited_from = self.awaited_from();
-        for (serial, child) in self.children.iter() {
-            if child.state == ChildState::Stopped && awaited_from.is_none_or(|first| serial < first) {
+        let first_awaiting_retry = self.first_awaiting_retry();
+        for (key, child) in self.children.iter() {
+            if child.state == ChildState::Stopped && first_awaiting_retry.is_none_or(|first| key < first) {
                 child.spec.will_not_run();
             }
         }
     }
 
-    /// The first of those that are started with one whose restart is tried again; they are all that come after it.
-    fn awaited_from(&self) -> Option<Serial> {
+    /// Returns the first of the children that will be started by a restart which is tried again; they are all children
+    /// from there on.
+    fn first_awaiting_retry(&self) -> Option<ChildKey> {
         match self.plan.strategy {
             Strategy::OneForOne | Strategy::Dynamic => None,
             Strategy::RestForOne => self.children.first_restarting(),
@@ -301,15 +300,15 @@ impl Engine {
     }
 
     fn delete(&mut self, which: &ChildSelector) -> Result<(), ChildError> {
-        let serial = self.children.find(which)?;
-        self.resting(serial)?;
-        self.children.remove(serial);
+        let key = self.children.find(which)?;
+        self.check_not_running(key)?;
+        self.children.remove(key);
         Ok(())
     }
 
-    /// Refuses children that run or are about to.
-    fn resting(&self, serial: Serial) -> Result<(), ChildError> {
-        match self.children.get(serial).map(|child| &child.state) {
+    /// Refuses a child that runs or is about to be restarted.
+    fn check_not_running(&self, key: ChildKey) -> Result<(), ChildError> {
+        match self.children.get(key).map(|child| &child.state) {
             Some(ChildState::Running(pid)) => Err(ChildError::Running(pid.clone())),
             Some(ChildState::Restarting) => Err(ChildError::Restarting),
             Some(ChildState::Stopped) => Ok(()),
@@ -317,7 +316,7 @@ impl Engine {
         }
     }
 
-    /// Tells who observes this supervisor.
+    /// Calls the user's observer, if there is one.
     pub(super) fn report(&self, report: Report) {
         if let Some(observer) = &self.plan.observer {
             crate::base::panic::discard_panic(|| observer(&report));

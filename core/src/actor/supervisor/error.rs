@@ -10,16 +10,14 @@ use crate::promise::Failure;
 /// A child could not be started, or the supervisor itself.
 #[derive(Clone)]
 pub struct StartError {
-    /// Which child, and of which supervisor: the ids from the supervisor down, with `/` between them. Nothing if it is
-    /// the supervisor itself.
+    /// The ids from the supervisor down to the child, with `/` between them; `None` for the supervisor itself.
     path: Option<Arc<str>>,
-    /// Why.
     source: Arc<dyn Error + Send + Sync>,
 }
 
 impl StartError {
-    /// The child `id` could not be started. Where it is a supervisor whose own child is to blame, that child is named
-    /// below it.
+    /// Returns the error of the child `id`. Where that is a supervisor whose own child is to blame, the path goes on to
+    /// that child.
     pub(super) fn new(id: &str, source: Box<dyn Error + Send + Sync>) -> StartError {
         let (below, source) = match source.downcast::<StartError>() {
             Ok(below) => (below.path, below.source),
@@ -32,13 +30,24 @@ impl StartError {
         StartError { path: Some(path), source }
     }
 
-    /// The supervisor could not be started, and no child of its is to blame.
+    /// Returns the error of a supervisor without any child to blame.
     pub(super) fn of_supervisor(source: Box<dyn Error + Send + Sync>) -> StartError {
         StartError { path: None, source: source.into() }
     }
 
-    /// Which child it was. For one of a supervisor further down, the ids on the way to it, with `/` between them.
-    /// `None` if it was the supervisor itself.
+    /// Returns the id of the child that could not be started, or `None` if it was the supervisor itself. The child of a
+    /// supervisor further down has the ids on the way to it, with `/` between them.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let broken = ChildSpec::<()>::start_with("broken", |_| Err("no luck".into()));
+    /// let error = Supervisor::one_for_one().child(broken).start().wait().unwrap_err();
+    /// assert_eq!(error.child(), Some("broken"));
+    /// assert_eq!(error.to_string(), "the child broken could not be started: no luck");
+    /// ```
     pub fn child(&self) -> Option<&str> {
         self.path.as_deref()
     }
@@ -92,13 +101,13 @@ pub enum PlanError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChildError {
-    /// It has no such child.
+    /// The supervisor has no such child.
     #[error("the supervisor has no such child")]
     NotFound,
-    /// It has a child with this id, which does not run.
+    /// The supervisor has a child with this id, which does not run.
     #[error("the supervisor has a child with this id, which does not run")]
     AlreadyPresent,
-    /// It has a child with this id, and this is its process.
+    /// The supervisor has a child with this id, and this is its process.
     #[error("the supervisor has a child with this id, which runs as {0}")]
     AlreadyStarted(Pid),
     /// The child runs, as this process.

@@ -6,7 +6,7 @@ use std::vec;
 
 use super::ChildSelector;
 use super::Strategy;
-use super::children::Serial;
+use super::children::ChildKey;
 use super::error::ChildError;
 use super::spec::{ChildSpec, Spec};
 use super::tree::{Branch, ChildInfo, Counts, Tree};
@@ -16,27 +16,27 @@ use crate::promise::{Failure, Resolver};
 /// The messages of a supervisor. [`SupervisorRef`] sends them.
 pub struct Control(pub(super) Request);
 
-/// What a supervisor is asked, and where the answer goes.
+/// A request to a supervisor, with the resolver of its answer.
 pub(super) enum Request {
-    /// Start this child and keep it.
+    /// Asks it to start this child and keep it.
     Start(Arc<Spec>, Answer<Pid>),
-    /// Start this child, which does not run.
+    /// Asks it to start this child, which does not run.
     Restart(ChildSelector, Answer<Pid>),
-    /// Stop this child.
+    /// Asks it to stop this child.
     Terminate(ChildSelector, Answer<()>),
-    /// Forget this child, which does not run.
+    /// Asks it to forget this child, which does not run.
     Delete(ChildSelector, Answer<()>),
-    /// Say what the children are.
+    /// Asks it to describe its children.
     List(Resolver<(Strategy, Vec<ChildInfo>)>),
-    /// Say how many there are.
+    /// Asks it to count its children.
     Count(Resolver<Counts>),
-    /// Stop everything. There is no other answer than the end.
+    /// Asks it to stop all children and end. Its end is the answer.
     Stop,
-    /// From itself: try once more to restart this child.
-    Retry(Serial),
+    /// Sent by the supervisor to itself: it tries once more to restart this child.
+    Retry(ChildKey),
 }
 
-/// Where the answer to a request goes that may be refused.
+/// The resolver of a request that may be refused.
 pub(super) type Answer<T> = Resolver<Result<T, ChildError>>;
 
 impl fmt::Debug for Control {
@@ -45,15 +45,28 @@ impl fmt::Debug for Control {
     }
 }
 
-/// A reference to a supervisor. Clones mean the same one; dropping it does not stop the supervisor.
+/// A reference to a supervisor. Clones refer to the same supervisor; dropping them does not stop it.
 ///
 /// A supervisor does one thing at a time: while it waits for a child to stop or to start, requests wait, too. Each
 /// request is a future; one that is dropped after its first poll may still be carried out. To give a supervisor up
 /// that takes too long, put a [`timeout`](crate::time::timeout) around it. A child must not wait for its own
 /// supervisor while that starts or stops it: each would wait for the other.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+///
+/// let supervisor = Supervisor::one_for_one().start().wait()?;
+/// let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+/// let pid = supervisor.start_child(child).wait()?;
+/// assert_eq!(supervisor.children().wait()?[0].pid(), Some(&pid));
+/// supervisor.stop().wait();
+/// assert!(supervisor.count().wait().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct SupervisorRef {
-    /// Its process.
     process: ProcessRef<Control>,
 }
 
@@ -66,7 +79,7 @@ impl SupervisorRef {
         &self.process
     }
 
-    /// Its process: to monitor it, say.
+    /// Returns the pid of the supervisor, to monitor it or to link to it.
     pub fn pid(&self) -> Pid {
         self.process.pid()
     }
@@ -78,12 +91,26 @@ impl SupervisorRef {
     /// [`AlreadyPresent`](ChildError::AlreadyPresent); not under [`Strategy::Dynamic`]), when it cannot be started
     /// or [cannot be a child](super::PlanError) of this supervisor (then it is not kept), or when the supervisor has
     /// ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildError, ChildSpec, Supervisor}};
+    ///
+    /// let child = || ChildSpec::process("one", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(child()).start().wait()?;
+    /// let error = supervisor.start_child(child()).wait().unwrap_err();
+    /// assert!(matches!(error, ChildError::AlreadyStarted(_)));
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn start_child<M: Send + 'static>(&self, spec: ChildSpec<M>) -> Result<Pid, ChildError> {
         let spec = spec.into_spec();
         self.process.ask(|answer| Control(Request::Start(spec, answer))).await?
     }
 
-    /// Starts a child again that has ended or been stopped, in its old place. Returns its process.
+    /// Starts a child again that has ended or been stopped; it keeps its position among the children. Returns its
+    /// process. [`terminate_child`](SupervisorRef::terminate_child) has an example.
     ///
     /// # Errors
     /// When there is no such child, when it runs, is about to be restarted or cannot be started, or when the supervisor
@@ -100,12 +127,28 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When there is no such child, or the supervisor has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = ChildSpec::process("one", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+    /// supervisor.terminate_child("one").wait()?;
+    /// let pid = supervisor.restart_child("one").wait()?;
+    /// supervisor.terminate_child(&pid).wait()?;
+    /// supervisor.delete_child("one").wait()?;
+    /// assert!(supervisor.children().wait()?.is_empty());
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn terminate_child(&self, child: impl Into<ChildSelector>) -> Result<(), ChildError> {
         let child = child.into();
         self.process.ask(|answer| Control(Request::Terminate(child, answer))).await?
     }
 
-    /// Forgets a child that does not run.
+    /// Forgets a child that does not run. [`terminate_child`](SupervisorRef::terminate_child) has an example.
     ///
     /// # Errors
     /// When there is no such child, when it runs or is about to be restarted, or when the supervisor has ended.
@@ -114,7 +157,7 @@ impl SupervisorRef {
         self.process.ask(|answer| Control(Request::Delete(child, answer))).await?
     }
 
-    /// The children, in the order in which they are started.
+    /// Describes the children, in the order in which they are started.
     ///
     /// # Errors
     /// When the supervisor has ended.
@@ -122,19 +165,46 @@ impl SupervisorRef {
         Ok(self.list().await?.1)
     }
 
-    /// How many children there are.
+    /// Counts the children.
     ///
     /// # Errors
     /// When the supervisor has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = ChildSpec::process("one", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+    /// let counts = supervisor.count().wait()?;
+    /// assert_eq!((counts.specs, counts.active, counts.workers), (1, 1, 1));
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn count(&self) -> Result<Counts, Failure> {
         self.process.ask(|answer| Control(Request::Count(answer))).await
     }
 
-    /// The supervisor and all below it. Each supervisor is asked in its turn, so that in a tree in which something
-    /// happens this is no single moment; one that ends meanwhile is shown without children.
+    /// Describes the supervisor and all below it. Each supervisor is asked in its turn, so the tree shows no single
+    /// moment while something happens in it; a supervisor that ends meanwhile is shown without children.
     ///
     /// # Errors
     /// When the supervisor has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let leaf = ChildSpec::process("leaf", async |mut me: Process<()>| drop(me.receive().await));
+    /// let branch = ChildSpec::supervisor("branch", Supervisor::one_for_one().child(leaf));
+    /// let root = Supervisor::one_for_all().child(branch).start().wait()?;
+    /// let tree = root.tree().wait()?.to_string();
+    /// assert!(tree.contains("└─ branch") && tree.contains("   └─ leaf"));
+    /// # root.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn tree(&self) -> Result<Tree, Failure> {
         // The supervisors from this one down to the one whose children are being looked at, each with those of its
         // children that are still to be.
@@ -157,14 +227,14 @@ impl SupervisorRef {
         }
     }
 
-    /// The tree without its branches, and of what they are to be made.
+    /// Returns the tree without its branches, and the children of which the branches are to be made.
     async fn look(&self) -> Result<(Tree, vec::IntoIter<ChildInfo>), Failure> {
         let (strategy, list) = self.list().await?;
         let children = Vec::with_capacity(list.len());
         Ok((Tree { pid: self.pid(), strategy, children }, list.into_iter()))
     }
 
-    /// The child with this id, if it is a supervisor and runs.
+    /// Returns the child with this id, if it is a supervisor and runs.
     ///
     /// # Errors
     /// When the supervisor has ended.
@@ -175,9 +245,19 @@ impl SupervisorRef {
 
     /// Stops the supervisor with everything below it, and returns when it has ended, with the reason: usually
     /// [`ExitReason::Normal`]. Children are stopped in the reverse of the order in which they were started.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, supervisor::Supervisor};
+    ///
+    /// let supervisor = Supervisor::one_for_one().start().wait()?;
+    /// assert_eq!(supervisor.stop().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn stop(&self) -> ExitReason {
         let ended = self.process.ended();
-        // Who cannot be told has ended.
+        // A supervisor that takes no message has ended.
         let _ = self.process.try_send(Control(Request::Stop));
         ended.await
     }

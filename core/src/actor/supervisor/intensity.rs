@@ -5,19 +5,18 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The restarts of the last while.
+/// Counts the restarts within one period.
 #[derive(Debug)]
 pub(super) struct Intensity {
     /// The most restarts that may lie within one period.
     most: usize,
-    /// The length of a period.
     period: Duration,
-    /// When there were restarts, the oldest first. None is older than a period, so there are `most + 1` at most.
+    /// The times of restarts, the oldest first. None is older than a period, so there are `most + 1` at most.
     recent: VecDeque<Instant>,
 }
 
 impl Intensity {
-    /// No restarts yet.
+    /// Returns a counter without restarts.
     pub(super) fn new(most: usize, period: Duration) -> Intensity {
         Intensity { most, period, recent: VecDeque::new() }
     }
@@ -27,7 +26,7 @@ impl Intensity {
     ///
     /// The arithmetic is that of `add_restart/1` in OTP's `supervisor.erl`, where ages are counted in seconds and here
     /// as finely as the clock does.
-    pub(super) fn admit(&mut self, now: Instant) -> bool {
+    pub(super) fn allow_restart(&mut self, now: Instant) -> bool {
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|&oldest| now.saturating_duration_since(oldest) > self.period) {
             self.recent.pop_front();
@@ -40,11 +39,11 @@ impl Intensity {
 mod tests {
     use super::*;
 
-    /// Which of the restarts at `seconds` may be made.
+    /// Says of each restart at `seconds` whether it may be made.
     fn admitted(most: usize, period: u64, seconds: &[u64]) -> Vec<bool> {
         let start = Instant::now();
         let mut intensity = Intensity::new(most, Duration::from_secs(period));
-        seconds.iter().map(|&at| intensity.admit(start + Duration::from_secs(at))).collect()
+        seconds.iter().map(|&at| intensity.allow_restart(start + Duration::from_secs(at))).collect()
     }
 
     #[test]

@@ -6,41 +6,41 @@ use std::sync::Arc;
 use super::error::StartError;
 use crate::actor::{ExitReason, Pid};
 
-/// Something that has happened to a child; see [`Supervisor::on_report`](super::Supervisor::on_report).
+/// Something that has happened to a child; see [`Supervisor::on_report`](super::Supervisor::on_report) for an example.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Report {
     /// A child has been started, or restarted.
     Started {
-        /// What the child is called.
+        /// The child's id.
         id: Arc<str>,
-        /// Its process.
+        /// The process that it is, or was.
         pid: Pid,
     },
     /// A child has ended by itself.
     Ended {
-        /// What the child is called.
+        /// The child's id.
         id: Arc<str>,
-        /// Its process.
+        /// The process that it is, or was.
         pid: Pid,
-        /// Why.
+        /// The reason for which it has ended.
         reason: ExitReason,
     },
     /// A child has been stopped by its supervisor. Other reasons than [`ExitReason::Shutdown`] mean that it took too
     /// long or was killed by intention ([`ExitReason::Killed`]), or failed on its way out.
     Stopped {
-        /// What the child is called.
+        /// The child's id.
         id: Arc<str>,
-        /// Its process.
+        /// The process that it is, or was.
         pid: Pid,
-        /// With which reason it ended.
+        /// The reason for which it has ended.
         reason: ExitReason,
     },
     /// A child could not be started, or restarted. In a restart it will be tried again.
     NotStarted(StartError),
     /// A child is not restarted, because there have been too many restarts. The supervisor ends.
     TooManyRestarts {
-        /// What the child is called.
+        /// The child's id.
         id: Arc<str>,
     },
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::child_ref::ChildRef;
 use super::handle::{Control, SupervisorRef};
-use super::starter::{Kept, Make, Product, Setting, Starter};
+use super::starter::{KeptMailbox, MadeChild, Make, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
 use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
 use crate::channel::watch;
@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When a child that has ended is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
-    /// Always.
+    /// The child is always restarted.
     #[default]
     Permanent,
-    /// After an end that was not [orderly](ExitReason::is_orderly): neither [`ExitReason::Normal`] nor
+    /// The child is restarted after an end that was not [orderly](ExitReason::is_orderly): neither [`ExitReason::Normal`] nor
     /// [`ExitReason::Shutdown`].
     Transient,
-    /// Never. The supervisor forgets it, also when it stops it in order to restart others.
+    /// The child is never restarted. The supervisor forgets it, also when it stops it in order to restart others.
     Temporary,
 }
 
@@ -57,12 +57,12 @@ impl fmt::Display for Restart {
 /// How a child is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// With [`ExitReason::Shutdown`], and with [`ExitReason::Kill`] if it has not ended after so long.
+    /// With [`ExitReason::Shutdown`], and with [`ExitReason::Kill`] if the child has not ended after this time.
     Deadline(Duration),
     /// With [`ExitReason::Kill`], at once.
     Kill,
-    /// With [`ExitReason::Shutdown`], and it has all the time it wants. For supervisors, which need the time to stop
-    /// what is below them.
+    /// With [`ExitReason::Shutdown`], without a limit of time. This is for supervisors, which need the time to stop what
+    /// is below them.
     Infinity,
 }
 
@@ -93,7 +93,7 @@ pub enum Mailbox {
 /// runs, and it follows restarts.
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// use std::time::Duration;
 /// use twoply::actor::Process;
 /// use twoply::actor::supervisor::{ChildSpec, Mailbox, Restart, Shutdown};
@@ -105,37 +105,42 @@ pub enum Mailbox {
 /// });
 /// let second = Duration::from_secs(1);
 /// let log = log.restart(Restart::Transient).shutdown(Shutdown::Deadline(second)).mailbox(Mailbox::Keep);
-/// let to_log = log.reference();
-/// # let _ = to_log;
+/// let to_log = log.reference(); // It waits until a supervisor starts the child.
+/// assert!(to_log.process().is_none());
 /// ```
 #[must_use = "a spec does nothing until a supervisor takes it"]
 pub struct ChildSpec<M: Send + 'static> {
-    /// What the child is called, once in its supervisor.
+    /// Unique in the supervisor, unless that is dynamic.
     id: Arc<str>,
-    /// When it is restarted.
     restart: Restart,
-    /// How it is stopped; else what is usual for its kind.
+    /// `None` means the default of the child's kind.
     shutdown: Option<Shutdown>,
-    /// A worker or a supervisor.
     kind: ChildKind,
-    /// Whether its own end may be its supervisor's.
     significant: bool,
-    /// What becomes of its mailbox.
     mailbox: Mailbox,
-    /// How its process is built.
+    /// Applied to the builder of the child's process, in this order.
     settings: Vec<Setting<M>>,
-    /// The names that it gets.
     names: Vec<(Registry, Arc<str>)>,
-    /// How it is started.
     make: Make<M>,
-    /// For a supervisor: what is below it.
+    /// The plan of a child that is a supervisor.
     below: Option<Arc<Plan>>,
-    /// How it stands, for its references.
-    standing: watch::Sender<Standing<M>>,
+    /// Followed by the references to the child.
+    availability: watch::Sender<Availability<M>>,
 }
 
 impl<M: Send + 'static> ChildSpec<M> {
-    /// A child that is a process which runs `body`, anew at each start.
+    /// Returns a child that is a process which runs `body`, anew at each start.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let echo = ChildSpec::process("echo", async |mut me: Process<u8>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(echo).start().wait()?;
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn process<F, T>(id: impl Into<Arc<str>>, body: F) -> ChildSpec<M>
     where
         F: Fn(Process<M>) -> T + Send + Sync + 'static,
@@ -144,7 +149,18 @@ impl<M: Send + 'static> ChildSpec<M> {
         ChildSpec::start_with(id, move |start| Ok(start.spawn(&body)?))
     }
 
-    /// A child that is a process which runs straight-line code.
+    /// Returns a child that is a process which runs straight-line code, anew at each start.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let echo = ChildSpec::process_fn("echo", |mut me: Process<u8>| drop(me.receive().wait()));
+    /// let supervisor = Supervisor::one_for_one().child(echo).start().wait()?;
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn process_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<M>
     where
         F: Fn(Process<M>) -> T + Send + Sync + 'static,
@@ -157,8 +173,33 @@ impl<M: Send + 'static> ChildSpec<M> {
         })
     }
 
-    /// A child that is an actor, which `make` makes anew for each start. It counts as started when
+    /// Returns a child that is an actor, which `make` makes anew for each start. It counts as started when
     /// [`Actor::started`] has returned; an error or a panic in there is a child that could not be started.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Actor, Context, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// struct Sum(u64);
+    ///
+    /// impl Actor for Sum {
+    ///     type Message = u64;
+    ///     type Error = Infallible;
+    ///     async fn handle(&mut self, n: u64, _: &mut Context<Sum>) -> Result<(), Infallible> {
+    ///         self.0 += n;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let sum = ChildSpec::actor("sum", || Sum(0));
+    /// let to_sum = sum.reference();
+    /// let supervisor = Supervisor::one_for_one().child(sum).start().wait()?;
+    /// to_sum.send(3).wait()?;
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn actor<A>(id: impl Into<Arc<str>>, make: impl Fn() -> A + Send + Sync + 'static) -> ChildSpec<M>
     where
         A: Actor<Message = M>,
@@ -166,7 +207,8 @@ impl<M: Send + 'static> ChildSpec<M> {
         ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make))
     }
 
-    /// A child that `start` starts, each time anew, with [`Starter::spawn`] or another of its methods.
+    /// Returns a child that `start` starts, each time anew, with [`Starter::spawn`] or another of its methods; see there
+    /// for an example.
     ///
     /// The child counts as started when `start` returns. So if it needs to be ready first, `start` waits for that, with
     /// [`wait`](crate::Wait::wait): it asks the new process something. The supervisor does nothing else meanwhile. When
@@ -193,29 +235,61 @@ impl<M: Send + 'static> ChildSpec<M> {
             names: Vec::new(),
             make,
             below: None,
-            standing: watch::channel(Standing::Waiting).0,
+            availability: watch::channel(Availability::Waiting).0,
         }
     }
 
-    /// Says when the child is restarted.
+    /// Says when the child is restarted; unless this is called, [always](Restart::Permanent).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process};
+    /// use twoply::actor::supervisor::{ChildSpec, Restart, Supervisor};
+    ///
+    /// let brief = ChildSpec::process("brief", async |_: Process<()>| ()).restart(Restart::Temporary);
+    /// let supervisor = Supervisor::one_for_one().start().wait()?;
+    /// let pid = supervisor.start_child(brief).wait()?;
+    /// assert_eq!(pid.ended().wait(), ExitReason::Normal);
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn restart(mut self, restart: Restart) -> ChildSpec<M> {
         self.restart = restart;
         self
     }
 
-    /// Says how the child is stopped.
+    /// Says how the child is stopped; unless this is called, a worker has five seconds and a supervisor all the time.
     pub fn shutdown(mut self, shutdown: Shutdown) -> ChildSpec<M> {
         self.shutdown = Some(shutdown);
         self
     }
 
-    /// Says what becomes of the child's mailbox at a restart.
+    /// Says what becomes of the child's mailbox at a restart; unless this is called, it is [dropped](Mailbox::Drop).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Mailbox, Supervisor}};
+    /// use twoply::promise::Resolver;
+    ///
+    /// let fragile = ChildSpec::process("fragile", async |mut me: Process<Option<Resolver<u8>>>| {
+    ///     me.receive().await.message().flatten().expect("a question").resolve(7).unwrap();
+    /// });
+    /// let fragile = fragile.mailbox(Mailbox::Keep);
+    /// let to_fragile = fragile.reference();
+    /// let supervisor = Supervisor::one_for_one().child(fragile).start().wait()?;
+    /// to_fragile.send(None).wait()?; // It panics. Its successor receives the question.
+    /// assert_eq!(to_fragile.ask(Some).wait()?, 7);
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn mailbox(mut self, mailbox: Mailbox) -> ChildSpec<M> {
         self.mailbox = mailbox;
         self
     }
 
-    /// Makes the child one on whose own end the supervisor's may depend; see
+    /// Says whether the supervisor's end may depend on that of the child; see
     /// [`Supervisor::auto_shutdown`](super::Supervisor::auto_shutdown). As in OTP, a
     /// [permanent](super::PlanError::SignificantAndPermanent) child cannot be one, nor can one of a supervisor that
     /// [never](super::PlanError::SignificantForNobody) ends with its children.
@@ -232,6 +306,15 @@ impl<M: Send + 'static> ChildSpec<M> {
 
     /// Says how the child's process is built: the size of its mailbox, of its stack, and so on. It has the child's id
     /// for a name unless that is changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Process, supervisor::ChildSpec};
+    ///
+    /// let sink = ChildSpec::process("sink", async |mut me: Process<u8>| drop(me.receive().await));
+    /// let sink = sink.settings(|builder| builder.capacity(16).trap_exit(true));
+    /// # drop(sink);
+    /// ```
     pub fn settings<F>(mut self, settings: F) -> ChildSpec<M>
     where
         F: Fn(crate::actor::Builder<M>) -> crate::actor::Builder<M> + Send + Sync + 'static,
@@ -254,9 +337,23 @@ impl<M: Send + 'static> ChildSpec<M> {
         self
     }
 
-    /// A reference to the child, which stays valid when it is restarted.
+    /// Returns a reference to the child, which stays valid when the child is restarted.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let sink = ChildSpec::process("sink", async |mut me: Process<u8>| drop(me.receive().await));
+    /// let to_sink = sink.reference();
+    /// let supervisor = Supervisor::one_for_one().child(sink).start().wait()?;
+    /// to_sink.send(1).wait()?; // The child ends,
+    /// to_sink.send(2).wait()?; // and this waits until it is restarted.
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reference(&self) -> ChildRef<M> {
-        ChildRef::new(self.standing.subscribe())
+        ChildRef::new(self.availability.subscribe())
     }
 
     pub(super) fn into_spec(self) -> Arc<Spec> {
@@ -264,14 +361,14 @@ impl<M: Send + 'static> ChildSpec<M> {
             ChildKind::Worker => Shutdown::Deadline(PATIENCE),
             ChildKind::Supervisor => Shutdown::Infinity,
         };
-        let child = super::starter::Typed {
+        let child = super::starter::TypedSpec {
             id: Arc::clone(&self.id),
             processes: Mutex::default(),
-            kept: Kept::new(self.mailbox),
+            kept_mailbox: KeptMailbox::new(self.mailbox),
             settings: self.settings,
             names: self.names,
             make: self.make,
-            standing: self.standing,
+            availability: self.availability,
         };
         Arc::new(Spec {
             id: self.id,
@@ -286,12 +383,25 @@ impl<M: Send + 'static> ChildSpec<M> {
 }
 
 impl ChildSpec<Control> {
-    /// A child that is a supervisor, with all its children. It is started as often as needed, each time with the
+    /// Returns a child that is a supervisor, with all its children. It is started as often as needed, each time with the
     /// children that it has been given here.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let leaf = ChildSpec::process("leaf", async |mut me: Process<()>| drop(me.receive().await));
+    /// let branch = ChildSpec::supervisor("branch", Supervisor::one_for_all().child(leaf));
+    /// let root = Supervisor::one_for_one().child(branch).start().wait()?;
+    /// assert_eq!(root.count().wait()?.supervisors, 1);
+    /// # root.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn supervisor(id: impl Into<Arc<str>>, supervisor: Supervisor) -> ChildSpec<Control> {
-        let launch = Arc::new(supervisor.into_launch());
-        let below = Arc::clone(&launch.plan);
-        let mut spec = ChildSpec::new(id.into(), ChildKind::Supervisor, Make::supervisor(launch));
+        let template = Arc::new(supervisor.into_template());
+        let below = Arc::clone(&template.plan);
+        let mut spec = ChildSpec::new(id.into(), ChildKind::Supervisor, Make::supervisor(template));
         spec.below = Some(below);
         spec
     }
@@ -309,87 +419,81 @@ impl<M: Send + 'static> fmt::Debug for ChildSpec<M> {
     }
 }
 
-/// How a child stands, as far as those who send to it are concerned.
-pub(super) enum Standing<M> {
-    /// It will run, or run again.
+/// Where a [`ChildRef`] finds the child's process at the moment.
+pub(super) enum Availability<M> {
+    /// The child will run, or run again.
     Waiting,
-    /// It runs, or has ended an instant ago.
+    /// The child runs as this process, or has ended an instant ago.
     Running(ProcessRef<M>),
-    /// It will not run unless somebody asks its supervisor for it.
+    /// The child will not run unless somebody asks its supervisor for it.
     Stopped,
 }
 
-/// A spec in the hands of a supervisor, for which all types of messages are one.
+/// A spec in the hands of a supervisor, without the type of the child's messages.
 pub(super) struct Spec {
-    /// What the child is called.
     pub(super) id: Arc<str>,
-    /// When it is restarted.
     pub(super) restart: Restart,
-    /// How it is stopped.
     pub(super) shutdown: Shutdown,
-    /// A worker or a supervisor.
     pub(super) kind: ChildKind,
-    /// Whether its own end may be its supervisor's.
     pub(super) significant: bool,
-    /// For a supervisor: what is below it.
+    /// The plan of a child that is a supervisor.
     below: Option<Arc<Plan>>,
-    /// How it is started.
+    /// The half of the spec that knows the type of the messages.
     start: Box<dyn Start>,
 }
 
-/// How a child comes to run, and who is told.
+/// Starts a child and tells its references of it, whatever the type of its messages.
 pub(super) trait Start: Send + Sync {
-    /// Starts it, linked to `supervisor`.
-    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> Starting<'a>;
+    /// Starts the child, linked to `supervisor`.
+    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a>;
 
-    /// The processes of the last start: all that there are if it has failed or was given up, else the child's own.
-    fn left_behind(&self) -> Vec<Pid>;
+    /// Returns the processes of the last start: all of them if it has failed or was given up, else the child's own.
+    fn leftover_processes(&self) -> Vec<Pid>;
 
-    /// It does not run. Whether it will again, its references are told. Returns false where they were told before that
-    /// it will not.
-    fn halted(&self, again: bool) -> bool;
+    /// Tells the references that the child does not run, and whether it will. Returns false where they had been told
+    /// before that it will not.
+    fn set_not_running(&self, will_run: bool) -> bool;
 }
 
-/// The future of a start.
-pub(super) type Starting<'a> =
+/// The future of a start, without the type of the child's messages.
+pub(super) type StartFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Started, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
 
-/// A child that has been started.
+/// A child that runs, without its type of messages.
 pub(super) struct Started {
-    /// Its process.
     pub(super) pid: Pid,
-    /// The way to ask it, if it is a supervisor.
+    /// Refers to the child, if that is a supervisor.
     pub(super) supervisor: Option<SupervisorRef>,
 }
 
-impl<M: Send + 'static> From<&Product<M>> for Started {
-    fn from(product: &Product<M>) -> Started {
-        Started { pid: product.process.pid(), supervisor: product.supervisor.clone() }
+impl<M: Send + 'static> From<&MadeChild<M>> for Started {
+    fn from(made: &MadeChild<M>) -> Started {
+        Started { pid: made.process.pid(), supervisor: made.supervisor.clone() }
     }
 }
 
 impl Spec {
     /// Starts the child; see [`Start::start`].
-    pub(super) fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> Starting<'a> {
+    pub(super) fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a> {
         self.start.start(supervisor)
     }
 
-    /// See [`Start::left_behind`].
-    pub(super) fn left_behind(&self) -> Vec<Pid> {
-        self.start.left_behind()
+    /// Returns what the last start may have left running; see [`Start::leftover_processes`].
+    pub(super) fn leftover_processes(&self) -> Vec<Pid> {
+        self.start.leftover_processes()
     }
 
-    /// The child does not run, and will again.
+    /// Tells the references that the child does not run, and will again.
     pub(super) fn will_run(&self) {
-        self.start.halted(true);
+        self.start.set_not_running(true);
     }
 
-    /// The child does not run, and will not by itself; nor will what is below it.
+    /// Tells the references that neither the child nor what is below it will run by itself.
     pub(super) fn will_not_run(&self) {
         let mut specs = vec![self];
         while let Some(spec) = specs.pop() {
-            // Where that is no news it is none below either.
-            if spec.start.halted(false)
+            // Where the references had been told already, so had those below.
+            if spec.start.set_not_running(false)
                 && let Some(below) = &spec.below
             {
                 specs.extend(below.children.iter().map(|child| &**child));

@@ -1,4 +1,4 @@
-//! Starting a child: what a supervisor's process does for one spec.
+//! StartFuture a child: what a supervisor's process does for one spec.
 //!
 //! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be
 //! started.
@@ -9,9 +9,9 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use super::Launch;
+use super::SupervisorTemplate;
 use super::handle::{Control, SupervisorRef};
-use super::spec::{Mailbox, Standing, Start, Started, Starting};
+use super::spec::{Availability, Mailbox, Start, StartFuture, Started};
 use crate::actor::behaviour::run;
 use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
@@ -20,42 +20,41 @@ use crate::actor::{
 use crate::base::sync::lock_std;
 use crate::channel::{oneshot, watch};
 
-/// Any error.
+/// The error of a start, whatever its type.
 type AnyError = Box<dyn Error + Send + Sync>;
 
-/// Something that is said of how a process is built.
+/// A setting of the user's, applied to the builder of each process of the child.
 pub(super) type Setting<M> = Box<dyn Fn(Builder<M>) -> Builder<M> + Send + Sync>;
 
-/// The future of a child.
-type Making<M> = Pin<Box<dyn Future<Output = Result<Product<M>, AnyError>> + Send>>;
+/// The future of a start, with the child's type of messages.
+type MakeFuture<M> = Pin<Box<dyn Future<Output = Result<MadeChild<M>, AnyError>> + Send>>;
 
-/// What begins to make a child.
-type Maker<M> = Box<dyn Fn(Starter<'_, M>) -> Making<M> + Send + Sync>;
+/// The function that begins a start.
+type MakeFn<M> = Box<dyn Fn(Starter<'_, M>) -> MakeFuture<M> + Send + Sync>;
 
-/// What makes a child.
-pub(super) struct Make<M: Send + 'static>(Maker<M>);
+/// Makes the process of a child, as often as it is started.
+pub(super) struct Make<M: Send + 'static>(MakeFn<M>);
 
-/// A child that has been made.
-pub(super) struct Product<M> {
-    /// Its process.
+/// A child that runs, with its type of messages.
+pub(super) struct MadeChild<M> {
     pub(super) process: ProcessRef<M>,
-    /// The same, if it is a supervisor.
+    /// Refers to `process`, if the child is a supervisor.
     pub(super) supervisor: Option<SupervisorRef>,
 }
 
 impl<M: Send + 'static> Make<M> {
-    /// By code of the user's.
+    /// Makes the child by the user's `start`.
     pub(super) fn process<F>(start: F) -> Make<M>
     where
         F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, AnyError> + Send + Sync + 'static,
     {
         Make(Box::new(move |mut starter| {
             let process = catch_start(|| start(&mut starter));
-            Box::pin(ready(process.map(|process| Product { process, supervisor: None })))
+            Box::pin(ready(process.map(|process| MadeChild { process, supervisor: None })))
         }))
     }
 
-    /// An actor. It counts as started when it says so itself.
+    /// Makes an actor, which counts as started when its handler `started` has returned.
     pub(super) fn actor<A: Actor<Message = M>>(make: impl Fn() -> A + Send + Sync + 'static) -> Make<M> {
         Make(Box::new(move |mut starter| {
             let (ready, started) = oneshot::channel();
@@ -71,7 +70,7 @@ impl<M: Send + 'static> Make<M> {
                 let process = process?;
                 let ended = process.ended();
                 match started.await {
-                    Ok(()) => Ok(Product { process, supervisor: None }),
+                    Ok(()) => Ok(MadeChild { process, supervisor: None }),
                     Err(_) => Err(ended.await.into()),
                 }
             })
@@ -80,16 +79,16 @@ impl<M: Send + 'static> Make<M> {
 }
 
 impl Make<Control> {
-    /// A supervisor.
-    pub(super) fn supervisor(launch: Arc<Launch>) -> Make<Control> {
+    /// Makes a supervisor, which counts as started when its own children have been started.
+    pub(super) fn supervisor(template: Arc<SupervisorTemplate>) -> Make<Control> {
         Make(Box::new(move |starter| {
-            let begun = launch.begin(Some(starter.supervisor), &starter.child.names);
-            if let Ok(begun) = &begun {
-                starter.child.spawned(begun.supervisor.process());
+            let starting = template.begin(Some(starter.supervisor), &starter.child.names);
+            if let Ok(starting) = &starting {
+                starter.child.spawned(starting.supervisor.process());
             }
             Box::pin(async move {
-                let supervisor = begun?.finish().await?;
-                Ok(Product { process: supervisor.process().clone(), supervisor: Some(supervisor) })
+                let supervisor = starting?.finish().await?;
+                Ok(MadeChild { process: supervisor.process().clone(), supervisor: Some(supervisor) })
             })
         }))
     }
@@ -100,8 +99,8 @@ fn catch_start<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyEr
     catch_panic(code).unwrap_or_else(|panic| Err(format!("its start panicked: {panic}").into()))
 }
 
-/// Says without more ado that a name is taken.
-pub(super) fn refusal(error: AnyError) -> AnyError {
+/// Unwraps the error of a name that is taken, so that it is the source of the [`StartError`](super::StartError) itself.
+pub(super) fn name_error_of(error: AnyError) -> AnyError {
     match error.downcast::<SpawnProcessError>().map(|error| *error) {
         Ok(SpawnProcessError::Name(refused)) => refused.into(),
         Ok(error) => error.into(),
@@ -109,50 +108,50 @@ pub(super) fn refusal(error: AnyError) -> AnyError {
     }
 }
 
-/// The process whose mailbox a child keeps from one start to the next: the first that it has spawned.
-pub(super) enum Kept<M: Send + 'static> {
-    /// It keeps none.
+/// The process whose mailbox a child keeps from one start to the next, which is the first that it has spawned.
+pub(super) enum KeptMailbox<M: Send + 'static> {
+    /// The child keeps no mailbox.
     Nothing,
-    /// It keeps one, if there is one already. Only the supervisor's process looks here.
+    /// The child keeps the mailbox of this process; `None` before the first start. Only the supervisor's process locks it.
     Mailbox(Mutex<Option<ProcessRef<M>>>),
 }
 
-impl<M: Send + 'static> Kept<M> {
-    pub(super) fn new(mailbox: Mailbox) -> Kept<M> {
+impl<M: Send + 'static> KeptMailbox<M> {
+    pub(super) fn new(mailbox: Mailbox) -> KeptMailbox<M> {
         match mailbox {
-            Mailbox::Drop => Kept::Nothing,
-            Mailbox::Keep => Kept::Mailbox(Mutex::new(None)),
+            Mailbox::Drop => KeptMailbox::Nothing,
+            Mailbox::Keep => KeptMailbox::Mailbox(Mutex::new(None)),
         }
     }
 
-    /// The process, if there is one.
+    /// Returns the process, if the child keeps one and has spawned it.
     fn process(&self) -> Option<ProcessRef<M>> {
         match self {
-            Kept::Nothing => None,
-            Kept::Mailbox(process) => lock_std(process).clone(),
+            KeptMailbox::Nothing => None,
+            KeptMailbox::Mailbox(process) => lock_std(process).clone(),
         }
     }
 
-    /// Has `builder` keep the mailbox, or take the one that is kept.
+    /// Makes `builder` keep the mailbox of its process, or take over the one that is kept.
     fn build(&self, builder: Builder<M>) -> Builder<M> {
         match (self, self.process()) {
-            (Kept::Nothing, _) => builder,
-            (Kept::Mailbox(_), None) => builder.keeping(),
-            (Kept::Mailbox(_), Some(process)) => builder.taking_over(&process),
+            (KeptMailbox::Nothing, _) => builder,
+            (KeptMailbox::Mailbox(_), None) => builder.keeping(),
+            (KeptMailbox::Mailbox(_), Some(process)) => builder.taking_over(&process),
         }
     }
 
-    /// Keeps the mailbox of the first process that was spawned.
-    fn enter(&self, process: &ProcessRef<M>) {
-        if let Kept::Mailbox(kept) = self {
-            lock_std(kept).get_or_insert_with(|| process.clone());
+    /// Keeps the mailbox of `process`, unless one is kept.
+    fn remember(&self, process: &ProcessRef<M>) {
+        if let KeptMailbox::Mailbox(slot) = self {
+            lock_std(slot).get_or_insert_with(|| process.clone());
         }
     }
 
-    /// Keeps nothing any more but by the next process.
-    fn abandon(&self) {
-        if let Kept::Mailbox(kept) = self {
-            let process = lock_std(kept).take();
+    /// Closes the kept mailbox. The next process that is spawned has the next one.
+    fn release(&self) {
+        if let KeptMailbox::Mailbox(slot) = self {
+            let process = lock_std(slot).take();
             if let Some(process) = process {
                 process.keep_mailbox(false);
             }
@@ -160,83 +159,81 @@ impl<M: Send + 'static> Kept<M> {
     }
 }
 
-impl<M: Send + 'static> Drop for Kept<M> {
+impl<M: Send + 'static> Drop for KeptMailbox<M> {
     fn drop(&mut self) {
-        self.abandon();
+        self.release();
     }
 }
 
-/// A child with the type of its messages; what a [`Spec`](super::spec::Spec) starts.
-pub(super) struct Typed<M: Send + 'static> {
-    /// What it is called.
+/// The half of a child's spec that knows the type of its messages; a [`Spec`](super::spec::Spec) boxes it.
+pub(super) struct TypedSpec<M: Send + 'static> {
     pub(super) id: Arc<str>,
-    /// See [`Start::left_behind`]. Only the supervisor's process looks here.
+    /// The processes of [`Start::leftover_processes`]. Only the supervisor's process locks it.
     pub(super) processes: Mutex<Vec<ProcessRef<M>>>,
-    /// Its mailbox, if that is to be kept.
-    pub(super) kept: Kept<M>,
-    /// How its process is built.
+    /// The child's mailbox between two starts.
+    pub(super) kept_mailbox: KeptMailbox<M>,
+    /// Applied to the builder in this order.
     pub(super) settings: Vec<Setting<M>>,
-    /// The names that it gets.
+    /// Entered at each start, before the first step of the process.
     pub(super) names: Vec<(Registry, Arc<str>)>,
-    /// How it is started.
     pub(super) make: Make<M>,
-    /// How it stands, for its references.
-    pub(super) standing: watch::Sender<Standing<M>>,
+    /// Followed by the references to the child.
+    pub(super) availability: watch::Sender<Availability<M>>,
 }
 
-impl<M: Send + 'static> Start for Typed<M> {
-    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> Starting<'a> {
+impl<M: Send + 'static> Start for TypedSpec<M> {
+    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a> {
         self.keep_processes(|_| false);
-        let making = (self.make.0)(Starter { child: self, supervisor });
+        let made_later = (self.make.0)(Starter { child: self, supervisor });
         Box::pin(async move {
-            let product = making.await.map_err(refusal)?;
+            let made = made_later.await.map_err(name_error_of)?;
             let first = lock_std(&self.processes).first().map(ProcessRef::pid);
-            if !lock_std(&self.processes).contains(&product.process) {
-                // Started by other means than the starter's: it may not be linked.
-                self.spawned(&product.process);
-                supervisor.link(&product.process.pid());
+            if !lock_std(&self.processes).contains(&made.process) {
+                // The process was not started through the starter, so it may not be linked.
+                self.spawned(&made.process);
+                supervisor.link(&made.process.pid());
             }
-            self.pass_names(first, &product.process)?;
-            if self.kept.process().is_some_and(|kept| kept != product.process) {
-                // The child is not the process that it spawned first, but it is its mailbox that is meant.
-                self.kept.abandon();
+            self.move_names(first, &made.process)?;
+            if self.kept_mailbox.process().is_some_and(|kept| kept != made.process) {
+                // The child turns out to be another process than the first one, whose mailbox is not meant then.
+                self.kept_mailbox.release();
             }
-            // The others are the child's own business from now on.
-            self.keep_processes(|process| *process == product.process);
-            let started = Started::from(&product);
-            drop(self.standing.replace(Standing::Running(product.process)));
+            // The other processes of this start are the child's own business from now on.
+            self.keep_processes(|process| *process == made.process);
+            let started = Started::from(&made);
+            drop(self.availability.replace(Availability::Running(made.process)));
             Ok(started)
         })
     }
 
-    fn left_behind(&self) -> Vec<Pid> {
+    fn leftover_processes(&self) -> Vec<Pid> {
         lock_std(&self.processes).iter().map(ProcessRef::pid).collect()
     }
 
-    fn halted(&self, again: bool) -> bool {
-        let standing = match self.kept.process() {
-            // Messages may be sent to it as ever.
-            Some(_) if again => return true,
-            _ if again => Standing::Waiting,
-            _ => Standing::Stopped,
+    fn set_not_running(&self, will_run: bool) -> bool {
+        let availability = match self.kept_mailbox.process() {
+            // The mailbox is open, so references go on sending to it.
+            Some(_) if will_run => return true,
+            _ if will_run => Availability::Waiting,
+            _ => Availability::Stopped,
         };
-        let before = self.standing.replace(standing);
-        if !again {
-            self.kept.abandon();
+        let before = self.availability.replace(availability);
+        if !will_run {
+            self.kept_mailbox.release();
         }
-        !matches!(*before, Standing::Stopped)
+        !matches!(*before, Availability::Stopped)
     }
 }
 
-impl<M: Send + 'static> Typed<M> {
-    /// The start under way has spawned this.
+impl<M: Send + 'static> TypedSpec<M> {
+    /// Records a process that the start under way has spawned.
     fn spawned(&self, process: &ProcessRef<M>) {
         lock_std(&self.processes).push(process.clone());
     }
 
-    /// The names are those of the child, which is `process`. What it has spawned first has had them from its first step,
-    /// and usually that is the child.
-    fn pass_names(&self, first: Option<Pid>, process: &ProcessRef<M>) -> Result<(), RegisterError> {
+    /// Moves the child's names from the process that was spawned first, which has had them from its first step, to
+    /// `process`, which is the child. Usually the two are one.
+    fn move_names(&self, first: Option<Pid>, process: &ProcessRef<M>) -> Result<(), RegisterError> {
         if first.as_ref() == Some(&process.pid()) {
             return Ok(());
         }
@@ -249,31 +246,47 @@ impl<M: Send + 'static> Typed<M> {
         Ok(())
     }
 
-    /// Forgets the other ones of the last start. They are dropped with nothing locked: dropping the last reference to a
-    /// process may drop its messages, which are the user's.
+    /// Forgets the processes of the last start but for those that `keep` says yes to. They are dropped with nothing
+    /// locked, because the last reference to a process may drop its messages, which are the user's.
     fn keep_processes(&self, keep: impl FnMut(&ProcessRef<M>) -> bool) {
         let all = std::mem::take(&mut *lock_std(&self.processes));
-        let (kept, others): (Vec<_>, Vec<_>) = all.into_iter().partition(keep);
-        *lock_std(&self.processes) = kept;
+        let (left, others): (Vec<_>, Vec<_>) = all.into_iter().partition(keep);
+        *lock_std(&self.processes) = left;
         drop(others);
     }
 }
 
-/// What starts a child, in the process of its supervisor; see [`ChildSpec::start_with`](super::ChildSpec::start_with).
+/// Starts the processes of a child, from within the supervisor; see
+/// [`ChildSpec::start_with`](super::ChildSpec::start_with).
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::Process;
+/// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+///
+/// let child = ChildSpec::start_with("logger", |starter| {
+///     assert_eq!(starter.id(), "logger");
+///     Ok(starter.spawn(async |mut me: Process<String>| drop(me.receive().await))?)
+/// });
+/// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+/// assert_eq!(supervisor.count().wait()?.active, 1);
+/// # supervisor.stop().wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Starter<'a, M: Send + 'static> {
-    /// The child.
-    child: &'a Typed<M>,
-    /// The supervisor.
+    child: &'a TypedSpec<M>,
+    /// The process that calls the user's code and is linked to what that spawns.
     supervisor: &'a Process<Control>,
 }
 
 impl<M: Send + 'static> Starter<'_, M> {
-    /// What the child is called.
+    /// Returns the child's id.
     pub fn id(&self) -> &str {
         &self.child.id
     }
 
-    /// The supervisor's process.
+    /// Returns the pid of the supervisor, which is the process that this runs in.
     pub fn supervisor(&self) -> Pid {
         self.supervisor.pid()
     }
@@ -289,10 +302,24 @@ impl<M: Send + 'static> Starter<'_, M> {
         T: Future<Output: IntoExit + Send> + Send + 'static,
     {
         let process = self.builder().spawn_link(self.supervisor, body)?;
-        Ok(self.note(process))
+        Ok(self.record(process))
     }
 
     /// As [`Starter::spawn`], with straight-line code.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::Process;
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let child = ChildSpec::start_with("blocking", |starter| {
+    ///     Ok(starter.spawn_fn(|mut me: Process<u8>| drop(me.receive().wait()))?)
+    /// });
+    /// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -302,10 +329,10 @@ impl<M: Send + 'static> Starter<'_, M> {
         T: IntoExit + Send + 'static,
     {
         let process = self.builder().spawn_link_fn(self.supervisor, code)?;
-        Ok(self.note(process))
+        Ok(self.record(process))
     }
 
-    /// A builder with the child's settings, and for the first process with its names.
+    /// Returns a builder with the child's settings and, for the first process of a start, with the child's names.
     fn builder(&self) -> Builder<M> {
         let plain = Builder::new().name(&*self.child.id);
         let set = self.child.settings.iter().fold(plain, |builder, setting| setting(builder));
@@ -313,12 +340,12 @@ impl<M: Send + 'static> Starter<'_, M> {
         let names = self.child.names.iter().filter(|_| is_first);
         let named =
             names.fold(set, |builder, (registry, name)| builder.register_in(registry, Arc::clone(name)));
-        self.child.kept.build(named)
+        self.child.kept_mailbox.build(named)
     }
 
-    fn note(&mut self, process: ProcessRef<M>) -> ProcessRef<M> {
+    fn record(&mut self, process: ProcessRef<M>) -> ProcessRef<M> {
         self.child.spawned(&process);
-        self.child.kept.enter(&process);
+        self.child.kept_mailbox.remember(&process);
         process
     }
 }

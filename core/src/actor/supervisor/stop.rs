@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Strategy;
-use super::children::Serial;
+use super::children::ChildKey;
 use super::engine::Engine;
 use super::handle::Control;
 use super::report::Report;
@@ -19,24 +19,23 @@ use super::tree::ChildState;
 use crate::actor::{Down, Event, Exit, ExitReason, MonitorRef, Pid};
 use crate::time;
 
-/// One that is being stopped.
-struct Leaver {
-    /// What the child is called; nothing for the remains of a start that failed.
+/// A process that is being stopped.
+struct StoppingChild {
+    /// The child's id; `None` for what a start that failed has left behind.
     id: Option<Arc<str>>,
-    /// The monitor that will tell of its end.
     monitor: MonitorRef,
-    /// What its exit signal says, if that has come.
+    /// The reason in the exit signal of the process, if that has come.
     exit: Option<ExitReason>,
-    /// What its monitor says, if that has.
+    /// The reason in the message of the monitor, if that has come.
     down: Option<ExitReason>,
 }
 
-/// Those that are being stopped.
+/// The processes that are being stopped at the same time.
 #[derive(Default)]
-struct Leavers {
-    /// Those that have not ended.
-    left: BTreeMap<Pid, Leaver>,
-    /// When the patience with each ends, the soonest first. Those that have ended are still in it.
+struct StoppingChildren {
+    /// The processes that have not ended.
+    left: BTreeMap<Pid, StoppingChild>,
+    /// When each is to be killed, the soonest first. Processes that have ended are still in it.
     deadlines: VecDeque<(Instant, Pid)>,
 }
 
@@ -48,46 +47,52 @@ impl Engine {
             self.stop(all).await;
             return;
         }
-        while let Some(serial) = all.pop() {
-            self.stop(vec![serial]).await;
+        while let Some(key) = all.pop() {
+            self.stop(vec![key]).await;
         }
     }
 
     /// Stops those of these children that run, all at once, and returns when their processes have ended.
-    pub(super) async fn stop(&mut self, children: Vec<Serial>) {
-        let mut leavers = Leavers::default();
-        for serial in children {
-            let Some(child) = self.children.get(serial) else { continue };
+    pub(super) async fn stop(&mut self, children: Vec<ChildKey>) {
+        let mut stopping = StoppingChildren::default();
+        for key in children {
+            let Some(child) = self.children.get(key) else { continue };
             let Some(pid) = child.pid().cloned() else { continue };
             let (id, shutdown) = (Arc::clone(&child.spec.id), child.spec.shutdown);
-            self.children.halted(serial, ChildState::Stopped);
-            self.ask_to_leave(&mut leavers, Some(id), pid, shutdown);
+            self.children.set_not_running(key, ChildState::Stopped);
+            self.begin_stop(&mut stopping, Some(id), pid, shutdown);
         }
-        self.see_off(leavers).await;
+        self.await_stopped(stopping).await;
     }
 
     /// Kills these processes, and returns when they have ended.
     pub(super) async fn kill(&mut self, processes: Vec<Pid>) {
-        let mut leavers = Leavers::default();
+        let mut stopping = StoppingChildren::default();
         for pid in processes {
-            self.ask_to_leave(&mut leavers, None, pid, Shutdown::Kill);
+            self.begin_stop(&mut stopping, None, pid, Shutdown::Kill);
         }
-        self.see_off(leavers).await;
+        self.await_stopped(stopping).await;
     }
 
-    fn ask_to_leave(&mut self, leavers: &mut Leavers, id: Option<Arc<str>>, pid: Pid, shutdown: Shutdown) {
+    fn begin_stop(
+        &mut self,
+        stopping: &mut StoppingChildren,
+        id: Option<Arc<str>>,
+        pid: Pid,
+        shutdown: Shutdown,
+    ) {
         // It may have ended by itself while others were being stopped.
         let known = self.deferred.iter().position(|event| exit_of(event, &pid).is_some());
         let exit =
             known.and_then(|at| self.deferred.remove(at)).and_then(|event| exit_of(&event, &pid).cloned());
         let monitor = self.me.monitor(&pid);
         if let Some(deadline) = self.ask(&pid, shutdown) {
-            leavers.deadlines.push_back((deadline, pid.clone()));
+            stopping.deadlines.push_back((deadline, pid.clone()));
         }
-        leavers.left.insert(pid, Leaver { id, monitor, exit, down: None });
+        stopping.left.insert(pid, StoppingChild { id, monitor, exit, down: None });
     }
 
-    /// Tells a process to end. Returns until when it may.
+    /// Sends a process the exit signal that `shutdown` says. Returns when to kill it, if ever.
     fn ask(&self, pid: &Pid, shutdown: Shutdown) -> Option<Instant> {
         let (reason, patience) = match shutdown {
             Shutdown::Kill => (ExitReason::Kill, None),
@@ -98,9 +103,10 @@ impl Engine {
         patience.and_then(|patience| time::now().checked_add(patience))
     }
 
-    /// Returns when a process is over that is not this supervisor's but was started for the same child: by one before
-    /// it, which was killed and could not wait. It has been told by its link, and has the child's time to end.
-    pub(super) async fn outlive(&mut self, pid: &Pid, shutdown: Shutdown) {
+    /// Waits for the end of a predecessor: a process that a supervisor before this one has started for the same child.
+    /// That supervisor was killed and could not wait. The process has been told by its link, and has the child's time
+    /// to end.
+    pub(super) async fn await_predecessor(&mut self, pid: &Pid, shutdown: Shutdown) {
         let mut ended = pid.ended();
         if let Some(deadline) = self.ask(pid, shutdown)
             && time::timeout_at(deadline, &mut ended).await.is_err()
@@ -110,32 +116,32 @@ impl Engine {
         ended.await;
     }
 
-    /// Waits until all have ended, and kills those who take too long. What else happens is kept for later.
-    async fn see_off(&mut self, mut leavers: Leavers) {
-        leavers.deadlines.make_contiguous().sort_by_key(|(deadline, _)| *deadline);
-        while !leavers.left.is_empty() {
-            match self.next_until(leavers.next_deadline()).await {
+    /// Waits until all have ended, and kills those that take too long. Other events are deferred.
+    async fn await_stopped(&mut self, mut stopping: StoppingChildren) {
+        stopping.deadlines.make_contiguous().sort_by_key(|(deadline, _)| *deadline);
+        while !stopping.left.is_empty() {
+            match self.next_until(stopping.next_deadline()).await {
                 None => {
-                    if let Some((_, late)) = leavers.deadlines.pop_front() {
+                    if let Some((_, late)) = stopping.deadlines.pop_front() {
                         self.me.exit(&late, ExitReason::Kill);
                     }
                 }
                 Some(Event::Down(down)) => {
-                    if leavers.left.get(&down.from).is_some_and(|leaver| leaver.monitor == down.monitor) {
+                    if stopping.left.get(&down.from).is_some_and(|child| child.monitor == down.monitor) {
                         let Down { from, reason, .. } = *down;
-                        self.noted(&mut leavers, from, |leaver| leaver.down = Some(reason));
+                        self.record_end(&mut stopping, from, |child| child.down = Some(reason));
                     }
                 }
-                Some(Event::Exit(exit)) if leavers.left.contains_key(&exit.from) => {
+                Some(Event::Exit(exit)) if stopping.left.contains_key(&exit.from) => {
                     let Exit { from, reason } = *exit;
-                    self.noted(&mut leavers, from, |leaver| leaver.exit = Some(reason));
+                    self.record_end(&mut stopping, from, |child| child.exit = Some(reason));
                 }
                 Some(event) => self.deferred.push_back(event),
             }
         }
     }
 
-    /// The next event from the mailbox, or nothing when there is none until `deadline`.
+    /// Returns the next event of the mailbox, or `None` when there is none until `deadline`.
     async fn next_until(&mut self, deadline: Option<Instant>) -> Option<Event<Control>> {
         match deadline {
             Some(deadline) => time::timeout_at(deadline, self.me.receive()).await.ok(),
@@ -143,23 +149,28 @@ impl Engine {
         }
     }
 
-    /// Something has been heard of a leaver: has it gone?
-    fn noted(&mut self, leavers: &mut Leavers, pid: Pid, note: impl FnOnce(&mut Leaver)) {
-        let Some(leaver) = leavers.left.get_mut(&pid) else { return };
-        note(leaver);
-        let Some(down) = &leaver.down else { return };
-        if *down == ExitReason::NoProcess && leaver.exit.is_none() && self.me.cell().is_linked(&pid) {
+    /// Records by `note` what has been heard of a process, and forgets the process if it has ended.
+    fn record_end(
+        &mut self,
+        stopping: &mut StoppingChildren,
+        pid: Pid,
+        note: impl FnOnce(&mut StoppingChild),
+    ) {
+        let Some(child) = stopping.left.get_mut(&pid) else { return };
+        note(child);
+        let Some(down) = &child.down else { return };
+        if *down == ExitReason::NoProcess && child.exit.is_none() && self.me.cell().is_linked(&pid) {
             return;
         }
-        // A monitor that came too late does not know why.
-        let reason = leaver.exit.take().unwrap_or_else(|| down.clone());
-        if let Some(Leaver { id: Some(id), .. }) = leavers.left.remove(&pid) {
+        // A monitor that came too late does not know the reason; the exit signal does.
+        let reason = child.exit.take().unwrap_or_else(|| down.clone());
+        if let Some(StoppingChild { id: Some(id), .. }) = stopping.left.remove(&pid) {
             self.report(Report::Stopped { id, pid, reason });
         }
     }
 }
 
-/// The reason, if `event` is the exit signal of `pid`.
+/// Returns the reason, if `event` is the exit signal of `pid`.
 fn exit_of<'a>(event: &'a Event<Control>, pid: &Pid) -> Option<&'a ExitReason> {
     match event {
         Event::Exit(exit) if exit.from == *pid => Some(&exit.reason),
@@ -167,8 +178,8 @@ fn exit_of<'a>(event: &'a Event<Control>, pid: &Pid) -> Option<&'a ExitReason> {
     }
 }
 
-impl Leavers {
-    /// The deadline of whoever is killed next.
+impl StoppingChildren {
+    /// Returns when the next process is to be killed, if any is.
     fn next_deadline(&mut self) -> Option<Instant> {
         while let Some((deadline, pid)) = self.deadlines.front() {
             if self.left.contains_key(pid) {

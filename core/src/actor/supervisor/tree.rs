@@ -15,22 +15,22 @@ use crate::kernel::trampoline::trampoline;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildInfo {
-    /// What the child is called.
+    /// The child's id.
     pub id: Arc<str>,
-    /// Whether it runs.
+    /// Says whether the child runs.
     pub state: ChildState,
-    /// A worker, or a supervisor.
+    /// Says whether the child is a worker or a supervisor.
     pub kind: ChildKind,
-    /// When it is restarted.
+    /// Says when the child is restarted.
     pub restart: Restart,
-    /// How it is stopped.
+    /// Says how the child is stopped.
     pub shutdown: Shutdown,
-    /// For a child that is a supervisor and runs: the way to ask it.
+    /// Refers to a child that is a supervisor and runs.
     pub(super) supervisor: Option<SupervisorRef>,
 }
 
 impl ChildInfo {
-    /// The process, if the child runs.
+    /// Returns the process, if the child runs.
     pub fn pid(&self) -> Option<&Pid> {
         match &self.state {
             ChildState::Running(pid) => Some(pid),
@@ -38,7 +38,7 @@ impl ChildInfo {
         }
     }
 
-    /// The way to ask a child that is a supervisor and runs.
+    /// Returns a reference to the child, if it is a supervisor and runs.
     pub fn supervisor(&self) -> Option<&SupervisorRef> {
         self.supervisor.as_ref()
     }
@@ -50,14 +50,14 @@ impl fmt::Display for ChildInfo {
     }
 }
 
-/// Whether a child runs.
+/// Says whether a child runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildState {
-    /// It is this process.
+    /// The child runs, as this process.
     Running(Pid),
-    /// Its last restart failed; the next attempt is under way.
+    /// The last restart of the child failed; the next attempt is under way.
     Restarting,
-    /// It has ended and is not restarted, or has been stopped.
+    /// The child has ended and is not restarted, or has been stopped.
     Stopped,
 }
 
@@ -71,22 +71,22 @@ impl fmt::Display for ChildState {
     }
 }
 
-/// How many children a supervisor has; see [`SupervisorRef::count`].
+/// The numbers of children that a supervisor has; see [`SupervisorRef::count`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Children, whether they run or not.
+    /// All children, whether they run or not.
     pub specs: usize,
-    /// Those that run.
+    /// The children that run.
     pub active: usize,
-    /// Those that are supervisors, whether they run or not.
+    /// The children that are supervisors, whether they run or not.
     pub supervisors: usize,
-    /// Those that are not.
+    /// The children that are no supervisors, whether they run or not.
     pub workers: usize,
 }
 
 impl Counts {
-    /// Counts one child.
+    /// Adds one child to the numbers.
     pub(super) fn add(&mut self, kind: ChildKind, runs: bool) {
         self.specs += 1;
         self.active += usize::from(runs);
@@ -111,11 +111,11 @@ impl Counts {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Tree {
-    /// The supervisor.
+    /// The process of the supervisor.
     pub pid: Pid,
-    /// What it does when a child ends.
+    /// Says whom the supervisor restarts when a child ends.
     pub strategy: Strategy,
-    /// Its children, in the order in which they are started.
+    /// The children, in the order in which they are started.
     pub children: Vec<Branch>,
 }
 
@@ -123,13 +123,13 @@ pub struct Tree {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Branch {
-    /// The child.
+    /// Describes the child.
     pub child: ChildInfo,
-    /// What is below it, for a supervisor that answered.
+    /// The tree below the child, if that is a supervisor which has answered.
     pub below: Option<Arc<Tree>>,
 }
 
-/// A tree may be as deep as it likes: it is printed, and dropped, by a loop.
+/// Prints the tree by a loop, because a tree may be of any depth.
 impl fmt::Display for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.pid, self.strategy)?;
@@ -155,7 +155,7 @@ impl fmt::Display for Tree {
     }
 }
 
-/// The same text.
+/// Prints the same text as `Display`.
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
