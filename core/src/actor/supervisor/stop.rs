@@ -86,14 +86,14 @@ impl Engine {
         let exit =
             known.and_then(|at| self.deferred.remove(at)).and_then(|event| exit_of(&event, &pid).cloned());
         let monitor = self.me.monitor(&pid);
-        if let Some(deadline) = self.ask(&pid, shutdown) {
+        if let Some(deadline) = self.request_exit(&pid, shutdown) {
             stopping.deadlines.push_back((deadline, pid.clone()));
         }
         stopping.left.insert(pid, StoppingChild { id, monitor, exit, down: None });
     }
 
     /// Sends a process the exit signal that `shutdown` says. Returns when to kill it, if ever.
-    fn ask(&self, pid: &Pid, shutdown: Shutdown) -> Option<Instant> {
+    fn request_exit(&self, pid: &Pid, shutdown: Shutdown) -> Option<Instant> {
         let (reason, patience) = match shutdown {
             Shutdown::Kill => (ExitReason::Kill, None),
             Shutdown::Deadline(patience) => (ExitReason::Shutdown, Some(patience)),
@@ -108,7 +108,7 @@ impl Engine {
     /// to end.
     pub(super) async fn await_predecessor(&mut self, pid: &Pid, shutdown: Shutdown) {
         let mut ended = pid.ended();
-        if let Some(deadline) = self.ask(pid, shutdown)
+        if let Some(deadline) = self.request_exit(pid, shutdown)
             && time::timeout_at(deadline, &mut ended).await.is_err()
         {
             self.me.exit(pid, ExitReason::Kill);
