@@ -16,7 +16,7 @@ use twoply_core::fork::PerProcess;
 pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{Wait, actor, backend, channel, future, net, parker, promise, reactor, strand, task};
-pub use twoply_core::{offload, select, threads, time};
+pub use twoply_core::{offload, select, threads, time, world};
 
 pub use twoply_core::promise::Failure;
 pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};

@@ -19,6 +19,7 @@ pub(crate) mod task;
 pub mod threads;
 pub(crate) mod trampoline;
 pub(crate) mod wait;
+pub mod world;
 
 pub use offload::offload;
 pub use wait::Wait;

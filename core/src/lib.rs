@@ -11,6 +11,7 @@
 //! | [`time`], [`timers`]    | sleeps, intervals, timeouts; the queue of deadlines         |
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
+//! | [`world`]   | what a program asks of the outside, and how a simulator stands in for it |
 //! | [`threads`], [`coop`], [`fork`] | the thread cache, the budget of a poll, noticing forks |
 
 pub mod actor;
@@ -26,4 +27,4 @@ pub mod time;
 
 pub use base::fork;
 pub use event::{parker, reactor, timers};
-pub use kernel::{Wait, backend, coop, ioserver, offload, strand, threads};
+pub use kernel::{Wait, backend, coop, ioserver, offload, strand, threads, world};

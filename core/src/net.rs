@@ -20,12 +20,14 @@ mod connect;
 mod listener;
 mod socket;
 mod split;
+mod sys;
 mod tcp;
 
 pub use addr::{Query, ToSocketAddrs};
-pub use listener::{Incoming, TcpListener, TcpListenerBuilder, is_out_of_resources};
+pub use listener::{Incoming, TcpListener, TcpListenerBuilder};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
+pub use sys::is_out_of_resources;
 pub use tcp::TcpStream;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 mod metrics;
 mod park;
 mod registration;
+mod socket;
 mod source;
 mod sys;
 mod table;
@@ -32,6 +33,8 @@ use std::time::{Duration, Instant};
 
 pub use metrics::ReactorMetrics;
 pub use registration::Registration;
+pub(crate) use socket::IoHandle;
+pub use socket::{Notify, Socket, SocketOption, SocketOptions};
 pub use source::IoSource;
 pub(crate) use source::Progress;
 pub(crate) use waiters::{Direction, IoWaiter};

@@ -39,6 +39,7 @@ pub use crate::kernel::task::{Job, SpawnError};
 use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::threads::BlockingPool;
+use crate::kernel::world::World;
 
 /// How a backend runs a [`Job`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +113,11 @@ pub trait Strand: 'static {
 
     /// The same backend, where the strand keeps it for as long as it lives: spared a count, a task starts quicker.
     fn home(&self) -> Option<&dyn Backend> {
+        None
+    }
+
+    /// Returns the world that what is made on this stack belongs to; `None`: the real one, see [`world`](crate::world).
+    fn world(&self) -> Option<&Arc<dyn World>> {
         None
     }
 

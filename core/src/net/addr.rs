@@ -3,7 +3,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use super::sys;
 use crate::kernel::blocking;
+use crate::kernel::world::{Resolving, World};
 
 /// Addresses, or a name for some. Like [`std::net::ToSocketAddrs`], but it does not resolve names itself: that
 /// can take long and only ever blocks, so it is done on a thread that may.
@@ -25,18 +27,26 @@ pub enum Query {
 }
 
 impl Query {
-    /// The addresses. Names are resolved on another thread.
-    pub(super) async fn resolve(self) -> io::Result<Vec<SocketAddr>> {
+    /// Returns the addresses. Names are resolved by `world`, or on another thread.
+    pub(super) async fn resolve(self, world: Option<&dyn World>) -> io::Result<Vec<SocketAddr>> {
         match self {
             Query::Addresses(addresses) => Ok(addresses),
-            Query::Name(host, port) => blocking::run(move || system((host.as_str(), port))).await?,
-            Query::Text(text) => blocking::run(move || system(text)).await?,
+            Query::Name(host, port) => match world.and_then(|world| world.resolve(&host, port)) {
+                Some(resolving) => resolving.await,
+                None => blocking::run(move || sys::resolve_blocking((host.as_str(), port))).await?,
+            },
+            Query::Text(text) => match world.and_then(|world| resolve_text(world, &text)) {
+                Some(resolving) => resolving.await,
+                None => blocking::run(move || sys::resolve_blocking(text)).await?,
+            },
         }
     }
 }
 
-fn system(name: impl std::net::ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    Ok(name.to_socket_addrs()?.collect())
+/// Has `world` resolve `"host:port"`. A text of another shape is left to the system, which says what is wrong with it.
+fn resolve_text(world: &dyn World, text: &str) -> Option<Resolving> {
+    let (host, port) = text.rsplit_once(':')?;
+    world.resolve(host, port.parse().ok()?)
 }
 
 impl ToSocketAddrs for SocketAddr {

@@ -3,19 +3,17 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::SocketFlags;
-use socket2::{Domain, SockRef, Type};
-
 use super::addr::{Query, ToSocketAddrs};
 use super::socket::Op;
+use super::sys::{self, is_out_of_resources};
 use super::tcp::TcpStream;
-use crate::event::reactor::{Direction, IoSource, Progress};
+use crate::event::reactor::{Direction, IoHandle, Progress, IoSource};
 use crate::kernel::Wait;
+use crate::kernel::world::{self, SocketOption, World};
 use crate::time::sleep;
 
 /// How long an accept loop pauses when it is out of descriptors, and the limit to which that is doubled.
@@ -83,7 +81,7 @@ impl TcpListener {
     /// # Errors
     /// What the operating system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(SocketAddr::try_from(rustix::net::getsockname(self)?)?)
+        sys::local_addr(self.source.handle())
     }
 
     /// The error that has happened on the socket since this was last asked, if one has.
@@ -91,7 +89,7 @@ impl TcpListener {
     /// # Errors
     /// What the operating system says to the question.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        SockRef::from(self).take_error()
+        sys::take_error(self.source.handle())
     }
 
     /// The listener as one of std's, in blocking mode.
@@ -99,9 +97,9 @@ impl TcpListener {
     /// # Errors
     /// When the mode cannot be changed, or the descriptor must be duplicated and there is none.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        let fd = IoSource::into_fd(self.source)?;
-        rustix::io::ioctl_fionbio(&fd, false)?;
-        Ok(fd.into())
+        let io = IoSource::into_handle(self.source)?;
+        sys::set_nonblocking(&io, false)?;
+        Ok(sys::into_fd(io)?.into())
     }
 
     /// A listener from one of std's.
@@ -109,8 +107,9 @@ impl TcpListener {
     /// # Errors
     /// When it cannot be put into non-blocking mode.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        listener.set_nonblocking(true)?;
-        Ok(TcpListener { source: IoSource::new(OwnedFd::from(listener)) })
+        let io = IoHandle::Descriptor(listener.into());
+        sys::set_nonblocking(&io, true)?;
+        Ok(TcpListener { source: IoSource::of(io) })
     }
 }
 
@@ -136,38 +135,14 @@ impl AsFd for TcpListener {
     }
 }
 
-/// Whether an error of [`TcpListener::accept`] means that there are no descriptors or no memory left: it passes
-/// by itself when other connections end, and calling again at once would only burn a core.
-pub fn is_out_of_resources(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
-}
-
 /// Takes the next connection whose peer is still there.
-fn accept_one(fd: BorrowedFd<'_>) -> io::Result<Progress<(TcpStream, SocketAddr)>> {
+fn accept_one(io: &IoHandle) -> io::Result<Progress<(TcpStream, SocketAddr)>> {
     let mut failed = 0;
     loop {
-        // What is accepted is in blocking mode, whatever the mode of the listener.
-        match rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC) {
-            Ok((stream, Some(peer))) => {
-                let peer = SocketAddr::try_from(peer)?;
-                return Ok(Progress::More((TcpStream::from_blocking(stream), peer)));
-            }
-            // No address: the peer has gone meanwhile.
-            Ok((_, None)) if failed < PASSED_OVER => failed += 1,
-            Ok((_, None)) => return Err(Errno::CONNABORTED.into()),
-            // Troubles of the connection and its network, not of the listener; see accept(2).
-            Err(
-                Errno::CONNABORTED
-                | Errno::PROTO
-                | Errno::NETDOWN
-                | Errno::NOPROTOOPT
-                | Errno::HOSTDOWN
-                | Errno::HOSTUNREACH
-                | Errno::OPNOTSUPP
-                | Errno::NETUNREACH,
-            ) if failed < PASSED_OVER => failed += 1,
-            Err(e) => return Err(e.into()),
+        match sys::accept(io) {
+            Ok((stream, peer)) => return Ok(Progress::More((TcpStream::from_handle(stream), peer))),
+            Err(e) if sys::is_of_connection(&e) && failed < PASSED_OVER => failed += 1,
+            Err(e) => return Err(e),
         }
     }
 }
@@ -266,9 +241,11 @@ impl TcpListenerBuilder {
     pub fn bind(self, addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> + Send {
         let query: Query = addrs.to_query();
         async move {
+            let world = world::current();
+            let world = world.as_deref();
             let mut last = io::Error::new(io::ErrorKind::InvalidInput, "there is no address to listen on");
-            for address in query.resolve().await? {
-                match self.listen(address) {
+            for address in query.resolve(world).await? {
+                match self.listen(world, address) {
                     Ok(listener) => return Ok(listener),
                     Err(e) => last = e,
                 }
@@ -277,17 +254,17 @@ impl TcpListenerBuilder {
         }
     }
 
-    fn listen(&self, address: SocketAddr) -> io::Result<TcpListener> {
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
-        socket.set_reuse_address(self.reuse_addr)?;
+    fn listen(&self, world: Option<&dyn World>, address: SocketAddr) -> io::Result<TcpListener> {
+        let io = sys::stream_socket(world, &address)?;
+        sys::set_option(&io, SocketOption::ReuseAddr(self.reuse_addr))?;
         if self.reuse_port {
-            socket.set_reuse_port(true)?;
+            sys::set_option(&io, SocketOption::ReusePort(true))?;
         }
         if let (Some(only), true) = (self.only_v6, address.is_ipv6()) {
-            socket.set_only_v6(only)?;
+            sys::set_option(&io, SocketOption::OnlyV6(only))?;
         }
-        socket.bind(&address.into())?;
-        socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))?;
-        Ok(TcpListener { source: IoSource::new(OwnedFd::from(socket)) })
+        sys::bind(&io, &address)?;
+        sys::listen(&io, self.backlog)?;
+        Ok(TcpListener { source: IoSource::of(io) })
     }
 }

@@ -1,24 +1,20 @@
 //! What stream sockets have in common: bytes in and out of a [`IoSource`], on every kind of stack.
 //!
-//! A wrapper adds names and addresses. The calls carry their flags with them, so that neither the descriptor's mode nor
-//! `SIGPIPE` matters.
+//! A wrapper adds names and addresses, and `sys.rs` makes the calls. This file says which call an operation is, what an
+//! empty buffer means, and what a short transfer tells about readiness.
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags};
-
-use crate::event::reactor::{Direction, IoSource, IoWaiter, Progress};
+use super::sys::{self, MOST_BUFFERS};
+use crate::event::reactor::{Direction, IoHandle, IoSource, IoWaiter, Progress};
 use crate::kernel::Wait;
 use crate::kernel::wait::blocking_call;
-
-/// The most buffers that one call takes; the kernel refuses more.
-const MOST_BUFFERS: usize = 1024;
 
 /// A connected stream socket. Clones share the descriptor.
 #[derive(Clone, Debug)]
@@ -52,7 +48,7 @@ impl<'a, R, F> Op<'a, R, F> {
 impl<R, F> Future for Op<'_, R, F>
 where
     R: Unpin,
-    F: FnMut(BorrowedFd<'_>) -> io::Result<Progress<R>> + Unpin,
+    F: FnMut(&IoHandle) -> io::Result<Progress<R>> + Unpin,
 {
     type Output = io::Result<R>;
 
@@ -66,14 +62,20 @@ where
 }
 
 impl Socket {
-    /// A socket for `fd`, which should be in blocking mode.
-    pub(super) fn new(fd: OwnedFd) -> Socket {
-        Socket { source: IoSource::new(fd) }
+    /// Makes a socket of `io`. A descriptor should be in blocking mode.
+    pub(super) fn new(io: IoHandle) -> Socket {
+        Socket { source: IoSource::of(io) }
     }
 
-    /// Gives the descriptor back.
-    pub(super) fn into_fd(self) -> io::Result<OwnedFd> {
-        IoSource::into_fd(self.source)
+    /// Gives back what it is made of.
+    pub(super) fn into_handle(self) -> io::Result<IoHandle> {
+        IoSource::into_handle(self.source)
+    }
+
+    /// Returns what it is made of.
+    #[inline]
+    pub(super) fn io(&self) -> &IoHandle {
+        self.source.handle()
     }
 
     /// Whether the two share a descriptor.
@@ -82,12 +84,7 @@ impl Socket {
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        let how = match how {
-            Shutdown::Read => rustix::net::Shutdown::Read,
-            Shutdown::Write => rustix::net::Shutdown::Write,
-            Shutdown::Both => rustix::net::Shutdown::Both,
-        };
-        Ok(rustix::net::shutdown(self, how)?)
+        sys::shutdown(self.io(), how)
     }
 
     // Futures.
@@ -97,7 +94,7 @@ impl Socket {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
         let nothing = empty(buf.len());
-        Op::new(&self.source, Direction::Read, nothing, move |fd: BorrowedFd<'_>| receive(fd, buf))
+        Op::new(&self.source, Direction::Read, nothing, move |io: &IoHandle| receive(io, buf))
     }
 
     pub(super) fn read_vectored<'a, 'b>(
@@ -105,7 +102,7 @@ impl Socket {
         bufs: &'a mut [IoSliceMut<'b>],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
         let nothing = empty(room(bufs));
-        Op::new(&self.source, Direction::Read, nothing, move |fd: BorrowedFd<'_>| receive_vectored(fd, bufs))
+        Op::new(&self.source, Direction::Read, nothing, move |io: &IoHandle| receive_vectored(io, bufs))
     }
 
     pub(super) fn peek<'a>(
@@ -113,9 +110,9 @@ impl Socket {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
         let nothing = empty(buf.len());
-        Op::new(&self.source, Direction::Read, nothing, move |fd: BorrowedFd<'_>| {
+        Op::new(&self.source, Direction::Read, nothing, move |io: &IoHandle| {
             // What has been looked at is still there: never drained.
-            recv(fd, buf, RecvFlags::DONTWAIT | RecvFlags::PEEK).map(Progress::More)
+            sys::peek(io, buf).map(Progress::More)
         })
     }
 
@@ -124,7 +121,7 @@ impl Socket {
         buf: &'a [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
         let nothing = empty(buf.len());
-        Op::new(&self.source, Direction::Write, nothing, move |fd: BorrowedFd<'_>| transmit(fd, buf))
+        Op::new(&self.source, Direction::Write, nothing, move |io: &IoHandle| transmit(io, buf))
     }
 
     pub(super) fn write_vectored<'a, 'b>(
@@ -132,8 +129,8 @@ impl Socket {
         bufs: &'a [IoSlice<'b>],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
         let nothing = empty(room(bufs));
-        Op::new(&self.source, Direction::Write, nothing, move |fd: BorrowedFd<'_>| {
-            transmit_vectored(fd, bufs)
+        Op::new(&self.source, Direction::Write, nothing, move |io: &IoHandle| {
+            transmit_vectored(io, bufs)
         })
     }
 
@@ -143,7 +140,7 @@ impl Socket {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        IoWaiter::fixed(&self.source, Direction::Read).poll_io(cx, |fd| receive(fd, buf))
+        IoWaiter::fixed(&self.source, Direction::Read).poll_io(cx, |io| receive(io, buf))
     }
 
     pub(super) fn poll_read_vectored(
@@ -154,14 +151,14 @@ impl Socket {
         if room(bufs) == 0 {
             return Poll::Ready(Ok(0));
         }
-        IoWaiter::fixed(&self.source, Direction::Read).poll_io(cx, |fd| receive_vectored(fd, bufs))
+        IoWaiter::fixed(&self.source, Direction::Read).poll_io(cx, |io| receive_vectored(io, bufs))
     }
 
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        IoWaiter::fixed(&self.source, Direction::Write).poll_io(cx, |fd| transmit(fd, buf))
+        IoWaiter::fixed(&self.source, Direction::Write).poll_io(cx, |io| transmit(io, buf))
     }
 
     pub(super) fn poll_write_vectored(
@@ -172,7 +169,7 @@ impl Socket {
         if room(bufs) == 0 {
             return Poll::Ready(Ok(0));
         }
-        IoWaiter::fixed(&self.source, Direction::Write).poll_io(cx, |fd| transmit_vectored(fd, bufs))
+        IoWaiter::fixed(&self.source, Direction::Write).poll_io(cx, |io| transmit_vectored(io, bufs))
     }
 
     /// What closing the writing side means for `AsyncWrite`. One that is closed or disconnected already is closed.
@@ -190,7 +187,7 @@ impl Socket {
         if buf.is_empty() {
             return Ok(0);
         }
-        match allowed(|| recv(self.as_fd(), buf, RecvFlags::empty())) {
+        match self.blocking(|fd| sys::recv_blocking(fd, buf)) {
             Some(result) => result,
             None => self.read(buf).wait(),
         }
@@ -200,24 +197,33 @@ impl Socket {
         if room(bufs) == 0 {
             return Ok(0);
         }
-        match allowed(|| recv_vectored(self.as_fd(), bufs, RecvFlags::empty())) {
+        match self.blocking(|fd| sys::recv_vectored_blocking(fd, bufs)) {
             Some(result) => result,
             None => self.read_vectored(bufs).wait(),
         }
     }
 
     pub(super) fn write_blocking(&self, buf: &[u8]) -> io::Result<usize> {
-        match allowed(|| Ok(rustix::net::send(self, buf, SendFlags::NOSIGNAL)?)) {
+        match self.blocking(|fd| sys::send_blocking(fd, buf)) {
             Some(result) => result,
             None => self.write(buf).wait(),
         }
     }
 
     pub(super) fn write_vectored_blocking(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        match allowed(|| send_vectored(self.as_fd(), bufs, SendFlags::NOSIGNAL)) {
+        match self.blocking(|fd| sys::send_vectored_blocking(fd, bufs)) {
             Some(result) => result,
             None => self.write_vectored(bufs).wait(),
         }
+    }
+
+    /// Makes a blocking call where that is allowed. `None` where it is not, and when the call has said that it would
+    /// block: then somebody has put the descriptor into non-blocking mode behind our back. Nor is there such a call on a
+    /// simulated socket.
+    fn blocking<R>(&self, mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>) -> Option<io::Result<R>> {
+        let IoHandle::Descriptor(fd) = self.io() else { return None };
+        blocking_call(|| call(fd.as_fd()))
+            .filter(|result| !matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock))
     }
 }
 
@@ -227,45 +233,22 @@ impl AsFd for Socket {
     }
 }
 
-/// Makes a blocking call where that is allowed. `None` where it is not, and when the call has said that it would
-/// block: then somebody has put the descriptor into non-blocking mode behind our back.
-fn allowed<R>(call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
-    blocking_call(call).filter(|result| !matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock))
+fn receive(io: &IoHandle, buf: &mut [u8]) -> io::Result<Progress<usize>> {
+    sys::recv(io, buf).map(|n| received(n, buf.len()))
 }
 
-fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-    Ok(rustix::net::recv(fd, buf, flags).map(|(filled, _)| filled)?)
-}
-
-fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>], flags: RecvFlags) -> io::Result<usize> {
-    let most = bufs.len().min(MOST_BUFFERS);
-    let received = rustix::net::recvmsg(fd, &mut bufs[..most], &mut RecvAncillaryBuffer::default(), flags)?;
-    Ok(received.bytes)
-}
-
-fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
-    let most = bufs.len().min(MOST_BUFFERS);
-    Ok(rustix::net::sendmsg(fd, &bufs[..most], &mut SendAncillaryBuffer::default(), flags)?)
-}
-
-fn receive(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Progress<usize>> {
-    recv(fd, buf, RecvFlags::DONTWAIT).map(|n| received(n, buf.len()))
-}
-
-fn receive_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Progress<usize>> {
+fn receive_vectored(io: &IoHandle, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Progress<usize>> {
     let room = room(bufs);
-    recv_vectored(fd, bufs, RecvFlags::DONTWAIT).map(|n| received(n, room))
+    sys::recv_vectored(io, bufs).map(|n| received(n, room))
 }
 
-fn transmit(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<Progress<usize>> {
-    let sent = rustix::net::send(fd, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
-    Ok(transmitted(sent, buf.len()))
+fn transmit(io: &IoHandle, buf: &[u8]) -> io::Result<Progress<usize>> {
+    sys::send(io, buf).map(|n| transmitted(n, buf.len()))
 }
 
-fn transmit_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+fn transmit_vectored(io: &IoHandle, bufs: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
     let room = room(bufs);
-    let sent = send_vectored(fd, bufs, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
-    Ok(transmitted(sent, room))
+    sys::send_vectored(io, bufs).map(|n| transmitted(n, room))
 }
 
 /// The bytes that one call on `bufs` can move.

@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
-
-use socket2::{SockRef, TcpKeepalive};
 
 use super::addr::{Query, ToSocketAddrs};
 use super::connect::{connect, connect_any};
 use super::socket::Socket;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use super::sys;
+use crate::event::reactor::IoHandle;
+use crate::kernel::world::{self, SocketOption};
 use crate::time;
 
 /// A TCP connection.
@@ -72,7 +73,11 @@ impl TcpStream {
     /// When names cannot be resolved, and the last error when no address answers.
     pub fn connect(addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> + Send {
         let query: Query = addrs.to_query();
-        async move { Ok(TcpStream::from_blocking(connect_any(query.resolve().await?).await?)) }
+        async move {
+            let world = world::current();
+            let addresses = query.resolve(world.as_deref()).await?;
+            Ok(TcpStream::from_handle(connect_any(world.as_deref(), addresses).await?))
+        }
     }
 
     /// Connects to `address`.
@@ -80,7 +85,8 @@ impl TcpStream {
     /// # Errors
     /// What the operating system says.
     pub async fn connect_addr(address: SocketAddr) -> io::Result<TcpStream> {
-        Ok(TcpStream::from_blocking(connect(address).await?))
+        let world = world::current();
+        Ok(TcpStream::from_handle(connect(world.as_deref(), address).await?))
     }
 
     /// As [`connect`](TcpStream::connect), for `duration` at most, name resolution included.
@@ -107,9 +113,9 @@ impl TcpStream {
         async move { connect.await? }
     }
 
-    /// The connection of `fd`, which is in blocking mode.
-    pub(super) fn from_blocking(fd: OwnedFd) -> TcpStream {
-        TcpStream { socket: Socket::new(fd) }
+    /// Makes a connection of `io`. A descriptor is in blocking mode.
+    pub(super) fn from_handle(io: IoHandle) -> TcpStream {
+        TcpStream { socket: Socket::new(io) }
     }
 
     pub(super) fn socket(&self) -> &Socket {
@@ -238,7 +244,7 @@ impl TcpStream {
     /// # Errors
     /// When the descriptor is referred to from elsewhere at this moment, and there is none for a duplicate.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        Ok(self.socket.into_fd()?.into())
+        Ok(sys::into_fd(self.socket.into_handle()?)?.into())
     }
 }
 
@@ -247,40 +253,39 @@ impl TcpStream {
 impl TcpStream {
     /// Our address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(SocketAddr::try_from(rustix::net::getsockname(self)?)?)
+        sys::local_addr(self.socket.io())
     }
 
     /// The peer's address.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let address = rustix::net::getpeername(self)?.ok_or(io::ErrorKind::NotConnected)?;
-        Ok(SocketAddr::try_from(address)?)
+        sys::peer_addr(self.socket.io())
     }
 
     /// The error that has happened on the connection since this was last asked, if one has.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.options().take_error()
+        sys::take_error(self.socket.io())
     }
 
     /// Whether small segments are sent at once instead of being gathered (`TCP_NODELAY`).
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.options().tcp_nodelay()
+        sys::nodelay(self.socket.io())
     }
 
     /// Sets [`nodelay`](TcpStream::nodelay).
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.options().set_tcp_nodelay(nodelay)
+        self.set_option(SocketOption::NoDelay(nodelay))
     }
 
     /// How many routers a packet may pass (`IP_TTL`).
     pub fn ttl(&self) -> io::Result<u32> {
-        self.options().ttl_v4()
+        sys::ttl(self.socket.io())
     }
 
     /// Sets [`ttl`](TcpStream::ttl), from 1 to 255.
     pub fn set_ttl(&self, routers: u32) -> io::Result<()> {
         // The system takes -1 for "as usual", which is what the largest number would become.
         match u8::try_from(routers) {
-            Ok(routers) => self.options().set_ttl_v4(routers.into()),
+            Ok(routers) => self.set_option(SocketOption::Ttl(routers.into())),
             Err(_) => Err(out_of_range("a packet passes 255 routers at most")),
         }
     }
@@ -288,58 +293,49 @@ impl TcpStream {
     /// How long closing waits for what has been written to arrive; `None`: the system sees to it in the
     /// background; zero: closing resets the connection (`SO_LINGER`).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.options().linger()
+        sys::linger(self.socket.io())
     }
 
     /// Sets [`linger`](TcpStream::linger). The system counts in seconds: part of one counts as a whole one. A time that
     /// it cannot represent, of more than 2^31 - 1 seconds, is [`InvalidInput`](io::ErrorKind::InvalidInput). Other values
     /// than `None` and zero make closing block the thread it happens on.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.options().set_linger(linger.map(whole_seconds).transpose()?)
+        self.set_option(SocketOption::Linger(linger.map(whole_seconds).transpose()?))
     }
 
     /// The idle time after which the system asks whether the peer is still there; `None`: never.
     pub fn keepalive(&self) -> io::Result<Option<Duration>> {
-        match self.options().keepalive()? {
-            true => self.options().tcp_keepalive_time().map(Some),
-            false => Ok(None),
-        }
+        sys::keepalive(self.socket.io())
     }
 
     /// Sets [`keepalive`](TcpStream::keepalive). The system counts in seconds: part of one counts as a whole one. It refuses
     /// zero and, on Linux, more than 32767.
     pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
-        match idle {
-            Some(idle) => {
-                let idle = whole_seconds(idle)?;
-                self.options().set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
-            }
-            None => self.options().set_keepalive(false),
-        }
+        self.set_option(SocketOption::KeepAlive(idle.map(whole_seconds).transpose()?))
     }
 
     /// The size of the system's buffer for what has arrived, in bytes.
     pub fn recv_buffer_size(&self) -> io::Result<usize> {
-        self.options().recv_buffer_size()
+        sys::recv_buffer_size(self.socket.io())
     }
 
     /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.options().set_recv_buffer_size(as_size(bytes))
+        self.set_option(SocketOption::ReceiveBuffer(as_size(bytes)))
     }
 
     /// The size of the system's buffer for what has been written, in bytes.
     pub fn send_buffer_size(&self) -> io::Result<usize> {
-        self.options().send_buffer_size()
+        sys::send_buffer_size(self.socket.io())
     }
 
     /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.options().set_send_buffer_size(as_size(bytes))
+        self.set_option(SocketOption::SendBuffer(as_size(bytes)))
     }
 
-    fn options(&self) -> SockRef<'_> {
-        SockRef::from(self)
+    fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        sys::set_option(self.socket.io(), option)
     }
 }
 
@@ -370,9 +366,10 @@ impl AsFd for TcpStream {
 impl From<std::net::TcpStream> for TcpStream {
     /// Puts the connection into blocking mode, in which our streams are kept.
     fn from(stream: std::net::TcpStream) -> TcpStream {
-        // Where a sandbox forbids even this, a stream in non-blocking mode works, too: see `socket::allowed`.
-        let _ = stream.set_nonblocking(false);
-        TcpStream::from_blocking(stream.into())
+        let io = IoHandle::Descriptor(stream.into());
+        // Where a sandbox forbids even this, a stream in non-blocking mode works, too: see `Socket::blocking`.
+        let _ = sys::set_nonblocking(&io, false);
+        TcpStream::from_handle(io)
     }
 }
 

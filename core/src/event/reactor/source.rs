@@ -32,6 +32,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
+use super::socket::IoHandle;
 use super::table::Key;
 use super::waiters::{Direction, IoWaiter, Waiters, WakeList, WakerSlot};
 use super::{Interest, Reactor, Shared};
@@ -52,8 +53,8 @@ const TICK: u32 = 1 << 4;
 ///
 /// Dropping it takes it out of the reactor that it is bound to and closes the descriptor.
 pub struct IoSource {
-    /// The descriptor; `None` only while [`IoSource::into_fd`] takes it out.
-    fd: Option<OwnedFd>,
+    /// What it stands for; `None` only while [`IoSource::into_handle`] takes it out.
+    handle: Option<IoHandle>,
     /// What a reactor keeps a share of. It outlives the descriptor by a moment, so that closing does not
     /// wait for a turn under way.
     state: Arc<State>,
@@ -102,7 +103,35 @@ pub(crate) enum Progress<R> {
 impl IoSource {
     /// A source for `fd`, which nobody watches yet.
     pub fn new(fd: OwnedFd) -> Arc<IoSource> {
-        Arc::new(IoSource { fd: Some(fd), state: Arc::default() })
+        IoSource::of(IoHandle::Descriptor(fd))
+    }
+
+    /// Makes a source of `handle`. A simulated socket is told to report to it.
+    pub(crate) fn of(handle: IoHandle) -> Arc<IoSource> {
+        let state: Arc<State> = Arc::default();
+        if let IoHandle::Simulated(socket) = &handle {
+            let state = Arc::downgrade(&state);
+            socket.attach(Arc::new(move |ready| {
+                if let Some(state) = state.upgrade() {
+                    state.ready(ready, false);
+                }
+            }));
+        }
+        Arc::new(IoSource { handle: Some(handle), state })
+    }
+
+    /// Returns what it stands for.
+    #[inline]
+    pub(crate) fn handle(&self) -> &IoHandle {
+        match &self.handle {
+            Some(handle) => handle,
+            None => unreachable!("it is taken out only by `into_handle`, which owns the source"),
+        }
+    }
+
+    /// Returns whether it has no descriptor: then nobody watches it, because it reports by itself.
+    pub(crate) fn is_simulated(&self) -> bool {
+        matches!(self.handle, Some(IoHandle::Simulated(_)))
     }
 
     /// Tells everybody who waits that the descriptor is ready for `ready`. Called by whoever watches.
@@ -116,6 +145,9 @@ impl IoSource {
     /// # Errors
     /// When the operating system refuses, or the reactor has been closed.
     pub fn bind(&self, reactor: &Reactor) -> io::Result<()> {
+        if self.is_simulated() {
+            return Ok(());
+        }
         // Acquire is not needed: a source that was bound a moment ago is as good as bound.
         if self.state.word.load(Relaxed) & BOUND != 0 && !self.state.is_forked() {
             return Ok(());
@@ -141,17 +173,17 @@ impl IoSource {
             || (interest.contains(Interest::WRITE) && inner.write.any(&mut which))
     }
 
-    /// Gives the descriptor back. One that something else refers to at this moment is duplicated.
+    /// Gives back what it stands for. A descriptor that something else refers to at this moment is duplicated.
     ///
     /// # Errors
-    /// When duplicating it fails.
-    pub(crate) fn into_fd(this: Arc<IoSource>) -> io::Result<OwnedFd> {
+    /// When duplicating it fails, as it does for a simulated socket.
+    pub(crate) fn into_handle(this: Arc<IoSource>) -> io::Result<IoHandle> {
         match Arc::try_unwrap(this) {
             Ok(mut source) => {
                 source.leave_reactor();
-                source.fd.take().ok_or_else(|| io::ErrorKind::NotConnected.into())
+                source.handle.take().ok_or_else(|| io::ErrorKind::NotConnected.into())
             }
-            Err(shared) => shared.as_fd().try_clone_to_owned(),
+            Err(shared) => Ok(IoHandle::Descriptor(shared.as_fd().try_clone_to_owned()?)),
         }
     }
 
@@ -174,17 +206,14 @@ impl IoSource {
 
 impl AsFd for IoSource {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.fd {
-            Some(fd) => fd.as_fd(),
-            None => unreachable!("it is taken out only by `into_fd`, which owns the source"),
-        }
+        self.handle().as_fd()
     }
 }
 
 impl Drop for IoSource {
     fn drop(&mut self) {
         // Before the descriptor closes: with a duplicate of it around, the kernel would go on reporting.
-        if self.fd.is_some() {
+        if self.handle.is_some() {
             self.leave_reactor();
         }
     }
@@ -192,7 +221,7 @@ impl Drop for IoSource {
 
 impl std::fmt::Debug for IoSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IoSource").field("fd", &self.fd).finish_non_exhaustive()
+        f.debug_struct("IoSource").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 
@@ -296,12 +325,12 @@ impl IoWaiter<'_> {
         &mut self,
         cx: &mut Context<'_>,
         watch: impl Fn(&Arc<IoSource>, Interest, &Waker) -> io::Result<()>,
-        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<Progress<R>>,
+        mut op: impl FnMut(&IoHandle) -> io::Result<Progress<R>>,
     ) -> Poll<io::Result<R>> {
         let IoWaiter { source, direction, slot } = self;
         let watch = || watch(source, direction.interest(), cx.waker());
         let waiter = Waiter { direction: *direction, slot, waker: cx.waker() };
-        source.state.poll_op(waiter, || op(source.as_fd()), watch)
+        source.state.poll_op(waiter, || op(source.handle()), watch)
     }
 }
 

@@ -71,7 +71,7 @@ fn pair() -> (Arc<IoSource>, UnixStream) {
 }
 
 /// Reads one byte; counts the system calls.
-fn read_byte(fd: BorrowedFd<'_>, calls: &AtomicUsize) -> io::Result<Progress<u8>> {
+fn read_byte(fd: impl AsFd, calls: &AtomicUsize) -> io::Result<Progress<u8>> {
     calls.fetch_add(1, Ordering::SeqCst);
     let mut byte = [0];
     match rustix::io::read(fd, &mut byte)? {
@@ -167,7 +167,7 @@ fn a_hang_up_wakes_both_directions() {
         let mut writing = IoWaiter::new(&source, Direction::Write);
         assert!(poll_once(&mut reading, &reader.1, &AtomicUsize::new(0)).is_pending());
         strand.reactor.turn(NO_WAIT).unwrap();
-        let full = |_: BorrowedFd<'_>| Err::<Progress<()>, _>(io::ErrorKind::WouldBlock.into());
+        let full = |_: &IoHandle| Err::<Progress<()>, _>(io::ErrorKind::WouldBlock.into());
         assert!(writing.poll_io(&mut Context::from_waker(&writer.1), full).is_pending());
         drop(peer);
         strand.reactor.turn(LIMIT).unwrap();
@@ -215,7 +215,7 @@ fn a_drained_source_is_not_read_again_before_the_next_event() {
         peer.write_all(b"a").unwrap();
         strand.reactor.turn(LIMIT).unwrap();
         let calls = AtomicUsize::new(0);
-        let drain = |fd: BorrowedFd<'_>| {
+        let drain = |fd: &IoHandle| {
             calls.fetch_add(1, Ordering::SeqCst);
             Ok(Progress::Drained(rustix::io::read(fd, &mut [0; 16])?))
         };
@@ -285,7 +285,7 @@ fn a_descriptor_taken_out_is_watched_by_nobody() {
     let strand = driven();
     let (source, mut peer) = pair();
     source.bind(&strand.reactor).unwrap();
-    let fd = IoSource::into_fd(source).unwrap();
+    let fd = IoSource::into_handle(source).unwrap();
     assert_eq!(strand.reactor.metrics().registered, 0);
     peer.write_all(b"a").unwrap();
     assert_eq!(strand.reactor.turn(NO_WAIT).unwrap().events, 0);

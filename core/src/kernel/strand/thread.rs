@@ -29,6 +29,7 @@ use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use crate::kernel::ioserver;
+use crate::kernel::world::World;
 use sleep_state::{SleepKind, SleepState};
 
 /// How often a thread that is about to sleep looks again, giving its core away in between. Waking a sleeping
@@ -64,6 +65,8 @@ pub struct ThreadStrand {
     timers: OnceLock<Arc<Timers>>,
     /// Where tasks spawned on this thread go.
     backend: RefCell<Option<Arc<dyn Backend>>>,
+    /// The world of what is made on this thread; `None`: the real one.
+    world: Option<Arc<dyn World>>,
     /// Whether the signal that interrupts calls can reach the thread.
     interruptible: Cell<bool>,
 }
@@ -151,8 +154,15 @@ impl ThreadStrand {
             watched: RefCell::new(Vec::new()),
             timers: OnceLock::new(),
             backend: RefCell::new(None),
+            world: None,
             interruptible: Cell::new(false),
         }
+    }
+
+    /// Has what is made on this strand belong to `world`.
+    pub fn with_world(mut self, world: Arc<dyn World>) -> ThreadStrand {
+        self.world = Some(world);
+        self
     }
 
     /// Makes `backend` the one that tasks spawned on this thread go to, and returns the one before.
@@ -299,6 +309,10 @@ impl Strand for ThreadStrand {
 
     fn driver(&self) -> &dyn Driver {
         self
+    }
+
+    fn world(&self) -> Option<&Arc<dyn World>> {
+        self.world.as_ref()
     }
 
     fn backend(&self) -> Option<Arc<dyn Backend>> {

@@ -1,0 +1,87 @@
+//! What a program asks of the outside: sockets, names and chance, through one trait that a strand may carry.
+//!
+//! A [`World`] is how a simulator stands in for the operating system. The strand that runs a task says which world the
+//! task lives in ([`Strand::world`](crate::backend::Strand::world)); most have none, and then everything is real. The
+//! world is looked up when a thing is *made*: bound, connected, resolved, seeded. What is made holds on to what it got,
+//! so an operation on it costs no lookup, and a socket stays one of its world wherever it is handed to.
+//!
+//! ```text
+//! TcpListener::bind ── world? ──┬─ none, or `None` ──▶ a descriptor           net/sys.rs makes the system calls
+//!                               └─ Some(socket) ─────▶ a `Box<dyn Socket>`    net/sys.rs calls its methods
+//!                                                        │
+//!                           reactor/source.rs: readiness, waiters, cancel-safety, for both alike
+//! ```
+//!
+//! Three questions to the outside have their answers elsewhere, on the strand itself, and a simulator overrides them
+//! there: the time is [`Driver::now`](crate::backend::Driver::now), deadlines are
+//! [`Driver::timers`](crate::backend::Driver::timers), and code that blocks goes where
+//! [`Strand::step_aside`](crate::backend::Strand::step_aside) and
+//! [`Strand::blocking_pool`](crate::backend::Strand::blocking_pool) say.
+//!
+//! This module makes no system call, and never keeps a world alive for longer than what was made in it.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use crate::event::reactor::{Notify, Socket, SocketOption, SocketOptions};
+use crate::kernel::strand::with_current;
+
+/// The addresses of a name, when they are known; returned by [`World::resolve`].
+pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// The outside of a program, as a strand may carry it.
+///
+/// Each method may answer `None`, which means: as the operating system does it. That is what the defaults do, so a world
+/// says only what is different in it.
+///
+/// ```
+/// use std::{io, sync::Arc};
+/// use twoply::{Wait, net::TcpStream, strand::{self, ThreadStrand}};
+/// use twoply::world::{Resolving, World};
+///
+/// /// No name has an address here.
+/// struct Nameless;
+///
+/// impl World for Nameless {
+///     fn resolve(&self, _host: &str, _port: u16) -> Option<Resolving> {
+///         Some(Box::pin(async { Err(io::ErrorKind::NotFound.into()) }))
+///     }
+/// }
+///
+/// let thread = ThreadStrand::new().with_world(Arc::new(Nameless));
+/// let error = strand::enter(&thread, || TcpStream::connect("localhost:80").wait().unwrap_err());
+/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+/// ```
+pub trait World: Send + Sync + 'static {
+    /// Makes a stream socket for the family of `address`, neither bound nor connected.
+    ///
+    /// # Errors
+    /// When there can be none.
+    fn stream_socket(&self, address: &SocketAddr) -> io::Result<Option<Box<dyn Socket>>> {
+        let _ = address;
+        Ok(None)
+    }
+
+    /// Looks up the addresses of `host`, each with `port`.
+    fn resolve(&self, host: &str, port: u16) -> Option<Resolving> {
+        let _ = (host, port);
+        None
+    }
+
+    /// Returns 64 random bits: the seed of the generator that a strand's selects and races choose with.
+    fn random(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Returns the world of the calling stack; `None`: the real one.
+///
+/// ```
+/// assert!(twoply::world::current().is_none());
+/// ```
+pub fn current() -> Option<Arc<dyn World>> {
+    with_current(|strand| strand.world().cloned())
+}
