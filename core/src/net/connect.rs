@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::socket::Op;
 use super::sys;
-use crate::event::reactor::{Direction, IoHandle, Progress, IoSource};
+use crate::event::reactor::{Direction, IoHandle, IoSource, Progress};
 use crate::kernel::world::World;
 
 /// Tries `addresses` in turn, and returns the first connection, or the last error.

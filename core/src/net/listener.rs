@@ -11,7 +11,7 @@ use super::addr::{Query, ToSocketAddrs};
 use super::socket::Op;
 use super::sys::{self, is_out_of_resources};
 use super::tcp::TcpStream;
-use crate::event::reactor::{Direction, IoHandle, Progress, IoSource};
+use crate::event::reactor::{Direction, IoHandle, IoSource, Progress};
 use crate::kernel::Wait;
 use crate::kernel::world::{self, SocketOption, World};
 use crate::time::sleep;

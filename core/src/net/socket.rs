@@ -129,9 +129,7 @@ impl Socket {
         bufs: &'a [IoSlice<'b>],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
         let nothing = empty(room(bufs));
-        Op::new(&self.source, Direction::Write, nothing, move |io: &IoHandle| {
-            transmit_vectored(io, bufs)
-        })
+        Op::new(&self.source, Direction::Write, nothing, move |io: &IoHandle| transmit_vectored(io, bufs))
     }
 
     // Poll functions, on the fixed places.

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags,
-    SocketType, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny,
+    SocketFlags, SocketType, sockopt,
 };
 use socket2::{SockRef, TcpKeepalive};
 
@@ -237,8 +237,7 @@ pub(super) fn local_addr(io: &IoHandle) -> io::Result<SocketAddr> {
 pub(super) fn peer_addr(io: &IoHandle) -> io::Result<SocketAddr> {
     match io {
         IoHandle::Descriptor(fd) => {
-            let address: SocketAddrAny =
-                rustix::net::getpeername(fd)?.ok_or(io::ErrorKind::NotConnected)?;
+            let address: SocketAddrAny = rustix::net::getpeername(fd)?.ok_or(io::ErrorKind::NotConnected)?;
             Ok(SocketAddr::try_from(address)?)
         }
         IoHandle::Simulated(socket) => socket.peer_addr(),
@@ -314,9 +313,7 @@ pub(super) fn set_option(io: &IoHandle, option: SocketOption) -> io::Result<()> 
         SocketOption::NoDelay(nodelay) => socket.set_tcp_nodelay(nodelay),
         SocketOption::Ttl(routers) => socket.set_ttl_v4(routers),
         SocketOption::Linger(linger) => socket.set_linger(linger),
-        SocketOption::KeepAlive(Some(idle)) => {
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
-        }
+        SocketOption::KeepAlive(Some(idle)) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
         SocketOption::KeepAlive(None) => socket.set_keepalive(false),
         SocketOption::ReceiveBuffer(bytes) => socket.set_recv_buffer_size(bytes),
         SocketOption::SendBuffer(bytes) => socket.set_send_buffer_size(bytes),

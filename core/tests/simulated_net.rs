@@ -1,0 +1,530 @@
+//! A toy world: a network in memory, written against `World` and `Socket` alone. It proves that the sockets of this
+//! library run without the operating system, on the strand of a thread and on one that nobody's reactor serves,
+//! while the system refuses every descriptor.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use twoply_core::backend::{Backend, Driver, Strand, StrandState, Unpark};
+use twoply_core::future::join;
+use twoply_core::net::{TcpListener, TcpStream};
+use twoply_core::parker::Parker;
+use twoply_core::reactor::{Interest, IoSource};
+use twoply_core::strand::{self, ThreadStrand};
+use twoply_core::time::{sleep, timeout};
+use twoply_core::timers::Timers;
+use twoply_core::world::{Notify, Resolving, Socket, SocketOption, SocketOptions, World};
+use twoply_core::{Wait, world};
+
+/// How many bytes are under way in one direction at most.
+const ROOM: usize = 1000;
+
+/// A network without the system's. Port 80 of its hosts is known as `server`.
+#[derive(Default)]
+struct Toy(Arc<Mutex<Network>>);
+
+#[derive(Default)]
+struct Network {
+    /// The listeners by port.
+    listeners: BTreeMap<u16, Arc<Mutex<Listening>>>,
+    /// The last port that was given to somebody who did not care.
+    last_port: u16,
+}
+
+/// Attempts that wait to be accepted.
+#[derive(Default)]
+struct Listening {
+    waiting: VecDeque<(SocketAddr, Arc<Mutex<Connection>>)>,
+    notify: Option<Notify>,
+}
+
+/// Both directions of a connection; whoever has connected is end 0.
+#[derive(Default)]
+struct Connection {
+    accepted: bool,
+    refused: bool,
+    ends: [End; 2],
+}
+
+#[derive(Default)]
+struct End {
+    /// What has arrived here.
+    arrived: VecDeque<u8>,
+    /// Whether nothing more will arrive.
+    ended: bool,
+    gone: bool,
+    notify: Option<Notify>,
+}
+
+/// A socket of the toy network.
+struct ToySocket {
+    network: Arc<Mutex<Network>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    local: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
+    notify: Option<Notify>,
+    options: SocketOptions,
+    role: Role,
+}
+
+#[derive(Clone, Default)]
+enum Role {
+    #[default]
+    Fresh,
+    Listener(Arc<Mutex<Listening>>),
+    /// One end of a connection, and which one.
+    Stream(Arc<Mutex<Connection>>, usize),
+}
+
+/// Tells those who wait, with nothing locked.
+fn tell(notify: Option<Notify>, ready: Interest) {
+    if let Some(notify) = notify {
+        notify(ready);
+    }
+}
+
+impl World for Toy {
+    fn stream_socket(&self, _: &SocketAddr) -> io::Result<Option<Box<dyn Socket>>> {
+        Ok(Some(Box::new(ToySocket { network: Arc::clone(&self.0), state: Mutex::default() })))
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> Option<Resolving> {
+        let known = host == "server";
+        Some(Box::pin(async move {
+            sleep(Duration::from_millis(1)).await;
+            if known { Ok(vec![([10, 0, 0, 1], port).into()]) } else { Err(io::ErrorKind::NotFound.into()) }
+        }))
+    }
+}
+
+impl ToySocket {
+    /// The connection that this is an end of, if it stands.
+    fn stream(&self) -> io::Result<(Arc<Mutex<Connection>>, usize)> {
+        match self.state.lock().unwrap().role.clone() {
+            Role::Stream(connection, end) if connection.lock().unwrap().accepted => Ok((connection, end)),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn name(&self, address: &SocketAddr) -> io::Result<SocketAddr> {
+        let mut network = self.network.lock().unwrap();
+        let mut named = *address;
+        if named.port() == 0 {
+            network.last_port += 1;
+            named.set_port(network.last_port);
+        }
+        if network.listeners.contains_key(&named.port()) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        Ok(named)
+    }
+}
+
+impl Socket for ToySocket {
+    fn attach(&self, notify: Notify) {
+        let mut state = self.state.lock().unwrap();
+        match &state.role {
+            Role::Fresh => {}
+            Role::Listener(listening) => listening.lock().unwrap().notify = Some(Arc::clone(&notify)),
+            Role::Stream(connection, end) => {
+                connection.lock().unwrap().ends[*end].notify = Some(Arc::clone(&notify));
+            }
+        }
+        state.notify = Some(notify);
+    }
+
+    fn bind(&self, address: &SocketAddr) -> io::Result<()> {
+        let local = self.name(address)?;
+        self.state.lock().unwrap().local = Some(local);
+        Ok(())
+    }
+
+    fn listen(&self, _: u32) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        let listening = Listening { notify: state.notify.clone(), ..Listening::default() };
+        let listening = Arc::new(Mutex::new(listening));
+        let local = state.local.ok_or(io::ErrorKind::InvalidInput)?;
+        self.network.lock().unwrap().listeners.insert(local.port(), Arc::clone(&listening));
+        state.role = Role::Listener(listening);
+        Ok(())
+    }
+
+    fn accept(&self) -> io::Result<(Box<dyn Socket>, SocketAddr)> {
+        let state = self.state.lock().unwrap();
+        let Role::Listener(listening) = &state.role else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let (peer, connection) =
+            listening.lock().unwrap().waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let connected = {
+            let mut connection = connection.lock().unwrap();
+            connection.accepted = true;
+            connection.ends[0].notify.clone()
+        };
+        let role = Role::Stream(connection, 1);
+        let accepted = State { local: state.local, peer: Some(peer), role, ..State::default() };
+        drop(state);
+        tell(connected, Interest::WRITE);
+        let network = Arc::clone(&self.network);
+        Ok((Box::new(ToySocket { network, state: Mutex::new(accepted) }), peer))
+    }
+
+    fn connect(&self, address: &SocketAddr) -> io::Result<()> {
+        let local = self.name(&([10, 0, 0, 2], 0).into())?;
+        let listening = self.network.lock().unwrap().listeners.get(&address.port()).cloned();
+        let listening = listening.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let connection = Arc::new(Mutex::new(Connection::default()));
+        {
+            let mut state = self.state.lock().unwrap();
+            (state.local, state.peer) = (Some(local), Some(*address));
+            connection.lock().unwrap().ends[0].notify = state.notify.clone();
+            state.role = Role::Stream(Arc::clone(&connection), 0);
+        }
+        let notify = {
+            let mut listening = listening.lock().unwrap();
+            listening.waiting.push_back((local, connection));
+            listening.notify.clone()
+        };
+        tell(notify, Interest::READ);
+        // It stands once it has been accepted.
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn receive(&self, bufs: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<usize> {
+        let (connection, end) = self.stream()?;
+        let (moved, sender) = {
+            let mut connection = connection.lock().unwrap();
+            let here = &mut connection.ends[end];
+            let mut seen = here.arrived.iter();
+            let mut moved = 0;
+            for slot in bufs.iter_mut().flat_map(|buf| buf.iter_mut()) {
+                let Some(byte) = seen.next() else { break };
+                *slot = *byte;
+                moved += 1;
+            }
+            if moved == 0 && !here.ended {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            if !peek {
+                here.arrived.drain(..moved);
+            }
+            (moved, connection.ends[1 - end].notify.clone())
+        };
+        if !peek {
+            tell(sender, Interest::WRITE);
+        }
+        Ok(moved)
+    }
+
+    fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let (connection, end) = self.stream()?;
+        let (moved, receiver) = {
+            let mut connection = connection.lock().unwrap();
+            let there = &mut connection.ends[1 - end];
+            if there.gone || there.ended {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            let before = there.arrived.len();
+            let room = ROOM - before;
+            there.arrived.extend(bufs.iter().flat_map(|buf| buf.iter()).take(room));
+            (there.arrived.len() - before, there.notify.clone())
+        };
+        if moved == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        tell(receiver, Interest::READ);
+        Ok(moved)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let (connection, end) = self.stream()?;
+        let told = {
+            let mut connection = connection.lock().unwrap();
+            if how != Shutdown::Read {
+                connection.ends[1 - end].ended = true;
+            }
+            if how != Shutdown::Write {
+                connection.ends[end].ended = true;
+            }
+            [connection.ends[0].notify.clone(), connection.ends[1].notify.clone()]
+        };
+        told.into_iter().for_each(|notify| tell(notify, Interest::BOTH));
+        Ok(())
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.state.lock().unwrap().local.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream()?;
+        self.state.lock().unwrap().peer.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn take_error(&self) -> Option<io::Error> {
+        let Role::Stream(connection, _) = self.state.lock().unwrap().role.clone() else { return None };
+        let refused = std::mem::take(&mut connection.lock().unwrap().refused);
+        refused.then(|| io::ErrorKind::ConnectionRefused.into())
+    }
+
+    fn options(&self) -> io::Result<SocketOptions> {
+        Ok(self.state.lock().unwrap().options)
+    }
+
+    fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        self.state.lock().unwrap().options.apply(option);
+        Ok(())
+    }
+}
+
+impl Drop for ToySocket {
+    fn drop(&mut self) {
+        let state = std::mem::take(&mut *self.state.lock().unwrap());
+        let mut told = Vec::new();
+        match state.role {
+            Role::Fresh => {}
+            Role::Listener(listening) => {
+                self.network.lock().unwrap().listeners.retain(|_, other| !Arc::ptr_eq(other, &listening));
+                for (_, connection) in listening.lock().unwrap().waiting.drain(..) {
+                    let mut connection = connection.lock().unwrap();
+                    connection.refused = true;
+                    told.push(connection.ends[0].notify.take());
+                }
+            }
+            Role::Stream(connection, end) => {
+                let mut connection = connection.lock().unwrap();
+                (connection.ends[end].gone, connection.ends[1 - end].ended) = (true, true);
+                connection.ends[end].notify = None;
+                told.push(connection.ends[1 - end].notify.clone());
+            }
+        }
+        told.into_iter().for_each(|notify| tell(notify, Interest::BOTH));
+    }
+}
+
+/// A strand of this thread in the toy world, with a clock that moves when there is nothing else to do. Nobody watches any
+/// descriptor for it.
+struct ToyStrand {
+    state: StrandState,
+    world: Arc<dyn World>,
+    timers: Arc<Timers>,
+    now: Cell<Instant>,
+}
+
+/// The one thread looks at the parker by itself.
+struct Nothing;
+
+impl Unpark for Nothing {
+    fn unpark(&self) {}
+}
+
+impl Strand for ToyStrand {
+    fn state(&self) -> &StrandState {
+        &self.state
+    }
+
+    fn park(&self) {
+        while self.state.parker().is_parked() {
+            let deadline = self.timers.next().expect("everything waits for ever");
+            self.now.set(self.now.get().max(deadline));
+            self.timers.fire(self.now.get());
+        }
+    }
+
+    fn driver(&self) -> &dyn Driver {
+        self
+    }
+
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
+
+    fn world(&self) -> Option<&Arc<dyn World>> {
+        Some(&self.world)
+    }
+}
+
+impl Driver for ToyStrand {
+    fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    fn watch(&self, _: &Arc<IoSource>, _: Interest, _: &Waker) -> io::Result<()> {
+        panic!("a simulated socket is watched");
+    }
+
+    fn timers(&self, _: &Waker) -> io::Result<Arc<Timers>> {
+        Ok(Arc::clone(&self.timers))
+    }
+}
+
+/// From now on the system gives this process no descriptor.
+fn refuse_descriptors() {
+    let limit = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    assert!(TcpListener::bind("127.0.0.1:0").wait().is_err());
+}
+
+/// Runs `test` on the strand of a thread and on the toy's, in a new world each.
+fn everywhere(test: impl Fn()) {
+    refuse_descriptors();
+    strand::enter(&ThreadStrand::new().with_world(Arc::new(Toy::default())), &test);
+    let state = StrandState::new(Parker::new(Nothing));
+    let (world, timers) = (Arc::new(Toy::default()), Timers::new(|| ()));
+    strand::enter(&ToyStrand { state, world, timers, now: Cell::new(Instant::now()) }, &test);
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("10.0.0.1:0").wait().unwrap();
+    let (ours, theirs) = join((TcpStream::connect(listener.local_addr().unwrap()), listener.accept())).wait();
+    let (ours, (theirs, peer)) = (ours.unwrap(), theirs.unwrap());
+    assert_eq!(peer, ours.local_addr().unwrap());
+    assert_eq!(ours.peer_addr().unwrap(), theirs.local_addr().unwrap());
+    (ours, theirs)
+}
+
+fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
+    result.unwrap_err().kind()
+}
+
+#[test]
+fn a_half_closed_connection_still_carries_the_answer() {
+    everywhere(|| {
+        let (ours, mut theirs) = pair();
+        ours.write_all(b"question").wait().unwrap();
+        ours.shutdown(Shutdown::Write).unwrap();
+        let mut question = String::new();
+        // Through std's traits, which make no blocking call here.
+        theirs.read_to_string(&mut question).unwrap();
+        assert_eq!(question, "question");
+        assert_eq!(kind(ours.write(b"more").wait()), io::ErrorKind::BrokenPipe);
+        Write::write_all(&mut theirs, b"answer").unwrap();
+        drop(theirs);
+        let mut answer = [0; 6];
+        ours.read_exact(&mut answer).wait().unwrap();
+        assert_eq!((&answer, ours.read(&mut [0]).wait().unwrap()), (b"answer", 0));
+    });
+}
+
+#[test]
+fn whoever_finds_no_room_or_no_bytes_waits() {
+    everywhere(|| {
+        let (ours, theirs) = pair();
+        let sent: Vec<u8> = (0..20 * ROOM as u32).map(|i| (i % 251) as u8).collect();
+        let mut received = vec![0; sent.len()];
+        let (read, written) = join((theirs.read_exact(&mut received), ours.write_all(&sent))).wait();
+        read.and(written).unwrap();
+        assert!(received == sent);
+        let (read, closed) = join((ours.read(&mut received), async { drop(theirs) })).wait();
+        assert_eq!((read.unwrap(), closed), (0, ()));
+    });
+}
+
+#[test]
+fn several_buffers_are_one_stream_and_a_peek_takes_nothing() {
+    everywhere(|| {
+        let (ours, theirs) = pair();
+        let bufs = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")];
+        assert_eq!(ours.write_vectored(&bufs).wait().unwrap(), 5);
+        let (mut first, mut second) = ([0; 2], [0; 4]);
+        assert_eq!(theirs.peek(&mut second).wait().unwrap(), 4);
+        let mut bufs = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+        assert_eq!(theirs.read_vectored(&mut bufs).wait().unwrap(), 5);
+        assert_eq!((&first, &second[..3]), (b"ab", &b"cde"[..]));
+    });
+}
+
+#[test]
+fn a_read_that_is_given_up_loses_nothing() {
+    everywhere(|| {
+        let (ours, theirs) = pair();
+        let mut byte = [0];
+        assert!(timeout(Duration::from_millis(2), theirs.read(&mut byte)).wait().is_err());
+        ours.write_all(b"a").wait().unwrap();
+        assert_eq!((theirs.read(&mut byte).wait().unwrap(), byte), (1, *b"a"));
+    });
+}
+
+#[test]
+fn shutting_down_ends_a_read_that_waits() {
+    everywhere(|| {
+        let (ours, _theirs) = pair();
+        let mut byte = [0];
+        let (read, down) = join((ours.read(&mut byte), async { ours.shutdown(Shutdown::Both) })).wait();
+        assert_eq!((read.unwrap(), down.unwrap()), (0, ()));
+    });
+}
+
+#[test]
+fn an_attempt_is_refused_at_once_or_when_the_listener_goes() {
+    everywhere(|| {
+        assert_eq!(kind(TcpStream::connect("10.0.0.1:9").wait()), io::ErrorKind::ConnectionRefused);
+        let listener = TcpListener::bind("10.0.0.1:9").wait().unwrap();
+        let in_use = TcpListener::bind("10.0.0.1:9").wait();
+        assert_eq!(kind(in_use), io::ErrorKind::AddrInUse);
+        let (connected, ()) = join((TcpStream::connect("10.0.0.1:9"), async { drop(listener) })).wait();
+        assert_eq!(kind(connected), io::ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn names_are_resolved_by_the_world() {
+    everywhere(|| {
+        let listener = TcpListener::bind("server:80").wait().unwrap();
+        assert_eq!(listener.local_addr().unwrap(), "10.0.0.1:80".parse().unwrap());
+        let (stream, accepted) = join((TcpStream::connect(("server", 80)), listener.accept())).wait();
+        assert_eq!(stream.unwrap().peer_addr().unwrap(), accepted.unwrap().0.local_addr().unwrap());
+        assert_eq!(kind(TcpStream::connect("elsewhere:80").wait()), io::ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn there_are_options_but_no_descriptor() {
+    everywhere(|| {
+        let (ours, _theirs) = pair();
+        assert!(!ours.nodelay().unwrap());
+        ours.set_nodelay(true).unwrap();
+        ours.set_keepalive(Some(Duration::from_millis(1500))).unwrap();
+        assert!(ours.nodelay().unwrap());
+        assert_eq!(ours.keepalive().unwrap(), Some(Duration::from_secs(2)));
+        assert!(ours.take_error().unwrap().is_none());
+        // What there is instead is refused by every call.
+        assert!(ours.as_fd().as_raw_fd() < 0);
+        assert!(ours.as_fd().try_clone_to_owned().is_err());
+        assert_eq!(kind(ours.into_std()), io::ErrorKind::Unsupported);
+        let listener = TcpListener::bind("10.0.0.1:0").wait().unwrap();
+        assert_eq!(kind(listener.into_std()), io::ErrorKind::Unsupported);
+    });
+}
+
+#[test]
+fn a_simulated_stream_serves_any_stack() {
+    refuse_descriptors();
+    // Made in the toy world, used on threads that have none.
+    let mut ends = None;
+    let make = Cell::new(Some(&mut ends));
+    let thread = ThreadStrand::new().with_world(Arc::new(Toy::default()));
+    strand::enter(&thread, || *make.take().unwrap() = Some(pair()));
+    let (ours, theirs) = ends.unwrap();
+    let echo = thread::spawn(move || {
+        let (mut reader, mut writer) = theirs.split();
+        io::copy(&mut reader, &mut writer).unwrap()
+    });
+    let text = vec![b'x'; 3 * ROOM];
+    let mut back = vec![0; text.len()];
+    let (written, read) = join((ours.write_all(&text), ours.read_exact(&mut back))).wait();
+    written.and(read).unwrap();
+    assert!(back == text);
+    drop(ours);
+    assert_eq!(echo.join().unwrap(), 3 * ROOM as u64);
+    assert!(world::current().is_none());
+}
