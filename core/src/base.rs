@@ -1,4 +1,8 @@
 //! The lowest floor: what the rest is built from. It knows no task, no stack and no descriptor.
+//!
+//! [`sync`] has the locks and atomics (std's, or loom's in the models), [`waitlist`] the lists of waiting
+//! wakers, [`wake`] and [`panic`] keep a panic of the user's code from whoever runs it, [`fork`] notices
+//! forks, [`id`] gives numbers out and [`small_map`] keeps links and names in order.
 
 pub mod fork;
 pub(crate) mod id;

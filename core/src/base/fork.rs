@@ -1,17 +1,28 @@
-//! Notices a fork without exec: the child has none of the parent's threads, so a task handed to one of them there
-//! would wait for ever.
+//! Notices a `fork` without `exec`. The child has none of the parent's threads, so a task that is handed to
+//! one of them there would wait for ever.
 //!
-//! Thread caches, reactors and backends remember the count that they were made at, and refuse to start anything at another.
-//! What there is once for the whole process is kept in a [`PerProcess`], which the child makes anew.
+//! Thread caches, reactors and backends remember the number of forks at which they were made, and refuse to
+//! start anything at another. What a process has once is kept in a [`PerProcess`], which the child makes
+//! anew.
 
 use std::convert::Infallible;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// How many forks lie between the process that was started and this one.
+/// The number of forks between the process that was started and this one.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-/// The counter of forks, which counts from the first call on.
+/// Returns the counter of forks: it goes up by one in the child of each fork after the first call.
+///
+/// A structure that relies on threads compares it with what it was when the structure was made.
+///
+/// ```
+/// use std::sync::atomic::Ordering;
+///
+/// let made_at = twoply_core::fork::generation().load(Ordering::Relaxed);
+/// let is_forked = || twoply_core::fork::generation().load(Ordering::Relaxed) != made_at;
+/// assert!(!is_forked());
+/// ```
 pub fn generation() -> &'static AtomicU64 {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -25,15 +36,15 @@ pub fn generation() -> &'static AtomicU64 {
     &GENERATION
 }
 
-/// How many forks there have been, for those who remember the number.
+/// Returns the number of forks, to be remembered and compared.
 #[inline]
 pub(crate) fn count() -> u64 {
     // Relaxed: a fork happens on the thread that asks, or before it was started.
     generation().load(Ordering::Relaxed)
 }
 
-/// Something that there is once in each process: made by whoever needs it first, there for good, and made anew in the
-/// child of a fork, where the threads behind the parent's are not.
+/// A value that each process has once: the first who needs it makes it, it is never dropped, and the child of
+/// a fork makes its own, because the threads behind the parent's are not there.
 ///
 /// ```
 /// use twoply_core::fork::PerProcess;
@@ -44,27 +55,26 @@ pub(crate) fn count() -> u64 {
 /// assert!(std::ptr::eq(made, found));
 /// ```
 pub struct PerProcess<T: 'static> {
-    /// What was made last, here or in a process that this one was forked from. Never freed.
+    /// The value that was made last, here or in a process that this one was forked from. It is never freed.
     latest: AtomicPtr<Made<T>>,
-    /// Who makes one: the count of forks plus one, or zero for nobody.
+    /// The number of forks plus one in the process in which some thread makes the value, or zero.
     making: AtomicU64,
 }
 
-/// See [`PerProcess`].
+/// A value with the process that it belongs to.
 struct Made<T> {
-    /// The count of forks in the process that made it.
+    /// The number of forks in the process that made it.
     born: u64,
-    /// What it has made.
     value: T,
 }
 
 impl<T: Send + Sync + 'static> PerProcess<T> {
-    /// One that nobody has needed yet.
+    /// Creates it without a value. For a `static`.
     pub const fn new() -> PerProcess<T> {
         PerProcess { latest: AtomicPtr::new(std::ptr::null_mut()), making: AtomicU64::new(0) }
     }
 
-    /// What this process has, if it has one.
+    /// Returns the value of this process, if it has been made.
     #[inline]
     pub fn get(&self) -> Option<&'static T> {
         // Acquire pairs with the Release store in `get_or_try_init`.
@@ -74,12 +84,13 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
         (made.born == count()).then_some(&made.value)
     }
 
-    /// What this process has; `make` makes it if need be. Others who need it meanwhile wait for that.
+    /// Returns the value of this process; the first call makes it with `make`, and other threads wait for
+    /// that.
     ///
     /// # Errors
-    /// What `make` says; the next call tries again.
+    /// Returns the error of `make`. The next call tries again.
     pub fn get_or_try_init<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<&'static T, E> {
-        /// Also when making it unwinds.
+        /// Ends the making, also when `make` panics.
         struct Done<'a>(&'a AtomicU64);
         impl Drop for Done<'_> {
             fn drop(&mut self) {
@@ -93,7 +104,8 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
         let born = count();
         loop {
             let maker = self.making.load(Ordering::Relaxed);
-            // A maker of another number was a thread of the parent's in the middle of it, which is not here.
+            // Another number was left by a thread of the parent's that was making it; that thread is not
+            // here.
             let free = maker != born + 1;
             if free
                 && self.making.compare_exchange(maker, born + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -114,7 +126,8 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
 }
 
 impl<T: Send + Sync + 'static> PerProcess<T> {
-    /// As [`get_or_try_init`](PerProcess::get_or_try_init), for what can always be made.
+    /// Returns the value of this process; the first call makes it with `make`, which cannot fail. Other
+    /// threads wait for that.
     pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &'static T {
         match self.get_or_try_init(|| Ok::<T, Infallible>(make())) {
             Ok(value) => value,

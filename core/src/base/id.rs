@@ -1,7 +1,8 @@
 //! Numbers that are given out once: of tasks, of processes and of monitors.
 //!
-//! Each sequence is an atomic that hands out *runs* of numbers, and a variable of each thread with the last number
-//! that the thread has given out of its run. So threads that spawn at the same time share no cache line.
+//! Each sequence is an atomic that hands out *runs* of numbers, and a variable of each thread with the last
+//! number that the thread has given out of its run. So threads that spawn at the same time share no cache
+//! line.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -11,7 +12,8 @@ use std::thread::LocalKey;
 /// How many numbers a thread takes at a time.
 const RUN: u64 = 1 << 10;
 
-/// Returns a number of the sequence that has not been given out before. Both variables of a sequence begin at zero.
+/// Returns a number of the sequence that has not been given out before. Both variables of a sequence begin at
+/// zero.
 #[inline]
 pub(crate) fn next(next_run: &AtomicU64, last: &'static LocalKey<Cell<u64>>) -> NonZeroU64 {
     // While the thread ends, its variable is gone, and each number takes a run of its own.

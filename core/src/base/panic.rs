@@ -1,8 +1,9 @@
-//! Where a panic of the user's code ends that is nobody's affair: that of a destructor, a waker or a hook.
+//! Keeps panics of the user's destructors, wakers and hooks from the code that happens to run them.
 //!
-//! Such code runs in the middle of somebody else's business: whoever keeps a promise runs the wakers of strangers, and
-//! the search for deadlocks may be the last to let go of somebody's closure. A panic there says nothing of the caller,
-//! and the caller has more to do. The panic hook has reported it; here it ends.
+//! A resolved promise runs the wakers of strangers, and the search for deadlocks may drop the last reference
+//! to somebody's closure. A panic there says nothing about the caller, and the caller has more to do. The
+//! panic hook has reported it already; here it ends. Panics that somebody is told of (of a task, of a
+//! handler) are caught elsewhere.
 
 use std::any::Any;
 use std::fmt;
@@ -12,35 +13,36 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::base::sync::assert_unlocked;
 
-/// Runs `code` of the user's. If it panics, the panic ends here.
+/// Runs `code` of the user's and discards its panic, if it panics.
 #[inline]
 pub(crate) fn discard_panic(code: impl FnOnce()) {
     assert_unlocked();
     if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
-        let_go(payload);
+        drop_payload(payload);
     }
 }
 
-/// Drops what a panic has left.
+/// Drops the payload of a panic, which may panic in its own destructor.
 #[cold]
-fn let_go(payload: Box<dyn Any + Send>) {
+fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-        // A payload may panic in its own destructor, without end.
+        // The payload of that panic may panic when it is dropped, too, and so on without end: it is leaked.
         std::mem::forget(another);
     }
 }
 
-/// A value with a destructor of the user's, or with what may be the last reference to one: dropping it never panics.
+/// Holds a value whose destructor is the user's, or may drop the last reference to such a value. Dropping the
+/// holder never panics.
 pub(crate) struct NoPanicDrop<T>(ManuallyDrop<T>);
 
 impl<T> NoPanicDrop<T> {
-    /// Makes dropping `value` harmless.
+    /// Wraps `value`, so that its destructor cannot panic into the caller.
     #[inline]
     pub(crate) fn new(value: T) -> NoPanicDrop<T> {
         NoPanicDrop(ManuallyDrop::new(value))
     }
 
-    /// The value; its destructor may panic again.
+    /// Returns the value, whose destructor may panic again.
     #[inline]
     pub(crate) fn into_inner(self) -> T {
         let mut this = ManuallyDrop::new(self);

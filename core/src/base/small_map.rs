@@ -1,30 +1,32 @@
-//! A map that is usually small and keeps the order of its entries: a list up to some length, a hash table from there.
+//! A map that is usually small and keeps the order of its entries: a list up to some length, a hash table
+//! beyond that.
 //!
-//! Most processes have no more than a link or two; a supervisor may have a hundred thousand. What is done to each
-//! entry is done in the order in which they were entered, however many there are.
+//! Most processes have no more than a link or two; a supervisor may have a hundred thousand. All iteration is
+//! in the order in which the entries were inserted, however many there are: nothing follows the order of the
+//! hash table.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-/// Up to so many entries a list is both smaller and faster.
-const FEW: usize = 8;
+/// The longest list. Up to this length a list is both smaller and faster than a table.
+const MAX_LIST: usize = 8;
 
-/// See the [module](self).
+/// A map in insertion order; see the [module](self).
 #[derive(Clone, Debug)]
 pub(crate) enum SmallMap<K, V> {
-    /// Not many, in order.
+    /// Up to [`MAX_LIST`] entries, in order.
     List(Vec<(K, V)>),
-    /// Many, now or once. Boxed, because most never become one.
+    /// More entries, now or at some time before. It is boxed, because most maps never become a table.
     Table(Box<Table<K, V>>),
 }
 
-/// Many entries.
+/// The form of a map that has outgrown its list.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
-    /// They, each with its place in the order.
+    /// Each value with its position in the order.
     entries: HashMap<K, (u64, V)>,
-    /// The next place.
+    /// The position of the next entry.
     next: u64,
 }
 
@@ -35,22 +37,22 @@ impl<K, V> Default for SmallMap<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
-    /// Enters `value`, behind all others or in place of the value that has the key; that is returned, so that it is not
-    /// dropped here.
+    /// Inserts `value` behind all others, or replaces the value that has the key, which keeps its position.
+    /// Returns the replaced value, so that it is not dropped here.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         if let SmallMap::List(list) = self {
             if let Some((_, old)) = list.iter_mut().find(|(k, _)| *k == key) {
                 return Some(std::mem::replace(old, value));
             }
-            if list.len() < FEW {
-                // Exactly one at a time: most never have a second.
+            if list.len() < MAX_LIST {
+                // One at a time, because most maps never have a second entry.
                 list.reserve_exact(1);
                 list.push((key, value));
                 return None;
             }
             let entries =
-                (0..).zip(list.drain(..)).map(|(place, (key, value))| (key, (place, value))).collect();
-            *self = SmallMap::Table(Box::new(Table { entries, next: FEW as u64 }));
+                (0..).zip(list.drain(..)).map(|(position, (key, value))| (key, (position, value))).collect();
+            *self = SmallMap::Table(Box::new(Table { entries, next: MAX_LIST as u64 }));
         }
         match self {
             SmallMap::Table(table) => table.insert(key, value),
@@ -86,25 +88,25 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         self.len() == 0
     }
 
-    /// The values, in order.
+    /// Returns the values, in order.
     pub(crate) fn values(&self) -> Vec<&V> {
         match self {
             SmallMap::List(list) => list.iter().map(|(_, value)| value).collect(),
             SmallMap::Table(table) => {
                 let mut values: Vec<_> = table.entries.values().collect();
-                values.sort_unstable_by_key(|(place, _)| *place);
+                values.sort_unstable_by_key(|(position, _)| *position);
                 values.into_iter().map(|(_, value)| value).collect()
             }
         }
     }
 
-    /// The entries, in order.
+    /// Returns the entries, in order.
     pub(crate) fn into_entries(self) -> Vec<(K, V)> {
         match self {
             SmallMap::List(list) => list,
             SmallMap::Table(table) => {
                 let mut entries: Vec<_> = table.entries.into_iter().collect();
-                entries.sort_unstable_by_key(|(_, (place, _))| *place);
+                entries.sort_unstable_by_key(|(_, (position, _))| *position);
                 entries.into_iter().map(|(key, (_, value))| (key, value)).collect()
             }
         }
@@ -112,7 +114,7 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Table<K, V> {
-    /// See [`SmallMap::insert`].
+    /// Does the work of [`SmallMap::insert`] for a table.
     fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.entries.entry(key) {
             Entry::Occupied(mut known) => Some(std::mem::replace(&mut known.get_mut().1, value)),
@@ -131,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_few_and_many_are_the_same_map() {
-        for count in [0, 1, FEW, FEW + 1, 100] {
+        for count in [0, 1, MAX_LIST, MAX_LIST + 1, 100] {
             let mut map = SmallMap::default();
             for n in 0..count {
                 assert_eq!(map.insert(n, n * 2), None);
@@ -149,14 +151,14 @@ mod tests {
 
     #[test]
     fn entries_keep_the_order_in_which_they_were_entered() {
-        for count in [3, FEW as u64, FEW as u64 + 1, 1000] {
+        for count in [3, MAX_LIST as u64, MAX_LIST as u64 + 1, 1000] {
             // Keys whose own order is another one, all different because the factor is odd.
             let key = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let mut map = SmallMap::default();
             (0..count).for_each(|n| assert_eq!(map.insert(key(n), n), None));
             assert_eq!(map.remove(key(1)), Some(1));
-            assert_eq!(map.insert(key(2), 2), Some(2), "whoever is replaced keeps the place");
-            assert_eq!(map.insert(key(1), 1), None, "whoever comes back stands behind the others");
+            assert_eq!(map.insert(key(2), 2), Some(2), "a replaced entry keeps its position");
+            assert_eq!(map.insert(key(1), 1), None, "an entry that comes back stands behind the others");
             let expected: Vec<_> = [0].into_iter().chain(2..count).chain([1]).collect();
             assert!(map.values().into_iter().eq(&expected));
             assert!(map.into_entries().into_iter().eq(expected.into_iter().map(|n| (key(n), n))));

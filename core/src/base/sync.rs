@@ -1,6 +1,11 @@
-//! What our own state words are built from: std's types, or loom's when the models run (`--cfg loom`).
+//! Locks, cells and atomics for the library's own state: std's types, or loom's when the models run
+//! (`--cfg loom`).
+//!
+//! There are two kinds of mutex. [`Mutex`] with [`lock`] is the library's own, for sections of nanoseconds;
+//! it is loom's in the models. A mutex of std's is locked with [`lock_std`]: for long sections, and with
+//! condition variables.
 
-/// A cell whose every access the models see.
+/// An `UnsafeCell` whose accesses the models see.
 #[cfg(not(loom))]
 pub(crate) mod cell;
 #[cfg(not(loom))]
@@ -9,7 +14,8 @@ mod mutex;
 mod once_lock;
 #[cfg(any(not(loom), test))]
 mod raw_lock;
-/// Atomics whose SeqCst operations have one order. Std's have it; loom takes SeqCst for AcqRel but on fences.
+/// Atomics whose SeqCst operations have a single order. Std's have one; loom treats SeqCst as AcqRel except
+/// on fences.
 #[cfg(loom)]
 pub(crate) mod seq_cst;
 
@@ -24,19 +30,17 @@ pub(crate) use once_lock::OnceLock;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{OnceLock, atomic, atomic as seq_cst};
 
-/// As that of the library's own mutex, of which there are none in the models.
+/// Does nothing: the models have no mutexes of the library's own to check.
 #[cfg(loom)]
 pub(crate) fn assert_unlocked() {}
 
-/// Locks a mutex of std's: the one for sections that are long or block, and for condition variables.
-///
-/// Poisoning is ignored: no code of the user's runs under the locks of this library, and each critical section leaves
-/// its data whole at every step.
+/// Locks a mutex of std's. Poisoning is ignored: no code of the user's runs under the locks of this library,
+/// and each critical section leaves its data whole at every step.
 pub(crate) fn lock_std<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Locks `mutex`; loom's, which is poisoned by a model that fails.
+/// Locks `mutex`, which is loom's. A model that fails poisons it; that is ignored.
 #[cfg(loom)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

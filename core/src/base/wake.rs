@@ -1,16 +1,17 @@
-//! Wakers that are kept, and what happens if one of them panics: nothing, to anybody but whom it belongs to.
+//! Wakers that are stored, such that a waker that panics harms nobody but its owner.
 //!
-//! Whoever waits leaves a waker with somebody who does not know it: a channel, a promise, a reactor. Cloning it, waking
-//! it and dropping it is code of whoever waits; it may panic, and it may call back into what keeps it. So there is one
-//! type for all that are kept, [`StoredWaker`], and these rules:
+//! A task that waits leaves its waker with code that does not know it: a channel, a promise, a reactor. To
+//! clone, wake and drop a waker runs code of its owner, which may panic and may call back into the structure
+//! that stores it. So every stored waker is a [`StoredWaker`], and these rules hold:
 //!
-//! - It is cloned by the poll that it comes with, before anything is locked or changed. A panic of that is the poll's.
-//! - It is woken, by whoever has made the change, once nothing is locked, and everything that the change consists of has
-//!   been done. A panic ends there: the panic hook has reported it, and neither the one who wakes nor the next one to
-//!   be woken has anything to do with it.
+//! - The poll that brings the waker clones it, before anything is locked or changed. A panic of the clone
+//!   goes to that poll.
+//! - Whoever makes the change wakes it when nothing is locked and the change is complete. A panic ends there:
+//!   the panic hook has reported it, and neither the waking code nor the next waker has anything to do with
+//!   it.
 //! - It is dropped, like everything that is the user's, when nothing is locked; a panic ends there, too.
 //!
-//! In debug builds, each of the three checks that the thread holds no lock of the library's.
+//! In debug builds, each of the three operations checks that the thread holds no lock of the library's.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,38 +21,39 @@ use std::task::{Wake, Waker};
 use crate::base::panic::{NoPanicDrop, discard_panic};
 use crate::base::sync::assert_unlocked;
 
-/// A waker that is kept for whoever waits. See the [module](self).
+/// A waker that is stored until there is something to wake it for; see the [module](self).
 pub(crate) struct StoredWaker(NoPanicDrop<Waker>);
 
 impl StoredWaker {
-    /// A clone of `waker`.
+    /// Stores a clone of `waker`. Runs code of the user's.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> StoredWaker {
         assert_unlocked();
         StoredWaker(NoPanicDrop::new(waker.clone()))
     }
 
-    /// Wakes whoever waits.
+    /// Wakes the task; a panic of the waker is discarded.
     #[inline]
     pub(crate) fn wake(self) {
         let waker = self.0.into_inner();
         discard_panic(|| waker.wake());
     }
 
-    /// Whether it wakes whom `waker` wakes. False when that is not known.
+    /// Returns whether this wakes the same task as `waker`. False where that is not known.
     #[inline]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         self.0.will_wake(waker)
     }
 
-    /// The waker, to be looked at.
+    /// Returns the waker, for comparing.
     #[inline]
     pub(crate) fn as_waker(&self) -> &Waker {
         &self.0
     }
 }
 
-/// For those who keep wakers in a way of their own: a waker that does what `waker` does, and does not panic.
+/// Returns a waker that does what `waker` does and does not panic, for code that stores wakers in a way of
+/// its own.
 pub(crate) fn shielded(waker: &Waker) -> Waker {
     Waker::from(Arc::new(StoredWaker::of(waker)))
 }
@@ -81,8 +83,8 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = StoredWaker>) {
     wakers.into_iter().for_each(StoredWaker::wake);
 }
 
-/// Calls `f` with each of `items`, also when it panics with one of them: the others have nobody else to tell them. The
-/// first panic goes on afterwards.
+/// Calls `f` with each of `items`, also after it has panicked with one of them, because nobody else would
+/// serve the others. The first panic is resumed afterwards.
 pub(crate) fn for_each_then_resume<T>(items: impl IntoIterator<Item = T>, mut f: impl FnMut(T)) {
     let mut first = None;
     for item in items {

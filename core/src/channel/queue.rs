@@ -115,7 +115,7 @@ impl<T> Queue<T> {
                 drop(left);
                 return Poll::Ready(Err(SendError(super::shared::take_message(message))));
             }
-            let has_permit = wait_key.is_set() && !state.send_waiters.is_in_line(wait_key);
+            let has_permit = wait_key.is_set() && !state.send_waiters.is_waiting(wait_key);
             if has_permit || (state.permits != 0 && !wait_key.is_set()) {
                 // First of all: a send that is polled too often panics here, and takes no permit along.
                 let message = super::shared::take_message(message);
@@ -125,7 +125,7 @@ impl<T> Queue<T> {
                 self.finish_send(state, message);
                 return Poll::Ready(Ok(()));
             }
-            if state.send_waiters.stay(wait_key, cx.waker(), &mut spare) {
+            if state.send_waiters.enter(wait_key, cx.waker(), &mut spare) {
                 return Poll::Pending;
             }
             drop(state);
@@ -187,7 +187,7 @@ impl<T> Queue<T> {
                 drop(left);
                 return Poll::Ready(Err(RecvError));
             }
-            if state.recv_waiters.stay(wait_key, cx.waker(), &mut spare) {
+            if state.recv_waiters.enter(wait_key, cx.waker(), &mut spare) {
                 return Poll::Pending;
             }
             drop(state);
@@ -315,7 +315,7 @@ mod models {
             sender.join().unwrap();
             if first.is_pending() {
                 assert!(
-                    !lock(&queue.state).recv_waiters.is_in_line(&wait_key),
+                    !lock(&queue.state).recv_waiters.is_waiting(&wait_key),
                     "asleep, with a message there"
                 );
                 assert_eq!(queue.poll_recv(&mut wait_key, &mut cx()), Poll::Ready(Ok(7)));
@@ -355,7 +355,7 @@ mod models {
             closer.join().unwrap();
             if first.is_pending() {
                 assert!(
-                    !lock(&queue.state).recv_waiters.is_in_line(&wait_key),
+                    !lock(&queue.state).recv_waiters.is_waiting(&wait_key),
                     "asleep, and nobody will come"
                 );
                 assert_eq!(queue.poll_recv(&mut wait_key, &mut cx()), Poll::Ready(Err(RecvError)));

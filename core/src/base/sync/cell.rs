@@ -1,6 +1,6 @@
-//! `UnsafeCell` in the form that loom gives it, so that the models see each access.
+//! Std's `UnsafeCell` with the interface of loom's, so that the models see each access.
 
-/// As std's. The pointers that it hands out are good for the length of the closure.
+/// A cell whose pointers are valid for the duration of the closure that they are passed to.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -9,13 +9,13 @@ impl<T> UnsafeCell<T> {
         UnsafeCell(std::cell::UnsafeCell::new(value))
     }
 
-    /// Calls `f` with a pointer to read through.
+    /// Calls `f` with a pointer for reading.
     #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         f(self.0.get())
     }
 
-    /// Calls `f` with a pointer to write through.
+    /// Calls `f` with a pointer for writing.
     #[inline]
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())

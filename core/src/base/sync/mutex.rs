@@ -1,18 +1,19 @@
 //! The lock of critical sections that take nanoseconds: a queue is pushed to, a waker changes hands.
 //!
-//! Every message and every wait passes through two or three of them, and nearly always nobody else is there. What
-//! such a lock costs is its read-modify-writes: the mutexes of std and of others have one to lock and one to
-//! unlock, since the unlocker must learn whether to wake somebody. Here nobody is woken, so a plain store unlocks, and
-//! that is half of the cost.
+//! Every message and every wait takes two or three of these locks, and nearly always nobody else holds them.
+//! The cost of such a lock is its read-modify-writes: the mutexes of std and of other libraries need one to
+//! lock and one to unlock, since the unlocking thread must learn whether it has somebody to wake. Here nobody
+//! is woken, so a plain store unlocks, and the lock costs half.
 //!
-//! Whoever finds it locked steps back, more and more: it gives its core to other threads for a moment, for some more
-//! moments, and then sleeps, first a little and then longer. The holder is out after some nanoseconds unless the kernel
-//! has taken its core away, and then sleeping is what lets it run, whatever the priorities of the two are. To step
-//! back at once is good for both: with two cores at one channel, the one that has the cache line goes on with
-//! it for some messages instead of one.
+//! A thread that finds the mutex locked backs off: it yields its core a few times, and then sleeps, first
+//! briefly and then longer. The holder is done after some nanoseconds unless the kernel has taken its core
+//! away, and then the sleep is what lets it run, whatever the priorities of the two threads. To back off at
+//! once is good for both: with two cores at one channel, the thread that has the cache line handles several
+//! messages with it instead of one.
 //!
-//! Not for long sections, nor for anything that can block or runs code of the user's: those who wait sleep blindly.
-//! For these, and for condition variables, there is [`lock_std`](super::lock_std).
+//! This mutex is not for long sections, nor for anything that can block or runs code of the user's, because a
+//! waiting thread sleeps without being woken. For these, and for condition variables, there is
+//! [`lock_std`](super::lock_std).
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -21,19 +22,19 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::raw_lock::RawLock;
 
-/// See the [module](self).
+/// A mutex for short sections; see the [module](self).
 pub(crate) struct Mutex<T> {
-    /// Whether somebody is inside.
     raw: RawLock,
-    /// What it guards.
+    /// Accessed only by the holder of the guard.
     value: UnsafeCell<T>,
 }
 
-// SAFETY: a shared mutex leads to the value through the guard alone, and one thread at a time has that, so
-// sharing the mutex sends the value from thread to thread and never shares it.
+// SAFETY: a shared mutex gives access to the value through its guard alone, and one thread at a time has the
+// guard. So sharing the mutex sends the value from thread to thread and never shares it.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
-// Each section leaves the value whole at every step, so a panic that passes through one breaks nothing.
+// Each critical section leaves its value consistent at every step, so a panic that passes through one breaks
+// nothing.
 impl<T> UnwindSafe for Mutex<T> {}
 impl<T> RefUnwindSafe for Mutex<T> {}
 
@@ -51,11 +52,11 @@ impl<T: Default> Default for Mutex<T> {
 
 #[cfg(debug_assertions)]
 thread_local! {
-    /// How many of these mutexes the thread is inside of. No stack is left while it is inside of one.
+    /// The number of these mutexes that the thread holds. A stack never switches while it holds one.
     static HELD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Code of the user's is about to run: debug builds check that the thread is inside of no mutex.
+/// Checks, in debug builds, that the thread holds no mutex. Called before code of the user's runs.
 #[inline]
 #[track_caller]
 pub(crate) fn assert_unlocked() {
@@ -65,7 +66,7 @@ pub(crate) fn assert_unlocked() {
     }
 }
 
-/// Waits until nobody is inside `mutex`, and enters.
+/// Locks `mutex`; waits while somebody else has it.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.raw.lock();
@@ -74,11 +75,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     MutexGuard { mutex, value: PhantomData }
 }
 
-/// The right to be inside; dropping it is to leave.
+/// Access to the value of a locked mutex, which is unlocked when the guard is dropped.
 pub(crate) struct MutexGuard<'a, T> {
-    /// Where.
     mutex: &'a Mutex<T>,
-    /// Like the only reference to the value, it may go where that may go.
+    /// Makes the guard `Send` and `Sync` exactly where a `&mut T` is.
     value: PhantomData<&'a mut T>,
 }
 
@@ -87,7 +87,8 @@ impl<T> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: there is one guard at a time, from `enter` to `leave`, and this one is borrowed: no `&mut` of it is.
+        // SAFETY: there is one guard at a time, from `lock` to `unlock`, and this one is borrowed shared: no
+        // `&mut` to the value exists.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -95,7 +96,8 @@ impl<T> Deref for MutexGuard<'_, T> {
 impl<T> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: there is one guard at a time, from `enter` to `leave`, and this one is borrowed for nothing else.
+        // SAFETY: there is one guard at a time, from `lock` to `unlock`, and this one is borrowed
+        // exclusively.
         unsafe { &mut *self.mutex.value.get() }
     }
 }
@@ -138,7 +140,7 @@ mod tests {
         assert_eq!(*lock(&sum), 4 * EACH);
     }
 
-    /// Whoever waits for a section that does not end goes to sleep, and comes back.
+    /// A thread that waits for a long section goes to sleep, and comes back.
     #[test]
     fn a_long_section_keeps_everybody_out_until_it_ends() {
         let value = Mutex::new(0);
@@ -150,7 +152,8 @@ mod tests {
                 *lock(&value) *= 2;
             });
             rx.recv().unwrap();
-            // Long enough for the other thread to have stepped back all the way; the test holds whenever it did.
+            // Long enough for the other thread to have stepped back all the way; the test holds whenever it
+            // did.
             thread::sleep(std::time::Duration::from_millis(2));
             *inside = 21;
         });

@@ -1,4 +1,4 @@
-//! `OnceLock` for the models: loom has none, and does not know of what std's makes visible.
+//! A `OnceLock` for the models: loom has none, and does not see the ordering that std's provides.
 
 use std::sync::OnceLock as StdOnceLock;
 
@@ -6,13 +6,12 @@ use loom::sync::Mutex;
 use loom::sync::atomic::AtomicBool;
 use loom::sync::atomic::Ordering::{Acquire, Release};
 
-/// As std's.
+/// A cell that is written once; see std's type of the same name.
 pub(crate) struct OnceLock<T> {
-    /// The value.
     value: StdOnceLock<T>,
-    /// Whether it is there. Publishes it: Release when it is set, Acquire when it is read.
+    /// True once `value` is set. A Release store publishes the value to the Acquire load.
     full: AtomicBool,
-    /// Held by the one who makes it.
+    /// Held while the value is made.
     making: Mutex<()>,
 }
 

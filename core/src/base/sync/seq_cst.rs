@@ -1,13 +1,13 @@
 //! Loom's atomics, with SeqCst operations that have one order, as the language promises.
 //!
-//! Loom honours SeqCst on fences only, and takes it for AcqRel on everything else. So here a SeqCst operation stands
-//! between two SeqCst fences: two threads that each write one word and then read the other's do not both
-//! read the old value. That is a little more than the language promises: one of a thread's two operations may be
-//! weaker than SeqCst without a model noticing.
+//! Loom honours SeqCst on fences only, and takes it for AcqRel on everything else. So here a SeqCst operation
+//! stands between two SeqCst fences: two threads that each write one word and then read the other's do not
+//! both read the old value. That is a little more than the language promises: one of a thread's two
+//! operations may be weaker than SeqCst without a model noticing.
 //!
-//! [`each_way`] makes up for that. It runs a model with a fence before each SeqCst operation only, and again with one
-//! after each only. Either is enough for what the language promises; but without the fence of a later operation, that
-//! of an earlier one must be there, and the other way round.
+//! [`each_way`] makes up for that. It runs a model with a fence before each SeqCst operation only, and again
+//! with one after each only. Either is enough for what the language promises; but without the fence of a
+//! later operation, that of an earlier one must be there, and the other way round.
 
 use std::cell::Cell;
 

@@ -1,43 +1,42 @@
-//! A queue from whose middle entries can leave: a doubly linked list in a slab.
+//! A doubly linked list in a slab: a queue whose entries can also be removed from the middle.
 //!
-//! Wait lists and rendezvous channels keep their waiters in one. Freed slots are used again and the first slot
-//! lies in the structure itself, so a list with one waiter at a time, the common case, never allocates. This
-//! module knows nothing of wakers and never runs code of the values that it holds.
+//! Wait lists, channels, promises and mailboxes keep their waiters in one. Freed slots are used again and the
+//! first slot lies in the structure itself, so a list with one waiter at a time, the common case, never
+//! allocates. This module knows nothing of wakers and never runs code of the values that it holds.
 
-/// No slot.
+/// The index that stands for no slot.
 const NONE: u32 = u32::MAX;
 
 /// Names an entry. A key whose entry has gone finds nothing, even when the slot is in use again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// The slot.
     index: u32,
-    /// How often the slot had been freed when the entry came. A busy slot would wrap 32 bits in minutes.
+    /// The generation of the slot when the entry was made. A busy slot would wrap 32 bits in minutes.
     generation: u64,
 }
 
-/// The entries, in line.
+/// An ordered list of entries; see the [module](self).
 pub(crate) struct LinkedSlab<V> {
-    /// Slot 0.
+    /// The slot with index 0.
     first: Slot<V>,
-    /// LinkedSlab 1 and up.
+    /// The slots with indices from 1 on.
     more: Vec<Slot<V>>,
     /// The first of the free slots, which are linked through `next`.
     free: u32,
-    /// The front of the line.
+    /// The first entry of the list.
     head: u32,
-    /// The end of the line.
+    /// The last entry of the list.
     tail: u32,
 }
 
 struct Slot<V> {
     /// The entry; `None` in a free slot.
     value: Option<V>,
-    /// Counts how often the slot was freed.
+    /// Counts how often the slot has been freed.
     generation: u64,
-    /// The neighbour towards the front of the line.
+    /// The entry before this one.
     prev: u32,
-    /// The neighbour towards the end of the line, or the next free slot.
+    /// The entry after this one, or the next free slot.
     next: u32,
 }
 
@@ -52,7 +51,7 @@ impl<V> LinkedSlab<V> {
         LinkedSlab { first: Slot::free(NONE), more: Vec::new(), free: 0, head: NONE, tail: NONE }
     }
 
-    /// Adds an entry at the end of the line.
+    /// Adds an entry at the end.
     pub(crate) fn push_back(&mut self, value: V) -> Key {
         let key = self.occupy(value);
         let tail = std::mem::replace(&mut self.tail, key.index);
@@ -64,7 +63,7 @@ impl<V> LinkedSlab<V> {
         key
     }
 
-    /// Adds an entry at the front of the line.
+    /// Adds an entry at the front.
     pub(crate) fn push_front(&mut self, value: V) -> Key {
         let key = self.occupy(value);
         let head = std::mem::replace(&mut self.head, key.index);
@@ -76,7 +75,7 @@ impl<V> LinkedSlab<V> {
         key
     }
 
-    /// Takes the front entry out.
+    /// Removes and returns the front entry.
     pub(crate) fn pop_front(&mut self) -> Option<V> {
         match self.head {
             NONE => None,
@@ -84,22 +83,22 @@ impl<V> LinkedSlab<V> {
         }
     }
 
-    /// Whether nobody is in line.
+    /// Returns whether there are no entries.
     pub(crate) fn is_empty(&self) -> bool {
         self.head == NONE
     }
 
-    /// The entry `key`.
+    /// Returns the entry that `key` names, if it is still there.
     pub(crate) fn find(&mut self, key: Key) -> Option<&mut V> {
         self.holds(key).then(|| self.slot(key.index).value.as_mut())?
     }
 
-    /// Takes the entry `key` out.
+    /// Removes and returns the entry that `key` names, if it is still there.
     pub(crate) fn remove(&mut self, key: Key) -> Option<V> {
         self.holds(key).then(|| self.free(key.index))?
     }
 
-    /// The first entry, from the front, of which `test` is true.
+    /// Returns the key of the first entry, from the front, for which `test` returns true.
     pub(crate) fn first(&mut self, mut test: impl FnMut(&mut V) -> bool) -> Option<Key> {
         let mut index = self.head;
         while index != NONE {
@@ -137,11 +136,11 @@ impl<V> LinkedSlab<V> {
         }
     }
 
-    /// Puts `value` in a free slot, linked to nothing yet.
+    /// Puts `value` in a free slot, which is linked to nothing yet.
     fn occupy(&mut self, value: V) -> Key {
         if self.free == NONE {
             self.more.push(Slot::free(NONE));
-            // Four thousand million waiters do not fit in memory, so the length fits.
+            // 2^32 slots of 32 bytes do not fit in memory, so the length fits in 32 bits.
             self.free = self.more.len() as u32;
         }
         let index = self.free;
@@ -154,7 +153,7 @@ impl<V> LinkedSlab<V> {
         Key { index, generation }
     }
 
-    /// Takes the entry in slot `index` out and frees the slot.
+    /// Removes and returns the entry in slot `index`, and frees the slot.
     fn free(&mut self, index: u32) -> Option<V> {
         let free = std::mem::replace(&mut self.free, index);
         let slot = self.slot(index);

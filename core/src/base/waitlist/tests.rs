@@ -1,4 +1,5 @@
-//! The wait list on its own, and in loom's models: `RUSTFLAGS="--cfg loom" cargo test --release --lib waitlist`.
+//! The wait list on its own, and in loom's models:
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib waitlist`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
