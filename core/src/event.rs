@@ -1,4 +1,5 @@
-//! The second floor: readiness, deadlines, and the word through which a stack is told to go on. It knows no task.
+//! The second floor: readiness, deadlines, and the parker through which a stopped stack is told to go on. It
+//! knows no task: it runs wakers and handlers, and nothing else.
 
 pub mod parker;
 pub mod reactor;

@@ -1,11 +1,11 @@
-//! The word through which a stack is told to go on.
+//! The parker of a stack: the state word through which a stopped stack is told to go on.
 //!
-//! Every [`Strand`](crate::backend::Strand) has one [`Parker`]. The core's wait loop is its only caller on the
-//! inside, wakers and cancellation are its only callers from the outside. It never blocks: how a stack stops is
-//! the strand's business, and how it is started again is its [`Unpark`]'s.
+//! Every [`Strand`](crate::backend::Strand) has one [`Parker`]. The core's wait loop is its only caller on
+//! the stack itself, wakers and cancellation are its only callers from other threads. The parker never
+//! blocks: the strand knows how its stack stops, and the strand's [`Unpark`] how it is started again.
 //!
-//! Waits nest: code that is polled by one wait may start another on the same stack. Each level has a bit of its
-//! own, so a wake-up for the outer wait stays where it is while the inner one waits, and nobody polls without a
+//! Waits nest: code that is polled by one wait may start another on the same stack. Each level has a bit of
+//! its own, so a wake-up for the outer wait stays set while the inner one waits, and no wait polls without a
 //! reason. Cancellation is one more bit.
 //!
 //! ```text
@@ -16,9 +16,9 @@
 //!        └──────(4) clear◀── bit ◀─┴──────(3) finish────────────┘
 //!
 //! (1) prepare  the stack's owner: sets PARKED, unless a bit that it waits for is set already.
-//! (2) wake     anyone: sets a level's bit; if that clears PARKED, the caller owes exactly one unpark().
+//! (2) wake     anyone: sets a level's bit; whoever clears PARKED by that calls unpark(), exactly once.
 //! (3) finish   the owner, on return from Strand::park: clears PARKED if the park ended by itself.
-//! (4) clear    the owner, before each poll: a wake-up that comes later is a new one.
+//! (4) clear    the owner, before each poll: a wake-up after that is a new one.
 //! ```
 
 #[cfg(all(test, loom))]
@@ -30,11 +30,28 @@ use std::task::{Wake, Waker};
 use crate::base::sync::atomic::AtomicU32;
 use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-/// Ends the park of one stack, from any thread.
+/// Ends the park of one stack, from any thread. A backend implements it for its strands.
+///
+/// # Examples
+/// ```
+/// use twoply::parker::{Parker, Unpark};
+///
+/// struct UnparkThread(std::thread::Thread);
+///
+/// impl Unpark for UnparkThread {
+///     fn unpark(&self) {
+///         self.0.unpark();
+///     }
+/// }
+///
+/// let parker = Parker::new(UnparkThread(std::thread::current()));
+/// assert!(!parker.is_parked());
+/// ```
 pub trait Unpark: Send + Sync {
     /// Makes the current or next [`Strand::park`](crate::backend::Strand::park) of the stack return.
     ///
-    /// Called inside `wake`: it must not block and must not run anything of the user's.
+    /// It is called inside `wake`, at most once a park: it must not block, and must run no code of the
+    /// user's.
     fn unpark(&self);
 }
 
@@ -43,25 +60,23 @@ const CANCEL: u32 = 1 << 30;
 /// Waits nested deeper than this share the last bit; they may poll once more than they need to.
 const LAST_LEVEL: u32 = 27;
 
-/// What a wait waits for: the bit of its level, and cancellation if it heeds that.
+/// The bits that end a wait: that of its level, and that of cancellation if cancellation ends it.
 #[derive(Clone, Copy)]
 pub struct Mask(u32);
 
-/// The state word of a stack and the means to wake it.
+/// The state word of a stack, with the means to wake it; see the [module](self).
 pub struct Parker {
-    /// See the diagram above.
     word: AtomicU32,
-    /// How the stack is started again.
     unpark: Box<dyn Unpark>,
 }
 
 impl Parker {
-    /// A parker for a stack that `unpark` starts again.
+    /// Creates the parker of a stack that `unpark` starts again. It is not parked.
     pub fn new(unpark: impl Unpark + 'static) -> Arc<Parker> {
         Arc::new(Parker { word: AtomicU32::new(0), unpark: Box::new(unpark) })
     }
 
-    /// A waker for waits at `level`; level 0 is the outermost one.
+    /// Returns a waker for the waits at `level`; level 0 is the outermost one.
     pub(crate) fn waker(self: &Arc<Self>, level: u32) -> Waker {
         match level {
             0 => Waker::from(Arc::clone(self)),
@@ -69,19 +84,19 @@ impl Parker {
         }
     }
 
-    /// The bits that a wait at `level` ends for.
+    /// Returns the bits that end a wait at `level`.
     #[inline]
     pub(crate) fn mask(level: u32, cancellable: bool) -> Mask {
         Mask(bit(level) | if cancellable { CANCEL } else { 0 })
     }
 
-    /// The bits that a blocking system call is interrupted for.
+    /// Returns the bits that interrupt a blocking system call.
     #[inline]
     pub(crate) fn mask_cancel(cancellable: bool) -> Mask {
         Mask(if cancellable { CANCEL } else { 0 })
     }
 
-    /// Forgets wake-ups at `level`: the caller is about to poll.
+    /// Clears the wake-ups at `level`, because the caller is about to poll.
     #[inline]
     pub(crate) fn clear(&self, level: u32) {
         // Acquire: what the waker's thread wrote before wake (AcqRel) is seen by the poll that follows.
@@ -90,7 +105,8 @@ impl Parker {
         }
     }
 
-    /// Enters a wake-up at `level` that was meant for it all along: the shared last level passes wake-ups on.
+    /// Sets the bit of `level` again where several levels share it: the wake-up may have been another
+    /// level's.
     #[inline]
     pub(crate) fn restore(&self, level: u32) {
         if level >= LAST_LEVEL {
@@ -98,13 +114,13 @@ impl Parker {
         }
     }
 
-    /// Whether anything in `mask` has arrived.
+    /// Returns whether any bit of `mask` is set.
     #[inline]
     pub(crate) fn ready(&self, mask: Mask) -> bool {
         self.word.load(Acquire) & mask.0 != 0
     }
 
-    /// Announces a park. False when something in `mask` is there already: then the stack must not park.
+    /// Announces a park. Returns false when a bit of `mask` is set already: then the stack must not park.
     #[inline]
     pub fn prepare(&self, mask: Mask) -> bool {
         let mut word = self.word.load(Relaxed);
@@ -120,7 +136,7 @@ impl Parker {
         }
     }
 
-    /// Takes the announcement back when the park is over, however it ended.
+    /// Takes the announcement back when the park is over, in whichever way it ended.
     #[inline]
     pub fn finish(&self) {
         // A wake has usually cleared the bit: then a load does.
@@ -129,24 +145,25 @@ impl Parker {
         }
     }
 
-    /// Whether the announced park has not been ended yet. A strand that spins before it sleeps looks here.
+    /// Returns whether a park has been announced and not been ended yet. A strand that spins before it sleeps
+    /// asks this.
     #[inline]
     pub fn is_parked(&self) -> bool {
         self.word.load(Acquire) & PARKED != 0
     }
 
-    /// Asks the stack to unwind from the wait that it is in, or from the next one.
+    /// Requests cancellation: the stack unwinds from the wait that it is in, or from the next one.
     pub(crate) fn cancel(&self) {
         self.raise(CANCEL);
     }
 
-    /// Whether cancellation has been asked for.
+    /// Returns whether cancellation has been requested.
     #[inline]
     pub(crate) fn cancelled(&self) -> bool {
         self.word.load(Acquire) & CANCEL != 0
     }
 
-    /// Makes the stack usable for the next task.
+    /// Clears a request for cancellation, so that the next task on this stack starts without one.
     pub(crate) fn clear_cancel(&self) {
         self.word.fetch_and(!CANCEL, Relaxed);
     }
@@ -181,11 +198,9 @@ impl Wake for Parker {
     }
 }
 
-/// The waker of a nested wait.
+/// The waker of a nested wait, which sets the bit of its level.
 struct NestedWaker {
-    /// The stack that waits.
     parker: Arc<Parker>,
-    /// The bit of its level.
     bit: u32,
 }
 

@@ -1,20 +1,21 @@
 //! Readiness of descriptors and deadlines: one poller, turned by whoever has a thread to spare.
 //!
 //! A [`Reactor`] owns a poller and a timer queue. It has no thread: a green worker turns one when it is idle,
-//! the [I/O server](crate::ioserver)'s thread turns one for everybody else, and a foreign event loop (Qt, GLib, a
-//! plain `poll(2)`) can host one, because it is itself a descriptor that becomes readable. It runs the wakers and
-//! handlers of what became ready, and nothing else; it never blocks but in [`turn`](Reactor::turn).
+//! the [I/O server](crate::ioserver)'s thread turns one for everybody else, and a foreign event loop (Qt,
+//! GLib, a plain `poll(2)`) can host one, because it is itself a descriptor that becomes readable. It runs
+//! the wakers and handlers of what became ready, and nothing else; it never blocks but in
+//! [`turn`](Reactor::turn).
 //!
 //! Two kinds of things are registered:
-//! - a [`IoSource`], the descriptor behind our sockets: once, edge-triggered, in both directions, for as long as
-//!   it lives. It keeps its own account of who waits;
+//! - an [`IoSource`], the descriptor behind our sockets: once, edge-triggered, in both directions, for as
+//!   long as it lives. It keeps its own account of who waits;
 //! - a [`Registration`], anybody's descriptor with a handler, for the use of the reactor as a library.
 //!
 //! Both are RAII. Their keys carry a generation, so that an event of a closed descriptor, still queued in the
 //! kernel or in the batch being worked through, never reaches a successor that got the same number.
 //!
 //! Interrupting the wait in the kernel costs a system call, so it is paid only when somebody is there: see
-//! `ParkWord`.
+//! `ParkState`.
 
 mod metrics;
 mod park;
@@ -44,31 +45,41 @@ use crate::base::sync::lock_std;
 use crate::base::wake::for_each_then_resume;
 use crate::event::timers::Timers;
 use metrics::Counters;
-use park::ParkWord;
+use park::ParkState;
 use registration::Watch;
 use source::State;
 use table::{Key, Table, Target};
 
-/// What to watch a descriptor for, or what it is ready for.
+/// A set of directions: those to watch a descriptor for, or those that it is ready for.
+///
+/// # Examples
+/// ```
+/// use twoply::reactor::Interest;
+///
+/// let both = Interest::READ | Interest::WRITE;
+/// assert_eq!(both, Interest::BOTH);
+/// assert!(both.contains(Interest::READ));
+/// assert!(Interest::NONE.is_empty());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interest(u8);
 
 impl Interest {
-    /// Nothing.
+    /// Neither direction.
     pub const NONE: Interest = Interest(0);
     /// Bytes, a connection or the end of the stream can be read.
     pub const READ: Interest = Interest(1);
     /// Bytes can be written, or a connection attempt has ended.
     pub const WRITE: Interest = Interest(2);
-    /// Both.
+    /// Both directions.
     pub const BOTH: Interest = Interest(3);
 
-    /// Whether it is nothing at all.
+    /// Returns whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether all of `other` is contained.
+    /// Returns whether all directions of `other` are in this set.
     pub fn contains(self, other: Interest) -> bool {
         self.0 & other.0 == other.0
     }
@@ -84,8 +95,8 @@ impl std::ops::BitOr for Interest {
 
 /// A poller and a timer queue, turned by its owner. Clones share it.
 ///
-/// When the last clone is dropped, or at [`close`](Reactor::close), everything that waits on it is woken and looks
-/// for another driver.
+/// When the last clone is dropped, or at [`close`](Reactor::close), everything that waits on it is woken and
+/// looks for another driver.
 ///
 /// # In a foreign event loop
 /// The host watches the reactor's descriptor for readability and turns it without waiting. Before it
@@ -113,54 +124,59 @@ impl std::ops::BitOr for Interest {
 /// ```
 #[derive(Clone)]
 pub struct Reactor {
-    /// Everything.
     shared: Arc<Shared>,
 }
 
 /// What the clones of a reactor share.
 struct Shared {
-    /// The kernel's side.
     poller: sys::Poller,
-    /// Whether the owner sleeps.
-    park: ParkWord,
-    /// The buffers of the running turn: whoever holds them turns.
+    park: ParkState,
+    /// The buffers of turns. `None` while a thread turns: it has taken them.
     turning: Mutex<Option<Buffers>>,
-    /// What is registered.
     table: Mutex<Table>,
-    /// Deadlines, fired by each turn.
     timers: Arc<Timers>,
-    /// What has happened so far.
     counters: Counters,
-    /// The count of forks when it was made. At another, the poller is the parent's, and every change would be made there.
+    /// The number of forks when the reactor was made. In a child of that process the poller is the parent's,
+    /// and every change would be made there.
     born: u64,
 }
 
-/// Memory that turns use again and again.
+/// The buffers that turns reuse.
 #[derive(Default)]
 struct Buffers {
-    /// What the kernel reported.
     events: sys::Events,
-    /// Whom that concerns.
+    /// The targets of these events.
     ready: Vec<(Target, sys::Ready)>,
 }
 
-/// What a turn has done.
+/// The result of a [turn](Reactor::turn).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
-    /// Descriptors that became ready.
+    /// The number of descriptors that became ready.
     pub events: usize,
-    /// Timers that were due.
+    /// The number of timers that were due.
     pub timers: usize,
-    /// Whether a signal ended the wait.
+    /// True if a signal ended the wait.
     pub interrupted: bool,
 }
 
 impl Reactor {
-    /// A reactor with nothing registered.
+    /// Creates a reactor with nothing registered. It takes two descriptors of the system's.
     ///
     /// # Errors
-    /// When the operating system is out of descriptors or memory.
+    /// Fails when the operating system is out of descriptors or memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let turn = reactor.turn(Some(Duration::from_millis(1)))?;
+    /// assert_eq!((turn.events, turn.timers), (0, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> io::Result<Reactor> {
         let poller = sys::Poller::new()?;
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
@@ -172,7 +188,7 @@ impl Reactor {
             });
             Shared {
                 poller,
-                park: ParkWord::new(),
+                park: ParkState::new(),
                 turning: Mutex::new(Some(Buffers::default())),
                 table: Mutex::new(Table::default()),
                 timers,
@@ -183,38 +199,57 @@ impl Reactor {
         Ok(Reactor { shared })
     }
 
-    /// Waits until something is ready, a timer is due, [`notify`](Reactor::notify) is called, a signal arrives or
-    /// `timeout` has passed; `None`: as long as it takes. Then wakes those concerned.
+    /// Waits until something is ready, a timer is due, [`notify`](Reactor::notify) is called, a signal
+    /// arrives or `timeout` has passed; with `None` it waits as long as it takes. Then runs the wakers and
+    /// handlers of what is ready, on this thread, and returns how many descriptors and timers that were.
     ///
-    /// A turn with a timeout of zero never sleeps. One turn reports up to 1024 events; what is left is reported by
-    /// the next. Timeouts have the resolution of the kernel's timers, nanoseconds on Linux since 5.11.
+    /// A turn with a timeout of zero never sleeps. One turn reports up to 1024 events; what is left is
+    /// reported by the next. Timeouts have the resolution of the kernel's timers, nanoseconds on Linux since
+    /// 5.11.
     ///
     /// # Errors
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy), at once, while another thread turns this reactor or when it
-    /// is called by a handler inside a turn. An error in the child of a fork, which shares the poller with its parent.
-    /// Otherwise what the operating system says; a signal is no error.
+    /// Returns [`ResourceBusy`](io::ErrorKind::ResourceBusy), at once, while another thread turns this
+    /// reactor or when it is called by a handler inside a turn. Fails in the child of a fork, which shares
+    /// the poller with its parent, and when the operating system reports an error; a signal is no error.
+    ///
+    /// # Panics
+    /// Panics when a handler of a [`Registration`] does, with its payload, after all others have been called.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
         let mut turning = Turning::begin(&self.shared)?;
         let notified = self.shared.park.begin_turn(timeout != Some(Duration::ZERO));
         turning.wait(if notified { Some(Duration::ZERO) } else { timeout })
     }
 
-    /// Turns without sleeping, for an owner that is held up elsewhere. A notification is not taken, and an announcement not
-    /// taken back: they are the owner's, who may come back at any moment.
+    /// Turns without sleeping, on behalf of an owner that is held up elsewhere. It takes no notification and
+    /// does not take the announcement of a park back: they belong to the owner, who may come back at any
+    /// moment.
     ///
     /// # Errors
-    /// As [`Reactor::turn`].
+    /// Fails where [`Reactor::turn`] does.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// reactor.notify();
+    /// reactor.turn_for_owner()?;
+    /// // The notification is still there, so this turn does not sleep.
+    /// reactor.turn(None)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn turn_for_owner(&self) -> io::Result<Turn> {
         Turning::begin(&self.shared)?.wait(Some(Duration::ZERO))
     }
 
-    /// Announces that the caller is about to sleep: in [`turn`](Reactor::turn), or in a host's event loop that
-    /// watches this reactor's descriptor.
+    /// Announces that the caller is about to sleep: in [`turn`](Reactor::turn), or in a host's event loop
+    /// that watches this reactor's descriptor.
     ///
-    /// From now on a [`notify`](Reactor::notify) makes the descriptor readable. So a worker announces first, then
-    /// looks at its queues once more, and sleeps only if they are still empty: work that comes later ends the
-    /// sleep. Returns false when a notification has come already: then the caller must not sleep. Turn with a
-    /// timeout of zero to take the announcement back.
+    /// From now on a [`notify`](Reactor::notify) makes the descriptor readable. So a worker announces first,
+    /// then looks at its queues once more, and sleeps only if they are still empty: work that comes later
+    /// ends the sleep. Returns false when a notification has come already: then the caller must not sleep.
+    /// Turn with a timeout of zero to take the announcement back.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -230,46 +265,70 @@ impl Reactor {
         self.shared.park.prepare()
     }
 
-    /// Makes the current or the next sleep end. Costs a system call only when somebody sleeps.
+    /// Ends the present sleep of the owner, or the next one, from any thread. This takes a system call only
+    /// when the owner sleeps.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let other = reactor.clone();
+    /// std::thread::spawn(move || other.notify());
+    /// reactor.turn(None)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn notify(&self) {
         self.shared.notify();
     }
 
-    /// When the next timer is due.
+    /// Returns the time at which the next timer is due; `None` if there are no timers.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.shared.timers.next()
     }
 
-    /// The timers that each turn fires.
+    /// Returns the timers that each turn fires.
     pub fn timers(&self) -> &Arc<Timers> {
         &self.shared.timers
     }
 
-    /// What has happened so far.
+    /// Returns the counters of the reactor.
     pub fn metrics(&self) -> ReactorMetrics {
         self.shared.counters.read(lock_std(&self.shared.table).len())
     }
 
-    /// Lets go of everything, for good: all that waits is woken and looks for another driver, nothing can be
-    /// registered any more, and a turn only waits. Handlers of registrations are dropped without being called.
+    /// Releases all descriptors and timers, for good. Everything that waits is woken and looks for another
+    /// driver, nothing can be registered any more, and a turn only waits. Handlers of registrations are
+    /// dropped without being called.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// reactor.close();
+    /// assert!(reactor.is_closed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(&self) {
         self.shared.close();
         self.shared.notify();
     }
 
-    /// Whether it has been closed.
-    /// In the child of a fork a reactor of the parent's is as good as closed.
+    /// Returns whether the reactor has been closed. In the child of a fork, a reactor of the parent's counts
+    /// as closed.
     pub fn is_closed(&self) -> bool {
         self.shared.is_forked() || lock_std(&self.shared.table).is_closed()
     }
 
-    /// Calls `handler` when `io` becomes ready for `interest`, in a turn, on the thread that turns.
+    /// Registers `handler`, which a turn calls, on the thread that turns, when `io` becomes ready for
+    /// `interest`.
     ///
-    /// One event disarms the registration; the handler returns what to watch for next, and
-    /// [`Interest::NONE`] leaves it disarmed until [`Registration::rearm`]. Arming looks at the state of the
-    /// descriptor: what is ready then is reported. An error or a hang-up is reported as both directions. A handler
-    /// may deregister anything, itself included, may register and rearm; one that has been deregistered is not
-    /// called, even when its event was reported in the same turn.
+    /// One event disarms the registration; the handler returns what to watch for next, and [`Interest::NONE`]
+    /// leaves it disarmed until [`Registration::rearm`]. Arming looks at the state of the descriptor: what is
+    /// ready then is reported. An error or a hang-up is reported as both directions. A handler may deregister
+    /// anything, itself included, may register and rearm; one that has been deregistered is not called, even
+    /// when its event was reported in the same turn.
     ///
     /// ```
     /// use std::io::Write;
@@ -292,8 +351,9 @@ impl Reactor {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// The registration owns `io`, or shares it with others by an `Arc`. A borrowed descriptor is refused: a registration
-    /// that was forgotten would outlive the borrow, and act on whatever gets the descriptor's number next.
+    /// The registration owns `io`, or shares it with others by an `Arc`. A borrowed descriptor is refused: a
+    /// registration that was forgotten would outlive the borrow, and act on whatever gets the descriptor's
+    /// number next.
     ///
     /// ```compile_fail,E0597
     /// # use std::os::unix::net::UnixStream;
@@ -304,7 +364,7 @@ impl Reactor {
     /// ```
     ///
     /// # Errors
-    /// When the operating system refuses to watch the descriptor, or the reactor has been closed.
+    /// Fails when the operating system refuses to watch the descriptor, or the reactor has been closed.
     pub fn register<T: AsFd + 'static>(
         &self,
         io: T,
@@ -316,7 +376,7 @@ impl Reactor {
 }
 
 impl AsFd for Reactor {
-    /// The descriptor that becomes readable when a turn has something to do. For polling only.
+    /// Returns the descriptor that becomes readable when a turn has something to do. It is for polling only.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.poller.as_fd()
     }
@@ -329,12 +389,12 @@ impl std::fmt::Debug for Reactor {
 }
 
 impl Shared {
-    /// Whether this is the child of a fork, and the reactor is the parent's.
+    /// Returns whether this process is the child of a fork and the reactor is its parent's.
     fn is_forked(&self) -> bool {
         fork::count() != self.born
     }
 
-    /// An error in the child of a fork, which shares the poller with its parent.
+    /// Fails in the child of a fork, which shares the poller with its parent.
     fn check_process(&self) -> io::Result<()> {
         match self.is_forked() {
             true => Err(io::Error::other("the process was forked: the reactor is the parent's")),
@@ -354,8 +414,9 @@ impl Shared {
         }
     }
 
-    /// There is an earlier deadline than before. An owner that is awake finds it by itself: it announces a park,
-    /// then asks the timer queue, whose lock orders this after the announcement or before the question.
+    /// Ends the owner's sleep, because there is an earlier deadline than before. An owner that is awake finds
+    /// the deadline by itself: it announces a park and then asks the timer queue, whose lock orders this call
+    /// after the announcement or before the question.
     fn deadline_moved(&self) {
         if self.park.is_parked() {
             self.notify();
@@ -381,7 +442,7 @@ impl Shared {
         Ok(key)
     }
 
-    /// Watches it for one more event.
+    /// Watches the descriptor for one more event.
     fn rearm(&self, fd: BorrowedFd<'_>, key: Key, interest: Interest) -> io::Result<()> {
         self.check_process()?;
         self.poller.rearm(fd, key, interest)
@@ -390,7 +451,7 @@ impl Shared {
     /// Stops watching `fd`. No event is reported under `key` after this, other than one that the running turn
     /// has collected already.
     fn deregister(&self, fd: BorrowedFd<'_>, key: Key) {
-        // An target may own things of the user's: dropped when the lock is free again.
+        // The target may own things of the user's, so it is dropped without the lock.
         let target = lock_std(&self.table).remove(key);
         // What a child of a fork takes out of the poller would be gone for its parent.
         if target.is_some() && !self.is_forked() {
@@ -405,7 +466,7 @@ impl Shared {
         for target in targets {
             match target {
                 Target::Source(state) => state.unbind(),
-                Target::Watch(watch) => drop(watch.kill()),
+                Target::Watch(watch) => drop(watch.end()),
             }
         }
         self.timers.close();
@@ -418,11 +479,10 @@ impl Drop for Shared {
     }
 }
 
-/// The right to turn a reactor, and the buffers for it.
+/// A turn under way. It has the reactor's buffers, which keeps others from turning it, and gives them back on
+/// drop.
 struct Turning<'a> {
-    /// The reactor.
     shared: &'a Shared,
-    /// Its buffers, on loan.
     buffers: Buffers,
 }
 
@@ -459,7 +519,7 @@ impl<'a> Turning<'a> {
         Ok(Turn { events, timers, interrupted })
     }
 
-    /// Tells everybody whose descriptor is ready, and returns how many descriptors that were.
+    /// Notifies the targets of all events, and returns the number of descriptors that were ready.
     fn dispatch(&mut self) -> usize {
         let Buffers { events, ready } = &mut self.buffers;
         {
@@ -468,7 +528,7 @@ impl<'a> Turning<'a> {
             ready.extend(events.iter().filter_map(|(key, what)| Some((table.get(key)?.clone(), what))));
         }
         let count = ready.len();
-        // All of them, also when one panics: edges are reported once.
+        // The others are told also when one panics, because edges are reported once.
         for_each_then_resume(ready.drain(..), |(target, what)| match target {
             Target::Source(state) => state.ready(what.interest, what.sticky),
             Target::Watch(watch) => watch.call(self.shared, what.interest),

@@ -1,17 +1,17 @@
 //! A queue of deadlines that can hold a million entries.
 //!
-//! Each driver has one: a reactor fires its own as it turns, a thread its own as it parks. Futures of
-//! [`time`](crate::time) enter deadlines with a waker and take them back when they are dropped. The queue
-//! has no thread and reads no clock: whoever owns it asks for the [`next`](Timers::next) deadline, sleeps, and
+//! Each driver has one: a reactor fires its own as it turns, a thread its own as it parks. The futures of
+//! [`time`](crate::time) insert deadlines with a waker and remove them when they are dropped. The queue has
+//! no thread and reads no clock: its owner asks for the [`next`](Timers::next) deadline, sleeps, and
 //! [`fire`](Timers::fire)s.
 //!
 //! Entries live in a slab; a binary heap orders `(deadline, entry)` pairs. Deadlines are lazy: postponing an
-//! entry only writes its new deadline into the slab, and the pair in the heap is pushed again when it comes to
-//! the top. That makes the common case, an I/O timeout that is moved on and on and never expires, a store
-//! instead of a search. A pair whose entry has been taken back is dead; it is dropped when it comes to the top,
+//! entry only writes its new deadline into the slab, and the pair in the heap is pushed again when it comes
+//! to the top. That makes the common case, an I/O timeout that is moved on and on and never expires, a store
+//! instead of a search. A pair whose entry has been removed is dead; it is dropped when it comes to the top,
 //! or in one sweep when most pairs are dead, so memory is proportional to the entries that are alive.
 //!
-//! Wakers never run, are cloned or dropped while the queue is locked.
+//! No waker is woken, cloned or dropped while the queue is locked.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 use crate::base::sync::lock_std;
 use crate::base::wake::StoredWaker;
 
-/// How many wakers are taken out at a time: the lock is held for microseconds even when 100,000 are due.
+/// The number of wakers that are taken out at a time: the lock is held for microseconds even when 100,000 are
+/// due.
 const BATCH: usize = 128;
 
-/// Heaps smaller than this are not worth a sweep.
+/// The smallest heap that is worth a sweep.
 const SWEEP_FROM: usize = 64;
 
 /// The end of the list of free entries.
@@ -34,14 +35,15 @@ const NO_ENTRY: u32 = u32::MAX;
 /// A deadline in nanoseconds since the queue's base. Signed: a virtual clock may run before the base.
 type Nanos = i64;
 
-/// An entry that has no pair in the heap.
+/// The time that stands for "no pair in the heap".
 const NOT_QUEUED: Nanos = Nanos::MAX;
 
-/// The farthest deadline, 292 years ahead; farther ones are brought back to it.
+/// The farthest deadline, 292 years ahead. Farther ones are moved to it.
 const FARTHEST: Nanos = Nanos::MAX - 1;
 
-/// A queue of deadlines.
+/// A queue of deadlines, shared by all who wait for one and the driver that fires them.
 ///
+/// # Examples
 /// ```
 /// use std::task::Waker;
 /// use std::time::{Duration, Instant};
@@ -56,11 +58,10 @@ const FARTHEST: Nanos = Nanos::MAX - 1;
 /// timers.remove(key);
 /// ```
 pub struct Timers {
-    /// The time that deadlines are counted from.
+    /// The instant that deadlines are counted from.
     base: Instant,
-    /// Entries and their order.
     queue: Mutex<Queue>,
-    /// Tells whoever sleeps until the earliest deadline that there is an earlier one.
+    /// Called when there is an earlier deadline than the one that the owner may be asleep for.
     on_earlier: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -70,37 +71,37 @@ impl std::fmt::Debug for Timers {
     }
 }
 
-/// Names an entry of one [`Timers`]. A key whose entry is gone names nothing, even when its place is used again.
+/// Names an entry of one [`Timers`]. A key whose entry has been removed names nothing, even when its slot is
+/// used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerKey {
-    /// The entry's place.
     index: u32,
-    /// Which of the entries that have lived there.
     generation: u32,
 }
 
-/// The queue has been closed: its owner fires no more deadlines.
+/// The error of an insertion into a queue that has been closed: its owner fires no more deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the timer queue has been closed")]
 #[non_exhaustive]
 pub struct Closed;
 
 impl Timers {
-    /// An empty queue.
+    /// Creates an empty queue.
     ///
-    /// `on_earlier` is called, with nothing locked, after a change that brings the earliest deadline forward.
-    /// It must not block; it may be called on any thread.
+    /// `on_earlier` is called, with nothing locked, after a change that makes the earliest deadline an
+    /// earlier one. It must not block; it may be called on any thread.
     pub fn new(on_earlier: impl Fn() + Send + Sync + 'static) -> Arc<Timers> {
         let queue = Mutex::new(Queue::default());
         Arc::new(Timers { base: Instant::now(), queue, on_earlier: Box::new(on_earlier) })
     }
 
-    /// Enters a deadline; `waker` is woken by the first [`fire`](Timers::fire) at or after it.
+    /// Inserts a deadline, and returns its key; the first [`fire`](Timers::fire) at or after it wakes
+    /// `waker`.
     ///
     /// The entry stays until it is [`remove`](Timers::remove)d, also after it has fired.
     ///
     /// # Errors
-    /// [`Closed`] after [`Timers::close`].
+    /// Returns [`Closed`] after [`Timers::close`].
     pub fn insert(&self, deadline: Instant, waker: &Waker) -> Result<TimerKey, Closed> {
         let deadline = self.nanos(deadline);
         let waker = StoredWaker::of(waker);
@@ -121,7 +122,24 @@ impl Timers {
 
     /// Gives an entry another deadline and another waker, and arms it again if it has fired.
     ///
-    /// Returns false when there is no such entry or the queue has been closed: enter a new one elsewhere.
+    /// Returns false when there is no such entry or the queue has been closed: then a new entry is needed, in
+    /// another queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::task::Waker;
+    /// use std::time::{Duration, Instant};
+    /// use twoply_core::timers::Timers;
+    ///
+    /// let timers = Timers::new(|| ());
+    /// let (now, second) = (Instant::now(), Duration::from_secs(1));
+    /// let key = timers.insert(now + second, Waker::noop())?;
+    /// assert!(timers.rearm(key, now + 2 * second, Waker::noop()));
+    /// assert_eq!(timers.fire(now + second), 0);
+    /// timers.remove(key);
+    /// assert!(!timers.rearm(key, now, Waker::noop()));
+    /// # Ok::<(), twoply_core::timers::Closed>(())
+    /// ```
     pub fn rearm(&self, key: TimerKey, deadline: Instant, waker: &Waker) -> bool {
         let deadline = self.nanos(deadline);
         // Cloning runs code of the user's, so it happens between two locks, and only when it must.
@@ -152,7 +170,8 @@ impl Timers {
         }
     }
 
-    /// Takes an entry back; its waker is not woken any more. Does nothing for a key whose entry is gone.
+    /// Removes an entry, whose waker is not woken any more. Does nothing for a key whose entry has been
+    /// removed.
     pub fn remove(&self, key: TimerKey) {
         let mut queue = lock_std(&self.queue);
         let waker = queue.take(key);
@@ -160,7 +179,7 @@ impl Timers {
         drop(waker);
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline; `None` if nothing is armed.
     pub fn next(&self) -> Option<Instant> {
         let nanos = lock_std(&self.queue).next()?;
         let ahead = Duration::from_nanos(nanos.unsigned_abs());
@@ -168,9 +187,10 @@ impl Timers {
         if nanos < 0 { self.base.checked_sub(ahead) } else { self.base.checked_add(ahead) }
     }
 
-    /// Wakes everybody whose deadline is at or before `now`, and returns how many.
+    /// Wakes all whose deadline is at or before `now`, and returns how many those were.
     ///
-    /// They are woken in batches, with nothing locked.
+    /// They are woken in batches, with nothing locked. Those of one batch are woken in the order of their
+    /// deadlines.
     pub fn fire(&self, now: Instant) -> usize {
         let now = self.nanos(now);
         let mut due = Vec::new();
@@ -185,7 +205,18 @@ impl Timers {
         }
     }
 
-    /// Fires all entries and accepts no more.
+    /// Fires all entries, and accepts no more.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::task::Waker;
+    /// use std::time::Instant;
+    /// use twoply_core::timers::Timers;
+    ///
+    /// let timers = Timers::new(|| ());
+    /// timers.close();
+    /// assert!(timers.insert(Instant::now(), Waker::noop()).is_err());
+    /// ```
     pub fn close(&self) {
         let mut queue = lock_std(&self.queue);
         queue.closed = true;
@@ -196,12 +227,12 @@ impl Timers {
         crate::base::wake::wake_all(wakers);
     }
 
-    /// How many entries there are, fired ones included.
+    /// Returns the number of entries, fired ones included.
     pub fn len(&self) -> usize {
         lock_std(&self.queue).len
     }
 
-    /// Whether there are no entries.
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -217,44 +248,41 @@ impl Timers {
     }
 }
 
-/// Entries and their order. 56 bytes an entry: 40 here and 16 for its pair in the heap.
+/// The entries and their order. An entry takes 56 bytes: 40 in `entries` and 16 for its pair in the heap.
 struct Queue {
-    /// All entries, those that are free included.
+    /// All entries, free ones included.
     entries: Vec<Entry>,
     /// The first free entry, or [`NO_ENTRY`].
     free: u32,
-    /// How many entries are not free.
+    /// The number of entries that are not free.
     len: usize,
-    /// What becomes due when, earliest first.
+    /// The deadlines, earliest first, dead pairs included.
     heap: BinaryHeap<Reverse<Pair>>,
-    /// How many pairs in the heap are dead.
+    /// The number of pairs in the heap that are dead.
     dead: usize,
-    /// Whether no more entries are accepted.
+    /// True once no more entries are accepted.
     closed: bool,
 }
 
-/// What somebody waits for.
+/// A deadline that somebody waits for, or a free entry.
 struct Entry {
-    /// When it is due.
     deadline: Nanos,
-    /// The deadline of its live pair in the heap, never later than its own; [`NOT_QUEUED`]: it has none.
+    /// The time of the entry's live pair in the heap, never later than `deadline`; [`NOT_QUEUED`] if it has
+    /// none.
     queued: Nanos,
-    /// Whom to wake; `None` when it has fired.
+    /// `None` once the entry has fired.
     waker: Option<StoredWaker>,
-    /// Which of the entries that have lived here.
+    /// Counts the entries that this slot has had.
     generation: u32,
     /// The next free entry, when this one is free.
     next_free: u32,
 }
 
-/// An entry of the heap. It is alive while its entry says that it is queued with this deadline.
+/// An element of the heap. It is live while its entry is `queued` with this time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
-    /// The order.
     at: Nanos,
-    /// The entry's place.
     index: u32,
-    /// Which of the entries that have lived there.
     generation: u32,
 }
 
@@ -292,7 +320,7 @@ impl Queue {
         TimerKey { index, generation }
     }
 
-    /// Frees an entry. Its pair in the heap is dead from now on.
+    /// Frees an entry and returns its waker. Its pair in the heap is dead from now on.
     fn take(&mut self, key: TimerKey) -> Option<StoredWaker> {
         let free = self.free;
         let entry = self.entry(key)?;
@@ -309,7 +337,7 @@ impl Queue {
         waker
     }
 
-    /// Queues an entry at `at`, instead of where it may be queued now. Returns whether that is the new top.
+    /// Queues an entry at `at`; the pair that it may have becomes dead. Returns whether that is the new top.
     fn push(&mut self, at: Nanos, key: TimerKey) -> bool {
         let entry = &mut self.entries[key.index as usize];
         let was_queued = std::mem::replace(&mut entry.queued, at) != NOT_QUEUED;
@@ -324,7 +352,7 @@ impl Queue {
         earlier
     }
 
-    /// Counts one more dead pair, and sweeps them out when they are most of the heap.
+    /// Counts one more dead pair, and sweeps the dead pairs out when they are most of the heap.
     fn count_dead(&mut self) {
         self.dead += 1;
         if self.heap.len() >= SWEEP_FROM && self.dead > self.heap.len() / 2 {
@@ -378,8 +406,8 @@ impl Queue {
 impl Pair {
     fn is_live(&self, entries: &[Entry]) -> bool {
         let entry = &entries[self.index as usize];
-        // A dead pair may come to equal the live one, when an entry is queued again for a deadline that it had
-        // before. Either of the two may then stand for the entry: the other is dead as soon as it has.
+        // A dead pair may come to equal the live one, when an entry is queued again for a deadline that it
+        // had before. Either of the two may then stand for the entry: the other is dead as soon as it has.
         entry.generation == self.generation && entry.queued == self.at
     }
 }

@@ -1,6 +1,6 @@
 //! The contract between the core and a backend: all that a backend implements, in one file.
 //!
-//! A backend answers three questions, one trait each. Everything else in this library (tasks, waiting,
+//! A backend answers three questions, each with a trait. Everything else in this library (tasks, waiting,
 //! channels, time, sockets) is written once, in the core, over the answers.
 //!
 //! | trait       | question                                   | native                        | green                             |
@@ -12,13 +12,13 @@
 //! # How to write a third backend
 //!
 //! 1. Implement [`Backend`]. [`start`](Backend::start) takes a [`Job`] and has [`Job::run`] called on some
-//!    stack, soon. Say with [`Backend::mode`] whether a job may block that stack until it is done
+//!    stack, soon. Declare with [`Backend::mode`] whether a job may block that stack until it is done
 //!    ([`Mode::Blocking`]), or returns when it must wait and comes back through [`Backend::resume`]
 //!    ([`Mode::Polling`]).
 //! 2. Implement [`Strand`] for the stacks that your jobs run on, and make it current around [`Job::run`] with
 //!    [`strand::enter`](crate::strand::enter). A strand embeds a [`StrandState`] and knows how to
-//!    [`park`](Strand::park). Its [`Parker`](crate::parker::Parker) holds your [`Unpark`], which ends the park
-//!    from any thread.
+//!    [`park`](Strand::park). Its [`Parker`](crate::parker::Parker) holds your [`Unpark`], which ends the
+//!    park from any thread.
 //! 3. Implement [`Driver`], or reuse one: a [`Reactor`](crate::reactor::Reactor) is a driver that something
 //!    turns, and [`ioserver::driver`](crate::ioserver::driver) is a thread that turns one for everybody.
 //!    A deterministic backend answers [`Driver::now`] from a clock of its own.
@@ -41,7 +41,15 @@ use crate::event::timers::Timers;
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::world::World;
 
-/// How a backend runs a [`Job`].
+/// How a backend runs a [`Job`]; see [`Backend::mode`].
+///
+/// # Examples
+/// ```
+/// use twoply::backend::Mode;
+///
+/// assert_eq!(twoply::native().backend().mode(), Mode::Blocking);
+/// assert_eq!(twoply::green().backend().mode(), Mode::Polling);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// [`Job::run`] returns only when the job is finished: where it must wait, it parks its [`Strand`].
@@ -50,120 +58,131 @@ pub enum Mode {
     Polling,
 }
 
-/// A place where jobs run.
+/// Starts jobs and lets them go on: what a [`Spawner`](crate::task::Spawner) hands its tasks to.
 pub trait Backend: Send + Sync + 'static {
-    /// What this kind of backend is called: `"native"`, `"green"`, ...
+    /// Returns the name of this kind of backend: `"native"`, `"green"`, ... It is for reports only.
     fn name(&self) -> &'static str;
 
-    /// Whether jobs block their stack or return when they must wait.
+    /// Returns whether jobs block their stack or return when they must wait. The answer is always the same.
     fn mode(&self) -> Mode;
 
-    /// The list in which the tasks of this backend are entered for as long as they live: always the same one, or the
-    /// process is aborted.
+    /// Returns the list of the tasks of this backend, in which each is entered for as long as it lives. It
+    /// must always be the same list; otherwise the process is aborted.
     fn tasks(&self) -> &Arc<crate::kernel::task::TaskList>;
 
-    /// Starts `job`, or says why it cannot. A job that is not started must be dropped.
+    /// Has `job` run soon, on some stack, and returns without waiting for it. A job that cannot be started is
+    /// dropped.
     ///
     /// # Errors
-    /// When the operating system refuses a thread or memory, or when the backend has been shut down.
+    /// Fails when the operating system refuses a thread or memory, or the backend has been shut down.
     fn start(&self, job: Job) -> Result<(), SpawnError>;
 
-    /// Takes a job back that has been started before, waited, and can go on. `yielded` says that it was woken
-    /// while it ran: others should have their turn first.
+    /// Takes back a job that was started before, has waited, and can go on. `yielded` is true if the job was
+    /// woken while it ran: then others should have their turn first.
     ///
-    /// This runs inside a `wake`: it must neither block nor run any job. A backend that has been shut down
-    /// drops the job. Never called in [`Mode::Blocking`].
+    /// This is called inside a `wake`: it must neither block nor run any job. A backend that has been shut
+    /// down drops the job. It is never called in [`Mode::Blocking`].
     fn resume(&self, job: Job, yielded: bool);
 }
 
-/// A stack that is running: how it waits.
+/// The stack that is running, and how it waits.
 ///
 /// Strands stay on their stack: the trait asks for neither `Send` nor `Sync`. What other threads touch is the
 /// [`Parker`](crate::parker::Parker) alone.
 pub trait Strand: 'static {
-    /// The part of every strand that the core keeps its own records in.
+    /// Returns the part of the strand in which the core keeps its own records.
     fn state(&self) -> &StrandState;
 
-    /// Stops this stack until [`Unpark::unpark`] has been called on the unparker of its parker.
+    /// Stops this stack until [`Unpark::unpark`] is called on the [`Unpark`] that its parker holds.
     ///
     /// The core calls this between [`Parker::prepare`](crate::parker::Parker::prepare) and
-    /// [`Parker::finish`](crate::parker::Parker::finish), so that `unpark` is called at most once a park, perhaps
-    /// before the park begins. Returning early is allowed.
+    /// [`Parker::finish`](crate::parker::Parker::finish), so that `unpark` is called at most once a park,
+    /// perhaps before the park begins. It may return early: the core looks again and parks once more.
     fn park(&self);
 
-    /// Takes a job back that can go on, if it [belongs](Job::is_of) to this strand's backend and there is a quicker
-    /// way than [`Backend::resume`]: the queue of the worker that runs this stack. Else gives it back.
+    /// Takes back a job that can go on, if it [belongs](Job::is_of) to this strand's backend and the strand
+    /// knows a quicker way than [`Backend::resume`]: the queue of the worker that runs this stack.
     ///
-    /// The same rules hold as there. That the backend exists for the time of the call is what makes it quicker.
+    /// The same rules hold as for [`Backend::resume`]. It is quicker because the backend is known to exist
+    /// during the call.
+    ///
+    /// # Errors
+    /// Returns the job if there is no quicker way for it.
     fn resume(&self, job: Job, yielded: bool) -> Result<(), Job> {
         let _ = yielded;
         Err(job)
     }
 
-    /// Lets others run, because the code on this stack has asked for it: it is woken already, and goes on soon.
+    /// Lets others run, because the code on this stack has asked for it. Its wait has been woken already, so
+    /// it goes on soon.
     fn yield_now(&self) {
         std::thread::yield_now();
     }
 
-    /// Who watches descriptors and deadlines for the futures that are polled on this stack.
+    /// Returns what watches descriptors and deadlines for the futures that are polled on this stack.
     fn driver(&self) -> &dyn Driver;
 
-    /// The backend that tasks spawned on this stack go to, if it has one.
+    /// Returns the backend that tasks spawned on this stack go to, if it has one.
     fn backend(&self) -> Option<Arc<dyn Backend>>;
 
-    /// The same backend, where the strand keeps it for as long as it lives: spared a count, a task starts quicker.
+    /// Returns the same backend by reference, if the strand keeps it for as long as it lives. Without a
+    /// reference count to change, a task starts quicker.
     fn home(&self) -> Option<&dyn Backend> {
         None
     }
 
-    /// Returns the world that what is made on this stack belongs to; `None`: the real one, see [`world`](crate::world).
+    /// Returns the world of the sockets and other things that are made on this stack; `None` stands for the
+    /// real one. See [`world`](crate::world).
     fn world(&self) -> Option<&Arc<dyn World>> {
         None
     }
 
-    /// Whether this stack may simply block in a system call, because nobody else is waiting for its thread.
+    /// Returns whether this stack may block in a system call, because nobody else waits for its thread.
     fn may_block(&self) -> bool {
         false
     }
 
-    /// Runs `call`, which may block or take long, on this stack, if others can have meanwhile what it keeps from them;
-    /// where they cannot, leaves it out. Called only on a stack that may not block.
+    /// Runs `call`, which may block or take long, on this stack, if the strand can hand what shares its
+    /// thread (a worker) to another thread meanwhile; otherwise returns without running it. Called only on a
+    /// stack that may not block.
     fn block_in_place(&self, call: &mut dyn FnMut()) {
         let _ = call;
     }
 
-    /// Where code runs that may block, if this stack may not and cannot [step aside](Strand::block_in_place).
+    /// Returns the pool for code that may block, which is used if this stack may not block and
+    /// [`block_in_place`](Strand::block_in_place) has not run the code.
     fn blocking_pool(&self) -> BlockingPool {
         crate::kernel::threads::blocking().clone()
     }
 
-    /// Runs `call`, which blocks in a system call. While it runs, `unpark` interrupts it. Called only on a stack that
-    /// [may block](Strand::may_block); the call may be left out when the park that was announced is over already.
+    /// Runs `call`, which blocks in a system call that [`Unpark::unpark`] interrupts. Called only on a stack
+    /// that [may block](Strand::may_block), after a park has been announced; if that park is over already,
+    /// `call` may be left out.
     fn block(&self, call: &mut dyn FnMut()) {
         call();
     }
 }
 
-/// Watches descriptors and deadlines.
+/// Watches descriptors and deadlines for the futures that are polled on a stack.
 pub trait Driver {
-    /// The time. Everything in this library that waits until an instant asks this clock.
+    /// Returns the time. Everything in this library that waits until an instant asks this clock.
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    /// Sees to it that `source` learns when its descriptor becomes ready for `interest`.
+    /// Has [`IoSource::notify`] called on `source` when its descriptor becomes ready for `interest`.
     ///
-    /// The waker has been entered in `source` before; the driver uses it only to decide who should watch: a
-    /// driver that works while its own stack is parked can serve just the wakers that end that park. The
-    /// promise lasts until the next readiness for `interest` or longer; repeating it is cheap.
+    /// The waker is stored in `source` already; the driver uses it only to decide who should watch: a driver
+    /// that works while its own stack is parked can serve only the wakers that end that park. The watch lasts
+    /// until the next readiness for `interest` or longer; to watch again is cheap.
     ///
     /// # Errors
-    /// When the operating system refuses to watch the descriptor, or is out of descriptors or memory.
+    /// Fails when the operating system refuses to watch the descriptor, or is out of descriptors or memory.
     fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()>;
 
-    /// The timer queue in which a deadline for `waker` belongs.
+    /// Returns the timer queue in which a deadline for `waker` belongs.
     ///
     /// # Errors
-    /// When there is none yet and the operating system refuses what one needs.
+    /// Fails when there is none yet and the operating system refuses the resources for one.
     fn timers(&self, waker: &Waker) -> io::Result<Arc<Timers>>;
 }

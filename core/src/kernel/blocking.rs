@@ -1,7 +1,5 @@
-//! Calls that can only block, as futures: they run on a thread of the [pool](crate::threads::blocking), which limits how
-//! many run at a time.
-//!
-//! Name resolution uses this.
+//! Blocking calls as futures: they run on a thread of the [pool](crate::threads::blocking), which limits how
+//! many run at a time. Name resolution uses this.
 
 use std::future::Future;
 use std::io;
@@ -15,21 +13,22 @@ use crate::base::sync::lock_std;
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::threads;
 
-/// Where the result meets whoever waits for it.
+/// The state that the call and its future share.
 struct Outcome<T> {
-    /// What the call returned, or the payload of its panic.
+    /// What the call has returned, or the payload of its panic.
     result: Option<thread::Result<T>>,
-    /// Who waits.
+    /// The waker of the future's latest poll.
     waker: Option<StoredWaker>,
 }
 
-/// Runs `call` on another thread. A panic in it goes on in the task that waits for the result.
+/// Runs `call` on another thread, and returns a future of its result. A panic of the call is resumed by the
+/// poll that finds it.
 ///
-/// The call starts now, or when one that runs is over. Dropping the future does not stop it: its result is dropped when it
-/// comes.
+/// The call starts now, or when one that runs is over. Dropping the future does not stop the call: its result
+/// is dropped when it comes.
 ///
 /// # Errors
-/// When no thread can be had. The call is dropped then.
+/// The future returns an error when no thread can be had. Then the call is dropped.
 pub(crate) fn run<T, F>(call: F) -> impl Future<Output = io::Result<T>> + Send
 where
     T: Send + 'static,
@@ -44,7 +43,8 @@ where
             outcome.result = Some(result);
             outcome.waker.take()
         };
-        // The outcome is left first, so that the result is dropped on whichever side leaves last.
+        // The share in the outcome is dropped first, so that the result is dropped by whichever side is the
+        // last.
         drop(caller);
         wake_all(waker);
     });
@@ -53,9 +53,8 @@ where
 
 /// The future of [`run`].
 struct Blocking<T> {
-    /// Whether a thread was had for the call; an error is taken out by the first poll.
+    /// The error if no thread was to be had, which the first poll takes out.
     started: io::Result<()>,
-    /// Where the result comes.
     outcome: Arc<Mutex<Outcome<T>>>,
 }
 

@@ -1,5 +1,6 @@
-//! Operations on descriptors, for the code that runs on a stack: they take a unit of the budget, and have the driver of
-//! the running stack watch. How readiness is kept lies below, in [`reactor`](crate::reactor).
+//! Operations on descriptors for the code that runs on a stack: each takes a unit of the budget, and has the
+//! driver of the running stack watch the descriptor. The readiness protocol itself is in
+//! [`reactor`](crate::reactor).
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -9,7 +10,7 @@ use crate::kernel::coop;
 use crate::kernel::strand::with_current;
 
 impl IoWaiter<'_> {
-    /// Makes `op` happen, or has the task woken when it can; see [`IoWaiter::poll_op`].
+    /// Performs `op`, or has the task woken when it can be performed; see [`IoWaiter::poll_op`].
     #[inline]
     pub(crate) fn poll_io<R>(
         &mut self,

@@ -1,7 +1,9 @@
-//! Cutting the running code over to an OS thread and back, in the middle of a function.
+//! Runs code that may block an OS thread from the middle of a function, and waits for it.
 //!
-//! Where the strand [can](crate::backend::Strand::block_in_place), the code stays on its stack, and what shares the thread with it is cut
-//! over instead; else a thread from the cache runs it.
+//! Where the strand can hand its worker over
+//! ([`Strand::block_in_place`](crate::backend::Strand::block_in_place)), the code stays on its stack and
+//! thread, and the worker moves to another thread. On any other stack a thread of the blocking pool runs the
+//! code, as the one task of a backend made for it, and the stack waits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
@@ -12,24 +14,26 @@ use crate::kernel::task::{TaskList, scope};
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::wait::Wait;
 
-/// Runs `code` where it may block an OS thread, and returns what it returns. Other tasks go on meanwhile.
+/// Runs `code` where it may block an OS thread, and returns its result. Other tasks go on meanwhile.
 ///
-/// On a green task whose stack is a thread's, the code stays on that thread, and when it takes its time the worker goes
-/// to another one: code that turns out to be quick costs some ten nanoseconds. On a fiber, another thread runs it and the
-/// fiber waits. There are [so many](crate::threads::BLOCKING_THREADS) such threads at most; code beyond that waits for its turn. So
-/// code must not wait there for other code that is offloaded.
+/// On a green task whose stack is a thread's, the code stays on that thread, and when it takes its time the
+/// worker goes to another one: code that turns out to be quick costs some ten nanoseconds. On a fiber,
+/// another thread runs it and the fiber waits. There are at most
+/// [`BLOCKING_THREADS`](crate::threads::BLOCKING_THREADS) such threads, and code beyond that waits for its
+/// turn. So `code` must not wait for other code that is offloaded.
 ///
-/// For code that blocks in something that is not this library's (a database driver, a lock of the system's), that
-/// computes for long, or that needs a big stack. It may borrow, because it is joined here. On a stack that nobody
-/// else is waiting for (a native task, `main`) it is simply called.
+/// It is meant for code that blocks in something that is not this library's (a database driver, a lock of the
+/// system's), that computes for long, or that needs a big stack. The code may borrow, because this call waits
+/// for its end. On a stack that nobody else waits for (a native task, `main`) it is simply called.
 ///
-/// The wait is not ended by cancellation: the code may be using what it borrows.
+/// Cancellation does not end the wait, because the code may be using what it borrows.
 ///
 /// # Errors
-/// When no thread can be had, and none runs such code already; `code` is dropped without having run.
+/// Fails when no thread can be had and none runs such code already; then `code` is dropped without having
+/// run.
 ///
 /// # Panics
-/// When `code` panics, with its payload.
+/// Panics when `code` does, with its payload.
 ///
 /// # Examples
 /// ```
@@ -75,11 +79,9 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
     }
 }
 
-/// A backend for one job: a thread of the pool.
+/// A backend for one job, which runs on a thread of the pool.
 struct Offload {
-    /// Its one task.
     tasks: Arc<TaskList>,
-    /// Where the thread comes from.
     pool: BlockingPool,
 }
 

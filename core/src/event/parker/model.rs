@@ -1,9 +1,9 @@
 //! The parker's word under loom, which tries the schedules and the outcomes of the weak orderings:
 //! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib parker`.
 //!
-//! The stack here is the thread of the model that calls `prepare`; [`Bell`] stands for the strand that stops it. What a
-//! waker's thread has written before it wakes is a [`loom::cell::Cell`]: if the wake-up did not make it visible,
-//! reading it fails the model.
+//! The stack here is the thread of the model that calls `prepare`; [`Bell`] stands for the strand that stops
+//! it. What a waker's thread has written before it wakes is a [`loom::cell::Cell`]: if the wake-up did not
+//! make it visible, reading it fails the model.
 
 use std::sync::Arc;
 
@@ -64,8 +64,8 @@ fn wait_for(parker: &Parker, bell: &Bell, mask: Mask) -> u32 {
     parks
 }
 
-/// Loom looks at every schedule with at most three involuntary switches: with a mutex and a condition variable in
-/// the model, all of them would take hours.
+/// Loom looks at every schedule with at most three involuntary switches: with a mutex and a condition
+/// variable in the model, all of them would take hours.
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);

@@ -3,28 +3,26 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What a [`Reactor`](super::Reactor) has done since it was made.
+/// The counters of a [`Reactor`](super::Reactor) since it was made; see
+/// [`Reactor::metrics`](super::Reactor::metrics).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReactorMetrics {
-    /// Calls of the kernel's wait, those with a timeout of zero included.
+    /// The number of waits in the kernel, those with a timeout of zero included.
     pub waits: u64,
-    /// Notifications that cost a system call because somebody was asleep.
+    /// The number of notifications that took a system call, because the owner was asleep.
     pub notifies: u64,
-    /// Notifications that cost none.
+    /// The number of notifications that took no system call.
     pub saved_notifies: u64,
-    /// Descriptors that are registered now.
+    /// The number of descriptors that are registered now.
     pub registered: usize,
 }
 
-/// The counters behind it. Relaxed: they count, nothing is ordered by them.
+/// The counters behind [`ReactorMetrics`]. All accesses are Relaxed: nothing is ordered by them.
 #[derive(Default)]
 pub(super) struct Counters {
-    /// See [`ReactorMetrics::waits`].
     pub(super) waits: AtomicU64,
-    /// See [`ReactorMetrics::notifies`].
     pub(super) notifies: AtomicU64,
-    /// See [`ReactorMetrics::saved_notifies`].
     pub(super) saved_notifies: AtomicU64,
 }
 

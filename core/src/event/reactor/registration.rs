@@ -1,4 +1,4 @@
-//! Anybody's descriptor with a handler: the reactor as a library.
+//! Registrations of any descriptor with a handler: what a user of the reactor as a library meets.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -8,42 +8,57 @@ use super::table::Key;
 use super::{Interest, Shared};
 use crate::base::sync::lock_std;
 
-/// Is told what the descriptor is ready for, and says what to watch next.
+/// A handler: it takes what the descriptor is ready for, and returns what to watch it for next.
 pub(super) type Handler = Box<dyn FnMut(Interest) -> Interest + Send>;
 
-/// A descriptor that a [`Reactor`](super::Reactor) watches; made by [`Reactor::register`](super::Reactor::register).
+/// A descriptor that a [`Reactor`](super::Reactor) watches; made by
+/// [`Reactor::register`](super::Reactor::register).
 ///
-/// Dropping it deregisters the descriptor and drops it. The handler may be running on the thread that turns the
-/// reactor at that moment; it is not called again.
+/// Dropping it deregisters the descriptor and drops the descriptor's owner. The handler may be running on the
+/// thread that turns the reactor at that moment; it is not called again.
+///
+/// # Examples
+/// ```
+/// use std::net::UdpSocket;
+/// use twoply::reactor::{Interest, Reactor};
+///
+/// let reactor = Reactor::new()?;
+/// let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// let registration = reactor.register(socket, Interest::READ, |_| Interest::NONE)?;
+/// let address = registration.io().local_addr()?;
+/// UdpSocket::bind("127.0.0.1:0")?.send_to(b"x", address)?;
+/// assert_eq!(reactor.turn(None)?.events, 1);
+/// let _socket: UdpSocket = registration.deregister();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Registration<T: AsFd> {
-    /// What is watched. `None` only while [`deregister`](Registration::deregister) takes it out.
+    /// The descriptor's owner. `None` only while [`deregister`](Registration::deregister) takes it out.
     io: Option<T>,
-    /// Who watches. It is the user's to keep alive.
+    /// Weak, because the user keeps the reactor alive.
     reactor: Weak<Shared>,
-    /// What the reactor shares.
+    /// The part that the reactor shares.
     watch: Arc<Watch>,
-    /// What it is known by.
     key: Key,
 }
 
-/// The part of a registration that the reactor knows.
+/// The part of a registration that the reactor's table shares.
 pub(super) struct Watch {
-    /// The descriptor. It is open while the registration is alive, for that owns it; and one that was forgotten owns it
-    /// for ever: see the bound `'static`.
+    /// The descriptor. It is open while the registration is alive, which owns it; and a registration that was
+    /// leaked owns it for ever, because of the bound `'static`.
     fd: RawFd,
-    /// The rest.
     inner: Mutex<Inner>,
 }
 
 /// The part of a registration that is locked.
 struct Inner {
-    /// Whether it is registered. Set to false, under the lock, before the descriptor is given back or closed.
+    /// True while the descriptor is registered. It becomes false, under the lock, before the descriptor is
+    /// given back or closed.
     alive: bool,
-    /// What it is known by; there from before the first event.
+    /// The key in the reactor's table, which is set before the first event.
     key: Option<Key>,
-    /// What it is armed for.
+    /// What the next event is awaited for.
     armed: Interest,
-    /// The handler; taken out while it runs.
+    /// `None` while the handler runs.
     handler: Option<Handler>,
 }
 
@@ -55,7 +70,7 @@ impl<T: AsFd + 'static> Registration<T> {
         handler: Handler,
     ) -> io::Result<Registration<T>> {
         let inner = Inner { alive: true, key: None, armed: interest, handler: Some(handler) };
-        // Asked once: whoever implements `AsFd` may give another answer the next time.
+        // `AsFd` may return another descriptor the next time, so it is asked once.
         let fd = io.as_fd();
         let watch = Arc::new(Watch { fd: fd.as_raw_fd(), inner: Mutex::new(inner) });
         let key = reactor.register(fd, interest, &watch)?;
@@ -65,7 +80,20 @@ impl<T: AsFd + 'static> Registration<T> {
     /// Watches for one more event. What is ready now is reported by the next turn.
     ///
     /// # Errors
-    /// When the operating system refuses, or the reactor is gone or closed.
+    /// Fails when the operating system refuses, or the reactor has been dropped or closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use twoply::reactor::{Interest, Reactor};
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let registration = reactor.register(ours, Interest::NONE, |_| Interest::NONE)?;
+    /// registration.rearm(Interest::WRITE)?;
+    /// assert_eq!(reactor.turn(None)?.events, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn rearm(&self, interest: Interest) -> io::Result<()> {
         let gone = || io::Error::other("the reactor is gone");
         self.watch.rearm(&*self.reactor.upgrade().ok_or_else(gone)?, interest)
@@ -80,7 +108,7 @@ impl<T: AsFd + 'static> Registration<T> {
         }
     }
 
-    /// What is watched.
+    /// Returns the descriptor's owner.
     pub fn io(&self) -> &T {
         match &self.io {
             Some(io) => io,
@@ -91,10 +119,10 @@ impl<T: AsFd + 'static> Registration<T> {
 
 impl<T: AsFd> Registration<T> {
     fn stop(&self) {
-        drop(self.watch.kill());
+        drop(self.watch.end());
         if let (Some(reactor), Some(_)) = (self.reactor.upgrade(), &self.io) {
-            // SAFETY: it was borrowed from `io`, which is still there, has not been lent mutably since, and outlives
-            // this call.
+            // SAFETY: it was borrowed from `io`, which is still there, has not been lent mutably since, and
+            // outlives this call.
             reactor.deregister(unsafe { BorrowedFd::borrow_raw(self.watch.fd) }, self.key);
         }
     }
@@ -119,7 +147,7 @@ impl Watch {
         lock_std(&self.inner).key = Some(key);
     }
 
-    /// Runs the handler, and arms it again if it says so. A handler that panics is gone.
+    /// Calls the handler, and watches again for what it returns. A handler that panics is dropped.
     pub(super) fn call(&self, reactor: &Shared, ready: Interest) {
         let handler = {
             let mut inner = lock_std(&self.inner);
@@ -144,26 +172,27 @@ impl Watch {
                 return;
             }
         }
-        // It has been deregistered by itself: dropped with nothing locked.
+        // The handler has deregistered itself: it is dropped with nothing locked.
         drop(handler);
     }
 
-    /// Arms it. The lock is held over the system call, so that the descriptor stays the one registered.
+    /// Watches for one more event. The lock is held over the system call, so that the descriptor stays the
+    /// registered one.
     fn rearm(&self, reactor: &Shared, interest: Interest) -> io::Result<()> {
         let mut inner = lock_std(&self.inner);
         let key = inner.key.filter(|_| inner.alive);
         let key = key.ok_or_else(|| io::Error::other("the reactor has been closed"))?;
-        // SAFETY: `alive` is true and the lock is held. The registration owns what the descriptor was borrowed from, and
-        // that is 'static, so nothing else closes it; and it sets `alive` to false, under this lock, before it gives the
-        // descriptor back or closes it. So it is open.
+        // SAFETY: `alive` is true and the lock is held. The registration owns what the descriptor was
+        // borrowed from, and that is 'static, so nothing else closes it; and it sets `alive` to false, under
+        // this lock, before it gives the descriptor back or closes it. So it is open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         reactor.rearm(fd, key, interest)?;
         inner.armed = interest;
         Ok(())
     }
 
-    /// Ends it. The handler is returned so that it is dropped with nothing locked.
-    pub(super) fn kill(&self) -> Option<Handler> {
+    /// Ends the registration, and returns the handler, which the caller drops with nothing locked.
+    pub(super) fn end(&self) -> Option<Handler> {
         let mut inner = lock_std(&self.inner);
         inner.alive = false;
         inner.handler.take()

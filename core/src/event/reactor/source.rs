@@ -1,13 +1,14 @@
 //! A descriptor, what is known of its readiness, and who waits for it.
 //!
-//! Everything that reads or writes goes through [`IoWaiter::poll_op`]: it tries, and where the descriptor is not ready
-//! it enters a waker here and calls a function that has somebody watch. Whoever watches, a [`Reactor`] or a parked thread,
-//! reports to [`IoSource::notify`]. The source knows no task and runs nothing but wakers, with nothing locked.
+//! Everything that reads or writes goes through [`IoWaiter::poll_op`]: it tries the system call, and where
+//! the descriptor is not ready it stores a waker here and calls a function that has the descriptor watched.
+//! The watcher, a [`Reactor`] or a parked thread, reports to [`IoSource::notify`]. The source knows no task
+//! and runs nothing but wakers, with nothing locked.
 //!
 //! # Readiness
 //! A source may be *bound* to one reactor, which then reports every change of readiness (an edge) but no
-//! state. So a bound source remembers: it is ready until a system call has said that it is not, and while it is
-//! not ready no system call is made. An unbound source always tries.
+//! state. So a bound source remembers: it is ready until a system call has said that it is not, and while it
+//! is not ready no system call is made. An unbound source always tries.
 //!
 //! ```text
 //! word:  [4..: tick, one for each report] [3: STICKY] [2: BOUND] [1: WRITE] [0: READ]
@@ -16,16 +17,16 @@
 //!        ▲                                │
 //!        └───(2) clear: a system call ────┘   only if the tick is still the one from before the call
 //!
-//! (1) ready   whoever watches; then it wakes the waiters, under whose lock it finds them.
+//! (1) ready   the watcher; then it takes the waiters' wakers under the lock, and wakes them without it.
 //! (2) clear   the caller of the system call. An event between its call and its `clear` has changed the tick:
 //!             then nothing is cleared and it tries again.
 //! ```
 //!
-//! A waiter enters its waker (under the lock) before it looks at the word for the last time, and `ready` writes
-//! the word before it takes the lock. So either the waiter sees the event or `ready` sees the waiter.
+//! A waiter enters its waker (under the lock) before it looks at the word for the last time, and `ready`
+//! writes the word before it takes the lock. So either the waiter sees the event or `ready` sees the waiter.
 //!
-//! STICKY: an end of the stream, an error or urgent data has been reported. From then on a short read does not
-//! mean that there is nothing more to come, and there may be no further edge.
+//! STICKY: an end of the stream, an error or urgent data has been reported. From then on a short read does
+//! not mean that there is nothing more to come, and there may be no further edge.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,66 +43,80 @@ use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 
-/// A reactor reports edges of it.
+/// Set while a reactor reports the source's edges.
 const BOUND: u32 = 1 << 2;
-/// Short reads do not mean that it is drained.
+/// Set once a short read no longer means that the descriptor is drained.
 const STICKY: u32 = 1 << 3;
-/// One report.
+/// One report more in the upper bits of the word.
 const TICK: u32 = 1 << 4;
 
-/// A descriptor with its waiters.
+/// A descriptor with its readiness and its waiters: what a [`Driver`](crate::backend::Driver) watches.
 ///
 /// Dropping it takes it out of the reactor that it is bound to and closes the descriptor.
+///
+/// # Examples
+/// ```
+/// use std::os::fd::{AsFd, OwnedFd};
+/// use std::os::unix::net::UnixStream;
+/// use twoply::reactor::{Interest, IoSource, Reactor};
+///
+/// let reactor = Reactor::new()?;
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let source = IoSource::new(OwnedFd::from(ours));
+/// source.bind(&reactor)?;
+/// assert_eq!(reactor.metrics().registered, 1);
+/// drop(source);
+/// assert_eq!(reactor.metrics().registered, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct IoSource {
-    /// What it stands for; `None` only while [`IoSource::into_handle`] takes it out.
+    /// `None` only while [`IoSource::into_handle`] takes it out.
     handle: Option<IoHandle>,
-    /// What a reactor keeps a share of. It outlives the descriptor by a moment, so that closing does not
-    /// wait for a turn under way.
+    /// Shared with the reactor. It outlives the descriptor by a moment, so that closing the descriptor does
+    /// not wait for a turn under way.
     state: Arc<State>,
 }
 
 /// Readiness and waiters of a source.
 #[derive(Default)]
 pub(super) struct State {
-    /// Readiness; see the diagram above.
+    /// The readiness; see the diagram above.
     word: AtomicU32,
-    /// Waiters and binding.
     inner: Mutex<Inner>,
 }
 
 /// The part of a source that is locked.
 #[derive(Default)]
 struct Inner {
-    /// The reactor that reports its edges; there is one exactly while [`BOUND`] is set.
+    /// The reactor that reports the source's edges; there is one exactly while [`BOUND`] is set.
     binding: Option<Binding>,
-    /// Who waits to read.
     read: Waiters,
-    /// Who waits to write.
     write: Waiters,
 }
 
 /// A registration with a reactor.
 struct Binding {
-    /// The reactor. It is the user's to keep alive.
+    /// Weak, because the user keeps the reactor alive.
     reactor: Weak<Shared>,
-    /// What it knows the source by.
+    /// The key of the source in the reactor's table.
     key: Key,
-    /// The count of forks when it was made.
+    /// The number of forks when the binding was made.
     born: u64,
 }
 
-/// What an operation has achieved.
+/// The result of an operation that has succeeded.
 #[derive(Debug)]
 pub(crate) enum Progress<R> {
-    /// This; the next one may succeed, too.
+    /// The next operation may succeed, too.
     More(R),
-    /// This, and it took all that was there: the next one is to wait for an event. Only for byte streams on
+    /// The operation took all that was there, so the next one waits for an event. Only for byte streams on
     /// which a short transfer means exactly that.
     Drained(R),
 }
 
 impl IoSource {
-    /// A source for `fd`, which nobody watches yet.
+    /// Creates a source that owns `fd`. The descriptor must be in non-blocking mode; nobody watches it yet.
     pub fn new(fd: OwnedFd) -> Arc<IoSource> {
         IoSource::of(IoHandle::Descriptor(fd))
     }
@@ -120,7 +135,7 @@ impl IoSource {
         Arc::new(IoSource { handle: Some(handle), state })
     }
 
-    /// Returns what it stands for.
+    /// Returns the handle.
     #[inline]
     pub(crate) fn handle(&self) -> &IoHandle {
         match &self.handle {
@@ -129,21 +144,25 @@ impl IoSource {
         }
     }
 
-    /// Returns whether it has no descriptor: then nobody watches it, because it reports by itself.
+    /// Returns whether the source is simulated: then it has no descriptor and reports by itself, and nobody
+    /// watches it.
     pub(crate) fn is_simulated(&self) -> bool {
         matches!(self.handle, Some(IoHandle::Simulated(_)))
     }
 
-    /// Tells everybody who waits that the descriptor is ready for `ready`. Called by whoever watches.
+    /// Wakes all who wait for the descriptor to become ready for `ready`. Called by the driver that watches
+    /// it.
+    ///
+    /// A report for a descriptor that is not ready is harmless: those who are woken try, and wait again.
     pub fn notify(&self, ready: Interest) {
         self.state.ready(ready, false);
     }
 
-    /// Has `reactor` report the readiness of this source from now on, until one of the two is gone. Does nothing
-    /// when a living reactor does so already.
+    /// Has `reactor` report the readiness of this source from now on, until one of the two is dropped. Does
+    /// nothing when a reactor does so already: a source stays with the first one.
     ///
     /// # Errors
-    /// When the operating system refuses, or the reactor has been closed.
+    /// Fails when the operating system refuses to watch the descriptor, or the reactor has been closed.
     pub fn bind(&self, reactor: &Reactor) -> io::Result<()> {
         if self.is_simulated() {
             return Ok(());
@@ -166,17 +185,18 @@ impl IoSource {
         Ok(())
     }
 
-    /// Whether anybody whose waker is among `which` waits for `interest`.
+    /// Returns whether somebody waits for `interest` with a waker for which `which` returns true.
     pub(crate) fn waits(&self, interest: Interest, mut which: impl FnMut(&Waker) -> bool) -> bool {
         let inner = lock(&self.state.inner);
         (interest.contains(Interest::READ) && inner.read.any(&mut which))
             || (interest.contains(Interest::WRITE) && inner.write.any(&mut which))
     }
 
-    /// Gives back what it stands for. A descriptor that something else refers to at this moment is duplicated.
+    /// Returns the handle. If something else refers to the source at this moment, the descriptor is
+    /// duplicated.
     ///
     /// # Errors
-    /// When duplicating it fails, as it does for a simulated socket.
+    /// Fails when duplicating fails, as it does for a simulated socket.
     pub(crate) fn into_handle(this: Arc<IoSource>) -> io::Result<IoHandle> {
         match Arc::try_unwrap(this) {
             Ok(mut source) => {
@@ -187,7 +207,7 @@ impl IoSource {
         }
     }
 
-    /// Gives a waiter's place up.
+    /// Frees a waiter's slot.
     pub(super) fn leave(&self, direction: Direction, slot: WakerSlot) {
         let waker = lock(&self.state.inner).waiters(direction).leave(slot);
         // Outside the lock: dropping a waker may drop a task.
@@ -226,14 +246,14 @@ impl std::fmt::Debug for IoSource {
 }
 
 impl State {
-    /// Whether this is the child of a fork, and the source was bound by the parent.
+    /// Returns whether this process is the child of a fork and the source was bound by its parent.
     fn is_forked(&self) -> bool {
         // Nearly always nobody has forked.
         fork::count() != 0
             && lock(&self.inner).binding.as_ref().is_some_and(|binding| binding.born != fork::count())
     }
 
-    /// Enters `waker` at `slot`, or at a new one.
+    /// Stores `waker` in `slot`, or in a new slot if that is unset.
     fn enter(&self, direction: Direction, slot: &mut WakerSlot, waker: &Waker) {
         // Cloning runs code of the user's, so it happens between two locks, and only when it must.
         let known =
@@ -246,14 +266,14 @@ impl State {
         }
     }
 
-    /// Enters a report, and wakes all whom it concerns.
+    /// Records a report, and wakes all who wait for it.
     pub(super) fn ready(&self, ready: Interest, sticky: bool) {
         let bits = u32::from(ready.0) | if sticky { STICKY } else { 0 };
         self.report(|word| word | bits);
         self.wake(ready);
     }
 
-    /// The reactor that it was bound to is gone: everybody looks for another driver.
+    /// Forgets the reactor, which is gone, and wakes everybody, so that they look for another driver.
     pub(super) fn unbind(&self) {
         {
             let mut inner = lock(&self.inner);
@@ -267,7 +287,8 @@ impl State {
     fn report(&self, change: impl Fn(u32) -> u32) {
         let mut word = self.word.load(Relaxed);
         loop {
-            // AcqRel pairs with the Acquire load in `poll_op`; and with `clear`, which must not miss the tick.
+            // AcqRel pairs with the Acquire load in `poll_op`; and with `clear`, which must not miss the
+            // tick.
             match self.word.compare_exchange_weak(word, change(word).wrapping_add(TICK), AcqRel, Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
@@ -275,7 +296,8 @@ impl State {
         }
     }
 
-    /// Forgets readiness that a system call has refuted. False when there has been a report since `seen`.
+    /// Clears readiness that a system call has refuted. Returns false, and clears nothing, when there has
+    /// been a report since `seen`.
     fn clear(&self, bit: u32, seen: u32) -> bool {
         let mut word = self.word.load(Relaxed);
         loop {
@@ -314,11 +336,11 @@ impl Inner {
 }
 
 impl IoWaiter<'_> {
-    /// Makes `op` happen, or has the task woken when it can: the one way in which descriptors are read and written.
-    /// `watch` has whoever watches for the running stack report to the source.
+    /// Performs `op`, or has the task woken when it can be performed: the one way in which descriptors are
+    /// read and written. `watch` has the driver of the running stack report to the source.
     ///
-    /// `op` must not block; it says [`WouldBlock`](io::ErrorKind::WouldBlock) instead. It is called again when a
-    /// signal has interrupted it, and any number of times over the polls of a future, but not after it
+    /// `op` must not block; it says [`WouldBlock`](io::ErrorKind::WouldBlock) instead. It is called again
+    /// when a signal has interrupted it, and any number of times over the polls of a future, but not after it
     /// has returned anything else.
     #[inline]
     pub(crate) fn poll_op<R>(
@@ -334,18 +356,15 @@ impl IoWaiter<'_> {
     }
 }
 
-/// Who waits, and where.
+/// A waiter as one poll sees it: its direction and slot, and the waker of the poll.
 struct Waiter<'a> {
-    /// In which direction.
     direction: Direction,
-    /// At which place.
     slot: &'a mut WakerSlot,
-    /// Whom to wake.
     waker: &'a Waker,
 }
 
 impl State {
-    /// See [`IoWaiter::poll_op`].
+    /// Does the work of [`IoWaiter::poll_op`].
     #[inline]
     fn poll_op<R>(
         &self,
@@ -379,7 +398,7 @@ impl State {
         }
     }
 
-    /// Enters the waker and has the driver watch. Ready when there has been a report meanwhile.
+    /// Stores the waker and has the driver watch. Returns `Ready` when there has been a report meanwhile.
     fn poll_watch(
         &self,
         waiter: &mut Waiter<'_>,

@@ -1,8 +1,8 @@
 //! The readiness word and the waiters under loom:
 //! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib reactor::source`.
 //!
-//! [`Peer`] stands for the kernel's queue of bytes; [`State`] is the real one. A read that nobody has polled again is a
-//! deadlock, which loom reports.
+//! [`Peer`] stands for the kernel's queue of bytes; [`State`] is the real one. A read that nobody has polled
+//! again is a deadlock, which loom reports.
 
 use loom::sync::{Condvar, Mutex as LoomMutex};
 use loom::thread;
@@ -57,8 +57,8 @@ fn bound(ready: Interest) -> Arc<State> {
     Arc::new(state)
 }
 
-/// Reads one byte, by the code that futures poll, sleeping where that says pending. Returns how many of its system calls
-/// have said "it would block".
+/// Reads one byte, by the code that futures poll, sleeping where that says pending. Returns how many of its
+/// system calls have said "it would block".
 fn read(state: &State, peer: &Peer) -> u32 {
     let (bell, mut slot, mut refused) = (Arc::new(Bell::default()), WakerSlot::Unset, 0);
     let waker = Waker::from(Arc::clone(&bell));

@@ -123,7 +123,8 @@ fn an_event_between_the_call_and_the_forgetting_is_not_lost() {
         let polled = waiter.poll_io(&mut Context::from_waker(Waker::noop()), |fd| {
             let result = read_byte(fd, &AtomicUsize::new(0));
             if std::mem::take(&mut first) {
-                // The byte arrives after the call has said that there is none, and is reported before that is noted.
+                // The byte arrives after the call has said that there is none, and is reported before that is
+                // noted.
                 peer.write_all(b"a").unwrap();
                 strand.reactor.turn(LIMIT).unwrap();
             }
@@ -292,8 +293,8 @@ fn a_descriptor_taken_out_is_watched_by_nobody() {
     assert_eq!(rustix::io::read(&fd, &mut [0]).unwrap(), 1);
 }
 
-/// Many readers and writers on one pair of descriptors, on threads that watch for themselves, on the I/O server
-/// and on a reactor, all at once: a lost wake-up hangs.
+/// Many readers and writers on one pair of descriptors, on threads that watch for themselves, on the I/O
+/// server and on a reactor, all at once: a lost wake-up hangs.
 #[test]
 fn no_wake_up_is_lost_between_many_readers() {
     const EACH: usize = 300;

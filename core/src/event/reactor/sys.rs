@@ -1,8 +1,8 @@
 //! The kernel's side of a reactor.
 //!
-//! On Linux a [`polling::Poller`] is created and its epoll descriptor is used directly: its own `wait` makes five
-//! system calls where one does, and it cannot ask for `EPOLLRDHUP`, without which a short read could not be
-//! trusted to mean "drained". Everywhere else it is used as it is.
+//! On Linux a [`polling::Poller`] is created and its epoll descriptor is used directly: its own `wait` makes
+//! five system calls where one does, and it cannot ask for `EPOLLRDHUP`, without which a short read could not
+//! be trusted to mean "drained". Everywhere else it is used as it is.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
@@ -16,22 +16,22 @@ pub(super) use portable::{Events, Poller};
 
 use super::Interest;
 
-/// What the kernel says of a descriptor.
+/// An event of a descriptor, as the kernel has reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ready {
-    /// What it is ready for. An error or a hang-up is news for both directions.
+    /// The directions that the descriptor is ready for; an error or a hang-up counts for both.
     pub(super) interest: Interest,
-    /// Whether the stream has ended or failed, or urgent data has come.
+    /// True if the stream has ended or failed, or urgent data has arrived.
     pub(super) sticky: bool,
 }
 
-/// How an interest is put to `polling`.
+/// Returns `interest` in the form of `polling`.
 fn event(key: super::Key, interest: Interest) -> polling::Event {
     let (readable, writable) = (interest.contains(Interest::READ), interest.contains(Interest::WRITE));
     polling::Event::new(key.0 as usize, readable, writable)
 }
 
-/// The portable poller, where it is not the one in use.
+/// Returns a portable poller, for tests on systems that use epoll.
 #[cfg(test)]
 pub(super) fn portable_for_tests() -> std::io::Result<portable::Poller> {
     portable::Poller::new()

@@ -1,4 +1,4 @@
-//! Who is registered with a reactor, under keys that are never used twice.
+//! The registrations of a reactor, under keys that are never used twice.
 
 use std::io;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::registration::Watch;
 use super::source::State;
 
-/// Names a registration: its place in the lower half, its generation in the upper half. The kernel keeps it and
-/// hands it back with each event.
+/// Names a registration: the index of its slot in the lower half, the slot's generation in the upper half.
+/// The kernel stores the key and hands it back with each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(pub(super) u64);
 
@@ -25,31 +25,31 @@ impl Key {
     }
 }
 
-/// Who is told of an event.
+/// What is told of an event.
 #[derive(Clone)]
 pub(super) enum Target {
     /// The readiness of one of our own descriptors.
     Source(Arc<State>),
-    /// A handler.
+    /// The handler of a [`Registration`](super::Registration).
     Watch(Arc<Watch>),
 }
 
 /// All registrations of a reactor.
 #[derive(Default)]
 pub(super) struct Table {
-    /// Places, by index.
+    /// All slots, those without a target included.
     slots: Vec<Slot>,
-    /// Indices of the slots without an target.
+    /// The indices of the slots without a target.
     free: Vec<usize>,
-    /// Whether nothing may be registered any more.
+    /// True once nothing may be registered any more.
     closed: bool,
 }
 
-/// A place for a registration.
+/// A slot for one registration at a time.
 struct Slot {
-    /// Counts its targets. 2^32 later a key would be used again: by then its event has long been delivered.
+    /// Counts the targets that the slot has had. 2^32 later a key would be used again: by then its event has
+    /// long been delivered.
     generation: u32,
-    /// Who lives here.
     target: Option<Target>,
 }
 

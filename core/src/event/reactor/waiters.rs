@@ -1,8 +1,8 @@
-//! Who waits for a descriptor in one direction.
+//! The wakers of those who wait for a descriptor in one direction.
 //!
-//! Any number may wait. The first one's waker is kept in place, so that the usual case of one reader and one
-//! writer allocates nothing; besides there is one fixed place for the poll functions of `AsyncRead` and
-//! `AsyncWrite`, which have nowhere to remember a place of their own.
+//! Any number may wait. The first waiter's waker is stored inline, so that the usual case of one reader and
+//! one writer allocates nothing; besides there is one fixed slot for the poll functions of `AsyncRead` and
+//! `AsyncWrite`, which have nowhere to remember a slot of their own.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -12,7 +12,7 @@ use slab::Slab;
 use super::{Interest, IoSource};
 use crate::base::wake::StoredWaker;
 
-/// Which way the bytes go.
+/// The direction in which bytes move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// Towards us: reading, accepting.
@@ -33,31 +33,31 @@ impl Direction {
 /// The waiters of one direction.
 #[derive(Default)]
 pub(super) struct Waiters {
-    /// The waker of the poll functions.
+    /// The waker of the poll functions, which share this slot.
     fixed: Option<StoredWaker>,
-    /// The waker of the first waiter that has a place of its own.
+    /// The waker of the first waiter that has a slot of its own.
     first: Option<StoredWaker>,
-    /// Whether `first` is somebody's place; its waker is gone once it has been woken.
+    /// True while a waiter owns `first`, also after its waker has been woken.
     first_in_use: bool,
-    /// The others.
+    /// The slots of the other waiters.
     more: Option<Box<Slab<Option<StoredWaker>>>>,
 }
 
-/// A place among the waiters.
+/// The slot in which a waiter's waker is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WakerSlot {
-    /// None yet.
+    /// The waiter has no slot yet.
     Unset,
-    /// The one of the poll functions.
+    /// The slot that the poll functions share.
     Fixed,
-    /// The first one.
+    /// The inline slot of the first waiter.
     First,
-    /// One of the others.
+    /// A slot of another waiter, by its key in the slab.
     More(usize),
 }
 
 impl Waiters {
-    /// The waker at `slot`.
+    /// Returns the waker in `slot`.
     pub(super) fn waker(&self, slot: WakerSlot) -> Option<&StoredWaker> {
         match slot {
             WakerSlot::Unset => None,
@@ -67,8 +67,8 @@ impl Waiters {
         }
     }
 
-    /// Puts `waker` at `slot`, or at a new one. Returns the place, and the waker that was there: to be dropped
-    /// when nothing is locked.
+    /// Stores `waker` in `slot`, or in a new slot if that is unset. Returns the slot and the waker that it
+    /// had, which the caller drops when nothing is locked.
     pub(super) fn enter(&mut self, slot: WakerSlot, waker: StoredWaker) -> (WakerSlot, Option<StoredWaker>) {
         match slot {
             WakerSlot::Fixed => (slot, self.fixed.replace(waker)),
@@ -88,7 +88,7 @@ impl Waiters {
         }
     }
 
-    /// Gives `slot` up, and returns the waker that was there.
+    /// Frees `slot`, and returns the waker that it had.
     pub(super) fn leave(&mut self, slot: WakerSlot) -> Option<StoredWaker> {
         match slot {
             WakerSlot::Unset => None,
@@ -108,7 +108,7 @@ impl Waiters {
         }
     }
 
-    /// Moves all wakers to `list`. Their places stay taken.
+    /// Moves all wakers to `list`. Their slots stay in use.
     pub(super) fn take_all(&mut self, list: &mut WakeList) {
         list.add(self.fixed.take());
         list.add(self.first.take());
@@ -117,7 +117,7 @@ impl Waiters {
         }
     }
 
-    /// Whether somebody whose waker is among `which` waits.
+    /// Returns whether there is a waker for which `which` returns true.
     pub(super) fn any(&self, mut which: impl FnMut(&Waker) -> bool) -> bool {
         let more = self.more.iter().flat_map(|more| more.iter()).filter_map(|(_, waker)| waker.as_ref());
         self.fixed.iter().chain(&self.first).chain(more).any(|waker| which(waker.as_waker()))
@@ -127,11 +127,11 @@ impl Waiters {
 /// Wakers that have been collected under a lock, to be woken without it.
 #[derive(Default)]
 pub(super) struct WakeList {
-    /// Two in each direction need no memory.
+    /// The first four wakers, two for each direction, which need no allocation.
     inline: [Option<StoredWaker>; 4],
-    /// How many of those there are.
+    /// The number of wakers in `inline`.
     len: usize,
-    /// The others.
+    /// The wakers beyond those.
     spilled: Vec<StoredWaker>,
 }
 
@@ -147,30 +147,28 @@ impl WakeList {
         }
     }
 
-    /// Wakes them all.
+    /// Wakes all of them, in order.
     pub(super) fn wake(self) {
         crate::base::wake::wake_all(self.inline.into_iter().flatten().chain(self.spilled));
     }
 }
 
-/// A waiter's place, given up on drop: whoever stops waiting is not woken, and its waker is let go.
+/// One waiter for a source in one direction. Dropping it frees its slot and drops its waker, which is not
+/// woken.
 pub(crate) struct IoWaiter<'a> {
-    /// What it waits for.
     pub(super) source: &'a Arc<IoSource>,
-    /// In which direction.
     pub(super) direction: Direction,
-    /// Where.
     pub(super) slot: WakerSlot,
 }
 
 impl<'a> IoWaiter<'a> {
-    /// A place for a future of its own.
+    /// Returns a waiter with a slot of its own, for a future.
     pub(crate) fn new(source: &'a Arc<IoSource>, direction: Direction) -> IoWaiter<'a> {
         IoWaiter { source, direction, slot: WakerSlot::Unset }
     }
 
-    /// The place of the poll functions: each call replaces the waker of the one before, and it stays when the
-    /// slot is dropped.
+    /// Returns the waiter that the poll functions share: each call replaces the waker of the one before, and
+    /// the waker stays when this is dropped.
     pub(crate) fn fixed(source: &'a Arc<IoSource>, direction: Direction) -> IoWaiter<'a> {
         IoWaiter { source, direction, slot: WakerSlot::Fixed }
     }

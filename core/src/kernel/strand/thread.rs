@@ -5,10 +5,10 @@
 //! futures it polled wait for descriptors, in `poll(2)` on exactly those: the event reaches the thread that
 //! wants it with no other thread in between.
 //!
-//! It serves only wakers that end its own park (see [`StrandState::wakes_stack`]). A future that is polled here with
-//! another waker (of a combinator, or of another runtime that runs on this thread) may be waited for while
-//! this strand is not parked at all, so its descriptors and deadlines go to the
-//! [I/O server](crate::ioserver).
+//! It serves only wakers that end its own park (see [`StrandState::wakes_stack`]). A future that is polled
+//! here with another waker (of a combinator, or of another runtime that runs on this thread) may be waited
+//! for while this strand is not parked at all, so its descriptors and deadlines go to the [I/O
+//! server](crate::ioserver).
 
 mod sleep_state;
 
@@ -32,70 +32,80 @@ use crate::kernel::ioserver;
 use crate::kernel::world::World;
 use sleep_state::{SleepKind, SleepState};
 
-/// How often a thread that is about to sleep looks again, giving its core away in between. Waking a sleeping
-/// thread on an idle core costs 40 us or more, so a wake-up that comes within these rounds is worth tens of
-/// times their cost; a thread with nothing to do still sleeps after some microseconds.
+/// The number of times that a thread looks again before it sleeps, yielding its core in between. Waking a
+/// sleeping thread on an idle core costs 40 us or more, so a wake-up that comes within these rounds is worth
+/// tens of times their cost; a thread with nothing to do still sleeps after some microseconds.
 const SPIN_ROUNDS: u32 = 60;
 
-/// In how many of these rounds it keeps its core, for one pause, then two, four and so on. An answer from another core
-/// takes a fraction of a microsecond, and the system call that gives the core away no less: measured, a round trip of
-/// 0.6 us instead of 1.0. With more rounds it loses again, where the two threads share a core.
+/// The number of these rounds in which the thread keeps its core, for one pause, then two, four and so on. An
+/// answer from another core takes a fraction of a microsecond, and the system call that yields the core no
+/// less: measured, a round trip of 0.6 us instead of 1.0. More such rounds lose again where the two threads
+/// share a core.
 const BUSY_ROUNDS: u32 = 4;
 
-/// How long that may take. Where other threads want the core, each look costs a slice of theirs, milliseconds:
-/// beside three busy threads on two cores, sixty of them made a sleep of 0.1 ms last 78 on average.
+/// The longest time that a thread spins. Where other threads want the core, each look costs one of their time
+/// slices, milliseconds: beside three busy threads on two cores, sixty looks made a sleep of 0.1 ms last 78
+/// ms on average.
 const SPIN_TIME: Duration = Duration::from_micros(50);
 
-/// How long a thread sleeps in `poll(2)` when the system has no event descriptor to give, with which others could wake
-/// it: it is the price of going on.
+/// The longest sleep in `poll(2)` of a thread that others cannot wake, because the system has no event
+/// descriptor left.
 const POLL_WITHOUT_EVENT: Duration = Duration::from_millis(10);
 
-/// A deadline that is nearer than this is slept for at once: one such slice might outlast it.
+/// The nearest deadline before which a thread spins: one time slice of another thread might outlast a nearer
+/// one.
 const NEAR: Duration = Duration::from_millis(4);
 
-/// The strand of an OS thread.
+/// The strand of an OS thread: a backend whose jobs have threads of their own makes it current on each of
+/// them.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::strand::{self, ThreadStrand};
+///
+/// let strand = ThreadStrand::new();
+/// let answer = strand::enter(&strand, || async { 6 * 7 }.wait());
+/// assert_eq!(answer, 42);
+/// ```
 pub struct ThreadStrand {
-    /// The core's records.
     state: StrandState,
-    /// What other threads use to wake this one.
+    /// The handle that other threads use to wake this one.
     handle: Arc<WakeHandle>,
-    /// What this thread watches while it is parked.
+    /// The descriptors that this thread watches while it is parked.
     watched: RefCell<Vec<Watched>>,
-    /// Deadlines of futures that are polled on this thread.
+    /// The deadlines of futures that are polled on this thread.
     timers: OnceLock<Arc<Timers>>,
-    /// Where tasks spawned on this thread go.
+    /// The backend that tasks spawned on this thread go to.
     backend: RefCell<Option<Arc<dyn Backend>>>,
-    /// The world of what is made on this thread; `None`: the real one.
+    /// The world of what is made on this thread; `None` stands for the real one.
     world: Option<Arc<dyn World>>,
-    /// Whether the signal that interrupts calls can reach the thread.
+    /// True once the thread does not block the signal that interrupts calls.
     interruptible: Cell<bool>,
 }
 
-/// A descriptor to watch, once.
+/// A descriptor to watch for one event.
 struct Watched {
-    /// Who is told. A source that is gone takes its entry along.
+    /// Weak, so that an entry ends with its source.
     source: Weak<IoSource>,
-    /// What to watch for.
     interest: Interest,
 }
 
-/// The thread as its wakers see it.
+/// The thread as its wakers see it: all that is needed to wake it.
 pub(crate) struct WakeHandle {
-    /// The thread.
     thread: Thread,
-    /// Its number in the kernel, for signals.
+    /// The thread's number in the kernel, for signals.
     id: rustix::thread::Pid,
-    /// Where it sleeps. Written by the thread alone.
+    /// The way in which the thread sleeps. Only the thread itself writes it.
     sleep: SleepState,
-    /// Ends a `poll(2)`; made when the thread first needs one.
+    /// Ends a `poll(2)`. It is made when the thread first needs one.
     event: Mutex<Option<Event>>,
 }
 
-/// An event descriptor.
+/// An event descriptor, with the process that it belongs to.
 struct Event {
-    /// The descriptor.
     fd: Arc<OwnedFd>,
-    /// The count of forks when it was made: parent and child would take each other's wake-ups.
+    /// The number of forks when it was made: parent and child would take each other's wake-ups.
     born: u64,
 }
 
@@ -115,18 +125,18 @@ impl Unpark for Arc<WakeHandle> {
 }
 
 impl WakeHandle {
-    /// The number of the blocking call that the thread is in, if it is in one.
+    /// Returns the number of the blocking call that the thread is in, if it is in one.
     pub(crate) fn call(&self) -> Option<u32> {
         self.sleep.call()
     }
 
-    /// Sends a signal to the thread. One that has ended meanwhile gets none; should another thread of this
-    /// process have its number by then, a call of that one is interrupted for nothing.
+    /// Sends a signal to the thread. A thread that has ended meanwhile gets none; if another thread of this
+    /// process has its number by then, a call of that thread is interrupted for nothing.
     pub(crate) fn signal(&self, signal: libc::c_int) {
         ioserver::signal_thread(self.id, signal);
     }
 
-    /// The event descriptor, made if need be; `None` when the system has none to give.
+    /// Returns the event descriptor, and makes it if there is none. `None` if the system refuses one.
     fn event(&self) -> Option<Arc<OwnedFd>> {
         let mut event = lock_std(&self.event);
         let born = fork::count();
@@ -139,7 +149,7 @@ impl WakeHandle {
 }
 
 impl ThreadStrand {
-    /// The strand of the calling thread.
+    /// Creates the strand of the calling thread, which must not be sent to another.
     #[allow(clippy::new_without_default, reason = "it is of the thread that makes it")]
     pub fn new() -> ThreadStrand {
         let handle = Arc::new(WakeHandle {
@@ -170,13 +180,13 @@ impl ThreadStrand {
         self.backend.replace(backend)
     }
 
-    /// Gives back what the thread does without while it is idle: descriptors are scarce.
+    /// Closes the event descriptor, because the thread becomes idle and descriptors are scarce.
     pub(crate) fn trim(&self) {
         let event = lock_std(&self.handle.event).take();
         drop(event);
     }
 
-    /// Looks for a wake-up a little longer, and returns whether it has come.
+    /// Spins until a wake-up comes or the rounds are over. Returns whether it has come.
     fn spin(&self, deadline: Option<Instant>) -> bool {
         let parker = self.state.parker();
         let start = Instant::now();
@@ -202,7 +212,8 @@ impl ThreadStrand {
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
     fn poll_watched(&self, timeout: Option<Duration>) -> io::Result<()> {
         let event = self.handle.event();
-        // A watch whose future has been dropped goes: this must not hold a descriptor that somebody else closes.
+        // A watch whose future has been dropped is removed: this must not hold a descriptor that somebody
+        // else closes.
         let mut stale: Vec<Arc<IoSource>> = Vec::new();
         let mut sources: Vec<(Arc<IoSource>, Interest)> = Vec::new();
         self.watched.borrow_mut().retain(|entry| {
@@ -224,7 +235,7 @@ impl ThreadStrand {
                 fds.push(PollFd::new(event, PollFlags::IN));
                 timeout
             }
-            // Nobody can end the sleep, so the thread looks for itself.
+            // Nobody can end the sleep, so the thread looks again by itself.
             None => Some(timeout.map_or(POLL_WITHOUT_EVENT, |timeout| timeout.min(POLL_WITHOUT_EVENT))),
         };
         if !self.handle.sleep.enter(SleepKind::Poll, self.state.parker()) {
@@ -253,7 +264,7 @@ impl ThreadStrand {
         Ok(())
     }
 
-    /// A watch is for one event: who waits again watches again.
+    /// Removes a watch after its event: a waiter that waits again watches again.
     fn forget(&self, source: &Arc<IoSource>, interest: Interest) {
         let source = Arc::as_ptr(source);
         self.watched
@@ -261,13 +272,13 @@ impl ThreadStrand {
             .retain(|entry| entry.source.as_ptr() != source || entry.interest != interest);
     }
 
-    /// Hands what `poll(2)` cannot watch to the I/O server.
+    /// Hands the watched descriptors to the I/O server, because `poll(2)` cannot watch them.
     fn hand_over_watches(&self) {
         for entry in self.watched.take() {
             if let Some(source) = entry.source.upgrade()
                 && ioserver::driver().watch(&source, entry.interest, &Waker::noop().clone()).is_err()
             {
-                // Nobody can watch it: the waiting operation is told so when it tries again.
+                // Nobody can watch it: the waiting operation tries again and gets the error.
                 source.notify(entry.interest);
             }
         }
@@ -284,8 +295,8 @@ impl Strand for ThreadStrand {
         let watches = !self.watched.borrow().is_empty();
         // Only this thread enters deadlines, so the next one stays what it is, or is taken back.
         let deadline = self.timers.get().and_then(|timers| timers.next());
-        // With descriptors to watch it does not pay: what comes from the network does not set the word, and the
-        // spinning keeps the peer off the core (measured: a round trip of 166 us instead of 16).
+        // With descriptors to watch it does not pay: what comes from the network does not set the word, and
+        // the spinning keeps the peer off the core (measured: a round trip of 166 us instead of 16).
         if !watches && self.spin(deadline) {
             return;
         }
@@ -369,7 +380,7 @@ fn poll_flags(interest: Interest) -> PollFlags {
     flags
 }
 
-/// What an event means for who waits: an error or a hang-up is news for both directions.
+/// Returns the directions that `events` make ready: an error or a hang-up counts for both.
 fn interest_of(events: PollFlags) -> Interest {
     let failed = events.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
     let mut ready = Interest::NONE;

@@ -10,7 +10,7 @@ use loom::sync::atomic::Ordering::Relaxed;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-use super::ParkWord;
+use super::ParkState;
 
 /// A poller with nothing but the event descriptor, which remembers one edge.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Kernel {
 /// What an owner and its notifiers share.
 struct Reactor {
     /// The word.
-    park: ParkWord,
+    park: ParkState,
     /// Where the owner sleeps.
     kernel: Kernel,
     /// How many system calls notifiers have made.
@@ -33,7 +33,7 @@ struct Reactor {
 
 impl Reactor {
     fn new() -> Arc<Reactor> {
-        Arc::new(Reactor { park: ParkWord::new(), kernel: Kernel::default(), calls: AtomicUsize::new(0) })
+        Arc::new(Reactor { park: ParkState::new(), kernel: Kernel::default(), calls: AtomicUsize::new(0) })
     }
 
     fn notify(&self) {

@@ -1,4 +1,4 @@
-//! epoll, waited for with one system call.
+//! The poller of Linux: epoll, with one system call a wait.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -21,29 +21,29 @@ const EVENTS: usize = 1024;
 /// The key of the event descriptor that ends a wait. Its index is beyond any that the table hands out.
 const WAKE: u64 = u64::MAX - 1;
 
-/// An epoll instance.
+/// An epoll instance, with an event descriptor that ends its waits.
 pub(crate) struct Poller {
     /// Owns the instance and watches for single events.
     poller: polling::Poller,
     /// Written to end a wait, never read: edge-triggered, each write is an event.
     wake: OwnedFd,
-    /// Whether the kernel has refused `epoll_pwait2`, whose timeouts are in nanoseconds.
+    /// True once the kernel has refused `epoll_pwait2`, whose timeouts are in nanoseconds.
     coarse: AtomicBool,
 }
 
-/// What the kernel has reported.
+/// The events that the kernel has reported.
 #[derive(Default)]
 pub(crate) struct Events {
-    /// The list, as the kernel writes it. Its memory is taken by the first wait.
+    /// The events as the kernel writes them. The first wait allocates it.
     list: Vec<epoll::Event>,
 }
 
-// SAFETY: what keeps it from being `Send` is a pointer that an event's data could be. All data that this module
+// SAFETY: the type is not `Send` because the data of an event could be a pointer. All data that this module
 // registers, and so all that it gets back, are integers.
 unsafe impl Send for Events {}
 
 impl Events {
-    /// Who is ready for what.
+    /// Returns the keys of the descriptors that are ready, and what they are ready for.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, Ready)> + '_ {
         self.list.iter().filter(|event| event.data.u64() != WAKE).map(|event| {
             let flags = event.flags;
@@ -70,7 +70,7 @@ impl Poller {
         Ok(Poller { poller, wake, coarse: AtomicBool::new(false) })
     }
 
-    /// Watches `fd` in both directions, edge-triggered. Its present state is reported as an event.
+    /// Watches `fd` in both directions, edge-triggered. The present state of `fd` is reported as an event.
     pub(crate) fn add_edge(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
         use epoll::EventFlags as Flags;
         let flags = Flags::IN | Flags::OUT | Flags::RDHUP | Flags::PRI | Flags::ET;
@@ -79,8 +79,8 @@ impl Poller {
 
     /// Watches `fd` for one event.
     pub(crate) fn add_oneshot(&self, fd: BorrowedFd<'_>, key: Key, interest: Interest) -> io::Result<()> {
-        // SAFETY: the caller deletes it before the descriptor closes: a `Registration` owns the descriptor and
-        // deregisters it in its destructor.
+        // SAFETY: the caller deletes it before the descriptor closes: a `Registration` owns the descriptor
+        // and deregisters it in its destructor.
         unsafe { self.poller.add_with_mode(fd.as_raw_fd(), super::event(key, interest), PollMode::Oneshot) }
     }
 
@@ -104,7 +104,7 @@ impl Poller {
         events.list.clear();
         events.list.reserve(EVENTS);
         let waited = match timeout {
-            // Nothing to be precise about.
+            // Without a timeout there is nothing to be precise about.
             None => epoll::wait(&self.poller, spare_capacity(&mut events.list), None),
             Some(Duration::ZERO) => {
                 epoll::wait(&self.poller, spare_capacity(&mut events.list), Some(&Timespec::default()))
@@ -140,7 +140,8 @@ impl Poller {
         let room = events.list.spare_capacity_mut();
         // SAFETY: the descriptor is open, it is borrowed from `self`. `room` is writable memory for as many
         // events as are passed as its length, of the layout that rustix passes to the same family of calls.
-        // `Timespec` is the kernel's 64-bit timespec. A null signal mask changes no mask; its size is 8 bytes.
+        // `Timespec` is the kernel's 64-bit timespec. A null signal mask changes no mask; its size is 8
+        // bytes.
         let n = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,

@@ -1,5 +1,5 @@
-//! `polling` as it is, for systems without epoll. It must support edge-triggered events: kqueue and
-//! event ports do.
+//! The poller of systems without epoll: `polling` as it is. The system must support edge-triggered events, as
+//! kqueue and event ports do.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -13,15 +13,15 @@ use crate::event::reactor::table::Key;
 
 const _: () = assert!(usize::BITS == 64, "a key with its generation must fit");
 
-/// A poller.
+/// A poller of the `polling` crate.
 pub(crate) struct Poller(polling::Poller);
 
-/// What the kernel has reported.
+/// The events that the kernel has reported.
 #[derive(Default)]
 pub(crate) struct Events(polling::Events);
 
 impl Events {
-    /// Who is ready for what.
+    /// Returns the keys of the descriptors that are ready, and what they are ready for.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, Ready)> + '_ {
         self.0.iter().map(|event| {
             let mut interest = Interest::NONE;
@@ -31,7 +31,7 @@ impl Events {
             if event.writable {
                 interest = interest | Interest::WRITE;
             }
-            // An end of the stream cannot be told from data, so no short read is ever trusted.
+            // The end of a stream cannot be told from data here, so no short read is trusted.
             (Key(event.key as u64), Ready { interest, sticky: true })
         })
     }
@@ -47,16 +47,17 @@ impl Poller {
         }
     }
 
-    /// Watches `fd` in both directions, edge-triggered. Its present state is reported as an event.
+    /// Watches `fd` in both directions, edge-triggered. The present state of `fd` is reported as an event.
     pub(crate) fn add_edge(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
-        // SAFETY: the caller deletes it before the descriptor closes: a `IoSource` does so in its destructor.
+        // SAFETY: the caller deletes it before the descriptor closes: an `IoSource` does so in its
+        // destructor.
         unsafe { self.0.add_with_mode(fd.as_raw_fd(), event(key, Interest::BOTH), PollMode::Edge) }
     }
 
     /// Watches `fd` for one event.
     pub(crate) fn add_oneshot(&self, fd: BorrowedFd<'_>, key: Key, interest: Interest) -> io::Result<()> {
-        // SAFETY: the caller deletes it before the descriptor closes: a `Registration` owns the descriptor and
-        // deregisters it in its destructor.
+        // SAFETY: the caller deletes it before the descriptor closes: a `Registration` owns the descriptor
+        // and deregisters it in its destructor.
         unsafe { self.0.add_with_mode(fd.as_raw_fd(), event(key, interest), PollMode::Oneshot) }
     }
 

@@ -1,7 +1,8 @@
-//! The sleep state and the parker under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib sleep_state`.
+//! The sleep state and the parker under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib
+//! sleep_state`.
 //!
 //! The parker is the real one. [`Thread`] stands for the three ways to sleep, each of which only its own kind of
-//! wake-up ends: a wake that goes to the wrong place is a deadlock, which loom reports.
+//! wake-up ends: a wake of the wrong kind is a deadlock, which loom reports.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use loom::thread;
 use super::{SleepKind, SleepState};
 use crate::event::parker::{Parker, Unpark};
 
-/// The ways to sleep, and what has been sent to end each.
+/// What has been sent to end each kind of sleep.
 #[derive(Default)]
 struct Sent {
     /// The token of `std::thread::park`.
@@ -24,18 +25,16 @@ struct Sent {
 
 /// A thread with its word.
 struct Thread {
-    /// Where it sleeps.
     sleep: SleepState,
-    /// What ends that.
     sent: Mutex<Sent>,
-    /// Rings when there is something new.
-    rings: Condvar,
+    /// Notified when something has been sent.
+    changed: Condvar,
 }
 
 impl Thread {
     fn new() -> (Arc<Thread>, Arc<Parker>) {
-        let (sent, rings) = (Mutex::default(), Condvar::new());
-        let thread = Arc::new(Thread { sleep: SleepState::new(), sent, rings });
+        let (sent, changed) = (Mutex::default(), Condvar::new());
+        let thread = Arc::new(Thread { sleep: SleepState::new(), sent, changed });
         let parker = Parker::new(Arc::clone(&thread));
         (thread, parker)
     }
@@ -44,7 +43,7 @@ impl Thread {
     fn sleep(&self, over: impl Fn(&mut Sent) -> bool) {
         let mut sent = self.sent.lock().unwrap();
         while !over(&mut sent) {
-            sent = self.rings.wait(sent).unwrap();
+            sent = self.changed.wait(sent).unwrap();
         }
     }
 
@@ -81,7 +80,7 @@ impl Thread {
     }
 }
 
-/// The strand's, with the I/O server's part.
+/// Does what the strand's `Unpark` does, with the I/O server's part.
 impl Unpark for Arc<Thread> {
     fn unpark(&self) {
         let kind = self.sleep.sleeper_kind();
@@ -93,7 +92,7 @@ impl Unpark for Arc<Thread> {
             // A call that is over by now is left alone.
             SleepKind::Call => sent.interrupted.extend(call),
         }
-        self.rings.notify_one();
+        self.changed.notify_one();
     }
 }
 
@@ -110,7 +109,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// One wake against one wait in `place`.
+/// Checks one wake against one wait that sleeps in the way of `kind`.
 fn a_wake_ends(kind: SleepKind) {
     check(move || {
         let (thread, parker) = Thread::new();
@@ -135,7 +134,7 @@ fn a_wake_ends_a_blocking_call() {
     a_wake_ends(SleepKind::Call);
 }
 
-/// The thread has slept in one way and now sleeps in another: the place of before must not be taken for the new.
+/// Checks that a wake finds a thread that has slept in the `first` way and now sleeps in the `second`.
 fn a_second_wake_ends(first: SleepKind, second: SleepKind) {
     check(move || {
         let (thread, parker) = Thread::new();
