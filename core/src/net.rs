@@ -18,6 +18,7 @@
 mod addr;
 mod connect;
 mod listener;
+mod options;
 mod socket;
 mod split;
 mod sys;

@@ -335,7 +335,7 @@ fn connecting_ends_at_its_deadline(on: &Systems) {
     assert!(took >= Duration::from_millis(30), "{took:?}");
     let waiting = on.here().spawn_fn(move || {
         let soon = TcpStream::connect_timeout(address, SHORT).wait().unwrap_err();
-        let past = TcpStream::connect_deadline(address, Instant::now()).wait().unwrap_err();
+        let past = TcpStream::connect_timeout_at(address, Instant::now()).wait().unwrap_err();
         [soon, past].map(|error| error.kind())
     });
     assert_eq!(waiting.wait().unwrap(), [io::ErrorKind::TimedOut; 2]);

@@ -1,4 +1,4 @@
-//! What can be connected to: addresses, and names that must be resolved first.
+//! Addresses to connect to and to listen on, and names that must be resolved first.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -7,18 +7,26 @@ use super::sys;
 use crate::kernel::blocking;
 use crate::kernel::world::{Resolving, World};
 
-/// Addresses, or a name for some. Like [`std::net::ToSocketAddrs`], but it does not resolve names itself: that
-/// can take long and only ever blocks, so it is done on a thread that may.
+/// Values that stand for addresses, or for a name that has some. Like [`std::net::ToSocketAddrs`], but it does not
+/// resolve names itself: that can take long and only ever blocks, so it is done on a thread that may block.
+///
+/// ```
+/// use twoply::net::{Query, ToSocketAddrs};
+///
+/// assert!(matches!("127.0.0.1:80".to_query(), Query::Addresses(known) if known.len() == 1));
+/// assert_eq!(("localhost", 80).to_query(), Query::Name("localhost".into(), 80));
+/// assert_eq!("localhost:80".to_query(), Query::Text("localhost:80".into()));
+/// ```
 pub trait ToSocketAddrs {
-    /// What there is to look up.
+    /// Returns what there is to look up.
     fn to_query(&self) -> Query;
 }
 
-/// What a [`ToSocketAddrs`] amounts to.
+/// The addresses of a [`ToSocketAddrs`], or what must be looked up to know them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Query {
-    /// Nothing to look up.
+    /// The addresses are known already.
     Addresses(Vec<SocketAddr>),
     /// A host with a port, to be resolved as the system does.
     Name(String, u16),

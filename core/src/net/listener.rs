@@ -16,10 +16,10 @@ use crate::kernel::Wait;
 use crate::kernel::world::{self, SocketOption, World};
 use crate::time::sleep;
 
-/// How long an accept loop pauses when it is out of descriptors, and the limit to which that is doubled.
+/// The pause of an accept loop that is out of descriptors, and the limit to which it is doubled.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// How many connections that have failed one accept passes over. A listener that fails so often in a row is broken itself,
+/// The number of failed connections that one accept passes over. A listener that fails so often in a row is broken itself,
 /// or is no listener: a socket of another kind gives one of these errors for ever.
 const PASSED_OVER: u32 = 64;
 
@@ -48,11 +48,27 @@ impl TcpListener {
     ///
     /// # Errors
     /// When names cannot be resolved, and the last error when no address can be had.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpListener};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn bind(addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> + Send {
         TcpListener::builder().bind(addrs)
     }
 
-    /// Options for a new listener.
+    /// Returns a builder with the default options.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpListener};
+    ///
+    /// let listener = TcpListener::builder().backlog(16).bind("127.0.0.1:0").wait()?;
+    /// # drop(listener);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn builder() -> TcpListenerBuilder {
         TcpListenerBuilder::default()
     }
@@ -62,50 +78,106 @@ impl TcpListener {
     /// A connection that failed before it was accepted is passed over, up to 64 of them in a row. Cancel-safe.
     ///
     /// # Errors
-    /// What the operating system says: the error of the last connection when that many have failed, so that a socket which
+    /// Whatever the operating system says: the error of the last connection when that many have failed, so that a socket which
     /// is no listener does not keep this busy for ever.
     /// When the process or the system is out of descriptors or memory ([`is_out_of_resources`]): the
     /// connection is still there, and so is the listener. A loop should pause then; [`incoming`](Self::incoming) does.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, peer) = listener.accept().wait()?;
+    /// assert_eq!(server.peer_addr()?, peer);
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send + Unpin + '_ {
         Op::new(&self.source, Direction::Read, None, accept_one)
     }
 
-    /// The connections, one after the other, through shortages of descriptors.
+    /// Returns the connections, one after the other; it pauses through shortages of descriptors.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// for stream in listener.incoming().take(1) {
+    ///     assert_eq!(stream?.peer_addr()?, client.local_addr()?);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn incoming(&self) -> Incoming<'_> {
         let (pause, _) = PAUSE;
         Incoming { listener: self, pause }
     }
 
-    /// The address that it listens on, with the port that the system has chosen.
+    /// Returns the address that it listens on, with the port that the system has chosen.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Whatever the operating system says.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpListener};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// println!("listening on {}", listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         sys::local_addr(self.source.handle())
     }
 
-    /// The error that has happened on the socket since this was last asked, if one has.
+    /// Returns the error that has happened on the socket since the last call, if one has.
     ///
     /// # Errors
-    /// What the operating system says to the question.
+    /// Whatever the operating system says to the question.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpListener};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// assert!(listener.take_error()?.is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         sys::take_error(self.source.handle())
     }
 
-    /// The listener as one of std's, in blocking mode.
+    /// Turns the listener into one of std's, in blocking mode.
     ///
     /// # Errors
-    /// When the mode cannot be changed, or the descriptor must be duplicated and there is none.
+    /// When the mode cannot be changed, or the descriptor must be duplicated and there is none; and when the listener is
+    /// one of a [world](crate::world)'s, which has no descriptor.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpListener};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let listener: std::net::TcpListener = listener.into_std()?;
+    /// # drop(listener);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         let io = IoSource::into_handle(self.source)?;
         sys::set_nonblocking(&io, false)?;
         Ok(sys::into_fd(io)?.into())
     }
 
-    /// A listener from one of std's.
+    /// Turns one of std's listeners into one of these.
     ///
     /// # Errors
     /// When it cannot be put into non-blocking mode.
+    ///
+    /// ```
+    /// use twoply::net::TcpListener;
+    ///
+    /// let listener = TcpListener::from_std(std::net::TcpListener::bind("127.0.0.1:0")?)?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         let io = IoHandle::Descriptor(listener.into());
         sys::set_nonblocking(&io, true)?;
@@ -130,6 +202,8 @@ impl TryFrom<TcpListener> for std::net::TcpListener {
 }
 
 impl AsFd for TcpListener {
+    /// Returns the descriptor of the listener. One of a [world](crate::world)'s has none: the number that it returns is no
+    /// open descriptor, and the system refuses every call of sockets on it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.source.as_fd()
     }
@@ -153,9 +227,8 @@ fn accept_one(io: &IoHandle) -> io::Result<Progress<(TcpStream, SocketAddr)>> {
 /// server outlives the shortage without burning a core. As an iterator it finishes each step with `.wait()`.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// Where they come from.
     listener: &'a TcpListener,
-    /// How long the next pause is.
+    /// The next pause; back at the shortest after each success.
     pause: Duration,
 }
 
@@ -163,7 +236,18 @@ impl Incoming<'_> {
     /// Waits for the next connection. Cancel-safe.
     ///
     /// # Errors
-    /// Only those that will not pass by themselves.
+    /// Those of [`TcpListener::accept`] that do not pass by themselves.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let mut incoming = listener.incoming();
+    /// let (server, peer) = incoming.accept().wait()?;
+    /// # drop((client, server, peer));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         let (shortest, longest) = PAUSE;
         loop {
@@ -189,16 +273,21 @@ impl Iterator for Incoming<'_> {
     }
 }
 
-/// Options of a new [`TcpListener`].
+/// The options of a new [`TcpListener`]; made by [`TcpListener::builder`].
+///
+/// ```
+/// use twoply::{Wait, net::TcpListener};
+///
+/// let first = TcpListener::builder().reuse_port(true).bind("127.0.0.1:0").wait()?;
+/// let second = TcpListener::builder().reuse_port(true).bind(first.local_addr()?).wait()?;
+/// assert_eq!(second.local_addr()?, first.local_addr()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TcpListenerBuilder {
-    /// See [`TcpListenerBuilder::reuse_addr`].
     reuse_addr: bool,
-    /// See [`TcpListenerBuilder::reuse_port`].
     reuse_port: bool,
-    /// See [`TcpListenerBuilder::backlog`].
     backlog: u32,
-    /// See [`TcpListenerBuilder::only_v6`].
     only_v6: Option<bool>,
 }
 
@@ -209,26 +298,26 @@ impl Default for TcpListenerBuilder {
 }
 
 impl TcpListenerBuilder {
-    /// Whether an address may be taken over that old connections still linger on. Default: yes, as in std.
+    /// Sets whether an address may be taken over that old connections still linger on. Default: yes, as in std.
     pub fn reuse_addr(mut self, reuse: bool) -> TcpListenerBuilder {
         self.reuse_addr = reuse;
         self
     }
 
-    /// Whether other listeners of the same user may share the address, the kernel spreading connections among
+    /// Sets whether other listeners of the same user may share the address, the kernel spreading connections among
     /// them. Default: no. Closing one of them resets the connections that are queued for it.
     pub fn reuse_port(mut self, reuse: bool) -> TcpListenerBuilder {
         self.reuse_port = reuse;
         self
     }
 
-    /// How many connections may be waiting to be accepted. Default: 1024; the system has a limit of its own.
+    /// Sets how many connections may be waiting to be accepted. Default: 1024; the system has a limit of its own.
     pub fn backlog(mut self, connections: u32) -> TcpListenerBuilder {
         self.backlog = connections;
         self
     }
 
-    /// Whether an IPv6 listener leaves IPv4 alone. Default: what the system's default is.
+    /// Sets whether an IPv6 listener leaves IPv4 alone. Default: what the system's default is.
     pub fn only_v6(mut self, only: bool) -> TcpListenerBuilder {
         self.only_v6 = Some(only);
         self

@@ -19,18 +19,16 @@ use crate::kernel::wait::blocking_call;
 /// A connected stream socket. Clones share the descriptor.
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
-    /// The descriptor and who waits for it.
     source: Arc<IoSource>,
 }
 
 /// One operation on a descriptor, as a future. Dropping it before it is ready leaves the descriptor as it was.
 #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
 pub(super) struct Op<'a, R, F> {
-    /// Whom to wake.
     waiter: IoWaiter<'a>,
-    /// The result when there is nothing to do: an empty buffer is not waited for.
+    /// The result of an operation on an empty buffer, which waits for nothing; taken by the first poll.
     trivial: Option<R>,
-    /// What to do.
+    /// The call, made again each time that the descriptor may be ready.
     op: F,
 }
 
@@ -78,7 +76,7 @@ impl Socket {
         self.source.handle()
     }
 
-    /// Whether the two share a descriptor.
+    /// Returns whether the two share a descriptor.
     pub(super) fn is(&self, other: &Socket) -> bool {
         Arc::ptr_eq(&self.source, &other.source)
     }
@@ -132,7 +130,7 @@ impl Socket {
         Op::new(&self.source, Direction::Write, nothing, move |io: &IoHandle| transmit_vectored(io, bufs))
     }
 
-    // Poll functions, on the fixed places.
+    // Poll functions, which share one waker slot in each direction.
 
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
@@ -170,7 +168,7 @@ impl Socket {
         IoWaiter::fixed(&self.source, Direction::Write).poll_io(cx, |io| transmit_vectored(io, bufs))
     }
 
-    /// What closing the writing side means for `AsyncWrite`. One that is closed or disconnected already is closed.
+    /// Closes the writing side for `AsyncWrite`. One that is closed or disconnected already is closed.
     pub(super) fn close_write(&self) -> io::Result<()> {
         match self.shutdown(Shutdown::Write) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -249,22 +247,23 @@ fn transmit_vectored(io: &IoHandle, bufs: &[IoSlice<'_>]) -> io::Result<Progress
     sys::send_vectored(io, bufs).map(|n| transmitted(n, room))
 }
 
-/// The bytes that one call on `bufs` can move.
+/// Returns how many bytes one call on `bufs` can move.
 fn room<B: std::ops::Deref<Target = [u8]>>(bufs: &[B]) -> usize {
     bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum()
 }
 
-/// What moving `len` bytes comes to without doing it: nothing, if there are none.
+/// Returns the result of moving `len` bytes where it needs no call: if there are none.
 fn empty(len: usize) -> Option<usize> {
     (len == 0).then_some(0)
 }
 
-/// A short read has taken all there was. Nothing at all is the end of the stream, which stays.
+/// Says what a read tells about readiness: a short one has taken all there was. Nothing at all is the end of the stream,
+/// which stays.
 fn received(n: usize, room: usize) -> Progress<usize> {
     if n > 0 && n < room { Progress::Drained(n) } else { Progress::More(n) }
 }
 
-/// A short write has filled the buffer.
+/// Says what a write tells about readiness: a short one has filled the system's buffer.
 fn transmitted(n: usize, len: usize) -> Progress<usize> {
     if n < len { Progress::Drained(n) } else { Progress::More(n) }
 }

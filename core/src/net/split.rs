@@ -22,9 +22,20 @@ impl_write!(WriteHalf<'_>, |half| half.0.socket());
 
 /// The reading half of a connection that it owns together with its writing half; made by
 /// [`TcpStream::into_split`].
+///
+/// ```
+/// use twoply::{Wait, net::{TcpListener, TcpStream}};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+/// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+/// let (server, _) = listener.accept().wait()?;
+/// let (reader, _writer) = client.into_split();
+/// server.write_all(b"ab").wait()?;
+/// reader.read_exact(&mut [0; 2]).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct OwnedReadHalf {
-    /// The connection.
     stream: TcpStream,
 }
 
@@ -32,13 +43,27 @@ pub struct OwnedReadHalf {
 /// [`TcpStream::into_split`].
 ///
 /// Dropping it closes its direction: the peer reads the end of the stream.
+///
+/// ```
+/// use twoply::{Wait, net::{TcpListener, TcpStream}};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+/// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+/// let (server, _) = listener.accept().wait()?;
+/// let (_reader, writer) = client.into_split();
+/// writer.write_all(b"ab").wait()?;
+/// drop(writer);
+/// server.read_exact(&mut [0; 2]).wait()?;
+/// assert_eq!(server.read(&mut [0]).wait()?, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
     /// The connection; `None` only while [`OwnedWriteHalf::into_stream`] takes it out.
     stream: Option<TcpStream>,
 }
 
-/// The halves belong to different connections. Both are given back.
+/// The error of [`OwnedReadHalf::reunite`] when the halves belong to different connections. Both are given back.
 #[derive(Debug, thiserror::Error)]
 #[error("the halves belong to different connections")]
 #[non_exhaustive]
@@ -49,7 +74,7 @@ impl OwnedReadHalf {
         OwnedReadHalf { stream: TcpStream::from_socket(socket) }
     }
 
-    /// The connection, for its addresses, options and futures.
+    /// Returns the connection, for its addresses, options and futures.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
@@ -76,7 +101,18 @@ impl OwnedReadHalf {
     /// Puts the connection together again.
     ///
     /// # Errors
-    /// Gives both back when they are not of the same connection.
+    /// Gives both halves back when they are not of the same connection.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (reader, writer) = client.into_split();
+    /// let client = reader.reunite(writer).expect("two halves of one connection");
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, Box<ReuniteError>> {
         if self.stream.socket().is(write.stream().socket()) {
             Ok(write.into_stream())
@@ -91,7 +127,7 @@ impl OwnedWriteHalf {
         OwnedWriteHalf { stream: Some(TcpStream::from_socket(socket)) }
     }
 
-    /// The connection, for its addresses, options and futures.
+    /// Returns the connection, for its addresses, options and futures.
     pub fn stream(&self) -> &TcpStream {
         match &self.stream {
             Some(stream) => stream,
@@ -118,7 +154,7 @@ impl OwnedWriteHalf {
         self.stream().write_all(buf).await
     }
 
-    /// The connection, without closing anything.
+    /// Returns the connection, without closing anything.
     fn into_stream(mut self) -> TcpStream {
         match self.stream.take() {
             Some(stream) => stream,

@@ -12,7 +12,7 @@ use super::socket::Socket;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::sys;
 use crate::event::reactor::IoHandle;
-use crate::kernel::world::{self, SocketOption};
+use crate::kernel::world;
 use crate::time;
 
 /// A TCP connection.
@@ -71,6 +71,15 @@ impl TcpStream {
     ///
     /// # Errors
     /// When names cannot be resolved, and the last error when no address answers.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// assert_eq!(client.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn connect(addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> + Send {
         let query: Query = addrs.to_query();
         async move {
@@ -83,7 +92,16 @@ impl TcpStream {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Whatever the operating system says.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect_addr(listener.local_addr()?).wait()?;
+    /// assert_eq!(client.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn connect_addr(address: SocketAddr) -> io::Result<TcpStream> {
         let world = world::current();
         Ok(TcpStream::from_handle(connect(world.as_deref(), address).await?))
@@ -93,6 +111,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is over; else as `connect`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let second = Duration::from_secs(1);
+    /// let client = TcpStream::connect_timeout(listener.local_addr()?, second).wait()?;
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn connect_timeout(
         addrs: impl ToSocketAddrs,
         duration: Duration,
@@ -105,7 +134,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is over; else as `connect`.
-    pub fn connect_deadline(
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let error = TcpStream::connect_timeout_at("127.0.0.1:1", Instant::now()).wait().unwrap_err();
+    /// # let _ = (error, listener);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn connect_timeout_at(
         addrs: impl ToSocketAddrs,
         deadline: Instant,
     ) -> impl Future<Output = io::Result<TcpStream>> + Send {
@@ -130,7 +169,20 @@ impl TcpStream {
     /// means that the peer has closed its side, or that `buf` is empty. Cancel-safe.
     ///
     /// # Errors
-    /// What the operating system says, for instance that the peer has reset the connection.
+    /// Whatever the operating system says, for instance that the peer has reset the connection.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// server.write(b"abc").wait()?;
+    /// let mut buf = [0; 8];
+    /// let n = client.read(&mut buf).wait()?;
+    /// assert_eq!(&buf[..n], b"abc");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read<'a>(
         &'a self,
         buf: &'a mut [u8],
@@ -142,6 +194,21 @@ impl TcpStream {
     ///
     /// # Errors
     /// As `read`.
+    ///
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// server.write(b"abc").wait()?;
+    /// let (mut first, mut rest) = ([0; 1], [0; 8]);
+    /// let mut bufs = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut rest)];
+    /// assert_eq!(client.read_vectored(&mut bufs).wait()?, 3);
+    /// assert_eq!((&first, &rest[..2]), (b"a", &b"bc"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read_vectored<'a, 'b>(
         &'a self,
         bufs: &'a mut [IoSliceMut<'b>],
@@ -153,6 +220,19 @@ impl TcpStream {
     ///
     /// # Errors
     /// As `read`.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// server.write(b"abc").wait()?;
+    /// let mut buf = [0; 8];
+    /// assert_eq!(client.peek(&mut buf).wait()?, 3);
+    /// assert_eq!(client.read(&mut buf).wait()?, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn peek<'a>(
         &'a self,
         buf: &'a mut [u8],
@@ -167,6 +247,19 @@ impl TcpStream {
     /// # Errors
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the stream ends before; else as
     /// [`read`](TcpStream::read).
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// server.write_all(b"abcd").wait()?;
+    /// let mut length = [0; 2];
+    /// client.read_exact(&mut length).wait()?;
+    /// assert_eq!(&length, b"ab");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
         let mut rest = buf;
         while !rest.is_empty() {
@@ -184,6 +277,17 @@ impl TcpStream {
     /// # Errors
     /// What the operating system says: [`BrokenPipe`](io::ErrorKind::BrokenPipe) or
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) when the peer is gone.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// assert_eq!(server.write(b"abc").wait()?, 3);
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write<'a>(
         &'a self,
         buf: &'a [u8],
@@ -195,6 +299,19 @@ impl TcpStream {
     ///
     /// # Errors
     /// As `write`.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// let bufs = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    /// assert_eq!(server.write_vectored(&bufs).wait()?, 8);
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_vectored<'a, 'b>(
         &'a self,
         bufs: &'a [IoSlice<'b>],
@@ -208,6 +325,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`write`](TcpStream::write).
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// server.write_all(&[7; 1000]).wait()?;
+    /// client.read_exact(&mut [0; 1000]).wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
         let mut rest = buf;
         while !rest.is_empty() {
@@ -224,140 +352,84 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection is gone already.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{Shutdown, TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// server.shutdown(Shutdown::Write)?;
+    /// assert_eq!(client.read(&mut [0]).wait()?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)
     }
 
-    /// A reading and a writing half that borrow the connection.
+    /// Splits the connection into a reading and a writing half that borrow it.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// let (mut reader, mut writer) = client.split();
+    /// writer.write_all(b"question")?;
+    /// server.write_all(b"answer").wait()?;
+    /// reader.read_exact(&mut [0; 6])?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(self), WriteHalf(self))
     }
 
-    /// A reading and a writing half that own the connection. Dropping the writing half closes that direction;
+    /// Splits the connection into a reading and a writing half that own it. Dropping the writing half closes that direction;
     /// dropping both closes the connection.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// let (reader, writer) = client.into_split();
+    /// drop(writer);
+    /// assert_eq!(server.read(&mut [0]).wait()?, 0);
+    /// server.write_all(b"still open").wait()?;
+    /// reader.read_exact(&mut [0; 10]).wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         (OwnedReadHalf::new(self.socket.clone()), OwnedWriteHalf::new(self.socket))
     }
 
-    /// The connection as one of std's, in blocking mode.
+    /// Turns the connection into one of std's, in blocking mode.
     ///
     /// # Errors
     /// When the descriptor is referred to from elsewhere at this moment, and there is none for a duplicate.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) when the connection is one of a [world](crate::world)'s, which has no
+    /// descriptor.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let client: std::net::TcpStream = client.into_std()?;
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
         Ok(sys::into_fd(self.socket.into_handle()?)?.into())
     }
 }
 
-/// Options and addresses. All of them return what the operating system says as their error.
-#[allow(clippy::missing_errors_doc, reason = "said once, above")]
-impl TcpStream {
-    /// Our address.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        sys::local_addr(self.socket.io())
-    }
-
-    /// The peer's address.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        sys::peer_addr(self.socket.io())
-    }
-
-    /// The error that has happened on the connection since this was last asked, if one has.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        sys::take_error(self.socket.io())
-    }
-
-    /// Whether small segments are sent at once instead of being gathered (`TCP_NODELAY`).
-    pub fn nodelay(&self) -> io::Result<bool> {
-        sys::nodelay(self.socket.io())
-    }
-
-    /// Sets [`nodelay`](TcpStream::nodelay).
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.set_option(SocketOption::NoDelay(nodelay))
-    }
-
-    /// How many routers a packet may pass (`IP_TTL`).
-    pub fn ttl(&self) -> io::Result<u32> {
-        sys::ttl(self.socket.io())
-    }
-
-    /// Sets [`ttl`](TcpStream::ttl), from 1 to 255.
-    pub fn set_ttl(&self, routers: u32) -> io::Result<()> {
-        // The system takes -1 for "as usual", which is what the largest number would become.
-        match u8::try_from(routers) {
-            Ok(routers) => self.set_option(SocketOption::Ttl(routers.into())),
-            Err(_) => Err(out_of_range("a packet passes 255 routers at most")),
-        }
-    }
-
-    /// How long closing waits for what has been written to arrive; `None`: the system sees to it in the
-    /// background; zero: closing resets the connection (`SO_LINGER`).
-    pub fn linger(&self) -> io::Result<Option<Duration>> {
-        sys::linger(self.socket.io())
-    }
-
-    /// Sets [`linger`](TcpStream::linger). The system counts in seconds: part of one counts as a whole one. A time that
-    /// it cannot represent, of more than 2^31 - 1 seconds, is [`InvalidInput`](io::ErrorKind::InvalidInput). Other values
-    /// than `None` and zero make closing block the thread it happens on.
-    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.set_option(SocketOption::Linger(linger.map(whole_seconds).transpose()?))
-    }
-
-    /// The idle time after which the system asks whether the peer is still there; `None`: never.
-    pub fn keepalive(&self) -> io::Result<Option<Duration>> {
-        sys::keepalive(self.socket.io())
-    }
-
-    /// Sets [`keepalive`](TcpStream::keepalive). The system counts in seconds: part of one counts as a whole one. It refuses
-    /// zero and, on Linux, more than 32767.
-    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
-        self.set_option(SocketOption::KeepAlive(idle.map(whole_seconds).transpose()?))
-    }
-
-    /// The size of the system's buffer for what has arrived, in bytes.
-    pub fn recv_buffer_size(&self) -> io::Result<usize> {
-        sys::recv_buffer_size(self.socket.io())
-    }
-
-    /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
-    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(SocketOption::ReceiveBuffer(as_size(bytes)))
-    }
-
-    /// The size of the system's buffer for what has been written, in bytes.
-    pub fn send_buffer_size(&self) -> io::Result<usize> {
-        sys::send_buffer_size(self.socket.io())
-    }
-
-    /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
-    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(SocketOption::SendBuffer(as_size(bytes)))
-    }
-
-    fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        sys::set_option(self.socket.io(), option)
-    }
-}
-
-/// The time in whole seconds, rounded up, if the system can represent that: it takes a C `int`.
-fn whole_seconds(time: Duration) -> io::Result<Duration> {
-    let seconds = time.as_secs().checked_add(u64::from(time.subsec_nanos() > 0));
-    match seconds.and_then(|seconds| i32::try_from(seconds).ok()) {
-        Some(seconds) => Ok(Duration::from_secs(seconds.unsigned_abs().into())),
-        None => Err(out_of_range("the system counts up to 2^31 - 1 seconds")),
-    }
-}
-
-/// A size that the system takes as a C `int`. It has a limit of its own that is far below.
-fn as_size(bytes: usize) -> usize {
-    bytes.min(i32::MAX as usize)
-}
-
-fn out_of_range(message: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, message)
-}
-
 impl AsFd for TcpStream {
+    /// Returns the descriptor of the connection. One of a [world](crate::world)'s has none: the number that it returns is
+    /// no open descriptor, and the system refuses every call of sockets on it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

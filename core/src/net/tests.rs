@@ -361,7 +361,7 @@ fn a_connection_that_hangs_is_given_up_in_time() {
     };
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     let past = Instant::now();
-    let error = TcpStream::connect_deadline(address, past).wait().unwrap_err();
+    let error = TcpStream::connect_timeout_at(address, past).wait().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!(start.elapsed() < LIMIT);
 }
