@@ -7,11 +7,11 @@ use std::time::Duration;
 use twoply::{Failure, Spawner, Wait, channel, time};
 
 /// A task that sends and a task that adds up. It does not know what they will run on.
-fn add_up(place: &Spawner) -> Result<u32, Failure> {
+fn add_up(spawner: &Spawner) -> Result<u32, Failure> {
     let (numbers, received) = channel::bounded(1);
 
     // Straight-line code waits with `.wait()`: the thread parks, or the worker goes on with other tasks.
-    let sender = place.spawn_fn(move || {
+    let sender = spawner.spawn_fn(move || {
         for n in 1..=4 {
             time::sleep(Duration::from_millis(5)).wait();
             if numbers.send(n).wait().is_err() {
@@ -22,7 +22,7 @@ fn add_up(place: &Spawner) -> Result<u32, Failure> {
     });
 
     // Async code waits with `.await`. Every operation can be finished either way.
-    let sum = place.spawn(async move {
+    let sum = spawner.spawn(async move {
         let mut sum = 0;
         while let Ok(n) = received.recv().await {
             sum += n;
@@ -36,9 +36,9 @@ fn add_up(place: &Spawner) -> Result<u32, Failure> {
 }
 
 fn main() -> Result<(), Failure> {
-    for place in [twoply::green(), twoply::native()] {
-        println!("{}:", place.backend().name());
-        assert_eq!(add_up(place)?, 10);
+    for spawner in [twoply::green(), twoply::native()] {
+        println!("{}:", spawner.backend().name());
+        assert_eq!(add_up(&spawner)?, 10);
     }
     Ok(())
 }

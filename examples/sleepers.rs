@@ -54,8 +54,8 @@ fn main() -> anyhow::Result<()> {
     for backend in backends {
         let runtime = runtime::start(backend, workers)?;
         let most = match runtime.spawner().backend().mode() {
-            twoply::backend::Mode::Blocking => 200,
-            twoply::backend::Mode::Polling => arguments.most,
+            twoply::contract::backend::Mode::Blocking => 200,
+            twoply::contract::backend::Mode::Polling => arguments.most,
         };
         for count in [20, most.min(arguments.most)] {
             let late = lateness(&runtime, count, span)?;

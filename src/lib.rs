@@ -11,15 +11,36 @@ compile_error!(
 
 pub mod runtime;
 
+use std::io;
+
 use twoply_core::fork::PerProcess;
 
 pub use runtime::{Backend, Runtime};
 
-pub use twoply_core::{Wait, actor, backend, channel, future, net, parker, promise, reactor, strand, task};
-pub use twoply_core::{offload, select, threads, time, world};
+pub use twoply_core::{Wait, actor, channel, future, net, offload, promise, reactor, select, task, time};
 
 pub use twoply_core::promise::Failure;
 pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};
+
+/// What backends, event loops and other runtimes build on: the contract between the core and a backend, and the parts of
+/// the core that it is made of. A program that only starts tasks, waits and talks needs nothing of it.
+///
+/// [`contract::backend`] tells how a backend is written. [`reactor`], which is useful on its own, stands beside this module.
+///
+/// # Examples
+/// Any thread may be the stack that waits; here one waits for a word from another:
+/// ```
+/// use std::future::{Future, poll_fn};
+/// use std::task::Poll;
+/// use twoply::{Wait, contract::strand};
+///
+/// // Each stack has a strand, which knows whether it may block in the kernel.
+/// assert!(strand::with_current(|strand| strand.may_block()));
+/// assert_eq!(poll_fn(|_| Poll::Ready(7)).wait(), 7);
+/// ```
+pub mod contract {
+    pub use twoply_core::{backend, coop, fork, parker, strand, threads, timers, world};
+}
 
 /// The native runtime: every task is an OS thread.
 #[cfg(feature = "native")]
@@ -31,8 +52,8 @@ pub use twoply_native as native_backend;
 #[doc(inline)]
 pub use twoply_green as green_backend;
 
-/// Starts tasks as OS threads, on the native runtime of this process, which is made when this is first called. The child of
-/// a fork makes its own.
+/// Returns what starts tasks as OS threads, on the native runtime of this process, which is made when this is first
+/// called. The child of a fork makes its own.
 ///
 /// # Examples
 /// ```
@@ -42,17 +63,18 @@ pub use twoply_green as green_backend;
 /// assert_ne!(home, std::thread::current().id());
 /// ```
 #[cfg(feature = "native")]
-pub fn native() -> &'static Spawner {
-    static NATIVE: PerProcess<twoply_native::Native> = PerProcess::new();
-    NATIVE.get_or_init(twoply_native::Native::new).spawner()
+pub fn native() -> Spawner {
+    static NATIVE: PerProcess<Runtime> = PerProcess::new();
+    spawner_of(&NATIVE, Backend::Native).unwrap_or_else(|error| panic!("{COULD_NOT_START}: {error}"))
 }
 
-/// Starts green tasks, on the green runtime of this process, which is made when this is first called: a worker for
-/// each core, and threads for what blocks. The child of a fork makes its own. [`green_backend::Green::builder`] makes others.
+/// Returns what starts green tasks, on the green runtime of this process, which is made when this is first called: a
+/// worker for each core, and threads for what blocks. The child of a fork makes its own. [`Runtime::builder`] and
+/// [`green_backend::Green::builder`] make others.
 ///
 /// # Panics
 /// When the runtime cannot be made, because the operating system refuses a thread or a descriptor.
-/// [`green_backend::Builder::build`] returns that as an error.
+/// [`runtime::Builder::build`] returns that as an error.
 ///
 /// # Examples
 /// ```
@@ -62,35 +84,50 @@ pub fn native() -> &'static Spawner {
 /// assert_eq!(answer.wait().unwrap(), 42);
 /// ```
 #[cfg(feature = "green")]
-pub fn green() -> &'static Spawner {
-    match green_runtime() {
-        Ok(green) => green.spawner(),
-        Err(error) => panic!("the green runtime could not be started: {error}"),
-    }
+pub fn green() -> Spawner {
+    try_green().unwrap_or_else(|error| panic!("{COULD_NOT_START}: {error}"))
 }
 
-/// The green runtime of this process, which is made when this is first called, or called again after an error.
+/// What is said where a runtime of the process cannot be made and the caller has no way to hear of it.
+const COULD_NOT_START: &str = "a runtime could not be started";
+
+/// Returns the spawner of the green runtime of this process, which is made when this is first called, or called again after
+/// an error.
 #[cfg(feature = "green")]
-fn green_runtime() -> std::io::Result<&'static twoply_green::Green> {
-    static GREEN: PerProcess<twoply_green::Green> = PerProcess::new();
-    GREEN.get_or_try_init(twoply_green::Green::new)
+fn try_green() -> io::Result<Spawner> {
+    static GREEN: PerProcess<Runtime> = PerProcess::new();
+    spawner_of(&GREEN, Backend::Green)
 }
 
-/// Makes the default backend, which is the one of [`green`], or else of [`native`].
-fn usual_spawner() -> std::io::Result<Spawner> {
+/// Returns the spawner of a runtime of which each process has one, and makes that if need be.
+fn spawner_of(runtime: &'static PerProcess<Runtime>, backend: Backend) -> io::Result<Spawner> {
+    runtime.get_or_try_init(|| Runtime::new(backend)).map(|runtime| runtime.spawner().clone())
+}
+
+/// Returns the spawner of the default backend, which is that of [`green`], or else of [`native`].
+fn usual_spawner() -> io::Result<Spawner> {
     #[cfg(feature = "green")]
-    return green_runtime().map(|green| green.spawner().clone());
+    return try_green();
     #[cfg(all(feature = "native", not(feature = "green")))]
-    return Ok(native().clone());
+    return Ok(native());
 }
 
 twoply_core::register_default_backend!(usual_spawner);
 
-/// The backend of the calling task, or the default one outside of any task; see [`set_default`].
+/// Returns the spawner of the backend of the calling task, or of the default one outside of any task; see [`set_default`].
 ///
 /// # Panics
 /// Outside of any task, when the default backend cannot be made, because the operating system refuses a thread or a
 /// descriptor. [`Spawner::current`] returns that as an error.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// // A task starts others beside it, on whatever it runs itself.
+/// let task = twoply::native().spawn_fn(|| twoply::spawner().backend().name());
+/// assert_eq!(task.wait().unwrap(), "native");
+/// ```
 pub fn spawner() -> Spawner {
     // Where nothing runs before `main`, this and what uses it have to do.
     task::register_default(usual_spawner);
@@ -106,6 +143,19 @@ pub fn spawner() -> Spawner {
 /// # Errors
 /// When `main` panicked, was cancelled or could not be started. Called by a task of that backend it is
 /// [`Failure::Deadlock`], and `main` is not run: that task would wait for its own end.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, channel, spawn};
+///
+/// let sum = twoply::run(|| {
+///     let (numbers, received) = channel::unbounded();
+///     spawn(async move { (1..=4).for_each(|n| numbers.try_send(n).unwrap()) });
+///     std::iter::from_fn(|| received.recv().wait().ok()).sum::<u32>()
+/// })?;
+/// assert_eq!(sum, 10);
+/// # Ok::<(), twoply::Failure>(())
+/// ```
 pub fn run<F, T>(main: F) -> Result<T, Failure>
 where
     F: FnOnce() -> T + Send + 'static,

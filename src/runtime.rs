@@ -1,9 +1,8 @@
 //! One runtime type for every backend: what a program uses that picks its backend when it starts.
 //!
 //! [`Backend`] is the choice, which can be read from a command line or a configuration file; [`Runtime`] is what
-//! comes of it. Only the backends that were compiled in are there. Nothing here knows how a backend works: each
-//! method hands over to [`Native`] or [`Green`], which
-//! have more settings and can be used directly.
+//! comes of it. Only the backends that were compiled in are there. Nothing here knows how a backend works: each method
+//! hands over to [`Native`] or [`Green`], which have more settings and can be used directly.
 
 use std::fmt;
 use std::future::Future;
@@ -276,6 +275,8 @@ pub struct Metrics {
 pub struct Builder {
     /// See [`Builder::backend`].
     backend: Backend,
+    /// See [`Builder::name`].
+    name: Option<String>,
     /// See [`Builder::workers`].
     workers: Option<usize>,
     /// See [`Builder::max_threads`].
@@ -291,6 +292,12 @@ impl Builder {
     /// Chooses what tasks run on. [`Backend::default`] unless set.
     pub fn backend(mut self, backend: Backend) -> Builder {
         self.backend = backend;
+        self
+    }
+
+    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; after the backend unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
         self
     }
 
@@ -343,6 +350,9 @@ impl Builder {
     #[cfg(feature = "native")]
     fn native(&self) -> Native {
         let mut builder = Native::builder();
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
+        }
         if let Some(threads) = self.max_threads {
             builder = builder.max_threads(threads);
         }
@@ -356,6 +366,9 @@ impl Builder {
     #[cfg(feature = "green")]
     fn green(&self) -> twoply_green::Builder {
         let mut builder = Green::builder();
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
+        }
         if let Some(workers) = self.workers {
             builder = builder.workers(workers);
         }

@@ -1,5 +1,6 @@
 //! A green runtime as users have it: its settings, how it starts and how it ends.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
@@ -50,6 +51,8 @@ pub struct Green {
 /// Settings of a [`Green`] runtime.
 #[must_use]
 pub struct Builder {
+    /// See [`Builder::name`].
+    name: Option<String>,
     /// See [`Builder::workers`].
     workers: Option<usize>,
     /// See [`Builder::spin_rounds`].
@@ -101,6 +104,23 @@ const SPIN_ROUNDS: u32 = 60;
 const LONG_POLL: Duration = Duration::from_millis(100);
 
 impl Builder {
+    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; `twoply-green` unless set.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let green = Green::builder().workers(1).name("web").build()?;
+    /// let name = green.spawner().spawn(async { std::thread::current().name().map(str::to_owned) });
+    /// assert_eq!(name.wait().unwrap().as_deref(), Some("web"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
     /// How many workers run tasks at the same time. As many as the machine has cores, unless set; at least one.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers.max(1));
@@ -249,7 +269,9 @@ impl Builder {
             }
             false => None,
         };
-        let threads = ThreadCache::new("twoply-green", self.limits);
+        let watchdog_name = format!("{}-watchdog", self.name.as_deref().unwrap_or("twoply"));
+        let name = self.name.map_or(Cow::Borrowed("twoply-green"), Cow::Owned);
+        let threads = ThreadCache::new(name, self.limits);
         let watch = WatchdogState::new(self.long_poll_limit, self.on_long_poll);
         let mut shared =
             Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry);
@@ -257,8 +279,9 @@ impl Builder {
         let shared = Arc::new(shared);
         start_workers(&shared, workers)?;
         let watched = Arc::clone(&shared);
-        let name = Some("twoply-watchdog");
-        if let Err(error) = shared.threads.execute(name, None, move || watchdog::watch(&watched)) {
+        if let Err(error) =
+            shared.threads.execute(Some(&watchdog_name), None, move || watchdog::watch(&watched))
+        {
             shared.stop();
             return Err(error);
         }
@@ -270,6 +293,7 @@ impl Builder {
 impl Default for Builder {
     fn default() -> Builder {
         Builder {
+            name: None,
             workers: None,
             spin_rounds: SPIN_ROUNDS,
             limits: Limits::default(),

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -60,6 +61,8 @@ struct Threads {
 /// Settings of a [`Native`] runtime.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
+    /// See [`Builder::name`].
+    name: Option<String>,
     /// Limits of the thread cache.
     limits: Limits,
     /// See [`Builder::stack_size`].
@@ -67,6 +70,23 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; `twoply-native` unless set. While
+    /// a thread runs a task that has a name, the system shows that one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::native_backend::Native;
+    ///
+    /// let native = Native::builder().name("images").build();
+    /// let name = native.spawner().spawn_fn(|| std::thread::current().name().map(str::to_owned));
+    /// assert_eq!(name.wait().unwrap().as_deref(), Some("images"));
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
     /// The most threads at a time. Starting a task beyond it fails; it never waits for another to end. Unless set, and in any
     /// case, all runtimes of the process together have at most [`process_limit`](twoply_core::threads::process_limit).
     pub fn max_threads(mut self, threads: usize) -> Builder {
@@ -88,10 +108,11 @@ impl Builder {
 
     /// A runtime with these settings. It starts no thread before its first task.
     pub fn build(self) -> Native {
+        let name = self.name.map_or(Cow::Borrowed("twoply-native"), Cow::Owned);
         let backend = Arc::new_cyclic(|this| Threads {
             this: Weak::clone(this),
             tasks: TaskList::new(),
-            cache: ThreadCache::new("twoply-native", self.limits),
+            cache: ThreadCache::new(name, self.limits),
             stack_size: self.stack_size,
         });
         let spawner = Spawner::new(Arc::clone(&backend) as Arc<dyn Backend>);

@@ -88,7 +88,7 @@ fn another_one_may_be_made_the_default(on: &Systems) {
         let own = on.here().spawner().clone();
         assert!(task::set_default(own).is_ok());
         all_begin_on(on.here().backend().name());
-        assert!(task::set_default(twoply::native().clone()).is_err(), "it is set already");
+        assert!(task::set_default(twoply::native()).is_err(), "it is set already");
     });
 }
 

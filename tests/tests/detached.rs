@@ -21,10 +21,10 @@ fn goes_on(spawner: &Spawner) {
 
 #[test]
 fn a_detached_native_task_goes_on() {
-    goes_on(twoply::native());
+    goes_on(&twoply::native());
 }
 
 #[test]
 fn a_detached_green_task_goes_on() {
-    goes_on(twoply::green());
+    goes_on(&twoply::green());
 }

@@ -52,3 +52,17 @@ fn fibers_are_not_built_without_the_promise() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("promise"), "{error}");
 }
+
+#[test]
+fn the_threads_of_a_runtime_have_its_name() {
+    for &backend in Backend::ALL {
+        let builder = Runtime::builder().backend(backend).workers(1).fibers(fiber_promise());
+        let name = || std::thread::current().name().map(str::to_owned);
+        for (asked, given) in [("web", "web"), ("a\0b", "ab")] {
+            let runtime = builder.clone().name(asked).build().expect("the system has threads");
+            assert_eq!(runtime.spawn_fn(name).wait().unwrap().as_deref(), Some(given), "{backend}");
+        }
+        let usual = builder.build().expect("the system has threads").spawn_fn(name).wait().unwrap();
+        assert!(usual.is_some_and(|name| name.starts_with("twoply-")), "{backend}");
+    }
+}

@@ -222,7 +222,8 @@ fn a_task_with_a_record_of_its_own_knows_where_it_was_started(on: &Systems) {
 
 fn outside_of_tasks_there_is_the_default_backend(on: &Systems) {
     let name = || task::current_backend().unwrap().name();
-    let usual = twoply::green().backend();
+    let green = twoply::green();
+    let usual = green.backend();
     assert!(Arc::ptr_eq(&task::current_backend().unwrap(), usual));
     assert_eq!(Builder::new().spawn(async move { name() }).unwrap().wait().unwrap(), "green");
     // A task has its own.

@@ -8,6 +8,7 @@
 mod limit;
 mod pool;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +55,7 @@ pub struct ThreadCache(Arc<Shared>);
 /// What a cache and its threads share.
 struct Shared {
     /// What its threads are called while they have no name of a task's.
-    name: &'static str,
+    name: Cow<'static, str>,
     /// Its limits.
     limits: Limits,
     /// The threads.
@@ -97,8 +98,10 @@ impl IdleThread {
 }
 
 impl ThreadCache {
-    /// An empty cache. `name` is what its threads are called.
-    pub fn new(name: &'static str, limits: Limits) -> ThreadCache {
+    /// Makes an empty cache. `name` is what its threads are called; the system has no NUL in names, so it loses those.
+    pub fn new(name: impl Into<Cow<'static, str>>, limits: Limits) -> ThreadCache {
+        let mut name = name.into();
+        name = if name.contains('\0') { name.replace('\0', "").into() } else { name };
         let pool = Mutex::new(Threads::default());
         let born = fork::count();
         ThreadCache(Arc::new(Shared { name, limits, pool, ended: Condvar::new(), born }))
@@ -150,7 +153,7 @@ impl ThreadCache {
             permit
         };
         let shared = Arc::clone(&self.0);
-        let mut builder = std::thread::Builder::new().name(self.0.name.to_owned());
+        let mut builder = std::thread::Builder::new().name(self.0.name.clone().into_owned());
         if let Some(bytes) = stack_size {
             builder = builder.stack_size(bytes);
         }
@@ -222,7 +225,7 @@ impl Shared {
             }
             discard_panic(work);
             if name.is_some() {
-                set_thread_name(ended.0.name);
+                set_thread_name(&ended.0.name);
             }
             next = ended.0.next_work(stack_size);
         }

@@ -39,8 +39,9 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 
 ///
 /// ```
 /// use std::{io, sync::Arc};
-/// use twoply::{Wait, net::TcpStream, strand::{self, ThreadStrand}};
-/// use twoply::world::{Resolving, World};
+/// use twoply::{Wait, net::TcpStream};
+/// use twoply::contract::strand::{self, ThreadStrand};
+/// use twoply::contract::world::{Resolving, World};
 ///
 /// /// No name has an address here.
 /// struct Nameless;
@@ -80,7 +81,7 @@ pub trait World: Send + Sync + 'static {
 /// Returns the world of the calling stack; `None`: the real one.
 ///
 /// ```
-/// assert!(twoply::world::current().is_none());
+/// assert!(twoply::contract::world::current().is_none());
 /// ```
 pub fn current() -> Option<Arc<dyn World>> {
     with_current(|strand| strand.world().cloned())

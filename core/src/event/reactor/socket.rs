@@ -143,7 +143,7 @@ pub enum SocketOption {
 /// The options of a simulated socket.
 ///
 /// ```
-/// use twoply::world::{SocketOption, SocketOptions};
+/// use twoply::contract::world::{SocketOption, SocketOptions};
 ///
 /// let mut options = SocketOptions::default();
 /// options.apply(SocketOption::NoDelay(true));

@@ -31,11 +31,11 @@ static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
 /// use twoply::Wait;
 /// use twoply::task::{set_default, spawn};
 ///
-/// set_default(twoply::native().clone()).unwrap();
+/// set_default(twoply::native()).unwrap();
 /// let backend = spawn(async { twoply::task::current_backend().unwrap().name() });
 /// assert_eq!(backend.wait().unwrap(), "native");
 /// // It has been used now.
-/// assert!(set_default(twoply::green().clone()).is_err());
+/// assert!(set_default(twoply::green()).is_err());
 /// ```
 pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
     let refused = DEFAULT.set(Some(spawner));

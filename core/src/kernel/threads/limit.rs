@@ -109,7 +109,7 @@ fn total_memory() -> Option<usize> {
 ///
 /// # Examples
 /// ```
-/// assert!(twoply::threads::process_limit() >= 64);
+/// assert!(twoply::contract::threads::process_limit() >= 64);
 /// ```
 pub fn process_limit() -> usize {
     static LIMIT: OnceLock<usize> = OnceLock::new();
