@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::ExitReason;
 use crate::kernel::task::Panic;
-use crate::kernel::wait::CancelUnwind;
+use crate::kernel::task::failure::CancelUnwind;
 
 impl From<Panic> for ExitReason {
     /// The reason of a process that a panic has ended.

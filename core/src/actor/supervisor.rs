@@ -77,7 +77,7 @@ pub use tree::{Branch, ChildInfo, ChildState, Counts, Tree};
 use super::{Builder, Pid, Process, Registry};
 use crate::channel::oneshot;
 use crate::kernel::backend::Backend;
-use crate::kernel::trampoline::trampoline;
+use crate::kernel::strand::trampoline;
 use spec::Spec;
 
 /// The most restarts within [`PERIOD`] unless the user says otherwise, as in OTP.

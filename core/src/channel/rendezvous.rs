@@ -38,6 +38,7 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::choice::{Arm, BusySelects};
+use crate::kernel::strand::current_arm;
 
 /// See the [module](self).
 pub(super) struct Rendezvous<T> {
@@ -131,7 +132,7 @@ impl<T> Rendezvous<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
-        let mut waiter = Waiter { waker: Some(StoredWaker::of(cx.waker())), arm: Arm::current(cx) };
+        let mut waiter = Waiter { waker: Some(StoredWaker::of(cx.waker())), arm: current_arm(cx) };
         let notified = match wait_key.get() {
             None => {
                 let message = super::shared::take_message(message);
@@ -189,7 +190,7 @@ impl<T> Rendezvous<T> {
         // As in `poll_send`; cloned only if it has to wait.
         let mut spare = None;
         loop {
-            let mut waiter = Waiter { waker: spare.take(), arm: Arm::current(cx) };
+            let mut waiter = Waiter { waker: spare.take(), arm: current_arm(cx) };
             let mut busy = BusySelects::default();
             let mut state = lock(&self.state);
             let is_given =

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::children::Children;
 use super::random;
-use crate::kernel::choice::Selection;
+use crate::kernel::selection::Selection;
 use crate::kernel::strand::with_alternative;
 
 /// Waits for all of the futures, and returns their outputs in the order of the futures.

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use super::arms::SameArms;
 use super::children::Children;
 use super::random;
-use crate::kernel::choice::Selection;
+use crate::kernel::selection::Selection;
 
 pin_project! {
     /// The future of [`any`](super::any).

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::join::{Join2, Join3, Join4, Join5, Join6};
 use super::random;
-use crate::kernel::choice::Selection;
+use crate::kernel::selection::Selection;
 
 /// Which of up to six futures was ready, and its output.
 ///

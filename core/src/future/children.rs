@@ -24,8 +24,8 @@ use crate::base::sync::atomic::AtomicBool;
 use crate::base::sync::atomic::Ordering::AcqRel;
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
-use crate::kernel::choice::Selection;
 use crate::kernel::coop::{self, BudgetScope};
+use crate::kernel::selection::Selection;
 use crate::kernel::strand::with_state;
 
 /// See the [module](self).

@@ -1,52 +1,49 @@
-//! How deep a stack is in polls of derived promises, each of which polls the next one.
+//! Nested polls of derived promises, each of which polls the next one.
 //!
 //! The future of a derived promise waits for another promise, which may be derived as well, and so on. A few levels are
-//! calls inside calls; what lies below them is left to a loop further out, so that a chain of any length needs a
-//! bounded stack. The records of a stack ([`StrandState`]) hold one [`NestedPolls`]; promises are its only callers.
+//! calls inside calls; what lies below them is deferred to a loop further out, so that a chain of any length needs a
+//! bounded stack. The records of a stack (`StrandState`) hold one [`NestedPolls`], and know how many combinators are
+//! polling there that go on without what they poll: their number is `alternatives` here. Promises are the only callers.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::Waker;
 
-use crate::kernel::strand::{StrandState, with_state};
-
-/// A derived promise that has to go on.
+/// A derived promise, of any type.
 pub(crate) trait DerivedPromise: Send + Sync {
-    /// Polls the future if there is a reason to, and adds to `deferred` what it waits for and has not polled. `shared`:
+    /// Polls the future if it has been woken, and adds to `deferred` what it waits for and has not polled. `shared`:
     /// others lose the outcome if the poll is cancelled. Returns whether the promise has come out.
     fn step(&self, shared: bool, deferred: &mut Vec<DeferredPoll>) -> bool;
 }
 
-/// A derived promise that the future of another one waits for, and has left to a loop.
+/// A derived promise that the future of another one waits for, and whose poll is deferred to a loop.
 pub(crate) struct DeferredPoll {
-    /// The promise.
     pub(crate) cell: Arc<dyn DerivedPromise>,
-    /// Whether somebody else has a promise of it.
+    /// True if there are other promises of the same cell.
     pub(crate) shared: bool,
 }
 
-/// How many futures of derived promises poll one another before the next one is left to a loop.
-const NESTED: u32 = 8;
+/// The number of polls inside one another from which on the next one is deferred.
+const MAX_DEPTH: u32 = 8;
 
-/// What a stack knows about the derived promises that it polls.
+/// The polls of derived promises on one stack.
 #[derive(Default)]
 pub(crate) struct NestedPolls {
-    /// The innermost poll.
     innermost: Cell<Innermost>,
-    /// What that one has come to wait for, and has left.
+    /// What the innermost poll has deferred.
     deferred: RefCell<Vec<DeferredPoll>>,
-    /// How many waits there have been that the budget has not paid for.
-    unpaid: Cell<u32>,
+    /// The number of waits so far that have not been charged to the budget, modulo [`FREE_WAITS`].
+    free_waits: Cell<u32>,
 }
 
-/// The poll of the future of a derived promise.
+/// The innermost poll of the future of a derived promise.
 #[derive(Clone, Copy)]
 struct Innermost {
-    /// How many such polls are nested, counting this one.
+    /// The number of such polls, one inside the other, counting this one.
     depth: u32,
     /// The data of the waker that it polls with.
     waker_data: *const (),
-    /// How many combinators that go on without what they poll were polling when it began.
+    /// The number of alternatives when it began.
     alternatives: u32,
 }
 
@@ -56,46 +53,44 @@ impl Default for Innermost {
     }
 }
 
-/// How many waits of derived promises for one another cost what one other wait does.
-const UNPAID: u32 = 64;
-
-/// Whether a wait is that of a derived promise, so that the budget has not to pay for it. Whoever waits for the last
-/// promise of a chain has paid. When the budget is spent, the task comes back and goes through the chain from that end;
-/// so a long chain must not spend it too often.
-#[inline]
-pub(crate) fn is_part_of_derived(cx: &Context<'_>) -> bool {
-    with_state(|state| {
-        state.nested_polls().innermost.get().depth != 0 && state.nested_polls().is_unpaid(cx.waker(), state)
-    })
-}
+/// The number of waits of derived promises for one another that cost as much as one other wait.
+const FREE_WAITS: u32 = 64;
 
 impl NestedPolls {
-    /// See [`is_part_of_derived`].
+    /// Returns whether a wait that is polled with `waker` is that of a derived promise, and free of charge.
+    ///
+    /// Whoever waits for the last promise of a chain has paid. When the budget is spent, the task comes back and goes
+    /// through the chain from that end; so a long chain must not spend it too often.
+    #[inline]
+    pub(crate) fn is_part_of_derived(&self, waker: &Waker, alternatives: u32) -> bool {
+        self.innermost.get().depth != 0 && self.is_free(waker, alternatives)
+    }
+
     #[cold]
-    fn is_unpaid(&self, waker: &Waker, state: &StrandState) -> bool {
-        let unpaid = (self.unpaid.get() + 1) % UNPAID;
-        self.unpaid.set(unpaid);
-        unpaid != 0 && self.is_all(waker, state)
+    fn is_free(&self, waker: &Waker, alternatives: u32) -> bool {
+        let waits = (self.free_waits.get() + 1) % FREE_WAITS;
+        self.free_waits.set(waits);
+        waits != 0 && self.is_sole_wait(waker, alternatives)
     }
 
-    /// Whether a promise that is polled with `waker` is all that the innermost future waits for: it polls with that
+    /// Returns whether a promise that is polled with `waker` is all that the innermost future waits for: it polls with that
     /// waker, and has no alternative that an answer of "not yet" could decide.
-    fn is_all(&self, waker: &Waker, state: &StrandState) -> bool {
+    fn is_sole_wait(&self, waker: &Waker, alternatives: u32) -> bool {
         let innermost = self.innermost.get();
-        innermost.waker_data == waker.data() && innermost.alternatives == state.alternatives()
+        innermost.waker_data == waker.data() && innermost.alternatives == alternatives
     }
 
-    /// Whether the poll of that promise should be left to a loop.
-    pub(crate) fn should_defer(&self, waker: &Waker, state: &StrandState) -> bool {
-        self.innermost.get().depth >= NESTED && self.is_all(waker, state)
+    /// Returns whether the poll of that promise should be deferred to a loop.
+    pub(crate) fn should_defer(&self, waker: &Waker, alternatives: u32) -> bool {
+        self.innermost.get().depth >= MAX_DEPTH && self.is_sole_wait(waker, alternatives)
     }
 
-    /// Leaves a promise to the poll that this one is part of.
+    /// Defers the poll of a promise to a loop around the innermost poll.
     pub(crate) fn defer(&self, deferred: DeferredPoll) {
         self.deferred.borrow_mut().push(deferred);
     }
 
-    /// Polls with `waker`, one level further down. Returns what has been left, too.
+    /// Calls `poll`, which polls with `waker`, one level further down. Returns its result, and what has been deferred.
     pub(crate) fn poll<R>(
         &self,
         waker: &Waker,
@@ -106,8 +101,8 @@ impl NestedPolls {
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
                 self.0.innermost.set(self.1);
-                let left = self.0.deferred.replace(std::mem::take(&mut self.2));
-                drop(left);
+                let deferred = self.0.deferred.replace(std::mem::take(&mut self.2));
+                drop(deferred);
             }
         }
         let before = self.innermost.get();
@@ -115,8 +110,8 @@ impl NestedPolls {
         self.innermost.set(Innermost { depth, waker_data: waker.data(), alternatives });
         let restore = Restore(self, before, self.deferred.take());
         let result = poll();
-        let left = self.deferred.take();
+        let deferred = self.deferred.take();
         drop(restore);
-        (result, left)
+        (result, deferred)
     }
 }

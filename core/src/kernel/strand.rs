@@ -12,11 +12,11 @@ mod thread;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use crate::event::parker::Parker;
 use crate::kernel::backend::{Backend, Strand};
-use crate::kernel::choice::CurrentSelect;
+use crate::kernel::choice::{Arm, CurrentSelect};
 use crate::kernel::coop::BUDGET;
 use crate::kernel::nested::NestedPolls;
 use crate::kernel::task::owner::Owning;
@@ -237,6 +237,13 @@ impl StrandState {
         self.alternatives.get()
     }
 
+    /// Returns whether a wait that is polled with `waker` is that of a derived promise; see
+    /// [`NestedPolls::is_part_of_derived`].
+    #[inline]
+    pub(crate) fn is_part_of_derived(&self, waker: &Waker) -> bool {
+        self.nested_polls.is_part_of_derived(waker, self.alternatives.get())
+    }
+
     /// The derived promises that are being polled.
     #[inline]
     pub(crate) fn nested_polls(&self) -> &NestedPolls {
@@ -245,7 +252,7 @@ impl StrandState {
 
     /// Looks at the select that is being polled, if there is one.
     #[inline]
-    pub(crate) fn current_select<R>(&self, look: impl FnOnce(&mut CurrentSelect) -> Option<R>) -> Option<R> {
+    pub(crate) fn with_select<R>(&self, look: impl FnOnce(&mut CurrentSelect) -> Option<R>) -> Option<R> {
         self.current_select.borrow_mut().as_mut().and_then(look)
     }
 
@@ -253,12 +260,6 @@ impl StrandState {
     #[inline]
     pub(crate) fn replace_select(&self, current_select: Option<CurrentSelect>) -> Option<CurrentSelect> {
         self.current_select.replace(current_select)
-    }
-
-    /// The wake-ups and drops that are under way.
-    #[inline]
-    pub(crate) fn trampoline(&self) -> &Trampoline {
-        &self.trampoline
     }
 
     /// The budget of this stack; see [`crate::coop`].
@@ -534,6 +535,18 @@ pub(crate) fn with_state<R>(f: impl FnOnce(&StrandState) -> R) -> R {
         return f(unsafe { current.state.as_ref() });
     }
     with_default(|strand| f(strand.state()))
+}
+
+/// Calls `f`, now or when a call further out on this stack is done with what it does; see
+/// [`trampoline`](crate::kernel::trampoline). If several calls panic, the first panic is resumed when all have been made.
+pub(crate) fn trampoline(f: impl FnOnce() + 'static) {
+    with_state(|state| state.trampoline.call(f));
+}
+
+/// Returns the arm of the current select that is being polled with the waker of `cx`.
+#[inline]
+pub(crate) fn current_arm(cx: &Context<'_>) -> Option<Arm> {
+    with_state(|state| state.with_select(|select| select.arm(cx.waker())))
 }
 
 /// Runs `f` with the thread's own strand.

@@ -1,25 +1,42 @@
 //! Tasks: jobs that run on a backend, and the handles to them.
 //!
-//! A task is one `async-task` allocation (the future and its result) and, once somebody refers to it or it waits for
-//! what somebody owes, one record beside it (identity and cancellation). Both backends run the same [`Job`]: a green
-//! worker polls it, a native thread runs it to its end. What a panic, a cancellation or a dropped handle means is
-//! decided here, once.
+//! A task is one `async-task` allocation, and perhaps a second one, its shared part:
 //!
-//! This module never chooses a thread and never queues anything: that is the backend's.
+//! ```text
+//!  Task<T> ────────────┐                                  TaskRef, promises, wait graph
+//!  (handle: result)    ▼                                                │
+//!  Job ───────────▶ ┌─ allocation ──────────────────────┐               ▼
+//!  (ready to run)   │ Header   id, backend              │  if made   ┌─ Shared ──────────────────────────┐
+//!  Waker ─────────▶ │          slot ────────────────────┼──────────▶ │ id, attributes (name, stack size) │
+//!                   │ future (JobFuture), then outcome  │            │ flags: cancelled, finished        │
+//!                   └───────────────────────────────────┘            │ wait: waker, parker, edge         │
+//!                      ▲                                             └───────────────────────────────────┘
+//!  TaskList ───────────┘  while the task waits, or has a name
+//!  (of the backend)
+//! ```
+//!
+//! The shared part is made with a task that has attributes, else when somebody first refers to the task, or when a wait
+//! for what a known task owes first blocks it. It may outlive the task; the header lasts as long as the handle or the
+//! future. The backend's [`TaskList`] counts every task, and lists those that have had to wait.
+//!
+//! Both backends run the same [`Job`]: a green worker polls it, a native thread runs it to its end. What a panic, a
+//! cancellation or a dropped handle means is decided here, once. This module never chooses a thread and never queues
+//! anything: that is the backend's.
 
 mod default_backend;
 mod error;
 mod exit;
-mod failure;
+pub(crate) mod failure;
 mod handle;
+mod header;
 mod id;
 mod job;
 mod list;
 pub(crate) mod owner;
 mod panic_hook;
 mod scope;
+mod shared;
 mod spawner;
-mod state;
 pub(crate) mod wait_graph;
 
 use std::any::Any;
@@ -29,7 +46,6 @@ use std::sync::Arc;
 
 use crate::kernel::backend::Backend;
 use crate::kernel::strand::with_current;
-use crate::kernel::wait::CancelUnwind;
 
 pub use default_backend::{MakeDefault, register_default, set_default};
 pub use error::{Panic, SpawnError};
@@ -43,12 +59,13 @@ pub use owner::AsOwner;
 pub use scope::{Scope, ScopedTask, scope};
 pub use spawner::Spawner;
 
-pub(crate) use job::{Body, ClosureBody, FutureBody, start, start_observed};
 #[cfg(all(test, loom))]
-pub(crate) use state::model::header;
-pub(crate) use state::{Header, HeaderRef, Observer, Shared};
+pub(crate) use header::model::header;
+pub(crate) use header::{Header, HeaderRef, Observer};
+pub(crate) use job::{Body, ClosureBody, FutureBody, start, start_observed};
+pub(crate) use shared::Shared;
 
-use state::Attributes;
+use header::Attributes;
 
 /// How a task is started: its name, its stack, where it runs.
 ///
@@ -227,7 +244,7 @@ where
 /// assert!(task.wait().unwrap_err().is_cancelled());
 /// ```
 pub fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
-    payload.is::<CancelUnwind>()
+    payload.is::<failure::CancelUnwind>()
 }
 
 /// The backend of the calling task, or the default one outside of any task; see [`set_default`].

@@ -1,67 +1,63 @@
-//! Trampoline inside calls, without an end to them, as loops.
+//! Calls inside calls, to any depth, as loops.
 //!
-//! A wake-up may be the reason for another one, and a drop for another drop, along a chain of any length. Whoever
-//! would call on for each link calls [`trampoline`] instead. It keeps the order, but for what is nested deeply: that is done
-//! by a call further out, as soon as that one is at it again. A wait starts restart, since what is further out does not
-//! go on before the wait is over.
+//! A wake-up may cause another one, and a drop another drop, along a chain of any length. Code that would make a nested
+//! call for each link passes it to [`strand::trampoline`](crate::kernel::strand::trampoline) instead. The order is kept
+//! but for calls that are nested deeply: a call further out makes those, as soon as control is back at it. A wait starts
+//! from depth zero, since what is further out does not go on before the wait is over.
+//!
+//! This module knows no strand: the records of a stack hold one [`Trampoline`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::iter;
 
 use crate::base::wake::for_each_then_resume;
-use crate::kernel::strand::with_state;
 
-/// How many calls may be inside one another.
-const NESTED: u32 = 8;
+/// The depth from which on calls are queued.
+const MAX_DEPTH: u32 = 8;
 
-/// A call that has been put off.
 type Call = Box<dyn FnOnce()>;
 
-/// The calls of one stack.
+/// The nested calls of one stack.
 #[derive(Default)]
 pub(crate) struct Trampoline {
-    /// How many are under way, one inside the other.
+    /// The number of calls that are under way, one inside the other.
     depth: Cell<u32>,
-    /// Those that are left to the innermost one.
-    later: RefCell<VecDeque<Call>>,
-}
-
-/// Trampoline `f`, now or when a call further out on this stack comes to it. If several panic, the first panic goes on when
-/// all have been called.
-pub(crate) fn trampoline(f: impl FnOnce() + 'static) {
-    with_state(|state| state.trampoline().call(f));
+    /// The calls that the one at [`MAX_DEPTH`] makes when it is done.
+    queued: RefCell<VecDeque<Call>>,
 }
 
 impl Trampoline {
-    fn call(&self, f: impl FnOnce() + 'static) {
+    /// Calls `f`, now or when the call at [`MAX_DEPTH`] is done. If several calls panic, the first panic is resumed when
+    /// all have been made.
+    pub(crate) fn call(&self, f: impl FnOnce() + 'static) {
         let depth = self.depth.get();
-        if depth >= NESTED {
-            self.later.borrow_mut().push_back(Box::new(f));
+        if depth >= MAX_DEPTH {
+            self.queued.borrow_mut().push_back(Box::new(f));
             return;
         }
-        let _restore = self.at(depth + 1);
-        if depth + 1 < NESTED {
+        let _restore = self.set_depth(depth + 1);
+        if depth + 1 < MAX_DEPTH {
             return f();
         }
         let first: Call = Box::new(f);
-        let next = || self.later.borrow_mut().pop_front();
+        let next = || self.queued.borrow_mut().pop_front();
         for_each_then_resume(iter::once(first).chain(iter::from_fn(next)), |call| call());
     }
 
-    /// Until what this returns is dropped, as many calls are under way.
-    fn at(&self, depth: u32) -> Restore<'_> {
+    /// Sets the depth until the guard is dropped.
+    fn set_depth(&self, depth: u32) -> Restore<'_> {
         Restore(self, self.depth.replace(depth))
     }
 
-    /// A wait begins: until what this returns is dropped, no call is under way.
+    /// Begins a wait: the depth is zero until the guard is dropped.
     #[inline]
     pub(crate) fn restart(&self) -> Restore<'_> {
-        self.at(0)
+        self.set_depth(0)
     }
 }
 
-/// Sets the number of calls under way back.
+/// Restores the depth when it is dropped.
 pub(crate) struct Restore<'a>(&'a Trampoline, u32);
 
 impl Drop for Restore<'_> {
@@ -76,6 +72,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::kernel::strand::trampoline;
 
     /// Trampoline itself `left` times, from inside, and writes down in which order.
     fn count_down(left: u32, log: &Rc<RefCell<Vec<u32>>>) {
@@ -110,7 +107,7 @@ mod tests {
             let f: Call = Box::new(f);
             if left == 0 { f() } else { trampoline(move || nest(left - 1, f)) }
         }
-        let all = std::panic::AssertUnwindSafe(|| nest(NESTED, deep));
+        let all = std::panic::AssertUnwindSafe(|| nest(MAX_DEPTH, deep));
         assert!(std::panic::catch_unwind(all).is_err());
         assert_eq!(*log.borrow(), [0, 1, 2]);
     }

@@ -17,6 +17,7 @@ use crate::kernel::coop;
 use crate::kernel::ioserver;
 use crate::kernel::sleep::sleep;
 use crate::kernel::strand::{assert_may_wait, with_current, with_entered};
+use crate::kernel::task::failure::CancelUnwind;
 
 /// The second finisher of a future, beside `.await`.
 ///
@@ -64,9 +65,6 @@ impl<F: IntoFuture> Wait for F {
 /// The running task has been cancelled while it waited.
 #[derive(Debug)]
 pub(crate) struct Cancelled;
-
-/// The payload with which a cancelled stack unwinds.
-pub(crate) struct CancelUnwind;
 
 /// How often the poll of a cancelled task may unwind at once: far more than waits nest, with a catch at each, and
 /// soon over for a loop that would go on for ever.

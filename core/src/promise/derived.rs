@@ -25,7 +25,7 @@
 //! The future of a derived promise waits for another promise, which may be derived as well, and so on. Polls, wake-ups
 //! and drops along such a chain would be calls inside calls, and end the stack. So a few levels are, and those below
 //! them are loops: [`drive`] polls what the futures that it polls have come to wait for, and
-//! [`trampoline`](crate::kernel::trampoline) has wake-ups and drops done by a call further out.
+//! [`trampoline`](crate::kernel::strand::trampoline) has wake-ups and drops done by a call further out.
 
 use std::future::{Future, IntoFuture};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,11 +39,11 @@ use crate::base::panic::{NoPanicDrop, discard_panic};
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::coop::{self, BudgetScope};
 use crate::kernel::nested::{DeferredPoll, DerivedPromise};
+use crate::kernel::strand::trampoline;
 use crate::kernel::strand::{StrandState, with_alternative, with_state};
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::{Owner, Owning};
 use crate::kernel::task::{self, Task};
-use crate::kernel::trampoline::trampoline;
 use crate::kernel::wait::unwind;
 
 /// A future whose output is the outcome of a promise.
@@ -113,7 +113,7 @@ impl<T> Cell<T> {
     pub(super) fn drive_or_defer(self: &Arc<Self>, shared: bool, waker: &Waker) {
         let Some(derived) = self.derived() else { return };
         let is_deferred = with_state(|state| {
-            let is_deferred = state.nested_polls().should_defer(waker, state);
+            let is_deferred = state.nested_polls().should_defer(waker, state.alternatives());
             if is_deferred {
                 state
                     .nested_polls()

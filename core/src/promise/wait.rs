@@ -11,7 +11,7 @@ use super::cell::{Cell, Outcome, PromiseInner};
 use super::resolver::Resolver;
 use crate::base::waitlist::WaitKey;
 use crate::kernel::coop;
-use crate::kernel::nested::is_part_of_derived;
+use crate::kernel::strand::with_state;
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::{Owner, Owning};
 
@@ -24,7 +24,7 @@ fn poll_cell<T>(
     shared: bool,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Failure>> {
-    if is_part_of_derived(cx) {
+    if with_state(|state| state.is_part_of_derived(cx.waker())) {
         return cell.poll_ready(wait_key, shared, cx);
     }
     let unit = ready!(coop::proceed(cx));

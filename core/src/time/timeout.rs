@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use super::Sleep;
-use crate::kernel::choice::Selection;
+use crate::kernel::selection::Selection;
 
 /// Gives `future` up, and drops it, when it is not ready within `duration` from now.
 ///

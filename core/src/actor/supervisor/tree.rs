@@ -9,7 +9,7 @@ use super::handle::SupervisorRef;
 use super::spec::{Restart, Shutdown};
 use super::{ChildKind, Strategy};
 use crate::actor::Pid;
-use crate::kernel::trampoline::trampoline;
+use crate::kernel::strand::trampoline;
 
 /// What a supervisor says of one child; see [`SupervisorRef::children`].
 #[derive(Clone, Debug)]

@@ -41,13 +41,13 @@ fn one_arm_is_met_at_most_and_whoever_missed_it_is_told() {
                 thread::spawn(move || meet(&choice, index))
             })
             .collect();
-        choice.set(Phase::Open);
+        choice.open();
         let met = choice.begin();
         let results: Vec<_> = others.into_iter().map(|other| other.join().unwrap()).collect();
         let winners: Vec<_> = (0..2).filter(|&index| results[index].is_ok()).collect();
         assert!(winners.len() <= 1, "both have met the select");
         assert_eq!(met, winners.first().copied(), "the select knows which arm was met");
-        choice.set(Phase::Over);
+        choice.finish();
         for result in results {
             if let Err(Some(told)) = result {
                 assert!(told.0.load(Acquire), "nobody has told it to try again");

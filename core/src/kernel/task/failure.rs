@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::error::{Panic, SpawnError};
 use super::exit::ExitReason;
-use crate::kernel::task::{Panic, SpawnError};
-use crate::kernel::wait::CancelUnwind;
 
-/// Why a promise, a task or a question gave no value.
+/// The payload with which the stack of a cancelled task unwinds.
+pub(crate) struct CancelUnwind;
+
+/// The reason why a promise, a task or a question gave no value.
 ///
 /// It is cheap to clone, for all who wait for one promise are told.
 ///

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::error::SpawnError;
 use super::failure::{Cycle, Failure};
+use super::header::{Header, HeaderRef};
 use super::id::TaskId;
 use super::job::Outcome;
-use super::state::{Header, HeaderRef, Shared};
+use super::shared::Shared;
 use super::wait_graph::{await_handle, awaits_handle, leave_handle};
 use crate::base::wake::shielded;
 use crate::kernel::strand::with_state;

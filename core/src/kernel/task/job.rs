@@ -16,7 +16,7 @@ use super::Builder;
 use super::error::{Panic, SpawnError};
 use super::failure::Failure;
 use super::handle::{Task, TaskRef};
-use super::state::{Attributes, Header, HeaderRef, Observer};
+use super::header::{Attributes, Header, HeaderRef, Observer};
 use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
 use crate::kernel::strand::{out_of_order, with_current};

@@ -27,8 +27,9 @@ use std::task::{Context, Poll, Waker, ready};
 use slab::Slab;
 
 use super::handle::TaskRef;
+use super::header::{Header, HeaderRef};
 use super::id::TaskId;
-use super::state::{Header, HeaderRef, Shared};
+use super::shared::Shared;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::seq_cst::{AtomicBool, AtomicUsize};
 use crate::base::sync::{Mutex, lock};

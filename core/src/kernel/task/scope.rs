@@ -10,18 +10,18 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use super::error::{Panic, SpawnError};
-use super::failure::Failure;
+use super::failure::{CancelUnwind, Failure};
 use super::handle::{Task, TaskRef};
+use super::header::Observer;
 use super::id::TaskId;
 use super::job::{Body, ClosureBody, FutureBody, start_unchecked};
-use super::state::Observer;
 use super::{Builder, current_backend};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 use crate::base::wake::StoredWaker;
 use crate::kernel::backend::{Backend, Strand};
 use crate::kernel::strand::{ThreadStrand, assert_may_wait, with_current};
-use crate::kernel::wait::{CancelUnwind, Cancelled, Wait, drive};
+use crate::kernel::wait::{Cancelled, Wait, drive};
 
 /// Calls `f` with a scope in which tasks may borrow from the caller, and joins all of them before it returns,
 /// also when `f` panics.

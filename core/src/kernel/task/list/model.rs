@@ -9,7 +9,7 @@ use loom::sync::atomic::AtomicUsize as LoomUsize;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
-use super::super::state::model::{header, id};
+use super::super::header::model::{header, id};
 use super::*;
 use crate::base::sync::seq_cst::each_way;
 

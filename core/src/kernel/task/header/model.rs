@@ -1,4 +1,4 @@
-//! A task's record under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::state`.
+//! The shared part of a task under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::header`.
 
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
@@ -14,7 +14,7 @@ pub(in crate::kernel::task) fn id(number: u64) -> TaskId {
     TaskId::of(number)
 }
 
-/// The shared of such a task.
+/// The shared part of such a task.
 pub(in crate::kernel::task) fn shared(number: u64) -> Arc<Shared> {
     Shared::new(id(number), None, None)
 }
@@ -53,16 +53,16 @@ pub(crate) fn header(tasks: &Arc<TaskList>, number: u64) -> Arc<Header> {
 
 /// Counts how often it is woken, unseen by the model.
 #[derive(Default)]
-struct Bell(AtomicUsize);
+struct Counter(AtomicUsize);
 
-impl Wake for Bell {
+impl Wake for Counter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 #[test]
-fn a_record_made_while_the_task_ends_says_that_it_is_over() {
+fn a_shared_part_made_while_the_task_ends_says_that_it_is_over() {
     loom::model(|| {
         let slot = Arc::new(SharedSlot::default());
         let task = {
@@ -77,7 +77,7 @@ fn a_record_made_while_the_task_ends_says_that_it_is_over() {
 }
 
 #[test]
-fn whoever_makes_the_record_of_a_finished_task_marks_it() {
+fn whoever_makes_the_shared_part_of_a_finished_task_marks_it() {
     loom::model(|| {
         let slot = Arc::new(SharedSlot::default());
         let makers = [1, 2].map(|_| {
@@ -120,14 +120,7 @@ fn a_cancellation_reaches_a_task_that_comes_to_wait() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.cancel())
         };
-        // As `Header::enter` and `Header::block_on` do.
-        {
-            let mut wait = lock(&shared.wait);
-            wait.parker = Some(Arc::clone(&parker));
-            if shared.is_cancelled() {
-                parker.cancel();
-            }
-        }
+        shared.set_parker(&parker);
         canceller.join().unwrap();
         assert!(parker.cancelled());
     });
@@ -138,16 +131,16 @@ fn a_cancellation_reaches_a_task_that_comes_to_wait() {
 fn a_cancellation_finds_the_waker_in_the_list() {
     loom::model(|| {
         let header = header(&TaskList::new(), 1);
-        let bell = Arc::<Bell>::default();
+        let counter = Arc::<Counter>::default();
         let canceller = {
             let header = Arc::clone(&header);
             thread::spawn(move || header.shared().cancel())
         };
         // SAFETY: it stays where it is, and is finished below.
-        unsafe { header.enter(Some(&Waker::from(Arc::clone(&bell)))) };
+        unsafe { header.enter(Some(&Waker::from(Arc::clone(&counter)))) };
         let seen = header.is_cancelled();
         canceller.join().unwrap();
-        assert!(seen || bell.0.load(Ordering::SeqCst) == 1, "nobody wakes it");
+        assert!(seen || counter.0.load(Ordering::SeqCst) == 1, "nobody wakes it");
         header.finish();
     });
 }
@@ -156,9 +149,9 @@ fn a_cancellation_finds_the_waker_in_the_list() {
 fn nothing_keeps_the_waker_of_a_task_that_is_over() {
     loom::model(|| {
         let header = header(&TaskList::new(), 1);
-        let bell = Arc::<Bell>::default();
+        let counter = Arc::<Counter>::default();
         // SAFETY: it stays where it is, and is finished below.
-        unsafe { header.enter(Some(&Waker::from(Arc::clone(&bell)))) };
+        unsafe { header.enter(Some(&Waker::from(Arc::clone(&counter)))) };
         let other = {
             let header = Arc::clone(&header);
             thread::spawn(move || Arc::clone(header.shared()))
@@ -166,7 +159,7 @@ fn nothing_keeps_the_waker_of_a_task_that_is_over() {
         header.finish();
         let shared = other.join().unwrap();
         assert!(shared.is_finished());
-        assert_eq!(Arc::strong_count(&bell), 1, "the waker is kept");
+        assert_eq!(Arc::strong_count(&counter), 1, "the waker is kept");
     });
 }
 

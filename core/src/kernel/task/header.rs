@@ -1,0 +1,314 @@
+//! The part of a task that lies beside its future: its number, its backend, and the way to its shared part.
+//!
+//! The [header](Header) is a part of every task, so it is small. It is gone with the last handle to the task; what
+//! others keep for longer, or need a lock for, is in [`Shared`], which is made when it is first needed.
+
+#[cfg(all(test, loom))]
+pub(super) mod model;
+
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::id::TaskId;
+use super::list::TaskList;
+use super::shared::Shared;
+use crate::base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::base::sync::{OnceLock, seq_cst};
+use crate::event::parker::Parker;
+use crate::kernel::backend::Backend;
+
+/// Told of the end of a task.
+pub(crate) trait Observer: Send + Sync {
+    /// Called when the task's future has been dropped. It must not run code of the user's.
+    fn finished(&self, task: TaskId);
+}
+
+/// What a [`Builder`](super::Builder) says of a task; most tasks are started without.
+pub(crate) struct Attributes {
+    pub(crate) name: Option<Box<str>>,
+    /// The size of the stack that was asked for, in bytes.
+    pub(crate) stack_size: Option<usize>,
+    /// Where in the program the builder was made.
+    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+/// The header of a task. It lies beside the task's future, in the same allocation.
+pub(crate) struct Header {
+    id: TaskId,
+    backend: Arc<dyn Backend>,
+    slot: SharedSlot,
+}
+
+impl Header {
+    #[inline]
+    pub(crate) fn new(backend: Arc<dyn Backend>, attributes: Attributes) -> Header {
+        let has_attributes =
+            attributes.name.is_some() || attributes.stack_size.is_some() || attributes.observer.is_some();
+        let header = Header { id: TaskId::next(), backend, slot: SharedSlot::default() };
+        if has_attributes {
+            header.slot.get_or_make(|| Shared::new(header.id, Some(Box::new(attributes)), None));
+        }
+        header
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    #[inline]
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Returns the attributes of the task, which lie in its shared part.
+    #[inline]
+    fn attributes(&self) -> Option<&Attributes> {
+        self.slot.get()?.attributes()
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.attributes()?.name.as_deref()
+    }
+
+    pub(crate) fn stack_size(&self) -> Option<usize> {
+        self.attributes()?.stack_size
+    }
+
+    #[inline]
+    pub(super) fn key(&self) -> &AtomicU32 {
+        &self.slot.key
+    }
+
+    /// Returns the shared part, and makes it if there is none.
+    #[inline]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        match self.slot.get() {
+            Some(shared) => shared,
+            None => self.make_shared(),
+        }
+    }
+
+    /// Makes the shared part. The task may be waiting, with a waker that only the list of tasks knows: so the list does it.
+    #[cold]
+    fn make_shared(&self) -> &Arc<Shared> {
+        self.backend.tasks().make_shared(self)
+    }
+
+    /// As [`Header::shared`], for a caller that holds the lock of the list of tasks. `waker` returns the waker with which
+    /// the task is listed, which the shared part takes over.
+    pub(super) fn make_shared_with(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<Shared> {
+        self.slot.get_or_make(|| Shared::new(self.id, None, waker()))
+    }
+
+    /// Returns whether the shared part has been made.
+    pub(super) fn has_shared(&self) -> bool {
+        self.slot.get().is_some()
+    }
+
+    /// As [`Header::shared`], for the running task, which a wait is about to block. From here on its shared part can be
+    /// found without a lock, by [`Header::shared_if_blocked`].
+    #[inline]
+    pub(crate) fn about_to_block(&self) -> &Arc<Shared> {
+        let shared = self.shared();
+        if !self.slot.ever_blocked.load(Ordering::Relaxed) {
+            // SeqCst with the load in `shared_if_blocked`; see the header of `wait_graph`.
+            self.slot.ever_blocked.store(true, Ordering::SeqCst);
+        }
+        if self.slot.awaited.load(Ordering::SeqCst) {
+            shared.set_awaited();
+        }
+        shared
+    }
+
+    /// Records that others wait for the task, or may: for its handle, or for its answers as a process. From here on the
+    /// task looks for a cycle whenever a wait blocks it.
+    pub(crate) fn set_awaited(&self) {
+        // SeqCst with the load in `about_to_block`: that one comes later, or its store before that is seen here by `shared_if_blocked`.
+        if !self.slot.awaited.load(Ordering::SeqCst) {
+            self.slot.awaited.store(true, Ordering::SeqCst);
+        }
+        // Also if another caller has set it, which may not have come as far as this.
+        if let Some(shared) = self.shared_if_blocked() {
+            shared.set_awaited();
+        }
+    }
+
+    /// As [`Header::set_awaited`], for the running task, which becomes a process and will be asked.
+    pub(crate) fn owes_answers(&self) {
+        // Relaxed: only the task itself looks at it, in `about_to_block`.
+        self.slot.awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the shared part if a wait has ever blocked the task. Takes no lock.
+    #[inline]
+    pub(crate) fn shared_if_blocked(&self) -> Option<&Arc<Shared>> {
+        // SeqCst with the store in `about_to_block`; the shared part was made before that.
+        if self.slot.ever_blocked.load(Ordering::SeqCst) { self.slot.get() } else { None }
+    }
+
+    /// Returns whether the backend has been closed. A task that has not begun by then never begins.
+    #[inline]
+    pub(super) fn is_backend_closed(&self) -> bool {
+        self.backend.tasks().is_closed()
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.slot.get().is_some_and(|shared| shared.is_cancelled())
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.slot.is_finished()
+    }
+
+    /// Enters the task in its backend's list of tasks. `waker` is the one that has it polled again.
+    ///
+    /// # Safety
+    /// The header stays where it is until [`Header::finish`] has been called, as it does beside the task's future.
+    #[cold]
+    pub(crate) unsafe fn enter(&self, waker: Option<&Waker>) {
+        // SAFETY: as the caller promises; `finish` takes it out.
+        let unlisted = unsafe { self.backend.tasks().insert(self, waker.cloned()) };
+        if let (Some(shared), Some(waker)) = (self.slot.get(), unlisted) {
+            shared.set_waker(waker);
+        }
+    }
+
+    /// Has a cancellation of the task reach the stack of `parker`, which the task's poll is about to block.
+    ///
+    /// # Safety
+    /// As [`Header::enter`].
+    pub(crate) unsafe fn block_on(&self, parker: &Arc<Parker>) {
+        let shared = self.shared();
+        if self.slot.key.load(Ordering::Relaxed) == TaskList::NO_KEY {
+            // SAFETY: as the caller promises.
+            unsafe { self.enter(None) };
+        }
+        shared.set_parker(parker);
+    }
+
+    /// Ends what [`Header::block_on`] began: the stack is no longer the task's.
+    pub(crate) fn unblock(&self) {
+        self.shared().clear_parker();
+    }
+
+    /// Ends the task, whose future has been dropped: marks it as finished, takes it out of the list, tells the observer.
+    #[inline]
+    pub(crate) fn finish(&self) {
+        self.slot.finish();
+        let tasks = self.backend.tasks();
+        tasks.remove(self);
+        tasks.count_end(self.id);
+        if let Some(observer) = self.attributes().and_then(|attributes| attributes.observer.as_ref()) {
+            observer.finished(self.id);
+        }
+    }
+}
+
+/// A pointer to a header, for those who know how long that lasts: the task's own future, the list of tasks, and the
+/// edges of waits for the task's handle.
+#[derive(Clone)]
+pub(crate) struct HeaderRef(NonNull<Header>);
+
+// SAFETY: a `Header` is Sync, and this is a shared reference to one.
+unsafe impl Send for HeaderRef {}
+// SAFETY: as above.
+unsafe impl Sync for HeaderRef {}
+
+impl HeaderRef {
+    /// Makes a reference without a lifetime.
+    ///
+    /// # Safety
+    /// The header lasts as long as anybody may call [`HeaderRef::get`] of this or of a clone.
+    #[inline]
+    pub(crate) unsafe fn new(header: &Header) -> HeaderRef {
+        HeaderRef(NonNull::from(header))
+    }
+
+    /// Returns whether this refers to `header`. What this refers to may be gone.
+    pub(crate) fn is(&self, header: &Header) -> bool {
+        std::ptr::eq(self.0.as_ptr(), header)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> &Header {
+        // SAFETY: whoever made this has promised that the header is still there.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The slot of a header for the shared part of its task, and what had to be known before there is one.
+///
+/// Most tasks are never referred to, and wait for nothing that a known task owes: they never get a shared part. It is
+/// made under the lock of the list of tasks, which knows the waker of a task without one; or with the task, if that has
+/// attributes.
+///
+/// It may be made while the task ends. The maker fills `shared` and then looks at `finished`; the task sets `finished`
+/// and then looks at `shared`. Both access `finished` by a read-modify-write, and of those one comes first: the second
+/// reads what the first wrote, and sees what happened before it. So at least one of the two marks the shared part.
+struct SharedSlot {
+    shared: OnceLock<Arc<Shared>>,
+    /// Set once, when the future has been dropped.
+    finished: AtomicBool,
+    /// Set once, before the first wait that blocks the task.
+    ever_blocked: seq_cst::AtomicBool,
+    /// Set once; see [`Header::set_awaited`].
+    awaited: seq_cst::AtomicBool,
+    /// The task's key in the list of tasks, or [`TaskList::NO_KEY`]. Only the task's own stack writes it, under the lock
+    /// of the list. It lies here because the padding leaves room for it.
+    key: AtomicU32,
+}
+
+impl Default for SharedSlot {
+    #[inline]
+    fn default() -> SharedSlot {
+        SharedSlot {
+            shared: OnceLock::default(),
+            finished: AtomicBool::new(false),
+            ever_blocked: seq_cst::AtomicBool::new(false),
+            awaited: seq_cst::AtomicBool::new(false),
+            key: AtomicU32::new(TaskList::NO_KEY),
+        }
+    }
+}
+
+impl SharedSlot {
+    #[inline]
+    fn get(&self) -> Option<&Arc<Shared>> {
+        self.shared.get()
+    }
+
+    #[inline]
+    fn get_or_make(&self, make: impl FnOnce() -> Arc<Shared>) -> &Arc<Shared> {
+        self.get().unwrap_or_else(|| self.make(make))
+    }
+
+    #[cold]
+    fn make(&self, make: impl FnOnce() -> Arc<Shared>) -> &Arc<Shared> {
+        let shared = self.shared.get_or_init(make);
+        // Changes nothing, but as a write it comes before or after the one in `finish`, which is AcqRel, too.
+        if self.finished.fetch_or(false, Ordering::AcqRel) {
+            shared.finish();
+        }
+        shared
+    }
+
+    /// Marks the task as finished.
+    #[inline]
+    fn finish(&self) {
+        // AcqRel pairs with the fetch_or in `make`.
+        self.finished.swap(true, Ordering::AcqRel);
+        if let Some(shared) = self.get() {
+            shared.finish();
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        // Acquire pairs with the swap in `finish`.
+        self.finished.load(Ordering::Acquire)
+    }
+}

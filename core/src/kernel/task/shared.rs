@@ -1,0 +1,230 @@
+//! The part of a task that others hold on to, and that may outlive it: cancellation, how a waiting task is woken, and
+//! its edge in the wait graph.
+//!
+//! References to a task ([`TaskRef`](super::TaskRef)), the wait graph and promises keep one. It never touches the
+//! task's future or its result.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::header::Attributes;
+use super::id::TaskId;
+use super::wait_graph::OutEdge;
+use crate::base::sync::atomic::{AtomicU8, Ordering};
+use crate::base::sync::{Mutex, lock, seq_cst};
+use crate::event::parker::Parker;
+
+/// The shared part of a task.
+///
+/// ```text
+/// flags:  0 ──(1) cancel──▶ CANCELLED
+///         │                     │
+///         └──(2) finish──▶ FINISHED (| CANCELLED)
+///
+/// (1) anybody, under the lock of `wait`. The parker or the waker that is there is used; one that comes later finds the
+///     flag set.
+/// (2) whoever drops the task's future, or makes the shared part of a task that is over.
+/// ```
+pub(crate) struct Shared {
+    id: TaskId,
+    /// None if the task has no attributes. A task that has some has its shared part from the beginning.
+    attributes: Option<Box<Attributes>>,
+    /// [`CANCELLED`] and [`FINISHED`]. A bit that is set stays set.
+    flags: AtomicU8,
+    /// True while `wait.out_edge` has an edge. Written under that lock, and read without it by those who wait for the task.
+    blocked: seq_cst::AtomicBool,
+    /// The number of counted edges to this task, and [`AWAITED`]; see the header of `wait_graph`.
+    awaited: seq_cst::AtomicU32,
+    wait: Mutex<WaitState>,
+}
+
+/// Set when cancellation has been asked for, under the lock of `wait`.
+const CANCELLED: u8 = 1;
+/// Set when the task's future has been dropped.
+const FINISHED: u8 = 2;
+
+/// Set when there may be edges to the task that are not counted.
+const AWAITED: u32 = 1 << 31;
+
+/// What a task waits with.
+struct WaitState {
+    /// Has the task polled again. None before its first wait, and when it is over.
+    waker: Option<Waker>,
+    /// The parker of the stack that the task's poll blocks. None while it blocks none.
+    parker: Option<Arc<Parker>>,
+    /// The edge of the wait that blocks the task. It is made with the first such wait: most tasks have none.
+    out_edge: Option<Box<OutEdge>>,
+}
+
+impl Shared {
+    pub(super) fn new(id: TaskId, attributes: Option<Box<Attributes>>, waker: Option<Waker>) -> Arc<Shared> {
+        Arc::new(Shared {
+            id,
+            attributes,
+            flags: AtomicU8::new(0),
+            blocked: seq_cst::AtomicBool::new(false),
+            awaited: seq_cst::AtomicU32::new(0),
+            wait: Mutex::new(WaitState { waker, parker: None, out_edge: None }),
+        })
+    }
+
+    /// Makes the shared part of a task that could not be started.
+    pub(crate) fn never() -> Arc<Shared> {
+        let shared = Shared::new(TaskId::next(), None, None);
+        shared.flags.store(FINISHED, Ordering::Relaxed);
+        shared
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    #[inline]
+    pub(super) fn attributes(&self) -> Option<&Attributes> {
+        self.attributes.as_deref()
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.attributes.as_ref()?.name.as_deref()
+    }
+
+    pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        Some(self.attributes.as_ref()?.spawned_at)
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // Acquire pairs with the fetch_or in `cancel`: what happened before the cancellation is seen after it.
+        self.flags.load(Ordering::Acquire) & CANCELLED != 0
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        // Acquire pairs with the fetch_or in `finish`.
+        self.flags.load(Ordering::Acquire) & FINISHED != 0
+    }
+
+    /// Marks the task as blocked by the edge that `publish` enters. `publish` drops nothing.
+    #[inline]
+    pub(crate) fn publish_edge<R>(&self, publish: impl FnOnce(&mut OutEdge) -> R) -> R {
+        let mut wait = lock(&self.wait);
+        let published = publish(wait.out_edge.get_or_insert_default());
+        // SeqCst with the load in `is_blocked`; see the header of `wait_graph`.
+        self.blocked.store(true, Ordering::SeqCst);
+        published
+    }
+
+    /// Calls `f` with the task's slot for an edge, if a wait has ever blocked it. `f` may take the edge back, and drops
+    /// nothing.
+    #[inline]
+    pub(crate) fn with_edge<R>(&self, f: impl FnOnce(&mut OutEdge) -> Option<R>) -> Option<R> {
+        let mut wait = lock(&self.wait);
+        let edge = wait.out_edge.as_mut()?;
+        let result = f(edge);
+        if !edge.is_there() {
+            // Relaxed: a reader that misses it finds no edge.
+            self.blocked.store(false, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Returns whether a wait for something that a known task owes blocks the task.
+    #[inline]
+    pub(crate) fn is_blocked(&self) -> bool {
+        // SeqCst with the store in `publish_edge`.
+        self.blocked.load(Ordering::SeqCst)
+    }
+
+    /// Records that there may be edges to this task that are not counted.
+    pub(crate) fn set_awaited(&self) {
+        // SeqCst, both, with the load in `is_awaited`.
+        if self.awaited.load(Ordering::SeqCst) & AWAITED == 0 {
+            self.awaited.fetch_or(AWAITED, Ordering::SeqCst);
+        }
+    }
+
+    /// Counts an edge to this task that is about to be published.
+    #[inline]
+    pub(crate) fn count_edge(&self) {
+        // SeqCst with the load in `is_awaited`.
+        self.awaited.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes an edge back from the count.
+    #[inline]
+    pub(crate) fn discount_edge(&self) {
+        // Relaxed: a reader that misses it walks in vain.
+        self.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns whether there may be edges to this task, so that one from it may close a cycle.
+    #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        // SeqCst with the writes in `count_edge` and `set_awaited`.
+        self.awaited.load(Ordering::SeqCst) != 0
+    }
+
+    /// Marks the task as finished. May be called twice, by the task and by the maker of its shared part.
+    pub(super) fn finish(&self) {
+        let waker = lock(&self.wait).waker.take();
+        drop(waker);
+        self.flags.fetch_or(FINISHED, Ordering::Release);
+    }
+
+    /// Returns what messages call the task: its name, or else its number.
+    pub(crate) fn label(&self) -> Box<str> {
+        self.name().map_or_else(|| format!("task {}", self.id).into(), Box::from)
+    }
+
+    /// Sets the waker that has the waiting task polled again. For the task's own poll, which then looks whether the task
+    /// has been cancelled.
+    pub(super) fn set_waker(&self, waker: Waker) {
+        let mut wait = lock(&self.wait);
+        let stale = if self.is_cancelled() { Some(waker) } else { wait.waker.replace(waker) };
+        drop(wait);
+        drop(stale);
+    }
+
+    /// Sets the parker of the stack that the task's poll is about to block.
+    pub(super) fn set_parker(&self, parker: &Arc<Parker>) {
+        let mut wait = lock(&self.wait);
+        wait.parker = Some(Arc::clone(parker));
+        if self.is_cancelled() {
+            parker.cancel();
+        }
+    }
+
+    /// Ends what [`Shared::set_parker`] began.
+    pub(super) fn clear_parker(&self) {
+        let parker = lock(&self.wait).parker.take();
+        drop(parker);
+    }
+
+    /// Asks the task to end: at its await point if it is suspended, by unwinding if it blocks a stack.
+    pub(crate) fn cancel(&self) {
+        let waker = {
+            let mut wait = lock(&self.wait);
+            if self.flags.fetch_or(CANCELLED, Ordering::AcqRel) != 0 {
+                return;
+            }
+            // Under the lock, so that it cannot come after `clear_parker`, when the stack is another task's.
+            if let Some(parker) = &wait.parker {
+                parker.cancel();
+            }
+            wait.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name} ({})", self.id),
+            None => write!(f, "task {}", self.id),
+        }
+    }
+}
