@@ -42,11 +42,12 @@ mod behaviour;
 mod catch_panic;
 mod names;
 mod process;
+pub mod remote;
 pub mod supervisor;
 
 use std::future::Future;
 
-pub use crate::kernel::task::{ExitReason, Failed, IntoExit};
+pub use crate::kernel::task::{ExitReason, Failed, Foreign, IntoExit};
 pub use active::{Active, ActiveBuilder, AsyncClosure};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context};

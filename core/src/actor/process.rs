@@ -8,6 +8,7 @@ mod event;
 mod exit_watch;
 mod mailbox;
 pub(super) mod pid;
+mod proxy;
 mod receive;
 mod reference;
 mod serial;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use self::cell::Cell;
 use self::mailbox::Batch;
-use self::pid::{By, Signal};
+use self::pid::{By, Epoch, Signal};
 use crate::kernel::task::{ExitReason, IntoExit};
 
 pub use self::ask::{Ask, AskTimeout};
@@ -136,13 +137,14 @@ impl<M: Send + 'static> Process<M> {
     /// Where there is no such process any more, the signal comes at once, with [`ExitReason::NoProcess`].
     pub fn link(&self, other: &Pid) {
         let me = self.pid();
-        if *other == me || !self.cell.enter_link(other) {
+        let epoch = Epoch::next();
+        if *other == me || !self.cell.enter_link(other, epoch) {
             return;
         }
-        other.deliver(Signal::Link { from: me.clone() });
-        // Did the other one take it back meanwhile, which it can have done before it had it? Then on both sides.
+        other.deliver(Signal::Link { from: me.clone(), epoch });
+        // The other one may have taken the link back meanwhile, even before it had it. Then it is gone on both sides.
         if !self.cell.is_linked(other) {
-            other.deliver(Signal::Unlink { from: me });
+            other.deliver(Signal::Unlink { from: me, epoch });
         }
     }
 
@@ -150,9 +152,9 @@ impl<M: Send + 'static> Process<M> {
     /// stays in the mailbox.
     pub fn unlink(&self, other: &Pid) {
         let me = self.pid();
-        while self.cell.leave_link(other) {
-            other.deliver(Signal::Unlink { from: me.clone() });
-            // Again, if the other one has made a link meanwhile: it has been taken back there just now.
+        if let Some(epoch) = self.cell.leave_link(other) {
+            // A link that the other one makes meanwhile is a later one, and stays on both sides.
+            other.deliver(Signal::Unlink { from: me, epoch });
         }
     }
 

@@ -60,6 +60,13 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         }
     }
 
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        match self {
+            SmallMap::List(list) => list.iter_mut().find(|(k, _)| *k == key).map(|(_, value)| value),
+            SmallMap::Table(table) => table.entries.get_mut(&key).map(|(_, value)| value),
+        }
+    }
+
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         match self {
             SmallMap::List(list) => {

@@ -266,7 +266,7 @@ mod tests {
             1,
             Overflow::Wait,
             false,
-            Extra { name: None, undelivered: None, home: None },
+            Extra { name: None, undelivered: None, home: None, proxy: None },
         ))
     }
 

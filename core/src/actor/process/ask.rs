@@ -63,6 +63,10 @@ impl<M: Send + 'static> Cell<M> {
     /// A question to this process was dropped unanswered, by whoever calls. See the [module](self). Returns false where
     /// it is to be broken now.
     fn keep_orphan(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
+        if self.proxy().is_some() {
+            // Nothing of the process runs here. Why it has ended, if it has, `cause` has been asked already.
+            return false;
+        }
         let runs = self.is_running();
         let mut inbox = lock(&self.inbox);
         let life = &mut inbox.life;

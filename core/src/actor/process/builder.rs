@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Process;
 use super::body::ProcessBody;
 use super::cell::{Cell, Extra, UNLIMITED, Undelivered};
-use super::pid::{By, MonitorRef, Signal};
+use super::pid::{By, Epoch, MonitorRef, Signal};
 use super::reference::ProcessRef;
 use crate::actor::Overflow;
 use crate::actor::RegisterError;
@@ -289,7 +289,7 @@ impl<M: Send + 'static> Builder<M> {
             Some(cell) if cell.revive(self.trapping) => cell,
             _ => {
                 let home = self.undelivered.is_some().then(|| Arc::downgrade(&backend));
-                let extra = Extra { name: self.name, undelivered: self.undelivered, home };
+                let extra = Extra { name: self.name, undelivered: self.undelivered, home, proxy: None };
                 let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
                 if self.keeping {
                     cell.keep_mailbox(true);
@@ -406,8 +406,9 @@ where
         let cell = Arc::clone(self.prepared.cell.get());
         let (child, parent_pid) = (cell.pid(), parent.pid());
         cell.begin_start();
-        cell.enter_parent(&parent_pid);
-        let linked = parent.cell().enter_link(&child);
+        let epoch = Epoch::next();
+        cell.enter_parent(&parent_pid, epoch);
+        let linked = parent.cell().enter_link(&child, epoch);
         match self.start() {
             Ok(process) => {
                 cell.finish_start();

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use super::event::Event;
 use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Queue, RETURNED, URGENT};
 use super::pid::{HERE, Identity};
+use super::proxy::Proxy;
 use super::signal::Life;
 use crate::actor::Overflow;
 use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -62,6 +63,8 @@ pub(in crate::actor) struct Extra<M> {
     pub(in crate::actor) undelivered: Option<Undelivered<M>>,
     /// Where that is called when the process is over.
     pub(in crate::actor) home: Option<Weak<dyn Backend>>,
+    /// The process elsewhere for which this cell stands.
+    pub(in crate::actor) proxy: Option<Proxy<M>>,
 }
 
 impl<M> Cell<M> {
@@ -71,7 +74,7 @@ impl<M> Cell<M> {
         trapping: bool,
         extra: Extra<M>,
     ) -> Arc<Cell<M>> {
-        let has_extra = extra.name.is_some() || extra.undelivered.is_some();
+        let has_extra = extra.name.is_some() || extra.undelivered.is_some() || extra.proxy.is_some();
         Arc::new(Cell {
             serial: super::serial::next(),
             capacity,
@@ -83,9 +86,25 @@ impl<M> Cell<M> {
         })
     }
 
+    /// Makes a cell without a process of this node behind it.
+    pub(super) fn over(extra: Extra<M>) -> Arc<Cell<M>> {
+        Arc::new(Cell {
+            serial: 0,
+            capacity: UNLIMITED,
+            taken: AtomicU32::new(0),
+            flags: AtomicU32::new(0),
+            overflow: Overflow::Wait,
+            inbox: Mutex::new(Inbox { queue: Queue::new(), life: Life::elsewhere() }),
+            extra: Some(Box::new(extra)),
+        })
+    }
+
     #[inline]
     pub(super) fn identity(&self) -> Identity {
-        Identity { node: HERE, serial: self.serial }
+        match self.proxy() {
+            Some(proxy) => proxy.pid().identity(),
+            None => Identity { node: HERE, serial: self.serial },
+        }
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
@@ -99,7 +118,8 @@ impl<M> Cell<M> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        lock(&self.inbox).life.is_closed()
+        let closed = lock(&self.inbox).life.is_closed();
+        closed && self.proxy().is_none_or(|proxy| proxy.reason().is_some())
     }
 
     /// Drops a message as the builder has said.
@@ -162,7 +182,7 @@ impl<M> Cell<M> {
         let mut inbox = lock(&self.inbox);
         if inbox.life.is_closed() {
             drop(inbox);
-            return Err(TrySendError::Closed(message));
+            return self.forward(message, urgent);
         }
         let queue = &mut inbox.queue;
         if self.is_full(queue) {
@@ -265,7 +285,7 @@ impl<M> Cell<M> {
             }
             if closed {
                 drop(inbox);
-                return Poll::Ready(Err(SendError(unsent(message))));
+                return self.poll_forward(urgent, message, cx);
             }
             if promised || !self.is_full(queue) {
                 let waker = self.enqueue_message(queue, unsent(message), urgent);
@@ -559,7 +579,7 @@ impl<M> Cell<M> {
 }
 
 /// Takes the message of a send out for good.
-fn unsent<M>(message: &mut Option<M>) -> M {
+pub(super) fn unsent<M>(message: &mut Option<M>) -> M {
     match message.take() {
         Some(message) => message,
         None => panic!("a send was polled after it was done"),

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use super::pid::{AtExit, Endpoint, HERE, HookId, Identity, Signal};
+use super::pid::{Endpoint, HERE, Identity, Signal};
 use super::{MonitorRef, Pid, ProcessRef};
 use crate::base::sync::lock_std;
 use crate::base::wake::StoredWaker;
@@ -124,19 +124,5 @@ impl Endpoint for Word {
                 waker.wake();
             }
         }
-    }
-
-    fn at_exit(&self, _: Arc<dyn AtExit>) -> Option<HookId> {
-        None
-    }
-
-    fn forget_hook(&self, _: HookId) {}
-
-    fn is_alive_here(&self) -> bool {
-        false
-    }
-
-    fn name(&self) -> Option<String> {
-        None
     }
 }

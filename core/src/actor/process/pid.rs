@@ -1,50 +1,70 @@
 //! Who a process is, whatever messages it takes and wherever it runs: [`Pid`], and what goes to one besides messages.
 //!
 //! All that is done to a process by its pid is done by delivering a [`Signal`] to its [`Endpoint`]; a local process
-//! is one ([`Cell`](super::cell::Cell)), and the process of another node will be. Nobody asks an endpoint for
+//! is one ([`Cell`](super::cell::Cell)), and a process of another node has one as well ([`remote`](crate::actor::remote)). Nobody asks an endpoint for
 //! anything and waits for the answer: answers are signals, too.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use crate::actor::remote::Node;
 use crate::kernel::task::ExitReason;
 
 /// The number of this node: whoever has it runs here.
-pub(crate) const HERE: u32 = 0;
+pub(crate) const HERE: u64 = 0;
 
-/// Where signals for one process go.
-pub(crate) trait Endpoint: Send + Sync {
-    /// Handles `signal`, or sends it on its way. `to` is the pid with this endpoint. Never waits, and runs none of the
-    /// caller's code while anything is locked.
+/// Where the signals for one process go: the process itself, if it runs here, or whoever passes them on.
+///
+/// The methods are called from any thread and on any stack, with no lock of this library held, and must not wait.
+pub trait Endpoint: Send + Sync {
+    /// Handles `signal`, or sends it on its way. `to` is the pid with this endpoint. Signals that are delivered one
+    /// after the other arrive in that order, and in order with the messages of the same sender.
     fn deliver(&self, to: &Pid, signal: Signal);
 
     /// Has `hook` called when the process ends, before anybody is told of the end; hooks are called in the order in
-    /// which they were given. `None` when the process is no longer alive or is not here. Whoever calls may hold a lock
-    /// that the hook takes, since no hook is called under a lock of the process's.
-    fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId>;
+    /// which they were given. Returns `None` when the process is no longer alive or is not here, which is what an
+    /// endpoint of another node answers. The caller may hold a lock that the hook takes, so this calls no hook.
+    fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId> {
+        drop(hook);
+        None
+    }
 
     /// Takes a hook back, unless it has been called or is about to be.
-    fn forget_hook(&self, hook: HookId);
+    fn forget_hook(&self, hook: HookId) {
+        let _ = hook;
+    }
 
-    /// Whether the process runs here and has not been told to end.
-    fn is_alive_here(&self) -> bool;
+    /// Returns true if the process runs here and has not been told to end.
+    fn is_alive_here(&self) -> bool {
+        false
+    }
 
-    /// What messages call the process.
-    fn name(&self) -> Option<String>;
+    /// Returns what messages call the process, if that is known.
+    fn name(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns the node of the process; `None` is this one. [`remote::pid`](crate::actor::remote::pid) sees to it.
+    #[doc(hidden)]
+    fn node(&self) -> Option<&Node> {
+        None
+    }
 }
 
-/// Told of the end of a process before its links and monitors are: names and groups are released here.
-pub(crate) trait AtExit: Send + Sync {
-    /// The process `pid` has ended, or takes no messages any more and is about to. Must not run code of the user's. It may
-    /// be called twice, and late: so it counts only if `hook`, as which it was given, is known for the process.
+/// Is told of the end of a process before its links and monitors are: names and groups are released here.
+pub trait AtExit: Send + Sync {
+    /// The process `pid` has ended, or takes no messages any more and is about to end. An implementation runs no code of
+    /// the user's. It may be called twice, and late: so a call counts only if `hook`, which
+    /// [`remote::at_exit`](crate::actor::remote::at_exit) has returned, is still known for the process.
     fn ended(&self, pid: &Pid, hook: HookId);
 }
 
-/// A hook that a process has been given; see [`Endpoint::at_exit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct HookId(u64);
+/// Identifies a hook that a process has been given; see [`Endpoint::at_exit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HookId(u64);
 
 impl HookId {
     /// A new one.
@@ -57,37 +77,93 @@ impl HookId {
 ///
 /// Signals from one process to another keep their order, among themselves and with its messages.
 #[derive(Clone, Debug)]
-pub(crate) enum Signal {
-    /// `from` has linked itself to the receiver.
-    Link { from: Pid },
-    /// `from` takes the link back.
-    Unlink { from: Pid },
-    /// `from` ends the receiver, or has ended and is linked to it.
-    Exit { from: Pid, reason: ExitReason, by: By },
-    /// `from` wants to be told of the receiver's end.
-    Monitor { from: Pid, monitor: MonitorRef },
-    /// `from`, which is no process, wants to be told of the receiver's end when that is over, or why it has ended.
-    Watch { from: Pid, monitor: MonitorRef },
+#[non_exhaustive]
+pub enum Signal {
+    /// A process has linked itself to the receiver. It is entered, unless there is a later link between the two. A
+    /// receiver that is not alive answers with an [`Exit`](Signal::Exit) for [`NoProcess`](ExitReason::NoProcess).
+    Link {
+        /// The process that links.
+        from: Pid,
+        /// The number of the link.
+        epoch: Epoch,
+    },
+    /// A process takes a link back. A link with a later epoch stays.
+    Unlink {
+        /// The process that takes it back.
+        from: Pid,
+        /// The number of the latest link that is taken back.
+        epoch: Epoch,
+    },
+    /// A process ends the receiver, or has ended and is linked to it.
+    Exit {
+        /// The process that has ended or that asks.
+        from: Pid,
+        /// Why it has ended, or why the receiver is to end.
+        reason: ExitReason,
+        /// Which of the two it is.
+        by: By,
+    },
+    /// A process wants to be told of the receiver's end by a [`Down`](Signal::Down) with this monitor, once. A receiver
+    /// that is not alive answers at once, with [`NoProcess`](ExitReason::NoProcess).
+    Monitor {
+        /// The process that monitors.
+        from: Pid,
+        /// Its number of the monitor.
+        monitor: MonitorRef,
+    },
+    /// Somebody who is no process wants to be told of the receiver's end when that is over, or why it has ended.
+    Watch {
+        /// The pid that takes the answer.
+        from: Pid,
+        /// Its number of the watch.
+        monitor: MonitorRef,
+    },
     /// Whoever set this monitor, or watches by it, does no longer want to be told.
-    Demonitor { monitor: MonitorRef },
-    /// `from`, which the receiver monitors, has ended.
-    Down { from: Pid, monitor: MonitorRef, reason: ExitReason },
+    Demonitor {
+        /// The number of the monitor or the watch.
+        monitor: MonitorRef,
+    },
+    /// A process that the receiver monitors has ended.
+    Down {
+        /// The process that has ended.
+        from: Pid,
+        /// The receiver's number of the monitor.
+        monitor: MonitorRef,
+        /// Why the process has ended.
+        reason: ExitReason,
+    },
 }
 
 /// How an exit signal comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
-    /// The sender has ended. Counts only while the link is there.
+pub enum By {
+    /// The sender has ended. The signal counts only while the link is there, and takes it away.
     Link,
-    /// Somebody asked for it.
+    /// Somebody has asked the receiver to end.
     Request,
+}
+
+/// Tells the links that are ever made between two processes apart: each is later than all that were made before it.
+///
+/// Either process may make the link, and both may at once; then the later epoch is that of both sides. To unlink takes back
+/// the link up to an epoch, so that an [`Unlink`](Signal::Unlink) which is overtaken by a new link does not touch that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// Returns an epoch that is later than all others in this program.
+    pub fn next() -> Epoch {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: two links between the same two processes are ordered by the locks of their cells.
+        Epoch(LAST.fetch_add(1, Relaxed) + 1)
+    }
 }
 
 /// What makes a pid unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Identity {
     /// The node; [`HERE`] is this one.
-    pub(crate) node: u32,
+    pub(crate) node: u64,
     /// The number of the process on its node. Never used twice; 0 is nobody.
     pub(crate) serial: u64,
 }
@@ -159,6 +235,11 @@ impl Pid {
         self.deliver(Signal::Exit { from: Pid::nobody(), reason, by: By::Request });
     }
 
+    /// Returns the node of the process; `None` is this one.
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.endpoint.node()
+    }
+
     pub(crate) fn deliver(&self, signal: Signal) {
         self.endpoint.deliver(self, signal);
     }
@@ -219,7 +300,7 @@ struct Nobody;
 impl Endpoint for Nobody {
     fn deliver(&self, to: &Pid, signal: Signal) {
         match signal {
-            Signal::Link { from } => {
+            Signal::Link { from, .. } => {
                 let reason = ExitReason::NoProcess;
                 from.deliver(Signal::Exit { from: to.clone(), reason, by: By::Link });
             }
@@ -229,42 +310,26 @@ impl Endpoint for Nobody {
             _ => {}
         }
     }
-
-    fn at_exit(&self, _: Arc<dyn AtExit>) -> Option<HookId> {
-        None
-    }
-
-    fn forget_hook(&self, _: HookId) {}
-
-    fn is_alive_here(&self) -> bool {
-        false
-    }
-
-    fn name(&self) -> Option<String> {
-        None
-    }
 }
 
 /// Identifies a monitor: what [`Process::monitor`](crate::actor::Process::monitor) returns and
 /// [`Down`](super::Down) carries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorRef {
-    /// The node of the process that monitors.
-    node: u32,
-    /// Never used twice on that node.
+    /// Never used twice in this program: monitors are made where the process that monitors runs.
     number: u64,
 }
 
 impl MonitorRef {
-    /// A new one of this node.
+    /// Returns a new one.
     pub(crate) fn next() -> MonitorRef {
-        MonitorRef { node: HERE, number: super::serial::next() }
+        MonitorRef { number: super::serial::next() }
     }
 }
 
 impl fmt::Display for MonitorRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#Ref<{}.{}>", self.node, self.number)
+        write!(f, "#Ref<{HERE}.{}>", self.number)
     }
 }
 

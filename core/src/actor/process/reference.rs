@@ -80,17 +80,18 @@ impl<M> ProcessRef<M> {
         self.0.is_closed()
     }
 
-    /// How many messages have been sent and not been received.
+    /// How many messages have been sent and not been received. Of a process on another node that is not known: 0.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether all messages have been received.
+    /// Whether all messages have been received; true where that is not known, as for a process on another node.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many messages the mailbox holds at most; `None` when there is no limit.
+    /// How many messages the mailbox holds at most; `None` when there is no limit, or
+    /// where it is not known, as for a process on another node.
     pub fn capacity(&self) -> Option<usize> {
         self.0.capacity()
     }
@@ -157,7 +158,7 @@ impl<M> Clone for ProcessRef<M> {
 
 impl<M> PartialEq for ProcessRef<M> {
     fn eq(&self, other: &ProcessRef<M>) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.identity() == other.0.identity()
     }
 }
 

@@ -29,12 +29,12 @@ use std::sync::{Arc, Weak};
 
 pub(super) use later::Later;
 use later::give_up;
-use relations::Relations;
+use relations::{Link, Relations};
 
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
 use super::mailbox::{BEGUN, RETURNED};
-use super::pid::{AtExit, By, Endpoint, HookId, Identity, MonitorRef, Pid, Signal};
+use super::pid::{AtExit, By, Endpoint, Epoch, HookId, Identity, MonitorRef, Pid, Signal};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
@@ -152,6 +152,11 @@ impl Life {
         }
     }
 
+    /// The life of a cell that stands for a process elsewhere: there is none here, and its mailbox is closed.
+    pub(super) fn elsewhere() -> Life {
+        Life { phase: Phase::Over, ..Life::new(false) }
+    }
+
     /// Whether it has neither ended nor been made to.
     pub(super) fn is_alive(&self) -> bool {
         self.phase < Phase::Doomed
@@ -205,8 +210,9 @@ impl Life {
         self.relations.as_mut().map_or_else(Vec::new, |relations| std::mem::take(&mut relations.orphans))
     }
 
-    fn unlink(&mut self, from: Identity) -> Option<Pid> {
-        self.relations.as_mut()?.links.remove(from)
+    /// Takes the link to `other` out, whatever its epoch.
+    fn end_link(&mut self, other: Identity) -> Option<Link> {
+        self.relations.as_mut()?.links.remove(other)
     }
 }
 
@@ -234,13 +240,20 @@ impl<M> Cell<M> {
 
     /// Why the process ends or has ended, if it does.
     pub(in crate::actor) fn reason(&self) -> Option<ExitReason> {
-        lock(&self.inbox).life.reason()
+        let reason = lock(&self.inbox).life.reason();
+        match self.proxy() {
+            Some(proxy) => proxy.reason(),
+            None => reason,
+        }
     }
 }
 
 impl<M: Send + 'static> Cell<M> {
     pub(super) fn pid(self: &Arc<Cell<M>>) -> Pid {
-        Pid::new(self.identity(), Arc::clone(self) as Arc<dyn Endpoint>)
+        match self.proxy() {
+            Some(proxy) => proxy.pid().clone(),
+            None => Pid::new(self.identity(), Arc::clone(self) as Arc<dyn Endpoint>),
+        }
     }
 
     /// Settles why the process ends, unless that is settled.
@@ -423,12 +436,12 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// Enters a link on this side. False when the process is not alive.
-    pub(super) fn enter_link(&self, other: &Pid) -> bool {
+    pub(super) fn enter_link(&self, other: &Pid, epoch: Epoch) -> bool {
         let other = other.clone();
         let mut inbox = lock(&self.inbox);
         let alive = inbox.life.is_alive();
         let stale = match alive {
-            true => inbox.life.relations().links.insert(other.identity(), other),
+            true => inbox.life.relations().link(other, epoch),
             false => Some(other),
         };
         drop(inbox);
@@ -437,8 +450,8 @@ impl<M: Send + 'static> Cell<M> {
     }
 
     /// As [`Cell::enter_link`], to the one that is about to start this process.
-    pub(super) fn enter_parent(&self, parent: &Pid) {
-        self.enter_link(parent);
+    pub(super) fn enter_parent(&self, parent: &Pid, epoch: Epoch) {
+        self.enter_link(parent, epoch);
         lock(&self.inbox).life.relations().parent = Some(parent.identity());
     }
 
@@ -448,10 +461,10 @@ impl<M: Send + 'static> Cell<M> {
         inbox.life.relations.as_ref().is_some_and(|relations| relations.parent == Some(other.identity()))
     }
 
-    /// Takes a link out on this side. Returns whether it was there.
-    pub(super) fn leave_link(&self, other: &Pid) -> bool {
-        let stale = lock(&self.inbox).life.unlink(other.identity());
-        stale.is_some()
+    /// Takes the link to `other` out on this side. Returns its epoch, if it was there.
+    pub(super) fn leave_link(&self, other: &Pid) -> Option<Epoch> {
+        let link = lock(&self.inbox).life.end_link(other.identity());
+        link.map(|link| link.epoch)
     }
 
     pub(in crate::actor) fn is_linked(&self, other: &Pid) -> bool {
@@ -495,15 +508,18 @@ impl<M: Send + 'static> Cell<M> {
     fn handle(&self, inbox: &mut Inbox<M>, to: &Pid, signal: &Signal, deferred: &mut Deferred) {
         let life = &mut inbox.life;
         match signal {
-            Signal::Link { from } if life.is_alive() => {
-                deferred.stale = life.relations().links.insert(from.identity(), from.clone());
+            Signal::Link { from, epoch } if life.is_alive() => {
+                deferred.stale = life.relations().link(from.clone(), *epoch);
             }
-            Signal::Link { from } => {
+            Signal::Link { from, .. } => {
                 let reason = ExitReason::NoProcess;
                 deferred.answer =
                     Some((from.clone(), Signal::Exit { from: to.clone(), reason, by: By::Link }));
             }
-            Signal::Unlink { from } => deferred.stale = life.unlink(from.identity()),
+            Signal::Unlink { from, epoch } => {
+                let relations = life.relations.as_mut();
+                deferred.stale = relations.and_then(|relations| relations.unlink(from.identity(), *epoch));
+            }
             Signal::Exit { from, reason, by } => self.handle_exit(inbox, to, (from, reason, *by), deferred),
             Signal::Monitor { from, monitor } if life.is_alive() => {
                 deferred.stale = life.relations().watchers.insert(*monitor, from.clone());
@@ -546,7 +562,7 @@ impl<M: Send + 'static> Cell<M> {
     ) {
         let life = &mut inbox.life;
         if by == By::Link {
-            deferred.stale = life.unlink(from.identity());
+            deferred.stale = life.end_link(from.identity()).map(|link| link.other);
             if deferred.stale.is_none() {
                 // Unlinked meanwhile: it is to hear nothing any more.
                 return;

@@ -4,6 +4,7 @@
 //! [`IntoExit`]. A reason is cheap to clone, because one end may be told to many. This module decides nothing: which
 //! reasons end whom is in [`signal`](super::signal).
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub enum ExitReason {
     Failed(Failed),
     /// Any other reason, in the words of whoever gave it.
     Other(Arc<str>),
+    /// A reason that came from another kind of node, and that goes back there as what it is.
+    Foreign(Foreign),
 }
 
 impl ExitReason {
@@ -65,10 +68,14 @@ impl ExitReason {
         matches!(self, ExitReason::Normal)
     }
 
-    /// Whether the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown).
-    /// A supervisor does not restart a transient child after such an end.
+    /// Whether the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown), or a
+    /// [foreign](ExitReason::Foreign) reason that counts as one of them. A supervisor does not restart a transient child after such an end.
     pub fn is_orderly(&self) -> bool {
-        matches!(self, ExitReason::Normal | ExitReason::Shutdown)
+        match self {
+            ExitReason::Normal | ExitReason::Shutdown => true,
+            ExitReason::Foreign(foreign) => foreign.is_orderly(),
+            _ => false,
+        }
     }
 }
 
@@ -84,6 +91,7 @@ impl fmt::Display for ExitReason {
             ExitReason::Panicked(text) => write!(f, "panicked: {text}"),
             ExitReason::Failed(failed) => write!(f, "failed: {failed}"),
             ExitReason::Other(text) => f.write_str(text),
+            ExitReason::Foreign(foreign) => foreign.fmt(f),
         }
     }
 }
@@ -123,6 +131,104 @@ impl fmt::Display for Failed {
 }
 
 impl fmt::Debug for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A reason that this library cannot read: it knows the text, what it is equal to and whether it is orderly. Whoever has
+/// made it gets the value back.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{ExitReason, Foreign};
+///
+/// let reason = ExitReason::Foreign(Foreign::new("{shutdown,restart}", true));
+/// assert_eq!(reason.to_string(), "{shutdown,restart}");
+/// assert!(reason.is_orderly() && !reason.is_normal());
+/// if let ExitReason::Foreign(foreign) = reason {
+///     assert_eq!(foreign.downcast_ref(), Some(&"{shutdown,restart}"));
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Foreign(Arc<dyn ForeignValue>);
+
+/// A value of a type that only whoever has made the reason knows.
+trait ForeignValue: fmt::Display + fmt::Debug + Send + Sync {
+    fn is_orderly(&self) -> bool;
+    fn equals(&self, other: &dyn ForeignValue) -> bool;
+    fn value(&self) -> &dyn Any;
+}
+
+/// The value, and whether it counts as an orderly end.
+struct Valued<T> {
+    value: T,
+    orderly: bool,
+}
+
+impl<T: fmt::Display> fmt::Display for Valued<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Valued<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl<T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static> ForeignValue for Valued<T> {
+    fn is_orderly(&self) -> bool {
+        self.orderly
+    }
+
+    fn equals(&self, other: &dyn ForeignValue) -> bool {
+        other.value().downcast_ref() == Some(&self.value)
+    }
+
+    fn value(&self) -> &dyn Any {
+        &self.value
+    }
+}
+
+impl Foreign {
+    /// Makes a reason of `value`, whose text is that of the reason. `orderly` says whether supervisors take it for an
+    /// intended end.
+    pub fn new<T>(value: T, orderly: bool) -> Foreign
+    where
+        T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static,
+    {
+        Foreign(Arc::new(Valued { value, orderly }))
+    }
+
+    /// Returns the value, if it is a `T`.
+    pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
+        self.0.value().downcast_ref()
+    }
+
+    /// Returns true if supervisors take it for an intended end.
+    pub fn is_orderly(&self) -> bool {
+        self.0.is_orderly()
+    }
+}
+
+/// Two are equal if they are of the same type and their values are equal.
+impl PartialEq for Foreign {
+    fn eq(&self, other: &Foreign) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.equals(&*other.0)
+    }
+}
+
+impl Eq for Foreign {}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -11,7 +11,12 @@ use super::*;
 use crate::actor::ExitReason;
 
 fn cell(capacity: u32) -> Arc<Cell<u32>> {
-    Cell::new(capacity, Overflow::Wait, false, Extra { name: None, undelivered: None, home: None })
+    Cell::new(
+        capacity,
+        Overflow::Wait,
+        false,
+        Extra { name: None, undelivered: None, home: None, proxy: None },
+    )
 }
 
 /// Whether it has been woken.

@@ -7,13 +7,13 @@ use std::sync::{Barrier, Mutex as StdMutex};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use super::super::pid::{AtExit, By, HookId, Pid, Signal};
+use super::super::pid::{AtExit, By, Epoch, HookId, Pid, Signal};
 use super::*;
 use crate::actor::{Event, ExitReason, ProcessRef, Timer};
 
 /// A process without a task: the test is its body.
 fn cell(capacity: u32, overflow: Overflow) -> Arc<Cell<u32>> {
-    Cell::new(capacity, overflow, false, Extra { name: None, undelivered: None, home: None })
+    Cell::new(capacity, overflow, false, Extra { name: None, undelivered: None, home: None, proxy: None })
 }
 
 fn messages(cell: &Cell<u32>, batch: &mut Batch<u32>) -> Vec<u32> {
@@ -236,8 +236,9 @@ fn names_are_released_before_anybody_is_told() {
     ending.pid().at_exit(hook()).unwrap();
     ending.pid().forget_hook(taken_back);
     observer.trap_exit(true);
-    observer.enter_link(&ending.pid());
-    ending.pid().deliver(Signal::Link { from: observer.pid() });
+    let epoch = Epoch::next();
+    observer.enter_link(&ending.pid(), epoch);
+    ending.pid().deliver(Signal::Link { from: observer.pid(), epoch });
     ending.end(ExitReason::Normal);
     assert_eq!(*name.1.lock().unwrap(), [0], "the one that was not taken back, and first");
     assert!(!lock(&observer.inbox).queue.is_empty());
@@ -261,8 +262,9 @@ fn names_are_released_by_whoever_ends_first() {
     let slow = Arc::new(Slow(Barrier::new(2), AtomicUsize::new(0)));
     ending.pid().at_exit(Arc::clone(&slow) as Arc<dyn AtExit>).unwrap();
     observer.trap_exit(true);
-    observer.enter_link(&ending.pid());
-    ending.pid().deliver(Signal::Link { from: observer.pid() });
+    let epoch = Epoch::next();
+    observer.enter_link(&ending.pid(), epoch);
+    ending.pid().deliver(Signal::Link { from: observer.pid(), epoch });
     let (called, told) = std::thread::scope(|scope| {
         // Somebody ends it, and is slow to have its names released; meanwhile it comes to its own end.
         let pid = ending.pid();
@@ -284,11 +286,14 @@ fn an_exit_signal_through_a_link_that_is_gone_is_nothing() {
     let exit = || Signal::Exit { from: from.clone(), reason: ExitReason::Shutdown, by: By::Link };
     cell.pid().deliver(exit());
     assert!(cell.is_alive(), "there is no link");
-    cell.enter_link(&from);
-    cell.pid().deliver(Signal::Unlink { from: from.clone() });
+    let (early, late) = (Epoch::next(), Epoch::next());
+    cell.enter_link(&from, late);
+    cell.pid().deliver(Signal::Unlink { from: from.clone(), epoch: early });
+    assert!(cell.is_linked(&from), "an earlier link was taken back");
+    cell.pid().deliver(Signal::Unlink { from: from.clone(), epoch: late });
     cell.pid().deliver(exit());
     assert!(cell.is_alive(), "it was taken back");
-    cell.enter_link(&from);
+    cell.enter_link(&from, Epoch::next());
     cell.pid().deliver(exit());
     assert_eq!(cell.reason(), Some(ExitReason::Shutdown));
 }

@@ -11,6 +11,7 @@ use super::{Life, Relations};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
+use crate::channel::TrySendError;
 use crate::kernel::backend::Backend;
 use crate::kernel::detached;
 
@@ -60,7 +61,7 @@ impl<M: Send + 'static> Cell<M> {
     pub(in crate::actor::process) fn enter_timer(&self, timer: Weak<dyn Later>) -> Option<HookId> {
         let id = HookId::next();
         let mut inbox = lock(&self.inbox);
-        let open = !inbox.life.is_closed();
+        let open = !inbox.life.is_closed() || self.proxy().is_some();
         if open {
             inbox.life.relations().timers.insert(id, timer);
         }
@@ -80,7 +81,7 @@ impl<M: Send + 'static> Cell<M> {
         inbox.life.forget_timer(timer);
         if inbox.life.is_closed() {
             drop(inbox);
-            return Err(message);
+            return self.forward(message, false).map_err(TrySendError::into_inner);
         }
         let waker = self.enqueue_message(&mut inbox.queue, message, false);
         drop(inbox);

@@ -2,18 +2,26 @@
 
 use std::sync::{Arc, Weak};
 
-use super::super::pid::{AtExit, By, HookId, Identity, MonitorRef, Pid, Signal};
+use super::super::pid::{AtExit, By, Epoch, HookId, Identity, MonitorRef, Pid, Signal};
 use super::Later;
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::kernel::task::ExitReason;
 use crate::kernel::task::owner::Orphan;
 
+/// A link on one of its two sides.
+pub(super) struct Link {
+    /// The process on the other side.
+    pub(super) other: Pid,
+    /// The latest of the links between the two that this side knows of.
+    pub(super) epoch: Epoch,
+}
+
 /// To whom a process is related.
 #[derive(Default)]
 pub(in crate::actor::process) struct Relations {
     /// Those that are told of its end, and of whose end it is told.
-    pub(super) links: SmallMap<Identity, Pid>,
+    pub(super) links: SmallMap<Identity, Link>,
     /// Those that are told of its end.
     pub(super) watchers: SmallMap<MonitorRef, Pid>,
     /// Those of whose end it is told.
@@ -30,13 +38,33 @@ pub(in crate::actor::process) struct Relations {
 }
 
 impl Relations {
+    /// Enters a link to `other`, or makes the one that there is as late as `epoch`. Returns a pid that is not needed.
+    pub(super) fn link(&mut self, other: Pid, epoch: Epoch) -> Option<Pid> {
+        match self.links.get_mut(other.identity()) {
+            Some(link) => {
+                link.epoch = link.epoch.max(epoch);
+                Some(other)
+            }
+            None => {
+                let before = self.links.insert(other.identity(), Link { other, epoch });
+                before.map(|link| link.other)
+            }
+        }
+    }
+
+    /// Takes the link to `other` out, unless it is later than `epoch`.
+    pub(super) fn unlink(&mut self, other: Identity, epoch: Epoch) -> Option<Pid> {
+        self.links.get_mut(other).filter(|link| link.epoch <= epoch)?;
+        self.links.remove(other).map(|link| link.other)
+    }
+
     /// Tells everybody of the end of `pid`. Never unwinds.
     ///
     /// The latest link is told first. A process is linked to its parent before it runs, and so to its children later:
     /// they hear of the end before the parent does, which may start its successor at once; by then those children that
     /// an exit signal ends have given up their names.
     pub(super) fn tell(self, pid: &Pid, reason: &ExitReason) {
-        for (_, other) in self.links.into_entries().into_iter().rev() {
+        for (_, Link { other, .. }) in self.links.into_entries().into_iter().rev() {
             let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
             discard_panic(move || other.deliver(signal));
         }
