@@ -7,16 +7,18 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use twoply::Wait;
-use twoply::actor::remote::{self, By, Endpoint, Epoch, Forwarder, Node, NodeTable, Signal};
-use twoply::actor::{Builder, Event, ExitReason, Foreign, MonitorRef, Pid, Process, ProcessRef};
-use twoply::channel::TrySendError;
-use twoply::promise::{Failure, Resolver};
+use twoply_core::Wait;
+use twoply_core::actor::remote::{self, By, Endpoint, Epoch, Forwarder, Node, NodeTable, Signal};
+use twoply_core::actor::{Builder, Event, ExitReason, Foreign, MonitorRef, Pid, Process, ProcessRef};
+use twoply_core::backend::{Backend, Job, Mode, SpawnError};
+use twoply_core::channel::TrySendError;
+use twoply_core::promise::{Failure, Resolver};
+use twoply_core::task::TaskList;
 
 /// What the processes of the tests understand.
 enum Message {
@@ -334,6 +336,38 @@ impl Forwarder<Message> for There {
     }
 }
 
+/// A backend with a thread for each job.
+struct Threads(Arc<TaskList>);
+
+impl Backend for Threads {
+    fn name(&self) -> &'static str {
+        "threads"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Blocking
+    }
+
+    fn tasks(&self) -> &Arc<TaskList> {
+        &self.0
+    }
+
+    fn start(&self, job: Job) -> Result<(), SpawnError> {
+        thread::spawn(move || job.run());
+        Ok(())
+    }
+
+    fn resume(&self, _: Job, _: bool) {
+        unreachable!("a job that blocks its thread does not come back");
+    }
+}
+
+/// How each process of the tests is started.
+fn builder() -> Builder<Message> {
+    static THREADS: LazyLock<Arc<dyn Backend>> = LazyLock::new(|| Arc::new(Threads(TaskList::new())));
+    Builder::new().on(&THREADS)
+}
+
 /// Starts a process that adds up, and does to others what it is told. What it hears of them goes to `news`.
 fn start(news: Option<Sender<(Pid, ExitReason)>>) -> ProcessRef<Message> {
     let trapping = news.is_some();
@@ -353,7 +387,7 @@ fn start(news: Option<Sender<(Pid, ExitReason)>>) -> ProcessRef<Message> {
             }
         }
     };
-    Builder::new().trap_exit(trapping).spawn(body).unwrap()
+    builder().trap_exit(trapping).spawn(body).unwrap()
 }
 
 /// How long word from the other node may take.
@@ -451,8 +485,8 @@ fn a_cut_tells_links_monitors_and_questions() {
     watcher.ask(Message::Total).wait().unwrap();
     there.ask(Message::Total).wait().unwrap();
     // The question is kept by the other side until the cut: its process does not get to it.
-    let stuck = Builder::new().spawn(async |me: Process<Message>| {
-        twoply::time::sleep(SOON).await;
+    let stuck = builder().spawn(async |me: Process<Message>| {
+        twoply_core::time::sleep(SOON).await;
         drop(me);
     });
     let stuck = stuck.unwrap();

@@ -22,6 +22,7 @@
 //! ```
 
 mod later;
+mod life;
 mod relations;
 
 use std::collections::VecDeque;
@@ -29,12 +30,14 @@ use std::sync::{Arc, Weak};
 
 pub(super) use later::Later;
 use later::give_up;
-use relations::{Link, Relations};
+pub(super) use life::Life;
+use life::Phase;
+use relations::Relations;
 
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
 use super::mailbox::{BEGUN, RETURNED};
-use super::pid::{AtExit, By, Endpoint, Epoch, HookId, Identity, MonitorRef, Pid, Signal};
+use super::pid::{AtExit, By, Endpoint, Epoch, HookId, MonitorRef, Pid, Signal};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
@@ -46,38 +49,6 @@ use crate::kernel::task::ExitReason;
 use crate::kernel::task::owner::Orphan;
 use crate::kernel::task::{self, Header, HeaderRef};
 use crate::promise::Failure;
-
-/// How far the life of a process has come. See the diagram of the [module](self).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    /// It has neither ended nor been made to.
-    Alive,
-    /// It has begun to end by itself, or its body is being dropped; the reason is not settled yet.
-    Leaving,
-    /// The reason is settled, once in a life. The body may still run or be about to be dropped.
-    Doomed,
-    /// The body has been dropped.
-    Over,
-}
-
-/// The state of a process and its relations to others, under the lock of its cell.
-pub(super) struct Life {
-    /// How far it has come.
-    phase: Phase,
-    /// An exit signal becomes an event, instead of ending the process.
-    trapping: bool,
-    /// It is being started, and whoever starts it has not learnt whether that succeeds.
-    starting: bool,
-    /// The mailbox stays open when the body ends, for a successor.
-    keeping: bool,
-    /// Why, if that is not [`ExitReason::Normal`]: most ends need no allocation.
-    reason: Option<Box<ExitReason>>,
-    /// The header of its task, from the first poll of that until its future is dropped, which is what calls
-    /// [`end`](Cell::end). It is looked at under the lock only.
-    task: Option<HeaderRef>,
-    /// Its relations, made with the first one.
-    relations: Option<Box<Relations>>,
-}
 
 /// What is to be done once the lock is free.
 #[derive(Default)]
@@ -136,83 +107,6 @@ impl Deferred {
             give_up(self.timers, self.home);
         }
         crate::base::wake::wake_all(self.senders.into_iter().chain(self.receiver));
-    }
-}
-
-impl Life {
-    pub(super) fn new(trapping: bool) -> Life {
-        Life {
-            phase: Phase::Alive,
-            trapping,
-            starting: false,
-            keeping: false,
-            reason: None,
-            task: None,
-            relations: None,
-        }
-    }
-
-    /// The life of a cell that stands for a process elsewhere: there is none here, and its mailbox is closed.
-    pub(super) fn elsewhere() -> Life {
-        Life { phase: Phase::Over, ..Life::new(false) }
-    }
-
-    /// Whether it has neither ended nor been made to.
-    pub(super) fn is_alive(&self) -> bool {
-        self.phase < Phase::Doomed
-    }
-
-    /// Its task, while it has one.
-    fn own_task(&self) -> Option<Arc<task::Shared>> {
-        self.task.as_ref().map(|header| Arc::clone(header.get().shared()))
-    }
-
-    /// Why it ends or has ended.
-    pub(super) fn reason(&self) -> Option<ExitReason> {
-        let reason = || self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal);
-        (!self.is_alive()).then(reason)
-    }
-
-    /// Whether no more messages are taken.
-    #[inline]
-    pub(super) fn is_closed(&self) -> bool {
-        !self.is_alive() && !self.keeping
-    }
-
-    /// Whether the body has been dropped.
-    pub(super) fn is_over(&self) -> bool {
-        self.phase == Phase::Over
-    }
-
-    /// Whether the process has begun to end, for a reason that is not settled yet.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.phase == Phase::Leaving
-    }
-
-    /// Notes that the process has begun to end by itself, unless its reason is settled already.
-    pub(super) fn leave(&mut self) {
-        if self.phase == Phase::Alive {
-            self.phase = Phase::Leaving;
-        }
-    }
-
-    fn relations(&mut self) -> &mut Relations {
-        self.relations.get_or_insert_default()
-    }
-
-    /// Keeps a question that was dropped unanswered, until it is known whether that was the end.
-    pub(super) fn keep_orphan(&mut self, orphan: Arc<dyn Orphan>) {
-        self.relations().orphans.push(orphan);
-    }
-
-    /// The questions that were kept, for a process that lives on.
-    pub(super) fn take_orphans(&mut self) -> Vec<Arc<dyn Orphan>> {
-        self.relations.as_mut().map_or_else(Vec::new, |relations| std::mem::take(&mut relations.orphans))
-    }
-
-    /// Takes the link to `other` out, whatever its epoch.
-    fn end_link(&mut self, other: Identity) -> Option<Link> {
-        self.relations.as_mut()?.links.remove(other)
     }
 }
 
