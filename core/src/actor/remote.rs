@@ -73,7 +73,8 @@ pub trait Forwarder<M>: Send + Sync {
     /// room by now. A waker that is kept must be woken when there is, and when the process cannot be reached any more.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Returns why the process has ended or cannot be reached any more; `None` as long as nothing is known of an end.
+    /// Returns why the process has ended or cannot be reached any more; `None` as long as nothing is known of an end. It is
+    /// known once [`try_send`](Forwarder::try_send) has said `Closed`.
     fn ended(&self) -> Option<ExitReason>;
 }
 
@@ -264,3 +265,6 @@ pub fn at_exit(pid: &Pid, hook: Arc<dyn AtExit>) -> Option<HookId> {
 pub fn forget_hook(pid: &Pid, hook: HookId) {
     pid.forget_hook(hook);
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
