@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use twoply_core::backend::{Backend, Driver, Strand, StrandState, Unpark};
-use twoply_core::future::join;
+use twoply_core::future::{join, race};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::parker::Parker;
 use twoply_core::reactor::{Interest, IoSource};
@@ -105,6 +105,15 @@ impl World for Toy {
             sleep(Duration::from_millis(1)).await;
             if known { Ok(vec![([10, 0, 0, 1], port).into()]) } else { Err(io::ErrorKind::NotFound.into()) }
         }))
+    }
+}
+
+/// A world that is real but for its chances.
+struct Chances(u64);
+
+impl World for Chances {
+    fn random(&self) -> Option<u64> {
+        Some(self.0)
     }
 }
 
@@ -527,4 +536,15 @@ fn a_simulated_stream_serves_any_stack() {
     drop(ours);
     assert_eq!(echo.join().unwrap(), 3 * ROOM as u64);
     assert!(world::current().is_none());
+}
+
+#[test]
+fn races_are_decided_by_the_world() {
+    let winners = |seed| {
+        let thread = ThreadStrand::new().with_world(Arc::new(Chances(seed)));
+        let winner = |_| race((async { 0 }, async { 1 }, async { 2 })).wait();
+        strand::enter(&thread, || (0..40).map(winner).collect::<Vec<_>>())
+    };
+    assert_eq!(winners(1), winners(1));
+    assert_ne!(winners(1), winners(2));
 }

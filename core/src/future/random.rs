@@ -1,21 +1,21 @@
 //! Cheap random numbers, for fairness and nothing else.
+//!
+//! The state of the generator belongs to the strand, and its seed to the strand's world: so a simulated world decides
+//! every choice that is made in it.
 
-use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
-thread_local! {
-    /// The state of this thread's xorshift generator; 0 until it is first used.
-    static STATE: Cell<u64> = const { Cell::new(0) };
-}
+use crate::kernel::strand::with_state;
+use crate::kernel::world;
 
-/// A number below `n`, which must not be 0. Marsaglia's xorshift64, a few instructions.
+/// Returns a number below `n`, which must not be 0. Marsaglia's xorshift64, a few instructions.
 pub(super) fn below(n: usize) -> usize {
-    STATE.with(|state| {
-        let mut x = state.get();
-        if x == 0 {
-            // A different sequence on each thread and in each run; the generator must not start at 0.
-            x = RandomState::new().hash_one(0) | 1;
-        }
+    with_state(|strand| {
+        let state = strand.random();
+        let mut x = match state.get() {
+            0 => seed(),
+            x => x,
+        };
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
@@ -23,4 +23,12 @@ pub(super) fn below(n: usize) -> usize {
         // The upper half times n, in fixed point: no division.
         ((x >> 32).wrapping_mul(n as u64) >> 32) as usize
     })
+}
+
+/// Returns the first state of a generator, which is never 0: the world's, or else another one for each strand and in
+/// each run.
+#[cold]
+fn seed() -> u64 {
+    let of_world = world::current().and_then(|world| world.random());
+    of_world.unwrap_or_else(|| RandomState::new().hash_one(0)) | 1
 }

@@ -51,6 +51,8 @@ pub struct StrandState {
     yielding: Cell<bool>,
     /// How many more operations may complete on this stack before it must let others run.
     budget: Cell<u32>,
+    /// The state of the generator for fair choices; 0 until it is first used.
+    random: Cell<u64>,
     /// The data of the waker with which a combinator of this library polls on behalf of whoever polls it.
     delegate: Cell<*const ()>,
     /// How many combinators are polling that go on without the wait that they poll.
@@ -84,6 +86,7 @@ impl StrandState {
             unwinds: Cell::new(0),
             yielding: Cell::new(false),
             budget: Cell::new(BUDGET),
+            random: Cell::new(0),
             delegate: Cell::new(std::ptr::null()),
             alternatives: Cell::new(0),
             nested_polls: NestedPolls::default(),
@@ -266,6 +269,12 @@ impl StrandState {
     #[inline]
     pub(crate) fn budget(&self) -> &Cell<u32> {
         &self.budget
+    }
+
+    /// The state of the generator with which selects and races choose; 0 until it is first used.
+    #[inline]
+    pub(crate) fn random(&self) -> &Cell<u64> {
+        &self.random
     }
 
     /// With which waker a combinator of this library polls on behalf of whoever polls it, by its data.
