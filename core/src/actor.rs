@@ -105,7 +105,17 @@ where
 /// Starts a process that runs `body`, which is straight-line code; see [`spawn`].
 ///
 /// # Errors
-/// As there.
+/// As [`Builder::spawn`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, ExitReason, Process}};
+///
+/// let process = actor::spawn_fn(|mut me: Process<u8>| drop(me.receive().wait()))?;
+/// process.send(1).wait()?;
+/// assert_eq!(process.ended().wait(), ExitReason::Normal);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[track_caller]
 pub fn spawn_fn<M, F, T>(body: F) -> Result<ProcessRef<M>, SpawnProcessError>
 where
@@ -120,6 +130,30 @@ where
 ///
 /// # Errors
 /// As [`Builder::spawn`].
+///
+/// # Examples
+/// ```
+/// use std::convert::Infallible;
+/// use twoply::{Wait, actor::{self, Actor, Context, ExitReason}};
+///
+/// struct Greeter;
+///
+/// impl Actor for Greeter {
+///     type Message = &'static str;
+///     type Error = Infallible;
+///
+///     async fn handle(&mut self, name: &'static str, cx: &mut Context<Greeter>) -> Result<(), Infallible> {
+///         println!("hello {name}");
+///         cx.stop();
+///         Ok(())
+///     }
+/// }
+///
+/// let greeter = actor::spawn_actor(Greeter)?;
+/// greeter.send("world").wait()?;
+/// assert_eq!(greeter.ended().wait(), ExitReason::Normal);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[track_caller]
 pub fn spawn_actor<A: Actor>(actor: A) -> Result<ProcessRef<A::Message>, SpawnProcessError> {
     Builder::new().spawn_actor(actor)

@@ -86,14 +86,14 @@ use crate::kernel::task::Panic;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Actor: Sized + Send + 'static {
-    /// What others send it.
+    /// The type of the messages that others send it.
     type Message: Send + 'static;
 
-    /// What its handlers fail with: an error type, a `String`, or [`ExitReason`] for a reason of one's own choice.
+    /// The error of its handlers: an error type, a `String`, or [`ExitReason`] for a reason of one's own choice.
     /// [`Infallible`](std::convert::Infallible) for those that never do.
     type Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static;
 
-    /// Called first, in the actor's own task: before any message, and before any news of links and monitors.
+    /// Is called first, in the actor's own task: before any message, and before any news of links and monitors.
     ///
     /// # Errors
     /// An error ends the actor, which then has never started: [`stopped`](Actor::stopped) is not called.
@@ -102,7 +102,7 @@ pub trait Actor: Sized + Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called with each message of the mailbox and of the attached sources.
+    /// Is called with each message of the mailbox and of the attached sources.
     ///
     /// # Errors
     /// An error ends the actor, with that as its exit reason.
@@ -112,7 +112,7 @@ pub trait Actor: Sized + Send + 'static {
         cx: &mut Context<Self>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Called with each exit signal that does not come from the parent, if the actor [traps](Process::trap_exit) them.
+    /// Is called with each exit signal that does not come from the parent, if the actor [traps](Process::trap_exit) them.
     /// Without this, the actor stops with the signal's reason unless that is [`Normal`](ExitReason::Normal): as if it
     /// did not trap, but in order, with [`stopped`](Actor::stopped).
     ///
@@ -132,7 +132,42 @@ pub trait Actor: Sized + Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called with the end of each process that the actor monitors. Without this, nothing happens.
+    /// Is called with the end of each process that the actor monitors. Without this, nothing happens.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use twoply::Wait;
+    /// use twoply::actor::{self, Actor, Context, Down, ExitReason, Pid, Process};
+    ///
+    /// struct Watcher(Pid);
+    ///
+    /// impl Actor for Watcher {
+    ///     type Message = ();
+    ///     type Error = Infallible;
+    ///
+    ///     async fn started(&mut self, cx: &mut Context<Watcher>) -> Result<(), Infallible> {
+    ///         cx.monitor(&self.0);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, _: (), cx: &mut Context<Watcher>) -> Result<(), Infallible> {
+    ///         cx.exit(&self.0, ExitReason::Kill);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn down(&mut self, down: Down, cx: &mut Context<Watcher>) -> Result<(), Infallible> {
+    ///         cx.stop_with(down.reason);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let watched = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// let watcher = Watcher(watched.pid()).spawn()?;
+    /// watcher.send(()).wait()?;
+    /// assert_eq!(watcher.ended().wait(), ExitReason::Killed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// An error ends the actor, with that as its exit reason.
@@ -145,7 +180,7 @@ pub trait Actor: Sized + Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called last, with the reason for which the actor ends, before its links and monitors are told. What is left in
+    /// Is called last, with the reason for which the actor ends, before its links and monitors are told. What is left in
     /// the mailbox is undelivered. There are ends at which this is not called: see the table above.
     fn stopped(&mut self, reason: &ExitReason, cx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
         let _ = (reason, cx);
@@ -157,6 +192,28 @@ pub trait Actor: Sized + Send + 'static {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Actor, Context};
+    /// use twoply::{Wait, actor::ExitReason};
+    ///
+    /// struct Once;
+    ///
+    /// impl Actor for Once {
+    ///     type Message = ();
+    ///     type Error = String;
+    ///
+    ///     async fn handle(&mut self, _: (), _: &mut Context<Once>) -> Result<(), String> {
+    ///         Err("once is enough".into())
+    ///     }
+    /// }
+    ///
+    /// let once = Once.spawn()?;
+    /// once.send(()).wait()?;
+    /// assert!(matches!(once.ended().wait(), ExitReason::Failed(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnProcessError> {
         Builder::new().spawn_actor(self)
@@ -164,10 +221,10 @@ pub trait Actor: Sized + Send + 'static {
 }
 
 impl<M: Send + 'static> Builder<M> {
-    /// Starts `actor` as a process.
+    /// Starts `actor` as a process, with these settings; [`Actor`] has an example.
     ///
     /// # Errors
-    /// When the backend has been shut down, or the operating system refuses a thread.
+    /// As [`Builder::spawn`].
     #[track_caller]
     pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnProcessError> {
         self.spawn(move |process| run(actor, process, || ()))
@@ -177,6 +234,30 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn_actor`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{self, Builder, ExitReason, Process};
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = ();
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: (), _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// let parent = actor::spawn_fn(|mut me: Process<()>| {
+    ///     me.trap_exit(true);
+    ///     let quiet = Builder::new().spawn_actor_link(&me, Quiet).unwrap();
+    ///     quiet.exit(ExitReason::Kill);
+    ///     drop(me.receive().wait()); // The exit signal of the actor.
+    /// })?;
+    /// assert_eq!(parent.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn spawn_actor_link<A, P>(
         self,
@@ -190,10 +271,33 @@ impl<M: Send + 'static> Builder<M> {
         self.spawn_link(parent, move |process| run(actor, process, || ()))
     }
 
-    /// Starts `actor` as a process that `parent` monitors from before its first step.
+    /// Starts `actor` as a process that `parent` monitors from before its first step. Returns it and the monitor.
     ///
     /// # Errors
     /// As [`Builder::spawn_actor`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{self, Builder, Event, ExitReason, Process};
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = ();
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: (), _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// let parent = actor::spawn_fn(|mut me: Process<()>| {
+    ///     let (quiet, monitor) = Builder::new().spawn_actor_monitor(&me, Quiet).unwrap();
+    ///     quiet.exit(ExitReason::Kill);
+    ///     assert!(matches!(me.receive().wait(), Event::Down(down) if down.monitor == monitor));
+    /// })?;
+    /// assert_eq!(parent.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn spawn_actor_monitor<A, P>(
         self,
@@ -208,16 +312,42 @@ impl<M: Send + 'static> Builder<M> {
     }
 }
 
-/// What a handler may do to its own actor: all that a [`Process`] does, and to stop and to attach sources.
+/// The actor as its handlers see it: they may do all that a [`Process`] does, stop the actor, and attach sources.
 ///
 /// A handler may receive by itself, too, through [`Process::receive`] and its kin; those look at the mailbox alone, and
 /// what they take does not come to [`Actor::handle`].
+///
+/// # Examples
+/// ```
+/// use std::convert::Infallible;
+/// use twoply::Wait;
+/// use twoply::actor::{Actor, Context, ExitReason};
+///
+/// struct Countdown;
+///
+/// impl Actor for Countdown {
+///     type Message = u32;
+///     type Error = Infallible;
+///
+///     async fn handle(&mut self, n: u32, cx: &mut Context<Countdown>) -> Result<(), Infallible> {
+///         match n {
+///             0 => cx.stop(),
+///             n => drop(cx.me().try_send(n - 1)),
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let countdown = Countdown.spawn()?;
+/// countdown.send(10).wait()?;
+/// assert_eq!(countdown.ended().wait(), ExitReason::Normal);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Context<A: Actor> {
-    /// The process that the actor is.
     process: Process<A::Message>,
-    /// What has been attached; most actors attach nothing.
+    /// `None` until something is attached; most actors attach nothing.
     sources: Option<Box<Sources<A::Message>>>,
-    /// Why to end after the handler that runs.
+    /// The reason to end with after the handler that runs, if it has asked for the end.
     stop: Option<Box<ExitReason>>,
 }
 
@@ -238,9 +368,10 @@ impl<A: Actor> Context<A> {
     /// the actor has time for it. A source that has ended is dropped.
     ///
     /// # Examples
-    /// ```no_run
+    /// ```
     /// # use std::{convert::Infallible, time::Duration};
     /// use twoply::actor::{Actor, Context};
+    /// # use twoply::{Wait, actor::ExitReason};
     /// use twoply::time::interval;
     ///
     /// struct Clock;
@@ -252,15 +383,19 @@ impl<A: Actor> Context<A> {
     ///     type Error = Infallible;
     ///
     ///     async fn started(&mut self, cx: &mut Context<Clock>) -> Result<(), Infallible> {
-    ///         cx.attach(interval(Duration::from_secs(1)), |_due| Tick);
+    ///         cx.attach(interval(Duration::from_millis(1)), |_due| Tick);
     ///         Ok(())
     ///     }
     ///
-    ///     async fn handle(&mut self, _: Tick, _: &mut Context<Clock>) -> Result<(), Infallible> {
+    ///     async fn handle(&mut self, _: Tick, cx: &mut Context<Clock>) -> Result<(), Infallible> {
     ///         println!("tick");
+    ///         cx.stop();
     ///         Ok(())
     ///     }
     /// }
+    ///
+    /// assert_eq!(Clock.spawn()?.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn attach<T, S, F>(&mut self, source: S, mut convert: F) -> Attachment
     where
@@ -271,8 +406,42 @@ impl<A: Actor> Context<A> {
         self.sources().attach(source, move |item: Option<T>| item.map(&mut convert))
     }
 
-    /// As [`Context::attach`], for a source whose end matters: `convert` is called with `None` then, once. It may make
-    /// no message of an item, too.
+    /// As [`Context::attach`], for a source whose end matters: `convert` is called with `None` then, once. It may also
+    /// make no message of an item.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// use twoply::actor::{Actor, Context, ExitReason};
+    /// use twoply::{Wait, channel};
+    ///
+    /// struct Reader(channel::Receiver<String>);
+    ///
+    /// impl Actor for Reader {
+    ///     type Message = Option<String>;
+    ///     type Error = Infallible;
+    ///
+    ///     async fn started(&mut self, cx: &mut Context<Reader>) -> Result<(), Infallible> {
+    ///         cx.attach_to_end(self.0.clone(), Some);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, line: Option<String>, cx: &mut Context<Reader>) -> Result<(), Infallible> {
+    ///         match line {
+    ///             Some(line) => println!("{line}"),
+    ///             None => cx.stop(),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (lines, source) = channel::bounded(1);
+    /// let reader = Reader(source).spawn()?;
+    /// lines.send("the only line".to_owned()).wait()?;
+    /// drop(lines);
+    /// assert_eq!(reader.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn attach_to_end<T, S, F>(&mut self, source: S, convert: F) -> Attachment
     where
         T: 'static,
@@ -292,7 +461,7 @@ impl<A: Actor> Context<A> {
         self.sources.get_or_insert_with(|| Box::new(Sources::new()))
     }
 
-    /// What comes next, from the mailbox or a source.
+    /// Returns the next event, of the mailbox or of a source.
     fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Event<A::Message>> {
         let (cell, batch) = self.process.parts();
         let Some(sources) = &mut self.sources else { return cell.poll_next(batch, cx) };
@@ -385,16 +554,16 @@ fn dispatch<'a, A: Actor>(
     cx: &'a mut Context<A>,
 ) -> impl Future<Output = Result<(), A::Error>> + Send {
     match event {
-        Event::Message(message) => Handling::Message { handler: actor.handle(message, cx) },
-        Event::Exit(exit) => Handling::Exit { handler: actor.trapped(*exit, cx) },
-        Event::Down(down) => Handling::Down { handler: actor.down(*down, cx) },
+        Event::Message(message) => HandlerFuture::Message { handler: actor.handle(message, cx) },
+        Event::Exit(exit) => HandlerFuture::Exit { handler: actor.trapped(*exit, cx) },
+        Event::Down(down) => HandlerFuture::Down { handler: actor.down(*down, cx) },
     }
 }
 
 pin_project! {
     /// The future of one of an actor's handlers.
-    #[project = HandlingProjection]
-    enum Handling<H, T, D> {
+    #[project = HandlerFutureProjection]
+    enum HandlerFuture<H, T, D> {
         // Of a message.
         Message { #[pin] handler: H },
         // Of an exit signal.
@@ -404,7 +573,7 @@ pin_project! {
     }
 }
 
-impl<H, T, D> Future for Handling<H, T, D>
+impl<H, T, D> Future for HandlerFuture<H, T, D>
 where
     H: Future,
     T: Future<Output = H::Output>,
@@ -415,14 +584,14 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<H::Output> {
         match self.project() {
-            HandlingProjection::Message { handler } => handler.poll(cx),
-            HandlingProjection::Exit { handler } => handler.poll(cx),
-            HandlingProjection::Down { handler } => handler.poll(cx),
+            HandlerFutureProjection::Message { handler } => handler.poll(cx),
+            HandlerFutureProjection::Exit { handler } => handler.poll(cx),
+            HandlerFutureProjection::Down { handler } => handler.poll(cx),
         }
     }
 }
 
-/// What a handler has returned, or how it panicked, as a reason to end.
+/// Returns the reason to end if a handler has failed or panicked.
 fn failure_of<E>(handled: Result<Result<(), E>, Panic>) -> Result<(), ExitReason>
 where
     E: Into<Box<dyn Error + Send + Sync>>,

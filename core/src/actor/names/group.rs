@@ -36,41 +36,39 @@ use crate::channel::{self, Receiver, Sender};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Group<M: Send + 'static> {
-    /// Who is in it.
     members: Arc<Members<M>>,
-    /// For a group without a name: that somebody holds it.
-    owner: Option<Arc<Owner<M>>>,
+    /// `None` if the group has a name: its members can be found by that.
+    handle: Option<Arc<Handle<M>>>,
 }
 
-/// Who is in a group. The hooks of the members share it.
+/// The members of a group. Their hooks share it.
 struct Members<M: Send + 'static> {
-    /// They, and those who watch.
     state: Mutex<State<M>>,
-    /// Where the group is found, if it has a name.
+    /// The collection that the group is found in and its name there, if it has one.
     name: Option<(Weak<Mutex<Named>>, Arc<str>)>,
 }
 
-/// What all clones of a group without a name share. When the last one is dropped nobody can find its members any more,
-/// and they are let go; but where somebody watches the group, they leave one by one.
-struct Owner<M: Send + 'static>(Arc<Members<M>>);
+/// All clones of a group without a name share this. When the last of them is dropped nobody can find the members any
+/// more, and they are let go; but where somebody watches the group, they leave one by one.
+struct Handle<M: Send + 'static>(Arc<Members<M>>);
 
-/// What the lock guards.
+/// The part of a group that its lock guards.
 struct State<M: Send + 'static> {
     /// The members, in the order in which they joined.
     members: BTreeMap<u64, ProcessRef<M>>,
-    /// Each member's place in that order, and what will take it out when it ends.
-    places: BTreeMap<Pid, (u64, HookId)>,
-    /// The next place.
+    /// The key of each member in `members`, and the hook that takes it out when it ends.
+    joined: BTreeMap<Pid, (u64, HookId)>,
+    /// The next key of `members`.
     next: u64,
-    /// Who is told of changes. Each change is told to those who watched when it happened.
+    /// The channels of those who watch. Each change is sent to those who watched when it happened.
     watchers: Watchers<M>,
-    /// Changes that are still to be told, the oldest first.
-    news: VecDeque<(Membership<M>, Watchers<M>)>,
-    /// Somebody is telling the news. Others leave theirs to it, so that all watchers see one order.
-    telling: bool,
+    /// Changes that are still to be sent, the oldest first.
+    changes: VecDeque<(Membership<M>, Watchers<M>)>,
+    /// A thread is sending changes. Others leave theirs to it, so that all watchers see one order.
+    notifying: bool,
 }
 
-/// A list that is replaced as a whole, so that news can keep theirs.
+/// A list that is replaced as a whole, so that each change can keep its own.
 type Watchers<M> = Arc<Vec<Sender<Membership<M>>>>;
 
 /// A change of a group; see [`Group::watch`].
@@ -82,49 +80,84 @@ pub enum Membership<M: Send + 'static> {
 }
 
 impl<M: Send + 'static> Group<M> {
-    /// A group without members and without a name.
+    /// Returns a group without members and without a name.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::Group;
+    ///
+    /// let group = Group::<String>::new();
+    /// assert!(group.is_empty());
+    /// ```
     pub fn new() -> Group<M> {
         let members = Arc::new(Members::new(None));
-        let owner = Some(Arc::new(Owner(Arc::clone(&members))));
-        Group { members, owner }
+        let handle = Some(Arc::new(Handle(Arc::clone(&members))));
+        Group { members, handle }
     }
 
     /// Makes `process` a member until it leaves or ends. Returns whether it has become one: not if it was one already,
     /// has ended, or runs on another node.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Group, Process};
+    ///
+    /// let group = Group::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// assert!(group.join(&process));
+    /// assert!(!group.join(&process), "it is a member already");
+    /// assert!(group.leave(&process.pid()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join(&self, process: &ProcessRef<M>) -> bool {
         let joined = self.members.enter(process);
-        self.members.tell();
+        self.members.notify_watchers();
         joined
     }
 
-    /// Ends a membership. Returns whether there was one.
+    /// Ends the membership of `process`. Returns whether it was a member.
     pub fn leave(&self, process: &Pid) -> bool {
         let was_member = self.members.leave(process, None);
-        self.members.tell();
+        self.members.notify_watchers();
         was_member
     }
 
-    /// The members, in the order in which they joined.
+    /// Returns the members, in the order in which they joined.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Group, Process}};
+    ///
+    /// let group = Group::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// group.join(&process);
+    /// assert_eq!(group.members(), [process.clone()]);
+    /// process.send(1).wait()?; // It ends, and leaves the group.
+    /// process.ended().wait();
+    /// assert_eq!(group.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn members(&self) -> Vec<ProcessRef<M>> {
         lock_std(&self.members.state).members.values().cloned().collect()
     }
 
-    /// Whether the process is a member.
+    /// Returns whether the process is a member.
     pub fn contains(&self, process: &Pid) -> bool {
-        lock_std(&self.members.state).places.contains_key(process)
+        lock_std(&self.members.state).joined.contains_key(process)
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         lock_std(&self.members.state).members.len()
     }
 
-    /// Whether there are no members.
+    /// Returns whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Sends `message` to every member whose mailbox takes it at once. Returns how many did.
+    /// Sends `message` to every member whose mailbox takes it at once. Returns the number of those. [`Group`] has an
+    /// example.
     pub fn broadcast(&self, message: &M) -> usize
     where
         M: Clone,
@@ -132,9 +165,22 @@ impl<M: Send + 'static> Group<M> {
         self.members().iter().filter(|member| member.try_send(message.clone()).is_ok()).count()
     }
 
-    /// The members, and a channel of all changes from then on, in their order. Nothing is lost between the two.
+    /// Returns the members, and a channel of all changes from then on, in their order. Nothing is lost between the two.
     ///
     /// The channel is unbounded; dropping its receiver ends the watch.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Group, Membership, Process}};
+    ///
+    /// let group = Group::new();
+    /// let (members, changes) = group.watch();
+    /// assert!(members.is_empty());
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// group.join(&process);
+    /// assert!(matches!(changes.recv().wait()?, Membership::Joined(joined) if joined == process));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn watch(&self) -> (Vec<ProcessRef<M>>, Receiver<Membership<M>>) {
         let (watcher, news) = channel::unbounded();
         let mut state = lock_std(&self.members.state);
@@ -153,75 +199,75 @@ impl<M: Send + 'static> Members<M> {
     fn new(name: Option<(Weak<Mutex<Named>>, Arc<str>)>) -> Members<M> {
         let state = State {
             members: BTreeMap::new(),
-            places: BTreeMap::new(),
+            joined: BTreeMap::new(),
             next: 0,
             watchers: Arc::default(),
-            news: VecDeque::new(),
-            telling: false,
+            changes: VecDeque::new(),
+            notifying: false,
         };
         Members { state: Mutex::new(state), name }
     }
 
-    /// Enters the process among the members; false if it is there or not alive. The caller calls [`Members::tell`].
+    /// Enters the process among the members. Returns false if it is there or not alive. The caller calls [`Members::notify_watchers`].
     fn enter(self: &Arc<Self>, process: &ProcessRef<M>) -> bool {
         let pid = process.pid();
         let mut state = lock_std(&self.state);
-        if state.places.contains_key(&pid) {
+        if state.joined.contains_key(&pid) {
             return false;
         }
         let Some(hook) = pid.at_exit(Arc::clone(self) as Arc<dyn AtExit>) else { return false };
-        let place = state.next;
+        let number = state.next;
         state.next += 1;
-        state.places.insert(pid, (place, hook));
-        state.members.insert(place, process.clone());
-        state.note(Membership::Joined(process.clone()));
+        state.joined.insert(pid, (number, hook));
+        state.members.insert(number, process.clone());
+        state.queue_change(Membership::Joined(process.clone()));
         true
     }
 
-    /// Takes the process out; false if it is not there, or not by `hook`. The caller calls [`Members::tell`].
+    /// Takes the process out. Returns false if it is not there, or not by `hook`. The caller calls [`Members::notify_watchers`].
     fn leave(&self, pid: &Pid, hook: Option<HookId>) -> bool {
         let mut state = lock_std(&self.state);
-        if let (Some(hook), Some((_, own))) = (hook, state.places.get(pid))
+        if let (Some(hook), Some((_, own))) = (hook, state.joined.get(pid))
             && hook != *own
         {
             return false;
         }
-        let Some((place, hook)) = state.places.remove(pid) else { return false };
+        let Some((number, hook)) = state.joined.remove(pid) else { return false };
         // The caller holds these members, so that the hook is not the last to do so.
         pid.forget_hook(hook);
-        let member = state.members.remove(&place);
-        state.note(Membership::Left(pid.clone()));
+        let member = state.members.remove(&number);
+        state.queue_change(Membership::Left(pid.clone()));
         drop(state);
         // The last reference to a process may drop its messages, which are the user's.
         drop(member);
         true
     }
 
-    /// Tells the watchers what is to be told, unless somebody else is at it and will.
-    fn tell(&self) {
+    /// Sends the changes to the watchers, unless another thread is at it and will.
+    fn notify_watchers(&self) {
         let mut state = lock_std(&self.state);
-        if state.telling {
+        if state.notifying {
             return;
         }
-        state.telling = true;
-        while let Some((news, watchers)) = state.news.pop_front() {
+        state.notifying = true;
+        while let Some((change, watchers)) = state.changes.pop_front() {
             drop(state);
             for watcher in watchers.iter() {
-                // It wakes somebody, whose waker may panic; and who has gone need not be told.
-                discard_panic(|| drop(watcher.try_send(news.clone())));
+                // The send runs a waker, which may panic; and a watcher that has gone need not be told.
+                discard_panic(|| drop(watcher.try_send(change.clone())));
             }
-            // They may be the last to hold a process, whose undelivered messages go to code of the user's.
-            discard_panic(|| drop((news, watchers)));
+            // These may be the last references to a process, whose undelivered messages go to code of the user's.
+            discard_panic(|| drop((change, watchers)));
             state = lock_std(&self.state);
         }
-        state.telling = false;
+        state.notifying = false;
     }
 }
 
 impl<M: Send + 'static> State<M> {
-    fn note(&mut self, news: Membership<M>) {
+    fn queue_change(&mut self, change: Membership<M>) {
         if !self.watchers.is_empty() {
-            self.news.push_back((news, Arc::clone(&self.watchers)));
+            self.changes.push_back((change, Arc::clone(&self.watchers)));
         }
     }
 }
@@ -229,21 +275,21 @@ impl<M: Send + 'static> State<M> {
 impl<M: Send + 'static> AtExit for Members<M> {
     fn ended(&self, pid: &Pid, hook: HookId) {
         self.leave(pid, Some(hook));
-        self.tell();
+        self.notify_watchers();
     }
 }
 
-impl<M: Send + 'static> Drop for Owner<M> {
+impl<M: Send + 'static> Drop for Handle<M> {
     fn drop(&mut self) {
         let mut state = lock_std(&self.0.state);
         if !state.watchers.iter().all(Sender::is_closed) {
             return;
         }
-        let (members, places) = (std::mem::take(&mut state.members), std::mem::take(&mut state.places));
+        let (members, joined) = (std::mem::take(&mut state.members), std::mem::take(&mut state.joined));
         drop(state);
-        places.iter().for_each(|(pid, (_, hook))| pid.forget_hook(*hook));
-        // They may be the last to hold a process; see `leave`.
-        discard_panic(|| drop((members, places)));
+        joined.iter().for_each(|(pid, (_, hook))| pid.forget_hook(*hook));
+        // These may be the last references to a process; see `leave`.
+        discard_panic(|| drop((members, joined)));
     }
 }
 
@@ -267,7 +313,7 @@ impl<M: Send + 'static> Default for Group<M> {
 
 impl<M: Send + 'static> Clone for Group<M> {
     fn clone(&self) -> Group<M> {
-        Group { members: Arc::clone(&self.members), owner: self.owner.clone() }
+        Group { members: Arc::clone(&self.members), handle: self.handle.clone() }
     }
 }
 
@@ -279,7 +325,7 @@ impl<M: Send + 'static> fmt::Debug for Group<M> {
 }
 
 impl<M: Send + 'static> Membership<M> {
-    /// Whom it is about.
+    /// Returns the process that has joined or left.
     pub fn pid(&self) -> Pid {
         match self {
             Membership::Joined(process) => process.pid(),
@@ -310,36 +356,61 @@ impl<M: Send + 'static> fmt::Debug for Membership<M> {
 /// Groups that are found by name. Clones are the same collection.
 ///
 /// A group is in it for as long as it has members or somebody holds it.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Groups, Process}};
+///
+/// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// Groups::global().group("readers")?.join(&process);
+///
+/// // Somewhere else:
+/// let sent = Groups::global().group::<u8>("readers")?.broadcast(&7);
+/// assert_eq!(sent, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Groups(Arc<Mutex<Named>>);
 
-/// The groups, by name.
+/// The groups of a collection, by name.
 type Named = BTreeMap<Arc<str>, NamedGroup>;
 
 /// A group that has a name.
 struct NamedGroup {
-    /// Its [`Members`].
+    /// A `Members<M>`.
     members: Weak<dyn Any + Send + Sync>,
-    /// The name of the type of their messages.
+    /// The name of the type `M`.
     message: &'static str,
 }
 
 impl Groups {
-    /// A collection without groups.
+    /// Returns a collection without groups, for a part of a program that wants names of its own.
     pub fn new() -> Groups {
         Groups::default()
     }
 
-    /// The groups of the whole program.
+    /// Returns the groups of the whole program. All values that this returns are the same collection. [`Groups`] has an
+    /// example.
     pub fn global() -> Groups {
         static GLOBAL: OnceLock<Groups> = OnceLock::new();
         GLOBAL.get_or_init(Groups::new).clone()
     }
 
-    /// The group with this name, made when there is none.
+    /// Returns the group with this name, which is made when there is none.
     ///
     /// # Errors
     /// When the members of the group with this name take messages of another type.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::Groups;
+    ///
+    /// let groups = Groups::new();
+    /// let numbers = groups.group::<u8>("numbers")?;
+    /// assert!(groups.group::<String>("numbers").is_err());
+    /// assert_eq!(groups.names(), ["numbers".into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn group<M: Send + 'static>(&self, name: impl Into<Arc<str>>) -> Result<Group<M>, WrongTypeError> {
         let name = name.into();
         let mut groups = lock_std(&self.0);
@@ -349,17 +420,17 @@ impl Groups {
             let found = named.message;
             drop(groups);
             return match members.downcast::<Members<M>>() {
-                Ok(members) => Ok(Group { members, owner: None }),
+                Ok(members) => Ok(Group { members, handle: None }),
                 Err(_) => Err(WrongTypeError { expected: type_name::<M>(), found }),
             };
         }
         let members = Arc::new(Members::new(Some((Arc::downgrade(&self.0), Arc::clone(&name)))));
         let found: Weak<Members<M>> = Arc::downgrade(&members);
         groups.insert(name, NamedGroup { members: found, message: type_name::<M>() });
-        Ok(Group { members, owner: None })
+        Ok(Group { members, handle: None })
     }
 
-    /// The names of all groups, in alphabetical order.
+    /// Returns the names of all groups, in alphabetical order.
     pub fn names(&self) -> Vec<Arc<str>> {
         lock_std(&self.0).keys().cloned().collect()
     }

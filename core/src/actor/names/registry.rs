@@ -42,50 +42,69 @@ use crate::base::panic::discard_panic;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Owner>);
+pub struct Registry(Arc<Handle>);
 
-/// The names of a registry, for as long as somebody holds that: afterwards nobody can find anything there.
+/// All clones of a registry share this; the last of them takes the hooks of the registry back, because nobody can find
+/// anything in it any more.
 #[derive(Default)]
-struct Owner(Arc<Names>);
+struct Handle(Arc<Names>);
 
-/// What a registry holds.
+/// The tables of a registry. The hooks of its processes share them.
 #[derive(Default)]
 struct Names(RwLock<Tables>);
 
 /// Two views of the same entries.
 #[derive(Default)]
 struct Tables {
-    /// Who has which name.
+    /// The process of each name.
     entries: BTreeMap<Arc<str>, Entry>,
-    /// Who has names.
+    /// The names of each process that has any.
     holders: BTreeMap<Pid, Holder>,
 }
 
 /// A process that has names.
 struct Holder {
-    /// What will release them when it ends.
+    /// Releases the names when the process ends.
     hook: HookId,
-    /// They, in the order in which it got them; at least one.
+    /// At least one, in the order in which the process got them.
     names: Vec<Arc<str>>,
 }
 
-/// One name's process.
+/// The process that has a name.
 struct Entry {
-    /// The process.
     pid: Pid,
-    /// Its reference, a `ProcessRef<M>`.
+    /// A `ProcessRef<M>`.
     reference: Box<dyn Any + Send + Sync>,
-    /// The name of the type of its messages.
+    /// The name of the type `M`.
     message: &'static str,
 }
 
 impl Registry {
-    /// A registry without names.
+    /// Returns a registry without names, for a part of a program that wants names of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Builder, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let body = async |mut me: Process<()>| drop(me.receive().await);
+    /// let process = Builder::new().register_in(&registry, "mine").spawn(body)?;
+    /// assert_eq!(registry.whereis_pid("mine"), Some(process.pid()));
+    /// assert_eq!(Registry::global().whereis_pid("mine"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Registry {
         Registry::default()
     }
 
-    /// The registry of the whole program.
+    /// Returns the registry of the whole program. All values that this returns are the same registry.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::Registry;
+    ///
+    /// assert_eq!(Registry::global().whereis_pid("nobody has this name"), None);
+    /// ```
     pub fn global() -> Registry {
         static GLOBAL: OnceLock<Registry> = OnceLock::new();
         GLOBAL.get_or_init(Registry::new).clone()
@@ -94,7 +113,20 @@ impl Registry {
     /// Gives `process` a name, until it ends or [`unregister`](Registry::unregister) takes the name from it.
     ///
     /// # Errors
-    /// When the name is taken, also if it is by the same process; when the process has ended or runs on another node.
+    /// [`Taken`](RegisterError::Taken) when a process has the name, also if it is the same process;
+    /// [`NoProcess`](RegisterError::NoProcess) when the process has ended or runs on another node.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, RegisterError, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// registry.register("clerk", &process)?;
+    /// let taken = registry.register("clerk", &process);
+    /// assert_eq!(taken, Err(RegisterError::Taken("clerk".into(), process.pid())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn register<M: Send + 'static>(
         &self,
         name: impl Into<Arc<str>>,
@@ -107,7 +139,7 @@ impl Registry {
         let owner = tables.entries.get(&name).map(|taken| taken.pid.clone());
         let refused = match owner {
             Some(owner) => RegisterError::Taken(name, owner),
-            None if tables.hold(&pid, &name, &self.0.0) => {
+            None if tables.add_name(&pid, &name, &self.0.0) => {
                 tables.entries.insert(name, entry);
                 return Ok(());
             }
@@ -120,20 +152,44 @@ impl Registry {
     }
 
     /// Takes a name from its process. Returns the process, or `None` if the name was free.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// registry.register("clerk", &process)?;
+    /// assert_eq!(registry.unregister("clerk"), Some(process.pid()));
+    /// assert_eq!(registry.unregister("clerk"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unregister(&self, name: &str) -> Option<Pid> {
         let mut tables = self.write();
-        let released = tables.release(name);
+        let released = tables.remove_name(name);
         drop(tables);
         // As in `register`.
         released.map(|entry| entry.pid)
     }
 
-    /// The process with this name, which takes messages of type `M`; `None` if nobody has the name.
+    /// Returns the process with this name, which takes messages of type `M`; `None` if nobody has the name.
     ///
     /// The process may end at any moment; sending to it then fails.
     ///
     /// # Errors
     /// When the process takes messages of another type.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// registry.register("clerk", &process)?;
+    /// assert_eq!(registry.whereis("clerk")?, Some(process));
+    /// assert!(registry.whereis::<String>("clerk").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn whereis<M: Send + 'static>(&self, name: &str) -> Result<Option<ProcessRef<M>>, WrongTypeError> {
         let tables = self.read();
         let Some(entry) = tables.entries.get(name) else { return Ok(None) };
@@ -143,18 +199,32 @@ impl Registry {
         }
     }
 
-    /// The process with this name, whatever it takes; `None` if nobody has the name.
+    /// Returns the process with this name, whatever messages it takes; `None` if nobody has the name.
     pub fn whereis_pid(&self, name: &str) -> Option<Pid> {
         self.read().entries.get(name).map(|entry| entry.pid.clone())
     }
 
-    /// All names that are taken, in alphabetical order, with their processes.
+    /// Returns all names that are taken, in alphabetical order, with their processes.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// registry.register("second", &process)?;
+    /// registry.register("first", &process)?;
+    /// let names: Vec<_> = registry.registered().into_iter().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["first".into(), "second".into()]);
+    /// assert_eq!(registry.names_of(&process.pid()), ["second".into(), "first".into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn registered(&self) -> Vec<(Arc<str>, Pid)> {
         let tables = self.read();
         tables.entries.iter().map(|(name, entry)| (Arc::clone(name), entry.pid.clone())).collect()
     }
 
-    /// The names of a process, in the order in which it got them.
+    /// Returns the names of a process, in the order in which it got them.
     pub fn names_of(&self, process: &Pid) -> Vec<Arc<str>> {
         self.read().holders.get(process).map(|holder| holder.names.clone()).unwrap_or_default()
     }
@@ -176,10 +246,10 @@ impl fmt::Debug for Registry {
 }
 
 impl Tables {
-    /// Enters `name` among those of `pid`, which gets a hook with the first one. False when it is not alive.
-    fn hold(&mut self, pid: &Pid, name: &Arc<str>, names: &Arc<Names>) -> bool {
+    /// Enters `name` among those of `pid`, which gets a hook with its first name. Returns false when it is not alive.
+    fn add_name(&mut self, pid: &Pid, name: &Arc<str>, names: &Arc<Names>) -> bool {
         match self.holders.get_mut(pid) {
-            // Its hook may be about to be called: then it releases this name, too, but to no use of anybody's.
+            // Its hook may be about to be called. Then the hook releases this name, too, and nobody has had any use of it.
             Some(holder) if pid.is_alive_here() => holder.names.push(Arc::clone(name)),
             Some(_) => return false,
             None => {
@@ -190,8 +260,8 @@ impl Tables {
         true
     }
 
-    /// Takes `name` from whoever has it. The caller drops what is returned after it has unlocked.
-    fn release(&mut self, name: &str) -> Option<Entry> {
+    /// Takes `name` from its process. The caller drops what is returned after it has unlocked.
+    fn remove_name(&mut self, name: &str) -> Option<Entry> {
         let entry = self.entries.remove(name)?;
         if let Some(holder) = self.holders.get_mut(&entry.pid) {
             holder.names.retain(|other| **other != *name);
@@ -210,7 +280,7 @@ impl Names {
     }
 }
 
-impl Drop for Owner {
+impl Drop for Handle {
     fn drop(&mut self) {
         let Tables { entries, holders } = std::mem::take(&mut *self.0.write());
         holders.iter().for_each(|(pid, holder)| pid.forget_hook(holder.hook));
@@ -231,11 +301,11 @@ impl AtExit for Names {
     }
 }
 
-/// Why a process did not get a name.
+/// The error of giving a process a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// This process has the name.
+    /// The process that is named here has the name already.
     #[error("the name {0} is taken by {1}")]
     Taken(Arc<str>, Pid),
     /// The process has ended, or runs on another node.
@@ -243,14 +313,14 @@ pub enum RegisterError {
     NoProcess(Pid),
 }
 
-/// The process with a name takes messages of another type.
+/// The error of looking for a process or a group by a type of messages which is not that of the name's bearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the process takes messages of type {found}, not {expected}")]
 #[non_exhaustive]
 pub struct WrongTypeError {
-    /// The type that was asked for.
+    /// The name of the type that was asked for.
     pub expected: &'static str,
-    /// The type that the process takes.
+    /// The name of the type that the process takes.
     pub found: &'static str,
 }
 
