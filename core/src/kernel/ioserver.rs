@@ -1,20 +1,24 @@
-//! The I/O server: one background thread, `twoply-io`, that turns a reactor for everybody who has no other driver.
+//! The I/O server: one background thread, `twoply-io`, that turns a reactor for all stacks that have no other
+//! driver.
 //!
-//! Whoever polls a future of ours on a foreign runtime, or with a waker that its own stack does not answer to, has
-//! its descriptors and deadlines watched here. The thread is started by the first who needs it and lives as
-//! long as the process; it runs wakers and nothing else. If the operating system refuses a thread or a poller, the
-//! operation that needed it fails and the next one tries again. The child of a fork starts one of its own.
+//! It watches the descriptors and deadlines of futures that are polled on a foreign runtime, or with a waker
+//! that does not wake the polling stack itself. The thread is started by the first who needs it and lives as
+//! long as the process; it runs wakers and nothing else. If the operating system refuses a thread or a
+//! poller, the operation that needed it fails and the next one tries again. The child of a fork starts one of
+//! its own.
 //!
 //! # Interrupting system calls
 //! A thread that blocks in a system call is interrupted by a signal, `SIGURG`, sent to that thread alone. Its
-//! default action is to do nothing, and debuggers pass it on. The handler does nothing either; it is installed
-//! without `SA_RESTART`, which is what makes the call return. A program that has a handler of its own keeps it, and
-//! must have installed it without `SA_RESTART` for calls to be interrupted. A signal that arrives just before
-//! the thread enters the kernel is lost, so this thread sends it again until the call is over.
+//! default action is to do nothing, and debuggers pass it on. The handler does nothing either; it is
+//! installed without `SA_RESTART`, which is what makes the call return. A program that has a handler of its
+//! own keeps it, and must have installed it without `SA_RESTART` for calls to be interrupted. A signal that
+//! arrives just before the thread enters the kernel is lost, so this thread sends it again until the call is
+//! over.
 //!
-//! A daemon that blocks all signals before it starts threads blocks this one, too. So a thread unblocks it, and no other,
-//! before the first call that a task makes on it. Where the system denies the signal (a sandbox that forbids `tgkill`), no
-//! call could be interrupted: then none is made that blocks, and everybody waits in `poll(2)` instead.
+//! A daemon that blocks all signals before it starts threads blocks this one, too. So a thread unblocks it,
+//! and no other, before the first call that a task makes on it. Where the system denies the signal (a sandbox
+//! that forbids `tgkill`), no call could be interrupted: then none is made that blocks, and everybody waits
+//! in `poll(2)` instead.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,44 +34,53 @@ use crate::event::timers::Timers;
 use crate::kernel::backend::Driver;
 use crate::kernel::strand::{WakeHandle, in_turn};
 
-/// How often the thread looks again after a turn that had something to do, before it sleeps in the kernel.
-/// Waking a sleeping thread on an idle core costs 40 us or more; a few rounds of looking cost a tenth of that.
+/// The number of turns without a sleep that follow a turn that had something to do. Waking a sleeping thread
+/// on an idle core costs 40 us or more; a few such turns cost a tenth of that.
 const SPIN_ROUNDS: u32 = 20;
 
-/// The time after which a signal is sent again, and the limit to which it is doubled.
+/// The time after which a signal is sent again, and the limit up to which it doubles.
 const RESEND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// What the thread is shared as.
+/// What the thread shares with its users.
 struct Server {
-    /// The reactor that it turns.
     reactor: Reactor,
-    /// Where calls that have been interrupted are handed to the thread.
+    /// Takes the calls that have been interrupted to the thread.
     interrupts: flume::Sender<Interrupt>,
 }
 
-/// A blocking system call that is to end.
+/// A blocking system call that is being interrupted.
 struct Interrupt {
-    /// The thread that is in it.
     thread: Arc<WakeHandle>,
-    /// Which of its calls.
+    /// The number of the call, which tells it from later calls of the thread.
     call: u32,
-    /// When the next signal is due.
+    /// The time of the next signal.
     again: Instant,
-    /// How long after that the one after it is.
+    /// The time from the next signal to the one after it.
     delay: Duration,
 }
 
-/// The server, once it has been started.
+/// The server of this process, once it has been started.
 static SERVER: PerProcess<Arc<Server>> = PerProcess::new();
 
-/// The driver that a thread of its own turns, for everybody who has no other.
+/// Returns the driver that the I/O server turns, for stacks that have no other.
 ///
 /// This never fails; the driver's methods do, when the thread cannot be started.
+///
+/// # Examples
+/// ```
+/// use std::task::Waker;
+/// use std::time::Duration;
+///
+/// let driver = twoply_core::ioserver::driver();
+/// let key = driver.timers(Waker::noop())?.insert(driver.now() + Duration::from_secs(60), Waker::noop());
+/// driver.timers(Waker::noop())?.remove(key.unwrap());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn driver() -> &'static dyn Driver {
     &IoServer
 }
 
-/// The server as a driver.
+/// The driver that hands everything to the server.
 struct IoServer;
 
 impl Driver for IoServer {
@@ -80,8 +93,8 @@ impl Driver for IoServer {
     }
 }
 
-/// A reactor watches for anybody: its owner turns it whether or not the waker's stack is parked. A closed one
-/// sends its callers to the I/O server.
+/// A reactor serves every waker, because its owner turns it whether or not the waker's stack is parked. A
+/// closed one sends its callers to the I/O server.
 impl Driver for Reactor {
     fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()> {
         match source.bind(self) {
@@ -98,7 +111,7 @@ impl Driver for Reactor {
     }
 }
 
-/// The server; starts it if need be.
+/// Returns the server, and starts it if there is none.
 fn server() -> io::Result<&'static Arc<Server>> {
     SERVER.get_or_try_init(|| {
         let (interrupts, interrupted) = flume::unbounded();
@@ -109,16 +122,18 @@ fn server() -> io::Result<&'static Arc<Server>> {
     })
 }
 
-/// Has the blocking call that `thread` is in return. Called inside `wake`: it does not wait for that.
+/// Interrupts the blocking call that `thread` is in. It is called inside `wake`, so it does not wait until
+/// the call returns.
 pub(crate) fn interrupt(thread: &Arc<WakeHandle>) {
     let Some(call) = thread.call() else { return };
     thread.signal(signal_number());
-    // Without a server there is nobody to send it again. The one that has been sent nearly always does.
+    // Without a server nobody sends the signal again. One signal is nearly always enough.
     let Ok(server) = server() else { return };
     let (first, _) = RESEND;
     let thread = Arc::clone(thread);
     let interrupt = Interrupt { thread, call, again: Instant::now() + first, delay: first };
-    // flume is a queue here and nothing else: the thread waits in its reactor. It receives as long as the process lives.
+    // flume is a queue here and nothing else: the thread waits in its reactor. It receives as long as the
+    // process lives.
     if server.interrupts.try_send(interrupt).is_ok() {
         server.reactor.notify();
     }
@@ -127,14 +142,14 @@ pub(crate) fn interrupt(thread: &Arc<WakeHandle>) {
 impl Server {
     fn serve(&self, interrupted: &flume::Receiver<Interrupt>) {
         let mut idle = SPIN_ROUNDS;
-        // Calls that have been interrupted and are not known to be over.
+        // The calls that have been interrupted and have not returned yet, as far as is known.
         let mut interrupts = Vec::new();
         loop {
             interrupts.extend(interrupted.try_iter());
             let again = resend(&mut interrupts);
             let spinning = idle < SPIN_ROUNDS;
             let timeout = if spinning { Some(Duration::ZERO) } else { again };
-            // A waker that panics has been reported by the panic hook; everybody else still needs this thread.
+            // The panic hook has reported a waker that panics; everybody else still needs this thread.
             match catch_unwind(AssertUnwindSafe(|| in_turn(|| self.reactor.turn(timeout)))) {
                 Ok(Ok(turn)) if turn.events + turn.timers == 0 => {
                     idle = idle.saturating_add(1);
@@ -143,7 +158,7 @@ impl Server {
                     }
                 }
                 Ok(Ok(_)) | Err(_) => idle = 0,
-                // No documented cause is left. If there is one, it must not make this loop burn a core.
+                // No documented cause is left. Should there be one, it must not make this loop burn a core.
                 Ok(Err(_)) => thread::sleep(RESEND.0),
             }
         }
@@ -162,17 +177,17 @@ fn resend(interrupts: &mut Vec<Interrupt>) -> Option<Duration> {
     interrupts.iter().map(|interrupt| interrupt.again.saturating_duration_since(now)).min()
 }
 
-/// Whether a thread in a blocking call can be interrupted, as far as is known.
+/// The state of the right to send signals: [`UNTRIED`], [`ALLOWED`] or [`DENIED`].
 static SIGNALS: AtomicU8 = AtomicU8::new(UNTRIED);
 
-/// Nobody has tried yet.
+/// No signal has been tried yet.
 const UNTRIED: u8 = 0;
-/// Signals may be sent.
+/// The system lets signals be sent.
 const ALLOWED: u8 = 1;
-/// They may not.
+/// The system has refused a signal.
 const DENIED: u8 = 2;
 
-/// Whether a thread that blocks in a system call could be interrupted.
+/// Returns whether a thread that blocks in a system call could be interrupted.
 #[inline]
 pub(crate) fn can_interrupt() -> bool {
     match SIGNALS.load(Relaxed) {
@@ -185,17 +200,18 @@ pub(crate) fn can_interrupt() -> bool {
 fn try_signal() -> bool {
     // Number 0 asks whether a signal could be sent, and sends none.
     signal_thread(rustix::thread::gettid(), 0);
-    // Unless that has been denied.
+    // The state is still UNTRIED unless the signal has been denied.
     let _ = SIGNALS.compare_exchange(UNTRIED, ALLOWED, Relaxed, Relaxed);
     SIGNALS.load(Relaxed) == ALLOWED
 }
 
-/// Sends a signal to a thread of this process, if the system lets it. To one that has ended it sends nothing.
+/// Sends a signal to a thread of this process, if the system allows it. A thread that has ended gets none.
 pub(crate) fn signal_thread(thread: rustix::thread::Pid, signal: libc::c_int) {
     let process = rustix::process::getpid().as_raw_nonzero().get();
     // SAFETY: the call takes three numbers and touches no memory of ours.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, thread.as_raw_nonzero().get(), signal) };
-    // A thread that is not there, or a system without room for another signal, says nothing about the next one.
+    // A thread that is not there, or a system without room for another signal, says nothing about the next
+    // one.
     if sent < 0
         && matches!(
             io::Error::last_os_error().raw_os_error(),
@@ -206,11 +222,11 @@ pub(crate) fn signal_thread(thread: rustix::thread::Pid, signal: libc::c_int) {
     }
 }
 
-/// Lets the signal that interrupts calls reach the calling thread.
+/// Unblocks the signal that interrupts calls for the calling thread.
 #[cold]
 pub(crate) fn unblock_signal() {
-    // SAFETY: all-zero is a valid, empty set, to which the second call adds one signal; the third takes it out of what
-    // the calling thread blocks, and writes nothing.
+    // SAFETY: all-zero is a valid, empty set, to which the second call adds one signal; the third takes it
+    // out of what the calling thread blocks, and writes nothing.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
@@ -219,21 +235,22 @@ pub(crate) fn unblock_signal() {
     }
 }
 
-/// The signal that interrupts calls. Sees to it, once, that it has a handler.
+/// Returns the signal that interrupts calls, and installs its handler if that has not been done.
 fn signal_number() -> libc::c_int {
     install_handler();
     libc::SIGURG
 }
 
-/// Has the signal do nothing, instead of nothing at all: then it interrupts calls.
+/// Installs a handler that does nothing, unless the program has one of its own. A signal that is ignored, or
+/// has its default action, would not interrupt calls.
 pub(crate) fn install_handler() {
     extern "C" fn do_nothing(_signal: libc::c_int) {}
 
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
-        // SAFETY: all-zero is a valid `sigaction`: the default action, no flags, an empty mask. The first call
-        // only reads the present action into it. The second installs a handler that does nothing and
-        // so may run anywhere; it has the signature that goes without SA_SIGINFO.
+        // SAFETY: all-zero is a valid `sigaction`: the default action, no flags, an empty mask. The first
+        // call only reads the present action into it. The second installs a handler that does nothing and so
+        // may run anywhere; it has the signature that goes without SA_SIGINFO.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             let known = libc::sigaction(libc::SIGURG, std::ptr::null(), &raw mut action) == 0;

@@ -1,9 +1,9 @@
 //! A cache of OS threads: starting work on an idle thread costs a wake-up instead of a `clone`.
 //!
-//! The native backend runs its tasks here, the green one its workers and the threads that take a blocked worker over,
-//! and everybody the calls that can only block. A thread that has been idle for a while ends. A cache has no queue: work
-//! starts at once or is refused; what can wait for its turn goes through a [`BlockingPool`]. All caches of a process
-//! together have no more threads than [`process_limit`].
+//! The native backend runs its tasks here, the green one its workers and the threads that take a blocked
+//! worker over, and all of them their blocking calls. A thread that has been idle for a while ends. A cache
+//! has no queue: work starts at once or is refused; work that can wait for its turn goes through a
+//! [`BlockingPool`]. All caches of a process together have no more threads than [`process_limit`].
 
 mod limit;
 mod pool;
@@ -24,21 +24,31 @@ use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 use limit::Permit;
 
-/// How long an idle thread stays, unless the cache was told otherwise.
+/// The default of [`Limits::keep_alive`].
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// How often an idle thread looks for work before it sleeps; see the thread strand's `SPIN_ROUNDS`.
+/// The number of times that an idle thread looks for work before it sleeps; see the thread strand's
+/// `SPIN_ROUNDS`.
 const SPIN_ROUNDS: u32 = 60;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Limits of a [`ThreadCache`].
+/// The limits of a [`ThreadCache`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::threads::Limits;
+///
+/// let limits = Limits { threads: 4, ..Limits::default() };
+/// assert_eq!(limits.keep_alive, Duration::from_secs(10));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The most threads at a time, idle ones included. However many that are, all caches together have at most
-    /// [`process_limit`].
+    /// The largest number of threads at a time, idle ones included; unlimited by default. All caches of a
+    /// process together have at most [`process_limit`] threads, whatever their own limits.
     pub threads: usize,
-    /// How long an idle thread stays.
+    /// The time that an idle thread waits for work before it ends; 10 seconds by default.
     pub keep_alive: Duration,
 }
 
@@ -49,43 +59,52 @@ impl Default for Limits {
 }
 
 /// A cache of threads. Clones share it.
+///
+/// # Examples
+/// ```
+/// use std::sync::mpsc;
+/// use twoply::threads::{Limits, ThreadCache};
+///
+/// let cache = ThreadCache::new("my-threads", Limits::default());
+/// let (tx, rx) = mpsc::channel();
+/// cache.execute(Some("sum"), None, move || tx.send(1 + 2).unwrap())?;
+/// assert_eq!(rx.recv(), Ok(3));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct ThreadCache(Arc<Shared>);
 
-/// What a cache and its threads share.
+/// The state that a cache shares with its threads.
 struct Shared {
-    /// What its threads are called while they have no name of a task's.
+    /// The name of a thread while it runs no work that has a name of its own.
     name: Cow<'static, str>,
-    /// Its limits.
     limits: Limits,
-    /// The threads.
-    pool: Mutex<Threads>,
-    /// Signalled when a thread ends.
+    state: Mutex<Threads>,
+    /// Notified whenever a thread ends.
     ended: Condvar,
-    /// The count of forks when it was made. At another, its threads are those of another process.
+    /// The number of forks when the cache was made. In a child of that process its threads are not there.
     born: u64,
 }
 
-/// The threads of a cache.
+/// The threads of a cache; part of [`Shared`].
 #[derive(Default)]
 struct Threads {
-    /// Threads without work. The last one is the one that worked last: its memory is still warm.
+    /// The threads without work. The last one has worked last: its memory is still in the caches.
     idle: VecDeque<Arc<IdleThread>>,
-    /// All threads.
+    /// The number of threads, idle ones included.
     threads: usize,
-    /// No work is accepted any more.
+    /// True once no more work is accepted.
     closed: bool,
 }
 
 /// A thread that waits for work.
 struct IdleThread {
-    /// The thread.
     thread: Thread,
-    /// The stack that it was started with, when that was not the usual one, in bytes.
+    /// The size of the thread's stack in bytes; `None` for the default size.
     stack_size: Option<usize>,
-    /// What it is to do.
+    /// The work that the thread is to run next, with its name if it has one.
     work: Mutex<Option<(Option<Box<str>>, Work)>>,
-    /// Whether there is something in `work`, or the cache has been closed: a place to spin on.
+    /// True once there is something in `work`, or the thread is to end. An idle thread spins on it.
     called: AtomicBool,
 }
 
@@ -98,49 +117,54 @@ impl IdleThread {
 }
 
 impl ThreadCache {
-    /// Makes an empty cache. `name` is what its threads are called; the system has no NUL in names, so it loses those.
+    /// Creates an empty cache, whose threads have the name `name`, without any NUL, which the system cannot have
+    /// in names.
     pub fn new(name: impl Into<Cow<'static, str>>, limits: Limits) -> ThreadCache {
         let mut name = name.into();
         name = if name.contains('\0') { name.replace('\0', "").into() } else { name };
-        let pool = Mutex::new(Threads::default());
+        let state = Mutex::new(Threads::default());
         let born = fork::count();
-        ThreadCache(Arc::new(Shared { name, limits, pool, ended: Condvar::new(), born }))
+        ThreadCache(Arc::new(Shared { name, limits, state, ended: Condvar::new(), born }))
     }
 
-    /// Runs `work` on a thread: an idle one whose stack fits, or a new one. A panic in it ends there.
+    /// Runs `work` on an idle thread with a stack of that size, or on a new one. A panic of `work` is
+    /// discarded; the panic hook has reported it.
+    ///
+    /// The thread has the name `name` meanwhile, as far as the system shows it, and a stack of `stack_size`
+    /// bytes; `None` stands for the name of the cache and the default size.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, a limit has been reached ([`QuotaExceeded`](io::ErrorKind::QuotaExceeded)),
-    /// the cache has been closed or the process has forked.
-    /// The work is dropped then.
+    /// Fails when the operating system refuses a thread, a limit has been reached
+    /// ([`QuotaExceeded`](io::ErrorKind::QuotaExceeded)), the cache has been closed or the process has
+    /// forked. Then `work` is dropped.
     pub fn execute(
         &self,
         name: Option<&str>,
         stack_size: Option<usize>,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        // Before the lock, which a thread that was left behind may have held.
+        // This comes before the lock, which a thread of the parent's may have held.
         if self.is_forked() {
             return Err(io::Error::other("the process was forked: the threads stayed behind in the parent"));
         }
         let name: Option<Box<str>> = name.map(Box::from);
         let permit = {
-            let mut pool = lock_std(&self.0.pool);
-            if pool.closed {
+            let mut state = lock_std(&self.0.state);
+            if state.closed {
                 return Err(io::Error::other("the thread cache has been closed"));
             }
-            if let Some(at) = pool.idle.iter().rposition(|idle| idle.stack_size == stack_size) {
-                let idle = pool.idle.remove(at);
-                drop(pool);
+            if let Some(at) = state.idle.iter().rposition(|idle| idle.stack_size == stack_size) {
+                let idle = state.idle.remove(at);
+                drop(state);
                 if let Some(idle) = idle {
                     *lock_std(&idle.work) = Some((name, Box::new(work)));
                     idle.call();
                 }
                 return Ok(());
             }
-            if pool.threads >= self.0.limits.threads {
+            if state.threads >= self.0.limits.threads {
                 // An idle thread with another stack makes room.
-                match pool.idle.pop_front() {
+                match state.idle.pop_front() {
                     Some(idle) => idle.call(),
                     None => return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit of threads")),
                 }
@@ -149,7 +173,7 @@ impl ThreadCache {
                 let message = format!("this process has {} threads, as many as it should", process_limit());
                 return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
             };
-            pool.threads += 1;
+            state.threads += 1;
             permit
         };
         let shared = Arc::clone(&self.0);
@@ -168,39 +192,53 @@ impl ThreadCache {
         started.map(drop)
     }
 
-    /// Whether the process has forked since the cache was made, so that this is the child and its threads are not here.
+    /// Returns whether this process is a fork of the one that made the cache, so that its threads are not
+    /// here.
     pub fn is_forked(&self) -> bool {
         fork::count() != self.0.born
     }
 
-    /// How many threads there are, and how many of them are idle.
+    /// Returns the number of threads, and how many of them are idle.
     pub fn threads(&self) -> (usize, usize) {
-        let pool = lock_std(&self.0.pool);
-        (pool.threads, pool.idle.len())
+        let state = lock_std(&self.0.state);
+        (state.threads, state.idle.len())
     }
 
-    /// Accepts no more work and lets the threads end, each when it has done its work.
+    /// Closes the cache: it accepts no more work, and each thread ends when it has done its work.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use twoply::threads::{Limits, ThreadCache};
+    ///
+    /// let cache = ThreadCache::new("my-threads", Limits::default());
+    /// cache.execute(None, None, || println!("the last work"))?;
+    /// cache.close();
+    /// assert!(cache.execute(None, None, || ()).is_err());
+    /// assert!(cache.join(Instant::now() + Duration::from_secs(10)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(&self) {
-        let mut pool = lock_std(&self.0.pool);
-        pool.closed = true;
-        let idle = std::mem::take(&mut pool.idle);
-        drop(pool);
+        let mut state = lock_std(&self.0.state);
+        state.closed = true;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
         idle.iter().for_each(|idle| idle.call());
     }
 
-    /// Waits until no thread is left, which may be before the cache is [closed](Self::close), or until `deadline`. Returns
-    /// whether none is.
+    /// Waits until no thread is left or `deadline` has passed, and returns whether no thread is left. The
+    /// cache need not be [closed](Self::close).
     ///
-    /// This blocks the calling thread itself.
+    /// This blocks the calling thread, whatever runs on it.
     pub fn join(&self, deadline: Instant) -> bool {
-        let mut pool = lock_std(&self.0.pool);
-        while pool.threads > 0 {
+        let mut state = lock_std(&self.0.state);
+        while state.threads > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            pool = match self.0.ended.wait_timeout(pool, left) {
-                Ok((pool, _)) => pool,
+            state = match self.0.ended.wait_timeout(state, left) {
+                Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
             };
         }
@@ -210,7 +248,7 @@ impl ThreadCache {
 
 impl Shared {
     fn run_thread(self: Arc<Self>, stack_size: Option<usize>, first: (Option<Box<str>>, Work)) {
-        /// The thread is counted until its last word.
+        /// Counts the thread out at its very end, also when it unwinds.
         struct Ended(Arc<Shared>);
         impl Drop for Ended {
             fn drop(&mut self) {
@@ -231,7 +269,7 @@ impl Shared {
         }
     }
 
-    /// Waits for work as an idle thread. `None`: the thread should end.
+    /// Waits for work as an idle thread. Returns `None` when the thread is to end.
     fn next_work(&self, stack_size: Option<usize>) -> Option<(Option<Box<str>>, Work)> {
         let idle = Arc::new(IdleThread {
             thread: std::thread::current(),
@@ -240,11 +278,11 @@ impl Shared {
             called: AtomicBool::new(false),
         });
         {
-            let mut pool = lock_std(&self.pool);
-            if pool.closed {
+            let mut state = lock_std(&self.state);
+            if state.closed {
                 return None;
             }
-            pool.idle.push_back(Arc::clone(&idle));
+            state.idle.push_back(Arc::clone(&idle));
         }
         for _ in 0..SPIN_ROUNDS {
             if idle.called.load(Ordering::Acquire) {
@@ -261,14 +299,14 @@ impl Shared {
             };
             let left = expiry.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let mut pool = lock_std(&self.pool);
-                let before = pool.idle.len();
-                pool.idle.retain(|other| !Arc::ptr_eq(other, &idle));
-                if pool.idle.len() < before {
+                let mut state = lock_std(&self.state);
+                let before = state.idle.len();
+                state.idle.retain(|other| !Arc::ptr_eq(other, &idle));
+                if state.idle.len() < before {
                     return None;
                 }
                 // Somebody has taken this thread out at the same moment: the work is on its way.
-                drop(pool);
+                drop(state);
                 std::thread::yield_now();
                 continue;
             }
@@ -278,25 +316,39 @@ impl Shared {
     }
 
     fn thread_ended(&self) {
-        lock_std(&self.pool).threads -= 1;
+        lock_std(&self.state).threads -= 1;
         self.ended.notify_all();
     }
 }
 
-/// The cache for what the library itself does beside the tasks, such as seeing to the end of a runtime.
+/// Returns the cache for what the library itself does beside the tasks, such as ending a runtime.
+///
+/// # Examples
+/// ```
+/// let (threads, idle) = twoply::threads::shared().threads();
+/// assert!(idle <= threads);
+/// ```
 pub fn shared() -> &'static ThreadCache {
     static SHARED: PerProcess<ThreadCache> = PerProcess::new();
     SHARED.get_or_init(|| ThreadCache::new("twoply-blocking", Limits::default()))
 }
 
-/// The pool for calls that can only block, of those whose backend has none. It has threads of the [`shared`] cache, at most
-/// [`BLOCKING_THREADS`].
+/// Returns the pool for blocking calls of stacks whose backend has none. It takes its threads from the
+/// [`shared`] cache, at most [`BLOCKING_THREADS`].
+///
+/// # Examples
+/// ```
+/// let (tx, rx) = std::sync::mpsc::channel();
+/// twoply::threads::blocking().execute(move || tx.send("done").unwrap())?;
+/// assert_eq!(rx.recv(), Ok("done"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn blocking() -> &'static BlockingPool {
     static POOL: PerProcess<BlockingPool> = PerProcess::new();
     POOL.get_or_init(|| BlockingPool::new(shared().clone(), BLOCKING_THREADS))
 }
 
-/// Names the calling thread, as far as the system shows it: Linux keeps 15 bytes.
+/// Gives the calling thread a name in the operating system; Linux keeps the first 15 bytes.
 fn set_thread_name(name: &str) {
     #[cfg(target_os = "linux")]
     {

@@ -26,14 +26,14 @@ impl Peer {
 
 /// A waker that a thread of the model sleeps for.
 #[derive(Default)]
-struct Bell {
-    /// How many wakes no sleep has used up.
+struct SleepWaker {
+    /// The number of wakes that no sleep has used up.
     rung: LoomMutex<u32>,
-    /// Rings when there is one.
+    /// Notified when there is one.
     rings: Condvar,
 }
 
-impl Bell {
+impl SleepWaker {
     fn sleep(&self) {
         let mut rung = self.rung.lock().unwrap();
         while *rung == 0 {
@@ -43,7 +43,7 @@ impl Bell {
     }
 }
 
-impl std::task::Wake for Bell {
+impl std::task::Wake for SleepWaker {
     fn wake(self: Arc<Self>) {
         *self.rung.lock().unwrap() += 1;
         self.rings.notify_one();
@@ -57,11 +57,11 @@ fn bound(ready: Interest) -> Arc<State> {
     Arc::new(state)
 }
 
-/// Reads one byte, by the code that futures poll, sleeping where that says pending. Returns how many of its
+/// Reads one byte, by the code that futures poll, sleeping where that returns pending. Returns how many of its
 /// system calls have said "it would block".
 fn read(state: &State, peer: &Peer) -> u32 {
-    let (bell, mut slot, mut refused) = (Arc::new(Bell::default()), WakerSlot::Unset, 0);
-    let waker = Waker::from(Arc::clone(&bell));
+    let (sleeper, mut slot, mut refused) = (Arc::new(SleepWaker::default()), WakerSlot::Unset, 0);
+    let waker = Waker::from(Arc::clone(&sleeper));
     loop {
         let waiter = Waiter { direction: Direction::Read, slot: &mut slot, waker: &waker };
         let op = || match peer.read() {
@@ -74,7 +74,7 @@ fn read(state: &State, peer: &Peer) -> u32 {
         // The reactor watches already.
         match state.poll_op(waiter, op, || Ok(())) {
             Poll::Ready(read) => break read.unwrap(),
-            Poll::Pending => bell.sleep(),
+            Poll::Pending => sleeper.sleep(),
         }
     }
     refused
@@ -146,7 +146,7 @@ fn a_report_for_writers_takes_nothing_from_readers() {
     });
 }
 
-/// Whoever waits looks for another driver; here it finds its byte, of which no reactor tells it.
+/// A waiter looks for another driver; here it finds its byte, which no reactor reports.
 #[test]
 fn the_end_of_the_reactor_ends_every_wait() {
     check(|| {

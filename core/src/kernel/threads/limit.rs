@@ -1,8 +1,8 @@
-//! How many threads a process should have, as far as the system says.
+//! The limit on the threads of this process, which is derived from the limits of the system.
 //!
-//! Linux has several limits, and not all of them are kind: where a process runs out of memory mappings, a thread that has
-//! been started fails to make its signal stack, and that aborts the process. So the limit here stays well below what the
-//! system would refuse.
+//! Linux has several limits, and not all of them are harmless: where a process runs out of memory mappings, a
+//! thread that has been started fails to make its signal stack, and that aborts the process. So the limit
+//! here stays well below what the system would refuse.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,28 +11,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::fork::PerProcess;
 
-/// The least that is allowed: what a small program needs. The operating system may refuse all the same.
+/// The smallest limit: what a small program needs. The operating system may refuse a thread all the same.
 const LEAST: usize = 64;
 
-/// The most that is allowed, where the system says nothing.
+/// The largest limit, and the one of a system that reports nothing.
 const MOST: usize = 1 << 16;
 
-/// Memory mappings of a thread: its stack and its signal stack, each with a guard.
+/// The memory mappings of a thread: its stack and its signal stack, each with a guard.
 const MAPPINGS: usize = 4;
 
-/// Bytes of memory of a thread that is blocked: 16 KiB in the kernel, the pages of its stacks that it has touched, and their
-/// page tables.
+/// The bytes of memory of a blocked thread: 16 KiB in the kernel, the pages of its stacks that it has
+/// touched, and their page tables.
 const MEMORY: usize = 64 * 1024;
 
-/// What the system says.
+/// The limits that the system reports; `None` where it reports nothing.
 #[derive(Debug, Default)]
 struct System {
-    /// The threads that it can have in all: `kernel.threads-max`, `kernel.pid_max`, and `pids.max` of the control groups that
-    /// the process is in, whichever is least; and those of the user, `RLIMIT_NPROC`.
+    /// The number of threads that the system can have in all: `kernel.threads-max`, `kernel.pid_max`, and
+    /// `pids.max` of the control groups that the process is in, whichever is least; and those of the user,
+    /// `RLIMIT_NPROC`.
     threads: Option<usize>,
-    /// The mappings that a process can have: `vm.max_map_count`.
+    /// The number of mappings that a process can have: `vm.max_map_count`.
     mappings: Option<usize>,
-    /// The bytes of memory that there are, or that the control groups allow.
+    /// The bytes of memory of the machine, or those that the control groups allow.
     memory: Option<usize>,
 }
 
@@ -60,8 +61,9 @@ impl System {
         }
     }
 
-    /// Half of the threads, for there are other processes; threads for a third of the mappings, of which stacks of fibers may
-    /// take a half; and threads for half of the memory.
+    /// Returns the smallest of: half of the threads, because there are other processes; the threads for a
+    /// third of the mappings, because stacks of fibers may take half of them; and the threads for half of the
+    /// memory.
     fn limit(&self) -> usize {
         let threads = self.threads.map(|threads| threads / 2);
         let mappings = self.mappings.map(|mappings| mappings / 3 / MAPPINGS);
@@ -74,8 +76,8 @@ fn read_number(path: &Path) -> Option<usize> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The folders of the control groups that a process is in, by its `/proc/self/cgroup`: of the unified hierarchy, and of the
-/// older ones for numbers of processes and for memory, each with all that it lies in.
+/// Returns the folders of the control groups of a process with this `/proc/self/cgroup`: those of the unified
+/// hierarchy and of the older ones for processes and memory, each with all groups that contain it.
 fn control_groups(text: &str) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for line in text.lines() {
@@ -92,20 +94,21 @@ fn control_groups(text: &str) -> Vec<PathBuf> {
     folders
 }
 
-/// All the memory that the machine has, in bytes.
+/// Returns the memory of the machine in bytes.
 fn total_memory() -> Option<usize> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
-/// The most threads that the caches of this process have together, idle ones included. What other libraries start does not
-/// count.
+/// Returns the largest number of threads that all caches of this process have together, idle ones included.
+/// The threads of other libraries do not count.
 ///
-/// It is derived, once, from what the system says: half of the least of `kernel.threads-max`, `kernel.pid_max`, the limit
-/// on the user's processes and `pids.max` of the control groups; a twelfth of `vm.max_map_count`, as a thread takes four
-/// mappings; and a thread for each 128 KiB of memory, be it the machine's or `memory.max`. At least 64. A machine with
-/// the usual settings of Linux and enough memory comes to some 5,460.
+/// It is derived, once, from what the system reports: half of the least of `kernel.threads-max`,
+/// `kernel.pid_max`, the limit on the user's processes and `pids.max` of the control groups; a twelfth of
+/// `vm.max_map_count`, as a thread takes four mappings; and a thread for each 128 KiB of memory, be it the
+/// machine's or `memory.max`. At least 64. A machine with the usual settings of Linux and enough memory comes
+/// to some 5,460.
 ///
 /// # Examples
 /// ```
@@ -116,15 +119,15 @@ pub fn process_limit() -> usize {
     *LIMIT.get_or_init(|| System::read().limit())
 }
 
-/// How many threads the caches of this process have. A count only: it orders nothing. The child of a fork has none of its
-/// parent's.
+/// The number of threads of all caches of this process. Relaxed, because nothing is ordered by it. The child
+/// of a fork has none of its parent's threads, and begins at zero.
 static THREADS: PerProcess<AtomicUsize> = PerProcess::new();
 
-/// The right to have a thread, given back when it is dropped, where it was taken.
+/// The permit for one thread, which is returned when it is dropped to the count from which it was taken.
 pub(super) struct Permit(&'static AtomicUsize);
 
 impl Permit {
-    /// `None` when there are as many threads as there should be.
+    /// Takes a permit; `None` when there are [`process_limit`] threads already.
     pub(super) fn take() -> Option<Permit> {
         let more = |threads| (threads < process_limit()).then_some(threads + 1);
         let threads = THREADS.get_or_init(AtomicUsize::default);

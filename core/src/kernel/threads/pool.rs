@@ -1,4 +1,5 @@
-//! Work that may block, on threads of a cache: so much of it at a time, and the rest in a queue.
+//! The pool for work that may block: a limited amount of it at a time runs on threads of a cache, the rest
+//! queues.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,49 +9,63 @@ use super::{ThreadCache, Work};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 
-/// How much work a pool runs at a time, unless it was told otherwise. Tokio's number.
+/// The number of threads of the pools that the library makes itself. It is tokio's number.
 pub const BLOCKING_THREADS: usize = 512;
 
-/// Runs what may block on threads of a [`ThreadCache`], a limited number of them; what comes when all are busy waits for its
-/// turn. Clones share it.
+/// Runs work that may block on a limited number of threads of a [`ThreadCache`]; work that comes while all
+/// are busy waits for its turn. Clones share the pool.
 ///
-/// Work that waits for other work of the same pool may wait for ever, if that is in the queue and everything that runs waits
-/// in this way.
+/// Work must not wait for other work of the same pool: that may be in the queue while all that runs waits in
+/// this way.
+///
+/// # Examples
+/// ```
+/// use std::sync::mpsc;
+/// use twoply::threads::{self, BlockingPool};
+///
+/// let pool = BlockingPool::new(threads::shared().clone(), 1);
+/// let (tx, rx) = mpsc::channel();
+/// for n in [1, 2, 3] {
+///     let tx = tx.clone();
+///     pool.execute(move || tx.send(n).unwrap())?;
+/// }
+/// assert_eq!(rx.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct BlockingPool(Arc<Shared>);
 
-/// What the clones share.
+/// The state that the clones share.
 struct Shared {
-    /// Where threads come from.
     cache: ThreadCache,
-    /// The most threads at a time.
+    /// The largest number of threads at a time.
     limit: usize,
-    /// Who works, and what is left to do.
     state: Mutex<State>,
 }
 
-/// See [`Shared::state`].
+/// The work of a pool.
 #[derive(Default)]
 struct State {
-    /// How many threads work, or are about to.
+    /// The number of threads that work, or are about to.
     working: usize,
-    /// What nobody does yet, in order, with the number by which whoever has brought it finds it again.
+    /// The work that no thread has begun, in order, with the numbers by which [`BlockingPool::execute`] finds
+    /// it again.
     queue: VecDeque<(u64, Work)>,
-    /// How much has been brought so far.
+    /// The number of all work so far.
     count: u64,
 }
 
 impl BlockingPool {
-    /// A pool of at most `limit` threads of `cache`; at least one.
+    /// Creates a pool of at most `limit` threads of `cache`; a limit of zero counts as one.
     pub fn new(cache: ThreadCache, limit: usize) -> BlockingPool {
         BlockingPool(Arc::new(Shared { cache, limit: limit.max(1), state: Mutex::default() }))
     }
 
-    /// Runs `work` on a thread, now or when one of those that are busy with the work of this pool is free. A panic in it ends
-    /// there.
+    /// Runs `work` on a thread, now or when one of the pool's busy threads is free. A panic of `work` is
+    /// discarded; the panic hook has reported it.
     ///
     /// # Errors
-    /// When no thread can be had and none is busy with the work of this pool. The work is dropped then.
+    /// Fails when no thread can be had and none is busy with work of this pool. Then `work` is dropped.
     pub fn execute(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let number = {
             let mut state = lock_std(&self.0.state);
@@ -68,12 +83,12 @@ impl BlockingPool {
         let refused = {
             let mut state = lock_std(&self.0.state);
             state.working -= 1;
-            // Whoever works takes it when it is done with what it does.
+            // A thread that works takes it when it is done with its present work.
             let at =
                 if state.working > 0 { None } else { state.queue.iter().position(|(n, _)| *n == number) };
             at.and_then(|at| state.queue.remove(at))
         };
-        // Dropped outside the lock: it is the user's.
+        // It is the user's, so it is dropped without the lock.
         match refused {
             Some(refused) => {
                 drop(refused);
@@ -83,7 +98,7 @@ impl BlockingPool {
         }
     }
 
-    /// How much work runs, and how much is in the queue.
+    /// Returns the number of threads that run work, and the length of the queue.
     pub fn load(&self) -> (usize, usize) {
         let state = lock_std(&self.0.state);
         (state.working, state.queue.len())
@@ -91,7 +106,7 @@ impl BlockingPool {
 }
 
 impl Shared {
-    /// Works until nothing is left.
+    /// Runs work until the queue is empty.
     fn work(&self) {
         loop {
             let next = {
