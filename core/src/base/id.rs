@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::LocalKey;
 
-/// How many numbers a thread takes at a time.
+/// The length of a run: the numbers that a thread takes at a time.
 const RUN: u64 = 1 << 10;
 
 /// Returns a number of the sequence that has not been given out before. Both variables of a sequence begin at

@@ -127,7 +127,7 @@ pub struct Reactor {
     shared: Arc<Shared>,
 }
 
-/// What the clones of a reactor share.
+/// The state that the clones of a reactor share.
 struct Shared {
     poller: sys::Poller,
     park: ParkState,
@@ -455,7 +455,7 @@ impl Shared {
         let target = lock_std(&self.table).remove(key);
         // What a child of a fork takes out of the poller would be gone for its parent.
         if target.is_some() && !self.is_forked() {
-            // It can only fail when the descriptor is not there, which is what this wants.
+            // This can only fail when the descriptor is not there, which is as it should be.
             let _ = self.poller.delete(fd);
         }
         drop(target);

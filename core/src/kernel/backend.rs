@@ -41,7 +41,7 @@ use crate::event::timers::Timers;
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::world::World;
 
-/// How a backend runs a [`Job`]; see [`Backend::mode`].
+/// The way in which a backend runs a [`Job`]; see [`Backend::mode`].
 ///
 /// # Examples
 /// ```

@@ -15,7 +15,7 @@ use crate::kernel::threads;
 
 /// The state that the call and its future share.
 struct Outcome<T> {
-    /// What the call has returned, or the payload of its panic.
+    /// The value that the call has returned, or the payload of its panic.
     result: Option<thread::Result<T>>,
     /// The waker of the future's latest poll.
     waker: Option<StoredWaker>,

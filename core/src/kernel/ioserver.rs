@@ -41,7 +41,7 @@ const SPIN_ROUNDS: u32 = 20;
 /// The time after which a signal is sent again, and the limit up to which it doubles.
 const RESEND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// What the thread shares with its users.
+/// The state that the thread shares with its users.
 struct Server {
     reactor: Reactor,
     /// Takes the calls that have been interrupted to the thread.

@@ -117,8 +117,8 @@ impl IdleThread {
 }
 
 impl ThreadCache {
-    /// Creates an empty cache, whose threads have the name `name`, without any NUL, which the system cannot have
-    /// in names.
+    /// Creates an empty cache, whose threads have the name `name`, without any NUL, which the system cannot
+    /// have in names.
     pub fn new(name: impl Into<Cow<'static, str>>, limits: Limits) -> ThreadCache {
         let mut name = name.into();
         name = if name.contains('\0') { name.replace('\0', "").into() } else { name };

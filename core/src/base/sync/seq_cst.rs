@@ -16,11 +16,12 @@ use loom::sync::atomic::Ordering::{self, SeqCst};
 
 // All threads of a model run on the thread of its test.
 thread_local! {
-    /// Whether there is a fence before a SeqCst operation, and whether there is one after it.
+    /// True for a fence before each SeqCst operation, and true for one after it.
     static FENCES: Cell<(bool, bool)> = const { Cell::new((true, true)) };
 }
 
-/// Runs `model` such that each SeqCst operation is needed if its order is.
+/// Runs `model` twice, with fences only before and only after the SeqCst operations, so that a weaker
+/// operation fails it.
 #[cfg(test)]
 pub(crate) fn each_way(model: impl Fn()) {
     for fences in [(true, false), (false, true)] {
@@ -30,7 +31,7 @@ pub(crate) fn each_way(model: impl Fn()) {
     FENCES.set((true, true));
 }
 
-/// Does `operation` in the one order of the SeqCst operations, if `ordering` asks for that.
+/// Performs `operation` in the single order of the SeqCst operations, if `ordering` is SeqCst.
 fn ordered<R>(ordering: Ordering, operation: impl FnOnce() -> R) -> R {
     let (before, after) = FENCES.get();
     let fence_if = |there: bool| {
@@ -44,7 +45,7 @@ fn ordered<R>(ordering: Ordering, operation: impl FnOnce() -> R) -> R {
     result
 }
 
-/// As std's.
+/// Loom's `AtomicBool`, with SeqCst operations of a single order.
 #[derive(Debug, Default)]
 pub(crate) struct AtomicBool(atomic::AtomicBool);
 
@@ -66,7 +67,7 @@ impl AtomicBool {
     }
 }
 
-/// As std's.
+/// Loom's `AtomicUsize`, with SeqCst operations of a single order.
 #[derive(Debug, Default)]
 pub(crate) struct AtomicUsize(atomic::AtomicUsize);
 
@@ -88,7 +89,7 @@ impl AtomicUsize {
     }
 }
 
-/// As std's.
+/// Loom's `AtomicU32`, with SeqCst operations of a single order.
 #[derive(Debug, Default)]
 pub(crate) struct AtomicU32(atomic::AtomicU32);
 

@@ -1,9 +1,9 @@
 //! The parker's word under loom, which tries the schedules and the outcomes of the weak orderings:
 //! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib parker`.
 //!
-//! The stack here is the thread of the model that calls `prepare`; [`LoomStrand`] stands for the strand that stops
-//! it. What a waker's thread has written before it wakes is a [`loom::cell::Cell`]: if the wake-up did not
-//! make it visible, reading it fails the model.
+//! The stack here is the thread of the model that calls `prepare`; [`LoomStrand`] stands for the strand that
+//! stops it. What a waker's thread has written before it wakes is a [`loom::cell::Cell`]: if the wake-up did
+//! not make it visible, reading it fails the model.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn stack() -> (Arc<Parker>, LoomArc<LoomStrand>) {
     (Parker::new(LoomArc::clone(&strand)), strand)
 }
 
-/// What the wait loop does until something in `mask` is there. Returns how many parks it took.
+/// Does what the wait loop does until a bit of `mask` is set, and returns the number of parks.
 fn wait_for(parker: &Parker, strand: &LoomStrand, mask: Mask) -> u32 {
     let mut parks = 0;
     while !parker.ready(mask) {

@@ -56,7 +56,7 @@ struct Inner {
     alive: bool,
     /// The key in the reactor's table, which is set before the first event.
     key: Option<Key>,
-    /// What the next event is awaited for.
+    /// The directions in which the next event is awaited; empty while disarmed.
     armed: Interest,
     /// `None` while the handler runs.
     handler: Option<Handler>,
@@ -166,7 +166,7 @@ impl Watch {
                 inner.handler = Some(handler);
                 drop(inner);
                 if !next.is_empty() {
-                    // What it can fail for (no memory, a closed reactor) leaves it disarmed.
+                    // A failure (no memory, a closed reactor) leaves the registration disarmed.
                     let _ = self.rearm(reactor, next);
                 }
                 return;

@@ -9,7 +9,7 @@ use loom::thread;
 
 use super::*;
 
-/// What has been sent. Relaxed: the word alone must see to it that a report brings what it reports.
+/// The bytes that have been sent. Relaxed: the word alone must make visible what a report announces.
 #[derive(Default)]
 struct Peer(AtomicU32);
 
@@ -57,8 +57,8 @@ fn bound(ready: Interest) -> Arc<State> {
     Arc::new(state)
 }
 
-/// Reads one byte, by the code that futures poll, sleeping where that returns pending. Returns how many of its
-/// system calls have said "it would block".
+/// Reads one byte, by the code that futures poll, sleeping where that returns pending. Returns how many of
+/// its system calls have said "it would block".
 fn read(state: &State, peer: &Peer) -> u32 {
     let (sleeper, mut slot, mut refused) = (Arc::new(SleepWaker::default()), WakerSlot::Unset, 0);
     let waker = Waker::from(Arc::clone(&sleeper));

@@ -272,7 +272,7 @@ fn a_dropped_source_is_closed_and_deregistered() {
     drop(source);
     assert_eq!(strand.reactor.metrics().registered, 0);
     assert_eq!(peer.read(&mut [0]).unwrap(), 0);
-    // The same number again: nothing of the old one's is reported to it.
+    // The new descriptor has the same number; no event of the old one is reported to it.
     let (next, _peer) = pair();
     if next.as_fd().as_raw_fd() == number {
         next.bind(&strand.reactor).unwrap();

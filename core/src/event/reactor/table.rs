@@ -25,7 +25,7 @@ impl Key {
     }
 }
 
-/// What is told of an event.
+/// The receiver of a descriptor's events.
 #[derive(Clone)]
 pub(super) enum Target {
     /// The readiness of one of our own descriptors.

@@ -145,7 +145,7 @@ fn notifying_a_reactor_that_sleeps_costs_one_system_call() {
     }
 }
 
-/// It may come back and be about to sleep.
+/// The owner may come back and be about to sleep.
 #[test]
 fn who_turns_for_the_owner_leaves_it_its_notification_and_its_announcement() {
     let reactor = Reactor::new().unwrap();

@@ -14,7 +14,7 @@ use crate::kernel::strand::{ThreadStrand, enter, with_current};
 use crate::kernel::wait::blocking_call;
 use crate::time::sleep;
 
-/// Tells a channel.
+/// A waker that sends to a channel.
 struct Tell(mpsc::Sender<()>);
 
 impl Wake for Tell {
@@ -25,7 +25,7 @@ impl Wake for Tell {
 
 #[test]
 fn it_serves_wakers_of_other_runtimes() {
-    // As a foreign executor would: poll with a waker of its own, sleep in its own way.
+    // This does what a foreign executor does: it polls with a waker of its own and sleeps in its own way.
     let (tx, rx) = mpsc::channel();
     let waker = Waker::from(Arc::new(Tell(tx)));
     let mut sleeping = pin!(sleep(Duration::from_millis(3)));
@@ -102,7 +102,7 @@ fn a_cancelled_thread_leaves_its_blocked_call() {
             enter(&strand, || {
                 with_current(|strand| {
                     tx.send(Arc::clone(strand.state().parker())).unwrap();
-                    // What `blocking_call` does in a task that heeds cancellation.
+                    // This is what `blocking_call` does in a task that can be cancelled.
                     let parker = strand.state().parker();
                     let mask = crate::event::parker::Parker::mask_cancel(true);
                     let mut result = Ok(0);

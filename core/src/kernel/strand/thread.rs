@@ -114,7 +114,7 @@ impl Unpark for Arc<WakeHandle> {
         match self.sleep.sleeper_kind() {
             SleepKind::Poll => {
                 if let Some(event) = &*lock_std(&self.event) {
-                    // It can only fail when the counter is full, and then the thread is awake.
+                    // The write can only fail when the counter is full, and then the thread is awake.
                     let _ = rustix::io::write(&event.fd, &1u64.to_ne_bytes());
                 }
             }

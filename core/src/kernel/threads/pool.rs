@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_beyond_the_limit_waits_for_its_turn() {
-        // Whether the pool itself has a limit or its cache has.
+        // The limit may be the pool's own or that of its cache.
         for (threads, limit) in [(usize::MAX, 2), (2, usize::MAX)] {
             let pool = pool(threads, limit);
             let holds = [block(&pool), block(&pool)];

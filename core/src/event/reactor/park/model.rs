@@ -15,19 +15,19 @@ use super::ParkState;
 /// A poller with nothing but the event descriptor, which remembers one edge.
 #[derive(Default)]
 struct Kernel {
-    /// Whether it has been written to since the last wait.
+    /// True if it has been written to since the last wait.
     edge: Mutex<bool>,
     /// Ends a wait.
     written: Condvar,
 }
 
-/// What an owner and its notifiers share.
+/// The state that an owner and its notifiers share.
 struct Reactor {
     /// The word.
     park: ParkState,
-    /// Where the owner sleeps.
+    /// The descriptor that the owner sleeps on.
     kernel: Kernel,
-    /// How many system calls notifiers have made.
+    /// The number of system calls that notifiers have made.
     calls: AtomicUsize,
 }
 

@@ -1,8 +1,8 @@
-//! The sleep state and the parker under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib
-//! sleep_state`.
+//! The sleep state and the parker under loom:
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib sleep_state`.
 //!
-//! The parker is the real one. [`Thread`] stands for the three ways to sleep, each of which only its own kind of
-//! wake-up ends: a wake of the wrong kind is a deadlock, which loom reports.
+//! The parker is the real one. [`Thread`] stands for the three ways to sleep, each of which only its own kind
+//! of wake-up ends: a wake of the wrong kind is a deadlock, which loom reports.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Thread {
         }
     }
 
-    /// What the strand does between the announcement of a park and its end.
+    /// Does what the strand does between the announcement of a park and its end.
     fn park(&self, kind: SleepKind, parker: &Parker) {
         if kind == SleepKind::Park {
             self.sleep(|sent| std::mem::take(&mut sent.token));
@@ -65,7 +65,7 @@ impl Thread {
         }
     }
 
-    /// What the wait loop does, with each sleep in the next of `kinds`, and the last for good.
+    /// Does what the wait loop does, with each sleep in the next of `kinds`, and the last for good.
     fn wait(&self, parker: &Parker, kinds: &[SleepKind]) {
         let mask = Parker::mask(0, false);
         let mut turns = 0;
