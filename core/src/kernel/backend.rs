@@ -45,7 +45,7 @@ use crate::kernel::world::World;
 ///
 /// # Examples
 /// ```
-/// use twoply::backend::Mode;
+/// use twoply::contract::backend::Mode;
 ///
 /// assert_eq!(twoply::native().backend().mode(), Mode::Blocking);
 /// assert_eq!(twoply::green().backend().mode(), Mode::Polling);

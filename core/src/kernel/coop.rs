@@ -30,6 +30,13 @@ use crate::kernel::strand::with_state;
 
 /// How many operations a poll may complete before it must yield. Large enough that the cost of yielding is
 /// spread thin, small enough that a poll of cheap operations stays well under a millisecond.
+///
+/// # Examples
+/// ```
+/// use twoply::contract::coop::BUDGET;
+///
+/// assert!(BUDGET > 1);
+/// ```
 pub const BUDGET: u32 = 128;
 
 /// The budget of a look at a derived promise, which has no later poll to leave anything to. What takes more than some

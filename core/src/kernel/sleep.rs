@@ -12,6 +12,16 @@ use crate::kernel::ioserver;
 use crate::kernel::strand::with_current;
 
 /// The time, by the clock of the stack that asks.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, time};
+///
+/// let start = time::now();
+/// time::sleep(Duration::from_millis(2)).wait();
+/// assert!(time::now() - start >= Duration::from_millis(2));
+/// ```
 pub fn now() -> Instant {
     with_current(|strand| strand.driver().now())
 }
@@ -36,6 +46,16 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 /// Waits until `deadline`. One that has passed is ready at once.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, time};
+///
+/// let deadline = time::now() + Duration::from_millis(2);
+/// time::sleep_until(deadline).wait();
+/// assert!(time::now() >= deadline);
+/// ```
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::until(Some(deadline))
 }
@@ -66,6 +86,16 @@ impl Sleep {
 
     /// Gives it another deadline. It takes effect with the next poll; moving a deadline on costs next to
     /// nothing, so one `Sleep` may serve as the idle timeout of a whole connection.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, time};
+    ///
+    /// let mut sleep = time::sleep(Duration::from_secs(100));
+    /// sleep.reset(time::now() + Duration::from_millis(2));
+    /// sleep.wait();
+    /// ```
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
         self.has_asked = false;

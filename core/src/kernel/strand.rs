@@ -410,6 +410,16 @@ thread_local! {
 /// # Aborts
 /// When a call ends that is not the last one to have begun on its thread, as it may when stacks of another kind were
 /// switched inside of `f`. The strand that would be current from then on may be gone.
+///
+/// # Examples
+/// ```
+/// use twoply::contract::backend::Strand;
+/// use twoply::contract::strand::{ThreadStrand, enter, with_current};
+///
+/// let strand = ThreadStrand::new();
+/// let is_current = enter(&strand, || with_current(|current| std::ptr::addr_eq(current, &strand)));
+/// assert!(is_current);
+/// ```
 #[inline]
 pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
     struct Restore {
@@ -439,6 +449,15 @@ pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
 /// Wakers and handlers run inside of it, and until it is over nobody else can take the reactor on, or the worker whose it
 /// is. So one of them that waits, in whatever way of this library's, does not: it panics. Backends turn their reactors in
 /// this.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, contract::strand::in_turn, time};
+///
+/// let waited = std::panic::catch_unwind(|| in_turn(|| time::sleep(Duration::from_secs(1)).wait()));
+/// assert!(waited.is_err());
+/// ```
 pub fn in_turn<R>(turn: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -485,6 +504,15 @@ pub(crate) fn out_of_order() -> ! {
 /// Runs `f` on this thread's own strand, with `backend` as the one that its tasks go to.
 ///
 /// This is how a backend of threads runs a job: the thread's strand is there already.
+///
+/// # Examples
+/// ```
+/// use twoply::contract::strand::{on_thread, with_current};
+///
+/// let native = twoply::native();
+/// let name = on_thread(native.backend(), || with_current(|strand| strand.backend().map(|home| home.name())));
+/// assert_eq!(name, Some("native"));
+/// ```
 pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<Arc<dyn Backend>>);
     impl Drop for Restore {
@@ -524,6 +552,13 @@ pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `f` with the strand that it is called on.
+///
+/// # Examples
+/// ```
+/// use twoply::contract::strand::with_current;
+///
+/// assert!(with_current(|strand| strand.may_block()), "a thread of the program's own may block");
+/// ```
 #[inline]
 pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     if let Some(current) = CURRENT.get() {

@@ -89,6 +89,14 @@ pub struct Builder {
 
 impl Builder {
     /// A task without a name, with the backend's usual stack.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    ///
+    /// let task = task::Builder::new().spawn_fn(|| 6 * 7).unwrap();
+    /// assert_eq!(task.wait().unwrap(), 42);
+    /// ```
     #[track_caller]
     pub fn new() -> Builder {
         Builder { name: None, stack_size: None, spawned_at: Location::caller() }
@@ -100,6 +108,14 @@ impl Builder {
     /// When it panics, a line on standard error says which task that is, before the program's panic hook says what has
     /// happened on which thread. The line comes from a panic hook around the one that is set when the first task with a
     /// name is started; a program that sets its own after that asks [`current`] in it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::task;
+    ///
+    /// let task = task::Builder::new().name("worker").spawn(async {}).unwrap();
+    /// assert_eq!(task.name(), Some("worker"));
+    /// ```
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
         self.name = Some(name.into());
         self
@@ -109,6 +125,14 @@ impl Builder {
     ///
     /// The native backend runs the task on a thread with such a stack. A green task shares the stacks of its
     /// runtime, whose size the runtime's builder sets; there this is ignored.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    ///
+    /// let deep = task::Builder::new().stack_size(4 << 20).spawn_fn(|| [1_u8; 1 << 10].len()).unwrap();
+    /// assert_eq!(deep.wait().unwrap(), 1024);
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
@@ -138,6 +162,14 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    ///
+    /// let task = task::Builder::new().name("sum").spawn_fn(|| (1..=4).sum::<u32>()).unwrap();
+    /// assert_eq!(task.wait().unwrap(), 10);
+    /// ```
     #[track_caller]
     pub fn spawn_fn<F, T>(self, code: F) -> Result<Task<T>, SpawnError>
     where
@@ -151,6 +183,15 @@ impl Builder {
     ///
     /// # Errors
     /// When the backend has been shut down, or the operating system refuses a thread.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    ///
+    /// let spawner = twoply::native();
+    /// let task = task::Builder::new().spawn_on(spawner.backend(), async { 7 }).unwrap();
+    /// assert_eq!(task.wait().unwrap(), 7);
+    /// ```
     #[inline]
     pub fn spawn_on<F>(self, backend: &Arc<dyn Backend>, future: F) -> Result<Task<F::Output>, SpawnError>
     where
@@ -253,6 +294,14 @@ pub fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
 /// Outside of any task: [`SpawnError::Thread`] when the default backend cannot be made, because the operating system refuses
 /// a thread or a descriptor; [`SpawnError::NoBackend`] in a program that has none, because it uses the core without the
 /// package `twoply`.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, task};
+///
+/// let name = twoply::native().spawn_fn(|| task::current_backend().unwrap().name());
+/// assert_eq!(name.wait().unwrap(), "native");
+/// ```
 pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
     match with_current(|strand| strand.backend()) {
         Some(backend) => Ok(backend),
@@ -261,6 +310,16 @@ pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
 }
 
 /// The calling task, or `None` outside of any task.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, task};
+///
+/// assert!(task::current().is_none());
+/// let own = twoply::spawn(async { task::current().map(|task| task.id()) });
+/// let id = own.id();
+/// assert_eq!(own.wait().unwrap(), Some(id));
+/// ```
 pub fn current() -> Option<TaskRef> {
     with_current(|strand| strand.state().task()).map(TaskRef::new)
 }

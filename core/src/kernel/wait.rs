@@ -48,6 +48,13 @@ use crate::kernel::task::failure::CancelUnwind;
 /// ```
 pub trait Wait: IntoFuture {
     /// Blocks the calling stack until the future is ready, and returns its output.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// assert_eq!(async { 6 * 7 }.wait(), 42);
+    /// ```
     fn wait(self) -> Self::Output;
 }
 

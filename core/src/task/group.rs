@@ -59,11 +59,29 @@ impl Observer for Finished {
 
 impl<T: Send + 'static> TaskGroup<T> {
     /// A group whose tasks run on the backend of whoever spawns them.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::TaskGroup};
+    ///
+    /// let mut group = TaskGroup::<u32>::new();
+    /// assert!(group.join_next().wait().is_none());
+    /// ```
     pub fn new() -> TaskGroup<T> {
         TaskGroup::with_backend(None)
     }
 
     /// A group whose tasks run on `backend`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, task::TaskGroup};
+    ///
+    /// let mut group = TaskGroup::on(Arc::clone(twoply::native().backend()));
+    /// group.spawn_fn(|| 7).unwrap();
+    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), 7);
+    /// ```
     pub fn on(backend: Arc<dyn Backend>) -> TaskGroup<T> {
         TaskGroup::with_backend(Some(backend))
     }
@@ -85,6 +103,15 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::TaskGroup};
+    ///
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async { 7 }).unwrap();
+    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), 7);
+    /// ```
     #[track_caller]
     pub fn spawn<F>(&mut self, future: F) -> Result<TaskId, SpawnError>
     where
@@ -121,6 +148,16 @@ impl<T: Send + 'static> TaskGroup<T> {
     }
 
     /// The result of the next task that finishes; `None` when no task is left. Cancel-safe.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::TaskGroup};
+    ///
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async { 1 }).unwrap();
+    /// assert!(group.join_next().wait().unwrap().is_ok());
+    /// assert!(group.join_next().wait().is_none());
+    /// ```
     pub fn join_next(&mut self) -> impl Future<Output = Option<Result<T, Failure>>> + Send + '_ {
         JoinNext(self)
     }
@@ -153,6 +190,16 @@ impl<T: Send + 'static> TaskGroup<T> {
     }
 
     /// Cancels the tasks that are left, in the order in which they were started. Their results, mostly [`Failure::Cancelled`], are still to be taken.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::TaskGroup};
+    ///
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(std::future::pending::<()>()).unwrap();
+    /// group.cancel_all();
+    /// assert!(group.join_next().wait().unwrap().unwrap_err().is_cancelled());
+    /// ```
     pub fn cancel_all(&self) {
         self.tasks.values().into_iter().for_each(Task::cancel);
     }

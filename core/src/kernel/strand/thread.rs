@@ -62,7 +62,7 @@ const NEAR: Duration = Duration::from_millis(4);
 /// # Examples
 /// ```
 /// use twoply::Wait;
-/// use twoply::strand::{self, ThreadStrand};
+/// use twoply::contract::strand::{self, ThreadStrand};
 ///
 /// let strand = ThreadStrand::new();
 /// let answer = strand::enter(&strand, || async { 6 * 7 }.wait());

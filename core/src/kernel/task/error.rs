@@ -12,6 +12,17 @@ use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 
 /// Why a task could not be started. Nothing of it has run; its future or closure has been dropped.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::task::{Builder, SpawnError};
+///
+/// let runtime = twoply::Runtime::builder().build().unwrap();
+/// runtime.shutdown(Duration::from_secs(10)).unwrap();
+/// let refused = Builder::new().spawn_on(runtime.spawner().backend(), async {});
+/// assert!(matches!(refused, Err(SpawnError::ShutDown)));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SpawnError {
@@ -33,6 +44,15 @@ pub enum SpawnError {
 ///
 /// Its message can be read from any thread; the payload itself is taken out by [`Panic::into_payload`], once. A
 /// payload whose destructor panics does no harm.
+///
+/// # Examples
+/// ```
+/// use twoply::{Failure, Wait};
+///
+/// let task = twoply::spawn_fn(|| -> u32 { panic!("no luck") });
+/// let Err(Failure::Panicked(panic)) = task.wait() else { unreachable!() };
+/// assert_eq!(panic.message(), Some("no luck"));
+/// ```
 #[derive(Clone)]
 pub struct Panic(Arc<Caught>);
 
@@ -59,6 +79,16 @@ impl Panic {
     }
 
     /// The payload. If a clone has taken it already, the message, as a `String`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Failure, Wait};
+    ///
+    /// let task = twoply::spawn_fn(|| std::panic::resume_unwind(Box::new(7_u32)));
+    /// let failed: Result<(), _> = task.wait();
+    /// let Err(Failure::Panicked(panic)) = failed else { unreachable!() };
+    /// assert_eq!(panic.into_payload().downcast_ref(), Some(&7_u32));
+    /// ```
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         let payload = lock_std(&self.0.payload).take();
         payload.unwrap_or_else(|| Box::new(self.message().unwrap_or_default().to_owned()))

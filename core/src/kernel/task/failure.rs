@@ -55,6 +55,15 @@ pub enum Failure {
 
 impl Failure {
     /// Whether the task was cancelled.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let task = twoply::spawn(std::future::pending::<()>());
+    /// task.cancel();
+    /// assert!(task.wait().unwrap_err().is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Failure::Cancelled)
     }
@@ -90,6 +99,17 @@ impl From<SpawnError> for Failure {
 /// Tasks that wait for each other in a circle: each for the next, and the last for the first.
 ///
 /// Displayed as `a -> b -> a`, beginning with the task that was refused the wait.
+///
+/// # Examples
+/// ```
+/// use twoply::{Failure, Wait, promise, task};
+///
+/// let (promise, resolver) = promise::pair::<u32>();
+/// let task = task::Builder::new().name("narcissus").spawn(async move { promise.await }).unwrap();
+/// resolver.set_owner(&task.task());
+/// let Err(Failure::Deadlock(cycle)) = task.wait().unwrap() else { unreachable!() };
+/// assert_eq!(cycle.to_string(), "narcissus -> narcissus");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cycle(Arc<[Box<str>]>);
 

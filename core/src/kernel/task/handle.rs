@@ -23,6 +23,17 @@ use crate::kernel::strand::with_state;
 /// passed on; it is reported by the handle as [`Failure::Panicked`].
 ///
 /// Awaiting the handle is cancel-safe: a dropped wait leaves the task running.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// let task = twoply::spawn(async { 7 });
+/// assert_eq!(task.wait().unwrap(), 7);
+/// let failed = twoply::spawn_fn(|| std::panic::resume_unwind(Box::new("no luck")));
+/// let failed: Result<(), _> = failed.wait();
+/// assert!(failed.unwrap_err().is_panic());
+/// ```
 #[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
 pub struct Task<T> {
     /// What it stands for.
@@ -74,6 +85,15 @@ impl<T> Task<T> {
     }
 
     /// Lets the task go on by itself.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// twoply::spawn(async move { tx.send(7).await }).detach();
+    /// assert_eq!(rx.recv().wait(), Ok(7));
+    /// ```
     pub fn detach(mut self) {
         self.leave();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
@@ -83,6 +103,19 @@ impl<T> Task<T> {
     }
 
     /// Makes dropping this handle cancel the task.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let (tx, rx) = twoply::channel::bounded::<u32>(1);
+    /// let task = twoply::spawn(async move {
+    ///     let _tx = tx;
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// drop(task.cancel_on_drop());
+    /// assert!(rx.recv().wait().is_err(), "the task has been dropped with its sender");
+    /// ```
     pub fn cancel_on_drop(mut self) -> Task<T> {
         self.leave();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
@@ -92,11 +125,31 @@ impl<T> Task<T> {
     }
 
     /// Asks the task to end, and returns at once; see [`TaskRef::cancel`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let task = twoply::spawn(std::future::pending::<()>());
+    /// task.cancel();
+    /// assert!(task.wait().unwrap_err().is_cancelled());
+    /// ```
     pub fn cancel(&self) {
         self.shared().cancel();
     }
 
     /// A handle to the task that says nothing of its result, and may be cloned.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let task = twoply::spawn(std::future::pending::<()>());
+    /// let reference = task.task();
+    /// reference.cancel();
+    /// assert!(task.wait().is_err());
+    /// assert!(reference.is_finished());
+    /// ```
     pub fn task(&self) -> TaskRef {
         TaskRef::new(Arc::clone(self.shared()))
     }
@@ -247,6 +300,16 @@ impl<T> fmt::Debug for Task<T> {
 /// A task without its result: its identity, and the means to cancel it.
 ///
 /// It keeps the task's record alive, never the task.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, task};
+///
+/// let task = twoply::spawn(async { task::current().unwrap() });
+/// let reference = task.task();
+/// assert_eq!(task.wait().unwrap().id(), reference.id());
+/// assert!(reference.is_finished());
+/// ```
 #[derive(Clone)]
 pub struct TaskRef(Arc<Shared>);
 
@@ -267,6 +330,15 @@ impl TaskRef {
     /// [`Task`].
     ///
     /// Where panics abort, blocked stacks cannot unwind: there, a blocked task goes on until its next await.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let task = twoply::spawn_fn(|| std::future::pending::<()>().wait());
+    /// task.task().cancel();
+    /// assert!(task.wait().unwrap_err().is_cancelled());
+    /// ```
     pub fn cancel(&self) {
         self.0.cancel();
     }

@@ -8,6 +8,15 @@ use std::sync::atomic::AtomicU64;
 use crate::base::id;
 
 /// Identifies a task among all that this process ever starts.
+///
+/// # Examples
+/// ```
+/// use twoply::task::TaskId;
+///
+/// let (one, other) = (twoply::spawn(async {}), twoply::spawn(async {}));
+/// assert_ne!(one.id(), other.id());
+/// assert_eq!(TaskId::from_u64(one.id().as_u64()), Some(one.id()));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(NonZeroU64);
 

@@ -42,6 +42,17 @@ use crate::kernel::strand::{with_current, with_state};
 const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// The list of a backend's live tasks.
+///
+/// # Examples
+/// ```
+/// use twoply::task;
+///
+/// let spawner = twoply::native();
+/// let waiting = std::future::pending::<()>();
+/// let task = task::Builder::new().name("waiting").spawn_on(spawner.backend(), waiting).unwrap();
+/// assert!(spawner.tasks().tasks().iter().any(|other| other.name() == Some("waiting")));
+/// task.cancel();
+/// ```
 pub struct TaskList {
     /// The tasks, by number.
     shards: [Shard; SHARDS],
@@ -89,6 +100,14 @@ impl TaskList {
     pub(crate) const NO_KEY: u32 = u32::MAX;
 
     /// An empty list.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::task::TaskList;
+    ///
+    /// let tasks = TaskList::new();
+    /// assert!(tasks.is_empty() && !tasks.is_closed());
+    /// ```
     #[allow(clippy::new_ret_no_self, reason = "a tasks is always shared")]
     pub fn new() -> Arc<TaskList> {
         Arc::new(TaskList {
@@ -222,6 +241,15 @@ impl TaskList {
 
     /// Cancels every task and lets no more in: starting one fails with
     /// [`SpawnError::ShutDown`](super::SpawnError::ShutDown).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::task::TaskList;
+    ///
+    /// let tasks = TaskList::new();
+    /// tasks.close();
+    /// assert!(tasks.is_closed());
+    /// ```
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.shards.iter().for_each(|shard| shard.tasks().iter().for_each(TaskRef::cancel));
@@ -232,6 +260,16 @@ impl TaskList {
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`], with the names of some tasks that are left, or else the number of the threads.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::task::TaskList;
+    ///
+    /// let tasks = TaskList::new();
+    /// assert!(tasks.ended(0).is_ok());
+    /// assert_eq!(tasks.ended(1).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// ```
     pub fn ended(&self, threads: usize) -> io::Result<()> {
         let left = self.len();
         let mut message = match (left, threads) {
@@ -279,6 +317,16 @@ impl TaskList {
     /// # Panics
     /// The future does when a task of these waits for it and for nothing else, which would never end; see
     /// [`promise::unwatched`](crate::promise::unwatched) for combinators of other libraries.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let spawner = twoply::native();
+    /// spawner.spawn(async {}).detach();
+    /// spawner.tasks().wait_empty().wait();
+    /// assert_eq!(spawner.tasks().len(), 0);
+    /// ```
     pub fn wait_empty(self: &Arc<Self>) -> WaitEmpty {
         WaitEmpty { tasks: Arc::clone(self), wait_key: WaitKey::new() }
     }

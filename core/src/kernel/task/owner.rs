@@ -43,6 +43,17 @@ pub(crate) trait Orphan: Send + Sync {
 }
 
 /// Those who can owe a value: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, promise};
+///
+/// let (promise, resolver) = promise::pair();
+/// let worker = twoply::spawn(std::future::pending::<()>());
+/// resolver.set_owner(&worker.task());
+/// resolver.resolve(7).unwrap();
+/// assert_eq!(promise.wait().unwrap(), 7);
+/// ```
 pub trait AsOwner: sealed::Named {}
 
 impl<O: sealed::Named> AsOwner for O {}

@@ -70,6 +70,17 @@ where
 }
 
 /// A scope in which tasks may borrow; see [`scope`].
+///
+/// # Examples
+/// ```
+/// use twoply::task;
+///
+/// let mut words = vec!["b", "a"];
+/// task::scope(|s| {
+///     s.spawn_fn(|| words.sort()).unwrap();
+/// });
+/// assert_eq!(words, ["a", "b"]);
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     /// What the scope and its tasks share.
     state: Arc<ScopeState>,
@@ -174,6 +185,15 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    ///
+    /// let word = String::from("borrowed");
+    /// let length = task::scope(|s| s.spawn(async { word.len() }).unwrap().wait());
+    /// assert_eq!(length.unwrap(), 8);
+    /// ```
     #[track_caller]
     pub fn spawn<F>(&'scope self, future: F) -> Result<ScopedTask<'scope, F::Output>, SpawnError>
     where
@@ -187,6 +207,15 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    ///
+    /// let numbers = [1, 2, 3];
+    /// let sum = task::scope(|s| s.spawn_fn(|| numbers.iter().sum::<u32>()).unwrap().wait());
+    /// assert_eq!(sum.unwrap(), 6);
+    /// ```
     #[track_caller]
     pub fn spawn_fn<F, T>(&'scope self, code: F) -> Result<ScopedTask<'scope, T>, SpawnError>
     where
@@ -336,6 +365,18 @@ impl<B: Body> Body for ScopedBody<B> {
 }
 
 /// The handle to a task of a [`scope`]: a future of its result. Dropping it leaves the task to the scope.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, task};
+///
+/// let ended = task::scope(|s| {
+///     let task = s.spawn(std::future::pending::<()>()).unwrap();
+///     task.cancel();
+///     task.wait()
+/// });
+/// assert!(ended.unwrap_err().is_cancelled());
+/// ```
 #[must_use = "a future does nothing until it is awaited or waited for"]
 pub struct ScopedTask<'scope, T> {
     /// The task, which results in nothing by itself.

@@ -14,11 +14,29 @@ use crate::kernel::wait::Wait;
 /// A backend to start tasks on: what `native()` and `green()` give, and what a runtime hands out.
 ///
 /// Cloning it is cheap; all clones mean the same backend, and none keeps it from being shut down.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+///
+/// let spawner = twoply::native();
+/// let task = spawner.spawn_fn(|| 6 * 7);
+/// assert_eq!(task.wait().unwrap(), 42);
+/// ```
 #[derive(Clone)]
 pub struct Spawner(Arc<dyn Backend>);
 
 impl Spawner {
     /// A spawner for `backend`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, task::Spawner};
+    ///
+    /// let spawner = Spawner::new(Arc::clone(twoply::native().backend()));
+    /// assert_eq!(spawner.spawn(async { 7 }).wait().unwrap(), 7);
+    /// ```
     pub fn new(backend: Arc<dyn Backend>) -> Spawner {
         Spawner(backend)
     }
@@ -27,6 +45,14 @@ impl Spawner {
     ///
     /// # Errors
     /// What [`current_backend`](super::current_backend) says.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::Spawner};
+    ///
+    /// let name = twoply::native().spawn_fn(|| Spawner::current().unwrap().backend().name());
+    /// assert_eq!(name.wait().unwrap(), "native");
+    /// ```
     pub fn current() -> Result<Spawner, SpawnError> {
         super::current_backend().map(Spawner)
     }
@@ -45,6 +71,13 @@ impl Spawner {
     ///
     /// If it cannot be started, the handle says so, with [`Failure::NotStarted`]. [`Builder::spawn_on`] says it at
     /// once.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// assert_eq!(twoply::native().spawn(async { 7 }).wait().unwrap(), 7);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
@@ -73,6 +106,14 @@ impl Spawner {
     /// # Errors
     /// When `main` panicked, was cancelled or could not be started. Called by a task of the same backend it is
     /// [`Failure::Deadlock`], and `main` is not run: that task would wait for its own end.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let answer = twoply::native().run(|| twoply::spawn(async { 42 }).wait());
+    /// assert_eq!(answer.unwrap().unwrap(), 42);
+    /// ```
     pub fn run<F, T>(&self, main: F) -> Result<T, Failure>
     where
         F: FnOnce() -> T + Send + 'static,

@@ -51,9 +51,9 @@ fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
 }
 
 /// Lets the given tasks, which have been counted, end on a thread of their own.
-fn end(tasks: &Arc<TaskList>, tasks: &'static [u64]) -> thread::JoinHandle<()> {
+fn end(tasks: &Arc<TaskList>, ids: &'static [u64]) -> thread::JoinHandle<()> {
     let tasks = Arc::clone(tasks);
-    thread::spawn(move || tasks.iter().for_each(|task| tasks.count_end(id(*task))))
+    thread::spawn(move || ids.iter().for_each(|number| tasks.count_end(id(*number))))
 }
 
 /// Polls while the list is in use by `others`, and again once they are through.
@@ -74,7 +74,7 @@ fn a_task_that_starts_sees_the_end_or_is_seen_by_it() {
         let tasks = TaskList::new();
         let starter = {
             let tasks = Arc::clone(&tasks);
-            thread::spawn(move || tasks.count(id(1)))
+            thread::spawn(move || tasks.count_start(id(1)))
         };
         tasks.close();
         let empty = tasks.is_empty();
@@ -87,13 +87,13 @@ fn a_task_that_starts_sees_the_end_or_is_seen_by_it() {
 fn a_task_that_comes_to_wait_is_cancelled_by_a_close_at_the_same_time() {
     check(|| {
         let tasks = TaskList::new();
-        assert!(tasks.count(id(1)));
+        assert!(tasks.count_start(id(1)));
         let task = {
             let tasks = Arc::clone(&tasks);
             thread::spawn(move || {
                 let header = header(&tasks, 1);
                 // SAFETY: it stays where it is, and is taken out below.
-                let waker = unsafe { tasks.enter(&header, Some(Waker::noop().clone())) };
+                let waker = unsafe { tasks.insert(&header, Some(Waker::noop().clone())) };
                 assert!(waker.is_none() || header.is_cancelled());
                 header
             })
@@ -109,7 +109,7 @@ fn a_task_that_comes_to_wait_is_cancelled_by_a_close_at_the_same_time() {
 fn who_waits_is_told_when_the_last_task_ends() {
     check(|| {
         let tasks = TaskList::new();
-        assert!(tasks.count(id(1)));
+        assert!(tasks.count_start(id(1)));
         let waiter = Waiter::new(&tasks);
         wait_for_the_end(waiter, [end(&tasks, &[1])]);
     });
@@ -119,7 +119,7 @@ fn who_waits_is_told_when_the_last_task_ends() {
 fn the_last_tasks_of_two_shards_leave_nobody_waiting() {
     check(|| {
         let tasks = TaskList::new();
-        assert!(tasks.count(id(1)) && tasks.count(id(2)));
+        assert!(tasks.count_start(id(1)) && tasks.count_start(id(2)));
         let waiter = Waiter::new(&tasks);
         wait_for_the_end(waiter, [end(&tasks, &[1]), end(&tasks, &[2])]);
     });
@@ -129,7 +129,7 @@ fn the_last_tasks_of_two_shards_leave_nobody_waiting() {
 fn the_last_tasks_of_one_shard_leave_nobody_waiting() {
     check(|| {
         let tasks = TaskList::new();
-        assert!(tasks.count(id(1)) && tasks.count(id(3)));
+        assert!(tasks.count_start(id(1)) && tasks.count_start(id(3)));
         let waiter = Waiter::new(&tasks);
         wait_for_the_end(waiter, [end(&tasks, &[1]), end(&tasks, &[3])]);
     });
@@ -141,11 +141,11 @@ fn a_task_that_starts_another_one_and_ends_is_not_the_last() {
     for (first, second) in [(1, 2), (2, 1)] {
         check(move || {
             let tasks = TaskList::new();
-            assert!(tasks.count(id(first)));
+            assert!(tasks.count_start(id(first)));
             let task = {
                 let tasks = Arc::clone(&tasks);
                 thread::spawn(move || {
-                    assert!(tasks.count(id(second)));
+                    assert!(tasks.count_start(id(second)));
                     tasks.count_end(id(first));
                 })
             };
