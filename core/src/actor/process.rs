@@ -61,6 +61,18 @@ impl<M> Process<M> {
     }
 
     /// A reference to this process, for others.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     me.me().try_send(7).unwrap();
+    ///     assert_eq!(me.receive().wait().message(), Some(7));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn me(&self) -> ProcessRef<M> {
         ProcessRef::new(Arc::clone(&self.cell))
@@ -73,6 +85,21 @@ impl<M> Process<M> {
     ///
     /// # Panics
     /// When it must wait though the process has ended: outside of its body.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     me.me().try_send(1).unwrap();
+    ///     match me.receive().wait() {
+    ///         Event::Message(number) => assert_eq!(number, 1),
+    ///         other => panic!("{other:?}"),
+    ///     }
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn receive(&mut self) -> Receive<'_, M> {
         Receive::new(self)
@@ -86,11 +113,35 @@ impl<M> Process<M> {
     ///
     /// # Panics
     /// As [`Process::receive`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     assert!(me.receive_timeout(std::time::Duration::ZERO).wait().is_none());
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn receive_timeout(&mut self, timeout: Duration) -> ReceiveTimeout<'_, M> {
         ReceiveTimeout::new(self, timeout)
     }
 
     /// Receives the next event that is there already.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     assert!(me.try_receive().is_none());
+    ///     me.me().try_send(1).unwrap();
+    ///     assert!(me.try_receive().is_some());
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_receive(&mut self) -> Option<Event<M>> {
         self.cell.try_next(&mut self.batch)
@@ -106,6 +157,22 @@ impl<M> Process<M> {
     ///
     /// # Panics
     /// As [`Process::receive`]; and with what `wanted` panics, which loses no event.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     for number in 1..=3 {
+    ///         me.me().try_send(number).unwrap();
+    ///     }
+    ///     let even = me.receive_match(|event| matches!(event, Event::Message(n) if n % 2 == 0)).wait();
+    ///     assert_eq!(even.message(), Some(2));
+    ///     assert_eq!(me.receive().wait().message(), Some(1));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn receive_match<P>(&mut self, wanted: P) -> ReceiveMatch<'_, M, P>
     where
         P: FnMut(&Event<M>) -> bool,
@@ -121,12 +188,36 @@ impl<M> Process<M> {
 
 impl<M: Send + 'static> Process<M> {
     /// Who this process is, whatever messages it takes.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|me: Process<u32>| {
+    ///     assert_eq!(me.pid(), me.me().pid());
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pid(&self) -> Pid {
         self.cell.pid()
     }
 
     /// Says whether exit signals, but for [`Kill`](ExitReason::Kill), are events to this process instead of ending it.
     /// Returns what was so before.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     assert!(!me.trap_exit(true));
+    ///     me.me().exit(ExitReason::Shutdown);
+    ///     assert!(matches!(me.receive().wait(), Event::Exit(exit) if exit.reason == ExitReason::Shutdown));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn trap_exit(&self, trapping: bool) -> bool {
         self.cell.trap_exit(trapping)
     }
@@ -135,6 +226,21 @@ impl<M: Send + 'static> Process<M> {
     /// between two processes, however often it is made and by whom. A link to oneself is none.
     ///
     /// Where there is no such process any more, the signal comes at once, with [`ExitReason::NoProcess`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     me.trap_exit(true);
+    ///     let other = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait())).unwrap();
+    ///     me.link(&other.pid());
+    ///     other.exit(ExitReason::other("enough"));
+    ///     assert!(matches!(me.receive().wait(), Event::Exit(exit) if exit.from == other.pid()));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn link(&self, other: &Pid) {
         let me = self.pid();
         let epoch = Epoch::next();
@@ -150,6 +256,22 @@ impl<M: Send + 'static> Process<M> {
 
     /// Takes a link back: no exit signal of `other` comes through it after this. One that has come and was trapped
     /// stays in the mailbox.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|me: Process<u32>| {
+    ///     let other = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait())).unwrap();
+    ///     me.link(&other.pid());
+    ///     me.unlink(&other.pid());
+    ///     // Nothing comes through the link any more.
+    ///     other.exit(ExitReason::Kill);
+    ///     other.ended().wait();
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unlink(&self, other: &Pid) {
         let me = self.pid();
         if let Some(epoch) = self.cell.leave_link(other) {
@@ -161,6 +283,22 @@ impl<M: Send + 'static> Process<M> {
     /// Has this process told of the end of `other`, once, by [`Event::Down`]. Each call makes another monitor.
     ///
     /// Where there is no such process any more, it is told at once, with [`ExitReason::NoProcess`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     let other = actor::spawn_fn(|_: Process<()>| ()).unwrap();
+    ///     let monitor = me.monitor(&other.pid());
+    ///     match me.receive().wait() {
+    ///         Event::Down(down) => assert_eq!((down.monitor, down.from), (monitor, other.pid())),
+    ///         other => panic!("{other:?}"),
+    ///     }
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn monitor(&self, other: &Pid) -> MonitorRef {
         let monitor = MonitorRef::next();
         if self.cell.enter_watched(monitor, other) {
@@ -171,6 +309,19 @@ impl<M: Send + 'static> Process<M> {
 
     /// Takes a monitor back: no [`Event::Down`] comes from it after this. Returns whether it was still there; if not,
     /// its event has come, and may still be in the mailbox.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|me: Process<u32>| {
+    ///     let monitor = me.monitor(&me.pid());
+    ///     assert!(me.demonitor(monitor));
+    ///     assert!(!me.demonitor(monitor));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn demonitor(&self, monitor: MonitorRef) -> bool {
         match self.cell.leave_watched(monitor) {
             Some(other) => {
@@ -200,6 +351,19 @@ impl<M: Send + 'static> Process<M> {
     /// To itself a process can send `Normal`, too. Where the signal ends the calling process this does not return:
     /// it unwinds, as a cancelled wait does. (In a destructor that runs because of a panic, and where panics abort,
     /// it returns, and the process ends at its next await point.)
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|me: Process<u32>| {
+    ///     let other = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait())).unwrap();
+    ///     me.exit(&other.pid(), ExitReason::Shutdown);
+    ///     assert_eq!(other.ended().wait(), ExitReason::Shutdown);
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exit(&self, other: &Pid, reason: ExitReason) {
         let me = self.pid();
         other.deliver(Signal::Exit { from: me.clone(), reason, by: By::Request });
@@ -214,6 +378,19 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     me.trap_exit(true);
+    ///     let child = me.spawn_link(async |_: Process<()>| Err::<(), _>("no luck")).unwrap();
+    ///     assert!(matches!(me.receive().wait(), Event::Exit(exit) if exit.from == child.pid()));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn spawn_link<N, F, T>(&self, body: F) -> Result<ProcessRef<N>, SpawnProcessError>
     where
@@ -229,6 +406,18 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     let (_child, monitor) = me.spawn_monitor(async |_: Process<()>| ()).unwrap();
+    ///     assert!(matches!(me.receive().wait(), Event::Down(down) if down.monitor == monitor));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn spawn_monitor<N, F, T>(&self, body: F) -> Result<(ProcessRef<N>, MonitorRef), SpawnProcessError>
     where
@@ -243,6 +432,18 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// The timer keeps no process alive, and dropping the handle does not cancel it. A full mailbox does not refuse
     /// the message of a timer.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     me.send_after(std::time::Duration::from_millis(1), &me.me(), 5);
+    ///     assert_eq!(me.receive().wait().message(), Some(5));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_after<N: Send + 'static>(
         &self,
         delay: Duration,

@@ -226,6 +226,22 @@ impl Endpoint for Remote {
 
 /// Makes the pid of a process of `node`, which has the number `serial` there. What is done to it goes to `endpoint`. Two such
 /// pids are equal if node and number are.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use twoply::actor::{Pid, remote::{self, Endpoint, NodeTable, Signal}};
+///
+/// struct Wire;
+/// impl Endpoint for Wire {
+///     fn deliver(&self, to: &Pid, signal: Signal) {
+///         println!("{signal:?} goes to {to}");
+///     }
+/// }
+/// let node = NodeTable::new().node("shop@host", 1);
+/// let pid = remote::pid(&node, 7, Arc::new(Wire));
+/// assert!(!pid.is_local() && remote::node(&pid) == Some(node));
+/// ```
 pub fn pid(node: &Node, serial: u64, endpoint: Arc<dyn Endpoint>) -> Pid {
     let identity = Identity { node: node.number(), serial };
     Pid::new(identity, Arc::new(Remote { node: node.clone(), endpoint }))
@@ -246,6 +262,13 @@ pub fn node(pid: &Pid) -> Option<Node> {
 }
 
 /// Makes a monitor reference, for a monitor that a process elsewhere sets.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::remote;
+///
+/// assert_ne!(remote::monitor_ref(), remote::monitor_ref());
+/// ```
 pub fn monitor_ref() -> MonitorRef {
     MonitorRef::next()
 }

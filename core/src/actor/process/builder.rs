@@ -108,18 +108,54 @@ impl<M: Send + 'static> Builder<M> {
     }
 
     /// Has the mailbox hold any number of messages.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Builder, Process};
+    ///
+    /// let process = Builder::new().unbounded().spawn_fn(|_: Process<()>| ())?;
+    /// assert_eq!(process.capacity(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unbounded(mut self) -> Builder<M> {
         self.capacity = UNLIMITED;
         self
     }
 
     /// Says what becomes of a message for which there is no room; [`Overflow::Wait`] if this is not called.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, ExitReason, Overflow, Process}};
+    ///
+    /// let latest = Builder::new().capacity(1).overflow(Overflow::DropOldest);
+    /// let process = latest.spawn_fn(|mut me: Process<u32>| {
+    ///     let here = me.me();
+    ///     here.try_send(1).unwrap();
+    ///     here.try_send(2).unwrap();
+    ///     assert_eq!(me.receive().wait().message(), Some(2));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn overflow(mut self, overflow: Overflow) -> Builder<M> {
         self.overflow = overflow;
         self
     }
 
     /// Has the process [trap exits](Process::trap_exit) from the beginning.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, Event, ExitReason, Process}};
+    ///
+    /// let process = Builder::new().trap_exit(true).spawn_fn(|mut me: Process<()>| {
+    ///     assert!(matches!(me.receive().wait(), Event::Exit(_)));
+    /// })?;
+    /// process.exit(ExitReason::Shutdown);
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn trap_exit(mut self, trapping: bool) -> Builder<M> {
         self.trapping = trapping;
         self
@@ -200,6 +236,18 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, ExitReason, Process}};
+    ///
+    /// let process = Builder::new().spawn_fn(|mut me: Process<u32>| {
+    ///     assert_eq!(me.receive().wait().message(), Some(3));
+    /// })?;
+    /// process.try_send(3)?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn spawn_fn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where

@@ -43,6 +43,14 @@ pub struct Down {
 
 impl<M> Event<M> {
     /// The message, if it is one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::Event;
+    ///
+    /// assert_eq!(Event::Message(3).message(), Some(3));
+    /// assert!(Event::Message(3).is_message());
+    /// ```
     pub fn message(self) -> Option<M> {
         match self {
             Event::Message(message) => Some(message),

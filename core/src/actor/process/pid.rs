@@ -197,6 +197,14 @@ impl Pid {
     }
 
     /// The sender of what no process sends, `<0.0>`. It is never alive.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::Pid;
+    ///
+    /// assert_eq!(Pid::nobody().to_string(), "<0.0>");
+    /// assert!(!Pid::nobody().is_alive_here());
+    /// ```
     pub fn nobody() -> Pid {
         static NOBODY: OnceLock<Arc<Nobody>> = OnceLock::new();
         let endpoint = Arc::clone(NOBODY.get_or_init(Arc::default));
@@ -221,11 +229,30 @@ impl Pid {
     ///
     /// A process that is alive now may end at any moment; to be told of the end,
     /// [monitor](crate::actor::Process::monitor) it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Process}};
+    ///
+    /// let process = actor::spawn_fn(|_: Process<()>| ())?;
+    /// process.ended().wait();
+    /// assert!(!process.pid().is_alive_here());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_alive_here(&self) -> bool {
         self.endpoint.is_alive_here()
     }
 
     /// The name that a process of this node was given when it was started.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Builder, Process};
+    ///
+    /// let process = Builder::new().name("clerk").spawn_fn(|_: Process<()>| ())?;
+    /// assert_eq!(process.pid().name().as_deref(), Some("clerk"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self) -> Option<String> {
         self.endpoint.name()
     }

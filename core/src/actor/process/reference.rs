@@ -53,6 +53,17 @@ impl<M> ProcessRef<M> {
     ///
     /// # Cancel safety
     /// A future that is dropped before it is ready has not sent the message.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| drop(me.receive().wait()))?;
+    /// process.send(1).wait()?;
+    /// process.ended().wait();
+    /// assert_eq!(process.send(2).wait().unwrap_err().into_inner(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn send(&self, message: M) -> Sending<'_, M, ProcessRef<M>> {
         Sending::new(self, message)
@@ -63,6 +74,19 @@ impl<M> ProcessRef<M> {
     /// # Errors
     /// [`Full`](TrySendError::Full) when there is no room, and the mailbox does not drop messages;
     /// [`Closed`](TrySendError::Closed) when the process has ended or has been made to.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, Process}};
+    ///
+    /// let process = Builder::new().capacity(1).spawn_fn(|me: Process<u32>| {
+    ///     twoply::time::sleep(std::time::Duration::from_millis(50)).wait();
+    ///     drop(me);
+    /// })?;
+    /// process.try_send(1)?;
+    /// assert!(process.try_send(2).unwrap_err().is_full());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
         self.0.try_send(message, false)
@@ -76,6 +100,16 @@ impl<M> ProcessRef<M> {
     }
 
     /// Whether the process takes no more messages: it has ended, or has been made to.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Process}};
+    ///
+    /// let process = actor::spawn_fn(|_: Process<()>| ())?;
+    /// process.ended().wait();
+    /// assert!(process.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
@@ -92,6 +126,15 @@ impl<M> ProcessRef<M> {
 
     /// How many messages the mailbox holds at most; `None` when there is no limit, or
     /// where it is not known, as for a process on another node.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Builder, Process};
+    ///
+    /// let process = Builder::new().capacity(8).spawn_fn(|_: Process<()>| ())?;
+    /// assert_eq!(process.capacity(), Some(8));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         self.0.capacity()
     }
@@ -110,6 +153,16 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// [`Kill`](ExitReason::Kill) ends both, with the reason [`Killed`](ExitReason::Killed).
     ///
     /// To end a process as another one, use [`Process::exit`](crate::actor::Process::exit).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait()))?;
+    /// process.exit(ExitReason::Shutdown);
+    /// assert_eq!(process.ended().wait(), ExitReason::Shutdown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exit(&self, reason: ExitReason) {
         self.pid().exit(reason);
     }

@@ -50,6 +50,17 @@ impl Timer {
 
     /// Cancels it. Returns whether the message will not be sent because of that; false when it has been sent or
     /// cancelled before, or given up because the process receives no more.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait()))?;
+    /// let timer = process.send_after(std::time::Duration::from_secs(60), ());
+    /// assert!(timer.is_pending() && timer.cancel());
+    /// assert!(!timer.is_pending() && !timer.cancel());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) -> bool {
         self.0.cancel()
     }
