@@ -75,6 +75,16 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     }
 
     /// Returns the value of this process, if it has been made.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_core::fork::PerProcess;
+    ///
+    /// static NAME: PerProcess<String> = PerProcess::new();
+    /// assert_eq!(NAME.get(), None);
+    /// NAME.get_or_init(|| "first".to_owned());
+    /// assert_eq!(NAME.get().map(String::as_str), Some("first"));
+    /// ```
     #[inline]
     pub fn get(&self) -> Option<&'static T> {
         // Acquire pairs with the Release store in `get_or_try_init`.
@@ -128,6 +138,15 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
 impl<T: Send + Sync + 'static> PerProcess<T> {
     /// Returns the value of this process; the first call makes it with `make`, which cannot fail. Other
     /// threads wait for that.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_core::fork::PerProcess;
+    ///
+    /// static NUMBER: PerProcess<u32> = PerProcess::new();
+    /// assert_eq!(*NUMBER.get_or_init(|| 1), 1);
+    /// assert_eq!(*NUMBER.get_or_init(|| 2), 1);
+    /// ```
     pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &'static T {
         match self.get_or_try_init(|| Ok::<T, Infallible>(make())) {
             Ok(value) => value,

@@ -34,7 +34,7 @@ use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 ///
 /// # Examples
 /// ```
-/// use twoply::parker::{Parker, Unpark};
+/// use twoply::contract::parker::{Parker, Unpark};
 ///
 /// struct UnparkThread(std::thread::Thread);
 ///

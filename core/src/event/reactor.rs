@@ -214,6 +214,18 @@ impl Reactor {
     ///
     /// # Panics
     /// Panics when a handler of a [`Registration`] does, with its payload, after all others have been called.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use twoply::reactor::{Interest, Reactor};
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let _registration = reactor.register(ours, Interest::WRITE, |_| Interest::NONE)?;
+    /// assert_eq!(reactor.turn(None)?.events, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
         let mut turning = Turning::begin(&self.shared)?;
         let notified = self.shared.park.begin_turn(timeout != Some(Duration::ZERO));
@@ -283,6 +295,19 @@ impl Reactor {
     }
 
     /// Returns the time at which the next timer is due; `None` if there are no timers.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Instant;
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// assert_eq!(reactor.next_deadline(), None);
+    /// let now = Instant::now();
+    /// assert!(reactor.timers().insert(now, std::task::Waker::noop()).is_ok());
+    /// assert_eq!(reactor.next_deadline(), Some(now));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn next_deadline(&self) -> Option<Instant> {
         self.shared.timers.next()
     }
@@ -293,6 +318,17 @@ impl Reactor {
     }
 
     /// Returns the counters of the reactor.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// reactor.turn(Some(Duration::ZERO))?;
+    /// assert_eq!(reactor.metrics().waits, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn metrics(&self) -> ReactorMetrics {
         self.shared.counters.read(lock_std(&self.shared.table).len())
     }

@@ -102,6 +102,20 @@ impl Timers {
     ///
     /// # Errors
     /// Returns [`Closed`] after [`Timers::close`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::task::Waker;
+    /// use std::time::Instant;
+    /// use twoply_core::timers::Timers;
+    ///
+    /// let timers = Timers::new(|| ());
+    /// let key = timers.insert(Instant::now(), Waker::noop())?;
+    /// assert_eq!(timers.len(), 1);
+    /// timers.remove(key);
+    /// assert!(timers.is_empty());
+    /// # Ok::<(), twoply_core::timers::Closed>(())
+    /// ```
     pub fn insert(&self, deadline: Instant, waker: &Waker) -> Result<TimerKey, Closed> {
         let deadline = self.nanos(deadline);
         let waker = StoredWaker::of(waker);
@@ -191,6 +205,20 @@ impl Timers {
     ///
     /// They are woken in batches, with nothing locked. Those of one batch are woken in the order of their
     /// deadlines.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::task::Waker;
+    /// use std::time::Instant;
+    /// use twoply_core::timers::Timers;
+    ///
+    /// let (timers, now) = (Timers::new(|| ()), Instant::now());
+    /// timers.insert(now, Waker::noop())?;
+    /// timers.insert(now, Waker::noop())?;
+    /// assert_eq!(timers.fire(now), 2);
+    /// assert_eq!(timers.fire(now), 0);
+    /// # Ok::<(), twoply_core::timers::Closed>(())
+    /// ```
     pub fn fire(&self, now: Instant) -> usize {
         let now = self.nanos(now);
         let mut due = Vec::new();

@@ -38,7 +38,7 @@ type Work = Box<dyn FnOnce() + Send>;
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use twoply::threads::Limits;
+/// use twoply::contract::threads::Limits;
 ///
 /// let limits = Limits { threads: 4, ..Limits::default() };
 /// assert_eq!(limits.keep_alive, Duration::from_secs(10));
@@ -63,7 +63,7 @@ impl Default for Limits {
 /// # Examples
 /// ```
 /// use std::sync::mpsc;
-/// use twoply::threads::{Limits, ThreadCache};
+/// use twoply::contract::threads::{Limits, ThreadCache};
 ///
 /// let cache = ThreadCache::new("my-threads", Limits::default());
 /// let (tx, rx) = mpsc::channel();
@@ -199,6 +199,14 @@ impl ThreadCache {
     }
 
     /// Returns the number of threads, and how many of them are idle.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::contract::threads::{Limits, ThreadCache};
+    ///
+    /// let cache = ThreadCache::new("my-threads", Limits::default());
+    /// assert_eq!(cache.threads(), (0, 0));
+    /// ```
     pub fn threads(&self) -> (usize, usize) {
         let state = lock_std(&self.0.state);
         (state.threads, state.idle.len())
@@ -209,7 +217,7 @@ impl ThreadCache {
     /// # Examples
     /// ```
     /// use std::time::{Duration, Instant};
-    /// use twoply::threads::{Limits, ThreadCache};
+    /// use twoply::contract::threads::{Limits, ThreadCache};
     ///
     /// let cache = ThreadCache::new("my-threads", Limits::default());
     /// cache.execute(None, None, || println!("the last work"))?;
@@ -230,6 +238,18 @@ impl ThreadCache {
     /// cache need not be [closed](Self::close).
     ///
     /// This blocks the calling thread, whatever runs on it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use twoply::contract::threads::{Limits, ThreadCache};
+    ///
+    /// let limits = Limits { keep_alive: Duration::ZERO, ..Limits::default() };
+    /// let cache = ThreadCache::new("my-threads", limits);
+    /// cache.execute(None, None, || ())?;
+    /// assert!(cache.join(Instant::now() + Duration::from_secs(10)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn join(&self, deadline: Instant) -> bool {
         let mut state = lock_std(&self.0.state);
         while state.threads > 0 {
@@ -325,7 +345,7 @@ impl Shared {
 ///
 /// # Examples
 /// ```
-/// let (threads, idle) = twoply::threads::shared().threads();
+/// let (threads, idle) = twoply::contract::threads::shared().threads();
 /// assert!(idle <= threads);
 /// ```
 pub fn shared() -> &'static ThreadCache {
@@ -339,7 +359,7 @@ pub fn shared() -> &'static ThreadCache {
 /// # Examples
 /// ```
 /// let (tx, rx) = std::sync::mpsc::channel();
-/// twoply::threads::blocking().execute(move || tx.send("done").unwrap())?;
+/// twoply::contract::threads::blocking().execute(move || tx.send("done").unwrap())?;
 /// assert_eq!(rx.recv(), Ok("done"));
 /// # Ok::<(), std::io::Error>(())
 /// ```

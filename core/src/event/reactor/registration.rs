@@ -100,6 +100,19 @@ impl<T: AsFd + 'static> Registration<T> {
     }
 
     /// Stops watching, and returns the descriptor's owner.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use twoply::reactor::{Interest, Reactor};
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let registration = reactor.register(ours, Interest::READ, |_| Interest::NONE)?;
+    /// let _ours: UnixStream = registration.deregister();
+    /// assert_eq!(reactor.metrics().registered, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn deregister(mut self) -> T {
         self.stop();
         match self.io.take() {

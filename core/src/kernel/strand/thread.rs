@@ -176,6 +176,17 @@ impl ThreadStrand {
     }
 
     /// Makes `backend` the one that tasks spawned on this thread go to, and returns the one before.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::contract::strand::ThreadStrand;
+    ///
+    /// let strand = ThreadStrand::new();
+    /// let before = strand.replace_backend(Some(Arc::clone(twoply::native().backend())));
+    /// assert!(before.is_none());
+    /// assert!(strand.replace_backend(None).is_some());
+    /// ```
     pub fn replace_backend(&self, backend: Option<Arc<dyn Backend>>) -> Option<Arc<dyn Backend>> {
         self.backend.replace(backend)
     }

@@ -21,7 +21,7 @@ pub const BLOCKING_THREADS: usize = 512;
 /// # Examples
 /// ```
 /// use std::sync::mpsc;
-/// use twoply::threads::{self, BlockingPool};
+/// use twoply::contract::threads::{self, BlockingPool};
 ///
 /// let pool = BlockingPool::new(threads::shared().clone(), 1);
 /// let (tx, rx) = mpsc::channel();
@@ -99,6 +99,14 @@ impl BlockingPool {
     }
 
     /// Returns the number of threads that run work, and the length of the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::contract::threads::{self, BlockingPool};
+    ///
+    /// let pool = BlockingPool::new(threads::shared().clone(), 2);
+    /// assert_eq!(pool.load(), (0, 0));
+    /// ```
     pub fn load(&self) -> (usize, usize) {
         let state = lock_std(&self.0.state);
         (state.working, state.queue.len())
