@@ -70,7 +70,7 @@ fn refuse(state: &StrandState, waker: &Waker) -> Poll<Unit> {
 pub(crate) struct Unit(());
 
 impl Unit {
-    /// The operation has completed.
+    /// Reports that the operation has completed.
     #[inline]
     pub(crate) fn spend(self) {
         with_state(|state| {
@@ -113,7 +113,7 @@ pub(crate) struct DeferredDecision {
 }
 
 impl DeferredDecision {
-    /// Runs a poll on behalf of `waker`, of futures that each have an alternative.
+    /// Calls `poll` in a scope on behalf of `waker`. It polls futures that each have an alternative.
     #[inline]
     pub(crate) fn scope<R>(&mut self, waker: &Waker, poll: impl FnOnce(&mut BudgetScope<'_>) -> R) -> R {
         with_state(|state| {
@@ -129,9 +129,8 @@ impl DeferredDecision {
     }
 }
 
-/// The poll of a combinator, from its beginning to its end. What it changes ends with it.
+/// The poll of a combinator, from its beginning to its end. What it changes of the budget is restored when it is dropped.
 pub(crate) struct BudgetScope<'a> {
-    /// The stack.
     state: &'a StrandState,
     /// Whether the futures have, or have had, a whole budget.
     is_whole: bool,
@@ -181,7 +180,7 @@ impl<'a> BudgetScope<'a> {
         scope
     }
 
-    /// The next future is polled with `delegate`, which wakes whoever polls.
+    /// Says that the next future is polled with `delegate`, which wakes whoever polls the combinator.
     #[inline]
     pub(crate) fn set_delegate(&self, delegate: &Waker) {
         if self.is_limited {
@@ -189,7 +188,7 @@ impl<'a> BudgetScope<'a> {
         }
     }
 
-    /// Whether the rest of many futures is to be left for the next poll, for which `waker` has been woken.
+    /// Returns whether the budget is spent, so that the rest of many futures is for the next poll. Then `waker` is woken for it.
     #[inline]
     pub(crate) fn must_yield(&self, waker: &Waker) -> bool {
         self.state.budget().get() == 0 && self.is_limited && {
@@ -198,8 +197,8 @@ impl<'a> BudgetScope<'a> {
         }
     }
 
-    /// Whether a future that is not ready in this poll may only have lacked budget, because others had spent it before.
-    /// Then the decision is for the next poll, for which `waker` has been woken.
+    /// Returns whether a future that is not ready in this poll may only have lacked budget, because others had spent it
+    /// before. Then the decision is for the next poll, and `waker` is woken for it.
     #[inline]
     pub(crate) fn must_defer(&mut self, waker: &Waker) -> bool {
         let must_defer = !self.is_whole && self.must_yield(waker);
@@ -209,7 +208,6 @@ impl<'a> BudgetScope<'a> {
         must_defer
     }
 
-    /// The stack.
     #[inline]
     pub(crate) fn state(&self) -> &'a StrandState {
         self.state
@@ -244,26 +242,25 @@ pub(crate) fn with_full_budget<R>(poll: impl FnOnce() -> R) -> R {
     })
 }
 
-/// A future is polled with `waker`, which wakes whoever polls, until the guard is dropped.
+/// Says that a future is polled with `waker`, which wakes whoever polls it, until the guard is dropped.
 pub(crate) fn delegate_to<'a>(state: &'a StrandState, waker: &Waker) -> Delegate<'a> {
-    Delegate { place: state.delegate(), before: state.delegate().replace(waker.data()) }
+    Delegate { cell: state.delegate(), before: state.delegate().replace(waker.data()) }
 }
 
 /// See [`delegate_to`].
 pub(crate) struct Delegate<'a> {
-    /// Where it says who is polled with.
-    place: &'a Cell<*const ()>,
-    /// What it said before.
+    cell: &'a Cell<*const ()>,
+    /// The delegate before.
     before: *const (),
 }
 
 impl Drop for Delegate<'_> {
     fn drop(&mut self) {
-        self.place.set(self.before);
+        self.cell.set(self.before);
     }
 }
 
-/// Whether the budget is spent.
+/// Returns whether the budget of the running poll is spent.
 #[inline]
 pub(crate) fn is_spent() -> bool {
     with_state(|state| state.budget().get() == 0)

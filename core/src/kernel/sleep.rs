@@ -11,7 +11,7 @@ use crate::kernel::coop::{self, Unit};
 use crate::kernel::ioserver;
 use crate::kernel::strand::with_current;
 
-/// The time, by the clock of the stack that asks.
+/// Returns the time by the clock of the calling stack, which a backend may set.
 ///
 /// # Examples
 /// ```
@@ -26,7 +26,7 @@ pub fn now() -> Instant {
     with_current(|strand| strand.driver().now())
 }
 
-/// The time in `duration`; `None`: never.
+/// Returns the time in `duration`, or None if that is never.
 pub(crate) fn after(duration: Duration) -> Option<Instant> {
     now().checked_add(duration)
 }
@@ -79,7 +79,7 @@ impl Sleep {
         Sleep { deadline, entry: None, has_asked: false }
     }
 
-    /// When it ends; `None`: never.
+    /// Returns when it ends; None is never.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -101,7 +101,7 @@ impl Sleep {
         self.has_asked = false;
     }
 
-    /// As `poll`, but it does not ask for the budget of the running poll.
+    /// As `poll`, but asks for no unit of the budget.
     pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let timers = with_current(|strand| {
@@ -148,7 +148,7 @@ impl Sleep {
         }
     }
 
-    /// Forgets whom it wakes, until it is polled again.
+    /// Takes the deadline back: nobody is woken for it until the next poll.
     pub(crate) fn cancel(&mut self) {
         if let Some((timers, key)) = self.entry.take() {
             timers.remove(key);

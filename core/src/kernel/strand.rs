@@ -27,7 +27,7 @@ use guards::{Alternative, DeferredCancel, Level, OuterPoll, Shield};
 pub use thread::ThreadStrand;
 pub(crate) use thread::WakeHandle;
 
-/// The core's own records about one stack. Every [`Strand`] embeds one.
+/// What the core keeps about one stack. Every [`Strand`] embeds one.
 pub struct StrandState {
     /// Wakes the stack.
     parker: Arc<Parker>,
@@ -72,7 +72,7 @@ pub struct StrandState {
 }
 
 impl StrandState {
-    /// The records of a stack that `parker` wakes.
+    /// Makes the state of a stack that `parker` wakes.
     pub fn new(parker: Arc<Parker>) -> StrandState {
         StrandState {
             waker: parker.waker(0),
@@ -97,24 +97,24 @@ impl StrandState {
         }
     }
 
-    /// The parker of this stack.
+    /// Returns the parker that wakes this stack.
     #[inline]
     pub fn parker(&self) -> &Arc<Parker> {
         &self.parker
     }
 
-    /// Whether `waker` ends a park of this stack, and does nothing else.
+    /// Returns whether `waker` ends a park of this stack, and does nothing else.
     #[inline]
     pub fn wakes_stack(&self, waker: &Waker) -> bool {
         waker.will_wake(&self.waker) || self.inner_wakers.borrow().iter().any(|own| own.will_wake(waker))
     }
 
-    /// The task that is running on this stack.
+    /// Returns the task that is running on this stack.
     pub(crate) fn task(&self) -> Option<Arc<task::Shared>> {
         self.header().map(|header| Arc::clone(header.shared()))
     }
 
-    /// The header of the running task.
+    /// Returns the header of the running task.
     #[inline]
     pub(crate) fn header(&self) -> Option<&Header> {
         // SAFETY: whoever called `replace_task` has promised that the header lasts until the next call.
@@ -132,7 +132,7 @@ impl StrandState {
         self.task.replace(header)
     }
 
-    /// The running task has to wait for the first time; `waker` wakes it.
+    /// Enters the running task in its backend's list, because it has to wait for the first time; `waker` wakes it.
     pub(crate) fn enter_task(&self, waker: &Waker) {
         if let Some(header) = self.header() {
             // SAFETY: whoever called `replace_task` has promised that it stays where it is.
@@ -167,7 +167,7 @@ impl StrandState {
         before
     }
 
-    /// Whether `waker` has the running task polled again, or a wait on this stack: either fills the budget first.
+    /// Returns whether `waker` has the running task polled again, or a wait on this stack: either fills the budget first.
     /// Wakers without data, such as [`Waker::noop`], are all alike, and nobody's.
     #[inline]
     pub(crate) fn refills_budget(&self, waker: &Waker) -> bool {
@@ -175,7 +175,7 @@ impl StrandState {
         self.wakes_task_or_stack(waker) || (data == self.delegate.get() && !data.is_null())
     }
 
-    /// The running task, if a future that is polled with `waker` and is not ready is all that it waits for.
+    /// Returns the running task if a future that is polled with `waker`, and is not ready, is all that it waits for.
     #[inline]
     pub(crate) fn blocked_task(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
         if self.alternatives.get() != 0 {
@@ -289,7 +289,7 @@ impl StrandState {
         self.yielding.set(true);
     }
 
-    /// Whether that was asked for since the last call.
+    /// Returns whether a yield has been requested since the last call.
     #[inline]
     pub(crate) fn take_yield(&self) -> bool {
         self.yielding.replace(false)
@@ -302,7 +302,7 @@ impl StrandState {
         Alternative(&self.alternatives)
     }
 
-    /// Starts a wait on this stack.
+    /// Begins a wait on this stack, inside those that are under way.
     #[inline]
     pub(crate) fn begin_wait(&self) -> Level<'_> {
         let level = self.depth.get();
@@ -325,7 +325,7 @@ impl StrandState {
     }
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to
-    /// park; undone by [`StrandState::unregister_parker`]. Returns whether the wait should heed cancellation.
+    /// park; undone by [`StrandState::unregister_parker`]. Returns whether cancellation ends the wait.
     #[inline]
     pub(crate) fn make_cancellable(&self) -> bool {
         if !self.registered.get() && !self.register_parker() {
@@ -371,7 +371,7 @@ impl StrandState {
         claimed
     }
 
-    /// Whether the running task has been cancelled.
+    /// Returns whether the running task has been cancelled.
     #[inline]
     pub(crate) fn task_cancelled(&self) -> bool {
         self.header().is_some_and(Header::is_cancelled)

@@ -36,7 +36,6 @@ use crate::kernel::strand::with_state;
 /// ```
 #[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
 pub struct Task<T> {
-    /// What it stands for.
     handle: Handle<T>,
     /// The task that is known to be stopped by a wait for this handle. What it is known by refers to the header of this
     /// one: so it is taken back before the handle goes, by [`Task::end_wait`].
@@ -45,7 +44,7 @@ pub struct Task<T> {
     polled: bool,
 }
 
-/// What a handle stands for.
+/// The task that a handle stands for.
 enum Handle<T> {
     /// A task that goes on when the handle is dropped.
     Detaching(async_task::Task<Outcome<T>, Header>),
@@ -138,7 +137,7 @@ impl<T> Task<T> {
         self.shared().cancel();
     }
 
-    /// A handle to the task that says nothing of its result, and may be cloned.
+    /// Returns a reference to the task, which says nothing of its result and may be cloned.
     ///
     /// # Examples
     /// ```
@@ -154,17 +153,17 @@ impl<T> Task<T> {
         TaskRef::new(Arc::clone(self.shared()))
     }
 
-    /// The task's identity.
+    /// Returns the task's identity.
     pub fn id(&self) -> TaskId {
         self.header().map_or_else(|| self.shared().id(), Header::id)
     }
 
-    /// The name that the task was given.
+    /// Returns the name that the task was given.
     pub fn name(&self) -> Option<&str> {
         self.header()?.name()
     }
 
-    /// Whether the task is over, however it ended.
+    /// Returns whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
         self.header().is_none_or(Header::is_finished)
     }
@@ -299,7 +298,7 @@ impl<T> fmt::Debug for Task<T> {
 
 /// A task without its result: its identity, and the means to cancel it.
 ///
-/// It keeps the task's record alive, never the task.
+/// It keeps the shared part of the task alive, never the task.
 ///
 /// # Examples
 /// ```
@@ -343,12 +342,12 @@ impl TaskRef {
         self.0.cancel();
     }
 
-    /// The task's identity.
+    /// Returns the task's identity.
     pub fn id(&self) -> TaskId {
         self.0.id()
     }
 
-    /// The name that the task was given.
+    /// Returns the name that the task was given.
     pub fn name(&self) -> Option<&str> {
         self.0.name()
     }
@@ -369,7 +368,7 @@ impl TaskRef {
         self.0.spawned_at()
     }
 
-    /// Whether the task is over, however it ended.
+    /// Returns whether the task is over, however it ended.
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()
     }

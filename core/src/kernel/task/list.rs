@@ -99,7 +99,7 @@ impl TaskList {
     /// The key of a task that is not entered.
     pub(crate) const NO_KEY: u32 = u32::MAX;
 
-    /// An empty list.
+    /// Makes an empty list.
     ///
     /// # Examples
     /// ```
@@ -144,7 +144,7 @@ impl TaskList {
             Some(entry) => entry.waker = listed,
             None => {
                 let vacant = list.vacant_entry();
-                // Four thousand million tasks do not fit in memory. An entry without a key would never leave.
+                // An entry without a key would never leave. More than 2^32 tasks do not fit in memory.
                 if let Ok(key) = u32::try_from(vacant.key())
                     && key != TaskList::NO_KEY
                 {
@@ -189,7 +189,7 @@ impl TaskList {
         drop(entry);
     }
 
-    /// A task is over.
+    /// Counts the end of a task.
     #[inline]
     pub(crate) fn count_end(&self, task: TaskId) {
         let shard = self.shard(task);
@@ -212,7 +212,7 @@ impl TaskList {
         wake_all(woken);
     }
 
-    /// How many tasks are not over yet. Those that start meanwhile may be among them.
+    /// Returns the number of tasks that are not over yet. Those that start meanwhile may be counted.
     pub fn len(&self) -> usize {
         let sum = |counter: fn(&Shard) -> &AtomicUsize| {
             let counts = self.shards.iter().map(|shard| counter(shard).load(Ordering::SeqCst));
@@ -224,17 +224,17 @@ impl TaskList {
         started.wrapping_sub(ended)
     }
 
-    /// Whether all tasks were over, at one moment during this call.
+    /// Returns whether all tasks were over at one moment during this call.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The tasks that wait or have waited, and those with a name, at about this moment.
+    /// Returns the tasks that wait or have waited, and those with a name, at about this moment.
     pub fn tasks(&self) -> Vec<TaskRef> {
         self.shards.iter().flat_map(Shard::tasks).collect()
     }
 
-    /// Whether [`TaskList::close`] has been called.
+    /// Returns whether [`TaskList::close`] has been called.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -312,7 +312,7 @@ impl TaskList {
         }
     }
 
-    /// A future that is ready once no task is left.
+    /// Returns a future that is ready once no task is left.
     ///
     /// # Panics
     /// The future does when a task of these waits for it and for nothing else, which would never end; see

@@ -27,7 +27,7 @@ use crate::kernel::wait::Wait;
 pub struct Spawner(Arc<dyn Backend>);
 
 impl Spawner {
-    /// A spawner for `backend`.
+    /// Makes a spawner for `backend`.
     ///
     /// # Examples
     /// ```
@@ -41,7 +41,7 @@ impl Spawner {
         Spawner(backend)
     }
 
-    /// A spawner for the backend of the calling task, or the default one outside of any task.
+    /// Makes a spawner for the backend of the calling task, or the default one outside of any task.
     ///
     /// # Errors
     /// What [`current_backend`](super::current_backend) says.
@@ -57,12 +57,12 @@ impl Spawner {
         super::current_backend().map(Spawner)
     }
 
-    /// The backend.
+    /// Returns the backend that its tasks run on.
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.0
     }
 
-    /// The backend's live tasks.
+    /// Returns the list of the backend's live tasks.
     pub fn tasks(&self) -> &Arc<TaskList> {
         self.0.tasks()
     }
