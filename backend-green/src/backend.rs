@@ -27,15 +27,10 @@ impl Backend for Shared {
         if self.forked.load(Ordering::Relaxed) != self.born {
             return Err(SpawnError::Forked);
         }
-        match worker::place(self, job) {
-            Some(job) => {
-                if let Err(job) = with_current(|strand| strand.resume(job, false)) {
-                    self.inject(job);
-                }
-            }
-            // As in `inject`: the worker that was given the job may have ended before that.
-            None if self.is_stopped() => self.drop_leftovers(),
-            None => {}
+        if let Some(job) = worker::place(self, job)
+            && let Err(job) = with_current(|strand| strand.resume(job, false))
+        {
+            self.inject(job);
         }
         Ok(())
     }

@@ -168,12 +168,13 @@ impl Remote {
         }
     }
 
-    /// Gives the worker a task to start.
-    pub(crate) fn place(&self, job: Job) {
-        if self.load.assigned.push(job) {
+    /// Gives the worker a task to start. The task comes back if the runtime is at its end.
+    pub(crate) fn place(&self, job: Job) -> Result<(), Job> {
+        if self.load.assigned.offer(job)? {
             // As for the inbox.
             self.reactor.notify();
         }
+        Ok(())
     }
 
     /// Takes all that is in the inbox.
@@ -222,22 +223,18 @@ impl Shared {
 
     /// Puts a job where a worker will find it, from outside of the workers.
     pub(crate) fn inject(&self, job: Job) {
-        if self.is_stopped() {
-            return drop_elsewhere(job);
-        }
-        self.injector.push(job);
-        self.notify();
-        if self.is_stopped() {
-            // Whoever has dropped the leftovers may have looked before the push.
-            while let Some(job) = self.injector.pop() {
-                drop_elsewhere(job);
-            }
+        match self.injector.offer(job) {
+            Ok(_) => self.notify(),
+            Err(job) => drop_elsewhere(job),
         }
     }
 
     /// Drops all that is queued, for a runtime that has been stopped: what nobody will run, and what lies behind a task
     /// that holds on to its worker. Dropping a job ends its task. The destructors of the user's run on this stack.
+    /// What comes from outside after this is not queued any more.
     pub(crate) fn drop_leftovers(&self) {
+        self.injector.close();
+        self.workers.iter().for_each(|remote| remote.load.assigned.close());
         let stolen = Local::new(false);
         let queued = |remote: &Remote| {
             let Remote { stealer, load, .. } = remote;
@@ -284,7 +281,7 @@ impl Shared {
         self.phase.load(Ordering::SeqCst)
     }
 
-    /// Whether the runtime has been stopped: nothing is started any more, and what is queued is dropped.
+    /// Whether the runtime has been stopped: what is queued is dropped.
     pub(crate) fn is_stopped(&self) -> bool {
         self.phase() == STOPPED
     }

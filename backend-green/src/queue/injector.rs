@@ -3,6 +3,10 @@
 //! Everybody may push, also from inside a waker; workers pop, a handful at a time. A worker's inbox, for wakes that
 //! must reach one worker, is an injector too. Nothing of the user's runs under the lock: items are moved in and
 //! out, and dropped by the caller.
+//!
+//! An injector is closed once, at the end of its runtime. Both [`Injector::offer`] and [`Injector::close`] take the lock:
+//! so an item from outside either comes back, or is there for whoever empties the queue after it has closed it.
+//! A worker may push even then. It looks at the queue, or has it looked at, when it ends.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -17,14 +21,23 @@ pub(crate) struct Injector<T> {
     /// How many items there are. Written under the lock; read without it, so that looking at an empty queue costs a
     /// load. Relaxed throughout: the items themselves are published by the lock.
     len: AtomicUsize,
+    /// The items, and whether more may come.
+    items: Mutex<Items<T>>,
+}
+
+/// What the lock of an injector guards.
+struct Items<T> {
     /// The items, oldest first.
-    items: Mutex<VecDeque<T>>,
+    queue: VecDeque<T>,
+    /// Whether it takes nothing more from outside.
+    closed: bool,
 }
 
 impl<T: Item> Injector<T> {
     /// An empty queue.
     pub(crate) fn new() -> Injector<T> {
-        Injector { len: AtomicUsize::new(0), items: Mutex::new(VecDeque::new()) }
+        let items = Items { queue: VecDeque::new(), closed: false };
+        Injector { len: AtomicUsize::new(0), items: Mutex::new(items) }
     }
 
     /// Adds `item` as the newest one. Returns whether the queue was empty, so that only the first of several
@@ -33,13 +46,30 @@ impl<T: Item> Injector<T> {
         self.push_batch([item])
     }
 
+    /// As [`Injector::push`], for those who will not look at the queue again.
+    ///
+    /// # Errors
+    /// The item, if the queue has been closed.
+    pub(crate) fn offer(&self, item: T) -> Result<bool, T> {
+        let mut items = self.lock();
+        if items.closed { Err(item) } else { Ok(self.add(&mut items, [item])) }
+    }
+
+    /// Has [`Injector::offer`] fail from now on. What has been offered before is there for the caller to take.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+    }
+
     /// Adds `batch`, in order. Returns whether the queue was empty. The iterator is run under the lock: it must
     /// not call anything of the user's, nor this queue.
     pub(crate) fn push_batch(&self, batch: impl IntoIterator<Item = T>) -> bool {
-        let mut items = self.lock();
-        let was_empty = items.is_empty();
-        items.extend(batch);
-        self.len.store(items.len(), Relaxed);
+        self.add(&mut self.lock(), batch)
+    }
+
+    fn add(&self, items: &mut Items<T>, batch: impl IntoIterator<Item = T>) -> bool {
+        let was_empty = items.queue.is_empty();
+        items.queue.extend(batch);
+        self.len.store(items.queue.len(), Relaxed);
         was_empty
     }
 
@@ -48,7 +78,7 @@ impl<T: Item> Injector<T> {
         if self.is_empty() {
             return None;
         }
-        let mut items = self.lock();
+        let items = &mut self.lock().queue;
         let item = items.pop_front();
         self.len.store(items.len(), Relaxed);
         item
@@ -62,7 +92,7 @@ impl<T: Item> Injector<T> {
         }
         // Nobody but the caller can make this fewer before the pushes below.
         let fits = local.room();
-        let mut items = self.lock();
+        let items = &mut self.lock().queue;
         let first = items.pop_front()?;
         let count = (max - 1).min(fits).min(items.len());
         local.extend(items.drain(..count));
@@ -80,7 +110,7 @@ impl<T: Item> Injector<T> {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
+    fn lock(&self) -> MutexGuard<'_, Items<T>> {
         // Nothing under the lock panics but an allocation that fails, and the items are whole even then.
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }

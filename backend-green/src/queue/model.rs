@@ -87,6 +87,23 @@ fn owner_and_thief_never_get_the_same_item() {
     });
 }
 
+/// Whoever closes the injector empties it, and nobody looks there again.
+#[test]
+fn what_comes_from_outside_at_the_end_comes_back_or_is_found() {
+    check(4, || {
+        let injector = Arc::new(Injector::new());
+        let outside = {
+            let injector = Arc::clone(&injector);
+            thread::spawn(move || injector.offer(Watched::new(0)).err().map(|item| item.0.get()))
+        };
+        injector.close();
+        let mut got: Got = std::iter::from_fn(|| injector.pop()).map(|item| item.0.get()).collect();
+        got.extend(outside.join().unwrap());
+        assert_all(got, 1);
+        assert!(injector.offer(Watched::new(1)).is_err());
+    });
+}
+
 #[test]
 fn slots_are_not_reused_before_they_are_copied() {
     check(3, || {

@@ -27,10 +27,8 @@ pub(crate) fn place(shared: &Shared, job: Job) -> Option<Job> {
     let mut job = Some(job);
     if shared.stacks.is_some() && shared.workers.len() > 1 {
         with_local(shared, |core| {
-            if let Some(other) = core.less_loaded(shared)
-                && let Some(job) = job.take()
-            {
-                other.place(job);
+            if let Some(other) = core.less_loaded(shared) {
+                job = job.take().and_then(|job| other.place(job).err());
             }
         });
     }
