@@ -41,6 +41,7 @@ pub(crate) use source::Progress;
 pub(crate) use waiters::{Direction, IoWaiter};
 
 use crate::base::fork;
+use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 use crate::base::wake::for_each_then_resume;
 use crate::event::timers::Timers;
@@ -502,7 +503,8 @@ impl Shared {
         for target in targets {
             match target {
                 Target::Source(state) => state.unbind(),
-                Target::Watch(watch) => drop(watch.end()),
+                // The others have nobody else to tell them.
+                Target::Watch(watch) => discard_panic(|| drop(watch.end())),
             }
         }
         self.timers.close();

@@ -132,12 +132,14 @@ impl<T: AsFd + 'static> Registration<T> {
 
 impl<T: AsFd> Registration<T> {
     fn stop(&self) {
-        drop(self.watch.end());
+        let handler = self.watch.end();
         if let (Some(reactor), Some(_)) = (self.reactor.upgrade(), &self.io) {
             // SAFETY: it was borrowed from `io`, which is still there, has not been lent mutably since, and
             // outlives this call.
             reactor.deregister(unsafe { BorrowedFd::borrow_raw(self.watch.fd) }, self.key);
         }
+        // Last: it runs a destructor of the user's, and if that panics the descriptor is closed on the way.
+        drop(handler);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::Waker;
@@ -39,6 +40,44 @@ fn a_registration_reports_once_and_again_when_rearmed() {
     registration.rearm(Interest::READ).unwrap();
     assert_eq!(reactor.turn(LIMIT).unwrap().events, 1);
     assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+/// A handler that panics when it is dropped.
+fn bad_handler() -> impl FnMut(Interest) -> Interest + Send + 'static {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(thread::panicking(), "expected: in the destructor of a handler");
+        }
+    }
+    let bomb = Bomb;
+    move |_| {
+        let _bomb = &bomb;
+        Interest::NONE
+    }
+}
+
+#[test]
+fn a_registration_whose_handler_panics_as_it_is_dropped_is_gone() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let registration = reactor.register(ours, Interest::READ, bad_handler()).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(registration))).is_err());
+    assert_eq!(reactor.metrics().registered, 0);
+}
+
+#[test]
+fn a_close_lets_go_of_all_handlers_also_when_one_panics_as_it_is_dropped() {
+    let reactor = Reactor::new().unwrap();
+    let ((bad, _), (good, _)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    let (count, handler) = counting(Interest::NONE);
+    let registrations = (
+        reactor.register(bad, Interest::READ, bad_handler()).unwrap(),
+        reactor.register(good, Interest::READ, handler).unwrap(),
+    );
+    reactor.close();
+    assert_eq!(Arc::strong_count(&count), 1, "a handler is kept");
+    drop(registrations);
 }
 
 #[test]
