@@ -15,6 +15,9 @@
 //! The idea is that of futures' `FuturesUnordered`; the list there is lock-free and the children are linked with
 //! unsafe code, which this is not: two allocations a child instead of one.
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -82,8 +85,8 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // AcqRel pairs with the swap in `Children::poll_woken`: what was written before this wake-up is seen by the
-        // poll, even when the child was listed already.
+        // AcqRel pairs with the swap in `unlist`: what was written before this wake-up is seen by the poll, even when the
+        // child was listed already.
         if self.listed.swap(true, AcqRel) {
             return;
         }
@@ -94,6 +97,14 @@ impl Wake for Bell {
         if let Some(parent) = parent {
             parent.wake();
         }
+    }
+}
+
+impl Bell {
+    /// The child is about to be polled.
+    fn unlist(&self) {
+        // AcqRel pairs with the swap in `wake_by_ref`.
+        self.listed.swap(false, AcqRel);
     }
 }
 
@@ -194,8 +205,7 @@ impl<F: Future> Children<F> {
                 }
                 self.turned += 1;
                 let Some(child) = &mut self.children[index] else { continue };
-                // Pairs with the swap in `Bell::wake_by_ref`.
-                child.bell.listed.swap(false, AcqRel);
+                child.bell.unlist();
                 about_to(index, &child.waker);
                 scope.set_delegate(&child.waker);
                 if !poll(&mut self.children, &mut self.left, index, &mut done) {

@@ -61,10 +61,6 @@ impl AtomicBool {
     pub(crate) fn store(&self, value: bool, ordering: Ordering) {
         ordered(ordering, || self.0.store(value, ordering));
     }
-
-    pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
-        ordered(ordering, || self.0.swap(value, ordering))
-    }
 }
 
 /// Loom's `AtomicUsize`, with SeqCst operations of a single order.
@@ -72,14 +68,6 @@ impl AtomicBool {
 pub(crate) struct AtomicUsize(atomic::AtomicUsize);
 
 impl AtomicUsize {
-    pub(crate) fn new(value: usize) -> AtomicUsize {
-        AtomicUsize(atomic::AtomicUsize::new(value))
-    }
-
-    pub(crate) fn store(&self, value: usize, ordering: Ordering) {
-        ordered(ordering, || self.0.store(value, ordering));
-    }
-
     pub(crate) fn load(&self, ordering: Ordering) -> usize {
         ordered(ordering, || self.0.load(ordering))
     }
