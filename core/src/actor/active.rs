@@ -70,7 +70,7 @@ enum Action<T> {
     RunAsync(Box<dyn for<'a> FnOnce(&'a mut T) -> DoneLater<'a> + Send>),
 }
 
-/// How a closure went: an error is its panic.
+/// The outcome of a closure; an error is its panic.
 type Done = Result<(), Panic>;
 
 /// The future of an asynchronous closure.
@@ -455,7 +455,7 @@ impl ActiveBuilder {
         }
         builder.spawn(body).map_err(|error| match error {
             SpawnProcessError::Spawn(error) => error.into(),
-            // It asks for no name in a registry.
+            // This cannot be: an active value asks for no name in a registry.
             SpawnProcessError::Name(_) => Failure::Broken,
         })
     }

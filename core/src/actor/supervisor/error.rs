@@ -97,7 +97,7 @@ pub enum PlanError {
     NoPeriod,
 }
 
-/// What a supervisor answers when it does not do what it was asked.
+/// The answer of a supervisor that does not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChildError {

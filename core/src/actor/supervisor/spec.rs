@@ -18,10 +18,10 @@ use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Regist
 use crate::channel::watch;
 use crate::kernel::backend::Backend;
 
-/// How long a worker has to end when it is asked to, if nothing else is said: OTP's default.
+/// The time in which a worker has to end when it is asked to, unless the user says otherwise; as in OTP.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// When a child that has ended is restarted.
+/// Says when a child that has ended is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
     /// The child is always restarted.
@@ -54,7 +54,7 @@ impl fmt::Display for Restart {
     }
 }
 
-/// How a child is stopped.
+/// Says how a child is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
     /// With [`ExitReason::Shutdown`], and with [`ExitReason::Kill`] if the child has not ended after this time.
@@ -66,10 +66,10 @@ pub enum Shutdown {
     Infinity,
 }
 
-/// What becomes of the messages that a child has not received when it ends and is restarted.
+/// Says what becomes of the messages that a child has not received when it ends and is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mailbox {
-    /// They are dropped, as in Erlang: the successor is a new process, with a mailbox of its own. What was asked for in
+    /// The messages are dropped, as in Erlang: the successor is a new process, with a mailbox of its own. What was asked for in
     /// them fails with [`NoProcess`](crate::promise::Failure::NoProcess), unless the process was built with a hook
     /// for [undelivered](crate::actor::Builder::on_undelivered) messages.
     #[default]
@@ -84,7 +84,7 @@ pub enum Mailbox {
     Keep,
 }
 
-/// How a child is started, when it is restarted, how it is stopped.
+/// Says how a child is started, when it is restarted, and how it is stopped.
 ///
 /// Unless something else is said, a child is [`Permanent`](Restart::Permanent), drops its mailbox and has five seconds
 /// to end when it is asked to; a supervisor has all the time it wants.
@@ -419,7 +419,7 @@ impl<M: Send + 'static> fmt::Debug for ChildSpec<M> {
     }
 }
 
-/// Where a [`ChildRef`] finds the child's process at the moment.
+/// The process that a [`ChildRef`] sends to at the moment, if there is one.
 pub(super) enum Availability<M> {
     /// The child will run, or run again.
     Waiting,

@@ -81,7 +81,7 @@ impl Engine {
         pid: Pid,
         shutdown: Shutdown,
     ) {
-        // It may have ended by itself while others were being stopped.
+        // The process may have ended by itself while others were being stopped.
         let known = self.deferred.iter().position(|event| exit_of(event, &pid).is_some());
         let exit =
             known.and_then(|at| self.deferred.remove(at)).and_then(|event| exit_of(&event, &pid).cloned());

@@ -11,7 +11,7 @@ use super::{ChildKind, Strategy};
 use crate::actor::Pid;
 use crate::kernel::strand::trampoline;
 
-/// What a supervisor says of one child; see [`SupervisorRef::children`].
+/// The description of one child; see [`SupervisorRef::children`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildInfo {
