@@ -87,6 +87,13 @@ const INTENSITY: usize = 1;
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Says whom a supervisor restarts when a child has to be restarted.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::supervisor::Strategy;
+///
+/// assert_eq!(Strategy::RestForOne.to_string(), "rest_for_one");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// The supervisor restarts the child.

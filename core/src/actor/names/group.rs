@@ -142,11 +142,25 @@ impl<M: Send + 'static> Group<M> {
     }
 
     /// Returns whether the process is a member.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Group, Pid};
+    ///
+    /// assert!(!Group::<u8>::new().contains(&Pid::nobody()));
+    /// ```
     pub fn contains(&self, process: &Pid) -> bool {
         lock_std(&self.members.state).joined.contains_key(process)
     }
 
     /// Returns the number of members.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::Group;
+    ///
+    /// assert_eq!(Group::<u8>::new().len(), 0);
+    /// ```
     pub fn len(&self) -> usize {
         lock_std(&self.members.state).members.len()
     }

@@ -75,6 +75,17 @@ impl Error for StartError {
 }
 
 /// A supervisor or a child that cannot be as it has been described: the [source](Error::source) of a [`StartError`].
+///
+/// # Examples
+/// ```
+/// use std::{error::Error, time::Duration};
+/// use twoply::Wait;
+/// use twoply::actor::supervisor::{PlanError, Supervisor};
+///
+/// let error = Supervisor::one_for_one().intensity(1, Duration::ZERO).start().wait().unwrap_err();
+/// let source = error.source().and_then(|source| source.downcast_ref::<PlanError>());
+/// assert_eq!(source, Some(&PlanError::NoPeriod));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {

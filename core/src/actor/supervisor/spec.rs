@@ -21,7 +21,15 @@ use crate::kernel::backend::Backend;
 /// The time in which a worker has to end when it is asked to, unless the user says otherwise; as in OTP.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Says when a child that has ended is restarted.
+/// Says when a child that has ended is restarted; see [`ChildSpec::restart`].
+///
+/// # Examples
+/// ```
+/// use twoply::actor::supervisor::Restart;
+///
+/// assert_eq!(Restart::default(), Restart::Permanent);
+/// assert_eq!(Restart::Transient.to_string(), "transient");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
     /// The child is always restarted.
