@@ -27,7 +27,7 @@
 //! A task that would wait for itself in the end, through others that wait, is not left waiting: its wait comes out as
 //! [`Failure::Deadlock`], which names all of them. That is found where it is known who owes: a task owes its result, a
 //! process the answers to what it is asked, and the room in its mailbox for a question, and a task what it has
-//! [adopted](Resolver::set_current_owner) or been [handed](Resolver::set_owner). Whoever is told may go on, and keep what it owes
+//! [taken on](Resolver::set_current_owner) or been [given](Resolver::set_owner). Whoever is told may go on, and keep what it owes
 //! itself.
 //!
 //! What counts is a wait for a promise, a task or an answer without which its task cannot go on at all: not one inside
@@ -65,8 +65,8 @@ pub(crate) use wait::owed_answer;
 
 use cell::{Cell, PromiseInner};
 
-/// What makes a promise as shareable as the reference to the value that it gives.
-type Shared<T> = PhantomData<Arc<T>>;
+/// Makes a promise `Send` and `Sync` only where a reference to its value, and the value, may go to other threads.
+type SharesValue<T> = PhantomData<Arc<T>>;
 
 /// A value that is still to come. Clones are promises of the same value.
 ///
@@ -93,14 +93,20 @@ type Shared<T> = PhantomData<Arc<T>>;
 /// send::<twoply::promise::Promise<std::cell::Cell<u32>>>();
 /// ```
 pub struct Promise<T> {
-    /// Where the value arrives.
     inner: PromiseInner<T>,
-    /// Demands T: Send and T: Sync of a promise that is either.
-    shared: Shared<T>,
+    shares_value: SharesValue<T>,
 }
 
-/// A promise, and the means to keep it. Nobody is known to owe it before
+/// Makes a promise, and the resolver that keeps it. Nobody is known to owe it before
 /// [`Resolver::set_current_owner`] or [`Resolver::set_owner`] says so.
+///
+/// ```
+/// use twoply::{Wait, promise};
+///
+/// let (promise, resolver) = promise::pair();
+/// std::thread::spawn(move || resolver.resolve(7));
+/// assert_eq!(promise.wait().unwrap(), 7);
+/// ```
 pub fn pair<T>() -> (Promise<T>, Resolver<T>) {
     let (promise, resolver) = Cell::pair(None);
     (Promise::of(promise), Resolver::new(resolver))
@@ -108,25 +114,52 @@ pub fn pair<T>() -> (Promise<T>, Resolver<T>) {
 
 impl<T> Promise<T> {
     fn of(inner: PromiseInner<T>) -> Promise<T> {
-        Promise { inner, shared: PhantomData }
+        Promise { inner, shares_value: PhantomData }
     }
 
-    /// A promise that is kept already.
+    /// Makes a promise that is kept already.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise::Promise};
+    ///
+    /// assert_eq!(Promise::ready(7).wait().unwrap(), 7);
+    /// ```
     pub fn ready(value: T) -> Promise<T> {
         Promise::of(Cell::resolved(Ok(value)))
     }
 
-    /// A promise that has failed already.
+    /// Makes a promise that has failed already.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise::{Failure, Promise}};
+    ///
+    /// let promise = Promise::<u8>::failed(Failure::Cancelled);
+    /// assert!(matches!(promise.wait(), Err(Failure::Cancelled)));
+    /// ```
     pub fn failed(failure: Failure) -> Promise<T> {
         Promise::of(Cell::resolved(Err(failure)))
     }
 
-    /// Whether it has come out, well or not.
+    /// Returns true if it has come out, with a value or a failure.
+    ///
+    /// ```
+    /// let (promise, resolver) = twoply::promise::pair();
+    /// assert!(!promise.is_ready());
+    /// resolver.resolve(7).unwrap();
+    /// assert!(promise.is_ready());
+    /// ```
     pub fn is_ready(&self) -> bool {
         self.inner.look()
     }
 
-    /// The value or the failure, if it has come out.
+    /// Returns the value or the failure, if it has come out. Never waits.
+    ///
+    /// ```
+    /// let (promise, resolver) = twoply::promise::pair();
+    /// assert!(promise.try_get().is_none());
+    /// resolver.resolve(7).unwrap();
+    /// assert_eq!(promise.try_get().unwrap().unwrap(), &7);
+    /// ```
     pub fn try_get(&self) -> Option<Result<&T, &Failure>> {
         self.inner.look();
         self.inner.get().map(Result::as_ref)
@@ -136,6 +169,16 @@ impl<T> Promise<T> {
     ///
     /// # Errors
     /// When it has not come out, or when there are other promises of it. The promise is handed back.
+    ///
+    /// ```
+    /// use twoply::promise::Promise;
+    ///
+    /// let promise = Promise::ready(7);
+    /// let other = promise.clone();
+    /// let promise = promise.into_inner().unwrap_err();
+    /// drop(other);
+    /// assert_eq!(promise.into_inner().unwrap().unwrap(), 7);
+    /// ```
     pub fn into_inner(self) -> Result<Result<T, Failure>, Promise<T>> {
         self.inner.take().map_err(Promise::of)
     }
@@ -166,7 +209,7 @@ impl<'a, T> IntoFuture for &'a Promise<T> {
 }
 
 impl<T> fmt::Debug for Promise<T> {
-    /// Says whether the promise has come out. It has a derived promise not go on for that: no closure is called.
+    /// Says whether the promise has come out. It does not poll a derived promise for that: no closure is called.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_ready = self.inner.cell().is_ready();
         f.debug_struct("Promise").field("ready", &is_ready).finish_non_exhaustive()

@@ -58,9 +58,8 @@ pub fn race_all<I: IntoIterator<Item: IntoFuture>>(
 /// The future of [`join_all`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct JoinAll<F: Future> {
-    /// The futures.
     children: Children<F>,
-    /// Their outputs so far.
+    /// Those of the futures that are ready.
     outputs: Vec<Option<F::Output>>,
 }
 
@@ -80,7 +79,7 @@ impl<F: Future> Future for JoinAll<F> {
             with_alternative(|| children.poll_woken(cx, &mut done));
         }
         if children.left() == 1 {
-            // Nothing else can go on here, so it is polled for its own sake, with the waker of the whole.
+            // Nothing else is left to wait for, so it is polled with the waker of the whole.
             children.poll_last(cx, &mut done);
         }
         match children.left() {
@@ -99,9 +98,8 @@ impl<F: Future> fmt::Debug for JoinAll<F> {
 /// The future of [`race_all`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct RaceAll<F: Future> {
-    /// The futures.
     children: Children<F>,
-    /// Which of them is met by others. Below the futures: it is dropped after them.
+    /// The arm that others have committed to. Below the futures, because it is dropped after them.
     selection: Selection,
 }
 

@@ -16,12 +16,11 @@ pin_project! {
     /// The future of [`any`](super::any).
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
     pub struct Any<F> {
-        // The futures.
         #[pin]
         arms: F,
-        // Which of them have failed, a bit each.
+        // A bit for each future that has failed.
         failed: u8,
-        // Which of them is met by others. Below the futures: it is dropped after them.
+        // The arm that others have committed to. Below the futures, because it is dropped after them.
         selection: Selection,
     }
 }
@@ -90,11 +89,10 @@ where
 /// The future of [`any_all`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct AnyAll<F, E> {
-    /// The futures.
     children: Children<F>,
-    /// Their errors so far.
+    /// Those of the futures that have failed.
     errors: Vec<Option<E>>,
-    /// Which of them is met by others. Below the futures: it is dropped after them.
+    /// The arm that others have committed to. Below the futures, because it is dropped after them.
     selection: Selection,
 }
 

@@ -15,19 +15,27 @@ use crate::kernel::selection::Selection;
 /// Which of up to six futures was ready, and its output.
 ///
 /// The variants that a selection does not have hold [`Infallible`] and need no arm in a `match`.
+///
+/// ```
+/// use std::future::{pending, ready};
+/// use twoply::{Wait, future::{OneOf, select}};
+///
+/// let first = select((pending::<u8>(), ready("there"))).wait();
+/// assert_eq!(first, OneOf::Second("there"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OneOf<A, B, C = Infallible, D = Infallible, E = Infallible, F = Infallible> {
-    /// The first.
+    /// The first future was ready.
     First(A),
-    /// The second.
+    /// The second future was ready.
     Second(B),
-    /// The third.
+    /// The third future was ready.
     Third(C),
-    /// The fourth.
+    /// The fourth future was ready.
     Fourth(D),
-    /// The fifth.
+    /// The fifth future was ready.
     Fifth(E),
-    /// The sixth.
+    /// The sixth future was ready.
     Sixth(F),
 }
 
@@ -45,9 +53,9 @@ pub trait Tuple: sealed::Sealed {
 
 /// Futures that can be polled one by one.
 pub trait Arms: sealed::Sealed {
-    /// Which one was ready, and its output.
+    /// A [`OneOf`], which says which one was ready, and its output.
     type Output;
-    /// How many there are.
+    /// The number of futures.
     const COUNT: usize;
     /// Polls the one with this index, counted from 0.
     fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output>;
@@ -55,9 +63,9 @@ pub trait Arms: sealed::Sealed {
 
 /// [`Arms`] that all have the same output.
 pub trait SameArms: sealed::Sealed {
-    /// The output.
+    /// The output of each of them.
     type Output;
-    /// How many there are.
+    /// The number of futures.
     const COUNT: usize;
     /// Polls the one with this index, counted from 0.
     fn poll_same(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output>;
@@ -140,12 +148,11 @@ macro_rules! first_of {
             $(#[$doc])*
             #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
             pub struct $Name<F> {
-                // The futures.
                 #[pin]
                 arms: F,
-                // Whether they are polled in order.
+                // True when the futures are polled in the order in which they are written.
                 biased: bool,
-                // Which of them is met by others. Below the futures: it is dropped after them.
+                // The arm that others have committed to. Below the futures, because it is dropped after them.
                 selection: Selection,
             }
         }
@@ -157,6 +164,13 @@ macro_rules! first_of {
 
             /// Polls the futures in the order in which they are written: where several are ready the first one
             /// wins. An arm that is always ready then starves those after it.
+            ///
+            /// ```
+            /// use std::future::ready;
+            /// use twoply::{Wait, future::race};
+            ///
+            /// assert_eq!(race((ready(1), ready(2))).biased().wait(), 1);
+            /// ```
             pub fn biased(self) -> $Name<F> {
                 $Name { biased: true, ..self }
             }

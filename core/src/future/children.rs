@@ -33,53 +33,48 @@ use crate::kernel::strand::with_state;
 
 /// See the [module](self).
 pub(super) struct Children<F> {
-    /// The children by index; `None` once ready.
+    /// By index; a child is `None` once it is ready.
     children: Vec<Option<Child<F>>>,
-    /// How many are left.
+    /// The number of children that are not ready.
     left: usize,
-    /// Where their wakers report.
-    board: Arc<Board>,
-    /// The list that the parent works on, which it swaps with the board's: neither allocates in the long run.
+    /// Shared with the wakers of the children.
+    ready_list: Arc<ReadyList>,
+    /// The children to poll, swapped with the list that wakers push to, so that neither allocates in the long run.
     batch: Vec<usize>,
-    /// How many of it have had their turn. A poll that has spent its budget leaves the rest for the next one.
-    turned: usize,
+    /// How many of `batch` have been polled. A poll that has spent its budget leaves the rest for the next one.
+    polled: usize,
 }
 
 /// A future and its waker.
 struct Child<F> {
-    /// The future.
     future: Pin<Box<F>>,
-    /// What its waker is made of.
-    bell: Arc<Bell>,
-    /// Its waker.
+    child_waker: Arc<ChildWaker>,
+    /// Made of `child_waker`.
     waker: Waker,
 }
 
-/// Where the children's wakers report to the parent.
-struct Board {
-    /// Which children to poll, and whom to tell.
-    news: Mutex<News>,
+/// The children that were woken, and the parent that polls them.
+struct ReadyList {
+    state: Mutex<ReadyState>,
 }
 
 /// What the lock guards.
-struct News {
-    /// The children that are listed.
+struct ReadyState {
+    /// The indices of the children that are listed.
     listed: Vec<usize>,
-    /// The parent, until it has been woken.
+    /// The parent's waker; `None` once it has been woken.
     parent: Option<StoredWaker>,
 }
 
 /// The waker of one child.
-struct Bell {
-    /// Which child.
+struct ChildWaker {
     index: usize,
-    /// Whether the child is listed; see the module's diagram.
+    /// True while the child is listed; see the module's diagram.
     listed: AtomicBool,
-    /// Where it is listed.
-    board: Arc<Board>,
+    ready_list: Arc<ReadyList>,
 }
 
-impl Wake for Bell {
+impl Wake for ChildWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -90,18 +85,18 @@ impl Wake for Bell {
         if self.listed.swap(true, AcqRel) {
             return;
         }
-        let mut news = lock(&self.board.news);
-        news.listed.push(self.index);
-        let parent = news.parent.take();
-        drop(news);
+        let mut state = lock(&self.ready_list.state);
+        state.listed.push(self.index);
+        let parent = state.parent.take();
+        drop(state);
         if let Some(parent) = parent {
             parent.wake();
         }
     }
 }
 
-impl Bell {
-    /// The child is about to be polled.
+impl ChildWaker {
+    /// Takes the child off the list: it is about to be polled.
     fn unlist(&self) {
         // AcqRel pairs with the swap in `wake_by_ref`.
         self.listed.swap(false, AcqRel);
@@ -109,25 +104,30 @@ impl Bell {
 }
 
 impl<F: Future> Children<F> {
-    /// All children are listed, beginning with the one that `start` chooses given their number.
+    /// Lists all children, beginning with the one that `start` chooses given their number.
     pub(super) fn new(futures: impl Iterator<Item = F>, start: impl FnOnce(usize) -> usize) -> Children<F> {
-        let board = Arc::new(Board { news: Mutex::new(News { listed: Vec::new(), parent: None }) });
+        let ready_list =
+            Arc::new(ReadyList { state: Mutex::new(ReadyState { listed: Vec::new(), parent: None }) });
         let children: Vec<Option<Child<F>>> = futures
             .enumerate()
             .map(|(index, future)| {
-                let bell = Arc::new(Bell { index, listed: AtomicBool::new(true), board: Arc::clone(&board) });
-                let waker = Waker::from(Arc::clone(&bell));
-                Some(Child { future: Box::pin(future), bell, waker })
+                let child_waker = Arc::new(ChildWaker {
+                    index,
+                    listed: AtomicBool::new(true),
+                    ready_list: Arc::clone(&ready_list),
+                });
+                let waker = Waker::from(Arc::clone(&child_waker));
+                Some(Child { future: Box::pin(future), child_waker, waker })
             })
             .collect();
         let left = children.len();
         let mut listed: Vec<usize> = (0..left).collect();
         listed.rotate_left(start(left));
-        lock(&board.news).listed = listed;
-        Children { children, left, board, batch: Vec::new(), turned: 0 }
+        lock(&ready_list.state).listed = listed;
+        Children { children, left, ready_list, batch: Vec::new(), polled: 0 }
     }
 
-    /// How many children are not ready yet.
+    /// Returns the number of children that are not ready yet.
     pub(super) fn left(&self) -> usize {
         self.left
     }
@@ -135,16 +135,16 @@ impl<F: Future> Children<F> {
     /// Polls the only child that is left, with the parent's waker: it needs no other.
     pub(super) fn poll_last(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, F::Output) -> bool) {
         let mut children = self.children.iter_mut().enumerate();
-        let Some((index, place)) = children.find(|(_, child)| child.is_some()) else { return };
-        let Some(child) = place else { return };
+        let Some((index, slot)) = children.find(|(_, child)| child.is_some()) else { return };
+        let Some(child) = slot else { return };
         if let Poll::Ready(output) = child.future.as_mut().poll(cx) {
-            *place = None;
+            *slot = None;
             self.left -= 1;
             done(index, output);
         }
     }
 
-    /// As [`Children::poll_woken`], for children one of which is enough.
+    /// As [`Children::poll_woken`], until `done` returns a result for one child.
     pub(super) fn poll_first<R>(
         &mut self,
         selection: &mut Selection,
@@ -187,25 +187,25 @@ impl<F: Future> Children<F> {
     ) {
         // Cloned before the lock is taken, dropped after: both run code of the waker's.
         let parent = StoredWaker::of(cx.waker());
-        let mut news = lock(&self.board.news);
-        let old = news.parent.replace(parent);
-        if self.turned == self.batch.len() {
-            self.turned = 0;
+        let mut state = lock(&self.ready_list.state);
+        let old = state.parent.replace(parent);
+        if self.polled == self.batch.len() {
+            self.polled = 0;
             self.batch.clear();
-            std::mem::swap(&mut news.listed, &mut self.batch);
+            std::mem::swap(&mut state.listed, &mut self.batch);
         }
-        let has_more = !news.listed.is_empty();
-        drop(news);
+        let has_more = !state.listed.is_empty();
+        drop(state);
         drop(old);
         with_state(|state| {
             let scope = BudgetScope::begin(state, cx.waker());
-            while let Some(&index) = self.batch.get(self.turned) {
+            while let Some(&index) = self.batch.get(self.polled) {
                 if scope.must_yield(cx.waker()) {
                     return;
                 }
-                self.turned += 1;
+                self.polled += 1;
                 let Some(child) = &mut self.children[index] else { continue };
-                child.bell.unlist();
+                child.child_waker.unlist();
                 about_to(index, &child.waker);
                 scope.set_delegate(&child.waker);
                 if !poll(&mut self.children, &mut self.left, index, &mut done) {
@@ -223,7 +223,7 @@ impl<F: Future> Children<F> {
 impl<F> Drop for Children<F> {
     fn drop(&mut self) {
         // Somebody may keep the waker of a child for ever.
-        let parent = lock(&self.board.news).parent.take();
+        let parent = lock(&self.ready_list.state).parent.take();
         drop(parent);
     }
 }

@@ -14,15 +14,15 @@ pin_project! {
     /// A future, then its output.
     #[project = MemberProjection]
     enum Member<F: Future> {
-        // Not ready yet.
+        // The future is not ready yet.
         Running { #[pin] future: F },
-        // Ready. The output is gone once the join is ready.
+        // The future was ready. The output is gone once the join is ready.
         Done { output: Option<F::Output> },
     }
 }
 
 impl<F: Future> Member<F> {
-    /// Polls the future unless it is done. Returns whether it is.
+    /// Polls the future unless it is done. Returns true if it is.
     #[inline]
     fn poll_done(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let MemberProjection::Running { future } = self.as_mut().project() else { return true };
@@ -31,12 +31,12 @@ impl<F: Future> Member<F> {
         true
     }
 
-    /// Whether it is not done.
+    /// Returns true if it is not done.
     fn is_running(&self) -> bool {
         matches!(self, Member::Running { .. })
     }
 
-    /// The output of a member that is done.
+    /// Takes the output of a member that is done.
     fn take(self: Pin<&mut Self>) -> F::Output {
         match self.project() {
             MemberProjection::Done { output } => output.take().expect("a join was polled after it was done"),
@@ -55,15 +55,15 @@ macro_rules! join {
             #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
             pub struct $Join<$($Arm: Future),*> {
                 $(#[pin] $arm: Member<$Arm>,)*
-                // Which member is polled first: another one after each poll that has spent its budget, so that a
+                // The member that is polled first: another one after each poll that has spent its budget, so that a
                 // member that is always ready does not keep it from those after it.
-                turn: usize,
+                start_at: usize,
             }
         }
 
         impl<$($Arm: Future),*> $Join<$($Arm),*> {
             pub(super) fn new($($arm: $Arm),*) -> Self {
-                $Join { $($arm: Member::Running { future: $arm },)* turn: 0 }
+                $Join { $($arm: Member::Running { future: $arm },)* start_at: 0 }
             }
         }
 
@@ -74,9 +74,9 @@ macro_rules! join {
                 let mut this = self.project();
                 loop {
                     let left = 0 $(+ usize::from(this.$arm.is_running()))*;
-                    let turn = *this.turn;
+                    let start = *this.start_at;
                     let mut poll = || {
-                        let members = (turn..$count).chain(0..turn);
+                        let members = (start..$count).chain(0..start);
                         members.filter(|&member| !match member {
                             $($index => this.$arm.as_mut().poll_done(cx),)*
                             _ => true,
@@ -91,7 +91,7 @@ macro_rules! join {
                     }
                 }
                 if coop::is_spent() {
-                    *this.turn = (*this.turn + 1) % $count;
+                    *this.start_at = (*this.start_at + 1) % $count;
                 }
                 Poll::Pending
             }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 
-/// A point at which code stops, and the handle that makes it go on.
+/// Makes a point at which code stops, and the handle that makes it go on.
 ///
 /// A resume counts only while the code is suspended, otherwise it does nothing: so who is resumed knows that it
 /// was meant for this suspension, and of several who resume it (an event and its timeout, say) one succeeds.
@@ -33,14 +33,15 @@ pub fn suspension() -> (Suspension, Resumer) {
     (Suspension { state: Arc::clone(&state) }, Resumer { state })
 }
 
-/// What both handles share.
+/// What the handles share.
 struct State {
-    /// Where the code is.
     phase: Phase,
-    /// How many [`Resumer`]s there are.
+    /// The number of [`Resumer`]s.
     resumers: usize,
 }
 
+/// Where the code is.
+///
 /// ```text
 /// Running ──(1) first poll──▶ Suspended ──(2) resume──▶ Resumed ──(3) next poll──▶ Running
 ///    ▲                            │                        │
@@ -65,13 +66,20 @@ impl Phase {
 }
 
 /// Every [`Resumer`] is gone, so nobody could end the suspension.
+///
+/// ```
+/// use twoply::{Wait, future::{SuspendError, suspension}};
+///
+/// let (mut point, resumer) = suspension();
+/// drop(resumer);
+/// assert_eq!(point.suspend().wait(), Err(SuspendError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("suspended with nobody left to resume")]
 pub struct SuspendError;
 
 /// The point at which code suspends itself.
 pub struct Suspension {
-    /// The state.
     state: Arc<Mutex<State>>,
 }
 
@@ -81,11 +89,36 @@ impl Suspension {
     ///
     /// # Errors
     /// When all resumers are gone.
+    ///
+    /// ```
+    /// use twoply::{Wait, future::suspension};
+    ///
+    /// let (mut point, resumer) = suspension();
+    /// let task = twoply::spawn(async move { point.suspend().await });
+    /// while !resumer.resume() {
+    ///     std::thread::yield_now();
+    /// }
+    /// assert_eq!(task.wait().unwrap(), Ok(()));
+    /// ```
     pub fn suspend(&mut self) -> Suspend<'_> {
         Suspend { state: &self.state, suspended: false }
     }
 
-    /// Another handle to resume it with.
+    /// Makes another handle to resume it with.
+    ///
+    /// ```
+    /// use twoply::{Wait, future::suspension};
+    ///
+    /// let (mut point, first) = suspension();
+    /// let second = point.resumer();
+    /// drop(first);
+    /// std::thread::spawn(move || {
+    ///     while !second.resume() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// });
+    /// assert!(point.suspend().wait().is_ok());
+    /// ```
     pub fn resumer(&self) -> Resumer {
         lock(&self.state).resumers += 1;
         Resumer { state: Arc::clone(&self.state) }
@@ -100,12 +133,16 @@ impl fmt::Debug for Suspension {
 
 /// Resumes a [`Suspension`], from anywhere. Clones resume the same one.
 pub struct Resumer {
-    /// The state.
     state: Arc<Mutex<State>>,
 }
 
 impl Resumer {
     /// Resumes the code if it is suspended. Returns whether it was; otherwise nothing has happened.
+    ///
+    /// ```
+    /// let (_point, resumer) = twoply::future::suspension();
+    /// assert!(!resumer.resume(), "nobody is suspended");
+    /// ```
     pub fn resume(&self) -> bool {
         let mut state = lock(&self.state);
         if !matches!(state.phase, Phase::Suspended(_)) {
@@ -117,7 +154,12 @@ impl Resumer {
         true
     }
 
-    /// Whether the code is suspended now.
+    /// Returns true if the code is suspended now.
+    ///
+    /// ```
+    /// let (_point, resumer) = twoply::future::suspension();
+    /// assert!(!resumer.is_suspended());
+    /// ```
     pub fn is_suspended(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Suspended(_))
     }
@@ -152,9 +194,8 @@ impl fmt::Debug for Resumer {
 /// The future of [`Suspension::suspend`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Suspend<'a> {
-    /// The state.
     state: &'a Mutex<State>,
-    /// Whether it has been polled and is not ready.
+    /// True once it has been polled, until it is ready.
     suspended: bool,
 }
 

@@ -250,7 +250,7 @@ impl<T: Send + 'static> Promise<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Promise<T> {
-    /// A promise of what `f` makes of the value. A failure is passed on.
+    /// Makes a promise of what `f` makes of the value. A failure is passed on.
     ///
     /// `f` is called once, by whoever waits for the new promise or looks at it first when the value is there; if
     /// nobody does, it is not called. If it panics, the new promise comes out as [`Failure::Panicked`].
@@ -275,7 +275,7 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
         Promise::from_future(self.source_owner(), async move { Ok(f(self.await?)) })
     }
 
-    /// A promise of what the future comes to that `f` makes of the value. A failure is passed on.
+    /// Makes a promise of the output of the future that `f` makes of the value. A failure is passed on.
     ///
     /// `f` is called, and its future polled, by those who wait for the new promise; see [`Promise::map`].
     ///

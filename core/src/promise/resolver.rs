@@ -35,6 +35,14 @@ impl<T> Resolver<T> {
     ///
     /// # Errors
     /// When there is an outcome already. The value is handed back.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise};
+    ///
+    /// let (promise, resolver) = promise::pair();
+    /// resolver.resolve("tea").unwrap();
+    /// assert_eq!(promise.wait().unwrap(), "tea");
+    /// ```
     pub fn resolve(self, value: T) -> Result<(), ResolveError<T>> {
         self.0.resolve(Ok(value)).map_err(|late| match late {
             Ok(value) => ResolveError(value),
@@ -46,6 +54,14 @@ impl<T> Resolver<T> {
     ///
     /// # Errors
     /// When there is an outcome already. The failure is handed back.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise::{self, Failure}};
+    ///
+    /// let (promise, resolver) = promise::pair::<u8>();
+    /// resolver.fail(Failure::TimedOut).unwrap();
+    /// assert!(matches!(promise.wait(), Err(Failure::TimedOut)));
+    /// ```
     pub fn fail(self, failure: Failure) -> Result<(), ResolveError<Failure>> {
         self.0.resolve(Err(failure)).map_err(|late| match late {
             Err(failure) => ResolveError(failure),
@@ -53,35 +69,90 @@ impl<T> Resolver<T> {
         })
     }
 
-    /// Whether there is an outcome already, so that another one would come too late.
+    /// Returns true if there is an outcome already, so that another one would come too late.
+    ///
+    /// ```
+    /// let (_promise, resolver) = twoply::promise::pair();
+    /// let rival = resolver.clone();
+    /// assert!(!rival.is_resolved());
+    /// resolver.resolve(7).unwrap();
+    /// assert!(rival.is_resolved());
+    /// ```
     pub fn is_resolved(&self) -> bool {
         self.0.is_claimed()
     }
 
-    /// Whether any promise is left; if not, nobody will ever see the value.
+    /// Returns true if any promise is left; if not, nobody will ever see the value.
+    ///
+    /// ```
+    /// let (promise, resolver) = twoply::promise::pair::<u8>();
+    /// assert!(resolver.is_wanted());
+    /// drop(promise);
+    /// assert!(!resolver.is_wanted());
+    /// ```
     pub fn is_wanted(&self) -> bool {
         self.0.is_wanted()
     }
 
-    /// The calling task owes the value from now on. Outside of any task nobody is known to owe it.
+    /// Makes the calling task the one who owes the value. Outside of any task nobody is known to owe it after that.
     ///
-    /// Who owes is what deadlocks are found by; see [the module](super). So it must be true: whoever passes a
-    /// resolver on to another task says so, with [`set_owner`](Resolver::set_owner), or there with `set_current_owner`, or with
-    /// [`clear_owner`](Resolver::clear_owner). That goes for processes, too, which owe the answers to what they are asked.
+    /// Deadlocks are found by who owes; see [the module](super). So it must be true: whoever passes a resolver on to
+    /// another task says so, with [`set_owner`](Resolver::set_owner), or there with `set_current_owner`, or with
+    /// [`clear_owner`](Resolver::clear_owner). That goes for processes, too, which owe the answers to what they are
+    /// asked.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise::{self, Failure}};
+    ///
+    /// let (promise, resolver) = promise::pair::<u8>();
+    /// let task = twoply::spawn(async move {
+    ///     resolver.set_current_owner();
+    ///     // It waits for what it owes itself, so nobody could ever wake it.
+    ///     let told = promise.await;
+    ///     drop(resolver);
+    ///     told
+    /// });
+    /// assert!(matches!(task.wait().unwrap(), Err(Failure::Deadlock(_))));
+    /// ```
     pub fn set_current_owner(&self) {
         self.assign(crate::kernel::strand::with_current(|strand| strand.state().task()).map(Owner::of_task));
     }
 
-    /// `owner` owes the value from now on: a [task](crate::task::TaskRef) or a
+    /// Makes `owner` the one who owes the value: a [task](crate::task::TaskRef) or a
     /// [process](crate::actor::ProcessRef).
     ///
     /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out as
     /// [`Failure::Deadlock`].
+    ///
+    /// ```
+    /// use twoply::{Wait, channel, promise};
+    ///
+    /// let (promise, resolver) = promise::pair();
+    /// let (tx, rx) = channel::oneshot::<promise::Resolver<u8>>();
+    /// let worker = twoply::spawn(async move { rx.await.unwrap().resolve(7).unwrap() });
+    /// resolver.set_owner(&worker.task());
+    /// tx.send(resolver).unwrap();
+    /// assert_eq!(promise.wait().unwrap(), 7);
+    /// ```
     pub fn set_owner(&self, owner: &impl AsOwner) {
         self.assign(Some(owner.as_owner()));
     }
 
-    /// Nobody is known to owe the value from now on, so waiting for it is never taken for a deadlock.
+    /// Makes nobody the known owner of the value, so that waiting for it is never taken for a deadlock.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise};
+    ///
+    /// let task = twoply::spawn(async {
+    ///     let (promise, resolver) = promise::pair();
+    ///     resolver.set_current_owner();
+    ///     // From now on a thread is to resolve it, which is no task.
+    ///     resolver.clear_owner();
+    ///     std::thread::spawn(move || resolver.resolve(7));
+    ///     promise.await
+    /// });
+    /// assert_eq!(task.wait().unwrap().unwrap(), 7);
+    /// ```
     pub fn clear_owner(&self) {
         self.assign(None);
     }
@@ -103,13 +174,20 @@ impl<T> fmt::Debug for Resolver<T> {
     }
 }
 
-/// There was an outcome already; this is the one that came too late.
+/// There was an outcome already. This holds the one that came too late.
+///
+/// ```
+/// let (_promise, resolver) = twoply::promise::pair();
+/// let late = resolver.clone();
+/// resolver.resolve(1).unwrap();
+/// assert_eq!(late.resolve(2).unwrap_err().into_inner(), 2);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the promise has been resolved already")]
 pub struct ResolveError<T>(T);
 
 impl<T> ResolveError<T> {
-    /// The outcome that came too late.
+    /// Returns the outcome that came too late.
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -38,6 +38,14 @@ impl<T> Answer<T> {
     ///
     /// # Errors
     /// [`Failure::TimedOut`] when the time is over, else what the answer comes out as.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, promise::{self, Failure}};
+    ///
+    /// let (answer, _resolver) = promise::answer::<u8>();
+    /// assert!(matches!(answer.timeout(Duration::from_millis(1)).wait(), Err(Failure::TimedOut)));
+    /// ```
     pub fn timeout(self, duration: Duration) -> WaitTimeout<Answer<T>> {
         WaitTimeout { limited: timeout(duration, self) }
     }
@@ -47,7 +55,6 @@ pin_project! {
     /// The future of [`Promise::timeout`] and [`Answer::timeout`].
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
     pub struct WaitTimeout<F> {
-        // What is waited for, and until when.
         #[pin]
         limited: Timeout<F>,
     }
@@ -90,7 +97,6 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
     pub struct Unwatched<F> {
-        // What is waited for.
         #[pin]
         future: F,
     }

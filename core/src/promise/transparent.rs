@@ -25,10 +25,19 @@ use crate::kernel::wait::Wait;
 pub struct Transparent<T>(Promise<T>);
 
 impl<T> Transparent<T> {
-    /// Waits for the value, and gives a reference to it. It is no method, lest it hide one of `T`.
+    /// Waits for the value, and returns a reference to it. It is no method, lest it hide one of `T`.
     ///
     /// # Errors
-    /// When there is no value.
+    /// When the promise has failed.
+    ///
+    /// ```
+    /// use twoply::promise::{Failure, Promise, Transparent};
+    ///
+    /// let there = Transparent::from(Promise::ready(7));
+    /// assert_eq!(Transparent::touch(&there).unwrap(), &7);
+    /// let gone = Transparent::from(Promise::<u8>::failed(Failure::Cancelled));
+    /// assert!(Transparent::touch(&gone).is_err());
+    /// ```
     pub fn touch(this: &Transparent<T>) -> Result<&T, Failure> {
         // Once it has come out, that is a look at one word.
         match this.0.try_get() {
@@ -37,7 +46,15 @@ impl<T> Transparent<T> {
         }
     }
 
-    /// The promise.
+    /// Returns the promise that this was made of.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise::{Promise, Transparent}};
+    ///
+    /// let value = Transparent::from(Promise::ready(7));
+    /// assert_eq!(*value, 7);
+    /// assert_eq!(Transparent::into_promise(value).wait().unwrap(), 7);
+    /// ```
     pub fn into_promise(this: Transparent<T>) -> Promise<T> {
         this.0
     }

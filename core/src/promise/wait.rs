@@ -76,13 +76,12 @@ impl<T> Drop for PromiseWaiter<T> {
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Waiting<T> {
     waiter: PromiseWaiter<T>,
-    /// Demands of `T` what a [`Promise`] demands.
-    shared: super::Shared<T>,
+    shares_value: super::SharesValue<T>,
 }
 
 impl<T> Waiting<T> {
     pub(super) fn new(promise: Promise<T>) -> Waiting<T> {
-        Waiting { waiter: PromiseWaiter::new(promise.inner), shared: promise.shared }
+        Waiting { waiter: PromiseWaiter::new(promise.inner), shares_value: promise.shares_value }
     }
 }
 
@@ -171,6 +170,14 @@ impl<T> fmt::Debug for WaitingRef<'_, T> {
 pub struct Answer<T>(PromiseWaiter<T>);
 
 /// Makes an answer that is still to be given, and the resolver that gives it.
+///
+/// ```
+/// use twoply::{Wait, promise};
+///
+/// let (answer, resolver) = promise::answer();
+/// resolver.resolve("yes").unwrap();
+/// assert_eq!(answer.wait().unwrap(), "yes");
+/// ```
 pub fn answer<T>() -> (Answer<T>, Resolver<T>) {
     let (promise, resolver) = Cell::pair(None);
     (Answer(PromiseWaiter::new(promise)), Resolver::new(resolver))
@@ -187,6 +194,16 @@ impl<T> Answer<T> {
     ///
     /// # Panics
     /// When it has been ready already.
+    ///
+    /// ```
+    /// use twoply::{Wait, promise};
+    ///
+    /// let (answer, resolver) = promise::answer();
+    /// let promise = answer.share();
+    /// let other = promise.clone();
+    /// resolver.resolve(7).unwrap();
+    /// assert_eq!(promise.wait().unwrap() + other.wait().unwrap(), 14);
+    /// ```
     pub fn share(mut self) -> Promise<T> {
         let inner = self.0.inner.take().expect("the answer has been taken already");
         inner.cell().remove_waiter(&mut self.0.wait_key);
@@ -194,6 +211,13 @@ impl<T> Answer<T> {
     }
 
     /// Returns true if the answer is there.
+    ///
+    /// ```
+    /// let (answer, resolver) = twoply::promise::answer();
+    /// assert!(!answer.is_ready());
+    /// resolver.resolve(7).unwrap();
+    /// assert!(answer.is_ready());
+    /// ```
     pub fn is_ready(&self) -> bool {
         self.0.inner.as_ref().is_none_or(|inner| inner.cell().is_ready())
     }

@@ -14,14 +14,32 @@ use crate::base::waitlist::WaitList;
 use crate::channel::{RecvError, Source, TryRecvError, WaitKey};
 use crate::kernel::coop;
 
-/// Ticks every `period`, for the first time one period from now.
+/// Makes an [`Interval`] that ticks every `period`, for the first time one period from now.
 ///
-/// See [`Interval`]; [`interval_at`] starts at another time, `interval_at(now(), period)` ticks at once.
+/// [`interval_at`] starts at another time, `interval_at(now(), period)` ticks at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, time::interval};
+///
+/// let mut clock = interval(Duration::from_millis(1));
+/// let (first, second) = (clock.tick().wait(), clock.tick().wait());
+/// assert!(second >= first + Duration::from_millis(1));
+/// ```
 pub fn interval(period: Duration) -> Interval {
     Interval::new(crate::kernel::sleep::after(period), period)
 }
 
-/// Ticks at `start` and every `period` after it.
+/// Makes an [`Interval`] that ticks at `start` and every `period` after it.
+///
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, time};
+///
+/// let start = time::now();
+/// let mut clock = time::interval_at(start, Duration::from_secs(3600));
+/// assert_eq!(clock.tick().wait(), start);
+/// ```
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     Interval::new(Some(start), period)
 }
@@ -48,11 +66,9 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 pub struct Interval {
     /// Waits for the next tick. A receiver takes it out to poll it, which clones and drops wakers: not under the lock.
     sleep: Mutex<Option<Sleep>>,
-    /// Those that receive. One of them, who polled last, is who the sleep wakes; see [`Borrowed`].
-    line: WaitList,
-    /// The time between two ticks.
+    /// The receives that wait. The sleep wakes the one that polled last; see [`Borrowed`].
+    waiters: WaitList,
     period: Duration,
-    /// How many ticks have been skipped.
     missed: AtomicU64,
 }
 
@@ -60,7 +76,7 @@ impl Interval {
     fn new(start: Option<Instant>, period: Duration) -> Interval {
         Interval {
             sleep: Mutex::new(Some(Sleep::until(start))),
-            line: WaitList::new(),
+            waiters: WaitList::new(),
             period,
             missed: AtomicU64::new(0),
         }
@@ -69,21 +85,49 @@ impl Interval {
     /// Waits for the next tick, and returns the instant at which it was due.
     ///
     /// Cancel-safe: a tick that is not returned is still there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, time};
+    ///
+    /// let mut clock = time::interval(Duration::from_millis(1));
+    /// let due = clock.tick().wait();
+    /// assert!(due <= time::now());
+    /// ```
     pub fn tick(&mut self) -> Tick<'_> {
         Tick(self)
     }
 
-    /// The time between two ticks.
+    /// Returns the time between two ticks.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::time::interval;
+    ///
+    /// assert_eq!(interval(Duration::from_secs(1)).period(), Duration::from_secs(1));
+    /// ```
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// How many ticks have been skipped so far because nobody asked in time.
+    /// Returns how many ticks have been skipped so far because nobody asked in time.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use twoply::{Wait, time::interval_at};
+    ///
+    /// let start = Instant::now();
+    /// let mut clock = interval_at(start, Duration::from_millis(1));
+    /// std::thread::sleep(Duration::from_millis(5));
+    /// clock.tick().wait();
+    /// assert!(clock.missed() >= 4);
+    /// ```
     pub fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
     }
 
-    /// The tick that was due at `due` has been taken at `now`: sets the next one. Only who has taken `sleep` out does.
+    /// Sets the next tick when the one that was due at `due` is taken at `now`. Only the one who has taken `sleep` out
+    /// calls it.
     fn advance(&self, sleep: &mut Sleep, due: Instant, now: Instant) {
         let late = now.saturating_duration_since(due).as_nanos();
         // How many more have passed meanwhile.
@@ -99,8 +143,8 @@ impl Interval {
         }
     }
 
-    /// The tick that is due now, or a wake-up for `cx` when one is. `Pending` also when another one polls the sleep:
-    /// then that one waits for it, or wakes the line, as the caller does after a tick.
+    /// Returns the tick that is due now, or has `cx` woken when one is. `Pending` also when another receive polls the
+    /// sleep: that one waits for it, or wakes a waiter, as the caller does after a tick.
     fn poll_due(&self, cx: &mut Context<'_>) -> Poll<Instant> {
         let Some(mut borrowed) = Borrowed::take(self) else { return Poll::Pending };
         let elapsed = borrowed.sleep.poll_elapsed(cx);
@@ -123,14 +167,12 @@ impl fmt::Debug for Interval {
 
 /// The sleep of an interval, out of its lock. Dropping this puts it back.
 ///
-/// While anybody is in line, the sleep wakes one of them, or somebody has it out: whoever puts it back without having
-/// seen to the former wakes the first in line, who polls it next.
+/// While there are waiters, the sleep wakes one of them, or somebody has it out: whoever puts it back without having
+/// made it wake one of them wakes the first waiter, which polls it next.
 struct Borrowed<'a> {
-    /// Where it belongs.
     interval: &'a Interval,
-    /// The sleep.
     sleep: Sleep,
-    /// Whether it wakes somebody who is in line.
+    /// True when the sleep wakes one of the waiters.
     is_watched: bool,
 }
 
@@ -146,7 +188,7 @@ impl Drop for Borrowed<'_> {
         let sleep = std::mem::replace(&mut self.sleep, Sleep::until(None));
         *lock_std(&self.interval.sleep) = Some(sleep);
         if !self.is_watched {
-            self.interval.line.notify_one();
+            self.interval.waiters.notify_one();
         }
     }
 }
@@ -159,16 +201,16 @@ impl Source<Instant> for Interval {
             Poll::Ready(due) => Some(due),
             Poll::Pending => None,
         };
-        let due = ready!(self.line.poll_until(wait_key, cx, attempt));
-        // Not before this one has left the line: it would be the first to be woken.
-        self.line.notify_one();
+        let due = ready!(self.waiters.poll_until(wait_key, cx, attempt));
+        // Not before this one has left the list: it would be the first to be woken.
+        self.waiters.notify_one();
         unit.spend();
         Poll::Ready(Ok(due))
     }
 
     fn stop_recv(&self, wait_key: &mut WaitKey) {
-        self.line.withdraw(wait_key);
-        // It may be the one whom the sleep wakes; nobody wakes a future that is gone.
+        self.waiters.withdraw(wait_key);
+        // The sleep may be going to wake this future, which is gone.
         if let Some(mut borrowed) = Borrowed::take(self) {
             borrowed.sleep.cancel();
         }
@@ -209,7 +251,7 @@ impl Future for Tick<'_> {
 
 impl Drop for Tick<'_> {
     fn drop(&mut self) {
-        // Nobody else waits for an interval that is borrowed for this: the sleep has no one to wake any more.
+        // Nobody else waits for an interval that is mutably borrowed: the sleep has nobody to wake any more.
         if let Some(mut borrowed) = Borrowed::take(self.0) {
             borrowed.sleep.cancel();
         }

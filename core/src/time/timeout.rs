@@ -32,6 +32,15 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 }
 
 /// Gives `future` up, and drops it, when it is not ready at `deadline`; see [`timeout`].
+///
+/// ```
+/// use std::{future::pending, time::{Duration, Instant}};
+/// use twoply::{Wait, time::timeout_at};
+///
+/// let deadline = Instant::now() + Duration::from_millis(1);
+/// assert!(timeout_at(deadline, pending::<()>()).wait().is_err());
+/// assert!(Instant::now() >= deadline);
+/// ```
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
         future: future.into_future(),
@@ -40,8 +49,18 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
     }
 }
 
-/// The time given to a future was over before it was ready. Converts into an [`io::Error`] of the kind
+/// The time given to a future was over before the future was ready. Converts into an [`io::Error`] of the kind
 /// [`TimedOut`](io::ErrorKind::TimedOut).
+///
+/// ```
+/// use std::{future::pending, io, time::Duration};
+/// use twoply::{Wait, time::timeout};
+///
+/// fn read() -> io::Result<()> {
+///     timeout(Duration::from_millis(1), pending()).wait()?
+/// }
+/// assert_eq!(read().unwrap_err().kind(), io::ErrorKind::TimedOut);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the deadline has passed")]
 #[non_exhaustive]
@@ -58,12 +77,10 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
     pub struct Timeout<F> {
-        // What is waited for.
         #[pin]
         future: F,
-        // How long.
         sleep: Sleep,
-        // Whether others meet the future, or the time is over. Below it: it is dropped after it.
+        // The arm, future or sleep, that others have committed to. Below the future, because it is dropped after it.
         selection: Selection,
     }
 }

@@ -24,21 +24,21 @@ fn what_was_done_before_a_wake_up_is_seen_by_a_poll() {
     loom::model(|| {
         let parent = Arc::new(Parent::default());
         let waker = StoredWaker::of(&Waker::from(Arc::clone(&parent)));
-        let board = Arc::new(Board { news: Mutex::new(News { listed: Vec::new(), parent: Some(waker) }) });
-        let bell = Arc::new(Bell { index: 0, listed: AtomicBool::new(true), board: Arc::clone(&board) });
+        let ready_list = Arc::new(ReadyList { state: Mutex::new(ReadyState { listed: Vec::new(), parent: Some(waker) }) });
+        let child_waker = Arc::new(ChildWaker { index: 0, listed: AtomicBool::new(true), ready_list: Arc::clone(&ready_list) });
         let done = Arc::new(Flag::new(false));
         let other = {
             let done = Arc::clone(&done);
-            let bell = Arc::clone(&bell);
+            let child_waker = Arc::clone(&child_waker);
             thread::spawn(move || {
                 done.store(true, Relaxed);
-                bell.wake_by_ref();
+                child_waker.wake_by_ref();
             })
         };
-        bell.unlist();
+        child_waker.unlist();
         let is_seen = done.load(Relaxed);
         other.join().unwrap();
-        let is_listed = lock(&board.news).listed == [0];
+        let is_listed = lock(&ready_list.state).listed == [0];
         assert!(is_seen || is_listed, "the child waits for what has come");
         assert_eq!(parent.0.load(SeqCst), is_listed, "the parent is told of each child that is listed");
     });
