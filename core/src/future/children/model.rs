@@ -24,8 +24,13 @@ fn what_was_done_before_a_wake_up_is_seen_by_a_poll() {
     loom::model(|| {
         let parent = Arc::new(Parent::default());
         let waker = StoredWaker::of(&Waker::from(Arc::clone(&parent)));
-        let ready_list = Arc::new(ReadyList { state: Mutex::new(ReadyState { listed: Vec::new(), parent: Some(waker) }) });
-        let child_waker = Arc::new(ChildWaker { index: 0, listed: AtomicBool::new(true), ready_list: Arc::clone(&ready_list) });
+        let ready_list =
+            Arc::new(ReadyList { state: Mutex::new(ReadyState { listed: Vec::new(), parent: Some(waker) }) });
+        let child_waker = Arc::new(ChildWaker {
+            index: 0,
+            listed: AtomicBool::new(true),
+            ready_list: Arc::clone(&ready_list),
+        });
         let done = Arc::new(Flag::new(false));
         let other = {
             let done = Arc::clone(&done);
