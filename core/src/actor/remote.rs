@@ -43,7 +43,6 @@
 //! looks for the forwarder.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
@@ -167,15 +166,12 @@ impl NodeTable {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let key: Key = (Arc::from(name), creation);
         let mut table = lock_std(&self.0);
-        let mut entry = table.entry(key.clone());
-        if let Entry::Occupied(entry) = &mut entry
-            && let Some(row) = entry.get().1.upgrade()
-        {
+        if let Some(row) = table.get(&key).and_then(|(_, row)| row.upgrade()) {
             return Node(row);
         }
         let number = LAST.fetch_add(1, Relaxed) + 1;
-        let row = Arc::new(Row { number, key, table: Arc::clone(&self.0) });
-        entry.insert_entry((number, Arc::downgrade(&row)));
+        let row = Arc::new(Row { number, key: key.clone(), table: Arc::clone(&self.0) });
+        table.insert(key, (number, Arc::downgrade(&row)));
         Node(row)
     }
 
