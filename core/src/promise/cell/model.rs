@@ -21,6 +21,21 @@ impl Wake for CountingWaker {
     }
 }
 
+/// Checks `model`, and that some of its schedules come to where it calls what it is given: without that it would prove
+/// nothing. Of the accesses before a write, loom tries only the last one after it as well. So who looks does that on a
+/// thread of its own, which in the first schedule runs after those who write.
+fn check_reaching(model: impl Fn(Arc<dyn Fn() + Send + Sync>) + Send + Sync + 'static) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let reached: Arc<dyn Fn() + Send + Sync> = {
+        let count = Arc::clone(&count);
+        Arc::new(move || {
+            count.fetch_add(1, SeqCst);
+        })
+    };
+    loom::model(move || model(Arc::clone(&reached)));
+    assert_ne!(count.load(SeqCst), 0, "no schedule comes to what the model is about");
+}
+
 /// Stands in line once. Returns whether the outcome was there instead.
 fn wait<T>(handle: &PromiseInner<T>, wait_key: &mut WaitKey, waker: &Arc<CountingWaker>) -> bool {
     assert!(handle.cell().add_waiter(wait_key, &Waker::from(Arc::clone(waker)), None).is_ok());
@@ -102,7 +117,7 @@ fn the_last_resolver_to_go_breaks_the_promise() {
 /// The value is moved out only when nobody looks at it any more; loom sees it if somebody does.
 #[test]
 fn the_value_is_taken_when_nobody_looks_at_it() {
-    loom::model(|| {
+    check_reaching(|reached| {
         let (handle, resolver) = Cell::pair(None);
         let other = handle.clone();
         let resolving = thread::spawn(move || assert!(resolver.resolve(Ok(7)).is_ok()));
@@ -111,11 +126,15 @@ fn the_value_is_taken_when_nobody_looks_at_it() {
             drop(other);
             assert!(seen.is_none_or(|seen| seen == 7));
         });
-        if let Ok(outcome) = handle.take() {
-            assert!(matches!(outcome, Ok(7)));
+        let taker = thread::spawn(move || {
+            if let Ok(outcome) = handle.take() {
+                reached();
+                assert!(matches!(outcome, Ok(7)));
+            }
+        });
+        for thread in [resolving, reader, taker] {
+            thread.join().unwrap();
         }
-        resolving.join().unwrap();
-        reader.join().unwrap();
     });
 }
 
@@ -142,16 +161,20 @@ fn a_promise_that_has_come_out_stops_nobody() {
 /// Nor does one who has only heard that it has come out, from somebody who looked.
 #[test]
 fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
-    loom::model(|| {
+    check_reaching(|reached| {
         let (ann, bob) = (task::Shared::never(), task::Shared::never());
         let (handle, resolver) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
         let mut wait_key = WaitKey::new();
         assert!(handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(Arc::clone(&ann))).is_ok());
         let keeper = thread::spawn(move || assert!(resolver.resolve(Ok(())).is_ok()));
-        if handle.get().is_some() {
-            assert!(waits(bob, ann).is_ok());
-        }
+        let looker = thread::spawn(move || {
+            if handle.get().is_some() {
+                reached();
+                assert!(waits(bob, ann).is_ok(), "it is told of a circle");
+            }
+        });
         keeper.join().unwrap();
+        looker.join().unwrap();
     });
 }
 
