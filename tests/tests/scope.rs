@@ -162,7 +162,15 @@ fn a_panic_comes_out_of_the_scope_of_a_cancelled_caller(on: &Systems) {
     for (joins, forgotten) in [(true, false), (true, true), (false, false), (false, true)] {
         let failure = cancelled_in(on, move |waits| {
             scope(|s| {
-                let failing = s.spawn(async { panic!("expected: in a task") }).unwrap();
+                let begun = Gate::new();
+                let begins = begun.clone();
+                // A task that is cancelled before its first poll does not panic.
+                let panics = async move {
+                    begins.open();
+                    panic!("expected: in a task")
+                };
+                let failing = s.spawn(panics).unwrap();
+                begun.opened().wait();
                 if forgotten {
                     std::mem::forget(failing)
                 } else {
