@@ -8,10 +8,10 @@
 //!
 //! | file | duty |
 //! |---|---|
+//! | `counts`, `sync`, `lock` | counters of a worker; what the rest is built from |
 //! | `queue`, `sleepers` | the run queue that others steal from; which workers sleep, and who is woken |
 //! | `fiber` | stacks, and the switch between them |
 //! | `revocable`, `asymmetric_fence` | a cell that one thread uses and another may empty; the fence that makes it cheap |
-//! | `counts`, `sync`, `lock` | counters of a worker; what the rest is built from |
 //! | `core` | the part of a worker that is its alone |
 //! | `handoff`, `request` | how a worker gets to another thread: from one that may block, or to one that waits for it |
 //! | `watchdog_state` | what the watchdog and the workers share |

@@ -54,7 +54,7 @@ pub(crate) struct WatchdogState {
     pub(crate) handler: Option<Handler>,
     /// How many have been reported.
     pub(crate) long_polls: AtomicU64,
-    /// Whether it has standstill_reported that a worker stands still.
+    /// Whether it has been reported a worker stands still.
     pub(crate) standstill_reported: AtomicBool,
     /// Polls whose worker has been taken away. Those that are over leave at the next look.
     pub(crate) rescued: Mutex<Vec<Rescued>>,

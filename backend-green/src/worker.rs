@@ -1,5 +1,5 @@
-//! A worker: what it runs next. What it does when that is nothing is in `idle`, what it does for others in `help`, and
-//! when it gives a new task away in `place`.
+//! A worker: what it runs next. What it does when that is nothing is in `idle`, what it does for others in `steal`,
+//! and when it gives a new task away in `placement`.
 //!
 //! A worker is a [`Core`] that some OS thread carries. The thread gets the next piece of [`Work`] from the core and
 //! runs it. When a task blocks the thread in straight-line code, the core moves on: to another thread

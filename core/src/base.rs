@@ -2,7 +2,7 @@
 //!
 //! [`sync`] has the locks and atomics (std's, or loom's in the models), [`waitlist`] the lists of waiting
 //! wakers, [`wake`] and [`panic`] keep a panic of the user's code from whoever runs it, [`fork`] notices
-//! forks, [`id`] gives numbers out and [`small_map`] keeps links and names in order.
+//! forks, [`id`] gives numbers out and [`small_map`] keeps links, monitors and hooks in order.
 
 pub mod fork;
 pub(crate) mod id;

@@ -430,7 +430,7 @@ fn whoever_needs_no_unsafe_code_forbids_it() {
         .filter(|source| {
             let example = source.path.strip_prefix("examples/");
             let program = example.is_some_and(|path| !path.contains('/') || path.ends_with("/main.rs"));
-            program || source.path == "src/lib.rs" || source.path == "node/src/lib.rs"
+            program || source.path == "src/lib.rs"
         })
         .collect();
     assert!(roots.iter().any(|source| source.path == "src/lib.rs"), "the facade has moved");

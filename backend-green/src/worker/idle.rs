@@ -104,7 +104,7 @@ impl Core {
             if self.should_leave(shared, remote) {
                 return None;
             }
-            // One that spin_rounds is enough: more would take each other's cores. And never without giving the core
+            // One that spins is enough: more would take each other's cores. And never without giving the core
             // away: whoever is to make the work may need it.
             if shared.sleepers.searching() > 1 || start.elapsed() >= SPIN_TIME {
                 break;

@@ -4,7 +4,7 @@
 //! that ends is forgotten **before** its links and monitors are told, so whoever is told of an end may take the name at
 //! once. Neither keeps a process running, and neither runs code of the user's under its lock.
 //!
-//! [`AtExit`]: super::pid::AtExit
+//! [`AtExit`]: super::process::pid::AtExit
 
 mod group;
 mod registry;

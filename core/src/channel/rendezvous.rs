@@ -29,7 +29,7 @@
 //! ```
 //!
 //! Whoever waits as an arm of a select is met only if the select has not been met elsewhere, and never by another arm of
-//! the same select; see [`choice`](crate::choice).
+//! the same select; see [`choice`](crate::kernel::choice).
 
 use std::task::{Context, Poll};
 

@@ -15,7 +15,7 @@
 //! Three questions to the outside have their answers elsewhere, on the strand itself, and a simulator overrides them
 //! there: the time is [`Driver::now`](crate::backend::Driver::now), deadlines are
 //! [`Driver::timers`](crate::backend::Driver::timers), and code that blocks goes where
-//! [`Strand::step_aside`](crate::backend::Strand::step_aside) and
+//! [`Strand::block_in_place`](crate::backend::Strand::block_in_place) and
 //! [`Strand::blocking_pool`](crate::backend::Strand::blocking_pool) say.
 //!
 //! This module makes no system call, and never keeps a world alive for longer than what was made in it.

@@ -1,6 +1,6 @@
 //! The part of a process that others hold on to: its mailbox, its state, its relations, under one lock.
 //!
-//! References, pids, timers and the process itself share it; it outlives the process and is an empty shell deferred.
+//! References, pids, timers and the process itself share it; it outlives the process and is an empty shell afterwards.
 //! Senders put messages in from any thread. The receiver is one: it alone takes events out. Signals are handled by
 //! whoever sends them, at once, under the receiver's lock ([`signal`](super::signal)). Nobody ever holds the locks of
 //! two cells, and no waker, message or hook is run or dropped under one.

@@ -65,7 +65,7 @@ struct Word(Mutex<State>);
 struct State {
     /// Why the process has ended.
     reason: Option<ExitReason>,
-    /// Who is woken deferred.
+    /// Who is woken then.
     waker: Option<StoredWaker>,
 }
 

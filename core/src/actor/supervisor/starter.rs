@@ -1,4 +1,4 @@
-//! StartFuture a child: what a supervisor's process does for one spec.
+//! Starting a child: what a supervisor's process does for one spec.
 //!
 //! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be
 //! started.

@@ -2,7 +2,7 @@
 //!
 //! Everybody who ends a process or hears of an end uses [`ExitReason`]; what a body returns becomes one by
 //! [`IntoExit`]. A reason is cheap to clone, because one end may be told to many. This module decides nothing: which
-//! reasons end whom is in [`signal`](super::signal).
+//! reasons end whom is in [`signal`](crate::actor::process::signal).
 
 use std::any::Any;
 use std::error::Error;

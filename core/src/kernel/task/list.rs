@@ -1,9 +1,9 @@
-//! The tasks of one backend that are not over yet: all of them counted, those that wait entered by name.
+//! The tasks of one backend that are not over yet: all of them counted, those that wait entered one by one.
 //!
 //! Shutting a backend down cancels what lives, and "run until nothing is left" waits for the count to be zero. A
 //! task is counted when it starts and until its future has been dropped. It is entered in the list only when it
 //! first has to wait, because most never do, and a task that does not wait needs nobody to reach it; one with
-//! a name is entered at once, so that it can be named. The list holds a task until it is over: a task that waits
+//! a name is entered at once, so that it can be named, and so is one that blocks its thread. The list holds a task until it is over: a task that waits
 //! for something that nobody will ever do is ended by its handle, or by the end of its backend.
 //!
 //! Count and list are split into shards by task, so that workers that spawn at the same time seldom meet.

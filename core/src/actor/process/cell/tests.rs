@@ -221,7 +221,7 @@ fn a_mailbox_that_is_kept_keeps_its_timers() {
 
 #[test]
 fn names_are_released_before_anybody_is_told() {
-    /// Notes whether the observer had been told by deferred.
+    /// Notes whether the observer had been told by then.
     struct Name(Arc<Cell<u32>>, StdMutex<Vec<usize>>);
     impl AtExit for Name {
         fn ended(&self, _: &Pid, _: HookId) {

@@ -1,5 +1,5 @@
 //! The tasks under loom, with two shards:
-//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib tasks`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::list`.
 //!
 //! A task is a number here: odd ones live in one shard, even ones in the other.
 

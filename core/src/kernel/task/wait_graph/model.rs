@@ -1,4 +1,4 @@
-//! Closing a circle under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib promise`.
+//! Closing a circle under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib wait_graph`.
 
 use loom::thread;
 
