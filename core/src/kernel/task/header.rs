@@ -127,8 +127,10 @@ impl Header {
     /// Records that others wait for the task, or may: for its handle, or for its answers as a process. From here on the
     /// task looks for a cycle whenever a wait blocks it.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst with the load in `about_to_block`: that one comes later, or its store before that is seen here by `shared_if_blocked`.
-        if !self.slot.awaited.load(Ordering::SeqCst) {
+        // SeqCst with the load in `about_to_block`: that one comes later, or its store before that is seen here by
+        // `shared_if_blocked`. Acquire is enough to see that another caller has stored; see the header of `wait_graph`. A
+        // store by `owes_answers` is the task's own, which it cannot miss.
+        if !self.slot.awaited.load(Ordering::Acquire) {
             self.slot.awaited.store(true, Ordering::SeqCst);
         }
         // Also if another caller has set it, which may not have come as far as this.

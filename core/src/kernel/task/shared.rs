@@ -138,8 +138,9 @@ impl Shared {
 
     /// Records that there may be edges to this task that are not counted.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst, both, with the load in `is_awaited`.
-        if self.awaited.load(Ordering::SeqCst) & AWAITED == 0 {
+        // SeqCst with the load in `is_awaited`. Acquire is enough to see that another caller has set it; see the header of
+        // `wait_graph`.
+        if self.awaited.load(Ordering::Acquire) & AWAITED == 0 {
             self.awaited.fetch_or(AWAITED, Ordering::SeqCst);
         }
     }

@@ -34,6 +34,12 @@
 //! ([`Shared::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that is
 //! asked is not stopped.
 //!
+//! The count and the mark are SeqCst, also as read-modify-writes. Of three in a circle, the last one to store sees by
+//! what the next one wrote that this is stopped, but the edge to itself was counted by the third: only the one order
+//! tells it of that. Whoever finds that the mark is there already leaves it so, and for that Acquire is enough: it reads
+//! what a SeqCst operation wrote, or a read-modify-write after that. So that operation happens before all that the reader
+//! does next, and comes before the reader's SeqCst operations in their one order, too.
+//!
 //! # Why there is a circle where one is seen
 //! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that its task
 //! uses once, so what has not changed from the first reading to the second was there in between: all of it at

@@ -11,7 +11,7 @@ use loom::thread;
 
 use super::super::header::model::{header, id};
 use super::*;
-use crate::base::sync::seq_cst::each_way;
+use crate::base::sync::seq_cst::by_turns;
 
 /// A waker that counts.
 struct Wakes(LoomUsize);
@@ -43,7 +43,7 @@ impl Waiter {
 
 /// All schedules with at most three involuntary switches; see the parker's model.
 fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
-    each_way(|| {
+    by_turns(|| {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(model);
