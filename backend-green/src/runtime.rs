@@ -174,7 +174,7 @@ impl Builder {
     /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for `limit`
     /// without coming to an await point or a wait: code that computes for long, or that blocks in something that
     /// is not this library's. Once for each such poll. Others do not wait for it: after some milliseconds another thread
-    /// carries its worker ([`WorkerMetrics::rescues`]). Without a handler they are counted; see [`Metrics::long_polls`].
+    /// carries its worker ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Without a handler they are counted; see [`Metrics::long_polls`].
     pub fn on_long_poll(
         mut self,
         limit: Duration,
