@@ -125,8 +125,9 @@ twoply_core::register_default_backend!(usual_spawner);
 /// use twoply::Wait;
 ///
 /// // A task starts others beside it, on whatever it runs itself.
-/// let task = twoply::native().spawn_fn(|| twoply::spawner().backend().name());
-/// assert_eq!(task.wait().unwrap(), "native");
+/// let backend = twoply::spawner().backend().name();
+/// let task = twoply::spawn_fn(|| twoply::spawner().backend().name());
+/// assert_eq!(task.wait().unwrap(), backend);
 /// ```
 pub fn spawner() -> Spawner {
     // Where nothing runs before `main`, this and what uses it have to do.
