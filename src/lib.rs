@@ -17,7 +17,9 @@ use twoply_core::fork::PerProcess;
 
 pub use runtime::{Backend, Runtime};
 
-pub use twoply_core::{Wait, actor, channel, future, net, offload, promise, reactor, select, task, time};
+pub use twoply_core::{
+    Wait, actor, channel, future, net, offload, promise, reactor, select, sync, task, time,
+};
 
 pub use twoply_core::promise::Failure;
 pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};

@@ -8,6 +8,7 @@
 //! | [`promise`] | results that many may wait for, and why there may be none               |
 //! | [`actor`]   | processes: mailboxes, links and monitors, exit signals                  |
 //! | [`channel`], [`future`] | channels; select, race, join and other combinators          |
+//! | [`sync`]    | locks and signals between tasks                                         |
 //! | [`time`], [`timers`]    | sleeps, intervals, timeouts; the queue of deadlines         |
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
@@ -22,6 +23,7 @@ pub mod future;
 mod kernel;
 pub mod net;
 pub mod promise;
+pub mod sync;
 pub mod task;
 pub mod time;
 

@@ -265,7 +265,7 @@ const CORE_FLOORS: &[&[&str]] = &[
     &["base"],
     &["event"],
     &["kernel"],
-    &["channel", "time", "promise", "future", "net", "task"],
+    &["channel", "sync", "time", "promise", "future", "net", "task"],
     &["actor"],
 ];
 
