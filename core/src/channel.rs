@@ -1,18 +1,22 @@
 //! Channels: how tasks hand values to each other, on one backend or across two.
 //!
-//! | channel                    | holds                | a send waits               | a message goes to   |
-//! |----------------------------|----------------------|----------------------------|---------------------|
-//! | [`bounded`]                | up to `n` messages   | while it is full           | one receiver        |
-//! | [`unbounded`]              | any number           | never                      | one receiver        |
-//! | [`rendezvous`]             | none                 | until its message is taken | one receiver        |
-//! | [`oneshot`](oneshot())     | one, once            | never                      | the receiver        |
-//! | [`watch`](watch())         | the latest           | never                      | whoever looks       |
-//! | [`broadcast`](broadcast()) | the last `n`         | never                      | every receiver      |
+//! | channel                    | holds                | a send waits               | a message goes to        |
+//! |----------------------------|----------------------|----------------------------|--------------------------|
+//! | [`bounded`]                | up to `n` messages   | while it is full           | one receiver             |
+//! | [`unbounded`]              | any number           | never                      | one receiver             |
+//! | [`priority`]               | up to `n`, or any    | while it is full           | one, the most urgent first |
+//! | [`rendezvous`]             | none                 | until its message is taken | one receiver             |
+//! | [`oneshot`](oneshot())     | one, once            | never                      | the receiver             |
+//! | [`watch`](watch())         | the latest           | never                      | whoever looks            |
+//! | [`broadcast`](broadcast()) | the last `n`         | never                      | every receiver           |
 //!
 //! Sends and receives are futures: finish them with `.await` or [`.wait()`](crate::Wait::wait), whichever suits
 //! the code that they stand in. Both ends can be cloned, and a clone may be used from any task or thread. A
 //! future that is dropped has neither sent nor received anything, with one exception, that of a rendezvous: see
 //! [`Sender::send`]. Messages of one sender arrive in order.
+//!
+//! A sender can [reserve](Sender::reserve) room before it has a message, and hand a message back that was
+//! [not sent in time](Sending::timeout). A [`WeakSender`] keeps no channel open.
 //!
 //! [`Source`] and [`Sink`] are the traits of everything that messages come from and go to.
 //!
@@ -35,22 +39,30 @@ pub mod broadcast;
 mod ends;
 mod error;
 pub mod oneshot;
+mod permit;
+mod priority;
 mod queue;
 mod receiver;
 mod rendezvous;
+mod send_timeout;
 mod sender;
 mod shared;
 pub mod watch;
+mod weak;
 
 use std::sync::Arc;
 
 pub use ends::{Receiving, Sending, Sink, Source, WaitKey};
-pub use error::{RecvError, SendError, TryRecvError, TrySendError};
+pub use error::{RecvError, ReserveError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+pub use permit::{OwnedPermit, Permit, Reserve, ReserveOwned};
+use priority::PriorityQueue;
 use queue::Queue;
-pub use receiver::{Drain, IntoIter, Iter, Receiver, TryIter};
+pub use receiver::{Drain, IntoIter, Iter, Receiver, RecvMany, TryIter};
 use rendezvous::Rendezvous;
+pub use send_timeout::SendTimeout;
 pub use sender::Sender;
 use shared::{Flavor, Shared};
+pub use weak::WeakSender;
 
 /// Makes a channel that holds up to `capacity` messages; `0` makes it a [`rendezvous`].
 ///
@@ -84,6 +96,41 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// ```
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(Flavor::Queue(Queue::new(None)))
+}
+
+/// Makes a channel whose messages are received in the order of their priority, the highest first, and in the order in which
+/// they were sent where that is the same.
+///
+/// `priority_of` says what a message's priority is. It holds up to `capacity` messages, at least one; `None` is any number.
+/// The order is that of the messages which are in the channel: sends that wait for room are served in the order in which
+/// they began to wait. A message of low priority waits for as long as there are others before it.
+///
+/// Sending and receiving take time that grows with the logarithm of the number of messages: it is a binary heap.
+///
+/// ```
+/// use twoply::channel;
+///
+/// let (tx, rx) = channel::priority(None, |job: &(u64, &str)| job.0);
+/// for job in [(1, "sweep"), (9, "fire"), (1, "dust"), (9, "flood")] {
+///     tx.try_send(job).unwrap();
+/// }
+/// assert_eq!(rx.try_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["fire", "flood", "sweep", "dust"]);
+/// ```
+///
+/// Where it is the least that comes first, a deadline for example, the priority is what is left up to the greatest number:
+/// ```
+/// use twoply::channel;
+///
+/// let (tx, rx) = channel::priority(64, |deadline: &u64| u64::MAX - deadline);
+/// [30, 10, 20].map(|deadline| tx.try_send(deadline).unwrap());
+/// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [10, 20, 30]);
+/// ```
+pub fn priority<T>(
+    capacity: impl Into<Option<usize>>,
+    priority_of: impl Fn(&T) -> u64 + Send + Sync + 'static,
+) -> (Sender<T>, Receiver<T>) {
+    let capacity = capacity.into().map(|capacity| capacity.max(1));
+    channel(Flavor::Priority(Box::new(PriorityQueue::new(capacity, Box::new(priority_of)))))
 }
 
 /// Makes a channel that holds no message: a send is done when a receiver has taken the message.

@@ -73,6 +73,7 @@ const LONG: Duration = Duration::from_secs(10_000);
 /// All of them, on the first runtime of `on`.
 pub fn all_waits(on: &Systems) -> Vec<Waits> {
     let mut all = channels();
+    all.extend(reservations());
     all.extend(promises());
     all.extend(combinators());
     all.extend(tasks(on));
@@ -106,6 +107,42 @@ fn channels() -> Vec<Waits> {
         waits("oneshot", [any_wait(message)], move || drop(once)),
         waits("broadcast", [any_wait(news.recv()), any_wait(more_news.recv())], move || drop(news_tx)),
         waits("watch", [any_wait(one.changed()), any_wait(two.changed())], move || drop(state_tx)),
+    ]
+}
+
+fn reservations() -> Vec<Waits> {
+    let full = || {
+        let (tx, rx) = channel::bounded(1);
+        tx.try_send(0).expect("there is room");
+        (leak(tx), rx)
+    };
+    let ((of_two, room), (of_owners, owned), (late, in_time)) = (full(), full(), full());
+    let (offer, taker) = channel::rendezvous();
+    let offer = leak(offer);
+    let (urgent, most_urgent) = channel::priority(1, |message: &u32| u64::from(*message));
+    urgent.try_send(0).expect("there is room");
+    let urgent = leak(urgent);
+    let (batches_tx, batches) = channel::bounded::<u32>(4);
+    let batches = leak(batches);
+    let batch = || any_wait(batches.recv_many(leak_mut(Vec::new()), 2));
+    let owner = || any_wait(of_owners.clone().reserve_owned());
+    vec![
+        waits("reserve", [any_wait(of_two.reserve()), any_wait(of_two.reserve())], move || room.close()),
+        waits("reserve_owned", [owner(), owner()], move || owned.close()),
+        waits(
+            "send with a limit",
+            [any_wait(late.send(1).timeout(LONG)), any_wait(late.send(2))],
+            move || {
+                in_time.close();
+            },
+        ),
+        waits("offer with a limit", [any_wait(offer.send(1).timeout(LONG)), any_wait(offer.send(2))], {
+            move || taker.close()
+        }),
+        waits("urgent send", [any_wait(urgent.send(1)), any_wait(urgent.send(2))], {
+            move || most_urgent.close()
+        }),
+        waits("recv_many", [batch(), batch()], move || drop(batches_tx)),
     ]
 }
 

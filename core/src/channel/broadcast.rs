@@ -207,6 +207,44 @@ impl<T> Sender<T> {
     pub fn receiver_count(&self) -> usize {
         lock(&self.shared.ring).receivers
     }
+
+    /// Returns the number of messages that are kept, whether some receivers have received them or not.
+    ///
+    /// ```
+    /// let (tx, _rx) = twoply::channel::broadcast::channel(2);
+    /// assert!(tx.is_empty());
+    /// [1, 2, 3].map(|event| tx.send(event).unwrap());
+    /// assert_eq!((tx.len(), tx.capacity(), tx.is_full()), (2, 2, true));
+    /// ```
+    pub fn len(&self) -> usize {
+        lock(&self.shared.ring).messages.len()
+    }
+
+    /// Returns true if no message is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns true if the next message takes the place of the oldest one.
+    pub fn is_full(&self) -> bool {
+        let ring = lock(&self.shared.ring);
+        ring.messages.len() == ring.capacity
+    }
+
+    /// Returns how many messages are kept at most.
+    pub fn capacity(&self) -> usize {
+        lock(&self.shared.ring).capacity
+    }
+
+    /// Returns true if both send into the same channel.
+    ///
+    /// ```
+    /// let (tx, _rx) = twoply::channel::broadcast::channel::<u8>(2);
+    /// assert!(tx.same_channel(&tx.clone()));
+    /// ```
+    pub fn same_channel(&self, other: &Sender<T>) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
 }
 
 impl<T> Clone for Sender<T> {
@@ -310,6 +348,16 @@ impl<T> Receiver<T> {
     /// Returns true if all senders are gone. Messages may still be there.
     pub fn is_closed(&self) -> bool {
         lock(&self.shared.ring).senders == 0
+    }
+
+    /// Returns how many messages are kept at most: a receiver that is further behind has missed some.
+    pub fn capacity(&self) -> usize {
+        lock(&self.shared.ring).capacity
+    }
+
+    /// Returns true if both receive from the same channel.
+    pub fn same_channel(&self, other: &Receiver<T>) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 

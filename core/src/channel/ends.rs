@@ -14,9 +14,11 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
+use super::{Receiver, RecvError, SendError, SendTimeout, Sender, TryRecvError, TrySendError};
 pub use crate::base::waitlist::WaitKey;
+use crate::kernel::sleep::after;
 
 /// Where messages of type `T` come from: a channel's receiver, an interval.
 ///
@@ -117,6 +119,13 @@ pub trait Sink<T> {
 
     /// Ends a wait that the caller gives up. The message is not sent any more.
     fn stop_send(&self, wait_key: &mut WaitKey);
+
+    /// Ends a wait as [`stop_send`](Sink::stop_send) does, and returns the message if the sink has taken it out and not
+    /// sent it. A sink that never takes a message out before it sends it need not implement this.
+    fn take_back(&self, wait_key: &mut WaitKey) -> Option<T> {
+        self.stop_send(wait_key);
+        None
+    }
 
     /// Sends `message` if that can be done at once.
     ///
@@ -224,6 +233,49 @@ impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
     pub fn new(sink: &'a S, message: T) -> Sending<'a, T, S> {
         Sending { sink, wait_key: WaitKey::new(), message: Some(message) }
     }
+
+    /// Gives the send up, and returns the message; `None` when it has been sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, channel, time::timeout};
+    ///
+    /// let (tx, _rx) = channel::rendezvous();
+    /// let mut sending = tx.send("patient");
+    /// assert!(timeout(Duration::from_millis(1), &mut sending).wait().is_err());
+    /// assert_eq!(sending.into_message(), Some("patient"));
+    /// ```
+    pub fn into_message(mut self) -> Option<T> {
+        self.take_back()
+    }
+
+    /// Ends the wait, and returns the message unless it has been sent.
+    pub(super) fn take_back(&mut self) -> Option<T> {
+        let offered = if self.wait_key.is_set() { self.sink.take_back(&mut self.wait_key) } else { None };
+        offered.or_else(|| self.message.take())
+    }
+
+    /// Gives the send up when it is not done within `duration` from now, and hands the message back then.
+    ///
+    /// [`time::timeout`](crate::time::timeout) drops the future, and with it the message.
+    ///
+    /// # Errors
+    /// The future's output is an error, with the message in it, when the time is over or nobody will receive the message.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// tx.try_send(1).unwrap();
+    /// let late = tx.send(2).timeout(Duration::from_millis(1)).wait();
+    /// assert_eq!(late.unwrap_err().into_inner(), 2);
+    /// assert_eq!(rx.recv().wait(), Ok(1));
+    /// assert!(rx.is_empty(), "it has not been sent");
+    /// ```
+    pub fn timeout(self, duration: Duration) -> SendTimeout<'a, T, S> {
+        SendTimeout::new(self, after(duration))
+    }
 }
 
 // The message is never pinned: it is moved out when it is sent.
@@ -285,6 +337,10 @@ macro_rules! forward {
 
             fn stop_send(&self, wait_key: &mut WaitKey) {
                 (**self).stop_send(wait_key);
+            }
+
+            fn take_back(&self, wait_key: &mut WaitKey) -> Option<T> {
+                (**self).take_back(wait_key)
             }
 
             fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {

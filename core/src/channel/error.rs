@@ -90,6 +90,85 @@ impl<T> From<SendError<T>> for TrySendError<T> {
     }
 }
 
+/// Why a message was not sent within the time that it had. The message is handed back.
+///
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, channel::{self, SendTimeoutError}};
+///
+/// let (tx, _rx) = channel::bounded(1);
+/// tx.try_send(1).unwrap();
+/// let error = tx.send(2).timeout(Duration::from_millis(1)).wait().unwrap_err();
+/// assert_eq!(error, SendTimeoutError::Timeout(2));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendTimeoutError<T> {
+    /// The time was over before there was room, or a receiver.
+    #[error("the deadline has passed before the message was sent")]
+    Timeout(T),
+    /// The channel is closed.
+    #[error("sending on a closed channel")]
+    Closed(T),
+}
+
+impl<T> SendTimeoutError<T> {
+    /// Returns the message that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            SendTimeoutError::Timeout(message) | SendTimeoutError::Closed(message) => message,
+        }
+    }
+
+    /// Returns true if a later attempt may succeed: the time was over, and the channel is not closed.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, SendTimeoutError::Timeout(_))
+    }
+}
+
+impl<T> fmt::Debug for SendTimeoutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendTimeoutError::Timeout(_) => "Timeout(..)",
+            SendTimeoutError::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+impl<T> From<SendError<T>> for SendTimeoutError<T> {
+    fn from(error: SendError<T>) -> SendTimeoutError<T> {
+        SendTimeoutError::Closed(error.0)
+    }
+}
+
+/// Why there is no room to reserve.
+///
+/// ```
+/// use twoply::{Wait, channel::{self, ReserveError}};
+///
+/// let (tx, rx) = channel::bounded::<u8>(1);
+/// let _permit = tx.try_reserve().unwrap();
+/// assert_eq!(tx.try_reserve().unwrap_err(), ReserveError::Full);
+/// drop(rx);
+/// assert_eq!(tx.reserve().wait().unwrap_err(), ReserveError::Closed);
+///
+/// let (tx, _rx) = channel::rendezvous::<u8>();
+/// assert_eq!(tx.reserve().wait().unwrap_err(), ReserveError::Rendezvous);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// There is no room now. Only an attempt that does not wait ends so.
+    #[error("reserving room in a full channel")]
+    Full,
+    /// The channel is closed.
+    #[error("reserving room in a closed channel")]
+    Closed,
+    /// The channel is a rendezvous: it holds no messages, so there is no room to keep for one.
+    #[error("reserving room in a rendezvous channel, which has none")]
+    Rendezvous,
+}
+
 /// The channel is closed and everything that was in it has been received.
 ///
 /// ```

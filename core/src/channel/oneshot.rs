@@ -178,6 +178,30 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Returns true if no message is there: it may still come, was received, or never will.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::oneshot::channel();
+    /// assert!(rx.is_empty());
+    /// tx.send(7).unwrap();
+    /// assert!(!rx.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        !matches!(*lock(&self.cell), Cell::Full(_))
+    }
+
+    /// Returns true if no message will come: the sender is gone without having sent one, or the channel was closed.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::oneshot::channel::<u8>();
+    /// assert!(!rx.is_closed());
+    /// drop(tx);
+    /// assert!(rx.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        matches!(*lock(&self.cell), Cell::Closed)
+    }
+
     /// Tells the sender that nobody waits any more. A message that has been sent before is dropped.
     ///
     /// ```

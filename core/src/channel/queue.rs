@@ -8,7 +8,8 @@
 //! # Who gets a permit
 //! A permit is room for one message. One that becomes free goes straight to the send that has waited longest, which
 //! uses it at its next poll. Nobody can overtake it, so no send starves, whatever `try_send` and newer sends do
-//! meanwhile. A send that is dropped before that passes the permit on.
+//! meanwhile. A send that is dropped before that passes the permit on. Who reserves waits in the same line, and keeps the
+//! permit until a message is sent with it, or it is dropped.
 //!
 //! A message goes to whoever comes first. A receive that is woken for one and comes too late goes back to the front
 //! of its list.
@@ -35,7 +36,7 @@
 //!   faster here, since who finds the channel full must wait for a receiver in either.
 
 use std::collections::VecDeque;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -45,36 +46,68 @@ use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 
 /// See the [module](self).
-pub(super) struct Queue<T> {
+pub(super) struct Queue<B> {
     /// The most messages that it holds; `usize::MAX` means that there is no limit.
     capacity: usize,
     /// The number of messages. Written under the lock; a reader without the lock sees at least what happened before.
     len: AtomicUsize,
     /// True when the channel takes no more messages. Written under the lock.
     closed: AtomicBool,
-    state: Mutex<State<T>>,
+    state: Mutex<State<B>>,
+}
+
+/// The order in which messages are received. Called under the lock, so it runs no code of theirs.
+pub(super) trait Buffer: Default {
+    type Message;
+
+    fn push(&mut self, message: Self::Message);
+
+    /// Removes the message that is next.
+    fn pop(&mut self) -> Option<Self::Message>;
+
+    fn len(&self) -> usize;
+}
+
+/// Oldest first.
+impl<T> Buffer for VecDeque<T> {
+    type Message = T;
+
+    #[inline]
+    fn push(&mut self, message: T) {
+        self.push_back(message);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        self.pop_front()
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.len()
+    }
 }
 
 /// What the lock guards.
-struct State<T> {
-    /// The messages, oldest first.
-    messages: VecDeque<T>,
-    /// The permits that neither a message nor a send has. While a send waits there are none.
+struct State<B> {
+    messages: B,
+    /// The permits that neither a message, nor a send, nor a [`Permit`](super::Permit) has. While a send waits there are
+    /// none.
     permits: usize,
     recv_waiters: LinkedSlab<StoredWaker>,
     send_waiters: LinkedSlab<StoredWaker>,
 }
 
-impl<T> Queue<T> {
+impl<B: Buffer> Queue<B> {
     /// Makes a queue for `capacity` messages; `None` means that there is no limit.
-    pub(super) fn new(capacity: Option<usize>) -> Queue<T> {
+    pub(super) fn new(capacity: Option<usize>) -> Queue<B> {
         let capacity = capacity.unwrap_or(usize::MAX);
         Queue {
             capacity,
             len: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             state: Mutex::new(State {
-                messages: VecDeque::new(),
+                messages: B::default(),
                 permits: capacity,
                 recv_waiters: LinkedSlab::new(),
                 send_waiters: LinkedSlab::new(),
@@ -83,7 +116,7 @@ impl<T> Queue<T> {
     }
 
     #[inline]
-    pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+    pub(super) fn try_send(&self, message: B::Message) -> Result<(), TrySendError<B::Message>> {
         let mut state = lock(&self.state);
         if self.is_closed() {
             return Err(TrySendError::Closed(message));
@@ -101,9 +134,34 @@ impl<T> Queue<T> {
     pub(super) fn poll_send(
         &self,
         wait_key: &mut WaitKey,
-        message: &mut Option<T>,
+        message: &mut Option<B::Message>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<T>>> {
+    ) -> Poll<Result<(), SendError<B::Message>>> {
+        let sent = self.poll_permit(wait_key, cx, |mut state, wait_key| {
+            // First of all: a send that is polled too often panics here, and takes no permit along.
+            let message = super::shared::take_message(message);
+            state.take_permit(wait_key);
+            self.finish_send(state, message);
+        });
+        Poll::Ready(match ready!(sent) {
+            Some(()) => Ok(()),
+            None => Err(SendError(super::shared::take_message(message))),
+        })
+    }
+
+    /// Polls for a permit that is kept without a message; `None` means that the channel is closed.
+    pub(super) fn poll_reserve(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        self.poll_permit(wait_key, cx, |mut state, wait_key| state.take_permit(wait_key))
+    }
+
+    /// Has `use_permit` use a permit as soon as there is one for this future. Returns `None` when the channel is closed.
+    #[inline]
+    fn poll_permit(
+        &self,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+        use_permit: impl FnOnce(MutexGuard<'_, State<B>>, &mut WaitKey),
+    ) -> Poll<Option<()>> {
         // Cloning and dropping run code of the waker's: it is cloned before the lock is taken if that looks necessary,
         // and dropped, as the older local, after.
         let mut spare = (self.len() >= self.capacity).then(|| StoredWaker::of(cx.waker()));
@@ -113,17 +171,12 @@ impl<T> Queue<T> {
                 let left = state.send_waiters.leave(wait_key);
                 drop(state);
                 drop(left);
-                return Poll::Ready(Err(SendError(super::shared::take_message(message))));
+                return Poll::Ready(None);
             }
             let has_permit = wait_key.is_set() && !state.send_waiters.is_waiting(wait_key);
             if has_permit || (state.permits != 0 && !wait_key.is_set()) {
-                // First of all: a send that is polled too often panics here, and takes no permit along.
-                let message = super::shared::take_message(message);
-                if wait_key.take().is_none() {
-                    state.permits -= 1;
-                }
-                self.finish_send(state, message);
-                return Poll::Ready(Ok(()));
+                use_permit(state, wait_key);
+                return Poll::Ready(Some(()));
             }
             if state.send_waiters.enter(wait_key, cx.waker(), &mut spare) {
                 return Poll::Pending;
@@ -131,6 +184,37 @@ impl<T> Queue<T> {
             drop(state);
             spare = Some(StoredWaker::of(cx.waker()));
         }
+    }
+
+    /// Takes a permit that is free.
+    ///
+    /// # Errors
+    /// When there is none, or the channel is closed.
+    pub(super) fn try_reserve(&self) -> Result<(), TrySendError<()>> {
+        let mut state = lock(&self.state);
+        if self.is_closed() {
+            return Err(TrySendError::Closed(()));
+        }
+        state.permits = state.permits.checked_sub(1).ok_or(TrySendError::Full(()))?;
+        Ok(())
+    }
+
+    /// Sends a message with a permit that was reserved. When the channel is closed the message is handed back.
+    pub(super) fn send_reserved(&self, message: B::Message) -> Result<(), SendError<B::Message>> {
+        let state = lock(&self.state);
+        if self.is_closed() {
+            return Err(SendError(message));
+        }
+        self.finish_send(state, message);
+        Ok(())
+    }
+
+    /// Gives a permit that was reserved to the next send, or back.
+    pub(super) fn release_reserved(&self) {
+        let mut state = lock(&self.state);
+        let next = if self.is_closed() { None } else { state.release_permit() };
+        drop(state);
+        wake(next);
     }
 
     /// Ends the wait of a send that has not sent.
@@ -150,13 +234,13 @@ impl<T> Queue<T> {
     }
 
     #[inline]
-    pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
+    pub(super) fn try_recv(&self) -> Result<B::Message, TryRecvError> {
         // Looked at before the length: what was sent before the close is received.
         let closed = self.is_closed();
         // A message whose send happened before has been counted.
         if self.len() != 0 {
             let mut state = lock(&self.state);
-            if let Some(message) = state.messages.pop_front() {
+            if let Some(message) = state.messages.pop() {
                 self.finish_recv(state);
                 return Ok(message);
             }
@@ -170,12 +254,12 @@ impl<T> Queue<T> {
         &self,
         wait_key: &mut WaitKey,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<T, RecvError>> {
+    ) -> Poll<Result<B::Message, RecvError>> {
         // As in `poll_send`.
         let mut spare = (self.len() == 0).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);
-            if let Some(message) = state.messages.pop_front() {
+            if let Some(message) = state.messages.pop() {
                 let left = state.recv_waiters.leave(wait_key);
                 self.finish_recv(state);
                 drop(left);
@@ -204,7 +288,7 @@ impl<T> Queue<T> {
         let left = state.recv_waiters.leave(wait_key);
         // It may have been notified of a message that is still there.
         let next = match left {
-            None if !state.messages.is_empty() => state.recv_waiters.pop_front(),
+            None if state.messages.len() != 0 => state.recv_waiters.pop_front(),
             _ => None,
         };
         drop(state);
@@ -213,7 +297,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes all messages.
-    pub(super) fn drain(&self) -> VecDeque<T> {
+    pub(super) fn drain(&self) -> B {
         let mut state = lock(&self.state);
         let messages = std::mem::take(&mut state.messages);
         let next: Vec<StoredWaker> = (0..messages.len()).filter_map(|_| state.release_permit()).collect();
@@ -223,9 +307,31 @@ impl<T> Queue<T> {
         messages
     }
 
+    /// Appends up to `limit` messages that are there to `received`, with one lock. Fewer, also if there are more, where
+    /// `received` has no room for them: memory is not asked for under the lock.
+    pub(super) fn recv_more(&self, received: &mut Vec<B::Message>, limit: usize) {
+        received.reserve(limit.min(self.len()));
+        let room = limit.min(received.capacity() - received.len());
+        let mut next = Vec::new();
+        let mut state = lock(&self.state);
+        for _ in 0..room {
+            let Some(message) = state.messages.pop() else { break };
+            received.push(message);
+            next.extend(state.release_permit());
+        }
+        self.len.store(state.messages.len(), Relaxed);
+        drop(state);
+        wake_all(next);
+    }
+
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.len.load(Relaxed)
+    }
+
+    /// Returns whether a send would have to wait now.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.state).permits == 0
     }
 
     /// Returns the most messages that it holds; `None` means that there is no limit.
@@ -252,8 +358,8 @@ impl<T> Queue<T> {
 
     /// Pushes a message whose permit has been taken, and notifies a receive of it.
     #[inline]
-    fn finish_send(&self, mut state: MutexGuard<'_, State<T>>, message: T) {
-        state.messages.push_back(message);
+    fn finish_send(&self, mut state: MutexGuard<'_, State<B>>, message: B::Message) {
+        state.messages.push(message);
         self.len.store(state.messages.len(), Relaxed);
         let next = state.recv_waiters.pop_front();
         drop(state);
@@ -262,7 +368,7 @@ impl<T> Queue<T> {
 
     /// Gives the permit of a message that has been popped to the next send.
     #[inline]
-    fn finish_recv(&self, mut state: MutexGuard<'_, State<T>>) {
+    fn finish_recv(&self, mut state: MutexGuard<'_, State<B>>) {
         self.len.store(state.messages.len(), Relaxed);
         let next = state.release_permit();
         drop(state);
@@ -270,7 +376,15 @@ impl<T> Queue<T> {
     }
 }
 
-impl<T> State<T> {
+impl<B> State<B> {
+    /// Takes a permit: the one that a send has been given, or else one that is free.
+    #[inline]
+    fn take_permit(&mut self, wait_key: &mut WaitKey) {
+        if wait_key.take().is_none() {
+            self.permits -= 1;
+        }
+    }
+
     /// Gives a permit to the send that has waited longest, which the caller wakes, or keeps it for whoever comes.
     #[inline]
     fn release_permit(&mut self) -> Option<StoredWaker> {
@@ -305,7 +419,7 @@ mod models {
     #[test]
     fn a_receive_that_comes_to_wait_meets_the_message() {
         loom::model(|| {
-            let queue = Arc::new(Queue::new(Some(1)));
+            let queue = Arc::new(Queue::<VecDeque<u8>>::new(Some(1)));
             let sender = {
                 let queue = Arc::clone(&queue);
                 thread::spawn(move || assert!(queue.try_send(7).is_ok()))
@@ -326,7 +440,7 @@ mod models {
     #[test]
     fn a_send_that_gives_up_loses_no_permit() {
         loom::model(|| {
-            let queue = Arc::new(Queue::new(Some(1)));
+            let queue = Arc::new(Queue::<VecDeque<u8>>::new(Some(1)));
             assert!(queue.try_send(0).is_ok());
             let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
             assert!(queue.poll_send(&mut a, &mut Some(1), &mut cx()).is_pending());
@@ -345,7 +459,7 @@ mod models {
     #[test]
     fn a_close_ends_every_wait() {
         loom::model(|| {
-            let queue = Arc::new(Queue::<u8>::new(None));
+            let queue = Arc::new(Queue::<VecDeque<u8>>::new(None));
             let closer = {
                 let queue = Arc::clone(&queue);
                 thread::spawn(move || queue.close())

@@ -2,8 +2,10 @@
 
 use std::collections::vec_deque;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::shared::Shared;
 use super::{Receiving, RecvError, Source, TryRecvError, WaitKey};
@@ -80,6 +82,31 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.shared.try_recv()
+    }
+
+    /// Receives up to `limit` messages: waits for the first one, and takes what else is there at that moment. They are
+    /// appended to `received`, and the future's output is their number. Finish it with `.await` or `.wait()`.
+    ///
+    /// With a limit of zero it is ready at once and receives nothing.
+    ///
+    /// # Errors
+    /// When the channel is closed and everything in it has been received.
+    ///
+    /// # Cancel safety
+    /// As that of [`recv`](Receiver::recv): a future that is dropped before it is ready has received nothing.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// (0..5).for_each(|n| tx.try_send(n).unwrap());
+    /// let mut batch = Vec::new();
+    /// assert_eq!(rx.recv_many(&mut batch, 3).wait(), Ok(3));
+    /// assert_eq!(rx.recv_many(&mut batch, 3).wait(), Ok(2));
+    /// assert_eq!(batch, [0, 1, 2, 3, 4]);
+    /// ```
+    pub fn recv_many<'a>(&'a self, received: &'a mut Vec<T>, limit: usize) -> RecvMany<'a, T> {
+        RecvMany { receiver: self, received, limit, wait_key: WaitKey::new() }
     }
 
     /// Returns an iterator that waits for each message, as by `recv().wait()`, and ends when the channel is closed and
@@ -166,6 +193,19 @@ impl<T> Receiver<T> {
         self.len() == 0
     }
 
+    /// Returns true if the channel has no room now: a send would wait, unless a receiver comes meanwhile. So a rendezvous is
+    /// always full, and a channel without a limit never. Room that is reserved for others counts as full.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// assert!(!tx.is_full());
+    /// tx.try_send(1).unwrap();
+    /// assert!(tx.is_full() && rx.is_full());
+    /// ```
+    pub fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
+
     /// Returns how many messages the channel holds at most; `None` when there is no limit.
     ///
     /// ```
@@ -221,6 +261,45 @@ impl<T> Drop for Receiver<T> {
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("len", &self.len()).field("closed", &self.is_closed()).finish()
+    }
+}
+
+/// The future of [`Receiver::recv_many`]. It holds no message.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct RecvMany<'a, T> {
+    receiver: &'a Receiver<T>,
+    received: &'a mut Vec<T>,
+    limit: usize,
+    wait_key: WaitKey,
+}
+
+impl<T> Future for RecvMany<'_, T> {
+    type Output = Result<usize, RecvError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let RecvMany { receiver, received, limit, wait_key } = self.get_mut();
+        let Some(more) = limit.checked_sub(1) else { return Poll::Ready(Ok(0)) };
+        let before = received.len();
+        match ready!(receiver.shared.poll_recv(wait_key, cx)) {
+            Ok(first) => received.push(first),
+            Err(RecvError) => return Poll::Ready(Err(RecvError)),
+        }
+        receiver.shared.recv_more(received, more);
+        Poll::Ready(Ok(received.len() - before))
+    }
+}
+
+impl<T> Drop for RecvMany<'_, T> {
+    fn drop(&mut self) {
+        if self.wait_key.is_set() {
+            self.receiver.shared.stop_recv(&mut self.wait_key);
+        }
+    }
+}
+
+impl<T> fmt::Debug for RecvMany<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvMany").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }
 

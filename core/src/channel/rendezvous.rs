@@ -165,9 +165,13 @@ impl<T> Rendezvous<T> {
 
     /// Ends the wait of a send: takes the offer away.
     pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
-        let Some(key) = wait_key.take() else { return };
-        let offer = lock(&self.state).remove(key);
-        drop(offer);
+        drop(self.take_back(wait_key));
+    }
+
+    /// Ends the wait of a send, and hands the message back unless a receiver has taken it.
+    pub(super) fn take_back(&self, wait_key: &mut WaitKey) -> Option<T> {
+        let offer = lock(&self.state).remove(wait_key.take()?)?;
+        Some(offer.message)
     }
 
     /// Takes the oldest message and wakes its sender.

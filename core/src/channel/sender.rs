@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::permit::{OwnedPermit, Permit, Reserve, ReserveOwned};
 use super::shared::Shared;
-use super::{SendError, Sending, Sink, TrySendError, WaitKey};
+use super::{ReserveError, SendError, Sending, Sink, TrySendError, WaitKey, WeakSender};
 
 /// The sending end of a channel. Clones send into the same channel; the messages of one clone arrive in order.
 ///
@@ -29,6 +30,12 @@ impl<T> Sender<T> {
     /// Makes the sender that `shared` counts from the beginning.
     pub(super) fn new(shared: Arc<Shared<T>>) -> Sender<T> {
         Sender { shared }
+    }
+
+    /// Returns what both ends share.
+    #[inline]
+    pub(super) fn shared(&self) -> &Shared<T> {
+        &self.shared
     }
 
     /// Sends `message`; finish it with `.await` or `.wait()`.
@@ -82,6 +89,82 @@ impl<T> Sender<T> {
         self.shared.try_send(message)
     }
 
+    /// Reserves room for one message that may not exist yet; finish it with `.await` or `.wait()`.
+    ///
+    /// Waits while the channel is full, in one line with those who send. The room is kept until a message is sent into it,
+    /// which never waits, or the [`Permit`] is dropped.
+    ///
+    /// # Errors
+    /// When the channel is closed, or is a rendezvous, which has no room.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it is ready has reserved nothing. So what is taken out of elsewhere for this channel
+    /// can be taken once there is room for it, and is not lost when the wait is given up.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (from, jobs) = channel::unbounded();
+    /// let (to, done) = channel::bounded(1);
+    /// from.try_send(20).unwrap();
+    /// let room = to.reserve().wait()?;
+    /// // From here on nothing waits.
+    /// room.send(jobs.try_recv().unwrap() + 1).unwrap();
+    /// assert_eq!(done.recv().wait(), Ok(21));
+    /// # Ok::<(), channel::ReserveError>(())
+    /// ```
+    pub fn reserve(&self) -> Reserve<'_, T> {
+        Reserve::new(self)
+    }
+
+    /// Reserves room as [`reserve`](Sender::reserve) does, for a permit that owns its sender.
+    ///
+    /// # Errors
+    /// As [`reserve`](Sender::reserve). The sender is dropped.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// let permit = tx.clone().reserve_owned().wait()?;
+    /// permit.send(7).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(7));
+    /// # Ok::<(), channel::ReserveError>(())
+    /// ```
+    pub fn reserve_owned(self) -> ReserveOwned<T> {
+        ReserveOwned::new(self)
+    }
+
+    /// Reserves room if there is any now.
+    ///
+    /// # Errors
+    /// When there is none, or never will be.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// let permit = tx.try_reserve()?;
+    /// assert!(tx.try_reserve().is_err());
+    /// permit.send(7).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(7));
+    /// # Ok::<(), twoply::channel::ReserveError>(())
+    /// ```
+    pub fn try_reserve(&self) -> Result<Permit<'_, T>, ReserveError> {
+        self.shared.try_reserve().map(|()| Permit::new(self))
+    }
+
+    /// Reserves room as [`try_reserve`](Sender::try_reserve) does, for a permit that owns a clone of this sender.
+    ///
+    /// # Errors
+    /// When there is none, or never will be.
+    pub fn try_reserve_owned(&self) -> Result<OwnedPermit<T>, ReserveError> {
+        self.shared.try_reserve().map(|()| OwnedPermit::new(self.clone()))
+    }
+
+    /// Returns a reference that leads to a sender as long as there is one, and does not keep the channel open.
+    pub fn downgrade(&self) -> WeakSender<T> {
+        WeakSender::new(Arc::clone(&self.shared))
+    }
+
     /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get an error.
     ///
     /// A send that runs on another thread at the same time may succeed, and its message arrive, just after.
@@ -129,6 +212,19 @@ impl<T> Sender<T> {
         self.len() == 0
     }
 
+    /// Returns true if the channel has no room now: a send would wait, unless a receiver comes meanwhile. So a rendezvous is
+    /// always full, and a channel without a limit never. Room that is reserved for others counts as full.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// assert!(!tx.is_full());
+    /// tx.try_send(1).unwrap();
+    /// assert!(tx.is_full() && rx.is_full());
+    /// ```
+    pub fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
+
     /// Returns how many messages the channel holds at most; `None` when there is no limit.
     ///
     /// ```
@@ -168,6 +264,10 @@ impl<T> Sink<T> for Sender<T> {
 
     fn stop_send(&self, wait_key: &mut WaitKey) {
         self.shared.stop_send(wait_key);
+    }
+
+    fn take_back(&self, wait_key: &mut WaitKey) -> Option<T> {
+        self.shared.take_back(wait_key)
     }
 
     #[inline]

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Poll, ready};
 
+use super::priority::{Prioritized, PriorityQueue};
 use super::queue::Queue;
 use super::rendezvous::Rendezvous;
-use super::{RecvError, SendError, TryRecvError, TrySendError};
+use super::{RecvError, ReserveError, SendError, TryRecvError, TrySendError};
 use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
 use crate::base::waitlist::WaitKey;
@@ -26,12 +27,14 @@ pub(super) struct Shared<T> {
     receivers: AtomicUsize,
 }
 
-/// The two kinds of channel.
+/// The kinds of channel.
 pub(super) enum Flavor<T> {
     /// Messages wait in a queue.
-    Queue(Queue<T>),
+    Queue(Queue<VecDeque<T>>),
     /// Messages wait with their senders.
     Rendezvous(Rendezvous<T>),
+    /// Messages wait in a queue that the more urgent ones jump. Boxed, so that it makes no other channel larger.
+    Priority(Box<PriorityQueue<T>>),
 }
 
 /// Takes the message out of a send that is done with this poll.
@@ -56,6 +59,7 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.try_send(message),
             Flavor::Rendezvous(offers) => offers.try_send(message),
+            Flavor::Priority(urgent) => urgent.try_send(message),
         }
     }
 
@@ -70,15 +74,73 @@ impl<T> Shared<T> {
         let result = ready!(match &self.flavor {
             Flavor::Queue(queue) => queue.poll_send(wait_key, message, cx),
             Flavor::Rendezvous(offers) => offers.poll_send(wait_key, message, cx),
+            Flavor::Priority(urgent) => urgent.poll_send(wait_key, message, cx),
         });
         unit.spend();
         Poll::Ready(result)
+    }
+
+    /// Ends the wait of a send as [`stop_send`](Shared::stop_send) does, and hands back the message if the channel has it.
+    pub(super) fn take_back(&self, wait_key: &mut WaitKey) -> Option<T> {
+        match &self.flavor {
+            Flavor::Rendezvous(offers) => offers.take_back(wait_key),
+            Flavor::Queue(_) | Flavor::Priority(_) => {
+                self.stop_send(wait_key);
+                None
+            }
+        }
+    }
+
+    /// Polls for room that is kept until there is a message.
+    pub(super) fn poll_reserve(
+        &self,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ReserveError>> {
+        let unit = ready!(coop::proceed(cx));
+        let reserved = ready!(match &self.flavor {
+            Flavor::Queue(queue) => queue.poll_reserve(wait_key, cx),
+            Flavor::Priority(urgent) => urgent.queue.poll_reserve(wait_key, cx),
+            Flavor::Rendezvous(_) => return Poll::Ready(Err(ReserveError::Rendezvous)),
+        });
+        unit.spend();
+        Poll::Ready(reserved.ok_or(ReserveError::Closed))
+    }
+
+    /// Takes room that is there now.
+    pub(super) fn try_reserve(&self) -> Result<(), ReserveError> {
+        let reserved = match &self.flavor {
+            Flavor::Queue(queue) => queue.try_reserve(),
+            Flavor::Priority(urgent) => urgent.queue.try_reserve(),
+            Flavor::Rendezvous(_) => return Err(ReserveError::Rendezvous),
+        };
+        reserved.map_err(|error| if error.is_full() { ReserveError::Full } else { ReserveError::Closed })
+    }
+
+    /// Sends a message into room that was reserved.
+    pub(super) fn send_reserved(&self, message: T) -> Result<(), SendError<T>> {
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.send_reserved(message),
+            Flavor::Priority(urgent) => urgent.send_reserved(message),
+            // Nobody can reserve there.
+            Flavor::Rendezvous(_) => Err(SendError(message)),
+        }
+    }
+
+    /// Gives room back that was reserved.
+    pub(super) fn release_reserved(&self) {
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.release_reserved(),
+            Flavor::Priority(urgent) => urgent.queue.release_reserved(),
+            Flavor::Rendezvous(_) => {}
+        }
     }
 
     pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
         match &self.flavor {
             Flavor::Queue(queue) => queue.stop_send(wait_key),
             Flavor::Rendezvous(offers) => offers.stop_send(wait_key),
+            Flavor::Priority(urgent) => urgent.queue.stop_send(wait_key),
         }
     }
 
@@ -87,6 +149,7 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.try_recv(),
             Flavor::Rendezvous(offers) => offers.try_recv(),
+            Flavor::Priority(urgent) => urgent.queue.try_recv().map(Prioritized::into_message),
         }
     }
 
@@ -100,6 +163,9 @@ impl<T> Shared<T> {
         let result = ready!(match &self.flavor {
             Flavor::Queue(queue) => queue.poll_recv(wait_key, cx),
             Flavor::Rendezvous(offers) => offers.poll_recv(wait_key, cx),
+            Flavor::Priority(urgent) => {
+                urgent.queue.poll_recv(wait_key, cx).map_ok(Prioritized::into_message)
+            }
         });
         unit.spend();
         Poll::Ready(result)
@@ -109,6 +175,18 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.stop_recv(wait_key),
             Flavor::Rendezvous(offers) => offers.stop_recv(wait_key),
+            Flavor::Priority(urgent) => urgent.queue.stop_recv(wait_key),
+        }
+    }
+
+    /// Appends up to `limit` messages that can be received at once to `received`.
+    pub(super) fn recv_more(&self, received: &mut Vec<T>, limit: usize) {
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.recv_more(received, limit),
+            Flavor::Priority(urgent) => urgent.recv_more(received, limit),
+            Flavor::Rendezvous(offers) => {
+                received.extend(std::iter::from_fn(|| offers.try_recv().ok()).take(limit));
+            }
         }
     }
 
@@ -117,6 +195,7 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.drain(),
             Flavor::Rendezvous(offers) => std::iter::from_fn(|| offers.try_recv().ok()).collect(),
+            Flavor::Priority(urgent) => urgent.drain(),
         }
     }
 
@@ -124,6 +203,15 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.len(),
             Flavor::Rendezvous(offers) => offers.len(),
+            Flavor::Priority(urgent) => urgent.queue.len(),
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        match &self.flavor {
+            Flavor::Queue(queue) => queue.is_full(),
+            Flavor::Rendezvous(_) => true,
+            Flavor::Priority(urgent) => urgent.queue.is_full(),
         }
     }
 
@@ -131,6 +219,7 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.capacity(),
             Flavor::Rendezvous(_) => Some(0),
+            Flavor::Priority(urgent) => urgent.queue.capacity(),
         }
     }
 
@@ -138,6 +227,7 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.is_closed(),
             Flavor::Rendezvous(offers) => offers.is_closed(),
+            Flavor::Priority(urgent) => urgent.queue.is_closed(),
         }
     }
 
@@ -145,12 +235,19 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.close(),
             Flavor::Rendezvous(offers) => offers.close(),
+            Flavor::Priority(urgent) => urgent.queue.close(),
         }
     }
 
     pub(super) fn add_sender(&self) {
         // Relaxed, as for Arc: whoever clones a sender has one.
         self.senders.fetch_add(1, Relaxed);
+    }
+
+    /// Counts one more sender, unless the last one is gone. Returns whether it did.
+    pub(super) fn try_add_sender(&self) -> bool {
+        // Relaxed, as in `add_sender`: the count says that there is a sender, and publishes nothing.
+        self.senders.fetch_update(Relaxed, Relaxed, |count| (count != 0).then(|| count + 1)).is_ok()
     }
 
     pub(super) fn add_receiver(&self) {
@@ -206,6 +303,25 @@ mod models {
             let tx = sender.join().unwrap();
             assert!(held.upgrade().is_none(), "the sender keeps it alive");
             drop(tx);
+        });
+    }
+
+    #[test]
+    fn a_sender_that_is_found_again_keeps_the_channel_open() {
+        loom::model(|| {
+            let (tx, _rx) = bounded::<u8>(1);
+            let weak = tx.downgrade();
+            let last = thread::spawn(move || drop(tx));
+            match weak.upgrade() {
+                Some(found) => {
+                    last.join().unwrap();
+                    assert!(!found.is_closed());
+                }
+                None => {
+                    last.join().unwrap();
+                    assert!(weak.upgrade().is_none());
+                }
+            }
         });
     }
 

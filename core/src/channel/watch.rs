@@ -139,6 +139,16 @@ impl<T> Sender<T> {
     pub fn is_closed(&self) -> bool {
         self.shared.receivers.load(Acquire) == 0
     }
+
+    /// Returns true if both set the value of the same channel.
+    ///
+    /// ```
+    /// let (tx, _rx) = twoply::channel::watch::channel(1);
+    /// assert!(tx.same_channel(&tx.clone()));
+    /// ```
+    pub fn same_channel(&self, other: &Sender<T>) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
 }
 
 impl<T> Clone for Sender<T> {
@@ -236,6 +246,11 @@ impl<T> Receiver<T> {
     /// Returns true if all senders are gone: the value is final.
     pub fn is_closed(&self) -> bool {
         lock(&self.shared.state).closed
+    }
+
+    /// Returns true if both look at the same channel.
+    pub fn same_channel(&self, other: &Receiver<T>) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
