@@ -52,6 +52,7 @@ mod weak;
 
 use std::sync::Arc;
 
+pub(crate) use ends::take_message;
 pub use ends::{Receiving, Sending, Sink, Source, WaitKey};
 pub use error::{RecvError, ReserveError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 pub use permit::{OwnedPermit, Permit, Reserve, ReserveOwned};

@@ -306,6 +306,17 @@ impl<T, S: Sink<T> + ?Sized> fmt::Debug for Sending<'_, T, S> {
     }
 }
 
+/// Takes the message out of a send that is done with this poll.
+///
+/// # Panics
+/// When the send was done before.
+pub(crate) fn take_message<T>(message: &mut Option<T>) -> T {
+    match message.take() {
+        Some(message) => message,
+        None => panic!("a send was polled after it was done"),
+    }
+}
+
 /// Forwards both traits through a pointer, which also makes a boxed `dyn` end callable.
 macro_rules! forward {
     ($($pointer:ty),*) => {$(

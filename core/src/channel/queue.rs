@@ -38,7 +38,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
-use super::{RecvError, SendError, TryRecvError, TrySendError};
+use super::{RecvError, SendError, TryRecvError, TrySendError, take_message};
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::base::sync::{Mutex, MutexGuard, lock};
@@ -139,13 +139,13 @@ impl<B: Buffer> Queue<B> {
     ) -> Poll<Result<(), SendError<B::Message>>> {
         let sent = self.poll_permit(wait_key, cx, |mut state, wait_key| {
             // First of all: a send that is polled too often panics here, and takes no permit along.
-            let message = super::shared::take_message(message);
+            let message = take_message(message);
             state.take_permit(wait_key);
             self.finish_send(state, message);
         });
         Poll::Ready(match ready!(sent) {
             Some(()) => Ok(()),
-            None => Err(SendError(super::shared::take_message(message))),
+            None => Err(SendError(take_message(message))),
         })
     }
 
@@ -214,7 +214,7 @@ impl<B: Buffer> Queue<B> {
         let mut state = lock(&self.state);
         let next = if self.is_closed() { None } else { state.release_permit() };
         drop(state);
-        wake(next);
+        wake_all(next);
     }
 
     /// Ends the wait of a send that has not sent.
@@ -230,7 +230,7 @@ impl<B: Buffer> Queue<B> {
         };
         drop(state);
         drop(left);
-        wake(next);
+        wake_all(next);
     }
 
     #[inline]
@@ -293,7 +293,7 @@ impl<B: Buffer> Queue<B> {
         };
         drop(state);
         drop(left);
-        wake(next);
+        wake_all(next);
     }
 
     /// Takes all messages.
@@ -363,7 +363,7 @@ impl<B: Buffer> Queue<B> {
         self.len.store(state.messages.len(), Relaxed);
         let next = state.recv_waiters.pop_front();
         drop(state);
-        wake(next);
+        wake_all(next);
     }
 
     /// Gives the permit of a message that has been popped to the next send.
@@ -372,7 +372,7 @@ impl<B: Buffer> Queue<B> {
         self.len.store(state.messages.len(), Relaxed);
         let next = state.release_permit();
         drop(state);
-        wake(next);
+        wake_all(next);
     }
 }
 
@@ -393,13 +393,6 @@ impl<B> State<B> {
             self.permits += 1;
         }
         next
-    }
-}
-
-#[inline]
-fn wake(waker: Option<StoredWaker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

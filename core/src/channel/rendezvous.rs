@@ -33,7 +33,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{RecvError, SendError, TryRecvError, TrySendError};
+use super::{RecvError, SendError, TryRecvError, TrySendError, take_message};
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
@@ -135,7 +135,7 @@ impl<T> Rendezvous<T> {
         let mut waiter = Waiter { waker: Some(StoredWaker::of(cx.waker())), arm: current_arm(cx) };
         let notified = match wait_key.get() {
             None => {
-                let message = super::shared::take_message(message);
+                let message = take_message(message);
                 let mut state = lock(&self.state);
                 if state.closed {
                     return Poll::Ready(Err(SendError(message)));

@@ -37,17 +37,6 @@ pub(super) enum Flavor<T> {
     Priority(Box<PriorityQueue<T>>),
 }
 
-/// Takes the message out of a send that is done with this poll.
-///
-/// # Panics
-/// When the send was done before.
-pub(super) fn take_message<T>(message: &mut Option<T>) -> T {
-    match message.take() {
-        Some(message) => message,
-        None => panic!("a send was polled after it was done"),
-    }
-}
-
 impl<T> Shared<T> {
     /// Makes a channel with one sender and one receiver.
     pub(super) fn new(flavor: Flavor<T>) -> Shared<T> {

@@ -18,8 +18,8 @@ use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::base::sync::seq_cst::AtomicU32;
 use crate::base::sync::{Mutex, MutexGuard, lock};
 use crate::base::waitlist::WaitKey;
-use crate::base::wake::StoredWaker;
-use crate::channel::{SendError, TrySendError};
+use crate::base::wake::{StoredWaker, wake_all};
+use crate::channel::{SendError, TrySendError, take_message};
 use crate::kernel::backend::Backend;
 use crate::kernel::coop;
 
@@ -190,9 +190,7 @@ impl<M> Cell<M> {
         }
         let waker = self.enqueue_message(queue, message, urgent);
         drop(inbox);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake_all(waker);
         Ok(())
     }
 
@@ -217,9 +215,7 @@ impl<M> Cell<M> {
                 Some(Event::Message(oldest)) => {
                     let waker = self.enqueue_message(&mut inbox.queue, message, urgent);
                     drop(inbox);
-                    if let Some(waker) = waker {
-                        waker.wake();
-                    }
+                    wake_all(waker);
                     oldest
                 }
                 // All are with a selective receive, which has seen them: they are not to be dropped any more.
@@ -254,73 +250,53 @@ impl<M> Cell<M> {
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
-        // A waker is cloned and dropped with nothing locked.
-        let mut fresh: Option<StoredWaker> = None;
+        // A waker is cloned, and as the older local dropped, with nothing locked: both run code of the waker's.
+        let mut spare: Option<StoredWaker> = None;
         loop {
             let mut inbox = lock(&self.inbox);
             let closed = inbox.life.is_closed();
             let queue = &mut inbox.queue;
-            let mut promised = false;
-            if let Some(key) = wait_key.get() {
-                if let Some(current) = queue.waiter(key) {
-                    if current.will_wake(cx.waker()) {
-                        return Poll::Pending;
-                    }
-                    if let Some(fresh) = fresh.take() {
-                        let old = std::mem::replace(current, fresh);
-                        drop(inbox);
-                        drop(old);
-                        return Poll::Pending;
-                    }
-                    drop(inbox);
-                    fresh = Some(StoredWaker::of(cx.waker()));
-                    continue;
-                }
-                // A key without an entry is a promise, or word of the end.
-                wait_key.take();
-                promised = !closed;
-                if promised {
-                    queue.use_permit();
-                }
-            }
             if closed {
+                // The close has taken all entries out.
+                wait_key.take();
                 drop(inbox);
                 return self.poll_forward(urgent, message, cx);
             }
-            if promised || !self.is_full(queue) {
-                let waker = self.enqueue_message(queue, unsent(message), urgent);
-                drop(inbox);
-                if let Some(waker) = waker {
-                    waker.wake();
+            let has_permit = wait_key.is_set() && !queue.is_waiting(wait_key);
+            if has_permit || (!wait_key.is_set() && !self.is_full(queue)) {
+                // First of all: a send that is polled too often panics here, and takes no permit along.
+                let message = take_message(message);
+                if wait_key.take().is_some() {
+                    queue.use_permit();
                 }
+                let waker = self.enqueue_message(queue, message, urgent);
+                drop(inbox);
+                wake_all(waker);
                 return Poll::Ready(Ok(()));
             }
             if self.overflow != Overflow::Wait {
-                let sent = self.overflow(inbox, unsent(message), urgent);
+                let sent = self.overflow(inbox, take_message(message), urgent);
                 return Poll::Ready(sent.map_err(|error| SendError(error.into_inner())));
             }
-            let Some(waker) = fresh.take() else {
+            let is_first = !queue.has_waiters();
+            if !queue.wait_for_room(wait_key, cx.waker(), &mut spare) {
                 drop(inbox);
-                fresh = Some(StoredWaker::of(cx.waker()));
+                spare = Some(StoredWaker::of(cx.waker()));
                 continue;
-            };
-            if !queue.has_waiters() {
-                // S1 of the mailbox's diagram, and S2: there may be room since the first look. Behind others there is
-                // no need: CROWDED is set, so whoever makes room sees it.
-                self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
-                if self.free(queue) != 0 {
-                    self.clear_crowded(queue);
-                    let receiver = self.enqueue_message(queue, unsent(message), urgent);
-                    drop(inbox);
-                    drop(waker);
-                    if let Some(receiver) = receiver {
-                        receiver.wake();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
             }
-            wait_key.set(queue.wait_for_room(waker));
-            return Poll::Pending;
+            if !is_first {
+                // CROWDED is set, so whoever makes room sees it.
+                return Poll::Pending;
+            }
+            // S1 of the mailbox's diagram, and S2: there may be room since the first look. Then the permit is for this
+            // send, which nobody has to wake.
+            self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
+            let mut own = Vec::new();
+            self.grant_permits(queue, &mut own);
+            drop(inbox);
+            if own.is_empty() {
+                return Poll::Pending;
+            }
         }
     }
 
@@ -340,19 +316,21 @@ impl<M> Cell<M> {
 
     /// A send gives up its wait, or the permit that it has been granted.
     pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
-        let Some(key) = wait_key.take() else { return };
+        if !wait_key.is_set() {
+            return;
+        }
         let mut wakers = Vec::new();
         let mut inbox = lock(&self.inbox);
         let closed = inbox.life.is_closed();
         let queue = &mut inbox.queue;
-        let left = queue.cancel_wait(key);
+        let left = queue.stop_waiting(wait_key);
         if left.is_none() && !closed {
             queue.use_permit();
         }
         self.grant_permits(queue, &mut wakers);
         drop(inbox);
         drop(left);
-        crate::base::wake::wake_all(wakers);
+        wake_all(wakers);
     }
 
     /// The receiver has taken `event` out: if it was a message, its place is free.
@@ -379,7 +357,7 @@ impl<M> Cell<M> {
         let mut inbox = lock(&self.inbox);
         self.grant_permits(&mut inbox.queue, &mut wakers);
         drop(inbox);
-        crate::base::wake::wake_all(wakers);
+        wake_all(wakers);
     }
 
     /// Whether the body has begun to run; for its own task.
@@ -575,14 +553,6 @@ impl<M> Cell<M> {
                 self.undelivered(message);
             }
         }
-    }
-}
-
-/// Takes the message of a send out for good.
-pub(super) fn unsent<M>(message: &mut Option<M>) -> M {
-    match message.take() {
-        Some(message) => message,
-        None => panic!("a send was polled after it was done"),
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use super::pid::{Endpoint, HERE, Identity, Signal};
 use super::{MonitorRef, Pid, ProcessRef};
 use crate::base::sync::lock_std;
-use crate::base::wake::StoredWaker;
+use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
 use crate::kernel::task::ExitReason;
 
@@ -120,9 +120,7 @@ impl Endpoint for Word {
             state.reason = Some(reason);
             let waker = state.waker.take();
             drop(state);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            wake_all(waker);
         }
     }
 }

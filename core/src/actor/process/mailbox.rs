@@ -15,9 +15,11 @@
 //!
 //! # The exact capacity
 //! A message counts from the moment it is accepted (`sent`, under the lock) until it is received (`taken`, written by
-//! the receiver alone, without the lock), wherever it lies. A send that finds the mailbox full enters its waker in
-//! `room`; what becomes free is then granted to the waiting sends as *permits*, the oldest first, and a permit counts as
-//! a message. So nobody overtakes a send that waits. The receiver learns of waiting sends from the flag
+//! the receiver alone, without the lock), wherever it lies. A send that finds the mailbox full waits in `room` by the
+//! protocol of [`channel::queue`](crate::channel): the list, the key and its states are the same, and what becomes free is
+//! granted to the send that has waited longest as a *permit*. Only the account differs. A receive from a channel holds the
+//! lock in any case, so it hands its permit on at once; a process receives from its batch without the lock, so a permit
+//! that is granted counts as a message here until it is used. The receiver learns of waiting sends from the flag
 //! [`CROWDED`]; that and `taken` are a pair as in Dekker's algorithm:
 //!
 //! ```text
@@ -29,9 +31,10 @@
 
 use std::collections::VecDeque;
 use std::mem::size_of;
+use std::task::Waker;
 
 use super::event::Event;
-use crate::base::waitlist::{Key, LinkedSlab};
+use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 
 /// The flags of a [`Cell`](super::cell::Cell). They are written under its lock only. The first four are read without it
@@ -187,20 +190,31 @@ impl<M> Queue<M> {
         news
     }
 
-    /// Enters a send among those that wait for room.
-    pub(super) fn wait_for_room(&mut self, waker: StoredWaker) -> Key {
+    /// Enters a send among those that wait for room, as [`LinkedSlab::enter`] does, or replaces its waker.
+    pub(super) fn wait_for_room(
+        &mut self,
+        wait_key: &mut WaitKey,
+        waker: &Waker,
+        spare: &mut Option<StoredWaker>,
+    ) -> bool {
         let empty = || Box::new(Room { waiters: LinkedSlab::new(), permits: 0 });
-        self.room.get_or_insert_with(empty).waiters.push_back(waker)
+        self.room.get_or_insert_with(empty).waiters.enter(wait_key, waker, spare)
     }
 
-    /// The waker of the waiting send with this key.
-    pub(super) fn waiter(&mut self, key: Key) -> Option<&mut StoredWaker> {
-        self.room.as_mut()?.waiters.find(key)
+    /// Returns whether the send with this key still waits. One whose key is set and that does not has a permit.
+    pub(super) fn is_waiting(&mut self, wait_key: &WaitKey) -> bool {
+        self.room.as_mut().is_some_and(|room| room.waiters.is_waiting(wait_key))
     }
 
-    /// Takes a waiting send out; `None`: it waits no longer and has a permit.
-    pub(super) fn cancel_wait(&mut self, key: Key) -> Option<StoredWaker> {
-        self.room.as_mut()?.waiters.remove(key)
+    /// Takes a send out, and unsets its key. Returns `None` if it did not wait any more: then it had a permit.
+    pub(super) fn stop_waiting(&mut self, wait_key: &mut WaitKey) -> Option<StoredWaker> {
+        match &mut self.room {
+            Some(room) => room.waiters.leave(wait_key),
+            None => {
+                wait_key.take();
+                None
+            }
+        }
     }
 
     /// Grants `free` permits to the sends that have waited longest. They are to be woken.

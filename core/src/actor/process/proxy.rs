@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::cell::{Cell, Extra, unsent};
+use super::cell::{Cell, Extra};
 use super::pid::Pid;
 use crate::actor::ExitReason;
 use crate::actor::remote::Forwarder;
-use crate::channel::{SendError, TrySendError};
+use crate::channel::{SendError, TrySendError, take_message};
 
 /// What a cell knows of the process elsewhere for which it stands.
 pub(in crate::actor) struct Proxy<M> {
@@ -64,7 +64,7 @@ impl<M> Cell<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
         loop {
-            match self.forward(unsent(message), urgent) {
+            match self.forward(take_message(message), urgent) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(TrySendError::Closed(refused)) => return Poll::Ready(Err(SendError(refused))),
                 Err(TrySendError::Full(refused)) => *message = Some(refused),

@@ -11,6 +11,7 @@ use super::{Life, Relations};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
+use crate::base::wake::wake_all;
 use crate::channel::TrySendError;
 use crate::kernel::backend::Backend;
 use crate::kernel::detached;
@@ -85,9 +86,7 @@ impl<M: Send + 'static> Cell<M> {
         }
         let waker = self.enqueue_message(&mut inbox.queue, message, false);
         drop(inbox);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake_all(waker);
         Ok(())
     }
 
