@@ -12,6 +12,7 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use twoply_core::actor::Groups;
 use twoply_core::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use twoply_core::future::{join, race};
 use twoply_core::net::{TcpListener, TcpStream};
@@ -547,4 +548,28 @@ fn races_are_decided_by_the_world() {
     };
     assert_eq!(winners(1), winners(1));
     assert_ne!(winners(1), winners(2));
+}
+
+/// A world that is real but for what it has once.
+#[derive(Default)]
+struct Own(world::Globals);
+
+impl World for Own {
+    fn globals(&self) -> Option<&world::Globals> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn worlds_share_no_global() {
+    let thread = || ThreadStrand::new().with_world(Arc::new(Own::default()));
+    let (one, other) = (thread(), thread());
+    let names = || Groups::global().names();
+    let crowd = strand::enter(&one, || Groups::global().group::<u8>("crowd"));
+    assert!(crowd.is_ok());
+    assert_eq!(strand::enter(&one, names), ["crowd".into()], "a world has one collection");
+    assert!(strand::enter(&other, names).is_empty() && names().is_empty());
+    // The same name, for other messages.
+    let other_crowd = strand::enter(&other, || Groups::global().group::<String>("crowd"));
+    assert!(other_crowd.is_ok());
 }

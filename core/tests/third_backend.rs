@@ -17,7 +17,8 @@ use twoply_core::promise::Failure;
 use twoply_core::reactor::{Interest, IoSource};
 use twoply_core::task::{Builder, TaskGroup, TaskList, scope};
 use twoply_core::timers::Timers;
-use twoply_core::{Wait, channel, strand, task, time};
+use twoply_core::world::Numbers;
+use twoply_core::{Wait, actor, channel, strand, task, time};
 
 /// Jobs that can go on, and nothing else that is shared.
 struct Toy {
@@ -173,6 +174,37 @@ fn its_clock_is_the_clock() {
         assert!(late.wait().unwrap().is_err());
     });
     assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_world_has_the_same_numbers_in_each_run() {
+    let run = || {
+        let program = |_: &ToyStrand| {
+            let tasks = [spawn(async {}), spawn(async {})].map(|task| task.id());
+            let process = actor::spawn(async |mut me: actor::Process<actor::Pid>| {
+                let other = me.receive().await.message().unwrap();
+                let monitor = me.monitor(&other);
+                other.exit(actor::ExitReason::Shutdown);
+                let down = me.receive().await;
+                assert!(matches!(&down, actor::Event::Down(down) if down.monitor == monitor), "{down:?}");
+                actor::ExitReason::other(format!("{down:?}"))
+            })
+            .unwrap();
+            let other = actor::spawn(async |mut me: actor::Process<()>| drop(me.receive().await)).unwrap();
+            process.try_send(other.pid()).unwrap();
+            (tasks, process.pid(), process.ended().wait().to_string())
+        };
+        Numbers::claim(3).unwrap().with(|| ToyStrand::run(program))
+    };
+    let first = run();
+    // Others in the program take numbers meanwhile, and the second run is on another thread.
+    spawn_elsewhere();
+    assert_eq!(std::thread::spawn(run).join().unwrap(), first);
+}
+
+/// Starts tasks outside of any world.
+fn spawn_elsewhere() {
+    ToyStrand::run(|_| (0..3).for_each(|_| drop(spawn(async {}))));
 }
 
 #[test]

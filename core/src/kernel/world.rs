@@ -1,4 +1,4 @@
-//! What a program asks of the outside: sockets, names and chance, through one trait that a strand may carry.
+//! What a program asks of the outside, and what there is once for it: through one trait that a strand may carry.
 //!
 //! A [`World`] is how a simulator stands in for the operating system. The strand that runs a task says which world the
 //! task lives in ([`Strand::world`](crate::backend::Strand::world)); most have none, and then everything is real. The
@@ -12,6 +12,10 @@
 //!                           reactor/source.rs: readiness, waiters, cancel-safety, for both alike
 //! ```
 //!
+//! What this library has once for a whole program, such as the global registry of names, a world has for itself
+//! ([`Globals`]), so that two of them in one program never meet. Numbers of tasks and processes stay unique over all of
+//! them; [`Numbers`] makes those of a world the same in each run.
+//!
 //! Three questions to the outside have their answers elsewhere, on the strand itself, and a simulator overrides them
 //! there: the time is [`Driver::now`](crate::backend::Driver::now), deadlines are
 //! [`Driver::timers`](crate::backend::Driver::timers), and code that blocks goes where
@@ -20,12 +24,17 @@
 //!
 //! This module makes no system call, and never keeps a world alive for longer than what was made in it.
 
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
+pub use crate::base::id::Numbers;
+use crate::base::sync::lock_std;
 pub use crate::event::reactor::{Notify, Socket, SocketOption, SocketOptions};
 use crate::kernel::strand::with_current;
 
@@ -76,6 +85,65 @@ pub trait World: Send + Sync + 'static {
     fn random(&self) -> Option<u64> {
         None
     }
+
+    /// Returns what this world has once, where a program has it once.
+    fn globals(&self) -> Option<&Globals> {
+        None
+    }
+}
+
+/// What a world has once: the [global registry](crate::actor::Registry::global) and the
+/// [global groups](crate::actor::Groups::global), each made when it is first asked for.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use twoply::actor::{Builder, Process, Registry};
+/// use twoply::contract::strand::{self, ThreadStrand};
+/// use twoply::contract::world::{Globals, World};
+///
+/// #[derive(Default)]
+/// struct Simulated(Globals);
+///
+/// impl World for Simulated {
+///     fn globals(&self) -> Option<&Globals> {
+///         Some(&self.0)
+///     }
+/// }
+///
+/// let process = Builder::new().spawn_fn(|mut me: Process<()>| drop(twoply::Wait::wait(me.receive())))?;
+/// let thread = ThreadStrand::new().with_world(Arc::new(Simulated::default()));
+/// strand::enter(&thread, || Registry::global().register("clerk of the world", &process))?;
+/// assert!(strand::enter(&thread, || Registry::global().whereis_pid("clerk of the world")).is_some());
+/// assert!(Registry::global().whereis_pid("clerk of the world").is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Default)]
+pub struct Globals(Mutex<BTreeMap<TypeId, Box<dyn Any + Send>>>);
+
+impl Globals {
+    /// Returns the value of this type, which `T::default` makes when there is none.
+    fn get<T: Clone + Default + Send + 'static>(&self) -> T {
+        let mut values = lock_std(&self.0);
+        let value = values.entry(TypeId::of::<T>()).or_insert_with(|| Box::new(T::default()));
+        match value.downcast_ref::<T>() {
+            Some(value) => value.clone(),
+            None => unreachable!("the key is the type"),
+        }
+    }
+}
+
+impl fmt::Debug for Globals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Globals").finish_non_exhaustive()
+    }
+}
+
+/// Returns the value of which there is one: that of the calling stack's world, or else that of the program. `T` is a
+/// type of this library, so nothing of the user's is run.
+pub(crate) fn global<T: Clone + Default + Send + Sync + 'static>(program: &OnceLock<T>) -> T {
+    let of_world = current().and_then(|world| world.globals().map(Globals::get));
+    of_world.unwrap_or_else(|| program.get_or_init(T::default).clone())
 }
 
 /// Returns the world of the calling stack; `None`: the real one.

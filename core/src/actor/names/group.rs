@@ -18,6 +18,7 @@ use crate::actor::{Pid, ProcessRef};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 use crate::channel::{self, Receiver, Sender};
+use crate::kernel::world;
 
 /// Processes that take the same messages. Clones are the same group.
 ///
@@ -403,11 +404,11 @@ impl Groups {
         Groups::default()
     }
 
-    /// Returns the groups of the whole program. All values that this returns are the same collection. [`Groups`] has an
-    /// example.
+    /// Returns the groups of the whole program, or of the calling task's [world](crate::world::Globals) where that has
+    /// some. All values that this returns are the same collection. [`Groups`] has an example.
     pub fn global() -> Groups {
         static GLOBAL: OnceLock<Groups> = OnceLock::new();
-        GLOBAL.get_or_init(Groups::new).clone()
+        world::global(&GLOBAL)
     }
 
     /// Returns the group with this name, which is made when there is none.

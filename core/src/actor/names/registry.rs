@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{Pid, ProcessRef};
 use crate::base::panic::discard_panic;
+use crate::kernel::world;
 
 /// Names for processes. Clones are the same registry.
 ///
@@ -97,7 +98,8 @@ impl Registry {
         Registry::default()
     }
 
-    /// Returns the registry of the whole program. All values that this returns are the same registry.
+    /// Returns the registry of the whole program, or of the calling task's [world](crate::world::Globals) where that has
+    /// one. All values that this returns are the same registry.
     ///
     /// # Examples
     /// ```
@@ -107,7 +109,7 @@ impl Registry {
     /// ```
     pub fn global() -> Registry {
         static GLOBAL: OnceLock<Registry> = OnceLock::new();
-        GLOBAL.get_or_init(Registry::new).clone()
+        world::global(&GLOBAL)
     }
 
     /// Gives `process` a name, until it ends or [`unregister`](Registry::unregister) takes the name from it.

@@ -1,11 +1,9 @@
 //! The numbers of tasks.
 
-use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::atomic::AtomicU64;
 
-use crate::base::id;
+use crate::base::id::{self, Sequence};
 
 /// Identifies a task among all that this process ever starts.
 ///
@@ -24,23 +22,21 @@ impl TaskId {
     /// Returns an id that no task has had yet.
     #[inline]
     pub(super) fn next() -> TaskId {
-        static NEXT_RUN: AtomicU64 = AtomicU64::new(0);
-        thread_local!(static LAST: Cell<u64> = const { Cell::new(0) });
-        TaskId(id::next(&NEXT_RUN, &LAST))
+        TaskId(id::next(Sequence::Tasks))
     }
 
-    /// The one with this number, for models: the numbers of real ones depend on what has run before.
+    /// Returns the id with this number, for models: the numbers of real ones depend on what has run before.
     #[cfg(all(test, loom))]
     pub(super) fn of(number: u64) -> TaskId {
         TaskId(NonZeroU64::new(number).expect("numbers start at 1"))
     }
 
-    /// The one with this number: for backends that keep it in an atomic. `None` for zero, which no task has.
+    /// Returns the id with this number, for backends that keep it in an atomic; `None` for zero, which no task has.
     pub fn from_u64(number: u64) -> Option<TaskId> {
         NonZeroU64::new(number).map(TaskId)
     }
 
-    /// The number.
+    /// Returns the id as a number, which is never zero.
     pub fn as_u64(self) -> u64 {
         self.0.get()
     }
