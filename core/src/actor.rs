@@ -53,8 +53,8 @@ pub use attach::Attachment;
 pub use behaviour::{Actor, Context};
 pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongTypeError};
 pub use process::{
-    Ask, AskTimeout, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process,
-    ProcessRef, Receive, ReceiveMatch, ReceiveTimeout, SpawnProcessError, Timer, Urgent,
+    Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessRef, Receive,
+    ReceiveMatch, ReceiveTimeout, SpawnProcessError, Timer, Urgent,
 };
 
 /// What a full mailbox does with one more message.

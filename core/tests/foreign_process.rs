@@ -535,3 +535,28 @@ fn a_late_unlink_touches_no_later_link() {
     assert!(news.try_recv().is_err(), "there was no link");
     left.cut();
 }
+
+/// Stands for a name that nobody has on the node of the peer.
+struct Unknown;
+
+impl Endpoint for Unknown {
+    fn deliver(&self, to: &Pid, signal: Signal) {
+        if let Signal::Monitor { from, monitor } = signal {
+            remote::deliver(&from, Signal::Down { from: to.clone(), monitor, reason: ExitReason::NoProcess });
+        }
+    }
+}
+
+#[test]
+fn a_monitor_by_name_is_told_with_the_name() {
+    let node = NodeTable::new().node("peer", 1);
+    let named = remote::pid(&node, 0, Arc::new(Unknown));
+    let (sender, news) = channel();
+    let process = builder().spawn_fn(move |mut me: Process<Message>| {
+        let monitor = remote::monitor_name(&me, &named, "clerk");
+        let Event::Down(down) = me.receive().wait() else { panic!("nothing else comes") };
+        sender.send((down.monitor == monitor, down.name, remote::node(&down.from))).unwrap();
+    });
+    assert_eq!(process.unwrap().ended().wait(), ExitReason::Normal);
+    assert_eq!(news.recv_timeout(SOON), Ok((true, Some("clerk".into()), Some(node))));
+}

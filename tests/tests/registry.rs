@@ -25,6 +25,8 @@ laws! {
         a_name_of_another_type_is_an_error,
         a_name_that_is_taken_back_is_free,
         registries_know_nothing_of_each_other,
+        the_end_of_who_is_monitored_by_name_is_told_with_the_name,
+        a_name_that_nobody_has_is_told_at_once_with_the_name,
         a_group_has_its_members_in_the_order_in_which_they_joined,
         a_group_with_a_name_is_one_group,
         a_group_that_was_left_is_forgotten,
@@ -160,6 +162,42 @@ fn registries_know_nothing_of_each_other(on: &Systems) {
     drop(one);
     end(&process);
     assert_eq!(Registry::global().whereis_pid(name), None);
+}
+
+fn the_end_of_who_is_monitored_by_name_is_told_with_the_name(on: &Systems) {
+    let (registry, first, second) = (Registry::new(), mortal(on.here()), mortal(on.here()));
+    registry.register("boss", &first).unwrap();
+    as_process(on.there(), async move |mut me: Process<()>| {
+        let by_name = me.monitor_name_in(&registry, "boss");
+        let by_pid = me.monitor(&first.pid());
+        // A monitor is of the process that has the name when it is made.
+        registry.unregister("boss");
+        registry.register("boss", &second).unwrap();
+        let taken_back = me.monitor_name_in(&registry, "boss");
+        assert!(me.demonitor(taken_back));
+        first.try_send(ExitReason::Shutdown).unwrap();
+        for (monitor, name) in [(by_name, Some("boss")), (by_pid, None)] {
+            let event =
+                me.receive_match(|event| matches!(event, Event::Down(down) if down.monitor == monitor));
+            let Event::Down(down) = event.await else { unreachable!("it was matched") };
+            assert_eq!((down.name.as_deref(), down.from), (name, first.pid()));
+            assert_eq!(down.reason, ExitReason::Shutdown);
+        }
+        end(&second);
+        assert!(me.try_receive().is_none());
+    });
+}
+
+fn a_name_that_nobody_has_is_told_at_once_with_the_name(on: &Systems) {
+    as_process(on.here(), async |mut me: Process<()>| {
+        let monitor = me.monitor_name_in(&Registry::new(), "nobody");
+        let Event::Down(down) = me.try_receive().expect("it is told at once") else {
+            panic!("no such event")
+        };
+        assert_eq!((down.monitor, down.name.as_deref()), (monitor, Some("nobody")));
+        assert_eq!((down.from, down.reason), (Pid::nobody(), ExitReason::NoProcess));
+        assert!(!me.demonitor(monitor));
+    });
 }
 
 fn a_name_is_free_when_the_end_is_told(on: &Systems) {

@@ -27,7 +27,8 @@
 //!   in either direction; it gives a `Link` that comes in the epoch [`Epoch::next`], and an `Unlink` that comes in the
 //!   epoch of the link that the peer takes back. Then a late `Unlink` touches no later link.
 //! - **Monitors.** A [`MonitorRef`] is of this program. For a peer's monitor, make one with [`monitor_ref`], and map
-//!   between the two until `Down` or `Demonitor`.
+//!   between the two until `Down` or `Demonitor`. A monitor by name goes to a pid that stands for the name on that node
+//!   ([`monitor_name`]), so that `Down` carries it, whatever the peer knows of the process.
 //! - **The end of a connection.** Each link across it gets [`Signal::Exit`] by [`By::Link`], each monitor of ours
 //!   [`Signal::Down`], with [`NoConnection`](ExitReason::NoConnection), once and behind all that came before; each monitor
 //!   of the peer's is taken back by [`Signal::Demonitor`]; resolvers that wait for an answer are failed; and forwarders
@@ -44,13 +45,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 
 use super::process::cell::Cell;
 use super::process::pid::Identity;
-use super::{ExitReason, MonitorRef, Pid, ProcessRef};
+use super::{ExitReason, MonitorRef, Pid, Process, ProcessRef};
+use crate::base::id::{self, Sequence};
 use crate::base::sync::lock_std;
 use crate::channel::TrySendError;
 
@@ -163,13 +164,12 @@ impl NodeTable {
 
     /// Returns the node of this name and creation: the one that is there, or else one with a new number.
     pub fn node(&self, name: &str, creation: u32) -> Node {
-        static LAST: AtomicU64 = AtomicU64::new(0);
         let key: Key = (Arc::from(name), creation);
         let mut table = lock_std(&self.0);
         if let Some(row) = table.get(&key).and_then(|(_, row)| row.upgrade()) {
             return Node(row);
         }
-        let number = LAST.fetch_add(1, Relaxed) + 1;
+        let number = id::next(Sequence::Nodes).get();
         let row = Arc::new(Row { number, key: key.clone(), table: Arc::clone(&self.0) });
         table.insert(key, (number, Arc::downgrade(&row)));
         Node(row)
@@ -267,6 +267,16 @@ pub fn node(pid: &Pid) -> Option<Node> {
 /// ```
 pub fn monitor_ref() -> MonitorRef {
     MonitorRef::next()
+}
+
+/// Has `process` monitor `to`, whose endpoint stands for whatever process has `name` on the node of `to`. The
+/// [`Down`](super::Down) carries the name; its `from` is the pid that the signal has.
+pub fn monitor_name<M: Send + 'static>(
+    process: &Process<M>,
+    to: &Pid,
+    name: impl Into<Arc<str>>,
+) -> MonitorRef {
+    process.start_monitor(to, Some(name.into()))
 }
 
 /// Does to the process `to` what `signal` says. If it runs here that is done on return; else the signal is on its way.

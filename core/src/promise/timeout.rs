@@ -29,7 +29,7 @@ impl<T: Clone> Promise<T> {
     /// assert_eq!(promise.timeout(Duration::ZERO).wait().unwrap(), "late");
     /// ```
     pub fn timeout(self, duration: Duration) -> WaitTimeout<Waiting<T>> {
-        WaitTimeout { limited: timeout(duration, self) }
+        WaitTimeout::new(duration, self)
     }
 }
 
@@ -47,16 +47,22 @@ impl<T> Answer<T> {
     /// assert!(matches!(answer.timeout(Duration::from_millis(1)).wait(), Err(Failure::TimedOut)));
     /// ```
     pub fn timeout(self, duration: Duration) -> WaitTimeout<Answer<T>> {
-        WaitTimeout { limited: timeout(duration, self) }
+        WaitTimeout::new(duration, self)
     }
 }
 
 pin_project! {
-    /// The future of [`Promise::timeout`] and [`Answer::timeout`].
+    /// The future of [`Promise::timeout`], [`Answer::timeout`] and [`Ask::timeout`](crate::actor::Ask::timeout).
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
     pub struct WaitTimeout<F> {
         #[pin]
         limited: Timeout<F>,
+    }
+}
+
+impl<T, F: Future<Output = Result<T, Failure>>> WaitTimeout<F> {
+    pub(crate) fn new(duration: Duration, wait: impl IntoFuture<IntoFuture = F>) -> WaitTimeout<F> {
+        WaitTimeout { limited: timeout(duration, wait) }
     }
 }
 

@@ -21,7 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::cell::Cell;
@@ -34,8 +34,7 @@ use crate::kernel::coop;
 use crate::kernel::strand::with_state;
 use crate::kernel::task;
 use crate::kernel::task::owner::{Orphan, Owner, Owning, sealed::Named};
-use crate::promise::{Answer, Failure, Resolver, owed_answer};
-use crate::time::{Timeout, timeout};
+use crate::promise::{Answer, Failure, Resolver, WaitTimeout, owed_answer};
 
 impl<M: Send + 'static> Owning for Cell<M> {
     fn task(&self) -> Option<Arc<task::Shared>> {
@@ -218,8 +217,8 @@ pub struct Ask<'a, M, R> {
 impl<M, R> Ask<'_, M, R> {
     /// Waits for at most `duration`, counted from now; then the output is [`Failure::TimedOut`], and an answer that
     /// comes later is dropped.
-    pub fn timeout(self, duration: Duration) -> AskTimeout<Self> {
-        AskTimeout { timeout: timeout(duration, self) }
+    pub fn timeout(self, duration: Duration) -> WaitTimeout<Self> {
+        WaitTimeout::new(duration, self)
     }
 }
 
@@ -265,25 +264,5 @@ impl<M, R> fmt::Debug for Ask<'_, M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let asked = self.message.is_none();
         f.debug_struct("Ask").field("process", self.process).field("asked", &asked).finish()
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// The future of [`Ask::timeout`].
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-    pub struct AskTimeout<A> {
-        // The question and its deadline.
-        #[pin]
-        timeout: Timeout<A>,
-    }
-}
-
-impl<R, A: Future<Output = Result<R, Failure>>> Future for AskTimeout<A> {
-    type Output = Result<R, Failure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R, Failure>> {
-        let answer = ready!(self.project().timeout.poll(cx));
-        Poll::Ready(answer.unwrap_or(Err(Failure::TimedOut)))
     }
 }

@@ -483,7 +483,7 @@ where
         let monitor = MonitorRef::next();
         cell.begin_start();
         cell.enter_watcher(monitor, &parent.pid());
-        parent.cell().enter_watched(monitor, &cell.pid());
+        parent.cell().enter_watched(monitor, &cell.pid(), None);
         match self.start() {
             Ok(process) => {
                 cell.finish_start();

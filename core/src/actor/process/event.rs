@@ -1,6 +1,7 @@
 //! What a process receives: messages, and the news of links and monitors, in one queue.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::pid::{MonitorRef, Pid};
 use crate::kernel::task::ExitReason;
@@ -33,11 +34,14 @@ pub struct Exit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Down {
-    /// Which monitor this is about.
+    /// The monitor that this is about.
     pub monitor: MonitorRef,
-    /// The process that has ended.
+    /// The process that has ended; [`Pid::nobody`] when the monitor was by a name that nobody had.
     pub from: Pid,
-    /// Why it has.
+    /// The name by which the process was monitored, if it was by [one](crate::actor::Process::monitor_name). With the
+    /// node of `from` it is Erlang's `{RegName, Node}`.
+    pub name: Option<Arc<str>>,
+    /// The reason for which the process has ended.
     pub reason: ExitReason,
 }
 

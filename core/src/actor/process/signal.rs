@@ -32,7 +32,7 @@ pub(super) use later::Later;
 use later::give_up;
 pub(super) use life::Life;
 use life::Phase;
-use relations::Relations;
+use relations::{Relations, Watched};
 
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
@@ -366,23 +366,24 @@ impl<M: Send + 'static> Cell<M> {
         inbox.life.relations.as_ref().is_some_and(|relations| relations.links.contains(other.identity()))
     }
 
-    /// Enters a monitor of this process's. False when the process is not alive.
-    pub(super) fn enter_watched(&self, monitor: MonitorRef, other: &Pid) -> bool {
-        let other = other.clone();
+    /// Enters a monitor of this process's, which is by `name` if it is by one. Returns false if the process is not alive.
+    pub(super) fn enter_watched(&self, monitor: MonitorRef, other: &Pid, name: Option<Arc<str>>) -> bool {
+        let watched = Watched { other: other.clone(), name };
         let mut inbox = lock(&self.inbox);
         let alive = inbox.life.is_alive();
         let stale = match alive {
-            true => inbox.life.relations().watched.insert(monitor, other),
-            false => Some(other),
+            true => inbox.life.relations().watched.insert(monitor, watched),
+            false => Some(watched),
         };
         drop(inbox);
         drop(stale);
         alive
     }
 
-    /// Takes a monitor of this process's out.
+    /// Takes a monitor of this process's out, and returns whom it monitored.
     pub(super) fn leave_watched(&self, monitor: MonitorRef) -> Option<Pid> {
-        lock(&self.inbox).life.relations.as_mut()?.watched.remove(monitor)
+        let watched = lock(&self.inbox).life.relations.as_mut()?.watched.remove(monitor)?;
+        Some(watched.other)
     }
 
     /// Enters a monitor by another process. False when this one is not alive.
@@ -436,10 +437,14 @@ impl<M: Send + 'static> Cell<M> {
                     life.relations.as_mut().and_then(|relations| relations.watchers.remove(*monitor));
             }
             Signal::Down { from, monitor, reason } => {
-                deferred.stale =
-                    life.relations.as_mut().and_then(|relations| relations.watched.remove(*monitor));
-                if deferred.stale.is_some() && life.is_alive() {
-                    let down = Down { monitor: *monitor, from: from.clone(), reason: reason.clone() };
+                let relations = life.relations.as_mut();
+                let Some(watched) = relations.and_then(|relations| relations.watched.remove(*monitor)) else {
+                    return;
+                };
+                deferred.stale = Some(watched.other);
+                if life.is_alive() {
+                    let (from, reason, name) = (from.clone(), reason.clone(), watched.name);
+                    let down = Down { monitor: *monitor, from, name, reason };
                     deferred.receiver = self.enqueue(&mut inbox.queue, Event::Down(Box::new(down)), false);
                 }
             }

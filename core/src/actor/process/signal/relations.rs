@@ -17,6 +17,14 @@ pub(super) struct Link {
     pub(super) epoch: Epoch,
 }
 
+/// A monitor on the side of the process that monitors.
+pub(super) struct Watched {
+    /// The process that is monitored.
+    pub(super) other: Pid,
+    /// The name by which it is, if it is by one.
+    pub(super) name: Option<Arc<str>>,
+}
+
 /// To whom a process is related.
 #[derive(Default)]
 pub(in crate::actor::process) struct Relations {
@@ -25,7 +33,7 @@ pub(in crate::actor::process) struct Relations {
     /// Those that are told of its end.
     pub(super) watchers: SmallMap<MonitorRef, Pid>,
     /// Those of whose end it is told.
-    pub(super) watched: SmallMap<MonitorRef, Pid>,
+    pub(super) watched: SmallMap<MonitorRef, Watched>,
     /// Who has started it, linked to itself.
     pub(super) parent: Option<Identity>,
     /// Who is told first.
@@ -72,7 +80,7 @@ impl Relations {
             let signal = Signal::Down { from: pid.clone(), monitor, reason: reason.clone() };
             discard_panic(move || other.deliver(signal));
         }
-        for (monitor, other) in self.watched.into_entries() {
+        for (monitor, Watched { other, .. }) in self.watched.into_entries() {
             discard_panic(move || other.deliver(Signal::Demonitor { monitor }));
         }
     }
