@@ -1,4 +1,4 @@
-//! The traits, waiting, tasks, channels, time and sockets that every backend of twoply shares.
+//! The traits, waiting, tasks, actors, channels, time and sockets that every backend of twoply shares.
 //!
 //! | module      | duty                                                                    |
 //! |-------------|-------------------------------------------------------------------------|
