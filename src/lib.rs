@@ -24,8 +24,9 @@ pub use twoply_core::{
 pub use twoply_core::promise::Failure;
 pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};
 
-/// What backends, event loops and other runtimes build on: the contract between the core and a backend, and the parts of
-/// the core that it is made of. A program that only starts tasks, waits and talks needs nothing of it.
+/// The parts that backends, event loops and other runtimes build on: the contract between the core and a
+/// backend, and the parts of the core that it is made of. A program that only starts tasks, waits and talks
+/// needs nothing of it.
 ///
 /// [`contract::backend`] tells how a backend is written. [`reactor`], which is useful on its own, stands beside this module.
 ///
@@ -90,7 +91,7 @@ pub fn green() -> Spawner {
     try_green().unwrap_or_else(|error| panic!("{COULD_NOT_START}: {error}"))
 }
 
-/// What is said where a runtime of the process cannot be made and the caller has no way to hear of it.
+/// The message for where a runtime of the process cannot be made and the caller has no way to hear of it.
 const COULD_NOT_START: &str = "a runtime could not be started";
 
 /// Returns the spawner of the green runtime of this process, which is made when this is first called, or called again after
@@ -132,7 +133,7 @@ twoply_core::register_default_backend!(usual_spawner);
 /// assert_eq!(task.wait().unwrap(), backend);
 /// ```
 pub fn spawner() -> Spawner {
-    // Where nothing runs before `main`, this and what uses it have to do.
+    // This is for systems where nothing runs before `main`.
     task::register_default(usual_spawner);
     match Spawner::current() {
         Ok(spawner) => spawner,

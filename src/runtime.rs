@@ -17,7 +17,7 @@ use twoply_native::Native;
 
 use crate::{Failure, Spawner, Task};
 
-/// What the tasks of a [`Runtime`] run on.
+/// The ways in which the tasks of a [`Runtime`] run.
 ///
 /// Its text form is the name in lower case, so it can be an argument of a program. The default is `Green`, or
 /// `Native` where the feature `green` is off.
@@ -98,7 +98,7 @@ impl FromStr for Backend {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseBackendError {
-    /// What was asked for.
+    /// The name that was asked for.
     name: String,
 }
 
@@ -138,19 +138,19 @@ impl std::error::Error for ParseBackendError {}
 /// ```
 #[derive(Debug)]
 pub struct Runtime {
-    /// What was chosen.
+    /// The backend that was chosen.
     backend: Backend,
-    /// The runtime itself.
+    /// The runtime of that backend.
     engine: Engine,
 }
 
 /// The backend's own runtime.
 #[derive(Debug)]
 enum Engine {
-    /// Threads.
+    /// A runtime of threads.
     #[cfg(feature = "native")]
     Native(Native),
-    /// Workers.
+    /// A runtime of workers.
     #[cfg(feature = "green")]
     Green(Green),
 }
@@ -181,12 +181,12 @@ impl Runtime {
         Runtime::builder().backend(backend).build()
     }
 
-    /// Returns what it runs tasks on.
+    /// Returns the backend that its tasks run on.
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// Returns what starts tasks on it; clones of that start them on the same runtime.
+    /// Returns the spawner of its tasks; clones of that start them on the same runtime.
     pub fn spawner(&self) -> &Spawner {
         on_engine!(&self.engine, runtime => runtime.spawner())
     }
@@ -259,13 +259,13 @@ impl Runtime {
     }
 }
 
-/// What every runtime counts, read one after the other while it goes on.
+/// The counts that every runtime has, read one after the other while it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Tasks that are not over.
+    /// The number of tasks that are not over.
     pub tasks: usize,
-    /// Threads of the runtime, the idle ones included.
+    /// The number of threads of the runtime, the idle ones included.
     pub threads: usize,
 }
 
@@ -273,23 +273,23 @@ pub struct Metrics {
 #[derive(Clone, Debug, Default)]
 #[must_use = "settings start nothing until they are built"]
 pub struct Builder {
-    /// See [`Builder::backend`].
+    /// The setting of [`Builder::backend`].
     backend: Backend,
-    /// See [`Builder::name`].
+    /// The setting of [`Builder::name`].
     name: Option<String>,
-    /// See [`Builder::workers`].
+    /// The setting of [`Builder::workers`].
     workers: Option<usize>,
-    /// See [`Builder::max_threads`].
+    /// The setting of [`Builder::max_threads`].
     max_threads: Option<usize>,
-    /// See [`Builder::stack_size`].
+    /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
-    /// See [`Builder::fibers`].
+    /// The setting of [`Builder::fibers`].
     #[cfg(feature = "green")]
     promise: Option<FiberPromise>,
 }
 
 impl Builder {
-    /// Chooses what tasks run on. [`Backend::default`] unless set.
+    /// Chooses the backend of the tasks; [`Backend::default`] unless set.
     pub fn backend(mut self, backend: Backend) -> Builder {
         self.backend = backend;
         self
@@ -382,7 +382,7 @@ impl Builder {
     }
 }
 
-/// What is said of fibers that nobody promised anything for.
+/// The error of building fibers that nobody promised anything for.
 #[cfg(feature = "green")]
 const NO_PROMISE: &str =
     "fibers ask for a promise about the program: make a `FiberPromise` and hand it to `fibers`";

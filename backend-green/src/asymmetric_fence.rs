@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, compiler_fence};
 use crate::sync::atomic::Ordering;
 use crate::sync::atomic::fence;
 
-/// Whether the kernel has agreed to send barriers. Relaxed: it changes once, before any thread is started that calls
-/// [`heavy`], and whoever relies on it asks [`is_light`] first.
+/// True once the kernel has agreed to send barriers. Relaxed: it changes once, before any thread is started
+/// that calls [`heavy`], and whoever relies on it asks [`is_light`] first.
 #[cfg(not(loom))]
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
@@ -33,7 +33,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Whether [`light`] pairs with [`heavy`]. If not, only [`full`] does.
+/// Returns true if [`light`] pairs with [`heavy`]. If not, only [`full`] does.
 pub(crate) fn is_light() -> bool {
     #[cfg(not(loom))]
     return ASYMMETRIC.load(Ordering::Relaxed);
@@ -41,7 +41,8 @@ pub(crate) fn is_light() -> bool {
     true
 }
 
-/// The frequent side's barrier: pairs with [`heavy`] if it [is light](is_light), and with nothing else.
+/// Issues the frequent side's barrier, which pairs with [`heavy`] if it [is light](is_light), and with
+/// nothing else.
 #[inline]
 pub(crate) fn light() {
     #[cfg(not(loom))]
@@ -50,13 +51,13 @@ pub(crate) fn light() {
     full();
 }
 
-/// An ordinary fence, which pairs with [`heavy`] in any case.
+/// Issues an ordinary fence, which pairs with [`heavy`] in any case.
 pub(crate) fn full() {
     fence(Ordering::SeqCst);
 }
 
-/// The rare side's barrier: pairs with every [`light`] and [`full`] of other threads. False when the kernel has failed to send it,
-/// and then the caller knows nothing about them.
+/// Issues the rare side's barrier, which pairs with every [`light`] and [`full`] of other threads. Returns
+/// false when the kernel has failed to send it, and then the caller knows nothing about them.
 pub(crate) fn heavy() -> bool {
     fence(Ordering::SeqCst);
     #[cfg(all(target_os = "linux", not(loom), not(miri)))]

@@ -1,4 +1,4 @@
-//! What a green runtime is to the core: a [`Backend`], which starts and resumes jobs.
+//! The side of a green runtime that the core sees: a [`Backend`], which starts and resumes jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ impl Backend for Shared {
     }
 
     fn resume(&self, job: Job, _yielded: bool) {
-        // Whoever runs on one of the workers has asked its strand first.
+        // A waker on one of the workers has asked its strand first.
         self.inject(job);
     }
 }

@@ -12,59 +12,61 @@ use twoply_core::backend::Job;
 
 use crate::queue::{Item, Local};
 
-/// How many times in a row the LIFO slot goes before the queue. Two tasks that wake each other would otherwise keep
-/// everyone else waiting; tokio's number.
+/// The number of times in a row that the LIFO slot goes before the queue. Two tasks that wake each other
+/// would otherwise keep everyone else waiting; tokio's number.
 const LIFO_LIMIT: u32 = 3;
 
 /// The part of a worker that is its alone, wherever it runs.
 pub(crate) struct Core {
-    /// Which worker this is.
+    /// The index of this worker.
     pub(crate) index: usize,
-    /// Its queue.
+    /// The queue of this worker, which others steal from.
     pub(crate) local: Local<Job>,
     /// Blocked fibers that can go on. They are this worker's alone: nobody can steal them.
     pub(crate) fibers: RefCell<VecDeque<usize>>,
-    /// Whether another thread carries it than the one that its fibers belong to, because that is stuck. They wait.
+    /// True if another thread carries the worker than the one that its fibers belong to, because that is
+    /// stuck. The fibers wait meanwhile.
     pub(crate) away: Cell<bool>,
-    /// Steps taken.
+    /// The number of steps that the worker has taken.
     pub(crate) tick: Cell<u32>,
-    /// When the reactor last had its turn out of turn.
+    /// The time at which the reactor last had its turn out of turn.
     pub(crate) turned: Cell<Instant>,
-    /// Whether a reactor has its turn now.
+    /// True while a reactor has its turn on this worker.
     pub(crate) turning: Cell<bool>,
-    /// Whether that has woken a task.
+    /// True if the present turn has woken a task.
     pub(crate) turn_woke: Cell<bool>,
-    /// What it saw of another worker last.
+    /// The state in which this worker saw another one last.
     pub(crate) peer_watch: PeerWatch,
-    /// Where it gave a new task to another worker last.
+    /// The state of this worker's choice of where new tasks begin.
     pub(crate) placement: Placement,
-    /// Uses of the LIFO slot in a row.
+    /// The number of uses of the LIFO slot in a row.
     pub(crate) lifo_uses: Cell<u32>,
-    /// Whether it is counted as searching.
+    /// True if this worker is counted as searching.
     pub(crate) searching: Cell<bool>,
-    /// How many rounds the next search may take before the worker sleeps; adapts to whether searches pay.
+    /// The number of rounds that the next search may take before the worker sleeps; it adapts to whether
+    /// searches pay.
     pub(crate) rounds: Cell<u32>,
-    /// The same for waiting while another worker searches.
+    /// The same number for waiting while another worker searches.
     pub(crate) inbox_rounds: Cell<u32>,
     /// The state of a xorshift generator, for where to begin stealing.
     pub(crate) random: Cell<u32>,
 }
 
-/// The next thing to do.
+/// The next thing that a worker does.
 pub(crate) enum Work {
-    /// Poll a task.
+    /// The worker polls a task.
     Job(Job),
-    /// Go on with a blocked fiber.
+    /// The worker goes on with a blocked fiber.
     Fiber(usize),
 }
 
-/// What a worker saw of another one, the last time that it looked.
+/// The state in which a worker saw another one, the last time that it looked.
 pub(crate) struct PeerWatch {
-    /// Which one that was.
+    /// The index of the other worker.
     pub(crate) worker: Cell<usize>,
-    /// Its count of polls.
+    /// The number of polls that the other worker had begun.
     pub(crate) polls: Cell<u64>,
-    /// When that was.
+    /// The time of the look.
     pub(crate) at: Cell<Instant>,
 }
 
@@ -74,16 +76,16 @@ impl PeerWatch {
     }
 }
 
-/// What a worker knows of the last task that it gave away.
+/// The state of a worker's choice of where new tasks begin.
 #[derive(Default)]
 pub(crate) struct Placement {
-    /// To which worker.
+    /// The worker that got the last task.
     pub(crate) worker: Cell<usize>,
-    /// How many stacks that one held.
+    /// The number of stacks that this one held then.
     pub(crate) held: Cell<usize>,
-    /// How many tasks were to stay after that.
+    /// The number of tasks that were to stay after it.
     pub(crate) row: Cell<u32>,
-    /// How many of those are left.
+    /// The number of those tasks that are still to come.
     pub(crate) left: Cell<u32>,
 }
 
@@ -113,7 +115,7 @@ impl Core {
         self.index
     }
 
-    /// A fiber of this worker can go on.
+    /// Puts a fiber of this worker that can go on in its queue.
     pub(crate) fn push_fiber(&self, fiber: usize) {
         self.fibers.borrow_mut().push_back(fiber);
     }
@@ -123,8 +125,8 @@ impl Core {
         if self.away.get() { None } else { self.fibers.borrow_mut().pop_front() }
     }
 
-    /// Says whether it will be carried by another thread than the one that its fibers belong to. Returns what was said
-    /// before.
+    /// Says whether another thread will carry the worker than the one that its fibers belong to. Returns what
+    /// was said before.
     pub(crate) fn set_away(&self, away: bool) -> bool {
         self.away.replace(away)
     }

@@ -1,4 +1,4 @@
-//! What a worker counts for the others: what it is doing, and how much it holds.
+//! The counters of a worker for the others: what it is doing, and how much it holds.
 //!
 //! A worker writes these as it goes; the other workers, the watchdog and the metrics read them. All of it is Relaxed: a
 //! reader gets a hint. Nothing here decides anything.
@@ -9,24 +9,26 @@ use twoply_core::backend::Job;
 
 use crate::queue::Injector;
 
-/// What a worker has done. Only the worker writes, so no write needs to be a read-modify-write.
+/// The counters of what a worker has done. Only the worker writes, so no write needs to be a
+/// read-modify-write.
 #[derive(Default)]
 pub(crate) struct Counts {
-    /// Polls begun.
+    /// The number of polls begun.
     pub(crate) polls: AtomicU64,
-    /// The task that is being polled; 0: none.
+    /// The number of the task that is being polled; 0 if none is.
     pub(crate) current: AtomicU64,
-    /// Jobs taken from other workers.
+    /// The number of jobs taken from other workers.
     pub(crate) stolen: AtomicU64,
-    /// Times that it slept in the kernel.
+    /// The number of times that the worker slept in the kernel.
     pub(crate) sleeps: AtomicU64,
-    /// Whether the watchdog found it held up by one task. Written by the watchdog.
+    /// True if the watchdog found the worker held up by one task. Written by the watchdog.
     pub(crate) stuck: AtomicBool,
-    /// Times that it was handed to another thread because its task blocked.
+    /// The number of times that the worker was handed to another thread because its task blocked.
     pub(crate) handovers: AtomicU64,
-    /// Times that it should have been, and there was no thread.
+    /// The number of times that it should have been, and there was no thread.
     pub(crate) refusals: AtomicU64,
-    /// Times that the watchdog took it from a thread that was stuck. Written by the watchdog.
+    /// The number of times that the watchdog took the worker from a thread that was stuck. Written by the
+    /// watchdog.
     pub(crate) rescues: AtomicU64,
 }
 
@@ -37,14 +39,14 @@ impl Counts {
     }
 }
 
-/// What a worker has to do with fibers, as far as it matters for where a new task begins. On a line of its own: others
-/// look at it with each task that they start.
+/// The stacks of a worker, as far as they matter for where a new task begins. On a line of its own, because
+/// others look at it with each task that they start.
 #[repr(align(128))]
 pub(crate) struct Load {
-    /// New tasks that other workers have given to it.
+    /// The new tasks that other workers have given to this one.
     pub(crate) assigned: Injector<Job>,
-    /// How many of its fibers are not free: they are blocked, or have been and their task is not over. Only the worker
-    /// writes. Relaxed: a hint.
+    /// The number of its fibers that are not free: they are blocked, or have been and their task is not over.
+    /// Only the worker writes. Relaxed: a hint.
     held: AtomicUsize,
 }
 
@@ -55,22 +57,23 @@ impl Default for Load {
 }
 
 impl Load {
-    /// Another task has blocked.
+    /// Counts a task that has blocked.
     pub(crate) fn hold(&self) {
         self.held.store(self.held.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// A task that had blocked is over.
+    /// Takes a task that had blocked out of the count, because it is over.
     pub(crate) fn release(&self) {
         self.held.store(self.held.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
-    /// Whether none of its fibers is in the middle of a task.
+    /// Returns true if none of the worker's fibers is in the middle of a task.
     pub(crate) fn holds_none(&self) -> bool {
         self.held.load(Ordering::Relaxed) == 0
     }
 
-    /// How many tasks it holds. One that was given to it counts as one that will block, until that is known.
+    /// Returns the number of tasks that the worker holds. One that was given to it counts as one that will
+    /// block, until that is known.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed) + self.assigned.len()
     }

@@ -20,32 +20,32 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::lock::lock;
 
-/// Code that takes longer was worth a thread: handing a worker over costs some 20 us.
+/// The time after which code was worth a thread: handing a worker over costs some 20 us.
 const LONG: Duration = Duration::from_micros(50);
 
-/// How many times after that the worker is handed over at once.
+/// The number of pieces of code after such a one for which the worker is handed over at once.
 const EXPECTED: u32 = 4;
 
-/// Where one worker is set handoff.
+/// The slot in which one worker is set aside.
 #[derive(Default)]
 pub(crate) struct Handoff {
-    /// The worker, and how often it has been here.
+    /// The worker, and the number of times that it has been here.
     slot: Mutex<Slot>,
-    /// How many more pieces of code are expected to take long. Relaxed: a guess.
+    /// The number of pieces of code that are still expected to take long. Relaxed: a guess.
     expected: AtomicU32,
 }
 
-/// See [`Handoff`].
+/// The content of a [`Handoff`].
 #[derive(Default)]
 struct Slot {
     /// The worker, if it is here.
     core: Option<Box<Core>>,
-    /// How often one was left here: the number of the latest ticket.
+    /// The number of times that one was left here: the number of the latest ticket.
     count: u64,
 }
 
-/// What whoever has left a worker takes it up with. Another thread, to which the worker went, may have left it here
-/// since; that is not for this one to take.
+/// The right to take a worker up again. Another thread, to which the worker went, may have left it here
+/// since; that is not for the holder of this ticket to take.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -58,19 +58,19 @@ impl Handoff {
         Ticket(slot.count)
     }
 
-    /// Takes it up again, if nobody else has.
+    /// Takes the worker up again, if nobody else has.
     pub(crate) fn take_back(&self, ticket: Ticket) -> Option<Box<Core>> {
         let mut slot = lock(&self.slot);
         if slot.count == ticket.0 { slot.core.take() } else { None }
     }
 
-    /// How often a worker was left here.
+    /// Returns the number of times that a worker was left here.
     pub(crate) fn count(&self) -> u64 {
         lock(&self.slot).count
     }
 
-    /// If the worker has been here since `count` was what it is: gives it to `launch`, which has another thread carry
-    /// it or gives it back. Returns whether it was here.
+    /// Gives the worker, if it has been here since `count` was what it is, to `launch`, which has another
+    /// thread carry it or gives it back. Returns whether it was here.
     pub(crate) fn hand_off(&self, count: u64, launch: impl FnOnce(Box<Core>) -> Option<Box<Core>>) -> bool {
         // Locked throughout: a worker that nobody will carry is taken up by the one who left it, or by nobody.
         let mut slot = lock(&self.slot);
@@ -83,12 +83,12 @@ impl Handoff {
         true
     }
 
-    /// Whether the code that is about to run should be expected to take long.
+    /// Returns true if the code that is about to run should be expected to take long.
     pub(crate) fn expects_long_call(&self) -> bool {
         self.expected.load(Ordering::Relaxed) > 0
     }
 
-    /// For how long code has run that was expected to take long.
+    /// Notes for how long a piece of code has run, for the expectation of the next ones.
     pub(crate) fn record(&self, took: Duration) {
         let expected = self.expected.load(Ordering::Relaxed);
         let expected = if took >= LONG { EXPECTED } else { expected.saturating_sub(1) };

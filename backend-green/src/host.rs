@@ -20,8 +20,8 @@ use crate::runtime::Green;
 use crate::strand::CarrierStrand;
 use crate::worker::Context;
 
-/// How many polls a turn makes before the host has its own turn. Enough that the host's loop costs little; at a
-/// microsecond or so each, few enough that a screen does not miss a frame.
+/// The number of polls that a turn makes before the host has its own turn: enough that the host's loop costs
+/// little; at a microsecond or so each, few enough that a screen does not miss a frame.
 const POLLS: usize = 256;
 
 /// A runtime's only worker, carried by this thread. Dropping it gives the worker a thread of its own again.
@@ -53,11 +53,11 @@ const POLLS: usize = 256;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Host<'a> {
-    /// The runtime.
+    /// The runtime of the worker.
     green: &'a Green,
     /// The worker, on this thread. `None` once it has moved on because a task blocked it, and in `drop`.
     carried: Option<(Rc<Context>, CarrierStrand)>,
-    /// Whether the worker is entered among the sleepers.
+    /// True while the worker is entered among the sleepers.
     asleep: bool,
 }
 
@@ -90,8 +90,8 @@ impl Green {
 }
 
 impl Host<'_> {
-    /// Runs what is ready, for a bounded time, and wakes what is due. Returns for how long the host may sleep, if
-    /// nothing happens to [its descriptor](AsFd); `None`: for as long as it likes.
+    /// Runs what is ready, for a bounded time, and wakes what is due. Returns for how long the host may sleep
+    /// if nothing happens to [its descriptor](AsFd); `None` means that it may sleep for as long as it likes.
     ///
     /// Call it when the descriptor is readable or the time has passed. Calling it at other times does no harm.
     ///
@@ -146,7 +146,7 @@ impl Host<'_> {
 }
 
 impl AsFd for Host<'_> {
-    /// Becomes readable when a turn has something to do. For polling only.
+    /// Returns the descriptor that becomes readable when a turn has something to do. It is for polling only.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.green.shared.workers[0].reactor.as_fd()
     }

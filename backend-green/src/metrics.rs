@@ -1,4 +1,4 @@
-//! What a runtime has done so far, for tests, benches and the curious.
+//! The counters of a runtime, for tests, benches and the curious.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,48 +10,48 @@ use crate::scheduler::Shared;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Tasks that are not over.
+    /// The number of tasks that are not over.
     pub tasks: usize,
-    /// Jobs that wait in the queue for what comes from outside the workers.
+    /// The number of jobs that wait in the queue for what comes from outside the workers.
     pub injected: usize,
-    /// Threads of the runtime, the idle ones included.
+    /// The number of threads of the runtime, the idle ones included.
     pub threads: usize,
-    /// Stacks of fibers that are in use.
+    /// The number of stacks of fibers that are in use.
     pub stacks: usize,
-    /// Stacks that were given up, with what was on them, because their task would not end.
+    /// The number of stacks that were given up, with what was on them, because their task would not end.
     pub leaked_stacks: usize,
-    /// Polls that went on for longer than the watchdog's limit.
+    /// The number of polls that went on for longer than the watchdog's limit.
     pub long_polls: u64,
-    /// Times that a worker stood still, for some milliseconds each, because its task blocked and no thread could be had;
-    /// see [`Builder::max_threads`](crate::Builder::max_threads).
+    /// The number of times that a worker stood still, for some milliseconds each, because its task blocked
+    /// and no thread could be had; see [`Builder::max_threads`](crate::Builder::max_threads).
     pub refusals: u64,
-    /// What is offloaded from fibers: how much of it runs on threads, and how much waits for one.
+    /// The code that is offloaded from fibers: how many pieces run on threads, and how many wait for one.
     pub offloaded: (usize, usize),
-    /// Threads in the middle of a poll that goes on and on, whose worker has been taken from them to be carried by another
-    /// one.
+    /// The number of threads in the middle of a poll that goes on and on, whose worker has been taken from
+    /// them to be carried by another one.
     pub stuck: usize,
-    /// Each worker.
+    /// The counters of each worker.
     pub workers: Vec<WorkerMetrics>,
 }
 
-/// What one worker has done.
+/// The counters of one worker.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerMetrics {
-    /// Jobs in its queue.
+    /// The number of jobs in the worker's queue.
     pub queued: usize,
-    /// Polls begun, and blocked fibers gone on with.
+    /// The number of polls begun, and of blocked fibers gone on with.
     pub polls: u64,
-    /// How often it took jobs from another worker.
+    /// The number of times that the worker took jobs from another one.
     pub steals: u64,
-    /// How often it slept.
+    /// The number of times that the worker slept.
     pub sleeps: u64,
-    /// How often it moved to another thread because its task blocked.
+    /// The number of times that the worker moved to another thread because its task blocked.
     pub handovers: u64,
-    /// How often the watchdog moved it to another thread because its task computed for long, or blocked in something that
-    /// is not this library's.
+    /// The number of times that the watchdog moved the worker to another thread because its task computed for
+    /// long, or blocked in something that is not this library's.
     pub rescues: u64,
-    /// Its reactor's own counters.
+    /// The counters of the worker's reactor.
     pub reactor: ReactorMetrics,
 }
 

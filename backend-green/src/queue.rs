@@ -72,14 +72,14 @@ use crate::sync::atomic::{AtomicPtr, AtomicUsize};
 
 pub(crate) use injector::Injector;
 
-/// How many items a ring holds. Go's and tokio's number: more than one worker falls behind in a scheduling round,
-/// and 2 KiB stay in the first-level cache. The models use a ring that they can fill.
+/// The number of items that a ring holds. Go's and tokio's number: more than one worker falls behind in a
+/// scheduling round, and 2 KiB stay in the first-level cache. The models use a ring that they can fill.
 const CAPACITY: usize = if cfg!(loom) { 4 } else { 256 };
 
 // A position is turned into a slot by masking, which stays right when positions wrap around.
 const _: () = assert!(CAPACITY.is_power_of_two());
 
-/// What a queue can hold: a value that fits in a pointer, so that a slot is one atomic.
+/// A value that a queue can hold: it fits in a pointer, so that a slot is one atomic.
 pub(crate) trait Item: Sized {
     /// Turns the value into a pointer that stands for it.
     fn into_raw(self) -> NonNull<()>;
@@ -104,7 +104,7 @@ impl<M> Item for async_task::Runnable<M> {
 
 /// The owner's end of a queue. There is one; it may move to another thread, but cannot be used from two.
 pub(crate) struct Local<T: Item> {
-    /// What is shared with the thieves.
+    /// The part that is shared with the thieves.
     ring: Arc<Ring<T>>,
     /// Makes this `!Sync`: `tail` has a single writer.
     _single: PhantomData<Cell<()>>,
@@ -112,22 +112,23 @@ pub(crate) struct Local<T: Item> {
 
 /// The other end of a queue, for every worker but the owner.
 pub(crate) struct Stealer<T: Item> {
-    /// What is shared with the owner.
+    /// The part that is shared with the owner.
     ring: Arc<Ring<T>>,
 }
 
-/// What the ends of a queue share. Aligned so that the words of two workers are never on one cache line, nor on a
-/// pair of lines that are fetched together.
+/// The part of a queue that its ends share. Aligned so that the words of two workers are never on one cache
+/// line, nor on a pair of lines that are fetched together.
 #[repr(align(128))]
 struct Ring<T: Item> {
-    /// The position of the oldest item. Moved by compare-exchange; who moves it owns what it passed.
+    /// The position of the oldest item. It is moved by compare-exchange, and whoever moves it owns what it
+    /// passed.
     head: AtomicUsize,
     /// The position where the next item goes. Only the owner writes it.
     tail: AtomicUsize,
     /// The item to be run next, or null. Only the owner puts one in; anyone takes it out.
     lifo: AtomicPtr<()>,
-    /// Whether there are thieves. Where there are none, as with a single worker, the owner alone touches the ring and
-    /// the slot, and spares itself the exchanges.
+    /// True if there are thieves. Where there are none, as with a single worker, the owner alone touches the
+    /// ring and the slot, and spares itself the exchanges.
     shared: bool,
     /// The items at `head..tail`; the rest is garbage. Only the owner writes.
     slots: [AtomicPtr<()>; CAPACITY],
@@ -136,12 +137,12 @@ struct Ring<T: Item> {
 }
 
 impl<T: Item> Local<T> {
-    /// An empty queue. If `shared` is false, nobody may steal from it, and its stealers only count.
+    /// Makes an empty queue. If `shared` is false, nobody may steal from it, and its stealers only count.
     pub(crate) fn new(shared: bool) -> Local<T> {
         Local::starting_at(0, shared)
     }
 
-    /// An empty queue whose first item gets `position`; tests start just before the wrap-around.
+    /// Makes an empty queue whose first item gets `position`; tests start just before the wrap-around.
     fn starting_at(position: usize, shared: bool) -> Local<T> {
         let ring = Arc::new(Ring {
             head: AtomicUsize::new(position),
@@ -154,7 +155,7 @@ impl<T: Item> Local<T> {
         Local { ring, _single: PhantomData }
     }
 
-    /// The end of this queue that other workers steal from.
+    /// Returns the end of this queue that other workers steal from.
     pub(crate) fn stealer(&self) -> Stealer<T> {
         Stealer { ring: Arc::clone(&self.ring) }
     }
@@ -246,7 +247,7 @@ impl<T: Item> Local<T> {
         self.ring.tail.store(tail, Release);
     }
 
-    /// How many items can be pushed before the ring is full. Only the owner can make it fewer.
+    /// Returns how many items can be pushed before the ring is full. Only the owner can make it fewer.
     fn room(&self) -> usize {
         // Acquire, as in `push`, which the caller does the work of.
         CAPACITY - self.ring.tail.load(Relaxed).wrapping_sub(self.ring.head.load(Acquire))
@@ -302,16 +303,16 @@ impl<T: Item> Stealer<T> {
         self.ring.take_lifo(Acquire)
     }
 
-    /// How many items there were a moment ago, the LIFO slot included.
+    /// Returns how many items there were a moment ago, the LIFO slot included.
     pub(crate) fn len(&self) -> usize {
         self.ring.len()
     }
 
-    /// Whether there was nothing to steal a moment ago; see "Going to sleep" in the header. The LIFO slot does not
-    /// count: it is for its owner, unless that is stuck.
+    /// Returns true if there was nothing to steal a moment ago; see "Going to sleep" in the header. The LIFO
+    /// slot does not count: it is for its owner, unless that is stuck.
     pub(crate) fn is_empty(&self) -> bool {
-        // When `tail` is read, `head` is between the value read before and `tail`: if these are equal, the ring
-        // is empty at that moment.
+        // At the moment when `tail` is read, `head` is between the value read before and `tail`: if these are
+        // equal, the ring is empty at that moment.
         let head = self.ring.head.load(Acquire);
         head == self.ring.tail.load(Acquire)
     }
@@ -381,7 +382,7 @@ impl<T: Item> Drop for Local<T> {
     }
 }
 
-/// The item that `raw` stands for.
+/// Returns the item that `raw` stands for.
 ///
 /// # Safety
 /// `raw` was stored in a slot by one of this queue's operations, and the caller is the one who has claimed it.

@@ -1,8 +1,9 @@
-//! How a worker gets from its thread to another one that waits for it: a [host](crate::host), or on fibers the thread that
-//! they belong to.
+//! The request for a worker by a thread that waits for it: a [host](crate::host), or on fibers the thread
+//! that they belong to.
 //!
-//! Whoever wants the worker says so and waits. The thread that carries it looks here between two polls and leaves the
-//! worker, as the watchdog does that has taken it from a thread. Nothing here runs a task.
+//! Whoever wants the worker says so and waits. The thread that carries it looks here between two polls and
+//! leaves the worker; so does the watchdog when it has taken the worker from a thread. Nothing here runs a
+//! task.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,37 +12,36 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use crate::core::Core;
 use crate::lock::lock;
 
-/// How a worker gets from its thread to another one that waits for it: a host, or on fibers the thread that they
-/// belong to.
+/// The request for one worker, and the way on which it comes.
 #[derive(Default)]
 pub(crate) struct CoreRequest {
-    /// Somebody waits for the worker.
+    /// True while somebody waits for the worker.
     wanted: AtomicBool,
-    /// What passes between them.
+    /// The state of the exchange, under a lock of its own.
     state: Mutex<Exchange>,
     /// Signalled when the worker is there, or never will be.
     handed: Condvar,
 }
 
-/// Where the worker is handed over.
+/// The state of a request.
 #[derive(Default)]
 struct Exchange {
-    /// There is a host.
+    /// True while there is a host.
     hosted: bool,
-    /// The worker has ended.
+    /// True when the worker has ended.
     ended: bool,
     /// The worker, on its way.
     core: Option<Box<Core>>,
 }
 
 impl CoreRequest {
-    /// Whether the worker should come.
+    /// Returns true if somebody waits for the worker.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// Enters a host.
+    /// Enters a host, unless there is one.
     pub(crate) fn begin_hosting(&self) -> io::Result<()> {
         match std::mem::replace(&mut lock(&self.state).hosted, true) {
             true => Err(io::ErrorKind::ResourceBusy.into()),
@@ -49,7 +49,7 @@ impl CoreRequest {
         }
     }
 
-    /// The host is gone.
+    /// Notes that the host is gone.
     pub(crate) fn end_hosting(&self) {
         lock(&self.state).hosted = false;
     }
@@ -70,7 +70,7 @@ impl CoreRequest {
         }
     }
 
-    /// Takes the worker in, if somebody waits for it; else it comes back.
+    /// Takes the worker in if somebody waits for it; else returns it.
     pub(crate) fn fulfil(&self, core: Box<Core>) -> Option<Box<Core>> {
         if !self.wanted.swap(false, Ordering::SeqCst) {
             return Some(core);
@@ -80,7 +80,7 @@ impl CoreRequest {
         None
     }
 
-    /// The worker has ended.
+    /// Notes that the worker has ended, and tells whoever waits for it.
     pub(crate) fn close(&self) {
         lock(&self.state).ended = true;
         self.handed.notify_all();

@@ -1,4 +1,5 @@
-//! Where a worker lies while a thread carries it, so that it can be taken from a thread that is stuck.
+//! The cell in which a worker lies while a thread carries it, so that it can be taken from a thread that is
+//! stuck.
 //!
 //! The carrier reaches its worker here many times in each poll, and pays no more for that than for the `RefCell` that
 //! this could be: two stores and a load of its own. The [watchdog](crate::watchdog) may take the worker away
@@ -33,24 +34,25 @@ use crate::sync::atomic::{AtomicU8, AtomicUsize};
 
 /// The worker is here, or its carrier has taken it out itself.
 const PRESENT: u8 = 0;
-/// The same, where the kernel cannot send barriers: then a carrier looks again, with a fence.
+/// The same where the kernel cannot send barriers: then a carrier looks again, with a fence.
 const FENCED: u8 = 4;
-/// Somebody is about to take it.
+/// A seizer is about to take the worker.
 const REVOKING: u8 = 1;
-/// It has been taken from a carrier that is in the middle of a poll.
+/// The worker has been taken from a carrier that is in the middle of a poll.
 const REVOKED: u8 = 2;
 /// That poll is over, or waits on a thread that has no worker to hold up.
 const RELEASED: u8 = 3;
 
-/// The place of a `T` that one thread uses and others may take. What it is to others; its carrier has the [`Carrier`].
+/// A cell for a `T` that one thread uses and others may take, as the others see it; its carrier has the
+/// [`Carrier`].
 pub(crate) struct Revocable<T> {
-    /// What lies here.
+    /// The value, if it is here.
     item: UnsafeCell<Option<Box<T>>>,
-    /// How many uses of it are under way, one inside the other. Written by the carrier alone.
+    /// The number of uses that are under way, one inside the other. Written by the carrier alone.
     borrows: AtomicUsize,
     /// [`PRESENT`] or [`FENCED`], [`REVOKING`], [`REVOKED`] or [`RELEASED`]; see the [module](self)'s diagram.
     state: AtomicU8,
-    /// [`PRESENT`] or [`FENCED`].
+    /// The state in which the value is here: [`PRESENT`] or [`FENCED`].
     here: u8,
 }
 
@@ -60,9 +62,9 @@ pub(crate) struct Revocable<T> {
 // thread as through a mutex, which asks for `T: Send`.
 unsafe impl<T: Send> Sync for Revocable<T> {}
 
-/// The end of a cell that its carrier has. It stays on one thread.
+/// The carrier's end of a cell. It stays on one thread.
 pub(crate) struct Carrier<T> {
-    /// The cell.
+    /// The cell, which the others hold on to.
     cell: Arc<Revocable<T>>,
     /// `borrows` has one writer: neither `Send` nor `Sync`.
     _here: PhantomData<*mut ()>,
@@ -86,7 +88,7 @@ impl<T> Carrier<T> {
         &self.cell
     }
 
-    /// Lends what lies here; `None` when it is not here any more.
+    /// Lends the value; `None` when it is not here any more.
     #[inline]
     pub(crate) fn lend(&self) -> Option<Guard<'_, T>> {
         let borrow = self.borrow()?;
@@ -95,19 +97,19 @@ impl<T> Carrier<T> {
         Some(Guard { item, _borrow: borrow })
     }
 
-    /// Calls `f` with what lies here; `None` when it is not here any more.
+    /// Calls `f` with the value; `None` when it is not here any more.
     #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         self.lend().map(|item| f(&item))
     }
 
-    /// Whether it is here.
+    /// Returns true if the value is here.
     #[inline]
     pub(crate) fn has(&self) -> bool {
         self.with(|_| ()).is_some()
     }
 
-    /// Takes it out. `None` when it is not here.
+    /// Takes the value out. Returns `None` when it is not here.
     ///
     /// # Panics
     /// When it is in use further down on this stack: code that waits runs where none should.
@@ -118,7 +120,7 @@ impl<T> Carrier<T> {
         unsafe { &mut *self.cell.item.get() }.take()
     }
 
-    /// Puts back what this carrier, or somebody else, has taken out.
+    /// Puts back the value that this carrier, or somebody else, has taken out.
     pub(crate) fn put(&self, item: Box<T>) {
         let cell = &*self.cell;
         // Acquire pairs with the Release in `revoke`.
@@ -136,7 +138,8 @@ impl<T> Carrier<T> {
         }
     }
 
-    /// Says that the poll from which it was taken is over, or that its thread keeps nobody waiting any more.
+    /// Says that the poll from which the value was taken is over, or that its thread keeps nobody waiting any
+    /// more.
     pub(crate) fn leave(&self) {
         if self.cell.state.load(Relaxed) == REVOKED {
             // (4) Release pairs with the Acquire in `is_released`.
@@ -144,7 +147,7 @@ impl<T> Carrier<T> {
         }
     }
 
-    /// Begins a use. `None` when it has been taken away.
+    /// Begins a use. Returns `None` when the value has been taken away.
     #[inline]
     fn borrow(&self) -> Option<Borrow<'_, T>> {
         let cell = &*self.cell;
@@ -161,8 +164,8 @@ impl<T> Carrier<T> {
         Some(Borrow { cell, outer })
     }
 
-    /// Somebody takes, or has taken, what this carrier wants to use, or may do so without its knowledge. Returns whether the
-    /// use may begin.
+    /// Looks again, because somebody takes, or has taken, what this carrier wants to use, or may do so
+    /// without its knowledge. Returns whether the use may begin.
     #[cold]
     fn look_again(&self) -> bool {
         let cell = &*self.cell;
@@ -178,7 +181,7 @@ impl<T> Carrier<T> {
                         return true;
                     }
                 }
-                // The seizer starts a thread, at most.
+                // The seizer is quick: it starts a thread, at most.
                 REVOKING => crate::sync::yield_now(),
                 _ => return false,
             }
@@ -186,11 +189,11 @@ impl<T> Carrier<T> {
     }
 }
 
-/// What lies in a cell, in use.
+/// The value of a cell, in use.
 pub(crate) struct Guard<'a, T> {
-    /// What lies there.
+    /// The value that is lent.
     item: &'a T,
-    /// Keeps it there.
+    /// Keeps the value in the cell.
     _borrow: Borrow<'a, T>,
 }
 
@@ -203,11 +206,11 @@ impl<T> Deref for Guard<'_, T> {
     }
 }
 
-/// A use of what lies in a cell.
+/// A use of the value of a cell.
 struct Borrow<'a, T> {
-    /// The cell.
+    /// The cell whose value is in use.
     cell: &'a Revocable<T>,
-    /// How many uses are under way around this one.
+    /// The number of uses that are under way around this one.
     outer: usize,
 }
 
@@ -220,9 +223,10 @@ impl<T> Drop for Borrow<'_, T> {
 }
 
 impl<T> Revocable<T> {
-    /// Takes what lies here from a carrier that does not use it at this moment, and gives it to `hand_on`, which may
-    /// give it back: then it stays. `still` is asked when the carrier cannot use it any more, and whatever the carrier wrote
-    /// before its last use is visible to it; false leaves everything as it was. Returns whether it was handed on.
+    /// Takes the value from a carrier that does not use it at this moment, and gives it to `hand_on`, which
+    /// may give it back: then it stays. `still` is asked when the carrier cannot use it any more, and
+    /// whatever the carrier wrote before its last use is visible to it; false leaves everything as it was.
+    /// Returns whether it was handed on.
     pub(crate) fn revoke(
         &self,
         still: impl FnOnce() -> bool,
@@ -259,7 +263,7 @@ impl<T> Revocable<T> {
         }
     }
 
-    /// Whether the poll from which it was taken holds nobody up any more.
+    /// Returns true if the poll from which the value was taken holds nobody up any more.
     pub(crate) fn is_released(&self) -> bool {
         // Acquire pairs with the Release in `leave` and `put`.
         matches!(self.state.load(Acquire), RELEASED | PRESENT | FENCED)

@@ -23,40 +23,42 @@ use crate::fiber::{Fiber, FiberResult, StackPool, prefetch, usage};
 use crate::strand::{FiberStrand, Input, Output};
 use crate::worker::{self, Context};
 
-/// How many free runners a worker keeps. More than this many tasks that block and go on at the same time are seldom
-/// steady, and a stack is made in less than a microsecond.
+/// The number of free runners that a worker keeps. More than this many tasks that block and go on at the same
+/// time are seldom steady, and a stack is made in less than a microsecond.
 const KEEP: usize = 64;
 
-/// How much of a stack a turn is sure to touch: the frames between the switch and the code that waited.
+/// The part of a stack that a turn is sure to touch, in bytes: the frames between the switch and the code
+/// that waited.
 const FRAMES: usize = 512;
 
 /// A stack that polls tasks.
 struct Runner {
-    /// The stack.
+    /// The stack and the code on it.
     fiber: Fiber<Input, Output>,
-    /// How it waits. The fiber has the other reference: it outlives every frame on the stack.
+    /// The strand by which the stack waits. The fiber has the other reference: it outlives every frame on the
+    /// stack.
     strand: Rc<FiberStrand>,
-    /// Where its stack was left; see [`FiberStrand::left_at`].
+    /// The address at which the stack was left; see [`FiberStrand::left_at`].
     left_at: *const u8,
-    /// Whether it is suspended in the middle of a poll.
+    /// True if the runner is suspended in the middle of a poll.
     blocked: bool,
     /// The task that is being polled, for the watchdog.
     task: u64,
 }
 
-/// A worker's runners.
+/// The runners of a worker.
 struct Runners<'a> {
-    /// All of them, by number.
+    /// All runners, by number.
     all: Vec<Option<Box<Runner>>>,
-    /// Numbers of runners that are free; the one used last comes last, and its stack is warm.
+    /// The numbers of runners that are free; the one used last comes last, because its stack is warm.
     idle: Vec<usize>,
-    /// Numbers without a runner.
+    /// The numbers without a runner.
     vacant: Vec<usize>,
-    /// Where stacks come from.
+    /// The pool that stacks come from.
     stacks: &'a Arc<StackPool>,
-    /// The thread's worker.
+    /// The thread's side of its worker.
     context: &'a Rc<Context>,
-    /// Which worker that is.
+    /// The index of the worker.
     index: usize,
 }
 
@@ -72,10 +74,10 @@ pub(crate) fn run_on_fibers(
     let _signal_stack = SignalStack::ensure();
     let mut runners =
         Runners { all: Vec::new(), idle: Vec::new(), vacant: Vec::new(), stacks, context, index };
-    // For tasks that come when no stack can be had: it waits by keeping the worker.
+    // The strand for tasks that come when no stack can be had: it waits by keeping the worker.
     let last_resort = FiberStrand::new(Rc::clone(context), index, usize::MAX);
     let counts = &context.remote(index).counts;
-    // It is also the strand of wakers that events call.
+    // The same strand serves wakers that events call.
     strand::enter(&last_resort, || {
         while let Some(work) = next() {
             match work {
@@ -95,7 +97,7 @@ pub(crate) fn run_on_fibers(
 }
 
 impl Runners<'_> {
-    /// The number of a free runner, a new one if need be.
+    /// Returns the number of a free runner, which is made if need be.
     #[inline]
     fn free(&mut self) -> io::Result<usize> {
         match self.idle.pop() {
@@ -135,7 +137,7 @@ impl Runners<'_> {
         Ok(number)
     }
 
-    /// Goes on with a blocked runner. A wake-up that is no longer wanted finds it free, or gone.
+    /// Goes on with a blocked runner. A wake-up that is no longer wanted finds the runner free, or gone.
     #[inline]
     fn go_on(&mut self, runner: usize) {
         self.prepare_next();

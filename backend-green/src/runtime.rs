@@ -42,32 +42,32 @@ use crate::watchdog_state::{Handler, LongPoll, WatchdogState};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Green {
-    /// What the workers share.
+    /// The state that the workers share.
     pub(crate) shared: Arc<Shared>,
-    /// What starts tasks.
+    /// The spawner of the runtime's tasks.
     spawner: Spawner,
 }
 
 /// Settings of a [`Green`] runtime.
 #[must_use]
 pub struct Builder {
-    /// See [`Builder::name`].
+    /// The setting of [`Builder::name`].
     name: Option<String>,
-    /// See [`Builder::workers`].
+    /// The setting of [`Builder::workers`].
     workers: Option<usize>,
-    /// See [`Builder::spin_rounds`].
+    /// The setting of [`Builder::spin_rounds`].
     spin_rounds: u32,
     /// Limits of the threads.
     limits: Limits,
-    /// Whether blocked stacks are fibers.
+    /// True if blocked stacks are fibers.
     fibers: bool,
-    /// How large and how many fibers' stacks are.
+    /// The size and the number of the fibers' stacks.
     stacks: StackOptions,
-    /// Whom to tell how much of their stacks tasks use.
+    /// The handler that is told how much of their stacks tasks use.
     on_stack_use: Option<usage::Handler>,
-    /// From when on a task is reported that holds on to its worker.
+    /// The length of a poll from which on its task is reported.
     long_poll_limit: Duration,
-    /// Whom to tell.
+    /// The handler that is told of such tasks.
     on_long_poll: Option<Handler>,
 }
 
@@ -96,11 +96,11 @@ impl FiberPromise {
     }
 }
 
-/// How often a worker that has run out of work looks around before it sleeps: about as long as waking a sleeping
-/// core takes.
+/// The number of times that a worker which has run out of work looks around before it sleeps: about as long
+/// as waking a sleeping core takes.
 const SPIN_ROUNDS: u32 = 60;
 
-/// A poll this long would be felt by a person.
+/// The length of a poll that would be felt by a person.
 const LONG_POLL: Duration = Duration::from_millis(100);
 
 impl Builder {
@@ -121,26 +121,29 @@ impl Builder {
         self
     }
 
-    /// How many workers run tasks at the same time. As many as the machine has cores, unless set; at least one.
+    /// Sets how many workers run tasks at the same time. Unless set it is the number of the machine's cores;
+    /// it is at least one.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers.max(1));
         self
     }
 
-    /// How often a worker that has run out of work looks around, giving its core away in between, before it sleeps.
-    /// 60 unless set. More makes wake-ups between cores faster and idle times dearer; 0 sleeps at once.
+    /// Sets how often a worker that has run out of work looks around, giving its core away in between, before
+    /// it sleeps; 60 unless set. More makes wake-ups between cores faster and idle times dearer; 0 sleeps at
+    /// once.
     pub fn spin_rounds(mut self, rounds: u32) -> Builder {
         self.spin_rounds = rounds;
         self
     }
 
-    /// The most threads at a time: for workers, one for the watchdog, for tasks that block in straight-line code
-    /// on threads, for those that are stuck (in something that is not this library's, or computing for long) while others
-    /// wait for their worker, and for what is [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks
-    /// keeps its worker until a thread ends: the tasks behind it wait, and where every worker is kept in this way, those
-    /// that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a [`LongPoll`], and without a
-    /// [handler](Builder::on_long_poll) for these a line on standard error says so once. With
-    /// fewer than one more than there are workers, [`Builder::build`] fails.
+    /// Sets the most threads at a time: for workers, one for the watchdog, for tasks that block in
+    /// straight-line code on threads, for those that are stuck (in something that is not this library's, or
+    /// computing for long) while others wait for their worker, and for what is
+    /// [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks keeps its
+    /// worker until a thread ends: the tasks behind it wait, and where every worker is kept in this way,
+    /// those that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a
+    /// [`LongPoll`], and without a [handler](Builder::on_long_poll) for these a line on standard error says
+    /// so once. With fewer than one more than there are workers, [`Builder::build`] fails.
     ///
     /// Unless set, and in any case, all runtimes of the process together have at most
     /// [`process_limit`]. A program of which more tasks block at the same time needs
@@ -150,31 +153,34 @@ impl Builder {
         self
     }
 
-    /// How long an idle thread is kept for the next task that blocks. 10 seconds unless set.
+    /// Sets how long an idle thread is kept for the next task that blocks; 10 seconds unless set.
     pub fn thread_keep_alive(mut self, idle: Duration) -> Builder {
         self.limits.keep_alive = idle;
         self
     }
 
-    /// The stack of a fiber in bytes; 256 KiB unless set, at least 32 KiB. Memory is used as it is touched, so a larger one
-    /// costs address space and little else. A task that overflows its stack ends the process, with a message that names
-    /// it; [`Builder::on_stack_use`] tells how much the tasks of a program use.
+    /// Sets the size of a fiber's stack in bytes; 256 KiB unless set, at least 32 KiB. Memory is used as it
+    /// is touched, so a larger one costs address space and little else. A task that overflows its stack ends
+    /// the process, with a message that names it; [`Builder::on_stack_use`] tells how much the tasks of a
+    /// program use.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stacks.size = bytes;
         self
     }
 
-    /// The most fibers that may be blocked at a time. When they are, tasks go on as long as they do not block; one
-    /// that does keeps its worker.
+    /// Sets the most fibers that may be blocked at a time. When they are, tasks go on as long as they do not
+    /// block; one that does keeps its worker.
     pub fn max_stacks(mut self, stacks: usize) -> Builder {
         self.stacks.limit = stacks;
         self
     }
 
-    /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for `limit`
-    /// without coming to an await point or a wait: code that computes for long, or that blocks in something that
-    /// is not this library's. Once for each such poll. Others do not wait for it: after some milliseconds another thread
-    /// carries its worker ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Without a handler they are counted; see [`Metrics::long_polls`].
+    /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for
+    /// `limit` without coming to an await point or a wait: code that computes for long, or that blocks in
+    /// something that is not this library's. It is called once for each such poll. Others do not wait for the
+    /// task: after some milliseconds another thread carries its worker
+    /// ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Without a handler such polls are counted;
+    /// see [`Metrics::long_polls`].
     pub fn on_long_poll(
         mut self,
         limit: Duration,
@@ -185,9 +191,10 @@ impl Builder {
         self
     }
 
-    /// Calls `handler` after each poll of a task on a fiber, on the fiber, with how much of its stack the task has used. The
-    /// largest of what is said of a task is its high-water mark. For finding out which [`Builder::stack_size`] a program
-    /// needs: it costs some microseconds a poll. Without fibers nothing is said.
+    /// Calls `handler` after each poll of a task on a fiber, on the fiber, with how much of its stack the
+    /// task has used. The largest of what is said of a task is its high-water mark. This is for finding out
+    /// which [`Builder::stack_size`] a program needs: it costs some microseconds a poll. Without fibers
+    /// nothing is said.
     ///
     /// # Examples
     /// ```
@@ -247,7 +254,7 @@ impl Builder {
         asymmetric_fence::prepare();
         let threads = self.limits.threads.min(process_limit());
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        // Where there may be few threads, some are left for what blocks.
+        // Some threads are left for what blocks, where there may be few.
         let count = self.workers.unwrap_or_else(|| cores().min(threads / 2).max(1));
         if count >= threads {
             let message = format!(
@@ -318,12 +325,12 @@ impl fmt::Debug for Builder {
 }
 
 impl Green {
-    /// The settings, to be changed and built.
+    /// Returns the usual settings, to be changed and built.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A runtime with the usual settings.
+    /// Makes a runtime with the usual settings.
     ///
     /// # Errors
     /// As [`Builder::build`].
@@ -331,12 +338,12 @@ impl Green {
         Green::builder().build()
     }
 
-    /// What starts tasks on this runtime.
+    /// Returns the spawner of this runtime's tasks.
     pub fn spawner(&self) -> &Spawner {
         &self.spawner
     }
 
-    /// What has happened so far.
+    /// Returns a snapshot of the runtime's counters.
     pub fn metrics(&self) -> Metrics {
         Metrics::read(&self.shared)
     }
@@ -363,7 +370,8 @@ impl Green {
         let ended = twoply_core::time::timeout(deadline, shared.tasks.wait_empty()).wait();
         shared.stop();
         if ended.is_err() {
-            // What lies behind a task that never ends would wait for it.
+            // A thread of its own drops the leftovers: what lies behind a task that never ends would wait for
+            // that task.
             let shared = Arc::clone(shared);
             let dropping = move || shared.drop_leftovers();
             let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, dropping);
@@ -391,7 +399,7 @@ impl Drop for Green {
             shared.stop();
         });
         if waiting.is_err() {
-            // No thread for that: workers look by themselves whenever they wake up.
+            // There is no thread for that, so the workers look by themselves whenever they wake up.
             self.shared.wake_all();
         }
     }

@@ -52,44 +52,44 @@ use crate::revocable::Revocable;
 use crate::sleepers::Sleepers;
 use crate::watchdog_state::WatchdogState;
 
-/// What the workers of a runtime share.
+/// The state that the workers of a runtime share.
 pub(crate) struct Shared {
-    /// The live tasks.
+    /// The list of live tasks.
     pub(crate) tasks: Arc<TaskList>,
     /// Jobs that come from outside the workers, and what overflows their queues.
     pub(crate) injector: Injector<Job>,
     /// The workers, as the others see them.
     pub(crate) workers: Box<[Remote]>,
-    /// Who sleeps and who searches.
+    /// The workers that sleep, and those that search.
     pub(crate) sleepers: Sleepers,
-    /// Where workers run, and the threads that take them over.
+    /// The threads on which workers run, and those that take workers over.
     pub(crate) threads: ThreadCache,
-    /// Where what is offloaded from fibers runs.
+    /// The pool in which offloaded code runs, on fibers.
     pub(crate) pool: BlockingPool,
-    /// Where blocked stacks come from; `None`: a blocked task keeps its thread.
+    /// The pool of stacks for blocked tasks; `None`: a blocked task keeps its thread.
     pub(crate) stacks: Option<Arc<StackPool>>,
-    /// Told how much of their stacks tasks use.
+    /// The handler that is told how much of their stacks tasks use.
     pub(crate) on_stack_use: Option<usage::Handler>,
-    /// Watches for tasks that hold on to their worker.
+    /// The state of the watch for tasks that hold on to their worker.
     pub(crate) watch: WatchdogState,
-    /// How far the end of the runtime has come: [`OPEN`], [`DRAINING`] or [`STOPPED`].
+    /// The phase of the runtime: [`OPEN`], [`DRAINING`] or [`STOPPED`].
     phase: AtomicUsize,
-    /// How many workers have not ended.
+    /// The number of workers that have not ended.
     pub(crate) live_workers: AtomicUsize,
-    /// How often the search of idle workers looks around before they sleep.
+    /// The number of times that an idle worker looks around before it sleeps.
     pub(crate) spin_rounds: u32,
-    /// What a thread does that is to carry a worker: [`crate::carrier`], which stands above this.
+    /// The loop of a thread that is to carry a worker: [`crate::carrier`], which stands above this.
     pub(crate) carry: fn(Arc<Shared>, Box<Core>),
-    /// Set in the child of a fork.
+    /// The counter of forks.
     pub(crate) forked: &'static AtomicU64,
-    /// What `forked` said when the runtime was made.
+    /// The count of forks when the runtime was made.
     pub(crate) born: u64,
 }
 
-/// What a thread is called while it sees to the end of a runtime.
+/// The name of a thread while it sees to the end of a runtime.
 pub(crate) const DROPPER: &str = "twoply-drop";
 
-/// The phases of a runtime's life.
+/// The runtime takes tasks.
 const OPEN: usize = 0;
 /// Workers end when no task is left.
 const DRAINING: usize = 1;
@@ -99,25 +99,25 @@ const STOPPED: usize = 2;
 /// A worker as the others see it.
 #[repr(align(128))]
 pub(crate) struct Remote {
-    /// The end of its queue that others steal from.
+    /// The end of the worker's queue that others steal from.
     pub(crate) stealer: Stealer<Job>,
-    /// Its reactor.
+    /// The reactor of the worker.
     pub(crate) reactor: Reactor,
-    /// What it holds, and what others have given to it.
+    /// The tasks that the worker holds, and those that others have given to it.
     pub(crate) load: Load,
-    /// Blocked fibers of its that can go on, by number. Pushed to from other threads.
+    /// The numbers of blocked fibers of the worker that can go on. They are pushed from other threads.
     inbox: Mutex<Vec<usize>>,
-    /// How many there are. Relaxed: what a worker misses here, it is notified of.
+    /// The number of fibers in the inbox. Relaxed: a worker that misses one is notified of it.
     inbox_len: AtomicUsize,
-    /// Where the thread that carries it, or was the last to do so, has it.
+    /// The cell of the thread that carries the worker, or was the last to do so.
     cell: Mutex<Option<Arc<Revocable<Core>>>>,
     /// The number of that thread in the kernel. Relaxed: a hint.
     thread: AtomicI32,
-    /// Where it lies while its thread may block.
+    /// The slot in which the worker lies while its thread may block.
     pub(crate) handoff: Handoff,
-    /// Hands it to whoever wants it: a host, or the thread that its fibers belong to.
+    /// The exchange through which a host, or the thread that the worker's fibers belong to, gets the worker.
     pub(crate) request: CoreRequest,
-    /// What it is doing, counted.
+    /// The counters of the worker.
     pub(crate) counts: Counts,
 }
 
@@ -137,19 +137,19 @@ impl Remote {
         }
     }
 
-    /// From now on the calling thread carries the worker, at `cell`.
+    /// Notes that the calling thread carries the worker from now on, at `cell`.
     pub(crate) fn set_carrier(&self, cell: &Arc<Revocable<Core>>) {
         self.thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
         let before = lock(&self.cell).replace(Arc::clone(cell));
         drop(before);
     }
 
-    /// The thread that carries the worker, or carried it last.
+    /// Returns the number of the thread that carries the worker, or carried it last.
     pub(crate) fn thread(&self) -> i32 {
         self.thread.load(Ordering::Relaxed)
     }
 
-    /// Where the worker is carried, or was carried last.
+    /// Returns the cell in which the worker is carried, or was carried last.
     pub(crate) fn cell(&self) -> Option<Arc<Revocable<Core>>> {
         lock(&self.cell).clone()
     }
@@ -171,13 +171,13 @@ impl Remote {
     /// Gives the worker a task to start. The task comes back if the runtime is at its end.
     pub(crate) fn place(&self, job: Job) -> Result<(), Job> {
         if self.load.assigned.offer(job)? {
-            // As for the inbox.
+            // As for the inbox, later pushes ride on the first one's wake-up.
             self.reactor.notify();
         }
         Ok(())
     }
 
-    /// Takes all that is in the inbox.
+    /// Takes everything out of the inbox.
     pub(crate) fn drain_inbox(&self, into: &mut impl Extend<usize>) {
         if self.inbox_len.load(Ordering::Relaxed) > 0 {
             let mut inbox = lock(&self.inbox);
@@ -229,9 +229,10 @@ impl Shared {
         }
     }
 
-    /// Drops all that is queued, for a runtime that has been stopped: what nobody will run, and what lies behind a task
-    /// that holds on to its worker. Dropping a job ends its task. The destructors of the user's run on this stack.
-    /// What comes from outside after this is not queued any more.
+    /// Drops all that is queued, for a runtime that has been stopped: the jobs that nobody will run, and
+    /// those that lie behind a task which holds on to its worker. Dropping a job ends its task. The
+    /// destructors of the user's run on this stack. Jobs that come from outside after this are not queued any
+    /// more.
     pub(crate) fn drop_leftovers(&self) {
         self.injector.close();
         self.workers.iter().for_each(|remote| remote.load.assigned.close());
@@ -264,12 +265,13 @@ impl Shared {
         }
     }
 
-    /// Whether every worker sleeps.
+    /// Returns true if every worker sleeps.
     pub(crate) fn all_asleep(&self) -> bool {
         self.sleepers.sleeping() >= self.live_workers.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a job that `index` could run: in the injector, in any queue, given to it, or a fiber in its inbox.
+    /// Returns true if there is a job that `index` could run: in the injector, in any queue, given to it, or
+    /// a fiber in its inbox.
     pub(crate) fn has_work_for(&self, index: usize) -> bool {
         !self.injector.is_empty()
             || !self.workers[index].inbox_is_empty()
@@ -281,12 +283,12 @@ impl Shared {
         self.phase.load(Ordering::SeqCst)
     }
 
-    /// Whether the runtime has been stopped: what is queued is dropped.
+    /// Returns true if the runtime has been stopped, so that queued jobs are dropped.
     pub(crate) fn is_stopped(&self) -> bool {
         self.phase() == STOPPED
     }
 
-    /// Whether workers should end now, those at least that hold no stack which is still suspended.
+    /// Returns true if workers should end now, those at least that hold no stack which is still suspended.
     pub(crate) fn should_stop(&self) -> bool {
         match self.phase() {
             OPEN => false,
@@ -313,7 +315,7 @@ impl Shared {
         self.workers.iter().for_each(|remote| remote.reactor.notify());
     }
 
-    /// A worker has ended. The last one drops what nobody will run.
+    /// Notes that a worker has ended. The last one drops what nobody will run.
     pub(crate) fn worker_ended(&self) {
         if self.live_workers.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.phase.fetch_max(STOPPED, Ordering::SeqCst);
@@ -331,6 +333,6 @@ impl Shared {
 /// Drops a job that comes back to a runtime which has been stopped. That runs the destructors of the user's, which may take
 /// for ever; and whoever has woken the job may do so in the turn of a reactor, or in the destructor of another such job.
 fn drop_elsewhere(job: Job) {
-    // Where no thread is to be had, it is dropped here.
+    // The job is dropped here where no thread is to be had.
     let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, move || drop(job));
 }

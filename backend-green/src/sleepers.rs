@@ -1,5 +1,5 @@
-//! Which workers sleep and which search, and who is woken when there is work: the race that the
-//! [scheduler](crate::scheduler)'s header describes.
+//! The workers that sleep and those that search, and the choice of who is woken when there is work: the race
+//! that the [scheduler](crate::scheduler)'s header describes.
 //!
 //! The scheduler notifies those whom this picks, and workers say here what they are about to do. Nothing here looks at a
 //! queue, sleeps or wakes anybody. Each fence stands between what its caller wrote before and what is read after it, here
@@ -16,16 +16,16 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// The workers that have nothing to do.
 pub(crate) struct Sleepers {
-    /// How many sleep, or are about to. Written under the lock of `list`.
+    /// The number of workers that sleep, or are about to. Written under the lock of `list`.
     sleeping: AtomicUsize,
-    /// How many search for work. A worker that has been picked counts from then on.
+    /// The number of workers that search for work. A worker that has been picked counts from then on.
     searching: AtomicUsize,
-    /// Who sleeps.
+    /// The indices of the sleeping workers.
     list: Mutex<Vec<usize>>,
 }
 
 impl Sleepers {
-    /// Nobody sleeps and nobody searches.
+    /// Returns the state in which nobody sleeps and nobody searches.
     pub(crate) fn new() -> Sleepers {
         Sleepers {
             sleeping: AtomicUsize::new(0),
@@ -34,8 +34,8 @@ impl Sleepers {
         }
     }
 
-    /// Work has been pushed. Picks a sleeping worker to be woken for it, unless one is searching already: that will find
-    /// it.
+    /// Picks a sleeping worker to be woken for work that has been pushed, unless one is searching already:
+    /// that will find it.
     pub(crate) fn pick(&self) -> Option<usize> {
         // Pairs with the fences in `begin_sleep` and `found`: either this sees the sleeper, or that nobody searches, or the
         // other one sees the work.
@@ -55,12 +55,12 @@ impl Sleepers {
         }
         let picked = list.pop()?;
         self.sleeping.store(list.len(), Relaxed);
-        // On behalf of the one that is woken.
+        // The search of the worker that is woken counts from now on.
         self.searching.fetch_add(1, Relaxed);
         Some(picked)
     }
 
-    /// Whether one of so many workers may search: half of all are enough to find what there is.
+    /// Returns true if one of so many workers may search: half of all are enough to find what there is.
     pub(crate) fn start_search(&self, workers: usize) -> bool {
         if 2 * self.searching.load(Relaxed) >= workers {
             return false;
@@ -74,8 +74,8 @@ impl Sleepers {
         self.searching.fetch_sub(1, Relaxed);
     }
 
-    /// Ends a search that has found something. Whoever has pushed more meanwhile has relied on this searcher: if it was
-    /// the last one, and `is_more`, picks the next.
+    /// Ends a search that has found something. Whoever has pushed more meanwhile has relied on this searcher:
+    /// if it was the last one, and `is_more`, this picks the next.
     pub(crate) fn found(&self, is_more: impl FnOnce() -> bool) -> Option<usize> {
         if self.searching.fetch_sub(1, Relaxed) > 1 {
             return None;
@@ -85,7 +85,7 @@ impl Sleepers {
         if is_more() { self.pick_hint() } else { None }
     }
 
-    /// How many workers search.
+    /// Returns the number of workers that search.
     pub(crate) fn searching(&self) -> usize {
         self.searching.load(Relaxed)
     }
@@ -104,8 +104,9 @@ impl Sleepers {
         fence(SeqCst);
     }
 
-    /// Takes a worker out of the list. Returns whether it counts as searching from now on: when it has been picked, or if
-    /// it `searches` on, because it has not slept after all. Whoever pushed before it lay down has relied on that search.
+    /// Takes a worker out of the list. Returns whether it counts as searching from now on: when it has been
+    /// picked, or if it `searches` on, because it has not slept after all. Whoever pushed before it lay down
+    /// has relied on that search.
     pub(crate) fn end_sleep(&self, worker: usize, searches: bool) -> bool {
         let mut list = self.lock();
         let Some(at) = list.iter().position(|&sleeper| sleeper == worker) else { return true };
@@ -117,7 +118,7 @@ impl Sleepers {
         searches
     }
 
-    /// How many workers sleep.
+    /// Returns the number of workers that sleep.
     pub(crate) fn sleeping(&self) -> usize {
         self.sleeping.load(Relaxed)
     }

@@ -1,4 +1,4 @@
-//! How the stacks of a green worker wait.
+//! The ways in which the stacks of a green worker wait.
 //!
 //! - [`CarrierStrand`]: the stack of an OS thread that carries a worker. When it must wait it hands the worker to a
 //!   spare thread, as Go does at a blocking system call, and parks. From then on the thread is the blocked
@@ -26,10 +26,11 @@ use crate::launch::launch;
 use crate::scheduler::Shared;
 use crate::worker::{self, Context};
 
-/// What a resume brings: a job to poll, or nothing: to go on where the fiber blocked, or to end if it is idle.
+/// The value of a resume: a job to poll, or nothing. Nothing means to go on where the fiber blocked, or to
+/// end if it is idle.
 pub(crate) type Input = Option<Job>;
 
-/// Why a runner is left.
+/// The reason why a runner is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// The poll is over; the runner is free.
@@ -38,21 +39,21 @@ pub(crate) enum Output {
     Blocked,
 }
 
-/// How long a worker that could not be handed over waits before it tries again.
+/// The time that a worker which could not be handed over waits before it tries again.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// After how many of those tries it is time to say so: a second.
+/// The number of those tries after which it is time to say so: a second.
 const LOUD: u32 = 100;
 
 /// The strand of a thread that carries, or has carried, a worker.
 pub(crate) struct CarrierStrand {
-    /// The thread itself.
+    /// The strand of the thread itself.
     thread: ThreadStrand,
-    /// What it carries.
+    /// The thread's side of the worker that it carries.
     context: Rc<Context>,
-    /// Which worker that is, or was.
+    /// The index of that worker, which stays when the worker has gone.
     index: usize,
-    /// With what this thread takes the worker up again, while that is set aside.
+    /// The right with which this thread takes the worker up again, while that is set aside.
     ticket: Cell<Option<Ticket>>,
 }
 
@@ -77,7 +78,7 @@ impl CarrierStrand {
         });
     }
 
-    /// Hands the worker to another thread. False when none could be had.
+    /// Hands the worker to another thread. Returns false when none could be had.
     fn hand_over(&self) -> bool {
         let Some(core) = self.context.take_core().or_else(|| self.take_back()) else {
             self.context.leave();
@@ -102,7 +103,7 @@ impl CarrierStrand {
 
     /// Runs `call` with the worker set aside, and takes it up again if nobody else has it by then.
     fn call_set_aside(&self, core: Box<Core>, call: &mut dyn FnMut()) {
-        /// Also when the call unwinds.
+        /// Takes the worker up again, also when the call unwinds.
         struct TakeBack<'a>(&'a CarrierStrand, u64);
         impl Drop for TakeBack<'_> {
             fn drop(&mut self) {
@@ -142,7 +143,7 @@ impl Strand for CarrierStrand {
     fn park(&self) {
         let mut tries = 0;
         while !self.hand_over() {
-            // No thread to be had: the worker stands still, but for its events, until one ends.
+            // There is no thread to be had: the worker stands still, but for its events, until one ends.
             tries += 1;
             if tries == LOUD {
                 self.context.shared.watch.report_standstill(self.context.shared.threads.threads().0);
@@ -178,7 +179,7 @@ impl Strand for CarrierStrand {
     }
 
     fn may_block(&self) -> bool {
-        // A worker must not be held up.
+        // A stack that has a worker must not hold it up.
         !self.context.has_core()
     }
 
@@ -189,7 +190,7 @@ impl Strand for CarrierStrand {
     fn block_in_place(&self, call: &mut dyn FnMut()) {
         let handoff = &self.context.remote(self.index).handoff;
         if handoff.expects_long_call() {
-            // Where no other thread can be had, the worker stands still.
+            // The worker stands still where no other thread can be had.
             self.hand_over();
             let start = Instant::now();
             call();
@@ -202,17 +203,18 @@ impl Strand for CarrierStrand {
 
 /// The strand of a fiber.
 pub(crate) struct FiberStrand {
-    /// The core's records.
+    /// The part of the strand that the core keeps.
     state: StrandState,
-    /// Its number among the worker's fibers.
+    /// The number of the fiber among its worker's.
     fiber: usize,
-    /// The worker that it belongs to, for good.
+    /// The index of the worker that the fiber belongs to, for good.
     index: usize,
-    /// Its runtime and the thread that carries its worker, which never change either.
+    /// The thread's side of the worker, and the runtime. They never change either.
     context: Rc<Context>,
-    /// Its side of the switch, once it runs.
+    /// The fiber's side of the switch, once it runs.
     suspender: Cell<Option<NonNull<Suspender<Input, Output>>>>,
-    /// About where the stack's end was when it was left last; what the next turn touches lies above.
+    /// The address near which the stack's end was when the stack was left last; what the next turn touches
+    /// lies above.
     left_at: Cell<*const u8>,
 }
 
@@ -232,11 +234,11 @@ impl FiberStrand {
 
 /// Puts a fiber back in its worker's queue.
 struct FiberUnpark {
-    /// The runtime.
+    /// The state of the runtime.
     shared: Arc<Shared>,
-    /// The worker.
+    /// The index of the worker.
     index: usize,
-    /// The fiber's number there.
+    /// The number of the fiber there.
     fiber: usize,
 }
 
@@ -265,7 +267,8 @@ impl FiberStrand {
         self.suspender.set(Some(NonNull::from(suspender)));
     }
 
-    /// Where the stack's end was when it was left last, for [`prefetch`](crate::fiber::prefetch).
+    /// Returns where the stack's end was when the stack was left last, for
+    /// [`prefetch`](crate::fiber::prefetch).
     pub(crate) fn left_at(&self) -> *const u8 {
         self.left_at.get()
     }

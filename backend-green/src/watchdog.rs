@@ -25,28 +25,29 @@ use crate::scheduler::Shared;
 use crate::watchdog_state::{LongPoll, TICK};
 use rescue::Stuck;
 
-/// How often it looks while workers are set aside: one is carried on after two looks at most. A look each 100 us, which
-/// the kernel makes of it, is one part in fifty of a core.
+/// The time between two looks while workers are set aside: one is carried on after two looks at most. A look
+/// each 100 us, which the kernel makes of it, is one part in fifty of a core.
 const FREQUENT_TICK: Duration = Duration::from_micros(50);
 
-/// After how many of those looks in a row at which no worker had been set aside again it takes its time.
+/// The number of those looks in a row, without a worker being set aside anew, after which the watchdog takes
+/// its time.
 const FREQUENT_LOOKS: u32 = 100;
 
-/// For how long everybody must have been asleep before it sleeps, too.
+/// The time for which everybody must have been asleep before the watchdog sleeps, too.
 const QUIET: Duration = Duration::from_millis(25);
 
-/// What was seen of a worker at the last look.
+/// The state in which a worker was at the last look.
 #[derive(Clone, Copy)]
 struct Seen {
-    /// Its count of polls.
+    /// The number of polls that the worker had begun.
     polls: u64,
-    /// Since when that has been the count.
+    /// The time since when that has been the number.
     since: Instant,
-    /// The processor time that its thread had used when it was found to be stuck.
+    /// The processor time that the worker's thread had used when the worker was found to be stuck.
     used: Option<Duration>,
-    /// Whether its task has been reported.
+    /// True once the worker's task has been reported.
     reported: bool,
-    /// How often it had been set aside.
+    /// The number of times that the worker had been set aside.
     asides: u64,
 }
 
@@ -165,7 +166,7 @@ fn report(shared: &Shared, worker: usize, task: u64, held: Duration) {
         let poll = LongPoll { id, task, worker, held };
         // A handler that panics has been reported by the panic hook; the workers still need this thread.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&poll))) {
-            // It may panic in its own destructor.
+            // The payload may panic in its own destructor.
             std::mem::forget(payload);
         }
     }

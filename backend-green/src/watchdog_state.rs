@@ -1,4 +1,5 @@
-//! What the [watchdog](crate::watchdog) and the workers share, and what a program is told of long polls.
+//! The state that the [watchdog](crate::watchdog) shares with the workers, and the report of a long poll for
+//! the program.
 //!
 //! Workers wake the watchdog through this; metrics are read from it. Nothing here looks at a worker.
 
@@ -14,8 +15,8 @@ use crate::core::Core;
 use crate::lock::lock;
 use crate::revocable::Revocable;
 
-/// How often the watchdog looks: what a stuck worker's connections wait at most twice of. A look costs some microseconds, less
-/// than one part in a hundred of a core.
+/// The time between two looks of the watchdog: a stuck worker's connections wait for two of them at most. A
+/// look costs some microseconds, less than one part in a hundred of a core.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// A task that holds on to its worker.
@@ -24,12 +25,12 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 pub struct LongPoll {
     /// The number of the task.
     pub id: TaskId,
-    /// The task. `None` when it has just ended, and for one that has neither a name nor has ever waited: that is known by its
-    /// number alone.
+    /// The task. `None` when it has just ended, and for one that has neither a name nor has ever waited: that
+    /// is known by its number alone.
     pub task: Option<TaskRef>,
-    /// The number of the worker.
+    /// The index of the worker.
     pub worker: usize,
-    /// For how long the poll has been going on, at least.
+    /// The time for which the poll has been going on, at least.
     pub held: Duration,
 }
 
@@ -43,28 +44,28 @@ impl fmt::Display for LongPoll {
     }
 }
 
-/// Told of long polls.
+/// A handler that is told of long polls.
 pub(crate) type Handler = Box<dyn Fn(&LongPoll) + Send + Sync>;
 
-/// The watchdog of one runtime.
+/// The shared state of the watchdog of one runtime.
 pub(crate) struct WatchdogState {
-    /// From when on a task is reported.
+    /// The length of a poll from which on its task is reported.
     pub(crate) limit: Duration,
-    /// Whom to tell.
+    /// The handler that is told of such tasks.
     pub(crate) handler: Option<Handler>,
-    /// How many have been reported.
+    /// The number of long polls that have been reported.
     pub(crate) long_polls: AtomicU64,
-    /// Whether it has been reported a worker stands still.
+    /// True once it has been reported that a worker stands still.
     pub(crate) standstill_reported: AtomicBool,
-    /// Polls whose worker has been taken away. Those that are over leave at the next look.
+    /// The polls whose worker has been taken away. Those that are over leave at the next look.
     pub(crate) rescued: Mutex<Vec<Rescued>>,
-    /// Whether it looks every [`FREQUENT_TICK`].
+    /// True while the watchdog looks every [`FREQUENT_TICK`].
     pub(crate) frequent: AtomicBool,
-    /// Whether the thread sleeps until it is woken.
+    /// True while the watchdog's thread sleeps until it is woken.
     pub(crate) asleep: AtomicBool,
-    /// Whether it should end.
+    /// True when the watchdog should end.
     pub(crate) stopped: AtomicBool,
-    /// The thread, once it runs.
+    /// The watchdog's thread, once it runs.
     pub(crate) thread: OnceLock<Thread>,
 }
 
@@ -83,13 +84,14 @@ impl WatchdogState {
         }
     }
 
-    /// How many long polls have been reported.
+    /// Returns how many long polls have been reported.
     pub(crate) fn long_polls(&self) -> u64 {
         self.long_polls.load(Ordering::Relaxed)
     }
 
-    /// A worker cannot go on, for want of a thread; there are `threads`. Whoever asked to be told of long polls has been told of
-    /// the task that keeps it. Anybody else would see a program that stands still, perhaps for ever.
+    /// Reports that a worker cannot go on, for want of a thread; there are `threads`. Whoever asked to be
+    /// told of long polls has been told of the task that keeps it. Anybody else would see a program that
+    /// stands still, perhaps for ever.
     pub(crate) fn report_standstill(&self, threads: usize) {
         if self.handler.is_none() && !self.standstill_reported.swap(true, Ordering::Relaxed) {
             eprintln!(
@@ -100,12 +102,12 @@ impl WatchdogState {
         }
     }
 
-    /// How many threads are in polls whose worker has been taken away.
+    /// Returns how many threads are in polls whose worker has been taken away.
     pub(crate) fn stuck(&self) -> usize {
         lock(&self.rescued).iter().filter(|poll| poll.is_stuck()).count()
     }
 
-    /// A worker has woken up.
+    /// Wakes the watchdog, because a worker has woken up.
     pub(crate) fn wake(&self) {
         // Pairs with the fence in `watch`: either this sees that the watchdog sleeps, or that sees the worker awake.
         fence(Ordering::SeqCst);
@@ -114,7 +116,7 @@ impl WatchdogState {
         }
     }
 
-    /// A worker has been set aside.
+    /// Has the watchdog look often, because a worker has been set aside.
     pub(crate) fn look_often(&self) {
         // Pairs with the fence in `watch`: either this sees that it looks seldom, or that sees the worker aside.
         fence(Ordering::SeqCst);
@@ -123,7 +125,7 @@ impl WatchdogState {
         }
     }
 
-    /// Ends the thread.
+    /// Ends the watchdog's thread.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         self.unpark();
@@ -138,22 +140,22 @@ impl WatchdogState {
 
 /// A poll whose thread has no worker any more.
 pub(crate) struct Rescued {
-    /// Where the worker was taken from.
+    /// The cell from which the worker was taken.
     pub(crate) cell: Arc<Revocable<Core>>,
-    /// Which worker that was.
+    /// The index of that worker.
     pub(crate) worker: usize,
-    /// The task that is being polled.
+    /// The number of the task that is being polled.
     pub(crate) task: u64,
-    /// Since when.
+    /// The time since when the poll has been going on.
     pub(crate) since: Instant,
-    /// Whether the thread computed when the worker was taken.
+    /// True if the thread computed when the worker was taken.
     pub(crate) computes: bool,
-    /// Whether the task has been reported.
+    /// True once the task has been reported.
     pub(crate) reported: bool,
 }
 
 impl Rescued {
-    /// Whether the poll goes on.
+    /// Returns true while the poll goes on.
     pub(crate) fn is_stuck(&self) -> bool {
         !self.cell.is_released()
     }

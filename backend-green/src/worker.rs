@@ -1,5 +1,5 @@
-//! A worker: what it runs next. What it does when that is nothing is in `idle`, what it does for others in `steal`,
-//! and when it gives a new task away in `placement`.
+//! A worker: what it runs next. What it does when there is nothing to run is in `idle`, what it does for
+//! others in `steal`, and when it gives a new task away in `placement`.
 //!
 //! A worker is a [`Core`] that some OS thread carries. The thread gets the next piece of [`Work`] from the core and
 //! runs it. When a task blocks the thread in straight-line code, the core moves on: to another thread
@@ -35,31 +35,32 @@ use crate::revocable::Carrier;
 use crate::scheduler::{Remote, Shared};
 pub(crate) use placement::place;
 
-/// How often the injector goes first. Go's and tokio's number; a prime, so that it does not beat with periods of the
-/// program's own.
+/// The number of steps after which the injector goes first. Go's and tokio's number; a prime, so that it does
+/// not beat with periods of the program's own.
 const FAIR: u32 = 61;
 
-/// How long events may wait while the queue is never empty. Looked at every [`FAIR`] steps; a turn costs some 300 ns.
+/// The time that events may wait while the queue is never empty. Looked at every [`FAIR`] steps; a turn costs
+/// some 300 ns.
 const TURN: Duration = Duration::from_micros(100);
 
-/// How often a stack that cannot be left looks whether it may go on, while another thread has its worker.
+/// The time between two looks of a stack that cannot be left, while another thread has its worker.
 const STALLED: Duration = Duration::from_millis(1);
 
-/// The worker that this thread carries, if any.
+/// The thread's side of the worker that it carries, if any.
 pub(crate) struct Context {
-    /// Its runtime.
+    /// The state of the runtime.
     pub(crate) shared: Arc<Shared>,
-    /// Where it lies; not there once it has been handed over, or taken away.
+    /// The cell of the worker, which is empty once the worker has been handed over, or taken away.
     carrier: Carrier<Core>,
 }
 
 thread_local! {
-    /// See [`Context`].
+    /// The context of the calling thread; see [`Context`].
     static CONTEXT: RefCell<Option<Rc<Context>>> = const { RefCell::new(None) };
 }
 
 impl Context {
-    /// Takes the worker away from this thread. `None` when it has none.
+    /// Takes the worker away from this thread. Returns `None` when it has none.
     ///
     /// # Panics
     /// When the worker is in the middle of something: code of the user's that waits runs where none should.
@@ -67,7 +68,7 @@ impl Context {
         self.carrier.take()
     }
 
-    /// A place for `core`, on a thread that does what it says.
+    /// Makes the context of a thread that carries `core`.
     pub(crate) fn new(shared: Arc<Shared>, core: Box<Core>) -> Rc<Context> {
         let index = core.index;
         let context = Context { shared, carrier: Carrier::new(core) };
@@ -91,13 +92,13 @@ impl Context {
         self.carrier.has()
     }
 
-    /// The poll for which this thread was without a worker is over, or will wait on this thread.
+    /// Notes that the poll for which this thread was without a worker is over, or will wait on this thread.
     pub(crate) fn leave(&self) {
         self.carrier.leave();
     }
 
-    /// The next piece of work of the worker `index`, whose home this thread is: it is waited for if others have it, to
-    /// whom it was given while this thread was stuck.
+    /// Returns the next piece of work of the worker `index`, whose home this thread is. It waits for the
+    /// worker if others have it, to whom it was given while this thread was stuck.
     #[inline]
     pub(crate) fn next_at_home(&self, index: usize) -> Option<Work> {
         loop {
@@ -131,7 +132,7 @@ impl Context {
         Err(job)
     }
 
-    /// A fiber of the worker `index`, whose home this thread is, can go on.
+    /// Puts a fiber of the worker `index`, whose home this thread is, in that worker's queue.
     #[inline]
     pub(crate) fn push_fiber(&self, index: usize, fiber: usize) {
         if self.with_core(|core| core.push_fiber(fiber)).is_none() {
@@ -144,7 +145,7 @@ impl Context {
         self.with_core(|core| self.remote(index).drain_inbox(&mut *core.fibers.borrow_mut()));
     }
 
-    /// The fibers that will go on next and after two others, as far as is known now.
+    /// Returns the fibers that will go on next and after two others, as far as is known now.
     #[inline]
     pub(crate) fn upcoming_fibers(&self) -> (Option<usize>, Option<usize>) {
         let Some(core) = self.carrier.lend() else { return (None, None) };
@@ -152,7 +153,7 @@ impl Context {
         (fibers.front().copied(), fibers.get(2).copied())
     }
 
-    /// The worker `index`, which this thread carries or has carried, as the others see it.
+    /// Returns the worker `index`, which this thread carries or has carried, as the others see it.
     pub(crate) fn remote(&self, index: usize) -> &Remote {
         &self.shared.workers[index]
     }
@@ -173,7 +174,7 @@ impl Drop for Entered {
     }
 }
 
-/// Calls `f` with the worker of `shared` that this thread carries. False when it carries none.
+/// Calls `f` with the worker of `shared` that this thread carries. Returns false when it carries none.
 #[inline]
 pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
     let called = CONTEXT.try_with(|context| {
@@ -194,12 +195,14 @@ impl Core {
         if yielded {
             self.local.push(job, &shared.injector);
         } else if self.turning.get() {
-            // Woken by an event or a deadline: in the order in which those came.
+            // The turn of a reactor has woken it: such jobs run in the order in which their events or
+            // deadlines came.
             if self.turn_woke.replace(true) {
                 shared.notify_hint();
             }
-            // When the queue has run over, what it could not hold waits in the injector. New events go behind that: or
-            // they would fill the queue again and again, and those in the injector would wait for their turn in 61.
+            // A queue that has run over has its overflow in the injector. New events go behind that: or they
+            // would fill the queue again and again, and the jobs in the injector would wait for their turn in
+            // 61.
             if shared.injector.is_empty() {
                 self.local.push(job, &shared.injector);
             } else {
@@ -212,19 +215,19 @@ impl Core {
         }
     }
 
-    /// Whether this worker should leave its thread: somebody wants it, or the runtime ends. A stack that is suspended goes on
-    /// only on the thread that it belongs to, to unwind; and one that is stuck there may be suspended yet. So the worker
-    /// stays as long as there may be one.
+    /// Returns true if this worker should leave its thread: somebody wants it, or the runtime ends. A stack
+    /// that is suspended goes on only on the thread that it belongs to, to unwind; and one that is stuck
+    /// there may be suspended yet. So the worker stays as long as there may be one.
     fn should_leave(&self, shared: &Shared, remote: &Remote) -> bool {
         remote.request.is_wanted() || (shared.should_stop() && remote.load.holds_none() && !self.away.get())
     }
 
-    /// What to do next, after sleeping if need be. `None`: the runtime is at its end.
+    /// Returns what to do next, after sleeping if need be; `None` when the runtime is at its end.
     #[inline]
     pub(crate) fn next_work(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
-        // The poll before this is over. Said here because the worker is here: one that has been given to another thread
-        // may be in the middle of a poll there.
+        // The poll before this is over. That is said here because the worker is here: one that has been given
+        // to another thread may be in the middle of a poll there.
         remote.counts.current.store(0, Ordering::Relaxed);
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
@@ -237,7 +240,8 @@ impl Core {
                     return None;
                 }
                 self.check_peer(shared, remote, now);
-                // For one that is never idle: a hundredth of its time, and only after a burst of blocked fibers.
+                // This is for a worker that is never idle: a hundredth of its time, and only after a burst of
+                // blocked fibers.
                 if let Some(stacks) = &shared.stacks {
                     stacks.trim(1);
                 }
@@ -246,14 +250,15 @@ impl Core {
                 return Some(Work::Job(job));
             }
         }
-        // What came from outside before new events: these may never end, and what overflows the queue waits there.
+        // The injector comes before new events: these may never end, and jobs that overflow the queue wait
+        // there.
         if let Some(work) = self.local_work(shared, remote, tick).or_else(|| self.injected(shared)) {
             return Some(work);
         }
         self.find_work(shared, remote)
     }
 
-    /// The next piece of this worker's own work.
+    /// Returns the next piece of this worker's own work.
     #[inline]
     fn local_work(&self, shared: &Shared, remote: &Remote, tick: u32) -> Option<Work> {
         if !remote.inbox_is_empty() {
@@ -264,13 +269,13 @@ impl Core {
         if tick & 1 == 0 {
             return fiber(self).or_else(|| job(self));
         }
-        // In turns, so that neither kind starves the other. Fibers that go on may never end, and the jobs that did not
-        // fit in the queue would wait for them.
+        // The injector and the fibers take turns, so that neither starves the other. Fibers that go on may
+        // never end, and the jobs that did not fit in the queue would wait for them.
         let injected = || if self.fibers.borrow().is_empty() { None } else { self.injected(shared) };
         job(self).or_else(injected).or_else(|| fiber(self))
     }
 
-    /// What was given to this worker, or a share of what came from outside.
+    /// Returns a job that was given to this worker, or takes a share of what came from outside.
     #[inline]
     fn injected(&self, shared: &Shared) -> Option<Work> {
         let assigned = &shared.workers[self.index].load.assigned;
@@ -290,13 +295,13 @@ impl Core {
             Ok(()) => {}
             // Another worker stands in for this one: it never sleeps in it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
-            // The poller itself is broken, which nobody can mend; tasks that need no I/O go on.
+            // The poller itself is broken, and nobody can mend that; tasks that need no I/O go on.
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }
 
-/// Turns a reactor.
+/// Turns a reactor, contained.
 fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
     contained(|| reactor.turn(timeout))
 }
@@ -307,12 +312,13 @@ pub(crate) fn turn_for(victim: &Remote) {
     let _ = contained(|| victim.reactor.turn_for_owner());
 }
 
-/// A waker that panics in a turn has been reported by the panic hook; the worker goes on, with all that is queued on it.
+/// Runs `turn` and contains its panic. A waker that panics in a turn has been reported by the panic hook; the
+/// worker goes on, with all that is queued on it.
 fn contained(turn: impl FnOnce() -> io::Result<Turn>) -> io::Result<()> {
     match catch_unwind(AssertUnwindSafe(|| strand::in_turn(turn))) {
         Ok(turned) => turned.map(drop),
         Err(payload) => {
-            // It may panic in its own destructor.
+            // The payload may panic in its own destructor.
             std::mem::forget(payload);
             Ok(())
         }
@@ -332,7 +338,7 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
                 None => continue,
             }
         }
-        // Whoever pushes to an inbox that is not empty notifies nobody. What ends this wait may come that way, too,
+        // A push to an inbox that is not empty notifies nobody. The end of this wait may come that way, too,
         // behind fibers that have to wait until it is over. To an empty one it comes with a notification.
         context.drain_inbox(index);
         let may_sleep = reactor.prepare_park() && !is_over();

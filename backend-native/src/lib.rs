@@ -40,32 +40,32 @@ use twoply_core::threads::{Limits, ThreadCache};
 /// native.shutdown(std::time::Duration::from_secs(5)).unwrap();
 /// ```
 pub struct Native {
-    /// The backend that its tasks inherit.
+    /// The backend that the runtime's tasks inherit.
     backend: Arc<Threads>,
-    /// The same, to start tasks on.
+    /// The spawner of the runtime's tasks.
     spawner: Spawner,
 }
 
-/// What its tasks share.
+/// The state that the tasks of a runtime share.
 struct Threads {
-    /// Itself, for the strands of its tasks.
+    /// A reference to this value itself, for the strands of its tasks.
     this: Weak<Threads>,
-    /// Its live tasks.
+    /// The live tasks of the runtime.
     tasks: Arc<TaskList>,
-    /// Its threads.
+    /// The threads on which tasks run.
     cache: ThreadCache,
-    /// The stack of tasks that ask for none, in bytes; `None`: what `std` does.
+    /// The size of the stack of tasks that ask for none, in bytes; `None`: what `std` does.
     stack_size: Option<usize>,
 }
 
 /// Settings of a [`Native`] runtime.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
-    /// See [`Builder::name`].
+    /// The setting of [`Builder::name`].
     name: Option<String>,
     /// Limits of the thread cache.
     limits: Limits,
-    /// See [`Builder::stack_size`].
+    /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
 }
 
@@ -87,26 +87,28 @@ impl Builder {
         self
     }
 
-    /// The most threads at a time. Starting a task beyond it fails; it never waits for another to end. Unless set, and in any
-    /// case, all runtimes of the process together have at most [`process_limit`](twoply_core::threads::process_limit).
+    /// Sets the most threads at a time. Starting a task beyond it fails; it never waits for another to end.
+    /// Unless set, and in any case, all runtimes of the process together have at most
+    /// [`process_limit`](twoply_core::threads::process_limit).
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;
         self
     }
 
-    /// How long an idle thread is kept for the next task. 10 seconds unless set.
+    /// Sets how long an idle thread is kept for the next task; 10 seconds unless set.
     pub fn thread_keep_alive(mut self, idle: Duration) -> Builder {
         self.limits.keep_alive = idle;
         self
     }
 
-    /// The stack of tasks that do not ask for one of their own, in bytes. What `std::thread` uses unless set.
+    /// Sets the size of the stack of tasks that do not ask for one of their own, in bytes; what `std::thread`
+    /// uses unless set.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// A runtime with these settings. It starts no thread before its first task.
+    /// Makes a runtime with these settings. It starts no thread before its first task.
     pub fn build(self) -> Native {
         let name = self.name.map_or(Cow::Borrowed("twoply-native"), Cow::Owned);
         let backend = Arc::new_cyclic(|this| Threads {
@@ -121,22 +123,22 @@ impl Builder {
 }
 
 impl Native {
-    /// The settings, to be changed and built.
+    /// Returns the usual settings, to be changed and built.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A runtime with the usual settings.
+    /// Makes a runtime with the usual settings.
     pub fn new() -> Native {
         Native::builder().build()
     }
 
-    /// What starts tasks on this runtime.
+    /// Returns the spawner of this runtime's tasks.
     pub fn spawner(&self) -> &Spawner {
         &self.spawner
     }
 
-    /// How many threads there are, and how many of them are idle.
+    /// Returns how many threads there are, and how many of them are idle.
     pub fn threads(&self) -> (usize, usize) {
         self.backend.cache.threads()
     }

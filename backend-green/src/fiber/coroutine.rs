@@ -28,18 +28,18 @@ use super::stack::{PooledStack, StackPool};
 pub(crate) struct Fiber<I, Y> {
     /// The stack and where it stopped. Dropped by hand, because dropping it while suspended is not allowed.
     coroutine: ManuallyDrop<Coroutine<I, Y, (), PooledStack>>,
-    /// What the overflow handler is told. It lies in the stack.
+    /// The record that the overflow handler reads. It lies in the stack.
     record: NonNull<Record>,
-    /// Where the stack is from, to be told of a leak.
+    /// The pool that the stack is from, to be told of a leak.
     pool: Arc<StackPool>,
     /// Neither `Send` nor `Sync`, whatever the coroutine is.
     _not_send: PhantomData<*mut ()>,
 }
 
-/// How a resume ended.
+/// The ways in which a resume ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FiberResult<Y> {
-    /// The fiber is suspended and said this.
+    /// The fiber is suspended and has said this.
     Suspended(Y),
     /// Its function has returned.
     Finished,
@@ -50,14 +50,14 @@ pub(crate) enum FiberResult<Y> {
 pub(crate) struct Suspender<I, Y>(Yielder<I, Y>);
 
 impl<I: 'static, Y: 'static> Fiber<I, Y> {
-    /// A fiber that will run `f`, on a stack from `pool`, when it is resumed first; that resume's value is passed
-    /// to `f`.
+    /// Makes a fiber that will run `f`, on a stack from `pool`, when it is resumed first; that resume's value
+    /// is passed to `f`.
     ///
     /// # Errors
     /// When the pool has no stack; see [`StackPool::take`].
     ///
     /// # Aborts
-    /// The process, if `f` unwinds.
+    /// Aborts the process if `f` unwinds.
     ///
     /// # Safety
     /// Whatever runs on the fiber keeps the promise that [the module](super) asks for.
@@ -100,7 +100,7 @@ impl<I: 'static, Y: 'static> Fiber<I, Y> {
         }
     }
 
-    /// Whether its function has returned.
+    /// Returns true if the fiber's function has returned.
     #[cfg(test)]
     pub(crate) fn is_finished(&self) -> bool {
         self.coroutine.done()

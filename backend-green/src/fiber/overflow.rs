@@ -30,8 +30,8 @@ thread_local! {
     static RUNNING: Cell<*const Record> = const { Cell::new(ptr::null()) };
 }
 
-/// What the handler needs to know about a fiber. It lies at the upper end of the fiber's stack, which is never in the
-/// guard, and whose page is in use anyway.
+/// The facts about a fiber that the handler needs. They lie at the upper end of the fiber's stack, which is
+/// never in the guard, and whose page is in use anyway.
 #[repr(align(16))]
 pub(super) struct Record {
     /// The first byte of the guard.
@@ -62,7 +62,8 @@ pub(super) unsafe fn running(record: *const Record) -> *const Record {
     RUNNING.replace(record)
 }
 
-/// The first byte of the stack that this runs on, and the one after the last; `None` on a thread's own stack.
+/// Returns the first byte of the stack that this runs on, and the one after the last; `None` on a thread's
+/// own stack.
 pub(super) fn running_stack() -> Option<(usize, usize)> {
     // SAFETY: as in `with_task`.
     let record = unsafe { RUNNING.get().as_ref() }?;
@@ -136,7 +137,7 @@ fn install_for(signal: libc::c_int, previous: &OnceLock<libc::sigaction>) -> io:
     check(unsafe { libc::sigaction(signal, &action, ptr::null_mut()) })
 }
 
-/// The handler.
+/// Handles a fault at a guard, or passes the signal on.
 extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the record is valid, as `running` has been promised; the system passes a valid `info`.
     let (record, address) = unsafe { (RUNNING.get().as_ref(), (*info).si_addr() as usize) };
@@ -201,7 +202,7 @@ fn report(record: &Record) {
     let _ = unsafe { libc::write(libc::STDERR_FILENO, message.bytes.as_ptr().cast(), message.length) };
 }
 
-/// `thread 'NAME' running `, with the name as the kernel has it: std's may take a lock.
+/// Adds `thread 'NAME' running `, with the name as the kernel has it: std's may take a lock.
 fn thread_name(message: &mut Message) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -221,7 +222,7 @@ fn thread_name(message: &mut Message) {
 struct Message {
     /// The text. What does not fit is cut off.
     bytes: [u8; 512],
-    /// How much of it is used.
+    /// The number of bytes that are used.
     length: usize,
 }
 
@@ -312,7 +313,8 @@ fn current_signal_stack() -> io::Result<libc::stack_t> {
     Ok(unsafe { now.assume_init() })
 }
 
-/// What the handler and the kernel's record of the registers need, in bytes. The latter grows with the processor.
+/// Returns the bytes that the handler and the kernel's record of the registers need. The latter grows with
+/// the processor.
 fn signal_stack_size() -> usize {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     // SAFETY: reads a number that the kernel gave the process when it started; zero if it gave none.

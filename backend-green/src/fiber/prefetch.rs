@@ -1,10 +1,10 @@
-//! Asking the processor for memory that will be touched soon.
+//! Requests to the processor for memory that will be touched soon.
 //!
 //! With thousands of fibers taking turns, what a switch touches has been evicted since the fiber's last turn. The
 //! runner knows whose turn is next, so it asks for that one's lines while this one runs. Where the processor has no
 //! stable instruction for it, nothing is done.
 
-/// Bytes that come with one request.
+/// The number of bytes that come with one request.
 const LINE: usize = 64;
 
 /// Asks for `bytes` bytes from `start` on. The pointer need not be good for anything.

@@ -22,28 +22,28 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
-/// How many stacks one mapping holds. Large enough that a million stacks are a few thousand mappings (which the
-/// kernel merges further), small enough that a free slab is found and given back soon.
+/// The number of stacks that one mapping holds. Large enough that a million stacks are a few thousand
+/// mappings (which the kernel merges further), small enough that a free slab is found and given back soon.
 pub(super) const STACKS: usize = 256;
 
 /// From Linux's `mman-common.h`; the same on all its architectures. The libc crate does not have it yet.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
-/// How the guard pages are made.
+/// The ways in which guard pages are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guards {
-    /// With marks inside the mapping where the system can do that, otherwise with `mprotect`.
+    /// Marks inside the mapping where the system can do that, otherwise `mprotect`.
     Auto,
-    /// With `mprotect` always: for tools that do not know the marks, such as valgrind 3.19, which they crash.
+    /// Always `mprotect`: for tools that do not know the marks, such as valgrind 3.19, which they crash.
     Mprotect,
 }
 
-/// How many guards of the costly kind may exist.
+/// The budget of guards of the costly kind.
 pub(super) struct GuardBudget {
-    /// The most there may be at once.
+    /// The most guards that there may be at once.
     limit: usize,
-    /// How many there are. A count only: it orders no other memory, so `Relaxed` does.
+    /// The number of guards that there are. It is a count only and orders no other memory, so `Relaxed` does.
     used: AtomicUsize,
 }
 
@@ -52,7 +52,8 @@ impl GuardBudget {
         GuardBudget { limit, used: AtomicUsize::new(0) }
     }
 
-    /// The budget of this process: a quarter of the mappings that the system allows. Each guard adds two.
+    /// Returns the budget of this process: a quarter of the mappings that the system allows. Each guard adds
+    /// two.
     pub(super) fn process() -> &'static GuardBudget {
         static PROCESS: OnceLock<GuardBudget> = OnceLock::new();
         PROCESS.get_or_init(|| {
@@ -85,7 +86,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Stacks of `size` bytes, rounded up to whole pages. `None` if a slab of them exceeds the address space.
+    /// Returns the measures of stacks of `size` bytes, rounded up to whole pages; `None` if a slab of them
+    /// exceeds the address space.
     pub(super) fn new(size: usize) -> Option<Layout> {
         let page = rustix::param::page_size();
         let size = size.checked_next_multiple_of(page)?;
@@ -94,7 +96,7 @@ impl Layout {
         Some(layout)
     }
 
-    /// The distance between two stacks.
+    /// Returns the distance between two stacks.
     ///
     /// The guard comes on top of the size, so that for the usual sizes this is an odd number of pages: at a power of
     /// two the first page of every stack would fall into the same few sets of the TLB. Among 1,000 fibers that take
@@ -108,28 +110,28 @@ impl Layout {
 pub(super) struct Slab {
     /// The first byte of the first guard.
     start: NonNull<u8>,
-    /// The measures.
+    /// The measures of the stacks in the slab.
     layout: Layout,
-    /// How the guards of this slab are made.
+    /// The way in which the guards of this slab are made.
     guards: Guards,
-    /// Who counts the guards made with `mprotect`.
+    /// The budget that counts the guards made with `mprotect`.
     budget: &'static GuardBudget,
-    /// How many guards of this slab are counted there.
+    /// The number of guards of this slab that are counted there.
     counted: usize,
-    /// How many stacks have their guard; always the first ones.
+    /// The number of stacks that have their guard; they are always the first ones.
     carved: usize,
-    /// Which stacks are idle and still have memory. Kept here for the pool, as is the next.
+    /// The stacks that are idle and still have memory. Kept here for the pool, as is the next.
     dirty: StackSet,
-    /// Which stacks are idle and have none.
+    /// The stacks that are idle and have no memory.
     cold: StackSet,
 }
 
-/// Some of a slab's stacks.
+/// A set of a slab's stacks.
 #[derive(Default)]
 struct StackSet {
     /// A bit for each stack.
     bits: [u64; STACKS / 64],
-    /// How many are set.
+    /// The number of bits that are set.
     count: usize,
 }
 
@@ -140,7 +142,7 @@ impl StackSet {
         self.count += 1;
     }
 
-    /// Takes the lowest one out.
+    /// Takes the lowest stack out.
     fn pop(&mut self) -> Option<usize> {
         let word = self.bits.iter().position(|&word| word != 0)?;
         let bit = self.bits[word].trailing_zeros() as usize;
@@ -161,7 +163,8 @@ impl Slab {
         // SAFETY: the kernel chooses the address, so that no mapping of others is touched.
         let start = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, map_flags())? };
         let start = NonNull::new(start.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        // A huge page would make one touched page of one stack cost 2 MiB. Systems without them refuse: no harm.
+        // A huge page would make one touched page of one stack cost 2 MiB. Systems without them refuse, which
+        // does no harm.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         // SAFETY: the range is the mapping made above, and the advice changes no contents.
         let _ = unsafe { libc::madvise(start.as_ptr().cast(), length, libc::MADV_NOHUGEPAGE) };
@@ -178,7 +181,7 @@ impl Slab {
         })
     }
 
-    /// Whether every stack has been handed out at least once.
+    /// Returns true if every stack has been handed out at least once.
     pub(super) fn is_carved(&self) -> bool {
         self.carved == STACKS
     }
@@ -226,7 +229,8 @@ impl Slab {
         Ok(())
     }
 
-    /// The first byte of the guard below stack `index`, the first byte of the stack, and the end of the stack.
+    /// Returns the first byte of the guard below stack `index`, the first byte of the stack, and the end of
+    /// the stack.
     pub(super) fn bounds(&self, index: usize) -> Bounds {
         debug_assert!(index < self.carved);
         // SAFETY: the index is below `carved`, hence below STACKS: all three are within the mapping or at its end.
@@ -246,22 +250,22 @@ impl Slab {
         self.cold.insert(index);
     }
 
-    /// How many stacks are idle, with memory and without.
+    /// Returns how many stacks are idle, with memory and without.
     pub(super) fn idle(&self) -> (usize, usize) {
         (self.dirty.count, self.cold.count)
     }
 
-    /// Whether no stack is in use.
+    /// Returns true if no stack is in use.
     pub(super) fn is_idle(&self) -> bool {
         self.dirty.count + self.cold.count == self.carved
     }
 
-    /// An idle stack that has memory, which counts as in use from now on.
+    /// Returns an idle stack that has memory, which counts as in use from now on.
     pub(super) fn take_dirty(&mut self) -> Option<usize> {
         self.dirty.pop()
     }
 
-    /// An idle stack that has none, which counts as in use from now on.
+    /// Returns an idle stack that has none, which counts as in use from now on.
     pub(super) fn take_cold(&mut self) -> Option<usize> {
         self.cold.pop()
     }
@@ -279,7 +283,7 @@ impl Drop for Slab {
     }
 }
 
-/// Where a stack lies.
+/// The bounds of a stack and of its guard.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
     /// The first byte of the guard.
@@ -308,7 +312,8 @@ impl Bounds {
     }
 }
 
-/// Private memory that is not reserved in advance, and is meant for stacks where that can be said.
+/// Returns the flags of private memory that is not reserved in advance, and is meant for stacks where that
+/// can be said.
 fn map_flags() -> MapFlags {
     let mut flags = MapFlags::PRIVATE;
     #[cfg(not(any(target_os = "freebsd", target_os = "dragonfly")))]
@@ -322,7 +327,7 @@ fn map_flags() -> MapFlags {
     flags
 }
 
-/// Marks a page as a guard. False if the system cannot.
+/// Marks a page as a guard. Returns false if the system cannot.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn mark(page: NonNull<u8>, length: usize) -> bool {
     // SAFETY: callers pass a page of a mapping of their own that nobody uses; a kernel that does not know the
@@ -335,8 +340,8 @@ fn mark(_page: NonNull<u8>, _length: usize) -> bool {
     false
 }
 
-/// Whether marking a page makes it fault. Emulators have been seen to accept any advice and do nothing, and the
-/// soundness of every fiber rests on its guard, so this is tried out once.
+/// Returns whether marking a page makes it fault. Emulators have been seen to accept any advice and do
+/// nothing, and the soundness of every fiber rests on its guard, so this is tried out once.
 fn marks_work() -> bool {
     static WORK: OnceLock<bool> = OnceLock::new();
     *WORK.get_or_init(|| try_mark().unwrap_or(false))

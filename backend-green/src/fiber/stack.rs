@@ -34,35 +34,36 @@ pub(crate) const DEFAULT_STACK_SIZE: usize = 256 * 1024;
 /// The least size of a stack, in bytes: what a panic with a backtrace needs, and some room for the code it is in.
 pub(crate) const MIN_STACK_SIZE: usize = 32 * 1024;
 
-/// So many idle stacks keep all their memory. A worker that blocks and unblocks a few tasks stays within this and
-/// makes no system call for it.
+/// The number of idle stacks that keep all their memory. A worker that blocks and unblocks a few tasks stays
+/// within this and makes no system call for it.
 const KEPT_WHOLE: usize = 64;
 
-/// So many idle stacks keep the pages where frames begin. About 2 MiB.
+/// The number of idle stacks that keep the pages where frames begin: about 2 MiB.
 const KEPT_WARM: usize = 256;
 
 /// The pages that such a stack keeps. A fiber that blocks in plain code touches one or two.
 const WARM_PAGES: usize = 2;
 
-/// How many stacks a call of [`StackPool::trim`] gives back at most.
+/// The number of stacks that a call of [`StackPool::trim`] gives back at most.
 pub(crate) const TRIM_BATCH: usize = 16;
 
-/// Equal frames of two stacks lie at equal offsets; at multiples of a page they would evict each other from the
-/// L1 cache. So frames begin a little lower in each stack than in the one before, in this many steps ...
+/// The number of steps in which frames begin a little lower in each stack than in the one before. Equal
+/// frames of two stacks lie at equal offsets; at multiples of a page they would evict each other from the L1
+/// cache.
 const COLOURS: usize = 16;
 
-/// ... of this many bytes: two cache lines, because the prefetcher fetches pairs.
+/// The length of such a step in bytes: two cache lines, because the prefetcher fetches pairs.
 const COLOUR_STEP: usize = 128;
 
-/// What kind of stacks a pool makes.
+/// The kind of stacks that a pool makes.
 #[derive(Clone, Debug)]
 pub(crate) struct StackOptions {
-    /// Bytes of a stack, without its guard. At least [`MIN_STACK_SIZE`]; rounded up to whole pages. Up to 2 KiB of
-    /// it go to the staggering of stacks.
+    /// The bytes of a stack, without its guard. At least [`MIN_STACK_SIZE`]; rounded up to whole pages. Up to
+    /// 2 KiB of it go to the staggering of stacks.
     pub(crate) size: usize,
-    /// How many stacks may be in use at once, leaked ones included.
+    /// The number of stacks that may be in use at once, leaked ones included.
     pub(crate) limit: usize,
-    /// How the guard below each stack is made.
+    /// The way in which the guard below each stack is made.
     pub(crate) guards: Guards,
 }
 
@@ -72,16 +73,16 @@ impl Default for StackOptions {
     }
 }
 
-/// How many stacks a pool has.
+/// The numbers of stacks that a pool has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StackStats {
-    /// In use by a fiber.
+    /// The stacks in use by a fiber.
     pub(crate) live: usize,
-    /// Waiting to be used again.
+    /// The stacks that wait to be used again.
     pub(crate) idle: usize,
-    /// Lost: their fibers were suspended when the runtime ended.
+    /// The stacks that are lost: their fibers were suspended when the runtime ended.
     pub(crate) leaked: usize,
-    /// Bytes of address space held. Most of it has no memory behind it.
+    /// The bytes of address space held. Most of it has no memory behind it.
     pub(crate) mapped: usize,
 }
 
@@ -89,49 +90,49 @@ pub(crate) struct StackStats {
 pub(crate) struct StackPool {
     /// The measures of every stack.
     layout: Layout,
-    /// See [`StackOptions::limit`].
+    /// The setting of [`StackOptions::limit`].
     limit: usize,
-    /// See [`StackOptions::guards`].
+    /// The setting of [`StackOptions::guards`].
     guards: Guards,
-    /// Who counts the guards that cost a mapping.
+    /// The budget that counts the guards which cost a mapping.
     budget: &'static GuardBudget,
-    /// What there is.
+    /// The stacks of the pool.
     inner: Mutex<Inner>,
 }
 
-/// What a [`StackPool`] has.
+/// The stacks of a [`StackPool`].
 struct Inner {
     /// The slabs; `None` where one has been unmapped.
     slabs: Vec<Option<Slab>>,
-    /// The places of `slabs` that are `None`.
+    /// The indices in `slabs` that are `None`.
     vacant: Vec<u32>,
     /// The slab that has stacks which were never handed out, if there is one. There is at most one.
     growing: Option<u32>,
-    /// Idle stacks with memory, the hottest last. At most [`KEPT_WARM`].
+    /// The idle stacks with memory, the hottest last. At most [`KEPT_WARM`].
     hot: Vec<StackId>,
-    /// How many idle stacks are noted in their slabs, as having memory.
+    /// The number of idle stacks that are noted in their slabs as having memory.
     dirty: usize,
-    /// How many idle stacks are noted in their slabs, as having none.
+    /// The number of idle stacks that are noted in their slabs as having none.
     cold: usize,
     /// No slab before this one has an idle stack noted.
     first_idle: usize,
-    /// How many stacks are in use.
+    /// The number of stacks that are in use.
     live: usize,
-    /// How many stacks are lost.
+    /// The number of stacks that are lost.
     leaked: usize,
 }
 
 /// Names a stack of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StackId {
-    /// Its slab's place in [`Inner::slabs`].
+    /// The index of its slab in [`Inner::slabs`].
     slab: u32,
-    /// Its index in the slab.
+    /// The index of the stack in the slab.
     index: u32,
 }
 
 impl StackPool {
-    /// A pool that is empty yet.
+    /// Makes a pool that is empty yet.
     ///
     /// # Errors
     /// When the size exceeds the address space.
@@ -166,7 +167,7 @@ impl StackPool {
         }))
     }
 
-    /// A stack that nobody else uses.
+    /// Returns a stack that nobody else uses.
     ///
     /// # Errors
     /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) when a limit is reached or the system has no memory or mappings
@@ -200,7 +201,7 @@ impl StackPool {
         Ok(PooledStack { pool: Arc::clone(self), record, bounds, id })
     }
 
-    /// How many stacks there are.
+    /// Returns how many stacks there are.
     pub(crate) fn stats(&self) -> StackStats {
         let inner = self.lock();
         let slabs = inner.slabs.len() - inner.vacant.len();
@@ -221,25 +222,25 @@ impl StackPool {
 
     /// Makes a stack where none is idle.
     fn grow(&self, inner: &mut Inner) -> io::Result<StackId> {
-        let place = match inner.growing {
-            Some(place) => place,
+        let slab_index = match inner.growing {
+            Some(slab_index) => slab_index,
             None => {
                 let slab = Some(Slab::map(self.layout, self.guards, self.budget)?);
-                let place = inner.vacant.pop().unwrap_or(inner.slabs.len() as u32);
-                match inner.slabs.get_mut(place as usize) {
+                let slab_index = inner.vacant.pop().unwrap_or(inner.slabs.len() as u32);
+                match inner.slabs.get_mut(slab_index as usize) {
                     Some(vacant) => *vacant = slab,
                     None => inner.slabs.push(slab),
                 }
-                inner.growing = Some(place);
-                place
+                inner.growing = Some(slab_index);
+                slab_index
             }
         };
-        let slab = inner.slab(place);
+        let slab = inner.slab(slab_index);
         let index = slab.carve()? as u32;
         if slab.is_carved() {
             inner.growing = None;
         }
-        Ok(StackId { slab: place, index })
+        Ok(StackId { slab: slab_index, index })
     }
 
     /// Takes back the stack that `take` handed out as `id`.
@@ -262,7 +263,7 @@ impl StackPool {
         }
     }
 
-    /// Whether [`StackPool::trim`] would find something to do.
+    /// Returns true if [`StackPool::trim`] would find something to do.
     pub(crate) fn is_untidy(&self) -> bool {
         self.lock().dirty != 0
     }
@@ -270,16 +271,16 @@ impl StackPool {
     /// Gives the memory of at most `count` idle stacks back to the system, some microseconds each, or unmaps a slab.
     pub(crate) fn trim(&self, count: usize) {
         let mut inner = self.lock();
-        let Some(place) = inner.last_dirty() else { return };
-        if let Some(slab) = inner.remove_idle_slab(place) {
+        let Some(slab_index) = inner.last_dirty() else { return };
+        if let Some(slab) = inner.remove_idle_slab(slab_index) {
             // Unmapping takes a while; others need not wait for it.
             drop(inner);
             drop(slab);
             return;
         }
-        let mut batch = [(StackId { slab: place, index: 0 }, None); TRIM_BATCH];
+        let mut batch = [(StackId { slab: slab_index, index: 0 }, None); TRIM_BATCH];
         for (id, bounds) in batch.iter_mut().take(count) {
-            let Some(index) = inner.slab(place).take_dirty() else { break };
+            let Some(index) = inner.slab(slab_index).take_dirty() else { break };
             inner.dirty -= 1;
             id.index = index as u32;
             *bounds = Some(inner.bounds(*id));
@@ -297,34 +298,36 @@ impl StackPool {
             inner.slab(id.slab).set_cold(id.index as usize);
         }
         // Another worker may have trimmed the rest of the slab meanwhile.
-        let slab = inner.remove_idle_slab(place);
+        let slab = inner.remove_idle_slab(slab_index);
         drop(inner);
         drop(slab);
     }
 
-    /// Nothing panics while the lock is held, so what a poisoned one guards is intact too.
+    /// Locks the content. Nothing panics while the lock is held, so a poisoned one guards what is intact,
+    /// too.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// The slab at a place that has one.
-    fn slab(&mut self, place: u32) -> &mut Slab {
-        self.slabs[place as usize].as_mut().expect("a slab with stacks in use or idle is mapped")
+    /// Returns the slab at an index that has one.
+    fn slab(&mut self, slab_index: u32) -> &mut Slab {
+        self.slabs[slab_index as usize].as_mut().expect("a slab with stacks in use or idle is mapped")
     }
 
     fn bounds(&mut self, id: StackId) -> Bounds {
         self.slab(id.slab).bounds(id.index as usize)
     }
 
-    /// An idle stack of the first slab that has one, so that use gathers at the front and later slabs become free.
+    /// Takes an idle stack of the first slab that has one, so that use gathers at the front and later slabs
+    /// become free.
     fn take_idle(&mut self) -> Option<StackId> {
         if self.dirty + self.cold == 0 {
             return None;
         }
-        for place in self.first_idle..self.slabs.len() {
-            let Some(slab) = &mut self.slabs[place] else { continue };
+        for slab_index in self.first_idle..self.slabs.len() {
+            let Some(slab) = &mut self.slabs[slab_index] else { continue };
             let index = if let Some(index) = slab.take_dirty() {
                 self.dirty -= 1;
                 index
@@ -334,33 +337,33 @@ impl Inner {
             } else {
                 continue;
             };
-            self.first_idle = place;
-            return Some(StackId { slab: place as u32, index: index as u32 });
+            self.first_idle = slab_index;
+            return Some(StackId { slab: slab_index as u32, index: index as u32 });
         }
         None
     }
 
-    /// The last slab that has idle stacks with memory: the first ones are used again first.
+    /// Returns the last slab that has idle stacks with memory: the first ones are used again first.
     fn last_dirty(&self) -> Option<u32> {
         if self.dirty == 0 {
             return None;
         }
         let has_dirty = |slab: &Option<Slab>| slab.as_ref().is_some_and(|slab| slab.idle().0 != 0);
-        self.slabs.iter().rposition(has_dirty).map(|place| place as u32)
+        self.slabs.iter().rposition(has_dirty).map(|slab_index| slab_index as u32)
     }
 
     /// Takes the slab out if none of its stacks is in use and it is not the only one.
-    fn remove_idle_slab(&mut self, place: u32) -> Option<Slab> {
+    fn remove_idle_slab(&mut self, slab_index: u32) -> Option<Slab> {
         let is_last = self.slabs.len() - self.vacant.len() == 1;
-        if is_last || !self.slab(place).is_idle() {
+        if is_last || !self.slab(slab_index).is_idle() {
             return None;
         }
-        let slab = self.slabs[place as usize].take()?;
+        let slab = self.slabs[slab_index as usize].take()?;
         let (dirty, cold) = slab.idle();
-        self.vacant.push(place);
+        self.vacant.push(slab_index);
         self.dirty -= dirty;
         self.cold -= cold;
-        if self.growing == Some(place) {
+        if self.growing == Some(slab_index) {
             self.growing = None;
         }
         Some(slab)
@@ -369,18 +372,19 @@ impl Inner {
 
 /// A stack out of a pool. Dropping it returns it there, so whoever drops it has finished with it.
 pub(crate) struct PooledStack {
-    /// Where it goes back to. It also keeps the memory mapped.
+    /// The pool that it goes back to, which also keeps the memory mapped.
     pool: Arc<StackPool>,
-    /// What the overflow handler needs to know. It lies in the stack itself, above the frames.
+    /// The record for the overflow handler. It lies in the stack itself, above the frames.
     record: NonNull<Record>,
-    /// Where it lies.
+    /// The bounds of the stack.
     bounds: Bounds,
-    /// Which one it is.
+    /// The name of the stack in its pool.
     id: StackId,
 }
 
 impl PooledStack {
-    /// What the overflow handler needs to know of this stack. Valid until the stack is returned to its pool.
+    /// Returns the record of this stack for the overflow handler. It is valid until the stack is returned to
+    /// its pool.
     pub(super) fn record(&self) -> NonNull<Record> {
         self.record
     }

@@ -1,4 +1,4 @@
-//! How much of its stack a task has used: its high-water mark, to the page.
+//! The high-water mark of a task: how much of its stack it has used, to the page.
 //!
 //! Nobody pays for this who has not asked for it. Before a poll the memory of the stack below the running frame is given back
 //! to the system, and afterwards the system is asked which pages have memory again. That takes some microseconds a
@@ -11,11 +11,11 @@ use twoply_core::task::TaskRef;
 
 use super::overflow;
 
-/// How much of its stack a task has used, in one of its polls.
+/// The use that a task has made of its stack in one of its polls.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StackUse {
-    /// The task.
+    /// The task that was polled.
     pub task: TaskRef,
     /// The bytes of the stack that were touched, in whole pages: a few hundred of them are the runtime's.
     pub used: usize,
@@ -30,7 +30,7 @@ impl fmt::Display for StackUse {
     }
 }
 
-/// Told of it.
+/// A handler that is told of it.
 pub(crate) type Handler = Box<dyn Fn(&StackUse) + Send + Sync>;
 
 /// Polls `task` by calling `poll` on the fiber that this runs on, and tells `handler` how much of the stack that took. On a
@@ -43,7 +43,7 @@ pub(crate) fn measured(handler: &Handler, task: TaskRef, poll: impl FnOnce()) {
     let stack_use = StackUse { task, used, size: end - limit };
     // A handler that panics has been reported by the panic hook; the worker goes on.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&stack_use))) {
-        // It may panic in its own destructor.
+        // The payload may panic in its own destructor.
         std::mem::forget(payload);
     }
 }
@@ -66,7 +66,7 @@ fn give_back(limit: usize) {
     }
 }
 
-/// The lowest address of the stack from `limit` to `end` that has memory, to the page.
+/// Returns the lowest address of the stack from `limit` to `end` that has memory, to the page.
 fn deepest(limit: usize, end: usize) -> usize {
     let page = rustix::param::page_size();
     let mut pages = vec![0_u8; (end - limit) / page];

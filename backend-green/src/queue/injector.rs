@@ -18,23 +18,23 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// An unbounded FIFO queue for any number of threads.
 pub(crate) struct Injector<T> {
-    /// How many items there are. Written under the lock; read without it, so that looking at an empty queue costs a
-    /// load. Relaxed throughout: the items themselves are published by the lock.
+    /// The number of items. It is written under the lock, and read without it, so that looking at an empty
+    /// queue costs a load. Relaxed throughout: the items themselves are published by the lock.
     len: AtomicUsize,
     /// The items, and whether more may come.
     items: Mutex<Items<T>>,
 }
 
-/// What the lock of an injector guards.
+/// The content of an injector.
 struct Items<T> {
     /// The items, oldest first.
     queue: VecDeque<T>,
-    /// Whether it takes nothing more from outside.
+    /// True if the queue takes nothing more from outside.
     closed: bool,
 }
 
 impl<T: Item> Injector<T> {
-    /// An empty queue.
+    /// Makes an empty queue.
     pub(crate) fn new() -> Injector<T> {
         let items = Items { queue: VecDeque::new(), closed: false };
         Injector { len: AtomicUsize::new(0), items: Mutex::new(items) }
@@ -49,7 +49,7 @@ impl<T: Item> Injector<T> {
     /// As [`Injector::push`], for those who will not look at the queue again.
     ///
     /// # Errors
-    /// The item, if the queue has been closed.
+    /// Returns the item if the queue has been closed.
     pub(crate) fn offer(&self, item: T) -> Result<bool, T> {
         let mut items = self.lock();
         if items.closed { Err(item) } else { Ok(self.add(&mut items, [item])) }
@@ -100,12 +100,13 @@ impl<T: Item> Injector<T> {
         Some(first)
     }
 
-    /// How many items there were a moment ago.
+    /// Returns how many items there were a moment ago.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Relaxed)
     }
 
-    /// Whether there was none a moment ago; see "Going to sleep" in the header of [the queue](super).
+    /// Returns true if there was no item a moment ago; see "Going to sleep" in the header of [the
+    /// queue](super).
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -26,26 +26,27 @@ use crate::scheduler::{Remote, Shared};
 use crate::watchdog_state::{Rescued, TICK};
 use crate::worker;
 
-/// How long a poll must last before its worker is taken: a hundred times what that costs. Of code that computes, what
-/// counts is the time that it has had a core: one that only waits for a core would not be helped by another one that does.
+/// The time that a poll must last before its worker is taken: a hundred times what that costs. Of code that
+/// computes, the time counts in which it has had a core: one that only waits for a core would not be helped
+/// by another one that does.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// How often the patience with code that computes is doubled at most: to 128 ms.
+/// The number of times that the patience with code that computes is doubled at most: to 128 ms.
 const DOUBLINGS: usize = 6;
 
-/// A poll that may be rescued from.
+/// A poll from which a worker may be taken.
 pub(super) struct Stuck {
-    /// Which worker polls.
+    /// The index of the worker that polls.
     pub(super) worker: usize,
-    /// Its count of polls: at another, this one is over.
+    /// The worker's count of polls: at another count, this poll is over.
     pub(super) polls: u64,
-    /// The task.
+    /// The number of the task.
     pub(super) task: u64,
-    /// Since when.
+    /// The time since when the poll has been going on.
     pub(super) since: Instant,
-    /// The processor time that its thread had used when it was found to be stuck.
+    /// The processor time that the worker's thread had used when the worker was found to be stuck.
     pub(super) used: Duration,
-    /// Whether the task has been reported.
+    /// True once the task has been reported.
     pub(super) reported: bool,
 }
 
@@ -58,7 +59,7 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
     }
     let Some(cell) = remote.cell() else { return };
     let computes = is_running(remote.thread());
-    // It was found to be stuck at the first look after a tick.
+    // The worker was found to be stuck at the first look after a tick.
     if computes && TICK + processor_time(remote.thread()).saturating_sub(stuck.used) < patience(shared) {
         return;
     }
@@ -77,13 +78,13 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
         let Stuck { worker, task, since, reported, .. } = *stuck;
         lock(&shared.watch.rescued).push(Rescued { cell, worker, task, since, computes, reported });
     } else if refused {
-        // No thread to be had. What waits for the reactor is woken at least: it may be what the poll is stuck behind, and
-        // blocked on a thread of its own.
+        // There is no thread to be had. A task that waits for the reactor is woken at least: it may be what
+        // the poll is stuck behind, and blocked on a thread of its own.
         worker::turn_for(remote);
     }
 }
 
-/// Gives a worker that has been taken from its thread to another one. It comes back when none can be had.
+/// Gives a worker that has been taken from its thread to another one. Returns it when none can be had.
 fn hand_on(shared: &Arc<Shared>, remote: &Remote, core: Box<Core>, task: u64) -> Option<Box<Core>> {
     let was_away = core.set_away(shared.stacks.is_some());
     remote.counts.current.store(0, Ordering::Relaxed);
@@ -99,17 +100,18 @@ fn hand_on(shared: &Arc<Shared>, remote: &Remote, core: Box<Core>, task: u64) ->
     Some(core)
 }
 
-/// How long code that computes keeps its worker. It doubles with each computing thread that has no worker, for each
-/// worker: so events and others wait for a bounded time, and many tasks that compute are not all begun at once.
+/// Returns how long code that computes keeps its worker. It doubles with each computing thread that has no
+/// worker, for each worker: so events and others wait for a bounded time, and many tasks that compute are not
+/// all begun at once.
 fn patience(shared: &Shared) -> Duration {
     let computing =
         lock(&shared.watch.rescued).iter().filter(|poll| poll.computes && poll.is_stuck()).count();
     PATIENCE * (1 << (computing / shared.workers.len()).min(DOUBLINGS))
 }
 
-/// Whether anything waits for this worker that another thread could do.
+/// Returns true if anything waits for this worker that another thread could do.
 fn is_wanted(shared: &Shared, remote: &Remote, now: Instant) -> bool {
-    // With the LIFO slot, which `is_empty` leaves to its owner.
+    // The length counts the LIFO slot, too, which `is_empty` leaves to its owner.
     let queued = remote.stealer.len();
     queued > 0
         || remote.request.is_wanted()
@@ -118,14 +120,14 @@ fn is_wanted(shared: &Shared, remote: &Remote, now: Instant) -> bool {
         || has_events(&remote.reactor, now)
 }
 
-/// Whether a turn of the reactor would have something to do.
+/// Returns true if a turn of the reactor would have something to do.
 fn has_events(reactor: &Reactor, now: Instant) -> bool {
     let mut fds = [PollFd::new(reactor, PollFlags::IN)];
     reactor.next_deadline().is_some_and(|deadline| deadline <= now)
         || poll(&mut fds, Some(&Default::default())).is_ok_and(|ready| ready > 0)
 }
 
-/// Whether a thread runs, or would if a core were free; where that cannot be known, no.
+/// Returns true if a thread runs, or would if a core were free; false where that cannot be known.
 fn is_running(thread: i32) -> bool {
     let stat = std::fs::read(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
     // The name of the thread comes first, in parentheses, and may contain anything.
@@ -133,10 +135,10 @@ fn is_running(thread: i32) -> bool {
     name_ends.is_some_and(|at| stat.get(at + 2) == Some(&b'R'))
 }
 
-/// The processor time that a thread has used; zero where that cannot be known.
+/// Returns the processor time that a thread has used; zero where that cannot be known.
 pub(super) fn processor_time(thread: i32) -> Duration {
-    // How the kernel numbers the clocks of threads: the complement of the thread's number, that it is a thread's, and
-    // that it counts what the scheduler does.
+    // The kernel numbers the clocks of threads so: the complement of the thread's number, that it is a
+    // thread's, and that it counts what the scheduler does.
     let clock = (!thread << 3) | 0b110;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call writes to what it is lent, and nothing else. A thread that is gone has no clock: an error.

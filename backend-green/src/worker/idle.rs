@@ -11,8 +11,8 @@ use crate::counts::Counts;
 use crate::fiber::TRIM_BATCH;
 use crate::scheduler::{Remote, Shared};
 
-/// For how long a worker looks around at most. Where other threads want its core, each look costs a slice of theirs,
-/// milliseconds, in which an event could have woken it from its sleep.
+/// The time for which a worker looks around at most. Where other threads want its core, each look costs a
+/// slice of theirs, milliseconds, in which an event could have woken it from its sleep.
 const SPIN_TIME: Duration = Duration::from_micros(50);
 
 impl Core {
@@ -44,7 +44,8 @@ impl Core {
         }
     }
 
-    /// Ends its search, if it searches, because it has found work; and has the next one woken if there is more.
+    /// Ends the search of this worker, if it searches, because it has found work; and has the next one woken
+    /// if there is more.
     fn found(&self, shared: &Shared) {
         if self.searching.replace(false) {
             shared.wake_up(shared.sleepers.found(|| shared.has_work_for(self.index)));
@@ -104,8 +105,8 @@ impl Core {
             if self.should_leave(shared, remote) {
                 return None;
             }
-            // One that spins is enough: more would take each other's cores. And never without giving the core
-            // away: whoever is to make the work may need it.
+            // One that spins is enough: more would take each other's cores. And none spins without giving the
+            // core away: whoever is to make the work may need it.
             if shared.sleepers.searching() > 1 || start.elapsed() >= SPIN_TIME {
                 break;
             }
@@ -113,7 +114,7 @@ impl Core {
                 std::thread::yield_now();
             }
         }
-        // It did not pay: the next one is shorter, but long enough to find out when that changes.
+        // The search did not pay: the next one is shorter, but long enough to find out when that changes.
         self.rounds.set((rounds / 2).max(shared.spin_rounds.min(8)));
         None
     }
@@ -133,7 +134,8 @@ impl Core {
         self.end_sleep(shared, searches && !sleeps);
     }
 
-    /// Enters this worker among the sleepers. False when there is work after all; it must get up in either case.
+    /// Enters this worker among the sleepers. Returns false when there is work after all; it must get up in
+    /// either case.
     fn begin_sleep(&self, shared: &Shared, remote: &Remote) -> bool {
         shared.sleepers.begin_sleep(self.index, self.searching.replace(false));
         // A rescue may have made fibers of this worker's own ready after it last looked.
@@ -149,7 +151,7 @@ impl Core {
         shared.watch.wake();
     }
 
-    /// What to do next, if there is anything, for a host that sleeps by itself.
+    /// Returns what to do next, if there is anything, for a host that sleeps by itself.
     pub(crate) fn next_ready(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
         self.rest(remote);
@@ -161,17 +163,17 @@ impl Core {
         })
     }
 
-    /// The poll before this is over; what comes next is the host's.
+    /// Notes that the poll before this is over; what comes next is the host's.
     pub(crate) fn rest(&self, remote: &Remote) {
         remote.counts.current.store(0, Ordering::Relaxed);
     }
 
-    /// A host is about to sleep. False when there is work after all.
+    /// Notes that a host is about to sleep. Returns false when there is work after all.
     pub(crate) fn begin_host_sleep(&self, shared: &Shared) -> bool {
         self.begin_sleep(shared, &shared.workers[self.index])
     }
 
-    /// A host has slept, or could not.
+    /// Notes that a host has slept, or could not.
     pub(crate) fn end_host_sleep(&self, shared: &Shared) {
         self.end_sleep(shared, false);
         if self.searching.replace(false) {

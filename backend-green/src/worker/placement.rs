@@ -1,4 +1,5 @@
-//! Where a new task begins, on fibers: with the worker that holds the fewest stacks, more or less.
+//! The choice of where a new task begins, on fibers: with the worker that holds the fewest stacks, more or
+//! less.
 //!
 //! A task that blocks on a fiber stays with its worker for good, so it matters where it first runs. Stealing does not
 //! see to that: a server that accepts now and then starts each connection's task on the worker that has accepted, which
@@ -14,14 +15,14 @@ use super::with_local;
 use crate::core::{Core, Placement};
 use crate::scheduler::{Remote, Shared};
 
-/// How many more stacks a worker holds than another one, at least, before it gives a task to that one. An eighth of what
-/// that one holds comes on top.
+/// The number of stacks that a worker must hold more than another one before it gives a task to that one. An
+/// eighth of what that one holds comes on top.
 const MARGIN: usize = 2;
 
 /// The longest row of new tasks that stay before another one is given away.
 const SELDOM: u32 = 1023;
 
-/// Gives a task that starts on a worker of `shared` to another one, if that is better. Else the job comes back.
+/// Gives a task that starts on a worker of `shared` to another one, if that is better; else returns the job.
 #[inline]
 pub(crate) fn place(shared: &Shared, job: Job) -> Option<Job> {
     let mut job = Some(job);
@@ -36,7 +37,7 @@ pub(crate) fn place(shared: &Shared, job: Job) -> Option<Job> {
 }
 
 impl Core {
-    /// A worker that should have the next task, if it is not this one.
+    /// Returns a worker that should have the next task, if it is not this one.
     fn less_loaded<'a>(&self, shared: &'a Shared) -> Option<&'a Remote> {
         let held = |worker: usize| shared.workers[worker].load.held();
         let own = held(self.index);

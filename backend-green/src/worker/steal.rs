@@ -1,4 +1,4 @@
-//! What a worker does for the others: it steals when it is idle, and stands in for one that is held up.
+//! The work of a worker for the others: it steals when it is idle, and stands in for one that is held up.
 //!
 //! Called by the worker's own loop alone. A worker is *stuck* while it is in the middle of a poll that goes on and on:
 //! its events wait, and what it has queued. Two notice that. The [watchdog](crate::watchdog) marks it, and wakes a
@@ -16,7 +16,7 @@ use crate::core::{Core, PeerWatch};
 use crate::counts::Counts;
 use crate::scheduler::{Remote, Shared};
 
-/// How far two looks are apart, at least: a poll that takes longer than this is helped with.
+/// The time between two looks, at least: a poll that takes longer than this is helped with.
 const BETWEEN: Duration = Duration::from_micros(100);
 
 impl Core {
@@ -68,7 +68,7 @@ impl Core {
 
     /// Takes over what a stuck worker has queued, and handles its events.
     fn help_stuck(&self, shared: &Shared, victim: &Remote) {
-        // What it would have run next comes first, as it would have there.
+        // The job that the stuck worker would have run next comes first, as it would have there.
         let queued = || victim.stealer.steal_lifo().or_else(|| victim.stealer.steal_into(&self.local));
         let next = || queued().or_else(|| victim.load.assigned.pop());
         while let Some(job) = next() {
