@@ -47,14 +47,14 @@ pub mod supervisor;
 
 use std::future::Future;
 
-pub use crate::kernel::task::{ExitReason, Failed, Foreign, IntoExit};
+pub use crate::kernel::task::{Data, ExitReason, Failed, Foreign, IntoExit};
 pub use active::{Active, ActiveBuilder, AsyncClosure};
 pub use attach::Attachment;
-pub use behaviour::{Actor, Context};
+pub use behaviour::{Actor, Context, StartActorError, Starting, StartingTimeout};
 pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongTypeError};
 pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessRef, Receive,
-    ReceiveMatch, ReceiveTimeout, SpawnProcessError, Timer, Urgent,
+    ReceiveMatch, ReceiveTimeout, SpawnProcessError, Stopping, Timer, Urgent, WeakRef,
 };
 
 /// What a full mailbox does with one more message.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use twoply_core::actor::{Builder, Process, ProcessRef};
+use twoply_core::actor::{self, Actor, Builder, ExitReason, Process, ProcessRef};
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, suspension};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{self, Promise, Resolver};
@@ -13,7 +13,7 @@ use twoply_core::task::TaskGroup;
 use twoply_core::{Wait, channel, time};
 use twoply_native::Native;
 
-use crate::{Gate, Systems};
+use crate::{Gate, Systems, builder};
 
 /// A wait; what it comes to is of no matter.
 pub type AnyWait = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -235,6 +235,24 @@ fn deaf<M: Send + 'static>(on: &Systems, gate: &Gate) -> &'static ProcessRef<M> 
     leak(Builder::new().on(on.here().backend()).capacity(1).spawn(body).expect("it starts"))
 }
 
+/// An actor that starts when its gate is opened.
+struct Late(Gate);
+
+impl Actor for Late {
+    type Message = ();
+    type Error = std::convert::Infallible;
+
+    async fn started(&mut self, cx: &mut actor::Context<Late>) -> Result<(), Self::Error> {
+        self.0.opened().await;
+        cx.stop();
+        Ok(())
+    }
+
+    async fn handle(&mut self, (): (), _: &mut actor::Context<Late>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
 /// The inside of a process, outside of it.
 fn inside(on: &Systems) -> (&'static mut Process<u32>, ProcessRef<u32>) {
     let (tell, told) = channel::oneshot();
@@ -247,12 +265,17 @@ fn inside(on: &Systems) -> (&'static mut Process<u32>, ProcessRef<u32>) {
 }
 
 fn processes(on: &Systems) -> Vec<Waits> {
-    let gates: [Gate; 3] = Default::default();
+    let gates: [Gate; 5] = Default::default();
     let full = deaf::<u32>(on, &gates[0]);
     full.try_send(0).expect("there is room");
     let asked = deaf::<Resolver<u32>>(on, &gates[1]);
     let ending = deaf::<u32>(on, &gates[2]);
-    let [of_full, of_asked, of_ending] = gates;
+    let stopping = deaf::<u32>(on, &gates[3]);
+    let stop = || any_wait(stopping.stop_gracefully(ExitReason::Normal).timeout(LONG));
+    let start = || any_wait(builder(on).start_actor(Late(gates[4].clone())));
+    let late = any_wait(builder(on).start_actor(Late(gates[4].clone())).timeout(LONG));
+    let (starts, stops) = ([start(), late], [stop(), stop()]);
+    let [of_full, of_asked, of_ending, of_stopping, of_start] = gates;
     let (first, to_first) = inside(on);
     let (second, to_second) = inside(on);
     let (third, to_third) = inside(on);
@@ -263,6 +286,8 @@ fn processes(on: &Systems) -> Vec<Waits> {
             of_asked.open();
         }),
         waits("ended", [any_wait(ending.ended()), any_wait(ending.ended())], move || of_ending.open()),
+        waits("stop_gracefully", stops, move || of_stopping.open()),
+        waits("start", starts, move || of_start.open()),
         waits("receive", [any_wait(first.receive())], tell(to_first)),
         waits("receive_timeout", [any_wait(second.receive_timeout(LONG))], tell(to_second)),
         waits("receive_match", [any_wait(third.receive_match(|_| true))], tell(to_third)),

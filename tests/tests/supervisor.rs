@@ -132,6 +132,7 @@ fn the_kind_of_child_and_the_reason_decide(on: &Systems) {
         (Permanent, failed(), true),
         (Transient, ExitReason::Normal, false),
         (Transient, ExitReason::Shutdown, false),
+        (Transient, ExitReason::shutdown_with("moved"), false),
         (Transient, failed(), true),
         (Transient, ExitReason::Kill, true),
         (Temporary, ExitReason::Normal, false),

@@ -268,7 +268,7 @@ fn failure_of<M>(process: &ProcessRef<M>, error: &TrySendError<M>) -> Failure {
     match error {
         TrySendError::Full(_) => Failure::Overloaded,
         TrySendError::Closed(_) => {
-            Failure::NoProcess(process.cell().reason().unwrap_or(ExitReason::NoProcess))
+            Failure::NoProcess(process.cell().refusal().unwrap_or(ExitReason::NoProcess))
         }
     }
 }
@@ -313,6 +313,7 @@ async fn serve<T: Send + 'static>(
             Event::Exit(exit) if !exit.reason.is_normal() => return exit.reason,
             // The signal comes from the last handle, or else from a process that is linked to this one.
             Event::Exit(_) if handle.strong_count() == 0 => return ExitReason::Normal,
+            Event::Stop(reason) => return *reason,
             _ => continue,
         };
         if let Err(panic) = run

@@ -8,21 +8,19 @@
 //! A handler's panic ends in this module and becomes the exit reason; what is called after it, and what is not, is in
 //! the table of [`Actor`]. Nothing here chooses where an actor runs.
 
-use std::error::Error;
-use std::fmt;
-use std::future::{Future, poll_fn, ready};
-use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
-use std::task::{self, Poll};
+mod context;
+mod run;
+mod start;
 
-use pin_project_lite::pin_project;
+use std::error::Error;
+use std::future::{Future, ready};
 
 use super::SpawnProcessError;
-use super::attach::{Attachment, Sources};
-use super::catch_panic::{catch_panic, catch_panic_async};
-use super::{Builder, Down, Event, Exit, ExitReason, MonitorRef, Process, ProcessRef};
-use crate::channel::Source;
-use crate::kernel::task::Panic;
+use super::{Builder, Down, Exit, ExitReason, MonitorRef, Process, ProcessRef};
+
+pub use context::Context;
+pub(super) use run::{Begun, run};
+pub use start::{StartActorError, Starting, StartingTimeout};
 
 /// A value that becomes a process: messages come to it one at a time.
 ///
@@ -34,9 +32,13 @@ use crate::kernel::task::Panic;
 /// | what happens                                     | its exit reason                 | is [`stopped`] called?     |
 /// |--------------------------------------------------|---------------------------------|----------------------------|
 /// | [`started`] fails or panics                      | the error or the panic          | no: it has not started     |
+/// | [`Context::ignore`] in [`started`]               | `Normal`                        | no: it has not started     |
 /// | a handler fails                                  | the error                       | yes                        |
 /// | a handler, or an attached source, panics         | the panic                       | yes                        |
 /// | [`Context::stop`], [`Context::stop_with`]        | `Normal`, the one given         | yes                        |
+/// | [`ProcessRef::drain`], [`ProcessRef::stop_gracefully`] | the one given             | yes, after what was sent   |
+/// | nobody refers to it, [if that matters]           | `Normal`                        | yes, after what was sent   |
+/// | no message for its [idle timeout]                | `Normal`, unless [`idle`] differs | yes                      |
 /// | an exit signal of its parent, if it traps exits  | that of the signal              | yes                        |
 /// | another one, trapped by the usual [`trapped`]    | that of the signal              | yes                        |
 /// | an exit signal that it does not trap, a kill     | that of the signal, `Killed`    | no: it is dropped as it is |
@@ -50,6 +52,9 @@ use crate::kernel::task::Panic;
 /// [`started`]: Actor::started
 /// [`trapped`]: Actor::trapped
 /// [`stopped`]: Actor::stopped
+/// [`idle`]: Actor::idle
+/// [idle timeout]: Context::set_idle_timeout
+/// [if that matters]: Builder::end_when_unreferenced
 ///
 /// # Examples
 /// ```
@@ -180,6 +185,15 @@ pub trait Actor: Sized + Send + 'static {
         ready(Ok(()))
     }
 
+    /// Is called when no event has come for the [idle timeout](Context::set_idle_timeout). Without this, the actor stops.
+    ///
+    /// # Errors
+    /// An error ends the actor, with that as its exit reason.
+    fn idle(&mut self, cx: &mut Context<Self>) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        cx.stop();
+        ready(Ok(()))
+    }
+
     /// Is called last, with the reason for which the actor ends, before its links and monitors are told. What is left in
     /// the mailbox is undelivered. There are ends at which this is not called: see the table above.
     fn stopped(&mut self, reason: &ExitReason, cx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
@@ -188,7 +202,7 @@ pub trait Actor: Sized + Send + 'static {
     }
 
     /// Starts it as a process on the backend of the calling task, or the default one outside of any task.
-    /// [`Builder::spawn_actor`] names another one, and settings.
+    /// [`Builder::spawn_actor`] names another one, and settings; [`Builder::start_actor`] waits until it has started.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -218,6 +232,48 @@ pub trait Actor: Sized + Send + 'static {
     fn spawn(self) -> Result<ProcessRef<Self::Message>, SpawnProcessError> {
         Builder::new().spawn_actor(self)
     }
+
+    /// Starts it as [`spawn`](Actor::spawn) does, and waits until [`started`](Actor::started) has returned, by `.await` or
+    /// `.wait()`. [`Starting::timeout`] sets a deadline, [`Builder::start_actor`] names settings.
+    ///
+    /// # Errors
+    /// The future's output is an error when there is no process, when `started` fails or the actor ends in another way
+    /// before that has returned ([`StartActorError::Ended`] says why), and when the actor
+    /// [wants it so](Context::ignore). The process has ended by then, and its names are free.
+    ///
+    /// # Cancel safety
+    /// The process is started by the call. A future that is dropped before it is ready kills it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Actor, Context, ExitReason, StartActorError};
+    ///
+    /// struct Store(&'static str);
+    ///
+    /// impl Actor for Store {
+    ///     type Message = ();
+    ///     type Error = String;
+    ///
+    ///     async fn started(&mut self, _: &mut Context<Store>) -> Result<(), String> {
+    ///         if self.0.is_empty() { Err("there is no path".into()) } else { Ok(()) }
+    ///     }
+    ///
+    ///     async fn handle(&mut self, _: (), _: &mut Context<Store>) -> Result<(), String> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// assert!(Store("/tmp").start().wait().is_ok());
+    /// match Store("").start().wait() {
+    ///     Err(StartActorError::Ended(ExitReason::Failed(error))) => assert_eq!(error.to_string(), "there is no path"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// ```
+    #[track_caller]
+    fn start(self) -> Starting<Self::Message> {
+        Builder::new().start_actor(self)
+    }
 }
 
 impl<M: Send + 'static> Builder<M> {
@@ -227,7 +283,7 @@ impl<M: Send + 'static> Builder<M> {
     /// As [`Builder::spawn`].
     #[track_caller]
     pub fn spawn_actor<A: Actor<Message = M>>(self, actor: A) -> Result<ProcessRef<M>, SpawnProcessError> {
-        self.spawn(move |process| run(actor, process, || ()))
+        self.spawn(move |process| run(actor, process, |_| ()))
     }
 
     /// Starts `actor` as a process that is linked to `parent` before its first step.
@@ -268,7 +324,7 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_link(parent, move |process| run(actor, process, || ()))
+        self.spawn_link(parent, move |process| run(actor, process, |_| ()))
     }
 
     /// Starts `actor` as a process that `parent` monitors from before its first step. Returns it and the monitor.
@@ -308,293 +364,6 @@ impl<M: Send + 'static> Builder<M> {
         A: Actor<Message = M>,
         P: Send + 'static,
     {
-        self.spawn_monitor(parent, move |process| run(actor, process, || ()))
+        self.spawn_monitor(parent, move |process| run(actor, process, |_| ()))
     }
-}
-
-/// The actor as its handlers see it: they may do all that a [`Process`] does, stop the actor, and attach sources.
-///
-/// A handler may receive by itself, too, through [`Process::receive`] and its kin; those look at the mailbox alone, and
-/// what they take does not come to [`Actor::handle`].
-///
-/// # Examples
-/// ```
-/// use std::convert::Infallible;
-/// use twoply::Wait;
-/// use twoply::actor::{Actor, Context, ExitReason};
-///
-/// struct Countdown;
-///
-/// impl Actor for Countdown {
-///     type Message = u32;
-///     type Error = Infallible;
-///
-///     async fn handle(&mut self, n: u32, cx: &mut Context<Countdown>) -> Result<(), Infallible> {
-///         match n {
-///             0 => cx.stop(),
-///             n => drop(cx.me().try_send(n - 1)),
-///         }
-///         Ok(())
-///     }
-/// }
-///
-/// let countdown = Countdown.spawn()?;
-/// countdown.send(10).wait()?;
-/// assert_eq!(countdown.ended().wait(), ExitReason::Normal);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Context<A: Actor> {
-    process: Process<A::Message>,
-    /// `None` until something is attached; most actors attach nothing.
-    sources: Option<Box<Sources<A::Message>>>,
-    /// The reason to end with after the handler that runs, if it has asked for the end.
-    stop: Option<Box<ExitReason>>,
-}
-
-impl<A: Actor> Context<A> {
-    /// Ends the actor, with [`Normal`](ExitReason::Normal), once the running handler has returned.
-    pub fn stop(&mut self) {
-        self.stop_with(ExitReason::Normal);
-    }
-
-    /// Ends the actor, with `reason`, once the running handler has returned. The first reason counts.
-    pub fn stop_with(&mut self, reason: ExitReason) {
-        self.stop.get_or_insert_with(|| Box::new(reason));
-    }
-
-    /// Has the actor receive from `source`, too: `convert` makes a message of each item, in the actor's own task.
-    ///
-    /// The mailbox and the sources have turns, so none of them starves another, and an item stays in its source until
-    /// the actor has time for it. A source that has ended is dropped.
-    ///
-    /// # Examples
-    /// ```
-    /// # use std::{convert::Infallible, time::Duration};
-    /// use twoply::actor::{Actor, Context};
-    /// # use twoply::{Wait, actor::ExitReason};
-    /// use twoply::time::interval;
-    ///
-    /// struct Clock;
-    ///
-    /// struct Tick;
-    ///
-    /// impl Actor for Clock {
-    ///     type Message = Tick;
-    ///     type Error = Infallible;
-    ///
-    ///     async fn started(&mut self, cx: &mut Context<Clock>) -> Result<(), Infallible> {
-    ///         cx.attach(interval(Duration::from_millis(1)), |_due| Tick);
-    ///         Ok(())
-    ///     }
-    ///
-    ///     async fn handle(&mut self, _: Tick, cx: &mut Context<Clock>) -> Result<(), Infallible> {
-    ///         println!("tick");
-    ///         cx.stop();
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// assert_eq!(Clock.spawn()?.ended().wait(), ExitReason::Normal);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn attach<T, S, F>(&mut self, source: S, mut convert: F) -> Attachment
-    where
-        T: 'static,
-        S: Source<T> + Send + 'static,
-        F: FnMut(T) -> A::Message + Send + 'static,
-    {
-        self.sources().attach(source, move |item: Option<T>| item.map(&mut convert))
-    }
-
-    /// As [`Context::attach`], for a source whose end matters: `convert` is called with `None` then, once. It may also
-    /// make no message of an item.
-    ///
-    /// # Examples
-    /// ```
-    /// # use std::convert::Infallible;
-    /// use twoply::actor::{Actor, Context, ExitReason};
-    /// use twoply::{Wait, channel};
-    ///
-    /// struct Reader(channel::Receiver<String>);
-    ///
-    /// impl Actor for Reader {
-    ///     type Message = Option<String>;
-    ///     type Error = Infallible;
-    ///
-    ///     async fn started(&mut self, cx: &mut Context<Reader>) -> Result<(), Infallible> {
-    ///         cx.attach_to_end(self.0.clone(), Some);
-    ///         Ok(())
-    ///     }
-    ///
-    ///     async fn handle(&mut self, line: Option<String>, cx: &mut Context<Reader>) -> Result<(), Infallible> {
-    ///         match line {
-    ///             Some(line) => println!("{line}"),
-    ///             None => cx.stop(),
-    ///         }
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// let (lines, source) = channel::bounded(1);
-    /// let reader = Reader(source).spawn()?;
-    /// lines.send("the only line".to_owned()).wait()?;
-    /// drop(lines);
-    /// assert_eq!(reader.ended().wait(), ExitReason::Normal);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn attach_to_end<T, S, F>(&mut self, source: S, convert: F) -> Attachment
-    where
-        T: 'static,
-        S: Source<T> + Send + 'static,
-        F: FnMut(Option<T>) -> Option<A::Message> + Send + 'static,
-    {
-        self.sources().attach(source, convert)
-    }
-
-    /// Takes an attached source away and drops it. Nothing that it has not given yet is lost if others receive from it.
-    /// Returns whether it was there: neither taken away before, nor ended.
-    pub fn detach(&mut self, attachment: Attachment) -> bool {
-        self.sources.as_mut().is_some_and(|sources| sources.detach(attachment))
-    }
-
-    fn sources(&mut self) -> &mut Sources<A::Message> {
-        self.sources.get_or_insert_with(|| Box::new(Sources::new()))
-    }
-
-    /// Returns the next event, of the mailbox or of a source.
-    fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Event<A::Message>> {
-        let (cell, batch) = self.process.parts();
-        let Some(sources) = &mut self.sources else { return cell.poll_next(batch, cx) };
-        let next = sources.poll_next(cx, |cx| cell.poll_next(batch, cx), Event::Message);
-        if next.is_ready() {
-            // If a source was quicker, the mailbox has nobody to wake while a handler runs.
-            cell.stop_receive();
-        }
-        next
-    }
-}
-
-impl<A: Actor> Deref for Context<A> {
-    type Target = Process<A::Message>;
-
-    fn deref(&self) -> &Process<A::Message> {
-        &self.process
-    }
-}
-
-impl<A: Actor> DerefMut for Context<A> {
-    fn deref_mut(&mut self) -> &mut Process<A::Message> {
-        &mut self.process
-    }
-}
-
-impl<A: Actor> fmt::Debug for Context<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("pid", &self.process.pid()).finish_non_exhaustive()
-    }
-}
-
-/// The body of an actor's process. Calls `ready` when the actor has started.
-///
-/// Every actor that waits has room for all that is alive at any await point here. So what is captured is not moved to a
-/// local variable, where it would lie twice; an event is moved on before its handler is awaited; and a reason is boxed.
-pub(super) fn run<A: Actor>(
-    mut actor: A,
-    process: Process<A::Message>,
-    ready: impl FnOnce() + Send,
-) -> impl Future<Output = ExitReason> + Send {
-    let mut cx = Context { process, sources: None, stop: None };
-    async move {
-        let started = catch_panic_async(|| actor.started(&mut cx)).await;
-        if let Err(reason) = failure_of(started) {
-            return reason;
-        }
-        ready();
-        let reason = loop {
-            if let Some(reason) = cx.stop.take() {
-                break reason;
-            }
-            let next = poll_fn(|task| {
-                if cx.sources.is_none() {
-                    // The mailbox runs no code of the user's: there is nothing to contain.
-                    return cx.poll_next(task).map(Ok);
-                }
-                match catch_panic(|| cx.poll_next(task)) {
-                    Ok(polled) => polled.map(Ok),
-                    Err(panic) => Poll::Ready(Err(panic)),
-                }
-            });
-            let event = match next.await {
-                Ok(event) => event,
-                Err(panic) => break Box::new(panic.into()),
-            };
-            if let Event::Exit(exit) = &event
-                && cx.process.cell().is_parent(&exit.from)
-            {
-                break Box::new(exit.reason.clone());
-            }
-            let handled = catch_panic_async(|| dispatch(&mut actor, event, &mut cx)).await;
-            if let Err(reason) = failure_of(handled) {
-                break Box::new(reason);
-            }
-        };
-        // From here on the answers that it owes wait for the reason.
-        cx.process.cell().leave();
-        match catch_panic_async(|| actor.stopped(&reason, &mut cx)).await {
-            Err(panic) if reason.is_orderly() => panic.into(),
-            _ => *reason,
-        }
-    }
-}
-
-/// Calls the handler of `event`.
-fn dispatch<'a, A: Actor>(
-    actor: &'a mut A,
-    event: Event<A::Message>,
-    cx: &'a mut Context<A>,
-) -> impl Future<Output = Result<(), A::Error>> + Send {
-    match event {
-        Event::Message(message) => HandlerFuture::Message { handler: actor.handle(message, cx) },
-        Event::Exit(exit) => HandlerFuture::Exit { handler: actor.trapped(*exit, cx) },
-        Event::Down(down) => HandlerFuture::Down { handler: actor.down(*down, cx) },
-    }
-}
-
-pin_project! {
-    /// The future of one of an actor's handlers.
-    #[project = HandlerFutureProjection]
-    enum HandlerFuture<H, T, D> {
-        // Of a message.
-        Message { #[pin] handler: H },
-        // Of an exit signal.
-        Exit { #[pin] handler: T },
-        // Of the end of a process.
-        Down { #[pin] handler: D },
-    }
-}
-
-impl<H, T, D> Future for HandlerFuture<H, T, D>
-where
-    H: Future,
-    T: Future<Output = H::Output>,
-    D: Future<Output = H::Output>,
-{
-    type Output = H::Output;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<H::Output> {
-        match self.project() {
-            HandlerFutureProjection::Message { handler } => handler.poll(cx),
-            HandlerFutureProjection::Exit { handler } => handler.poll(cx),
-            HandlerFutureProjection::Down { handler } => handler.poll(cx),
-        }
-    }
-}
-
-/// Returns the reason to end if a handler has failed or panicked.
-fn failure_of<E>(handled: Result<Result<(), E>, Panic>) -> Result<(), ExitReason>
-where
-    E: Into<Box<dyn Error + Send + Sync>>,
-{
-    handled?.map_err(ExitReason::failed)
 }

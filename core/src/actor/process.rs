@@ -13,7 +13,9 @@ mod receive;
 mod reference;
 mod serial;
 mod signal;
+mod stopping;
 mod timer;
+mod weak;
 
 use std::fmt;
 use std::future::Future;
@@ -33,7 +35,9 @@ pub use self::exit_watch::Ended;
 pub use self::pid::{MonitorRef, Pid};
 pub use self::receive::{Receive, ReceiveMatch, ReceiveTimeout};
 pub use self::reference::{ProcessRef, Urgent};
+pub use self::stopping::Stopping;
 pub use self::timer::Timer;
+pub use self::weak::WeakRef;
 
 /// A process as its own body sees it.
 ///

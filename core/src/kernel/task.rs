@@ -49,7 +49,7 @@ use crate::kernel::strand::with_current;
 
 pub use default_backend::{MakeDefault, register_default, set_default};
 pub use error::{Panic, SpawnError};
-pub use exit::{ExitReason, Failed, Foreign, IntoExit};
+pub use exit::{Data, ExitReason, Failed, Foreign, IntoExit};
 pub use failure::{Cycle, Failure};
 pub use handle::{Task, TaskRef};
 pub use id::TaskId;

@@ -465,12 +465,7 @@ mod tests {
 
     #[test]
     fn a_process_keeps_nothing_of_a_group_that_is_gone() {
-        let process = Cell::new(
-            1,
-            Overflow::Wait,
-            false,
-            Extra { name: None, undelivered: None, home: None, proxy: None },
-        );
+        let process = Cell::new(1, Overflow::Wait, false, Extra::none());
         let process = ProcessRef::<u32>::new(process);
         let group = Group::new();
         assert!(group.join(&process));

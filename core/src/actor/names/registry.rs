@@ -334,12 +334,7 @@ mod tests {
     use crate::kernel::task::ExitReason;
 
     fn process() -> ProcessRef<u32> {
-        ProcessRef::new(Cell::new(
-            1,
-            Overflow::Wait,
-            false,
-            Extra { name: None, undelivered: None, home: None, proxy: None },
-        ))
+        ProcessRef::new(Cell::new(1, Overflow::Wait, false, Extra::none()))
     }
 
     #[test]

@@ -241,7 +241,7 @@ impl<M, R> Future for Ask<'_, M, R> {
             if let Err(error) = sent {
                 // It is the question's own resolver that is dropped here, unanswered.
                 drop(error);
-                let failure = match cell.reason() {
+                let failure = match cell.refusal() {
                     Some(reason) => Failure::NoProcess(reason),
                     None => Failure::Overloaded,
                 };

@@ -12,6 +12,7 @@ use super::reference::ProcessRef;
 use crate::actor::Overflow;
 use crate::actor::RegisterError;
 use crate::actor::Registry;
+use crate::base::sync::atomic::AtomicUsize;
 use crate::kernel::backend::Backend;
 use crate::kernel::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
 use crate::kernel::task::{ExitReason, IntoExit};
@@ -68,6 +69,8 @@ pub struct Builder<M> {
     keeping: bool,
     /// The process whose mailbox it takes over.
     predecessor: Option<Arc<Cell<M>>>,
+    /// Whether it ends when nobody refers to it.
+    counting: bool,
 }
 
 impl<M: Send + 'static> Builder<M> {
@@ -84,6 +87,7 @@ impl<M: Send + 'static> Builder<M> {
             undelivered: None,
             keeping: false,
             predecessor: None,
+            counting: false,
         }
     }
 
@@ -195,6 +199,34 @@ impl<M: Send + 'static> Builder<M> {
     /// [timer](super::Timer), is given to it in a task of its own, on the backend of the process. So it may wait.
     pub fn on_undelivered(mut self, hook: impl Fn(M) + Send + Sync + 'static) -> Builder<M> {
         self.undelivered = Some(Box::new(hook));
+        self
+    }
+
+    /// Says whether the process ends when the last [`ProcessRef`] to it is gone. It then receives what has been sent, and
+    /// stops in order, with [`Normal`](ExitReason::Normal), when it would wait with an empty mailbox
+    /// ([`Event::Stop`](super::Event::Stop)). Unless this is called, a process lives until its body ends.
+    ///
+    /// Who can be found is referred to: a name in a registry and a place in a group count, a
+    /// [`WeakRef`](super::WeakRef), a [`Pid`](super::Pid), a timer and a source that an actor is attached to do not. A
+    /// process that gives a reference to itself away lives on.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, Event, ExitReason, Process}};
+    ///
+    /// let process = Builder::new().end_when_unreferenced(true).spawn(async |mut me: Process<u32>| {
+    ///     while let Event::Message(n) = me.receive().await {
+    ///         println!("{n}");
+    ///     }
+    /// })?;
+    /// let ended = process.ended();
+    /// process.try_send(1)?;
+    /// drop(process);
+    /// assert_eq!(ended.wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn end_when_unreferenced(mut self, end: bool) -> Builder<M> {
+        self.counting = end;
         self
     }
 
@@ -337,7 +369,9 @@ impl<M: Send + 'static> Builder<M> {
             Some(cell) if cell.revive(self.trapping) => cell,
             _ => {
                 let home = self.undelivered.is_some().then(|| Arc::downgrade(&backend));
-                let extra = Extra { name: self.name, undelivered: self.undelivered, home, proxy: None };
+                let references = self.counting.then(|| AtomicUsize::new(0));
+                let extra =
+                    Extra { name: self.name, undelivered: self.undelivered, home, references, proxy: None };
                 let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
                 if self.keeping {
                     cell.keep_mailbox(true);

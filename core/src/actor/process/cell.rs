@@ -1,19 +1,23 @@
 //! The part of a process that others hold on to: its mailbox, its state, its relations, under one lock.
 //!
 //! References, pids, timers and the process itself share it; it outlives the process and is an empty shell afterwards.
-//! Senders put messages in from any thread. The receiver is one: it alone takes events out. Signals are handled by
-//! whoever sends them, at once, under the receiver's lock ([`signal`](super::signal)). Nobody ever holds the locks of
-//! two cells, and no waker, message or hook is run or dropped under one.
+//! Senders put messages in from any thread, which is in this file. The receiver is one: it alone takes events out
+//! ([`receive`]). Signals are handled by whoever sends them, at once, under the receiver's lock
+//! ([`signal`](super::signal)). Nobody ever holds the locks of two cells, and no waker, message or hook is run or dropped
+//! under one.
+
+mod receive;
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use super::event::Event;
-use super::mailbox::{BEGUN, Batch, CROWDED, FILLED, Flags, LISTENING, Queue, RETURNED, URGENT};
+use super::mailbox::{BEGUN, CROWDED, FILLED, Flags, LISTENING, Queue, RETURNED, URGENT};
 use super::pid::{HERE, Identity};
 use super::proxy::Proxy;
 use super::signal::Life;
 use crate::actor::Overflow;
+use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::base::sync::seq_cst::AtomicU32;
 use crate::base::sync::{Mutex, MutexGuard, lock};
@@ -65,6 +69,20 @@ pub(in crate::actor) struct Extra<M> {
     pub(in crate::actor) home: Option<Weak<dyn Backend>>,
     /// The process elsewhere for which this cell stands.
     pub(in crate::actor) proxy: Option<Proxy<M>>,
+    /// How many references there are; `None` where the process lives on without any.
+    pub(in crate::actor) references: Option<AtomicUsize>,
+}
+
+impl<M> Extra<M> {
+    /// Nothing was said.
+    pub(in crate::actor) fn none() -> Extra<M> {
+        Extra { name: None, undelivered: None, home: None, proxy: None, references: None }
+    }
+
+    /// Whether there is anything to keep.
+    fn says_something(&self) -> bool {
+        self.name.is_some() || self.undelivered.is_some() || self.proxy.is_some() || self.references.is_some()
+    }
 }
 
 impl<M> Cell<M> {
@@ -74,7 +92,6 @@ impl<M> Cell<M> {
         trapping: bool,
         extra: Extra<M>,
     ) -> Arc<Cell<M>> {
-        let has_extra = extra.name.is_some() || extra.undelivered.is_some() || extra.proxy.is_some();
         Arc::new(Cell {
             serial: super::serial::next(),
             capacity,
@@ -82,7 +99,7 @@ impl<M> Cell<M> {
             flags: AtomicU32::new(0),
             overflow,
             inbox: Mutex::new(Inbox { queue: Queue::new(), life: Life::new(trapping) }),
-            extra: has_extra.then(|| Box::new(extra)),
+            extra: extra.says_something().then(|| Box::new(extra)),
         })
     }
 
@@ -132,7 +149,7 @@ impl<M> Cell<M> {
 
     /// Writes the flags that follow from the queue; `queue` proves that the lock is held.
     #[inline]
-    fn sync_flags(&self, queue: &Queue<M>) {
+    pub(super) fn sync_flags(&self, queue: &Queue<M>) {
         let before = self.flags.load(Relaxed);
         let flags = (before & !(FILLED | URGENT | LISTENING)) | queue.flags();
         if flags != before {
@@ -381,178 +398,6 @@ impl<M> Cell<M> {
     #[inline]
     pub(super) fn has(&self, flags: Flags) -> bool {
         self.flags.load(Relaxed) & flags != 0
-    }
-
-    /// The next event that is there already.
-    #[inline]
-    pub(super) fn try_next(&self, batch: &mut Batch<M>) -> Option<Event<M>> {
-        self.go_on();
-        if batch.is_empty() && !self.has(FILLED) {
-            return None;
-        }
-        let event = if batch.is_empty() || self.has(URGENT) {
-            let mut inbox = lock(&self.inbox);
-            let event = batch.take(&mut inbox.queue, self.overflow == Overflow::DropOldest);
-            self.sync_flags(&inbox.queue);
-            drop(inbox);
-            event
-        } else {
-            batch.pop()
-        };
-        if let Some(event) = &event {
-            self.on_received(event);
-        }
-        event
-    }
-
-    /// The next event. Pending: `cx`'s task is woken when one comes.
-    #[inline]
-    pub(in crate::actor) fn poll_next(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<Event<M>> {
-        let unit = ready!(coop::proceed(cx));
-        let event = match self.try_next(batch) {
-            Some(event) => event,
-            None => {
-                ready!(self.poll_filled(batch, cx));
-                // Nobody but the receiver takes anything out.
-                match self.try_next(batch) {
-                    Some(event) => event,
-                    None => return Poll::Pending,
-                }
-            }
-        };
-        unit.spend();
-        Poll::Ready(event)
-    }
-
-    /// The first event that is `wanted`, of those there are already. The first `seen` have been looked at before.
-    pub(super) fn try_match(
-        &self,
-        batch: &mut Batch<M>,
-        seen: &mut usize,
-        wanted: &mut dyn FnMut(&Event<M>) -> bool,
-    ) -> Option<Event<M>> {
-        self.go_on();
-        loop {
-            if self.has(URGENT) {
-                self.fetch_all(batch, seen);
-            }
-            while let Some(event) = batch.get(*seen) {
-                if wanted(event) {
-                    let event = batch.remove(*seen)?;
-                    self.on_received(&event);
-                    return Some(event);
-                }
-                *seen += 1;
-            }
-            if !self.has(FILLED) {
-                return None;
-            }
-            self.fetch_all(batch, seen);
-        }
-    }
-
-    /// As [`Cell::poll_next`], for the first event that is `wanted`.
-    pub(super) fn poll_match(
-        &self,
-        batch: &mut Batch<M>,
-        seen: &mut usize,
-        wanted: &mut dyn FnMut(&Event<M>) -> bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Event<M>> {
-        let unit = ready!(coop::proceed(cx));
-        loop {
-            if let Some(event) = self.try_match(batch, seen, wanted) {
-                unit.spend();
-                return Poll::Ready(event);
-            }
-            ready!(self.poll_filled(batch, cx));
-        }
-    }
-
-    fn fetch_all(&self, batch: &mut Batch<M>, seen: &mut usize) {
-        let mut inbox = lock(&self.inbox);
-        if inbox.queue.flags() & URGENT != 0 {
-            // They come in front of what has been looked at.
-            *seen = 0;
-        }
-        batch.fetch_all(&mut inbox.queue);
-        self.sync_flags(&inbox.queue);
-    }
-
-    /// Ready when there is something in the queue.
-    fn poll_filled(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<()> {
-        // Cloned before, as it runs code of the waker's; it is seldom in vain.
-        let waker = StoredWaker::of(cx.waker());
-        let mut inbox = lock(&self.inbox);
-        let queue = &mut inbox.queue;
-        if !queue.is_empty() {
-            drop(inbox);
-            drop(waker);
-            return Poll::Ready(());
-        }
-        if inbox.life.is_over() {
-            drop(inbox);
-            panic!("a process that has ended receives nothing");
-        }
-        let queue = &mut inbox.queue;
-        batch.trim(queue);
-        let before = queue.receiver.replace(waker);
-        self.sync_flags(queue);
-        drop(inbox);
-        drop(before);
-        Poll::Pending
-    }
-
-    /// The receiver no longer waits, if it did.
-    #[inline]
-    pub(in crate::actor) fn stop_receive(&self) {
-        if self.has(LISTENING) {
-            self.unlisten();
-        }
-    }
-
-    #[cold]
-    fn unlisten(&self) {
-        let mut inbox = lock(&self.inbox);
-        let waker = inbox.queue.receiver.take();
-        self.sync_flags(&inbox.queue);
-        drop(inbox);
-        drop(waker);
-    }
-
-    /// Takes the first event of this kind out, wherever it is; not for messages.
-    pub(super) fn remove_first(
-        &self,
-        batch: &mut Batch<M>,
-        wanted: impl Fn(&Event<M>) -> bool,
-    ) -> Option<Event<M>> {
-        if let Some(event) = batch.remove_first(&wanted) {
-            return Some(event);
-        }
-        let mut inbox = lock(&self.inbox);
-        let event = inbox.queue.remove_first(wanted);
-        self.sync_flags(&inbox.queue);
-        drop(inbox);
-        event
-    }
-
-    /// The receiver is gone: what it has fetched and not received is undelivered.
-    pub(super) fn give_back(&self, batch: &mut Batch<M>) {
-        if batch.is_empty() {
-            return;
-        }
-        let mut inbox = lock(&self.inbox);
-        if !inbox.life.is_over() {
-            batch.put_back(&mut inbox.queue);
-            self.sync_flags(&inbox.queue);
-            return;
-        }
-        drop(inbox);
-        while let Some(event) = batch.pop() {
-            if let Event::Message(message) = event {
-                self.undelivered(message);
-            }
-        }
     }
 }
 

@@ -18,6 +18,10 @@ pub enum Event<M> {
     Exit(Box<Exit>),
     /// A monitored process has ended.
     Down(Box<Down>),
+    /// The process is to stop for this reason: somebody [drains](crate::actor::ProcessRef::drain) it, or it was to
+    /// [end without references](crate::actor::Builder::end_when_unreferenced) and there is none. This is behind all
+    /// messages, and no more of them come. A process that goes on nevertheless receives signals only.
+    Stop(Box<ExitReason>),
 }
 
 /// An exit signal that was trapped.
@@ -76,6 +80,7 @@ impl<M> fmt::Debug for Event<M> {
             Event::Message(_) => f.write_str("Message(..)"),
             Event::Exit(exit) => exit.fmt(f),
             Event::Down(down) => down.fmt(f),
+            Event::Stop(reason) => f.debug_tuple("Stop").field(reason).finish(),
         }
     }
 }

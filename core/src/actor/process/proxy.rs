@@ -37,8 +37,13 @@ impl<M> Cell<M> {
     /// Makes a cell that stands for `pid`, a process elsewhere.
     pub(in crate::actor) fn proxy_of(pid: Pid, forwarder: Arc<dyn Forwarder<M>>) -> Arc<Cell<M>> {
         let proxy = Some(Proxy { pid, forwarder });
-        let extra = Extra { name: None, undelivered: None, home: None, proxy };
+        let extra = Extra { proxy, ..Extra::none() };
         Cell::over(extra)
+    }
+
+    /// Whether this stands for a process elsewhere.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.proxy().is_some()
     }
 
     #[inline]

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use super::cell::Cell;
 use super::pid::Pid;
+use super::stopping::Stopping;
 use super::timer::Timer;
 use crate::channel::{SendError, Sending, Sink, TrySendError, WaitKey};
 use crate::kernel::task::ExitReason;
 
 /// A reference to a process that takes messages of type `M`. It does not show where the process runs.
 ///
-/// A process lives until its body ends, however many references there are, or none. The messages that are sent through
+/// A process lives until its body ends, however many references there are, or none, unless it was started
+/// [to end without](crate::actor::Builder::end_when_unreferenced). The messages that are sent through
 /// references by one process, or by one thread, arrive in the order in which they were sent.
 ///
 /// # Examples
@@ -35,7 +37,14 @@ use crate::kernel::task::ExitReason;
 pub struct ProcessRef<M>(Arc<Cell<M>>);
 
 impl<M> ProcessRef<M> {
+    #[inline]
     pub(in crate::actor) fn new(cell: Arc<Cell<M>>) -> ProcessRef<M> {
+        cell.count_reference();
+        ProcessRef(cell)
+    }
+
+    /// A reference that has been counted.
+    pub(super) fn counted(cell: Arc<Cell<M>>) -> ProcessRef<M> {
         ProcessRef(cell)
     }
 
@@ -167,6 +176,66 @@ impl<M: Send + 'static> ProcessRef<M> {
         self.pid().exit(reason);
     }
 
+    /// Has the process stop when it has received what was sent to it: the mailbox is closed, sends fail from now on, and
+    /// behind the messages that are in it stands the word to stop for `reason`, [`Event::Stop`](crate::actor::Event::Stop).
+    /// An [`Actor`](crate::actor::Actor) handles them and is [`stopped`](crate::actor::Actor::stopped). The first call
+    /// counts. A process of another node is sent an exit signal instead.
+    ///
+    /// [`stop_gracefully`](ProcessRef::stop_gracefully) also waits for the end.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn(async |mut me: Process<u32>| {
+    ///     let mut sum = 0;
+    ///     loop {
+    ///         match me.receive().await {
+    ///             Event::Message(n) => sum += n,
+    ///             Event::Stop(reason) => return if sum == 3 { *reason } else { ExitReason::other("lost") },
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// })?;
+    /// process.send(1).wait()?;
+    /// process.send(2).wait()?;
+    /// process.drain(ExitReason::Shutdown);
+    /// assert!(process.send(3).wait().is_err());
+    /// assert_eq!(process.ended().wait(), ExitReason::Shutdown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn drain(&self, reason: ExitReason) {
+        match self.0.is_elsewhere() {
+            true => self.exit(reason),
+            false => self.0.drain(reason),
+        }
+    }
+
+    /// [Drains](ProcessRef::drain) the process, and waits for its end, by `.await` or `.wait()`. The output is the reason
+    /// of that. [`Stopping::timeout`] sets a deadline.
+    ///
+    /// # Cancel safety
+    /// The process is asked by the call, and a future that is dropped takes nothing back.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let tidy = actor::spawn(async |mut me: Process<u32>| while me.receive().await.is_message() {})?;
+    /// tidy.send(1).wait()?;
+    /// assert_eq!(tidy.stop_gracefully(ExitReason::Normal).wait(), ExitReason::Normal);
+    ///
+    /// let deaf = actor::spawn(async |_: Process<u32>| std::future::pending::<()>().await)?;
+    /// let stopping = deaf.stop_gracefully(ExitReason::Normal).timeout(Duration::from_millis(1));
+    /// assert_eq!(stopping.wait(), ExitReason::Killed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stop_gracefully(&self, reason: ExitReason) -> Stopping {
+        self.drain(reason);
+        Stopping::new(&self.pid())
+    }
+
     /// Has the mailbox stay open when the body ends, for a successor
     /// ([`Builder::taking_over`](crate::actor::Builder::taking_over)); or no longer: then what is left of a process that has
     /// ended is undelivered.
@@ -205,7 +274,14 @@ impl<M> Sink<M> for ProcessRef<M> {
 impl<M> Clone for ProcessRef<M> {
     #[inline]
     fn clone(&self) -> ProcessRef<M> {
-        ProcessRef(Arc::clone(&self.0))
+        ProcessRef::new(Arc::clone(&self.0))
+    }
+}
+
+impl<M> Drop for ProcessRef<M> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.release_reference();
     }
 }
 

@@ -21,6 +21,7 @@
 //! (4) revive  a supervisor starts a new body over the mailbox that the old one has left.
 //! ```
 
+mod drain;
 mod later;
 mod life;
 mod relations;
@@ -52,6 +53,7 @@ use crate::promise::Failure;
 
 /// What is to be done once the lock is free.
 #[derive(Default)]
+#[must_use]
 pub(super) struct Deferred {
     /// The names and groups of a process that is doomed.
     hooks: SmallMap<HookId, Arc<dyn AtExit>>,
@@ -73,6 +75,8 @@ pub(super) struct Deferred {
     answer: Option<(Pid, Signal)>,
     /// A pid that may be the last to hold a cell, so that dropping it runs destructors.
     stale: Option<Pid>,
+    /// Why the process was to stop, before it turned out otherwise. It may hold an error of the user's.
+    old_reason: Option<Box<ExitReason>>,
 }
 
 impl Deferred {
@@ -86,13 +90,19 @@ impl Deferred {
             && self.receiver.is_none()
             && self.answer.is_none()
             && self.stale.is_none()
+            && self.old_reason.is_none()
     }
 
     /// Does it, all of it, whatever panics. `pid` is the process that it follows from.
-    fn run(self, pid: &Pid) {
-        for (id, hook) in self.hooks.into_entries() {
+    fn run(mut self, pid: &Pid) {
+        for (id, hook) in std::mem::take(&mut self.hooks).into_entries() {
             discard_panic(|| hook.ended(pid, id));
         }
+        self.run_without_hooks();
+    }
+
+    /// As [`Deferred::run`], for what does not end a process.
+    pub(super) fn run_without_hooks(self) {
         if let Some(task) = self.cancel {
             discard_panic(|| task.cancel());
         }
@@ -102,7 +112,7 @@ impl Deferred {
         if let Some((to, signal)) = self.answer {
             discard_panic(|| to.deliver(signal));
         }
-        discard_panic(|| drop(self.stale));
+        discard_panic(|| drop((self.stale, self.old_reason)));
         if !self.timers.is_empty() {
             give_up(self.timers, self.home);
         }
@@ -161,8 +171,10 @@ impl<M: Send + 'static> Cell<M> {
             deferred.failure = Some(Failure::NoProcess(reason.clone()));
         }
         life.phase = Phase::Doomed;
-        life.reason = (!reason.is_normal()).then(|| Box::new(reason));
+        let reason = (!reason.is_normal()).then(|| Box::new(reason));
+        deferred.old_reason = std::mem::replace(&mut life.reason, reason);
         if !life.keeping {
+            life.closed = true;
             inbox.queue.close(&mut deferred.senders);
             deferred.timers = life.take_timers();
             deferred.home = if deferred.timers.is_empty() { None } else { self.home() };
@@ -272,6 +284,7 @@ impl<M: Send + 'static> Cell<M> {
         let mut inbox = lock(&self.inbox);
         // What has been closed stays closed: the waiting sends have been told.
         inbox.life.keeping = keeping && !inbox.life.is_closed();
+        inbox.life.closed |= !inbox.life.keeping && !inbox.life.is_alive();
         let (mut left, mut timers) = (VecDeque::new(), SmallMap::default());
         if inbox.life.is_closed() {
             inbox.queue.close(&mut senders);

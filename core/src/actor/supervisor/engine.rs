@@ -100,6 +100,7 @@ impl Engine {
             Event::Message(Control(request)) => self.serve(request).await,
             Event::Exit(exit) if self.must_obey(&exit.from) => Flow::Break(exit.reason),
             Event::Exit(exit) => self.child_ended(exit.from, exit.reason).await,
+            Event::Stop(reason) => Flow::Break(*reason),
             // This is a `Down` of a child that is known to have ended, because the wait for it was given up.
             _ => Flow::Continue(()),
         }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use super::SupervisorTemplate;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Availability, Mailbox, Start, StartFuture, Started};
-use crate::actor::behaviour::run;
+use crate::actor::behaviour::{Begun, run};
 use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
     Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry, SpawnProcessError,
@@ -60,9 +60,11 @@ impl<M: Send + 'static> Make<M> {
             let (ready, started) = oneshot::channel();
             let process = catch_start(|| {
                 let actor = make();
-                let ready = || {
-                    // A supervisor that is gone need not be told.
-                    let _ = ready.send(());
+                let ready = |begun| {
+                    // A supervisor that is gone need not be told. One that is told nothing waits for the end.
+                    if begun == Begun::Started {
+                        let _ = ready.send(());
+                    }
                 };
                 Ok(starter.spawn(|me| run(actor, me, ready))?)
             });

@@ -29,6 +29,9 @@ pub enum ExitReason {
     Normal,
     /// It was asked to stop, by a supervisor or because its backend was shut down or its task cancelled.
     Shutdown,
+    /// As [`Shutdown`](ExitReason::Shutdown), with data for whoever is told; Erlang's `{shutdown, Term}`.
+    /// [`ExitReason::shutdown_with`] makes it.
+    ShutdownWith(Data),
     /// Only sent, with [`Process::exit`](crate::actor::Process::exit) or [`ProcessRef::exit`](crate::actor::ProcessRef::exit): ends
     /// the receiver whether it traps exits or not, and the receiver's own reason is then
     /// [`Killed`](ExitReason::Killed). As the reason of a process whose body returned it, it is one like any other.
@@ -55,6 +58,27 @@ impl ExitReason {
         ExitReason::Other(text.into())
     }
 
+    /// An intended end with data for whoever is told: a supervisor does not restart a transient child after it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::ExitReason;
+    ///
+    /// let reason = ExitReason::shutdown_with(42);
+    /// assert!(reason.is_orderly() && !reason.is_normal());
+    /// assert_eq!(reason.to_string(), "shutdown: 42");
+    /// match reason {
+    ///     ExitReason::ShutdownWith(data) => assert_eq!(data.downcast_ref(), Some(&42)),
+    ///     other => panic!("{other}"),
+    /// }
+    /// ```
+    pub fn shutdown_with<T>(data: T) -> ExitReason
+    where
+        T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static,
+    {
+        ExitReason::ShutdownWith(Data::new(data))
+    }
+
     /// What `error` is as a reason. An error that is an `ExitReason` itself is that reason.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> ExitReason {
         match error.into().downcast::<ExitReason>() {
@@ -68,11 +92,11 @@ impl ExitReason {
         matches!(self, ExitReason::Normal)
     }
 
-    /// Whether the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown), or a
-    /// [foreign](ExitReason::Foreign) reason that counts as one of them. A supervisor does not restart a transient child after such an end.
+    /// Whether the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown), with data
+    /// or without, or a [foreign](ExitReason::Foreign) reason that counts as one of them. A supervisor does not restart a transient child after such an end.
     pub fn is_orderly(&self) -> bool {
         match self {
-            ExitReason::Normal | ExitReason::Shutdown => true,
+            ExitReason::Normal | ExitReason::Shutdown | ExitReason::ShutdownWith(_) => true,
             ExitReason::Foreign(foreign) => foreign.is_orderly(),
             _ => false,
         }
@@ -84,6 +108,7 @@ impl fmt::Display for ExitReason {
         match self {
             ExitReason::Normal => f.write_str("normal"),
             ExitReason::Shutdown => f.write_str("shutdown"),
+            ExitReason::ShutdownWith(data) => write!(f, "shutdown: {data}"),
             ExitReason::Kill => f.write_str("kill"),
             ExitReason::Killed => f.write_str("killed"),
             ExitReason::NoProcess => f.write_str("no such process"),
@@ -150,46 +175,11 @@ impl fmt::Debug for Failed {
 ///     assert_eq!(foreign.downcast_ref(), Some(&"{shutdown,restart}"));
 /// }
 /// ```
-#[derive(Clone)]
-pub struct Foreign(Arc<dyn ForeignValue>);
-
-/// A value of a type that only whoever has made the reason knows.
-trait ForeignValue: fmt::Display + fmt::Debug + Send + Sync {
-    fn is_orderly(&self) -> bool;
-    fn equals(&self, other: &dyn ForeignValue) -> bool;
-    fn value(&self) -> &dyn Any;
-}
-
-/// The value, and whether it counts as an orderly end.
-struct Valued<T> {
-    value: T,
+#[derive(Clone, PartialEq, Eq)]
+pub struct Foreign {
+    value: Data,
+    /// Supervisors take it for an intended end.
     orderly: bool,
-}
-
-impl<T: fmt::Display> fmt::Display for Valued<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Valued<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
-    }
-}
-
-impl<T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static> ForeignValue for Valued<T> {
-    fn is_orderly(&self) -> bool {
-        self.orderly
-    }
-
-    fn equals(&self, other: &dyn ForeignValue) -> bool {
-        other.value().downcast_ref() == Some(&self.value)
-    }
-
-    fn value(&self) -> &dyn Any {
-        &self.value
-    }
 }
 
 impl Foreign {
@@ -199,36 +189,82 @@ impl Foreign {
     where
         T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static,
     {
-        Foreign(Arc::new(Valued { value, orderly }))
+        Foreign { value: Data::new(value), orderly }
     }
 
     /// Returns the value, if it is a `T`.
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
-        self.0.value().downcast_ref()
+        self.value.downcast_ref()
     }
 
     /// Returns true if supervisors take it for an intended end.
     pub fn is_orderly(&self) -> bool {
-        self.0.is_orderly()
+        self.orderly
     }
 }
-
-/// Two are equal if they are of the same type and their values are equal.
-impl PartialEq for Foreign {
-    fn eq(&self, other: &Foreign) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.equals(&*other.0)
-    }
-}
-
-impl Eq for Foreign {}
 
 impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+/// A value in a reason, of a type that only whoever has made the reason knows. Clones are the same value; two are equal if
+/// they are of the same type and their values are equal.
+#[derive(Clone)]
+pub struct Data(Arc<dyn Value>);
+
+/// What every value in a reason can do.
+trait Value: fmt::Display + fmt::Debug + Send + Sync {
+    fn equals(&self, other: &dyn Value) -> bool;
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static> Value for T {
+    fn equals(&self, other: &dyn Value) -> bool {
+        other.as_any().downcast_ref() == Some(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Data {
+    fn new<T>(value: T) -> Data
+    where
+        T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static,
+    {
+        Data(Arc::new(value))
+    }
+
+    /// Returns the value, if it is a `T`.
+    pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
+        (*self.0).as_any().downcast_ref()
+    }
+}
+
+impl PartialEq for Data {
+    fn eq(&self, other: &Data) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (*self.0).equals(&*other.0)
+    }
+}
+
+impl Eq for Data {}
+
+impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl fmt::Debug for Foreign {
+impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -7,16 +7,12 @@ use std::task::{Wake, Waker};
 
 use loom::thread;
 
+use super::super::mailbox::Batch;
 use super::*;
 use crate::actor::ExitReason;
 
 fn cell(capacity: u32) -> Arc<Cell<u32>> {
-    Cell::new(
-        capacity,
-        Overflow::Wait,
-        false,
-        Extra { name: None, undelivered: None, home: None, proxy: None },
-    )
+    Cell::new(capacity, Overflow::Wait, false, Extra::none())
 }
 
 /// Whether it has been woken.

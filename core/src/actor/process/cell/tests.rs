@@ -7,13 +7,14 @@ use std::sync::{Barrier, Mutex as StdMutex};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use super::super::mailbox::Batch;
 use super::super::pid::{AtExit, By, Epoch, HookId, Pid, Signal};
 use super::*;
 use crate::actor::{Event, ExitReason, ProcessRef, Timer};
 
 /// A process without a task: the test is its body.
 fn cell(capacity: u32, overflow: Overflow) -> Arc<Cell<u32>> {
-    Cell::new(capacity, overflow, false, Extra { name: None, undelivered: None, home: None, proxy: None })
+    Cell::new(capacity, overflow, false, Extra::none())
 }
 
 fn messages(cell: &Cell<u32>, batch: &mut Batch<u32>) -> Vec<u32> {

@@ -30,7 +30,10 @@ pub(in crate::actor::process) struct Life {
     pub(super) starting: bool,
     /// The mailbox stays open when the body ends, for a successor.
     pub(super) keeping: bool,
-    /// Why, if that is not [`ExitReason::Normal`]: most ends need no allocation.
+    /// No more messages are taken: the process has ended and nobody keeps its mailbox, or it has been told to stop when it
+    /// has received what is there.
+    pub(super) closed: bool,
+    /// Why it ends, or is to stop, if that is not [`ExitReason::Normal`]: most ends need no allocation.
     pub(super) reason: Option<Box<ExitReason>>,
     /// The header of its task, from the first poll of that until its future is dropped, which is what calls
     /// `end`. It is looked at under the lock only.
@@ -46,6 +49,7 @@ impl Life {
             trapping,
             starting: false,
             keeping: false,
+            closed: false,
             reason: None,
             task: None,
             relations: None,
@@ -54,7 +58,7 @@ impl Life {
 
     /// The life of a cell that stands for a process elsewhere: there is none here, and its mailbox is closed.
     pub(in crate::actor::process) fn elsewhere() -> Life {
-        Life { phase: Phase::Over, ..Life::new(false) }
+        Life { phase: Phase::Over, closed: true, ..Life::new(false) }
     }
 
     /// Whether it has neither ended nor been made to.
@@ -76,7 +80,17 @@ impl Life {
     /// Whether no more messages are taken.
     #[inline]
     pub(in crate::actor::process) fn is_closed(&self) -> bool {
-        !self.is_alive() && !self.keeping
+        self.closed
+    }
+
+    /// Whether the process is alive, and nobody has told it to stop in its turn.
+    pub(in crate::actor::process) fn is_open(&self) -> bool {
+        self.is_alive() && !self.closed
+    }
+
+    /// Why no more messages are taken, if that is so.
+    pub(in crate::actor::process) fn refusal(&self) -> Option<ExitReason> {
+        self.closed.then(|| self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal))
     }
 
     /// Whether the body has been dropped.

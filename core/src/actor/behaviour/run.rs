@@ -1,0 +1,137 @@
+//! The loop of an actor: it receives, calls a handler, and begins again.
+
+use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::{Actor, Context};
+use crate::actor::catch_panic::{catch_panic, catch_panic_async};
+use crate::actor::{Event, ExitReason, Process};
+use crate::kernel::task::Panic;
+
+/// What came of an actor's first handler, if it was not an error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::actor) enum Begun {
+    /// It goes on.
+    Started,
+    /// It wants not to have been started.
+    Ignored,
+}
+
+/// The body of an actor's process. Calls `ready` when the actor has started, or has said that it will not.
+///
+/// Every actor that waits has room for all that is alive at any await point here. So what is captured is not moved to a
+/// local variable, where it would lie twice; an event is moved on before its handler is awaited; and a reason is boxed.
+pub(in crate::actor) fn run<A: Actor>(
+    mut actor: A,
+    process: Process<A::Message>,
+    ready: impl FnOnce(Begun) + Send,
+) -> impl Future<Output = ExitReason> + Send {
+    let mut cx = Context::new(process);
+    async move {
+        let started = catch_panic_async(|| actor.started(&mut cx)).await;
+        if let Err(reason) = failure_of(started) {
+            return reason;
+        }
+        if cx.is_ignored() {
+            ready(Begun::Ignored);
+            return ExitReason::Normal;
+        }
+        ready(Begun::Started);
+        let reason = loop {
+            if let Some(reason) = cx.take_stop() {
+                break reason;
+            }
+            let next = poll_fn(|task| {
+                if cx.is_plain() {
+                    // The mailbox runs no code of the user's: there is nothing to contain.
+                    return cx.poll_next(task).map(Ok);
+                }
+                match catch_panic(|| cx.poll_next(task)) {
+                    Ok(polled) => polled.map(Ok),
+                    Err(panic) => Poll::Ready(Err(panic)),
+                }
+            });
+            let event = match next.await {
+                Ok(event) => event,
+                Err(panic) => break Box::new(panic.into()),
+            };
+            match event {
+                Some(Event::Exit(exit)) if cx.cell().is_parent(&exit.from) => break Box::new(exit.reason),
+                Some(Event::Stop(reason)) => break reason,
+                _ => {}
+            }
+            let handled = catch_panic_async(|| dispatch(&mut actor, event, &mut cx)).await;
+            if let Err(reason) = failure_of(handled) {
+                break Box::new(reason);
+            }
+        };
+        // From here on the answers that it owes wait for the reason.
+        cx.cell().leave();
+        match catch_panic_async(|| actor.stopped(&reason, &mut cx)).await {
+            Err(panic) if reason.is_orderly() => panic.into(),
+            _ => *reason,
+        }
+    }
+}
+
+/// Calls the handler of `event`; `None` is that none has come for long.
+fn dispatch<'a, A: Actor>(
+    actor: &'a mut A,
+    event: Option<Event<A::Message>>,
+    cx: &'a mut Context<A>,
+) -> impl Future<Output = Result<(), A::Error>> + Send {
+    match event {
+        Some(Event::Message(message)) => HandlerFuture::Message { handler: actor.handle(message, cx) },
+        Some(Event::Exit(exit)) => HandlerFuture::Exit { handler: actor.trapped(*exit, cx) },
+        Some(Event::Down(down)) => HandlerFuture::Down { handler: actor.down(*down, cx) },
+        Some(Event::Stop(_)) => unreachable!("it ends the loop"),
+        None => HandlerFuture::Idle { handler: actor.idle(cx) },
+    }
+}
+
+pin_project! {
+    /// The future of one of an actor's handlers.
+    #[project = HandlerFutureProjection]
+    enum HandlerFuture<H, T, D, I> {
+        // Of a message.
+        Message { #[pin] handler: H },
+        // Of an exit signal.
+        Exit { #[pin] handler: T },
+        // Of the end of a process.
+        Down { #[pin] handler: D },
+        // Of a long silence.
+        Idle { #[pin] handler: I },
+    }
+}
+
+impl<H, T, D, I> Future for HandlerFuture<H, T, D, I>
+where
+    H: Future,
+    T: Future<Output = H::Output>,
+    D: Future<Output = H::Output>,
+    I: Future<Output = H::Output>,
+{
+    type Output = H::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<H::Output> {
+        match self.project() {
+            HandlerFutureProjection::Message { handler } => handler.poll(cx),
+            HandlerFutureProjection::Exit { handler } => handler.poll(cx),
+            HandlerFutureProjection::Down { handler } => handler.poll(cx),
+            HandlerFutureProjection::Idle { handler } => handler.poll(cx),
+        }
+    }
+}
+
+/// Returns the reason to end if a handler has failed or panicked.
+fn failure_of<E>(handled: Result<Result<(), E>, Panic>) -> Result<(), ExitReason>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    handled?.map_err(ExitReason::failed)
+}

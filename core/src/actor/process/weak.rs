@@ -1,0 +1,55 @@
+//! References that keep no process alive.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use super::cell::Cell;
+use super::reference::ProcessRef;
+
+/// A reference to a process that is not counted, nor keeps anything of it; see
+/// [`Builder::end_when_unreferenced`](crate::actor::Builder::end_when_unreferenced). [`ProcessRef::downgrade`] makes it.
+pub struct WeakRef<M>(Weak<Cell<M>>);
+
+impl<M> ProcessRef<M> {
+    /// Makes a reference that does not count.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, Event, Process}};
+    ///
+    /// let process = Builder::new().end_when_unreferenced(true).spawn(async |mut me: Process<u32>| {
+    ///     while me.receive().await.is_message() {}
+    /// })?;
+    /// let weak = process.downgrade();
+    /// assert_eq!(weak.upgrade().as_ref(), Some(&process));
+    /// let ended = process.ended();
+    /// drop(process);
+    /// ended.wait();
+    /// assert!(weak.upgrade().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn downgrade(&self) -> WeakRef<M> {
+        WeakRef(Arc::downgrade(self.cell()))
+    }
+}
+
+impl<M> WeakRef<M> {
+    /// Returns a reference that counts; `None` when the process takes no more messages.
+    pub fn upgrade(&self) -> Option<ProcessRef<M>> {
+        let cell = self.0.upgrade()?;
+        // Counted under the lock, so that a process which finds itself without references stays so.
+        cell.upgrade_reference().then(|| ProcessRef::counted(cell))
+    }
+}
+
+impl<M> Clone for WeakRef<M> {
+    fn clone(&self) -> WeakRef<M> {
+        WeakRef(Weak::clone(&self.0))
+    }
+}
+
+impl<M> fmt::Debug for WeakRef<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakRef").field(&self.upgrade()).finish()
+    }
+}
