@@ -57,13 +57,13 @@ pub use process::{
     ReceiveMatch, ReceiveTimeout, SpawnProcessError, Stopping, Timer, Urgent, WeakRef,
 };
 
-/// What a full mailbox does with one more message.
+/// The ways in which a full mailbox takes one more message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
     /// [`send`](ProcessRef::send) waits for room, and [`try_send`](ProcessRef::try_send) fails.
     Wait,
-    /// Both fail.
+    /// Both of them fail.
     Fail,
     /// The message is dropped, and the send succeeds.
     DropNewest,

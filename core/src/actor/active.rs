@@ -295,7 +295,7 @@ impl<T: Send + 'static> fmt::Debug for Active<T> {
     }
 }
 
-/// The body of the process. It takes the value out of `value_slot` in its first step.
+/// Runs the process. It takes the value out of `value_slot` in its first step.
 async fn serve<T: Send + 'static>(
     mut me: Process<Action<T>>,
     value_slot: Arc<Mutex<Option<Box<T>>>>,
@@ -374,7 +374,7 @@ pub struct ActiveBuilder {
     backend: Option<Arc<dyn Backend>>,
     /// The most closures that may wait their turn; `None` means any number.
     capacity: Option<usize>,
-    /// In bytes.
+    /// The size of the stack in bytes.
     stack_size: Option<usize>,
     end_on_panic: bool,
 }

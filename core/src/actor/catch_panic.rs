@@ -16,7 +16,7 @@ use crate::kernel::task::Panic;
 use crate::kernel::task::failure::CancelUnwind;
 
 impl From<Panic> for ExitReason {
-    /// The reason of a process that a panic has ended.
+    /// Returns the reason of a process that a panic has ended.
     fn from(panic: Panic) -> ExitReason {
         ExitReason::Panicked(panic.to_string().into())
     }

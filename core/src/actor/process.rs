@@ -1,4 +1,4 @@
-//! What the body of a process has in hand: its mailbox, its relations, itself.
+//! The side of a process that its body has in hand: its mailbox, its relations, itself.
 
 mod ask;
 mod body;
@@ -44,9 +44,9 @@ pub use self::weak::WeakRef;
 /// The body gets it by value and keeps it: when the body ends, the process does, whoever holds this. It may be lent to
 /// what the body calls. In another task it receives for the process, but signals end the body's task only.
 pub struct Process<M> {
-    /// What it shares with others.
+    /// The part that it shares with others.
     cell: Arc<Cell<M>>,
-    /// What it has fetched from its mailbox and not received.
+    /// The events that it has fetched from its mailbox and not received.
     batch: Batch<M>,
 }
 
@@ -65,7 +65,7 @@ impl<M> Process<M> {
         (&self.cell, &mut self.batch)
     }
 
-    /// A reference to this process, for others.
+    /// Returns a reference to this process, for others.
     ///
     /// # Examples
     /// ```
@@ -161,7 +161,7 @@ impl<M> Process<M> {
     /// A future that is dropped has received nothing.
     ///
     /// # Panics
-    /// As [`Process::receive`]; and with what `wanted` panics, which loses no event.
+    /// As [`Process::receive`]; and as `wanted` does, which loses no event.
     ///
     /// # Examples
     /// ```
@@ -192,7 +192,7 @@ impl<M> Process<M> {
 }
 
 impl<M: Send + 'static> Process<M> {
-    /// Who this process is, whatever messages it takes.
+    /// Returns the identity of this process, whatever messages it takes.
     ///
     /// # Examples
     /// ```

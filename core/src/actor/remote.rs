@@ -57,7 +57,7 @@ use crate::channel::TrySendError;
 
 pub use super::process::pid::{AtExit, By, Endpoint, Epoch, HookId, Signal};
 
-/// Where the messages for a process elsewhere go.
+/// The target of the messages for a process elsewhere.
 ///
 /// The methods are called from any thread and on any stack, with no lock of this library held, and must not block.
 pub trait Forwarder<M>: Send + Sync {
@@ -86,7 +86,7 @@ pub struct Node(Arc<Row>);
 
 /// A row of a table of nodes.
 struct Row {
-    /// Never used twice in this program; 0 is this node.
+    /// The number is never used twice in this program; 0 is this node.
     number: u64,
     key: Key,
     /// The table, which the row leaves when it is dropped.

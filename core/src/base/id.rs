@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::sync::lock_std;
 
-/// What is numbered.
+/// The sequences of numbers.
 #[derive(Clone, Copy)]
 pub(crate) enum Sequence {
-    /// Tasks.
+    /// The numbers of tasks.
     Tasks,
-    /// Processes, and what belongs to them: monitors, hooks, timers.
+    /// The numbers of processes, and of what belongs to them: monitors, hooks, timers.
     Processes,
-    /// Incarnations of other nodes.
+    /// The numbers of incarnations of other nodes.
     Nodes,
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn next(sequence: Sequence) -> NonZeroU64 {
 /// ```
 #[derive(Debug)]
 pub struct Numbers {
-    /// Nobody else has it.
+    /// The index of the world, which nobody else has.
     index: u16,
     /// The number of each sequence that was given out last.
     last: [u64; SEQUENCES],
@@ -98,7 +98,8 @@ impl Numbers {
         claimed.then(|| Numbers { index, last: [u64::from(index) * WORLD; SEQUENCES] })
     }
 
-    /// Runs `f`. What is made meanwhile on this thread gets the next of these numbers.
+    /// Runs `f`. Tasks, processes and nodes that are made meanwhile on this thread get the next of these
+    /// numbers.
     ///
     /// A simulator calls this around each turn of its loop, on whatever thread that is. Calls nest, and the last one to
     /// begin is the first one to end: a fiber that is suspended in `f` and goes on elsewhere would take its thread's numbers

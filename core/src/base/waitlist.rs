@@ -90,9 +90,9 @@ impl WaitKey {
 /// The end of the list at which a waiter enters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// For waiters that were notified and came too late: they have waited longest.
+    /// The end for waiters that were notified and came too late: they have waited longest.
     Front,
-    /// For new waiters.
+    /// The end for new waiters.
     Back,
 }
 
@@ -257,7 +257,7 @@ impl WaitList {
     }
 }
 
-/// For lists that lie under the lock of what is waited for; see `channel::queue`.
+/// Operations for lists that lie under the lock of what is waited for; see `channel::queue`.
 impl LinkedSlab<StoredWaker> {
     /// Returns whether the entry of `wait_key` is still in the list: it waits and has not been notified.
     #[inline]

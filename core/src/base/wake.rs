@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// A waker that is the only one left of its kind.
+    /// Returns a waker that is the only one left of its kind.
     fn bomb(count: &Arc<AtomicU32>) -> StoredWaker {
         StoredWaker::of(&Waker::from(Arc::new(Bomb(Arc::clone(count)))))
     }

@@ -44,14 +44,14 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared, next: 0 })
 }
 
-/// What both ends share.
+/// The part that both ends share.
 struct Shared<T> {
     ring: Mutex<Ring<T>>,
     /// The receivers that wait for a message.
     waiting: WaitList,
 }
 
-/// What the lock guards.
+/// The content of the channel, under the lock.
 struct Ring<T> {
     /// The last messages, oldest first.
     messages: VecDeque<Arc<T>>,
@@ -72,7 +72,7 @@ impl<T> Ring<T> {
     }
 }
 
-/// Why a receiver got no message.
+/// The reasons why a receiver got no message.
 ///
 /// ```
 /// use twoply::{Wait, channel::broadcast::{self, RecvError}};
@@ -96,7 +96,7 @@ pub enum RecvError {
     Closed,
 }
 
-/// Why a receiver got no message at once.
+/// The reasons why a receiver got no message at once.
 ///
 /// ```
 /// use twoply::channel::broadcast::{self, TryRecvError};

@@ -20,7 +20,7 @@ use super::{Receiver, RecvError, SendError, SendTimeout, Sender, TryRecvError, T
 pub use crate::base::waitlist::WaitKey;
 use crate::kernel::sleep::after;
 
-/// Where messages of type `T` come from: a channel's receiver, an interval.
+/// A source of messages of type `T`: a channel's receiver, an interval.
 ///
 /// Users call [`recv`](Source::recv). Implementors forward the three required methods to the source that they
 /// wrap; `wait_key` must go to the same source every time.
@@ -84,7 +84,7 @@ pub trait Source<T> {
     }
 }
 
-/// Where messages of type `T` go: a channel's sender, a reference to a process.
+/// A target of messages of type `T`: a channel's sender, a reference to a process.
 ///
 /// Users call [`send`](Sink::send). Implementors forward the three required methods to the sink that they wrap;
 /// `wait_key` must go to the same sink every time.

@@ -29,7 +29,7 @@ impl<T> fmt::Debug for SendError<T> {
     }
 }
 
-/// Why a message could not be sent at once. The message is handed back.
+/// The reasons why a message could not be sent at once. The message is handed back.
 ///
 /// ```
 /// use twoply::channel::{self, TrySendError};
@@ -90,7 +90,7 @@ impl<T> From<SendError<T>> for TrySendError<T> {
     }
 }
 
-/// Why a message was not sent within the time that it had. The message is handed back.
+/// The reasons why a message was not sent within the time that it had. The message is handed back.
 ///
 /// ```
 /// use std::time::Duration;
@@ -141,7 +141,7 @@ impl<T> From<SendError<T>> for SendTimeoutError<T> {
     }
 }
 
-/// Why there is no room to reserve.
+/// The reasons why there is no room to reserve.
 ///
 /// ```
 /// use twoply::{Wait, channel::{self, ReserveError}};
@@ -182,7 +182,7 @@ pub enum ReserveError {
 #[error("receiving on a closed and empty channel")]
 pub struct RecvError;
 
-/// Why no message could be received at once.
+/// The reasons why no message could be received at once.
 ///
 /// ```
 /// use twoply::channel::{self, TryRecvError};

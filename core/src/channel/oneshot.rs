@@ -45,7 +45,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 enum Cell<T> {
     /// Nothing has been sent. The waker is the receiver's, if it waits.
     Empty(Option<StoredWaker>),
-    /// The message.
+    /// The message is there.
     Full(T),
     /// One side is gone, or the message has been received.
     Closed,

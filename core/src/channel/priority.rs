@@ -11,7 +11,7 @@ use super::queue::{Buffer, Queue};
 use super::{SendError, TrySendError};
 use crate::base::waitlist::WaitKey;
 
-/// See the [module](self).
+/// The buffer of a channel that orders by priority.
 pub(super) struct PriorityQueue<T> {
     pub(super) queue: Queue<Heap<T>>,
     /// Says how urgent a message is.
@@ -33,7 +33,7 @@ pub(super) struct Prioritized<T> {
 
 struct Entry<T> {
     prioritized: Prioritized<T>,
-    /// How many messages were pushed before this one.
+    /// The number of messages that were pushed before this one.
     number: u64,
 }
 

@@ -45,7 +45,7 @@ use crate::base::sync::{Mutex, MutexGuard, lock};
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 
-/// See the [module](self).
+/// The messages of a channel, its permits and its waiters.
 pub(super) struct Queue<B> {
     /// The most messages that it holds; `usize::MAX` means that there is no limit.
     capacity: usize,
@@ -68,7 +68,7 @@ pub(super) trait Buffer: Default {
     fn len(&self) -> usize;
 }
 
-/// Oldest first.
+/// A buffer whose oldest message comes first.
 impl<T> Buffer for VecDeque<T> {
     type Message = T;
 
@@ -88,7 +88,7 @@ impl<T> Buffer for VecDeque<T> {
     }
 }
 
-/// What the lock guards.
+/// The state of the channel, under the lock.
 struct State<B> {
     messages: B,
     /// The permits that neither a message, nor a send, nor a [`Permit`](super::Permit) has. While a send waits there are
@@ -248,7 +248,7 @@ impl<B: Buffer> Queue<B> {
         Err(if closed { TryRecvError::Closed } else { TryRecvError::Empty })
     }
 
-    /// Polls a receive.
+    /// Polls a receive; see the diagram of the [module](self).
     #[inline]
     pub(super) fn poll_recv(
         &self,
@@ -296,7 +296,7 @@ impl<B: Buffer> Queue<B> {
         wake_all(next);
     }
 
-    /// Takes all messages.
+    /// Takes all messages out.
     pub(super) fn drain(&self) -> B {
         let mut state = lock(&self.state);
         let messages = std::mem::take(&mut state.messages);
@@ -404,7 +404,7 @@ mod models {
     use super::*;
     use loom::thread;
 
-    /// A noop waker will do: whether a wait is over shows at the next poll.
+    /// Returns a context with a noop waker, which will do: whether a wait is over shows at the next poll.
     fn cx() -> Context<'static> {
         Context::from_waker(Waker::noop())
     }

@@ -40,14 +40,14 @@ use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::choice::{Arm, BusySelects};
 use crate::kernel::strand::current_arm;
 
-/// See the [module](self).
+/// The offers and the receives of a channel that holds no message.
 pub(super) struct Rendezvous<T> {
     state: Mutex<State<T>>,
 }
 
-/// What the lock guards.
+/// The state of the channel, under the lock.
 struct State<T> {
-    /// Oldest first.
+    /// The offers, the oldest first.
     offers: LinkedSlab<Offer<T>>,
     /// The number of `offers`.
     offer_count: usize,
@@ -185,7 +185,7 @@ impl<T> Rendezvous<T> {
         Ok(offer.accept())
     }
 
-    /// Polls a receive.
+    /// Polls a receive; see the diagram of the [module](self).
     pub(super) fn poll_recv(
         &self,
         wait_key: &mut WaitKey,

@@ -1,4 +1,4 @@
-//! What the ends of one channel share: its messages, and the counts of both ends.
+//! The part of a channel that its ends share: its messages, and the counts of both ends.
 //!
 //! # No message is left behind
 //! When the last receiver goes, the channel is closed and what is queued is dropped. A send that runs meanwhile
@@ -18,7 +18,7 @@ use crate::base::waitlist::WaitKey;
 use crate::base::wake::for_each_then_resume;
 use crate::kernel::coop;
 
-/// See the [module](self).
+/// The part of a channel that its ends share.
 pub(super) struct Shared<T> {
     flavor: Flavor<T>,
     /// The number of [`Sender`](super::Sender)s; the last to go closes the channel.

@@ -42,7 +42,7 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared, seen: 0 })
 }
 
-/// What both ends share.
+/// The part that both ends share.
 struct Shared<T> {
     state: Mutex<State<T>>,
     /// The receivers that wait for a change.
@@ -53,9 +53,9 @@ struct Shared<T> {
     receivers: AtomicUsize,
 }
 
-/// What the lock guards.
+/// The state of the channel, under the lock.
 struct State<T> {
-    /// The latest one.
+    /// The latest value sent.
     value: Arc<T>,
     /// The number of values that came before this one.
     version: u64,

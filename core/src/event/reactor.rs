@@ -66,13 +66,13 @@ use table::{Key, Table, Target};
 pub struct Interest(u8);
 
 impl Interest {
-    /// Neither direction.
+    /// Neither of the two directions.
     pub const NONE: Interest = Interest(0);
     /// Bytes, a connection or the end of the stream can be read.
     pub const READ: Interest = Interest(1);
     /// Bytes can be written, or a connection attempt has ended.
     pub const WRITE: Interest = Interest(2);
-    /// Both directions.
+    /// Both of the two directions.
     pub const BOTH: Interest = Interest(3);
 
     /// Returns whether the set is empty.
@@ -490,7 +490,7 @@ impl Shared {
     fn deregister(&self, fd: BorrowedFd<'_>, key: Key) {
         // The target may own things of the user's, so it is dropped without the lock.
         let target = lock_std(&self.table).remove(key);
-        // What a child of a fork takes out of the poller would be gone for its parent.
+        // A registration that a child of a fork takes out of the poller would be gone for its parent.
         if target.is_some() && !self.is_forked() {
             // This can only fail when the descriptor is not there, which is as it should be.
             let _ = self.poller.delete(fd);

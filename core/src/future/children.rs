@@ -31,7 +31,7 @@ use crate::kernel::coop::{self, BudgetScope};
 use crate::kernel::selection::Selection;
 use crate::kernel::strand::with_state;
 
-/// See the [module](self).
+/// The futures of a combinator with many.
 pub(super) struct Children<F> {
     /// By index; a child is `None` once it is ready.
     children: Vec<Option<Child<F>>>,
@@ -41,7 +41,8 @@ pub(super) struct Children<F> {
     ready_list: Arc<ReadyList>,
     /// The children to poll, swapped with the list that wakers push to, so that neither allocates in the long run.
     batch: Vec<usize>,
-    /// How many of `batch` have been polled. A poll that has spent its budget leaves the rest for the next one.
+    /// The number of futures of `batch` that have been polled. A poll that has spent its budget leaves the
+    /// rest for the next one.
     polled: usize,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct Children<F> {
 struct Child<F> {
     future: Pin<Box<F>>,
     child_waker: Arc<ChildWaker>,
-    /// Made of `child_waker`.
+    /// A waker made of `child_waker`.
     waker: Waker,
 }
 
@@ -58,7 +59,7 @@ struct ReadyList {
     state: Mutex<ReadyState>,
 }
 
-/// What the lock guards.
+/// The state of the queue, under the lock.
 struct ReadyState {
     /// The indices of the children that are listed.
     listed: Vec<usize>,

@@ -33,14 +33,14 @@ pub fn suspension() -> (Suspension, Resumer) {
     (Suspension { state: Arc::clone(&state) }, Resumer { state })
 }
 
-/// What the handles share.
+/// The state that the handles share.
 struct State {
     phase: Phase,
     /// The number of [`Resumer`]s.
     resumers: usize,
 }
 
-/// Where the code is.
+/// The phases of the code.
 ///
 /// ```text
 /// Running ──(1) first poll──▶ Suspended ──(2) resume──▶ Resumed ──(3) next poll──▶ Running

@@ -24,7 +24,7 @@ pub fn yield_now() -> YieldNow {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct YieldNow {
-    /// Whether it has been polled before.
+    /// True once it has been polled.
     yielded: bool,
 }
 

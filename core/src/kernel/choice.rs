@@ -32,17 +32,18 @@ use std::task::Waker;
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::{StoredWaker, wake_all};
 
-/// See the [module](self). Its mutex is locked for a look or a change only, by callers that may hold that of a channel.
+/// The choice of one select. Its mutex is locked for a look or a change only, by callers that may hold that
+/// of a channel.
 pub(crate) struct Choice(Mutex<State>);
 
-/// What the mutex guards.
+/// The state of a choice.
 struct State {
     phase: Phase,
     /// The wakers of those who found an arm that they could not meet.
     retries: Vec<StoredWaker>,
 }
 
-/// See the diagram of the [module](self).
+/// The phases of a choice; see the diagram of the [module](self).
 #[derive(Clone, Copy)]
 enum Phase {
     Polling,
@@ -57,7 +58,7 @@ impl Choice {
         Choice(Mutex::new(State { phase: Phase::Polling, retries: Vec::new() }))
     }
 
-    /// Transition 3. Returns the arm that has been met.
+    /// Makes transition 3. Returns the arm that has been met.
     pub(super) fn begin(&self) -> Option<usize> {
         match std::mem::replace(&mut lock(&self.0).phase, Phase::Polling) {
             Phase::Committed(index) => Some(index),
@@ -65,12 +66,12 @@ impl Choice {
         }
     }
 
-    /// Transition 1.
+    /// Makes transition 1 of the diagram.
     pub(super) fn open(&self) {
         self.set(Phase::Open);
     }
 
-    /// Transition 4.
+    /// Makes transition 4 of the diagram.
     pub(super) fn finish(&self) {
         self.set(Phase::Over);
     }
@@ -83,7 +84,7 @@ impl Choice {
         wake_all(retries);
     }
 
-    /// Transition 2. Returns whether the arm `index` is the caller's to meet.
+    /// Makes transition 2. Returns whether the arm `index` is the caller's to meet.
     fn try_commit(&self, index: usize) -> bool {
         let phase = &mut lock(&self.0).phase;
         match phase {

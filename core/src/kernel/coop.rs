@@ -1,4 +1,4 @@
-//! The budget: what keeps code that is always ready from keeping others waiting.
+//! The budget, which keeps code that is always ready from keeping others waiting.
 //!
 //! Operations that may complete at once (a receive with messages queued, a read with bytes there) ask `proceed` first
 //! and report when they complete. Once [`BUDGET`] of them have, the next one wakes its task and says that it is not
@@ -14,7 +14,7 @@
 //! - **It belongs to the stack, whatever kind of stack that is.** Each poll of a task begins with a whole one. A `.wait()`
 //!   fills it when the stack has parked or yielded; where it is spent before, the wait lets others run first, if they
 //!   share the thread.
-//! - **Who waits has waited.** A sleep asks when it is first polled, and not again.
+//! - **A wait that was paid is not paid again.** A sleep asks when it is first polled, and not again.
 //! - **Loops of this library that poll again by themselves** stop when the budget is spent, and leave the rest for the
 //!   next poll.
 //!
@@ -28,8 +28,8 @@ use std::task::{Context, Poll, Waker};
 use crate::kernel::backend::{Strand, StrandState};
 use crate::kernel::strand::with_state;
 
-/// How many operations a poll may complete before it must yield. Large enough that the cost of yielding is
-/// spread thin, small enough that a poll of cheap operations stays well under a millisecond.
+/// The number of operations that a poll may complete before it must yield. Large enough that the cost of
+/// yielding is spread thin, small enough that a poll of cheap operations stays well under a millisecond.
 ///
 /// # Examples
 /// ```
@@ -39,12 +39,12 @@ use crate::kernel::strand::with_state;
 /// ```
 pub const BUDGET: u32 = 128;
 
-/// The budget of a look at a derived promise, which has no later poll to leave anything to. What takes more than some
-/// milliseconds, such as a loop without end, is not ready.
+/// The budget of a look at a derived promise, which has no later poll to leave anything to. A promise that
+/// takes more than some milliseconds, such as a loop without end, is not ready.
 const LOOK: u32 = 1 << 16;
 
-/// Asks for leave to complete one operation. `Pending` when the budget is spent: the task has been woken and should
-/// return.
+/// Asks for leave to complete one operation. Returns `Pending` when the budget is spent: the task has been
+/// woken and should return.
 ///
 /// A caller that does not complete its operation after all does not call [`Unit::spend`].
 #[inline]
@@ -55,7 +55,7 @@ pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
     })
 }
 
-/// Refuses, unless nobody would fill the budget before it is asked for again.
+/// Refuses leave, unless nobody would fill the budget before it is asked for again.
 #[cold]
 fn refuse(state: &StrandState, waker: &Waker) -> Poll<Unit> {
     if !state.refills_budget(waker) {
@@ -85,8 +85,9 @@ pub(crate) fn consume() -> impl Future<Output = ()> {
     poll_fn(|cx| proceed(cx).map(Unit::spend))
 }
 
-/// The future of a wait on `strand` is not ready, and is about to be polled again. `rested` says that the stack has
-/// parked or yielded since the last poll, so that others have had their turn.
+/// Fills the budget, or takes a unit from it, before a wait on `strand` that was not ready is polled again.
+/// `rested` says that the stack has parked or yielded since the last poll, so that others have had their
+/// turn.
 ///
 /// A wait that was woken before it could park has used up a unit, or code that wakes itself would keep its worker.
 #[inline]
@@ -104,11 +105,11 @@ pub(crate) fn poll_again(strand: &dyn Strand, rested: bool) {
     budget.set(BUDGET);
 }
 
-/// What a combinator that goes by what is not ready remembers from poll to poll: whether it has put a decision off.
+/// The memory from poll to poll of a combinator that goes by what is not ready.
 #[derive(Debug, Default)]
 pub(crate) struct DeferredDecision {
-    /// It has, and so it gets a budget of its own next time: what spends the budget before its turn comes, in each poll,
-    /// must not keep it from ever deciding.
+    /// True if it has put a decision off. Then it gets a budget of its own next time: futures that spend the
+    /// budget before its turn comes, in each poll, must not keep it from ever deciding.
     put_off: bool,
 }
 
@@ -129,23 +130,24 @@ impl DeferredDecision {
     }
 }
 
-/// The poll of a combinator, from its beginning to its end. What it changes of the budget is restored when it is dropped.
+/// The poll of a combinator, from its beginning to its end. Dropping it restores what it has changed of the
+/// budget.
 pub(crate) struct BudgetScope<'a> {
     state: &'a StrandState,
-    /// Whether the futures have, or have had, a whole budget.
+    /// True if the futures have, or have had, a whole budget.
     is_whole: bool,
-    /// Whether those that lack budget may be left for the next poll: somebody can be woken for it.
+    /// True if futures that lack budget may be left for the next poll: somebody can be woken for it.
     is_limited: bool,
-    /// Whether a decision has been put off.
+    /// True if a decision has been put off.
     put_off: bool,
-    /// For which waker a combinator around this one polls.
+    /// The data of the waker for which a combinator around this one polls.
     delegate: *const (),
-    /// What was left of the budget, where the futures have got one of their own.
+    /// The rest of the budget, where the futures have got one of their own.
     left: Option<u32>,
 }
 
 impl<'a> BudgetScope<'a> {
-    /// A poll on behalf of `waker` begins.
+    /// Begins a poll on behalf of `waker`.
     ///
     /// In the polls of a foreign executor, too, the budget is asked for from here on, so that a future that is always
     /// ready starves neither the others nor a time limit. Where it is spent the futures get one of their own: nobody
@@ -169,8 +171,8 @@ impl<'a> BudgetScope<'a> {
         scope
     }
 
-    /// A poll of derived promises begins on behalf of one who waits with `waker`, or only looks; and whoever cannot be
-    /// woken only looks, too.
+    /// Begins a poll of derived promises on behalf of one who waits with `waker`, or only looks; and whoever
+    /// cannot be woken only looks, too.
     pub(crate) fn for_derived(state: &'a StrandState, waker: Option<&Waker>) -> BudgetScope<'a> {
         let waker = waker.filter(|waker| !waker.data().is_null());
         let mut scope = BudgetScope::begin(state, waker.unwrap_or(Waker::noop()));
@@ -247,10 +249,10 @@ pub(crate) fn delegate_to<'a>(state: &'a StrandState, waker: &Waker) -> Delegate
     Delegate { cell: state.delegate(), before: state.delegate().replace(waker.data()) }
 }
 
-/// See [`delegate_to`].
+/// The guard of [`delegate_to`].
 pub(crate) struct Delegate<'a> {
     cell: &'a Cell<*const ()>,
-    /// The delegate before.
+    /// The delegate that was there before.
     before: *const (),
 }
 

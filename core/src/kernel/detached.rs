@@ -1,8 +1,9 @@
-//! Code of the user's that is to run, but not where that comes up: in a task of its own.
+//! Code of the user's that has to run, but not where the need comes up: it runs in a task of its own.
 //!
-//! A deadline passes in the turn of a reactor, and a message turns out to have nobody left who wants it. What becomes of it
-//! is the user's business, and may wait or take for ever; the turn is everybody's. So such code becomes an errand: it runs as
-//! a task of a backend, or on a thread when that takes no tasks any more. It is run in any case, and a panic ends there.
+//! A deadline passes in the turn of a reactor, and nobody is left who wants the message that was due. The
+//! hook and the destructor of that message are the user's, and may wait or take for ever; the turn is
+//! everybody's. So such code becomes an errand: it runs as a task of a backend, or on a thread when that
+//! takes no tasks any more. It runs in any case, and a panic ends there.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +14,7 @@ use crate::kernel::strand::with_current;
 use crate::kernel::task::Builder;
 use crate::kernel::threads;
 
-/// What is to be run.
+/// The code that is to run.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
 /// Runs `work` in a task of `home`, or of the backend of the running stack; where neither takes it, on a thread of the
@@ -36,22 +37,22 @@ pub(crate) fn run(home: Option<Arc<dyn Backend>>, work: Work) {
 /// Work that is offered to one after the other until somebody takes it.
 struct Errand(Mutex<State>);
 
-/// See [`Errand`].
+/// The state of an [`Errand`].
 struct State {
     /// The work, until it is run.
     work: Option<Work>,
-    /// Whether anybody has taken it.
+    /// The answer to the latest offer.
     offer: Offer,
 }
 
-/// How far an offer has come.
+/// The answers to an offer of work.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Offer {
-    /// Nobody has answered.
+    /// Nobody has answered yet.
     Open,
-    /// It was taken: the carrier runs the work, at the latest when it is dropped.
+    /// Somebody has taken it: the carrier runs the work, at the latest when it is dropped.
     Taken,
-    /// The carrier is gone, and the work is still there.
+    /// Nobody has it: the carrier is gone, and the work is still there.
     Returned,
 }
 
@@ -62,7 +63,8 @@ impl Errand {
         Carrier(Arc::clone(self))
     }
 
-    /// The offer was accepted or refused. Returns whether somebody else has the work from now on, or has run it.
+    /// Settles whether the offer was accepted or refused. Returns true if somebody else has the work from now
+    /// on, or has run it.
     fn settle(&self, accepted: bool) -> bool {
         let mut state = lock_std(&self.0);
         if state.work.is_none() {
@@ -84,7 +86,7 @@ impl Errand {
     }
 }
 
-/// Whoever is to run the work.
+/// The one who is to run the work.
 struct Carrier(Arc<Errand>);
 
 impl Carrier {
@@ -94,7 +96,7 @@ impl Carrier {
 }
 
 impl Drop for Carrier {
-    /// A task that is cancelled before it has begun has this dropped, where destructors may wait.
+    /// Runs the work, also of a task that is cancelled before it has begun: destructors may wait here.
     fn drop(&mut self) {
         let taken = {
             let mut state = lock_std(&self.0.0);
@@ -141,7 +143,7 @@ mod tests {
             let tx = tx.clone();
             errand(move || tx.send(()).unwrap())
         };
-        // Refused, and then dropped by whoever took it.
+        // An offer that was refused, and then dropped by whoever took it.
         let refused = new();
         drop(refused.offer());
         assert!(!refused.settle(false));
@@ -149,13 +151,13 @@ mod tests {
         assert!(refused.settle(true));
         drop(carrier);
         assert_eq!(rx.try_iter().count(), 1);
-        // Taken, and dropped before the answer was there: nobody has it.
+        // An offer that was taken, and dropped before the answer was there: nobody has it.
         let dropped = new();
         drop(dropped.offer());
         assert!(!dropped.settle(true));
         dropped.run();
         assert_eq!(rx.try_iter().count(), 1);
-        // Taken, and run before the answer was there.
+        // An offer that was taken, and run before the answer was there.
         let run = new();
         run.offer().run();
         assert!(run.settle(true));

@@ -11,8 +11,9 @@ use std::task::Waker;
 
 /// A derived promise, of any type.
 pub(crate) trait DerivedPromise: Send + Sync {
-    /// Polls the future if it has been woken, and adds to `deferred` what it waits for and has not polled. `shared`:
-    /// others lose the outcome if the poll is cancelled. Returns whether the promise has come out.
+    /// Polls the future if it has been woken, and adds to `deferred` what it waits for and has not polled.
+    /// `shared` says that others lose the outcome if the poll is cancelled. Returns whether the promise has
+    /// come out.
     fn step(&self, shared: bool, deferred: &mut Vec<DeferredPoll>) -> bool;
 }
 
@@ -30,7 +31,7 @@ const MAX_DEPTH: u32 = 8;
 #[derive(Default)]
 pub(crate) struct NestedPolls {
     innermost: Cell<Innermost>,
-    /// What the innermost poll has deferred.
+    /// The promises whose polls the innermost poll has deferred.
     deferred: RefCell<Vec<DeferredPoll>>,
     /// The number of waits so far that have not been charged to the budget, modulo [`FREE_WAITS`].
     free_waits: Cell<u32>,

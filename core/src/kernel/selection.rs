@@ -10,10 +10,10 @@ use super::choice::{Choice, CurrentSelect};
 use crate::kernel::coop::{self, DeferredDecision};
 use crate::kernel::strand::{StrandState, with_state};
 
-/// What a select keeps between its polls. It has to be dropped after the arms.
+/// The state that a select keeps between its polls. It has to be dropped after the arms.
 #[derive(Default)]
 pub(crate) struct Selection {
-    /// None while no arm has asked for it, and while the select polls.
+    /// The choice of the select. It is `None` while no arm has asked for it, and while the select polls.
     choice: Option<Arc<Choice>>,
     /// An arm may have been pending for want of budget only. Such an arm is not passed over.
     decision: DeferredDecision,
@@ -33,7 +33,7 @@ impl Selection {
             poll_committed(scope.state(), choice, |met, arms| {
                 if let Some(index) = met {
                     arms.set_arm(index, cx.waker());
-                    // It is ready, unless it goes on to something else, whatever the budget says.
+                    // The arm is ready, unless it goes on to something else, whatever the budget says.
                     let polled = coop::with_full_budget(|| poll(index, cx));
                     if polled.is_ready() {
                         return polled;
@@ -103,7 +103,7 @@ impl Drop for Selection {
 /// A select that is being polled. While this lives, the select is the current one of the stack.
 pub(crate) struct PollingSelect<'a> {
     state: &'a StrandState,
-    /// Where the choice is put back.
+    /// The slot into which the choice is put back.
     choice: &'a mut Option<Arc<Choice>>,
     /// The select that was current before.
     before: Option<CurrentSelect>,

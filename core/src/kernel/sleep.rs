@@ -66,11 +66,11 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
 pub struct Sleep {
-    /// When it ends; `None`: never.
+    /// The time at which it ends; `None`: never.
     deadline: Option<Instant>,
-    /// Where the deadline has been entered.
+    /// The queue in which the deadline has been entered, and its key there.
     entry: Option<(Arc<Timers>, TimerKey)>,
-    /// Whether it has asked for the budget of the running poll.
+    /// True once it has asked for the budget of the running poll.
     has_asked: bool,
 }
 

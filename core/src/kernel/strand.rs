@@ -1,4 +1,4 @@
-//! Which stack is running: the current strand, found through one thread-local.
+//! The stack that is running: the current strand, found through one thread-local.
 //!
 //! Backends call [`enter`] around the code that runs on a stack of theirs; everything that waits, spawns or
 //! watches calls [`with_current`]. A thread that no backend has entered gets a default strand of its own kind,
@@ -30,35 +30,35 @@ pub(crate) use thread::WakeHandle;
 pub(crate) use turn::assert_may_wait;
 pub use turn::in_turn;
 
-/// What the core keeps about one stack. Every [`Strand`] embeds one.
+/// The part of a strand in which the core keeps what it knows of one stack. Every [`Strand`] embeds one.
 pub struct StrandState {
-    /// Wakes the stack.
+    /// The parker that wakes the stack.
     parker: Arc<Parker>,
     /// The waker of the outermost wait, made once.
     waker: Waker,
     /// The wakers of nested waits, level 1 first, each made when first needed.
     inner_wakers: RefCell<Vec<Waker>>,
-    /// How many waits are under way on this stack, one inside the other.
+    /// The number of waits that are under way on this stack, one inside the other.
     depth: Cell<u32>,
     /// The task whose poll is running on this stack.
     task: Cell<Option<NonNull<Header>>>,
-    /// Whether `task` knows the parker, so that it can cancel a wait on this stack.
+    /// True if `task` knows the parker, so that it can cancel a wait on this stack.
     registered: Cell<bool>,
-    /// How many sections are under way that cancellation must not unwind.
+    /// The number of sections under way that cancellation must not unwind.
     shields: Cell<u32>,
-    /// Whether a wait has been under way in such a section, which would have heeded cancellation elsewhere.
+    /// True if a wait has been under way in such a section, which would have heeded cancellation elsewhere.
     missed_cancel: Cell<bool>,
-    /// How often the running poll of a task has unwound because that was cancelled.
+    /// The number of times that the running poll of a task has unwound because that was cancelled.
     unwinds: Cell<u32>,
-    /// Whether the future that is being polled woke itself to let others run.
+    /// True if the future that is being polled woke itself to let others run.
     yielding: Cell<bool>,
-    /// How many more operations may complete on this stack before it must let others run.
+    /// The number of operations that may still complete on this stack before it must let others run.
     budget: Cell<u32>,
     /// The state of the generator for fair choices; 0 until it is first used.
     random: Cell<u64>,
     /// The data of the waker with which a combinator of this library polls on behalf of whoever polls it.
     delegate: Cell<*const ()>,
-    /// How many combinators are polling that go on without the wait that they poll.
+    /// The number of combinators that are polling and go on without the wait that they poll.
     alternatives: Cell<u32>,
     /// The derived promises that are being polled.
     nested_polls: NestedPolls,
@@ -69,8 +69,8 @@ pub struct StrandState {
     /// The data of the waker with which the running task is polled: others are those of combinators and of other
     /// runtimes, inside the task.
     polled_with: Cell<*const ()>,
-    /// Who has dropped promises that it owes in the running poll, and may be about to end; and whether its wait has been
-    /// polled again since.
+    /// The owner of promises that it has dropped in the running poll, and that may be about to end; and
+    /// whether its wait has been polled again since.
     abandoning: RefCell<Option<(Arc<dyn Owning>, bool)>>,
 }
 
@@ -143,7 +143,8 @@ impl StrandState {
         }
     }
 
-    /// A poll of a task begins, with the waker that has this data. Returns what belongs to the poll around it.
+    /// Begins a poll of a task, with the waker that has this data. Returns what belongs to the poll around
+    /// it.
     #[inline]
     pub(crate) fn begin_poll(&self, data: *const ()) -> OuterPoll {
         OuterPoll {
@@ -154,7 +155,7 @@ impl StrandState {
         }
     }
 
-    /// The poll is over, and the one around it goes on.
+    /// Ends that poll: the one around it goes on.
     #[inline]
     pub(crate) fn resume_poll(&self, outer: OuterPoll) {
         self.polled_with.set(outer.polled_with);
@@ -163,7 +164,7 @@ impl StrandState {
         self.yielding.set(outer.yielding);
     }
 
-    /// The running poll is about to unwind. Returns how often it has before.
+    /// Counts that the running poll is about to unwind. Returns how often it has before.
     pub(crate) fn count_unwind(&self) -> u32 {
         let before = self.unwinds.get();
         self.unwinds.set(before.saturating_add(1));
@@ -188,19 +189,20 @@ impl StrandState {
         if !self.wakes_task_or_stack(waker) {
             return None;
         }
-        // What it has dropped is nobody's to wait for any more: this wait closes no circle with it.
+        // The task waits, so it goes on: this wait closes no circle with what it has dropped.
         self.task_continues();
         Some(header.about_to_block())
     }
 
-    /// The running task has dropped a promise that `owner` owes, whose task it is: perhaps because it ends. Until that
-    /// is known, which it is by the end of the poll, `owner` keeps the promise.
+    /// Notes that the running task has dropped a promise that `owner` owes, whose task it is: perhaps because
+    /// it ends. Until that is known, which it is by the end of the poll, `owner` keeps the promise.
     pub(crate) fn abandons_promise(&self, owner: Arc<dyn Owning>) {
         let before = self.abandoning.replace(Some((owner, false)));
         drop(before);
     }
 
-    /// The running task goes on, and is about to wait: it does not end. While it unwinds, that is not certain.
+    /// Notes that the running task goes on, and is about to wait: it does not end. While it unwinds, that is
+    /// not certain.
     #[inline]
     pub(crate) fn task_continues(&self) {
         if self.abandoning.borrow().is_some() && !std::thread::panicking() {
@@ -211,8 +213,8 @@ impl StrandState {
         }
     }
 
-    /// A wait on this stack is polled again without having parked, because its budget was spent, say. Once that decides
-    /// nothing; a task that is busy for longer goes on.
+    /// Notes that a wait on this stack is polled again without having parked, because its budget was spent,
+    /// say. A single time decides nothing; a task that is busy for longer goes on.
     #[inline]
     pub(crate) fn task_repolled(&self) {
         let again = match &mut *self.abandoning.borrow_mut() {
@@ -224,20 +226,21 @@ impl StrandState {
         }
     }
 
-    /// The running task ends, or its poll does before it has shown whether it goes on.
+    /// Notes that the running task ends, or its poll does before it has shown whether it goes on.
     pub(crate) fn task_ends(&self) {
         let abandoning = self.abandoning.take();
         drop(abandoning);
     }
 
-    /// Whether `waker` is the running task's, or ends a park of this stack: it is this library's, and never panics.
+    /// Returns true if `waker` is the running task's, or ends a park of this stack: it is this library's, and
+    /// never panics.
     #[inline]
     pub(crate) fn wakes_task_or_stack(&self, waker: &Waker) -> bool {
         let data = waker.data();
         (data == self.polled_with.get() && !data.is_null()) || self.wakes_stack(waker)
     }
 
-    /// How many combinators are polling that go on without the wait that they poll.
+    /// Returns how many combinators are polling that go on without the wait that they poll.
     #[inline]
     pub(crate) fn alternatives(&self) -> u32 {
         self.alternatives.get()
@@ -250,7 +253,7 @@ impl StrandState {
         self.nested_polls.is_part_of_derived(waker, self.alternatives.get())
     }
 
-    /// The derived promises that are being polled.
+    /// Returns the derived promises that are being polled.
     #[inline]
     pub(crate) fn nested_polls(&self) -> &NestedPolls {
         &self.nested_polls
@@ -268,25 +271,27 @@ impl StrandState {
         self.current_select.replace(current_select)
     }
 
-    /// The budget of this stack; see [`crate::coop`].
+    /// Returns the budget of this stack; see [`crate::coop`].
     #[inline]
     pub(crate) fn budget(&self) -> &Cell<u32> {
         &self.budget
     }
 
-    /// The state of the generator with which selects and races choose; 0 until it is first used.
+    /// Returns the state of the generator with which selects and races choose; 0 until it is first used.
     #[inline]
     pub(crate) fn random(&self) -> &Cell<u64> {
         &self.random
     }
 
-    /// With which waker a combinator of this library polls on behalf of whoever polls it, by its data.
+    /// Returns the data of the waker with which a combinator of this library polls on behalf of whoever polls
+    /// it.
     #[inline]
     pub(crate) fn delegate(&self) -> &Cell<*const ()> {
         &self.delegate
     }
 
-    /// The future that is being polled has woken itself, only to let others run: a wait that polls it should.
+    /// Notes that the future which is being polled has woken itself, only to let others run: a wait that
+    /// polls it should.
     #[inline]
     pub(crate) fn request_yield(&self) {
         self.yielding.set(true);
@@ -298,7 +303,7 @@ impl StrandState {
         self.yielding.replace(false)
     }
 
-    /// Until the guard is dropped, what is polled has an alternative; see [`with_alternative`].
+    /// Counts an alternative to what is polled until the guard is dropped; see [`with_alternative`].
     #[inline]
     pub(crate) fn alternative(&self) -> Alternative<'_> {
         self.alternatives.set(self.alternatives.get() + 1);
@@ -341,7 +346,7 @@ impl StrandState {
         !std::thread::panicking() && cfg!(panic = "unwind")
     }
 
-    /// A wait on this stack has not heeded cancellation, or has heeded it for more than itself.
+    /// Notes that a wait on this stack has not heeded cancellation, or has heeded it for more than itself.
     pub(crate) fn note_missed_cancel(&self) {
         self.missed_cancel.set(true);
     }
@@ -360,8 +365,8 @@ impl StrandState {
         true
     }
 
-    /// The poll on this stack is over, or another one begins inside it: the stack is no longer the running task's to
-    /// cancel. Returns whether it was.
+    /// Takes the stack from the running task, which may not cancel it any more: the poll is over, or another
+    /// one begins inside it. Returns whether the task could.
     #[inline]
     pub(crate) fn unregister_parker(&self) -> bool {
         let claimed = self.registered.replace(false);
@@ -380,7 +385,7 @@ impl StrandState {
         self.header().is_some_and(Header::is_cancelled)
     }
 
-    /// Until the guard is dropped, waits on this stack do not end for cancellation.
+    /// Keeps waits on this stack from ending for cancellation until the guard is dropped.
     pub(crate) fn shield(&self) -> Shield<'_> {
         self.shields.set(self.shields.get() + 1);
         Shield(&self.shields)
@@ -390,7 +395,7 @@ impl StrandState {
 /// A strand that has been entered, and is borrowed until `enter` returns.
 #[derive(Clone, Copy)]
 struct Current {
-    /// The strand.
+    /// The strand that has been entered.
     strand: NonNull<dyn Strand>,
     /// Its records, which are looked at far more often.
     state: NonNull<StrandState>,
@@ -424,9 +429,9 @@ thread_local! {
 #[inline]
 pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
     struct Restore {
-        /// What has been entered.
+        /// The strand that has been entered.
         entered: NonNull<dyn Strand>,
-        /// What was current before.
+        /// The strand that was current before.
         before: Option<Current>,
     }
     impl Drop for Restore {
@@ -445,8 +450,9 @@ pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Something that nests on each thread has ended before what began inside of it. What began first is gone from now on,
-/// and what goes on still refers to it: nothing that is safe could be done next.
+/// Ends the process, because something that nests on each thread has ended before what began inside of it.
+/// That which began first is gone from now on, and code that goes on still refers to it: nothing that is safe
+/// could be done next.
 #[cold]
 pub(crate) fn out_of_order() -> ! {
     eprintln!(
@@ -492,12 +498,13 @@ pub(crate) fn with_entered<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     }
 }
 
-/// The calling thread is going to be idle: its own strand gives back what it can.
+/// Gives back what the thread's own strand can spare, because the calling thread is going to be idle.
 pub(crate) fn trim_thread() {
     let _ = DEFAULT.try_with(ThreadStrand::trim);
 }
 
-/// Polls what the caller goes on without: waits inside `f` stop no task, unless they block the stack.
+/// Runs `f`, which polls futures that the caller goes on without: waits inside `f` stop no task, unless they
+/// block the stack.
 #[inline]
 pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
     with_state(|state| {

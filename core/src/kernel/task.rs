@@ -67,7 +67,7 @@ pub(crate) use shared::Shared;
 
 use header::Attributes;
 
-/// How a task is started: its name, its stack, where it runs.
+/// The settings of a task that is to be started: its name, its stack, where it runs.
 ///
 /// # Examples
 /// ```
@@ -79,16 +79,16 @@ use header::Attributes;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
-    /// What messages call the task.
+    /// The name of the task in reports.
     name: Option<Box<str>>,
     /// The size of the stack that its straight-line code gets, in bytes.
     stack_size: Option<usize>,
-    /// Where in the program the builder was made.
+    /// The place in the program where the builder was made.
     spawned_at: &'static Location<'static>,
 }
 
 impl Builder {
-    /// A task without a name, with the backend's usual stack.
+    /// Returns the settings of a task without a name, with the backend's usual stack.
     ///
     /// # Examples
     /// ```
@@ -148,7 +148,7 @@ impl Builder {
     /// Starts `future` as a task on the backend of the calling task, or the default one outside of any task.
     ///
     /// # Errors
-    /// What [`current_backend`] and [`Builder::spawn_on`] say.
+    /// As [`current_backend`] and [`Builder::spawn_on`].
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> Result<Task<F::Output>, SpawnError>
     where
@@ -264,7 +264,7 @@ where
     Builder::new().spawn_fn(code).unwrap_or_else(Task::not_started)
 }
 
-/// Whether a panic that was caught is the unwinding of a cancelled task, which should go on, by
+/// Returns true if a panic that was caught is the unwinding of a cancelled task, which should go on, by
 /// [`resume_unwind`](std::panic::resume_unwind): see [`Wait`](crate::Wait).
 ///
 /// ```
@@ -288,7 +288,7 @@ pub fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
     payload.is::<failure::CancelUnwind>()
 }
 
-/// The backend of the calling task, or the default one outside of any task; see [`set_default`].
+/// Returns the backend of the calling task, or the default one outside of any task; see [`set_default`].
 ///
 /// # Errors
 /// Outside of any task: [`SpawnError::Thread`] when the default backend cannot be made, because the operating system refuses
@@ -309,7 +309,7 @@ pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
     }
 }
 
-/// The calling task, or `None` outside of any task.
+/// Returns the calling task, or `None` outside of any task.
 ///
 /// # Examples
 /// ```

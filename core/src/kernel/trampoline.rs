@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::kernel::strand::trampoline;
 
-    /// Trampoline itself `left` times, from inside, and writes down in which order.
+    /// Trampolines itself `left` times, from inside, and writes down in which order.
     fn count_down(left: u32, log: &Rc<RefCell<Vec<u32>>>) {
         log.borrow_mut().push(left);
         if left != 0 {

@@ -69,12 +69,12 @@ impl<F: IntoFuture> Wait for F {
     }
 }
 
-/// The running task has been cancelled while it waited.
+/// The outcome of a wait whose task was cancelled meanwhile.
 #[derive(Debug)]
 pub(crate) struct Cancelled;
 
-/// How often the poll of a cancelled task may unwind at once: far more than waits nest, with a catch at each, and
-/// soon over for a loop that would go on for ever.
+/// The number of times that the poll of a cancelled task may unwind at once: far more than waits nest, with a
+/// catch at each, and soon over for a loop that would go on for ever.
 const PROMPT: u32 = 1024;
 
 /// Unwinds the stack of a cancelled task. No panic hook runs: nothing is wrong.
@@ -127,8 +127,9 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
 }
 
 /// Makes a system call that may block, if this stack may: then nobody is kept waiting and the cheapest way to
-/// wait is the call itself. `None` when the stack may not block, or nobody could interrupt the call. An interrupted call
-/// is made again, unless the task has been cancelled: then the stack unwinds, as from [`Wait::wait`].
+/// wait is the call itself. Returns `None` when the stack may not block, or nobody could interrupt the call.
+/// An interrupted call is made again, unless the task has been cancelled: then the stack unwinds, as from
+/// [`Wait::wait`].
 pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
     with_current(|strand| {
         if !strand.may_block() || !ioserver::can_interrupt() {
@@ -146,7 +147,8 @@ pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Optio
             strand.block(&mut || result = Some(call()));
             parker.finish();
             match result {
-                // Interrupted, perhaps before it began: for cancellation, which `prepare` looks at, or for nothing.
+                // The call was interrupted, perhaps before it began: for cancellation, which `prepare` looks
+                // at, or for nothing.
                 None => {}
                 Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
                 Some(result) => return Some(result),

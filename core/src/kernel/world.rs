@@ -1,4 +1,5 @@
-//! What a program asks of the outside, and what there is once for it: through one trait that a strand may carry.
+//! The outside of a program, which it asks for sockets, names and chance, and what there is once for it:
+//! through one trait that a strand may carry.
 //!
 //! A [`World`] is how a simulator stands in for the operating system. The strand that runs a task says which world the
 //! task lives in ([`Strand::world`](crate::backend::Strand::world)); most have none, and then everything is real. The
@@ -92,8 +93,8 @@ pub trait World: Send + Sync + 'static {
     }
 }
 
-/// What a world has once: the [global registry](crate::actor::Registry::global) and the
-/// [global groups](crate::actor::Groups::global), each made when it is first asked for.
+/// The values that a world has once: the [global registry](crate::actor::Registry::global) and the [global
+/// groups](crate::actor::Groups::global), each made when it is first asked for.
 ///
 /// # Examples
 /// ```

@@ -189,7 +189,7 @@ impl TcpStream {
     }
 }
 
-/// The time in whole seconds, rounded up, if the system can represent that: it takes a C `int`.
+/// Returns the time in whole seconds, rounded up, if the system can represent that: it takes a C `int`.
 fn whole_seconds(time: Duration) -> io::Result<Duration> {
     let seconds = time.as_secs().checked_add(u64::from(time.subsec_nanos() > 0));
     match seconds.and_then(|seconds| i32::try_from(seconds).ok()) {
@@ -198,7 +198,7 @@ fn whole_seconds(time: Duration) -> io::Result<Duration> {
     }
 }
 
-/// A size that the system takes as a C `int`. It has a limit of its own that is far below.
+/// Returns the size as the system takes it, a C `int`. It has a limit of its own that is far below.
 fn as_size(bytes: usize) -> usize {
     bytes.min(i32::MAX as usize)
 }

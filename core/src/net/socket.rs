@@ -1,4 +1,4 @@
-//! What stream sockets have in common: bytes in and out of a [`IoSource`], on every kind of stack.
+//! The common part of stream sockets: bytes in and out of a [`IoSource`], on every kind of stack.
 //!
 //! A wrapper adds names and addresses, and `sys.rs` makes the calls. This file says which call an operation is, what an
 //! empty buffer means, and what a short transfer tells about readiness.
@@ -109,7 +109,7 @@ impl Socket {
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
         let nothing = empty(buf.len());
         Op::new(&self.source, Direction::Read, nothing, move |io: &IoHandle| {
-            // What has been looked at is still there: never drained.
+            // A peek takes nothing out, so the socket is never drained.
             sys::peek(io, buf).map(Progress::More)
         })
     }

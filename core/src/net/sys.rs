@@ -125,7 +125,7 @@ pub(super) fn set_nonblocking(io: &IoHandle, nonblocking: bool) -> io::Result<()
     }
 }
 
-/// Returns the descriptor.
+/// Returns the descriptor that it owns.
 pub(super) fn into_fd(io: IoHandle) -> io::Result<OwnedFd> {
     match io {
         IoHandle::Descriptor(fd) => Ok(fd),
@@ -300,7 +300,7 @@ fn errno(error: &io::Error) -> Option<Errno> {
 
 // Options.
 
-/// Changes one option.
+/// Changes one option of a socket.
 pub(super) fn set_option(io: &IoHandle, option: SocketOption) -> io::Result<()> {
     let socket = match io {
         IoHandle::Descriptor(fd) => SockRef::from(fd),
@@ -348,7 +348,7 @@ pub(super) fn send_buffer_size(io: &IoHandle) -> io::Result<usize> {
     option(io, |socket| socket.send_buffer_size(), |options| options.send_buffer)
 }
 
-/// Returns one option.
+/// Returns one option of a socket.
 fn option<T>(
     io: &IoHandle,
     of_system: impl FnOnce(SockRef<'_>) -> io::Result<T>,

@@ -439,7 +439,8 @@ impl From<std::net::TcpStream> for TcpStream {
     /// Puts the connection into blocking mode, in which our streams are kept.
     fn from(stream: std::net::TcpStream) -> TcpStream {
         let io = IoHandle::Descriptor(stream.into());
-        // Where a sandbox forbids even this, a stream in non-blocking mode works, too: see `Socket::blocking`.
+        // A stream in non-blocking mode works, too, where a sandbox forbids even this: see
+        // `Socket::blocking`.
         let _ = sys::set_nonblocking(&io, false);
         TcpStream::from_handle(io)
     }

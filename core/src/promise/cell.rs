@@ -68,13 +68,13 @@ fn resolvers(word: u64) -> u64 {
     word / RESOLVER
 }
 
-/// What a promise comes out as.
+/// The outcome of a promise.
 pub(super) type Outcome<T> = Result<T, Failure>;
 
 /// Turns a cell into an [`Orphan`], which does not say what type its value has.
 type AsOrphan<T> = fn(Arc<Cell<T>>) -> Arc<dyn Orphan>;
 
-/// See the [module](self).
+/// The cell that promises and their resolver share.
 pub(super) struct Cell<T> {
     /// See the diagram above.
     word: AtomicU64,

@@ -49,7 +49,7 @@ use crate::kernel::wait::unwind;
 /// A future whose output is the outcome of a promise.
 type OutcomeFuture<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
 
-/// See the [module](self).
+/// The future of a derived promise, and how far it has come.
 pub(super) struct Derived<T> {
     /// See the diagram above.
     progress: Mutex<Progress<T>>,
@@ -61,7 +61,7 @@ pub(super) struct Derived<T> {
     drop_future: fn(OutcomeFuture<T>),
 }
 
-/// What the mutex guards.
+/// The state of the future, under the mutex.
 struct Progress<T> {
     /// None while somebody polls the future, and when it has been ready.
     future: Option<OutcomeFuture<T>>,

@@ -33,7 +33,7 @@ use crate::promise::Failure;
 /// assert_eq!(sum, 5);
 /// ```
 pub struct TaskGroup<T> {
-    /// Where its tasks run; else on the backend of whoever spawns.
+    /// The backend that its tasks run on; `None`: that of whoever spawns.
     backend: Option<Arc<dyn Backend>>,
     /// The tasks whose result has not been taken, in the order in which they were started.
     tasks: SmallMap<TaskId, Task<T>>,
@@ -47,7 +47,7 @@ pub struct TaskGroup<T> {
     observer: Arc<Finished>,
 }
 
-/// Where the tasks of a group report that they have finished.
+/// The channel on which the tasks of a group report that they have finished.
 struct Finished(Sender<TaskId>);
 
 impl Observer for Finished {
@@ -58,7 +58,7 @@ impl Observer for Finished {
 }
 
 impl<T: Send + 'static> TaskGroup<T> {
-    /// A group whose tasks run on the backend of whoever spawns them.
+    /// Makes a group whose tasks run on the backend of whoever spawns them.
     ///
     /// # Examples
     /// ```
@@ -71,7 +71,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         TaskGroup::with_backend(None)
     }
 
-    /// A group whose tasks run on `backend`.
+    /// Makes a group whose tasks run on `backend`.
     ///
     /// # Examples
     /// ```
@@ -147,7 +147,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         Ok(id)
     }
 
-    /// The result of the next task that finishes; `None` when no task is left. Cancel-safe.
+    /// Returns the result of the next task that finishes; `None` when no task is left. Cancel-safe.
     ///
     /// # Examples
     /// ```
@@ -179,12 +179,12 @@ impl<T: Send + 'static> TaskGroup<T> {
         Poll::Ready(Some(result))
     }
 
-    /// How many results have not been taken.
+    /// Returns how many results have not been taken.
     pub fn len(&self) -> usize {
         self.tasks.len() + usize::from(self.finishing.is_some())
     }
 
-    /// Whether every result has been taken.
+    /// Returns true if every result has been taken.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

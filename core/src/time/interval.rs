@@ -130,7 +130,7 @@ impl Interval {
     /// calls it.
     fn advance(&self, sleep: &mut Sleep, due: Instant, now: Instant) {
         let late = now.saturating_duration_since(due).as_nanos();
-        // How many more have passed meanwhile.
+        // More ticks may have passed meanwhile.
         let passed = late.checked_div(self.period.as_nanos()).unwrap_or(0);
         let missed = self.missed().saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
         self.missed.store(missed, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What an actor's handlers have in hand: [`Context`].
+//! The actor as its handlers have it in hand: [`Context`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -55,13 +55,13 @@ pub struct Context<A: Actor> {
     stop: Option<Box<ExitReason>>,
 }
 
-/// What an actor listens to besides its mailbox.
+/// The things that an actor listens to besides its mailbox.
 struct Extras<M> {
     /// The sources that are attached.
     sources: Sources<M>,
-    /// What the actor has told itself to go on with, before all else.
+    /// The messages that the actor has told itself to go on with, before all else.
     continued: VecDeque<M>,
-    /// For how long it waits before it is idle; `None`: for ever.
+    /// The time that it waits before it is idle; `None`: for ever.
     idle_timeout: Option<Duration>,
     /// Ready when the wait that has begun has lasted so long.
     idle: Option<Sleep>,
@@ -321,19 +321,19 @@ impl<A: Actor> Context<A> {
         self.process.cell()
     }
 
-    /// Whether the actor listens to its mailbox alone.
+    /// Returns true if the actor listens to its mailbox alone.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.extras.is_none()
     }
 
-    /// Whether the actor wants not to have been started.
+    /// Returns true if the actor wants not to have been started.
     #[inline]
     pub(super) fn is_ignored(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.ignored)
     }
 
-    /// The reason to end with, if a handler has asked for the end.
+    /// Takes the reason to end with, if a handler has asked for the end.
     #[inline]
     pub(super) fn take_stop(&mut self) -> Option<Box<ExitReason>> {
         self.stop.take()
@@ -360,7 +360,7 @@ impl<A: Actor> Context<A> {
 }
 
 impl<M> Extras<M> {
-    /// Ready when the actor has waited for as long as it wants to.
+    /// Is ready when the actor has waited for as long as it wants to.
     fn poll_idle(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         // There may be events that the budget hides.
         if coop::is_spent() {

@@ -12,16 +12,16 @@ use crate::actor::catch_panic::{catch_panic, catch_panic_async};
 use crate::actor::{Event, ExitReason, Process};
 use crate::kernel::task::Panic;
 
-/// What came of an actor's first handler, if it was not an error.
+/// The outcome of an actor's first handler, if it was not an error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::actor) enum Begun {
-    /// It goes on.
+    /// The actor has started and goes on.
     Started,
     /// It wants not to have been started.
     Ignored,
 }
 
-/// The body of an actor's process. Calls `ready` when the actor has started, or has said that it will not.
+/// Runs an actor's process. Calls `ready` when the actor has started, or has said that it will not.
 ///
 /// Every actor that waits has room for all that is alive at any await point here. So what is captured is not moved to a
 /// local variable, where it would lie twice; an event is moved on before its handler is awaited; and a reason is boxed.

@@ -78,7 +78,7 @@ impl<M: Send + 'static> Builder<M> {
 /// Tells whoever waits what has come of the first handler.
 fn told(tell: oneshot::Sender<Begun>) -> impl FnOnce(Begun) + Send {
     move |begun| {
-        // Who does not wait any more has the actor killed.
+        // The actor is killed if nobody waits for it any more.
         let _ = tell.send(begun);
     }
 }
@@ -87,7 +87,7 @@ fn told(tell: oneshot::Sender<Begun>) -> impl FnOnce(Begun) + Send {
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Starting<M: Send + 'static>(Start<M>);
 
-/// How far a start has come.
+/// The states of a start.
 enum Start<M: Send + 'static> {
     /// There is no process.
     Refused(SpawnProcessError),
@@ -100,9 +100,9 @@ enum Start<M: Send + 'static> {
 /// A process whose start is waited for.
 struct Running<M: Send + 'static> {
     process: ProcessRef<M>,
-    /// Where the actor says what has come of its first handler.
+    /// The word of the actor, which says what has come of its first handler.
     word: oneshot::Receiver<Begun>,
-    /// What it has said; an error: nothing, and it ends.
+    /// The word that has come; an error means that there is none, and that the actor ends.
     begun: Option<Result<Begun, RecvError>>,
     ended: Ended,
 }
@@ -152,7 +152,7 @@ impl<M: Send + 'static> Starting<M> {
 }
 
 impl<M: Send + 'static> Running<M> {
-    /// Ready when the actor has started; or when it has ended instead.
+    /// Is ready when the actor has started; or when it has ended instead.
     fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<ProcessRef<M>, StartActorError>> {
         let begun = match self.begun {
             Some(begun) => begun,

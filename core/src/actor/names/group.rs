@@ -392,7 +392,7 @@ type Named = BTreeMap<Arc<str>, NamedGroup>;
 
 /// A group that has a name.
 struct NamedGroup {
-    /// A `Members<M>`.
+    /// A `Members<M>`, whatever `M` is.
     members: Weak<dyn Any + Send + Sync>,
     /// The name of the type `M`.
     message: &'static str,
@@ -474,7 +474,7 @@ mod tests {
         assert!(clone.contains(&process.pid()), "somebody holds it");
         drop(clone);
         assert_eq!(members.strong_count(), 0);
-        // Somebody who watched it does not matter, somebody who does matters.
+        // A group that was watched once may be let go; one that is watched may not.
         let group = Group::new();
         drop(group.watch());
         assert!(group.join(&process));

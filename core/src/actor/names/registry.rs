@@ -74,7 +74,7 @@ struct Holder {
 /// The process that has a name.
 struct Entry {
     pid: Pid,
-    /// A `ProcessRef<M>`.
+    /// A `ProcessRef<M>`, whatever `M` is.
     reference: Box<dyn Any + Send + Sync>,
     /// The name of the type `M`.
     message: &'static str,

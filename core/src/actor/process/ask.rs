@@ -59,11 +59,12 @@ impl<M: Send + 'static> Owning for Cell<M> {
 }
 
 impl<M: Send + 'static> Cell<M> {
-    /// A question to this process was dropped unanswered, by whoever calls. See the [module](self). Returns false where
-    /// it is to be broken now.
+    /// Keeps a question to this process that was dropped unanswered, by whoever calls. See the
+    /// [module](self). Returns false where it is to be broken now.
     fn keep_orphan(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
         if self.proxy().is_some() {
-            // Nothing of the process runs here. Why it has ended, if it has, `cause` has been asked already.
+            // Nothing of the process runs here. The reason for which it has ended, if it has, `cause` has
+            // been asked for already.
             return false;
         }
         let runs = self.is_running();
@@ -87,7 +88,8 @@ impl<M: Send + 'static> Cell<M> {
         true
     }
 
-    /// A poll of the body begins. Returns whether the last one was cut short before it showed whether the process goes on.
+    /// Notes that a poll of the body begins. Returns whether the last one was cut short before it showed
+    /// whether the process goes on.
     #[inline]
     pub(super) fn resume(self: &Arc<Self>) -> bool {
         let undecided = self.has(DROPPED);
@@ -97,8 +99,9 @@ impl<M: Send + 'static> Cell<M> {
         undecided
     }
 
-    /// The poll is over, and the body is not. Where the budget was spent, the next poll shows whether the process goes on:
-    /// a budget decides nothing. `undecided` is what [`Cell::resume`] has returned.
+    /// Notes that the poll is over, and the body is not. Where the budget was spent, the next poll shows
+    /// whether the process goes on: a budget decides nothing. `undecided` is what [`Cell::resume`] has
+    /// returned.
     #[inline]
     pub(super) fn suspend(&self, undecided: bool) {
         if self.has(DROPPED) {
@@ -111,12 +114,13 @@ impl<M: Send + 'static> Cell<M> {
 }
 
 impl<M> Cell<M> {
-    /// The process goes on: questions that its code has dropped are broken. For its own task.
+    /// Breaks the questions that the process's code has dropped, because the process goes on. Only for its
+    /// own task.
     #[inline]
     pub(super) fn go_on(&self) {
         if self.has(DROPPED) && !std::thread::panicking() {
             with_state(StrandState::task_continues);
-            // If the process receives in another task than its own.
+            // The process may receive in another task than its own.
             self.break_orphans();
         }
     }
@@ -130,7 +134,8 @@ impl<M> Cell<M> {
         orphans.into_iter().for_each(|orphan| orphan.fail(Failure::Broken));
     }
 
-    /// The process ends, by itself or because its body is being dropped: the reason is settled, or still to come.
+    /// Notes that the process ends, by itself or because its body is being dropped: the reason is settled, or
+    /// still to come.
     pub(in crate::actor) fn leave(&self) {
         if self.has_returned() && !self.has(DROPPED) {
             return;
@@ -204,13 +209,13 @@ impl<M: Send + 'static> ProcessRef<M> {
 /// The future of [`ProcessRef::ask`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Ask<'a, M, R> {
-    /// Who is asked.
+    /// The process that is asked.
     process: &'a ProcessRef<M>,
     /// The question, until it has been sent.
     message: Option<M>,
     /// The key among those that wait for room.
     wait_key: WaitKey,
-    /// The answer.
+    /// The answer that is to come.
     answer: Answer<R>,
 }
 
@@ -239,7 +244,7 @@ impl<M, R> Future for Ask<'_, M, R> {
                 return Pin::new(&mut this.answer).poll(cx);
             };
             if let Err(error) = sent {
-                // It is the question's own resolver that is dropped here, unanswered.
+                // The question's own resolver is dropped here, unanswered.
                 drop(error);
                 let failure = match cell.refusal() {
                     Some(reason) => Failure::NoProcess(reason),

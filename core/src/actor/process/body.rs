@@ -1,4 +1,4 @@
-//! What a process's task runs: the user's body, and the end of the process after it.
+//! The future of a process's task: the user's body, and the end of the process after it.
 //!
 //! The end must come whatever happens to the body: it returns, it panics, it is dropped at an await point, it unwinds
 //! from a wait, its job is dropped before it ever ran. So the end is in the destructor, after that of the body.
@@ -18,16 +18,16 @@ use crate::kernel::wait::Cancelled;
 use crate::promise::Failure;
 
 pin_project! {
-    /// See the [module](self).
+    /// The future of a process's task.
     pub(super) struct ProcessBody<B, M>
     where
         M: Send,
         M: 'static,
     {
-        // The user's part; gone when it is over.
+        // The user's part, which is gone when it is over.
         #[pin]
         body: Option<B>,
-        // The process.
+        // The process whose body this is.
         cell: Arc<Cell<M>>,
     }
 
@@ -58,7 +58,7 @@ impl<B: Body, M: Send + 'static> ProcessBody<B, M>
 where
     B::Output: IntoExit,
 {
-    /// Lets the body run by `go`, if it may. `None`: it goes on later.
+    /// Lets the body run by `go`, if it may. Pending means that it goes on later.
     #[inline]
     fn advance(self: Pin<&mut Self>, go: impl FnOnce(Pin<&mut B>) -> Poll<Advance<B>>) -> Poll<()> {
         let mut this = self.project();
@@ -68,25 +68,27 @@ where
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         let undecided = this.cell.resume();
-        // What the body returns may run code of the user's on its way to a reason.
+        // The output of the body may run code of the user's on its way to a reason.
         let gone = catch_unwind(AssertUnwindSafe(|| go(body).map(|output| output.map(IntoExit::into_exit))));
         let reason = match gone {
             Ok(Poll::Pending) => {
                 this.cell.suspend(undecided);
                 return Poll::Pending;
             }
-            // Cancelled, by a signal, which has settled the reason, or otherwise: then that is left to the end.
+            // The body was cancelled, by a signal, which has settled the reason, or otherwise: then that is
+            // left to the end.
             Ok(Poll::Ready(None)) => return Poll::Ready(()),
             Ok(Poll::Ready(Some(reason))) => reason,
             Err(payload) => reason_of(Failure::of_unwind(payload)),
         };
-        // Before the body's destructor: the answers that it owes are then refused for this reason.
+        // The reason is settled before the body's destructor runs: the answers that it owes are then refused
+        // for this reason.
         this.cell.settle(reason);
         Poll::Ready(())
     }
 }
 
-/// What a body that has come to its end returns; nothing when its wait was cancelled.
+/// The output of a body that has come to its end; nothing when its wait was cancelled.
 type Advance<B> = Option<<B as Body>::Output>;
 
 impl<B: Body, M: Send + 'static> Body for ProcessBody<B, M>
@@ -106,7 +108,7 @@ where
     }
 }
 
-/// Why a process has ended whose body did not return.
+/// Returns why a process has ended whose body did not return.
 fn reason_of(failure: Failure) -> ExitReason {
     match failure {
         Failure::Panicked(panic) => ExitReason::Panicked(panic.to_string().into()),

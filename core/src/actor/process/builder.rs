@@ -1,4 +1,4 @@
-//! How a process is started: its name, its mailbox, where it runs, to whom it is related from the beginning.
+//! The start of a process: its name, its mailbox, where it runs, to whom it is related from the beginning.
 
 use std::fmt;
 use std::future::Future;
@@ -17,23 +17,24 @@ use crate::kernel::backend::Backend;
 use crate::kernel::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
 use crate::kernel::task::{ExitReason, IntoExit};
 
-/// How many messages a mailbox holds at most, if nobody says otherwise: enough for bursts, and little enough that a
-/// process which cannot keep up is noticed before memory is.
+/// The number of messages that a mailbox holds at most, if nobody says otherwise: enough for bursts, and
+/// little enough that a process which cannot keep up is noticed before memory is.
 pub const DEFAULT_CAPACITY: usize = 1024;
 
 /// The error of starting a process. Nothing of it has run; its body has been dropped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnProcessError {
-    /// Its task could not be started.
+    /// The task of the process could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// It could not have a name: that is taken, and the error says by whom, or the process ended before it had it.
+    /// The process could not have a name: that is taken, and the error says by whom, or the process ended
+    /// before it had it.
     #[error(transparent)]
     Name(#[from] RegisterError),
 }
 
-/// How a process is started.
+/// The settings of a process that is to be started.
 ///
 /// # Examples
 /// ```
@@ -49,32 +50,33 @@ pub enum SpawnProcessError {
 /// ```
 #[must_use = "a builder does nothing until it spawns"]
 pub struct Builder<M> {
-    /// What messages call the process.
+    /// The name of the process in reports.
     name: Option<Box<str>>,
     /// The size of the stack of its straight-line code, in bytes.
     stack_size: Option<usize>,
-    /// Where it runs; else where whoever starts it does.
+    /// The backend that the process runs on; `None`: that of whoever starts it.
     backend: Option<Arc<dyn Backend>>,
-    /// How many messages its mailbox holds; [`UNLIMITED`]: no limit.
+    /// The number of messages that the mailbox holds; [`UNLIMITED`]: no limit.
     capacity: u32,
-    /// What a full mailbox does.
+    /// The behaviour of a full mailbox.
     overflow: Overflow,
-    /// Whether exit signals are events to it.
+    /// True if exit signals are events to the process.
     trapping: bool,
     /// The names by which it is to be found, and where.
     names: Vec<(Registry, Arc<str>)>,
-    /// Gets the messages that nobody receives.
+    /// The hook that gets the messages which nobody receives.
     undelivered: Option<Undelivered<M>>,
-    /// Whether the mailbox outlives the body.
+    /// True if the mailbox outlives the body.
     keeping: bool,
     /// The process whose mailbox it takes over.
     predecessor: Option<Arc<Cell<M>>>,
-    /// Whether it ends when nobody refers to it.
+    /// True if the process ends when nobody refers to it.
     counting: bool,
 }
 
 impl<M: Send + 'static> Builder<M> {
-    /// A process without a name, with a mailbox for [`DEFAULT_CAPACITY`] messages, on the backend of whoever starts it.
+    /// Returns the settings of a process without a name, with a mailbox for [`DEFAULT_CAPACITY`] messages, on
+    /// the backend of whoever starts it.
     pub fn new() -> Builder<M> {
         Builder {
             name: None,
@@ -104,8 +106,8 @@ impl<M: Send + 'static> Builder<M> {
         self
     }
 
-    /// Has the mailbox hold at most `messages`, at least one; what is sent beyond that, [`Builder::overflow`] says.
-    /// Signals are not counted.
+    /// Has the mailbox hold at most `messages`, at least one; [`Builder::overflow`] says what becomes of
+    /// others. Signals are not counted.
     pub fn capacity(mut self, messages: usize) -> Builder<M> {
         self.capacity = u32::try_from(messages).unwrap_or(UNLIMITED).max(1);
         self
@@ -191,12 +193,13 @@ impl<M: Send + 'static> Builder<M> {
         self
     }
 
-    /// Has `hook` called with each message that was accepted and will never be received: at the end of the process,
-    /// in order, after its links and monitors have been told; or when a full mailbox drops it.
+    /// Has `hook` called with each message that was accepted and will never be received: at the end of the
+    /// process, in order, after its links and monitors have been told; or when a full mailbox drops it.
     ///
-    /// It is called on the stack that the process ends on, or that the dropping send is called on; a panic at the end
-    /// of the process is contained. What is left over by a process that has ended, such as the message of a
-    /// [timer](super::Timer), is given to it in a task of its own, on the backend of the process. So it may wait.
+    /// The hook is called on the stack that the process ends on, or that the dropping send is called on; a
+    /// panic at the end of the process is contained. Messages that a process leaves over after its end, such
+    /// as that of a [timer](super::Timer), are given to it in a task of its own, on the backend of the
+    /// process. So it may wait.
     pub fn on_undelivered(mut self, hook: impl Fn(M) + Send + Sync + 'static) -> Builder<M> {
         self.undelivered = Some(Box::new(hook));
         self
@@ -253,8 +256,9 @@ impl<M: Send + 'static> Builder<M> {
     /// Starts a process that runs `body`. It ends when the body's future does.
     ///
     /// # Errors
-    /// If no backend is named, what [`current_backend`] says; [`SpawnProcessError::Name`] when it cannot have a name that it
-    /// [is to have](Builder::register); and what [`task::Builder::spawn_on`] says.
+    /// Fails as [`current_backend`] does if no backend is named, with [`SpawnProcessError::Name`] when the
+    /// process cannot have a name that it [is to have](Builder::register), and as [`task::Builder::spawn_on`]
+    /// does.
     #[track_caller]
     pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where
@@ -357,7 +361,7 @@ impl<M: Send + 'static> Builder<M> {
         self.prepare()?.with_code(body).start_monitored(parent)
     }
 
-    /// All that there is of the process before it runs. It has its names already.
+    /// Makes all that there is of the process before it runs. It has its names already.
     #[track_caller]
     fn prepare(self) -> Result<Prepared<M>, SpawnProcessError> {
         let backend = match self.backend {
@@ -399,8 +403,8 @@ fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Buil
     }
 }
 
-/// The cell of a process that has not been started. If it is not to be, that is its end: whoever has found it by a name
-/// meanwhile is told, and the names are free again.
+/// The cell of a process that has not been started. If it is dropped, that is the end of the process: whoever
+/// has found it by a name meanwhile is told, and the names are free again.
 struct Unstarted<M: Send + 'static>(Option<Arc<Cell<M>>>);
 
 impl<M: Send + 'static> Unstarted<M> {
@@ -411,7 +415,7 @@ impl<M: Send + 'static> Unstarted<M> {
         }
     }
 
-    /// The cell, whose process is started now: if that fails, its body sees to the end.
+    /// Returns the cell, whose process is started now: if that fails, its body sees to the end.
     fn into_cell(mut self) -> Arc<Cell<M>> {
         match self.0.take() {
             Some(cell) => cell,
@@ -430,11 +434,11 @@ impl<M: Send + 'static> Drop for Unstarted<M> {
 
 /// A process that has no body yet.
 struct Prepared<M: Send + 'static> {
-    /// Where it will run.
+    /// The backend that the process will run on.
     backend: Arc<dyn Backend>,
-    /// How its task is started.
+    /// The settings of its task.
     task: task::Builder,
-    /// What there is of it.
+    /// The cell of the process.
     cell: Unstarted<M>,
 }
 
@@ -459,11 +463,11 @@ impl<M: Send + 'static> Prepared<M> {
     }
 }
 
-/// A process that has not been started. What starts it runs no code of the user's.
+/// A process that has a body and has not been started. To start it runs no code of the user's.
 struct Ready<M: Send + 'static, B> {
-    /// What it will run. Dropped before the rest, as that of a process which has run.
+    /// The body. It is dropped before the rest, as that of a process which has run.
     body: B,
-    /// The rest.
+    /// The process without its body.
     prepared: Prepared<M>,
 }
 
@@ -480,7 +484,7 @@ where
         Ok(process)
     }
 
-    /// Starts it, linked to `parent`.
+    /// Starts the process, linked to `parent`.
     fn start_linked<P: Send + 'static>(
         self,
         parent: &Process<P>,
@@ -508,7 +512,7 @@ where
         }
     }
 
-    /// Starts it, monitored by `parent`.
+    /// Starts the process, monitored by `parent`.
     fn start_monitored<P: Send + 'static>(
         self,
         parent: &Process<P>,

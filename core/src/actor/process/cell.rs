@@ -27,59 +27,59 @@ use crate::channel::{SendError, TrySendError, take_message};
 use crate::kernel::backend::Backend;
 use crate::kernel::coop;
 
-/// More messages than fit in memory.
+/// The capacity of a mailbox without a limit: more messages than fit in memory.
 pub(super) const UNLIMITED: u32 = u32::MAX;
 
-/// Says what becomes of a message that nobody will receive.
+/// A hook that gets the messages which nobody will receive.
 pub(in crate::actor) type Undelivered<M> = Box<dyn Fn(M) + Send + Sync>;
 
-/// See the [module](self).
+/// The part of a process that others hold on to.
 pub(in crate::actor) struct Cell<M> {
     /// The number of the process.
     serial: u64,
-    /// How many messages the mailbox holds at most; [`UNLIMITED`]: no limit.
+    /// The number of messages that the mailbox holds at most; [`UNLIMITED`]: no limit.
     capacity: u32,
-    /// How many messages have ever been received, modulo 2^32. Written by the receiver alone.
+    /// The number of messages that have ever been received, modulo 2^32. Written by the receiver alone.
     taken: AtomicU32,
-    /// What the receiver and senders must know before they lock.
+    /// The state that the receiver and senders must know before they lock.
     flags: AtomicU32,
-    /// What a full mailbox does.
+    /// The behaviour of a full mailbox.
     overflow: Overflow,
-    /// Everything else.
+    /// The rest, under the lock.
     pub(super) inbox: Mutex<Inbox<M>>,
-    /// What most processes do without.
+    /// The parts that most processes do without.
     pub(super) extra: Option<Box<Extra<M>>>,
 }
 
-/// What the lock guards.
+/// The part of a cell that the lock guards.
 pub(super) struct Inbox<M> {
-    /// What has come.
+    /// The half of the mailbox that senders put events in.
     pub(super) queue: Queue<M>,
-    /// Whether the process is alive, and who is related to it.
+    /// The state of the process and its relations to others.
     pub(super) life: Life,
 }
 
-/// What was said of a process when it was started.
+/// The settings with which a process was started, where they are not the usual ones.
 pub(in crate::actor) struct Extra<M> {
-    /// What messages call it.
+    /// The name of the process in reports.
     pub(in crate::actor) name: Option<Box<str>>,
-    /// Gets the messages that nobody has received.
+    /// The hook that gets the messages which nobody has received.
     pub(in crate::actor) undelivered: Option<Undelivered<M>>,
-    /// Where that is called when the process is over.
+    /// The backend that calls the hook when the process is over.
     pub(in crate::actor) home: Option<Weak<dyn Backend>>,
     /// The process elsewhere for which this cell stands.
     pub(in crate::actor) proxy: Option<Proxy<M>>,
-    /// How many references there are; `None` where the process lives on without any.
+    /// The number of references; `None` where the process lives on without any.
     pub(in crate::actor) references: Option<AtomicUsize>,
 }
 
 impl<M> Extra<M> {
-    /// Nothing was said.
+    /// Returns the settings of a process of which nothing was said.
     pub(in crate::actor) fn none() -> Extra<M> {
         Extra { name: None, undelivered: None, home: None, proxy: None, references: None }
     }
 
-    /// Whether there is anything to keep.
+    /// Returns true if there is anything to keep.
     fn says_something(&self) -> bool {
         self.name.is_some() || self.undelivered.is_some() || self.proxy.is_some() || self.references.is_some()
     }
@@ -103,7 +103,7 @@ impl<M> Cell<M> {
         })
     }
 
-    /// Makes a cell without a process of this node behind it.
+    /// Makes the cell of a process that is over, for one elsewhere.
     pub(super) fn over(extra: Extra<M>) -> Arc<Cell<M>> {
         Arc::new(Cell {
             serial: 0,
@@ -128,7 +128,7 @@ impl<M> Cell<M> {
         (self.capacity != UNLIMITED).then_some(self.capacity as usize)
     }
 
-    /// How many messages have been accepted and not received.
+    /// Returns how many messages have been accepted and not received.
     pub(super) fn len(&self) -> usize {
         let inbox = lock(&self.inbox);
         inbox.queue.sent.wrapping_sub(self.taken.load(Relaxed)) as usize
@@ -178,14 +178,15 @@ impl<M> Cell<M> {
         self.enqueue(queue, Event::Message(message), urgent)
     }
 
-    /// Whether a message that has not waited must wait. Also where a place is free and somebody waits:
-    /// whoever has freed it is about to promise it to the first of those.
+    /// Returns true if a message that has not waited must wait. That is so, too, where there is room and
+    /// somebody waits: whoever has made the room is about to grant it to the first of those.
     #[inline]
     fn is_full(&self, queue: &Queue<M>) -> bool {
         self.free(queue) == 0 || queue.has_waiters()
     }
 
-    /// How many places are free. At once too few, if a receive is under way, but never too many.
+    /// Returns for how many messages there is room. While a receive is under way it may be too few, but never
+    /// too many.
     #[inline]
     fn free(&self, queue: &Queue<M>) -> u32 {
         // SeqCst is S2 of the mailbox's diagram when `CROWDED` has been set before. It costs a load nothing.
@@ -193,7 +194,7 @@ impl<M> Cell<M> {
         self.capacity.saturating_sub(used)
     }
 
-    /// Sends `message` if there is room, or does what a full mailbox does. Never waits.
+    /// Sends `message` if there is room, or does what a full mailbox does. It never waits.
     #[inline]
     pub(super) fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
         let mut inbox = lock(&self.inbox);
@@ -211,7 +212,7 @@ impl<M> Cell<M> {
         Ok(())
     }
 
-    /// The mailbox is full.
+    /// Does what a full mailbox does with `message`.
     #[cold]
     fn overflow(
         &self,
@@ -235,7 +236,7 @@ impl<M> Cell<M> {
                     wake_all(waker);
                     oldest
                 }
-                // All are with a selective receive, which has seen them: they are not to be dropped any more.
+                // A selective receive has seen all of them: they are not to be dropped any more.
                 _ => {
                     drop(inbox);
                     message
@@ -324,14 +325,14 @@ impl<M> Cell<M> {
         }
     }
 
-    /// Promises permits for what is free to the waiting sends.
+    /// Grants permits to the waiting sends, for as many messages as there is room for.
     fn grant_permits(&self, queue: &mut Queue<M>, wakers: &mut Vec<StoredWaker>) {
         let free = self.free(queue);
         queue.grant_permits(free, wakers);
         self.clear_crowded(queue);
     }
 
-    /// A send gives up its wait, or the permit that it has been granted.
+    /// Ends the wait of a send, or gives back the permit that it has been granted.
     pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
         if !wait_key.is_set() {
             return;
@@ -350,7 +351,7 @@ impl<M> Cell<M> {
         wake_all(wakers);
     }
 
-    /// The receiver has taken `event` out: if it was a message, its place is free.
+    /// Counts `event`, which the receiver has taken out, if it is a message.
     #[inline]
     fn on_received(&self, event: &Event<M>) {
         if !event.is_message() {
@@ -377,19 +378,19 @@ impl<M> Cell<M> {
         wake_all(wakers);
     }
 
-    /// Whether the body has begun to run; for its own task.
+    /// Returns true if the body has begun to run. Only for the process's own task.
     #[inline]
     pub(super) fn has_begun(&self) -> bool {
         self.has(BEGUN)
     }
 
-    /// Whether the body has come to its end by itself; for its own task.
+    /// Returns true if the body has come to its end by itself. Only for the process's own task.
     #[inline]
     pub(super) fn has_returned(&self) -> bool {
         self.has(RETURNED)
     }
 
-    /// Sets or clears one of those that are not of the mailbox. `_inbox` proves that the lock is held.
+    /// Sets or clears a flag that is not the mailbox's. `_inbox` proves that the lock is held.
     pub(super) fn set_flag(&self, _inbox: &Inbox<M>, flag: Flags, on: bool) {
         let others = self.flags.load(Relaxed) & !flag;
         self.flags.store(others | if on { flag } else { 0 }, Relaxed);

@@ -1,4 +1,4 @@
-//! What a process receives: messages, and the news of links and monitors, in one queue.
+//! The events that a process receives: messages, and the news of links and monitors, in one queue.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pid::{MonitorRef, Pid};
 use crate::kernel::task::ExitReason;
 
-/// What a process receives.
+/// An event that a process receives.
 ///
 /// The news are boxed: they are rare, and a mailbox should take no more than its messages need.
 #[non_exhaustive]
@@ -30,7 +30,7 @@ pub enum Event<M> {
 pub struct Exit {
     /// The process that has ended, or that sent the signal; [`Pid::nobody`] when no process did.
     pub from: Pid,
-    /// Why.
+    /// The reason of the signal.
     pub reason: ExitReason,
 }
 
@@ -50,7 +50,7 @@ pub struct Down {
 }
 
 impl<M> Event<M> {
-    /// The message, if it is one.
+    /// Returns the message, if it is one.
     ///
     /// # Examples
     /// ```
@@ -66,7 +66,7 @@ impl<M> Event<M> {
         }
     }
 
-    /// Whether it is a message.
+    /// Returns true if it is a message.
     #[inline]
     pub fn is_message(&self) -> bool {
         matches!(self, Event::Message(_))

@@ -1,5 +1,6 @@
-//! Waiting for the end of a process from anywhere: [`Ended`], a monitor for those who are no process. It is kinder than
-//! Erlang's: whoever comes late is told the reason, too, which a process keeps as long as anybody knows it.
+//! The wait for the end of a process, from anywhere: [`Ended`], a monitor for those who are no process. It is
+//! kinder than Erlang's: whoever comes late is told the reason, too, which a process keeps as long as anybody
+//! knows it.
 
 use std::fmt;
 use std::future::Future;
@@ -15,9 +16,9 @@ use crate::kernel::coop;
 use crate::kernel::task::ExitReason;
 
 impl Pid {
-    /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins with the
-    /// call; of one that had ended before, it says the same at once. [`Pid::nobody`] has never been there: that is
-    /// [`NoProcess`](ExitReason::NoProcess).
+    /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins
+    /// with the call; of a process that had ended before, it says the same at once. [`Pid::nobody`] has never
+    /// been there: its end is [`NoProcess`](ExitReason::NoProcess).
     ///
     /// When it is ready, the names and groups of the process are free, and its body has been dropped.
     pub fn ended(&self) -> Ended {
@@ -48,24 +49,24 @@ impl<M: Send + 'static> ProcessRef<M> {
 /// The future of a process's end; see [`Pid::ended`]. Cancel-safe: dropping it ends the watch.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Ended {
-    /// The process.
+    /// The process that is watched.
     process: Pid,
-    /// The monitor.
+    /// The reference of the monitor.
     monitor: MonitorRef,
-    /// Where word of the end arrives.
+    /// The endpoint at which the news of the end arrive.
     word: Arc<Word>,
 }
 
-/// Stands where a process would that monitors.
+/// The endpoint of a watch, where that of a process would be.
 #[derive(Default)]
 struct Word(Mutex<State>);
 
-/// What has been heard.
+/// The state of a watch.
 #[derive(Default)]
 struct State {
-    /// Why the process has ended.
+    /// The reason for which the process has ended.
     reason: Option<ExitReason>,
-    /// Who is woken then.
+    /// The waker of whoever waits for that.
     waker: Option<StoredWaker>,
 }
 

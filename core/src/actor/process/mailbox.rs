@@ -59,11 +59,11 @@ use crate::base::wake::StoredWaker;
 /// ```
 pub(super) type Flags = u32;
 
-/// There is something in the shared half of the queue.
+/// The shared half of the queue holds something.
 pub(super) const FILLED: Flags = 1;
-/// There is something urgent among that.
+/// The shared half of the queue holds something urgent.
 pub(super) const URGENT: Flags = 2;
-/// Sends wait for room.
+/// A send waits for room.
 pub(super) const CROWDED: Flags = 4;
 /// The receiver waits and is to be woken: `enqueue` takes its waker and clears this.
 pub(super) const LISTENING: Flags = 8;
@@ -80,13 +80,14 @@ const KEPT_BYTES: usize = 512;
 
 /// The half of a mailbox that senders put events in. Under the lock of the cell.
 pub(super) struct Queue<M> {
-    /// What has come and has not been fetched. Urgent events are in front.
+    /// The events that have come and have not been fetched. Urgent ones are in front.
     events: VecDeque<Event<M>>,
-    /// How many urgent ones there are.
+    /// The number of urgent events.
     urgent: u32,
-    /// How many messages have ever been accepted, modulo 2^32: what counts is how many of them are not taken yet.
+    /// The number of messages that have ever been accepted, modulo 2^32. What counts is how many of them are
+    /// not taken yet.
     pub(super) sent: u32,
-    /// Who is woken when something comes: the receiver, while it waits.
+    /// The waker of the receiver, while it waits.
     pub(super) receiver: Option<StoredWaker>,
     /// The sends that wait for room, made when the first one does.
     room: Option<Box<Room>>,
@@ -96,7 +97,7 @@ pub(super) struct Queue<M> {
 struct Room {
     /// The sends that have no permit, the oldest first.
     waiters: LinkedSlab<StoredWaker>,
-    /// How many permits sends have been granted and have not used yet.
+    /// The number of permits that sends have been granted and have not used yet.
     permits: u32,
 }
 
@@ -104,11 +105,11 @@ struct Room {
 /// messages one at a time, and this lies in their futures.
 pub(in crate::actor) struct Batch<M>(Option<Box<Fetched<M>>>);
 
-/// See [`Batch`].
+/// The content of a [`Batch`].
 struct Fetched<M> {
-    /// What has been fetched and not been received. Urgent events are in front.
+    /// The events that have been fetched and not been received. Urgent ones are in front.
     events: VecDeque<Event<M>>,
-    /// How many urgent ones there are.
+    /// The number of urgent events.
     urgent: u32,
 }
 
@@ -133,7 +134,7 @@ impl<M> Queue<M> {
         self.events.is_empty()
     }
 
-    /// What the flags should say of the events.
+    /// Returns what the flags should say of the events.
     #[inline]
     pub(super) fn flags(&self) -> Flags {
         let filled = if self.events.is_empty() { 0 } else { FILLED };
@@ -142,7 +143,7 @@ impl<M> Queue<M> {
         filled | urgent | listening
     }
 
-    /// For how many events there is memory.
+    /// Returns for how many events there is memory.
     #[cfg(all(test, not(loom)))]
     pub(super) fn capacity(&self) -> usize {
         self.events.capacity()
@@ -181,10 +182,10 @@ impl<M> Queue<M> {
         std::mem::take(&mut self.events)
     }
 
-    /// Takes out what is no message.
+    /// Takes out the events that are no messages.
     pub(super) fn drain_notices(&mut self) -> VecDeque<Event<M>> {
         let all = std::mem::take(&mut self.events).into_iter();
-        // News are never urgent, so the urgent messages stay in front and as many as they are.
+        // These are never urgent, so the urgent messages stay in front and as many as they are.
         let (messages, news) = all.partition(Event::is_message);
         self.events = messages;
         news
@@ -217,7 +218,7 @@ impl<M> Queue<M> {
         }
     }
 
-    /// Grants `free` permits to the sends that have waited longest. They are to be woken.
+    /// Grants `free` permits to the sends that have waited longest. The caller wakes them.
     pub(super) fn grant_permits(&mut self, free: u32, wakers: &mut Vec<StoredWaker>) {
         let Some(room) = &mut self.room else { return };
         for _ in 0..free {
@@ -240,12 +241,13 @@ impl<M> Queue<M> {
         }
     }
 
-    /// Whether a send waits for room.
+    /// Returns true if a send waits for room.
     pub(super) fn has_waiters(&self) -> bool {
         self.room.as_ref().is_some_and(|room| !room.waiters.is_empty())
     }
 
-    /// No more messages are taken. The waiting sends are to be woken, to learn of it, and permits mean nothing now.
+    /// Takes all waiting sends out, because no more messages are taken. The caller wakes them, so that they
+    /// learn of it; permits mean nothing from now on.
     pub(super) fn close(&mut self, wakers: &mut Vec<StoredWaker>) {
         if let Some(mut room) = self.room.take() {
             wakers.extend(std::iter::from_fn(|| room.waiters.pop_front()));
@@ -275,13 +277,13 @@ impl<M> Batch<M> {
         self.0.as_ref().is_none_or(|fetched| fetched.events.is_empty())
     }
 
-    /// For how many events there is memory.
+    /// Returns for how many events there is memory.
     #[cfg(all(test, not(loom)))]
     pub(super) fn capacity(&self) -> usize {
         self.0.as_ref().map_or(0, |fetched| fetched.events.capacity())
     }
 
-    /// The event at `at`.
+    /// Returns the event at `at`.
     pub(super) fn get(&self, at: usize) -> Option<&Event<M>> {
         self.0.as_ref()?.events.get(at)
     }
@@ -322,8 +324,8 @@ impl<M> Batch<M> {
         }
     }
 
-    /// The next event, for a receiver whose batch has none that comes first: all of the queue is fetched on the way, if
-    /// that is worth while and allowed.
+    /// Takes the next event, for a receiver whose batch has none that comes first: all of the queue is
+    /// fetched on the way, if that is worth while and allowed.
     #[inline]
     pub(super) fn take(&mut self, queue: &mut Queue<M>, one_by_one: bool) -> Option<Event<M>> {
         if !self.is_empty() {
@@ -351,8 +353,8 @@ impl<M> Batch<M> {
         queue.urgent = early + late;
     }
 
-    /// The process goes to sleep: memory that what is left does not need is given back. What is left stays: a selective
-    /// receive that waits leaves in the batch whatever it does not want.
+    /// Gives back the memory that the events which are left do not need, because the process goes to sleep.
+    /// Those events stay: a selective receive that waits leaves in the batch whatever it does not want.
     #[inline]
     pub(super) fn trim(&mut self, queue: &mut Queue<M>) {
         if let Some(fetched) = &mut self.0 {

@@ -1,4 +1,5 @@
-//! Who a process is, whatever messages it takes and wherever it runs: [`Pid`], and what goes to one besides messages.
+//! The identity of a process, whatever messages it takes and wherever it runs: [`Pid`], and what goes to one
+//! besides messages.
 //!
 //! All that is done to a process by its pid is done by delivering a [`Signal`] to its [`Endpoint`]; a local process
 //! is one ([`Cell`](super::cell::Cell)), and a process of another node has one as well ([`remote`](crate::actor::remote)). Nobody asks an endpoint for
@@ -13,10 +14,10 @@ use std::sync::{Arc, OnceLock};
 use crate::actor::remote::Node;
 use crate::kernel::task::ExitReason;
 
-/// The number of this node: whoever has it runs here.
+/// The number of this node, which all processes that run here have.
 pub(crate) const HERE: u64 = 0;
 
-/// Where the signals for one process go: the process itself, if it runs here, or whoever passes them on.
+/// The target of the signals for one process: the process itself, if it runs here, or whoever passes them on.
 ///
 /// The methods are called from any thread and on any stack, with no lock of this library held, and must not wait.
 pub trait Endpoint: Send + Sync {
@@ -42,23 +43,26 @@ pub trait Endpoint: Send + Sync {
         false
     }
 
-    /// Returns what messages call the process, if that is known.
+    /// Returns the name of the process in reports, if that is known.
     fn name(&self) -> Option<String> {
         None
     }
 
-    /// Returns the node of the process; `None` is this one. [`remote::pid`](crate::actor::remote::pid) sees to it.
+    /// Returns the node of the process; `None` is this one. [`remote::pid`](crate::actor::remote::pid)
+    /// implements this.
     #[doc(hidden)]
     fn node(&self) -> Option<&Node> {
         None
     }
 }
 
-/// Is told of the end of a process before its links and monitors are: names and groups are released here.
+/// A hook that is told of the end of a process before its links and monitors are: names and groups are
+/// released by it.
 pub trait AtExit: Send + Sync {
-    /// The process `pid` has ended, or takes no messages any more and is about to end. An implementation runs no code of
-    /// the user's. It may be called twice, and late: so a call counts only if `hook`, which
-    /// [`remote::at_exit`](crate::actor::remote::at_exit) has returned, is still known for the process.
+    /// Is called when the process `pid` has ended, or takes no messages any more and is about to end. An
+    /// implementation runs no code of the user's. It may be called twice, and late: so a call counts only if
+    /// `hook`, which [`remote::at_exit`](crate::actor::remote::at_exit) has returned, is still known for the
+    /// process.
     fn ended(&self, pid: &Pid, hook: HookId);
 }
 
@@ -67,13 +71,13 @@ pub trait AtExit: Send + Sync {
 pub struct HookId(u64);
 
 impl HookId {
-    /// A new one.
+    /// Returns an id that no hook has had yet.
     pub(crate) fn next() -> HookId {
         HookId(super::serial::next())
     }
 }
 
-/// What goes from one process to another besides messages.
+/// A message from one process to another that is none of the program's.
 ///
 /// Signals from one process to another keep their order, among themselves and with its messages.
 #[derive(Clone, Debug)]
@@ -98,9 +102,9 @@ pub enum Signal {
     Exit {
         /// The process that has ended or that asks.
         from: Pid,
-        /// Why it has ended, or why the receiver is to end.
+        /// The reason for which it has ended, or for which the receiver is to end.
         reason: ExitReason,
-        /// Which of the two it is.
+        /// The way in which the signal comes about.
         by: By,
     },
     /// A process wants to be told of the receiver's end by a [`Down`](Signal::Down) with this monitor, once. A receiver
@@ -108,14 +112,14 @@ pub enum Signal {
     Monitor {
         /// The process that monitors.
         from: Pid,
-        /// Its number of the monitor.
+        /// The sender's number of the monitor.
         monitor: MonitorRef,
     },
     /// Somebody who is no process wants to be told of the receiver's end when that is over, or why it has ended.
     Watch {
         /// The pid that takes the answer.
         from: Pid,
-        /// Its number of the watch.
+        /// The watcher's number of the watch.
         monitor: MonitorRef,
     },
     /// Whoever set this monitor, or watches by it, does no longer want to be told.
@@ -129,12 +133,12 @@ pub enum Signal {
         from: Pid,
         /// The receiver's number of the monitor.
         monitor: MonitorRef,
-        /// Why the process has ended.
+        /// The reason for which the process has ended.
         reason: ExitReason,
     },
 }
 
-/// How an exit signal comes about.
+/// The ways in which an exit signal comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The sender has ended. The signal counts only while the link is there, and takes it away.
@@ -159,7 +163,7 @@ impl Epoch {
     }
 }
 
-/// What makes a pid unique.
+/// The part of a pid that makes it unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Identity {
     /// The node; [`HERE`] is this one.
@@ -185,9 +189,9 @@ pub(crate) struct Identity {
 /// ```
 #[derive(Clone)]
 pub struct Pid {
-    /// What makes it unique.
+    /// The part that makes the pid unique.
     identity: Identity,
-    /// Where its signals go.
+    /// The target of the process's signals.
     endpoint: Arc<dyn Endpoint>,
 }
 
@@ -196,7 +200,7 @@ impl Pid {
         Pid { identity, endpoint }
     }
 
-    /// The sender of what no process sends, `<0.0>`. It is never alive.
+    /// Returns the sender of what no process sends, `<0.0>`. It is never alive.
     ///
     /// # Examples
     /// ```
@@ -215,17 +219,17 @@ impl Pid {
         self.identity
     }
 
-    /// The number of the process on its node.
+    /// Returns the number of the process on its node.
     pub fn serial(&self) -> u64 {
         self.identity.serial
     }
 
-    /// Whether it is a process of this node.
+    /// Returns true if it is a process of this node.
     pub fn is_local(&self) -> bool {
         self.identity.node == HERE
     }
 
-    /// Whether it is a process of this node that is alive: it has neither ended nor been made to.
+    /// Returns true if it is a process of this node that is alive: it has neither ended nor been made to.
     ///
     /// A process that is alive now may end at any moment; to be told of the end,
     /// [monitor](crate::actor::Process::monitor) it.
@@ -243,7 +247,7 @@ impl Pid {
         self.endpoint.is_alive_here()
     }
 
-    /// The name that a process of this node was given when it was started.
+    /// Returns the name that a process of this node was given when it was started.
     ///
     /// # Examples
     /// ```
@@ -271,12 +275,12 @@ impl Pid {
         self.endpoint.deliver(self, signal);
     }
 
-    /// See [`Endpoint::at_exit`].
+    /// Calls [`Endpoint::at_exit`] of its endpoint.
     pub(crate) fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId> {
         self.endpoint.at_exit(hook)
     }
 
-    /// See [`Endpoint::forget_hook`].
+    /// Calls [`Endpoint::forget_hook`] of its endpoint.
     pub(crate) fn forget_hook(&self, hook: HookId) {
         self.endpoint.forget_hook(hook);
     }
@@ -343,12 +347,13 @@ impl Endpoint for Nobody {
 /// [`Down`](super::Down) carries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorRef {
-    /// Never used twice in this program: monitors are made where the process that monitors runs.
+    /// The number is never used twice in this program: monitors are made where the process that monitors
+    /// runs.
     number: u64,
 }
 
 impl MonitorRef {
-    /// Returns a new one.
+    /// Returns a reference that no monitor has had yet.
     pub(crate) fn next() -> MonitorRef {
         MonitorRef { number: super::serial::next() }
     }

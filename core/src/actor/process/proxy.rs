@@ -14,11 +14,11 @@ use crate::actor::ExitReason;
 use crate::actor::remote::Forwarder;
 use crate::channel::{SendError, TrySendError, take_message};
 
-/// What a cell knows of the process elsewhere for which it stands.
+/// The part of a cell that knows the process elsewhere for which the cell stands.
 pub(in crate::actor) struct Proxy<M> {
     /// The pid, with the endpoint that signals go to.
     pid: Pid,
-    /// Takes the messages.
+    /// The way to the process for messages.
     forwarder: Arc<dyn Forwarder<M>>,
 }
 
@@ -27,7 +27,7 @@ impl<M> Proxy<M> {
         &self.pid
     }
 
-    /// Why the process has ended or cannot be reached any more, if so.
+    /// Returns why the process has ended or cannot be reached any more, if so.
     pub(super) fn reason(&self) -> Option<ExitReason> {
         self.forwarder.ended()
     }
@@ -41,7 +41,7 @@ impl<M> Cell<M> {
         Cell::over(extra)
     }
 
-    /// Whether this stands for a process elsewhere.
+    /// Returns true if this stands for a process elsewhere.
     pub(super) fn is_elsewhere(&self) -> bool {
         self.proxy().is_some()
     }
@@ -51,7 +51,7 @@ impl<M> Cell<M> {
         self.extra.as_ref()?.proxy.as_ref()
     }
 
-    /// The mailbox is closed: gives the message to the forwarder, if there is one.
+    /// Gives the message to the forwarder, if there is one: the mailbox is closed.
     #[cold]
     pub(super) fn forward(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
         match self.proxy() {

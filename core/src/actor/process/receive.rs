@@ -13,7 +13,7 @@ use crate::time::{Timeout, timeout};
 /// The future of [`Process::receive`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Receive<'a, M> {
-    /// Who receives.
+    /// The process that receives.
     process: &'a mut Process<M>,
 }
 
@@ -46,11 +46,11 @@ impl<M> Drop for Receive<'_, M> {
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct ReceiveTimeout<'a, M>(Deadline<'a, M>);
 
-/// For how long a receive waits.
+/// The time for which a receive waits.
 enum Deadline<'a, M> {
-    /// Not at all: it looks into the mailbox once.
+    /// No time at all: it looks into the mailbox once.
     Now(&'a mut Process<M>),
-    /// For a time.
+    /// A time from its start.
     For(Timeout<Receive<'a, M>>),
 }
 
@@ -77,11 +77,11 @@ impl<M> Future for ReceiveTimeout<'_, M> {
 /// The future of [`Process::receive_match`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct ReceiveMatch<'a, M, P> {
-    /// Who receives.
+    /// The receive of any event.
     receive: Receive<'a, M>,
-    /// What it wants.
+    /// The test for the wanted event.
     wanted: P,
-    /// How many of the events that have been fetched are not wanted.
+    /// The number of events that have been fetched and are not wanted.
     seen: usize,
 }
 
@@ -91,7 +91,7 @@ impl<'a, M, P> ReceiveMatch<'a, M, P> {
     }
 }
 
-// What is wanted is only called, never pinned.
+// The test is only called, never pinned.
 impl<M, P> Unpin for ReceiveMatch<'_, M, P> {}
 
 impl<M, P: FnMut(&Event<M>) -> bool> Future for ReceiveMatch<'_, M, P> {
@@ -114,7 +114,7 @@ impl<M> fmt::Debug for ReceiveTimeout<'_, M> {
     }
 }
 
-/// A receive that says who receives, and asks nothing of `M`.
+/// Implements `Debug` by naming the receiver, and asks nothing of `M`.
 macro_rules! debug {
     ($($name:ident<$($parameter:ident),*> $process:expr;)*) => {$(
         impl<$($parameter),*> fmt::Debug for $name<'_, $($parameter),*> {

@@ -1,4 +1,4 @@
-//! References to processes: what messages are sent through.
+//! References to processes, through which messages are sent.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -43,7 +43,7 @@ impl<M> ProcessRef<M> {
         ProcessRef(cell)
     }
 
-    /// A reference that has been counted.
+    /// Makes a reference that has been counted.
     pub(super) fn counted(cell: Arc<Cell<M>>) -> ProcessRef<M> {
         ProcessRef(cell)
     }
@@ -101,14 +101,15 @@ impl<M> ProcessRef<M> {
         self.0.try_send(message, false)
     }
 
-    /// The same process, for messages that overtake the usual ones: they are received before all messages and signals
-    /// that wait in the mailbox, and after the urgent ones before them. They count towards the capacity like others.
+    /// Returns the same process for messages that overtake the usual ones: they are received before all
+    /// messages and signals that wait in the mailbox, and after the urgent ones before them. They count
+    /// towards the capacity like others.
     #[inline]
     pub fn urgent(&self) -> Urgent<'_, M> {
         Urgent(self)
     }
 
-    /// Whether the process takes no more messages: it has ended, or has been made to.
+    /// Returns true if the process takes no more messages: it has ended, or has been made to.
     ///
     /// # Examples
     /// ```
@@ -123,18 +124,20 @@ impl<M> ProcessRef<M> {
         self.0.is_closed()
     }
 
-    /// How many messages have been sent and not been received. Of a process on another node that is not known: 0.
+    /// Returns how many messages have been sent and not been received; 0 where that is not known, as for a
+    /// process on another node.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether all messages have been received; true where that is not known, as for a process on another node.
+    /// Returns true if all messages have been received; also where that is not known, as for a process on
+    /// another node.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many messages the mailbox holds at most; `None` when there is no limit, or
-    /// where it is not known, as for a process on another node.
+    /// Returns how many messages the mailbox holds at most; `None` when there is no limit, or where it is not
+    /// known, as for a process on another node.
     ///
     /// # Examples
     /// ```
@@ -150,7 +153,7 @@ impl<M> ProcessRef<M> {
 }
 
 impl<M: Send + 'static> ProcessRef<M> {
-    /// Who the process is, whatever messages it takes.
+    /// Returns the identity of the process, whatever messages it takes.
     pub fn pid(&self) -> Pid {
         self.0.pid()
     }

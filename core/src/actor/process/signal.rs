@@ -1,4 +1,5 @@
-//! What is done to a process besides sending it messages: links, monitors, exit signals, its end.
+//! The signals of a process: all that is done to it besides sending it messages: links, monitors, exit
+//! signals, its end.
 //!
 //! Whoever sends a signal handles it, under the lock of the receiver: so signals wait for nothing, and the order of
 //! what one process does to another is the order in which it does it. What follows from a signal (waking, cancelling,
@@ -51,36 +52,37 @@ use crate::kernel::task::owner::Orphan;
 use crate::kernel::task::{self, Header, HeaderRef};
 use crate::promise::Failure;
 
-/// What is to be done once the lock is free.
+/// The consequences of a signal or an end that wait until the lock is free.
 #[derive(Default)]
 #[must_use]
 pub(super) struct Deferred {
-    /// The names and groups of a process that is doomed.
+    /// The hooks for the names and groups of a process that is doomed.
     hooks: SmallMap<HookId, Arc<dyn AtExit>>,
-    /// The questions that it has left unanswered, and why there will be no answer.
+    /// The questions that the process has left unanswered.
     orphans: Vec<Arc<dyn Orphan>>,
-    /// See `orphans`.
+    /// The outcome of these questions.
     failure: Option<Failure>,
-    /// What would have been sent to it later.
+    /// The messages that would have been sent to the process later.
     timers: SmallMap<HookId, Weak<dyn Later>>,
-    /// Where that goes.
+    /// The backend to which those messages go.
     home: Option<Arc<dyn Backend>>,
-    /// The task of one that is.
+    /// The task of a process that is doomed by a signal.
     cancel: Option<Arc<task::Shared>>,
-    /// Sends that will never be received.
+    /// The wakers of sends that will never be received.
     senders: Vec<StoredWaker>,
-    /// The receiver, for which something has come.
+    /// The waker of the receiver, for which something has come.
     receiver: Option<StoredWaker>,
-    /// What another process is to be told.
+    /// The answer that another process gets.
     answer: Option<(Pid, Signal)>,
     /// A pid that may be the last to hold a cell, so that dropping it runs destructors.
     stale: Option<Pid>,
-    /// Why the process was to stop, before it turned out otherwise. It may hold an error of the user's.
+    /// The reason for which the process was to stop, before it turned out otherwise. It may hold an error of
+    /// the user's.
     old_reason: Option<Box<ExitReason>>,
 }
 
 impl Deferred {
-    /// Whether nothing is: so with most ends.
+    /// Returns true if nothing is deferred, as with most ends.
     fn is_empty(&self) -> bool {
         self.hooks.is_empty()
             && self.orphans.is_empty()
@@ -93,7 +95,7 @@ impl Deferred {
             && self.old_reason.is_none()
     }
 
-    /// Does it, all of it, whatever panics. `pid` is the process that it follows from.
+    /// Does what was deferred, all of it, whatever panics. `pid` is the process that it follows from.
     fn run(mut self, pid: &Pid) {
         for (id, hook) in std::mem::take(&mut self.hooks).into_entries() {
             discard_panic(|| hook.ended(pid, id));
@@ -121,12 +123,12 @@ impl Deferred {
 }
 
 impl<M> Cell<M> {
-    /// The process's task, while it has one.
+    /// Returns the process's task, while it has one.
     pub(super) fn own_task(&self) -> Option<Arc<task::Shared>> {
         lock(&self.inbox).life.own_task()
     }
 
-    /// Whether that task is stopped by a wait. Locks nothing but this cell.
+    /// Returns true if that task is stopped by a wait. Locks nothing but this cell.
     #[inline]
     pub(super) fn is_own_task_stopped(&self) -> bool {
         let inbox = lock(&self.inbox);
@@ -134,7 +136,7 @@ impl<M> Cell<M> {
         stopped.is_some_and(|task| task.is_blocked())
     }
 
-    /// Whether this is called by the process's own task.
+    /// Returns true if this is called by the process's own task.
     pub(super) fn is_running(&self) -> bool {
         with_state(|state| match (state.header(), &lock(&self.inbox).life.task) {
             (Some(current), Some(own)) => std::ptr::eq(current, own.get()),
@@ -142,7 +144,7 @@ impl<M> Cell<M> {
         })
     }
 
-    /// Why the process ends or has ended, if it does.
+    /// Returns why the process ends or has ended, if it does.
     pub(in crate::actor) fn reason(&self) -> Option<ExitReason> {
         let reason = lock(&self.inbox).life.reason();
         match self.proxy() {
@@ -184,8 +186,8 @@ impl<M: Send + 'static> Cell<M> {
         }
     }
 
-    /// As [`Cell::doom`], by somebody else. The process may come to its own end before that one has called the hooks, and
-    /// then calls them, too.
+    /// As [`Cell::doom`], by somebody else. The process may come to its own end before the sender of the
+    /// signal has called the hooks, and then calls them, too.
     fn doom_by_signal(&self, inbox: &mut Inbox<M>, reason: ExitReason, deferred: &mut Deferred) {
         self.doom(inbox, reason, deferred);
         if let Some(relations) = &mut inbox.life.relations {
@@ -193,7 +195,8 @@ impl<M: Send + 'static> Cell<M> {
         }
     }
 
-    /// The body is about to run for the first time. False: it must not, it has been doomed before.
+    /// Notes that the body is about to run for the first time. Returns false if it must not, because it has
+    /// been doomed before.
     ///
     /// # Safety
     /// The running task is the process's, so that its header lasts until [`Cell::end`] has been called.
@@ -211,7 +214,7 @@ impl<M: Send + 'static> Cell<M> {
         inbox.life.is_alive()
     }
 
-    /// The body has come to its end by itself, for `reason`. It is still to be dropped.
+    /// Notes that the body has come to its end by itself, for `reason`. It is still to be dropped.
     pub(super) fn settle(self: &Arc<Self>, reason: ExitReason) {
         let mut deferred = Deferred::default();
         let mut inbox = lock(&self.inbox);
@@ -223,7 +226,8 @@ impl<M: Send + 'static> Cell<M> {
         }
     }
 
-    /// The body is gone: everybody is told. `reason` is why, if that has not been settled. Never unwinds.
+    /// Tells everybody of the end, because the body is gone. `reason` is why, if that has not been settled.
+    /// Never unwinds.
     pub(in crate::actor) fn end(self: &Arc<Self>, reason: ExitReason) {
         let mut deferred = Deferred::default();
         let mut inbox = lock(&self.inbox);
@@ -233,12 +237,14 @@ impl<M: Send + 'static> Cell<M> {
         self.doom(&mut inbox, reason, &mut deferred);
         if let Some(relations) = inbox.life.relations.as_mut().filter(|relations| !relations.hooks.is_empty())
         {
-            // Of a signal. Whoever has sent it may still be about to call them.
+            // These are the hooks of a process that a signal has doomed. Whoever has sent it may still be
+            // about to call them.
             deferred.hooks = std::mem::take(&mut relations.hooks);
         }
         if !deferred.is_empty() {
             drop(inbox);
-            // Before it is over: whoever finds it so, or is told, may count on it that its names are free.
+            // The hooks run before the process is over: whoever finds it so, or is told, may count on it that
+            // its names are free.
             deferred.run(&self.pid());
             inbox = lock(&self.inbox);
         }
@@ -258,7 +264,7 @@ impl<M: Send + 'static> Cell<M> {
         self.discard(left);
     }
 
-    /// Whoever has started the process knows that it succeeded: it may end with a noise from now on.
+    /// Notes that whoever has started the process knows that it succeeded: its end is told from now on.
     pub(super) fn finish_start(self: &Arc<Self>) {
         let mut inbox = lock(&self.inbox);
         inbox.life.starting = false;
@@ -271,8 +277,8 @@ impl<M: Send + 'static> Cell<M> {
         }
     }
 
-    /// The process is about to be started by one that wants to be related to it: until [`finish_start`](Cell::finish_start) is called,
-    /// its end is nobody's business.
+    /// Notes that the process is about to be started by one that wants to be related to it: until
+    /// [`finish_start`](Cell::finish_start) is called, nobody is told of its end.
     pub(super) fn begin_start(&self) {
         lock(&self.inbox).life.starting = true;
     }
@@ -282,7 +288,7 @@ impl<M: Send + 'static> Cell<M> {
     pub(super) fn keep_mailbox(self: &Arc<Self>, keeping: bool) {
         let mut senders = Vec::new();
         let mut inbox = lock(&self.inbox);
-        // What has been closed stays closed: the waiting sends have been told.
+        // A mailbox that has been closed stays closed: the waiting sends have been told.
         inbox.life.keeping = keeping && !inbox.life.is_closed();
         inbox.life.closed |= !inbox.life.keeping && !inbox.life.is_alive();
         let (mut left, mut timers) = (VecDeque::new(), SmallMap::default());
@@ -303,8 +309,9 @@ impl<M: Send + 'static> Cell<M> {
         give_up(timers, self.home());
     }
 
-    /// A process that is over, and has left its mailbox, begins another life. The messages in it are there; the news
-    /// of links and monitors that it had are not. False when it has not.
+    /// Begins another life of a process that is over, and has left its mailbox. The messages in it are there;
+    /// the news of links and monitors that it had are not. Returns false if the process is not over, or its
+    /// mailbox is not kept.
     pub(super) fn revive(&self, trapping: bool) -> bool {
         let mut inbox = lock(&self.inbox);
         if !(inbox.life.is_over() && inbox.life.keeping) {
@@ -324,7 +331,7 @@ impl<M: Send + 'static> Cell<M> {
         true
     }
 
-    /// Drops what nobody will receive, one by one. Never unwinds.
+    /// Drops the messages that nobody will receive, one by one. Never unwinds.
     fn discard(&self, left: VecDeque<Event<M>>) {
         for event in left {
             match event {
@@ -342,7 +349,7 @@ impl<M: Send + 'static> Cell<M> {
         lock(&self.inbox).life.is_alive()
     }
 
-    /// Enters a link on this side. False when the process is not alive.
+    /// Enters a link on this side. Returns false when the process is not alive.
     pub(super) fn enter_link(&self, other: &Pid, epoch: Epoch) -> bool {
         let other = other.clone();
         let mut inbox = lock(&self.inbox);
@@ -362,7 +369,7 @@ impl<M: Send + 'static> Cell<M> {
         lock(&self.inbox).life.relations().parent = Some(parent.identity());
     }
 
-    /// Whether `other` has started this process, linked to itself.
+    /// Returns true if `other` has started this process, linked to itself.
     pub(in crate::actor) fn is_parent(&self, other: &Pid) -> bool {
         let inbox = lock(&self.inbox);
         inbox.life.relations.as_ref().is_some_and(|relations| relations.parent == Some(other.identity()))
@@ -399,7 +406,7 @@ impl<M: Send + 'static> Cell<M> {
         Some(watched.other)
     }
 
-    /// Enters a monitor by another process. False when this one is not alive.
+    /// Enters a monitor by another process. Returns false when this one is not alive.
     pub(super) fn enter_watcher(&self, monitor: MonitorRef, other: &Pid) -> bool {
         let mut deferred = Deferred::default();
         let mut inbox = lock(&self.inbox);
@@ -476,7 +483,7 @@ impl<M: Send + 'static> Cell<M> {
         if by == By::Link {
             deferred.stale = life.end_link(from.identity()).map(|link| link.other);
             if deferred.stale.is_none() {
-                // Unlinked meanwhile: it is to hear nothing any more.
+                // The link was taken back meanwhile: the process is to hear nothing of it any more.
                 return;
             }
         }

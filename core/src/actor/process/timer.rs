@@ -65,7 +65,7 @@ impl Timer {
         self.0.cancel()
     }
 
-    /// Whether the message is still to be sent.
+    /// Returns true if the message is still to be sent.
     pub fn is_pending(&self) -> bool {
         self.0.is_pending()
     }
@@ -83,11 +83,11 @@ trait Pending: Send + Sync {
     fn is_pending(&self) -> bool;
 }
 
-/// A message and where it goes.
+/// A message and its target.
 struct Load<M> {
-    /// The process.
+    /// The process that gets it.
     target: Weak<Cell<M>>,
-    /// The message.
+    /// The message to be sent.
     message: M,
 }
 
@@ -95,13 +95,13 @@ struct Load<M> {
 struct Delayed<M>(Mutex<State<M>>);
 
 struct State<M> {
-    /// The deadline; taken out while it is polled.
+    /// The deadline, which is taken out while it is polled.
     sleep: Option<Sleep>,
-    /// What is to be sent; `None` when that has been done or cancelled.
+    /// The message; `None` when it has been sent or cancelled.
     load: Option<Load<M>>,
-    /// By what the target knows it.
+    /// The number under which the target knows the timer.
     entry: Option<HookId>,
-    /// It was woken while it was polled: to be polled again.
+    /// True if it was woken while it was polled, so that it is to be polled again.
     woken: bool,
 }
 
@@ -120,7 +120,7 @@ impl<M: Send + 'static> Delayed<M> {
                     drop(sleep);
                     return send(load, entry);
                 }
-                // Woken meanwhile: by the deadline itself, or because its driver has been shut down.
+                // It was woken meanwhile: by the deadline itself, or because its driver has been shut down.
                 Poll::Pending if std::mem::take(&mut state.woken) => {}
                 Poll::Pending => {
                     if state.load.is_some() {
@@ -143,7 +143,8 @@ impl<M: Send + 'static> Delayed<M> {
 fn send<M: Send + 'static>(load: Option<Load<M>>, entry: Option<HookId>) {
     let (Some(Load { target, message }), Some(entry)) = (load, entry) else { return };
     let Some(cell) = target.upgrade() else {
-        // It was told before it went, so there is no message left; or else it is the last moment for this one.
+        // The target was told of the timer's messages before it went, so there is none left; or else it is
+        // the last moment for this one.
         return detached::run(None, Box::new(move || drop(message)));
     };
     if let Err(message) = cell.send_due(entry, message)

@@ -33,7 +33,7 @@ pub(super) struct Children {
     pids: BTreeMap<Pid, ChildKey>,
     /// All children by id; `None` where ids need not be unique.
     ids: Option<BTreeMap<Arc<str>, ChildKey>>,
-    /// The next key.
+    /// The key of the next child.
     next: ChildKey,
 }
 

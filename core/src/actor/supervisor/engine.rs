@@ -1,4 +1,4 @@
-//! What the process of a supervisor does: it starts its children, and then does what events ask for, one at a time.
+//! The process of a supervisor: it starts its children, and then does what events ask for, one at a time.
 //!
 //! The steps are those of OTP's `supervisor.erl`, with its names where they are good ones. What differs:
 //! - while it waits for children to stop it takes events out and keeps them for later, in order, where OTP leaves them
@@ -40,7 +40,7 @@ pub(super) struct Engine {
     pub(super) deferred: VecDeque<Event<Control>>,
 }
 
-/// The body of a supervisor's process. Tells `ready` when all children have been started, or why not.
+/// Runs a supervisor's process. Tells `ready` when all children have been started, or why not.
 pub(super) async fn supervise(
     me: Process<Control>,
     plan: Arc<Plan>,

@@ -1,4 +1,5 @@
-//! Why a child or a supervisor could not be started, and what a supervisor refuses to do.
+//! The errors of supervisors: why a child or a supervisor could not be started, and what a supervisor refuses
+//! to do.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How many restarts are too many: OTP's restart intensity.
+//! OTP's restart intensity: how many restarts are too many.
 //!
 //! A supervisor asks before each restart. This module counts, and never looks at a clock.
 

@@ -1,4 +1,4 @@
-//! What a supervisor tells those who observe it.
+//! The reports of a supervisor to those who observe it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::actor::{ExitReason, Pid};
 pub enum Report {
     /// A child has been started, or restarted.
     Started {
-        /// The child's id.
+        /// The id of the child.
         id: Arc<str>,
         /// The process that it is, or was.
         pid: Pid,
     },
     /// A child has ended by itself.
     Ended {
-        /// The child's id.
+        /// The id of the child.
         id: Arc<str>,
         /// The process that it is, or was.
         pid: Pid,
@@ -29,7 +29,7 @@ pub enum Report {
     /// A child has been stopped by its supervisor. Other reasons than [`ExitReason::Shutdown`] mean that it took too
     /// long or was killed by intention ([`ExitReason::Killed`]), or failed on its way out.
     Stopped {
-        /// The child's id.
+        /// The id of the child.
         id: Arc<str>,
         /// The process that it is, or was.
         pid: Pid,
@@ -40,7 +40,7 @@ pub enum Report {
     NotStarted(StartError),
     /// A child is not restarted, because there have been too many restarts. The supervisor ends.
     TooManyRestarts {
-        /// The child's id.
+        /// The id of the child.
         id: Arc<str>,
     },
 }

@@ -500,7 +500,7 @@ impl Spec {
     pub(super) fn will_not_run(&self) {
         let mut specs = vec![self];
         while let Some(spec) = specs.pop() {
-            // Where the references had been told already, so had those below.
+            // The references below had been told if these had.
             if spec.start.set_not_running(false)
                 && let Some(below) = &spec.below
             {

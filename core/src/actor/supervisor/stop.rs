@@ -1,4 +1,4 @@
-//! How children are stopped: asked to, given time, then killed.
+//! The stop of children: they are asked to end, given time, then killed.
 //!
 //! A child has been stopped when its body has been dropped and everybody has been told: that is when its exit signal
 //! and the message of the monitor come. A monitor that finds no process says less: the child is doomed, perhaps by an
@@ -35,7 +35,8 @@ struct StoppingChild {
 struct StoppingChildren {
     /// The processes that have not ended.
     left: BTreeMap<Pid, StoppingChild>,
-    /// When each is to be killed, the soonest first. Processes that have ended are still in it.
+    /// The deadlines after which each is to be killed, the soonest first. Processes that have ended are still
+    /// in it.
     deadlines: VecDeque<(Instant, Pid)>,
 }
 

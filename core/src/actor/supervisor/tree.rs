@@ -1,4 +1,4 @@
-//! What a supervisor says of its children: a list, numbers, and a tree that prints.
+//! The description of a supervisor's children: a list, numbers, and a tree that prints.
 //!
 //! Plain data. Supervisors fill it in when they are asked; it does not follow them afterwards.
 
@@ -15,7 +15,7 @@ use crate::kernel::strand::trampoline;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildInfo {
-    /// The child's id.
+    /// The id of the child.
     pub id: Arc<str>,
     /// Says whether the child runs.
     pub state: ChildState,
@@ -123,7 +123,7 @@ pub struct Tree {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Branch {
-    /// Describes the child.
+    /// The description of the child.
     pub child: ChildInfo,
     /// The tree below the child, if that is a supervisor which has answered.
     pub below: Option<Arc<Tree>>,

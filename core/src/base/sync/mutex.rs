@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(*lock(&sum), 4 * EACH);
     }
 
-    /// A thread that waits for a long section goes to sleep, and comes back.
+    /// Runs a thread that waits for a long section: it goes to sleep, and comes back.
     #[test]
     fn a_long_section_keeps_everybody_out_until_it_ends() {
         let value = Mutex::new(0);

@@ -1,4 +1,5 @@
-//! What a source stands for: a descriptor, or a socket that something other than the operating system provides.
+//! The handle that a source stands for: a descriptor, or a socket that something other than the operating
+//! system provides.
 //!
 //! [`Socket`] is the contract of the second kind; a simulator implements it, and hands its sockets out through a world
 //! (see `kernel/world.rs`). This module moves no bytes and knows neither readiness nor waiters: those are the source's,
@@ -120,17 +121,17 @@ pub trait Socket: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketOption {
-    /// Whether an address may be taken over that old connections still linger on.
+    /// True lets an address be taken over that old connections still linger on.
     ReuseAddr(bool),
-    /// Whether several listeners may share an address.
+    /// True lets several listeners share an address.
     ReusePort(bool),
-    /// Whether an IPv6 listener leaves IPv4 alone.
+    /// True has an IPv6 listener leave IPv4 alone.
     OnlyV6(bool),
-    /// Whether small segments are sent at once.
+    /// True has small segments sent at once.
     NoDelay(bool),
-    /// How many routers a packet may pass.
+    /// The number of routers that a packet may pass.
     Ttl(u32),
-    /// How long closing waits for what has been written to arrive.
+    /// The time that closing waits for what has been written to arrive.
     Linger(Option<Duration>),
     /// After which idle time the peer is probed.
     KeepAlive(Option<Duration>),
@@ -189,7 +190,7 @@ impl Default for SocketOptions {
 }
 
 impl SocketOptions {
-    /// Changes one option.
+    /// Changes this one option.
     pub fn apply(&mut self, option: SocketOption) {
         match option {
             SocketOption::ReuseAddr(reuse) => self.reuse_addr = reuse,
@@ -205,7 +206,7 @@ impl SocketOptions {
     }
 }
 
-/// What a source stands for.
+/// The handles that a source may stand for.
 pub(crate) enum IoHandle {
     /// A descriptor of the operating system's.
     Descriptor(OwnedFd),

@@ -135,7 +135,7 @@ impl IoSource {
         Arc::new(IoSource { handle: Some(handle), state })
     }
 
-    /// Returns the handle.
+    /// Returns the handle that it stands for.
     #[inline]
     pub(crate) fn handle(&self) -> &IoHandle {
         match &self.handle {

@@ -1,4 +1,5 @@
-//! What a stack has under way: values that lie on it, and put its records back when they are dropped.
+//! The guards of what a stack has under way: values that lie on it, and put its records back when they are
+//! dropped.
 
 use std::cell::Cell;
 use std::task::Waker;
@@ -7,15 +8,15 @@ use super::StrandState;
 use crate::event::parker::{Mask, Parker};
 use crate::kernel::trampoline;
 
-/// What belongs to the poll of a task around another one.
+/// The state of a task's poll that lies around another one.
 pub(crate) struct OuterPoll {
-    /// The data of the waker with which it is polled.
+    /// The data of the waker with which the outer poll is polled.
     pub(super) polled_with: *const (),
-    /// What is left of its budget.
+    /// The rest of its budget.
     pub(super) budget: u32,
-    /// How often it has unwound.
+    /// The number of times that it has unwound.
     pub(super) unwinds: u32,
-    /// Whether it has asked to let others run.
+    /// True if it has asked to let others run.
     pub(super) yielding: bool,
 }
 
@@ -23,24 +24,24 @@ pub(crate) struct OuterPoll {
 pub(crate) struct Level<'a> {
     /// The stack that waits.
     pub(super) state: &'a StrandState,
-    /// How many waits it is nested in.
+    /// The number of waits that it is nested in.
     pub(super) level: u32,
     /// Its waker; the outermost level borrows the state's.
     pub(super) waker: Option<Waker>,
-    /// What was in the state's `alternatives` before.
+    /// The value of the state's `alternatives` before the wait.
     pub(super) alternatives: u32,
-    /// Sets the state's `calls` back.
+    /// Restores the depth of the state's trampoline.
     pub(super) _trampoline: trampoline::Restore<'a>,
 }
 
 impl Level<'_> {
-    /// The waker that ends a park of this wait.
+    /// Returns the waker that ends a park of this wait.
     #[inline]
     pub(crate) fn waker(&self) -> &Waker {
         self.waker.as_ref().unwrap_or(&self.state.waker)
     }
 
-    /// What a park of this wait ends for.
+    /// Returns the bits for which a park of this wait ends.
     pub(crate) fn mask(&self, cancellable: bool) -> Mask {
         Parker::mask(self.level, cancellable)
     }
@@ -61,7 +62,7 @@ impl Drop for Level<'_> {
     }
 }
 
-/// See [`StrandState::alternative`].
+/// The guard of [`StrandState::alternative`].
 pub(crate) struct Alternative<'a>(pub(super) &'a Cell<u32>);
 
 impl Drop for Alternative<'_> {
@@ -71,7 +72,7 @@ impl Drop for Alternative<'_> {
     }
 }
 
-/// See [`StrandState::shield`].
+/// The guard of [`StrandState::shield`].
 pub(crate) struct Shield<'a>(pub(super) &'a Cell<u32>);
 
 impl Drop for Shield<'_> {
@@ -80,12 +81,12 @@ impl Drop for Shield<'_> {
     }
 }
 
-/// See [`StrandState::defer_cancel`].
+/// The guard of [`StrandState::defer_cancel`].
 pub(crate) struct DeferredCancel<'a>(pub(super) &'a StrandState, pub(super) bool);
 
 impl DeferredCancel<'_> {
-    /// Whether the running task was cancelled while a wait of the section was under way, so that the stack should
-    /// unwind now.
+    /// Returns true if the running task was cancelled while a wait of the section was under way, so that the
+    /// stack should unwind now.
     pub(crate) fn is_due(&self) -> bool {
         let DeferredCancel(state, _) = self;
         state.missed_cancel.get() && state.make_cancellable() && state.parker.cancelled()

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 thread_local! {
-    /// Whether the thread is in a turn that nobody else could go on with.
+    /// True while the thread is in a turn that nobody else could go on with.
     static TURNING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -35,7 +35,7 @@ pub fn in_turn<R>(turn: impl FnOnce() -> R) -> R {
     turn()
 }
 
-/// The calling stack is about to wait, or has begun what can only end with a wait.
+/// Checks that the calling stack may wait, or may begin what can only end with a wait.
 ///
 /// # Panics
 /// Inside of [`in_turn`].

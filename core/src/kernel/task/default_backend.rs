@@ -1,4 +1,4 @@
-//! The default backend: where tasks go that are started outside of any task, unless they name a backend.
+//! The default backend, for tasks that are started outside of any task, unless they name a backend.
 //!
 //! The core knows no backend, so a package that knows some registers what makes the default one: for users, `twoply`. It
 //! does so [before `main`](crate::register_default_backend), because nothing of that package need be called before something
@@ -14,10 +14,10 @@ use crate::kernel::backend::Backend;
 /// Makes a default backend, or hands out the one that it has made before.
 pub type MakeDefault = fn() -> io::Result<Spawner>;
 
-/// What was registered.
+/// The function that was registered.
 static REGISTERED: OnceLock<MakeDefault> = OnceLock::new();
 
-/// The default backend, once it has been set; `None`: what was registered has been used, and stays it.
+/// The default backend, once it has been set; `None`: the registered one has been used, and stays it.
 static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
 
 /// Makes `spawner` the one for tasks that are started outside of any task. Without this they go to a green runtime of the
@@ -42,18 +42,19 @@ pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
     refused.map_err(|spawner| spawner.unwrap_or_else(|| unreachable!("it is what was to be set")))
 }
 
-/// Registers `make`, unless there is something already; for [`register_default_backend`](crate::register_default_backend).
+/// Registers `make`, unless there is something already; for
+/// [`register_default_backend`](crate::register_default_backend).
 #[doc(hidden)]
 pub fn register_default(make: MakeDefault) {
     let _ = REGISTERED.set(make);
 }
 
-/// The default backend. It is made now if this process has not used it before.
+/// Returns the default backend. It is made now if this process has not used it before.
 pub(super) fn default_backend() -> Result<Arc<dyn Backend>, SpawnError> {
     let registered = || REGISTERED.get().ok_or(SpawnError::NoBackend);
     let set = match DEFAULT.get() {
         Some(set) => set,
-        // Where there is none, it may still be set.
+        // A process without any may still set one.
         None => registered().map(|_| DEFAULT.get_or_init(|| None))?,
     };
     match set {

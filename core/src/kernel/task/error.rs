@@ -1,4 +1,4 @@
-//! Why a task did not start, and what it panicked with.
+//! The errors of tasks: why one did not start, and what one panicked with.
 
 use std::any::Any;
 use std::fmt;
@@ -11,7 +11,8 @@ use thiserror::Error;
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 
-/// Why a task could not be started. Nothing of it has run; its future or closure has been dropped.
+/// The reasons why a task could not be started. Nothing of it has run; its future or closure has been
+/// dropped.
 ///
 /// # Examples
 /// ```
@@ -40,7 +41,7 @@ pub enum SpawnError {
     Forked,
 }
 
-/// What a task panicked with. Clones are of the same panic.
+/// The panic of a task. Clones are of the same panic.
 ///
 /// Its message can be read from any thread; the payload itself is taken out by [`Panic::into_payload`], once. A
 /// payload whose destructor panics does no harm.
@@ -58,9 +59,9 @@ pub struct Panic(Arc<Caught>);
 
 /// The one panic that its clones share.
 struct Caught {
-    /// What was said, if the payload is a string.
+    /// The message, if the payload is a string.
     message: Option<Box<str>>,
-    /// What the stack unwound with, until it is taken.
+    /// The payload with which the stack unwound, until it is taken.
     payload: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -73,12 +74,12 @@ impl Panic {
         Panic(Arc::new(Caught { message, payload: Mutex::new(Some(payload)) }))
     }
 
-    /// The message, when the payload is a string, as it is for `panic!("...")`.
+    /// Returns the message, when the payload is a string, as it is for `panic!("...")`.
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }
 
-    /// The payload. If a clone has taken it already, the message, as a `String`.
+    /// Returns the payload; if a clone has taken it already, the message, as a `String`.
     ///
     /// # Examples
     /// ```
@@ -94,7 +95,7 @@ impl Panic {
         payload.unwrap_or_else(|| Box::new(self.message().unwrap_or_default().to_owned()))
     }
 
-    /// Whether both are of the same panic.
+    /// Returns true if both are of the same panic.
     pub(super) fn is_same(&self, other: &Panic) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -1,4 +1,4 @@
-//! Why a process ends: what its links and monitors are told.
+//! The reasons for which a process ends: what its links and monitors are told.
 //!
 //! Everybody who ends a process or hears of an end uses [`ExitReason`]; what a body returns becomes one by
 //! [`IntoExit`]. A reason is cheap to clone, because one end may be told to many. This module decides nothing: which
@@ -9,7 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a process has ended, or is asked to.
+/// The reason for which a process has ended, or is asked to.
 ///
 /// Two reasons are equal if they are of the same kind and have the same text.
 ///
@@ -25,26 +25,29 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExitReason {
-    /// It was done. Links that do not trap exits take no notice.
+    /// The process was done. Links that do not trap exits take no notice.
     Normal,
-    /// It was asked to stop, by a supervisor or because its backend was shut down or its task cancelled.
+    /// The process was asked to stop, by a supervisor or because its backend was shut down or its task
+    /// cancelled.
     Shutdown,
     /// As [`Shutdown`](ExitReason::Shutdown), with data for whoever is told; Erlang's `{shutdown, Term}`.
     /// [`ExitReason::shutdown_with`] makes it.
     ShutdownWith(Data),
-    /// Only sent, with [`Process::exit`](crate::actor::Process::exit) or [`ProcessRef::exit`](crate::actor::ProcessRef::exit): ends
-    /// the receiver whether it traps exits or not, and the receiver's own reason is then
-    /// [`Killed`](ExitReason::Killed). As the reason of a process whose body returned it, it is one like any other.
+    /// The process is to end whether it traps exits or not. This is only sent, with
+    /// [`Process::exit`](crate::actor::Process::exit) or
+    /// [`ProcessRef::exit`](crate::actor::ProcessRef::exit); the receiver's own reason is then
+    /// [`Killed`](ExitReason::Killed). As the reason of a process whose body returned it, it is one like any
+    /// other.
     Kill,
-    /// Somebody sent it [`Kill`](ExitReason::Kill).
+    /// Somebody sent the process [`Kill`](ExitReason::Kill).
     Killed,
     /// There was no such process when the link or the monitor was made.
     NoProcess,
-    /// The connection to its node was lost.
+    /// The connection to the node of the process was lost.
     NoConnection,
-    /// It panicked, with this message.
+    /// The process panicked, with this message.
     Panicked(Arc<str>),
-    /// Its body returned an error.
+    /// The body of the process returned an error.
     Failed(Failed),
     /// Any other reason, in the words of whoever gave it.
     Other(Arc<str>),
@@ -53,12 +56,13 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// A reason of one's own.
+    /// Returns a reason of one's own, with this text.
     pub fn other(text: impl Into<Arc<str>>) -> ExitReason {
         ExitReason::Other(text.into())
     }
 
-    /// An intended end with data for whoever is told: a supervisor does not restart a transient child after it.
+    /// Returns the reason of an intended end with data for whoever is told: a supervisor does not restart a
+    /// transient child after it.
     ///
     /// # Examples
     /// ```
@@ -79,7 +83,7 @@ impl ExitReason {
         ExitReason::ShutdownWith(Data::new(data))
     }
 
-    /// What `error` is as a reason. An error that is an `ExitReason` itself is that reason.
+    /// Returns `error` as a reason. An error that is an `ExitReason` itself is that reason.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> ExitReason {
         match error.into().downcast::<ExitReason>() {
             Ok(reason) => *reason,
@@ -87,12 +91,12 @@ impl ExitReason {
         }
     }
 
-    /// Whether this is [`Normal`](ExitReason::Normal).
+    /// Returns true if this is [`Normal`](ExitReason::Normal).
     pub fn is_normal(&self) -> bool {
         matches!(self, ExitReason::Normal)
     }
 
-    /// Whether the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown), with data
+    /// Returns true if the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown), with data
     /// or without, or a [foreign](ExitReason::Foreign) reason that counts as one of them. A supervisor does not restart a transient child after such an end.
     pub fn is_orderly(&self) -> bool {
         match self {
@@ -135,7 +139,7 @@ impl Error for ExitReason {
 pub struct Failed(Arc<dyn Error + Send + Sync>);
 
 impl Failed {
-    /// The error itself, which stays on the node where it arose; elsewhere there is only its text.
+    /// Returns the error itself, which stays on the node where it arose; elsewhere there is only its text.
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0
     }
@@ -220,7 +224,7 @@ impl fmt::Debug for Foreign {
 #[derive(Clone)]
 pub struct Data(Arc<dyn Value>);
 
-/// What every value in a reason can do.
+/// The operations that every value in a reason has.
 trait Value: fmt::Display + fmt::Debug + Send + Sync {
     fn equals(&self, other: &dyn Value) -> bool;
     fn as_any(&self) -> &dyn Any;
@@ -270,11 +274,11 @@ impl fmt::Debug for Data {
     }
 }
 
-/// What the body of a process may return.
+/// A value that the body of a process may return.
 ///
 /// Nothing, or `Ok`, is [`ExitReason::Normal`]; an error is [`ExitReason::Failed`]; a reason is itself.
 pub trait IntoExit {
-    /// The reason with which the process ends.
+    /// Returns the reason with which the process ends.
     fn into_exit(self) -> ExitReason;
 }
 
@@ -296,7 +300,7 @@ impl IntoExit for std::convert::Infallible {
     }
 }
 
-/// What a body returns that never does, such as one that ends in a `loop`.
+/// The output of a body that never returns, such as one that ends in a `loop`.
 impl IntoExit for <fn() -> ! as never::Returns>::Output {
     fn into_exit(self) -> ExitReason {
         self
@@ -306,7 +310,7 @@ impl IntoExit for <fn() -> ! as never::Returns>::Output {
 mod never {
     /// Names the type that a function returns: stable Rust has no other way to say `!` there.
     pub trait Returns {
-        /// That type.
+        /// The type that is named.
         type Output;
     }
 

@@ -1,4 +1,4 @@
-//! Why there is no value: the one error of promises, tasks and questions to processes.
+//! The one error of promises, tasks and questions to processes: why there is no value.
 
 use std::any::Any;
 use std::fmt;
@@ -36,7 +36,7 @@ pub enum Failure {
     /// The code that was to give the value panicked.
     #[error("the task panicked: {0}")]
     Panicked(Panic),
-    /// To wait would be to wait for oneself, in the end.
+    /// The wait would be a wait for oneself, in the end.
     #[error("deadlock: {0}")]
     Deadlock(Cycle),
     /// The process that owed the value has ended, for this reason.
@@ -54,7 +54,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether the task was cancelled.
+    /// Returns true if the task was cancelled.
     ///
     /// # Examples
     /// ```
@@ -68,12 +68,12 @@ impl Failure {
         matches!(self, Failure::Cancelled)
     }
 
-    /// Whether the task panicked.
+    /// Returns true if the task panicked.
     pub fn is_panic(&self) -> bool {
         matches!(self, Failure::Panicked(_))
     }
 
-    /// Why the task could not be started, if that is why there is no value.
+    /// Returns why the task could not be started, if that is why there is no value.
     pub fn not_started(&self) -> Option<&SpawnError> {
         match self {
             Failure::NotStarted(error) => Some(error),
@@ -81,7 +81,7 @@ impl Failure {
         }
     }
 
-    /// What a caught unwind means for the task that it went through.
+    /// Returns what a caught unwind means for the task that it went through.
     pub(crate) fn of_unwind(payload: Box<dyn Any + Send>) -> Failure {
         match payload.downcast::<CancelUnwind>() {
             Ok(_) => Failure::Cancelled,
@@ -118,7 +118,7 @@ impl Cycle {
         Cycle(names.into_iter().collect())
     }
 
-    /// What the tasks are called, each once, in the order in which they wait for each other.
+    /// Returns the names of the tasks in reports, each once, in the order in which they wait for each other.
     pub fn tasks(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|name| &**name)
     }

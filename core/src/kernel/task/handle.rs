@@ -1,4 +1,4 @@
-//! Handles to tasks.
+//! The handles to tasks, and to their results.
 
 use std::fmt;
 use std::future::Future;
@@ -37,10 +37,10 @@ use crate::kernel::strand::with_state;
 #[must_use = "dropping the handle detaches the task; say so with `detach`, or wait for it"]
 pub struct Task<T> {
     handle: Handle<T>,
-    /// The task that is known to be stopped by a wait for this handle. What it is known by refers to the header of this
-    /// one: so it is taken back before the handle goes, by [`Task::end_wait`].
+    /// The task that is known to be stopped by a wait for this handle. The edge of its wait refers to the
+    /// header of this handle's task: so it is taken back before the handle goes, by [`Task::end_wait`].
     waiter: Option<Arc<Shared>>,
-    /// Whether the task may have a waker of somebody's who waited for this handle.
+    /// True if the task may have a waker of somebody's who waited for this handle.
     polled: bool,
 }
 
@@ -48,11 +48,11 @@ pub struct Task<T> {
 enum Handle<T> {
     /// A task that goes on when the handle is dropped.
     Detaching(async_task::Task<Outcome<T>, Header>),
-    /// A task that is cancelled then.
+    /// A task that is cancelled when the handle is dropped.
     Cancelling(async_task::Task<Outcome<T>, Header>),
     /// A task that could not be started: what there is of it, and why; the first poll hands that out.
     Refused(Box<(Arc<Shared>, Option<SpawnError>)>),
-    /// Nothing, while the handle is being dropped or changed.
+    /// No task, while the handle is being dropped or changed.
     Gone,
 }
 
@@ -70,7 +70,7 @@ impl<T> Task<T> {
         Task { handle, waiter: None, polled: false }
     }
 
-    /// The handle to a task that did not start.
+    /// Makes the handle to a task that did not start.
     pub(super) fn not_started(error: SpawnError) -> Task<T> {
         Task::of(Handle::Refused(Box::new((Shared::never(), Some(error)))))
     }
@@ -168,7 +168,7 @@ impl<T> Task<T> {
         self.header().is_none_or(Header::is_finished)
     }
 
-    /// The header of a task that has been started.
+    /// Returns the header of a task that has been started.
     #[inline]
     fn header(&self) -> Option<&Header> {
         match &self.handle {
@@ -218,7 +218,8 @@ fn poll_outcome<T>(task: &mut async_task::Task<Outcome<T>, Header>, waker: &Wake
 }
 
 impl<T> Task<T> {
-    /// The handle is waited for with `waker`: if that stops the running task, it is known to wait for this one.
+    /// Notes that the handle is waited for with `waker`: if that stops the running task, it is known to wait
+    /// for this one.
     fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
         with_state(|state| {
             let stopped = state.blocked_task(waker);
@@ -238,7 +239,7 @@ impl<T> Task<T> {
         })
     }
 
-    /// Whether that is known already of this task.
+    /// Returns true if that is known already of this task.
     #[cold]
     fn is_stopping(&self, stopped: Option<&Arc<Shared>>) -> bool {
         let (Some(waiter), Some(stopped), Some(header)) = (&self.waiter, stopped, self.header()) else {
@@ -247,7 +248,7 @@ impl<T> Task<T> {
         Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, header)
     }
 
-    /// Nobody waits for this handle any more, and nothing of those who did is left behind.
+    /// Ends the waits for this handle: nothing of those who waited is left behind.
     #[inline]
     pub(crate) fn leave(&mut self) {
         self.end_wait();
@@ -256,7 +257,8 @@ impl<T> Task<T> {
         }
     }
 
-    /// The task lets go of the waker that it would use at its end. If it is over, the outcome is dropped instead.
+    /// Has the task let go of the waker that it would use at its end. If it is over, the outcome is dropped
+    /// instead.
     #[cold]
     fn drop_waker(&mut self) {
         if let Handle::Detaching(task) | Handle::Cancelling(task) = &mut self.handle {
@@ -264,7 +266,7 @@ impl<T> Task<T> {
         }
     }
 
-    /// Nobody is stopped by a wait for this handle any more.
+    /// Takes the edge of a wait for this handle back: nobody is stopped by one any more.
     #[inline]
     fn end_wait(&mut self) {
         if let Some(waiter) = self.waiter.take()
@@ -352,8 +354,8 @@ impl TaskRef {
         self.0.name()
     }
 
-    /// Where in the program the task was started. Only tasks that were given a name or a stack size know it, and those of
-    /// scopes and groups: the others are spared the memory.
+    /// Returns the place in the program where the task was started. Only tasks that were given a name or a
+    /// stack size know it, and those of scopes and groups: the others are spared the memory.
     ///
     /// # Examples
     /// ```

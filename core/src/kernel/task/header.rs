@@ -19,18 +19,18 @@ use crate::base::sync::{OnceLock, seq_cst};
 use crate::event::parker::Parker;
 use crate::kernel::backend::Backend;
 
-/// Told of the end of a task.
+/// An observer that is told of the end of a task.
 pub(crate) trait Observer: Send + Sync {
-    /// Called when the task's future has been dropped. It must not run code of the user's.
+    /// Is called when the task's future has been dropped. It must not run code of the user's.
     fn finished(&self, task: TaskId);
 }
 
-/// What a [`Builder`](super::Builder) says of a task; most tasks are started without.
+/// The settings of a [`Builder`](super::Builder) that a task keeps; most tasks are started without.
 pub(crate) struct Attributes {
     pub(crate) name: Option<Box<str>>,
     /// The size of the stack that was asked for, in bytes.
     pub(crate) stack_size: Option<usize>,
-    /// Where in the program the builder was made.
+    /// The place in the program where the builder was made.
     pub(crate) spawned_at: &'static Location<'static>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
 }

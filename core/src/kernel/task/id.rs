@@ -1,4 +1,4 @@
-//! The numbers of tasks.
+//! The numbers by which tasks are known.
 
 use std::fmt;
 use std::num::NonZeroU64;

@@ -47,35 +47,35 @@ impl Job {
         }
     }
 
-    /// The task.
+    /// Returns a reference to the task.
     pub fn task(&self) -> TaskRef {
         TaskRef::new(Arc::clone(self.header().shared()))
     }
 
-    /// The task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
+    /// Returns the task's number; see [`TaskId::as_u64`](super::TaskId::as_u64).
     #[inline]
     pub fn id(&self) -> u64 {
         self.header().id().as_u64()
     }
 
-    /// What messages call the task.
+    /// Returns the name of the task in reports.
     #[inline]
     pub fn name(&self) -> Option<&str> {
         self.header().name()
     }
 
-    /// The stack that the task asks for, in bytes.
+    /// Returns the size of the stack that the task asks for, in bytes.
     pub fn stack_size(&self) -> Option<usize> {
         self.header().stack_size()
     }
 
-    /// Whether this job belongs to `backend`: only then may it be run there.
+    /// Returns true if this job belongs to `backend`: only then may it be run there.
     #[inline]
     pub fn is_of(&self, backend: &impl Backend) -> bool {
         std::ptr::addr_eq(Arc::as_ptr(self.header().backend()), backend)
     }
 
-    /// The job as one pointer, for queues of atomics.
+    /// Turns the job into one pointer, for queues of atomics.
     #[inline]
     pub fn into_raw(mut self) -> NonNull<()> {
         match self.0.take() {
@@ -86,7 +86,7 @@ impl Job {
         }
     }
 
-    /// The job that [`Job::into_raw`] made `raw` of.
+    /// Returns the job that [`Job::into_raw`] made `raw` of.
     ///
     /// # Safety
     /// `raw` comes from `into_raw`, and is turned back once.
@@ -106,7 +106,7 @@ impl Drop for Job {
     }
 }
 
-/// A cancelled task's poll drops its future and leaves word for the handle.
+/// Cancels a task that does not run any more: the poll drops its future and leaves word for the handle.
 #[cold]
 fn cancel_unrun(runnable: Runnable<Header>) {
     runnable.metadata().shared().cancel();
@@ -121,7 +121,7 @@ impl fmt::Debug for Job {
 
 /// The user's part of a task.
 pub(crate) trait Body {
-    /// What it results in.
+    /// The output of the body.
     type Output;
 
     /// Goes on until it must wait.
@@ -162,7 +162,7 @@ impl<F: Future> Body for FutureBody<F> {
 pub(crate) struct ClosureBody<F, T> {
     /// The code, until it has been called.
     code: Option<F>,
-    /// What it returns.
+    /// The type that the code returns.
     output: PhantomData<fn() -> T>,
 }
 
@@ -212,23 +212,23 @@ impl<T> Drop for Outcome<T> {
 }
 
 pin_project! {
-    /// What `async-task` runs.
+    /// The future that `async-task` runs.
     struct JobFuture<B> {
-        // The user's part; gone when it is over.
+        // The user's part, which is gone when it is over.
         #[pin]
         body: Option<B>,
-        // Who this is.
+        // The header of the task.
         header: HeaderRef,
-        // Whether a poll may block its stack to the end.
+        // True if a poll may block its stack to the end.
         blocking: bool,
-        // Whether it has been entered in the tasks with its waker.
+        // True once the task has been entered in the list of tasks with its waker.
         entered: bool,
     }
 
     impl<B> PinnedDrop for JobFuture<B> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            // Dropped without a last poll, by whoever had the job in hand.
+            // The body was dropped without a last poll, by whoever had the job in hand.
             discard_panic(|| this.body.set(None));
             this.header.get().finish();
         }
@@ -273,7 +273,7 @@ impl<B: Body> Future for JobFuture<B> {
                             *this.entered = true;
                             running.enter_task(cx.waker());
                         }
-                        // Cancelled while it ran: nobody would wake it again.
+                        // The task was cancelled while it ran: nobody would wake it again.
                         if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
                     }
                 }
@@ -287,8 +287,8 @@ impl<B: Body> Future for JobFuture<B> {
             let result = result.map(|result| drop_body(running, this.body, result));
             running.unregister_parker();
             running.resume_poll(outer);
-            // SAFETY: what the surrounding poll, if any, put there; it has not ended, for this one has not ended before a
-            // poll that began inside of it.
+            // SAFETY: this is the header that the surrounding poll, if any, has put there; that poll has not
+            // ended, for this one has not ended before a poll that began inside of it.
             let ended = unsafe { running.replace_task(before) };
             if ended != Some(NonNull::from(this.header.get())) {
                 out_of_order();
@@ -409,8 +409,8 @@ fn launch(job: Job) -> Result<(), SpawnError> {
     })
 }
 
-/// What a waker does: the job goes to the queue of the worker that this runs on, if it is one of the job's own
-/// backend, else to the backend.
+/// Does the work of a waker: the job goes to the queue of the worker that this runs on, if it is one of the
+/// job's own backend, else to the backend.
 ///
 /// It captures nothing, which spares `async-task` from keeping the task alive during the call.
 #[inline]

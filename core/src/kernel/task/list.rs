@@ -38,7 +38,7 @@ use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
 use crate::kernel::strand::{with_current, with_state};
 
-/// A power of two well above the number of workers that meet on a shard by chance.
+/// The number of shards: a power of two well above the number of workers that meet on a shard by chance.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// The list of a backend's live tasks.
@@ -56,11 +56,11 @@ const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
 pub struct TaskList {
     /// The tasks, by number.
     shards: [Shard; SHARDS],
-    /// No task may start any more, and those that have not run yet will not.
+    /// True when no task may start any more, and those that have not run yet will not.
     closed: AtomicBool,
-    /// Whether somebody waits for the count to be zero. Written under the lock of `waiters`.
+    /// True if somebody waits for the count to be zero. Written under the lock of `waiters`.
     awaited: AtomicBool,
-    /// Who does.
+    /// The wakers of those who wait for that.
     waiters: Mutex<LinkedSlab<StoredWaker>>,
 }
 
@@ -68,11 +68,11 @@ pub struct TaskList {
 #[derive(Default)]
 #[repr(align(128))]
 struct Shard {
-    /// How many of its tasks have been counted.
+    /// The number of the shard's tasks that have been counted.
     started: AtomicUsize,
-    /// How many of those are over.
+    /// The number of those that are over.
     ended: AtomicUsize,
-    /// Those that have had to wait; [`Header::key`] is the place.
+    /// The tasks that have had to wait; [`Header::key`] is the key.
     waiting: Mutex<Slab<Entry>>,
 }
 
@@ -81,12 +81,13 @@ struct Shard {
 struct Entry {
     /// The task. It is looked at under the lock of the list only.
     header: HeaderRef,
-    /// How it is reached, if it had no record when it came to wait. One that is made later takes it over.
+    /// The waker of the task, if it had no shared part when it came to wait. One that is made later takes it
+    /// over.
     waker: Option<Waker>,
 }
 
 impl Shard {
-    /// Those that have had to wait.
+    /// Returns the tasks that have had to wait.
     fn tasks(&self) -> Vec<TaskRef> {
         let task = |entry: &Entry| {
             TaskRef::new(Arc::clone(entry.header.get().make_shared_with(|| entry.waker.clone())))
@@ -122,7 +123,8 @@ impl TaskList {
         &self.shards[task.as_u64() as usize % SHARDS]
     }
 
-    /// Counts a task that starts; false when the list has been closed. It is counted in either case.
+    /// Counts a task that starts. Returns false when the list has been closed. The task is counted in either
+    /// case.
     #[inline]
     pub(crate) fn count_start(&self, task: TaskId) -> bool {
         // SeqCst with the store in `close` and the loads in `len`: who closes and then finds nobody counted
@@ -255,8 +257,8 @@ impl TaskList {
         self.shards.iter().for_each(|shard| shard.tasks().iter().for_each(TaskRef::cancel));
     }
 
-    /// How a shutdown has ended whose deadline has passed, or that has nothing more to wait for: well, if no task is left,
-    /// and no thread of `threads` that there are.
+    /// Returns how a shutdown has ended whose deadline has passed, or that has nothing more to wait for:
+    /// well, if no task is left, and no thread of `threads` that there are.
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`], with the names of some tasks that are left, or else the number of the threads.
@@ -291,8 +293,8 @@ impl TaskList {
         Err(io::Error::new(io::ErrorKind::TimedOut, message))
     }
 
-    /// Whether the calling task is one of these, or runs code for one ([`offload`](crate::offload)): what waits for all
-    /// of them to be over would wait for itself.
+    /// Returns true if the calling task is one of these, or runs code for one ([`offload`](crate::offload)):
+    /// a wait for all of them to be over would be a wait for itself.
     pub fn holds_caller(&self) -> bool {
         with_current(|strand| {
             let own = strand.state().header().map(|header| Arc::as_ptr(header.backend().tasks()));
@@ -301,7 +303,7 @@ impl TaskList {
         })
     }
 
-    /// That nobody waits for the end of these tasks who is one of them.
+    /// Fails if the caller is one of these tasks, because it must not wait for their end.
     ///
     /// # Errors
     /// [`io::ErrorKind::Deadlock`] if [`TaskList::holds_caller`].
@@ -335,14 +337,14 @@ impl TaskList {
 /// Waits until a [`TaskList`] is empty. Cancel-safe.
 #[must_use = "a future does nothing until it is awaited or waited for"]
 pub struct WaitEmpty {
-    /// What is to be empty.
+    /// The list that is to be empty.
     tasks: Arc<TaskList>,
-    /// The place among those who wait.
+    /// The key among those who wait.
     wait_key: WaitKey,
 }
 
 impl WaitEmpty {
-    /// Stands in line with `waker`, instead of what was there.
+    /// Enters `waker` among those who wait, instead of the one that was there.
     fn enter(&mut self, waker: &Waker) {
         let waker = StoredWaker::of(waker);
         let mut waiters = lock(&self.tasks.waiters);
@@ -354,7 +356,7 @@ impl WaitEmpty {
         drop(before);
     }
 
-    /// Leaves the line.
+    /// Takes the waker out again.
     fn leave(&mut self) {
         if !self.wait_key.is_set() {
             return;

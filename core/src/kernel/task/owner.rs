@@ -1,4 +1,4 @@
-//! Who owes a value: the task that a wait for it is a wait for.
+//! The owners of values: the task that a wait for a value is a wait for.
 
 use std::sync::Arc;
 
@@ -6,43 +6,47 @@ use super::failure::Failure;
 use crate::base::panic::NoPanicDrop;
 use crate::kernel::task::{Shared, TaskRef};
 
-/// Who owes the answer to a question, as long as nobody has answered.
+/// An owner of the answer to a question, as long as nobody has answered.
 ///
 /// The cell of a process is one. But for `is_blocked`, its methods are called without any lock of this library held.
 pub(crate) trait Owning: Send + Sync {
-    /// The task that is going to answer, if it is known.
+    /// Returns the task that is going to answer, if it is known.
     fn task(&self) -> Option<Arc<Shared>>;
 
-    /// Whoever owes what this is made of, if that is how this comes to owe anything. Then it is their task that counts.
+    /// Returns whoever owes what this is made of, if that is how this comes to owe anything. Then it is their
+    /// task that counts.
     fn derived_from(&self) -> Option<Owner> {
         None
     }
 
-    /// Whether that task may be stopped by a wait: false only if it is not, and otherwise true at will. Called with the
-    /// mutex of a promise held, so it locks nothing but what nobody holds while a promise is locked.
+    /// Returns whether that task may be stopped by a wait: false only if it is not, and otherwise true at
+    /// will. Called with the mutex of a promise held, so it locks nothing but what nobody holds while a
+    /// promise is locked.
     fn is_blocked(&self) -> bool;
 
-    /// Why there will be no answer, when the resolver is dropped without one; `None`: [`Failure::Broken`].
+    /// Returns why there will be no answer, when the resolver is dropped without one; `None`:
+    /// [`Failure::Broken`].
     fn failure(&self) -> Option<Failure>;
 
-    /// The last resolver of a promise that this owes has been dropped, and `failure` knew none. Returns true to keep the
-    /// orphan, until it is known whether this ends, and why: then it is failed. Else it is broken.
+    /// Takes an orphan, because the last resolver of a promise that this owes has been dropped, and `failure`
+    /// knew none. Returns true to keep the orphan, until it is known whether this ends, and why: then it is
+    /// failed. Else it is broken.
     fn keep_orphan(self: Arc<Self>, orphan: Arc<dyn Orphan>) -> bool {
         drop(orphan);
         false
     }
 
-    /// This goes on: what it has kept because its own task had dropped it is broken.
+    /// Breaks the orphans that this has kept because its own task had dropped them: this goes on.
     fn release_orphans(&self) {}
 }
 
 /// A promise that nobody can keep any more, and that has not failed yet.
 pub(crate) trait Orphan: Send + Sync {
-    /// Fails it, and wakes those who wait.
+    /// Fails the promise, and wakes those who wait.
     fn fail(&self, failure: Failure);
 }
 
-/// Those who can owe a value: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
+/// The types whose values can owe: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
 ///
 /// # Examples
 /// ```
@@ -61,7 +65,7 @@ impl<O: sealed::Named> AsOwner for O {}
 pub(crate) mod sealed {
     /// Keeps [`AsOwner`](super::AsOwner) to the types of this library, and knows what they are.
     pub trait Named {
-        /// Who it is.
+        /// Returns the owner that it is.
         #[doc(hidden)]
         fn as_owner(&self) -> super::Owner;
     }
@@ -73,31 +77,31 @@ impl sealed::Named for TaskRef {
     }
 }
 
-/// Who owes a value. Dropping one never panics, though it may be the last to hold what the user has made: edges of the
-/// wait graph hold these, and are taken back in the middle of everything.
+/// The owner of a value. Dropping one never panics, though it may be the last to hold what the user has made:
+/// edges of the wait graph hold these, and are taken back in the middle of everything.
 #[derive(Clone)]
 pub struct Owner(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    /// A task.
+    /// A task, which owes by itself.
     Task(Arc<Shared>),
-    /// Somebody else, who knows its task.
+    /// Something else, which knows its task.
     Other(NoPanicDrop<Arc<dyn Owning>>),
 }
 
 impl Owner {
-    /// `task` owes it.
+    /// Returns the owner that `task` is.
     pub(crate) fn of_task(task: Arc<Shared>) -> Owner {
         Owner(Kind::Task(task))
     }
 
-    /// `owner` owes it.
+    /// Returns the owner that `owner` is.
     pub(crate) fn of_other(owner: Arc<dyn Owning>) -> Owner {
         Owner(Kind::Other(NoPanicDrop::new(owner)))
     }
 
-    /// The task, if it is known.
+    /// Returns the task, if it is known.
     pub(crate) fn task(&self) -> Option<Arc<Shared>> {
         let mut owner = self.clone();
         loop {
@@ -116,7 +120,7 @@ impl Owner {
         }
     }
 
-    /// The task, if that is what owes the value, by itself.
+    /// Returns the task, if that is what owes the value, by itself.
     #[inline]
     pub(crate) fn as_task(&self) -> Option<&Shared> {
         match &self.0 {
@@ -125,7 +129,7 @@ impl Owner {
         }
     }
 
-    /// Whether it may wait for somebody itself; see [`Owning::is_blocked`].
+    /// Returns whether it may wait for somebody itself; see [`Owning::is_blocked`].
     #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
         match &self.0 {
@@ -134,7 +138,7 @@ impl Owner {
         }
     }
 
-    /// See [`Owning::failure`].
+    /// Calls [`Owning::failure`] of the owner.
     pub(crate) fn failure(&self) -> Option<Failure> {
         match &self.0 {
             Kind::Task(_) => None,
@@ -142,7 +146,7 @@ impl Owner {
         }
     }
 
-    /// See [`Owning::keep_orphan`].
+    /// Calls [`Owning::keep_orphan`] of the owner.
     pub(crate) fn keep_orphan(&self, orphan: Arc<dyn Orphan>) -> bool {
         match &self.0 {
             Kind::Task(_) => false,

@@ -1,11 +1,12 @@
-//! Which task it is that panics: the message of std's panic hook names the thread, which runs many.
+//! The hook that names the task which panics: the message of std's panic hook names the thread, which runs
+//! many.
 
 use std::panic::{set_hook, take_hook};
 use std::sync::Once;
 
 use crate::kernel::strand::with_state;
 
-/// Has panics of tasks with a name say so, from now on.
+/// Has the panics of tasks with a name say so, from now on.
 pub(super) fn name_panics() {
     static ONCE: Once = Once::new();
     // A hook cannot be set by a destructor that is run by a panic: then the next task with a name sees to it.

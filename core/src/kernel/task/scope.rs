@@ -82,24 +82,24 @@ where
 /// assert_eq!(words, ["a", "b"]);
 /// ```
 pub struct Scope<'scope, 'env: 'scope> {
-    /// What the scope and its tasks share.
+    /// The state that the scope and its tasks share.
     state: Arc<ScopeState>,
     /// Invariance in both, as in `std::thread::Scope`.
     scope: PhantomData<&'scope mut &'scope ()>,
-    /// What tasks may borrow.
+    /// The lifetime of what tasks may borrow.
     env: PhantomData<&'env mut &'env ()>,
 }
 
-/// What a scope and its tasks share.
+/// The state that a scope and its tasks share.
 #[derive(Default)]
 struct ScopeState {
-    /// How many tasks are not over.
+    /// The number of tasks that are not over.
     running: AtomicUsize,
-    /// What tasks have panicked with that nobody was told by a handle.
+    /// The panics of tasks that nobody was told of by a handle.
     untold: Mutex<Vec<Panic>>,
-    /// Who joins.
+    /// The waker of whoever joins.
     joiner: Mutex<Option<StoredWaker>>,
-    /// The tasks, to cancel them. Only those that were running when it was last tidied.
+    /// The tasks, to cancel them. Only those that were running when the list was last tidied.
     tasks: Mutex<Vec<TaskRef>>,
 }
 
@@ -116,12 +116,12 @@ impl Observer for ScopeState {
 }
 
 impl ScopeState {
-    /// A panic that nobody was told, the first one, once all tasks are over.
+    /// Takes the first panic that nobody was told of, once all tasks are over.
     fn lost_panic(&self) -> Option<Panic> {
         lock_std(&self.untold).first().cloned()
     }
 
-    /// Somebody has been told of `panic`.
+    /// Notes that somebody has been told of `panic`.
     fn tell(&self, panic: &Panic) {
         let mut untold = lock_std(&self.untold);
         let told = untold.iter().position(|other| other.is_same(panic)).map(|at| untold.remove(at));
@@ -134,7 +134,7 @@ impl ScopeState {
         if self.running.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Waits until all tasks are over. Only afterwards says whether the caller was cancelled meanwhile.
+    /// Waits until all tasks are over, and says only then whether the caller was cancelled meanwhile.
     fn join(&self) -> Result<(), Cancelled> {
         let _joined = Joined(self);
         let join = || std::future::poll_fn(|cx| self.poll_join(cx));
@@ -171,10 +171,10 @@ impl Drop for Joined<'_> {
     fn drop(&mut self) {
         // Acquire as in `poll_join`.
         while self.0.running.load(Ordering::Acquire) != 0 {
-            // No task runs on it, so it heeds no cancellation.
+            // No task runs on this strand, so it heeds no cancellation.
             let _ = drive(&ThreadStrand::new(), pin!(std::future::poll_fn(|cx| self.0.poll_join(cx))));
         }
-        // They know the scope, as the one who is told of their end: a circle.
+        // The tasks know the scope, as the one who is told of their end: a circle.
         let tasks = std::mem::take(&mut *lock_std(&self.0.tasks));
         drop(tasks);
     }
@@ -285,7 +285,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     }
 }
 
-/// Where a scoped task leaves its result.
+/// The slot in which a scoped task leaves its result.
 struct Packet<T> {
     /// The result, until it is taken.
     result: Mutex<Option<Result<T, Failure>>>,
@@ -308,7 +308,7 @@ impl<T> Packet<T> {
         discard_panic(|| drop(before));
     }
 
-    /// Takes the result.
+    /// Takes the result, if it is there.
     fn take(&self) -> Option<Result<T, Failure>> {
         let result = lock_std(&self.result).take();
         if let Some(Err(Failure::Panicked(panic))) = &result {
@@ -321,10 +321,10 @@ impl<T> Packet<T> {
 pin_project_lite::pin_project! {
     /// The body of a scoped task: leaves the result in the packet.
     struct ScopedBody<B: Body> {
-        // The user's part; gone when it is being dropped.
+        // The user's part, which is gone when it is being dropped.
         #[pin]
         body: Option<B>,
-        // Where the result is left.
+        // The packet for the result.
         packet: Arc<Packet<B::Output>>,
     }
 
@@ -381,9 +381,9 @@ impl<B: Body> Body for ScopedBody<B> {
 pub struct ScopedTask<'scope, T> {
     /// The task, which results in nothing by itself.
     task: Task<()>,
-    /// Where its result is.
+    /// The packet with its result.
     packet: Arc<Packet<T>>,
-    /// It may not outlive the scope.
+    /// The handle may not outlive the scope.
     scope: PhantomData<&'scope ()>,
 }
 
@@ -393,7 +393,7 @@ impl<T> ScopedTask<'_, T> {
         self.task.cancel();
     }
 
-    /// The task, without its result.
+    /// Returns the task, without its result.
     pub fn task(&self) -> TaskRef {
         self.task.task()
     }

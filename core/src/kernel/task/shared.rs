@@ -48,7 +48,7 @@ const FINISHED: u8 = 2;
 /// Set when there may be edges to the task that are not counted.
 const AWAITED: u32 = 1 << 31;
 
-/// What a task waits with.
+/// The means by which a waiting task is woken.
 struct WaitState {
     /// Has the task polled again. None before its first wait, and when it is over.
     waker: Option<Waker>,

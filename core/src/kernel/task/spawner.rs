@@ -44,7 +44,7 @@ impl Spawner {
     /// Makes a spawner for the backend of the calling task, or the default one outside of any task.
     ///
     /// # Errors
-    /// What [`current_backend`](super::current_backend) says.
+    /// As [`current_backend`](super::current_backend).
     ///
     /// # Examples
     /// ```

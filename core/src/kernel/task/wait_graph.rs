@@ -1,4 +1,4 @@
-//! Who waits for whom: finding the wait that would close a circle.
+//! The graph of who waits for whom, and the search for the wait that would close a circle.
 //!
 //! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one edge: to
 //! that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that begins at it comes
@@ -58,26 +58,26 @@ use super::owner::Owner;
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::task::{Header, HeaderRef, Shared};
 
-/// What a task is stopped by. It lies in the task's record, under the mutex there.
+/// The edge of the wait that stops a task. It lies in the task's shared part, under the mutex there.
 #[derive(Default)]
 pub(crate) struct OutEdge {
     /// The number of the last edge.
     number: u64,
-    /// Where the edge goes; `None` while there is none.
+    /// The target of the edge; `None` while there is none.
     target: Option<EdgeTarget>,
 }
 
-/// Where an edge goes.
+/// The targets that an edge may have.
 pub(crate) enum EdgeTarget {
-    /// To whoever owes a promise.
+    /// The owner of a promise.
     Owner(CountedOwner),
-    /// To the task whose handle is waited for. It is looked at under the mutex only, and before the handle lets go of
-    /// it ([`leave_handle`]).
+    /// The task whose handle is waited for. It is looked at under the mutex only, and before the handle lets
+    /// go of it ([`leave_handle`]).
     Task(HeaderRef),
 }
 
 impl EdgeTarget {
-    /// The task that is waited for, if it is stopped itself.
+    /// Returns the task that is waited for, if it is stopped itself.
     fn blocked_task(&self) -> Option<Owner> {
         match self {
             EdgeTarget::Owner(CountedOwner(owner)) => Some(owner.clone()),
@@ -86,7 +86,7 @@ impl EdgeTarget {
     }
 }
 
-/// Where an edge goes that is counted there until this is dropped, if it goes to a task.
+/// The target of an edge that is counted there until this is dropped, if it goes to a task.
 pub(crate) struct CountedOwner(Owner);
 
 impl CountedOwner {
@@ -126,23 +126,23 @@ impl OutEdge {
         self.goes_to(header).and_then(|()| self.target.take())
     }
 
-    /// Whether there is an edge.
+    /// Returns true if there is an edge.
     pub(crate) fn is_there(&self) -> bool {
         self.target.is_some()
     }
 
-    /// The number of the edge, and who comes next, if that one is stopped.
+    /// Returns the number of the edge, and who comes next, if that one is stopped.
     fn edge(&self) -> Option<(u64, Owner)> {
         let owner = self.target.as_ref()?.blocked_task()?;
         Some((self.number, owner))
     }
 
-    /// Whether the edge with this number is there.
+    /// Returns `Some` if the edge with this number is there.
     fn is_at(&self, number: u64) -> Option<()> {
         (self.number == number && self.is_there()).then_some(())
     }
 
-    /// Whether there is an edge to the task of a handle.
+    /// Returns `Some` if there is an edge to the task of a handle.
     fn goes_to(&self, header: &Header) -> Option<()> {
         matches!(&self.target, Some(EdgeTarget::Task(other)) if other.is(header)).then_some(())
     }
@@ -150,19 +150,19 @@ impl OutEdge {
 
 /// The edge of one wait for a promise; dropping it takes the edge back. It must not be dropped while a mutex is held.
 pub(crate) struct Edge {
-    /// Who waits.
+    /// The task that waits.
     task: Arc<Shared>,
-    /// The number of the edge; 0: none has been published.
+    /// The number of the edge; 0 if none has been published.
     number: u64,
 }
 
 impl Edge {
-    /// The place for an edge of `task`.
+    /// Makes an edge of `task` that has not been published.
     pub(crate) fn unpublished(task: Arc<Shared>) -> Edge {
         Edge { task, number: 0 }
     }
 
-    /// Whether this is the edge by which `task` is stopped.
+    /// Returns true if this is the edge by which `task` is stopped.
     pub(crate) fn is_of(&self, task: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.task, task) && self.is_current()
     }
@@ -171,8 +171,8 @@ impl Edge {
         self.number == 0 || self.task.with_edge(|edge| edge.is_at(self.number)).is_some()
     }
 
-    /// Puts an edge to `owner` in the place of the one that there is. What comes back is to be dropped when no
-    /// mutex is held. The caller looks at [`Edge::probe`] then.
+    /// Publishes an edge to `owner` in place of the one that there is. The caller drops what is returned when
+    /// no mutex is held, and looks at [`Edge::probe`] then.
     #[must_use]
     pub(crate) fn publish(&mut self, owner: Option<Owner>) -> Option<EdgeTarget> {
         let Some(owner) = owner else { return self.withdraw() };
@@ -182,7 +182,7 @@ impl Edge {
         before
     }
 
-    /// Takes the edge back. What comes back is to be dropped when no mutex is held.
+    /// Takes the edge back. The caller drops what is returned when no mutex is held.
     #[must_use]
     pub(crate) fn withdraw(&mut self) -> Option<EdgeTarget> {
         match std::mem::take(&mut self.number) {
@@ -191,8 +191,8 @@ impl Edge {
         }
     }
 
-    /// The edge, just published to `owner`, if it may close a circle: to look at when the mutex that this one lies
-    /// under is free.
+    /// Returns the edge, just published to `owner`, if it may close a circle: to look at when the mutex that
+    /// this one lies under is free.
     #[inline]
     pub(crate) fn probe(&self, owner: &Option<Owner>) -> Option<CycleProbe> {
         let may_close = owner.as_ref().is_some_and(Owner::is_blocked) && self.task.is_awaited();
@@ -209,10 +209,10 @@ impl Drop for Edge {
     }
 }
 
-/// `task` waits for the handle to the task of `header`.
+/// Notes that `task` waits for the handle to the task of `header`.
 ///
 /// # Errors
-/// When it waits for itself, in the end. Then there is no edge.
+/// When the task waits for itself, in the end. Then there is no edge.
 pub(crate) fn await_handle(task: &Arc<Shared>, header: HeaderRef) -> Result<(), Cycle> {
     let may_close =
         || header.get().shared_if_blocked().is_some_and(|next| next.is_blocked()) && task.is_awaited();
@@ -226,26 +226,28 @@ pub(crate) fn await_handle(task: &Arc<Shared>, header: HeaderRef) -> Result<(), 
     }
 }
 
-/// Whether `task` is stopped by the wait for the handle to the task of `header`.
+/// Returns true if `task` is stopped by the wait for the handle to the task of `header`.
 pub(crate) fn awaits_handle(task: &Shared, header: &Header) -> bool {
     task.with_edge(|edge| edge.goes_to(header)).is_some()
 }
 
-/// `task` no longer waits for the handle to the task of `header`: from here on nobody looks at that because of it.
+/// Notes that `task` no longer waits for the handle to the task of `header`: from here on nobody looks at
+/// that because of it.
 pub(crate) fn leave_handle(task: &Shared, header: &Header) {
     drop(task.with_edge(|edge| edge.withdraw_from(header)));
 }
 
 /// An edge that has just been published and may close a circle.
 pub(crate) struct CycleProbe {
-    /// Who waits.
+    /// The task that waits.
     task: Arc<Shared>,
     /// The number of the edge.
     number: u64,
 }
 
 impl CycleProbe {
-    /// The circle that the edge closes, if it does; then the edge has been taken back. To be called without any mutex.
+    /// Returns the circle that the edge closes, if it does; then the edge has been taken back. The caller
+    /// holds no mutex.
     #[cold]
     pub(crate) fn detect_cycle(&self) -> Option<Cycle> {
         if leads_back(&self.task) { self.confirm() } else { None }
@@ -268,13 +270,13 @@ impl CycleProbe {
     }
 }
 
-/// The next task in the chain.
+/// Returns the next task in the chain.
 fn next(task: &Shared) -> Option<Arc<Shared>> {
     let (_, owner) = task.with_edge(|edge| edge.edge())?;
     owner.task()
 }
 
-/// Whether the chain that begins with the edge of `task` comes back to it.
+/// Returns true if the chain that begins with the edge of `task` comes back to it.
 fn leads_back(task: &Arc<Shared>) -> bool {
     let Some(mut at) = next(task) else { return false };
     let mut mark = None;
@@ -283,7 +285,7 @@ fn leads_back(task: &Arc<Shared>) -> bool {
         let Some(next) = next(&at) else { return false };
         let before = std::mem::replace(&mut at, next);
         if Arc::ptr_eq(&at, mark.get_or_insert(before)) {
-            // A circle among others, who deal with it.
+            // This is a circle among others, who deal with it.
             return false;
         }
         steps += 1;
@@ -297,7 +299,7 @@ fn leads_back(task: &Arc<Shared>) -> bool {
 
 /// One task of a circle.
 struct Step {
-    /// The task.
+    /// The task that waits.
     task: Arc<Shared>,
     /// The number of its edge.
     number: u64,
@@ -309,7 +311,7 @@ impl PartialEq for Step {
     }
 }
 
-/// The chain that begins at `start`, if it comes back there.
+/// Returns the chain that begins at `start`, if it comes back there.
 fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     let mut path: Vec<Step> = Vec::new();
     let mut task = Arc::clone(start);
@@ -326,8 +328,8 @@ fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     }
 }
 
-/// The mutex under which one of those who close a circle is chosen. The innermost but for those of tasks: nothing runs
-/// under it but looks at numbers.
+/// Locks the mutex under which one of those who close a circle is chosen. It is the innermost but for those
+/// of tasks: nothing runs under it but looks at numbers.
 fn lock_all() -> crate::base::sync::MutexGuard<'static, ()> {
     #[cfg(not(loom))]
     static ALL: Mutex<()> = Mutex::new(());

@@ -1,4 +1,4 @@
-//! How events get out of the mailbox: what the receiver alone does.
+//! The receiver's side of the mailbox: how events get out of it.
 
 use std::task::{Context, Poll, ready};
 
@@ -11,7 +11,7 @@ use crate::base::wake::StoredWaker;
 use crate::kernel::coop;
 
 impl<M> Cell<M> {
-    /// The next event that is there already.
+    /// Takes the next event that is there already.
     #[inline]
     pub(in crate::actor::process) fn try_next(&self, batch: &mut Batch<M>) -> Option<Event<M>> {
         self.go_on();
@@ -33,7 +33,7 @@ impl<M> Cell<M> {
         event
     }
 
-    /// The next event. Pending: `cx`'s task is woken when one comes.
+    /// Takes the next event. While it is pending, `cx`'s task is woken when one comes.
     #[inline]
     pub(in crate::actor) fn poll_next(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<Event<M>> {
         let unit = ready!(coop::proceed(cx));
@@ -52,7 +52,8 @@ impl<M> Cell<M> {
         Poll::Ready(event)
     }
 
-    /// The first event that is `wanted`, of those there are already. The first `seen` have been looked at before.
+    /// Takes the first event that is `wanted`, of those that are there already. The first `seen` have been
+    /// looked at before.
     pub(in crate::actor::process) fn try_match(
         &self,
         batch: &mut Batch<M>,
@@ -107,7 +108,7 @@ impl<M> Cell<M> {
         self.sync_flags(&inbox.queue);
     }
 
-    /// Ready when there is something in the queue.
+    /// Is ready when there is something in the queue.
     fn poll_filled(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<()> {
         // Cloned before, as it runs code of the waker's; it is seldom in vain.
         let waker = StoredWaker::of(cx.waker());
@@ -138,7 +139,7 @@ impl<M> Cell<M> {
         Poll::Pending
     }
 
-    /// The receiver no longer waits, if it did.
+    /// Notes that the receiver no longer waits, if it did.
     #[inline]
     pub(in crate::actor) fn stop_receive(&self) {
         if self.has(LISTENING) {
@@ -171,7 +172,7 @@ impl<M> Cell<M> {
         event
     }
 
-    /// The receiver is gone: what it has fetched and not received is undelivered.
+    /// Gives back what the receiver has fetched and not received, because it is gone: that is undelivered.
     pub(in crate::actor::process) fn give_back(&self, batch: &mut Batch<M>) {
         if batch.is_empty() {
             return;

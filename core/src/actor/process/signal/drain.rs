@@ -43,7 +43,7 @@ impl<M> Cell<M> {
         deferred.run_without_hooks();
     }
 
-    /// Why the mailbox takes no more messages, if it does not.
+    /// Returns why the mailbox takes no more messages, if it does not.
     pub(in crate::actor) fn refusal(&self) -> Option<ExitReason> {
         match self.proxy() {
             Some(proxy) => proxy.reason(),
@@ -51,7 +51,7 @@ impl<M> Cell<M> {
         }
     }
 
-    /// Whether references count, and there is none.
+    /// Returns true if references count, and there is none.
     #[inline]
     pub(in crate::actor::process) fn is_unreferenced(&self) -> bool {
         // Relaxed: the lock of the inbox orders it, see the header.
@@ -59,7 +59,7 @@ impl<M> Cell<M> {
         references.is_some_and(|references| references.load(Relaxed) == 0)
     }
 
-    /// There is one more reference.
+    /// Counts one more reference.
     #[inline]
     pub(in crate::actor::process) fn count_reference(&self) {
         if let Some(extra) = &self.extra
@@ -69,7 +69,7 @@ impl<M> Cell<M> {
         }
     }
 
-    /// There is one reference less.
+    /// Counts one reference less.
     #[inline]
     pub(in crate::actor::process) fn release_reference(&self) {
         if let Some(extra) = &self.extra

@@ -18,7 +18,8 @@ use crate::kernel::detached;
 
 /// A message that is to be sent to a process later.
 pub(in crate::actor::process) trait Later: Send + Sync {
-    /// The process will receive no more. Returns what is to be run, elsewhere, with the message, if that is still here.
+    /// Gives the message up, because the process will receive no more. Returns what is to be run, elsewhere,
+    /// with the message, if that is still here.
     fn give_up(&self) -> Option<detached::Work>;
 }
 
@@ -33,21 +34,22 @@ pub(super) fn give_up(timers: SmallMap<HookId, Weak<dyn Later>>, home: Option<Ar
 }
 
 impl Life {
-    /// The timers, for good.
+    /// Takes the timers, for good.
     pub(super) fn take_timers(&mut self) -> SmallMap<HookId, Weak<dyn Later>> {
         self.relations
             .as_mut()
             .map_or_else(SmallMap::default, |relations| std::mem::take(&mut relations.timers))
     }
 
-    /// A timer is over.
+    /// Forgets a timer that is over.
     fn forget_timer(&mut self, timer: HookId) {
         if let Some(relations) = &mut self.relations {
             relations.timers.remove(timer);
         }
     }
 
-    /// The relations, for those who are to be told of the end. What is to be sent later stays, for a successor.
+    /// Takes the relations, for those who are to be told of the end. Messages that are to be sent later stay,
+    /// for a successor.
     pub(super) fn take_relations(&mut self) -> Option<Box<Relations>> {
         let mut relations = self.relations.take()?;
         if !relations.timers.is_empty() {
@@ -58,7 +60,7 @@ impl Life {
 }
 
 impl<M: Send + 'static> Cell<M> {
-    /// Enters what is to be sent later. `None` when the process receives no more.
+    /// Enters a message that is to be sent later. Returns `None` when the process receives no more.
     pub(in crate::actor::process) fn enter_timer(&self, timer: Weak<dyn Later>) -> Option<HookId> {
         let id = HookId::next();
         let mut inbox = lock(&self.inbox);
@@ -70,7 +72,7 @@ impl<M: Send + 'static> Cell<M> {
         open.then_some(id)
     }
 
-    /// What was to be sent later has been cancelled.
+    /// Takes out a message whose sending has been cancelled.
     pub(in crate::actor::process) fn leave_timer(&self, timer: HookId) {
         lock(&self.inbox).life.forget_timer(timer);
     }
@@ -90,12 +92,13 @@ impl<M: Send + 'static> Cell<M> {
         Ok(())
     }
 
-    /// Where code of the user's runs for this process when that is over.
+    /// Returns the backend on which code of the user's runs for this process when that is over.
     pub(in crate::actor::process) fn home(&self) -> Option<Arc<dyn Backend>> {
         self.extra.as_ref()?.home.as_ref()?.upgrade()
     }
 
-    /// What is to be run, elsewhere, with a message that nobody will receive. `None` when there is nothing to it.
+    /// Returns what is to be run, elsewhere, with a message that nobody will receive; `None` when there is
+    /// nothing to it.
     pub(in crate::actor::process) fn unwanted(self: &Arc<Self>, message: M) -> Option<detached::Work> {
         let hooked = self.extra.as_ref().is_some_and(|extra| extra.undelivered.is_some());
         let cell = Arc::clone(self);

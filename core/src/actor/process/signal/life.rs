@@ -1,4 +1,5 @@
-//! How far the life of a process has come, and what is known of its end. The diagram is that of [`signal`](super).
+//! The phases in the life of a process, and what is known of its end. The diagram is that of
+//! [`signal`](super).
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::relations::{Link, Relations};
 use crate::kernel::task::owner::Orphan;
 use crate::kernel::task::{self, ExitReason, HeaderRef};
 
-/// How far the life of a process has come. See the diagram of the [module](super).
+/// The phases in the life of a process. See the diagram of the [module](super).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// It has neither ended nor been made to.
@@ -22,18 +23,19 @@ pub(super) enum Phase {
 
 /// The state of a process and its relations to others, under the lock of its cell.
 pub(in crate::actor::process) struct Life {
-    /// How far it has come.
+    /// The phase that it has come to.
     pub(super) phase: Phase,
-    /// An exit signal becomes an event, instead of ending the process.
+    /// True if an exit signal becomes an event, instead of ending the process.
     pub(super) trapping: bool,
-    /// It is being started, and whoever starts it has not learnt whether that succeeds.
+    /// True while it is being started, and whoever starts it has not learnt whether that succeeds.
     pub(super) starting: bool,
-    /// The mailbox stays open when the body ends, for a successor.
+    /// True if the mailbox stays open when the body ends, for a successor.
     pub(super) keeping: bool,
     /// No more messages are taken: the process has ended and nobody keeps its mailbox, or it has been told to stop when it
     /// has received what is there.
     pub(super) closed: bool,
-    /// Why it ends, or is to stop, if that is not [`ExitReason::Normal`]: most ends need no allocation.
+    /// The reason of its end, or for which it is to stop, if that is not [`ExitReason::Normal`]: most ends
+    /// need no allocation.
     pub(super) reason: Option<Box<ExitReason>>,
     /// The header of its task, from the first poll of that until its future is dropped, which is what calls
     /// `end`. It is looked at under the lock only.
@@ -56,49 +58,50 @@ impl Life {
         }
     }
 
-    /// The life of a cell that stands for a process elsewhere: there is none here, and its mailbox is closed.
+    /// Returns the life of a cell that stands for a process elsewhere: there is none here, and its mailbox is
+    /// closed.
     pub(in crate::actor::process) fn elsewhere() -> Life {
         Life { phase: Phase::Over, closed: true, ..Life::new(false) }
     }
 
-    /// Whether it has neither ended nor been made to.
+    /// Returns true if it has neither ended nor been made to.
     pub(in crate::actor::process) fn is_alive(&self) -> bool {
         self.phase < Phase::Doomed
     }
 
-    /// Its task, while it has one.
+    /// Returns its task, while it has one.
     pub(super) fn own_task(&self) -> Option<Arc<task::Shared>> {
         self.task.as_ref().map(|header| Arc::clone(header.get().shared()))
     }
 
-    /// Why it ends or has ended.
+    /// Returns why it ends or has ended.
     pub(in crate::actor::process) fn reason(&self) -> Option<ExitReason> {
         let reason = || self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal);
         (!self.is_alive()).then(reason)
     }
 
-    /// Whether no more messages are taken.
+    /// Returns true if no more messages are taken.
     #[inline]
     pub(in crate::actor::process) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Whether the process is alive, and nobody has told it to stop in its turn.
+    /// Returns true if the process is alive, and nobody has told it to stop in its turn.
     pub(in crate::actor::process) fn is_open(&self) -> bool {
         self.is_alive() && !self.closed
     }
 
-    /// Why no more messages are taken, if that is so.
+    /// Returns why no more messages are taken, if that is so.
     pub(in crate::actor::process) fn refusal(&self) -> Option<ExitReason> {
         self.closed.then(|| self.reason.as_deref().cloned().unwrap_or(ExitReason::Normal))
     }
 
-    /// Whether the body has been dropped.
+    /// Returns true if the body has been dropped.
     pub(in crate::actor::process) fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
-    /// Whether the process has begun to end, for a reason that is not settled yet.
+    /// Returns true if the process has begun to end, for a reason that is not settled yet.
     pub(in crate::actor::process) fn is_leaving(&self) -> bool {
         self.phase == Phase::Leaving
     }
@@ -119,7 +122,7 @@ impl Life {
         self.relations().orphans.push(orphan);
     }
 
-    /// The questions that were kept, for a process that lives on.
+    /// Takes the questions that were kept, for a process that lives on.
     pub(in crate::actor::process) fn take_orphans(&mut self) -> Vec<Arc<dyn Orphan>> {
         self.relations.as_mut().map_or_else(Vec::new, |relations| std::mem::take(&mut relations.orphans))
     }

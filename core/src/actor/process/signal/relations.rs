@@ -1,4 +1,4 @@
-//! To whom a process is related, and how they are told of its end.
+//! The relations of a process to others, and how they are told of its end.
 
 use std::sync::{Arc, Weak};
 
@@ -21,22 +21,22 @@ pub(super) struct Link {
 pub(super) struct Watched {
     /// The process that is monitored.
     pub(super) other: Pid,
-    /// The name by which it is, if it is by one.
+    /// The name by which it is monitored, if by one.
     pub(super) name: Option<Arc<str>>,
 }
 
-/// To whom a process is related.
+/// The relations of a process to others.
 #[derive(Default)]
 pub(in crate::actor::process) struct Relations {
-    /// Those that are told of its end, and of whose end it is told.
+    /// The links: these processes are told of its end, and it is told of theirs.
     pub(super) links: SmallMap<Identity, Link>,
-    /// Those that are told of its end.
+    /// The monitors of others: these are told of its end.
     pub(super) watchers: SmallMap<MonitorRef, Pid>,
-    /// Those of whose end it is told.
+    /// The monitors of its own: it is told of the end of these.
     pub(super) watched: SmallMap<MonitorRef, Watched>,
-    /// Who has started it, linked to itself.
+    /// The process that has started it, linked to itself.
     pub(super) parent: Option<Identity>,
-    /// Who is told first.
+    /// The hooks, which are told of its end first.
     pub(super) hooks: SmallMap<HookId, Arc<dyn AtExit>>,
     /// Messages that are to be sent to it later.
     pub(super) timers: SmallMap<HookId, Weak<dyn Later>>,

@@ -132,7 +132,7 @@ impl Poller {
         epoll::wait(&self.poller, spare_capacity(&mut events.list), Some(&timeout))
     }
 
-    /// `epoll_pwait2(2)`. `rustix` has it only behind a feature that gives older kernels up.
+    /// Calls `epoll_pwait2(2)`. `rustix` has it only behind a feature that gives older kernels up.
     fn pwait2(&self, events: &mut Events, timeout: Duration) -> rustix::io::Result<usize> {
         // A century is as good as for ever.
         let secs = timeout.as_secs().min(100 * 365 * 86_400);
