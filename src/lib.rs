@@ -1,4 +1,5 @@
-//! Concurrency that is written once and runs two ways: on OS threads, or on green tasks that share a few of them.
+//! Concurrency that is written once and runs two ways: on OS threads, or on green tasks that share a few of
+//! them.
 //!
 // The program of the README uses both backends, and is tested as part of this documentation.
 #![cfg_attr(all(feature = "native", feature = "green"), doc = include_str!("../README.md"))]
@@ -28,7 +29,8 @@ pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};
 /// backend, and the parts of the core that it is made of. A program that only starts tasks, waits and talks
 /// needs nothing of it.
 ///
-/// [`contract::backend`] tells how a backend is written. [`reactor`], which is useful on its own, stands beside this module.
+/// [`contract::backend`] tells how a backend is written. [`reactor`], which is useful on its own, stands
+/// beside this module.
 ///
 /// # Examples
 /// Any thread may be the stack that waits; here one waits for a word from another:
@@ -55,8 +57,8 @@ pub use twoply_native as native_backend;
 #[doc(inline)]
 pub use twoply_green as green_backend;
 
-/// Returns what starts tasks as OS threads, on the native runtime of this process, which is made when this is first
-/// called. The child of a fork makes its own.
+/// Returns what starts tasks as OS threads, on the native runtime of this process, which is made when this is
+/// first called. The child of a fork makes its own.
 ///
 /// # Examples
 /// ```
@@ -71,9 +73,9 @@ pub fn native() -> Spawner {
     spawner_of(&NATIVE, Backend::Native).unwrap_or_else(|error| panic!("{COULD_NOT_START}: {error}"))
 }
 
-/// Returns what starts green tasks, on the green runtime of this process, which is made when this is first called: a
-/// worker for each core, and threads for what blocks. The child of a fork makes its own. [`Runtime::builder`] and
-/// [`green_backend::Green::builder`] make others.
+/// Returns what starts green tasks, on the green runtime of this process, which is made when this is first
+/// called: a worker for each core, and threads for what blocks. The child of a fork makes its own.
+/// [`Runtime::builder`] and [`green_backend::Green::builder`] make others.
 ///
 /// # Panics
 /// When the runtime cannot be made, because the operating system refuses a thread or a descriptor.
@@ -94,8 +96,8 @@ pub fn green() -> Spawner {
 /// The message for where a runtime of the process cannot be made and the caller has no way to hear of it.
 const COULD_NOT_START: &str = "a runtime could not be started";
 
-/// Returns the spawner of the green runtime of this process, which is made when this is first called, or called again after
-/// an error.
+/// Returns the spawner of the green runtime of this process, which is made when this is first called, or
+/// called again after an error.
 #[cfg(feature = "green")]
 fn try_green() -> io::Result<Spawner> {
     static GREEN: PerProcess<Runtime> = PerProcess::new();
@@ -117,11 +119,12 @@ fn usual_spawner() -> io::Result<Spawner> {
 
 twoply_core::register_default_backend!(usual_spawner);
 
-/// Returns the spawner of the backend of the calling task, or of the default one outside of any task; see [`set_default`].
+/// Returns the spawner of the backend of the calling task, or of the default one outside of any task; see
+/// [`set_default`].
 ///
 /// # Panics
-/// Outside of any task, when the default backend cannot be made, because the operating system refuses a thread or a
-/// descriptor. [`Spawner::current`] returns that as an error.
+/// Outside of any task, when the default backend cannot be made, because the operating system refuses a
+/// thread or a descriptor. [`Spawner::current`] returns that as an error.
 ///
 /// # Examples
 /// ```
@@ -141,8 +144,8 @@ pub fn spawner() -> Spawner {
     }
 }
 
-/// Runs `main` as a task of the default backend, and returns its result once it and all other tasks of that backend
-/// are over.
+/// Runs `main` as a task of the default backend, and returns its result once it and all other tasks of that
+/// backend are over.
 ///
 /// # Errors
 /// When `main` panicked, was cancelled or could not be started. Called by a task of that backend it is

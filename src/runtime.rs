@@ -1,8 +1,9 @@
 //! One runtime type for every backend: what a program uses that picks its backend when it starts.
 //!
-//! [`Backend`] is the choice, which can be read from a command line or a configuration file; [`Runtime`] is what
-//! comes of it. Only the backends that were compiled in are there. Nothing here knows how a backend works: each method
-//! hands over to [`Native`] or [`Green`], which have more settings and can be used directly.
+//! [`Backend`] is the choice, which can be read from a command line or a configuration file; [`Runtime`] is
+//! what comes of it. Only the backends that were compiled in are there. Nothing here knows how a backend
+//! works: each method hands over to [`Native`] or [`Green`], which have more settings and can be used
+//! directly.
 
 use std::fmt;
 use std::future::Future;
@@ -38,7 +39,8 @@ pub enum Backend {
     /// Many tasks on a few workers; a stack that blocks costs a thread while it does.
     #[cfg(feature = "green")]
     Green,
-    /// Many tasks on a few workers; a stack that blocks is a fiber. It asks for a promise: [`Builder::fibers`].
+    /// Many tasks on a few workers; a stack that blocks is a fiber. It asks for a promise:
+    /// [`Builder::fibers`].
     #[cfg(feature = "green")]
     Fibers,
     /// An OS thread for each task.
@@ -252,8 +254,9 @@ impl Runtime {
     /// Cancels all tasks, waits for them and for the threads to end, and lets no task start any more.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] when some were left after `deadline`, which they name; [`io::ErrorKind::Deadlock`] when
-    /// one of them calls it, and would wait for itself: then nothing has been done.
+    /// [`io::ErrorKind::TimedOut`] when some were left after `deadline`, which they name;
+    /// [`io::ErrorKind::Deadlock`] when one of them calls it, and would wait for itself: then nothing has
+    /// been done.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         on_engine!(&self.engine, runtime => runtime.shutdown(deadline))
     }
@@ -295,7 +298,8 @@ impl Builder {
         self
     }
 
-    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; after the backend unless set.
+    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; after the backend
+    /// unless set.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into());
         self
@@ -329,8 +333,8 @@ impl Builder {
     /// Starts a runtime with these settings.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, a descriptor or memory. [`io::ErrorKind::InvalidInput`] for
-    /// [`Backend::Fibers`] without the promise.
+    /// When the operating system refuses a thread, a descriptor or memory. [`io::ErrorKind::InvalidInput`]
+    /// for [`Backend::Fibers`] without the promise.
     pub fn build(self) -> io::Result<Runtime> {
         let engine = match self.backend {
             #[cfg(feature = "native")]

@@ -1,10 +1,11 @@
 //! Barriers of unequal price: one side crosses millions of times a second, the other once in a while.
 //!
-//! Two threads that each write a word and then read the other's cannot both miss the other's write, if each has a
-//! sequentially consistent fence in between. Here the frequent side pays nothing for its fence: [`light`] only keeps the
-//! compiler from reordering, and [`heavy`], on the rare side, has the kernel send a barrier to every core that runs a
-//! thread of this process (`membarrier(2)`), at the cost of some microseconds. Where the kernel cannot do that, the
-//! frequent side needs an ordinary fence. After folly's `asymmetric_thread_fence` and the C++ proposal P1202.
+//! Two threads that each write a word and then read the other's cannot both miss the other's write, if each
+//! has a sequentially consistent fence in between. Here the frequent side pays nothing for its fence:
+//! [`light`] only keeps the compiler from reordering, and [`heavy`], on the rare side, has the kernel send a
+//! barrier to every core that runs a thread of this process (`membarrier(2)`), at the cost of some
+//! microseconds. Where the kernel cannot do that, the frequent side needs an ordinary fence. After folly's
+//! `asymmetric_thread_fence` and the C++ proposal P1202.
 
 #[cfg(all(target_os = "linux", not(loom), not(miri)))]
 use std::sync::Once;
@@ -19,7 +20,8 @@ use crate::sync::atomic::fence;
 #[cfg(not(loom))]
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
-/// Asks the kernel to send barriers, once for the process. Called before any thread is started that calls [`heavy`].
+/// Asks the kernel to send barriers, once for the process. Called before any thread is started that calls
+/// [`heavy`].
 pub(crate) fn prepare() {
     #[cfg(all(target_os = "linux", not(loom), not(miri)))]
     {

@@ -1,7 +1,7 @@
 //! A thread that carries a worker, from when it gets it to when the worker has moved on or ends.
 //!
-//! [`launch`](crate::launch) starts such threads. On fibers the loop is that of the [runner](crate::runner); else it is that
-//! of the [strand](crate::strand) on which the thread's tasks wait.
+//! [`launch`](crate::launch) starts such threads. On fibers the loop is that of the [runner](crate::runner);
+//! else it is that of the [strand](crate::strand) on which the thread's tasks wait.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub(crate) fn carry(shared: Arc<Shared>, core: Box<Core>) {
     if let Some(core) = core {
         let request = &context.remote(index).request;
         let Some(core) = request.fulfil(core) else { return };
-        // The runtime is at its end. What is left in the queue is dropped with the core, with no worker on this thread
-        // that its destructors could push to.
+        // The runtime is at its end. What is left in the queue is dropped with the core, with no worker on
+        // this thread that its destructors could push to.
         drop(core);
         request.close();
         context.shared.worker_ended();

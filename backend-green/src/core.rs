@@ -1,8 +1,8 @@
 //! The part of a worker that is its alone: a [`Core`], which some OS thread carries.
 //!
-//! The thread that carries it reaches it through a [cell](crate::revocable); whoever waits for a worker gets it through a
-//! [request](crate::request), and code that may block leaves it [in between](crate::handoff). What a worker does with it
-//! is in [`crate::worker`]. Nothing here knows the runtime or the other workers.
+//! The thread that carries it reaches it through a [cell](crate::revocable); whoever waits for a worker gets
+//! it through a [request](crate::request), and code that may block leaves it [in between](crate::handoff).
+//! What a worker does with it is in [`crate::worker`]. Nothing here knows the runtime or the other workers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -144,7 +144,8 @@ impl Core {
         self.local.pop().or_else(|| self.local.pop_lifo())
     }
 
-    /// Turns this worker's reactor with `turn`, or another's: the tasks that this wakes go to this worker's queue.
+    /// Turns this worker's reactor with `turn`, or another's: the tasks that this wakes go to this worker's
+    /// queue.
     pub(crate) fn while_turning<R>(&self, turn: impl FnOnce() -> R) -> R {
         self.turning.set(true);
         self.turn_woke.set(false);

@@ -1,7 +1,7 @@
 //! The counters of a worker for the others: what it is doing, and how much it holds.
 //!
-//! A worker writes these as it goes; the other workers, the watchdog and the metrics read them. All of it is Relaxed: a
-//! reader gets a hint. Nothing here decides anything.
+//! A worker writes these as it goes; the other workers, the watchdog and the metrics read them. All of it is
+//! Relaxed: a reader gets a hint. Nothing here decides anything.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 

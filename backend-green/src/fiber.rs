@@ -1,9 +1,9 @@
 //! Stacks that a worker can leave and come back to: how code that blocks is suspended on a green worker.
 //!
-//! The scheduler is the only caller. It takes stacks from a [`StackPool`], runs its loop on a [`Fiber`], and tells
-//! [`overflow`] which task is running, so that a stack that overflows is reported by name. Nothing in here knows
-//! tasks, queues or wakers, nothing starts threads, and a suspended fiber is never unwound from outside and never
-//! changes thread.
+//! The scheduler is the only caller. It takes stacks from a [`StackPool`], runs its loop on a [`Fiber`], and
+//! tells [`overflow`] which task is running, so that a stack that overflows is reported by name. Nothing in
+//! here knows tasks, queues or wakers, nothing starts threads, and a suspended fiber is never unwound from
+//! outside and never changes thread.
 //!
 //! | file        | duty                                                                        |
 //! |-------------|-----------------------------------------------------------------------------|
@@ -15,12 +15,12 @@
 //! | `usage`     | how much of its stack a task has used                                       |
 //!
 //! # Why corosensei without its features
-//! Switching is corosensei's. Its `unwind` feature carries panics across the switch and unwinds a dropped coroutine
-//! by force; the runner contains panics itself, and forced unwinding livelocks on code that catches panics in a
-//! loop, aborts on a destructor that waits, and poisons mutexes that nobody else has touched. Cancellation is the
-//! scheduler's: the value that a resume brings tells the code to unwind by itself. So the feature is off, a switch
-//! carries one word each way, and a panic that would cross it aborts the process. `default-stack` is off because
-//! the pool supplies the stacks.
+//! Switching is corosensei's. Its `unwind` feature carries panics across the switch and unwinds a dropped
+//! coroutine by force; the runner contains panics itself, and forced unwinding livelocks on code that catches
+//! panics in a loop, aborts on a destructor that waits, and poisons mutexes that nobody else has touched.
+//! Cancellation is the scheduler's: the value that a resume brings tells the code to unwind by itself. So the
+//! feature is off, a switch carries one word each way, and a panic that would cross it aborts the process.
+//! `default-stack` is off because the pool supplies the stacks.
 //!
 //! # Safety
 #![doc = include_str!("fiber/SAFETY.md")]

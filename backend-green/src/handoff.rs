@@ -1,15 +1,16 @@
 //! Hands a worker off from a thread that runs code which may block.
 //!
-//! A task that calls `offload` may be about to block for long, or to return after a microsecond, and nobody knows
-//! which. So its worker is *set aside*: the thread leaves it here, runs the code, and takes it up again. Only if the
-//! code takes its time does the [watchdog](crate::watchdog) have another thread carry the worker; then the first one finds
-//! the slot empty, and keeps the task till the poll ends, as after any wait that blocks. This is what Go does at
-//! system calls. It deviates in one thing: where code has turned out to be long, the next is expected to be long too,
-//! and the worker handed over at once.
+//! A task that calls `offload` may be about to block for long, or to return after a microsecond, and nobody
+//! knows which. So its worker is *set aside*: the thread leaves it here, runs the code, and takes it up
+//! again. Only if the code takes its time does the [watchdog](crate::watchdog) have another thread carry the
+//! worker; then the first one finds the slot empty, and keeps the task till the poll ends, as after any wait
+//! that blocks. This is what Go does at system calls. It deviates in one thing: where code has turned out to
+//! be long, the next is expected to be long too, and the worker handed over at once.
 //!
-//! Rejected: leaving the worker in its [cell](crate::revocable), from which the watchdog could take it as it does in a
-//! rescue. The thread would still carry the worker while it blocks: tasks that the code wakes would go to a queue that
-//! nobody looks at, what it waits for would be entered in the worker's reactor, and it could not block in the kernel.
+//! Rejected: leaving the worker in its [cell](crate::revocable), from which the watchdog could take it as it
+//! does in a rescue. The thread would still carry the worker while it blocks: tasks that the code wakes would
+//! go to a queue that nobody looks at, what it waits for would be entered in the worker's reactor, and it
+//! could not block in the kernel.
 //!
 //! Nothing here runs a task, and nothing is decided here but who has the worker.
 
@@ -72,7 +73,8 @@ impl Handoff {
     /// Gives the worker, if it has been here since `count` was what it is, to `launch`, which has another
     /// thread carry it or gives it back. Returns whether it was here.
     pub(crate) fn hand_off(&self, count: u64, launch: impl FnOnce(Box<Core>) -> Option<Box<Core>>) -> bool {
-        // Locked throughout: a worker that nobody will carry is taken up by the one who left it, or by nobody.
+        // Locked throughout: a worker that nobody will carry is taken up by the one who left it, or by
+        // nobody.
         let mut slot = lock(&self.slot);
         if slot.count != count {
             return false;

@@ -1,9 +1,9 @@
-//! A runtime inside somebody else's event loop: the worker is taken off its thread, at run time, and carried by the
-//! thread of the host (Qt, GLib, a game's frame loop, a plain `poll(2)`), until it is given back.
+//! A runtime inside somebody else's event loop: the worker is taken off its thread, at run time, and carried
+//! by the thread of the host (Qt, GLib, a game's frame loop, a plain `poll(2)`), until it is given back.
 //!
-//! The worker comes with all it has: its queue, its timers, and its reactor with every descriptor that is registered
-//! there. Nothing is registered anew, and no task notices. A worker changes threads in the middle of a run when a
-//! task blocks it, so it can do so here too, and by the same means.
+//! The worker comes with all it has: its queue, its timers, and its reactor with every descriptor that is
+//! registered there. Nothing is registered anew, and no task notices. A worker changes threads in the middle
+//! of a run when a task blocks it, so it can do so here too, and by the same means.
 
 use std::fmt;
 use std::io;
@@ -64,14 +64,14 @@ pub struct Host<'a> {
 impl Green {
     /// Takes the runtime's worker over from its thread, for a foreign event loop to drive; see [`Host`].
     ///
-    /// Waits, blocking the calling thread, until the worker's present poll is over. A task that never comes to an
-    /// await point or a wait keeps it waiting. Give the worker back before [`Green::shutdown`], which waits for tasks
-    /// that nobody would run.
+    /// Waits, blocking the calling thread, until the worker's present poll is over. A task that never comes
+    /// to an await point or a wait keeps it waiting. Give the worker back before [`Green::shutdown`], which
+    /// waits for tasks that nobody would run.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] if there is more than one worker, or if blocked stacks are fibers, which
-    /// belong to their thread. [`io::ErrorKind::ResourceBusy`] when the runtime has a host already or the caller is
-    /// one of its tasks. [`io::ErrorKind::NotConnected`] when it has been shut down.
+    /// [`io::ErrorKind::Unsupported`] if there is more than one worker, or if blocked stacks are fibers,
+    /// which belong to their thread. [`io::ErrorKind::ResourceBusy`] when the runtime has a host already or
+    /// the caller is one of its tasks. [`io::ErrorKind::NotConnected`] when it has been shut down.
     pub fn host(&self) -> io::Result<Host<'_>> {
         let shared = &self.shared;
         if shared.workers.len() != 1 || shared.stacks.is_some() {
@@ -93,11 +93,12 @@ impl Host<'_> {
     /// Runs what is ready, for a bounded time, and wakes what is due. Returns for how long the host may sleep
     /// if nothing happens to [its descriptor](AsFd); `None` means that it may sleep for as long as it likes.
     ///
-    /// Call it when the descriptor is readable or the time has passed. Calling it at other times does no harm.
+    /// Call it when the descriptor is readable or the time has passed. Calling it at other times does no
+    /// harm.
     ///
-    /// When a task blocks in straight-line code here, it keeps this thread until it can go on: the host waits, as
-    /// it would for any callback that blocks. Other tasks have the worker meanwhile, on a thread of its own, until
-    /// the next turn takes it back.
+    /// When a task blocks in straight-line code here, it keeps this thread until it can go on: the host
+    /// waits, as it would for any callback that blocks. Other tasks have the worker meanwhile, on a thread of
+    /// its own, until the next turn takes it back.
     ///
     /// # Errors
     /// When the worker had moved on and could not be taken back, because the runtime has been shut down.

@@ -1,7 +1,7 @@
 //! Starts threads that carry workers.
 //!
-//! Called where a worker needs another thread: by a task that blocks, by the watchdog, by a host that leaves, and by the
-//! builder. What such a thread does is not known here: it is the `carry` of the [`Shared`] state.
+//! Called where a worker needs another thread: by a task that blocks, by the watchdog, by a host that leaves,
+//! and by the builder. What such a thread does is not known here: it is the `carry` of the [`Shared`] state.
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,8 @@
 //! The green backend of twoply: many tasks on a few workers over a poller.
 //!
-//! A task is an `async-task` in a worker's queue. What is not running costs only its memory. A task may also block
-//! in straight-line code: then its worker moves on, leaving the stack behind, on a thread of its own or as a
-//! suspended fiber ([`Builder::fibers`]).
+//! A task is an `async-task` in a worker's queue. What is not running costs only its memory. A task may also
+//! block in straight-line code: then its worker moves on, leaving the stack behind, on a thread of its own or
+//! as a suspended fiber ([`Builder::fibers`]).
 //!
 //! The files stand on floors; each imports from those above it in this table only:
 //!

@@ -1,8 +1,10 @@
-//! The run queue of one green worker: a ring that others steal from, a LIFO slot, and a way out when it is full.
+//! The run queue of one green worker: a ring that others steal from, a LIFO slot, and a way out when it is
+//! full.
 //!
-//! The scheduler is the only caller. A worker holds the [`Local`], the end that pushes and pops; all the others hold
-//! a [`Stealer`]. What does not fit, and what comes from outside the workers, goes through an [`Injector`]. Nothing
-//! here blocks (but for the injector's short lock), runs an item, or decides who wakes whom.
+//! The scheduler is the only caller. A worker holds the [`Local`], the end that pushes and pops; all the
+//! others hold a [`Stealer`]. What does not fit, and what comes from outside the workers, goes through an
+//! [`Injector`]. Nothing here blocks (but for the injector's short lock), runs an item, or decides who wakes
+//! whom.
 //!
 //! # The ring
 //!
@@ -19,42 +21,44 @@
 //!    (4) spill  owner   ring full: head += CAPACITY / 2         compare-exchange on head
 //! ```
 //!
-//! This is the scheme of Go's `runqput`, `runqget` and `runqgrab` (runtime/proc.go): `tail` is the owner's alone, an
-//! item belongs to whoever moves `head` past it, and a thief copies first and asks afterwards. What it read may be
-//! stale; then its compare-exchange fails and the copy is forgotten. Three facts make this right:
+//! This is the scheme of Go's `runqput`, `runqget` and `runqgrab` (runtime/proc.go): `tail` is the owner's
+//! alone, an item belongs to whoever moves `head` past it, and a thief copies first and asks afterwards. What
+//! it read may be stale; then its compare-exchange fails and the copy is forgotten. Three facts make this
+//! right:
 //!
-//! - **A thief's copy is good if its compare-exchange succeeds.** Success means that `head` was still where it was
-//!   before the copy. A slot at or after `head` is never overwritten: the owner reuses the slot of position `p` only
-//!   after an Acquire load has shown it a `head` beyond `p`. That load pairs with the Release of the
-//!   compare-exchange that moved `head` (all later ones are read-modify-writes and keep the release sequence
-//!   going), so the copying of `p` happens before the reuse.
-//! - **A thief sees what it copies.** It loads `tail` with Acquire, which pairs with the Release store in (1) and
-//!   (3): the slots below that `tail`, and what the items in them point to, are visible.
-//! - **A thief never sees `tail` behind `head`.** It loads `head` first, with Acquire. Whoever moved `head` there, with
-//!   Release, had seen a `tail` at least as large. So `tail - head` is never negative; it may be too large, when
-//!   `head` is old, and then the compare-exchange fails.
+//! - **A thief's copy is good if its compare-exchange succeeds.** Success means that `head` was still where
+//!   it was before the copy. A slot at or after `head` is never overwritten: the owner reuses the slot of
+//!   position `p` only after an Acquire load has shown it a `head` beyond `p`. That load pairs with the
+//!   Release of the compare-exchange that moved `head` (all later ones are read-modify-writes and keep the
+//!   release sequence going), so the copying of `p` happens before the reuse.
+//! - **A thief sees what it copies.** It loads `tail` with Acquire, which pairs with the Release store in (1)
+//!   and (3): the slots below that `tail`, and what the items in them point to, are visible.
+//! - **A thief never sees `tail` behind `head`.** It loads `head` first, with Acquire. Whoever moved `head`
+//!   there, with Release, had seen a `tail` at least as large. So `tail - head` is never negative; it may be
+//!   too large, when `head` is old, and then the compare-exchange fails.
 //!
-//! Deviations from Go: positions are as wide as a pointer, so that on 64-bit machines they never come round and a
-//! stalled thief cannot mistake a new `head` for the old one (Go's and tokio's have 32 bits); a thief may have
-//! items in its own queue; one item is handed out to be run at once. Deviation from tokio's queue.rs: it
-//! keeps a second head for thefts under way, because its slots are plain memory that nobody may read while it
-//! is written. Ours are atomics, so one head is enough, two thieves may try at once, and a theft under way never
-//! makes the ring look full.
+//! Deviations from Go: positions are as wide as a pointer, so that on 64-bit machines they never come round
+//! and a stalled thief cannot mistake a new `head` for the old one (Go's and tokio's have 32 bits); a thief
+//! may have items in its own queue; one item is handed out to be run at once. Deviation from tokio's
+//! queue.rs: it keeps a second head for thefts under way, because its slots are plain memory that nobody may
+//! read while it is written. Ours are atomics, so one head is enough, two thieves may try at once, and a
+//! theft under way never makes the ring look full.
 //!
 //! # The LIFO slot
 //!
-//! One item beside the ring, to be run next: what the running task has just woken is likely to find its data still
-//! in the cache. It is exchanged as a whole, so there is nothing to get wrong. Thieves may take it too, or an item
-//! could wait behind a task that never returns (tokio#4941). A thief that is too eager moves half of each
-//! conversation to another core: Go's thieves look there last and after a pause; tokio had thieves woken for it in
-//! 1.51 and took that back in 1.52.2 (tokio#8065). When to look there, and how many times in a row a worker may use its
-//! own slot before the ring has its turn, is for the scheduler to say.
+//! One item beside the ring, to be run next: what the running task has just woken is likely to find its data
+//! still in the cache. It is exchanged as a whole, so there is nothing to get wrong. Thieves may take it too,
+//! or an item could wait behind a task that never returns (tokio#4941). A thief that is too eager moves half
+//! of each conversation to another core: Go's thieves look there last and after a pause; tokio had thieves
+//! woken for it in 1.51 and took that back in 1.52.2 (tokio#8065). When to look there, and how many times in
+//! a row a worker may use its own slot before the ring has its turn, is for the scheduler to say.
 //!
 //! # Going to sleep
 //!
-//! `is_empty` on its own is a hint. It becomes a guarantee between two sequentially consistent fences: a worker that
-//! pushes, then fences, then looks for sleepers, and a worker that enters itself among the sleepers, then fences,
-//! then finds every queue empty, cannot miss one another. The fences are the scheduler's.
+//! `is_empty` on its own is a hint. It becomes a guarantee between two sequentially consistent fences: a
+//! worker that pushes, then fences, then looks for sleepers, and a worker that enters itself among the
+//! sleepers, then fences, then finds every queue empty, cannot miss one another. The fences are the
+//! scheduler's.
 
 mod injector;
 #[cfg(all(test, loom))]
@@ -160,7 +164,8 @@ impl<T: Item> Local<T> {
         Stealer { ring: Arc::clone(&self.ring) }
     }
 
-    /// Adds `item` as the newest one. A full ring first moves its older half to `overflow`, and `item` after it.
+    /// Adds `item` as the newest one. A full ring first moves its older half to `overflow`, and `item` after
+    /// it.
     #[inline]
     pub(crate) fn push(&self, mut item: T, overflow: &Injector<T>) {
         let ring = &*self.ring;
@@ -170,7 +175,8 @@ impl<T: Item> Local<T> {
             let head = ring.head.load(Acquire);
             if tail.wrapping_sub(head) < CAPACITY {
                 ring.slot(tail).store(item.into_raw().as_ptr(), Relaxed);
-                // Release pairs with the Acquire of `tail` in `steal_into`: the slot and the item are visible.
+                // Release pairs with the Acquire of `tail` in `steal_into`: the slot and the item are
+                // visible.
                 ring.tail.store(tail.wrapping_add(1), Release);
                 return;
             }
@@ -198,9 +204,9 @@ impl<T: Item> Local<T> {
             match ring.head.compare_exchange_weak(head, head.wrapping_add(1), Release, Relaxed) {
                 Ok(_) => {
                     let raw = ring.slot(head).load(Relaxed);
-                    // SAFETY: the exchange made position `head` ours alone, and `head` was short of `tail`, so
-                    // `push` or `steal_into` has put an item there. Nobody but the owner, who is running this,
-                    // writes to slots, so it is there still.
+                    // SAFETY: the exchange made position `head` ours alone, and `head` was short of `tail`,
+                    // so `push` or `steal_into` has put an item there. Nobody but the owner, who is running
+                    // this, writes to slots, so it is there still.
                     return Some(unsafe { item(raw) });
                 }
                 Err(now) => head = now,
@@ -255,8 +261,9 @@ impl<T: Item> Local<T> {
 }
 
 impl<T: Item> Stealer<T> {
-    /// Takes the older half of the ring's items, at most half a ring. The oldest one is returned, to be run at once;
-    /// the others go to `local`, as many as fit. Nothing happens when `local` is the other end of this very queue.
+    /// Takes the older half of the ring's items, at most half a ring. The oldest one is returned, to be run
+    /// at once; the others go to `local`, as many as fit. Nothing happens when `local` is the other end of
+    /// this very queue.
     pub(crate) fn steal_into(&self, local: &Local<T>) -> Option<T> {
         let (from, to) = (&*self.ring, &*local.ring);
         if std::ptr::eq(from, to) || !from.shared {
@@ -285,8 +292,9 @@ impl<T: Item> Stealer<T> {
                 Ok(_) => {
                     // Release pairs with the Acquire of `tail` of whoever steals from us.
                     to.tail.store(to_tail.wrapping_add(count - 1), Release);
-                    // SAFETY: the exchange made the positions from `head` on ours alone; the first fact in the
-                    // module's header says that `first` is what was pushed there. Only the others are in `local`.
+                    // SAFETY: the exchange made the positions from `head` on ours alone; the first fact in
+                    // the module's header says that `first` is what was pushed there. Only the others are in
+                    // `local`.
                     return Some(unsafe { item(first) });
                 }
                 Err(now) => head = now,
@@ -294,7 +302,8 @@ impl<T: Item> Stealer<T> {
         }
     }
 
-    /// Takes the item in the LIFO slot. Its owner was about to run it: for thieves that have found nothing else.
+    /// Takes the item in the LIFO slot. Its owner was about to run it: for thieves that have found nothing
+    /// else.
     pub(crate) fn steal_lifo(&self) -> Option<T> {
         if !self.ring.shared {
             return None;
@@ -329,19 +338,20 @@ impl<T: Item> Ring<T> {
         &self.slots[position & (CAPACITY - 1)]
     }
 
-    /// Moves the older half of a full ring that starts at `head`, and then `item`, to `overflow`. Only the owner may
-    /// call this. Gives `item` back when a thief was faster.
+    /// Moves the older half of a full ring that starts at `head`, and then `item`, to `overflow`. Only the
+    /// owner may call this. Gives `item` back when a thief was faster.
     #[cold]
     fn spill(&self, head: usize, item: T, overflow: &Injector<T>) -> Result<(), T> {
         let half = CAPACITY / 2;
-        // Release as in `pop`. After a failure the caller loads `head` again, and sees this value or a later one.
+        // Release as in `pop`. After a failure the caller loads `head` again, and sees this value or a later
+        // one.
         if self.head.compare_exchange(head, head.wrapping_add(half), Release, Relaxed).is_err() {
             return Err(item);
         }
         let older = (0..half).map(|i| {
             let raw = self.slot(head.wrapping_add(i)).load(Relaxed);
-            // SAFETY: as in `pop`: the exchange made these positions ours, all of them are short of `tail`, each
-            // is visited once, and only the owner, who is running this, writes to slots.
+            // SAFETY: as in `pop`: the exchange made these positions ours, all of them are short of `tail`,
+            // each is visited once, and only the owner, who is running this, writes to slots.
             unsafe { self::item(raw) }
         });
         overflow.push_batch(older.chain([item]));
@@ -372,8 +382,9 @@ impl<T: Item> Ring<T> {
     }
 }
 
-/// The owner takes what is left with it. The stealers may stay for as long as the items that they could steal, because these
-/// hold on to their runtime, which has the stealers: so the ring, which both ends keep, must not hold any.
+/// The owner takes what is left with it. The stealers may stay for as long as the items that they could
+/// steal, because these hold on to their runtime, which has the stealers: so the ring, which both ends keep,
+/// must not hold any.
 impl<T: Item> Drop for Local<T> {
     fn drop(&mut self) {
         let rest = std::iter::from_fn(|| self.pop().or_else(|| self.pop_lifo()));
@@ -385,8 +396,10 @@ impl<T: Item> Drop for Local<T> {
 /// Returns the item that `raw` stands for.
 ///
 /// # Safety
-/// `raw` was stored in a slot by one of this queue's operations, and the caller is the one who has claimed it.
+/// `raw` was stored in a slot by one of this queue's operations, and the caller is the one who has claimed
+/// it.
 unsafe fn item<T: Item>(raw: *mut ()) -> T {
-    // SAFETY: what is stored comes from `Item::into_raw` and is not null; who has claimed it is alone with it.
+    // SAFETY: what is stored comes from `Item::into_raw` and is not null; who has claimed it is alone with
+    // it.
     unsafe { T::from_raw(NonNull::new_unchecked(raw)) }
 }

@@ -1,10 +1,11 @@
 //! The cell in which a worker lies while a thread carries it, so that it can be taken from a thread that is
 //! stuck.
 //!
-//! The carrier reaches its worker here many times in each poll, and pays no more for that than for the `RefCell` that
-//! this could be: two stores and a load of its own. The [watchdog](crate::watchdog) may take the worker away
-//! while the carrier is in the middle of a poll and does not use it, which is what a carrier does that blocks or computes
-//! for long. Neither waits for the other. Nothing here decides when a worker is taken, or runs anything.
+//! The carrier reaches its worker here many times in each poll, and pays no more for that than for the
+//! `RefCell` that this could be: two stores and a load of its own. The [watchdog](crate::watchdog) may take
+//! the worker away while the carrier is in the middle of a poll and does not use it, which is what a carrier
+//! does that blocks or computes for long. Neither waits for the other. Nothing here decides when a worker is
+//! taken, or runs anything.
 //!
 //! ```text
 //!              (1) revoke            (2) revoke: handed on              (4) leave
@@ -14,11 +15,12 @@
 //!      └────────────────────────(5) put ◀──────────────────┴───────────────────────┘
 //! ```
 //!
-//! (1) to (3) are the seizer's, and only one is at work at a time; (4) and (5) are the carrier's, to whom the word is
-//! left once it says REVOKED. Carrier and seizer meet as in Dekker's algorithm: the carrier writes `borrows` and then
-//! reads the word; the seizer writes the word and then reads `borrows`; each with its [barrier](crate::asymmetric_fence) in
-//! between. So either the carrier sees REVOKING, withdraws and waits for the outcome, or the seizer sees the borrow
-//! and gives up.
+//! (1) to (3) are the seizer's, and only one is at work at a time; (4) and (5) are the carrier's, to whom the
+//!     word is
+//! left once it says REVOKED. Carrier and seizer meet as in Dekker's algorithm: the carrier writes `borrows`
+//! and then reads the word; the seizer writes the word and then reads `borrows`; each with its
+//! [barrier](crate::asymmetric_fence) in between. So either the carrier sees REVOKING, withdraws and waits
+//! for the outcome, or the seizer sees the borrow and gives up.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -50,16 +52,17 @@ pub(crate) struct Revocable<T> {
     item: UnsafeCell<Option<Box<T>>>,
     /// The number of uses that are under way, one inside the other. Written by the carrier alone.
     borrows: AtomicUsize,
-    /// [`PRESENT`] or [`FENCED`], [`REVOKING`], [`REVOKED`] or [`RELEASED`]; see the [module](self)'s diagram.
+    /// [`PRESENT`] or [`FENCED`], [`REVOKING`], [`REVOKED`] or [`RELEASED`]; see the [module](self)'s
+    /// diagram.
     state: AtomicU8,
     /// The state in which the value is here: [`PRESENT`] or [`FENCED`].
     here: u8,
 }
 
-// SAFETY: `item` is touched by the carrier while `borrows` says so and the word has said PRESENT after that, by the seizer
-// while the word says REVOKING and `borrows` has been zero after that, and by the carrier in `put` while the word says REVOKED
-// or RELEASED, which nobody else changes. The header says why the first two exclude each other. So it passes from thread to
-// thread as through a mutex, which asks for `T: Send`.
+// SAFETY: `item` is touched by the carrier while `borrows` says so and the word has said PRESENT after that,
+// by the seizer while the word says REVOKING and `borrows` has been zero after that, and by the carrier in
+// `put` while the word says REVOKED or RELEASED, which nobody else changes. The header says why the first two
+// exclude each other. So it passes from thread to thread as through a mutex, which asks for `T: Send`.
 unsafe impl<T: Send> Sync for Revocable<T> {}
 
 /// The carrier's end of a cell. It stays on one thread.
@@ -249,7 +252,8 @@ impl<T> Revocable<T> {
         if !asymmetric_fence::heavy() || self.borrows.load(Acquire) != 0 || !still() {
             return false;
         }
-        // SAFETY: no use was under way after the barrier, and one that begins later sees the word and withdraws.
+        // SAFETY: no use was under way after the barrier, and one that begins later sees the word and
+        // withdraws.
         let item = unsafe { &mut *self.item.get() };
         let Some(taken) = item.take() else { return false };
         settle.1 = REVOKED;

@@ -1,12 +1,13 @@
 //! Running a worker's tasks on fibers: the loop that picks the stack.
 //!
-//! The worker's own stack chooses the work; a task is polled on a *runner*, a fiber that polls one task after the
-//! other. A task that does not block gives its runner back at once, so one runner serves them all. A task that
-//! blocks keeps its runner, suspended, until it is woken; the next task gets another. So only what is blocked in
-//! straight-line code holds a stack.
+//! The worker's own stack chooses the work; a task is polled on a *runner*, a fiber that polls one task after
+//! the other. A task that does not block gives its runner back at once, so one runner serves them all. A task
+//! that blocks keeps its runner, suspended, until it is woken; the next task gets another. So only what is
+//! blocked in straight-line code holds a stack.
 //!
-//! A worker calls this once, for its whole life. Nothing here is ever touched by another thread. When a task is stuck on
-//! a runner, another thread carries the worker until this one comes back, and polls on its own stack.
+//! A worker calls this once, for its whole life. Nothing here is ever touched by another thread. When a task
+//! is stuck on a runner, another thread carries the worker until this one comes back, and polls on its own
+//! stack.
 
 use std::io;
 use std::rc::Rc;
@@ -92,8 +93,8 @@ pub(crate) fn run_on_fibers(
         }
     });
     runners.end_idle(0);
-    // A worker does not leave while one is blocked. If it did, the stack would be leaked, and counted: what lies on it may be
-    // borrowed from elsewhere.
+    // A worker does not leave while one is blocked. If it did, the stack would be leaked, and counted: what
+    // lies on it may be borrowed from elsewhere.
 }
 
 impl Runners<'_> {
@@ -111,8 +112,8 @@ impl Runners<'_> {
         let number = self.vacant.last().copied().unwrap_or(self.all.len());
         let strand = Rc::new(FiberStrand::new(Rc::clone(self.context), self.index, number));
         let (own, context, index) = (Rc::clone(&strand), Rc::clone(self.context), self.index);
-        // SAFETY: the builder's `fibers`, which is how there came to be a pool, is unsafe: its caller has promised
-        // that what runs on the runtime's tasks may be suspended.
+        // SAFETY: the builder's `fibers`, which is how there came to be a pool, is unsafe: its caller has
+        // promised that what runs on the runtime's tasks may be suspended.
         let fiber = unsafe {
             Fiber::new(self.stacks, move |suspender, mut input| {
                 own.set_suspender(suspender);
@@ -151,8 +152,8 @@ impl Runners<'_> {
         }
     }
 
-    /// Asks for the memory that the turns after this one will touch. In two steps, because what the second asks for is
-    /// found through what the first has brought.
+    /// Asks for the memory that the turns after this one will touch. In two steps, because what the second
+    /// asks for is found through what the first has brought.
     #[inline]
     fn prepare_next(&self) {
         let (first, third) = self.context.upcoming_fibers();

@@ -27,8 +27,8 @@ use crate::watchdog_state::{Handler, LongPoll, WatchdogState};
 
 /// A green runtime: its workers, and the tasks that run on them.
 ///
-/// Dropping it cancels its tasks and returns at once; the workers end when the tasks have. [`Green::shutdown`]
-/// waits for that.
+/// Dropping it cancels its tasks and returns at once; the workers end when the tasks have.
+/// [`Green::shutdown`] waits for that.
 ///
 /// # Examples
 /// ```
@@ -71,8 +71,8 @@ pub struct Builder {
     on_long_poll: Option<Handler>,
 }
 
-/// The promise that [`Builder::fibers`] asks for, as a value: whoever makes one has given it, and may hand it to code
-/// that cannot say `unsafe` itself, such as a builder that is told the backend at run time.
+/// The promise that [`Builder::fibers`] asks for, as a value: whoever makes one has given it, and may hand it
+/// to code that cannot say `unsafe` itself, such as a builder that is told the backend at run time.
 ///
 /// # Examples
 /// ```
@@ -104,7 +104,8 @@ const SPIN_ROUNDS: u32 = 60;
 const LONG_POLL: Duration = Duration::from_millis(100);
 
 impl Builder {
-    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; `twoply-green` unless set.
+    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; `twoply-green`
+    /// unless set.
     ///
     /// # Examples
     /// ```
@@ -225,12 +226,13 @@ impl Builder {
         self
     }
 
-    /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds, and a
-    /// blocked task costs a few KiB of memory and nothing else.
+    /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds,
+    /// and a blocked task costs a few KiB of memory and nothing else.
     ///
-    /// One thing is worse than with threads. Panics are counted for each thread, so a stack that unwinds, from a panic
-    /// or because its task was cancelled, cannot be left: a destructor that waits then keeps its worker. If it waits
-    /// for something that only this worker can do, such as a task that is blocked on a fiber of it, neither goes on.
+    /// One thing is worse than with threads. Panics are counted for each thread, so a stack that unwinds,
+    /// from a panic or because its task was cancelled, cannot be left: a destructor that waits then keeps its
+    /// worker. If it waits for something that only this worker can do, such as a task that is blocked on a
+    /// fiber of it, neither goes on.
     ///
     /// # Safety
     #[doc = include_str!("fiber/SAFETY.md")]
@@ -248,8 +250,9 @@ impl Builder {
     /// Starts a runtime with these settings.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, a descriptor or memory; [`io::ErrorKind::InvalidInput`] when the settings ask
-    /// for more threads than [there may be](Builder::max_threads), or for stacks larger than the address space.
+    /// When the operating system refuses a thread, a descriptor or memory; [`io::ErrorKind::InvalidInput`]
+    /// when the settings ask for more threads than [there may be](Builder::max_threads), or for stacks larger
+    /// than the address space.
     pub fn build(self) -> io::Result<Green> {
         asymmetric_fence::prepare();
         let threads = self.limits.threads.min(process_limit());
@@ -350,17 +353,17 @@ impl Green {
 
     /// Cancels all tasks, waits for them and for the workers to end, and lets no task start any more.
     ///
-    /// A task is dropped at its await point; one that is blocked unwinds from its wait. The threads of the runtime end.
-    /// Its descriptors, four a worker, are closed when it is dropped and nobody has a waker or a spawner of it any more.
-    /// Sockets that outlive it go on with another driver.
+    /// A task is dropped at its await point; one that is blocked unwinds from its wait. The threads of the
+    /// runtime end. Its descriptors, four a worker, are closed when it is dropped and nobody has a waker or a
+    /// spawner of it any more. Sockets that outlive it go on with another driver.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself: nothing has been
-    /// done then. Such a task may drop the runtime instead.
+    /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself:
+    /// nothing has been done then. Such a task may drop the runtime instead.
     ///
-    /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`. Each task ends all the same:
-    /// what is queued is dropped there and then, what is being polled or unwinds ends when it comes to its next await
-    /// point, wait or end, and its worker after it.
+    /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`. Each task
+    /// ends all the same: what is queued is dropped there and then, what is being polled or unwinds ends when
+    /// it comes to its next await point, wait or end, and its worker after it.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         self.shared.tasks.refuse_caller()?;
         let now = Instant::now();

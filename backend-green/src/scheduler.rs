@@ -1,36 +1,40 @@
 //! The scheduler of a green runtime: what its workers share, and who is woken for what.
 //!
 //! # The design
-//! Each worker ([`crate::worker`]) has a run queue that the others may steal from, and a reactor of its own: a
-//! descriptor belongs to the reactor of the worker that first waited for it, its events are handled by that worker,
-//! and the task they wake goes to that worker's queue. So a connection stays on one core as long as the load is
-//! even, and no lock or wake-up crosses cores for it. Work moves when somebody is idle: an idle worker steals. A task on
-//! a fiber cannot be stolen once it has blocked; where it begins is chosen (`worker/placement.rs`).
+//! Each worker ([`crate::worker`]) has a run queue that the others may steal from, and a reactor of its own:
+//! a descriptor belongs to the reactor of the worker that first waited for it, its events are handled by that
+//! worker, and the task they wake goes to that worker's queue. So a connection stays on one core as long as
+//! the load is even, and no lock or wake-up crosses cores for it. Work moves when somebody is idle: an idle
+//! worker steals. A task on a fiber cannot be stolen once it has blocked; where it begins is chosen
+//! (`worker/placement.rs`).
 //!
 //! # The race it must win
-//! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each looks before
-//! the other has written, the work waits for nobody. So both write first and look afterwards, with a sequentially
-//! consistent fence in between: whoever pushes, pushes and then looks for sleepers ([`Shared::notify`]); whoever goes
-//! to sleep enters itself in the list of sleepers and then looks at every queue ([`crate::worker`], `sleep`). The fences
-//! are those of [`crate::sleepers`]. What is for one worker alone, its inbox and the tasks that are given to it, needs none:
-//! whoever pushes there first notifies that worker's reactor in any case, and the reactor's own word is changed by
-//! read-modify-writes only, which have one order.
+//! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each
+//! looks before the other has written, the work waits for nobody. So both write first and look afterwards,
+//! with a sequentially consistent fence in between: whoever pushes, pushes and then looks for sleepers
+//! ([`Shared::notify`]); whoever goes to sleep enters itself in the list of sleepers and then looks at every
+//! queue ([`crate::worker`], `sleep`). The fences are those of [`crate::sleepers`]. What is for one worker
+//! alone, its inbox and the tasks that are given to it, needs none: whoever pushes there first notifies that
+//! worker's reactor in any case, and the reactor's own word is changed by read-modify-writes only, which have
+//! one order.
 //!
 //! Waking a core that sleeps costs 40 us and more, so it is not done lightly. A worker that has run out of
-//! work *searches* for a while before it sleeps, and while one searches nobody else is woken: it will find what
-//! there is. A searcher that finds work, and sees that there is more, has the next one woken. A push by a worker to
-//! its own queue wakes somebody only if the queue holds more than that worker runs next.
+//! work *searches* for a while before it sleeps, and while one searches nobody else is woken: it will find
+//! what there is. A searcher that finds work, and sees that there is more, has the next one woken. A push by
+//! a worker to its own queue wakes somebody only if the queue holds more than that worker runs next.
 //!
 //! # Rejected
-//! - *One reactor for all* (Go, tokio): each event then may be handled by any core, and with an idle worker around most
-//!   are: measured on HTTP keep-alive, the wake-ups between cores cost more than the system calls saved.
+//! - *One reactor for all* (Go, tokio): each event then may be handled by any core, and with an idle worker
+//!   around most are: measured on HTTP keep-alive, the wake-ups between cores cost more than the system calls
+//!   saved.
 //! - *One queue for all behind a lock*: four times slower as soon as two workers use it.
-//! - *No stealing, a task stays where it was born*: one expensive connection in fifty delays all that share its
-//!   worker.
+//! - *No stealing, a task stays where it was born*: one expensive connection in fifty delays all that share
+//!   its worker.
 //!
-//! The protocol of searchers and sleepers follows Go's `proc.go` and tokio's multi-threaded scheduler. Deviations: a
-//! worker's own pushes are not fenced (a miss delays help, never work, since the worker itself runs what it pushed);
-//! and workers that hold on to one task for too long are helped by the watchdog instead of being preempted.
+//! The protocol of searchers and sleepers follows Go's `proc.go` and tokio's multi-threaded scheduler.
+//! Deviations: a worker's own pushes are not fenced (a miss delays help, never work, since the worker itself
+//! runs what it pushed); and workers that hold on to one task for too long are helped by the watchdog instead
+//! of being preempted.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -322,7 +326,8 @@ impl Shared {
             // Whoever waits for a descriptor of a closed reactor is woken and moves to another.
             in_turn(|| self.workers.iter().for_each(|remote| remote.reactor.close()));
             self.watch.stop();
-            // Nothing will be started any more: idle threads end now, and those of blocked tasks with their tasks.
+            // Nothing will be started any more: idle threads end now, and those of blocked tasks with their
+            // tasks.
             self.threads.close();
             // Last, because it runs code of the user's, which may take for ever.
             self.drop_leftovers();
@@ -330,8 +335,9 @@ impl Shared {
     }
 }
 
-/// Drops a job that comes back to a runtime which has been stopped. That runs the destructors of the user's, which may take
-/// for ever; and whoever has woken the job may do so in the turn of a reactor, or in the destructor of another such job.
+/// Drops a job that comes back to a runtime which has been stopped. That runs the destructors of the user's,
+/// which may take for ever; and whoever has woken the job may do so in the turn of a reactor, or in the
+/// destructor of another such job.
 fn drop_elsewhere(job: Job) {
     // The job is dropped here where no thread is to be had.
     let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, move || drop(job));

@@ -1,9 +1,9 @@
 //! The workers that sleep and those that search, and the choice of who is woken when there is work: the race
 //! that the [scheduler](crate::scheduler)'s header describes.
 //!
-//! The scheduler notifies those whom this picks, and workers say here what they are about to do. Nothing here looks at a
-//! queue, sleeps or wakes anybody. Each fence stands between what its caller wrote before and what is read after it, here
-//! or by the caller; the orderings around it are Relaxed.
+//! The scheduler notifies those whom this picks, and workers say here what they are about to do. Nothing here
+//! looks at a queue, sleeps or wakes anybody. Each fence stands between what its caller wrote before and what
+//! is read after it, here or by the caller; the orderings around it are Relaxed.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -37,8 +37,8 @@ impl Sleepers {
     /// Picks a sleeping worker to be woken for work that has been pushed, unless one is searching already:
     /// that will find it.
     pub(crate) fn pick(&self) -> Option<usize> {
-        // Pairs with the fences in `begin_sleep` and `found`: either this sees the sleeper, or that nobody searches, or the
-        // other one sees the work.
+        // Pairs with the fences in `begin_sleep` and `found`: either this sees the sleeper, or that nobody
+        // searches, or the other one sees the work.
         fence(SeqCst);
         self.pick_hint()
     }
@@ -90,7 +90,8 @@ impl Sleepers {
         self.searching.load(Relaxed)
     }
 
-    /// Enters a worker among the sleepers, and ends its search if it `searches`. It has to look at every queue after that.
+    /// Enters a worker among the sleepers, and ends its search if it `searches`. It has to look at every
+    /// queue after that.
     pub(crate) fn begin_sleep(&self, worker: usize, searches: bool) {
         {
             let mut list = self.lock();

@@ -1,9 +1,9 @@
 //! The ways in which the stacks of a green worker wait.
 //!
-//! - [`CarrierStrand`]: the stack of an OS thread that carries a worker. When it must wait it hands the worker to a
-//!   spare thread, as Go does at a blocking system call, and parks. From then on the thread is the blocked
-//!   task's own, and waits like any thread, at the cost of one; when the poll ends it goes back to the cache. Before
-//!   code that only may block, the worker is [set aside](crate::handoff).
+//! - [`CarrierStrand`]: the stack of an OS thread that carries a worker. When it must wait it hands the
+//!   worker to a spare thread, as Go does at a blocking system call, and parks. From then on the thread is
+//!   the blocked task's own, and waits like any thread, at the cost of one; when the poll ends it goes back
+//!   to the cache. Before code that only may block, the worker is [set aside](crate::handoff).
 //! - [`FiberStrand`]: the stack of a fiber. When it must wait it is suspended, and the worker goes on.
 
 use std::cell::Cell;
@@ -85,8 +85,8 @@ impl CarrierStrand {
             return true;
         };
         let counts = &self.context.remote(self.index).counts;
-        // All of it before the other thread has the worker, whose counts are its own from then on. A worker that
-        // kept this task as its current one would look held up by it, even while it slept.
+        // All of it before the other thread has the worker, whose counts are its own from then on. A worker
+        // that kept this task as its current one would look held up by it, even while it slept.
         let current = counts.current.swap(0, Ordering::Relaxed);
         Counts::bump(&counts.handovers);
         match launch(&self.context.shared, core) {
@@ -279,8 +279,9 @@ impl FiberStrand {
         let Some(suspender) = self.suspender.get() else { return false };
         let here = 0_u8;
         self.left_at.set(&raw const here);
-        // SAFETY: the pointer was set by the function that runs on the fiber, from a reference that is good for as
-        // long as that function runs; and this is called by what that function runs, on the same stack.
+        // SAFETY: the pointer was set by the function that runs on the fiber, from a reference that is good
+        // for as long as that function runs; and this is called by what that function runs, on the same
+        // stack.
         let input = unsafe { suspender.as_ref() }.suspend(Output::Blocked);
         debug_assert!(input.is_none(), "a blocked fiber was given a job");
         true
@@ -303,8 +304,8 @@ impl Strand for FiberStrand {
 
     #[inline]
     fn park(&self) {
-        // Panics are counted for each thread: a stack that unwinds is not left for another. Nor can the worker's
-        // own stack be left, which runs a task when no fiber can be had.
+        // Panics are counted for each thread: a stack that unwinds is not left for another. Nor can the
+        // worker's own stack be left, which runs a task when no fiber can be had.
         if std::thread::panicking() || !self.suspend() {
             let parker = self.state.parker();
             worker::stall(&self.context, self.index, || !parker.is_parked(), None);

@@ -1,13 +1,13 @@
 //! Notices a task that holds on to its worker, has others do what waits behind it, and names it.
 //!
-//! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so does it,
-//! until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle worker is woken, which
-//! steals its queue, its LIFO slot too, and handles its events. If something waits for the stuck worker nevertheless,
-//! because nobody is idle or because more has come, it is [taken from its thread](rescue), and another one carries it. The
-//! watchdog's own thread never runs tasks.
+//! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so
+//! does it, until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle
+//! worker is woken, which steals its queue, its LIFO slot too, and handles its events. If something waits for
+//! the stuck worker nevertheless, because nobody is idle or because more has come, it is [taken from its
+//! thread](rescue), and another one carries it. The watchdog's own thread never runs tasks.
 //!
-//! It also finds a new thread for a worker that has been [set aside](crate::handoff) for code which takes its time. As long
-//! as workers are set aside it looks every [`FREQUENT_TICK`].
+//! It also finds a new thread for a worker that has been [set aside](crate::handoff) for code which takes its
+//! time. As long as workers are set aside it looks every [`FREQUENT_TICK`].
 
 mod rescue;
 
@@ -93,8 +93,8 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     }
 }
 
-/// Has another thread carry each worker that has been aside since the last look. Returns whether any was set aside
-/// since, or still is.
+/// Has another thread carry each worker that has been aside since the last look. Returns whether any was set
+/// aside since, or still is.
 fn hand_off_set_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
     let mut any = false;
     for (remote, seen) in shared.workers.iter().zip(seen) {
@@ -137,8 +137,8 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) {
     rescue::rescue(shared, &Stuck { worker, polls, task, since, used, reported: seen.reported }, now);
 }
 
-/// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether some of them
-/// have not been reported yet.
+/// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether some
+/// of them have not been reported yet.
 fn look_at_rescued(shared: &Shared, now: Instant) -> bool {
     let (mut due, mut unreported) = (Vec::new(), false);
     lock(&shared.watch.rescued).retain_mut(|poll| {

@@ -109,7 +109,8 @@ impl WatchdogState {
 
     /// Wakes the watchdog, because a worker has woken up.
     pub(crate) fn wake(&self) {
-        // Pairs with the fence in `watch`: either this sees that the watchdog sleeps, or that sees the worker awake.
+        // Pairs with the fence in `watch`: either this sees that the watchdog sleeps, or that sees the worker
+        // awake.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
             self.unpark();
@@ -118,7 +119,8 @@ impl WatchdogState {
 
     /// Has the watchdog look often, because a worker has been set aside.
     pub(crate) fn look_often(&self) {
-        // Pairs with the fence in `watch`: either this sees that it looks seldom, or that sees the worker aside.
+        // Pairs with the fence in `watch`: either this sees that it looks seldom, or that sees the worker
+        // aside.
         fence(Ordering::SeqCst);
         if !self.frequent.load(Ordering::Relaxed) && !self.frequent.swap(true, Ordering::Relaxed) {
             self.unpark();

@@ -1,17 +1,18 @@
 //! A worker: what it runs next. What it does when there is nothing to run is in `idle`, what it does for
 //! others in `steal`, and when it gives a new task away in `placement`.
 //!
-//! A worker is a [`Core`] that some OS thread carries. The thread gets the next piece of [`Work`] from the core and
-//! runs it. When a task blocks the thread in straight-line code, the core moves on: to another thread
-//! ([`crate::strand`]), or, where tasks run on fibers, it stays and leaves the fiber behind ([`crate::runner`]).
+//! A worker is a [`Core`] that some OS thread carries. The thread gets the next piece of [`Work`] from the
+//! core and runs it. When a task blocks the thread in straight-line code, the core moves on: to another
+//! thread ([`crate::strand`]), or, where tasks run on fibers, it stays and leaves the fiber behind
+//! ([`crate::runner`]).
 //!
-//! The core is reached through a thread-local, so that a task which wakes another one, or spawns one, pushes to the
-//! queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is handed over. While
-//! the thread is stuck in a poll, the core can be taken from it ([`crate::revocable`]).
+//! The core is reached through a thread-local, so that a task which wakes another one, or spawns one, pushes
+//! to the queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is
+//! handed over. While the thread is stuck in a poll, the core can be taken from it ([`crate::revocable`]).
 //!
 //! What runs next: the LIFO slot (what the last task woke, while the caches are warm, but only so often in a
-//! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the reactor
-//! have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
+//! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the
+//! reactor have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
 
 mod idle;
 mod placement;
@@ -188,8 +189,8 @@ pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {
 }
 
 impl Core {
-    /// Adds a job that this worker's own task has woken or started. One that has just run goes to the end of the
-    /// queue, any other is run next.
+    /// Adds a job that this worker's own task has woken or started. One that has just run goes to the end of
+    /// the queue, any other is run next.
     #[inline]
     pub(crate) fn push(&self, shared: &Shared, job: Job, yielded: bool) {
         if yielded {
@@ -306,8 +307,8 @@ fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
     contained(|| reactor.turn(timeout))
 }
 
-/// Handles the events of another worker, which is stuck. If it has come back meanwhile and turns its reactor itself, so
-/// much the better.
+/// Handles the events of another worker, which is stuck. If it has come back meanwhile and turns its reactor
+/// itself, so much the better.
 pub(crate) fn turn_for(victim: &Remote) {
     let _ = contained(|| victim.reactor.turn_for_owner());
 }
@@ -325,8 +326,8 @@ fn contained(turn: impl FnOnce() -> io::Result<Turn>) -> io::Result<()> {
     }
 }
 
-/// Blocks the calling thread, which carries the worker `index` and cannot leave its stack, until `is_over`, and handles
-/// the worker's events meanwhile. Its queue is left to the other workers.
+/// Blocks the calling thread, which carries the worker `index` and cannot leave its stack, until `is_over`,
+/// and handles the worker's events meanwhile. Its queue is left to the other workers.
 pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool, at_most: Option<Duration>) {
     let Remote { reactor, .. } = context.remote(index);
     while !is_over() {
@@ -351,8 +352,8 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
     }
 }
 
-/// Polls the task of `job` on the calling stack, and enters it as the worker's current one. When this returns the
-/// worker may be another thread's: the entry is cleared by the step after this one, which knows.
+/// Polls the task of `job` on the calling stack, and enters it as the worker's current one. When this returns
+/// the worker may be another thread's: the entry is cleared by the step after this one, which knows.
 #[inline]
 pub(crate) fn poll(counts: &Counts, job: Job) {
     Counts::bump(&counts.polls);

@@ -1,11 +1,11 @@
 //! The native backend of twoply: every task is an OS thread that blocks.
 //!
-//! A task runs to its end on a thread from a cache; where it must wait, the thread parks. It costs a thread, and
-//! in return it may block in anything, and every debugger and profiler understands it.
+//! A task runs to its end on a thread from a cache; where it must wait, the thread parks. It costs a thread,
+//! and in return it may block in anything, and every debugger and profiler understands it.
 //!
-//! How such a thread waits (a futex, or `poll(2)` on the descriptors it waits for) is the core's thread strand:
-//! the same one that serves `main` and every other thread that no backend has started. So this crate is the
-//! small rest: which thread, how many, and for how long.
+//! How such a thread waits (a futex, or `poll(2)` on the descriptors it waits for) is the core's thread
+//! strand: the same one that serves `main` and every other thread that no backend has started. So this crate
+//! is the small rest: which thread, how many, and for how long.
 
 #![forbid(unsafe_code)]
 
@@ -23,9 +23,10 @@ use twoply_core::threads::{Limits, ThreadCache};
 
 /// A native runtime: a cache of threads, and the tasks that run on them.
 ///
-/// A task that reads from a socket as a plain call blocks in the kernel; cancelling it interrupts the call with the signal
-/// `SIGURG`, which is unblocked on the threads that tasks block on, though the program may block all signals. A handler of the
-/// program's for that signal stays. Where the system denies the signal, such reads wait in `poll(2)` instead.
+/// A task that reads from a socket as a plain call blocks in the kernel; cancelling it interrupts the call
+/// with the signal `SIGURG`, which is unblocked on the threads that tasks block on, though the program may
+/// block all signals. A handler of the program's for that signal stays. Where the system denies the signal,
+/// such reads wait in `poll(2)` instead.
 ///
 /// Dropping it neither stops nor joins anything: its tasks go on. [`Native::shutdown`] ends them.
 ///
@@ -70,8 +71,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; `twoply-native` unless set. While
-    /// a thread runs a task that has a name, the system shows that one.
+    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; `twoply-native`
+    /// unless set. While a thread runs a task that has a name, the system shows that one.
     ///
     /// # Examples
     /// ```
@@ -146,11 +147,12 @@ impl Native {
     /// Cancels all tasks, waits for them and for their threads to end, and lets none start any more.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself: nothing has been
-    /// done then.
+    /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself:
+    /// nothing has been done then.
     ///
-    /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`; they go on, and end when
-    /// they can. A task that never waits, or that blocks in something that is not this library's, cannot be stopped.
+    /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`; they go on,
+    /// and end when they can. A task that never waits, or that blocks in something that is not this
+    /// library's, cannot be stopped.
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         let until = Instant::now().checked_add(deadline);
         let tasks = &self.backend.tasks;

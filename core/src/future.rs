@@ -1,7 +1,7 @@
 //! Combinators: waiting for one of several futures, or for all of them.
 //!
-//! They take any futures, so channels, timers, sockets and tasks can be waited for together, and they are futures
-//! themselves: finish them with `.await` or [`.wait()`](crate::Wait::wait).
+//! They take any futures, so channels, timers, sockets and tasks can be waited for together, and they are
+//! futures themselves: finish them with `.await` or [`.wait()`](crate::Wait::wait).
 //!
 //! | waits for  | a few futures, by type         | many of one type |
 //! |------------|--------------------------------|------------------|
@@ -12,8 +12,8 @@
 //! Losers are dropped with the combinator, before the code after `.await` or `.wait()` goes on. So a race is
 //! cancel-safe if its arms are: the receives and sends of [`channel`](crate::channel) are, with one
 //! exception, that of [a rendezvous](crate::channel::Sender::send) that is no arm of one of these or of a
-//! `timeout`. Those offer their arms to a rendezvous all at once, and commit to one: a send that loses has not sent, and
-//! no select meets itself. To keep a loser, race `&mut` of it.
+//! `timeout`. Those offer their arms to a rendezvous all at once, and commit to one: a send that loses has
+//! not sent, and no select meets itself. To keep a loser, race `&mut` of it.
 //!
 //! Beside them: [`yield_now`] lets others run, [`suspension`] is a future that somebody else resumes.
 //!
@@ -39,8 +39,8 @@ pub use crate::select;
 
 /// Waits for the first of two to six futures to be ready, and says which it was.
 ///
-/// At each poll another arm, chosen at random, is polled first, so an arm that is always ready does not starve
-/// the others: an arm that is ready wins with a chance of at least one in the number of arms. See
+/// At each poll another arm, chosen at random, is polled first, so an arm that is always ready does not
+/// starve the others: an arm that is ready wins with a chance of at least one in the number of arms. See
 /// [`Select::biased`] for the other order.
 ///
 /// ```
@@ -105,8 +105,9 @@ pub fn join<T: Tuple>(futures: T) -> T::Join {
 
 /// Waits for the first of two to six futures and runs the arm that belongs to it.
 ///
-/// It begins with the finisher, `await` or `wait`, and may go on with `biased`, which polls the arms in the order
-/// in which they are written. Then come the arms, `pattern = future => expression`, with commas between them.
+/// It begins with the finisher, `await` or `wait`, and may go on with `biased`, which polls the arms in the
+/// order in which they are written. Then come the arms, `pattern = future => expression`, with commas between
+/// them.
 ///
 /// ```
 /// use twoply::{channel, select};
@@ -130,7 +131,8 @@ pub fn join<T: Tuple>(futures: T) -> T::Join {
 /// assert_eq!(sum, 3);
 /// ```
 ///
-/// It expands to a `match` on [`future::select`](crate::future::select()) of the arms' futures and nothing else:
+/// It expands to a `match` on [`future::select`](crate::future::select()) of the arms' futures and nothing
+/// else:
 ///
 /// ```text
 /// match future::select((quitting.recv(), next_job.recv())).biased().wait() {
@@ -139,8 +141,8 @@ pub fn join<T: Tuple>(futures: T) -> T::Join {
 /// }
 /// ```
 ///
-/// So patterns must be irrefutable, `?`, `break` and `return` work in the arms, and the losing futures are gone
-/// when an arm runs.
+/// So patterns must be irrefutable, `?`, `break` and `return` work in the arms, and the losing futures are
+/// gone when an arm runs.
 #[macro_export]
 macro_rules! select {
     (@arms $finish:tt $order:tt [$($futures:tt)*] [$($matches:tt)*] [$variant:ident $($variants:ident)*]

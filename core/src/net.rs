@@ -1,19 +1,19 @@
 //! Sockets that work from any stack: [`TcpListener`] and [`TcpStream`].
 //!
 //! One type serves every backend, and may be handed from one to another. Each operation is a future, finished
-//! by `.await` or `.wait()`. Streams also implement `std::io`'s `Read` and `Write` (which block the calling stack,
-//! in the way it can) and futures-io's `AsyncRead` and `AsyncWrite`, each for `T` and `&T`, so code written for
-//! either runs unchanged.
+//! by `.await` or `.wait()`. Streams also implement `std::io`'s `Read` and `Write` (which block the calling
+//! stack, in the way it can) and futures-io's `AsyncRead` and `AsyncWrite`, each for `T` and `&T`, so code
+//! written for either runs unchanged.
 //!
 //! # How a stream waits
-//! Streams stay in blocking mode, and the asynchronous operations pass `MSG_DONTWAIT` with each call. So on an
-//! OS thread `Read::read` is one plain `recv(2)` that blocks, exactly as with std; on a stack that may not block it
-//! is the asynchronous operation, finished by `.wait()`; and converting from and to std's types
+//! Streams stay in blocking mode, and the asynchronous operations pass `MSG_DONTWAIT` with each call. So on
+//! an OS thread `Read::read` is one plain `recv(2)` that blocks, exactly as with std; on a stack that may not
+//! block it is the asynchronous operation, finished by `.wait()`; and converting from and to std's types
 //! changes nothing. Listeners, and sockets that are being connected, are in non-blocking mode.
 //!
 //! # Cancel-safety
-//! Dropping an operation before it is ready means that it has not happened: nothing is read, written or accepted.
-//! The exceptions move more than one chunk and say so: `read_exact`, `write_all`.
+//! Dropping an operation before it is ready means that it has not happened: nothing is read, written or
+//! accepted. The exceptions move more than one chunk and say so: `read_exact`, `write_all`.
 
 mod addr;
 mod connect;

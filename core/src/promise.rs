@@ -1,11 +1,11 @@
 //! Promises: values that are still to come, for any number of those who wait.
 //!
-//! A [`Promise`] and its [`Resolver`] are made by [`pair`]. The resolver gives the value, or the [`Failure`] that
-//! stands in for it, once; promises may be cloned, and each is waited for like any future. Nobody waits forever:
-//! when the last resolver is dropped, the promise is broken and says so.
+//! A [`Promise`] and its [`Resolver`] are made by [`pair`]. The resolver gives the value, or the [`Failure`]
+//! that stands in for it, once; promises may be cloned, and each is waited for like any future. Nobody waits
+//! forever: when the last resolver is dropped, the promise is broken and says so.
 //!
-//! A [`Task`](crate::task::Task) is a promise of its result, too, which can also be cancelled; `Failure` is the one
-//! error of both. The idea is that of Io's futures and of E's promises and resolvers.
+//! A [`Task`](crate::task::Task) is a promise of its result, too, which can also be cancelled; `Failure` is
+//! the one error of both. The idea is that of Io's futures and of E's promises and resolvers.
 //!
 //! ```
 //! use twoply::{Wait, promise};
@@ -24,21 +24,22 @@
 //! ```
 //!
 //! # Deadlocks
-//! A task that would wait for itself in the end, through others that wait, is not left waiting: its wait comes out as
-//! [`Failure::Deadlock`], which names all of them. That is found where it is known who owes: a task owes its result, a
-//! process the answers to what it is asked, and the room in its mailbox for a question, and a task what it has
-//! [taken on](Resolver::set_current_owner) or been [given](Resolver::set_owner). Whoever is told may go on, and keep what it owes
-//! itself.
+//! A task that would wait for itself in the end, through others that wait, is not left waiting: its wait
+//! comes out as [`Failure::Deadlock`], which names all of them. That is found where it is known who owes: a
+//! task owes its result, a process the answers to what it is asked, and the room in its mailbox for a
+//! question, and a task what it has [taken on](Resolver::set_current_owner) or been
+//! [given](Resolver::set_owner). Whoever is told may go on, and keep what it owes itself.
 //!
-//! What counts is a wait for a promise, a task or an answer without which its task cannot go on at all: not one inside
-//! `select`, `race`, `any` or a time limit, nor a member of a `join` while others are left. So nobody is told of a
-//! circle through two members of one join; nor of one through a wait for something else: for a lock, a message, room
-//! for a message that is no question, the end of a [scope](crate::task::scope) or the next result of a
-//! [group](crate::task::TaskGroup).
+//! What counts is a wait for a promise, a task or an answer without which its task cannot go on at all: not
+//! one inside `select`, `race`, `any` or a time limit, nor a member of a `join` while others are left. So
+//! nobody is told of a circle through two members of one join; nor of one through a wait for something else:
+//! for a lock, a message, room for a message that is no question, the end of a [scope](crate::task::scope) or
+//! the next result of a [group](crate::task::TaskGroup).
 //!
-//! Two things have to be said, lest somebody is told of a circle where there is none: that a resolver is passed on, by
-//! [`set_owner`](Resolver::set_owner) or [`clear_owner`](Resolver::clear_owner); and that a combinator of another library, which
-//! polls several futures with the task's own waker, has an alternative, by [`unwatched`].
+//! Two things have to be said, lest somebody is told of a circle where there is none: that a resolver is
+//! passed on, by [`set_owner`](Resolver::set_owner) or [`clear_owner`](Resolver::clear_owner); and that a
+//! combinator of another library, which polls several futures with the task's own waker, has an alternative,
+//! by [`unwatched`].
 //!
 //! This module starts no task, and holds no lock while code of the user's runs.
 
@@ -65,12 +66,14 @@ pub(crate) use wait::owed_answer;
 
 use cell::{Cell, PromiseInner};
 
-/// Makes a promise `Send` and `Sync` only where a reference to its value, and the value, may go to other threads.
+/// Makes a promise `Send` and `Sync` only where a reference to its value, and the value, may go to other
+/// threads.
 type SharesValue<T> = PhantomData<Arc<T>>;
 
 /// A value that is still to come. Clones are promises of the same value.
 ///
-/// - `promise.await` and `promise.wait()` give the value itself, or a clone of it while other promises of it are left.
+/// - `promise.await` and `promise.wait()` give the value itself, or a clone of it while other promises of it
+///   are left.
 /// - `(&promise).await` and `(&promise).wait()` give a reference, and ask for no `Clone`.
 /// - [`try_get`](Promise::try_get) looks without waiting.
 ///
@@ -209,7 +212,8 @@ impl<'a, T> IntoFuture for &'a Promise<T> {
 }
 
 impl<T> fmt::Debug for Promise<T> {
-    /// Says whether the promise has come out. It does not poll a derived promise for that: no closure is called.
+    /// Says whether the promise has come out. It does not poll a derived promise for that: no closure is
+    /// called.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_ready = self.inner.cell().is_ready();
         f.debug_struct("Promise").field("ready", &is_ready).finish_non_exhaustive()

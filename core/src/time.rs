@@ -1,8 +1,8 @@
 //! Waiting for time to pass: [`sleep`], [`Interval`], [`timeout`].
 //!
-//! All of it is futures, finished by `.await` or `.wait()`. The time is what the current driver says it is, so that
-//! a backend with a virtual clock needs no other functions. Instants are monotonic: setting the system's clock
-//! moves nothing. A duration too long to be represented means never; no duration panics.
+//! All of it is futures, finished by `.await` or `.wait()`. The time is what the current driver says it is,
+//! so that a backend with a virtual clock needs no other functions. Instants are monotonic: setting the
+//! system's clock moves nothing. A duration too long to be represented means never; no duration panics.
 
 mod interval;
 mod timeout;

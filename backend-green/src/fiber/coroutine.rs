@@ -1,8 +1,8 @@
 //! The switch: code on a stack of its own that can be left and gone on with.
 //!
-//! [`Fiber::resume`] goes from the worker's stack to the fiber's; [`Suspender::suspend`] goes back. Each carries one
-//! value. Both are inlined into their callers, down to the few instructions that swap the stack pointer: every frame
-//! that is returned through after a switch costs a mispredicted return.
+//! [`Fiber::resume`] goes from the worker's stack to the fiber's; [`Suspender::suspend`] goes back. Each
+//! carries one value. Both are inlined into their callers, down to the few instructions that swap the stack
+//! pointer: every frame that is returned through after a switch costs a mispredicted return.
 
 use std::io;
 use std::marker::PhantomData;
@@ -18,13 +18,14 @@ use super::stack::{PooledStack, StackPool};
 
 /// Code on a stack of its own.
 ///
-/// `I` is what a resume brings in, `Y` what a suspension brings out. Both should fit in a word: then they travel in
-/// a register.
+/// `I` is what a resume brings in, `Y` what a suspension brings out. Both should fit in a word: then they
+/// travel in a register.
 ///
-/// A fiber that is suspended never changes thread, because what is on its stack may belong to the thread: hence it
-/// is not `Send`. Dropping a fiber that has finished, or never began, returns its stack to the pool. Dropping one
-/// that is suspended **leaks** the stack and all that is on it, and the pool counts it: to unwind it takes its own
-/// cooperation, which only its scheduler can ask for, by resuming it with a value that says so.
+/// A fiber that is suspended never changes thread, because what is on its stack may belong to the thread:
+/// hence it is not `Send`. Dropping a fiber that has finished, or never began, returns its stack to the pool.
+/// Dropping one that is suspended **leaks** the stack and all that is on it, and the pool counts it: to
+/// unwind it takes its own cooperation, which only its scheduler can ask for, by resuming it with a value
+/// that says so.
 pub(crate) struct Fiber<I, Y> {
     /// The stack and where it stopped. Dropped by hand, because dropping it while suspended is not allowed.
     coroutine: ManuallyDrop<Coroutine<I, Y, (), PooledStack>>,
@@ -87,9 +88,9 @@ impl<I: 'static, Y: 'static> Fiber<I, Y> {
     #[inline(always)]
     pub(crate) fn resume(&mut self, input: I) -> FiberResult<Y> {
         assert!(!self.coroutine.done(), "a fiber that has finished was resumed");
-        // SAFETY: the record is in the stack, which the coroutine holds until after the thread is told otherwise
-        // below. Nothing unwinds out of the resume: what runs on the fiber aborts instead, and the panic about a
-        // finished fiber has been forestalled above.
+        // SAFETY: the record is in the stack, which the coroutine holds until after the thread is told
+        // otherwise below. Nothing unwinds out of the resume: what runs on the fiber aborts instead, and the
+        // panic about a finished fiber has been forestalled above.
         let outer = unsafe { overflow::running(self.record.as_ptr()) };
         let result = self.coroutine.resume(input);
         // SAFETY: whoever set the outer record is further up on this thread and has not returned.

@@ -1,16 +1,17 @@
 //! A fiber that overflows its stack ends the process with a message that names the task.
 //!
-//! Without this the fault at the guard would look like any wild access: std's handler knows only the stacks of
-//! threads. The handler here runs first: if the address lies in the guard of the fiber that runs on this thread, it
-//! writes the message and aborts, as std does for threads; any other fault goes on to the handler that was installed
-//! before, which usually is std's.
+//! Without this the fault at the guard would look like any wild access: std's handler knows only the stacks
+//! of threads. The handler here runs first: if the address lies in the guard of the fiber that runs on this
+//! thread, it writes the message and aborts, as std does for threads; any other fault goes on to the handler
+//! that was installed before, which usually is std's.
 //!
-//! The handler may do only what is async-signal-safe: it reads one constant-initialised thread-local without a
-//! destructor, follows it to a [`Record`], and calls `prctl`, `write` and `abort`. It needs a signal stack of its own,
-//! since the one that overflowed is full: [`SignalStack`].
+//! The handler may do only what is async-signal-safe: it reads one constant-initialised thread-local without
+//! a destructor, follows it to a [`Record`], and calls `prctl`, `write` and `abort`. It needs a signal stack
+//! of its own, since the one that overflowed is full: [`SignalStack`].
 //!
-//! [`Fiber::resume`](super::Fiber::resume) keeps the thread-local up to date; the scheduler calls [`install`] when
-//! fibers are switched on, [`SignalStack::ensure`] on each worker thread, and [`with_task`] around each poll.
+//! [`Fiber::resume`](super::Fiber::resume) keeps the thread-local up to date; the scheduler calls [`install`]
+//! when fibers are switched on, [`SignalStack::ensure`] on each worker thread, and [`with_task`] around each
+//! poll.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -52,8 +53,8 @@ impl Record {
     }
 }
 
-/// Says that this thread runs the fiber of `record` from now on, and returns what it ran before, null for its own
-/// stack.
+/// Says that this thread runs the fiber of `record` from now on, and returns what it ran before, null for its
+/// own stack.
 ///
 /// # Safety
 /// The record must stay valid until this thread has been told that it runs something else.
@@ -72,8 +73,8 @@ pub(super) fn running_stack() -> Option<(usize, usize)> {
 
 /// Calls `f`, during which an overflow of the fiber that this runs on is reported with this name of a task.
 ///
-/// `f` may suspend the fiber: the name belongs to the fiber, not to the thread. On a thread's own stack this only
-/// calls `f`.
+/// `f` may suspend the fiber: the name belongs to the fiber, not to the thread. On a thread's own stack this
+/// only calls `f`.
 #[inline(always)]
 pub(crate) fn with_task<R>(name: Option<&str>, f: impl FnOnce() -> R) -> R {
     /// Puts the name of the surrounding task back, also when `f` unwinds.
@@ -85,8 +86,8 @@ pub(crate) fn with_task<R>(name: Option<&str>, f: impl FnOnce() -> R) -> R {
             self.0.name_length.set(self.2);
         }
     }
-    // SAFETY: `running` has been promised that the record is valid, and that lasts as long as code on this fiber
-    // runs, which this function's frame is.
+    // SAFETY: `running` has been promised that the record is valid, and that lasts as long as code on this
+    // fiber runs, which this function's frame is.
     let Some(record) = (unsafe { RUNNING.get().as_ref() }) else { return f() };
     let _restore = Restore(record, record.name.get(), record.name_length.get());
     let name = name.unwrap_or_default();
@@ -132,8 +133,8 @@ fn install_for(signal: libc::c_int, previous: &OnceLock<libc::sigaction>) -> io:
     // Whoever has asked for nested delivery still gets it through us.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | (before.sa_flags & libc::SA_NODEFER);
     action.sa_mask = before.sa_mask;
-    // SAFETY: `on_fault` has the signature that SA_SIGINFO asks for and is async-signal-safe, and it passes on
-    // whatever is not its own to the handler that it replaces.
+    // SAFETY: `on_fault` has the signature that SA_SIGINFO asks for and is async-signal-safe, and it passes
+    // on whatever is not its own to the handler that it replaces.
     check(unsafe { libc::sigaction(signal, &action, ptr::null_mut()) })
 }
 
@@ -190,8 +191,8 @@ fn report(record: &Record) {
         message.push(b"an unnamed task");
     } else {
         message.push(b"task '");
-        // SAFETY: `with_task` borrows the name for as long as its call runs on this fiber, and this is one such
-        // moment. The length is cut so that there is room for the rest.
+        // SAFETY: `with_task` borrows the name for as long as its call runs on this fiber, and this is one
+        // such moment. The length is cut so that there is room for the rest.
         message.push(unsafe { std::slice::from_raw_parts(name, record.name_length.get().min(256)) });
         message.push(b"'");
     }
@@ -244,9 +245,9 @@ impl Message {
 
 /// The stack on which the handler runs on this thread.
 ///
-/// std gives one to `main` and to each thread that it starts, in a program whose `main` is Rust's; this gives one to
-/// the threads that have none, such as those of a C program that loads Rust code. Dropping it takes it away, so keep
-/// it for as long as the thread runs fibers.
+/// std gives one to `main` and to each thread that it starts, in a program whose `main` is Rust's; this gives
+/// one to the threads that have none, such as those of a C program that loads Rust code. Dropping it takes it
+/// away, so keep it for as long as the thread runs fibers.
 pub(crate) struct SignalStack {
     /// The memory and its length with the guard; `None` if the thread had a signal stack before.
     own: Option<(NonNull<c_void>, usize)>,

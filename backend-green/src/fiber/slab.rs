@@ -1,7 +1,7 @@
 //! Memory for 256 stacks at a time, and the guard below each of them.
 //!
-//! The pool in `stack` is the only caller. A slab never hands out the same slot twice by itself and keeps no list
-//! of what is in use: that is the pool's.
+//! The pool in `stack` is the only caller. A slab never hands out the same slot twice by itself and keeps no
+//! list of what is in use: that is the pool's.
 //!
 //! ```text
 //! start                                                                             start + 256 strides
@@ -10,9 +10,10 @@
 //! ```
 //!
 //! A guard is one page that faults when it is touched. Linux 6.13 can mark such a page inside a mapping
-//! (`MADV_GUARD_INSTALL`), at no cost but the mark. Elsewhere it is made with `mprotect`, which cuts the mapping in
-//! two; a process may have only so many mappings, and near that number allocators and the unwinder begin to fail, so
-//! the number of those guards is limited to a quarter of it, for the whole process, by [`GuardBudget`].
+//! (`MADV_GUARD_INSTALL`), at no cost but the mark. Elsewhere it is made with `mprotect`, which cuts the
+//! mapping in two; a process may have only so many mappings, and near that number allocators and the unwinder
+//! begin to fail, so the number of those guards is limited to a quarter of it, for the whole process, by
+//! [`GuardBudget`].
 
 use std::io;
 use std::ptr::NonNull;
@@ -98,9 +99,9 @@ impl Layout {
 
     /// Returns the distance between two stacks.
     ///
-    /// The guard comes on top of the size, so that for the usual sizes this is an odd number of pages: at a power of
-    /// two the first page of every stack would fall into the same few sets of the TLB. Among 1,000 fibers that take
-    /// turns, a switch and back took 2.8 ns at 17 pages and 3.7 to 4.9 ns at 16.
+    /// The guard comes on top of the size, so that for the usual sizes this is an odd number of pages: at a
+    /// power of two the first page of every stack would fall into the same few sets of the TLB. Among 1,000
+    /// fibers that take turns, a switch and back took 2.8 ns at 17 pages and 3.7 to 4.9 ns at 16.
     fn stride(&self) -> usize {
         self.page + self.size
     }
@@ -233,7 +234,8 @@ impl Slab {
     /// the stack.
     pub(super) fn bounds(&self, index: usize) -> Bounds {
         debug_assert!(index < self.carved);
-        // SAFETY: the index is below `carved`, hence below STACKS: all three are within the mapping or at its end.
+        // SAFETY: the index is below `carved`, hence below STACKS: all three are within the mapping or at its
+        // end.
         unsafe {
             let guard = self.start.add(index * self.layout.stride());
             Bounds { guard, limit: guard.add(self.layout.page), end: guard.add(self.layout.stride()) }
@@ -273,7 +275,8 @@ impl Slab {
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        // SAFETY: the mapping is this slab's, and the pool drops a slab only when none of its stacks is in use.
+        // SAFETY: the mapping is this slab's, and the pool drops a slab only when none of its stacks is in
+        // use.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.layout.stride() * STACKS) };
         // Unmapping can cut a merged mapping in two and be refused for that. The memory has been given back
         // before; what is lost then is address space, and the guards stay counted.
@@ -306,8 +309,8 @@ impl Bounds {
         let advice = libc::MADV_DONTNEED;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let advice = libc::MADV_FREE;
-        // SAFETY: the range lies within the stack, which is mapped and idle by the caller's promise. A refusal
-        // (locked memory) leaves the contents as they are, which is no harm either.
+        // SAFETY: the range lies within the stack, which is mapped and idle by the caller's promise. A
+        // refusal (locked memory) leaves the contents as they are, which is no harm either.
         let _ = unsafe { libc::madvise(self.limit.as_ptr().cast(), length, advice) };
     }
 }

@@ -1,8 +1,8 @@
 //! The stacks of fibers: where they come from, and where they go.
 //!
-//! A [`StackPool`] is shared by the workers of one runtime. What a finished fiber returns is handed out again, the
-//! last one first, because its memory is still in the cache. What becomes of the memory of a stack that comes back
-//! depends on how many are idle already:
+//! A [`StackPool`] is shared by the workers of one runtime. What a finished fiber returns is handed out
+//! again, the last one first, because its memory is still in the cache. What becomes of the memory of a stack
+//! that comes back depends on how many are idle already:
 //!
 //! | idle stacks    | what becomes of the memory of the next one                                  |
 //! |----------------|-----------------------------------------------------------------------------|
@@ -10,11 +10,11 @@
 //! | fewer than 256 | kept are the two pages where frames begin; what a deep call touched is not  |
 //! | more           | given back when a worker has nothing else to do: [`StackPool::trim`]        |
 //!
-//! Giving memory back takes a microsecond or more a stack, and a slab without a stack in use is unmapped in one go. So
-//! it is not done while fibers end by the thousand: the ones behind them would wait for it.
+//! Giving memory back takes a microsecond or more a stack, and a slab without a stack in use is unmapped in
+//! one go. So it is not done while fibers end by the thousand: the ones behind them would wait for it.
 //!
-//! A stack whose fiber never finished is leaked: wakers, other threads or other fibers may hold addresses in its
-//! frames, so it is never used again, and neither is it unmapped. A pool counts them.
+//! A stack whose fiber never finished is leaked: wakers, other threads or other fibers may hold addresses in
+//! its frames, so it is never used again, and neither is it unmapped. A pool counts them.
 
 use std::io;
 use std::ptr::NonNull;
@@ -25,13 +25,14 @@ use corosensei::stack::{Stack, StackPointer};
 use super::overflow::Record;
 use super::slab::{Bounds, GuardBudget, Guards, Layout, STACKS, Slab};
 
-/// The size of a stack, in bytes, if nobody chooses one. That is what a TLS handshake takes in a build without
-/// optimisation, the deepest of the usual libraries; servers of HTTP take 192 KiB there. Memory is used as it is touched, so
-/// a larger stack costs address space, of which a million of these take 266 GB of the 128 TB that there are, and page
-/// tables, which take half a KiB a stack.
+/// The size of a stack, in bytes, if nobody chooses one. That is what a TLS handshake takes in a build
+/// without optimisation, the deepest of the usual libraries; servers of HTTP take 192 KiB there. Memory is
+/// used as it is touched, so a larger stack costs address space, of which a million of these take 266 GB of
+/// the 128 TB that there are, and page tables, which take half a KiB a stack.
 pub(crate) const DEFAULT_STACK_SIZE: usize = 256 * 1024;
 
-/// The least size of a stack, in bytes: what a panic with a backtrace needs, and some room for the code it is in.
+/// The least size of a stack, in bytes: what a panic with a backtrace needs, and some room for the code it is
+/// in.
 pub(crate) const MIN_STACK_SIZE: usize = 32 * 1024;
 
 /// The number of idle stacks that keep all their memory. A worker that blocks and unblocks a few tasks stays
@@ -170,8 +171,8 @@ impl StackPool {
     /// Returns a stack that nobody else uses.
     ///
     /// # Errors
-    /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) when a limit is reached or the system has no memory or mappings
-    /// left. Nothing is lost by that: the call may be repeated when fibers have finished.
+    /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) when a limit is reached or the system has no memory or
+    /// mappings left. Nothing is lost by that: the call may be repeated when fibers have finished.
     pub(crate) fn take(self: &Arc<Self>) -> io::Result<PooledStack> {
         let mut inner = self.lock();
         if inner.live + inner.leaked >= self.limit {
@@ -191,8 +192,8 @@ impl StackPool {
         let bounds = inner.bounds(id);
         drop(inner);
         let colour = id.index as usize % COLOURS * COLOUR_STEP;
-        // SAFETY: the record lies within the stack, which is idle, hence nobody else's; the offsets are multiples
-        // of the record's alignment and the end is at a page boundary.
+        // SAFETY: the record lies within the stack, which is idle, hence nobody else's; the offsets are
+        // multiples of the record's alignment and the end is at a page boundary.
         let record = unsafe {
             let record = bounds.end.byte_sub(colour + size_of::<Record>()).cast::<Record>();
             record.write(Record::new(bounds.guard.addr(), bounds.limit.addr(), bounds.end.addr()));
@@ -249,7 +250,8 @@ impl StackPool {
         if (KEPT_WHOLE..KEPT_WARM).contains(&inner.hot.len()) {
             // The stack is still in use as far as others can see, so the system call needs no lock.
             drop(inner);
-            // SAFETY: the caller has just given up the stack, and nobody can be handed it before it is entered below.
+            // SAFETY: the caller has just given up the stack, and nobody can be handed it before it is
+            // entered below.
             unsafe { bounds.give_back(WARM_PAGES * self.layout.page) };
             inner = self.lock();
         }
@@ -268,7 +270,8 @@ impl StackPool {
         self.lock().dirty != 0
     }
 
-    /// Gives the memory of at most `count` idle stacks back to the system, some microseconds each, or unmaps a slab.
+    /// Gives the memory of at most `count` idle stacks back to the system, some microseconds each, or unmaps
+    /// a slab.
     pub(crate) fn trim(&self, count: usize) {
         let mut inner = self.lock();
         let Some(slab_index) = inner.last_dirty() else { return };
@@ -396,10 +399,11 @@ impl Drop for PooledStack {
     }
 }
 
-// SAFETY: between base and limit lies one mapping, readable and writable but for the guard page at its low end, of
-// at least MIN_STACK_SIZE less 2 KiB, which is more than corosensei's least size. It is this value's alone until it is
-// dropped, and it stays mapped that long because the pool does. Both ends are multiples of 16: the limit is at a page,
-// and the base is the record's address, whose alignment and distance from the end are.
+// SAFETY: between base and limit lies one mapping, readable and writable but for the guard page at its low
+// end, of at least MIN_STACK_SIZE less 2 KiB, which is more than corosensei's least size. It is this value's
+// alone until it is dropped, and it stays mapped that long because the pool does. Both ends are multiples of
+// 16: the limit is at a page, and the base is the record's address, whose alignment and distance from the end
+// are.
 unsafe impl Stack for PooledStack {
     #[inline(always)]
     fn base(&self) -> StackPointer {

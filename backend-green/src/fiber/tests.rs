@@ -226,7 +226,8 @@ fn a_function_to_be_found(trace: &RefCell<String>) {
 fn a_backtrace_shows_the_fiber_and_who_resumed_it() {
     let trace = Rc::new(RefCell::new(String::new()));
     let out = Rc::clone(&trace);
-    // Symbols are looked up on the fiber's stack here, which takes more of it in a debug build than the default has.
+    // Symbols are looked up on the fiber's stack here, which takes more of it in a debug build than the
+    // default has.
     let pool = StackPool::new(&StackOptions { size: 512 * 1024, ..StackOptions::default() }).unwrap();
     let mut fiber = fiber(&pool, move |_: &Suspender<(), ()>, ()| a_function_to_be_found(&out));
     fiber.resume(());

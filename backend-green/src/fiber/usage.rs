@@ -1,8 +1,8 @@
 //! The high-water mark of a task: how much of its stack it has used, to the page.
 //!
-//! Nobody pays for this who has not asked for it. Before a poll the memory of the stack below the running frame is given back
-//! to the system, and afterwards the system is asked which pages have memory again. That takes some microseconds a
-//! poll.
+//! Nobody pays for this who has not asked for it. Before a poll the memory of the stack below the running
+//! frame is given back to the system, and afterwards the system is asked which pages have memory again. That
+//! takes some microseconds a poll.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,8 +33,8 @@ impl fmt::Display for StackUse {
 /// A handler that is told of it.
 pub(crate) type Handler = Box<dyn Fn(&StackUse) + Send + Sync>;
 
-/// Polls `task` by calling `poll` on the fiber that this runs on, and tells `handler` how much of the stack that took. On a
-/// thread's own stack it only polls.
+/// Polls `task` by calling `poll` on the fiber that this runs on, and tells `handler` how much of the stack
+/// that took. On a thread's own stack it only polls.
 pub(crate) fn measured(handler: &Handler, task: TaskRef, poll: impl FnOnce()) {
     let Some((limit, end)) = overflow::running_stack() else { return poll() };
     give_back(limit);
@@ -48,7 +48,8 @@ pub(crate) fn measured(handler: &Handler, task: TaskRef, poll: impl FnOnce()) {
     }
 }
 
-/// Gives the memory of the running stack, which begins at `limit`, back to the system, as far as nothing of it is in use.
+/// Gives the memory of the running stack, which begins at `limit`, back to the system, as far as nothing of
+/// it is in use.
 #[inline(never)]
 fn give_back(limit: usize) {
     let page = rustix::param::page_size();
@@ -57,9 +58,9 @@ fn give_back(limit: usize) {
     let unused = (std::ptr::from_ref(&here).addr() / page).saturating_sub(1) * page;
     if unused > limit {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        // SAFETY: the range lies within the running stack, below every frame that is in use: the stack grows down, and the
-        // call below, which is the deepest one, stays within a page of this frame. What a signal handler has put there
-        // is of no use any more when the handler has returned.
+        // SAFETY: the range lies within the running stack, below every frame that is in use: the stack grows
+        // down, and the call below, which is the deepest one, stays within a page of this frame. What a
+        // signal handler has put there is of no use any more when the handler has returned.
         let _ = unsafe {
             libc::madvise(std::ptr::with_exposed_provenance_mut(limit), unused - limit, libc::MADV_DONTNEED)
         };
@@ -70,7 +71,8 @@ fn give_back(limit: usize) {
 fn deepest(limit: usize, end: usize) -> usize {
     let page = rustix::param::page_size();
     let mut pages = vec![0_u8; (end - limit) / page];
-    // SAFETY: the range is the running stack, which is mapped, and the vector has a byte for each of its pages.
+    // SAFETY: the range is the running stack, which is mapped, and the vector has a byte for each of its
+    // pages.
     let asked = unsafe {
         libc::mincore(std::ptr::with_exposed_provenance_mut(limit), end - limit, pages.as_mut_ptr().cast())
     };

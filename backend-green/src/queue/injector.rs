@@ -1,12 +1,12 @@
 //! The queue that all workers share: what comes from outside them, and what does not fit in their rings.
 //!
-//! Everybody may push, also from inside a waker; workers pop, a handful at a time. A worker's inbox, for wakes that
-//! must reach one worker, is an injector too. Nothing of the user's runs under the lock: items are moved in and
-//! out, and dropped by the caller.
+//! Everybody may push, also from inside a waker; workers pop, a handful at a time. A worker's inbox, for
+//! wakes that must reach one worker, is an injector too. Nothing of the user's runs under the lock: items are
+//! moved in and out, and dropped by the caller.
 //!
-//! An injector is closed once, at the end of its runtime. Both [`Injector::offer`] and [`Injector::close`] take the lock:
-//! so an item from outside either comes back, or is there for whoever empties the queue after it has closed it.
-//! A worker may push even then. It looks at the queue, or has it looked at, when it ends.
+//! An injector is closed once, at the end of its runtime. Both [`Injector::offer`] and [`Injector::close`]
+//! take the lock: so an item from outside either comes back, or is there for whoever empties the queue after
+//! it has closed it. A worker may push even then. It looks at the queue, or has it looked at, when it ends.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -55,13 +55,14 @@ impl<T: Item> Injector<T> {
         if items.closed { Err(item) } else { Ok(self.add(&mut items, [item])) }
     }
 
-    /// Has [`Injector::offer`] fail from now on. What has been offered before is there for the caller to take.
+    /// Has [`Injector::offer`] fail from now on. What has been offered before is there for the caller to
+    /// take.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
     }
 
-    /// Adds `batch`, in order. Returns whether the queue was empty. The iterator is run under the lock: it must
-    /// not call anything of the user's, nor this queue.
+    /// Adds `batch`, in order. Returns whether the queue was empty. The iterator is run under the lock: it
+    /// must not call anything of the user's, nor this queue.
     pub(crate) fn push_batch(&self, batch: impl IntoIterator<Item = T>) -> bool {
         self.add(&mut self.lock(), batch)
     }

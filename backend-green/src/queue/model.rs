@@ -1,11 +1,11 @@
 //! The queue under loom, with a ring of four slots:
 //! `RUSTFLAGS="--cfg loom" cargo test -p twoply-green --release --lib queue`.
 //!
-//! Loom runs a model under every schedule, and lets each load return every store that the weak orderings allow,
-//! but for stores that have not been executed yet. So it cannot show what the owner's Acquire loads of `head` (in
-//! `push`, `extend` and `room`) are for: without them, a thief's load could be satisfied by the store that reuses the
-//! slot later. That rests on the first fact in the header of the queue. Weakening any other ordering of a push, pop,
-//! theft or spill makes a model fail.
+//! Loom runs a model under every schedule, and lets each load return every store that the weak orderings
+//! allow, but for stores that have not been executed yet. So it cannot show what the owner's Acquire loads of
+//! `head` (in `push`, `extend` and `room`) are for: without them, a thief's load could be satisfied by the
+//! store that reuses the slot later. That rests on the first fact in the header of the queue. Weakening any
+//! other ordering of a push, pop, theft or spill makes a model fail.
 
 use std::ptr::NonNull;
 
@@ -62,8 +62,8 @@ fn assert_all(mut got: Got, count: usize) {
     assert_eq!(got, (0..count).collect::<Got>());
 }
 
-/// Loom looks at every schedule with at most this many involuntary switches, which finds what is known to go wrong
-/// in such queues and keeps a model within seconds.
+/// Loom looks at every schedule with at most this many involuntary switches, which finds what is known to go
+/// wrong in such queues and keeps a model within seconds.
 fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);

@@ -168,8 +168,8 @@ fn tasks_of_async_task_fit_in() {
     assert_eq!(ran.load(Ordering::Relaxed), 1);
 }
 
-/// `probe` is found in one way for every type, and in a second way for those that are `Sync`: then the compiler
-/// cannot choose.
+/// `probe` is found in one way for every type, and in a second way for those that are `Sync`: then the
+/// compiler cannot choose.
 trait AmbiguousIfSync<A> {
     fn probe() {}
 }

@@ -1,7 +1,7 @@
 //! The sleepers under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-green --release --lib sleepers`.
 //!
-//! Work is a number in an injector, as what comes from outside the workers is. A worker that sleeps although there is
-//! work, and nobody on the way to it, is a deadlock, which loom reports.
+//! Work is a number in an injector, as what comes from outside the workers is. A worker that sleeps although
+//! there is work, and nobody on the way to it, is a deadlock, which loom reports.
 
 use std::ptr::NonNull;
 use std::sync::Arc;

@@ -1,15 +1,16 @@
 //! Takes the worker from a thread that is stuck in a poll, and has another thread carry it.
 //!
-//! This is what Go's `sysmon` does with the processors of threads that stay in a system call. It needs no idle
-//! worker, so it is what is left when all of them are stuck: behind a lock whose holder waits for a timer in the reactor of
-//! one of them, for example. The queue, the timers and the reactor go with the worker; the stuck thread finds
-//! its own cell empty when the code comes back, and keeps the task till the poll ends, as after any wait that blocks.
-//! What cannot go along are suspended fibers: they wait until their thread comes back and asks for its worker.
+//! This is what Go's `sysmon` does with the processors of threads that stay in a system call. It needs no
+//! idle worker, so it is what is left when all of them are stuck: behind a lock whose holder waits for a
+//! timer in the reactor of one of them, for example. The queue, the timers and the reactor go with the
+//! worker; the stuck thread finds its own cell empty when the code comes back, and keeps the task till the
+//! poll ends, as after any wait that blocks. What cannot go along are suspended fibers: they wait until their
+//! thread comes back and asks for its worker.
 //!
-//! A worker is taken only when something waits for it. Each rescue costs a thread for as long as the poll lasts, out of
-//! those that [the runtime may have](crate::Builder::max_threads). Threads that block cost nothing else, so nothing
-//! else bounds their number. Those that compute want cores: the more of them there are, the longer the next one keeps its
-//! worker ([`patience`]).
+//! A worker is taken only when something waits for it. Each rescue costs a thread for as long as the poll
+//! lasts, out of those that [the runtime may have](crate::Builder::max_threads). Threads that block cost
+//! nothing else, so nothing else bounds their number. Those that compute want cores: the more of them there
+//! are, the longer the next one keeps its worker ([`patience`]).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -141,7 +142,8 @@ pub(super) fn processor_time(thread: i32) -> Duration {
     // thread's, and that it counts what the scheduler does.
     let clock = (!thread << 3) | 0b110;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes to what it is lent, and nothing else. A thread that is gone has no clock: an error.
+    // SAFETY: the call writes to what it is lent, and nothing else. A thread that is gone has no clock: an
+    // error.
     let told = unsafe { libc::clock_gettime(clock, &raw mut time) } == 0;
     if !told {
         return Duration::ZERO;

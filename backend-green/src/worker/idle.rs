@@ -1,7 +1,8 @@
 //! An idle worker: it looks for work, sleeps when there is none, and can be woken.
 //!
-//! Called by the worker's own loop, and by the host of a worker that runs inside a foreign event loop. The race between
-//! falling asleep and being given work is described in the [scheduler](crate::scheduler)'s header.
+//! Called by the worker's own loop, and by the host of a worker that runs inside a foreign event loop. The
+//! race between falling asleep and being given work is described in the [scheduler](crate::scheduler)'s
+//! header.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -52,8 +53,9 @@ impl Core {
         }
     }
 
-    /// Waits a while for fibers of its own that another worker has woken, where that other one searches. They cannot be
-    /// stolen, so nobody else would find them; and two that wake each other from two workers would sleep in turns.
+    /// Waits a while for fibers of its own that another worker has woken, where that other one searches. They
+    /// cannot be stolen, so nobody else would find them; and two that wake each other from two workers would
+    /// sleep in turns.
     fn await_inbox(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         if shared.stacks.is_none() || self.away.get() || self.searching.get() {
             return None;
@@ -119,7 +121,8 @@ impl Core {
         None
     }
 
-    /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is work.
+    /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is
+    /// work.
     fn sleep(&self, shared: &Shared, remote: &Remote) {
         let searches = self.searching.get();
         let sleeps = self.begin_sleep(shared, remote);

@@ -1,13 +1,13 @@
 //! The choice of where a new task begins, on fibers: with the worker that holds the fewest stacks, more or
 //! less.
 //!
-//! A task that blocks on a fiber stays with its worker for good, so it matters where it first runs. Stealing does not
-//! see to that: a server that accepts now and then starts each connection's task on the worker that has accepted, which
-//! runs it at once, blocks it, and in the end has all connections while the others have none. So a worker that holds
-//! many more stacks than another one gives the tasks that it starts to that one.
+//! A task that blocks on a fiber stays with its worker for good, so it matters where it first runs. Stealing
+//! does not see to that: a server that accepts now and then starts each connection's task on the worker that
+//! has accepted, which runs it at once, blocks it, and in the end has all connections while the others have
+//! none. So a worker that holds many more stacks than another one gives the tasks that it starts to that one.
 //!
-//! That costs a wake-up, and most tasks never block. Whether it pays shows in what the other worker holds afterwards:
-//! while that does not grow, it is done more and more rarely.
+//! That costs a wake-up, and most tasks never block. Whether it pays shows in what the other worker holds
+//! afterwards: while that does not grow, it is done more and more rarely.
 
 use twoply_core::backend::Job;
 

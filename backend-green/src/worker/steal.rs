@@ -1,10 +1,11 @@
 //! The work of a worker for the others: it steals when it is idle, and stands in for one that is held up.
 //!
-//! Called by the worker's own loop alone. A worker is *stuck* while it is in the middle of a poll that goes on and on:
-//! its events wait, and what it has queued. Two notice that. The [watchdog](crate::watchdog) marks it, and wakes a
-//! worker that sleeps; that is a matter of milliseconds. And a worker that is busy itself looks at one of the others
-//! when its own reactor has its turn: a worker that always has something to do is the one that the watchdog
-//! cannot wake, and never gets to stealing. What cannot be helped with are the stuck worker's suspended fibers.
+//! Called by the worker's own loop alone. A worker is *stuck* while it is in the middle of a poll that goes
+//! on and on: its events wait, and what it has queued. Two notice that. The [watchdog](crate::watchdog) marks
+//! it, and wakes a worker that sleeps; that is a matter of milliseconds. And a worker that is busy itself
+//! looks at one of the others when its own reactor has its turn: a worker that always has something to do is
+//! the one that the watchdog cannot wake, and never gets to stealing. What cannot be helped with are the
+//! stuck worker's suspended fibers.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -42,8 +43,8 @@ impl Core {
         None
     }
 
-    /// Stands in for another worker if that is still in the poll in which it was at the last call, and otherwise has
-    /// an eye on the next one from now on.
+    /// Stands in for another worker if that is still in the poll in which it was at the last call, and
+    /// otherwise has an eye on the next one from now on.
     pub(super) fn check_peer(&self, shared: &Shared, remote: &Remote, time: Instant) {
         let PeerWatch { worker, polls, at } = &self.peer_watch;
         if time.duration_since(at.get()) < BETWEEN {

@@ -1,11 +1,12 @@
 //! Numbers that are given out once: of tasks, of processes and what belongs to them, of other nodes.
 //!
-//! All runtimes of a program draw from the same sequences, because what they number meets: a process of one backend links
-//! to one of another, and a report names tasks of all of them. A sequence hands out *runs* of numbers, and each thread
-//! keeps the last number that it has given out of its run. So threads that spawn at the same time share no cache line.
+//! All runtimes of a program draw from the same sequences, because what they number meets: a process of one
+//! backend links to one of another, and a report names tasks of all of them. A sequence hands out *runs* of
+//! numbers, and each thread keeps the last number that it has given out of its run. So threads that spawn at
+//! the same time share no cache line.
 //!
-//! Which numbers a thread gets depends on what other threads have taken before. A simulated world wants the same numbers
-//! whenever it runs; [`Numbers`] are runs of its own, beyond all that real ones reach.
+//! Which numbers a thread gets depends on what other threads have taken before. A simulated world wants the
+//! same numbers whenever it runs; [`Numbers`] are runs of its own, beyond all that real ones reach.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -32,8 +33,9 @@ const SEQUENCES: usize = 3;
 /// The length of a run: the numbers that a thread takes at a time.
 const RUN: u64 = 1 << 10;
 
-/// The distance between the numbers of two worlds, a multiple of [`RUN`]. Real numbers are below it: whoever gives out ten
-/// million in a second reaches it in thirty years. It is round in decimal, in which people read numbers.
+/// The distance between the numbers of two worlds, a multiple of [`RUN`]. Real numbers are below it: whoever
+/// gives out ten million in a second reaches it in thirty years. It is round in decimal, in which people read
+/// numbers.
 const WORLD: u64 = 10_000_000_000_000_000;
 
 /// The first number of the next run of each sequence, less one.
@@ -59,12 +61,13 @@ pub(crate) fn next(sequence: Sequence) -> NonZeroU64 {
     NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN)
 }
 
-/// The numbers of one simulated world: its tasks, processes, monitors and nodes have the same ones in each run.
+/// The numbers of one simulated world: its tasks, processes, monitors and nodes have the same ones in each
+/// run.
 ///
-/// A world has an index from 1 to [`MAX_INDEX`](Numbers::MAX_INDEX), and the numbers of different worlds differ, and differ
-/// from those of everything real. So worlds may run side by side in one program, and each one's log can be compared with
-/// that of an earlier run, digit by digit. Drop this only when nothing of the world is left: the index is free then, and
-/// whoever claims it next begins with the same numbers.
+/// A world has an index from 1 to [`MAX_INDEX`](Numbers::MAX_INDEX), and the numbers of different worlds
+/// differ, and differ from those of everything real. So worlds may run side by side in one program, and each
+/// one's log can be compared with that of an earlier run, digit by digit. Drop this only when nothing of the
+/// world is left: the index is free then, and whoever claims it next begins with the same numbers.
 ///
 /// # Examples
 /// ```
@@ -91,7 +94,8 @@ impl Numbers {
     /// The highest index of a world.
     pub const MAX_INDEX: u16 = 999;
 
-    /// Claims the numbers of the world `index`. Returns `None` if somebody has them, or if there is no such world.
+    /// Claims the numbers of the world `index`. Returns `None` if somebody has them, or if there is no such
+    /// world.
     pub fn claim(index: u16) -> Option<Numbers> {
         let is_index = (1..=Numbers::MAX_INDEX).contains(&index);
         let claimed = is_index && lock_std(&CLAIMED).insert(index);
@@ -101,9 +105,9 @@ impl Numbers {
     /// Runs `f`. Tasks, processes and nodes that are made meanwhile on this thread get the next of these
     /// numbers.
     ///
-    /// A simulator calls this around each turn of its loop, on whatever thread that is. Calls nest, and the last one to
-    /// begin is the first one to end: a fiber that is suspended in `f` and goes on elsewhere would take its thread's numbers
-    /// along.
+    /// A simulator calls this around each turn of its loop, on whatever thread that is. Calls nest, and the
+    /// last one to begin is the first one to end: a fiber that is suspended in `f` and goes on elsewhere
+    /// would take its thread's numbers along.
     pub fn with<R>(&mut self, f: impl FnOnce() -> R) -> R {
         /// Swaps back, also when `f` panics.
         struct Swapped<'a>(&'a mut [u64; SEQUENCES]);

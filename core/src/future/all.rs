@@ -12,8 +12,8 @@ use crate::kernel::strand::with_alternative;
 
 /// Waits for all of the futures, and returns their outputs in the order of the futures.
 ///
-/// Only futures that were woken are polled, until one is left; each is dropped as soon as it is ready. They all run
-/// on the task that polls the result: to have them run side by side, spawn them.
+/// Only futures that were woken are polled, until one is left; each is dropped as soon as it is ready. They
+/// all run on the task that polls the result: to have them run side by side, spawn them.
 ///
 /// ```
 /// use twoply::{Wait, channel, future::join_all};

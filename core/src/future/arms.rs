@@ -1,4 +1,5 @@
-//! [`select`](super::select()) and [`race`](super::race): tuples of futures that are polled until one is ready.
+//! [`select`](super::select()) and [`race`](super::race): tuples of futures that are polled until one is
+//! ready.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -162,8 +163,8 @@ macro_rules! first_of {
                 $Name { arms, biased: false, selection: Selection::default() }
             }
 
-            /// Polls the futures in the order in which they are written: where several are ready the first one
-            /// wins. An arm that is always ready then starves those after it.
+            /// Polls the futures in the order in which they are written: where several are ready the first
+            /// one wins. An arm that is always ready then starves those after it.
             ///
             /// ```
             /// use std::future::ready;

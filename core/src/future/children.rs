@@ -1,8 +1,9 @@
 //! Many futures of one type, of which only those that were woken are polled.
 //!
-//! [`join_all`](super::join_all) and [`race_all`](super::race_all) are made of it. Each child has a waker of its
-//! own, which enters the child in a ready list before it wakes the parent, so a wake-up among ten thousand children
-//! costs one poll. The ready list outlives the children if somebody keeps a waker, the children do not.
+//! [`join_all`](super::join_all) and [`race_all`](super::race_all) are made of it. Each child has a waker of
+//! its own, which enters the child in a ready list before it wakes the parent, so a wake-up among ten
+//! thousand children costs one poll. The ready list outlives the children if somebody keeps a waker, the
+//! children do not.
 //!
 //! ```text
 //! child:  idle ──(1) wake──▶ listed ──(2) poll──▶ idle ──▶ ... ──(3) ready──▶ gone
@@ -12,8 +13,8 @@
 //! (3) ready  the child is dropped; later wake-ups find nothing to poll.
 //! ```
 //!
-//! The idea is that of futures' `FuturesUnordered`; the list there is lock-free and the children are linked with
-//! unsafe code, which this is not: two allocations a child instead of one.
+//! The idea is that of futures' `FuturesUnordered`; the list there is lock-free and the children are linked
+//! with unsafe code, which this is not: two allocations a child instead of one.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -39,7 +40,8 @@ pub(super) struct Children<F> {
     left: usize,
     /// Shared with the wakers of the children.
     ready_list: Arc<ReadyList>,
-    /// The children to poll, swapped with the list that wakers push to, so that neither allocates in the long run.
+    /// The children to poll, swapped with the list that wakers push to, so that neither allocates in the long
+    /// run.
     batch: Vec<usize>,
     /// The number of futures of `batch` that have been polled. A poll that has spent its budget leaves the
     /// rest for the next one.
@@ -81,8 +83,8 @@ impl Wake for ChildWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // AcqRel pairs with the swap in `unlist`: what was written before this wake-up is seen by the poll, even when the
-        // child was listed already.
+        // AcqRel pairs with the swap in `unlist`: what was written before this wake-up is seen by the poll,
+        // even when the child was listed already.
         if self.listed.swap(true, AcqRel) {
             return;
         }
@@ -173,8 +175,8 @@ impl<F: Future> Children<F> {
         })
     }
 
-    /// Polls the children that were woken, and hands each one that is ready to `done`, which returns whether to
-    /// go on. Afterwards either `done` has stopped it, or none is left, or the task of `cx` will be woken.
+    /// Polls the children that were woken, and hands each one that is ready to `done`, which returns whether
+    /// to go on. Afterwards either `done` has stopped it, or none is left, or the task of `cx` will be woken.
     pub(super) fn poll_woken(&mut self, cx: &mut Context<'_>, done: impl FnMut(usize, F::Output) -> bool) {
         self.poll_woken_as(cx, |_, _| {}, done);
     }
@@ -229,7 +231,8 @@ impl<F> Drop for Children<F> {
     }
 }
 
-/// Polls one child. If it is ready, it is dropped, and its output handed to `done`, which returns whether to go on.
+/// Polls one child. If it is ready, it is dropped, and its output handed to `done`, which returns whether to
+/// go on.
 fn poll<F: Future>(
     children: &mut [Option<Child<F>>],
     left: &mut usize,

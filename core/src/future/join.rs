@@ -55,8 +55,8 @@ macro_rules! join {
             #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
             pub struct $Join<$($Arm: Future),*> {
                 $(#[pin] $arm: Member<$Arm>,)*
-                // The member that is polled first: another one after each poll that has spent its budget, so that a
-                // member that is always ready does not keep it from those after it.
+                // The member that is polled first: another one after each poll that has spent its budget, so
+                // that a member that is always ready does not keep it from those after it.
                 start_at: usize,
             }
         }

@@ -1,7 +1,7 @@
 //! Cheap random numbers, for fairness and nothing else.
 //!
-//! The state of the generator belongs to the strand, and its seed to the strand's world: so a simulated world decides
-//! every choice that is made in it.
+//! The state of the generator belongs to the strand, and its seed to the strand's world: so a simulated world
+//! decides every choice that is made in it.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -25,8 +25,8 @@ pub(super) fn below(n: usize) -> usize {
     })
 }
 
-/// Returns the first state of a generator, which is never 0: the world's, or else another one for each strand and in
-/// each run.
+/// Returns the first state of a generator, which is never 0: the world's, or else another one for each strand
+/// and in each run.
 #[cold]
 fn seed() -> u64 {
     let of_world = world::current().and_then(|world| world.random());

@@ -11,9 +11,9 @@ use crate::base::wake::StoredWaker;
 
 /// Makes a point at which code stops, and the handle that makes it go on.
 ///
-/// A resume counts only while the code is suspended, otherwise it does nothing: so who is resumed knows that it
-/// was meant for this suspension, and of several who resume it (an event and its timeout, say) one succeeds.
-/// Where a signal must not be lost when it comes too early, use a channel.
+/// A resume counts only while the code is suspended, otherwise it does nothing: so who is resumed knows that
+/// it was meant for this suspension, and of several who resume it (an event and its timeout, say) one
+/// succeeds. Where a signal must not be lost when it comes too early, use a channel.
 ///
 /// ```
 /// use twoply::{Wait, future::suspension};
@@ -84,8 +84,8 @@ pub struct Suspension {
 }
 
 impl Suspension {
-    /// Waits until a [`Resumer`] resumes it; finish it with `.await` or `.wait()`. The suspension begins with the
-    /// first poll, and ends when the future is dropped.
+    /// Waits until a [`Resumer`] resumes it; finish it with `.await` or `.wait()`. The suspension begins with
+    /// the first poll, and ends when the future is dropped.
     ///
     /// # Errors
     /// When all resumers are gone.
@@ -203,7 +203,8 @@ impl Future for Suspend<'_> {
     type Output = Result<(), SuspendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
+        // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the
+        // waker's.
         let suspended = Phase::Suspended(StoredWaker::of(cx.waker()));
         let mut state = lock(self.state);
         let poll = match state.phase {

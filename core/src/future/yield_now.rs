@@ -8,8 +8,8 @@ use crate::kernel::strand::with_state;
 
 /// Lets other tasks that are ready run, and then goes on.
 ///
-/// A task that awaits goes to the end of its queue. A stack that waits yields itself: an OS thread gives its core
-/// away, a green stack lets the other tasks of its worker run.
+/// A task that awaits goes to the end of its queue. A stack that waits yields itself: an OS thread gives its
+/// core away, a green stack lets the other tasks of its worker run.
 ///
 /// ```
 /// use twoply::{Wait, future::yield_now};

@@ -1,10 +1,10 @@
 //! The choice of a select that offers all of its arms at once, and commits to one.
 //!
-//! The rendezvous channels are the other party: a send or receive of theirs that waits as an arm of a select may be met
-//! only if no other arm has been, and one that was met must be the arm that the select ends with. Otherwise a send that
-//! has lost might have sent, and a select of both ends of one channel would meet itself. So each select has one
-//! [`Choice`] for all of its arms, and nobody meets an arm without having committed the choice to it. The side of the
-//! select is in [`selection`](super::selection).
+//! The rendezvous channels are the other party: a send or receive of theirs that waits as an arm of a select
+//! may be met only if no other arm has been, and one that was met must be the arm that the select ends with.
+//! Otherwise a send that has lost might have sent, and a select of both ends of one channel would meet
+//! itself. So each select has one [`Choice`] for all of its arms, and nobody meets an arm without having
+//! committed the choice to it. The side of the select is in [`selection`](super::selection).
 //!
 //! ```text
 //! phase:  polling ──(1) open──▶ open ──(2) commit──▶ committed(arm)
@@ -19,12 +19,13 @@
 //!             again.
 //! ```
 //!
-//! While a select polls, nobody meets its arms, for any of them may turn out to be ready: whoever would have leaves a
-//! waker, and is woken when the select opens or ends. The arms that it polls meet others as they are; they look at the
-//! choices of those only. So no two choices are ever locked at a time, and nobody waits for anybody.
+//! While a select polls, nobody meets its arms, for any of them may turn out to be ready: whoever would have
+//! leaves a waker, and is woken when the select opens or ends. The arms that it polls meet others as they
+//! are; they look at the choices of those only. So no two choices are ever locked at a time, and nobody waits
+//! for anybody.
 //!
-//! This is the protocol of Reppy's Concurrent ML for several processors ("Parallel Concurrent ML", 2009), where whoever
-//! finds a choice that is not open tries again instead of being woken.
+//! This is the protocol of Reppy's Concurrent ML for several processors ("Parallel Concurrent ML", 2009),
+//! where whoever finds a choice that is not open tries again instead of being woken.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -133,8 +134,9 @@ impl Arm {
 pub(crate) struct BusySelects(Vec<Arc<Choice>>);
 
 impl BusySelects {
-    /// Returns whether the waiter with the arm `other` may be met by one that is being polled, with the arm `own`. If so,
-    /// the choice of `other` has been committed to it: the caller meets it before it unlocks the channel.
+    /// Returns whether the waiter with the arm `other` may be met by one that is being polled, with the arm
+    /// `own`. If so, the choice of `other` has been committed to it: the caller meets it before it unlocks
+    /// the channel.
     #[inline]
     pub(crate) fn try_match(&mut self, own: Option<&Arm>, other: Option<&Arm>) -> bool {
         let Some(other) = other else { return true };
@@ -167,8 +169,8 @@ pub(crate) struct CurrentSelect {
 }
 
 impl CurrentSelect {
-    /// Returns the arm that is being polled with `waker`. A wait that is polled with another waker is not the arm itself,
-    /// and may well be over before the arm is polled again.
+    /// Returns the arm that is being polled with `waker`. A wait that is polled with another waker is not the
+    /// arm itself, and may well be over before the arm is polled again.
     pub(crate) fn arm(&mut self, waker: &Waker) -> Option<Arm> {
         if self.waker != waker.data() {
             return None;

@@ -1,25 +1,27 @@
 //! The budget, which keeps code that is always ready from keeping others waiting.
 //!
-//! Operations that may complete at once (a receive with messages queued, a read with bytes there) ask `proceed` first
-//! and report when they complete. Once [`BUDGET`] of them have, the next one wakes its task and says that it is not
-//! ready, so that others have their turn: other tasks, other arms, time limits, a cancellation. The rule:
+//! Operations that may complete at once (a receive with messages queued, a read with bytes there) ask
+//! `proceed` first and report when they complete. Once [`BUDGET`] of them have, the next one wakes its task
+//! and says that it is not ready, so that others have their turn: other tasks, other arms, time limits, a
+//! cancellation. The rule:
 //!
-//! - **It delays an answer, and never changes one.** What looks at the present (`try_recv`, `try_get`, a receive with a
-//!   timeout of zero) does not ask. A combinator that goes by what is *not* ready (a time limit, a selection) hears its
-//!   futures with a whole budget before it does so; see `DeferredDecision`.
-//! - **It is spent where somebody will fill it again**: in polls with the waker of the running task, with that of a
-//!   `.wait()` on this stack, or with one that a combinator of this library has made for either. A poll with any other
-//!   waker is that of a foreign executor, which would poll again and find the budget as it was; it asks in vain
-//!   and is given leave.
-//! - **It belongs to the stack, whatever kind of stack that is.** Each poll of a task begins with a whole one. A `.wait()`
-//!   fills it when the stack has parked or yielded; where it is spent before, the wait lets others run first, if they
-//!   share the thread.
+//! - **It delays an answer, and never changes one.** What looks at the present (`try_recv`, `try_get`, a
+//!   receive with a timeout of zero) does not ask. A combinator that goes by what is *not* ready (a time
+//!   limit, a selection) hears its futures with a whole budget before it does so; see `DeferredDecision`.
+//! - **It is spent where somebody will fill it again**: in polls with the waker of the running task, with
+//!   that of a `.wait()` on this stack, or with one that a combinator of this library has made for either. A
+//!   poll with any other waker is that of a foreign executor, which would poll again and find the budget as
+//!   it was; it asks in vain and is given leave.
+//! - **It belongs to the stack, whatever kind of stack that is.** Each poll of a task begins with a whole
+//!   one. A `.wait()` fills it when the stack has parked or yielded; where it is spent before, the wait lets
+//!   others run first, if they share the thread.
 //! - **A wait that was paid is not paid again.** A sleep asks when it is first polled, and not again.
-//! - **Loops of this library that poll again by themselves** stop when the budget is spent, and leave the rest for the
-//!   next poll.
+//! - **Loops of this library that poll again by themselves** stop when the budget is spent, and leave the
+//!   rest for the next poll.
 //!
-//! After tokio's coop module and "Reducing tail latencies with automatic cooperative task yielding". There a combinator
-//! takes a budget that is spent for a future that is not ready, and a foreign executor is refused for ever.
+//! After tokio's coop module and "Reducing tail latencies with automatic cooperative task yielding". There a
+//! combinator takes a budget that is spent for a future that is not ready, and a foreign executor is refused
+//! for ever.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -89,7 +91,8 @@ pub(crate) fn consume() -> impl Future<Output = ()> {
 /// `rested` says that the stack has parked or yielded since the last poll, so that others have had their
 /// turn.
 ///
-/// A wait that was woken before it could park has used up a unit, or code that wakes itself would keep its worker.
+/// A wait that was woken before it could park has used up a unit, or code that wakes itself would keep its
+/// worker.
 #[inline]
 pub(crate) fn poll_again(strand: &dyn Strand, rested: bool) {
     let budget = strand.state().budget();
@@ -149,9 +152,9 @@ pub(crate) struct BudgetScope<'a> {
 impl<'a> BudgetScope<'a> {
     /// Begins a poll on behalf of `waker`.
     ///
-    /// In the polls of a foreign executor, too, the budget is asked for from here on, so that a future that is always
-    /// ready starves neither the others nor a time limit. Where it is spent the futures get one of their own: nobody
-    /// else would fill it.
+    /// In the polls of a foreign executor, too, the budget is asked for from here on, so that a future that
+    /// is always ready starves neither the others nor a time limit. Where it is spent the futures get one of
+    /// their own: nobody else would fill it.
     #[inline]
     pub(crate) fn begin(state: &'a StrandState, waker: &Waker) -> BudgetScope<'a> {
         let left = state.budget().get();
@@ -190,7 +193,8 @@ impl<'a> BudgetScope<'a> {
         }
     }
 
-    /// Returns whether the budget is spent, so that the rest of many futures is for the next poll. Then `waker` is woken for it.
+    /// Returns whether the budget is spent, so that the rest of many futures is for the next poll. Then
+    /// `waker` is woken for it.
     #[inline]
     pub(crate) fn must_yield(&self, waker: &Waker) -> bool {
         self.state.budget().get() == 0 && self.is_limited && {
@@ -199,8 +203,8 @@ impl<'a> BudgetScope<'a> {
         }
     }
 
-    /// Returns whether a future that is not ready in this poll may only have lacked budget, because others had spent it
-    /// before. Then the decision is for the next poll, and `waker` is woken for it.
+    /// Returns whether a future that is not ready in this poll may only have lacked budget, because others
+    /// had spent it before. Then the decision is for the next poll, and `waker` is woken for it.
     #[inline]
     pub(crate) fn must_defer(&mut self, waker: &Waker) -> bool {
         let must_defer = !self.is_whole && self.must_yield(waker);

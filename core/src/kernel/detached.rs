@@ -17,8 +17,8 @@ use crate::kernel::threads;
 /// The code that is to run.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
-/// Runs `work` in a task of `home`, or of the backend of the running stack; where neither takes it, on a thread of the
-/// cache. Only where the system has no thread to give it runs here.
+/// Runs `work` in a task of `home`, or of the backend of the running stack; where neither takes it, on a
+/// thread of the cache. Only where the system has no thread to give it runs here.
 pub(crate) fn run(home: Option<Arc<dyn Backend>>, work: Work) {
     let errand = Arc::new(Errand(Mutex::new(State { work: Some(work), offer: Offer::Open })));
     let here = with_current(|strand| strand.backend());

@@ -1,9 +1,10 @@
 //! Nested polls of derived promises, each of which polls the next one.
 //!
-//! The future of a derived promise waits for another promise, which may be derived as well, and so on. A few levels are
-//! calls inside calls; what lies below them is deferred to a loop further out, so that a chain of any length needs a
-//! bounded stack. The records of a stack (`StrandState`) hold one [`NestedPolls`], and know how many combinators are
-//! polling there that go on without what they poll: their number is `alternatives` here. Promises are the only callers.
+//! The future of a derived promise waits for another promise, which may be derived as well, and so on. A few
+//! levels are calls inside calls; what lies below them is deferred to a loop further out, so that a chain of
+//! any length needs a bounded stack. The records of a stack (`StrandState`) hold one [`NestedPolls`], and
+//! know how many combinators are polling there that go on without what they poll: their number is
+//! `alternatives` here. Promises are the only callers.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -60,8 +61,8 @@ const FREE_WAITS: u32 = 64;
 impl NestedPolls {
     /// Returns whether a wait that is polled with `waker` is that of a derived promise, and free of charge.
     ///
-    /// Whoever waits for the last promise of a chain has paid. When the budget is spent, the task comes back and goes
-    /// through the chain from that end; so a long chain must not spend it too often.
+    /// Whoever waits for the last promise of a chain has paid. When the budget is spent, the task comes back
+    /// and goes through the chain from that end; so a long chain must not spend it too often.
     #[inline]
     pub(crate) fn is_part_of_derived(&self, waker: &Waker, alternatives: u32) -> bool {
         self.innermost.get().depth != 0 && self.is_free(waker, alternatives)
@@ -74,8 +75,8 @@ impl NestedPolls {
         waits != 0 && self.is_sole_wait(waker, alternatives)
     }
 
-    /// Returns whether a promise that is polled with `waker` is all that the innermost future waits for: it polls with that
-    /// waker, and has no alternative that an answer of "not yet" could decide.
+    /// Returns whether a promise that is polled with `waker` is all that the innermost future waits for: it
+    /// polls with that waker, and has no alternative that an answer of "not yet" could decide.
     fn is_sole_wait(&self, waker: &Waker, alternatives: u32) -> bool {
         let innermost = self.innermost.get();
         innermost.waker_data == waker.data() && innermost.alternatives == alternatives
@@ -91,7 +92,8 @@ impl NestedPolls {
         self.deferred.borrow_mut().push(deferred);
     }
 
-    /// Calls `poll`, which polls with `waker`, one level further down. Returns its result, and what has been deferred.
+    /// Calls `poll`, which polls with `waker`, one level further down. Returns its result, and what has been
+    /// deferred.
     pub(crate) fn poll<R>(
         &self,
         waker: &Waker,

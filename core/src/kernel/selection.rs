@@ -1,6 +1,8 @@
-//! Polling the arms of a select: in an order, with a budget, and by the protocol of its [choice](super::choice).
+//! Polling the arms of a select: in an order, with a budget, and by the protocol of its
+//! [choice](super::choice).
 //!
-//! The combinators that go on with whichever future is ready first are the callers: `select`, `race`, `any`, timeouts.
+//! The combinators that go on with whichever future is ready first are the callers: `select`, `race`, `any`,
+//! timeouts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +22,8 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Polls the arms in this order, with the waker of `cx`, until one is ready. One that has been met comes first.
+    /// Polls the arms in this order, with the waker of `cx`, until one is ready. One that has been met comes
+    /// first.
     #[inline]
     pub(crate) fn poll<R>(
         &mut self,
@@ -54,8 +57,8 @@ impl Selection {
         })
     }
 
-    /// Has `poll` poll the arms until one is ready, and say which one is next. It begins with the one that has been met,
-    /// whatever the budget says.
+    /// Has `poll` poll the arms until one is ready, and say which one is next. It begins with the one that
+    /// has been met, whatever the budget says.
     #[inline]
     pub(crate) fn poll_with<R>(
         &mut self,

@@ -60,7 +60,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::until(Some(deadline))
 }
 
-/// The future of [`sleep`] and [`sleep_until`]. It never wakes early, and after it has been ready it stays ready.
+/// The future of [`sleep`] and [`sleep_until`]. It never wakes early, and after it has been ready it stays
+/// ready.
 ///
 /// It may be moved between stacks and backends at any time; its deadline moves along. Dropping it cancels it.
 #[derive(Debug)]

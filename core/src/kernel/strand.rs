@@ -1,8 +1,8 @@
 //! The stack that is running: the current strand, found through one thread-local.
 //!
 //! Backends call [`enter`] around the code that runs on a stack of theirs; everything that waits, spawns or
-//! watches calls [`with_current`]. A thread that no backend has entered gets a default strand of its own kind,
-//! so that every type of this library works from anywhere: `main`, a test, a worker of another runtime.
+//! watches calls [`with_current`]. A thread that no backend has entered gets a default strand of its own
+//! kind, so that every type of this library works from anywhere: `main`, a test, a worker of another runtime.
 //!
 //! This module never switches stacks and never blocks.
 
@@ -66,8 +66,8 @@ pub struct StrandState {
     trampoline: Trampoline,
     /// The select that is being polled.
     current_select: RefCell<Option<CurrentSelect>>,
-    /// The data of the waker with which the running task is polled: others are those of combinators and of other
-    /// runtimes, inside the task.
+    /// The data of the waker with which the running task is polled: others are those of combinators and of
+    /// other runtimes, inside the task.
     polled_with: Cell<*const ()>,
     /// The owner of promises that it has dropped in the running poll, and that may be about to end; and
     /// whether its wait has been polled again since.
@@ -127,15 +127,16 @@ impl StrandState {
     /// Makes the task with this header the running one, and returns the one before.
     ///
     /// # Safety
-    /// The header lasts until the next call, and stays where it is until it has been finished. That is so when only a
-    /// task's poll calls this: at its beginning with the header that lies beside its future, and at its end with what it
-    /// got then.
+    /// The header lasts until the next call, and stays where it is until it has been finished. That is so
+    /// when only a task's poll calls this: at its beginning with the header that lies beside its future, and
+    /// at its end with what it got then.
     #[inline]
     pub(crate) unsafe fn replace_task(&self, header: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
         self.task.replace(header)
     }
 
-    /// Enters the running task in its backend's list, because it has to wait for the first time; `waker` wakes it.
+    /// Enters the running task in its backend's list, because it has to wait for the first time; `waker`
+    /// wakes it.
     pub(crate) fn enter_task(&self, waker: &Waker) {
         if let Some(header) = self.header() {
             // SAFETY: whoever called `replace_task` has promised that it stays where it is.
@@ -171,15 +172,16 @@ impl StrandState {
         before
     }
 
-    /// Returns whether `waker` has the running task polled again, or a wait on this stack: either fills the budget first.
-    /// Wakers without data, such as [`Waker::noop`], are all alike, and nobody's.
+    /// Returns whether `waker` has the running task polled again, or a wait on this stack: either fills the
+    /// budget first. Wakers without data, such as [`Waker::noop`], are all alike, and nobody's.
     #[inline]
     pub(crate) fn refills_budget(&self, waker: &Waker) -> bool {
         let data = waker.data();
         self.wakes_task_or_stack(waker) || (data == self.delegate.get() && !data.is_null())
     }
 
-    /// Returns the running task if a future that is polled with `waker`, and is not ready, is all that it waits for.
+    /// Returns the running task if a future that is polled with `waker`, and is not ready, is all that it
+    /// waits for.
     #[inline]
     pub(crate) fn blocked_task(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
         if self.alternatives.get() != 0 {
@@ -410,12 +412,13 @@ thread_local! {
 
 /// Runs `f` with `strand` as the current one.
 ///
-/// Calls nest: the last one to begin on a thread is the first one to end. A backend that switches between stacks calls
-/// this around the switch, on the stack that it switches from, not inside the stack that it switches to.
+/// Calls nest: the last one to begin on a thread is the first one to end. A backend that switches between
+/// stacks calls this around the switch, on the stack that it switches from, not inside the stack that it
+/// switches to.
 ///
 /// # Aborts
-/// When a call ends that is not the last one to have begun on its thread, as it may when stacks of another kind were
-/// switched inside of `f`. The strand that would be current from then on may be gone.
+/// When a call ends that is not the last one to have begun on its thread, as it may when stacks of another
+/// kind were switched inside of `f`. The strand that would be current from then on may be gone.
 ///
 /// # Examples
 /// ```
@@ -489,7 +492,8 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
     })
 }
 
-/// As [`with_current`]. The thread's own strand is entered, too: so it is found sooner by what runs inside `f`.
+/// As [`with_current`]. The thread's own strand is entered, too: so it is found sooner by what runs inside
+/// `f`.
 #[inline]
 pub(crate) fn with_entered<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     match CURRENT.get() {
@@ -525,9 +529,9 @@ pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
 pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
     if let Some(current) = CURRENT.get() {
         // SAFETY: the pointer was made from a reference by `enter`, whose frame is still below this one and
-        // which puts the old value back before that reference ends. A fiber that is suspended inside `f` takes
-        // its frames off the thread together with this borrow; its strand lives in the same runner as its
-        // stack, which outlives every frame on it.
+        // which puts the old value back before that reference ends. A fiber that is suspended inside `f`
+        // takes its frames off the thread together with this borrow; its strand lives in the same runner as
+        // its stack, which outlives every frame on it.
         return f(unsafe { current.strand.as_ref() });
     }
     with_default(|strand| f(strand))
@@ -537,14 +541,16 @@ pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
 #[inline]
 pub(crate) fn with_state<R>(f: impl FnOnce(&StrandState) -> R) -> R {
     if let Some(current) = CURRENT.get() {
-        // SAFETY: `enter` borrowed them from the strand, for as long as it borrows that; so as for `with_current`.
+        // SAFETY: `enter` borrowed them from the strand, for as long as it borrows that; so as for
+        // `with_current`.
         return f(unsafe { current.state.as_ref() });
     }
     with_default(|strand| f(strand.state()))
 }
 
 /// Calls `f`, now or when a call further out on this stack is done with what it does; see
-/// [`trampoline`](crate::kernel::trampoline). If several calls panic, the first panic is resumed when all have been made.
+/// [`trampoline`](crate::kernel::trampoline). If several calls panic, the first panic is resumed when all
+/// have been made.
 pub(crate) fn trampoline(f: impl FnOnce() + 'static) {
     with_state(|state| state.trampoline.call(f));
 }

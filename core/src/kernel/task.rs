@@ -15,13 +15,14 @@
 //!  (of the backend)
 //! ```
 //!
-//! The shared part is made with a task that has attributes, else when somebody first refers to the task, or when a wait
-//! for what a known task owes first blocks it. It may outlive the task; the header lasts as long as the handle or the
-//! future. The backend's [`TaskList`] counts every task, and lists those that have had to wait.
+//! The shared part is made with a task that has attributes, else when somebody first refers to the task, or
+//! when a wait for what a known task owes first blocks it. It may outlive the task; the header lasts as long
+//! as the handle or the future. The backend's [`TaskList`] counts every task, and lists those that have had
+//! to wait.
 //!
-//! Both backends run the same [`Job`]: a green worker polls it, a native thread runs it to its end. What a panic, a
-//! cancellation or a dropped handle means is decided here, once. This module never chooses a thread and never queues
-//! anything: that is the backend's.
+//! Both backends run the same [`Job`]: a green worker polls it, a native thread runs it to its end. What a
+//! panic, a cancellation or a dropped handle means is decided here, once. This module never chooses a thread
+//! and never queues anything: that is the backend's.
 
 mod default_backend;
 mod error;
@@ -102,12 +103,12 @@ impl Builder {
         Builder { name: None, stack_size: None, spawned_at: Location::caller() }
     }
 
-    /// Names the task, for messages and, on the native backend, for the thread (as far as the system shows it; Linux
-    /// keeps 15 bytes).
+    /// Names the task, for messages and, on the native backend, for the thread (as far as the system shows
+    /// it; Linux keeps 15 bytes).
     ///
-    /// When it panics, a line on standard error says which task that is, before the program's panic hook says what has
-    /// happened on which thread. The line comes from a panic hook around the one that is set when the first task with a
-    /// name is started; a program that sets its own after that asks [`current`] in it.
+    /// When it panics, a line on standard error says which task that is, before the program's panic hook says
+    /// what has happened on which thread. The line comes from a panic hook around the one that is set when
+    /// the first task with a name is started; a program that sets its own after that asks [`current`] in it.
     ///
     /// # Examples
     /// ```
@@ -158,7 +159,8 @@ impl Builder {
         job::start(self, current_backend()?, FutureBody::new(future))
     }
 
-    /// Starts straight-line code as a task on the backend of the calling task, or the default one outside of any task.
+    /// Starts straight-line code as a task on the backend of the calling task, or the default one outside of
+    /// any task.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -224,7 +226,8 @@ impl Default for Builder {
 
 /// Starts `future` as a task: on the backend of the calling task, or the default one outside of any task.
 ///
-/// If it cannot be started, the handle says so, with [`Failure::NotStarted`](crate::promise::Failure::NotStarted).
+/// If it cannot be started, the handle says so, with
+/// [`Failure::NotStarted`](crate::promise::Failure::NotStarted).
 ///
 /// # Examples
 /// ```
@@ -291,9 +294,9 @@ pub fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
 /// Returns the backend of the calling task, or the default one outside of any task; see [`set_default`].
 ///
 /// # Errors
-/// Outside of any task: [`SpawnError::Thread`] when the default backend cannot be made, because the operating system refuses
-/// a thread or a descriptor; [`SpawnError::NoBackend`] in a program that has none, because it uses the core without the
-/// package `twoply`.
+/// Outside of any task: [`SpawnError::Thread`] when the default backend cannot be made, because the operating
+/// system refuses a thread or a descriptor; [`SpawnError::NoBackend`] in a program that has none, because it
+/// uses the core without the package `twoply`.
 ///
 /// # Examples
 /// ```

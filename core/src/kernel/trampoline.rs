@@ -1,9 +1,10 @@
 //! Calls inside calls, to any depth, as loops.
 //!
-//! A wake-up may cause another one, and a drop another drop, along a chain of any length. Code that would make a nested
-//! call for each link passes it to [`strand::trampoline`](crate::kernel::strand::trampoline) instead. The order is kept
-//! but for calls that are nested deeply: a call further out makes those, as soon as control is back at it. A wait starts
-//! from depth zero, since what is further out does not go on before the wait is over.
+//! A wake-up may cause another one, and a drop another drop, along a chain of any length. Code that would
+//! make a nested call for each link passes it to [`strand::trampoline`](crate::kernel::strand::trampoline)
+//! instead. The order is kept but for calls that are nested deeply: a call further out makes those, as soon
+//! as control is back at it. A wait starts from depth zero, since what is further out does not go on before
+//! the wait is over.
 //!
 //! This module knows no strand: the records of a stack hold one [`Trampoline`].
 
@@ -28,8 +29,8 @@ pub(crate) struct Trampoline {
 }
 
 impl Trampoline {
-    /// Calls `f`, now or when the call at [`MAX_DEPTH`] is done. If several calls panic, the first panic is resumed when
-    /// all have been made.
+    /// Calls `f`, now or when the call at [`MAX_DEPTH`] is done. If several calls panic, the first panic is
+    /// resumed when all have been made.
     pub(crate) fn call(&self, f: impl FnOnce() + 'static) {
         let depth = self.depth.get();
         if depth >= MAX_DEPTH {

@@ -1,8 +1,8 @@
 //! `.wait()`: finishing any future on the stack that asks for it.
 //!
-//! The loop in [`drive`] is the only place in the library where a stack stops for a future. It polls, and where
-//! the future is not ready it has the current [`Strand`] park: a thread sleeps, a green worker moves to another
-//! stack. It never spins and never allocates for the outermost wait of a stack.
+//! The loop in [`drive`] is the only place in the library where a stack stops for a future. It polls, and
+//! where the future is not ready it has the current [`Strand`] park: a thread sleeps, a green worker moves to
+//! another stack. It never spins and never allocates for the outermost wait of a stack.
 
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -21,23 +21,24 @@ use crate::kernel::task::failure::CancelUnwind;
 
 /// The second finisher of a future, beside `.await`.
 ///
-/// Everything in this library that can wait returns a future. `.await` suspends the surrounding task; `.wait()`
-/// blocks the stack it is called on, in the way that stack can: an OS thread parks, a green worker carries on
-/// with its other tasks on another stack. It may be called anywhere: on the main thread, in a task of either
-/// backend, inside a worker of another runtime (which it then blocks), inside the poll of another future, in a
-/// destructor. The one exception is `wake`: a waker that waits while a worker or the I/O server hands out events keeps all
-/// others from theirs, so it panics instead, unless what it waits for is ready.
+/// Everything in this library that can wait returns a future. `.await` suspends the surrounding task;
+/// `.wait()` blocks the stack it is called on, in the way that stack can: an OS thread parks, a green worker
+/// carries on with its other tasks on another stack. It may be called anywhere: on the main thread, in a task
+/// of either backend, inside a worker of another runtime (which it then blocks), inside the poll of another
+/// future, in a destructor. The one exception is `wake`: a waker that waits while a worker or the I/O server
+/// hands out events keeps all others from theirs, so it panics instead, unless what it waits for is ready.
 ///
 /// # Cancellation
-/// When the task that runs on this stack is cancelled, `wait` unwinds with a private payload, which the task's
-/// handle reports as [`Failure::Cancelled`](crate::promise::Failure::Cancelled). It does so only while the
-/// thread is not panicking already, so destructors may wait. The future is dropped.
+/// When the task that runs on this stack is cancelled, `wait` unwinds with a private payload, which the
+/// task's handle reports as [`Failure::Cancelled`](crate::promise::Failure::Cancelled). It does so only while
+/// the thread is not panicking already, so destructors may wait. The future is dropped.
 ///
-/// To std this is a panic: a `std::sync::Mutex` whose guard is dropped by the unwinding is poisoned, though what it
-/// guards is as a `?` would have left it. Code that catches panics should let this one go on;
-/// [`task::is_cancellation`](crate::task::is_cancellation) tells which it is. A task that stays cancelled unwinds from each
-/// further `wait`; where a loop catches that a thousand times, each takes longer from then on, up to a tenth of a second,
-/// so that the loop does not spin. It has to end by itself: nothing else ends a stack.
+/// To std this is a panic: a `std::sync::Mutex` whose guard is dropped by the unwinding is poisoned, though
+/// what it guards is as a `?` would have left it. Code that catches panics should let this one go on;
+/// [`task::is_cancellation`](crate::task::is_cancellation) tells which it is. A task that stays cancelled
+/// unwinds from each further `wait`; where a loop catches that a thousand times, each takes longer from then
+/// on, up to a tenth of a second, so that the loop does not spin. It has to end by itself: nothing else ends
+/// a stack.
 ///
 /// ```
 /// use twoply::Wait;

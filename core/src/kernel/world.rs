@@ -1,10 +1,11 @@
 //! The outside of a program, which it asks for sockets, names and chance, and what there is once for it:
 //! through one trait that a strand may carry.
 //!
-//! A [`World`] is how a simulator stands in for the operating system. The strand that runs a task says which world the
-//! task lives in ([`Strand::world`](crate::backend::Strand::world)); most have none, and then everything is real. The
-//! world is looked up when a thing is *made*: bound, connected, resolved, seeded. What is made holds on to what it got,
-//! so an operation on it costs no lookup, and a socket stays one of its world wherever it is handed to.
+//! A [`World`] is how a simulator stands in for the operating system. The strand that runs a task says which
+//! world the task lives in ([`Strand::world`](crate::backend::Strand::world)); most have none, and then
+//! everything is real. The world is looked up when a thing is *made*: bound, connected, resolved, seeded.
+//! What is made holds on to what it got, so an operation on it costs no lookup, and a socket stays one of its
+//! world wherever it is handed to.
 //!
 //! ```text
 //! TcpListener::bind ── world? ──┬─ none, or `None` ──▶ a descriptor           net/sys.rs makes the system calls
@@ -13,12 +14,12 @@
 //!                           reactor/source.rs: readiness, waiters, cancel-safety, for both alike
 //! ```
 //!
-//! What this library has once for a whole program, such as the global registry of names, a world has for itself
-//! ([`Globals`]), so that two of them in one program never meet. Numbers of tasks and processes stay unique over all of
-//! them; [`Numbers`] makes those of a world the same in each run.
+//! What this library has once for a whole program, such as the global registry of names, a world has for
+//! itself ([`Globals`]), so that two of them in one program never meet. Numbers of tasks and processes stay
+//! unique over all of them; [`Numbers`] makes those of a world the same in each run.
 //!
-//! Three questions to the outside have their answers elsewhere, on the strand itself, and a simulator overrides them
-//! there: the time is [`Driver::now`](crate::backend::Driver::now), deadlines are
+//! Three questions to the outside have their answers elsewhere, on the strand itself, and a simulator
+//! overrides them there: the time is [`Driver::now`](crate::backend::Driver::now), deadlines are
 //! [`Driver::timers`](crate::backend::Driver::timers), and code that blocks goes where
 //! [`Strand::block_in_place`](crate::backend::Strand::block_in_place) and
 //! [`Strand::blocking_pool`](crate::backend::Strand::blocking_pool) say.
@@ -44,8 +45,8 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 
 
 /// The outside of a program, as a strand may carry it.
 ///
-/// Each method may answer `None`, which means: as the operating system does it. That is what the defaults do, so a world
-/// says only what is different in it.
+/// Each method may answer `None`, which means: as the operating system does it. That is what the defaults do,
+/// so a world says only what is different in it.
 ///
 /// ```
 /// use std::{io, sync::Arc};
@@ -140,8 +141,8 @@ impl fmt::Debug for Globals {
     }
 }
 
-/// Returns the value of which there is one: that of the calling stack's world, or else that of the program. `T` is a
-/// type of this library, so nothing of the user's is run.
+/// Returns the value of which there is one: that of the calling stack's world, or else that of the program.
+/// `T` is a type of this library, so nothing of the user's is run.
 pub(crate) fn global<T: Clone + Default + Send + Sync + 'static>(program: &OnceLock<T>) -> T {
     let of_world = current().and_then(|world| world.globals().map(Globals::get));
     of_world.unwrap_or_else(|| program.get_or_init(T::default).clone())

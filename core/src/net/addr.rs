@@ -7,8 +7,9 @@ use super::sys;
 use crate::kernel::blocking;
 use crate::kernel::world::{Resolving, World};
 
-/// Values that stand for addresses, or for a name that has some. Like [`std::net::ToSocketAddrs`], but it does not
-/// resolve names itself: that can take long and only ever blocks, so it is done on a thread that may block.
+/// Values that stand for addresses, or for a name that has some. Like [`std::net::ToSocketAddrs`], but it
+/// does not resolve names itself: that can take long and only ever blocks, so it is done on a thread that may
+/// block.
 ///
 /// ```
 /// use twoply::net::{Query, ToSocketAddrs};
@@ -51,7 +52,8 @@ impl Query {
     }
 }
 
-/// Has `world` resolve `"host:port"`. A text of another shape is left to the system, which says what is wrong with it.
+/// Has `world` resolve `"host:port"`. A text of another shape is left to the system, which says what is wrong
+/// with it.
 fn resolve_text(world: &dyn World, text: &str) -> Option<Resolving> {
     let (host, port) = text.rsplit_once(':')?;
     world.resolve(host, port.parse().ok()?)

@@ -54,8 +54,9 @@ fn outcome(io: &IoHandle) -> io::Result<Progress<()>> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// Refuses a connection of a socket with itself. A port in the ephemeral range that nobody listens on may be given to the
-/// very socket that connects to it, and TCP then connects the two ends. To the caller that is a port where nobody listens.
+/// Refuses a connection of a socket with itself. A port in the ephemeral range that nobody listens on may be
+/// given to the very socket that connects to it, and TCP then connects the two ends. To the caller that is a
+/// port where nobody listens.
 fn refuse_self(io: &IoHandle) -> io::Result<()> {
     match (sys::local_addr(io), sys::peer_addr(io)) {
         (Ok(ours), Ok(theirs)) if theirs == ours => Err(sys::refused()),

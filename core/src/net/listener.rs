@@ -19,8 +19,8 @@ use crate::time::sleep;
 /// The pause of an accept loop that is out of descriptors, and the limit to which it is doubled.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// The number of failed connections that one accept passes over. A listener that fails so often in a row is broken itself,
-/// or is no listener: a socket of another kind gives one of these errors for ever.
+/// The number of failed connections that one accept passes over. A listener that fails so often in a row is
+/// broken itself, or is no listener: a socket of another kind gives one of these errors for ever.
 const PASSED_OVER: u32 = 64;
 
 /// A socket that accepts TCP connections.
@@ -44,7 +44,8 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens on the first of the addresses that can be had, with the default options of [`TcpListenerBuilder`].
+    /// Listens on the first of the addresses that can be had, with the default options of
+    /// [`TcpListenerBuilder`].
     ///
     /// # Errors
     /// When names cannot be resolved, and the last error when no address can be had.
@@ -75,13 +76,14 @@ impl TcpListener {
 
     /// Waits for a connection, and returns it with the address of the peer.
     ///
-    /// A connection that failed before it was accepted is passed over, up to 64 of them in a row. Cancel-safe.
+    /// A connection that failed before it was accepted is passed over, up to 64 of them in a row.
+    /// Cancel-safe.
     ///
     /// # Errors
-    /// Whatever the operating system says: the error of the last connection when that many have failed, so that a socket which
-    /// is no listener does not keep this busy for ever.
-    /// When the process or the system is out of descriptors or memory ([`is_out_of_resources`]): the
-    /// connection is still there, and so is the listener. A loop should pause then; [`incoming`](Self::incoming) does.
+    /// Whatever the operating system says: the error of the last connection when that many have failed, so
+    /// that a socket which is no listener does not keep this busy for ever. When the process or the system is
+    /// out of descriptors or memory ([`is_out_of_resources`]): the connection is still there, and so is the
+    /// listener. A loop should pause then; [`incoming`](Self::incoming) does.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -149,8 +151,8 @@ impl TcpListener {
     /// Turns the listener into one of std's, in blocking mode.
     ///
     /// # Errors
-    /// When the mode cannot be changed, or the descriptor must be duplicated and there is none; and when the listener is
-    /// one of a [world](crate::world)'s, which has no descriptor.
+    /// When the mode cannot be changed, or the descriptor must be duplicated and there is none; and when the
+    /// listener is one of a [world](crate::world)'s, which has no descriptor.
     ///
     /// ```
     /// use twoply::{Wait, net::TcpListener};
@@ -202,8 +204,8 @@ impl TryFrom<TcpListener> for std::net::TcpListener {
 }
 
 impl AsFd for TcpListener {
-    /// Returns the descriptor of the listener. One of a [world](crate::world)'s has none: the number that it returns is no
-    /// open descriptor, and the system refuses every call of sockets on it.
+    /// Returns the descriptor of the listener. One of a [world](crate::world)'s has none: the number that it
+    /// returns is no open descriptor, and the system refuses every call of sockets on it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.source.as_fd()
     }
@@ -298,20 +300,22 @@ impl Default for TcpListenerBuilder {
 }
 
 impl TcpListenerBuilder {
-    /// Sets whether an address may be taken over that old connections still linger on. Default: yes, as in std.
+    /// Sets whether an address may be taken over that old connections still linger on. Default: yes, as in
+    /// std.
     pub fn reuse_addr(mut self, reuse: bool) -> TcpListenerBuilder {
         self.reuse_addr = reuse;
         self
     }
 
-    /// Sets whether other listeners of the same user may share the address, the kernel spreading connections among
-    /// them. Default: no. Closing one of them resets the connections that are queued for it.
+    /// Sets whether other listeners of the same user may share the address, the kernel spreading connections
+    /// among them. Default: no. Closing one of them resets the connections that are queued for it.
     pub fn reuse_port(mut self, reuse: bool) -> TcpListenerBuilder {
         self.reuse_port = reuse;
         self
     }
 
-    /// Sets how many connections may be waiting to be accepted. Default: 1024; the system has a limit of its own.
+    /// Sets how many connections may be waiting to be accepted. Default: 1024; the system has a limit of its
+    /// own.
     pub fn backlog(mut self, connections: u32) -> TcpListenerBuilder {
         self.backlog = connections;
         self

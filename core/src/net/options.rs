@@ -1,6 +1,7 @@
 //! The options and addresses of TCP connections.
 //!
-//! Values that the system would take for something else are refused here; the calls themselves are made in `sys.rs`.
+//! Values that the system would take for something else are refused here; the calls themselves are made in
+//! `sys.rs`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -99,15 +100,16 @@ impl TcpStream {
         }
     }
 
-    /// Returns how long closing waits for what has been written to arrive (`SO_LINGER`). `None` means that the system
-    /// sees to it in the background, zero that closing resets the connection.
+    /// Returns how long closing waits for what has been written to arrive (`SO_LINGER`). `None` means that
+    /// the system sees to it in the background, zero that closing resets the connection.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         sys::linger(self.socket().io())
     }
 
-    /// Sets [`linger`](TcpStream::linger). The system counts in seconds: part of one counts as a whole one. A time that
-    /// it cannot represent, of more than 2^31 - 1 seconds, is [`InvalidInput`](io::ErrorKind::InvalidInput). Other values
-    /// than `None` and zero make closing block the thread it happens on.
+    /// Sets [`linger`](TcpStream::linger). The system counts in seconds: part of one counts as a whole one. A
+    /// time that it cannot represent, of more than 2^31 - 1 seconds, is
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput). Other values than `None` and zero make closing block
+    /// the thread it happens on.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -127,8 +129,8 @@ impl TcpStream {
         sys::keepalive(self.socket().io())
     }
 
-    /// Sets [`keepalive`](TcpStream::keepalive). The system counts in seconds: part of one counts as a whole one. It refuses
-    /// zero and, on Linux, more than 32767.
+    /// Sets [`keepalive`](TcpStream::keepalive). The system counts in seconds: part of one counts as a whole
+    /// one. It refuses zero and, on Linux, more than 32767.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};

@@ -1,7 +1,7 @@
 //! The common part of stream sockets: bytes in and out of a [`IoSource`], on every kind of stack.
 //!
-//! A wrapper adds names and addresses, and `sys.rs` makes the calls. This file says which call an operation is, what an
-//! empty buffer means, and what a short transfer tells about readiness.
+//! A wrapper adds names and addresses, and `sys.rs` makes the calls. This file says which call an operation
+//! is, what an empty buffer means, and what a short transfer tells about readiness.
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -22,7 +22,8 @@ pub(super) struct Socket {
     source: Arc<IoSource>,
 }
 
-/// One operation on a descriptor, as a future. Dropping it before it is ready leaves the descriptor as it was.
+/// One operation on a descriptor, as a future. Dropping it before it is ready leaves the descriptor as it
+/// was.
 #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
 pub(super) struct Op<'a, R, F> {
     waiter: IoWaiter<'a>,
@@ -213,9 +214,9 @@ impl Socket {
         }
     }
 
-    /// Makes a blocking call where that is allowed. `None` where it is not, and when the call has said that it would
-    /// block: then somebody has put the descriptor into non-blocking mode behind our back. Nor is there such a call on a
-    /// simulated socket.
+    /// Makes a blocking call where that is allowed. `None` where it is not, and when the call has said that
+    /// it would block: then somebody has put the descriptor into non-blocking mode behind our back. Nor is
+    /// there such a call on a simulated socket.
     fn blocking<R>(&self, mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>) -> Option<io::Result<R>> {
         let IoHandle::Descriptor(fd) = self.io() else { return None };
         blocking_call(|| call(fd.as_fd()))
@@ -257,8 +258,8 @@ fn empty(len: usize) -> Option<usize> {
     (len == 0).then_some(0)
 }
 
-/// Says what a read tells about readiness: a short one has taken all there was. Nothing at all is the end of the stream,
-/// which stays.
+/// Says what a read tells about readiness: a short one has taken all there was. Nothing at all is the end of
+/// the stream, which stays.
 fn received(n: usize, room: usize) -> Progress<usize> {
     if n > 0 && n < room { Progress::Drained(n) } else { Progress::More(n) }
 }

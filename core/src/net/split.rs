@@ -13,7 +13,8 @@ pub struct ReadHalf<'a>(pub(super) &'a TcpStream);
 
 /// The writing half of a borrowed connection; made by [`TcpStream::split`].
 ///
-/// Dropping it closes nothing: the connection is its owner's. Closing it as an `AsyncWrite` closes that direction.
+/// Dropping it closes nothing: the connection is its owner's. Closing it as an `AsyncWrite` closes that
+/// direction.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteHalf<'a>(pub(super) &'a TcpStream);
 
@@ -63,7 +64,8 @@ pub struct OwnedWriteHalf {
     stream: Option<TcpStream>,
 }
 
-/// The error of [`OwnedReadHalf::reunite`] when the halves belong to different connections. Both are given back.
+/// The error of [`OwnedReadHalf::reunite`] when the halves belong to different connections. Both are given
+/// back.
 #[derive(Debug, thiserror::Error)]
 #[error("the halves belong to different connections")]
 #[non_exhaustive]

@@ -1,9 +1,10 @@
-//! Every call to the outside that sockets make, in one place: to the operating system, or to a simulated socket.
+//! Every call to the outside that sockets make, in one place: to the operating system, or to a simulated
+//! socket.
 //!
-//! The rest of `net` goes through these functions, one for each system call. Each takes an [`IoHandle`] and looks at it
-//! once: a descriptor means the system call, a simulated socket the method of the same name. Calls carry their flags with
-//! them, so that neither the mode of the descriptor nor `SIGPIPE` matters. Nothing here waits, unless its name says
-//! `blocking`; and nothing here knows readiness, waiters or tasks.
+//! The rest of `net` goes through these functions, one for each system call. Each takes an [`IoHandle`] and
+//! looks at it once: a descriptor means the system call, a simulated socket the method of the same name.
+//! Calls carry their flags with them, so that neither the mode of the descriptor nor `SIGPIPE` matters.
+//! Nothing here waits, unless its name says `blocking`; and nothing here knows readiness, waiters or tasks.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
@@ -53,8 +54,8 @@ pub(super) fn listen(io: &IoHandle, backlog: u32) -> io::Result<()> {
     }
 }
 
-/// Takes a connection, with the address of its peer. What the system returns is in blocking mode, whatever the mode of
-/// the listener.
+/// Takes a connection, with the address of its peer. What the system returns is in blocking mode, whatever
+/// the mode of the listener.
 pub(super) fn accept(io: &IoHandle) -> io::Result<(IoHandle, SocketAddr)> {
     match io {
         IoHandle::Descriptor(fd) => match rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC)? {
@@ -262,8 +263,9 @@ pub(super) fn refused() -> io::Error {
     Errno::CONNREFUSED.into()
 }
 
-/// Returns whether an error of [`TcpListener::accept`](super::TcpListener::accept) means that there are no descriptors or
-/// no memory left: it passes by itself when other connections end, and calling again at once would only burn a core.
+/// Returns whether an error of [`TcpListener::accept`](super::TcpListener::accept) means that there are no
+/// descriptors or no memory left: it passes by itself when other connections end, and calling again at once
+/// would only burn a core.
 ///
 /// ```
 /// use twoply::net::is_out_of_resources;
@@ -276,8 +278,8 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(errno(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-/// Returns whether an error of `accept` is a trouble of the connection and its network, not of the listener; see
-/// accept(2).
+/// Returns whether an error of `accept` is a trouble of the connection and its network, not of the listener;
+/// see accept(2).
 pub(super) fn is_of_connection(error: &io::Error) -> bool {
     let of_network = matches!(
         errno(error),

@@ -17,16 +17,16 @@ use crate::time;
 
 /// A TCP connection.
 ///
-/// Reading and writing take `&self`, and any number of tasks and threads may do both at a time. Dropping it closes the
-/// connection; [`shutdown`](TcpStream::shutdown) closes one direction.
+/// Reading and writing take `&self`, and any number of tasks and threads may do both at a time. Dropping it
+/// closes the connection; [`shutdown`](TcpStream::shutdown) closes one direction.
 ///
 /// # Beside std's traits
-/// `read`, `write_all` and their like exist twice, as futures of this type and as methods of [`std::io::Read`] and
-/// [`std::io::Write`], which it implements for code that knows nothing else. Where std's traits are in scope, the language
-/// takes std's method on a `&mut TcpStream`, and the future on a `TcpStream` or a `&TcpStream`. They do the same, but a
-/// future that is neither awaited nor waited for does nothing. To take one for the other does not go unnoticed where the
-/// result is looked at, for the types differ; where it is not, the compiler warns of an unused future, which is an
-/// error here:
+/// `read`, `write_all` and their like exist twice, as futures of this type and as methods of
+/// [`std::io::Read`] and [`std::io::Write`], which it implements for code that knows nothing else. Where
+/// std's traits are in scope, the language takes std's method on a `&mut TcpStream`, and the future on a
+/// `TcpStream` or a `&TcpStream`. They do the same, but a future that is neither awaited nor waited for does
+/// nothing. To take one for the other does not go unnoticed where the result is looked at, for the types
+/// differ; where it is not, the compiler warns of an unused future, which is an error here:
 ///
 /// ```compile_fail
 /// #![deny(unused_must_use)]
@@ -37,8 +37,8 @@ use crate::time;
 /// }
 /// ```
 ///
-/// `let _ = stream.write_all(b"hello")` silences the compiler, though not clippy (`let_underscore_future`). Code that is
-/// written for both kinds says which it means: `stream.write_all(b"hello").wait()?`, or
+/// `let _ = stream.write_all(b"hello")` silences the compiler, though not clippy (`let_underscore_future`).
+/// Code that is written for both kinds says which it means: `stream.write_all(b"hello").wait()?`, or
 /// `Write::write_all(&mut &stream, b"hello")?`.
 ///
 /// ```
@@ -271,8 +271,9 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Writes as much of `buf` as there is room for, and returns how many bytes that were. Waits until there is
-    /// room for some. They have then been handed to the system; whether they arrive is not known. Cancel-safe.
+    /// Writes as much of `buf` as there is room for, and returns how many bytes that were. Waits until there
+    /// is room for some. They have then been handed to the system; whether they arrive is not known.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// What the operating system says: [`BrokenPipe`](io::ErrorKind::BrokenPipe) or
@@ -347,8 +348,8 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Closes one direction, or both, at once and for everybody who shares the connection. Those who wait are woken:
-    /// reads then find the end of the stream, writes fail.
+    /// Closes one direction, or both, at once and for everybody who shares the connection. Those who wait are
+    /// woken: reads then find the end of the stream, writes fail.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection is gone already.
@@ -386,8 +387,8 @@ impl TcpStream {
         (ReadHalf(self), WriteHalf(self))
     }
 
-    /// Splits the connection into a reading and a writing half that own it. Dropping the writing half closes that direction;
-    /// dropping both closes the connection.
+    /// Splits the connection into a reading and a writing half that own it. Dropping the writing half closes
+    /// that direction; dropping both closes the connection.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -410,8 +411,8 @@ impl TcpStream {
     ///
     /// # Errors
     /// When the descriptor is referred to from elsewhere at this moment, and there is none for a duplicate.
-    /// [`Unsupported`](io::ErrorKind::Unsupported) when the connection is one of a [world](crate::world)'s, which has no
-    /// descriptor.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) when the connection is one of a [world](crate::world)'s,
+    /// which has no descriptor.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -428,8 +429,8 @@ impl TcpStream {
 }
 
 impl AsFd for TcpStream {
-    /// Returns the descriptor of the connection. One of a [world](crate::world)'s has none: the number that it returns is
-    /// no open descriptor, and the system refuses every call of sockets on it.
+    /// Returns the descriptor of the connection. One of a [world](crate::world)'s has none: the number that
+    /// it returns is no open descriptor, and the system refuses every call of sockets on it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

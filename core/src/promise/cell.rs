@@ -1,8 +1,9 @@
-//! The place where a promise and its resolver meet: one allocation with the outcome, and those who wait for it.
+//! The place where a promise and its resolver meet: one allocation with the outcome, and those who wait for
+//! it.
 //!
-//! Promises and resolvers are the only callers. Looking at a promise that is resolved, and resolving one that nobody
-//! waits for, take no lock; the waiters are in a list under a mutex, and the first of them needs no further
-//! allocation. No waker and no value of the user's is run, cloned or dropped under the mutex.
+//! Promises and resolvers are the only callers. Looking at a promise that is resolved, and resolving one that
+//! nobody waits for, take no lock; the waiters are in a list under a mutex, and the first of them needs no
+//! further allocation. No waker and no value of the user's is run, cloned or dropped under the mutex.
 //!
 //! ```text
 //! word:  [36..: resolvers] [8..36: promises] [2: WAITING] [1: READY] [0: CLAIMED]
@@ -19,12 +20,12 @@
 //! (4) take     the only promise that is left, once READY: nobody else can look at the outcome any more.
 //! ```
 //!
-//! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the lock
-//! after the waiter is in the list; if (2) comes first, (3) sees READY. So no wake-up is lost, and a resolved promise
-//! has no waiters.
+//! WAITING and READY are set in the same word. If (3) comes first, the exchange of (2) sees it, and takes the
+//! lock after the waiter is in the list; if (2) comes first, (3) sees READY. So no wake-up is lost, and a
+//! resolved promise has no waiters.
 //!
-//! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only promise may
-//! move the value out.
+//! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only
+//! promise may move the value out.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -56,8 +57,9 @@ const WAITING: u64 = 1 << 2;
 const PROMISE: u64 = 1 << 8;
 /// The unit in which the word counts resolvers.
 const RESOLVER: u64 = 1 << 36;
-/// The number of promises, or of resolvers, at which the process aborts: half of what the word has room for, as in
-/// `std::sync::Arc`, since a count that overflows would be unsound. That many can only be had by forgetting them.
+/// The number of promises, or of resolvers, at which the process aborts: half of what the word has room for,
+/// as in `std::sync::Arc`, since a count that overflows would be unsound. That many can only be had by
+/// forgetting them.
 const MAX_COUNT: u64 = 1 << 27;
 
 fn promises(word: u64) -> u64 {
@@ -87,10 +89,10 @@ pub(super) struct Cell<T> {
     as_orphan: Option<AsOrphan<T>>,
 }
 
-// SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and may be
-// taken out by another, for which T: Send is enough: the accesses are ordered by the word, see `resolve` and
-// `PromiseInner`. It is looked at by shared reference through `PromiseInner::get` only, and what makes that public demands T:
-// Sync (see `Promise`).
+// SAFETY: the one thing in a cell that is not Sync by itself is the outcome. It is written by one thread and
+// may be taken out by another, for which T: Send is enough: the accesses are ordered by the word, see
+// `resolve` and `PromiseInner`. It is looked at by shared reference through `PromiseInner::get` only, and
+// what makes that public demands T: Sync (see `Promise`).
 unsafe impl<T: Send> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
@@ -148,7 +150,8 @@ impl<T> Cell<T> {
         self.word.load(Acquire) & READY != 0
     }
 
-    /// Makes `outcome` the one that counts, and wakes all who wait; hands it back if another one counts already.
+    /// Makes `outcome` the one that counts, and wakes all who wait; hands it back if another one counts
+    /// already.
     pub(super) fn resolve(&self, outcome: Outcome<T>) -> Result<(), Outcome<T>> {
         // Relaxed: what is written after this is published by READY.
         if self.word.fetch_or(CLAIMED, Relaxed) & CLAIMED != 0 {
@@ -158,17 +161,17 @@ impl<T> Cell<T> {
         Ok(())
     }
 
-    /// Writes the outcome, adds `change`, which READY is part of, to the word, and wakes the waiters. Only the one who
-    /// has claimed calls it.
+    /// Writes the outcome, adds `change`, which READY is part of, to the word, and wakes the waiters. Only
+    /// the one who has claimed calls it.
     #[inline]
     fn publish(&self, outcome: Outcome<T>, change: u64) {
-        // SAFETY: whoever has the claim is the only one who ever has it, so nobody else writes; and nobody reads before
-        // READY, which is set below.
+        // SAFETY: whoever has the claim is the only one who ever has it, so nobody else writes; and nobody
+        // reads before READY, which is set below.
         self.outcome.with_mut(|slot| unsafe { *slot = Some(outcome) });
         let mut word = self.word.load(Relaxed);
         while word & WAITING == 0 {
-            // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock orders the
-            // rest.
+            // Release pairs with the Acquire of all who look for READY. No Acquire on failure: the lock
+            // orders the rest.
             match self.word.compare_exchange_weak(word, word.wrapping_add(change), Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
@@ -187,9 +190,9 @@ impl<T> Cell<T> {
         removed.wake();
     }
 
-    /// Returns `Ready` if the outcome is there, or may not be waited for; else the task of `cx` will be woken when it is.
-    /// Whoever drops `wait_key` before that calls [`Cell::remove_waiter`]. `shared` says that others may wait, or come to
-    /// wait, for the same outcome.
+    /// Returns `Ready` if the outcome is there, or may not be waited for; else the task of `cx` will be woken
+    /// when it is. Whoever drops `wait_key` before that calls [`Cell::remove_waiter`]. `shared` says that
+    /// others may wait, or come to wait, for the same outcome.
     pub(super) fn poll_ready(
         self: &Arc<Self>,
         wait_key: &mut WaitKey,
@@ -252,7 +255,8 @@ impl<T> Cell<T> {
         self.wake_waiters();
     }
 
-    /// Wakes and removes all waiters, so that one of them polls the future of a derived promise. They come back.
+    /// Wakes and removes all waiters, so that one of them polls the future of a derived promise. They come
+    /// back.
     pub(super) fn wake_waiters(&self) {
         let removed = lock(&self.waiters).remove_all();
         removed.wake();
@@ -268,7 +272,8 @@ impl<T> Cell<T> {
         lock(&self.waiters).mark_source();
     }
 
-    /// Makes `owner` the one who owes the value. If it waits for one who waits for this promise, the promise fails.
+    /// Makes `owner` the one who owes the value. If it waits for one who waits for this promise, the promise
+    /// fails.
     pub(super) fn set_owner(&self, owner: Option<Owner>) {
         let mut waiters = lock(&self.waiters);
         let (before, removed, new_edges) = waiters.set_owner(owner);
@@ -298,7 +303,8 @@ impl<T> PromiseInner<T> {
         &self.0
     }
 
-    /// Returns true if the outcome is there. Polls the future of a derived promise before, if there is a reason to.
+    /// Returns true if the outcome is there. Polls the future of a derived promise before, if there is a
+    /// reason to.
     pub(super) fn look(&self) -> bool {
         if !self.0.is_ready() {
             // Without the budget: a value that is there is found even when the budget has been spent.
@@ -318,21 +324,21 @@ impl<T> PromiseInner<T> {
         if !self.0.is_ready() {
             return None;
         }
-        // SAFETY: after READY, which `is_ready` has seen with Acquire, nobody writes but `take`, which owns the only
-        // promise. This is a promise, and it is borrowed for as long as the reference lives.
+        // SAFETY: after READY, which `is_ready` has seen with Acquire, nobody writes but `take`, which owns
+        // the only promise. This is a promise, and it is borrowed for as long as the reference lives.
         self.0.outcome.with(|slot| unsafe { (*slot).as_ref() })
     }
 
     /// Moves the outcome out, if it is there and this is the only promise.
     pub(super) fn take(self) -> Result<Outcome<T>, PromiseInner<T>> {
-        // Acquire pairs with Release in `publish`, and with Release in the drop of the other promises: what was done
-        // through them is over.
+        // Acquire pairs with Release in `publish`, and with Release in the drop of the other promises: what
+        // was done through them is over.
         let word = self.0.word.load(Acquire);
         if word & READY == 0 || promises(word) != 1 {
             return Err(self);
         }
-        // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and nobody
-        // can make another one while this runs.
+        // SAFETY: READY, so nobody else writes. This is the only promise and it is ours, so nobody reads, and
+        // nobody can make another one while this runs.
         let outcome = self.0.outcome.with_mut(|slot| unsafe { (*slot).take() });
         outcome.ok_or(self)
     }
@@ -442,7 +448,8 @@ impl<T> Drop for ResolverInner<T> {
 
 /// Drops a resolver that has not been used up.
 fn drop_resolver<T>(cell: Arc<Cell<T>>) {
-    // AcqRel: the last one sees what the others have done, and `ResolverInner::resolve` what was done through this.
+    // AcqRel: the last one sees what the others have done, and `ResolverInner::resolve` what was done through
+    // this.
     let before = cell.word.fetch_sub(RESOLVER, AcqRel);
     if resolvers(before) != 1 || before & CLAIMED != 0 {
         return;

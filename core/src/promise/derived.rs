@@ -1,9 +1,9 @@
 //! Promises that come out as the output of a future: those of [`Promise::map`], [`Promise::then`] and
 //! [`Task::into_promise`](crate::task::Task::into_promise).
 //!
-//! No task is started for them. Whoever waits for such a promise, or looks at it, polls the future if it has been woken;
-//! its waker wakes all who wait, so that it does not matter if one of them is gone by then. A panic of the future is the
-//! outcome.
+//! No task is started for them. Whoever waits for such a promise, or looks at it, polls the future if it has
+//! been woken; its waker wakes all who wait, so that it does not matter if one of them is gone by then. A
+//! panic of the future is the outcome.
 //!
 //! ```text
 //! future:  idle, woken ──(1) step──▶ polled ──(2) pending──▶ idle ──(3) wake──▶ idle, woken
@@ -17,14 +17,15 @@
 //! ```
 //!
 //! # Whose cancellation it is
-//! Whoever polls the future does so for all who have a promise of the outcome. So code of it that blocks the stack goes
-//! on when the task that it blocks is cancelled: the task ends when the poll is over, and the others have lost nothing.
-//! Where nobody else has a promise, the cancellation ends the poll at once, and the future with it.
+//! Whoever polls the future does so for all who have a promise of the outcome. So code of it that blocks the
+//! stack goes on when the task that it blocks is cancelled: the task ends when the poll is over, and the
+//! others have lost nothing. Where nobody else has a promise, the cancellation ends the poll at once, and the
+//! future with it.
 //!
 //! # Chains of any length
-//! The future of a derived promise waits for another promise, which may be derived as well, and so on. Polls, wake-ups
-//! and drops along such a chain would be calls inside calls, and end the stack. So a few levels are, and those below
-//! them are loops: [`drive`] polls what the futures that it polls have come to wait for, and
+//! The future of a derived promise waits for another promise, which may be derived as well, and so on. Polls,
+//! wake-ups and drops along such a chain would be calls inside calls, and end the stack. So a few levels are,
+//! and those below them are loops: [`drive`] polls what the futures that it polls have come to wait for, and
 //! [`trampoline`](crate::kernel::strand::trampoline) has wake-ups and drops done by a call further out.
 
 use std::future::{Future, IntoFuture};
@@ -89,13 +90,14 @@ impl<T: Send> DerivedPromise for Cell<T> {
 /// One promise on the path of [`drive`].
 struct Level {
     below: DeferredPoll,
-    /// True when its future is to be polled: it has not been, or a promise that it waits for has come out since.
+    /// True when its future is to be polled: it has not been, or a promise that it waits for has come out
+    /// since.
     due: bool,
 }
 
 impl<T> Cell<T> {
-    /// Polls the future of a derived promise, if it has been woken, for one who waits with `waker`, or only looks.
-    /// `shared` says that others have a promise of it, or may get one.
+    /// Polls the future of a derived promise, if it has been woken, for one who waits with `waker`, or only
+    /// looks. `shared` says that others have a promise of it, or may get one.
     pub(super) fn drive(&self, shared: bool, waker: Option<&Waker>) {
         if self.derived().is_some() {
             with_state(|state| {
@@ -109,7 +111,8 @@ impl<T> Cell<T> {
         }
     }
 
-    /// As [`Cell::drive`], for one who waits with `waker`. It may defer that to the poll that this call is part of.
+    /// As [`Cell::drive`], for one who waits with `waker`. It may defer that to the poll that this call is
+    /// part of.
     pub(super) fn drive_or_defer(self: &Arc<Self>, shared: bool, waker: &Waker) {
         let Some(derived) = self.derived() else { return };
         let is_deferred = with_state(|state| {
@@ -135,8 +138,8 @@ impl<T> Cell<T> {
     }
 }
 
-/// Polls the future of `first`, and in a loop all promises that it defers. Promises that wait for each other are a path;
-/// each is polled again when one that it waits for has come out.
+/// Polls the future of `first`, and in a loop all promises that it defers. Promises that wait for each other
+/// are a path; each is polled again when one that it waits for has come out.
 fn drive<T>(first: &Cell<T>, shared: bool) {
     let mut path: Vec<Level> = Vec::new();
     let mut below = Vec::new();
@@ -252,12 +255,12 @@ impl<T: Send + 'static> Promise<T> {
 impl<T: Clone + Send + Sync + 'static> Promise<T> {
     /// Makes a promise of what `f` makes of the value. A failure is passed on.
     ///
-    /// `f` is called once, by whoever waits for the new promise or looks at it first when the value is there; if
-    /// nobody does, it is not called. If it panics, the new promise comes out as [`Failure::Panicked`].
+    /// `f` is called once, by whoever waits for the new promise or looks at it first when the value is there;
+    /// if nobody does, it is not called. If it panics, the new promise comes out as [`Failure::Panicked`].
     ///
-    /// Whoever calls `f` does so for all who have the new promise. If its task is cancelled while `f` blocks in a
-    /// [`wait`](crate::Wait::wait), the task ends when `f` has returned, and the others get the value; if there are no
-    /// others, it ends at once. Chains of derived promises may be of any length.
+    /// Whoever calls `f` does so for all who have the new promise. If its task is cancelled while `f` blocks
+    /// in a [`wait`](crate::Wait::wait), the task ends when `f` has returned, and the others get the value;
+    /// if there are no others, it ends at once. Chains of derived promises may be of any length.
     ///
     /// ```
     /// use twoply::{Wait, promise};
@@ -311,8 +314,8 @@ impl<T: Clone + Send + Sync + 'static> Promise<T> {
 impl<T> Task<T> {
     /// Makes a promise of it, which may be cloned: for several who wait for the result.
     ///
-    /// Dropping the last promise does to the task what dropping the handle would have done. To cancel it, keep its
-    /// [`task`](Task::task).
+    /// Dropping the last promise does to the task what dropping the handle would have done. To cancel it,
+    /// keep its [`task`](Task::task).
     ///
     /// # Examples
     /// ```
@@ -337,8 +340,8 @@ struct SourceOwner<T>(Weak<Cell<T>>);
 
 impl<T: Send> Owning for SourceOwner<T> {
     fn derived_from(&self) -> Option<Owner> {
-        // None once the source has come out: the rest is done by those who wait.
-        // This may be the last reference to the source, and so to a closure of the user's: its panics are caught.
+        // None once the source has come out: the rest is done by those who wait. This may be the last
+        // reference to the source, and so to a closure of the user's: its panics are caught.
         NoPanicDrop::new(self.0.upgrade()?).owner()
     }
 

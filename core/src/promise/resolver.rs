@@ -9,9 +9,10 @@ use crate::kernel::task::owner::Owner;
 
 /// Keeps a [`Promise`](super::Promise): gives it its value, or says why there is none.
 ///
-/// The first outcome counts. Clones may race for it; the others are told that they came too late. When the last one is
-/// dropped before there is an outcome, the promise comes out as [`Failure::Broken`], or, for a question to a process
-/// that has ended, as [`Failure::NoProcess`]: nobody waits forever for a resolver that is gone.
+/// The first outcome counts. Clones may race for it; the others are told that they came too late. When the
+/// last one is dropped before there is an outcome, the promise comes out as [`Failure::Broken`], or, for a
+/// question to a process that has ended, as [`Failure::NoProcess`]: nobody waits forever for a resolver that
+/// is gone.
 ///
 /// # Examples
 /// ```
@@ -94,12 +95,13 @@ impl<T> Resolver<T> {
         self.0.is_wanted()
     }
 
-    /// Makes the calling task the one who owes the value. Outside of any task nobody is known to owe it after that.
+    /// Makes the calling task the one who owes the value. Outside of any task nobody is known to owe it after
+    /// that.
     ///
-    /// Deadlocks are found by who owes; see [the module](super). So it must be true: whoever passes a resolver on to
-    /// another task says so, with [`set_owner`](Resolver::set_owner), or there with `set_current_owner`, or with
-    /// [`clear_owner`](Resolver::clear_owner). That goes for processes, too, which owe the answers to what they are
-    /// asked.
+    /// Deadlocks are found by who owes; see [the module](super). So it must be true: whoever passes a
+    /// resolver on to another task says so, with [`set_owner`](Resolver::set_owner), or there with
+    /// `set_current_owner`, or with [`clear_owner`](Resolver::clear_owner). That goes for processes, too,
+    /// which owe the answers to what they are asked.
     ///
     /// ```
     /// use twoply::{Wait, promise::{self, Failure}};
@@ -121,8 +123,8 @@ impl<T> Resolver<T> {
     /// Makes `owner` the one who owes the value: a [task](crate::task::TaskRef) or a
     /// [process](crate::actor::ProcessRef).
     ///
-    /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out as
-    /// [`Failure::Deadlock`].
+    /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out
+    /// as [`Failure::Deadlock`].
     ///
     /// ```
     /// use twoply::{Wait, channel, promise};

@@ -14,7 +14,8 @@ use crate::kernel::task::Failure;
 use crate::time::{Timeout, timeout};
 
 impl<T: Clone> Promise<T> {
-    /// Waits for the value, for `duration` from now at most. The promise goes on: a clone of it may come out later.
+    /// Waits for the value, for `duration` from now at most. The promise goes on: a clone of it may come out
+    /// later.
     ///
     /// # Errors
     /// [`Failure::TimedOut`] when the time is over, else what the promise comes out as.
@@ -52,7 +53,8 @@ impl<T> Answer<T> {
 }
 
 pin_project! {
-    /// The future of [`Promise::timeout`], [`Answer::timeout`] and [`Ask::timeout`](crate::actor::Ask::timeout).
+    /// The future of [`Promise::timeout`], [`Answer::timeout`] and
+    /// [`Ask::timeout`](crate::actor::Ask::timeout).
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
     pub struct WaitTimeout<F> {
         #[pin]
@@ -83,9 +85,9 @@ impl<F> fmt::Debug for WaitTimeout<F> {
 /// Polls `future` so that its waits do not count in the search for deadlocks: none of them comes out as
 /// [`Failure::Deadlock`].
 ///
-/// The combinators of this library know which waits have an alternative. For a combinator of another library that
-/// polls several futures of a task with the task's own waker, such as `select!` and `join!` of futures, wrap the
-/// promises that are waited for in it in this.
+/// The combinators of this library know which waits have an alternative. For a combinator of another library
+/// that polls several futures of a task with the task's own waker, such as `select!` and `join!` of futures,
+/// wrap the promises that are waited for in it in this.
 ///
 /// A `.wait()` inside the future does count, for it blocks the whole stack.
 ///

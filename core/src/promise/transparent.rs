@@ -7,10 +7,11 @@ use super::Promise;
 use crate::kernel::task::Failure;
 use crate::kernel::wait::Wait;
 
-/// A value that may still be on its way: the first touch waits for it, and after that it *is* the value, as in Io.
+/// A value that may still be on its way: the first touch waits for it, and after that it *is* the value, as
+/// in Io.
 ///
-/// A touch is a dereference. It waits as [`Wait::wait`] does, so it blocks the stack that it is on, in the way which
-/// that stack can, also in the middle of an expression.
+/// A touch is a dereference. It waits as [`Wait::wait`] does, so it blocks the stack that it is on, in the
+/// way which that stack can, also in the middle of an expression.
 ///
 /// # Examples
 /// ```

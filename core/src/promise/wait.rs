@@ -15,8 +15,8 @@ use crate::kernel::strand::with_state;
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::{Owner, Owning};
 
-/// Returns `Ready` if the promise of `cell` has come out, or may not be waited for; else the task of `cx` is woken then.
-/// [`Cell::poll_ready`] says what `shared` is.
+/// Returns `Ready` if the promise of `cell` has come out, or may not be waited for; else the task of `cx` is
+/// woken then. [`Cell::poll_ready`] says what `shared` is.
 #[inline]
 fn poll_cell<T>(
     cell: &Arc<Cell<T>>,
@@ -68,8 +68,8 @@ impl<T> Drop for PromiseWaiter<T> {
 
 /// The future of a [`Promise`] by value: finish it with `.await` or `.wait()`.
 ///
-/// Its output is a clone of the value, or the value itself if no other promise of it is left. Dropping it changes
-/// nothing for others.
+/// Its output is a clone of the value, or the value itself if no other promise of it is left. Dropping it
+/// changes nothing for others.
 ///
 /// # Panics
 /// When it is polled after it was ready.
@@ -107,8 +107,8 @@ impl<T> fmt::Debug for Waiting<T> {
     }
 }
 
-/// The future of a [`Promise`] by reference: finish it with `.await` or `.wait()`. Its output is a reference to the
-/// value.
+/// The future of a [`Promise`] by reference: finish it with `.await` or `.wait()`. Its output is a reference
+/// to the value.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct WaitingRef<'a, T> {
     promise: &'a Promise<T>,
@@ -148,7 +148,8 @@ impl<T> fmt::Debug for WaitingRef<'_, T> {
     }
 }
 
-/// A promise that cannot be cloned, and so gives its value away: the answer to one question. It is itself the future.
+/// A promise that cannot be cloned, and so gives its value away: the answer to one question. It is itself the
+/// future.
 ///
 /// Neither `T: Clone` nor `T: Sync` is asked for. [`Answer::share`] makes it a [`Promise`].
 ///

@@ -1,7 +1,7 @@
 //! Those who wait for a promise, and who owes it: what the mutex of a promise guards.
 //!
-//! [`Cell`](super::cell::Cell) is the only caller. Nothing here runs code of the user's: wakers and owners are handed
-//! to the caller, who drops them when the mutex is free.
+//! [`Cell`](super::cell::Cell) is the only caller. Nothing here runs code of the user's: wakers and owners
+//! are handed to the caller, who drops them when the mutex is free.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -24,7 +24,8 @@ pub(super) struct Waiters {
 /// A future that waits for a promise.
 struct Waiter {
     waker: StoredWaker,
-    /// The edge from the task that this wait stops, if it stops one. It leads nowhere while nobody is known to owe.
+    /// The edge from the task that this wait stops, if it stops one. It leads nowhere while nobody is known
+    /// to owe.
     edge: Option<Edge>,
 }
 
@@ -62,7 +63,8 @@ impl Waiters {
         (std::mem::replace(&mut self.owner, owner), old_targets, new_edges)
     }
 
-    /// Returns true if `wait_key` waits with a waker that wakes the same task as `waker`, for the wait of `task`.
+    /// Returns true if `wait_key` waits with a waker that wakes the same task as `waker`, for the wait of
+    /// `task`.
     pub(super) fn is_waiting(
         &mut self,
         wait_key: &WaitKey,
@@ -78,8 +80,8 @@ impl Waiters {
         same_edge && waiter.waker.will_wake(waker)
     }
 
-    /// Adds a waiter, in place of the one that `wait_key` was the key of; `task` is the one that this wait stops. Returns
-    /// what the caller drops, and the edge if there is one that may close a circle.
+    /// Adds a waiter, in place of the one that `wait_key` was the key of; `task` is the one that this wait
+    /// stops. Returns what the caller drops, and the edge if there is one that may close a circle.
     pub(super) fn insert(
         &mut self,
         wait_key: &mut WaitKey,
@@ -113,7 +115,8 @@ impl Waiters {
     }
 }
 
-/// Marks the task of `owner`, if it is known, as awaited: others wait for it, or may, by edges that are not counted.
+/// Marks the task of `owner`, if it is known, as awaited: others wait for it, or may, by edges that are not
+/// counted.
 fn mark_awaited(owner: &Owner) {
     if let Some(task) = owner.as_task() {
         task.set_awaited();

@@ -46,13 +46,13 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 
 /// A clock that ticks in a fixed rhythm, made by [`interval`]. Dropping it stops it.
 ///
-/// It keeps its phase: tick n is due at `start + n * period`, however late the ones before were taken, so it does not
-/// drift. Ticks that are missed because nobody asked are skipped: a late one is returned at once, the next
-/// one is due in its usual place, and nothing comes in a burst. [`Interval::missed`] says how many those were.
-/// With a period of zero every tick is due at once.
+/// It keeps its phase: tick n is due at `start + n * period`, however late the ones before were taken, so it
+/// does not drift. Ticks that are missed because nobody asked are skipped: a late one is returned at once,
+/// the next one is due in its usual place, and nothing comes in a burst. [`Interval::missed`] says how many
+/// those were. With a period of zero every tick is due at once.
 ///
-/// It is also a [`Source`] of the instants at which its ticks were due, one that never ends; where several receive from
-/// it, each tick goes to one of them.
+/// It is also a [`Source`] of the instants at which its ticks were due, one that never ends; where several
+/// receive from it, each tick goes to one of them.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -64,7 +64,8 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 /// assert_eq!(clock.tick().wait(), start + Duration::from_millis(2));
 /// ```
 pub struct Interval {
-    /// Waits for the next tick. A receiver takes it out to poll it, which clones and drops wakers: not under the lock.
+    /// Waits for the next tick. A receiver takes it out to poll it, which clones and drops wakers: not under
+    /// the lock.
     sleep: Mutex<Option<Sleep>>,
     /// The receives that wait. The sleep wakes the one that polled last; see [`Borrowed`].
     waiters: WaitList,
@@ -126,8 +127,8 @@ impl Interval {
         self.missed.load(Ordering::Relaxed)
     }
 
-    /// Sets the next tick when the one that was due at `due` is taken at `now`. Only the one who has taken `sleep` out
-    /// calls it.
+    /// Sets the next tick when the one that was due at `due` is taken at `now`. Only the one who has taken
+    /// `sleep` out calls it.
     fn advance(&self, sleep: &mut Sleep, due: Instant, now: Instant) {
         let late = now.saturating_duration_since(due).as_nanos();
         // More ticks may have passed meanwhile.
@@ -143,8 +144,8 @@ impl Interval {
         }
     }
 
-    /// Returns the tick that is due now, or has `cx` woken when one is. `Pending` also when another receive polls the
-    /// sleep: that one waits for it, or wakes a waiter, as the caller does after a tick.
+    /// Returns the tick that is due now, or has `cx` woken when one is. `Pending` also when another receive
+    /// polls the sleep: that one waits for it, or wakes a waiter, as the caller does after a tick.
     fn poll_due(&self, cx: &mut Context<'_>) -> Poll<Instant> {
         let Some(mut borrowed) = Borrowed::take(self) else { return Poll::Pending };
         let elapsed = borrowed.sleep.poll_elapsed(cx);
@@ -167,8 +168,8 @@ impl fmt::Debug for Interval {
 
 /// The sleep of an interval, out of its lock. Dropping this puts it back.
 ///
-/// While there are waiters, the sleep wakes one of them, or somebody has it out: whoever puts it back without having
-/// made it wake one of them wakes the first waiter, which polls it next.
+/// While there are waiters, the sleep wakes one of them, or somebody has it out: whoever puts it back without
+/// having made it wake one of them wakes the first waiter, which polls it next.
 struct Borrowed<'a> {
     interval: &'a Interval,
     sleep: Sleep,

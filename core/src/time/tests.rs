@@ -139,7 +139,8 @@ fn an_interval_keeps_its_phase() {
             strand.now.set(now() + Duration::from_millis(700));
         }
         assert_eq!(clock.missed(), 0);
-        // Three and a half periods late: the late one is returned, the ones missed are skipped, the phase is kept.
+        // Three and a half periods late: the late one is returned, the ones missed are skipped, the phase is
+        // kept.
         strand.now.set(start + 9 * SECOND + SECOND / 2);
         assert_eq!(clock.tick().wait(), start + 6 * SECOND);
         assert_eq!(clock.missed(), 3);

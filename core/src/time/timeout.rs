@@ -13,8 +13,8 @@ use crate::kernel::selection::Selection;
 
 /// Gives `future` up, and drops it, when it is not ready within `duration` from now.
 ///
-/// A future that is ready at once is returned, even with a duration of zero. Nothing else is cancelled than by
-/// dropping: whether something is lost is said by the documentation of the future.
+/// A future that is ready at once is returned, even with a duration of zero. Nothing else is cancelled than
+/// by dropping: whether something is lost is said by the documentation of the future.
 ///
 /// ```
 /// use std::{future::pending, future::ready, time::Duration};
@@ -49,8 +49,8 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
     }
 }
 
-/// The time given to a future was over before the future was ready. Converts into an [`io::Error`] of the kind
-/// [`TimedOut`](io::ErrorKind::TimedOut).
+/// The time given to a future was over before the future was ready. Converts into an [`io::Error`] of the
+/// kind [`TimedOut`](io::ErrorKind::TimedOut).
 ///
 /// ```
 /// use std::{future::pending, io, time::Duration};
@@ -80,7 +80,8 @@ pin_project! {
         #[pin]
         future: F,
         sleep: Sleep,
-        // The arm, future or sleep, that others have committed to. Below the future, because it is dropped after it.
+        // The arm, future or sleep, that others have committed to. Below the future, because it is dropped
+        // after it.
         selection: Selection,
     }
 }

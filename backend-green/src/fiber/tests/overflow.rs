@@ -74,8 +74,8 @@ fn an_overflow_into_a_guard_made_with_mprotect_is_reported() {
 fn guards_survive_that_memory_is_given_back() {
     if is_child() {
         let pool = pool();
-        // The stacks of the first slab stay warm, those of the second give their memory back; the last one keeps
-        // the second slab from being unmapped.
+        // The stacks of the first slab stay warm, those of the second give their memory back; the last one
+        // keeps the second slab from being unmapped.
         let mut stacks: Vec<PooledStack> = (0..2 * STACKS).map(|_| pool.take().unwrap()).collect();
         let _last = stacks.pop();
         stacks.clear();

@@ -7,8 +7,8 @@
 //!
 //! [`by_turns`] makes up for that: it runs a model with a little less than the language promises. In place of
 //! the fences each atomic has a second word, for turns. A SeqCst write takes its turn after it has been done,
-//! by Release, and a SeqCst load before it is done, by Acquire. All turns come in one order: a load whose turn
-//! comes after that of a write sees what was written, or something newer. A turn does nothing for other
+//! by Release, and a SeqCst load before it is done, by Acquire. All turns come in one order: a load whose
+//! turn comes after that of a write sees what was written, or something newer. A turn does nothing for other
 //! atomics, so an operation that is not SeqCst gains nothing from its neighbours that are. What is less than
 //! the language promises: a write may be read before its turn.
 

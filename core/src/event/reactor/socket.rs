@@ -1,12 +1,13 @@
 //! The handle that a source stands for: a descriptor, or a socket that something other than the operating
 //! system provides.
 //!
-//! [`Socket`] is the contract of the second kind; a simulator implements it, and hands its sockets out through a world
-//! (see `kernel/world.rs`). This module moves no bytes and knows neither readiness nor waiters: those are the source's,
-//! for both kinds alike.
+//! [`Socket`] is the contract of the second kind; a simulator implements it, and hands its sockets out
+//! through a world (see `kernel/world.rs`). This module moves no bytes and knows neither readiness nor
+//! waiters: those are the source's, for both kinds alike.
 //!
-//! The trait is what is left of the system calls that the sockets of this library make, one method each. So everything
-//! above them (readiness, waiters, budget, cancel-safety, retries) is the same code for both kinds.
+//! The trait is what is left of the system calls that the sockets of this library make, one method each. So
+//! everything above them (readiness, waiters, budget, cancel-safety, retries) is the same code for both
+//! kinds.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
@@ -18,23 +19,24 @@ use super::Interest;
 
 /// Tells the source of a simulated socket that the socket has become ready.
 ///
-/// Calling it runs wakers: so call it with nothing locked, and not from inside a method of the socket that is still
-/// at work on its own state.
+/// Calling it runs wakers: so call it with nothing locked, and not from inside a method of the socket that is
+/// still at work on its own state.
 pub type Notify = Arc<dyn Fn(Interest) + Send + Sync>;
 
 /// A stream socket that a [`World`](crate::world::World) provides in place of the operating system's.
 ///
 /// Each method is one system call on a socket in non-blocking mode: it never waits, and fails with
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) where the call would. Once it can succeed, the socket reports so through
-/// the function that it was given by [`attach`](Socket::attach). Errors reach the caller as they are, but for
-/// [`Interrupted`](io::ErrorKind::Interrupted), after which the call is made again.
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) where the call would. Once it can succeed, the socket reports so
+/// through the function that it was given by [`attach`](Socket::attach). Errors reach the caller as they are,
+/// but for [`Interrupted`](io::ErrorKind::Interrupted), after which the call is made again.
 ///
 /// Dropping the socket closes it.
 pub trait Socket: Send + Sync + 'static {
-    /// Takes the function through which the socket reports its readiness from now on, in place of the one before.
+    /// Takes the function through which the socket reports its readiness from now on, in place of the one
+    /// before.
     ///
-    /// The socket calls it after each change from "would block" to "can go on" in that direction. A report too many
-    /// costs a retry and nothing else; one too few leaves somebody waiting.
+    /// The socket calls it after each change from "would block" to "can go on" in that direction. A report
+    /// too many costs a retry and nothing else; one too few leaves somebody waiting.
     fn attach(&self, notify: Notify);
 
     /// Gives the socket its own address; port 0 asks for a free one.
@@ -55,15 +57,17 @@ pub trait Socket: Send + Sync + 'static {
     /// `WouldBlock` when none waits.
     fn accept(&self) -> io::Result<(Box<dyn Socket>, SocketAddr)>;
 
-    /// Begins to connect to `address`. `WouldBlock` says that the attempt is under way: it has ended once the socket
-    /// can be written to and has a [`peer_addr`](Socket::peer_addr), or [`take_error`](Socket::take_error) has an error.
+    /// Begins to connect to `address`. `WouldBlock` says that the attempt is under way: it has ended once the
+    /// socket can be written to and has a [`peer_addr`](Socket::peer_addr), or
+    /// [`take_error`](Socket::take_error) has an error.
     ///
     /// # Errors
-    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when nobody listens there, and what else the world says.
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when nobody listens there, and what else the
+    /// world says.
     fn connect(&self, address: &SocketAddr) -> io::Result<()>;
 
-    /// Moves bytes that have arrived into `bufs` in turn, or copies them there if `peek` says so, and returns how many.
-    /// Zero is the end of the stream. Fewer than there is room for mean that no more have arrived.
+    /// Moves bytes that have arrived into `bufs` in turn, or copies them there if `peek` says so, and returns
+    /// how many. Zero is the end of the stream. Fewer than there is room for mean that no more have arrived.
     ///
     /// # Errors
     /// `WouldBlock` when none have arrived and the stream goes on.
@@ -72,8 +76,8 @@ pub trait Socket: Send + Sync + 'static {
     /// Takes bytes from `bufs` in turn, as many as there is room for, and returns how many.
     ///
     /// # Errors
-    /// `WouldBlock` when there is no room, [`BrokenPipe`](io::ErrorKind::BrokenPipe) when this side has been shut down
-    /// or the peer is gone.
+    /// `WouldBlock` when there is no room, [`BrokenPipe`](io::ErrorKind::BrokenPipe) when this side has been
+    /// shut down or the peer is gone.
     fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Closes one direction or both, and reports readiness to those who wait in them.
@@ -216,9 +220,10 @@ pub(crate) enum IoHandle {
 
 impl AsFd for IoHandle {
     /// Returns the descriptor. A simulated socket has none, and answers with a number that is none either
-    /// (`AT_FDCWD`): it can always be had and belongs to nobody, and the system refuses every call of sockets on it with
-    /// `EBADF`. A panic would be worse, because generic code asks for a descriptor before it knows whether it needs one;
-    /// and so would be a real placeholder, which costs a descriptor and takes options as if they meant something.
+    /// (`AT_FDCWD`): it can always be had and belongs to nobody, and the system refuses every call of sockets
+    /// on it with `EBADF`. A panic would be worse, because generic code asks for a descriptor before it knows
+    /// whether it needs one; and so would be a real placeholder, which costs a descriptor and takes options
+    /// as if they meant something.
     #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {

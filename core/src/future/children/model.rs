@@ -1,4 +1,5 @@
-//! The wakers of children under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib children`.
+//! The wakers of children under loom:
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib children`.
 
 use std::sync::atomic::Ordering::SeqCst;
 

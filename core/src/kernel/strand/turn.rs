@@ -12,9 +12,9 @@ thread_local! {
 
 /// Runs `turn`, which turns a reactor on behalf of all who wait for its events.
 ///
-/// Wakers and handlers run inside of it, and until it is over nobody else can take the reactor on, or the worker whose it
-/// is. So one of them that waits, in whatever way of this library's, does not: it panics. Backends turn their reactors in
-/// this.
+/// Wakers and handlers run inside of it, and until it is over nobody else can take the reactor on, or the
+/// worker whose it is. So one of them that waits, in whatever way of this library's, does not: it panics.
+/// Backends turn their reactors in this.
 ///
 /// # Examples
 /// ```

@@ -1,8 +1,8 @@
 //! The default backend, for tasks that are started outside of any task, unless they name a backend.
 //!
-//! The core knows no backend, so a package that knows some registers what makes the default one: for users, `twoply`. It
-//! does so [before `main`](crate::register_default_backend), because nothing of that package need be called before something
-//! of the core is. The runtime itself is made when it is first needed.
+//! The core knows no backend, so a package that knows some registers what makes the default one: for users,
+//! `twoply`. It does so [before `main`](crate::register_default_backend), because nothing of that package
+//! need be called before something of the core is. The runtime itself is made when it is first needed.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -20,8 +20,8 @@ static REGISTERED: OnceLock<MakeDefault> = OnceLock::new();
 /// The default backend, once it has been set; `None`: the registered one has been used, and stays it.
 static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
 
-/// Makes `spawner` the one for tasks that are started outside of any task. Without this they go to a green runtime of the
-/// process, or a native one where the feature `green` of `twoply` is off.
+/// Makes `spawner` the one for tasks that are started outside of any task. Without this they go to a green
+/// runtime of the process, or a native one where the feature `green` of `twoply` is off.
 ///
 /// # Errors
 /// When it has been set or used before: then it stays what it is, and `spawner` comes back.
@@ -63,11 +63,13 @@ pub(super) fn default_backend() -> Result<Arc<dyn Backend>, SpawnError> {
     }
 }
 
-/// Registers a function that makes the default backend, of the type [`MakeDefault`](crate::task::MakeDefault), in every program
-/// that the calling package is part of. The first one that is registered counts.
+/// Registers a function that makes the default backend, of the type
+/// [`MakeDefault`](crate::task::MakeDefault), in every program that the calling package is part of. The first
+/// one that is registered counts.
 ///
-/// It is registered before `main`, by an entry in the table of functions that the system calls when it loads a program.
-/// That happens on Linux and systems like it; elsewhere the package has to call `register_default` itself.
+/// It is registered before `main`, by an entry in the table of functions that the system calls when it loads
+/// a program. That happens on Linux and systems like it; elsewhere the package has to call `register_default`
+/// itself.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! register_default_backend {
@@ -78,8 +80,9 @@ macro_rules! register_default_backend {
             }
             #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
             #[used]
-            // SAFETY: the section holds pointers to functions of this type, which are called one after the other before
-            // `main`. This one stores a pointer, which needs nothing of std's that is not there yet.
+            // SAFETY: the section holds pointers to functions of this type, which are called one after the
+            // other before `main`. This one stores a pointer, which needs nothing of std's that is not there
+            // yet.
             #[unsafe(link_section = ".init_array")]
             static REGISTER: extern "C" fn() = register;
         };

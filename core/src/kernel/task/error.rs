@@ -43,8 +43,8 @@ pub enum SpawnError {
 
 /// The panic of a task. Clones are of the same panic.
 ///
-/// Its message can be read from any thread; the payload itself is taken out by [`Panic::into_payload`], once. A
-/// payload whose destructor panics does no harm.
+/// Its message can be read from any thread; the payload itself is taken out by [`Panic::into_payload`], once.
+/// A payload whose destructor panics does no harm.
 ///
 /// # Examples
 /// ```

@@ -1,8 +1,8 @@
 //! The reasons for which a process ends: what its links and monitors are told.
 //!
 //! Everybody who ends a process or hears of an end uses [`ExitReason`]; what a body returns becomes one by
-//! [`IntoExit`]. A reason is cheap to clone, because one end may be told to many. This module decides nothing: which
-//! reasons end whom is in [`signal`](crate::actor::process::signal).
+//! [`IntoExit`]. A reason is cheap to clone, because one end may be told to many. This module decides
+//! nothing: which reasons end whom is in [`signal`](crate::actor::process::signal).
 
 use std::any::Any;
 use std::error::Error;
@@ -96,8 +96,9 @@ impl ExitReason {
         matches!(self, ExitReason::Normal)
     }
 
-    /// Returns true if the process ended as intended: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown), with data
-    /// or without, or a [foreign](ExitReason::Foreign) reason that counts as one of them. A supervisor does not restart a transient child after such an end.
+    /// Returns true if the process ended as intended: [`Normal`](ExitReason::Normal) or
+    /// [`Shutdown`](ExitReason::Shutdown), with data or without, or a [foreign](ExitReason::Foreign) reason
+    /// that counts as one of them. A supervisor does not restart a transient child after such an end.
     pub fn is_orderly(&self) -> bool {
         match self {
             ExitReason::Normal | ExitReason::Shutdown | ExitReason::ShutdownWith(_) => true,
@@ -165,8 +166,8 @@ impl fmt::Debug for Failed {
     }
 }
 
-/// A reason that this library cannot read: it knows the text, what it is equal to and whether it is orderly. Whoever has
-/// made it gets the value back.
+/// A reason that this library cannot read: it knows the text, what it is equal to and whether it is orderly.
+/// Whoever has made it gets the value back.
 ///
 /// # Examples
 /// ```
@@ -187,8 +188,8 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Makes a reason of `value`, whose text is that of the reason. `orderly` says whether supervisors take it for an
-    /// intended end.
+    /// Makes a reason of `value`, whose text is that of the reason. `orderly` says whether supervisors take
+    /// it for an intended end.
     pub fn new<T>(value: T, orderly: bool) -> Foreign
     where
         T: fmt::Display + fmt::Debug + Eq + Send + Sync + 'static,
@@ -219,8 +220,8 @@ impl fmt::Debug for Foreign {
     }
 }
 
-/// A value in a reason, of a type that only whoever has made the reason knows. Clones are the same value; two are equal if
-/// they are of the same type and their values are equal.
+/// A value in a reason, of a type that only whoever has made the reason knows. Clones are the same value; two
+/// are equal if they are of the same type and their values are equal.
 #[derive(Clone)]
 pub struct Data(Arc<dyn Value>);
 

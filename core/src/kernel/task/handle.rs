@@ -209,8 +209,8 @@ impl<T> Future for Task<T> {
     }
 }
 
-/// Polls the outcome of `task`. `async-task` keeps a waker in a way of its own, and the process would not survive one
-/// that panics there; but those that this library has made do not.
+/// Polls the outcome of `task`. `async-task` keeps a waker in a way of its own, and the process would not
+/// survive one that panics there; but those that this library has made do not.
 #[inline]
 fn poll_outcome<T>(task: &mut async_task::Task<Outcome<T>, Header>, waker: &Waker) -> Poll<Outcome<T>> {
     let poll = |waker: &Waker| Pin::new(task).poll(&mut Context::from_waker(waker));
@@ -230,9 +230,9 @@ impl<T> Task<T> {
                 self.end_wait();
             }
             let (Some(stopped), Some(header)) = (stopped, self.header()) else { return Ok(()) };
-            // SAFETY: the handle keeps the header, even if it is forgotten. Wherever it lets go of that, or passes it
-            // on, it takes the edge back before, by `end_wait`: it knows of the edge before that is there, so it does
-            // whatever happens in between.
+            // SAFETY: the handle keeps the header, even if it is forgotten. Wherever it lets go of that, or
+            // passes it on, it takes the edge back before, by `end_wait`: it knows of the edge before that is
+            // there, so it does whatever happens in between.
             let header = unsafe { HeaderRef::new(header) };
             self.waiter = Some(Arc::clone(stopped));
             await_handle(stopped, header).inspect_err(|_| self.waiter = None)
@@ -326,9 +326,9 @@ impl TaskRef {
     /// Asks the task to end, and returns at once.
     ///
     /// A task that is suspended at an `.await` is dropped there. One that is blocked in
-    /// [`wait`](crate::Wait::wait), or in a blocking read or write of this library, unwinds from it. One that is running ends at its
-    /// next await point or wait. One that never waits again is not stopped. To wait for the end, wait for its
-    /// [`Task`].
+    /// [`wait`](crate::Wait::wait), or in a blocking read or write of this library, unwinds from it. One that
+    /// is running ends at its next await point or wait. One that never waits again is not stopped. To wait
+    /// for the end, wait for its [`Task`].
     ///
     /// Where panics abort, blocked stacks cannot unwind: there, a blocked task goes on until its next await.
     ///

@@ -1,7 +1,7 @@
 //! The part of a task that lies beside its future: its number, its backend, and the way to its shared part.
 //!
-//! The [header](Header) is a part of every task, so it is small. It is gone with the last handle to the task; what
-//! others keep for longer, or need a lock for, is in [`Shared`], which is made when it is first needed.
+//! The [header](Header) is a part of every task, so it is small. It is gone with the last handle to the task;
+//! what others keep for longer, or need a lock for, is in [`Shared`], which is made when it is first needed.
 
 #[cfg(all(test, loom))]
 pub(super) mod model;
@@ -92,14 +92,15 @@ impl Header {
         }
     }
 
-    /// Makes the shared part. The task may be waiting, with a waker that only the list of tasks knows: so the list does it.
+    /// Makes the shared part. The task may be waiting, with a waker that only the list of tasks knows: so the
+    /// list does it.
     #[cold]
     fn make_shared(&self) -> &Arc<Shared> {
         self.backend.tasks().make_shared(self)
     }
 
-    /// As [`Header::shared`], for a caller that holds the lock of the list of tasks. `waker` returns the waker with which
-    /// the task is listed, which the shared part takes over.
+    /// As [`Header::shared`], for a caller that holds the lock of the list of tasks. `waker` returns the
+    /// waker with which the task is listed, which the shared part takes over.
     pub(super) fn make_shared_with(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<Shared> {
         self.slot.get_or_make(|| Shared::new(self.id, None, waker()))
     }
@@ -109,8 +110,8 @@ impl Header {
         self.slot.get().is_some()
     }
 
-    /// As [`Header::shared`], for the running task, which a wait is about to block. From here on its shared part can be
-    /// found without a lock, by [`Header::shared_if_blocked`].
+    /// As [`Header::shared`], for the running task, which a wait is about to block. From here on its shared
+    /// part can be found without a lock, by [`Header::shared_if_blocked`].
     #[inline]
     pub(crate) fn about_to_block(&self) -> &Arc<Shared> {
         let shared = self.shared();
@@ -124,12 +125,12 @@ impl Header {
         shared
     }
 
-    /// Records that others wait for the task, or may: for its handle, or for its answers as a process. From here on the
-    /// task looks for a cycle whenever a wait blocks it.
+    /// Records that others wait for the task, or may: for its handle, or for its answers as a process. From
+    /// here on the task looks for a cycle whenever a wait blocks it.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst with the load in `about_to_block`: that one comes later, or its store before that is seen here by
-        // `shared_if_blocked`. Acquire is enough to see that another caller has stored; see the header of `wait_graph`. A
-        // store by `owes_answers` is the task's own, which it cannot miss.
+        // SeqCst with the load in `about_to_block`: that one comes later, or its store before that is seen
+        // here by `shared_if_blocked`. Acquire is enough to see that another caller has stored; see the
+        // header of `wait_graph`. A store by `owes_answers` is the task's own, which it cannot miss.
         if !self.slot.awaited.load(Ordering::Acquire) {
             self.slot.awaited.store(true, Ordering::SeqCst);
         }
@@ -170,7 +171,8 @@ impl Header {
     /// Enters the task in its backend's list of tasks. `waker` is the one that has it polled again.
     ///
     /// # Safety
-    /// The header stays where it is until [`Header::finish`] has been called, as it does beside the task's future.
+    /// The header stays where it is until [`Header::finish`] has been called, as it does beside the task's
+    /// future.
     #[cold]
     pub(crate) unsafe fn enter(&self, waker: Option<&Waker>) {
         // SAFETY: as the caller promises; `finish` takes it out.
@@ -198,7 +200,8 @@ impl Header {
         self.shared().clear_parker();
     }
 
-    /// Ends the task, whose future has been dropped: marks it as finished, takes it out of the list, tells the observer.
+    /// Ends the task, whose future has been dropped: marks it as finished, takes it out of the list, tells
+    /// the observer.
     #[inline]
     pub(crate) fn finish(&self) {
         self.slot.finish();
@@ -211,8 +214,8 @@ impl Header {
     }
 }
 
-/// A pointer to a header, for those who know how long that lasts: the task's own future, the list of tasks, and the
-/// edges of waits for the task's handle.
+/// A pointer to a header, for those who know how long that lasts: the task's own future, the list of tasks,
+/// and the edges of waits for the task's handle.
 #[derive(Clone)]
 pub(crate) struct HeaderRef(NonNull<Header>);
 
@@ -245,13 +248,14 @@ impl HeaderRef {
 
 /// The slot of a header for the shared part of its task, and what had to be known before there is one.
 ///
-/// Most tasks are never referred to, and wait for nothing that a known task owes: they never get a shared part. It is
-/// made under the lock of the list of tasks, which knows the waker of a task without one; or with the task, if that has
-/// attributes.
+/// Most tasks are never referred to, and wait for nothing that a known task owes: they never get a shared
+/// part. It is made under the lock of the list of tasks, which knows the waker of a task without one; or with
+/// the task, if that has attributes.
 ///
-/// It may be made while the task ends. The maker fills `shared` and then looks at `finished`; the task sets `finished`
-/// and then looks at `shared`. Both access `finished` by a read-modify-write, and of those one comes first: the second
-/// reads what the first wrote, and sees what happened before it. So at least one of the two marks the shared part.
+/// It may be made while the task ends. The maker fills `shared` and then looks at `finished`; the task sets
+/// `finished` and then looks at `shared`. Both access `finished` by a read-modify-write, and of those one
+/// comes first: the second reads what the first wrote, and sees what happened before it. So at least one of
+/// the two marks the shared part.
 struct SharedSlot {
     shared: OnceLock<Arc<Shared>>,
     /// Set once, when the future has been dropped.
@@ -260,8 +264,8 @@ struct SharedSlot {
     ever_blocked: seq_cst::AtomicBool,
     /// Set once; see [`Header::set_awaited`].
     awaited: seq_cst::AtomicBool,
-    /// The task's key in the list of tasks, or [`TaskList::NO_KEY`]. Only the task's own stack writes it, under the lock
-    /// of the list. It lies here because the padding leaves room for it.
+    /// The task's key in the list of tasks, or [`TaskList::NO_KEY`]. Only the task's own stack writes it,
+    /// under the lock of the list. It lies here because the padding leaves room for it.
     key: AtomicU32,
 }
 

@@ -31,7 +31,8 @@ impl TaskId {
         TaskId(NonZeroU64::new(number).expect("numbers start at 1"))
     }
 
-    /// Returns the id with this number, for backends that keep it in an atomic; `None` for zero, which no task has.
+    /// Returns the id with this number, for backends that keep it in an atomic; `None` for zero, which no
+    /// task has.
     pub fn from_u64(number: u64) -> Option<TaskId> {
         NonZeroU64::new(number).map(TaskId)
     }

@@ -243,18 +243,18 @@ impl<B: Body> Future for JobFuture<B> {
         let mut this = self.project();
         with_current(|strand| {
             let running = strand.state();
-            // A job may be dropped, hence polled, in the middle of another task's poll. That one gives its claim to the
-            // stack up for so long: cancelling it must neither end a wait of this task, nor reach the stack when
-            // it is somebody else's.
+            // A job may be dropped, hence polled, in the middle of another task's poll. That one gives its
+            // claim to the stack up for so long: cancelling it must neither end a wait of this task, nor
+            // reach the stack when it is somebody else's.
             let claimed = running.unregister_parker();
-            // SAFETY: the header lies beside this future, and the poll ends with the other call below: nothing in
-            // between unwinds, for the user's code is run under `catch_unwind`.
+            // SAFETY: the header lies beside this future, and the poll ends with the other call below:
+            // nothing in between unwinds, for the user's code is run under `catch_unwind`.
             let before = unsafe { running.replace_task(Some(NonNull::from(this.header.get()))) };
             let outer = running.begin_poll(cx.waker().data());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let body = match this.body.as_mut().as_pin_mut() {
-                    // Most tasks are not in the tasks's list before their first poll, so that closing it did not
-                    // cancel them.
+                    // Most tasks are not in the tasks's list before their first poll, so that closing it did
+                    // not cancel them.
                     Some(body)
                         if !running.task_cancelled()
                             && (*this.entered || !this.header.get().is_backend_closed()) =>
@@ -355,8 +355,8 @@ where
 /// As [`start`], for a body that borrows.
 ///
 /// # Safety
-/// What `body` borrows lives until the observer in `attributes` has been told that the task is finished. Its output borrows
-/// nothing that the returned handle may outlive.
+/// What `body` borrows lives until the observer in `attributes` has been told that the task is finished. Its
+/// output borrows nothing that the returned handle may outlive.
 pub(super) unsafe fn start_unchecked<'a, B>(
     backend: Arc<dyn Backend>,
     body: B,
@@ -377,8 +377,8 @@ where
     let task_builder = async_task::Builder::new().metadata(header);
     let future = move |header: &Header| JobFuture {
         body: Some(body),
-        // SAFETY: the header lies in the same allocation as the future which holds this. `async-task` drops the future
-        // before the metadata, in every order of events.
+        // SAFETY: the header lies in the same allocation as the future which holds this. `async-task` drops
+        // the future before the metadata, in every order of events.
         header: unsafe { HeaderRef::new(header) },
         blocking,
         entered: false,
@@ -396,8 +396,8 @@ where
     Ok(task)
 }
 
-/// Hands a new job to its backend. Once that has it, the job may be over, and what it knew its backend by is gone: so
-/// somebody else keeps the backend meanwhile. On a stack of its own, that is the strand.
+/// Hands a new job to its backend. Once that has it, the job may be over, and what it knew its backend by is
+/// gone: so somebody else keeps the backend meanwhile. On a stack of its own, that is the strand.
 #[inline]
 fn launch(job: Job) -> Result<(), SpawnError> {
     with_current(|strand| match strand.home() {

@@ -1,18 +1,20 @@
 //! The tasks of one backend that are not over yet: all of them counted, those that wait entered one by one.
 //!
-//! Shutting a backend down cancels what lives, and "run until nothing is left" waits for the count to be zero. A
-//! task is counted when it starts and until its future has been dropped. It is entered in the list only when it
-//! first has to wait, because most never do, and a task that does not wait needs nobody to reach it; one with
-//! a name is entered at once, so that it can be named, and so is one that blocks its thread. The list holds a task until it is over: a task that waits
-//! for something that nobody will ever do is ended by its handle, or by the end of its backend.
+//! Shutting a backend down cancels what lives, and "run until nothing is left" waits for the count to be
+//! zero. A task is counted when it starts and until its future has been dropped. It is entered in the list
+//! only when it first has to wait, because most never do, and a task that does not wait needs nobody to reach
+//! it; one with a name is entered at once, so that it can be named, and so is one that blocks its thread. The
+//! list holds a task until it is over: a task that waits for something that nobody will ever do is ended by
+//! its handle, or by the end of its backend.
 //!
 //! Count and list are split into shards by task, so that workers that spawn at the same time seldom meet.
 //!
 //! # Counting without a lock
-//! A sum over shards that is read one by one is of no one moment: a task could start another one in a shard that has
-//! been read and end in one that has not, and the sum would be zero although there has been a task all the time. So
-//! each shard counts starts and ends, which only grow, and all ends are read before any start. The ends were
-//! no fewer in the moment between, and the starts no more: where the sums are equal, nothing was live just then.
+//! A sum over shards that is read one by one is of no one moment: a task could start another one in a shard
+//! that has been read and end in one that has not, and the sum would be zero although there has been a task
+//! all the time. So each shard counts starts and ends, which only grow, and all ends are read before any
+//! start. The ends were no fewer in the moment between, and the starts no more: where the sums are equal,
+//! nothing was live just then.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -76,8 +78,8 @@ struct Shard {
     waiting: Mutex<Slab<Entry>>,
 }
 
-/// A task in the list. Most are only ever counted and woken: so there is no record of them that others could hold on to,
-/// before somebody asks for one.
+/// A task in the list. Most are only ever counted and woken: so there is no record of them that others could
+/// hold on to, before somebody asks for one.
 struct Entry {
     /// The task. It is looked at under the lock of the list only.
     header: HeaderRef,
@@ -133,8 +135,8 @@ impl TaskList {
         !self.is_closed()
     }
 
-    /// Enters a counted task by name, or with the waker that it comes to wait with. That is handed back if the task has a
-    /// record, which then is to have it.
+    /// Enters a counted task by name, or with the waker that it comes to wait with. That is handed back if
+    /// the task has a record, which then is to have it.
     ///
     /// # Safety
     /// The header stays where it is until [`TaskList::remove`] has been called.
@@ -157,7 +159,8 @@ impl TaskList {
             }
         }
         drop(list);
-        // The lock of the list orders the two: either `close` finds the task in it, or this sees that it has closed.
+        // The lock of the list orders the two: either `close` finds the task in it, or this sees that it has
+        // closed.
         if self.is_closed() {
             header.shared().cancel();
         }
@@ -170,11 +173,12 @@ impl TaskList {
         header.make_shared_with(|| list.get(header.key().load(Ordering::Relaxed) as usize)?.waker.clone())
     }
 
-    /// Takes the task with this header out of the list, if it is there: from here on nobody looks at the header.
+    /// Takes the task with this header out of the list, if it is there: from here on nobody looks at the
+    /// header.
     ///
     /// # Aborts
-    /// The process, if it was entered in another list than this: a backend has changed its tasks, and the other one
-    /// would go on to look at a header that is gone.
+    /// The process, if it was entered in another list than this: a backend has changed its tasks, and the
+    /// other one would go on to look at a header that is gone.
     #[inline]
     pub(crate) fn remove(&self, header: &Header) {
         let key = header.key().load(Ordering::Relaxed);
@@ -195,8 +199,8 @@ impl TaskList {
     #[inline]
     pub(crate) fn count_end(&self, task: TaskId) {
         let shard = self.shard(task);
-        // SeqCst with `WaitEmpty::enter`: either this sees that somebody waits, or that poll sees the task gone. Of two
-        // tasks that end at once, the later one sees both gone.
+        // SeqCst with `WaitEmpty::enter`: either this sees that somebody waits, or that poll sees the task
+        // gone. Of two tasks that end at once, the later one sees both gone.
         let ended = shard.ended.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         let last = ended == shard.started.load(Ordering::SeqCst);
         if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
@@ -261,7 +265,8 @@ impl TaskList {
     /// well, if no task is left, and no thread of `threads` that there are.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`], with the names of some tasks that are left, or else the number of the threads.
+    /// [`io::ErrorKind::TimedOut`], with the names of some tasks that are left, or else the number of the
+    /// threads.
     ///
     /// # Examples
     /// ```

@@ -8,7 +8,8 @@ use crate::kernel::task::{Shared, TaskRef};
 
 /// An owner of the answer to a question, as long as nobody has answered.
 ///
-/// The cell of a process is one. But for `is_blocked`, its methods are called without any lock of this library held.
+/// The cell of a process is one. But for `is_blocked`, its methods are called without any lock of this
+/// library held.
 pub(crate) trait Owning: Send + Sync {
     /// Returns the task that is going to answer, if it is known.
     fn task(&self) -> Option<Arc<Shared>>;

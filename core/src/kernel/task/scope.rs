@@ -26,14 +26,14 @@ use crate::kernel::wait::{Cancelled, Wait, drive};
 /// Calls `f` with a scope in which tasks may borrow from the caller, and joins all of them before it returns,
 /// also when `f` panics.
 ///
-/// This blocks the calling stack, as [`Wait::wait`] does. There is no async form: a future that borrows can be
-/// leaked, and then nobody would join.
+/// This blocks the calling stack, as [`Wait::wait`] does. There is no async form: a future that borrows can
+/// be leaked, and then nobody would join.
 ///
 /// When the calling task is cancelled while it joins, the tasks of the scope are cancelled too, and joined.
 ///
 /// # Panics
-/// When `f` panics; or else when a task of the scope has panicked, and nobody got to know that by its handle. So it
-/// does, too, where the calling task has been cancelled.
+/// When `f` panics; or else when a task of the scope has panicked, and nobody got to know that by its handle.
+/// So it does, too, where the calling task has been cancelled.
 ///
 /// # Examples
 /// ```
@@ -141,7 +141,8 @@ impl ScopeState {
         with_current(|strand| {
             let joined = drive(strand, pin!(join()));
             if joined.is_err() {
-                // A cancelled task may be dropped there and then, and its destructors may use the scope: not under the lock.
+                // A cancelled task may be dropped there and then, and its destructors may use the scope: not
+                // under the lock.
                 let tasks = std::mem::take(&mut *lock_std(&self.tasks));
                 tasks.iter().for_each(TaskRef::cancel);
                 let _shield = strand.state().shield();
@@ -163,8 +164,9 @@ impl ScopeState {
 
 /// Keeps a scope from ending before its tasks. Usually they have been joined when this is dropped.
 ///
-/// Backends and strands are anybody's safe code: one that panics, or says that a wait is over when it is not, must
-/// not make memory that a task borrows go away. Then the thread itself waits, on a strand of the core's own.
+/// Backends and strands are anybody's safe code: one that panics, or says that a wait is over when it is not,
+/// must not make memory that a task borrows go away. Then the thread itself waits, on a strand of the core's
+/// own.
 struct Joined<'a>(&'a ScopeState);
 
 impl Drop for Joined<'_> {
@@ -273,10 +275,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let body = ScopedBody { body: Some(body), packet: Arc::clone(&packet) };
         self.state.running.fetch_add(1, Ordering::Relaxed);
         let observer: Arc<dyn Observer> = Arc::clone(&self.state) as _;
-        // SAFETY: `scope` joins before it returns or unwinds: `Joined` waits until `running` is zero, and each task
-        // counts as running until its state tells the observer, which it does after the future has been dropped, also
-        // when the start fails. The task's own output is `()`; the real one goes through the packet, whose
-        // other owner cannot outlive 'scope.
+        // SAFETY: `scope` joins before it returns or unwinds: `Joined` waits until `running` is zero, and
+        // each task counts as running until its state tells the observer, which it does after the future has
+        // been dropped, also when the start fails. The task's own output is `()`; the real one goes through
+        // the packet, whose other owner cannot outlive 'scope.
         let task = unsafe {
             start_unchecked(Arc::clone(backend), body, Builder::new().into_attributes(Some(observer)))
         }?;

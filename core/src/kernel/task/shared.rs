@@ -1,8 +1,8 @@
-//! The part of a task that others hold on to, and that may outlive it: cancellation, how a waiting task is woken, and
-//! its edge in the wait graph.
+//! The part of a task that others hold on to, and that may outlive it: cancellation, how a waiting task is
+//! woken, and its edge in the wait graph.
 //!
-//! References to a task ([`TaskRef`](super::TaskRef)), the wait graph and promises keep one. It never touches the
-//! task's future or its result.
+//! References to a task ([`TaskRef`](super::TaskRef)), the wait graph and promises keep one. It never touches
+//! the task's future or its result.
 
 use std::fmt;
 use std::panic::Location;
@@ -33,7 +33,8 @@ pub(crate) struct Shared {
     attributes: Option<Box<Attributes>>,
     /// [`CANCELLED`] and [`FINISHED`]. A bit that is set stays set.
     flags: AtomicU8,
-    /// True while `wait.out_edge` has an edge. Written under that lock, and read without it by those who wait for the task.
+    /// True while `wait.out_edge` has an edge. Written under that lock, and read without it by those who wait
+    /// for the task.
     blocked: seq_cst::AtomicBool,
     /// The number of counted edges to this task, and [`AWAITED`]; see the header of `wait_graph`.
     awaited: seq_cst::AtomicU32,
@@ -96,7 +97,8 @@ impl Shared {
 
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        // Acquire pairs with the fetch_or in `cancel`: what happened before the cancellation is seen after it.
+        // Acquire pairs with the fetch_or in `cancel`: what happened before the cancellation is seen after
+        // it.
         self.flags.load(Ordering::Acquire) & CANCELLED != 0
     }
 
@@ -115,8 +117,8 @@ impl Shared {
         published
     }
 
-    /// Calls `f` with the task's slot for an edge, if a wait has ever blocked it. `f` may take the edge back, and drops
-    /// nothing.
+    /// Calls `f` with the task's slot for an edge, if a wait has ever blocked it. `f` may take the edge back,
+    /// and drops nothing.
     #[inline]
     pub(crate) fn with_edge<R>(&self, f: impl FnOnce(&mut OutEdge) -> Option<R>) -> Option<R> {
         let mut wait = lock(&self.wait);
@@ -138,8 +140,8 @@ impl Shared {
 
     /// Records that there may be edges to this task that are not counted.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst with the load in `is_awaited`. Acquire is enough to see that another caller has set it; see the header of
-        // `wait_graph`.
+        // SeqCst with the load in `is_awaited`. Acquire is enough to see that another caller has set it; see
+        // the header of `wait_graph`.
         if self.awaited.load(Ordering::Acquire) & AWAITED == 0 {
             self.awaited.fetch_or(AWAITED, Ordering::SeqCst);
         }
@@ -178,8 +180,8 @@ impl Shared {
         self.name().map_or_else(|| format!("task {}", self.id).into(), Box::from)
     }
 
-    /// Sets the waker that has the waiting task polled again. For the task's own poll, which then looks whether the task
-    /// has been cancelled.
+    /// Sets the waker that has the waiting task polled again. For the task's own poll, which then looks
+    /// whether the task has been cancelled.
     pub(super) fn set_waker(&self, waker: Waker) {
         let mut wait = lock(&self.wait);
         let stale = if self.is_cancelled() { Some(waker) } else { wait.waker.replace(waker) };

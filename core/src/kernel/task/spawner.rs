@@ -69,8 +69,8 @@ impl Spawner {
 
     /// Starts `future` as a task.
     ///
-    /// If it cannot be started, the handle says so, with [`Failure::NotStarted`]. [`Builder::spawn_on`] says it at
-    /// once.
+    /// If it cannot be started, the handle says so, with [`Failure::NotStarted`]. [`Builder::spawn_on`] says
+    /// it at once.
     ///
     /// # Examples
     /// ```
@@ -99,13 +99,14 @@ impl Spawner {
         Builder::new().spawn_fn_on(&self.0, code).unwrap_or_else(Task::not_started)
     }
 
-    /// Runs `main` as a task, and returns its result once that task and every other task of the backend is over.
+    /// Runs `main` as a task, and returns its result once that task and every other task of the backend is
+    /// over.
     ///
     /// This blocks the calling stack.
     ///
     /// # Errors
-    /// When `main` panicked, was cancelled or could not be started. Called by a task of the same backend it is
-    /// [`Failure::Deadlock`], and `main` is not run: that task would wait for its own end.
+    /// When `main` panicked, was cancelled or could not be started. Called by a task of the same backend it
+    /// is [`Failure::Deadlock`], and `main` is not run: that task would wait for its own end.
     ///
     /// # Examples
     /// ```

@@ -1,52 +1,56 @@
 //! The graph of who waits for whom, and the search for the wait that would close a circle.
 //!
-//! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one edge: to
-//! that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that begins at it comes
-//! back. Promises and task handles are the callers: they publish the edge of a wait that is pending, walk, and take
-//! the edge back when the promise comes out, before anybody can know of it, or when the wait is dropped.
+//! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one
+//! edge: to that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that
+//! begins at it comes back. Promises and task handles are the callers: they publish the edge of a wait that
+//! is pending, walk, and take the edge back when the promise comes out, before anybody can know of it, or
+//! when the wait is dropped.
 //!
-//! An edge is published only for a wait without which its task cannot go on at all: not inside `select`, `race`,
-//! `any` or a time limit, and inside `join` only when no other member is left, for another member may well be what the
-//! others wait for. A wait for a promise that nobody is known to owe has no edge. So what is found is a deadlock;
-//! what is not found may be one.
+//! An edge is published only for a wait without which its task cannot go on at all: not inside `select`,
+//! `race`, `any` or a time limit, and inside `join` only when no other member is left, for another member may
+//! well be what the others wait for. A wait for a promise that nobody is known to owe has no edge. So what is
+//! found is a deadlock; what is not found may be one.
 //!
 //! # Why one of those who close a circle sees it
-//! Each publishes its own edge, by a SeqCst store that says that its task is stopped, and then looks whether the next
-//! one is, by a SeqCst load. Most walks end with that: no mutex but its own, no count and no record of the other task is
-//! touched. Of all who close a circle one stores last, in the one order of these operations: it sees that all
-//! others are stopped. The edge itself it reads under the mutex of the other's record, which was held for the store.
-//! The task of a handle may have no record. It stores likewise that it has one, before its first edge
-//! ([`Header::about_to_block`]): whoever does not see that is earlier. And a process comes to have a task under its own mutex.
+//! Each publishes its own edge, by a SeqCst store that says that its task is stopped, and then looks whether
+//! the next one is, by a SeqCst load. Most walks end with that: no mutex but its own, no count and no record
+//! of the other task is touched. Of all who close a circle one stores last, in the one order of these
+//! operations: it sees that all others are stopped. The edge itself it reads under the mutex of the other's
+//! record, which was held for the store. The task of a handle may have no record. It stores likewise that it
+//! has one, before its first edge ([`Header::about_to_block`]): whoever does not see that is earlier. And a
+//! process comes to have a task under its own mutex.
 //!
-//! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away before it
-//! gives that back.
+//! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away
+//! before it gives that back.
 //!
 //! # What a walk costs
-//! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as well. So a
-//! task counts the edges that go to it, and a wait walks only if that count is not 0 and the next task is stopped. The
-//! edge is counted before it is published, again by a SeqCst operation: whoever publishes the last edge of a circle sees
-//! the one that goes to itself. Those who line up behind each other, at either end of a line, never walk, however
-//! long it is; a walk goes over one of two chains that its wait joins. Chains that are joined in no particular order
-//! grow by walks that take n log n steps in all.
+//! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as
+//! well. So a task counts the edges that go to it, and a wait walks only if that count is not 0 and the next
+//! task is stopped. The edge is counted before it is published, again by a SeqCst operation: whoever
+//! publishes the last edge of a circle sees the one that goes to itself. Those who line up behind each other,
+//! at either end of a line, never walk, however long it is; a walk goes over one of two chains that its wait
+//! joins. Chains that are joined in no particular order grow by walks that take n log n steps in all.
 //!
-//! Edges that go to a task by way of somebody else, a process or the promise that another one is derived from, and
-//! those of its handle, are not counted one by one: the task is marked once, and walks from then on
-//! ([`Shared::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that is
-//! asked is not stopped.
+//! Edges that go to a task by way of somebody else, a process or the promise that another one is derived
+//! from, and those of its handle, are not counted one by one: the task is marked once, and walks from then on
+//! ([`Shared::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that
+//! is asked is not stopped.
 //!
-//! The count and the mark are SeqCst, also as read-modify-writes. Of three in a circle, the last one to store sees by
-//! what the next one wrote that this is stopped, but the edge to itself was counted by the third: only the one order
-//! tells it of that. Whoever finds that the mark is there already leaves it so, and for that Acquire is enough: it reads
-//! what a SeqCst operation wrote, or a read-modify-write after that. So that operation happens before all that the reader
-//! does next, and comes before the reader's SeqCst operations in their one order, too.
+//! The count and the mark are SeqCst, also as read-modify-writes. Of three in a circle, the last one to store
+//! sees by what the next one wrote that this is stopped, but the edge to itself was counted by the third:
+//! only the one order tells it of that. Whoever finds that the mark is there already leaves it so, and for
+//! that Acquire is enough: it reads what a SeqCst operation wrote, or a read-modify-write after that. So that
+//! operation happens before all that the reader does next, and comes before the reader's SeqCst operations in
+//! their one order, too.
 //!
 //! # Why there is a circle where one is seen
-//! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that its task
-//! uses once, so what has not changed from the first reading to the second was there in between: all of it at
-//! one instant. And a task in such a circle cannot go on unless somebody else cancels one of them.
+//! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that
+//! its task uses once, so what has not changed from the first reading to the second was there in between: all
+//! of it at one instant. And a task in such a circle cannot go on unless somebody else cancels one of them.
 //!
-//! The search is that of Chandy, Misra and Haas, "Distributed deadlock detection" (1983), for the single-resource
-//! model, without the messages; a walk does not get lost in a circle that it does not belong to by Brent's method.
+//! The search is that of Chandy, Misra and Haas, "Distributed deadlock detection" (1983), for the
+//! single-resource model, without the messages; a walk does not get lost in a circle that it does not belong
+//! to by Brent's method.
 
 #[cfg(all(test, loom))]
 pub(crate) mod model;
@@ -115,8 +119,8 @@ impl OutEdge {
         (self.number, self.target.replace(target))
     }
 
-    /// Takes the edge with this number back, if it is still there. What it returns is to be dropped when no mutex is
-    /// held.
+    /// Takes the edge with this number back, if it is still there. What it returns is to be dropped when no
+    /// mutex is held.
     fn withdraw(&mut self, number: u64) -> Option<EdgeTarget> {
         if self.number == number { self.target.take() } else { None }
     }
@@ -148,7 +152,8 @@ impl OutEdge {
     }
 }
 
-/// The edge of one wait for a promise; dropping it takes the edge back. It must not be dropped while a mutex is held.
+/// The edge of one wait for a promise; dropping it takes the edge back. It must not be dropped while a mutex
+/// is held.
 pub(crate) struct Edge {
     /// The task that waits.
     task: Arc<Shared>,

@@ -21,9 +21,9 @@ impl Wake for CountingWaker {
     }
 }
 
-/// Checks `model`, and that some of its schedules come to where it calls what it is given: without that it would prove
-/// nothing. Of the accesses before a write, loom tries only the last one after it as well. So who looks does that on a
-/// thread of its own, which in the first schedule runs after those who write.
+/// Checks `model`, and that some of its schedules come to where it calls what it is given: without that it
+/// would prove nothing. Of the accesses before a write, loom tries only the last one after it as well. So who
+/// looks does that on a thread of its own, which in the first schedule runs after those who write.
 fn check_reaching(model: impl Fn(Arc<dyn Fn() + Send + Sync>) + Send + Sync + 'static) {
     let count = Arc::new(AtomicUsize::new(0));
     let reached: Arc<dyn Fn() + Send + Sync> = {
@@ -178,7 +178,8 @@ fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
     });
 }
 
-/// The task that a promise is handed to, while it begins to wait for it, is told, in the one way or in the other.
+/// The task that a promise is handed to, while it begins to wait for it, is told, in the one way or in the
+/// other.
 #[test]
 fn who_is_handed_what_it_waits_for_is_told() {
     loom::model(|| {

@@ -1,4 +1,5 @@
-//! The shared part of a task under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::header`.
+//! The shared part of a task under loom:
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib task::header`.
 
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
@@ -110,7 +111,8 @@ fn who_sees_the_end_sees_what_the_task_did() {
     });
 }
 
-/// A cancellation reaches a task that comes to wait: by its waker, or by the flag that the task then looks at.
+/// A cancellation reaches a task that comes to wait: by its waker, or by the flag that the task then looks
+/// at.
 #[test]
 fn a_cancellation_reaches_a_task_that_comes_to_wait() {
     loom::model(|| {

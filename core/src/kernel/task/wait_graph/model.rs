@@ -1,4 +1,5 @@
-//! Closing a circle under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib wait_graph`.
+//! Closing a circle under loom:
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib wait_graph`.
 
 use loom::thread;
 
@@ -17,8 +18,8 @@ pub(crate) fn waits(task: Arc<Shared>, next: Arc<Shared>) -> Result<Edge, Cycle>
     }
 }
 
-/// Has each of `tasks` tasks wait for the next at once, and returns how many of them are told. The edges stay until
-/// all have been published: nobody goes on.
+/// Has each of `tasks` tasks wait for the next at once, and returns how many of them are told. The edges stay
+/// until all have been published: nobody goes on.
 fn told(tasks: usize) -> usize {
     let states: Vec<_> = (0..tasks).map(|_| Shared::never()).collect();
     let mut edges: Vec<_> = (1..tasks)
@@ -74,8 +75,8 @@ fn of_two_who_wait_for_each_others_handles_one_is_told() {
     });
 }
 
-/// As three of whom one waits for the handle of a task that is about to wait itself: that edge is not counted, and who
-/// publishes it is not the next one of the last to come.
+/// As three of whom one waits for the handle of a task that is about to wait itself: that edge is not
+/// counted, and who publishes it is not the next one of the last to come.
 #[test]
 fn of_three_who_close_a_circle_by_a_handle_one_is_told() {
     check(2, || {
@@ -100,8 +101,8 @@ fn of_three_who_close_a_circle_by_a_handle_one_is_told() {
     });
 }
 
-/// One task waits for another, which gives a wait up and only then waits for the first. The two edges of a circle are
-/// never there at one instant.
+/// One task waits for another, which gives a wait up and only then waits for the first. The two edges of a
+/// circle are never there at one instant.
 #[test]
 fn edges_of_different_times_are_no_circle() {
     loom::model(|| {

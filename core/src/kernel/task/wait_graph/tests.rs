@@ -6,8 +6,8 @@ use super::super::failure::Failure;
 use super::super::owner::Owning;
 use super::*;
 
-/// One who owes, known by a task that lets go of it when it is asked for that: so whoever asks is the last to hold it,
-/// and its destructor panics.
+/// One who owes, known by a task that lets go of it when it is asked for that: so whoever asks is the last to
+/// hold it, and its destructor panics.
 struct Fickle {
     /// The task that waits for it.
     edge: Mutex<Option<Edge>>,
