@@ -1,5 +1,7 @@
 //! Every future of the library that can be made to wait, for laws that hold for all of them.
 
+mod locks;
+
 use std::future::{Future, IntoFuture, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -74,6 +76,7 @@ const LONG: Duration = Duration::from_secs(10_000);
 pub fn all_waits(on: &Systems) -> Vec<Waits> {
     let mut all = channels();
     all.extend(reservations());
+    all.extend(locks::locks());
     all.extend(promises());
     all.extend(combinators());
     all.extend(tasks(on));

@@ -172,6 +172,11 @@ impl StrandState {
         before
     }
 
+    /// Returns whether the running poll of a task has unwound because that was cancelled.
+    pub(crate) fn has_unwound(&self) -> bool {
+        self.unwinds.get() != 0
+    }
+
     /// Returns whether `waker` has the running task polled again, or a wait on this stack: either fills the
     /// budget first. Wakers without data, such as [`Waker::noop`], are all alike, and nobody's.
     #[inline]

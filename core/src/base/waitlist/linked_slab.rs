@@ -41,13 +41,13 @@ struct Slot<V> {
 }
 
 impl<V> Slot<V> {
-    fn free(next: u32) -> Slot<V> {
+    const fn free(next: u32) -> Slot<V> {
         Slot { value: None, generation: 0, prev: NONE, next }
     }
 }
 
 impl<V> LinkedSlab<V> {
-    pub(crate) fn new() -> LinkedSlab<V> {
+    pub(crate) const fn new() -> LinkedSlab<V> {
         LinkedSlab { first: Slot::free(NONE), more: Vec::new(), free: 0, head: NONE, tail: NONE }
     }
 
@@ -80,6 +80,14 @@ impl<V> LinkedSlab<V> {
         match self.head {
             NONE => None,
             index => self.free(index),
+        }
+    }
+
+    /// Returns the front entry.
+    pub(crate) fn front(&mut self) -> Option<&mut V> {
+        match self.head {
+            NONE => None,
+            index => self.slot(index).value.as_mut(),
         }
     }
 

@@ -1,0 +1,172 @@
+//! Access to the value of a locked mutex.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use super::Mutex;
+
+/// Access to the value of a [`Mutex`]; dropping it gives the lock back.
+///
+/// It may be held across waits, and be sent to other threads if the value may.
+///
+/// ```compile_fail
+/// fn send<T: Send>() {}
+/// send::<twoply::sync::MutexGuard<'static, std::rc::Rc<u32>>>();
+/// ```
+/// ```compile_fail
+/// fn sync<T: Sync>() {}
+/// sync::<twoply::sync::MutexGuard<'static, std::cell::Cell<u32>>>();
+/// ```
+/// ```
+/// fn send<T: Send>() {}
+/// fn sync<T: Sync>() {}
+/// send::<twoply::sync::MutexGuard<'static, std::cell::Cell<u32>>>();
+/// sync::<twoply::sync::MutexGuard<'static, u32>>();
+/// ```
+#[must_use = "the lock is given back as soon as its guard is dropped"]
+pub struct MutexGuard<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    /// Whether a panic was under way when the lock was taken; false where that is of no interest.
+    panicking: bool,
+    /// Makes the guard `Send` and `Sync` exactly where a `&mut T` is.
+    value: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// Makes the guard of a lock that the caller has taken.
+    #[inline]
+    pub(super) fn new(mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+        MutexGuard { mutex, panicking: mutex.is_panicking(), value: PhantomData }
+    }
+
+    /// Returns the mutex whose lock this is. An associated function, so that it hides no method of the
+    /// value's.
+    ///
+    /// ```
+    /// use twoply::{Wait, sync::{Mutex, MutexGuard}};
+    ///
+    /// let mutex = Mutex::new(7);
+    /// let guard = mutex.lock().wait();
+    /// assert!(std::ptr::eq(MutexGuard::mutex(&guard), &mutex));
+    /// ```
+    pub fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.mutex
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: there is one guard at a time, from when the lock is taken to when it is given back, and
+        // this one is borrowed shared: no `&mut` to the value exists.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: there is one guard at a time, and this one is borrowed exclusively.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.unlock(self.panicking);
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+/// Access to the value of a [`Mutex`] that it keeps itself; dropping it gives the lock back.
+///
+/// [`Mutex::lock_owned`] returns it. It is `Send` and `Sync` where a [`MutexGuard`] is.
+///
+/// ```compile_fail
+/// fn sync<T: Sync>() {}
+/// sync::<twoply::sync::OwnedMutexGuard<std::cell::Cell<u32>>>();
+/// ```
+#[must_use = "the lock is given back as soon as its guard is dropped"]
+pub struct OwnedMutexGuard<T: ?Sized> {
+    mutex: Arc<Mutex<T>>,
+    /// As in [`MutexGuard`].
+    panicking: bool,
+    /// Makes the guard `Sync` only where `&T` may be shared.
+    value: PhantomData<T>,
+}
+
+impl<T: ?Sized> OwnedMutexGuard<T> {
+    /// Makes the guard of a lock that the caller has taken.
+    #[inline]
+    pub(super) fn new(mutex: Arc<Mutex<T>>) -> OwnedMutexGuard<T> {
+        OwnedMutexGuard { panicking: mutex.is_panicking(), mutex, value: PhantomData }
+    }
+
+    /// Returns the mutex whose lock this is. An associated function, so that it hides no method of the
+    /// value's.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, sync::{Mutex, OwnedMutexGuard}};
+    ///
+    /// let mutex = Arc::new(Mutex::new(7));
+    /// let guard = Arc::clone(&mutex).lock_owned().wait();
+    /// assert!(Arc::ptr_eq(OwnedMutexGuard::mutex(&guard), &mutex));
+    /// ```
+    pub fn mutex(guard: &Self) -> &Arc<Mutex<T>> {
+        &guard.mutex
+    }
+}
+
+impl<T: ?Sized> Deref for OwnedMutexGuard<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: as for `MutexGuard`.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for OwnedMutexGuard<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `MutexGuard`.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for OwnedMutexGuard<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.unlock(self.panicking);
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for OwnedMutexGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}

@@ -1,0 +1,295 @@
+//! The lock word of [`Mutex`](super::Mutex), and the line of those who wait for it.
+//!
+//! ```text
+//! word:  0 ──(1) lock──▶ LOCKED ──(2) unlock──▶ 0
+//!                          │ ▲
+//!                (3) wait  ▼ │ (1)
+//!        WAITING ◀──(4)── LOCKED | WAITING ──(6) late──▶ LOCKED | WAITING | HANDOFF
+//!        | WOKEN                ▲ │                                  │
+//!                               └─┴──────────(7) hand over───────────┘
+//!
+//! (1) lock       whoever finds LOCKED clear, whether others wait or not. The other bits stay as they are.
+//! (2) unlock     the holder, while nobody waits.
+//! (3) wait       whoever finds LOCKED set: enters the line, under its lock, before it lets go of that.
+//! (4) unlock     the holder, while somebody waits: wakes the one in front, which stays there with its waker
+//!                taken, and sets WOKEN. While that is set, nobody else is woken: an unlock then only clears
+//!                LOCKED.
+//! (5) leave      the one that was woken clears WOKEN when it has locked (1), when it waits again (3), in the
+//!                same operation, or when it gives up. One that gives up while nobody has the lock wakes the
+//!                next one.
+//! (6) late       the one that was woken and has come too late for the [`PATIENCE`]th time.
+//! (7) hand over  the holder, instead of unlocking: the one in front leaves the line, and has the lock.
+//! ```
+//!
+//! WAITING is set exactly while somebody is in the line. Everything but (1), (2) and an unlock that wakes
+//! nobody is done under the lock of the line.
+//!
+//! # Why no wake-up is lost
+//! A waiter enters by an operation on the word that finds LOCKED set, and sets WAITING. So the unlock that
+//! clears LOCKED comes later, sees WAITING, and wakes the one in front or leaves that to the one that was
+//! woken before. That one's next operation on the word, by (5), either locks, and then it unlocks some time;
+//! or finds LOCKED set, so that whoever unlocks finds WOKEN clear; or finds that nobody has the lock, and
+//! wakes the next one.
+//!
+//! # Who gets the lock
+//! Whoever comes first, most of the time: a task that runs and wants the lock takes it, and the one that was
+//! woken for it comes too late. To hand the lock over instead costs a change of tasks for each section, in
+//! which nobody works: all who use the lock move in a convoy, as slow as they can be scheduled. But each time
+//! that the one in front comes too late is counted, and after some the next unlock hands the lock over. The
+//! line is first come, first served. So everybody has the lock in the end, however busy others are with it.
+//!
+//! This is the lock of WebKit's `WTF::ParkingLot` (Pizlo, "Locking in WebKit", 2016) and of Go's
+//! `sync.Mutex`, which hands over to those that have waited for a millisecond; counting instead does not
+//! depend on a clock.
+
+#[cfg(all(test, loom))]
+mod model;
+
+use std::task::{Poll, Waker};
+
+use crate::base::sync::atomic::AtomicU32;
+use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::base::sync::{Mutex as ShortMutex, lock};
+use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
+use crate::base::wake::StoredWaker;
+
+/// Somebody has the lock.
+const LOCKED: u32 = 1;
+/// Somebody is in the line.
+const WAITING: u32 = 1 << 1;
+/// The one in front of the line has been woken, and has not come yet.
+const WOKEN: u32 = 1 << 2;
+/// The lock is to be handed over to the one in front.
+const HANDOFF: u32 = 1 << 3;
+
+/// How often a waiter may be woken and come too late, before the lock is handed over to it.
+const PATIENCE: u32 = 4;
+
+/// See the [module](self).
+pub(super) struct RawMutex {
+    /// See the diagram above.
+    word: AtomicU32,
+    line: ShortMutex<LinkedSlab<Waiter>>,
+}
+
+/// A future that waits for the lock. A key without an entry means that the future has been handed the lock.
+struct Waiter {
+    /// None once it has been woken.
+    waker: Option<StoredWaker>,
+    /// How often it has been woken and come too late.
+    late: u32,
+}
+
+impl RawMutex {
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> RawMutex {
+        RawMutex { word: AtomicU32::new(0), line: ShortMutex::new(LinkedSlab::new()) }
+    }
+
+    #[cfg(all(loom, test))]
+    pub(super) fn new() -> RawMutex {
+        RawMutex { word: AtomicU32::new(0), line: ShortMutex::new(LinkedSlab::new()) }
+    }
+
+    /// Takes the lock if nobody has it.
+    #[inline]
+    pub(super) fn try_lock(&self) -> bool {
+        // Acquire pairs with Release in `unlock`, here and in `try_barge`.
+        self.word.compare_exchange(0, LOCKED, Acquire, Relaxed).is_ok() || self.try_barge()
+    }
+
+    /// Takes the lock if nobody has it, though others may wait for it.
+    fn try_barge(&self) -> bool {
+        let mut word = self.word.load(Relaxed);
+        while word & LOCKED == 0 {
+            match self.word.compare_exchange_weak(word, word | LOCKED, Acquire, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Takes the lock, or has `waker` woken when it is worth trying again. Whoever drops `wait_key` before
+    /// that calls [`RawMutex::stop`].
+    #[inline]
+    pub(super) fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
+        if !wait_key.is_set() && self.try_lock() {
+            return Poll::Ready(());
+        }
+        self.poll_contended(wait_key, waker)
+    }
+
+    #[cold]
+    fn poll_contended(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
+        match wait_key.get() {
+            None => self.enter(wait_key, waker),
+            Some(key) => self.come_back(wait_key, key, waker),
+        }
+    }
+
+    /// Step 3, of one that has not waited yet.
+    fn enter(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
+        // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
+        // waker's.
+        let waker = StoredWaker::of(waker);
+        let mut line = lock(&self.line);
+        if self.lock_or_change(0, WAITING) {
+            return Poll::Ready(());
+        }
+        wait_key.set(line.push_back(Waiter { waker: Some(waker), late: 0 }));
+        Poll::Pending
+    }
+
+    /// A poll of one that waits, with the key `key`: it has been handed the lock, or has been woken, or is
+    /// polled for some other reason.
+    fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<()> {
+        let mut spare = None;
+        loop {
+            let mut line = lock(&self.line);
+            let Some(waiter) = line.find(key) else {
+                wait_key.take();
+                return Poll::Ready(());
+            };
+            let is_woken = waiter.waker.is_none();
+            let has_same = waiter.waker.as_ref().is_some_and(|own| own.will_wake(waker));
+            let may_wait = has_same || spare.is_some();
+            let late = waiter.late + u32::from(is_woken);
+            let is_locked = match may_wait {
+                true => self.lock_or_change(
+                    if is_woken { WOKEN } else { 0 },
+                    if late >= PATIENCE { HANDOFF } else { 0 },
+                ),
+                false => self.try_barge(),
+            };
+            if is_locked {
+                wait_key.take();
+                let left = line.remove(key);
+                self.clear(&line, is_woken);
+                drop(line);
+                drop(left);
+                return Poll::Ready(());
+            }
+            if may_wait {
+                waiter.late = late;
+                if !has_same {
+                    std::mem::swap(&mut waiter.waker, &mut spare);
+                }
+                return Poll::Pending;
+            }
+            drop(line);
+            spare = Some(StoredWaker::of(waker));
+        }
+    }
+
+    /// Takes the lock if nobody has it; else clears and sets these bits, in the same operation. Returns
+    /// whether it has taken the lock. The caller holds the lock of the line.
+    fn lock_or_change(&self, clear: u32, set: u32) -> bool {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            let is_free = word & LOCKED == 0;
+            let next = if is_free { word | LOCKED } else { word & !clear | set };
+            // Acquire pairs with Release in `unlock`.
+            match self.word.compare_exchange_weak(word, next, Acquire, Relaxed) {
+                Ok(_) => return is_free,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// The caller, which has the lock and that of the line, has left the line.
+    fn clear(&self, line: &LinkedSlab<Waiter>, was_woken: bool) {
+        let mut clear = if was_woken { WOKEN } else { 0 };
+        if line.is_empty() {
+            clear |= WAITING | HANDOFF;
+        }
+        // Relaxed: nobody unlocks meanwhile.
+        self.word.fetch_and(!clear, Relaxed);
+    }
+
+    /// Gives the lock back, which the caller has.
+    #[inline]
+    pub(super) fn unlock(&self) {
+        // Release pairs with Acquire in `try_lock`: the next one sees what this one has done.
+        if self.word.compare_exchange(LOCKED, 0, Release, Relaxed).is_err() {
+            self.unlock_contended();
+        }
+    }
+
+    #[cold]
+    fn unlock_contended(&self) {
+        let mut word = self.word.load(Relaxed);
+        while word & HANDOFF == 0 && (word & WAITING == 0 || word & WOKEN != 0) {
+            // Somebody is on its way already, or nobody waits any more.
+            match self.word.compare_exchange_weak(word, word & !LOCKED, Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+        let mut line = lock(&self.line);
+        let next = self.pass_on(&mut line);
+        drop(line);
+        wake(next);
+    }
+
+    /// Steps 4 and 7, of whoever has the lock. Returns who is to be woken.
+    fn pass_on(&self, line: &mut LinkedSlab<Waiter>) -> Option<StoredWaker> {
+        // Relaxed, and no read-modify-write: nobody else changes the word while the caller has both locks.
+        if self.word.load(Relaxed) & HANDOFF != 0
+            && let Some(next) = line.pop_front()
+        {
+            // Relaxed: the next one finds out under the lock of the line.
+            self.word.store(if line.is_empty() { LOCKED } else { LOCKED | WAITING }, Relaxed);
+            return next.waker;
+        }
+        let (next, flags) = match line.front() {
+            Some(front) => (front.waker.take(), WAITING | WOKEN),
+            None => (None, 0),
+        };
+        // Release pairs with Acquire in `try_lock`.
+        self.word.store(flags, Release);
+        next
+    }
+
+    /// Ends the wait of a future that does not want the lock any more. What it has been given goes to the
+    /// next one.
+    pub(super) fn stop(&self, wait_key: &mut WaitKey) {
+        let Some(key) = wait_key.take() else { return };
+        let mut line = lock(&self.line);
+        let left = line.remove(key);
+        let next = match &left {
+            None => self.pass_on(&mut line),
+            Some(waiter) => self.leave(&mut line, waiter.waker.is_none()),
+        };
+        drop(line);
+        drop(left);
+        wake(next);
+    }
+
+    /// Somebody who has not got the lock has left the line. Returns who is to be woken.
+    fn leave(&self, line: &mut LinkedSlab<Waiter>, was_woken: bool) -> Option<StoredWaker> {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            let mut next = if was_woken { word & !WOKEN } else { word };
+            if line.is_empty() {
+                next &= LOCKED;
+            }
+            // Whoever has the lock wakes the next one itself, since WOKEN is clear.
+            let wakes = was_woken && word & LOCKED == 0 && !line.is_empty();
+            if wakes {
+                next |= WOKEN;
+            }
+            match self.word.compare_exchange_weak(word, next, Relaxed, Relaxed) {
+                Ok(_) if wakes => return line.front().and_then(|front| front.waker.take()),
+                Ok(_) => return None,
+                Err(now) => word = now,
+            }
+        }
+    }
+}
+
+fn wake(waker: Option<StoredWaker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,164 @@
+//! Models of the lock, by loom.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::base::sync::cell::UnsafeCell;
+use loom::thread;
+
+/// A lock with what it guards.
+struct Guarded {
+    raw: RawMutex,
+    value: UnsafeCell<u32>,
+}
+
+impl Guarded {
+    fn new() -> Arc<Guarded> {
+        Arc::new(Guarded { raw: RawMutex::new(), value: UnsafeCell::new(0) })
+    }
+
+    /// The section that the lock is for; loom's cell checks that nobody else is in one.
+    fn add(&self) {
+        // SAFETY: the caller has the lock.
+        self.value.with_mut(|value| unsafe { *value += 1 });
+        self.raw.unlock();
+    }
+
+    /// Waits for the lock by a noop waker: whether a wait is over shows at the next poll. Between the polls,
+    /// others run.
+    fn wait_and_add(&self) {
+        let mut wait_key = WaitKey::new();
+        while self.raw.poll_lock(&mut wait_key, Waker::noop()).is_pending() {
+            thread::yield_now();
+        }
+        self.add();
+    }
+
+    fn assert_idle(&self, sum: u32) {
+        // SAFETY: nobody else is left.
+        self.value.with(|value| assert_eq!(unsafe { *value }, sum));
+        assert_eq!(self.raw.word.load(Relaxed), 0, "somebody has left something behind");
+        assert!(lock(&self.raw.line).is_empty());
+    }
+
+    /// Whether the one with this key has nothing to wait for any more.
+    fn is_woken(&self, wait_key: &WaitKey) -> bool {
+        let key = wait_key.get().expect("it waits");
+        lock(&self.raw.line).find(key).is_none_or(|waiter| waiter.waker.is_none())
+    }
+}
+
+#[test]
+fn one_at_a_time_has_the_lock_and_sees_what_the_last_one_did() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.wait_and_add())
+        };
+        shared.wait_and_add();
+        other.join().unwrap();
+        shared.assert_idle(2);
+    });
+}
+
+#[test]
+fn an_unlock_wakes_whoever_has_come_to_wait() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        let holder = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.add())
+        };
+        let mut wait_key = WaitKey::new();
+        let first = shared.raw.poll_lock(&mut wait_key, Waker::noop());
+        holder.join().unwrap();
+        if first.is_pending() {
+            assert!(shared.is_woken(&wait_key), "asleep, and nobody has the lock");
+            assert!(shared.raw.poll_lock(&mut wait_key, Waker::noop()).is_ready());
+        }
+        shared.add();
+        shared.assert_idle(2);
+    });
+}
+
+/// One of two who wait gives up while the lock becomes free, before it has been woken or after.
+#[test]
+fn whoever_gives_up_passes_the_wake_up_on() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
+        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        let holder = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.add())
+        };
+        shared.raw.stop(&mut a);
+        holder.join().unwrap();
+        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
+        shared.add();
+        shared.assert_idle(2);
+    });
+}
+
+/// One that is starving gives up while the lock is handed over to it.
+#[test]
+fn a_lock_that_is_handed_over_is_never_lost() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
+        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        for _ in 0..PATIENCE {
+            shared.raw.unlock();
+            assert!(shared.raw.try_lock(), "nobody is kept from a free lock");
+            assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending(), "it comes too late");
+        }
+        let holder = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.add())
+        };
+        shared.raw.stop(&mut a);
+        holder.join().unwrap();
+        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
+        shared.add();
+        shared.assert_idle(2);
+    });
+}
+
+/// A third one takes the lock whenever it is free, while one is on its way to it.
+#[test]
+fn one_that_comes_too_late_waits_for_the_next_unlock() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        let mut wait_key = WaitKey::new();
+        assert!(shared.raw.poll_lock(&mut wait_key, Waker::noop()).is_pending());
+        shared.add();
+        let barging = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                if shared.raw.try_lock() {
+                    shared.add();
+                }
+            })
+        };
+        let second = shared.raw.poll_lock(&mut wait_key, Waker::noop());
+        if second.is_ready() {
+            shared.raw.unlock();
+            barging.join().unwrap();
+        } else {
+            barging.join().unwrap();
+            assert!(shared.is_woken(&wait_key), "asleep, and nobody has the lock");
+            assert!(shared.raw.poll_lock(&mut wait_key, Waker::noop()).is_ready());
+            shared.raw.unlock();
+        }
+        assert_eq!(shared.raw.word.load(Relaxed), 0);
+    });
+}

@@ -1,0 +1,230 @@
+//! A lock that many may hold for reading, or one for writing.
+//!
+//! It is a number of [permits](super::permits): a reader takes one of them, a writer all. So what makes it
+//! fair and cancel-safe is what makes semaphores so.
+
+mod guard;
+mod wait;
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::sync::Arc;
+
+use super::permits::{self, Permits};
+
+pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
+pub use wait::{Read, ReadOwned, Write, WriteOwned};
+
+/// What a reader takes.
+const READER: usize = 1;
+/// What a writer takes: everything.
+const WRITER: usize = permits::MAX;
+
+/// A value that any number of tasks read at a time, or one changes.
+///
+/// Guards may be held across waits, by `.await` and by `.wait()`: they stop nobody but those who want the
+/// same lock.
+///
+/// # Fairness
+/// The lock is first come, first served: while somebody waits, those who come later wait as well, readers
+/// behind a writer that waits, too. So neither readers nor writers are starved. It follows that a task that
+/// holds a guard and waits for a second one, even if both are for reading, may wait for ever, behind a writer
+/// that waits for the first.
+///
+/// A panic while the lock is held gives it back, and leaves the value as it is: there is no poisoning. A
+/// reader cannot be made a writer, since two that want that would wait for each other; a writer can be made a
+/// [reader](RwLockWriteGuard::downgrade).
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, sync::RwLock};
+///
+/// let names = RwLock::new(vec!["io"]);
+/// {
+///     let (one, other) = (names.read().wait(), names.read().wait());
+///     assert_eq!(one[0], other[0]);
+/// }
+/// names.write().wait().push("erlang");
+/// assert_eq!(names.read().wait().len(), 2);
+/// ```
+pub struct RwLock<T: ?Sized> {
+    permits: Permits,
+    /// Read by those who have a permit, changed by the one who has all of them.
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: a shared lock gives access to the value through its guards alone: shared access to any number of
+// threads at a time, hence T: Sync, or exclusive access to one after the other, hence T: Send.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+
+impl<T> RwLock<T> {
+    /// Makes a lock that nobody holds.
+    ///
+    /// ```
+    /// use twoply::{Wait, sync::RwLock};
+    ///
+    /// static LIMIT: RwLock<u32> = RwLock::new(10);
+    /// assert_eq!(*LIMIT.read().wait(), 10);
+    /// ```
+    #[cfg(not(loom))]
+    pub const fn new(value: T) -> RwLock<T> {
+        RwLock { permits: Permits::new(WRITER), value: UnsafeCell::new(value) }
+    }
+
+    /// Returns the value. Nobody can hold the lock.
+    ///
+    /// ```
+    /// assert_eq!(twoply::sync::RwLock::new(7).into_inner(), 7);
+    /// ```
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    /// Waits until nobody changes the value, and returns a guard for reading it.
+    ///
+    /// Finish it with `.await` or `.wait()`; [`timeout`](crate::time::timeout()) limits the time. It is
+    /// cancel-safe: a future that is dropped, even when it has been granted the lock already, holds nothing.
+    ///
+    /// ```
+    /// use twoply::{Wait, sync::RwLock};
+    ///
+    /// let lock = RwLock::new(7);
+    /// let reader = lock.read().wait();
+    /// assert_eq!(*reader + *lock.read().wait(), 14);
+    /// ```
+    #[inline]
+    pub fn read(&self) -> Read<'_, T> {
+        Read::new(self)
+    }
+
+    /// Waits until nobody else holds the lock, and returns a guard for changing the value. It is as
+    /// cancel-safe as [`RwLock::read`]; readers that came later go on when the future is dropped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, sync::RwLock, time::timeout};
+    ///
+    /// let lock = RwLock::new(7);
+    /// let reader = lock.read().wait();
+    /// assert!(timeout(Duration::from_millis(1), lock.write()).wait().is_err());
+    /// drop(reader);
+    /// *lock.write().wait() += 1;
+    /// assert_eq!(lock.into_inner(), 8);
+    /// ```
+    #[inline]
+    pub fn write(&self) -> Write<'_, T> {
+        Write::new(self)
+    }
+
+    /// Waits for a guard for reading that borrows nothing, as [`RwLock::read`]: it keeps the lock itself.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, sync::RwLock};
+    ///
+    /// let guard = Arc::new(RwLock::new(7)).read_owned().wait();
+    /// assert_eq!(twoply::spawn(async move { *guard }).wait().unwrap(), 7);
+    /// ```
+    #[inline]
+    pub fn read_owned(self: Arc<Self>) -> ReadOwned<T> {
+        ReadOwned::new(self)
+    }
+
+    /// Waits for a guard for changing the value that borrows nothing, as [`RwLock::write`]: it keeps the lock
+    /// itself.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, sync::RwLock};
+    ///
+    /// let lock = Arc::new(RwLock::new(7));
+    /// let mut guard = Arc::clone(&lock).write_owned().wait();
+    /// twoply::spawn(async move { *guard += 1 }).wait().unwrap();
+    /// assert_eq!(*lock.read().wait(), 8);
+    /// ```
+    #[inline]
+    pub fn write_owned(self: Arc<Self>) -> WriteOwned<T> {
+        WriteOwned::new(self)
+    }
+
+    /// Returns a guard for reading if nobody changes the value, and nobody waits. Never waits.
+    ///
+    /// ```
+    /// use twoply::sync::RwLock;
+    ///
+    /// let lock = RwLock::new(7);
+    /// let reader = lock.try_read().unwrap();
+    /// assert!(lock.try_read().is_some());
+    /// assert!(lock.try_write().is_none());
+    /// drop(reader);
+    /// let _writer = lock.try_write().unwrap();
+    /// assert!(lock.try_read().is_none());
+    /// ```
+    #[inline]
+    pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
+        self.try_take(READER).then(|| RwLockReadGuard::new(self))
+    }
+
+    /// Returns a guard for changing the value if nobody holds the lock. Never waits. [`RwLock::try_read`] has
+    /// an example.
+    #[inline]
+    pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
+        self.try_take(WRITER).then(|| RwLockWriteGuard::new(self))
+    }
+
+    /// As [`RwLock::try_read`], with a guard that borrows nothing.
+    pub fn try_read_owned(self: Arc<Self>) -> Option<OwnedRwLockReadGuard<T>> {
+        self.try_take(READER).then(|| OwnedRwLockReadGuard::new(self))
+    }
+
+    /// As [`RwLock::try_write`], with a guard that borrows nothing.
+    pub fn try_write_owned(self: Arc<Self>) -> Option<OwnedRwLockWriteGuard<T>> {
+        self.try_take(WRITER).then(|| OwnedRwLockWriteGuard::new(self))
+    }
+
+    #[inline]
+    fn try_take(&self, permits: usize) -> bool {
+        matches!(self.permits.try_acquire(permits), Some(Ok(())))
+    }
+
+    /// Returns access to the value without locking: the exclusive reference shows that nobody else has any.
+    ///
+    /// ```
+    /// use twoply::sync::RwLock;
+    ///
+    /// let mut lock = RwLock::new(7);
+    /// *lock.get_mut() += 1;
+    /// assert_eq!(lock.into_inner(), 8);
+    /// ```
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    /// Shows the value if it may be read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("RwLock");
+        match self.try_read() {
+            Some(value) => shown.field("value", &&*value),
+            None => shown.field("value", &format_args!("<locked>")),
+        };
+        shown.finish_non_exhaustive()
+    }
+}
+
+#[cfg(not(loom))]
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> RwLock<T> {
+        RwLock::new(T::default())
+    }
+}
+
+#[cfg(not(loom))]
+impl<T> From<T> for RwLock<T> {
+    fn from(value: T) -> RwLock<T> {
+        RwLock::new(value)
+    }
+}

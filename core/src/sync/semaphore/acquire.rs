@@ -1,0 +1,127 @@
+//! Waiting for permits: the futures.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use crate::base::waitlist::WaitKey;
+
+/// The message of the panic of a future that is polled after it was ready.
+const POLLED_AGAIN: &str = "an acquire was polled after it was ready";
+
+/// Polls for `count` permits of `semaphore`.
+#[inline]
+fn poll_acquire(
+    semaphore: &Semaphore,
+    wait_key: &mut WaitKey,
+    count: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), AcquireError>> {
+    if count > Semaphore::MAX_PERMITS {
+        return Poll::Ready(Err(AcquireError::TooMany));
+    }
+    semaphore.permits.poll_acquire(wait_key, count, cx).map_err(|_closed| AcquireError::Closed)
+}
+
+/// The future of [`Semaphore::acquire`] and [`Semaphore::acquire_many`]: finish it with `.await` or
+/// `.wait()`.
+///
+/// Dropping it leaves the line; what it has been granted already goes to whoever comes next.
+///
+/// # Panics
+/// When it is polled after it was ready.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct Acquire<'a> {
+    /// None once the permits have been handed out.
+    semaphore: Option<&'a Semaphore>,
+    count: usize,
+    wait_key: WaitKey,
+}
+
+impl<'a> Acquire<'a> {
+    #[inline]
+    pub(super) fn new(semaphore: &'a Semaphore, count: usize) -> Acquire<'a> {
+        Acquire { semaphore: Some(semaphore), count, wait_key: WaitKey::new() }
+    }
+}
+
+impl<'a> Future for Acquire<'a> {
+    type Output = Result<SemaphorePermit<'a>, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let semaphore = self.semaphore.expect(POLLED_AGAIN);
+        let count = self.count;
+        let acquired = ready!(poll_acquire(semaphore, &mut self.wait_key, count, cx));
+        self.semaphore = None;
+        Poll::Ready(acquired.map(|()| SemaphorePermit::new(semaphore, count)))
+    }
+}
+
+impl Drop for Acquire<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(semaphore) = self.semaphore {
+            semaphore.permits.stop(&mut self.wait_key, self.count);
+        }
+    }
+}
+
+impl fmt::Debug for Acquire<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Semaphore::acquire_owned`] and [`Semaphore::acquire_many_owned`]: finish it with `.await`
+/// or `.wait()`.
+///
+/// Dropping it leaves the line; what it has been granted already goes to whoever comes next.
+///
+/// # Panics
+/// When it is polled after it was ready.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct AcquireOwned {
+    /// None once the permits have been handed out.
+    semaphore: Option<Arc<Semaphore>>,
+    count: usize,
+    wait_key: WaitKey,
+}
+
+impl AcquireOwned {
+    #[inline]
+    pub(super) fn new(semaphore: Arc<Semaphore>, count: usize) -> AcquireOwned {
+        AcquireOwned { semaphore: Some(semaphore), count, wait_key: WaitKey::new() }
+    }
+}
+
+impl Future for AcquireOwned {
+    type Output = Result<OwnedSemaphorePermit, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let semaphore = this.semaphore.as_ref().expect(POLLED_AGAIN);
+        let acquired = ready!(poll_acquire(semaphore, &mut this.wait_key, this.count, cx));
+        let semaphore = this.semaphore.take().expect(POLLED_AGAIN);
+        Poll::Ready(acquired.map(|()| OwnedSemaphorePermit::new(semaphore, this.count)))
+    }
+}
+
+impl Drop for AcquireOwned {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(semaphore) = &self.semaphore {
+            semaphore.permits.stop(&mut self.wait_key, self.count);
+        }
+    }
+}
+
+impl fmt::Debug for AcquireOwned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcquireOwned").field("count", &self.count).finish_non_exhaustive()
+    }
+}

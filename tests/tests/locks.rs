@@ -1,0 +1,376 @@
+//! Mutexes, read-write locks and semaphores: who has them, who gets them next, and what a guard that is held
+//! stops.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use twoply_core::Wait;
+use twoply_core::future::yield_now;
+use twoply_core::sync::{
+    AcquireError, LockError, Mutex, MutexGuard, OwnedRwLockWriteGuard, RwLock, RwLockWriteGuard, Semaphore,
+    TryAcquireError,
+};
+use twoply_core::task::Task;
+use twoply_core::time::timeout;
+use twoply_tests::{Gate, Systems, eventually, laws};
+
+laws! {
+    and_mixed {
+        one_task_at_a_time_has_a_mutex,
+        readers_never_see_half_a_change,
+        no_more_tasks_than_permits_are_inside,
+    }
+    everywhere {
+        a_guard_that_is_held_across_a_wait_stops_no_worker,
+        a_mutex_that_is_taken_again_and_again_starves_nobody,
+        readers_that_come_again_and_again_starve_no_writer,
+        small_requests_starve_no_large_one,
+        a_wait_that_is_given_up_keeps_nobody_from_the_lock,
+        a_cancelled_task_gives_its_lock_back,
+        a_panic_gives_the_lock_back_and_poisons_what_asks_for_it,
+        a_cancellation_poisons_nothing,
+        a_downgraded_writer_lets_readers_in_and_no_writer,
+        a_closed_semaphore_ends_every_wait,
+    }
+}
+
+/// Starts `count` tasks by turns here and there.
+fn crowd<F, T>(on: &Systems, count: usize, mut task: impl FnMut(usize) -> F) -> Vec<Task<T>>
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let start = |n| if n % 2 == 0 { on.here().spawn(task(n)) } else { on.there().spawn(task(n)) };
+    (0..count).map(start).collect()
+}
+
+fn finish(tasks: Vec<Task<()>>) {
+    tasks.into_iter().for_each(|task| task.wait().unwrap());
+}
+
+fn one_task_at_a_time_has_a_mutex(on: &Systems) {
+    const ROUNDS: usize = 100;
+    let sum = Arc::new(Mutex::new(0));
+    finish(crowd(on, 6, |n| {
+        let sum = Arc::clone(&sum);
+        async move {
+            for round in 0..ROUNDS {
+                // Both finishers, and both kinds of guards.
+                let mut inside = match (n + round) % 3 {
+                    0 => sum.lock().await,
+                    1 => sum.lock().wait(),
+                    _ => {
+                        let mut inside = Arc::clone(&sum).lock_owned().await;
+                        let before = *inside;
+                        yield_now().await;
+                        *inside = before + 1;
+                        continue;
+                    }
+                };
+                let before = *inside;
+                yield_now().await;
+                *inside = before + 1;
+            }
+        }
+    }));
+    assert_eq!(*sum.try_lock().unwrap(), 6 * ROUNDS);
+}
+
+fn readers_never_see_half_a_change(on: &Systems) {
+    const ROUNDS: usize = 60;
+    let pair = Arc::new(RwLock::new((0, 0)));
+    finish(crowd(on, 6, |n| {
+        let pair = Arc::clone(&pair);
+        async move {
+            for round in 0..ROUNDS {
+                if (n + round) % 3 == 0 {
+                    let mut both = pair.write().await;
+                    both.0 += 1;
+                    yield_now().await;
+                    both.1 += 1;
+                } else {
+                    let both = pair.read().wait();
+                    let first = both.0;
+                    yield_now().await;
+                    assert_eq!((first, first), *both);
+                }
+            }
+        }
+    }));
+    let both = *pair.try_read().unwrap();
+    assert_eq!(both, (6 * ROUNDS / 3, 6 * ROUNDS / 3));
+}
+
+fn no_more_tasks_than_permits_are_inside(on: &Systems) {
+    const PERMITS: usize = 5;
+    let (limit, inside) = (Arc::new(Semaphore::new(PERMITS)), Arc::new(AtomicUsize::new(0)));
+    finish(crowd(on, 6, |n| {
+        let (limit, inside) = (Arc::clone(&limit), Arc::clone(&inside));
+        async move {
+            for round in 0..60 {
+                let count = 1 + (n + round) % 3;
+                let permits = limit.acquire_many(count).await.unwrap();
+                assert!(inside.fetch_add(count, Ordering::SeqCst) + count <= PERMITS);
+                yield_now().await;
+                inside.fetch_sub(count, Ordering::SeqCst);
+                drop(permits);
+            }
+        }
+    }));
+    assert_eq!(limit.available_permits(), PERMITS);
+}
+
+fn a_guard_that_is_held_across_a_wait_stops_no_worker(on: &Systems) {
+    let mutex = Arc::new(Mutex::new(0));
+    let (held, go) = (Gate::new(), Gate::new());
+    let holder = {
+        let (mutex, held, go) = (Arc::clone(&mutex), held.clone(), go.clone());
+        on.here().spawn_fn(move || {
+            let mut guard = mutex.lock().wait();
+            held.open();
+            go.opened().wait();
+            *guard += 1;
+        })
+    };
+    held.opened().wait();
+    let blocked: Vec<_> = (0..3)
+        .map(|_| {
+            let mutex = Arc::clone(&mutex);
+            on.here().spawn_fn(move || *mutex.lock().wait() += 1)
+        })
+        .collect();
+    // All of them are there, and stand in straight-line code; others run all the same.
+    for _ in 0..10 {
+        on.here().spawn(yield_now()).wait().unwrap();
+    }
+    go.open();
+    holder.wait().unwrap();
+    finish(blocked);
+    assert_eq!(*mutex.try_lock().unwrap(), 4);
+}
+
+/// Takes what `take` waits for, lets others run, and gives it back. Returns whether that is enough.
+async fn insist<G>(done: &AtomicBool, take: impl Future<Output = G>) -> bool {
+    let guard = take.await;
+    yield_now().await;
+    drop(guard);
+    done.load(Ordering::SeqCst)
+}
+
+fn a_mutex_that_is_taken_again_and_again_starves_nobody(on: &Systems) {
+    let (mutex, done) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
+    let greedy = {
+        let (mutex, done) = (Arc::clone(&mutex), Arc::clone(&done));
+        on.here().spawn(async move { while !insist(&done, mutex.lock()).await {} })
+    };
+    let patient = crowd(on, 3, |_| {
+        let mutex = Arc::clone(&mutex);
+        async move {
+            for _ in 0..3 {
+                drop(mutex.lock().await);
+            }
+        }
+    });
+    finish(patient);
+    done.store(true, Ordering::SeqCst);
+    greedy.wait().unwrap();
+}
+
+fn readers_that_come_again_and_again_starve_no_writer(on: &Systems) {
+    let (lock, done) = (Arc::new(RwLock::new(0)), Arc::new(AtomicBool::new(false)));
+    // While one of them lets others run, the other one reads.
+    let readers = crowd(on, 2, |_| {
+        let (lock, done) = (Arc::clone(&lock), Arc::clone(&done));
+        async move { while !insist(&done, lock.read()).await {} }
+    });
+    let writer = {
+        let lock = Arc::clone(&lock);
+        on.here().spawn(async move { *lock.write().await += 1 })
+    };
+    writer.wait().unwrap();
+    done.store(true, Ordering::SeqCst);
+    finish(readers);
+    assert_eq!(*lock.try_read().unwrap(), 1);
+}
+
+fn small_requests_starve_no_large_one(on: &Systems) {
+    let (limit, done) = (Arc::new(Semaphore::new(2)), Arc::new(AtomicBool::new(false)));
+    let small = crowd(on, 2, |_| {
+        let (limit, done) = (Arc::clone(&limit), Arc::clone(&done));
+        async move { while !insist(&done, limit.acquire()).await {} }
+    });
+    let large = {
+        let limit = Arc::clone(&limit);
+        on.here().spawn(async move { limit.acquire_many(2).await.unwrap().count() })
+    };
+    assert_eq!(large.wait().unwrap(), 2);
+    done.store(true, Ordering::SeqCst);
+    finish(small);
+}
+
+/// Polls a wait that nobody will wake.
+fn poll<F: Future>(wait: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    wait.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn a_wait_that_is_given_up_keeps_nobody_from_the_lock(on: &Systems) {
+    let mutex = Arc::new(Mutex::new(0));
+    let guard = mutex.try_lock().unwrap();
+    // It is in front, it is woken, and it never comes.
+    let mut in_front = Box::pin(mutex.lock());
+    assert!(poll(&mut in_front).is_pending());
+    let behind = {
+        let mutex = Arc::clone(&mutex);
+        on.here().spawn(async move { *mutex.lock().await += 1 })
+    };
+    let limited = {
+        let mutex = Arc::clone(&mutex);
+        on.here().spawn(async move { timeout(Duration::from_millis(1), mutex.lock()).await.is_err() })
+    };
+    assert!(limited.wait().unwrap());
+    drop(guard);
+    drop(in_front);
+    behind.wait().unwrap();
+
+    // Permits that have been granted to one that never comes.
+    let limit = Arc::new(Semaphore::new(0));
+    let mut in_front = Box::pin(limit.acquire_many(2));
+    assert!(poll(&mut in_front).is_pending());
+    let behind = {
+        let limit = Arc::clone(&limit);
+        on.here().spawn(async move { limit.acquire().await.map(drop) })
+    };
+    limit.add_permits(2);
+    assert_eq!(limit.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+    drop(in_front);
+    behind.wait().unwrap().unwrap();
+    eventually("both permits are free", || limit.available_permits() == 2);
+}
+
+fn a_cancelled_task_gives_its_lock_back(on: &Systems) {
+    let mutex = Arc::new(Mutex::new(()));
+    for blocks in [false, true] {
+        let held = Gate::new();
+        let holder = {
+            let (mutex, held, never) = (Arc::clone(&mutex), held.clone(), Gate::new());
+            on.here().spawn(async move {
+                let _guard = mutex.lock().await;
+                held.open();
+                match blocks {
+                    true => never.opened().wait(),
+                    false => never.opened().await,
+                }
+            })
+        };
+        held.opened().wait();
+        holder.cancel();
+        drop(mutex.lock().wait());
+        assert!(holder.wait().unwrap_err().is_cancelled());
+    }
+}
+
+fn a_panic_gives_the_lock_back_and_poisons_what_asks_for_it(on: &Systems) {
+    let forgiving = Arc::new(Mutex::new(0));
+    let strict = Arc::new(Mutex::poisoning(0));
+    for mutex in [&forgiving, &strict] {
+        let mutex = Arc::clone(mutex);
+        let task = on.here().spawn(async move {
+            let mut guard = mutex.lock().await;
+            *guard += 1;
+            yield_now().await;
+            std::panic::resume_unwind(Box::new("expected"));
+        });
+        assert!(task.wait().unwrap_err().is_panic());
+    }
+    assert_eq!(*forgiving.lock().wait(), 1);
+    assert!(strict.is_poisoned());
+    let refused = |lock: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(lock)).is_err());
+    refused(&|| drop(strict.lock().wait()));
+    refused(&|| drop(Arc::clone(&strict).lock_owned().wait()));
+    refused(&|| drop(strict.try_lock()));
+    match strict.lock().checked().wait() {
+        Err(LockError::Poisoned(mut value)) => {
+            assert!(strict.try_lock().is_none(), "the lock comes with the error");
+            *value = 7;
+            MutexGuard::mutex(&value).clear_poison();
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(*strict.lock().wait(), 7);
+}
+
+fn a_cancellation_poisons_nothing(on: &Systems) {
+    let (mutex, held) = (Arc::new(Mutex::poisoning(0)), Gate::new());
+    let holder = {
+        let (mutex, held) = (Arc::clone(&mutex), held.clone());
+        on.here().spawn_fn(move || {
+            let _guard = mutex.lock().wait();
+            held.open();
+            Gate::new().opened().wait();
+        })
+    };
+    held.opened().wait();
+    holder.cancel();
+    assert!(holder.wait().unwrap_err().is_cancelled());
+    assert!(!mutex.is_poisoned());
+    assert_eq!(*mutex.lock().wait(), 0);
+}
+
+fn a_downgraded_writer_lets_readers_in_and_no_writer(on: &Systems) {
+    let lock = Arc::new(RwLock::new(0));
+    for owned in [false, true] {
+        let read = Gate::new();
+        let reader = |lock: &Arc<RwLock<u32>>| {
+            let (lock, read) = (Arc::clone(lock), read.clone());
+            on.here().spawn(async move {
+                let value = *lock.read().await;
+                read.open();
+                value
+            })
+        };
+        let check = |reader: Task<u32>| {
+            read.opened().wait();
+            assert_eq!(reader.wait().unwrap(), *lock.try_read().unwrap());
+            assert!(lock.try_write().is_none());
+        };
+        if owned {
+            let mut writer = Arc::clone(&lock).write_owned().wait();
+            let waiting = reader(&lock);
+            *writer += 1;
+            let _reader = OwnedRwLockWriteGuard::downgrade(writer);
+            check(waiting);
+        } else {
+            let mut writer = lock.write().wait();
+            let waiting = reader(&lock);
+            *writer += 1;
+            let _reader = RwLockWriteGuard::downgrade(writer);
+            check(waiting);
+        }
+        assert!(lock.try_write().is_some(), "nothing is left behind");
+    }
+    assert_eq!(*lock.try_read().unwrap(), 2);
+}
+
+fn a_closed_semaphore_ends_every_wait(on: &Systems) {
+    let limit = Arc::new(Semaphore::new(1));
+    let kept = limit.try_acquire().unwrap();
+    let waiting = crowd(on, 4, |n| {
+        let limit = Arc::clone(&limit);
+        async move { limit.acquire_many(1 + n).await.map(drop) }
+    });
+    on.here().spawn(yield_now()).wait().unwrap();
+    limit.close();
+    for task in waiting {
+        assert_eq!(task.wait().unwrap(), Err(AcquireError::Closed));
+    }
+    assert_eq!(limit.acquire().wait().map(drop), Err(AcquireError::Closed));
+    assert_eq!(limit.try_acquire().map(drop), Err(TryAcquireError::Closed));
+    assert_eq!(limit.acquire_many(usize::MAX).wait().map(drop), Err(AcquireError::TooMany));
+    drop(kept);
+    assert_eq!(limit.available_permits(), 1);
+}
