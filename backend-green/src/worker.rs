@@ -10,9 +10,9 @@
 //! to the queue of the worker that it runs on. It is only ever borrowed shared, but for the moment when it is
 //! handed over. While the thread is stuck in a poll, the core can be taken from it ([`crate::revocable`]).
 //!
-//! What runs next: the LIFO slot (what the last task woke, while the caches are warm, but only so often in a
-//! row), then the queue in order, in turns with fibers that can go on. Now and then the injector and the
-//! reactor have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
+//! A worker runs its work in this order: the LIFO slot (what the last task woke, while the caches are warm,
+//! but only so often in a row), then the queue in order, in turns with fibers that can go on. Now and then
+//! the injector and the reactor have their turn first, however long the queue is ([`FAIR`], [`TURN`]).
 
 mod idle;
 mod placement;

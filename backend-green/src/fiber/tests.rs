@@ -1,4 +1,4 @@
-//! What fibers promise; their stacks and their overflows are tested in the files below.
+//! The promises of fibers; their stacks and their overflows are tested in the files below.
 //!
 //! What must end a process, or must be alone in one, runs in a child: this
 //! test binary again, with one test and an environment variable set.
@@ -69,7 +69,7 @@ fn assert_passes_in_child(test: &str) {
     assert!(text.contains("1 passed"), "{text}");
 }
 
-/// Whether the process ended by `SIGABRT`.
+/// Returns true if the process ended by `SIGABRT`.
 fn aborted(output: &Output) -> bool {
     use std::os::unix::process::ExitStatusExt;
     output.status.signal() == Some(libc::SIGABRT)

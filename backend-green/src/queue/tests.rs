@@ -191,7 +191,7 @@ fn ends_go_where_their_items_may_go() {
     <Stealer<Box<std::rc::Rc<u32>>> as AmbiguousIfSync<_>>::probe();
 }
 
-/// How much work the stress tests do: a fraction of a second natively, and seconds under Miri.
+/// The amount of work of the stress tests: a fraction of a second natively, and seconds under Miri.
 const ROUNDS: usize = if cfg!(miri) { 600 } else { 100_000 };
 
 /// Steals until `done` and nothing is left; marks what it got.

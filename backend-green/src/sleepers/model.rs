@@ -12,7 +12,7 @@ use loom::thread;
 use super::Sleepers;
 use crate::queue::{Injector, Item};
 
-/// Something to do.
+/// A piece of work.
 struct Job(Box<usize>);
 
 impl Item for Job {
@@ -28,13 +28,13 @@ impl Item for Job {
 
 /// Workers, and what is there for them to do.
 struct Workers {
-    /// The sleepers.
+    /// The sleepers under test.
     sleepers: Sleepers,
-    /// What there is to do.
+    /// The work that there is.
     work: Injector<Job>,
-    /// Whether each has been notified, as the word of its reactor says.
+    /// True for each worker that has been notified, as the word of its reactor says.
     notified: Mutex<[bool; 2]>,
-    /// Ends a sleep.
+    /// The condition that ends a sleep.
     woken: Condvar,
 }
 
@@ -60,7 +60,7 @@ impl Workers {
         self.notify(self.sleepers.pick());
     }
 
-    /// What a worker does until it has something to do, as in its `find_work`.
+    /// Does what a worker does until it has something to do, as in its `find_work`.
     fn find(&self, worker: usize, mut searches: bool) -> usize {
         loop {
             if let Some(Job(number)) = self.work.pop() {

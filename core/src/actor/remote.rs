@@ -39,9 +39,9 @@
 //! supervisors are built over this, and see no difference, but that a hook at the end of a process ([`at_exit`]) is
 //! refused by a process that is not here.
 //!
-//! What was rejected: a remote variant in `ProcessRef` and `Pid`, since each send would pay for the look at it. A
-//! reference to a process elsewhere holds a cell as all do, whose mailbox is closed; and only a send that finds it closed
-//! looks for the forwarder.
+//! A design that was rejected: a remote variant in `ProcessRef` and `Pid`, since each send would pay for the
+//! look at it. A reference to a process elsewhere holds a cell as all do, whose mailbox is closed; and only a
+//! send that finds it closed looks for the forwarder.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Room in a channel that is reserved before there is a message: [`Permit`], [`OwnedPermit`].
 //!
-//! Who reserves waits in the same line as those who send. What a permit is, and who gets one, is said in `queue`.
+//! A reservation waits among the sends. What a permit is, and who gets one, is said in `queue`.
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +16,7 @@ use super::{ReserveError, SendError, Sender, WaitKey};
 ///
 /// let (tx, rx) = channel::bounded(1);
 /// let permit = tx.reserve().wait()?;
-/// assert!(tx.try_send(1).is_err(), "the only place is reserved");
+/// assert!(tx.try_send(1).is_err(), "the only permit is reserved");
 /// permit.send(2).expect("the receiver is there");
 /// assert_eq!(rx.try_recv(), Ok(2));
 /// # Ok::<(), channel::ReserveError>(())

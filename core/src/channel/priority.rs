@@ -58,7 +58,7 @@ impl<T> PriorityQueue<T> {
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
-        // Asked for while the message is in its place: the function may panic.
+        // The function may panic, so it is called before the message is taken.
         let priority = message.as_ref().map_or(0, &self.priority_of);
         let mut prioritized = message.take().map(|message| Prioritized { priority, message });
         let polled = self.queue.poll_send(wait_key, &mut prioritized, cx);

@@ -8,7 +8,7 @@
 //! # Who gets a permit
 //! A permit is room for one message. One that becomes free goes straight to the send that has waited longest, which
 //! uses it at its next poll. Nobody can overtake it, so no send starves, whatever `try_send` and newer sends do
-//! meanwhile. A send that is dropped before that passes the permit on. Who reserves waits in the same line, and keeps the
+//! meanwhile. A send that is dropped before that passes the permit on. A reservation waits among the sends, and keeps its
 //! permit until a message is sent with it, or it is dropped.
 //!
 //! A message goes to whoever comes first. A receive that is woken for one and comes too late goes back to the front

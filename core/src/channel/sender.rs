@@ -91,7 +91,7 @@ impl<T> Sender<T> {
 
     /// Reserves room for one message that may not exist yet; finish it with `.await` or `.wait()`.
     ///
-    /// Waits while the channel is full, in one line with those who send. The room is kept until a message is sent into it,
+    /// Waits while the channel is full, among the sends. The room is kept until a message is sent into it,
     /// which never waits, or the [`Permit`] is dropped.
     ///
     /// # Errors

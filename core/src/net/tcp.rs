@@ -276,7 +276,7 @@ impl TcpStream {
     /// Cancel-safe.
     ///
     /// # Errors
-    /// What the operating system says: [`BrokenPipe`](io::ErrorKind::BrokenPipe) or
+    /// The operating system's: [`BrokenPipe`](io::ErrorKind::BrokenPipe) or
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) when the peer is gone.
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! The place where a promise and its resolver meet: one allocation with the outcome, and those who wait for
+//! The cell in which a promise and its resolver meet: one allocation with the outcome, and those who wait for
 //! it.
 //!
 //! Promises and resolvers are the only callers. Looking at a promise that is resolved, and resolving one that

@@ -53,16 +53,16 @@ pub(super) const MAX: usize = usize::MAX / ONE;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Closed;
 
-/// See the [module](self).
+/// Permits, and those who wait for some.
 pub(super) struct Permits {
-    /// See the diagram above.
+    /// The word of the diagram above.
     word: AtomicUsize,
     line: Mutex<LinkedSlab<Waiter>>,
 }
 
 /// A future that waits for permits. A key without an entry means that it has been granted them.
 struct Waiter {
-    /// How many it wants.
+    /// The number of permits that it wants.
     wants: usize,
     /// None once the permits have been closed.
     waker: Option<StoredWaker>,
@@ -127,7 +127,7 @@ impl Permits {
         Poll::Ready(acquired)
     }
 
-    /// Step 3.
+    /// Makes step 3 of the diagram.
     #[cold]
     fn enter(&self, wait_key: &mut WaitKey, wants: usize, waker: &Waker) -> Poll<Result<(), Closed>> {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the

@@ -15,9 +15,9 @@ use super::permits::{self, Permits};
 pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use wait::{Read, ReadOwned, Write, WriteOwned};
 
-/// What a reader takes.
+/// The number of permits that a reader takes.
 const READER: usize = 1;
-/// What a writer takes: everything.
+/// The number of permits that a writer takes: all of them.
 const WRITER: usize = permits::MAX;
 
 /// A value that any number of tasks read at a time, or one changes.

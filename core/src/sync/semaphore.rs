@@ -46,7 +46,7 @@ pub struct Semaphore {
     permits: Permits,
 }
 
-/// Why there are no permits for one who would have waited for them.
+/// The reasons why there are no permits for one who would have waited for them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum AcquireError {
@@ -58,7 +58,7 @@ pub enum AcquireError {
     TooMany,
 }
 
-/// Why there are no permits now.
+/// The reasons why there are no permits now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum TryAcquireError {

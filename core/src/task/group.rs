@@ -39,9 +39,9 @@ pub struct TaskGroup<T> {
     tasks: SmallMap<TaskId, Task<T>>,
     /// A task that is finished, or will be within an instant: its future is gone, its result on the way.
     finishing: Option<Task<T>>,
-    /// Which tasks have finished.
+    /// The tasks that have finished.
     finished: Receiver<TaskId>,
-    /// The group's place among those who wait for that.
+    /// The group's key among those who wait for that.
     wait_key: WaitKey,
     /// Told by the tasks.
     observer: Arc<Finished>,

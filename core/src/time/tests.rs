@@ -20,11 +20,11 @@ use crate::kernel::strand::{ThreadStrand, enter};
 
 /// A strand with a clock that goes only when the test says so.
 struct Virtual {
-    /// The core's records.
+    /// The part that the core keeps.
     thread: ThreadStrand,
-    /// The time.
+    /// The time that it says.
     now: Cell<Instant>,
-    /// The deadlines.
+    /// The queue of the deadlines.
     timers: Arc<Timers>,
     /// Every park moves the clock to the next deadline; these are the times it was moved to.
     parks: RefCell<Vec<Instant>>,

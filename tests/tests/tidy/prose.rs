@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::{Source, assert_none, comments, files, manifests, read, root, sources};
+use super::reader::{Source, assert_none, comment_blocks, comments, files, manifests, read, root, sources};
+
+/// The folders whose code is published, and read as a model by others.
+const PUBLISHED: [&str; 4] = ["src/", "core/src/", "backend-native/src/", "backend-green/src/"];
 
 /// The page that names things as they were called.
 const TELLS_OF_THE_PAST: &str = "CHANGELOG.md";
@@ -128,6 +131,36 @@ fn a_path_that_leads_nowhere_is_found() {
     for path in ["core/src/gone.rs", "reactor/gone", "Task::no_such_thing", "task::NoSuchType", "gone.md"] {
         assert!(!targets.holds(path), "{path}");
     }
+}
+
+#[test]
+fn documentation_says_more_than_the_name() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| PUBLISHED.iter().any(|at| source.path.starts_with(at))) {
+        let blocks = comment_blocks(source);
+        let short =
+            blocks.iter().filter(|block| block.marker == "///" && block.text.split_whitespace().count() < 4);
+        wrong.extend(short.map(|block| format!("{}:{} {}", source.path, block.line, block.text)));
+    }
+    assert_none("the documentation of an item has four words at least, or there is none", wrong);
+}
+
+/// The words with which a comment asks a question that it does not answer. "Returns whether ..." and "The reason for
+/// which ..." name their subjects.
+const OPENS_A_RIDDLE: [&str; 7] = ["Who", "Whom", "Whose", "What", "Whether", "Why", "How"];
+
+#[test]
+fn comments_name_their_subjects() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| PUBLISHED.iter().any(|at| source.path.starts_with(at))) {
+        let blocks = comment_blocks(source);
+        let riddles = blocks.iter().filter(|block| {
+            let first = block.text.split(|c: char| !c.is_alphabetic()).next();
+            first.is_some_and(|word| OPENS_A_RIDDLE.contains(&word))
+        });
+        wrong.extend(riddles.map(|block| format!("{}:{} {}", source.path, block.line, block.text)));
+    }
+    assert_none("a comment is a sentence with a subject, or a noun: it opens with no question", wrong);
 }
 
 /// The packages of which types may stand in public signatures, besides ours. std needs no mention in a manifest.

@@ -106,6 +106,34 @@ pub(crate) fn comments(source: &Source) -> Vec<(usize, String)> {
     comments
 }
 
+/// A comment of one or more lines, each of which begins with the same marker.
+pub(crate) struct CommentBlock {
+    /// The number of its first line.
+    pub(crate) line: usize,
+    /// What its lines begin with: `//`, `///` or `//!`.
+    pub(crate) marker: &'static str,
+    /// Its text, in one line.
+    pub(crate) text: String,
+}
+
+/// The comments of a source that have lines of their own.
+pub(crate) fn comment_blocks(source: &Source) -> Vec<CommentBlock> {
+    let mut blocks: Vec<CommentBlock> = Vec::new();
+    let mut last = None;
+    for (index, (line, code)) in source.text.lines().zip(source.code.lines()).enumerate() {
+        let line = line.trim_start();
+        let marker = ["///", "//!", "//"].into_iter().find(|marker| line.starts_with(marker));
+        let Some(marker) = marker.filter(|_| code.trim().is_empty()) else { continue };
+        let text = line[marker.len()..].trim();
+        match blocks.last_mut() {
+            Some(block) if last == Some((index, marker)) => block.text = format!("{} {text}", block.text),
+            _ => blocks.push(CommentBlock { line: index + 1, marker, text: text.to_owned() }),
+        }
+        last = Some((index + 1, marker));
+    }
+    blocks
+}
+
 /// The length of the block comment that `text` begins with. They nest.
 fn block_comment(text: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
@@ -205,6 +233,15 @@ fn the_reader_tells_code_from_text() {
     assert_eq!(words, ["a", "e", "'l:", "m", "bar", "p"]);
     assert_eq!(code_of("x\n/*\n*/\ny").lines().count(), 4);
     assert_eq!(lines_with("unsafe_op\nunsafe {", "unsafe").collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn comments_are_found_as_blocks() {
+    let text = "//! a\n//! b\n\n/// c\n// d\nx(); // e\n    /// f\n    /// g\n";
+    let source = Source { path: String::new(), text: text.to_owned(), code: code_of(text) };
+    let blocks: Vec<_> = comment_blocks(&source).into_iter().map(|block| (block.line, block.text)).collect();
+    assert_eq!(blocks, [(1, "a b".into()), (4, "c".into()), (5, "d".into()), (7, "f g".into())]);
+    assert_eq!(comments(&source).len(), 7);
 }
 
 #[test]

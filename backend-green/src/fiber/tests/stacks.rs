@@ -1,4 +1,4 @@
-//! What a pool promises about the stacks it hands out, and about the memory that it holds.
+//! The promises of a pool about the stacks it hands out, and about the memory that it holds.
 
 use corosensei::stack::{STACK_ALIGNMENT, Stack};
 
@@ -85,7 +85,7 @@ fn the_limit_of_costly_guards_is_an_error_and_given_back_with_the_slab() {
     }
 }
 
-/// What idle workers do.
+/// Does what idle workers do.
 fn trim(pool: &StackPool) {
     while pool.is_untidy() {
         pool.trim(TRIM_BATCH);

@@ -10,9 +10,9 @@ use crate::channel::{self, Sender};
 
 /// A mailbox that has a message whenever `full` says so, and the sources beside it.
 struct Polled {
-    /// What is attached.
+    /// The source that is attached.
     sources: Sources<&'static str>,
-    /// Whether the mailbox has a message.
+    /// True if the mailbox has a message.
     full: bool,
 }
 

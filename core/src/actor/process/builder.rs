@@ -209,9 +209,9 @@ impl<M: Send + 'static> Builder<M> {
     /// stops in order, with [`Normal`](ExitReason::Normal), when it would wait with an empty mailbox
     /// ([`Event::Stop`](super::Event::Stop)). Unless this is called, a process lives until its body ends.
     ///
-    /// Who can be found is referred to: a name in a registry and a place in a group count, a
-    /// [`WeakRef`](super::WeakRef), a [`Pid`](super::Pid), a timer and a source that an actor is attached to do not. A
-    /// process that gives a reference to itself away lives on.
+    /// A name in a registry and a membership in a group count as references, because they lead to the
+    /// process; a [`WeakRef`](super::WeakRef), a [`Pid`](super::Pid), a timer and a source that an actor is
+    /// attached to do not. A process that gives a reference to itself away lives on.
     ///
     /// # Examples
     /// ```

@@ -185,7 +185,7 @@ impl<V> LinkedSlab<V> {
 mod tests {
     use super::*;
 
-    fn line(slots: &mut LinkedSlab<u32>) -> Vec<u32> {
+    fn drain(slots: &mut LinkedSlab<u32>) -> Vec<u32> {
         std::iter::from_fn(|| slots.pop_front()).collect()
     }
 
@@ -200,7 +200,7 @@ mod tests {
         let mut seen = Vec::new();
         slots.for_each(|n| seen.push(*n));
         assert_eq!(seen, [9, 1, 3]);
-        assert_eq!(line(&mut slots), [9, 1, 3]);
+        assert_eq!(drain(&mut slots), [9, 1, 3]);
         assert_eq!((slots.head, slots.tail), (NONE, NONE));
     }
 

@@ -194,7 +194,7 @@ fn a_park_that_ends_by_itself_owes_an_unpark_at_most_once() {
         parker.finish();
         assert!(!parker.is_parked());
         waker.join().unwrap();
-        // Whether the wake came within the announcement or after it, the bit is there and nothing is parked.
+        // The bit is there and nothing is parked, whether the wake came within the announcement or after it.
         assert_eq!(parker.word.load(SeqCst) & (PARKED | bit(0)), bit(0));
         let calls = strand.calls.load(SeqCst);
         assert!(calls <= u32::from(prepared));

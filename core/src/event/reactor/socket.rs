@@ -48,7 +48,7 @@ pub trait Socket: Send + Sync + 'static {
     /// Makes it a listener for which up to `backlog` connections may wait.
     ///
     /// # Errors
-    /// What the world says.
+    /// Fails as the world decides.
     fn listen(&self, backlog: u32) -> io::Result<()>;
 
     /// Takes a connection that waits, with the address of its peer. Counts as reading.
@@ -89,7 +89,7 @@ pub trait Socket: Send + Sync + 'static {
     /// Returns its own address.
     ///
     /// # Errors
-    /// What the world says.
+    /// Fails as the world decides.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
     /// Returns the address of the peer.
@@ -106,7 +106,7 @@ pub trait Socket: Send + Sync + 'static {
     /// Returns the options of the socket.
     ///
     /// # Errors
-    /// What the world says.
+    /// Fails as the world decides.
     fn options(&self) -> io::Result<SocketOptions> {
         Ok(SocketOptions::default())
     }
@@ -114,7 +114,7 @@ pub trait Socket: Send + Sync + 'static {
     /// Changes one option. A socket may ignore options that mean nothing to it, as this default does.
     ///
     /// # Errors
-    /// What the world says.
+    /// Fails as the world decides.
     fn set_option(&self, option: SocketOption) -> io::Result<()> {
         let _ = option;
         Ok(())

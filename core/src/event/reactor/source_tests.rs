@@ -19,7 +19,7 @@ use crate::kernel::strand::{ThreadStrand, enter};
 const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
 const NO_WAIT: Option<Duration> = Some(Duration::ZERO);
 
-/// Counts its wakes.
+/// A waker that counts its wakes.
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -36,9 +36,9 @@ fn counter() -> (Arc<Count>, Waker) {
 
 /// A strand whose driver is a reactor of the test's: nothing is watched but by its turns.
 struct Driven {
-    /// Parks the thread.
+    /// The strand that parks the thread.
     thread: ThreadStrand,
-    /// Watches.
+    /// The driver that watches.
     reactor: Reactor,
 }
 

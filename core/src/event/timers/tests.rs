@@ -5,7 +5,7 @@ use std::task::Wake;
 
 use super::*;
 
-/// Counts its wakes.
+/// A waker that counts its wakes.
 #[derive(Default)]
 struct Count(AtomicUsize);
 

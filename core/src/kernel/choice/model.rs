@@ -18,8 +18,8 @@ impl Wake for Told {
     }
 }
 
-/// What somebody finds who would meet an arm: whether it has, or else the flag that says whether it has been
-/// told to try again; `None` if it had no need to be told, for it could have tried again at once.
+/// The finding of somebody who would meet an arm: whether it has, or else the flag that says whether it has
+/// been told to try again; `None` if it had no need to be told, for it could have tried again at once.
 fn meet(choice: &Choice, index: usize) -> Result<(), Option<Arc<Told>>> {
     if choice.try_commit(index) {
         return Ok(());

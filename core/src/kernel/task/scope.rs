@@ -298,15 +298,15 @@ struct Packet<T> {
 impl<T> Packet<T> {
     /// Leaves a result. A panic counts more than what was there before.
     fn fill(&self, result: Result<T, Failure>) {
-        let mut place = lock_std(&self.result);
-        if matches!(*place, Some(Err(Failure::Panicked(_)))) {
+        let mut slot = lock_std(&self.result);
+        if matches!(*slot, Some(Err(Failure::Panicked(_)))) {
             return;
         }
         if let Err(Failure::Panicked(panic)) = &result {
             lock_std(&self.state.untold).push(panic.clone());
         }
-        let before = place.replace(result);
-        drop(place);
+        let before = slot.replace(result);
+        drop(slot);
         discard_panic(|| drop(before));
     }
 

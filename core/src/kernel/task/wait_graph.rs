@@ -27,14 +27,14 @@
 //! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as
 //! well. So a task counts the edges that go to it, and a wait walks only if that count is not 0 and the next
 //! task is stopped. The edge is counted before it is published, again by a SeqCst operation: whoever
-//! publishes the last edge of a circle sees the one that goes to itself. Those who line up behind each other,
-//! at either end of a line, never walk, however long it is; a walk goes over one of two chains that its wait
-//! joins. Chains that are joined in no particular order grow by walks that take n log n steps in all.
+//! publishes the last edge of a circle sees the one that goes to itself. Waits that lengthen a chain at
+//! either end never walk, however long it is; a walk goes over one of two chains that its wait joins. Chains
+//! that are joined in no particular order grow by walks that take n log n steps in all.
 //!
 //! Edges that go to a task by way of somebody else, a process or the promise that another one is derived
 //! from, and those of its handle, are not counted one by one: the task is marked once, and walks from then on
-//! ([`Shared::set_awaited`]). Processes that ask each other in a line do so from its beginning: the one that
-//! is asked is not stopped.
+//! ([`Shared::set_awaited`]). Processes that ask each other along a chain do so from its beginning: the one
+//! that is asked is not stopped.
 //!
 //! The count and the mark are SeqCst, also as read-modify-writes. Of three in a circle, the last one to store
 //! sees by what the next one wrote that this is stopped, but the edge to itself was counted by the third:

@@ -200,7 +200,7 @@ fn who_is_handed_what_it_waits_for_is_told() {
     });
 }
 
-/// Who finds a promise broken sees what all have done who could have kept it.
+/// A promise that is broken shows what all have done who could have kept it.
 #[test]
 fn a_broken_promise_tells_of_the_end_of_all_who_could_have_kept_it() {
     loom::model(|| {

@@ -28,7 +28,7 @@ use super::Mutex;
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    /// Whether a panic was under way when the lock was taken; false where that is of no interest.
+    /// True if a panic was under way when the lock was taken; false where that is of no interest.
     panicking: bool,
     /// Makes the guard `Send` and `Sync` exactly where a `&mut T` is.
     value: PhantomData<&'a mut T>,
@@ -105,7 +105,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct OwnedMutexGuard<T: ?Sized> {
     mutex: Arc<Mutex<T>>,
-    /// As in [`MutexGuard`].
+    /// True as in [`MutexGuard`], and false likewise.
     panicking: bool,
     /// Makes the guard `Sync` only where `&T` may be shared.
     value: PhantomData<T>,

@@ -90,7 +90,7 @@ impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
     }
 }
 
-/// Why a [checked](Lock::checked) lock gives no access to a value.
+/// The reasons why a [checked](Lock::checked) lock gives no access to a value.
 #[non_exhaustive]
 pub enum LockError<G> {
     /// Somebody has panicked while the mutex was locked. The lock is the caller's now: the guard gives access

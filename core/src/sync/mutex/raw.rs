@@ -62,12 +62,12 @@ const WOKEN: u32 = 1 << 2;
 /// The lock is to be handed over to the one in front.
 const HANDOFF: u32 = 1 << 3;
 
-/// How often a waiter may be woken and come too late, before the lock is handed over to it.
+/// The number of times that a waiter may be woken and come too late, before the lock is handed over to it.
 const PATIENCE: u32 = 4;
 
-/// See the [module](self).
+/// A lock without a value, and those who wait for it.
 pub(super) struct RawMutex {
-    /// See the diagram above.
+    /// The word of the diagram above.
     word: AtomicU32,
     line: ShortMutex<LinkedSlab<Waiter>>,
 }
@@ -76,7 +76,7 @@ pub(super) struct RawMutex {
 struct Waiter {
     /// None once it has been woken.
     waker: Option<StoredWaker>,
-    /// How often it has been woken and come too late.
+    /// The number of times that it has been woken and come too late.
     late: u32,
 }
 

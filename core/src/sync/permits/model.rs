@@ -11,7 +11,7 @@ fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
-/// Whether the one with this key has nothing to wait for any more.
+/// Returns true if the one with this key has nothing to wait for any more.
 fn is_woken(permits: &Permits, wait_key: &WaitKey) -> bool {
     let key = wait_key.get().expect("it waits");
     lock(&permits.line).find(key).is_none_or(|waiter| waiter.waker.is_none())

@@ -15,7 +15,7 @@ fn cell(capacity: u32) -> Arc<Cell<u32>> {
     Cell::new(capacity, Overflow::Wait, false, Extra::none())
 }
 
-/// Whether it has been woken.
+/// True once it has been woken.
 #[derive(Default)]
 struct Bell(std::sync::atomic::AtomicBool);
 

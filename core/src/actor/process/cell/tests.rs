@@ -214,7 +214,7 @@ fn a_mailbox_that_is_kept_keeps_its_timers() {
         std::thread::yield_now();
     }
     assert_eq!(messages(&cell, &mut Batch::new()), [3]);
-    // What is left is given up with the mailbox.
+    // The rest is given up with the mailbox.
     cell.end(ExitReason::Normal);
     process.keep_mailbox(false);
     assert!(!timers.iter().any(Timer::is_pending));

@@ -17,13 +17,13 @@ use super::ParkState;
 struct Kernel {
     /// True if it has been written to since the last wait.
     edge: Mutex<bool>,
-    /// Ends a wait.
+    /// The condition that ends a wait.
     written: Condvar,
 }
 
 /// The state that an owner and its notifiers share.
 struct Reactor {
-    /// The word.
+    /// The word under test.
     park: ParkState,
     /// The descriptor that the owner sleeps on.
     kernel: Kernel,

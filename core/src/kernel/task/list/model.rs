@@ -24,9 +24,9 @@ impl Wake for Wakes {
 
 /// One who waits for the end.
 struct Waiter {
-    /// What it waits with.
+    /// The future that it waits with.
     future: WaitEmpty,
-    /// How often it has been woken.
+    /// The number of times that it has been woken.
     wakes: Arc<Wakes>,
 }
 

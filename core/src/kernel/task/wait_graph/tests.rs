@@ -11,7 +11,7 @@ use super::*;
 struct Fickle {
     /// The task that waits for it.
     edge: Mutex<Option<Edge>>,
-    /// Whom it would name.
+    /// The task that it would name.
     task: Arc<Shared>,
 }
 

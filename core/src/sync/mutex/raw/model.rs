@@ -41,7 +41,7 @@ impl Guarded {
         assert!(lock(&self.raw.line).is_empty());
     }
 
-    /// Whether the one with this key has nothing to wait for any more.
+    /// Returns true if the one with this key has nothing to wait for any more.
     fn is_woken(&self, wait_key: &WaitKey) -> bool {
         let key = wait_key.get().expect("it waits");
         lock(&self.raw.line).find(key).is_none_or(|waiter| waiter.waker.is_none())

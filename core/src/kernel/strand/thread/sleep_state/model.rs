@@ -12,7 +12,7 @@ use loom::thread;
 use super::{SleepKind, SleepState};
 use crate::event::parker::{Parker, Unpark};
 
-/// What has been sent to end each kind of sleep.
+/// The signals that have been sent to end each kind of sleep.
 #[derive(Default)]
 struct Sent {
     /// The token of `std::thread::park`.
