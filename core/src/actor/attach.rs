@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::channel::{Source, WaitKey};
 use crate::kernel::coop;
+use crate::kernel::strand::{note_pending, with_alternative};
 
 /// Identifies a source that is attached to an actor: what [`Context::attach`](super::Context::attach) returns and
 /// [`Context::detach`](super::Context::detach) takes.
@@ -66,6 +67,16 @@ impl<M: 'static> Sources<M> {
         if self.attached.is_empty() {
             return mailbox(cx);
         }
+        // Once one of them has something, the others are not what the actor waits for.
+        note_pending(with_alternative(|| self.poll_in_turn(cx, mailbox, wrap)))
+    }
+
+    fn poll_in_turn<E>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut mailbox: impl FnMut(&mut Context<'_>) -> Poll<E>,
+        wrap: impl FnOnce(M) -> E,
+    ) -> Poll<E> {
         let (mut asked, mut arms) = (0, self.attached.len() + 1);
         let mut at = self.turn % arms;
         while asked < arms {

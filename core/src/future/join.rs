@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::kernel::coop;
-use crate::kernel::strand::with_alternative;
+use crate::kernel::strand::{StrandState, with_alternative, with_state};
 
 pin_project! {
     /// A future, then its output.
@@ -87,7 +87,11 @@ macro_rules! join {
                     match now {
                         0 => return Poll::Ready(($(this.$arm.take(),)*)),
                         1 if left > 1 => {}
-                        _ => break,
+                        1 => break,
+                        _ => {
+                            with_state(StrandState::begin_operation);
+                            break;
+                        }
                     }
                 }
                 if coop::is_spent() {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
+use crate::kernel::strand::note_pending;
 
 /// Makes a point at which code stops, and the handle that makes it go on.
 ///
@@ -220,7 +221,7 @@ impl Future for Suspend<'_> {
         drop(state);
         drop((before, unused));
         self.suspended = poll.is_pending();
-        poll
+        note_pending(poll)
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::kernel::strand::with_state;
+use crate::kernel::strand::{note_pending, with_state};
 
 /// Lets other tasks that are ready run, and then goes on.
 ///
@@ -40,6 +40,6 @@ impl Future for YieldNow {
         // The wake-up keeps a stack that waits from parking: it is asked to yield by itself.
         with_state(|state| state.request_yield());
         // Not ready even so: this may be one arm of several, and the others have not had their turn.
-        Poll::Pending
+        note_pending(Poll::Pending)
     }
 }

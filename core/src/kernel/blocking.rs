@@ -11,6 +11,7 @@ use std::thread;
 
 use crate::base::sync::lock_std;
 use crate::base::wake::{StoredWaker, wake_all};
+use crate::kernel::strand::note_pending;
 use crate::kernel::threads;
 
 /// The state that the call and its future share.
@@ -76,7 +77,7 @@ impl<T> Future for Blocking<T> {
         match result {
             Some(Ok(value)) => Poll::Ready(Ok(value)),
             Some(Err(payload)) => resume_unwind(payload),
-            None => Poll::Pending,
+            None => note_pending(Poll::Pending),
         }
     }
 }

@@ -53,7 +53,10 @@ const LOOK: u32 = 1 << 16;
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
     with_state(|state| match state.budget().get() {
         0 => refuse(state, cx.waker()),
-        _ => Poll::Ready(Unit(())),
+        _ => {
+            state.begin_operation();
+            Poll::Ready(Unit(()))
+        }
     })
 }
 
@@ -61,6 +64,7 @@ pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
 #[cold]
 fn refuse(state: &StrandState, waker: &Waker) -> Poll<Unit> {
     if !state.refills_budget(waker) {
+        state.begin_operation();
         return Poll::Ready(Unit(()));
     }
     waker.wake_by_ref();
@@ -78,6 +82,7 @@ impl Unit {
         with_state(|state| {
             let budget = state.budget();
             budget.set(budget.get().saturating_sub(1));
+            state.end_operation();
         });
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::choice::{Choice, CurrentSelect};
 use crate::kernel::coop::{self, DeferredDecision};
-use crate::kernel::strand::{StrandState, with_state};
+use crate::kernel::strand::{StrandState, note_pending, with_state};
 
 /// The state that a select keeps between its polls. It has to be dropped after the arms.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Selection {
         mut poll: impl FnMut(usize, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
         let Selection { choice, decision } = self;
-        decision.scope(cx.waker(), |scope| {
+        let polled = decision.scope(cx.waker(), |scope| {
             poll_committed(scope.state(), choice, |met, arms| {
                 if let Some(index) = met {
                     arms.set_arm(index, cx.waker());
@@ -54,7 +54,8 @@ impl Selection {
                 }
                 Poll::Pending
             })
-        })
+        });
+        note_pending(polled)
     }
 
     /// Has `poll` poll the arms until one is ready, and say which one is next. It begins with the one that
@@ -64,10 +65,10 @@ impl Selection {
         &mut self,
         poll: impl FnOnce(Option<usize>, &PollingSelect<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        with_state(|state| {
+        note_pending(with_state(|state| {
             let _alternative = state.alternative();
             poll_committed(state, &mut self.choice, poll)
-        })
+        }))
     }
 }
 

@@ -7,6 +7,7 @@
 //! This module never switches stacks and never blocks.
 
 mod guards;
+mod stops;
 mod thread;
 mod turn;
 
@@ -21,10 +22,13 @@ use crate::kernel::choice::{Arm, CurrentSelect};
 use crate::kernel::coop::BUDGET;
 use crate::kernel::nested::NestedPolls;
 use crate::kernel::task::owner::Owning;
+use crate::kernel::task::wait_graph::Refused;
 use crate::kernel::task::{self, Header};
 use crate::kernel::trampoline::Trampoline;
 
-use guards::{Alternative, DeferredCancel, Level, OuterPoll, Shield};
+use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield};
+use stops::Waits;
+pub(crate) use stops::note_pending;
 pub use thread::ThreadStrand;
 pub(crate) use thread::WakeHandle;
 pub(crate) use turn::assert_may_wait;
@@ -48,10 +52,12 @@ pub struct StrandState {
     shields: Cell<u32>,
     /// True if a wait has been under way in such a section, which would have heeded cancellation elsewhere.
     missed_cancel: Cell<bool>,
-    /// The number of times that the running poll of a task has unwound because that was cancelled.
-    unwinds: Cell<u32>,
-    /// True if the future that is being polled woke itself to let others run.
-    yielding: Cell<bool>,
+    /// The marks of the running poll.
+    marks: Cell<Marks>,
+    /// The waits that the running poll has left so far, or the last poll of the innermost `.wait()`.
+    waits: Cell<Waits>,
+    /// The wait that is polled once more, to come out as a deadlock.
+    refused: RefCell<Option<Refused>>,
     /// The number of operations that may still complete on this stack before it must let others run.
     budget: Cell<u32>,
     /// The state of the generator for fair choices; 0 until it is first used.
@@ -86,8 +92,9 @@ impl StrandState {
             registered: Cell::new(false),
             shields: Cell::new(0),
             missed_cancel: Cell::new(false),
-            unwinds: Cell::new(0),
-            yielding: Cell::new(false),
+            marks: Cell::default(),
+            waits: Cell::default(),
+            refused: RefCell::new(None),
             budget: Cell::new(BUDGET),
             random: Cell::new(0),
             delegate: Cell::new(std::ptr::null()),
@@ -151,8 +158,8 @@ impl StrandState {
         OuterPoll {
             polled_with: self.polled_with.replace(data),
             budget: self.budget.replace(BUDGET),
-            unwinds: self.unwinds.replace(0),
-            yielding: self.yielding.replace(false),
+            marks: self.marks.take(),
+            waits: self.waits.take(),
         }
     }
 
@@ -161,20 +168,20 @@ impl StrandState {
     pub(crate) fn resume_poll(&self, outer: OuterPoll) {
         self.polled_with.set(outer.polled_with);
         self.budget.set(outer.budget);
-        self.unwinds.set(outer.unwinds);
-        self.yielding.set(outer.yielding);
+        self.marks.set(outer.marks);
+        self.waits.set(outer.waits);
     }
 
     /// Counts that the running poll is about to unwind. Returns how often it has before.
     pub(crate) fn count_unwind(&self) -> u32 {
-        let before = self.unwinds.get();
-        self.unwinds.set(before.saturating_add(1));
-        before
+        let marks = self.marks.get();
+        self.marks.set(Marks { unwinds: marks.unwinds.saturating_add(1), ..marks });
+        marks.unwinds.into()
     }
 
     /// Returns whether the running poll of a task has unwound because that was cancelled.
     pub(crate) fn has_unwound(&self) -> bool {
-        self.unwinds.get() != 0
+        self.marks.get().unwinds != 0
     }
 
     /// Returns whether `waker` has the running task polled again, or a wait on this stack: either fills the
@@ -183,22 +190,6 @@ impl StrandState {
     pub(crate) fn refills_budget(&self, waker: &Waker) -> bool {
         let data = waker.data();
         self.wakes_task_or_stack(waker) || (data == self.delegate.get() && !data.is_null())
-    }
-
-    /// Returns the running task if a future that is polled with `waker`, and is not ready, is all that it
-    /// waits for.
-    #[inline]
-    pub(crate) fn blocked_task(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
-        if self.alternatives.get() != 0 {
-            return None;
-        }
-        let header = self.header()?;
-        if !self.wakes_task_or_stack(waker) {
-            return None;
-        }
-        // The task waits, so it goes on: this wait closes no circle with what it has dropped.
-        self.task_continues();
-        Some(header.about_to_block())
     }
 
     /// Notes that the running task has dropped a promise that `owner` owes, whose task it is: perhaps because
@@ -301,20 +292,24 @@ impl StrandState {
     /// polls it should.
     #[inline]
     pub(crate) fn request_yield(&self) {
-        self.yielding.set(true);
+        self.marks.set(Marks { yielding: true, ..self.marks.get() });
     }
 
     /// Returns whether a yield has been requested since the last call.
     #[inline]
     pub(crate) fn take_yield(&self) -> bool {
-        self.yielding.replace(false)
+        let marks = self.marks.get();
+        if marks.yielding {
+            self.marks.set(Marks { yielding: false, ..marks });
+        }
+        marks.yielding
     }
 
     /// Counts an alternative to what is polled until the guard is dropped; see [`with_alternative`].
     #[inline]
     pub(crate) fn alternative(&self) -> Alternative<'_> {
         self.alternatives.set(self.alternatives.get() + 1);
-        Alternative(&self.alternatives)
+        Alternative { state: self, waits: self.waits.get() }
     }
 
     /// Begins a wait on this stack, inside those that are under way.
@@ -336,7 +331,8 @@ impl StrandState {
         };
         // The whole stack waits, whatever is being polled further down.
         let alternatives = self.alternatives.replace(0);
-        Level { state: self, level, waker, alternatives, _trampoline: self.trampoline.restart() }
+        let waits = self.waits.get();
+        Level { state: self, level, waker, alternatives, waits, _trampoline: self.trampoline.restart() }
     }
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to

@@ -98,10 +98,16 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
     let state = strand.state();
     let level = state.begin_wait();
     let mut cx = Context::from_waker(level.waker());
+    let mut again = false;
     loop {
         level.clear();
+        state.begin_round();
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return Ok(output);
+        }
+        again = state.stops(again);
+        if again {
+            continue;
         }
         assert_may_wait();
         let cancellable = state.make_cancellable();

@@ -41,7 +41,7 @@ use crate::base::sync::cell::UnsafeCell;
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::WaitKey;
 use crate::base::wake::StoredWaker;
-use crate::kernel::strand::with_state;
+use crate::kernel::strand::{StrandState, with_state};
 use crate::kernel::task;
 use crate::kernel::task::owner::{Orphan, Owner};
 use crate::kernel::task::wait_graph::CycleProbe;
@@ -201,12 +201,19 @@ impl<T> Cell<T> {
     ) -> Poll<Result<(), Failure>> {
         if !self.is_ready() {
             let task = with_state(|state| state.blocked_task(cx.waker()).cloned());
-            if let Err(cycle) = self.add_waiter(wait_key, cx.waker(), task) {
+            if wait_key.is_set()
+                && let Some(cycle) = self.refusal(wait_key)
+            {
                 self.remove_waiter(wait_key);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));
             }
+            let may_stop = task.is_some();
+            self.add_waiter(wait_key, cx.waker(), task);
             self.drive_or_defer(shared, cx.waker());
             if !self.is_ready() {
+                if may_stop {
+                    with_state(StrandState::count_stop_for_operation);
+                }
                 return Poll::Pending;
             }
         }
@@ -214,18 +221,15 @@ impl<T> Cell<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Adds a waiter with `waker`, unless the outcome is there; `task` is the one that this wait stops.
-    ///
-    /// # Errors
-    /// When the wait would close a circle.
-    fn add_waiter(
-        &self,
-        wait_key: &mut WaitKey,
-        waker: &Waker,
-        task: Option<Arc<task::Shared>>,
-    ) -> Result<(), Cycle> {
+    /// Returns the circle that the wait of `wait_key` would close, if it is polled to be told of that.
+    fn refusal(&self, wait_key: &WaitKey) -> Option<Cycle> {
+        with_state(|state| state.take_refusal(|refused| lock(&self.waiters).is_refused(wait_key, refused)))
+    }
+
+    /// Adds a waiter with `waker`, unless the outcome is there; `task` is the one that this wait may stop.
+    fn add_waiter(&self, wait_key: &mut WaitKey, waker: &Waker, task: Option<Arc<task::Shared>>) {
         if wait_key.is_set() && lock(&self.waiters).is_waiting(wait_key, waker, task.as_ref()) {
-            return Ok(());
+            return;
         }
         // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
         let waker = StoredWaker::of(waker);
@@ -233,12 +237,11 @@ impl<T> Cell<T> {
         // AcqRel: pairs with Release in `publish`.
         if self.word.fetch_or(WAITING, AcqRel) & READY != 0 {
             drop(waiters);
-            return Ok(());
+            return;
         }
-        let (before, new_edge) = waiters.insert(wait_key, waker, task);
+        let before = waiters.insert(wait_key, waker, task);
         drop(waiters);
         drop(before);
-        new_edge.and_then(|edge| edge.detect_cycle()).map_or(Ok(()), Err)
     }
 
     /// Returns the future of a derived promise.

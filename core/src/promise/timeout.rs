@@ -9,7 +9,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::{Answer, Promise, Waiting};
-use crate::kernel::strand::with_alternative;
+use crate::kernel::strand::{note_pending, with_alternative};
 use crate::kernel::task::Failure;
 use crate::time::{Timeout, timeout};
 
@@ -85,9 +85,10 @@ impl<F> fmt::Debug for WaitTimeout<F> {
 /// Polls `future` so that its waits do not count in the search for deadlocks: none of them comes out as
 /// [`Failure::Deadlock`].
 ///
-/// The combinators of this library know which waits have an alternative. For a combinator of another library
-/// that polls several futures of a task with the task's own waker, such as `select!` and `join!` of futures,
-/// wrap the promises that are waited for in it in this.
+/// The combinators of this library know which waits have an alternative. Those of other libraries, such as
+/// `select!` and `join!` of futures, do not; but what of this library they poll side by side is noticed, and
+/// none of it counts. So this is for a promise that is waited for beside something of another library only, a
+/// timer of tokio's, say.
 ///
 /// A `.wait()` inside the future does count, for it blocks the whole stack.
 ///
@@ -114,6 +115,6 @@ impl<F: Future> Future for Unwatched<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        with_alternative(|| self.project().future.poll(cx))
+        note_pending(with_alternative(|| self.project().future.poll(cx)))
     }
 }

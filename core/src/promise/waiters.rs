@@ -10,7 +10,7 @@ use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::task;
 use crate::kernel::task::owner::Owner;
-use crate::kernel::task::wait_graph::{CycleProbe, Edge, EdgeTarget};
+use crate::kernel::task::wait_graph::{CycleProbe, Edge, EdgeTarget, Refused};
 
 /// The waiters of a promise, first come, first served; the first one needs no allocation.
 pub(super) struct Waiters {
@@ -24,7 +24,7 @@ pub(super) struct Waiters {
 /// A future that waits for a promise.
 struct Waiter {
     waker: StoredWaker,
-    /// The edge from the task that this wait stops, if it stops one. It leads nowhere while nobody is known
+    /// The edge from the task that this wait may stop, if it is one. It leads nowhere while nobody is known
     /// to owe.
     edge: Option<Edge>,
 }
@@ -56,15 +56,15 @@ impl Waiters {
         }
         self.entries.for_each(|waiter| {
             if let Some(edge) = &mut waiter.edge {
-                old_targets.push(edge.publish(owner.clone()));
+                old_targets.push(edge.redirect(owner.clone()));
                 new_edges.extend(edge.probe(&owner));
             }
         });
         (std::mem::replace(&mut self.owner, owner), old_targets, new_edges)
     }
 
-    /// Returns true if `wait_key` waits with a waker that wakes the same task as `waker`, for the wait of
-    /// `task`.
+    /// Returns true if `wait_key` waits with a waker that wakes the same task as `waker`, as a wait that may
+    /// stop `task`.
     pub(super) fn is_waiting(
         &mut self,
         wait_key: &WaitKey,
@@ -80,23 +80,28 @@ impl Waiters {
         same_edge && waiter.waker.will_wake(waker)
     }
 
+    /// Returns true if `wait_key` is that of the wait that `refused` is about.
+    pub(super) fn is_refused(&mut self, wait_key: &WaitKey, refused: &Refused) -> bool {
+        let waiter = wait_key.get().and_then(|key| self.entries.find(key));
+        waiter.and_then(|waiter| waiter.edge.as_ref()).is_some_and(|edge| edge.is_refused(refused))
+    }
+
     /// Adds a waiter, in place of the one that `wait_key` was the key of; `task` is the one that this wait
-    /// stops. Returns what the caller drops, and the edge if there is one that may close a circle.
+    /// may stop. Returns what the caller drops.
     pub(super) fn insert(
         &mut self,
         wait_key: &mut WaitKey,
         waker: StoredWaker,
         task: Option<Arc<task::Shared>>,
-    ) -> ((Option<Removed>, Option<EdgeTarget>), Option<CycleProbe>) {
+    ) -> (Option<Removed>, Option<EdgeTarget>) {
         let removed = self.remove(wait_key);
         let mut edge = task.map(Edge::unpublished);
-        let (mut target, mut probe) = (None, None);
-        if let Some(edge) = edge.as_mut().filter(|_| self.owner.is_some()) {
-            target = edge.publish(self.owner.clone());
-            probe = edge.probe(&self.owner);
-        }
+        let target = match (&mut edge, &self.owner) {
+            (Some(edge), Some(owner)) => edge.publish(owner.clone()),
+            _ => None,
+        };
         wait_key.set(self.entries.push_back(Waiter { waker, edge }));
-        ((removed, target), probe)
+        (removed, target)
     }
 
     /// Removes the waiter that `wait_key` is the key of. The caller drops what comes back.

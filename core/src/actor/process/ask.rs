@@ -241,6 +241,7 @@ impl<M, R> Future for Ask<'_, M, R> {
             let Poll::Ready(sent) = cell.poll_send(false, &mut this.wait_key, &mut this.message, cx) else {
                 // Whoever is to make room is the one who is to answer. So this waits for the answer as well, which can
                 // come out in one way only: the process waits for this task, and there will be no room.
+                with_state(StrandState::end_operation);
                 return Pin::new(&mut this.answer).poll(cx);
             };
             if let Err(error) = sent {

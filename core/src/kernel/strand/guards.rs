@@ -5,8 +5,18 @@ use std::cell::Cell;
 use std::task::Waker;
 
 use super::StrandState;
+use super::stops::Waits;
 use crate::event::parker::{Mask, Parker};
 use crate::kernel::trampoline;
+
+/// The marks of a task's poll; in one word, since each poll begins with new ones.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Marks {
+    /// The number of times that the poll has unwound because the task was cancelled.
+    pub(super) unwinds: u16,
+    /// True if the future that is being polled woke itself to let others run.
+    pub(super) yielding: bool,
+}
 
 /// The state of a task's poll that lies around another one.
 pub(crate) struct OuterPoll {
@@ -14,10 +24,10 @@ pub(crate) struct OuterPoll {
     pub(super) polled_with: *const (),
     /// The rest of its budget.
     pub(super) budget: u32,
-    /// The number of times that it has unwound.
-    pub(super) unwinds: u32,
-    /// True if it has asked to let others run.
-    pub(super) yielding: bool,
+    /// The marks of the outer poll.
+    pub(super) marks: Marks,
+    /// The waits that the outer poll has left.
+    pub(super) waits: Waits,
 }
 
 /// A wait under way; dropping it ends it.
@@ -30,6 +40,8 @@ pub(crate) struct Level<'a> {
     pub(super) waker: Option<Waker>,
     /// The value of the state's `alternatives` before the wait.
     pub(super) alternatives: u32,
+    /// The value of the state's `waits` before the wait.
+    pub(super) waits: Waits,
     /// Restores the depth of the state's trampoline.
     pub(super) _trampoline: trampoline::Restore<'a>,
 }
@@ -58,17 +70,23 @@ impl Drop for Level<'_> {
     fn drop(&mut self) {
         self.state.depth.set(self.level);
         self.state.alternatives.set(self.alternatives);
+        self.state.waits.set(self.waits);
         self.state.parker.restore(self.level);
     }
 }
 
 /// The guard of [`StrandState::alternative`].
-pub(crate) struct Alternative<'a>(pub(super) &'a Cell<u32>);
+pub(crate) struct Alternative<'a> {
+    pub(super) state: &'a StrandState,
+    /// The value of the state's `waits` before: what is polled in between counts as the combinator says.
+    pub(super) waits: Waits,
+}
 
 impl Drop for Alternative<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.state.alternatives.set(self.state.alternatives.get() - 1);
+        self.state.waits.set(self.waits);
     }
 }
 

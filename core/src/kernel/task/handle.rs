@@ -223,6 +223,17 @@ impl<T> Task<T> {
     fn stop(&mut self, waker: &Waker) -> Result<(), Cycle> {
         with_state(|state| {
             let stopped = state.blocked_task(waker);
+            if self.waiter.is_some()
+                && let (Some(stopped), Some(header)) = (stopped, self.header())
+                && let Some(cycle) = state.take_refusal(|refused| refused.is_for_handle(stopped, header))
+            {
+                self.waiter = None;
+                return Err(cycle);
+            }
+            match stopped {
+                Some(_) => state.count_stop(),
+                None => state.begin_operation(),
+            }
             if self.waiter.is_some() {
                 if self.is_stopping(stopped) {
                     return Ok(());
@@ -235,7 +246,8 @@ impl<T> Task<T> {
             // there, so it does whatever happens in between.
             let header = unsafe { HeaderRef::new(header) };
             self.waiter = Some(Arc::clone(stopped));
-            await_handle(stopped, header).inspect_err(|_| self.waiter = None)
+            await_handle(stopped, header);
+            Ok(())
         })
     }
 

@@ -122,6 +122,7 @@ impl Header {
         if self.slot.awaited.load(Ordering::SeqCst) {
             shared.set_awaited();
         }
+        shared.clear_blocked();
         shared
     }
 

@@ -252,7 +252,7 @@ impl<B: Body> Future for JobFuture<B> {
             let before = unsafe { running.replace_task(Some(NonNull::from(this.header.get()))) };
             let outer = running.begin_poll(cx.waker().data());
             let polled = catch_unwind(AssertUnwindSafe(|| {
-                let body = match this.body.as_mut().as_pin_mut() {
+                let mut body = match this.body.as_mut().as_pin_mut() {
                     // Most tasks are not in the tasks's list before their first poll, so that closing it did
                     // not cancel them.
                     Some(body)
@@ -266,17 +266,22 @@ impl<B: Body> Future for JobFuture<B> {
                 if *this.blocking {
                     return Poll::Ready(body.run(strand));
                 }
-                match body.poll(cx) {
-                    Poll::Ready(output) => Poll::Ready(Ok(output)),
-                    Poll::Pending => {
-                        if !*this.entered {
-                            *this.entered = true;
-                            running.enter_task(cx.waker());
-                        }
-                        // The task was cancelled while it ran: nobody would wake it again.
-                        if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
+                let mut again = false;
+                loop {
+                    if let Poll::Ready(output) = body.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(output));
+                    }
+                    again = running.stops(again);
+                    if !again {
+                        break;
                     }
                 }
+                if !*this.entered {
+                    *this.entered = true;
+                    running.enter_task(cx.waker());
+                }
+                // The task was cancelled while it ran: nobody would wake it again.
+                if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
             }));
             let result = match polled {
                 Ok(Poll::Pending) => None,

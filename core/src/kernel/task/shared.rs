@@ -33,8 +33,8 @@ pub(crate) struct Shared {
     attributes: Option<Box<Attributes>>,
     /// [`CANCELLED`] and [`FINISHED`]. A bit that is set stays set.
     flags: AtomicU8,
-    /// True while `wait.out_edge` has an edge. Written under that lock, and read without it by those who wait
-    /// for the task.
+    /// True while the task is stopped by one wait, whose edge is in `wait.out_edge` if anybody is known to
+    /// owe what it is for. Read without the lock by those who wait for the task.
     blocked: seq_cst::AtomicBool,
     /// The number of counted edges to this task, and [`AWAITED`]; see the header of `wait_graph`.
     awaited: seq_cst::AtomicU32,
@@ -107,34 +107,47 @@ impl Shared {
         self.flags.load(Ordering::Acquire) & FINISHED != 0
     }
 
-    /// Marks the task as blocked by the edge that `publish` enters. `publish` drops nothing.
+    /// Calls `publish` with the task's slot for an edge. `publish` drops nothing.
     #[inline]
     pub(crate) fn publish_edge<R>(&self, publish: impl FnOnce(&mut OutEdge) -> R) -> R {
         let mut wait = lock(&self.wait);
-        let published = publish(wait.out_edge.get_or_insert_default());
+        publish(wait.out_edge.get_or_insert_default())
+    }
+
+    /// Calls `look` with the task's slot for an edge, if a wait has ever blocked it.
+    #[inline]
+    pub(crate) fn with_edge<R>(&self, look: impl FnOnce(&OutEdge) -> Option<R>) -> Option<R> {
+        lock(&self.wait).out_edge.as_deref().and_then(look)
+    }
+
+    /// Calls `withdraw` with the task's slot for an edge. If that takes the edge out, the task goes on.
+    /// `withdraw` drops nothing.
+    #[inline]
+    pub(crate) fn withdraw_edge<R>(&self, withdraw: impl FnOnce(&mut OutEdge) -> Option<R>) -> Option<R> {
+        let mut wait = lock(&self.wait);
+        let edge = wait.out_edge.as_deref_mut().and_then(withdraw)?;
+        // Relaxed: a reader that misses it finds no edge.
+        self.blocked.store(false, Ordering::Relaxed);
+        Some(edge)
+    }
+
+    /// Marks the task as stopped by the only wait that its last poll has left.
+    pub(crate) fn set_blocked(&self) {
         // SeqCst with the load in `is_blocked`; see the header of `wait_graph`.
         self.blocked.store(true, Ordering::SeqCst);
-        published
     }
 
-    /// Calls `f` with the task's slot for an edge, if a wait has ever blocked it. `f` may take the edge back,
-    /// and drops nothing.
+    /// Marks the task as running, for its own poll, which begins a wait that may stop it in the end.
     #[inline]
-    pub(crate) fn with_edge<R>(&self, f: impl FnOnce(&mut OutEdge) -> Option<R>) -> Option<R> {
-        let mut wait = lock(&self.wait);
-        let edge = wait.out_edge.as_mut()?;
-        let result = f(edge);
-        if !edge.is_there() {
-            // Relaxed: a reader that misses it finds no edge.
-            self.blocked.store(false, Ordering::Relaxed);
-        }
-        result
+    pub(super) fn clear_blocked(&self) {
+        // Relaxed: others see it, at the latest, when they look at the edge that is entered after this.
+        self.blocked.store(false, Ordering::Relaxed);
     }
 
-    /// Returns whether a wait for something that a known task owes blocks the task.
+    /// Returns whether one wait for a promise or a task has stopped the task.
     #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
-        // SeqCst with the store in `publish_edge`.
+        // SeqCst with the store in `set_blocked`.
         self.blocked.load(Ordering::SeqCst)
     }
 

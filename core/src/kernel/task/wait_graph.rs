@@ -2,23 +2,31 @@
 //!
 //! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one
 //! edge: to that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that
-//! begins at it comes back. Promises and task handles are the callers: they publish the edge of a wait that
-//! is pending, walk, and take the edge back when the promise comes out, before anybody can know of it, or
-//! when the wait is dropped.
+//! begins at it comes back. Promises and task handles publish the edge of a wait that is pending, and take it
+//! back when the promise comes out, before anybody can know of it, or when the wait is dropped.
 //!
-//! An edge is published only for a wait without which its task cannot go on at all: not inside `select`,
-//! `race`, `any` or a time limit, and inside `join` only when no other member is left, for another member may
-//! well be what the others wait for. A wait for a promise that nobody is known to owe has no edge. So what is
-//! found is a deadlock; what is not found may be one.
+//! An edge counts only while its task cannot go on at all without that wait. Whether that is so shows when
+//! the poll of the task is over, or that of a `.wait()`: then, and not before, the task is stopped, if that
+//! poll has left one such wait and nothing else (`StrandState::stops`). So waits that are polled side by side
+//! do not count, whoever's combinator polls them: the strand counts the operations of this library that have
+//! begun in the poll and are not done. Those of this library say besides which waits have an alternative:
+//! `select`, `race`, `any`, a time limit, and `join` while another member is left, for that may well be what
+//! the others wait for. A wait for a promise that nobody is known to owe has no edge. So what is found is a
+//! deadlock; what is not found may be one.
+//!
+//! The wait that would close a circle is the last one to have been polled, at the end of that poll. So the
+//! task is polled once more at once, and the wait comes out.
 //!
 //! # Why one of those who close a circle sees it
-//! Each publishes its own edge, by a SeqCst store that says that its task is stopped, and then looks whether
-//! the next one is, by a SeqCst load. Most walks end with that: no mutex but its own, no count and no record
-//! of the other task is touched. Of all who close a circle one stores last, in the one order of these
-//! operations: it sees that all others are stopped. The edge itself it reads under the mutex of the other's
-//! record, which was held for the store. The task of a handle may have no record. It stores likewise that it
-//! has one, before its first edge ([`Header::about_to_block`]): whoever does not see that is earlier. And a
-//! process comes to have a task under its own mutex.
+//! Each publishes its own edge, then says that its task is stopped, by a SeqCst store, and then looks whether
+//! the next one is, by a SeqCst load. Most walks end with that: no record of the other task is touched. Of
+//! all who close a circle one stores last, in the one order of these operations: it sees that all others are
+//! stopped. The edge itself it reads under the mutex of the other's record, which was held to enter it before
+//! the store. Who makes another one owe what a stopped task waits for looks in that one's place: it holds the
+//! mutex to change the edge, and that one does to read it, so the later of the two sees what the earlier has
+//! done. The task of a handle may have no record. It stores likewise that it has one, before its first edge
+//! ([`Header::about_to_block`]): whoever does not see that is earlier. And a process comes to have a task
+//! under its own mutex.
 //!
 //! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away
 //! before it gives that back.
@@ -26,10 +34,10 @@
 //! # What a walk costs
 //! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as
 //! well. So a task counts the edges that go to it, and a wait walks only if that count is not 0 and the next
-//! task is stopped. The edge is counted before it is published, again by a SeqCst operation: whoever
-//! publishes the last edge of a circle sees the one that goes to itself. Waits that lengthen a chain at
-//! either end never walk, however long it is; a walk goes over one of two chains that its wait joins. Chains
-//! that are joined in no particular order grow by walks that take n log n steps in all.
+//! task is stopped. The edge is counted before it is published, again by a SeqCst operation: the last one of
+//! a circle to be stopped sees the one that goes to itself. Waits that lengthen a chain at either
+//! end never walk, however long it is; a walk goes over one of two chains that its wait joins.
+//! Chains that are joined in no particular order grow by walks that take n log n steps in all.
 //!
 //! Edges that go to a task by way of somebody else, a process or the promise that another one is derived
 //! from, and those of its handle, are not counted one by one: the task is marked once, and walks from then on
@@ -81,7 +89,7 @@ pub(crate) enum EdgeTarget {
 }
 
 impl EdgeTarget {
-    /// Returns the task that is waited for, if it is stopped itself.
+    /// Returns the task that is waited for, if it may be stopped itself.
     fn blocked_task(&self) -> Option<Owner> {
         match self {
             EdgeTarget::Owner(CountedOwner(owner)) => Some(owner.clone()),
@@ -130,20 +138,23 @@ impl OutEdge {
         self.goes_to(header).and_then(|()| self.target.take())
     }
 
-    /// Returns true if there is an edge.
-    pub(crate) fn is_there(&self) -> bool {
-        self.target.is_some()
-    }
-
-    /// Returns the number of the edge, and who comes next, if that one is stopped.
+    /// Returns the number of the edge, and who comes next, if that one may be stopped.
     fn edge(&self) -> Option<(u64, Owner)> {
         let owner = self.target.as_ref()?.blocked_task()?;
         Some((self.number, owner))
     }
 
+    /// Returns the task to whose handle the edge goes, if it goes to one.
+    fn handle(&self) -> Option<HeaderRef> {
+        match &self.target {
+            Some(EdgeTarget::Task(header)) => Some(header.clone()),
+            _ => None,
+        }
+    }
+
     /// Returns `Some` if the edge with this number is there.
     fn is_at(&self, number: u64) -> Option<()> {
-        (self.number == number && self.is_there()).then_some(())
+        (self.number == number && self.target.is_some()).then_some(())
     }
 
     /// Returns `Some` if there is an edge to the task of a handle.
@@ -176,15 +187,36 @@ impl Edge {
         self.number == 0 || self.task.with_edge(|edge| edge.is_at(self.number)).is_some()
     }
 
+    /// Returns true if this is the edge of the wait that `refused` is about.
+    pub(crate) fn is_refused(&self, refused: &Refused) -> bool {
+        self.number == refused.number && Arc::ptr_eq(&self.task, &refused.task)
+    }
+
     /// Publishes an edge to `owner` in place of the one that there is. The caller drops what is returned when
-    /// no mutex is held, and looks at [`Edge::probe`] then.
+    /// no mutex is held.
     #[must_use]
-    pub(crate) fn publish(&mut self, owner: Option<Owner>) -> Option<EdgeTarget> {
-        let Some(owner) = owner else { return self.withdraw() };
+    pub(crate) fn publish(&mut self, owner: Owner) -> Option<EdgeTarget> {
         let target = EdgeTarget::Owner(CountedOwner::new(owner));
         let (number, before) = self.task.publish_edge(|edge| edge.publish(target));
         self.number = number;
         before
+    }
+
+    /// Makes the edge go to somebody else, or nowhere; unless another wait has taken the place of this one. The
+    /// caller drops what is returned when no mutex is held, and looks at [`Edge::probe`] then.
+    #[must_use]
+    pub(crate) fn redirect(&mut self, owner: Option<Owner>) -> Option<EdgeTarget> {
+        if !self.is_current() {
+            return None;
+        }
+        match owner {
+            Some(owner) => self.publish(owner),
+            // The task is stopped as before, and somebody else may come to owe what it waits for.
+            None => {
+                let number = std::mem::take(&mut self.number);
+                self.task.publish_edge(|edge| edge.withdraw(number))
+            }
+        }
     }
 
     /// Takes the edge back. The caller drops what is returned when no mutex is held.
@@ -192,13 +224,12 @@ impl Edge {
     pub(crate) fn withdraw(&mut self) -> Option<EdgeTarget> {
         match std::mem::take(&mut self.number) {
             0 => None,
-            number => self.task.with_edge(|edge| edge.withdraw(number)),
+            number => self.task.withdraw_edge(|edge| edge.withdraw(number)),
         }
     }
 
-    /// Returns the edge, just published to `owner`, if it may close a circle: to look at when the mutex that
-    /// this one lies under is free.
-    #[inline]
+    /// Returns the edge, just redirected to `owner`, if it may close a circle: to look at when the mutex that this
+    /// one lies under is free.
     pub(crate) fn probe(&self, owner: &Option<Owner>) -> Option<CycleProbe> {
         let may_close = owner.as_ref().is_some_and(Owner::is_blocked) && self.task.is_awaited();
         may_close.then(|| CycleProbe { task: Arc::clone(&self.task), number: self.number })
@@ -215,20 +246,53 @@ impl Drop for Edge {
 }
 
 /// Notes that `task` waits for the handle to the task of `header`.
-///
-/// # Errors
-/// When the task waits for itself, in the end. Then there is no edge.
-pub(crate) fn await_handle(task: &Arc<Shared>, header: HeaderRef) -> Result<(), Cycle> {
-    let may_close =
-        || header.get().shared_if_blocked().is_some_and(|next| next.is_blocked()) && task.is_awaited();
+pub(crate) fn await_handle(task: &Shared, header: HeaderRef) {
     header.get().set_awaited();
-    let (number, before) = task.publish_edge(|edge| edge.publish(EdgeTarget::Task(header.clone())));
+    let (_, before) = task.publish_edge(|edge| edge.publish(EdgeTarget::Task(header)));
     drop(before);
-    if may_close() {
-        CycleProbe { task: Arc::clone(task), number }.detect_cycle().map_or(Ok(()), Err)
-    } else {
-        Ok(())
+}
+
+/// A wait that would close a circle: its edge has been taken back.
+pub(crate) struct Refused {
+    /// The task that waits.
+    task: Arc<Shared>,
+    /// The number of its edge.
+    number: u64,
+    /// The task whose handle is waited for, if it is a handle. It is compared, and never looked at.
+    header: Option<HeaderRef>,
+    /// The circle that it would close.
+    cycle: Cycle,
+}
+
+impl Refused {
+    pub(crate) fn into_cycle(self) -> Cycle {
+        self.cycle
     }
+
+    /// Returns true if it is the wait of `task` for the handle to the task of `header`, and `task` has begun no
+    /// other wait since.
+    pub(crate) fn is_for_handle(&self, task: &Arc<Shared>, header: &Header) -> bool {
+        Arc::ptr_eq(&self.task, task)
+            && self.header.as_ref().is_some_and(|own| own.is(header))
+            && task.with_edge(|edge| (edge.number == self.number).then_some(())).is_some()
+    }
+}
+
+/// Notes that the wait whose edge was published last is all that the last poll of `task` has left: it has
+/// stopped the task. Returns the wait if it would close a circle.
+pub(crate) fn stop(task: &Arc<Shared>) -> Option<Refused> {
+    task.set_blocked();
+    if !task.is_awaited() {
+        return None;
+    }
+    let (number, owner) = task.with_edge(OutEdge::edge)?;
+    if !owner.is_blocked() {
+        return None;
+    }
+    drop(owner);
+    let header = task.with_edge(OutEdge::handle);
+    let cycle = CycleProbe { task: Arc::clone(task), number }.detect_cycle()?;
+    Some(Refused { task: Arc::clone(task), number, header, cycle })
 }
 
 /// Returns true if `task` is stopped by the wait for the handle to the task of `header`.
@@ -239,7 +303,7 @@ pub(crate) fn awaits_handle(task: &Shared, header: &Header) -> bool {
 /// Notes that `task` no longer waits for the handle to the task of `header`: from here on nobody looks at
 /// that because of it.
 pub(crate) fn leave_handle(task: &Shared, header: &Header) {
-    drop(task.with_edge(|edge| edge.withdraw_from(header)));
+    drop(task.withdraw_edge(|edge| edge.withdraw_from(header)));
 }
 
 /// An edge that has just been published and may close a circle.
@@ -264,20 +328,28 @@ impl CycleProbe {
             return None;
         }
         let all = lock_all();
-        if !path.iter().all(|step| step.task.with_edge(|edge| edge.is_at(step.number)).is_some()) {
+        let is_there = |step: &Step| {
+            step.task.is_blocked() && step.task.with_edge(|edge| edge.is_at(step.number)).is_some()
+        };
+        if !path.iter().all(is_there) {
             // Somebody else in the circle has been refused.
             return None;
         }
-        let edge = self.task.with_edge(|edge| edge.withdraw(self.number));
+        let edge = self.task.withdraw_edge(|edge| edge.withdraw(self.number));
         drop(all);
         drop(edge);
         Some(Cycle::new(path.iter().map(|step| step.task.label())))
     }
 }
 
+/// Returns the number of the edge of a task that is stopped, and who comes next.
+fn edge(task: &Shared) -> Option<(u64, Owner)> {
+    if task.is_blocked() { task.with_edge(OutEdge::edge) } else { None }
+}
+
 /// Returns the next task in the chain.
 fn next(task: &Shared) -> Option<Arc<Shared>> {
-    let (_, owner) = task.with_edge(|edge| edge.edge())?;
+    let (_, owner) = edge(task)?;
     owner.task()
 }
 
@@ -321,7 +393,7 @@ fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     let mut path: Vec<Step> = Vec::new();
     let mut task = Arc::clone(start);
     loop {
-        let (number, owner) = task.with_edge(|edge| edge.edge())?;
+        let (number, owner) = edge(&task)?;
         path.push(Step { task, number });
         task = owner.task()?;
         if Arc::ptr_eq(&task, start) {

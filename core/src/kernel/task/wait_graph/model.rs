@@ -7,13 +7,13 @@ use super::*;
 use crate::base::sync::seq_cst::by_turns;
 use crate::kernel::task::{TaskList, header};
 
-/// Has `task` wait for what `next` owes, as a promise does for those who stand in line.
+/// Has `task` wait for what `next` owes, as a promise does for those who stand in line, and as the poll does
+/// that leaves nothing else waiting.
 pub(crate) fn waits(task: Arc<Shared>, next: Arc<Shared>) -> Result<Edge, Cycle> {
-    let mut edge = Edge::unpublished(task);
-    let owner = Some(Owner::of_task(next));
-    drop(edge.publish(owner.clone()));
-    match edge.probe(&owner).and_then(|probe| probe.detect_cycle()) {
-        Some(cycle) => Err(cycle),
+    let mut edge = Edge::unpublished(Arc::clone(&task));
+    drop(edge.publish(Owner::of_task(next)));
+    match stop(&task) {
+        Some(refused) => Err(refused.into_cycle()),
         None => Ok(edge),
     }
 }
@@ -62,13 +62,14 @@ fn of_two_who_wait_for_each_others_handles_one_is_told() {
         let [ann, bob] = [1, 2].map(|number| header(&tasks, number));
         let wait = |who: &Header, whom: &Header| {
             // SAFETY: both headers outlive both waits.
-            await_handle(who.about_to_block(), unsafe { HeaderRef::new(whom) })
+            await_handle(who.about_to_block(), unsafe { HeaderRef::new(whom) });
+            stop(who.shared()).is_some()
         };
         let other = {
             let (ann, bob) = (Arc::clone(&ann), Arc::clone(&bob));
-            thread::spawn(move || wait(&bob, &ann).is_err())
+            thread::spawn(move || wait(&bob, &ann))
         };
-        let told = wait(&ann, &bob).is_err();
+        let told = wait(&ann, &bob);
         assert_ne!(told, other.join().unwrap());
         leave_handle(ann.shared(), &bob);
         leave_handle(bob.shared(), &ann);
@@ -85,8 +86,11 @@ fn of_three_who_close_a_circle_by_a_handle_one_is_told() {
         let record = Arc::clone(ann.about_to_block());
         let waits_for_ann = {
             let (ann, eve) = (Arc::clone(&ann), Arc::clone(&eve));
-            // SAFETY: the header outlives the wait.
-            thread::spawn(move || await_handle(&eve, unsafe { HeaderRef::new(&ann) }).is_err())
+            thread::spawn(move || {
+                // SAFETY: the header outlives the wait.
+                await_handle(&eve, unsafe { HeaderRef::new(&ann) });
+                stop(&eve).is_some()
+            })
         };
         let waits_for_eve = {
             let (bob, eve) = (Arc::clone(&bob), Arc::clone(&eve));
