@@ -152,7 +152,7 @@ pub trait Strand: 'static {
     /// Returns the pool for code that may block, which is used if this stack may not block and
     /// [`block_in_place`](Strand::block_in_place) has not run the code.
     fn blocking_pool(&self) -> BlockingPool {
-        crate::kernel::threads::blocking().clone()
+        crate::kernel::threads::blocking()
     }
 
     /// Runs `call`, which blocks in a system call that [`Unpark::unpark`] interrupts. Called only on a stack

@@ -348,9 +348,9 @@ impl Shared {
 /// let (threads, idle) = twoply::contract::threads::shared().threads();
 /// assert!(idle <= threads);
 /// ```
-pub fn shared() -> &'static ThreadCache {
+pub fn shared() -> ThreadCache {
     static SHARED: PerProcess<ThreadCache> = PerProcess::new();
-    SHARED.get_or_init(|| ThreadCache::new("twoply-blocking", Limits::default()))
+    SHARED.get_or_init(|| ThreadCache::new("twoply-blocking", Limits::default())).clone()
 }
 
 /// Returns the pool for blocking calls of stacks whose backend has none. It takes its threads from the
@@ -363,9 +363,9 @@ pub fn shared() -> &'static ThreadCache {
 /// assert_eq!(rx.recv(), Ok("done"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn blocking() -> &'static BlockingPool {
+pub fn blocking() -> BlockingPool {
     static POOL: PerProcess<BlockingPool> = PerProcess::new();
-    POOL.get_or_init(|| BlockingPool::new(shared().clone(), BLOCKING_THREADS))
+    POOL.get_or_init(|| BlockingPool::new(shared(), BLOCKING_THREADS)).clone()
 }
 
 /// Gives the calling thread a name in the operating system; Linux keeps the first 15 bytes.

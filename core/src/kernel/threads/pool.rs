@@ -23,7 +23,7 @@ pub const BLOCKING_THREADS: usize = 512;
 /// use std::sync::mpsc;
 /// use twoply::contract::threads::{self, BlockingPool};
 ///
-/// let pool = BlockingPool::new(threads::shared().clone(), 1);
+/// let pool = BlockingPool::new(threads::shared(), 1);
 /// let (tx, rx) = mpsc::channel();
 /// for n in [1, 2, 3] {
 ///     let tx = tx.clone();
@@ -104,7 +104,7 @@ impl BlockingPool {
     /// ```
     /// use twoply::contract::threads::{self, BlockingPool};
     ///
-    /// let pool = BlockingPool::new(threads::shared().clone(), 2);
+    /// let pool = BlockingPool::new(threads::shared(), 2);
     /// assert_eq!(pool.load(), (0, 0));
     /// ```
     pub fn load(&self) -> (usize, usize) {
