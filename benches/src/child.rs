@@ -1,7 +1,7 @@
 //! A child process that obeys lines on its standard input and answers each with a line of JSON.
 //!
-//! The HTTP servers are such children, and so are the programs in other languages (`peers.rs`). The end of its
-//! input ends a child, so none outlives the run that started it, however that ends.
+//! The HTTP servers are such children, and so are the programs in other languages (`peers.rs`). The end of
+//! its input ends a child, so none outlives the run that started it, however that ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{self, ChildStdin, ChildStdout, Command, Stdio};

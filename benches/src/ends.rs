@@ -1,9 +1,9 @@
-//! The ends of the channels that are compared, by the same names for all libraries, so that a workload's loop is
-//! written once.
+//! The ends of the channels that are compared, by the same names for all libraries, so that a workload's loop
+//! is written once.
 //!
-//! An end of a task gives the library's own future, with nothing around it ([`Give`], [`Take`]); an end of a thread
-//! blocks ([`GiveHere`], [`TakeHere`]). What travels is numbers, whose sum or order is what a workload checks; so
-//! whether a send has failed is not looked at: its number is missed at the other end.
+//! An end of a task gives the library's own future, with nothing around it ([`Give`], [`Take`]); an end of a
+//! thread blocks ([`GiveHere`], [`TakeHere`]). What travels is numbers, whose sum or order is what a workload
+//! checks; so whether a send has failed is not looked at: its number is missed at the other end.
 
 use std::future::ready;
 

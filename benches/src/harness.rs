@@ -1,14 +1,15 @@
 //! Runs each (case, system) in a process of its own, by turns, and within a time that the user was told.
 //!
 //! A process of its own, because allocators, thread caches and lazily built runtimes carry over from one
-//! workload to the next. By turns (A B C, and in the next pass A B C again), so that a machine that slows down
-//! for a while slows all systems down. One pass goes over all cases, so the runs of one case lie minutes apart
-//! and their spread shows what the machine does to the figures; and no case has a further run before all have had as
-//! many.
+//! workload to the next. By turns (A B C, and in the next pass A B C again), so that a machine that slows
+//! down for a while slows all systems down. One pass goes over all cases, so the runs of one case lie minutes
+//! apart and their spread shows what the machine does to the figures; and no case has a further run before
+//! all have had as many.
 //!
-//! The time is kept from both ends: `harness/budget.rs` chooses the length of the windows so that each system has
-//! enough runs, and a turn that would not fit into what is left is not begun. What is left after that goes into further
-//! passes. So every case loses runs before any case is left out, and the report names what was.
+//! The time is kept from both ends: `harness/budget.rs` chooses the length of the windows so that each system
+//! has enough runs, and a turn that would not fit into what is left is not begun. What is left after that
+//! goes into further passes. So every case loses runs before any case is left out, and the report names what
+//! was.
 //!
 //! The child is this same program; it prints one line of JSON on its standard output and ends. Whatever it
 //! says on its standard error belongs to the user.
@@ -65,7 +66,8 @@ struct Planned {
     systems: Vec<&'static str>,
 }
 
-/// How often a system runs a case if the time allows: after this, the next run hardly changes what the report says.
+/// How often a system runs a case if the time allows: after this, the next run hardly changes what the report
+/// says.
 const MOST_RUNS: u32 = 5;
 
 /// What all the runs have given.
@@ -99,7 +101,8 @@ pub(crate) struct SystemResult {
 }
 
 impl Plan {
-    /// Picks the cases and systems whose names contain one of the parts of their pattern, of those that can run here.
+    /// Picks the cases and systems whose names contain one of the parts of their pattern, of those that can
+    /// run here.
     pub(crate) fn select(wishes: &Wishes) -> Self {
         let matches = |pattern: &Option<String>, name: &str| {
             pattern.as_ref().is_none_or(|pattern| pattern.split(',').any(|part| name.contains(part.trim())))
@@ -153,8 +156,8 @@ impl Plan {
         Ok(Outcome { results, left_out, took: progress.start.elapsed() })
     }
 
-    /// One run by each system of a case, but for those that have failed. It breaks off when the time is up, which it
-    /// may be if this is the first turn of the case, or slower than the last one.
+    /// One run by each system of a case, but for those that have failed. It breaks off when the time is up,
+    /// which it may be if this is the first turn of the case, or slower than the last one.
     fn turn(&self, result: &mut CaseResult, progress: &Progress<'_>) {
         let case = result.case;
         for result in result.systems.iter_mut().filter(|result| result.failure.is_none()) {

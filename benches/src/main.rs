@@ -64,8 +64,8 @@ struct Arguments {
     /// Run only the systems whose name contains one of these parts (separated by commas).
     #[arg(long, value_name = "PATTERN")]
     systems: Option<String>,
-    /// How often each system runs a case, however long that takes. Without it, as often as the time allows, up to
-    /// five times.
+    /// How often each system runs a case, however long that takes. Without it, as often as the time allows,
+    /// up to five times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
     /// The time for everything. Without it, nine and a half minutes, or with --quick less than one.
@@ -146,13 +146,15 @@ fn minutes(text: &str) -> Result<f64, String> {
 /// Writes one form of a report to a file.
 type Form = fn(&Report, &Path) -> Result<()>;
 
-/// Fails early where a report of many minutes could not be written in the end. What is there is kept until then.
+/// Fails early where a report of many minutes could not be written in the end. What is there is kept until
+/// then.
 fn check_writable(path: &Path) -> Result<()> {
     let opened = OpenOptions::new().append(true).create(true).open(path);
     opened.with_context(|| format!("opening {}", path.display())).map(drop)
 }
 
-/// Runs what was asked for and reports. Answers failure when any run failed, after all the others were reported.
+/// Runs what was asked for and reports. Answers failure when any run failed, after all the others were
+/// reported.
 fn compare(arguments: &Arguments) -> Result<ExitCode> {
     let plan = Plan::select(&Wishes {
         quick: arguments.quick,

@@ -1,9 +1,10 @@
 //! The peers in other languages: Go (`go...`) and Erlang (`erl...`), where they are installed.
 //!
-//! Their sources lie in `benches/peers`. They are compiled once, into a folder beside this program, and again when
-//! a source is newer. A run starts them as child processes. Each line that such a child gets is a number of
-//! operations to do, and it answers with the result, which is checked here, and with the CPU time and the memory that
-//! it has used so far. So the growing numbers, the window and the wall clock are those of all other systems.
+//! Their sources lie in `benches/peers`. They are compiled once, into a folder beside this program, and again
+//! when a source is newer. A run starts them as child processes. Each line that such a child gets is a number
+//! of operations to do, and it answers with the result, which is checked here, and with the CPU time and the
+//! memory that it has used so far. So the growing numbers, the window and the wall clock are those of all
+//! other systems.
 //!
 //! To add a workload: in Go a function that enters itself in the table of `main.go`, in Erlang a module
 //! `bench_...` that exports `run/2`; here one function that calls [`time`].
@@ -141,8 +142,8 @@ pub(crate) fn command(system: &str, workload: &str, workers: usize, args: &[usiz
     Ok(command)
 }
 
-/// Measures a workload as [`Context::time`] does, in a child process. `expected` is the result for a number of
-/// operations.
+/// Measures a workload as [`Context::time`] does, in a child process. `expected` is the result for a number
+/// of operations.
 pub(crate) fn time(
     ctx: &Context,
     workload: &str,

@@ -107,7 +107,8 @@ impl Report {
         print!("{}", table::text(self));
     }
 
-    /// Says on standard error which runs failed and why, and what no time was left for. Answers how many failed.
+    /// Says on standard error which runs failed and why, and what no time was left for. Answers how many
+    /// failed.
     pub(crate) fn print_failures(&self) -> usize {
         let Some(about) = &self.about else { return 0 };
         for failure in &about.failures {

@@ -26,7 +26,8 @@ pub(crate) trait Tasks {
     /// That.
     fn starter(&self) -> Self::Starter;
 
-    /// Runs a future as a task and blocks this thread until it is done; smol runs no other task here meanwhile.
+    /// Runs a future as a task and blocks this thread until it is done; smol runs no other task here
+    /// meanwhile.
     fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T>;
 }
 
@@ -71,8 +72,8 @@ pub(crate) fn twoply(ctx: &Context) -> Result<Twoply> {
     twoply_named(ctx.system, ctx.workers())
 }
 
-/// With `native` in its name it is that of OS threads, with `fibers` the green one whose tasks block on fibers,
-/// else the green one whose tasks block on threads. Only green ones have workers.
+/// With `native` in its name it is that of OS threads, with `fibers` the green one whose tasks block on
+/// fibers, else the green one whose tasks block on threads. Only green ones have workers.
 pub(crate) fn twoply_named(system: &str, workers: usize) -> Result<Twoply> {
     if system.contains("native") {
         return Ok(Twoply::Native(Native::new()));
@@ -87,9 +88,9 @@ pub(crate) fn twoply_named(system: &str, workers: usize) -> Result<Twoply> {
 /// The same settings, with fibers for what blocks: as many as anybody wants.
 #[allow(unsafe_code, reason = "switching fibers on is a promise; this is the one place that makes it")]
 fn on_fibers(builder: twoply::green_backend::Builder) -> twoply::green_backend::Builder {
-    // SAFETY: the tasks of this program are the workloads, all of them in this crate. None enters a scope that lends
-    // a reference through a thread-local, none takes a lock that its thread may take twice, and none calls foreign
-    // code but the C library's wrappers of system calls.
+    // SAFETY: the tasks of this program are the workloads, all of them in this crate. None enters a scope
+    // that lends a reference through a thread-local, none takes a lock that its thread may take twice, and
+    // none calls foreign code but the C library's wrappers of system calls.
     unsafe { builder.fibers() }
 }
 
@@ -234,8 +235,8 @@ impl Start for Arc<Executor<'static>> {
     }
 }
 
-/// Sets may up with that many workers. It has one scheduler for the process, which starts with the first coroutine; the
-/// rest is as it comes: stacks of 32 KiB, each worker tied to a core.
+/// Sets may up with that many workers. It has one scheduler for the process, which starts with the first
+/// coroutine; the rest is as it comes: stacks of 32 KiB, each worker tied to a core.
 pub(crate) fn may(workers: usize) {
     ::may::config().set_workers(workers);
 }

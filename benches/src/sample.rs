@@ -42,8 +42,8 @@ impl Sample {
 
 /// A histogram on its way from the child: the values that occurred and how often each did, least first.
 ///
-/// The values are the representatives of the histogram's buckets, so one that records them again (with as many
-/// significant digits) is the same histogram.
+/// The values are the representatives of the histogram's buckets, so one that records them again (with as
+/// many significant digits) is the same histogram.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Latency(Vec<(u64, u64)>);
 

@@ -1,8 +1,8 @@
 //! Workloads over a range of sizes: how the cost of one thing grows with the number of them.
 //!
 //! A series is a table entry like a case. It becomes one case for each size, so whoever runs or reports cases
-//! needs to know of series only what [`Entry::scaling`] says. A size that has a case of its own is not run twice:
-//! the report takes its point from there.
+//! needs to know of series only what [`Entry::scaling`] says. A size that has a case of its own is not run
+//! twice: the report takes its point from there.
 
 use std::sync::LazyLock;
 

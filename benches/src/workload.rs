@@ -172,10 +172,10 @@ impl Context {
 
     /// Measures the wall time of one operation.
     ///
-    /// `run` is told how many operations to do, always a multiple of `step`. It is called with growing numbers until
-    /// one call takes most of the window, and the last call is the figure; the others warm the process up. So all
-    /// systems run for about the same time, whatever an operation costs them. A number is not trusted because a shorter
-    /// call was slow: that may have been the machine.
+    /// `run` is told how many operations to do, always a multiple of `step`. It is called with growing
+    /// numbers until one call takes most of the window, and the last call is the figure; the others warm the
+    /// process up. So all systems run for about the same time, whatever an operation costs them. A number is
+    /// not trusted because a shorter call was slow: that may have been the machine.
     pub(crate) fn time(&self, step: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<Sample> {
         self.time_calls(step, &mut run)
     }

@@ -1,7 +1,7 @@
 //! Processes: code with a mailbox, linked and monitored, with the semantics of Erlang's.
 //!
-//! A process is a task whose body receives events from a mailbox of its own. Everything else is built over it: actors,
-//! supervisors, the registry. What a program uses is here:
+//! A process is a task whose body receives events from a mailbox of its own. Everything else is built over
+//! it: actors, supervisors, the registry. What a program uses is here:
 //!
 //! | who | what |
 //! |---|---|
@@ -17,24 +17,28 @@
 //!
 //! # What holds
 //! - What one process does to another, messages and signals alike, arrives in the order in which it was done.
-//! - A selective receive leaves the rest in its order. What waits too long for its turn is up to the receiver.
+//! - A selective receive leaves the rest in its order. What waits too long for its turn is up to the
+//!   receiver.
 //! - Links go both ways and there is one between two processes; monitors go one way and stack.
-//! - Exit signals: [`Normal`](ExitReason::Normal) is ignored unless trapped; [`Kill`](ExitReason::Kill) cannot be
-//!   trapped and is seen by others as [`Killed`](ExitReason::Killed).
-//! - At the end of a process its names and groups are free, then its links and monitors are told, then what it has not
-//!   received goes where the builder has said.
-//! - Mailboxes are bounded, signals are not counted, and every send that is not delivered hands its message back.
+//! - Exit signals: [`Normal`](ExitReason::Normal) is ignored unless trapped; [`Kill`](ExitReason::Kill)
+//!   cannot be trapped and is seen by others as [`Killed`](ExitReason::Killed).
+//! - At the end of a process its names and groups are free, then its links and monitors are told, then what
+//!   it has not received goes where the builder has said.
+//! - Mailboxes are bounded, signals are not counted, and every send that is not delivered hands its message
+//!   back.
 //!
 //! # Inside
-//! `cell` is what others hold on to: the mailbox (`mailbox`) and the relations (`signal`) under one lock. `body` is what
-//! the task runs; its destructor is the end of the process. `behaviour` and `active` are bodies over that, and `attach`
-//! lets the former receive from sources beside the mailbox.
+//! `cell` is what others hold on to: the mailbox (`mailbox`) and the relations (`signal`) under one lock.
+//! `body` is what the task runs; its destructor is the end of the process. `behaviour` and `active` are
+//! bodies over that, and `attach` lets the former receive from sources beside the mailbox.
 //!
-//! The mailbox is separate from the body: a process whose mailbox is kept (`ProcessRef::keep_mailbox`) leaves it open at
-//! its end, with what is in it, and a supervisor gives it a new body (`Builder::taking_over`), with the same pid and the
-//! same references. Registry and groups hear of an end by a hook (`Pid::at_exit`), before anybody else does.
+//! The mailbox is separate from the body: a process whose mailbox is kept (`ProcessRef::keep_mailbox`) leaves
+//! it open at its end, with what is in it, and a supervisor gives it a new body (`Builder::taking_over`),
+//! with the same pid and the same references. Registry and groups hear of an end by a hook (`Pid::at_exit`),
+//! before anybody else does.
 //!
-//! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as any task.
+//! This module never chooses a thread, and it has no scheduler: a process is polled, blocked and cancelled as
+//! any task.
 
 mod active;
 mod attach;
@@ -67,14 +71,14 @@ pub enum Overflow {
     Fail,
     /// The message is dropped, and the send succeeds.
     DropNewest,
-    /// The message that has waited longest is dropped, usual ones before urgent ones, and the send succeeds. Messages
-    /// that a [selective receive](Process::receive_match) has looked at and left are not dropped any more; where
-    /// there are only such, the new one is.
+    /// The message that has waited longest is dropped, usual ones before urgent ones, and the send succeeds.
+    /// Messages that a [selective receive](Process::receive_match) has looked at and left are not dropped any
+    /// more; where there are only such, the new one is.
     DropOldest,
 }
 
-/// Starts a process that runs `body`, on the backend of the calling task, or the default one outside of any task;
-/// see [`Builder`] for more.
+/// Starts a process that runs `body`, on the backend of the calling task, or the default one outside of any
+/// task; see [`Builder`] for more.
 ///
 /// # Errors
 /// As [`Builder::spawn`].

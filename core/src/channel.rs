@@ -10,10 +10,10 @@
 //! | [`watch`](watch())         | the latest           | never                      | whoever looks            |
 //! | [`broadcast`](broadcast()) | the last `n`         | never                      | every receiver           |
 //!
-//! Sends and receives are futures: finish them with `.await` or [`.wait()`](crate::Wait::wait), whichever suits
-//! the code that they stand in. Both ends can be cloned, and a clone may be used from any task or thread. A
-//! future that is dropped has neither sent nor received anything, with one exception, that of a rendezvous: see
-//! [`Sender::send`]. Messages of one sender arrive in order.
+//! Sends and receives are futures: finish them with `.await` or [`.wait()`](crate::Wait::wait), whichever
+//! suits the code that they stand in. Both ends can be cloned, and a clone may be used from any task or
+//! thread. A future that is dropped has neither sent nor received anything, with one exception, that of a
+//! rendezvous: see [`Sender::send`]. Messages of one sender arrive in order.
 //!
 //! A sender can [reserve](Sender::reserve) room before it has a message, and hand a message back that was
 //! [not sent in time](Sending::timeout). A [`WeakSender`] keeps no channel open.
@@ -99,14 +99,16 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(Flavor::Queue(Queue::new(None)))
 }
 
-/// Makes a channel whose messages are received in the order of their priority, the highest first, and in the order in which
-/// they were sent where that is the same.
+/// Makes a channel whose messages are received in the order of their priority, the highest first, and in the
+/// order in which they were sent where that is the same.
 ///
-/// `priority_of` says what a message's priority is. It holds up to `capacity` messages, at least one; `None` is any number.
-/// The order is that of the messages which are in the channel: sends that wait for room are served in the order in which
-/// they began to wait. A message of low priority waits for as long as there are others before it.
+/// `priority_of` says what a message's priority is. It holds up to `capacity` messages, at least one; `None`
+/// is any number. The order is that of the messages which are in the channel: sends that wait for room are
+/// served in the order in which they began to wait. A message of low priority waits for as long as there are
+/// others before it.
 ///
-/// Sending and receiving take time that grows with the logarithm of the number of messages: it is a binary heap.
+/// Sending and receiving take time that grows with the logarithm of the number of messages: it is a binary
+/// heap.
 ///
 /// ```
 /// use twoply::channel;
@@ -118,7 +120,8 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// assert_eq!(rx.try_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["fire", "flood", "sweep", "dust"]);
 /// ```
 ///
-/// Where it is the least that comes first, a deadline for example, the priority is what is left up to the greatest number:
+/// Where it is the least that comes first, a deadline for example, the priority is what is left up to the
+/// greatest number:
 /// ```
 /// use twoply::channel;
 ///

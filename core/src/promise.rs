@@ -30,12 +30,12 @@
 //! question, and a task what it has [taken on](Resolver::set_current_owner) or been
 //! [given](Resolver::set_owner). Whoever is told may go on, and keep what it owes itself.
 //!
-//! An edge of such a circle is a wait for a promise, a task or an answer without which its task cannot go on at all: the
-//! only one that the task's poll leaves, and not one inside `select`, `race`, `any` or a time limit, nor a
-//! member of a `join` while others are left. That goes for the macros of other libraries, too, which poll
-//! several futures with the task's own waker. So nobody is told of a circle through two members of one join;
-//! nor of one through a wait for something else: for a lock, a message, room for a message that is no
-//! question, the end of a [scope](crate::task::scope) or the next result of a
+//! An edge of such a circle is a wait for a promise, a task or an answer without which its task cannot go on
+//! at all: the only one that the task's poll leaves, and not one inside `select`, `race`, `any` or a time
+//! limit, nor a member of a `join` while others are left. That goes for the macros of other libraries, too,
+//! which poll several futures with the task's own waker. So nobody is told of a circle through two members of
+//! one join; nor of one through a wait for something else: for a lock, a message, room for a message that is
+//! no question, the end of a [scope](crate::task::scope) or the next result of a
 //! [group](crate::task::TaskGroup).
 //!
 //! Two things have to be said, lest somebody is told of a circle where there is none: that a resolver is

@@ -1,7 +1,7 @@
 //! Tasks: jobs that run on a backend, and the handles to them.
 //!
-//! A [`Builder`] or a [`Spawner`] starts one, and a [`Task`] is the handle to it. [`scope`] starts tasks that borrow,
-//! a [`TaskGroup`] any number of tasks whose results come out in the order in which they are ready.
+//! A [`Builder`] or a [`Spawner`] starts one, and a [`Task`] is the handle to it. [`scope`] starts tasks that
+//! borrow, a [`TaskGroup`] any number of tasks whose results come out in the order in which they are ready.
 
 mod group;
 

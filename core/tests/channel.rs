@@ -1,4 +1,5 @@
-//! Channels: what every one of them promises, on plain threads. The conformance suites run the same laws on tasks.
+//! Channels: what every one of them promises, on plain threads. The conformance suites run the same laws on
+//! tasks.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

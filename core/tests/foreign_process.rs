@@ -1,8 +1,9 @@
-//! A toy node layer, written against the contract of `actor::remote` alone: two nodes that are joined by two channels, with
-//! messages, questions, links, monitors and a cut. It proves that the core can be spoken for by a process elsewhere.
+//! A toy node layer, written against the contract of `actor::remote` alone: two nodes that are joined by two
+//! channels, with messages, questions, links, monitors and a cut. It proves that the core can be spoken for
+//! by a process elsewhere.
 //!
-//! Both nodes are in this program, so that they share one sequence of epochs, and frames may carry these; a layer with a real
-//! wire between has numbers of its own there.
+//! Both nodes are in this program, so that they share one sequence of epochs, and frames may carry these; a
+//! layer with a real wire between has numbers of its own there.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -79,7 +80,8 @@ struct There {
     serial: u64,
 }
 
-/// The two sides of a connection between the nodes `left` and `right`. Frames are read by two threads until the cut.
+/// The two sides of a connection between the nodes `left` and `right`. Frames are read by two threads until
+/// the cut.
 fn connect(nodes: &NodeTable) -> (Arc<Connection>, Arc<Connection>) {
     let (to_right, from_left) = channel();
     let (to_left, from_right) = channel();

@@ -1,6 +1,6 @@
-//! A toy world: a network in memory, written against `World` and `Socket` alone. It proves that the sockets of this
-//! library run without the operating system, on the strand of a thread and on one that nobody's reactor serves,
-//! while the system refuses every descriptor.
+//! A toy world: a network in memory, written against `World` and `Socket` alone. It proves that the sockets
+//! of this library run without the operating system, on the strand of a thread and on one that nobody's
+//! reactor serves, while the system refuses every descriptor.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -321,8 +321,8 @@ impl Drop for ToySocket {
     }
 }
 
-/// A strand of this thread in the toy world, with a clock that moves when there is nothing else to do. Nobody watches any
-/// descriptor for it.
+/// A strand of this thread in the toy world, with a clock that moves when there is nothing else to do. Nobody
+/// watches any descriptor for it.
 struct ToyStrand {
     state: StrandState,
     world: Arc<dyn World>,

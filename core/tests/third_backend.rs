@@ -1,5 +1,5 @@
-//! A third backend, written against the contract alone: one thread, one queue, a clock that only moves when there is
-//! nothing else to do. It proves that core knows no backend, and it is small enough for Miri:
+//! A third backend, written against the contract alone: one thread, one queue, a clock that only moves when
+//! there is nothing else to do. It proves that core knows no backend, and it is small enough for Miri:
 //! `cargo +nightly miri test -p twoply-core --test third_backend`.
 
 use std::cell::Cell;

@@ -49,8 +49,8 @@ pub(crate) async fn transfer(
     Ok(taken)
 }
 
-/// Pays from one account into the other: the wrong way, in which the payer's account is held until the receipt comes,
-/// which is what is returned. It begins with waiting for `open`.
+/// Pays from one account into the other: the wrong way, in which the payer's account is held until the
+/// receipt comes, which is what is returned. It begins with waiting for `open`.
 pub(crate) fn hand_over(
     from: &Active<Account>,
     to: &Active<Account>,

@@ -2,9 +2,10 @@
 //!
 //! `cargo run --example bank`
 //!
-//! First many tellers transfer money at the same time, and none is lost. Then two customers pay each other in the wrong
-//! way: each holds on to its own account until it has the other one's receipt. With locks this would hang; here one of
-//! them is told, with the names of those who wait in a circle, and does without the receipt.
+//! First many tellers transfer money at the same time, and none is lost. Then two customers pay each other in
+//! the wrong way: each holds on to its own account until it has the other one's receipt. With locks this
+//! would hang; here one of them is told, with the names of those who wait in a circle, and does without the
+//! receipt.
 #![deny(unsafe_code)]
 
 mod account;
@@ -76,7 +77,8 @@ async fn busy_day(spawner: Spawner, arguments: Arguments) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Two customers who pay each other, and each holds on to its own account till it has the other one's receipt.
+/// Two customers who pay each other, and each holds on to its own account till it has the other one's
+/// receipt.
 async fn embrace(spawner: Spawner) -> anyhow::Result<()> {
     let (anna, bob) = (open(&spawner, "anna", 100), open(&spawner, "bob", 100));
     // Neither goes on before both have come, or one might be done too early to be in the other's way.

@@ -1,10 +1,11 @@
-//! A chat: an actor for each client on green tasks, a logger on a thread of its own, and a supervisor above them.
+//! A chat: an actor for each client on green tasks, a logger on a thread of its own, and a supervisor above
+//! them.
 //!
 //! `cargo run --example chat`, and then in two other terminals `nc 127.0.0.1 7777`.
 //!
-//! Lines go in and come out; `/nick NAME`, `/who` and `/quit` are commands. The names are those of a registry, so that
-//! one is free again as soon as its guest is gone, however that comes about. With `--self-test` the program is its own
-//! clients, checks what they see, and ends.
+//! Lines go in and come out; `/nick NAME`, `/who` and `/quit` are commands. The names are those of a
+//! registry, so that one is free again as soon as its guest is gone, however that comes about. With
+//! `--self-test` the program is its own clients, checks what they see, and ends.
 #![deny(unsafe_code)]
 
 mod guest;
@@ -97,8 +98,8 @@ fn main() -> anyhow::Result<()> {
     // The logger is on a thread, whatever the guests are on; without that backend it is where they are.
     let threads = "native".parse().ok().map(|native| runtime::start(native, cores)).transpose()?;
     let desk = threads.as_ref().unwrap_or(&runtime).spawner().backend();
-    // It loses nothing: at a restart it keeps its mailbox, and where it is stopped, the signal to do so is trapped, so
-    // that it comes behind what was said before.
+    // It loses nothing: at a restart it keeps its mailbox, and where it is stopped, the signal to do so is
+    // trapped, so that it comes behind what was said before.
     let logger = ChildSpec::actor("logger", || Logger).on(desk);
     let logger = logger.mailbox(Mailbox::Keep).settings(|builder| builder.trap_exit(true));
 

@@ -1,7 +1,7 @@
 //! HTTP/1.1 on one connection, as a stream of requests that the application pulls and answers.
 //!
-//! It keeps the promises that a server makes to the outside: limits on what a client may send and on how long it may
-//! take, answers in order, bad requests refused. It starts no task and does not know what it runs on.
+//! It keeps the promises that a server makes to the outside: limits on what a client may send and on how long
+//! it may take, answers in order, bad requests refused. It starts no task and does not know what it runs on.
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -189,8 +189,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes our side, and waits a moment for the client's: closing at once, with bytes of the client's unread,
-    /// would reset the connection, and the client might lose the answer.
+    /// Closes our side, and waits a moment for the client's: closing at once, with bytes of the client's
+    /// unread, would reset the connection, and the client might lose the answer.
     async fn finish(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.stream.shutdown(Shutdown::Write)?;

@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release --example http -- --backend fibers --addr 127.0.0.1:8080`
 //!
-//! Three parties each seem to be in charge: the accept loop and the loop of each client, in `server.rs`, and the
-//! protocol in `connection.rs`, which the client's loop asks for requests. None of them knows what it runs on.
+//! Three parties each seem to be in charge: the accept loop and the loop of each client, in `server.rs`, and
+//! the protocol in `connection.rs`, which the client's loop asks for requests. None of them knows what it
+//! runs on.
 #![deny(unsafe_code)]
 
 mod connection;

@@ -1,5 +1,5 @@
-//! The program `http` itself, as an operator meets it: it is interrupted in the middle of a request, and it runs out
-//! of descriptors. What it answers to requests is tested with its source, in `tests/tests/http.rs`.
+//! The program `http` itself, as an operator meets it: it is interrupted in the middle of a request, and it
+//! runs out of descriptors. What it answers to requests is tested with its source, in `tests/tests/http.rs`.
 //!
 //! Cargo builds examples before it runs a package's tests; asked for this test alone, it does not.
 #![forbid(unsafe_code)]

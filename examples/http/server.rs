@@ -10,8 +10,8 @@ use twoply::select;
 
 use crate::connection::Connection;
 
-/// Accepts clients and has each of them served, until the server is closing. When descriptors run out, `incoming`
-/// waits until there are some.
+/// Accepts clients and has each of them served, until the server is closing. When descriptors run out,
+/// `incoming` waits until there are some.
 pub(crate) async fn accept(
     listener: TcpListener,
     closing: Receiver<Infallible>,
@@ -32,8 +32,8 @@ pub(crate) async fn accept(
     }
 }
 
-/// Answers the requests of one client. An error means that the client has broken the connection off: there is nobody
-/// to tell.
+/// Answers the requests of one client. An error means that the client has broken the connection off: there is
+/// nobody to tell.
 pub(crate) async fn serve(mut client: Connection) -> io::Result<()> {
     while let Some(request) = client.next().await? {
         let body = request.body;

@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release --example mixed`
 //!
-//! Clients of its own ask it for some seconds; then every answer is checked, counted and found in the journal. What
-//! runs where is decided here, in [`placement`], and nowhere else: `server.rs` and `load.rs` do not know it.
+//! Clients of its own ask it for some seconds; then every answer is checked, counted and found in the
+//! journal. What runs where is decided here, in [`placement`], and nowhere else: `server.rs` and `load.rs` do
+//! not know it.
 #![deny(unsafe_code)]
 
 #[path = "../http/connection.rs"]

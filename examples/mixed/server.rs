@@ -77,8 +77,8 @@ async fn serve(mut client: Connection, office: Office) -> io::Result<()> {
 
 /// Answers questions until nobody can ask any more, and returns how many there were.
 ///
-/// Whoever computes for long holds up what else is on its worker. A thread of its own may do that; elsewhere, `offload`
-/// goes to a thread and comes back.
+/// Whoever computes for long holds up what else is on its worker. A thread of its own may do that; elsewhere,
+/// `offload` goes to a thread and comes back.
 pub(crate) fn compute(questions: Receiver<Question>) -> Result<usize, SpawnError> {
     let mut answered = 0;
     for question in questions.iter() {

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example supervision`
 //!
-//! The order book is an OS thread, the kitchen is green tasks, and who supervises whom is in [`open`]. Supervisors
-//! report what happens; the program prints it and checks that it is what it should be.
+//! The order book is an OS thread, the kitchen is green tasks, and who supervises whom is in [`open`].
+//! Supervisors report what happens; the program prints it and checks that it is what it should be.
 #![forbid(unsafe_code)]
 
 mod staff;

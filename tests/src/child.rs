@@ -14,8 +14,8 @@ use crate::system::Systems;
 const CHILD: &str = "TWOPLY_TESTS_CHILD";
 
 impl Systems {
-    /// Runs `body` in a process of its own, which ends when `body` returns, and hands back what it has written and
-    /// how it ended. It must be the first thing that the law does.
+    /// Runs `body` in a process of its own, which ends when `body` returns, and hands back what it has
+    /// written and how it ended. It must be the first thing that the law does.
     ///
     /// In the child this is the only test, and it runs on the main thread.
     ///
@@ -78,8 +78,8 @@ impl Resources {
         Resources { threads, descriptors }
     }
 
-    /// Waits until nothing is there that was not there at `self`, and says what there is if that does not come. A
-    /// thread that has been joined may be in the list for a moment longer.
+    /// Waits until nothing is there that was not there at `self`, and says what there is if that does not
+    /// come. A thread that has been joined may be in the list for a moment longer.
     ///
     /// # Panics
     /// When something stays.
@@ -109,9 +109,9 @@ impl Resources {
     }
 }
 
-/// Lets this process have `more` bytes of address space beyond what it has now, so that no more threads can be
-/// started: each needs a stack. Root is not exempt from this limit, as it is from the one on processes. `None`
-/// lifts it.
+/// Lets this process have `more` bytes of address space beyond what it has now, so that no more threads can
+/// be started: each needs a stack. Root is not exempt from this limit, as it is from the one on processes.
+/// `None` lifts it.
 ///
 /// # Panics
 /// When the system refuses.
@@ -126,7 +126,8 @@ pub fn limit_memory(more: Option<u64>) {
     setrlimit(Resource::As, Rlimit { current, maximum: limits.maximum }).expect("the limit can be set");
 }
 
-/// Has the limits of this process say that its user may have `number` processes and threads. Root may have more.
+/// Has the limits of this process say that its user may have `number` processes and threads. Root may have
+/// more.
 ///
 /// # Panics
 /// When the system refuses.
@@ -136,14 +137,16 @@ pub fn limit_processes(number: u64) {
         .expect("the limit can be set");
 }
 
-/// Forks without exec. `child` runs in the child, whose only thread is this one, and its result is the child's
-/// exit status, which is returned here; `None` when the child did not exit by itself within ten seconds.
+/// Forks without exec. `child` runs in the child, whose only thread is this one, and its result is the
+/// child's exit status, which is returned here; `None` when the child did not exit by itself within ten
+/// seconds.
 ///
 /// # Panics
 /// When the system refuses.
 pub fn fork(child: impl FnOnce() -> u8) -> Option<u8> {
-    // SAFETY: the child of a threaded process should call only what is async-signal-safe. glibc makes its allocator
-    // usable there, and what `child` does beyond that (a few atomics and locks that nobody holds) is what is tested.
+    // SAFETY: the child of a threaded process should call only what is async-signal-safe. glibc makes its
+    // allocator usable there, and what `child` does beyond that (a few atomics and locks that nobody holds)
+    // is what is tested.
     let id = unsafe { libc::fork() };
     assert!(id >= 0, "no fork: {}", std::io::Error::last_os_error());
     if id == 0 {

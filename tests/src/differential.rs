@@ -1,7 +1,8 @@
 //! Differential tests of processes: the same random programs run by twoply, judged by a model, run by Erlang.
 //!
-//! A [`Program`] is a list of steps. In a step one process carries out one or two operations (it links, sends,
-//! receives, dies, ...); the next step begins when the effects of this one have settled. What is seen is a
+//! A [`Program`] is a list of steps. In a step one process carries out one or two operations (it links,
+//! sends, receives, dies, ...); the next step begins when the effects of this one have settled. What is seen
+//! is a
 //! [`Trace`]: who received what, who died of what.
 //!
 //! | module       | duty                                                                    |
@@ -13,9 +14,9 @@
 //! | [`erlang`]   | has the programs run by `erl`, where that is installed                   |
 //! | [`interpret`] | has a program run by processes of twoply; `drive` decides when a step has settled |
 //!
-//! The model is needed although there is Erlang to compare with: signals of different senders come in any order, so a
-//! program has several right traces, and two right runs may differ. The model accepts all of them, and the traces of
-//! twoply and of Erlang must both be among them. Erlang keeps the model honest.
+//! The model is needed although there is Erlang to compare with: signals of different senders come in any
+//! order, so a program has several right traces, and two right runs may differ. The model accepts all of
+//! them, and the traces of twoply and of Erlang must both be among them. Erlang keeps the model honest.
 
 mod drive;
 pub mod erlang;

@@ -59,8 +59,9 @@ impl Future for Opened {
     }
 }
 
-/// Counts, and is counted by: how often it was added to, how often it was used as a waker, and, when moved into
-/// something as a guard, how often that was dropped. Clones count together; dropping a clone counts nothing.
+/// Counts, and is counted by: how often it was added to, how often it was used as a waker, and, when moved
+/// into something as a guard, how often that was dropped. Clones count together; dropping a clone counts
+/// nothing.
 #[derive(Clone, Default, Debug)]
 pub struct Signal(Arc<AtomicUsize>);
 

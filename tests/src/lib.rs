@@ -1,9 +1,10 @@
-//! Support for the conformance suite: the runtimes by name, and the means to state a law once for all of them.
+//! Support for the conformance suite: the runtimes by name, and the means to state a law once for all of
+//! them.
 //!
-//! A law is a function `fn law(on: &Systems)`. The macro [`laws!`](crate::laws) makes a test of it for each system, so that a
-//! failure names the system: `a_panic_is_reported::fibers_1`. A test that hangs is ended, with a message, by a
-//! watchdog ([`watch`]). A law that changes or counts what belongs to the whole process runs in a process of its
-//! own ([`Systems::in_child`]).
+//! A law is a function `fn law(on: &Systems)`. The macro [`laws!`](crate::laws) makes a test of it for each
+//! system, so that a failure names the system: `a_panic_is_reported::fibers_1`. A test that hangs is ended,
+//! with a message, by a watchdog ([`watch`]). A law that changes or counts what belongs to the whole process
+//! runs in a process of its own ([`Systems::in_child`]).
 //!
 //! All that is unsafe in the suite lies here: switching fibers on, `fork`, and signals.
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Sends a signal that does nothing to every other thread of the process, over and over: each system call that
-/// can be interrupted is. Only for a law in a process of its own; see [`Systems::alone`](crate::Systems::alone).
+/// Sends a signal that does nothing to every other thread of the process, over and over: each system call
+/// that can be interrupted is. Only for a law in a process of its own; see
+/// [`Systems::alone`](crate::Systems::alone).
 #[derive(Debug)]
 pub struct Storm {
     /// Set when it is to end.
@@ -23,8 +24,8 @@ impl Storm {
     /// When the signal can have no handler.
     pub fn start() -> Storm {
         extern "C" fn do_nothing(_signal: libc::c_int) {}
-        // SAFETY: all-zero is a valid `sigaction`; without SA_RESTART in it, calls are interrupted. The handler does
-        // nothing and so may run anywhere, and has the signature that goes without SA_SIGINFO.
+        // SAFETY: all-zero is a valid `sigaction`; without SA_RESTART in it, calls are interrupted. The
+        // handler does nothing and so may run anywhere, and has the signature that goes without SA_SIGINFO.
         let installed = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = do_nothing as extern "C" fn(libc::c_int) as usize;
@@ -55,8 +56,8 @@ impl Storm {
     }
 }
 
-/// Gives `SIGPIPE` its usual action back, which Rust's start-up takes away: it ends the process. Only for a law in a
-/// process of its own.
+/// Gives `SIGPIPE` its usual action back, which Rust's start-up takes away: it ends the process. Only for a
+/// law in a process of its own.
 ///
 /// # Panics
 /// When the system refuses.
@@ -66,8 +67,8 @@ pub fn mortal_to_sigpipe() {
     assert_ne!(before, libc::SIG_ERR, "the action cannot be set");
 }
 
-/// Blocks all signals on the calling thread, as a daemon does that has one thread for them: threads that it starts take
-/// that over. Only for a law in a process of its own.
+/// Blocks all signals on the calling thread, as a daemon does that has one thread for them: threads that it
+/// starts take that over. Only for a law in a process of its own.
 ///
 /// # Panics
 /// When the system refuses.
@@ -97,8 +98,8 @@ pub fn unblocked_signals() -> Vec<i32> {
     usual.filter(|&signal| unsafe { libc::sigismember(&raw const blocked, signal) } == 0).collect()
 }
 
-/// Has the system deny this process `tgkill`, with which a thread is sent a signal, as a sandbox may. Only for a law in a
-/// process of its own.
+/// Has the system deny this process `tgkill`, with which a thread is sent a signal, as a sandbox may. Only
+/// for a law in a process of its own.
 ///
 /// # Panics
 /// When the system refuses.
@@ -132,7 +133,8 @@ fn send_to_all() -> usize {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let ids = threads.filter_map(|thread| thread.file_name().to_str()?.parse::<i32>().ok());
     let sent = ids.filter(|id| *id != this).map(|id| {
-        // SAFETY: the call takes three numbers and touches no memory of ours. A thread that has ended gets nothing.
+        // SAFETY: the call takes three numbers and touches no memory of ours. A thread that has ended gets
+        // nothing.
         unsafe { libc::syscall(libc::SYS_tgkill, process, id, libc::SIGUSR1) }
     });
     sent.filter(|result| *result == 0).count()

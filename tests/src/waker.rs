@@ -20,8 +20,8 @@ type Hook = Box<dyn Fn(Act) + Send + Sync>;
 /// A waker that does nothing but call `hook` with what happens to it or to a clone of it.
 pub fn hooked_waker(hook: impl Fn(Act) + Send + Sync + 'static) -> Waker {
     let hook: Arc<Hook> = Arc::new(Box::new(hook));
-    // SAFETY: the functions of the table take what `Arc::into_raw` has made of an `Arc<Hook>`, which is Send and Sync,
-    // and each keeps the count as the contract of `RawWaker` says, also where the hook panics.
+    // SAFETY: the functions of the table take what `Arc::into_raw` has made of an `Arc<Hook>`, which is Send
+    // and Sync, and each keeps the count as the contract of `RawWaker` says, also where the hook panics.
     unsafe { Waker::from_raw(raw(hook)) }
 }
 
@@ -32,7 +32,8 @@ fn raw(hook: Arc<Hook>) -> RawWaker {
 
 /// The hook of a waker that goes on to exist.
 fn borrow(data: *const ()) -> Arc<Hook> {
-    // SAFETY: `data` comes from `raw`, and the waker that it belongs to has a count of its own, which is not used up.
+    // SAFETY: `data` comes from `raw`, and the waker that it belongs to has a count of its own, which is not
+    // used up.
     unsafe {
         Arc::increment_strong_count(data.cast::<Hook>());
     }
@@ -41,7 +42,8 @@ fn borrow(data: *const ()) -> Arc<Hook> {
 
 /// The hook of a waker that is used up.
 fn take(data: *const ()) -> Arc<Hook> {
-    // SAFETY: `data` comes from `raw`, and the count that is given up here is the waker's, or that of `borrow`.
+    // SAFETY: `data` comes from `raw`, and the count that is given up here is the waker's, or that of
+    // `borrow`.
     unsafe { Arc::from_raw(data.cast::<Hook>()) }
 }
 

@@ -28,8 +28,8 @@ pub fn watch<R>(name: &str, test: impl FnOnce() -> R) -> R {
             process::abort();
         }
     });
-    // Until it runs it goes by the name of this thread, and tests count threads by name. Nothing is ever sent: this ends
-    // when it has begun, or could not be started.
+    // Until it runs it goes by the name of this thread, and tests count threads by name. Nothing is ever
+    // sent: this ends when it has begun, or could not be started.
     let _ = begins.recv();
     let result = catch_unwind(AssertUnwindSafe(test));
     drop(done);
@@ -52,8 +52,8 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Keeps the messages of panics that a law provokes out of the output: those that begin with `expected`. Worker
-/// threads are not the harness's, so it does not capture what they print.
+/// Keeps the messages of panics that a law provokes out of the output: those that begin with `expected`.
+/// Worker threads are not the harness's, so it does not capture what they print.
 pub(crate) fn quiet() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -167,7 +167,8 @@ impl Actor for Probe {
     }
 }
 
-/// Starts `actor` here, watched by a process there, and returns a reference to it, and where its exit reason arrives.
+/// Starts `actor` here, watched by a process there, and returns a reference to it, and where its exit reason
+/// arrives.
 fn watched<A: Actor>(
     on: &Systems,
     builder: Builder<A::Message>,

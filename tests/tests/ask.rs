@@ -191,7 +191,8 @@ fn an_answer_that_comes_too_late_is_dropped(on: &Systems) {
     all_are_over(on);
 }
 
-/// It panics, returns, is killed or shut down, with a question in hand and one in line, in async and straight-line code.
+/// It panics, returns, is killed or shut down, with a question in hand and one in line, in async and
+/// straight-line code.
 fn a_process_that_ends_with_the_question_in_hand_says_why(on: &Systems) {
     type Body = fn(Resolver<u32>) -> ExitReason;
     let ways: [(Body, &str); 3] = [

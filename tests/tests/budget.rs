@@ -1,4 +1,5 @@
-//! The budget of a poll: what is always ready keeps nobody waiting, and no answer depends on how much is left.
+//! The budget of a poll: what is always ready keeps nobody waiting, and no answer depends on how much is
+//! left.
 
 use std::future::{Future, IntoFuture, poll_fn, ready};
 use std::pin::{Pin, pin};
@@ -197,7 +198,8 @@ fn a_process_sets_any_number_of_timers_in_a_row(on: &Systems) {
     });
 }
 
-/// Another library's way to finish a future: it blocks the thread, and knows nothing of tasks. Counts its polls.
+/// Another library's way to finish a future: it blocks the thread, and knows nothing of tasks. Counts its
+/// polls.
 fn block_on<F: Future>(future: F) -> (F::Output, usize) {
     struct Unpark(Thread);
     impl Wake for Unpark {

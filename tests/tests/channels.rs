@@ -1,4 +1,5 @@
-//! Channels of every kind: room that is reserved, batches, time limits that lose nothing, weak senders, priorities.
+//! Channels of every kind: room that is reserved, batches, time limits that lose nothing, weak senders,
+//! priorities.
 
 use std::future::Future;
 use std::pin::Pin;

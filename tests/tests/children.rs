@@ -130,7 +130,8 @@ fn a_child_that_is_being_restarted_can_be_stopped(on: &Systems) {
         Ok(start.spawn(twoply_tests::children::body)?)
     });
     let one = spec.reference();
-    // Two children, so that the supervisor has plenty of restarts to make, and each attempt leaves room for requests.
+    // Two children, so that the supervisor has plenty of restarts to make, and each attempt leaves room for
+    // requests.
     let supervisor = Supervisor::one_for_one().intensity(usize::MAX, Duration::from_secs(60)).child(spec);
     let supervisor = supervisor.on(on.here().backend()).on_report(log.observer()).start().wait().unwrap();
     gate.open();

@@ -65,7 +65,8 @@ fn a_plain_read_is_cancelled_though_no_signal_may_be_sent(on: &Systems) {
     });
 }
 
-/// Who is in a call by then cannot be reached any more; a shutdown says so, and the next call is none that blocks.
+/// Who is in a call by then cannot be reached any more; a shutdown says so, and the next call is none that
+/// blocks.
 fn a_plain_read_is_cancelled_or_reported_when_signals_are_denied_later(on: &Systems) {
     on.alone(|| {
         let (mut ours, theirs) = pair();
@@ -99,8 +100,8 @@ fn no_signal_is_unblocked_but_the_one_that_interrupts_calls(on: &Systems) {
     });
 }
 
-/// Waits as a foreign executor would: with a waker of its own, so that not this thread but the I/O server watches. `None`
-/// when the time is over.
+/// Waits as a foreign executor would: with a waker of its own, so that not this thread but the I/O server
+/// watches. `None` when the time is over.
 fn foreign<F: Future>(future: F, time: Duration) -> Option<F::Output> {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -70,7 +70,8 @@ async fn adopt_then_wait(
     Ok(value)
 }
 
-/// Starts a circle of tasks, each of which waits for the next, by turns here and there, and returns what they come to.
+/// Starts a circle of tasks, each of which waits for the next, by turns here and there, and returns what they
+/// come to.
 fn circle(on: &Systems, names: &[&str], straight: bool) -> Vec<Result<u32, Failure>> {
     let (ready, all_ready) = channel::unbounded();
     let go = Gate::new();
@@ -171,7 +172,8 @@ fn a_circle_through_derived_promises_is_found(on: &Systems) {
 }
 
 fn handing_a_promise_to_one_who_waits_for_it_fails_it(on: &Systems) {
-    // Nobody can see from outside that a task waits already. If it did not, it is told all the same, but by its own wait.
+    // Nobody can see from outside that a task waits already. If it did not, it is told all the same, but by
+    // its own wait.
     for pause in [1, 5, 25, 125, 625].map(Duration::from_millis) {
         let (promise, resolver) = promise::pair::<u32>();
         let wants = promise.clone();
@@ -256,7 +258,8 @@ fn processes_that_ask_in_a_circle_are_told(on: &Systems) {
             first.ask(|reply| Relay { to, reply }).wait().unwrap()
         };
         assert_eq!(ask(&a, &[&a]), "a -> a");
-        // Who is asked may go on before who asks has begun to wait: any of them may be the one who closes the circle.
+        // Who is asked may go on before who asks has begun to wait: any of them may be the one who closes the
+        // circle.
         let pair = ask(&a, &[&b, &a]);
         assert!(["b -> a -> b", "a -> b -> a"].contains(&&*pair), "{pair}");
         let three = ask(&a, &[&b, &c, &a]);
@@ -490,8 +493,8 @@ fn the_one_who_is_told_may_resolve_the_others(on: &Systems) {
     assert_eq!(values, [10, 11]);
 }
 
-/// Tasks in a line, each of which asks those after it only and answers those before it: many waits in all orders, and
-/// never a circle.
+/// Tasks in a line, each of which asks those after it only and answers those before it: many waits in all
+/// orders, and never a circle.
 fn tasks_that_ask_each_other_in_turns_are_never_told(on: &Systems) {
     const TASKS: usize = 6;
     const ROUNDS: usize = 150;

@@ -13,8 +13,8 @@ laws! {
     }
 }
 
-/// A line of tasks, each of which waits for what the one before owes; they begin to wait in any order. Nobody is known to
-/// owe what the first one waits for.
+/// A line of tasks, each of which waits for what the one before owes; they begin to wait in any order. Nobody
+/// is known to owe what the first one waits for.
 fn a_long_line_takes_no_longer_for_each_than_a_short_one(on: &Systems) {
     let length = if on.here().backend().name() == "native" { 300 } else { 12_000 };
     // From the beginning, from the end, by pairs of neighbours from the end, and in no order.

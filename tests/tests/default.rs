@@ -29,8 +29,8 @@ impl Actor for Where {
     }
 }
 
-/// Starts something in every way that there is, and asserts that each begins on `backend`. Nothing of the facade is called,
-/// but for what it takes over from the core.
+/// Starts something in every way that there is, and asserts that each begins on `backend`. Nothing of the
+/// facade is called, but for what it takes over from the core.
 fn all_begin_on(backend: &str) {
     let (said, heard) = mpsc::channel();
     let say = || {

@@ -33,7 +33,8 @@ laws! {
 /// A chain longer than any stack could bear, were it calls inside calls.
 const LENGTH: u64 = 5_000;
 
-/// A promise whose closure says that it has begun, and waits at the gate, blocking the stack of whoever polls it.
+/// A promise whose closure says that it has begun, and waits at the gate, blocking the stack of whoever polls
+/// it.
 fn slow(number: Promise<u32>) -> (Promise<u32>, Gate, Gate) {
     let (begun, gate) = (Gate::new(), Gate::new());
     let (begin, open) = (begun.clone(), gate.clone());

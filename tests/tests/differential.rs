@@ -1,4 +1,5 @@
-//! Random programs of processes do what Erlang's rules say, on every backend and across two, and so does Erlang.
+//! Random programs of processes do what Erlang's rules say, on every backend and across two, and so does
+//! Erlang.
 //!
 //! See [`twoply_tests::differential`] for what the programs are and how they are judged. The seeds are fixed.
 //! `TWOPLY_PROGRAMS=5000` runs so many instead, `TWOPLY_SEED=17` begins with another seed.

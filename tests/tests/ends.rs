@@ -1,5 +1,5 @@
-//! Processes whose end is not an ordinary one: killed while they block or before they run, with destructors that
-//! panic, with their backend, by the thousand.
+//! Processes whose end is not an ordinary one: killed while they block or before they run, with destructors
+//! that panic, with their backend, by the thousand.
 
 use std::future::pending;
 use std::sync::mpsc;
@@ -345,7 +345,8 @@ fn a_hundred_thousand_idle_processes_fit(on: &Systems) {
         eventually("all wait", || started.count() == NUMBER);
         let each = resident().saturating_sub(before) / NUMBER;
         println!("{each} bytes each");
-        // Without optimisation. A stack for each, or a buffer in each mailbox, would be several times as much.
+        // Without optimisation. A stack for each, or a buffer in each mailbox, would be several times as
+        // much.
         assert!(each < 1500, "{each} bytes for each idle process");
         processes[NUMBER / 2].try_send(()).unwrap();
         processes.iter().for_each(|process| process.exit(ExitReason::Shutdown));

@@ -342,7 +342,8 @@ fn a_stack_overflow_names_the_task_and_aborts(on: &Systems) {
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{}", output.status);
 }
 
-/// Uses `bytes` of the stack below `top` and a little more, and waits down there. Returns how many calls that took.
+/// Uses `bytes` of the stack below `top` and a little more, and waits down there. Returns how many calls that
+/// took.
 fn use_stack(top: usize, bytes: usize) -> usize {
     let frame = std::hint::black_box([1_u8; 256]);
     if top - frame.as_ptr().addr() > bytes {

@@ -1,4 +1,5 @@
-//! The scheduler inside a foreign event loop: a plain `poll(2)` loop takes a running one over and gives it back.
+//! The scheduler inside a foreign event loop: a plain `poll(2)` loop takes a running one over and gives it
+//! back.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream as StdStream;

@@ -1,5 +1,5 @@
-//! Code of the user's that panics where the library runs it in the middle of something else: destructors, wakers and
-//! their clones. It harms nobody but whom it belongs to.
+//! Code of the user's that panics where the library runs it in the middle of something else: destructors,
+//! wakers and their clones. It harms nobody but whom it belongs to.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,8 +93,9 @@ impl Drop for Bomb {
     }
 }
 
-/// A waits for the handle of B, which waits for the end of a chain of derived promises and is cancelled at about that
-/// moment. So whoever looks whom B waits for may be the last to hold the chain, and with it the user's closure.
+/// A waits for the handle of B, which waits for the end of a chain of derived promises and is cancelled at
+/// about that moment. So whoever looks whom B waits for may be the last to hold the chain, and with it the
+/// user's closure.
 fn a_destructor_that_panics_in_the_search_for_deadlocks_harms_nobody(on: &Systems) {
     for attempt in 0..60_u32 {
         let (source, _resolver) = promise::pair::<u64>();

@@ -1,5 +1,5 @@
-//! The server of the example `http`, its own source, on every backend: requests are pulled and answered, bad and slow
-//! clients are refused without harm to others, and nothing of any of them is left.
+//! The server of the example `http`, its own source, on every backend: requests are pulled and answered, bad
+//! and slow clients are refused without harm to others, and nothing of any of them is left.
 
 use std::convert::Infallible;
 use std::io::{Read, Write};

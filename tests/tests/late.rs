@@ -53,7 +53,8 @@ impl Drop for Hold {
     }
 }
 
-/// Starts a task that computes, without ever waiting, for as long as there is the hold. It calls `first` before.
+/// Starts a task that computes, without ever waiting, for as long as there is the hold. It calls `first`
+/// before.
 fn hog(system: &System, first: impl FnOnce() + Send + 'static) -> (Task<()>, Hold) {
     let (over, running) = (Arc::new(AtomicBool::new(false)), Gate::new());
     let (ends, began) = (Arc::clone(&over), running.clone());

@@ -1,5 +1,5 @@
-//! How the lives of processes and actors begin and end when somebody says so: a start that is waited for, a stop in turn,
-//! the last reference, a long silence.
+//! How the lives of processes and actors begin and end when somebody says so: a start that is waited for, a
+//! stop in turn, the last reference, a long silence.
 
 use std::sync::mpsc;
 use std::time::Duration;

@@ -106,8 +106,8 @@ impl Model {
     }
 }
 
-/// Random operations of one process on its own mailbox, which leave nothing to chance. Messages are sent at most
-/// `burst` at a time.
+/// Random operations of one process on its own mailbox, which leave nothing to chance. Messages are sent at
+/// most `burst` at a time.
 fn compare(on: &Systems, seed: u64, overflow: Overflow, selective: bool, burst: usize) {
     let mut random = Random::new(seed);
     let capacity = 1 + random.below(12 * burst);
@@ -206,8 +206,8 @@ fn a_mailbox_that_drops_the_oldest_does_what_its_model_does(on: &Systems) {
     (0..20).for_each(|seed| compare(on, seed, Overflow::DropOldest, false, [1, 30][seed as usize % 2]));
 }
 
-/// Each sender sends usual and urgent messages by turns, numbered apart; the receiver receives at random, in part
-/// selectively, and of each sender and kind the numbers must come in order.
+/// Each sender sends usual and urgent messages by turns, numbered apart; the receiver receives at random, in
+/// part selectively, and of each sender and kind the numbers must come in order.
 fn messages_of_one_sender_keep_their_order(on: &Systems) {
     const SENDERS: usize = 6;
     const EACH: u32 = 300;
@@ -428,7 +428,8 @@ fn nobody_overtakes_a_send_that_waits(on: &Systems) {
         }
     });
     let sender = on.here().spawn(async move {
-        // It takes both at the same time to see anything, so it is not for a number of rounds, but for a while.
+        // It takes both at the same time to see anything, so it is not for a number of rounds, but for a
+        // while.
         let start = Instant::now();
         for round in (1..LAST).take_while(|_| start.elapsed() < Duration::from_millis(300)).chain([LAST]) {
             let mut send = to.send((true, round));

@@ -1,5 +1,5 @@
-//! Channels across all lines: every kind of sender with every kind of receiver, with nothing lost, doubled or out
-//! of order, also when receives are cancelled all the time.
+//! Channels across all lines: every kind of sender with every kind of receiver, with nothing lost, doubled or
+//! out of order, also when receives are cancelled all the time.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -41,8 +41,8 @@ laws! {
 
 /// A way to move bytes. The last three are straight-line code, which blocks the stack that it runs on.
 ///
-/// Std's traits are named in full here: in scope, they would win over our methods wherever a stream is borrowed
-/// mutably.
+/// Std's traits are named in full here: in scope, they would win over our methods wherever a stream is
+/// borrowed mutably.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// Our futures.
@@ -113,7 +113,8 @@ fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").wait().unwrap()
 }
 
-/// Both ends of a connection. Small pieces are not held back, or a conversation would wait for acknowledgements.
+/// Both ends of a connection. Small pieces are not held back, or a conversation would wait for
+/// acknowledgements.
 fn pair() -> (TcpStream, TcpStream) {
     let listener = listener();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).wait().unwrap();

@@ -1,5 +1,5 @@
-//! TCP when something goes wrong: peers that vanish, limits that are reached, signals, and operations that are
-//! given up.
+//! TCP when something goes wrong: peers that vanish, limits that are reached, signals, and operations that
+//! are given up.
 
 use std::future::pending;
 use std::io::{self, Read, Write};

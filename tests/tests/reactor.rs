@@ -1,4 +1,5 @@
-//! The reactor as a library, through its public face, and the system calls that its state word saves the workers.
+//! The reactor as a library, through its public face, and the system calls that its state word saves the
+//! workers.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
@@ -85,7 +86,8 @@ fn whoever_is_called_first_may_deregister_the_others() {
             let (victims, called) = (Arc::clone(&all), called.clone());
             let handler = move |_| {
                 called.add();
-                // All of them, itself included, and their descriptors are closed; some are in this very batch.
+                // All of them, itself included, and their descriptors are closed; some are in this very
+                // batch.
                 let victims = std::mem::take(&mut *victims.lock().unwrap());
                 drop(victims);
                 Interest::READ
@@ -110,8 +112,8 @@ fn a_handler_may_register_more() {
         let (count, kept) = (Signal::new(), Arc::new(Mutex::new(Vec::new())));
         let (inner, counted, keep) = (reactor.clone(), count.clone(), Arc::clone(&kept));
         let registration = reactor.register(ours, Interest::READ, move |_| {
-            // What takes the number of a descriptor that has just been closed gets none of its events. Another test
-            // may be faster and take it: then once more.
+            // What takes the number of a descriptor that has just been closed gets none of its events.
+            // Another test may be faster and take it: then once more.
             let (second, peer) = (0..1000)
                 .find_map(|_| {
                     let (first, _) = UnixStream::pair().unwrap();

@@ -327,7 +327,8 @@ fn news_made_while_news_are_told_come_after_them(on: &Systems) {
     let waker = Waker::from(Arc::new(Joining(group.clone(), second.clone())));
     let mut waiting = early.recv();
     assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)).is_pending());
-    // Its watchers are told in their order, so that the waker runs when `late` has not been told of the first one.
+    // Its watchers are told in their order, so that the waker runs when `late` has not been told of the first
+    // one.
     group.join(&first);
     for watch in [&early, &late] {
         let told = [(); 2].map(|()| watch.try_recv().unwrap().pid());

@@ -1,4 +1,5 @@
-//! Meeting in a channel without places: each message has one sender that knows of it and one receiver, in selects too.
+//! Meeting in a channel without places: each message has one sender that knows of it and one receiver, in
+//! selects too.
 
 use std::collections::HashSet;
 use std::future::{pending, poll_fn};

@@ -1,5 +1,5 @@
-//! Code that is stuck: it blocks a thread in something that is not this library's, or computes for long, on every worker
-//! at once. What it need not hold up goes on, without a worker that is idle.
+//! Code that is stuck: it blocks a thread in something that is not this library's, or computes for long, on
+//! every worker at once. What it need not hold up goes on, without a worker that is idle.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -43,8 +43,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One task more than there are workers, each in `code` until it is told to stop by the flag. When they have all begun, one
-/// worker at least has been taken from its thread.
+/// One task more than there are workers, each in `code` until it is told to stop by the flag. When they have
+/// all begun, one worker at least has been taken from its thread.
 struct Stuck {
     /// The tasks.
     tasks: Vec<Task<()>>,
@@ -86,8 +86,8 @@ fn compute(stop: &AtomicBool) {
     }
 }
 
-/// What waits for its turn on a runtime must have it, with every worker stuck in `code`: tasks from outside and from
-/// inside, blocked code, timers, sockets and wake-ups.
+/// What waits for its turn on a runtime must have it, with every worker stuck in `code`: tasks from outside
+/// and from inside, blocked code, timers, sockets and wake-ups.
 fn others_go_on(on: &Systems, code: fn(&AtomicBool)) {
     let system = on.here();
     let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
@@ -147,8 +147,8 @@ fn code_that_computes_holds_up_nothing_else(on: &Systems) {
     others_go_on(on, compute);
 }
 
-/// A stack that was suspended on a thread which is stuck now cannot go on elsewhere, where stacks are fibers; nothing is
-/// lost by that.
+/// A stack that was suspended on a thread which is stuck now cannot go on elsewhere, where stacks are fibers;
+/// nothing is lost by that.
 fn what_a_stuck_stack_was_beside_goes_on_when_it_comes_back(on: &Systems) {
     let (gate, done) = (Gate::new(), Signal::new());
     let suspended: Vec<_> = (0..20)
@@ -404,8 +404,8 @@ fn a_destructor_that_waits_while_it_unwinds_holds_up_nothing_else(on: &Systems) 
     unwinding.into_iter().for_each(|task| assert!(task.wait().is_err()));
 }
 
-/// A stack that waits while it unwinds keeps its thread, so others that belong there wait behind it; its own wake-up
-/// must not wait behind theirs.
+/// A stack that waits while it unwinds keeps its thread, so others that belong there wait behind it; its own
+/// wake-up must not wait behind theirs.
 fn a_stack_that_cannot_be_left_is_woken_behind_others(on: &Systems) {
     /// Waits for a gate.
     struct Waits(Gate);

@@ -51,7 +51,8 @@ laws! {
     }
 }
 
-/// Runs new tasks, from inside and from outside, and a timer, while `busy` tasks go on for ever; then ends those.
+/// Runs new tasks, from inside and from outside, and a timer, while `busy` tasks go on for ever; then ends
+/// those.
 fn others_run(on: &Systems, busy: Vec<Task<()>>) {
     let outside = on.here().spawn(async {
         let inside = twoply::spawn(async {
@@ -109,7 +110,8 @@ fn code_that_is_always_ready_gives_way(on: &Systems) {
     others_run(on, vec![ready]);
 }
 
-/// What the queue cannot hold waits elsewhere; new events must not fill the queue before that has had its turn.
+/// What the queue cannot hold waits elsewhere; new events must not fill the queue before that has had its
+/// turn.
 fn more_events_than_the_queue_holds_are_handled_in_turn(on: &Systems) {
     const TASKS: usize = 2_000;
     const TURNS: usize = 50;
@@ -357,8 +359,8 @@ fn a_long_poll_does_not_hold_up_timers(on: &Systems) {
     sleepers.into_iter().for_each(|sleeper| sleeper.wait().unwrap());
 }
 
-/// Which thread each of `tasks` begins on. They are started by one task, each when the one before has begun, and block
-/// until the end if `block` says so.
+/// Which thread each of `tasks` begins on. They are started by one task, each when the one before has begun,
+/// and block until the end if `block` says so.
 fn where_they_begin(on: &Systems, tasks: usize, block: bool) -> Vec<usize> {
     let gate = Gate::new();
     let opener = gate.clone();

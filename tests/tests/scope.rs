@@ -1,4 +1,5 @@
-//! Scopes: tasks that borrow, and a call that joins them whatever happens. And what handles promise to the compiler.
+//! Scopes: tasks that borrow, and a call that joins them whatever happens. And what handles promise to the
+//! compiler.
 
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};

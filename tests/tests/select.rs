@@ -1,4 +1,5 @@
-//! Waiting for one of several things, or for all: nobody starves, losers are gone, and nothing is lost with them.
+//! Waiting for one of several things, or for all: nobody starves, losers are gone, and nothing is lost with
+//! them.
 
 use std::future::{pending, ready};
 use std::sync::Arc;

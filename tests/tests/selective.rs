@@ -24,8 +24,9 @@ fn message<M>(event: Event<M>) -> M {
     event.message().expect("nobody sends signals here")
 }
 
-/// A selective receive leaves messages, an exit signal and the end of a monitored process behind, waits, and gets what
-/// it wants or is given up. All that it has left is there, in order; and what nobody takes is undelivered.
+/// A selective receive leaves messages, an exit signal and the end of a monitored process behind, waits, and
+/// gets what it wants or is given up. All that it has left is there, in order; and what nobody takes is
+/// undelivered.
 fn what_a_waiting_selective_receive_leaves_is_not_lost(on: &Systems) {
     // Around the sizes at which buffers grow, and far beyond.
     let around = |size: u32| size - 2..size + 3;

@@ -46,7 +46,8 @@ laws! {
 /// Enough restarts for any law.
 const MANY: usize = 100;
 
-/// A supervisor of three children: `a` and `c` are asynchronous, `b` is straight-line code on the other system.
+/// A supervisor of three children: `a` and `c` are asynchronous, `b` is straight-line code on the other
+/// system.
 fn three(on: &Systems, strategy: Strategy, log: &Log) -> (SupervisorRef, [ChildRef<Do>; 3]) {
     let children = [child("a"), straight_child("b").on(on.there().backend()), child("c")];
     let references = [0, 1, 2].map(|at: usize| children[at].reference());

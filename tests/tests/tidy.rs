@@ -1,4 +1,5 @@
-//! Laws about the source text of the workspace itself: sizes, layers, where `unsafe` may stand and how it is explained.
+//! Laws about the source text of the workspace itself: sizes, layers, where `unsafe` may stand and how it is
+//! explained.
 //!
 //! It reads every Rust file and manifest that belongs to us; a law that is broken names each place.
 
@@ -12,8 +13,8 @@ use reader::{Source, assert_none, lines_of_examples, lines_with, manifests, read
 /// The longest that a file may be. Whoever comes near it splits the file by duty.
 const MAX_LINES: usize = 600;
 
-/// The folders whose code may say `unsafe`. Everybody else builds on what these make safe. The support of the tests
-/// is one of them: it switches fibers on, and forks.
+/// The folders whose code may say `unsafe`. Everybody else builds on what these make safe. The support of the
+/// tests is one of them: it switches fibers on, and forks.
 const MAY_BE_UNSAFE: [&str; 4] = ["core/", "backend-green/", "backend-native/", "tests/src/"];
 
 /// Where the examples and the benches switch fibers on, which is the one unsafe thing that they do.
@@ -288,8 +289,8 @@ fn every_future_says_that_it_must_be_used() {
             let Some((_, name)) = line.split_once(" Future for ") else { continue };
             let name: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let lines: Vec<&str> = source.code.lines().collect();
-            // Those of macros take their names from elsewhere, and private ones are returned as `impl Future`, which says
-            // so by itself.
+            // Those of macros take their names from elsewhere, and private ones are returned as
+            // `impl Future`, which says so by itself.
             let declared = format!("pub struct {name}");
             let is_it = |line: &&str| {
                 line.trim_start()

@@ -1,4 +1,5 @@
-//! Time: nothing is early, nothing is much later than a busy machine excuses, and what is given up leaves nothing.
+//! Time: nothing is early, nothing is much later than a busy machine excuses, and what is given up leaves
+//! nothing.
 
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::{Pin, pin};

@@ -1,5 +1,5 @@
-//! Trees of supervisors: what a supervisor that is killed leaves behind, who is told that nobody will start it any more,
-//! what cannot be, and how deep a tree may be.
+//! Trees of supervisors: what a supervisor that is killed leaves behind, who is told that nobody will start
+//! it any more, what cannot be, and how deep a tree may be.
 
 use std::error::Error;
 use std::future::pending;

@@ -1,5 +1,5 @@
-//! Code of the user's that comes up in the turn of a reactor: hooks and destructors of messages run elsewhere and may
-//! wait, wakers may not; and nobody else has to wait for any of them.
+//! Code of the user's that comes up in the turn of a reactor: hooks and destructors of messages run elsewhere
+//! and may wait, wakers may not; and nobody else has to wait for any of them.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -226,7 +226,8 @@ impl Wake for Waits {
 fn a_waker_that_waits_harms_nobody(on: &Systems) {
     let woken = Arc::new(AtomicUsize::new(0));
     for way in 0..5 {
-        // On a native thread the I/O server watches for a waker that is not the thread's own; on a worker, the worker.
+        // On a native thread the I/O server watches for a waker that is not the thread's own; on a worker,
+        // the worker.
         let waker = Waker::from(Arc::new(Waits { way, woken: Arc::clone(&woken) }));
         let told = Arc::clone(&woken);
         let task = on.here().spawn(async move {

@@ -144,7 +144,8 @@ fn a_poll_may_wait_for_something_else(on: &Systems) {
     assert_eq!(polls().wait(), 9);
 }
 
-/// A future whose first poll starts a nested wait, during which the outer one is woken; it is never woken again.
+/// A future whose first poll starts a nested wait, during which the outer one is woken; it is never woken
+/// again.
 fn outer_woken_during_inner() -> impl Future<Output = u32> + Send {
     let mut polls = 0;
     poll_fn(move |cx| {

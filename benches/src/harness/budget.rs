@@ -11,8 +11,8 @@ const FULL: Duration = Duration::from_secs(9 * 60 + 30);
 /// What a first look takes at most, so that it stays under a minute.
 const QUICK: Duration = Duration::from_secs(54);
 
-/// The part of the time that goes into windows that can be chosen. The rest is for workloads whose length is their
-/// own: sleepers sleep, a million tasks start.
+/// The part of the time that goes into windows that can be chosen. The rest is for workloads whose length is
+/// their own: sleepers sleep, a million tasks start.
 const IN_WINDOWS: f64 = 0.3;
 
 /// How many runs each system should have, so that there is a spread: windows are as short as that asks for.
@@ -21,8 +21,8 @@ const RUNS: usize = 3;
 /// The same for a first look.
 const QUICK_RUNS: usize = 1;
 
-/// How long a run with a window takes, in windows: the calls with growing numbers that find the right one, which take
-/// two thirds of a window at worst, and the one that fills it.
+/// How long a run with a window takes, in windows: the calls with growing numbers that find the right one,
+/// which take two thirds of a window at worst, and the one that fills it.
 const WINDOWS_OF_A_RUN: f64 = 1.6;
 
 /// What starting a process and building a runtime takes.
@@ -41,8 +41,8 @@ pub(crate) struct Budget {
 impl Budget {
     /// The budget for cases that have that many systems in all.
     ///
-    /// Windows are as long as the time allows within bounds: below the lower one a figure is mostly the noise of
-    /// the scheduler, above the upper one it does not get better.
+    /// Windows are as long as the time allows within bounds: below the lower one a figure is mostly the noise
+    /// of the scheduler, above the upper one it does not get better.
     pub(crate) fn new(quick: bool, minutes: Option<f64>, runs_are_fixed: bool, systems: usize) -> Self {
         let usual = if quick { QUICK } else { FULL };
         let total = minutes.map_or(usual, |minutes| Duration::from_secs_f64(minutes * 60.0));

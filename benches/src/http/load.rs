@@ -6,8 +6,8 @@
 //!
 //! It shares the machine's cores with the server, as `wrk` would. Every response is compared with the first.
 //!
-//! Some connections may be *odd*: they ask for another path, one that is unfair to the rest, and have the same answer.
-//! Then the latencies are those of the others.
+//! Some connections may be *odd*: they ask for another path, one that is unfair to the rest, and have the
+//! same answer. Then the latencies are those of the others.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -41,11 +41,12 @@ const BODY: &[u8] = b"Hello, world!";
 /// How often the clock is looked at while nothing arrives.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// How many connections are opened before the next ones are: fewer than wait in the backlog of any of the servers.
+/// How many connections are opened before the next ones are: fewer than wait in the backlog of any of the
+/// servers.
 const GROUP: usize = 1000;
 
-/// How long the first responses of a group may take: a slow server's kernel asks the client to come back in a second,
-/// in three, and in seven.
+/// How long the first responses of a group may take: a slow server's kernel asks the client to come back in a
+/// second, in three, and in seven.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a connection may go without a response once the measuring is done.
@@ -85,13 +86,14 @@ pub(crate) struct Window {
     pub(crate) odd_responses: usize,
     /// How long it really was.
     pub(crate) took: Duration,
-    /// From the sending of a request to its whole response, in nanoseconds, without those of the odd connections.
+    /// From the sending of a request to its whole response, in nanoseconds, without those of the odd
+    /// connections.
     pub(crate) latency: Histogram<u64>,
 }
 
 impl Load {
-    /// Opens the connections, and lets each of them have one response before the measuring: who has to accept ten
-    /// thousand of them should not do so in competition with those that it has accepted already.
+    /// Opens the connections, and lets each of them have one response before the measuring: who has to accept
+    /// ten thousand of them should not do so in competition with those that it has accepted already.
     pub(crate) fn start(server: SocketAddr, connections: usize, odd: Option<Odd>) -> Result<Self> {
         let requests = [request("/"), request(odd.map_or("/", |odd| odd.path))];
         let expected = first_response(server)?;
@@ -177,8 +179,8 @@ impl Load {
         }
     }
 
-    /// Checks that each connection has had a response since the loop was closed. Those that have waited in vain up to
-    /// now get some more time: the machine may be slow, but nobody may be forgotten.
+    /// Checks that each connection has had a response since the loop was closed. Those that have waited in
+    /// vain up to now get some more time: the machine may be slow, but nobody may be forgotten.
     pub(crate) fn check_all_served(&mut self, closed: Instant) -> Result<()> {
         let starved = |load: &Self| load.clients.iter().filter(|client| client.sent <= closed).count();
         let limit = Instant::now() + PATIENCE;

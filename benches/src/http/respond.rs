@@ -1,7 +1,8 @@
 //! What all the servers share: parsing a request and writing its response, without any I/O.
 //!
-//! So the servers differ only in how they wait for, read and write bytes. Two paths are there to be unfair to other
-//! connections: `/work` computes for a while, `/block` blocks its OS thread in a sleep. Both answer as `/` does.
+//! So the servers differ only in how they wait for, read and write bytes. Two paths are there to be unfair to
+//! other connections: `/work` computes for a while, `/block` blocks its OS thread in a sleep. Both answer as
+//! `/` does.
 
 use std::hint::black_box;
 use std::thread;

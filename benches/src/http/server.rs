@@ -74,8 +74,8 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server and waits until it listens. It, and this process too, may have as many descriptors from now on
-    /// as the system allows.
+    /// Starts a server and waits until it listens. It, and this process too, may have as many descriptors
+    /// from now on as the system allows.
     pub(crate) fn start(system: &str, workers: usize) -> Result<Self> {
         let limit = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })

@@ -1,8 +1,9 @@
 //! Ranges and ticks of axes, and the numbers beside them.
 //!
-//! The charts do their own logarithms: a logarithmic axis is a linear one over decades. So all charts have the same
-//! type of coordinates, and a value that has no logarithm is a question for whoever collects the points, not for the
-//! library that draws them. The library's own axes choose their ticks themselves; ours say where they are.
+//! The charts do their own logarithms: a logarithmic axis is a linear one over decades. So all charts have
+//! the same type of coordinates, and a value that has no logarithm is a question for whoever collects the
+//! points, not for the library that draws them. The library's own axes choose their ticks themselves; ours
+//! say where they are.
 
 use std::ops::Range;
 
@@ -62,7 +63,8 @@ impl Axis {
         Self { from, to, ticks: decade_ticks(from, to), scale: Scale::Logarithmic }
     }
 
-    /// An axis of nines for parts of a whole: 0 is at 0, 0.9 at 1, 0.99 at 2. As long as the last of the places.
+    /// An axis of nines for parts of a whole: 0 is at 0, 0.9 at 1, 0.99 at 2. As long as the last of the
+    /// places.
     pub(crate) fn nines(last: f64) -> Self {
         let to = last.max(1.0);
         let ticks = (0..).map(f64::from).take_while(|tick| *tick <= to).collect();
@@ -166,7 +168,8 @@ fn round_step(least: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A number in as few characters as a tick or a bar has room for: three digits at most, and a prefix of the SI.
+/// A number in as few characters as a tick or a bar has room for: three digits at most, and a prefix of the
+/// SI.
 pub(crate) fn short(value: f64) -> String {
     let prefixes = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
     // What would be rounded up to the next prefix has it.

@@ -1,8 +1,8 @@
 //! Charts as SVG: what all kinds of them share.
 //!
-//! plotters draws them; `report/axis.rs` says from where to where and with which ticks. A chart is drawn twice as
-//! large as a narrow page shows it, because the library counts in whole pixels. It has no size of its own: the page
-//! gives it one.
+//! plotters draws them; `report/axis.rs` says from where to where and with which ticks. A chart is drawn
+//! twice as large as a narrow page shows it, because the library counts in whole pixels. It has no size of
+//! its own: the page gives it one.
 
 pub(crate) mod bars;
 pub(crate) mod latency;

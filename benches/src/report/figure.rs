@@ -1,7 +1,7 @@
 //! The rows that are compared with each other, and what the comparison says.
 //!
-//! A figure is one measure of one case: the same work, done by several systems. All the forms of the report go
-//! over figures; what is drawn as one picture over several of them is in `growth.rs`.
+//! A figure is one measure of one case: the same work, done by several systems. All the forms of the report
+//! go over figures; what is drawn as one picture over several of them is in `growth.rs`.
 
 use std::cmp::Ordering;
 
@@ -159,8 +159,8 @@ impl Figure {
     }
 }
 
-/// Where we lose: first where each of ours does, and the worst first. Points of a series are not among them: several
-/// sizes of one thing would say the same several times, and its curve says it once.
+/// Where we lose: first where each of ours does, and the worst first. Points of a series are not among them:
+/// several sizes of one thing would say the same several times, and its curve says it once.
 pub(crate) fn losses(figures: &[Figure]) -> Vec<Losses<'_>> {
     let alone = figures.iter().filter(|figure| !figure.scaling());
     let mut losses: Vec<_> = alone.filter_map(Figure::losses).collect();

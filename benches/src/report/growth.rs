@@ -1,8 +1,8 @@
 //! How a figure grows with one parameter: the curves of the scaling plots.
 //!
 //! They are found in the rows, not in the table of cases: wherever a measure has at least three values of one
-//! parameter while the others stay the same, that is a growth. So points of a series and cases that happen to lie on
-//! the same line are one curve, in a report that is read back too.
+//! parameter while the others stay the same, that is a growth. So points of a series and cases that happen to
+//! lie on the same line are one curve, in a report that is read back too.
 
 use crate::report::figure::Figure;
 use crate::report::row::Row;

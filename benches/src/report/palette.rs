@@ -1,8 +1,8 @@
 //! The colours of the page and of its charts, in light and in dark.
 //!
-//! A chart is drawn in the colours of the light page, each of which stands for one role. In the dark, a rule of the
-//! page's style replaces it wherever it stands: `[fill="#1D4ED8"] { fill: #60A5FA }`. So a chart that is taken out of
-//! the page is still a picture, and nothing rewrites what the library has drawn.
+//! A chart is drawn in the colours of the light page, each of which stands for one role. In the dark, a rule
+//! of the page's style replaces it wherever it stands: `[fill="#1D4ED8"] { fill: #60A5FA }`. So a chart that
+//! is taken out of the page is still a picture, and nothing rewrites what the library has drawn.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -36,8 +36,8 @@ impl Kind {
     }
 }
 
-/// One figure of one system over all its runs. The order of the fields is that of the keys in a file: those up to
-/// `peak_rss_kib` are promised to whoever reads it, the later ones may be missing.
+/// One figure of one system over all its runs. The order of the fields is that of the keys in a file: those
+/// up to `peak_rss_kib` are promised to whoever reads it, the later ones may be missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// The workload, with `/` and the name of the figure if it has several.
@@ -69,8 +69,9 @@ pub(crate) struct Row {
     /// Whether this is a point of a series only, which is drawn as one.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) scaling: bool,
-    /// The latencies of all runs together: a percentile, and the time in microseconds within which that part of the
-    /// operations was done. The last one is the longest of all. Only with the first figure of a workload.
+    /// The latencies of all runs together: a percentile, and the time in microseconds within which that part
+    /// of the operations was done. The last one is the longest of all. Only with the first figure of a
+    /// workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) percentiles: Vec<(f64, f64)>,
     /// What the figures of the file were measured on. Only in the first line.
@@ -122,8 +123,8 @@ impl Row {
         Kind::of(&self.system)
     }
 
-    /// How many times better this is than the other one. Two costs of nothing are equal; nothing is infinitely
-    /// better than something.
+    /// How many times better this is than the other one. Two costs of nothing are equal; nothing is
+    /// infinitely better than something.
     pub(crate) fn ratio(&self, other: &Self) -> f64 {
         let (above, below) = match self.better {
             Better::Lower => (other.median, self.median),

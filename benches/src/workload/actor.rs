@@ -12,15 +12,16 @@
 //! | `actor-big` | a message among a hundred actors, each of which writes to all others and answers all others |
 //! | `actor-memory` | nothing: the memory of an actor that waits for its first, or its second, message |
 //!
-//! `mpsc-tokio` is a bare tokio task with a channel; `erl` is Erlang, whose question is `gen_server:call`. All
-//! mailboxes are unbounded, which is the one kind that all systems have, but for `actor-tell-bounded`, where ractor
-//! and actix are missing: ractor has no bounded mailbox, and actix no way to wait for room but to wait for an answer.
-//! xtra is missing in both `actor-tell`s: they rely on the order of messages, which its mailbox does not keep.
+//! `mpsc-tokio` is a bare tokio task with a channel; `erl` is Erlang, whose question is `gen_server:call`.
+//! All mailboxes are unbounded, which is the one kind that all systems have, but for `actor-tell-bounded`,
+//! where ractor and actix are missing: ractor has no bounded mailbox, and actix no way to wait for room but
+//! to wait for an answer. xtra is missing in both `actor-tell`s: they rely on the order of messages, which
+//! its mailbox does not keep.
 //!
-//! With one worker the peers run on tokio's current-thread runtime, with two on its multi-thread one. actix has an
-//! arbiter for each worker; its askers share the thread of the actor, so it asks with one worker only. The askers of
-//! `twoply-fibers` are straight-line code that blocks on a fiber, those of `twoply-native` have a thread, as the actor
-//! that they ask; in `twoply-mixed` the asker is a green task and the actor a thread.
+//! With one worker the peers run on tokio's current-thread runtime, with two on its multi-thread one. actix
+//! has an arbiter for each worker; its askers share the thread of the actor, so it asks with one worker only.
+//! The askers of `twoply-fibers` are straight-line code that blocks on a fiber, those of `twoply-native` have
+//! a thread, as the actor that they ask; in `twoply-mixed` the asker is a green task and the actor a thread.
 
 mod ask;
 mod bounded;

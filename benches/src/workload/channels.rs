@@ -1,17 +1,18 @@
 //! Channels under load: producers that send as fast as they can, consumers that add up what they get.
 //!
-//! An operation is a message. `capacity` is the room of the channel, in `channel-bounded`; with none to spare, the
-//! slower side sets the pace. In `channel-unbounded` the producers may run ahead, and whoever lets them pays with
-//! memory and its misses. Producers send equal shares of the messages; a consumer ends when the channel does.
+//! An operation is a message. `capacity` is the room of the channel, in `channel-bounded`; with none to
+//! spare, the slower side sets the pace. In `channel-unbounded` the producers may run ahead, and whoever lets
+//! them pays with memory and its misses. Producers send equal shares of the messages; a consumer ends when
+//! the channel does.
 //!
-//! Three kinds of systems share the tables. `std-mpsc`, `crossbeam`, `kanal` and `flume` are channels of OS threads,
-//! as many as there are producers and consumers. The next are tasks on two workers: the channels of tokio, kanal and
-//! flume run on tokio, async-channel on smol. Ours is one channel in all of them: between async tasks
-//! (`twoply-green`), between straight-line code on fibers and on threads, and (`twoply-mixed`) from native producers to
-//! green consumers.
+//! Three kinds of systems share the tables. `std-mpsc`, `crossbeam`, `kanal` and `flume` are channels of OS
+//! threads, as many as there are producers and consumers. The next are tasks on two workers: the channels of
+//! tokio, kanal and flume run on tokio, async-channel on smol. Ours is one channel in all of them: between
+//! async tasks (`twoply-green`), between straight-line code on fibers and on threads, and (`twoply-mixed`)
+//! from native producers to green consumers.
 //!
-//! What differs: std's and tokio's channels have one receiver, so they take part where there is one consumer; so have
-//! Erlang's mailboxes, which have no bound either. Go's channels always have a bound, may's never.
+//! What differs: std's and tokio's channels have one receiver, so they take part where there is one consumer;
+//! so have Erlang's mailboxes, which have no bound either. Go's channels always have a bound, may's never.
 
 use std::iter;
 
@@ -140,14 +141,15 @@ impl Shape {
     }
 }
 
-/// Measures exchanges. `exchange` is told how many messages there are, and gives back the sum of those received.
+/// Measures exchanges. `exchange` is told how many messages there are, and gives back the sum of those
+/// received.
 fn time(ctx: &Context, mut exchange: impl FnMut(Shape, usize) -> Result<usize>) -> Result<Sample> {
     let shape = Shape::of(ctx);
     ctx.time(STEP, |ops| check_count(shape.sum(ops), exchange(shape, ops)?))
 }
 
-/// Measures producers and consumers that are async tasks, over what `channel` makes: its sender, and a receiver for
-/// each consumer.
+/// Measures producers and consumers that are async tasks, over what `channel` makes: its sender, and a
+/// receiver for each consumer.
 fn tasks<S: Give, R: Take>(
     ctx: &Context,
     runtime: &impl Tasks,

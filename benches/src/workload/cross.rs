@@ -1,12 +1,13 @@
 //! Across the line: an OS thread and a task of a green runtime with one worker, over channels.
 //!
-//! `cross-pingpong` is the time of a round trip, which is one message each way; the thread begins. `cross-to-green`
-//! and `cross-to-native` are the time of a message when one side sends as fast as it can over a channel with room for
-//! 100.
+//! `cross-pingpong` is the time of a round trip, which is one message each way; the thread begins.
+//! `cross-to-green` and `cross-to-native` are the time of a message when one side sends as fast as it can
+//! over a channel with room for 100.
 //!
-//! `twoply-mixed` is a native task and an async green one, `twoply-mixed-fibers` a native task and straight-line code
-//! on a fiber; both sides call the same functions. The peers' threads use the blocking calls that their channels have
-//! beside the asynchronous ones; may's channels (without a bound) know which side they are on.
+//! `twoply-mixed` is a native task and an async green one, `twoply-mixed-fibers` a native task and
+//! straight-line code on a fiber; both sides call the same functions. The peers' threads use the blocking
+//! calls that their channels have beside the asynchronous ones; may's channels (without a bound) know which
+//! side they are on.
 
 use std::iter;
 

@@ -6,8 +6,8 @@
 //! `limit-epoll` is one thread that holds both ends and asks `epoll` before each read, as any event loop
 //! must.
 //!
-//! `twoply-fibers` and `twoply-native` are the same straight-line code, finished with `.wait()`. `twoply-native-std`
-//! is that of `std-thread`, through std's traits.
+//! `twoply-fibers` and `twoply-native` are the same straight-line code, finished with `.wait()`.
+//! `twoply-native-std` is that of `std-thread`, through std's traits.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -1,12 +1,13 @@
 //! Fan-out and fan-in: one task deals jobs out to eight, and one collects their results.
 //!
-//! Jobs are numbers, a result is the double of one, and the sum of the results is checked. An operation is a job: two
-//! messages. Both channels hold 100.
+//! Jobs are numbers, a result is the double of one, and the sum of the results is checked. An operation is a
+//! job: two messages. Both channels hold 100.
 //!
-//! What differs: the workers share one receiver of jobs where the channel allows it. tokio's does not, so each worker
-//! has a channel of its own, of a share of the room, and the jobs go to them in turn; so do Erlang's, to mailboxes
-//! without a bound. may's channels have no bound either. `kanal` and `crossbeam` are ten threads, so is
-//! `twoply-native`. In `twoply-mixed` the workers are native, dealing and collecting is green.
+//! What differs: the workers share one receiver of jobs where the channel allows it. tokio's does not, so
+//! each worker has a channel of its own, of a share of the room, and the jobs go to them in turn; so do
+//! Erlang's, to mailboxes without a bound. may's channels have no bound either. `kanal` and `crossbeam` are
+//! ten threads, so is `twoply-native`. In `twoply-mixed` the workers are native, dealing and collecting is
+//! green.
 
 use std::iter;
 
@@ -47,8 +48,8 @@ fn sum_of(jobs: usize) -> usize {
     jobs * (jobs - 1)
 }
 
-/// Measures jobs. `run` is told how many, how many work on them and the room of each channel; it gives back the sum of
-/// the results.
+/// Measures jobs. `run` is told how many, how many work on them and the room of each channel; it gives back
+/// the sum of the results.
 fn time(ctx: &Context, mut run: impl FnMut(usize, usize, usize) -> Result<usize>) -> Result<Sample> {
     let (workers, capacity) = (ctx.param("consumers"), ctx.param("capacity"));
     ctx.time(STEP, |jobs| check_count(sum_of(jobs), run(jobs, workers, capacity)?))

@@ -8,8 +8,8 @@
 //!
 //! What differs: kanal spins and yields for long, std's bounded channel and crossbeam's (which is the same
 //! code) for some rounds, flume parks at once. Ours (`twoply-native`) yields some rounds before it parks. In
-//! `twoply-mixed` one end is a native task and the other a green one on its only worker, an async task or (`-fibers`)
-//! straight-line code.
+//! `twoply-mixed` one end is a native task and the other a green one on its only worker, an async task or
+//! (`-fibers`) straight-line code.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,7 +40,8 @@ pub(crate) const CASES: &[Case] = &[timed(
     ],
 )];
 
-/// Measures round trips between straight-line code here and straight-line code there over what `channel` makes.
+/// Measures round trips between straight-line code here and straight-line code there over what `channel`
+/// makes.
 fn round_trips<S: GiveHere, R: TakeHere>(
     ctx: &Context,
     here: &impl Stacks,

@@ -86,8 +86,8 @@ pub(crate) const CASES: &[Case] = &[
     case(false, &[("connections", 10_000), ("workers", 2)], WITHOUT_THREADS),
 ];
 
-/// How many of the harness's windows one measurement takes: the kernel's choice of a core for each side lasts for a
-/// while, and a rate should see several.
+/// How many of the harness's windows one measurement takes: the kernel's choice of a core for each side lasts
+/// for a while, and a rate should see several.
 const WINDOWS: u32 = 5;
 
 const fn case(
@@ -98,8 +98,8 @@ const fn case(
     Case { workload: "http", params, measures: MEASURES, quick, systems }
 }
 
-/// What a connection adds to the time of a round, in which each has a response. Every connection should have some of
-/// them in the window, or those that had none distort the quantiles.
+/// What a connection adds to the time of a round, in which each has a response. Every connection should have
+/// some of them in the window, or those that had none distort the quantiles.
 const FOR_A_CONNECTION: Duration = Duration::from_micros(15);
 
 /// What a server did in a window.

@@ -1,7 +1,7 @@
 //! Idle: the CPU time of a runtime whose tasks all wait for messages that do not come.
 //!
-//! Spinning before sleep must end in sleep. There are two workers and 100 tasks; the tasks have been told to start
-//! and have had a while to settle. In `twoply-native` each is a thread.
+//! Spinning before sleep must end in sleep. There are two workers and 100 tasks; the tasks have been told to
+//! start and have had a while to settle. In `twoply-native` each is a thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,8 +27,8 @@ pub(crate) const CASES: &[Case] = &[Case {
     ],
 }];
 
-/// Measures a while in which nothing happens. `received` counts the tasks that were started, and at the end those
-/// that got their message, which `release` sends.
+/// Measures a while in which nothing happens. `received` counts the tasks that were started, and at the end
+/// those that got their message, which `release` sends.
 fn measure(ctx: &Context, received: &AtomicUsize, release: impl FnOnce() -> Result<()>) -> Result<Sample> {
     let tasks = ctx.param("tasks");
     while received.load(Ordering::Acquire) < tasks {

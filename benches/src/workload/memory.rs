@@ -2,8 +2,9 @@
 //!
 //! Each task holds 64 bytes of state. In `memory-pending` it waits for nothing, in `memory-sleep` for a far
 //! deadline. `memory-mailbox` is the idle actor: a task that waits for a message on an unbounded channel of
-//! its own, and the sender that keeps it waiting. In `memory-blocked` the task is straight-line code that waits for
-//! nothing, so each has a stack of its own. What the kernel keeps for a thread or a mapping is not counted.
+//! its own, and the sender that keeps it waiting. In `memory-blocked` the task is straight-line code that
+//! waits for nothing, so each has a stack of its own. What the kernel keeps for a thread or a mapping is not
+//! counted.
 //!
 //! The handles and senders count (8 bytes each), and so does what the allocator rounds up. Tasks start in
 //! small groups, so that what a run queue needs for a burst is not charged to the tasks. All of them have

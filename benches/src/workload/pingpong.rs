@@ -1,8 +1,8 @@
 //! Channel ping-pong between two async tasks: the time of a round trip, which is two messages.
 //!
 //! `workers=1`: both tasks on one worker. `workers=2`: a runtime with two workers, which may keep both tasks
-//! on one of them, and mostly does. `apart=1`: two runtimes with one worker each, so that each message wakes the
-//! other thread.
+//! on one of them, and mostly does. `apart=1`: two runtimes with one worker each, so that each message wakes
+//! the other thread.
 //!
 //! `twoply-fibers` is straight-line code, whose every receive blocks the fiber that it is on.
 //! The channels hold one message, which is all that is ever under way. tokio's, kanal's and flume's run on
@@ -81,7 +81,8 @@ pub(super) fn ping_here(rounds: usize, to: &impl GiveHere, mut from: impl TakeHe
     Ok(())
 }
 
-/// Measures round trips between a task here and a task there, which may be the same runtime, over what `channel` makes.
+/// Measures round trips between a task here and a task there, which may be the same runtime, over what
+/// `channel` makes.
 fn round_trips<S: Give, R: Take>(
     ctx: &Context,
     here: &impl Tasks,
@@ -95,8 +96,8 @@ fn round_trips<S: Give, R: Take>(
     })
 }
 
-/// Round trips between straight-line code here and straight-line code there, wherever that is: over a channel to there
-/// and one back.
+/// Round trips between straight-line code here and straight-line code there, wherever that is: over a channel
+/// to there and one back.
 pub(super) fn round_trips_here<S: GiveHere, R: TakeHere>(
     ops: usize,
     here: &impl Stacks,
@@ -142,7 +143,8 @@ fn smol(ctx: &Context) -> Result<Sample> {
     round_trips(ctx, &smol, &smol, async_channel::bounded)
 }
 
-/// Written by hand: a current-thread runtime runs while somebody blocks on it, so the other one has a thread that does.
+/// Written by hand: a current-thread runtime runs while somebody blocks on it, so the other one has a thread
+/// that does.
 fn tokio_mpsc_apart(ctx: &Context) -> Result<Sample> {
     let here = runtimes::tokio_named("tokio-current", 1)?;
     ctx.time(1, |ops| {

@@ -1,16 +1,16 @@
 //! Values that are still to come: what it costs to make one, to wait for it and to give it.
 //!
 //! - `promise-ready`: made, given and then waited for, in one task: nobody ever stops.
-//! - `promise-stop`: made, waited for until that is pending, given, and waited for again, in one task: the price of
-//!   standing in line, of one wake-up, and, for ours, of the search for deadlocks. `twoply-unwatched` is the same
-//!   promise without that search; in `twoply-owed` it is known who owes the promise, so that the search has somewhere
-//!   to go.
-//! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits: a
-//!   round trip. It goes through the same channel in all systems.
+//! - `promise-stop`: made, waited for until that is pending, given, and waited for again, in one task: the
+//!   price of standing in line, of one wake-up, and, for ours, of the search for deadlocks.
+//!   `twoply-unwatched` is the same promise without that search; in `twoply-owed` it is known who owes the
+//!   promise, so that the search has somewhere to go.
+//! - `promise-threads`: the means to give it is passed to another thread, which uses it while this one waits:
+//!   a round trip. It goes through the same channel in all systems.
 //!
-//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is `twoply-answer`, and
-//! a promise (`twoply-promise`) does more: it may be cloned and looked at. All run on our green worker, so that only
-//! the channel differs.
+//! The oneshot channels of tokio and of futures have one receiver, which takes the value; ours is
+//! `twoply-answer`, and a promise (`twoply-promise`) does more: it may be cloned and looked at. All run on
+//! our green worker, so that only the channel differs.
 
 use std::future::{IntoFuture, poll_fn};
 use std::pin::pin;

@@ -1,13 +1,14 @@
 //! A ring of tasks, each with a channel to the next: the time of one hop of the one message that goes round.
 //!
-//! A hop is a message and a switch to a task that has not run for a whole round. The message counts the hops that are
-//! left, and the task that gets a zero says its number, which tells how many hops there really were. The ring is made
-//! before the clock starts (Go and Erlang make theirs anew for each run, a thousandth of its time).
+//! A hop is a message and a switch to a task that has not run for a whole round. The message counts the hops
+//! that are left, and the task that gets a zero says its number, which tells how many hops there really were.
+//! The ring is made before the clock starts (Go and Erlang make theirs anew for each run, a thousandth of its
+//! time).
 //!
-//! The channels hold one message; Erlang's mailboxes and may's channels are unbounded. tokio's, kanal's and flume's
-//! run on tokio; async-channel runs on smol. `std-mpsc` and `crossbeam` are a thread for each node, so is
-//! `twoply-native`. In `twoply-mixed` every other node is a native thread, and the rest are green tasks: each hop
-//! crosses the line.
+//! The channels hold one message; Erlang's mailboxes and may's channels are unbounded. tokio's, kanal's and
+//! flume's run on tokio; async-channel runs on smol. `std-mpsc` and `crossbeam` are a thread for each node,
+//! so is `twoply-native`. In `twoply-mixed` every other node is a native thread, and the rest are green
+//! tasks: each hop crosses the line.
 
 use anyhow::{Context as _, Result, ensure};
 use twoply::channel;
@@ -56,9 +57,9 @@ pub(crate) const CASES: &[Case] = &[
 /// The message that ends a node, after it has told the next one.
 const STOP: usize = usize::MAX;
 
-/// Makes the channels of a ring and starts a node on each: `start` is told its number, where its messages come from,
-/// where they go next, and where the last one goes. Answers where a message starts, and where the number of the node
-/// comes out at which it ended.
+/// Makes the channels of a ring and starts a node on each: `start` is told its number, where its messages
+/// come from, where they go next, and where the last one goes. Answers where a message starts, and where the
+/// number of the node comes out at which it ended.
 fn ring<S: Clone, R>(
     ctx: &Context,
     channel: impl Fn() -> (S, R),

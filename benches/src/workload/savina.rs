@@ -1,20 +1,22 @@
-//! The micro and the concurrency benchmarks of the Savina suite (S. Imam, V. Sarkar: "Savina, an actor benchmark
-//! suite", AGERE 2014), ours beside other actor libraries of Rust.
+//! The micro and the concurrency benchmarks of the Savina suite (S. Imam, V. Sarkar: "Savina, an actor
+//! benchmark suite", AGERE 2014), ours beside other actor libraries of Rust.
 //!
-//! Each benchmark is written once over [`System`], with the messages and the protocol of the suite; where the suite has
-//! an actor that waits for an answer in a handler, it is the suite's variant with a stash. Each checks its result, and
-//! is over when its last actor is gone. The figure is the wall time of one operation, which for most is a message; the
-//! number of actors in Fibonacci and ForkJoin (Create), of rounds, haircuts, items and transactions in those that are
-//! named after such.
+//! Each benchmark is written once over [`System`], with the messages and the protocol of the suite; where the
+//! suite has an actor that waits for an answer in a handler, it is the suite's variant with a stash. Each
+//! checks its result, and is over when its last actor is gone. The figure is the wall time of one operation,
+//! which for most is a message; the number of actors in Fibonacci and ForkJoin (Create), of rounds, haircuts,
+//! items and transactions in those that are named after such.
 //!
-//! The parameters are those of the paper but for five, which take many seconds with some of the systems: Big sends a tenth
-//! of the pings, SortedList does a tenth of the operations, SleepingBarber has a tenth of the customers and of the seats,
-//! Fibonacci computes the 23rd number instead of the 25th, and producing or consuming an item in BoundedBuffer costs
-//! a twenty-fifth (one round of a hundred logarithms). With all that the paper gives them they are `paper-big`,
-//! `paper-sortedlist` and so on, which run on request: `--only paper`. `--quick` does a twentieth of the rounds of all.
+//! The parameters are those of the paper but for five, which take many seconds with some of the systems: Big
+//! sends a tenth of the pings, SortedList does a tenth of the operations, SleepingBarber has a tenth of the
+//! customers and of the seats, Fibonacci computes the 23rd number instead of the 25th, and producing or
+//! consuming an item in BoundedBuffer costs a twenty-fifth (one round of a hundred logarithms). With all that
+//! the paper gives them they are `paper-big`, `paper-sortedlist` and so on, which run on request:
+//! `--only paper`. `--quick` does a twentieth of the rounds of all.
 //!
-//! All mailboxes are unbounded, which is the one kind that all systems have. With `workers=1` the peers run on tokio's
-//! current-thread runtime, with `workers=2` on its multi-thread one; actix has an arbiter for each worker.
+//! All mailboxes are unbounded, which is the one kind that all systems have. With `workers=1` the peers run
+//! on tokio's current-thread runtime, with `workers=2` on its multi-thread one; actix has an arbiter for each
+//! worker.
 
 mod classic;
 mod crowd;
@@ -76,7 +78,8 @@ pub(crate) fn run_once<S: System, B: Benchmark>(system: &S, benchmark: B) -> Res
     Ok(())
 }
 
-/// Measures a benchmark on a system: as often as fills the window, or once after one to warm up in a quick look.
+/// Measures a benchmark on a system: as often as fills the window, or once after one to warm up in a quick
+/// look.
 pub(crate) fn measure<S: System, B: Benchmark>(ctx: &Context) -> Result<Sample> {
     let system = S::start(ctx)?;
     let benchmark = B::new(&Size(ctx));

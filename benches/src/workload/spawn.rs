@@ -1,12 +1,12 @@
 //! Spawn and finish: tasks that end at once, in batches whose results are awaited in order.
 //!
-//! The spawner is itself a task on a worker. Each task gives back its number, and the sum is checked. In `spawn` a
-//! batch is 1,000 tasks; `spawn-many` varies how many are alive at a time.
+//! The spawner is itself a task on a worker. Each task gives back its number, and the sum is checked. In
+//! `spawn` a batch is 1,000 tasks; `spawn-many` varies how many are alive at a time.
 //!
 //! What differs: tokio's tasks enter a list of all tasks of the runtime (that is how its shutdown finds
 //! them), and smol's executor does the same under a lock; both count in the price. A closure (`-closure`) is
-//! straight-line code: a task that could block, and does not. may's coroutines, goroutines and Erlang's processes
-//! have a stack or heap each; the latter two give their numbers back as messages to their spawner.
+//! straight-line code: a task that could block, and does not. may's coroutines, goroutines and Erlang's
+//! processes have a stack or heap each; the latter two give their numbers back as messages to their spawner.
 
 use anyhow::{Context as _, Result};
 
@@ -79,7 +79,8 @@ fn check_sum(ops: usize, batch: usize, sum: usize) -> Result<()> {
     check_count(sum_of(ops, batch), sum)
 }
 
-/// A task that spawns batches with `$spawn`, which makes a task of a number, and awaits their results with `$join`.
+/// A task that spawns batches with `$spawn`, which makes a task of a number, and awaits their results with
+/// `$join`.
 macro_rules! batches {
     ($ops:expr, $batch:expr, $spawn:expr, |$task:ident| $join:expr) => {
         async move {

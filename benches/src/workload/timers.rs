@@ -6,9 +6,10 @@
 //! The limit is the kernel's own lateness: one thread that walks over the sorted deadlines and sleeps on a
 //! timer descriptor before each that is still to come.
 //!
-//! What differs: tokio's timers count in milliseconds and round up, so about one millisecond of its lateness is its
-//! resolution, and its wheel fires in groups, which saves CPU time; smol's `Timer` is exact and kept in an ordered map
-//! under a lock. Ours are exact too. In `twoply-fibers` each sleeper is straight-line code that blocks its fiber.
+//! What differs: tokio's timers count in milliseconds and round up, so about one millisecond of its lateness
+//! is its resolution, and its wheel fires in groups, which saves CPU time; smol's `Timer` is exact and kept
+//! in an ordered map under a lock. Ours are exact too. In `twoply-fibers` each sleeper is straight-line code
+//! that blocks its fiber.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -48,8 +49,8 @@ pub(crate) const CASES: &[Case] = &[Case {
 /// The time in which the deadlines lie.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// The time to spawn all sleepers, and to have each fall asleep, before the first deadline: most of it is for those
-/// that need a stack each.
+/// The time to spawn all sleepers, and to have each fall asleep, before the first deadline: most of it is for
+/// those that need a stack each.
 const LEAD: Duration = Duration::from_millis(1000);
 
 /// That many deadlines, in random order.

@@ -1,13 +1,14 @@
-//! Spawn tree (also known as skynet): a task starts ten more, each of them ten more, until there are that many leaves.
-//! A leaf gives back its number; every other task, the sum of its children.
+//! Spawn tree (also known as skynet): a task starts ten more, each of them ten more, until there are that
+//! many leaves. A leaf gives back its number; every other task, the sum of its children.
 //!
-//! The spawning is done by all tasks, not by one, so with two workers there is something to steal all the time. An
-//! operation is a leaf: there are 1.11 tasks for each.
+//! The spawning is done by all tasks, not by one, so with two workers there is something to steal all the
+//! time. An operation is a leaf: there are 1.11 tasks for each.
 //!
-//! What differs: the futures are boxed, because an asynchronous function that calls itself must be; goroutines and
-//! Erlang's processes give their sums back as messages. In `twoply-fibers` and `may` every task but a leaf blocks a
-//! stack while its children run. With a million leaves Erlang would take ten seconds, most of them for paging in
-//! 1.7 GB, and may has two mappings for each stack, of which the kernel allows a process 65,530.
+//! What differs: the futures are boxed, because an asynchronous function that calls itself must be;
+//! goroutines and Erlang's processes give their sums back as messages. In `twoply-fibers` and `may` every
+//! task but a leaf blocks a stack while its children run. With a million leaves Erlang would take ten
+//! seconds, most of them for paging in 1.7 GB, and may has two mappings for each stack, of which the kernel
+//! allows a process 65,530.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -65,8 +66,8 @@ fn time(ctx: &Context, mut tree: impl FnMut(usize) -> Result<usize>) -> Result<S
     })
 }
 
-/// The node whose leaves are the `$leaves` numbers from `$first` on. `$child` starts the node of a first number and a
-/// number of leaves; awaiting what it gives is the sum, or an error.
+/// The node whose leaves are the `$leaves` numbers from `$first` on. `$child` starts the node of a first
+/// number and a number of leaves; awaiting what it gives is the sum, or an error.
 macro_rules! node {
     ($first:expr, $leaves:expr, $child:expr) => {
         Box::pin(async move {

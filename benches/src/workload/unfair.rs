@@ -1,14 +1,16 @@
 //! Unfair requests: what one connection of an HTTP server does to the others.
 //!
-//! One connection in fifty asks for a path that takes 5 ms, and asks again as soon as it has the answer; the others
-//! ask for what takes microseconds. In `http-uneven` the 5 ms are CPU time, in `http-blocking` the handler blocks its
-//! OS thread in a sleep. So of two workers one is busy or blocked nearly all the time, and a connection that is tied
-//! to that one waits for 5 ms where it could have had the other. The figures are those of the other connections alone.
+//! One connection in fifty asks for a path that takes 5 ms, and asks again as soon as it has the answer; the
+//! others ask for what takes microseconds. In `http-uneven` the 5 ms are CPU time, in `http-blocking` the
+//! handler blocks its OS thread in a sleep. So of two workers one is busy or blocked nearly all the time, and
+//! a connection that is tied to that one waits for 5 ms where it could have had the other. The figures are
+//! those of the other connections alone.
 //!
 //! The handlers say nothing to their runtimes, except in `tokio-multi-in-place` (`block_in_place` around each
-//! request), `smol-unblock` (`unblock`) and `twoply-green-offload` (`offload`). Go's call is `nanosleep`, which its
-//! scheduler knows to be blocking; in Erlang there is nothing to block a scheduler with. Ours notices a worker that is
-//! stuck, and has another do its work, or another thread carry it: that is all that helps where there is one worker.
+//! request), `smol-unblock` (`unblock`) and `twoply-green-offload` (`offload`). Go's call is `nanosleep`,
+//! which its scheduler knows to be blocking; in Erlang there is nothing to block a scheduler with. Ours
+//! notices a worker that is stuck, and has another do its work, or another thread carry it: that is all that
+//! helps where there is one worker.
 
 use anyhow::Result;
 
@@ -25,7 +27,8 @@ const MEASURES: &[Measure] = &[
 
 const PARAMS: &[(&str, usize)] = &[("connections", 50), ("workers", 2)];
 
-/// The only worker is held up nearly all the time: whoever has no other way to go on serves nobody else meanwhile.
+/// The only worker is held up nearly all the time: whoever has no other way to go on serves nobody else
+/// meanwhile.
 const ALONE: &[(&str, usize)] = &[("connections", 50), ("workers", 1)];
 
 const UNEVEN: &[(&str, Run)] = &[

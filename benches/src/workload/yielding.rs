@@ -4,10 +4,10 @@
 //! The price of spawning them is in the figure, spread over a hundred yields or more for each task.
 //!
 //! What differs: tokio's `yield_now` sets the waker aside until the worker has looked at its driver once,
-//! smol's wakes itself at once and goes to the back of the queue. The `-wake` systems are a future of our own on
-//! tokio that does the same as smol's. `twoply-fibers` is straight-line code on fibers; async tasks on the same
-//! runtime are `twoply-fibers-async`. `may`, Go and Erlang are straight-line code too; their schedulers also preempt
-//! (Go, Erlang) or balance (all three), and that is in their price.
+//! smol's wakes itself at once and goes to the back of the queue. The `-wake` systems are a future of our own
+//! on tokio that does the same as smol's. `twoply-fibers` is straight-line code on fibers; async tasks on the
+//! same runtime are `twoply-fibers-async`. `may`, Go and Erlang are straight-line code too; their schedulers
+//! also preempt (Go, Erlang) or balance (all three), and that is in their price.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -23,7 +23,8 @@ use crate::runtimes::{self, Smol, Tasks as _};
 /// How often each task gives way, at least: what a stack for each costs must not be most of the figure.
 const STEP: usize = 100;
 
-/// How many yields make a step. Of a great many tasks each gives way less often, or a step alone would take seconds.
+/// How many yields make a step. Of a great many tasks each gives way less often, or a step alone would take
+/// seconds.
 fn step(tasks: usize) -> usize {
     (STEP * tasks).min(1_000_000).max(tasks)
 }
@@ -64,8 +65,8 @@ pub(crate) const SERIES: &[Series] = &[Series {
     ],
 }];
 
-/// A task that starts `$tasks` others with `$spawn`, which give way `$ops` times in all with `$yield`, and adds up how
-/// often they did. `$join` awaits the result of one.
+/// A task that starts `$tasks` others with `$spawn`, which give way `$ops` times in all with `$yield`, and
+/// adds up how often they did. `$join` awaits the result of one.
 macro_rules! yielders {
     ($ops:expr, $tasks:expr, $spawn:expr, $yield:expr, |$handle:ident| $join:expr) => {{
         let (ops, tasks) = ($ops, $tasks);

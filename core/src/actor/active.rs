@@ -1,15 +1,16 @@
 //! [`Active`]: any value as an actor, whose messages are closures.
 //!
 //! These are the actors of the Io language: `value @method` is [`Active::ask`], `value @@method` is
-//! [`Active::try_send`]. The verbs are those of a [`ProcessRef`]; a closure stands where the message does there.
-//! An `Active` is thin over a [`Process`]: each closure is one message and one allocation, and what processes have
-//! (names, capacities, monitors, exit reasons, detection of deadlocks) it has.
+//! [`Active::try_send`]. The verbs are those of a [`ProcessRef`]; a closure stands where the message does
+//! there. An `Active` is thin over a [`Process`]: each closure is one message and one allocation, and what
+//! processes have (names, capacities, monitors, exit reasons, detection of deadlocks) it has.
 //!
-//! Where this differs from Io, and why: a closure that panics fails its answer, where Io leaves those who wait for it
-//! waiting; and those who wait in a circle are told, which Io's documentation promises and its machine does not do.
+//! Where this differs from Io, and why: a closure that panics fails its answer, where Io leaves those who
+//! wait for it waiting; and those who wait in a circle are told, which Io's documentation promises and its
+//! machine does not do.
 //!
-//! No closure is ever run while anything is locked. The process holds no handle of its own: it ends when the last of
-//! the others is gone and what was asked for has been done.
+//! No closure is ever run while anything is locked. The process holds no handle of its own: it ends when the
+//! last of the others is gone and what was asked for has been done.
 
 use std::fmt;
 use std::future::Future;
@@ -24,14 +25,17 @@ use crate::kernel::backend::Backend;
 use crate::kernel::task::{Panic, current_backend};
 use crate::promise::{Answer, Failure, Resolver, answer};
 
-/// A value that is an actor: closures are sent to it and run one after the other, with the value in their hands.
+/// A value that is an actor: closures are sent to it and run one after the other, with the value in their
+/// hands.
 ///
-/// Clones are handles to the same value. It is dropped, in its own task, when the last handle is gone and the closures
-/// that were sent before have run. The value becomes an actor with the first closure; until then no task has it.
+/// Clones are handles to the same value. It is dropped, in its own task, when the last handle is gone and the
+/// closures that were sent before have run. The value becomes an actor with the first closure; until then no
+/// task has it.
 ///
-/// A closure may wait, by `.wait()`, or by `.await` in an [asynchronous one](Active::ask_async): the closures after
-/// it stay in the queue. One that waits for its own actor, or in a circle with others, is given
-/// [`Failure::Deadlock`]. That refuses the wait; the closure that was waited for has been sent, and will be run.
+/// A closure may wait, by `.wait()`, or by `.await` in an [asynchronous one](Active::ask_async): the closures
+/// after it stay in the queue. One that waits for its own actor, or in a circle with others, is given
+/// [`Failure::Deadlock`]. That refuses the wait; the closure that was waited for has been sent, and will be
+/// run.
 ///
 /// # Examples
 /// ```
@@ -95,7 +99,8 @@ impl Active<()> {
 impl<T: Send + 'static> Active<T> {
     /// Makes `value` an actor on the backend of the calling task.
     ///
-    /// Outside of any task, it will be on the backend of the task that first sends it a closure, or on the default one.
+    /// Outside of any task, it will be on the backend of the task that first sends it a closure, or on the
+    /// default one.
     ///
     /// # Examples
     /// ```
@@ -110,8 +115,8 @@ impl<T: Send + 'static> Active<T> {
 
     /// Sends a closure, and returns at once: Io's `@@`. It is run after all that were sent before it.
     ///
-    /// A panic of the closure is reported by the panic hook alone; whoever needs to know what became of a closure uses
-    /// [`Active::ask`].
+    /// A panic of the closure is reported by the panic hook alone; whoever needs to know what became of a
+    /// closure uses [`Active::ask`].
     ///
     /// # Errors
     /// The closure has been dropped, and will not run:
@@ -138,8 +143,8 @@ impl<T: Send + 'static> Active<T> {
         process.try_send(action).map_err(|error| failure_of(process, &error))
     }
 
-    /// Sends a closure and returns the answer that is to come, at once: Io's `@`. What the closure captures is
-    /// evaluated by the caller, and it is run after all that were sent before it. The answer is a future;
+    /// Sends a closure and returns the answer that is to come, at once: Io's `@`. What the closure captures
+    /// is evaluated by the caller, and it is run after all that were sent before it. The answer is a future;
     /// [`Answer::share`] makes a [`Promise`](crate::promise::Promise) of it, for many to wait for.
     ///
     /// The answer fails with
@@ -170,8 +175,8 @@ impl<T: Send + 'static> Active<T> {
         })
     }
 
-    /// As [`Active::ask`], for an asynchronous closure: it may await, with the value in its hands. Closures that come
-    /// meanwhile are run when it is done.
+    /// As [`Active::ask`], for an asynchronous closure: it may await, with the value in its hands. Closures
+    /// that come meanwhile are run when it is done.
     ///
     /// # Examples
     /// ```
@@ -242,8 +247,8 @@ impl<T: Send + 'static> Active<T> {
         process.as_ref().map_err(Failure::clone)
     }
 
-    /// Starts the process. This runs once, while others wait for it: neither the value nor anything else of the user's
-    /// is dropped here.
+    /// Starts the process. This runs once, while others wait for it: neither the value nor anything else of
+    /// the user's is dropped here.
     #[cold]
     fn start(&self) -> Result<ProcessRef<Action<T>>, Failure> {
         let Some(Unstarted { value, settings }) = lock_std(&self.0.unstarted).take() else {
@@ -276,7 +281,8 @@ fn failure_of<M>(process: &ProcessRef<M>, error: &TrySendError<M>) -> Failure {
 impl<T: Send + 'static> Drop for Handle<T> {
     fn drop(&mut self) {
         if let Some(Ok(process)) = self.process.get() {
-            // Signals and messages keep their order, so the signal stands behind all closures; and it needs no room.
+            // Signals and messages keep their order, so the signal stands behind all closures; and it needs
+            // no room.
             process.exit(ExitReason::Normal);
         }
     }
@@ -324,7 +330,8 @@ async fn serve<T: Send + 'static>(
     }
 }
 
-/// Resolves `reply` with what the closure returned, or fails it with the closure's panic, which is also returned.
+/// Resolves `reply` with what the closure returned, or fails it with the closure's panic, which is also
+/// returned.
 fn resolve_with<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
     // Nobody else has the resolver, so nothing can come too late.
     match result {
@@ -341,8 +348,8 @@ fn resolve_with<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
 
 /// An asynchronous closure whose future may go from thread to thread; see [`Active::ask_async`].
 ///
-/// Every `async |value: &mut T| ..` is one if all that it holds across an `.await` is `Send`. Nobody implements this by
-/// hand.
+/// Every `async |value: &mut T| ..` is one if all that it holds across an `.await` is `Send`. Nobody
+/// implements this by hand.
 pub trait AsyncClosure<'a, T: 'a, R>: FnOnce(&'a mut T) -> Self::Future {
     /// The future that the closure returns.
     type Future: Future<Output = R> + Send + 'a;
@@ -414,14 +421,15 @@ impl ActiveBuilder {
         self
     }
 
-    /// Asks for a stack of at least `bytes` bytes; see [`task::Builder::stack_size`](crate::task::Builder::stack_size).
+    /// Asks for a stack of at least `bytes` bytes; see
+    /// [`task::Builder::stack_size`](crate::task::Builder::stack_size).
     pub fn stack_size(mut self, bytes: usize) -> ActiveBuilder {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Says whether a closure that panics ends the actor, with the panic as its exit reason; what comes after is
-    /// refused then. Unless this is called, the actor goes on with the value as the panic has left it.
+    /// Says whether a closure that panics ends the actor, with the panic as its exit reason; what comes after
+    /// is refused then. Unless this is called, the actor goes on with the value as the panic has left it.
     pub fn end_on_panic(mut self, end: bool) -> ActiveBuilder {
         self.end_on_panic = end;
         self

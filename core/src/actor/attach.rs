@@ -1,11 +1,11 @@
 //! Sources attached to an actor: what they give becomes messages to it.
 //!
-//! The receive loop of [`behaviour`](super::behaviour) polls the mailbox and the sources in turn, in the actor's own
-//! task. So an actor that listens to a clock, a channel and a socket costs one task, and everything reaches it one at a
-//! time, through [`Actor::handle`](super::Actor::handle).
+//! The receive loop of [`behaviour`](super::behaviour) polls the mailbox and the sources in turn, in the
+//! actor's own task. So an actor that listens to a clock, a channel and a socket costs one task, and
+//! everything reaches it one at a time, through [`Actor::handle`](super::Actor::handle).
 //!
-//! This module never starts a task, and it never takes anything from a source before the actor has time for it: what a
-//! source cannot send yet stays there.
+//! This module never starts a task, and it never takes anything from a source before the actor has time for
+//! it: what a source cannot send yet stays there.
 
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
@@ -14,8 +14,8 @@ use crate::channel::{Source, WaitKey};
 use crate::kernel::coop;
 use crate::kernel::strand::{note_pending, with_alternative};
 
-/// Identifies a source that is attached to an actor: what [`Context::attach`](super::Context::attach) returns and
-/// [`Context::detach`](super::Context::detach) takes.
+/// Identifies a source that is attached to an actor: what [`Context::attach`](super::Context::attach) returns
+/// and [`Context::detach`](super::Context::detach) takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attachment(u64);
 
@@ -23,8 +23,8 @@ pub struct Attachment(u64);
 pub(super) struct Sources<M> {
     /// The sources, in the order in which they were attached.
     attached: Vec<(Attachment, Box<dyn PollMessage<M>>)>,
-    /// The arm that is asked first: 0 is the mailbox, `n` the source at `n - 1`. It is the arm after the one that gave
-    /// last, so each waits for one message of each of the others at most.
+    /// The arm that is asked first: 0 is the mailbox, `n` the source at `n - 1`. It is the arm after the one
+    /// that gave last, so each waits for one message of each of the others at most.
     turn: usize,
     /// The number of the next attachment.
     next: u64,
@@ -55,8 +55,8 @@ impl<M: 'static> Sources<M> {
         found.map(|index| self.attached.remove(index)).is_some()
     }
 
-    /// Returns the next event of the mailbox, which `mailbox` polls, or the next message of a source, which `wrap` makes
-    /// an event.
+    /// Returns the next event of the mailbox, which `mailbox` polls, or the next message of a source, which
+    /// `wrap` makes an event.
     #[inline]
     pub(super) fn poll_next<E>(
         &mut self,

@@ -1,12 +1,12 @@
 //! [`Actor`]: a process that is written as a value and its handlers, instead of as a loop.
 //!
-//! It is thin: one future over [`Process`] that receives, calls a handler, and begins again. It boxes neither messages
-//! nor handlers, so an actor that waits for a message is its value, its mailbox and a few words in one task, on no
-//! stack. All that processes can do, actors can; what others see of them, references, signals and exit reasons, is the
-//! same.
+//! It is thin: one future over [`Process`] that receives, calls a handler, and begins again. It boxes neither
+//! messages nor handlers, so an actor that waits for a message is its value, its mailbox and a few words in
+//! one task, on no stack. All that processes can do, actors can; what others see of them, references, signals
+//! and exit reasons, is the same.
 //!
-//! A handler's panic ends in this module and becomes the exit reason; what is called after it, and what is not, is in
-//! the table of [`Actor`]. Nothing here chooses where an actor runs.
+//! A handler's panic ends in this module and becomes the exit reason; what is called after it, and what is
+//! not, is in the table of [`Actor`]. Nothing here chooses where an actor runs.
 
 mod context;
 mod run;
@@ -45,9 +45,10 @@ pub use start::{StartActorError, Starting, StartingTimeout};
 /// | the end of its backend                           | `Shutdown`                      | no: it is dropped as it is |
 /// | [`stopped`] panics                               | the panic, unless it had failed | it was                     |
 ///
-/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. The parent is whoever
-/// has started the actor with a link: its supervisor, or the process of [`Builder::spawn_actor_link`]. After a panic,
-/// `stopped` finds the value as the panic has left it; no other handler is called then.
+/// So whoever has something to put in order at the end traps exits, as in Erlang's `gen_server`. The parent
+/// is whoever has started the actor with a link: its supervisor, or the process of
+/// [`Builder::spawn_actor_link`]. After a panic, `stopped` finds the value as the panic has left it; no other
+/// handler is called then.
 ///
 /// [`started`]: Actor::started
 /// [`trapped`]: Actor::trapped
@@ -94,11 +95,12 @@ pub trait Actor: Sized + Send + 'static {
     /// The type of the messages that others send it.
     type Message: Send + 'static;
 
-    /// The error of its handlers: an error type, a `String`, or [`ExitReason`] for a reason of one's own choice.
-    /// [`Infallible`](std::convert::Infallible) for those that never do.
+    /// The error of its handlers: an error type, a `String`, or [`ExitReason`] for a reason of one's own
+    /// choice. [`Infallible`](std::convert::Infallible) for those that never do.
     type Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static;
 
-    /// Is called first, in the actor's own task: before any message, and before any news of links and monitors.
+    /// Is called first, in the actor's own task: before any message, and before any news of links and
+    /// monitors.
     ///
     /// # Errors
     /// An error ends the actor, which then has never started: [`stopped`](Actor::stopped) is not called.
@@ -117,12 +119,13 @@ pub trait Actor: Sized + Send + 'static {
         cx: &mut Context<Self>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Is called with each exit signal that does not come from the parent, if the actor [traps](Process::trap_exit) them.
-    /// Without this, the actor stops with the signal's reason unless that is [`Normal`](ExitReason::Normal): as if it
-    /// did not trap, but in order, with [`stopped`](Actor::stopped).
+    /// Is called with each exit signal that does not come from the parent, if the actor
+    /// [traps](Process::trap_exit) them. Without this, the actor stops with the signal's reason unless that
+    /// is [`Normal`](ExitReason::Normal): as if it did not trap, but in order, with
+    /// [`stopped`](Actor::stopped).
     ///
-    /// A trapped signal of the parent is not for the actor to judge: whatever its reason, the actor stops with that, in
-    /// order, when the signal's turn in the mailbox comes.
+    /// A trapped signal of the parent is not for the actor to judge: whatever its reason, the actor stops
+    /// with that, in order, when the signal's turn in the mailbox comes.
     ///
     /// # Errors
     /// An error ends the actor, with that as its exit reason.
@@ -185,7 +188,8 @@ pub trait Actor: Sized + Send + 'static {
         ready(Ok(()))
     }
 
-    /// Is called when no event has come for the [idle timeout](Context::set_idle_timeout). Without this, the actor stops.
+    /// Is called when no event has come for the [idle timeout](Context::set_idle_timeout). Without this, the
+    /// actor stops.
     ///
     /// # Errors
     /// An error ends the actor, with that as its exit reason.
@@ -194,15 +198,17 @@ pub trait Actor: Sized + Send + 'static {
         ready(Ok(()))
     }
 
-    /// Is called last, with the reason for which the actor ends, before its links and monitors are told. What is left in
-    /// the mailbox is undelivered. There are ends at which this is not called: see the table above.
+    /// Is called last, with the reason for which the actor ends, before its links and monitors are told. What
+    /// is left in the mailbox is undelivered. There are ends at which this is not called: see the table
+    /// above.
     fn stopped(&mut self, reason: &ExitReason, cx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
         let _ = (reason, cx);
         ready(())
     }
 
     /// Starts it as a process on the backend of the calling task, or the default one outside of any task.
-    /// [`Builder::spawn_actor`] names another one, and settings; [`Builder::start_actor`] waits until it has started.
+    /// [`Builder::spawn_actor`] names another one, and settings; [`Builder::start_actor`] waits until it has
+    /// started.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -233,13 +239,14 @@ pub trait Actor: Sized + Send + 'static {
         Builder::new().spawn_actor(self)
     }
 
-    /// Starts it as [`spawn`](Actor::spawn) does, and waits until [`started`](Actor::started) has returned, by `.await` or
-    /// `.wait()`. [`Starting::timeout`] sets a deadline, [`Builder::start_actor`] names settings.
+    /// Starts it as [`spawn`](Actor::spawn) does, and waits until [`started`](Actor::started) has returned,
+    /// by `.await` or `.wait()`. [`Starting::timeout`] sets a deadline, [`Builder::start_actor`] names
+    /// settings.
     ///
     /// # Errors
-    /// The future's output is an error when there is no process, when `started` fails or the actor ends in another way
-    /// before that has returned ([`StartActorError::Ended`] says why), and when the actor
-    /// [wants it so](Context::ignore). The process has ended by then, and its names are free.
+    /// The future's output is an error when there is no process, when `started` fails or the actor ends in
+    /// another way before that has returned ([`StartActorError::Ended`] says why), and when the actor [wants
+    /// it so](Context::ignore). The process has ended by then, and its names are free.
     ///
     /// # Cancel safety
     /// The process is started by the call. A future that is dropped before it is ready kills it.
@@ -327,7 +334,8 @@ impl<M: Send + 'static> Builder<M> {
         self.spawn_link(parent, move |process| run(actor, process, |_| ()))
     }
 
-    /// Starts `actor` as a process that `parent` monitors from before its first step. Returns it and the monitor.
+    /// Starts `actor` as a process that `parent` monitors from before its first step. Returns it and the
+    /// monitor.
     ///
     /// # Errors
     /// As [`Builder::spawn_actor`].

@@ -1,8 +1,9 @@
 //! Catches the panics of handlers, of closures and of the code that starts a child, as values.
 //!
-//! [`behaviour`](super::behaviour), [`active`](super::active) and the [supervisor](super::supervisor)'s `starter` run the
-//! user's code through this and go on afterwards. The unwinding of a task that is being cancelled is no panic: it passes
-//! through. Panics that are nobody's affair, those of destructors and wakers, are discarded by `base::panic`.
+//! [`behaviour`](super::behaviour), [`active`](super::active) and the [supervisor](super::supervisor)'s
+//! `starter` run the user's code through this and go on afterwards. The unwinding of a task that is being
+//! cancelled is no panic: it passes through. Panics that are nobody's affair, those of destructors and
+//! wakers, are discarded by `base::panic`.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,7 +25,8 @@ impl From<Panic> for ExitReason {
 
 /// Runs `code` and returns its value, or its panic. The unwinding of a cancellation goes on.
 ///
-/// `code` need not be unwind safe: it is the user's, and the user decides what may be looked at after a panic.
+/// `code` need not be unwind safe: it is the user's, and the user decides what may be looked at after a
+/// panic.
 pub(super) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| match payload.is::<CancelUnwind>() {
         true => resume_unwind(payload),

@@ -41,8 +41,9 @@ pub use self::weak::WeakRef;
 
 /// A process as its own body sees it.
 ///
-/// The body gets it by value and keeps it: when the body ends, the process does, whoever holds this. It may be lent to
-/// what the body calls. In another task it receives for the process, but signals end the body's task only.
+/// The body gets it by value and keeps it: when the body ends, the process does, whoever holds this. It may
+/// be lent to what the body calls. In another task it receives for the process, but signals end the body's
+/// task only.
 pub struct Process<M> {
     /// The part that it shares with others.
     cell: Arc<Cell<M>>,
@@ -110,8 +111,8 @@ impl<M> Process<M> {
         Receive::new(self)
     }
 
-    /// Receives the next event, or `None` if there is none within `timeout`, which is counted from now. A timeout of
-    /// zero looks into the mailbox once, as Erlang's `after 0` does.
+    /// Receives the next event, or `None` if there is none within `timeout`, which is counted from now. A
+    /// timeout of zero looks into the mailbox once, as Erlang's `after 0` does.
     ///
     /// # Cancel safety
     /// A future that is dropped has received nothing.
@@ -154,8 +155,8 @@ impl<M> Process<M> {
 
     /// Receives the first event that is `wanted`, by `.await` or `.wait()`; the others stay, in their order.
     ///
-    /// `wanted` is asked once for each event as long as the future lives. A mailbox in which many events are left has
-    /// to be gone through by each selective receive, as in Erlang.
+    /// `wanted` is asked once for each event as long as the future lives. A mailbox in which many events are
+    /// left has to be gone through by each selective receive, as in Erlang.
     ///
     /// # Cancel safety
     /// A future that is dropped has received nothing.
@@ -208,8 +209,8 @@ impl<M: Send + 'static> Process<M> {
         self.cell.pid()
     }
 
-    /// Says whether exit signals, but for [`Kill`](ExitReason::Kill), are events to this process instead of ending it.
-    /// Returns what was so before.
+    /// Says whether exit signals, but for [`Kill`](ExitReason::Kill), are events to this process instead of
+    /// ending it. Returns what was so before.
     ///
     /// # Examples
     /// ```
@@ -227,8 +228,8 @@ impl<M: Send + 'static> Process<M> {
         self.cell.trap_exit(trapping)
     }
 
-    /// Links this process and `other`: when one ends, the other gets an exit signal with the reason. There is one link
-    /// between two processes, however often it is made and by whom. A link to oneself is none.
+    /// Links this process and `other`: when one ends, the other gets an exit signal with the reason. There is
+    /// one link between two processes, however often it is made and by whom. A link to oneself is none.
     ///
     /// Where there is no such process any more, the signal comes at once, with [`ExitReason::NoProcess`].
     ///
@@ -253,14 +254,15 @@ impl<M: Send + 'static> Process<M> {
             return;
         }
         other.deliver(Signal::Link { from: me.clone(), epoch });
-        // The other one may have taken the link back meanwhile, even before it had it. Then it is gone on both sides.
+        // The other one may have taken the link back meanwhile, even before it had it. Then it is gone on
+        // both sides.
         if !self.cell.is_linked(other) {
             other.deliver(Signal::Unlink { from: me, epoch });
         }
     }
 
-    /// Takes a link back: no exit signal of `other` comes through it after this. One that has come and was trapped
-    /// stays in the mailbox.
+    /// Takes a link back: no exit signal of `other` comes through it after this. One that has come and was
+    /// trapped stays in the mailbox.
     ///
     /// # Examples
     /// ```
@@ -285,7 +287,8 @@ impl<M: Send + 'static> Process<M> {
         }
     }
 
-    /// Has this process told of the end of `other`, once, by [`Event::Down`]. Each call makes another monitor.
+    /// Has this process told of the end of `other`, once, by [`Event::Down`]. Each call makes another
+    /// monitor.
     ///
     /// Where there is no such process any more, it is told at once, with [`ExitReason::NoProcess`].
     ///
@@ -308,8 +311,9 @@ impl<M: Send + 'static> Process<M> {
         self.start_monitor(other, None)
     }
 
-    /// Has this process told of the end of the process that has `name` now in the [global registry](Registry::global).
-    /// The [`Down`] carries the name. If nobody has the name, it comes at once, with [`ExitReason::NoProcess`].
+    /// Has this process told of the end of the process that has `name` now in the [global
+    /// registry](Registry::global). The [`Down`] carries the name. If nobody has the name, it comes at once,
+    /// with [`ExitReason::NoProcess`].
     ///
     /// The monitor is of the process, as in Erlang: it stays when the name is given to another one.
     ///
@@ -345,8 +349,8 @@ impl<M: Send + 'static> Process<M> {
         monitor
     }
 
-    /// Takes a monitor back: no [`Event::Down`] comes from it after this. Returns whether it was still there; if not,
-    /// its event has come, and may still be in the mailbox.
+    /// Takes a monitor back: no [`Event::Down`] comes from it after this. Returns whether it was still there;
+    /// if not, its event has come, and may still be in the mailbox.
     ///
     /// # Examples
     /// ```
@@ -370,8 +374,8 @@ impl<M: Send + 'static> Process<M> {
         }
     }
 
-    /// Takes a monitor back, and its event out of the mailbox if it has come and was not received. Returns whether
-    /// there was no such event.
+    /// Takes a monitor back, and its event out of the mailbox if it has come and was not received. Returns
+    /// whether there was no such event.
     pub fn demonitor_flush(&mut self, monitor: MonitorRef) -> bool {
         if self.demonitor(monitor) {
             return true;
@@ -382,13 +386,13 @@ impl<M: Send + 'static> Process<M> {
 
     /// Sends an exit signal to `other`, from this process.
     ///
-    /// If `other` [traps exits](Process::trap_exit) it receives an event. Else it ends, at its next await point or by
-    /// unwinding from its wait; [`Normal`](ExitReason::Normal) it ignores. [`Kill`](ExitReason::Kill) ends it in
-    /// any case, with the reason [`Killed`](ExitReason::Killed).
+    /// If `other` [traps exits](Process::trap_exit) it receives an event. Else it ends, at its next await
+    /// point or by unwinding from its wait; [`Normal`](ExitReason::Normal) it ignores.
+    /// [`Kill`](ExitReason::Kill) ends it in any case, with the reason [`Killed`](ExitReason::Killed).
     ///
-    /// To itself a process can send `Normal`, too. Where the signal ends the calling process this does not return:
-    /// it unwinds, as a cancelled wait does. (In a destructor that runs because of a panic, and where panics abort,
-    /// it returns, and the process ends at its next await point.)
+    /// To itself a process can send `Normal`, too. Where the signal ends the calling process this does not
+    /// return: it unwinds, as a cancelled wait does. (In a destructor that runs because of a panic, and where
+    /// panics abort, it returns, and the process ends at its next await point.)
     ///
     /// # Examples
     /// ```
@@ -468,8 +472,8 @@ impl<M: Send + 'static> Process<M> {
 
     /// Sends `message` to `target` after `delay`, unless the timer is cancelled before.
     ///
-    /// The timer keeps no process alive, and dropping the handle does not cancel it. A full mailbox does not refuse
-    /// the message of a timer.
+    /// The timer keeps no process alive, and dropping the handle does not cancel it. A full mailbox does not
+    /// refuse the message of a timer.
     ///
     /// # Examples
     /// ```

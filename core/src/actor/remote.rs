@@ -1,8 +1,8 @@
-//! The contract between processes and a *node layer*: all that lets a process elsewhere stand behind a [`Pid`] and a
-//! [`ProcessRef`], in one file.
+//! The contract between processes and a *node layer*: all that lets a process elsewhere stand behind a
+//! [`Pid`] and a [`ProcessRef`], in one file.
 //!
-//! A node layer is whoever carries signals and messages to another program, and back. The core never hears of its wire,
-//! and it has no list of connections. It asks three questions, one thing each:
+//! A node layer is whoever carries signals and messages to another program, and back. The core never hears of
+//! its wire, and it has no list of connections. It asks three questions, one thing each:
 //!
 //! | thing         | question                                        | a process of this node answers by |
 //! |---------------|-------------------------------------------------|-----------------------------------|
@@ -12,32 +12,34 @@
 //!
 //! # How to write a node layer
 //!
-//! 1. Keep one [`NodeTable`]. It gives each incarnation of a peer, which is a name and a creation, a [`Node`] whose number
-//!    is never used twice. A row lives while something holds the `Node`: pids do, so nothing here only grows, whatever
-//!    names a peer invents. A peer that has been started again is another node, and its old pids are equal to none of the
-//!    new.
-//! 2. Implement [`Endpoint`] for "this connection, that process", and make the peer's pids with [`pid`]. A [`Signal`] that
-//!    is delivered there goes out on the wire; the pids in it are of this node or of any other.
+//! 1. Keep one [`NodeTable`]. It gives each incarnation of a peer, which is a name and a creation, a [`Node`]
+//!    whose number is never used twice. A row lives while something holds the `Node`: pids do, so nothing
+//!    here only grows, whatever names a peer invents. A peer that has been started again is another node, and
+//!    its old pids are equal to none of the new.
+//! 2. Implement [`Endpoint`] for "this connection, that process", and make the peer's pids with [`pid`]. A
+//!    [`Signal`] that is delivered there goes out on the wire; the pids in it are of this node or of any
+//!    other.
 //! 3. Implement [`Forwarder`] where messages go as well, and make references with [`process_ref`].
 //! 4. Hand what comes in to [`deliver`]. Its `from` is a pid of step 2, so answers find their way back.
 //!
 //! # What a node layer must keep
 //! - **Order.** What one process does to another arrives in that order: messages and signals share one way.
-//! - **Links.** Each link has an [`Epoch`]. A layer notes the epoch of the latest [`Signal::Link`] between two processes,
-//!   in either direction; it gives a `Link` that comes in the epoch [`Epoch::next`], and an `Unlink` that comes in the
-//!   epoch of the link that the peer takes back. Then a late `Unlink` touches no later link.
-//! - **Monitors.** A [`MonitorRef`] is of this program. For a peer's monitor, make one with [`monitor_ref`], and map
-//!   between the two until `Down` or `Demonitor`. A monitor by name goes to a pid that stands for the name on that node
-//!   ([`monitor_name`]), so that `Down` carries it, whatever the peer knows of the process.
-//! - **The end of a connection.** Each link across it gets [`Signal::Exit`] by [`By::Link`], each monitor of ours
-//!   [`Signal::Down`], with [`NoConnection`](ExitReason::NoConnection), once and behind all that came before; each monitor
-//!   of the peer's is taken back by [`Signal::Demonitor`]; resolvers that wait for an answer are failed; and forwarders
-//!   say by [`Forwarder::ended`] that it is over.
+//! - **Links.** Each link has an [`Epoch`]. A layer notes the epoch of the latest [`Signal::Link`] between
+//!   two processes, in either direction; it gives a `Link` that comes in the epoch [`Epoch::next`], and an
+//!   `Unlink` that comes in the epoch of the link that the peer takes back. Then a late `Unlink` touches no
+//!   later link.
+//! - **Monitors.** A [`MonitorRef`] is of this program. For a peer's monitor, make one with [`monitor_ref`],
+//!   and map between the two until `Down` or `Demonitor`. A monitor by name goes to a pid that stands for the
+//!   name on that node ([`monitor_name`]), so that `Down` carries it, whatever the peer knows of the process.
+//! - **The end of a connection.** Each link across it gets [`Signal::Exit`] by [`By::Link`], each monitor of
+//!   ours [`Signal::Down`], with [`NoConnection`](ExitReason::NoConnection), once and behind all that came
+//!   before; each monitor of the peer's is taken back by [`Signal::Demonitor`]; resolvers that wait for an
+//!   answer are failed; and forwarders say by [`Forwarder::ended`] that it is over.
 //!
 //! # What it need not do
-//! There is no question that is asked of an endpoint and waited for: answers are signals, too. Names, groups and
-//! supervisors are built over this, and see no difference, but that a hook at the end of a process ([`at_exit`]) is
-//! refused by a process that is not here.
+//! There is no question that is asked of an endpoint and waited for: answers are signals, too. Names, groups
+//! and supervisors are built over this, and see no difference, but that a hook at the end of a process
+//! ([`at_exit`]) is refused by a process that is not here.
 //!
 //! A design that was rejected: a remote variant in `ProcessRef` and `Pid`, since each send would pay for the
 //! look at it. A reference to a process elsewhere holds a cell as all do, whose mailbox is closed; and only a
@@ -59,26 +61,29 @@ pub use super::process::pid::{AtExit, By, Endpoint, Epoch, HookId, Signal};
 
 /// The target of the messages for a process elsewhere.
 ///
-/// The methods are called from any thread and on any stack, with no lock of this library held, and must not block.
+/// The methods are called from any thread and on any stack, with no lock of this library held, and must not
+/// block.
 pub trait Forwarder<M>: Send + Sync {
-    /// Sends `message` on its way, in order with what the same sender has sent before. `urgent` says that it is to
-    /// overtake usual ones.
+    /// Sends `message` on its way, in order with what the same sender has sent before. `urgent` says that it
+    /// is to overtake usual ones.
     ///
     /// # Errors
-    /// [`Full`](TrySendError::Full) when there is no room at the moment, [`Closed`](TrySendError::Closed) when the process
-    /// cannot be reached any more. The message is handed back.
+    /// [`Full`](TrySendError::Full) when there is no room at the moment, [`Closed`](TrySendError::Closed)
+    /// when the process cannot be reached any more. The message is handed back.
     fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>>;
 
-    /// Waits until there may be room again, after [`try_send`](Forwarder::try_send) has found none. Ready where there is
-    /// room by now. A waker that is kept must be woken when there is, and when the process cannot be reached any more.
+    /// Waits until there may be room again, after [`try_send`](Forwarder::try_send) has found none. Ready
+    /// where there is room by now. A waker that is kept must be woken when there is, and when the process
+    /// cannot be reached any more.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Returns why the process has ended or cannot be reached any more; `None` as long as nothing is known of an end. It is
-    /// known once [`try_send`](Forwarder::try_send) has said `Closed`.
+    /// Returns why the process has ended or cannot be reached any more; `None` as long as nothing is known of
+    /// an end. It is known once [`try_send`](Forwarder::try_send) has said `Closed`.
     fn ended(&self) -> Option<ExitReason>;
 }
 
-/// One incarnation of another node: a name and a creation, with a number that no other incarnation has ever had.
+/// One incarnation of another node: a name and a creation, with a number that no other incarnation has ever
+/// had.
 ///
 /// Its row in the [`NodeTable`] lives as long as a `Node` does; each pid of the node holds one.
 #[derive(Clone)]
@@ -220,8 +225,8 @@ impl Endpoint for Remote {
     }
 }
 
-/// Makes the pid of a process of `node`, which has the number `serial` there. What is done to it goes to `endpoint`. Two such
-/// pids are equal if node and number are.
+/// Makes the pid of a process of `node`, which has the number `serial` there. What is done to it goes to
+/// `endpoint`. Two such pids are equal if node and number are.
 ///
 /// # Examples
 /// ```
@@ -279,13 +284,14 @@ pub fn monitor_name<M: Send + 'static>(
     process.start_monitor(to, Some(name.into()))
 }
 
-/// Does to the process `to` what `signal` says. If it runs here that is done on return; else the signal is on its way.
+/// Does to the process `to` what `signal` says. If it runs here that is done on return; else the signal is on
+/// its way.
 pub fn deliver(to: &Pid, signal: Signal) {
     to.deliver(signal);
 }
 
-/// Has `hook` called when `pid` ends, before its links and monitors are told. Returns `None` when it is no longer alive or
-/// is not here.
+/// Has `hook` called when `pid` ends, before its links and monitors are told. Returns `None` when it is no
+/// longer alive or is not here.
 pub fn at_exit(pid: &Pid, hook: Arc<dyn AtExit>) -> Option<HookId> {
     pid.at_exit(hook)
 }

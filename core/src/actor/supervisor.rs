@@ -1,22 +1,22 @@
 //! Supervisors: processes that start others, and restart them when they end.
 //!
-//! A supervisor is told what its children are ([`ChildSpec`]) and what to do when one ends ([`Strategy`]). It is a
-//! process itself: it links its children, traps their exits, and ends when it can do no more, so that its own
-//! supervisor decides. The semantics are those of OTP's `supervisor`:
+//! A supervisor is told what its children are ([`ChildSpec`]) and what to do when one ends ([`Strategy`]). It
+//! is a process itself: it links its children, traps their exits, and ends when it can do no more, so that
+//! its own supervisor decides. The semantics are those of OTP's `supervisor`:
 //!
-//! - Children are **started** in order, each when the one before it has started. They are **stopped** in the reverse
-//!   order: asked to by [`ExitReason::Shutdown`](super::ExitReason::Shutdown), and killed when their time
-//!   ([`Shutdown`]) is over.
+//! - Children are **started** in order, each when the one before it has started. They are **stopped** in the
+//!   reverse order: asked to by [`ExitReason::Shutdown`](super::ExitReason::Shutdown), and killed when their
+//!   time ([`Shutdown`]) is over.
 //! - If a child cannot be started, those before it are stopped, and the supervisor has not started.
-//! - When a child **ends**, its [`Restart`] and the reason say whether it is restarted, and the strategy says who else
-//!   is. If a restart fails, it is tried again, which counts as another restart.
-//! - More than so many restarts in so much time ([`Supervisor::intensity`]) are too many: the supervisor stops all
-//!   children and ends with `Shutdown`.
-//! - It ends, too, when its parent does, with the parent's reason, or when somebody who is no process sends it an exit
-//!   signal. All children are stopped first.
+//! - When a child **ends**, its [`Restart`] and the reason say whether it is restarted, and the strategy says
+//!   who else is. If a restart fails, it is tried again, which counts as another restart.
+//! - More than so many restarts in so much time ([`Supervisor::intensity`]) are too many: the supervisor
+//!   stops all children and ends with `Shutdown`.
+//! - It ends, too, when its parent does, with the parent's reason, or when somebody who is no process sends
+//!   it an exit signal. All children are stopped first.
 //!
-//! Children may run on different backends, their supervisor on yet another. What becomes of a child's mailbox is said
-//! by [`Mailbox`].
+//! Children may run on different backends, their supervisor on yet another. What becomes of a child's mailbox
+//! is said by [`Mailbox`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -45,8 +45,8 @@
 //! ```
 //!
 //! # Inside
-//! `engine` is the process, `stop` how it stops children, `children` its table of them; `starter` starts one. A
-//! supervisor holds nothing that others lock, and is asked by messages only.
+//! `engine` is the process, `stop` how it stops children, `children` its table of them; `starter` starts one.
+//! A supervisor holds nothing that others lock, and is asked by messages only.
 
 mod child_ref;
 mod children;
@@ -102,9 +102,9 @@ pub enum Strategy {
     OneForAll,
     /// The supervisor restarts the child and all that were started after it.
     RestForOne,
-    /// The supervisor restarts the child. Children have no order and their ids are but labels: any number may have the same one. They are
-    /// told apart by their processes, stopped all at once, and forgotten when they end and are not restarted. OTP calls
-    /// this `simple_one_for_one`.
+    /// The supervisor restarts the child. Children have no order and their ids are but labels: any number may
+    /// have the same one. They are told apart by their processes, stopped all at once, and forgotten when
+    /// they end and are not restarted. OTP calls this `simple_one_for_one`.
     Dynamic,
 }
 
@@ -119,8 +119,8 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// Says whether a supervisor ends, with all its children, because [significant](ChildSpec::significant) ones have ended by
-/// themselves and are not restarted.
+/// Says whether a supervisor ends, with all its children, because [significant](ChildSpec::significant) ones
+/// have ended by themselves and are not restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoShutdown {
     /// The supervisor does not end.
@@ -206,8 +206,8 @@ pub struct Supervisor {
     plan: Plan,
 }
 
-/// The children of a supervisor and what it does with them. A plan outlives the supervisor's process, which may be
-/// started again.
+/// The children of a supervisor and what it does with them. A plan outlives the supervisor's process, which
+/// may be started again.
 struct Plan {
     strategy: Strategy,
     /// The most restarts in one `period`.
@@ -281,8 +281,8 @@ impl Supervisor {
         Supervisor::new(Strategy::Dynamic)
     }
 
-    /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several children
-    /// counts once. A supervisor whose period is zero [cannot be started](PlanError::NoPeriod).
+    /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several
+    /// children counts once. A supervisor whose period is zero [cannot be started](PlanError::NoPeriod).
     ///
     /// # Examples
     /// ```
@@ -316,8 +316,8 @@ impl Supervisor {
         self
     }
 
-    /// Calls `observer` with what happens to the children. It is called in the supervisor's process, which does nothing
-    /// else meanwhile; a panic in there changes nothing.
+    /// Calls `observer` with what happens to the children. It is called in the supervisor's process, which
+    /// does nothing else meanwhile; a panic in there changes nothing.
     ///
     /// # Examples
     /// ```
@@ -354,19 +354,19 @@ impl Supervisor {
         self
     }
 
-    /// Starts the supervisor, at once, and returns a future that is ready when all children have been started. Dropping
-    /// the future changes nothing. Nobody is linked to the supervisor: it runs until it is
+    /// Starts the supervisor, at once, and returns a future that is ready when all children have been
+    /// started. Dropping the future changes nothing. Nobody is linked to the supervisor: it runs until it is
     /// [stopped](SupervisorRef::stop) or gives up.
     ///
     /// # Errors
-    /// When the supervisor [cannot be as it is](PlanError), when a child cannot be started (then all are stopped again),
-    /// or when the supervisor's process cannot be.
+    /// When the supervisor [cannot be as it is](PlanError), when a child cannot be started (then all are
+    /// stopped again), or when the supervisor's process cannot be.
     pub fn start(self) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + 'static {
         self.into_template().start(None::<&Process<()>>)
     }
 
-    /// As [`Supervisor::start`], linked to `parent`, whose end ends the supervisor. A supervisor that does not start
-    /// tells its parent by the error alone, not by an exit signal.
+    /// As [`Supervisor::start`], linked to `parent`, whose end ends the supervisor. A supervisor that does
+    /// not start tells its parent by the error alone, not by an exit signal.
     ///
     /// # Errors
     /// As [`Supervisor::start`].

@@ -1,10 +1,10 @@
 //! A channel whose every receiver gets every message: events.
 //!
-//! Sending never waits: the channel keeps the last `capacity` messages, and a receiver that falls further behind
-//! is told how many it has missed and goes on with the oldest one that is left.
+//! Sending never waits: the channel keeps the last `capacity` messages, and a receiver that falls further
+//! behind is told how many it has missed and goes on with the oldest one that is left.
 //!
-//! A message is kept until `capacity` newer ones have come or the channel is gone. Receivers get clones of it,
-//! made outside of the lock; the last one to get it takes the message itself where that can be told.
+//! A message is kept until `capacity` newer ones have come or the channel is gone. Receivers get clones of
+//! it, made outside of the lock; the last one to get it takes the message itself where that can be told.
 //!
 //! ```
 //! use twoply::{Wait, channel::broadcast};

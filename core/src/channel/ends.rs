@@ -1,8 +1,8 @@
 //! [`Source`] and [`Sink`]: what the ends of channels and references to processes have in common, and the
 //! futures that receive from the one and send to the other.
 //!
-//! Both traits have the poll form, over `&self`, with the waiter's [`WaitKey`] in the hands of the future. The
-//! forms that were not chosen:
+//! Both traits have the poll form, over `&self`, with the waiter's [`WaitKey`] in the hands of the future.
+//! The forms that were not chosen:
 //! - a method that returns `impl Future` cannot be called through `dyn`, and boxing the future would cost an
 //!   allocation a message;
 //! - `poll_recv(&mut self)`, as in futures' `Stream`, keeps the key inside the source: then two tasks cannot
@@ -37,8 +37,8 @@ use crate::kernel::sleep::after;
 pub trait Source<T> {
     /// Receives a message, or has `cx`'s task woken when it is worth asking again.
     ///
-    /// The caller keeps `wait_key` from one poll to the next, and ends with [`stop_recv`](Source::stop_recv) unless
-    /// the last poll was ready.
+    /// The caller keeps `wait_key` from one poll to the next, and ends with [`stop_recv`](Source::stop_recv)
+    /// unless the last poll was ready.
     ///
     /// # Errors
     /// When there will never be a message again.
@@ -86,8 +86,8 @@ pub trait Source<T> {
 
 /// A target of messages of type `T`: a channel's sender, a reference to a process.
 ///
-/// Users call [`send`](Sink::send). Implementors forward the three required methods to the sink that they wrap;
-/// `wait_key` must go to the same sink every time.
+/// Users call [`send`](Sink::send). Implementors forward the three required methods to the sink that they
+/// wrap; `wait_key` must go to the same sink every time.
 ///
 /// ```
 /// use twoply::Wait;
@@ -102,8 +102,8 @@ pub trait Sink<T> {
     /// Sends the message in `message`, or has `cx`'s task woken when it is worth asking again.
     ///
     /// The caller keeps `wait_key` and `message` from one poll to the next, and ends with
-    /// [`stop_send`](Sink::stop_send) unless the last poll was ready. The sink may take the message out before it is
-    /// ready.
+    /// [`stop_send`](Sink::stop_send) unless the last poll was ready. The sink may take the message out
+    /// before it is ready.
     ///
     /// # Errors
     /// When nobody will receive the message, which is handed back.
@@ -120,8 +120,8 @@ pub trait Sink<T> {
     /// Ends a wait that the caller gives up. The message is not sent any more.
     fn stop_send(&self, wait_key: &mut WaitKey);
 
-    /// Ends a wait as [`stop_send`](Sink::stop_send) does, and returns the message if the sink has taken it out and not
-    /// sent it. A sink that never takes a message out before it sends it need not implement this.
+    /// Ends a wait as [`stop_send`](Sink::stop_send) does, and returns the message if the sink has taken it
+    /// out and not sent it. A sink that never takes a message out before it sends it need not implement this.
     fn take_back(&self, wait_key: &mut WaitKey) -> Option<T> {
         self.stop_send(wait_key);
         None
@@ -133,8 +133,8 @@ pub trait Sink<T> {
     /// When there is no room now, or nobody will ever receive it. The message is handed back.
     fn try_send(&self, message: T) -> Result<(), TrySendError<T>>;
 
-    /// Sends `message`, by `.await` or `.wait()`. A future that is dropped has not sent it, but for the exception that
-    /// [`Sender::send`] names.
+    /// Sends `message`, by `.await` or `.wait()`. A future that is dropped has not sent it, but for the
+    /// exception that [`Sender::send`] names.
     ///
     /// # Errors
     /// The future's output is an error when nobody will receive the message.
@@ -260,7 +260,8 @@ impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
     /// [`time::timeout`](crate::time::timeout) drops the future, and with it the message.
     ///
     /// # Errors
-    /// The future's output is an error, with the message in it, when the time is over or nobody will receive the message.
+    /// The future's output is an error, with the message in it, when the time is over or nobody will receive
+    /// the message.
     ///
     /// ```
     /// use std::time::Duration;

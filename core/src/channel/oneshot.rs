@@ -132,8 +132,8 @@ impl<T> fmt::Debug for Sender<T> {
 
 /// The receiving end, and the future of the message; finish it with `.await` or `.wait()`.
 ///
-/// Its output is an error when the sender is dropped without sending. Dropping it before it is ready closes the
-/// channel; to look again later, poll it by reference.
+/// Its output is an error when the sender is dropped without sending. Dropping it before it is ready closes
+/// the channel; to look again later, poll it by reference.
 ///
 /// ```
 /// use std::time::Duration;
@@ -155,8 +155,8 @@ impl<T> Receiver<T> {
     /// Receives the message if it is there already.
     ///
     /// # Errors
-    /// [`Empty`](TryRecvError::Empty) when it may still come, [`Closed`](TryRecvError::Closed) when it was received
-    /// or the sender is gone.
+    /// [`Empty`](TryRecvError::Empty) when it may still come, [`Closed`](TryRecvError::Closed) when it was
+    /// received or the sender is gone.
     ///
     /// ```
     /// use twoply::channel::{TryRecvError, oneshot};
@@ -190,7 +190,8 @@ impl<T> Receiver<T> {
         !matches!(*lock(&self.cell), Cell::Full(_))
     }
 
-    /// Returns true if no message will come: the sender is gone without having sent one, or the channel was closed.
+    /// Returns true if no message will come: the sender is gone without having sent one, or the channel was
+    /// closed.
     ///
     /// ```
     /// let (tx, rx) = twoply::channel::oneshot::channel::<u8>();
@@ -227,7 +228,8 @@ impl<T> Future for Receiver<T> {
         let unit = ready!(coop::proceed(cx));
         let mut result = self.try_recv();
         if matches!(result, Err(TryRecvError::Empty)) {
-            // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
+            // Cloned before the lock is taken and, as the older local, dropped after: both run code of the
+            // waker's.
             let mut waker = Some(StoredWaker::of(cx.waker()));
             let mut cell = lock(&self.cell);
             if let Cell::Empty(current) = &mut *cell {

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use super::{ReserveError, SendError, Sender, WaitKey};
 
-/// Room for one message in a channel; made by [`Sender::reserve`]. Dropping it gives the room to whoever is next.
+/// Room for one message in a channel; made by [`Sender::reserve`]. Dropping it gives the room to whoever is
+/// next.
 ///
 /// ```
 /// use twoply::{Wait, channel};
@@ -70,8 +71,8 @@ impl<T> fmt::Debug for Permit<'_, T> {
     }
 }
 
-/// Room for one message in a channel, and the sender of it; made by [`Sender::reserve_owned`]. Dropping it drops the
-/// sender, too.
+/// Room for one message in a channel, and the sender of it; made by [`Sender::reserve_owned`]. Dropping it
+/// drops the sender, too.
 ///
 /// ```
 /// use twoply::{Wait, channel};

@@ -1,7 +1,7 @@
 //! The messages of a channel that hands out the most urgent one first.
 //!
-//! A message's priority is asked for before the lock is taken; under the lock only numbers are compared. So the heap runs
-//! no code of the user's.
+//! A message's priority is asked for before the lock is taken; under the lock only numbers are compared. So
+//! the heap runs no code of the user's.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};

@@ -1,18 +1,20 @@
-//! The messages of a channel that holds any, the permits for more, and those who wait for the one or the other.
+//! The messages of a channel that holds any, the permits for more, and those who wait for the one or the
+//! other.
 //!
-//! All of it is behind one lock. A send takes the lock once: it finds room, pushes, and takes out the receive that it
-//! will wake; a receive pops, and takes out the send that gets its permit; who has to wait enters a list before the
-//! lock is let go. So nothing can happen between "there is none" and "wake me", and nobody needs to look twice. The
-//! wakers are woken, cloned and dropped outside of the lock, and so are messages dropped.
+//! All of it is behind one lock. A send takes the lock once: it finds room, pushes, and takes out the receive
+//! that it will wake; a receive pops, and takes out the send that gets its permit; who has to wait enters a
+//! list before the lock is let go. So nothing can happen between "there is none" and "wake me", and nobody
+//! needs to look twice. The wakers are woken, cloned and dropped outside of the lock, and so are messages
+//! dropped.
 //!
 //! # Who gets a permit
-//! A permit is room for one message. One that becomes free goes straight to the send that has waited longest, which
-//! uses it at its next poll. Nobody can overtake it, so no send starves, whatever `try_send` and newer sends do
-//! meanwhile. A send that is dropped before that passes the permit on. A reservation waits among the sends, and keeps its
-//! permit until a message is sent with it, or it is dropped.
+//! A permit is room for one message. One that becomes free goes straight to the send that has waited longest,
+//! which uses it at its next poll. Nobody can overtake it, so no send starves, whatever `try_send` and newer
+//! sends do meanwhile. A send that is dropped before that passes the permit on. A reservation waits among the
+//! sends, and keeps its permit until a message is sent with it, or it is dropped.
 //!
-//! A message goes to whoever comes first. A receive that is woken for one and comes too late goes back to the front
-//! of its list.
+//! A message goes to whoever comes first. A receive that is woken for one and comes too late goes back to the
+//! front of its list.
 //!
 //! ```text
 //! wait key:  unset ──(1) wait──▶ waiting ──(2) wake──▶ notified ──(3) poll/stop──▶ unset
@@ -29,11 +31,11 @@
 //! ```
 //!
 //! # Rejected
-//! - *A queue of flume's with a count of permits and a list of waiters beside it*, each with a lock or an atomic
-//!   of its own: this channel was that. A message costs twice as many locked instructions, and with two cores at work
-//!   every one of them is another cache line that moves.
-//! - *A freed permit goes to whoever comes first*: a running sender then starves a sleeping one for ever, and it is no
-//!   faster here, since who finds the channel full must wait for a receiver in either.
+//! - *A queue of flume's with a count of permits and a list of waiters beside it*, each with a lock or an
+//!   atomic of its own: this channel was that. A message costs twice as many locked instructions, and with
+//!   two cores at work every one of them is another cache line that moves.
+//! - *A freed permit goes to whoever comes first*: a running sender then starves a sleeping one for ever, and
+//!   it is no faster here, since who finds the channel full must wait for a receiver in either.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
@@ -49,7 +51,8 @@ use crate::base::wake::{StoredWaker, wake_all};
 pub(super) struct Queue<B> {
     /// The most messages that it holds; `usize::MAX` means that there is no limit.
     capacity: usize,
-    /// The number of messages. Written under the lock; a reader without the lock sees at least what happened before.
+    /// The number of messages. Written under the lock; a reader without the lock sees at least what happened
+    /// before.
     len: AtomicUsize,
     /// True when the channel takes no more messages. Written under the lock.
     closed: AtomicBool,
@@ -91,8 +94,8 @@ impl<T> Buffer for VecDeque<T> {
 /// The state of the channel, under the lock.
 struct State<B> {
     messages: B,
-    /// The permits that neither a message, nor a send, nor a [`Permit`](super::Permit) has. While a send waits there are
-    /// none.
+    /// The permits that neither a message, nor a send, nor a [`Permit`](super::Permit) has. While a send
+    /// waits there are none.
     permits: usize,
     recv_waiters: LinkedSlab<StoredWaker>,
     send_waiters: LinkedSlab<StoredWaker>,
@@ -154,7 +157,8 @@ impl<B: Buffer> Queue<B> {
         self.poll_permit(wait_key, cx, |mut state, wait_key| state.take_permit(wait_key))
     }
 
-    /// Has `use_permit` use a permit as soon as there is one for this future. Returns `None` when the channel is closed.
+    /// Has `use_permit` use a permit as soon as there is one for this future. Returns `None` when the channel
+    /// is closed.
     #[inline]
     fn poll_permit(
         &self,
@@ -162,8 +166,8 @@ impl<B: Buffer> Queue<B> {
         cx: &mut Context<'_>,
         use_permit: impl FnOnce(MutexGuard<'_, State<B>>, &mut WaitKey),
     ) -> Poll<Option<()>> {
-        // Cloning and dropping run code of the waker's: it is cloned before the lock is taken if that looks necessary,
-        // and dropped, as the older local, after.
+        // Cloning and dropping run code of the waker's: it is cloned before the lock is taken if that looks
+        // necessary, and dropped, as the older local, after.
         let mut spare = (self.len() >= self.capacity).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);
@@ -199,7 +203,8 @@ impl<B: Buffer> Queue<B> {
         Ok(())
     }
 
-    /// Sends a message with a permit that was reserved. When the channel is closed the message is handed back.
+    /// Sends a message with a permit that was reserved. When the channel is closed the message is handed
+    /// back.
     pub(super) fn send_reserved(&self, message: B::Message) -> Result<(), SendError<B::Message>> {
         let state = lock(&self.state);
         if self.is_closed() {
@@ -307,8 +312,8 @@ impl<B: Buffer> Queue<B> {
         messages
     }
 
-    /// Appends up to `limit` messages that are there to `received`, with one lock. Fewer, also if there are more, where
-    /// `received` has no room for them: memory is not asked for under the lock.
+    /// Appends up to `limit` messages that are there to `received`, with one lock. Fewer, also if there are
+    /// more, where `received` has no room for them: memory is not asked for under the lock.
     pub(super) fn recv_more(&self, received: &mut Vec<B::Message>, limit: usize) {
         received.reserve(limit.min(self.len()));
         let room = limit.min(received.capacity() - received.len());
@@ -385,7 +390,8 @@ impl<B> State<B> {
         }
     }
 
-    /// Gives a permit to the send that has waited longest, which the caller wakes, or keeps it for whoever comes.
+    /// Gives a permit to the send that has waited longest, which the caller wakes, or keeps it for whoever
+    /// comes.
     #[inline]
     fn release_permit(&mut self) -> Option<StoredWaker> {
         let next = self.send_waiters.pop_front();

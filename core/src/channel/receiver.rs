@@ -48,9 +48,9 @@ impl<T> Receiver<T> {
     /// When the channel is closed and everything in it has been received.
     ///
     /// # Cancel safety
-    /// A future that is dropped has received nothing, and wakes the next receive if it had been woken itself. One that
-    /// was woken, and is kept but not polled, leaves its message where it is, for whoever asks next: receives that began
-    /// to wait later are not woken for that message before it is polled or dropped.
+    /// A future that is dropped has received nothing, and wakes the next receive if it had been woken itself.
+    /// One that was woken, and is kept but not polled, leaves its message where it is, for whoever asks next:
+    /// receives that began to wait later are not woken for that message before it is polled or dropped.
     ///
     /// ```
     /// use twoply::{Wait, channel};
@@ -68,8 +68,8 @@ impl<T> Receiver<T> {
     /// Receives a message that is there already.
     ///
     /// # Errors
-    /// [`Empty`](TryRecvError::Empty) when there is none now, [`Closed`](TryRecvError::Closed) when there will be
-    /// none any more.
+    /// [`Empty`](TryRecvError::Empty) when there is none now, [`Closed`](TryRecvError::Closed) when there
+    /// will be none any more.
     ///
     /// ```
     /// use twoply::channel::{self, TryRecvError};
@@ -84,8 +84,9 @@ impl<T> Receiver<T> {
         self.shared.try_recv()
     }
 
-    /// Receives up to `limit` messages: waits for the first one, and takes what else is there at that moment. They are
-    /// appended to `received`, and the future's output is their number. Finish it with `.await` or `.wait()`.
+    /// Receives up to `limit` messages: waits for the first one, and takes what else is there at that moment.
+    /// They are appended to `received`, and the future's output is their number. Finish it with `.await` or
+    /// `.wait()`.
     ///
     /// With a limit of zero it is ready at once and receives nothing.
     ///
@@ -109,8 +110,8 @@ impl<T> Receiver<T> {
         RecvMany { receiver: self, received, limit, wait_key: WaitKey::new() }
     }
 
-    /// Returns an iterator that waits for each message, as by `recv().wait()`, and ends when the channel is closed and
-    /// empty.
+    /// Returns an iterator that waits for each message, as by `recv().wait()`, and ends when the channel is
+    /// closed and empty.
     ///
     /// ```
     /// let (tx, rx) = twoply::channel::unbounded();
@@ -121,7 +122,8 @@ impl<T> Receiver<T> {
         Iter { receiver: self }
     }
 
-    /// Returns an iterator over the messages that are there when it asks; it ends at the first moment without one.
+    /// Returns an iterator over the messages that are there when it asks; it ends at the first moment without
+    /// one.
     ///
     /// ```
     /// let (tx, rx) = twoply::channel::unbounded();
@@ -146,7 +148,8 @@ impl<T> Receiver<T> {
         Drain { messages: self.shared.drain().into_iter() }
     }
 
-    /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get an error.
+    /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get
+    /// an error.
     ///
     /// A send that runs on another thread at the same time may succeed, and its message arrive, just after.
     ///
@@ -163,8 +166,8 @@ impl<T> Receiver<T> {
         self.shared.close();
     }
 
-    /// Returns true if the channel takes no more messages: it was closed, or all senders are gone. Messages may still be
-    /// queued.
+    /// Returns true if the channel takes no more messages: it was closed, or all senders are gone. Messages
+    /// may still be queued.
     ///
     /// ```
     /// let (tx, rx) = twoply::channel::bounded::<u8>(1);
@@ -193,8 +196,9 @@ impl<T> Receiver<T> {
         self.len() == 0
     }
 
-    /// Returns true if the channel has no room now: a send would wait, unless a receiver comes meanwhile. So a rendezvous is
-    /// always full, and a channel without a limit never. Room that is reserved for others counts as full.
+    /// Returns true if the channel has no room now: a send would wait, unless a receiver comes meanwhile. So
+    /// a rendezvous is always full, and a channel without a limit never. Room that is reserved for others
+    /// counts as full.
     ///
     /// ```
     /// let (tx, rx) = twoply::channel::bounded(1);
@@ -372,7 +376,8 @@ impl<'a, T> IntoIterator for &'a Receiver<T> {
     }
 }
 
-/// Iterates over what was queued when [`Receiver::drain`] made it. It drops the messages that are not asked for.
+/// Iterates over what was queued when [`Receiver::drain`] made it. It drops the messages that are not asked
+/// for.
 pub struct Drain<T> {
     messages: vec_deque::IntoIter<T>,
 }

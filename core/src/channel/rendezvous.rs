@@ -1,8 +1,9 @@
 //! The messages of a channel that holds none: each stays with its sender until a receiver takes it.
 //!
-//! A waiting send keeps an offer here. A receiver takes the message out of the offer at the front and wakes its
-//! sender, which finds the offer taken. A send that is dropped before takes its offer away. A receive that waits is
-//! notified of an offer, and then looks for one; `try_send`, which cannot wait for that, gives it the message.
+//! A waiting send keeps an offer here. A receiver takes the message out of the offer at the front and wakes
+//! its sender, which finds the offer taken. A send that is dropped before takes its offer away. A receive
+//! that waits is notified of an offer, and then looks for one; `try_send`, which cannot wait for that, gives
+//! it the message.
 //!
 //! ```text
 //! offer:  absent ──(1) offer──▶ open ──(2) take──▶ taken ──(3) poll/stop──▶ absent
@@ -28,8 +29,8 @@
 //! (5)         poll_recv: somebody else was faster. It waits again, at the front.
 //! ```
 //!
-//! Whoever waits as an arm of a select is met only if the select has not been met elsewhere, and never by another arm of
-//! the same select; see [`choice`](crate::kernel::choice).
+//! Whoever waits as an arm of a select is met only if the select has not been met elsewhere, and never by
+//! another arm of the same select; see [`choice`](crate::kernel::choice).
 
 use std::task::{Context, Poll};
 
@@ -80,8 +81,8 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Swaps `self` with `other`, which the caller drops outside of the lock. Returns true if both are arms of one select,
-    /// or of none.
+    /// Swaps `self` with `other`, which the caller drops outside of the lock. Returns true if both are arms
+    /// of one select, or of none.
     fn replace(&mut self, other: &mut Waiter) -> bool {
         std::mem::swap(self, other);
         match (&self.arm, &other.arm) {
@@ -131,7 +132,8 @@ impl<T> Rendezvous<T> {
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
-        // Cloned before the lock is taken and, as the older local, dropped after: both run code of the waker's.
+        // Cloned before the lock is taken and, as the older local, dropped after: both run code of the
+        // waker's.
         let mut waiter = Waiter { waker: Some(StoredWaker::of(cx.waker())), arm: current_arm(cx) };
         let notified = match wait_key.get() {
             None => {
@@ -293,8 +295,8 @@ impl<T> State<T> {
         Some(offer)
     }
 
-    /// Takes the oldest offer that one who receives as `own` may take. When the channel is closed, senders take their
-    /// messages back, so that only the offers of senders that are gone are left.
+    /// Takes the oldest offer that one who receives as `own` may take. When the channel is closed, senders
+    /// take their messages back, so that only the offers of senders that are gone are left.
     fn take(&mut self, own: Option<&Arm>, busy: &mut BusySelects) -> Option<Offer<T>> {
         let closed = self.closed;
         let key = self.offers.first(|offer| match &offer.sender {
@@ -313,8 +315,8 @@ impl<T> State<T> {
         self.recv_waiters.remove(key)
     }
 
-    /// Has the sender of the offer `key` wait as `waiter`. If that is the arm of another select than before, or of none,
-    /// other receives may take the offer than before: one is notified.
+    /// Has the sender of the offer `key` wait as `waiter`. If that is the arm of another select than before,
+    /// or of none, other receives may take the offer than before: one is notified.
     fn update_sender(&mut self, key: Key, waiter: &mut Waiter) -> Option<RecvWaiter<T>> {
         let sender = self.offers.find(key)?.sender.as_mut()?;
         if sender.replace(waiter) {
@@ -328,8 +330,9 @@ impl<T> State<T> {
         notified
     }
 
-    /// Has a receive wait as `waiter`: where it is, in front of all others if it has been notified, or else at the end.
-    /// Returns false, and changes nothing, if that needs a clone of the waker and `waiter` has none.
+    /// Has a receive wait as `waiter`: where it is, in front of all others if it has been notified, or else
+    /// at the end. Returns false, and changes nothing, if that needs a clone of the waker and `waiter` has
+    /// none.
     fn keep_waiting(&mut self, wait_key: &mut WaitKey, cx: &Context<'_>, waiter: &mut Waiter) -> bool {
         if let Some(receive) = wait_key.get().and_then(|key| self.recv_waiters.find(key)) {
             let is_same = receive.waiter.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));

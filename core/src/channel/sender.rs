@@ -8,7 +8,8 @@ use super::permit::{OwnedPermit, Permit, Reserve, ReserveOwned};
 use super::shared::Shared;
 use super::{ReserveError, SendError, Sending, Sink, TrySendError, WaitKey, WeakSender};
 
-/// The sending end of a channel. Clones send into the same channel; the messages of one clone arrive in order.
+/// The sending end of a channel. Clones send into the same channel; the messages of one clone arrive in
+/// order.
 ///
 /// When the last clone is dropped the channel is closed: receivers get what is queued, and then an error.
 ///
@@ -40,21 +41,21 @@ impl<T> Sender<T> {
 
     /// Sends `message`; finish it with `.await` or `.wait()`.
     ///
-    /// Waits while the channel is full: sends are served in the order in which they began to wait, and none is
-    /// overtaken. In a rendezvous channel it waits until a receiver has taken the message.
+    /// Waits while the channel is full: sends are served in the order in which they began to wait, and none
+    /// is overtaken. In a rendezvous channel it waits until a receiver has taken the message.
     ///
     /// # Errors
     /// When the channel is closed. The message is handed back.
     ///
     /// # Cancel safety
-    /// A future that is dropped before it is ready has not sent the message. The one exception is a rendezvous
-    /// channel whose receiver took the message just before: there the message has arrived. As an arm of a
-    /// [`select`](crate::future::select()) or another combinator that waits for the first, or with a
-    /// [`timeout`](crate::time::timeout), it has not sent even there if it does not win: all arms are offered at once,
-    /// and one of them is met.
+    /// A future that is dropped before it is ready has not sent the message. The one exception is a
+    /// rendezvous channel whose receiver took the message just before: there the message has arrived. As an
+    /// arm of a [`select`](crate::future::select()) or another combinator that waits for the first, or with a
+    /// [`timeout`](crate::time::timeout), it has not sent even there if it does not win: all arms are offered
+    /// at once, and one of them is met.
     ///
-    /// A future that was given a permit, and is kept but not polled, keeps that permit: in a channel for one message
-    /// nobody else sends until it is polled or dropped.
+    /// A future that was given a permit, and is kept but not polled, keeps that permit: in a channel for one
+    /// message nobody else sends until it is polled or dropped.
     ///
     /// ```
     /// # use twoply::{Wait, channel};
@@ -73,9 +74,9 @@ impl<T> Sender<T> {
     /// Sends `message` if there is room.
     ///
     /// # Errors
-    /// [`Full`](TrySendError::Full) when the channel is full, or its last permits belong to sends that wait; in a rendezvous
-    /// channel, when no receive waits. If the receive that waits is dropped before it has the message, the
-    /// message stays for the next one. [`Closed`](TrySendError::Closed) when the channel is.
+    /// [`Full`](TrySendError::Full) when the channel is full, or its last permits belong to sends that wait;
+    /// in a rendezvous channel, when no receive waits. If the receive that waits is dropped before it has the
+    /// message, the message stays for the next one. [`Closed`](TrySendError::Closed) when the channel is.
     ///
     /// ```
     /// use twoply::channel::{self, TrySendError};
@@ -98,8 +99,8 @@ impl<T> Sender<T> {
     /// When the channel is closed, or is a rendezvous, which has no room.
     ///
     /// # Cancel safety
-    /// A future that is dropped before it is ready has reserved nothing. So what is taken out of elsewhere for this channel
-    /// can be taken once there is room for it, and is not lost when the wait is given up.
+    /// A future that is dropped before it is ready has reserved nothing. So what is taken out of elsewhere
+    /// for this channel can be taken once there is room for it, and is not lost when the wait is given up.
     ///
     /// ```
     /// use twoply::{Wait, channel};
@@ -152,7 +153,8 @@ impl<T> Sender<T> {
         self.shared.try_reserve().map(|()| Permit::new(self))
     }
 
-    /// Reserves room as [`try_reserve`](Sender::try_reserve) does, for a permit that owns a clone of this sender.
+    /// Reserves room as [`try_reserve`](Sender::try_reserve) does, for a permit that owns a clone of this
+    /// sender.
     ///
     /// # Errors
     /// When there is none, or never will be.
@@ -160,12 +162,14 @@ impl<T> Sender<T> {
         self.shared.try_reserve().map(|()| OwnedPermit::new(self.clone()))
     }
 
-    /// Returns a reference that leads to a sender as long as there is one, and does not keep the channel open.
+    /// Returns a reference that leads to a sender as long as there is one, and does not keep the channel
+    /// open.
     pub fn downgrade(&self) -> WeakSender<T> {
         WeakSender::new(Arc::clone(&self.shared))
     }
 
-    /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get an error.
+    /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get
+    /// an error.
     ///
     /// A send that runs on another thread at the same time may succeed, and its message arrive, just after.
     ///
@@ -212,8 +216,9 @@ impl<T> Sender<T> {
         self.len() == 0
     }
 
-    /// Returns true if the channel has no room now: a send would wait, unless a receiver comes meanwhile. So a rendezvous is
-    /// always full, and a channel without a limit never. Room that is reserved for others counts as full.
+    /// Returns true if the channel has no room now: a send would wait, unless a receiver comes meanwhile. So
+    /// a rendezvous is always full, and a channel without a limit never. Room that is reserved for others
+    /// counts as full.
     ///
     /// ```
     /// let (tx, rx) = twoply::channel::bounded(1);

@@ -1,8 +1,8 @@
 //! The part of a channel that its ends share: its messages, and the counts of both ends.
 //!
 //! # No message is left behind
-//! When the last receiver goes, the channel is closed and what is queued is dropped. A send that runs meanwhile
-//! has pushed before the close, or finds the channel closed.
+//! When the last receiver goes, the channel is closed and what is queued is dropped. A send that runs
+//! meanwhile has pushed before the close, or finds the channel closed.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,7 +23,8 @@ pub(super) struct Shared<T> {
     flavor: Flavor<T>,
     /// The number of [`Sender`](super::Sender)s; the last to go closes the channel.
     senders: AtomicUsize,
-    /// The number of [`Receiver`](super::Receiver)s; the last to go closes the channel and drops the messages.
+    /// The number of [`Receiver`](super::Receiver)s; the last to go closes the channel and drops the
+    /// messages.
     receivers: AtomicUsize,
 }
 
@@ -33,7 +34,8 @@ pub(super) enum Flavor<T> {
     Queue(Queue<VecDeque<T>>),
     /// Messages wait with their senders.
     Rendezvous(Rendezvous<T>),
-    /// Messages wait in a queue that the more urgent ones jump. Boxed, so that it makes no other channel larger.
+    /// Messages wait in a queue that the more urgent ones jump. Boxed, so that it makes no other channel
+    /// larger.
     Priority(Box<PriorityQueue<T>>),
 }
 
@@ -69,7 +71,8 @@ impl<T> Shared<T> {
         Poll::Ready(result)
     }
 
-    /// Ends the wait of a send as [`stop_send`](Shared::stop_send) does, and hands back the message if the channel has it.
+    /// Ends the wait of a send as [`stop_send`](Shared::stop_send) does, and hands back the message if the
+    /// channel has it.
     pub(super) fn take_back(&self, wait_key: &mut WaitKey) -> Option<T> {
         match &self.flavor {
             Flavor::Rendezvous(offers) => offers.take_back(wait_key),

@@ -1,7 +1,8 @@
 //! A channel that holds one value, the latest: configuration, state, progress.
 //!
-//! Receivers look at it when they like, and can wait for a change. A receiver that is slow sees the last value
-//! and none of those in between. Values are shared as [`Arc`]s, so no lock is held while anyone looks at one.
+//! Receivers look at it when they like, and can wait for a change. A receiver that is slow sees the last
+//! value and none of those in between. Values are shared as [`Arc`]s, so no lock is held while anyone looks
+//! at one.
 //!
 //! ```
 //! use twoply::{Wait, channel::watch};
@@ -203,8 +204,8 @@ impl<T> Receiver<T> {
         lock(&self.shared.state).version != self.seen
     }
 
-    /// Waits for a value that this receiver has not seen, and returns the latest one; finish it with `.await` or
-    /// `.wait()`. A future that is dropped has seen nothing.
+    /// Waits for a value that this receiver has not seen, and returns the latest one; finish it with `.await`
+    /// or `.wait()`. A future that is dropped has seen nothing.
     ///
     /// # Errors
     /// When all senders are gone and their last value has been seen.
@@ -221,8 +222,8 @@ impl<T> Receiver<T> {
         Changed { receiver: self, wait_key: WaitKey::new() }
     }
 
-    /// Waits until the value satisfies `condition`, beginning with the present one, and returns it. Cancel-safe: a value
-    /// that was looked at counts as seen, and nothing else is lost.
+    /// Waits until the value satisfies `condition`, beginning with the present one, and returns it.
+    /// Cancel-safe: a value that was looked at counts as seen, and nothing else is lost.
     ///
     /// # Errors
     /// When all senders are gone and their last value does not satisfy it.

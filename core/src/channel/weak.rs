@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::Sender;
 use super::shared::Shared;
 
-/// Leads to a [`Sender`] as long as there is one, and does not keep the channel open; made by [`Sender::downgrade`].
+/// Leads to a [`Sender`] as long as there is one, and does not keep the channel open; made by
+/// [`Sender::downgrade`].
 ///
 /// It is for those who send into a channel now and then, and must not keep its receivers waiting for them.
 ///

@@ -15,8 +15,8 @@ use crate::kernel::task::{
 };
 use crate::promise::Failure;
 
-/// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that are
-/// left, in the order in which they were started.
+/// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that
+/// are left, in the order in which they were started.
 ///
 /// # Examples
 /// ```
@@ -189,7 +189,8 @@ impl<T: Send + 'static> TaskGroup<T> {
         self.len() == 0
     }
 
-    /// Cancels the tasks that are left, in the order in which they were started. Their results, mostly [`Failure::Cancelled`], are still to be taken.
+    /// Cancels the tasks that are left, in the order in which they were started. Their results, mostly
+    /// [`Failure::Cancelled`], are still to be taken.
     ///
     /// # Examples
     /// ```

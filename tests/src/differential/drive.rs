@@ -1,10 +1,10 @@
 //! The driver of a program: it tells the interpreters what to do, and waits until that has settled.
 //!
 //! # When a step has settled
-//! The driver pings the actor. Who answers has carried out the operations, and what it did to others is done. Those who
-//! die of it tell others while they end; so the driver waits until the tasks of all of whose deaths it knows are over,
-//! and then pings all who live. When nobody dies in such a round, nobody is dying, and all that those who died have
-//! sent has come.
+//! The driver pings the actor. Who answers has carried out the operations, and what it did to others is done.
+//! Those who die of it tell others while they end; so the driver waits until the tasks of all of whose deaths
+//! it knows are over, and then pings all who live. When nobody dies in such a round, nobody is dying, and all
+//! that those who died have sent has come.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -93,7 +93,8 @@ impl Driver {
         self.alive.insert(number, false);
     }
 
-    /// The operations of a step. `None` if its actor cannot act, or there is something that it names that never was.
+    /// The operations of a step. `None` if its actor cannot act, or there is something that it names that
+    /// never was.
     fn resolve_all(&self, step: &Step) -> Option<Vec<Resolved>> {
         let idle = self.alive.get(&step.actor) == Some(&false);
         step.ops
@@ -127,7 +128,8 @@ impl Driver {
         })
     }
 
-    /// One round: those of whose deaths is known have ended; then all who live answer. Returns whether anybody died.
+    /// One round: those of whose deaths is known have ended; then all who live answer. Returns whether
+    /// anybody died.
     async fn settle(&mut self) -> Result<bool, String> {
         let live = |driver: &Driver| driver.homes.iter().map(|home| home.tasks().len()).sum::<usize>();
         let start = Instant::now();

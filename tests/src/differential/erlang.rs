@@ -1,5 +1,5 @@
-//! Has programs run by Erlang: `tests/erlang/differential.erl`, compiled into a folder of its own, and run by one `erl`
-//! for all programs, since it takes long to start.
+//! Has programs run by Erlang: `tests/erlang/differential.erl`, compiled into a folder of its own, and run by
+//! one `erl` for all programs, since it takes long to start.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

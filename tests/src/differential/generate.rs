@@ -1,7 +1,8 @@
 //! Random programs, and smaller ones.
 //!
-//! Programs grow step by step beside the model of what they do, so that the actors of the steps can act, and no step
-//! is racy. Still each needs a judge for its traces: where a receive may take one of several, the run decides.
+//! Programs grow step by step beside the model of what they do, so that the actors of the steps can act, and
+//! no step is racy. Still each needs a judge for its traces: where a receive may take one of several, the run
+//! decides.
 
 use super::model::{Outcome, Report, World};
 use super::program::{Mon, Op, Pattern, Proc, Program, Reason, Step, Tie};
@@ -12,7 +13,8 @@ const MOST: usize = 6;
 /// The process that looks on.
 const OBSERVER: Proc = 0;
 
-/// Numbers that look random: splitmix64, by Sebastiano Vigna. For tests, where the same seed must give the same forever.
+/// Numbers that look random: splitmix64, by Sebastiano Vigna. For tests, where the same seed must give the
+/// same forever.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -181,8 +183,8 @@ fn reason(random: &mut Random) -> Reason {
     }
 }
 
-/// Two operations without a break between them, both about `p`: what they do together is decided by the order of the
-/// signals from one process to another.
+/// Two operations without a break between them, both about `p`: what they do together is decided by the order
+/// of the signals from one process to another.
 fn pair(random: &mut Random, p: Proc, m: Mon, k: u32) -> Vec<Op> {
     let (exit, leave) = (Op::Exit(p, reason(random)), Op::Leave(reason(random)));
     match random.below(13) {

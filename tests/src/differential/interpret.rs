@@ -1,9 +1,10 @@
 //! Has a program run by processes of twoply.
 //!
-//! Each process of the program is an interpreter: it carries out the operations that the driver tells it, and reports to
-//! the driver, which is a process, too, and monitors all of them. What the driver says goes through the mailboxes and
-//! is received selectively there, so that it disturbs nothing; or, in every other program, through a channel, so that a
-//! process waits in a select of the two and every receive is a plain one.
+//! Each process of the program is an interpreter: it carries out the operations that the driver tells it, and
+//! reports to the driver, which is a process, too, and monitors all of them. What the driver says goes
+//! through the mailboxes and is received selectively there, so that it disturbs nothing; or, in every other
+//! program, through a channel, so that a process waits in a select of the two and every receive is a plain
+//! one.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -223,8 +224,8 @@ impl Interpreter {
         );
     }
 
-    /// Answers a ping. Who has been told to end, and has not noticed, says nothing any more: what comes through a
-    /// channel is in no order with signals.
+    /// Answers a ping. Who has been told to end, and has not noticed, says nothing any more: what comes
+    /// through a channel is in no order with signals.
     fn pong(&self, round: u64, blocked: bool) {
         if !self.me.pid().is_alive_here() {
             return;
@@ -282,7 +283,8 @@ impl Interpreter {
         None
     }
 
-    /// Waits for an event that fits, and answers pings meanwhile: an event that came before a ping is received before.
+    /// Waits for an event that fits, and answers pings meanwhile: an event that came before a ping is
+    /// received before.
     async fn receive(&mut self, fit: Fit) -> Taken {
         loop {
             let ping = |event: &Event<Message>| matches!(event, Event::Message(Message::Control(_)));

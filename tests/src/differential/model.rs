@@ -1,12 +1,14 @@
-//! Erlang's rules of links, monitors, exit signals and mailboxes, written for reading, and the judge of traces.
+//! Erlang's rules of links, monitors, exit signals and mailboxes, written for reading, and the judge of
+//! traces.
 //!
 //! The rules are those of the reference manual's chapter "Processes", and of the functions that it refers to:
 //! `link/1`, `unlink/1`, `monitor/2`, `demonitor/2`, `exit/1`, `exit/2` and `process_flag/2`.
 //!
-//! The model carries out a step and all its effects at once, one signal after the other. In truth the signals of
-//! different senders come in any order. Where that shows only in the order of a mailbox, the model says which events
-//! may be taken first, and follows what was seen. Where it decides who lives, or of what somebody dies, the step is
-//! *racy*: no program is generated with one, and a judge who meets one says no more about the run.
+//! The model carries out a step and all its effects at once, one signal after the other. In truth the signals
+//! of different senders come in any order. Where that shows only in the order of a mailbox, the model says
+//! which events may be taken first, and follows what was seen. Where it decides who lives, or of what
+//! somebody dies, the step is *racy*: no program is generated with one, and a judge who meets one says no
+//! more about the run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -151,7 +153,8 @@ impl World {
         self.made.iter().filter(|(_, owner)| **owner == p).map(|(m, _)| *m).collect()
     }
 
-    /// Carries out step number `number`. After it, say what each process that receives has taken: [`World::take`].
+    /// Carries out step number `number`. After it, say what each process that receives has taken:
+    /// [`World::take`].
     pub fn apply(&mut self, number: usize, step: &Step) -> Outcome {
         let known = |op: &Op| self.is_known(step.actor, *op);
         if self.alive.get(&step.actor).is_none_or(|actor| actor.blocked.is_some())
@@ -248,7 +251,8 @@ impl World {
             return;
         }
         if !self.is_alive(b) {
-            // Had they been linked, the link's own signal may still have been on its way, and linking again nothing.
+            // Had they been linked, the link's own signal may still have been on its way, and linking again
+            // nothing.
             let told =
                 |(to, event): &(Proc, Event)| *to == a && matches!(event, Event::Exit(from, _) if *from == b);
             self.racy |= self.came.iter().any(told);

@@ -1,4 +1,5 @@
-//! What random programs consist of. Their text (`Display`) is that of Erlang terms, as `tests/erlang` reads them.
+//! What random programs consist of. Their text (`Display`) is that of Erlang terms, as `tests/erlang` reads
+//! them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -157,8 +158,9 @@ pub struct Step {
 
 /// A random program.
 ///
-/// Any list of steps is a program: a step whose actor cannot act, or that names a process or a monitor which there has
-/// never been, is skipped by everybody who runs it. So steps may be left out of a program to make it smaller.
+/// Any list of steps is a program: a step whose actor cannot act, or that names a process or a monitor which
+/// there has never been, is skipped by everybody who runs it. So steps may be left out of a program to make
+/// it smaller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// What it was generated from.

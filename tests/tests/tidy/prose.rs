@@ -145,8 +145,8 @@ fn documentation_says_more_than_the_name() {
     assert_none("the documentation of an item has four words at least, or there is none", wrong);
 }
 
-/// The words with which a comment asks a question that it does not answer. "Returns whether ..." and "The reason for
-/// which ..." name their subjects.
+/// The words with which a comment asks a question that it does not answer. "Returns whether ..." and "The
+/// reason for which ..." name their subjects.
 const OPENS_A_RIDDLE: [&str; 7] = ["Who", "Whom", "Whose", "What", "Whether", "Why", "How"];
 
 #[test]
@@ -163,7 +163,60 @@ fn comments_name_their_subjects() {
     assert_none("a comment is a sentence with a subject, or a noun: it opens with no question", wrong);
 }
 
-/// The packages of which types may stand in public signatures, besides ours. std needs no mention in a manifest.
+/// The column at which prose is wrapped, as rustfmt wraps code.
+const COLUMNS: usize = 110;
+
+/// The numbers of the lines that are too long, of `lines` with their numbers and the prose in each. Tables
+/// and what is fenced, diagrams and examples, may be wider, and so may a word that cannot be broken.
+fn too_long<'a>(lines: impl Iterator<Item = (usize, &'a str, &'a str)>) -> Vec<usize> {
+    let (mut long, mut is_fenced, mut last) = (Vec::new(), false, 0);
+    for (number, line, prose) in lines {
+        // A fence ends with its comment.
+        is_fenced &= number == last + 1;
+        last = number;
+        let prose = prose.trim();
+        if prose.starts_with("```") {
+            is_fenced = !is_fenced;
+        } else if !is_fenced
+            && !prose.starts_with('|')
+            && prose.contains(' ')
+            && line.chars().count() > COLUMNS
+        {
+            long.push(number);
+        }
+    }
+    long
+}
+
+#[test]
+fn prose_is_wrapped_as_code_is() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        let comments = comments(&source);
+        let long =
+            too_long(comments.iter().map(|(number, text)| (*number, lines[number - 1], text.as_str())));
+        wrong.extend(long.into_iter().map(|number| format!("{}:{number}", source.path)));
+    }
+    for (path, text) in pages() {
+        let long = too_long(text.lines().enumerate().map(|(index, line)| (index + 1, line, line)));
+        wrong.extend(long.into_iter().map(|number| format!("{path}:{number}")));
+    }
+    assert_none("comments and pages end at column 110, but for tables, diagrams and examples", wrong);
+}
+
+#[test]
+fn prose_that_is_too_long_is_found() {
+    let long = "so long ".repeat(20);
+    let lines = ["short", &long, "```", &long, "```", "| table |", &long];
+    let numbered = || lines.iter().enumerate().map(|(index, line)| (index + 1, *line, *line));
+    assert_eq!(too_long(numbered()), [2, 7]);
+    let apart = || numbered().map(|(number, line, prose)| (2 * number, line, prose));
+    assert_eq!(too_long(apart()), [4, 8, 14], "a fence that is not closed ends with its comment");
+}
+
+/// The packages of which types may stand in public signatures, besides ours. std needs no mention in a
+/// manifest.
 const MAY_BE_PUBLIC: [&str; 1] = ["futures_io"];
 
 /// The packages that the manifest `text` depends on and that are not ours, as sources name them.
@@ -184,7 +237,8 @@ fn imported<'a>(code: &'a str, package: &str) -> BTreeSet<&'a str> {
     names.filter(|name| name.starts_with(char::is_uppercase)).collect()
 }
 
-/// The public part of each public item of `code`, with the number of its first line: what stands before its body.
+/// The public part of each public item of `code`, with the number of its first line: what stands before its
+/// body.
 fn public_signatures(code: &str) -> Vec<(usize, String)> {
     let lines: Vec<&str> = code.lines().collect();
     let mut signatures = Vec::new();

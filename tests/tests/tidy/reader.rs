@@ -93,7 +93,8 @@ pub(crate) fn code_of(text: &str) -> String {
     code
 }
 
-/// The comments of a source that begin with `//`, line by line, with the numbers of the lines and without what marks them.
+/// The comments of a source that begin with `//`, line by line, with the numbers of the lines and without
+/// what marks them.
 pub(crate) fn comments(source: &Source) -> Vec<(usize, String)> {
     let mut comments = Vec::new();
     for (index, (line, code)) in source.text.lines().zip(source.code.lines()).enumerate() {
@@ -210,7 +211,8 @@ pub(crate) fn assert_none(law: &str, broken: Vec<String>) {
     assert!(broken.is_empty(), "{law}, but:\n  {}", broken.join("\n  "));
 }
 
-/// The lines of the examples in a source's documentation, with their numbers, without what marks them as such.
+/// The lines of the examples in a source's documentation, with their numbers, without what marks them as
+/// such.
 pub(crate) fn lines_of_examples(text: &str) -> Vec<(usize, &str)> {
     let (mut lines, mut inside) = (Vec::new(), false);
     for (index, line) in text.lines().enumerate() {

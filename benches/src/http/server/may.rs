@@ -1,6 +1,7 @@
 //! One coroutine of may's for each connection, in plain blocking code.
 //!
-//! may makes a listener only itself, so a thread of its own accepts; may's own listener would do that in a coroutine.
+//! may makes a listener only itself, so a thread of its own accepts; may's own listener would do that in a
+//! coroutine.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! One task of ours for each connection: async on the green runtime, and the same straight-line code on its fibers
-//! and on native threads.
+//! One task of ours for each connection: async on the green runtime, and the same straight-line code on its
+//! fibers and on native threads.
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener as StdListener;

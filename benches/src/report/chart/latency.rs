@@ -29,11 +29,12 @@ fn curves(area: &Area<'_>, rows: &[&Row], palette: &Palette) -> Result<()> {
     order.into_iter().try_for_each(|(look, points)| curve(&mut chart, *look, points))
 }
 
-/// How far the longest latency of all lies to the right of the percentile before it: as far as half of the rest.
+/// How far the longest latency of all lies to the right of the percentile before it: as far as half of the
+/// rest.
 const HALVING: f64 = std::f64::consts::LOG10_2;
 
-/// Where the percentiles of one system lie: each nine as far from the last. The whole has no place on such an axis;
-/// the longest latency stands where the percentiles before it would have gone on.
+/// Where the percentiles of one system lie: each nine as far from the last. The whole has no place on such an
+/// axis; the longest latency stands where the percentiles before it would have gone on.
 pub(crate) fn points(row: &Row, y: &Axis) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     for (percent, micros) in &row.percentiles {

@@ -1,9 +1,10 @@
-//! Questions to an actor, and their answers: one at a time (`actor-ask`), and a hundred before the first answer is
-//! waited for (`io-future`), as a program does whose calls give futures. The actor answers a number with the next one.
+//! Questions to an actor, and their answers: one at a time (`actor-ask`), and a hundred before the first
+//! answer is waited for (`io-future`), as a program does whose calls give futures. The actor answers a number
+//! with the next one.
 //!
-//! Written by hand for each system, with its own way to ask. kameo and xtra have one that waits and one that gives a
-//! future of the answer at once; the others have one, whose future has sent its question before it is awaited.
-//! `twoply-green-active` calls a method of an active value, which is a closure.
+//! Written by hand for each system, with its own way to ask. kameo and xtra have one that waits and one that
+//! gives a future of the answer at once; the others have one, whose future has sent its question before it is
+//! awaited. `twoply-green-active` calls a method of an active value, which is a closure.
 
 use std::convert::Infallible;
 
@@ -61,8 +62,8 @@ fn check(asked: u64, answer: u64) -> Result<()> {
     Ok(())
 }
 
-/// Asks for the numbers below `ops`, a batch before the first of its answers is waited for. `ask` has asked when it
-/// returns.
+/// Asks for the numbers below `ops`, a batch before the first of its answers is waited for. `ask` has asked
+/// when it returns.
 async fn batches<F>(ops: usize, batch: usize, ask: impl Fn(u64) -> Result<F>) -> Result<()>
 where
     F: Future<Output = Result<u64>>,

@@ -1,6 +1,7 @@
 //! Messages into a mailbox for 1,024, from a task that waits for room whenever there is none.
 //!
-//! Written by hand for each system: here a send waits, which a [`Behaviour`](super::system::Behaviour) never does.
+//! Written by hand for each system: here a send waits, which a [`Behaviour`](super::system::Behaviour) never
+//! does.
 
 use std::convert::Infallible;
 

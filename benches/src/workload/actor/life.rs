@@ -1,4 +1,5 @@
-//! The life of an actor, a message that goes around a ring of them, and messages from all of them to all others.
+//! The life of an actor, a message that goes around a ring of them, and messages from all of them to all
+//! others.
 
 use anyhow::Result;
 
@@ -17,8 +18,8 @@ pub(super) struct Life;
 /// A message around a ring: Savina's ThreadRing with more actors.
 pub(super) struct Ring;
 
-/// Messages from all to all (the benchmark `big` of BenchErl): Savina's Big with rounds of a ping to each of the
-/// others. An operation is a message.
+/// Messages from all to all (the benchmark `big` of BenchErl): Savina's Big with rounds of a ping to each of
+/// the others. An operation is a message.
 pub(super) struct Big;
 
 /// Ends at its first message.

@@ -1,10 +1,11 @@
-//! The memory of an idle actor: how much more is resident with all of them than before the first, shared out among
-//! them.
+//! The memory of an idle actor: how much more is resident with all of them than before the first, shared out
+//! among them.
 //!
 //! Each holds 64 bytes of state. With `messages=0` it has been started and waits for its first message; with
-//! `messages=1` it has got one, so what its mailbox keeps of that counts. The references that the program holds count
-//! too, and so does what the allocator rounds up. Actors start in small groups, so that what a run queue needs for
-//! a burst is not charged to them. That each of them lived is checked at the end: each answers that it stops.
+//! `messages=1` it has got one, so what its mailbox keeps of that counts. The references that the program
+//! holds count too, and so does what the allocator rounds up. Actors start in small groups, so that what a
+//! run queue needs for a burst is not charged to them. That each of them lived is checked at the end: each
+//! answers that it stops.
 
 use std::hint::black_box;
 use std::mem;

@@ -1,9 +1,10 @@
 //! What an actor of a workload is, so that each workload is written once and runs on each actor library.
 //!
-//! A [`Behaviour`] is a state and a synchronous handler; a [`System`] hosts it as its own library would have a user
-//! write it: the library's actor trait, its message dispatch, its unbounded mailbox (the one kind that all of them
-//! have), its way to spawn and to stop. The host is a newtype around the state, and all of it is resolved at compile
-//! time, so it adds no allocation and no indirect call to any library. What a library itself boxes is its own cost.
+//! A [`Behaviour`] is a state and a synchronous handler; a [`System`] hosts it as its own library would have
+//! a user write it: the library's actor trait, its message dispatch, its unbounded mailbox (the one kind that
+//! all of them have), its way to spawn and to stop. The host is a newtype around the state, and all of it is
+//! resolved at compile time, so it adds no allocation and no indirect call to any library. What a library
+//! itself boxes is its own cost.
 //!
 //! What differs between the libraries and cannot be made equal is said in the header of each host's file.
 //!
@@ -35,8 +36,8 @@ pub(crate) trait System: Sized + 'static {
     /// Starts the runtime with as many workers as the case asks for.
     fn start(ctx: &Context) -> Result<Self>;
 
-    /// Runs `main` where actors can be spawned and told, and answers what it made of its [`Outcome`] when the last
-    /// handle to that is gone.
+    /// Runs `main` where actors can be spawned and told, and answers what it made of its [`Outcome`] when the
+    /// last handle to that is gone.
     ///
     /// `main` is boxed, so that a runtime's code to start it is compiled once and not for each workload.
     fn run(&self, main: Main) -> Result<u64>;
@@ -89,14 +90,16 @@ pub(crate) enum Flow {
     Stop,
 }
 
-/// What a run adds up to. Every actor holds a handle: the run is over when the last of them is gone, so that the end
-/// of the actors is part of what is measured, and an actor that never ends makes the run hang instead of a figure.
+/// What a run adds up to. Every actor holds a handle: the run is over when the last of them is gone, so that
+/// the end of the actors is part of what is measured, and an actor that never ends makes the run hang instead
+/// of a figure.
 #[derive(Clone)]
 pub(crate) struct Outcome(Arc<Total>);
 
 /// Shared by the handles of an [`Outcome`].
 struct Total {
-    /// Relaxed: it is read by whoever drops the last handle, and the count of handles orders that after all else.
+    /// Relaxed: it is read by whoever drops the last handle, and the count of handles orders that after all
+    /// else.
     sum: AtomicU64,
     /// Told the sum at the end.
     done: Sender<u64>,

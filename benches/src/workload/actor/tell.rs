@@ -1,6 +1,6 @@
-//! Messages from one actor to another, which counts them. The sender sends a thousand, or as many as `queued` says, and
-//! waits for the receiver to say that they are there before it sends the next, so that the mailbox is neither empty nor
-//! without end.
+//! Messages from one actor to another, which counts them. The sender sends a thousand, or as many as `queued`
+//! says, and waits for the receiver to say that they are there before it sends the next, so that the mailbox
+//! is neither empty nor without end.
 
 use anyhow::Result;
 

@@ -164,8 +164,8 @@ impl<S: System> Behaviour<S> for Creature<S> {
     }
 }
 
-/// Each of many actors sends pings to the others, round after round, and answers theirs. In the suite a round is one
-/// ping to whomever chance picks; in BenchErl's `big` it is one to each of the others.
+/// Each of many actors sends pings to the others, round after round, and answers theirs. In the suite a round
+/// is one ping to whomever chance picks; in BenchErl's `big` it is one to each of the others.
 #[derive(Clone, Copy)]
 pub(crate) struct Big {
     /// How many actors.
@@ -324,7 +324,8 @@ impl<S: System> Behaviour<S> for Sink<S> {
     }
 }
 
-/// Each actor computes a Fibonacci number with two more actors, that of the one before and of the one before that.
+/// Each actor computes a Fibonacci number with two more actors, that of the one before and of the one before
+/// that.
 #[derive(Clone, Copy)]
 pub(super) struct Fibonacci {
     /// Which number.

@@ -1,5 +1,5 @@
-//! Savina's benchmarks whose actors wait for an answer before they go on: LogisticMap and Banking, in the suite's
-//! variants where an actor that waits puts aside what comes meanwhile.
+//! Savina's benchmarks whose actors wait for an answer before they go on: LogisticMap and Banking, in the
+//! suite's variants where an actor that waits puts aside what comes meanwhile.
 
 use std::collections::VecDeque;
 
@@ -236,7 +236,8 @@ impl Benchmark for Banking {
 }
 
 impl<S: System> Teller<S> {
-    /// Orders one transaction. Money goes to accounts of a higher number only, so that no two wait for each other.
+    /// Orders one transaction. Money goes to accounts of a higher number only, so that no two wait for each
+    /// other.
     fn order(&mut self, me: Ref<S, Self>) {
         let count = self.accounts.len() as u64;
         let from = self.random.below(count / 10 * 8);

@@ -16,10 +16,11 @@ use crate::channel::Source;
 use crate::kernel::coop;
 use crate::kernel::sleep::{Sleep, sleep};
 
-/// The actor as its handlers see it: they may do all that a [`Process`] does, stop the actor, and attach sources.
+/// The actor as its handlers see it: they may do all that a [`Process`] does, stop the actor, and attach
+/// sources.
 ///
-/// A handler may receive by itself, too, through [`Process::receive`] and its kin; those look at the mailbox alone, and
-/// what they take does not come to [`Actor::handle`].
+/// A handler may receive by itself, too, through [`Process::receive`] and its kin; those look at the mailbox
+/// alone, and what they take does not come to [`Actor::handle`].
 ///
 /// # Examples
 /// ```
@@ -79,17 +80,19 @@ impl<A: Actor> Context<A> {
         self.stop_with(ExitReason::Normal);
     }
 
-    /// Ends the actor, with `reason`, once the running handler has returned. The first reason counts. What waits in the
-    /// mailbox is undelivered; to handle that first, [drain](ProcessRef::drain) it: `cx.me().drain(reason)`.
+    /// Ends the actor, with `reason`, once the running handler has returned. The first reason counts. What
+    /// waits in the mailbox is undelivered; to handle that first, [drain](ProcessRef::drain) it:
+    /// `cx.me().drain(reason)`.
     ///
     /// A reason may carry data, and count as an intended end all the same: [`ExitReason::shutdown_with`].
     pub fn stop_with(&mut self, reason: ExitReason) {
         self.stop.get_or_insert_with(|| Box::new(reason));
     }
 
-    /// Ends the actor as one that has not been started: to be called by [`started`](Actor::started), where there turns
-    /// out to be nothing to do. The end is [`Normal`](ExitReason::Normal), `stopped` is not called, and who waits for the
-    /// start ([`Actor::start`]) is told [`StartActorError::Ignored`](super::StartActorError::Ignored). Called later, it is
+    /// Ends the actor as one that has not been started: to be called by [`started`](Actor::started), where
+    /// there turns out to be nothing to do. The end is [`Normal`](ExitReason::Normal), `stopped` is not
+    /// called, and who waits for the start ([`Actor::start`]) is told
+    /// [`StartActorError::Ignored`](super::StartActorError::Ignored). Called later, it is
     /// [`stop`](Context::stop).
     ///
     /// This is the `ignore` of Erlang's `gen_server`.
@@ -126,12 +129,13 @@ impl<A: Actor> Context<A> {
         self.stop();
     }
 
-    /// Has the actor handle `message` next: before all that waits in its mailbox, urgent or not, and after what it has been
-    /// told to go on with before. So a handler that is done with the urgent half of its work may return, and do the rest
-    /// without anything between; `started` may return early, and nobody's message comes before the rest.
+    /// Has the actor handle `message` next: before all that waits in its mailbox, urgent or not, and after
+    /// what it has been told to go on with before. So a handler that is done with the urgent half of its work
+    /// may return, and do the rest without anything between; `started` may return early, and nobody's message
+    /// comes before the rest.
     ///
-    /// This is the `{continue, Message}` of Erlang's `gen_server`. The message needs no room in the mailbox; it is dropped
-    /// when the actor stops before its turn.
+    /// This is the `{continue, Message}` of Erlang's `gen_server`. The message needs no room in the mailbox;
+    /// it is dropped when the actor stops before its turn.
     ///
     /// # Examples
     /// ```
@@ -173,8 +177,9 @@ impl<A: Actor> Context<A> {
         self.extras().continued.push_back(message);
     }
 
-    /// Has [`idle`](Actor::idle) called whenever no event has come for `timeout`, counted from when the actor begins to
-    /// wait; `None`: no longer. Whatever it handles begins the time anew, and so does `idle` itself.
+    /// Has [`idle`](Actor::idle) called whenever no event has come for `timeout`, counted from when the actor
+    /// begins to wait; `None`: no longer. Whatever it handles begins the time anew, and so does `idle`
+    /// itself.
     ///
     /// # Examples
     /// ```
@@ -209,10 +214,11 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Has the actor receive from `source`, too: `convert` makes a message of each item, in the actor's own task.
+    /// Has the actor receive from `source`, too: `convert` makes a message of each item, in the actor's own
+    /// task.
     ///
-    /// The mailbox and the sources have turns, so none of them starves another, and an item stays in its source until
-    /// the actor has time for it. A source that has ended is dropped.
+    /// The mailbox and the sources have turns, so none of them starves another, and an item stays in its
+    /// source until the actor has time for it. A source that has ended is dropped.
     ///
     /// # Examples
     /// ```
@@ -253,8 +259,8 @@ impl<A: Actor> Context<A> {
         self.extras().sources.attach(source, move |item: Option<T>| item.map(&mut convert))
     }
 
-    /// As [`Context::attach`], for a source whose end matters: `convert` is called with `None` then, once. It may also
-    /// make no message of an item.
+    /// As [`Context::attach`], for a source whose end matters: `convert` is called with `None` then, once. It
+    /// may also make no message of an item.
     ///
     /// # Examples
     /// ```
@@ -298,8 +304,8 @@ impl<A: Actor> Context<A> {
         self.extras().sources.attach(source, convert)
     }
 
-    /// Takes an attached source away and drops it. Nothing that it has not given yet is lost if others receive from it.
-    /// Returns whether it was there: neither taken away before, nor ended.
+    /// Takes an attached source away and drops it. Nothing that it has not given yet is lost if others
+    /// receive from it. Returns whether it was there: neither taken away before, nor ended.
     pub fn detach(&mut self, attachment: Attachment) -> bool {
         self.extras.as_mut().is_some_and(|extras| extras.sources.detach(attachment))
     }

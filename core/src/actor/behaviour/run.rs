@@ -23,8 +23,9 @@ pub(in crate::actor) enum Begun {
 
 /// Runs an actor's process. Calls `ready` when the actor has started, or has said that it will not.
 ///
-/// Every actor that waits has room for all that is alive at any await point here. So what is captured is not moved to a
-/// local variable, where it would lie twice; an event is moved on before its handler is awaited; and a reason is boxed.
+/// Every actor that waits has room for all that is alive at any await point here. So what is captured is not
+/// moved to a local variable, where it would lie twice; an event is moved on before its handler is awaited;
+/// and a reason is boxed.
 pub(in crate::actor) fn run<A: Actor>(
     mut actor: A,
     process: Process<A::Message>,

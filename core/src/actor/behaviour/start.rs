@@ -19,8 +19,8 @@ pub enum StartActorError {
     /// There is no process.
     #[error(transparent)]
     Spawn(#[from] SpawnProcessError),
-    /// The actor has ended before it had started, for this reason: [`Failed`](ExitReason::Failed) holds the error of
-    /// [`Actor::started`].
+    /// The actor has ended before it had started, for this reason: [`Failed`](ExitReason::Failed) holds the
+    /// error of [`Actor::started`].
     #[error("the actor has ended before it had started: {0}")]
     Ended(#[source] ExitReason),
     /// It wants not to have been started: [`Context::ignore`](super::Context::ignore).
@@ -39,8 +39,8 @@ impl<M: Send + 'static> Builder<M> {
         Starting::new(|tell| self.spawn(move |process| run(actor, process, told(tell))))
     }
 
-    /// As [`Builder::start_actor`], and links the process to `parent` before its first step. The parent hears of an end by
-    /// the link, too.
+    /// As [`Builder::start_actor`], and links the process to `parent` before its first step. The parent hears
+    /// of an end by the link, too.
     ///
     /// # Examples
     /// ```
@@ -119,8 +119,8 @@ impl<M: Send + 'static> Starting<M> {
     }
 
     /// Waits for at most `duration`, counted from now; then the actor is killed, and the output is
-    /// [`StartActorError::TimedOut`]. The names of the process are free by then; its code ends at its next await point,
-    /// or by unwinding from its wait.
+    /// [`StartActorError::TimedOut`]. The names of the process are free by then; its code ends at its next
+    /// await point, or by unwinding from its wait.
     ///
     /// # Examples
     /// ```

@@ -1,11 +1,12 @@
 //! Groups of processes that take the same messages: [`Group`], and [`Groups`] where they are found by name.
 //!
-//! The counterpart of Erlang's `pg`: whoever wants to reach "all that do this" asks the group for its members. It
-//! differs in that a process is a member once, however often it joins.
+//! The counterpart of Erlang's `pg`: whoever wants to reach "all that do this" asks the group for its
+//! members. It differs in that a process is a member once, however often it joins.
 //!
-//! A process that ends leaves its groups **before** its links and monitors are told. A group keeps no process running,
-//! and never runs code of the user's while it is locked. A member is given a hook when it joins and loses it when it
-//! leaves, under the lock of the group, which is taken before that of a process and never after it.
+//! A process that ends leaves its groups **before** its links and monitors are told. A group keeps no process
+//! running, and never runs code of the user's while it is locked. A member is given a hook when it joins and
+//! loses it when it leaves, under the lock of the group, which is taken before that of a process and never
+//! after it.
 
 use std::any::{Any, type_name};
 use std::collections::{BTreeMap, VecDeque};
@@ -49,8 +50,8 @@ struct Members<M: Send + 'static> {
     name: Option<(Weak<Mutex<Named>>, Arc<str>)>,
 }
 
-/// All clones of a group without a name share this. When the last of them is dropped nobody can find the members any
-/// more, and they are let go; but where somebody watches the group, they leave one by one.
+/// All clones of a group without a name share this. When the last of them is dropped nobody can find the
+/// members any more, and they are let go; but where somebody watches the group, they leave one by one.
 struct Handle<M: Send + 'static>(Arc<Members<M>>);
 
 /// The part of a group that its lock guards.
@@ -96,8 +97,8 @@ impl<M: Send + 'static> Group<M> {
         Group { members, handle }
     }
 
-    /// Makes `process` a member until it leaves or ends. Returns whether it has become one: not if it was one already,
-    /// has ended, or runs on another node.
+    /// Makes `process` a member until it leaves or ends. Returns whether it has become one: not if it was one
+    /// already, has ended, or runs on another node.
     ///
     /// # Examples
     /// ```
@@ -171,8 +172,8 @@ impl<M: Send + 'static> Group<M> {
         self.len() == 0
     }
 
-    /// Sends `message` to every member whose mailbox takes it at once. Returns the number of those. [`Group`] has an
-    /// example.
+    /// Sends `message` to every member whose mailbox takes it at once. Returns the number of those. [`Group`]
+    /// has an example.
     pub fn broadcast(&self, message: &M) -> usize
     where
         M: Clone,
@@ -180,7 +181,8 @@ impl<M: Send + 'static> Group<M> {
         self.members().iter().filter(|member| member.try_send(message.clone()).is_ok()).count()
     }
 
-    /// Returns the members, and a channel of all changes from then on, in their order. Nothing is lost between the two.
+    /// Returns the members, and a channel of all changes from then on, in their order. Nothing is lost
+    /// between the two.
     ///
     /// The channel is unbounded; dropping its receiver ends the watch.
     ///
@@ -223,7 +225,8 @@ impl<M: Send + 'static> Members<M> {
         Members { state: Mutex::new(state), name }
     }
 
-    /// Enters the process among the members. Returns false if it is there or not alive. The caller calls [`Members::notify_watchers`].
+    /// Enters the process among the members. Returns false if it is there or not alive. The caller calls
+    /// [`Members::notify_watchers`].
     fn enter(self: &Arc<Self>, process: &ProcessRef<M>) -> bool {
         let pid = process.pid();
         let mut state = lock_std(&self.state);
@@ -239,7 +242,8 @@ impl<M: Send + 'static> Members<M> {
         true
     }
 
-    /// Takes the process out. Returns false if it is not there, or not by `hook`. The caller calls [`Members::notify_watchers`].
+    /// Takes the process out. Returns false if it is not there, or not by `hook`. The caller calls
+    /// [`Members::notify_watchers`].
     fn leave(&self, pid: &Pid, hook: Option<HookId>) -> bool {
         let mut state = lock_std(&self.state);
         if let (Some(hook), Some((_, own))) = (hook, state.joined.get(pid))
@@ -271,7 +275,8 @@ impl<M: Send + 'static> Members<M> {
                 // The send runs a waker, which may panic; and a watcher that has gone need not be told.
                 discard_panic(|| drop(watcher.try_send(change.clone())));
             }
-            // These may be the last references to a process, whose undelivered messages go to code of the user's.
+            // These may be the last references to a process, whose undelivered messages go to code of the
+            // user's.
             discard_panic(|| drop((change, watchers)));
             state = lock_std(&self.state);
         }
@@ -404,8 +409,8 @@ impl Groups {
         Groups::default()
     }
 
-    /// Returns the groups of the whole program, or of the calling task's [world](crate::world::Globals) where that has
-    /// some. All values that this returns are the same collection. [`Groups`] has an example.
+    /// Returns the groups of the whole program, or of the calling task's [world](crate::world::Globals) where
+    /// that has some. All values that this returns are the same collection. [`Groups`] has an example.
     pub fn global() -> Groups {
         static GLOBAL: OnceLock<Groups> = OnceLock::new();
         world::global(&GLOBAL)

@@ -4,12 +4,13 @@
 //! `register/2` and `whereis/1`. There is one registry for the whole program, [`Registry::global`], and
 //! [`Registry::new`] makes others, for parts of a program that want names of their own.
 //!
-//! A process that ends loses its names **before** its links and monitors are told. So who is told of the end may take
-//! the name at once: a supervisor restarts a process under the name that it had.
+//! A process that ends loses its names **before** its links and monitors are told. So who is told of the end
+//! may take the name at once: a supervisor restarts a process under the name that it had.
 //!
-//! A registry keeps no process running, and never runs code of the user's while it is locked. A process is given a hook
-//! with its first name and loses it with its last one, under the lock of the registry, which is taken before that of a
-//! process and never after it. So a process that ends has either not been entered or waits for the lock to leave.
+//! A registry keeps no process running, and never runs code of the user's while it is locked. A process is
+//! given a hook with its first name and loses it with its last one, under the lock of the registry, which is
+//! taken before that of a process and never after it. So a process that ends has either not been entered or
+//! waits for the lock to leave.
 
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ use crate::kernel::world;
 
 /// Names for processes. Clones are the same registry.
 ///
-/// A process may have several names, a name belongs to one process. One that is to have a name from its first step on is
-/// started with it: [`Builder::register`](crate::actor::Builder::register).
+/// A process may have several names, a name belongs to one process. One that is to have a name from its first
+/// step on is started with it: [`Builder::register`](crate::actor::Builder::register).
 ///
 /// # Examples
 /// ```
@@ -45,8 +46,8 @@ use crate::kernel::world;
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Handle>);
 
-/// All clones of a registry share this; the last of them takes the hooks of the registry back, because nobody can find
-/// anything in it any more.
+/// All clones of a registry share this; the last of them takes the hooks of the registry back, because nobody
+/// can find anything in it any more.
 #[derive(Default)]
 struct Handle(Arc<Names>);
 
@@ -98,8 +99,8 @@ impl Registry {
         Registry::default()
     }
 
-    /// Returns the registry of the whole program, or of the calling task's [world](crate::world::Globals) where that has
-    /// one. All values that this returns are the same registry.
+    /// Returns the registry of the whole program, or of the calling task's [world](crate::world::Globals)
+    /// where that has one. All values that this returns are the same registry.
     ///
     /// # Examples
     /// ```
@@ -248,10 +249,12 @@ impl fmt::Debug for Registry {
 }
 
 impl Tables {
-    /// Enters `name` among those of `pid`, which gets a hook with its first name. Returns false when it is not alive.
+    /// Enters `name` among those of `pid`, which gets a hook with its first name. Returns false when it is
+    /// not alive.
     fn add_name(&mut self, pid: &Pid, name: &Arc<str>, names: &Arc<Names>) -> bool {
         match self.holders.get_mut(pid) {
-            // Its hook may be about to be called. Then the hook releases this name, too, and nobody has had any use of it.
+            // Its hook may be about to be called. Then the hook releases this name, too, and nobody has had
+            // any use of it.
             Some(holder) if pid.is_alive_here() => holder.names.push(Arc::clone(name)),
             Some(_) => return false,
             None => {
@@ -315,7 +318,8 @@ pub enum RegisterError {
     NoProcess(Pid),
 }
 
-/// The error of looking for a process or a group by a type of messages which is not that of the name's bearer.
+/// The error of looking for a process or a group by a type of messages which is not that of the name's
+/// bearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the process takes messages of type {found}, not {expected}")]
 #[non_exhaustive]

@@ -1,21 +1,22 @@
 //! Questions: a message with a resolver in it, and the wait for the answer.
 //!
-//! The process owes the answer. If it ends without having given one, wherever the question is by then (in its mailbox,
-//! in the hands of its code, in what it keeps for later), the answer comes out as [`Failure::NoProcess`] with the
-//! reason; so nobody waits for a process that is gone.
+//! The process owes the answer. If it ends without having given one, wherever the question is by then (in its
+//! mailbox, in the hands of its code, in what it keeps for later), the answer comes out as
+//! [`Failure::NoProcess`] with the reason; so nobody waits for a process that is gone.
 //!
 //! # The question that its own process drops
-//! Code that returns, fails or panics drops the question that it has in hand *before* anybody knows that it ends, and
-//! why. So a question that is dropped by the task of the process it was put to becomes an [`Orphan`], which is kept:
+//! Code that returns, fails or panics drops the question that it has in hand *before* anybody knows that it
+//! ends, and why. So a question that is dropped by the task of the process it was put to becomes an
+//! [`Orphan`], which is kept:
 //!
 //! - When the reason is settled, the question fails with it.
-//! - When the process goes on, it is broken: when the process looks into its mailbox again, or its task waits,
-//!   suspended or blocked ([`Cell::go_on`], `StrandState::task_continues`). That includes a wait that would be an edge of the wait
-//!   graph, so that nobody is told of a circle through a question that is given up. Destructors may wait while the
-//!   process unwinds; that is not yet to go on.
+//! - When the process goes on, it is broken: when the process looks into its mailbox again, or its task
+//!   waits, suspended or blocked ([`Cell::go_on`], `StrandState::task_continues`). That includes a wait that
+//!   would be an edge of the wait graph, so that nobody is told of a circle through a question that is given
+//!   up. Destructors may wait while the process unwinds; that is not yet to go on.
 //! - A poll that ends because its budget is spent is no such wait: the next one shows what the process does.
-//! - A process that has begun to end ([`Cell::leave`]) does not go on: what it drops from then on waits for the reason,
-//!   whatever else it waits for before.
+//! - A process that has begun to end ([`Cell::leave`]) does not go on: what it drops from then on waits for
+//!   the reason, whatever else it waits for before.
 
 use std::fmt;
 use std::future::Future;
@@ -156,19 +157,20 @@ impl<M: Send + 'static> Named for ProcessRef<M> {
 }
 
 impl<M: Send + 'static> ProcessRef<M> {
-    /// Asks the process: sends the message that `question` makes of a resolver, and waits for what that is resolved
-    /// with. Finish it with `.await` or `.wait()`; set a deadline with [`Ask::timeout`].
+    /// Asks the process: sends the message that `question` makes of a resolver, and waits for what that is
+    /// resolved with. Finish it with `.await` or `.wait()`; set a deadline with [`Ask::timeout`].
     ///
     /// Waits for room in the mailbox, too, as [`ProcessRef::send`] does.
     ///
     /// # Errors
-    /// The future's output is [`Failure::NoProcess`] when the process has ended, or ends without having answered;
-    /// [`Failure::Broken`] when it has dropped the question and goes on, which shows when it next waits or looks into its
-    /// mailbox; [`Failure::Overloaded`] when a mailbox that
-    /// refuses ([`Overflow::Fail`](crate::actor::Overflow::Fail)) is full.
+    /// The future's output is [`Failure::NoProcess`] when the process has ended, or ends without having
+    /// answered; [`Failure::Broken`] when it has dropped the question and goes on, which shows when it next
+    /// waits or looks into its mailbox; [`Failure::Overloaded`] when a mailbox that refuses
+    /// ([`Overflow::Fail`](crate::actor::Overflow::Fail)) is full.
     ///
     /// # Cancel safety
-    /// A future that is dropped gives up on the answer, which is dropped when it comes. The question may have been sent.
+    /// A future that is dropped gives up on the answer, which is dropped when it comes. The question may have
+    /// been sent.
     ///
     /// # Examples
     /// ```
@@ -220,8 +222,8 @@ pub struct Ask<'a, M, R> {
 }
 
 impl<M, R> Ask<'_, M, R> {
-    /// Waits for at most `duration`, counted from now; then the output is [`Failure::TimedOut`], and an answer that
-    /// comes later is dropped.
+    /// Waits for at most `duration`, counted from now; then the output is [`Failure::TimedOut`], and an
+    /// answer that comes later is dropped.
     pub fn timeout(self, duration: Duration) -> WaitTimeout<Self> {
         WaitTimeout::new(duration, self)
     }
@@ -239,8 +241,9 @@ impl<M, R> Future for Ask<'_, M, R> {
         if this.message.is_some() {
             let cell = this.process.cell();
             let Poll::Ready(sent) = cell.poll_send(false, &mut this.wait_key, &mut this.message, cx) else {
-                // Whoever is to make room is the one who is to answer. So this waits for the answer as well, which can
-                // come out in one way only: the process waits for this task, and there will be no room.
+                // Whoever is to make room is the one who is to answer. So this waits for the answer as well,
+                // which can come out in one way only: the process waits for this task, and there will be no
+                // room.
                 with_state(StrandState::end_operation);
                 return Pin::new(&mut this.answer).poll(cx);
             };

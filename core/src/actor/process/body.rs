@@ -1,7 +1,8 @@
 //! The future of a process's task: the user's body, and the end of the process after it.
 //!
-//! The end must come whatever happens to the body: it returns, it panics, it is dropped at an await point, it unwinds
-//! from a wait, its job is dropped before it ever ran. So the end is in the destructor, after that of the body.
+//! The end must come whatever happens to the body: it returns, it panics, it is dropped at an await point, it
+//! unwinds from a wait, its job is dropped before it ever ran. So the end is in the destructor, after that of
+//! the body.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -62,7 +63,8 @@ where
     #[inline]
     fn advance(self: Pin<&mut Self>, go: impl FnOnce(Pin<&mut B>) -> Poll<Advance<B>>) -> Poll<()> {
         let mut this = self.project();
-        // SAFETY: this is the body of the process's task, which is polled by nobody else; and the destructor calls `end`.
+        // SAFETY: this is the body of the process's task, which is polled by nobody else; and the destructor
+        // calls `end`.
         if !this.cell.has_begun() && !unsafe { this.cell.begin() } {
             return Poll::Ready(());
         }

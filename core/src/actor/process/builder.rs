@@ -93,8 +93,8 @@ impl<M: Send + 'static> Builder<M> {
         }
     }
 
-    /// Names the process and its task, for messages. This name need not be unique, and nobody finds the process by it;
-    /// one by which it is found is given by [`register`](Builder::register).
+    /// Names the process and its task, for messages. This name need not be unique, and nobody finds the
+    /// process by it; one by which it is found is given by [`register`](Builder::register).
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder<M> {
         self.name = Some(name.into());
         self
@@ -167,8 +167,9 @@ impl<M: Send + 'static> Builder<M> {
         self
     }
 
-    /// Gives the process a name in the [global registry](Registry::global) before its first step. If the name is taken,
-    /// nothing of the process is started: that is [`SpawnProcessError::Name`], which says who has it.
+    /// Gives the process a name in the [global registry](Registry::global) before its first step. If the name
+    /// is taken, nothing of the process is started: that is [`SpawnProcessError::Name`], which says who has
+    /// it.
     ///
     /// # Examples
     /// ```
@@ -205,9 +206,10 @@ impl<M: Send + 'static> Builder<M> {
         self
     }
 
-    /// Says whether the process ends when the last [`ProcessRef`] to it is gone. It then receives what has been sent, and
-    /// stops in order, with [`Normal`](ExitReason::Normal), when it would wait with an empty mailbox
-    /// ([`Event::Stop`](super::Event::Stop)). Unless this is called, a process lives until its body ends.
+    /// Says whether the process ends when the last [`ProcessRef`] to it is gone. It then receives what has
+    /// been sent, and stops in order, with [`Normal`](ExitReason::Normal), when it would wait with an empty
+    /// mailbox ([`Event::Stop`](super::Event::Stop)). Unless this is called, a process lives until its body
+    /// ends.
     ///
     /// A name in a registry and a membership in a group count as references, because they lead to the
     /// process; a [`WeakRef`](super::WeakRef), a [`Pid`](super::Pid), a timer and a source that an actor is
@@ -239,15 +241,15 @@ impl<M: Send + 'static> Builder<M> {
         self
     }
 
-    /// Has the mailbox stay open when the body ends, for a successor that [takes it over](Builder::taking_over), or until
-    /// it is [kept no longer](ProcessRef::keep_mailbox).
+    /// Has the mailbox stay open when the body ends, for a successor that [takes it
+    /// over](Builder::taking_over), or until it is [kept no longer](ProcessRef::keep_mailbox).
     pub(in crate::actor) fn keeping(mut self) -> Builder<M> {
         self.keeping = true;
         self
     }
 
-    /// Starts no new process but a new body for `process`, if that has ended and its mailbox was kept: it has the same
-    /// pid, mailbox and name. Else this changes nothing.
+    /// Starts no new process but a new body for `process`, if that has ended and its mailbox was kept: it has
+    /// the same pid, mailbox and name. Else this changes nothing.
     pub(in crate::actor) fn taking_over(mut self, process: &ProcessRef<M>) -> Builder<M> {
         self.predecessor = Some(Arc::clone(process.cell()));
         self
@@ -268,7 +270,8 @@ impl<M: Send + 'static> Builder<M> {
         self.prepare()?.with(body).start()
     }
 
-    /// Starts a process that runs `body`, which is straight-line code: it waits with [`wait`](crate::Wait::wait).
+    /// Starts a process that runs `body`, which is straight-line code: it waits with
+    /// [`wait`](crate::Wait::wait).
     ///
     /// # Errors
     /// As [`Builder::spawn`].

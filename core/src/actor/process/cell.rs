@@ -1,10 +1,10 @@
 //! The part of a process that others hold on to: its mailbox, its state, its relations, under one lock.
 //!
-//! References, pids, timers and the process itself share it; it outlives the process and is an empty shell afterwards.
-//! Senders put messages in from any thread, which is in this file. The receiver is one: it alone takes events out
-//! ([`receive`]). Signals are handled by whoever sends them, at once, under the receiver's lock
-//! ([`signal`](super::signal)). Nobody ever holds the locks of two cells, and no waker, message or hook is run or dropped
-//! under one.
+//! References, pids, timers and the process itself share it; it outlives the process and is an empty shell
+//! afterwards. Senders put messages in from any thread, which is in this file. The receiver is one: it alone
+//! takes events out ([`receive`]). Signals are handled by whoever sends them, at once, under the receiver's
+//! lock ([`signal`](super::signal)). Nobody ever holds the locks of two cells, and no waker, message or hook
+//! is run or dropped under one.
 
 mod receive;
 
@@ -268,7 +268,8 @@ impl<M> Cell<M> {
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
-        // A waker is cloned, and as the older local dropped, with nothing locked: both run code of the waker's.
+        // A waker is cloned, and as the older local dropped, with nothing locked: both run code of the
+        // waker's.
         let mut spare: Option<StoredWaker> = None;
         loop {
             let mut inbox = lock(&self.inbox);
@@ -306,8 +307,8 @@ impl<M> Cell<M> {
                 // CROWDED is set, so whoever makes room sees it.
                 return Poll::Pending;
             }
-            // S1 of the mailbox's diagram, and S2: there may be room since the first look. Then the permit is for this
-            // send, which nobody has to wake.
+            // S1 of the mailbox's diagram, and S2: there may be room since the first look. Then the permit is
+            // for this send, which nobody has to wake.
             self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
             let mut own = Vec::new();
             self.grant_permits(queue, &mut own);

@@ -18,9 +18,10 @@ pub enum Event<M> {
     Exit(Box<Exit>),
     /// A monitored process has ended.
     Down(Box<Down>),
-    /// The process is to stop for this reason: somebody [drains](crate::actor::ProcessRef::drain) it, or it was to
-    /// [end without references](crate::actor::Builder::end_when_unreferenced) and there is none. This is behind all
-    /// messages, and no more of them come. A process that goes on nevertheless receives signals only.
+    /// The process is to stop for this reason: somebody [drains](crate::actor::ProcessRef::drain) it, or it
+    /// was to [end without references](crate::actor::Builder::end_when_unreferenced) and there is none. This
+    /// is behind all messages, and no more of them come. A process that goes on nevertheless receives signals
+    /// only.
     Stop(Box<ExitReason>),
 }
 
@@ -42,8 +43,8 @@ pub struct Down {
     pub monitor: MonitorRef,
     /// The process that has ended; [`Pid::nobody`] when the monitor was by a name that nobody had.
     pub from: Pid,
-    /// The name by which the process was monitored, if it was by [one](crate::actor::Process::monitor_name). With the
-    /// node of `from` it is Erlang's `{RegName, Node}`.
+    /// The name by which the process was monitored, if it was by [one](crate::actor::Process::monitor_name).
+    /// With the node of `from` it is Erlang's `{RegName, Node}`.
     pub name: Option<Arc<str>>,
     /// The reason for which the process has ended.
     pub reason: ExitReason,

@@ -85,7 +85,8 @@ impl Future for Ended {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
         let unit = ready!(coop::proceed(cx));
-        // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the waker's.
+        // Cloned before the lock is taken, and what is not needed is dropped after: both run code of the
+        // waker's.
         let waker = StoredWaker::of(cx.waker());
         let mut state = lock_std(&self.word.0);
         if let Some(reason) = state.reason.clone() {

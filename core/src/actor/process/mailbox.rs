@@ -1,26 +1,28 @@
 //! The mailbox of a process: one queue of events with two accounts.
 //!
-//! Messages and the news of links and monitors stand in one queue, in the order in which they came; that is what keeps
-//! the order between any two processes, over both. But only messages are counted against the capacity: a signal is
-//! never refused and never waits. The queue lies under the lock of the process's [`Cell`](super::cell::Cell), which is
-//! the only one to use this module. No code of the user's runs in here: what has to be woken or dropped is handed out.
+//! Messages and the news of links and monitors stand in one queue, in the order in which they came; that is
+//! what keeps the order between any two processes, over both. But only messages are counted against the
+//! capacity: a signal is never refused and never waits. The queue lies under the lock of the process's
+//! [`Cell`](super::cell::Cell), which is the only one to use this module. No code of the user's runs in here:
+//! what has to be woken or dropped is handed out.
 //!
 //! # Two halves
 //! ```text
 //! senders ── lock ──▶ [ Queue: shared ] ── swap, under the lock ──▶ [ Batch: the receiver's own ] ──▶ receive
 //! ```
-//! The receiver takes the whole queue at once and then eats it without a lock. What a selective receive leaves stays
-//! in the batch, in front of what comes later. Where a queue holds a single event, that is taken alone, so that a
-//! process whose messages come one at a time has one buffer and not two.
+//! The receiver takes the whole queue at once and then eats it without a lock. What a selective receive
+//! leaves stays in the batch, in front of what comes later. Where a queue holds a single event, that is taken
+//! alone, so that a process whose messages come one at a time has one buffer and not two.
 //!
 //! # The exact capacity
-//! A message counts from the moment it is accepted (`sent`, under the lock) until it is received (`taken`, written by
-//! the receiver alone, without the lock), wherever it lies. A send that finds the mailbox full waits in `room` by the
-//! protocol of [`channel::queue`](crate::channel): the list, the key and its states are the same, and what becomes free is
-//! granted to the send that has waited longest as a *permit*. Only the account differs. A receive from a channel holds the
-//! lock in any case, so it hands its permit on at once; a process receives from its batch without the lock, so a permit
-//! that is granted counts as a message here until it is used. The receiver learns of waiting sends from the flag
-//! [`CROWDED`]; that and `taken` are a pair as in Dekker's algorithm:
+//! A message counts from the moment it is accepted (`sent`, under the lock) until it is received (`taken`,
+//! written by the receiver alone, without the lock), wherever it lies. A send that finds the mailbox full
+//! waits in `room` by the protocol of [`channel::queue`](crate::channel): the list, the key and its states
+//! are the same, and what becomes free is granted to the send that has waited longest as a *permit*. Only the
+//! account differs. A receive from a channel holds the lock in any case, so it hands its permit on at once; a
+//! process receives from its batch without the lock, so a permit that is granted counts as a message here
+//! until it is used. The receiver learns of waiting sends from the flag [`CROWDED`]; that and `taken` are a
+//! pair as in Dekker's algorithm:
 //!
 //! ```text
 //! send, under the lock                     receive, without it
@@ -37,9 +39,10 @@ use super::event::Event;
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 
-/// The flags of a [`Cell`](super::cell::Cell). They are written under its lock only. The first four are read without it
-/// as hints: a reader that acts on one looks again under the lock. The last three say how far the body has come; they are
-/// not of the mailbox, but there is room for them here, and the body's own task alone reads them.
+/// The flags of a [`Cell`](super::cell::Cell). They are written under its lock only. The first four are read
+/// without it as hints: a reader that acts on one looks again under the lock. The last three say how far the
+/// body has come; they are not of the mailbox, but there is room for them here, and the body's own task alone
+/// reads them.
 ///
 /// ```text
 ///              (1) enqueue                      (3) enqueue, urgent               (5) poll_send, no room
@@ -74,8 +77,8 @@ pub(super) const RETURNED: Flags = 32;
 /// The body has dropped questions unanswered, and it is not known yet whether that is its end.
 pub(super) const DROPPED: Flags = 64;
 
-/// A buffer larger than this many bytes is made smaller when its process goes to sleep and needs little of it: most
-/// processes are idle, and a burst should not cost memory for ever.
+/// A buffer larger than this many bytes is made smaller when its process goes to sleep and needs little of
+/// it: most processes are idle, and a burst should not cost memory for ever.
 const KEPT_BYTES: usize = 512;
 
 /// The half of a mailbox that senders put events in. Under the lock of the cell.
@@ -101,8 +104,8 @@ struct Room {
     permits: u32,
 }
 
-/// The half of a mailbox that the receiver has fetched. Made when it is first of use, since most processes take their
-/// messages one at a time, and this lies in their futures.
+/// The half of a mailbox that the receiver has fetched. Made when it is first of use, since most processes
+/// take their messages one at a time, and this lies in their futures.
 pub(in crate::actor) struct Batch<M>(Option<Box<Fetched<M>>>);
 
 /// The content of a [`Batch`].
@@ -202,12 +205,14 @@ impl<M> Queue<M> {
         self.room.get_or_insert_with(empty).waiters.enter(wait_key, waker, spare)
     }
 
-    /// Returns whether the send with this key still waits. One whose key is set and that does not has a permit.
+    /// Returns whether the send with this key still waits. One whose key is set and that does not has a
+    /// permit.
     pub(super) fn is_waiting(&mut self, wait_key: &WaitKey) -> bool {
         self.room.as_mut().is_some_and(|room| room.waiters.is_waiting(wait_key))
     }
 
-    /// Takes a send out, and unsets its key. Returns `None` if it did not wait any more: then it had a permit.
+    /// Takes a send out, and unsets its key. Returns `None` if it did not wait any more: then it had a
+    /// permit.
     pub(super) fn stop_waiting(&mut self, wait_key: &mut WaitKey) -> Option<StoredWaker> {
         match &mut self.room {
             Some(room) => room.waiters.leave(wait_key),
@@ -367,8 +372,8 @@ impl<M> Batch<M> {
     }
 }
 
-/// Gives memory of a large buffer back that is mostly unused. So many events must come before it grows again that
-/// moving the few that are in it counts for nothing. Whatever is in the buffer stays in it.
+/// Gives memory of a large buffer back that is mostly unused. So many events must come before it grows again
+/// that moving the few that are in it counts for nothing. Whatever is in the buffer stays in it.
 #[inline]
 fn trim<M>(buffer: &mut VecDeque<Event<M>>) {
     let (len, capacity) = (buffer.len(), buffer.capacity());

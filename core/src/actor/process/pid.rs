@@ -1,9 +1,10 @@
 //! The identity of a process, whatever messages it takes and wherever it runs: [`Pid`], and what goes to one
 //! besides messages.
 //!
-//! All that is done to a process by its pid is done by delivering a [`Signal`] to its [`Endpoint`]; a local process
-//! is one ([`Cell`](super::cell::Cell)), and a process of another node has one as well ([`remote`](crate::actor::remote)). Nobody asks an endpoint for
-//! anything and waits for the answer: answers are signals, too.
+//! All that is done to a process by its pid is done by delivering a [`Signal`] to its [`Endpoint`]; a local
+//! process is one ([`Cell`](super::cell::Cell)), and a process of another node has one as well
+//! ([`remote`](crate::actor::remote)). Nobody asks an endpoint for anything and waits for the answer: answers
+//! are signals, too.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -19,15 +20,17 @@ pub(crate) const HERE: u64 = 0;
 
 /// The target of the signals for one process: the process itself, if it runs here, or whoever passes them on.
 ///
-/// The methods are called from any thread and on any stack, with no lock of this library held, and must not wait.
+/// The methods are called from any thread and on any stack, with no lock of this library held, and must not
+/// wait.
 pub trait Endpoint: Send + Sync {
-    /// Handles `signal`, or sends it on its way. `to` is the pid with this endpoint. Signals that are delivered one
-    /// after the other arrive in that order, and in order with the messages of the same sender.
+    /// Handles `signal`, or sends it on its way. `to` is the pid with this endpoint. Signals that are
+    /// delivered one after the other arrive in that order, and in order with the messages of the same sender.
     fn deliver(&self, to: &Pid, signal: Signal);
 
-    /// Has `hook` called when the process ends, before anybody is told of the end; hooks are called in the order in
-    /// which they were given. Returns `None` when the process is no longer alive or is not here, which is what an
-    /// endpoint of another node answers. The caller may hold a lock that the hook takes, so this calls no hook.
+    /// Has `hook` called when the process ends, before anybody is told of the end; hooks are called in the
+    /// order in which they were given. Returns `None` when the process is no longer alive or is not here,
+    /// which is what an endpoint of another node answers. The caller may hold a lock that the hook takes, so
+    /// this calls no hook.
     fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId> {
         drop(hook);
         None
@@ -83,8 +86,9 @@ impl HookId {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Signal {
-    /// A process has linked itself to the receiver. It is entered, unless there is a later link between the two. A
-    /// receiver that is not alive answers with an [`Exit`](Signal::Exit) for [`NoProcess`](ExitReason::NoProcess).
+    /// A process has linked itself to the receiver. It is entered, unless there is a later link between the
+    /// two. A receiver that is not alive answers with an [`Exit`](Signal::Exit) for
+    /// [`NoProcess`](ExitReason::NoProcess).
     Link {
         /// The process that links.
         from: Pid,
@@ -107,15 +111,16 @@ pub enum Signal {
         /// The way in which the signal comes about.
         by: By,
     },
-    /// A process wants to be told of the receiver's end by a [`Down`](Signal::Down) with this monitor, once. A receiver
-    /// that is not alive answers at once, with [`NoProcess`](ExitReason::NoProcess).
+    /// A process wants to be told of the receiver's end by a [`Down`](Signal::Down) with this monitor, once.
+    /// A receiver that is not alive answers at once, with [`NoProcess`](ExitReason::NoProcess).
     Monitor {
         /// The process that monitors.
         from: Pid,
         /// The sender's number of the monitor.
         monitor: MonitorRef,
     },
-    /// Somebody who is no process wants to be told of the receiver's end when that is over, or why it has ended.
+    /// Somebody who is no process wants to be told of the receiver's end when that is over, or why it has
+    /// ended.
     Watch {
         /// The pid that takes the answer.
         from: Pid,
@@ -147,10 +152,12 @@ pub enum By {
     Request,
 }
 
-/// Tells the links that are ever made between two processes apart: each is later than all that were made before it.
+/// Tells the links that are ever made between two processes apart: each is later than all that were made
+/// before it.
 ///
-/// Either process may make the link, and both may at once; then the later epoch is that of both sides. To unlink takes back
-/// the link up to an epoch, so that an [`Unlink`](Signal::Unlink) which is overtaken by a new link does not touch that.
+/// Either process may make the link, and both may at once; then the later epoch is that of both sides. To
+/// unlink takes back the link up to an epoch, so that an [`Unlink`](Signal::Unlink) which is overtaken by a
+/// new link does not touch that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u64);
 
@@ -174,8 +181,8 @@ pub(crate) struct Identity {
 
 /// Identifies a process among all that there ever are, of whatever type and on whatever node.
 ///
-/// A pid keeps no process running and is of use after the end, too: to compare, or to be told that there is no such
-/// process.
+/// A pid keeps no process running and is of use after the end, too: to compare, or to be told that there is
+/// no such process.
 ///
 /// # Examples
 /// ```
@@ -261,7 +268,8 @@ impl Pid {
         self.endpoint.name()
     }
 
-    /// Asks the process to end, as nobody in particular; see [`ProcessRef::exit`](crate::actor::ProcessRef::exit).
+    /// Asks the process to end, as nobody in particular; see
+    /// [`ProcessRef::exit`](crate::actor::ProcessRef::exit).
     pub fn exit(&self, reason: ExitReason) {
         self.deliver(Signal::Exit { from: Pid::nobody(), reason, by: By::Request });
     }

@@ -1,9 +1,9 @@
 //! A cell that stands for a process on another node: its mailbox is closed, and there is a forwarder.
 //!
-//! Sends look for the forwarder on the cold path only, where they have found the mailbox closed; so a process that runs
-//! here pays nothing for it. Signals do not come by at all: the pid of such a cell is the one of the other node, with an
-//! endpoint of its own. This module knows nothing of nodes and wires; whoever does implements
-//! [`Forwarder`](crate::actor::remote::Forwarder).
+//! Sends look for the forwarder on the cold path only, where they have found the mailbox closed; so a process
+//! that runs here pays nothing for it. Signals do not come by at all: the pid of such a cell is the one of
+//! the other node, with an endpoint of its own. This module knows nothing of nodes and wires; whoever does
+//! implements [`Forwarder`](crate::actor::remote::Forwarder).
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -1,4 +1,5 @@
-//! The futures of a receive. All of them are cancel-safe: an event leaves the mailbox in the poll that returns it.
+//! The futures of a receive. All of them are cancel-safe: an event leaves the mailbox in the poll that
+//! returns it.
 
 use std::fmt;
 use std::future::Future;

@@ -52,8 +52,8 @@ impl<M> ProcessRef<M> {
         &self.0
     }
 
-    /// Sends `message`; finish it with `.await` or `.wait()`. Waits while the mailbox is full: sends are served in the
-    /// order in which they began to wait, and none is overtaken. A mailbox that was told so
+    /// Sends `message`; finish it with `.await` or `.wait()`. Waits while the mailbox is full: sends are
+    /// served in the order in which they began to wait, and none is overtaken. A mailbox that was told so
     /// ([`Overflow`](crate::actor::Overflow)) drops or refuses instead.
     ///
     /// # Errors
@@ -78,7 +78,8 @@ impl<M> ProcessRef<M> {
         Sending::new(self, message)
     }
 
-    /// Sends `message` if that can be done at once: it never waits. This is Erlang's `!`, but for the capacity.
+    /// Sends `message` if that can be done at once: it never waits. This is Erlang's `!`, but for the
+    /// capacity.
     ///
     /// # Errors
     /// [`Full`](TrySendError::Full) when there is no room, and the mailbox does not drop messages;
@@ -160,9 +161,9 @@ impl<M: Send + 'static> ProcessRef<M> {
 
     /// Asks the process to end, as nobody in particular ([`Pid::nobody`]).
     ///
-    /// A process that [traps exits](crate::actor::Process::trap_exit) receives it as an event. Another one ends, at its next
-    /// await point or by unwinding from its wait; [`Normal`](ExitReason::Normal) it ignores.
-    /// [`Kill`](ExitReason::Kill) ends both, with the reason [`Killed`](ExitReason::Killed).
+    /// A process that [traps exits](crate::actor::Process::trap_exit) receives it as an event. Another one
+    /// ends, at its next await point or by unwinding from its wait; [`Normal`](ExitReason::Normal) it
+    /// ignores. [`Kill`](ExitReason::Kill) ends both, with the reason [`Killed`](ExitReason::Killed).
     ///
     /// To end a process as another one, use [`Process::exit`](crate::actor::Process::exit).
     ///
@@ -179,10 +180,11 @@ impl<M: Send + 'static> ProcessRef<M> {
         self.pid().exit(reason);
     }
 
-    /// Has the process stop when it has received what was sent to it: the mailbox is closed, sends fail from now on, and
-    /// behind the messages that are in it stands the word to stop for `reason`, [`Event::Stop`](crate::actor::Event::Stop).
-    /// An [`Actor`](crate::actor::Actor) handles them and is [`stopped`](crate::actor::Actor::stopped). The first call
-    /// counts. A process of another node is sent an exit signal instead.
+    /// Has the process stop when it has received what was sent to it: the mailbox is closed, sends fail from
+    /// now on, and behind the messages that are in it stands the word to stop for `reason`,
+    /// [`Event::Stop`](crate::actor::Event::Stop). An [`Actor`](crate::actor::Actor) handles them and is
+    /// [`stopped`](crate::actor::Actor::stopped). The first call counts. A process of another node is sent an
+    /// exit signal instead.
     ///
     /// [`stop_gracefully`](ProcessRef::stop_gracefully) also waits for the end.
     ///
@@ -214,8 +216,8 @@ impl<M: Send + 'static> ProcessRef<M> {
         }
     }
 
-    /// [Drains](ProcessRef::drain) the process, and waits for its end, by `.await` or `.wait()`. The output is the reason
-    /// of that. [`Stopping::timeout`] sets a deadline.
+    /// [Drains](ProcessRef::drain) the process, and waits for its end, by `.await` or `.wait()`. The output
+    /// is the reason of that. [`Stopping::timeout`] sets a deadline.
     ///
     /// # Cancel safety
     /// The process is asked by the call, and a future that is dropped takes nothing back.
@@ -240,8 +242,8 @@ impl<M: Send + 'static> ProcessRef<M> {
     }
 
     /// Has the mailbox stay open when the body ends, for a successor
-    /// ([`Builder::taking_over`](crate::actor::Builder::taking_over)); or no longer: then what is left of a process that has
-    /// ended is undelivered.
+    /// ([`Builder::taking_over`](crate::actor::Builder::taking_over)); or no longer: then what is left of a
+    /// process that has ended is undelivered.
     pub(crate) fn keep_mailbox(&self, keeping: bool) {
         self.0.keep_mailbox(keeping);
     }

@@ -1,9 +1,10 @@
 //! The signals of a process: all that is done to it besides sending it messages: links, monitors, exit
 //! signals, its end.
 //!
-//! Whoever sends a signal handles it, under the lock of the receiver: so signals wait for nothing, and the order of
-//! what one process does to another is the order in which it does it. What follows from a signal (waking, cancelling,
-//! answering) is collected under the lock and done after it ([`Deferred`]); so no two cells are ever locked at once.
+//! Whoever sends a signal handles it, under the lock of the receiver: so signals wait for nothing, and the
+//! order of what one process does to another is the order in which it does it. What follows from a signal
+//! (waking, cancelling, answering) is collected under the lock and done after it ([`Deferred`]); so no two
+//! cells are ever locked at once.
 //!
 //! # The life of a process
 //! ```text
@@ -283,8 +284,8 @@ impl<M: Send + 'static> Cell<M> {
         lock(&self.inbox).life.starting = true;
     }
 
-    /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that is not
-    /// alive, is closed; and what is in it is undelivered, once the process is over.
+    /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that
+    /// is not alive, is closed; and what is in it is undelivered, once the process is over.
     pub(super) fn keep_mailbox(self: &Arc<Self>, keeping: bool) {
         let mut senders = Vec::new();
         let mut inbox = lock(&self.inbox);
@@ -386,7 +387,8 @@ impl<M: Send + 'static> Cell<M> {
         inbox.life.relations.as_ref().is_some_and(|relations| relations.links.contains(other.identity()))
     }
 
-    /// Enters a monitor of this process's, which is by `name` if it is by one. Returns false if the process is not alive.
+    /// Enters a monitor of this process's, which is by `name` if it is by one. Returns false if the process
+    /// is not alive.
     pub(super) fn enter_watched(&self, monitor: MonitorRef, other: &Pid, name: Option<Arc<str>>) -> bool {
         let watched = Watched { other: other.clone(), name };
         let mut inbox = lock(&self.inbox);

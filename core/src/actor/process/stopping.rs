@@ -26,9 +26,9 @@ impl Stopping {
         Stopping { process: process.clone(), ended: process.ended(), deadline: None }
     }
 
-    /// Has the process killed if it has not ended within `duration`, counted from now. The future still waits for the end,
-    /// which then comes at the next await point of the process, or by unwinding from its wait. Where the future is
-    /// dropped before, nobody kills the process.
+    /// Has the process killed if it has not ended within `duration`, counted from now. The future still waits
+    /// for the end, which then comes at the next await point of the process, or by unwinding from its wait.
+    /// Where the future is dropped before, nobody kills the process.
     pub fn timeout(mut self, duration: Duration) -> Stopping {
         self.deadline = Some(sleep(duration));
         self
@@ -40,7 +40,8 @@ impl Future for Stopping {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
         let ended = Pin::new(&mut self.ended).poll(cx);
-        // To kill a process that has ended changes nothing, so it does not matter whether the budget hides its end.
+        // To kill a process that has ended changes nothing, so it does not matter whether the budget hides
+        // its end.
         if ended.is_pending()
             && let Some(deadline) = &mut self.deadline
             && deadline.poll_elapsed(cx).is_ready()

@@ -1,11 +1,11 @@
 //! Messages that are sent later.
 //!
-//! A timer is a sleep whose waker delivers: there is no task and no thread to it, and every driver that can fire a
-//! deadline can run it. It refers to its target weakly, and so does the target to it: a process that receives no more has
-//! its timers give their messages up.
+//! A timer is a sleep whose waker delivers: there is no task and no thread to it, and every driver that can
+//! fire a deadline can run it. It refers to its target weakly, and so does the target to it: a process that
+//! receives no more has its timers give their messages up.
 //!
-//! The deadline passes in the turn of a reactor. What becomes of a message that nobody wants is code of the user's, which
-//! never runs there: it is [detached work](crate::kernel::detached).
+//! The deadline passes in the turn of a reactor. What becomes of a message that nobody wants is code of the
+//! user's, which never runs there: it is [detached work](crate::kernel::detached).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -48,8 +48,8 @@ impl Timer {
         Timer(timer)
     }
 
-    /// Cancels it. Returns whether the message will not be sent because of that; false when it has been sent or
-    /// cancelled before, or given up because the process receives no more.
+    /// Cancels it. Returns whether the message will not be sent because of that; false when it has been sent
+    /// or cancelled before, or given up because the process receives no more.
     ///
     /// # Examples
     /// ```

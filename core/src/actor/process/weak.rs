@@ -7,7 +7,8 @@ use super::cell::Cell;
 use super::reference::ProcessRef;
 
 /// A reference to a process that is not counted, nor keeps anything of it; see
-/// [`Builder::end_when_unreferenced`](crate::actor::Builder::end_when_unreferenced). [`ProcessRef::downgrade`] makes it.
+/// [`Builder::end_when_unreferenced`](crate::actor::Builder::end_when_unreferenced).
+/// [`ProcessRef::downgrade`] makes it.
 pub struct WeakRef<M>(Weak<Cell<M>>);
 
 impl<M> ProcessRef<M> {

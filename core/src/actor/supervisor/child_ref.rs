@@ -10,9 +10,10 @@ use crate::promise::{Failure, Resolver};
 /// A reference to a supervised child, whichever process that is at the moment; see
 /// [`ChildSpec::reference`](super::ChildSpec::reference).
 ///
-/// While the child is being restarted, sends wait. They fail once it will not run again by itself: it was stopped,
-/// ended for good, or its supervisor has. Messages of one sender arrive in order, but those that were in the mailbox
-/// of a process that ended are gone, unless the child [keeps](super::Mailbox::Keep) its mailbox.
+/// While the child is being restarted, sends wait. They fail once it will not run again by itself: it was
+/// stopped, ended for good, or its supervisor has. Messages of one sender arrive in order, but those that
+/// were in the mailbox of a process that ended are gone, unless the child [keeps](super::Mailbox::Keep) its
+/// mailbox.
 pub struct ChildRef<M: Send + 'static> {
     availability: watch::Receiver<Availability<M>>,
 }
@@ -22,7 +23,8 @@ impl<M: Send + 'static> ChildRef<M> {
         ChildRef { availability }
     }
 
-    /// Returns the child's process, or `None` while it does not run. What is returned does not follow restarts.
+    /// Returns the child's process, or `None` while it does not run. What is returned does not follow
+    /// restarts.
     ///
     /// # Examples
     /// ```
@@ -49,7 +51,8 @@ impl<M: Send + 'static> ChildRef<M> {
         self.process().map(|process| process.pid())
     }
 
-    /// Sends `message`, and waits for room in the mailbox and for a restart. A future that is dropped has not sent it.
+    /// Sends `message`, and waits for room in the mailbox and for a restart. A future that is dropped has not
+    /// sent it.
     ///
     /// # Errors
     /// When the child will not run again by itself. The message is handed back.
@@ -109,11 +112,12 @@ impl<M: Send + 'static> ChildRef<M> {
         Err(if stopped { TrySendError::Closed(message) } else { TrySendError::Full(message) })
     }
 
-    /// Sends the message that `question` makes of a resolver, as [`ChildRef::send`] does, and waits for the answer.
+    /// Sends the message that `question` makes of a resolver, as [`ChildRef::send`] does, and waits for the
+    /// answer.
     ///
     /// # Errors
-    /// [`Failure::NoProcess`] when the child ended before it answered, and [`Failure::Broken`] when it dropped the
-    /// question; it may run again by now, and whether it has done what it was asked is not known.
+    /// [`Failure::NoProcess`] when the child ended before it answered, and [`Failure::Broken`] when it
+    /// dropped the question; it may run again by now, and whether it has done what it was asked is not known.
     ///
     /// # Examples
     /// ```

@@ -1,6 +1,7 @@
 //! The table of a supervisor's children.
 //!
-//! The supervisor's process owns it. It keeps order and finds children; it starts and stops nothing, and tells nobody.
+//! The supervisor's process owns it. It keeps order and finds children; it starts and stops nothing, and
+//! tells nobody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use super::spec::{Spec, Started};
 use super::tree::{ChildInfo, ChildState, Counts};
 use crate::actor::Pid;
 
-/// Identifies a child in its supervisor. Keys have the order in which children are started; a restart keeps the key.
+/// Identifies a child in its supervisor. Keys have the order in which children are started; a restart keeps
+/// the key.
 pub(super) type ChildKey = u64;
 
 /// A child, as its supervisor knows it.

@@ -1,10 +1,12 @@
 //! The process of a supervisor: it starts its children, and then does what events ask for, one at a time.
 //!
 //! The steps are those of OTP's `supervisor.erl`, with its names where they are good ones. What differs:
-//! - while it waits for children to stop it takes events out and keeps them for later, in order, where OTP leaves them
-//!   in the mailbox: nothing is looked at twice, however many children there are;
-//! - children stay linked while they are stopped, so that nobody is orphaned when the supervisor is killed meanwhile;
-//! - who starts a supervisor that fails to start learns it from the error alone, not from an exit signal as well.
+//! - while it waits for children to stop it takes events out and keeps them for later, in order, where OTP
+//!   leaves them in the mailbox: nothing is looked at twice, however many children there are;
+//! - children stay linked while they are stopped, so that nobody is orphaned when the supervisor is killed
+//!   meanwhile;
+//! - who starts a supervisor that fails to start learns it from the error alone, not from an exit signal as
+//!   well.
 //!
 //! It never waits for a child in any other way than by [`Engine::stop`] and the child's own start.
 
@@ -106,13 +108,14 @@ impl Engine {
         }
     }
 
-    /// Returns whether an exit signal from `sender` ends the supervisor. Callers that are no process are obeyed like the
-    /// parent; Erlang has none of them.
+    /// Returns whether an exit signal from `sender` ends the supervisor. Callers that are no process are
+    /// obeyed like the parent; Erlang has none of them.
     fn must_obey(&self, sender: &Pid) -> bool {
         self.parent.as_ref() == Some(sender) || *sender == Pid::nobody()
     }
 
-    /// Handles the end of a linked process. It may have been a child; a child that has been stopped is none any more.
+    /// Handles the end of a linked process. It may have been a child; a child that has been stopped is none
+    /// any more.
     async fn child_ended(&mut self, pid: Pid, reason: ExitReason) -> Flow {
         let Some((key, spec)) = self.children.with_pid(&pid) else { return Flow::Continue(()) };
         self.children.set_not_running(key, ChildState::Stopped);
@@ -133,8 +136,8 @@ impl Engine {
         if significant { Flow::Break(ExitReason::Shutdown) } else { Flow::Continue(()) }
     }
 
-    /// Records that the child is over, and nothing will start it but a request. Temporary children and those of a
-    /// dynamic supervisor are forgotten.
+    /// Records that the child is over, and nothing will start it but a request. Temporary children and those
+    /// of a dynamic supervisor are forgotten.
     pub(super) fn retire(&mut self, key: ChildKey, spec: &Spec) {
         self.children.set_not_running(key, ChildState::Stopped);
         spec.will_not_run();
@@ -143,7 +146,8 @@ impl Engine {
         }
     }
 
-    /// Restarts the child and those that the strategy restarts with it, unless there have been too many restarts.
+    /// Restarts the child and those that the strategy restarts with it, unless there have been too many
+    /// restarts.
     pub(super) async fn restart(&mut self, key: ChildKey) -> Flow {
         if !self.intensity.allow_restart(time::now()) {
             if let Some(child) = self.children.get(key) {
@@ -159,15 +163,15 @@ impl Engine {
         };
         if let Some(failed) = failed {
             self.children.set_not_running(failed, ChildState::Restarting);
-            // The retry comes after what is in the mailbox by now, so that a supervisor whose child does not start can
-            // still be asked and stopped. The mailbox is unbounded.
+            // The retry comes after what is in the mailbox by now, so that a supervisor whose child does not
+            // start can still be asked and stopped. The mailbox is unbounded.
             let _ = self.me.me().try_send(Control(Request::Retry(failed)));
         }
         Flow::Continue(())
     }
 
-    /// Stops all children from `first` on in reverse order, and starts them in order. Returns the first child that could
-    /// not be started; those behind it are not started either.
+    /// Stops all children from `first` on in reverse order, and starts them in order. Returns the first child
+    /// that could not be started; those behind it are not started either.
     async fn restart_from(&mut self, first: ChildKey) -> Option<ChildKey> {
         for key in self.children.from(first).into_iter().rev() {
             let Some(spec) = self.children.spec(key) else { continue };
@@ -187,8 +191,9 @@ impl Engine {
         None
     }
 
-    /// Starts one child that does not run. Before that it waits for the end of the processes that a supervisor which was
-    /// killed has left behind; and it kills those that a start which failed leaves behind.
+    /// Starts one child that does not run. Before that it waits for the end of the processes that a
+    /// supervisor which was killed has left behind; and it kills those that a start which failed leaves
+    /// behind.
     pub(super) async fn start(&mut self, key: ChildKey) -> Result<Pid, StartError> {
         let Some(spec) = self.children.spec(key) else { unreachable!("only children are started") };
         for pid in spec.leftover_processes() {
@@ -276,8 +281,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells the children that would have been started by a restart which is not tried again that they will not run,
-    /// unless the restart of another child starts them.
+    /// Tells the children that would have been started by a restart which is not tried again that they will
+    /// not run, unless the restart of another child starts them.
     fn cancel_waiting_starts(&self) {
         if matches!(self.plan.strategy, Strategy::OneForOne | Strategy::Dynamic) {
             return;
@@ -290,8 +295,8 @@ impl Engine {
         }
     }
 
-    /// Returns the first of the children that will be started by a restart which is tried again; they are all children
-    /// from there on.
+    /// Returns the first of the children that will be started by a restart which is tried again; they are all
+    /// children from there on.
     fn first_awaiting_retry(&self) -> Option<ChildKey> {
         match self.plan.strategy {
             Strategy::OneForOne | Strategy::Dynamic => None,

@@ -11,14 +11,15 @@ use crate::promise::Failure;
 /// A child could not be started, or the supervisor itself.
 #[derive(Clone)]
 pub struct StartError {
-    /// The ids from the supervisor down to the child, with `/` between them; `None` for the supervisor itself.
+    /// The ids from the supervisor down to the child, with `/` between them; `None` for the supervisor
+    /// itself.
     path: Option<Arc<str>>,
     source: Arc<dyn Error + Send + Sync>,
 }
 
 impl StartError {
-    /// Returns the error of the child `id`. Where that is a supervisor whose own child is to blame, the path goes on to
-    /// that child.
+    /// Returns the error of the child `id`. Where that is a supervisor whose own child is to blame, the path
+    /// goes on to that child.
     pub(super) fn new(id: &str, source: Box<dyn Error + Send + Sync>) -> StartError {
         let (below, source) = match source.downcast::<StartError>() {
             Ok(below) => (below.path, below.source),
@@ -36,8 +37,8 @@ impl StartError {
         StartError { path: None, source: source.into() }
     }
 
-    /// Returns the id of the child that could not be started, or `None` if it was the supervisor itself. The child of a
-    /// supervisor further down has the ids on the way to it, with `/` between them.
+    /// Returns the id of the child that could not be started, or `None` if it was the supervisor itself. The
+    /// child of a supervisor further down has the ids on the way to it, with `/` between them.
     ///
     /// # Examples
     /// ```
@@ -75,7 +76,8 @@ impl Error for StartError {
     }
 }
 
-/// A supervisor or a child that cannot be as it has been described: the [source](Error::source) of a [`StartError`].
+/// A supervisor or a child that cannot be as it has been described: the [source](Error::source) of a
+/// [`StartError`].
 ///
 /// # Examples
 /// ```
@@ -93,15 +95,16 @@ pub enum PlanError {
     /// Two children have the same id.
     #[error("another child of the supervisor has the same id")]
     SameId,
-    /// A [significant](super::ChildSpec::significant) child is [permanent](super::Restart::Permanent): it is restarted
-    /// whenever it ends, so its supervisor would never end with it.
+    /// A [significant](super::ChildSpec::significant) child is [permanent](super::Restart::Permanent): it is
+    /// restarted whenever it ends, so its supervisor would never end with it.
     #[error("a permanent child cannot be significant, because it is always restarted")]
     SignificantAndPermanent,
     /// A child is [significant](super::ChildSpec::significant), but its supervisor
     /// [never](super::AutoShutdown::Never) ends with its children.
     #[error("the child is significant, but its supervisor does not end with its children")]
     SignificantForNobody,
-    /// The children of a [dynamic](super::Strategy::Dynamic) supervisor come and go; it does not end with them.
+    /// The children of a [dynamic](super::Strategy::Dynamic) supervisor come and go; it does not end with
+    /// them.
     #[error("a dynamic supervisor cannot end with its children")]
     DynamicWithAutoShutdown,
     /// The period of the [intensity](super::Supervisor::intensity) is zero, in which nothing can be counted.

@@ -47,10 +47,10 @@ impl fmt::Debug for Control {
 
 /// A reference to a supervisor. Clones refer to the same supervisor; dropping them does not stop it.
 ///
-/// A supervisor does one thing at a time: while it waits for a child to stop or to start, requests wait, too. Each
-/// request is a future; one that is dropped after its first poll may still be carried out. To give a supervisor up
-/// that takes too long, put a [`timeout`](crate::time::timeout) around it. A child must not wait for its own
-/// supervisor while that starts or stops it: each would wait for the other.
+/// A supervisor does one thing at a time: while it waits for a child to stop or to start, requests wait, too.
+/// Each request is a future; one that is dropped after its first poll may still be carried out. To give a
+/// supervisor up that takes too long, put a [`timeout`](crate::time::timeout) around it. A child must not
+/// wait for its own supervisor while that starts or stops it: each would wait for the other.
 ///
 /// # Examples
 /// ```
@@ -88,9 +88,9 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When there is a child with this id ([`AlreadyStarted`](ChildError::AlreadyStarted) or
-    /// [`AlreadyPresent`](ChildError::AlreadyPresent); not under [`Strategy::Dynamic`]), when it cannot be started
-    /// or [cannot be a child](super::PlanError) of this supervisor (then it is not kept), or when the supervisor has
-    /// ended.
+    /// [`AlreadyPresent`](ChildError::AlreadyPresent); not under [`Strategy::Dynamic`]), when it cannot be
+    /// started or [cannot be a child](super::PlanError) of this supervisor (then it is not kept), or when the
+    /// supervisor has ended.
     ///
     /// # Examples
     /// ```
@@ -109,21 +109,22 @@ impl SupervisorRef {
         self.process.ask(|answer| Control(Request::Start(spec, answer))).await?
     }
 
-    /// Starts a child again that has ended or been stopped; it keeps its position among the children. Returns its
-    /// process. [`terminate_child`](SupervisorRef::terminate_child) has an example.
+    /// Starts a child again that has ended or been stopped; it keeps its position among the children. Returns
+    /// its process. [`terminate_child`](SupervisorRef::terminate_child) has an example.
     ///
     /// # Errors
-    /// When there is no such child, when it runs, is about to be restarted or cannot be started, or when the supervisor
-    /// has ended.
+    /// When there is no such child, when it runs, is about to be restarted or cannot be started, or when the
+    /// supervisor has ended.
     pub async fn restart_child(&self, child: impl Into<ChildSelector>) -> Result<Pid, ChildError> {
         let child = child.into();
         self.process.ask(|answer| Control(Request::Restart(child, answer))).await?
     }
 
     /// Stops a child and returns when it has ended. It stays what it is, to be started by
-    /// [`restart_child`](SupervisorRef::restart_child); a temporary one and one under [`Strategy::Dynamic`] is
-    /// forgotten. To stop what does not run is no error. One whose restart has failed is not tried again; nor are those
-    /// started that would have been started after it, until [`restart_child`](SupervisorRef::restart_child) does.
+    /// [`restart_child`](SupervisorRef::restart_child); a temporary one and one under [`Strategy::Dynamic`]
+    /// is forgotten. To stop what does not run is no error. One whose restart has failed is not tried again;
+    /// nor are those started that would have been started after it, until
+    /// [`restart_child`](SupervisorRef::restart_child) does.
     ///
     /// # Errors
     /// When there is no such child, or the supervisor has ended.
@@ -151,7 +152,8 @@ impl SupervisorRef {
     /// Forgets a child that does not run. [`terminate_child`](SupervisorRef::terminate_child) has an example.
     ///
     /// # Errors
-    /// When there is no such child, when it runs or is about to be restarted, or when the supervisor has ended.
+    /// When there is no such child, when it runs or is about to be restarted, or when the supervisor has
+    /// ended.
     pub async fn delete_child(&self, child: impl Into<ChildSelector>) -> Result<(), ChildError> {
         let child = child.into();
         self.process.ask(|answer| Control(Request::Delete(child, answer))).await?
@@ -186,8 +188,9 @@ impl SupervisorRef {
         self.process.ask(|answer| Control(Request::Count(answer))).await
     }
 
-    /// Describes the supervisor and all below it. Each supervisor is asked in its turn, so the tree shows no single
-    /// moment while something happens in it; a supervisor that ends meanwhile is shown without children.
+    /// Describes the supervisor and all below it. Each supervisor is asked in its turn, so the tree shows no
+    /// single moment while something happens in it; a supervisor that ends meanwhile is shown without
+    /// children.
     ///
     /// # Errors
     /// When the supervisor has ended.
@@ -206,8 +209,8 @@ impl SupervisorRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn tree(&self) -> Result<Tree, Failure> {
-        // The supervisors from this one down to the one whose children are being looked at, each with those of its
-        // children that are still to be.
+        // The supervisors from this one down to the one whose children are being looked at, each with those
+        // of its children that are still to be.
         let mut open = vec![self.look().await?];
         loop {
             let Some((tree, left)) = open.last_mut() else { unreachable!("the last one is returned") };

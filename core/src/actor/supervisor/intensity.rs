@@ -21,11 +21,11 @@ impl Intensity {
         Intensity { most, period, recent: VecDeque::new() }
     }
 
-    /// Counts one restart at `now`. Returns whether it may be made: with it, there are no more than `most` restarts
-    /// whose age is a period or less.
+    /// Counts one restart at `now`. Returns whether it may be made: with it, there are no more than `most`
+    /// restarts whose age is a period or less.
     ///
-    /// The arithmetic is that of `add_restart/1` in OTP's `supervisor.erl`, where ages are counted in seconds and here
-    /// as finely as the clock does.
+    /// The arithmetic is that of `add_restart/1` in OTP's `supervisor.erl`, where ages are counted in seconds
+    /// and here as finely as the clock does.
     pub(super) fn allow_restart(&mut self, now: Instant) -> bool {
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|&oldest| now.saturating_duration_since(oldest) > self.period) {

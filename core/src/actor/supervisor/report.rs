@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::error::StartError;
 use crate::actor::{ExitReason, Pid};
 
-/// Something that has happened to a child; see [`Supervisor::on_report`](super::Supervisor::on_report) for an example.
+/// Something that has happened to a child; see [`Supervisor::on_report`](super::Supervisor::on_report) for an
+/// example.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Report {
@@ -26,8 +27,8 @@ pub enum Report {
         /// The reason for which it has ended.
         reason: ExitReason,
     },
-    /// A child has been stopped by its supervisor. Other reasons than [`ExitReason::Shutdown`] mean that it took too
-    /// long or was killed by intention ([`ExitReason::Killed`]), or failed on its way out.
+    /// A child has been stopped by its supervisor. Other reasons than [`ExitReason::Shutdown`] mean that it
+    /// took too long or was killed by intention ([`ExitReason::Killed`]), or failed on its way out.
     Stopped {
         /// The id of the child.
         id: Arc<str>,

@@ -1,7 +1,7 @@
 //! [`ChildSpec`]: how a child is started, when it is restarted, how it is stopped.
 //!
-//! A spec is plain data until a supervisor takes it. From then on the supervisor alone starts the child, in its own
-//! process, and tells the spec's references ([`ChildRef`]) how the child stands.
+//! A spec is plain data until a supervisor takes it. From then on the supervisor alone starts the child, in
+//! its own process, and tells the spec's references ([`ChildRef`]) how the child stands.
 
 use std::error::Error;
 use std::fmt;
@@ -35,10 +35,11 @@ pub enum Restart {
     /// The child is always restarted.
     #[default]
     Permanent,
-    /// The child is restarted after an end that was not [orderly](ExitReason::is_orderly): neither [`ExitReason::Normal`] nor
-    /// [`ExitReason::Shutdown`].
+    /// The child is restarted after an end that was not [orderly](ExitReason::is_orderly): neither
+    /// [`ExitReason::Normal`] nor [`ExitReason::Shutdown`].
     Transient,
-    /// The child is never restarted. The supervisor forgets it, also when it stops it in order to restart others.
+    /// The child is never restarted. The supervisor forgets it, also when it stops it in order to restart
+    /// others.
     Temporary,
 }
 
@@ -65,40 +66,41 @@ impl fmt::Display for Restart {
 /// Says how a child is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// With [`ExitReason::Shutdown`], and with [`ExitReason::Kill`] if the child has not ended after this time.
+    /// With [`ExitReason::Shutdown`], and with [`ExitReason::Kill`] if the child has not ended after this
+    /// time.
     Deadline(Duration),
     /// With [`ExitReason::Kill`], at once.
     Kill,
-    /// With [`ExitReason::Shutdown`], without a limit of time. This is for supervisors, which need the time to stop what
-    /// is below them.
+    /// With [`ExitReason::Shutdown`], without a limit of time. This is for supervisors, which need the time
+    /// to stop what is below them.
     Infinity,
 }
 
 /// Says what becomes of the messages that a child has not received when it ends and is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mailbox {
-    /// The messages are dropped, as in Erlang: the successor is a new process, with a mailbox of its own. What was asked for in
-    /// them fails with [`NoProcess`](crate::promise::Failure::NoProcess), unless the process was built with a hook
-    /// for [undelivered](crate::actor::Builder::on_undelivered) messages.
+    /// The messages are dropped, as in Erlang: the successor is a new process, with a mailbox of its own.
+    /// What was asked for in them fails with [`NoProcess`](crate::promise::Failure::NoProcess), unless the
+    /// process was built with a hook for [undelivered](crate::actor::Builder::on_undelivered) messages.
     #[default]
     Drop,
-    /// The successor receives them, in order and before any later ones. References to the child stay valid, and
-    /// messages may be sent to it at any time. The message that it was handling is not among them: if that was what
-    /// killed it, it is not killed by it twice.
+    /// The successor receives them, in order and before any later ones. References to the child stay valid,
+    /// and messages may be sent to it at any time. The message that it was handling is not among them: if
+    /// that was what killed it, it is not killed by it twice.
     ///
-    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone after it. Of a
-    /// child that is [started](ChildSpec::start_with) in several processes it is the first one that is kept. When the
-    /// child is over for good, what is left in the mailbox is undelivered.
+    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone
+    /// after it. Of a child that is [started](ChildSpec::start_with) in several processes it is the first one
+    /// that is kept. When the child is over for good, what is left in the mailbox is undelivered.
     Keep,
 }
 
 /// Says how a child is started, when it is restarted, and how it is stopped.
 ///
-/// Unless something else is said, a child is [`Permanent`](Restart::Permanent), drops its mailbox and has five seconds
-/// to end when it is asked to; a supervisor has all the time it wants.
+/// Unless something else is said, a child is [`Permanent`](Restart::Permanent), drops its mailbox and has
+/// five seconds to end when it is asked to; a supervisor has all the time it wants.
 ///
-/// `M` is the type of the child's messages. A [`reference`](ChildSpec::reference) to the child may be had before it
-/// runs, and it follows restarts.
+/// `M` is the type of the child's messages. A [`reference`](ChildSpec::reference) to the child may be had
+/// before it runs, and it follows restarts.
 ///
 /// # Examples
 /// ```
@@ -215,12 +217,13 @@ impl<M: Send + 'static> ChildSpec<M> {
         ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make))
     }
 
-    /// Returns a child that `start` starts, each time anew, with [`Starter::spawn`] or another of its methods; see there
-    /// for an example.
+    /// Returns a child that `start` starts, each time anew, with [`Starter::spawn`] or another of its
+    /// methods; see there for an example.
     ///
-    /// The child counts as started when `start` returns. So if it needs to be ready first, `start` waits for that, with
-    /// [`wait`](crate::Wait::wait): it asks the new process something. The supervisor does nothing else meanwhile. When
-    /// `start` returns an error or panics, what it has spawned is killed, and the child could not be started.
+    /// The child counts as started when `start` returns. So if it needs to be ready first, `start` waits for
+    /// that, with [`wait`](crate::Wait::wait): it asks the new process something. The supervisor does nothing
+    /// else meanwhile. When `start` returns an error or panics, what it has spawned is killed, and the child
+    /// could not be started.
     pub fn start_with<F>(id: impl Into<Arc<str>>, start: F) -> ChildSpec<M>
     where
         F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, Box<dyn Error + Send + Sync>>
@@ -267,13 +270,15 @@ impl<M: Send + 'static> ChildSpec<M> {
         self
     }
 
-    /// Says how the child is stopped; unless this is called, a worker has five seconds and a supervisor all the time.
+    /// Says how the child is stopped; unless this is called, a worker has five seconds and a supervisor all
+    /// the time.
     pub fn shutdown(mut self, shutdown: Shutdown) -> ChildSpec<M> {
         self.shutdown = Some(shutdown);
         self
     }
 
-    /// Says what becomes of the child's mailbox at a restart; unless this is called, it is [dropped](Mailbox::Drop).
+    /// Says what becomes of the child's mailbox at a restart; unless this is called, it is
+    /// [dropped](Mailbox::Drop).
     ///
     /// # Examples
     /// ```
@@ -299,8 +304,8 @@ impl<M: Send + 'static> ChildSpec<M> {
 
     /// Says whether the supervisor's end may depend on that of the child; see
     /// [`Supervisor::auto_shutdown`](super::Supervisor::auto_shutdown). As in OTP, a
-    /// [permanent](super::PlanError::SignificantAndPermanent) child cannot be one, nor can one of a supervisor that
-    /// [never](super::PlanError::SignificantForNobody) ends with its children.
+    /// [permanent](super::PlanError::SignificantAndPermanent) child cannot be one, nor can one of a
+    /// supervisor that [never](super::PlanError::SignificantForNobody) ends with its children.
     pub fn significant(mut self, significant: bool) -> ChildSpec<M> {
         self.significant = significant;
         self
@@ -312,8 +317,8 @@ impl<M: Send + 'static> ChildSpec<M> {
         self.settings(move |builder| builder.on(&backend))
     }
 
-    /// Says how the child's process is built: the size of its mailbox, of its stack, and so on. It has the child's id
-    /// for a name unless that is changed.
+    /// Says how the child's process is built: the size of its mailbox, of its stack, and so on. It has the
+    /// child's id for a name unless that is changed.
     ///
     /// # Examples
     /// ```
@@ -331,10 +336,10 @@ impl<M: Send + 'static> ChildSpec<M> {
         self
     }
 
-    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew, and before
-    /// its first step. If the name is taken, nothing of it runs, and the child cannot be started. Of a child that is
-    /// [started](ChildSpec::start_with) in several processes, the first one has the name until another one turns out to
-    /// be the child.
+    /// Gives the child a name in the [global registry](Registry::global) when it is started, each time anew,
+    /// and before its first step. If the name is taken, nothing of it runs, and the child cannot be started.
+    /// Of a child that is [started](ChildSpec::start_with) in several processes, the first one has the name
+    /// until another one turns out to be the child.
     pub fn register(self, name: impl Into<Arc<str>>) -> ChildSpec<M> {
         self.register_in(&Registry::global(), name)
     }
@@ -391,8 +396,8 @@ impl<M: Send + 'static> ChildSpec<M> {
 }
 
 impl ChildSpec<Control> {
-    /// Returns a child that is a supervisor, with all its children. It is started as often as needed, each time with the
-    /// children that it has been given here.
+    /// Returns a child that is a supervisor, with all its children. It is started as often as needed, each
+    /// time with the children that it has been given here.
     ///
     /// # Examples
     /// ```
@@ -455,11 +460,12 @@ pub(super) trait Start: Send + Sync {
     /// Starts the child, linked to `supervisor`.
     fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a>;
 
-    /// Returns the processes of the last start: all of them if it has failed or was given up, else the child's own.
+    /// Returns the processes of the last start: all of them if it has failed or was given up, else the
+    /// child's own.
     fn leftover_processes(&self) -> Vec<Pid>;
 
-    /// Tells the references that the child does not run, and whether it will. Returns false where they had been told
-    /// before that it will not.
+    /// Tells the references that the child does not run, and whether it will. Returns false where they had
+    /// been told before that it will not.
     fn set_not_running(&self, will_run: bool) -> bool;
 }
 

@@ -1,7 +1,7 @@
 //! Starting a child: what a supervisor's process does for one spec.
 //!
-//! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not be
-//! started.
+//! It runs the user's code that makes the child, and contains it: a panic in there is a child that could not
+//! be started.
 
 use std::error::Error;
 use std::fmt;
@@ -101,7 +101,8 @@ fn catch_start<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyEr
     catch_panic(code).unwrap_or_else(|panic| Err(format!("its start panicked: {panic}").into()))
 }
 
-/// Unwraps the error of a name that is taken, so that it is the source of the [`StartError`](super::StartError) itself.
+/// Unwraps the error of a name that is taken, so that it is the source of the
+/// [`StartError`](super::StartError) itself.
 pub(super) fn name_error_of(error: AnyError) -> AnyError {
     match error.downcast::<SpawnProcessError>().map(|error| *error) {
         Ok(SpawnProcessError::Name(refused)) => refused.into(),
@@ -110,11 +111,13 @@ pub(super) fn name_error_of(error: AnyError) -> AnyError {
     }
 }
 
-/// The process whose mailbox a child keeps from one start to the next, which is the first that it has spawned.
+/// The process whose mailbox a child keeps from one start to the next, which is the first that it has
+/// spawned.
 pub(super) enum KeptMailbox<M: Send + 'static> {
     /// The child keeps no mailbox.
     Nothing,
-    /// The child keeps the mailbox of this process; `None` before the first start. Only the supervisor's process locks it.
+    /// The child keeps the mailbox of this process; `None` before the first start. Only the supervisor's
+    /// process locks it.
     Mailbox(Mutex<Option<ProcessRef<M>>>),
 }
 
@@ -197,7 +200,8 @@ impl<M: Send + 'static> Start for TypedSpec<M> {
             }
             self.move_names(first, &made.process)?;
             if self.kept_mailbox.process().is_some_and(|kept| kept != made.process) {
-                // The child turns out to be another process than the first one, whose mailbox is not meant then.
+                // The child turns out to be another process than the first one, whose mailbox is not meant
+                // then.
                 self.kept_mailbox.release();
             }
             // The other processes of this start are the child's own business from now on.
@@ -233,8 +237,8 @@ impl<M: Send + 'static> TypedSpec<M> {
         lock_std(&self.processes).push(process.clone());
     }
 
-    /// Moves the child's names from the process that was spawned first, which has had them from its first step, to
-    /// `process`, which is the child. Usually the two are one.
+    /// Moves the child's names from the process that was spawned first, which has had them from its first
+    /// step, to `process`, which is the child. Usually the two are one.
     fn move_names(&self, first: Option<Pid>, process: &ProcessRef<M>) -> Result<(), RegisterError> {
         if first.as_ref() == Some(&process.pid()) {
             return Ok(());
@@ -248,8 +252,8 @@ impl<M: Send + 'static> TypedSpec<M> {
         Ok(())
     }
 
-    /// Forgets the processes of the last start but for those that `keep` says yes to. They are dropped with nothing
-    /// locked, because the last reference to a process may drop its messages, which are the user's.
+    /// Forgets the processes of the last start but for those that `keep` says yes to. They are dropped with
+    /// nothing locked, because the last reference to a process may drop its messages, which are the user's.
     fn keep_processes(&self, keep: impl FnMut(&ProcessRef<M>) -> bool) {
         let all = std::mem::take(&mut *lock_std(&self.processes));
         let (left, others): (Vec<_>, Vec<_>) = all.into_iter().partition(keep);
@@ -293,8 +297,8 @@ impl<M: Send + 'static> Starter<'_, M> {
         self.supervisor.pid()
     }
 
-    /// Starts a process that runs `body`, linked to the supervisor, as the spec says: with the child's id for a name,
-    /// and with the child's settings.
+    /// Starts a process that runs `body`, linked to the supervisor, as the spec says: with the child's id for
+    /// a name, and with the child's settings.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -334,7 +338,8 @@ impl<M: Send + 'static> Starter<'_, M> {
         Ok(self.record(process))
     }
 
-    /// Returns a builder with the child's settings and, for the first process of a start, with the child's names.
+    /// Returns a builder with the child's settings and, for the first process of a start, with the child's
+    /// names.
     fn builder(&self) -> Builder<M> {
         let plain = Builder::new().name(&*self.child.id);
         let set = self.child.settings.iter().fold(plain, |builder, setting| setting(builder));

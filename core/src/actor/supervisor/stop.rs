@@ -1,9 +1,10 @@
 //! The stop of children: they are asked to end, given time, then killed.
 //!
-//! A child has been stopped when its body has been dropped and everybody has been told: that is when its exit signal
-//! and the message of the monitor come. A monitor that finds no process says less: the child is doomed, perhaps by an
-//! exit signal of somebody else, but may still be on its way out. Then its exit signal is waited for, if there still is
-//! a link that it can come through. It is taken out in any case, so that it is not mistaken for that of a successor.
+//! A child has been stopped when its body has been dropped and everybody has been told: that is when its exit
+//! signal and the message of the monitor come. A monitor that finds no process says less: the child is
+//! doomed, perhaps by an exit signal of somebody else, but may still be on its way out. Then its exit signal
+//! is waited for, if there still is a link that it can come through. It is taken out in any case, so that it
+//! is not mistaken for that of a successor.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -104,9 +105,9 @@ impl Engine {
         patience.and_then(|patience| time::now().checked_add(patience))
     }
 
-    /// Waits for the end of a predecessor: a process that a supervisor before this one has started for the same child.
-    /// That supervisor was killed and could not wait. The process has been told by its link, and has the child's time
-    /// to end.
+    /// Waits for the end of a predecessor: a process that a supervisor before this one has started for the
+    /// same child. That supervisor was killed and could not wait. The process has been told by its link, and
+    /// has the child's time to end.
     pub(super) async fn await_predecessor(&mut self, pid: &Pid, shutdown: Shutdown) {
         let mut ended = pid.ended();
         if let Some(deadline) = self.request_exit(pid, shutdown)

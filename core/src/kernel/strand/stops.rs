@@ -6,8 +6,8 @@
 //! combinators count as one. A wait for a promise or a task that is alone then is what the [wait
 //! graph](crate::kernel::task::wait_graph) has an edge for.
 //!
-//! A wait that its task goes on without, in a macro of another library, counts till the end of the poll all the
-//! same; so one that begins later in that poll may not be seen to be alone.
+//! A wait that its task goes on without, in a macro of another library, counts till the end of the poll all
+//! the same; so one that begins later in that poll may not be seen to be alone.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -19,7 +19,8 @@ use crate::kernel::task::wait_graph::{self, Refused};
 /// The waits that a poll of a task has left so far, or the last poll of a `.wait()`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Waits {
-    /// The number of waits for a promise or a task, each of which would stop the running task if it were alone.
+    /// The number of waits for a promise or a task, each of which would stop the running task if it were
+    /// alone.
     stops: u16,
     /// The number of other operations that have begun and have not completed.
     operations: u16,
@@ -77,9 +78,9 @@ impl StrandState {
     }
 
     /// Notes that the future of the running task, or of a `.wait()` on this stack, has been polled and is not
-    /// ready. If it has left nothing waiting but one wait for a promise or a task, the running task is stopped by
-    /// that from now on. Returns true where the wait would close a circle: then the future is to be polled once
-    /// more, and the wait comes out as a deadlock. `again` says that this was such a poll.
+    /// ready. If it has left nothing waiting but one wait for a promise or a task, the running task is
+    /// stopped by that from now on. Returns true where the wait would close a circle: then the future is to
+    /// be polled once more, and the wait comes out as a deadlock. `again` says that this was such a poll.
     #[inline]
     pub(crate) fn stops(&self, again: bool) -> bool {
         self.waits.get() == Waits { stops: 1, operations: 0 } && self.stop_task(again)

@@ -202,8 +202,8 @@ impl Edge {
         before
     }
 
-    /// Makes the edge go to somebody else, or nowhere; unless another wait has taken the place of this one. The
-    /// caller drops what is returned when no mutex is held, and looks at [`Edge::probe`] then.
+    /// Makes the edge go to somebody else, or nowhere; unless another wait has taken the place of this one.
+    /// The caller drops what is returned when no mutex is held, and looks at [`Edge::probe`] then.
     #[must_use]
     pub(crate) fn redirect(&mut self, owner: Option<Owner>) -> Option<EdgeTarget> {
         if !self.is_current() {
@@ -228,8 +228,8 @@ impl Edge {
         }
     }
 
-    /// Returns the edge, just redirected to `owner`, if it may close a circle: to look at when the mutex that this
-    /// one lies under is free.
+    /// Returns the edge, just redirected to `owner`, if it may close a circle: to look at when the mutex that
+    /// this one lies under is free.
     pub(crate) fn probe(&self, owner: &Option<Owner>) -> Option<CycleProbe> {
         let may_close = owner.as_ref().is_some_and(Owner::is_blocked) && self.task.is_awaited();
         may_close.then(|| CycleProbe { task: Arc::clone(&self.task), number: self.number })
@@ -269,8 +269,8 @@ impl Refused {
         self.cycle
     }
 
-    /// Returns true if it is the wait of `task` for the handle to the task of `header`, and `task` has begun no
-    /// other wait since.
+    /// Returns true if it is the wait of `task` for the handle to the task of `header`, and `task` has begun
+    /// no other wait since.
     pub(crate) fn is_for_handle(&self, task: &Arc<Shared>, header: &Header) -> bool {
         Arc::ptr_eq(&self.task, task)
             && self.header.as_ref().is_some_and(|own| own.is(header))

@@ -1,15 +1,17 @@
 //! actix. A message is boxed by the library, and each new reference allocates twice.
 //!
-//! An actor of actix ends when nobody has a reference to it any more. It looks whether that is so after it has found
-//! its mailbox empty, so it loses a message that another thread sends in between through the last reference before it
-//! drops that. A host therefore ends when its behaviour says so, and not before: `stopping` is where the library asks.
+//! An actor of actix ends when nobody has a reference to it any more. It looks whether that is so after it
+//! has found its mailbox empty, so it loses a message that another thread sends in between through the last
+//! reference before it drops that. A host therefore ends when its behaviour says so, and not before:
+//! `stopping` is where the library asks.
 //!
-//! Its actors do not move between threads: an arbiter is a thread with its own tokio runtime. With one worker all
-//! actors live on the arbiter of the main thread. With more, each worker is an arbiter; the actors that `main` spawns
-//! go to them by turns, and what an actor spawns stays on its thread, as `Actor::start` has it. So in a ring each hop
-//! goes to another thread, and its price is that of waking one.
+//! Its actors do not move between threads: an arbiter is a thread with its own tokio runtime. With one worker
+//! all actors live on the arbiter of the main thread. With more, each worker is an arbiter; the actors that
+//! `main` spawns go to them by turns, and what an actor spawns stays on its thread, as `Actor::start` has it.
+//! So in a ring each hop goes to another thread, and its price is that of waking one.
 //!
-//! Its mailboxes are bounded, but `do_send`, the one way to send without waiting for an answer, pays no heed to that.
+//! Its mailboxes are bounded, but `do_send`, the one way to send without waiting for an answer, pays no heed
+//! to that.
 
 use std::cell::{Cell, RefCell};
 

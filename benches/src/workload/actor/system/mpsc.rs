@@ -1,6 +1,7 @@
 //! An actor without an actor library: a tokio task that receives from an unbounded channel of its own.
 //!
-//! It has no links, no monitors, no answers and no name; what a library costs beyond it is the price of those.
+//! It has no links, no monitors, no answers and no name; what a library costs beyond it is the price of
+//! those.
 
 use anyhow::Result;
 use tokio::runtime::Runtime;

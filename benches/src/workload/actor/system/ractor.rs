@@ -29,8 +29,9 @@ impl System for Ractor {
         super::run_on_tokio(&self.0, main)
     }
 
-    /// ractor's `spawn` is a future that runs `pre_start`, which is ready at once here, and then starts one task. Its
-    /// way to spawn outside of a future, `spawn_instant`, starts two; so the future is polled instead.
+    /// ractor's `spawn` is a future that runs `pre_start`, which is ready at once here, and then starts one
+    /// task. Its way to spawn outside of a future, `spawn_instant`, starts two; so the future is polled
+    /// instead.
     fn spawn<B: Behaviour<Self>>(behaviour: B) -> Ref<Self, B> {
         let spawning = pin!(Actor::spawn(None, Host::<B>(PhantomData), behaviour));
         match spawning.poll(&mut Polling::from_waker(Waker::noop())) {

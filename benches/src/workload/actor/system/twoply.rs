@@ -1,5 +1,5 @@
-//! Ours, in two ways: a value with handlers ([`Twoply`]), which is what the other libraries have, and under it
-//! a process whose body receives in a loop ([`Processes`]).
+//! Ours, in two ways: a value with handlers ([`Twoply`]), which is what the other libraries have, and under
+//! it a process whose body receives in a loop ([`Processes`]).
 
 use std::convert::Infallible;
 

@@ -1,5 +1,5 @@
-//! xtra, on tokio. A message is boxed by the library, and its mailbox is a heap, in which the order of messages is
-//! lost.
+//! xtra, on tokio. A message is boxed by the library, and its mailbox is a heap, in which the order of
+//! messages is lost.
 //!
 //! An actor of xtra ends when nobody has a reference to it, so a host keeps one to itself.
 

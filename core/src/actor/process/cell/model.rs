@@ -1,7 +1,7 @@
 //! The mailbox under loom: `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib actor`.
 //!
-//! A noop waker will do where a poll shows what a wake-up would have announced; where the wake-up itself is the point, a
-//! waker sets a flag.
+//! A noop waker will do where a poll shows what a wake-up would have announced; where the wake-up itself is
+//! the point, a waker sets a flag.
 
 use std::task::{Wake, Waker};
 

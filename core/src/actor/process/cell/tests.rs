@@ -111,7 +111,8 @@ fn a_burst_costs_no_memory_for_ever() {
     assert_eq!(batch.capacity() + lock(&cell.inbox).queue.capacity(), 0);
 }
 
-/// Beside a plain queue, at random: bursts, receives, selective receives that wait, and so buffers that shrink.
+/// Beside a plain queue, at random: bursts, receives, selective receives that wait, and so buffers that
+/// shrink.
 #[test]
 fn buffers_that_shrink_lose_nothing() {
     for prepared in 1..=60_u64 {

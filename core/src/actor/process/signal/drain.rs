@@ -1,10 +1,12 @@
-//! A stop that takes its turn: the mailbox is closed at once, and the process is told when it has received what was in it.
+//! A stop that takes its turn: the mailbox is closed at once, and the process is told when it has received
+//! what was in it.
 //!
-//! The word stands in the mailbox as [`Event::Stop`], behind all that was sent before. It is put there by whoever asks
-//! ([`Cell::drain`]); or by the process itself, when it would wait and nobody is left who could send it anything
-//! ([`Extra::references`](super::super::cell::Extra::references)). The count of references is changed without the lock,
-//! but for the way up from a weak reference; and whoever gives the last one back looks after the receiver under the lock.
-//! So a process that is about to wait sees the count, or is woken to look once more.
+//! The word stands in the mailbox as [`Event::Stop`], behind all that was sent before. It is put there by
+//! whoever asks ([`Cell::drain`]); or by the process itself, when it would wait and nobody is left who could
+//! send it anything ([`Extra::references`](super::super::cell::Extra::references)). The count of references
+//! is changed without the lock, but for the way up from a weak reference; and whoever gives the last one back
+//! looks after the receiver under the lock. So a process that is about to wait sees the count, or is woken to
+//! look once more.
 
 use std::sync::Arc;
 
@@ -16,7 +18,8 @@ use crate::base::sync::atomic::Ordering::Relaxed;
 use crate::base::sync::lock;
 
 impl<M> Cell<M> {
-    /// Closes the mailbox, and puts word of the stop behind what is in it. The rest is to be done once the lock is free.
+    /// Closes the mailbox, and puts word of the stop behind what is in it. The rest is to be done once the
+    /// lock is free.
     pub(in crate::actor::process) fn close_behind(
         &self,
         inbox: &mut Inbox<M>,
@@ -31,7 +34,8 @@ impl<M> Cell<M> {
         deferred
     }
 
-    /// Asks the process to stop when it has received what is in its mailbox, unless it has been asked or ends.
+    /// Asks the process to stop when it has received what is in its mailbox, unless it has been asked or
+    /// ends.
     pub(in crate::actor::process) fn drain(&self, reason: ExitReason) {
         let mut inbox = lock(&self.inbox);
         if !inbox.life.is_open() {

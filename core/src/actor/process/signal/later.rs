@@ -1,7 +1,7 @@
 //! Messages that are to be sent to a process later: it knows them, so that at its end they are given up.
 //!
-//! A timer is entered with its target and takes itself out when it is over. A target that receives no more has all of them
-//! give their messages up; where a mailbox is kept for a successor, they stay.
+//! A timer is entered with its target and takes itself out when it is over. A target that receives no more
+//! has all of them give their messages up; where a mailbox is kept for a successor, they stay.
 
 use std::sync::{Arc, Weak};
 
@@ -77,8 +77,8 @@ impl<M: Send + 'static> Cell<M> {
         lock(&self.inbox).life.forget_timer(timer);
     }
 
-    /// Sends the message of a timer, though there may be no room for it: nobody could take it back. It comes back when the
-    /// mailbox is closed.
+    /// Sends the message of a timer, though there may be no room for it: nobody could take it back. It comes
+    /// back when the mailbox is closed.
     pub(in crate::actor::process) fn send_due(&self, timer: HookId, message: M) -> Result<(), M> {
         let mut inbox = lock(&self.inbox);
         inbox.life.forget_timer(timer);

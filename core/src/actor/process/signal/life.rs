@@ -31,8 +31,8 @@ pub(in crate::actor::process) struct Life {
     pub(super) starting: bool,
     /// True if the mailbox stays open when the body ends, for a successor.
     pub(super) keeping: bool,
-    /// No more messages are taken: the process has ended and nobody keeps its mailbox, or it has been told to stop when it
-    /// has received what is there.
+    /// No more messages are taken: the process has ended and nobody keeps its mailbox, or it has been told to
+    /// stop when it has received what is there.
     pub(super) closed: bool,
     /// The reason of its end, or for which it is to stop, if that is not [`ExitReason::Normal`]: most ends
     /// need no allocation.

@@ -40,13 +40,14 @@ pub(in crate::actor::process) struct Relations {
     pub(super) hooks: SmallMap<HookId, Arc<dyn AtExit>>,
     /// Messages that are to be sent to it later.
     pub(super) timers: SmallMap<HookId, Weak<dyn Later>>,
-    /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet. See
-    /// [`Cell::keep_orphan`].
+    /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet.
+    /// See [`Cell::keep_orphan`].
     pub(super) orphans: Vec<Arc<dyn Orphan>>,
 }
 
 impl Relations {
-    /// Enters a link to `other`, or makes the one that there is as late as `epoch`. Returns a pid that is not needed.
+    /// Enters a link to `other`, or makes the one that there is as late as `epoch`. Returns a pid that is not
+    /// needed.
     pub(super) fn link(&mut self, other: Pid, epoch: Epoch) -> Option<Pid> {
         match self.links.get_mut(other.identity()) {
             Some(link) => {
@@ -68,9 +69,9 @@ impl Relations {
 
     /// Tells everybody of the end of `pid`. Never unwinds.
     ///
-    /// The latest link is told first. A process is linked to its parent before it runs, and so to its children later:
-    /// they hear of the end before the parent does, which may start its successor at once; by then those children that
-    /// an exit signal ends have given up their names.
+    /// The latest link is told first. A process is linked to its parent before it runs, and so to its
+    /// children later: they hear of the end before the parent does, which may start its successor at once; by
+    /// then those children that an exit signal ends have given up their names.
     pub(super) fn tell(self, pid: &Pid, reason: &ExitReason) {
         for (_, Link { other, .. }) in self.links.into_entries().into_iter().rev() {
             let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
