@@ -8,7 +8,7 @@ mod interval;
 mod timeout;
 
 pub use crate::kernel::sleep::{Sleep, now, sleep, sleep_until};
-pub use interval::{Interval, Tick, interval, interval_at};
+pub use interval::{Interval, MissedTicks, Tick, interval, interval_at};
 pub use timeout::{Timeout, TimeoutError, timeout, timeout_at};
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use twoply_core::future::{join_all, yield_now};
-use twoply_core::time::{Sleep, interval, interval_at, now, sleep, sleep_until, timeout, timeout_at};
+use twoply_core::time::{
+    MissedTicks, Sleep, interval, interval_at, now, sleep, sleep_until, timeout, timeout_at,
+};
 use twoply_core::{Wait, channel};
 use twoply_tests::{Signal, Systems, eventually, laws};
 
@@ -24,6 +26,7 @@ laws! {
         twenty_sleepers_all_wake_and_none_early,
         an_interval_keeps_its_phase,
         ticks_that_are_missed_are_skipped,
+        ticks_that_are_missed_are_made_up_for_if_wanted,
         a_tick_that_is_given_up_comes_again,
         a_timeout_drops_what_it_gives_up,
         a_timeout_returns_what_is_ready_in_time,
@@ -173,6 +176,28 @@ fn ticks_that_are_missed_are_skipped(on: &Systems) {
         let next = clock.tick().wait();
         assert_eq!(next, start + SHORT * u32::try_from(missed + 2).unwrap());
         assert!(now() >= next);
+    });
+    task.wait().unwrap();
+}
+
+fn ticks_that_are_missed_are_made_up_for_if_wanted(on: &Systems) {
+    let task = on.here().spawn(async {
+        let start = now();
+        let mut clock = interval_at(start, SHORT);
+        clock.set_missed_ticks(MissedTicks::Burst);
+        sleep(5 * SHORT).await;
+        for n in 0..8 {
+            assert_eq!(clock.tick().await, start + n * SHORT);
+        }
+        assert_eq!(clock.missed(), 0);
+        clock.set_missed_ticks(MissedTicks::Delay);
+        sleep(3 * SHORT).await;
+        let late = now();
+        clock.tick().await;
+        assert!(clock.tick().await >= late + SHORT, "a whole period after the late one");
+        let begun = now();
+        clock.reset();
+        assert!(clock.tick().await >= begun + SHORT);
     });
     task.wait().unwrap();
 }

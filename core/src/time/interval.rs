@@ -3,14 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::Sleep;
-use crate::base::sync::lock_std;
-use crate::base::waitlist::WaitList;
+use crate::base::turns::Turns;
 use crate::channel::{RecvError, Source, TryRecvError, WaitKey};
 use crate::kernel::coop;
 
@@ -49,7 +47,7 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 /// It keeps its phase: tick n is due at `start + n * period`, however late the ones before were taken, so it
 /// does not drift. Ticks that are missed because nobody asked are skipped: a late one is returned at once,
 /// the next one is due in its usual place, and nothing comes in a burst. [`Interval::missed`] says how many
-/// those were. With a period of zero every tick is due at once.
+/// those were, and [`MissedTicks`] has other policies. With a period of zero every tick is due at once.
 ///
 /// It is also a [`Source`] of the instants at which its ticks were due, one that never ends; where several
 /// receive from it, each tick goes to one of them.
@@ -64,21 +62,54 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 /// assert_eq!(clock.tick().wait(), start + Duration::from_millis(2));
 /// ```
 pub struct Interval {
-    /// Waits for the next tick. A receiver takes it out to poll it, which clones and drops wakers: not under
-    /// the lock.
-    sleep: Mutex<Option<Sleep>>,
-    /// The receives that wait. The sleep wakes the one that polled last; see [`Borrowed`].
-    waiters: WaitList,
+    /// Waits for the next tick. Those who receive poll it by turns.
+    sleep: Turns<Sleep>,
     period: Duration,
+    policy: MissedTicks,
     missed: AtomicU64,
+}
+
+/// The policy of an [`Interval`] towards ticks that were due while nobody asked for them. The late tick itself is
+/// returned at once in any case.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use twoply::{Wait, time::{MissedTicks, interval_at}};
+///
+/// let period = Duration::from_millis(2);
+/// let late = |policy| {
+///     let start = Instant::now();
+///     let mut clock = interval_at(start, period);
+///     clock.set_missed_ticks(policy);
+///     std::thread::sleep(5 * period);
+///     (0..3).map(|_| clock.tick().wait().duration_since(start)).collect::<Vec<_>>()
+/// };
+/// assert_eq!(late(MissedTicks::Burst), [0 * period, period, 2 * period]);
+/// let skipped = late(MissedTicks::Skip);
+/// assert!(skipped[1] > 5 * period);
+/// assert!(skipped.iter().all(|tick| tick.as_nanos() % period.as_nanos() == 0), "they are in phase");
+/// assert!(late(MissedTicks::Delay)[1] >= 6 * period, "a whole period after the late one");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissedTicks {
+    /// Leaves them out: the next tick comes when it is due anyway. The phase is kept.
+    #[default]
+    Skip,
+    /// Makes up for them: they come one after another without a pause, until the interval has caught up. The
+    /// phase is kept, and there are as many ticks as periods.
+    Burst,
+    /// Leaves them out, and has the next tick come one period after the late one was taken. Two ticks are
+    /// never closer to each other than a period.
+    Delay,
 }
 
 impl Interval {
     fn new(start: Option<Instant>, period: Duration) -> Interval {
         Interval {
-            sleep: Mutex::new(Some(Sleep::until(start))),
-            waiters: WaitList::new(),
+            sleep: Turns::new(Sleep::until(start)),
             period,
+            policy: MissedTicks::default(),
             missed: AtomicU64::new(0),
         }
     }
@@ -111,6 +142,48 @@ impl Interval {
         self.period
     }
 
+    /// Says what becomes of ticks that are missed from now on; at first they are skipped.
+    pub fn set_missed_ticks(&mut self, policy: MissedTicks) {
+        self.policy = policy;
+    }
+
+    /// Begins anew: the next tick is due one period from now.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use twoply::{Wait, time::interval_at};
+    ///
+    /// let period = Duration::from_millis(2);
+    /// let mut clock = interval_at(Instant::now(), period);
+    /// let reset = Instant::now();
+    /// clock.reset();
+    /// assert!(clock.tick().wait() >= reset + period);
+    /// ```
+    pub fn reset(&mut self) {
+        self.set_next(crate::kernel::sleep::after(self.period));
+    }
+
+    /// Begins anew: the next tick is due at `next`, and the others follow it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, time};
+    ///
+    /// let mut clock = time::interval(Duration::from_secs(3600));
+    /// let now = time::now();
+    /// clock.reset_at(now);
+    /// assert_eq!(clock.tick().wait(), now);
+    /// ```
+    pub fn reset_at(&mut self, next: Instant) {
+        self.set_next(Some(next));
+    }
+
+    fn set_next(&mut self, next: Option<Instant>) {
+        if let Some(sleep) = self.sleep.get_mut() {
+            *sleep = Sleep::until(next);
+        }
+    }
+
     /// Returns how many ticks have been skipped so far because nobody asked in time.
     ///
     /// ```
@@ -130,29 +203,36 @@ impl Interval {
     /// Sets the next tick when the one that was due at `due` is taken at `now`. Only the one who has taken
     /// `sleep` out calls it.
     fn advance(&self, sleep: &mut Sleep, due: Instant, now: Instant) {
-        let late = now.saturating_duration_since(due).as_nanos();
-        // More ticks may have passed meanwhile.
-        let passed = late.checked_div(self.period.as_nanos()).unwrap_or(0);
-        let missed = self.missed().saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
-        self.missed.store(missed, Ordering::Relaxed);
-        // `passed * period <= late`, so it fits wherever `late` does.
-        let ahead = u64::try_from(passed * self.period.as_nanos()).ok().map(Duration::from_nanos);
-        let next = ahead.and_then(|ahead| due.checked_add(ahead)?.checked_add(self.period));
+        let next = match self.policy {
+            MissedTicks::Skip => self.skip(due, now),
+            MissedTicks::Burst => due.checked_add(self.period),
+            MissedTicks::Delay => {
+                self.skip(due, now);
+                now.checked_add(self.period)
+            }
+        };
         match next {
             Some(next) => sleep.reset(next),
             None => *sleep = Sleep::until(None),
         }
     }
 
-    /// Returns the tick that is due now, or has `cx` woken when one is. `Pending` also when another receive
-    /// polls the sleep: that one waits for it, or wakes a waiter, as the caller does after a tick.
-    fn poll_due(&self, cx: &mut Context<'_>) -> Poll<Instant> {
-        let Some(mut borrowed) = Borrowed::take(self) else { return Poll::Pending };
-        let elapsed = borrowed.sleep.poll_elapsed(cx);
-        borrowed.is_watched = true;
-        ready!(elapsed);
-        let Some(due) = borrowed.sleep.deadline() else { return Poll::Pending };
-        self.advance(&mut borrowed.sleep, due, crate::kernel::sleep::now());
+    /// Counts the ticks that have passed since `due`, and returns when the one after them is due.
+    fn skip(&self, due: Instant, now: Instant) -> Option<Instant> {
+        let late = now.saturating_duration_since(due).as_nanos();
+        let passed = late.checked_div(self.period.as_nanos()).unwrap_or(0);
+        let missed = self.missed().saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
+        self.missed.store(missed, Ordering::Relaxed);
+        // `passed * period <= late`, so it fits wherever `late` does.
+        let ahead = u64::try_from(passed * self.period.as_nanos()).ok().map(Duration::from_nanos);
+        ahead.and_then(|ahead| due.checked_add(ahead)?.checked_add(self.period))
+    }
+
+    /// Returns the tick that is due now, or has `cx` woken when one is.
+    fn poll_due(&self, sleep: &mut Sleep, cx: &mut Context<'_>) -> Poll<Instant> {
+        ready!(sleep.poll_elapsed(cx));
+        let Some(due) = sleep.deadline() else { return Poll::Pending };
+        self.advance(sleep, due, crate::kernel::sleep::now());
         Poll::Ready(due)
     }
 }
@@ -166,71 +246,29 @@ impl fmt::Debug for Interval {
     }
 }
 
-/// The sleep of an interval, out of its lock. Dropping this puts it back.
-///
-/// While there are waiters, the sleep wakes one of them, or somebody has it out: whoever puts it back without
-/// having made it wake one of them wakes the first waiter, which polls it next.
-struct Borrowed<'a> {
-    interval: &'a Interval,
-    sleep: Sleep,
-    /// True when the sleep wakes one of the waiters.
-    is_watched: bool,
-}
-
-impl<'a> Borrowed<'a> {
-    fn take(interval: &'a Interval) -> Option<Borrowed<'a>> {
-        let sleep = lock_std(&interval.sleep).take()?;
-        Some(Borrowed { interval, sleep, is_watched: false })
-    }
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        let sleep = std::mem::replace(&mut self.sleep, Sleep::until(None));
-        *lock_std(&self.interval.sleep) = Some(sleep);
-        if !self.is_watched {
-            self.interval.waiters.notify_one();
-        }
-    }
-}
-
 impl Source<Instant> for Interval {
     fn poll_recv(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<Instant, RecvError>> {
         let unit = ready!(coop::proceed(cx));
-        let waker = cx.waker();
-        let attempt = || match self.poll_due(&mut Context::from_waker(waker)) {
-            Poll::Ready(due) => Some(due),
-            Poll::Pending => None,
-        };
-        let due = ready!(self.waiters.poll_until(wait_key, cx, attempt));
-        // Not before this one has left the list: it would be the first to be woken.
-        self.waiters.notify_one();
+        let due = ready!(self.sleep.poll(wait_key, cx, |sleep, cx| self.poll_due(sleep, cx)));
         unit.spend();
         Poll::Ready(Ok(due))
     }
 
     fn stop_recv(&self, wait_key: &mut WaitKey) {
-        self.waiters.withdraw(wait_key);
-        // The sleep may be going to wake this future, which is gone.
-        if let Some(mut borrowed) = Borrowed::take(self) {
-            borrowed.sleep.cancel();
-        }
+        self.sleep.stop(wait_key, Sleep::cancel);
     }
 
     fn try_recv(&self) -> Result<Instant, TryRecvError> {
-        // Whoever has it out at this moment is given the tick that is due.
-        let mut borrowed = Borrowed::take(self).ok_or(TryRecvError::Empty)?;
         let now = crate::kernel::sleep::now();
-        match borrowed.sleep.deadline() {
+        let looked = self.sleep.look(|sleep| match sleep.deadline() {
             Some(due) if due <= now => {
-                self.advance(&mut borrowed.sleep, due, now);
-                Ok(due)
+                self.advance(sleep, due, now);
+                (Ok(due), false)
             }
-            _ => {
-                borrowed.is_watched = true;
-                Err(TryRecvError::Empty)
-            }
-        }
+            _ => (Err(TryRecvError::Empty), true),
+        });
+        // Whoever has it out at this moment is given the tick that is due.
+        looked.unwrap_or(Err(TryRecvError::Empty))
     }
 }
 
@@ -244,7 +282,8 @@ impl Future for Tick<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
         let unit = ready!(coop::proceed(cx));
-        let due = ready!(self.0.poll_due(cx));
+        let interval = &*self.0;
+        let due = ready!(interval.sleep.poll_alone(cx, |sleep, cx| interval.poll_due(sleep, cx)));
         unit.spend();
         Poll::Ready(due)
     }
@@ -253,8 +292,6 @@ impl Future for Tick<'_> {
 impl Drop for Tick<'_> {
     fn drop(&mut self) {
         // Nobody else waits for an interval that is mutably borrowed: the sleep has nobody to wake any more.
-        if let Some(mut borrowed) = Borrowed::take(self.0) {
-            borrowed.sleep.cancel();
-        }
+        self.0.sleep.get_mut().into_iter().for_each(Sleep::cancel);
     }
 }

@@ -149,6 +149,46 @@ fn an_interval_keeps_its_phase() {
     });
 }
 
+/// Takes a tick that is three and a half periods late, and two more.
+fn late_ticks(policy: MissedTicks) -> ([f32; 3], u64) {
+    let start = Instant::now();
+    let strand = Virtual::new(start);
+    enter(&strand, || {
+        let mut clock = interval_at(start, SECOND);
+        clock.set_missed_ticks(policy);
+        strand.now.set(start + Duration::from_millis(3500));
+        let ticks = [(); 3].map(|()| clock.tick().wait().duration_since(start).as_secs_f32());
+        (ticks, clock.missed())
+    })
+}
+
+#[test]
+fn an_interval_skips_missed_ticks_or_makes_up_for_them_or_begins_anew() {
+    assert_eq!(late_ticks(MissedTicks::default()), ([0.0, 4.0, 5.0], 3));
+    assert_eq!(late_ticks(MissedTicks::Skip), ([0.0, 4.0, 5.0], 3));
+    assert_eq!(late_ticks(MissedTicks::Burst), ([0.0, 1.0, 2.0], 0));
+    assert_eq!(late_ticks(MissedTicks::Delay), ([0.0, 4.5, 5.5], 3));
+}
+
+#[test]
+fn an_interval_that_is_reset_begins_anew() {
+    let start = Instant::now();
+    let strand = Virtual::new(start);
+    enter(&strand, || {
+        let mut clock = interval(SECOND);
+        strand.now.set(start + SECOND / 2);
+        clock.reset();
+        assert_eq!(clock.tick().wait(), start + SECOND * 3 / 2);
+        clock.reset_at(start + 10 * SECOND);
+        assert_eq!(clock.tick().wait(), start + 10 * SECOND);
+        assert_eq!(clock.tick().wait(), start + 11 * SECOND);
+        // Also while it is being waited for.
+        assert!(timeout(SECOND / 4, clock.tick()).wait().is_err());
+        clock.reset_at(start + 20 * SECOND);
+        assert_eq!(clock.recv().wait(), Ok(start + 20 * SECOND));
+    });
+}
+
 #[test]
 fn an_interval_starts_after_one_period() {
     let start = Instant::now();
