@@ -19,7 +19,7 @@ use twoply_core::fork::PerProcess;
 pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{
-    Wait, actor, channel, future, net, offload, promise, reactor, select, sync, task, time,
+    Wait, actor, channel, future, net, offload, promise, reactor, select, stream, sync, task, time,
 };
 
 pub use twoply_core::promise::Failure;

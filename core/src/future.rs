@@ -31,6 +31,7 @@ mod yield_now;
 pub use all::{JoinAll, RaceAll, join_all, race_all};
 pub use any::{Any, AnyAll, any_all};
 pub use arms::{Arms, OneOf, Race, SameArms, Select, Tuple};
+pub(crate) use children::Children;
 pub use suspend::{Resumer, Suspend, SuspendError, Suspension, suspension};
 pub use yield_now::{YieldNow, yield_now};
 

@@ -9,6 +9,7 @@
 //! | [`actor`]   | processes: mailboxes, links and monitors, exit signals                  |
 //! | [`channel`], [`future`] | channels; select, race, join and other combinators          |
 //! | [`sync`]    | locks and signals between tasks                                         |
+//! | [`stream`]  | items that come one after another, and what is made of them on the way  |
 //! | [`time`], [`timers`]    | sleeps, intervals, timeouts; the queue of deadlines         |
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
@@ -23,6 +24,7 @@ pub mod future;
 mod kernel;
 pub mod net;
 pub mod promise;
+pub mod stream;
 pub mod sync;
 pub mod task;
 pub mod time;

@@ -1,6 +1,7 @@
 //! Every future of the library that can be made to wait, for laws that hold for all of them.
 
 mod locks;
+mod streams;
 
 use std::future::{Future, IntoFuture, pending};
 use std::pin::Pin;
@@ -77,6 +78,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     let mut all = channels();
     all.extend(reservations());
     all.extend(locks::locks());
+    all.extend(streams::streams());
     all.extend(promises());
     all.extend(combinators());
     all.extend(tasks(on));

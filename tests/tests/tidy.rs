@@ -94,7 +94,7 @@ const CORE_FLOORS: &[&[&str]] = &[
     &["base"],
     &["event"],
     &["kernel"],
-    &["channel", "sync", "time", "promise", "future", "net", "task"],
+    &["channel", "sync", "time", "promise", "future", "net", "stream", "task"],
     &["actor"],
 ];
 

@@ -29,6 +29,7 @@ use super::SendError;
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
+use crate::stream::Stream;
 
 /// Makes a channel that keeps the last `capacity` messages, at least one.
 ///
@@ -325,6 +326,39 @@ impl<T: Clone> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
+    /// Makes a [`Stream`] of the messages, which ends when the channel does. Its items are errors where
+    /// messages were missed.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::broadcast, stream::Stream};
+    ///
+    /// let (tx, rx) = broadcast::channel(2);
+    /// [1, 2, 3].map(|event| tx.send(event).unwrap());
+    /// drop(tx);
+    /// let seen = rx.into_stream().filter_map(Result::ok).collect::<Vec<_>>().wait();
+    /// assert_eq!(seen, [2, 3]);
+    /// ```
+    pub fn into_stream(self) -> ReceiverStream<T> {
+        ReceiverStream { receiver: self, wait_key: WaitKey::new() }
+    }
+
+    /// Polls for the next message, on behalf of the one who waits with `wait_key`.
+    fn poll_recv(&mut self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>>
+    where
+        T: Clone,
+    {
+        let unit = ready!(coop::proceed(cx));
+        let Receiver { shared, next } = self;
+        let result = ready!(shared.waiting.poll_until(wait_key, cx, || match shared.take(next) {
+            Ok(message) => Some(Ok(message)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
+            Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
+        }));
+        unit.spend();
+        Poll::Ready(result.map(Arc::unwrap_or_clone))
+    }
+
     /// Returns the number of messages that it has not received, including those that it has missed.
     ///
     /// ```
@@ -419,17 +453,8 @@ impl<T: Clone> Future for Recv<'_, T> {
     type Output = Result<T, RecvError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let unit = ready!(coop::proceed(cx));
         let Recv { receiver, wait_key } = self.get_mut();
-        let Receiver { shared, next } = &mut **receiver;
-        let result = ready!(shared.waiting.poll_until(wait_key, cx, || match shared.take(next) {
-            Ok(message) => Some(Ok(message)),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
-            Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
-        }));
-        unit.spend();
-        Poll::Ready(result.map(Arc::unwrap_or_clone))
+        receiver.poll_recv(wait_key, cx)
     }
 }
 
@@ -442,5 +467,40 @@ impl<T> Drop for Recv<'_, T> {
 impl<T> fmt::Debug for Recv<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recv").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
+    }
+}
+
+/// The stream of [`Receiver::into_stream`]. It holds no message.
+#[must_use = "streams do nothing unless items are asked for"]
+pub struct ReceiverStream<T> {
+    receiver: Receiver<T>,
+    wait_key: WaitKey,
+}
+
+impl<T: Clone> Stream for ReceiverStream<T> {
+    type Item = Result<T, RecvError>;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let received = ready!(self.receiver.poll_recv(&mut self.wait_key, cx));
+        Poll::Ready(match received {
+            Err(RecvError::Closed) => None,
+            received => Some(received),
+        })
+    }
+
+    fn stop_next(&mut self) {
+        self.receiver.shared.waiting.withdraw(&mut self.wait_key);
+    }
+}
+
+impl<T> Drop for ReceiverStream<T> {
+    fn drop(&mut self) {
+        self.receiver.shared.waiting.withdraw(&mut self.wait_key);
+    }
+}
+
+impl<T> fmt::Debug for ReceiverStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiverStream").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::{Receiver, RecvError, SendError, SendTimeout, Sender, TryRecvError, TrySendError};
 pub use crate::base::waitlist::WaitKey;
 use crate::kernel::sleep::after;
+use crate::stream::SourceStream;
 
 /// A source of messages of type `T`: a channel's receiver, an interval.
 ///
@@ -81,6 +82,25 @@ pub trait Source<T> {
         Self: Sized,
     {
         Receiving::new(self)
+    }
+
+    /// Makes a [`Stream`](crate::stream::Stream) of this, which ends when there will never be a message
+    /// again. A stream of `&source` leaves the source to others, too.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::{self, Source}, stream::Stream};
+    ///
+    /// let (tx, rx) = channel::unbounded();
+    /// [1, 2, 3].map(|n| tx.try_send(n).unwrap());
+    /// let doubled = (&rx).into_stream().map(|n: u32| 2 * n).take(2);
+    /// assert_eq!(doubled.collect::<Vec<_>>().wait(), [2, 4]);
+    /// assert_eq!(rx.try_recv(), Ok(3));
+    /// ```
+    fn into_stream(self) -> SourceStream<T, Self>
+    where
+        Self: Sized,
+    {
+        SourceStream::new(self)
     }
 }
 

@@ -25,6 +25,7 @@ use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
+use crate::stream::Stream;
 
 /// Makes a channel that holds `value` first. The receiver has seen it.
 ///
@@ -222,6 +223,43 @@ impl<T> Receiver<T> {
         Changed { receiver: self, wait_key: WaitKey::new() }
     }
 
+    /// Makes a [`Stream`] of the values that this receiver has not seen, each the latest at the time. It ends
+    /// when all senders are gone and their last value has been seen.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::watch, stream::Stream};
+    ///
+    /// let (tx, rx) = watch::channel(0);
+    /// let mut states = rx.into_stream();
+    /// [1, 2].map(|n| tx.send(n).unwrap());
+    /// assert_eq!(states.next().wait().as_deref(), Some(&2));
+    /// drop(tx);
+    /// assert_eq!(states.next().wait(), None);
+    /// ```
+    pub fn into_stream(self) -> ReceiverStream<T> {
+        ReceiverStream { receiver: self, wait_key: WaitKey::new() }
+    }
+
+    /// Polls for a value that was not seen, on behalf of the one who waits with `wait_key`.
+    fn poll_changed(
+        &mut self,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<T>, RecvError>> {
+        let unit = ready!(coop::proceed(cx));
+        let Receiver { shared, seen } = self;
+        let result = ready!(shared.changed.poll_until(wait_key, cx, || {
+            let state = lock(&shared.state);
+            if state.version != *seen {
+                *seen = state.version;
+                return Some(Ok(Arc::clone(&state.value)));
+            }
+            state.closed.then_some(Err(RecvError))
+        }));
+        unit.spend();
+        Poll::Ready(result)
+    }
+
     /// Waits until the value satisfies `condition`, beginning with the present one, and returns it.
     /// Cancel-safe: a value that was looked at counts as seen, and nothing else is lost.
     ///
@@ -287,19 +325,8 @@ impl<T> Future for Changed<'_, T> {
     type Output = Result<Arc<T>, RecvError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let unit = ready!(coop::proceed(cx));
         let Changed { receiver, wait_key } = self.get_mut();
-        let Receiver { shared, seen } = &mut **receiver;
-        let result = ready!(shared.changed.poll_until(wait_key, cx, || {
-            let state = lock(&shared.state);
-            if state.version != *seen {
-                *seen = state.version;
-                return Some(Ok(Arc::clone(&state.value)));
-            }
-            state.closed.then_some(Err(RecvError))
-        }));
-        unit.spend();
-        Poll::Ready(result)
+        receiver.poll_changed(wait_key, cx)
     }
 }
 
@@ -312,5 +339,36 @@ impl<T> Drop for Changed<'_, T> {
 impl<T> fmt::Debug for Changed<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Changed").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
+    }
+}
+
+/// The stream of [`Receiver::into_stream`]. It holds no value.
+#[must_use = "streams do nothing unless items are asked for"]
+pub struct ReceiverStream<T> {
+    receiver: Receiver<T>,
+    wait_key: WaitKey,
+}
+
+impl<T> Stream for ReceiverStream<T> {
+    type Item = Arc<T>;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<T>>> {
+        self.receiver.poll_changed(&mut self.wait_key, cx).map(Result::ok)
+    }
+
+    fn stop_next(&mut self) {
+        self.receiver.shared.changed.withdraw(&mut self.wait_key);
+    }
+}
+
+impl<T> Drop for ReceiverStream<T> {
+    fn drop(&mut self) {
+        self.receiver.shared.changed.withdraw(&mut self.wait_key);
+    }
+}
+
+impl<T> fmt::Debug for ReceiverStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiverStream").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }

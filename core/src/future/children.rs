@@ -1,9 +1,9 @@
 //! Many futures of one type, of which only those that were woken are polled.
 //!
-//! [`join_all`](super::join_all) and [`race_all`](super::race_all) are made of it. Each child has a waker of
-//! its own, which enters the child in a ready list before it wakes the parent, so a wake-up among ten
-//! thousand children costs one poll. The ready list outlives the children if somebody keeps a waker, the
-//! children do not.
+//! [`join_all`](super::join_all), [`race_all`](super::race_all) and streams that work on several items at
+//! once are made of it. Each child has a waker of its own, which enters the child in a ready list before it
+//! wakes the parent, so a wake-up among ten thousand children costs one poll. The ready list outlives the
+//! children if somebody keeps a waker, the children do not.
 //!
 //! ```text
 //! child:  idle ──(1) wake──▶ listed ──(2) poll──▶ idle ──▶ ... ──(3) ready──▶ gone
@@ -33,11 +33,8 @@ use crate::kernel::selection::Selection;
 use crate::kernel::strand::with_state;
 
 /// The futures of a combinator with many.
-pub(super) struct Children<F> {
-    /// By index; a child is `None` once it is ready.
-    children: Vec<Option<Child<F>>>,
-    /// The number of children that are not ready.
-    left: usize,
+pub(crate) struct Children<F> {
+    slots: Slots<F>,
     /// Shared with the wakers of the children.
     ready_list: Arc<ReadyList>,
     /// The children to poll, swapped with the list that wakers push to, so that neither allocates in the long
@@ -46,6 +43,21 @@ pub(super) struct Children<F> {
     /// The number of futures of `batch` that have been polled. A poll that has spent its budget leaves the
     /// rest for the next one.
     polled: usize,
+}
+
+/// The children, by index. Those of children that are ready are used again.
+struct Slots<F> {
+    slots: Vec<Slot<F>>,
+    /// The number of children that are not ready.
+    left: usize,
+    /// The first of the free slots, which are linked; none if it is no index.
+    free: usize,
+}
+
+enum Slot<F> {
+    Child(Child<F>),
+    /// The child is ready. The index of the next free slot.
+    Free(usize),
 }
 
 /// A future and its waker.
@@ -106,49 +118,102 @@ impl ChildWaker {
     }
 }
 
+impl<F: Future> Child<F> {
+    /// Makes a child that is listed, which the caller sees to.
+    fn new(future: F, index: usize, ready_list: &Arc<ReadyList>) -> Child<F> {
+        let child_waker =
+            Arc::new(ChildWaker { index, listed: AtomicBool::new(true), ready_list: Arc::clone(ready_list) });
+        let waker = Waker::from(Arc::clone(&child_waker));
+        Child { future: Box::pin(future), child_waker, waker }
+    }
+}
+
+impl<F: Future> Slots<F> {
+    fn child(&mut self, index: usize) -> Option<&mut Child<F>> {
+        match self.slots.get_mut(index) {
+            Some(Slot::Child(child)) => Some(child),
+            _ => None,
+        }
+    }
+
+    /// Drops the child, which is ready.
+    fn free(&mut self, index: usize) {
+        let slot = std::mem::replace(&mut self.slots[index], Slot::Free(self.free));
+        self.free = index;
+        self.left -= 1;
+        drop(slot);
+    }
+
+    /// Polls one child. If it is ready, it is dropped, and its output handed to `done`, which returns whether
+    /// to go on.
+    fn poll(&mut self, index: usize, mut done: impl FnMut(usize, F::Output) -> bool) -> bool {
+        let Some(child) = self.child(index) else { return true };
+        let polled = child.future.as_mut().poll(&mut Context::from_waker(&child.waker));
+        let Poll::Ready(output) = polled else { return true };
+        self.free(index);
+        done(index, output)
+    }
+}
+
 impl<F: Future> Children<F> {
     /// Lists all children, beginning with the one that `start` chooses given their number.
-    pub(super) fn new(futures: impl Iterator<Item = F>, start: impl FnOnce(usize) -> usize) -> Children<F> {
+    pub(crate) fn new(futures: impl Iterator<Item = F>, start: impl FnOnce(usize) -> usize) -> Children<F> {
         let ready_list =
             Arc::new(ReadyList { state: Mutex::new(ReadyState { listed: Vec::new(), parent: None }) });
-        let children: Vec<Option<Child<F>>> = futures
+        let slots: Vec<Slot<F>> = futures
             .enumerate()
-            .map(|(index, future)| {
-                let child_waker = Arc::new(ChildWaker {
-                    index,
-                    listed: AtomicBool::new(true),
-                    ready_list: Arc::clone(&ready_list),
-                });
-                let waker = Waker::from(Arc::clone(&child_waker));
-                Some(Child { future: Box::pin(future), child_waker, waker })
-            })
+            .map(|(index, future)| Slot::Child(Child::new(future, index, &ready_list)))
             .collect();
-        let left = children.len();
+        let left = slots.len();
         let mut listed: Vec<usize> = (0..left).collect();
         listed.rotate_left(start(left));
         lock(&ready_list.state).listed = listed;
-        Children { children, left, ready_list, batch: Vec::new(), polled: 0 }
+        let slots = Slots { slots, left, free: usize::MAX };
+        Children { slots, ready_list, batch: Vec::new(), polled: 0 }
+    }
+
+    /// Adds a child, which is polled with the next ones that were woken, and returns its index.
+    pub(crate) fn push(&mut self, future: F) -> usize {
+        let Slots { slots, left, free } = &mut self.slots;
+        let index = if *free < slots.len() { *free } else { slots.len() };
+        let child = Slot::Child(Child::new(future, index, &self.ready_list));
+        match slots.get_mut(index) {
+            None => slots.push(child),
+            Some(slot) => {
+                if let Slot::Free(next) = std::mem::replace(slot, child) {
+                    *free = next;
+                }
+            }
+        }
+        *left += 1;
+        lock(&self.ready_list.state).listed.push(index);
+        index
+    }
+
+    /// Has the children wake nobody until they are polled again.
+    pub(crate) fn forget_parent(&self) {
+        let parent = lock(&self.ready_list.state).parent.take();
+        drop(parent);
     }
 
     /// Returns the number of children that are not ready yet.
-    pub(super) fn left(&self) -> usize {
-        self.left
+    pub(crate) fn left(&self) -> usize {
+        self.slots.left
     }
 
     /// Polls the only child that is left, with the parent's waker: it needs no other.
-    pub(super) fn poll_last(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, F::Output) -> bool) {
-        let mut children = self.children.iter_mut().enumerate();
-        let Some((index, slot)) = children.find(|(_, child)| child.is_some()) else { return };
-        let Some(child) = slot else { return };
+    pub(crate) fn poll_last(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, F::Output) -> bool) {
+        let is_child = |slot: &Slot<F>| matches!(slot, Slot::Child(_));
+        let Some(index) = self.slots.slots.iter().position(is_child) else { return };
+        let Some(child) = self.slots.child(index) else { return };
         if let Poll::Ready(output) = child.future.as_mut().poll(cx) {
-            *slot = None;
-            self.left -= 1;
+            self.slots.free(index);
             done(index, output);
         }
     }
 
     /// As [`Children::poll_woken`], until `done` returns a result for one child.
-    pub(super) fn poll_first<R>(
+    pub(crate) fn poll_first<R>(
         &mut self,
         selection: &mut Selection,
         cx: &mut Context<'_>,
@@ -162,11 +227,10 @@ impl<F: Future> Children<F> {
             };
             let mut goes_on = true;
             if let Some(index) = met
-                && let Some(child) = &self.children[index]
+                && let Some(child) = self.slots.child(index)
             {
                 arms.set_arm(index, &child.waker);
-                goes_on =
-                    coop::with_full_budget(|| poll(&mut self.children, &mut self.left, index, &mut done));
+                goes_on = coop::with_full_budget(|| self.slots.poll(index, &mut done));
             }
             if goes_on {
                 self.poll_woken_as(cx, |index, waker| arms.set_arm(index, waker), done);
@@ -177,7 +241,7 @@ impl<F: Future> Children<F> {
 
     /// Polls the children that were woken, and hands each one that is ready to `done`, which returns whether
     /// to go on. Afterwards either `done` has stopped it, or none is left, or the task of `cx` will be woken.
-    pub(super) fn poll_woken(&mut self, cx: &mut Context<'_>, done: impl FnMut(usize, F::Output) -> bool) {
+    pub(crate) fn poll_woken(&mut self, cx: &mut Context<'_>, done: impl FnMut(usize, F::Output) -> bool) {
         self.poll_woken_as(cx, |_, _| {}, done);
     }
 
@@ -207,11 +271,11 @@ impl<F: Future> Children<F> {
                     return;
                 }
                 self.polled += 1;
-                let Some(child) = &mut self.children[index] else { continue };
+                let Some(child) = self.slots.child(index) else { continue };
                 child.child_waker.unlist();
                 about_to(index, &child.waker);
                 scope.set_delegate(&child.waker);
-                if !poll(&mut self.children, &mut self.left, index, &mut done) {
+                if !self.slots.poll(index, &mut done) {
                     return;
                 }
             }
@@ -229,20 +293,4 @@ impl<F> Drop for Children<F> {
         let parent = lock(&self.ready_list.state).parent.take();
         drop(parent);
     }
-}
-
-/// Polls one child. If it is ready, it is dropped, and its output handed to `done`, which returns whether to
-/// go on.
-fn poll<F: Future>(
-    children: &mut [Option<Child<F>>],
-    left: &mut usize,
-    index: usize,
-    mut done: impl FnMut(usize, F::Output) -> bool,
-) -> bool {
-    let Some(child) = &mut children[index] else { return true };
-    let polled = child.future.as_mut().poll(&mut Context::from_waker(&child.waker));
-    let Poll::Ready(output) = polled else { return true };
-    children[index] = None;
-    *left -= 1;
-    done(index, output)
 }

@@ -69,8 +69,8 @@ pub struct Interval {
     missed: AtomicU64,
 }
 
-/// The policy of an [`Interval`] towards ticks that were due while nobody asked for them. The late tick itself is
-/// returned at once in any case.
+/// The policy of an [`Interval`] towards ticks that were due while nobody asked for them. The late tick
+/// itself is returned at once in any case.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
