@@ -49,7 +49,7 @@ impl Sleepers {
             return None;
         }
         let mut list = self.lock();
-        // Under the lock: two who pick at once pick one worker.
+        // The look is under the lock: two who pick at once pick one worker.
         if self.searching.load(Relaxed) > 0 {
             return None;
         }

@@ -27,7 +27,8 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, m
 /// mappings (which the kernel merges further), small enough that a free slab is found and given back soon.
 pub(super) const STACKS: usize = 256;
 
-/// From Linux's `mman-common.h`; the same on all its architectures. The libc crate does not have it yet.
+/// The advice of Linux's `mman-common.h`; it is the same on all its architectures. The libc crate does not
+/// have it yet.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 

@@ -100,6 +100,31 @@ pub(crate) fn for_each_then_resume<T>(items: impl IntoIterator<Item = T>, mut f:
     }
 }
 
+/// A waker that counts its wakes, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct WakeCount(std::sync::atomic::AtomicUsize);
+
+#[cfg(test)]
+impl WakeCount {
+    /// Returns a count of zero, and the waker that adds to it.
+    pub(crate) fn new() -> (Arc<WakeCount>, Waker) {
+        let count = Arc::new(WakeCount::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+impl Wake for WakeCount {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -536,7 +536,7 @@ impl<'a> Turning<'a> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         let shared = self.shared;
         let sleeps = timeout != Some(Duration::ZERO);
-        // Asked for after the announcement: see `deadline_moved`.
+        // The deadline is asked for after the announcement: see `deadline_moved`.
         let deadline = shared.timers.next();
         let timeout = match (timeout, deadline) {
             (Some(Duration::ZERO), _) => Some(Duration::ZERO),
@@ -561,7 +561,7 @@ impl<'a> Turning<'a> {
     fn dispatch(&mut self) -> usize {
         let Buffers { events, ready } = &mut self.buffers;
         {
-            // One lock for the batch; handlers and wakers run without it.
+            // The batch takes one lock; handlers and wakers run without it.
             let table = lock_std(&self.shared.table);
             ready.extend(events.iter().filter_map(|(key, what)| Some((table.get(key)?.clone(), what))));
         }

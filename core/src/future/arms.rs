@@ -13,7 +13,7 @@ use super::join::{Join2, Join3, Join4, Join5, Join6};
 use super::random;
 use crate::kernel::selection::Selection;
 
-/// Which of up to six futures was ready, and its output.
+/// The future that was ready, of up to six, and its output.
 ///
 /// The variants that a selection does not have hold [`Infallible`] and need no arm in a `match`.
 ///

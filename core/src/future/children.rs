@@ -35,7 +35,7 @@ use crate::kernel::strand::with_state;
 /// The futures of a combinator with many.
 pub(crate) struct Children<F> {
     slots: Slots<F>,
-    /// Shared with the wakers of the children.
+    /// The list of children to poll, which the wakers of the children share.
     ready_list: Arc<ReadyList>,
     /// The children to poll, swapped with the list that wakers push to, so that neither allocates in the long
     /// run.

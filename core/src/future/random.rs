@@ -20,7 +20,7 @@ pub(super) fn below(n: usize) -> usize {
         x ^= x >> 7;
         x ^= x << 17;
         state.set(x);
-        // The upper half times n, in fixed point: no division.
+        // This is the upper half times n, in fixed point: no division.
         ((x >> 32).wrapping_mul(n as u64) >> 32) as usize
     })
 }

@@ -49,9 +49,9 @@ struct State {
 ///    └────────(4) drop────────────┴────────────────────────┘
 /// ```
 enum Phase {
-    /// Not suspended: a resume does nothing.
+    /// The code is not suspended: a resume does nothing.
     Running,
-    /// Waiting to be resumed, with this waker.
+    /// The code waits to be resumed, with this waker.
     Suspended(StoredWaker),
     /// Resumed, and has not noticed.
     Resumed,

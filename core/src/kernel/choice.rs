@@ -160,7 +160,7 @@ impl BusySelects {
 
 /// The select that is being polled on a stack.
 pub(crate) struct CurrentSelect {
-    /// Made when an arm asks for it: most selects have no arm that does.
+    /// The choice, made when an arm asks for it: most selects have no arm that does.
     pub(super) choice: Option<Arc<Choice>>,
     /// The arm that is being polled.
     pub(super) index: usize,

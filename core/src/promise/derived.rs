@@ -228,7 +228,7 @@ impl<T> Derived<T> {
 
 impl<T> Drop for Derived<T> {
     fn drop(&mut self) {
-        // Taken out first: its destructors run with nothing locked.
+        // The future is taken out first: its destructors run with nothing locked.
         let future = lock(&self.progress).future.take();
         if let Some(future) = future {
             (self.drop_future)(future);

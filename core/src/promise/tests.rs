@@ -2,29 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::base::wake::WakeCount;
 use crate::kernel::wait::Wait;
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct CountingWaker(AtomicUsize);
-
-impl Wake for CountingWaker {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn poll<F: Future + Unpin>(future: &mut F, bell: &Arc<CountingWaker>) -> Poll<F::Output> {
+fn poll<F: Future + Unpin>(future: &mut F, bell: &Arc<WakeCount>) -> Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(bell))))
 }
 
 #[test]
 fn all_who_wait_are_woken_once_and_get_the_value() {
     let (promise, resolver) = pair();
-    let bells: Vec<Arc<CountingWaker>> = (0..3).map(|_| Arc::default()).collect();
+    let bells: Vec<Arc<WakeCount>> = (0..3).map(|_| Arc::default()).collect();
     let mut waits: Vec<_> = bells.iter().map(|_| promise.clone().into_future()).collect();
     for (wait, bell) in waits.iter_mut().zip(&bells) {
         assert!(poll(wait, bell).is_pending());
@@ -32,7 +23,7 @@ fn all_who_wait_are_woken_once_and_get_the_value() {
     }
     resolver.resolve(7).unwrap();
     for (wait, bell) in waits.iter_mut().zip(&bells) {
-        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        assert_eq!(bell.get(), 1);
         assert_eq!(poll(wait, bell).map(Result::unwrap), Poll::Ready(7));
     }
 }
@@ -49,7 +40,7 @@ fn a_wait_that_is_dropped_is_not_woken() {
     drop(by_reference);
     assert_eq!(Arc::strong_count(&bell), 1, "a waker is kept");
     resolver.resolve(()).unwrap();
-    assert_eq!(bell.0.load(Ordering::Relaxed), 0);
+    assert_eq!(bell.get(), 0);
 }
 
 #[test]
@@ -60,7 +51,7 @@ fn a_wait_that_moves_to_another_task_wakes_that_one() {
     assert!(poll(&mut wait, &before).is_pending());
     assert!(poll(&mut wait, &after).is_pending());
     resolver.resolve(()).unwrap();
-    assert_eq!((before.0.load(Ordering::Relaxed), after.0.load(Ordering::Relaxed)), (0, 1));
+    assert_eq!((before.get(), after.get()), (0, 1));
 }
 
 #[test]
@@ -105,7 +96,7 @@ fn only_the_last_resolver_breaks_the_promise() {
     assert!(!promise.is_ready());
     drop(resolver);
     assert!(matches!(poll(&mut wait, &bell), Poll::Ready(Err(Failure::Broken))));
-    assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+    assert_eq!(bell.get(), 1);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub struct TaskGroup<T> {
     finished: Receiver<TaskId>,
     /// The group's key among those who wait for that.
     wait_key: WaitKey,
-    /// Told by the tasks.
+    /// The observer that the tasks tell of their end.
     observer: Arc<Finished>,
 }
 

@@ -70,7 +70,7 @@ pub(in crate::actor) fn run<A: Actor>(
                 break Box::new(reason);
             }
         };
-        // From here on the answers that it owes wait for the reason.
+        // The answers that the actor owes wait for the reason from here on.
         cx.cell().leave();
         match catch_panic_async(|| actor.stopped(&reason, &mut cx)).await {
             Err(panic) if reason.is_orderly() => panic.into(),

@@ -68,7 +68,7 @@ struct Tables {
 struct Holder {
     /// Releases the names when the process ends.
     hook: HookId,
-    /// At least one, in the order in which the process got them.
+    /// The names, at least one, in the order in which the process got them.
     names: Vec<Arc<str>>,
 }
 

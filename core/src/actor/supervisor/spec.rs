@@ -66,13 +66,13 @@ impl fmt::Display for Restart {
 /// Says how a child is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// With [`ExitReason::Shutdown`], and with [`ExitReason::Kill`] if the child has not ended after this
-    /// time.
+    /// The child is asked with [`ExitReason::Shutdown`], and ended with [`ExitReason::Kill`] if it has not
+    /// ended after this time.
     Deadline(Duration),
-    /// With [`ExitReason::Kill`], at once.
+    /// The child is ended with [`ExitReason::Kill`], at once.
     Kill,
-    /// With [`ExitReason::Shutdown`], without a limit of time. This is for supervisors, which need the time
-    /// to stop what is below them.
+    /// The child is asked with [`ExitReason::Shutdown`], without a limit of time. This is for supervisors,
+    /// which need the time to stop what is below them.
     Infinity,
 }
 

@@ -2,32 +2,21 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib waitlist`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
-
-/// A waker that counts.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
+use crate::base::wake::WakeCount;
 
 /// A future that waits, in pieces.
 struct Waiter {
     wait_key: WaitKey,
-    wakes: Arc<Count>,
+    wakes: Arc<WakeCount>,
     waker: Waker,
 }
 
 impl Waiter {
     fn new() -> Waiter {
-        let wakes = Arc::new(Count::default());
+        let wakes = Arc::new(WakeCount::default());
         Waiter { wait_key: WaitKey::new(), waker: Waker::from(Arc::clone(&wakes)), wakes }
     }
 
@@ -36,7 +25,7 @@ impl Waiter {
     }
 
     fn wakes(&self) -> usize {
-        self.wakes.0.load(SeqCst)
+        self.wakes.get()
     }
 }
 
@@ -87,12 +76,12 @@ mod plain {
     fn a_poll_without_reason_keeps_the_place_in_line_and_takes_the_new_waker() {
         let list = WaitList::new();
         let (mut a, b) = (waiting(&list), waiting(&list));
-        let old = std::mem::replace(&mut a.wakes, Arc::new(Count::default()));
+        let old = std::mem::replace(&mut a.wakes, Arc::new(WakeCount::default()));
         a.waker = Waker::from(Arc::clone(&a.wakes));
         assert!(a.poll(&list, || None::<()>).is_pending());
         assert_eq!(Arc::strong_count(&old), 1, "the old waker is kept alive");
         list.notify_one();
-        assert_eq!((old.0.load(SeqCst), a.wakes(), b.wakes()), (0, 1, 0));
+        assert_eq!((old.get(), a.wakes(), b.wakes()), (0, 1, 0));
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub enum SocketOption {
     Ttl(u32),
     /// The time that closing waits for what has been written to arrive.
     Linger(Option<Duration>),
-    /// After which idle time the peer is probed.
+    /// The idle time after which the peer is probed.
     KeepAlive(Option<Duration>),
     /// The size of the buffer for what has arrived, in bytes.
     ReceiveBuffer(usize),

@@ -407,7 +407,7 @@ impl State {
     ) -> Poll<io::Result<()>> {
         self.enter(waiter.direction, waiter.slot, waiter.waker);
         watch()?;
-        // The last look; see the module's header.
+        // This is the last look; see the module's header.
         if self.word.load(Acquire) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }

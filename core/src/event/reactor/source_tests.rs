@@ -7,32 +7,17 @@ use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
 use super::*;
 use crate::Wait;
+use crate::base::wake::WakeCount;
 use crate::kernel::backend::{Backend, Driver, Strand, StrandState};
 use crate::kernel::strand::{ThreadStrand, enter};
 
 const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
 const NO_WAIT: Option<Duration> = Some(Duration::ZERO);
-
-/// A waker that counts its wakes.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn counter() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count::default());
-    (Arc::clone(&count), Waker::from(count))
-}
 
 /// A strand whose driver is a reactor of the test's: nothing is watched but by its turns.
 struct Driven {
@@ -95,7 +80,7 @@ fn a_bound_source_that_is_not_ready_costs_no_system_call() {
     enter(&strand, || {
         let (source, mut peer) = pair();
         let calls = AtomicUsize::new(0);
-        let (count, waker) = counter();
+        let (count, waker) = WakeCount::new();
         let mut waiter = IoWaiter::new(&source, Direction::Read);
         for _ in 0..5 {
             assert!(poll_once(&mut waiter, &waker, &calls).is_pending());
@@ -103,7 +88,7 @@ fn a_bound_source_that_is_not_ready_costs_no_system_call() {
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         peer.write_all(b"a").unwrap();
         // The first event tells the state at registration, writable; then comes the byte.
-        while count.0.load(Ordering::SeqCst) == 0 {
+        while count.get() == 0 {
             strand.reactor.turn(LIMIT).unwrap();
         }
         assert!(matches!(poll_once(&mut waiter, &waker, &calls), Poll::Ready(Ok(b'a'))));
@@ -139,22 +124,22 @@ fn all_waiters_of_a_direction_are_woken_and_no_others() {
     let (source, _peer) = pair();
     let strand = driven();
     enter(&strand, || {
-        let readers: Vec<_> = (0..10).map(|_| counter()).collect();
+        let readers: Vec<_> = (0..10).map(|_| WakeCount::new()).collect();
         let mut waiters = Vec::new();
         for (_, waker) in &readers {
             let mut waiter = IoWaiter::new(&source, Direction::Read);
             assert!(poll_once(&mut waiter, waker, &AtomicUsize::new(0)).is_pending());
             waiters.push(waiter);
         }
-        let (writer, waker) = counter();
+        let (writer, waker) = WakeCount::new();
         let mut waiter = IoWaiter::new(&source, Direction::Write);
         let full = waiter.poll_io(&mut Context::from_waker(&waker), |_| {
             Err::<Progress<()>, _>(io::ErrorKind::WouldBlock.into())
         });
         assert!(full.is_pending());
         source.notify(Interest::READ);
-        assert!(readers.iter().all(|(count, _)| count.0.load(Ordering::SeqCst) == 1));
-        assert_eq!(writer.0.load(Ordering::SeqCst), 0);
+        assert!(readers.iter().all(|(count, _)| count.get() == 1));
+        assert_eq!(writer.get(), 0);
     });
 }
 
@@ -163,7 +148,7 @@ fn a_hang_up_wakes_both_directions() {
     let strand = driven();
     enter(&strand, || {
         let (source, peer) = pair();
-        let (reader, writer) = (counter(), counter());
+        let (reader, writer) = (WakeCount::new(), WakeCount::new());
         let mut reading = IoWaiter::new(&source, Direction::Read);
         let mut writing = IoWaiter::new(&source, Direction::Write);
         assert!(poll_once(&mut reading, &reader.1, &AtomicUsize::new(0)).is_pending());
@@ -172,8 +157,8 @@ fn a_hang_up_wakes_both_directions() {
         assert!(writing.poll_io(&mut Context::from_waker(&writer.1), full).is_pending());
         drop(peer);
         strand.reactor.turn(LIMIT).unwrap();
-        assert_eq!(reader.0.0.load(Ordering::SeqCst), 1);
-        assert_eq!(writer.0.0.load(Ordering::SeqCst), 1);
+        assert_eq!(reader.0.get(), 1);
+        assert_eq!(writer.0.get(), 1);
     });
 }
 
@@ -182,7 +167,7 @@ fn a_dropped_waiter_is_not_woken_and_its_waker_is_let_go() {
     let strand = driven();
     enter(&strand, || {
         let (source, mut peer) = pair();
-        let wakers: Vec<_> = (0..3).map(|_| counter()).collect();
+        let wakers: Vec<_> = (0..3).map(|_| WakeCount::new()).collect();
         let mut waiters: Vec<_> = wakers
             .iter()
             .map(|(_, waker)| {
@@ -194,11 +179,11 @@ fn a_dropped_waiter_is_not_woken_and_its_waker_is_let_go() {
         drop(waiters.remove(2));
         drop(waiters.remove(0));
         peer.write_all(b"a").unwrap();
-        while wakers[1].0.0.load(Ordering::SeqCst) == 0 {
+        while wakers[1].0.get() == 0 {
             strand.reactor.turn(LIMIT).unwrap();
         }
         for dropped in [0, 2] {
-            assert_eq!(wakers[dropped].0.0.load(Ordering::SeqCst), 0);
+            assert_eq!(wakers[dropped].0.get(), 0);
             // The counter itself and the test's waker.
             assert_eq!(Arc::strong_count(&wakers[dropped].0), 2);
         }
@@ -239,12 +224,12 @@ fn a_drained_source_is_not_read_again_before_the_next_event() {
 fn closing_the_reactor_wakes_and_the_source_finds_another_driver() {
     let (source, mut peer) = pair();
     let first = driven();
-    let (count, waker) = counter();
+    let (count, waker) = WakeCount::new();
     let mut waiter = IoWaiter::new(&source, Direction::Read);
     enter(&first, || assert!(poll_once(&mut waiter, &waker, &AtomicUsize::new(0)).is_pending()));
     assert_eq!(first.reactor.metrics().registered, 1);
     first.reactor.close();
-    assert_eq!((count.0.load(Ordering::SeqCst), first.reactor.metrics().registered), (1, 0));
+    assert_eq!((count.get(), first.reactor.metrics().registered), (1, 0));
     let second = driven();
     enter(&second, || {
         assert!(poll_once(&mut waiter, &waker, &AtomicUsize::new(0)).is_pending());

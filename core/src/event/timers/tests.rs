@@ -4,34 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use super::*;
-
-/// A waker that counts its wakes.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-fn counter() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count::default());
-    (Arc::clone(&count), Waker::from(count))
-}
+use crate::base::wake::WakeCount;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn deadlines_fire_once_and_in_time() {
     let timers = Timers::new(|| ());
-    let (count, waker) = counter();
+    let (count, waker) = WakeCount::new();
     let start = Instant::now();
     timers.insert(start + 2 * SECOND, &waker).unwrap();
     timers.insert(start + SECOND, &waker).unwrap();
@@ -46,7 +26,7 @@ fn deadlines_fire_once_and_in_time() {
 #[test]
 fn a_removed_entry_is_not_woken_and_its_waker_is_let_go() {
     let timers = Timers::new(|| ());
-    let (count, waker) = counter();
+    let (count, waker) = WakeCount::new();
     let now = Instant::now();
     let key = timers.insert(now, &waker).unwrap();
     timers.remove(key);
@@ -58,7 +38,7 @@ fn a_removed_entry_is_not_woken_and_its_waker_is_let_go() {
 #[test]
 fn a_key_of_the_past_does_not_touch_its_successor() {
     let timers = Timers::new(|| ());
-    let (_, waker) = counter();
+    let (_, waker) = WakeCount::new();
     let now = Instant::now();
     let old = timers.insert(now, &waker).unwrap();
     timers.remove(old);
@@ -73,7 +53,7 @@ fn a_key_of_the_past_does_not_touch_its_successor() {
 #[test]
 fn rearming_moves_a_deadline_both_ways_and_arms_a_fired_one() {
     let timers = Timers::new(|| ());
-    let (count, waker) = counter();
+    let (count, waker) = WakeCount::new();
     let start = Instant::now();
     let key = timers.insert(start + SECOND, &waker).unwrap();
     assert!(timers.rearm(key, start + 3 * SECOND, &waker));
@@ -90,7 +70,7 @@ fn rearming_moves_a_deadline_both_ways_and_arms_a_fired_one() {
 #[test]
 fn an_entry_wakes_the_waker_it_was_given_last() {
     let timers = Timers::new(|| ());
-    let ((first, one), (second, two)) = (counter(), counter());
+    let ((first, one), (second, two)) = (WakeCount::new(), WakeCount::new());
     let now = Instant::now();
     let key = timers.insert(now, &one).unwrap();
     assert!(timers.rearm(key, now, &two));
@@ -134,7 +114,7 @@ fn deadlines_at_the_ends_of_time_are_kept_in_order() {
 #[test]
 fn closing_wakes_everybody_and_accepts_no_more() {
     let timers = Timers::new(|| ());
-    let (count, waker) = counter();
+    let (count, waker) = WakeCount::new();
     let later = Instant::now() + SECOND;
     let key = timers.insert(later, &waker).unwrap();
     timers.close();
@@ -167,7 +147,7 @@ fn a_waker_may_use_the_queue_while_it_fires() {
 fn a_hundred_thousand_timers_fire_in_order() {
     const COUNT: u32 = 100_000;
     let timers = Timers::new(|| ());
-    let (count, waker) = counter();
+    let (count, waker) = WakeCount::new();
     let start = Instant::now();
     for i in 0..COUNT {
         // A permutation: 7919 is a prime that does not divide the count.
@@ -210,7 +190,7 @@ fn it_agrees_with_a_plain_list() {
     let timers = Timers::new(|| ());
     let start = Instant::now();
     let at = |millis: u64| start + Duration::from_millis(millis);
-    let mut model: Vec<(TimerKey, u64, Arc<Count>, usize)> = Vec::new();
+    let mut model: Vec<(TimerKey, u64, Arc<WakeCount>, usize)> = Vec::new();
     let mut seed = 0x9E37_79B9_7F4A_7C15u64;
     let mut random = |below: u64| {
         // xorshift64
@@ -223,7 +203,7 @@ fn it_agrees_with_a_plain_list() {
     for _ in 0..20_000 {
         match random(5) {
             0 | 1 => {
-                let (count, waker) = counter();
+                let (count, waker) = WakeCount::new();
                 let due = now + 1 + random(50);
                 model.push((timers.insert(at(due), &waker).unwrap(), due, count, 0));
             }
@@ -234,7 +214,7 @@ fn it_agrees_with_a_plain_list() {
             3 if !model.is_empty() => {
                 let i = random(model.len() as u64) as usize;
                 let due = now + 1 + random(50);
-                let (count, waker) = counter();
+                let (count, waker) = WakeCount::new();
                 let entry = &mut model[i];
                 assert!(timers.rearm(entry.0, at(due), &waker));
                 (entry.1, entry.2, entry.3) = (due, count, 0);

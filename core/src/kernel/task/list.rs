@@ -224,7 +224,7 @@ impl TaskList {
             let counts = self.shards.iter().map(|shard| counter(shard).load(Ordering::SeqCst));
             counts.fold(0, usize::wrapping_add)
         };
-        // In this order; see the module's header.
+        // The order matters; see the module's header.
         let ended = sum(|shard| &shard.ended);
         let started = sum(|shard| &shard.started);
         started.wrapping_sub(ended)

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex as StdMutex};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use super::super::mailbox::Batch;
 use super::super::pid::{AtExit, By, Epoch, HookId, Pid, Signal};
 use super::*;
 use crate::actor::{Event, ExitReason, ProcessRef, Timer};
+use crate::base::wake::WakeCount;
 
 /// A process without a task: the test is its body.
 fn cell(capacity: u32, overflow: Overflow) -> Arc<Cell<u32>> {
@@ -19,21 +20,6 @@ fn cell(capacity: u32, overflow: Overflow) -> Arc<Cell<u32>> {
 
 fn messages(cell: &Cell<u32>, batch: &mut Batch<u32>) -> Vec<u32> {
     std::iter::from_fn(|| cell.try_next(batch)).filter_map(Event::message).collect()
-}
-
-/// Counts how often it was woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn counter() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count::default());
-    (Arc::clone(&count), Waker::from(count))
 }
 
 #[test]
@@ -49,18 +35,18 @@ fn a_place_that_is_free_is_promised_to_the_send_that_has_waited_longest() {
     let cell = cell(1, Overflow::Wait);
     let (mut batch, process) = (Batch::new(), ProcessRef::new(Arc::clone(&cell)));
     process.try_send(1).unwrap();
-    let (first, second) = (counter(), counter());
+    let (first, second) = (WakeCount::new(), WakeCount::new());
     let mut sends = [process.send(2), process.send(3)];
     for (send, (_, waker)) in sends.iter_mut().zip([&first, &second]) {
         assert!(Pin::new(send).poll(&mut Context::from_waker(waker)).is_pending());
     }
     assert_eq!(messages(&cell, &mut batch), [1]);
-    assert_eq!([&first, &second].map(|(count, _)| count.0.load(Ordering::SeqCst)), [1, 0]);
+    assert_eq!([&first, &second].map(|(count, _)| count.get()), [1, 0]);
     assert!(process.try_send(9).unwrap_err().is_full(), "the place is promised");
     // The one that it is promised to gives up: it goes to the next in line.
     let [send, next] = sends;
     drop(send);
-    assert_eq!(second.0.0.load(Ordering::SeqCst), 1);
+    assert_eq!(second.0.get(), 1);
     assert!(process.try_send(9).unwrap_err().is_full());
     let mut next = next;
     assert!(Pin::new(&mut next).poll(&mut Context::from_waker(&second.1)).is_ready());
@@ -73,11 +59,11 @@ fn the_end_wakes_the_sends_that_wait() {
     let cell = cell(1, Overflow::Wait);
     let process = ProcessRef::new(Arc::clone(&cell));
     process.try_send(1).unwrap();
-    let (count, waker) = counter();
+    let (count, waker) = WakeCount::new();
     let mut send = process.send(2);
     assert!(Pin::new(&mut send).poll(&mut Context::from_waker(&waker)).is_pending());
     cell.end(ExitReason::Normal);
-    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(count.get(), 1);
     let Poll::Ready(Err(error)) = Pin::new(&mut send).poll(&mut Context::from_waker(&waker)) else {
         panic!("it was sent");
     };
