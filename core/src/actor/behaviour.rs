@@ -16,7 +16,7 @@ use std::error::Error;
 use std::future::{Future, ready};
 
 use super::SpawnProcessError;
-use super::{Builder, Down, Exit, ExitReason, MonitorRef, Process, ProcessRef};
+use super::{Builder, Down, Exit, ExitReason, MonitorRef, Process, ProcessRef, TimerRef};
 
 pub use context::Context;
 pub(super) use run::{Begun, run};
@@ -185,6 +185,20 @@ pub trait Actor: Sized + Send + 'static {
         cx: &mut Context<Self>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = (down, cx);
+        ready(Ok(()))
+    }
+
+    /// Is called when a timer that the actor has [started](Process::start_timer) is over. Without this,
+    /// nothing happens.
+    ///
+    /// # Errors
+    /// An error ends the actor, with that as its exit reason.
+    fn timed_out(
+        &mut self,
+        timer: TimerRef,
+        cx: &mut Context<Self>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = (timer, cx);
         ready(Ok(()))
     }
 

@@ -36,7 +36,7 @@ pub use self::pid::{MonitorRef, Pid};
 pub use self::receive::{Receive, ReceiveMatch, ReceiveTimeout};
 pub use self::reference::{ProcessRef, Urgent};
 pub use self::stopping::Stopping;
-pub use self::timer::Timer;
+pub use self::timer::{Timer, TimerRef};
 pub use self::weak::WeakRef;
 
 /// A process as its own body sees it.
@@ -468,31 +468,6 @@ impl<M: Send + 'static> Process<M> {
         T: Future<Output: IntoExit + Send> + Send + 'static,
     {
         Builder::new().spawn_monitor(self, body)
-    }
-
-    /// Sends `message` to `target` after `delay`, unless the timer is cancelled before.
-    ///
-    /// The timer keeps no process alive, and dropping the handle does not cancel it. A full mailbox does not
-    /// refuse the message of a timer.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
-    ///
-    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
-    ///     me.send_after(std::time::Duration::from_millis(1), &me.me(), 5);
-    ///     assert_eq!(me.receive().wait().message(), Some(5));
-    /// })?;
-    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn send_after<N: Send + 'static>(
-        &self,
-        delay: Duration,
-        target: &ProcessRef<N>,
-        message: N,
-    ) -> Timer {
-        Timer::start(delay, target, message)
     }
 }
 

@@ -89,6 +89,7 @@ fn dispatch<'a, A: Actor>(
         Some(Event::Message(message)) => HandlerFuture::Message { handler: actor.handle(message, cx) },
         Some(Event::Exit(exit)) => HandlerFuture::Exit { handler: actor.trapped(*exit, cx) },
         Some(Event::Down(down)) => HandlerFuture::Down { handler: actor.down(*down, cx) },
+        Some(Event::Timeout(timer)) => HandlerFuture::Timeout { handler: actor.timed_out(timer, cx) },
         Some(Event::Stop(_)) => unreachable!("it ends the loop"),
         None => HandlerFuture::Idle { handler: actor.idle(cx) },
     }
@@ -97,23 +98,26 @@ fn dispatch<'a, A: Actor>(
 pin_project! {
     /// The future of one of an actor's handlers.
     #[project = HandlerFutureProjection]
-    enum HandlerFuture<H, T, D, I> {
+    enum HandlerFuture<H, T, D, O, I> {
         // Of a message.
         Message { #[pin] handler: H },
         // Of an exit signal.
         Exit { #[pin] handler: T },
         // Of the end of a process.
         Down { #[pin] handler: D },
+        // Of a timer.
+        Timeout { #[pin] handler: O },
         // Of a long silence.
         Idle { #[pin] handler: I },
     }
 }
 
-impl<H, T, D, I> Future for HandlerFuture<H, T, D, I>
+impl<H, T, D, O, I> Future for HandlerFuture<H, T, D, O, I>
 where
     H: Future,
     T: Future<Output = H::Output>,
     D: Future<Output = H::Output>,
+    O: Future<Output = H::Output>,
     I: Future<Output = H::Output>,
 {
     type Output = H::Output;
@@ -124,6 +128,7 @@ where
             HandlerFutureProjection::Message { handler } => handler.poll(cx),
             HandlerFutureProjection::Exit { handler } => handler.poll(cx),
             HandlerFutureProjection::Down { handler } => handler.poll(cx),
+            HandlerFutureProjection::Timeout { handler } => handler.poll(cx),
             HandlerFutureProjection::Idle { handler } => handler.poll(cx),
         }
     }

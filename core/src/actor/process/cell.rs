@@ -352,6 +352,12 @@ impl<M> Cell<M> {
         wake_all(wakers);
     }
 
+    /// Whether as many messages have been received as had been sent when that was `sent`.
+    pub(super) fn has_received(&self, sent: u32) -> bool {
+        // Modulo 2^32: no mailbox holds half as many.
+        self.taken.load(Relaxed).wrapping_sub(sent).cast_signed() >= 0
+    }
+
     /// Counts `event`, which the receiver has taken out, if it is a message.
     #[inline]
     fn on_received(&self, event: &Event<M>) {

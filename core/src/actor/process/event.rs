@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::pid::{MonitorRef, Pid};
+use super::timer::TimerRef;
 use crate::kernel::task::ExitReason;
 
 /// An event that a process receives.
@@ -18,6 +19,8 @@ pub enum Event<M> {
     Exit(Box<Exit>),
     /// A monitored process has ended.
     Down(Box<Down>),
+    /// A timer that the process has [started](crate::actor::Process::start_timer) is over.
+    Timeout(TimerRef),
     /// The process is to stop for this reason: somebody [drains](crate::actor::ProcessRef::drain) it, or it
     /// was to [end without references](crate::actor::Builder::end_when_unreferenced) and there is none. This
     /// is behind all messages, and no more of them come. A process that goes on nevertheless receives signals
@@ -81,6 +84,7 @@ impl<M> fmt::Debug for Event<M> {
             Event::Message(_) => f.write_str("Message(..)"),
             Event::Exit(exit) => exit.fmt(f),
             Event::Down(down) => down.fmt(f),
+            Event::Timeout(timer) => timer.fmt(f),
             Event::Stop(reason) => f.debug_tuple("Stop").field(reason).finish(),
         }
     }

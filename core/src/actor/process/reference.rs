@@ -5,12 +5,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::cell::Cell;
 use super::pid::Pid;
 use super::stopping::Stopping;
-use super::timer::Timer;
 use crate::channel::{SendError, Sending, Sink, TrySendError, WaitKey};
 use crate::kernel::task::ExitReason;
 
@@ -246,12 +244,6 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// process that has ended is undelivered.
     pub(crate) fn keep_mailbox(&self, keeping: bool) {
         self.0.keep_mailbox(keeping);
-    }
-
-    /// Sends `message` after `delay`, unless the timer is cancelled before; see
-    /// [`Process::send_after`](crate::actor::Process::send_after).
-    pub fn send_after(&self, delay: Duration, message: M) -> Timer {
-        Timer::start(delay, self, message)
     }
 }
 

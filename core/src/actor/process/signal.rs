@@ -329,6 +329,7 @@ impl<M: Send + 'static> Cell<M> {
         drop(inbox);
         // They hold pids, which may be the last to hold a cell.
         drop((before, news));
+        self.give_up_own_timers();
         true
     }
 

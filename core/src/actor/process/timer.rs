@@ -1,53 +1,43 @@
-//! Messages that are sent later.
+//! What happens to a process later: messages, exit signals and timeouts that are on their way.
 //!
-//! A timer is a sleep whose waker delivers: there is no task and no thread to it, and every driver that can
-//! fire a deadline can run it. It refers to its target weakly, and so does the target to it: a process that
-//! receives no more has its timers give their messages up.
+//! A timer is a sleep whose waker does the rest ([`alarm`]): there is no task and no thread to it, and every
+//! driver that can fire a deadline can run it. It refers to its target weakly, and so does the target to it:
+//! a process that receives no more has its timers give up what they hold.
 //!
-//! The deadline passes in the turn of a reactor. What becomes of a message that nobody wants is code of the
-//! user's, which never runs there: it is [detached work](crate::kernel::detached).
+//! | timer                                                                   | does            | file         |
+//! |-------------------------------------------------------------------------|-----------------|--------------|
+//! | [`send_after`](ProcessRef::send_after), [`send_at`](ProcessRef::send_at) | sends a message | [`delayed`]  |
+//! | [`exit_after`](ProcessRef::exit_after), [`kill_after`](ProcessRef::kill_after) | sends a signal | [`delayed`] |
+//! | [`start_timer`](Process::start_timer), a process's own                  | [`Event::Timeout`] | [`delayed`] |
+//! | [`send_interval`](ProcessRef::send_interval)                            | sends messages  | [`periodic`] |
+//!
+//! The deadline passes in the turn of a reactor. Code of the user's never runs there: what becomes of a
+//! message that nobody wants, what makes one, and what a reason for an exit drops, is [detached
+//! work](crate::kernel::detached).
+
+mod alarm;
+mod delayed;
+mod periodic;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::cell::Cell;
+use self::delayed::{Payload, start};
+use super::Process;
+use super::event::Event;
 use super::pid::HookId;
 use super::reference::ProcessRef;
-use super::signal::Later;
-use crate::base::sync::lock_std;
-use crate::kernel::detached;
-use crate::time::{Sleep, sleep};
+use crate::kernel::sleep::{after, now};
+use crate::kernel::task::ExitReason;
 
-/// A message on its way to a process; see [`Process::send_after`](crate::actor::Process::send_after).
+/// What is on its way to a process: what [`ProcessRef::send_after`] and its kin return.
 ///
 /// Dropping it does not cancel it.
 #[derive(Clone)]
 pub struct Timer(Arc<dyn Pending>);
 
 impl Timer {
-    pub(super) fn start<M: Send + 'static>(delay: Duration, target: &ProcessRef<M>, message: M) -> Timer {
-        let cell = target.cell();
-        let load = Load { target: Arc::downgrade(cell), message };
-        let sleep = sleep(delay);
-        let state = State { sleep: Some(sleep), load: Some(load), entry: None, woken: false };
-        let timer = Arc::new(Delayed(Mutex::new(state)));
-        let weak = Arc::downgrade(&timer);
-        match cell.enter_timer(weak) {
-            Some(entry) => {
-                lock_std(&timer.0).entry = Some(entry);
-                timer.advance();
-            }
-            None => {
-                if let Some(work) = timer.give_up() {
-                    detached::run(cell.home(), work);
-                }
-            }
-        }
-        Timer(timer)
-    }
-
     /// Cancels it. Returns whether the message will not be sent because of that; false when it has been sent
     /// or cancelled before, or given up because the process receives no more.
     ///
@@ -65,9 +55,34 @@ impl Timer {
         self.0.cancel()
     }
 
-    /// Returns true if the message is still to be sent.
+    /// As [`Timer::cancel`], and returns the time that was left; `None` where that returns false.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait()))?;
+    /// let timer = process.send_after(Duration::from_secs(60), ());
+    /// assert!(timer.cancel_remaining() > Some(Duration::from_secs(30)));
+    /// assert_eq!(timer.cancel_remaining(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancel_remaining(&self) -> Option<Duration> {
+        let left = self.remaining().unwrap_or_default();
+        self.cancel().then_some(left)
+    }
+
+    /// The time that is left, or `None` when nothing is on its way any more. It is zero when the time is
+    /// over, and [`Duration::MAX`] where it is too long to be over ever. Of an interval it is the time to the
+    /// next message.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.0.deadline().map(left_until)
+    }
+
+    /// Whether something is still on its way.
     pub fn is_pending(&self) -> bool {
-        self.0.is_pending()
+        self.0.deadline().is_some()
     }
 }
 
@@ -77,119 +92,203 @@ impl fmt::Debug for Timer {
     }
 }
 
-/// A timer, whatever it sends.
+/// A timer, whatever it does.
 trait Pending: Send + Sync {
     fn cancel(&self) -> bool;
-    fn is_pending(&self) -> bool;
+    /// Returns when it is due, where `None` is never; nothing when it is over.
+    fn deadline(&self) -> Option<Option<Instant>>;
 }
 
-/// A message and its target.
-struct Load<M> {
-    /// The process that gets it.
-    target: Weak<Cell<M>>,
-    /// The message to be sent.
-    message: M,
+/// Returns the time until `deadline`, where `None` is never.
+fn left_until(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now()))
 }
 
-/// The state of a timer, under a lock that nothing else runs under: the sleep is taken out to be polled.
-struct Delayed<M>(Mutex<State<M>>);
+/// Identifies a timer of a process's own: what [`Process::start_timer`] returns and
+/// [`Event::Timeout`] carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimerRef(HookId);
 
-struct State<M> {
-    /// The deadline, which is taken out while it is polled.
-    sleep: Option<Sleep>,
-    /// The message; `None` when it has been sent or cancelled.
-    load: Option<Load<M>>,
-    /// The number under which the target knows the timer.
-    entry: Option<HookId>,
-    /// True if it was woken while it was polled, so that it is to be polled again.
-    woken: bool,
-}
-
-impl<M: Send + 'static> Delayed<M> {
-    /// Polls the sleep, and sends the message if it is over.
-    fn advance(self: &Arc<Self>) {
-        let Some(mut sleep) = self.take_sleep() else { return };
-        let waker = Waker::from(Arc::clone(self));
-        loop {
-            let elapsed = sleep.poll_elapsed(&mut Context::from_waker(&waker));
-            let mut state = lock_std(&self.0);
-            match elapsed {
-                Poll::Ready(()) => {
-                    let (load, entry) = (state.load.take(), state.entry);
-                    drop(state);
-                    drop(sleep);
-                    return send(load, entry);
-                }
-                // It was woken meanwhile: by the deadline itself, or because its driver has been shut down.
-                Poll::Pending if std::mem::take(&mut state.woken) => {}
-                Poll::Pending => {
-                    if state.load.is_some() {
-                        state.sleep = Some(sleep);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_sleep(&self) -> Option<Sleep> {
-        let mut state = lock_std(&self.0);
-        state.woken |= state.sleep.is_none();
-        state.sleep.take()
+impl TimerRef {
+    pub(super) fn new(entry: HookId) -> TimerRef {
+        TimerRef(entry)
     }
 }
 
-/// Sends the message, on whatever stack the deadline has passed.
-fn send<M: Send + 'static>(load: Option<Load<M>>, entry: Option<HookId>) {
-    let (Some(Load { target, message }), Some(entry)) = (load, entry) else { return };
-    let Some(cell) = target.upgrade() else {
-        // The target was told of the timer's messages before it went, so there is none left; or else it is
-        // the last moment for this one.
-        return detached::run(None, Box::new(move || drop(message)));
-    };
-    if let Err(message) = cell.send_due(entry, message)
-        && let Some(work) = cell.unwanted(message)
+impl<M: Send + 'static> ProcessRef<M> {
+    /// Sends `message` after `delay`, unless the timer is cancelled before; see
+    /// [`Process::send_after`].
+    pub fn send_after(&self, delay: Duration, message: M) -> Timer {
+        start(after(delay), self, Payload::Message(message))
+    }
+
+    /// Sends `message` at `instant`, or at once if that has passed; else this is [`ProcessRef::send_after`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, time, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     let due = time::now() + Duration::from_millis(1);
+    ///     me.me().send_at(due, 5);
+    ///     assert_eq!(me.receive().wait().message(), Some(5));
+    ///     assert!(time::now() >= due);
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_at(&self, instant: Instant, message: M) -> Timer {
+        start(Some(instant), self, Payload::Message(message))
+    }
+
+    /// Asks the process to end, as [`ProcessRef::exit`] does, after `delay`, unless the timer is cancelled or
+    /// the process ends before.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait()))?;
+    /// process.exit_after(Duration::from_millis(1), ExitReason::other("time is up"));
+    /// assert_eq!(process.ended().wait(), ExitReason::other("time is up"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exit_after(&self, delay: Duration, reason: ExitReason) -> Timer {
+        start(after(delay), self, Payload::Exit(reason))
+    }
+
+    /// As [`ProcessRef::exit_after`], with [`Kill`](ExitReason::Kill).
+    pub fn kill_after(&self, delay: Duration) -> Timer {
+        self.exit_after(delay, ExitReason::Kill)
+    }
+
+    /// Sends what `make` makes, every `period`, for the first time one period from now, until the timer is
+    /// cancelled or the process ends.
+    ///
+    /// It keeps its phase: message n is due at `start + n * period`, however late the ones before were. It
+    /// never runs ahead of a receiver that is busy: a message is skipped, and not made, unless the process
+    /// has received as many messages as had been sent to it with the last one, and has room. So without
+    /// urgent messages and selective receives, at most one waits in the mailbox. A process on another node is
+    /// sent each that there is room for.
+    ///
+    /// `make` is called in a task of its own, on the backend of the process if that has a
+    /// [hook](crate::actor::Builder::on_undelivered), else on that of the caller. A panic in it ends the
+    /// interval. Within an actor, [`attach`](crate::actor::Context::attach) an
+    /// [`interval`](crate::time::interval) instead: that sends nothing, but is asked when there is time.
+    ///
+    /// A period of less than a millisecond is one of a millisecond.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     let mut n = 0;
+    ///     let ticks = me.me().send_interval(Duration::from_millis(1), move || { n += 1; n });
+    ///     assert_eq!(me.receive().wait().message(), Some(1));
+    ///     assert_eq!(me.receive().wait().message(), Some(2));
+    ///     assert!(ticks.cancel());
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_interval<F>(&self, period: Duration, make: F) -> Timer
+    where
+        F: FnMut() -> M + Send + 'static,
     {
-        detached::run(cell.home(), work);
+        periodic::start(period, self, make)
     }
 }
 
-impl<M: Send + 'static> Later for Delayed<M> {
-    fn give_up(&self) -> Option<detached::Work> {
-        let (sleep, load) = {
-            let mut state = lock_std(&self.0);
-            (state.sleep.take(), state.load.take())
-        };
-        drop(sleep);
-        let Load { target, message } = load?;
-        match target.upgrade() {
-            Some(cell) => cell.unwanted(message),
-            None => Some(Box::new(move || drop(message))),
+impl<M: Send + 'static> Process<M> {
+    /// Sends `message` to `target` after `delay`, unless the timer is cancelled before.
+    ///
+    /// The timer keeps no process alive, and dropping the handle does not cancel it. A full mailbox does not
+    /// refuse the message of a timer.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     me.send_after(std::time::Duration::from_millis(1), &me.me(), 5);
+    ///     assert_eq!(me.receive().wait().message(), Some(5));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_after<N: Send + 'static>(
+        &self,
+        delay: Duration,
+        target: &ProcessRef<N>,
+        message: N,
+    ) -> Timer {
+        target.send_after(delay, message)
+    }
+
+    /// Has this process told by [`Event::Timeout`] that `delay` is over, unless the timer is
+    /// [cancelled](Process::cancel_timer) before. The event needs no room and stands in the mailbox where it
+    /// comes, behind what was sent before. This is Erlang's `erlang:start_timer(Time, self(), _)`; the timer
+    /// ends with the process.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     let (soon, late) = (Duration::from_millis(1), Duration::from_secs(60));
+    ///     let (soon, late) = (me.start_timer(soon), me.start_timer(late));
+    ///     assert!(matches!(me.receive().wait(), Event::Timeout(timer) if timer == soon));
+    ///     assert!(me.cancel_timer(late).is_some());
+    ///     assert_eq!(me.cancel_timer(soon), None, "it has been received");
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start_timer(&self, delay: Duration) -> TimerRef {
+        delayed::start_own(after(delay), self.cell())
+    }
+
+    /// As [`Process::start_timer`], for an instant.
+    pub fn start_timer_at(&self, instant: Instant) -> TimerRef {
+        delayed::start_own(Some(instant), self.cell())
+    }
+
+    /// Cancels a timer of this process's own, and takes its event out of the mailbox if it has come: after
+    /// this it is not received. Returns the time that was left, zero where the event had come; `None` when it
+    /// has been received or cancelled before.
+    pub fn cancel_timer(&mut self, timer: TimerRef) -> Option<Duration> {
+        if let Some(later) = self.cell().remove_timer(timer.0) {
+            let left = later.deadline().map(left_until);
+            drop(later.give_up());
+            return Some(left.unwrap_or_default());
         }
-    }
-}
-
-impl<M: Send + 'static> Wake for Delayed<M> {
-    fn wake(self: Arc<Self>) {
-        self.advance();
-    }
-}
-
-impl<M: Send + 'static> Pending for Delayed<M> {
-    fn cancel(&self) -> bool {
-        let (sleep, load, entry) = {
-            let mut state = lock_std(&self.0);
-            (state.sleep.take(), state.load.take(), state.entry)
-        };
-        // Taking the deadline back drops the driver's waker, which is this.
-        drop(sleep);
-        if let (Some(cell), Some(entry)) = (load.as_ref().and_then(|load| load.target.upgrade()), entry) {
-            cell.leave_timer(entry);
-        }
-        load.is_some()
+        let (cell, batch) = self.parts();
+        let of_this = |event: &Event<M>| matches!(event, Event::Timeout(other) if *other == timer);
+        cell.remove_first(batch, of_this).map(|_| Duration::ZERO)
     }
 
-    fn is_pending(&self) -> bool {
-        lock_std(&self.0).load.is_some()
+    /// The time that is left of a timer of this process's own; `None` when it is over, or has been cancelled.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     let timer = me.start_timer(Duration::from_secs(60));
+    ///     assert!(me.timer_remaining(timer) > Some(Duration::from_secs(30)));
+    ///     me.cancel_timer(timer);
+    ///     assert_eq!(me.timer_remaining(timer), None);
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn timer_remaining(&self, timer: TimerRef) -> Option<Duration> {
+        self.cell().find_timer(timer.0)?.deadline().map(left_until)
     }
 }

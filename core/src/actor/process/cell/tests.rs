@@ -208,6 +208,23 @@ fn a_mailbox_that_is_kept_keeps_its_timers() {
 }
 
 #[test]
+fn a_mailbox_that_is_kept_keeps_no_timer_of_the_body() {
+    let cell = cell(4, Overflow::Wait);
+    cell.keep_mailbox(true);
+    let me = crate::actor::Process::new(Arc::clone(&cell));
+    let process = ProcessRef::new(Arc::clone(&cell));
+    let own = me.start_timer(Duration::from_secs(1000));
+    let (exit, message) = (process.kill_after(Duration::MAX), process.send_after(Duration::MAX, 1));
+    me.start_timer(Duration::ZERO);
+    drop(me);
+    cell.end(ExitReason::Normal);
+    assert!(cell.revive(false));
+    let mut me = crate::actor::Process::new(cell);
+    assert!(me.try_receive().is_none() && me.timer_remaining(own).is_none());
+    assert!(!exit.is_pending() && message.is_pending());
+}
+
+#[test]
 fn names_are_released_before_anybody_is_told() {
     /// Notes whether the observer had been told by then.
     struct Name(Arc<Cell<u32>>, StdMutex<Vec<usize>>);

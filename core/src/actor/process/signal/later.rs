@@ -1,12 +1,16 @@
-//! Messages that are to be sent to a process later: it knows them, so that at its end they are given up.
+//! What is to happen to a process later: it knows its timers, so that at its end they are given up.
 //!
 //! A timer is entered with its target and takes itself out when it is over. A target that receives no more
-//! has all of them give their messages up; where a mailbox is kept for a successor, they stay.
+//! has all of them give up what they hold; where a mailbox is kept for a successor, those that send messages
+//! stay.
 
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use super::super::cell::Cell;
+use super::super::event::Event;
 use super::super::pid::HookId;
+use super::super::timer::TimerRef;
 use super::{Life, Relations};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
@@ -16,11 +20,20 @@ use crate::channel::TrySendError;
 use crate::kernel::backend::Backend;
 use crate::kernel::detached;
 
-/// A message that is to be sent to a process later.
+/// A timer of a process.
 pub(in crate::actor::process) trait Later: Send + Sync {
-    /// Gives the message up, because the process will receive no more. Returns what is to be run, elsewhere,
-    /// with the message, if that is still here.
+    /// Ends it: the process will receive no more, or does not want it. Returns what is to be run, elsewhere,
+    /// with what it still holds.
     fn give_up(&self) -> Option<detached::Work>;
+
+    /// Returns when it is due, where `None` is never; nothing when it is over.
+    fn deadline(&self) -> Option<Option<Instant>>;
+
+    /// Returns by what the process knows it.
+    fn entry(&self) -> HookId;
+
+    /// Whether it is for whoever reads the mailbox, and not for this process alone.
+    fn is_for_successors(&self) -> bool;
 }
 
 /// Has timers give their messages up, which then go where those of the process go.
@@ -60,16 +73,66 @@ impl Life {
 }
 
 impl<M: Send + 'static> Cell<M> {
-    /// Enters a message that is to be sent later. Returns `None` when the process receives no more.
-    pub(in crate::actor::process) fn enter_timer(&self, timer: Weak<dyn Later>) -> Option<HookId> {
-        let id = HookId::next();
+    /// Enters a timer. False when the process is over, or receives no more of what the timer sends.
+    pub(in crate::actor::process) fn enter_timer(
+        &self,
+        id: HookId,
+        timer: Weak<dyn Later>,
+        is_message: bool,
+    ) -> bool {
         let mut inbox = lock(&self.inbox);
-        let open = !inbox.life.is_closed() || self.proxy().is_some();
+        let life = &mut inbox.life;
+        let open = if is_message { !life.is_closed() } else { life.is_alive() };
+        let open = open || self.proxy().is_some();
         if open {
-            inbox.life.relations().timers.insert(id, timer);
+            life.relations().timers.insert(id, timer);
         }
+        open
+    }
+
+    /// Takes a timer out, and returns it, if it was there.
+    pub(in crate::actor::process) fn remove_timer(&self, id: HookId) -> Option<Arc<dyn Later>> {
+        let timer = lock(&self.inbox).life.relations.as_mut()?.timers.remove(id);
+        timer?.upgrade()
+    }
+
+    /// Returns a timer, if it is there.
+    pub(in crate::actor::process) fn find_timer(&self, id: HookId) -> Option<Arc<dyn Later>> {
+        let timer = lock(&self.inbox).life.relations.as_mut()?.timers.get_mut(id).cloned();
+        timer?.upgrade()
+    }
+
+    /// Tells the process that a timer of its own is over, unless the process has cancelled it.
+    pub(in crate::actor::process) fn time_out(&self, id: HookId) {
+        let mut inbox = lock(&self.inbox);
+        let relations = inbox.life.relations.as_mut();
+        let timer = relations.and_then(|relations| relations.timers.remove(id));
+        let waker = match timer.is_some() && inbox.life.is_alive() {
+            true => self.enqueue(&mut inbox.queue, Event::Timeout(TimerRef::new(id)), false),
+            false => None,
+        };
         drop(inbox);
-        open.then_some(id)
+        wake_all(waker);
+    }
+
+    /// Gives up the timers that were for the body that has ended alone.
+    pub(super) fn give_up_own_timers(&self) {
+        let timers: Vec<Weak<dyn Later>> = match &lock(&self.inbox).life.relations {
+            Some(relations) => relations.timers.values().into_iter().cloned().collect(),
+            None => return,
+        };
+        let own = timers.iter().filter_map(Weak::upgrade).filter(|timer| !timer.is_for_successors());
+        for timer in own {
+            lock(&self.inbox).life.forget_timer(timer.entry());
+            if let Some(work) = timer.give_up() {
+                detached::run(self.home(), work);
+            }
+        }
+    }
+
+    /// How many messages have ever been sent, modulo 2^32.
+    pub(in crate::actor::process) fn sent(&self) -> u32 {
+        lock(&self.inbox).queue.sent
     }
 
     /// Takes out a message whose sending has been cancelled.
