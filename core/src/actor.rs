@@ -11,6 +11,7 @@
 //! | [`Pid`] | who a process is, for links, monitors and exit signals |
 //! | [`Event`], [`Exit`], [`Down`], [`ExitReason`] | what a process receives, and why one has ended |
 //! | [`Actor`], [`Context`] | a process as a value with handlers, and what these may do |
+//! | [`StateMachine`], [`Machine`] | an actor whose answer to an event depends on its state |
 //! | [`Active`] | any value as an actor whose messages are closures |
 //! | [`Registry`], [`Group`], [`Groups`] | processes that are found by name, one or many |
 //! | [`supervisor`] | processes that start others, and restart them |
@@ -44,6 +45,7 @@ mod active;
 mod attach;
 mod behaviour;
 mod catch_panic;
+mod machine;
 mod names;
 mod process;
 pub mod remote;
@@ -55,6 +57,7 @@ pub use crate::kernel::task::{Data, ExitReason, Failed, Foreign, IntoExit};
 pub use active::{Active, ActiveBuilder, AsyncClosure};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context, StartActorError, Starting, StartingTimeout};
+pub use machine::{Machine, MachineContext, MachineEvent, StateMachine, Transition};
 pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongTypeError};
 pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessRef, Receive,

@@ -339,6 +339,11 @@ impl<A: Actor> Context<A> {
         self.extras.as_ref().is_some_and(|extras| extras.ignored)
     }
 
+    /// Returns true if a handler has asked for the end.
+    pub(in crate::actor) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
     /// Takes the reason to end with, if a handler has asked for the end.
     #[inline]
     pub(super) fn take_stop(&mut self) -> Option<Box<ExitReason>> {

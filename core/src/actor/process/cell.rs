@@ -352,7 +352,7 @@ impl<M> Cell<M> {
         wake_all(wakers);
     }
 
-    /// Whether as many messages have been received as had been sent when that was `sent`.
+    /// Returns true if as many messages have been received as had been sent when their number was `sent`.
     pub(super) fn has_received(&self, sent: u32) -> bool {
         // Modulo 2^32: no mailbox holds half as many.
         self.taken.load(Relaxed).wrapping_sub(sent).cast_signed() >= 0

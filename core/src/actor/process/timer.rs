@@ -1,4 +1,4 @@
-//! What happens to a process later: messages, exit signals and timeouts that are on their way.
+//! Timers of processes: messages, exit signals and timeouts that are on their way.
 //!
 //! A timer is a sleep whose waker does the rest ([`alarm`]): there is no task and no thread to it, and every
 //! driver that can fire a deadline can run it. It refers to its target weakly, and so does the target to it:
@@ -31,7 +31,7 @@ use super::reference::ProcessRef;
 use crate::kernel::sleep::{after, now};
 use crate::kernel::task::ExitReason;
 
-/// What is on its way to a process: what [`ProcessRef::send_after`] and its kin return.
+/// Something that is on its way to a process: [`ProcessRef::send_after`] and its kin return it.
 ///
 /// Dropping it does not cancel it.
 #[derive(Clone)]
@@ -73,14 +73,14 @@ impl Timer {
         self.cancel().then_some(left)
     }
 
-    /// The time that is left, or `None` when nothing is on its way any more. It is zero when the time is
-    /// over, and [`Duration::MAX`] where it is too long to be over ever. Of an interval it is the time to the
-    /// next message.
+    /// Returns the time that is left, or `None` when nothing is on its way any more. It is zero when the time
+    /// is over, and [`Duration::MAX`] where it is too long to be over ever. Of an interval it is the time to
+    /// the next message.
     pub fn remaining(&self) -> Option<Duration> {
         self.0.deadline().map(left_until)
     }
 
-    /// Whether something is still on its way.
+    /// Returns true if something is still on its way.
     pub fn is_pending(&self) -> bool {
         self.0.deadline().is_some()
     }
@@ -272,7 +272,8 @@ impl<M: Send + 'static> Process<M> {
         cell.remove_first(batch, of_this).map(|_| Duration::ZERO)
     }
 
-    /// The time that is left of a timer of this process's own; `None` when it is over, or has been cancelled.
+    /// Returns the time that is left of a timer of this process's own; `None` when it is over, or has been
+    /// cancelled.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! What is to happen to a process later: it knows its timers, so that at its end they are given up.
+//! The timers of a process: it knows them, so that at its end they are given up.
 //!
 //! A timer is entered with its target and takes itself out when it is over. A target that receives no more
 //! has all of them give up what they hold; where a mailbox is kept for a successor, those that send messages
@@ -29,10 +29,10 @@ pub(in crate::actor::process) trait Later: Send + Sync {
     /// Returns when it is due, where `None` is never; nothing when it is over.
     fn deadline(&self) -> Option<Option<Instant>>;
 
-    /// Returns by what the process knows it.
+    /// Returns the number under which the process knows it.
     fn entry(&self) -> HookId;
 
-    /// Whether it is for whoever reads the mailbox, and not for this process alone.
+    /// Returns true if it is for whoever reads the mailbox, and not for this process alone.
     fn is_for_successors(&self) -> bool;
 }
 
@@ -73,7 +73,7 @@ impl Life {
 }
 
 impl<M: Send + 'static> Cell<M> {
-    /// Enters a timer. False when the process is over, or receives no more of what the timer sends.
+    /// Enters a timer. Returns false when the process is over, or receives no more of what the timer sends.
     pub(in crate::actor::process) fn enter_timer(
         &self,
         id: HookId,
@@ -130,7 +130,7 @@ impl<M: Send + 'static> Cell<M> {
         }
     }
 
-    /// How many messages have ever been sent, modulo 2^32.
+    /// Returns how many messages have ever been sent, modulo 2^32.
     pub(in crate::actor::process) fn sent(&self) -> u32 {
         lock(&self.inbox).queue.sent
     }

@@ -14,9 +14,9 @@ pub(super) struct Alarm(Mutex<State>);
 struct State {
     /// The deadline; taken out while it is polled, and gone when it is over.
     sleep: Option<Sleep>,
-    /// It was woken while it was polled: to be polled again.
+    /// True if it was woken while it was polled, so that it is to be polled again.
     woken: bool,
-    /// Nobody wants to hear of it any more.
+    /// True when nobody wants to hear of it any more.
     stopped: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What is done to a process once, later.
+//! Timers that do one thing to a process, once.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Wake, Waker};
@@ -14,25 +14,25 @@ use crate::base::sync::lock_std;
 use crate::kernel::detached;
 use crate::kernel::task::ExitReason;
 
-/// What is done when the time has come.
+/// The thing that a timer does when its time has come.
 pub(super) enum Payload<M> {
-    /// A message is sent.
+    /// Sends this message to the process.
     Message(M),
-    /// An exit signal is sent, as by nobody in particular.
+    /// Sends an exit signal with this reason, as by nobody in particular.
     Exit(ExitReason),
-    /// The process is told that the time has come.
+    /// Tells the process that the time has come.
     Timeout,
 }
 
 /// A timer. It is entered with its target before it can be woken.
 struct Delayed<M> {
     alarm: Alarm,
-    /// When; `None`: never.
+    /// The instant at which it is due; `None` is never.
     deadline: Option<Instant>,
     target: Weak<Cell<M>>,
-    /// What is to be done; `None` when that has been done or cancelled.
+    /// The thing to do; `None` when it has been done or cancelled.
     payload: Mutex<Option<Payload<M>>>,
-    /// By what the target knows it.
+    /// The number under which the target knows the timer.
     entry: HookId,
 }
 

@@ -24,18 +24,18 @@ struct Periodic<M, F> {
     period: Duration,
     target: Weak<Cell<M>>,
     ticks: Mutex<Ticks<F>>,
-    /// By what the target knows it.
+    /// The number under which the target knows the timer.
     entry: HookId,
 }
 
 struct Ticks<F> {
     /// Makes the messages; taken out while it does.
     make: Option<F>,
-    /// When the next message is due; `None`: never.
+    /// The instant at which the next message is due; `None` is never.
     due: Option<Instant>,
-    /// How many messages had been sent to the target with the last one.
+    /// The number of messages that had been sent to the target with the last one.
     mark: Option<u32>,
-    /// It has been cancelled, or given up.
+    /// True when it has been cancelled, or given up.
     over: bool,
 }
 
@@ -100,7 +100,7 @@ where
         turn.go_on(mark);
     }
 
-    /// When the next message is due, after the one that was due at `due`.
+    /// Returns when the next message is due, after the one that was due at `due`.
     fn next(&self, due: Instant) -> Option<Instant> {
         let late = now().saturating_duration_since(due).as_nanos();
         let passed = u32::try_from(late / self.period.as_nanos()).ok()?;
