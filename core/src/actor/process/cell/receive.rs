@@ -98,7 +98,7 @@ impl<M> Cell<M> {
         }
     }
 
-    fn fetch_all(&self, batch: &mut Batch<M>, seen: &mut usize) {
+    pub(super) fn fetch_all(&self, batch: &mut Batch<M>, seen: &mut usize) {
         let mut inbox = lock(&self.inbox);
         if inbox.queue.flags() & URGENT != 0 {
             // They come in front of what has been looked at.
@@ -109,7 +109,7 @@ impl<M> Cell<M> {
     }
 
     /// Is ready when there is something in the queue.
-    fn poll_filled(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_filled(&self, batch: &mut Batch<M>, cx: &mut Context<'_>) -> Poll<()> {
         // Cloned before, as it runs code of the waker's; it is seldom in vain.
         let waker = StoredWaker::of(cx.waker());
         let mut inbox = lock(&self.inbox);
