@@ -172,7 +172,7 @@ impl Connection {
                 }
                 None => {
                     let reason = ExitReason::NoProcess;
-                    self.send(Frame::Exit { from: to, to: from, reason, by: By::Link });
+                    self.send(Frame::Exit { from: to, to: from, reason, by: By::Link(epoch) });
                 }
             },
             Frame::Unlink { from, to, epoch } => {
@@ -184,8 +184,8 @@ impl Connection {
             Frame::Exit { from, to, reason, by } => {
                 let linked = self.state.lock().unwrap().links.get(&(to, from)).cloned();
                 let local = linked.map(|(local, _)| local).or_else(|| self.local(to));
-                if by == By::Link {
-                    self.state.lock().unwrap().links.remove(&(to, from));
+                if let By::Link(epoch) = by {
+                    self.forget_link(to, from, epoch);
                 }
                 if let Some(local) = local {
                     remote::deliver(&local, Signal::Exit { from: self.pid(from), reason, by });
@@ -237,9 +237,9 @@ impl Connection {
         let lost = std::mem::replace(&mut *state, State { cut: true, ..State::default() });
         drop(state);
         let reason = || ExitReason::NoConnection;
-        for ((_, there), (local, _)) in lost.links {
+        for ((_, there), (local, epoch)) in lost.links {
             let from = self.pid(there);
-            remote::deliver(&local, Signal::Exit { from, reason: reason(), by: By::Link });
+            remote::deliver(&local, Signal::Exit { from, reason: reason(), by: By::Link(epoch) });
         }
         for (monitor, local, there) in lost.watched.into_values() {
             remote::deliver(&local, Signal::Down { from: self.pid(there), monitor, reason: reason() });
@@ -258,9 +258,9 @@ impl Endpoint for There {
         let connection = &self.connection;
         let (cut, there) = (connection.state.lock().unwrap().cut, self.serial);
         match signal {
-            Signal::Link { from, .. } if cut => {
+            Signal::Link { from, epoch } if cut => {
                 let reason = ExitReason::NoConnection;
-                remote::deliver(&from, Signal::Exit { from: to.clone(), reason, by: By::Link });
+                remote::deliver(&from, Signal::Exit { from: to.clone(), reason, by: By::Link(epoch) });
             }
             Signal::Monitor { from, monitor } | Signal::Watch { from, monitor } if cut => {
                 let reason = ExitReason::NoConnection;
@@ -275,8 +275,8 @@ impl Endpoint for There {
                 connection.send(Frame::Unlink { from: from.serial(), to: there, epoch });
             }
             Signal::Exit { from, reason, by } => {
-                if by == By::Link {
-                    connection.state.lock().unwrap().links.remove(&(from.serial(), there));
+                if let By::Link(epoch) = by {
+                    connection.forget_link(from.serial(), there, epoch);
                 }
                 connection.send(Frame::Exit { from: from.serial(), to: there, reason, by });
             }
@@ -511,7 +511,7 @@ fn a_cut_tells_links_monitors_and_questions() {
 }
 
 #[test]
-fn a_late_unlink_touches_no_later_link() {
+fn a_late_unlink_or_exit_signal_touches_no_later_link() {
     let nodes = NodeTable::new();
     let (left, _right) = connect(&nodes);
     let (sender, news) = channel();
@@ -519,19 +519,22 @@ fn a_late_unlink_touches_no_later_link() {
     let there = left.pid(7);
     let link = |epoch| remote::deliver(&watcher.pid(), Signal::Link { from: there.clone(), epoch });
     let unlink = |epoch| remote::deliver(&watcher.pid(), Signal::Unlink { from: there.clone(), epoch });
-    let exit = || {
-        let reason = ExitReason::Shutdown;
-        remote::deliver(&watcher.pid(), Signal::Exit { from: there.clone(), reason, by: By::Link });
+    let exit = |epoch| {
+        let (reason, by) = (ExitReason::Shutdown, By::Link(epoch));
+        remote::deliver(&watcher.pid(), Signal::Exit { from: there.clone(), reason, by });
     };
     let (early, late) = (Epoch::next(), Epoch::next());
     link(late);
     link(early);
     unlink(early);
-    exit();
+    exit(early);
+    watcher.ask(Message::Total).wait().unwrap();
+    assert!(news.try_recv().is_err(), "an earlier link has ended");
+    exit(late);
     assert_eq!(news.recv_timeout(SOON), Ok((there.clone(), ExitReason::Shutdown)), "the link has stayed");
     link(late);
     unlink(late);
-    exit();
+    exit(late);
     watcher.try_send(Message::Unlink(there.clone())).unwrap();
     watcher.ask(Message::Total).wait().unwrap();
     assert!(news.try_recv().is_err(), "there was no link");

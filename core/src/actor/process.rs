@@ -254,8 +254,7 @@ impl<M: Send + 'static> Process<M> {
             return;
         }
         other.deliver(Signal::Link { from: me.clone(), epoch });
-        // The other one may have taken the link back meanwhile, even before it had it. Then it is gone on
-        // both sides.
+        // The link may have been lost before the other one was told of it; see `signal/relations.rs`.
         if !self.cell.is_linked(other) {
             other.deliver(Signal::Unlink { from: me, epoch });
         }

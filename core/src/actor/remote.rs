@@ -26,15 +26,17 @@
 //! - **Order.** What one process does to another arrives in that order: messages and signals share one way.
 //! - **Links.** Each link has an [`Epoch`]. A layer notes the epoch of the latest [`Signal::Link`] between
 //!   two processes, in either direction; it gives a `Link` that comes in the epoch [`Epoch::next`], and an
-//!   `Unlink` that comes in the epoch of the link that the peer takes back. Then a late `Unlink` touches no
-//!   later link.
+//!   `Unlink` or an `Exit` by [`By::Link`] that comes in the epoch of the link that the peer takes back or
+//!   that has ended. Then neither touches a later link. A process that loses a link answers with an `Unlink`
+//!   of the same epoch, in case that a `Link` has crossed what it has got; a layer whose wire settles that in
+//!   its own way, as Erlang's does, drops the answer.
 //! - **Monitors.** A [`MonitorRef`] is of this program. For a peer's monitor, make one with [`monitor_ref`],
 //!   and map between the two until `Down` or `Demonitor`. A monitor by name goes to a pid that stands for the
 //!   name on that node ([`monitor_name`]), so that `Down` carries it, whatever the peer knows of the process.
-//! - **The end of a connection.** Each link across it gets [`Signal::Exit`] by [`By::Link`], each monitor of
-//!   ours [`Signal::Down`], with [`NoConnection`](ExitReason::NoConnection), once and behind all that came
-//!   before; each monitor of the peer's is taken back by [`Signal::Demonitor`]; resolvers that wait for an
-//!   answer are failed; and forwarders say by [`Forwarder::ended`] that it is over.
+//! - **The end of a connection.** Each link across it gets [`Signal::Exit`] by the epoch that was noted, each
+//!   monitor of ours [`Signal::Down`], with [`NoConnection`](ExitReason::NoConnection), once and behind all
+//!   that came before; each monitor of the peer's is taken back by [`Signal::Demonitor`]; resolvers that wait
+//!   for an answer are failed; and forwarders say by [`Forwarder::ended`] that it is over.
 //!
 //! # What it need not do
 //! There is no question that is asked of an endpoint and waited for: answers are signals, too. Names, groups

@@ -504,7 +504,7 @@ where
                 if !linked {
                     // The parent ends just now, and will not tell it any more.
                     let reason = parent.cell().reason().unwrap_or(ExitReason::NoProcess);
-                    child.deliver(Signal::Exit { from: parent_pid, reason, by: By::Link });
+                    child.deliver(Signal::Exit { from: parent_pid, reason, by: By::Link(epoch) });
                 }
                 Ok(process)
             }

@@ -9,10 +9,10 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use crate::actor::remote::Node;
+use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::kernel::task::ExitReason;
 
 /// The number of this node, which all processes that run here have.
@@ -87,7 +87,7 @@ impl HookId {
 #[non_exhaustive]
 pub enum Signal {
     /// A process has linked itself to the receiver. It is entered, unless there is a later link between the
-    /// two. A receiver that is not alive answers with an [`Exit`](Signal::Exit) for
+    /// two. A receiver that is not alive answers with an [`Exit`](Signal::Exit) by this link, for
     /// [`NoProcess`](ExitReason::NoProcess).
     Link {
         /// The process that links.
@@ -95,7 +95,9 @@ pub enum Signal {
         /// The number of the link.
         epoch: Epoch,
     },
-    /// A process takes a link back. A link with a later epoch stays.
+    /// A process takes a link back. A link with a later epoch stays. A receiver that loses a link by this
+    /// answers with an `Unlink` of the same epoch, which takes away what it has sent of an earlier one
+    /// meanwhile.
     Unlink {
         /// The process that takes it back.
         from: Pid,
@@ -146,8 +148,9 @@ pub enum Signal {
 /// The ways in which an exit signal comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The sender has ended. The signal counts only while the link is there, and takes it away.
-    Link,
+    /// The sender has ended, to which the receiver was linked. The signal counts only while a link is there
+    /// that is no later than this one, and takes it away.
+    Link(Epoch),
     /// Somebody has asked the receiver to end.
     Request,
 }
@@ -156,16 +159,21 @@ pub enum By {
 /// before it.
 ///
 /// Either process may make the link, and both may at once; then the later epoch is that of both sides. To
-/// unlink takes back the link up to an epoch, so that an [`Unlink`](Signal::Unlink) which is overtaken by a
-/// new link does not touch that.
+/// unlink takes back the link up to an epoch, and the end of a process ends it up to one; so an
+/// [`Unlink`](Signal::Unlink) or an [`Exit`](Signal::Exit) which is overtaken by a new link does not touch
+/// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u64);
 
 impl Epoch {
     /// Returns an epoch that is later than all others in this program.
     pub fn next() -> Epoch {
+        #[cfg(not(loom))]
         static LAST: AtomicU64 = AtomicU64::new(0);
-        // Relaxed: two links between the same two processes are ordered by the locks of their cells.
+        #[cfg(loom)]
+        loom::lazy_static! { static ref LAST: AtomicU64 = AtomicU64::new(0); }
+        // Relaxed: an epoch that is seen under the lock of a cell is earlier than all that are taken after
+        // that, since they come later in the order of this atomic.
         Epoch(LAST.fetch_add(1, Relaxed) + 1)
     }
 }
@@ -339,9 +347,9 @@ struct Nobody;
 impl Endpoint for Nobody {
     fn deliver(&self, to: &Pid, signal: Signal) {
         match signal {
-            Signal::Link { from, .. } => {
+            Signal::Link { from, epoch } => {
                 let reason = ExitReason::NoProcess;
-                from.deliver(Signal::Exit { from: to.clone(), reason, by: By::Link });
+                from.deliver(Signal::Exit { from: to.clone(), reason, by: By::Link(epoch) });
             }
             Signal::Monitor { from, monitor } | Signal::Watch { from, monitor } => {
                 from.deliver(Signal::Down { from: to.clone(), monitor, reason: ExitReason::NoProcess });

@@ -26,7 +26,11 @@
 mod drain;
 mod later;
 mod life;
+#[cfg(all(test, loom))]
+mod model;
 mod relations;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -429,14 +433,16 @@ impl<M: Send + 'static> Cell<M> {
             Signal::Link { from, epoch } if life.is_alive() => {
                 deferred.stale = life.relations().link(from.clone(), *epoch);
             }
-            Signal::Link { from, .. } => {
-                let reason = ExitReason::NoProcess;
-                deferred.answer =
-                    Some((from.clone(), Signal::Exit { from: to.clone(), reason, by: By::Link }));
+            Signal::Link { from, epoch } => {
+                let (reason, by) = (ExitReason::NoProcess, By::Link(*epoch));
+                deferred.answer = Some((from.clone(), Signal::Exit { from: to.clone(), reason, by }));
             }
             Signal::Unlink { from, epoch } => {
-                let relations = life.relations.as_mut();
-                deferred.stale = relations.and_then(|relations| relations.unlink(from.identity(), *epoch));
+                deferred.stale = life.lose_link(from.identity(), *epoch);
+                if deferred.stale.is_some() {
+                    deferred.answer =
+                        Some((from.clone(), Signal::Unlink { from: to.clone(), epoch: *epoch }));
+                }
             }
             Signal::Exit { from, reason, by } => self.handle_exit(inbox, to, (from, reason, *by), deferred),
             Signal::Monitor { from, monitor } if life.is_alive() => {
@@ -483,11 +489,15 @@ impl<M: Send + 'static> Cell<M> {
         deferred: &mut Deferred,
     ) {
         let life = &mut inbox.life;
-        if by == By::Link {
-            deferred.stale = life.end_link(from.identity()).map(|link| link.other);
+        if let By::Link(epoch) = by {
+            deferred.stale = life.lose_link(from.identity(), epoch);
             if deferred.stale.is_none() {
                 // The link was taken back meanwhile: the process is to hear nothing of it any more.
                 return;
+            }
+            if !from.is_local() {
+                // See the header of `relations`.
+                deferred.answer = Some((from.clone(), Signal::Unlink { from: to.clone(), epoch }));
             }
         }
         if !life.is_alive() {

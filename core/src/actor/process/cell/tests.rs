@@ -288,17 +288,18 @@ fn names_are_released_by_whoever_ends_first() {
 fn an_exit_signal_through_a_link_that_is_gone_is_nothing() {
     let cell = cell(1, Overflow::Wait);
     let from = Pid::nobody();
-    let exit = || Signal::Exit { from: from.clone(), reason: ExitReason::Shutdown, by: By::Link };
-    cell.pid().deliver(exit());
-    assert!(cell.is_alive(), "there is no link");
+    let exit = |epoch| Signal::Exit { from: from.clone(), reason: ExitReason::Shutdown, by: By::Link(epoch) };
     let (early, late) = (Epoch::next(), Epoch::next());
+    cell.pid().deliver(exit(late));
+    assert!(cell.is_alive(), "there is no link");
     cell.enter_link(&from, late);
     cell.pid().deliver(Signal::Unlink { from: from.clone(), epoch: early });
-    assert!(cell.is_linked(&from), "an earlier link was taken back");
+    cell.pid().deliver(exit(early));
+    assert!(cell.is_linked(&from) && cell.is_alive(), "an earlier link was taken back, or has ended");
     cell.pid().deliver(Signal::Unlink { from: from.clone(), epoch: late });
-    cell.pid().deliver(exit());
+    cell.pid().deliver(exit(late));
     assert!(cell.is_alive(), "it was taken back");
-    cell.enter_link(&from, Epoch::next());
-    cell.pid().deliver(exit());
+    cell.enter_link(&from, late);
+    cell.pid().deliver(exit(Epoch::next()));
     assert_eq!(cell.reason(), Some(ExitReason::Shutdown));
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::pid::Identity;
+use super::super::pid::{Epoch, Identity, Pid};
 use super::relations::{Link, Relations};
 use crate::kernel::task::owner::Orphan;
 use crate::kernel::task::{self, ExitReason, HeaderRef};
@@ -130,5 +130,10 @@ impl Life {
     /// Takes the link to `other` out, whatever its epoch.
     pub(super) fn end_link(&mut self, other: Identity) -> Option<Link> {
         self.relations.as_mut()?.links.remove(other)
+    }
+
+    /// Takes the link to `other` out, unless it is later than `epoch`.
+    pub(super) fn lose_link(&mut self, other: Identity, epoch: Epoch) -> Option<Pid> {
+        self.relations.as_mut()?.unlink(other, epoch)
     }
 }

@@ -1,4 +1,24 @@
 //! The relations of a process to others, and how they are told of its end.
+//!
+//! # Links
+//! Each of the two sides has the link under its own lock, and two cells are never locked at once, so what the
+//! two sides do at the same time crosses. That is what the [`Epoch`] of a link is for:
+//!
+//! 1. A process that links enters the link on its side, and then sends [`Signal::Link`]. If both do so, both
+//!    sides come to have the later epoch.
+//! 2. A process that unlinks or ends takes the link out on its side, and then sends the epoch that the link
+//!    had, in [`Signal::Unlink`] or [`Signal::Exit`]. The other side loses the link up to that epoch. A later
+//!    one stays: it is on its way to the sender, or has arrived there since.
+//! 3. The link that is lost may have been made by both sides, and the `Link` of the one that loses it, with
+//!    the earlier epoch, may arrive at the other side after that has unlinked. So a process that loses a link
+//!    by an `Unlink` answers with an `Unlink` of the same epoch, which takes away what has arrived by then;
+//!    and a process that has sent a `Link` looks whether its side still has the link, and sends an `Unlink`
+//!    if it has not.
+//! 4. An `Exit` is answered in the same way if the sender is on another node, because it may have begun
+//!    another life by now. A process of this node has told everybody before it does.
+//!
+//! So in the end either both sides have the link or neither has; and both have it if each has linked since it
+//! has last unlinked or begun to live.
 
 use std::sync::{Arc, Weak};
 
@@ -73,8 +93,8 @@ impl Relations {
     /// children later: they hear of the end before the parent does, which may start its successor at once; by
     /// then those children that an exit signal ends have given up their names.
     pub(super) fn tell(self, pid: &Pid, reason: &ExitReason) {
-        for (_, Link { other, .. }) in self.links.into_entries().into_iter().rev() {
-            let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link };
+        for (_, Link { other, epoch }) in self.links.into_entries().into_iter().rev() {
+            let signal = Signal::Exit { from: pid.clone(), reason: reason.clone(), by: By::Link(epoch) };
             discard_panic(move || other.deliver(signal));
         }
         for (monitor, other) in self.watchers.into_entries() {
