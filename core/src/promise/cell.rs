@@ -26,6 +26,12 @@
 //!
 //! The counts are those of the handles, by kind: the last resolver to go breaks the promise, and the only
 //! promise may move the value out.
+//!
+//! The word is changed by read-modify-writes only, so each change carries on the release sequences of those
+//! before it: whoever sees READY with Acquire sees all that has been released by the word until then, by any
+//! thread, however relaxed the operations in between. So the last resolver releases what it did, as the
+//! others have done, and acquires nothing: it looks at the word itself, whose changes have one order, and at
+//! what lies under locks.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -36,7 +42,7 @@ use std::task::{Context, Poll, Waker};
 use super::derived::Derived;
 use super::waiters::Waiters;
 use crate::base::sync::atomic::AtomicU64;
-use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::cell::UnsafeCell;
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::WaitKey;
@@ -234,8 +240,9 @@ impl<T> Cell<T> {
         // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
         let waker = StoredWaker::of(waker);
         let mut waiters = lock(&self.waiters);
-        // AcqRel: pairs with Release in `publish`.
-        if self.word.fetch_or(WAITING, AcqRel) & READY != 0 {
+        // Relaxed: who sees READY here looks again before it looks at the outcome, and who sees WAITING in
+        // `publish` takes the lock, which is held here.
+        if self.word.fetch_or(WAITING, Relaxed) & READY != 0 {
             drop(waiters);
             return;
         }
@@ -393,8 +400,8 @@ impl<T> ResolverInner<T> {
     /// As [`Cell::resolve`]; uses the resolver up.
     pub(super) fn resolve(mut self, outcome: Outcome<T>) -> Result<(), Outcome<T>> {
         let cell = self.cell();
-        // Acquire pairs with the drop of the other resolvers: what was done through them is over.
-        let word = cell.word.load(Acquire);
+        // Relaxed: a claim that another resolver has made before it went is in this word.
+        let word = cell.word.load(Relaxed);
         let change = if resolvers(word) == 1 && word & CLAIMED == 0 {
             // This is the only resolver, and `self` is it: nobody else can claim, nor make another one.
             CLAIMED + READY
@@ -451,9 +458,9 @@ impl<T> Drop for ResolverInner<T> {
 
 /// Drops a resolver that has not been used up.
 fn drop_resolver<T>(cell: Arc<Cell<T>>) {
-    // AcqRel: the last one sees what the others have done, and `ResolverInner::resolve` what was done through
-    // this.
-    let before = cell.word.fetch_sub(RESOLVER, AcqRel);
+    // Release pairs with the Acquire of all who look for READY: they see what was done before any resolver
+    // was dropped.
+    let before = cell.word.fetch_sub(RESOLVER, Release);
     if resolvers(before) != 1 || before & CLAIMED != 0 {
         return;
     }

@@ -23,7 +23,9 @@
 //! ```
 //!
 //! A waiter enters its waker (under the lock) before it looks at the word for the last time, and `ready`
-//! writes the word before it takes the lock. So either the waiter sees the event or `ready` sees the waiter.
+//! writes the word before it takes the lock. So either the waiter sees the event or `ready` sees the waiter:
+//! the lock orders the two, and the word needs no more than its own order of changes. Only what a report
+//! announces is published by the word, from `report` to the look before a system call.
 //!
 //! STICKY: an end of the stream, an error or urgent data has been reported. From then on a short read does
 //! not mean that there is nothing more to come, and there may be no further edge.
@@ -39,7 +41,7 @@ use super::waiters::{Direction, IoWaiter, Waiters, WakeList, WakerSlot};
 use super::{Interest, Reactor, Shared};
 use crate::base::fork;
 use crate::base::sync::atomic::AtomicU32;
-use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 
@@ -181,7 +183,8 @@ impl IoSource {
         let reactor = Arc::downgrade(&reactor.shared);
         inner.binding = Some(Binding { reactor, key, born: fork::count() });
         // Registering reports the present state as an event: nothing that is there already is missed.
-        self.state.word.fetch_or(BOUND, AcqRel);
+        // Relaxed: the bit announces nothing else.
+        self.state.word.fetch_or(BOUND, Relaxed);
         Ok(())
     }
 
@@ -287,9 +290,8 @@ impl State {
     fn report(&self, change: impl Fn(u32) -> u32) {
         let mut word = self.word.load(Relaxed);
         loop {
-            // AcqRel pairs with the Acquire load in `poll_op`; and with `clear`, which must not miss the
-            // tick.
-            match self.word.compare_exchange_weak(word, change(word).wrapping_add(TICK), AcqRel, Relaxed) {
+            // Release pairs with the Acquire load in `poll_op`.
+            match self.word.compare_exchange_weak(word, change(word).wrapping_add(TICK), Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }
@@ -304,7 +306,8 @@ impl State {
             if word / TICK != seen / TICK {
                 return false;
             }
-            match self.word.compare_exchange_weak(word, word & !bit, AcqRel, Relaxed) {
+            // Relaxed: the tick is in the word itself, and what reports have published stays published.
+            match self.word.compare_exchange_weak(word, word & !bit, Relaxed, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => word = now,
             }
@@ -407,8 +410,8 @@ impl State {
     ) -> Poll<io::Result<()>> {
         self.enter(waiter.direction, waiter.slot, waiter.waker);
         watch()?;
-        // This is the last look; see the module's header.
-        if self.word.load(Acquire) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        // The last look; see the module's header. Relaxed: who sees the bit looks again with Acquire.
+        if self.word.load(Relaxed) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 

@@ -202,7 +202,10 @@ impl TaskList {
         // SeqCst with `WaitEmpty::enter`: either this sees that somebody waits, or that poll sees the task
         // gone. Of two tasks that end at once, the later one sees both gone.
         let ended = shard.ended.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        let last = ended == shard.started.load(Ordering::SeqCst);
+        // Relaxed: each task that has been counted as ended has been counted as started before, and is seen
+        // to be by the operation on `ended`. So this is no less than `ended`; and where it is more, another
+        // end comes after this one.
+        let last = ended == shard.started.load(Ordering::Relaxed);
         if last && self.awaited.load(Ordering::SeqCst) && self.is_empty() {
             self.wake_waiters();
         }
@@ -213,7 +216,8 @@ impl TaskList {
         let mut woken = Vec::new();
         let mut waiters = lock(&self.waiters);
         woken.extend(std::iter::from_fn(|| waiters.pop_front()));
-        self.awaited.store(false, Ordering::SeqCst);
+        // Relaxed: whoever misses it finds nobody. It hides no `true` that is stored later under the lock.
+        self.awaited.store(false, Ordering::Relaxed);
         drop(waiters);
         wake_all(woken);
     }
@@ -369,7 +373,8 @@ impl WaitEmpty {
         let mut waiters = lock(&self.tasks.waiters);
         let before = waiters.leave(&mut self.wait_key);
         if waiters.is_empty() {
-            self.tasks.awaited.store(false, Ordering::SeqCst);
+            // Relaxed, as in `TaskList::wake_waiters`.
+            self.tasks.awaited.store(false, Ordering::Relaxed);
         }
         drop(waiters);
         drop(before);
