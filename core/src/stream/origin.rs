@@ -1,4 +1,4 @@
-//! Where streams begin.
+//! The beginnings of streams.
 
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
@@ -11,7 +11,7 @@ use crate::kernel::coop;
 #[must_use = "streams do nothing unless items are asked for"]
 pub struct SourceStream<T, S: Source<T>> {
     source: S,
-    /// Where the one who asks for an item waits.
+    /// The key of the one who asks for an item.
     wait_key: WaitKey,
     /// The stream yields a `T` and holds none.
     item: PhantomData<fn() -> T>,

@@ -150,7 +150,7 @@ impl Permits {
         Poll::Pending
     }
 
-    /// A poll of one that waits, with the key `key`.
+    /// Polls one that waits, with the key `key`.
     #[cold]
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<Result<(), Closed>> {
         let mut spare = None;
@@ -212,7 +212,7 @@ impl Permits {
         }
     }
 
-    /// Step 5. Wakes those who have been granted what they want.
+    /// Makes step 5: wakes those who have been granted what they want.
     #[cold]
     fn grant(&self, mut line: MutexGuard<'_, LinkedSlab<Waiter>>) {
         let (mut first, mut more) = (None, Vec::new());
@@ -259,7 +259,7 @@ impl Permits {
         forgotten
     }
 
-    /// Step 6. Permits that have been granted stay so.
+    /// Makes step 6. Permits that have been granted stay so.
     pub(super) fn close(&self) {
         let mut line = lock(&self.line);
         // Release pairs with Acquire in `is_closed`.

@@ -128,7 +128,7 @@ impl RawMutex {
         }
     }
 
-    /// Step 3, of one that has not waited yet.
+    /// Makes step 3, of one that has not waited yet.
     fn enter(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
         // waker's.
@@ -141,8 +141,8 @@ impl RawMutex {
         Poll::Pending
     }
 
-    /// A poll of one that waits, with the key `key`: it has been handed the lock, or has been woken, or is
-    /// polled for some other reason.
+    /// Polls one that waits, with the key `key`: it has been handed the lock, or has been woken, or is polled
+    /// for some other reason.
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<()> {
         let mut spare = None;
         loop {
@@ -197,7 +197,7 @@ impl RawMutex {
         }
     }
 
-    /// The caller, which has the lock and that of the line, has left the line.
+    /// Clears what the caller has set, which has the lock and that of the waiters, and waits no longer.
     fn clear(&self, line: &LinkedSlab<Waiter>, was_woken: bool) {
         let mut clear = if was_woken { WOKEN } else { 0 };
         if line.is_empty() {
@@ -266,7 +266,7 @@ impl RawMutex {
         wake(next);
     }
 
-    /// Somebody who has not got the lock has left the line. Returns who is to be woken.
+    /// Settles that somebody who has not got the lock waits no longer. Returns who is to be woken.
     fn leave(&self, line: &mut LinkedSlab<Waiter>, was_woken: bool) -> Option<StoredWaker> {
         let mut word = self.word.load(Relaxed);
         loop {
