@@ -25,7 +25,6 @@ use std::time::Duration;
 use self::cell::Cell;
 use self::mailbox::Batch;
 use self::pid::{By, Epoch, Signal};
-use crate::actor::Registry;
 use crate::kernel::task::{ExitReason, IntoExit};
 
 pub use self::ask::Ask;
@@ -310,37 +309,8 @@ impl<M: Send + 'static> Process<M> {
         self.start_monitor(other, None)
     }
 
-    /// Has this process told of the end of the process that has `name` now in the [global
-    /// registry](Registry::global). The [`Down`] carries the name. If nobody has the name, it comes at once,
-    /// with [`ExitReason::NoProcess`].
-    ///
-    /// The monitor is of the process, as in Erlang: it stays when the name is given to another one.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
-    ///
-    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
-    ///     me.monitor_name("the missing one");
-    ///     let Event::Down(down) = me.receive().wait() else { panic!("nothing else comes") };
-    ///     assert_eq!(down.name.as_deref(), Some("the missing one"));
-    ///     assert_eq!(down.reason, ExitReason::NoProcess);
-    /// })?;
-    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn monitor_name(&self, name: impl Into<Arc<str>>) -> MonitorRef {
-        self.monitor_name_in(&Registry::global(), name)
-    }
-
-    /// As [`Process::monitor_name`], in `registry`.
-    pub fn monitor_name_in(&self, registry: &Registry, name: impl Into<Arc<str>>) -> MonitorRef {
-        let name = name.into();
-        let process = registry.whereis_pid(&name).unwrap_or_else(Pid::nobody);
-        self.start_monitor(&process, Some(name))
-    }
-
-    pub(super) fn start_monitor(&self, other: &Pid, name: Option<Arc<str>>) -> MonitorRef {
+    /// Starts a monitor of `other`, by `name` if it is by one.
+    pub(in crate::actor) fn start_monitor(&self, other: &Pid, name: Option<Arc<str>>) -> MonitorRef {
         let monitor = MonitorRef::next();
         if self.cell.enter_watched(monitor, other, name) {
             other.deliver(Signal::Monitor { from: self.pid(), monitor });

@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::actor::process::pid::{AtExit, HookId};
-use crate::actor::{Pid, ProcessRef};
+use crate::actor::{MonitorRef, Pid, Process, ProcessRef};
 use crate::base::panic::discard_panic;
 use crate::kernel::world;
 
@@ -303,6 +303,39 @@ impl AtExit for Names {
         let removed: Vec<_> = names.iter().map(|name| tables.entries.remove(name)).collect();
         drop(tables);
         drop(removed);
+    }
+}
+
+/// Monitors by name.
+impl<M: Send + 'static> Process<M> {
+    /// Has this process told of the end of the process that has `name` now in the [global
+    /// registry](Registry::global). The [`Down`](crate::actor::Down) carries the name. If nobody has the
+    /// name, it comes at once, with [`NoProcess`](crate::actor::ExitReason::NoProcess).
+    ///
+    /// The monitor is of the process, as in Erlang: it stays when the name is given to another one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     me.monitor_name("the missing one");
+    ///     let Event::Down(down) = me.receive().wait() else { panic!("nothing else comes") };
+    ///     assert_eq!(down.name.as_deref(), Some("the missing one"));
+    ///     assert_eq!(down.reason, ExitReason::NoProcess);
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn monitor_name(&self, name: impl Into<Arc<str>>) -> MonitorRef {
+        self.monitor_name_in(&Registry::global(), name)
+    }
+
+    /// As [`Process::monitor_name`], in `registry`.
+    pub fn monitor_name_in(&self, registry: &Registry, name: impl Into<Arc<str>>) -> MonitorRef {
+        let name = name.into();
+        let process = registry.whereis_pid(&name).unwrap_or_else(Pid::nobody);
+        self.start_monitor(&process, Some(name))
     }
 }
 
