@@ -18,7 +18,7 @@ use twoply_core::reactor::{Interest, IoSource};
 use twoply_core::task::{Builder, TaskGroup, TaskList, scope};
 use twoply_core::timers::Timers;
 use twoply_core::world::Numbers;
-use twoply_core::{Wait, actor, channel, strand, task, time};
+use twoply_core::{Wait, actor, channel, coop, strand, task, time};
 
 /// Jobs that can go on, and nothing else that is shared.
 struct Toy {
@@ -55,6 +55,8 @@ struct ToyStrand {
     backend: Arc<Toy>,
     timers: Arc<Timers>,
     now: Cell<Instant>,
+    /// How many operations each poll may complete.
+    budget: Cell<u32>,
 }
 
 /// The one thread looks at the parker by itself.
@@ -68,7 +70,8 @@ impl ToyStrand {
     fn new() -> ToyStrand {
         let backend = Arc::new(Toy { tasks: TaskList::new(), queue: Mutex::default() });
         let state = StrandState::new(Parker::new(Nothing));
-        ToyStrand { state, backend, timers: Timers::new(|| ()), now: Cell::new(Instant::now()) }
+        let (timers, now) = (Timers::new(|| ()), Cell::new(Instant::now()));
+        ToyStrand { state, backend, timers, now, budget: Cell::new(coop::BUDGET) }
     }
 
     /// Runs `f` as the toy's main code.
@@ -89,7 +92,9 @@ impl ToyStrand {
                 backend: Arc::clone(&self.backend),
                 timers: Arc::clone(&self.timers),
                 now: Cell::new(self.now.get()),
+                budget: self.budget.clone(),
             };
+            coop::set_budget(&stack.state, self.budget.get());
             strand::enter(&stack, || job.run());
             self.now.set(stack.now.get());
             return true;
@@ -160,6 +165,42 @@ fn tasks_wait_for_each_other() {
         assert_eq!(sum.wait().unwrap(), 45);
         sender.wait().unwrap();
     });
+}
+
+/// Two tasks that could each go on for ever take turns of as many messages as the backend says.
+#[test]
+fn it_sets_the_budget_of_each_poll() {
+    for budget in [1, 3] {
+        ToyStrand::run(|strand| {
+            strand.budget.set(budget);
+            let taken = Arc::new(Mutex::new(Vec::new()));
+            let tasks = [0, 1].map(|own| {
+                let (taken, (tx, rx)) = (Arc::clone(&taken), channel::unbounded());
+                (0..12).for_each(|n| tx.try_send(n).unwrap());
+                drop(tx);
+                spawn(async move {
+                    while rx.recv().await.is_ok() {
+                        taken.lock().unwrap().push(own);
+                    }
+                })
+            });
+            for task in tasks {
+                task.wait().unwrap();
+            }
+            let taken = taken.lock().unwrap();
+            let turns: Vec<_> = taken.chunk_by(|one, other| one == other).map(<[i32]>::len).collect();
+            assert!(turns.iter().all(|turn| *turn == budget as usize), "{turns:?}");
+            // What is decided by what is not ready is decided as ever.
+            let (tx, rx) = channel::unbounded();
+            (0..12).for_each(|n| tx.try_send(n).unwrap());
+            let all = async move {
+                for _ in 0..12 {
+                    rx.recv().await.unwrap();
+                }
+            };
+            assert!(spawn(time::timeout(Duration::ZERO, all)).wait().unwrap().is_ok());
+        });
+    }
 }
 
 #[test]

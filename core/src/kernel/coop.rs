@@ -13,8 +13,8 @@
 //!   poll with any other waker is that of a foreign executor, which would poll again and find the budget as
 //!   it was; it asks in vain and is given leave.
 //! - **It belongs to the stack, whatever kind of stack that is.** Each poll of a task begins with a whole
-//!   one. A `.wait()` fills it when the stack has parked or yielded; where it is spent before, the wait lets
-//!   others run first, if they share the thread.
+//!   one, of the size that the backend has [set](set_budget). A `.wait()` fills it when the stack has parked
+//!   or yielded; where it is spent before, the wait lets others run first, if they share the thread.
 //! - **A wait that was paid is not paid again.** A sleep asks when it is first polled, and not again.
 //! - **Loops of this library that poll again by themselves** stop when the budget is spent, and leave the
 //!   rest for the next poll.
@@ -40,6 +40,31 @@ use crate::kernel::strand::with_state;
 /// assert!(BUDGET > 1);
 /// ```
 pub const BUDGET: u32 = 128;
+
+/// Sets how many operations each poll of a task that begins on this stack from now on, and each round of a
+/// `.wait()`, may complete: at least one, and [`BUDGET`] if this is never called.
+///
+/// A backend calls it before it polls a job, with the same number each time or another one: a simulator that
+/// draws it from its seed visits interleavings that a fixed one does not. What futures come to is the same:
+/// combinators that go by what is not ready use a whole [`BUDGET`] before they do so.
+///
+/// # Examples
+/// ```
+/// use twoply::contract::backend::Strand;
+/// use twoply::contract::{coop, strand::{ThreadStrand, enter}};
+/// use twoply::{Wait, channel};
+///
+/// let strand = ThreadStrand::new();
+/// coop::set_budget(strand.state(), 1);
+/// let (tx, rx) = channel::unbounded();
+/// (1..=3).for_each(|n| tx.try_send(n).unwrap());
+/// drop(tx);
+/// let sum = enter(&strand, || async { rx.recv().await.unwrap() + rx.recv().await.unwrap() }.wait());
+/// assert_eq!(sum, 3);
+/// ```
+pub fn set_budget(stack: &StrandState, operations: u32) {
+    stack.full_budget().set(operations.max(1));
+}
 
 /// The budget of a look at a derived promise, which has no later poll to leave anything to. A promise that
 /// takes more than some milliseconds, such as a loop without end, is not ready.
@@ -110,7 +135,7 @@ pub(crate) fn poll_again(strand: &dyn Strand, rested: bool) {
     if !rested && !strand.may_block() {
         strand.yield_now();
     }
-    budget.set(BUDGET);
+    budget.set(strand.state().full_budget().get());
 }
 
 /// The memory from poll to poll of a combinator that goes by what is not ready.
@@ -167,7 +192,7 @@ impl<'a> BudgetScope<'a> {
         let data = waker.data();
         let mut scope = BudgetScope {
             state,
-            is_whole: left == BUDGET,
+            is_whole: left >= BUDGET,
             is_limited: !data.is_null(),
             put_off: false,
             delegate: state.delegate().replace(data),

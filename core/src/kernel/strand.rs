@@ -60,6 +60,8 @@ pub struct StrandState {
     refused: RefCell<Option<Refused>>,
     /// The number of operations that may still complete on this stack before it must let others run.
     budget: Cell<u32>,
+    /// The number of operations with which each poll on this stack begins; at least 1.
+    full_budget: Cell<u32>,
     /// The state of the generator for fair choices; 0 until it is first used.
     random: Cell<u64>,
     /// The data of the waker with which a combinator of this library polls on behalf of whoever polls it.
@@ -96,6 +98,7 @@ impl StrandState {
             waits: Cell::default(),
             refused: RefCell::new(None),
             budget: Cell::new(BUDGET),
+            full_budget: Cell::new(BUDGET),
             random: Cell::new(0),
             delegate: Cell::new(std::ptr::null()),
             alternatives: Cell::new(0),
@@ -157,7 +160,7 @@ impl StrandState {
     pub(crate) fn begin_poll(&self, data: *const ()) -> OuterPoll {
         OuterPoll {
             polled_with: self.polled_with.replace(data),
-            budget: self.budget.replace(BUDGET),
+            budget: self.budget.replace(self.full_budget.get()),
             marks: self.marks.take(),
             waits: self.waits.take(),
         }
@@ -273,6 +276,13 @@ impl StrandState {
     #[inline]
     pub(crate) fn budget(&self) -> &Cell<u32> {
         &self.budget
+    }
+
+    /// Returns the number of operations with which each poll on this stack begins; see
+    /// [`coop::set_budget`](crate::coop::set_budget).
+    #[inline]
+    pub(crate) fn full_budget(&self) -> &Cell<u32> {
+        &self.full_budget
     }
 
     /// Returns the state of the generator with which selects and races choose; 0 until it is first used.
