@@ -69,7 +69,6 @@ pub use twoply_green as green_backend;
 /// ```
 #[cfg(feature = "native")]
 pub fn native() -> Spawner {
-    static NATIVE: PerProcess<Runtime> = PerProcess::new();
     spawner_of(&NATIVE, Backend::Native).unwrap_or_else(|error| panic!("{COULD_NOT_START}: {error}"))
 }
 
@@ -100,9 +99,16 @@ const COULD_NOT_START: &str = "a runtime could not be started";
 /// called again after an error.
 #[cfg(feature = "green")]
 fn try_green() -> io::Result<Spawner> {
-    static GREEN: PerProcess<Runtime> = PerProcess::new();
     spawner_of(&GREEN, Backend::Green)
 }
+
+/// The native runtime of this process.
+#[cfg(feature = "native")]
+static NATIVE: PerProcess<Runtime> = PerProcess::new();
+
+/// The green runtime of this process.
+#[cfg(feature = "green")]
+static GREEN: PerProcess<Runtime> = PerProcess::new();
 
 /// Returns the spawner of a runtime of which each process has one, and makes that if need be.
 fn spawner_of(runtime: &'static PerProcess<Runtime>, backend: Backend) -> io::Result<Spawner> {
@@ -142,6 +148,43 @@ pub fn spawner() -> Spawner {
         Ok(spawner) => spawner,
         Err(error) => panic!("the default backend could not be started: {error}"),
     }
+}
+
+/// Returns a future of all tasks on the runtimes of this process, [`green`] and [`native`], and what each is
+/// doing; [`task::dump`] says more. [`Runtime::dump`] is that of another runtime.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, task::TaskState};
+///
+/// let (tx, rx) = twoply::channel::bounded::<u32>(1);
+/// let waiting = twoply::spawn_fn(move || rx.recv().wait());
+/// let dump = loop {
+///     let dump = twoply::dump().wait();
+///     if dump.tasks().iter().any(|task| task.state == TaskState::Waiting) {
+///         break dump;
+///     }
+/// };
+/// // 1 tasks: 0 running, 0 queued, 1 waiting, 0 not listed
+/// // task #1, green closure: waiting on a stack
+/// //     for a message of channel 0x7f3a1c0012d0
+/// println!("{dump}");
+/// drop(tx);
+/// # waiting.wait().unwrap().unwrap_err();
+/// ```
+pub fn dump() -> task::Dumping {
+    task::dump(process_runtimes().filter_map(PerProcess::get).map(|runtime| runtime.spawner().clone()))
+}
+
+/// Returns the runtimes of this process, whether they have been made or not.
+fn process_runtimes() -> impl Iterator<Item = &'static PerProcess<Runtime>> {
+    [
+        #[cfg(feature = "green")]
+        &GREEN,
+        #[cfg(feature = "native")]
+        &NATIVE,
+    ]
+    .into_iter()
 }
 
 /// Runs `main` as a task of the default backend, and returns its result once it and all other tasks of that

@@ -16,6 +16,7 @@ use twoply_green::{FiberPromise, Green};
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
+use crate::task::Dumping;
 use crate::{Failure, Spawner, Task};
 
 /// The ways in which the tasks of a [`Runtime`] run.
@@ -223,6 +224,25 @@ impl Runtime {
         T: Send + 'static,
     {
         self.spawner().run(main)
+    }
+
+    /// Returns a future of all tasks of the runtime, and what each is doing; see
+    /// [`task::dump`](crate::task::dump).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, task};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let named = task::Builder::new().name("idle");
+    /// let idle = named.spawn_on(runtime.spawner().backend(), std::future::pending::<()>()).unwrap();
+    /// assert!(runtime.dump().wait().task(idle.id()).is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dump(&self) -> Dumping {
+        self.spawner().dump()
     }
 
     /// Returns what every runtime counts.

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::strand::with_current;
-use twoply_core::task::TaskList;
+use twoply_core::task::{TaskId, TaskList};
 
-use crate::scheduler::Shared;
+use crate::lock::lock;
+use crate::scheduler::{Remote, Shared};
 use crate::worker;
 
 impl Backend for Shared {
@@ -22,6 +23,14 @@ impl Backend for Shared {
     fn tasks(&self) -> &Arc<TaskList> {
         &self.tasks
     }
+    fn running(&self) -> Vec<TaskId> {
+        let current = |worker: &Remote| worker.counts.current.load(Ordering::Relaxed);
+        let stuck =
+            lock(&self.watch.rescued).iter().filter(|poll| poll.is_stuck()).map(|poll| poll.task).collect();
+        let polled = self.workers.iter().map(current).chain::<Vec<u64>>(stuck);
+        polled.filter_map(TaskId::from_u64).collect()
+    }
+
     #[inline]
     fn start(&self, job: Job) -> Result<(), SpawnError> {
         if self.forked.load(Ordering::Relaxed) != self.born {

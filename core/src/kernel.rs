@@ -20,6 +20,7 @@ pub(crate) mod task;
 pub mod threads;
 pub(crate) mod trampoline;
 pub(crate) mod wait;
+pub(crate) mod waiting;
 pub mod world;
 
 pub use offload::offload;

@@ -6,8 +6,9 @@
 mod group;
 
 pub use crate::kernel::task::{
-    Builder, Job, MakeDefault, Panic, Scope, ScopedTask, SpawnError, Spawner, Task, TaskId, TaskList,
-    TaskRef, WaitEmpty, current, current_backend, is_cancellation, register_default, scope, set_default,
-    spawn, spawn_fn,
+    Builder, Dump, Dumping, Job, MakeDefault, Panic, Scope, ScopedTask, SpawnError, Spawner, Task, TaskDump,
+    TaskId, TaskKind, TaskList, TaskRef, TaskState, WaitEmpty, current, current_backend, dump,
+    is_cancellation, register_default, scope, set_default, spawn, spawn_fn,
 };
+pub use crate::kernel::waiting::{Observation, WaitingFor, observe};
 pub use group::TaskGroup;

@@ -12,7 +12,7 @@ use twoply_core::actor::{self, Actor, Builder, ExitReason, Process, ProcessRef};
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, suspension};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{self, Promise, Resolver};
-use twoply_core::task::TaskGroup;
+use twoply_core::task::{self, TaskGroup};
 use twoply_core::{Wait, channel, time};
 use twoply_native::Native;
 
@@ -223,6 +223,12 @@ fn tasks(on: &Systems) -> Vec<Waits> {
     other.spawner().spawn(gates[3].opened()).detach();
     let tasks = other.spawner().tasks();
     let [of_handle, of_shared, of_group, of_other] = gates;
+    // Tells nothing, because it blocks in something that is not of this library.
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let silent = leak(Native::new());
+    let named = task::Builder::new().name("silent");
+    named.spawn_fn_on(silent.spawner().backend(), move || told.recv()).expect("it starts").detach();
+    let dump = || any_wait(silent.spawner().dump().limit(LONG));
     vec![
         waits("task", [any_wait(handle)], move || of_handle.open()),
         waits("shared task", [any_wait(shared.clone()), any_wait(shared)], move || of_shared.open()),
@@ -230,6 +236,7 @@ fn tasks(on: &Systems) -> Vec<Waits> {
         waits("wait_empty", [any_wait(tasks.wait_empty()), any_wait(tasks.wait_empty())], move || {
             of_other.open();
         }),
+        waits("dump", [dump(), dump()], move || drop(tell)),
     ]
 }
 

@@ -29,6 +29,7 @@ use super::SendError;
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 use crate::stream::Stream;
 
 /// Makes a channel that keeps the last `capacity` messages, at least one.
@@ -349,12 +350,14 @@ impl<T> Receiver<T> {
     {
         let unit = ready!(coop::proceed(cx));
         let Receiver { shared, next } = self;
-        let result = ready!(shared.waiting.poll_until(wait_key, cx, || match shared.take(next) {
+        let received = shared.waiting.poll_until(wait_key, cx, || match shared.take(next) {
             Ok(message) => Some(Ok(message)),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
             Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
-        }));
+        });
+        let channel = || WaitingFor::Message { channel: address_of(&**shared) };
+        let result = ready!(waiting::note(received, channel));
         unit.spend();
         Poll::Ready(result.map(Arc::unwrap_or_clone))
     }

@@ -21,6 +21,7 @@ use super::{RecvError, SendError, TryRecvError};
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Makes a channel for one message.
 ///
@@ -234,7 +235,10 @@ impl<T> Future for Receiver<T> {
             let mut cell = lock(&self.cell);
             if let Cell::Empty(current) = &mut *cell {
                 std::mem::swap(current, &mut waker);
-                return Poll::Pending;
+                drop(cell);
+                return waiting::note(Poll::Pending, || WaitingFor::Message {
+                    channel: address_of(&*self.cell),
+                });
             }
             drop(cell);
             result = self.try_recv();

@@ -17,6 +17,7 @@ use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
 use crate::base::waitlist::WaitKey;
 use crate::base::wake::for_each_then_resume;
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// The part of a channel that its ends share.
 pub(super) struct Shared<T> {
@@ -62,11 +63,12 @@ impl<T> Shared<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         let unit = ready!(coop::proceed(cx));
-        let result = ready!(match &self.flavor {
+        let sent = match &self.flavor {
             Flavor::Queue(queue) => queue.poll_send(wait_key, message, cx),
             Flavor::Rendezvous(offers) => offers.poll_send(wait_key, message, cx),
             Flavor::Priority(urgent) => urgent.poll_send(wait_key, message, cx),
-        });
+        };
+        let result = ready!(waiting::note(sent, || WaitingFor::Room { channel: address_of(self) }));
         unit.spend();
         Poll::Ready(result)
     }
@@ -90,11 +92,12 @@ impl<T> Shared<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ReserveError>> {
         let unit = ready!(coop::proceed(cx));
-        let reserved = ready!(match &self.flavor {
+        let reserved = match &self.flavor {
             Flavor::Queue(queue) => queue.poll_reserve(wait_key, cx),
             Flavor::Priority(urgent) => urgent.queue.poll_reserve(wait_key, cx),
             Flavor::Rendezvous(_) => return Poll::Ready(Err(ReserveError::Rendezvous)),
-        });
+        };
+        let reserved = ready!(waiting::note(reserved, || WaitingFor::Room { channel: address_of(self) }));
         unit.spend();
         Poll::Ready(reserved.ok_or(ReserveError::Closed))
     }
@@ -152,13 +155,14 @@ impl<T> Shared<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
         let unit = ready!(coop::proceed(cx));
-        let result = ready!(match &self.flavor {
+        let received = match &self.flavor {
             Flavor::Queue(queue) => queue.poll_recv(wait_key, cx),
             Flavor::Rendezvous(offers) => offers.poll_recv(wait_key, cx),
             Flavor::Priority(urgent) => {
                 urgent.queue.poll_recv(wait_key, cx).map_ok(Prioritized::into_message)
             }
-        });
+        };
+        let result = ready!(waiting::note(received, || WaitingFor::Message { channel: address_of(self) }));
         unit.spend();
         Poll::Ready(result)
     }

@@ -25,6 +25,7 @@ use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 use crate::stream::Stream;
 
 /// Makes a channel that holds `value` first. The receiver has seen it.
@@ -248,14 +249,16 @@ impl<T> Receiver<T> {
     ) -> Poll<Result<Arc<T>, RecvError>> {
         let unit = ready!(coop::proceed(cx));
         let Receiver { shared, seen } = self;
-        let result = ready!(shared.changed.poll_until(wait_key, cx, || {
+        let changed = shared.changed.poll_until(wait_key, cx, || {
             let state = lock(&shared.state);
             if state.version != *seen {
                 *seen = state.version;
                 return Some(Ok(Arc::clone(&state.value)));
             }
             state.closed.then_some(Err(RecvError))
-        }));
+        });
+        let channel = || WaitingFor::Change { channel: address_of(&**shared) };
+        let result = ready!(waiting::note(changed, channel));
         unit.spend();
         Poll::Ready(result)
     }

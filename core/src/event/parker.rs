@@ -6,19 +6,21 @@
 //!
 //! Waits nest: code that is polled by one wait may start another on the same stack. Each level has a bit of
 //! its own, so a wake-up for the outer wait stays set while the inner one waits, and no wait polls without a
-//! reason. Cancellation is one more bit.
+//! reason. Cancellation is one more bit, and so is a request to look again, which ends whichever wait is the
+//! innermost.
 //!
 //! ```text
-//! word:  [31: PARKED] [30: CANCEL] [0..=27: one wake bit a level]
+//! word:  [31: PARKED] [30: CANCEL] [29: LOOK] [0..=27: one wake bit a level]
 //!
 //!   bits clear ──(1) prepare──▶ PARKED ──(2) wake/cancel──▶ bit, PARKED clear, unpark() called once
 //!        ▲                         │                            │
 //!        └──────(4) clear◀── bit ◀─┴──────(3) finish────────────┘
 //!
 //! (1) prepare  the stack's owner: sets PARKED, unless a bit that it waits for is set already.
-//! (2) wake     anyone: sets a level's bit; whoever clears PARKED by that calls unpark(), exactly once.
+//! (2) wake     anyone: sets a level's bit, or LOOK; whoever clears PARKED by that calls unpark(), exactly
+//!              once.
 //! (3) finish   the owner, on return from Strand::park: clears PARKED if the park ended by itself.
-//! (4) clear    the owner, before each poll: a wake-up after that is a new one.
+//! (4) clear    the owner, before each poll: a wake-up after that is a new one. LOOK is cleared, too.
 //! ```
 
 #[cfg(all(test, loom))]
@@ -57,10 +59,12 @@ pub trait Unpark: Send + Sync {
 
 const PARKED: u32 = 1 << 31;
 const CANCEL: u32 = 1 << 30;
+const LOOK: u32 = 1 << 29;
 /// Waits nested deeper than this share the last bit; they may poll once more than they need to.
 const LAST_LEVEL: u32 = 27;
 
-/// The bits that end a wait: that of its level, and that of cancellation if cancellation ends it.
+/// The bits that end a wait: that of its level, that of a look, and that of cancellation if cancellation ends
+/// it.
 #[derive(Clone, Copy)]
 pub struct Mask(u32);
 
@@ -87,7 +91,7 @@ impl Parker {
     /// Returns the bits that end a wait at `level`.
     #[inline]
     pub(crate) fn mask(level: u32, cancellable: bool) -> Mask {
-        Mask(bit(level) | if cancellable { CANCEL } else { 0 })
+        Mask(bit(level) | LOOK | if cancellable { CANCEL } else { 0 })
     }
 
     /// Returns the bits that interrupt a blocking system call.
@@ -96,12 +100,13 @@ impl Parker {
         Mask(if cancellable { CANCEL } else { 0 })
     }
 
-    /// Clears the wake-ups at `level`, because the caller is about to poll.
+    /// Clears the wake-ups at `level` and requests to look, because the caller is about to poll.
     #[inline]
     pub(crate) fn clear(&self, level: u32) {
         // Acquire: what the waker's thread wrote before wake (AcqRel) is seen by the poll that follows.
-        if self.word.load(Relaxed) & bit(level) != 0 {
-            self.word.fetch_and(!bit(level), Acquire);
+        let bits = bit(level) | LOOK;
+        if self.word.load(Relaxed) & bits != 0 {
+            self.word.fetch_and(!bits, Acquire);
         }
     }
 
@@ -155,6 +160,11 @@ impl Parker {
     /// Requests cancellation: the stack unwinds from the wait that it is in, or from the next one.
     pub(crate) fn cancel(&self) {
         self.raise(CANCEL);
+    }
+
+    /// Requests a look: the innermost wait of the stack polls once, and a blocking call is made again.
+    pub(crate) fn look(&self) {
+        self.raise(LOOK);
     }
 
     /// Returns whether cancellation has been requested.

@@ -31,6 +31,7 @@ use crate::base::wake::StoredWaker;
 use crate::kernel::coop::{self, BudgetScope};
 use crate::kernel::selection::Selection;
 use crate::kernel::strand::with_state;
+use crate::kernel::waiting::{self, MOST_WAITS};
 
 /// The futures of a combinator with many.
 pub(crate) struct Children<F> {
@@ -245,6 +246,22 @@ impl<F: Future> Children<F> {
         self.poll_woken_as(cx, |_, _| {}, done);
     }
 
+    /// Lists children that wait, as many as a description has room for: this poll is made to hear what for.
+    #[cold]
+    fn list_idle(&mut self) {
+        let children = self.slots.slots.iter().filter_map(|slot| match slot {
+            Slot::Child(child) => Some(child),
+            Slot::Free(_) => None,
+        });
+        let mut state = lock(&self.ready_list.state);
+        for child in children.take(MOST_WAITS + 1) {
+            // As in `wake_by_ref`, but for the parent, which is polling.
+            if !child.child_waker.listed.swap(true, AcqRel) {
+                state.listed.push(child.child_waker.index);
+            }
+        }
+    }
+
     /// As [`Children::poll_woken`]. `about_to` is told of each child before that is polled.
     fn poll_woken_as(
         &mut self,
@@ -252,6 +269,9 @@ impl<F: Future> Children<F> {
         about_to: impl Fn(usize, &Waker),
         mut done: impl FnMut(usize, F::Output) -> bool,
     ) {
+        if waiting::is_describing() {
+            self.list_idle();
+        }
         // Cloned before the lock is taken, dropped after: both run code of the waker's.
         let parent = StoredWaker::of(cx.waker());
         let mut state = lock(&self.ready_list.state);

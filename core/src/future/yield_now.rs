@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::kernel::strand::{note_pending, with_state};
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// Lets other tasks that are ready run, and then goes on.
 ///
@@ -32,6 +33,11 @@ impl Future for YieldNow {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.yielded && waiting::is_describing() {
+            // Others have not had their turn yet.
+            cx.waker().wake_by_ref();
+            return note_pending(waiting::note(Poll::Pending, || WaitingFor::Turn));
+        }
         if self.yielded {
             return Poll::Ready(());
         }

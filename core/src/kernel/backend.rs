@@ -38,6 +38,7 @@ pub use crate::kernel::task::{Job, SpawnError};
 
 use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
+use crate::kernel::task::TaskId;
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::world::World;
 
@@ -69,6 +70,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Returns the list of the tasks of this backend, in which each is entered for as long as it lives. It
     /// must always be the same list; otherwise the process is aborted.
     fn tasks(&self) -> &Arc<crate::kernel::task::TaskList>;
+
+    /// Returns the tasks that are being polled at this moment, as far as that is known. Dumps tell by it
+    /// tasks that run from those that are queued; in [`Mode::Blocking`] nobody asks.
+    fn running(&self) -> Vec<TaskId> {
+        Vec::new()
+    }
 
     /// Has `job` run soon, on some stack, and returns without waiting for it. A job that cannot be started is
     /// dropped.

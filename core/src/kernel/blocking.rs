@@ -13,6 +13,7 @@ use crate::base::sync::lock_std;
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::strand::note_pending;
 use crate::kernel::threads;
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// The state that the call and its future share.
 struct Outcome<T> {
@@ -77,7 +78,7 @@ impl<T> Future for Blocking<T> {
         match result {
             Some(Ok(value)) => Poll::Ready(Ok(value)),
             Some(Err(payload)) => resume_unwind(payload),
-            None => note_pending(Poll::Pending),
+            None => note_pending(waiting::note(Poll::Pending, || WaitingFor::Offload)),
         }
     }
 }

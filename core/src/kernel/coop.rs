@@ -29,6 +29,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::kernel::backend::{Strand, StrandState};
 use crate::kernel::strand::with_state;
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// The number of operations that a poll may complete before it must yield. Large enough that the cost of
 /// yielding is spread thin, small enough that a poll of cheap operations stays well under a millisecond.
@@ -93,7 +94,7 @@ fn refuse(state: &StrandState, waker: &Waker) -> Poll<Unit> {
         return Poll::Ready(Unit(()));
     }
     waker.wake_by_ref();
-    Poll::Pending
+    waiting::note(Poll::Pending, || WaitingFor::Turn)
 }
 
 /// Leave to complete one operation.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use crate::event::reactor::{IoHandle, IoWaiter, Progress};
 use crate::kernel::coop;
 use crate::kernel::strand::with_current;
+use crate::kernel::waiting::{self, WaitingFor};
 
 impl IoWaiter<'_> {
     /// Performs `op`, or has the task woken when it can be performed; see [`IoWaiter::poll_op`].
@@ -18,7 +19,7 @@ impl IoWaiter<'_> {
         op: impl FnMut(&IoHandle) -> io::Result<Progress<R>>,
     ) -> Poll<io::Result<R>> {
         let unit = ready!(coop::proceed(cx));
-        let result = ready!(self.poll_op(
+        let polled = self.poll_op(
             cx,
             |source, interest, waker| {
                 // A simulated socket reports by itself.
@@ -28,7 +29,9 @@ impl IoWaiter<'_> {
                 with_current(|strand| strand.driver().watch(source, interest, waker))
             },
             op,
-        ));
+        );
+        let result =
+            ready!(waiting::note(polled, || WaitingFor::io(self.source().handle(), self.direction())));
         unit.spend();
         Poll::Ready(result)
     }

@@ -5,7 +5,9 @@
 //! thread, and the worker moves to another thread. On any other stack a thread of the blocking pool runs the
 //! code, as the one task of a backend made for it, and the stack waits.
 
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use crate::kernel::backend::{Backend, Job, Mode, SpawnError};
@@ -13,6 +15,7 @@ use crate::kernel::strand::{self, with_current};
 use crate::kernel::task::{TaskList, scope};
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::wait::Wait;
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// Runs `code` where it may block an OS thread, and returns its result. Other tasks go on meanwhile.
 ///
@@ -65,10 +68,14 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
         *crate::base::sync::lock_std(&result) = Some(outcome);
     };
     scope(|scope| {
-        let task = scope.spawn_fn_on(&backend, run)?;
+        let mut task = scope.spawn_fn_on(&backend, run)?;
         with_current(|strand| {
             let _shield = strand.state().shield();
-            let _ = task.wait();
+            let _ = poll_fn(|cx| {
+                let polled = Pin::new(&mut task).poll(cx);
+                waiting::note_instead(polled, || WaitingFor::Offload)
+            })
+            .wait();
         });
         Ok::<(), SpawnError>(())
     })?;

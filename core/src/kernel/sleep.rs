@@ -10,6 +10,7 @@ use crate::event::timers::{TimerKey, Timers};
 use crate::kernel::coop::{self, Unit};
 use crate::kernel::ioserver;
 use crate::kernel::strand::{StrandState, with_current, with_state};
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// Returns the time by the clock of the calling stack, which a backend may set.
 ///
@@ -103,7 +104,12 @@ impl Sleep {
     }
 
     /// As `poll`, but asks for no unit of the budget.
+    #[inline]
     pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        waiting::note(self.poll_deadline(cx), || WaitingFor::Time(self.deadline))
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let timers = with_current(|strand| {
             let driver = strand.driver();

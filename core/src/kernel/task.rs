@@ -25,6 +25,7 @@
 //! and never queues anything: that is the backend's.
 
 mod default_backend;
+mod dump;
 mod error;
 mod exit;
 pub(crate) mod failure;
@@ -49,6 +50,7 @@ use crate::kernel::backend::Backend;
 use crate::kernel::strand::with_current;
 
 pub use default_backend::{MakeDefault, register_default, set_default};
+pub use dump::{Dump, Dumping, TaskDump, TaskKind, TaskState, dump};
 pub use error::{Panic, SpawnError};
 pub use exit::{Data, ExitReason, Failed, Foreign, IntoExit};
 pub use failure::{Cycle, Failure};

@@ -18,6 +18,7 @@ use crate::kernel::ioserver;
 use crate::kernel::sleep::sleep;
 use crate::kernel::strand::{assert_may_wait, with_current, with_entered};
 use crate::kernel::task::failure::CancelUnwind;
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// The second finisher of a future, beside `.await`.
 ///
@@ -98,11 +99,15 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
     let state = strand.state();
     let level = state.begin_wait();
     let mut cx = Context::from_waker(level.waker());
-    let mut again = false;
+    let (mut again, mut describing) = (false, false);
     loop {
         level.clear();
         state.begin_round();
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+        let polled = match describing {
+            false => future.as_mut().poll(&mut cx),
+            true => waiting::describe(state, true, || future.as_mut().poll(&mut cx)),
+        };
+        if let Poll::Ready(output) = polled {
             return Ok(output);
         }
         again = state.stops(again);
@@ -113,6 +118,11 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
         let cancellable = state.make_cancellable();
         let mask = level.mask(cancellable);
         let parker = state.parker();
+        // Those who look have it polled once more.
+        describing = !describing && waiting::is_observed() && !parker.ready(mask);
+        if describing {
+            continue;
+        }
         let mut rested = state.take_yield();
         if rested {
             strand.yield_now();
@@ -136,8 +146,11 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
 /// Makes a system call that may block, if this stack may: then nobody is kept waiting and the cheapest way to
 /// wait is the call itself. Returns `None` when the stack may not block, or nobody could interrupt the call.
 /// An interrupted call is made again, unless the task has been cancelled: then the stack unwinds, as from
-/// [`Wait::wait`].
-pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Option<io::Result<R>> {
+/// [`Wait::wait`]. `waiting_for` says what it waits for, to those who look.
+pub(crate) fn blocking_call<R>(
+    waiting_for: impl Fn() -> WaitingFor,
+    mut call: impl FnMut() -> io::Result<R>,
+) -> Option<io::Result<R>> {
     with_current(|strand| {
         if !strand.may_block() || !ioserver::can_interrupt() {
             return None;
@@ -149,6 +162,9 @@ pub(crate) fn blocking_call<R>(mut call: impl FnMut() -> io::Result<R>) -> Optio
         loop {
             if !parker.prepare(Parker::mask_cancel(state.make_cancellable())) {
                 unwind();
+            }
+            if waiting::is_observed() {
+                waiting::describe_call(state, waiting_for());
             }
             let mut result = None;
             strand.block(&mut || result = Some(call()));

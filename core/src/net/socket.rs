@@ -15,6 +15,7 @@ use super::sys::{self, MOST_BUFFERS};
 use crate::event::reactor::{Direction, IoHandle, IoSource, IoWaiter, Progress};
 use crate::kernel::Wait;
 use crate::kernel::wait::blocking_call;
+use crate::kernel::waiting::WaitingFor;
 
 /// A connected stream socket. Clones share the descriptor.
 #[derive(Clone, Debug)]
@@ -184,7 +185,7 @@ impl Socket {
         if buf.is_empty() {
             return Ok(0);
         }
-        match self.blocking(|fd| sys::recv_blocking(fd, buf)) {
+        match self.blocking(Direction::Read, |fd| sys::recv_blocking(fd, buf)) {
             Some(result) => result,
             None => self.read(buf).wait(),
         }
@@ -194,21 +195,21 @@ impl Socket {
         if room(bufs) == 0 {
             return Ok(0);
         }
-        match self.blocking(|fd| sys::recv_vectored_blocking(fd, bufs)) {
+        match self.blocking(Direction::Read, |fd| sys::recv_vectored_blocking(fd, bufs)) {
             Some(result) => result,
             None => self.read_vectored(bufs).wait(),
         }
     }
 
     pub(super) fn write_blocking(&self, buf: &[u8]) -> io::Result<usize> {
-        match self.blocking(|fd| sys::send_blocking(fd, buf)) {
+        match self.blocking(Direction::Write, |fd| sys::send_blocking(fd, buf)) {
             Some(result) => result,
             None => self.write(buf).wait(),
         }
     }
 
     pub(super) fn write_vectored_blocking(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.blocking(|fd| sys::send_vectored_blocking(fd, bufs)) {
+        match self.blocking(Direction::Write, |fd| sys::send_vectored_blocking(fd, bufs)) {
             Some(result) => result,
             None => self.write_vectored(bufs).wait(),
         }
@@ -217,9 +218,13 @@ impl Socket {
     /// Makes a blocking call where that is allowed. `None` where it is not, and when the call has said that
     /// it would block: then somebody has put the descriptor into non-blocking mode behind our back. Nor is
     /// there such a call on a simulated socket.
-    fn blocking<R>(&self, mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>) -> Option<io::Result<R>> {
+    fn blocking<R>(
+        &self,
+        direction: Direction,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
         let IoHandle::Descriptor(fd) = self.io() else { return None };
-        blocking_call(|| call(fd.as_fd()))
+        blocking_call(|| WaitingFor::io(self.io(), direction), || call(fd.as_fd()))
             .filter(|result| !matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock))
     }
 }

@@ -13,7 +13,9 @@ use crate::base::waitlist::WaitKey;
 use crate::kernel::coop;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::Failure;
+use crate::kernel::task::TaskRef;
 use crate::kernel::task::owner::{Owner, Owning};
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Returns `Ready` if the promise of `cell` has come out, or may not be waited for; else the task of `cx` is
 /// woken then. [`Cell::poll_ready`] says what `shared` is.
@@ -25,12 +27,21 @@ fn poll_cell<T>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Failure>> {
     if with_state(|state| state.is_part_of_derived(cx.waker())) {
-        return cell.poll_ready(wait_key, shared, cx);
+        return note(cell.poll_ready(wait_key, shared, cx), cell);
     }
     let unit = ready!(coop::proceed(cx));
-    let ready = ready!(cell.poll_ready(wait_key, shared, cx));
+    let ready = ready!(note(cell.poll_ready(wait_key, shared, cx), cell));
     unit.spend();
     Poll::Ready(ready)
+}
+
+/// Passes `polled` through; if it is pending, it is a wait for the promise of `cell`.
+#[inline]
+fn note<R, T>(polled: Poll<R>, cell: &Cell<T>) -> Poll<R> {
+    waiting::note(polled, || {
+        let owner = cell.owner().and_then(|owner| owner.task()).map(TaskRef::new);
+        WaitingFor::Promise { promise: address_of(cell), owner }
+    })
 }
 
 /// The message of the panic of a wait that is polled after it was ready.

@@ -38,6 +38,7 @@ use crate::base::sync::{Mutex, MutexGuard, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody is in the line.
 const WAITING: usize = 1;
@@ -119,12 +120,16 @@ impl Permits {
         let acquired = match wait_key.get() {
             None => match self.try_acquire(count) {
                 Some(acquired) => acquired,
-                None => ready!(self.enter(wait_key, count, cx.waker())),
+                None => ready!(self.note(self.enter(wait_key, count, cx.waker()))),
             },
-            Some(key) => ready!(self.come_back(wait_key, key, cx.waker())),
+            Some(key) => ready!(self.note(self.come_back(wait_key, key, cx.waker()))),
         };
         unit.spend();
         Poll::Ready(acquired)
+    }
+
+    fn note<R>(&self, polled: Poll<R>) -> Poll<R> {
+        waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
     }
 
     /// Makes step 3 of the diagram.

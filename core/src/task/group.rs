@@ -13,6 +13,7 @@ use crate::kernel::task::{
     Body, Builder, ClosureBody, FutureBody, Observer, SpawnError, Task, TaskId, current_backend,
     start_observed,
 };
+use crate::kernel::waiting::{self, WaitingFor};
 use crate::promise::Failure;
 
 /// A set of tasks whose results are taken in the order in which they finish. Dropping it cancels those that
@@ -168,7 +169,8 @@ impl<T: Send + 'static> TaskGroup<T> {
                 return Poll::Ready(None);
             }
             // The group itself holds a sender, so there is no end.
-            let Ok(id) = ready!(self.finished.poll_recv(&mut self.wait_key, cx)) else {
+            let next = self.finished.poll_recv(&mut self.wait_key, cx);
+            let Ok(id) = ready!(waiting::note_instead(next, || WaitingFor::Tasks)) else {
                 return Poll::Pending;
             };
             self.finishing = self.tasks.remove(id);

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::cell::Cell;
 use crate::kernel::backend::Strand;
-use crate::kernel::task::Body;
+use crate::kernel::task::{Body, TaskKind};
 use crate::kernel::task::{ExitReason, IntoExit};
 use crate::kernel::wait::Cancelled;
 use crate::promise::Failure;
@@ -98,6 +98,8 @@ where
     B::Output: IntoExit,
 {
     type Output = ();
+
+    const KIND: TaskKind = TaskKind::Process;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -26,6 +26,7 @@ use crate::base::wake::{StoredWaker, wake_all};
 use crate::channel::{SendError, TrySendError, take_message};
 use crate::kernel::backend::Backend;
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// The capacity of a mailbox without a limit: more messages than fit in memory.
 pub(super) const UNLIMITED: u32 = u32::MAX;
@@ -256,7 +257,9 @@ impl<M> Cell<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
         let unit = ready!(coop::proceed(cx));
-        let sent = ready!(self.poll_permit(urgent, wait_key, message, cx));
+        let sent = self.poll_permit(urgent, wait_key, message, cx);
+        let sent =
+            ready!(waiting::note(sent, || WaitingFor::MailboxRoom { process: self.identity().serial }));
         unit.spend();
         Poll::Ready(sent)
     }

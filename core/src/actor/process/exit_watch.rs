@@ -14,6 +14,7 @@ use crate::base::sync::lock_std;
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
 use crate::kernel::task::ExitReason;
+use crate::kernel::waiting::{self, WaitingFor};
 
 impl Pid {
     /// Waits for the end of the process, by `.await` or `.wait()`, and says why it ended. The watch begins
@@ -97,7 +98,7 @@ impl Future for Ended {
         let before = state.waker.replace(waker);
         drop(state);
         drop(before);
-        Poll::Pending
+        waiting::note(Poll::Pending, || WaitingFor::ProcessEnd { process: self.process.serial() })
     }
 }
 

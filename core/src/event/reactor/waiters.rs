@@ -172,6 +172,16 @@ impl<'a> IoWaiter<'a> {
     pub(crate) fn fixed(source: &'a Arc<IoSource>, direction: Direction) -> IoWaiter<'a> {
         IoWaiter { source, direction, slot: WakerSlot::Fixed }
     }
+
+    /// Returns the source that it waits for.
+    pub(crate) fn source(&self) -> &'a Arc<IoSource> {
+        self.source
+    }
+
+    /// Returns the direction that it waits for.
+    pub(crate) fn direction(&self) -> Direction {
+        self.direction
+    }
 }
 
 impl Drop for IoWaiter<'_> {

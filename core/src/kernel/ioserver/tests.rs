@@ -12,6 +12,7 @@ use super::*;
 use crate::kernel::backend::Strand;
 use crate::kernel::strand::{ThreadStrand, enter, with_current};
 use crate::kernel::wait::blocking_call;
+use crate::kernel::waiting::WaitingFor;
 use crate::time::sleep;
 
 /// A waker that sends to a channel.
@@ -71,7 +72,8 @@ fn a_wake_up_interrupts_a_blocked_call() {
             enter(&strand, || {
                 with_current(|strand| tx.send(Arc::clone(strand.state().parker())).unwrap());
                 let mut calls = 0;
-                let result = blocking_call(|| {
+                let nothing = || WaitingFor::Read { fd: None };
+                let result = blocking_call(nothing, || {
                     calls += 1;
                     Ok(rustix::net::recv(ours.as_fd(), &mut [0; 4], rustix::net::RecvFlags::empty())?.0)
                 });

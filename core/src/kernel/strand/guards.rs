@@ -8,6 +8,7 @@ use super::StrandState;
 use super::stops::Waits;
 use crate::event::parker::{Mask, Parker};
 use crate::kernel::trampoline;
+use crate::kernel::waiting::Description;
 
 /// The marks of a task's poll; in one word, since each poll begins with new ones.
 #[derive(Clone, Copy, Default)]
@@ -28,6 +29,18 @@ pub(crate) struct OuterPoll {
     pub(super) marks: Marks,
     /// The waits that the outer poll has left.
     pub(super) waits: Waits,
+}
+
+impl StrandState {
+    /// Returns the waits that the running poll tells of; see [`waiting`](crate::kernel::waiting).
+    pub(crate) fn description(&self) -> &Cell<Option<Box<Description>>> {
+        &self.description
+    }
+
+    /// Returns how many waits are under way on this stack, one inside the other.
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth.get()
+    }
 }
 
 /// A wait under way; dropping it ends it.

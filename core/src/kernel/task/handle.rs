@@ -16,6 +16,7 @@ use super::shared::Shared;
 use super::wait_graph::{await_handle, awaits_handle, leave_handle};
 use crate::base::wake::shielded;
 use crate::kernel::strand::with_state;
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// The handle to a task: a future of its result.
 ///
@@ -195,7 +196,7 @@ impl<T> Future for Task<T> {
                     Poll::Pending => {
                         this.polled = true;
                         match this.stop(cx.waker()) {
-                            Ok(()) => Poll::Pending,
+                            Ok(()) => waiting::note(Poll::Pending, || WaitingFor::Task(this.task())),
                             Err(cycle) => Poll::Ready(Err(Failure::Deadlock(cycle))),
                         }
                     }

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::dump::TaskKind;
 use super::id::TaskId;
 use super::list::TaskList;
 use super::shared::Shared;
@@ -44,12 +45,12 @@ pub(crate) struct Header {
 
 impl Header {
     #[inline]
-    pub(crate) fn new(backend: Arc<dyn Backend>, attributes: Attributes) -> Header {
+    pub(crate) fn new(backend: Arc<dyn Backend>, kind: TaskKind, attributes: Attributes) -> Header {
         let has_attributes =
             attributes.name.is_some() || attributes.stack_size.is_some() || attributes.observer.is_some();
-        let header = Header { id: TaskId::next(), backend, slot: SharedSlot::default() };
+        let header = Header { id: TaskId::next(), backend, slot: SharedSlot::new(kind) };
         if has_attributes {
-            header.slot.get_or_make(|| Shared::new(header.id, Some(Box::new(attributes)), None));
+            header.slot.get_or_make(|| Shared::new(header.id, kind, Some(Box::new(attributes)), None));
         }
         header
     }
@@ -102,7 +103,7 @@ impl Header {
     /// As [`Header::shared`], for a caller that holds the lock of the list of tasks. `waker` returns the
     /// waker with which the task is listed, which the shared part takes over.
     pub(super) fn make_shared_with(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<Shared> {
-        self.slot.get_or_make(|| Shared::new(self.id, None, waker()))
+        self.slot.get_or_make(|| Shared::new(self.id, self.slot.kind, None, waker()))
     }
 
     /// Returns whether the shared part has been made.
@@ -268,22 +269,23 @@ struct SharedSlot {
     /// The task's key in the list of tasks, or [`TaskList::NO_KEY`]. Only the task's own stack writes it,
     /// under the lock of the list. It lies here because the padding leaves room for it.
     key: AtomicU32,
+    /// It lies here for the same reason.
+    kind: TaskKind,
 }
 
-impl Default for SharedSlot {
+impl SharedSlot {
     #[inline]
-    fn default() -> SharedSlot {
+    fn new(kind: TaskKind) -> SharedSlot {
         SharedSlot {
             shared: OnceLock::default(),
             finished: AtomicBool::new(false),
             ever_blocked: seq_cst::AtomicBool::new(false),
             awaited: seq_cst::AtomicBool::new(false),
             key: AtomicU32::new(TaskList::NO_KEY),
+            kind,
         }
     }
-}
 
-impl SharedSlot {
     #[inline]
     fn get(&self) -> Option<&Arc<Shared>> {
         self.shared.get()

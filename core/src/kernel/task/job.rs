@@ -13,6 +13,7 @@ use async_task::{Runnable, ScheduleInfo, WithInfo};
 use pin_project_lite::pin_project;
 
 use super::Builder;
+use super::dump::TaskKind;
 use super::error::{Panic, SpawnError};
 use super::failure::Failure;
 use super::handle::{Task, TaskRef};
@@ -21,6 +22,7 @@ use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
 use crate::kernel::strand::{out_of_order, with_current};
 use crate::kernel::wait::{Cancelled, drive};
+use crate::kernel::waiting;
 
 /// A task that is ready to run. Dropping it instead cancels the task and drops its future, there and then.
 pub struct Job(Option<Runnable<Header>>);
@@ -124,6 +126,9 @@ pub(crate) trait Body {
     /// The output of the body.
     type Output;
 
+    /// The kind that dumps tell.
+    const KIND: TaskKind;
+
     /// Goes on until it must wait.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
 
@@ -147,6 +152,8 @@ impl<F> FutureBody<F> {
 
 impl<F: Future> Body for FutureBody<F> {
     type Output = F::Output;
+
+    const KIND: TaskKind = TaskKind::Future;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -177,6 +184,8 @@ impl<F, T> Unpin for ClosureBody<F, T> {}
 
 impl<F: FnOnce() -> T, T> Body for ClosureBody<F, T> {
     type Output = T;
+
+    const KIND: TaskKind = TaskKind::Closure;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
@@ -266,19 +275,28 @@ impl<B: Body> Future for JobFuture<B> {
                 if *this.blocking {
                     return Poll::Ready(body.run(strand));
                 }
-                let mut again = false;
+                let (mut again, mut describing) = (false, false);
                 loop {
-                    if let Poll::Ready(output) = body.as_mut().poll(cx) {
+                    let polled = match describing {
+                        false => body.as_mut().poll(cx),
+                        true => waiting::describe(running, false, || body.as_mut().poll(cx)),
+                    };
+                    if let Poll::Ready(output) = polled {
                         return Poll::Ready(Ok(output));
                     }
                     again = running.stops(again);
-                    if !again {
+                    if again {
+                        continue;
+                    }
+                    // Before those who look are heard: who asks later has the task woken.
+                    if !*this.entered {
+                        *this.entered = true;
+                        running.enter_task(cx.waker());
+                    }
+                    if describing || !waiting::is_observed() {
                         break;
                     }
-                }
-                if !*this.entered {
-                    *this.entered = true;
-                    running.enter_task(cx.waker());
+                    describing = true;
                 }
                 // The task was cancelled while it ran: nobody would wake it again.
                 if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
@@ -371,7 +389,7 @@ where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
-    let header = Header::new(backend, attributes);
+    let header = Header::new(backend, B::KIND, attributes);
     if !header.backend().tasks().count_start(header.id()) {
         // The observer counts on being told, whatever the body's destructor does.
         discard_panic(move || drop(body));

@@ -39,6 +39,7 @@ use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
 use crate::kernel::strand::{with_current, with_state};
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// The number of shards: a power of two well above the number of workers that meet on a shard by chance.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
@@ -391,7 +392,7 @@ impl Future for WaitEmpty {
             if self.tasks.holds_caller() && with_state(|state| state.blocked_task(cx.waker()).is_some()) {
                 panic!("a task waits for all tasks of its own backend to be over, and so for itself");
             }
-            return Poll::Pending;
+            return waiting::note(Poll::Pending, || WaitingFor::Tasks);
         }
         unit.spend();
         self.leave();

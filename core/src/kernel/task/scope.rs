@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use super::dump::TaskKind;
 use super::error::{Panic, SpawnError};
 use super::failure::{CancelUnwind, Failure};
 use super::handle::{Task, TaskRef};
@@ -22,6 +23,7 @@ use crate::base::wake::StoredWaker;
 use crate::kernel::backend::{Backend, Strand};
 use crate::kernel::strand::{ThreadStrand, assert_may_wait, with_current};
 use crate::kernel::wait::{Cancelled, Wait, drive};
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// Calls `f` with a scope in which tasks may borrow from the caller, and joins all of them before it returns,
 /// also when `f` panics.
@@ -131,7 +133,10 @@ impl ScopeState {
 
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<()> {
         *lock_std(&self.joiner) = Some(StoredWaker::of(cx.waker()));
-        if self.running.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
+        if self.running.load(Ordering::Acquire) == 0 {
+            return Poll::Ready(());
+        }
+        waiting::note(Poll::Pending, || WaitingFor::Tasks)
     }
 
     /// Waits until all tasks are over, and says only then whether the caller was cancelled meanwhile.
@@ -343,6 +348,8 @@ pin_project_lite::pin_project! {
 
 impl<B: Body> Body for ScopedBody<B> {
     type Output = ();
+
+    const KIND: TaskKind = B::KIND;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();

@@ -9,12 +9,14 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::dump::{Asked, Observed, TaskKind};
 use super::header::Attributes;
 use super::id::TaskId;
 use super::wait_graph::OutEdge;
 use crate::base::sync::atomic::{AtomicU8, Ordering};
 use crate::base::sync::{Mutex, lock, seq_cst};
 use crate::event::parker::Parker;
+use crate::kernel::waiting::Description;
 
 /// The shared part of a task.
 ///
@@ -29,6 +31,7 @@ use crate::event::parker::Parker;
 /// ```
 pub(crate) struct Shared {
     id: TaskId,
+    kind: TaskKind,
     /// None if the task has no attributes. A task that has some has its shared part from the beginning.
     attributes: Option<Box<Attributes>>,
     /// [`CANCELLED`] and [`FINISHED`]. A bit that is set stays set.
@@ -57,29 +60,41 @@ struct WaitState {
     parker: Option<Arc<Parker>>,
     /// The edge of the wait that blocks the task. It is made with the first such wait: most tasks have none.
     out_edge: Option<Box<OutEdge>>,
+    /// The waits that it has told those who look. None while nobody has looked.
+    observed: Option<Box<Observed>>,
 }
 
 impl Shared {
-    pub(super) fn new(id: TaskId, attributes: Option<Box<Attributes>>, waker: Option<Waker>) -> Arc<Shared> {
+    pub(super) fn new(
+        id: TaskId,
+        kind: TaskKind,
+        attributes: Option<Box<Attributes>>,
+        waker: Option<Waker>,
+    ) -> Arc<Shared> {
         Arc::new(Shared {
             id,
+            kind,
             attributes,
             flags: AtomicU8::new(0),
             blocked: seq_cst::AtomicBool::new(false),
             awaited: seq_cst::AtomicU32::new(0),
-            wait: Mutex::new(WaitState { waker, parker: None, out_edge: None }),
+            wait: Mutex::new(WaitState { waker, parker: None, out_edge: None, observed: None }),
         })
     }
 
     /// Makes the shared part of a task that could not be started.
     pub(crate) fn never() -> Arc<Shared> {
-        let shared = Shared::new(TaskId::next(), None, None);
+        let shared = Shared::new(TaskId::next(), TaskKind::Future, None, None);
         shared.flags.store(FINISHED, Ordering::Relaxed);
         shared
     }
 
     pub(crate) fn id(&self) -> TaskId {
         self.id
+    }
+
+    pub(crate) fn kind(&self) -> TaskKind {
+        self.kind
     }
 
     #[inline]
@@ -183,9 +198,12 @@ impl Shared {
 
     /// Marks the task as finished. May be called twice, by the task and by the maker of its shared part.
     pub(super) fn finish(&self) {
-        let waker = lock(&self.wait).waker.take();
-        drop(waker);
+        let mut wait = lock(&self.wait);
+        let unused = (wait.waker.take(), wait.observed.take());
+        // Under the lock: whoever asks what the task waits for asks it before this, or not at all.
         self.flags.fetch_or(FINISHED, Ordering::Release);
+        drop(wait);
+        drop(unused);
     }
 
     /// Returns what messages call the task: its name, or else its number.
@@ -215,6 +233,40 @@ impl Shared {
     pub(super) fn clear_parker(&self) {
         let parker = lock(&self.wait).parker.take();
         drop(parker);
+    }
+
+    /// Has the task tell what it waits for, at its next poll that ends with a wait; `asked` is dropped then.
+    /// A task that waits is woken for it. One that is over tells nothing any more.
+    pub(super) fn ask(&self, asked: Asked) {
+        let mut wait = lock(&self.wait);
+        if self.is_finished() {
+            drop(wait);
+            return;
+        }
+        let may_have_waited = wait.waker.is_some() || wait.parker.is_some();
+        wait.observed.get_or_insert_default().ask(asked, may_have_waited);
+        // Under the lock, as in `cancel`.
+        if let Some(parker) = &wait.parker {
+            parker.look();
+        }
+        let waker = wait.waker.clone();
+        drop(wait);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Records what the task waits for.
+    pub(crate) fn set_description(&self, description: Box<Description>) {
+        let mut wait = lock(&self.wait);
+        let unused = wait.observed.get_or_insert_default().update(description);
+        drop(wait);
+        drop(unused);
+    }
+
+    /// Calls `f` with what is known of the task's waits. What `f` takes out is dropped when no lock is held.
+    pub(super) fn with_observed<R>(&self, f: impl FnOnce(&mut Option<Box<Observed>>) -> R) -> R {
+        f(&mut lock(&self.wait).observed)
     }
 
     /// Asks the task to end: at its await point if it is suspended, by unwinding if it blocks a stack.

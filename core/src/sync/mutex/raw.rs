@@ -52,6 +52,7 @@ use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::{Mutex as ShortMutex, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody has the lock.
 const LOCKED: u32 = 1;
@@ -122,10 +123,11 @@ impl RawMutex {
 
     #[cold]
     fn poll_contended(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
-        match wait_key.get() {
+        let polled = match wait_key.get() {
             None => self.enter(wait_key, waker),
             Some(key) => self.come_back(wait_key, key, waker),
-        }
+        };
+        waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
     }
 
     /// Makes step 3, of one that has not waited yet.

@@ -9,6 +9,7 @@ use crate::actor::{ExitReason, Overflow};
 use crate::base::sync::lock;
 use crate::base::wake::StoredWaker;
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor};
 
 impl<M> Cell<M> {
     /// Takes the next event that is there already.
@@ -136,7 +137,7 @@ impl<M> Cell<M> {
         self.sync_flags(queue);
         drop(inbox);
         drop(before);
-        Poll::Pending
+        waiting::note(Poll::Pending, || WaitingFor::Mailbox { process: self.serial })
     }
 
     /// Notes that the receiver no longer waits, if it did.

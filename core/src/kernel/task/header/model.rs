@@ -17,7 +17,7 @@ pub(in crate::kernel::task) fn id(number: u64) -> TaskId {
 
 /// The shared part of such a task.
 pub(in crate::kernel::task) fn shared(number: u64) -> Arc<Shared> {
-    Shared::new(id(number), None, None)
+    Shared::new(id(number), TaskKind::Future, None, None)
 }
 
 /// A backend on which nothing runs.
@@ -48,7 +48,7 @@ pub(crate) fn header(tasks: &Arc<TaskList>, number: u64) -> Arc<Header> {
     Arc::new(Header {
         id: id(number),
         backend: Arc::new(Nowhere(Arc::clone(tasks))),
-        slot: SharedSlot::default(),
+        slot: SharedSlot::new(TaskKind::Future),
     })
 }
 
