@@ -2,13 +2,16 @@
 //!
 //! A [`Builder`] or a [`Spawner`] starts one, and a [`Task`] is the handle to it. [`scope`] starts tasks that
 //! borrow, a [`TaskGroup`] any number of tasks whose results come out in the order in which they are ready.
+//! What a [`shield`] has begun is finished, whatever becomes of the task.
 
 mod group;
+mod shield;
 
 pub use crate::kernel::task::{
     Builder, Dump, Dumping, Job, MakeDefault, Panic, Scope, ScopedTask, SpawnError, Spawner, Task, TaskDump,
     TaskId, TaskKind, TaskList, TaskRef, TaskState, WaitEmpty, current, current_backend, dump,
-    is_cancellation, register_default, scope, set_default, spawn, spawn_fn,
+    is_cancellation, is_cancelled, register_default, scope, set_default, spawn, spawn_fn,
 };
 pub use crate::kernel::waiting::{Observation, WaitingFor, observe};
 pub use group::TaskGroup;
+pub use shield::{Shield, shield};

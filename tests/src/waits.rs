@@ -12,7 +12,8 @@ use twoply_core::actor::{self, Actor, Builder, ExitReason, Process, ProcessRef};
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, suspension};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{self, Promise, Resolver};
-use twoply_core::task::{self, TaskGroup};
+use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
+use twoply_core::task::{self, TaskGroup, shield};
 use twoply_core::{Wait, channel, time};
 use twoply_native::Native;
 
@@ -79,6 +80,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(reservations());
     all.extend(locks::locks());
     all.extend(streams::streams());
+    all.extend(signals());
     all.extend(promises());
     all.extend(combinators());
     all.extend(tasks(on));
@@ -151,6 +153,37 @@ fn reservations() -> Vec<Waits> {
     ]
 }
 
+fn signals() -> Vec<Waits> {
+    let (news, turns) = (leak(Notify::new()), leak(Notify::new()));
+    let (event, barrier) = (leak(Event::new()), leak(Barrier::new(2)));
+    let (mutex, change) = (leak(Mutex::new(())), leak(Condvar::new()));
+    let changed = || any_wait(change.wait(mutex.try_lock().expect("nobody else has locked it")));
+    let parent = CancellationToken::new();
+    let child = leak(parent.child_token());
+    vec![
+        waits("notify_waiters", [any_wait(news.notified()), any_wait(news.notified())], || {
+            news.notify_waiters();
+        }),
+        waits("notify_one", [any_wait(turns.notified()), any_wait(turns.notified())], || {
+            turns.notify_one();
+            turns.notify_one();
+        }),
+        waits("event", [any_wait(event.wait()), any_wait(event.wait())], || event.set()),
+        waits("condvar", [changed(), changed()], || change.notify_all()),
+        waits("barrier", [any_wait(barrier.wait())], || {
+            // Whoever has gone is not waited for.
+            let _ = Pin::new(&mut barrier.wait()).poll(&mut Context::from_waker(std::task::Waker::noop()));
+        }),
+        waits(
+            "cancelled",
+            [any_wait(child.cancelled()), any_wait(child.clone().cancelled_owned())],
+            move || {
+                parent.cancel();
+            },
+        ),
+    ]
+}
+
 /// Keeps a promise.
 fn keep(resolver: Resolver<u32>) -> impl FnOnce() + Send + 'static {
     move || resolver.resolve(1).expect("nobody else has")
@@ -204,6 +237,7 @@ fn combinators() -> Vec<Waits> {
         case("join", |p| any_wait(join((p.clone(), p)))),
         case("join_all", |p| any_wait(join_all([p.clone(), p.clone(), p]))),
         case("race_all", |p| any_wait(race_all([p.clone(), p.clone(), p]))),
+        case("shield", |p| any_wait(shield(p))),
         case("any_all", |p| any_wait(any_all([p.clone(), p.clone(), p]))),
         kept("join_all of others", |all| any_wait(join_all(all))),
         kept("race_all of others", |all| any_wait(race_all(all))),

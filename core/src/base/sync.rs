@@ -30,6 +30,19 @@ pub(crate) use once_lock::OnceLock;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{OnceLock, atomic, atomic as seq_cst};
 
+/// Makes a function `const`, but not in the models: loom's types cannot be made in constants.
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($argument:ident: $Type:ty),*) -> $Output:ty $body:block) => {
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $vis const fn $name($($argument: $Type),*) -> $Output $body
+        #[cfg(loom)]
+        $(#[$meta])*
+        $vis fn $name($($argument: $Type),*) -> $Output $body
+    };
+}
+pub(crate) use const_fn;
+
 /// Does nothing: the models have no mutexes of the library's own to check.
 #[cfg(loom)]
 pub(crate) fn assert_unlocked() {}

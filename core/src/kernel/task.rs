@@ -47,7 +47,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::kernel::backend::Backend;
-use crate::kernel::strand::with_current;
+use crate::kernel::strand::{with_current, with_state};
 
 pub use default_backend::{MakeDefault, register_default, set_default};
 pub use dump::{Dump, Dumping, TaskDump, TaskKind, TaskState, dump};
@@ -327,4 +327,27 @@ pub fn current_backend() -> Result<Arc<dyn Backend>, SpawnError> {
 /// ```
 pub fn current() -> Option<TaskRef> {
     with_current(|strand| strand.state().task()).map(TaskRef::new)
+}
+
+/// Returns whether the calling task has been cancelled; false outside of any task.
+///
+/// It then ends at its next wait, so only code that computes for long has to ask. Code that wants to end in
+/// its own way is told by a [`CancellationToken`](crate::sync::CancellationToken), and what must not be cut
+/// off goes into a [`shield`](crate::task::shield).
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, task};
+///
+/// let task = twoply::spawn_fn(|| {
+///     while !task::is_cancelled() {
+///         std::thread::yield_now();
+///     }
+///     "it has ended by itself"
+/// });
+/// task.cancel();
+/// assert!(task.wait().is_ok_and(|end| end == "it has ended by itself"));
+/// ```
+pub fn is_cancelled() -> bool {
+    with_state(|state| state.task_cancelled())
 }

@@ -7,6 +7,9 @@
 /// The index that stands for no slot.
 const NONE: u32 = u32::MAX;
 
+/// Stands for the slot before an entry that is in no line any more, and still in its slot.
+const UNLISTED: u32 = u32::MAX - 1;
+
 /// Names an entry. A key whose entry has gone finds nothing, even when the slot is in use again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -96,6 +99,24 @@ impl<V> LinkedSlab<V> {
         self.head == NONE
     }
 
+    /// Takes the front entry out of the line and returns it. It stays in its slot, where its key finds it
+    /// until [`remove`](LinkedSlab::remove) is called.
+    pub(crate) fn unlist_front(&mut self) -> Option<&mut V> {
+        let index = self.head;
+        if index == NONE {
+            return None;
+        }
+        let slot = self.slot(index);
+        slot.prev = UNLISTED;
+        let next = std::mem::replace(&mut slot.next, NONE);
+        self.head = next;
+        match next {
+            NONE => self.tail = NONE,
+            _ => self.slot(next).prev = NONE,
+        }
+        self.slot(index).value.as_mut()
+    }
+
     /// Returns the entry that `key` names, if it is still there.
     pub(crate) fn find(&mut self, key: Key) -> Option<&mut V> {
         self.holds(key).then(|| self.slot(key.index).value.as_mut())?
@@ -171,6 +192,7 @@ impl<V> LinkedSlab<V> {
         let value = slot.value.take();
         match prev {
             NONE => self.head = next,
+            UNLISTED => return value,
             _ => self.slot(prev).next = next,
         }
         match next {
@@ -214,6 +236,25 @@ mod tests {
         assert_eq!(slots.find(old), None);
         assert_eq!(slots.remove(old), None);
         assert_eq!(slots.find(new), Some(&mut 2));
+    }
+
+    #[test]
+    fn an_entry_that_is_in_no_line_is_found_until_it_is_removed() {
+        let mut slots = LinkedSlab::new();
+        let keys: Vec<Key> = (0..4).map(|n| slots.push_back(n)).collect();
+        assert_eq!(slots.unlist_front(), Some(&mut 0));
+        assert_eq!(slots.unlist_front(), Some(&mut 1));
+        assert_eq!(slots.find(keys[0]), Some(&mut 0));
+        assert_eq!(slots.remove(keys[1]), Some(1));
+        assert_eq!(slots.remove(keys[2]), Some(2));
+        // A slot that was freed in either way is used again, and the line is whole.
+        slots.push_back(4);
+        slots.push_back(5);
+        assert_eq!(slots.more.len(), 3);
+        assert_eq!(drain(&mut slots), [3, 4, 5]);
+        assert_eq!(slots.unlist_front(), None);
+        assert_eq!(slots.remove(keys[0]), Some(0));
+        assert!(slots.is_empty());
     }
 
     #[test]

@@ -1,0 +1,165 @@
+//! [`Condvar`]: waiting for a change of what a mutex guards.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::mutex::{Lock, Mutex, MutexGuard};
+use super::notify::{Notified, Notify};
+use crate::base::sync::const_fn;
+
+/// Lets tasks that have locked a [`Mutex`] wait until others have changed what it guards.
+///
+/// As with every condition variable, whoever is woken looks whether what it waits for has come, and waits
+/// again if not: by the time it has the lock somebody else may have been there, and it may have been woken
+/// for nothing. [`wait_while`](Condvar::wait_while) does that. Nothing is stored for later: who notifies
+/// changes the value first, under the lock.
+///
+/// # Examples
+/// ```
+/// use std::collections::VecDeque;
+/// use std::sync::Arc;
+/// use twoply::{Wait, sync::{Condvar, Mutex}};
+///
+/// let shared = Arc::new((Mutex::new(VecDeque::new()), Condvar::new()));
+/// let other = Arc::clone(&shared);
+/// let consumer = twoply::spawn(async move {
+///     let (jobs, added) = &*other;
+///     let mut jobs = added.wait_while(jobs.lock().await, |jobs| jobs.is_empty()).await;
+///     jobs.pop_front()
+/// });
+/// shared.0.lock().wait().push_back("job");
+/// shared.1.notify_one();
+/// assert_eq!(consumer.wait().unwrap(), Some("job"));
+/// ```
+pub struct Condvar {
+    waiters: Notify,
+}
+
+impl Condvar {
+    const_fn! {
+        /// Makes one that nobody waits for.
+        pub fn new() -> Condvar {
+            Condvar { waiters: Notify::without_permits() }
+        }
+    }
+
+    /// Wakes the one that has waited longest. Does nothing if nobody waits.
+    pub fn notify_one(&self) {
+        self.waiters.notify_one();
+    }
+
+    /// Wakes all who wait now.
+    pub fn notify_all(&self) {
+        self.waiters.notify_waiters();
+    }
+
+    /// Unlocks the mutex, waits until it is woken, and locks the mutex again; finish it with `.await` or
+    /// `.wait()`.
+    ///
+    /// It waits from this call on, and unlocks here: no notification by one who locks the mutex after this is
+    /// missed, even if the future is polled later.
+    ///
+    /// Cancel-safe: when it is dropped the mutex is not locked by it, and the next in line is woken in its
+    /// place if [`notify_one`](Condvar::notify_one) has woken it already.
+    ///
+    /// # Panics
+    /// The future does where [`Mutex::lock`] does, and when it is polled after it was ready.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, sync::{Condvar, Mutex}};
+    ///
+    /// let (door, opened) = (Mutex::new("closed"), Condvar::new());
+    /// std::thread::scope(|s| {
+    ///     let mut guard = door.lock().wait();
+    ///     s.spawn(|| {
+    ///         *door.lock().wait() = "open";
+    ///         opened.notify_all();
+    ///     });
+    ///     while *guard == "closed" {
+    ///         guard = opened.wait(guard).wait();
+    ///     }
+    /// });
+    /// ```
+    pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> CondvarWait<'_, 'a, T> {
+        let mutex = MutexGuard::mutex(&guard);
+        let mut woken = self.waiters.notified();
+        woken.enable();
+        drop(guard);
+        CondvarWait { condvar: self, mutex, woken, lock: None, is_ready: false }
+    }
+
+    /// Waits, as [`wait`](Condvar::wait) does, as long as `condition` is true of the value. It is looked at
+    /// first of all, and then each time this is woken, with the mutex locked.
+    ///
+    /// Cancel-safe, as [`wait`](Condvar::wait) is.
+    ///
+    /// # Panics
+    /// The future does where [`Mutex::lock`] does, and where `condition` does.
+    pub async fn wait_while<'a, T: ?Sized>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> MutexGuard<'a, T> {
+        while condition(&mut guard) {
+            guard = self.wait(guard).await;
+        }
+        guard
+    }
+}
+
+impl Default for Condvar {
+    fn default() -> Condvar {
+        Condvar::new()
+    }
+}
+
+impl fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condvar").finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Condvar::wait`].
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct CondvarWait<'c, 'a, T: ?Sized> {
+    condvar: &'c Condvar,
+    mutex: &'a Mutex<T>,
+    woken: Notified<'c>,
+    /// The wait for the lock, once it has been woken.
+    lock: Option<Lock<'a, T>>,
+    is_ready: bool,
+}
+
+impl<'a, T: ?Sized> Future for CondvarWait<'_, 'a, T> {
+    type Output = MutexGuard<'a, T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+        let this = self.get_mut();
+        if this.lock.is_none() {
+            ready!(Pin::new(&mut this.woken).poll(cx));
+        }
+        let lock = this.lock.get_or_insert_with(|| this.mutex.lock());
+        let guard = ready!(Pin::new(lock).poll(cx));
+        this.is_ready = true;
+        Poll::Ready(guard)
+    }
+}
+
+impl<T: ?Sized> Drop for CondvarWait<'_, '_, T> {
+    fn drop(&mut self) {
+        // Woken for nothing, and another one may be waiting for the same. Before it was woken, `woken` sees
+        // to that.
+        if self.lock.is_some() && !self.is_ready {
+            self.condvar.notify_one();
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for CondvarWait<'_, '_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CondvarWait").field("woken", &self.lock.is_some()).finish_non_exhaustive()
+    }
+}

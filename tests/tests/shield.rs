@@ -1,0 +1,160 @@
+//! Shielded work: what has begun is finished, however the wait for it ends.
+
+use std::future::{Future, pending, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use twoply_core::future::{race, yield_now};
+use twoply_core::task::{self, shield};
+use twoply_core::{Wait, channel};
+use twoply_tests::{Gate, Signal, Systems, eventually, laws};
+
+laws! {
+    everywhere {
+        what_has_begun_is_finished_though_its_task_is_cancelled,
+        a_wait_in_a_shield_does_not_unwind,
+        what_has_not_begun_is_dropped,
+        a_shield_gives_what_its_future_gives,
+        who_loses_a_race_goes_on,
+        a_panic_after_the_move_harms_nobody,
+        a_task_can_see_that_it_has_been_cancelled,
+    }
+}
+
+fn what_has_begun_is_finished_though_its_task_is_cancelled(on: &Systems) {
+    for straight_line in [false, true] {
+        let (gate, dropped, after) = (Gate::new(), Signal::new(), Signal::new());
+        let (opened, guard, reached) = (gate.opened(), dropped.on_drop(), after.clone());
+        let (end, ended) = channel::oneshot();
+        let work = shield(async move {
+            let _guard = guard;
+            opened.await;
+            yield_now().await;
+            end.send("finished").unwrap();
+        });
+        let task = match straight_line {
+            false => on.here().spawn(async move {
+                work.await;
+                reached.add();
+            }),
+            true => on.here().spawn_fn(move || {
+                work.wait();
+                reached.add();
+            }),
+        };
+        eventually("it waits", || gate.waiting() > 0);
+        task.cancel();
+        assert!(task.wait().unwrap_err().is_cancelled(), "the task does not wait for what it has shielded");
+        assert_eq!(dropped.count(), 0);
+        gate.open();
+        assert_eq!(ended.wait(), Ok("finished"));
+        eventually("it is gone", || dropped.count() == 1);
+        assert_eq!(after.count(), 0);
+    }
+}
+
+fn a_wait_in_a_shield_does_not_unwind(on: &Systems) {
+    let (gate, waits, order) = (Gate::new(), Gate::new(), Signal::new());
+    let (opened, begun, count) = (gate.opened(), waits.clone(), order.clone());
+    let task = on.here().spawn_fn(move || {
+        shield(async move {
+            begun.open();
+            opened.wait();
+            count.add();
+        })
+        .wait();
+        assert!(task::is_cancelled());
+        pending::<()>().wait();
+    });
+    waits.opened().wait();
+    eventually("it waits", || gate.waiting() > 0);
+    task.cancel();
+    assert!(!task.is_finished());
+    gate.open();
+    assert!(task.wait().unwrap_err().is_cancelled());
+    assert_eq!(order.count(), 1);
+}
+
+fn what_has_not_begun_is_dropped(on: &Systems) {
+    let (dropped, polled) = (Signal::new(), Signal::new());
+    let (guard, count) = (dropped.on_drop(), polled.clone());
+    let drop_it = async move {
+        drop(shield(async move {
+            let _guard = guard;
+            count.add();
+        }));
+    };
+    on.here().spawn(drop_it).wait().unwrap();
+    assert_eq!((dropped.count(), polled.count()), (1, 0));
+}
+
+fn a_shield_gives_what_its_future_gives(on: &Systems) {
+    let value = on.here().spawn(async {
+        shield(async {
+            yield_now().await;
+            7
+        })
+        .await
+    });
+    assert_eq!(value.wait().unwrap(), 7);
+    let panics = on.here().spawn(async {
+        shield(async {
+            yield_now().await;
+            std::panic::resume_unwind(Box::new("expected"))
+        })
+        .await
+    });
+    let panics: Result<(), _> = panics.wait();
+    assert!(panics.unwrap_err().is_panic());
+}
+
+fn who_loses_a_race_goes_on(on: &Systems) {
+    let (gate, (end, ended)) = (Gate::new(), channel::oneshot());
+    let opened = gate.opened();
+    let race = on.here().spawn(async move {
+        let slow = shield(async move {
+            opened.await;
+            end.send(1).unwrap();
+            1
+        });
+        race((slow, ready(2))).biased().await
+    });
+    assert_eq!(race.wait().unwrap(), 2);
+    gate.open();
+    assert_eq!(ended.wait(), Ok(1));
+}
+
+fn a_panic_after_the_move_harms_nobody(on: &Systems) {
+    let (gate, dropped) = (Gate::new(), Signal::new());
+    let (opened, guard) = (gate.opened(), dropped.on_drop());
+    let begin = async move {
+        let mut work = shield(async move {
+            let _guard = guard;
+            opened.await;
+            std::panic::resume_unwind(Box::new("expected"));
+        });
+        let polled: Poll<()> = Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    };
+    on.here().spawn(begin).wait().unwrap();
+    gate.open();
+    eventually("it is gone", || dropped.count() == 1);
+    assert_eq!(on.here().spawn(async { 1 }).wait().unwrap(), 1);
+}
+
+fn a_task_can_see_that_it_has_been_cancelled(on: &Systems) {
+    assert!(!task::is_cancelled(), "outside of any task");
+    let begun = Gate::new();
+    let started = begun.clone();
+    let task = on.here().spawn_fn(move || {
+        assert!(!task::is_cancelled());
+        started.open();
+        while !task::is_cancelled() {
+            std::thread::yield_now();
+        }
+        7
+    });
+    begun.opened().wait();
+    task.cancel();
+    assert_eq!(task.wait().unwrap(), 7);
+}
