@@ -3,11 +3,11 @@
 //! They take any futures, so channels, timers, sockets and tasks can be waited for together, and they are
 //! futures themselves: finish them with `.await` or [`.wait()`](crate::Wait::wait).
 //!
-//! | waits for  | a few futures, by type         | many of one type |
-//! |------------|--------------------------------|------------------|
-//! | the first  | [`race`], [`select`](select()) | [`race_all`]     |
-//! | the first that succeeds | [`any`](any())    | [`any_all`]      |
-//! | all        | [`join`]                       | [`join_all`]     |
+//! | waits for  | a few futures, by type         | many of one type | a set that changes |
+//! |------------|--------------------------------|------------------|--------------------|
+//! | the first  | [`race`], [`select`](select()), [`select!`](crate::select!) | [`race_all`] | [`select_all`] |
+//! | the first that succeeds | [`any`](any())    | [`any_all`]      | |
+//! | all        | [`join`]                       | [`join_all`]     | [`select_all`] |
 //!
 //! Losers are dropped with the combinator, before the code after `.await` or `.wait()` goes on. So a race is
 //! cancel-safe if its arms are: the receives and sends of [`channel`](crate::channel) are, with one
@@ -24,25 +24,32 @@ mod any;
 mod arms;
 mod children;
 mod join;
+mod one_of;
 mod random;
+mod select;
+mod select_all;
 mod suspend;
 mod yield_now;
 
 pub use all::{JoinAll, RaceAll, join_all, race_all};
 pub use any::{Any, AnyAll, any_all};
-pub use arms::{Arms, OneOf, Race, SameArms, Select, Tuple};
+pub use arms::{Alternatives, Arm, ArmSet, Arms, IntoArm, OrNone, Race, SameArms, Select, When, when};
 pub(crate) use children::Children;
+pub use join::Tuple;
+pub use one_of::OneOf;
+pub use select_all::{NextReady, SelectAll, SelectKey, select_all};
 pub use suspend::{Resumer, Suspend, SuspendError, Suspension, suspension};
 pub use yield_now::{YieldNow, yield_now};
 
 #[doc(inline)]
 pub use crate::select;
 
-/// Waits for the first of two to six futures to be ready, and says which it was.
+/// Waits for the first of up to 32 arms to be ready, and says which it was.
 ///
-/// At each poll another arm, chosen at random, is polled first, so an arm that is always ready does not
-/// starve the others: an arm that is ready wins with a chance of at least one in the number of arms. See
-/// [`Select::biased`] for the other order.
+/// An arm is a future, or [`when`] around one. At each poll they are polled in an order that is left to
+/// chance: of those that are ready each wins with the same chance, however many others there are, and none
+/// starves. See [`Select::biased`] for the other order, and [`Select::or_none`] for the case that no arm
+/// takes part.
 ///
 /// ```
 /// use twoply::future::{OneOf, select};
@@ -56,11 +63,11 @@ pub use crate::select;
 ///     OneOf::Second(_) => unreachable!("nobody has asked to quit"),
 /// }
 /// ```
-pub fn select<T: Tuple<Futures: Arms>>(futures: T) -> Select<T::Futures> {
-    Select::new(futures.into_futures())
+pub fn select<T: Alternatives<Arms: Arms>>(arms: T) -> Select<T::Arms> {
+    Select::new(arms.into_arms())
 }
 
-/// Waits for the first of two to six futures with the same output to be ready, and returns that.
+/// Waits for the first of up to 32 arms with the same output to be ready, and returns that.
 ///
 /// The order of polling is that of [`select`](select()).
 ///
@@ -70,11 +77,11 @@ pub fn select<T: Tuple<Futures: Arms>>(futures: T) -> Select<T::Futures> {
 ///
 /// assert_eq!(race((pending(), ready(1), pending())).wait(), 1);
 /// ```
-pub fn race<T: Tuple<Futures: SameArms>>(futures: T) -> Race<T::Futures> {
-    Race::new(futures.into_futures())
+pub fn race<T: Alternatives<Arms: SameArms>>(arms: T) -> Race<T::Arms> {
+    Race::new(arms.into_arms())
 }
 
-/// Waits for the first of two to six futures to be ready with `Ok`, and returns what is in it.
+/// Waits for the first of up to 32 arms to be ready with `Ok`, and returns what is in it.
 ///
 /// All have outputs of one type, `Result<T, E>`. The order of polling is that of [`select`](select()).
 ///
@@ -88,8 +95,8 @@ pub fn race<T: Tuple<Futures: SameArms>>(futures: T) -> Race<T::Futures> {
 /// assert_eq!(any((pending(), ready(Err("down")), ready(Ok(1)))).wait(), Ok(1));
 /// assert_eq!(any((ready(Err::<(), _>("down")), ready(Err("down")))).wait(), Err("down"));
 /// ```
-pub fn any<T: Tuple<Futures: SameArms>>(futures: T) -> Any<T::Futures> {
-    Any::new(futures.into_futures())
+pub fn any<T: Alternatives<Arms: SameArms>>(arms: T) -> Any<T::Arms> {
+    Any::new(arms.into_arms())
 }
 
 /// Waits for all of two to six futures, and returns their outputs.
@@ -102,68 +109,4 @@ pub fn any<T: Tuple<Futures: SameArms>>(futures: T) -> Any<T::Futures> {
 /// ```
 pub fn join<T: Tuple>(futures: T) -> T::Join {
     futures.into_join()
-}
-
-/// Waits for the first of two to six futures and runs the arm that belongs to it.
-///
-/// It begins with the finisher, `await` or `wait`, and may go on with `biased`, which polls the arms in the
-/// order in which they are written. Then come the arms, `pattern = future => expression`, with commas between
-/// them.
-///
-/// ```
-/// use twoply::{channel, select};
-///
-/// let (jobs, next_job) = channel::unbounded();
-/// let (quit, quitting) = channel::bounded::<()>(1);
-/// jobs.try_send(1).unwrap();
-/// jobs.try_send(2).unwrap();
-/// drop(jobs);
-///
-/// let mut sum = 0;
-/// loop {
-///     select! { wait; biased;
-///         _ = quitting.recv() => break,
-///         job = next_job.recv() => match job {
-///             Ok(job) => sum += job,
-///             Err(channel::RecvError) => quit.try_send(()).unwrap(),
-///         },
-///     }
-/// }
-/// assert_eq!(sum, 3);
-/// ```
-///
-/// It expands to a `match` on [`future::select`](crate::future::select()) of the arms' futures and nothing
-/// else:
-///
-/// ```text
-/// match future::select((quitting.recv(), next_job.recv())).biased().wait() {
-///     OneOf::First(_) => break,
-///     OneOf::Second(job) => ...,
-/// }
-/// ```
-///
-/// So patterns must be irrefutable, `?`, `break` and `return` work in the arms, and the losing futures are
-/// gone when an arm runs.
-#[macro_export]
-macro_rules! select {
-    (@arms $finish:tt $order:tt [$($futures:tt)*] [$($matches:tt)*] [$variant:ident $($variants:ident)*]
-        $pattern:pat = $future:expr => $body:expr $(, $($rest:tt)*)?
-    ) => {
-        $crate::select!(@arms $finish $order
-            [$($futures)* $future,]
-            [$($matches)* $crate::future::OneOf::$variant($pattern) => $body,]
-            [$($variants)*] $($($rest)*)?)
-    };
-    (@arms [await] [$($order:tt)*] [$($futures:tt)*] [$($matches:tt)*] $variants:tt) => {
-        match $crate::future::select(($($futures)*))$($order)*.await { $($matches)* }
-    };
-    (@arms [wait] [$($order:tt)*] [$($futures:tt)*] [$($matches:tt)*] $variants:tt) => {
-        match $crate::Wait::wait($crate::future::select(($($futures)*))$($order)*) { $($matches)* }
-    };
-    ($finish:tt; biased; $($arms:tt)+) => {
-        $crate::select!(@arms [$finish] [.biased()] [] [] [First Second Third Fourth Fifth Sixth] $($arms)+)
-    };
-    ($finish:tt; $($arms:tt)+) => {
-        $crate::select!(@arms [$finish] [] [] [] [First Second Third Fourth Fifth Sixth] $($arms)+)
-    };
 }

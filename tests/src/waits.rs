@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use twoply_core::actor::{self, Actor, Builder, ExitReason, Process, ProcessRef};
-use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, suspension};
+use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, select_all, suspension};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{self, Promise, Resolver};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
@@ -237,6 +237,7 @@ fn combinators() -> Vec<Waits> {
         case("join", |p| any_wait(join((p.clone(), p)))),
         case("join_all", |p| any_wait(join_all([p.clone(), p.clone(), p]))),
         case("race_all", |p| any_wait(race_all([p.clone(), p.clone(), p]))),
+        case("select_all", |p| any_wait(leak_mut(select_all([p.clone(), p])).next_ready())),
         case("shield", |p| any_wait(shield(p))),
         case("any_all", |p| any_wait(any_all([p.clone(), p.clone(), p]))),
         kept("join_all of others", |all| any_wait(join_all(all))),

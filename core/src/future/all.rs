@@ -26,14 +26,15 @@ use crate::kernel::strand::{note_pending, with_alternative};
 pub fn join_all<I: IntoIterator<Item: IntoFuture>>(
     futures: I,
 ) -> JoinAll<<I::Item as IntoFuture>::IntoFuture> {
-    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), |_| 0);
+    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), |_| {});
     let outputs = (0..children.left()).map(|_| None).collect();
     JoinAll { children, outputs }
 }
 
 /// Waits for the first of the futures to be ready, and returns its output.
 ///
-/// Only futures that were woken are polled; which is polled first at the beginning is left to chance.
+/// Only futures that were woken are polled; in which order they are polled at the beginning is left to
+/// chance.
 ///
 /// # Panics
 /// When there are no futures: their race would never end.
@@ -48,10 +49,8 @@ pub fn join_all<I: IntoIterator<Item: IntoFuture>>(
 pub fn race_all<I: IntoIterator<Item: IntoFuture>>(
     futures: I,
 ) -> RaceAll<<I::Item as IntoFuture>::IntoFuture> {
-    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), |count| {
-        assert!(count != 0, "a race without futures never ends");
-        random::below(count)
-    });
+    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), random::shuffle);
+    assert!(children.left() != 0, "a race without futures never ends");
     RaceAll { children, selection: Selection::default() }
 }
 

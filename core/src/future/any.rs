@@ -1,4 +1,4 @@
-//! [`any`](super::any) and [`any_all`]: the first success.
+//! [`any`](super::any()) and [`any_all`]: the first success.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -7,19 +7,22 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::arms::SameArms;
+use super::arms::{ALL_ARE_OFF, SameArms};
 use super::children::Children;
 use super::random;
 use crate::kernel::selection::Selection;
 
 pin_project! {
-    /// The future of [`any`](super::any).
+    /// The future of [`any`](super::any()).
+    ///
+    /// # Panics
+    /// When it is polled and every arm is [off](super::when).
     #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
     pub struct Any<F> {
         #[pin]
         arms: F,
-        // A bit for each future that has failed.
-        failed: u8,
+        // A bit for each arm that has failed.
+        failed: u32,
         // The arm that others have committed to. Below the futures, because it is dropped after them.
         selection: Selection,
     }
@@ -36,20 +39,16 @@ impl<T, E, F: SameArms<Output = Result<T, E>>> Future for Any<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
         let mut this = self.project();
-        let start = random::below(F::COUNT);
-        let order = (start..F::COUNT).chain(0..start);
         let failed = this.failed;
         let arms = &mut this.arms;
-        this.selection.poll(cx, order, |index, cx| {
-            if *failed & 1 << index != 0 {
-                return Poll::Pending;
-            }
+        let on = arms.on();
+        assert!(on != 0, "{ALL_ARE_OFF}");
+        this.selection.poll(cx, random::order(on & !*failed, false), |index, cx| {
             match ready!(arms.as_mut().poll_same(index, cx)) {
                 Ok(output) => Poll::Ready(Ok(output)),
                 Err(error) => {
                     *failed |= 1 << index;
-                    let are_all = failed.count_ones() as usize == F::COUNT;
-                    if are_all { Poll::Ready(Err(error)) } else { Poll::Pending }
+                    if *failed == on { Poll::Ready(Err(error)) } else { Poll::Pending }
                 }
             }
         })
@@ -64,7 +63,8 @@ impl<F> fmt::Debug for Any<F> {
 
 /// Waits for the first of the futures to be ready with `Ok`, and returns what is in it.
 ///
-/// Only futures that were woken are polled; which is polled first at the beginning is left to chance.
+/// Only futures that were woken are polled; in which order they are polled at the beginning is left to
+/// chance.
 ///
 /// # Errors
 /// When all of them fail: their errors, in the order of the futures. Without futures there are none.
@@ -80,8 +80,7 @@ pub fn any_all<T, E, I>(futures: I) -> AnyAll<<I::Item as IntoFuture>::IntoFutur
 where
     I: IntoIterator<Item: IntoFuture<Output = Result<T, E>>>,
 {
-    let first = |count: usize| if count == 0 { 0 } else { random::below(count) };
-    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), first);
+    let children = Children::new(futures.into_iter().map(IntoFuture::into_future), random::shuffle);
     let errors = (0..children.left()).map(|_| None).collect();
     AnyAll { children, errors, selection: Selection::default() }
 }

@@ -1,7 +1,5 @@
-//! [`select`](super::select()) and [`race`](super::race): tuples of futures that are polled until one is
-//! ready.
+//! [`select`](super::select()) and [`race`](super::race): tuples of arms that are polled until one is ready.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -9,124 +7,195 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::join::{Join2, Join3, Join4, Join5, Join6};
+use super::one_of::OneOf;
 use super::random;
 use crate::kernel::selection::Selection;
 
-/// The future that was ready, of up to six, and its output.
-///
-/// The variants that a selection does not have hold [`Infallible`] and need no arm in a `match`.
-///
-/// ```
-/// use std::future::{pending, ready};
-/// use twoply::{Wait, future::{OneOf, select}};
-///
-/// let first = select((pending::<u8>(), ready("there"))).wait();
-/// assert_eq!(first, OneOf::Second("there"));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OneOf<A, B, C = Infallible, D = Infallible, E = Infallible, F = Infallible> {
-    /// The first future was ready.
-    First(A),
-    /// The second future was ready.
-    Second(B),
-    /// The third future was ready.
-    Third(C),
-    /// The fourth future was ready.
-    Fourth(D),
-    /// The fifth future was ready.
-    Fifth(E),
-    /// The sixth future was ready.
-    Sixth(F),
+/// A value that may be an arm of a [`select`](super::select()): all that turns into a future, and [`When`].
+pub trait IntoArm {
+    /// The arm, ready to be polled.
+    type Arm: Arm;
+    /// Turns it into the arm.
+    fn into_arm(self) -> Self::Arm;
 }
 
-/// A tuple of two to six futures, or of what turns into futures.
-pub trait Tuple: sealed::Sealed {
-    /// The futures, ready to be polled one by one.
-    type Futures;
-    /// The future of all their outputs.
-    type Join: Future;
-    /// Turns the members into futures.
-    fn into_futures(self) -> Self::Futures;
-    /// Turns the tuple into the future of all outputs.
-    fn into_join(self) -> Self::Join;
+/// An arm that can be polled: a future, or [`When`] around one.
+pub trait Arm {
+    /// The output of the arm.
+    type Output;
+    /// Returns whether it takes part, which is the same each time.
+    fn is_on(&self) -> bool;
+    /// Polls the arm, as a future is polled.
+    fn poll_arm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
 }
 
-/// Futures that can be polled one by one.
-pub trait Arms: sealed::Sealed {
+impl<F: IntoFuture> IntoArm for F {
+    type Arm = F::IntoFuture;
+
+    #[inline]
+    fn into_arm(self) -> F::IntoFuture {
+        self.into_future()
+    }
+}
+
+impl<F: Future> Arm for F {
+    type Output = F::Output;
+
+    #[inline]
+    fn is_on(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn poll_arm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.poll(cx)
+    }
+}
+
+pin_project! {
+    /// An arm that takes part only if there is a future in it; see [`when`].
+    #[derive(Debug)]
+    #[must_use = "an arm does nothing unless it is part of a `select`, `race` or `any`"]
+    pub struct When<F> {
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+/// Makes an arm for [`select`](super::select()), [`race`](super::race) or [`any`](super::any()) that takes
+/// part only if `condition` is true. It is looked at here, once.
+///
+/// An arm that is off is never polled. To make the future only if the condition is true, make an `Option` of
+/// it: `When::from(condition.then(|| ...))`; that is what an arm of [`select!`](crate::select!) with `, if`
+/// does.
+///
+/// ```
+/// use std::future::ready;
+/// use twoply::{Wait, future::{OneOf, select, when}};
+///
+/// for is_open in [false, true] {
+///     let arms = (when(is_open, ready("open")), ready("always"));
+///     let expected = if is_open { OneOf::First("open") } else { OneOf::Second("always") };
+///     assert_eq!(select(arms).biased().wait(), expected);
+/// }
+/// ```
+pub fn when<F: IntoFuture>(condition: bool, future: F) -> When<F> {
+    When { future: condition.then_some(future) }
+}
+
+impl<F: IntoFuture> From<Option<F>> for When<F> {
+    #[inline]
+    fn from(future: Option<F>) -> When<F> {
+        When { future }
+    }
+}
+
+impl<F: IntoFuture> IntoArm for When<F> {
+    type Arm = When<F::IntoFuture>;
+
+    #[inline]
+    fn into_arm(self) -> When<F::IntoFuture> {
+        When { future: self.future.map(IntoFuture::into_future) }
+    }
+}
+
+impl<F: Future> Arm for When<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn is_on(&self) -> bool {
+        self.future.is_some()
+    }
+
+    #[inline]
+    fn poll_arm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx))
+    }
+}
+
+/// A tuple of 1 to 32 arms.
+pub trait Alternatives: sealed::Sealed {
+    /// The arms, ready to be polled one by one.
+    type Arms: ArmSet;
+    /// Turns the members into arms.
+    fn into_arms(self) -> Self::Arms;
+}
+
+/// Arms that can be polled one by one.
+pub trait ArmSet: sealed::Sealed {
+    /// Returns a bit for each arm that takes part: the lowest for the first one.
+    fn on(&self) -> u32;
+}
+
+/// An [`ArmSet`] whose arms may have different outputs.
+pub trait Arms: ArmSet {
     /// A [`OneOf`], which says which one was ready, and its output.
     type Output;
-    /// The number of futures.
-    const COUNT: usize;
     /// Polls the one with this index, counted from 0.
     fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output>;
 }
 
-/// [`Arms`] that all have the same output.
-pub trait SameArms: sealed::Sealed {
+/// An [`ArmSet`] whose arms all have the same output.
+pub trait SameArms: ArmSet {
     /// The output of each of them.
     type Output;
-    /// The number of futures.
-    const COUNT: usize;
     /// Polls the one with this index, counted from 0.
     fn poll_same(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output>;
 }
 
 mod sealed {
-    /// Keeps the traits of this module to its own types.
+    /// Keeps the traits of tuples to the types of this module.
     pub trait Sealed {}
 }
 
 /// The types and impls of one length of tuple.
 macro_rules! tuple {
-    ($Futures:ident, $Join:ident, $count:literal: $($index:literal $Arm:ident $arm:ident $Variant:ident),*) => {
+    ($Arms:ident: $($index:literal $A:ident $arm:ident $Variant:ident,)*) => {
         pin_project! {
-            /// Futures that are polled one by one.
-            #[derive(Debug)]
-            pub struct $Futures<$($Arm),*> { $(#[pin] $arm: $Arm),* }
+            /// Arms that are polled one by one.
+            pub struct $Arms<$($A),*> { $(#[pin] $arm: $A),* }
         }
 
-        impl<$($Arm),*> sealed::Sealed for $Futures<$($Arm),*> {}
-        impl<$($Arm),*> sealed::Sealed for ($($Arm,)*) {}
+        impl<$($A),*> sealed::Sealed for $Arms<$($A),*> {}
+        impl<$($A: IntoArm),*> sealed::Sealed for ($($A,)*) {}
 
-        impl<$($Arm: IntoFuture),*> Tuple for ($($Arm,)*) {
-            type Futures = $Futures<$($Arm::IntoFuture),*>;
-            type Join = $Join<$($Arm::IntoFuture),*>;
+        impl<$($A: IntoArm),*> Alternatives for ($($A,)*) {
+            type Arms = $Arms<$($A::Arm),*>;
 
-            fn into_futures(self) -> Self::Futures {
+            fn into_arms(self) -> Self::Arms {
                 let ($($arm,)*) = self;
-                $Futures { $($arm: $arm.into_future()),* }
-            }
-
-            fn into_join(self) -> Self::Join {
-                let ($($arm,)*) = self;
-                $Join::new($($arm.into_future()),*)
+                $Arms { $($arm: $arm.into_arm()),* }
             }
         }
 
-        impl<$($Arm: Future),*> Arms for $Futures<$($Arm),*> {
-            type Output = OneOf<$($Arm::Output),*>;
-            const COUNT: usize = $count;
+        impl<$($A: Arm),*> ArmSet for $Arms<$($A),*> {
+            #[inline]
+            fn on(&self) -> u32 {
+                0 $(| u32::from(self.$arm.is_on()) << $index)*
+            }
+        }
+
+        impl<$($A: Arm),*> Arms for $Arms<$($A),*> {
+            type Output = OneOf<$($A::Output),*>;
 
             #[inline]
             fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let this = self.project();
                 match index {
-                    $($index => this.$arm.poll(cx).map(OneOf::$Variant),)*
+                    $($index => this.$arm.poll_arm(cx).map(OneOf::$Variant),)*
                     _ => Poll::Pending,
                 }
             }
         }
 
-        impl<Output, $($Arm: Future<Output = Output>),*> SameArms for $Futures<$($Arm),*> {
+        impl<Output, $($A: Arm<Output = Output>),*> SameArms for $Arms<$($A),*> {
             type Output = Output;
-            const COUNT: usize = $count;
 
             #[inline]
             fn poll_same(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>) -> Poll<Output> {
                 let this = self.project();
                 match index {
-                    $($index => this.$arm.poll(cx),)*
+                    $($index => this.$arm.poll_arm(cx),)*
                     _ => Poll::Pending,
                 }
             }
@@ -134,26 +203,69 @@ macro_rules! tuple {
     };
 }
 
-tuple!(Futures2, Join2, 2: 0 A first First, 1 B second Second);
-tuple!(Futures3, Join3, 3: 0 A first First, 1 B second Second, 2 C third Third);
-tuple!(Futures4, Join4, 4: 0 A first First, 1 B second Second, 2 C third Third, 3 D fourth Fourth);
-tuple!(Futures5, Join5, 5:
-    0 A first First, 1 B second Second, 2 C third Third, 3 D fourth Fourth, 4 E fifth Fifth);
-tuple!(Futures6, Join6, 6:
-    0 A first First, 1 B second Second, 2 C third Third, 3 D fourth Fourth, 4 E fifth Fifth, 5 F sixth Sixth);
+/// Calls [`tuple!`] for each beginning of a list.
+macro_rules! tuples {
+    ([$($done:tt)*]) => {};
+    ([$($done:tt)*] $index:literal $A:ident $arm:ident $Variant:ident $Arms:ident, $($rest:tt)*) => {
+        tuple!($Arms: $($done)* $index $A $arm $Variant,);
+        tuples!([$($done)* $index $A $arm $Variant,] $($rest)*);
+    };
+}
+
+tuples! { []
+    0 A arm_a First Arms1,
+    1 B arm_b Second Arms2,
+    2 C arm_c Third Arms3,
+    3 D arm_d Fourth Arms4,
+    4 E arm_e Fifth Arms5,
+    5 F arm_f Sixth Arms6,
+    6 G arm_g Seventh Arms7,
+    7 H arm_h Eighth Arms8,
+    8 I arm_i Ninth Arms9,
+    9 J arm_j Tenth Arms10,
+    10 K arm_k Eleventh Arms11,
+    11 L arm_l Twelfth Arms12,
+    12 M arm_m Thirteenth Arms13,
+    13 N arm_n Fourteenth Arms14,
+    14 O arm_o Fifteenth Arms15,
+    15 P arm_p Sixteenth Arms16,
+    16 Q arm_q Seventeenth Arms17,
+    17 R arm_r Eighteenth Arms18,
+    18 S arm_s Nineteenth Arms19,
+    19 T arm_t Twentieth Arms20,
+    20 U arm_u TwentyFirst Arms21,
+    21 V arm_v TwentySecond Arms22,
+    22 W arm_w TwentyThird Arms23,
+    23 X arm_x TwentyFourth Arms24,
+    24 Y arm_y TwentyFifth Arms25,
+    25 Z arm_z TwentySixth Arms26,
+    26 Aa arm_aa TwentySeventh Arms27,
+    27 Ab arm_ab TwentyEighth Arms28,
+    28 Ac arm_ac TwentyNinth Arms29,
+    29 Ad arm_ad Thirtieth Arms30,
+    30 Ae arm_ae ThirtyFirst Arms31,
+    31 Af arm_af ThirtySecond Arms32,
+}
+
+/// The message of the panic of a combinator that has nothing to wait for.
+pub(super) const ALL_ARE_OFF: &str =
+    "every arm is off, so none will ever be ready: see `or_none`, or `else` in `select!`";
 
 /// The combinator types, which differ in the trait of their arms only.
 macro_rules! first_of {
     ($(#[$doc:meta])* $Name:ident, $Trait:ident, $poll:ident) => {
         pin_project! {
             $(#[$doc])*
+            ///
+            /// # Panics
+            /// When it is polled and every arm is [off](when).
             #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
             pub struct $Name<F> {
                 #[pin]
                 arms: F,
-                // True when the futures are polled in the order in which they are written.
+                // True when the arms are polled in the order in which they are written.
                 biased: bool,
-                // The arm that others have committed to. Below the futures, because it is dropped after them.
+                // The arm that others have committed to. Below the arms, because it is dropped after them.
                 selection: Selection,
             }
         }
@@ -163,8 +275,8 @@ macro_rules! first_of {
                 $Name { arms, biased: false, selection: Selection::default() }
             }
 
-            /// Polls the futures in the order in which they are written: where several are ready the first
-            /// one wins. An arm that is always ready then starves those after it.
+            /// Polls the arms in the order in which they are written: where several are ready the first one
+            /// wins. An arm that is always ready then starves those after it.
             ///
             /// ```
             /// use std::future::ready;
@@ -175,6 +287,19 @@ macro_rules! first_of {
             pub fn biased(self) -> $Name<F> {
                 $Name { biased: true, ..self }
             }
+
+            /// Makes the output an `Option`, which is `None` when every arm is [off](when).
+            ///
+            /// ```
+            /// use std::future::ready;
+            /// use twoply::{Wait, future::{race, when}};
+            ///
+            /// assert_eq!(race((when(false, ready(1)), when(true, ready(2)))).or_none().wait(), Some(2));
+            /// assert_eq!(race((when(false, ready(1)), when(false, ready(2)))).or_none().wait(), None);
+            /// ```
+            pub fn or_none(self) -> OrNone<$Name<F>> {
+                OrNone { first_of: self }
+            }
         }
 
         impl<F: $Trait> Future for $Name<F> {
@@ -183,9 +308,20 @@ macro_rules! first_of {
             #[inline]
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
                 let mut this = self.project();
-                let start = if *this.biased { 0 } else { random::below(F::COUNT) };
-                let order = (start..F::COUNT).chain(0..start);
+                let on = this.arms.on();
+                assert!(on != 0, "{ALL_ARE_OFF}");
+                let order = random::order(on, *this.biased);
                 this.selection.poll(cx, order, |index, cx| this.arms.as_mut().$poll(index, cx))
+            }
+        }
+
+        impl<F: $Trait> Future for OrNone<$Name<F>> {
+            type Output = Option<F::Output>;
+
+            #[inline]
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+                let first_of = self.project().first_of;
+                if first_of.arms.on() == 0 { Poll::Ready(None) } else { first_of.poll(cx).map(Some) }
             }
         }
 
@@ -195,6 +331,16 @@ macro_rules! first_of {
             }
         }
     };
+}
+
+pin_project! {
+    /// The future of [`Select::or_none`] and [`Race::or_none`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+    pub struct OrNone<F> {
+        #[pin]
+        first_of: F,
+    }
 }
 
 first_of!(

@@ -1,16 +1,16 @@
 //! Many futures of one type, of which only those that were woken are polled.
 //!
-//! [`join_all`](super::join_all), [`race_all`](super::race_all) and streams that work on several items at
-//! once are made of it. Each child has a waker of its own, which enters the child in a ready list before it
-//! wakes the parent, so a wake-up among ten thousand children costs one poll. The ready list outlives the
-//! children if somebody keeps a waker, the children do not.
+//! [`join_all`](super::join_all), [`race_all`](super::race_all), [`select_all`](super::select_all) and
+//! streams that work on several items at once are made of it. Each child has a waker of its own, which enters
+//! the child in a ready list before it wakes the parent, so a wake-up among ten thousand children costs one
+//! poll. The ready list outlives the children if somebody keeps a waker, the children do not.
 //!
 //! ```text
 //! child:  idle ──(1) wake──▶ listed ──(2) poll──▶ idle ──▶ ... ──(3) ready──▶ gone
 //!
 //! (1) wake   anyone: sets `listed`; who sets it pushes the index, and wakes the parent if its waker is there.
 //! (2) poll   the parent: clears `listed`, then polls the child: a wake-up that comes later lists it again.
-//! (3) ready  the child is dropped; later wake-ups find nothing to poll.
+//! (3) ready  the child is dropped; later wake-ups find nothing to poll, or the child that has its index now.
 //! ```
 //!
 //! The idea is that of futures' `FuturesUnordered`; the list there is lock-free and the children are linked
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::base::sync::atomic::AtomicBool;
-use crate::base::sync::atomic::Ordering::AcqRel;
+use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 use crate::kernel::coop::{self, BudgetScope};
@@ -112,6 +112,11 @@ impl Wake for ChildWaker {
 }
 
 impl ChildWaker {
+    /// Returns whether the child is listed, or was when it was polled last.
+    fn is_listed(&self) -> bool {
+        self.listed.load(Relaxed)
+    }
+
     /// Takes the child off the list: it is about to be polled.
     fn unlist(&self) {
         // AcqRel pairs with the swap in `wake_by_ref`.
@@ -137,12 +142,21 @@ impl<F: Future> Slots<F> {
         }
     }
 
-    /// Drops the child, which is ready.
-    fn free(&mut self, index: usize) {
+    /// Takes the child with this index out, and frees the slot.
+    fn take(&mut self, index: usize) -> Option<Child<F>> {
+        self.child(index)?;
         let slot = std::mem::replace(&mut self.slots[index], Slot::Free(self.free));
         self.free = index;
         self.left -= 1;
-        drop(slot);
+        match slot {
+            Slot::Child(child) => Some(child),
+            Slot::Free(_) => None,
+        }
+    }
+
+    /// Drops the child, which is ready.
+    fn free(&mut self, index: usize) {
+        drop(self.take(index));
     }
 
     /// Polls one child. If it is ready, it is dropped, and its output handed to `done`, which returns whether
@@ -157,8 +171,8 @@ impl<F: Future> Slots<F> {
 }
 
 impl<F: Future> Children<F> {
-    /// Lists all children, beginning with the one that `start` chooses given their number.
-    pub(crate) fn new(futures: impl Iterator<Item = F>, start: impl FnOnce(usize) -> usize) -> Children<F> {
+    /// Lists all children, in the order that `arrange` makes of that of the futures.
+    pub(crate) fn new(futures: impl Iterator<Item = F>, arrange: impl FnOnce(&mut [usize])) -> Children<F> {
         let ready_list =
             Arc::new(ReadyList { state: Mutex::new(ReadyState { listed: Vec::new(), parent: None }) });
         let slots: Vec<Slot<F>> = futures
@@ -167,7 +181,7 @@ impl<F: Future> Children<F> {
             .collect();
         let left = slots.len();
         let mut listed: Vec<usize> = (0..left).collect();
-        listed.rotate_left(start(left));
+        arrange(&mut listed);
         lock(&ready_list.state).listed = listed;
         let slots = Slots { slots, left, free: usize::MAX };
         Children { slots, ready_list, batch: Vec::new(), polled: 0 }
@@ -189,6 +203,17 @@ impl<F: Future> Children<F> {
         *left += 1;
         lock(&self.ready_list.state).listed.push(index);
         index
+    }
+
+    /// Takes out a child that is not ready yet, and returns its future.
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Pin<Box<F>>> {
+        let Child { future, child_waker, waker } = self.slots.take(index)?;
+        if child_waker.is_listed() {
+            // Or those who come and go would be listed without an end, while nobody polls.
+            lock(&self.ready_list.state).listed.retain(|listed| *listed != index);
+        }
+        drop(waker);
+        Some(future)
     }
 
     /// Has the children wake nobody until they are polled again.

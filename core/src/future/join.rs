@@ -1,7 +1,7 @@
 //! [`join`](super::join): tuples of futures that are polled until all are ready.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -45,6 +45,19 @@ impl<F: Future> Member<F> {
     }
 }
 
+/// A tuple of two to six futures, or of what turns into futures.
+pub trait Tuple: sealed::Sealed {
+    /// The future of all their outputs.
+    type Join: Future;
+    /// Turns the tuple into the future of all outputs.
+    fn into_join(self) -> Self::Join;
+}
+
+mod sealed {
+    /// Keeps the trait of tuples to those of this module.
+    pub trait Sealed {}
+}
+
 /// The future of [`join`](super::join) for each length of tuple.
 macro_rules! join {
     ($Join:ident, $count:literal: $($index:literal $Arm:ident $arm:ident),*) => {
@@ -61,9 +74,14 @@ macro_rules! join {
             }
         }
 
-        impl<$($Arm: Future),*> $Join<$($Arm),*> {
-            pub(super) fn new($($arm: $Arm),*) -> Self {
-                $Join { $($arm: Member::Running { future: $arm },)* start_at: 0 }
+        impl<$($Arm: IntoFuture),*> sealed::Sealed for ($($Arm,)*) {}
+
+        impl<$($Arm: IntoFuture),*> Tuple for ($($Arm,)*) {
+            type Join = $Join<$($Arm::IntoFuture),*>;
+
+            fn into_join(self) -> Self::Join {
+                let ($($arm,)*) = self;
+                $Join { $($arm: Member::Running { future: $arm.into_future() },)* start_at: 0 }
             }
         }
 

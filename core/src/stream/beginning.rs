@@ -79,7 +79,7 @@ pub struct TakeUntil<S, F> {
 
 impl<S, F: Future> TakeUntil<S, F> {
     pub(super) fn new(stream: S, end: F) -> TakeUntil<S, F> {
-        TakeUntil { stream, end: Children::new(std::iter::once(end), |_| 0) }
+        TakeUntil { stream, end: Children::new(std::iter::once(end), |_| {}) }
     }
 }
 

@@ -19,7 +19,7 @@ struct UnderWay<S, F> {
 
 impl<S: Stream<Item: IntoFuture<IntoFuture = F>>, F: Future> UnderWay<S, F> {
     fn new(stream: S) -> UnderWay<S, F> {
-        UnderWay { stream, futures: Children::new(std::iter::empty(), |_| 0), has_ended: false }
+        UnderWay { stream, futures: Children::new(std::iter::empty(), |_| {}), has_ended: false }
     }
 
     /// Begins with the next item if it is there, and returns the index of its future.
