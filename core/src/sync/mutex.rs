@@ -26,10 +26,10 @@ pub use lock::{CheckedLock, Lock, LockError, LockOwned};
 /// well, on every backend.
 ///
 /// # Fairness
-/// A task that runs takes a free lock at once, even when others wait for it; those wait in line, first come,
-/// first served. One that has been woken for the lock and has come too late a few times is handed the lock by
-/// whoever has it. So nobody waits for ever, and a lock that many want is not passed from hand to hand at the
-/// pace at which tasks are scheduled. That is how WebKit's `ParkingLot` and Go's mutexes do it.
+/// A task that runs takes a free lock at once, even when others wait for it; those wait in a queue, first
+/// come, first served. One that has been woken for the lock and has come too late a few times is handed the
+/// lock by whoever has it. So nobody waits for ever, and a lock that many want is not passed from hand to
+/// hand at the pace at which tasks are scheduled. That is how WebKit's `ParkingLot` and Go's mutexes do it.
 ///
 /// # Poisoning
 /// A panic while the lock is held gives the lock back, and leaves the value as it is. A mutex made by

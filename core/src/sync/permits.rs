@@ -1,4 +1,4 @@
-//! Permits, and the line of those who wait for some: what [`Semaphore`](super::Semaphore) and
+//! Permits, and the queue of those who wait for some: what [`Semaphore`](super::Semaphore) and
 //! [`RwLock`](super::RwLock) are made of.
 //!
 //! ```text
@@ -11,18 +11,18 @@
 //!
 //! (1) acquire  takes what is free, while nobody waits.
 //! (2) release  adds to what is free. If somebody waits, it grants then.
-//! (3) wait     sets WAITING under the lock of the line, and enters the line if there are still too few
+//! (3) wait     sets WAITING under the lock of the queue, and enters the queue if there are still too few
 //!              permits.
 //! (4) leave    a future that is dropped takes its entry out, and grants: those behind it may want less.
-//! (5) grant    under the lock of the line: whoever is in front leaves the line with the permits that it
-//!              wants, as long as there are enough. An empty line clears WAITING.
-//! (6) close    under the lock of the line: sets CLOSED, for good. Everybody is woken, and leaves the line.
+//! (5) grant    under the lock of the queue: whoever is in front leaves the queue with the permits that it
+//!              wants, as long as there are enough. An empty queue clears WAITING.
+//! (6) close    under the lock of the queue: sets CLOSED, for good. Everybody is woken, and leaves the queue.
 //! ```
 //!
-//! WAITING and the permits lie in one word. So whoever releases after (3) sees WAITING, and looks at the line
-//! when (3) is done with it; and whoever has released before is seen by (3).
+//! WAITING and the permits lie in one word. So whoever releases after (3) sees WAITING, and looks at the
+//! queue when (3) is done with it; and whoever has released before is seen by (3).
 //!
-//! The line is first come, first served. While somebody is in it, nobody else takes a permit, though there
+//! The queue is first come, first served. While somebody is in it, nobody else takes a permit, though there
 //! may be enough for one who wants less: so who wants many is not starved by those who want few. What is
 //! granted is the waiter's from then on, whether it has been polled or not; one that is dropped gives it
 //! back.
@@ -40,7 +40,7 @@ use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
-/// Somebody is in the line.
+/// Somebody is in the queue.
 const WAITING: usize = 1;
 /// Nobody gets a permit any more.
 const CLOSED: usize = 1 << 1;
@@ -58,7 +58,7 @@ pub(super) struct Closed;
 pub(super) struct Permits {
     /// The word of the diagram above.
     word: AtomicUsize,
-    line: Mutex<LinkedSlab<Waiter>>,
+    queue: Mutex<LinkedSlab<Waiter>>,
 }
 
 /// A future that waits for permits. A key without an entry means that it has been granted them.
@@ -73,12 +73,12 @@ impl Permits {
     /// Makes `count` permits, [`MAX`] at most.
     #[cfg(not(loom))]
     pub(super) const fn new(count: usize) -> Permits {
-        Permits { word: AtomicUsize::new(count * ONE), line: Mutex::new(LinkedSlab::new()) }
+        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(LinkedSlab::new()) }
     }
 
     #[cfg(all(test, loom))]
     fn new(count: usize) -> Permits {
-        Permits { word: AtomicUsize::new(count * ONE), line: Mutex::new(LinkedSlab::new()) }
+        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(LinkedSlab::new()) }
     }
 
     /// Returns the number of permits that are free.
@@ -138,20 +138,20 @@ impl Permits {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
         // waker's.
         let waker = StoredWaker::of(waker);
-        let mut line = lock(&self.line);
+        let mut queue = lock(&self.queue);
         // Acquire pairs with Release in `release`.
         let word = self.word.fetch_or(WAITING, Acquire);
         if word & CLOSED != 0 {
-            self.clear_if_empty(&line);
+            self.clear_if_empty(&queue);
             return Poll::Ready(Err(Closed));
         }
-        if line.is_empty() && word / ONE >= wants {
-            // Relaxed: permits only become more while the lock of the line is held and WAITING is set.
+        if queue.is_empty() && word / ONE >= wants {
+            // Relaxed: permits only become more while the lock of the queue is held and WAITING is set.
             self.word.fetch_sub(wants * ONE, Relaxed);
-            self.clear_if_empty(&line);
+            self.clear_if_empty(&queue);
             return Poll::Ready(Ok(()));
         }
-        wait_key.set(line.push_back(Waiter { wants, waker: Some(waker) }));
+        wait_key.set(queue.push_back(Waiter { wants, waker: Some(waker) }));
         Poll::Pending
     }
 
@@ -160,16 +160,16 @@ impl Permits {
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<Result<(), Closed>> {
         let mut spare = None;
         loop {
-            let mut line = lock(&self.line);
-            let Some(waiter) = line.find(key) else {
+            let mut queue = lock(&self.queue);
+            let Some(waiter) = queue.find(key) else {
                 wait_key.take();
                 return Poll::Ready(Ok(()));
             };
             let Some(own) = &mut waiter.waker else {
                 wait_key.take();
-                let left = line.remove(key);
-                self.clear_if_empty(&line);
-                drop(line);
+                let left = queue.remove(key);
+                self.clear_if_empty(&queue);
+                drop(queue);
                 drop(left);
                 return Poll::Ready(Err(Closed));
             };
@@ -180,7 +180,7 @@ impl Permits {
                 std::mem::swap(own, spare);
                 return Poll::Pending;
             }
-            drop(line);
+            drop(queue);
             spare = Some(StoredWaker::of(waker));
         }
     }
@@ -189,14 +189,14 @@ impl Permits {
     /// goes to the next ones.
     pub(super) fn stop(&self, wait_key: &mut WaitKey, count: usize) {
         let Some(key) = wait_key.take() else { return };
-        let mut line = lock(&self.line);
-        let left = line.remove(key);
+        let mut queue = lock(&self.queue);
+        let left = queue.remove(key);
         if left.is_none() {
-            drop(line);
+            drop(queue);
             self.release(count);
             return;
         }
-        self.grant(line);
+        self.grant(queue);
         drop(left);
     }
 
@@ -213,45 +213,45 @@ impl Permits {
             }
         }
         if word & WAITING != 0 {
-            self.grant(lock(&self.line));
+            self.grant(lock(&self.queue));
         }
     }
 
     /// Makes step 5: wakes those who have been granted what they want.
     #[cold]
-    fn grant(&self, mut line: MutexGuard<'_, LinkedSlab<Waiter>>) {
+    fn grant(&self, mut queue: MutexGuard<'_, LinkedSlab<Waiter>>) {
         let (mut first, mut more) = (None, Vec::new());
-        while let Some(wants) = line.front().map(|waiter| waiter.wants) {
+        while let Some(wants) = queue.front().map(|waiter| waiter.wants) {
             // Acquire pairs with Release in `release`: the one that is granted sees it, too, by the lock of
-            // the line.
+            // the queue.
             let word = self.word.load(Acquire);
             if word & CLOSED != 0 || word / ONE < wants {
                 break;
             }
             // Relaxed, as in `enter`.
             self.word.fetch_sub(wants * ONE, Relaxed);
-            let granted = line.pop_front().and_then(|waiter| waiter.waker);
+            let granted = queue.pop_front().and_then(|waiter| waiter.waker);
             match first {
                 None => first = granted,
                 Some(_) => more.extend(granted),
             }
         }
-        self.clear_if_empty(&line);
-        drop(line);
+        self.clear_if_empty(&queue);
+        drop(queue);
         wake_all(first.into_iter().chain(more));
     }
 
-    /// Clears WAITING if nobody waits. The caller holds the lock of the line.
-    fn clear_if_empty(&self, line: &LinkedSlab<Waiter>) {
-        if line.is_empty() {
-            // Relaxed: whoever enters the line sets it again, under the same lock.
+    /// Clears WAITING if nobody waits. The caller holds the lock of the queue.
+    fn clear_if_empty(&self, queue: &LinkedSlab<Waiter>) {
+        if queue.is_empty() {
+            // Relaxed: whoever enters the queue sets it again, under the same lock.
             self.word.fetch_and(!WAITING, Relaxed);
         }
     }
 
     /// Takes up to `count` permits that are free, for good. Returns how many. Those who wait are not asked.
     pub(super) fn forget(&self, count: usize) -> usize {
-        let line = lock(&self.line);
+        let queue = lock(&self.queue);
         let mut word = self.word.load(Relaxed);
         let forgotten = loop {
             let forgotten = count.min(word / ONE);
@@ -260,18 +260,18 @@ impl Permits {
                 Err(now) => word = now,
             }
         };
-        drop(line);
+        drop(queue);
         forgotten
     }
 
     /// Makes step 6. Permits that have been granted stay so.
     pub(super) fn close(&self) {
-        let mut line = lock(&self.line);
+        let mut queue = lock(&self.queue);
         // Release pairs with Acquire in `is_closed`.
         self.word.fetch_or(CLOSED, Release);
         let mut wakers = Vec::new();
-        line.for_each(|waiter| wakers.extend(waiter.waker.take()));
-        drop(line);
+        queue.for_each(|waiter| wakers.extend(waiter.waker.take()));
+        drop(queue);
         wake_all(wakers);
     }
 }

@@ -1,6 +1,6 @@
 //! A semaphore: a number of permits, of which each task takes as many as it needs and gives them back.
 //!
-//! The permits and the line of those who wait for them are in [`permits`](super::permits).
+//! The permits and the queue of those who wait for them are in [`permits`](super::permits).
 
 mod acquire;
 mod permit;

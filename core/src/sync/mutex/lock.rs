@@ -25,7 +25,7 @@ fn poll_lock(raw: &RawMutex, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Po
 
 /// The future of [`Mutex::lock`]: finish it with `.await` or `.wait()`.
 ///
-/// Dropping it leaves the line; if it has been handed the lock already, the lock goes to whoever comes next.
+/// Dropping it leaves the queue; if it has been handed the lock already, the lock goes to whoever comes next.
 ///
 /// # Panics
 /// When it is polled after it was ready, or the mutex is poisoned.
@@ -145,7 +145,7 @@ impl<T: ?Sized> fmt::Debug for CheckedLock<'_, T> {
 
 /// The future of [`Mutex::lock_owned`]: finish it with `.await` or `.wait()`.
 ///
-/// Dropping it leaves the line; if it has been handed the lock already, the lock goes to whoever comes next.
+/// Dropping it leaves the queue; if it has been handed the lock already, the lock goes to whoever comes next.
 ///
 /// # Panics
 /// When it is polled after it was ready, or the mutex is poisoned.

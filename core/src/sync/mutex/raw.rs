@@ -1,4 +1,4 @@
-//! The lock word of [`Mutex`](super::Mutex), and the line of those who wait for it.
+//! The lock word of [`Mutex`](super::Mutex), and the queue of those who wait for it.
 //!
 //! ```text
 //! word:  0 ──(1) lock──▶ LOCKED ──(2) unlock──▶ 0
@@ -10,7 +10,7 @@
 //!
 //! (1) lock       whoever finds LOCKED clear, whether others wait or not. The other bits stay as they are.
 //! (2) unlock     the holder, while nobody waits.
-//! (3) wait       whoever finds LOCKED set: enters the line, under its lock, before it lets go of that.
+//! (3) wait       whoever finds LOCKED set: enters the queue, under its lock, before it lets go of that.
 //! (4) unlock     the holder, while somebody waits: wakes the one in front, which stays there with its waker
 //!                taken, and sets WOKEN. While that is set, nobody else is woken: an unlock then only clears
 //!                LOCKED.
@@ -18,11 +18,11 @@
 //!                same operation, or when it gives up. One that gives up while nobody has the lock wakes the
 //!                next one.
 //! (6) late       the one that was woken and has come too late for the [`PATIENCE`]th time.
-//! (7) hand over  the holder, instead of unlocking: the one in front leaves the line, and has the lock.
+//! (7) hand over  the holder, instead of unlocking: the one in front leaves the queue, and has the lock.
 //! ```
 //!
-//! WAITING is set exactly while somebody is in the line. Everything but (1), (2) and an unlock that wakes
-//! nobody is done under the lock of the line.
+//! WAITING is set exactly while somebody is in the queue. Everything but (1), (2) and an unlock that wakes
+//! nobody is done under the lock of the queue.
 //!
 //! # Why no wake-up is lost
 //! A waiter enters by an operation on the word that finds LOCKED set, and sets WAITING. So the unlock that
@@ -36,7 +36,7 @@
 //! woken for it comes too late. To hand the lock over instead costs a change of tasks for each section, in
 //! which nobody works: all who use the lock move in a convoy, as slow as they can be scheduled. But each time
 //! that the one in front comes too late is counted, and after some the next unlock hands the lock over. The
-//! line is first come, first served. So everybody has the lock in the end, however busy others are with it.
+//! queue is first come, first served. So everybody has the lock in the end, however busy others are with it.
 //!
 //! This is the lock of WebKit's `WTF::ParkingLot` (Pizlo, "Locking in WebKit", 2016) and of Go's
 //! `sync.Mutex`, which hands over to those that have waited for a millisecond; counting instead does not
@@ -56,9 +56,9 @@ use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody has the lock.
 const LOCKED: u32 = 1;
-/// Somebody is in the line.
+/// Somebody is in the queue.
 const WAITING: u32 = 1 << 1;
-/// The one in front of the line has been woken, and has not come yet.
+/// The one in front of the queue has been woken, and has not come yet.
 const WOKEN: u32 = 1 << 2;
 /// The lock is to be handed over to the one in front.
 const HANDOFF: u32 = 1 << 3;
@@ -70,7 +70,7 @@ const PATIENCE: u32 = 4;
 pub(super) struct RawMutex {
     /// The word of the diagram above.
     word: AtomicU32,
-    line: ShortMutex<LinkedSlab<Waiter>>,
+    queue: ShortMutex<LinkedSlab<Waiter>>,
 }
 
 /// A future that waits for the lock. A key without an entry means that the future has been handed the lock.
@@ -84,12 +84,12 @@ struct Waiter {
 impl RawMutex {
     #[cfg(not(loom))]
     pub(super) const fn new() -> RawMutex {
-        RawMutex { word: AtomicU32::new(0), line: ShortMutex::new(LinkedSlab::new()) }
+        RawMutex { word: AtomicU32::new(0), queue: ShortMutex::new(LinkedSlab::new()) }
     }
 
     #[cfg(all(loom, test))]
     pub(super) fn new() -> RawMutex {
-        RawMutex { word: AtomicU32::new(0), line: ShortMutex::new(LinkedSlab::new()) }
+        RawMutex { word: AtomicU32::new(0), queue: ShortMutex::new(LinkedSlab::new()) }
     }
 
     /// Takes the lock if nobody has it.
@@ -135,11 +135,11 @@ impl RawMutex {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
         // waker's.
         let waker = StoredWaker::of(waker);
-        let mut line = lock(&self.line);
+        let mut queue = lock(&self.queue);
         if self.lock_or_change(0, WAITING) {
             return Poll::Ready(());
         }
-        wait_key.set(line.push_back(Waiter { waker: Some(waker), late: 0 }));
+        wait_key.set(queue.push_back(Waiter { waker: Some(waker), late: 0 }));
         Poll::Pending
     }
 
@@ -148,8 +148,8 @@ impl RawMutex {
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<()> {
         let mut spare = None;
         loop {
-            let mut line = lock(&self.line);
-            let Some(waiter) = line.find(key) else {
+            let mut queue = lock(&self.queue);
+            let Some(waiter) = queue.find(key) else {
                 wait_key.take();
                 return Poll::Ready(());
             };
@@ -166,9 +166,9 @@ impl RawMutex {
             };
             if is_locked {
                 wait_key.take();
-                let left = line.remove(key);
-                self.clear(&line, is_woken);
-                drop(line);
+                let left = queue.remove(key);
+                self.clear(&queue, is_woken);
+                drop(queue);
                 drop(left);
                 return Poll::Ready(());
             }
@@ -179,13 +179,13 @@ impl RawMutex {
                 }
                 return Poll::Pending;
             }
-            drop(line);
+            drop(queue);
             spare = Some(StoredWaker::of(waker));
         }
     }
 
     /// Takes the lock if nobody has it; else clears and sets these bits, in the same operation. Returns
-    /// whether it has taken the lock. The caller holds the lock of the line.
+    /// whether it has taken the lock. The caller holds the lock of the queue.
     fn lock_or_change(&self, clear: u32, set: u32) -> bool {
         let mut word = self.word.load(Relaxed);
         loop {
@@ -200,9 +200,9 @@ impl RawMutex {
     }
 
     /// Clears what the caller has set, which has the lock and that of the waiters, and waits no longer.
-    fn clear(&self, line: &LinkedSlab<Waiter>, was_woken: bool) {
+    fn clear(&self, queue: &LinkedSlab<Waiter>, was_woken: bool) {
         let mut clear = if was_woken { WOKEN } else { 0 };
-        if line.is_empty() {
+        if queue.is_empty() {
             clear |= WAITING | HANDOFF;
         }
         // Relaxed: nobody unlocks meanwhile.
@@ -228,23 +228,23 @@ impl RawMutex {
                 Err(now) => word = now,
             }
         }
-        let mut line = lock(&self.line);
-        let next = self.pass_on(&mut line);
-        drop(line);
+        let mut queue = lock(&self.queue);
+        let next = self.pass_on(&mut queue);
+        drop(queue);
         wake(next);
     }
 
     /// Steps 4 and 7, of whoever has the lock. Returns who is to be woken.
-    fn pass_on(&self, line: &mut LinkedSlab<Waiter>) -> Option<StoredWaker> {
+    fn pass_on(&self, queue: &mut LinkedSlab<Waiter>) -> Option<StoredWaker> {
         // Relaxed, and no read-modify-write: nobody else changes the word while the caller has both locks.
         if self.word.load(Relaxed) & HANDOFF != 0
-            && let Some(next) = line.pop_front()
+            && let Some(next) = queue.pop_front()
         {
-            // Relaxed: the next one finds out under the lock of the line.
-            self.word.store(if line.is_empty() { LOCKED } else { LOCKED | WAITING }, Relaxed);
+            // Relaxed: the next one finds out under the lock of the queue.
+            self.word.store(if queue.is_empty() { LOCKED } else { LOCKED | WAITING }, Relaxed);
             return next.waker;
         }
-        let (next, flags) = match line.front() {
+        let (next, flags) = match queue.front() {
             Some(front) => (front.waker.take(), WAITING | WOKEN),
             None => (None, 0),
         };
@@ -257,32 +257,32 @@ impl RawMutex {
     /// next one.
     pub(super) fn stop(&self, wait_key: &mut WaitKey) {
         let Some(key) = wait_key.take() else { return };
-        let mut line = lock(&self.line);
-        let left = line.remove(key);
+        let mut queue = lock(&self.queue);
+        let left = queue.remove(key);
         let next = match &left {
-            None => self.pass_on(&mut line),
-            Some(waiter) => self.leave(&mut line, waiter.waker.is_none()),
+            None => self.pass_on(&mut queue),
+            Some(waiter) => self.leave(&mut queue, waiter.waker.is_none()),
         };
-        drop(line);
+        drop(queue);
         drop(left);
         wake(next);
     }
 
     /// Settles that somebody who has not got the lock waits no longer. Returns who is to be woken.
-    fn leave(&self, line: &mut LinkedSlab<Waiter>, was_woken: bool) -> Option<StoredWaker> {
+    fn leave(&self, queue: &mut LinkedSlab<Waiter>, was_woken: bool) -> Option<StoredWaker> {
         let mut word = self.word.load(Relaxed);
         loop {
             let mut next = if was_woken { word & !WOKEN } else { word };
-            if line.is_empty() {
+            if queue.is_empty() {
                 next &= LOCKED;
             }
             // Whoever has the lock wakes the next one itself, since WOKEN is clear.
-            let wakes = was_woken && word & LOCKED == 0 && !line.is_empty();
+            let wakes = was_woken && word & LOCKED == 0 && !queue.is_empty();
             if wakes {
                 next |= WOKEN;
             }
             match self.word.compare_exchange_weak(word, next, Relaxed, Relaxed) {
-                Ok(_) if wakes => return line.front().and_then(|front| front.waker.take()),
+                Ok(_) if wakes => return queue.front().and_then(|front| front.waker.take()),
                 Ok(_) => return None,
                 Err(now) => word = now,
             }

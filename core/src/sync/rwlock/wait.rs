@@ -19,7 +19,7 @@ macro_rules! waiting {
     ($(#[$doc:meta])* $name:ident<$($life:lifetime,)? T> of $lock:ty, $permits:ident => $guard:ident) => {
         $(#[$doc])*
         ///
-        /// Dropping it leaves the line; what it has been granted already goes to whoever comes next.
+        /// Dropping it leaves the queue; what it has been granted already goes to whoever comes next.
         ///
         /// # Panics
         /// When it is polled after it was ready.

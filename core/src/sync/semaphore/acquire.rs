@@ -29,7 +29,7 @@ fn poll_acquire(
 /// The future of [`Semaphore::acquire`] and [`Semaphore::acquire_many`]: finish it with `.await` or
 /// `.wait()`.
 ///
-/// Dropping it leaves the line; what it has been granted already goes to whoever comes next.
+/// Dropping it leaves the queue; what it has been granted already goes to whoever comes next.
 ///
 /// # Panics
 /// When it is polled after it was ready.
@@ -79,7 +79,7 @@ impl fmt::Debug for Acquire<'_> {
 /// The future of [`Semaphore::acquire_owned`] and [`Semaphore::acquire_many_owned`]: finish it with `.await`
 /// or `.wait()`.
 ///
-/// Dropping it leaves the line; what it has been granted already goes to whoever comes next.
+/// Dropping it leaves the queue; what it has been granted already goes to whoever comes next.
 ///
 /// # Panics
 /// When it is polled after it was ready.
