@@ -23,7 +23,7 @@ pub use twoply_core::{
 };
 
 pub use twoply_core::promise::Failure;
-pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn};
+pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn, spawn_pinned};
 
 /// The parts that backends, event loops and other runtimes build on: the contract between the core and a
 /// backend, and the parts of the core that it is made of. A program that only starts tasks, waits and talks

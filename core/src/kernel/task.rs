@@ -48,6 +48,7 @@ use std::sync::Arc;
 
 use crate::kernel::backend::Backend;
 use crate::kernel::strand::{with_current, with_state};
+use crate::kernel::wait::Wait;
 
 pub use default_backend::{MakeDefault, register_default, set_default};
 pub use dump::{Dump, Dumping, TaskDump, TaskKind, TaskState, dump};
@@ -183,6 +184,31 @@ impl Builder {
         job::start(self, current_backend()?, ClosureBody::new(code))
     }
 
+    /// Starts a task whose future is made where it runs and never leaves that thread, on the backend of the
+    /// calling task, or the default one outside of any task; see [`spawn_pinned`].
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::rc::Rc;
+    /// use twoply::{Wait, task};
+    ///
+    /// let builder = task::Builder::new().name("single-minded");
+    /// let task = builder.spawn_pinned(|| async { Rc::strong_count(&Rc::new(())) }).unwrap();
+    /// assert_eq!(task.wait().unwrap(), 1);
+    /// ```
+    #[track_caller]
+    pub fn spawn_pinned<M, F>(self, make: M) -> Result<Task<F::Output>, SpawnError>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future,
+        F::Output: Send + 'static,
+    {
+        self.spawn_fn(move || make().wait())
+    }
+
     /// Starts `future` as a task on `backend`.
     ///
     /// # Errors
@@ -267,6 +293,50 @@ where
     T: Send + 'static,
 {
     Builder::new().spawn_fn(code).unwrap_or_else(Task::not_started)
+}
+
+/// Starts a task whose future never leaves the thread on which it is made, so that it need not be
+/// [`Send`]: it may keep an [`Rc`](std::rc::Rc), a `RefCell` or a handle of a library that is bound to one
+/// thread.
+///
+/// Only `make`, which is called where the task runs, and the output go from thread to thread. The future is
+/// polled and dropped on one stack, which it has for itself: a native task's thread, or what a green worker
+/// leaves behind while a stack waits, a spare thread or a fiber. Neither ever changes its thread, and no
+/// other worker takes such a task over once it has begun. So it costs what straight-line code costs that
+/// waits, more than a future that may go anywhere. Several futures that share something run side by side in
+/// one such task, by [`join_all`](crate::future::join_all) or [`buffered_unordered`], which ask for no
+/// `Send`.
+///
+/// [`buffered_unordered`]: crate::stream::Stream::buffered_unordered
+///
+/// # Examples
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use twoply::{Wait, future::{join_all, yield_now}, spawn_pinned};
+///
+/// let task = spawn_pinned(|| async {
+///     let turns = Rc::new(Cell::new(0));
+///     join_all((0..3).map(|_| {
+///         let turns = Rc::clone(&turns);
+///         async move {
+///             yield_now().await;
+///             turns.set(turns.get() + 1);
+///         }
+///     }))
+///     .await;
+///     turns.get()
+/// });
+/// assert_eq!(task.wait().unwrap(), 3);
+/// ```
+#[track_caller]
+pub fn spawn_pinned<M, F>(make: M) -> Task<F::Output>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future,
+    F::Output: Send + 'static,
+{
+    Builder::new().spawn_pinned(make).unwrap_or_else(Task::not_started)
 }
 
 /// Returns true if a panic that was caught is the unwinding of a cancelled task, which should go on, by

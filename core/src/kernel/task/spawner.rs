@@ -99,6 +99,27 @@ impl Spawner {
         Builder::new().spawn_fn_on(&self.0, code).unwrap_or_else(Task::not_started)
     }
 
+    /// Starts a task whose future is made where it runs and never leaves that thread; see
+    /// [`spawn_pinned`](super::spawn_pinned).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::rc::Rc;
+    /// use twoply::Wait;
+    ///
+    /// let task = twoply::native().spawn_pinned(|| async { *Rc::new(7) });
+    /// assert_eq!(task.wait().unwrap(), 7);
+    /// ```
+    #[track_caller]
+    pub fn spawn_pinned<M, F>(&self, make: M) -> Task<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future,
+        F::Output: Send + 'static,
+    {
+        self.spawn_fn(move || make().wait())
+    }
+
     /// Runs `main` as a task, and returns its result once that task and every other task of the backend is
     /// over.
     ///
