@@ -211,18 +211,19 @@ impl<S: StateMachine> Transition<S> {
         Transition { next, postponed: None, inserted: Vec::new() }
     }
 
-    /// The machine stays in its state.
+    /// Returns the transition that stays in the state.
     pub fn keep() -> Transition<S> {
         Transition::new(Next::Keep)
     }
 
-    /// The machine goes to `state`. If that is the state in which it is, this is [`keep`](Transition::keep).
+    /// Returns the transition to `state`. If that is the state in which the machine is, this is
+    /// [`keep`](Transition::keep).
     pub fn to(state: S::State) -> Transition<S> {
         Transition::new(Next::To(state))
     }
 
-    /// The machine stays in its state, and [`entered`](StateMachine::entered) is called. That is no change:
-    /// nothing that is postponed comes back.
+    /// Returns the transition that stays in the state, and has [`entered`](StateMachine::entered) called.
+    /// That is no change: nothing that is postponed comes back.
     pub fn repeat() -> Transition<S> {
         Transition::new(Next::Repeat)
     }

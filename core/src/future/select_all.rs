@@ -169,7 +169,7 @@ impl<F: Future> SelectAll<F> {
         NextReady { set: self }
     }
 
-    /// A future leaves its index to others. Returns the key that it had.
+    /// Leaves the index of a future to others. Returns the key that it had.
     fn vacate(&mut self, index: usize) -> SelectKey {
         let slot = &mut self.slots[index];
         let generation = slot.generation;

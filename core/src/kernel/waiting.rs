@@ -316,7 +316,7 @@ pub(crate) struct Description {
     pub(crate) has_more: bool,
     /// True if the poll blocks a stack.
     pub(crate) blocks_stack: bool,
-    /// When it was made, by the clock of the stack.
+    /// The time when it was made, by the clock of the stack.
     pub(crate) at: Instant,
     /// The value of [`PERIOD`] then.
     pub(crate) period: u32,

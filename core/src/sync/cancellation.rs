@@ -28,7 +28,7 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::future::{OneOf, select};
 use crate::kernel::coop;
-use tree::{Place, Tree};
+use tree::{NodeKey, Tree};
 
 /// The number of nodes that are cancelled before others get the lock of the tree.
 const BATCH: usize = 64;
@@ -71,8 +71,8 @@ impl CancellationToken {
     pub fn new() -> CancellationToken {
         let mut tree = Tree::new();
         let node = Arc::new_cyclic(|node: &Weak<Node>| {
-            let place = tree.add(node.clone());
-            Node::new(Arc::new(Mutex::new(tree)), place, false)
+            let key = tree.add(node.clone());
+            Node::new(Arc::new(Mutex::new(tree)), key, false)
         });
         CancellationToken(node)
     }
@@ -100,9 +100,8 @@ impl CancellationToken {
         let mut tree = lock(&parent.tree);
         let is_cancelled = parent.is_cancelled();
         let child = Arc::new_cyclic(|child: &Weak<Node>| {
-            let place =
-                if is_cancelled { Place::NOWHERE } else { tree.add_below(parent.place, child.clone()) };
-            Node::new(Arc::clone(&parent.tree), place, is_cancelled)
+            let key = if is_cancelled { NodeKey::NONE } else { tree.add_below(parent.key, child.clone()) };
+            Node::new(Arc::clone(&parent.tree), key, is_cancelled)
         });
         drop(tree);
         CancellationToken(child)
@@ -242,13 +241,13 @@ struct Node {
     /// Those who wait; notified once, after `cancelled` has been set.
     waiters: WaitList,
     tree: Arc<Mutex<Tree<Weak<Node>>>>,
-    /// The node's place in the tree, until it is cancelled.
-    place: Place,
+    /// The node's key in the tree, until it is cancelled.
+    key: NodeKey,
 }
 
 impl Node {
-    fn new(tree: Arc<Mutex<Tree<Weak<Node>>>>, place: Place, cancelled: bool) -> Node {
-        Node { cancelled: AtomicBool::new(cancelled), waiters: WaitList::new(), tree, place }
+    fn new(tree: Arc<Mutex<Tree<Weak<Node>>>>, key: NodeKey, cancelled: bool) -> Node {
+        Node { cancelled: AtomicBool::new(cancelled), waiters: WaitList::new(), tree, key }
     }
 
     fn is_cancelled(&self) -> bool {
@@ -269,26 +268,26 @@ impl Node {
             return None;
         }
         self.mark();
-        tree.leave(self.place);
+        tree.leave(self.key);
         let mut below = Vec::new();
-        // Level by level: of each node that is taken out, those below it get in line.
-        while let Some(place) = tree.first_below(self.place) {
-            tree.move_children(place, self.place);
-            match tree.value(place).and_then(Weak::upgrade) {
+        // Level by level: of each node that is taken out, those below it get into the list.
+        while let Some(key) = tree.first_below(self.key) {
+            tree.move_children(key, self.key);
+            match tree.value(key).and_then(Weak::upgrade) {
                 Some(node) => {
                     node.mark();
-                    tree.remove(place);
+                    tree.remove(key);
                     below.push(node);
                 }
-                // It is being dropped, and waits for the lock to give its place up.
-                None => tree.leave(place),
+                // It is being dropped, and waits for the lock to give its key up.
+                None => tree.leave(key),
             }
             if below.len() % BATCH == BATCH - 1 {
                 drop(tree);
                 tree = lock(&self.tree);
             }
         }
-        tree.remove(self.place);
+        tree.remove(self.key);
         Some(below)
     }
 
@@ -304,7 +303,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         // Whoever cancels a node has a reference to it: from here on nobody does.
         if !self.is_cancelled() {
-            lock(&self.tree).remove(self.place);
+            lock(&self.tree).remove(self.key);
         }
     }
 }

@@ -61,8 +61,8 @@ impl Condvar {
     /// It waits from this call on, and unlocks here: no notification by one who locks the mutex after this is
     /// missed, even if the future is polled later.
     ///
-    /// Cancel-safe: when it is dropped the mutex is not locked by it, and the next in line is woken in its
-    /// place if [`notify_one`](Condvar::notify_one) has woken it already.
+    /// Cancel-safe: when it is dropped the mutex is not locked by it, and the next in the queue is woken in
+    /// its place if [`notify_one`](Condvar::notify_one) has woken it already.
     ///
     /// # Panics
     /// The future does where [`Mutex::lock`] does, and when it is polled after it was ready.

@@ -7,9 +7,9 @@
 //!
 //! (1) enter           a poll, or `enable`, that finds neither a permit nor a call of `notify_waiters` since the future was
 //!                     made.
-//! (2) notify_one      anybody: the entry at the front leaves the line, and stays in its slot. Without one, the permit
+//! (2) notify_one      anybody: the entry at the front leaves the queue, and stays in its slot. Without one, the permit
 //!                     is stored.
-//! (3) notify_waiters  anybody: as (2), for all that are in line; and it is counted, for those that have not entered.
+//! (3) notify_waiters  anybody: as (2), for all that are in the queue; and it is counted, for those that have not entered.
 //! (4)                 the future's next poll, or its drop. A drop passes on what was meant for one.
 //! (5) drop            the future: nobody keeps its waker.
 //! ```
@@ -66,7 +66,7 @@ pub struct Notify {
 
 /// The entry of a future that waits, or has been notified and does not know yet.
 enum Waiter {
-    /// It stands in line. Without a waker until it is polled for the first time.
+    /// It stands in the queue. Without a waker until it is polled for the first time.
     Waiting(Option<StoredWaker>),
     /// It has been told by `notify_one`; what it does not use it passes on.
     ByOne,
@@ -84,7 +84,7 @@ impl Waiter {
     }
 }
 
-type Line<'a> = MutexGuard<'a, LinkedSlab<Waiter>>;
+type Queue<'a> = MutexGuard<'a, LinkedSlab<Waiter>>;
 
 impl Notify {
     const_fn! {
@@ -128,9 +128,9 @@ impl Notify {
     /// assert!(timeout(Duration::from_millis(1), notify.notified()).wait().is_err(), "one permit only");
     /// ```
     pub fn notify_one(&self) {
-        let mut line = lock(&self.waiters);
-        let waker = self.pass_on(&mut line);
-        drop(line);
+        let mut queue = lock(&self.waiters);
+        let waker = self.pass_on(&mut queue);
+        drop(queue);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -155,29 +155,29 @@ impl Notify {
     /// As [`notify_waiters`](Notify::notify_waiters), if `condition` is true. It is looked at under the lock.
     pub(super) fn notify_waiters_if(&self, condition: impl FnOnce() -> bool) {
         let mut wakers = Vec::new();
-        let mut line = lock(&self.waiters);
+        let mut queue = lock(&self.waiters);
         if !condition() {
             return;
         }
         // Release pairs with Acquire in `notified`.
         self.word.store(self.word.load(Relaxed).wrapping_add(CALL), Release);
-        while let Some(waiter) = line.unlist_front() {
+        while let Some(waiter) = queue.unlist_front() {
             wakers.extend(waiter.notify(Waiter::ByAll));
         }
-        drop(line);
+        drop(queue);
         wake_all(wakers);
     }
 
     /// Waits until it is told; finish it with `.await` or `.wait()`.
     ///
-    /// It is in line from its first poll on, or from [`Notified::enable`]: [`notify_one`](Notify::notify_one)
-    /// tells those in line only, and otherwise stores its permit, which this takes.
-    /// [`notify_waiters`](Notify::notify_waiters) tells it from the moment it is made. So the way to wait for
-    /// a condition without missing a change of it is to make the future, then to look at the condition, then
-    /// to finish the future.
+    /// It is in the queue from its first poll on, or from [`Notified::enable`]:
+    /// [`notify_one`](Notify::notify_one) tells those in the queue only, and otherwise stores its permit,
+    /// which this takes. [`notify_waiters`](Notify::notify_waiters) tells it from the moment it is made. So
+    /// the way to wait for a condition without missing a change of it is to make the future, then to look at
+    /// the condition, then to finish the future.
     ///
-    /// Cancel-safe: if it is dropped when [`notify_one`](Notify::notify_one) has told it, the next in line is
-    /// told instead, or the permit is stored. Dropped and made anew, it has lost its place in line.
+    /// Cancel-safe: if it is dropped when [`notify_one`](Notify::notify_one) has told it, the next in the
+    /// queue is told instead, or the permit is stored. Dropped and made anew, it has lost its turn.
     ///
     /// # Examples
     /// ```
@@ -207,9 +207,9 @@ impl Notify {
         Notified { notify: self, since: self.word.load(Acquire), wait_key: WaitKey::new(), told: false }
     }
 
-    /// Tells the next in line, and returns its waker; without one the permit is stored.
-    fn pass_on(&self, line: &mut Line<'_>) -> Option<StoredWaker> {
-        match line.unlist_front() {
+    /// Tells the next in the queue, and returns its waker; without one the permit is stored.
+    fn pass_on(&self, queue: &mut Queue<'_>) -> Option<StoredWaker> {
+        match queue.unlist_front() {
             Some(waiter) => waiter.notify(Waiter::ByOne),
             None if self.stores => {
                 // Release pairs with Acquire in `notified`, for the calls that are counted beside the permit.
@@ -221,7 +221,7 @@ impl Notify {
     }
 
     /// Takes the permit, if there is one. For the holder of the lock.
-    fn take_permit(&self, _line: &Line<'_>) -> bool {
+    fn take_permit(&self, _line: &Queue<'_>) -> bool {
         let word = self.word.load(Relaxed);
         let is_there = word & PERMIT != 0;
         if is_there {
@@ -263,8 +263,8 @@ pub struct Notified<'a> {
 }
 
 impl Notified<'_> {
-    /// Enters the line now instead of at the first poll. Returns true if there is nothing to wait for: it has
-    /// been told, or has taken the permit.
+    /// Enters the queue now instead of at the first poll. Returns true if there is nothing to wait for: it
+    /// has been told, or has taken the permit.
     ///
     /// From here on [`Notify::notify_one`] may be meant for this future, which is then ready. That matters
     /// where whoever waits looks at something first, and several may be told one by one.
@@ -278,7 +278,7 @@ impl Notified<'_> {
     /// assert!(!first.enable() && !second.enable());
     /// notify.notify_one();
     /// notify.notify_one();
-    /// // Two were in line, so each has been told; else the second call would have found the permit stored already.
+    /// // Two were in the queue, so each has been told; else the second call would have found the permit stored already.
     /// first.wait();
     /// second.wait();
     /// ```
@@ -286,7 +286,7 @@ impl Notified<'_> {
         self.look(None)
     }
 
-    /// Returns whether it has been told. If not, it is in line, with `waker` if there is one.
+    /// Returns whether it has been told. If not, it is in the queue, with `waker` if there is one.
     pub(super) fn look(&mut self, waker: Option<&Waker>) -> bool {
         let notify = self.notify;
         if self.told {
@@ -296,8 +296,8 @@ impl Notified<'_> {
         let idle = !self.wait_key.is_set() && notify.word.load(Relaxed) == self.since & !PERMIT;
         let mut spare = waker.filter(|_| idle).map(StoredWaker::of);
         loop {
-            let mut line = lock(&notify.waiters);
-            match self.wait_key.get().and_then(|key| line.find(key)) {
+            let mut queue = lock(&notify.waiters);
+            match self.wait_key.get().and_then(|key| queue.find(key)) {
                 Some(Waiter::Waiting(current)) => {
                     let Some(waker) = waker else { return false };
                     if current.as_ref().is_some_and(|current| current.will_wake(waker)) {
@@ -309,22 +309,22 @@ impl Notified<'_> {
                     }
                 }
                 Some(Waiter::ByOne | Waiter::ByAll) => {
-                    self.wait_key.take().and_then(|key| line.remove(key));
+                    self.wait_key.take().and_then(|key| queue.remove(key));
                     self.told = true;
                     return true;
                 }
                 None => {
-                    if notify.has_called(self.since) || notify.take_permit(&line) {
+                    if notify.has_called(self.since) || notify.take_permit(&queue) {
                         self.told = true;
                         return true;
                     }
                     if waker.is_none() || spare.is_some() {
-                        self.wait_key.set(line.push_back(Waiter::Waiting(spare.take())));
+                        self.wait_key.set(queue.push_back(Waiter::Waiting(spare.take())));
                         return false;
                     }
                 }
             }
-            drop(line);
+            drop(queue);
             spare = waker.map(StoredWaker::of);
         }
     }
@@ -347,13 +347,13 @@ impl Future for Notified<'_> {
 impl Drop for Notified<'_> {
     fn drop(&mut self) {
         let Some(key) = self.wait_key.take() else { return };
-        let mut line = lock(&self.notify.waiters);
-        let left = line.remove(key);
+        let mut queue = lock(&self.notify.waiters);
+        let left = queue.remove(key);
         let next = match left {
-            Some(Waiter::ByOne) => self.notify.pass_on(&mut line),
+            Some(Waiter::ByOne) => self.notify.pass_on(&mut queue),
             _ => None,
         };
-        drop(line);
+        drop(queue);
         drop(left);
         if let Some(next) = next {
             next.wake();

@@ -306,7 +306,7 @@ impl AtExit for Names {
     }
 }
 
-/// Monitors by name.
+/// Monitors of processes by their names.
 impl<M: Send + 'static> Process<M> {
     /// Has this process told of the end of the process that has `name` now in the [global
     /// registry](Registry::global). The [`Down`](crate::actor::Down) carries the name. If nobody has the

@@ -288,13 +288,14 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Somebody asks, who is told by the next [`Observed::update`].
+    /// Notes that somebody asks, who is told by the next [`Observed::update`].
     pub(super) fn ask(&mut self, asked: Asked, may_have_waited: bool) {
         self.asked.push(asked);
         self.may_have_waited |= may_have_waited;
     }
 
-    /// The task has told what it waits for. What is returned is to be dropped when no lock is held.
+    /// Notes what the task has told that it waits for. The caller drops what is returned when no lock is
+    /// held.
     pub(super) fn update(&mut self, description: Box<Description>) -> (Option<Box<Description>>, Vec<Asked>) {
         let asked = std::mem::take(&mut self.asked);
         let before = self.description.as_ref().filter(|before| before.period == description.period);
@@ -340,7 +341,7 @@ impl Round {
         round
     }
 
-    /// Ready when each task has told, or is over.
+    /// Is ready when each task has told, or is over.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.survey.poll(cx.waker())
     }

@@ -8,7 +8,7 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
     thread.expect("the system has a thread").join().expect("the test holds");
 }
 
-/// Returns how many places of the tree are in use.
+/// Returns how many slots of the tree are in use.
 fn in_use(token: &CancellationToken) -> usize {
     lock(&token.0.tree).in_use()
 }

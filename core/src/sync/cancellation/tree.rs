@@ -1,18 +1,18 @@
 //! A forest of values: every change of it takes the same few steps, however many there are.
 //!
 //! The children of a node are in a ring with the node as its head, so nobody has to know its parent: to
-//! leave, a node links its neighbours, and its children take its place by the same means. Places are used
+//! leave, a node links its neighbours, and its children take its place by the same means. Slots are used
 //! again. This module never runs code of its values.
 
-/// The place of a value, until the value is removed.
+/// The key of a value, until the value is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u32);
+pub(super) struct NodeKey(u32);
 
-impl Place {
-    /// The place of what is in no tree.
-    pub(super) const NOWHERE: Place = Place(u32::MAX);
+impl NodeKey {
+    /// The key of what is in no tree.
+    pub(super) const NONE: NodeKey = NodeKey(u32::MAX);
 
-    /// Returns the index of the link of the place among its siblings.
+    /// Returns the index of the node's link among its siblings.
     fn sibling(self) -> usize {
         2 * self.0 as usize
     }
@@ -32,12 +32,12 @@ struct Link {
 
 /// A forest; see the [module](self).
 pub(super) struct Tree<V> {
-    /// The links, two for each place: at even indices those among siblings, at odd ones the heads of
+    /// The links, two for each node: at even indices those among siblings, at odd ones the heads of
     /// children.
     links: Vec<Link>,
-    /// The values, by place; `None` where it is free.
+    /// The values, by key; `None` where it is free.
     values: Vec<Option<V>>,
-    free: Vec<Place>,
+    free: Vec<NodeKey>,
 }
 
 impl<V> Tree<V> {
@@ -46,59 +46,59 @@ impl<V> Tree<V> {
     }
 
     /// Adds a value that is below nobody.
-    pub(super) fn add(&mut self, value: V) -> Place {
-        let place = self.free.pop().unwrap_or_else(|| {
-            // 2^32 places of 40 bytes do not fit in memory.
-            let place = Place(self.values.len() as u32);
+    pub(super) fn add(&mut self, value: V) -> NodeKey {
+        let key = self.free.pop().unwrap_or_else(|| {
+            // 2^32 slots of 40 bytes do not fit in memory.
+            let key = NodeKey(self.values.len() as u32);
             self.values.push(None);
-            self.links.extend([place.sibling(), place.children()].map(|at| Link { prev: at, next: at }));
-            place
+            self.links.extend([key.sibling(), key.children()].map(|at| Link { prev: at, next: at }));
+            key
         });
-        self.values[place.0 as usize] = Some(value);
-        place
+        self.values[key.0 as usize] = Some(value);
+        key
     }
 
     /// Adds a value as the last child of `parent`.
-    pub(super) fn add_below(&mut self, parent: Place, value: V) -> Place {
-        let place = self.add(value);
-        self.move_before(parent.children(), place.sibling(), place.sibling());
-        place
+    pub(super) fn add_below(&mut self, parent: NodeKey, value: V) -> NodeKey {
+        let key = self.add(value);
+        self.move_before(parent.children(), key.sibling(), key.sibling());
+        key
     }
 
-    pub(super) fn value(&self, place: Place) -> Option<&V> {
-        self.values[place.0 as usize].as_ref()
+    pub(super) fn value(&self, key: NodeKey) -> Option<&V> {
+        self.values[key.0 as usize].as_ref()
     }
 
-    /// Returns the first child of `place`.
-    pub(super) fn first_below(&self, place: Place) -> Option<Place> {
-        let first = self.links[place.children()].next;
-        (first != place.children()).then_some(Place(first as u32 / 2))
+    /// Returns the first child of `key`.
+    pub(super) fn first_below(&self, key: NodeKey) -> Option<NodeKey> {
+        let first = self.links[key.children()].next;
+        (first != key.children()).then_some(NodeKey(first as u32 / 2))
     }
 
-    /// Takes `place`, with all that is below it, out from below its parent.
-    pub(super) fn leave(&mut self, place: Place) {
-        self.unlink(place.sibling(), place.sibling());
+    /// Takes `key`, with all that is below it, out from below its parent.
+    pub(super) fn leave(&mut self, key: NodeKey) {
+        self.unlink(key.sibling(), key.sibling());
     }
 
-    /// Moves the children of `place` behind those of `to`.
-    pub(super) fn move_children(&mut self, place: Place, to: Place) {
-        let Link { prev: last, next: first } = self.links[place.children()];
-        if first != place.children() {
+    /// Moves the children of `key` behind those of `to`.
+    pub(super) fn move_children(&mut self, key: NodeKey, to: NodeKey) {
+        let Link { prev: last, next: first } = self.links[key.children()];
+        if first != key.children() {
             self.unlink(first, last);
             self.move_before(to.children(), first, last);
         }
     }
 
     /// Removes a value, whose children take its place.
-    pub(super) fn remove(&mut self, place: Place) -> Option<V> {
-        let Link { prev: last, next: first } = self.links[place.children()];
-        if first != place.children() {
+    pub(super) fn remove(&mut self, key: NodeKey) -> Option<V> {
+        let Link { prev: last, next: first } = self.links[key.children()];
+        if first != key.children() {
             self.unlink(first, last);
-            self.move_before(place.sibling(), first, last);
+            self.move_before(key.sibling(), first, last);
         }
-        self.leave(place);
-        self.free.push(place);
-        self.values[place.0 as usize].take()
+        self.leave(key);
+        self.free.push(key);
+        self.values[key.0 as usize].take()
     }
 
     /// Takes `first` to `last` out of their ring, and leaves them a ring of their own.
@@ -133,11 +133,11 @@ impl<V> Tree<V> {
 mod tests {
     use super::*;
 
-    /// The values below `place`, in order.
-    fn below(tree: &Tree<u32>, place: Place) -> Vec<u32> {
+    /// The values below `key`, in order.
+    fn below(tree: &Tree<u32>, key: NodeKey) -> Vec<u32> {
         let mut values = Vec::new();
-        let mut at = tree.links[place.children()].next;
-        while at != place.children() {
+        let mut at = tree.links[key.children()].next;
+        while at != key.children() {
             values.push(tree.values[at / 2].expect("it is there"));
             at = tree.links[at].next;
         }

@@ -119,7 +119,7 @@ fn a_promise_that_is_given_up_goes_to_the_next_in_line() {
         let at_once = send(&cell, &mut b, 3, Waker::noop());
         cell.stop_send(&mut a);
         receiver.join().unwrap();
-        assert!(at_once || send(&cell, &mut b, 3, Waker::noop()), "the place is lost");
+        assert!(at_once || send(&cell, &mut b, 3, Waker::noop()), "the permit is lost");
         assert_eq!(lock(&cell.inbox).queue.permits(), 0);
     });
 }
