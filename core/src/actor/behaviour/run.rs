@@ -1,9 +1,9 @@
 //! The loop of an actor: it receives, calls a handler, and begins again.
 
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -24,8 +24,7 @@ pub(in crate::actor) enum Begun {
 /// Runs an actor's process. Calls `ready` when the actor has started, or has said that it will not.
 ///
 /// Every actor that waits has room for all that is alive at any await point here. So what is captured is not
-/// moved to a local variable, where it would lie twice; an event is moved on before its handler is awaited;
-/// and a reason is boxed.
+/// moved to a local variable, where it would lie twice; and a reason is boxed.
 pub(in crate::actor) fn run<A: Actor>(
     mut actor: A,
     process: Process<A::Message>,
@@ -46,28 +45,9 @@ pub(in crate::actor) fn run<A: Actor>(
             if let Some(reason) = cx.take_stop() {
                 break reason;
             }
-            let next = poll_fn(|task| {
-                if cx.is_plain() {
-                    // The mailbox runs no code of the user's: there is nothing to contain.
-                    return cx.poll_next(task).map(Ok);
-                }
-                match catch_panic(|| cx.poll_next(task)) {
-                    Ok(polled) => polled.map(Ok),
-                    Err(panic) => Poll::Ready(Err(panic)),
-                }
-            });
-            let event = match next.await {
-                Ok(event) => event,
-                Err(panic) => break Box::new(panic.into()),
-            };
-            match event {
-                Some(Event::Exit(exit)) if cx.cell().is_parent(&exit.from) => break Box::new(exit.reason),
-                Some(Event::Stop(reason)) => break reason,
-                _ => {}
-            }
-            let handled = catch_panic_async(|| dispatch(&mut actor, event, &mut cx)).await;
-            if let Err(reason) = failure_of(handled) {
-                break Box::new(reason);
+            let turn = Turn::Receiving { parts: Some((&mut actor, &mut cx)), dispatch };
+            if let Err(reason) = turn.await {
+                break reason;
             }
         };
         // The answers that the actor owes wait for the reason from here on.
@@ -76,6 +56,76 @@ pub(in crate::actor) fn run<A: Actor>(
             Err(panic) if reason.is_orderly() => panic.into(),
             _ => *reason,
         }
+    }
+}
+
+pin_project! {
+    /// One turn of the loop: it receives an event, and runs the handler of that. An event goes from the
+    /// mailbox to its handler in one poll, and lies in no future on its way: each move of a message costs
+    /// every message.
+    #[project = TurnProjection]
+    enum Turn<'a, A: Actor, D, H> {
+        // No event has come. The parts are there until one does.
+        Receiving { parts: Option<(&'a mut A, &'a mut Context<A>)>, dispatch: D },
+        // The handler runs, in the same bytes.
+        Handling { #[pin] handler: H },
+    }
+}
+
+impl<'a, A, D, H> Future for Turn<'a, A, D, H>
+where
+    A: Actor,
+    D: Fn(&'a mut A, Option<Event<A::Message>>, &'a mut Context<A>) -> H,
+    H: Future<Output = Result<(), A::Error>>,
+{
+    // An error is the reason to end.
+    type Output = Result<(), Box<ExitReason>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let mut received = None;
+        if let TurnProjection::Receiving { parts: Some((_, cx)), .. } = self.as_mut().project() {
+            received = match ready!(poll_event(cx, task))? {
+                Some(Event::Exit(exit)) if cx.cell().is_parent(&exit.from) => {
+                    return Poll::Ready(Err(Box::new(exit.reason)));
+                }
+                Some(Event::Stop(reason)) => return Poll::Ready(Err(reason)),
+                event => Some(event),
+            };
+        }
+        let polled = catch_panic(|| {
+            if let Some(event) = received
+                && let TurnProjection::Receiving { parts, dispatch } = self.as_mut().project()
+                && let Some((actor, cx)) = parts.take()
+            {
+                let handler = dispatch(actor, event, cx);
+                self.set(Turn::Handling { handler });
+            }
+            match self.project() {
+                TurnProjection::Handling { handler } => handler.poll(task),
+                TurnProjection::Receiving { .. } => unreachable!("polled again after it panicked"),
+            }
+        });
+        match polled {
+            Ok(polled) => polled.map(|handled| failure_of(Ok(handled)).map_err(Box::new)),
+            Err(panic) => Poll::Ready(Err(Box::new(panic.into()))),
+        }
+    }
+}
+
+/// Returns the next event; `None` is that none has come for long.
+#[inline]
+fn poll_event<A: Actor>(
+    cx: &mut Context<A>,
+    task: &mut task::Context<'_>,
+) -> Poll<Result<Option<Event<A::Message>>, Box<ExitReason>>> {
+    if cx.is_plain() {
+        // The mailbox runs no code of the user's: there is nothing to contain.
+        return cx.poll_next(task).map(Ok);
+    }
+    match catch_panic(|| cx.poll_next(task)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(Box::new(panic.into()))),
     }
 }
 

@@ -16,14 +16,22 @@ use super::{StrandState, with_state};
 use crate::kernel::task;
 use crate::kernel::task::wait_graph::{self, Refused};
 
-/// The waits that a poll of a task has left so far, or the last poll of a `.wait()`.
+/// The waits that a poll of a task has left so far, or the last poll of a `.wait()`: two counts in one word,
+/// because every operation counts itself. In the upper half, the waits for a promise or a task, each of which
+/// would stop the running task if it were alone; in the lower half, the other operations that have begun and
+/// have not completed.
+///
+/// An operation that ends in a later poll than it has begun in makes the counts meaningless for that poll, and
+/// then no wait is alone.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Waits {
-    /// The number of waits for a promise or a task, each of which would stop the running task if it were
-    /// alone.
-    stops: u16,
-    /// The number of other operations that have begun and have not completed.
-    operations: u16,
+pub(crate) struct Waits(u64);
+
+impl Waits {
+    /// One operation.
+    const OPERATION: u64 = 1;
+
+    /// One wait that would stop the running task.
+    const STOP: u64 = 1 << 32;
 }
 
 impl StrandState {
@@ -46,29 +54,31 @@ impl StrandState {
     /// Counts a wait that may stop the running task, and is not ready.
     #[inline]
     pub(crate) fn count_stop(&self) {
-        let waits = self.waits.get();
-        self.waits.set(Waits { stops: waits.stops.saturating_add(1), ..waits });
+        self.count(Waits::STOP);
     }
 
     /// As [`StrandState::count_stop`], for a wait that has begun as an operation.
     #[inline]
     pub(crate) fn count_stop_for_operation(&self) {
-        let Waits { stops, operations } = self.waits.get();
-        self.waits.set(Waits { stops: stops.saturating_add(1), operations: operations.saturating_sub(1) });
+        self.count(Waits::STOP.wrapping_sub(Waits::OPERATION));
     }
 
     /// Counts an operation that begins. One that does not complete is counted until the task is polled again.
     #[inline]
     pub(crate) fn begin_operation(&self) {
-        let waits = self.waits.get();
-        self.waits.set(Waits { operations: waits.operations.saturating_add(1), ..waits });
+        self.count(Waits::OPERATION);
     }
 
     /// Discounts an operation that is over, or that is a part of another one.
     #[inline]
     pub(crate) fn end_operation(&self) {
-        let waits = self.waits.get();
-        self.waits.set(Waits { operations: waits.operations.saturating_sub(1), ..waits });
+        self.count(Waits::OPERATION.wrapping_neg());
+    }
+
+    /// Adds to the counts of what is left waiting.
+    #[inline]
+    fn count(&self, waits: u64) {
+        self.waits.set(Waits(self.waits.get().0.wrapping_add(waits)));
     }
 
     /// Begins a poll of the future of a `.wait()`.
@@ -83,7 +93,7 @@ impl StrandState {
     /// be polled once more, and the wait comes out as a deadlock. `again` says that this was such a poll.
     #[inline]
     pub(crate) fn stops(&self, again: bool) -> bool {
-        self.waits.get() == Waits { stops: 1, operations: 0 } && self.stop_task(again)
+        self.waits.get() == Waits(Waits::STOP) && self.stop_task(again)
     }
 
     fn stop_task(&self, again: bool) -> bool {
