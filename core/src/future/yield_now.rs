@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::kernel::strand::with_state;
+use crate::kernel::strand::{note_pending, with_state};
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// Lets other tasks that are ready run, and then goes on.

@@ -28,7 +28,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, Waker};
 
 use crate::kernel::backend::{Strand, StrandState};
-use crate::kernel::strand::with_state;
+use crate::kernel::strand::{note_pending, with_state};
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// The number of operations that a poll may complete before it must yield. Large enough that the cost of
@@ -150,8 +150,12 @@ pub(crate) struct DeferredDecision {
 impl DeferredDecision {
     /// Calls `poll` in a scope on behalf of `waker`. It polls futures that each have an alternative.
     #[inline]
-    pub(crate) fn scope<R>(&mut self, waker: &Waker, poll: impl FnOnce(&mut BudgetScope<'_>) -> R) -> R {
-        with_state(|state| {
+    pub(crate) fn scope<R>(
+        &mut self,
+        waker: &Waker,
+        poll: impl FnOnce(&mut BudgetScope<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        let polled = with_state(|state| {
             let _alternative = state.alternative();
             let mut scope = BudgetScope::begin(state, waker);
             if self.put_off {
@@ -160,7 +164,8 @@ impl DeferredDecision {
             let polled = poll(&mut scope);
             self.put_off = scope.put_off;
             polled
-        })
+        });
+        note_pending(polled)
     }
 }
 

@@ -32,7 +32,7 @@ impl Selection {
         mut poll: impl FnMut(usize, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
         let Selection { choice, decision } = self;
-        let polled = decision.scope(cx.waker(), |scope| {
+        decision.scope(cx.waker(), |scope| {
             poll_committed(scope.state(), choice, |met, arms| {
                 if let Some(index) = met {
                     arms.set_arm(index, cx.waker());
@@ -54,8 +54,7 @@ impl Selection {
                 }
                 Poll::Pending
             })
-        });
-        note_pending(polled)
+        })
     }
 
     /// Has `poll` poll the arms until one is ready, and say which one is next. It begins with the one that

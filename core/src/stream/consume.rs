@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::{Stream, poll_steps};
 use crate::channel::{SendError, Sink, WaitKey};
-use crate::kernel::strand::with_alternative;
+use crate::kernel::strand::{note_pending, with_alternative};
 
 /// A stream that a future asks for all of its items. Dropping this ends the wait, because the stream may be
 /// borrowed.
@@ -237,7 +237,8 @@ impl<T: Clone, S: Stream<Item = T>, K: Sink<T>> Future for FanOut<S, K, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let FanOut { stream, targets } = self.get_mut();
         poll_steps(cx, |cx| {
-            if let Err(error) = ready!(with_alternative(|| FanOut::<S, K, T>::poll_targets(targets, cx))) {
+            let polled = with_alternative(|| FanOut::<S, K, T>::poll_targets(targets, cx));
+            if let Err(error) = ready!(note_pending(polled)) {
                 return Poll::Ready(Some(Err(error)));
             }
             let Some(item) = ready!(stream.0.poll_next(cx)) else { return Poll::Ready(Some(Ok(()))) };
