@@ -60,8 +60,9 @@ pub use behaviour::{Actor, Context, StartActorError, Starting, StartingTimeout};
 pub use machine::{Machine, MachineContext, MachineEvent, StateMachine, Transition};
 pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongTypeError};
 pub use process::{
-    Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessRef, Receive,
-    ReceiveMatch, ReceiveTimeout, SpawnProcessError, Stopping, Timer, TimerRef, Urgent, WeakRef,
+    Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessInfo,
+    ProcessRef, ProcessState, Receive, ReceiveMatch, ReceiveTimeout, SpawnProcessError, Stopping, Timer,
+    TimerRef, Urgent, WeakRef,
 };
 
 /// The ways in which a full mailbox takes one more message.

@@ -8,9 +8,9 @@ mod group;
 mod shield;
 
 pub use crate::kernel::task::{
-    Builder, Dump, Dumping, Job, MakeDefault, Panic, Scope, ScopedTask, SpawnError, Spawner, Task, TaskDump,
-    TaskId, TaskKind, TaskList, TaskRef, TaskState, WaitEmpty, current, current_backend, dump,
-    is_cancellation, is_cancelled, register_default, scope, set_default, spawn, spawn_fn, spawn_pinned,
+    AskingWaits, Builder, Dump, Dumping, Job, MakeDefault, Panic, Scope, ScopedTask, SpawnError, Spawner,
+    Task, TaskDump, TaskId, TaskKind, TaskList, TaskRef, TaskState, WaitEmpty, current, current_backend,
+    dump, is_cancellation, is_cancelled, register_default, scope, set_default, spawn, spawn_fn, spawn_pinned,
 };
 pub use crate::kernel::waiting::{Observation, WaitingFor, observe};
 pub use group::TaskGroup;

@@ -34,6 +34,7 @@ pub use self::exit_watch::Ended;
 pub use self::pid::{MonitorRef, Pid};
 pub use self::receive::{Receive, ReceiveMatch, ReceiveTimeout};
 pub use self::reference::{ProcessRef, Urgent};
+pub use self::signal::{ProcessInfo, ProcessState};
 pub use self::stopping::Stopping;
 pub use self::timer::{Timer, TimerRef};
 pub use self::weak::WeakRef;

@@ -51,7 +51,7 @@ use crate::kernel::strand::{with_current, with_state};
 use crate::kernel::wait::Wait;
 
 pub use default_backend::{MakeDefault, register_default, set_default};
-pub use dump::{Dump, Dumping, TaskDump, TaskKind, TaskState, dump};
+pub use dump::{AskingWaits, Dump, Dumping, TaskDump, TaskKind, TaskState, dump};
 pub use error::{Panic, SpawnError};
 pub use exit::{Data, ExitReason, Failed, Foreign, IntoExit};
 pub use failure::{Cycle, Failure};

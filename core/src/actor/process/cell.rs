@@ -131,7 +131,11 @@ impl<M> Cell<M> {
 
     /// Returns how many messages have been accepted and not received.
     pub(super) fn len(&self) -> usize {
-        let inbox = lock(&self.inbox);
+        self.len_of(&lock(&self.inbox))
+    }
+
+    /// As [`Cell::len`], for a caller that holds the lock.
+    pub(super) fn len_of(&self, inbox: &Inbox<M>) -> usize {
         inbox.queue.sent.wrapping_sub(self.taken.load(Relaxed)) as usize
     }
 

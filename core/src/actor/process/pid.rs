@@ -11,6 +11,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+use super::signal::ProcessInfo;
 use crate::actor::remote::Node;
 use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::kernel::task::ExitReason;
@@ -48,6 +49,13 @@ pub trait Endpoint: Send + Sync {
 
     /// Returns the name of the process in reports, if that is known.
     fn name(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns the facts of a process that is here, which has this pid.
+    #[doc(hidden)]
+    fn info(&self, pid: &Pid) -> Option<ProcessInfo> {
+        let _ = pid;
         None
     }
 
@@ -274,6 +282,22 @@ impl Pid {
     /// ```
     pub fn name(&self) -> Option<String> {
         self.endpoint.name()
+    }
+
+    /// Returns the facts of the process at this moment, `None` for a process of another node; see
+    /// [`ProcessRef::info`](crate::actor::ProcessRef::info).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Pid, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait()))?;
+    /// assert_eq!(process.pid().info().unwrap().pid, process.pid());
+    /// assert!(Pid::nobody().info().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn info(&self) -> Option<ProcessInfo> {
+        self.endpoint.info(self)
     }
 
     /// Asks the process to end, as nobody in particular; see

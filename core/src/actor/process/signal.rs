@@ -24,6 +24,7 @@
 //! ```
 
 mod drain;
+mod info;
 mod later;
 mod life;
 #[cfg(all(test, loom))]
@@ -35,6 +36,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+pub use info::{ProcessInfo, ProcessState};
 pub(super) use later::Later;
 use later::give_up;
 pub(super) use life::Life;
@@ -544,6 +546,10 @@ impl<M: Send + 'static> Endpoint for Cell<M> {
 
     fn is_alive_here(&self) -> bool {
         self.is_alive()
+    }
+
+    fn info(&self, pid: &Pid) -> Option<ProcessInfo> {
+        self.proxy().is_none().then(|| self.info(pid))
     }
 
     fn name(&self) -> Option<String> {

@@ -275,6 +275,57 @@ impl fmt::Debug for Dumping {
     }
 }
 
+/// The future of [`TaskRef::waits`]. Cancel-safe: one that is dropped leaves nothing behind.
+#[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
+pub struct AskingWaits {
+    task: TaskRef,
+    /// The question, once it has been asked, and the end of the wait for its answer.
+    asked: Option<(Round, Sleep)>,
+}
+
+impl TaskRef {
+    /// Returns a future of what the task waits for, as a [`dump`] lists it; finish it with `.await` or
+    /// `.wait()`. It is `None` if the task does not tell within a tenth of a second, because it runs or is
+    /// queued behind one that does, and if it is over.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::task::{Builder, WaitingFor};
+    /// use twoply::{Wait, time};
+    ///
+    /// let nap = Builder::new().name("nap").spawn(time::sleep(std::time::Duration::from_secs(1000)))?;
+    /// let waits = nap.task().waits().wait();
+    /// assert!(waits.is_none_or(|waits| matches!(waits[..], [WaitingFor::Time(_)])));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn waits(&self) -> AskingWaits {
+        AskingWaits { task: self.clone(), asked: None }
+    }
+}
+
+impl Future for AskingWaits {
+    type Output = Option<Vec<WaitingFor>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let unit = ready!(coop::proceed(cx));
+        let AskingWaits { task, asked } = &mut *self;
+        let (round, limit) = asked.get_or_insert_with(|| (Round::begin(vec![task.clone()]), sleep(LIMIT)));
+        if round.poll(cx).is_pending() {
+            ready!(waiting::note_instead(limit.poll_elapsed(cx), || WaitingFor::Dump));
+        }
+        unit.spend();
+        let answer = round.answer(task);
+        *asked = None;
+        Poll::Ready(answer.map(|answer| answer.waits))
+    }
+}
+
+impl fmt::Debug for AskingWaits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AskingWaits").field("task", &self.task).finish_non_exhaustive()
+    }
+}
+
 /// All that those who look know of one task. It lies in the task's shared part.
 #[derive(Default)]
 pub(super) struct Observed {
