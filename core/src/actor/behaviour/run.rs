@@ -113,12 +113,12 @@ where
     }
 }
 
-/// Returns the next event; `None` is that none has come for long.
+/// The next event, `None` if none has come for long, or the reason to end.
+type Received<M> = Result<Option<Event<M>>, Box<ExitReason>>;
+
+/// Returns the next event, or the panic of a source.
 #[inline]
-fn poll_event<A: Actor>(
-    cx: &mut Context<A>,
-    task: &mut task::Context<'_>,
-) -> Poll<Result<Option<Event<A::Message>>, Box<ExitReason>>> {
+fn poll_event<A: Actor>(cx: &mut Context<A>, task: &mut task::Context<'_>) -> Poll<Received<A::Message>> {
     if cx.is_plain() {
         // The mailbox runs no code of the user's: there is nothing to contain.
         return cx.poll_next(task).map(Ok);
