@@ -14,6 +14,7 @@
 //! | [`StateMachine`], [`Machine`] | an actor whose answer to an event depends on its state |
 //! | [`Active`] | any value as an actor whose messages are closures |
 //! | [`Registry`], [`Group`], [`Groups`] | processes that are found by name, one or many |
+//! | [`Pool`], [`Topic`] | several actors behind one reference, and what reaches every subscriber |
 //! | [`supervisor`] | processes that start others, and restart them |
 //!
 //! # What holds
@@ -47,9 +48,11 @@ mod behaviour;
 mod catch_panic;
 mod machine;
 mod names;
+mod pool;
 mod process;
 pub mod remote;
 pub mod supervisor;
+mod topic;
 
 use std::future::Future;
 
@@ -58,12 +61,14 @@ pub use active::{Active, ActiveBuilder, AsyncClosure};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context, StartActorError, Starting, StartingTimeout};
 pub use machine::{Machine, MachineContext, MachineEvent, StateMachine, Transition};
-pub use names::{Group, Groups, Membership, RegisterError, Registry, WrongTypeError};
+pub use names::{Group, Groups, Membership, RegisterError, Registry, SendToNameError, WrongTypeError};
+pub use pool::{Pool, PoolBuilder, Routing};
 pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessInfo,
     ProcessRef, ProcessState, Receive, ReceiveMatch, ReceiveTimeout, SpawnProcessError, Stopping, Timer,
     TimerRef, Urgent, WeakRef,
 };
+pub use topic::{Backlog, Published, Topic};
 
 /// The ways in which a full mailbox takes one more message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

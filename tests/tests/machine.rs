@@ -168,11 +168,11 @@ impl StateMachine for Script {
         if let Some(gate) = act.gate.take() {
             gate.opened().await;
         }
-        self.tell(format!("{} in {state:?}", act.name));
-        Script::set(cx, mem::take(&mut act.timeouts));
         if let Some(other) = &act.monitor {
             cx.monitor(other);
         }
+        self.tell(format!("{} in {state:?}", act.name));
+        Script::set(cx, mem::take(&mut act.timeouts));
         match act.end.take() {
             Some(Ok(reason)) => cx.stop_with(reason),
             Some(Err(error)) => return Err(error.into()),
@@ -300,6 +300,10 @@ fn inserted_events_come_first(on: &Systems) {
     let (process, told) = machine(on, [not_in(A, "1"), go, note("2")]);
     let expected = ["go in A", "A->B", "x in B", "x1 in B", "x2 in B", "y in B", "1 in B", "2 in B"];
     tells(&process, &told, &expected);
+    // But what comes back by a change of state comes before those that are still to be handled.
+    let go = Act { then: vec![not_in(B, "p"), to("x", C), note("y")], ..to("go", B) };
+    let (process, told) = machine(on, [go]);
+    tells(&process, &told, &["go in A", "A->B", "x in B", "B->C", "p in C", "y in C"]);
     // They may be postponed as others.
     let go = Act { then: vec![not_in(A, "x"), note("y")], ..note("go") };
     let (process, told) = machine(on, [go, note("1"), to("on", B)]);

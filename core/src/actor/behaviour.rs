@@ -19,7 +19,8 @@ use super::SpawnProcessError;
 use super::{Builder, Down, Exit, ExitReason, MonitorRef, Process, ProcessRef, TimerRef};
 
 pub use context::Context;
-pub(super) use run::{Begun, run};
+use run::run;
+pub(super) use run::{Begun, run_with};
 pub use start::{StartActorError, Starting, StartingTimeout};
 
 /// A value that becomes a process: messages come to it one at a time.

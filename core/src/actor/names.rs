@@ -9,6 +9,8 @@
 
 mod group;
 mod registry;
+mod via;
 
 pub use group::{Group, Groups, Membership};
 pub use registry::{RegisterError, Registry, WrongTypeError};
+pub use via::SendToNameError;

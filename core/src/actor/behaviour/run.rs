@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 use super::{Actor, Context};
 use crate::actor::catch_panic::{catch_panic, catch_panic_async};
 use crate::actor::{Event, ExitReason, Process};
+use crate::channel::Receiver;
 use crate::kernel::task::Panic;
 
 /// The outcome of an actor's first handler, if it was not an error.
@@ -25,12 +26,34 @@ pub(in crate::actor) enum Begun {
 ///
 /// Every actor that waits has room for all that is alive at any await point here. So what is captured is not
 /// moved to a local variable, where it would lie twice; and a reason is boxed.
-pub(in crate::actor) fn run<A: Actor>(
-    mut actor: A,
+pub(super) fn run<A: Actor>(
+    actor: A,
     process: Process<A::Message>,
     ready: impl FnOnce(Begun) + Send,
 ) -> impl Future<Output = ExitReason> + Send {
+    run_with(actor, process, None, ready)
+}
+
+/// As `run`, for an actor that also receives from a `queue` which it may share with others. At the end of
+/// that, the actor stops when it has received what is in its mailbox.
+pub(in crate::actor) fn run_with<A: Actor>(
+    mut actor: A,
+    process: Process<A::Message>,
+    queue: Option<Receiver<A::Message>>,
+    ready: impl FnOnce(Begun) + Send,
+) -> impl Future<Output = ExitReason> + Send {
     let mut cx = Context::new(process);
+    if let Some(queue) = queue {
+        let own = cx.me().downgrade();
+        cx.attach_to_end(queue, move |message| {
+            if message.is_none()
+                && let Some(own) = own.upgrade()
+            {
+                own.drain(ExitReason::Shutdown);
+            }
+            message
+        });
+    }
     async move {
         let started = catch_panic_async(|| actor.started(&mut cx)).await;
         if let Err(reason) = failure_of(started) {

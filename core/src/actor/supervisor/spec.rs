@@ -15,7 +15,7 @@ use super::handle::{Control, SupervisorRef};
 use super::starter::{KeptMailbox, MadeChild, Make, Setting, Starter};
 use super::{ChildKind, Plan, Supervisor};
 use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
-use crate::channel::watch;
+use crate::channel::{Receiver, watch};
 use crate::kernel::backend::Backend;
 
 /// The time in which a worker has to end when it is asked to, unless the user says otherwise; as in OTP.
@@ -214,7 +214,25 @@ impl<M: Send + 'static> ChildSpec<M> {
     where
         A: Actor<Message = M>,
     {
-        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make))
+        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make, None))
+    }
+
+    /// As [`ChildSpec::actor`], for a member of a pool, which also receives from the queue that it shares
+    /// with others.
+    pub(in crate::actor) fn member<A>(
+        id: impl Into<Arc<str>>,
+        make: impl Fn() -> A + Send + Sync + 'static,
+        queue: Option<Receiver<M>>,
+    ) -> ChildSpec<M>
+    where
+        A: Actor<Message = M>,
+    {
+        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make, queue))
+    }
+
+    /// Returns the id of the child.
+    pub(in crate::actor) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Returns a child that `start` starts, each time anew, with [`Starter::spawn`] or another of its

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex};
 use super::SupervisorTemplate;
 use super::handle::{Control, SupervisorRef};
 use super::spec::{Availability, Mailbox, Start, StartFuture, Started};
-use crate::actor::behaviour::{Begun, run};
+use crate::actor::behaviour::{Begun, run_with};
 use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
     Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry, SpawnProcessError,
 };
 use crate::base::sync::lock_std;
-use crate::channel::{oneshot, watch};
+use crate::channel::{Receiver, oneshot, watch};
 
 /// The error of a start, whatever its type.
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -55,8 +55,12 @@ impl<M: Send + 'static> Make<M> {
     }
 
     /// Makes an actor, which counts as started when its handler `started` has returned.
-    pub(super) fn actor<A: Actor<Message = M>>(make: impl Fn() -> A + Send + Sync + 'static) -> Make<M> {
+    pub(super) fn actor<A: Actor<Message = M>>(
+        make: impl Fn() -> A + Send + Sync + 'static,
+        queue: Option<Receiver<M>>,
+    ) -> Make<M> {
         Make(Box::new(move |mut starter| {
+            let queue = queue.clone();
             let (ready, started) = oneshot::channel();
             let process = catch_start(|| {
                 let actor = make();
@@ -66,7 +70,7 @@ impl<M: Send + 'static> Make<M> {
                         let _ = ready.send(());
                     }
                 };
-                Ok(starter.spawn(|me| run(actor, me, ready))?)
+                Ok(starter.spawn(|me| run_with(actor, me, queue, ready))?)
             });
             Box::pin(async move {
                 let process = process?;

@@ -1,0 +1,334 @@
+//! Pools: several actors of one kind behind one reference, [`Pool`].
+//!
+//! A message goes to one of the members, which [`Routing`] says; it goes there by the hand of whoever sends
+//! it, so there is no router that could be in the way. The members are children of a supervisor of the pool's
+//! own, which restarts those that fail; each [keeps its mailbox](super::supervisor::Mailbox::Keep), so its
+//! reference stays valid, and what waits in it is handled by the successor.
+//!
+//! Several actors on one mailbox are a pool with [`Routing::first_idle`]: the messages wait in a channel,
+//! which each member receives from when it has nothing else to do.
+
+mod builder;
+mod routing;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, Weak};
+
+use self::builder::Members;
+pub use self::builder::PoolBuilder;
+use self::routing::Route;
+pub use self::routing::Routing;
+use super::supervisor::{ChildError, SupervisorRef};
+use super::{ExitReason, ProcessRef};
+use crate::base::sync::lock_std;
+use crate::channel::{SendError, TrySendError};
+use crate::future::join_all;
+use crate::promise::{Failure, Resolver, answer};
+use crate::sync;
+
+/// Several actors of one kind, behind one reference. Clones are the same pool; dropping them does not stop
+/// it.
+///
+/// Where a member fails, the pool's supervisor restarts it: what waits in its mailbox is handled then, in
+/// order, and the message that it was handling is lost; a question among that fails with the reason. A member
+/// that stops by itself, in order, is gone, and what waits in its mailbox is
+/// [undelivered](super::Builder::on_undelivered). Messages of one sender arrive in order at each member, and
+/// in no order at different ones.
+///
+/// # Examples
+/// ```
+/// use std::convert::Infallible;
+/// use twoply::Wait;
+/// use twoply::actor::{Actor, Context, Pool, Routing};
+/// use twoply::promise::Resolver;
+///
+/// struct Squares;
+///
+/// struct Square(u64, Resolver<u64>);
+///
+/// impl Actor for Squares {
+///     type Message = Square;
+///     type Error = Infallible;
+///
+///     async fn handle(&mut self, Square(n, reply): Square, _: &mut Context<Squares>) -> Result<(), Infallible> {
+///         _ = reply.resolve(n * n);
+///         Ok(())
+///     }
+/// }
+///
+/// let pool = Pool::builder().size(3).routing(Routing::first_idle(16)).start(|| Squares).wait()?;
+/// assert_eq!(pool.ask(|reply| Square(7, reply)).wait()?, 49);
+/// pool.resize(5).wait()?;
+/// assert_eq!(pool.members().len(), 5);
+/// pool.stop_gracefully().wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pool<M: Send + 'static>(Arc<Shared<M>>);
+
+/// The part that all clones of a pool share.
+struct Shared<M: Send + 'static> {
+    /// The members, in the order in which they were started. It is replaced as a whole.
+    members: Mutex<Arc<Vec<Member<M>>>>,
+    route: Route<M>,
+    supervisor: SupervisorRef,
+    /// The ids of members that have been found to be over, and of which the supervisor still has the specs.
+    gone: Mutex<Vec<Arc<str>>>,
+    /// Makes further members. It belongs to the specs of those that there are: with their supervisor it goes,
+    /// and with it the receiver of a shared queue.
+    maker: Weak<dyn Members<M>>,
+    /// The number of the next member, under a lock that makes resizes take turns.
+    next: sync::Mutex<u64>,
+}
+
+/// A member of a pool.
+struct Member<M> {
+    /// The id of the child.
+    id: Arc<str>,
+    process: ProcessRef<M>,
+}
+
+impl<M> Clone for Member<M> {
+    fn clone(&self) -> Member<M> {
+        Member { id: Arc::clone(&self.id), process: self.process.clone() }
+    }
+}
+
+impl<M: Send + 'static> Pool<M> {
+    /// Returns a builder for a pool with one member for each core, which take turns.
+    pub fn builder() -> PoolBuilder<M> {
+        PoolBuilder::new()
+    }
+
+    /// Sends `message` to the member that the routing says, and waits for room there. A future that is
+    /// dropped has not sent it.
+    ///
+    /// # Errors
+    /// When no member is left. The message is handed back.
+    pub async fn send(&self, message: M) -> Result<(), SendError<M>> {
+        if let Some(queue) = self.0.route.queue() {
+            return queue.send(message).await;
+        }
+        let mut message = message;
+        loop {
+            let members = self.list();
+            let Some(at) = self.0.route.choose(&members, &message) else { return Err(SendError(message)) };
+            match members[at].process.send(message).await {
+                Ok(()) => return Ok(()),
+                // The member is gone; there may be others.
+                Err(SendError(unsent)) => {
+                    message = unsent;
+                    self.forget(&members[at]);
+                }
+            }
+        }
+    }
+
+    /// Sends `message` if that can be done at once: to the member that the routing says, or to the next one
+    /// with room, where it is all the same to the routing.
+    ///
+    /// # Errors
+    /// [`Full`](TrySendError::Full) when there is no room, [`Closed`](TrySendError::Closed) when no member is
+    /// left. The message is handed back.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::Wait;
+    /// use twoply::actor::{Pool, Routing};
+    ///
+    /// let pool = Pool::builder().size(2).routing(Routing::least_loaded()).start(|| Quiet).wait()?;
+    /// pool.try_send(1)?;
+    /// pool.stop().wait();
+    /// assert!(pool.try_send(2).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        if let Some(queue) = self.0.route.queue() {
+            return queue.try_send(message);
+        }
+        let mut message = message;
+        loop {
+            let members = self.list();
+            let Some(first) = self.0.route.choose(&members, &message) else {
+                return Err(TrySendError::Closed(message));
+            };
+            let others = if self.0.route.is_free() { members.len() } else { 1 };
+            let mut gone = None;
+            for at in (0..others).map(|step| (first + step) % members.len()) {
+                match members[at].process.try_send(message) {
+                    Ok(()) => return Ok(()),
+                    Err(TrySendError::Full(unsent)) => message = unsent,
+                    Err(TrySendError::Closed(unsent)) => {
+                        message = unsent;
+                        gone = Some(at);
+                    }
+                }
+            }
+            match gone {
+                Some(at) => self.forget(&members[at]),
+                None => return Err(TrySendError::Full(message)),
+            }
+        }
+    }
+
+    /// Sends the message that `question` makes of a resolver, as [`Pool::send`] does, and waits for the
+    /// answer.
+    ///
+    /// # Errors
+    /// [`Failure::NoProcess`] when no member is left, or the one that was asked ends before it answers; and
+    /// [`Failure::Broken`] when it drops the question. Where the routing goes by the message, or by who is
+    /// idle first, it is not known who will owe the answer: then both are `Broken`, and no circle of waits is
+    /// found through this one.
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Resolver<R>) -> M,
+    ) -> Result<R, Failure> {
+        if let Some(member) = self.0.route.choose_unseen(&self.list()) {
+            return member.ask(question).await;
+        }
+        let (answer, reply) = answer();
+        match self.send(question(reply)).await {
+            Ok(()) => answer.await,
+            Err(_) => Err(Failure::NoProcess(ExitReason::NoProcess)),
+        }
+    }
+
+    /// Sends `message` to every member whose mailbox takes it at once, past any queue that they share.
+    /// Returns the number of those.
+    pub fn broadcast(&self, message: &M) -> usize
+    where
+        M: Clone,
+    {
+        let members = self.list();
+        members.iter().filter(|member| member.process.try_send(message.clone()).is_ok()).count()
+    }
+
+    /// Returns the members, in the order in which they were started.
+    pub fn members(&self) -> Vec<ProcessRef<M>> {
+        let members = self.list();
+        members.iter().map(|member| member.process.clone()).filter(|process| !process.is_closed()).collect()
+    }
+
+    /// Returns the supervisor of the members, to link to it, to monitor it or to look at its tree.
+    pub fn supervisor(&self) -> &SupervisorRef {
+        &self.0.supervisor
+    }
+
+    /// Starts members, or stops some, until there are `size`, at least one. Those that were started last are
+    /// stopped: they are sent nothing more, and finish what they have been sent
+    /// ([`ProcessRef::stop_gracefully`]), which this waits for. Resizes take turns.
+    ///
+    /// # Errors
+    /// When a member cannot be started, or the pool has ended. Those that have been started stay.
+    pub async fn resize(&self, size: usize) -> Result<(), ChildError> {
+        let size = size.max(1);
+        let mut next = self.0.next.lock().await;
+        // The last member to go would take it along.
+        let Some(maker) = self.0.maker.upgrade() else {
+            return Err(ChildError::Ended(ExitReason::NoProcess));
+        };
+        let gone = self.take_surplus(size);
+        join_all(gone.iter().map(|member| member.process.stop_gracefully(ExitReason::Shutdown))).await;
+        let before = std::mem::take(&mut *lock_std(&self.0.gone));
+        for id in gone.into_iter().map(|member| member.id).chain(before) {
+            // One that has failed meanwhile runs again.
+            self.0.supervisor.terminate_child(&*id).await?;
+            self.0.supervisor.delete_child(&*id).await?;
+        }
+        while self.list().len() < size {
+            let spec = Arc::clone(&maker).spec(*next);
+            *next += 1;
+            let (id, child) = (Arc::from(spec.id()), spec.reference());
+            self.0.supervisor.start_child(spec).await?;
+            if let Some(process) = child.process() {
+                self.add(Member { id, process });
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the pool when its members have finished what they have been sent; nothing more is taken
+    /// meanwhile. To limit the time, put a [`timeout`](crate::time::timeout) around it and
+    /// [`stop`](Pool::stop) after it.
+    pub async fn stop_gracefully(&self) -> ExitReason {
+        if let Some(queue) = self.0.route.queue() {
+            // The members find the end of the queue when it is empty, and drain themselves.
+            queue.close();
+        }
+        let members = self.list();
+        for member in members.iter().filter(|_| self.0.route.queue().is_none()) {
+            member.process.drain(ExitReason::Shutdown);
+        }
+        join_all(members.iter().map(|member| member.process.ended())).await;
+        self.stop().await
+    }
+
+    /// Stops the pool: its members are asked to [shut down](ExitReason::Shutdown), and end where they wait
+    /// unless they trap exits. What they have not received is undelivered. Returns why the supervisor has
+    /// ended.
+    pub async fn stop(&self) -> ExitReason {
+        if let Some(queue) = self.0.route.queue() {
+            queue.close();
+        }
+        self.0.supervisor.stop().await
+    }
+
+    fn list(&self) -> Arc<Vec<Member<M>>> {
+        Arc::clone(&lock_std(&self.0.members))
+    }
+
+    /// Takes those out of the list that are over, and those beyond `size`.
+    fn take_surplus(&self, size: usize) -> Vec<Member<M>> {
+        let mut members = lock_std(&self.0.members);
+        let (mut kept, over): (Vec<_>, Vec<_>) =
+            members.iter().cloned().partition(|member| !member.process.is_closed());
+        let surplus = kept.split_off(size.min(kept.len()));
+        let before = std::mem::replace(&mut *members, Arc::new(kept));
+        drop(members);
+        drop(before);
+        [over, surplus].concat()
+    }
+
+    /// Puts a member at the end of the list.
+    fn add(&self, member: Member<M>) {
+        let mut members = lock_std(&self.0.members);
+        let all = members.iter().cloned().chain([member]).collect();
+        let before = std::mem::replace(&mut *members, Arc::new(all));
+        drop(members);
+        drop(before);
+    }
+
+    /// Takes a member out of the list that takes no messages any more.
+    fn forget(&self, member: &Member<M>) {
+        let mut members = lock_std(&self.0.members);
+        let left: Vec<_> = members.iter().filter(|other| other.id != member.id).cloned().collect();
+        if left.len() < members.len() {
+            lock_std(&self.0.gone).push(Arc::clone(&member.id));
+        }
+        let before = std::mem::replace(&mut *members, Arc::new(left));
+        drop(members);
+        // The last reference to a process may drop its messages, which are the user's.
+        drop(before);
+    }
+}
+
+impl<M: Send + 'static> Clone for Pool<M> {
+    fn clone(&self) -> Pool<M> {
+        Pool(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Pool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("routing", &self.0.route).field("members", &self.members()).finish()
+    }
+}

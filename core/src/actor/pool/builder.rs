@@ -1,0 +1,150 @@
+//! The start of a pool: [`PoolBuilder`].
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use super::routing::{Route, Routing};
+use super::{Member, Pool, Shared};
+use crate::actor::supervisor::{ChildSpec, Mailbox, Report, Restart, StartError, Supervisor};
+use crate::actor::{Actor, Builder};
+use crate::channel::Receiver;
+use crate::kernel::backend::Backend;
+use crate::sync;
+
+/// A setting of the user's, applied to the builder of each member.
+type Setting<M> = Arc<dyn Fn(Builder<M>) -> Builder<M> + Send + Sync>;
+
+/// Settings of a pool that is to be started; see [`Pool::builder`].
+#[must_use = "a builder does nothing until it starts"]
+pub struct PoolBuilder<M: Send + 'static> {
+    size: usize,
+    routing: Routing<M>,
+    supervisor: Supervisor,
+    settings: Vec<Setting<M>>,
+}
+
+impl<M: Send + 'static> PoolBuilder<M> {
+    pub(super) fn new() -> PoolBuilder<M> {
+        PoolBuilder {
+            size: available_parallelism().map_or(1, usize::from),
+            routing: Routing::round_robin(),
+            supervisor: Supervisor::one_for_one(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// Lets the pool begin with so many members, at least one.
+    pub fn size(mut self, members: usize) -> PoolBuilder<M> {
+        self.size = members.max(1);
+        self
+    }
+
+    /// Says which member gets a message; unless this is called, they take turns.
+    pub fn routing(mut self, routing: Routing<M>) -> PoolBuilder<M> {
+        self.routing = routing;
+        self
+    }
+
+    /// Ends the pool when more than `restarts` members have to be restarted within `period`; see
+    /// [`Supervisor::intensity`].
+    pub fn intensity(mut self, restarts: usize, period: Duration) -> PoolBuilder<M> {
+        self.supervisor = self.supervisor.intensity(restarts, period);
+        self
+    }
+
+    /// Has `observer` called with what happens to members; see [`Supervisor::on_report`].
+    pub fn on_report(mut self, observer: impl Fn(&Report) + Send + Sync + 'static) -> PoolBuilder<M> {
+        self.supervisor = self.supervisor.on_report(observer);
+        self
+    }
+
+    /// Runs the members and their supervisor on `backend`.
+    pub fn on(mut self, backend: &Arc<dyn Backend>) -> PoolBuilder<M> {
+        self.supervisor = self.supervisor.on(backend);
+        let backend = Arc::clone(backend);
+        self.settings(move |builder| builder.on(&backend))
+    }
+
+    /// Has `settings` applied to the builder of each member: its capacity, the hook for what is undelivered.
+    pub fn settings<F>(mut self, settings: F) -> PoolBuilder<M>
+    where
+        F: Fn(Builder<M>) -> Builder<M> + Send + Sync + 'static,
+    {
+        self.settings.push(Arc::new(settings));
+        self
+    }
+
+    /// Starts the pool: each member is an actor that `make` makes, anew for each restart. It has started when
+    /// all members have.
+    ///
+    /// # Errors
+    /// When a member cannot be started (then all are stopped again), or the supervisor cannot be.
+    pub async fn start<A, F>(self, make: F) -> Result<Pool<M>, StartError>
+    where
+        A: Actor<Message = M>,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
+        let (route, queue) = Route::new(self.routing);
+        let maker: Arc<dyn Members<M>> =
+            Arc::new(Maker { make: Arc::new(make), queue, settings: self.settings });
+        let mut supervisor = self.supervisor;
+        let mut started = Vec::new();
+        for number in 0..self.size as u64 {
+            let spec = Arc::clone(&maker).spec(number);
+            started.push((Arc::from(spec.id()), spec.reference()));
+            supervisor = supervisor.child(spec);
+        }
+        let maker_of_more = Arc::downgrade(&maker);
+        let supervisor = supervisor.start().await?;
+        let members =
+            started.into_iter().filter_map(|(id, child)| Some(Member { id, process: child.process()? }));
+        Ok(Pool(Arc::new(Shared {
+            members: Mutex::new(Arc::new(members.collect())),
+            route,
+            supervisor,
+            gone: Mutex::default(),
+            maker: maker_of_more,
+            next: sync::Mutex::new(self.size as u64),
+        })))
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for PoolBuilder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBuilder")
+            .field("size", &self.size)
+            .field("routing", &self.routing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The maker of a pool's members, whatever actors they are.
+pub(super) trait Members<M: Send + 'static>: Send + Sync {
+    /// Makes the spec of the member with this number.
+    fn spec(self: Arc<Self>, number: u64) -> ChildSpec<M>;
+}
+
+/// See [`Members`]. The specs that it has made hold it.
+struct Maker<F, M: Send + 'static> {
+    make: Arc<F>,
+    /// The queue that the members share, if they do.
+    queue: Option<Receiver<M>>,
+    settings: Vec<Setting<M>>,
+}
+
+impl<A, F, M> Members<M> for Maker<F, M>
+where
+    M: Send + 'static,
+    A: Actor<Message = M>,
+    F: Fn() -> A + Send + Sync + 'static,
+{
+    fn spec(self: Arc<Self>, number: u64) -> ChildSpec<M> {
+        let (queue, settings) = (self.queue.clone(), self.settings.clone());
+        let spec = ChildSpec::member(format!("member {number}"), move || (self.make)(), queue);
+        let spec =
+            settings.into_iter().fold(spec, |spec, setting| spec.settings(move |builder| setting(builder)));
+        spec.restart(Restart::Transient).mailbox(Mailbox::Keep)
+    }
+}
