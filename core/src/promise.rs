@@ -38,9 +38,21 @@
 //! no question, the end of a [scope](crate::task::scope) or the next result of a
 //! [group](crate::task::TaskGroup).
 //!
+//! A question may be passed on, and then somebody else answers it. So a process is held to owe only while
+//! nobody else can have the resolver: while the question waits in its mailbox, or is the last message that it
+//! has received and it has parted with nothing since. It parts with what it sends, starts, resolves or leaves
+//! in a timer, if that has a destructor; what an unanswered [question](crate::actor::ProcessRef::ask) of its
+//! own carries counts only when that has been answered or given up. A process that has received two messages
+//! since it was asked may have kept the first one, and passed it on with the second. So circles of processes
+//! that ask each other are found, and those of [active values](crate::actor::Active) in any case, for no
+//! closure gets hold of the resolver; a circle through a process that has sent something else meanwhile, or
+//! was busy with other messages when it was asked, is not.
+//!
 //! Two things have to be said, lest somebody is told of a circle where there is none: that a resolver is
-//! passed on, by [`set_owner`](Resolver::set_owner) or [`clear_owner`](Resolver::clear_owner); and that what
-//! a promise is waited for beside, in a macro of another library, is nothing of this one, by [`unwatched`].
+//! passed on which the process or the task has been said to owe, by [`set_owner`](Resolver::set_owner) or
+//! [`clear_owner`](Resolver::clear_owner), or which goes by a way that this library does not see (a lock, a
+//! channel of another library, a thread of the program's own); and that what a promise is waited for beside,
+//! in a macro of another library, is nothing of this one, by [`unwatched`].
 //!
 //! This module starts no task, and holds no lock while code of the user's runs.
 

@@ -229,7 +229,7 @@ impl<T: Send + 'static> Active<T> {
     fn send_question<R: Send + 'static>(&self, action: impl FnOnce(Resolver<R>) -> Action<T>) -> Answer<R> {
         let asked = self
             .process()
-            .and_then(|process| process.try_ask(action).map_err(|error| failure_of(process, &error)));
+            .and_then(|process| process.try_ask_inside(action).map_err(|error| failure_of(process, &error)));
         asked.unwrap_or_else(|failure| {
             let (answer, reply) = answer();
             let _ = reply.fail(failure);

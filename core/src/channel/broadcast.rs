@@ -29,6 +29,7 @@ use super::SendError;
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
+use crate::kernel::strand::part_with;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 use crate::stream::Stream;
 
@@ -151,6 +152,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
     /// ```
     pub fn send(&self, message: T) -> Result<usize, SendError<T>> {
+        part_with::<T>();
         let message = Arc::new(message);
         let mut ring = lock(&self.shared.ring);
         let receivers = ring.receivers;

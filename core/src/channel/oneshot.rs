@@ -21,6 +21,7 @@ use super::{RecvError, SendError, TryRecvError};
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 use crate::kernel::coop;
+use crate::kernel::strand::part_with;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Makes a channel for one message.
@@ -82,6 +83,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.send(7).unwrap_err().into_inner(), 7);
     /// ```
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
+        part_with::<T>();
         let Some(channel) = self.cell.take() else { return Err(SendError(message)) };
         let mut cell = lock(&channel);
         if matches!(*cell, Cell::Closed) {

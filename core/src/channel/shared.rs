@@ -17,6 +17,7 @@ use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
 use crate::base::waitlist::WaitKey;
 use crate::base::wake::for_each_then_resume;
 use crate::kernel::coop;
+use crate::kernel::strand::part_with;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// The part of a channel that its ends share.
@@ -48,6 +49,7 @@ impl<T> Shared<T> {
 
     #[inline]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        part_with::<T>();
         match &self.flavor {
             Flavor::Queue(queue) => queue.try_send(message),
             Flavor::Rendezvous(offers) => offers.try_send(message),
@@ -62,6 +64,7 @@ impl<T> Shared<T> {
         message: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
+        part_with::<T>();
         let unit = ready!(coop::proceed(cx));
         let sent = match &self.flavor {
             Flavor::Queue(queue) => queue.poll_send(wait_key, message, cx),
@@ -114,6 +117,7 @@ impl<T> Shared<T> {
 
     /// Sends a message into room that was reserved.
     pub(super) fn send_reserved(&self, message: T) -> Result<(), SendError<T>> {
+        part_with::<T>();
         match &self.flavor {
             Flavor::Queue(queue) => queue.send_reserved(message),
             Flavor::Priority(urgent) => urgent.send_reserved(message),

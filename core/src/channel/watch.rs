@@ -25,6 +25,7 @@ use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
+use crate::kernel::strand::part_with;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 use crate::stream::Stream;
 
@@ -108,6 +109,7 @@ impl<T> Sender<T> {
     /// assert_eq!(*tx.latest(), 2);
     /// ```
     pub fn replace(&self, value: T) -> Arc<T> {
+        part_with::<T>();
         let value = Arc::new(value);
         let mut state = lock(&self.shared.state);
         let before = std::mem::replace(&mut state.value, value);

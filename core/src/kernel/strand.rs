@@ -7,6 +7,7 @@
 //! This module never switches stacks and never blocks.
 
 mod guards;
+mod parted;
 mod stops;
 mod thread;
 mod turn;
@@ -28,6 +29,7 @@ use crate::kernel::trampoline::Trampoline;
 use crate::kernel::waiting::Description;
 
 use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield};
+pub(crate) use parted::{Parted, part_with};
 use stops::Waits;
 pub(crate) use stops::note_pending;
 pub use thread::ThreadStrand;
@@ -161,22 +163,22 @@ impl StrandState {
     /// Begins a poll of a task, with the waker that has this data. Returns what belongs to the poll around
     /// it.
     #[inline]
-    pub(crate) fn begin_poll(&self, data: *const ()) -> OuterPoll {
+    pub(crate) fn begin_poll(&self, data: *const (), parted: Parted) -> OuterPoll {
         OuterPoll {
             polled_with: self.polled_with.replace(data),
             budget: self.budget.replace(self.full_budget.get()),
-            marks: self.marks.take(),
+            marks: self.marks.replace(Marks { parted, ..Marks::default() }),
             waits: self.waits.take(),
         }
     }
 
     /// Ends that poll: the one around it goes on.
     #[inline]
-    pub(crate) fn resume_poll(&self, outer: OuterPoll) {
+    pub(crate) fn resume_poll(&self, outer: OuterPoll) -> Parted {
         self.polled_with.set(outer.polled_with);
         self.budget.set(outer.budget);
-        self.marks.set(outer.marks);
         self.waits.set(outer.waits);
+        self.marks.replace(outer.marks).parted
     }
 
     /// Counts that the running poll is about to unwind. Returns how often it has before.

@@ -40,6 +40,7 @@ use crate::base::panic::{NoPanicDrop, discard_panic};
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::coop::{self, BudgetScope};
 use crate::kernel::nested::{DeferredPoll, DerivedPromise};
+use crate::kernel::strand::part_with;
 use crate::kernel::strand::trampoline;
 use crate::kernel::strand::{StrandState, with_alternative, with_state};
 use crate::kernel::task::Failure;
@@ -242,6 +243,7 @@ impl<T: Send + 'static> Promise<T> {
     where
         F: Future<Output = Outcome<T>> + Send + 'static,
     {
+        part_with::<F>();
         let derived = |cell: &Weak<Cell<T>>| Derived {
             progress: Mutex::new(Progress { future: Some(Box::pin(future)), is_woken: true }),
             waker: Waker::from(Arc::new(SharedWaker(Weak::clone(cell)))),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::cell::ResolverInner;
+use crate::kernel::strand::part_with;
 use crate::kernel::task::AsOwner;
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::Owner;
@@ -45,6 +46,7 @@ impl<T> Resolver<T> {
     /// assert_eq!(promise.wait().unwrap(), "tea");
     /// ```
     pub fn resolve(self, value: T) -> Result<(), ResolveError<T>> {
+        part_with::<T>();
         self.0.resolve(Ok(value)).map_err(|late| match late {
             Ok(value) => ResolveError(value),
             Err(_) => unreachable!("what comes back is what went in"),
@@ -98,10 +100,10 @@ impl<T> Resolver<T> {
     /// Makes the calling task the one who owes the value. Outside of any task nobody is known to owe it after
     /// that.
     ///
-    /// Deadlocks are found by who owes; see [the module](super). So it must be true: whoever passes a
-    /// resolver on to another task says so, with [`set_owner`](Resolver::set_owner), or there with
-    /// `set_current_owner`, or with [`clear_owner`](Resolver::clear_owner). That goes for processes, too,
-    /// which owe the answers to what they are asked.
+    /// Deadlocks are found by who owes; see [the module](super). So it must be true: a task that passes such
+    /// a resolver on says so, with [`set_owner`](Resolver::set_owner), or there with `set_current_owner`, or
+    /// with [`clear_owner`](Resolver::clear_owner). A process that passes on what it has been asked need not:
+    /// that is noticed.
     ///
     /// ```
     /// use twoply::{Wait, promise::{self, Failure}};

@@ -14,7 +14,7 @@ use crate::kernel::coop;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::Failure;
 use crate::kernel::task::TaskRef;
-use crate::kernel::task::owner::{Owner, Owning};
+use crate::kernel::task::owner::Owner;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Returns `Ready` if the promise of `cell` has come out, or may not be waited for; else the task of `cx` is
@@ -196,8 +196,8 @@ pub fn answer<T>() -> (Answer<T>, Resolver<T>) {
 }
 
 /// Makes an answer that `owner` owes.
-pub(crate) fn owed_answer<T: Send + 'static>(owner: Arc<dyn Owning>) -> (Answer<T>, Resolver<T>) {
-    let (promise, resolver) = Cell::pair_owed_by(Owner::of_other(owner));
+pub(crate) fn owed_answer<T: Send + 'static>(owner: Owner) -> (Answer<T>, Resolver<T>) {
+    let (promise, resolver) = Cell::pair_owed_by(owner);
     (Answer(PromiseWaiter::new(promise)), Resolver::new(resolver))
 }
 

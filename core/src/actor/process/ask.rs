@@ -46,6 +46,10 @@ impl<M: Send + 'static> Owning for Cell<M> {
         self.is_own_task_stopped()
     }
 
+    fn received(&self) -> u32 {
+        self.taken()
+    }
+
     fn failure(&self) -> Option<Failure> {
         self.reason().map(Failure::NoProcess)
     }
@@ -189,8 +193,10 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// ```
     #[inline]
     pub fn ask<R: Send + 'static>(&self, question: impl FnOnce(Resolver<R>) -> M) -> Ask<'_, M, R> {
-        let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owning>);
-        Ask { process: self, message: Some(question(resolver)), wait_key: WaitKey::new(), answer }
+        let (answer, resolver) = owed_answer(Owner::of_question(Arc::clone(self.cell()) as Arc<dyn Owning>));
+        // A closure that captures nothing has nothing to put into the message.
+        let parting = if size_of_val(&question) == 0 { Parting::Nothing } else { Parting::Unsent };
+        Ask { process: self, message: Some(question(resolver)), wait_key: WaitKey::new(), answer, parting }
     }
 
     /// Asks the process if that can be done at once, and returns the answer that is to come.
@@ -202,7 +208,25 @@ impl<M: Send + 'static> ProcessRef<M> {
         &self,
         question: impl FnOnce(Resolver<R>) -> M,
     ) -> Result<Answer<R>, TrySendError<M>> {
-        let (answer, resolver) = owed_answer(Arc::clone(self.cell()) as Arc<dyn Owning>);
+        self.try_ask_as(Owner::of_question(Arc::clone(self.cell()) as Arc<dyn Owning>), question)
+    }
+
+    /// As [`ProcessRef::try_ask`], for a question whose resolver stays with code of this library.
+    #[inline]
+    pub(in crate::actor) fn try_ask_inside<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Resolver<R>) -> M,
+    ) -> Result<Answer<R>, TrySendError<M>> {
+        self.try_ask_as(self.as_owner(), question)
+    }
+
+    #[inline]
+    fn try_ask_as<R: Send + 'static>(
+        &self,
+        owner: Owner,
+        question: impl FnOnce(Resolver<R>) -> M,
+    ) -> Result<Answer<R>, TrySendError<M>> {
+        let (answer, resolver) = owed_answer(owner);
         self.try_send(question(resolver))?;
         Ok(answer)
     }
@@ -219,6 +243,20 @@ pub struct Ask<'a, M, R> {
     wait_key: WaitKey,
     /// The answer that is to come.
     answer: Answer<R>,
+    /// The part that the message has in what the running task parts with.
+    parting: Parting,
+}
+
+/// The part that the message of a question has in what the task parts with that asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    /// It carries nothing, or the task has parted with it for good.
+    Nothing,
+    /// It may carry something, and has not been sent.
+    Unsent,
+    /// It has been sent, and is all that the task has parted with. While the task waits for its answer,
+    /// whatever it carries is with the process that is waited for.
+    Alone,
 }
 
 impl<M, R> Ask<'_, M, R> {
@@ -256,8 +294,29 @@ impl<M, R> Future for Ask<'_, M, R> {
                 };
                 return Poll::Ready(Err(failure));
             }
+            if this.parting == Parting::Unsent {
+                let is_alone = with_state(StrandState::parts_with_question);
+                this.parting = if is_alone { Parting::Alone } else { Parting::Nothing };
+            }
+        } else if this.parting == Parting::Alone {
+            with_state(StrandState::asks_on);
         }
-        Pin::new(&mut this.answer).poll(cx)
+        let answer = Pin::new(&mut this.answer).poll(cx);
+        if answer.is_ready() {
+            this.end_parting();
+        }
+        answer
+    }
+}
+
+impl<M, R> Ask<'_, M, R> {
+    /// Ends the wait for the answer: the message, and whatever it carries, is out of the task's sight.
+    #[inline]
+    fn end_parting(&mut self) {
+        if self.parting == Parting::Alone {
+            self.parting = Parting::Nothing;
+            with_state(StrandState::parts);
+        }
     }
 }
 
@@ -266,6 +325,7 @@ impl<M, R> Drop for Ask<'_, M, R> {
         if self.wait_key.is_set() {
             self.process.cell().stop_send(&mut self.wait_key);
         }
+        self.end_parting();
     }
 }
 

@@ -17,8 +17,8 @@ use super::pid::{HERE, Identity};
 use super::proxy::Proxy;
 use super::signal::Life;
 use crate::actor::Overflow;
-use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::base::sync::atomic::{AtomicU64, AtomicUsize};
 use crate::base::sync::seq_cst::AtomicU32;
 use crate::base::sync::{Mutex, MutexGuard, lock};
 use crate::base::waitlist::WaitKey;
@@ -26,6 +26,8 @@ use crate::base::wake::{StoredWaker, wake_all};
 use crate::channel::{SendError, TrySendError, take_message};
 use crate::kernel::backend::Backend;
 use crate::kernel::coop;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::TaskId;
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// The capacity of a mailbox without a limit: more messages than fit in memory.
@@ -42,6 +44,8 @@ pub(in crate::actor) struct Cell<M> {
     capacity: u32,
     /// The number of messages that have ever been received, modulo 2^32. Written by the receiver alone.
     taken: AtomicU32,
+    /// The number of the process's task, once its body has begun.
+    task: AtomicU64,
     /// The state that the receiver and senders must know before they lock.
     flags: AtomicU32,
     /// The behaviour of a full mailbox.
@@ -97,6 +101,7 @@ impl<M> Cell<M> {
             serial: super::serial::next(),
             capacity,
             taken: AtomicU32::new(0),
+            task: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             overflow,
             inbox: Mutex::new(Inbox { queue: Queue::new(), life: Life::new(trapping) }),
@@ -110,6 +115,7 @@ impl<M> Cell<M> {
             serial: 0,
             capacity: UNLIMITED,
             taken: AtomicU32::new(0),
+            task: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             overflow: Overflow::Wait,
             inbox: Mutex::new(Inbox { queue: Queue::new(), life: Life::elsewhere() }),
@@ -365,12 +371,26 @@ impl<M> Cell<M> {
         self.taken.load(Relaxed).wrapping_sub(sent).cast_signed() >= 0
     }
 
+    /// Returns the number of messages that have ever been received, modulo 2^32.
+    #[inline]
+    pub(super) fn taken(&self) -> u32 {
+        // Relaxed: a number that is too small is that of an earlier moment.
+        self.taken.load(Relaxed)
+    }
+
+    /// Records the number of the process's task.
+    pub(super) fn set_task(&self, id: TaskId) {
+        // Relaxed: the task itself compares it.
+        self.task.store(id.as_u64(), Relaxed);
+    }
+
     /// Counts `event`, which the receiver has taken out, if it is a message.
     #[inline]
     fn on_received(&self, event: &Event<M>) {
         if !event.is_message() {
             return;
         }
+        with_state(|state| state.receives(&self.task));
         let taken = self.taken.load(Relaxed).wrapping_add(1);
         if self.capacity == UNLIMITED {
             self.taken.store(taken, Relaxed);

@@ -10,6 +10,7 @@ use super::cell::Cell;
 use super::pid::Pid;
 use super::stopping::Stopping;
 use crate::channel::{SendError, Sending, Sink, TrySendError, WaitKey};
+use crate::kernel::strand::part_with;
 use crate::kernel::task::ExitReason;
 
 /// A reference to a process that takes messages of type `M`. It does not show where the process runs.
@@ -97,6 +98,7 @@ impl<M> ProcessRef<M> {
     /// ```
     #[inline]
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        part_with::<M>();
         self.0.try_send(message, false)
     }
 
@@ -255,6 +257,7 @@ impl<M> Sink<M> for ProcessRef<M> {
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
+        part_with::<M>();
         self.0.poll_send(false, wait_key, message, cx)
     }
 
@@ -264,6 +267,7 @@ impl<M> Sink<M> for ProcessRef<M> {
 
     #[inline]
     fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        part_with::<M>();
         self.0.try_send(message, false)
     }
 }
@@ -332,6 +336,7 @@ impl<M> Urgent<'_, M> {
     /// # Errors
     /// As there.
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        part_with::<M>();
         self.0.0.try_send(message, true)
     }
 }
@@ -343,6 +348,7 @@ impl<M> Sink<M> for Urgent<'_, M> {
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
+        part_with::<M>();
         self.0.0.poll_send(true, wait_key, message, cx)
     }
 
@@ -351,6 +357,7 @@ impl<M> Sink<M> for Urgent<'_, M> {
     }
 
     fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        part_with::<M>();
         self.0.0.try_send(message, true)
     }
 }

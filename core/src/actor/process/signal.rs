@@ -213,6 +213,9 @@ impl<M: Send + 'static> Cell<M> {
         let task = with_state(|state| {
             let own = state.header()?;
             own.owes_answers();
+            self.set_task(own.id());
+            // A predecessor over the same mailbox may have passed on what it has received last.
+            state.parts();
             Some(header(own))
         });
         let mut inbox = lock(&self.inbox);

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::task::Waker;
 
 use super::StrandState;
+use super::parted::Parted;
 use super::stops::Waits;
 use crate::event::parker::{Mask, Parker};
 use crate::kernel::trampoline;
@@ -17,6 +18,8 @@ pub(crate) struct Marks {
     pub(super) unwinds: u16,
     /// True if the future that is being polled woke itself to let others run.
     pub(super) yielding: bool,
+    /// The goods that the task has parted with, in this poll or an earlier one.
+    pub(super) parted: Parted,
 }
 
 /// The state of a task's poll that lies around another one.
@@ -91,7 +94,7 @@ impl Drop for Level<'_> {
 /// The guard of [`StrandState::alternative`].
 pub(crate) struct Alternative<'a> {
     pub(super) state: &'a StrandState,
-    /// The value of the state's `waits` before: what is polled in between counts as the combinator says.
+    /// The value of the state's `waits` before.
     pub(super) waits: Waits,
 }
 

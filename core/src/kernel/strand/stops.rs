@@ -16,21 +16,21 @@ use super::{StrandState, with_state};
 use crate::kernel::task;
 use crate::kernel::task::wait_graph::{self, Refused};
 
-/// The waits that a poll of a task has left so far, or the last poll of a `.wait()`: two counts in one word,
-/// because every operation counts itself. In the upper half, the waits for a promise or a task, each of which
-/// would stop the running task if it were alone; in the lower half, the other operations that have begun and
-/// have not completed.
+/// The waits that a poll of a task has left so far, or the last poll of a `.wait()`: two counts in one
+/// word, because every operation counts itself. In the upper half, the waits for a promise or a task, each
+/// of which would stop the running task if it were alone; in the lower half, the other operations that have
+/// begun and have not completed.
 ///
-/// An operation that ends in a later poll than it has begun in makes the counts meaningless for that poll, and
-/// then no wait is alone.
+/// An operation that ends in a later poll than it has begun in makes the counts meaningless for that poll,
+/// and then no wait is alone.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Waits(u64);
 
 impl Waits {
-    /// One operation.
+    /// One operation, in the lower half.
     const OPERATION: u64 = 1;
 
-    /// One wait that would stop the running task.
+    /// One wait that would stop the running task, in the upper half.
     const STOP: u64 = 1 << 32;
 }
 
@@ -81,10 +81,11 @@ impl StrandState {
         self.waits.set(Waits(self.waits.get().0.wrapping_add(waits)));
     }
 
-    /// Begins a poll of the future of a `.wait()`.
+    /// Begins a poll of the future of a `.wait()`, or one more poll of a task.
     #[inline]
     pub(crate) fn begin_round(&self) {
         self.waits.set(Waits::default());
+        self.sets_question_aside();
     }
 
     /// Notes that the future of the running task, or of a `.wait()` on this stack, has been polled and is not
@@ -103,7 +104,9 @@ impl StrandState {
         if is_unclaimed || self.budget.get() == 0 {
             return false;
         }
-        let Some(refused) = self.header().and_then(|header| wait_graph::stop(header.shared())) else {
+        let Some(refused) =
+            self.header().and_then(|header| wait_graph::stop(header.shared(), self.has_parted()))
+        else {
             return false;
         };
         let before = self.refused.replace(Some(refused));
@@ -131,8 +134,8 @@ impl StrandState {
     }
 }
 
-/// Counts a combinator that is pending as one operation, however many it is made of. Returns what it has come
-/// to.
+/// Counts a combinator that is pending as one operation, however many it is made of; or a wait that asks
+/// for no budget. Returns what it has come to.
 #[inline]
 pub(crate) fn note_pending<R>(polled: Poll<R>) -> Poll<R> {
     if polled.is_pending() {

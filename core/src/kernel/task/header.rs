@@ -15,10 +15,11 @@ use super::dump::TaskKind;
 use super::id::TaskId;
 use super::list::TaskList;
 use super::shared::Shared;
-use crate::base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::base::sync::{OnceLock, seq_cst};
 use crate::event::parker::Parker;
 use crate::kernel::backend::Backend;
+use crate::kernel::strand::Parted;
 
 /// An observer that is told of the end of a task.
 pub(crate) trait Observer: Send + Sync {
@@ -103,7 +104,21 @@ impl Header {
     /// As [`Header::shared`], for a caller that holds the lock of the list of tasks. `waker` returns the
     /// waker with which the task is listed, which the shared part takes over.
     pub(super) fn make_shared_with(&self, waker: impl FnOnce() -> Option<Waker>) -> &Arc<Shared> {
-        self.slot.get_or_make(|| Shared::new(self.id, self.slot.kind, None, waker()))
+        self.slot.get_or_make(|| Shared::new(self.id, self.slot.kind(), None, waker()))
+    }
+
+    /// Returns what the polls of the task have parted with so far.
+    #[inline]
+    pub(super) fn parted(&self) -> Parted {
+        // Relaxed: polls of a task are ordered.
+        Parted::from_stored(self.slot.kind.load(Ordering::Relaxed) / PARTED)
+    }
+
+    /// Records what the polls of the task have parted with so far.
+    #[inline]
+    pub(super) fn set_parted(&self, parted: Parted) {
+        let kind = self.slot.kind.load(Ordering::Relaxed) % PARTED;
+        self.slot.kind.store(kind + PARTED * parted as u8, Ordering::Relaxed);
     }
 
     /// Returns whether the shared part has been made.
@@ -269,9 +284,13 @@ struct SharedSlot {
     /// The task's key in the list of tasks, or [`TaskList::NO_KEY`]. Only the task's own stack writes it,
     /// under the lock of the list. It lies here because the padding leaves room for it.
     key: AtomicU32,
-    /// It lies here for the same reason.
-    kind: TaskKind,
+    /// The kind of the task, and above it, from [`PARTED`] on, the value of [`Parted`] when the last poll of
+    /// the task was over. Only the task's own polls write it. It lies here for the same reason.
+    kind: AtomicU8,
 }
+
+/// The unit in which a slot counts its value of [`Parted`].
+const PARTED: u8 = 4;
 
 impl SharedSlot {
     #[inline]
@@ -282,13 +301,21 @@ impl SharedSlot {
             ever_blocked: seq_cst::AtomicBool::new(false),
             awaited: seq_cst::AtomicBool::new(false),
             key: AtomicU32::new(TaskList::NO_KEY),
-            kind,
+            kind: AtomicU8::new(kind as u8),
         }
     }
 
     #[inline]
     fn get(&self) -> Option<&Arc<Shared>> {
         self.shared.get()
+    }
+
+    fn kind(&self) -> TaskKind {
+        match self.kind.load(Ordering::Relaxed) % PARTED {
+            0 => TaskKind::Future,
+            1 => TaskKind::Closure,
+            _ => TaskKind::Process,
+        }
     }
 
     #[inline]

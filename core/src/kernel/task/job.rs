@@ -20,7 +20,7 @@ use super::handle::{Task, TaskRef};
 use super::header::{Attributes, Header, HeaderRef, Observer};
 use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
-use crate::kernel::strand::{out_of_order, with_current};
+use crate::kernel::strand::{out_of_order, part_with, with_current};
 use crate::kernel::wait::{Cancelled, drive};
 use crate::kernel::waiting;
 
@@ -259,7 +259,7 @@ impl<B: Body> Future for JobFuture<B> {
             // SAFETY: the header lies beside this future, and the poll ends with the other call below:
             // nothing in between unwinds, for the user's code is run under `catch_unwind`.
             let before = unsafe { running.replace_task(Some(NonNull::from(this.header.get()))) };
-            let outer = running.begin_poll(cx.waker().data());
+            let outer = running.begin_poll(cx.waker().data(), this.header.get().parted());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let mut body = match this.body.as_mut().as_pin_mut() {
                     // Most tasks are not in the tasks's list before their first poll, so that closing it did
@@ -297,6 +297,7 @@ impl<B: Body> Future for JobFuture<B> {
                         break;
                     }
                     describing = true;
+                    running.begin_round();
                 }
                 // The task was cancelled while it ran: nobody would wake it again.
                 if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
@@ -309,7 +310,7 @@ impl<B: Body> Future for JobFuture<B> {
             };
             let result = result.map(|result| drop_body(running, this.body, result));
             running.unregister_parker();
-            running.resume_poll(outer);
+            this.header.get().set_parted(running.resume_poll(outer));
             // SAFETY: this is the header that the surrounding poll, if any, has put there; that poll has not
             // ended, for this one has not ended before a poll that began inside of it.
             let ended = unsafe { running.replace_task(before) };
@@ -389,6 +390,7 @@ where
     B: Body + Send + 'a,
     B::Output: Send + 'a,
 {
+    part_with::<B>();
     let header = Header::new(backend, B::KIND, attributes);
     if !header.backend().tasks().count_start(header.id()) {
         // The observer counts on being told, whatever the body's destructor does.

@@ -25,6 +25,11 @@ pub(crate) trait Owning: Send + Sync {
     /// promise is locked.
     fn is_blocked(&self) -> bool;
 
+    /// Returns how many messages this has ever received, modulo 2^32, if it is a process.
+    fn received(&self) -> u32 {
+        0
+    }
+
     /// Returns why there will be no answer, when the resolver is dropped without one; `None`:
     /// [`Failure::Broken`].
     fn failure(&self) -> Option<Failure>;
@@ -45,6 +50,18 @@ pub(crate) trait Owning: Send + Sync {
 pub(crate) trait Orphan: Send + Sync {
     /// Fails the promise, and wakes those who wait.
     fn fail(&self, failure: Failure);
+}
+
+/// The certainty that the owner of a promise has the resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Custody {
+    /// It has been said so, or nobody has received the question.
+    Certain,
+    /// The question is the last that the owner has received. So the owner has it, unless it has parted with
+    /// something since.
+    InHand,
+    /// The owner may have passed it on.
+    Unknown,
 }
 
 /// The types whose values can owe: [tasks](crate::task::TaskRef) and [processes](crate::actor::ProcessRef).
@@ -87,8 +104,9 @@ pub struct Owner(Kind);
 enum Kind {
     /// A task, which owes by itself.
     Task(Arc<Shared>),
-    /// Something else, which knows its task.
-    Other(NoPanicDrop<Arc<dyn Owning>>),
+    /// Something else, which knows its task. For a question that code of the user's receives, and may pass
+    /// on: how many messages the owner had received when it was asked.
+    Other(NoPanicDrop<Arc<dyn Owning>>, Option<u32>),
 }
 
 impl Owner {
@@ -99,25 +117,45 @@ impl Owner {
 
     /// Returns the owner that `owner` is.
     pub(crate) fn of_other(owner: Arc<dyn Owning>) -> Owner {
-        Owner(Kind::Other(NoPanicDrop::new(owner)))
+        Owner(Kind::Other(NoPanicDrop::new(owner), None))
+    }
+
+    /// Returns the owner that `owner` is of a question that it is about to be asked, and may pass on.
+    #[inline]
+    pub(crate) fn of_question(owner: Arc<dyn Owning>) -> Owner {
+        let received = owner.received();
+        Owner(Kind::Other(NoPanicDrop::new(owner), Some(received)))
+    }
+
+    /// Returns the owner that this one comes to owe by, in the end.
+    fn source(&self) -> Owner {
+        let mut owner = self.clone();
+        while let Kind::Other(other, _) = &owner.0
+            && let Some(source) = other.derived_from()
+        {
+            owner = source;
+        }
+        owner
+    }
+
+    /// Returns how certain it is that the owner has the resolver.
+    pub(crate) fn custody(&self) -> Custody {
+        match self.source().0 {
+            Kind::Task(_) | Kind::Other(_, None) => Custody::Certain,
+            // In whatever order it receives: of more than one, the question may have been the first.
+            Kind::Other(owner, Some(before)) => match owner.received().wrapping_sub(before) {
+                0 => Custody::Certain,
+                1 => Custody::InHand,
+                _ => Custody::Unknown,
+            },
+        }
     }
 
     /// Returns the task, if it is known.
     pub(crate) fn task(&self) -> Option<Arc<Shared>> {
-        let mut owner = self.clone();
-        loop {
-            let source = match &owner.0 {
-                Kind::Task(task) => return Some(Arc::clone(task)),
-                Kind::Other(owner) => owner.derived_from(),
-            };
-            match source {
-                Some(source) => owner = source,
-                None => break,
-            }
-        }
-        match owner.0 {
+        match self.source().0 {
             Kind::Task(task) => Some(task),
-            Kind::Other(owner) => owner.task(),
+            Kind::Other(owner, _) => owner.task(),
         }
     }
 
@@ -126,7 +164,7 @@ impl Owner {
     pub(crate) fn as_task(&self) -> Option<&Shared> {
         match &self.0 {
             Kind::Task(task) => Some(task),
-            Kind::Other(_) => None,
+            Kind::Other(..) => None,
         }
     }
 
@@ -135,7 +173,7 @@ impl Owner {
     pub(crate) fn is_blocked(&self) -> bool {
         match &self.0 {
             Kind::Task(task) => task.is_blocked(),
-            Kind::Other(owner) => owner.is_blocked(),
+            Kind::Other(owner, _) => owner.is_blocked(),
         }
     }
 
@@ -143,7 +181,7 @@ impl Owner {
     pub(crate) fn failure(&self) -> Option<Failure> {
         match &self.0 {
             Kind::Task(_) => None,
-            Kind::Other(owner) => owner.failure(),
+            Kind::Other(owner, _) => owner.failure(),
         }
     }
 
@@ -151,7 +189,7 @@ impl Owner {
     pub(crate) fn keep_orphan(&self, orphan: Arc<dyn Orphan>) -> bool {
         match &self.0 {
             Kind::Task(_) => false,
-            Kind::Other(owner) => Arc::clone(owner).keep_orphan(orphan),
+            Kind::Other(owner, _) => Arc::clone(owner).keep_orphan(orphan),
         }
     }
 }

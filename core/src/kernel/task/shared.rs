@@ -13,7 +13,7 @@ use super::dump::{Asked, Observed, TaskKind};
 use super::header::Attributes;
 use super::id::TaskId;
 use super::wait_graph::OutEdge;
-use crate::base::sync::atomic::{AtomicU8, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::base::sync::{Mutex, lock, seq_cst};
 use crate::event::parker::Parker;
 use crate::kernel::waiting::Description;
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     /// True while the task is stopped by one wait, whose edge is in `wait.out_edge` if anybody is known to
     /// owe what it is for. Read without the lock by those who wait for the task.
     blocked: seq_cst::AtomicBool,
+    /// True if the task, when it was stopped last, may have passed on the question that it has received last.
+    parted: AtomicBool,
     /// The number of counted edges to this task, and [`AWAITED`]; see the header of `wait_graph`.
     awaited: seq_cst::AtomicU32,
     wait: Mutex<WaitState>,
@@ -77,6 +79,7 @@ impl Shared {
             attributes,
             flags: AtomicU8::new(0),
             blocked: seq_cst::AtomicBool::new(false),
+            parted: AtomicBool::new(false),
             awaited: seq_cst::AtomicU32::new(0),
             wait: Mutex::new(WaitState { waker, parker: None, out_edge: None, observed: None }),
         })
@@ -147,7 +150,9 @@ impl Shared {
     }
 
     /// Marks the task as stopped by the only wait that its last poll has left.
-    pub(crate) fn set_blocked(&self) {
+    pub(crate) fn set_blocked(&self, parted: bool) {
+        // Relaxed: published by the next store.
+        self.parted.store(parted, Ordering::Relaxed);
         // SeqCst with the load in `is_blocked`; see the header of `wait_graph`.
         self.blocked.store(true, Ordering::SeqCst);
     }
@@ -157,6 +162,11 @@ impl Shared {
     pub(super) fn clear_blocked(&self) {
         // Relaxed: others see it, at the latest, when they look at the edge that is entered after this.
         self.blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns true if the task, which is stopped, may have passed on the question that it has received last.
+    pub(crate) fn has_parted(&self) -> bool {
+        self.parted.load(Ordering::Relaxed)
     }
 
     /// Returns whether one wait for a promise or a task has stopped the task.

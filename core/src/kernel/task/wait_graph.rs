@@ -66,7 +66,7 @@ pub(crate) mod model;
 use std::sync::Arc;
 
 use super::failure::Cycle;
-use super::owner::Owner;
+use super::owner::{Custody, Owner};
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::task::{Header, HeaderRef, Shared};
 
@@ -279,9 +279,10 @@ impl Refused {
 }
 
 /// Notes that the wait whose edge was published last is all that the last poll of `task` has left: it has
-/// stopped the task. Returns the wait if it would close a circle.
-pub(crate) fn stop(task: &Arc<Shared>) -> Option<Refused> {
-    task.set_blocked();
+/// stopped the task. `has_parted` says that the task may have passed on the question that it has received
+/// last. Returns the wait if it would close a circle.
+pub(crate) fn stop(task: &Arc<Shared>, has_parted: bool) -> Option<Refused> {
+    task.set_blocked(has_parted);
     if !task.is_awaited() {
         return None;
     }
@@ -324,7 +325,7 @@ impl CycleProbe {
 
     fn confirm(&self) -> Option<Cycle> {
         let path = read_path(&self.task)?;
-        if read_path(&self.task)? != path || path[0].number != self.number {
+        if !is_certain(&path) || read_path(&self.task)? != path || path[0].number != self.number {
             return None;
         }
         let all = lock_all();
@@ -374,12 +375,25 @@ fn leads_back(task: &Arc<Shared>) -> bool {
     true
 }
 
+/// Returns whether what each task of a circle waits for can only come from the next one. While they are
+/// stopped that does not change.
+fn is_certain(path: &[Step]) -> bool {
+    let nexts = path.iter().cycle().skip(1);
+    path.iter().zip(nexts).all(|(step, next)| match step.owner.custody() {
+        Custody::Certain => true,
+        Custody::InHand => !next.task.has_parted(),
+        Custody::Unknown => false,
+    })
+}
+
 /// One task of a circle.
 struct Step {
     /// The task that waits.
     task: Arc<Shared>,
     /// The number of its edge.
     number: u64,
+    /// The owner of what it waits for.
+    owner: Owner,
 }
 
 impl PartialEq for Step {
@@ -394,8 +408,9 @@ fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     let mut task = Arc::clone(start);
     loop {
         let (number, owner) = edge(&task)?;
-        path.push(Step { task, number });
-        task = owner.task()?;
+        let next = owner.task()?;
+        path.push(Step { task, number, owner });
+        task = next;
         if Arc::ptr_eq(&task, start) {
             return Some(path);
         }

@@ -12,6 +12,7 @@ use crate::actor::process::reference::ProcessRef;
 use crate::actor::process::signal::Later;
 use crate::base::sync::lock_std;
 use crate::kernel::detached;
+use crate::kernel::strand::part_with;
 use crate::kernel::task::ExitReason;
 
 /// The thing that a timer does when its time has come.
@@ -42,6 +43,7 @@ pub(super) fn start<M: Send + 'static>(
     target: &ProcessRef<M>,
     payload: Payload<M>,
 ) -> Timer {
+    part_with::<M>();
     Timer(Delayed::start(deadline, target.cell(), payload))
 }
 

@@ -14,6 +14,7 @@ use crate::base::sync::lock_std;
 use crate::channel::TrySendError;
 use crate::kernel::detached;
 use crate::kernel::sleep::{after, now};
+use crate::kernel::strand::part_with;
 
 /// The shortest period: a shorter one would keep a worker busy with messages that are skipped.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -45,6 +46,7 @@ where
     M: Send + 'static,
     F: FnMut() -> M + Send + 'static,
 {
+    part_with::<F>();
     let (period, cell) = (period.max(SHORTEST), target.cell());
     let due = after(period);
     let timer = Arc::new(Periodic {

@@ -12,7 +12,7 @@ use crate::kernel::task::{TaskList, header};
 pub(crate) fn waits(task: Arc<Shared>, next: Arc<Shared>) -> Result<Edge, Cycle> {
     let mut edge = Edge::unpublished(Arc::clone(&task));
     drop(edge.publish(Owner::of_task(next)));
-    match stop(&task) {
+    match stop(&task, false) {
         Some(refused) => Err(refused.into_cycle()),
         None => Ok(edge),
     }
@@ -63,7 +63,7 @@ fn of_two_who_wait_for_each_others_handles_one_is_told() {
         let wait = |who: &Header, whom: &Header| {
             // SAFETY: both headers outlive both waits.
             await_handle(who.about_to_block(), unsafe { HeaderRef::new(whom) });
-            stop(who.shared()).is_some()
+            stop(who.shared(), false).is_some()
         };
         let other = {
             let (ann, bob) = (Arc::clone(&ann), Arc::clone(&bob));
@@ -89,7 +89,7 @@ fn of_three_who_close_a_circle_by_a_handle_one_is_told() {
             thread::spawn(move || {
                 // SAFETY: the header outlives the wait.
                 await_handle(&eve, unsafe { HeaderRef::new(&ann) });
-                stop(&eve).is_some()
+                stop(&eve, false).is_some()
             })
         };
         let waits_for_eve = {
