@@ -170,12 +170,10 @@ impl<M> Queue<M> {
         self.events.remove(at)
     }
 
-    /// Takes the first event of this kind out.
+    /// Takes the first event of this kind out; not for messages. Other events are never urgent.
     pub(super) fn remove_first(&mut self, wanted: impl Fn(&Event<M>) -> bool) -> Option<Event<M>> {
         let at = self.events.iter().position(wanted)?;
-        if at < self.urgent as usize {
-            self.urgent -= 1;
-        }
+        debug_assert!(at >= self.urgent as usize);
         self.events.remove(at)
     }
 

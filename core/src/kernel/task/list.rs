@@ -18,6 +18,8 @@
 
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::fmt;
 use std::future::Future;

@@ -28,6 +28,7 @@ fn an_idle_process_is_small() {
     assert!(size_of::<Cell<u64>>() <= 136, "{}", size_of::<Cell<u64>>());
     assert!(size_of::<crate::actor::Process<u64>>() <= 16);
     assert!(size_of::<Event<u64>>() <= 16);
+    assert!(cell(1, Overflow::Wait).extra.is_none(), "nothing was said of it");
 }
 
 #[test]
@@ -82,6 +83,21 @@ fn what_was_fetched_and_not_received_is_in_front_of_what_has_come_since() {
     process.urgent().try_send(11).unwrap();
     cell.give_back(&mut batch);
     assert_eq!(messages(&cell, &mut Batch::new()), [11, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn news_that_is_taken_back_leaves_the_urgent_messages_in_front() {
+    let cell = cell(UNLIMITED, Overflow::Wait);
+    let process = ProcessRef::new(Arc::clone(&cell));
+    process.urgent().try_send(10).unwrap();
+    cell.trap_exit(true);
+    process.pid().exit(ExitReason::Shutdown);
+    process.try_send(1).unwrap();
+    let mut batch = Batch::new();
+    let taken_back = cell.remove_first(&mut batch, |event| matches!(event, Event::Exit(_)));
+    assert!(taken_back.is_some(), "it stands right behind the urgent one");
+    process.urgent().try_send(11).unwrap();
+    assert_eq!(messages(&cell, &mut batch), [10, 11, 1]);
 }
 
 #[test]
