@@ -9,6 +9,7 @@
 //! wrong: a figure of work that was not done is worse than none.
 
 mod actor;
+mod buffered;
 mod channels;
 mod connections;
 mod cross;
@@ -49,6 +50,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         ring::CASES,
         channels::CASES,
         fan::CASES,
+        buffered::CASES,
         cross::CASES,
         handoff::CASES,
         threads::CASES,
