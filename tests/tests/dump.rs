@@ -7,7 +7,7 @@ use std::time::Duration;
 use twoply_core::actor::{Builder as ProcessBuilder, Process};
 use twoply_core::future::{join, join_all, select, suspension, yield_now};
 use twoply_core::net::{TcpListener, TcpStream};
-use twoply_core::sync::{Mutex, Semaphore};
+use twoply_core::sync::{Barrier, CancellationToken, Event, Mutex, Notify, Semaphore};
 use twoply_core::task::{
     self, Builder, Dump, Task, TaskDump, TaskGroup, TaskId, TaskKind, TaskState, WaitingFor, observe,
 };
@@ -80,6 +80,10 @@ fn each_wait_says_what_it_is_for(on: &Systems) {
     let (full, _room) = channel::bounded(1);
     full.try_send(1).unwrap();
     told!(async move { full.send(2).await }, WaitingFor::Room { .. });
+    told!(async { Notify::new().notified().await }, WaitingFor::Signal { .. });
+    told!(async { Event::new().wait().await }, WaitingFor::Signal { .. });
+    told!(async { Barrier::new(2).wait().await }, WaitingFor::Signal { .. });
+    told!(CancellationToken::new().cancelled_owned(), WaitingFor::Signal { .. });
     let (_tx, rx) = channel::bounded::<u32>(1);
     told!(async move { rx.recv().await }, WaitingFor::Message { .. });
     let (offer, _taker) = channel::rendezvous();

@@ -70,6 +70,11 @@ pub enum WaitingFor {
         /// The number of the lock.
         lock: usize,
     },
+    /// A signal: a notification, an event, the others at a barrier, or the cancellation of a token.
+    Signal {
+        /// The number of the signal.
+        signal: usize,
+    },
     /// The value of a promise, such as the answer to a question.
     Promise {
         /// The number of the promise.
@@ -147,7 +152,8 @@ impl WaitingFor {
             (Message { channel: a }, Message { channel: b })
             | (Room { channel: a }, Room { channel: b })
             | (Change { channel: a }, Change { channel: b })
-            | (Lock { lock: a }, Lock { lock: b }) => a == b,
+            | (Lock { lock: a }, Lock { lock: b })
+            | (Signal { signal: a }, Signal { signal: b }) => a == b,
             (Mailbox { process: a }, Mailbox { process: b })
             | (MailboxRoom { process: a }, MailboxRoom { process: b })
             | (ProcessEnd { process: a }, ProcessEnd { process: b }) => a == b,
@@ -170,6 +176,7 @@ impl fmt::Display for WaitingFor {
             WaitingFor::Room { channel } => write!(f, "room in channel {channel:#x}"),
             WaitingFor::Change { channel } => write!(f, "a change in watch channel {channel:#x}"),
             WaitingFor::Lock { lock } => write!(f, "lock {lock:#x}"),
+            WaitingFor::Signal { signal } => write!(f, "signal {signal:#x}"),
             WaitingFor::Promise { promise, owner: Some(task) } => {
                 write!(f, "promise {promise:#x}, which {task} owes")
             }

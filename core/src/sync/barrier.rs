@@ -9,6 +9,7 @@ use crate::base::sync::{Mutex, const_fn, lock};
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Lets a number of tasks wait until all of them have arrived. It may be used again and again.
 ///
@@ -128,7 +129,8 @@ impl Future for BarrierWait<'_> {
             }
             if state.waiters.enter(&mut this.wait_key, cx.waker(), &mut spare) {
                 state.arrived += usize::from(!is_waiting);
-                return Poll::Pending;
+                drop(state);
+                return waiting::note(Poll::Pending, || WaitingFor::Signal { signal: address_of(barrier) });
             }
             drop(state);
             spare = Some(StoredWaker::of(cx.waker()));

@@ -28,6 +28,7 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::future::{OneOf, select};
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 use tree::{NodeKey, Tree};
 
 /// The number of nodes that are cancelled before others get the lock of the tree.
@@ -293,7 +294,8 @@ impl Node {
 
     fn poll_cancelled(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::proceed(cx));
-        ready!(self.waiters.poll_until(wait_key, cx, || self.is_cancelled().then_some(())));
+        let cancelled = self.waiters.poll_until(wait_key, cx, || self.is_cancelled().then_some(()));
+        ready!(waiting::note(cancelled, || WaitingFor::Signal { signal: address_of(self) }));
         unit.spend();
         Poll::Ready(())
     }

@@ -10,6 +10,7 @@ use crate::base::sync::atomic::AtomicBool;
 use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::base::sync::const_fn;
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// A flag that is set and reset by hand, and that any number of tasks may wait for.
 ///
@@ -134,8 +135,9 @@ impl Future for EventWait<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::proceed(cx));
-        if !self.get_mut().is_over(cx.waker()) {
-            return Poll::Pending;
+        let this = self.get_mut();
+        if !this.is_over(cx.waker()) {
+            return waiting::note(Poll::Pending, || WaitingFor::Signal { signal: address_of(this.event) });
         }
         unit.spend();
         Poll::Ready(())

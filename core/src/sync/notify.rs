@@ -28,6 +28,7 @@ use crate::base::sync::{Mutex, MutexGuard, const_fn, lock};
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
+use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// The bit of [`Notify::word`] for the stored permit.
 const PERMIT: usize = 1;
@@ -336,8 +337,9 @@ impl Future for Notified<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::proceed(cx));
-        if !self.get_mut().look(Some(cx.waker())) {
-            return Poll::Pending;
+        let this = self.get_mut();
+        if !this.look(Some(cx.waker())) {
+            return waiting::note(Poll::Pending, || WaitingFor::Signal { signal: address_of(this.notify) });
         }
         unit.spend();
         Poll::Ready(())
