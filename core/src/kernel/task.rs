@@ -407,16 +407,19 @@ pub fn current() -> Option<TaskRef> {
 ///
 /// # Examples
 /// ```
-/// use twoply::{Wait, task};
+/// use twoply::{Wait, channel, task};
 ///
+/// let (begun, begins) = channel::oneshot();
 /// let task = twoply::spawn_fn(|| {
+///     begun.send(()).unwrap();
 ///     while !task::is_cancelled() {
 ///         std::thread::yield_now();
 ///     }
 ///     "it has ended by itself"
 /// });
+/// begins.wait().unwrap();
 /// task.cancel();
-/// assert!(task.wait().is_ok_and(|end| end == "it has ended by itself"));
+/// assert_eq!(task.wait().unwrap(), "it has ended by itself");
 /// ```
 pub fn is_cancelled() -> bool {
     with_state(|state| state.task_cancelled())
