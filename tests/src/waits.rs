@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use twoply_core::actor::{self, Actor, Builder, ExitReason, Process, ProcessRef};
+use twoply_core::actor::{
+    self, Actor, Backlog, Builder, ExitReason, Pool, Process, ProcessRef, Registry, Topic,
+};
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, select_all, suspension};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{self, Promise, Resolver};
@@ -85,6 +87,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(combinators());
     all.extend(tasks(on));
     all.extend(processes(on));
+    all.extend(crowds(on));
     all.extend(times());
     all.extend(sockets());
     all
@@ -339,6 +342,55 @@ fn processes(on: &Systems) -> Vec<Waits> {
         waits("receive_timeout", [any_wait(second.receive_timeout(LONG))], tell(to_second)),
         waits("receive_match", [any_wait(third.receive_match(|_| true))], tell(to_third)),
     ]
+}
+
+/// Waits for crowds of processes. A full member of each stands in the way.
+fn crowds(on: &Systems) -> Vec<Waits> {
+    let gates: [Gate; 3] = Default::default();
+    let subscriber = deaf::<u32>(on, &gates[0]);
+    let topic = leak(Topic::new());
+    topic.subscribe(subscriber, Backlog::Wait);
+    topic.publish(0).wait();
+    let named = deaf::<u32>(on, &gates[1]);
+    let registry = leak(Registry::new());
+    registry.register("full", named).expect("the name is free");
+    registry.try_send("full", 0_u32).expect("there is room");
+    let opened = gates[2].clone();
+    let pool = Pool::builder().size(1).settings(|builder| builder.capacity(1)).on(on.here().backend());
+    let pool = leak(pool.start(move || Deaf(opened.clone())).wait().expect("it starts"));
+    pool.try_send(0).expect("there is room");
+    let [of_subscriber, of_named, of_pool] = gates;
+    vec![
+        waits("publish", [any_wait(topic.publish(1)), any_wait(topic.publish(2))], move || {
+            of_subscriber.open();
+        }),
+        waits(
+            "send to a name",
+            [any_wait(registry.send("full", 1_u32)), any_wait(registry.send("full", 2_u32))],
+            move || of_named.open(),
+        ),
+        waits("send to a pool", [any_wait(pool.send(1)), any_wait(pool.send(2))], move || of_pool.open()),
+    ]
+}
+
+/// An actor that handles nothing until its gate is opened, and then stops.
+struct Deaf(Gate);
+
+impl Actor for Deaf {
+    type Message = u32;
+    type Error = std::convert::Infallible;
+
+    async fn started(&mut self, cx: &mut actor::Context<Deaf>) -> Result<(), Self::Error> {
+        // This comes before all that is sent, which stays in the mailbox.
+        cx.continue_with(0);
+        Ok(())
+    }
+
+    async fn handle(&mut self, _: u32, cx: &mut actor::Context<Deaf>) -> Result<(), Self::Error> {
+        self.0.opened().await;
+        cx.stop();
+        Ok(())
+    }
 }
 
 fn times() -> Vec<Waits> {
