@@ -114,7 +114,7 @@ fn whoever_is_detached_leaves_the_line_of_its_source() {
     let mut polled = Polled::new(false);
     let (tx, rx) = channel::unbounded();
     let attachment = polled.sources.attach(rx.clone(), |item| item);
-    // It is first in line, another one second.
+    // It is the first that waits, another one the second.
     assert_eq!(polled.next(), None);
     let (woken, count) = counter();
     let mut other = Box::pin(rx.recv());

@@ -44,7 +44,7 @@ fn a_place_that_is_free_is_promised_to_the_send_that_has_waited_longest() {
     assert_eq!(messages(&cell, &mut batch), [1]);
     assert_eq!([&first, &second].map(|(count, _)| count.get()), [1, 0]);
     assert!(process.try_send(9).unwrap_err().is_full(), "the permit is granted");
-    // The one that it is promised to gives up: it goes to the next in line.
+    // The one that it is promised to gives up: it goes to the next one that waits.
     let [send, next] = sends;
     drop(send);
     assert_eq!(second.0.get(), 1);
