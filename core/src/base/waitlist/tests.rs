@@ -2,7 +2,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib waitlist`.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::*;
 use crate::base::wake::WakeCount;
@@ -109,7 +109,7 @@ mod plain {
     #[test]
     fn a_waker_may_use_the_list() {
         struct Reenter(Arc<WaitList>);
-        impl Wake for Reenter {
+        impl std::task::Wake for Reenter {
             fn wake(self: Arc<Self>) {
                 self.0.notify_all();
             }

@@ -65,7 +65,7 @@ impl Wake for Counter {
 #[test]
 fn a_shared_part_made_while_the_task_ends_says_that_it_is_over() {
     loom::model(|| {
-        let slot = Arc::new(SharedSlot::default());
+        let slot = Arc::new(SharedSlot::new(TaskKind::Future));
         let task = {
             let slot = Arc::clone(&slot);
             thread::spawn(move || slot.finish())
@@ -80,7 +80,7 @@ fn a_shared_part_made_while_the_task_ends_says_that_it_is_over() {
 #[test]
 fn whoever_makes_the_shared_part_of_a_finished_task_marks_it() {
     loom::model(|| {
-        let slot = Arc::new(SharedSlot::default());
+        let slot = Arc::new(SharedSlot::new(TaskKind::Future));
         let makers = [1, 2].map(|_| {
             let slot = Arc::clone(&slot);
             thread::spawn(move || drop(slot.get_or_make(|| shared(1)).clone()))
@@ -96,7 +96,7 @@ fn whoever_makes_the_shared_part_of_a_finished_task_marks_it() {
 #[test]
 fn who_sees_the_end_sees_what_the_task_did() {
     loom::model(|| {
-        let (slot, news) = (Arc::new(SharedSlot::default()), Arc::new(Cell::new(0)));
+        let (slot, news) = (Arc::new(SharedSlot::new(TaskKind::Future)), Arc::new(Cell::new(0)));
         let task = {
             let (slot, news) = (Arc::clone(&slot), Arc::clone(&news));
             thread::spawn(move || {

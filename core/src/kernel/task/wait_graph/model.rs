@@ -7,7 +7,7 @@ use super::*;
 use crate::base::sync::seq_cst::by_turns;
 use crate::kernel::task::{TaskList, header};
 
-/// Has `task` wait for what `next` owes, as a promise does for those who stand in line, and as the poll does
+/// Has `task` wait for what `next` owes, as a promise does for those who wait, and as the poll does
 /// that leaves nothing else waiting.
 pub(crate) fn waits(task: Arc<Shared>, next: Arc<Shared>) -> Result<Edge, Cycle> {
     let mut edge = Edge::unpublished(Arc::clone(&task));
