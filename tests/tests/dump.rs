@@ -310,19 +310,30 @@ fn a_circle_is_told_though_somebody_looks(on: &Systems) {
 fn dumps_meet(on: &Systems) {
     let idle = on.here().spawn(pending::<()>());
     once_waiting(on, idle.id());
-    let spawner = on.here().spawner();
+    let id = idle.id();
     let dumpers: Vec<_> = (0..4)
         .map(|n| {
-            let dumping = spawner.clone();
+            let spawner = on.here().spawner().clone();
+            let sees_it_wait =
+                move |found: &Dump| found.task(id).is_some_and(|t| t.state == TaskState::Waiting);
             match n % 2 {
-                0 => on.here().spawn(async move { dumping.dump().await }),
-                _ => on.here().spawn_fn(move || dumping.dump().wait()),
+                0 => on.here().spawn(async move {
+                    for _ in 0..100 {
+                        let found = spawner.dump().limit(LONG).await;
+                        assert!(sees_it_wait(&found), "{found}");
+                    }
+                }),
+                _ => on.here().spawn_fn(move || {
+                    for _ in 0..100 {
+                        let found = spawner.dump().limit(LONG).wait();
+                        assert!(sees_it_wait(&found), "{found}");
+                    }
+                }),
             }
         })
         .collect();
     for dumper in dumpers {
-        let found = dumper.wait().unwrap();
-        assert_eq!(found.task(idle.id()).unwrap().state, TaskState::Waiting, "{found}");
+        dumper.wait().unwrap();
     }
     idle.cancel();
 }

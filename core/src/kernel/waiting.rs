@@ -268,7 +268,7 @@ pub(crate) fn is_observed() -> bool {
 #[inline]
 pub(crate) fn note<T>(polled: Poll<T>, waiting_for: impl FnOnce() -> WaitingFor) -> Poll<T> {
     if polled.is_pending() && is_observed() {
-        tell(waiting_for(), false);
+        tell(waiting_for, false);
     }
     polled
 }
@@ -277,14 +277,14 @@ pub(crate) fn note<T>(polled: Poll<T>, waiting_for: impl FnOnce() -> WaitingFor)
 #[inline]
 pub(crate) fn note_instead<T>(polled: Poll<T>, waiting_for: impl FnOnce() -> WaitingFor) -> Poll<T> {
     if polled.is_pending() && is_observed() {
-        tell(waiting_for(), true);
+        tell(waiting_for, true);
     }
     polled
 }
 
 #[cold]
-fn tell(waiting_for: WaitingFor, instead: bool) {
-    with_state(|state| with_description(state, |description| description.push(waiting_for, instead)));
+fn tell(waiting_for: impl FnOnce() -> WaitingFor, instead: bool) {
+    with_state(|state| with_description(state, |description| description.push(waiting_for(), instead)));
 }
 
 /// Returns whether the running poll is one that was made for a description only.
@@ -348,7 +348,7 @@ impl Description {
     }
 
     fn push(&mut self, waiting_for: WaitingFor, instead: bool) {
-        if instead {
+        if instead && !self.has_more {
             self.waits.pop();
         }
         if self.waits.last().is_some_and(|last| last.is_same(&waiting_for)) {

@@ -345,6 +345,11 @@ impl Observed {
         self.may_have_waited |= may_have_waited;
     }
 
+    /// Returns whether nobody waits for an answer.
+    fn is_told(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     /// Notes what the task has told that it waits for. The caller drops what is returned when no lock is
     /// held.
     pub(super) fn update(&mut self, description: Box<Description>) -> (Option<Box<Description>>, Vec<Asked>) {
@@ -430,12 +435,13 @@ impl Round {
 impl Drop for Round {
     fn drop(&mut self) {
         for task in &self.tasks {
-            let unused = match self.observation.is_only() {
-                true => (task.shared().with_observed(Option::take), None),
-                false => {
-                    (None, task.shared().with_observed(|observed| self.withdraw(observed.as_deref_mut()?)))
-                }
-            };
+            let unused = task.shared().with_observed(|observed| {
+                let own = self.withdraw(observed.as_deref_mut()?);
+                // Under the lock: others who have asked this task are seen here, or will ask it after this.
+                let is_unused =
+                    observed.as_deref().is_some_and(Observed::is_told) && self.observation.is_only();
+                Some((own, is_unused.then(|| observed.take())))
+            });
             drop(unused);
         }
     }
