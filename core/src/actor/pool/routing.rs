@@ -22,27 +22,28 @@ pub(super) enum Chosen<M> {
 }
 
 impl<M> Routing<M> {
-    /// The members take turns.
+    /// Returns the routing by which the members take turns.
     pub fn round_robin() -> Routing<M> {
         Routing(Chosen::RoundRobin)
     }
 
-    /// The member in whose mailbox the fewest messages wait. The one that it handles is not counted: where a
-    /// message may take long, [`first_idle`](Routing::first_idle) is better.
+    /// Returns the routing to the member in whose mailbox the fewest messages wait. The one that it handles
+    /// is not counted: where a message may take long, [`first_idle`](Routing::first_idle) is better.
     pub fn least_loaded() -> Routing<M> {
         Routing(Chosen::LeastLoaded)
     }
 
-    /// Messages of the same key go to the same member. A pool that grows moves as few keys as possible, each
-    /// to a new member; one that shrinks moves those of the members that are stopped. The keys are spread by
-    /// `key`'s value as jump consistent hash does ("A Fast, Minimal Memory, Consistent Hash Algorithm",
-    /// Lamping and Veach, 2014).
+    /// Returns the routing by which messages of the same key go to the same member. A pool that grows moves
+    /// as few keys as possible, each to a new member; one that shrinks moves those of the members that are
+    /// stopped. The keys are spread by `key`'s value as jump consistent hash does ("A Fast, Minimal Memory,
+    /// Consistent Hash Algorithm", Lamping and Veach, 2014).
     pub fn hash(key: impl Fn(&M) -> u64 + Send + Sync + 'static) -> Routing<M> {
         Routing(Chosen::Hash(Box::new(key)))
     }
 
-    /// The member that has nothing to do first: messages wait in one queue, for at most `capacity` of them,
-    /// at least one. A message that nobody has taken is lost with none of the members.
+    /// Returns the routing to the member that has nothing to do first: messages wait in one queue, for at
+    /// most `capacity` of them, at least one. A message that nobody has taken is lost with none of the
+    /// members.
     pub fn first_idle(capacity: usize) -> Routing<M> {
         Routing(Chosen::FirstIdle(capacity.max(1)))
     }

@@ -123,7 +123,7 @@ impl<V> Tree<V> {
 
 #[cfg(all(test, not(loom)))]
 impl<V> Tree<V> {
-    /// The number of values.
+    /// Returns the number of values.
     pub(super) fn in_use(&self) -> usize {
         self.values.iter().flatten().count()
     }
@@ -133,7 +133,7 @@ impl<V> Tree<V> {
 mod tests {
     use super::*;
 
-    /// The values below `key`, in order.
+    /// Returns the values below `key`, in order.
     fn below(tree: &Tree<u32>, key: NodeKey) -> Vec<u32> {
         let mut values = Vec::new();
         let mut at = tree.links[key.children()].next;
