@@ -35,6 +35,7 @@ mod launch;
 mod lock;
 mod metrics;
 mod queue;
+mod reports;
 mod request;
 mod revocable;
 mod runner;

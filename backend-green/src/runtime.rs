@@ -21,9 +21,10 @@ use crate::fiber::{StackOptions, StackPool, overflow, usage};
 use crate::launch::start_workers;
 use crate::metrics::Metrics;
 use crate::queue::Local;
+use crate::reports::Handler;
 use crate::scheduler::{DROPPER, Remote, Shared};
 use crate::watchdog;
-use crate::watchdog_state::{Handler, LongPoll, WatchdogState};
+use crate::watchdog_state::{LongPoll, WatchdogState};
 
 /// A green runtime: its workers, and the tasks that run on them.
 ///
@@ -176,12 +177,13 @@ impl Builder {
         self
     }
 
-    /// Calls `handler`, on a thread of the runtime's, when a task has been holding on to its worker for
+    /// Calls `handler`, on a thread of its own, when a task has been holding on to its worker for
     /// `limit` without coming to an await point or a wait: code that computes for long, or that blocks in
     /// something that is not this library's. It is called once for each such poll. Others do not wait for the
     /// task: after some milliseconds another thread carries its worker
-    /// ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Without a handler such polls are counted;
-    /// see [`Metrics::long_polls`].
+    /// ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Nor do they wait for the handler, which
+    /// may block: further calls come after it, one by one, of the latest polls if there are many. Without a
+    /// handler such polls are counted; see [`Metrics::long_polls`].
     pub fn on_long_poll(
         mut self,
         limit: Duration,

@@ -4,14 +4,14 @@
 //! does it, until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle
 //! worker is woken, which steals its queue, its LIFO slot too, and handles its events. If something waits for
 //! the stuck worker nevertheless, because nobody is idle or because more has come, it is [taken from its
-//! thread](rescue), and another one carries it. The watchdog's own thread never runs tasks.
+//! thread](rescue), and another one carries it. The watchdog's own thread runs neither tasks nor the handler
+//! of [reports](crate::reports).
 //!
 //! It also finds a new thread for a worker that has been [set aside](crate::handoff) for code which takes its
 //! time. As long as workers are set aside it looks every [`FREQUENT_TICK`].
 
 mod rescue;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
@@ -156,18 +156,13 @@ fn look_at_rescued(shared: &Shared, now: Instant) -> bool {
     unreported
 }
 
-/// Counts a task that has held its thread up for too long, and tells the handler.
+/// Counts a task that has held its thread up for too long, and has the handler told.
 fn report(shared: &Shared, worker: usize, task: u64, held: Duration) {
     shared.watch.long_polls.fetch_add(1, Ordering::Relaxed);
-    if let Some(handler) = &shared.watch.handler
+    if let Some(reports) = &shared.watch.reports
         && let Some(id) = TaskId::from_u64(task)
     {
         let task = shared.tasks.tasks().into_iter().find(|live| live.id() == id);
-        let poll = LongPoll { id, task, worker, held };
-        // A handler that panics has been reported by the panic hook; the workers still need this thread.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&poll))) {
-            // The payload may panic in its own destructor.
-            std::mem::forget(payload);
-        }
+        reports.add(LongPoll { id, task, worker, held });
     }
 }

@@ -13,6 +13,7 @@ use twoply_core::task::{TaskId, TaskRef};
 
 use crate::core::Core;
 use crate::lock::lock;
+use crate::reports::{Handler, Reports};
 use crate::revocable::Revocable;
 
 /// The time between two looks of the watchdog: a stuck worker's connections wait for two of them at most. A
@@ -44,15 +45,12 @@ impl fmt::Display for LongPoll {
     }
 }
 
-/// A handler that is told of long polls.
-pub(crate) type Handler = Box<dyn Fn(&LongPoll) + Send + Sync>;
-
 /// The shared state of the watchdog of one runtime.
 pub(crate) struct WatchdogState {
     /// The length of a poll from which on its task is reported.
     pub(crate) limit: Duration,
-    /// The handler that is told of such tasks.
-    pub(crate) handler: Option<Handler>,
+    /// The way to the handler that is told of such tasks.
+    pub(crate) reports: Option<Arc<Reports>>,
     /// The number of long polls that have been reported.
     pub(crate) long_polls: AtomicU64,
     /// True once it has been reported that a worker stands still.
@@ -73,7 +71,7 @@ impl WatchdogState {
     pub(crate) fn new(limit: Duration, handler: Option<Handler>) -> WatchdogState {
         WatchdogState {
             limit,
-            handler,
+            reports: handler.map(Reports::new),
             long_polls: AtomicU64::new(0),
             standstill_reported: AtomicBool::new(false),
             rescued: Mutex::default(),
@@ -93,7 +91,7 @@ impl WatchdogState {
     /// told of long polls has been told of the task that keeps it. Anybody else would see a program that
     /// stands still, perhaps for ever.
     pub(crate) fn report_standstill(&self, threads: usize) {
-        if self.handler.is_none() && !self.standstill_reported.swap(true, Ordering::Relaxed) {
+        if self.reports.is_none() && !self.standstill_reported.swap(true, Ordering::Relaxed) {
             eprintln!(
                 "twoply: tasks that block in straight-line code have taken all {threads} threads of a green \
                  runtime, and a worker has been standing still for a second. What waits behind it is not run until a \

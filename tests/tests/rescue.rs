@@ -23,6 +23,7 @@ laws! {
         what_a_stuck_stack_was_beside_goes_on_when_it_comes_back,
         a_stuck_worker_shuts_down_with_the_others,
         stuck_code_is_named_though_its_worker_is_gone,
+        a_handler_of_long_polls_that_blocks_holds_up_nothing,
         workers_go_home_again_and_again,
         code_that_is_stuck_now_and_then_loses_nothing,
     }
@@ -227,6 +228,42 @@ fn stuck_code_is_named_though_its_worker_is_gone(on: &Systems) {
     assert_eq!(reports[0].0.as_deref(), Some("in a C library"));
     assert!(reports[0].1 >= Duration::from_millis(50), "{reports:?}");
     assert_eq!(system.metrics().long_polls, 1);
+    system.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+fn a_handler_of_long_polls_that_blocks_holds_up_nothing(on: &Systems) {
+    let (calls, (go_on, blocked)) = (Signal::new(), mpsc::channel::<()>());
+    let (counted, blocked) = (calls.clone(), Mutex::new(blocked));
+    let builder = on.kind().green().on_long_poll(Duration::from_millis(20), move |_| {
+        counted.add();
+        let _ = blocked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    });
+    let system = System::from(builder.build().unwrap());
+    let called = calls.clone();
+    let first = system.spawn_fn(move || eventually("the handler is called", || called.count() == 1));
+    first.wait().unwrap();
+    // Code that is stuck on every worker holds up nothing else, though the handler has not come back.
+    let hogs: Vec<_> = (0..on.kind().workers())
+        .map(|_| {
+            let (stop, stopped) = mpsc::channel::<()>();
+            let stuck = Gate::new();
+            let is_stuck = stuck.clone();
+            let hog = system.spawn_fn(move || {
+                is_stuck.open();
+                let _ = stopped.recv();
+            });
+            stuck.opened().wait();
+            (hog, stop)
+        })
+        .collect();
+    let others: Vec<_> = (0..8).map(|_| system.spawn(sleep(Duration::from_millis(1)))).collect();
+    others.into_iter().for_each(|task| task.wait().unwrap());
+    assert_eq!(calls.count(), 1, "one call at a time");
+    drop(go_on);
+    for (hog, stop) in hogs {
+        drop(stop);
+        hog.wait().unwrap();
+    }
     system.shutdown(Duration::from_secs(10)).unwrap();
 }
 

@@ -427,6 +427,7 @@ fn a_long_poll_is_named(on: &Systems) {
     });
     greedy.unwrap().wait().unwrap();
     modest.unwrap().wait().unwrap();
+    eventually("the hog is reported", || !reports.lock().unwrap().is_empty());
     system.shutdown(Duration::from_secs(10)).unwrap();
     let reports = reports.lock().unwrap();
     let names: Vec<_> = reports.iter().map(|(name, _)| name.as_deref()).collect();

@@ -104,7 +104,7 @@ const GREEN_FLOORS: &[&[&str]] = &[
     &["sync", "lock", "asymmetric_fence", "sleepers", "queue", "counts", "fiber", "revocable"],
     // A worker on its own, and how it gets from thread to thread.
     &["core"],
-    &["handoff", "request", "watchdog_state"],
+    &["handoff", "request", "watchdog_state", "reports"],
     // What the workers share.
     &["scheduler"],
     &["metrics", "launch"],
