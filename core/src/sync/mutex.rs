@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::base::sync::atomic::AtomicU8;
 use crate::base::sync::atomic::Ordering::Relaxed;
+use crate::base::sync::const_fn;
 use raw::RawMutex;
 
 pub use guard::{MutexGuard, OwnedMutexGuard};
@@ -71,18 +72,19 @@ const POISONED: u8 = 2;
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    /// Makes a mutex that nobody has locked.
-    ///
-    /// ```
-    /// use twoply::{Wait, sync::Mutex};
-    ///
-    /// static NAMES: Mutex<Vec<&str>> = Mutex::new(Vec::new());
-    /// NAMES.lock().wait().push("io");
-    /// assert_eq!(*NAMES.lock().wait(), ["io"]);
-    /// ```
-    #[cfg(not(loom))]
-    pub const fn new(value: T) -> Mutex<T> {
-        Mutex { raw: RawMutex::new(), poison: AtomicU8::new(NEVER), value: UnsafeCell::new(value) }
+    const_fn! {
+        /// Makes a mutex that nobody has locked.
+        ///
+        /// ```
+        /// use twoply::{Wait, sync::Mutex};
+        ///
+        /// static NAMES: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+        /// NAMES.lock().wait().push("io");
+        /// assert_eq!(*NAMES.lock().wait(), ["io"]);
+        /// ```
+        pub fn new(value: T) -> Mutex<T> {
+            Mutex { raw: RawMutex::new(), poison: AtomicU8::new(NEVER), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Makes a mutex that nobody has locked and that a panic poisons: when a guard is dropped by a panic that

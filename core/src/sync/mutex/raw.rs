@@ -49,7 +49,7 @@ use std::task::{Poll, Waker};
 
 use crate::base::sync::atomic::AtomicU32;
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::base::sync::{Mutex as ShortMutex, lock};
+use crate::base::sync::{Mutex as ShortMutex, const_fn, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
@@ -82,14 +82,11 @@ struct Waiter {
 }
 
 impl RawMutex {
-    #[cfg(not(loom))]
-    pub(super) const fn new() -> RawMutex {
-        RawMutex { word: AtomicU32::new(0), queue: ShortMutex::new(LinkedSlab::new()) }
-    }
-
-    #[cfg(all(loom, test))]
-    pub(super) fn new() -> RawMutex {
-        RawMutex { word: AtomicU32::new(0), queue: ShortMutex::new(LinkedSlab::new()) }
+    const_fn! {
+        /// Returns a lock that nobody has.
+        pub(super) fn new() -> RawMutex {
+            RawMutex { word: AtomicU32::new(0), queue: ShortMutex::new(LinkedSlab::new()) }
+        }
     }
 
     /// Takes the lock if nobody has it.
