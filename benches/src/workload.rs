@@ -23,6 +23,7 @@ mod pingpong;
 mod promise;
 mod ring;
 mod savina;
+mod signals;
 mod spawn;
 mod threads;
 mod timers;
@@ -46,6 +47,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         tree::CASES,
         yielding::CASES,
         pingpong::CASES,
+        signals::CASES,
         promise::CASES,
         ring::CASES,
         channels::CASES,
