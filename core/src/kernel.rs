@@ -13,6 +13,7 @@ mod io;
 pub mod ioserver;
 pub(crate) mod nested;
 mod offload;
+mod probe;
 pub(crate) mod selection;
 pub(crate) mod sleep;
 pub mod strand;

@@ -34,9 +34,10 @@
 //! at all: the only one that the task's poll leaves, and not one inside `select`, `race`, `any` or a time
 //! limit, nor a member of a `join` while others are left. That goes for the macros of other libraries, too,
 //! which poll several futures with the task's own waker. So nobody is told of a circle through two members of
-//! one join; nor of one through a wait for something else: for a lock, a message, room for a message that is
-//! no question, the end of a [scope](crate::task::scope) or the next result of a
-//! [group](crate::task::TaskGroup).
+//! one join; nor of one through a wait for something else: for a message, room for a message that is no
+//! question, the end of a [scope](crate::task::scope) or the next result of a
+//! [group](crate::task::TaskGroup). A circle may go through the lock of a [`Mutex`](crate::sync::Mutex): the
+//! one that waits for it may be told instead.
 //!
 //! A question may be passed on, and then somebody else answers it. So a process is held to owe only while
 //! nobody else can have the resolver: while the question waits in its mailbox, or is the last message that it

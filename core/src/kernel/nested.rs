@@ -75,6 +75,11 @@ impl NestedPolls {
         waits != 0 && self.is_sole_wait(waker, alternatives)
     }
 
+    /// Returns whether the future of a derived promise is being polled.
+    #[inline]
+    pub(crate) fn is_polling(&self) -> bool {
+        self.innermost.get().depth != 0
+    }
     /// Returns whether a promise that is polled with `waker` is all that the innermost future waits for: it
     /// polls with that waker, and has no alternative that an answer of "not yet" could decide.
     fn is_sole_wait(&self, waker: &Waker, alternatives: u32) -> bool {

@@ -22,6 +22,7 @@ use crate::kernel::backend::{Backend, Strand};
 use crate::kernel::choice::{Arm, CurrentSelect};
 use crate::kernel::coop::BUDGET;
 use crate::kernel::nested::NestedPolls;
+use crate::kernel::probe::ProbeState;
 use crate::kernel::task::owner::Owning;
 use crate::kernel::task::wait_graph::Refused;
 use crate::kernel::task::{self, Header};
@@ -82,6 +83,8 @@ pub struct StrandState {
     /// The data of the waker with which the running task is polled: others are those of combinators and of
     /// other runtimes, inside the task.
     polled_with: Cell<*const ()>,
+    /// The probes for waits that suspect a deadlock.
+    pub(super) probe: ProbeState,
     /// The owner of promises that it has dropped in the running poll, and that may be about to end; and
     /// whether its wait has been polled again since.
     abandoning: RefCell<Option<(Arc<dyn Owning>, bool)>>,
@@ -112,6 +115,7 @@ impl StrandState {
             description: Cell::new(None),
             current_select: RefCell::new(None),
             polled_with: Cell::new(std::ptr::null()),
+            probe: ProbeState::default(),
             abandoning: RefCell::new(None),
         }
     }
@@ -244,7 +248,9 @@ impl StrandState {
     #[inline]
     pub(crate) fn wakes_task_or_stack(&self, waker: &Waker) -> bool {
         let data = waker.data();
-        (data == self.polled_with.get() && !data.is_null()) || self.wakes_stack(waker)
+        (data == self.polled_with.get() && !data.is_null())
+            || self.wakes_stack(waker)
+            || self.probe.polls_with(waker)
     }
 
     /// Returns how many combinators are polling that go on without the wait that they poll.

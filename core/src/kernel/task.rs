@@ -31,6 +31,7 @@ mod exit;
 pub(crate) mod failure;
 mod handle;
 mod header;
+pub(crate) mod holders;
 mod id;
 mod job;
 mod list;

@@ -15,6 +15,7 @@ use crate::event::parker::Parker;
 use crate::kernel::backend::Strand;
 use crate::kernel::coop;
 use crate::kernel::ioserver;
+use crate::kernel::probe::probe;
 use crate::kernel::sleep::sleep;
 use crate::kernel::strand::{assert_may_wait, with_current, with_entered};
 use crate::kernel::task::failure::CancelUnwind;
@@ -113,6 +114,11 @@ pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> 
         again = state.stops(again);
         if again {
             continue;
+        }
+        if state.probe.take_request()
+            && let Poll::Ready(output) = probe(state, level.waker(), |cx| future.as_mut().poll(cx))
+        {
+            return Ok(output);
         }
         assert_may_wait();
         let cancellable = state.make_cancellable();

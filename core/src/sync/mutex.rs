@@ -14,6 +14,8 @@ use std::sync::Arc;
 use crate::base::sync::atomic::AtomicU8;
 use crate::base::sync::atomic::Ordering::Relaxed;
 use crate::base::sync::const_fn;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::holders::take_lock;
 use raw::RawMutex;
 
 pub use guard::{MutexGuard, OwnedMutexGuard};
@@ -31,6 +33,19 @@ pub use lock::{CheckedLock, Lock, LockError, LockOwned};
 /// come, first served. One that has been woken for the lock and has come too late a few times is handed the
 /// lock by whoever has it. So nobody waits for ever, and a lock that many want is not passed from hand to
 /// hand at the pace at which tasks are scheduled. That is how WebKit's `ParkingLot` and Go's mutexes do it.
+///
+/// # Deadlocks
+/// A lock knows the task that has it. A task that would wait for itself in the end, because the one that has
+/// the lock waits for another lock, for a promise or for a task, and so on, is not left waiting: one of those
+/// in the circle is told, with the names of all of them. If it waits for a lock, its wait panics, as a lock
+/// has no other reason to fail, or returns [`LockError::Deadlock`] if it is [`checked`](Lock::checked); if it
+/// waits for a promise or a task, that comes out as [`Failure::Deadlock`](crate::promise::Failure::Deadlock).
+/// The smallest circle is a task that locks what it has locked already.
+///
+/// What counts is a wait for a lock without which its task cannot go on at all. That is found out before
+/// anybody is told, whatever combinators of whatever library the wait stands in. Threads that run no task,
+/// and [owned guards](Mutex::lock_owned), which may be anywhere, are not known to have a lock; and who hands
+/// a guard to another task has to [say so](MutexGuard::clear_holder).
 ///
 /// # Poisoning
 /// A panic while the lock is held gives the lock back, and leaves the value as it is. A mutex made by
@@ -134,8 +149,8 @@ impl<T: ?Sized> Mutex<T> {
     /// anything, and whoever comes next has the lock.
     ///
     /// # Panics
-    /// The future does if a panic has [poisoned](Mutex::poisoning) the mutex; [`Lock::checked`] returns an
-    /// error instead.
+    /// The future does if the wait would never end, because it would be for the waiting task itself, and if a
+    /// panic has [poisoned](Mutex::poisoning) the mutex; [`Lock::checked`] returns an error instead.
     ///
     /// ```
     /// use std::time::Duration;
@@ -192,6 +207,7 @@ impl<T: ?Sized> Mutex<T> {
         if !self.raw.try_lock() {
             return None;
         }
+        self.raw.set_holder(with_state(take_lock));
         let guard = MutexGuard::new(self);
         self.refuse_poison();
         Some(guard)
@@ -289,7 +305,7 @@ impl<T: ?Sized> Mutex<T> {
 /// Returns whether the running task has been unwound because it was cancelled. If that was caught, the task
 /// goes on at its own risk, and so do those whom its panics would have told something.
 fn is_unwinding_for_cancellation() -> bool {
-    crate::kernel::strand::with_state(|state| state.has_unwound())
+    with_state(|state| state.has_unwound())
 }
 
 #[cold]

@@ -112,7 +112,7 @@ impl StrandState {
 
     /// Returns true if the running task may have passed on a question that it has received last.
     #[inline]
-    pub(super) fn has_parted(&self) -> bool {
+    pub(crate) fn has_parted(&self) -> bool {
         self.marks.get().parted >= Parted::Aside
     }
 }

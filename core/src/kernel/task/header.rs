@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::dump::TaskKind;
+use super::holders;
 use super::id::TaskId;
 use super::list::TaskList;
 use super::shared::Shared;
-use crate::base::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 use crate::base::sync::{OnceLock, seq_cst};
 use crate::event::parker::Parker;
 use crate::kernel::backend::Backend;
@@ -111,14 +112,15 @@ impl Header {
     #[inline]
     pub(super) fn parted(&self) -> Parted {
         // Relaxed: polls of a task are ordered.
-        Parted::from_stored(self.slot.kind.load(Ordering::Relaxed) / PARTED)
+        Parted::from_stored((self.slot.kind.load(Ordering::Relaxed) & !LOCK_BITS) / PARTED)
     }
 
     /// Records what the polls of the task have parted with so far.
     #[inline]
     pub(super) fn set_parted(&self, parted: Parted) {
-        let kind = self.slot.kind.load(Ordering::Relaxed) % PARTED;
-        self.slot.kind.store(kind + PARTED * parted as u8, Ordering::Relaxed);
+        let kind = self.slot.kind.load(Ordering::Relaxed);
+        let rest = (kind & LOCK_BITS) + kind % PARTED;
+        self.slot.kind.store(rest + PARTED * parted as u8, Ordering::Relaxed);
     }
 
     /// Returns whether the shared part has been made.
@@ -138,10 +140,35 @@ impl Header {
         if self.slot.awaited.load(Ordering::SeqCst) {
             shared.set_awaited();
         }
+        if self.slot.locks() != 0 {
+            self.about_to_block_with_locks(shared);
+        }
         shared.clear_blocked();
         shared
     }
 
+    /// The rest of [`Header::about_to_block`], for a task that may hold locks.
+    #[cold]
+    fn about_to_block_with_locks(&self, shared: &Arc<Shared>) {
+        if self.slot.locks() == LOCKS {
+            self.slot.set_locks(FOUND_BY_LOCKS);
+            holders::enter(shared);
+            shared.set_awaited();
+        }
+        // Pairs with the fence in `LockWait::pending`: the locks that this task has are seen to be its
+        // own by whoever publishes an edge after this one does.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Records that the running task, which this is, has taken a lock; returns the number by which others
+    /// know it.
+    #[inline]
+    pub(crate) fn takes_lock(&self) -> TaskId {
+        if self.slot.locks() == 0 {
+            self.slot.set_locks(LOCKS);
+        }
+        self.id
+    }
     /// Records that others wait for the task, or may: for its handle, or for its answers as a process. From
     /// here on the task looks for a cycle whenever a wait blocks it.
     pub(crate) fn set_awaited(&self) {
@@ -222,6 +249,9 @@ impl Header {
     #[inline]
     pub(crate) fn finish(&self) {
         self.slot.finish();
+        if self.slot.locks() & FOUND_BY_LOCKS != 0 {
+            holders::leave(self.id);
+        }
         let tasks = self.backend.tasks();
         tasks.remove(self);
         tasks.count_end(self.id);
@@ -263,6 +293,13 @@ impl HeaderRef {
     }
 }
 
+/// Set once the task may hold locks.
+const LOCKS: u8 = 1 << 6;
+/// Set once the task has been entered in [`holders`], because it may hold locks.
+const FOUND_BY_LOCKS: u8 = 1 << 7;
+/// All bits of a task that are about locks.
+const LOCK_BITS: u8 = LOCKS | FOUND_BY_LOCKS;
+
 /// The slot of a header for the shared part of its task, and what had to be known before there is one.
 ///
 /// Most tasks are never referred to, and wait for nothing that a known task owes: they never get a shared
@@ -284,8 +321,9 @@ struct SharedSlot {
     /// The task's key in the list of tasks, or [`TaskList::NO_KEY`]. Only the task's own stack writes it,
     /// under the lock of the list. It lies here because the padding leaves room for it.
     key: AtomicU32,
-    /// The kind of the task, and above it, from [`PARTED`] on, the value of [`Parted`] when the last poll of
-    /// the task was over. Only the task's own polls write it. It lies here for the same reason.
+    /// The kind of the task; above it, from [`PARTED`] on, the value of [`Parted`] when the last poll of the
+    /// task was over; and [`LOCKS`] and [`FOUND_BY_LOCKS`]. Only the task's own polls write it. It lies here
+    /// for the same reason.
     kind: AtomicU8,
 }
 
@@ -303,6 +341,18 @@ impl SharedSlot {
             key: AtomicU32::new(TaskList::NO_KEY),
             kind: AtomicU8::new(kind as u8),
         }
+    }
+
+    /// Returns whether the task may hold locks, and whether it has been entered in [`holders`].
+    #[inline]
+    fn locks(&self) -> u8 {
+        self.kind.load(Ordering::Relaxed) & LOCK_BITS
+    }
+
+    /// Sets [`LOCKS`] or [`FOUND_BY_LOCKS`]. Called by the task itself, so no read-modify-write is needed.
+    #[inline]
+    fn set_locks(&self, locks: u8) {
+        self.kind.store(self.kind.load(Ordering::Relaxed) | locks, Ordering::Relaxed);
     }
 
     #[inline]

@@ -20,6 +20,7 @@ use super::handle::{Task, TaskRef};
 use super::header::{Attributes, Header, HeaderRef, Observer};
 use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
+use crate::kernel::probe::probe;
 use crate::kernel::strand::{out_of_order, part_with, with_current};
 use crate::kernel::wait::{Cancelled, drive};
 use crate::kernel::waiting;
@@ -298,6 +299,11 @@ impl<B: Body> Future for JobFuture<B> {
                     }
                     describing = true;
                     running.begin_round();
+                }
+                if running.probe.take_request()
+                    && let Poll::Ready(output) = probe(running, cx.waker(), |cx| body.as_mut().poll(cx))
+                {
+                    return Poll::Ready(Ok(output));
                 }
                 // The task was cancelled while it ran: nobody would wake it again.
                 if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }

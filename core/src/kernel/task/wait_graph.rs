@@ -31,6 +31,18 @@
 //! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away
 //! before it gives that back.
 //!
+//! # Locks
+//! Who has a lock changes while others wait for it, so the edge of a wait for a lock says where it goes only
+//! when somebody has asked. A walk that comes to such an edge wakes the task of it, whose wait is polled,
+//! looks who has the lock, and if that one is stopped as well, goes on from there: so it is for each member
+//! of the circle, until the walk of the last one finds all the others' edges. What an edge says then is who
+//! has the lock and the number of that one's own edge. As long as the latter is there, its task is stopped,
+//! and has the lock still. Both are written into the edge by the task itself, and only when a
+//! [`probe`](crate::kernel::probe) has shown that it waits for nothing else, of whatever library: futures of
+//! one task often hold a lock in the one and wait for it in the other. Until then the edge leads nowhere, so
+//! the task may be called stopped as soon as the wait is polled. It does that by a SeqCst store, and looks
+//! after it, as all others do; between the two lies a fence, for the number of the holder is not SeqCst.
+//!
 //! # What a walk costs
 //! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as
 //! well. So a task counts the edges that go to it, and a wait walks only if that count is not 0 and the next
@@ -60,6 +72,7 @@
 //! single-resource model, without the messages; a walk does not get lost in a circle that it does not belong
 //! to by Brent's method.
 
+mod locks;
 #[cfg(all(test, loom))]
 pub(crate) mod model;
 
@@ -69,6 +82,8 @@ use super::failure::Cycle;
 use super::owner::{Custody, Owner};
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::task::{Header, HeaderRef, Shared};
+use locks::LockTarget;
+pub(crate) use locks::{LockWait, mark_sole};
 
 /// The edge of the wait that stops a task. It lies in the task's shared part, under the mutex there.
 #[derive(Default)]
@@ -86,16 +101,30 @@ pub(crate) enum EdgeTarget {
     /// The task whose handle is waited for. It is looked at under the mutex only, and before the handle lets
     /// go of it ([`leave_handle`]).
     Task(HeaderRef),
+    /// To whoever has a lock.
+    Lock(LockTarget),
 }
 
 impl EdgeTarget {
-    /// Returns the task that is waited for, if it may be stopped itself.
-    fn blocked_task(&self) -> Option<Owner> {
+    /// Returns who is waited for, if that one may be stopped itself.
+    fn next(&self) -> Option<Next> {
         match self {
-            EdgeTarget::Owner(CountedOwner(owner)) => Some(owner.clone()),
-            EdgeTarget::Task(header) => header.get().shared_if_blocked().cloned().map(Owner::of_task),
+            EdgeTarget::Owner(CountedOwner(owner)) => Some(Next::Owner(owner.clone())),
+            EdgeTarget::Task(header) => {
+                header.get().shared_if_blocked().cloned().map(|task| Next::Owner(Owner::of_task(task)))
+            }
+            EdgeTarget::Lock(LockTarget { holder, .. }) => Some(Next::Holder(holder.clone())),
         }
     }
+}
+
+/// The one who comes next in a chain.
+enum Next {
+    /// The one who owes a promise.
+    Owner(Owner),
+    /// The one who has had a lock since its edge with this number is there; `None` if the one who waits has
+    /// not said so.
+    Holder(Option<(Arc<Shared>, u64)>),
 }
 
 /// The target of an edge that is counted there until this is dropped, if it goes to a task.
@@ -139,9 +168,22 @@ impl OutEdge {
     }
 
     /// Returns the number of the edge, and who comes next, if that one may be stopped.
-    fn edge(&self) -> Option<(u64, Owner)> {
-        let owner = self.target.as_ref()?.blocked_task()?;
-        Some((self.number, owner))
+    fn edge(&self) -> Option<(u64, Next)> {
+        let next = self.target.as_ref()?.next()?;
+        Some((self.number, next))
+    }
+
+    /// Returns the number of the edge, if there is one.
+    fn number(&self) -> Option<u64> {
+        self.target.is_some().then_some(self.number)
+    }
+
+    /// Returns what is known of the lock that the edge with this number goes to.
+    fn lock_target(&mut self, number: u64) -> Option<&mut LockTarget> {
+        match &mut self.target {
+            Some(EdgeTarget::Lock(target)) if self.number == number => Some(target),
+            _ => None,
+        }
     }
 
     /// Returns the task to whose handle the edge goes, if it goes to one.
@@ -286,7 +328,7 @@ pub(crate) fn stop(task: &Arc<Shared>, has_parted: bool) -> Option<Refused> {
     if !task.is_awaited() {
         return None;
     }
-    let (number, owner) = task.with_edge(OutEdge::edge)?;
+    let (number, Next::Owner(owner)) = task.with_edge(OutEdge::edge)? else { return None };
     if !owner.is_blocked() {
         return None;
     }
@@ -344,23 +386,49 @@ impl CycleProbe {
 }
 
 /// Returns the number of the edge of a task that is stopped, and who comes next.
-fn edge(task: &Shared) -> Option<(u64, Owner)> {
+fn edge(task: &Shared) -> Option<(u64, Next)> {
     if task.is_blocked() { task.with_edge(OutEdge::edge) } else { None }
 }
 
-/// Returns the next task in the chain.
-fn next(task: &Shared) -> Option<Arc<Shared>> {
-    let (_, owner) = edge(task)?;
-    owner.task()
+/// One edge of a chain.
+struct Following {
+    /// The number of the edge.
+    number: u64,
+    /// The owner of what is waited for.
+    owner: Owner,
+    /// The next task in the chain.
+    next: Arc<Shared>,
+    /// The number that the edge of the next task has, if that is known.
+    since: Option<u64>,
+}
+
+/// Returns the edge of `task`. Where that goes to a lock, and the task has not said who has it, the task is
+/// asked.
+fn next(task: &Shared) -> Option<Following> {
+    let (number, next) = edge(task)?;
+    match next {
+        Next::Owner(owner) => {
+            let next = owner.task()?;
+            Some(Following { number, owner, next, since: None })
+        }
+        Next::Holder(Some((holder, since))) if holder.with_edge(|edge| edge.is_at(since)).is_some() => {
+            let owner = Owner::of_task(Arc::clone(&holder));
+            Some(Following { number, owner, next: holder, since: Some(since) })
+        }
+        Next::Holder(_) => {
+            locks::ask(task);
+            None
+        }
+    }
 }
 
 /// Returns true if the chain that begins with the edge of `task` comes back to it.
 fn leads_back(task: &Arc<Shared>) -> bool {
-    let Some(mut at) = next(task) else { return false };
+    let Some(Following { next: mut at, .. }) = next(task) else { return false };
     let mut mark = None;
     let (mut steps, mut lap) = (0_usize, 1_usize);
     while !Arc::ptr_eq(&at, task) {
-        let Some(next) = next(&at) else { return false };
+        let Some(Following { next, .. }) = next(&at) else { return false };
         let before = std::mem::replace(&mut at, next);
         if Arc::ptr_eq(&at, mark.get_or_insert(before)) {
             // This is a circle among others, who deal with it.
@@ -405,14 +473,16 @@ impl PartialEq for Step {
 /// Returns the chain that begins at `start`, if it comes back there.
 fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     let mut path: Vec<Step> = Vec::new();
-    let mut task = Arc::clone(start);
+    let (mut task, mut expected) = (Arc::clone(start), None);
     loop {
-        let (number, owner) = edge(&task)?;
-        let next = owner.task()?;
+        let Following { number, owner, next, since } = next(&task)?;
+        if expected.is_some_and(|expected| expected != number) {
+            return None;
+        }
         path.push(Step { task, number, owner });
-        task = next;
+        (task, expected) = (next, since);
         if Arc::ptr_eq(&task, start) {
-            return Some(path);
+            return expected.is_none_or(|expected| expected == path[0].number).then_some(path);
         }
         if path.iter().any(|step| Arc::ptr_eq(&step.task, &task)) {
             return None;

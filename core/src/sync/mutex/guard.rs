@@ -54,6 +54,25 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     pub fn mutex(guard: &Self) -> &'a Mutex<T> {
         guard.mutex
     }
+
+    /// Says that the guard is going to be used by another task than the one that has locked the mutex, or by
+    /// code of no task: from here on nobody is known to have the lock.
+    ///
+    /// A task that hands a guard on and then wants the same lock again would be told that it waits for
+    /// itself.
+    ///
+    /// ```
+    /// use twoply::{Wait, sync::{Mutex, MutexGuard}};
+    ///
+    /// static MUTEX: Mutex<u32> = Mutex::new(0);
+    /// let mut guard = MUTEX.lock().wait();
+    /// MutexGuard::clear_holder(&guard);
+    /// twoply::spawn(async move { *guard += 1 });
+    /// while *MUTEX.lock().wait() == 0 {}
+    /// ```
+    pub fn clear_holder(guard: &Self) {
+        guard.mutex.raw.set_holder(None);
+    }
 }
 
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {

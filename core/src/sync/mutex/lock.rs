@@ -10,17 +10,54 @@ use super::raw::RawMutex;
 use super::{Mutex, MutexGuard, OwnedMutexGuard, refuse_poisoned};
 use crate::base::waitlist::WaitKey;
 use crate::kernel::coop;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::Cycle;
+use crate::kernel::task::holders::take_lock;
+use crate::kernel::task::wait_graph::LockWait;
 
 /// The message of the panic of a future that is polled after it was ready.
 const POLLED_AGAIN: &str = "a lock was polled after it was ready";
 
-/// Polls for the lock, and spends a unit of the budget on it.
-#[inline]
-fn poll_lock(raw: &RawMutex, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<()> {
-    let unit = ready!(coop::proceed(cx));
-    ready!(raw.poll_lock(wait_key, cx.waker()));
-    unit.spend();
-    Poll::Ready(())
+/// A wait for the lock of a mutex.
+struct Waiting {
+    wait_key: WaitKey,
+    /// The part of it that searches for deadlocks see.
+    lock_wait: LockWait,
+}
+
+impl Waiting {
+    #[inline]
+    fn new() -> Waiting {
+        Waiting { wait_key: WaitKey::new(), lock_wait: LockWait::default() }
+    }
+
+    /// Polls for the lock, and spends a unit of the budget on it.
+    ///
+    /// # Errors
+    /// When the wait would never end, because it would be for the waiting task itself.
+    #[inline]
+    fn poll(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
+        let unit = ready!(coop::proceed(cx));
+        let locked = match raw.poll_lock(&mut self.wait_key, cx.waker()) {
+            Poll::Ready(()) => Ok(()),
+            Poll::Pending => ready!(self.pending(raw, cx)),
+        };
+        self.lock_wait.end();
+        unit.spend();
+        Poll::Ready(locked)
+    }
+
+    #[cold]
+    fn pending(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
+        let watched = with_state(|state| self.lock_wait.pending(state, cx.waker(), || raw.holder()));
+        match watched {
+            Ok(()) => Poll::Pending,
+            Err(cycle) => {
+                raw.stop(&mut self.wait_key);
+                Poll::Ready(Err(cycle))
+            }
+        }
+    }
 }
 
 /// The future of [`Mutex::lock`]: finish it with `.await` or `.wait()`.
@@ -28,27 +65,36 @@ fn poll_lock(raw: &RawMutex, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Po
 /// Dropping it leaves the queue; if it has been handed the lock already, the lock goes to whoever comes next.
 ///
 /// # Panics
-/// When it is polled after it was ready, or the mutex is poisoned.
+/// When it is polled after it was ready, the mutex is poisoned, or the wait would never end.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct Lock<'a, T: ?Sized> {
-    /// None once the guard has been handed out.
+    /// None once the wait is over.
     mutex: Option<&'a Mutex<T>>,
-    wait_key: WaitKey,
+    waiting: Waiting,
 }
 
 impl<'a, T: ?Sized> Lock<'a, T> {
     #[inline]
     pub(super) fn new(mutex: &'a Mutex<T>) -> Lock<'a, T> {
-        Lock { mutex: Some(mutex), wait_key: WaitKey::new() }
+        Lock { mutex: Some(mutex), waiting: Waiting::new() }
     }
 
     /// Makes it return an error where it would panic.
     ///
     /// ```
-    /// use twoply::{Wait, sync::Mutex};
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, sync::{LockError, Mutex}, task};
     ///
-    /// let mutex = Mutex::poisoning(7);
-    /// assert_eq!(*mutex.lock().checked().wait().unwrap(), 7);
+    /// let mutex = Arc::new(Mutex::new(0));
+    /// let task = task::Builder::new().name("narcissus").spawn(async move {
+    ///     let _guard = mutex.lock().await;
+    ///     match mutex.lock().checked().await {
+    ///         Err(LockError::Deadlock(cycle)) => cycle.to_string(),
+    ///         _ => unreachable!("the task has locked it itself"),
+    ///     }
+    /// });
+    /// assert_eq!(task?.wait()?, "narcissus -> narcissus");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn checked(self) -> CheckedLock<'a, T> {
         CheckedLock { lock: self }
@@ -56,11 +102,14 @@ impl<'a, T: ?Sized> Lock<'a, T> {
 
     /// Polls for the guard. Poison is the caller's matter.
     #[inline]
-    fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+    fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<Result<MutexGuard<'a, T>, Cycle>> {
         let mutex = self.mutex.expect(POLLED_AGAIN);
-        ready!(poll_lock(&mutex.raw, &mut self.wait_key, cx));
+        let locked = ready!(self.waiting.poll(&mutex.raw, cx));
         self.mutex = None;
-        Poll::Ready(MutexGuard::new(mutex))
+        Poll::Ready(locked.map(|()| {
+            mutex.raw.set_holder(with_state(take_lock));
+            MutexGuard::new(mutex)
+        }))
     }
 }
 
@@ -69,9 +118,13 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
-        let guard = ready!(self.poll_guard(cx));
-        MutexGuard::mutex(&guard).refuse_poison();
-        Poll::Ready(guard)
+        match ready!(self.poll_guard(cx)) {
+            Ok(guard) => {
+                MutexGuard::mutex(&guard).refuse_poison();
+                Poll::Ready(guard)
+            }
+            Err(cycle) => refuse_deadlock(&cycle),
+        }
     }
 }
 
@@ -79,9 +132,15 @@ impl<T: ?Sized> Drop for Lock<'_, T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(mutex) = self.mutex {
-            mutex.raw.stop(&mut self.wait_key);
+            mutex.raw.stop(&mut self.waiting.wait_key);
         }
     }
+}
+
+#[cold]
+#[track_caller]
+fn refuse_deadlock(cycle: &Cycle) -> ! {
+    panic!("deadlock: {cycle}")
 }
 
 impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
@@ -96,12 +155,15 @@ pub enum LockError<G> {
     /// Somebody has panicked while the mutex was locked. The lock is the caller's now: the guard gives access
     /// to the value as the panic has left it.
     Poisoned(G),
+    /// The wait would never end: the mutex is locked by a task that waits, in the end, for this one.
+    Deadlock(Cycle),
 }
 
 impl<G> fmt::Debug for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LockError::Poisoned(_) => f.write_str("Poisoned(..)"),
+            LockError::Deadlock(cycle) => f.debug_tuple("Deadlock").field(cycle).finish(),
         }
     }
 }
@@ -110,6 +172,7 @@ impl<G> fmt::Display for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LockError::Poisoned(_) => f.write_str("somebody has panicked while the mutex was locked"),
+            LockError::Deadlock(cycle) => write!(f, "deadlock: {cycle}"),
         }
     }
 }
@@ -129,10 +192,10 @@ impl<'a, T: ?Sized> Future for CheckedLock<'a, T> {
     type Output = Result<MutexGuard<'a, T>, LockError<MutexGuard<'a, T>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let guard = ready!(self.lock.poll_guard(cx));
-        Poll::Ready(match MutexGuard::mutex(&guard).is_poisoned() {
-            true => Err(LockError::Poisoned(guard)),
-            false => Ok(guard),
+        Poll::Ready(match ready!(self.lock.poll_guard(cx)) {
+            Ok(guard) if MutexGuard::mutex(&guard).is_poisoned() => Err(LockError::Poisoned(guard)),
+            Ok(guard) => Ok(guard),
+            Err(cycle) => Err(LockError::Deadlock(cycle)),
         })
     }
 }
@@ -148,17 +211,17 @@ impl<T: ?Sized> fmt::Debug for CheckedLock<'_, T> {
 /// Dropping it leaves the queue; if it has been handed the lock already, the lock goes to whoever comes next.
 ///
 /// # Panics
-/// When it is polled after it was ready, or the mutex is poisoned.
+/// When it is polled after it was ready, the mutex is poisoned, or the wait would never end.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct LockOwned<T: ?Sized> {
-    /// None once the guard has been handed out.
+    /// None once the wait is over.
     mutex: Option<Arc<Mutex<T>>>,
-    wait_key: WaitKey,
+    waiting: Waiting,
 }
 
 impl<T: ?Sized> LockOwned<T> {
     pub(super) fn new(mutex: Arc<Mutex<T>>) -> LockOwned<T> {
-        LockOwned { mutex: Some(mutex), wait_key: WaitKey::new() }
+        LockOwned { mutex: Some(mutex), waiting: Waiting::new() }
     }
 }
 
@@ -168,8 +231,12 @@ impl<T: ?Sized> Future for LockOwned<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
         let this = &mut *self;
         let raw = &this.mutex.as_ref().expect(POLLED_AGAIN).raw;
-        ready!(poll_lock(raw, &mut this.wait_key, cx));
-        let guard = OwnedMutexGuard::new(this.mutex.take().expect(POLLED_AGAIN));
+        let locked = ready!(this.waiting.poll(raw, cx));
+        let mutex = this.mutex.take().expect(POLLED_AGAIN);
+        if let Err(cycle) = locked {
+            refuse_deadlock(&cycle);
+        }
+        let guard = OwnedMutexGuard::new(mutex);
         if OwnedMutexGuard::mutex(&guard).is_poisoned() {
             drop(guard);
             refuse_poisoned();
@@ -181,7 +248,7 @@ impl<T: ?Sized> Future for LockOwned<T> {
 impl<T: ?Sized> Drop for LockOwned<T> {
     fn drop(&mut self) {
         if let Some(mutex) = &self.mutex {
-            mutex.raw.stop(&mut self.wait_key);
+            mutex.raw.stop(&mut self.waiting.wait_key);
         }
     }
 }

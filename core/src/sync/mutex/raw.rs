@@ -47,11 +47,12 @@ mod model;
 
 use std::task::{Poll, Waker};
 
-use crate::base::sync::atomic::AtomicU32;
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::base::sync::atomic::{AtomicU32, AtomicU64};
 use crate::base::sync::{Mutex as ShortMutex, const_fn, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
+use crate::kernel::task::TaskId;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody has the lock.
@@ -70,6 +71,8 @@ const PATIENCE: u32 = 4;
 pub(super) struct RawMutex {
     /// The word of the diagram above.
     word: AtomicU32,
+    /// The number of the task that has the lock; 0 if nobody has it, or it is not known who.
+    holder: AtomicU64,
     queue: ShortMutex<LinkedSlab<Waiter>>,
 }
 
@@ -85,7 +88,11 @@ impl RawMutex {
     const_fn! {
         /// Returns a lock that nobody has.
         pub(super) fn new() -> RawMutex {
-            RawMutex { word: AtomicU32::new(0), queue: ShortMutex::new(LinkedSlab::new()) }
+            RawMutex {
+                word: AtomicU32::new(0),
+                holder: AtomicU64::new(0),
+                queue: ShortMutex::new(LinkedSlab::new()),
+            }
         }
     }
 
@@ -206,9 +213,22 @@ impl RawMutex {
         self.word.fetch_and(!clear, Relaxed);
     }
 
+    /// Records which task has the lock, which the caller has.
+    #[inline]
+    pub(super) fn set_holder(&self, holder: Option<TaskId>) {
+        // Relaxed; see `wait_graph`.
+        self.holder.store(holder.map_or(0, TaskId::as_u64), Relaxed);
+    }
+
+    /// Returns the task that has the lock, if it is known.
+    pub(super) fn holder(&self) -> Option<TaskId> {
+        TaskId::from_u64(self.holder.load(Relaxed))
+    }
+
     /// Gives the lock back, which the caller has.
     #[inline]
     pub(super) fn unlock(&self) {
+        self.set_holder(None);
         // Release pairs with Acquire in `try_lock`: the next one sees what this one has done.
         if self.word.compare_exchange(LOCKED, 0, Release, Relaxed).is_err() {
             self.unlock_contended();
