@@ -17,8 +17,8 @@ use super::pid::{HERE, Identity};
 use super::proxy::Proxy;
 use super::signal::Life;
 use crate::actor::Overflow;
+use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
-use crate::base::sync::atomic::{AtomicU64, AtomicUsize};
 use crate::base::sync::seq_cst::AtomicU32;
 use crate::base::sync::{Mutex, MutexGuard, lock};
 use crate::base::waitlist::WaitKey;
@@ -29,6 +29,16 @@ use crate::kernel::coop;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::TaskId;
 use crate::kernel::waiting::{self, WaitingFor};
+
+/// The place of the number of the process's task among the flags, above all of them. It tells the task from
+/// another one that receives from the mailbox, of which there is hardly ever one.
+const TASK_SHIFT: u32 = 12;
+
+/// Returns as much of the number of a task as there is room for among the flags.
+#[inline]
+fn short(task: TaskId) -> u32 {
+    task.as_u64() as u32 & (u32::MAX >> TASK_SHIFT)
+}
 
 /// The capacity of a mailbox without a limit: more messages than fit in memory.
 pub(super) const UNLIMITED: u32 = u32::MAX;
@@ -44,8 +54,6 @@ pub(in crate::actor) struct Cell<M> {
     capacity: u32,
     /// The number of messages that have ever been received, modulo 2^32. Written by the receiver alone.
     taken: AtomicU32,
-    /// The number of the process's task, once its body has begun.
-    task: AtomicU64,
     /// The state that the receiver and senders must know before they lock.
     flags: AtomicU32,
     /// The behaviour of a full mailbox.
@@ -101,7 +109,6 @@ impl<M> Cell<M> {
             serial: super::serial::next(),
             capacity,
             taken: AtomicU32::new(0),
-            task: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             overflow,
             inbox: Mutex::new(Inbox { queue: Queue::new(), life: Life::new(trapping) }),
@@ -115,7 +122,6 @@ impl<M> Cell<M> {
             serial: 0,
             capacity: UNLIMITED,
             taken: AtomicU32::new(0),
-            task: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             overflow: Overflow::Wait,
             inbox: Mutex::new(Inbox { queue: Queue::new(), life: Life::elsewhere() }),
@@ -378,10 +384,11 @@ impl<M> Cell<M> {
         self.taken.load(Relaxed)
     }
 
-    /// Records the number of the process's task.
-    pub(super) fn set_task(&self, id: TaskId) {
-        // Relaxed: the task itself compares it.
-        self.task.store(id.as_u64(), Relaxed);
+    /// Records the number of the process's task, as far as there is room for it. `_inbox` proves that the
+    /// lock is held.
+    pub(super) fn set_task(&self, _inbox: &Inbox<M>, task: TaskId) {
+        let flags = self.flags.load(Relaxed) & ((1 << TASK_SHIFT) - 1);
+        self.flags.store(flags | short(task) << TASK_SHIFT, Relaxed);
     }
 
     /// Counts `event`, which the receiver has taken out, if it is a message.
@@ -390,7 +397,7 @@ impl<M> Cell<M> {
         if !event.is_message() {
             return;
         }
-        with_state(|state| state.receives(&self.task));
+        with_state(|state| state.receives(|task| self.flags.load(Relaxed) >> TASK_SHIFT == short(task)));
         let taken = self.taken.load(Relaxed).wrapping_add(1);
         if self.capacity == UNLIMITED {
             self.taken.store(taken, Relaxed);

@@ -213,13 +213,15 @@ impl<M: Send + 'static> Cell<M> {
         let task = with_state(|state| {
             let own = state.header()?;
             own.owes_answers();
-            self.set_task(own.id());
             // A predecessor over the same mailbox may have passed on what it has received last.
             state.parts();
-            Some(header(own))
+            Some((header(own), own.id()))
         });
         let mut inbox = lock(&self.inbox);
-        inbox.life.task = task;
+        if let Some((header, id)) = task {
+            inbox.life.task = Some(header);
+            self.set_task(&inbox, id);
+        }
         self.set_flag(&inbox, BEGUN, true);
         inbox.life.is_alive()
     }

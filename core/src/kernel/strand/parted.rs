@@ -22,8 +22,7 @@ use std::mem::needs_drop;
 
 use super::guards::Marks;
 use super::{CURRENT, StrandState};
-use crate::base::sync::atomic::AtomicU64;
-use crate::base::sync::atomic::Ordering::Relaxed;
+use crate::kernel::task::TaskId;
 
 /// The state of the [module](self)'s diagram. Its numbers are what a task keeps of it between polls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,10 +100,10 @@ impl StrandState {
         }
     }
 
-    /// Notes that a message is received from the mailbox of the process whose task has the number `task`.
+    /// Notes that a message is received from the mailbox of a process, whose task `is_own` recognises.
     #[inline]
-    pub(crate) fn receives(&self, task: &AtomicU64) {
-        let is_own = || self.header().is_some_and(|header| header.id().as_u64() == task.load(Relaxed));
+    pub(crate) fn receives(&self, is_own: impl FnOnce(TaskId) -> bool) {
+        let is_own = || self.header().is_some_and(|header| is_own(header.id()));
         if self.marks.get().parted != Parted::Nothing && is_own() {
             self.set_parted(Parted::Nothing);
         }
