@@ -62,8 +62,11 @@ struct Ways {
 
 type Passing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Passes a resolver on in one of the ways.
+type Way = fn(&mut Ways, Resolver<u32>) -> Passing;
+
 /// Every way to pass a question on.
-const WAYS: [(&str, fn(&mut Ways, Resolver<u32>) -> Passing); 12] = [
+const WAYS: [(&str, Way); 12] = [
     ("try_send", |ways, question| {
         ways.worker.try_send(Work::Answer(question)).ok().unwrap();
         Box::pin(async {})

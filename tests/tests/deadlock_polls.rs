@@ -134,7 +134,8 @@ fn a_foreign_select_waits_for_either(on: &Systems) {
 
 fn a_foreign_join_waits_for_what_its_other_member_does(on: &Systems) {
     type Other = Pin<Box<dyn Future<Output = ()> + Send>>;
-    let others: [(&str, fn(&Systems, &Gate) -> Other); 4] = [
+    type MakeOther = fn(&Systems, &Gate) -> Other;
+    let others: [(&str, MakeOther); 4] = [
         ("promise", |on, gate| {
             let kept = kept_later(on.here(), gate);
             Box::pin(async { assert_eq!(kept.await.unwrap(), 7) })
