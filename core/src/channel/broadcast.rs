@@ -194,6 +194,14 @@ impl<T> Sender<T> {
     }
 
     /// Returns true if there is no receiver now; [`subscribe`](Sender::subscribe) may make one.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::broadcast::channel::<u8>(4);
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// let _rx = tx.subscribe();
+    /// assert!(!tx.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.receiver_count() == 0
     }
@@ -230,6 +238,14 @@ impl<T> Sender<T> {
     }
 
     /// Returns true if the next message takes the place of the oldest one.
+    ///
+    /// ```
+    /// let (tx, mut rx) = twoply::channel::broadcast::channel(1);
+    /// tx.send(1).unwrap();
+    /// assert!(tx.is_full());
+    /// tx.send(2).unwrap();
+    /// assert!(rx.try_recv().is_err(), "the first one is gone");
+    /// ```
     pub fn is_full(&self) -> bool {
         let ring = lock(&self.shared.ring);
         ring.messages.len() == ring.capacity
@@ -380,11 +396,27 @@ impl<T> Receiver<T> {
     }
 
     /// Returns true if it has received every message that was sent.
+    ///
+    /// ```
+    /// let (tx, mut rx) = twoply::channel::broadcast::channel(4);
+    /// tx.send(1).unwrap();
+    /// assert!(!rx.is_empty());
+    /// rx.try_recv().unwrap();
+    /// assert!(rx.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Returns true if all senders are gone. Messages may still be there.
+    ///
+    /// ```
+    /// let (tx, mut rx) = twoply::channel::broadcast::channel(4);
+    /// tx.send(1).unwrap();
+    /// drop(tx);
+    /// assert!(rx.is_closed());
+    /// assert_eq!(rx.try_recv(), Ok(1));
+    /// ```
     pub fn is_closed(&self) -> bool {
         lock(&self.shared.ring).senders == 0
     }

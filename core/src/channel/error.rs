@@ -53,6 +53,12 @@ pub enum TrySendError<T> {
 
 impl<T> TrySendError<T> {
     /// Returns the message that was not sent.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// drop(rx);
+    /// assert_eq!(tx.try_send(7).unwrap_err().into_inner(), 7);
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(message) | TrySendError::Closed(message) => message,
@@ -121,6 +127,17 @@ impl<T> SendTimeoutError<T> {
     }
 
     /// Returns true if a later attempt may succeed: the time was over, and the channel is not closed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, _rx) = channel::bounded(1);
+    /// tx.try_send(1).unwrap();
+    /// let error = tx.send(2).timeout(Duration::from_millis(1)).wait().unwrap_err();
+    /// assert!(error.is_timeout());
+    /// assert_eq!(error.into_inner(), 2);
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, SendTimeoutError::Timeout(_))
     }

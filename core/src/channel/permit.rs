@@ -100,6 +100,18 @@ impl<T> OwnedPermit<T> {
     ///
     /// # Errors
     /// When the channel has been closed meanwhile. The message is handed back.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// let tx = tx.reserve_owned().wait()?.send("first").expect("the receiver is there");
+    /// assert_eq!(rx.try_recv(), Ok("first"));
+    /// let permit = tx.reserve_owned().wait()?;
+    /// drop(rx);
+    /// assert_eq!(permit.send("second").unwrap_err().into_inner(), "second");
+    /// # Ok::<(), channel::ReserveError>(())
+    /// ```
     pub fn send(mut self, message: T) -> Result<Sender<T>, SendError<T>> {
         let Some(sender) = self.sender.take() else { return Err(SendError(message)) };
         Permit::new(&sender).send(message)?;

@@ -192,6 +192,13 @@ impl<T> Receiver<T> {
     }
 
     /// Returns true if no message is queued.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// assert!(rx.is_empty());
+    /// tx.try_send(1).unwrap();
+    /// assert!(!rx.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -158,12 +158,30 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// When there is none, or never will be.
+    ///
+    /// ```
+    /// use twoply::channel;
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// let permit = tx.try_reserve_owned()?;
+    /// assert!(tx.try_reserve_owned().is_err(), "there was room for one");
+    /// permit.send(7).expect("the receiver is there");
+    /// assert_eq!(rx.try_recv(), Ok(7));
+    /// # Ok::<(), channel::ReserveError>(())
+    /// ```
     pub fn try_reserve_owned(&self) -> Result<OwnedPermit<T>, ReserveError> {
         self.shared.try_reserve().map(|()| OwnedPermit::new(self.clone()))
     }
 
     /// Returns a reference that leads to a sender as long as there is one, and does not keep the channel
     /// open.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded::<u8>(1);
+    /// let weak = tx.downgrade();
+    /// drop(tx);
+    /// assert!(rx.is_closed() && weak.upgrade().is_none());
+    /// ```
     pub fn downgrade(&self) -> WeakSender<T> {
         WeakSender::new(Arc::clone(&self.shared))
     }
@@ -212,6 +230,14 @@ impl<T> Sender<T> {
     }
 
     /// Returns true if no message is queued.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// tx.try_send(1).unwrap();
+    /// assert!(!tx.is_empty());
+    /// rx.try_recv().unwrap();
+    /// assert!(tx.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

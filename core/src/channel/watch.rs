@@ -120,6 +120,12 @@ impl<T> Sender<T> {
     }
 
     /// Returns the latest value.
+    ///
+    /// ```
+    /// let (tx, _rx) = twoply::channel::watch::channel("starting");
+    /// tx.send("ready").unwrap();
+    /// assert_eq!(*tx.latest(), "ready");
+    /// ```
     pub fn latest(&self) -> Arc<T> {
         Arc::clone(&lock(&self.shared.state).value)
     }
@@ -141,6 +147,13 @@ impl<T> Sender<T> {
     }
 
     /// Returns true if there is no receiver now; [`subscribe`](Sender::subscribe) may make one.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::watch::channel(1);
+    /// assert!(!tx.is_closed());
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.receivers.load(Acquire) == 0
     }
@@ -197,6 +210,13 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// Returns the latest value, which counts as seen from now on.
+    ///
+    /// ```
+    /// let (tx, mut rx) = twoply::channel::watch::channel(1);
+    /// [2, 3].map(|n| tx.send(n).unwrap());
+    /// assert_eq!(*rx.latest(), 3);
+    /// assert!(!rx.has_changed());
+    /// ```
     pub fn latest(&mut self) -> Arc<T> {
         let state = lock(&self.shared.state);
         self.seen = state.version;
@@ -204,6 +224,13 @@ impl<T> Receiver<T> {
     }
 
     /// Returns true if there is a value that this receiver has not seen.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::watch::channel(1);
+    /// assert!(!rx.has_changed(), "it has seen the first one");
+    /// tx.send(2).unwrap();
+    /// assert!(rx.has_changed());
+    /// ```
     pub fn has_changed(&self) -> bool {
         lock(&self.shared.state).version != self.seen
     }
@@ -288,6 +315,13 @@ impl<T> Receiver<T> {
     }
 
     /// Returns true if all senders are gone: the value is final.
+    ///
+    /// ```
+    /// let (tx, mut rx) = twoply::channel::watch::channel(1);
+    /// drop(tx);
+    /// assert!(rx.is_closed());
+    /// assert_eq!(*rx.latest(), 1);
+    /// ```
     pub fn is_closed(&self) -> bool {
         lock(&self.shared.state).closed
     }

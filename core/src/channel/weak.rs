@@ -31,6 +31,15 @@ impl<T> WeakSender<T> {
     }
 
     /// Returns a sender, unless the last one is gone.
+    ///
+    /// ```
+    /// let (tx, rx) = twoply::channel::bounded(1);
+    /// let weak = tx.downgrade();
+    /// let again = weak.upgrade().expect("there is a sender");
+    /// drop(tx);
+    /// again.try_send(1).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(1));
+    /// ```
     pub fn upgrade(&self) -> Option<Sender<T>> {
         self.shared.try_add_sender().then(|| Sender::new(Arc::clone(&self.shared)))
     }

@@ -76,6 +76,15 @@ impl SelectKey {
     /// Returns the place of the future in the set. It is below the largest number of futures that the set has
     /// ever had, and of those in it at a time no two have the same; when one leaves, a new one may get its
     /// place.
+    ///
+    /// ```
+    /// use std::future::ready;
+    /// use twoply::{Wait, future::select_all};
+    ///
+    /// let mut set = select_all(["a", "b"].map(ready));
+    /// let (key, output) = set.next_ready().wait().expect("both are ready");
+    /// assert_eq!(["a", "b"][key.index()], output);
+    /// ```
     pub fn index(&self) -> usize {
         self.index
     }
@@ -83,6 +92,15 @@ impl SelectKey {
 
 impl<F: Future> SelectAll<F> {
     /// Makes an empty set.
+    ///
+    /// ```
+    /// use std::future::ready;
+    /// use twoply::future::SelectAll;
+    ///
+    /// let mut set = SelectAll::new();
+    /// set.extend([ready(1), ready(2)]);
+    /// assert_eq!(set.len(), 2);
+    /// ```
     pub fn new() -> SelectAll<F> {
         select_all(std::iter::empty::<F>())
     }
@@ -132,16 +150,47 @@ impl<F: Future> SelectAll<F> {
     }
 
     /// Returns whether the future with this key is in the set: it has neither been ready nor been taken out.
+    ///
+    /// ```
+    /// use std::future::ready;
+    /// use twoply::{Wait, future::SelectAll};
+    ///
+    /// let mut set = SelectAll::new();
+    /// let key = set.insert(ready(7));
+    /// assert!(set.contains(key));
+    /// set.next_ready().wait();
+    /// assert!(!set.contains(key));
+    /// ```
     pub fn contains(&self, key: SelectKey) -> bool {
         self.slots.get(key.index).is_some_and(|slot| slot.taken && slot.generation == key.generation)
     }
 
     /// Returns the number of futures.
+    ///
+    /// ```
+    /// use std::future::ready;
+    /// use twoply::{Wait, future::select_all};
+    ///
+    /// let mut set = select_all([ready(1), ready(2)]);
+    /// assert_eq!(set.len(), 2);
+    /// set.next_ready().wait();
+    /// assert_eq!(set.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.children.left()
     }
 
     /// Returns whether there are no futures.
+    ///
+    /// ```
+    /// use std::future::ready;
+    /// use twoply::{Wait, future::select_all};
+    ///
+    /// let mut set = select_all([ready(1)]);
+    /// assert!(!set.is_empty());
+    /// set.next_ready().wait();
+    /// assert!(set.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

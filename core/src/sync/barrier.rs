@@ -90,6 +90,13 @@ pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {
     /// Returns whether this is the one that arrived last, of those who have met.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, sync::Barrier};
+    ///
+    /// assert!(Barrier::new(1).wait().wait().is_leader(), "it has met nobody else");
+    /// ```
     pub fn is_leader(&self) -> bool {
         self.0
     }

@@ -69,6 +69,16 @@ pub struct CancellationToken(Arc<Node>);
 
 impl CancellationToken {
     /// Makes a token that is below no other one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::sync::CancellationToken;
+    ///
+    /// let token = CancellationToken::new();
+    /// assert!(!token.is_cancelled());
+    /// token.cancel();
+    /// assert!(token.is_cancelled());
+    /// ```
     pub fn new() -> CancellationToken {
         let mut tree = Tree::new();
         let node = Arc::new_cyclic(|node: &Weak<Node>| {

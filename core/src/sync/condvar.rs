@@ -46,11 +46,38 @@ impl Condvar {
     }
 
     /// Wakes the one that has waited longest. Does nothing if nobody waits.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, sync::{Condvar, Mutex}};
+    ///
+    /// let (jobs, added) = (Mutex::new(0), Condvar::new());
+    /// std::thread::scope(|s| {
+    ///     s.spawn(|| *added.wait_while(jobs.lock().wait(), |jobs| *jobs == 0).wait() -= 1);
+    ///     *jobs.lock().wait() += 1;
+    ///     added.notify_one();
+    /// });
+    /// assert_eq!(jobs.into_inner(), 0);
+    /// ```
     pub fn notify_one(&self) {
         self.waiters.notify_one();
     }
 
     /// Wakes all who wait now.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, sync::{Condvar, Mutex}};
+    ///
+    /// let (open, opened) = (Mutex::new(false), Condvar::new());
+    /// std::thread::scope(|s| {
+    ///     let wait = || *opened.wait_while(open.lock().wait(), |open| !*open).wait();
+    ///     let guests = [s.spawn(wait), s.spawn(wait)];
+    ///     *open.lock().wait() = true;
+    ///     opened.notify_all();
+    ///     assert!(guests.into_iter().all(|guest| guest.join().unwrap()));
+    /// });
+    /// ```
     pub fn notify_all(&self) {
         self.waiters.notify_waiters();
     }
@@ -98,6 +125,22 @@ impl Condvar {
     ///
     /// # Panics
     /// The future does where [`Mutex::lock`] does, and where `condition` does.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, sync::{Condvar, Mutex}};
+    ///
+    /// let (count, changed) = (Mutex::new(3), Condvar::new());
+    /// std::thread::scope(|s| {
+    ///     for _ in 0..3 {
+    ///         s.spawn(|| {
+    ///             *count.lock().wait() -= 1;
+    ///             changed.notify_one();
+    ///         });
+    ///     }
+    ///     assert_eq!(*changed.wait_while(count.lock().wait(), |count| *count > 0).wait(), 0);
+    /// });
+    /// ```
     pub async fn wait_while<'a, T: ?Sized>(
         &self,
         mut guard: MutexGuard<'a, T>,

@@ -74,6 +74,14 @@ impl Event {
     }
 
     /// Returns whether the flag is set.
+    ///
+    /// # Examples
+    /// ```
+    /// let event = twoply::sync::Event::new();
+    /// assert!(!event.is_set());
+    /// event.set();
+    /// assert!(event.is_set());
+    /// ```
     pub fn is_set(&self) -> bool {
         // Acquire pairs with the swap in `set`.
         self.is_set.load(Acquire)

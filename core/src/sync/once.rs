@@ -84,6 +84,13 @@ impl<T> OnceCell<T> {
     ///
     /// # Errors
     /// When it has one, or somebody is making one. The value is handed back.
+    ///
+    /// # Examples
+    /// ```
+    /// let cell = twoply::sync::OnceCell::new();
+    /// assert_eq!(cell.set(7), Ok(()));
+    /// assert_eq!(cell.set(8), Err(8));
+    /// ```
     pub fn set(&self, value: T) -> Result<(), T> {
         let attempt = lock(&self.attempt);
         if attempt.is_some() || self.value.get().is_some() {
@@ -183,6 +190,13 @@ impl<T> OnceCell<T> {
     }
 
     /// Returns the value, which nobody else can be looking at.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut cell = twoply::sync::OnceCell::from(7);
+    /// *cell.get_mut().unwrap() += 1;
+    /// assert_eq!(cell.get(), Some(&8));
+    /// ```
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
@@ -200,6 +214,14 @@ impl<T> OnceCell<T> {
     }
 
     /// Returns the value, if there is one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::sync::OnceCell;
+    ///
+    /// assert_eq!(OnceCell::from(7).into_inner(), Some(7));
+    /// assert_eq!(OnceCell::<u8>::new().into_inner(), None);
+    /// ```
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }
@@ -338,6 +360,15 @@ impl<T, F> LazyCell<T, F> {
     ///
     /// # Panics
     /// As [`OnceCell::get_or_init`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::ready;
+    /// use twoply::{Wait, sync::LazyCell};
+    ///
+    /// let greeting = LazyCell::new(|| ready("hello".to_owned()));
+    /// assert_eq!(greeting.get().wait(), "hello");
+    /// ```
     pub async fn get<R>(&self) -> &T
     where
         F: Fn() -> R,

@@ -175,11 +175,32 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// As [`RwLock::try_read`], with a guard that borrows nothing.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::sync::RwLock;
+    ///
+    /// let lock = Arc::new(RwLock::new(7));
+    /// let reader = Arc::clone(&lock).try_read_owned().unwrap();
+    /// assert_eq!(std::thread::spawn(move || *reader).join().unwrap(), 7);
+    /// ```
     pub fn try_read_owned(self: Arc<Self>) -> Option<OwnedRwLockReadGuard<T>> {
         self.try_take(READER).then(|| OwnedRwLockReadGuard::new(self))
     }
 
     /// As [`RwLock::try_write`], with a guard that borrows nothing.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::sync::RwLock;
+    ///
+    /// let lock = Arc::new(RwLock::new(7));
+    /// let mut writer = Arc::clone(&lock).try_write_owned().unwrap();
+    /// *writer += 1;
+    /// assert!(lock.try_read().is_none());
+    /// drop(writer);
+    /// assert_eq!(*lock.try_read().unwrap(), 8);
+    /// ```
     pub fn try_write_owned(self: Arc<Self>) -> Option<OwnedRwLockWriteGuard<T>> {
         self.try_take(WRITER).then(|| OwnedRwLockWriteGuard::new(self))
     }

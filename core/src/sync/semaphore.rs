@@ -47,6 +47,16 @@ pub struct Semaphore {
 }
 
 /// The reasons why there are no permits for one who would have waited for them.
+///
+/// ```
+/// use twoply::{Wait, sync::{AcquireError, Semaphore}};
+///
+/// let limit = Semaphore::new(1);
+/// let too_many = limit.acquire_many(Semaphore::MAX_PERMITS + 1).wait();
+/// assert_eq!(too_many.unwrap_err(), AcquireError::TooMany);
+/// limit.close();
+/// assert_eq!(limit.acquire().wait().unwrap_err(), AcquireError::Closed);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum AcquireError {
@@ -59,6 +69,15 @@ pub enum AcquireError {
 }
 
 /// The reasons why there are no permits now.
+///
+/// ```
+/// use twoply::sync::{Semaphore, TryAcquireError};
+///
+/// let limit = Semaphore::new(0);
+/// assert_eq!(limit.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+/// limit.close();
+/// assert_eq!(limit.try_acquire().unwrap_err(), TryAcquireError::Closed);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum TryAcquireError {

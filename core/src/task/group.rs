@@ -125,6 +125,17 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, channel, task::TaskGroup};
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// let mut group = TaskGroup::new();
+    /// group.spawn_fn(move || rx.recv().wait()).unwrap();
+    /// tx.try_send(7).unwrap();
+    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), Ok(7));
+    /// ```
     #[track_caller]
     pub fn spawn_fn<F>(&mut self, code: F) -> Result<TaskId, SpawnError>
     where
@@ -182,11 +193,33 @@ impl<T: Send + 'static> TaskGroup<T> {
     }
 
     /// Returns how many results have not been taken.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::TaskGroup};
+    ///
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async { 1 }).unwrap();
+    /// group.spawn(async { 2 }).unwrap();
+    /// group.join_next().wait();
+    /// assert_eq!(group.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.tasks.len() + usize::from(self.finishing.is_some())
     }
 
     /// Returns true if every result has been taken.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::TaskGroup};
+    ///
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async { 1 }).unwrap();
+    /// assert!(!group.is_empty());
+    /// group.join_next().wait();
+    /// assert!(group.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -143,6 +143,17 @@ impl Interval {
     }
 
     /// Says what becomes of ticks that are missed from now on; at first they are skipped.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use twoply::{Wait, time::{MissedTicks, interval_at}};
+    ///
+    /// let (start, period) = (Instant::now(), Duration::from_millis(1));
+    /// let mut clock = interval_at(start, period);
+    /// clock.set_missed_ticks(MissedTicks::Burst);
+    /// std::thread::sleep(3 * period);
+    /// (0..3).for_each(|n| assert_eq!(clock.tick().wait(), start + n * period));
+    /// ```
     pub fn set_missed_ticks(&mut self, policy: MissedTicks) {
         self.policy = policy;
     }

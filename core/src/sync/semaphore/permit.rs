@@ -20,6 +20,13 @@ impl<'a> SemaphorePermit<'a> {
     }
 
     /// Returns the number of permits.
+    ///
+    /// ```
+    /// use twoply::sync::Semaphore;
+    ///
+    /// let limit = Semaphore::new(3);
+    /// assert_eq!(limit.try_acquire_many(2).unwrap().count(), 2);
+    /// ```
     pub fn count(&self) -> usize {
         self.count
     }
@@ -111,11 +118,31 @@ impl OwnedSemaphorePermit {
     }
 
     /// Keeps the permits from ever being given back; see [`SemaphorePermit::forget`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::sync::Semaphore;
+    ///
+    /// let limit = Arc::new(Semaphore::new(2));
+    /// Arc::clone(&limit).try_acquire_owned().unwrap().forget();
+    /// assert_eq!(limit.available_permits(), 1);
+    /// ```
     pub fn forget(mut self) {
         self.count = 0;
     }
 
     /// Takes `count` of the permits out of these; see [`SemaphorePermit::split`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::sync::Semaphore;
+    ///
+    /// let limit = Arc::new(Semaphore::new(3));
+    /// let mut permits = Arc::clone(&limit).try_acquire_many_owned(3).unwrap();
+    /// let one = permits.split(1).unwrap();
+    /// std::thread::spawn(move || drop(one)).join().unwrap();
+    /// assert_eq!((permits.count(), limit.available_permits()), (2, 1));
+    /// ```
     pub fn split(&mut self, count: usize) -> Option<OwnedSemaphorePermit> {
         self.count = self.count.checked_sub(count)?;
         Some(OwnedSemaphorePermit::new(Arc::clone(&self.semaphore), count))
@@ -125,6 +152,16 @@ impl OwnedSemaphorePermit {
     ///
     /// # Panics
     /// If `other` is of another semaphore. Both are given back then.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::sync::Semaphore;
+    ///
+    /// let limit = Arc::new(Semaphore::new(3));
+    /// let mut permits = Arc::clone(&limit).try_acquire_owned().unwrap();
+    /// permits.merge(Arc::clone(&limit).try_acquire_many_owned(2).unwrap());
+    /// assert_eq!(permits.count(), 3);
+    /// ```
     pub fn merge(&mut self, mut other: OwnedSemaphorePermit) {
         assert!(Arc::ptr_eq(&self.semaphore, &other.semaphore), "permits of two semaphores");
         self.count = self.count.saturating_add(std::mem::take(&mut other.count));
