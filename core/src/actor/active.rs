@@ -436,6 +436,16 @@ impl ActiveBuilder {
     }
 
     /// Makes `value` an actor with these settings. Nothing is started before the first closure is sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active};
+    ///
+    /// let counter = Active::builder().name("counter").build(0);
+    /// counter.try_send(|n| *n += 1)?;
+    /// assert_eq!(counter.ask(|n| *n).wait()?, 1);
+    /// # Ok::<(), twoply::Failure>(())
+    /// ```
     pub fn build<T: Send + 'static>(mut self, value: T) -> Active<T> {
         self.backend = self.backend.or_else(|| current_backend().ok());
         let unstarted = Unstarted { value: Box::new(value), settings: self };

@@ -104,6 +104,27 @@ impl<M: Send + 'static> Pool<M> {
     ///
     /// # Errors
     /// When no member is left. The message is handed back.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(2).start(|| Quiet).wait()?;
+    /// pool.send(1).wait()?;
+    /// pool.stop().wait();
+    /// assert_eq!(pool.send(2).wait().unwrap_err().into_inner(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send(&self, message: M) -> Result<(), SendError<M>> {
         if let Some(queue) = self.0.route.queue() {
             return queue.send(message).await;
@@ -204,6 +225,26 @@ impl<M: Send + 'static> Pool<M> {
 
     /// Sends `message` to every member whose mailbox takes it at once, past any queue that they share.
     /// Returns the number of those.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(3).start(|| Quiet).wait()?;
+    /// assert_eq!(pool.broadcast(&1), 3);
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn broadcast(&self, message: &M) -> usize
     where
         M: Clone,
@@ -229,6 +270,29 @@ impl<M: Send + 'static> Pool<M> {
     ///
     /// # Errors
     /// When a member cannot be started, or the pool has ended. Those that have been started stay.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(1).start(|| Quiet).wait()?;
+    /// pool.resize(3).wait()?;
+    /// assert_eq!(pool.members().len(), 3);
+    /// pool.resize(2).wait()?;
+    /// assert_eq!(pool.members().len(), 2);
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn resize(&self, size: usize) -> Result<(), ChildError> {
         let size = size.max(1);
         let mut next = self.0.next.lock().await;
@@ -259,6 +323,27 @@ impl<M: Send + 'static> Pool<M> {
     /// Stops the pool when its members have finished what they have been sent; nothing more is taken
     /// meanwhile. To limit the time, put a [`timeout`](crate::time::timeout) around it and
     /// [`stop`](Pool::stop) after it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(2).start(|| Quiet).wait()?;
+    /// pool.try_send(1)?;
+    /// assert!(pool.stop_gracefully().wait().is_orderly());
+    /// assert!(pool.members().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn stop_gracefully(&self) -> ExitReason {
         if let Some(queue) = self.0.route.queue() {
             // The members find the end of the queue when it is empty, and drain themselves.

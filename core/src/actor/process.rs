@@ -187,6 +187,20 @@ impl<M> Process<M> {
     }
 
     /// Receives the first event that is `wanted`, of those that are there already.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<u32>| {
+    ///     [1, 2].map(|number| me.me().try_send(number).unwrap());
+    ///     let is_even = |event: &Event<u32>| matches!(event, Event::Message(n) if n % 2 == 0);
+    ///     assert_eq!(me.try_receive_match(is_even).and_then(Event::message), Some(2));
+    ///     assert!(me.try_receive_match(is_even).is_none());
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_receive_match(&mut self, mut wanted: impl FnMut(&Event<M>) -> bool) -> Option<Event<M>> {
         self.cell.try_match(&mut self.batch, &mut 0, &mut wanted)
     }
@@ -346,6 +360,19 @@ impl<M: Send + 'static> Process<M> {
 
     /// Takes a monitor back, and its event out of the mailbox if it has come and was not received. Returns
     /// whether there was no such event.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Pid, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<()>| {
+    ///     let monitor = me.monitor(&Pid::nobody());
+    ///     assert!(!me.demonitor_flush(monitor), "the event had come");
+    ///     assert!(me.try_receive().is_none());
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn demonitor_flush(&mut self, monitor: MonitorRef) -> bool {
         if self.demonitor(monitor) {
             return true;

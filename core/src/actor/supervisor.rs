@@ -250,6 +250,22 @@ impl Supervisor {
     }
 
     /// Returns a supervisor that restarts [all children](Strategy::OneForAll); see [`Supervisor::new`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = |id: &str| ChildSpec::process(id, async |mut me: Process<()>| drop(me.receive().await));
+    /// let (one, other) = (child("one"), child("other"));
+    /// let (to_one, to_other) = (one.reference(), other.reference());
+    /// let supervisor = Supervisor::one_for_all().child(one).child(other).start().wait()?;
+    /// let other = to_other.process().expect("it runs");
+    /// to_one.send(()).wait()?; // It ends. The other one is restarted as well.
+    /// assert_eq!(other.ended().wait(), ExitReason::Shutdown);
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn one_for_all() -> Supervisor {
         Supervisor::new(Strategy::OneForAll)
     }
@@ -305,6 +321,20 @@ impl Supervisor {
 
     /// Says whether the supervisor ends when [significant](ChildSpec::significant) children have. One that is
     /// [dynamic](Strategy::Dynamic) [cannot](PlanError::DynamicWithAutoShutdown).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process};
+    /// use twoply::actor::supervisor::{AutoShutdown, ChildSpec, Restart, Supervisor};
+    ///
+    /// let job = ChildSpec::process("job", async |_: Process<()>| ());
+    /// let job = job.restart(Restart::Transient).significant(true);
+    /// let supervisor = Supervisor::one_for_one().auto_shutdown(AutoShutdown::AllSignificant).child(job);
+    /// let supervisor = supervisor.start().wait()?;
+    /// assert_eq!(supervisor.pid().ended().wait(), ExitReason::Shutdown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn auto_shutdown(mut self, when: AutoShutdown) -> Supervisor {
         self.plan.auto_shutdown = when;
         self
@@ -361,6 +391,18 @@ impl Supervisor {
     /// # Errors
     /// When the supervisor [cannot be as it is](PlanError), when a child cannot be started (then all are
     /// stopped again), or when the supervisor's process cannot be.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+    /// assert_eq!(supervisor.count().wait()?.active, 1);
+    /// supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(self) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + 'static {
         self.into_template().start(None::<&Process<()>>)
     }

@@ -52,6 +52,20 @@ pub enum Backlog {
 }
 
 /// The outcome of a publication.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{Backlog, Builder, Process, Topic};
+///
+/// let topic = Topic::new();
+/// let deaf = Builder::new().capacity(1);
+/// let deaf = deaf.spawn(async |_: Process<u8>| std::future::pending::<()>().await)?;
+/// topic.subscribe(&deaf, Backlog::Drop);
+/// assert_eq!(topic.publish(1).wait().delivered, 1);
+/// assert_eq!(topic.publish(2).wait().missed, [deaf.pid()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
@@ -72,6 +86,18 @@ impl<M: Send + 'static> Topic<M> {
     /// Has `process` get what is published from now on, until it ends or [unsubscribes](Topic::unsubscribe).
     /// To subscribe once more is to change the backlog. Returns false when it has ended, or runs on another
     /// node.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Backlog, Process, Topic};
+    ///
+    /// let topic = Topic::new();
+    /// let reader = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// assert!(topic.subscribe(&reader, Backlog::Wait));
+    /// assert!(topic.subscribe(&reader, Backlog::Drop), "it has another backlog now");
+    /// assert_eq!(topic.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn subscribe(&self, process: &ProcessRef<M>, backlog: Backlog) -> bool {
         let group = match backlog {
             Backlog::Wait => &self.waited_for,
@@ -86,11 +112,37 @@ impl<M: Send + 'static> Topic<M> {
     }
 
     /// Ends the subscription of `process`. Returns true if there was one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Backlog, Process, Topic};
+    ///
+    /// let topic = Topic::new();
+    /// let reader = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// topic.subscribe(&reader, Backlog::Wait);
+    /// assert!(topic.unsubscribe(&reader.pid()));
+    /// assert_eq!(topic.try_publish(&1).delivered, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unsubscribe(&self, process: &Pid) -> bool {
         [&self.waited_for, &self.missing, &self.leaving].into_iter().any(|group| group.leave(process))
     }
 
     /// Returns the number of subscribers.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Backlog, Process, Topic}};
+    ///
+    /// let topic = Topic::new();
+    /// let reader = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// topic.subscribe(&reader, Backlog::Wait);
+    /// assert_eq!(topic.len(), 1);
+    /// topic.publish(1).wait(); // It receives that, and ends.
+    /// reader.ended().wait();
+    /// assert_eq!(topic.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.waited_for.len() + self.missing.len() + self.leaving.len()
     }
@@ -107,6 +159,21 @@ impl<M: Clone + Send + 'static> Topic<M> {
     ///
     /// # Cancel safety
     /// A future that is dropped has sent the message to those that had room, and to none that was waited for.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Backlog, Process, Topic}};
+    ///
+    /// let topic = Topic::new();
+    /// for backlog in [Backlog::Wait, Backlog::Drop] {
+    ///     let reader = actor::spawn(async |mut me: Process<&str>| {
+    ///         assert_eq!(me.receive().await.message(), Some("it rains"));
+    ///     })?;
+    ///     topic.subscribe(&reader, backlog);
+    /// }
+    /// assert_eq!(topic.publish("it rains").wait().delivered, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn publish(&self, message: M) -> Published {
         let mut published = self.publish_now(&message);
         let waited_for = self.waited_for.members();

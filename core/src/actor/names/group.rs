@@ -118,6 +118,18 @@ impl<M: Send + 'static> Group<M> {
     }
 
     /// Ends the membership of `process`. Returns whether it was a member.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Group, Process};
+    ///
+    /// let group = Group::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// group.join(&process);
+    /// assert!(group.leave(&process.pid()));
+    /// assert!(!group.leave(&process.pid()), "it has left");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn leave(&self, process: &Pid) -> bool {
         let was_member = self.members.leave(process, None);
         self.members.notify_watchers();
@@ -346,6 +358,18 @@ impl<M: Send + 'static> fmt::Debug for Group<M> {
 
 impl<M: Send + 'static> Membership<M> {
     /// Returns the process that has joined or left.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, Group, Process}};
+    ///
+    /// let group = Group::new();
+    /// let (_, changes) = group.watch();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// group.join(&process);
+    /// assert_eq!(changes.recv().wait()?.pid(), process.pid());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pid(&self) -> Pid {
         match self {
             Membership::Joined(process) => process.pid(),
@@ -451,6 +475,16 @@ impl Groups {
     }
 
     /// Returns the names of all groups, in alphabetical order.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::Groups;
+    ///
+    /// let groups = Groups::new();
+    /// let (_second, _first) = (groups.group::<u8>("second")?, groups.group::<String>("first")?);
+    /// assert_eq!(groups.names(), ["first".into(), "second".into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn names(&self) -> Vec<Arc<str>> {
         lock_std(&self.0).keys().cloned().collect()
     }

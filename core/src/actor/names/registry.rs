@@ -203,6 +203,18 @@ impl Registry {
     }
 
     /// Returns the process with this name, whatever messages it takes; `None` if nobody has the name.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// registry.register("clerk", &process)?;
+    /// assert_eq!(registry.whereis_pid("clerk"), Some(process.pid()));
+    /// assert_eq!(registry.whereis_pid("nobody"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn whereis_pid(&self, name: &str) -> Option<Pid> {
         self.read().entries.get(name).map(|entry| entry.pid.clone())
     }
@@ -228,6 +240,17 @@ impl Registry {
     }
 
     /// Returns the names of a process, in the order in which it got them.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// registry.register("clerk", &process)?;
+    /// assert_eq!(registry.names_of(&process.pid()), ["clerk".into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn names_of(&self, process: &Pid) -> Vec<Arc<str>> {
         self.read().holders.get(process).map(|holder| holder.names.clone()).unwrap_or_default()
     }

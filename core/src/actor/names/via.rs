@@ -71,6 +71,18 @@ impl Registry {
     ///
     /// # Errors
     /// As there, and when there is no room.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// registry.register("clerk", &process)?;
+    /// registry.try_send("clerk", 1_u8)?;
+    /// assert_eq!(registry.try_send("nobody", 2_u8).unwrap_err().into_inner(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send<M: Send + 'static>(&self, name: &str, message: M) -> Result<(), SendToNameError<M>> {
         match self.whereis::<M>(name) {
             Ok(Some(process)) => process.try_send(message).map_err(|error| match error {

@@ -37,6 +37,38 @@ impl<M> Routing<M> {
     /// as few keys as possible, each to a new member; one that shrinks moves those of the members that are
     /// stopped. The keys are spread by `key`'s value as jump consistent hash does ("A Fast, Minimal Memory,
     /// Consistent Hash Algorithm", Lamping and Veach, 2014).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Actor, Context, Pid, Pool, Routing};
+    /// use twoply::promise::Resolver;
+    ///
+    /// struct Clerk;
+    ///
+    /// struct Question {
+    ///     customer: u64,
+    ///     who: Resolver<Pid>,
+    /// }
+    ///
+    /// impl Actor for Clerk {
+    ///     type Message = Question;
+    ///     type Error = Infallible;
+    ///
+    ///     async fn handle(&mut self, asked: Question, cx: &mut Context<Clerk>) -> Result<(), Infallible> {
+    ///         _ = asked.who.resolve(cx.me().pid());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let by_customer = Routing::hash(|asked: &Question| asked.customer);
+    /// let clerks = Pool::builder().size(3).routing(by_customer).start(|| Clerk).wait()?;
+    /// let clerk_of = |customer| clerks.ask(|who| Question { customer, who }).wait();
+    /// assert_eq!(clerk_of(7)?, clerk_of(7)?);
+    /// # clerks.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn hash(key: impl Fn(&M) -> u64 + Send + Sync + 'static) -> Routing<M> {
         Routing(Chosen::Hash(Box::new(key)))
     }

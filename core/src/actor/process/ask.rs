@@ -203,6 +203,21 @@ impl<M: Send + 'static> ProcessRef<M> {
     ///
     /// # Errors
     /// As [`ProcessRef::try_send`]; the message that `question` has made is handed back.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::promise::Resolver;
+    /// use twoply::{Wait, actor::{self, Event, Process}};
+    ///
+    /// let clock = actor::spawn(async |mut me: Process<Resolver<&str>>| {
+    ///     while let Event::Message(reply) = me.receive().await {
+    ///         _ = reply.resolve("noon");
+    ///     }
+    /// })?;
+    /// let answer = clock.try_ask(|reply| reply)?;
+    /// assert_eq!(answer.wait()?, "noon");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_ask<R: Send + 'static>(
         &self,
@@ -262,6 +277,18 @@ enum Parting {
 impl<M, R> Ask<'_, M, R> {
     /// Waits for at most `duration`, counted from now; then the output is [`Failure::TimedOut`], and an
     /// answer that comes later is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::promise::{Failure, Resolver};
+    /// use twoply::{Wait, actor::{self, Process}};
+    ///
+    /// let deaf = actor::spawn(async |_: Process<Resolver<u8>>| std::future::pending::<()>().await)?;
+    /// let answer = deaf.ask(|reply| reply).timeout(Duration::from_millis(1)).wait();
+    /// assert!(matches!(answer, Err(Failure::TimedOut)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn timeout(self, duration: Duration) -> WaitTimeout<Self> {
         WaitTimeout::new(duration, self)
     }

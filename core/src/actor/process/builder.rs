@@ -201,6 +201,20 @@ impl<M: Send + 'static> Builder<M> {
     /// panic at the end of the process is contained. Messages that a process leaves over after its end, such
     /// as that of a [timer](super::Timer), are given to it in a task of its own, on the backend of the
     /// process. So it may wait.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, channel, actor::{Builder, ExitReason, Process}};
+    ///
+    /// let (lost, found) = channel::unbounded();
+    /// let deaf = Builder::new()
+    ///     .on_undelivered(move |number: u32| lost.try_send(number).unwrap())
+    ///     .spawn(async |_: Process<u32>| std::future::pending::<()>().await)?;
+    /// deaf.try_send(7)?;
+    /// deaf.exit(ExitReason::Shutdown);
+    /// assert_eq!(found.recv().wait(), Ok(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_undelivered(mut self, hook: impl Fn(M) + Send + Sync + 'static) -> Builder<M> {
         self.undelivered = Some(Box::new(hook));
         self
@@ -261,6 +275,18 @@ impl<M: Send + 'static> Builder<M> {
     /// Fails as [`current_backend`] does if no backend is named, with [`SpawnProcessError::Name`] when the
     /// process cannot have a name that it [is to have](Builder::register), and as [`task::Builder::spawn_on`]
     /// does.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, ExitReason, Process}};
+    ///
+    /// let process = Builder::new().name("clerk").spawn(async |mut me: Process<u32>| {
+    ///     assert_eq!(me.receive().await.message(), Some(3));
+    /// })?;
+    /// process.send(3).wait()?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn spawn<F, T>(self, body: F) -> Result<ProcessRef<M>, SpawnProcessError>
     where

@@ -22,6 +22,16 @@ impl Pid {
     /// been there: its end is [`NoProcess`](ExitReason::NoProcess).
     ///
     /// When it is ready, the names and groups of the process are free, and its body has been dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Pid, Process}};
+    ///
+    /// let pid = actor::spawn(async |_: Process<()>| ())?.pid();
+    /// assert_eq!(pid.ended().wait(), ExitReason::Normal);
+    /// assert_eq!(Pid::nobody().ended().wait(), ExitReason::NoProcess);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn ended(&self) -> Ended {
         Ended::new(self)
     }

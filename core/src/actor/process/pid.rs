@@ -302,6 +302,16 @@ impl Pid {
 
     /// Asks the process to end, as nobody in particular; see
     /// [`ProcessRef::exit`](crate::actor::ProcessRef::exit).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// process.pid().exit(ExitReason::Shutdown);
+    /// assert_eq!(process.ended().wait(), ExitReason::Shutdown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exit(&self, reason: ExitReason) {
         self.deliver(Signal::Exit { from: Pid::nobody(), reason, by: By::Request });
     }

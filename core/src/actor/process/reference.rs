@@ -105,6 +105,19 @@ impl<M> ProcessRef<M> {
     /// Returns the same process for messages that overtake the usual ones: they are received before all
     /// messages and signals that wait in the mailbox, and after the urgent ones before them. They count
     /// towards the capacity like others.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn_fn(|mut me: Process<&str>| {
+    ///     me.me().try_send("hello").unwrap();
+    ///     me.me().urgent().try_send("fire").unwrap();
+    ///     assert_eq!(me.receive().wait().message(), Some("fire"));
+    /// })?;
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn urgent(&self) -> Urgent<'_, M> {
         Urgent(self)
@@ -127,6 +140,17 @@ impl<M> ProcessRef<M> {
 
     /// Returns how many messages have been sent and not been received; 0 where that is not known, as for a
     /// process on another node.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process};
+    ///
+    /// let busy = actor::spawn(async |_: Process<u32>| std::future::pending::<()>().await)?;
+    /// busy.try_send(1)?;
+    /// busy.try_send(2)?;
+    /// assert_eq!(busy.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -155,6 +179,17 @@ impl<M> ProcessRef<M> {
 
 impl<M: Send + 'static> ProcessRef<M> {
     /// Returns the identity of the process, whatever messages it takes.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process};
+    ///
+    /// let numbers = actor::spawn(async |mut me: Process<u32>| drop(me.receive().await))?;
+    /// let words = actor::spawn(async |mut me: Process<String>| drop(me.receive().await))?;
+    /// assert!(numbers.pid() != words.pid());
+    /// assert_eq!(numbers.pid(), numbers.clone().pid());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pid(&self) -> Pid {
         self.0.pid()
     }

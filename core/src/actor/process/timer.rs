@@ -76,6 +76,19 @@ impl Timer {
     /// Returns the time that is left, or `None` when nothing is on its way any more. It is zero when the time
     /// is over, and [`Duration::MAX`] where it is too long to be over ever. Of an interval it is the time to
     /// the next message.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::actor::{self, Process};
+    ///
+    /// let process = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// let timer = process.send_after(Duration::from_secs(60), ());
+    /// assert!(timer.remaining() > Some(Duration::from_secs(30)));
+    /// timer.cancel();
+    /// assert_eq!(timer.remaining(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remaining(&self) -> Option<Duration> {
         self.0.deadline().map(left_until)
     }
@@ -118,6 +131,19 @@ impl TimerRef {
 impl<M: Send + 'static> ProcessRef<M> {
     /// Sends `message` after `delay`, unless the timer is cancelled before; see
     /// [`Process::send_after`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let process = actor::spawn(async |mut me: Process<u32>| {
+    ///     assert_eq!(me.receive().await.message(), Some(5));
+    /// })?;
+    /// process.send_after(Duration::from_millis(1), 5);
+    /// assert_eq!(process.ended().wait(), ExitReason::Normal);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_after(&self, delay: Duration, message: M) -> Timer {
         start(after(delay), self, Payload::Message(message))
     }
@@ -160,6 +186,17 @@ impl<M: Send + 'static> ProcessRef<M> {
     }
 
     /// As [`ProcessRef::exit_after`], with [`Kill`](ExitReason::Kill).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let deaf = actor::spawn(async |_: Process<()>| std::future::pending::<()>().await)?;
+    /// deaf.kill_after(Duration::from_millis(1));
+    /// assert_eq!(deaf.ended().wait(), ExitReason::Killed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill_after(&self, delay: Duration) -> Timer {
         self.exit_after(delay, ExitReason::Kill)
     }

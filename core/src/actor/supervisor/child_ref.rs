@@ -97,6 +97,20 @@ impl<M: Send + 'static> ChildRef<M> {
     /// # Errors
     /// [`Full`](TrySendError::Full) when there is no room or the child is being restarted;
     /// [`Closed`](TrySendError::Closed) when it will not run again by itself. The message is handed back.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, channel::TrySendError};
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = ChildSpec::process("child", async |mut me: Process<u8>| drop(me.receive().await));
+    /// let reference = child.reference();
+    /// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+    /// reference.try_send(1)?;
+    /// supervisor.stop().wait();
+    /// assert_eq!(reference.try_send(2), Err(TrySendError::Closed(2)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
         let mut availability = self.availability.clone();
         let message = match &*availability.latest() {

@@ -163,6 +163,20 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When the supervisor has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = |id: &str| ChildSpec::process(id, async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(child("one")).child(child("two")).start().wait()?;
+    /// let children = supervisor.children().wait()?;
+    /// assert_eq!(children.iter().map(|child| &*child.id).collect::<Vec<_>>(), ["one", "two"]);
+    /// assert!(children.iter().all(|child| child.pid().is_some()));
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn children(&self) -> Result<Vec<ChildInfo>, Failure> {
         Ok(self.list().await?.1)
     }
