@@ -109,6 +109,12 @@ impl Sleep {
         waiting::note(self.poll_deadline(cx), || WaitingFor::Time(self.deadline))
     }
 
+    /// Returns the deadline of a sleep that is pending in no queue, because the operating system has refused
+    /// one: it has woken its waker to be polled again.
+    pub(crate) fn lacks_timer(&self) -> Option<Instant> {
+        if self.entry.is_some() { None } else { self.deadline }
+    }
+
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let timers = with_current(|strand| {

@@ -1,8 +1,10 @@
 //! Timers of processes: messages, exit signals and timeouts that are on their way.
 //!
 //! A timer is a sleep whose waker does the rest ([`alarm`]): there is no task and no thread to it, and every
-//! driver that can fire a deadline can run it. It refers to its target weakly, and so does the target to it:
-//! a process that receives no more has its timers give up what they hold.
+//! driver that can fire a deadline can run it. Only where the operating system refuses the driver what it
+//! needs does a thread wait for the deadline; where it refuses that, too, the timer gives up what it holds.
+//! It refers to its target weakly, and so does the target to it: a process that receives no more has its
+//! timers give up what they hold.
 //!
 //! | timer                                                                   | does            | file         |
 //! |-------------------------------------------------------------------------|-----------------|--------------|
@@ -20,14 +22,17 @@ mod delayed;
 mod periodic;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use self::delayed::{Payload, start};
 use super::Process;
+use super::cell::Cell;
 use super::event::Event;
 use super::pid::HookId;
 use super::reference::ProcessRef;
+use super::signal::Later;
+use crate::kernel::detached;
 use crate::kernel::sleep::{after, now};
 use crate::kernel::task::ExitReason;
 
@@ -39,7 +44,8 @@ pub struct Timer(Arc<dyn Pending>);
 
 impl Timer {
     /// Cancels it. Returns whether the message will not be sent because of that; false when it has been sent
-    /// or cancelled before, or given up because the process receives no more.
+    /// or cancelled before, or given up: because the process receives no more, or the operating system has
+    /// neither a timer nor a thread for it.
     ///
     /// # Examples
     /// ```
@@ -110,6 +116,17 @@ trait Pending: Send + Sync {
     fn cancel(&self) -> bool;
     /// Returns when it is due, where `None` is never; nothing when it is over.
     fn deadline(&self) -> Option<Option<Instant>>;
+}
+
+/// Gives up a timer that nothing can wait for.
+fn refuse<M: Send + 'static>(timer: &impl Later, target: &Weak<Cell<M>>) {
+    let cell = target.upgrade();
+    if let Some(cell) = &cell {
+        cell.leave_timer(timer.entry());
+    }
+    if let Some(work) = timer.give_up() {
+        detached::run(cell.and_then(|cell| cell.home()), work);
+    }
 }
 
 /// Returns the time until `deadline`, where `None` is never.

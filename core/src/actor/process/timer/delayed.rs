@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
-use super::alarm::Alarm;
-use super::{Pending, Timer, TimerRef};
+use super::alarm::{Alarm, Polled};
+use super::{Pending, Timer, TimerRef, refuse};
 use crate::actor::process::cell::Cell;
 use crate::actor::process::pid::HookId;
 use crate::actor::process::reference::ProcessRef;
@@ -74,11 +74,15 @@ impl<M: Send + 'static> Delayed<M> {
 
     /// Does what is to be done if the time has come.
     fn advance(self: &Arc<Self>) {
-        if self.alarm.poll(&Waker::from(Arc::clone(self))) {
-            let payload = lock_std(&self.payload).take();
-            if let Some(payload) = payload {
-                self.fire(payload);
+        match self.alarm.poll(&Waker::from(Arc::clone(self))) {
+            Polled::Elapsed => {
+                let payload = lock_std(&self.payload).take();
+                if let Some(payload) = payload {
+                    self.fire(payload);
+                }
             }
+            Polled::Pending => {}
+            Polled::Refused => refuse(&**self, &self.target),
         }
     }
 

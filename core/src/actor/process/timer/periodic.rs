@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::alarm::Alarm;
-use super::{Pending, Timer};
+use super::alarm::{Alarm, Polled};
+use super::{Pending, Timer, refuse};
 use crate::actor::process::cell::Cell;
 use crate::actor::process::pid::HookId;
 use crate::actor::process::reference::ProcessRef;
@@ -73,10 +73,14 @@ where
 {
     /// Has the next message made, elsewhere, if it is due.
     fn advance(self: &Arc<Self>) {
-        if self.alarm.poll(&Waker::from(Arc::clone(self))) {
-            let home = self.target.upgrade().and_then(|cell| cell.home());
-            let timer = Arc::clone(self);
-            detached::run(home, Box::new(move || timer.tick()));
+        match self.alarm.poll(&Waker::from(Arc::clone(self))) {
+            Polled::Elapsed => {
+                let home = self.target.upgrade().and_then(|cell| cell.home());
+                let timer = Arc::clone(self);
+                detached::run(home, Box::new(move || timer.tick()));
+            }
+            Polled::Pending => {}
+            Polled::Refused => refuse(&**self, &self.target),
         }
     }
 
