@@ -36,7 +36,7 @@
 //! ```
 
 pub mod broadcast;
-mod ends;
+pub(crate) mod ends;
 mod error;
 pub mod oneshot;
 mod permit;

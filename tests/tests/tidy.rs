@@ -94,7 +94,8 @@ const CORE_FLOORS: &[&[&str]] = &[
     &["base"],
     &["event"],
     &["kernel"],
-    &["channel", "sync", "time", "promise", "future", "net", "stream", "task"],
+    &["channel", "sync", "time", "promise", "future", "net", "task"],
+    &["stream"],
     &["actor"],
 ];
 

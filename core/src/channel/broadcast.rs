@@ -31,7 +31,6 @@ use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
 use crate::kernel::strand::part_with;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
-use crate::stream::Stream;
 
 /// Makes a channel that keeps the last `capacity` messages, at least one.
 ///
@@ -345,8 +344,8 @@ impl<T: Clone> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Makes a [`Stream`] of the messages, which ends when the channel does. Its items are errors where
-    /// messages were missed.
+    /// Makes a [`Stream`](crate::stream::Stream) of the messages, which ends when the channel does. Its items
+    /// are errors where messages were missed.
     ///
     /// ```
     /// use twoply::{Wait, channel::broadcast, stream::Stream};
@@ -514,25 +513,24 @@ pub struct ReceiverStream<T> {
     wait_key: WaitKey,
 }
 
-impl<T: Clone> Stream for ReceiverStream<T> {
-    type Item = Result<T, RecvError>;
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let received = ready!(self.receiver.poll_recv(&mut self.wait_key, cx));
-        Poll::Ready(match received {
-            Err(RecvError::Closed) => None,
-            received => Some(received),
-        })
+impl<T> ReceiverStream<T> {
+    /// Polls for the next message.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>>
+    where
+        T: Clone,
+    {
+        self.receiver.poll_recv(&mut self.wait_key, cx)
     }
 
-    fn stop_next(&mut self) {
+    /// Ends the wait for a message.
+    pub(crate) fn stop_recv(&mut self) {
         self.receiver.shared.waiting.withdraw(&mut self.wait_key);
     }
 }
 
 impl<T> Drop for ReceiverStream<T> {
     fn drop(&mut self) {
-        self.receiver.shared.waiting.withdraw(&mut self.wait_key);
+        self.stop_recv();
     }
 }
 

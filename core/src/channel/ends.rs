@@ -19,7 +19,6 @@ use std::time::Duration;
 use super::{Receiver, RecvError, SendError, SendTimeout, Sender, TryRecvError, TrySendError};
 pub use crate::base::waitlist::WaitKey;
 use crate::kernel::sleep::after;
-use crate::stream::SourceStream;
 
 /// A source of messages of type `T`: a channel's receiver, an interval.
 ///
@@ -101,6 +100,47 @@ pub trait Source<T> {
         Self: Sized,
     {
         SourceStream::new(self)
+    }
+}
+
+/// The stream of [`Source::into_stream`]. It holds no item.
+#[must_use = "streams do nothing unless items are asked for"]
+pub struct SourceStream<T, S: Source<T>> {
+    source: S,
+    /// The key of the one who asks for an item.
+    wait_key: WaitKey,
+    /// The stream yields a `T` and holds none.
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T, S: Source<T>> SourceStream<T, S> {
+    fn new(source: S) -> SourceStream<T, S> {
+        SourceStream { source, wait_key: WaitKey::new(), item: PhantomData }
+    }
+
+    /// Polls for the next item.
+    #[inline]
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        self.source.poll_recv(&mut self.wait_key, cx)
+    }
+
+    /// Ends the wait for an item.
+    pub(crate) fn stop_recv(&mut self) {
+        if self.wait_key.is_set() {
+            self.source.stop_recv(&mut self.wait_key);
+        }
+    }
+}
+
+impl<T, S: Source<T>> Drop for SourceStream<T, S> {
+    fn drop(&mut self) {
+        self.stop_recv();
+    }
+}
+
+impl<T, S: Source<T>> fmt::Debug for SourceStream<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceStream").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
     }
 }
 

@@ -27,7 +27,6 @@ use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
 use crate::kernel::strand::part_with;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
-use crate::stream::Stream;
 
 /// Makes a channel that holds `value` first. The receiver has seen it.
 ///
@@ -253,8 +252,8 @@ impl<T> Receiver<T> {
         Changed { receiver: self, wait_key: WaitKey::new() }
     }
 
-    /// Makes a [`Stream`] of the values that this receiver has not seen, each the latest at the time. It ends
-    /// when all senders are gone and their last value has been seen.
+    /// Makes a [`Stream`](crate::stream::Stream) of the values that this receiver has not seen, each the
+    /// latest at the time. It ends when all senders are gone and their last value has been seen.
     ///
     /// ```
     /// use twoply::{Wait, channel::watch, stream::Stream};
@@ -388,21 +387,21 @@ pub struct ReceiverStream<T> {
     wait_key: WaitKey,
 }
 
-impl<T> Stream for ReceiverStream<T> {
-    type Item = Arc<T>;
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<T>>> {
-        self.receiver.poll_changed(&mut self.wait_key, cx).map(Result::ok)
+impl<T> ReceiverStream<T> {
+    /// Polls for a value that was not seen.
+    pub(crate) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arc<T>, RecvError>> {
+        self.receiver.poll_changed(&mut self.wait_key, cx)
     }
 
-    fn stop_next(&mut self) {
+    /// Ends the wait for a value.
+    pub(crate) fn stop_changed(&mut self) {
         self.receiver.shared.changed.withdraw(&mut self.wait_key);
     }
 }
 
 impl<T> Drop for ReceiverStream<T> {
     fn drop(&mut self) {
-        self.receiver.shared.changed.withdraw(&mut self.wait_key);
+        self.stop_changed();
     }
 }
 

@@ -1,46 +1,50 @@
 //! The beginnings of streams.
 
-use std::marker::PhantomData;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Stream;
-use crate::channel::{Source, WaitKey};
+pub use crate::channel::ends::SourceStream;
+use crate::channel::{Source, broadcast, watch};
 use crate::kernel::coop;
-
-/// The stream of [`Source::into_stream`]. It holds no item.
-#[must_use = "streams do nothing unless items are asked for"]
-pub struct SourceStream<T, S: Source<T>> {
-    source: S,
-    /// The key of the one who asks for an item.
-    wait_key: WaitKey,
-    /// The stream yields a `T` and holds none.
-    item: PhantomData<fn() -> T>,
-}
-
-impl<T, S: Source<T>> SourceStream<T, S> {
-    pub(crate) fn new(source: S) -> SourceStream<T, S> {
-        SourceStream { source, wait_key: WaitKey::new(), item: PhantomData }
-    }
-}
 
 impl<T, S: Source<T>> Stream for SourceStream<T, S> {
     type Item = T;
 
     #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.source.poll_recv(&mut self.wait_key, cx).map(Result::ok)
+        self.poll_recv(cx).map(Result::ok)
     }
 
     fn stop_next(&mut self) {
-        if self.wait_key.is_set() {
-            self.source.stop_recv(&mut self.wait_key);
-        }
+        self.stop_recv();
     }
 }
 
-impl<T, S: Source<T>> Drop for SourceStream<T, S> {
-    fn drop(&mut self) {
-        self.stop_next();
+impl<T: Clone> Stream for broadcast::ReceiverStream<T> {
+    type Item = Result<T, broadcast::RecvError>;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(match ready!(self.poll_recv(cx)) {
+            Err(broadcast::RecvError::Closed) => None,
+            received => Some(received),
+        })
+    }
+
+    fn stop_next(&mut self) {
+        self.stop_recv();
+    }
+}
+
+impl<T> Stream for watch::ReceiverStream<T> {
+    type Item = Arc<T>;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<T>>> {
+        self.poll_changed(cx).map(Result::ok)
+    }
+
+    fn stop_next(&mut self) {
+        self.stop_changed();
     }
 }
 
@@ -125,9 +129,3 @@ impl<T, F: FnMut(&mut Context<'_>) -> Poll<Option<T>>> Stream for PollFn<F> {
 }
 
 opaque_debug!(Iter<I>, PollFn<F>);
-
-impl<T, S: Source<T>> std::fmt::Debug for SourceStream<T, S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourceStream").field("waiting", &self.wait_key.is_set()).finish_non_exhaustive()
-    }
-}
