@@ -12,9 +12,8 @@ use anyhow::{Context as _, Result};
 use smol::Executor;
 use smol::future;
 use tokio::runtime::{Builder, Handle, Runtime};
-use twoply::green_backend::Green;
-use twoply::native_backend::Native;
-use twoply::{Spawner, Wait as _};
+use twoply::green_backend::FiberPromise;
+use twoply::{Backend, Spawner, Wait as _};
 
 use crate::workload::Context;
 
@@ -60,12 +59,7 @@ impl Stacks for Threads {
 }
 
 /// A runtime of ours. Dropping it ends its tasks and its threads.
-pub(crate) enum Twoply {
-    /// Tasks on workers. What blocks does so on a thread of its own, or on a fiber.
-    Green(Green),
-    /// Tasks on OS threads.
-    Native(Native),
-}
+pub(crate) struct Twoply(twoply::Runtime);
 
 /// Our runtime that the name of the running system asks for.
 pub(crate) fn twoply(ctx: &Context) -> Result<Twoply> {
@@ -75,32 +69,25 @@ pub(crate) fn twoply(ctx: &Context) -> Result<Twoply> {
 /// With `native` in its name it is that of OS threads, with `fibers` the green one whose tasks block on
 /// fibers, else the green one whose tasks block on threads. Only green ones have workers.
 pub(crate) fn twoply_named(system: &str, workers: usize) -> Result<Twoply> {
-    if system.contains("native") {
-        return Ok(Twoply::Native(Native::new()));
-    }
-    let mut builder = Green::builder().workers(workers);
-    if system.contains("fibers") {
-        builder = on_fibers(builder);
-    }
-    Ok(Twoply::Green(builder.build().context("building a green runtime")?))
+    let named = [Backend::Native, Backend::Fibers].into_iter().find(|named| system.contains(named.name()));
+    let backend = named.unwrap_or(Backend::Green);
+    let builder = twoply::Runtime::builder().backend(backend).workers(workers).fibers(promise());
+    Ok(Twoply(builder.build().context("building a runtime of ours")?))
 }
 
-/// The same settings, with fibers for what blocks: as many as anybody wants.
-#[allow(unsafe_code, reason = "switching fibers on is a promise; this is the one place that makes it")]
-fn on_fibers(builder: twoply::green_backend::Builder) -> twoply::green_backend::Builder {
+/// The promise that fibers ask for.
+#[allow(unsafe_code, reason = "this is the one place that makes it")]
+fn promise() -> FiberPromise {
     // SAFETY: the tasks of this program are the workloads, all of them in this crate. None enters a scope
     // that lends a reference through a thread-local, none takes a lock that its thread may take twice, and
     // none calls foreign code but the C library's wrappers of system calls.
-    unsafe { builder.fibers() }
+    unsafe { FiberPromise::new() }
 }
 
 impl Twoply {
     /// What starts tasks on it.
     pub(crate) fn spawner(&self) -> &Spawner {
-        match self {
-            Self::Green(green) => green.spawner(),
-            Self::Native(native) => native.spawner(),
-        }
+        self.0.spawner()
     }
 
     /// Runs straight-line code as a task and blocks this thread until it is done.
@@ -137,12 +124,7 @@ impl Stacks for Twoply {
 
 impl Drop for Twoply {
     fn drop(&mut self) {
-        let deadline = Duration::from_secs(30);
-        let ended = match self {
-            Self::Green(green) => green.shutdown(deadline),
-            Self::Native(native) => native.shutdown(deadline),
-        };
-        if let Err(error) = ended {
+        if let Err(error) = self.0.shutdown(Duration::from_secs(30)) {
             eprintln!("a runtime has not ended: {error}");
         }
     }
