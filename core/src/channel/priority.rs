@@ -2,13 +2,16 @@
 //!
 //! A message's priority is asked for before the lock is taken; under the lock only numbers are compared. So
 //! the heap runs no code of the user's.
+//!
+//! What a channel's every message goes through is kept out of line here: inlined beside the same code of the
+//! plain queue, it costs that its registers.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::task::{Context, Poll};
 
 use super::queue::{Buffer, Queue};
-use super::{SendError, TrySendError};
+use super::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::base::waitlist::WaitKey;
 
 /// The buffer of a channel that orders by priority.
@@ -45,6 +48,7 @@ impl<T> PriorityQueue<T> {
         PriorityQueue { queue: Queue::new(capacity), priority_of }
     }
 
+    #[inline(never)]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.queue.try_send(self.prioritize(message)).map_err(|error| match error {
             TrySendError::Full(rejected) => TrySendError::Full(rejected.message),
@@ -52,6 +56,7 @@ impl<T> PriorityQueue<T> {
         })
     }
 
+    #[inline(never)]
     pub(super) fn poll_send(
         &self,
         wait_key: &mut WaitKey,
@@ -69,6 +74,20 @@ impl<T> PriorityQueue<T> {
     pub(super) fn send_reserved(&self, message: T) -> Result<(), SendError<T>> {
         let sent = self.queue.send_reserved(self.prioritize(message));
         sent.map_err(|SendError(rejected)| SendError(rejected.message))
+    }
+
+    #[inline(never)]
+    pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.queue.try_recv().map(Prioritized::into_message)
+    }
+
+    #[inline(never)]
+    pub(super) fn poll_recv(
+        &self,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
+        self.queue.poll_recv(wait_key, cx).map_ok(Prioritized::into_message)
     }
 
     /// Takes all messages, the most urgent first.
@@ -89,7 +108,7 @@ impl<T> PriorityQueue<T> {
 }
 
 impl<T> Prioritized<T> {
-    pub(super) fn into_message(self) -> T {
+    fn into_message(self) -> T {
         self.message
     }
 }

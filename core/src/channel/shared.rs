@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Poll, ready};
 
-use super::priority::{Prioritized, PriorityQueue};
+use super::priority::PriorityQueue;
 use super::queue::Queue;
 use super::rendezvous::Rendezvous;
 use super::{RecvError, ReserveError, SendError, TryRecvError, TrySendError};
@@ -148,7 +148,7 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.try_recv(),
             Flavor::Rendezvous(offers) => offers.try_recv(),
-            Flavor::Priority(urgent) => urgent.queue.try_recv().map(Prioritized::into_message),
+            Flavor::Priority(urgent) => urgent.try_recv(),
         }
     }
 
@@ -162,9 +162,7 @@ impl<T> Shared<T> {
         let received = match &self.flavor {
             Flavor::Queue(queue) => queue.poll_recv(wait_key, cx),
             Flavor::Rendezvous(offers) => offers.poll_recv(wait_key, cx),
-            Flavor::Priority(urgent) => {
-                urgent.queue.poll_recv(wait_key, cx).map_ok(Prioritized::into_message)
-            }
+            Flavor::Priority(urgent) => urgent.poll_recv(wait_key, cx),
         };
         let result = ready!(waiting::note(received, || WaitingFor::Message { channel: address_of(self) }));
         unit.spend();
