@@ -10,6 +10,7 @@ compile_error!(
     "twoply has no backend to run on: enable the feature `native` (OS threads), `green` (green tasks) or both"
 );
 
+pub mod coming_from;
 pub mod runtime;
 
 use std::io;

@@ -1,0 +1,75 @@
+//! The counterparts of the calls that one knows from elsewhere.
+//!
+//! Everything that can wait is finished by `.await` or by [`.wait()`](crate::Wait::wait), whichever suits the
+//! code around it; so there is one row where other libraries have a blocking call and an async one.
+//!
+//! # From tokio
+//!
+//! | tokio | here |
+//! |---|---|
+//! | `#[tokio::main]`, `Runtime::block_on` | [`run`](crate::run), or [`Runtime`](crate::Runtime) and `.wait()` |
+//! | `tokio::spawn` | [`spawn`](crate::spawn); dropping the handle detaches, in both |
+//! | `JoinHandle::abort` | [`Task::cancel`](crate::Task::cancel) |
+//! | `spawn_blocking` | [`spawn_fn`](crate::spawn_fn) for a task of straight-line code, [`offload`](crate::offload()) for a call in the middle of a function |
+//! | `block_in_place` | nothing: code that waits by `.wait()` holds no worker up |
+//! | `spawn_local`, `LocalSet` | [`spawn_pinned`](crate::spawn_pinned) |
+//! | `JoinSet` | [`TaskGroup`](crate::task::TaskGroup); [`scope`](crate::task::scope()) for tasks that borrow |
+//! | `mpsc`, `oneshot`, `broadcast`, `watch` | [`channel::bounded`](crate::channel::bounded) and [`unbounded`](crate::channel::unbounded) with many receivers, [`oneshot`](crate::channel::oneshot()), [`broadcast`](crate::channel::broadcast()), [`watch`](crate::channel::watch()) |
+//! | `Sender::reserve`, `Receiver::recv_many` | [`Sender::reserve`](crate::channel::Sender::reserve), [`Receiver::recv_many`](crate::channel::Receiver::recv_many) |
+//! | `sync::Mutex`, `RwLock`, `Semaphore`, `Notify`, `Barrier`, `OnceCell` | the same names in [`sync`](crate::sync) |
+//! | `CancellationToken` | [`sync::CancellationToken`](crate::sync::CancellationToken) |
+//! | `select!` | [`select!`](crate::select!); [`race`](crate::future::race) and [`select_all`](crate::future::select_all()) without a macro |
+//! | `join!`, `join_all` | [`join`](crate::future::join()), [`join_all`](crate::future::join_all()) |
+//! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
+//! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
+//! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
+//!
+//! # From Go
+//!
+//! | Go | here |
+//! |---|---|
+//! | `go f()` | [`spawn_fn`](crate::spawn_fn) |
+//! | `make(chan T)`, `make(chan T, n)` | [`channel::rendezvous`](crate::channel::rendezvous()), [`channel::bounded`](crate::channel::bounded) |
+//! | `ch <- v`, `<-ch`, `for v := range ch` | [`send`](crate::channel::Sender::send), [`recv`](crate::channel::Receiver::recv), iteration over a [`Receiver`](crate::channel::Receiver), each with `.wait()` |
+//! | `close(ch)` | the last sender is dropped |
+//! | `select` with `default` | [`select!`](crate::select!) over what is ready, or `try_recv` |
+//! | `reflect.Select` | [`future::SelectAll`](crate::future::SelectAll) |
+//! | `sync.WaitGroup`, `errgroup` | [`TaskGroup`](crate::task::TaskGroup), [`scope`](crate::task::scope()) |
+//! | `context.WithCancel`, `WithTimeout` | [`CancellationToken`](crate::sync::CancellationToken), [`time::timeout`](crate::time::timeout()) |
+//! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
+//! | `runtime.Gosched` | [`future::yield_now`](crate::future::yield_now()) |
+//! | "all goroutines are asleep" | [`Failure::Deadlock`](crate::Failure::Deadlock), which names the tasks of the circle while others go on |
+//! | the dump on `SIGQUIT` | [`dump`](crate::dump) |
+//!
+//! # From Erlang and Elixir
+//!
+//! | Erlang, Elixir | here |
+//! |---|---|
+//! | `spawn`, `spawn_link`, `spawn_monitor` | [`Builder`](crate::actor::Builder) |
+//! | `Pid ! M`, `receive`, `receive .. after` | [`ProcessRef::send`](crate::actor::ProcessRef::send), [`Process::receive`](crate::actor::Process::receive) and its time limits |
+//! | selective receive | [`Process::receive_match`](crate::actor::Process::receive_match) |
+//! | `link`, `monitor`, `process_flag(trap_exit, true)` | the methods of [`Process`](crate::actor::Process) |
+//! | `exit(Reason)`, `{shutdown, Term}` | [`ExitReason`](crate::actor::ExitReason), [`ExitReason::shutdown_with`](crate::actor::ExitReason::shutdown_with) |
+//! | `gen_server` | [`Actor`](crate::actor::Actor); `call` is [`ask`](crate::actor::ProcessRef::ask), `{continue, _}` is [`Context::continue_with`](crate::actor::Context::continue_with) |
+//! | `gen_statem` | [`StateMachine`](crate::actor::StateMachine) |
+//! | `supervisor`, `DynamicSupervisor` | [`supervisor`](crate::actor::supervisor) |
+//! | `register`, `Registry`, `pg` | [`Registry`](crate::actor::Registry), [`Groups`](crate::actor::Groups) |
+//! | `send_after`, `start_timer`, `cancel_timer` | [`ProcessRef::send_after`](crate::actor::ProcessRef::send_after), [`Process::start_timer`](crate::actor::Process::start_timer), [`Process::cancel_timer`](crate::actor::Process::cancel_timer) |
+//! | `process_info` | [`ProcessRef::info`](crate::actor::ProcessRef::info) |
+//! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
+//! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
+//! | `Agent` | [`Active`](crate::actor::Active) |
+//!
+//! # From kameo, ractor and actix
+//!
+//! | there | here |
+//! |---|---|
+//! | one `impl Message<M>` or `Handler<M>` a message | one enum of messages, one [`Actor::handle`](crate::actor::Actor::handle) |
+//! | `tell`, `cast`, `do_send` | [`send`](crate::actor::ProcessRef::send), [`try_send`](crate::actor::ProcessRef::try_send) |
+//! | `ask`, `call` | [`ask`](crate::actor::ProcessRef::ask), whose answer is a future that many may share |
+//! | `on_start`, `pre_start`, `started` | [`Actor::started`](crate::actor::Actor::started); [`Actor::start`](crate::actor::Actor::start) waits for it |
+//! | `on_stop`, `post_stop`, `stopped` | [`Actor::stopped`](crate::actor::Actor::stopped) |
+//! | `stop_gracefully`, `drain` | [`stop_gracefully`](crate::actor::ProcessRef::stop_gracefully), [`drain`](crate::actor::ProcessRef::drain) |
+//! | `WeakActorRef` | [`WeakRef`](crate::actor::WeakRef) |
+//! | `ActorPool`, factories | [`Pool`](crate::actor::Pool) |
+//! | `add_stream` | [`Context::attach`](crate::actor::Context::attach) |
