@@ -18,6 +18,7 @@ mod fan;
 mod handoff;
 mod http;
 mod idle;
+mod locks;
 mod memory;
 mod pingpong;
 mod promise;
@@ -67,6 +68,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     ]
     .into_iter()
     .flatten()
+    .chain(locks::CASES.into_iter().flatten())
     .chain(actor::cases())
 }
 
