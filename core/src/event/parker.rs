@@ -228,3 +228,31 @@ impl Wake for NestedWaker {
 fn bit(level: u32) -> u32 {
     1 << level.min(LAST_LEVEL)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    struct CountUnparks(Arc<AtomicUsize>);
+
+    impl Unpark for CountUnparks {
+        fn unpark(&self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_wake_after_a_park_that_a_deadline_has_ended_unparks_nobody() {
+        let unparks = Arc::new(AtomicUsize::new(0));
+        let parker = Parker::new(CountUnparks(Arc::clone(&unparks)));
+        assert!(parker.prepare(Parker::mask(0, false)));
+        assert!(parker.is_parked());
+        parker.finish();
+        assert!(!parker.is_parked());
+        parker.wake_by_ref();
+        assert_eq!(unparks.load(Relaxed), 0);
+        assert!(!parker.prepare(Parker::mask(0, false)), "the wake-up is kept for the next park");
+    }
+}
