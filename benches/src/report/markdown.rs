@@ -54,10 +54,10 @@ fn machine(report: &Report, out: &mut String) -> fmt::Result {
 fn how_to_read(out: &mut String) -> fmt::Result {
     writeln!(
         out,
-        "\nEach system runs each workload in a process of its own, by turns with the others. `peer` and `limit` say \
-         how many times better a system is than the best peer and than what the kernel allows (`limit-...`); below \
-         1 it is worse. `=` is a tie: the runs overlap. `?` is a single run. A workload is one small thing done over \
-         and over, so a ratio says what that thing costs and nothing about a program that does little of it."
+        "\nEach system runs each workload in a process of its own, by turns with the others. `peer` and `limit` say how\n\
+         many times better a system is than the best peer and than what the kernel allows (`limit-...`); below 1 it is\n\
+         worse. `=` is a tie: the runs overlap. `?` is a single run. A workload is one small thing done over and over,\n\
+         so a ratio says what that thing costs and nothing about a program that does little of it."
     )
 }
 
@@ -69,7 +69,7 @@ fn losses(figures: &[Figure], out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        "Here a peer's median is better and the runs do not overlap. In bold: each of ours is beaten. With `?`: there \
+        "Here a peer's median is better and the runs do not overlap. In bold: each of ours is beaten. With `?`: there\n\
          was one run only, so it may be chance. Sizes that were measured for a curve only are not counted here.\n"
     )?;
     writeln!(out, "| workload | ours | median | peer | median | times better |\n|---|---|--:|---|--:|--:|")?;
