@@ -1,7 +1,7 @@
 //! What laws wait for and count with: independent of the library's own channels, which are under test too.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -34,6 +34,17 @@ impl Gate {
     /// How many wakers it has been given and not used: who waits, and who has waited in vain.
     pub fn waiting(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.len()
+    }
+
+    /// Opens it when `future` has been polled for the first time, and goes on as `future`.
+    pub async fn open_when_polled<F: Future>(self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let polled = future.as_mut().poll(cx);
+            self.open();
+            polled
+        })
+        .await
     }
 
     /// Ready once the gate is open.

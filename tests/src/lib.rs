@@ -18,6 +18,7 @@ mod system;
 mod waits;
 mod waker;
 mod watch;
+mod ways;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
 pub use child::{Resources, fork, limit_memory, limit_processes};
@@ -27,6 +28,7 @@ pub use system::{Kind, System, Systems, fiber_promise};
 pub use waits::{AnyWait, Waits, all_waits};
 pub use waker::{Act, hooked_waker};
 pub use watch::{eventually, watch};
+pub use ways::{both_ways, start_named};
 
 /// Makes a test of each law for each system of a set.
 ///

@@ -1,10 +1,10 @@
 //! The arms of a select: which take part, and with what chance each of those that are ready wins.
 
-use std::future::{Future, pending, ready};
+use std::future::{pending, ready};
 
 use twoply_core::future::{OneOf, any, race, select, when, yield_now};
 use twoply_core::{Wait, channel};
-use twoply_tests::{Signal, Systems, laws};
+use twoply_tests::{Signal, Systems, both_ways, laws};
 
 laws! {
     everywhere {
@@ -14,16 +14,6 @@ laws! {
         without_else_a_select_of_nothing_is_a_panic,
         thirty_two_arms_are_waited_for_at_once,
     }
-}
-
-/// Runs the same as a future and as straight-line code.
-fn both_ways<F>(on: &Systems, code: impl Fn() -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    on.here().spawn(code()).wait().unwrap();
-    let future = code();
-    on.here().spawn_fn(move || future.wait()).wait().unwrap();
 }
 
 fn each_arm_that_is_ready_has_the_same_chance(on: &Systems) {

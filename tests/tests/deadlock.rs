@@ -8,10 +8,10 @@ use std::time::Duration;
 use twoply_core::actor::{self, Event, ExitReason, Process, ProcessRef};
 use twoply_core::future::{OneOf, any, join, join_all, race, race_all, select};
 use twoply_core::promise::{self, Failure, Promise, Resolver};
-use twoply_core::task::{Builder, Task};
+use twoply_core::task::Task;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
-use twoply_tests::{Gate, System, Systems, eventually, laws};
+use twoply_tests::{Gate, Systems, eventually, laws, start_named};
 
 laws! {
     and_mixed {
@@ -42,19 +42,6 @@ laws! {
 /// How long what is not found is given.
 const A_WHILE: Duration = Duration::from_millis(20);
 
-/// Starts a task with a name, as a future or as straight-line code.
-fn start<F>(system: &System, straight: bool, name: &str, future: F) -> Task<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    let builder = Builder::new().name(name);
-    let started = match straight {
-        true => builder.spawn_fn_on(system.backend(), || future.wait()),
-        false => builder.spawn_on(system.backend(), future),
-    };
-    started.unwrap()
-}
-
 /// Adopts what it owes, waits till all others have, and then waits for what it wants.
 async fn adopt_then_wait(
     owes: Resolver<u32>,
@@ -82,7 +69,7 @@ fn circle(on: &Systems, names: &[&str], straight: bool) -> Vec<Result<u32, Failu
         .map(|(n, owes)| {
             let wants = promises[(n + 1) % names.len()].clone();
             let system = if n % 2 == 0 { on.here() } else { on.there() };
-            start(system, straight, names[n], adopt_then_wait(owes, wants, ready.clone(), go.clone()))
+            start_named(system, straight, names[n], adopt_then_wait(owes, wants, ready.clone(), go.clone()))
         })
         .collect();
     for _ in names {
@@ -140,11 +127,11 @@ fn two_who_close_a_circle_at_once_are_told_apart(on: &Systems) {
 fn a_circle_through_handles_of_tasks_is_found(on: &Systems) {
     for straight in STRAIGHT {
         let (give, given) = channel::unbounded::<Task<()>>();
-        let inner = start(on.here(), straight, "inner", async move {
+        let inner = start_named(on.here(), straight, "inner", async move {
             let outer = given.recv().await.unwrap();
             outer.await
         });
-        let outer = start(on.there(), straight, "outer", async move {
+        let outer = start_named(on.there(), straight, "outer", async move {
             let _ = inner.await;
         });
         let waiting = outer.task();
@@ -161,9 +148,14 @@ fn a_circle_through_derived_promises_is_found(on: &Systems) {
         let (ready, both_ready) = channel::unbounded();
         let go = Gate::new();
         let wants = first.map(|n| n + 1).then(|n| async move { Ok(n + 1) });
-        let ann =
-            start(on.here(), straight, "ann", adopt_then_wait(owed_second, wants, ready.clone(), go.clone()));
-        let bob = start(on.there(), straight, "bob", adopt_then_wait(owed_first, second, ready, go.clone()));
+        let ann = start_named(
+            on.here(),
+            straight,
+            "ann",
+            adopt_then_wait(owed_second, wants, ready.clone(), go.clone()),
+        );
+        let bob =
+            start_named(on.there(), straight, "bob", adopt_then_wait(owed_first, second, ready, go.clone()));
         both_ready.recv().wait().unwrap();
         both_ready.recv().wait().unwrap();
         go.open();
@@ -177,7 +169,7 @@ fn handing_a_promise_to_one_who_waits_for_it_fails_it(on: &Systems) {
     for pause in [1, 5, 25, 125, 625].map(Duration::from_millis) {
         let (promise, resolver) = promise::pair::<u32>();
         let wants = promise.clone();
-        let waiting = start(on.here(), false, "ann", async move { wants.await });
+        let waiting = start_named(on.here(), false, "ann", async move { wants.await });
         sleep(pause).wait();
         resolver.set_owner(&waiting.task());
         let Err(Failure::Deadlock(cycle)) = waiting.wait().unwrap() else { panic!("it was not told") };
@@ -198,7 +190,7 @@ fn long_chains_without_a_circle_come_out(on: &Systems) {
         let (promise, owes) = promise::pair();
         let system = if n % 2 == 0 { on.here() } else { on.there() };
         let before = std::mem::replace(&mut wants, promise);
-        tasks.push(start(system, n % 3 == 0, "link", async move {
+        tasks.push(start_named(system, n % 3 == 0, "link", async move {
             owes.set_current_owner();
             let value = before.await.unwrap();
             owes.resolve(value + 1).unwrap();
@@ -403,13 +395,13 @@ fn what_is_over_does_not_count(on: &Systems) {
     for round in 0..100 {
         let (to_ann, from_bob) = promise::pair::<u32>();
         let (to_bob, from_ann) = promise::pair::<u32>();
-        let ann = start(on.here(), round % 2 == 0, "ann", async move {
+        let ann = start_named(on.here(), round % 2 == 0, "ann", async move {
             from_ann.set_current_owner();
             let value = to_ann.await?;
             from_ann.resolve(value + 1).unwrap();
             Ok::<u32, Failure>(value)
         });
-        let bob = start(on.here(), round % 3 == 0, "bob", async move {
+        let bob = start_named(on.here(), round % 3 == 0, "bob", async move {
             from_bob.set_current_owner();
             from_bob.resolve(1).unwrap();
             to_bob.await
@@ -502,7 +494,7 @@ fn tasks_that_ask_each_other_in_turns_are_never_told(on: &Systems) {
         (0..TASKS).map(|_| channel::unbounded::<(usize, Resolver<usize>)>()).unzip();
     for (n, asked) in asked.into_iter().enumerate() {
         let asks = asks.clone();
-        start(on.here(), n % 2 == 0, "server", async move {
+        start_named(on.here(), n % 2 == 0, "server", async move {
             while let Ok((depth, resolver)) = asked.recv().await {
                 resolver.set_current_owner();
                 let next = n + 1 + (depth + n) % 3;

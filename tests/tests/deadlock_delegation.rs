@@ -2,8 +2,8 @@
 //! is told of a deadlock, for somebody else answers. One that has passed nothing on is told.
 
 use std::collections::HashMap;
-use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,17 +154,6 @@ fn ways(on: &Systems, gate: &Gate) -> Ways {
     Ways { worker: worker.unwrap(), there, gate: gate.clone(), timers: Vec::new(), active }
 }
 
-/// Opens `gate` when `future` has been polled in vain.
-async fn telling<F: Future>(gate: Gate, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let polled = future.as_mut().poll(cx);
-        gate.open();
-        polled
-    })
-    .await
-}
-
 /// What brings a kept question to whoever answers it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kept {
@@ -200,7 +189,7 @@ fn check(on: &Systems, name: &str, pass: fn(&mut Ways, Resolver<u32>) -> Passing
                 break;
             }
             // It waits for its client, who waits for somebody else.
-            assert_eq!(telling(gate, promise.into_future()).await.unwrap(), 8);
+            assert_eq!(gate.open_when_polled(promise.into_future()).await.unwrap(), 8);
         };
         let builder = actor::Builder::new().on(on.here().backend());
         let server = match straight {
@@ -212,7 +201,7 @@ fn check(on: &Systems, name: &str, pass: fn(&mut Ways, Resolver<u32>) -> Passing
         let has_asked = asked.clone();
         let client = on.there().spawn(async move {
             owed.set_current_owner();
-            let answer = telling(has_asked, client.ask(Request::Question)).await;
+            let answer = has_asked.open_when_polled(client.ask(Request::Question)).await;
             owed.resolve(answer.as_ref().map_or(0, |answer| answer + 1)).unwrap();
             answer
         });

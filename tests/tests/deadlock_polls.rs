@@ -67,17 +67,6 @@ async fn foreign_join<A: IntoFuture, B: IntoFuture>(a: A, b: B) -> (A::Output, B
     .await
 }
 
-/// Opens `gate` when `future` has been polled in vain.
-async fn telling<F: Future>(gate: Gate, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let polled = future.as_mut().poll(cx);
-        gate.open();
-        polled
-    })
-    .await
-}
-
 /// Starts a task, as a future or as straight-line code.
 fn start<F>(system: &System, straight: bool, future: F) -> Task<F::Output>
 where
@@ -111,7 +100,7 @@ fn a_foreign_select_waits_for_either(on: &Systems) {
             let task = start(on.here(), straight, async move {
                 let (own, owed) = promise::pair::<u32>();
                 owed.set_current_owner();
-                let selected = telling(gate, async {
+                let selected = gate.open_when_polled(async {
                     match own_first {
                         true => match foreign_select(own, other).await {
                             OneOf::First(own) => OneOf::Second(own),
@@ -170,7 +159,7 @@ fn a_foreign_join_waits_for_what_its_other_member_does(on: &Systems) {
                     other.await;
                     owed.resolve(1).unwrap();
                 };
-                telling(gate, foreign_join(own, keep)).await.0
+                gate.open_when_polled(foreign_join(own, keep)).await.0
             });
             assert_eq!(task.wait().unwrap().unwrap(), 1, "{name}, straight: {straight}");
         }
@@ -191,7 +180,7 @@ fn a_wait_beside_any_other_does_not_count(on: &Systems) {
                     on.here().spawn(async move {
                         let (own, owed) = promise::pair::<u32>();
                         owed.set_current_owner();
-                        telling(gate, async {
+                        gate.open_when_polled(async {
                             match own_first {
                                 true => matches!(foreign_select(own, other).await, OneOf::First(_)),
                                 false => matches!(foreign_select(other, own).await, OneOf::Second(_)),
@@ -258,7 +247,7 @@ fn who_waits_for_a_foreign_select_is_not_told(on: &Systems) {
                 if bob_first {
                     ann_begins.await;
                 }
-                let selected = telling(ann_waits, foreign_select(wants, other)).await;
+                let selected = ann_waits.open_when_polled(foreign_select(wants, other)).await;
                 assert!(matches!(selected, OneOf::Second(Ok(7))), "{selected:?}");
                 owes.resolve(1).unwrap();
             }
@@ -268,7 +257,7 @@ fn who_waits_for_a_foreign_select_is_not_told(on: &Systems) {
             if !bob_first {
                 bob_begins.await;
             }
-            telling(bob_waits, to_bob.into_future()).await
+            bob_waits.open_when_polled(to_bob.into_future()).await
         });
         eventually("both go on", || ann.is_finished() && bob.is_finished());
         ann.wait().unwrap();

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use twoply_core::promise::{self, Failure};
 use twoply_core::sync::{LockError, Mutex, MutexGuard};
-use twoply_core::task::{Builder, Task};
+use twoply_core::task::Builder;
 use twoply_core::time::timeout;
 use twoply_core::{Wait, channel};
-use twoply_tests::{Gate, System, Systems, laws};
+use twoply_tests::{Gate, Systems, laws, start_named};
 
 laws! {
     and_mixed {
@@ -41,19 +41,6 @@ const STRAIGHT: [bool; 2] = [false, true];
 
 /// What a task that has waited for a lock was told, if it was told of a circle.
 type Told = Option<String>;
-
-/// Starts a task with a name, as a future or as straight-line code.
-fn start<F>(system: &System, straight: bool, name: &str, future: F) -> Task<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    let builder = Builder::new().name(name);
-    let started = match straight {
-        true => builder.spawn_fn_on(system.backend(), || future.wait()),
-        false => builder.spawn_on(system.backend(), future),
-    };
-    started.unwrap()
-}
 
 /// Locks the one, and when all have done so the other, with the first still locked.
 async fn lock_both(
@@ -87,7 +74,7 @@ fn chain(on: &Systems, names: &[&str], straight: bool, is_circle: bool) -> Vec<T
         .map(|n| {
             let system = if n % 2 == 0 { on.here() } else { on.there() };
             let (first, second) = (Arc::clone(&locks[n]), Arc::clone(&locks[next(n)]));
-            start(system, straight, names[n], lock_both(first, second, ready.clone(), go.clone()))
+            start_named(system, straight, names[n], lock_both(first, second, ready.clone(), go.clone()))
         })
         .collect();
     for _ in names {
@@ -156,7 +143,7 @@ fn lock_and_owe(on: &Systems, straight: bool, by_handle: bool) -> Vec<String> {
     let (promise, resolver) = promise::pair::<u32>();
     let bob = {
         let (lock, held, owed) = (Arc::clone(&lock), held.clone(), owed.clone());
-        start(on.there(), straight, "bob", async move {
+        start_named(on.there(), straight, "bob", async move {
             resolver.set_current_owner();
             owed.open();
             held.opened().await;
@@ -166,7 +153,7 @@ fn lock_and_owe(on: &Systems, straight: bool, by_handle: bool) -> Vec<String> {
         })
     };
     owed.opened().wait();
-    let ann = start(on.here(), straight, "ann", async move {
+    let ann = start_named(on.here(), straight, "ann", async move {
         let guard = lock.lock().await;
         held.open();
         let waited = match by_handle {
@@ -204,7 +191,7 @@ fn a_lock_that_panics_for_a_deadlock_says_who(on: &Systems) {
     for straight in STRAIGHT {
         let lock = Arc::new(Mutex::new(0));
         let again = Arc::clone(&lock);
-        let task = start(on.here(), straight, "narcissus", async move {
+        let task = start_named(on.here(), straight, "narcissus", async move {
             let _guard = again.lock().await;
             let _again = again.lock().await;
         });
@@ -245,7 +232,7 @@ fn futures_of_one_task_may_hold_and_want_the_same_lock(on: &Systems) {
         let (lock, held, go) = (Arc::new(Mutex::new(0)), Gate::new(), Gate::new());
         let task = {
             let (lock, held, go) = (Arc::clone(&lock), held.clone(), go.clone());
-            start(on.here(), straight, "both", async move {
+            start_named(on.here(), straight, "both", async move {
                 join_as_others_do(hold(&lock, held.clone(), go), want(&lock, held)).await;
             })
         };
@@ -265,7 +252,7 @@ fn two_tasks_of_several_futures_are_told_of_no_circle(on: &Systems) {
         let tasks = [0, 1].map(|n| {
             let (own, others) = (Arc::clone(&locks[n]), Arc::clone(&locks[1 - n]));
             let (held_own, held_others, go) = (held[n].clone(), held[1 - n].clone(), go.clone());
-            start(on.here(), straight, ["ann", "bob"][n], async move {
+            start_named(on.here(), straight, ["ann", "bob"][n], async move {
                 join_as_others_do(hold(&own, held_own, go), want(&others, held_others)).await;
             })
         });
@@ -280,7 +267,7 @@ fn two_tasks_of_several_futures_are_told_of_no_circle(on: &Systems) {
 fn a_wait_for_a_lock_with_a_time_limit_is_told_of_no_circle(on: &Systems) {
     for straight in STRAIGHT {
         let lock = Arc::new(Mutex::new(0));
-        let task = start(on.here(), straight, "narcissus", async move {
+        let task = start_named(on.here(), straight, "narcissus", async move {
             let _guard = lock.lock().await;
             timeout(A_WHILE, lock.lock()).await.is_err()
         });
@@ -295,7 +282,7 @@ fn a_wait_for_a_lock_that_was_given_up_closes_no_circle(on: &Systems) {
         let ann = {
             let (a, b, [held, other_held]) = (Arc::clone(&a), Arc::clone(&b), held.clone());
             let (gave_up, go) = (gave_up.clone(), go.clone());
-            start(on.here(), straight, "ann", async move {
+            start_named(on.here(), straight, "ann", async move {
                 let _guard = a.lock().await;
                 held.open();
                 other_held.opened().await;
@@ -313,7 +300,7 @@ fn a_wait_for_a_lock_that_was_given_up_closes_no_circle(on: &Systems) {
         };
         let bob = {
             let [held, own_held] = held;
-            start(on.here(), straight, "bob", async move {
+            start_named(on.here(), straight, "bob", async move {
                 let _guard = b.lock().await;
                 own_held.open();
                 held.opened().await;
@@ -335,7 +322,7 @@ fn a_guard_that_is_handed_on_closes_no_circle(on: &Systems) {
         let owned = Arc::new(Mutex::new(0));
         let backend = Arc::clone(on.here().backend());
         let opened = go.clone();
-        let task = start(on.here(), straight, "ann", async move {
+        let task = start_named(on.here(), straight, "ann", async move {
             let (mut guard, mut owned_guard) = (lock.lock().await, Arc::clone(&owned).lock_owned().await);
             MutexGuard::clear_holder(&guard);
             let handed_on = Builder::new().spawn_on(&backend, async move {

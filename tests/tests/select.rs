@@ -11,7 +11,7 @@ use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::task::Task;
 use twoply_core::time::{now, sleep, sleep_until, timeout};
 use twoply_core::{Wait, channel};
-use twoply_tests::{Gate, Signal, Systems, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, both_ways, eventually, laws};
 
 laws! {
     and_mixed {
@@ -41,16 +41,6 @@ const SHORT: Duration = Duration::from_millis(3);
 
 /// A time that no law waits for.
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// Runs the same as a future and as straight-line code.
-fn both_ways<F>(on: &Systems, code: impl Fn() -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    on.here().spawn(code()).wait().unwrap();
-    let future = code();
-    on.here().spawn_fn(move || future.wait()).wait().unwrap();
-}
 
 /// Both ends of a connection.
 fn pair() -> (TcpStream, TcpStream) {

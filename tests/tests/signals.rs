@@ -10,7 +10,7 @@ use twoply_core::Wait;
 use twoply_core::future::{OneOf, join_all, select, yield_now};
 use twoply_core::sync::{Barrier, CancellationToken, Event, Notify};
 use twoply_core::task::Task;
-use twoply_tests::{Gate, Signal, Systems, hooked_waker, laws};
+use twoply_tests::{Gate, Signal, Systems, both_ways, hooked_waker, laws};
 
 laws! {
     and_mixed {
@@ -35,16 +35,6 @@ laws! {
         a_guard_cancels_however_its_scope_is_left,
         work_is_dropped_when_its_token_is_cancelled,
     }
-}
-
-/// Runs the same as a future and as straight-line code.
-fn both_ways<F>(on: &Systems, code: impl Fn() -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    on.here().spawn(code()).wait().unwrap();
-    let future = code();
-    on.here().spawn_fn(move || future.wait()).wait().unwrap();
 }
 
 /// Polls `future` once, with a waker that does nothing.
