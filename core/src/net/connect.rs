@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::socket::Op;
 use super::sys;
 use crate::event::reactor::{Direction, IoHandle, IoSource, Progress};
+use crate::kernel::io::Op;
 use crate::kernel::world::World;
 
 /// Tries `addresses` in turn, and returns the first connection, or the last error.

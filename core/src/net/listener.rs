@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::addr::{Query, ToSocketAddrs};
-use super::socket::Op;
+
 use super::sys::{self, is_out_of_resources};
 use super::tcp::TcpStream;
 use crate::event::reactor::{Direction, IoHandle, IoSource, Progress};
 use crate::kernel::Wait;
+use crate::kernel::io::Op;
 use crate::kernel::world::{self, SocketOption, World};
 use crate::time::sleep;
 

@@ -7,13 +7,13 @@ use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::sys::{self, MOST_BUFFERS};
+use super::sys;
 use crate::event::reactor::{Direction, IoHandle, IoSource, IoWaiter, Progress};
 use crate::kernel::Wait;
+use crate::kernel::io::{Op, empty, received, room, transmitted};
 use crate::kernel::wait::blocking_call;
 use crate::kernel::waiting::WaitingFor;
 
@@ -21,44 +21,6 @@ use crate::kernel::waiting::WaitingFor;
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
     source: Arc<IoSource>,
-}
-
-/// One operation on a descriptor, as a future. Dropping it before it is ready leaves the descriptor as it
-/// was.
-#[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
-pub(super) struct Op<'a, R, F> {
-    waiter: IoWaiter<'a>,
-    /// The result of an operation on an empty buffer, which waits for nothing; taken by the first poll.
-    trivial: Option<R>,
-    /// The call, made again each time that the descriptor may be ready.
-    op: F,
-}
-
-impl<'a, R, F> Op<'a, R, F> {
-    pub(super) fn new(
-        source: &'a Arc<IoSource>,
-        direction: Direction,
-        trivial: Option<R>,
-        op: F,
-    ) -> Op<'a, R, F> {
-        Op { waiter: IoWaiter::new(source, direction), trivial, op }
-    }
-}
-
-impl<R, F> Future for Op<'_, R, F>
-where
-    R: Unpin,
-    F: FnMut(&IoHandle) -> io::Result<Progress<R>> + Unpin,
-{
-    type Output = io::Result<R>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let this = self.get_mut();
-        if let Some(trivial) = this.trivial.take() {
-            return Poll::Ready(Ok(trivial));
-        }
-        this.waiter.poll_io(cx, &mut this.op)
-    }
 }
 
 impl Socket {
@@ -251,25 +213,4 @@ fn transmit(io: &IoHandle, buf: &[u8]) -> io::Result<Progress<usize>> {
 fn transmit_vectored(io: &IoHandle, bufs: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
     let room = room(bufs);
     sys::send_vectored(io, bufs).map(|n| transmitted(n, room))
-}
-
-/// Returns how many bytes one call on `bufs` can move.
-fn room<B: std::ops::Deref<Target = [u8]>>(bufs: &[B]) -> usize {
-    bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum()
-}
-
-/// Returns the result of moving `len` bytes where it needs no call: if there are none.
-fn empty(len: usize) -> Option<usize> {
-    (len == 0).then_some(0)
-}
-
-/// Says what a read tells about readiness: a short one has taken all there was. Nothing at all is the end of
-/// the stream, which stays.
-fn received(n: usize, room: usize) -> Progress<usize> {
-    if n > 0 && n < room { Progress::Drained(n) } else { Progress::More(n) }
-}
-
-/// Says what a write tells about readiness: a short one has filled the system's buffer.
-fn transmitted(n: usize, len: usize) -> Progress<usize> {
-    if n < len { Progress::Drained(n) } else { Progress::More(n) }
 }

@@ -19,10 +19,8 @@ use rustix::net::{
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::event::reactor::IoHandle;
+use crate::kernel::io::MOST_BUFFERS;
 use crate::kernel::world::{SocketOption, SocketOptions, World};
-
-/// The most buffers that one call takes; the kernel refuses more.
-pub(super) const MOST_BUFFERS: usize = 1024;
 
 // Making connections.
 
