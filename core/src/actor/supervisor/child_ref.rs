@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::spec::Availability;
+use super::erased::Availability;
 use crate::actor::{Pid, ProcessRef};
 use crate::channel::{SendError, TrySendError, watch};
 use crate::promise::{Failure, Resolver};

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ChildSelector;
+use super::erased::{Spec, Started};
 use super::error::ChildError;
 use super::handle::SupervisorRef;
-use super::spec::{Spec, Started};
 use super::tree::{ChildInfo, ChildState, Counts};
 use crate::actor::Pid;
 

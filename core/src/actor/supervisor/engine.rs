@@ -15,13 +15,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::children::{ChildKey, Children};
+use super::erased::Spec;
 use super::error::{ChildError, StartError};
 use super::handle::{Control, Request};
 use super::intensity::Intensity;
+use super::plan::Plan;
 use super::report::Report;
-use super::spec::{Restart, Spec};
+use super::spec::Restart;
 use super::tree::ChildState;
-use super::{AutoShutdown, ChildSelector, Plan, Strategy};
+use super::{AutoShutdown, ChildSelector, Strategy};
 use crate::actor::{Event, ExitReason, Pid, Process};
 use crate::channel::oneshot;
 use crate::time;

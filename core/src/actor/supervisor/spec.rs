@@ -3,19 +3,17 @@
 //! A spec is plain data until a supervisor takes it. From then on the supervisor alone starts the child, in
 //! its own process, and tells the spec's references ([`ChildRef`]) how the child stands.
 
-use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::ChildKind;
 use super::child_ref::ChildRef;
-use super::handle::{Control, SupervisorRef};
-use super::starter::{KeptMailbox, MadeChild, Make, Setting, Starter};
-use super::{ChildKind, Plan, Supervisor};
-use crate::actor::{Actor, ExitReason, IntoExit, Pid, Process, ProcessRef, Registry};
-use crate::channel::{Receiver, watch};
+use super::erased::{Availability, Spec};
+use super::plan::Plan;
+use super::starter::{KeptMailbox, Make, Setting};
+use crate::actor::{ExitReason, Registry};
+use crate::channel::watch;
 use crate::kernel::backend::Backend;
 
 /// The time in which a worker has to end when it is asked to, unless the user says otherwise; as in OTP.
@@ -88,7 +86,7 @@ pub enum Mailbox {
     /// and messages may be sent to it at any time. The message that it was handling is not among them: if
     /// that was what killed it, it is not killed by it twice.
     ///
-    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone
+    /// The child keeps its [`Pid`](crate::actor::Pid), too, but each end is told to its links and monitors, and they are gone
     /// after it. Of a child that is [started](ChildSpec::start_with) in several processes it is the first one
     /// that is kept. When the child is over for good, what is left in the mailbox is undelivered.
     Keep,
@@ -133,126 +131,13 @@ pub struct ChildSpec<M: Send + 'static> {
     names: Vec<(Registry, Arc<str>)>,
     make: Make<M>,
     /// The plan of a child that is a supervisor.
-    below: Option<Arc<Plan>>,
+    pub(super) below: Option<Arc<Plan>>,
     /// Followed by the references to the child.
     availability: watch::Sender<Availability<M>>,
 }
 
 impl<M: Send + 'static> ChildSpec<M> {
-    /// Returns a child that is a process which runs `body`, anew at each start.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::Wait;
-    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
-    ///
-    /// let echo = ChildSpec::process("echo", async |mut me: Process<u8>| drop(me.receive().await));
-    /// let supervisor = Supervisor::one_for_one().child(echo).start().wait()?;
-    /// # supervisor.stop().wait();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn process<F, T>(id: impl Into<Arc<str>>, body: F) -> ChildSpec<M>
-    where
-        F: Fn(Process<M>) -> T + Send + Sync + 'static,
-        T: Future<Output: IntoExit + Send> + Send + 'static,
-    {
-        ChildSpec::start_with(id, move |start| Ok(start.spawn(&body)?))
-    }
-
-    /// Returns a child that is a process which runs straight-line code, anew at each start.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::Wait;
-    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
-    ///
-    /// let echo = ChildSpec::process_fn("echo", |mut me: Process<u8>| drop(me.receive().wait()));
-    /// let supervisor = Supervisor::one_for_one().child(echo).start().wait()?;
-    /// # supervisor.stop().wait();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn process_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<M>
-    where
-        F: Fn(Process<M>) -> T + Send + Sync + 'static,
-        T: IntoExit + Send + 'static,
-    {
-        let code = Arc::new(code);
-        ChildSpec::start_with(id, move |start| {
-            let code = Arc::clone(&code);
-            Ok(start.spawn_fn(move |me| code(me))?)
-        })
-    }
-
-    /// Returns a child that is an actor, which `make` makes anew for each start. It counts as started when
-    /// [`Actor::started`] has returned; an error or a panic in there is a child that could not be started.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::convert::Infallible;
-    /// use twoply::Wait;
-    /// use twoply::actor::{Actor, Context, supervisor::{ChildSpec, Supervisor}};
-    ///
-    /// struct Sum(u64);
-    ///
-    /// impl Actor for Sum {
-    ///     type Message = u64;
-    ///     type Error = Infallible;
-    ///     async fn handle(&mut self, n: u64, _: &mut Context<Sum>) -> Result<(), Infallible> {
-    ///         self.0 += n;
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// let sum = ChildSpec::actor("sum", || Sum(0));
-    /// let to_sum = sum.reference();
-    /// let supervisor = Supervisor::one_for_one().child(sum).start().wait()?;
-    /// to_sum.send(3).wait()?;
-    /// # supervisor.stop().wait();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn actor<A>(id: impl Into<Arc<str>>, make: impl Fn() -> A + Send + Sync + 'static) -> ChildSpec<M>
-    where
-        A: Actor<Message = M>,
-    {
-        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make, None))
-    }
-
-    /// As [`ChildSpec::actor`], for a member of a pool, which also receives from the queue that it shares
-    /// with others.
-    pub(in crate::actor) fn member<A>(
-        id: impl Into<Arc<str>>,
-        make: impl Fn() -> A + Send + Sync + 'static,
-        queue: Option<Receiver<M>>,
-    ) -> ChildSpec<M>
-    where
-        A: Actor<Message = M>,
-    {
-        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make, queue))
-    }
-
-    /// Returns the id of the child.
-    pub(in crate::actor) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Returns a child that `start` starts, each time anew, with [`Starter::spawn`] or another of its
-    /// methods; see there for an example.
-    ///
-    /// The child counts as started when `start` returns. So if it needs to be ready first, `start` waits for
-    /// that, with [`wait`](crate::Wait::wait): it asks the new process something. The supervisor does nothing
-    /// else meanwhile. When `start` returns an error or panics, what it has spawned is killed, and the child
-    /// could not be started.
-    pub fn start_with<F>(id: impl Into<Arc<str>>, start: F) -> ChildSpec<M>
-    where
-        F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, Box<dyn Error + Send + Sync>>
-            + Send
-            + Sync
-            + 'static,
-    {
-        ChildSpec::new(id.into(), ChildKind::Worker, Make::process(start))
-    }
-
-    fn new(id: Arc<str>, kind: ChildKind, make: Make<M>) -> ChildSpec<M> {
+    pub(super) fn new(id: Arc<str>, kind: ChildKind, make: Make<M>) -> ChildSpec<M> {
         ChildSpec {
             id,
             restart: Restart::default(),
@@ -387,6 +272,11 @@ impl<M: Send + 'static> ChildSpec<M> {
         ChildRef::new(self.availability.subscribe())
     }
 
+    /// Returns the id of the child.
+    pub(in crate::actor) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(super) fn into_spec(self) -> Arc<Spec> {
         let usual = match self.kind {
             ChildKind::Worker => Shutdown::Deadline(PATIENCE),
@@ -413,31 +303,6 @@ impl<M: Send + 'static> ChildSpec<M> {
     }
 }
 
-impl ChildSpec<Control> {
-    /// Returns a child that is a supervisor, with all its children. It is started as often as needed, each
-    /// time with the children that it has been given here.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::Wait;
-    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
-    ///
-    /// let leaf = ChildSpec::process("leaf", async |mut me: Process<()>| drop(me.receive().await));
-    /// let branch = ChildSpec::supervisor("branch", Supervisor::one_for_all().child(leaf));
-    /// let root = Supervisor::one_for_one().child(branch).start().wait()?;
-    /// assert_eq!(root.count().wait()?.supervisors, 1);
-    /// # root.stop().wait();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn supervisor(id: impl Into<Arc<str>>, supervisor: Supervisor) -> ChildSpec<Control> {
-        let template = Arc::new(supervisor.into_template());
-        let below = Arc::clone(&template.plan);
-        let mut spec = ChildSpec::new(id.into(), ChildKind::Supervisor, Make::supervisor(template));
-        spec.below = Some(below);
-        spec
-    }
-}
-
 impl<M: Send + 'static> fmt::Debug for ChildSpec<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChildSpec")
@@ -447,89 +312,5 @@ impl<M: Send + 'static> fmt::Debug for ChildSpec<M> {
             .field("shutdown", &self.shutdown)
             .field("mailbox", &self.mailbox)
             .finish_non_exhaustive()
-    }
-}
-
-/// The process that a [`ChildRef`] sends to at the moment, if there is one.
-pub(super) enum Availability<M> {
-    /// The child will run, or run again.
-    Waiting,
-    /// The child runs as this process, or has ended an instant ago.
-    Running(ProcessRef<M>),
-    /// The child will not run unless somebody asks its supervisor for it.
-    Stopped,
-}
-
-/// A spec in the hands of a supervisor, without the type of the child's messages.
-pub(super) struct Spec {
-    pub(super) id: Arc<str>,
-    pub(super) restart: Restart,
-    pub(super) shutdown: Shutdown,
-    pub(super) kind: ChildKind,
-    pub(super) significant: bool,
-    /// The plan of a child that is a supervisor.
-    below: Option<Arc<Plan>>,
-    /// The half of the spec that knows the type of the messages.
-    start: Box<dyn Start>,
-}
-
-/// Starts a child and tells its references of it, whatever the type of its messages.
-pub(super) trait Start: Send + Sync {
-    /// Starts the child, linked to `supervisor`.
-    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a>;
-
-    /// Returns the processes of the last start: all of them if it has failed or was given up, else the
-    /// child's own.
-    fn leftover_processes(&self) -> Vec<Pid>;
-
-    /// Tells the references that the child does not run, and whether it will. Returns false where they had
-    /// been told before that it will not.
-    fn set_not_running(&self, will_run: bool) -> bool;
-}
-
-/// The future of a start, without the type of the child's messages.
-pub(super) type StartFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Started, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
-
-/// A child that runs, without its type of messages.
-pub(super) struct Started {
-    pub(super) pid: Pid,
-    /// Refers to the child, if that is a supervisor.
-    pub(super) supervisor: Option<SupervisorRef>,
-}
-
-impl<M: Send + 'static> From<&MadeChild<M>> for Started {
-    fn from(made: &MadeChild<M>) -> Started {
-        Started { pid: made.process.pid(), supervisor: made.supervisor.clone() }
-    }
-}
-
-impl Spec {
-    /// Starts the child; see [`Start::start`].
-    pub(super) fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a> {
-        self.start.start(supervisor)
-    }
-
-    /// Returns what the last start may have left running; see [`Start::leftover_processes`].
-    pub(super) fn leftover_processes(&self) -> Vec<Pid> {
-        self.start.leftover_processes()
-    }
-
-    /// Tells the references that the child does not run, and will again.
-    pub(super) fn will_run(&self) {
-        self.start.set_not_running(true);
-    }
-
-    /// Tells the references that neither the child nor what is below it will run by itself.
-    pub(super) fn will_not_run(&self) {
-        let mut specs = vec![self];
-        while let Some(spec) = specs.pop() {
-            // The references below had been told if these had.
-            if spec.start.set_not_running(false)
-                && let Some(below) = &spec.below
-            {
-                specs.extend(below.children.iter().map(|child| &**child));
-            }
-        }
     }
 }

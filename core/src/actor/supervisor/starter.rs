@@ -9,9 +9,10 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use super::SupervisorTemplate;
+use super::erased::{Availability, Start, StartFuture, Started};
 use super::handle::{Control, SupervisorRef};
-use super::spec::{Availability, Mailbox, Start, StartFuture, Started};
+use super::plan::SupervisorTemplate;
+use super::spec::Mailbox;
 use crate::actor::behaviour::{Begun, run_with};
 use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
@@ -174,7 +175,7 @@ impl<M: Send + 'static> Drop for KeptMailbox<M> {
     }
 }
 
-/// The half of a child's spec that knows the type of its messages; a [`Spec`](super::spec::Spec) boxes it.
+/// The half of a child's spec that knows the type of its messages; a [`Spec`](super::erased::Spec) boxes it.
 pub(super) struct TypedSpec<M: Send + 'static> {
     pub(super) id: Arc<str>,
     /// The processes of [`Start::leftover_processes`]. Only the supervisor's process locks it.

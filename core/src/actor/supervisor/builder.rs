@@ -1,0 +1,252 @@
+//! [`Supervisor`]: the settings of a supervisor that is to be started.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::StartError;
+use super::handle::SupervisorRef;
+use super::plan::{Plan, SupervisorTemplate};
+use super::report::Report;
+use super::spec::ChildSpec;
+use super::{AutoShutdown, Strategy};
+use crate::actor::Process;
+use crate::kernel::backend::Backend;
+
+/// A supervisor that is to be started: its children, and what it does with them. See the [module](super).
+#[must_use = "a supervisor does nothing until it is started"]
+pub struct Supervisor {
+    name: Option<Box<str>>,
+    /// `None` means the backend of whoever starts the supervisor.
+    backend: Option<Arc<dyn Backend>>,
+    plan: Plan,
+}
+
+impl Supervisor {
+    /// Returns a supervisor without children, which allows one restart in five seconds, as in OTP.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::supervisor::{Strategy, Supervisor};
+    ///
+    /// let supervisor = Supervisor::new(Strategy::OneForAll).name("root").start().wait()?;
+    /// assert!(supervisor.tree().wait()?.to_string().ends_with("one_for_all"));
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(strategy: Strategy) -> Supervisor {
+        Supervisor { name: None, backend: None, plan: Plan::new(strategy) }
+    }
+
+    /// Returns a supervisor that restarts [the child alone](Strategy::OneForOne); see [`Supervisor::new`].
+    pub fn one_for_one() -> Supervisor {
+        Supervisor::new(Strategy::OneForOne)
+    }
+
+    /// Returns a supervisor that restarts [all children](Strategy::OneForAll); see [`Supervisor::new`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = |id: &str| ChildSpec::process(id, async |mut me: Process<()>| drop(me.receive().await));
+    /// let (one, other) = (child("one"), child("other"));
+    /// let (to_one, to_other) = (one.reference(), other.reference());
+    /// let supervisor = Supervisor::one_for_all().child(one).child(other).start().wait()?;
+    /// let other = to_other.process().expect("it runs");
+    /// to_one.send(()).wait()?; // It ends. The other one is restarted as well.
+    /// assert_eq!(other.ended().wait(), ExitReason::Shutdown);
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn one_for_all() -> Supervisor {
+        Supervisor::new(Strategy::OneForAll)
+    }
+
+    /// Returns a supervisor that restarts the child and [those after it](Strategy::RestForOne); see
+    /// [`Supervisor::new`].
+    pub fn rest_for_one() -> Supervisor {
+        Supervisor::new(Strategy::RestForOne)
+    }
+
+    /// Returns a supervisor whose children come and go, [any number of a kind](Strategy::Dynamic); see
+    /// [`Supervisor::new`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let guests = Supervisor::dynamic().start().wait()?;
+    /// for _ in 0..3 {
+    ///     let guest = ChildSpec::process("guest", async |mut me: Process<()>| drop(me.receive().await));
+    ///     guests.start_child(guest).wait()?;
+    /// }
+    /// assert_eq!(guests.count().wait()?.active, 3);
+    /// # guests.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dynamic() -> Supervisor {
+        Supervisor::new(Strategy::Dynamic)
+    }
+
+    /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several
+    /// children counts once. A supervisor whose period is zero [cannot be started](super::PlanError::NoPeriod).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let brief = ChildSpec::process("brief", async |_: Process<()>| ());
+    /// let supervisor = Supervisor::one_for_one().intensity(3, Duration::from_secs(60)).child(brief);
+    /// let supervisor = supervisor.start().wait()?;
+    /// // It restarts the child three times, and gives up then.
+    /// assert_eq!(supervisor.pid().ended().wait(), ExitReason::Shutdown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn intensity(mut self, restarts: usize, period: Duration) -> Supervisor {
+        self.plan.intensity = restarts;
+        self.plan.period = period;
+        self
+    }
+
+    /// Says whether the supervisor ends when [significant](ChildSpec::significant) children have. One that is
+    /// [dynamic](Strategy::Dynamic) [cannot](super::PlanError::DynamicWithAutoShutdown).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process};
+    /// use twoply::actor::supervisor::{AutoShutdown, ChildSpec, Restart, Supervisor};
+    ///
+    /// let job = ChildSpec::process("job", async |_: Process<()>| ());
+    /// let job = job.restart(Restart::Transient).significant(true);
+    /// let supervisor = Supervisor::one_for_one().auto_shutdown(AutoShutdown::AllSignificant).child(job);
+    /// let supervisor = supervisor.start().wait()?;
+    /// assert_eq!(supervisor.pid().ended().wait(), ExitReason::Shutdown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn auto_shutdown(mut self, when: AutoShutdown) -> Supervisor {
+        self.plan.auto_shutdown = when;
+        self
+    }
+
+    /// Adds a child, behind the others; they are started in this order. The [module](super) has an example.
+    pub fn child<M: Send + 'static>(mut self, child: ChildSpec<M>) -> Supervisor {
+        self.plan.children.push(child.into_spec());
+        self
+    }
+
+    /// Calls `observer` with what happens to the children. It is called in the supervisor's process, which
+    /// does nothing else meanwhile; a panic in there changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::mpsc;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Report, Supervisor}};
+    ///
+    /// let (reports, reported) = mpsc::channel();
+    /// let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one()
+    ///     .on_report(move |report| _ = reports.send(report.clone()))
+    ///     .child(child)
+    ///     .start()
+    ///     .wait()?;
+    /// assert!(matches!(reported.recv()?, Report::Started { .. }));
+    /// supervisor.stop().wait();
+    /// assert!(matches!(reported.recv()?, Report::Stopped { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_report(mut self, observer: impl Fn(&Report) + Send + Sync + 'static) -> Supervisor {
+        self.plan.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Names the supervisor's process, for messages such as those of a panic.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Supervisor {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Runs the supervisor on `backend`, and with it all children that do not say otherwise.
+    pub fn on(mut self, backend: &Arc<dyn Backend>) -> Supervisor {
+        self.backend = Some(Arc::clone(backend));
+        self
+    }
+
+    /// Starts the supervisor, at once, and returns a future that is ready when all children have been
+    /// started. Dropping the future changes nothing. Nobody is linked to the supervisor: it runs until it is
+    /// [stopped](SupervisorRef::stop) or gives up.
+    ///
+    /// # Errors
+    /// When the supervisor [cannot be as it is](super::PlanError), when a child cannot be started (then all are
+    /// stopped again), or when the supervisor's process cannot be.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+    /// assert_eq!(supervisor.count().wait()?.active, 1);
+    /// supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start(self) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + 'static {
+        self.into_template().start(None::<&Process<()>>)
+    }
+
+    /// As [`Supervisor::start`], linked to `parent`, whose end ends the supervisor. A supervisor that does
+    /// not start tells its parent by the error alone, not by an exit signal.
+    ///
+    /// # Errors
+    /// As [`Supervisor::start`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{self, Process, supervisor::Supervisor};
+    ///
+    /// let (started, start) = twoply::channel::oneshot();
+    /// let parent = actor::spawn(async move |mut me: Process<()>| {
+    ///     let supervisor = Supervisor::one_for_one().start_link(&me).await.unwrap();
+    ///     started.send(supervisor).unwrap();
+    ///     drop(me.receive().await);
+    ///     panic!("expected: the parent ends, and its supervisor with it");
+    /// })?;
+    /// let supervisor = start.wait()?;
+    /// parent.send(()).wait()?;
+    /// assert!(!supervisor.pid().ended().wait().is_orderly());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start_link<P: Send + 'static>(
+        self,
+        parent: &Process<P>,
+    ) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + use<P> {
+        self.into_template().start(Some(parent))
+    }
+
+    pub(super) fn into_template(self) -> SupervisorTemplate {
+        SupervisorTemplate { name: self.name, backend: self.backend, plan: Arc::new(self.plan) }
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.plan.children.iter().map(|child| &child.id).collect();
+        f.debug_struct("Supervisor")
+            .field("name", &self.name)
+            .field("strategy", &self.plan.strategy)
+            .field("intensity", &self.plan.intensity)
+            .field("period", &self.plan.period)
+            .field("children", &ids)
+            .finish_non_exhaustive()
+    }
+}
