@@ -5,6 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(doc)]
+use super::PlanError;
 use super::error::StartError;
 use super::handle::SupervisorRef;
 use super::plan::{Plan, SupervisorTemplate};
@@ -94,7 +96,7 @@ impl Supervisor {
     }
 
     /// Allows `restarts` within any `period`; one more, and the supervisor gives up. A restart of several
-    /// children counts once. A supervisor whose period is zero [cannot be started](super::PlanError::NoPeriod).
+    /// children counts once. A supervisor whose period is zero [cannot be started](PlanError::NoPeriod).
     ///
     /// # Examples
     /// ```
@@ -116,7 +118,7 @@ impl Supervisor {
     }
 
     /// Says whether the supervisor ends when [significant](ChildSpec::significant) children have. One that is
-    /// [dynamic](Strategy::Dynamic) [cannot](super::PlanError::DynamicWithAutoShutdown).
+    /// [dynamic](Strategy::Dynamic) [cannot](PlanError::DynamicWithAutoShutdown).
     ///
     /// # Examples
     /// ```
@@ -185,7 +187,7 @@ impl Supervisor {
     /// [stopped](SupervisorRef::stop) or gives up.
     ///
     /// # Errors
-    /// When the supervisor [cannot be as it is](super::PlanError), when a child cannot be started (then all are
+    /// When the supervisor [cannot be as it is](PlanError), when a child cannot be started (then all are
     /// stopped again), or when the supervisor's process cannot be.
     ///
     /// # Examples

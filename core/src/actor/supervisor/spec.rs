@@ -12,6 +12,8 @@ use super::child_ref::ChildRef;
 use super::erased::{Availability, Spec};
 use super::plan::Plan;
 use super::starter::{KeptMailbox, Make, Setting};
+#[cfg(doc)]
+use crate::actor::Pid;
 use crate::actor::{ExitReason, Registry};
 use crate::channel::watch;
 use crate::kernel::backend::Backend;
@@ -86,7 +88,7 @@ pub enum Mailbox {
     /// and messages may be sent to it at any time. The message that it was handling is not among them: if
     /// that was what killed it, it is not killed by it twice.
     ///
-    /// The child keeps its [`Pid`](crate::actor::Pid), too, but each end is told to its links and monitors, and they are gone
+    /// The child keeps its [`Pid`], too, but each end is told to its links and monitors, and they are gone
     /// after it. Of a child that is [started](ChildSpec::start_with) in several processes it is the first one
     /// that is kept. When the child is over for good, what is left in the mailbox is undelivered.
     Keep,
