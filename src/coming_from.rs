@@ -8,6 +8,7 @@
 //! | tokio | here |
 //! |---|---|
 //! | `#[tokio::main]`, `Runtime::block_on` | [`run`](crate::run), or [`Runtime`](crate::Runtime) and `.wait()` |
+//! | `shutdown_timeout`, `shutdown_background` | [`Runtime::shutdown`](crate::Runtime::shutdown), dropping the runtime; [`shutdown`](crate::shutdown) for those of the process |
 //! | `tokio::spawn` | [`spawn`](crate::spawn); dropping the handle detaches, in both |
 //! | `JoinHandle::abort` | [`Task::cancel`](crate::Task::cancel) |
 //! | `spawn_blocking` | [`spawn_fn`](crate::spawn_fn) for a task of straight-line code, [`offload`](crate::offload()) for a call in the middle of a function |

@@ -14,6 +14,7 @@ pub mod coming_from;
 pub mod runtime;
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use twoply_core::fork::PerProcess;
 
@@ -174,18 +175,57 @@ pub fn spawner() -> Spawner {
 /// # waiting.wait().unwrap().unwrap_err();
 /// ```
 pub fn dump() -> task::Dumping {
-    task::dump(process_runtimes().filter_map(PerProcess::get).map(|runtime| runtime.spawner().clone()))
+    let made = PROCESS_RUNTIMES.iter().filter_map(|(_, runtime)| runtime.get());
+    task::dump(made.map(|runtime| runtime.spawner().clone()))
 }
 
-/// Returns the runtimes of this process, whether they have been made or not.
-fn process_runtimes() -> impl Iterator<Item = &'static PerProcess<Runtime>> {
-    [
-        #[cfg(feature = "green")]
-        &GREEN,
-        #[cfg(feature = "native")]
-        &NATIVE,
-    ]
-    .into_iter()
+/// The runtimes of this process, whether they have been made or not.
+const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
+    #[cfg(feature = "green")]
+    (Backend::Green, &GREEN),
+    #[cfg(feature = "native")]
+    (Backend::Native, &NATIVE),
+];
+
+/// Ends the runtimes of this process, [`green`] and [`native`]: cancels all of their tasks, waits for these
+/// and for the threads to end, and lets no task start any more. For the end of `main`, after which nothing of
+/// a task would run, not even its destructors.
+///
+/// A task that is started on one of them later fails with
+/// [`SpawnError::ShutDown`](task::SpawnError::ShutDown), also where the runtime has not been used before.
+/// Tasks of both are cancelled before any is waited for, so that they may wait for each other as they end.
+/// Other runtimes are not concerned, and the child of a fork has runtimes of its own.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when some tasks or threads were left after `deadline`: the first of them are
+/// named, and all go on and end when they can. [`io::ErrorKind::Deadlock`] when a task of one of these
+/// runtimes calls it, which would wait for itself; then nothing has been done.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, spawn};
+///
+/// fn main() -> std::io::Result<()> {
+///     spawn(async { println!("begun") }).wait().unwrap();
+///     let server = spawn(std::future::pending::<()>());
+///     twoply::shutdown(Duration::from_secs(5))?;
+///     assert!(server.wait().unwrap_err().is_cancelled());
+///     assert!(spawn(async {}).wait().unwrap_err().not_started().is_some());
+///     Ok(())
+/// }
+/// ```
+pub fn shutdown(deadline: Duration) -> io::Result<()> {
+    let until = Instant::now().checked_add(deadline);
+    let made = || PROCESS_RUNTIMES.iter().filter_map(|(_, runtime)| runtime.get());
+    made().try_for_each(|runtime| runtime.spawner().tasks().refuse_caller())?;
+    made().for_each(|runtime| runtime.spawner().tasks().close());
+    let ended = PROCESS_RUNTIMES.iter().map(|(backend, runtime)| {
+        // One that has not been made is made to be closed: whoever makes it at this moment is waited for.
+        let made = runtime.get_or_try_init(|| Runtime::builder().backend(*backend).workers(1).build())?;
+        made.shutdown(until.map_or(deadline, |until| until.saturating_duration_since(Instant::now())))
+    });
+    ended.fold(Ok(()), Result::and)
 }
 
 /// Runs `main` as a task of the default backend, and returns its result once it and all other tasks of that

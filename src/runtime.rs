@@ -4,127 +4,46 @@
 //! what comes of it. Only the backends that were compiled in are there. Nothing here knows how a backend
 //! works: each method hands over to [`Native`] or [`Green`], which have more settings and can be used
 //! directly.
+//!
+//! # How a runtime ends
+//!
+//! It is the same on every backend:
+//!
+//! | the end | tasks that live | tasks started later | threads | the caller |
+//! |---|---|---|---|---|
+//! | [`Runtime::run`] or [`run`](crate::run) returns | have all ended by themselves | start as before | stay | has waited for them |
+//! | [`Runtime::shutdown`] | are cancelled | [`SpawnError::ShutDown`] | end | waits for tasks and threads, until a deadline |
+//! | a [`Runtime`], [`Native`] or [`Green`] is dropped | are cancelled | [`SpawnError::ShutDown`] | end after their tasks | goes on at once |
+//! | [`shutdown`](crate::shutdown), of the runtimes of the process | are cancelled on all of them, before any is waited for | [`SpawnError::ShutDown`] | end | waits for tasks and threads, until a deadline |
+//! | `main` returns | go no further than they are: nothing of theirs is dropped | | end with the process | |
+//!
+//! A cancelled task is dropped at its await point, or unwinds from its wait; one that comes to neither goes
+//! on until it does. Handles, channels and promises may outlive a runtime: what waits for its tasks is told.
+//!
+//! [`SpawnError::ShutDown`]: crate::task::SpawnError::ShutDown
 
-use std::fmt;
+mod backend;
+mod builder;
+
 use std::future::Future;
 use std::io;
-use std::str::FromStr;
 use std::time::Duration;
 
 #[cfg(feature = "green")]
-use twoply_green::{FiberPromise, Green};
+use twoply_green::Green;
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
 use crate::task::Dumping;
 use crate::{Failure, Spawner, Task};
 
-/// The ways in which the tasks of a [`Runtime`] run.
-///
-/// Its text form is the name in lower case, so it can be an argument of a program. The default is `Green`, or
-/// `Native` where the feature `green` is off.
-///
-/// # Examples
-/// ```
-/// use twoply::Backend;
-///
-/// # #[cfg(feature = "green")] {
-/// assert_eq!("green".parse(), Ok(Backend::Green));
-/// assert_eq!(Backend::Green.to_string(), "green");
-/// # }
-/// assert!("grin".parse::<Backend>().unwrap_err().to_string().contains("grin"));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Backend {
-    /// Many tasks on a few workers; a stack that blocks costs a thread while it does.
-    #[cfg(feature = "green")]
-    Green,
-    /// Many tasks on a few workers; a stack that blocks is a fiber. It asks for a promise:
-    /// [`Builder::fibers`].
-    #[cfg(feature = "green")]
-    Fibers,
-    /// An OS thread for each task.
-    #[cfg(feature = "native")]
-    Native,
-}
-
-/// The names of all backends, and the feature that each needs.
-const NAMES: [(&str, &str); 3] = [("green", "green"), ("fibers", "green"), ("native", "native")];
-
-impl Backend {
-    /// The backends that were compiled in.
-    pub const ALL: &[Backend] = &[
-        #[cfg(feature = "green")]
-        Backend::Green,
-        #[cfg(feature = "green")]
-        Backend::Fibers,
-        #[cfg(feature = "native")]
-        Backend::Native,
-    ];
-
-    /// Returns the name, which is also the text form.
-    pub fn name(self) -> &'static str {
-        match self {
-            #[cfg(feature = "green")]
-            Backend::Green => "green",
-            #[cfg(feature = "green")]
-            Backend::Fibers => "fibers",
-            #[cfg(feature = "native")]
-            Backend::Native => "native",
-        }
-    }
-}
-
-impl Default for Backend {
-    fn default() -> Backend {
-        Backend::ALL[0]
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Backend {
-    type Err = ParseBackendError;
-
-    fn from_str(name: &str) -> Result<Backend, ParseBackendError> {
-        let found = Backend::ALL.iter().find(|backend| backend.name().eq_ignore_ascii_case(name));
-        found.copied().ok_or_else(|| ParseBackendError { name: name.to_owned() })
-    }
-}
-
-/// The error of reading a [`Backend`] from text: there is none of this name, or it was not compiled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ParseBackendError {
-    /// The name that was asked for.
-    name: String,
-}
-
-impl fmt::Display for ParseBackendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.name;
-        if let Some((_, feature)) = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            return write!(f, "the backend `{name}` needs the feature `{feature}` of twoply, which is off");
-        }
-        write!(f, "there is no backend `{name}`, only ")?;
-        for (index, backend) in Backend::ALL.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}`{backend}`")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ParseBackendError {}
+pub use backend::{Backend, ParseBackendError};
+pub use builder::Builder;
 
 /// A runtime of either backend.
 ///
-/// Dropping it means what it means for the backend; [`Runtime::shutdown`] ends it in order on each.
+/// Dropping it cancels its tasks and returns at once; [`Runtime::shutdown`] waits for them. The
+/// [module](self) has a table of how a runtime ends.
 ///
 /// # Examples
 /// ```
@@ -290,138 +209,4 @@ pub struct Metrics {
     pub tasks: usize,
     /// The number of threads of the runtime, the idle ones included.
     pub threads: usize,
-}
-
-/// The settings of a [`Runtime`]. A setting that means nothing to the chosen backend is ignored.
-#[derive(Clone, Debug, Default)]
-#[must_use = "settings start nothing until they are built"]
-pub struct Builder {
-    /// The setting of [`Builder::backend`].
-    backend: Backend,
-    /// The setting of [`Builder::name`].
-    name: Option<String>,
-    /// The setting of [`Builder::workers`].
-    workers: Option<usize>,
-    /// The setting of [`Builder::max_threads`].
-    max_threads: Option<usize>,
-    /// The setting of [`Builder::stack_size`].
-    stack_size: Option<usize>,
-    /// The setting of [`Builder::fibers`].
-    #[cfg(feature = "green")]
-    promise: Option<FiberPromise>,
-}
-
-impl Builder {
-    /// Chooses the backend of the tasks; [`Backend::default`] unless set.
-    pub fn backend(mut self, backend: Backend) -> Builder {
-        self.backend = backend;
-        self
-    }
-
-    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; after the backend
-    /// unless set.
-    pub fn name(mut self, name: impl Into<String>) -> Builder {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Sets how many workers green tasks have; as many as the machine has cores unless set.
-    pub fn workers(mut self, workers: usize) -> Builder {
-        self.workers = Some(workers);
-        self
-    }
-
-    /// Sets the most threads at a time; see the setting of this name of the backend's own builder.
-    pub fn max_threads(mut self, threads: usize) -> Builder {
-        self.max_threads = Some(threads);
-        self
-    }
-
-    /// Sets the stack of a fiber, or of the thread of a native task, in bytes.
-    pub fn stack_size(mut self, bytes: usize) -> Builder {
-        self.stack_size = Some(bytes);
-        self
-    }
-
-    /// Hands over the promise without which [`Backend::Fibers`] is not built. Other backends do not use it.
-    #[cfg(feature = "green")]
-    pub fn fibers(mut self, promise: FiberPromise) -> Builder {
-        self.promise = Some(promise);
-        self
-    }
-
-    /// Starts a runtime with these settings.
-    ///
-    /// # Errors
-    /// When the operating system refuses a thread, a descriptor or memory. [`io::ErrorKind::InvalidInput`]
-    /// for [`Backend::Fibers`] without the promise.
-    pub fn build(self) -> io::Result<Runtime> {
-        let engine = match self.backend {
-            #[cfg(feature = "native")]
-            Backend::Native => Engine::Native(self.native()),
-            #[cfg(feature = "green")]
-            Backend::Green => Engine::Green(self.green().build()?),
-            #[cfg(feature = "green")]
-            Backend::Fibers => match self.promise {
-                Some(promise) => Engine::Green(self.green().fibers_with(promise).build()?),
-                None => return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_PROMISE)),
-            },
-        };
-        Ok(Runtime { backend: self.backend, engine })
-    }
-
-    /// Makes a native runtime.
-    #[cfg(feature = "native")]
-    fn native(&self) -> Native {
-        let mut builder = Native::builder();
-        if let Some(name) = &self.name {
-            builder = builder.name(name);
-        }
-        if let Some(threads) = self.max_threads {
-            builder = builder.max_threads(threads);
-        }
-        if let Some(bytes) = self.stack_size {
-            builder = builder.stack_size(bytes);
-        }
-        builder.build()
-    }
-
-    /// Returns the settings of a green runtime.
-    #[cfg(feature = "green")]
-    fn green(&self) -> twoply_green::Builder {
-        let mut builder = Green::builder();
-        if let Some(name) = &self.name {
-            builder = builder.name(name);
-        }
-        if let Some(workers) = self.workers {
-            builder = builder.workers(workers);
-        }
-        if let Some(threads) = self.max_threads {
-            builder = builder.max_threads(threads);
-        }
-        if let Some(bytes) = self.stack_size {
-            builder = builder.stack_size(bytes);
-        }
-        builder
-    }
-}
-
-/// The error of building fibers that nobody promised anything for.
-#[cfg(feature = "green")]
-const NO_PROMISE: &str =
-    "fibers ask for a promise about the program: make a `FiberPromise` and hand it to `fibers`";
-
-#[cfg(test)]
-mod tests {
-    use super::Backend;
-
-    #[test]
-    fn a_backend_that_is_left_out_names_its_feature() {
-        for (name, feature) in super::NAMES {
-            match name.parse::<Backend>() {
-                Ok(backend) => assert_eq!(backend.name(), name),
-                Err(error) => assert!(error.to_string().contains(&format!("feature `{feature}`")), "{error}"),
-            }
-        }
-    }
 }

@@ -28,7 +28,8 @@ use twoply_core::threads::{Limits, ThreadCache};
 /// block all signals. A handler of the program's for that signal stays. Where the system denies the signal,
 /// such reads wait in `poll(2)` instead.
 ///
-/// Dropping it neither stops nor joins anything: its tasks go on. [`Native::shutdown`] ends them.
+/// Dropping it cancels its tasks and returns at once; the threads end when the tasks have.
+/// [`Native::shutdown`] waits for that.
 ///
 /// # Examples
 /// ```
@@ -163,6 +164,16 @@ impl Native {
         self.backend.cache.close();
         self.backend.cache.join(until);
         tasks.ended(self.threads().0)
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        // In the child of a fork, a thread that stayed behind may have held the locks.
+        if !self.backend.cache.is_forked() {
+            self.backend.tasks.close();
+            self.backend.cache.close();
+        }
     }
 }
 

@@ -33,14 +33,10 @@ laws! {
         a_run_inside_a_run_is_refused,
         a_task_that_waits_for_all_of_its_own_is_told,
         a_channel_outlives_the_runtime_of_its_other_end,
-    }
-    green {
         dropping_a_runtime_cancels_its_tasks_and_returns_at_once,
+        dropping_a_runtime_refuses_new_tasks,
         dropping_a_runtime_leaves_nothing,
         a_task_may_drop_its_own_runtime,
-    }
-    native {
-        dropping_a_native_runtime_leaves_its_tasks_alone,
     }
 }
 
@@ -405,6 +401,15 @@ fn dropping_a_runtime_cancels_its_tasks_and_returns_at_once(on: &Systems) {
     assert_eq!(guards.count(), 24);
 }
 
+fn dropping_a_runtime_refuses_new_tasks(on: &Systems) {
+    let system = on.kind().build();
+    let spawner = system.spawner().clone();
+    drop(system);
+    let refused = spawner.spawn(async {}).wait().unwrap_err();
+    assert!(matches!(refused.not_started(), Some(SpawnError::ShutDown)), "{refused}");
+    spawner.tasks().wait_empty().wait();
+}
+
 fn dropping_a_runtime_leaves_nothing(on: &Systems) {
     on.alone(|| {
         let cycle = || {
@@ -414,7 +419,10 @@ fn dropping_a_runtime_leaves_nothing(on: &Systems) {
             drop(system);
             eventually("all tasks are gone", || guards.count() == 24);
         };
-        let ours = || Resources::now().threads_named("twoply-green");
+        let ours = || {
+            let now = Resources::now();
+            now.threads_named("twoply-green") + now.threads_named("twoply-native")
+        };
         cycle();
         // At once: not only when a thread has been idle for long enough.
         let start = Instant::now();
@@ -440,18 +448,4 @@ fn a_task_may_drop_its_own_runtime(on: &Systems) {
     });
     tx.send(system).wait().map_err(drop).unwrap();
     assert_eq!(task.wait().unwrap(), 5);
-}
-
-fn dropping_a_native_runtime_leaves_its_tasks_alone(on: &Systems) {
-    let system = on.kind().build();
-    let gate = Gate::new();
-    let opened = gate.opened();
-    let task = system.spawn_fn(move || {
-        opened.wait();
-        twoply::spawn_fn(|| 3).wait().map_err(|error| error.to_string())
-    });
-    eventually("it waits", || gate.waiting() >= 1);
-    drop(system);
-    gate.open();
-    assert_eq!(task.wait().unwrap(), Ok(3));
 }

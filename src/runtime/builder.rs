@@ -1,0 +1,129 @@
+//! The settings of a runtime, each handed over to the backend that was chosen.
+
+use std::io;
+
+#[cfg(feature = "green")]
+use twoply_green::{FiberPromise, Green};
+#[cfg(feature = "native")]
+use twoply_native::Native;
+
+use super::{Backend, Engine, Runtime};
+
+/// The settings of a [`Runtime`]. A setting that means nothing to the chosen backend is ignored.
+#[derive(Clone, Debug, Default)]
+#[must_use = "settings start nothing until they are built"]
+pub struct Builder {
+    /// The setting of [`Builder::backend`].
+    backend: Backend,
+    /// The setting of [`Builder::name`].
+    name: Option<String>,
+    /// The setting of [`Builder::workers`].
+    workers: Option<usize>,
+    /// The setting of [`Builder::max_threads`].
+    max_threads: Option<usize>,
+    /// The setting of [`Builder::stack_size`].
+    stack_size: Option<usize>,
+    /// The setting of [`Builder::fibers`].
+    #[cfg(feature = "green")]
+    promise: Option<FiberPromise>,
+}
+
+impl Builder {
+    /// Chooses the backend of the tasks; [`Backend::default`] unless set.
+    pub fn backend(mut self, backend: Backend) -> Builder {
+        self.backend = backend;
+        self
+    }
+
+    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; after the backend
+    /// unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets how many workers green tasks have; as many as the machine has cores unless set.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Sets the most threads at a time; see the setting of this name of the backend's own builder.
+    pub fn max_threads(mut self, threads: usize) -> Builder {
+        self.max_threads = Some(threads);
+        self
+    }
+
+    /// Sets the stack of a fiber, or of the thread of a native task, in bytes.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Hands over the promise without which [`Backend::Fibers`] is not built. Other backends do not use it.
+    #[cfg(feature = "green")]
+    pub fn fibers(mut self, promise: FiberPromise) -> Builder {
+        self.promise = Some(promise);
+        self
+    }
+
+    /// Starts a runtime with these settings.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread, a descriptor or memory. [`io::ErrorKind::InvalidInput`]
+    /// for [`Backend::Fibers`] without the promise.
+    pub fn build(self) -> io::Result<Runtime> {
+        let engine = match self.backend {
+            #[cfg(feature = "native")]
+            Backend::Native => Engine::Native(self.native()),
+            #[cfg(feature = "green")]
+            Backend::Green => Engine::Green(self.green().build()?),
+            #[cfg(feature = "green")]
+            Backend::Fibers => match self.promise {
+                Some(promise) => Engine::Green(self.green().fibers_with(promise).build()?),
+                None => return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_PROMISE)),
+            },
+        };
+        Ok(Runtime { backend: self.backend, engine })
+    }
+
+    /// Makes a native runtime.
+    #[cfg(feature = "native")]
+    fn native(&self) -> Native {
+        let mut builder = Native::builder();
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
+        }
+        if let Some(threads) = self.max_threads {
+            builder = builder.max_threads(threads);
+        }
+        if let Some(bytes) = self.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        builder.build()
+    }
+
+    /// Returns the settings of a green runtime.
+    #[cfg(feature = "green")]
+    fn green(&self) -> twoply_green::Builder {
+        let mut builder = Green::builder();
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
+        }
+        if let Some(workers) = self.workers {
+            builder = builder.workers(workers);
+        }
+        if let Some(threads) = self.max_threads {
+            builder = builder.max_threads(threads);
+        }
+        if let Some(bytes) = self.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        builder
+    }
+}
+
+/// The error of building fibers that nobody promised anything for.
+#[cfg(feature = "green")]
+const NO_PROMISE: &str =
+    "fibers ask for a promise about the program: make a `FiberPromise` and hand it to `fibers`";
