@@ -66,6 +66,7 @@
 //! | there | here |
 //! |---|---|
 //! | one `impl Message<M>` or `Handler<M>` a message | one enum of messages, one [`Actor::handle`](crate::actor::Actor::handle) |
+//! | `#[messages]`, `#[derive(Actor)]` | the attribute `#[twoply::actor]` on an impl of methods, with the feature `macros` |
 //! | `tell`, `cast`, `do_send` | [`send`](crate::actor::ProcessRef::send), [`try_send`](crate::actor::ProcessRef::try_send) |
 //! | `ask`, `call` | [`ask`](crate::actor::ProcessRef::ask), whose answer is a future that many may share |
 //! | `on_start`, `pre_start`, `started` | [`Actor::started`](crate::actor::Actor::started); [`Actor::start`](crate::actor::Actor::start) waits for it |

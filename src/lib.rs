@@ -24,6 +24,9 @@ pub use twoply_core::{
     Wait, actor, channel, future, net, offload, promise, reactor, select, stream, sync, task, time,
 };
 
+#[cfg(feature = "macros")]
+pub use twoply_macros::actor;
+
 pub use twoply_core::promise::Failure;
 pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn, spawn_pinned};
 
