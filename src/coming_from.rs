@@ -54,6 +54,7 @@
 //! | `gen_server` | [`Actor`](crate::actor::Actor); `call` is [`ask`](crate::actor::ProcessRef::ask), `{continue, _}` is [`Context::continue_with`](crate::actor::Context::continue_with) |
 //! | `gen_statem` | [`StateMachine`](crate::actor::StateMachine) |
 //! | `supervisor`, `DynamicSupervisor` | [`supervisor`](crate::actor::supervisor) |
+//! | `ignore`, `{error, max_children}` | [`supervisor::Ignore`](crate::actor::supervisor::Ignore), [`Supervisor::max_children`](crate::actor::supervisor::Supervisor::max_children) |
 //! | `register`, `Registry`, `pg` | [`Registry`](crate::actor::Registry), [`Groups`](crate::actor::Groups) |
 //! | `send_after`, `start_timer`, `cancel_timer` | [`ProcessRef::send_after`](crate::actor::ProcessRef::send_after), [`Process::start_timer`](crate::actor::Process::start_timer), [`Process::cancel_timer`](crate::actor::Process::cancel_timer) |
 //! | `process_info` | [`ProcessRef::info`](crate::actor::ProcessRef::info) |

@@ -70,7 +70,7 @@ use std::sync::Arc;
 
 pub use builder::Supervisor;
 pub use child_ref::ChildRef;
-pub use error::{ChildError, PlanError, StartError};
+pub use error::{ChildError, Ignore, PlanError, StartError};
 pub use handle::{Control, SupervisorRef};
 pub use report::Report;
 pub use spec::{ChildSpec, Mailbox, Restart, Shutdown};

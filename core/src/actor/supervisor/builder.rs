@@ -5,14 +5,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(doc)]
-use super::PlanError;
 use super::error::StartError;
 use super::handle::SupervisorRef;
 use super::plan::{Plan, SupervisorTemplate};
 use super::report::Report;
 use super::spec::ChildSpec;
 use super::{AutoShutdown, Strategy};
+#[cfg(doc)]
+use super::{ChildError, PlanError};
 use crate::actor::Process;
 use crate::kernel::backend::Backend;
 
@@ -135,6 +135,30 @@ impl Supervisor {
     /// ```
     pub fn auto_shutdown(mut self, when: AutoShutdown) -> Supervisor {
         self.plan.auto_shutdown = when;
+        self
+    }
+
+    /// Limits the number of children, whether they run or not; unless this is called there is no limit. One
+    /// more is refused with [`ChildError::TooManyChildren`], which says the limit; a supervisor that begins
+    /// with too many [cannot be started](PlanError::TooManyChildren). This is `max_children` of Elixir's
+    /// `DynamicSupervisor`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildError, ChildSpec, Restart, Supervisor}};
+    ///
+    /// let guest = || ChildSpec::process("guest", async |mut me: Process<()>| drop(me.receive().await));
+    /// let guests = Supervisor::dynamic().max_children(2).child(guest()).start().wait()?;
+    /// let second = guests.start_child(guest()).wait()?;
+    /// assert!(matches!(guests.start_child(guest()).wait(), Err(ChildError::TooManyChildren(2))));
+    /// guests.terminate_child(&second).wait()?;
+    /// guests.start_child(guest()).wait()?;
+    /// # guests.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_children(mut self, most: usize) -> Supervisor {
+        self.plan.max_children = most;
         self
     }
 

@@ -152,6 +152,11 @@ impl Children {
         self.table.values().map(Child::info).collect()
     }
 
+    /// Returns the number of children, whether they run or not.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     /// Counts the children, for those who ask the supervisor.
     pub(super) fn count(&self) -> Counts {
         let mut counts = Counts::default();

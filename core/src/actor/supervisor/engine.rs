@@ -196,17 +196,25 @@ impl Engine {
     /// Starts one child that does not run. Before that it waits for the end of the processes that a
     /// supervisor which was killed has left behind; and it kills those that a start which failed leaves
     /// behind.
-    pub(super) async fn start(&mut self, key: ChildKey) -> Result<Pid, StartError> {
+    ///
+    /// Returns its process, or `None` when there is nothing for it to do; then it is over.
+    pub(super) async fn start(&mut self, key: ChildKey) -> Result<Option<Pid>, StartError> {
         let Some(spec) = self.children.spec(key) else { unreachable!("only children are started") };
         for pid in spec.leftover_processes() {
             self.await_predecessor(&pid, spec.shutdown).await;
         }
         match spec.start(&mut self.me).await {
-            Ok(started) => {
+            Ok(Some(started)) => {
                 let pid = started.pid.clone();
                 self.children.set_running(key, started);
                 self.report(Report::Started { id: Arc::clone(&spec.id), pid: pid.clone() });
-                Ok(pid)
+                Ok(Some(pid))
+            }
+            Ok(None) => {
+                self.kill(spec.leftover_processes()).await;
+                self.retire(key, &spec);
+                self.report(Report::Ignored { id: Arc::clone(&spec.id) });
+                Ok(None)
             }
             Err(source) => {
                 self.kill(spec.leftover_processes()).await;
@@ -250,12 +258,15 @@ impl Engine {
             return Err(pid.cloned().map_or(ChildError::AlreadyPresent, ChildError::AlreadyStarted));
         }
         self.plan.check_child(&spec).map_err(ChildError::NotStarted)?;
+        if self.children.len() >= self.plan.max_children {
+            return Err(ChildError::TooManyChildren(self.plan.max_children));
+        }
         let key = self.children.add(spec);
         let result = self.start(key).await;
         if result.is_err() {
             self.children.remove(key);
         }
-        result.map_err(ChildError::NotStarted)
+        result.map_err(ChildError::NotStarted)?.ok_or(ChildError::Ignored)
     }
 
     async fn start_again(&mut self, which: &ChildSelector) -> Result<Pid, ChildError> {
@@ -267,7 +278,7 @@ impl Engine {
         if result.is_err() && self.first_awaiting_retry().is_none_or(|first| key < first) {
             spec.will_not_run();
         }
-        result.map_err(ChildError::NotStarted)
+        result.map_err(ChildError::NotStarted)?.ok_or(ChildError::Ignored)
     }
 
     async fn terminate(&mut self, which: &ChildSelector) -> Result<(), ChildError> {

@@ -52,9 +52,9 @@ pub(super) trait Start: Send + Sync {
     fn set_not_running(&self, will_run: bool) -> bool;
 }
 
-/// The future of a start, without the type of the child's messages.
+/// The future of a start, without the type of the child's messages; `None` where there is nothing to do.
 pub(super) type StartFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Started, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
+    Pin<Box<dyn Future<Output = Result<Option<Started>, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
 
 /// A child that runs, without its type of messages.
 pub(super) struct Started {

@@ -107,10 +107,46 @@ pub enum PlanError {
     /// them.
     #[error("a dynamic supervisor cannot end with its children")]
     DynamicWithAutoShutdown,
+    /// The supervisor begins with more children than it [may have](super::Supervisor::max_children), which is
+    /// this number.
+    #[error("the supervisor may have {0} children at most")]
+    TooManyChildren(usize),
     /// The period of the [intensity](super::Supervisor::intensity) is zero, in which nothing can be counted.
     #[error("the period in which restarts are counted is zero")]
     NoPeriod,
 }
+
+/// The error of a [start](super::ChildSpec::start_with) that finds nothing to do: there will be no process,
+/// and nothing has gone wrong. This is the `ignore` of Erlang's start functions.
+///
+/// An actor says so by [`Context::ignore`](crate::actor::Context::ignore), and where a start returns
+/// [`StartActorError::Ignored`](crate::actor::StartActorError::Ignored), that means the same. The supervisor
+/// starts the others as if this child ran. It keeps the child, without a process, and starts it again when it
+/// restarts all of them or when [asked](super::SupervisorRef::restart_child); it forgets the child if that is
+/// [temporary](super::Restart::Temporary), or under [`Strategy::Dynamic`](super::Strategy::Dynamic).
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::Process;
+/// use twoply::actor::supervisor::{ChildSpec, ChildState, Ignore, Supervisor};
+///
+/// let metrics = ChildSpec::start_with("metrics", |starter| {
+///     let address = std::env::var("METRICS_ADDRESS").map_err(|_| Ignore)?;
+///     Ok(starter.spawn(async move |mut me: Process<u64>| {
+///         while let Some(value) = me.receive().await.message() {
+///             println!("{value} to {address}");
+///         }
+///     })?)
+/// });
+/// let supervisor = Supervisor::one_for_one().child(metrics).start().wait()?;
+/// assert_eq!(supervisor.children().wait()?[0].state, ChildState::Stopped);
+/// # supervisor.stop().wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is nothing for the child to do")]
+pub struct Ignore;
 
 /// The answer of a supervisor that does not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -134,6 +170,15 @@ pub enum ChildError {
     /// The child could not be started.
     #[error(transparent)]
     NotStarted(StartError),
+    /// There is nothing for the child to do: it has [said so](super::Ignore). It is kept, to be started by
+    /// [`restart_child`](super::SupervisorRef::restart_child), unless it is temporary or its supervisor is
+    /// dynamic.
+    #[error("there is nothing for the child to do")]
+    Ignored,
+    /// The supervisor has as many children as it [may have](super::Supervisor::max_children), which is this
+    /// number, whether they run or not.
+    #[error("the supervisor may have {0} children at most")]
+    TooManyChildren(usize),
     /// The supervisor ended before it answered, for this reason.
     #[error("the supervisor has ended: {0}")]
     Ended(ExitReason),

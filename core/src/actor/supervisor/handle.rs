@@ -89,9 +89,10 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When there is a child with this id ([`AlreadyStarted`](ChildError::AlreadyStarted) or
-    /// [`AlreadyPresent`](ChildError::AlreadyPresent); not under [`Strategy::Dynamic`]), when it cannot be
-    /// started or [cannot be a child](super::PlanError) of this supervisor (then it is not kept), or when the
-    /// supervisor has ended.
+    /// [`AlreadyPresent`](ChildError::AlreadyPresent); not under [`Strategy::Dynamic`]), when there are as
+    /// many children as there [may be](ChildError::TooManyChildren), when it cannot be started or [cannot be
+    /// a child](super::PlanError) of this supervisor (then it is not kept), when there is [nothing for it to
+    /// do](ChildError::Ignored), or when the supervisor has ended.
     ///
     /// # Examples
     /// ```
@@ -114,8 +115,8 @@ impl SupervisorRef {
     /// its process. [`terminate_child`](SupervisorRef::terminate_child) has an example.
     ///
     /// # Errors
-    /// When there is no such child, when it runs, is about to be restarted or cannot be started, or when the
-    /// supervisor has ended.
+    /// When there is no such child, when it runs, is about to be restarted or cannot be started, when there
+    /// is [nothing for it to do](ChildError::Ignored), or when the supervisor has ended.
     pub async fn restart_child(&self, child: impl Into<ChildSelector>) -> Result<Pid, ChildError> {
         let child = child.into();
         self.process.ask(|answer| Control(Request::Restart(child, answer))).await?

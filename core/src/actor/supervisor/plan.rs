@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) intensity: usize,
     pub(super) period: Duration,
     pub(super) auto_shutdown: AutoShutdown,
+    /// The most children that the supervisor may have, whether they run or not.
+    pub(super) max_children: usize,
     pub(super) observer: Option<Observer>,
     /// The children that the supervisor starts with, in order.
     pub(super) children: Vec<Arc<Spec>>,
@@ -120,6 +122,7 @@ impl Plan {
             intensity: INTENSITY,
             period: PERIOD,
             auto_shutdown: AutoShutdown::default(),
+            max_children: usize::MAX,
             observer: None,
             children: Vec::new(),
         }
@@ -133,6 +136,10 @@ impl Plan {
         }
         if dynamic && self.auto_shutdown != AutoShutdown::Never {
             return Err(StartError::of_supervisor(PlanError::DynamicWithAutoShutdown.into()));
+        }
+        if self.children.len() > self.max_children {
+            let error = PlanError::TooManyChildren(self.max_children);
+            return Err(StartError::of_supervisor(error.into()));
         }
         let mut ids = BTreeSet::new();
         for child in &self.children {

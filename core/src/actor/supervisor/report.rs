@@ -37,6 +37,11 @@ pub enum Report {
         /// The reason for which it has ended.
         reason: ExitReason,
     },
+    /// There is nothing for a child to do; see [`Ignore`](super::Ignore).
+    Ignored {
+        /// The id of the child.
+        id: Arc<str>,
+    },
     /// A child could not be started, or restarted. In a restart it will be tried again.
     NotStarted(StartError),
     /// A child is not restarted, because there have been too many restarts. The supervisor ends.
@@ -52,6 +57,7 @@ impl fmt::Display for Report {
             Report::Started { id, pid } => write!(f, "{id} has started as {pid}"),
             Report::Ended { id, pid, reason } => write!(f, "{id} ({pid}) has ended: {reason}"),
             Report::Stopped { id, pid, reason } => write!(f, "{id} ({pid}) has been stopped: {reason}"),
+            Report::Ignored { id } => write!(f, "there is nothing to do for {id}"),
             Report::NotStarted(error) => error.fmt(f),
             Report::TooManyRestarts { id } => write!(f, "{id} is not restarted any more: too many restarts"),
         }

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use super::erased::{Availability, Start, StartFuture, Started};
+use super::error::Ignore;
 use super::handle::{Control, SupervisorRef};
 use super::plan::SupervisorTemplate;
 use super::spec::Mailbox;
@@ -17,6 +18,7 @@ use crate::actor::behaviour::{Begun, run_with};
 use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
     Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry, SpawnProcessError,
+    StartActorError,
 };
 use crate::base::sync::lock_std;
 use crate::channel::{Receiver, oneshot, watch};
@@ -62,22 +64,21 @@ impl<M: Send + 'static> Make<M> {
     ) -> Make<M> {
         Make(Box::new(move |mut starter| {
             let queue = queue.clone();
-            let (ready, started) = oneshot::channel();
+            let (tell, told) = oneshot::channel();
             let process = catch_start(|| {
                 let actor = make();
                 let ready = |begun| {
                     // A supervisor that is gone need not be told. One that is told nothing waits for the end.
-                    if begun == Begun::Started {
-                        let _ = ready.send(());
-                    }
+                    let _ = tell.send(begun);
                 };
                 Ok(starter.spawn(|me| run_with(actor, me, queue, ready))?)
             });
             Box::pin(async move {
                 let process = process?;
                 let ended = process.ended();
-                match started.await {
-                    Ok(()) => Ok(MadeChild { process, supervisor: None }),
+                match told.await {
+                    Ok(Begun::Started) => Ok(MadeChild { process, supervisor: None }),
+                    Ok(Begun::Ignored) => Err(Ignore.into()),
                     Err(_) => Err(ended.await.into()),
                 }
             })
@@ -104,6 +105,11 @@ impl Make<Control> {
 /// Runs the user's `code` and turns a panic into an error.
 fn catch_start<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyError> {
     catch_panic(code).unwrap_or_else(|panic| Err(format!("its start panicked: {panic}").into()))
+}
+
+/// Returns true if the start finds nothing to do, and nothing has gone wrong.
+fn says_ignore(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    error.is::<Ignore>() || matches!(error.downcast_ref(), Some(StartActorError::Ignored))
 }
 
 /// Unwraps the error of a name that is taken, so that it is the source of the
@@ -196,7 +202,11 @@ impl<M: Send + 'static> Start for TypedSpec<M> {
         self.keep_processes(|_| false);
         let made_later = (self.make.0)(Starter { child: self, supervisor });
         Box::pin(async move {
-            let made = made_later.await.map_err(name_error_of)?;
+            let made = match made_later.await {
+                Ok(made) => made,
+                Err(error) if says_ignore(&*error) => return Ok(None),
+                Err(error) => return Err(name_error_of(error)),
+            };
             let first = lock_std(&self.processes).first().map(ProcessRef::pid);
             if !lock_std(&self.processes).contains(&made.process) {
                 // The process was not started through the starter, so it may not be linked.
@@ -213,7 +223,7 @@ impl<M: Send + 'static> Start for TypedSpec<M> {
             self.keep_processes(|process| *process == made.process);
             let started = Started::from(&made);
             drop(self.availability.replace(Availability::Running(made.process)));
-            Ok(started)
+            Ok(Some(started))
         })
     }
 
