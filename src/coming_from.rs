@@ -23,6 +23,7 @@
 //! | `join!`, `join_all` | [`join`](crate::future::join()), [`join_all`](crate::future::join_all()) |
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
+//! | `io::unix::AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
 //!
 //! # From Go

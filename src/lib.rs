@@ -13,7 +13,6 @@ compile_error!(
 pub mod coming_from;
 pub mod runtime;
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use twoply_core::fork::PerProcess;
@@ -21,7 +20,7 @@ use twoply_core::fork::PerProcess;
 pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{
-    Wait, actor, channel, future, net, offload, promise, reactor, select, stream, sync, task, time,
+    Wait, actor, channel, future, io, net, offload, promise, reactor, select, stream, sync, task, time,
 };
 
 #[cfg(feature = "macros")]
@@ -103,7 +102,7 @@ const COULD_NOT_START: &str = "a runtime could not be started";
 /// Returns the spawner of the green runtime of this process, which is made when this is first called, or
 /// called again after an error.
 #[cfg(feature = "green")]
-fn try_green() -> io::Result<Spawner> {
+fn try_green() -> std::io::Result<Spawner> {
     spawner_of(&GREEN, Backend::Green)
 }
 
@@ -116,12 +115,12 @@ static NATIVE: PerProcess<Runtime> = PerProcess::new();
 static GREEN: PerProcess<Runtime> = PerProcess::new();
 
 /// Returns the spawner of a runtime of which each process has one, and makes that if need be.
-fn spawner_of(runtime: &'static PerProcess<Runtime>, backend: Backend) -> io::Result<Spawner> {
+fn spawner_of(runtime: &'static PerProcess<Runtime>, backend: Backend) -> std::io::Result<Spawner> {
     runtime.get_or_try_init(|| Runtime::new(backend)).map(|runtime| runtime.spawner().clone())
 }
 
 /// Returns the spawner of the default backend, which is that of [`green`], or else of [`native`].
-fn usual_spawner() -> io::Result<Spawner> {
+fn usual_spawner() -> std::io::Result<Spawner> {
     #[cfg(feature = "green")]
     return try_green();
     #[cfg(all(feature = "native", not(feature = "green")))]
@@ -200,9 +199,9 @@ const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
 /// Other runtimes are not concerned, and the child of a fork has runtimes of its own.
 ///
 /// # Errors
-/// [`io::ErrorKind::TimedOut`] when some tasks or threads were left after `deadline`: the first of them are
-/// named, and all go on and end when they can. [`io::ErrorKind::Deadlock`] when a task of one of these
-/// runtimes calls it, which would wait for itself; then nothing has been done.
+/// [`std::io::ErrorKind::TimedOut`] when some tasks or threads were left after `deadline`: the first of them
+/// are named, and all go on and end when they can. [`std::io::ErrorKind::Deadlock`] when a task of one of
+/// these runtimes calls it, which would wait for itself; then nothing has been done.
 ///
 /// # Examples
 /// ```
@@ -218,7 +217,7 @@ const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
 ///     Ok(())
 /// }
 /// ```
-pub fn shutdown(deadline: Duration) -> io::Result<()> {
+pub fn shutdown(deadline: Duration) -> std::io::Result<()> {
     let until = Instant::now().checked_add(deadline);
     let made = || PROCESS_RUNTIMES.iter().filter_map(|(_, runtime)| runtime.get());
     made().try_for_each(|runtime| runtime.spawner().tasks().refuse_caller())?;

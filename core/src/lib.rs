@@ -13,6 +13,7 @@
 //! | [`time`], [`timers`]    | sleeps, intervals, timeouts; the queue of deadlines         |
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
+//! | [`io`]      | anybody's descriptors                                                   |
 //! | [`world`]   | what a program asks of the outside, and how a simulator stands in for it |
 //! | [`threads`], [`coop`], [`fork`] | the thread cache, the budget of a poll, noticing forks |
 
@@ -21,6 +22,7 @@ mod base;
 pub mod channel;
 mod event;
 pub mod future;
+pub mod io;
 mod kernel;
 pub mod net;
 pub mod promise;

@@ -4,6 +4,8 @@ mod locks;
 mod streams;
 
 use std::future::{Future, IntoFuture, pending};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use twoply_core::actor::{
     self, Actor, Backlog, Builder, ExitReason, Pool, Process, ProcessRef, Registry, Topic,
 };
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, select_all, suspension};
+use twoply_core::io::{Direction, Pollable};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{self, Promise, Resolver};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
@@ -90,6 +93,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(crowds(on));
     all.extend(times());
     all.extend(sockets());
+    all.extend(descriptors());
     all
 }
 
@@ -420,6 +424,20 @@ fn sockets() -> Vec<Waits> {
         }),
         waits("read", [any_wait(reader.read(leak_mut([0])))], move || drop(writes)),
         waits("write", [any_wait(writer.write(chunk)), any_wait(writer.write(chunk))], move || drop(reads)),
+    ]
+}
+
+fn descriptors() -> Vec<Waits> {
+    let pair = || {
+        let (ours, theirs) = UnixStream::pair().expect("there are descriptors");
+        ours.set_nonblocking(true).expect("it is ours");
+        (leak(Pollable::new(ours).expect("it can be watched")), theirs)
+    };
+    let ((readable, one), (read, another)) = (pair(), pair());
+    let read = || any_wait(read.with_io(Direction::Read, |mut io| io.read(&mut [0])));
+    vec![
+        waits("readable", [any_wait(readable.readable()), any_wait(readable.readable())], move || drop(one)),
+        waits("with_io", [read(), read()], move || drop(another)),
     ]
 }
 

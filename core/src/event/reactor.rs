@@ -38,7 +38,8 @@ pub(crate) use socket::IoHandle;
 pub use socket::{Notify, Socket, SocketOption, SocketOptions};
 pub use source::IoSource;
 pub(crate) use source::Progress;
-pub(crate) use waiters::{Direction, IoWaiter};
+pub use waiters::Direction;
+pub(crate) use waiters::IoWaiter;
 
 use crate::base::fork;
 use crate::base::panic::discard_panic;

@@ -65,10 +65,12 @@ impl<'a, R, F> Op<'a, R, F> {
     }
 }
 
+// No field is ever polled in place.
+impl<R, F> Unpin for Op<'_, R, F> {}
+
 impl<R, F> Future for Op<'_, R, F>
 where
-    R: Unpin,
-    F: FnMut(&IoHandle) -> io::Result<Progress<R>> + Unpin,
+    F: FnMut(&IoHandle) -> io::Result<Progress<R>>,
 {
     type Output = io::Result<R>;
 

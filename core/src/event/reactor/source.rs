@@ -38,7 +38,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::socket::IoHandle;
 use super::table::Key;
 use super::waiters::{Direction, IoWaiter, Waiters, WakeList, WakerSlot};
-use super::{Interest, Reactor, Shared};
+use super::{Interest, Reactor, Shared, sys};
 use crate::base::fork;
 use crate::base::sync::atomic::AtomicU32;
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -123,6 +123,24 @@ impl IoSource {
         IoSource::of(IoHandle::Descriptor(fd))
     }
 
+    /// Creates a source that watches the same open file as `io` does, through a descriptor of its own.
+    ///
+    /// # Errors
+    /// Fails where no poller can watch it: [`Unsupported`](io::ErrorKind::Unsupported) for a regular file and
+    /// whatever else is always ready. Fails when the system is out of descriptors, too.
+    pub(crate) fn watching(io: BorrowedFd<'_>) -> io::Result<Arc<IoSource>> {
+        let fd = io.try_clone_to_owned()?;
+        sys::check(fd.as_fd()).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a descriptor of this kind (a regular file, a directory, ...) is always ready: there is nothing \
+                 to wait for",
+            ),
+            _ => error,
+        })?;
+        Ok(IoSource::new(fd))
+    }
+
     /// Makes a source of `handle`. A simulated socket is told to report to it.
     pub(crate) fn of(handle: IoHandle) -> Arc<IoSource> {
         let state: Arc<State> = Arc::default();
@@ -158,6 +176,13 @@ impl IoSource {
     /// A report for a descriptor that is not ready is harmless: those who are woken try, and wait again.
     pub fn notify(&self, ready: Interest) {
         self.state.ready(ready, false);
+    }
+
+    /// Has the next operation in `direction` be tried, whatever is known of the readiness. If it would block,
+    /// that is known again.
+    pub(crate) fn assume_ready(&self, direction: Direction) {
+        let bit = u32::from(direction.interest().0);
+        self.state.report(|word| word | bit);
     }
 
     /// Has `reactor` report the readiness of this source from now on, until one of the two is dropped. Does

@@ -10,9 +10,9 @@ mod epoll;
 mod portable;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) use epoll::{Events, Poller};
+pub(super) use epoll::{Events, Poller, check};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) use portable::{Events, Poller};
+pub(super) use portable::{Events, Poller, check};
 
 use super::Interest;
 

@@ -12,9 +12,16 @@ use slab::Slab;
 use super::{Interest, IoSource};
 use crate::base::wake::StoredWaker;
 
-/// The direction in which bytes move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+/// The direction in which bytes move, and in which an operation waits for readiness.
+///
+/// # Examples
+/// ```
+/// use twoply::reactor::{Direction, Interest};
+///
+/// assert_eq!(Direction::Read.interest(), Interest::READ);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
     /// Towards us: reading, accepting.
     Read,
     /// Away from us: writing, connecting.
@@ -22,7 +29,8 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    pub(crate) fn interest(self) -> Interest {
+    /// Returns the set that has this direction only.
+    pub fn interest(self) -> Interest {
         match self {
             Direction::Read => Interest::READ,
             Direction::Write => Interest::WRITE,

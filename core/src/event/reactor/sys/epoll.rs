@@ -61,6 +61,12 @@ impl Events {
     }
 }
 
+/// Fails if no poller can watch `fd`.
+pub(crate) fn check(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let poller = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    Ok(epoll::add(&poller, fd, epoll::EventData::new_u64(0), epoll::EventFlags::ET)?)
+}
+
 impl Poller {
     pub(crate) fn new() -> io::Result<Poller> {
         let poller = polling::Poller::new()?;

@@ -37,6 +37,17 @@ impl Events {
     }
 }
 
+/// Fails if no poller can watch `fd`.
+#[cfg_attr(
+    any(target_os = "linux", target_os = "android"),
+    allow(dead_code, reason = "the tests have no use for it")
+)]
+pub(crate) fn check(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let poller = Poller::new()?;
+    poller.add_edge(fd, Key(0))?;
+    poller.delete(fd)
+}
+
 impl Poller {
     pub(crate) fn new() -> io::Result<Poller> {
         let poller = polling::Poller::new()?;
