@@ -14,6 +14,7 @@ use twoply_core::coop::BUDGET;
 use twoply_core::future::{OneOf, join, join_all, race_all, select};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{Promise, Resolver};
+use twoply_core::sync::{Mutex, RwLock, Semaphore};
 use twoply_core::task::Task;
 use twoply_core::time::{sleep, timeout};
 use twoply_core::{Wait, channel, offload};
@@ -39,6 +40,7 @@ laws! {
         arms_that_wake_each_other_give_way,
         a_process_that_asks_itself_gives_way,
         a_condition_that_always_holds_gives_way,
+        locks_that_nobody_has_give_way,
         sleeps_that_are_over_give_way,
         waits_for_an_end_that_has_come_give_way,
     }
@@ -437,6 +439,37 @@ fn a_condition_that_always_holds_gives_way(on: &Systems) {
     let awaiting = on.here().spawn(async move { while rx.wait_for(|n| *n == 1).await.is_ok() {} });
     gives_way(on, awaiting);
     gives_way(on, on.here().spawn_fn(move || while other.wait_for(|n| *n == 1).wait().is_ok() {}));
+}
+
+/// A stack that waits for such a lock does not go the way of other waits.
+fn locks_that_nobody_has_give_way(on: &Systems) {
+    let mutex = Mutex::new(());
+    gives_way(
+        on,
+        on.here().spawn_fn(move || {
+            loop {
+                drop(mutex.lock().wait())
+            }
+        }),
+    );
+    let lock = RwLock::new(());
+    gives_way(
+        on,
+        on.here().spawn_fn(move || {
+            loop {
+                drop(lock.read().wait())
+            }
+        }),
+    );
+    let semaphore = Semaphore::new(1);
+    gives_way(
+        on,
+        on.here().spawn_fn(move || {
+            loop {
+                drop(semaphore.acquire().wait())
+            }
+        }),
+    );
 }
 
 fn sleeps_that_are_over_give_way(on: &Systems) {

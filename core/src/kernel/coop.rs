@@ -113,6 +113,21 @@ impl Unit {
     }
 }
 
+/// Completes an operation that can be done at once: what [`proceed`] and [`Unit::spend`] do, with one look at
+/// the records of the stack. Returns `None` if `attempt` does, or if it has to be asked for leave first.
+#[inline]
+pub(crate) fn complete_at_once<R>(attempt: impl FnOnce(&StrandState) -> Option<R>) -> Option<R> {
+    with_state(|state| {
+        let left = state.budget().get();
+        if left == 0 {
+            return None;
+        }
+        let done = attempt(state)?;
+        state.budget().set(left - 1);
+        Some(done)
+    })
+}
+
 /// Waits for leave to complete one operation, and completes it.
 pub(crate) fn consume() -> impl Future<Output = ()> {
     poll_fn(|cx| proceed(cx).map(Unit::spend))

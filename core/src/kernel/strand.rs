@@ -339,18 +339,7 @@ impl StrandState {
     pub(crate) fn begin_wait(&self) -> Level<'_> {
         let level = self.depth.get();
         self.depth.set(level + 1);
-        let waker = match level {
-            0 => None,
-            _ => {
-                let mut wakers = self.inner_wakers.borrow_mut();
-                // Waits nest strictly, but a level's waker is made only when it is first needed.
-                while wakers.len() < level as usize {
-                    let next = wakers.len() as u32 + 1;
-                    wakers.push(self.parker.waker(next));
-                }
-                Some(wakers[level as usize - 1].clone())
-            }
-        };
+        let waker = if level == 0 { None } else { Some(self.inner_waker(level)) };
         // The whole stack waits, whatever is being polled further down.
         let alternatives = self.alternatives.replace(0);
         let waits = self.waits.get();
@@ -508,20 +497,20 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
             let _ = DEFAULT.try_with(|strand| strand.replace_backend(before));
         }
     }
-    with_entered(|_| {
+    with_entered(|_, _| {
         let before = DEFAULT.try_with(|strand| strand.replace_backend(Some(Arc::clone(backend))));
         let _restore = Restore(before.ok().flatten());
         f()
     })
 }
 
-/// As [`with_current`]. The thread's own strand is entered, too: so it is found sooner by what runs inside
-/// `f`.
+/// As [`with_current`], with the records of the strand. The thread's own strand is entered, too: so it is
+/// found sooner by what runs inside `f`.
 #[inline]
-pub(crate) fn with_entered<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
+pub(crate) fn with_entered<R>(f: impl FnOnce(&dyn Strand, &StrandState) -> R) -> R {
     match CURRENT.get() {
-        Some(_) => with_current(f),
-        None => with_default(|strand| enter(strand, || f(strand))),
+        Some(_) => with_both(f),
+        None => with_default(|strand| enter(strand, || f(strand, strand.state()))),
     }
 }
 
@@ -550,25 +539,26 @@ pub(crate) fn with_alternative<R>(f: impl FnOnce() -> R) -> R {
 /// ```
 #[inline]
 pub fn with_current<R>(f: impl FnOnce(&dyn Strand) -> R) -> R {
-    if let Some(current) = CURRENT.get() {
-        // SAFETY: the pointer was made from a reference by `enter`, whose frame is still below this one and
-        // which puts the old value back before that reference ends. A fiber that is suspended inside `f`
-        // takes its frames off the thread together with this borrow; its strand lives in the same runner as
-        // its stack, which outlives every frame on it.
-        return f(unsafe { current.strand.as_ref() });
-    }
-    with_default(|strand| f(strand))
+    with_both(|strand, _| f(strand))
 }
 
 /// Runs `f` with the records of the strand that it is called on.
 #[inline]
 pub(crate) fn with_state<R>(f: impl FnOnce(&StrandState) -> R) -> R {
+    with_both(|_, state| f(state))
+}
+
+#[inline]
+fn with_both<R>(f: impl FnOnce(&dyn Strand, &StrandState) -> R) -> R {
     if let Some(current) = CURRENT.get() {
-        // SAFETY: `enter` borrowed them from the strand, for as long as it borrows that; so as for
-        // `with_current`.
-        return f(unsafe { current.state.as_ref() });
+        // SAFETY: the pointers were made from references by `enter`, whose frame is still below this one and
+        // which puts the old value back before those references end. A fiber that is suspended inside `f`
+        // takes its frames off the thread together with this borrow; its strand lives in the same runner as
+        // its stack, which outlives every frame on it.
+        let (strand, state) = unsafe { (current.strand.as_ref(), current.state.as_ref()) };
+        return f(strand, state);
     }
-    with_default(|strand| f(strand.state()))
+    with_default(|strand| f(strand, strand.state()))
 }
 
 /// Calls `f`, now or when a call further out on this stack is done with what it does; see

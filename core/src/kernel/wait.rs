@@ -1,6 +1,6 @@
 //! `.wait()`: finishing any future on the stack that asks for it.
 //!
-//! The loop in [`drive`] is the only place in the library where a stack stops for a future. It polls, and
+//! The loop in [`drive_on`] is the only place in the library where a stack stops for a future. It polls, and
 //! where the future is not ready it has the current [`Strand`] park: a thread sleeps, a green worker moves to
 //! another stack. It never spins and never allocates for the outermost wait of a stack.
 
@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::event::parker::Parker;
-use crate::kernel::backend::Strand;
+use crate::kernel::backend::{Strand, StrandState};
 use crate::kernel::coop;
 use crate::kernel::ioserver;
 use crate::kernel::probe::probe;
@@ -65,7 +65,7 @@ impl<F: IntoFuture> Wait for F {
     #[inline]
     fn wait(self) -> F::Output {
         let future = pin!(self.into_future());
-        with_entered(|strand| match drive(strand, future) {
+        with_entered(|strand, state| match drive_on(strand, state, future) {
             Ok(output) => output,
             Err(Cancelled) => unwind(),
         })
@@ -96,8 +96,17 @@ pub(crate) fn unwind() -> ! {
 
 /// Polls `future` on this stack until it is ready, parking `strand` in between.
 #[inline]
-pub(crate) fn drive<F: Future>(strand: &dyn Strand, mut future: Pin<&mut F>) -> Result<F::Output, Cancelled> {
-    let state = strand.state();
+pub(crate) fn drive<F: Future>(strand: &dyn Strand, future: Pin<&mut F>) -> Result<F::Output, Cancelled> {
+    drive_on(strand, strand.state(), future)
+}
+
+/// As [`drive`], for a caller that has the records of `strand`.
+#[inline]
+fn drive_on<F: Future>(
+    strand: &dyn Strand,
+    state: &StrandState,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output, Cancelled> {
     let level = state.begin_wait();
     let mut cx = Context::from_waker(level.waker());
     let (mut again, mut describing) = (false, false);

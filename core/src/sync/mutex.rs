@@ -208,9 +208,7 @@ impl<T: ?Sized> Mutex<T> {
             return None;
         }
         self.raw.set_holder(with_state(take_lock));
-        let guard = MutexGuard::new(self);
-        self.refuse_poison();
-        Some(guard)
+        Some(MutexGuard::new(self).unless_poisoned())
     }
 
     /// Returns a guard that borrows nothing, if nobody has the lock. Never waits.

@@ -116,6 +116,26 @@ impl Permits {
         count: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Closed>> {
+        match self.acquire_at_once(wait_key, count) {
+            Some(acquired) => Poll::Ready(acquired),
+            None => self.poll_in_turn(wait_key, count, cx),
+        }
+    }
+
+    /// As [`Permits::poll_acquire`], if nobody is to be waited for and `wait_key` has not waited yet.
+    #[inline]
+    pub(super) fn acquire_at_once(&self, wait_key: &WaitKey, count: usize) -> Option<Result<(), Closed>> {
+        if wait_key.is_set() { None } else { coop::complete_at_once(|_| self.try_acquire(count)) }
+    }
+
+    /// As [`Permits::poll_acquire`], where there may be too few permits.
+    #[cold]
+    fn poll_in_turn(
+        &self,
+        wait_key: &mut WaitKey,
+        count: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Closed>> {
         let unit = ready!(coop::proceed(cx));
         let acquired = match wait_key.get() {
             None => match self.try_acquire(count) {
@@ -133,7 +153,6 @@ impl Permits {
     }
 
     /// Makes step 3 of the diagram.
-    #[cold]
     fn enter(&self, wait_key: &mut WaitKey, wants: usize, waker: &Waker) -> Poll<Result<(), Closed>> {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
         // waker's.
@@ -156,7 +175,6 @@ impl Permits {
     }
 
     /// Polls one that waits, with the key `key`.
-    #[cold]
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<Result<(), Closed>> {
         let mut spare = None;
         loop {

@@ -40,6 +40,18 @@ impl StrandState {
         &self.description
     }
 
+    /// Returns the waker of the waits at `level`, which is not the outermost.
+    #[cold]
+    pub(super) fn inner_waker(&self, level: u32) -> Waker {
+        let mut wakers = self.inner_wakers.borrow_mut();
+        // Waits nest strictly, but a level's waker is made only when it is first needed.
+        while wakers.len() < level as usize {
+            let next = wakers.len() as u32 + 1;
+            wakers.push(self.parker.waker(next));
+        }
+        wakers[level as usize - 1].clone()
+    }
+
     /// Returns how many waits are under way on this stack, one inside the other.
     pub(crate) fn depth(&self) -> u32 {
         self.depth.get()

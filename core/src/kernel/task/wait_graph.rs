@@ -281,8 +281,13 @@ impl Edge {
 impl Drop for Edge {
     #[inline]
     fn drop(&mut self) {
+        // Out of line, so that what may have an edge and has none drops it for the price of a look.
+        #[inline(never)]
+        fn withdraw(edge: &mut Edge) {
+            drop(edge.withdraw());
+        }
         if self.number != 0 {
-            drop(self.withdraw());
+            withdraw(self);
         }
     }
 }

@@ -41,6 +41,13 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         MutexGuard { mutex, panicking: mutex.is_panicking(), value: PhantomData }
     }
 
+    /// Panics if a panic has poisoned the mutex, and gives the lock back before.
+    #[inline]
+    pub(super) fn unless_poisoned(self) -> MutexGuard<'a, T> {
+        self.mutex.refuse_poison();
+        self
+    }
+
     /// Returns the mutex whose lock this is. An associated function, so that it hides no method of the
     /// value's.
     ///

@@ -9,11 +9,13 @@ use std::task::{Context, Poll, ready};
 use super::raw::RawMutex;
 use super::{Mutex, MutexGuard, OwnedMutexGuard, refuse_poisoned};
 use crate::base::waitlist::WaitKey;
+use crate::kernel::backend::StrandState;
 use crate::kernel::coop;
 use crate::kernel::strand::with_state;
-use crate::kernel::task::Cycle;
 use crate::kernel::task::holders::take_lock;
 use crate::kernel::task::wait_graph::LockWait;
+use crate::kernel::task::{Cycle, TaskId};
+use crate::kernel::wait::Wait;
 
 /// The message of the panic of a future that is polled after it was ready.
 const POLLED_AGAIN: &str = "a lock was polled after it was ready";
@@ -31,12 +33,39 @@ impl Waiting {
         Waiting { wait_key: WaitKey::new(), lock_wait: LockWait::default() }
     }
 
-    /// Polls for the lock, and spends a unit of the budget on it.
+    /// Polls for the lock, and spends a unit of the budget on it. `holder` returns the task that is to be
+    /// known to have it.
     ///
     /// # Errors
     /// When the wait would never end, because it would be for the waiting task itself.
     #[inline]
-    fn poll(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
+    fn poll(
+        &mut self,
+        raw: &RawMutex,
+        cx: &mut Context<'_>,
+        holder: fn(&StrandState) -> Option<TaskId>,
+    ) -> Poll<Result<(), Cycle>> {
+        if self.lock_at_once(raw, holder) {
+            return Poll::Ready(Ok(()));
+        }
+        let locked = ready!(self.poll_in_turn(raw, cx));
+        if locked.is_ok() {
+            raw.set_holder(with_state(holder));
+        }
+        Poll::Ready(locked)
+    }
+
+    /// Takes the lock if nobody has it and this has not waited yet, and spends a unit of the budget on it.
+    /// Returns whether it has.
+    #[inline]
+    fn lock_at_once(&self, raw: &RawMutex, holder: fn(&StrandState) -> Option<TaskId>) -> bool {
+        let lock = |state: &StrandState| raw.try_lock().then(|| raw.set_holder(holder(state)));
+        !self.wait_key.is_set() && coop::complete_at_once(lock).is_some()
+    }
+
+    /// As [`Waiting::poll`], where somebody else may have the lock.
+    #[cold]
+    fn poll_in_turn(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
         let unit = ready!(coop::proceed(cx));
         let locked = match raw.poll_lock(&mut self.wait_key, cx.waker()) {
             Poll::Ready(()) => Ok(()),
@@ -47,7 +76,6 @@ impl Waiting {
         Poll::Ready(locked)
     }
 
-    #[cold]
     fn pending(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
         let watched = with_state(|state| self.lock_wait.pending(state, cx.waker(), || raw.holder()));
         match watched {
@@ -79,6 +107,28 @@ impl<'a, T: ?Sized> Lock<'a, T> {
         Lock { mutex: Some(mutex), waiting: Waiting::new() }
     }
 
+    /// Blocks the calling stack until the lock is there, as [`Wait::wait`] of any future does. A lock that
+    /// nobody has is taken by a shorter way.
+    ///
+    /// # Panics
+    /// As the future does.
+    ///
+    /// ```
+    /// use twoply::sync::Mutex;
+    ///
+    /// assert_eq!(*Mutex::new(7).lock().wait(), 7);
+    /// ```
+    #[inline]
+    pub fn wait(mut self) -> MutexGuard<'a, T> {
+        match self.mutex {
+            Some(mutex) if self.waiting.lock_at_once(&mutex.raw, take_lock) => {
+                self.mutex = None;
+                MutexGuard::new(mutex).unless_poisoned()
+            }
+            _ => Wait::wait(self),
+        }
+    }
+
     /// Makes it return an error where it would panic.
     ///
     /// ```
@@ -104,12 +154,9 @@ impl<'a, T: ?Sized> Lock<'a, T> {
     #[inline]
     fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<Result<MutexGuard<'a, T>, Cycle>> {
         let mutex = self.mutex.expect(POLLED_AGAIN);
-        let locked = ready!(self.waiting.poll(&mutex.raw, cx));
+        let locked = ready!(self.waiting.poll(&mutex.raw, cx, take_lock));
         self.mutex = None;
-        Poll::Ready(locked.map(|()| {
-            mutex.raw.set_holder(with_state(take_lock));
-            MutexGuard::new(mutex)
-        }))
+        Poll::Ready(locked.map(|()| MutexGuard::new(mutex)))
     }
 }
 
@@ -119,10 +166,7 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
         match ready!(self.poll_guard(cx)) {
-            Ok(guard) => {
-                MutexGuard::mutex(&guard).refuse_poison();
-                Poll::Ready(guard)
-            }
+            Ok(guard) => Poll::Ready(guard.unless_poisoned()),
             Err(cycle) => refuse_deadlock(&cycle),
         }
     }
@@ -231,7 +275,7 @@ impl<T: ?Sized> Future for LockOwned<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
         let this = &mut *self;
         let raw = &this.mutex.as_ref().expect(POLLED_AGAIN).raw;
-        let locked = ready!(this.waiting.poll(raw, cx));
+        let locked = ready!(this.waiting.poll(raw, cx, |_| None));
         let mutex = this.mutex.take().expect(POLLED_AGAIN);
         if let Err(cycle) = locked {
             refuse_deadlock(&cycle);

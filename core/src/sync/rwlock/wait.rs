@@ -10,6 +10,7 @@ use super::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, READER, RwLock, RwLockReadGuard, RwLockWriteGuard, WRITER,
 };
 use crate::base::waitlist::WaitKey;
+use crate::kernel::wait::Wait;
 
 /// The message of the panic of a future that is polled after it was ready.
 const POLLED_AGAIN: &str = "a lock was polled after it was ready";
@@ -34,6 +35,18 @@ macro_rules! waiting {
             #[inline]
             pub(super) fn new(lock: $lock) -> Self {
                 $name { lock: Some(lock), wait_key: WaitKey::new() }
+            }
+
+            /// Blocks the calling stack until there is access, as [`Wait::wait`] of any future does. Access
+            /// that there is at once is taken by a shorter way.
+            #[inline]
+            pub fn wait(mut self) -> $guard<$($life,)? T> {
+                let acquired =
+                    |lock: &mut $lock| lock.permits.acquire_at_once(&self.wait_key, $permits).is_some();
+                match self.lock.take_if(acquired) {
+                    Some(lock) => $guard::new(lock),
+                    None => Wait::wait(self),
+                }
             }
         }
 
