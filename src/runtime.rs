@@ -14,6 +14,7 @@
 //! | [`Runtime::run`] or [`run`](crate::run) returns | have all ended by themselves | start as before | stay | has waited for them |
 //! | [`Runtime::shutdown`] | are cancelled | [`SpawnError::ShutDown`] | end | waits for tasks and threads, until a deadline |
 //! | a [`Runtime`], [`Native`] or [`Green`] is dropped | are cancelled | [`SpawnError::ShutDown`] | end after their tasks | goes on at once |
+//! | a [`LocalRuntime`] is dropped | are cancelled | [`SpawnError::ShutDown`] | there are none | runs the tasks until they are over |
 //! | [`shutdown`](crate::shutdown), of the runtimes of the process | are cancelled on all of them, before any is waited for | [`SpawnError::ShutDown`] | end | waits for tasks and threads, until a deadline |
 //! | `main` returns | go no further than they are: nothing of theirs is dropped | | end with the process | |
 //!
@@ -39,6 +40,8 @@ use crate::{Failure, Spawner, Task};
 
 pub use backend::{Backend, ParseBackendError};
 pub use builder::Builder;
+#[cfg(feature = "green")]
+pub use twoply_green::LocalRuntime;
 
 /// A runtime of either backend.
 ///

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::core::Core;
-use crate::runner;
+use crate::runner::Runners;
 use crate::scheduler::Shared;
 use crate::strand::CarrierStrand;
 use crate::worker::{self, Context};
@@ -19,7 +19,9 @@ pub(crate) fn carry(shared: Arc<Shared>, core: Box<Core>) {
     let entered = worker::enter(&context);
     match &context.shared.stacks {
         Some(stacks) if !away => {
-            runner::run_on_fibers(&context, index, stacks, || context.next_at_home(index));
+            let mut runners = Runners::new(&context, index, stacks);
+            runners.run(|| context.next_at_home(index));
+            runners.end();
         }
         _ => {
             let strand = CarrierStrand::new(Rc::clone(&context), index);

@@ -21,7 +21,8 @@
 //! | `strand` | how a stack waits: by handing the worker over, or suspended |
 //! | `runner`, `carrier` | polling tasks on fibers; the life of a thread that carries a worker |
 //! | `backend`, `watchdog` | what the core sees; the thread that helps where a task holds its worker up |
-//! | `runtime`, `host` | what users see: the runtime and its settings; the worker inside a foreign event loop |
+//! | `runtime`, `local` | what users see: the runtime and its settings; one on the thread that waits for it |
+//! | `host` | the worker inside a foreign event loop |
 
 mod asymmetric_fence;
 mod backend;
@@ -32,6 +33,7 @@ mod fiber;
 mod handoff;
 mod host;
 mod launch;
+mod local;
 mod lock;
 mod metrics;
 mod queue;
@@ -50,6 +52,7 @@ mod worker;
 
 pub use fiber::usage::StackUse;
 pub use host::Host;
+pub use local::LocalRuntime;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runtime::{Builder, FiberPromise, Green};
 pub use watchdog_state::LongPoll;

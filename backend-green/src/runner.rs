@@ -5,7 +5,7 @@
 //! that blocks keeps its runner, suspended, until it is woken; the next task gets another. So only what is
 //! blocked in straight-line code holds a stack.
 //!
-//! A worker calls this once, for its whole life. Nothing here is ever touched by another thread. When a task
+//! A worker has these runners for its whole life. Nothing here is ever touched by another thread. When a task
 //! is stuck on a runner, another thread carries the worker until this one comes back, and polls on its own
 //! stack.
 
@@ -47,8 +47,8 @@ struct Runner {
     task: u64,
 }
 
-/// The runners of a worker.
-struct Runners<'a> {
+/// The runners of a worker, on the thread that they belong to.
+pub(crate) struct Runners {
     /// All runners, by number.
     all: Vec<Option<Box<Runner>>>,
     /// The numbers of runners that are free; the one used last comes last, because its stack is warm.
@@ -56,48 +56,56 @@ struct Runners<'a> {
     /// The numbers without a runner.
     vacant: Vec<usize>,
     /// The pool that stacks come from.
-    stacks: &'a Arc<StackPool>,
+    stacks: Arc<StackPool>,
     /// The thread's side of its worker.
-    context: &'a Rc<Context>,
+    context: Rc<Context>,
     /// The index of the worker.
     index: usize,
+    /// The strand for tasks that come when no stack can be had: it waits by keeping the worker.
+    last_resort: Rc<FiberStrand>,
+    /// The stack on which an overflow is reported. std gives every thread that it starts one; this is for
+    /// systems where it does not. Without one an overflow still ends the process, if with no message.
+    _signal_stack: io::Result<SignalStack>,
 }
 
-/// Runs the worker's work on fibers until `next` says that there is no more.
-pub(crate) fn run_on_fibers(
-    context: &Rc<Context>,
-    index: usize,
-    stacks: &Arc<StackPool>,
-    next: impl Fn() -> Option<Work>,
-) {
-    // std gives every thread that it starts an alternate signal stack; this is for systems where it does not.
-    // Without one an overflow still ends the process, if with no message.
-    let _signal_stack = SignalStack::ensure();
-    let mut runners =
-        Runners { all: Vec::new(), idle: Vec::new(), vacant: Vec::new(), stacks, context, index };
-    // The strand for tasks that come when no stack can be had: it waits by keeping the worker.
-    let last_resort = FiberStrand::new(Rc::clone(context), index, usize::MAX);
-    let counts = &context.remote(index).counts;
-    // The same strand serves wakers that events call.
-    strand::enter(&last_resort, || {
-        while let Some(work) = next() {
-            match work {
-                Work::Fiber(fiber) => runners.go_on(fiber),
-                Work::Job(job) => match runners.free() {
-                    Ok(runner) => runners.resume(runner, Some(job)),
-                    Err(_) => {
-                        worker::poll(counts, job);
-                    }
-                },
-            }
+impl Runners {
+    /// Makes the runners of the worker `index`, whose home the calling thread is.
+    pub(crate) fn new(context: &Rc<Context>, index: usize, stacks: &Arc<StackPool>) -> Runners {
+        Runners {
+            all: Vec::new(),
+            idle: Vec::new(),
+            vacant: Vec::new(),
+            stacks: Arc::clone(stacks),
+            context: Rc::clone(context),
+            index,
+            last_resort: Rc::new(FiberStrand::new(Rc::clone(context), index, usize::MAX)),
+            _signal_stack: SignalStack::ensure(),
         }
-    });
-    runners.end_idle(0);
-    // A worker does not leave while one is blocked. If it did, the stack would be leaked, and counted: what
-    // lies on it may be borrowed from elsewhere.
-}
+    }
 
-impl Runners<'_> {
+    /// Runs the worker's work on fibers until `next` says that there is no more for now.
+    pub(crate) fn run(&mut self, mut next: impl FnMut() -> Option<Work>) {
+        let last_resort = Rc::clone(&self.last_resort);
+        // The same strand serves wakers that events call.
+        strand::enter(&*last_resort, || {
+            while let Some(work) = next() {
+                match work {
+                    Work::Fiber(fiber) => self.go_on(fiber),
+                    Work::Job(job) => match self.free() {
+                        Ok(runner) => self.resume(runner, Some(job)),
+                        Err(_) => worker::poll(&self.context.remote(self.index).counts, job),
+                    },
+                }
+            }
+        });
+    }
+
+    /// Gives the stacks of all free runners back. A worker does not leave while one is blocked. If it did,
+    /// the stack would be leaked, and counted: what lies on it may be borrowed from elsewhere.
+    pub(crate) fn end(&mut self) {
+        self.end_idle(0);
+    }
+
     /// Returns the number of a free runner, which is made if need be.
     #[inline]
     fn free(&mut self) -> io::Result<usize> {
@@ -110,12 +118,12 @@ impl Runners<'_> {
     #[cold]
     fn add(&mut self) -> io::Result<usize> {
         let number = self.vacant.last().copied().unwrap_or(self.all.len());
-        let strand = Rc::new(FiberStrand::new(Rc::clone(self.context), self.index, number));
-        let (own, context, index) = (Rc::clone(&strand), Rc::clone(self.context), self.index);
+        let strand = Rc::new(FiberStrand::new(Rc::clone(&self.context), self.index, number));
+        let (own, context, index) = (Rc::clone(&strand), Rc::clone(&self.context), self.index);
         // SAFETY: the builder's `fibers`, which is how there came to be a pool, is unsafe: its caller has
         // promised that what runs on the runtime's tasks may be suspended.
         let fiber = unsafe {
-            Fiber::new(self.stacks, move |suspender, mut input| {
+            Fiber::new(&self.stacks, move |suspender, mut input| {
                 own.set_suspender(suspender);
                 let counts = &context.remote(index).counts;
                 let measures = context.shared.on_stack_use.as_ref();

@@ -1,30 +1,20 @@
-//! A green runtime as users have it: its settings, how it starts and how it ends.
+//! A green runtime as users have it: how it starts and how it ends.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::backend::Backend;
-use twoply_core::reactor::Reactor;
 use twoply_core::task::Spawner;
-use twoply_core::threads::{Limits, ThreadCache, process_limit};
 
-use crate::asymmetric_fence;
-use crate::carrier;
-use crate::core::Core;
-use crate::fiber::usage::StackUse;
-use crate::fiber::{StackOptions, StackPool, overflow, usage};
-use crate::launch::start_workers;
 use crate::metrics::Metrics;
-use crate::queue::Local;
-use crate::reports::Handler;
-use crate::scheduler::{DROPPER, Remote, Shared};
-use crate::watchdog;
-use crate::watchdog_state::{LongPoll, WatchdogState};
+use crate::scheduler::{DROPPER, Shared};
+
+mod builder;
+
+pub use builder::{Builder, FiberPromise};
 
 /// A green runtime: its workers, and the tasks that run on them.
 ///
@@ -49,286 +39,6 @@ pub struct Green {
     spawner: Spawner,
 }
 
-/// Settings of a [`Green`] runtime.
-#[must_use]
-pub struct Builder {
-    /// The setting of [`Builder::name`].
-    name: Option<String>,
-    /// The setting of [`Builder::workers`].
-    workers: Option<usize>,
-    /// The setting of [`Builder::spin_rounds`].
-    spin_rounds: u32,
-    /// Limits of the threads.
-    limits: Limits,
-    /// True if blocked stacks are fibers.
-    fibers: bool,
-    /// The size and the number of the fibers' stacks.
-    stacks: StackOptions,
-    /// The handler that is told how much of their stacks tasks use.
-    on_stack_use: Option<usage::Handler>,
-    /// The length of a poll from which on its task is reported.
-    long_poll_limit: Duration,
-    /// The handler that is told of such tasks.
-    on_long_poll: Option<Handler>,
-}
-
-/// The promise that [`Builder::fibers`] asks for, as a value: whoever makes one has given it, and may hand it
-/// to code that cannot say `unsafe` itself, such as a builder that is told the backend at run time.
-///
-/// # Examples
-/// ```
-/// use twoply::green_backend::{FiberPromise, Green};
-///
-/// // SAFETY: no task of this program waits while a crate that it calls relies on the discipline of its stack.
-/// let promise = unsafe { FiberPromise::new() };
-/// let green = Green::builder().fibers_with(promise).build()?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct FiberPromise(());
-
-impl FiberPromise {
-    /// Gives the promise, for every runtime that it is handed to.
-    ///
-    /// # Safety
-    #[doc = include_str!("fiber/SAFETY.md")]
-    pub const unsafe fn new() -> FiberPromise {
-        FiberPromise(())
-    }
-}
-
-/// The number of times that a worker which has run out of work looks around before it sleeps: about as long
-/// as waking a sleeping core takes.
-const SPIN_ROUNDS: u32 = 60;
-
-/// The length of a poll that would be felt by a person.
-const LONG_POLL: Duration = Duration::from_millis(100);
-
-impl Builder {
-    /// Names the threads of the runtime, as debuggers and `std::thread::current` show them; `twoply-green`
-    /// unless set.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::Wait;
-    /// use twoply::green_backend::Green;
-    ///
-    /// let green = Green::builder().workers(1).name("web").build()?;
-    /// let name = green.spawner().spawn(async { std::thread::current().name().map(str::to_owned) });
-    /// assert_eq!(name.wait().unwrap().as_deref(), Some("web"));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn name(mut self, name: impl Into<String>) -> Builder {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Sets how many workers run tasks at the same time. Unless set it is the number of the machine's cores;
-    /// it is at least one.
-    pub fn workers(mut self, workers: usize) -> Builder {
-        self.workers = Some(workers.max(1));
-        self
-    }
-
-    /// Sets how often a worker that has run out of work looks around, giving its core away in between, before
-    /// it sleeps; 60 unless set. More makes wake-ups between cores faster and idle times dearer; 0 sleeps at
-    /// once.
-    pub fn spin_rounds(mut self, rounds: u32) -> Builder {
-        self.spin_rounds = rounds;
-        self
-    }
-
-    /// Sets the most threads at a time: for workers, one for the watchdog, for tasks that block in
-    /// straight-line code on threads, for those that are stuck (in something that is not this library's, or
-    /// computing for long) while others wait for their worker, and for what is
-    /// [offloaded](twoply_core::offload) from fibers. When they are all taken, a task that blocks keeps its
-    /// worker until a thread ends: the tasks behind it wait, and where every worker is kept in this way,
-    /// those that the blocked ones wait for, too. [`Metrics::refusals`] counts that, each such task is a
-    /// [`LongPoll`], and without a [handler](Builder::on_long_poll) for these a line on standard error says
-    /// so once. With fewer than one more than there are workers, [`Builder::build`] fails.
-    ///
-    /// Unless set, and in any case, all runtimes of the process together have at most
-    /// [`process_limit`]. A program of which more tasks block at the same time needs
-    /// [fibers](Builder::fibers), or tasks that `.await`.
-    pub fn max_threads(mut self, threads: usize) -> Builder {
-        self.limits.threads = threads;
-        self
-    }
-
-    /// Sets how long an idle thread is kept for the next task that blocks; 10 seconds unless set.
-    pub fn thread_keep_alive(mut self, idle: Duration) -> Builder {
-        self.limits.keep_alive = idle;
-        self
-    }
-
-    /// Sets the size of a fiber's stack in bytes; 256 KiB unless set, at least 32 KiB. Memory is used as it
-    /// is touched, so a larger one costs address space and little else. A task that overflows its stack ends
-    /// the process, with a message that names it; [`Builder::on_stack_use`] tells how much the tasks of a
-    /// program use.
-    pub fn stack_size(mut self, bytes: usize) -> Builder {
-        self.stacks.size = bytes;
-        self
-    }
-
-    /// Sets the most fibers that may be blocked at a time. When they are, tasks go on as long as they do not
-    /// block; one that does keeps its worker.
-    pub fn max_stacks(mut self, stacks: usize) -> Builder {
-        self.stacks.limit = stacks;
-        self
-    }
-
-    /// Calls `handler`, on a thread of its own, when a task has been holding on to its worker for
-    /// `limit` without coming to an await point or a wait: code that computes for long, or that blocks in
-    /// something that is not this library's. It is called once for each such poll. Others do not wait for the
-    /// task: after some milliseconds another thread carries its worker
-    /// ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Nor do they wait for the handler, which
-    /// may block: further calls come after it, one by one, of the latest polls if there are many. Without a
-    /// handler such polls are counted; see [`Metrics::long_polls`].
-    pub fn on_long_poll(
-        mut self,
-        limit: Duration,
-        handler: impl Fn(&LongPoll) + Send + Sync + 'static,
-    ) -> Builder {
-        self.long_poll_limit = limit;
-        self.on_long_poll = Some(Box::new(handler));
-        self
-    }
-
-    /// Calls `handler` after each poll of a task on a fiber, on the fiber, with how much of its stack the
-    /// task has used. The largest of what is said of a task is its high-water mark. This is for finding out
-    /// which [`Builder::stack_size`] a program needs: it costs some microseconds a poll. Without fibers
-    /// nothing is said.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::collections::HashMap;
-    /// use std::sync::Mutex;
-    /// use twoply::Wait;
-    /// use twoply::green_backend::Green;
-    /// use twoply::task::{Builder, TaskId};
-    ///
-    /// static DEEPEST: Mutex<Option<HashMap<TaskId, usize>>> = Mutex::new(None);
-    ///
-    /// let green = Green::builder().workers(1).on_stack_use(|stack| {
-    ///     let mut deepest = DEEPEST.lock().unwrap();
-    ///     let deepest = deepest.get_or_insert_default().entry(stack.task.id()).or_default();
-    ///     *deepest = stack.used.max(*deepest);
-    /// });
-    /// // SAFETY: what the tasks run suspends in the middle of nothing that belongs to their thread.
-    /// let green = unsafe { green.fibers() }.build()?;
-    /// let task = green.spawner().spawn_fn(|| std::hint::black_box([1_u8; 100_000]).len());
-    /// let id = task.id();
-    /// task.wait().unwrap();
-    /// green.shutdown(std::time::Duration::from_secs(5))?;
-    /// assert!(DEEPEST.lock().unwrap().as_ref().unwrap()[&id] >= 100_000);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn on_stack_use(mut self, handler: impl Fn(&StackUse) + Send + Sync + 'static) -> Builder {
-        self.on_stack_use = Some(Box::new(handler));
-        self
-    }
-
-    /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds,
-    /// and a blocked task costs a few KiB of memory and nothing else.
-    ///
-    /// One thing is worse than with threads. Panics are counted for each thread, so a stack that unwinds,
-    /// from a panic or because its task was cancelled, cannot be left: a destructor that waits then keeps its
-    /// worker. If it waits for something that only this worker can do, such as a task that is blocked on a
-    /// fiber of it, neither goes on.
-    ///
-    /// # Safety
-    #[doc = include_str!("fiber/SAFETY.md")]
-    pub unsafe fn fibers(self) -> Builder {
-        // SAFETY: the caller promises what the promise asks for.
-        self.fibers_with(unsafe { FiberPromise::new() })
-    }
-
-    /// As [`Builder::fibers`], for code that is handed the promise by somebody else.
-    pub fn fibers_with(mut self, _promise: FiberPromise) -> Builder {
-        self.fibers = true;
-        self
-    }
-
-    /// Starts a runtime with these settings.
-    ///
-    /// # Errors
-    /// When the operating system refuses a thread, a descriptor or memory; [`io::ErrorKind::InvalidInput`]
-    /// when the settings ask for more threads than [there may be](Builder::max_threads), or for stacks larger
-    /// than the address space.
-    pub fn build(self) -> io::Result<Green> {
-        asymmetric_fence::prepare();
-        let threads = self.limits.threads.min(process_limit());
-        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        // Some threads are left for what blocks, where there may be few.
-        let count = self.workers.unwrap_or_else(|| cores().min(threads / 2).max(1));
-        if count >= threads {
-            let message = format!(
-                "{count} workers and a watchdog need more than the {threads} threads that there may be"
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let mut remotes = Vec::with_capacity(count);
-        let mut workers = Vec::with_capacity(count);
-        for index in 0..count {
-            let local = Local::new(count > 1);
-            remotes.push(Remote::new(local.stealer(), Reactor::new()?));
-            workers.push(Core::new(index, local, self.spin_rounds));
-        }
-        let stacks = match self.fibers {
-            true => {
-                overflow::install()?;
-                Some(StackPool::new(&self.stacks)?)
-            }
-            false => None,
-        };
-        let watchdog_name = format!("{}-watchdog", self.name.as_deref().unwrap_or("twoply"));
-        let name = self.name.map_or(Cow::Borrowed("twoply-green"), Cow::Owned);
-        let threads = ThreadCache::new(name, self.limits);
-        let watch = WatchdogState::new(self.long_poll_limit, self.on_long_poll);
-        let mut shared =
-            Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry);
-        shared.on_stack_use = self.on_stack_use;
-        let shared = Arc::new(shared);
-        start_workers(&shared, workers)?;
-        let watched = Arc::clone(&shared);
-        if let Err(error) =
-            shared.threads.execute(Some(&watchdog_name), None, move || watchdog::watch(&watched))
-        {
-            shared.stop();
-            return Err(error);
-        }
-        let spawner = Spawner::new(Arc::clone(&shared) as Arc<dyn Backend>);
-        Ok(Green { shared, spawner })
-    }
-}
-
-impl Default for Builder {
-    fn default() -> Builder {
-        Builder {
-            name: None,
-            workers: None,
-            spin_rounds: SPIN_ROUNDS,
-            limits: Limits::default(),
-            fibers: false,
-            stacks: StackOptions::default(),
-            on_stack_use: None,
-            long_poll_limit: LONG_POLL,
-            on_long_poll: None,
-        }
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("workers", &self.workers)
-            .field("spin_rounds", &self.spin_rounds)
-            .field("limits", &self.limits)
-            .field("fibers", &self.fibers)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Green {
     /// Returns the usual settings, to be changed and built.
     pub fn builder() -> Builder {
@@ -341,6 +51,12 @@ impl Green {
     /// As [`Builder::build`].
     pub fn new() -> io::Result<Green> {
         Green::builder().build()
+    }
+
+    /// Makes a runtime of workers that run.
+    pub(crate) fn new_running(shared: Arc<Shared>) -> Green {
+        let spawner = Spawner::new(Arc::clone(&shared) as Arc<dyn Backend>);
+        Green { shared, spawner }
     }
 
     /// Returns the spawner of this runtime's tasks.

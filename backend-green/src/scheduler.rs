@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) pool: BlockingPool,
     /// The pool of stacks for blocked tasks; `None`: a blocked task keeps its thread.
     pub(crate) stacks: Option<Arc<StackPool>>,
+    /// True if the only worker never leaves the thread that it was made on, and there is no other thread.
+    pub(crate) is_local: bool,
     /// The handler that is told how much of their stacks tasks use.
     pub(crate) on_stack_use: Option<usage::Handler>,
     /// The state of the watch for tasks that hold on to their worker.
@@ -214,6 +216,7 @@ impl Shared {
             pool: BlockingPool::new(threads.clone(), BLOCKING_THREADS),
             threads,
             stacks,
+            is_local: false,
             on_stack_use: None,
             watch,
             phase: AtomicUsize::new(OPEN),

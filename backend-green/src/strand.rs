@@ -146,7 +146,9 @@ impl Strand for CarrierStrand {
             // There is no thread to be had: the worker stands still, but for its events, until one ends.
             tries += 1;
             if tries == LOUD {
-                self.context.shared.watch.report_standstill(self.context.shared.threads.threads().0);
+                let shared = &self.context.shared;
+                let threads = if shared.is_local { None } else { Some(shared.threads.threads().0) };
+                shared.watch.report_standstill(threads);
             }
             let parker = self.state().parker();
             worker::stall(&self.context, self.index, || !parker.is_parked(), Some(RETRY));
@@ -188,6 +190,9 @@ impl Strand for CarrierStrand {
     }
 
     fn block_in_place(&self, call: &mut dyn FnMut()) {
+        if self.context.shared.is_local {
+            return call();
+        }
         let handoff = &self.context.remote(self.index).handoff;
         if handoff.expects_long_call() {
             // The worker stands still where no other thread can be had.
@@ -334,5 +339,12 @@ impl Strand for FiberStrand {
     #[inline]
     fn home(&self) -> Option<&dyn Backend> {
         Some(&*self.context.shared)
+    }
+
+    fn block_in_place(&self, call: &mut dyn FnMut()) {
+        // There is no thread for it.
+        if self.context.shared.is_local {
+            call();
+        }
     }
 }

@@ -87,16 +87,25 @@ impl WatchdogState {
         self.long_polls.load(Ordering::Relaxed)
     }
 
-    /// Reports that a worker cannot go on, for want of a thread; there are `threads`. Whoever asked to be
-    /// told of long polls has been told of the task that keeps it. Anybody else would see a program that
-    /// stands still, perhaps for ever.
-    pub(crate) fn report_standstill(&self, threads: usize) {
-        if self.reports.is_none() && !self.standstill_reported.swap(true, Ordering::Relaxed) {
-            eprintln!(
+    /// Reports that a worker cannot go on, for want of a thread; there are `threads`, or there can be none.
+    /// Whoever asked to be told of long polls has been told of the task that keeps it. Anybody else would see
+    /// a program that stands still, perhaps for ever.
+    pub(crate) fn report_standstill(&self, threads: Option<usize>) {
+        let is_told = self.reports.is_some() && threads.is_some();
+        if is_told || self.standstill_reported.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match threads {
+            Some(threads) => eprintln!(
                 "twoply: tasks that block in straight-line code have taken all {threads} threads of a green \
                  runtime, and a worker has been standing still for a second. What waits behind it is not run until a \
                  thread is free. More threads (`max_threads`, and the limits of the system), fibers, or `.await` help."
-            );
+            ),
+            None => eprintln!(
+                "twoply: a task that blocks in straight-line code has kept the only thread of a local runtime for a \
+                 second. No other task of that is run until it goes on, nor what it may wait for. Fibers, or `.await`, \
+                 help."
+            ),
         }
     }
 

@@ -162,16 +162,16 @@ impl Context {
 
 /// Makes `context` the one of the calling thread, until the guard is dropped.
 pub(crate) fn enter(context: &Rc<Context>) -> Entered {
-    CONTEXT.with(|current| current.replace(Some(Rc::clone(context))));
-    Entered
+    Entered(CONTEXT.with(|current| current.replace(Some(Rc::clone(context)))))
 }
 
-/// Ends what [`enter`] has begun.
-pub(crate) struct Entered;
+/// Ends what [`enter`] has begun: the context is what it was before.
+pub(crate) struct Entered(Option<Rc<Context>>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        CONTEXT.with(|current| current.take());
+        let before = self.0.take();
+        drop(CONTEXT.with(|current| current.replace(before)));
     }
 }
 
@@ -230,24 +230,12 @@ impl Core {
         // The poll before this is over. That is said here because the worker is here: one that has been given
         // to another thread may be in the middle of a poll there.
         remote.counts.current.store(0, Ordering::Relaxed);
-        let tick = self.tick.get().wrapping_add(1);
-        self.tick.set(tick);
+        let tick = self.next_tick();
         if tick.is_multiple_of(FAIR) {
-            let now = Instant::now();
-            if now.duration_since(self.turned.get()) >= TURN {
-                self.turned.set(now);
-                self.turn(remote, Some(Duration::ZERO));
-                if self.should_leave(shared, remote) {
-                    return None;
-                }
-                self.check_peer(shared, remote, now);
-                // This is for a worker that is never idle: a hundredth of its time, and only after a burst of
-                // blocked fibers.
-                if let Some(stacks) = &shared.stacks {
-                    stacks.trim(1);
-                }
+            if self.turn_out_of_turn(shared, remote) && self.should_leave(shared, remote) {
+                return None;
             }
-            if let Some(job) = remote.load.assigned.pop().or_else(|| shared.injector.pop()) {
+            if let Some(job) = self.injected_out_of_turn(shared, remote) {
                 return Some(Work::Job(job));
             }
         }
@@ -257,6 +245,37 @@ impl Core {
             return Some(work);
         }
         self.find_work(shared, remote)
+    }
+
+    /// Returns the number of the step that begins.
+    #[inline]
+    fn next_tick(&self) -> u32 {
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        tick
+    }
+
+    /// Gives the reactor its turn if that has been long ago, however long the queue is. Returns whether it
+    /// did.
+    fn turn_out_of_turn(&self, shared: &Shared, remote: &Remote) -> bool {
+        let now = Instant::now();
+        if now.duration_since(self.turned.get()) < TURN {
+            return false;
+        }
+        self.turned.set(now);
+        self.turn(remote, Some(Duration::ZERO));
+        self.check_peer(shared, remote, now);
+        // This is for a worker that is never idle: a hundredth of its time, and only after a burst of blocked
+        // fibers.
+        if let Some(stacks) = &shared.stacks {
+            stacks.trim(1);
+        }
+        true
+    }
+
+    /// Returns a job that has come from outside of the worker, however long the queue is.
+    fn injected_out_of_turn(&self, shared: &Shared, remote: &Remote) -> Option<Job> {
+        remote.load.assigned.pop().or_else(|| shared.injector.pop())
     }
 
     /// Returns the next piece of this worker's own work.

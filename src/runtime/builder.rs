@@ -3,7 +3,7 @@
 use std::io;
 
 #[cfg(feature = "green")]
-use twoply_green::{FiberPromise, Green};
+use twoply_green::{FiberPromise, Green, LocalRuntime};
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
@@ -87,6 +87,36 @@ impl Builder {
         Ok(Runtime { backend: self.backend, engine })
     }
 
+    /// Makes a runtime of which everything runs on the calling thread, and which has no other; see
+    /// [`LocalRuntime`]. On [`Backend::Fibers`] its tasks may block in straight-line code.
+    ///
+    /// # Errors
+    /// When the operating system refuses a descriptor or memory. [`io::ErrorKind::InvalidInput`] for
+    /// [`Backend::Fibers`] without the promise, and for a backend on which each task is a thread.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Runtime, time};
+    ///
+    /// let runtime = Runtime::builder().build_local()?;
+    /// let nap = runtime.spawn(time::sleep(Duration::from_millis(1)));
+    /// runtime.block_on(nap)?.unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "green")]
+    pub fn build_local(self) -> io::Result<LocalRuntime> {
+        match self.backend {
+            #[cfg(feature = "native")]
+            Backend::Native => Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_LOCAL)),
+            Backend::Green => self.green().build_local(),
+            Backend::Fibers => match self.promise {
+                Some(promise) => self.green().fibers_with(promise).build_local(),
+                None => Err(io::Error::new(io::ErrorKind::InvalidInput, NO_PROMISE)),
+            },
+        }
+    }
+
     /// Makes a native runtime.
     #[cfg(feature = "native")]
     fn native(&self) -> Native {
@@ -127,3 +157,8 @@ impl Builder {
 #[cfg(feature = "green")]
 const NO_PROMISE: &str =
     "fibers ask for a promise about the program: make a `FiberPromise` and hand it to `fibers`";
+
+/// The error of building a runtime of one thread on a backend that starts one for each task.
+#[cfg(all(feature = "green", feature = "native"))]
+const NOT_LOCAL: &str =
+    "each task of the backend `native` is a thread: a local runtime needs `green` or `fibers`";

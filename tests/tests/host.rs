@@ -9,6 +9,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use twoply_core::future::yield_now;
 use twoply_core::net::TcpListener;
 use twoply_core::{Wait, channel, time};
 use twoply_green::{Green, Host};
@@ -126,6 +127,22 @@ fn a_task_that_blocks_keeps_the_hosts_thread_and_others_have_the_worker_meanwhil
     });
     host_loop(&mut host, || outside.is_finished()).expect("hosted");
     outside.join().expect("joined");
+    drop(host);
+    green.shutdown(PATIENCE).expect("ended");
+}
+
+#[test]
+fn a_busy_host_keeps_its_timers() {
+    let green = one_worker();
+    let mut host = green.host().expect("taken over");
+    let timer = green.spawner().spawn(time::sleep(Duration::from_millis(1)));
+    let busy = green.spawner().spawn(async {
+        loop {
+            yield_now().await;
+        }
+    });
+    host_loop(&mut host, || timer.is_finished()).expect("hosted");
+    busy.cancel();
     drop(host);
     green.shutdown(PATIENCE).expect("ended");
 }

@@ -129,7 +129,7 @@ const GREEN_FLOORS: &[&[&str]] = &[
     &["carrier"],
     // A runtime from outside.
     &["backend", "watchdog"],
-    &["runtime"],
+    &["runtime", "local"],
     &["host"],
 ];
 

@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::FAIR;
 use crate::core::{Core, Work};
 use crate::counts::Counts;
 use crate::fiber::TRIM_BATCH;
@@ -158,8 +159,13 @@ impl Core {
     pub(crate) fn next_ready(&self, shared: &Shared) -> Option<Work> {
         let remote = &shared.workers[self.index];
         self.rest(remote);
-        let tick = self.tick.get().wrapping_add(1);
-        self.tick.set(tick);
+        let tick = self.next_tick();
+        if tick.is_multiple_of(FAIR) {
+            self.turn_out_of_turn(shared, remote);
+            if let Some(job) = self.injected_out_of_turn(shared, remote) {
+                return Some(Work::Job(job));
+            }
+        }
         self.local_work(shared, remote, tick).or_else(|| self.injected(shared)).or_else(|| {
             self.turn(remote, Some(Duration::ZERO));
             self.local_work(shared, remote, tick)
@@ -169,6 +175,21 @@ impl Core {
     /// Notes that the poll before this is over; what comes next is the host's.
     pub(crate) fn rest(&self, remote: &Remote) {
         remote.counts.current.store(0, Ordering::Relaxed);
+    }
+
+    /// Sleeps until there is an event, a deadline or a notification, or `until`; at once when there is work
+    /// or `is_over`.
+    pub(crate) fn sleep_as_host(&self, shared: &Shared, until: Option<Instant>, is_over: impl Fn() -> bool) {
+        let remote = &shared.workers[self.index];
+        let timeout = match self.begin_sleep(shared, remote) && !is_over() {
+            true => until.map(|until| until.saturating_duration_since(Instant::now())),
+            false => Some(Duration::ZERO),
+        };
+        if timeout != Some(Duration::ZERO) {
+            Counts::bump(&remote.counts.sleeps);
+        }
+        self.turn(remote, timeout);
+        self.end_host_sleep(shared);
     }
 
     /// Notes that a host is about to sleep. Returns false when there is work after all.
