@@ -24,6 +24,7 @@
 //! | `join!`, `join_all` | [`join`](crate::future::join()), [`join_all`](crate::future::join_all()) |
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
+//! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | `io::unix::AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
 //!
@@ -40,6 +41,7 @@
 //! | `sync.WaitGroup`, `errgroup` | [`TaskGroup`](crate::task::TaskGroup), [`scope`](crate::task::scope()) |
 //! | `context.WithCancel`, `WithTimeout` | [`CancellationToken`](crate::sync::CancellationToken), [`time::timeout`](crate::time::timeout()) |
 //! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
+//! | `signal.Notify` | [`signal::Signals`](crate::signal::Signals) |
 //! | `runtime.Gosched` | [`future::yield_now`](crate::future::yield_now()) |
 //! | "all goroutines are asleep" | [`Failure::Deadlock`](crate::Failure::Deadlock), which names the tasks of the circle while others go on |
 //! | the dump on `SIGQUIT` | [`dump`](crate::dump) |

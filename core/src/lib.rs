@@ -14,6 +14,7 @@
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
 //! | [`io`]      | anybody's descriptors                                                   |
+//! | [`signal`]  | signals of the operating system                                         |
 //! | [`world`]   | what a program asks of the outside, and how a simulator stands in for it |
 //! | [`threads`], [`coop`], [`fork`] | the thread cache, the budget of a poll, noticing forks |
 
@@ -26,6 +27,7 @@ pub mod io;
 mod kernel;
 pub mod net;
 pub mod promise;
+pub mod signal;
 pub mod stream;
 pub mod sync;
 pub mod task;

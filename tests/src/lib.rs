@@ -23,7 +23,10 @@ mod ways;
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
 pub use child::{Resources, fork, limit_memory, limit_processes};
 pub use gate::{Gate, Signal};
-pub use storm::{Storm, block_signals, deny_tgkill, mortal_to_sigpipe, unblocked_signals};
+pub use storm::{
+    OwnSignal, Storm, block_signals, count_signal, deny_tgkill, mortal_to_sigpipe, send_signal,
+    unblocked_signals,
+};
 pub use system::{Kind, System, Systems, fiber_promise};
 pub use waits::{AnyWait, Waits, all_waits};
 pub use waker::{Act, hooked_waker};

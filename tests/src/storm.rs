@@ -1,10 +1,12 @@
 //! Signals, for laws about interrupted system calls.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use crate::eventually;
 
 /// Sends a signal that does nothing to every other thread of the process, over and over: each system call
 /// that can be interrupted is. Only for a law in a process of its own; see
@@ -124,6 +126,84 @@ pub fn deny_tgkill() {
             ) != 0
     };
     assert!(!failed, "no filter: {}", std::io::Error::last_os_error());
+}
+
+/// The number of signals that [`count_signal`] has counted.
+static COUNTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Installs a handler of this signal that counts, as a program has it that knows nothing of ours, and returns
+/// the count. Only for a law in a process of its own.
+///
+/// # Panics
+/// When the system refuses.
+pub fn count_signal(signal: i32) -> &'static AtomicUsize {
+    extern "C" fn count(_signal: libc::c_int) {
+        COUNTED.fetch_add(1, Ordering::SeqCst);
+    }
+    // SAFETY: all-zero is a valid `sigaction`. The handler adds to an atomic, which it may do anywhere, and
+    // has the signature that goes without SA_SIGINFO.
+    let installed = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = count as extern "C" fn(libc::c_int) as usize;
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut())
+    };
+    assert_eq!(installed, 0, "the signal has no handler");
+    &COUNTED
+}
+
+/// Sends this process a signal.
+///
+/// # Panics
+/// When there is no such signal.
+pub fn send_signal(signal: i32) {
+    // SAFETY: the calls take and return numbers, and touch no memory of ours.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0, "no signal {signal}");
+}
+
+/// A real-time signal that no other law of the process uses as long as this lives.
+#[derive(Debug)]
+pub struct OwnSignal(i32);
+
+/// The real-time signals that are taken.
+static TAKEN: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+impl OwnSignal {
+    /// Takes one; waits for it where all are taken.
+    ///
+    /// # Panics
+    /// When none comes free.
+    pub fn new() -> OwnSignal {
+        let mut own = None;
+        eventually("a signal is free", || {
+            let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+            own = (libc::SIGRTMIN() + 1..libc::SIGRTMAX()).find(|signal| !taken.contains(signal));
+            taken.extend(own);
+            own.is_some()
+        });
+        OwnSignal(own.expect("it is there"))
+    }
+
+    /// Its number.
+    pub fn number(&self) -> i32 {
+        self.0
+    }
+
+    /// Sends it to this process.
+    pub fn send(&self) {
+        send_signal(self.0);
+    }
+}
+
+impl Default for OwnSignal {
+    fn default() -> OwnSignal {
+        OwnSignal::new()
+    }
+}
+
+impl Drop for OwnSignal {
+    fn drop(&mut self) {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|signal| *signal != self.0);
+    }
 }
 
 /// Sends the signal once to each thread but this one.

@@ -17,12 +17,13 @@ use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, 
 use twoply_core::io::{Direction, Pollable};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{self, Promise, Resolver};
+use twoply_core::signal::{SignalKind, Signals};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
 use twoply_core::task::{self, TaskGroup, shield};
 use twoply_core::{Wait, channel, time};
 use twoply_native::Native;
 
-use crate::{Gate, Systems, builder};
+use crate::{Gate, OwnSignal, Systems, builder};
 
 /// A wait; what it comes to is of no matter.
 pub type AnyWait = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -94,6 +95,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(times());
     all.extend(sockets());
     all.extend(descriptors());
+    all.extend(system_signals());
     all
 }
 
@@ -439,6 +441,14 @@ fn descriptors() -> Vec<Waits> {
         waits("readable", [any_wait(readable.readable()), any_wait(readable.readable())], move || drop(one)),
         waits("with_io", [read(), read()], move || drop(another)),
     ]
+}
+
+fn system_signals() -> Vec<Waits> {
+    let signal = OwnSignal::new();
+    let kind = SignalKind::from_raw(signal.number());
+    let listen = || leak(Signals::new([kind]).expect("it can be listened to"));
+    let (one, other) = (listen(), listen());
+    vec![waits("signal", [any_wait(one.next()), any_wait(other.next())], move || signal.send())]
 }
 
 /// Writes until nothing more goes in.

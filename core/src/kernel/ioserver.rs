@@ -21,6 +21,7 @@
 //! in `poll(2)` instead.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Once};
@@ -29,7 +30,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::fork::PerProcess;
-use crate::event::reactor::{Interest, IoSource, Reactor};
+use crate::event::reactor::{Interest, IoSource, Reactor, Registration};
 use crate::event::timers::Timers;
 use crate::kernel::backend::Driver;
 use crate::kernel::strand::{WakeHandle, in_turn};
@@ -78,6 +79,19 @@ static SERVER: PerProcess<Arc<Server>> = PerProcess::new();
 /// ```
 pub fn driver() -> &'static dyn Driver {
     &IoServer
+}
+
+/// Has the I/O server's thread call `handler` when `io` becomes ready; see
+/// [`Reactor::register`](crate::reactor::Reactor::register).
+///
+/// # Errors
+/// Fails when the server cannot be started, or the system refuses to watch the descriptor.
+pub(crate) fn register<T: AsFd + 'static>(
+    io: T,
+    interest: Interest,
+    handler: impl FnMut(Interest) -> Interest + Send + 'static,
+) -> io::Result<Registration<T>> {
+    server()?.reactor.register(io, interest, handler)
 }
 
 /// The driver that hands everything to the server.
