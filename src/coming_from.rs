@@ -60,6 +60,7 @@
 //! | `supervisor`, `DynamicSupervisor` | [`supervisor`](crate::actor::supervisor) |
 //! | `ignore`, `{error, max_children}` | [`supervisor::Ignore`](crate::actor::supervisor::Ignore), [`Supervisor::max_children`](crate::actor::supervisor::Supervisor::max_children) |
 //! | `register`, `Registry`, `pg` | [`Registry`](crate::actor::Registry), [`Groups`](crate::actor::Groups) |
+//! | `Registry` with `keys: :duplicate`, `listeners`, `{:via, _, _}` | [`Directory`](crate::actor::Directory), [`Registry::watch`](crate::actor::Registry::watch), [`Via`](crate::actor::Via) |
 //! | `send_after`, `start_timer`, `cancel_timer` | [`ProcessRef::send_after`](crate::actor::ProcessRef::send_after), [`Process::start_timer`](crate::actor::Process::start_timer), [`Process::cancel_timer`](crate::actor::Process::cancel_timer) |
 //! | `process_info` | [`ProcessRef::info`](crate::actor::ProcessRef::info) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |

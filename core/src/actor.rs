@@ -13,7 +13,8 @@
 //! | [`Actor`], [`Context`] | a process as a value with handlers, and what these may do |
 //! | [`StateMachine`], [`Machine`] | an actor whose answer to an event depends on its state |
 //! | [`Active`] | any value as an actor whose messages are closures |
-//! | [`Registry`], [`Group`], [`Groups`] | processes that are found by name, one or many |
+//! | [`Registry`], [`Group`], [`Groups`], [`Directory`] | processes that are found by name, one or many |
+//! | [`Via`], [`Names`] | whoever has a name, wherever that is looked up |
 //! | [`Pool`], [`Topic`] | several actors behind one reference, and what reaches every subscriber |
 //! | [`supervisor`] | processes that start others, and restart them |
 //!
@@ -61,7 +62,10 @@ pub use active::{Active, ActiveBuilder, AsyncClosure};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context, StartActorError, Starting, StartingTimeout};
 pub use machine::{Machine, MachineContext, MachineEvent, StateMachine, Transition};
-pub use names::{Group, Groups, Membership, RegisterError, Registry, SendToNameError, WrongTypeError};
+pub use names::{
+    Directory, DirectoryChange, DirectoryEntry, Group, Groups, Membership, NameChange, Names, RegisterError,
+    Registry, SendToNameError, Via, WrongTypeError,
+};
 pub use pool::{Pool, PoolBuilder, Routing};
 pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessInfo,

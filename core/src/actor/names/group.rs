@@ -9,16 +9,17 @@
 //! after it.
 
 use std::any::{Any, type_name};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use super::news::{self, News};
 use super::registry::WrongTypeError;
 use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{Pid, ProcessRef};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
-use crate::channel::{self, Receiver, Sender};
+use crate::channel::Receiver;
 use crate::kernel::world;
 
 /// Processes that take the same messages. Clones are the same group.
@@ -62,16 +63,9 @@ struct State<M: Send + 'static> {
     joined: BTreeMap<Pid, (u64, HookId)>,
     /// The next key of `members`.
     next: u64,
-    /// The channels of those who watch. Each change is sent to those who watched when it happened.
-    watchers: Watchers<M>,
-    /// Changes that are still to be sent, the oldest first.
-    changes: VecDeque<(Membership<M>, Watchers<M>)>,
-    /// A thread is sending changes. Others leave theirs to it, so that all watchers see one order.
-    notifying: bool,
+    /// The changes for those who watch.
+    news: News<Membership<M>>,
 }
-
-/// A list that is replaced as a whole, so that each change can keep its own.
-type Watchers<M> = Arc<Vec<Sender<Membership<M>>>>;
 
 /// A change of a group; see [`Group::watch`].
 pub enum Membership<M: Send + 'static> {
@@ -211,29 +205,19 @@ impl<M: Send + 'static> Group<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn watch(&self) -> (Vec<ProcessRef<M>>, Receiver<Membership<M>>) {
-        let (watcher, news) = channel::unbounded();
         let mut state = lock_std(&self.members.state);
-        let (gone, mut watchers): (Vec<_>, Vec<_>) =
-            state.watchers.iter().cloned().partition(|watcher| watcher.is_closed());
-        watchers.push(watcher);
-        let before = std::mem::replace(&mut state.watchers, Arc::new(watchers));
+        let (news, stale) = state.news.watch();
         let members = state.members.values().cloned().collect();
         drop(state);
-        drop((before, gone));
+        drop(stale);
         (members, news)
     }
 }
 
 impl<M: Send + 'static> Members<M> {
     fn new(name: Option<(Weak<Mutex<Named>>, Arc<str>)>) -> Members<M> {
-        let state = State {
-            members: BTreeMap::new(),
-            joined: BTreeMap::new(),
-            next: 0,
-            watchers: Arc::default(),
-            changes: VecDeque::new(),
-            notifying: false,
-        };
+        let state =
+            State { members: BTreeMap::new(), joined: BTreeMap::new(), next: 0, news: News::default() };
         Members { state: Mutex::new(state), name }
     }
 
@@ -250,7 +234,7 @@ impl<M: Send + 'static> Members<M> {
         state.next += 1;
         state.joined.insert(pid, (number, hook));
         state.members.insert(number, process.clone());
-        state.queue_change(Membership::Joined(process.clone()));
+        state.news.push(|| Membership::Joined(process.clone()));
         true
     }
 
@@ -267,7 +251,7 @@ impl<M: Send + 'static> Members<M> {
         // The caller holds these members, so that the hook is not the last to do so.
         pid.forget_hook(hook);
         let member = state.members.remove(&number);
-        state.queue_change(Membership::Left(pid.clone()));
+        state.news.push(|| Membership::Left(pid.clone()));
         drop(state);
         // The last reference to a process may drop its messages, which are the user's.
         drop(member);
@@ -276,31 +260,7 @@ impl<M: Send + 'static> Members<M> {
 
     /// Sends the changes to the watchers, unless another thread is at it and will.
     fn notify_watchers(&self) {
-        let mut state = lock_std(&self.state);
-        if state.notifying {
-            return;
-        }
-        state.notifying = true;
-        while let Some((change, watchers)) = state.changes.pop_front() {
-            drop(state);
-            for watcher in watchers.iter() {
-                // The send runs a waker, which may panic; and a watcher that has gone need not be told.
-                discard_panic(|| drop(watcher.try_send(change.clone())));
-            }
-            // These may be the last references to a process, whose undelivered messages go to code of the
-            // user's.
-            discard_panic(|| drop((change, watchers)));
-            state = lock_std(&self.state);
-        }
-        state.notifying = false;
-    }
-}
-
-impl<M: Send + 'static> State<M> {
-    fn queue_change(&mut self, change: Membership<M>) {
-        if !self.watchers.is_empty() {
-            self.changes.push_back((change, Arc::clone(&self.watchers)));
-        }
+        news::tell(|begun| lock_std(&self.state).news.next(begun));
     }
 }
 
@@ -314,7 +274,7 @@ impl<M: Send + 'static> AtExit for Members<M> {
 impl<M: Send + 'static> Drop for Handle<M> {
     fn drop(&mut self) {
         let mut state = lock_std(&self.0.state);
-        if !state.watchers.iter().all(Sender::is_closed) {
+        if state.news.is_watched() {
             return;
         }
         let (members, joined) = (std::mem::take(&mut state.members), std::mem::take(&mut state.joined));

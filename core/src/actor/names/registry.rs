@@ -7,19 +7,19 @@
 //! A process that ends loses its names **before** its links and monitors are told. So who is told of the end
 //! may take the name at once: a supervisor restarts a process under the name that it had.
 //!
-//! A registry keeps no process running, and never runs code of the user's while it is locked. A process is
-//! given a hook with its first name and loses it with its last one, under the lock of the registry, which is
-//! taken before that of a process and never after it. So a process that ends has either not been entered or
-//! waits for the lock to leave.
+//! A registry keeps no process running, and never runs code of the user's while it is locked.
 
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::holders::Holders;
+use super::news::{self, News};
 use crate::actor::process::pid::{AtExit, HookId};
 use crate::actor::{MonitorRef, Pid, Process, ProcessRef};
 use crate::base::panic::discard_panic;
+use crate::channel::Receiver;
 use crate::kernel::world;
 
 /// Names for processes. Clones are the same registry.
@@ -61,15 +61,9 @@ struct Tables {
     /// The process of each name.
     entries: BTreeMap<Arc<str>, Entry>,
     /// The names of each process that has any.
-    holders: BTreeMap<Pid, Holder>,
-}
-
-/// A process that has names.
-struct Holder {
-    /// Releases the names when the process ends.
-    hook: HookId,
-    /// The names, at least one, in the order in which the process got them.
-    names: Vec<Arc<str>>,
+    holders: Holders<Arc<str>>,
+    /// The changes for those who watch.
+    news: News<NameChange>,
 }
 
 /// The process that has a name.
@@ -79,6 +73,21 @@ struct Entry {
     reference: Box<dyn Any + Send + Sync>,
     /// The name of the type `M`.
     message: &'static str,
+    /// The value that was registered with the name.
+    value: Option<Value>,
+}
+
+/// A value that stands beside a name.
+type Value = Arc<dyn Any + Send + Sync>;
+
+/// A change of a registry; see [`Registry::watch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameChange {
+    /// The process has got the name.
+    Registered(Arc<str>, Pid),
+    /// The name is free: it was taken from the process, or that has ended.
+    Unregistered(Arc<str>, Pid),
 }
 
 impl Registry {
@@ -135,15 +144,56 @@ impl Registry {
         name: impl Into<Arc<str>>,
         process: &ProcessRef<M>,
     ) -> Result<(), RegisterError> {
-        let (name, pid) = (name.into(), process.pid());
-        let entry =
-            Entry { pid: pid.clone(), reference: Box::new(process.clone()), message: type_name::<M>() };
+        self.enter(name.into(), process, None)
+    }
+
+    /// As [`Registry::register`], with a value that stands beside the name: what others should know of the
+    /// process before they send it anything. It is as in Elixir's `Registry`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// registry.register_with("printer", &process, ["A4", "A3"])?;
+    /// assert_eq!(*registry.value::<[&str; 2]>("printer").unwrap(), ["A4", "A3"]);
+    /// assert!(registry.set_value("printer", ["A4", "A5"]));
+    /// assert_eq!(registry.value::<[&str; 2]>("printer").unwrap()[1], "A5");
+    /// assert_eq!(registry.value::<u8>("printer"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn register_with<M: Send + 'static, V: Send + Sync + 'static>(
+        &self,
+        name: impl Into<Arc<str>>,
+        process: &ProcessRef<M>,
+        value: V,
+    ) -> Result<(), RegisterError> {
+        self.enter(name.into(), process, Some(Arc::new(value)))
+    }
+
+    fn enter<M: Send + 'static>(
+        &self,
+        name: Arc<str>,
+        process: &ProcessRef<M>,
+        value: Option<Value>,
+    ) -> Result<(), RegisterError> {
+        let pid = process.pid();
+        let reference = Box::new(process.clone());
+        let entry = Entry { pid: pid.clone(), reference, message: type_name::<M>(), value };
+        let hook = || Arc::clone(&self.0.0) as Arc<dyn AtExit>;
         let mut tables = self.write();
         let owner = tables.entries.get(&name).map(|taken| taken.pid.clone());
         let refused = match owner {
             Some(owner) => RegisterError::Taken(name, owner),
-            None if tables.add_name(&pid, &name, &self.0.0) => {
-                tables.entries.insert(name, entry);
+            None if tables.holders.add(&pid, Arc::clone(&name), hook) => {
+                tables.entries.insert(Arc::clone(&name), entry);
+                tables.news.push(|| NameChange::Registered(name, pid));
+                drop(tables);
+                self.0.0.tell();
                 return Ok(());
             }
             None => RegisterError::NoProcess(pid),
@@ -169,10 +219,65 @@ impl Registry {
     /// ```
     pub fn unregister(&self, name: &str) -> Option<Pid> {
         let mut tables = self.write();
-        let released = tables.remove_name(name);
+        let (name, entry) = tables.entries.remove_entry(name)?;
+        tables.holders.remove(&entry.pid, &name);
+        tables.news.push(|| NameChange::Unregistered(name, entry.pid.clone()));
         drop(tables);
-        // As in `register`.
-        released.map(|entry| entry.pid)
+        self.0.0.tell();
+        // The rest of the entry is dropped here, as in `enter`.
+        Some(entry.pid)
+    }
+
+    /// Returns the value beside a name; `None` where there is none of this type.
+    pub fn value<V: Send + Sync + 'static>(&self, name: &str) -> Option<Arc<V>> {
+        let value = self.read().entries.get(name)?.value.clone()?;
+        value.downcast().ok()
+    }
+
+    /// Puts another value beside a name. Returns whether somebody has the name. [`Registry::register_with`]
+    /// has an example.
+    pub fn set_value<V: Send + Sync + 'static>(&self, name: &str, value: V) -> bool {
+        let value: Value = Arc::new(value);
+        let mut tables = self.write();
+        let Some(entry) = tables.entries.get_mut(name) else {
+            drop(tables);
+            drop(value);
+            return false;
+        };
+        let before = entry.value.replace(value);
+        drop(tables);
+        drop(before);
+        true
+    }
+
+    /// Returns all names that are taken, in alphabetical order, with their processes, and a channel of all
+    /// changes from then on, in their order. Nothing is lost between the two.
+    ///
+    /// The channel is unbounded; dropping its receiver ends the watch. It may be
+    /// [attached](crate::actor::Context::attach) to an actor.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{self, NameChange, Process, Registry}};
+    ///
+    /// let registry = Registry::new();
+    /// let (names, changes) = registry.watch();
+    /// assert!(names.is_empty());
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// registry.register("clerk", &process)?;
+    /// process.send(1).wait()?; // It ends.
+    /// let (name, pid) = ("clerk".into(), process.pid());
+    /// assert_eq!(changes.recv().wait()?, NameChange::Registered(name, pid));
+    /// assert!(matches!(changes.recv().wait()?, NameChange::Unregistered(..)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(&self) -> (Vec<(Arc<str>, Pid)>, Receiver<NameChange>) {
+        let mut tables = self.write();
+        let names = tables.names();
+        let (news, stale) = tables.news.watch();
+        drop(tables);
+        drop(stale);
+        (names, news)
     }
 
     /// Returns the process with this name, which takes messages of type `M`; `None` if nobody has the name.
@@ -235,8 +340,7 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn registered(&self) -> Vec<(Arc<str>, Pid)> {
-        let tables = self.read();
-        tables.entries.iter().map(|(name, entry)| (Arc::clone(name), entry.pid.clone())).collect()
+        self.read().names()
     }
 
     /// Returns the names of a process, in the order in which it got them.
@@ -252,7 +356,7 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn names_of(&self, process: &Pid) -> Vec<Arc<str>> {
-        self.read().holders.get(process).map(|holder| holder.names.clone()).unwrap_or_default()
+        self.read().holders.keys_of(process).to_vec()
     }
 
     /// As `sync::lock_std`: poison means nothing here, because only our own code runs under the lock.
@@ -272,33 +376,8 @@ impl fmt::Debug for Registry {
 }
 
 impl Tables {
-    /// Enters `name` among those of `pid`, which gets a hook with its first name. Returns false when it is
-    /// not alive.
-    fn add_name(&mut self, pid: &Pid, name: &Arc<str>, names: &Arc<Names>) -> bool {
-        match self.holders.get_mut(pid) {
-            // Its hook may be about to be called. Then the hook releases this name, too, and nobody has had
-            // any use of it.
-            Some(holder) if pid.is_alive_here() => holder.names.push(Arc::clone(name)),
-            Some(_) => return false,
-            None => {
-                let Some(hook) = pid.at_exit(Arc::clone(names) as Arc<dyn AtExit>) else { return false };
-                self.holders.insert(pid.clone(), Holder { hook, names: vec![Arc::clone(name)] });
-            }
-        }
-        true
-    }
-
-    /// Takes `name` from its process. The caller drops what is returned after it has unlocked.
-    fn remove_name(&mut self, name: &str) -> Option<Entry> {
-        let entry = self.entries.remove(name)?;
-        if let Some(holder) = self.holders.get_mut(&entry.pid) {
-            holder.names.retain(|other| **other != *name);
-            if holder.names.is_empty() {
-                entry.pid.forget_hook(holder.hook);
-                self.holders.remove(&entry.pid);
-            }
-        }
-        Some(entry)
+    fn names(&self) -> Vec<(Arc<str>, Pid)> {
+        self.entries.iter().map(|(name, entry)| (Arc::clone(name), entry.pid.clone())).collect()
     }
 }
 
@@ -306,26 +385,33 @@ impl Names {
     fn write(&self) -> RwLockWriteGuard<'_, Tables> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Tells the changes to those who watch.
+    fn tell(&self) {
+        news::tell(|begun| self.write().news.next(begun));
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let Tables { entries, holders } = std::mem::take(&mut *self.0.write());
-        holders.iter().for_each(|(pid, holder)| pid.forget_hook(holder.hook));
-        discard_panic(|| drop((entries, holders)));
+        let tables = std::mem::take(&mut *self.0.write());
+        tables.holders.forget_all();
+        discard_panic(|| drop(tables));
     }
 }
 
 impl AtExit for Names {
     fn ended(&self, pid: &Pid, hook: HookId) {
         let mut tables = self.write();
-        if tables.holders.get(pid).is_none_or(|holder| holder.hook != hook) {
-            return;
+        let names = tables.holders.end(pid, hook);
+        let mut removed = Vec::with_capacity(names.len());
+        for name in names {
+            removed.push(tables.entries.remove(&name));
+            tables.news.push(|| NameChange::Unregistered(name, pid.clone()));
         }
-        let names = tables.holders.remove(pid).map(|holder| holder.names).unwrap_or_default();
-        let removed: Vec<_> = names.iter().map(|name| tables.entries.remove(name)).collect();
         drop(tables);
-        drop(removed);
+        discard_panic(|| drop(removed));
+        self.tell();
     }
 }
 

@@ -1,9 +1,13 @@
-//! Sending to a process by its name.
+//! Sending to a process by its name, wherever names are looked up: [`Names`], [`Via`].
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::directory::Directory;
 use super::registry::{Registry, WrongTypeError};
+use crate::actor::{ExitReason, ProcessRef};
 use crate::channel::{SendError, TrySendError};
+use crate::promise::{Failure, Resolver};
 
 /// The error of sending to a name. The message is handed back.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +62,7 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn send<M: Send + 'static>(&self, name: &str, message: M) -> Result<(), SendToNameError<M>> {
-        match self.whereis::<M>(name) {
-            Ok(Some(process)) => {
-                process.send(message).await.map_err(|SendError(message)| SendToNameError::Closed(message))
-            }
-            Ok(None) => Err(SendToNameError::NoName(name.into(), message)),
-            Err(wrong) => Err(SendToNameError::WrongType(wrong, message)),
-        }
+        send(self, name, message).await
     }
 
     /// As [`Registry::send`], if that can be done at once.
@@ -84,13 +82,171 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_send<M: Send + 'static>(&self, name: &str, message: M) -> Result<(), SendToNameError<M>> {
-        match self.whereis::<M>(name) {
-            Ok(Some(process)) => process.try_send(message).map_err(|error| match error {
-                TrySendError::Full(message) => SendToNameError::Full(message),
-                TrySendError::Closed(message) => SendToNameError::Closed(message),
-            }),
-            Ok(None) => Err(SendToNameError::NoName(name.into(), message)),
-            Err(wrong) => Err(SendToNameError::WrongType(wrong, message)),
+        try_send(self, name, message)
+    }
+}
+
+async fn send<M: Send + 'static>(
+    names: &dyn Names<M>,
+    name: &str,
+    message: M,
+) -> Result<(), SendToNameError<M>> {
+    match names.whereis(name) {
+        Ok(Some(process)) => {
+            process.send(message).await.map_err(|SendError(message)| SendToNameError::Closed(message))
         }
+        Ok(None) => Err(SendToNameError::NoName(name.into(), message)),
+        Err(wrong) => Err(SendToNameError::WrongType(wrong, message)),
+    }
+}
+
+fn try_send<M: Send + 'static>(
+    names: &dyn Names<M>,
+    name: &str,
+    message: M,
+) -> Result<(), SendToNameError<M>> {
+    match names.whereis(name) {
+        Ok(Some(process)) => process.try_send(message).map_err(|error| match error {
+            TrySendError::Full(message) => SendToNameError::Full(message),
+            TrySendError::Closed(message) => SendToNameError::Closed(message),
+        }),
+        Ok(None) => Err(SendToNameError::NoName(name.into(), message)),
+        Err(wrong) => Err(SendToNameError::WrongType(wrong, message)),
+    }
+}
+
+/// A place where processes that take messages of type `M` are looked up by name.
+///
+/// A [`Registry`] is one, and a [`Directory`], whose name leads to the entry that has been there longest. A
+/// program may have others: a table of its own, a rule by which a name is hashed to one of many, names on
+/// other nodes. It is what Elixir's `{:via, module, name}` asks of a module.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{self, Names, Process, ProcessRef, Via, WrongTypeError};
+///
+/// /// Leads each name to one of several processes, always to the same one.
+/// struct Shards(Vec<ProcessRef<String>>);
+///
+/// impl Names<String> for Shards {
+///     fn whereis(&self, name: &str) -> Result<Option<ProcessRef<String>>, WrongTypeError> {
+///         let hash = name.bytes().fold(7_usize, |hash, byte| hash.wrapping_mul(31) + usize::from(byte));
+///         Ok(self.0.get(hash % self.0.len()).cloned())
+///     }
+/// }
+///
+/// let shard = || actor::spawn(async |mut me: Process<String>| drop(me.receive().await));
+/// let shards = Shards(vec![shard()?, shard()?]);
+/// let ada = Via::new(shards, "Ada");
+/// ada.send("hello".to_owned()).wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Names<M>: Send + Sync {
+    /// Returns the process with this name; `None` if nobody has it. It is asked for each message anew.
+    ///
+    /// # Errors
+    /// When the process takes messages of another type.
+    fn whereis(&self, name: &str) -> Result<Option<ProcessRef<M>>, WrongTypeError>;
+}
+
+impl<M: Send + 'static> Names<M> for Registry {
+    fn whereis(&self, name: &str) -> Result<Option<ProcessRef<M>>, WrongTypeError> {
+        Registry::whereis(self, name)
+    }
+}
+
+impl<M: Send + 'static, V: Send + Sync + 'static> Names<M> for Directory<M, V> {
+    fn whereis(&self, name: &str) -> Result<Option<ProcessRef<M>>, WrongTypeError> {
+        Ok(self.lookup(name).into_iter().next().map(|entry| entry.process().clone()))
+    }
+}
+
+/// Whoever has a name when a message is sent: a reference that outlives the process behind it, and leads to
+/// its successor. Clones are the same name.
+///
+/// # Examples
+/// ```
+/// use twoply::promise::Resolver;
+/// use twoply::{Wait, actor::{Builder, Process, Registry, Via}};
+///
+/// let registry = Registry::new();
+/// let clock = Via::new(registry.clone(), "clock");
+/// assert!(clock.ask(|reply: Resolver<u8>| reply).wait().is_err(), "nobody has the name");
+/// let body = async |mut me: Process<Resolver<u8>>| _ = me.receive().await.message().unwrap().resolve(12);
+/// Builder::new().register_in(&registry, "clock").spawn(body)?;
+/// assert_eq!(clock.ask(|reply| reply).wait()?, 12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Via<M> {
+    names: Arc<dyn Names<M>>,
+    name: Arc<str>,
+}
+
+impl<M: Send + 'static> Via<M> {
+    /// Returns what leads to whoever has `name` among `names`.
+    pub fn new(names: impl Names<M> + 'static, name: impl Into<Arc<str>>) -> Via<M> {
+        Via { names: Arc::new(names), name: name.into() }
+    }
+
+    /// Returns the name that is looked up.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the process that has the name now; `None` if nobody has.
+    ///
+    /// # Errors
+    /// When the process takes messages of another type.
+    pub fn whereis(&self) -> Result<Option<ProcessRef<M>>, WrongTypeError> {
+        self.names.whereis(&self.name)
+    }
+
+    /// Sends `message` to the process with the name, as [`Registry::send`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(&self, message: M) -> Result<(), SendToNameError<M>> {
+        send(&*self.names, &self.name, message).await
+    }
+
+    /// As [`Via::send`], if that can be done at once.
+    ///
+    /// # Errors
+    /// As there, and when there is no room.
+    pub fn try_send(&self, message: M) -> Result<(), SendToNameError<M>> {
+        try_send(&*self.names, &self.name, message)
+    }
+
+    /// Asks the process with the name, as [`ProcessRef::ask`] does. The name is looked up once, when the
+    /// future is first polled.
+    ///
+    /// # Errors
+    /// As there; [`Failure::NoProcess`] with [`ExitReason::NoProcess`] when nobody has the name, and with the
+    /// error as the reason when its process takes other messages.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped gives up on the answer. The question may have been sent.
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Resolver<R>) -> M,
+    ) -> Result<R, Failure> {
+        match self.whereis() {
+            Ok(Some(process)) => process.ask(question).await,
+            Ok(None) => Err(Failure::NoProcess(ExitReason::NoProcess)),
+            Err(wrong) => Err(Failure::NoProcess(ExitReason::failed(wrong))),
+        }
+    }
+}
+
+impl<M> Clone for Via<M> {
+    fn clone(&self) -> Via<M> {
+        Via { names: Arc::clone(&self.names), name: Arc::clone(&self.name) }
+    }
+}
+
+impl<M> fmt::Debug for Via<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Via").field(&self.name).finish()
     }
 }
