@@ -35,6 +35,8 @@ use twoply_green::Green;
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
+pub use twoply_core::hooks::{Hooks, TaskMeta};
+
 use crate::task::Dumping;
 use crate::{Failure, Spawner, Task};
 

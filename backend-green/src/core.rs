@@ -58,6 +58,8 @@ pub(crate) enum Work {
     Job(Job),
     /// The worker goes on with a blocked fiber.
     Fiber(usize),
+    /// There is nothing: the worker sleeps, and tells the program's hooks.
+    Park,
 }
 
 /// The state in which a worker saw another one, the last time that it looked.

@@ -91,6 +91,7 @@ impl Runners {
             while let Some(work) = next() {
                 match work {
                     Work::Fiber(fiber) => self.go_on(fiber),
+                    Work::Park => self.context.park(),
                     Work::Job(job) => match self.free() {
                         Ok(runner) => self.resume(runner, Some(job)),
                         Err(_) => worker::poll(&self.context.remote(self.index).counts, job),

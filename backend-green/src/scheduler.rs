@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use twoply_core::backend::Job;
+use twoply_core::hooks::Hooks;
 use twoply_core::reactor::Reactor;
 use twoply_core::strand::in_turn;
 use twoply_core::task::TaskList;
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) spin_rounds: u32,
     /// The loop of a thread that is to carry a worker: [`crate::carrier`], which stands above this.
     pub(crate) carry: fn(Arc<Shared>, Box<Core>),
+    /// The hooks of the program.
+    pub(crate) hooks: Hooks,
     /// The counter of forks.
     pub(crate) forked: &'static AtomicU64,
     /// The count of forks when the runtime was made.
@@ -205,11 +208,12 @@ impl Shared {
         watch: WatchdogState,
         spin_rounds: u32,
         carry: fn(Arc<Shared>, Box<Core>),
+        hooks: Hooks,
     ) -> Shared {
         let forked = twoply_core::fork::generation();
         let live_workers = AtomicUsize::new(workers.len());
         Shared {
-            tasks: TaskList::new(),
+            tasks: TaskList::with_hooks(&hooks),
             injector: Injector::new(),
             workers,
             sleepers: Sleepers::new(),
@@ -223,6 +227,7 @@ impl Shared {
             live_workers,
             spin_rounds,
             carry,
+            hooks,
             born: forked.load(Ordering::Relaxed),
             forked,
         }

@@ -73,6 +73,7 @@ impl CarrierStrand {
                     }
                     // Without fibers nobody pushes one.
                     Work::Fiber(_) => {}
+                    Work::Park => self.context.park(),
                 }
             }
         });

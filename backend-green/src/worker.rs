@@ -133,6 +133,14 @@ impl Context {
         Err(job)
     }
 
+    /// Sleeps until there may be work, and calls the hooks before and after that. They may wait, so that the
+    /// worker is gone; then there is nothing to sleep for.
+    #[cold]
+    pub(crate) fn park(&self) {
+        let shared = &self.shared;
+        shared.hooks.while_parked(|| self.with_core(|core| core.sleep_after_hook(shared)));
+    }
+
     /// Puts a fiber of the worker `index`, whose home this thread is, in that worker's queue.
     #[inline]
     pub(crate) fn push_fiber(&self, index: usize, fiber: usize) {

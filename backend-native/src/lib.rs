@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
+use twoply_core::hooks::Hooks;
 use twoply_core::strand;
 use twoply_core::task::{Spawner, TaskList};
 use twoply_core::threads::{Limits, ThreadCache};
@@ -69,6 +70,8 @@ pub struct Builder {
     limits: Limits,
     /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
+    /// The setting of [`Builder::hooks`].
+    hooks: Hooks,
 }
 
 impl Builder {
@@ -110,13 +113,30 @@ impl Builder {
         self
     }
 
+    /// Has the runtime call `hooks` on its threads and with its tasks.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::native_backend::Native;
+    /// use twoply::runtime::Hooks;
+    ///
+    /// let hooks = Hooks::new().on_task_end(|task| println!("{:?} is over", task.name));
+    /// let native = Native::builder().hooks(hooks).build();
+    /// assert_eq!(native.spawner().spawn_fn(|| 7).wait().unwrap(), 7);
+    /// ```
+    pub fn hooks(mut self, hooks: Hooks) -> Builder {
+        self.hooks = hooks;
+        self
+    }
+
     /// Makes a runtime with these settings. It starts no thread before its first task.
     pub fn build(self) -> Native {
         let name = self.name.map_or(Cow::Borrowed("twoply-native"), Cow::Owned);
         let backend = Arc::new_cyclic(|this| Threads {
             this: Weak::clone(this),
-            tasks: TaskList::new(),
-            cache: ThreadCache::new(name, self.limits),
+            tasks: TaskList::with_hooks(&self.hooks),
+            cache: ThreadCache::with_hooks(name, self.limits, self.hooks),
             stack_size: self.stack_size,
         });
         let spawner = Spawner::new(Arc::clone(&backend) as Arc<dyn Backend>);

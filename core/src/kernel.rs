@@ -9,6 +9,7 @@ pub(crate) mod blocking;
 pub(crate) mod choice;
 pub mod coop;
 pub(crate) mod detached;
+pub mod hooks;
 pub(crate) mod io;
 pub mod ioserver;
 pub(crate) mod nested;

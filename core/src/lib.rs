@@ -16,6 +16,7 @@
 //! | [`io`]      | anybody's descriptors                                                   |
 //! | [`signal`]  | signals of the operating system                                         |
 //! | [`world`]   | what a program asks of the outside, and how a simulator stands in for it |
+//! | [`hooks`]   | what a program is told as threads and tasks come and go                |
 //! | [`threads`], [`coop`], [`fork`] | the thread cache, the budget of a poll, noticing forks |
 
 pub mod actor;
@@ -35,4 +36,4 @@ pub mod time;
 
 pub use base::fork;
 pub use event::{parker, reactor, timers};
-pub use kernel::{Wait, backend, coop, ioserver, offload, strand, threads, world};
+pub use kernel::{Wait, backend, coop, hooks, ioserver, offload, strand, threads, world};

@@ -7,7 +7,7 @@ use twoply_green::{FiberPromise, Green, LocalRuntime};
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
-use super::{Backend, Engine, Runtime};
+use super::{Backend, Engine, Hooks, Runtime};
 
 /// The settings of a [`Runtime`]. A setting that means nothing to the chosen backend is ignored.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Builder {
     max_threads: Option<usize>,
     /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
+    /// The setting of [`Builder::hooks`].
+    hooks: Hooks,
     /// The setting of [`Builder::fibers`].
     #[cfg(feature = "green")]
     promise: Option<FiberPromise>,
@@ -57,6 +59,12 @@ impl Builder {
     /// Sets the stack of a fiber, or of the thread of a native task, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Has the runtime call `hooks` as its threads and tasks come and go.
+    pub fn hooks(mut self, hooks: Hooks) -> Builder {
+        self.hooks = hooks;
         self
     }
 
@@ -120,7 +128,7 @@ impl Builder {
     /// Makes a native runtime.
     #[cfg(feature = "native")]
     fn native(&self) -> Native {
-        let mut builder = Native::builder();
+        let mut builder = Native::builder().hooks(self.hooks.clone());
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }
@@ -136,7 +144,7 @@ impl Builder {
     /// Returns the settings of a green runtime.
     #[cfg(feature = "green")]
     fn green(&self) -> twoply_green::Builder {
-        let mut builder = Green::builder();
+        let mut builder = Green::builder().hooks(self.hooks.clone());
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }

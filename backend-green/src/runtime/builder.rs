@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use twoply_core::hooks::Hooks;
 use twoply_core::reactor::Reactor;
 use twoply_core::threads::{Limits, ThreadCache, process_limit};
 
@@ -45,6 +46,8 @@ pub struct Builder {
     long_poll_limit: Duration,
     /// The handler that is told of such tasks.
     on_long_poll: Option<Handler>,
+    /// The setting of [`Builder::hooks`].
+    hooks: Hooks,
 }
 
 /// The promise that [`Builder::fibers`] asks for, as a value: whoever makes one has given it, and may hand it
@@ -204,6 +207,26 @@ impl Builder {
         self
     }
 
+    /// Has the runtime call `hooks`: on its threads, those of the watchdog and of tasks that block included,
+    /// and with its tasks. A hook that is called as a worker has nothing to run keeps that worker while it
+    /// runs.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    /// use twoply::runtime::Hooks;
+    ///
+    /// let hooks = Hooks::new().on_thread_start(|| println!("one more thread"));
+    /// let green = Green::builder().workers(1).hooks(hooks).build()?;
+    /// assert_eq!(green.spawner().spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn hooks(mut self, hooks: Hooks) -> Builder {
+        self.hooks = hooks;
+        self
+    }
+
     /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds,
     /// and a blocked task costs a few KiB of memory and nothing else.
     ///
@@ -258,8 +281,8 @@ impl Builder {
 
     /// Makes a runtime of which everything runs on the calling thread; see [`LocalRuntime`].
     ///
-    /// The settings of workers and threads mean nothing to it, and it has no watchdog that would notice long
-    /// polls.
+    /// The settings of workers and threads mean nothing to it, hooks for threads neither, and it has no
+    /// watchdog that would notice long polls.
     ///
     /// # Errors
     /// When the operating system refuses a descriptor or memory.
@@ -289,10 +312,10 @@ impl Builder {
             false => None,
         };
         let name = self.name.map_or(Cow::Borrowed("twoply-green"), Cow::Owned);
-        let threads = ThreadCache::new(name, self.limits);
+        let threads = ThreadCache::with_hooks(name, self.limits, self.hooks.clone());
         let watch = WatchdogState::new(self.long_poll_limit, self.on_long_poll);
         let mut shared =
-            Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry);
+            Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry, self.hooks);
         shared.on_stack_use = self.on_stack_use;
         Ok((shared, workers))
     }
@@ -310,6 +333,7 @@ impl Default for Builder {
             on_stack_use: None,
             long_poll_limit: LONG_POLL,
             on_long_poll: None,
+            hooks: Hooks::new(),
         }
     }
 }

@@ -38,6 +38,10 @@ impl Core {
             if self.trim_stacks(shared) {
                 continue;
             }
+            if shared.hooks.heed_parks() {
+                self.stop_searching(shared);
+                return Some(Work::Park);
+            }
             self.sleep(shared, remote);
             if let Some(work) = self.local_work(shared, remote, 0).or_else(|| self.injected(shared)) {
                 self.found(shared);
@@ -77,13 +81,23 @@ impl Core {
         None
     }
 
-    /// Does a little of what only idle workers do. Returns whether it did.
-    fn trim_stacks(&self, shared: &Shared) -> bool {
-        let Some(stacks) = shared.stacks.as_ref().filter(|stacks| stacks.is_untidy()) else { return false };
-        // Others must not count on this worker to notice their work meanwhile.
+    /// Ends a search for nothing, because others must not count on this worker to notice their work
+    /// meanwhile.
+    fn stop_searching(&self, shared: &Shared) {
         if self.searching.replace(false) {
             shared.sleepers.end_search();
         }
+    }
+
+    /// Sleeps until there may be work. Called after a hook: there may be some by now.
+    pub(super) fn sleep_after_hook(&self, shared: &Shared) {
+        self.sleep(shared, &shared.workers[self.index]);
+    }
+
+    /// Does a little of what only idle workers do. Returns whether it did.
+    fn trim_stacks(&self, shared: &Shared) -> bool {
+        let Some(stacks) = shared.stacks.as_ref().filter(|stacks| stacks.is_untidy()) else { return false };
+        self.stop_searching(shared);
         stacks.trim(TRIM_BATCH);
         true
     }
@@ -200,8 +214,6 @@ impl Core {
     /// Notes that a host has slept, or could not.
     pub(crate) fn end_host_sleep(&self, shared: &Shared) {
         self.end_sleep(shared, false);
-        if self.searching.replace(false) {
-            shared.sleepers.end_search();
-        }
+        self.stop_searching(shared);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 use crate::kernel::backend::Backend;
+use crate::kernel::hooks::untold;
 use crate::kernel::strand::with_current;
 use crate::kernel::task::Builder;
 use crate::kernel::threads;
@@ -24,7 +25,8 @@ pub(crate) fn run(home: Option<Arc<dyn Backend>>, work: Work) {
     let here = with_current(|strand| strand.backend());
     for backend in [home, here].into_iter().flatten() {
         let carrier = errand.offer();
-        if errand.settle(Builder::new().spawn_fn_on(&backend, move || carrier.run()).is_ok()) {
+        let started = untold(|| Builder::new().spawn_fn_on(&backend, move || carrier.run()));
+        if errand.settle(started.is_ok()) {
             return;
         }
     }

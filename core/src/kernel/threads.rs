@@ -22,6 +22,7 @@ pub use pool::{BLOCKING_THREADS, BlockingPool};
 use crate::base::fork::{self, PerProcess};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
+use crate::kernel::hooks::Hooks;
 use limit::Permit;
 
 /// The default of [`Limits::keep_alive`].
@@ -79,6 +80,8 @@ struct Shared {
     /// The name of a thread while it runs no work that has a name of its own.
     name: Cow<'static, str>,
     limits: Limits,
+    /// The hooks that threads call.
+    hooks: Hooks,
     state: Mutex<Threads>,
     /// Notified whenever a thread ends.
     ended: Condvar,
@@ -120,11 +123,28 @@ impl ThreadCache {
     /// Creates an empty cache, whose threads have the name `name`, without any NUL, which the system cannot
     /// have in names.
     pub fn new(name: impl Into<Cow<'static, str>>, limits: Limits) -> ThreadCache {
+        ThreadCache::with_hooks(name, limits, Hooks::new())
+    }
+
+    /// As [`ThreadCache::new`], with hooks that its threads call as they start, stop and have nothing to run.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::contract::threads::{Limits, ThreadCache};
+    /// use twoply::runtime::Hooks;
+    ///
+    /// let hooks = Hooks::new().on_thread_stop(|| println!("one less"));
+    /// let cache = ThreadCache::with_hooks("my-threads", Limits::default(), hooks);
+    /// cache.execute(None, None, || println!("the last work"))?;
+    /// cache.close();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with_hooks(name: impl Into<Cow<'static, str>>, limits: Limits, hooks: Hooks) -> ThreadCache {
         let mut name = name.into();
         name = if name.contains('\0') { name.replace('\0', "").into() } else { name };
         let state = Mutex::new(Threads::default());
         let born = fork::count();
-        ThreadCache(Arc::new(Shared { name, limits, state, ended: Condvar::new(), born }))
+        ThreadCache(Arc::new(Shared { name, limits, hooks, state, ended: Condvar::new(), born }))
     }
 
     /// Runs `work` on an idle thread with a stack of that size, or on a new one. A panic of `work` is
@@ -276,6 +296,7 @@ impl Shared {
             }
         }
         let ended = Ended(self);
+        ended.0.hooks.thread_starts();
         let mut next = Some(first);
         while let Some((name, work)) = next {
             if let Some(name) = &name {
@@ -285,8 +306,9 @@ impl Shared {
             if name.is_some() {
                 set_thread_name(&ended.0.name);
             }
-            next = ended.0.next_work(stack_size);
+            next = ended.0.hooks.while_parked(|| ended.0.next_work(stack_size));
         }
+        ended.0.hooks.thread_stops();
     }
 
     /// Waits for work as an idle thread. Returns `None` when the thread is to end.

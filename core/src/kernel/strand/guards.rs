@@ -18,6 +18,8 @@ pub(crate) struct Marks {
     pub(super) unwinds: u16,
     /// True if the future that is being polled woke itself to let others run.
     pub(super) yielding: bool,
+    /// True while a hook of the program's runs, whose doings call no hooks.
+    pub(super) in_hook: bool,
     /// The goods that the task has parted with, in this poll or an earlier one.
     pub(super) parted: Parted,
 }
@@ -34,7 +36,24 @@ pub(crate) struct OuterPoll {
     pub(super) waits: Waits,
 }
 
+/// A hook that runs on a stack; it is over when this is dropped.
+pub(crate) struct InHook<'a>(&'a StrandState);
+
+impl Drop for InHook<'_> {
+    fn drop(&mut self) {
+        let marks = &self.0.marks;
+        marks.set(Marks { in_hook: false, ..marks.get() });
+    }
+}
+
 impl StrandState {
+    /// Begins a hook on this stack; `None` in the middle of one.
+    pub(crate) fn enter_hook(&self) -> Option<InHook<'_>> {
+        let marks = self.marks.get();
+        self.marks.set(Marks { in_hook: true, ..marks });
+        if marks.in_hook { None } else { Some(InHook(self)) }
+    }
+
     /// Returns the waits that the running poll tells of; see [`waiting`](crate::kernel::waiting).
     pub(crate) fn description(&self) -> &Cell<Option<Box<Description>>> {
         &self.description

@@ -77,6 +77,20 @@ impl Header {
         self.attributes()?.name.as_deref()
     }
 
+    pub(crate) fn kind(&self) -> TaskKind {
+        self.slot.kind()
+    }
+
+    /// Returns whether no hook is told of the task.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.slot.kind.load(Ordering::Relaxed) & UNTOLD != 0
+    }
+
+    /// Has no hook be told of the task. Called before it begins.
+    pub(crate) fn set_untold(&self) {
+        self.slot.set_bits(UNTOLD);
+    }
+
     pub(crate) fn stack_size(&self) -> Option<usize> {
         self.attributes()?.stack_size
     }
@@ -112,14 +126,14 @@ impl Header {
     #[inline]
     pub(super) fn parted(&self) -> Parted {
         // Relaxed: polls of a task are ordered.
-        Parted::from_stored((self.slot.kind.load(Ordering::Relaxed) & !LOCK_BITS) / PARTED)
+        Parted::from_stored((self.slot.kind.load(Ordering::Relaxed) & !OTHER_BITS) / PARTED)
     }
 
     /// Records what the polls of the task have parted with so far.
     #[inline]
     pub(super) fn set_parted(&self, parted: Parted) {
         let kind = self.slot.kind.load(Ordering::Relaxed);
-        let rest = (kind & LOCK_BITS) + kind % PARTED;
+        let rest = (kind & OTHER_BITS) + kind % PARTED;
         self.slot.kind.store(rest + PARTED * parted as u8, Ordering::Relaxed);
     }
 
@@ -151,7 +165,7 @@ impl Header {
     #[cold]
     fn about_to_block_with_locks(&self, shared: &Arc<Shared>) {
         if self.slot.locks() == LOCKS {
-            self.slot.set_locks(FOUND_BY_LOCKS);
+            self.slot.set_bits(FOUND_BY_LOCKS);
             holders::enter(shared);
             shared.set_awaited();
         }
@@ -165,7 +179,7 @@ impl Header {
     #[inline]
     pub(crate) fn takes_lock(&self) -> TaskId {
         if self.slot.locks() == 0 {
-            self.slot.set_locks(LOCKS);
+            self.slot.set_bits(LOCKS);
         }
         self.id
     }
@@ -299,6 +313,10 @@ const LOCKS: u8 = 1 << 6;
 const FOUND_BY_LOCKS: u8 = 1 << 7;
 /// All bits of a task that are about locks.
 const LOCK_BITS: u8 = LOCKS | FOUND_BY_LOCKS;
+/// Set before the task begins if no hook is told of it.
+const UNTOLD: u8 = 1 << 5;
+/// All bits that are neither the kind nor of [`Parted`].
+const OTHER_BITS: u8 = LOCK_BITS | UNTOLD;
 
 /// The slot of a header for the shared part of its task, and what had to be known before there is one.
 ///
@@ -322,7 +340,7 @@ struct SharedSlot {
     /// under the lock of the list. It lies here because the padding leaves room for it.
     key: AtomicU32,
     /// The kind of the task; above it, from [`PARTED`] on, the value of [`Parted`] when the last poll of the
-    /// task was over; and [`LOCKS`] and [`FOUND_BY_LOCKS`]. Only the task's own polls write it. It lies here
+    /// task was over; and [`OTHER_BITS`]. Only the task's own polls write it, once it has begun. It lies here
     /// for the same reason.
     kind: AtomicU8,
 }
@@ -349,10 +367,11 @@ impl SharedSlot {
         self.kind.load(Ordering::Relaxed) & LOCK_BITS
     }
 
-    /// Sets [`LOCKS`] or [`FOUND_BY_LOCKS`]. Called by the task itself, so no read-modify-write is needed.
+    /// Sets bits of [`OTHER_BITS`]. Called by the task itself, or before it begins, so no read-modify-write
+    /// is needed.
     #[inline]
-    fn set_locks(&self, locks: u8) {
-        self.kind.store(self.kind.load(Ordering::Relaxed) | locks, Ordering::Relaxed);
+    fn set_bits(&self, bits: u8) {
+        self.kind.store(self.kind.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
     }
 
     #[inline]

@@ -240,7 +240,11 @@ pin_project! {
             let mut this = this.project();
             // The body was dropped without a last poll, by whoever had the job in hand.
             discard_panic(|| this.body.set(None));
-            this.header.get().finish();
+            let header = this.header.get();
+            if let Some(hooks) = header.backend().tasks().hooks() {
+                hooks.task_ends(header);
+            }
+            header.finish();
         }
     }
 }
@@ -422,6 +426,9 @@ where
     if blocking || job.name().is_some() {
         // SAFETY: the header lies beside the future, whose destructor calls `finish`.
         unsafe { job.header().enter(None) };
+    }
+    if let Some(hooks) = job.header().backend().tasks().hooks() {
+        hooks.task_starts(job.header());
     }
     launch(job)?;
     Ok(task)

@@ -40,6 +40,7 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
+use crate::kernel::hooks::Hooks;
 use crate::kernel::strand::{with_current, with_state};
 use crate::kernel::waiting::{self, WaitingFor};
 
@@ -65,6 +66,8 @@ pub struct TaskList {
     closed: AtomicBool,
     /// True if somebody waits for the count to be zero. Written under the lock of `waiters`.
     awaited: AtomicBool,
+    /// The hooks that are told of tasks; `None` if none is.
+    hooks: Option<Box<Hooks>>,
     /// The wakers of those who wait for that.
     waiters: Mutex<LinkedSlab<StoredWaker>>,
 }
@@ -116,12 +119,32 @@ impl TaskList {
     /// ```
     #[allow(clippy::new_ret_no_self, reason = "a tasks is always shared")]
     pub fn new() -> Arc<TaskList> {
+        TaskList::with_hooks(&Hooks::new())
+    }
+
+    /// Makes an empty list, whose tasks `hooks` are told of.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{runtime::Hooks, task::TaskList};
+    ///
+    /// let tasks = TaskList::with_hooks(&Hooks::new().on_task_end(|task| println!("{} is over", task.id)));
+    /// assert!(tasks.is_empty());
+    /// ```
+    pub fn with_hooks(hooks: &Hooks) -> Arc<TaskList> {
         Arc::new(TaskList {
             shards: Default::default(),
             closed: AtomicBool::new(false),
+            hooks: hooks.heed_tasks().then(|| Box::new(hooks.clone())),
             awaited: AtomicBool::new(false),
             waiters: Mutex::new(LinkedSlab::new()),
         })
+    }
+
+    /// Returns the hooks that are told of tasks.
+    #[inline]
+    pub(crate) fn hooks(&self) -> Option<&Hooks> {
+        self.hooks.as_deref()
     }
 
     fn shard(&self, task: TaskId) -> &Shard {
