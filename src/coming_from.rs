@@ -68,7 +68,7 @@
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
 //! | `Agent` | [`Active`](crate::actor::Active) |
 //!
-//! # From kameo, ractor and actix
+//! # From kameo, ractor, actix and Akka
 //!
 //! | there | here |
 //! |---|---|
@@ -80,5 +80,6 @@
 //! | `on_stop`, `post_stop`, `stopped` | [`Actor::stopped`](crate::actor::Actor::stopped) |
 //! | `stop_gracefully`, `drain` | [`stop_gracefully`](crate::actor::ProcessRef::stop_gracefully), [`drain`](crate::actor::ProcessRef::drain) |
 //! | `WeakActorRef` | [`WeakRef`](crate::actor::WeakRef) |
+//! | Akka's `BackoffSupervisor`, `maxNrOfRetries` | [`ChildSpec::backoff`](crate::actor::supervisor::ChildSpec::backoff), [`ChildSpec::restart_limit`](crate::actor::supervisor::ChildSpec::restart_limit) |
 //! | `ActorPool`, factories | [`Pool`](crate::actor::Pool) |
 //! | `add_stream` | [`Context::attach`](crate::actor::Context::attach) |

@@ -25,7 +25,7 @@ mod arms;
 mod children;
 mod join;
 mod one_of;
-mod random;
+pub(crate) mod random;
 mod select;
 mod select_all;
 mod suspend;

@@ -78,6 +78,7 @@ fn open(book: &Book) -> anyhow::Result<Restaurant> {
 fn describe(report: &Report) -> String {
     match report {
         Report::Started { id, .. } => format!("{id} starts"),
+        Report::Restarted { id, .. } => format!("{id} starts again"),
         Report::Ended { id, reason, .. } => format!("{id} has ended: {reason}"),
         Report::Stopped { id, reason, .. } => format!("{id} is stopped: {reason}"),
         other => other.to_string(),
@@ -128,7 +129,7 @@ fn main() -> anyhow::Result<()> {
     ensure!(steak == 1, "the cook's dish number {steak}");
     let dragon = restaurant.grill.ask(|done| Dish("dragon", done)).wait();
     ensure!(dragon.is_err(), "a dragon was served");
-    restaurant.expect(&["grill has ended: failed: burnt by a dragon", "grill starts"])?;
+    restaurant.expect(&["grill has ended: failed: burnt by a dragon", "grill starts again"])?;
     let steak = restaurant.grill.ask(|done| Dish("steak", done)).wait()?;
     ensure!(steak == 1, "a new cook has cooked {steak} dishes");
 
@@ -143,8 +144,8 @@ fn main() -> anyhow::Result<()> {
         "waiter is stopped: shutdown",
         "grill starts",
         "oven starts",
-        "kitchen starts",
-        "waiter starts",
+        "kitchen starts again",
+        "waiter starts again",
     ])?;
 
     println!("Ink is spilt over the order book. What was ordered meanwhile is still written down, once:");
@@ -158,11 +159,11 @@ fn main() -> anyhow::Result<()> {
         "oven is stopped: shutdown",
         "grill is stopped: shutdown",
         "kitchen is stopped: shutdown",
-        "orders starts",
+        "orders starts again",
         "grill starts",
         "oven starts",
-        "kitchen starts",
-        "waiter starts",
+        "kitchen starts again",
+        "waiter starts again",
     ])?;
     let named = Registry::global().whereis::<Entry>("orders")?.context("the book has its name again")?;
     ensure!(named == orders, "a kept mailbox has one reference");

@@ -38,7 +38,7 @@ impl Log {
         let log = self.clone();
         move |report| {
             log.note(match report {
-                Report::Started { id, .. } => format!("started {id}"),
+                Report::Started { id, .. } | Report::Restarted { id, .. } => format!("started {id}"),
                 Report::Ended { id, reason, .. } => format!("ended {id}: {reason}"),
                 Report::Stopped { id, reason, .. } => format!("stopped {id}: {reason}"),
                 Report::NotStarted(error) => format!("not {error}").replace("the child ", "started: "),

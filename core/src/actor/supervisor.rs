@@ -46,9 +46,11 @@
 //!
 //! # Inside
 //! `plan` is what outlives a supervisor's process, `erased` what outlives a child's. `engine` is the process,
-//! `stop` how it stops children, `children` its table of them; `starter` starts one.
+//! `restart` and `stop` how it restarts and stops children, `children` its table of them; `starter` starts
+//! one.
 //! A supervisor holds nothing that others lock, and is asked by messages only.
 
+mod backoff;
 mod builder;
 mod child_ref;
 mod children;
@@ -60,6 +62,7 @@ mod intensity;
 mod kinds;
 mod plan;
 mod report;
+mod restart;
 mod spec;
 mod starter;
 mod stop;
@@ -68,6 +71,7 @@ mod tree;
 use std::fmt;
 use std::sync::Arc;
 
+pub use backoff::Backoff;
 pub use builder::Supervisor;
 pub use child_ref::ChildRef;
 pub use error::{ChildError, Ignore, PlanError, StartError};

@@ -1,4 +1,4 @@
-//! Cheap random numbers, for fairness and nothing else.
+//! Cheap random numbers, for fairness and for what is not to happen all at once, and nothing else.
 //!
 //! The state of the generator belongs to the strand, and its seed to the strand's world: so a simulated world
 //! decides every choice that is made in it.
@@ -35,6 +35,12 @@ fn below(n: u32, random: &mut u64) -> u32 {
     let product = u128::from(*random) * u128::from(n);
     *random = product as u64;
     (product >> 64) as u32
+}
+
+/// Returns a number from 0 to below 1.
+pub(crate) fn fraction() -> f64 {
+    // As many bits as the number is exact to.
+    (next() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Puts `items` in any order, each as likely as any other: the shuffle of Fisher and Yates.

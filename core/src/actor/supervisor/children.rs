@@ -5,13 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::ChildSelector;
+use super::backoff::Pace;
 use super::erased::{Spec, Started};
 use super::error::ChildError;
 use super::handle::SupervisorRef;
+use super::intensity::Intensity;
 use super::tree::{ChildInfo, ChildState, Counts};
-use crate::actor::Pid;
+use crate::actor::{Pid, TimerRef};
 
 /// Identifies a child in its supervisor. Keys have the order in which children are started; a restart keeps
 /// the key.
@@ -25,6 +28,12 @@ pub(super) struct Child {
     process: Option<Pid>,
     /// Refers to a child that is a supervisor and runs.
     supervisor: Option<SupervisorRef>,
+    /// Counts the child's own restarts, if they have a limit.
+    limit: Option<Intensity>,
+    /// Says how long its restarts are delayed, if they are.
+    pace: Option<Pace>,
+    /// The timer of the delay that it waits for.
+    delay: Option<TimerRef>,
 }
 
 /// All children of a supervisor.
@@ -35,6 +44,8 @@ pub(super) struct Children {
     pids: BTreeMap<Pid, ChildKey>,
     /// All children by id; `None` where ids need not be unique.
     ids: Option<BTreeMap<Arc<str>, ChildKey>>,
+    /// The children that wait for the delay of their restart, by its timer.
+    delayed: BTreeMap<TimerRef, ChildKey>,
     /// The key of the next child.
     next: ChildKey,
 }
@@ -43,7 +54,7 @@ impl Children {
     /// Returns a table without children. Their ids will be unique unless they are `anonymous`.
     pub(super) fn new(anonymous: bool) -> Children {
         let ids = (!anonymous).then(BTreeMap::new);
-        Children { table: BTreeMap::new(), pids: BTreeMap::new(), ids, next: 0 }
+        Children { table: BTreeMap::new(), pids: BTreeMap::new(), ids, delayed: BTreeMap::new(), next: 0 }
     }
 
     /// Enters a child, which does not run yet, at the end. The caller has seen that the id is free.
@@ -53,7 +64,7 @@ impl Children {
         if let Some(ids) = &mut self.ids {
             ids.insert(Arc::clone(&spec.id), key);
         }
-        self.table.insert(key, Child { spec, state: ChildState::Stopped, process: None, supervisor: None });
+        self.table.insert(key, Child::new(spec));
         key
     }
 
@@ -66,16 +77,20 @@ impl Children {
         }
     }
 
-    /// Records that the child runs, and as which process.
-    pub(super) fn set_running(&mut self, key: ChildKey, started: Started) {
-        if let Some(child) = self.table.get_mut(&key) {
-            if let Some(last) = child.process.replace(started.pid.clone()) {
-                self.pids.remove(&last);
-            }
-            self.pids.insert(started.pid.clone(), key);
-            child.state = ChildState::Running(started.pid);
-            child.supervisor = started.supervisor;
+    /// Records that the child runs since `now`, and as which process. Returns true if it has run before.
+    pub(super) fn set_running(&mut self, key: ChildKey, started: Started, now: Instant) -> bool {
+        let Some(child) = self.table.get_mut(&key) else { return false };
+        let last = child.process.replace(started.pid.clone());
+        if let Some(last) = &last {
+            self.pids.remove(last);
         }
+        self.pids.insert(started.pid.clone(), key);
+        child.state = ChildState::Running(started.pid);
+        child.supervisor = started.supervisor;
+        if let Some(pace) = &mut child.pace {
+            pace.started(now);
+        }
+        last.is_some()
     }
 
     /// Records that the child does not run, and is in `state`.
@@ -89,6 +104,39 @@ impl Children {
             child.state = state;
             child.supervisor = None;
         }
+    }
+
+    /// Counts a restart of the child at `now`. Returns whether its own limit allows it.
+    pub(super) fn allow_restart(&mut self, key: ChildKey, now: Instant) -> bool {
+        let limit = self.table.get_mut(&key).and_then(|child| child.limit.as_mut());
+        limit.is_none_or(|limit| limit.allow_restart(now))
+    }
+
+    /// Returns how long the restart of the child is delayed, if it is.
+    pub(super) fn next_delay(&mut self, key: ChildKey, now: Instant) -> Option<Duration> {
+        Some(self.table.get_mut(&key)?.pace.as_mut()?.next_delay(now))
+    }
+
+    /// Records that the child waits for `timer`.
+    pub(super) fn set_delayed(&mut self, key: ChildKey, timer: TimerRef) {
+        if let Some(child) = self.table.get_mut(&key) {
+            child.delay = Some(timer);
+            self.delayed.insert(timer, key);
+        }
+    }
+
+    /// Returns the child whose delay is over with `timer`, which it waits for no longer.
+    pub(super) fn delayed_by(&mut self, timer: TimerRef) -> Option<ChildKey> {
+        let key = self.delayed.remove(&timer)?;
+        self.table.get_mut(&key)?.delay = None;
+        Some(key)
+    }
+
+    /// Takes the timer that the child waits for, which it waits for no longer.
+    pub(super) fn take_delay(&mut self, key: ChildKey) -> Option<TimerRef> {
+        let timer = self.table.get_mut(&key)?.delay.take()?;
+        self.delayed.remove(&timer);
+        Some(timer)
     }
 
     /// Returns the child with this key.
@@ -127,7 +175,7 @@ impl Children {
         found.ok_or(ChildError::NotFound)
     }
 
-    /// Returns the first child whose restart has failed and is to be tried again.
+    /// Returns the first child whose restart is delayed, or has failed and is to be tried again.
     pub(super) fn first_restarting(&self) -> Option<ChildKey> {
         self.iter().find(|(_, child)| child.state == ChildState::Restarting).map(|(key, _)| key)
     }
@@ -137,7 +185,12 @@ impl Children {
         self.table.range(first..).map(|(&key, _)| key).collect()
     }
 
-    /// Returns whether the child's restart has failed and is to be tried again.
+    /// Returns whether the child waits for the delay of its restart.
+    pub(super) fn is_delayed(&self, key: ChildKey) -> bool {
+        self.get(key).is_some_and(|child| child.delay.is_some())
+    }
+
+    /// Returns whether the child's restart is delayed, or has failed and is to be tried again.
     pub(super) fn is_restarting(&self, key: ChildKey) -> bool {
         self.get(key).is_some_and(|child| child.state == ChildState::Restarting)
     }
@@ -166,6 +219,19 @@ impl Children {
 }
 
 impl Child {
+    /// Returns a child that does not run yet.
+    fn new(spec: Arc<Spec>) -> Child {
+        Child {
+            state: ChildState::Stopped,
+            process: None,
+            supervisor: None,
+            limit: spec.limit.map(|(most, period)| Intensity::new(most, period)),
+            pace: spec.backoff.map(Pace::new),
+            delay: None,
+            spec,
+        }
+    }
+
     /// Returns the process, if the child runs.
     pub(super) fn pid(&self) -> Option<&Pid> {
         match &self.state {

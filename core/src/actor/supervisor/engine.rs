@@ -29,7 +29,7 @@ use crate::channel::oneshot;
 use crate::time;
 
 /// Says whether the supervisor goes on, or for which reason it ends.
-type Flow = ControlFlow<ExitReason>;
+pub(super) type Flow = ControlFlow<ExitReason>;
 
 /// The state of a supervisor's process.
 pub(super) struct Engine {
@@ -39,7 +39,7 @@ pub(super) struct Engine {
     parent: Option<Pid>,
     pub(super) children: Children,
     /// Counts the restarts of late.
-    intensity: Intensity,
+    pub(super) intensity: Intensity,
     /// Events that came while children were being stopped, in order. They come before those in the mailbox.
     pub(super) deferred: VecDeque<Event<Control>>,
 }
@@ -105,6 +105,10 @@ impl Engine {
             Event::Exit(exit) if self.must_obey(&exit.from) => Flow::Break(exit.reason),
             Event::Exit(exit) => self.child_ended(exit.from, exit.reason).await,
             Event::Stop(reason) => Flow::Break(*reason),
+            Event::Timeout(timer) => {
+                self.delay_over(timer).await;
+                Flow::Continue(())
+            }
             // This is a `Down` of a child that is known to have ended, because the wait for it was given up.
             _ => Flow::Continue(()),
         }
@@ -127,7 +131,12 @@ impl Engine {
             spec.will_run();
             return self.restart(key).await;
         }
-        self.retire(key, &spec);
+        self.end_for_good(key, &spec)
+    }
+
+    /// Handles that a child has ended by itself and is not restarted. Says whether the supervisor ends, too.
+    pub(super) fn end_for_good(&mut self, key: ChildKey, spec: &Spec) -> Flow {
+        self.retire(key, spec);
         let significant = match self.plan.auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => spec.significant,
@@ -148,51 +157,6 @@ impl Engine {
         }
     }
 
-    /// Restarts the child and those that the strategy restarts with it, unless there have been too many
-    /// restarts.
-    pub(super) async fn restart(&mut self, key: ChildKey) -> Flow {
-        if !self.intensity.allow_restart(time::now()) {
-            if let Some(child) = self.children.get(key) {
-                self.report(Report::TooManyRestarts { id: Arc::clone(&child.spec.id) });
-            }
-            self.children.set_not_running(key, ChildState::Stopped);
-            return Flow::Break(ExitReason::Shutdown);
-        }
-        let failed = match self.plan.strategy {
-            Strategy::OneForOne | Strategy::Dynamic => self.start(key).await.err().map(|_| key),
-            Strategy::RestForOne => self.restart_from(key).await,
-            Strategy::OneForAll => self.restart_from(0).await,
-        };
-        if let Some(failed) = failed {
-            self.children.set_not_running(failed, ChildState::Restarting);
-            // The retry comes after what is in the mailbox by now, so that a supervisor whose child does not
-            // start can still be asked and stopped. The mailbox is unbounded.
-            let _ = self.me.me().try_send(Control(Request::Retry(failed)));
-        }
-        Flow::Continue(())
-    }
-
-    /// Stops all children from `first` on in reverse order, and starts them in order. Returns the first child
-    /// that could not be started; those behind it are not started either.
-    async fn restart_from(&mut self, first: ChildKey) -> Option<ChildKey> {
-        for key in self.children.from(first).into_iter().rev() {
-            let Some(spec) = self.children.spec(key) else { continue };
-            self.stop(vec![key]).await;
-            if spec.restart == Restart::Temporary {
-                self.retire(key, &spec);
-            } else {
-                self.children.set_not_running(key, ChildState::Stopped);
-                spec.will_run();
-            }
-        }
-        for key in self.children.from(first) {
-            if self.start(key).await.is_err() {
-                return Some(key);
-            }
-        }
-        None
-    }
-
     /// Starts one child that does not run. Before that it waits for the end of the processes that a
     /// supervisor which was killed has left behind; and it kills those that a start which failed leaves
     /// behind.
@@ -200,14 +164,19 @@ impl Engine {
     /// Returns its process, or `None` when there is nothing for it to do; then it is over.
     pub(super) async fn start(&mut self, key: ChildKey) -> Result<Option<Pid>, StartError> {
         let Some(spec) = self.children.spec(key) else { unreachable!("only children are started") };
+        self.end_delay(key);
         for pid in spec.leftover_processes() {
             self.await_predecessor(&pid, spec.shutdown).await;
         }
         match spec.start(&mut self.me).await {
             Ok(Some(started)) => {
                 let pid = started.pid.clone();
-                self.children.set_running(key, started);
-                self.report(Report::Started { id: Arc::clone(&spec.id), pid: pid.clone() });
+                let (id, reported) = (Arc::clone(&spec.id), pid.clone());
+                let report = match self.children.set_running(key, started, time::now()) {
+                    false => Report::Started { id, pid: reported },
+                    true => Report::Restarted { id, pid: reported },
+                };
+                self.report(report);
                 Ok(Some(pid))
             }
             Ok(None) => {
@@ -243,7 +212,7 @@ impl Engine {
             Request::List(answer) => drop(answer.resolve((self.plan.strategy, self.children.list()))),
             Request::Count(answer) => drop(answer.resolve(self.children.count())),
             Request::Retry(key) => {
-                if self.children.is_restarting(key) {
+                if self.children.is_restarting(key) && !self.children.is_delayed(key) {
                     return self.restart(key).await;
                 }
             }
@@ -284,6 +253,7 @@ impl Engine {
     async fn terminate(&mut self, which: &ChildSelector) -> Result<(), ChildError> {
         let key = self.children.find(which)?;
         let restarting = self.children.is_restarting(key);
+        self.end_delay(key);
         self.stop(vec![key]).await;
         if let Some(spec) = self.children.spec(key) {
             self.retire(key, &spec);
@@ -332,6 +302,13 @@ impl Engine {
             Some(ChildState::Restarting) => Err(ChildError::Restarting),
             Some(ChildState::Stopped) => Ok(()),
             None => Err(ChildError::NotFound),
+        }
+    }
+
+    /// Reports something of this child, by its id.
+    pub(super) fn report_of(&self, key: ChildKey, report: impl FnOnce(Arc<str>) -> Report) {
+        if let Some(child) = self.children.get(key) {
+            self.report(report(Arc::clone(&child.spec.id)));
         }
     }
 

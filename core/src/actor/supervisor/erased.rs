@@ -7,8 +7,10 @@ use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ChildKind;
+use super::backoff::Backoff;
 use super::handle::{Control, SupervisorRef};
 use super::plan::Plan;
 use super::spec::{Restart, Shutdown};
@@ -32,6 +34,9 @@ pub(super) struct Spec {
     pub(super) shutdown: Shutdown,
     pub(super) kind: ChildKind,
     pub(super) significant: bool,
+    /// The most restarts of the child, and the period in which they are counted.
+    pub(super) limit: Option<(usize, Duration)>,
+    pub(super) backoff: Option<Backoff>,
     /// The plan of a child that is a supervisor.
     pub(super) below: Option<Arc<Plan>>,
     /// The half of the spec that knows the type of the messages.

@@ -111,7 +111,8 @@ pub enum PlanError {
     /// this number.
     #[error("the supervisor may have {0} children at most")]
     TooManyChildren(usize),
-    /// The period of the [intensity](super::Supervisor::intensity) is zero, in which nothing can be counted.
+    /// The period of the [intensity](super::Supervisor::intensity), or of a child's
+    /// [own limit](super::ChildSpec::restart_limit), is zero, in which nothing can be counted.
     #[error("the period in which restarts are counted is zero")]
     NoPeriod,
 }

@@ -156,6 +156,7 @@ impl Plan {
         let error = match (child.significant, child.restart, self.auto_shutdown) {
             (true, Restart::Permanent, _) => PlanError::SignificantAndPermanent,
             (true, _, AutoShutdown::Never) => PlanError::SignificantForNobody,
+            _ if child.limit.is_some_and(|(_, period)| period.is_zero()) => PlanError::NoPeriod,
             _ => return Ok(()),
         };
         Err(StartError::new(&child.id, error.into()))

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::StartError;
 use crate::actor::{ExitReason, Pid};
@@ -11,12 +12,27 @@ use crate::actor::{ExitReason, Pid};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Report {
-    /// A child has been started, or restarted.
+    /// A child has been started, for the first time.
     Started {
         /// The id of the child.
         id: Arc<str>,
         /// The process that it is, or was.
         pid: Pid,
+    },
+    /// A child has been started again.
+    Restarted {
+        /// The id of the child.
+        id: Arc<str>,
+        /// The process that it is, or was.
+        pid: Pid,
+    },
+    /// A child will be restarted after a delay, with those that are restarted with it; see
+    /// [`ChildSpec::backoff`](super::ChildSpec::backoff).
+    RestartScheduled {
+        /// The id of the child.
+        id: Arc<str>,
+        /// The time until then.
+        delay: Duration,
     },
     /// A child has ended by itself.
     Ended {
@@ -44,6 +60,12 @@ pub enum Report {
     },
     /// A child could not be started, or restarted. In a restart it will be tried again.
     NotStarted(StartError),
+    /// A child is not restarted, because its [own limit](super::ChildSpec::restart_limit) is reached. Where
+    /// others depend on it the supervisor ends.
+    GaveUp {
+        /// The id of the child.
+        id: Arc<str>,
+    },
     /// A child is not restarted, because there have been too many restarts. The supervisor ends.
     TooManyRestarts {
         /// The id of the child.
@@ -55,10 +77,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Report::Started { id, pid } => write!(f, "{id} has started as {pid}"),
+            Report::Restarted { id, pid } => write!(f, "{id} has been restarted as {pid}"),
+            Report::RestartScheduled { id, delay } => write!(f, "{id} is restarted in {delay:?}"),
             Report::Ended { id, pid, reason } => write!(f, "{id} ({pid}) has ended: {reason}"),
             Report::Stopped { id, pid, reason } => write!(f, "{id} ({pid}) has been stopped: {reason}"),
             Report::Ignored { id } => write!(f, "there is nothing to do for {id}"),
             Report::NotStarted(error) => error.fmt(f),
+            Report::GaveUp { id } => write!(f, "{id} is not restarted any more: its limit is reached"),
             Report::TooManyRestarts { id } => write!(f, "{id} is not restarted any more: too many restarts"),
         }
     }

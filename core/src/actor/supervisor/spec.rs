@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::ChildKind;
+use super::backoff::Backoff;
 use super::child_ref::ChildRef;
 use super::erased::{Availability, Spec};
 use super::plan::Plan;
@@ -127,6 +128,9 @@ pub struct ChildSpec<M: Send + 'static> {
     shutdown: Option<Shutdown>,
     kind: ChildKind,
     significant: bool,
+    /// The most restarts, and the period in which they are counted.
+    limit: Option<(usize, Duration)>,
+    backoff: Option<Backoff>,
     mailbox: Mailbox,
     /// Applied to the builder of the child's process, in this order.
     settings: Vec<Setting<M>>,
@@ -146,6 +150,8 @@ impl<M: Send + 'static> ChildSpec<M> {
             shutdown: None,
             kind,
             significant: false,
+            limit: None,
+            backoff: None,
             mailbox: Mailbox::default(),
             settings: Vec::new(),
             names: Vec::new(),
@@ -204,6 +210,75 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// ```
     pub fn mailbox(mut self, mailbox: Mailbox) -> ChildSpec<M> {
         self.mailbox = mailbox;
+        self
+    }
+
+    /// Allows the child itself `restarts` within any `period`, besides the
+    /// [intensity](super::Supervisor::intensity) of its supervisor, which counts those of all. One more, and
+    /// the child is given up ([`Report::GaveUp`](super::Report::GaveUp)): it stays as it is, as one that has
+    /// ended and is not restarted. The others go on, so one child that is beyond help does not take its
+    /// supervisor with it. Where they depend on it, under [`Strategy::OneForAll`](super::Strategy::OneForAll)
+    /// and [`Strategy::RestForOne`](super::Strategy::RestForOne), the supervisor gives up.
+    ///
+    /// A restart that fails is counted, as always; one because another child has ended is not. A period of
+    /// zero [cannot be](super::PlanError::NoPeriod).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let broken = ChildSpec::process("broken", async |_: Process<()>| panic!("expected"));
+    /// let broken = broken.restart_limit(2, Duration::from_secs(60));
+    /// let to_broken = broken.reference();
+    /// let sound = ChildSpec::process("sound", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().intensity(100, Duration::from_secs(60));
+    /// let supervisor = supervisor.child(broken).child(sound).start().wait()?;
+    /// while to_broken.send(()).wait().is_ok() {} // Until it has been given up.
+    /// assert_eq!(supervisor.count().wait()?.active, 1);
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restart_limit(mut self, restarts: usize, period: Duration) -> ChildSpec<M> {
+        self.limit = Some((restarts, period));
+        self
+    }
+
+    /// Has the supervisor wait before it restarts the child, longer each time: a child that cannot do without
+    /// something that is gone for now neither keeps a core busy nor uses up its restarts in a moment. Unless
+    /// this is called, it is restarted at once.
+    ///
+    /// What is restarted with the child is stopped at once and waits with it. References wait, too, and a
+    /// [kept](Mailbox::Keep) mailbox goes on taking messages. The supervisor does not stand still: requests,
+    /// the ends of other children and its own stop are handled meanwhile, and where another child's end
+    /// restarts this one, the delay is over. Each restart counts
+    /// for the [intensity](super::Supervisor::intensity) when it is scheduled, so allow for as many as the
+    /// delays make possible; `usize::MAX` is never too many.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{Backoff, ChildSpec, Supervisor}};
+    ///
+    /// let client = ChildSpec::process("client", async |mut me: Process<u8>| {
+    ///     match me.receive().await.message() {
+    ///         Some(0) => Err("the server is gone"),
+    ///         _ => Ok(()),
+    ///     }
+    /// });
+    /// let client = client.backoff(Backoff::new(Duration::from_millis(1), Duration::from_secs(30)));
+    /// let to_client = client.reference();
+    /// let supervisor = Supervisor::one_for_one().intensity(usize::MAX, Duration::from_secs(60));
+    /// let supervisor = supervisor.child(client).start().wait()?;
+    /// to_client.send(0).wait()?;
+    /// to_client.send(1).wait()?; // This waits for the restart, for a millisecond or so.
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backoff(mut self, backoff: Backoff) -> ChildSpec<M> {
+        self.backoff = Some(backoff);
         self
     }
 
@@ -299,6 +374,8 @@ impl<M: Send + 'static> ChildSpec<M> {
             shutdown: self.shutdown.unwrap_or(usual),
             kind: self.kind,
             significant: self.significant,
+            limit: self.limit,
+            backoff: self.backoff,
             below: self.below,
             start: Box::new(child),
         })

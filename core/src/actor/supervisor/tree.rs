@@ -55,7 +55,8 @@ impl fmt::Display for ChildInfo {
 pub enum ChildState {
     /// The child runs, as this process.
     Running(Pid),
-    /// The last restart of the child failed; the next attempt is under way.
+    /// The restart of the child is [delayed](super::ChildSpec::backoff), or the last one failed and the next
+    /// attempt is under way.
     Restarting,
     /// The child has ended and is not restarted, or has been stopped.
     Stopped,
