@@ -26,7 +26,9 @@
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
-//! | `io::unix::AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
+//! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
+//! | `net::UnixStream`, `UnixListener`, `UnixDatagram`, `UdpSocket` | the same names in [`net`](crate::net); a receive says how much was cut off ([`Received`](crate::net::Received)) |
+//! | `UCred` | [`net::Credentials`](crate::net::Credentials) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
 //!
 //! # From Go

@@ -2,12 +2,14 @@
 //! of this library run without the operating system, on the strand of a thread and on one that nobody's
 //! reactor serves, while the system refuses every descriptor.
 
+#[path = "simulated_net/toy.rs"]
+mod toy;
+
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,99 +17,16 @@ use std::time::{Duration, Instant};
 use twoply_core::actor::Groups;
 use twoply_core::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use twoply_core::future::{join, race};
-use twoply_core::net::{TcpListener, TcpStream};
+use twoply_core::net::{TcpListener, TcpStream, UdpSocket, UnixAddr, UnixListener, UnixStream};
 use twoply_core::parker::Parker;
 use twoply_core::reactor::{Interest, IoSource};
 use twoply_core::strand::{self, ThreadStrand};
-use twoply_core::time::{sleep, timeout};
+use twoply_core::time::timeout;
 use twoply_core::timers::Timers;
-use twoply_core::world::{Notify, Resolving, Socket, SocketOption, SocketOptions, World};
+use twoply_core::world::World;
 use twoply_core::{Wait, world};
 
-/// How many bytes are under way in one direction at most.
-const ROOM: usize = 1000;
-
-/// A network without the system's. Port 80 of its hosts is known as `server`.
-#[derive(Default)]
-struct Toy(Arc<Mutex<Network>>);
-
-#[derive(Default)]
-struct Network {
-    /// The listeners by port.
-    listeners: BTreeMap<u16, Arc<Mutex<Listening>>>,
-    /// The last port that was given to somebody who did not care.
-    last_port: u16,
-}
-
-/// Attempts that wait to be accepted.
-#[derive(Default)]
-struct Listening {
-    waiting: VecDeque<(SocketAddr, Arc<Mutex<Connection>>)>,
-    notify: Option<Notify>,
-}
-
-/// Both directions of a connection; whoever has connected is end 0.
-#[derive(Default)]
-struct Connection {
-    accepted: bool,
-    refused: bool,
-    ends: [End; 2],
-}
-
-#[derive(Default)]
-struct End {
-    /// What has arrived here.
-    arrived: VecDeque<u8>,
-    /// Whether nothing more will arrive.
-    ended: bool,
-    gone: bool,
-    notify: Option<Notify>,
-}
-
-/// A socket of the toy network.
-struct ToySocket {
-    network: Arc<Mutex<Network>>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    local: Option<SocketAddr>,
-    peer: Option<SocketAddr>,
-    notify: Option<Notify>,
-    options: SocketOptions,
-    role: Role,
-}
-
-#[derive(Clone, Default)]
-enum Role {
-    #[default]
-    Fresh,
-    Listener(Arc<Mutex<Listening>>),
-    /// One end of a connection, and which one.
-    Stream(Arc<Mutex<Connection>>, usize),
-}
-
-/// Tells those who wait, with nothing locked.
-fn tell(notify: Option<Notify>, ready: Interest) {
-    if let Some(notify) = notify {
-        notify(ready);
-    }
-}
-
-impl World for Toy {
-    fn stream_socket(&self, _: &SocketAddr) -> io::Result<Option<Box<dyn Socket>>> {
-        Ok(Some(Box::new(ToySocket { network: Arc::clone(&self.0), state: Mutex::default() })))
-    }
-
-    fn resolve(&self, host: &str, port: u16) -> Option<Resolving> {
-        let known = host == "server";
-        Some(Box::pin(async move {
-            sleep(Duration::from_millis(1)).await;
-            if known { Ok(vec![([10, 0, 0, 1], port).into()]) } else { Err(io::ErrorKind::NotFound.into()) }
-        }))
-    }
-}
+use toy::{ROOM, Toy};
 
 /// A world that is real but for its chances.
 struct Chances(u64);
@@ -115,209 +34,6 @@ struct Chances(u64);
 impl World for Chances {
     fn random(&self) -> Option<u64> {
         Some(self.0)
-    }
-}
-
-impl ToySocket {
-    /// The connection that this is an end of, if it stands.
-    fn stream(&self) -> io::Result<(Arc<Mutex<Connection>>, usize)> {
-        match self.state.lock().unwrap().role.clone() {
-            Role::Stream(connection, end) if connection.lock().unwrap().accepted => Ok((connection, end)),
-            _ => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    fn name(&self, address: &SocketAddr) -> io::Result<SocketAddr> {
-        let mut network = self.network.lock().unwrap();
-        let mut named = *address;
-        if named.port() == 0 {
-            network.last_port += 1;
-            named.set_port(network.last_port);
-        }
-        if network.listeners.contains_key(&named.port()) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        Ok(named)
-    }
-}
-
-impl Socket for ToySocket {
-    fn attach(&self, notify: Notify) {
-        let mut state = self.state.lock().unwrap();
-        match &state.role {
-            Role::Fresh => {}
-            Role::Listener(listening) => listening.lock().unwrap().notify = Some(Arc::clone(&notify)),
-            Role::Stream(connection, end) => {
-                connection.lock().unwrap().ends[*end].notify = Some(Arc::clone(&notify));
-            }
-        }
-        state.notify = Some(notify);
-    }
-
-    fn bind(&self, address: &SocketAddr) -> io::Result<()> {
-        let local = self.name(address)?;
-        self.state.lock().unwrap().local = Some(local);
-        Ok(())
-    }
-
-    fn listen(&self, _: u32) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap();
-        let listening = Listening { notify: state.notify.clone(), ..Listening::default() };
-        let listening = Arc::new(Mutex::new(listening));
-        let local = state.local.ok_or(io::ErrorKind::InvalidInput)?;
-        self.network.lock().unwrap().listeners.insert(local.port(), Arc::clone(&listening));
-        state.role = Role::Listener(listening);
-        Ok(())
-    }
-
-    fn accept(&self) -> io::Result<(Box<dyn Socket>, SocketAddr)> {
-        let state = self.state.lock().unwrap();
-        let Role::Listener(listening) = &state.role else { return Err(io::ErrorKind::InvalidInput.into()) };
-        let (peer, connection) =
-            listening.lock().unwrap().waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        let connected = {
-            let mut connection = connection.lock().unwrap();
-            connection.accepted = true;
-            connection.ends[0].notify.clone()
-        };
-        let role = Role::Stream(connection, 1);
-        let accepted = State { local: state.local, peer: Some(peer), role, ..State::default() };
-        drop(state);
-        tell(connected, Interest::WRITE);
-        let network = Arc::clone(&self.network);
-        Ok((Box::new(ToySocket { network, state: Mutex::new(accepted) }), peer))
-    }
-
-    fn connect(&self, address: &SocketAddr) -> io::Result<()> {
-        let local = self.name(&([10, 0, 0, 2], 0).into())?;
-        let listening = self.network.lock().unwrap().listeners.get(&address.port()).cloned();
-        let listening = listening.ok_or(io::ErrorKind::ConnectionRefused)?;
-        let connection = Arc::new(Mutex::new(Connection::default()));
-        {
-            let mut state = self.state.lock().unwrap();
-            (state.local, state.peer) = (Some(local), Some(*address));
-            connection.lock().unwrap().ends[0].notify = state.notify.clone();
-            state.role = Role::Stream(Arc::clone(&connection), 0);
-        }
-        let notify = {
-            let mut listening = listening.lock().unwrap();
-            listening.waiting.push_back((local, connection));
-            listening.notify.clone()
-        };
-        tell(notify, Interest::READ);
-        // It stands once it has been accepted.
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-
-    fn receive(&self, bufs: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<usize> {
-        let (connection, end) = self.stream()?;
-        let (moved, sender) = {
-            let mut connection = connection.lock().unwrap();
-            let here = &mut connection.ends[end];
-            let mut seen = here.arrived.iter();
-            let mut moved = 0;
-            for slot in bufs.iter_mut().flat_map(|buf| buf.iter_mut()) {
-                let Some(byte) = seen.next() else { break };
-                *slot = *byte;
-                moved += 1;
-            }
-            if moved == 0 && !here.ended {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            if !peek {
-                here.arrived.drain(..moved);
-            }
-            (moved, connection.ends[1 - end].notify.clone())
-        };
-        if !peek {
-            tell(sender, Interest::WRITE);
-        }
-        Ok(moved)
-    }
-
-    fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let (connection, end) = self.stream()?;
-        let (moved, receiver) = {
-            let mut connection = connection.lock().unwrap();
-            let there = &mut connection.ends[1 - end];
-            if there.gone || there.ended {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            let before = there.arrived.len();
-            let room = ROOM - before;
-            there.arrived.extend(bufs.iter().flat_map(|buf| buf.iter()).take(room));
-            (there.arrived.len() - before, there.notify.clone())
-        };
-        if moved == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        tell(receiver, Interest::READ);
-        Ok(moved)
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        let (connection, end) = self.stream()?;
-        let told = {
-            let mut connection = connection.lock().unwrap();
-            if how != Shutdown::Read {
-                connection.ends[1 - end].ended = true;
-            }
-            if how != Shutdown::Write {
-                connection.ends[end].ended = true;
-            }
-            [connection.ends[0].notify.clone(), connection.ends[1].notify.clone()]
-        };
-        told.into_iter().for_each(|notify| tell(notify, Interest::BOTH));
-        Ok(())
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.state.lock().unwrap().local.ok_or_else(|| io::ErrorKind::InvalidInput.into())
-    }
-
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream()?;
-        self.state.lock().unwrap().peer.ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    fn take_error(&self) -> Option<io::Error> {
-        let Role::Stream(connection, _) = self.state.lock().unwrap().role.clone() else { return None };
-        let refused = std::mem::take(&mut connection.lock().unwrap().refused);
-        refused.then(|| io::ErrorKind::ConnectionRefused.into())
-    }
-
-    fn options(&self) -> io::Result<SocketOptions> {
-        Ok(self.state.lock().unwrap().options)
-    }
-
-    fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        self.state.lock().unwrap().options.apply(option);
-        Ok(())
-    }
-}
-
-impl Drop for ToySocket {
-    fn drop(&mut self) {
-        let state = std::mem::take(&mut *self.state.lock().unwrap());
-        let mut told = Vec::new();
-        match state.role {
-            Role::Fresh => {}
-            Role::Listener(listening) => {
-                self.network.lock().unwrap().listeners.retain(|_, other| !Arc::ptr_eq(other, &listening));
-                for (_, connection) in listening.lock().unwrap().waiting.drain(..) {
-                    let mut connection = connection.lock().unwrap();
-                    connection.refused = true;
-                    told.push(connection.ends[0].notify.take());
-                }
-            }
-            Role::Stream(connection, end) => {
-                let mut connection = connection.lock().unwrap();
-                (connection.ends[end].gone, connection.ends[1 - end].ended) = (true, true);
-                connection.ends[end].notify = None;
-                told.push(connection.ends[1 - end].notify.clone());
-            }
-        }
-        told.into_iter().for_each(|notify| tell(notify, Interest::BOTH));
     }
 }
 
@@ -494,6 +210,44 @@ fn names_are_resolved_by_the_world() {
         let (stream, accepted) = join((TcpStream::connect(("server", 80)), listener.accept())).wait();
         assert_eq!(stream.unwrap().peer_addr().unwrap(), accepted.unwrap().0.local_addr().unwrap());
         assert_eq!(kind(TcpStream::connect("elsewhere:80").wait()), io::ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn unix_sockets_are_those_of_the_world() {
+    everywhere(|| {
+        let name = UnixAddr::from("/run/toy");
+        let listener = UnixListener::builder().unlink_on_drop(true).bind(&name).unwrap();
+        let (ours, theirs) = join((UnixStream::connect(&name), listener.accept())).wait();
+        let (ours, (theirs, peer)) = (ours.unwrap(), theirs.unwrap());
+        assert_eq!((ours.peer_addr().unwrap(), peer), (name, UnixAddr::Unnamed));
+        let (written, read) = join((ours.write_all(b"ab"), theirs.read_exact(&mut [0; 2]))).wait();
+        written.and(read).unwrap();
+        assert_eq!(kind(ours.peer_credentials()), io::ErrorKind::Unsupported);
+        assert_eq!(kind(ours.send_with_fds(b"a", &[]).wait()), io::ErrorKind::Unsupported);
+        let (one, other) = UnixStream::pair().unwrap();
+        one.write_all(b"c").wait().unwrap();
+        assert_eq!(other.read(&mut [0; 2]).wait().unwrap(), 1);
+    });
+}
+
+#[test]
+fn datagrams_are_those_of_the_world() {
+    everywhere(|| {
+        let server = UdpSocket::bind("server:80").wait().unwrap();
+        let client = UdpSocket::bind("10.0.0.2:0").wait().unwrap();
+        let mut buf = [0; 4];
+        let echo = async {
+            let mut buf = [0; 9];
+            let (received, from) = server.recv_from(&mut buf).await?;
+            server.send_to(&buf[..received.len], from).await
+        };
+        client.connect(("server", 80)).wait().unwrap();
+        let (echoed, sent, received) = join((echo, client.send(b"datagram"), client.recv(&mut buf))).wait();
+        let received = received.unwrap();
+        assert_eq!((echoed.unwrap(), sent.unwrap()), (8, 8));
+        assert_eq!((received.len, received.lost, &buf), (4, 4, b"data"));
+        assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
     });
 }
 

@@ -5,8 +5,7 @@ mod streams;
 
 use std::future::{Future, IntoFuture, pending};
 use std::io::Read;
-use std::os::unix::net::UnixStream;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use twoply_core::actor::{
 };
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, select_all, suspension};
 use twoply_core::io::{Direction, Pollable};
-use twoply_core::net::{TcpListener, TcpStream};
+use twoply_core::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
 use twoply_core::promise::{self, Promise, Resolver};
 use twoply_core::signal::{SignalKind, Signals};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
@@ -417,6 +416,11 @@ fn sockets() -> Vec<Waits> {
     let (writer, reads) = connect();
     let chunk = leak(vec![0; 1 << 20]);
     fill(writer, chunk);
+    let (receiver, sender) = leak(UnixDatagram::pair().expect("there are descriptors"));
+    let full = leak(UnixDatagram::pair().expect("there are descriptors"));
+    while poll_once(full.0.send(b"fill")) {}
+    let (fds, no_fds) = UnixStream::pair().expect("there are descriptors");
+    let fds = leak(fds);
     let listener = bind();
     let address = listener.local_addr().expect("it is bound");
     vec![
@@ -426,12 +430,21 @@ fn sockets() -> Vec<Waits> {
         }),
         waits("read", [any_wait(reader.read(leak_mut([0])))], move || drop(writes)),
         waits("write", [any_wait(writer.write(chunk)), any_wait(writer.write(chunk))], move || drop(reads)),
+        waits(
+            "datagram",
+            [any_wait(receiver.recv(leak_mut([0]))), any_wait(receiver.recv_from(leak_mut([0])))],
+            move || (0..2).for_each(|_| assert!(poll_once(sender.send(b"x")))),
+        ),
+        waits("datagram without room", [any_wait(full.0.send(b"x"))], move || {
+            let _all = std::iter::from_fn(|| poll_once(full.1.recv(&mut [0])).then_some(())).count();
+        }),
+        waits("recv_with_fds", [any_wait(fds.recv_with_fds(leak_mut([0]), 1))], move || drop(no_fds)),
     ]
 }
 
 fn descriptors() -> Vec<Waits> {
     let pair = || {
-        let (ours, theirs) = UnixStream::pair().expect("there are descriptors");
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("there are descriptors");
         ours.set_nonblocking(true).expect("it is ours");
         (leak(Pollable::new(ours).expect("it can be watched")), theirs)
     };
@@ -453,12 +466,17 @@ fn system_signals() -> Vec<Waits> {
 
 /// Writes until nothing more goes in.
 fn fill(stream: &TcpStream, chunk: &[u8]) {
+    while poll_once(stream.write(chunk)) {}
+}
+
+/// Returns whether the operation is ready at once.
+fn poll_once<T>(operation: impl Future<Output = std::io::Result<T>>) -> bool {
     let mut cx = Context::from_waker(std::task::Waker::noop());
-    loop {
-        let mut write = stream.write(chunk);
-        match Pin::new(&mut write).poll(&mut cx) {
-            Poll::Ready(written) => drop(written.expect("both ends are there")),
-            Poll::Pending => return,
+    match pin!(operation).poll(&mut cx) {
+        Poll::Ready(done) => {
+            drop(done.expect("both ends are there"));
+            true
         }
+        Poll::Pending => false,
     }
 }

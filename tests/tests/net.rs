@@ -1,4 +1,4 @@
-//! TCP when all goes well: every way to move bytes meets every other one, on and between all systems.
+//! Streams when all goes well: every way to move bytes meets every other one, on and between all systems.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use twoply_core::future::{join, join_all};
-use twoply_core::net::{Shutdown, TcpListener, TcpStream};
+use twoply_core::net::endpoint::{Endpoint, Family, Stream};
+use twoply_core::net::{Shutdown, TcpListener, TcpStream, UnixStream};
 use twoply_core::task::Task;
 use twoply_core::time::timeout;
 use twoply_core::{Wait, channel, offload};
@@ -19,6 +20,7 @@ use twoply_tests::{Gate, System, Systems, eventually, laws};
 laws! {
     and_mixed {
         every_way_of_reading_meets_every_way_of_writing,
+        every_way_is_one_of_unix_streams_too,
         a_borrowed_connection_is_read_and_written_at_a_time,
         the_halves_of_a_connection_live_on_two_systems,
         half_a_connection_goes_on_when_the_other_half_is_closed,
@@ -63,7 +65,7 @@ impl Way {
     const ALL: [Way; 6] = [Way::Await, Way::Poll, Way::PollRef, Way::Wait, Way::Std, Way::StdRef];
 
     /// Reads in this way.
-    async fn read(self, stream: &mut TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    async fn read<F: Family>(self, stream: &mut Endpoint<F, Stream>, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Way::Await => stream.read(buf).await,
             Way::Poll => poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buf)).await,
@@ -75,7 +77,7 @@ impl Way {
     }
 
     /// Writes all of `bytes` in this way.
-    async fn write_all(self, stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    async fn write_all<F: Family>(self, stream: &mut Endpoint<F, Stream>, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let written = match self {
@@ -151,7 +153,7 @@ async fn write_pattern(stream: &TcpStream, range: std::ops::Range<usize>) {
     stream.write_all(&bytes).await.unwrap();
 }
 
-async fn echo(way: Way, mut stream: TcpStream) -> usize {
+async fn echo<F: Family>(way: Way, mut stream: Endpoint<F, Stream>) -> usize {
     let (mut buf, mut total) = ([0; 100], 0);
     loop {
         match way.read(&mut stream, &mut buf).await.unwrap() {
@@ -163,7 +165,7 @@ async fn echo(way: Way, mut stream: TcpStream) -> usize {
 }
 
 /// Sends `rounds` messages, and gets each back; then the end.
-async fn converse(way: Way, mut stream: TcpStream, rounds: usize) {
+async fn converse<F: Family>(way: Way, mut stream: Endpoint<F, Stream>, rounds: usize) {
     for round in 0..rounds {
         // Longer than the other side's buffer.
         let message: Vec<u8> = (round..round + 250).map(pattern).collect();
@@ -182,6 +184,17 @@ async fn converse(way: Way, mut stream: TcpStream, rounds: usize) {
 }
 
 fn every_way_of_reading_meets_every_way_of_writing(on: &Systems) {
+    every_way_meets_every_way(on, pair);
+}
+
+fn every_way_is_one_of_unix_streams_too(on: &Systems) {
+    every_way_meets_every_way(on, || UnixStream::pair().unwrap());
+}
+
+fn every_way_meets_every_way<F: Family>(
+    on: &Systems,
+    pair: impl Fn() -> (Endpoint<F, Stream>, Endpoint<F, Stream>),
+) {
     let ways = || Way::ALL.into_iter();
     let pairs: Vec<_> = ways().flat_map(|server| ways().map(move |client| (server, client))).collect();
     for (server, client) in pairs {

@@ -17,7 +17,9 @@
 //! Interrupting the wait in the kernel costs a system call, so it is paid only when somebody is there: see
 //! `ParkState`.
 
+mod address;
 mod metrics;
+mod options;
 mod park;
 mod registration;
 mod socket;
@@ -32,10 +34,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+pub(crate) use address::path_of;
+pub use address::{Address, UnixAddr};
 pub use metrics::ReactorMetrics;
+pub use options::{SocketOption, SocketOptions};
 pub use registration::Registration;
 pub(crate) use socket::IoHandle;
-pub use socket::{Notify, Socket, SocketOption, SocketOptions};
+pub use socket::{Arrival, Notify, Socket, SocketKind};
 pub use source::IoSource;
 pub(crate) use source::Progress;
 pub use waiters::Direction;

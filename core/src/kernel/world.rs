@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 pub use crate::base::id::Numbers;
 use crate::base::sync::lock_std;
-pub use crate::event::reactor::{Notify, Socket, SocketOption, SocketOptions};
+pub use crate::event::reactor::{Address, Arrival, Notify, Socket, SocketKind, SocketOption, SocketOptions};
 use crate::kernel::strand::with_current;
 
 /// The addresses of a name, when they are known; returned by [`World::resolve`].
@@ -68,12 +68,21 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 
 /// assert_eq!(error.kind(), io::ErrorKind::NotFound);
 /// ```
 pub trait World: Send + Sync + 'static {
-    /// Makes a stream socket for the family of `address`, neither bound nor connected.
+    /// Makes a socket for the family of `address`, neither bound nor connected.
     ///
     /// # Errors
     /// When there can be none.
-    fn stream_socket(&self, address: &SocketAddr) -> io::Result<Option<Box<dyn Socket>>> {
-        let _ = address;
+    fn socket(&self, kind: SocketKind, address: &Address) -> io::Result<Option<Box<dyn Socket>>> {
+        let _ = (kind, address);
+        Ok(None)
+    }
+
+    /// Makes two Unix sockets without names that are connected with each other.
+    ///
+    /// # Errors
+    /// When there can be none.
+    fn socket_pair(&self, kind: SocketKind) -> io::Result<Option<[Box<dyn Socket>; 2]>> {
+        let _ = kind;
         Ok(None)
     }
 

@@ -2,11 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::sys;
-use crate::event::reactor::{Direction, IoHandle, IoSource, Progress};
+use super::sys::{self, Connecting};
+use crate::event::reactor::{Address, Direction, IoHandle, IoSource, Progress, SocketKind};
 use crate::kernel::io::Op;
 use crate::kernel::world::World;
+use crate::time::sleep;
+
+/// The pause of whoever finds the queue of a Unix listener full, and the limit to which it is doubled. The
+/// system has such an attempt wait in its call or fail; there is nothing that would tell when there is room.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 /// Tries `addresses` in turn, and returns the first connection, or the last error.
 pub(super) async fn connect_any(
@@ -15,7 +21,7 @@ pub(super) async fn connect_any(
 ) -> io::Result<IoHandle> {
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to");
     for address in addresses {
-        match connect(world, address).await {
+        match connect(world, &address.into()).await {
             Ok(io) => return Ok(io),
             Err(e) => last = e,
         }
@@ -24,15 +30,25 @@ pub(super) async fn connect_any(
 }
 
 /// Connects to `address`. A descriptor that it returns is in blocking mode.
-pub(super) async fn connect(world: Option<&dyn World>, address: SocketAddr) -> io::Result<IoHandle> {
-    let io = sys::stream_socket(world, &address)?;
-    let io = match sys::connect(&io, &address)? {
-        true => io,
-        false => {
+pub(super) async fn connect(world: Option<&dyn World>, address: &Address) -> io::Result<IoHandle> {
+    let io = sys::socket(world, SocketKind::Stream, address)?;
+    let (mut pause, longest) = PAUSE;
+    let begun = loop {
+        match sys::connect(&io, address)? {
+            Connecting::QueueFull => {
+                sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            begun => break begun,
+        }
+    };
+    let io = match begun {
+        Connecting::UnderWay => {
             let source = IoSource::of(io);
             Op::new(&source, Direction::Write, None, outcome).await?;
             IoSource::into_handle(source)?
         }
+        _ => io,
     };
     refuse_self(&io)?;
     sys::set_nonblocking(&io, false)?;

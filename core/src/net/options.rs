@@ -1,64 +1,22 @@
-//! The options and addresses of TCP connections.
+//! The options of TCP connections.
 //!
 //! Values that the system would take for something else are refused here; the calls themselves are made in
 //! `sys.rs`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::endpoint::{Endpoint, Ip, Transfer};
 use super::sys;
 use super::tcp::TcpStream;
 use crate::kernel::world::SocketOption;
 
-/// Options and addresses. All of them fail with the operating system's error.
+/// Options. All of them fail with the operating system's error.
 #[allow(clippy::missing_errors_doc, reason = "said once, above")]
 impl TcpStream {
-    /// Returns the address of this end.
-    ///
-    /// ```
-    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
-    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
-    /// assert!(client.local_addr()?.ip().is_loopback());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        sys::local_addr(self.socket().io())
-    }
-
-    /// Returns the address of the other end.
-    ///
-    /// ```
-    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
-    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
-    /// assert_eq!(client.peer_addr()?, listener.local_addr()?);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        sys::peer_addr(self.socket().io())
-    }
-
-    /// Returns the error that has happened on the connection since the last call, if one has.
-    ///
-    /// ```
-    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
-    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
-    /// assert!(client.take_error()?.is_none());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        sys::take_error(self.socket().io())
-    }
-
     /// Returns whether small segments are sent at once instead of being gathered (`TCP_NODELAY`).
     pub fn nodelay(&self) -> io::Result<bool> {
-        sys::nodelay(self.socket().io())
+        sys::nodelay(self.io())
     }
 
     /// Sets [`nodelay`](TcpStream::nodelay).
@@ -76,34 +34,10 @@ impl TcpStream {
         self.set_option(SocketOption::NoDelay(nodelay))
     }
 
-    /// Returns how many routers a packet may pass (`IP_TTL`).
-    pub fn ttl(&self) -> io::Result<u32> {
-        sys::ttl(self.socket().io())
-    }
-
-    /// Sets [`ttl`](TcpStream::ttl), from 1 to 255.
-    ///
-    /// ```
-    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
-    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
-    /// client.set_ttl(42)?;
-    /// assert_eq!(client.ttl()?, 42);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_ttl(&self, routers: u32) -> io::Result<()> {
-        // The system takes -1 for "as usual", which is what the largest number would become.
-        match u8::try_from(routers) {
-            Ok(routers) => self.set_option(SocketOption::Ttl(routers.into())),
-            Err(_) => Err(out_of_range("a packet passes 255 routers at most")),
-        }
-    }
-
     /// Returns how long closing waits for what has been written to arrive (`SO_LINGER`). `None` means that
     /// the system sees to it in the background, zero that closing resets the connection.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        sys::linger(self.socket().io())
+        sys::linger(self.io())
     }
 
     /// Sets [`linger`](TcpStream::linger). The system counts in seconds: part of one counts as a whole one. A
@@ -126,7 +60,7 @@ impl TcpStream {
 
     /// Returns the idle time after which the system asks whether the peer is still there; `None` means never.
     pub fn keepalive(&self) -> io::Result<Option<Duration>> {
-        sys::keepalive(self.socket().io())
+        sys::keepalive(self.io())
     }
 
     /// Sets [`keepalive`](TcpStream::keepalive). The system counts in seconds: part of one counts as a whole
@@ -146,53 +80,115 @@ impl TcpStream {
         self.set_option(SocketOption::KeepAlive(idle.map(whole_seconds).transpose()?))
     }
 
-    /// Returns the size of the system's buffer for what has arrived, in bytes.
-    pub fn recv_buffer_size(&self) -> io::Result<usize> {
-        sys::recv_buffer_size(self.socket().io())
+    /// Returns the time between two probes of a peer that does not answer (`TCP_KEEPINTVL`).
+    pub fn keepalive_interval(&self) -> io::Result<Duration> {
+        sys::keepalive_interval(self.io())
     }
 
-    /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
+    /// Sets [`keepalive_interval`](TcpStream::keepalive_interval); it counts where
+    /// [`keepalive`](TcpStream::keepalive) is on. Units and limits are those of
+    /// [`set_keepalive`](TcpStream::set_keepalive).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// // A peer that is gone is known after 60 s without a word and 3 probes, one each 10 s.
+    /// client.set_keepalive(Some(Duration::from_secs(60)))?;
+    /// client.set_keepalive_interval(Duration::from_secs(10))?;
+    /// client.set_keepalive_probes(3)?;
+    /// assert_eq!(client.keepalive_interval()?, Duration::from_secs(10));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_keepalive_interval(&self, interval: Duration) -> io::Result<()> {
+        self.set_option(SocketOption::KeepAliveInterval(whole_seconds(interval)?))
+    }
+
+    /// Returns the number of probes without an answer after which the connection is given up
+    /// (`TCP_KEEPCNT`).
+    pub fn keepalive_probes(&self) -> io::Result<u32> {
+        sys::keepalive_probes(self.io())
+    }
+
+    /// Sets [`keepalive_probes`](TcpStream::keepalive_probes), from 1 to 127.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
     ///
     /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
     /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
-    /// client.set_recv_buffer_size(64 << 10)?;
-    /// assert!(client.recv_buffer_size()? >= 64 << 10);
+    /// client.set_keepalive_probes(3)?;
+    /// assert_eq!(client.keepalive_probes()?, 3);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(SocketOption::ReceiveBuffer(as_size(bytes)))
+    pub fn set_keepalive_probes(&self, probes: u32) -> io::Result<()> {
+        self.set_option(SocketOption::KeepAliveProbes(probes))
     }
 
-    /// Returns the size of the system's buffer for what has been written, in bytes.
-    pub fn send_buffer_size(&self) -> io::Result<usize> {
-        sys::send_buffer_size(self.socket().io())
+    /// Returns how long data may stay without an acknowledgement before the connection is given up
+    /// (`TCP_USER_TIMEOUT`); `None` means as long as the system tries, some fifteen minutes.
+    pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
+        sys::user_timeout(self.io())
     }
 
-    /// Asks for a size of that buffer, in bytes; Linux doubles it, and has a limit of its own.
+    /// Sets [`user_timeout`](TcpStream::user_timeout). The system counts in milliseconds: part of one counts
+    /// as a whole one. Zero, which means "as usual" to it, and more than 2^31 - 1 milliseconds are
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// client.set_user_timeout(Some(Duration::from_secs(30)))?;
+    /// assert_eq!(client.user_timeout()?, Some(Duration::from_secs(30)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_user_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        self.set_option(SocketOption::UserTimeout(time.map(whole_millis).transpose()?))
+    }
+
+    /// Returns whether urgent data is left among the other data (`SO_OOBINLINE`).
+    pub fn urgent_inline(&self) -> io::Result<bool> {
+        sys::urgent_inline(self.io())
+    }
+
+    /// Sets [`urgent_inline`](TcpStream::urgent_inline). Default: no; see
+    /// [`send_urgent`](TcpStream::send_urgent).
+    pub fn set_urgent_inline(&self, inline: bool) -> io::Result<()> {
+        self.set_option(SocketOption::UrgentInline(inline))
+    }
+}
+
+/// Options of packets, of TCP and UDP. All of them fail with the operating system's error.
+#[allow(clippy::missing_errors_doc, reason = "said once, above")]
+impl<R: Transfer> Endpoint<Ip, R> {
+    /// Returns how many routers a packet of IPv4 may pass (`IP_TTL`).
+    pub fn ttl(&self) -> io::Result<u32> {
+        sys::ttl(self.io())
+    }
+
+    /// Sets [`ttl`](Endpoint::ttl), from 1 to 255.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
     ///
     /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
     /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
-    /// client.set_send_buffer_size(64 << 10)?;
-    /// assert!(client.send_buffer_size()? >= 64 << 10);
+    /// client.set_ttl(42)?;
+    /// assert_eq!(client.ttl()?, 42);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(SocketOption::SendBuffer(as_size(bytes)))
-    }
-
-    fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        sys::set_option(self.socket().io(), option)
+    pub fn set_ttl(&self, routers: u32) -> io::Result<()> {
+        self.set_option(SocketOption::Ttl(number_of_routers(routers)?))
     }
 }
 
 /// Returns the time in whole seconds, rounded up, if the system can represent that: it takes a C `int`.
-fn whole_seconds(time: Duration) -> io::Result<Duration> {
+pub(super) fn whole_seconds(time: Duration) -> io::Result<Duration> {
     let seconds = time.as_secs().checked_add(u64::from(time.subsec_nanos() > 0));
     match seconds.and_then(|seconds| i32::try_from(seconds).ok()) {
         Some(seconds) => Ok(Duration::from_secs(seconds.unsigned_abs().into())),
@@ -200,9 +196,26 @@ fn whole_seconds(time: Duration) -> io::Result<Duration> {
     }
 }
 
+/// Returns the time in whole milliseconds, rounded up, if it is one that the system means by it.
+pub(super) fn whole_millis(time: Duration) -> io::Result<Duration> {
+    match i32::try_from(time.as_nanos().div_ceil(1_000_000)) {
+        Ok(millis @ 1..) => Ok(Duration::from_millis(millis.unsigned_abs().into())),
+        _ => Err(out_of_range("the system counts from one millisecond up to 2^31 - 1 of them")),
+    }
+}
+
 /// Returns the size as the system takes it, a C `int`. It has a limit of its own that is far below.
-fn as_size(bytes: usize) -> usize {
+pub(super) fn as_size(bytes: usize) -> usize {
     bytes.min(i32::MAX as usize)
+}
+
+/// Returns the number if the system does not take it for something else: -1 is "as usual" to it, which is
+/// what the largest number would become.
+pub(super) fn number_of_routers(routers: u32) -> io::Result<u32> {
+    match u8::try_from(routers) {
+        Ok(routers) => Ok(routers.into()),
+        Err(_) => Err(out_of_range("a packet passes 255 routers at most")),
+    }
 }
 
 fn out_of_range(message: &'static str) -> io::Error {

@@ -1,7 +1,8 @@
 //! The common part of stream sockets: bytes in and out of a [`IoSource`], on every kind of stack.
 //!
-//! A wrapper adds names and addresses, and `sys.rs` makes the calls. This file says which call an operation
-//! is, what an empty buffer means, and what a short transfer tells about readiness.
+//! An [`Endpoint`](super::endpoint::Endpoint) adds names and addresses, and `sys.rs` makes the calls. This
+//! file says which call an operation is, what an empty buffer means, and what a short transfer tells about
+//! readiness.
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -17,14 +18,13 @@ use crate::kernel::io::{Op, empty, received, room, transmitted};
 use crate::kernel::wait::blocking_call;
 use crate::kernel::waiting::WaitingFor;
 
-/// A connected stream socket. Clones share the descriptor.
+/// A socket, with the operations of streams. Clones share the descriptor.
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
     source: Arc<IoSource>,
 }
 
 impl Socket {
-    /// Makes a socket of `io`. A descriptor should be in blocking mode.
     pub(super) fn new(io: IoHandle) -> Socket {
         Socket { source: IoSource::of(io) }
     }
@@ -32,6 +32,10 @@ impl Socket {
     /// Gives back what it is made of.
     pub(super) fn into_handle(self) -> io::Result<IoHandle> {
         IoSource::into_handle(self.source)
+    }
+
+    pub(super) fn source(&self) -> &Arc<IoSource> {
+        &self.source
     }
 
     /// Returns what it is made of.

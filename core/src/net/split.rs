@@ -4,25 +4,42 @@ use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 
+use super::endpoint::{Endpoint, Family, Ip, Stream};
 use super::socket::Socket;
-use super::tcp::{TcpStream, impl_read, impl_write};
+use super::stream::{impl_read, impl_write};
 
-/// The reading half of a borrowed connection; made by [`TcpStream::split`].
-#[derive(Clone, Copy, Debug)]
-pub struct ReadHalf<'a>(pub(super) &'a TcpStream);
+/// The reading half of a borrowed connection; made by [`split`](Endpoint::split).
+#[derive(Debug)]
+pub struct ReadHalf<'a, F: Family = Ip>(pub(super) &'a Endpoint<F, Stream>);
 
-/// The writing half of a borrowed connection; made by [`TcpStream::split`].
+/// The writing half of a borrowed connection; made by [`split`](Endpoint::split).
 ///
 /// Dropping it closes nothing: the connection is its owner's. Closing it as an `AsyncWrite` closes that
 /// direction.
-#[derive(Clone, Copy, Debug)]
-pub struct WriteHalf<'a>(pub(super) &'a TcpStream);
+#[derive(Debug)]
+pub struct WriteHalf<'a, F: Family = Ip>(pub(super) &'a Endpoint<F, Stream>);
 
-impl_read!(ReadHalf<'_>, |half| half.0.socket());
-impl_write!(WriteHalf<'_>, |half| half.0.socket());
+impl<F: Family> Clone for ReadHalf<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: Family> Copy for ReadHalf<'_, F> {}
+
+impl<F: Family> Clone for WriteHalf<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: Family> Copy for WriteHalf<'_, F> {}
+
+impl_read!([F: Family] ReadHalf<'_, F>, |half| half.0.socket());
+impl_write!([F: Family] WriteHalf<'_, F>, |half| half.0.socket());
 
 /// The reading half of a connection that it owns together with its writing half; made by
-/// [`TcpStream::into_split`].
+/// [`into_split`](Endpoint::into_split).
 ///
 /// ```
 /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -36,12 +53,12 @@ impl_write!(WriteHalf<'_>, |half| half.0.socket());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct OwnedReadHalf {
-    stream: TcpStream,
+pub struct OwnedReadHalf<F: Family = Ip> {
+    stream: Endpoint<F, Stream>,
 }
 
 /// The writing half of a connection that it owns together with its reading half; made by
-/// [`TcpStream::into_split`].
+/// [`into_split`](Endpoint::into_split).
 ///
 /// Dropping it closes its direction: the peer reads the end of the stream.
 ///
@@ -59,9 +76,9 @@ pub struct OwnedReadHalf {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
+pub struct OwnedWriteHalf<F: Family = Ip> {
     /// The connection; `None` only while [`OwnedWriteHalf::into_stream`] takes it out.
-    stream: Option<TcpStream>,
+    stream: Option<Endpoint<F, Stream>>,
 }
 
 /// The error of [`OwnedReadHalf::reunite`] when the halves belong to different connections. Both are given
@@ -69,30 +86,30 @@ pub struct OwnedWriteHalf {
 #[derive(Debug, thiserror::Error)]
 #[error("the halves belong to different connections")]
 #[non_exhaustive]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<F: Family = Ip>(pub OwnedReadHalf<F>, pub OwnedWriteHalf<F>);
 
-impl OwnedReadHalf {
-    pub(super) fn new(socket: Socket) -> OwnedReadHalf {
-        OwnedReadHalf { stream: TcpStream::from_socket(socket) }
+impl<F: Family> OwnedReadHalf<F> {
+    pub(super) fn new(socket: Socket) -> OwnedReadHalf<F> {
+        OwnedReadHalf { stream: Endpoint::of(socket, Stream) }
     }
 
     /// Returns the connection, for its addresses, options and futures.
-    pub fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &Endpoint<F, Stream> {
         &self.stream
     }
 
-    /// As [`TcpStream::read`]. Cancel-safe.
+    /// As [`Endpoint::read`]. Cancel-safe.
     ///
     /// # Errors
     /// As there.
     pub fn read<'a>(
         &'a self,
         buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, F> {
         self.stream.read(buf)
     }
 
-    /// As [`TcpStream::read_exact`]. Not cancel-safe.
+    /// As [`Endpoint::read_exact`]. Not cancel-safe.
     ///
     /// # Errors
     /// As there.
@@ -115,7 +132,7 @@ impl OwnedReadHalf {
     /// # drop(client);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, Box<ReuniteError>> {
+    pub fn reunite(self, write: OwnedWriteHalf<F>) -> Result<Endpoint<F, Stream>, Box<ReuniteError<F>>> {
         if self.stream.socket().is(write.stream().socket()) {
             Ok(write.into_stream())
         } else {
@@ -124,31 +141,31 @@ impl OwnedReadHalf {
     }
 }
 
-impl OwnedWriteHalf {
-    pub(super) fn new(socket: Socket) -> OwnedWriteHalf {
-        OwnedWriteHalf { stream: Some(TcpStream::from_socket(socket)) }
+impl<F: Family> OwnedWriteHalf<F> {
+    pub(super) fn new(socket: Socket) -> OwnedWriteHalf<F> {
+        OwnedWriteHalf { stream: Some(Endpoint::of(socket, Stream)) }
     }
 
     /// Returns the connection, for its addresses, options and futures.
-    pub fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &Endpoint<F, Stream> {
         match &self.stream {
             Some(stream) => stream,
             None => unreachable!("it is taken out only by `into_stream`, which owns the half"),
         }
     }
 
-    /// As [`TcpStream::write`]. Cancel-safe.
+    /// As [`Endpoint::write`]. Cancel-safe.
     ///
     /// # Errors
     /// As there.
     pub fn write<'a>(
         &'a self,
         buf: &'a [u8],
-    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, F> {
         self.stream().write(buf)
     }
 
-    /// As [`TcpStream::write_all`]. Not cancel-safe.
+    /// As [`Endpoint::write_all`]. Not cancel-safe.
     ///
     /// # Errors
     /// As there.
@@ -157,7 +174,7 @@ impl OwnedWriteHalf {
     }
 
     /// Returns the connection, without closing anything.
-    fn into_stream(mut self) -> TcpStream {
+    fn into_stream(mut self) -> Endpoint<F, Stream> {
         match self.stream.take() {
             Some(stream) => stream,
             None => unreachable!("it is taken out only here, and this owns the half"),
@@ -165,7 +182,7 @@ impl OwnedWriteHalf {
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<F: Family> Drop for OwnedWriteHalf<F> {
     fn drop(&mut self) {
         if let Some(stream) = &self.stream {
             // It fails when the connection is gone, which is closed enough.
@@ -174,5 +191,5 @@ impl Drop for OwnedWriteHalf {
     }
 }
 
-impl_read!(OwnedReadHalf, |half| half.stream.socket());
-impl_write!(OwnedWriteHalf, |half| half.stream().socket());
+impl_read!([F: Family] OwnedReadHalf<F>, |half| half.stream.socket());
+impl_write!([F: Family] OwnedWriteHalf<F>, |half| half.stream().socket());

@@ -10,12 +10,13 @@
 //! kinds.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Interest;
+use super::address::Address;
+use super::options::{SocketOption, SocketOptions};
 
 /// Tells the source of a simulated socket that the socket has become ready.
 ///
@@ -23,7 +24,7 @@ use super::Interest;
 /// still at work on its own state.
 pub type Notify = Arc<dyn Fn(Interest) + Send + Sync>;
 
-/// A stream socket that a [`World`](crate::world::World) provides in place of the operating system's.
+/// A socket that a [`World`](crate::world::World) provides in place of the operating system's.
 ///
 /// Each method is one system call on a socket in non-blocking mode: it never waits, and fails with
 /// [`WouldBlock`](io::ErrorKind::WouldBlock) where the call would. Once it can succeed, the socket reports so
@@ -43,7 +44,7 @@ pub trait Socket: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AddrInUse`](io::ErrorKind::AddrInUse), and what else the world says.
-    fn bind(&self, address: &SocketAddr) -> io::Result<()>;
+    fn bind(&self, address: &Address) -> io::Result<()>;
 
     /// Makes it a listener for which up to `backlog` connections may wait.
     ///
@@ -55,7 +56,7 @@ pub trait Socket: Send + Sync + 'static {
     ///
     /// # Errors
     /// `WouldBlock` when none waits.
-    fn accept(&self) -> io::Result<(Box<dyn Socket>, SocketAddr)>;
+    fn accept(&self) -> io::Result<(Box<dyn Socket>, Address)>;
 
     /// Begins to connect to `address`. `WouldBlock` says that the attempt is under way: it has ended once the
     /// socket can be written to and has a [`peer_addr`](Socket::peer_addr), or
@@ -64,7 +65,7 @@ pub trait Socket: Send + Sync + 'static {
     /// # Errors
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when nobody listens there, and what else the
     /// world says.
-    fn connect(&self, address: &SocketAddr) -> io::Result<()>;
+    fn connect(&self, address: &Address) -> io::Result<()>;
 
     /// Moves bytes that have arrived into `bufs` in turn, or copies them there if `peek` says so, and returns
     /// how many. Zero is the end of the stream. Fewer than there is room for mean that no more have arrived.
@@ -80,6 +81,30 @@ pub trait Socket: Send + Sync + 'static {
     /// shut down or the peer is gone.
     fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Moves the datagram that has arrived first into `bufs` in turn, or copies it there if `peek` says so.
+    /// What the buffers have no room for is lost, unless `peek` says so. Only for sockets of datagrams.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none has arrived.
+    fn receive_from(&self, bufs: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Arrival> {
+        let _ = (bufs, peek);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Sends all of `bufs` as one datagram to `to`, or where the socket is connected to, and returns how many
+    /// bytes that were. Only for sockets of datagrams.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; `NotConnected` without an address.
+    fn send_to(&self, bufs: &[IoSlice<'_>], to: Option<&Address>) -> io::Result<usize> {
+        let _ = (bufs, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Returns in which of the directions of `interest` an operation would not fail with `WouldBlock` now. A
+    /// direction in which it would fail otherwise, or come to an end, is one of them.
+    fn ready(&self, interest: Interest) -> Interest;
+
     /// Closes one direction or both, and reports readiness to those who wait in them.
     ///
     /// # Errors
@@ -90,13 +115,13 @@ pub trait Socket: Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails as the world decides.
-    fn local_addr(&self) -> io::Result<SocketAddr>;
+    fn local_addr(&self) -> io::Result<Address>;
 
     /// Returns the address of the peer.
     ///
     /// # Errors
     /// `NotConnected` before the connection stands.
-    fn peer_addr(&self) -> io::Result<SocketAddr>;
+    fn peer_addr(&self) -> io::Result<Address>;
 
     /// Returns the error that has happened since the last call, if one has.
     fn take_error(&self) -> Option<io::Error> {
@@ -121,93 +146,23 @@ pub trait Socket: Send + Sync + 'static {
     }
 }
 
-/// One option of a simulated socket, with its value.
+/// The kinds of sockets that a [`World`](crate::world::World) is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SocketOption {
-    /// True lets an address be taken over that old connections still linger on.
-    ReuseAddr(bool),
-    /// True lets several listeners share an address.
-    ReusePort(bool),
-    /// True has an IPv6 listener leave IPv4 alone.
-    OnlyV6(bool),
-    /// True has small segments sent at once.
-    NoDelay(bool),
-    /// The number of routers that a packet may pass.
-    Ttl(u32),
-    /// The time that closing waits for what has been written to arrive.
-    Linger(Option<Duration>),
-    /// The idle time after which the peer is probed.
-    KeepAlive(Option<Duration>),
-    /// The size of the buffer for what has arrived, in bytes.
-    ReceiveBuffer(usize),
-    /// The size of the buffer for what has been written, in bytes.
-    SendBuffer(usize),
+pub enum SocketKind {
+    /// A stream of bytes, or a listener for such streams.
+    Stream,
+    /// Datagrams: messages of limited size, each received whole or cut off.
+    Datagram,
 }
 
-/// The options of a simulated socket.
-///
-/// ```
-/// use twoply::contract::world::{SocketOption, SocketOptions};
-///
-/// let mut options = SocketOptions::default();
-/// options.apply(SocketOption::NoDelay(true));
-/// assert!(options.nodelay);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SocketOptions {
-    /// The value of [`SocketOption::ReuseAddr`].
-    pub reuse_addr: bool,
-    /// The value of [`SocketOption::ReusePort`].
-    pub reuse_port: bool,
-    /// The value of [`SocketOption::OnlyV6`].
-    pub only_v6: bool,
-    /// The value of [`SocketOption::NoDelay`].
-    pub nodelay: bool,
-    /// The value of [`SocketOption::Ttl`].
-    pub ttl: u32,
-    /// The value of [`SocketOption::Linger`].
-    pub linger: Option<Duration>,
-    /// The value of [`SocketOption::KeepAlive`].
-    pub keepalive: Option<Duration>,
-    /// The value of [`SocketOption::ReceiveBuffer`].
-    pub receive_buffer: usize,
-    /// The value of [`SocketOption::SendBuffer`].
-    pub send_buffer: usize,
-}
-
-impl Default for SocketOptions {
-    fn default() -> SocketOptions {
-        SocketOptions {
-            reuse_addr: false,
-            reuse_port: false,
-            only_v6: false,
-            nodelay: false,
-            ttl: 64,
-            linger: None,
-            keepalive: None,
-            receive_buffer: 64 << 10,
-            send_buffer: 64 << 10,
-        }
-    }
-}
-
-impl SocketOptions {
-    /// Changes this one option.
-    pub fn apply(&mut self, option: SocketOption) {
-        match option {
-            SocketOption::ReuseAddr(reuse) => self.reuse_addr = reuse,
-            SocketOption::ReusePort(reuse) => self.reuse_port = reuse,
-            SocketOption::OnlyV6(only) => self.only_v6 = only,
-            SocketOption::NoDelay(nodelay) => self.nodelay = nodelay,
-            SocketOption::Ttl(routers) => self.ttl = routers,
-            SocketOption::Linger(linger) => self.linger = linger,
-            SocketOption::KeepAlive(idle) => self.keepalive = idle,
-            SocketOption::ReceiveBuffer(bytes) => self.receive_buffer = bytes,
-            SocketOption::SendBuffer(bytes) => self.send_buffer = bytes,
-        }
-    }
+/// A datagram that has been received; see [`Socket::receive_from`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The length of the datagram in bytes. Those beyond the room that there was are lost.
+    pub len: usize,
+    /// The address of the sender.
+    pub from: Address,
 }
 
 /// The handles that a source may stand for.
@@ -216,6 +171,13 @@ pub(crate) enum IoHandle {
     Descriptor(OwnedFd),
     /// A socket of a world's. Nobody has to watch it: it reports by itself.
     Simulated(Box<dyn Socket>),
+}
+
+impl IoHandle {
+    /// Returns whether it is the operating system's.
+    pub(crate) fn is_descriptor(&self) -> bool {
+        matches!(self, IoHandle::Descriptor(_))
+    }
 }
 
 impl AsFd for IoHandle {

@@ -1,0 +1,57 @@
+//! Moving datagrams.
+
+use std::io::{self, IoSlice, IoSliceMut};
+
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::{to_address, to_system};
+use crate::event::reactor::{Address, IoHandle, UnixAddr};
+
+/// Receives a datagram, or looks at it. Returns its length, which may be more than `buf` has room for.
+#[inline]
+pub(in crate::net) fn recv_datagram(io: &IoHandle, buf: &mut [u8], peek: bool) -> io::Result<usize> {
+    match io {
+        IoHandle::Descriptor(fd) => Ok(rustix::net::recv(fd, buf, receiving(peek)).map(|(_, len)| len)?),
+        IoHandle::Simulated(socket) => {
+            socket.receive_from(&mut [IoSliceMut::new(buf)], peek).map(|arrival| arrival.len)
+        }
+    }
+}
+
+/// As [`recv_datagram`], with the address of the sender.
+#[inline]
+pub(in crate::net) fn recv_from(io: &IoHandle, buf: &mut [u8], peek: bool) -> io::Result<(usize, Address)> {
+    match io {
+        IoHandle::Descriptor(fd) => {
+            let (_, len, from) = rustix::net::recvfrom(fd, buf, receiving(peek))?;
+            // A Unix socket that has not been bound has no address.
+            let from = from.map_or(Ok(Address::Unix(UnixAddr::Unnamed)), |from| to_address(&from))?;
+            Ok((len, from))
+        }
+        IoHandle::Simulated(socket) => {
+            let arrival = socket.receive_from(&mut [IoSliceMut::new(buf)], peek)?;
+            Ok((arrival.len, arrival.from))
+        }
+    }
+}
+
+/// Has the system return the length of the datagram, whatever room there is.
+fn receiving(peek: bool) -> RecvFlags {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    if peek { flags | RecvFlags::PEEK } else { flags }
+}
+
+/// Sends `buf` as one datagram to `to`, or where the socket is connected to.
+#[inline]
+pub(in crate::net) fn send_to(io: &IoHandle, buf: &[u8], to: Option<&Address>) -> io::Result<usize> {
+    let fd = match io {
+        IoHandle::Descriptor(fd) => fd,
+        IoHandle::Simulated(socket) => return socket.send_to(&[IoSlice::new(buf)], to),
+    };
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(match to {
+        None => rustix::net::send(fd, buf, flags)?,
+        Some(Address::Ip(to)) => rustix::net::sendto(fd, buf, flags, to)?,
+        Some(Address::Unix(to)) => rustix::net::sendto(fd, buf, flags, &to_system(to)?)?,
+    })
+}
