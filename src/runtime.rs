@@ -206,6 +206,41 @@ impl Runtime {
     }
 }
 
+#[cfg(feature = "green")]
+impl From<Green> for Runtime {
+    /// Makes a runtime of a green one, which may have settings that [`Builder`] does not know.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use twoply::green_backend::Green;
+    /// use twoply::{Runtime, Wait};
+    ///
+    /// static DEEPEST: AtomicUsize = AtomicUsize::new(0);
+    ///
+    /// let green = Green::builder().workers(1).on_stack_use(|stack| {
+    ///     DEEPEST.fetch_max(stack.used, Ordering::Relaxed);
+    /// });
+    /// // SAFETY: what the tasks run suspends in the middle of nothing that belongs to their thread.
+    /// let runtime = Runtime::from(unsafe { green.fibers() }.build()?);
+    /// runtime.run(|| std::hint::black_box([1_u8; 50_000]).len()).unwrap();
+    /// assert!(DEEPEST.load(Ordering::Relaxed) >= 50_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn from(green: Green) -> Runtime {
+        let backend = if green.has_fibers() { Backend::Fibers } else { Backend::Green };
+        Runtime { backend, engine: Engine::Green(green) }
+    }
+}
+
+#[cfg(feature = "native")]
+impl From<Native> for Runtime {
+    /// Makes a runtime of a native one, which may have settings that [`Builder`] does not know.
+    fn from(native: Native) -> Runtime {
+        Runtime { backend: Backend::Native, engine: Engine::Native(native) }
+    }
+}
+
 /// The counts that every runtime has, read one after the other while it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

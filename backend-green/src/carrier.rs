@@ -15,6 +15,9 @@ use crate::worker::{self, Context};
 /// Carries `core` until it moves on or its runtime ends.
 pub(crate) fn carry(shared: Arc<Shared>, core: Box<Core>) {
     let (index, away) = (core.index, core.away.get());
+    if let Some(affinity) = &shared.affinity {
+        affinity.bind(index);
+    }
     let context = Context::new(shared, core);
     let entered = worker::enter(&context);
     match &context.shared.stacks {
@@ -32,6 +35,9 @@ pub(crate) fn carry(shared: Arc<Shared>, core: Box<Core>) {
     context.leave();
     // The thread goes back to its cache without a trace.
     drop(entered);
+    if let Some(affinity) = &context.shared.affinity {
+        affinity.free(0);
+    }
     if let Some(core) = core {
         let request = &context.remote(index).request;
         let Some(core) = request.fulfil(core) else { return };

@@ -13,9 +13,10 @@ use crate::scheduler::Shared;
 
 /// Starts a thread that carries `core`. On failure the core comes back: no task is lost.
 pub(crate) fn launch(shared: &Arc<Shared>, core: Box<Core>) -> Result<(), (Box<Core>, io::Error)> {
+    let name = shared.workers[core.index].name.as_deref();
     let slot = Arc::new(Mutex::new(Some(core)));
     let (theirs, shared_too) = (Arc::clone(&slot), Arc::clone(shared));
-    let started = shared.threads.execute(None, None, move || {
+    let started = shared.threads.execute(name, None, move || {
         let core = lock(&theirs).take();
         if let Some(core) = core {
             (shared_too.carry)(Arc::clone(&shared_too), core);

@@ -64,6 +64,11 @@ impl Green {
         &self.spawner
     }
 
+    /// Returns whether blocked stacks are [fibers](Builder::fibers).
+    pub fn has_fibers(&self) -> bool {
+        self.shared.stacks.is_some()
+    }
+
     /// Returns a snapshot of the runtime's counters.
     pub fn metrics(&self) -> Metrics {
         Metrics::read(&self.shared)

@@ -46,6 +46,7 @@ use twoply_core::strand::in_turn;
 use twoply_core::task::TaskList;
 use twoply_core::threads::{BLOCKING_THREADS, BlockingPool, ThreadCache};
 
+use crate::affinity::Affinity;
 use crate::core::Core;
 use crate::counts::{Counts, Load};
 use crate::fiber::{StackPool, usage};
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) spin_rounds: u32,
     /// The loop of a thread that is to carry a worker: [`crate::carrier`], which stands above this.
     pub(crate) carry: fn(Arc<Shared>, Box<Core>),
+    /// The processors that workers are bound to, if they are.
+    pub(crate) affinity: Option<Affinity>,
     /// The hooks of the program.
     pub(crate) hooks: Hooks,
     /// The counter of forks.
@@ -126,6 +129,8 @@ pub(crate) struct Remote {
     pub(crate) handoff: Handoff,
     /// The exchange through which a host, or the thread that the worker's fibers belong to, gets the worker.
     pub(crate) request: CoreRequest,
+    /// The name of a thread while it carries the worker, if that has one.
+    pub(crate) name: Option<String>,
     /// The counters of the worker.
     pub(crate) counts: Counts,
 }
@@ -142,6 +147,7 @@ impl Remote {
             thread: AtomicI32::new(0),
             handoff: Handoff::default(),
             request: CoreRequest::default(),
+            name: None,
             counts: Counts::default(),
         }
     }
@@ -227,6 +233,7 @@ impl Shared {
             live_workers,
             spin_rounds,
             carry,
+            affinity: None,
             hooks,
             born: forked.load(Ordering::Relaxed),
             forked,

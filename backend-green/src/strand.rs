@@ -91,7 +91,12 @@ impl CarrierStrand {
         let current = counts.current.swap(0, Ordering::Relaxed);
         Counts::bump(&counts.handovers);
         match launch(&self.context.shared, core) {
-            Ok(()) => true,
+            Ok(()) => {
+                if let Some(affinity) = &self.context.shared.affinity {
+                    affinity.free(0);
+                }
+                true
+            }
             Err((core, _)) => {
                 counts.handovers.store(counts.handovers.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
                 Counts::bump(&counts.refusals);

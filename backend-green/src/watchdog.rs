@@ -102,7 +102,16 @@ fn hand_off_set_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
         any |= count != seen.asides;
         any |= remote.handoff.hand_off(seen.asides, |core| {
             Counts::bump(&remote.counts.handovers);
-            launch(shared, core).err().map(|(core, _)| core)
+            let thread = remote.thread();
+            match launch(shared, core) {
+                Ok(()) => {
+                    if let Some(affinity) = &shared.affinity {
+                        affinity.free(thread);
+                    }
+                    None
+                }
+                Err((core, _)) => Some(core),
+            }
         });
         seen.asides = count;
     }

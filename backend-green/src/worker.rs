@@ -117,6 +117,9 @@ impl Context {
         let core = remote.request.wait_for_core(|| remote.reactor.notify()).ok()?;
         core.set_away(false);
         remote.set_carrier(self.carrier.cell());
+        if let Some(affinity) = &self.shared.affinity {
+            affinity.bind(index);
+        }
         self.put_core(core);
         Some(())
     }

@@ -19,6 +19,10 @@ pub struct Builder {
     name: Option<String>,
     /// The setting of [`Builder::workers`].
     workers: Option<usize>,
+    /// The setting of [`Builder::worker_names`].
+    worker_names: Option<String>,
+    /// The setting of [`Builder::pin_workers`].
+    cpus: Option<Vec<usize>>,
     /// The setting of [`Builder::max_threads`].
     max_threads: Option<usize>,
     /// The setting of [`Builder::stack_size`].
@@ -50,13 +54,29 @@ impl Builder {
         self
     }
 
+    /// Has a thread that carries a green worker show the name `prefix` with the number of the worker, to the
+    /// operating system.
+    pub fn worker_names(mut self, prefix: impl Into<String>) -> Builder {
+        self.worker_names = Some(prefix.into());
+        self
+    }
+
+    /// Binds green workers to processors, in turns, by the numbers that the operating system has for them.
+    pub fn pin_workers(mut self, cpus: impl IntoIterator<Item = usize>) -> Builder {
+        self.cpus = Some(cpus.into_iter().collect());
+        self
+    }
+
     /// Sets the most threads at a time; see the setting of this name of the backend's own builder.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.max_threads = Some(threads);
         self
     }
 
-    /// Sets the stack of a fiber, or of the thread of a native task, in bytes.
+    /// Sets the stack of a fiber, 256 KiB unless set, or of the thread of a native task, in bytes. How much
+    /// of it each task uses on a fiber is told by the handler of
+    /// [`on_stack_use`](crate::green_backend::Builder::on_stack_use), a setting of the backend's own builder,
+    /// whose runtimes are made [`Runtime`]s by `from`.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
@@ -78,8 +98,9 @@ impl Builder {
     /// Starts a runtime with these settings.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, a descriptor or memory. [`io::ErrorKind::InvalidInput`]
-    /// for [`Backend::Fibers`] without the promise.
+    /// When the operating system refuses a thread, a descriptor, memory or a processor.
+    /// [`io::ErrorKind::InvalidInput`] for [`Backend::Fibers`] without the promise, and for a processor that
+    /// there is not.
     pub fn build(self) -> io::Result<Runtime> {
         let engine = match self.backend {
             #[cfg(feature = "native")]
@@ -150,6 +171,12 @@ impl Builder {
         }
         if let Some(workers) = self.workers {
             builder = builder.workers(workers);
+        }
+        if let Some(prefix) = &self.worker_names {
+            builder = builder.worker_names(prefix);
+        }
+        if let Some(cpus) = &self.cpus {
+            builder = builder.pin_workers(cpus.iter().copied());
         }
         if let Some(threads) = self.max_threads {
             builder = builder.max_threads(threads);

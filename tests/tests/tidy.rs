@@ -114,7 +114,7 @@ const CORE_FLOORS: &[&[&str]] = &[
 /// The floors of the green backend, the lowest first.
 const GREEN_FLOORS: &[&[&str]] = &[
     // What knows neither a worker nor a runtime.
-    &["sync", "lock", "asymmetric_fence", "sleepers", "queue", "counts", "fiber", "revocable"],
+    &["sync", "lock", "affinity", "asymmetric_fence", "sleepers", "queue", "counts", "fiber", "revocable"],
     // A worker on its own, and how it gets from thread to thread.
     &["core"],
     &["handoff", "request", "watchdog_state", "reports"],

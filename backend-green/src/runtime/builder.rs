@@ -12,6 +12,7 @@ use twoply_core::reactor::Reactor;
 use twoply_core::threads::{Limits, ThreadCache, process_limit};
 
 use super::Green;
+use crate::affinity::Affinity;
 use crate::asymmetric_fence;
 use crate::carrier;
 use crate::core::Core;
@@ -32,6 +33,10 @@ pub struct Builder {
     name: Option<String>,
     /// The setting of [`Builder::workers`].
     workers: Option<usize>,
+    /// The setting of [`Builder::worker_names`].
+    worker_names: Option<String>,
+    /// The setting of [`Builder::pin_workers`].
+    cpus: Option<Vec<usize>>,
     /// The setting of [`Builder::spin_rounds`].
     spin_rounds: u32,
     /// Limits of the threads.
@@ -105,6 +110,52 @@ impl Builder {
     /// it is at least one.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// Has a thread show, while it carries a worker, the name that begins with `prefix` and ends with the
+    /// number of the worker, from 0 on: to the operating system, which keeps the first 15 bytes on Linux, so
+    /// that `top` and `perf` tell workers apart. A thread that a task has blocked keeps the name until that
+    /// goes on. Unless set, threads have the [name](Builder::name) of the runtime.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let green = Green::builder().workers(1).worker_names("web-").build()?;
+    /// let name = green.spawner().spawn(async { std::fs::read_to_string("/proc/thread-self/comm") });
+    /// if let Ok(name) = name.wait().unwrap() {
+    ///     assert_eq!(name.trim(), "web-0");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn worker_names(mut self, prefix: impl Into<String>) -> Builder {
+        self.worker_names = Some(prefix.into());
+        self
+    }
+
+    /// Binds workers to processors, given by the numbers that the operating system has for them: each thread
+    /// that carries a worker runs on its processor only, from the first one on and in turns if there are more
+    /// workers. Threads of tasks that block are not bound. This is for programs that have the processors to
+    /// themselves; the system balances the load better than they do where others want them, too.
+    ///
+    /// [`Builder::build`] fails where a processor does not exist, the system refuses it, or knows nothing of
+    /// the kind.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let bound = Green::builder().workers(2).pin_workers([0, 1]).build();
+    /// match bound {
+    ///     Ok(green) => assert_eq!(green.spawner().spawn(async { 7 }).wait().unwrap(), 7),
+    ///     Err(error) => println!("not on this machine: {error}"),
+    /// }
+    /// ```
+    pub fn pin_workers(mut self, cpus: impl IntoIterator<Item = usize>) -> Builder {
+        self.cpus = Some(cpus.into_iter().collect());
         self
     }
 
@@ -251,9 +302,9 @@ impl Builder {
     /// Starts a runtime with these settings.
     ///
     /// # Errors
-    /// When the operating system refuses a thread, a descriptor or memory; [`io::ErrorKind::InvalidInput`]
-    /// when the settings ask for more threads than [there may be](Builder::max_threads), or for stacks larger
-    /// than the address space.
+    /// When the operating system refuses a thread, a descriptor, memory or a
+    /// [processor](Builder::pin_workers); [`io::ErrorKind::InvalidInput`] when the settings ask for more
+    /// threads than [there may be](Builder::max_threads), or for stacks larger than the address space.
     pub fn build(self) -> io::Result<Green> {
         let threads = self.limits.threads.min(process_limit());
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -301,7 +352,9 @@ impl Builder {
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {
             let local = Local::new(count > 1);
-            remotes.push(Remote::new(local.stealer(), Reactor::new()?));
+            let mut remote = Remote::new(local.stealer(), Reactor::new()?);
+            remote.name = self.worker_names.as_ref().map(|prefix| format!("{prefix}{index}"));
+            remotes.push(remote);
             workers.push(Core::new(index, local, self.spin_rounds));
         }
         let stacks = match self.fibers {
@@ -317,6 +370,7 @@ impl Builder {
         let mut shared =
             Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry, self.hooks);
         shared.on_stack_use = self.on_stack_use;
+        shared.affinity = self.cpus.as_deref().map(Affinity::new).transpose()?;
         Ok((shared, workers))
     }
 }
@@ -326,6 +380,8 @@ impl Default for Builder {
         Builder {
             name: None,
             workers: None,
+            worker_names: None,
+            cpus: None,
             spin_rounds: SPIN_ROUNDS,
             limits: Limits::default(),
             fibers: false,

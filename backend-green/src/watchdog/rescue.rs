@@ -69,6 +69,7 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
         counts.polls.load(Ordering::Relaxed) == stuck.polls
             && counts.current.load(Ordering::Relaxed) == stuck.task
     };
+    let thread = remote.thread();
     let mut refused = false;
     let taken = cell.revoke(still, |core| {
         let core = hand_on(shared, remote, core, stuck.task);
@@ -77,6 +78,9 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
     });
     if taken {
         let Stuck { worker, task, since, reported, .. } = *stuck;
+        if let Some(affinity) = &shared.affinity {
+            affinity.free(thread);
+        }
         lock(&shared.watch.rescued).push(Rescued { cell, worker, task, since, computes, reported });
     } else if refused {
         // There is no thread to be had. A task that waits for the reactor is woken at least: it may be what

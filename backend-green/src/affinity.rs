@@ -1,0 +1,80 @@
+//! The processors that workers are bound to, if the program has asked for that.
+//!
+//! A worker moves from thread to thread, and what is bound is the thread that carries it: at the beginning of
+//! the life that [`carrier`](crate::carrier) gives it, until the worker moves on. Nothing here knows a worker
+//! but by its number.
+
+use std::io;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
+
+/// The processors of the workers of one runtime.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) struct Affinity {
+    /// The processor of each worker, which are given out in turns.
+    bound: Box<[CpuSet]>,
+    /// The processors that threads of the runtime may use without a worker: those of the thread that made it.
+    usual: CpuSet,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Affinity {
+    /// Makes sure that threads may be bound to these processors.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] when there is none, or no processor of one of these numbers; what the
+    /// operating system says when it refuses one.
+    pub(crate) fn new(cpus: &[usize]) -> io::Result<Affinity> {
+        let usual = sched_getaffinity(None)?;
+        let only = |&cpu: &usize| {
+            if cpu >= CpuSet::MAX_CPU {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no processor {cpu}")));
+            }
+            let mut set = CpuSet::new();
+            set.set(cpu);
+            Ok(set)
+        };
+        let bound: Box<[CpuSet]> = cpus.iter().map(only).collect::<io::Result<_>>()?;
+        if bound.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no processor to bind workers to"));
+        }
+        // Only the system knows what it grants, and only for a thread: for one of the processors after the
+        // other, and then for all that the thread had before.
+        let tried = bound.iter().zip(cpus).try_for_each(|(set, cpu)| {
+            let refused = |error| {
+                let error = io::Error::from(error);
+                io::Error::new(error.kind(), format!("processor {cpu}: {error}"))
+            };
+            sched_setaffinity(None, set).map_err(refused)
+        });
+        sched_setaffinity(None, &usual)?;
+        tried.map(|()| Affinity { bound, usual })
+    }
+
+    /// Binds the calling thread, which carries a worker from now on. If the processor has gone since, the
+    /// thread runs where it may.
+    pub(crate) fn bind(&self, worker: usize) {
+        let _ = sched_setaffinity(None, &self.bound[worker % self.bound.len()]);
+    }
+
+    /// Frees a thread that carries no worker any more; 0 is the calling one.
+    pub(crate) fn free(&self, thread: i32) {
+        let _ = sched_setaffinity(Pid::from_raw(thread), &self.usual);
+    }
+}
+
+/// The processors of the workers of one runtime: this system knows none.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) enum Affinity {}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Affinity {
+    pub(crate) fn new(_: &[usize]) -> io::Result<Affinity> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn bind(&self, _: usize) {}
+
+    pub(crate) fn free(&self, _: i32) {}
+}
