@@ -48,7 +48,8 @@
 //! | `signal.Notify` | [`signal::Signals`](crate::signal::Signals) |
 //! | `runtime.Gosched` | [`future::yield_now`](crate::future::yield_now()) |
 //! | "all goroutines are asleep" | [`Failure::Deadlock`](crate::Failure::Deadlock), which names the tasks of the circle while others go on |
-//! | the dump on `SIGQUIT` | [`dump`](crate::dump) |
+//! | the dump on `SIGQUIT` | [`dump_on_signal`](crate::dump_on_signal), [`dump`](crate::dump) |
+//! | `runtime.LockOSThread` | [`native`](crate::native()), whose tasks have threads of their own |
 //!
 //! # From Erlang and Elixir
 //!

@@ -182,6 +182,27 @@ pub fn dump() -> task::Dumping {
     task::dump(made.map(|runtime| runtime.spawner().clone()))
 }
 
+/// Writes a [`dump`] of the runtimes of this process to standard error whenever the process gets a signal of
+/// `kind`, from now on; see [`runtime::DumpOnSignal`]. The child of a fork has to ask for it anew.
+///
+/// # Errors
+/// As [`runtime::DumpOnSignal::new`].
+///
+/// # Examples
+/// ```
+/// use twoply::signal::SignalKind;
+///
+/// // From a terminal: Ctrl-\ shows what the program waits for, and it goes on.
+/// twoply::dump_on_signal(SignalKind::QUIT)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn dump_on_signal(kind: signal::SignalKind) -> std::io::Result<()> {
+    let dumps = runtime::DumpOnSignal::start(kind, dump, runtime::to_stderr)?;
+    // For as long as the process lives.
+    std::mem::forget(dumps);
+    Ok(())
+}
+
 /// The runtimes of this process, whether they have been made or not.
 const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
     #[cfg(feature = "green")]

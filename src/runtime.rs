@@ -25,6 +25,7 @@
 
 mod backend;
 mod builder;
+mod dump_on_signal;
 
 use std::future::Future;
 use std::io;
@@ -42,6 +43,8 @@ use crate::{Failure, Spawner, Task};
 
 pub use backend::{Backend, ParseBackendError};
 pub use builder::Builder;
+pub use dump_on_signal::DumpOnSignal;
+pub(crate) use dump_on_signal::to_stderr;
 #[cfg(feature = "green")]
 pub use twoply_green::LocalRuntime;
 
@@ -69,6 +72,8 @@ pub struct Runtime {
     backend: Backend,
     /// The runtime of that backend.
     engine: Engine,
+    /// The thread that dumps its tasks on a signal, if the builder was asked for that.
+    _dumps: Option<DumpOnSignal>,
 }
 
 /// The backend's own runtime.
@@ -229,7 +234,7 @@ impl From<Green> for Runtime {
     /// ```
     fn from(green: Green) -> Runtime {
         let backend = if green.has_fibers() { Backend::Fibers } else { Backend::Green };
-        Runtime { backend, engine: Engine::Green(green) }
+        Runtime { backend, engine: Engine::Green(green), _dumps: None }
     }
 }
 
@@ -237,7 +242,7 @@ impl From<Green> for Runtime {
 impl From<Native> for Runtime {
     /// Makes a runtime of a native one, which may have settings that [`Builder`] does not know.
     fn from(native: Native) -> Runtime {
-        Runtime { backend: Backend::Native, engine: Engine::Native(native) }
+        Runtime { backend: Backend::Native, engine: Engine::Native(native), _dumps: None }
     }
 }
 

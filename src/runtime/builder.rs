@@ -1,13 +1,17 @@
 //! The settings of a runtime, each handed over to the backend that was chosen.
 
 use std::io;
+use std::sync::Arc;
 
 #[cfg(feature = "green")]
 use twoply_green::{FiberPromise, Green, LocalRuntime};
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
+use super::dump_on_signal::{DumpOnSignal, Handler};
 use super::{Backend, Engine, Hooks, Runtime};
+use crate::signal::SignalKind;
+use crate::task::Dump;
 
 /// The settings of a [`Runtime`]. A setting that means nothing to the chosen backend is ignored.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +33,8 @@ pub struct Builder {
     stack_size: Option<usize>,
     /// The setting of [`Builder::hooks`].
     hooks: Hooks,
+    /// The setting of [`Builder::dump_on_signal`].
+    dumps: Option<(SignalKind, Handler)>,
     /// The setting of [`Builder::fibers`].
     #[cfg(feature = "green")]
     promise: Option<FiberPromise>,
@@ -88,6 +94,32 @@ impl Builder {
         self
     }
 
+    /// Writes a [dump](Runtime::dump) of the runtime's tasks to standard error whenever the process gets a
+    /// signal of `kind`, as long as the runtime is not dropped; see [`DumpOnSignal`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Runtime;
+    /// use twoply::signal::SignalKind;
+    ///
+    /// // From a terminal: Ctrl-\ shows what the program waits for.
+    /// let runtime = Runtime::builder().workers(1).dump_on_signal(SignalKind::QUIT).build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn dump_on_signal(self, kind: SignalKind) -> Builder {
+        self.dump_on_signal_with(kind, super::to_stderr)
+    }
+
+    /// As [`Builder::dump_on_signal`], but hands the dump to `handler`, on a thread of its own.
+    pub fn dump_on_signal_with(
+        mut self,
+        kind: SignalKind,
+        handler: impl Fn(&Dump) + Send + Sync + 'static,
+    ) -> Builder {
+        self.dumps = Some((kind, Handler(Arc::new(handler))));
+        self
+    }
+
     /// Hands over the promise without which [`Backend::Fibers`] is not built. Other backends do not use it.
     #[cfg(feature = "green")]
     pub fn fibers(mut self, promise: FiberPromise) -> Builder {
@@ -99,8 +131,8 @@ impl Builder {
     ///
     /// # Errors
     /// When the operating system refuses a thread, a descriptor, memory or a processor.
-    /// [`io::ErrorKind::InvalidInput`] for [`Backend::Fibers`] without the promise, and for a processor that
-    /// there is not.
+    /// [`io::ErrorKind::InvalidInput`] for a signal that cannot be listened to, for [`Backend::Fibers`]
+    /// without the promise, and for a processor that there is not.
     pub fn build(self) -> io::Result<Runtime> {
         let engine = match self.backend {
             #[cfg(feature = "native")]
@@ -113,7 +145,12 @@ impl Builder {
                 None => return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_PROMISE)),
             },
         };
-        Ok(Runtime { backend: self.backend, engine })
+        let mut runtime = Runtime { backend: self.backend, engine, _dumps: None };
+        if let Some((kind, Handler(handler))) = self.dumps {
+            let spawner = runtime.spawner().clone();
+            runtime._dumps = Some(DumpOnSignal::new(kind, [spawner], move |dump| handler(dump))?);
+        }
+        Ok(runtime)
     }
 
     /// Makes a runtime of which everything runs on the calling thread, and which has no other; see
