@@ -26,6 +26,7 @@
 //! | `join!`, `join_all` | [`join`](crate::future::join()), [`join_all`](crate::future::join_all()) |
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
+//! | `process::Command`, `Child` | the same names in [`process`](crate::process) |
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `net::UnixStream`, `UnixListener`, `UnixDatagram`, `UdpSocket` | the same names in [`net`](crate::net); a receive says how much was cut off ([`Received`](crate::net::Received)) |
@@ -45,6 +46,7 @@
 //! | `sync.WaitGroup`, `errgroup` | [`TaskGroup`](crate::task::TaskGroup), [`scope`](crate::task::scope()) |
 //! | `context.WithCancel`, `WithTimeout` | [`CancellationToken`](crate::sync::CancellationToken), [`time::timeout`](crate::time::timeout()) |
 //! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
+//! | `exec.Command` | [`process::Command`](crate::process::Command) |
 //! | `signal.Notify` | [`signal::Signals`](crate::signal::Signals) |
 //! | `runtime.Gosched` | [`future::yield_now`](crate::future::yield_now()) |
 //! | "all goroutines are asleep" | [`Failure::Deadlock`](crate::Failure::Deadlock), which names the tasks of the circle while others go on |

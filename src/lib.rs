@@ -20,8 +20,8 @@ use twoply_core::fork::PerProcess;
 pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{
-    Wait, actor, channel, future, io, net, offload, promise, reactor, select, signal, stream, sync, task,
-    time,
+    Wait, actor, channel, future, io, net, offload, process, promise, reactor, select, signal, stream, sync,
+    task, time,
 };
 
 #[cfg(feature = "macros")]

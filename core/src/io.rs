@@ -5,6 +5,7 @@
 //! thread in `poll(2)`, a worker in its reactor), and whoever gives a wait up leaves nothing behind. It never
 //! changes the mode of a descriptor that it is lent: whoever shares the open file would change along.
 
+pub(crate) mod pipe;
 mod pollable;
 mod sys;
 

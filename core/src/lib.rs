@@ -14,6 +14,7 @@
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
 //! | [`io`]      | anybody's descriptors                                                   |
+//! | [`process`] | child processes                                                         |
 //! | [`signal`]  | signals of the operating system                                         |
 //! | [`world`]   | what a program asks of the outside, and how a simulator stands in for it |
 //! | [`hooks`]   | what a program is told as threads and tasks come and go                |
@@ -27,6 +28,7 @@ pub mod future;
 pub mod io;
 mod kernel;
 pub mod net;
+pub mod process;
 pub mod promise;
 pub mod signal;
 pub mod stream;

@@ -45,6 +45,7 @@ pub use datagram::Received;
 pub use incoming::Incoming;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
+pub(crate) use stream::impl_read;
 pub use sys::is_out_of_resources;
 pub use tcp::TcpStream;
 pub use udp::UdpSocket;

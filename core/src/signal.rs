@@ -100,11 +100,23 @@ impl Signals {
 
     fn poll(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Received> {
         let unit = ready!(coop::proceed(cx));
-        let polled = self.listener.waiters.poll_until(wait_key, cx, || self.listener.take());
+        let polled = self.poll_raw(wait_key, cx);
         let waiting_for = || WaitingFor::Signal { signal: address_of(&*self.listener) };
         let received = ready!(waiting::note(polled, waiting_for));
         unit.spend();
         Poll::Ready(received)
+    }
+}
+
+impl Signals {
+    /// Polls without regard to budgets, for a waker that is woken in a turn of a reactor.
+    pub(crate) fn poll_raw(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Received> {
+        self.listener.waiters.poll_until(wait_key, cx, || self.listener.take())
+    }
+
+    /// Ends the wait of `wait_key`.
+    pub(crate) fn stop(&self, wait_key: &mut WaitKey) {
+        self.listener.waiters.withdraw(wait_key);
     }
 }
 
@@ -114,7 +126,7 @@ impl Source<Received> for Signals {
     }
 
     fn stop_recv(&self, wait_key: &mut WaitKey) {
-        self.listener.waiters.withdraw(wait_key);
+        self.stop(wait_key);
     }
 
     fn try_recv(&self) -> Result<Received, TryRecvError> {
@@ -153,7 +165,7 @@ impl Future for Next<'_> {
 
 impl Drop for Next<'_> {
     fn drop(&mut self) {
-        self.signals.stop_recv(&mut self.wait_key);
+        self.signals.stop(&mut self.wait_key);
     }
 }
 

@@ -109,6 +109,36 @@ impl Resources {
     }
 }
 
+/// The children of this process, each with its state as the system tells it: `Z` for one that has ended and
+/// whose status nobody has taken.
+pub fn children_of(process: u32) -> Vec<(u32, char)> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // It may end between the two calls.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The name, in parentheses, may have anything in it.
+        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+        let mut fields = rest.split(' ');
+        let (state, parent) = (fields.next(), fields.next());
+        if parent.and_then(|parent| parent.parse().ok()) == Some(process) {
+            children.extend(state.and_then(|state| state.chars().next()).map(|state| (id, state)));
+        }
+    }
+    children
+}
+
+/// Has a child take the rights of others away from the files that it makes, before its program starts.
+pub fn set_mask(command: &mut twoply_core::process::Command) {
+    // SAFETY: the call changes a number of the process, is async-signal-safe and touches no memory.
+    unsafe {
+        command.pre_exec(|| {
+            libc::umask(0o077);
+            Ok(())
+        });
+    }
+}
+
 /// Lets this process have `more` bytes of address space beyond what it has now, so that no more threads can
 /// be started: each needs a stack. Root is not exempt from this limit, as it is from the one on processes.
 /// `None` lifts it.

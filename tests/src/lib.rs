@@ -21,10 +21,10 @@ mod watch;
 mod ways;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
-pub use child::{Resources, fork, limit_memory, limit_processes};
+pub use child::{Resources, children_of, fork, limit_memory, limit_processes, set_mask};
 pub use gate::{Gate, Signal};
 pub use storm::{
-    OwnSignal, Storm, block_signals, count_signal, deny_tgkill, mortal_to_sigpipe, send_signal,
+    OwnSignal, Storm, block_signals, count_signal, deny_pidfd, deny_tgkill, mortal_to_sigpipe, send_signal,
     unblocked_signals,
 };
 pub use system::{Kind, System, Systems, fiber_promise};

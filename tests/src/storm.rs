@@ -106,10 +106,24 @@ pub fn unblocked_signals() -> Vec<i32> {
 /// # Panics
 /// When the system refuses.
 pub fn deny_tgkill() {
+    deny(libc::SYS_tgkill);
+}
+
+/// Has the system deny this process descriptors of processes, as an old kernel does. Only for a law in a
+/// process of its own.
+///
+/// # Panics
+/// When the system refuses.
+pub fn deny_pidfd() {
+    deny(libc::SYS_pidfd_open);
+}
+
+/// Has the system refuse one call to this process.
+fn deny(call: libc::c_long) {
     let load = |at: u32| libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: at };
     let answer = |k: u32| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
     // The number of the call lies at the beginning of what the filter sees.
-    let denied = libc::SYS_tgkill as u32;
+    let denied = call as u32;
     let unless = libc::sock_filter { code: 0x15, jt: 0, jf: 1, k: denied };
     let errno = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
     let mut filter = [load(0), unless, answer(errno), answer(libc::SECCOMP_RET_ALLOW)];

@@ -15,6 +15,7 @@ use twoply_core::actor::{
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, select_all, suspension};
 use twoply_core::io::{Direction, Pollable};
 use twoply_core::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
+use twoply_core::process::{Command, Stdio};
 use twoply_core::promise::{self, Promise, Resolver};
 use twoply_core::signal::{SignalKind, Signals};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
@@ -95,6 +96,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(sockets());
     all.extend(descriptors());
     all.extend(system_signals());
+    all.extend(child_processes());
     all
 }
 
@@ -462,6 +464,22 @@ fn system_signals() -> Vec<Waits> {
     let listen = || leak(Signals::new([kind]).expect("it can be listened to"));
     let (one, other) = (listen(), listen());
     vec![waits("signal", [any_wait(one.next()), any_wait(other.next())], move || signal.send())]
+}
+
+fn child_processes() -> Vec<Waits> {
+    let start = || {
+        let mut command = Command::new("cat");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is there");
+        let stdin = child.stdin.take();
+        (child, stdin)
+    };
+    let ((ending, until), (mut silent, open), (all, input)) = (start(), start(), start());
+    let reader = leak_mut(silent.stdout.take().expect("it is piped"));
+    let waits_for_bytes = [any_wait(reader.read(leak_mut([0]))), any_wait(all.wait_with_output())];
+    vec![
+        waits("end of a child", [any_wait(leak_mut(ending).wait())], move || drop(until)),
+        waits("output of a child", waits_for_bytes, move || drop((open, input))),
+    ]
 }
 
 /// Writes until nothing more goes in.

@@ -242,6 +242,11 @@ impl IoSource {
         drop(waker);
     }
 
+    /// Drops the waker that the poll functions of `direction` have stored last.
+    pub(crate) fn forget(&self, direction: Direction) {
+        self.leave(direction, WakerSlot::Fixed);
+    }
+
     fn leave_reactor(&self) {
         let binding = lock(&self.state.inner).binding.take();
         if let Some(binding) = binding

@@ -1,0 +1,360 @@
+//! A child that has been started, and the ends of its pipes.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::process::{ExitStatus, Output, Stdio};
+use std::task::{Context, Poll};
+
+use super::exit::Exit;
+use super::output::{Collected, OutputError};
+use crate::io::pipe::Pipe;
+use crate::kernel::Wait;
+use crate::net::impl_read;
+use crate::signal::SignalKind;
+
+/// A child process; made by [`Command::spawn`](super::Command::spawn).
+///
+/// Dropping it leaves the process to itself, and no zombie behind: see the [module](crate::process). With
+/// [`kill_on_drop`](super::Command::kill_on_drop) the process is killed.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::process::{Command, Stdio};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+/// let mut stdin = child.stdin.take().expect("it is piped");
+/// stdin.write_all(b"hello").wait()?;
+/// drop(stdin);
+/// let output = child.wait_with_output().wait()?;
+/// assert_eq!(output.stdout, b"hello");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Child {
+    /// The writing end of its standard input, if that is piped.
+    pub stdin: Option<ChildStdin>,
+    /// The reading end of its standard output, if that is piped.
+    pub stdout: Option<ChildStdout>,
+    /// The reading end of its standard error, if that is piped.
+    pub stderr: Option<ChildStderr>,
+    /// `None` only while this is dropped.
+    exit: Option<Exit>,
+    kill_on_drop: bool,
+    /// The most bytes that [`Child::wait_with_output`] collects.
+    output_limit: usize,
+}
+
+impl Child {
+    /// Makes it of what std has started. On an error the process is left to itself.
+    pub(super) fn new(
+        mut child: std::process::Child,
+        kill_on_drop: bool,
+        output_limit: usize,
+    ) -> io::Result<Child> {
+        let pipes = (
+            child.stdin.take().map(OwnedFd::from),
+            child.stdout.take().map(OwnedFd::from),
+            child.stderr.take().map(OwnedFd::from),
+        );
+        let exit = Some(Exit::new(child));
+        let mut child = Child { stdin: None, stdout: None, stderr: None, exit, kill_on_drop, output_limit };
+        child.stdin = pipes.0.map(Pipe::new).transpose()?.map(|pipe| ChildStdin { pipe: Some(pipe) });
+        child.stdout = pipes.1.map(Pipe::new).transpose()?.map(|pipe| ChildStdout { pipe });
+        child.stderr = pipes.2.map(Pipe::new).transpose()?.map(|pipe| ChildStderr { pipe });
+        Ok(child)
+    }
+
+    fn exit(&self) -> &Exit {
+        match &self.exit {
+            Some(exit) => exit,
+            None => unreachable!("it is taken out only by the destructor"),
+        }
+    }
+
+    /// Returns the number of the process. Once its status has been taken, the system may give the number to
+    /// another one.
+    pub fn id(&self) -> u32 {
+        self.exit().id()
+    }
+
+    /// Waits for the end of the process, and returns its status, however often it is called.
+    ///
+    /// Its standard input is closed first, if it is piped and still here: a child that reads to the end of it
+    /// would never end. What the child writes has to be read meanwhile, or it waits for room:
+    /// [`wait_with_output`](Child::wait_with_output) does so. Cancel-safe.
+    ///
+    /// # Errors
+    /// The system's: `ECHILD` when somebody else has taken the status; when the end cannot be watched for
+    /// want of descriptors. The next call tries again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, process::Command, time::timeout};
+    ///
+    /// let mut child = Command::new("sleep").arg("1000").spawn()?;
+    /// assert!(timeout(Duration::from_millis(5), child.wait()).wait().is_err());
+    /// child.start_kill()?;
+    /// assert!(!child.wait().wait()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn wait(&mut self) -> impl Future<Output = io::Result<ExitStatus>> + Send + use<'_> {
+        self.stdin = None;
+        self.exit().wait()
+    }
+
+    /// Returns the status of the process if it has ended. The standard input stays open.
+    ///
+    /// # Errors
+    /// As [`wait`](Child::wait).
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.exit().try_wait()
+    }
+
+    /// Sends the process `SIGKILL`, which ends it at once, and returns without waiting for that. Does nothing
+    /// when it has ended.
+    ///
+    /// # Errors
+    /// The system's: a child that runs as another user may not be killed.
+    pub fn start_kill(&mut self) -> io::Result<()> {
+        self.exit().kill()
+    }
+
+    /// Ends the process at once, and waits for that. Cancel-safe: it is killed by the first poll in any case.
+    ///
+    /// # Errors
+    /// As [`start_kill`](Child::start_kill) and [`wait`](Child::wait).
+    ///
+    /// ```
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut child = Command::new("sleep").arg("1000").spawn()?;
+    /// assert_eq!(child.kill().wait()?.signal(), Some(9));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub async fn kill(&mut self) -> io::Result<ExitStatus> {
+        self.start_kill()?;
+        self.wait().await
+    }
+
+    /// Sends the process a signal.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the process has ended, or there is no such signal;
+    /// what else the system says.
+    ///
+    /// ```
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use twoply::{Wait, process::Command, signal::SignalKind};
+    ///
+    /// let mut child = Command::new("sleep").arg("1000").spawn()?;
+    /// child.signal(SignalKind::TERMINATE)?;
+    /// assert_eq!(child.wait().wait()?.signal(), Some(15));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn signal(&mut self, kind: SignalKind) -> io::Result<()> {
+        self.exit().signal(kind.as_raw())
+    }
+
+    /// Waits for the end of the process, and collects what it writes to its standard output and error as far
+    /// as they are piped and still here. The standard input is closed first.
+    ///
+    /// Both are read at a time, so the child never waits for room. They end when nobody has them open any
+    /// more, which may be later than the child if that has started others. A child that writes more than the
+    /// [limit](super::Command::output_limit) is killed.
+    ///
+    /// Dropping the future drops the child, and what has been read.
+    ///
+    /// # Errors
+    /// [`OutputError`], with what was read.
+    pub async fn wait_with_output(mut self) -> Result<Output, OutputError> {
+        self.stdin = None;
+        let pipes = (self.stdout.take().map(|out| out.pipe), self.stderr.take().map(|err| err.pipe));
+        let mut collected = Collected::new(pipes.0, pipes.1, self.output_limit);
+        let read = poll_fn(|cx| collected.poll(cx)).await;
+        let ended = match &read {
+            Ok(true) => self.wait().await,
+            Ok(false) => self.kill().await,
+            Err(_) => Ok(ExitStatus::default()),
+        };
+        let (stdout, stderr) = collected.into_bytes();
+        match (read, ended) {
+            (Ok(true), Ok(status)) => Ok(Output { status, stdout, stderr }),
+            (Ok(false), Ok(status)) => {
+                Err(OutputError::TooLong { limit: self.output_limit, status, stdout, stderr })
+            }
+            (Err(error), _) | (_, Err(error)) => Err(OutputError::Io { error, stdout, stderr }),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let Some(exit) = self.exit.take() else { return };
+        if self.kill_on_drop {
+            // It fails for a child that has become another user, which nobody can help.
+            let _ = exit.kill();
+        }
+        exit.abandon();
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// The writing end of the standard input of a child. Dropping it closes it: the child then reads the end.
+///
+/// It implements std's `Write`, which blocks the stack, and futures-io's `AsyncWrite`, whose `poll_close`
+/// closes it. Writing to a child that does not read any more fails with
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+#[derive(Debug)]
+pub struct ChildStdin {
+    /// `None` once it has been closed as an `AsyncWrite`.
+    pipe: Option<Pipe>,
+}
+
+impl ChildStdin {
+    /// Writes as much of `buf` as there is room for, and returns how many bytes that were. Waits until there
+    /// is room for some. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the child does not read any more.
+    pub async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.pipe()?.write(buf).await
+    }
+
+    /// Writes all of `buf`. Not cancel-safe: some of it may have been written when it is dropped, and how
+    /// much is lost.
+    ///
+    /// # Errors
+    /// As [`write`](ChildStdin::write).
+    pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.write(rest).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => rest = &rest[n..],
+            }
+        }
+        Ok(())
+    }
+
+    fn pipe(&self) -> io::Result<&Pipe> {
+        self.pipe.as_ref().ok_or_else(|| io::Error::new(io::ErrorKind::BrokenPipe, "it has been closed"))
+    }
+}
+
+impl io::Write for ChildStdin {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.pipe()?.write(buf).wait()
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.pipe()?.write_vectored_blocking(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl futures_io::AsyncWrite for ChildStdin {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.pipe()?.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.pipe()?.poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Defines a reading end.
+macro_rules! reading_end {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// It implements std's `Read`, which blocks the stack, and futures-io's `AsyncRead`. Dropping it
+        /// closes it: a child that goes on writing then fails.
+        #[derive(Debug)]
+        pub struct $name {
+            pipe: Pipe,
+        }
+
+        impl $name {
+            /// Reads what there is into `buf`, and returns how many bytes that were. Waits until there are
+            /// some; zero means that nobody has the other end open any more, or that `buf` is empty.
+            /// Cancel-safe.
+            ///
+            /// # Errors
+            /// The system's, which is not to be expected.
+            pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                self.pipe.read(buf).await
+            }
+
+            /// Reads to the end, appends it to `bytes`, and returns how many bytes that were. What has been
+            /// read when it is dropped is in `bytes`.
+            ///
+            /// # Errors
+            /// As for `read`.
+            pub async fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+                let before = bytes.len();
+                let mut chunk = [0; 4096];
+                loop {
+                    match self.read(&mut chunk).await? {
+                        0 => return Ok(bytes.len() - before),
+                        n => bytes.extend_from_slice(&chunk[..n]),
+                    }
+                }
+            }
+        }
+
+        impl_read!([] $name, |end| end.pipe);
+
+        impl AsFd for $name {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.pipe.as_fd()
+            }
+        }
+
+        impl TryFrom<$name> for Stdio {
+            type Error = io::Error;
+
+            /// Makes it the standard input of another child. It fails when the system refuses to change the
+            /// mode of the descriptor back.
+            fn try_from(end: $name) -> io::Result<Stdio> {
+                Ok(end.pipe.into_fd()?.into())
+            }
+        }
+    };
+}
+
+reading_end! {
+    /// The reading end of the standard output of a child.
+    ChildStdout
+}
+
+reading_end! {
+    /// The reading end of the standard error of a child.
+    ChildStderr
+}

@@ -1,0 +1,256 @@
+//! The settings of a child, and its start.
+
+use std::ffi::OsStr;
+use std::future::Future;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{self, ExitStatus, Output, Stdio};
+
+use super::child::Child;
+use super::exit;
+use super::output::OutputError;
+
+/// The settings of a child process, as std's [`Command`](std::process::Command) has them; that says more
+/// about each.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, process::Command};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let output = Command::new("echo").arg("hello").output().wait()?;
+/// assert_eq!(output.stdout, b"hello\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Command {
+    std: process::Command,
+    /// True for each of the three standard streams that has been set: input, output, error.
+    is_set: [bool; 3],
+    kill_on_drop: bool,
+    output_limit: usize,
+}
+
+impl Command {
+    /// Makes the settings of a child that runs `program`, which is looked for on the `PATH` unless it has a
+    /// slash.
+    pub fn new(program: impl AsRef<OsStr>) -> Command {
+        Command::from(process::Command::new(program))
+    }
+
+    /// Adds one argument, which no shell looks at.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Command {
+        self.std.arg(arg);
+        self
+    }
+
+    /// Adds several arguments, one after the other.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Command {
+        self.std.args(args);
+        self
+    }
+
+    /// Sets the first argument, the name by which the program knows itself.
+    pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Command {
+        self.std.arg0(arg);
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Command {
+        self.std.env(name, value);
+        self
+    }
+
+    /// Sets several variables of its environment.
+    pub fn envs(
+        &mut self,
+        variables: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    ) -> &mut Command {
+        self.std.envs(variables);
+        self
+    }
+
+    /// Leaves a variable of this process out of its environment.
+    pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Command {
+        self.std.env_remove(name);
+        self
+    }
+
+    /// Leaves all variables of this process out of its environment.
+    pub fn env_clear(&mut self) -> &mut Command {
+        self.std.env_clear();
+        self
+    }
+
+    /// Sets the folder in which it starts.
+    pub fn current_dir(&mut self, folder: impl AsRef<Path>) -> &mut Command {
+        self.std.current_dir(folder);
+        self
+    }
+
+    /// Sets its standard input. Unless set, it is that of this process, and empty for
+    /// [`output`](Command::output).
+    pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Command {
+        self.std.stdin(stdin);
+        self.is_set[0] = true;
+        self
+    }
+
+    /// Sets its standard output. Unless set, it is that of this process, and piped for
+    /// [`output`](Command::output).
+    pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Command {
+        self.std.stdout(stdout);
+        self.is_set[1] = true;
+        self
+    }
+
+    /// Sets its standard error. Unless set, it is that of this process, and piped for
+    /// [`output`](Command::output).
+    pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Command {
+        self.std.stderr(stderr);
+        self.is_set[2] = true;
+        self
+    }
+
+    /// Sets the user that it runs as.
+    pub fn uid(&mut self, id: u32) -> &mut Command {
+        self.std.uid(id);
+        self
+    }
+
+    /// Sets the group that it runs as.
+    pub fn gid(&mut self, id: u32) -> &mut Command {
+        self.std.gid(id);
+        self
+    }
+
+    /// Puts it into a process group: 0 makes a new one, whose number is that of the child. A signal of the
+    /// terminal, such as that of Ctrl-C, goes to the group in the foreground, so not to another one.
+    pub fn process_group(&mut self, group: i32) -> &mut Command {
+        self.std.process_group(group);
+        self
+    }
+
+    /// Has the child killed when its [`Child`] is dropped before its end.
+    ///
+    /// ```
+    /// use twoply::process::Command;
+    ///
+    /// let child = Command::new("sleep").arg("1000").kill_on_drop(true).spawn()?;
+    /// drop(child);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
+        self.kill_on_drop = kill;
+        self
+    }
+
+    /// Sets how many bytes [`output`](Command::output) and [`wait_with_output`](Child::wait_with_output)
+    /// collect at most, of standard output and error together; there is no limit unless this is called. A
+    /// child that writes more is killed.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::{Command, OutputError}};
+    ///
+    /// let error = Command::new("yes").output_limit(1000).output().wait().unwrap_err();
+    /// assert!(matches!(error, OutputError::TooLong { stdout, .. } if stdout.len() == 1000));
+    /// ```
+    pub fn output_limit(&mut self, bytes: usize) -> &mut Command {
+        self.output_limit = bytes;
+        self
+    }
+
+    /// Has `code` called in the child, between its fork and the start of the program.
+    ///
+    /// # Safety
+    /// As for [`CommandExt::pre_exec`]: the code runs in a copy of this process in which other threads have
+    /// stopped in the middle of anything. It may call what is async-signal-safe only; it must not allocate,
+    /// take a lock, or wait.
+    pub unsafe fn pre_exec(
+        &mut self,
+        code: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+    ) -> &mut Command {
+        // SAFETY: the caller promises what std asks for.
+        unsafe { self.std.pre_exec(code) };
+        self
+    }
+
+    /// Returns the settings that std has.
+    pub fn as_std(&self) -> &process::Command {
+        &self.std
+    }
+
+    /// Starts the child, and returns without waiting for it. What it needs for that (a copy of this process's
+    /// tables, the look for the program) is done here, on the calling thread.
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) when there is no such program or folder; what else the system
+    /// says, for instance that it is out of processes or descriptors. Then there is no child, and nothing is
+    /// left of the attempt.
+    pub fn spawn(&mut self) -> io::Result<Child> {
+        exit::reap();
+        Child::new(self.std.spawn()?, self.kill_on_drop, self.output_limit)
+    }
+
+    /// Starts the child now, and waits for its end. If the future is dropped, the child goes on, unless
+    /// [`kill_on_drop`](Command::kill_on_drop) is set.
+    ///
+    /// # Errors
+    /// As [`spawn`](Command::spawn) and [`Child::wait`].
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// assert!(Command::new("true").status().wait()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn status(&mut self) -> impl Future<Output = io::Result<ExitStatus>> + Send + use<> {
+        let child = self.spawn();
+        async move {
+            let mut child = child?;
+            // Nobody reads from what is piped.
+            drop((child.stdout.take(), child.stderr.take()));
+            child.wait().await
+        }
+    }
+
+    /// Starts the child now, waits for its end, and collects what it writes. If the future is dropped, the
+    /// child goes on, unless [`kill_on_drop`](Command::kill_on_drop) is set, and what has been read is lost.
+    ///
+    /// # Errors
+    /// [`OutputError`], with what was read. It can be turned into an [`io::Error`], as `?` does.
+    pub fn output(&mut self) -> impl Future<Output = Result<Output, OutputError>> + Send + use<> {
+        self.set_unset(Stdio::null, Stdio::piped);
+        let child = self.spawn();
+        self.set_unset(Stdio::inherit, Stdio::inherit);
+        async move {
+            let nothing = |error| OutputError::Io { error, stdout: Vec::new(), stderr: Vec::new() };
+            child.map_err(nothing)?.wait_with_output().await
+        }
+    }
+
+    /// Sets the standard streams that the user has not set.
+    fn set_unset(&mut self, input: fn() -> Stdio, outputs: fn() -> Stdio) {
+        let [has_stdin, has_stdout, has_stderr] = self.is_set;
+        if !has_stdin {
+            self.std.stdin(input());
+        }
+        if !has_stdout {
+            self.std.stdout(outputs());
+        }
+        if !has_stderr {
+            self.std.stderr(outputs());
+        }
+    }
+}
+
+impl From<process::Command> for Command {
+    /// Takes std's settings over. Those of the three standard streams are not known here:
+    /// [`output`](Command::output) replaces them.
+    fn from(std: process::Command) -> Command {
+        Command { std, is_set: [false; 3], kill_on_drop: false, output_limit: usize::MAX }
+    }
+}

@@ -1,0 +1,190 @@
+//! The end of a child: who waits for it, and who takes its status when nobody does.
+//!
+//! ```text
+//! running ──(1) check──▶ over (status kept)
+//!    │                        ▲
+//!    └──(2) abandon──▶ orphan ┘ (3) look
+//!
+//! (1) check    whoever waits: takes the status, under the lock, so that nobody signals a process that is gone.
+//! (2) abandon  the drop of the handle.
+//! (3) look     the orphan's own waker, when the system reports the end; or the next child that is started.
+//! ```
+
+use std::io;
+use std::process::{self, ExitStatus};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::sys;
+use crate::base::sync::lock_std;
+use crate::channel::WaitKey;
+use crate::event::reactor::{Direction, IoHandle, IoSource, IoWaiter, Progress};
+use crate::kernel::coop;
+use crate::kernel::io::Op;
+use crate::kernel::ioserver;
+use crate::signal::{SignalKind, Signals};
+
+/// A process that has been started, until its status has been taken, and the status from then on.
+#[derive(Debug)]
+pub(super) struct Exit {
+    child: Mutex<process::Child>,
+    /// The number of the process.
+    id: u32,
+    /// Tells of its end. It is made by the first who has to wait.
+    watch: OnceLock<Watch>,
+}
+
+/// The two ways to be told of the end of a process.
+#[derive(Debug)]
+enum Watch {
+    /// A descriptor of the process, which becomes readable.
+    Descriptor(Arc<IoSource>),
+    /// The signal that a child has ended, whichever it is.
+    Signal(Signals),
+}
+
+impl Exit {
+    pub(super) fn new(child: process::Child) -> Exit {
+        Exit { id: child.id(), child: Mutex::new(child), watch: OnceLock::new() }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Returns the status of the process, if it has ended.
+    pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        lock_std(&self.child).try_wait()
+    }
+
+    /// Returns the status, or [`WouldBlock`](io::ErrorKind::WouldBlock) while the process runs.
+    fn check(&self) -> io::Result<ExitStatus> {
+        self.try_wait()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Waits for the end. Cancel-safe: the status is kept.
+    pub(super) async fn wait(&self) -> io::Result<ExitStatus> {
+        coop::consume().await;
+        if let Some(status) = self.try_wait()? {
+            return Ok(status);
+        }
+        match self.watch()? {
+            Watch::Descriptor(source) => {
+                let check = |_: &IoHandle| self.check().map(Progress::More);
+                Op::new(source, Direction::Read, None, check).await
+            }
+            Watch::Signal(signals) => loop {
+                if let Some(status) = self.try_wait()? {
+                    return Ok(status);
+                }
+                signals.next().await;
+            },
+        }
+    }
+
+    /// Sends a signal to the process.
+    pub(super) fn signal(&self, number: i32) -> io::Result<()> {
+        // The lock keeps the number from being given to another process meanwhile.
+        let mut child = lock_std(&self.child);
+        match child.try_wait()? {
+            Some(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "the process has ended")),
+            None => sys::signal(self.id, number),
+        }
+    }
+
+    /// Has the system end the process; does nothing when it has ended.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        lock_std(&self.child).kill()
+    }
+
+    fn watch(&self) -> io::Result<&Watch> {
+        if let Some(watch) = self.watch.get() {
+            return Ok(watch);
+        }
+        let watch = match sys::open(self.id) {
+            Ok(fd) => Watch::Descriptor(IoSource::new(fd)),
+            Err(refused) => Watch::Signal(Signals::new([SignalKind::CHILD]).map_err(|_| refused)?),
+        };
+        Ok(self.watch.get_or_init(|| watch))
+    }
+
+    /// Leaves a process to itself: its status is taken when it comes.
+    pub(super) fn abandon(self) {
+        // An error says that the status is somebody else's.
+        if !matches!(self.try_wait(), Ok(None)) {
+            return;
+        }
+        let orphan = Arc::new(Orphan { exit: self, wait_key: Mutex::new(WaitKey::new()) });
+        lock_std(&ORPHANS).push(Arc::clone(&orphan));
+        orphan.look();
+    }
+}
+
+/// The processes that nobody holds any more, and whose status has not been taken.
+static ORPHANS: Mutex<Vec<Arc<Orphan>>> = Mutex::new(Vec::new());
+
+/// Takes the status of orphans that have ended. Nearly always they have been told by then; this is for those
+/// that could not be watched.
+pub(super) fn reap() {
+    let orphans = lock_std(&ORPHANS).clone();
+    orphans.iter().for_each(Orphan::look);
+}
+
+/// A process that nobody holds any more. It is its own waker.
+struct Orphan {
+    exit: Exit,
+    /// The place of its waker where it waits for the signal.
+    wait_key: Mutex<WaitKey>,
+}
+
+impl Wake for Orphan {
+    fn wake(self: Arc<Self>) {
+        self.look();
+    }
+}
+
+impl Orphan {
+    /// Takes the status if the process has ended, and else waits to be told. It may be called at any time, on
+    /// any thread, several times at once.
+    fn look(self: &Arc<Self>) {
+        let waker = Waker::from(Arc::clone(self));
+        if self.poll(&mut Context::from_waker(&waker)).is_pending() {
+            return;
+        }
+        if let Some(watch) = self.exit.watch.get() {
+            match watch {
+                Watch::Descriptor(source) => source.forget(Direction::Read),
+                Watch::Signal(signals) => signals.stop(&mut lock_std(&self.wait_key)),
+            }
+        }
+        lock_std(&ORPHANS).retain(|other| !Arc::ptr_eq(other, self));
+    }
+
+    /// Is ready when there is no status left to be taken.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // One that cannot be watched now is looked at when the next child is started.
+        let Ok(watch) = self.exit.watch() else {
+            return if matches!(self.exit.try_wait(), Ok(None)) { Poll::Pending } else { Poll::Ready(()) };
+        };
+        match watch {
+            Watch::Descriptor(source) => {
+                let watch =
+                    |source: &_, interest, waker: &_| ioserver::driver().watch(source, interest, waker);
+                let check = |_: &IoHandle| self.exit.check().map(Progress::More);
+                match IoWaiter::fixed(source, Direction::Read).poll_op(cx, watch, check) {
+                    // The I/O server has no thread, or no memory.
+                    Poll::Ready(Err(_)) if matches!(self.exit.try_wait(), Ok(None)) => Poll::Pending,
+                    polled => polled.map(drop),
+                }
+            }
+            Watch::Signal(signals) => loop {
+                if !matches!(self.exit.try_wait(), Ok(None)) {
+                    return Poll::Ready(());
+                }
+                if signals.poll_raw(&mut lock_std(&self.wait_key), cx).is_pending() {
+                    return Poll::Pending;
+                }
+            },
+        }
+    }
+}
