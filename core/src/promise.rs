@@ -49,11 +49,11 @@
 //! closure gets hold of the resolver; a circle through a process that has sent something else meanwhile, or
 //! was busy with other messages when it was asked, is not.
 //!
-//! Two things have to be said, lest somebody is told of a circle where there is none: that a resolver is
-//! passed on which the process or the task has been said to owe, by [`set_owner`](Resolver::set_owner) or
+//! One thing has to be said, lest somebody is told of a circle where there is none: that a resolver is passed
+//! on which the process or the task has been said to owe, by [`set_owner`](Resolver::set_owner) or
 //! [`clear_owner`](Resolver::clear_owner), or which goes by a way that this library does not see (a lock, a
-//! channel of another library, a thread of the program's own); and that what a promise is waited for beside,
-//! in a macro of another library, is nothing of this one, by [`unwatched`].
+//! channel of another library, a thread of the program's own). What a promise is waited for beside, in a
+//! macro of another library, is found out by polling once more, before anybody is told.
 //!
 //! This module starts no task, and holds no lock while code of the user's runs.
 

@@ -3,7 +3,8 @@
 
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use twoply_core::future::OneOf;
@@ -18,11 +19,13 @@ laws! {
         a_foreign_select_waits_for_either,
         a_foreign_join_waits_for_what_its_other_member_does,
         a_wait_beside_any_other_does_not_count,
+        a_wait_beside_a_future_of_another_library_does_not_count,
         what_is_left_of_a_foreign_join_counts,
         a_wait_after_a_foreign_select_counts,
     }
     and_mixed {
         who_waits_for_a_foreign_select_is_not_told,
+        a_circle_that_is_known_later_to_be_one_is_told_then,
     }
 }
 
@@ -65,6 +68,34 @@ async fn foreign_join<A: IntoFuture, B: IntoFuture>(a: A, b: B) -> (A::Output, B
         first.take().zip(second.take()).map_or(Poll::Pending, Poll::Ready)
     })
     .await
+}
+
+/// A future that this library knows nothing of.
+#[derive(Clone, Default)]
+struct Foreign(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Foreign {
+    /// Makes it ready.
+    fn end(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.0 = true;
+        if let Some(waker) = state.1.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Foreign {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock().unwrap();
+        if state.0 {
+            return Poll::Ready(());
+        }
+        state.1 = Some(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 /// Starts a task, as a future or as straight-line code.
@@ -206,6 +237,68 @@ fn a_wait_beside_any_other_does_not_count(on: &Systems) {
         }
     }
     assert!(wrongly.is_empty(), "one is told beside {wrongly:?}");
+}
+
+fn a_wait_beside_a_future_of_another_library_does_not_count(on: &Systems) {
+    for straight in STRAIGHT {
+        for own_first in [false, true] {
+            let (gate, foreign) = (Gate::new(), Foreign::default());
+            let polled = gate.opened();
+            let task = start(on.here(), straight, {
+                let foreign = foreign.clone();
+                async move {
+                    let (own, owed) = promise::pair::<u32>();
+                    owed.set_current_owner();
+                    gate.open_when_polled(async {
+                        match own_first {
+                            true => matches!(foreign_select(own, foreign).await, OneOf::Second(())),
+                            false => matches!(foreign_select(foreign, own).await, OneOf::First(())),
+                        }
+                    })
+                    .await
+                }
+            });
+            polled.wait();
+            foreign.end();
+            assert!(task.wait().unwrap(), "own first: {own_first}, straight: {straight}");
+        }
+    }
+}
+
+/// Ann waits for Bob, and for something of another library until that is over; Bob waits for Ann.
+fn a_circle_that_is_known_later_to_be_one_is_told_then(on: &Systems) {
+    for round in 0..20 {
+        let (straight, bob_first) = (round % 2 == 0, round % 4 < 2);
+        let (to_ann, from_bob) = promise::pair::<u32>();
+        let (to_bob, from_ann) = promise::pair::<u32>();
+        let (ann_waits, bob_waits, foreign) = (Gate::new(), Gate::new(), Foreign::default());
+        let (ann_begins, bob_begins, end) = (bob_waits.opened(), ann_waits.opened(), foreign.clone());
+        let both_wait = [ann_waits.opened(), bob_waits.opened()];
+        let ann = start(on.here(), straight, async move {
+            from_ann.set_current_owner();
+            if bob_first {
+                ann_begins.await;
+            }
+            let (wanted, ()) = ann_waits.open_when_polled(foreign_join(to_ann, foreign)).await;
+            let told = wanted.is_err_and(|failure| matches!(failure, Failure::Deadlock(_)));
+            from_ann.resolve(1).unwrap();
+            told
+        });
+        let bob = start(on.there(), straight, async move {
+            from_bob.set_current_owner();
+            if !bob_first {
+                bob_begins.await;
+            }
+            let wanted = bob_waits.open_when_polled(to_bob.into_future()).await;
+            _ = from_bob.resolve(2);
+            wanted.is_err_and(|failure| matches!(failure, Failure::Deadlock(_)))
+        });
+        both_wait.into_iter().for_each(|waits| waits.wait());
+        assert!(!ann.is_finished() && !bob.is_finished(), "round {round}: told of a circle that is none yet");
+        end.end();
+        let told = [ann.wait().unwrap(), bob.wait().unwrap()];
+        assert_ne!(told[0], told[1], "round {round}");
+    }
 }
 
 fn what_is_left_of_a_foreign_join_counts(on: &Systems) {

@@ -30,6 +30,7 @@ laws! {
         a_wait_for_a_lock_with_a_time_limit_is_told_of_no_circle,
         a_wait_for_a_lock_that_was_given_up_closes_no_circle,
         a_guard_that_is_handed_on_closes_no_circle,
+        a_lock_that_has_gone_on_to_another_task_closes_no_circle,
     }
 }
 
@@ -312,6 +313,49 @@ fn a_wait_for_a_lock_that_was_given_up_closes_no_circle(on: &Systems) {
         go.open();
         ann.wait().unwrap();
         assert!(bob.wait().unwrap());
+    }
+}
+
+/// Ann has the lock and waits for Bob, who waits for the lock behind Eve. Ann gives it back, to Eve, and
+/// still waits for Bob.
+fn a_lock_that_has_gone_on_to_another_task_closes_no_circle(on: &Systems) {
+    for straight in STRAIGHT {
+        let lock = Arc::new(Mutex::new(0));
+        let [held, eve_wants, bob_wants, go, end] = [(); 5].map(|()| Gate::new());
+        let (wanted, owed) = promise::pair::<u32>();
+        let ann = {
+            let (lock, held, go) = (Arc::clone(&lock), held.clone(), go.clone());
+            start_named(on.here(), straight, "ann", async move {
+                let wait = async { assert_eq!(wanted.await.unwrap(), 7) };
+                join_as_others_do(hold(&lock, held, go), wait).await;
+            })
+        };
+        let eve = {
+            let (lock, held, wants, end) = (Arc::clone(&lock), held.clone(), eve_wants.clone(), end.clone());
+            start_named(on.here(), straight, "eve", async move {
+                held.opened().await;
+                let _guard = wants.open_when_polled(lock.lock()).await;
+                end.opened().await;
+            })
+        };
+        let bob = {
+            let wants = bob_wants.clone();
+            start_named(on.here(), straight, "bob", async move {
+                owed.set_current_owner();
+                held.opened().await;
+                eve_wants.opened().await;
+                let told = wants.open_when_polled(lock.lock().checked()).await.err();
+                owed.resolve(7).unwrap();
+                told.map(|told| told.to_string())
+            })
+        };
+        bob_wants.opened().wait();
+        go.open();
+        twoply_core::time::sleep(A_WHILE).wait();
+        end.open();
+        assert_eq!(bob.wait().unwrap(), None);
+        ann.wait().unwrap();
+        eve.wait().unwrap();
     }
 }
 

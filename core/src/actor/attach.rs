@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::channel::{Source, WaitKey};
 use crate::kernel::coop;
-use crate::kernel::strand::{note_pending, with_alternative};
+use crate::kernel::strand::with_alternative;
 
 /// Identifies a source that is attached to an actor: what [`Context::attach`](super::Context::attach) returns
 /// and [`Context::detach`](super::Context::detach) takes.
@@ -68,7 +68,7 @@ impl<M: 'static> Sources<M> {
             return mailbox(cx);
         }
         // Once one of them has something, the others are not what the actor waits for.
-        note_pending(with_alternative(|| self.poll_in_turn(cx, mailbox, wrap)))
+        with_alternative(|| self.poll_in_turn(cx, mailbox, wrap))
     }
 
     fn poll_in_turn<E>(

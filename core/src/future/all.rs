@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use super::children::Children;
 use super::random;
 use crate::kernel::selection::Selection;
-use crate::kernel::strand::{note_pending, with_alternative};
+use crate::kernel::strand::with_alternative;
 
 /// Waits for all of the futures, and returns their outputs in the order of the futures.
 ///
@@ -83,8 +83,7 @@ impl<F: Future> Future for JoinAll<F> {
         }
         match children.left() {
             0 => Poll::Ready(std::mem::take(outputs).into_iter().flatten().collect()),
-            1 => Poll::Pending,
-            _ => note_pending(Poll::Pending),
+            _ => Poll::Pending,
         }
     }
 }

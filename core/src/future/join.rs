@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::kernel::coop;
-use crate::kernel::strand::{StrandState, with_alternative, with_state};
+use crate::kernel::strand::with_alternative;
 
 pin_project! {
     /// A future, then its output.
@@ -105,11 +105,7 @@ macro_rules! join {
                     match now {
                         0 => return Poll::Ready(($(this.$arm.take(),)*)),
                         1 if left > 1 => {}
-                        1 => break,
-                        _ => {
-                            with_state(StrandState::begin_operation);
-                            break;
-                        }
+                        _ => break,
                     }
                 }
                 if coop::is_spent() {

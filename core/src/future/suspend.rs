@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
-use crate::kernel::strand::note_pending;
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// Makes a point at which code stops, and the handle that makes it go on.
@@ -222,7 +221,7 @@ impl Future for Suspend<'_> {
         drop(state);
         drop((before, unused));
         self.suspended = poll.is_pending();
-        note_pending(waiting::note(poll, || WaitingFor::Resumption))
+        waiting::note(poll, || WaitingFor::Resumption)
     }
 }
 

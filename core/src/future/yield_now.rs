@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::kernel::strand::{note_pending, with_state};
+use crate::kernel::strand::with_state;
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// Lets other tasks that are ready run, and then goes on.
@@ -36,7 +36,7 @@ impl Future for YieldNow {
         if self.yielded && waiting::is_describing() {
             // Others have not had their turn yet.
             cx.waker().wake_by_ref();
-            return note_pending(waiting::note(Poll::Pending, || WaitingFor::Turn));
+            return waiting::note(Poll::Pending, || WaitingFor::Turn);
         }
         if self.yielded {
             return Poll::Ready(());
@@ -44,10 +44,7 @@ impl Future for YieldNow {
         self.yielded = true;
         cx.waker().wake_by_ref();
         // The wake-up keeps a stack that waits from parking: it is asked to yield by itself.
-        with_state(|state| {
-            state.request_yield();
-            state.begin_operation();
-        });
+        with_state(|state| state.request_yield());
         // Not ready even so: this may be one arm of several, and the others have not had their turn.
         Poll::Pending
     }

@@ -11,7 +11,6 @@ use std::thread;
 
 use crate::base::sync::lock_std;
 use crate::base::wake::{StoredWaker, wake_all};
-use crate::kernel::strand::note_pending;
 use crate::kernel::threads;
 use crate::kernel::waiting::{self, WaitingFor};
 
@@ -78,7 +77,7 @@ impl<T> Future for Blocking<T> {
         match result {
             Some(Ok(value)) => Poll::Ready(Ok(value)),
             Some(Err(payload)) => resume_unwind(payload),
-            None => note_pending(waiting::note(Poll::Pending, || WaitingFor::Offload)),
+            None => waiting::note(Poll::Pending, || WaitingFor::Offload),
         }
     }
 }

@@ -28,7 +28,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, Waker};
 
 use crate::kernel::backend::{Strand, StrandState};
-use crate::kernel::strand::{note_pending, with_state};
+use crate::kernel::strand::with_state;
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// The number of operations that a poll may complete before it must yield. Large enough that the cost of
@@ -79,10 +79,7 @@ const LOOK: u32 = 1 << 16;
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
     with_state(|state| match state.budget().get() {
         0 => refuse(state, cx.waker()),
-        _ => {
-            state.begin_operation();
-            Poll::Ready(Unit(()))
-        }
+        _ => Poll::Ready(Unit(())),
     })
 }
 
@@ -90,7 +87,6 @@ pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<Unit> {
 #[cold]
 fn refuse(state: &StrandState, waker: &Waker) -> Poll<Unit> {
     if !state.refills_budget(waker) {
-        state.begin_operation();
         return Poll::Ready(Unit(()));
     }
     waker.wake_by_ref();
@@ -108,7 +104,6 @@ impl Unit {
         with_state(|state| {
             let budget = state.budget();
             budget.set(budget.get().saturating_sub(1));
-            state.end_operation();
         });
     }
 }
@@ -170,7 +165,7 @@ impl DeferredDecision {
         waker: &Waker,
         poll: impl FnOnce(&mut BudgetScope<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        let polled = with_state(|state| {
+        with_state(|state| {
             let _alternative = state.alternative();
             let mut scope = BudgetScope::begin(state, waker);
             if self.put_off {
@@ -179,8 +174,7 @@ impl DeferredDecision {
             let polled = poll(&mut scope);
             self.put_off = scope.put_off;
             polled
-        });
-        note_pending(polled)
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::choice::{Choice, CurrentSelect};
 use crate::kernel::coop::{self, DeferredDecision};
-use crate::kernel::strand::{StrandState, note_pending, with_state};
+use crate::kernel::strand::{StrandState, with_state};
 
 /// The state that a select keeps between its polls. It has to be dropped after the arms.
 #[derive(Default)]
@@ -64,10 +64,10 @@ impl Selection {
         &mut self,
         poll: impl FnOnce(Option<usize>, &PollingSelect<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        note_pending(with_state(|state| {
+        with_state(|state| {
             let _alternative = state.alternative();
             poll_committed(state, &mut self.choice, poll)
-        }))
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::event::timers::{TimerKey, Timers};
 use crate::kernel::coop::{self, Unit};
 use crate::kernel::ioserver;
-use crate::kernel::strand::{StrandState, with_current, with_state};
+use crate::kernel::strand::with_current;
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// Returns the time by the clock of the calling stack, which a backend may set.
@@ -179,9 +179,6 @@ impl Future for Sleep {
             false => Some(ready!(coop::proceed(cx))),
         };
         if self.poll_elapsed(cx).is_pending() {
-            if unit.is_none() {
-                with_state(StrandState::begin_operation);
-            }
             return Poll::Pending;
         }
         unit.into_iter().for_each(Unit::spend);

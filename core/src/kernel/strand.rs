@@ -31,8 +31,6 @@ use crate::kernel::waiting::Description;
 
 use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield};
 pub(crate) use parted::{Parted, part_with};
-use stops::Waits;
-pub(crate) use stops::note_pending;
 pub use thread::ThreadStrand;
 pub(crate) use thread::WakeHandle;
 pub(crate) use turn::assert_may_wait;
@@ -58,8 +56,6 @@ pub struct StrandState {
     missed_cancel: Cell<bool>,
     /// The marks of the running poll.
     marks: Cell<Marks>,
-    /// The waits that the running poll has left so far, or the last poll of the innermost `.wait()`.
-    waits: Cell<Waits>,
     /// The wait that is polled once more, to come out as a deadlock.
     refused: RefCell<Option<Refused>>,
     /// The number of operations that may still complete on this stack before it must let others run.
@@ -84,7 +80,7 @@ pub struct StrandState {
     /// other runtimes, inside the task.
     polled_with: Cell<*const ()>,
     /// The probes for waits that suspect a deadlock.
-    pub(super) probe: ProbeState,
+    pub(crate) probe: ProbeState,
     /// The owner of promises that it has dropped in the running poll, and that may be about to end; and
     /// whether its wait has been polled again since.
     abandoning: RefCell<Option<(Arc<dyn Owning>, bool)>>,
@@ -103,7 +99,6 @@ impl StrandState {
             shields: Cell::new(0),
             missed_cancel: Cell::new(false),
             marks: Cell::default(),
-            waits: Cell::default(),
             refused: RefCell::new(None),
             budget: Cell::new(BUDGET),
             full_budget: Cell::new(BUDGET),
@@ -172,7 +167,6 @@ impl StrandState {
             polled_with: self.polled_with.replace(data),
             budget: self.budget.replace(self.full_budget.get()),
             marks: self.marks.replace(Marks { parted, ..Marks::default() }),
-            waits: self.waits.take(),
         }
     }
 
@@ -181,7 +175,6 @@ impl StrandState {
     pub(crate) fn resume_poll(&self, outer: OuterPoll) -> Parted {
         self.polled_with.set(outer.polled_with);
         self.budget.set(outer.budget);
-        self.waits.set(outer.waits);
         self.marks.replace(outer.marks).parted
     }
 
@@ -331,7 +324,7 @@ impl StrandState {
     #[inline]
     pub(crate) fn alternative(&self) -> Alternative<'_> {
         self.alternatives.set(self.alternatives.get() + 1);
-        Alternative { state: self, waits: self.waits.get() }
+        Alternative { state: self }
     }
 
     /// Begins a wait on this stack, inside those that are under way.
@@ -342,8 +335,7 @@ impl StrandState {
         let waker = if level == 0 { None } else { Some(self.inner_waker(level)) };
         // The whole stack waits, whatever is being polled further down.
         let alternatives = self.alternatives.replace(0);
-        let waits = self.waits.get();
-        Level { state: self, level, waker, alternatives, waits, _trampoline: self.trampoline.restart() }
+        Level { state: self, level, waker, alternatives, _trampoline: self.trampoline.restart() }
     }
 
     /// Lets the running task know this stack's parker, so that cancelling it ends the wait that is about to

@@ -15,7 +15,7 @@ use crate::event::parker::Parker;
 use crate::kernel::backend::{Strand, StrandState};
 use crate::kernel::coop;
 use crate::kernel::ioserver;
-use crate::kernel::probe::probe;
+use crate::kernel::probe::settle;
 use crate::kernel::sleep::sleep;
 use crate::kernel::strand::{assert_may_wait, with_current, with_entered};
 use crate::kernel::task::failure::CancelUnwind;
@@ -109,7 +109,7 @@ fn drive_on<F: Future>(
 ) -> Result<F::Output, Cancelled> {
     let level = state.begin_wait();
     let mut cx = Context::from_waker(level.waker());
-    let (mut again, mut describing) = (false, false);
+    let mut describing = false;
     loop {
         level.clear();
         state.begin_round();
@@ -120,14 +120,10 @@ fn drive_on<F: Future>(
         if let Poll::Ready(output) = polled {
             return Ok(output);
         }
-        again = state.stops(again);
-        if again {
-            continue;
-        }
-        if state.probe.take_request()
-            && let Poll::Ready(output) = probe(state, level.waker(), |cx| future.as_mut().poll(cx))
-        {
-            return Ok(output);
+        while state.probe.take_request() {
+            if let Poll::Ready(output) = settle(state, level.waker(), |cx| future.as_mut().poll(cx)) {
+                return Ok(output);
+            }
         }
         assert_may_wait();
         let cancellable = state.make_cancellable();

@@ -47,10 +47,9 @@ use crate::base::sync::cell::UnsafeCell;
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::WaitKey;
 use crate::base::wake::StoredWaker;
-use crate::kernel::strand::{StrandState, with_state};
+use crate::kernel::strand::with_state;
 use crate::kernel::task;
 use crate::kernel::task::owner::{Orphan, Owner};
-use crate::kernel::task::wait_graph::CycleProbe;
 use crate::kernel::task::{Cycle, Failure};
 
 /// Set by the one who then writes the outcome.
@@ -213,12 +212,11 @@ impl<T> Cell<T> {
                 self.remove_waiter(wait_key);
                 return Poll::Ready(Err(Failure::Deadlock(cycle)));
             }
-            let may_stop = task.is_some();
-            self.add_waiter(wait_key, cx.waker(), task);
+            self.add_waiter(wait_key, cx.waker(), task.as_ref());
             self.drive_or_defer(shared, cx.waker());
             if !self.is_ready() {
-                if may_stop {
-                    with_state(StrandState::count_stop_for_operation);
+                if let Some(task) = task {
+                    with_state(|state| state.may_stop(&task, cx.waker()));
                 }
                 return Poll::Pending;
             }
@@ -233,8 +231,8 @@ impl<T> Cell<T> {
     }
 
     /// Adds a waiter with `waker`, unless the outcome is there; `task` is the one that this wait may stop.
-    fn add_waiter(&self, wait_key: &mut WaitKey, waker: &Waker, task: Option<Arc<task::Shared>>) {
-        if wait_key.is_set() && lock(&self.waiters).is_waiting(wait_key, waker, task.as_ref()) {
+    fn add_waiter(&self, wait_key: &mut WaitKey, waker: &Waker, task: Option<&Arc<task::Shared>>) {
+        if wait_key.is_set() && lock(&self.waiters).is_waiting(wait_key, waker, task) {
             return;
         }
         // Cloned before the lock is taken, and the old one is dropped after it: both run code of the waker's.
@@ -282,17 +280,13 @@ impl<T> Cell<T> {
         lock(&self.waiters).mark_source();
     }
 
-    /// Makes `owner` the one who owes the value. If it waits for one who waits for this promise, the promise
-    /// fails.
+    /// Makes `owner` the one who owes the value. If that closes a circle, a wait in it is refused.
     pub(super) fn set_owner(&self, owner: Option<Owner>) {
         let mut waiters = lock(&self.waiters);
-        let (before, removed, new_edges) = waiters.set_owner(owner);
+        let (before, removed, suspects) = waiters.set_owner(owner);
         drop(waiters);
         drop((before, removed));
-        if let Some(cycle) = new_edges.iter().find_map(CycleProbe::detect_cycle) {
-            // It may have come out meanwhile, from another resolver.
-            let _ = self.resolve(Err(Failure::Deadlock(cycle)));
-        }
+        suspects.iter().for_each(|task| task.poll_again());
     }
 
     /// Removes the waiter that `wait_key` is the key of.

@@ -125,8 +125,8 @@ impl<T> Resolver<T> {
     /// Makes `owner` the one who owes the value: a [task](crate::task::TaskRef) or a
     /// [process](crate::actor::ProcessRef).
     ///
-    /// If the owner waits, however indirectly, for somebody who waits for this promise, the promise comes out
-    /// as [`Failure::Deadlock`].
+    /// If the owner waits, however indirectly, for somebody who waits for this promise, one of these waits
+    /// comes out as [`Failure::Deadlock`].
     ///
     /// ```
     /// use twoply::{Wait, channel, promise};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::{Answer, Promise, Waiting};
-use crate::kernel::strand::{note_pending, with_alternative};
+use crate::kernel::strand::with_alternative;
 use crate::kernel::task::Failure;
 use crate::time::{Timeout, timeout};
 
@@ -85,10 +85,8 @@ impl<F> fmt::Debug for WaitTimeout<F> {
 /// Polls `future` so that its waits do not count in the search for deadlocks: none of them comes out as
 /// [`Failure::Deadlock`].
 ///
-/// The combinators of this library know which waits have an alternative. Those of other libraries, such as
-/// `select!` and `join!` of futures, do not; but what of this library they poll side by side is noticed, and
-/// none of it counts. So this is for a promise that is waited for beside something of another library only, a
-/// timer of tokio's, say.
+/// No combinator needs it, of whatever library: what a task waits for beside a promise is found out before it
+/// is told. This is for a promise that may be kept by somebody who is not known to owe it.
 ///
 /// A `.wait()` inside the future does count, for it blocks the whole stack.
 ///
@@ -115,6 +113,6 @@ impl<F: Future> Future for Unwatched<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        note_pending(with_alternative(|| self.project().future.poll(cx)))
+        with_alternative(|| self.project().future.poll(cx))
     }
 }

@@ -10,7 +10,7 @@ use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::task;
 use crate::kernel::task::owner::Owner;
-use crate::kernel::task::wait_graph::{CycleProbe, Edge, EdgeTarget, Refused};
+use crate::kernel::task::wait_graph::{Edge, EdgeTarget, Refused};
 
 /// The waiters of a promise, first come, first served; the first one needs no allocation.
 pub(super) struct Waiters {
@@ -45,22 +45,23 @@ impl Waiters {
         self.owner.iter().for_each(mark_awaited);
     }
 
-    /// Makes `owner` the one who owes the value. Returns what the caller drops, and the edges that are new.
+    /// Makes `owner` the one who owes the value. Returns what the caller drops, and the
+    /// tasks that it has polled again.
     pub(super) fn set_owner(
         &mut self,
         owner: Option<Owner>,
-    ) -> (Option<Owner>, Vec<Option<EdgeTarget>>, Vec<CycleProbe>) {
-        let (mut old_targets, mut new_edges) = (Vec::new(), Vec::new());
+    ) -> (Option<Owner>, Vec<Option<EdgeTarget>>, Vec<Arc<task::Shared>>) {
+        let (mut old_targets, mut suspects) = (Vec::new(), Vec::new());
         if self.is_source {
             owner.iter().for_each(mark_awaited);
         }
         self.entries.for_each(|waiter| {
             if let Some(edge) = &mut waiter.edge {
                 old_targets.push(edge.redirect(owner.clone()));
-                new_edges.extend(edge.probe(&owner));
+                suspects.extend(edge.suspect(&owner));
             }
         });
-        (std::mem::replace(&mut self.owner, owner), old_targets, new_edges)
+        (std::mem::replace(&mut self.owner, owner), old_targets, suspects)
     }
 
     /// Returns true if `wait_key` waits with a waker that wakes the same task as `waker`, as a wait that may
@@ -87,15 +88,22 @@ impl Waiters {
     }
 
     /// Adds a waiter, in place of the one that `wait_key` was the key of; `task` is the one that this wait
-    /// may stop. Returns what the caller drops.
+    /// may stop. A wait that has been there before keeps its edge. Returns what the caller drops.
     pub(super) fn insert(
         &mut self,
         wait_key: &mut WaitKey,
         waker: StoredWaker,
-        task: Option<Arc<task::Shared>>,
+        task: Option<&Arc<task::Shared>>,
     ) -> (Option<Removed>, Option<EdgeTarget>) {
+        if let Some(waiter) = wait_key.get().and_then(|key| self.entries.find(key))
+            && let (Some(edge), Some(task)) = (&waiter.edge, task)
+            && edge.is_of(task)
+        {
+            let waker = std::mem::replace(&mut waiter.waker, waker);
+            return (Some(Removed { waker, _edge: None, _target: None }), None);
+        }
         let removed = self.remove(wait_key);
-        let mut edge = task.map(Edge::unpublished);
+        let mut edge = task.cloned().map(Edge::unpublished);
         let target = match (&mut edge, &self.owner) {
             (Some(edge), Some(owner)) => edge.publish(owner.clone()),
             _ => None,

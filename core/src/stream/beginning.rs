@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::{Stream, poll_steps};
 use crate::future::Children;
-use crate::kernel::strand::{note_pending, with_alternative};
+use crate::kernel::strand::with_alternative;
 
 /// The stream of [`Stream::take`].
 #[must_use = "streams do nothing unless items are asked for"]
@@ -87,10 +87,10 @@ impl<S: Stream, F: Future> Stream for TakeUntil<S, F> {
     type Item = S::Item;
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        note_pending(with_alternative(|| {
+        with_alternative(|| {
             self.end.poll_woken(cx, |_, _| true);
             if self.end.left() == 0 { Poll::Ready(None) } else { self.stream.poll_next(cx) }
-        }))
+        })
     }
 
     fn stop_next(&mut self) {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Stream;
 use crate::future::Children;
-use crate::kernel::strand::{note_pending, with_alternative};
+use crate::kernel::strand::with_alternative;
 
 /// A stream of futures, and those of them that are under way.
 struct UnderWay<S, F> {
@@ -103,7 +103,7 @@ impl<S: Stream<Item: IntoFuture<IntoFuture = F>>, F: Future> Stream for Buffered
                 Poll::Ready(Some(output))
             }
             None if self.under_way.has_ended => Poll::Ready(None),
-            Some(None) | None => note_pending(Poll::Pending),
+            Some(None) | None => Poll::Pending,
         }
     }
 
@@ -140,7 +140,7 @@ impl<S: Stream<Item: IntoFuture<IntoFuture = F>>, F: Future> Stream for Buffered
         match outputs.pop_front() {
             Some(output) => Poll::Ready(Some(output)),
             None if under_way.has_ended && under_way.futures.left() == 0 => Poll::Ready(None),
-            None => note_pending(Poll::Pending),
+            None => Poll::Pending,
         }
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::{Stream, poll_steps};
 use crate::channel::{SendError, Sink, WaitKey};
-use crate::kernel::strand::{note_pending, with_alternative};
+use crate::kernel::strand::with_alternative;
 
 /// A stream that a future asks for all of its items. Dropping this ends the wait, because the stream may be
 /// borrowed.
@@ -238,7 +238,7 @@ impl<T: Clone, S: Stream<Item = T>, K: Sink<T>> Future for FanOut<S, K, T> {
         let FanOut { stream, targets } = self.get_mut();
         poll_steps(cx, |cx| {
             let polled = with_alternative(|| FanOut::<S, K, T>::poll_targets(targets, cx));
-            if let Err(error) = ready!(note_pending(polled)) {
+            if let Err(error) = ready!(polled) {
                 return Poll::Ready(Some(Err(error)));
             }
             let Some(item) = ready!(stream.0.poll_next(cx)) else { return Poll::Ready(Some(Ok(()))) };

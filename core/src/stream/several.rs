@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use super::Stream;
-use crate::kernel::strand::{note_pending, with_alternative};
+use crate::kernel::strand::with_alternative;
 
 /// The stream of [`Stream::merge`]. It holds no item.
 #[must_use = "streams do nothing unless items are asked for"]
@@ -24,7 +24,7 @@ impl<A: Stream, B: Stream<Item = A::Item>> Stream for Merge<A, B> {
     type Item = A::Item;
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<A::Item>> {
-        let polled = with_alternative(|| {
+        with_alternative(|| {
             let mut is_over = true;
             for is_second in [self.is_second, !self.is_second] {
                 let polled = match is_second {
@@ -41,8 +41,7 @@ impl<A: Stream, B: Stream<Item = A::Item>> Stream for Merge<A, B> {
                 }
             }
             if is_over { Poll::Ready(None) } else { Poll::Pending }
-        });
-        note_pending(polled)
+        })
     }
 
     fn stop_next(&mut self) {
@@ -138,7 +137,7 @@ impl<A: Stream, B: Stream> Stream for Zip<A, B> {
             return Poll::Ready(None);
         }
         if self.of_first.is_none() || self.of_second.is_none() {
-            return note_pending(Poll::Pending);
+            return Poll::Pending;
         }
         Poll::Ready(self.of_first.take().zip(self.of_second.take()))
     }

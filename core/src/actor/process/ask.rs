@@ -309,7 +309,7 @@ impl<M, R> Future for Ask<'_, M, R> {
                 // Whoever is to make room is the one who is to answer. So this waits for the answer as well,
                 // which can come out in one way only: the process waits for this task, and there will be no
                 // room.
-                with_state(StrandState::end_operation);
+                with_state(|state| state.probe.report_extra(cx.waker()));
                 return Pin::new(&mut this.answer).poll(cx);
             };
             if let Err(error) = sent {

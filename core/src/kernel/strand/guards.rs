@@ -6,7 +6,6 @@ use std::task::Waker;
 
 use super::StrandState;
 use super::parted::Parted;
-use super::stops::Waits;
 use crate::event::parker::{Mask, Parker};
 use crate::kernel::trampoline;
 use crate::kernel::waiting::Description;
@@ -32,8 +31,6 @@ pub(crate) struct OuterPoll {
     pub(super) budget: u32,
     /// The marks of the outer poll.
     pub(super) marks: Marks,
-    /// The waits that the outer poll has left.
-    pub(super) waits: Waits,
 }
 
 /// A hook that runs on a stack; it is over when this is dropped.
@@ -87,8 +84,6 @@ pub(crate) struct Level<'a> {
     pub(super) waker: Option<Waker>,
     /// The value of the state's `alternatives` before the wait.
     pub(super) alternatives: u32,
-    /// The value of the state's `waits` before the wait.
-    pub(super) waits: Waits,
     /// Restores the depth of the state's trampoline.
     pub(super) _trampoline: trampoline::Restore<'a>,
 }
@@ -117,7 +112,6 @@ impl Drop for Level<'_> {
     fn drop(&mut self) {
         self.state.depth.set(self.level);
         self.state.alternatives.set(self.alternatives);
-        self.state.waits.set(self.waits);
         self.state.parker.restore(self.level);
     }
 }
@@ -125,15 +119,12 @@ impl Drop for Level<'_> {
 /// The guard of [`StrandState::alternative`].
 pub(crate) struct Alternative<'a> {
     pub(super) state: &'a StrandState,
-    /// The value of the state's `waits` before.
-    pub(super) waits: Waits,
 }
 
 impl Drop for Alternative<'_> {
     #[inline]
     fn drop(&mut self) {
         self.state.alternatives.set(self.state.alternatives.get() - 1);
-        self.state.waits.set(self.waits);
     }
 }
 

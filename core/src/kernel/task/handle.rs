@@ -231,23 +231,21 @@ impl<T> Task<T> {
                 self.waiter = None;
                 return Err(cycle);
             }
-            match stopped {
-                Some(_) => state.count_stop(),
-                None => state.begin_operation(),
-            }
-            if self.waiter.is_some() {
-                if self.is_stopping(stopped) {
-                    return Ok(());
-                }
+            if self.waiter.is_some() && !self.is_stopping(stopped) {
                 self.end_wait();
             }
             let (Some(stopped), Some(header)) = (stopped, self.header()) else { return Ok(()) };
+            if self.waiter.is_some() {
+                state.may_stop(stopped, waker);
+                return Ok(());
+            }
             // SAFETY: the handle keeps the header, even if it is forgotten. Wherever it lets go of that, or
             // passes it on, it takes the edge back before, by `end_wait`: it knows of the edge before that is
             // there, so it does whatever happens in between.
             let header = unsafe { HeaderRef::new(header) };
             self.waiter = Some(Arc::clone(stopped));
             await_handle(stopped, header);
+            state.may_stop(stopped, waker);
             Ok(())
         })
     }

@@ -20,7 +20,7 @@ use super::handle::{Task, TaskRef};
 use super::header::{Attributes, Header, HeaderRef, Observer};
 use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
-use crate::kernel::probe::probe;
+use crate::kernel::probe::settle;
 use crate::kernel::strand::{out_of_order, part_with, with_current};
 use crate::kernel::wait::{Cancelled, drive};
 use crate::kernel::waiting;
@@ -280,7 +280,7 @@ impl<B: Body> Future for JobFuture<B> {
                 if *this.blocking {
                     return Poll::Ready(body.run(strand));
                 }
-                let (mut again, mut describing) = (false, false);
+                let mut describing = false;
                 loop {
                     let polled = match describing {
                         false => body.as_mut().poll(cx),
@@ -288,10 +288,6 @@ impl<B: Body> Future for JobFuture<B> {
                     };
                     if let Poll::Ready(output) = polled {
                         return Poll::Ready(Ok(output));
-                    }
-                    again = running.stops(again);
-                    if again {
-                        continue;
                     }
                     // Before those who look are heard: who asks later has the task woken.
                     if !*this.entered {
@@ -304,10 +300,10 @@ impl<B: Body> Future for JobFuture<B> {
                     describing = true;
                     running.begin_round();
                 }
-                if running.probe.take_request()
-                    && let Poll::Ready(output) = probe(running, cx.waker(), |cx| body.as_mut().poll(cx))
-                {
-                    return Poll::Ready(Ok(output));
+                while running.probe.take_request() {
+                    if let Poll::Ready(output) = settle(running, cx.waker(), |cx| body.as_mut().poll(cx)) {
+                        return Poll::Ready(Ok(output));
+                    }
                 }
                 // The task was cancelled while it ran: nobody would wake it again.
                 if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }

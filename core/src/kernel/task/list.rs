@@ -352,8 +352,8 @@ impl TaskList {
     /// Returns a future that is ready once no task is left.
     ///
     /// # Panics
-    /// The future does when a task of these waits for it and for nothing else, which would never end; see
-    /// [`promise::unwatched`](crate::promise::unwatched) for combinators of other libraries.
+    /// The future does when a task of these waits for it and for nothing else, which would never end. In a
+    /// combinator of another library it needs [`promise::unwatched`](crate::promise::unwatched).
     ///
     /// # Examples
     /// ```

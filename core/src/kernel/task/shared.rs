@@ -12,9 +12,9 @@ use std::task::Waker;
 use super::dump::{Asked, Observed, TaskKind};
 use super::header::Attributes;
 use super::id::TaskId;
-use super::wait_graph::OutEdge;
+use super::wait_graph::{Mark, OutEdge};
 use crate::base::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use crate::base::sync::{Mutex, lock, seq_cst};
+use crate::base::sync::{Mutex, MutexGuard, lock, seq_cst};
 use crate::event::parker::Parker;
 use crate::kernel::waiting::Description;
 
@@ -36,11 +36,11 @@ pub(crate) struct Shared {
     attributes: Option<Box<Attributes>>,
     /// [`CANCELLED`] and [`FINISHED`]. A bit that is set stays set.
     flags: AtomicU8,
-    /// True while the task is stopped by one wait, whose edge is in `wait.out_edge` if anybody is known to
-    /// owe what it is for. Read without the lock by those who wait for the task.
+    /// True while the task may be stopped by one wait, whose edge is in `wait.out_edge` if anybody is known
+    /// to owe what it is for. Read without the lock by those who wait for the task.
     blocked: seq_cst::AtomicBool,
-    /// True if the task, when it was stopped last, may have passed on the question that it has received last.
-    parted: AtomicBool,
+    /// True if there may be a mark in `wait.out_edge`. Only the task's own polls access it.
+    marked: AtomicBool,
     /// The number of counted edges to this task, and [`AWAITED`]; see the header of `wait_graph`.
     awaited: seq_cst::AtomicU32,
     wait: Mutex<WaitState>,
@@ -64,6 +64,28 @@ struct WaitState {
     out_edge: Option<Box<OutEdge>>,
     /// The waits that it has told those who look. None while nobody has looked.
     observed: Option<Box<Observed>>,
+    /// True if the task is to be polled again, and has not come to wait since there was that request.
+    must_poll: bool,
+}
+
+impl WaitState {
+    /// Returns false if the task has not come to wait so far.
+    fn may_have_waited(&self) -> bool {
+        self.waker.is_some() || self.parker.is_some()
+    }
+
+    /// Has a task polled that has come to wait.
+    fn poll_again(wait: MutexGuard<'_, WaitState>) {
+        // Under the lock, as in `Shared::cancel`.
+        if let Some(parker) = &wait.parker {
+            parker.look();
+        }
+        let waker = wait.waker.clone();
+        drop(wait);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 impl Shared {
@@ -79,9 +101,15 @@ impl Shared {
             attributes,
             flags: AtomicU8::new(0),
             blocked: seq_cst::AtomicBool::new(false),
-            parted: AtomicBool::new(false),
+            marked: AtomicBool::new(false),
             awaited: seq_cst::AtomicU32::new(0),
-            wait: Mutex::new(WaitState { waker, parker: None, out_edge: None, observed: None }),
+            wait: Mutex::new(WaitState {
+                waker,
+                parker: None,
+                out_edge: None,
+                observed: None,
+                must_poll: false,
+            }),
         })
     }
 
@@ -138,6 +166,11 @@ impl Shared {
         lock(&self.wait).out_edge.as_deref().and_then(look)
     }
 
+    /// Returns the number of the task's edge, if there is one.
+    pub(crate) fn edge_number(&self) -> Option<u64> {
+        self.with_edge(OutEdge::number)
+    }
+
     /// Calls `withdraw` with the task's slot for an edge. If that takes the edge out, the task goes on.
     /// `withdraw` drops nothing.
     #[inline]
@@ -149,10 +182,9 @@ impl Shared {
         Some(edge)
     }
 
-    /// Marks the task as stopped by the only wait that its last poll has left.
-    pub(crate) fn set_blocked(&self, parted: bool) {
-        // Relaxed: published by the next store.
-        self.parted.store(parted, Ordering::Relaxed);
+    /// Marks the task as one that a wait may have stopped. For its own poll, which has entered the edge.
+    #[inline]
+    pub(crate) fn set_blocked(&self) {
         // SeqCst with the load in `is_blocked`; see the header of `wait_graph`.
         self.blocked.store(true, Ordering::SeqCst);
     }
@@ -162,14 +194,21 @@ impl Shared {
     pub(super) fn clear_blocked(&self) {
         // Relaxed: others see it, at the latest, when they look at the edge that is entered after this.
         self.blocked.store(false, Ordering::Relaxed);
+        // Relaxed: polls of a task are ordered.
+        if self.marked.load(Ordering::Relaxed) {
+            self.marked.store(false, Ordering::Relaxed);
+            self.publish_edge(OutEdge::clear_mark);
+        }
     }
 
-    /// Returns true if the task, which is stopped, may have passed on the question that it has received last.
-    pub(crate) fn has_parted(&self) -> bool {
-        self.parted.load(Ordering::Relaxed)
+    /// Records what a probe of the task has shown, for its own poll.
+    pub(super) fn set_mark(&self, mark: Mark) {
+        // Relaxed, as in `clear_blocked`.
+        self.marked.store(true, Ordering::Relaxed);
+        self.publish_edge(|edge| edge.set_mark(mark));
     }
 
-    /// Returns whether one wait for a promise or a task has stopped the task.
+    /// Returns whether a wait for a promise, a task or a lock may have stopped the task.
     #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
         // SeqCst with the store in `set_blocked`.
@@ -225,9 +264,13 @@ impl Shared {
     /// whether the task has been cancelled.
     pub(super) fn set_waker(&self, waker: Waker) {
         let mut wait = lock(&self.wait);
+        let must_poll = std::mem::take(&mut wait.must_poll).then(|| waker.clone());
         let stale = if self.is_cancelled() { Some(waker) } else { wait.waker.replace(waker) };
         drop(wait);
         drop(stale);
+        if let Some(waker) = must_poll {
+            waker.wake();
+        }
     }
 
     /// Sets the parker of the stack that the task's poll is about to block.
@@ -236,6 +279,9 @@ impl Shared {
         wait.parker = Some(Arc::clone(parker));
         if self.is_cancelled() {
             parker.cancel();
+        }
+        if std::mem::take(&mut wait.must_poll) {
+            parker.look();
         }
     }
 
@@ -253,17 +299,16 @@ impl Shared {
             drop(wait);
             return;
         }
-        let may_have_waited = wait.waker.is_some() || wait.parker.is_some();
+        let may_have_waited = wait.may_have_waited();
         wait.observed.get_or_insert_default().ask(asked, may_have_waited);
-        // Under the lock, as in `cancel`.
-        if let Some(parker) = &wait.parker {
-            parker.look();
-        }
-        let waker = wait.waker.clone();
-        drop(wait);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        WaitState::poll_again(wait);
+    }
+
+    /// Has the task, which waits or is about to, polled once more.
+    pub(crate) fn poll_again(&self) {
+        let mut wait = lock(&self.wait);
+        wait.must_poll = !wait.may_have_waited();
+        WaitState::poll_again(wait);
     }
 
     /// Records what the task waits for.

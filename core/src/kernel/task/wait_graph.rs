@@ -1,47 +1,45 @@
-//! The graph of who waits for whom, and the search for the wait that would close a circle.
+//! The graph of who waits for whom, and the search for the wait that closes a circle.
 //!
 //! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one
 //! edge: to that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that
 //! begins at it comes back. Promises and task handles publish the edge of a wait that is pending, and take it
 //! back when the promise comes out, before anybody can know of it, or when the wait is dropped.
 //!
-//! An edge counts only while its task cannot go on at all without that wait. Whether that is so shows when
-//! the poll of the task is over, or that of a `.wait()`: then, and not before, the task is stopped, if that
-//! poll has left one such wait and nothing else (`StrandState::stops`). So waits that are polled side by side
-//! do not count, whoever's combinator polls them: the strand counts the operations of this library that have
-//! begun in the poll and are not done. Those of this library say besides which waits have an alternative:
+//! An edge is a suspicion: its task may go on without that wait, for a future does not know what else is
+//! polled beside it. Combinators of this library say which waits have an alternative, and those have no edge:
 //! `select`, `race`, `any`, a time limit, and `join` while another member is left, for that may well be what
-//! the others wait for. A wait for a promise that nobody is known to owe has no edge. So what is found is a
+//! the others wait for. Of all others a [`probe`](crate::kernel::probe) finds out, when it matters: when the
+//! poll of a task is over that has published an edge, and the chain comes back. If the wait proves to be all
+//! that the task waits for, the task gets a [`Mark`], which holds until the task is woken or polled. A circle
+//! is one of tasks that are marked; whoever finds one without a mark in it has that one polled, which then
+//! does the same. A wait for a promise that nobody is known to owe has no edge. So what is found is a
 //! deadlock; what is not found may be one.
 //!
-//! The wait that would close a circle is the last one to have been polled, at the end of that poll. So the
-//! task is polled once more at once, and the wait comes out.
+//! The wait that is refused is that of the last task to be marked. The task is polled once more at once, and
+//! the wait comes out.
 //!
 //! # Why one of those who close a circle sees it
-//! Each publishes its own edge, then says that its task is stopped, by a SeqCst store, and then looks whether
-//! the next one is, by a SeqCst load. Most walks end with that: no record of the other task is touched. Of
-//! all who close a circle one stores last, in the one order of these operations: it sees that all others are
-//! stopped. The edge itself it reads under the mutex of the other's record, which was held to enter it before
-//! the store. Who makes another one owe what a stopped task waits for looks in that one's place: it holds the
-//! mutex to change the edge, and that one does to read it, so the later of the two sees what the earlier has
-//! done. The task of a handle may have no record. It stores likewise that it has one, before its first edge
-//! ([`Header::about_to_block`]): whoever does not see that is earlier. And a process comes to have a task
-//! under its own mutex.
+//! Each publishes its own edge, then says that its task may be stopped, by a SeqCst store, and then looks
+//! whether the next one may be, by a SeqCst load. Most walks end with that: no record of the other task is
+//! touched. Of all who close a circle one stores last, in the one order of these operations: it sees that all
+//! others are stopped. The edge itself it reads under the mutex of the other's record, which was held to
+//! enter it before the store. Who makes another one owe what a stopped task waits for looks in that one's
+//! place, and has it polled: it holds the mutex to change the edge, and that one does to read it, so the
+//! later of the two sees what the earlier has done. The task of a handle may have no record. It stores
+//! likewise that it has one, before its first edge ([`Header::about_to_block`]): whoever does not see that is
+//! earlier. And a process comes to have a task under its own mutex.
 //!
-//! Exactly one is refused: who sees the circle looks again under a mutex of all, and takes its edge away
-//! before it gives that back.
+//! It marks itself, and has those polled whose mark is missing. Each marks itself, then looks at the marks of
+//! the others, each under the mutex of its task: so the last one sees them all. Exactly one is refused: who
+//! sees the circle looks again under a mutex of all, and takes its edge away before it gives that back.
 //!
 //! # Locks
-//! Who has a lock changes while others wait for it, so the edge of a wait for a lock says where it goes only
-//! when somebody has asked. A walk that comes to such an edge wakes the task of it, whose wait is polled,
-//! looks who has the lock, and if that one is stopped as well, goes on from there: so it is for each member
-//! of the circle, until the walk of the last one finds all the others' edges. What an edge says then is who
-//! has the lock and the number of that one's own edge. As long as the latter is there, its task is stopped,
-//! and has the lock still. Both are written into the edge by the task itself, and only when a
-//! [`probe`](crate::kernel::probe) has shown that it waits for nothing else, of whatever library: futures of
-//! one task often hold a lock in the one and wait for it in the other. Until then the edge leads nowhere, so
-//! the task may be called stopped as soon as the wait is polled. It does that by a SeqCst store, and looks
-//! after it, as all others do; between the two lies a fence, for the number of the holder is not SeqCst.
+//! Who has a lock changes while others wait for it, so the edge of a wait for a lock says where it goes as
+//! its task has found it in its last poll: who has the lock, if that one may be stopped, the number of that
+//! one's own edge, and the [`Tenure`] that ends when it gives the lock back. A walk that comes to an edge
+//! which does not say so has the task of it polled. That task says that it may be stopped by a SeqCst store,
+//! and looks after it, as all others do; between the two lies a fence, for the number of the holder is not
+//! SeqCst.
 //!
 //! # What a walk costs
 //! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as
@@ -65,8 +63,9 @@
 //!
 //! # Why there is a circle where one is seen
 //! The edges of a path are not read at one instant. So the path is read twice. Each edge has a number that
-//! its task uses once, so what has not changed from the first reading to the second was there in between: all
-//! of it at one instant. And a task in such a circle cannot go on unless somebody else cancels one of them.
+//! its task uses once, and so has each mark. What has not changed from the first reading to the second was
+//! there in between: all of it at one instant, when none of the tasks could go on by anything but one of
+//! these waits. So none can, unless somebody else cancels one of them.
 //!
 //! The search is that of Chandy, Misra and Haas, "Distributed deadlock detection" (1983), for the
 //! single-resource model, without the messages; a walk does not get lost in a circle that it does not belong
@@ -80,10 +79,31 @@ use std::sync::Arc;
 
 use super::failure::Cycle;
 use super::owner::{Custody, Owner};
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::task::{Header, HeaderRef, Shared};
 use locks::LockTarget;
-pub(crate) use locks::{LockWait, mark_sole};
+pub(crate) use locks::{HeldLock, LockWait, Tenure};
+
+/// The proof that a task waits for nothing but the wait that it has an edge for: a probe has shown it.
+pub(crate) struct Mark {
+    /// Set when the task is woken, so that it may have gone on.
+    woken: Arc<AtomicBool>,
+    /// True if the task may have passed on the question that it has received last.
+    has_parted: bool,
+}
+
+impl Mark {
+    pub(crate) fn new(woken: Arc<AtomicBool>, has_parted: bool) -> Mark {
+        Mark { woken, has_parted }
+    }
+
+    /// Returns whether nothing has woken the task since the probe.
+    pub(crate) fn is_valid(&self) -> bool {
+        // Acquire pairs with Release in the waker: who sees that the task is woken sees why.
+        !self.woken.load(Ordering::Acquire)
+    }
+}
 
 /// The edge of the wait that stops a task. It lies in the task's shared part, under the mutex there.
 #[derive(Default)]
@@ -92,6 +112,10 @@ pub(crate) struct OutEdge {
     number: u64,
     /// The target of the edge; `None` while there is none.
     target: Option<EdgeTarget>,
+    /// The number of marks so far.
+    marks: u64,
+    /// The last of them; `None` if the task has been polled since.
+    mark: Option<Mark>,
 }
 
 /// The targets that an edge may have.
@@ -113,7 +137,7 @@ impl EdgeTarget {
             EdgeTarget::Task(header) => {
                 header.get().shared_if_blocked().cloned().map(|task| Next::Owner(Owner::of_task(task)))
             }
-            EdgeTarget::Lock(LockTarget { holder, .. }) => Some(Next::Holder(holder.clone())),
+            EdgeTarget::Lock(target) => Some(Next::Holder(target.holder())),
         }
     }
 }
@@ -123,7 +147,7 @@ enum Next {
     /// The one who owes a promise.
     Owner(Owner),
     /// The one who has had a lock since its edge with this number is there; `None` if the one who waits has
-    /// not said so.
+    /// not said so, or the lock has been given back.
     Holder(Option<(Arc<Shared>, u64)>),
 }
 
@@ -167,6 +191,21 @@ impl OutEdge {
         self.goes_to(header).and_then(|()| self.target.take())
     }
 
+    pub(super) fn set_mark(&mut self, mark: Mark) {
+        self.marks += 1;
+        self.mark = Some(mark);
+    }
+
+    pub(super) fn clear_mark(&mut self) {
+        self.mark = None;
+    }
+
+    /// Returns the number of the mark and what it says, if it is valid.
+    fn valid_mark(&self) -> Option<(u64, bool)> {
+        let mark = self.mark.as_ref().filter(|mark| mark.is_valid())?;
+        Some((self.marks, mark.has_parted))
+    }
+
     /// Returns the number of the edge, and who comes next, if that one may be stopped.
     fn edge(&self) -> Option<(u64, Next)> {
         let next = self.target.as_ref()?.next()?;
@@ -174,7 +213,7 @@ impl OutEdge {
     }
 
     /// Returns the number of the edge, if there is one.
-    fn number(&self) -> Option<u64> {
+    pub(super) fn number(&self) -> Option<u64> {
         self.target.is_some().then_some(self.number)
     }
 
@@ -245,7 +284,7 @@ impl Edge {
     }
 
     /// Makes the edge go to somebody else, or nowhere; unless another wait has taken the place of this one.
-    /// The caller drops what is returned when no mutex is held, and looks at [`Edge::probe`] then.
+    /// The caller drops what is returned when no mutex is held, and looks at [`Edge::suspect`] then.
     #[must_use]
     pub(crate) fn redirect(&mut self, owner: Option<Owner>) -> Option<EdgeTarget> {
         if !self.is_current() {
@@ -270,11 +309,11 @@ impl Edge {
         }
     }
 
-    /// Returns the edge, just redirected to `owner`, if it may close a circle: to look at when the mutex that
-    /// this one lies under is free.
-    pub(crate) fn probe(&self, owner: &Option<Owner>) -> Option<CycleProbe> {
+    /// Returns the task that waits if the edge, just redirected to `owner`, may close a circle. It is to be
+    /// [polled again](Shared::poll_again) when the mutex that this lies under is free, and finds out then.
+    pub(crate) fn suspect(&self, owner: &Option<Owner>) -> Option<Arc<Shared>> {
         let may_close = owner.as_ref().is_some_and(Owner::is_blocked) && self.task.is_awaited();
-        may_close.then(|| CycleProbe { task: Arc::clone(&self.task), number: self.number })
+        may_close.then(|| Arc::clone(&self.task))
     }
 }
 
@@ -325,24 +364,6 @@ impl Refused {
     }
 }
 
-/// Notes that the wait whose edge was published last is all that the last poll of `task` has left: it has
-/// stopped the task. `has_parted` says that the task may have passed on the question that it has received
-/// last. Returns the wait if it would close a circle.
-pub(crate) fn stop(task: &Arc<Shared>, has_parted: bool) -> Option<Refused> {
-    task.set_blocked(has_parted);
-    if !task.is_awaited() {
-        return None;
-    }
-    let (number, Next::Owner(owner)) = task.with_edge(OutEdge::edge)? else { return None };
-    if !owner.is_blocked() {
-        return None;
-    }
-    drop(owner);
-    let header = task.with_edge(OutEdge::handle);
-    let cycle = CycleProbe { task: Arc::clone(task), number }.detect_cycle()?;
-    Some(Refused { task: Arc::clone(task), number, header, cycle })
-}
-
 /// Returns true if `task` is stopped by the wait for the handle to the task of `header`.
 pub(crate) fn awaits_handle(task: &Shared, header: &Header) -> bool {
     task.with_edge(|edge| edge.goes_to(header)).is_some()
@@ -354,40 +375,45 @@ pub(crate) fn leave_handle(task: &Shared, header: &Header) {
     drop(task.withdraw_edge(|edge| edge.withdraw_from(header)));
 }
 
-/// An edge that has just been published and may close a circle.
-pub(crate) struct CycleProbe {
-    /// The task that waits.
-    task: Arc<Shared>,
-    /// The number of the edge.
-    number: u64,
+/// Returns whether the wait whose edge `task` has published last may close a circle.
+pub(crate) fn may_close(task: &Arc<Shared>) -> bool {
+    if !task.is_awaited() {
+        return false;
+    }
+    let is_next_blocked = match task.with_edge(OutEdge::edge) {
+        Some((_, Next::Owner(owner))) => owner.is_blocked(),
+        Some((_, Next::Holder(holder))) => holder.is_some(),
+        None => false,
+    };
+    is_next_blocked && leads_back(task)
 }
 
-impl CycleProbe {
-    /// Returns the circle that the edge closes, if it does; then the edge has been taken back. The caller
-    /// holds no mutex.
-    #[cold]
-    pub(crate) fn detect_cycle(&self) -> Option<Cycle> {
-        if leads_back(&self.task) { self.confirm() } else { None }
+/// Notes what a probe has shown of `task`. Returns the wait that stops it, if that closes a circle; the edge
+/// has been taken back then. The caller holds no mutex.
+#[cold]
+pub(crate) fn close(task: &Arc<Shared>, mark: Mark) -> Option<Refused> {
+    task.set_mark(mark);
+    let path = read_path(task)?;
+    let unmarked: Vec<_> = path.iter().filter(|step| step.mark.is_none()).collect();
+    if !unmarked.is_empty() {
+        unmarked.iter().for_each(|step| step.task.poll_again());
+        return None;
     }
-
-    fn confirm(&self) -> Option<Cycle> {
-        let path = read_path(&self.task)?;
-        if !is_certain(&path) || read_path(&self.task)? != path || path[0].number != self.number {
-            return None;
-        }
-        let all = lock_all();
-        let is_there = |step: &Step| {
-            step.task.is_blocked() && step.task.with_edge(|edge| edge.is_at(step.number)).is_some()
-        };
-        if !path.iter().all(is_there) {
-            // Somebody else in the circle has been refused.
-            return None;
-        }
-        let edge = self.task.withdraw_edge(|edge| edge.withdraw(self.number));
-        drop(all);
-        drop(edge);
-        Some(Cycle::new(path.iter().map(|step| step.task.label())))
+    if !is_certain(&path) || read_path(task)? != path {
+        return None;
     }
+    let header = task.with_edge(OutEdge::handle);
+    let all = lock_all();
+    if !path.iter().all(Step::is_unchanged) {
+        // Somebody else in the circle has been refused.
+        return None;
+    }
+    let number = path[0].number;
+    let edge = task.withdraw_edge(|edge| edge.withdraw(number));
+    drop(all);
+    drop(edge);
+    let cycle = Cycle::new(path.iter().map(|step| step.task.label()));
+    Some(Refused { task: Arc::clone(task), number, header, cycle })
 }
 
 /// Returns the number of the edge of a task that is stopped, and who comes next.
@@ -408,7 +434,7 @@ struct Following {
 }
 
 /// Returns the edge of `task`. Where that goes to a lock, and the task has not said who has it, the task is
-/// asked.
+/// polled.
 fn next(task: &Shared) -> Option<Following> {
     let (number, next) = edge(task)?;
     match next {
@@ -421,7 +447,7 @@ fn next(task: &Shared) -> Option<Following> {
             Some(Following { number, owner, next: holder, since: Some(since) })
         }
         Next::Holder(_) => {
-            locks::ask(task);
+            task.poll_again();
             None
         }
     }
@@ -454,7 +480,7 @@ fn is_certain(path: &[Step]) -> bool {
     let nexts = path.iter().cycle().skip(1);
     path.iter().zip(nexts).all(|(step, next)| match step.owner.custody() {
         Custody::Certain => true,
-        Custody::InHand => !next.task.has_parted(),
+        Custody::InHand => next.mark.is_some_and(|(_, has_parted)| !has_parted),
         Custody::Unknown => false,
     })
 }
@@ -467,11 +493,21 @@ struct Step {
     number: u64,
     /// The owner of what it waits for.
     owner: Owner,
+    /// The number of its mark and what that says, if it has one.
+    mark: Option<(u64, bool)>,
+}
+
+impl Step {
+    /// Returns whether the task is still stopped, by the same edge and with the same mark.
+    fn is_unchanged(&self) -> bool {
+        let is_there = |edge: &OutEdge| edge.is_at(self.number).filter(|()| edge.valid_mark() == self.mark);
+        self.task.is_blocked() && self.task.with_edge(is_there).is_some()
+    }
 }
 
 impl PartialEq for Step {
     fn eq(&self, other: &Step) -> bool {
-        Arc::ptr_eq(&self.task, &other.task) && self.number == other.number
+        Arc::ptr_eq(&self.task, &other.task) && self.number == other.number && self.mark == other.mark
     }
 }
 
@@ -484,7 +520,8 @@ fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
         if expected.is_some_and(|expected| expected != number) {
             return None;
         }
-        path.push(Step { task, number, owner });
+        let mark = task.with_edge(OutEdge::valid_mark);
+        path.push(Step { task, number, owner, mark });
         (task, expected) = (next, since);
         if Arc::ptr_eq(&task, start) {
             return expected.is_none_or(|expected| expected == path[0].number).then_some(path);

@@ -9,8 +9,7 @@ use std::task::Wake;
 use loom::thread;
 
 use super::*;
-use crate::kernel::task::wait_graph::model::waits;
-use crate::kernel::task::wait_graph::stop;
+use crate::kernel::task::wait_graph::model::{Stopped, Waiting};
 
 /// Counts how often it is woken, unseen by the model.
 #[derive(Default)]
@@ -149,12 +148,12 @@ fn a_promise_that_has_come_out_stops_nobody() {
             let ann = Arc::clone(&ann);
             thread::spawn(move || {
                 assert!(resolver.resolve(Ok(())).is_ok());
-                assert!(waits(bob, ann).is_ok());
+                assert!(!Waiting::begin(&bob, &ann).is_told());
             })
         };
         let mut wait_key = WaitKey::new();
-        handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(Arc::clone(&ann)));
-        assert!(stop(&ann, false).is_none(), "it is told of a circle");
+        handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(&ann));
+        assert!(!Stopped::new(&ann).poll(), "it is told of a circle");
         keeper.join().unwrap();
     });
 }
@@ -166,13 +165,13 @@ fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
         let (ann, bob) = (task::Shared::never(), task::Shared::never());
         let (handle, resolver) = Cell::pair(Some(Owner::of_task(Arc::clone(&bob))));
         let mut wait_key = WaitKey::new();
-        handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(Arc::clone(&ann)));
-        assert!(stop(&ann, false).is_none());
+        handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(&ann));
+        assert!(!Stopped::new(&ann).poll());
         let keeper = thread::spawn(move || assert!(resolver.resolve(Ok(())).is_ok()));
         let looker = thread::spawn(move || {
             if handle.get().is_some() {
                 reached();
-                assert!(waits(bob, ann).is_ok(), "it is told of a circle");
+                assert!(!Waiting::begin(&bob, &ann).is_told(), "it is told of a circle");
             }
         });
         keeper.join().unwrap();
@@ -180,8 +179,8 @@ fn nobody_knows_of_an_outcome_before_its_edges_are_gone() {
     });
 }
 
-/// The task that a promise is handed to, while it begins to wait for it, is told, in the one way or in the
-/// other.
+/// The task that a promise is handed to, while it begins to wait for it, is told, by that poll or by
+/// the one that it is asked for.
 #[test]
 fn who_is_handed_what_it_waits_for_is_told() {
     loom::model(|| {
@@ -195,10 +194,11 @@ fn who_is_handed_what_it_waits_for_is_told() {
             })
         };
         let mut wait_key = WaitKey::new();
-        handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(Arc::clone(&ann)));
-        let told = stop(&ann, false).is_some();
+        let stopped = Stopped::new(&ann);
+        handle.cell().add_waiter(&mut wait_key, Waker::noop(), Some(&ann));
+        let told = stopped.poll();
         let resolver = hander.join().unwrap();
-        assert!(told != matches!(handle.get(), Some(Err(Failure::Deadlock(_)))));
+        assert!(told != (stopped.poll_if_woken() == Some(true)), "told at once: {told}");
         drop(resolver);
     });
 }

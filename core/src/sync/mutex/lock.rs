@@ -77,7 +77,7 @@ impl Waiting {
     }
 
     fn pending(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
-        let watched = with_state(|state| self.lock_wait.pending(state, cx.waker(), || raw.holder()));
+        let watched = with_state(|state| self.lock_wait.pending(state, cx.waker(), raw));
         match watched {
             Ok(()) => Poll::Pending,
             Err(cycle) => {

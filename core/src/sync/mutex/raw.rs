@@ -21,6 +21,9 @@
 //! (7) hand over  the holder, instead of unlocking: the one in front leaves the queue, and has the lock.
 //! ```
 //!
+//! A search for a deadlock may want to know whether the lock has been given back since it looked. Then it
+//! sets WATCHED, which has the next unlock take the lock of the queue, and say so ([`Tenure`]).
+//!
 //! WAITING is set exactly while somebody is in the queue. Everything but (1), (2) and an unlock that wakes
 //! nobody is done under the lock of the queue.
 //!
@@ -53,6 +56,7 @@ use crate::base::sync::{Mutex as ShortMutex, const_fn, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 use crate::kernel::task::TaskId;
+use crate::kernel::task::wait_graph::{HeldLock, Tenure};
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody has the lock.
@@ -63,6 +67,8 @@ const WAITING: u32 = 1 << 1;
 const WOKEN: u32 = 1 << 2;
 /// The lock is to be handed over to the one in front.
 const HANDOFF: u32 = 1 << 3;
+/// Somebody is to be told when the lock is given back.
+const WATCHED: u32 = 1 << 4;
 
 /// The number of times that a waiter may be woken and come too late, before the lock is handed over to it.
 const PATIENCE: u32 = 4;
@@ -73,7 +79,14 @@ pub(super) struct RawMutex {
     word: AtomicU32,
     /// The number of the task that has the lock; 0 if nobody has it, or it is not known who.
     holder: AtomicU64,
-    queue: ShortMutex<LinkedSlab<Waiter>>,
+    queue: ShortMutex<Queue>,
+}
+
+/// Those who wait for a lock.
+struct Queue {
+    waiters: LinkedSlab<Waiter>,
+    /// The time for which somebody has the lock, while the word says WATCHED.
+    tenure: Option<Tenure>,
 }
 
 /// A future that waits for the lock. A key without an entry means that the future has been handed the lock.
@@ -84,6 +97,26 @@ struct Waiter {
     late: u32,
 }
 
+impl HeldLock for RawMutex {
+    fn holder(&self) -> Option<TaskId> {
+        TaskId::from_u64(self.holder.load(Relaxed))
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        let mut queue = lock(&self.queue);
+        let mut word = self.word.load(Relaxed);
+        while word & LOCKED != 0 {
+            // Acquire pairs with Release in `unlock`: who had the lock before is seen not to be the holder.
+            match self.word.compare_exchange_weak(word, word | WATCHED, Acquire, Relaxed) {
+                Ok(_) if word & WATCHED != 0 => return queue.tenure.clone(),
+                Ok(_) => return Some(queue.tenure.insert(Tenure::new()).clone()),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+}
+
 impl RawMutex {
     const_fn! {
         /// Returns a lock that nobody has.
@@ -91,7 +124,7 @@ impl RawMutex {
             RawMutex {
                 word: AtomicU32::new(0),
                 holder: AtomicU64::new(0),
-                queue: ShortMutex::new(LinkedSlab::new()),
+                queue: ShortMutex::new(Queue { waiters: LinkedSlab::new(), tenure: None }),
             }
         }
     }
@@ -143,7 +176,7 @@ impl RawMutex {
         if self.lock_or_change(0, WAITING) {
             return Poll::Ready(());
         }
-        wait_key.set(queue.push_back(Waiter { waker: Some(waker), late: 0 }));
+        wait_key.set(queue.waiters.push_back(Waiter { waker: Some(waker), late: 0 }));
         Poll::Pending
     }
 
@@ -153,7 +186,7 @@ impl RawMutex {
         let mut spare = None;
         loop {
             let mut queue = lock(&self.queue);
-            let Some(waiter) = queue.find(key) else {
+            let Some(waiter) = queue.waiters.find(key) else {
                 wait_key.take();
                 return Poll::Ready(());
             };
@@ -170,7 +203,7 @@ impl RawMutex {
             };
             if is_locked {
                 wait_key.take();
-                let left = queue.remove(key);
+                let left = queue.waiters.remove(key);
                 self.clear(&queue, is_woken);
                 drop(queue);
                 drop(left);
@@ -204,9 +237,9 @@ impl RawMutex {
     }
 
     /// Clears what the caller has set, which has the lock and that of the waiters, and waits no longer.
-    fn clear(&self, queue: &LinkedSlab<Waiter>, was_woken: bool) {
+    fn clear(&self, queue: &Queue, was_woken: bool) {
         let mut clear = if was_woken { WOKEN } else { 0 };
-        if queue.is_empty() {
+        if queue.waiters.is_empty() {
             clear |= WAITING | HANDOFF;
         }
         // Relaxed: nobody unlocks meanwhile.
@@ -218,11 +251,6 @@ impl RawMutex {
     pub(super) fn set_holder(&self, holder: Option<TaskId>) {
         // Relaxed; see `wait_graph`.
         self.holder.store(holder.map_or(0, TaskId::as_u64), Relaxed);
-    }
-
-    /// Returns the task that has the lock, if it is known.
-    pub(super) fn holder(&self) -> Option<TaskId> {
-        TaskId::from_u64(self.holder.load(Relaxed))
     }
 
     /// Gives the lock back, which the caller has.
@@ -238,7 +266,7 @@ impl RawMutex {
     #[cold]
     fn unlock_contended(&self) {
         let mut word = self.word.load(Relaxed);
-        while word & HANDOFF == 0 && (word & WAITING == 0 || word & WOKEN != 0) {
+        while word & (HANDOFF | WATCHED) == 0 && (word & WAITING == 0 || word & WOKEN != 0) {
             // Somebody is on its way already, or nobody waits any more.
             match self.word.compare_exchange_weak(word, word & !LOCKED, Release, Relaxed) {
                 Ok(_) => return,
@@ -252,16 +280,23 @@ impl RawMutex {
     }
 
     /// Steps 4 and 7, of whoever has the lock. Returns who is to be woken.
-    fn pass_on(&self, queue: &mut LinkedSlab<Waiter>) -> Option<StoredWaker> {
+    fn pass_on(&self, queue: &mut Queue) -> Option<StoredWaker> {
+        if let Some(tenure) = queue.tenure.take() {
+            tenure.end();
+        }
+        let waiters = &mut queue.waiters;
         // Relaxed, and no read-modify-write: nobody else changes the word while the caller has both locks.
-        if self.word.load(Relaxed) & HANDOFF != 0
-            && let Some(next) = queue.pop_front()
+        let word = self.word.load(Relaxed);
+        if word & HANDOFF != 0
+            && let Some(next) = waiters.pop_front()
         {
             // Relaxed: the next one finds out under the lock of the queue.
-            self.word.store(if queue.is_empty() { LOCKED } else { LOCKED | WAITING }, Relaxed);
+            self.word.store(if waiters.is_empty() { LOCKED } else { LOCKED | WAITING }, Relaxed);
             return next.waker;
         }
-        let (next, flags) = match queue.front() {
+        let (next, flags) = match waiters.front() {
+            // Somebody is on its way already.
+            Some(_) if word & WOKEN != 0 => (None, WAITING | WOKEN),
             Some(front) => (front.waker.take(), WAITING | WOKEN),
             None => (None, 0),
         };
@@ -275,7 +310,7 @@ impl RawMutex {
     pub(super) fn stop(&self, wait_key: &mut WaitKey) {
         let Some(key) = wait_key.take() else { return };
         let mut queue = lock(&self.queue);
-        let left = queue.remove(key);
+        let left = queue.waiters.remove(key);
         let next = match &left {
             None => self.pass_on(&mut queue),
             Some(waiter) => self.leave(&mut queue, waiter.waker.is_none()),
@@ -286,20 +321,20 @@ impl RawMutex {
     }
 
     /// Settles that somebody who has not got the lock waits no longer. Returns who is to be woken.
-    fn leave(&self, queue: &mut LinkedSlab<Waiter>, was_woken: bool) -> Option<StoredWaker> {
+    fn leave(&self, queue: &mut Queue, was_woken: bool) -> Option<StoredWaker> {
         let mut word = self.word.load(Relaxed);
         loop {
             let mut next = if was_woken { word & !WOKEN } else { word };
-            if queue.is_empty() {
-                next &= LOCKED;
+            if queue.waiters.is_empty() {
+                next &= LOCKED | WATCHED;
             }
             // Whoever has the lock wakes the next one itself, since WOKEN is clear.
-            let wakes = was_woken && word & LOCKED == 0 && !queue.is_empty();
+            let wakes = was_woken && word & LOCKED == 0 && !queue.waiters.is_empty();
             if wakes {
                 next |= WOKEN;
             }
             match self.word.compare_exchange_weak(word, next, Relaxed, Relaxed) {
-                Ok(_) if wakes => return queue.front().and_then(|front| front.waker.take()),
+                Ok(_) if wakes => return queue.waiters.front().and_then(|front| front.waker.take()),
                 Ok(_) => return None,
                 Err(now) => word = now,
             }

@@ -4,31 +4,67 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::super::holders;
-use super::{CycleProbe, Edge, EdgeTarget, OutEdge};
-use crate::base::sync::atomic::{Ordering, fence};
-use crate::base::wake::StoredWaker;
+use super::{Edge, EdgeTarget};
+use crate::base::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::kernel::backend::StrandState;
 use crate::kernel::task::{Cycle, Shared, TaskId};
 
-/// Where the edge of a wait for a lock goes, as far as its task has said.
-#[derive(Default)]
-pub(crate) struct LockTarget {
-    /// Has the wait polled again, to say where the edge goes. `None` while it has been asked to.
-    pub(super) waker: Option<StoredWaker>,
-    /// True if this is all that the task waits for, as a probe has shown.
-    pub(super) is_sole: bool,
-    /// The one who had the lock when the wait was last polled, and the number of that one's edge then.
-    pub(super) holder: Option<(Arc<Shared>, u64)>,
+/// A lock that somebody has, for one who waits for it.
+pub(crate) trait HeldLock {
+    /// Returns the number of the task that has the lock, if it is known.
+    fn holder(&self) -> Option<TaskId>;
+
+    /// Returns the time for which somebody has the lock, from now on; `None` if nobody has it.
+    fn tenure(&self) -> Option<Tenure>;
 }
 
-/// A wait for a lock, which stops its task if that waits for nothing else. Dropping it takes the edge back.
-/// It must not be dropped while a mutex is held.
+/// The time for which one task has a lock, without giving it back.
+#[derive(Clone)]
+pub(crate) struct Tenure(Arc<AtomicBool>);
+
+impl Tenure {
+    pub(crate) fn new() -> Tenure {
+        Tenure(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// The lock is given back. For the one who has it.
+    pub(crate) fn end(self) {
+        // Release pairs with Acquire in `is_over`; besides, a mark that the task gets later orders it.
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Where the edge of a wait for a lock goes, as far as its task has said.
+#[derive(Default)]
+pub(crate) struct LockTarget(Option<Holder>);
+
+/// The one who had a lock when a wait for it was last polled.
+struct Holder {
+    task: Arc<Shared>,
+    /// The number of that one's edge then.
+    since: u64,
+    tenure: Tenure,
+}
+
+impl LockTarget {
+    /// Returns who has the lock, and the number of that one's edge since when it is known to.
+    pub(super) fn holder(&self) -> Option<(Arc<Shared>, u64)> {
+        let holder = self.0.as_ref().filter(|holder| !holder.tenure.is_over())?;
+        Some((Arc::clone(&holder.task), holder.since))
+    }
+}
+
+/// A wait for a lock, which may stop its task. Dropping it takes the edge back. It must not be dropped while
+/// a mutex is held.
 #[derive(Default)]
 pub(crate) struct LockWait(Option<Edge>);
 
 impl LockWait {
-    /// The wait has been polled with `waker`, on the stack of `state`, and is not ready; `holder` returns the
-    /// number of the task that has the lock, if it is known.
+    /// The wait for `lock` has been polled with `waker`, on the stack of `state`, and is not ready.
     ///
     /// # Errors
     /// When its task waits for itself, in the end. Then there is no edge.
@@ -36,48 +72,32 @@ impl LockWait {
         &mut self,
         state: &StrandState,
         waker: &Waker,
-        holder: impl Fn() -> Option<TaskId>,
+        lock: &impl HeldLock,
     ) -> Result<(), Cycle> {
         let Some(task) = state.blocked_task(waker) else {
             self.end();
             return Ok(());
         };
-        if state.probe.polls_with(waker) {
-            // Nothing but the entry in the queue of the lock keeps this waker.
-            if let Some(edge) = self.0.as_ref().filter(|edge| edge.is_of(task)) {
-                state.probe.report(edge.number);
-                task.set_blocked(state.has_parted());
-            }
-            return Ok(());
+        if let Some(edge) = &self.0
+            && let Some(cycle) = state.take_refusal(|refused| edge.is_refused(refused))
+        {
+            self.end();
+            return Err(cycle);
         }
-        let number = self.publish(task, waker);
-        // A probe finds out whether the task waits for nothing else, when that matters.
-        task.set_blocked(state.has_parted());
-        if look(task, number, holder)? {
-            state.probe.request();
-        }
+        let number = self.publish(task);
+        state.may_stop(task, waker);
+        say(task, number, lock);
         Ok(())
     }
 
-    /// Enters the edge, unless it is there, and sees to it that its task can be asked where it goes. Returns
-    /// its number.
-    fn publish(&mut self, task: &Arc<Shared>, waker: &Waker) -> u64 {
+    /// Enters the edge, unless it is there. Returns its number.
+    fn publish(&mut self, task: &Arc<Shared>) -> u64 {
         if let Some(edge) = self.0.as_ref().filter(|edge| edge.is_of(task)) {
-            let number = edge.number;
-            let was_asked = |edge: &mut OutEdge| Some(edge.lock_target(number)?.waker.is_none());
-            if task.publish_edge(was_asked) == Some(true) {
-                let mut waker = Some(StoredWaker::of(waker));
-                task.publish_edge(|edge| {
-                    let target = edge.lock_target(number)?;
-                    std::mem::swap(&mut target.waker, &mut waker);
-                    Some(())
-                });
-            }
-            return number;
+            return edge.number;
         }
         self.end();
-        let target = LockTarget { waker: Some(StoredWaker::of(waker)), ..LockTarget::default() };
-        let (number, before) = task.publish_edge(|edge| edge.publish(EdgeTarget::Lock(target)));
+        let (number, before) =
+            task.publish_edge(|edge| edge.publish(EdgeTarget::Lock(LockTarget::default())));
         drop(before);
         self.0 = Some(Edge { task: Arc::clone(task), number });
         number
@@ -95,56 +115,30 @@ impl LockWait {
     }
 }
 
-/// Looks who has the lock that the edge of `task` with this number goes to, and if that one is stopped, too,
-/// whether the edge closes a circle. Returns true if that is to be found out, but by a probe before.
-///
-/// # Errors
-/// When the edge closes a circle. It has been taken back then.
-fn look(task: &Arc<Shared>, number: u64, holder: impl Fn() -> Option<TaskId>) -> Result<bool, Cycle> {
+/// Looks who has the lock that the edge of `task` with this number goes to, and has the edge say so if that
+/// one may be stopped, too.
+fn say(task: &Shared, number: u64, lock: &impl HeldLock) {
     // Pairs with the fence in `Header::about_to_block`, and with itself: of two that stop, each with a lock
     // that the other one wants, the later one sees both what the earlier one has and that it is stopped.
     fence(Ordering::SeqCst);
     if !task.is_awaited() {
-        return Ok(false);
+        return;
     }
-    let found = holder().and_then(|id| Some((id, holders::find(id)?)));
-    let Some((id, next)) = found else { return Ok(false) };
-    let since = if next.is_blocked() { next.with_edge(OutEdge::number) } else { None };
-    let Some(since) = since else { return Ok(false) };
-    // It has the lock, and is stopped: so it keeps the lock as long as that edge is there.
-    if holder() != Some(id) {
-        return Ok(false);
-    }
-    let mut said = Some((next, since));
-    let may_say = task.publish_edge(|edge| {
-        let target = edge.lock_target(number).filter(|target| target.is_sole)?;
-        std::mem::swap(&mut target.holder, &mut said);
-        Some(())
-    });
-    drop(said);
-    if may_say.is_none() {
-        return Ok(true);
-    }
-    CycleProbe { task: Arc::clone(task), number }.detect_cycle().map_or(Ok(false), Err)
-}
-
-/// Notes that a probe has shown that `task` waits for nothing but the lock that its edge with this number
-/// goes to.
-pub(crate) fn mark_sole(task: &Shared, number: u64) {
+    let mut holder = find_holder(lock);
     task.publish_edge(|edge| {
         if let Some(target) = edge.lock_target(number) {
-            target.is_sole = true;
+            std::mem::swap(&mut target.0, &mut holder);
         }
     });
+    drop(holder);
 }
 
-/// Has the wait for a lock that stops `task` polled again, to say where its edge goes.
-pub(super) fn ask(task: &Shared) {
-    let asked = |edge: &mut OutEdge| match &mut edge.target {
-        Some(EdgeTarget::Lock(target)) => target.waker.take(),
-        _ => None,
-    };
-    if let Some(waker) = task.publish_edge(asked) {
-        waker.wake();
-    }
+/// Returns the one who has `lock`, if that one may be stopped, too.
+fn find_holder(lock: &impl HeldLock) -> Option<Holder> {
+    let id = lock.holder()?;
+    let task = holders::find(id).filter(|task| task.is_blocked())?;
+    let since = task.edge_number()?;
+    let tenure = lock.tenure()?;
+    // It has the lock after all that has been seen, and its tenure ends when it gives the lock back.
+    (lock.holder() == Some(id)).then_some(Holder { task, since, tenure })
 }

@@ -38,13 +38,13 @@ impl Guarded {
         // SAFETY: nobody else is left.
         self.value.with(|value| assert_eq!(unsafe { *value }, sum));
         assert_eq!(self.raw.word.load(Relaxed), 0, "somebody has left something behind");
-        assert!(lock(&self.raw.queue).is_empty());
+        assert!(lock(&self.raw.queue).waiters.is_empty());
     }
 
     /// Returns true if the one with this key has nothing to wait for any more.
     fn is_woken(&self, wait_key: &WaitKey) -> bool {
         let key = wait_key.get().expect("it waits");
-        lock(&self.raw.queue).find(key).is_none_or(|waiter| waiter.waker.is_none())
+        lock(&self.raw.queue).waiters.find(key).is_none_or(|waiter| waiter.waker.is_none())
     }
 }
 
@@ -160,5 +160,24 @@ fn one_that_comes_too_late_waits_for_the_next_unlock() {
             shared.raw.unlock();
         }
         assert_eq!(shared.raw.word.load(Relaxed), 0);
+    });
+}
+
+/// A look at the holder, while somebody has the lock, comes with word of the end of just that.
+#[test]
+fn whoever_has_seen_the_holder_is_told_when_it_gives_the_lock_back() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        shared.raw.set_holder(TaskId::from_u64(1));
+        let holder = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.add())
+        };
+        let tenure = shared.raw.tenure();
+        let is_holder = tenure.is_some() && shared.raw.holder() == TaskId::from_u64(1);
+        holder.join().unwrap();
+        assert!(!is_holder || tenure.is_some_and(|tenure| tenure.is_over()), "nobody has said so");
+        shared.assert_idle(1);
     });
 }
