@@ -65,6 +65,9 @@
 //! | `gen_server` | [`Actor`](crate::actor::Actor); `call` is [`ask`](crate::actor::ProcessRef::ask), `{continue, _}` is [`Context::continue_with`](crate::actor::Context::continue_with) |
 //! | `gen_statem` | [`StateMachine`](crate::actor::StateMachine) |
 //! | `supervisor`, `DynamicSupervisor` | [`supervisor`](crate::actor::supervisor) |
+//! | `Task.Supervisor`, `PartitionSupervisor` | [`ChildSpec::task_once`](crate::actor::supervisor::ChildSpec::task_once), [`Supervisor::partitioned`](crate::actor::supervisor::Supervisor::partitioned) |
+//! | `hd(get('$ancestors'))` | [`Process::supervisor`](crate::actor::Process::supervisor) |
+//! | supervisor reports of `logger` | [`Supervisor::events`](crate::actor::supervisor::Supervisor::events), [`Supervisor::on_report`](crate::actor::supervisor::Supervisor::on_report) |
 //! | `ignore`, `{error, max_children}` | [`supervisor::Ignore`](crate::actor::supervisor::Ignore), [`Supervisor::max_children`](crate::actor::supervisor::Supervisor::max_children) |
 //! | `register`, `Registry`, `pg` | [`Registry`](crate::actor::Registry), [`Groups`](crate::actor::Groups) |
 //! | `Registry` with `keys: :duplicate`, `listeners`, `{:via, _, _}` | [`Directory`](crate::actor::Directory), [`Registry::watch`](crate::actor::Registry::watch), [`Via`](crate::actor::Via) |

@@ -1,8 +1,10 @@
-//! What supervisors do with children of special kinds: those that find nothing to do.
+//! What supervisors do with children of special kinds: those that find nothing to do, those that can be
+//! started once, tasks.
 
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use twoply_core::Wait;
@@ -10,18 +12,21 @@ use twoply_core::actor::supervisor::{
     ChildError, ChildInfo, ChildSpec, ChildState, Ignore, PlanError, Restart, Strategy, Supervisor,
     SupervisorRef,
 };
-use twoply_core::actor::{Actor, Builder, Context, ExitReason, Registry};
+use twoply_core::actor::{Actor, Builder, Context, ExitReason, Process, Registry};
 use twoply_tests::children::{Do, Log, body, child};
-use twoply_tests::{Signal, Systems, laws};
+use twoply_tests::{Gate, Signal, Systems, laws};
 
 laws! {
     and_mixed {
         a_child_that_finds_nothing_to_do_is_kept_without_a_process,
+        a_child_may_be_started_once,
+        a_task_is_a_child,
     }
     everywhere {
         a_child_that_finds_nothing_to_do_leaves_nothing_behind,
         a_restart_may_find_nothing_to_do,
         no_more_children_than_there_may_be,
+        what_can_be_started_once_is_not_started_twice,
     }
 }
 
@@ -209,4 +214,102 @@ fn no_more_children_than_there_may_be(on: &Systems) {
     let error = two().child(child("1")).child(child("2")).child(child("3")).start().wait().unwrap_err();
     let source = std::error::Error::source(&error).unwrap();
     assert_eq!(source.downcast_ref(), Some(&PlanError::TooManyChildren(2)));
+}
+
+fn a_child_may_be_started_once(on: &Systems) {
+    let log = Log::new();
+    let supervisor = supervisor(on, Strategy::Dynamic, &log).start().wait().unwrap();
+    let (done, was_done) = mpsc::channel();
+    let note = |what: &'static str| {
+        // It can be sent, but not be shared.
+        let (done, moved) = (done.clone(), Box::new(Cell::new(what)));
+        move || done.send(moved.take()).unwrap()
+    };
+    let code = note("async");
+    let once = ChildSpec::once("async", async move |mut me: Process<u8>| {
+        let _ = me.receive().await;
+        code();
+    });
+    let code = note("straight");
+    let straight = ChildSpec::once_fn("straight", move |mut me: Process<u8>| {
+        let _ = me.receive().wait();
+        code();
+    });
+    let specs = [once, straight.on(on.there().backend())];
+    let references = specs.each_ref().map(ChildSpec::reference);
+    for spec in specs {
+        supervisor.start_child(spec).wait().unwrap();
+    }
+    let work = Work::default();
+    work.set(true);
+    let actor = ChildSpec::actor_once("actor", Idle(work));
+    let to_actor = actor.reference();
+    supervisor.start_child(actor).wait().unwrap();
+    to_actor.send(Do::Panic).wait().unwrap();
+    for (reference, what) in references.iter().zip(["async", "straight"]) {
+        let pid = reference.pid().unwrap();
+        reference.send(1).wait().unwrap();
+        assert_eq!(was_done.recv().unwrap(), what);
+        assert_eq!(pid.ended().wait(), ExitReason::Normal);
+        assert!(reference.send(1).wait().is_err(), "it is not restarted");
+    }
+    supervisor.stop().wait();
+    let ignored = Supervisor::dynamic().on(on.here().backend()).start().wait().unwrap();
+    let start = ignored.start_child(ChildSpec::actor_once("idle", Idle(Work::default())));
+    assert!(matches!(start.wait(), Err(ChildError::Ignored)));
+    ignored.stop().wait();
+}
+
+fn what_can_be_started_once_is_not_started_twice(on: &Systems) {
+    let once = || ChildSpec::once("once", body);
+    for restart in [Restart::Permanent, Restart::Transient] {
+        let error = Supervisor::one_for_one().child(once().restart(restart)).start().wait().unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.downcast_ref(), Some(&PlanError::OnceButNotTemporary));
+    }
+    // A supervisor that is restarted finds nothing to do for it, and forgets it.
+    let log = Log::new();
+    let spec = once();
+    let reference = spec.reference();
+    let inner = Supervisor::one_for_one().child(spec).child(child("again")).on_report(log.observer());
+    let outer = Supervisor::one_for_one().child(ChildSpec::supervisor("inner", inner));
+    let outer = outer.on(on.here().backend()).start().wait().unwrap();
+    log.expect(&["started once", "started again"]);
+    let pid = reference.ask(Do::Who).wait().unwrap();
+    outer.child_supervisor("inner").wait().unwrap().unwrap().pid().exit(ExitReason::Kill);
+    pid.ended().wait();
+    log.expect(&["there is nothing to do for once", "started again"]);
+    assert!(reference.send(Do::Panic).wait().is_err());
+    outer.stop().wait();
+}
+
+fn a_task_is_a_child(on: &Systems) {
+    let (log, gone, gate) = (Log::new(), Signal::new(), Gate::new());
+    let (guard, opened) = (gone.clone(), gate.clone());
+    let asynchronous = ChildSpec::task("task", move || {
+        let guard: Box<dyn Send> = Box::new(guard.on_drop());
+        let opened = opened.clone();
+        async move {
+            let _guard = guard;
+            opened.opened().await;
+            Err::<(), _>("over")
+        }
+    });
+    let (guard, never) = (gone.clone(), Gate::new());
+    let straight = ChildSpec::task_fn("straight", move || {
+        let _guard = guard.on_drop();
+        never.opened().wait();
+    });
+    let once = ChildSpec::task_once("once", async { ExitReason::other("done") });
+    let supervisor = supervisor(on, Strategy::OneForOne, &log).child(asynchronous);
+    let supervisor = supervisor.child(straight.on(on.there().backend())).start().wait().unwrap();
+    log.expect(&["started task", "started straight"]);
+    supervisor.start_child(once).wait().unwrap();
+    log.expect(&["started once", "ended once: done"]);
+    gate.open();
+    log.expect(&["ended task: failed: over", "started task", "ended task: failed: over"]);
+    assert!(gone.count() >= 2);
+    // What waits is unwound, or dropped where it awaits.
+    supervisor.stop().wait();
+    assert!(gone.count() >= 3);
 }

@@ -6,11 +6,13 @@
 //! ([`remote`](crate::actor::remote)). Nobody asks an endpoint for anything and waits for the answer: answers
 //! are signals, too.
 
+use std::any::Any;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+use super::reference::ProcessRef;
 use super::signal::ProcessInfo;
 use crate::actor::remote::Node;
 use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -56,6 +58,12 @@ pub trait Endpoint: Send + Sync {
     #[doc(hidden)]
     fn info(&self, pid: &Pid) -> Option<ProcessInfo> {
         let _ = pid;
+        None
+    }
+
+    /// Returns the part of a process of this node that its references share.
+    #[doc(hidden)]
+    fn cell(self: Arc<Self>) -> Option<Arc<dyn Any + Send + Sync>> {
         None
     }
 
@@ -314,6 +322,13 @@ impl Pid {
     /// ```
     pub fn exit(&self, reason: ExitReason) {
         self.deliver(Signal::Exit { from: Pid::nobody(), reason, by: By::Request });
+    }
+
+    /// Returns a reference to the process, if it is one of this node that takes messages of type `M`, and
+    /// takes any.
+    pub(in crate::actor) fn downcast<M: Send + 'static>(&self) -> Option<ProcessRef<M>> {
+        let cell = Arc::clone(&self.endpoint).cell()?;
+        ProcessRef::upgrade(cell.downcast().ok()?)
     }
 
     /// Returns the node of the process; `None` is this one.

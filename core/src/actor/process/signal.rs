@@ -33,6 +33,7 @@ mod relations;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
@@ -551,6 +552,10 @@ impl<M: Send + 'static> Endpoint for Cell<M> {
 
     fn is_alive_here(&self) -> bool {
         self.is_alive()
+    }
+
+    fn cell(self: Arc<Self>) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(self)
     }
 
     fn info(&self, pid: &Pid) -> Option<ProcessInfo> {

@@ -32,14 +32,18 @@ impl<M> ProcessRef<M> {
     pub fn downgrade(&self) -> WeakRef<M> {
         WeakRef(Arc::downgrade(self.cell()))
     }
+
+    /// Makes a reference that counts; `None` when the process takes no more messages.
+    pub(super) fn upgrade(cell: Arc<Cell<M>>) -> Option<ProcessRef<M>> {
+        // Counted under the lock, so that a process which finds itself without references stays so.
+        cell.upgrade_reference().then(|| ProcessRef::counted(cell))
+    }
 }
 
 impl<M> WeakRef<M> {
     /// Returns a reference that counts; `None` when the process takes no more messages.
     pub fn upgrade(&self) -> Option<ProcessRef<M>> {
-        let cell = self.0.upgrade()?;
-        // Counted under the lock, so that a process which finds itself without references stays so.
-        cell.upgrade_reference().then(|| ProcessRef::counted(cell))
+        ProcessRef::upgrade(self.0.upgrade()?)
     }
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use super::error::StartError;
 use super::handle::SupervisorRef;
 use super::plan::{Plan, SupervisorTemplate};
-use super::report::Report;
+use super::report::{Report, SupervisorEvent};
 use super::spec::ChildSpec;
 use super::{AutoShutdown, Strategy};
 #[cfg(doc)]
 use super::{ChildError, PlanError};
-use crate::actor::Process;
+use crate::actor::{Process, Registry};
+use crate::channel::broadcast;
 use crate::kernel::backend::Backend;
 
 /// A supervisor that is to be started: its children, and what it does with them. See the [module](super).
@@ -22,6 +23,7 @@ pub struct Supervisor {
     name: Option<Box<str>>,
     /// `None` means the backend of whoever starts the supervisor.
     backend: Option<Arc<dyn Backend>>,
+    names: Vec<(Registry, Arc<str>)>,
     plan: Plan,
 }
 
@@ -39,7 +41,7 @@ impl Supervisor {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(strategy: Strategy) -> Supervisor {
-        Supervisor { name: None, backend: None, plan: Plan::new(strategy) }
+        Supervisor { name: None, backend: None, names: Vec::new(), plan: Plan::new(strategy) }
     }
 
     /// Returns a supervisor that restarts [the child alone](Strategy::OneForOne); see [`Supervisor::new`].
@@ -194,6 +196,74 @@ impl Supervisor {
         self
     }
 
+    /// Sends all that the supervisor reports to `events`, in order: a structured stream of what it does, for
+    /// any number who follow it, from before the start or later ([`broadcast::Sender::subscribe`]). It never
+    /// waits for them. One that falls further behind than the channel keeps events is told how many it has
+    /// missed. Those who have subscribed hear of the end of the channel when `events` and the supervisors
+    /// with it are gone.
+    ///
+    /// [`Receiver::into_stream`](broadcast::Receiver::into_stream) makes a stream of the events, and
+    /// [`Stream::into_source`](crate::stream::Stream::into_source) a source for an actor to
+    /// [attach](crate::actor::Context::attach).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Report, Supervisor}};
+    /// use twoply::channel::broadcast;
+    ///
+    /// let (sender, mut events) = broadcast::channel(64);
+    /// let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().events(&sender).child(child).start().wait()?;
+    /// drop(sender);
+    /// let event = events.recv().wait()?;
+    /// assert_eq!(event.supervisor, supervisor.pid());
+    /// assert!(matches!(event.report, Report::Started { .. }));
+    /// supervisor.stop().wait();
+    /// assert!(matches!(events.recv().wait()?.report, Report::Stopped { .. }));
+    /// assert_eq!(events.recv().wait().unwrap_err(), broadcast::RecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn events(mut self, events: &broadcast::Sender<SupervisorEvent>) -> Supervisor {
+        self.plan.events.push(events.clone());
+        self
+    }
+
+    /// As [`Supervisor::events`], also of all supervisors below this one: those that it starts with, and
+    /// those that are started later.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    /// use twoply::channel::broadcast;
+    ///
+    /// let (sender, mut events) = broadcast::channel(64);
+    /// let leaf = ChildSpec::process("leaf", async |mut me: Process<()>| drop(me.receive().await));
+    /// let branch = ChildSpec::supervisor("branch", Supervisor::one_for_one().child(leaf));
+    /// let root = Supervisor::one_for_one().tree_events(&sender).child(branch).start().wait()?;
+    /// assert!(events.recv().wait()?.to_string().contains("leaf has started"));
+    /// assert!(events.recv().wait()?.to_string().contains("branch has started"));
+    /// # root.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tree_events(mut self, events: &broadcast::Sender<SupervisorEvent>) -> Supervisor {
+        self.plan.tree_events.push(events.clone());
+        self
+    }
+
+    /// Gives the supervisor a name in the [global registry](Registry::global) each time it is started, before
+    /// its children are; [`SupervisorRef::named`] finds it. If the name is taken, it cannot be started.
+    pub fn register(self, name: impl Into<Arc<str>>) -> Supervisor {
+        self.register_in(&Registry::global(), name)
+    }
+
+    /// As [`Supervisor::register`], in `registry`.
+    pub fn register_in(mut self, registry: &Registry, name: impl Into<Arc<str>>) -> Supervisor {
+        self.names.push((registry.clone(), name.into()));
+        self
+    }
+
     /// Names the supervisor's process, for messages such as those of a panic.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Supervisor {
         self.name = Some(name.into());
@@ -260,7 +330,8 @@ impl Supervisor {
     }
 
     pub(super) fn into_template(self) -> SupervisorTemplate {
-        SupervisorTemplate { name: self.name, backend: self.backend, plan: Arc::new(self.plan) }
+        let Supervisor { name, backend, names, plan } = self;
+        SupervisorTemplate { name, backend, names, plan: Arc::new(plan) }
     }
 }
 

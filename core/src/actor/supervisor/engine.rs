@@ -20,7 +20,7 @@ use super::error::{ChildError, StartError};
 use super::handle::{Control, Request};
 use super::intensity::Intensity;
 use super::plan::Plan;
-use super::report::Report;
+use super::report::{Events, Report, SupervisorEvent};
 use super::spec::Restart;
 use super::tree::ChildState;
 use super::{AutoShutdown, ChildSelector, Strategy};
@@ -35,6 +35,10 @@ pub(super) type Flow = ControlFlow<ExitReason>;
 pub(super) struct Engine {
     pub(super) me: Process<Control>,
     pub(super) plan: Arc<Plan>,
+    /// The channels to those who follow what this supervisor does.
+    events: Vec<Events>,
+    /// The channels to those who follow what the supervisors below do.
+    below: Vec<Events>,
     /// The process that started the supervisor with a link. Its exit signal ends the supervisor.
     parent: Option<Pid>,
     pub(super) children: Children,
@@ -44,15 +48,20 @@ pub(super) struct Engine {
     pub(super) deferred: VecDeque<Event<Control>>,
 }
 
-/// Runs a supervisor's process. Tells `ready` when all children have been started, or why not.
+/// Runs a supervisor's process, which is followed from `above`, too. Tells `ready` when all children have
+/// been started, or why not.
 pub(super) async fn supervise(
     me: Process<Control>,
     plan: Arc<Plan>,
     parent: Option<Pid>,
+    above: Vec<Events>,
     ready: oneshot::Sender<Result<(), StartError>>,
 ) -> ExitReason {
+    let below = [above, plan.tree_events.clone()].concat();
     let mut engine = Engine {
         me,
+        events: [&below[..], &plan.events].concat(),
+        below,
         parent,
         children: Children::new(plan.strategy == Strategy::Dynamic),
         intensity: Intensity::new(plan.intensity, plan.period),
@@ -168,7 +177,7 @@ impl Engine {
         for pid in spec.leftover_processes() {
             self.await_predecessor(&pid, spec.shutdown).await;
         }
-        match spec.start(&mut self.me).await {
+        match spec.start(&mut self.me, &self.below).await {
             Ok(Some(started)) => {
                 let pid = started.pid.clone();
                 let (id, reported) = (Arc::clone(&spec.id), pid.clone());
@@ -312,8 +321,13 @@ impl Engine {
         }
     }
 
-    /// Calls the user's observer, if there is one.
+    /// Tells those who follow the supervisor, and calls the user's observer, if there is one.
     pub(super) fn report(&self, report: Report) {
+        for events in &self.events {
+            let event = SupervisorEvent { supervisor: self.me.pid(), report: report.clone() };
+            // An event that nobody needs any more may drop an error of the user's.
+            crate::base::panic::discard_panic(|| drop(events.send(event)));
+        }
         if let Some(observer) = &self.plan.observer {
             crate::base::panic::discard_panic(|| observer(&report));
         }

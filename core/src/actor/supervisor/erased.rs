@@ -13,6 +13,7 @@ use super::ChildKind;
 use super::backoff::Backoff;
 use super::handle::{Control, SupervisorRef};
 use super::plan::Plan;
+use super::report::Events;
 use super::spec::{Restart, Shutdown};
 use super::starter::MadeChild;
 use crate::actor::{Pid, Process, ProcessRef};
@@ -34,6 +35,8 @@ pub(super) struct Spec {
     pub(super) shutdown: Shutdown,
     pub(super) kind: ChildKind,
     pub(super) significant: bool,
+    /// The child can be started once only.
+    pub(super) once: bool,
     /// The most restarts of the child, and the period in which they are counted.
     pub(super) limit: Option<(usize, Duration)>,
     pub(super) backoff: Option<Backoff>,
@@ -45,8 +48,8 @@ pub(super) struct Spec {
 
 /// Starts a child and tells its references of it, whatever the type of its messages.
 pub(super) trait Start: Send + Sync {
-    /// Starts the child, linked to `supervisor`.
-    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a>;
+    /// Starts the child, linked to `supervisor`. If it is a supervisor, it is followed from `above`.
+    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>, above: &'a [Events]) -> StartFuture<'a>;
 
     /// Returns the processes of the last start: all of them if it has failed or was given up, else the
     /// child's own.
@@ -76,8 +79,12 @@ impl<M: Send + 'static> From<&MadeChild<M>> for Started {
 
 impl Spec {
     /// Starts the child; see [`Start::start`].
-    pub(super) fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a> {
-        self.start.start(supervisor)
+    pub(super) fn start<'a>(
+        &'a self,
+        supervisor: &'a mut Process<Control>,
+        above: &'a [Events],
+    ) -> StartFuture<'a> {
+        self.start.start(supervisor, above)
     }
 
     /// Returns what the last start may have left running; see [`Start::leftover_processes`].

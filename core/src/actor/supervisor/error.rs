@@ -99,6 +99,9 @@ pub enum PlanError {
     /// restarted whenever it ends, so its supervisor would never end with it.
     #[error("a permanent child cannot be significant, because it is always restarted")]
     SignificantAndPermanent,
+    /// A child that can be started [once](super::ChildSpec::once) only is to be restarted.
+    #[error("a child that can be started once only must be temporary")]
+    OnceButNotTemporary,
     /// A child is [significant](super::ChildSpec::significant), but its supervisor
     /// [never](super::AutoShutdown::Never) ends with its children.
     #[error("the child is significant, but its supervisor does not end with its children")]

@@ -1,15 +1,20 @@
 //! The kinds of children: how a [`ChildSpec`] is made.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::ChildKind;
 use super::builder::Supervisor;
+use super::error::Ignore;
 use super::handle::Control;
 use super::spec::ChildSpec;
+#[cfg(doc)]
+use super::spec::Restart;
 use super::starter::{Make, Starter};
 use crate::actor::{Actor, IntoExit, Process, ProcessRef};
+use crate::base::sync::lock_std;
 use crate::channel::Receiver;
 
 impl<M: Send + 'static> ChildSpec<M> {
@@ -88,7 +93,57 @@ impl<M: Send + 'static> ChildSpec<M> {
     where
         A: Actor<Message = M>,
     {
-        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make, None))
+        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(move || Ok(make()), None))
+    }
+
+    /// Returns a child that is a process which runs `body`, once: a [temporary](Restart::Temporary) child,
+    /// which is never restarted. `body` may move what it has captured. Where the supervisor itself is
+    /// restarted, there is [nothing to do](Ignore) for the child any more, and it is forgotten.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, channel};
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let connections = Supervisor::dynamic().start().wait()?;
+    /// let (socket, served) = channel::oneshot(); // There is no second one of it.
+    /// let connection = ChildSpec::once("connection", async move |mut me: Process<u8>| {
+    ///     socket.send(me.receive().await.message()).expect("somebody waits");
+    /// });
+    /// let to_connection = connection.reference();
+    /// connections.start_child(connection).wait()?;
+    /// to_connection.send(7).wait()?;
+    /// assert_eq!(served.wait()?, Some(7));
+    /// # connections.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn once<F, T>(id: impl Into<Arc<str>>, body: F) -> ChildSpec<M>
+    where
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        let body = Once::new(body);
+        ChildSpec::start_with(id, move |start| Ok(start.spawn(body.take()?)?)).only_once()
+    }
+
+    /// As [`ChildSpec::once`], with straight-line code.
+    pub fn once_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<M>
+    where
+        F: FnOnce(Process<M>) -> T + Send + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        let code = Once::new(code);
+        ChildSpec::start_with(id, move |start| Ok(start.spawn_fn(code.take()?)?)).only_once()
+    }
+
+    /// As [`ChildSpec::once`], with an actor; see [`ChildSpec::actor`] for when it counts as started.
+    pub fn actor_once<A>(id: impl Into<Arc<str>>, actor: A) -> ChildSpec<M>
+    where
+        A: Actor<Message = M>,
+    {
+        let actor = Once::new(actor);
+        let make = Make::actor(move || Ok(actor.take()?), None);
+        ChildSpec::new(id.into(), ChildKind::Worker, make).only_once()
     }
 
     /// As [`ChildSpec::actor`], for a member of a pool, which also receives from the queue that it shares
@@ -101,7 +156,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     where
         A: Actor<Message = M>,
     {
-        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(make, queue))
+        ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(move || Ok(make()), queue))
     }
 
     /// Returns a child that `start` starts, each time anew, with [`Starter::spawn`] or another of its
@@ -119,6 +174,80 @@ impl<M: Send + 'static> ChildSpec<M> {
             + 'static,
     {
         ChildSpec::new(id.into(), ChildKind::Worker, Make::process(start))
+    }
+}
+
+impl ChildSpec<Infallible> {
+    /// Returns a child that is a task: the future that `make` makes, anew for each start, which takes no
+    /// messages. It is stopped as any child: its future is dropped at its await point.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, time};
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let cleaner = ChildSpec::task("cleaner", async || loop {
+    ///     time::sleep(Duration::from_secs(60)).await;
+    ///     println!("cleaning");
+    /// });
+    /// let supervisor = Supervisor::one_for_one().child(cleaner).start().wait()?;
+    /// assert_eq!(supervisor.count().wait()?.active, 1);
+    /// supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn task<F, T>(id: impl Into<Arc<str>>, make: F) -> ChildSpec<Infallible>
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        ChildSpec::process(id, move |_| make())
+    }
+
+    /// Returns a child that is a task of straight-line code, run anew for each start, which takes no
+    /// messages. It is stopped by unwinding from its wait.
+    pub fn task_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<Infallible>
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: IntoExit + Send + 'static,
+    {
+        ChildSpec::process_fn(id, move |_| code())
+    }
+
+    /// Returns a child that is this one task, as [`ChildSpec::once`] does: it is never restarted. This is
+    /// `Task.Supervisor.start_child` of Elixir, where the supervisor is [dynamic](Supervisor::dynamic).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, channel};
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let tasks = Supervisor::dynamic().start().wait()?;
+    /// let (done, result) = channel::oneshot();
+    /// tasks.start_child(ChildSpec::task_once("sum", async move { done.send(1 + 2) })).wait()?;
+    /// assert_eq!(result.wait()?, 3);
+    /// # tasks.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn task_once<T>(id: impl Into<Arc<str>>, task: T) -> ChildSpec<Infallible>
+    where
+        T: Future<Output: IntoExit + Send> + Send + 'static,
+    {
+        ChildSpec::once(id, move |_| task)
+    }
+}
+
+/// A value for the one start of a child.
+struct Once<T>(Mutex<Option<T>>);
+
+impl<T> Once<T> {
+    fn new(value: T) -> Once<T> {
+        Once(Mutex::new(Some(value)))
+    }
+
+    /// Takes the value. Whoever comes later has nothing to do.
+    fn take(&self) -> Result<T, Ignore> {
+        lock_std(&self.0).take().ok_or(Ignore)
     }
 }
 

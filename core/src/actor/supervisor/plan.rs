@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::erased::Spec;
 use super::error::{PlanError, StartError};
 use super::handle::SupervisorRef;
-use super::report::Report;
+use super::report::{Events, Report};
 use super::spec::Restart;
 use super::{AutoShutdown, Strategy, engine, starter};
 use crate::actor::{Builder, Process, Registry};
@@ -36,6 +36,10 @@ pub(super) struct Plan {
     /// The most children that the supervisor may have, whether they run or not.
     pub(super) max_children: usize,
     pub(super) observer: Option<Observer>,
+    /// The channels to those who follow what this supervisor does.
+    pub(super) events: Vec<Events>,
+    /// The channels to those who follow what this supervisor does, and all below it.
+    pub(super) tree_events: Vec<Events>,
     /// The children that the supervisor starts with, in order.
     pub(super) children: Vec<Arc<Spec>>,
 }
@@ -52,6 +56,7 @@ impl Drop for Plan {
 pub(super) struct SupervisorTemplate {
     pub(super) name: Option<Box<str>>,
     pub(super) backend: Option<Arc<dyn Backend>>,
+    pub(super) names: Vec<(Registry, Arc<str>)>,
     pub(super) plan: Arc<Plan>,
 }
 
@@ -61,21 +66,23 @@ impl SupervisorTemplate {
         &self,
         parent: Option<&Process<P>>,
     ) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + use<P> {
-        let starting = self.begin(parent, &[]);
+        let starting = self.begin(parent, &[], &[]);
         async move { starting?.finish().await }
     }
 
-    /// Starts the supervisor's process, which gets `names` before it starts its children.
+    /// Starts the supervisor's process, which gets `names` and its own before it starts its children. What it
+    /// does is told to `above`, too, who follow it from further up.
     pub(super) fn begin<P: Send + 'static>(
         &self,
         parent: Option<&Process<P>>,
         names: &[(Registry, Arc<str>)],
+        above: &[Events],
     ) -> Result<StartingSupervisor, StartError> {
         self.plan.check()?;
         let (ready, started) = oneshot::channel();
         // Children never wait for their supervisor's mailbox, nor does it itself.
         let mut builder = Builder::new().trap_exit(true).unbounded();
-        for (registry, name) in names {
+        for (registry, name) in self.names.iter().chain(names) {
             builder = builder.register_in(registry, Arc::clone(name));
         }
         if let Some(name) = &self.name {
@@ -86,7 +93,8 @@ impl SupervisorTemplate {
         }
         let plan = Arc::clone(&self.plan);
         let parent_pid = parent.map(Process::pid);
-        let body = move |me| engine::supervise(me, plan, parent_pid, ready);
+        let above = above.to_vec();
+        let body = move |me| engine::supervise(me, plan, parent_pid, above, ready);
         let process = match parent {
             Some(parent) => builder.spawn_link(parent, body),
             None => builder.spawn(body),
@@ -124,6 +132,8 @@ impl Plan {
             auto_shutdown: AutoShutdown::default(),
             max_children: usize::MAX,
             observer: None,
+            events: Vec::new(),
+            tree_events: Vec::new(),
             children: Vec::new(),
         }
     }
@@ -154,6 +164,7 @@ impl Plan {
     /// Refuses a child whose settings contradict those of the supervisor.
     pub(super) fn check_child(&self, child: &Spec) -> Result<(), StartError> {
         let error = match (child.significant, child.restart, self.auto_shutdown) {
+            _ if child.once && child.restart != Restart::Temporary => PlanError::OnceButNotTemporary,
             (true, Restart::Permanent, _) => PlanError::SignificantAndPermanent,
             (true, _, AutoShutdown::Never) => PlanError::SignificantForNobody,
             _ if child.limit.is_some_and(|(_, period)| period.is_zero()) => PlanError::NoPeriod,

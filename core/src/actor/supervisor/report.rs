@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::StartError;
 use crate::actor::{ExitReason, Pid};
+use crate::channel::broadcast;
 
 /// Something that has happened to a child; see [`Supervisor::on_report`](super::Supervisor::on_report) for an
 /// example.
@@ -72,6 +73,26 @@ pub enum Report {
         id: Arc<str>,
     },
 }
+
+/// An event of a stream of them: the report of one supervisor among several; see
+/// [`Supervisor::events`](super::Supervisor::events).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SupervisorEvent {
+    /// The process of the supervisor that reports.
+    pub supervisor: Pid,
+    /// The thing that it reports.
+    pub report: Report,
+}
+
+impl fmt::Display for SupervisorEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.supervisor, self.report)
+    }
+}
+
+/// The channel to those who follow what supervisors do.
+pub(super) type Events = broadcast::Sender<SupervisorEvent>;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

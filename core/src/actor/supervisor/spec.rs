@@ -128,6 +128,8 @@ pub struct ChildSpec<M: Send + 'static> {
     shutdown: Option<Shutdown>,
     kind: ChildKind,
     significant: bool,
+    /// The child can be started once only.
+    once: bool,
     /// The most restarts, and the period in which they are counted.
     limit: Option<(usize, Duration)>,
     backoff: Option<Backoff>,
@@ -150,6 +152,7 @@ impl<M: Send + 'static> ChildSpec<M> {
             shutdown: None,
             kind,
             significant: false,
+            once: false,
             limit: None,
             backoff: None,
             mailbox: Mailbox::default(),
@@ -354,6 +357,18 @@ impl<M: Send + 'static> ChildSpec<M> {
         &self.id
     }
 
+    /// Makes the child one that can be started once only.
+    pub(super) fn only_once(mut self) -> ChildSpec<M> {
+        self.once = true;
+        self.restart(Restart::Temporary)
+    }
+
+    /// Adds `number` to the id.
+    pub(super) fn numbered(mut self, number: usize) -> ChildSpec<M> {
+        self.id = format!("{} {number}", self.id).into();
+        self
+    }
+
     pub(super) fn into_spec(self) -> Arc<Spec> {
         let usual = match self.kind {
             ChildKind::Worker => Shutdown::Deadline(PATIENCE),
@@ -374,6 +389,7 @@ impl<M: Send + 'static> ChildSpec<M> {
             shutdown: self.shutdown.unwrap_or(usual),
             kind: self.kind,
             significant: self.significant,
+            once: self.once,
             limit: self.limit,
             backoff: self.backoff,
             below: self.below,

@@ -13,6 +13,7 @@ use super::erased::{Availability, Start, StartFuture, Started};
 use super::error::Ignore;
 use super::handle::{Control, SupervisorRef};
 use super::plan::SupervisorTemplate;
+use super::report::Events;
 use super::spec::Mailbox;
 use crate::actor::behaviour::{Begun, run_with};
 use crate::actor::catch_panic::catch_panic;
@@ -59,14 +60,14 @@ impl<M: Send + 'static> Make<M> {
 
     /// Makes an actor, which counts as started when its handler `started` has returned.
     pub(super) fn actor<A: Actor<Message = M>>(
-        make: impl Fn() -> A + Send + Sync + 'static,
+        make: impl Fn() -> Result<A, AnyError> + Send + Sync + 'static,
         queue: Option<Receiver<M>>,
     ) -> Make<M> {
         Make(Box::new(move |mut starter| {
             let queue = queue.clone();
             let (tell, told) = oneshot::channel();
             let process = catch_start(|| {
-                let actor = make();
+                let actor = make()?;
                 let ready = |begun| {
                     // A supervisor that is gone need not be told. One that is told nothing waits for the end.
                     let _ = tell.send(begun);
@@ -90,7 +91,7 @@ impl Make<Control> {
     /// Makes a supervisor, which counts as started when its own children have been started.
     pub(super) fn supervisor(template: Arc<SupervisorTemplate>) -> Make<Control> {
         Make(Box::new(move |starter| {
-            let starting = template.begin(Some(starter.supervisor), &starter.child.names);
+            let starting = template.begin(Some(starter.supervisor), &starter.child.names, starter.above);
             if let Ok(starting) = &starting {
                 starter.child.spawned(starting.supervisor.process());
             }
@@ -198,9 +199,9 @@ pub(super) struct TypedSpec<M: Send + 'static> {
 }
 
 impl<M: Send + 'static> Start for TypedSpec<M> {
-    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>) -> StartFuture<'a> {
+    fn start<'a>(&'a self, supervisor: &'a mut Process<Control>, above: &'a [Events]) -> StartFuture<'a> {
         self.keep_processes(|_| false);
-        let made_later = (self.make.0)(Starter { child: self, supervisor });
+        let made_later = (self.make.0)(Starter { child: self, supervisor, above });
         Box::pin(async move {
             let made = match made_later.await {
                 Ok(made) => made,
@@ -299,6 +300,8 @@ pub struct Starter<'a, M: Send + 'static> {
     child: &'a TypedSpec<M>,
     /// The process that calls the user's code and is linked to what that spawns.
     supervisor: &'a Process<Control>,
+    /// The channels to those who follow a child that is a supervisor.
+    above: &'a [Events],
 }
 
 impl<M: Send + 'static> Starter<'_, M> {
