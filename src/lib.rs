@@ -178,8 +178,29 @@ pub fn spawner() -> Spawner {
 /// # waiting.wait().unwrap().unwrap_err();
 /// ```
 pub fn dump() -> task::Dumping {
+    task::dump(made_spawners())
+}
+
+/// Returns a future of all processes on the runtimes of this program, [`green`] and [`native`], with their
+/// facts; [`actor::process_table`] says more. [`Runtime::process_table`] is that of another runtime.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Process}};
+///
+/// let clerk = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// println!("{}", twoply::process_table().wait());
+/// clerk.send(1).wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn process_table() -> actor::Tabling {
+    actor::process_table(made_spawners())
+}
+
+/// Returns the spawners of the runtimes of this process that have been made.
+fn made_spawners() -> impl Iterator<Item = Spawner> {
     let made = PROCESS_RUNTIMES.iter().filter_map(|(_, runtime)| runtime.get());
-    task::dump(made.map(|runtime| runtime.spawner().clone()))
+    made.map(|runtime| runtime.spawner().clone())
 }
 
 /// Writes a [`dump`] of the runtimes of this process to standard error whenever the process gets a signal of

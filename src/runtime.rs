@@ -38,6 +38,7 @@ use twoply_native::Native;
 
 pub use twoply_core::hooks::{Hooks, TaskMeta};
 
+use crate::actor::Tabling;
 use crate::task::Dumping;
 use crate::{Failure, Spawner, Task};
 
@@ -172,6 +173,26 @@ impl Runtime {
     /// ```
     pub fn dump(&self) -> Dumping {
         self.spawner().dump()
+    }
+
+    /// Returns a future of all processes of the runtime, with their facts; see
+    /// [`actor::process_table`](crate::actor::process_table).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, actor::{Builder, Process}};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let idle = Builder::new().name("idle").on(runtime.spawner().backend());
+    /// let idle = idle.spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// println!("{}", runtime.process_table().wait());
+    /// assert!(idle.send(1).wait().is_ok(), "it has noticed nothing");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn process_table(&self) -> Tabling {
+        self.spawner().process_table()
     }
 
     /// Returns what every runtime counts.

@@ -68,9 +68,9 @@ pub use names::{
 };
 pub use pool::{Pool, PoolBuilder, Routing};
 pub use process::{
-    Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessInfo,
-    ProcessRef, ProcessState, Receive, ReceiveMatch, ReceiveTimeout, SpawnProcessError, Stopping, Timer,
-    TimerRef, Urgent, WeakRef,
+    Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessEntry,
+    ProcessInfo, ProcessRef, ProcessState, ProcessTable, Receive, ReceiveMatch, ReceiveTimeout,
+    SpawnProcessError, Stopping, Tabling, Timer, TimerRef, Urgent, WeakRef, process_table,
 };
 pub use topic::{Backlog, Published, Topic};
 

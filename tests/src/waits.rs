@@ -274,6 +274,7 @@ fn tasks(on: &Systems) -> Vec<Waits> {
     let named = task::Builder::new().name("silent");
     named.spawn_fn_on(silent.spawner().backend(), move || told.recv()).expect("it starts").detach();
     let dump = || any_wait(silent.spawner().dump().limit(LONG));
+    let table = || any_wait(silent.spawner().process_table().limit(LONG));
     vec![
         waits("task", [any_wait(handle)], move || of_handle.open()),
         waits("shared task", [any_wait(shared.clone()), any_wait(shared)], move || of_shared.open()),
@@ -281,7 +282,7 @@ fn tasks(on: &Systems) -> Vec<Waits> {
         waits("wait_empty", [any_wait(tasks.wait_empty()), any_wait(tasks.wait_empty())], move || {
             of_other.open();
         }),
-        waits("dump", [dump(), dump()], move || drop(tell)),
+        waits("dump", [dump(), dump(), table()], move || drop(tell)),
     ]
 }
 

@@ -1,8 +1,10 @@
 //! Laws of looking into processes from outside.
 
-use twoply_core::actor::{Builder, Event, ExitReason, Pid, Process, ProcessRef, ProcessState};
-use twoply_core::task::WaitingFor;
-use twoply_core::{Wait, channel};
+use twoply_core::actor::{
+    Builder, Event, ExitReason, Pid, Process, ProcessRef, ProcessState, ProcessTable, process_table,
+};
+use twoply_core::task::{TaskState, WaitingFor, observe};
+use twoply_core::{Wait, channel, time};
 use twoply_tests::{Gate, Systems, eventually, laws};
 
 laws! {
@@ -10,9 +12,12 @@ laws! {
         the_state_of_a_process_is_told,
         relations_are_told_on_both_sides,
         what_a_process_waits_for_is_told,
+        every_process_that_waits_is_in_the_table,
     }
     everywhere {
         to_look_changes_nothing,
+        a_table_of_processes_is_of_its_backend_and_nothing_else,
+        a_process_that_blocks_in_a_poll_is_known_to_an_observer,
     }
 }
 
@@ -131,5 +136,94 @@ fn to_look_changes_nothing(on: &Systems) {
         assert!(info.messages <= 4 && info.reason.is_none(), "{n}: {info}");
     }
     process.send(0).wait().unwrap();
+    assert_eq!(process.ended().wait(), ExitReason::Normal);
+}
+
+/// Waits for a table in which all of `pids` are.
+fn table_with(on: &Systems, pids: &[Pid]) -> ProcessTable {
+    let spawners = [on.here().spawner().clone(), on.there().spawner().clone()];
+    let mut table = process_table(spawners.clone()).wait();
+    eventually("all have told", || {
+        table = process_table(spawners.clone()).wait();
+        pids.iter().all(|pid| table.process(pid).is_some())
+    });
+    table
+}
+
+fn every_process_that_waits_is_in_the_table(on: &Systems) {
+    let (_tx, rx) = channel::bounded::<u32>(1);
+    let receiving = idle(on);
+    for message in 1..=3 {
+        receiving.send(message).wait().unwrap();
+    }
+    let asynchronous = Builder::new().on(on.here().backend()).spawn({
+        let rx = rx.clone();
+        async move |_: Process<u32>| _ = rx.recv().await
+    });
+    let blocked = Builder::new().on(on.there().backend()).name("blocked").unbounded();
+    let blocked = blocked.spawn_fn(move |_: Process<u32>| _ = rx.recv().wait()).unwrap();
+    let asynchronous = asynchronous.unwrap();
+    until(&receiving.pid(), ProcessState::Receiving);
+    let pids = [receiving.pid(), asynchronous.pid(), blocked.pid()];
+    let table = table_with(on, &pids);
+    let rows: Vec<_> = pids.iter().map(|pid| table.process(pid).unwrap()).collect();
+    assert_eq!(rows[0].info.name.as_deref(), Some("idle"));
+    assert_eq!((rows[0].info.state, rows[0].info.received), (ProcessState::Receiving, 3));
+    for row in &rows[1..] {
+        assert_eq!((row.info.state, row.task.state), (ProcessState::Running, TaskState::Waiting));
+        assert!(matches!(row.task.waits[..], [WaitingFor::Message { .. }]), "{row:?}");
+    }
+    assert!(rows[2].task.blocks_stack && rows[2].task.backend == on.there().backend().name());
+    let text = table.to_string();
+    let line = text.lines().find(|line| line.starts_with(&pids[2].to_string())).unwrap();
+    assert!(line.contains("blocked") && line.contains("waiting") && line.contains("a message of"), "{text}");
+    assert!(text.lines().any(|line| line.contains("receiving  0/4      3")), "{text}");
+    for pid in &pids {
+        pid.exit(ExitReason::Kill);
+        pid.ended().wait();
+    }
+    eventually("they have left the table", || {
+        let table = on.there().spawner().process_table().wait();
+        table.processes().is_empty() && table.unknown().is_empty()
+    });
+}
+
+fn a_table_of_processes_is_of_its_backend_and_nothing_else(on: &Systems) {
+    let process = idle(on);
+    let elsewhere = on.kind().build();
+    let other =
+        Builder::new().on(elsewhere.backend()).spawn(async |mut me: Process<u32>| drop(me.receive().await));
+    let other = other.unwrap();
+    let task = on.here().spawn(std::future::pending::<()>());
+    let table = table_with(on, &[process.pid()]);
+    assert_eq!(table.processes().len(), 1, "{table}");
+    assert!(table.process(&other.pid()).is_none() && table.unknown().is_empty());
+    // The one who asks runs, and nothing but that is known of it.
+    let spawner = on.here().spawner().clone();
+    let asking = async move |_: Process<u32>| drop(spawner.process_table().await);
+    let asking = Builder::new().on(on.here().backend()).spawn(asking).unwrap();
+    assert_eq!(asking.ended().wait(), ExitReason::Normal);
+    task.cancel();
+    process.exit(ExitReason::Kill);
+    other.exit(ExitReason::Kill);
+    other.ended().wait();
+}
+
+fn a_process_that_blocks_in_a_poll_is_known_to_an_observer(on: &Systems) {
+    let _observation = observe();
+    let gate = Gate::new();
+    let opened = gate.opened();
+    let body = async move |_: Process<u32>| {
+        time::sleep(std::time::Duration::from_millis(1)).await;
+        opened.wait();
+    };
+    let process = Builder::new().on(on.there().backend()).spawn(body).unwrap();
+    let table = table_with(on, &[process.pid()]);
+    eventually("it blocks its stack", || {
+        let table = on.there().spawner().process_table().wait();
+        table.process(&process.pid()).is_some_and(|process| process.task.blocks_stack)
+    });
+    drop(table);
+    gate.open();
     assert_eq!(process.ended().wait(), ExitReason::Normal);
 }

@@ -14,6 +14,7 @@ mod reference;
 mod serial;
 mod signal;
 mod stopping;
+mod table;
 mod timer;
 mod weak;
 
@@ -36,6 +37,7 @@ pub use self::receive::{Receive, ReceiveMatch, ReceiveTimeout};
 pub use self::reference::{ProcessRef, Urgent};
 pub use self::signal::{ProcessInfo, ProcessState};
 pub use self::stopping::Stopping;
+pub use self::table::{ProcessEntry, ProcessTable, Tabling, process_table};
 pub use self::timer::{Timer, TimerRef};
 pub use self::weak::WeakRef;
 

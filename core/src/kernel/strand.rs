@@ -27,7 +27,7 @@ use crate::kernel::task::owner::Owning;
 use crate::kernel::task::wait_graph::Refused;
 use crate::kernel::task::{self, Header};
 use crate::kernel::trampoline::Trampoline;
-use crate::kernel::waiting::Description;
+use crate::kernel::waiting::Telling;
 
 use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield};
 pub(crate) use parted::{Parted, part_with};
@@ -72,8 +72,8 @@ pub struct StrandState {
     nested_polls: NestedPolls,
     /// The wake-ups and drops that are under way, one inside the other.
     trampoline: Trampoline,
-    /// The waits that the running poll tells of, if it is made for that.
-    description: Cell<Option<Box<Description>>>,
+    /// The state for those who look at what tasks wait for.
+    telling: Telling,
     /// The select that is being polled.
     current_select: RefCell<Option<CurrentSelect>>,
     /// The data of the waker with which the running task is polled: others are those of combinators and of
@@ -107,7 +107,7 @@ impl StrandState {
             alternatives: Cell::new(0),
             nested_polls: NestedPolls::default(),
             trampoline: Trampoline::default(),
-            description: Cell::new(None),
+            telling: Telling::default(),
             current_select: RefCell::new(None),
             polled_with: Cell::new(std::ptr::null()),
             probe: ProbeState::default(),

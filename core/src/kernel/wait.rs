@@ -115,7 +115,7 @@ fn drive_on<F: Future>(
         state.begin_round();
         let polled = match describing {
             false => future.as_mut().poll(&mut cx),
-            true => waiting::describe(state, true, || future.as_mut().poll(&mut cx)),
+            true => waiting::describe(state, true, None, || future.as_mut().poll(&mut cx)),
         };
         if let Poll::Ready(output) = polled {
             return Ok(output);

@@ -16,9 +16,11 @@
 //!
 //! The alternatives, and why they were not taken, are in the rationale of `ARCHITECTURE.md`.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Instant;
@@ -300,17 +302,64 @@ fn is_description() -> bool {
 
 /// Calls `f` with the description that the running poll is made for, if it is.
 fn with_description<R>(state: &StrandState, f: impl FnOnce(&mut Description) -> R) -> Option<R> {
-    let mut description = state.description().take();
+    let mut description = state.telling().description().take();
     let found = description.as_deref_mut().filter(|description| description.is_of(state)).map(f);
-    state.description().set(description);
+    state.telling().description().set(description);
     found
+}
+
+/// A thing that a task is the body of: a process, of which nothing is known here.
+pub(crate) trait Subject: Send + Sync {
+    /// Returns what others know it by.
+    fn identify(self: Arc<Self>) -> Box<dyn Any + Send>;
+}
+
+/// The state of a stack that those who look need.
+#[derive(Default)]
+pub(crate) struct Telling {
+    /// The waits that the running poll tells of, if it is made for that.
+    description: Cell<Option<Box<Description>>>,
+    /// The thing that a running task is the body of, and the address of the task's header.
+    subject: Cell<Option<(usize, Arc<dyn Subject>)>>,
+}
+
+impl Telling {
+    pub(crate) fn description(&self) -> &Cell<Option<Box<Description>>> {
+        &self.description
+    }
+
+    /// Returns what `task` is the body of, if it runs by [`with_subject`].
+    fn subject_of(&self, task: &Header) -> Option<Arc<dyn Subject>> {
+        let current = self.subject.take();
+        let found = current.as_ref().filter(|(header, _)| *header == std::ptr::from_ref(task).addr());
+        let found = found.map(|(_, subject)| Arc::clone(subject));
+        self.subject.set(current);
+        found
+    }
+}
+
+/// Calls `code`, which is the body of `subject` and of the running task. Where that is a future which is
+/// suspended, its task says itself what it is the body of ([`describe`]); this is for stacks that block.
+pub(crate) fn with_subject<R>(subject: Arc<dyn Subject>, code: impl FnOnce() -> R) -> R {
+    /// Restores what was there before, of a task whose poll is around this one.
+    struct Restore<'a>(&'a Telling, Option<(usize, Arc<dyn Subject>)>);
+    impl Drop for Restore<'_> {
+        fn drop(&mut self) {
+            self.0.subject.set(self.1.take());
+        }
+    }
+    with_state(|state| {
+        let task = state.header().map_or(0, |task| std::ptr::from_ref(task).addr());
+        let telling = state.telling();
+        let _restore = Restore(telling, telling.subject.replace(Some((task, subject))));
+        code()
+    })
 }
 
 /// The largest number of waits of one task that are listed.
 pub(crate) const MOST_WAITS: usize = 16;
 
 /// The waits that a poll tells of which is made for that.
-#[derive(Debug)]
 pub(crate) struct Description {
     /// The address of the header of the task whose poll it is.
     task: usize,
@@ -323,6 +372,8 @@ pub(crate) struct Description {
     pub(crate) has_more: bool,
     /// True if the poll blocks a stack.
     pub(crate) blocks_stack: bool,
+    /// The thing that the task is the body of, where that is known.
+    pub(crate) subject: Option<Arc<dyn Subject>>,
     /// The time when it was made, by the clock of the stack.
     pub(crate) at: Instant,
     /// The value of [`PERIOD`] then.
@@ -330,13 +381,19 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    pub(crate) fn new(state: &StrandState, task: &Header, blocks_stack: bool) -> Description {
+    pub(crate) fn new(
+        state: &StrandState,
+        task: &Header,
+        blocks_stack: bool,
+        subject: Option<Arc<dyn Subject>>,
+    ) -> Description {
         Description {
             task: std::ptr::from_ref(task).addr(),
             depth: state.depth(),
             waits: Vec::new(),
             has_more: false,
             blocks_stack,
+            subject: subject.or_else(|| state.telling().subject_of(task)),
             at: crate::kernel::sleep::now(),
             period: PERIOD.load(Relaxed),
         }
@@ -369,11 +426,13 @@ impl Description {
 }
 
 /// Makes `poll`, of the running task, once more, because it has been pending and somebody looks; if it still
-/// is, the task's shared part gets to know what for.
+/// is, the task's shared part gets to know what for. `subject` is what the task is the body of, where the
+/// caller knows that.
 #[cold]
 pub(crate) fn describe<T>(
     state: &StrandState,
     blocks_stack: bool,
+    subject: Option<Arc<dyn Subject>>,
     poll: impl FnOnce() -> Poll<T>,
 ) -> Poll<T> {
     /// Restores the description of a poll around this one.
@@ -384,11 +443,11 @@ pub(crate) fn describe<T>(
         }
     }
     let Some(task) = state.header() else { return Poll::Pending };
-    let fresh = Box::new(Description::new(state, task, blocks_stack));
+    let fresh = Box::new(Description::new(state, task, blocks_stack, subject));
     state.begin_round();
-    let restore = Restore(state.description(), state.description().replace(Some(fresh)));
+    let restore = Restore(state.telling().description(), state.telling().description().replace(Some(fresh)));
     let polled = poll();
-    let description = state.description().take();
+    let description = state.telling().description().take();
     drop(restore);
     if polled.is_pending()
         && let Some(description) = description
@@ -402,7 +461,7 @@ pub(crate) fn describe<T>(
 #[cold]
 pub(crate) fn describe_call(state: &StrandState, waiting_for: WaitingFor) {
     let Some(task) = state.header() else { return };
-    let mut description = Box::new(Description::new(state, task, true));
+    let mut description = Box::new(Description::new(state, task, true, None));
     description.push(waiting_for, false);
     task.shared().set_description(description);
 }

@@ -16,6 +16,7 @@ use crate::kernel::backend::Strand;
 use crate::kernel::task::{Body, TaskKind};
 use crate::kernel::task::{ExitReason, IntoExit};
 use crate::kernel::wait::Cancelled;
+use crate::kernel::waiting::{Subject, is_observed, with_subject};
 use crate::promise::Failure;
 
 pin_project! {
@@ -101,13 +102,23 @@ where
 
     const KIND: TaskKind = TaskKind::Process;
 
+    fn subject(self: Pin<&Self>) -> Option<Arc<dyn Subject>> {
+        Some(Arc::clone(&self.cell) as Arc<dyn Subject>)
+    }
+
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // A poll that may block its stack says whose it is. It is made once, or somebody looks.
+        if matches!(B::KIND, TaskKind::Closure) || is_observed() {
+            let cell = Arc::clone(&self.cell);
+            return with_subject(cell, || self.advance(|body| body.poll(cx).map(Some)));
+        }
         self.advance(|body| body.poll(cx).map(Some))
     }
 
     fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<(), Cancelled> {
-        let _ = self.advance(|body| Poll::Ready(body.run(strand).ok()));
+        let cell = Arc::clone(&self.cell);
+        let _ = with_subject(cell, || self.advance(|body| Poll::Ready(body.run(strand).ok())));
         Ok(())
     }
 }

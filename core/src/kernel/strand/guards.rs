@@ -8,7 +8,7 @@ use super::StrandState;
 use super::parted::Parted;
 use crate::event::parker::{Mask, Parker};
 use crate::kernel::trampoline;
-use crate::kernel::waiting::Description;
+use crate::kernel::waiting::Telling;
 
 /// The marks of a task's poll; in one word, since each poll begins with new ones.
 #[derive(Clone, Copy, Default)]
@@ -51,9 +51,9 @@ impl StrandState {
         if marks.in_hook { None } else { Some(InHook(self)) }
     }
 
-    /// Returns the waits that the running poll tells of; see [`waiting`](crate::kernel::waiting).
-    pub(crate) fn description(&self) -> &Cell<Option<Box<Description>>> {
-        &self.description
+    /// Returns what those who look need; see [`waiting`](crate::kernel::waiting).
+    pub(crate) fn telling(&self) -> &Telling {
+        &self.telling
     }
 
     /// Returns the waker of the waits at `level`, which is not the outermost.

@@ -25,7 +25,7 @@ use crate::kernel::backend::{Backend, Mode};
 use crate::kernel::coop;
 use crate::kernel::sleep::{Sleep, now, sleep};
 use crate::kernel::strand::with_state;
-use crate::kernel::waiting::{self, Description, Observation, WaitingFor, observe};
+use crate::kernel::waiting::{self, Description, Observation, Subject, WaitingFor, observe};
 
 /// The time for which a [`Dumping`] waits for tasks that do not tell, if nobody says otherwise.
 const LIMIT: Duration = Duration::from_millis(100);
@@ -78,6 +78,26 @@ pub struct TaskDump {
     /// Since when it has waited, as far as that is known: it began to under an
     /// [observation](crate::task::observe) that is still in force.
     pub waiting_since: Option<Instant>,
+    /// The thing that it is the body of, if it has told.
+    pub(crate) subject: Option<SubjectRef>,
+}
+
+/// A reference to what a task is the body of.
+#[derive(Clone)]
+pub(crate) struct SubjectRef(Arc<dyn Subject>);
+
+impl SubjectRef {
+    /// Returns what others know it by, if that is a `T`.
+    pub(crate) fn identify<T: 'static>(&self) -> Option<T> {
+        let identity = Arc::clone(&self.0).identify();
+        identity.downcast().ok().map(|identity| *identity)
+    }
+}
+
+impl fmt::Debug for SubjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubjectRef").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Display for TaskDump {
@@ -133,6 +153,10 @@ impl Dump {
         self.tasks.iter().find(|found| found.task.id() == id)
     }
 
+    pub(crate) fn into_tasks(self) -> Vec<TaskDump> {
+        self.tasks
+    }
+
     /// Returns the number of tasks of which nothing but that is known: they have no name, and have not waited
     /// yet.
     pub fn unlisted(&self) -> usize {
@@ -183,7 +207,13 @@ impl fmt::Display for Dump {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn dump(spawners: impl IntoIterator<Item = Spawner>) -> Dumping {
-    let backends = spawners.into_iter().map(|spawner| Arc::clone(spawner.backend())).collect();
+    let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
+    for spawner in spawners {
+        // Each backend once, however many of its spawners there are.
+        if !backends.iter().any(|known| Arc::ptr_eq(known.tasks(), spawner.backend().tasks())) {
+            backends.push(Arc::clone(spawner.backend()));
+        }
+    }
     Dumping { backends, limit: LIMIT, asked: None }
 }
 
@@ -264,6 +294,7 @@ fn add(dump: &mut Dump, backend: &dyn Backend, round: &Round) {
             has_more_waits: answer.has_more,
             blocks_stack: answer.blocks_stack,
             waiting_since: answer.since,
+            subject: answer.subject.map(SubjectRef),
             task,
         });
     }
@@ -374,6 +405,7 @@ pub(crate) struct Answer {
     has_more: bool,
     blocks_stack: bool,
     since: Option<Instant>,
+    subject: Option<Arc<dyn Subject>>,
 }
 
 /// Tasks that have been asked what they wait for.
@@ -417,6 +449,7 @@ impl Round {
                 has_more: description.has_more,
                 blocks_stack: description.blocks_stack,
                 since: observed.since,
+                subject: description.subject.clone(),
             })
         })
     }

@@ -23,7 +23,7 @@ use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
 use crate::kernel::probe::settle;
 use crate::kernel::strand::{out_of_order, part_with, with_current};
 use crate::kernel::wait::{Cancelled, drive};
-use crate::kernel::waiting;
+use crate::kernel::waiting::{self, Subject};
 
 /// A task that is ready to run. Dropping it instead cancels the task and drops its future, there and then.
 pub struct Job(Option<Runnable<Header>>);
@@ -129,6 +129,11 @@ pub(crate) trait Body {
 
     /// The kind that dumps tell.
     const KIND: TaskKind;
+
+    /// Returns what it is the body of, if that is more than a task.
+    fn subject(self: Pin<&Self>) -> Option<Arc<dyn Subject>> {
+        None
+    }
 
     /// Goes on until it must wait.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
@@ -284,7 +289,10 @@ impl<B: Body> Future for JobFuture<B> {
                 loop {
                     let polled = match describing {
                         false => body.as_mut().poll(cx),
-                        true => waiting::describe(running, false, || body.as_mut().poll(cx)),
+                        true => {
+                            let subject = body.as_ref().subject();
+                            waiting::describe(running, false, subject, || body.as_mut().poll(cx))
+                        }
                     };
                     if let Poll::Ready(output) = polled {
                         return Poll::Ready(Ok(output));

@@ -47,6 +47,8 @@ pub struct ProcessInfo {
     pub trap_exit: bool,
     /// The number of messages in its mailbox.
     pub messages: usize,
+    /// The number of messages that it has received so far, modulo 2^32.
+    pub received: u32,
     /// The number of messages that its mailbox holds at most; `None`: any number.
     pub capacity: Option<usize>,
     /// The process that has started it with a link, as long as the link is there.
@@ -151,6 +153,7 @@ impl<M> Cell<M> {
             reason: life.reason(),
             trap_exit: life.trapping,
             messages,
+            received: self.taken(),
             capacity: self.capacity(),
             parent,
             links,
