@@ -28,6 +28,8 @@ laws! {
     everywhere {
         a_guard_that_is_held_across_a_wait_stops_no_worker,
         a_mutex_that_is_taken_again_and_again_starves_nobody,
+        a_permit_that_is_taken_again_and_again_starves_nobody,
+        who_waits_is_passed_a_few_times_at_most,
         readers_that_come_again_and_again_starve_no_writer,
         small_requests_starve_no_large_one,
         a_wait_that_is_given_up_keeps_nobody_from_the_lock,
@@ -179,6 +181,68 @@ fn a_mutex_that_is_taken_again_and_again_starves_nobody(on: &Systems) {
     finish(patient);
     done.store(true, Ordering::SeqCst);
     greedy.wait().unwrap();
+}
+
+/// As a mutex, and so is a lock that all want to write to.
+fn a_permit_that_is_taken_again_and_again_starves_nobody(on: &Systems) {
+    let done = Arc::new(AtomicBool::new(false));
+    let (limit, lock) = (Arc::new(Semaphore::new(1)), Arc::new(RwLock::new(())));
+    let greedy = crowd(on, 2, |n| {
+        let (limit, lock, done) = (Arc::clone(&limit), Arc::clone(&lock), Arc::clone(&done));
+        async move {
+            match n {
+                0 => while !insist(&done, limit.acquire()).await {},
+                _ => while !insist(&done, lock.write()).await {},
+            }
+        }
+    });
+    let patient = crowd(on, 3, |_| {
+        let (limit, lock) = (Arc::clone(&limit), Arc::clone(&lock));
+        async move {
+            for _ in 0..3 {
+                drop(limit.acquire().await.unwrap());
+                drop(lock.write().await);
+            }
+        }
+    });
+    finish(patient);
+    done.store(true, Ordering::SeqCst);
+    finish(greedy);
+}
+
+/// Returns how often the lock is taken ahead of one that waits for it, and comes as often as it is woken.
+fn overtaken<G, H>(mut take: impl FnMut() -> Option<G>, wait: impl Future<Output = H>) -> usize {
+    let mut wait = Box::pin(wait);
+    let mut guard = take();
+    let mut times = 0;
+    loop {
+        assert!(poll(&mut wait).is_pending());
+        drop(guard.take());
+        guard = take();
+        if guard.is_none() {
+            assert!(poll(&mut wait).is_ready(), "nobody has it");
+            return times;
+        }
+        times += 1;
+    }
+}
+
+fn who_waits_is_passed_a_few_times_at_most(_: &Systems) {
+    let (mutex, lock, limit) = (Mutex::new(()), RwLock::new(()), Semaphore::new(1));
+    let each = [
+        overtaken(|| mutex.try_lock(), mutex.lock()),
+        overtaken(|| lock.try_write(), lock.write()),
+        overtaken(|| limit.try_acquire().ok(), limit.acquire()),
+    ];
+    assert!(each.iter().all(|times| (1..=4).contains(times)), "{each:?}");
+    // A reader never passes a writer, and two who want one permit never pass one who wants both.
+    let first = lock.read().wait();
+    let mut writer = Box::pin(lock.write());
+    assert!(poll(&mut writer).is_pending());
+    assert!(lock.try_read().is_none());
+    drop(first);
+    assert!(lock.try_read().is_none(), "the writer has been woken");
+    assert!(poll(&mut writer).is_ready());
 }
 
 fn readers_that_come_again_and_again_starve_no_writer(on: &Systems) {

@@ -2,30 +2,46 @@
 //! [`RwLock`](super::RwLock) are made of.
 //!
 //! ```text
-//! word:  [2..: permits that are free] [1: CLOSED] [0: WAITING]
+//! word:  [5..: permits that are free] [4: LARGE] [3: STRICT] [2: WOKEN] [1: CLOSED] [0: WAITING]
 //!
 //! n, 0 ──(1) acquire, (2) release──▶ m, 0
 //!   │ ▲
-//!   │ └──────(5) grant, the last one, or (4) leave──────┐
-//!   └─(3) wait──▶ m, WAITING ──(2) release, (5) grant──▶ k, WAITING
+//!   │ └──────(5) settle, the last one, or (4) leave─────┐
+//!   └─(3) wait──▶ m, WAITING ──(2) release, (5) settle──▶ k, WAITING
 //!
-//! (1) acquire  takes what is free, while nobody waits.
-//! (2) release  adds to what is free. If somebody waits, it grants then.
+//! (1) acquire  takes what is free, unless that is kept for whoever is in front of the queue: everything if
+//!              STRICT is set, and single permits if LARGE is.
+//! (2) release  adds to what is free. If somebody waits it settles then; but not if the one in front is on
+//!              its way (WOKEN) and finds no more than this.
 //! (3) wait     sets WAITING under the lock of the queue, and enters the queue if there are still too few
 //!              permits.
-//! (4) leave    a future that is dropped takes its entry out, and grants: those behind it may want less.
-//! (5) grant    under the lock of the queue: whoever is in front leaves the queue with the permits that it
-//!              wants, as long as there are enough. An empty queue clears WAITING.
+//! (4) leave    a future that is dropped takes its entry out, and settles: those behind it may want less.
+//! (5) settle   under the lock of the queue: whoever is in front leaves the queue with the permits that it
+//!              wants, or is woken to come and take them. Then the flags say what is known of the one in
+//!              front. An empty queue clears all of them.
 //! (6) close    under the lock of the queue: sets CLOSED, for good. Everybody is woken, and leaves the queue.
 //! ```
 //!
+//! # Why no wake-up is lost
 //! WAITING and the permits lie in one word. So whoever releases after (3) sees WAITING, and looks at the
-//! queue when (3) is done with it; and whoever has released before is seen by (3).
+//! queue when (3) is done with it; and whoever has released before is seen by (3). Each change of the queue
+//! ends with (5), which leaves WOKEN clear only by an operation that has found too few permits for the one in
+//! front: the next release settles. Where WOKEN is set, the one in front comes, and settles in its turn; or it
+//! gives up, and settles likewise.
 //!
-//! The queue is first come, first served. While somebody is in it, nobody else takes a permit, though there
-//! may be enough for one who wants less: so who wants many is not starved by those who want few. What is
-//! granted is the waiter's from then on, whether it has been polled or not; one that is dropped gives it
-//! back.
+//! # Who gets the permits
+//! The queue is first come, first served. But a task that runs may take a single permit that is free before
+//! the one in front of the queue comes for it, which has been woken; to hand that over instead costs a change
+//! of tasks for each section, as for a [mutex](super::mutex). After it has come too late [`PATIENCE`] times,
+//! it is handed over (STRICT). What leaves something over for others is handed over at once.
+//!
+//! Who wants several permits could wait for ever while others take them one by one. So while such a one is in
+//! front nobody takes a single permit, however many are free; and nobody takes any once it has seen
+//! [`PATIENCE`] releases that left it too few. So a read-write lock lets no readers pass a writer that waits,
+//! and a writer may pass it as one task may pass another at a mutex.
+//!
+//! What is granted is the waiter's from then on, whether it has been polled or not; one that is dropped gives
+//! it back.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -44,8 +60,20 @@ use crate::kernel::waiting::{self, WaitingFor, address_of};
 const WAITING: usize = 1;
 /// Nobody gets a permit any more.
 const CLOSED: usize = 1 << 1;
+/// The one in front of the queue has been woken, and has not come yet.
+const WOKEN: usize = 1 << 2;
+/// The one in front gets the next permits.
+const STRICT: usize = 1 << 3;
+/// The one in front wants more than one permit.
+const LARGE: usize = 1 << 4;
+/// All flags that are about the queue.
+const QUEUE: usize = WAITING | WOKEN | STRICT | LARGE;
 /// The unit in which the word counts permits.
-const ONE: usize = 1 << 2;
+const ONE: usize = 1 << 5;
+
+/// The number of times that a waiter may come too late, or see a release that leaves it too few permits,
+/// before nobody takes any ahead of it.
+const PATIENCE: u32 = 4;
 
 /// The most permits that there can be: what the word has room for.
 pub(super) const MAX: usize = usize::MAX / ONE;
@@ -65,8 +93,25 @@ pub(super) struct Permits {
 struct Waiter {
     /// The number of permits that it wants.
     wants: usize,
-    /// None once the permits have been closed.
+    /// None once it has been woken, or the permits have been closed.
     waker: Option<StoredWaker>,
+    /// The number of times that it has come too late, or a release has left it too few permits.
+    late: u32,
+}
+
+impl Waiter {
+    fn is_overdue(&self) -> bool {
+        self.late >= PATIENCE
+    }
+
+    /// Returns the flags that say what is known of it when it is in front.
+    fn flags(&self) -> usize {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        WAITING
+            | flag(self.waker.is_none(), WOKEN)
+            | flag(self.is_overdue(), STRICT)
+            | flag(self.wants > 1, LARGE)
+    }
 }
 
 impl Permits {
@@ -91,12 +136,19 @@ impl Permits {
         self.word.load(Acquire) & CLOSED != 0
     }
 
-    /// Takes `count` permits if there are as many and nobody waits. `None` says that there are not.
+    /// Takes `count` permits if there are as many and they are not kept for somebody who waits. `None` says
+    /// that there are not.
     #[inline]
     pub(super) fn try_acquire(&self, count: usize) -> Option<Result<(), Closed>> {
+        self.try_take(count, if count == 1 { STRICT | LARGE } else { STRICT })
+    }
+
+    /// As [`Permits::try_acquire`], unless one of the flags in `bars` is set.
+    #[inline]
+    fn try_take(&self, count: usize, bars: usize) -> Option<Result<(), Closed>> {
         let mut word = self.word.load(Relaxed);
         loop {
-            if word & (WAITING | CLOSED) != 0 || word / ONE < count {
+            if word & (bars | CLOSED) != 0 || word / ONE < count {
                 return if word & CLOSED != 0 { Some(Err(Closed)) } else { None };
             }
             // Acquire pairs with Release in `release`: the new holder sees what the one before has done.
@@ -158,20 +210,14 @@ impl Permits {
         // waker's.
         let waker = StoredWaker::of(waker);
         let mut queue = lock(&self.queue);
-        // Acquire pairs with Release in `release`.
-        let word = self.word.fetch_or(WAITING, Acquire);
-        if word & CLOSED != 0 {
-            self.clear_if_empty(&queue);
-            return Poll::Ready(Err(Closed));
+        // Relaxed: what this sees, and what sees this, are operations on the same word.
+        self.word.fetch_or(WAITING, Relaxed);
+        let acquired = self.try_acquire(wants);
+        if acquired.is_none() {
+            wait_key.set(queue.push_back(Waiter { wants, waker: Some(waker), late: 0 }));
         }
-        if queue.is_empty() && word / ONE >= wants {
-            // Relaxed: permits only become more while the lock of the queue is held and WAITING is set.
-            self.word.fetch_sub(wants * ONE, Relaxed);
-            self.clear_if_empty(&queue);
-            return Poll::Ready(Ok(()));
-        }
-        wait_key.set(queue.push_back(Waiter { wants, waker: Some(waker) }));
-        Poll::Pending
+        self.settle(queue, false);
+        acquired.map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Polls one that waits, with the key `key`.
@@ -179,23 +225,35 @@ impl Permits {
         let mut spare = None;
         loop {
             let mut queue = lock(&self.queue);
+            let is_front = queue.first(|_| true) == Some(key);
             let Some(waiter) = queue.find(key) else {
                 wait_key.take();
                 return Poll::Ready(Ok(()));
             };
-            let Some(own) = &mut waiter.waker else {
+            // Relaxed: whoever closes the permits has the lock of the queue.
+            let acquired = match self.word.load(Relaxed) & CLOSED {
+                0 if is_front => self.try_take(waiter.wants, 0),
+                0 => None,
+                _ => Some(Err(Closed)),
+            };
+            if let Some(acquired) = acquired {
                 wait_key.take();
                 let left = queue.remove(key);
-                self.clear_if_empty(&queue);
-                drop(queue);
+                self.settle(queue, false);
                 drop(left);
-                return Poll::Ready(Err(Closed));
-            };
-            if own.will_wake(waker) {
+                return Poll::Ready(acquired);
+            }
+            if waiter.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
                 return Poll::Pending;
             }
-            if let Some(spare) = &mut spare {
-                std::mem::swap(own, spare);
+            if spare.is_some() {
+                // It has been woken, and somebody else has taken what it was woken for.
+                let is_late = waiter.waker.is_none();
+                waiter.late += u32::from(is_late);
+                std::mem::swap(&mut waiter.waker, &mut spare);
+                if is_late {
+                    self.settle(queue, false);
+                }
                 return Poll::Pending;
             }
             drop(queue);
@@ -214,7 +272,7 @@ impl Permits {
             self.release(count);
             return;
         }
-        self.grant(queue);
+        self.settle(queue, false);
         drop(left);
     }
 
@@ -224,47 +282,62 @@ impl Permits {
         let mut word = self.word.load(Relaxed);
         loop {
             let more = count.min(MAX - word / ONE);
-            // Release pairs with Acquire in `try_acquire`, `enter` and `grant`.
+            // Release pairs with Acquire in `try_take` and `settle`.
             match self.word.compare_exchange_weak(word, word + more * ONE, Release, Relaxed) {
                 Ok(_) => break,
                 Err(now) => word = now,
             }
         }
-        if word & WAITING != 0 {
-            self.grant(lock(&self.queue));
+        // One who is on its way, and not overdue, finds these permits by itself. With more of them there is
+        // something to do for others, too.
+        let comes_anyway = word & (WOKEN | STRICT) == WOKEN && word / ONE == 0;
+        if word & WAITING != 0 && !comes_anyway {
+            self.settle(lock(&self.queue), true);
         }
     }
 
-    /// Makes step 5: wakes those who have been granted what they want.
+    /// Makes step 5; `is_release` says that permits have been released just before.
     #[cold]
-    fn grant(&self, mut queue: MutexGuard<'_, LinkedSlab<Waiter>>) {
+    fn settle(&self, mut queue: MutexGuard<'_, LinkedSlab<Waiter>>, is_release: bool) {
         let (mut first, mut more) = (None, Vec::new());
-        while let Some(wants) = queue.front().map(|waiter| waiter.wants) {
-            // Acquire pairs with Release in `release`: the one that is granted sees it, too, by the lock of
-            // the queue.
-            let word = self.word.load(Acquire);
-            if word & CLOSED != 0 || word / ONE < wants {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            let free = word / ONE;
+            let (next, grants) = match queue.front() {
+                None => (word & !QUEUE, None),
+                // Everybody has been woken, and leaves.
+                Some(_) if word & CLOSED != 0 => (word, None),
+                Some(front) if free < front.wants => (word & !QUEUE | front.flags(), None),
+                Some(front) if free > front.wants || front.is_overdue() => {
+                    (word - front.wants * ONE, Some(true))
+                }
+                Some(front) => (word & !QUEUE | front.flags() | WOKEN, Some(false)),
+            };
+            // Acquire pairs with Release in `release`: the one that is granted permits sees it, too, by the
+            // lock of the queue.
+            if let Err(now) = self.word.compare_exchange_weak(word, next, Acquire, Relaxed) {
+                word = now;
+                continue;
+            }
+            let woken = match grants {
+                Some(true) => queue.pop_front().and_then(|waiter| waiter.waker),
+                Some(false) => queue.front().and_then(|waiter| waiter.waker.take()),
+                None => None,
+            };
+            match first {
+                None => first = woken,
+                Some(_) => more.extend(woken),
+            }
+            if grants != Some(true) {
+                if let (None, true, Some(front)) = (grants, is_release, queue.front()) {
+                    front.late += 1;
+                }
                 break;
             }
-            // Relaxed, as in `enter`.
-            self.word.fetch_sub(wants * ONE, Relaxed);
-            let granted = queue.pop_front().and_then(|waiter| waiter.waker);
-            match first {
-                None => first = granted,
-                Some(_) => more.extend(granted),
-            }
+            word = next;
         }
-        self.clear_if_empty(&queue);
         drop(queue);
         wake_all(first.into_iter().chain(more));
-    }
-
-    /// Clears WAITING if nobody waits. The caller holds the lock of the queue.
-    fn clear_if_empty(&self, queue: &LinkedSlab<Waiter>) {
-        if queue.is_empty() {
-            // Relaxed: whoever enters the queue sets it again, under the same lock.
-            self.word.fetch_and(!WAITING, Relaxed);
-        }
     }
 
     /// Takes up to `count` permits that are free, for good. Returns how many. Those who wait are not asked.

@@ -17,9 +17,13 @@ pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 /// A number of permits, which limits how many tasks do something at a time.
 ///
-/// Who needs several permits takes them [together](Semaphore::acquire_many). Permits go first come, first
-/// served: while somebody waits nobody else takes any, so that who wants many is not starved by those who
-/// want few.
+/// Who needs several permits takes them [together](Semaphore::acquire_many).
+///
+/// # Fairness
+/// Those who wait do so in a queue, first come, first served. As at a [mutex](super::Mutex), a task that runs
+/// may take a free permit ahead of one that has been woken for it, a few times at most: then it is handed
+/// over. While somebody waits for several permits, nobody takes a single one. So who wants many is not
+/// starved by those who want few, and nobody waits for ever.
 ///
 /// # Examples
 /// ```
