@@ -17,6 +17,7 @@
 //! | `on_thread_start`, `on_thread_park`, `on_task_spawn` | the same names in [`Hooks`](crate::runtime::Hooks) |
 //! | `thread_name`, `core_affinity` | [`name`](crate::runtime::Builder::name), [`worker_names`](crate::runtime::Builder::worker_names), [`pin_workers`](crate::runtime::Builder::pin_workers) |
 //! | `spawn_local`, `LocalSet` | [`LocalRuntime::spawn_local`](crate::runtime::LocalRuntime::spawn_local) on a runtime of one thread, [`spawn_pinned`](crate::spawn_pinned) on any |
+//! | `task_local!` | [`task_local!`](crate::task_local!); children have the values that they [`inherit`](crate::task::inherit()) |
 //! | `JoinSet` | [`TaskGroup`](crate::task::TaskGroup); [`scope`](crate::task::scope()) for tasks that borrow |
 //! | `mpsc`, `oneshot`, `broadcast`, `watch` | [`channel::bounded`](crate::channel::bounded) and [`unbounded`](crate::channel::unbounded) with many receivers, [`oneshot`](crate::channel::oneshot()), [`broadcast`](crate::channel::broadcast()), [`watch`](crate::channel::watch()) |
 //! | `Sender::reserve`, `Receiver::recv_many` | [`Sender::reserve`](crate::channel::Sender::reserve), [`Receiver::recv_many`](crate::channel::Receiver::recv_many) |

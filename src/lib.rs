@@ -21,7 +21,7 @@ pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{
     Wait, actor, channel, future, io, net, offload, process, promise, reactor, select, signal, stream, sync,
-    task, time,
+    task, task_local, time,
 };
 
 #[cfg(feature = "macros")]

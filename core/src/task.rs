@@ -2,15 +2,17 @@
 //!
 //! A [`Builder`] or a [`Spawner`] starts one, and a [`Task`] is the handle to it. [`scope`] starts tasks that
 //! borrow, a [`TaskGroup`] any number of tasks whose results come out in the order in which they are ready.
-//! What a [`shield`] has begun is finished, whatever becomes of the task.
+//! What a [`shield`] has begun is finished, whatever becomes of the task. A [`LocalKey`] names a value that
+//! each task may have one of.
 
 mod group;
 mod shield;
 
 pub use crate::kernel::task::{
-    AskingWaits, Builder, Dump, Dumping, Job, MakeDefault, Panic, Scope, ScopedTask, SpawnError, Spawner,
-    Task, TaskDump, TaskId, TaskKind, TaskList, TaskRef, TaskState, WaitEmpty, current, current_backend,
-    dump, is_cancellation, is_cancelled, register_default, scope, set_default, spawn, spawn_fn, spawn_pinned,
+    AccessError, AskingWaits, Builder, Dump, Dumping, Job, LocalKey, LocalScope, MakeDefault, Panic, Scope,
+    ScopedTask, SpawnError, Spawner, Task, TaskDump, TaskId, TaskKind, TaskList, TaskRef, TaskState,
+    WaitEmpty, current, current_backend, dump, inherit, inherit_fn, is_cancellation, is_cancelled,
+    register_default, scope, set_default, spawn, spawn_fn, spawn_pinned,
 };
 pub use crate::kernel::waiting::{Observation, WaitingFor, observe};
 pub use group::TaskGroup;

@@ -20,10 +20,15 @@ use twoply_core::promise::{self, Promise, Resolver};
 use twoply_core::signal::{SignalKind, Signals};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
 use twoply_core::task::{self, TaskGroup, shield};
-use twoply_core::{Wait, channel, time};
+use twoply_core::{Wait, channel, task_local, time};
 use twoply_native::Native;
 
 use crate::{Gate, OwnSignal, Systems, builder};
+
+task_local! {
+    /// A task-local, for a wait in its scope.
+    static LOCAL: ();
+}
 
 /// A wait; what it comes to is of no matter.
 pub type AnyWait = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -249,6 +254,7 @@ fn combinators() -> Vec<Waits> {
         case("race_all", |p| any_wait(race_all([p.clone(), p.clone(), p]))),
         case("select_all", |p| any_wait(leak_mut(select_all([p.clone(), p])).next_ready())),
         case("shield", |p| any_wait(shield(p))),
+        case("task-local", |p| any_wait(LOCAL.scope((), p))),
         case("any_all", |p| any_wait(any_all([p.clone(), p.clone(), p]))),
         kept("join_all of others", |all| any_wait(join_all(all))),
         kept("race_all of others", |all| any_wait(race_all(all))),

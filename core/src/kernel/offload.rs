@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::kernel::backend::{Backend, Job, Mode, SpawnError};
 use crate::kernel::strand::{self, with_current};
-use crate::kernel::task::{TaskList, scope};
+use crate::kernel::task::{self, TaskList, scope};
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::wait::Wait;
 use crate::kernel::waiting::{self, WaitingFor};
@@ -29,7 +29,8 @@ use crate::kernel::waiting::{self, WaitingFor};
 /// system's), that computes for long, or that needs a big stack. The code may borrow, because this call waits
 /// for its end. On a stack that nobody else waits for (a native task, `main`) it is simply called.
 ///
-/// Cancellation does not end the wait, because the code may be using what it borrows.
+/// The code has the [task-locals](crate::task::LocalKey) of the calling task. Cancellation does not end the
+/// wait, because the code may be using what it borrows.
 ///
 /// # Errors
 /// Fails when no thread can be had and none runs such code already; then `code` is dropped without having
@@ -63,8 +64,9 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
     let backend: Arc<dyn Backend> = Arc::new(Offload { tasks: TaskList::new(), pool });
     // The panic is carried by hand, so that it goes on here as itself.
     let result = Mutex::new(None);
+    let locals = task::current_values();
     let run = || {
-        let outcome = catch_unwind(AssertUnwindSafe(code));
+        let outcome = catch_unwind(AssertUnwindSafe(|| task::set_while(&locals, code)));
         *crate::base::sync::lock_std(&result) = Some(outcome);
     };
     scope(|scope| {

@@ -25,7 +25,7 @@ use crate::kernel::nested::NestedPolls;
 use crate::kernel::probe::ProbeState;
 use crate::kernel::task::owner::Owning;
 use crate::kernel::task::wait_graph::Refused;
-use crate::kernel::task::{self, Header};
+use crate::kernel::task::{self, Header, Locals};
 use crate::kernel::trampoline::Trampoline;
 use crate::kernel::waiting::Telling;
 
@@ -74,6 +74,8 @@ pub struct StrandState {
     trampoline: Trampoline,
     /// The state for those who look at what tasks wait for.
     telling: Telling,
+    /// The task-locals of what is being polled.
+    locals: Locals,
     /// The select that is being polled.
     current_select: RefCell<Option<CurrentSelect>>,
     /// The data of the waker with which the running task is polled: others are those of combinators and of
@@ -108,6 +110,7 @@ impl StrandState {
             nested_polls: NestedPolls::default(),
             trampoline: Trampoline::default(),
             telling: Telling::default(),
+            locals: Locals::default(),
             current_select: RefCell::new(None),
             polled_with: Cell::new(std::ptr::null()),
             probe: ProbeState::default(),

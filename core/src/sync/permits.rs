@@ -26,8 +26,8 @@
 //! WAITING and the permits lie in one word. So whoever releases after (3) sees WAITING, and looks at the
 //! queue when (3) is done with it; and whoever has released before is seen by (3). Each change of the queue
 //! ends with (5), which leaves WOKEN clear only by an operation that has found too few permits for the one in
-//! front: the next release settles. Where WOKEN is set, the one in front comes, and settles in its turn; or it
-//! gives up, and settles likewise.
+//! front: the next release settles. Where WOKEN is set, the one in front comes, and settles in its turn; or
+//! it gives up, and settles likewise.
 //!
 //! # Who gets the permits
 //! The queue is first come, first served. But a task that runs may take a single permit that is free before

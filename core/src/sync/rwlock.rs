@@ -27,8 +27,9 @@ const WRITER: usize = permits::MAX;
 ///
 /// # Fairness
 /// The lock is first come, first served: readers that come while a writer waits do so as well. So neither
-/// readers nor writers are starved. Only a writer that runs may take a free lock ahead of another one that has
-/// been woken for it, a few times at most, as at a [mutex](super::Mutex). It follows that a task that holds a guard and waits for a second one, even if both are for reading, may wait for ever, behind a writer
+/// readers nor writers are starved. Only a writer that runs may take a free lock ahead of another one that
+/// has been woken for it, a few times at most, as at a [mutex](super::Mutex). It follows that a task that
+/// holds a guard and waits for a second one, even if both are for reading, may wait for ever, behind a writer
 /// that waits for the first.
 ///
 /// A panic while the lock is held gives it back, and leaves the value as it is: there is no poisoning. A

@@ -7,6 +7,7 @@ use std::task::Waker;
 use super::StrandState;
 use super::parted::Parted;
 use crate::event::parker::{Mask, Parker};
+use crate::kernel::task::Locals;
 use crate::kernel::trampoline;
 use crate::kernel::waiting::Telling;
 
@@ -66,6 +67,11 @@ impl StrandState {
             wakers.push(self.parker.waker(next));
         }
         wakers[level as usize - 1].clone()
+    }
+
+    /// Returns the task-locals of what is being polled.
+    pub(crate) fn locals(&self) -> &Locals {
+        &self.locals
     }
 
     /// Returns how many waits are under way on this stack, one inside the other.
