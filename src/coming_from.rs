@@ -31,6 +31,7 @@
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `net::UnixStream`, `UnixListener`, `UnixDatagram`, `UdpSocket` | the same names in [`net`](crate::net); a receive says how much was cut off ([`Received`](crate::net::Received)) |
+//! | `TcpSocket`, `lookup_host` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::lookup`](crate::net::lookup()); a connect tries a host's addresses side by side |
 //! | `UCred` | [`net::Credentials`](crate::net::Credentials) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
 //!
@@ -49,6 +50,7 @@
 //! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
 //! | `exec.Command` | [`process::Command`](crate::process::Command) |
 //! | `signal.Notify` | [`signal::Signals`](crate::signal::Signals) |
+//! | `net.Dialer`, `net.Resolver` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::set_resolver`](crate::net::set_resolver()) |
 //! | `runtime.Gosched` | [`future::yield_now`](crate::future::yield_now()) |
 //! | "all goroutines are asleep" | [`Failure::Deadlock`](crate::Failure::Deadlock), which names the tasks of the circle while others go on |
 //! | the dump on `SIGQUIT` | [`dump_on_signal`](crate::dump_on_signal), [`dump`](crate::dump) |

@@ -31,6 +31,7 @@ pub mod endpoint;
 mod incoming;
 mod listener;
 mod options;
+mod resolve;
 mod socket;
 mod split;
 mod stream;
@@ -40,14 +41,15 @@ mod udp;
 mod unix;
 
 pub use addr::{Query, ToSocketAddrs};
-pub use builder::{TcpListener, TcpListenerBuilder};
+pub use builder::{SocketBuilder, TcpSocket, UdpSocketBuilder};
 pub use datagram::Received;
 pub use incoming::Incoming;
+pub use resolve::{Resolver, lookup, set_resolver};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
 pub(crate) use stream::impl_read;
 pub use sys::is_out_of_resources;
-pub use tcp::TcpStream;
+pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{Credentials, ReceivedFds, UnixDatagram, UnixListener, UnixListenerBuilder, UnixStream};
 

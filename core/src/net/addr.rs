@@ -1,11 +1,6 @@
 //! Addresses to connect to and to listen on, and names that must be resolved first.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-
-use super::sys;
-use crate::kernel::blocking;
-use crate::kernel::world::{Resolving, World};
 
 /// Values that stand for addresses, or for a name that has some. Like [`std::net::ToSocketAddrs`], but it
 /// does not resolve names itself: that can take long and only ever blocks, so it is done on a thread that may
@@ -33,30 +28,6 @@ pub enum Query {
     Name(String, u16),
     /// The same as one text, `"host:port"`.
     Text(String),
-}
-
-impl Query {
-    /// Returns the addresses. Names are resolved by `world`, or on another thread.
-    pub(super) async fn resolve(self, world: Option<&dyn World>) -> io::Result<Vec<SocketAddr>> {
-        match self {
-            Query::Addresses(addresses) => Ok(addresses),
-            Query::Name(host, port) => match world.and_then(|world| world.resolve(&host, port)) {
-                Some(resolving) => resolving.await,
-                None => blocking::run(move || sys::resolve_blocking((host.as_str(), port))).await?,
-            },
-            Query::Text(text) => match world.and_then(|world| resolve_text(world, &text)) {
-                Some(resolving) => resolving.await,
-                None => blocking::run(move || sys::resolve_blocking(text)).await?,
-            },
-        }
-    }
-}
-
-/// Has `world` resolve `"host:port"`. A text of another shape is left to the system, which says what is wrong
-/// with it.
-fn resolve_text(world: &dyn World, text: &str) -> Option<Resolving> {
-    let (host, port) = text.rsplit_once(':')?;
-    world.resolve(host, port.parse().ok()?)
 }
 
 impl ToSocketAddrs for SocketAddr {

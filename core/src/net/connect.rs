@@ -4,34 +4,76 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::builder::Options;
 use super::sys::{self, Connecting};
 use crate::event::reactor::{Address, Direction, IoHandle, IoSource, Progress, SocketKind};
+use crate::future::SelectAll;
 use crate::kernel::io::Op;
 use crate::kernel::world::World;
-use crate::time::sleep;
+use crate::time::{sleep, timeout};
 
 /// The pause of whoever finds the queue of a Unix listener full, and the limit to which it is doubled. The
 /// system has such an attempt wait in its call or fail; there is nothing that would tell when there is room.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// Tries `addresses` in turn, and returns the first connection, or the last error.
+/// The time after which another address is tried beside those that have not answered: the "Connection Attempt
+/// Delay" that RFC 8305 recommends.
+const DELAY: Duration = Duration::from_millis(250);
+
+/// Tries `addresses`, and returns the first connection, or the last error; see
+/// [`TcpStream::connect`](super::TcpStream::connect).
 pub(super) async fn connect_any(
     world: Option<&dyn World>,
     addresses: Vec<SocketAddr>,
+    options: &Options,
 ) -> io::Result<IoHandle> {
+    let attempt = async |address: SocketAddr| connect(world, &address.into(), options).await;
+    if let [address] = addresses[..] {
+        return attempt(address).await;
+    }
+    let mut addresses = alternating(addresses).into_iter();
+    let mut attempts = SelectAll::new();
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to");
-    for address in addresses {
-        match connect(world, &address.into()).await {
-            Ok(io) => return Ok(io),
-            Err(e) => last = e,
+    loop {
+        if let Some(address) = addresses.next() {
+            attempts.insert(attempt(address));
+        }
+        let ended = match addresses.len() {
+            0 => attempts.next_ready().await,
+            _ => match timeout(DELAY, attempts.next_ready()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            },
+        };
+        match ended {
+            Some((_, Ok(io))) => return Ok(io),
+            Some((_, Err(e))) => last = e,
+            None => return Err(last),
         }
     }
-    Err(last)
+}
+
+/// Returns the addresses with those of both families alternating, beginning with the family of the first.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let turns = std::iter::from_fn(|| {
+        let turn: Vec<_> = one.next().into_iter().chain(other.next()).collect();
+        (!turn.is_empty()).then_some(turn)
+    });
+    turns.flatten().collect()
 }
 
 /// Connects to `address`. A descriptor that it returns is in blocking mode.
-pub(super) async fn connect(world: Option<&dyn World>, address: &Address) -> io::Result<IoHandle> {
+pub(super) async fn connect(
+    world: Option<&dyn World>,
+    address: &Address,
+    options: &Options,
+) -> io::Result<IoHandle> {
     let io = sys::socket(world, SocketKind::Stream, address)?;
+    options.apply_to_client(&io, address)?;
     let (mut pause, longest) = PAUSE;
     let begun = loop {
         match sys::connect(&io, address)? {

@@ -23,8 +23,8 @@ impl<F: Family> Endpoint<F, Listener> {
     /// # Errors
     /// Whatever the operating system says: the error of the last connection when that many have failed, so
     /// that a socket which is no listener does not keep this busy for ever. When the process or the system is
-    /// out of descriptors or memory ([`is_out_of_resources`]): the connection is still there, and so is the
-    /// listener. A loop should pause then; [`incoming`](Self::incoming) does.
+    /// out of descriptors or memory ([`is_out_of_resources`](super::is_out_of_resources)): the connection is
+    /// still there, and so is the listener. A loop should pause then; [`incoming`](Self::incoming) does.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};

@@ -34,7 +34,7 @@ impl<F: Family> Endpoint<F, Stream> {
         self.socket().read(buf)
     }
 
-    /// As [`read`](TcpStream::read), into several buffers in turn. Cancel-safe.
+    /// As [`read`](Endpoint::read), into several buffers in turn. Cancel-safe.
     ///
     /// # Errors
     /// As `read`.
@@ -60,7 +60,7 @@ impl<F: Family> Endpoint<F, Stream> {
         self.socket().read_vectored(bufs)
     }
 
-    /// As [`read`](TcpStream::read), but what is read is still there afterwards. Cancel-safe.
+    /// As [`read`](Endpoint::read), but what is read is still there afterwards. Cancel-safe.
     ///
     /// # Errors
     /// As `read`.
@@ -90,7 +90,7 @@ impl<F: Family> Endpoint<F, Stream> {
     ///
     /// # Errors
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the stream ends before; else as
-    /// [`read`](TcpStream::read).
+    /// [`read`](Endpoint::read).
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -140,7 +140,7 @@ impl<F: Family> Endpoint<F, Stream> {
         self.socket().write(buf)
     }
 
-    /// As [`write`](TcpStream::write), from several buffers in turn. Cancel-safe.
+    /// As [`write`](Endpoint::write), from several buffers in turn. Cancel-safe.
     ///
     /// # Errors
     /// As `write`.
@@ -169,7 +169,7 @@ impl<F: Family> Endpoint<F, Stream> {
     /// Not cancel-safe: some of it may have been written when it is dropped, and how much is lost.
     ///
     /// # Errors
-    /// As [`write`](TcpStream::write).
+    /// As [`write`](Endpoint::write).
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};

@@ -1,14 +1,15 @@
-//! TCP connections.
+//! TCP: connections and listeners.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::addr::{Query, ToSocketAddrs};
-use super::connect::{connect, connect_any};
-use super::convert::std_counterpart;
-use super::endpoint::{Endpoint, Ip, Stream};
+use super::addr::ToSocketAddrs;
+use super::builder::{Options, TcpSocket};
+use super::connect::connect;
+use super::convert::{std_counterpart, std_listener};
+use super::endpoint::{Endpoint, Ip, Listener, Stream};
 use super::sys;
 use crate::event::reactor::{Direction, IoHandle, Progress};
 use crate::kernel::io::Op;
@@ -61,12 +62,20 @@ use crate::time;
 pub type TcpStream = Endpoint<Ip, Stream>;
 
 impl TcpStream {
-    /// Connects to the first of the addresses that answers. Names are resolved on another thread.
+    /// Connects to the first of the addresses that answers. Names are resolved on another thread, or by the
+    /// [resolver](super::set_resolver) of the program.
     ///
-    /// Dropping the future gives the attempt up.
+    /// Where there are several addresses they are tried in turn, IPv6 and IPv4 alternating, and whenever one
+    /// has not answered for 250 ms the next is tried beside it ("happy eyeballs", [RFC 8305]). All names of a
+    /// host are known before the first attempt, unlike there, and a name's order of addresses is the
+    /// system's (RFC 6724).
+    ///
+    /// Dropping the future gives all attempts up.
+    ///
+    /// [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
     ///
     /// # Errors
-    /// When names cannot be resolved, and the last error when no address answers.
+    /// When a name cannot be resolved, which the error says, and the last error when no address answers.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -77,12 +86,7 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn connect(addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> + Send {
-        let query: Query = addrs.to_query();
-        async move {
-            let world = world::current();
-            let addresses = query.resolve(world.as_deref()).await?;
-            Ok(TcpStream::new(connect_any(world.as_deref(), addresses).await?, Stream))
-        }
+        TcpSocket::new().connect(addrs)
     }
 
     /// Connects to `address`.
@@ -100,7 +104,7 @@ impl TcpStream {
     /// ```
     pub async fn connect_addr(address: SocketAddr) -> io::Result<TcpStream> {
         let world = world::current();
-        Ok(TcpStream::new(connect(world.as_deref(), &address.into()).await?, Stream))
+        Ok(TcpStream::new(connect(world.as_deref(), &address.into(), &Options::default()).await?, Stream))
     }
 
     /// As [`connect`](TcpStream::connect), for `duration` at most, name resolution included.
@@ -161,7 +165,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`write`](TcpStream::write); [`Unsupported`](io::ErrorKind::Unsupported) on a connection of a
-    /// [world](crate::world)'s.
+    /// [world]'s.
     ///
     /// ```
     /// use twoply::{Wait, net::{TcpListener, TcpStream}};
@@ -185,8 +189,8 @@ impl TcpStream {
         })
     }
 
-    /// Returns the urgent byte that has come, if one has, and has not been taken yet. It waits for none; the
-    /// bytes around it are read as usual.
+    /// Returns the urgent byte that has come, if one has, and has not been taken yet. It waits for none. A
+    /// read ends where its place is, and the next one goes past it: then it is lost.
     ///
     /// # Errors
     /// Whatever the operating system says.
@@ -203,4 +207,62 @@ std_counterpart! {
     /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
     /// let client: std::net::TcpStream = client.into_std()?;
     /// # drop(client);
+}
+
+/// A socket that accepts TCP connections.
+///
+/// Any number of tasks and threads may accept from one listener at a time. Dropping it closes it.
+///
+/// ```
+/// use twoply::{Wait, net::{TcpListener, TcpStream}};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+/// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+/// let (server, peer) = listener.accept().wait()?;
+/// assert_eq!(peer, client.local_addr()?);
+/// # drop(server);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type TcpListener = Endpoint<Ip, Listener>;
+
+impl TcpListener {
+    /// Listens on the first of the addresses that can be had, with the default options of
+    /// [`TcpSocket`].
+    ///
+    /// # Errors
+    /// When names cannot be resolved, and the last error when no address can be had.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpListener};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn bind(addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> + Send {
+        TcpListener::builder().bind(addrs)
+    }
+
+    /// Returns a builder with the default options.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpListener};
+    ///
+    /// let listener = TcpListener::builder().backlog(16).bind("127.0.0.1:0").wait()?;
+    /// # drop(listener);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn builder() -> TcpSocket {
+        TcpSocket::new()
+    }
+}
+
+std_listener! {
+    TcpListener, std::net::TcpListener,
+    /// use twoply::net::TcpListener;
+    ///
+    /// let listener = TcpListener::from_std(std::net::TcpListener::bind("127.0.0.1:0")?)?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// let listener: std::net::TcpListener = listener.into_std()?;
+    /// # drop(listener);
 }

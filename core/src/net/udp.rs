@@ -6,10 +6,10 @@ use std::future::Future;
 use std::io;
 
 use super::addr::{Query, ToSocketAddrs};
+use super::builder::UdpSocketBuilder;
 use super::convert::std_counterpart;
 use super::endpoint::{Datagram, Endpoint, Ip};
 use super::sys;
-use crate::event::reactor::{Address, SocketKind};
 use crate::kernel::world;
 
 /// A socket that sends and receives datagrams of UDP, which may be lost, doubled, or arrive in any order.
@@ -45,20 +45,20 @@ impl UdpSocket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn bind(addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<UdpSocket>> + Send {
-        let query: Query = addrs.to_query();
-        async move {
-            let world = world::current();
-            let mut last = io::Error::new(io::ErrorKind::InvalidInput, "there is no address to bind to");
-            for address in query.resolve(world.as_deref()).await? {
-                let address = Address::Ip(address);
-                let io = sys::socket(world.as_deref(), SocketKind::Datagram, &address)?;
-                match sys::bind(&io, &address) {
-                    Ok(()) => return Ok(UdpSocket::new(io, Datagram)),
-                    Err(e) => last = e,
-                }
-            }
-            Err(last)
-        }
+        UdpSocket::builder().bind(addrs)
+    }
+
+    /// Returns a builder with the default options.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let socket = UdpSocket::builder().broadcast(true).bind("127.0.0.1:0").wait()?;
+    /// assert!(socket.broadcast()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn builder() -> UdpSocketBuilder {
+        UdpSocketBuilder::new()
     }
 
     /// Connects to the first of the addresses that can be used: [`send`](Endpoint::send) goes there from now

@@ -62,7 +62,7 @@ pub(in crate::net) fn refused() -> io::Error {
     Errno::CONNREFUSED.into()
 }
 
-/// Returns whether an error of [`TcpListener::accept`](super::TcpListener::accept) means that there are no
+/// Returns whether an error of [`TcpListener::accept`](crate::net::TcpListener) means that there are no
 /// descriptors or no memory left: it passes by itself when other connections end, and calling again at once
 /// would only burn a core.
 ///

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use super::super::builder::Options;
 use super::super::connect::connect;
 use super::super::convert::std_counterpart;
 use super::super::endpoint::{Endpoint, Stream, Unix};
@@ -59,7 +60,7 @@ impl UnixStream {
         async move {
             address.check()?;
             let world = world::current();
-            let io = connect(world.as_deref(), &Address::Unix(address)).await?;
+            let io = connect(world.as_deref(), &Address::Unix(address), &Options::default()).await?;
             Ok(UnixStream::new(io, Stream))
         }
     }
@@ -110,7 +111,7 @@ impl UnixStream {
     ///
     /// # Errors
     /// Whatever the operating system says; [`Unsupported`](io::ErrorKind::Unsupported) for a stream of a
-    /// [world](crate::world)'s.
+    /// [world]'s.
     ///
     /// ```
     /// use twoply::net::UnixStream;
