@@ -32,6 +32,8 @@
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `net::UnixStream`, `UnixListener`, `UnixDatagram`, `UdpSocket` | the same names in [`net`](crate::net); a receive says how much was cut off ([`Received`](crate::net::Received)) |
 //! | `TcpSocket`, `lookup_host` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::lookup`](crate::net::lookup()); a connect tries a host's addresses side by side |
+//! | `readable`, `try_read`, `try_io`, `poll_accept` | the same names; `async_io` is `with_io` |
+//! | `TcpListenerStream` | [`net::Incoming`](crate::net::Incoming), which outlives a shortage of descriptors |
 //! | `UCred` | [`net::Credentials`](crate::net::Credentials) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
 //!

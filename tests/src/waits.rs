@@ -12,6 +12,7 @@ use std::time::Duration;
 use twoply_core::actor::{
     self, Actor, Backlog, Builder, ExitReason, Pool, Process, ProcessRef, Registry, Topic,
 };
+use twoply_core::channel::Source;
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, select_all, suspension};
 use twoply_core::io::{Direction, Pollable};
 use twoply_core::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
@@ -428,6 +429,12 @@ fn sockets() -> Vec<Waits> {
     let (receiver, sender) = leak(UnixDatagram::pair().expect("there are descriptors"));
     let full = leak(UnixDatagram::pair().expect("there are descriptors"));
     while poll_once(full.0.send(b"fill")) {}
+    let (quiet, noise) = connect();
+    let (stuffed, taker) = connect();
+    fill(stuffed, chunk);
+    let incoming = TcpListener::bind("127.0.0.1:0").wait().expect("there is a port").into_incoming();
+    let incoming = leak(incoming);
+    let caller = incoming.listener().local_addr().expect("it is bound");
     let (fds, no_fds) = UnixStream::pair().expect("there are descriptors");
     let fds = leak(fds);
     let listener = bind();
@@ -446,6 +453,16 @@ fn sockets() -> Vec<Waits> {
         ),
         waits("datagram without room", [any_wait(full.0.send(b"x"))], move || {
             let _all = std::iter::from_fn(|| poll_once(full.1.recv(&mut [0])).then_some(())).count();
+        }),
+        waits("readable socket", [any_wait(quiet.readable()), any_wait(quiet.readable())], move || {
+            drop(noise)
+        }),
+        waits("writable socket", [any_wait(stuffed.writable()), any_wait(stuffed.writable())], move || {
+            drop(taker);
+        }),
+        waits("incoming", [any_wait(incoming.recv()), any_wait(incoming.recv())], move || {
+            let _ends =
+                [caller, caller].map(|address| std::net::TcpStream::connect(address).expect("it listens"));
         }),
         waits("recv_with_fds", [any_wait(fds.recv_with_fds(leak_mut([0]), 1))], move || drop(no_fds)),
     ]

@@ -137,7 +137,9 @@ impl<F: Family> Endpoint<F, Datagram> {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<Received>> + Send + Unpin + use<'a, F> {
-        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| receive(io, buf, false))
+        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
+            receive(io, buf, false).map(Progress::More)
+        })
     }
 
     /// Receives a datagram into `buf`, and returns it with the address of its sender.
@@ -161,7 +163,9 @@ impl<F: Family> Endpoint<F, Datagram> {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(Received, F::Address)>> + Send + Unpin + use<'a, F> {
-        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| receive_from::<F>(io, buf, false))
+        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
+            receive_from::<F>(io, buf, false).map(Progress::More)
+        })
     }
 
     /// As [`recv`](Endpoint::recv), but the datagram is still there afterwards.
@@ -184,7 +188,9 @@ impl<F: Family> Endpoint<F, Datagram> {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<Received>> + Send + Unpin + use<'a, F> {
-        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| receive(io, buf, true))
+        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
+            receive(io, buf, true).map(Progress::More)
+        })
     }
 
     /// As [`recv_from`](Endpoint::recv_from), but the datagram is still there afterwards.
@@ -206,7 +212,9 @@ impl<F: Family> Endpoint<F, Datagram> {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(Received, F::Address)>> + Send + Unpin + use<'a, F> {
-        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| receive_from::<F>(io, buf, true))
+        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
+            receive_from::<F>(io, buf, true).map(Progress::More)
+        })
     }
 }
 
@@ -216,16 +224,16 @@ fn is_receiver_full(io: &IoHandle, to: &Address) -> bool {
     matches!(to, Address::Unix(_)) && sys::ready(io, Direction::Write).unwrap_or(false)
 }
 
-fn receive(io: &IoHandle, buf: &mut [u8], peek: bool) -> io::Result<Progress<Received>> {
+pub(super) fn receive(io: &IoHandle, buf: &mut [u8], peek: bool) -> io::Result<Received> {
     let whole = sys::recv_datagram(io, buf, peek)?;
-    Ok(Progress::More(Received::of(whole, buf.len())))
+    Ok(Received::of(whole, buf.len()))
 }
 
-fn receive_from<F: Family>(
+pub(super) fn receive_from<F: Family>(
     io: &IoHandle,
     buf: &mut [u8],
     peek: bool,
-) -> io::Result<Progress<(Received, F::Address)>> {
+) -> io::Result<(Received, F::Address)> {
     let (whole, from) = sys::recv_from(io, buf, peek)?;
-    Ok(Progress::More((Received::of(whole, buf.len()), address_of::<F>(from)?)))
+    Ok((Received::of(whole, buf.len()), address_of::<F>(from)?))
 }

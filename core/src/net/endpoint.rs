@@ -94,6 +94,9 @@ pub trait Transfer: sealed::Role {}
 impl Transfer for Stream {}
 impl Transfer for Datagram {}
 
+/// A connection that a listener has accepted, and the address of its peer.
+pub type Accepted<F> = (Endpoint<F, Stream>, <F as Family>::Address);
+
 /// The parts of the traits above that are out of reach for others.
 pub(super) mod sealed {
     use super::*;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 
-use super::endpoint::{Endpoint, Family, Listener, Stream, address_of};
+use super::endpoint::{Accepted, Endpoint, Family, Listener, Stream, address_of};
 use super::incoming::Incoming;
 use super::sys;
 use crate::event::reactor::{Direction, IoHandle, Progress};
@@ -55,15 +55,28 @@ impl<F: Family> Endpoint<F, Listener> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn incoming(&self) -> Incoming<'_, F> {
-        Incoming::new(self)
+        Incoming::borrowed(self)
+    }
+
+    /// As [`incoming`](Endpoint::incoming), for the listener itself: as a
+    /// [source](crate::channel::Source) that is attached to an actor or becomes a stream.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::Source, net::{TcpListener, TcpStream}, stream::Stream};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let peers = listener.into_incoming().into_stream().map(|(_, peer)| peer).take(1);
+    /// assert_eq!(peers.collect::<Vec<_>>().wait(), [client.local_addr()?]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_incoming(self) -> Incoming<'static, F> {
+        Incoming::owned(self)
     }
 }
 
-/// A connection, and the address of its peer.
-type Accepted<F> = (Endpoint<F, Stream>, <F as Family>::Address);
-
 /// Takes the next connection whose peer is still there.
-fn accept_one<F: Family>(io: &IoHandle) -> io::Result<Progress<Accepted<F>>> {
+pub(super) fn accept_one<F: Family>(io: &IoHandle) -> io::Result<Progress<Accepted<F>>> {
     let mut failed = 0;
     loop {
         match sys::accept(io) {
