@@ -27,6 +27,7 @@
 //! | `join!`, `join_all` | [`join`](crate::future::join()), [`join_all`](crate::future::join_all()) |
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
+//! | `io::stdin`, `stdout`, `stderr` | the same names in [`io`](crate::io) |
 //! | `process::Command`, `Child` | the same names in [`process`](crate::process) |
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |

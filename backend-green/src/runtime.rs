@@ -103,6 +103,7 @@ impl Green {
             let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, dropping);
         }
         shared.threads.join(until);
+        twoply_core::backend::at_end(Some(until));
         shared.tasks.ended(shared.threads.threads().0)
     }
 }

@@ -183,6 +183,7 @@ impl Native {
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         self.backend.cache.close();
         self.backend.cache.join(until);
+        twoply_core::backend::at_end(Some(until));
         tasks.ended(self.threads().0)
     }
 }

@@ -4,6 +4,7 @@
 //! ([`coop`]), tasks ([`task`]) and the I/O server ([`ioserver`]) know each other: a wait is what a task does
 //! on a stack of a backend. No other modules of the core form a circle across files of several duties.
 
+pub(crate) mod at_end;
 pub mod backend;
 pub(crate) mod blocking;
 pub(crate) mod choice;

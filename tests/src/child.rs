@@ -22,18 +22,22 @@ impl Systems {
     /// # Panics
     /// When the child cannot be started.
     pub fn in_child(&self, body: impl FnOnce()) -> Output {
+        self.child(body).stdin(Stdio::null()).output().expect("the test can be started once more")
+    }
+
+    /// As [`Systems::in_child`], but hands back how the child is started.
+    ///
+    /// # Panics
+    /// When the test does not know its program.
+    pub fn child(&self, body: impl FnOnce()) -> Command {
         if env::var(CHILD).as_deref() == Ok(self.name()) {
             body();
             process::exit(0);
         }
-        let program = env::current_exe().expect("the test knows its program");
-        Command::new(program)
-            .args(["--exact", self.name(), "--nocapture", "--test-threads=1"])
-            .env(CHILD, self.name())
-            .env("RUST_BACKTRACE", "0")
-            .stdin(Stdio::null())
-            .output()
-            .expect("the test can be started once more")
+        let mut command = Command::new(env::current_exe().expect("the test knows its program"));
+        command.args(["--exact", self.name(), "--nocapture", "--test-threads=1"]);
+        command.env(CHILD, self.name()).env("RUST_BACKTRACE", "0");
+        command
     }
 
     /// As [`Systems::in_child`], for a child that ends well.

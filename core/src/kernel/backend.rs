@@ -33,6 +33,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 pub use crate::event::parker::Unpark;
+pub use crate::kernel::at_end::at_end;
 pub use crate::kernel::strand::StrandState;
 pub use crate::kernel::task::{Job, SpawnError};
 

@@ -8,6 +8,7 @@ use super::error::SpawnError;
 use super::failure::{Cycle, Failure};
 use super::handle::Task;
 use super::{Builder, TaskList};
+use crate::kernel::at_end::at_end;
 use crate::kernel::backend::Backend;
 use crate::kernel::wait::Wait;
 
@@ -147,6 +148,7 @@ impl Spawner {
         }
         let result = self.spawn_fn(main).wait();
         self.tasks().wait_empty().wait();
+        at_end(None);
         result
     }
 }
