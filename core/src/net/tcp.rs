@@ -180,8 +180,7 @@ impl TcpStream {
     /// assert_eq!(server.read(&mut buf).wait()?, 4);
     /// assert_eq!(server.try_recv_urgent()?, Some(b'!'));
     /// assert_eq!(server.try_recv_urgent()?, None);
-    /// # Ok::<(), io::Error>(())
-    /// # use std::io;
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn send_urgent(&self, byte: u8) -> impl Future<Output = io::Result<()>> + Send + Unpin + use<'_> {
         Op::new(self.source(), Direction::Write, None, move |io: &IoHandle| {
