@@ -1,10 +1,14 @@
 //! Unix sockets: paths and names, descriptors that are passed, datagrams of which none is lost.
 
 use std::fs;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use twoply_core::Wait;
@@ -178,23 +182,37 @@ fn datagrams_arrive_whole_and_in_order(on: &Systems) {
     receiving.wait().unwrap();
 }
 
+/// Returns whether the future waits when it is polled here.
+fn waits<T>(future: &mut Pin<Box<impl Future<Output = T>>>) -> bool {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
 fn whoever_sends_to_a_full_receiver_waits(on: &Systems) {
     let server = name();
     let receiver = UnixDatagram::bind(&server).unwrap();
-    // Nothing tells a socket that is not connected to it when the receiver has room again.
-    let sender = UnixDatagram::unbound().unwrap();
+    let filler = UnixDatagram::unbound().unwrap();
     let mut sent = 0;
-    while timeout(Duration::from_millis(20), sender.send_to(&[sent], &server)).wait().is_ok() {
+    while timeout(Duration::from_millis(20), filler.send_to(&[sent], &server)).wait().is_ok() {
         sent += 1;
         assert!(sent < 255, "it takes any number");
     }
-    let to = server.clone();
-    let sending = on.here().spawn(async move { sender.send_to(&[sent], &to).await });
+    // Another socket, none of whose datagrams are there, hears of nothing but its own attempts.
+    let (sender, to) = (UnixDatagram::unbound().unwrap(), server.clone());
+    let mut sending = Box::pin(async move { sender.send_to(&[sent], &to).await });
+    assert!(waits(&mut sending));
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counted = polls.clone();
+    let sending = on.here().spawn(poll_fn(move |cx| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        sending.as_mut().poll(cx)
+    }));
+    std::thread::sleep(Duration::from_millis(30));
+    assert!(polls.load(Ordering::Relaxed) < 100, "it spins");
     let receiving = on.there().spawn(async move {
         for number in 0..=sent {
             let mut byte = [0];
             assert_eq!(receiver.recv(&mut byte).await.unwrap().len, 1);
-            assert_eq!(byte, [number], "the ones that were given up have not been sent");
+            assert_eq!(byte, [number], "the one that was given up has not been sent");
         }
     });
     assert_eq!(sending.wait().unwrap().unwrap(), 1);
@@ -214,8 +232,9 @@ fn a_full_queue_of_connections_makes_the_next_one_wait(on: &Systems) {
         count += 1;
         assert!(count < 10, "it takes any number");
     }
-    let to = address.clone();
-    let connecting = on.here().spawn(async move { UnixStream::connect(&to).await });
+    let mut connecting = Box::pin(UnixStream::connect(address.clone()));
+    assert!(waits(&mut connecting));
+    let connecting = on.here().spawn(connecting);
     for _ in 0..=count {
         listener.accept().wait().unwrap();
     }

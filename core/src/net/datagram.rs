@@ -12,7 +12,7 @@ use crate::time::sleep;
 
 /// The pause of whoever finds the queue of a Unix receiver full, and the limit to which it is doubled. A
 /// socket that is not connected to the receiver is told nothing about it: `poll(2)` says that it can be
-/// written to, and `sendto(2)` that it would block.
+/// written to, and `sendto(2)` that it would block; and what that has allocated and freed is an event.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 /// A datagram that has been received, or looked at, as far as the buffer had room for it.
