@@ -81,7 +81,7 @@
 //! | `process_info`, `observer`, `i()` | [`ProcessRef::info`](crate::actor::ProcessRef::info), [`process_table`](crate::process_table()) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
-//! | `Agent` | [`Active`](crate::actor::Active) |
+//! | `Agent` | [`Active`](crate::actor::Active), [`Active::supervised`](crate::actor::Active::supervised) |
 //!
 //! # From kameo, ractor, actix and Akka
 //!

@@ -1,5 +1,5 @@
 //! What supervisors do with children of special kinds: those that find nothing to do, those that can be
-//! started once, tasks.
+//! started once, tasks, active values.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -12,15 +12,17 @@ use twoply_core::actor::supervisor::{
     ChildError, ChildInfo, ChildSpec, ChildState, Ignore, PlanError, Restart, Strategy, Supervisor,
     SupervisorRef,
 };
-use twoply_core::actor::{Actor, Builder, Context, ExitReason, Process, Registry};
+use twoply_core::actor::{Active, Actor, Builder, Context, ExitReason, Process, Registry};
+use twoply_core::promise::Failure;
 use twoply_tests::children::{Do, Log, body, child};
-use twoply_tests::{Gate, Signal, Systems, laws};
+use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
 laws! {
     and_mixed {
         a_child_that_finds_nothing_to_do_is_kept_without_a_process,
         a_child_may_be_started_once,
         a_task_is_a_child,
+        an_active_value_is_a_child,
     }
     everywhere {
         a_child_that_finds_nothing_to_do_leaves_nothing_behind,
@@ -312,4 +314,47 @@ fn a_task_is_a_child(on: &Systems) {
     // What waits is unwound, or dropped where it awaits.
     supervisor.stop().wait();
     assert!(gone.count() >= 3);
+}
+
+fn an_active_value_is_a_child(on: &Systems) {
+    let (log, made) = (Log::new(), Signal::new());
+    let count = made.clone();
+    let (spec, active) = Active::supervised("list", move || vec![count.add()]);
+    let early = active.ask(|list| list.len()).wait().unwrap_err();
+    assert!(matches!(early, Failure::NoProcess(_)), "{early:?}");
+    let supervisor = supervisor(on, Strategy::OneForOne, &log).child(spec.on(on.there().backend()));
+    let supervisor = supervisor.start().wait().unwrap();
+    active.try_send(|list| list.push(7)).unwrap();
+    assert_eq!(active.ask(|list| list.clone()).wait().unwrap(), [1, 7]);
+    // What waits behind a closure that panics is run with the next value.
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let panics = active.ask(move |list| {
+        opened.opened().wait();
+        list[100]
+    });
+    let behind = active.clone().ask_async(async |list| list.clone());
+    gate.open();
+    assert!(panics.wait().unwrap_err().is_panic());
+    assert_eq!(behind.wait().unwrap(), [2]);
+    // It lives without handles. One that is killed loses the closure that it runs, and no other.
+    let pid = active.pid().unwrap();
+    drop(active.clone());
+    assert!(pid.is_alive_here());
+    let never = Gate::new();
+    let closed = never.clone();
+    active.try_send(move |_| closed.opened().wait()).unwrap();
+    eventually("it runs the closure", || never.waiting() > 0);
+    let last = active.ask(|list| list.len());
+    pid.exit(ExitReason::Kill);
+    assert_eq!(last.wait().unwrap(), 1);
+    assert_eq!(active.ask(|list| list.clone()).wait().unwrap(), [3], "it is another one");
+    assert_eq!(supervisor.stop().wait(), ExitReason::Normal);
+    assert!(matches!(active.ask(|list| list.len()).wait(), Err(Failure::NoProcess(_))));
+    assert!(active.try_send(|list| list.clear()).is_err());
+    assert_eq!(made.count(), 3);
+    // A value that cannot be made is a child that cannot be started.
+    let (broken, _) = Active::supervised("broken", || -> u8 { panic!("expected") });
+    let start = Supervisor::one_for_one().child(broken).on(on.here().backend()).start();
+    assert_eq!(start.wait().unwrap_err().child(), Some("broken"));
 }

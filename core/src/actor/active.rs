@@ -12,17 +12,22 @@
 //! No closure is ever run while anything is locked. The process holds no handle of its own: it ends when the
 //! last of the others is gone and what was asked for has been done.
 
+mod builder;
+mod child;
+
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+pub use self::builder::ActiveBuilder;
 use super::catch_panic::{catch_panic, catch_panic_async};
-use super::{Builder, Event, ExitReason, Overflow, Pid, Process, ProcessRef, SpawnProcessError};
+use super::supervisor::ChildRef;
+use super::{Event, ExitReason, Pid, Process, ProcessRef};
 use crate::base::sync::lock_std;
 use crate::channel::TrySendError;
-use crate::kernel::backend::Backend;
-use crate::kernel::task::{Panic, current_backend};
+use crate::kernel::task::Panic;
 use crate::promise::{Answer, Failure, Resolver, answer};
 
 /// A value that is an actor: closures are sent to it and run one after the other, with the value in their
@@ -57,6 +62,28 @@ struct Handle<T: Send + 'static> {
     process: OnceLock<Result<ProcessRef<Action<T>>, Failure>>,
     /// The value is here until there is a process that has it.
     unstarted: Mutex<Option<Unstarted<T>>>,
+    /// Leads to the process, whichever that is, if a supervisor starts it.
+    child: Option<ChildRef<Action<T>>>,
+}
+
+/// The process that closures are sent to.
+enum Target<'a, T: Send + 'static> {
+    /// The process of the handle's own.
+    Own(&'a ProcessRef<Action<T>>),
+    /// The process of a child.
+    Child(ProcessRef<Action<T>>),
+}
+
+impl<T: Send + 'static> Deref for Target<'_, T> {
+    type Target = ProcessRef<Action<T>>;
+
+    #[inline]
+    fn deref(&self) -> &ProcessRef<Action<T>> {
+        match self {
+            Target::Own(process) => process,
+            Target::Child(process) => process,
+        }
+    }
 }
 
 /// A value to which no closure has been sent.
@@ -140,7 +167,7 @@ impl<T: Send + 'static> Active<T> {
     {
         let process = self.process()?;
         let action = Action::Run(Box::new(move |value| catch_panic(|| code(value))));
-        process.try_send(action).map_err(|error| failure_of(process, &error))
+        process.try_send(action).map_err(|error| failure_of(&process, &error))
     }
 
     /// Sends a closure and returns the answer that is to come, at once: Io's `@`. What the closure captures
@@ -222,14 +249,14 @@ impl<T: Send + 'static> Active<T> {
     /// # Ok::<(), twoply::promise::Failure>(())
     /// ```
     pub fn pid(&self) -> Result<Pid, Failure> {
-        self.process().map(ProcessRef::pid)
+        self.process().map(|process| process.pid())
     }
 
     /// Sends the action that `action` makes of a resolver. An action that cannot be sent fails the answer.
     fn send_question<R: Send + 'static>(&self, action: impl FnOnce(Resolver<R>) -> Action<T>) -> Answer<R> {
         let asked = self
             .process()
-            .and_then(|process| process.try_ask_inside(action).map_err(|error| failure_of(process, &error)));
+            .and_then(|process| process.try_ask_inside(action).map_err(|error| failure_of(&process, &error)));
         asked.unwrap_or_else(|failure| {
             let (answer, reply) = answer();
             let _ = reply.fail(failure);
@@ -238,13 +265,16 @@ impl<T: Send + 'static> Active<T> {
     }
 
     /// Returns the process, and starts it if nobody has.
-    fn process(&self) -> Result<&ProcessRef<Action<T>>, Failure> {
+    fn process(&self) -> Result<Target<'_, T>, Failure> {
+        if let Some(child) = &self.0.child {
+            return child.process().map(Target::Child).ok_or(Failure::NoProcess(ExitReason::NoProcess));
+        }
         let process = self.0.process.get_or_init(|| self.start());
         if process.is_err() {
             // A value that could not be started is dropped here, where nobody waits for the process.
             drop(lock_std(&self.0.unstarted).take());
         }
-        process.as_ref().map_err(Failure::clone)
+        process.as_ref().map(Target::Own).map_err(Failure::clone)
     }
 
     /// Starts the process. This runs once, while others wait for it: neither the value nor anything else of
@@ -258,7 +288,7 @@ impl<T: Send + 'static> Active<T> {
         // A body that is not started is dropped; the value stays in the slot.
         let value_slot = Arc::new(Mutex::new(Some(value)));
         let (slot, handle) = (Arc::clone(&value_slot), Arc::downgrade(&self.0));
-        let started = settings.start(move |process| serve(process, slot, handle, end_on_panic));
+        let started = settings.start(move |process| serve(process, slot, Some(handle), end_on_panic));
         if started.is_err() {
             let settings = ActiveBuilder::default();
             *lock_std(&self.0.unstarted) =
@@ -296,16 +326,18 @@ impl<T: Send + 'static> Clone for Active<T> {
 
 impl<T: Send + 'static> fmt::Debug for Active<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pid = self.0.process.get().and_then(|process| process.as_ref().ok()).map(ProcessRef::pid);
+        let own = self.0.process.get().and_then(|process| process.as_ref().ok()).map(ProcessRef::pid);
+        let pid = own.or_else(|| self.0.child.as_ref()?.pid());
         f.debug_struct("Active").field("pid", &pid).finish()
     }
 }
 
-/// Runs the process. It takes the value out of `value_slot` in its first step.
+/// Runs the process. It takes the value out of `value_slot` in its first step. If `handle` says where the
+/// handles are, it ends with the last of them.
 async fn serve<T: Send + 'static>(
     mut me: Process<Action<T>>,
     value_slot: Arc<Mutex<Option<Box<T>>>>,
-    handle: Weak<Handle<T>>,
+    handle: Option<Weak<Handle<T>>>,
     end_on_panic: bool,
 ) -> ExitReason {
     let Some(mut value) = lock_std(&value_slot).take() else {
@@ -318,7 +350,9 @@ async fn serve<T: Send + 'static>(
             Event::Message(Action::RunAsync(code)) => code(&mut value).await,
             Event::Exit(exit) if !exit.reason.is_normal() => return exit.reason,
             // The signal comes from the last handle, or else from a process that is linked to this one.
-            Event::Exit(_) if handle.strong_count() == 0 => return ExitReason::Normal,
+            Event::Exit(_) if handle.as_ref().is_some_and(|handle| handle.strong_count() == 0) => {
+                return ExitReason::Normal;
+            }
             Event::Stop(reason) => return *reason,
             _ => continue,
         };
@@ -361,131 +395,4 @@ where
     F: Future<Output = R> + Send + 'a,
 {
     type Future = F;
-}
-
-/// Settings of an active value that is to be made; see [`Active::builder`].
-///
-/// # Examples
-/// ```
-/// use twoply::{Wait, actor::Active, promise::Failure};
-///
-/// let brittle = Active::builder().name("brittle").end_on_panic(true).build(());
-/// assert!(brittle.ask(|()| panic!("expected")).wait().unwrap_err().is_panic());
-/// assert!(matches!(brittle.ask(|()| ()).wait(), Err(Failure::NoProcess(_))));
-/// ```
-#[derive(Clone, Default)]
-#[must_use = "a builder does nothing until it builds"]
-pub struct ActiveBuilder {
-    name: Option<Box<str>>,
-    /// `None` means the backend of whoever sends the first closure.
-    backend: Option<Arc<dyn Backend>>,
-    /// The most closures that may wait their turn; `None` means any number.
-    capacity: Option<usize>,
-    /// The size of the stack in bytes.
-    stack_size: Option<usize>,
-    end_on_panic: bool,
-}
-
-impl ActiveBuilder {
-    /// Names the actor, for messages such as those of a deadlock.
-    pub fn name(mut self, name: impl Into<Box<str>>) -> ActiveBuilder {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Runs the actor on `backend`.
-    pub fn on(mut self, backend: &Arc<dyn Backend>) -> ActiveBuilder {
-        self.backend = Some(Arc::clone(backend));
-        self
-    }
-
-    /// Lets at most so many closures wait their turn, at least one; one more is refused as
-    /// [`Overloaded`](Failure::Overloaded). Unless this is called, any number may wait.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, actor::Active, channel, promise::Failure};
-    ///
-    /// let (open, gate) = channel::bounded::<()>(1);
-    /// let (begun, begin) = channel::bounded(1);
-    /// let busy = Active::builder().capacity(1).build(0);
-    /// busy.try_send(move |_| { begun.try_send(()).unwrap(); _ = gate.recv().wait() })?;
-    /// begin.recv().wait().unwrap();
-    /// busy.try_send(|n| *n += 1)?;
-    /// assert!(matches!(busy.try_send(|n| *n += 1), Err(Failure::Overloaded)));
-    /// drop(open);
-    /// # Ok::<(), Failure>(())
-    /// ```
-    pub fn capacity(mut self, closures: usize) -> ActiveBuilder {
-        self.capacity = Some(closures);
-        self
-    }
-
-    /// Asks for a stack of at least `bytes` bytes; see
-    /// [`task::Builder::stack_size`](crate::task::Builder::stack_size).
-    pub fn stack_size(mut self, bytes: usize) -> ActiveBuilder {
-        self.stack_size = Some(bytes);
-        self
-    }
-
-    /// Says whether a closure that panics ends the actor, with the panic as its exit reason; what comes after
-    /// is refused then. Unless this is called, the actor goes on with the value as the panic has left it.
-    pub fn end_on_panic(mut self, end: bool) -> ActiveBuilder {
-        self.end_on_panic = end;
-        self
-    }
-
-    /// Makes `value` an actor with these settings. Nothing is started before the first closure is sent.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, actor::Active};
-    ///
-    /// let counter = Active::builder().name("counter").build(0);
-    /// counter.try_send(|n| *n += 1)?;
-    /// assert_eq!(counter.ask(|n| *n).wait()?, 1);
-    /// # Ok::<(), twoply::Failure>(())
-    /// ```
-    pub fn build<T: Send + 'static>(mut self, value: T) -> Active<T> {
-        self.backend = self.backend.or_else(|| current_backend().ok());
-        let unstarted = Unstarted { value: Box::new(value), settings: self };
-        Active(Arc::new(Handle { process: OnceLock::new(), unstarted: Mutex::new(Some(unstarted)) }))
-    }
-
-    /// Starts the process, with these settings.
-    fn start<T, F>(self, body: impl FnOnce(Process<Action<T>>) -> F) -> Result<ProcessRef<Action<T>>, Failure>
-    where
-        T: Send + 'static,
-        F: Future<Output = ExitReason> + Send + 'static,
-    {
-        let mut builder = Builder::new().trap_exit(true);
-        builder = match self.capacity {
-            Some(closures) => builder.capacity(closures).overflow(Overflow::Fail),
-            None => builder.unbounded(),
-        };
-        if let Some(name) = self.name {
-            builder = builder.name(name);
-        }
-        if let Some(backend) = &self.backend {
-            builder = builder.on(backend);
-        }
-        if let Some(bytes) = self.stack_size {
-            builder = builder.stack_size(bytes);
-        }
-        builder.spawn(body).map_err(|error| match error {
-            SpawnProcessError::Spawn(error) => error.into(),
-            // This cannot be: an active value asks for no name in a registry.
-            SpawnProcessError::Name(_) => Failure::Broken,
-        })
-    }
-}
-
-impl fmt::Debug for ActiveBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActiveBuilder")
-            .field("name", &self.name)
-            .field("capacity", &self.capacity)
-            .field("end_on_panic", &self.end_on_panic)
-            .finish_non_exhaustive()
-    }
 }
