@@ -16,6 +16,7 @@
 //! | `new_current_thread`, `LocalRuntime` | [`build_local`](crate::runtime::Builder::build_local) |
 //! | `on_thread_start`, `on_thread_park`, `on_task_spawn` | the same names in [`Hooks`](crate::runtime::Hooks) |
 //! | `thread_name`, `core_affinity` | [`name`](crate::runtime::Builder::name), [`worker_names`](crate::runtime::Builder::worker_names), [`pin_workers`](crate::runtime::Builder::pin_workers) |
+//! | `RuntimeMetrics`, `enable_metrics_poll_time_histogram` | [`Runtime::metrics`](crate::Runtime::metrics), [`green_backend::Metrics`](crate::green_backend::Metrics), [`time_polls`](crate::runtime::Builder::time_polls) |
 //! | `spawn_local`, `LocalSet` | [`LocalRuntime::spawn_local`](crate::runtime::LocalRuntime::spawn_local) on a runtime of one thread, [`spawn_pinned`](crate::spawn_pinned) on any |
 //! | `task_local!` | [`task_local!`](crate::task_local!); children have the values that they [`inherit`](crate::task::inherit()) |
 //! | `JoinSet` | [`TaskGroup`](crate::task::TaskGroup); [`scope`](crate::task::scope()) for tasks that borrow |
@@ -56,6 +57,7 @@
 //! | `net.Dialer`, `net.Resolver` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::set_resolver`](crate::net::set_resolver()) |
 //! | `runtime.Gosched` | [`future::yield_now`](crate::future::yield_now()) |
 //! | "all goroutines are asleep" | [`Failure::Deadlock`](crate::Failure::Deadlock), which names the tasks of the circle while others go on |
+//! | `GODEBUG=schedtrace` | [`green_backend::Metrics`](crate::green_backend::Metrics), whose text form tells of each worker |
 //! | the dump on `SIGQUIT` | [`dump_on_signal`](crate::dump_on_signal), [`dump`](crate::dump) |
 //! | `runtime.LockOSThread` | [`native`](crate::native()), whose tasks have threads of their own |
 //!

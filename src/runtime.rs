@@ -27,6 +27,7 @@ mod backend;
 mod builder;
 mod dump_on_signal;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -39,7 +40,7 @@ use twoply_native::Native;
 pub use twoply_core::hooks::{Hooks, TaskMeta};
 
 use crate::actor::Tabling;
-use crate::task::Dumping;
+use crate::task::{Dumping, TaskKinds};
 use crate::{Failure, Spawner, Task};
 
 pub use backend::{Backend, ParseBackendError};
@@ -195,19 +196,17 @@ impl Runtime {
         self.spawner().process_table()
     }
 
-    /// Returns what every runtime counts.
+    /// Returns what every runtime counts. [`Runtime::as_green`] tells more of the workers of one that has
+    /// any.
     pub fn metrics(&self) -> Metrics {
-        match &self.engine {
+        let threads = match &self.engine {
             #[cfg(feature = "native")]
-            Engine::Native(native) => {
-                Metrics { tasks: native.spawner().tasks().len(), threads: native.threads().0 }
-            }
+            Engine::Native(native) => native.threads(),
             #[cfg(feature = "green")]
-            Engine::Green(green) => {
-                let metrics = green.metrics();
-                Metrics { tasks: metrics.tasks, threads: metrics.threads }
-            }
-        }
+            Engine::Green(green) => green.threads(),
+        };
+        let tasks = self.spawner().tasks();
+        Metrics { tasks: tasks.len(), kinds: tasks.kinds(), threads: threads.0, idle_threads: threads.1 }
     }
 
     /// Returns the green runtime behind it, if it is one: for what only that has, such as the counters of its
@@ -267,12 +266,33 @@ impl From<Native> for Runtime {
     }
 }
 
-/// The counts that every runtime has, read one after the other while it goes on.
+/// The counts that every runtime has, read one after the other while it goes on. Its text form is a line.
+///
+/// # Examples
+/// ```
+/// use twoply::Runtime;
+///
+/// let runtime = Runtime::builder().workers(1).build()?;
+/// // 0 tasks (0 futures, 0 closures, 0 processes, 0 not listed) on 2 threads, 0 of them idle
+/// println!("{}", runtime.metrics());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
     /// The number of tasks that are not over.
     pub tasks: usize,
+    /// The same by kind, as far as tasks are listed.
+    pub kinds: TaskKinds,
     /// The number of threads of the runtime, the idle ones included.
     pub threads: usize,
+    /// The number of threads that are kept for the next task that needs one.
+    pub idle_threads: usize,
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Metrics { tasks, kinds, threads, idle_threads } = self;
+        write!(f, "{tasks} tasks ({kinds}) on {threads} threads, {idle_threads} of them idle")
+    }
 }

@@ -72,6 +72,11 @@ impl Load {
         self.held.load(Ordering::Relaxed) == 0
     }
 
+    /// Returns the number of its fibers that are in the middle of a task.
+    pub(crate) fn blocked(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Returns the number of tasks that the worker holds. One that was given to it counts as one that will
     /// block, until that is known.
     pub(crate) fn held(&self) -> usize {

@@ -12,6 +12,7 @@
 //! | `queue`, `sleepers` | the run queue that others steal from; which workers sleep, and who is woken |
 //! | `fiber` | stacks, and the switch between them |
 //! | `revocable`, `asymmetric_fence` | a cell that one thread uses and another may empty; the fence that makes it cheap |
+//! | `timing` | histograms of polls and of wake-ups |
 //! | `core` | the part of a worker that is its alone |
 //! | `handoff`, `request` | how a worker gets to another thread: from one that may block, or to one that waits for it |
 //! | `watchdog_state` | what the watchdog and the workers share |
@@ -47,6 +48,7 @@ mod scheduler;
 mod sleepers;
 mod strand;
 mod sync;
+mod timing;
 mod watchdog;
 mod watchdog_state;
 mod worker;
@@ -56,4 +58,5 @@ pub use host::Host;
 pub use local::LocalRuntime;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runtime::{Builder, FiberPromise, Green};
+pub use timing::{Histogram, Times};
 pub use watchdog_state::LongPoll;

@@ -22,6 +22,7 @@ use crate::counts::Counts;
 use crate::fiber::overflow::{self, SignalStack};
 use crate::fiber::{Fiber, FiberResult, StackPool, prefetch, usage};
 use crate::strand::{FiberStrand, Input, Output};
+use crate::timing::fiber_key;
 use crate::worker::{self, Context};
 
 /// The number of free runners that a worker keeps. More than this many tasks that block and go on at the same
@@ -94,7 +95,7 @@ impl Runners {
                     Work::Park => self.context.park(),
                     Work::Job(job) => match self.free() {
                         Ok(runner) => self.resume(runner, Some(job)),
-                        Err(_) => worker::poll(&self.context.remote(self.index).counts, job),
+                        Err(_) => worker::poll_timed(&self.context, self.index, job),
                     },
                 }
             }
@@ -158,6 +159,8 @@ impl Runners {
             Counts::bump(&counts.polls);
             counts.current.store(blocked.task, Ordering::Relaxed);
             self.resume(runner, None);
+        } else if let Some(followed) = &self.context.shared.followed {
+            followed.forget(fiber_key(self.index, runner));
         }
     }
 
@@ -183,7 +186,18 @@ impl Runners {
         if let Some(job) = &input {
             runner.task = job.id();
         }
+        let key = match &input {
+            Some(job) => job.id(),
+            None => fiber_key(self.index, number),
+        };
+        let timed = self.context.shared.followed.as_ref().zip(remote.timing.as_ref());
+        let timed = timed.map(|(followed, timing)| (timing, followed.begins(key, timing)));
         let result = strand::enter(&*runner.strand, || runner.fiber.resume(input));
+        if let Some((timing, start)) = timed
+            && self.context.has_core()
+        {
+            timing.polled(start);
+        }
         match result {
             FiberResult::Suspended(Output::Blocked) => {
                 if !runner.blocked {

@@ -64,6 +64,11 @@ impl Green {
         &self.spawner
     }
 
+    /// Returns how many threads there are, and how many of them are idle: kept for the next task that blocks.
+    pub fn threads(&self) -> (usize, usize) {
+        self.shared.threads.threads()
+    }
+
     /// Returns whether blocked stacks are [fibers](Builder::fibers).
     pub fn has_fibers(&self) -> bool {
         self.shared.stacks.is_some()

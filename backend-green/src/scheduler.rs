@@ -56,6 +56,7 @@ use crate::queue::{Injector, Local, Stealer};
 use crate::request::CoreRequest;
 use crate::revocable::Revocable;
 use crate::sleepers::Sleepers;
+use crate::timing::{Followed, WorkerTiming};
 use crate::watchdog_state::WatchdogState;
 
 /// The state that the workers of a runtime share.
@@ -88,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) spin_rounds: u32,
     /// The loop of a thread that is to carry a worker: [`crate::carrier`], which stands above this.
     pub(crate) carry: fn(Arc<Shared>, Box<Core>),
+    /// The wake-up that is being followed, if the program wants to know its delay.
+    pub(crate) followed: Option<Followed>,
     /// The processors that workers are bound to, if they are.
     pub(crate) affinity: Option<Affinity>,
     /// The hooks of the program.
@@ -131,6 +134,8 @@ pub(crate) struct Remote {
     pub(crate) request: CoreRequest,
     /// The name of a thread while it carries the worker, if that has one.
     pub(crate) name: Option<String>,
+    /// The times of the worker, if the program wants to know them.
+    pub(crate) timing: Option<Box<WorkerTiming>>,
     /// The counters of the worker.
     pub(crate) counts: Counts,
 }
@@ -148,6 +153,7 @@ impl Remote {
             handoff: Handoff::default(),
             request: CoreRequest::default(),
             name: None,
+            timing: None,
             counts: Counts::default(),
         }
     }
@@ -201,8 +207,13 @@ impl Remote {
         }
     }
 
+    /// Returns the number of fibers in the inbox.
+    pub(crate) fn inbox_len(&self) -> usize {
+        self.inbox_len.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn inbox_is_empty(&self) -> bool {
-        self.inbox_len.load(Ordering::Relaxed) == 0
+        self.inbox_len() == 0
     }
 }
 
@@ -233,6 +244,7 @@ impl Shared {
             live_workers,
             spin_rounds,
             carry,
+            followed: None,
             affinity: None,
             hooks,
             born: forked.load(Ordering::Relaxed),
@@ -242,6 +254,9 @@ impl Shared {
 
     /// Puts a job where a worker will find it, from outside of the workers.
     pub(crate) fn inject(&self, job: Job) {
+        if let Some(followed) = &self.followed {
+            followed.woken(job.id());
+        }
         match self.injector.offer(job) {
             Ok(_) => self.notify(),
             Err(job) => drop_elsewhere(job),

@@ -24,6 +24,7 @@ use crate::fiber::Suspender;
 use crate::handoff::Ticket;
 use crate::launch::launch;
 use crate::scheduler::Shared;
+use crate::timing::fiber_key;
 use crate::worker::{self, Context};
 
 /// The value of a resume: a job to poll, or nothing. Nothing means to go on where the fiber blocked, or to
@@ -66,8 +67,10 @@ impl CarrierStrand {
     pub(crate) fn run(&self, mut next: impl FnMut() -> Option<Work>) {
         strand::enter(self, || {
             let counts = &self.context.remote(self.index).counts;
+            let is_timed = self.context.shared.followed.is_some();
             while let Some(work) = next() {
                 match work {
+                    Work::Job(job) if is_timed => worker::poll_timed(&self.context, self.index, job),
                     Work::Job(job) => {
                         worker::poll(counts, job);
                     }
@@ -255,6 +258,11 @@ struct FiberUnpark {
 
 impl Unpark for FiberUnpark {
     fn unpark(&self) {
+        if let Some(followed) = &self.shared.followed
+            && self.fiber != usize::MAX
+        {
+            followed.woken(fiber_key(self.index, self.fiber));
+        }
         let home = worker::with_local(&self.shared, |core| {
             if core.index() == self.index {
                 core.push_fiber(self.fiber);

@@ -130,6 +130,9 @@ impl Context {
         if job.is_of(&*self.shared)
             && let Some(core) = self.carrier.lend()
         {
+            if let Some(followed) = &self.shared.followed {
+                followed.woken(job.id());
+            }
             core.push(&self.shared, job, yielded);
             return Ok(());
         }
@@ -379,6 +382,19 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
         if at_most.is_some() {
             return;
         }
+    }
+}
+
+/// Polls the task of `job` on the calling stack, as [`poll`] does, and notes for how long if the worker is
+/// still here.
+#[cold]
+pub(crate) fn poll_timed(context: &Context, index: usize, job: Job) {
+    let Remote { counts, timing, .. } = context.remote(index);
+    let (Some(followed), Some(timing)) = (&context.shared.followed, timing) else { return poll(counts, job) };
+    let start = followed.begins(job.id(), timing);
+    poll(counts, job);
+    if context.has_core() {
+        timing.polled(start);
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Builder {
     worker_names: Option<String>,
     /// The setting of [`Builder::pin_workers`].
     cpus: Option<Vec<usize>>,
+    /// The setting of [`Builder::time_polls`].
+    times_polls: bool,
     /// The setting of [`Builder::max_threads`].
     max_threads: Option<usize>,
     /// The setting of [`Builder::stack_size`].
@@ -70,6 +72,14 @@ impl Builder {
     /// Binds green workers to processors, in turns, by the numbers that the operating system has for them.
     pub fn pin_workers(mut self, cpus: impl IntoIterator<Item = usize>) -> Builder {
         self.cpus = Some(cpus.into_iter().collect());
+        self
+    }
+
+    /// Has green workers measure how long polls take and how late they are, at some tens of nanoseconds a
+    /// poll: [`WorkerMetrics::times`](crate::green_backend::WorkerMetrics::times), which
+    /// [`Runtime::as_green`] leads to.
+    pub fn time_polls(mut self) -> Builder {
+        self.times_polls = true;
         self
     }
 
@@ -208,6 +218,9 @@ impl Builder {
         }
         if let Some(workers) = self.workers {
             builder = builder.workers(workers);
+        }
+        if self.times_polls {
+            builder = builder.time_polls();
         }
         if let Some(prefix) = &self.worker_names {
             builder = builder.worker_names(prefix);

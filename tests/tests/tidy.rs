@@ -116,6 +116,7 @@ const GREEN_FLOORS: &[&[&str]] = &[
     // What knows neither a worker nor a runtime.
     &["sync", "lock", "affinity", "asymmetric_fence", "sleepers", "queue", "counts", "fiber", "revocable"],
     // A worker on its own, and how it gets from thread to thread.
+    &["timing"],
     &["core"],
     &["handoff", "request", "watchdog_state", "reports"],
     // What the workers share.

@@ -23,6 +23,7 @@ use crate::local::LocalRuntime;
 use crate::queue::Local;
 use crate::reports::Handler;
 use crate::scheduler::{Remote, Shared};
+use crate::timing::Followed;
 use crate::watchdog;
 use crate::watchdog_state::{LongPoll, WatchdogState};
 
@@ -51,6 +52,8 @@ pub struct Builder {
     long_poll_limit: Duration,
     /// The handler that is told of such tasks.
     on_long_poll: Option<Handler>,
+    /// The setting of [`Builder::time_polls`].
+    times_polls: bool,
     /// The setting of [`Builder::hooks`].
     hooks: Hooks,
 }
@@ -224,6 +227,14 @@ impl Builder {
         self
     }
 
+    /// Has workers measure how long polls take and how late they are; see
+    /// [`WorkerMetrics::times`](crate::WorkerMetrics::times). That costs two looks at the clock a poll, and
+    /// one more for a wake-up that is followed.
+    pub fn time_polls(mut self) -> Builder {
+        self.times_polls = true;
+        self
+    }
+
     /// Calls `handler` after each poll of a task on a fiber, on the fiber, with how much of its stack the
     /// task has used. The largest of what is said of a task is its high-water mark. This is for finding out
     /// which [`Builder::stack_size`] a program needs: it costs some microseconds a poll. Without fibers
@@ -354,6 +365,7 @@ impl Builder {
             let local = Local::new(count > 1);
             let mut remote = Remote::new(local.stealer(), Reactor::new()?);
             remote.name = self.worker_names.as_ref().map(|prefix| format!("{prefix}{index}"));
+            remote.timing = self.times_polls.then(Box::default);
             remotes.push(remote);
             workers.push(Core::new(index, local, self.spin_rounds));
         }
@@ -370,6 +382,7 @@ impl Builder {
         let mut shared =
             Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry, self.hooks);
         shared.on_stack_use = self.on_stack_use;
+        shared.followed = self.times_polls.then(Followed::new);
         shared.affinity = self.cpus.as_deref().map(Affinity::new).transpose()?;
         Ok((shared, workers))
     }
@@ -389,6 +402,7 @@ impl Default for Builder {
             on_stack_use: None,
             long_poll_limit: LONG_POLL,
             on_long_poll: None,
+            times_polls: false,
             hooks: Hooks::new(),
         }
     }

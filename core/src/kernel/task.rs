@@ -60,7 +60,7 @@ pub use failure::{Cycle, Failure};
 pub use handle::{Task, TaskRef};
 pub use id::TaskId;
 pub use job::Job;
-pub use list::{TaskList, WaitEmpty};
+pub use list::{TaskKinds, TaskList, WaitEmpty};
 pub use local::{AccessError, LocalKey, LocalScope, inherit, inherit_fn};
 pub use owner::AsOwner;
 pub use scope::{Scope, ScopedTask, scope};

@@ -30,6 +30,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use slab::Slab;
 
+use super::dump::TaskKind;
 use super::handle::TaskRef;
 use super::header::{Header, HeaderRef};
 use super::id::TaskId;
@@ -270,6 +271,34 @@ impl TaskList {
         self.shards.iter().flat_map(Shard::tasks).collect()
     }
 
+    /// Returns the number of tasks of each kind at about this moment.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, task};
+    ///
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let idle = task::Builder::new().name("idle");
+    /// let idle = idle.spawn_on(runtime.spawner().backend(), std::future::pending::<()>()).unwrap();
+    /// assert_eq!(runtime.spawner().tasks().kinds().futures, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn kinds(&self) -> TaskKinds {
+        let mut kinds = TaskKinds::default();
+        for shard in &self.shards {
+            for (_, entry) in lock(&shard.waiting).iter() {
+                match entry.header.get().kind() {
+                    TaskKind::Future => kinds.futures += 1,
+                    TaskKind::Closure => kinds.closures += 1,
+                    TaskKind::Process => kinds.processes += 1,
+                }
+            }
+        }
+        let listed = kinds.futures + kinds.closures + kinds.processes;
+        kinds.unlisted = self.len().saturating_sub(listed);
+        kinds
+    }
+
     /// Returns whether [`TaskList::close`] has been called.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
@@ -366,6 +395,28 @@ impl TaskList {
     /// ```
     pub fn wait_empty(self: &Arc<Self>) -> WaitEmpty {
         WaitEmpty { tasks: Arc::clone(self), wait_key: WaitKey::new() }
+    }
+}
+
+/// The number of tasks of each kind that are not over; see [`TaskList::kinds`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskKinds {
+    /// The number of tasks that are futures.
+    pub futures: usize,
+    /// The number of tasks that are straight-line code.
+    pub closures: usize,
+    /// The number of tasks that are processes, those of actors included.
+    pub processes: usize,
+    /// The number of tasks of which nothing is known but that they are there: they have no name, and have not
+    /// waited yet.
+    pub unlisted: usize,
+}
+
+impl fmt::Display for TaskKinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TaskKinds { futures, closures, processes, unlisted } = self;
+        write!(f, "{futures} futures, {closures} closures, {processes} processes, {unlisted} not listed")
     }
 }
 
