@@ -29,7 +29,7 @@ use crate::kernel::task::{self, Header, Locals};
 use crate::kernel::trampoline::Trampoline;
 use crate::kernel::waiting::Telling;
 
-use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield};
+use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield, YIELDING};
 pub(crate) use parted::{Parted, part_with};
 pub use thread::ThreadStrand;
 pub(crate) use thread::WakeHandle;
@@ -310,17 +310,18 @@ impl StrandState {
     /// polls it should.
     #[inline]
     pub(crate) fn request_yield(&self) {
-        self.marks.set(Marks { yielding: true, ..self.marks.get() });
+        self.marks.set(self.marks.get().with(YIELDING, true));
     }
 
     /// Returns whether a yield has been requested since the last call.
     #[inline]
     pub(crate) fn take_yield(&self) -> bool {
         let marks = self.marks.get();
-        if marks.yielding {
-            self.marks.set(Marks { yielding: false, ..marks });
+        let is_yielding = marks.flags & YIELDING != 0;
+        if is_yielding {
+            self.marks.set(marks.with(YIELDING, false));
         }
-        marks.yielding
+        is_yielding
     }
 
     /// Counts an alternative to what is polled until the guard is dropped; see [`with_alternative`].

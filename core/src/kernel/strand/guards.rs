@@ -16,12 +16,23 @@ use crate::kernel::waiting::Telling;
 pub(crate) struct Marks {
     /// The number of times that the poll has unwound because the task was cancelled.
     pub(super) unwinds: u16,
-    /// True if the future that is being polled woke itself to let others run.
-    pub(super) yielding: bool,
-    /// True while a hook of the program's runs, whose doings call no hooks.
-    pub(super) in_hook: bool,
+    /// [`YIELDING`] and [`IN_HOOK`], if they are so.
+    pub(super) flags: u8,
     /// The goods that the task has parted with, in this poll or an earlier one.
     pub(super) parted: Parted,
+}
+
+/// The future that is being polled woke itself to let others run.
+pub(super) const YIELDING: u8 = 1 << 0;
+/// A hook of the program's runs, whose doings call no hooks.
+const IN_HOOK: u8 = 1 << 1;
+
+impl Marks {
+    /// Returns the same with `flag` set or cleared.
+    #[inline]
+    pub(super) fn with(self, flag: u8, is_set: bool) -> Marks {
+        Marks { flags: if is_set { self.flags | flag } else { self.flags & !flag }, ..self }
+    }
 }
 
 /// The state of a task's poll that lies around another one.
@@ -40,7 +51,7 @@ pub(crate) struct InHook<'a>(&'a StrandState);
 impl Drop for InHook<'_> {
     fn drop(&mut self) {
         let marks = &self.0.marks;
-        marks.set(Marks { in_hook: false, ..marks.get() });
+        marks.set(marks.get().with(IN_HOOK, false));
     }
 }
 
@@ -48,8 +59,8 @@ impl StrandState {
     /// Begins a hook on this stack; `None` in the middle of one.
     pub(crate) fn enter_hook(&self) -> Option<InHook<'_>> {
         let marks = self.marks.get();
-        self.marks.set(Marks { in_hook: true, ..marks });
-        if marks.in_hook { None } else { Some(InHook(self)) }
+        self.marks.set(marks.with(IN_HOOK, true));
+        if marks.flags & IN_HOOK != 0 { None } else { Some(InHook(self)) }
     }
 
     /// Returns what those who look need; see [`waiting`](crate::kernel::waiting).

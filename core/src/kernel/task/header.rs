@@ -258,15 +258,18 @@ impl Header {
         self.shared().clear_parker();
     }
 
-    /// Ends the task, whose future has been dropped: marks it as finished, takes it out of the list, tells
-    /// the observer.
+    /// Ends the task, whose future has been dropped: tells the hooks, marks it as finished, takes it out of
+    /// the list, tells the observer.
     #[inline]
     pub(crate) fn finish(&self) {
+        let tasks = self.backend.tasks();
+        if let Some(hooks) = tasks.hooks() {
+            hooks.task_ends(self);
+        }
         self.slot.finish();
         if self.slot.locks() & FOUND_BY_LOCKS != 0 {
             holders::leave(self.id);
         }
-        let tasks = self.backend.tasks();
         tasks.remove(self);
         tasks.count_end(self.id);
         if let Some(observer) = self.attributes().and_then(|attributes| attributes.observer.as_ref()) {

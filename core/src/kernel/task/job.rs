@@ -245,11 +245,7 @@ pin_project! {
             let mut this = this.project();
             // The body was dropped without a last poll, by whoever had the job in hand.
             discard_panic(|| this.body.set(None));
-            let header = this.header.get();
-            if let Some(hooks) = header.backend().tasks().hooks() {
-                hooks.task_ends(header);
-            }
-            header.finish();
+            this.header.get().finish();
         }
     }
 }
@@ -406,7 +402,10 @@ where
 {
     part_with::<B>();
     let header = Header::new(backend, B::KIND, attributes);
-    if !header.backend().tasks().count_start(header.id()) {
+    let tasks = header.backend().tasks();
+    let is_hooked = tasks.hooks().is_some();
+    if !tasks.count_start(header.id()) {
+        header.set_untold();
         // The observer counts on being told, whatever the body's destructor does.
         discard_panic(move || drop(body));
         header.finish();
@@ -431,7 +430,7 @@ where
         // SAFETY: the header lies beside the future, whose destructor calls `finish`.
         unsafe { job.header().enter(None) };
     }
-    if let Some(hooks) = job.header().backend().tasks().hooks() {
+    if is_hooked && let Some(hooks) = job.header().backend().tasks().hooks() {
         hooks.task_starts(job.header());
     }
     launch(job)?;
