@@ -80,6 +80,7 @@
 //! | `register`, `Registry`, `pg` | [`Registry`](crate::actor::Registry), [`Groups`](crate::actor::Groups) |
 //! | `Registry` with `keys: :duplicate`, `listeners`, `{:via, _, _}` | [`Directory`](crate::actor::Directory), [`Registry::watch`](crate::actor::Registry::watch), [`Via`](crate::actor::Via) |
 //! | `send_after`, `start_timer`, `cancel_timer` | [`ProcessRef::send_after`](crate::actor::ProcessRef::send_after), [`Process::start_timer`](crate::actor::Process::start_timer), [`Process::cancel_timer`](crate::actor::Process::cancel_timer) |
+//! | `sys:get_state`, `sys:suspend`, `sys:resume` | [`ProcessRef::show_state`](crate::actor::ProcessRef::show_state), [`suspend`](crate::actor::ProcessRef::suspend), [`resume`](crate::actor::ProcessRef::resume) |
 //! | `process_info`, `observer`, `i()` | [`ProcessRef::info`](crate::actor::ProcessRef::info), [`process_table`](crate::process_table()) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |

@@ -43,8 +43,8 @@ use proc_macro::TokenStream;
 ///   message.
 /// - A function without `self`, a constant or a type is left alone. So is what stands in another impl:
 ///   helpers which are no messages belong there.
-/// - A method of the name of a hook (`started`, `trapped`, `down`, `timed_out`, `idle`, `stopped`) is that
-///   hook, moves to the impl of `Actor`, and has the signature that it has there.
+/// - A method of the name of a hook (`started`, `trapped`, `down`, `timed_out`, `idle`, `show_state`,
+///   `stopped`) is that hook, moves to the impl of `Actor`, and has the signature that it has there.
 ///
 /// Docs and `cfg` attributes go along to the variants and to the methods of the reference, whose visibility
 /// is that of the methods. The enum and the reference are as visible as the most visible method, and as

@@ -13,7 +13,7 @@ use syn::{
 use crate::types::{NameSelf, Unfit};
 
 /// The names of the hooks of the trait. A method of such a name is one.
-const HOOKS: [&str; 6] = ["started", "trapped", "down", "timed_out", "idle", "stopped"];
+const HOOKS: [&str; 7] = ["started", "trapped", "down", "timed_out", "idle", "show_state", "stopped"];
 
 /// An impl that becomes an actor.
 pub(crate) struct ActorImpl {

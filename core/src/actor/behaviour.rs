@@ -13,6 +13,7 @@ mod run;
 mod start;
 
 use std::error::Error;
+use std::fmt;
 use std::future::{Future, ready};
 
 use super::SpawnProcessError;
@@ -211,6 +212,15 @@ pub trait Actor: Sized + Send + 'static {
     fn idle(&mut self, cx: &mut Context<Self>) -> impl Future<Output = Result<(), Self::Error>> + Send {
         cx.stop();
         ready(Ok(()))
+    }
+
+    /// Writes the state of the actor, for somebody who [looks](ProcessRef::show_state) at it while it runs.
+    /// Without this, that is the name of its type.
+    ///
+    /// # Errors
+    /// As those of `f`. What was written before is shown.
+    fn show_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<Self>())
     }
 
     /// Is called last, with the reason for which the actor ends, before its links and monitors are told. What

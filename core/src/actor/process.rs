@@ -14,6 +14,7 @@ mod reference;
 mod serial;
 mod signal;
 mod stopping;
+pub(super) mod system;
 mod table;
 mod timer;
 mod weak;

@@ -68,10 +68,13 @@ struct Extras<M> {
     idle: Option<Sleep>,
     /// It has said that it does not want to be started.
     ignored: bool,
+    /// It handles nothing until somebody has it go on.
+    suspended: bool,
 }
 
 impl<A: Actor> Context<A> {
     pub(super) fn new(process: Process<A::Message>) -> Context<A> {
+        process.cell().serve_requests();
         Context { process, extras: None, stop: None }
     }
 
@@ -318,6 +321,7 @@ impl<A: Actor> Context<A> {
                 idle_timeout: None,
                 idle: None,
                 ignored: false,
+                suspended: false,
             })
         })
     }
@@ -337,6 +341,18 @@ impl<A: Actor> Context<A> {
     #[inline]
     pub(super) fn is_ignored(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.ignored)
+    }
+
+    /// Returns true if the actor is to handle nothing.
+    #[inline]
+    pub(super) fn is_suspended(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.suspended)
+    }
+
+    pub(super) fn set_suspended(&mut self, suspended: bool) {
+        if suspended || self.extras.is_some() {
+            self.extras().suspended = suspended;
+        }
     }
 
     /// Returns true if a handler has asked for the end.

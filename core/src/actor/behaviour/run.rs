@@ -1,6 +1,7 @@
 //! The loop of an actor: it receives, calls a handler, and begins again.
 
 use std::error::Error;
+use std::fmt::{self, Write};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
@@ -9,9 +10,11 @@ use pin_project_lite::pin_project;
 
 use super::{Actor, Context};
 use crate::actor::catch_panic::{catch_panic, catch_panic_async};
+use crate::actor::process::system::Request;
 use crate::actor::{Event, ExitReason, Process};
 use crate::channel::Receiver;
 use crate::kernel::task::Panic;
+use crate::promise::Failure;
 
 /// The outcome of an actor's first handler, if it was not an error.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,8 +110,17 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let mut received = None;
-        if let TurnProjection::Receiving { parts: Some((_, cx)), .. } = self.as_mut().project() {
-            received = match ready!(poll_event(cx, task))? {
+        if let TurnProjection::Receiving { parts: Some((actor, cx)), .. } = self.as_mut().project() {
+            if cx.cell().is_asked() || cx.is_suspended() {
+                ready!(serve::<A>(actor, cx, task));
+            }
+            let mut polled = poll_event(cx, task);
+            while polled.is_pending() && cx.cell().is_asked() {
+                // It has come since the look above: nobody wakes this task for it any more.
+                ready!(serve::<A>(actor, cx, task));
+                polled = poll_event(cx, task);
+            }
+            received = match ready!(polled)? {
                 Some(Event::Exit(exit)) if cx.cell().is_parent(&exit.from) => {
                     return Poll::Ready(Err(Box::new(exit.reason)));
                 }
@@ -134,6 +146,51 @@ where
             Err(panic) => Poll::Ready(Err(Box::new(panic.into()))),
         }
     }
+}
+
+/// Serves the requests that have come, and is ready when the actor is not suspended.
+#[cold]
+fn serve<A: Actor>(actor: &A, cx: &mut Context<A>, task: &mut task::Context<'_>) -> Poll<()> {
+    loop {
+        for request in cx.cell().take_requests() {
+            // Whoever has asked may have gone; a resolver here has no other reason to fail.
+            let _ = match request {
+                Request::Show(reply) => match catch_panic(|| show(actor)) {
+                    Ok(state) => reply.resolve(state).map_err(drop),
+                    Err(panic) => reply.fail(Failure::Panicked(panic)).map_err(drop),
+                },
+                Request::Suspend(reply) => {
+                    cx.set_suspended(true);
+                    reply.resolve(()).map_err(drop)
+                }
+                Request::Resume(reply) => {
+                    cx.set_suspended(false);
+                    reply.resolve(()).map_err(drop)
+                }
+            };
+        }
+        if !cx.is_suspended() {
+            return Poll::Ready(());
+        }
+        cx.cell().wait_for_requests(task);
+        if !cx.cell().is_asked() {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Returns what the actor shows of its state.
+fn show<A: Actor>(actor: &A) -> String {
+    struct State<'a, A>(&'a A);
+    impl<A: Actor> fmt::Display for State<'_, A> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.show_state(f)
+        }
+    }
+    let mut text = String::new();
+    // An error ends the text, and nothing else.
+    let _ = write!(text, "{}", State(actor));
+    text
 }
 
 /// The next event, `None` if none has come for long, or the reason to end.

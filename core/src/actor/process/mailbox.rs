@@ -59,6 +59,11 @@ use crate::base::wake::StoredWaker;
 /// DROPPED    0 ────────────────▶ 1
 ///              ◀────────────────
 ///              (14) break_orphans, leave
+///
+///              (15) ask_system                   (17) serve_requests
+/// ASKED      0 ───────────────▶ 1   SERVES     0 ──────────────────▶ 1
+///              ◀───────────────
+///              (16) take_requests
 /// ```
 pub(super) type Flags = u32;
 
@@ -76,6 +81,11 @@ pub(super) const BEGUN: Flags = 16;
 pub(super) const RETURNED: Flags = 32;
 /// The body has dropped questions unanswered, and it is not known yet whether that is its end.
 pub(super) const DROPPED: Flags = 64;
+
+/// There are requests beside the mailbox; see [`system`](super::system).
+pub(super) const ASKED: Flags = 128;
+/// The process is an actor, which serves such requests.
+pub(super) const SERVES: Flags = 256;
 
 /// A buffer larger than this many bytes is made smaller when its process goes to sleep and needs little of
 /// it: most processes are idle, and a burst should not cost memory for ever.

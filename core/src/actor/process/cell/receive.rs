@@ -137,6 +137,11 @@ impl<M> Cell<M> {
         self.sync_flags(queue);
         drop(inbox);
         drop(before);
+        self.note_wait()
+    }
+
+    /// Tells those who look that the process waits for what comes next.
+    pub(in crate::actor::process) fn note_wait(&self) -> Poll<()> {
         waiting::note(Poll::Pending, || WaitingFor::Mailbox { process: self.serial })
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::super::pid::{Epoch, Identity, Pid};
+use super::super::system::Request;
 use super::relations::{Link, Relations};
 use crate::kernel::task::owner::Orphan;
 use crate::kernel::task::{self, ExitReason, HeaderRef};
@@ -125,6 +126,14 @@ impl Life {
     /// Takes the questions that were kept, for a process that lives on.
     pub(in crate::actor::process) fn take_orphans(&mut self) -> Vec<Arc<dyn Orphan>> {
         self.relations.as_mut().map_or_else(Vec::new, |relations| std::mem::take(&mut relations.orphans))
+    }
+
+    pub(in crate::actor::process) fn add_request(&mut self, request: Request) {
+        self.relations().requests.push(request);
+    }
+
+    pub(in crate::actor::process) fn take_requests(&mut self) -> Vec<Request> {
+        self.relations.as_mut().map_or_else(Vec::new, |relations| std::mem::take(&mut relations.requests))
     }
 
     /// Takes the link to `other` out, whatever its epoch.

@@ -23,6 +23,7 @@
 use std::sync::{Arc, Weak};
 
 use super::super::pid::{AtExit, By, Epoch, HookId, Identity, MonitorRef, Pid, Signal};
+use super::super::system::Request;
 use super::Later;
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
@@ -63,6 +64,8 @@ pub(in crate::actor::process) struct Relations {
     /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet.
     /// See [`Cell::keep_orphan`].
     pub(super) orphans: Vec<Arc<dyn Orphan>>,
+    /// The requests that its loop has not served yet.
+    pub(super) requests: Vec<Request>,
 }
 
 impl Relations {
