@@ -7,7 +7,7 @@
 //!
 //! (1) check    whoever waits: takes the status, under the lock, so that nobody signals a process that is gone.
 //! (2) abandon  the drop of the handle.
-//! (3) look     the orphan's own waker, when the system reports the end; or the next child that is started.
+//! (3) look     the orphan's own waker, when the system reports the end; where it cannot, the next child that is started.
 //! ```
 
 use std::io;
@@ -114,20 +114,18 @@ impl Exit {
         if !matches!(self.try_wait(), Ok(None)) {
             return;
         }
-        let orphan = Arc::new(Orphan { exit: self, wait_key: Mutex::new(WaitKey::new()) });
-        lock_std(&ORPHANS).push(Arc::clone(&orphan));
-        orphan.look();
+        Arc::new(Orphan { exit: self, wait_key: Mutex::new(WaitKey::new()) }).look();
     }
 }
 
-/// The processes that nobody holds any more, and whose status has not been taken.
-static ORPHANS: Mutex<Vec<Arc<Orphan>>> = Mutex::new(Vec::new());
+/// The processes that nobody holds any more and that cannot be watched at present. Those that are watched
+/// live in what watches them.
+static UNWATCHED: Mutex<Vec<Arc<Orphan>>> = Mutex::new(Vec::new());
 
-/// Takes the status of orphans that have ended. Nearly always they have been told by then; this is for those
-/// that could not be watched.
+/// Looks at the processes that could not be watched.
 pub(super) fn reap() {
-    let orphans = lock_std(&ORPHANS).clone();
-    orphans.iter().for_each(Orphan::look);
+    let unwatched = std::mem::take(&mut *lock_std(&UNWATCHED));
+    unwatched.iter().for_each(Orphan::look);
 }
 
 /// A process that nobody holds any more. It is its own waker.
@@ -135,6 +133,16 @@ struct Orphan {
     exit: Exit,
     /// The place of its waker where it waits for the signal.
     wait_key: Mutex<WaitKey>,
+}
+
+/// The outcomes of a look at an orphan.
+enum Look {
+    /// There is no status left to be taken.
+    Over,
+    /// It runs, and its end wakes it.
+    Watched,
+    /// It runs, and the system refuses to tell of its end.
+    Unwatched,
 }
 
 impl Wake for Orphan {
@@ -148,43 +156,44 @@ impl Orphan {
     /// any thread, several times at once.
     fn look(self: &Arc<Self>) {
         let waker = Waker::from(Arc::clone(self));
-        if self.poll(&mut Context::from_waker(&waker)).is_pending() {
-            return;
+        match self.poll(&mut Context::from_waker(&waker)) {
+            Look::Watched => {}
+            Look::Unwatched => lock_std(&UNWATCHED).push(Arc::clone(self)),
+            Look::Over => match self.exit.watch.get() {
+                Some(Watch::Descriptor(source)) => source.forget(Direction::Read),
+                Some(Watch::Signal(signals)) => signals.stop(&mut lock_std(&self.wait_key)),
+                None => {}
+            },
         }
-        if let Some(watch) = self.exit.watch.get() {
-            match watch {
-                Watch::Descriptor(source) => source.forget(Direction::Read),
-                Watch::Signal(signals) => signals.stop(&mut lock_std(&self.wait_key)),
-            }
-        }
-        lock_std(&ORPHANS).retain(|other| !Arc::ptr_eq(other, self));
     }
 
-    /// Is ready when there is no status left to be taken.
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // One that cannot be watched now is looked at when the next child is started.
-        let Ok(watch) = self.exit.watch() else {
-            return if matches!(self.exit.try_wait(), Ok(None)) { Poll::Pending } else { Poll::Ready(()) };
-        };
-        match watch {
-            Watch::Descriptor(source) => {
+    fn poll(&self, cx: &mut Context<'_>) -> Look {
+        match self.exit.watch() {
+            Ok(Watch::Descriptor(source)) => {
                 let watch =
                     |source: &_, interest, waker: &_| ioserver::driver().watch(source, interest, waker);
                 let check = |_: &IoHandle| self.exit.check().map(Progress::More);
                 match IoWaiter::fixed(source, Direction::Read).poll_op(cx, watch, check) {
-                    // The I/O server has no thread, or no memory.
-                    Poll::Ready(Err(_)) if matches!(self.exit.try_wait(), Ok(None)) => Poll::Pending,
-                    polled => polled.map(drop),
+                    Poll::Pending => Look::Watched,
+                    Poll::Ready(Ok(_)) => Look::Over,
+                    // The status is somebody else's, or the I/O server has no thread or no memory.
+                    Poll::Ready(Err(_)) => self.look_unwatched(),
                 }
             }
-            Watch::Signal(signals) => loop {
-                if !matches!(self.exit.try_wait(), Ok(None)) {
-                    return Poll::Ready(());
-                }
-                if signals.poll_raw(&mut lock_std(&self.wait_key), cx).is_pending() {
-                    return Poll::Pending;
+            Ok(Watch::Signal(signals)) => loop {
+                match self.look_unwatched() {
+                    Look::Over => return Look::Over,
+                    _ if signals.poll_raw(&mut lock_std(&self.wait_key), cx).is_pending() => {
+                        return Look::Watched;
+                    }
+                    _ => {}
                 }
             },
+            Err(_) => self.look_unwatched(),
         }
+    }
+
+    fn look_unwatched(&self) -> Look {
+        if matches!(self.exit.try_wait(), Ok(None)) { Look::Unwatched } else { Look::Over }
     }
 }
