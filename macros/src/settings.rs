@@ -1,4 +1,4 @@
-//! What stands in the parentheses of the attribute.
+//! The settings of the attribute, which stand in its parentheses.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;

@@ -54,7 +54,7 @@ impl<'ast> Visit<'ast> for Unfit {
         self.complaints.push(syn::Error::new(never.span(), complaint));
     }
 
-    // What a function borrows is lent by its caller, later.
+    // The caller of a function lends it what it borrows, later.
     fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
 
     fn visit_parenthesized_generic_arguments(&mut self, _: &'ast syn::ParenthesizedGenericArguments) {}

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reader::{Source, assert_none, comment_blocks, comments, files, manifests, read, root, sources};
 
 /// The folders whose code is published, and read as a model by others.
-const PUBLISHED: [&str; 4] = ["src/", "core/src/", "backend-native/src/", "backend-green/src/"];
+const PUBLISHED: [&str; 5] =
+    ["src/", "core/src/", "macros/src/", "backend-native/src/", "backend-green/src/"];
 
 /// The page that names things as they were called.
 const TELLS_OF_THE_PAST: &str = "CHANGELOG.md";
