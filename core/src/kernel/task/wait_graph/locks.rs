@@ -1,5 +1,8 @@
 //! Edges to whoever has a lock; the header of [`wait_graph`](super) says what is different about them.
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::sync::Arc;
 use std::task::Waker;
 

@@ -24,13 +24,19 @@ impl Wake for Woken {
 pub(crate) struct Stopped {
     task: Arc<Shared>,
     woken: Arc<Woken>,
+    /// Says where the edge goes, in each poll.
+    say: Box<dyn Fn(&Shared) + Send>,
 }
 
 impl Stopped {
     pub(crate) fn new(task: &Arc<Shared>) -> Stopped {
+        Stopped::saying(task, |_| {})
+    }
+
+    pub(crate) fn saying(task: &Arc<Shared>, say: impl Fn(&Shared) + Send + 'static) -> Stopped {
         let woken = Arc::<Woken>::default();
         task.set_waker(Waker::from(Arc::clone(&woken)));
-        Stopped { task: Arc::clone(task), woken }
+        Stopped { task: Arc::clone(task), woken, say: Box::new(say) }
     }
 
     /// Does what a poll does in which the wait is not ready, once the edge is there, and at its end. Returns
@@ -38,6 +44,7 @@ impl Stopped {
     pub(crate) fn poll(&self) -> bool {
         self.task.clear_blocked();
         self.task.set_blocked();
+        (self.say)(&self.task);
         if !may_close(&self.task) {
             return false;
         }
@@ -73,7 +80,7 @@ impl Waiting {
 }
 
 /// Polls those who have been asked to be, until nobody is. Returns how many of them have been told in all.
-fn settle<'a>(all: impl IntoIterator<Item = (&'a Stopped, bool)>) -> usize {
+pub(super) fn settle<'a>(all: impl IntoIterator<Item = (&'a Stopped, bool)>) -> usize {
     let mut all: Vec<_> = all.into_iter().collect();
     let mut is_over = false;
     // More rounds than there are tasks would be a search that goes on for ever.

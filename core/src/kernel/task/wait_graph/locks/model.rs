@@ -1,0 +1,78 @@
+//! Closing a circle of locks under loom:
+//! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib wait_graph::locks`.
+
+use loom::sync::atomic::AtomicU64;
+use loom::sync::atomic::Ordering::Relaxed;
+use loom::thread;
+
+use super::super::model::{Stopped, settle};
+use super::*;
+use crate::base::sync::seq_cst::by_turns;
+use crate::kernel::task::{Header, TaskList, header};
+
+/// A lock that is never given back.
+struct Kept {
+    holder: AtomicU64,
+    tenure: Tenure,
+}
+
+impl Kept {
+    fn new() -> Arc<Kept> {
+        Arc::new(Kept { holder: AtomicU64::new(0), tenure: Tenure::new() })
+    }
+}
+
+impl HeldLock for Kept {
+    fn holder(&self) -> Option<TaskId> {
+        TaskId::from_u64(self.holder.load(Relaxed))
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        Some(self.tenure.clone())
+    }
+}
+
+/// Takes the lock `has`, and begins to wait for `wants` and for nothing else. Returns whether the wait is
+/// refused.
+fn begin(header: &Header, has: &Kept, wants: Arc<Kept>) -> (Stopped, LockWait, bool) {
+    has.holder.store(header.takes_lock().as_u64(), Relaxed);
+    let task = Arc::clone(header.about_to_block());
+    let mut wait = LockWait::default();
+    let number = wait.publish(&task);
+    let stopped = Stopped::saying(&task, move |task| say(task, number, &*wants));
+    let is_told = stopped.poll();
+    (stopped, wait, is_told)
+}
+
+/// Has each of `tasks` tasks take a lock and wait for that of the next at once, and returns how many of them
+/// are told.
+fn told(tasks: usize) -> usize {
+    let list = TaskList::new();
+    let headers: Vec<_> = (0..tasks).map(|n| header(&list, n as u64 + 1)).collect();
+    let locks: Vec<_> = (0..tasks).map(|_| Kept::new()).collect();
+    let pair = |n: usize| (Arc::clone(&locks[n]), Arc::clone(&locks[(n + 1) % tasks]));
+    let others: Vec<_> = (1..tasks)
+        .map(|n| {
+            let (header, (has, wants)) = (Arc::clone(&headers[n]), pair(n));
+            thread::spawn(move || begin(&header, &has, wants))
+        })
+        .collect();
+    let (has, wants) = pair(0);
+    let mut all = vec![begin(&headers[0], &has, wants)];
+    all.extend(others.into_iter().map(|other| other.join().unwrap()));
+    settle(all.iter().map(|(stopped, _, is_told)| (stopped, *is_told)))
+}
+
+#[test]
+fn of_two_who_want_each_others_locks_one_is_told() {
+    by_turns(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| assert_eq!(told(2), 1));
+    });
+}
+
+#[test]
+fn who_wants_its_own_lock_is_told() {
+    by_turns(|| loom::model(|| assert_eq!(told(1), 1)));
+}
