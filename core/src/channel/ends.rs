@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Receiver, RecvError, SendError, SendTimeout, Sender, TryRecvError, TrySendError};
 pub use crate::base::waitlist::WaitKey;
@@ -297,7 +297,7 @@ impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
     /// Gives the send up, and returns the message; `None` when it has been sent.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     /// use twoply::{Wait, channel, time::timeout};
     ///
     /// let (tx, _rx) = channel::rendezvous();
@@ -317,14 +317,15 @@ impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
 
     /// Gives the send up when it is not done within `duration` from now, and hands the message back then.
     ///
-    /// [`time::timeout`](crate::time::timeout) drops the future, and with it the message.
+    /// [`time::timeout`](crate::time::timeout()) drops the future, and with it the message, unless it is
+    /// polled by reference.
     ///
     /// # Errors
     /// The future's output is an error, with the message in it, when the time is over or nobody will receive
     /// the message.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     /// use twoply::{Wait, channel};
     ///
     /// let (tx, rx) = channel::bounded(1);
@@ -336,6 +337,23 @@ impl<'a, T, S: Sink<T> + ?Sized> Sending<'a, T, S> {
     /// ```
     pub fn timeout(self, duration: Duration) -> SendTimeout<'a, T, S> {
         SendTimeout::new(self, after(duration))
+    }
+
+    /// As [`Sending::timeout`], with the instant at which the time is over.
+    ///
+    /// # Errors
+    /// As [`Sending::timeout`].
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, _rx) = channel::rendezvous();
+    /// let late = tx.send("patient").timeout_at(Instant::now()).wait();
+    /// assert_eq!(late.unwrap_err().into_inner(), "patient");
+    /// ```
+    pub fn timeout_at(self, deadline: Instant) -> SendTimeout<'a, T, S> {
+        SendTimeout::new(self, Some(deadline))
     }
 }
 

@@ -16,6 +16,26 @@ use crate::kernel::selection::Selection;
 /// A future that is ready at once is returned, even with a duration of zero. Nothing else is cancelled than
 /// by dropping: whether something is lost is said by the documentation of the future.
 ///
+/// # Messages
+/// A send that is given up is dropped, and the message that it owns with it. Two ways give the message back:
+/// [`Sending::timeout`](crate::channel::Sending::timeout), whose error has it, and a limit that is polled by
+/// reference, whose future is still [there](Timeout::into_inner) after it.
+///
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, channel, time::timeout};
+///
+/// let (tx, _rx) = channel::bounded(1);
+/// tx.try_send("first").unwrap();
+/// let error = tx.send("second").timeout(Duration::from_millis(1)).wait().unwrap_err();
+/// assert_eq!(error.into_inner(), "second");
+///
+/// let mut limited = timeout(Duration::from_millis(1), tx.send("third"));
+/// assert!((&mut limited).wait().is_err());
+/// assert_eq!(limited.into_inner().into_message(), Some("third"));
+/// ```
+///
+/// # Examples
 /// ```
 /// use std::{future::pending, future::ready, time::Duration};
 /// use twoply::{Wait, time::timeout};
@@ -52,6 +72,8 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 /// The time given to a future was over before the future was ready. Converts into an [`io::Error`] of the
 /// kind [`TimedOut`](io::ErrorKind::TimedOut).
 ///
+/// What the future owned is gone, if it was moved into the limit: see [`timeout`] for messages.
+///
 /// ```
 /// use std::{future::pending, io, time::Duration};
 /// use twoply::{Wait, time::timeout};
@@ -83,6 +105,54 @@ pin_project! {
         // The arm, future or sleep, that others have committed to. Below the future, because it is dropped
         // after it.
         selection: Selection,
+    }
+}
+
+impl<F> Timeout<F> {
+    /// Ends the limit, and returns the future with all that it owns. It may be polled again, unless it was
+    /// ready.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, channel::oneshot, time::timeout};
+    ///
+    /// let (tx, rx) = oneshot::channel();
+    /// let mut limited = timeout(Duration::from_millis(1), rx);
+    /// assert!((&mut limited).wait().is_err());
+    /// tx.send("late").unwrap();
+    /// assert_eq!(limited.into_inner().wait(), Ok("late"));
+    /// ```
+    pub fn into_inner(self) -> F {
+        self.future
+    }
+
+    /// Returns the future.
+    ///
+    /// ```
+    /// use std::{future::ready, time::Duration};
+    /// use twoply::time::timeout;
+    ///
+    /// assert_eq!(timeout(Duration::ZERO, ready(7)).get_ref().clone().into_inner(), 7);
+    /// ```
+    pub fn get_ref(&self) -> &F {
+        &self.future
+    }
+
+    /// Returns the future, to change what it is about.
+    ///
+    /// ```
+    /// use std::{future::ready, time::Duration};
+    /// use twoply::{Wait, time::timeout};
+    ///
+    /// let mut limited = timeout(Duration::ZERO, ready(1));
+    /// *limited.get_mut() = ready(2);
+    /// assert_eq!(limited.wait(), Ok(2));
+    /// ```
+    pub fn get_mut(&mut self) -> &mut F
+    where
+        F: Unpin,
+    {
+        &mut self.future
     }
 }
 
