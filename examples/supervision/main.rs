@@ -13,10 +13,11 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use staff::{Book, Cook, Dish, Entry, guest, order_book, waiter};
 use twoply::actor::supervisor::{
-    ChildRef, ChildSpec, Mailbox, Report, Restart, Shutdown, Supervisor, SupervisorRef,
+    Backoff, ChildRef, ChildSpec, Mailbox, Report, Restart, Shutdown, Supervisor, SupervisorEvent,
+    SupervisorRef,
 };
 use twoply::actor::{ExitReason, Registry};
-use twoply::channel::{self, Receiver};
+use twoply::channel::broadcast;
 use twoply::{Wait, time};
 
 /// Nothing in here takes longer.
@@ -24,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Restarts count for as long as this.
 const EVENING: Duration = Duration::from_secs(5 * 60 * 60);
+
+/// How long it takes until another cook is at the grill.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// How long a guest may stay after closing time.
 const CLOSING_TIME: Duration = Duration::from_millis(200);
@@ -36,8 +40,8 @@ struct Restaurant {
     grill: ChildRef<Dish>,
     /// The order book.
     orders: ChildRef<Entry>,
-    /// What the supervisors report.
-    reports: Receiver<String>,
+    /// What the supervisors report, his and those below.
+    events: broadcast::Receiver<SupervisorEvent>,
 }
 
 /// Opens the restaurant.
@@ -51,15 +55,11 @@ struct Restaurant {
 /// └─ waiter
 /// ```
 fn open(book: &Book) -> anyhow::Result<Restaurant> {
-    let (events, reports) = channel::unbounded();
-    let report = move |report: &Report| {
-        // Once the program has gone nobody listens.
-        let _ = events.try_send(describe(report));
-    };
+    let (sender, events) = broadcast::channel(64);
 
-    let grill = ChildSpec::actor("grill", Cook::default);
+    let grill = ChildSpec::actor("grill", Cook::default).backoff(Backoff::new(BREATH, BREATH).jitter(0.0));
     let to_grill = grill.reference();
-    let kitchen = Supervisor::one_for_one().intensity(1, EVENING).on_report(report.clone()).child(grill);
+    let kitchen = Supervisor::one_for_one().intensity(1, EVENING).child(grill);
     let kitchen = kitchen.child(ChildSpec::actor("oven", Cook::default));
 
     let book = book.clone();
@@ -67,11 +67,11 @@ fn open(book: &Book) -> anyhow::Result<Restaurant> {
     let orders = orders.mailbox(Mailbox::Keep).register("orders").on(twoply::native().backend());
     let to_orders = orders.reference();
 
-    let owner = Supervisor::rest_for_one().name("owner").intensity(3, EVENING).on_report(report);
+    let owner = Supervisor::rest_for_one().name("owner").intensity(3, EVENING).tree_events(&sender);
     let owner = owner.child(orders).child(ChildSpec::supervisor("kitchen", kitchen));
     let owner = owner.child(ChildSpec::process("waiter", waiter).restart(Restart::Transient));
     let owner = owner.on(twoply::green().backend()).start().wait()?;
-    Ok(Restaurant { owner, grill: to_grill, orders: to_orders, reports })
+    Ok(Restaurant { owner, grill: to_grill, orders: to_orders, events })
 }
 
 /// A report without what differs from one run to the next.
@@ -87,9 +87,10 @@ fn describe(report: &Report) -> String {
 
 impl Restaurant {
     /// Prints the next reports, which must be these.
-    fn expect(&self, expected: &[&str]) -> anyhow::Result<()> {
+    fn expect(&mut self, expected: &[&str]) -> anyhow::Result<()> {
         for expected in expected {
-            let report = time::timeout(PATIENCE, self.reports.recv()).wait().context("nothing happens")??;
+            let event = time::timeout(PATIENCE, self.events.recv()).wait().context("nothing happens")??;
+            let report = describe(&event.report);
             println!("    {report}");
             ensure!(report == *expected, "this should have been: {expected}");
         }
@@ -114,7 +115,7 @@ fn main() -> anyhow::Result<()> {
     let book = Book::default();
 
     println!("The restaurant opens, from the order book to the waiter:");
-    let restaurant = open(&book)?;
+    let mut restaurant = open(&book)?;
     restaurant.expect(&[
         "orders starts",
         "grill starts",
@@ -129,7 +130,11 @@ fn main() -> anyhow::Result<()> {
     ensure!(steak == 1, "the cook's dish number {steak}");
     let dragon = restaurant.grill.ask(|done| Dish("dragon", done)).wait();
     ensure!(dragon.is_err(), "a dragon was served");
-    restaurant.expect(&["grill has ended: failed: burnt by a dragon", "grill starts again"])?;
+    restaurant.expect(&[
+        "grill has ended: failed: burnt by a dragon",
+        "grill is restarted in 5ms",
+        "grill starts again",
+    ])?;
     let steak = restaurant.grill.ask(|done| Dish("steak", done)).wait()?;
     ensure!(steak == 1, "a new cook has cooked {steak} dishes");
 
@@ -188,7 +193,7 @@ fn main() -> anyhow::Result<()> {
     ensure!(reason == ExitReason::Normal, "the owner has ended: {reason}");
     ensure!(!guest.is_alive_here(), "the guest is still there");
     ensure!(Registry::global().whereis_pid("orders").is_none(), "the name is still taken");
-    ensure!(restaurant.reports.recv().wait().is_err(), "somebody has something to report");
+    ensure!(restaurant.events.recv().wait().is_err(), "somebody has something to report");
     println!("Everybody has gone home.");
     Ok(())
 }
