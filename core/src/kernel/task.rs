@@ -146,11 +146,22 @@ impl Builder {
         self
     }
 
-    fn into_attributes(self, observer: Option<Arc<dyn Observer>>) -> Attributes {
+    /// Returns what a task keeps of it; `None` for most tasks, which keep nothing.
+    #[inline]
+    fn into_attributes(self, observer: Option<Arc<dyn Observer>>) -> Option<Box<Attributes>> {
+        if self.name.is_none() && self.stack_size.is_none() && observer.is_none() {
+            return None;
+        }
+        Some(self.into_some_attributes(observer))
+    }
+
+    #[cold]
+    fn into_some_attributes(self, observer: Option<Arc<dyn Observer>>) -> Box<Attributes> {
         if self.name.is_some() {
             panic_hook::name_panics();
         }
-        Attributes { name: self.name, stack_size: self.stack_size, spawned_at: self.spawned_at, observer }
+        let Builder { name, stack_size, spawned_at } = self;
+        Box::new(Attributes { name, stack_size, spawned_at, observer })
     }
 
     /// Starts `future` as a task on the backend of the calling task, or the default one outside of any task.

@@ -203,14 +203,14 @@ impl<T> Cell<T> {
         wait_key: &mut WaitKey,
         shared: bool,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Failure>> {
+    ) -> Poll<Result<(), Cycle>> {
         if !self.is_ready() {
             let task = with_state(|state| state.blocked_task(cx.waker()).cloned());
             if wait_key.is_set()
                 && let Some(cycle) = self.refusal(wait_key)
             {
                 self.remove_waiter(wait_key);
-                return Poll::Ready(Err(Failure::Deadlock(cycle)));
+                return Poll::Ready(Err(cycle));
             }
             self.add_waiter(wait_key, cx.waker(), task.as_ref());
             self.drive_or_defer(shared, cx.waker());

@@ -12,9 +12,8 @@ use super::resolver::Resolver;
 use crate::base::waitlist::WaitKey;
 use crate::kernel::coop;
 use crate::kernel::strand::with_state;
-use crate::kernel::task::Failure;
-use crate::kernel::task::TaskRef;
 use crate::kernel::task::owner::Owner;
+use crate::kernel::task::{Cycle, Failure, TaskRef};
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Returns `Ready` if the promise of `cell` has come out, or may not be waited for; else the task of `cx` is
@@ -25,7 +24,7 @@ fn poll_cell<T>(
     wait_key: &mut WaitKey,
     shared: bool,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), Failure>> {
+) -> Poll<Result<(), Cycle>> {
     if with_state(|state| state.is_part_of_derived(cx.waker())) {
         return note(cell.poll_ready(wait_key, shared, cx), cell);
     }
@@ -59,13 +58,21 @@ impl<T> PromiseWaiter<T> {
         PromiseWaiter { inner: Some(inner), wait_key: WaitKey::new() }
     }
 
-    /// Hands the promise back once it has come out.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<PromiseInner<T>, Failure>> {
+    /// Calls `take` with the promise once it has come out. The outcome is moved as seldom as can be.
+    #[inline]
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(PromiseInner<T>) -> Outcome<T>,
+    ) -> Poll<Outcome<T>> {
         let inner = self.inner.as_ref().expect(POLLED_AGAIN);
         // `self` owns the promise, so nobody can clone it meanwhile.
         let ready = ready!(poll_cell(inner.cell(), &mut self.wait_key, inner.is_shared(), cx));
         let inner = self.inner.take().expect(POLLED_AGAIN);
-        Poll::Ready(ready.map(|()| inner))
+        Poll::Ready(match ready {
+            Ok(()) => take(inner),
+            Err(cycle) => Err(Failure::Deadlock(cycle)),
+        })
     }
 }
 
@@ -104,8 +111,7 @@ impl<T: Clone> Future for Waiting<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
-        let inner = ready!(self.waiter.poll(cx))?;
-        Poll::Ready(match inner.take() {
+        self.waiter.poll(cx, |inner| match inner.take() {
             Ok(outcome) => outcome,
             Err(shared) => shared.get().cloned().unwrap_or(Err(Failure::Broken)),
         })
@@ -139,7 +145,9 @@ impl<'a, T> Future for WaitingRef<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let promise = self.promise;
         // Others may have a reference to the same promise.
-        ready!(poll_cell(promise.inner.cell(), &mut self.wait_key, true, cx))?;
+        if let Err(cycle) = ready!(poll_cell(promise.inner.cell(), &mut self.wait_key, true, cx)) {
+            return Poll::Ready(Err(Failure::Deadlock(cycle)));
+        }
         Poll::Ready(match promise.inner.get() {
             Some(outcome) => outcome.as_ref().map_err(Failure::clone),
             None => Err(Failure::Broken),
@@ -243,9 +251,8 @@ impl<T> Future for Answer<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
-        let inner = ready!(self.0.poll(cx))?;
         // There is no other promise, so what has come out is taken.
-        Poll::Ready(inner.take().unwrap_or(Err(Failure::Broken)))
+        self.0.poll(cx, |inner| inner.take().unwrap_or(Err(Failure::Broken)))
     }
 }
 

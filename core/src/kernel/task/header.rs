@@ -47,12 +47,14 @@ pub(crate) struct Header {
 
 impl Header {
     #[inline]
-    pub(crate) fn new(backend: Arc<dyn Backend>, kind: TaskKind, attributes: Attributes) -> Header {
-        let has_attributes =
-            attributes.name.is_some() || attributes.stack_size.is_some() || attributes.observer.is_some();
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        kind: TaskKind,
+        attributes: Option<Box<Attributes>>,
+    ) -> Header {
         let header = Header { id: TaskId::next(), backend, slot: SharedSlot::new(kind) };
-        if has_attributes {
-            header.slot.get_or_make(|| Shared::new(header.id, kind, Some(Box::new(attributes)), None));
+        if attributes.is_some() {
+            header.slot.get_or_make(|| Shared::new(header.id, kind, attributes, None));
         }
         header
     }

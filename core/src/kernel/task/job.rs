@@ -394,7 +394,7 @@ where
 pub(super) unsafe fn start_unchecked<'a, B>(
     backend: Arc<dyn Backend>,
     body: B,
-    attributes: Attributes,
+    attributes: Option<Box<Attributes>>,
 ) -> Result<Task<B::Output>, SpawnError>
 where
     B: Body + Send + 'a,
