@@ -21,6 +21,7 @@ laws! {
         two_who_close_a_circle_at_once_are_told_apart,
         a_circle_through_handles_of_tasks_is_found,
         a_circle_through_derived_promises_is_found,
+        whoever_closes_a_circle_is_told,
         whoever_is_handed_a_promise_that_it_waits_for_is_told,
         long_chains_without_a_circle_come_out,
         processes_that_ask_in_a_circle_are_told,
@@ -160,6 +161,34 @@ fn a_circle_through_derived_promises_is_found(on: &Systems) {
         both_ready.recv().wait().unwrap();
         go.open();
         cycle_in(&[ann.wait().unwrap(), bob.wait().unwrap()]);
+    }
+}
+
+fn whoever_closes_a_circle_is_told(on: &Systems) {
+    for straight in [false, true] {
+        let (to_ann, from_bob) = promise::pair::<u32>();
+        let (to_bob, from_ann) = promise::pair::<u32>();
+        let ann_waits = Gate::new();
+        let waits = ann_waits.opened();
+        let ann = start_named(on.here(), straight, "ann", async move {
+            from_ann.set_current_owner();
+            let told = ann_waits.open_when_polled(to_ann.into_future()).await;
+            from_ann.resolve(1).unwrap();
+            told
+        });
+        let bob = start_named(on.there(), straight, "bob", async move {
+            from_bob.set_current_owner();
+            waits.await;
+            let told = to_bob.await;
+            from_bob.resolve(2).unwrap();
+            told
+        });
+        let told = bob.wait().unwrap();
+        assert!(
+            matches!(&told, Err(Failure::Deadlock(cycle)) if cycle.to_string() == "bob -> ann -> bob"),
+            "{told:?}"
+        );
+        assert_eq!(ann.wait().unwrap().unwrap(), 2);
     }
 }
 

@@ -15,8 +15,9 @@
 //! does the same. A wait for a promise that nobody is known to owe has no edge. So what is found is a
 //! deadlock; what is not found may be one.
 //!
-//! The wait that is refused is that of the last task to be marked. The task is polled once more at once, and
-//! the wait comes out.
+//! The wait that is refused is the one that has closed the circle: the first of which that was suspected, for
+//! the others are suspected when they are polled because of it. Whoever finds a circle of marked tasks has
+//! that one polled. It is marked again, and polled once more at once, and the wait comes out.
 //!
 //! # Why one of those who close a circle sees it
 //! Each publishes its own edge, then says that its task may be stopped, by a SeqCst store, and then looks
@@ -116,6 +117,9 @@ pub(crate) struct OutEdge {
     marks: u64,
     /// The last of them; `None` if the task has been polled since.
     mark: Option<Mark>,
+    /// The number of the edge of which it has been seen that it may close a circle, and the place of that
+    /// among all such sights.
+    suspicion: Option<(u64, u64)>,
 }
 
 /// The targets that an edge may have.
@@ -198,6 +202,11 @@ impl OutEdge {
 
     pub(super) fn clear_mark(&mut self) {
         self.mark = None;
+    }
+
+    /// Returns when it was first seen that the edge may close a circle.
+    fn suspicion(&self) -> Option<u64> {
+        self.suspicion.filter(|(number, _)| *number == self.number).map(|(_, place)| place)
     }
 
     /// Returns the number of the mark and what it says, if it is valid.
@@ -385,7 +394,16 @@ pub(crate) fn may_close(task: &Arc<Shared>) -> bool {
         Some((_, Next::Holder(holder))) => holder.is_some(),
         None => false,
     };
-    is_next_blocked && leads_back(task)
+    let may_close = is_next_blocked && leads_back(task);
+    if may_close && task.with_edge(OutEdge::suspicion).is_none() {
+        let place = {
+            let mut suspicions = lock_all();
+            *suspicions += 1;
+            *suspicions
+        };
+        task.publish_edge(|edge| edge.suspicion = Some((edge.number, place)));
+    }
+    may_close
 }
 
 /// Notes what a probe has shown of `task`. Returns the wait that stops it, if that closes a circle; the edge
@@ -406,6 +424,12 @@ pub(crate) fn close(task: &Arc<Shared>, mark: Mark) -> Option<Refused> {
     let all = lock_all();
     if !path.iter().all(Step::is_unchanged) {
         // Somebody else in the circle has been refused.
+        return None;
+    }
+    let first = path.iter().min_by_key(|step| step.task.with_edge(OutEdge::suspicion));
+    if let Some(first) = first.filter(|first| !Arc::ptr_eq(&first.task, task)) {
+        drop(all);
+        first.task.poll_again();
         return None;
     }
     let number = path[0].number;
@@ -532,13 +556,14 @@ fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
     }
 }
 
-/// Locks the mutex under which one of those who close a circle is chosen. It is the innermost but for those
-/// of tasks: nothing runs under it but looks at numbers.
-fn lock_all() -> crate::base::sync::MutexGuard<'static, ()> {
+/// Locks the mutex under which one of those who close a circle is chosen, with the number of circles that
+/// have been suspected. It is the innermost but for those of tasks: nothing runs under it but looks at
+/// numbers.
+fn lock_all() -> crate::base::sync::MutexGuard<'static, u64> {
     #[cfg(not(loom))]
-    static ALL: Mutex<()> = Mutex::new(());
+    static ALL: Mutex<u64> = Mutex::new(0);
     #[cfg(loom)]
-    loom::lazy_static! { static ref ALL: Mutex<()> = Mutex::new(()); }
+    loom::lazy_static! { static ref ALL: Mutex<u64> = Mutex::new(0); }
     lock(&ALL)
 }
 
