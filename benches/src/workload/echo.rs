@@ -1,5 +1,5 @@
-//! TCP echo: the time of a round trip of 64 bytes over one loopback connection, with both ends in this
-//! process.
+//! Echo over TCP, Unix streams and UDP: the time of a round trip of 64 bytes over one loopback connection,
+//! with both ends in this process.
 //!
 //! `workers=1`: client and server are two tasks of one worker. `workers=2`: they may be on two threads; the
 //! blocking threads are always there, and each hand-over then waits for the kernel to wake a thread.
@@ -10,7 +10,8 @@
 //! `twoply-native-std` is that of `std-thread`, through std's traits.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +19,7 @@ use rustix::event::epoll;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use twoply::Wait as _;
+use twoply::net::endpoint::{Endpoint, Family, Stream};
 
 use super::{Case, Context, Sample, timed};
 use crate::runtimes::{self, Smol, Tasks as _};
@@ -46,6 +48,36 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-fibers", twoply_straight),
             ("twoply-native", twoply_straight),
             ("twoply-native-std", twoply_std_traits),
+        ],
+    ),
+    timed(
+        "unix-echo",
+        &[("workers", 1)],
+        &[
+            ("tokio-multi", unix_tokio),
+            ("twoply-green", unix_twoply),
+            ("twoply-fibers", unix_twoply_straight),
+        ],
+    ),
+    timed(
+        "unix-echo",
+        &[("workers", 2)],
+        &[
+            ("std-thread", unix_std),
+            ("tokio-multi", unix_tokio),
+            ("twoply-green", unix_twoply),
+            ("twoply-native", unix_twoply_straight),
+        ],
+    ),
+    timed("udp-echo", &[("workers", 1)], &[("tokio-multi", udp_tokio), ("twoply-green", udp_twoply)]),
+    timed(
+        "udp-echo",
+        &[("workers", 2)],
+        &[
+            ("std-thread", udp_std),
+            ("tokio-multi", udp_tokio),
+            ("twoply-green", udp_twoply),
+            ("twoply-native", udp_twoply_straight),
         ],
     ),
 ];
@@ -189,9 +221,16 @@ fn twoply_connection() -> Result<(twoply::net::TcpStream, twoply::net::TcpStream
 }
 
 fn twoply(ctx: &Context) -> Result<Sample> {
+    as_futures(ctx, twoply_connection)
+}
+
+/// Both ends of a connection of ours.
+type Ends<F> = (Endpoint<F, Stream>, Endpoint<F, Stream>);
+
+fn as_futures<F: Family>(ctx: &Context, connect: fn() -> Result<Ends<F>>) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     ctx.time(1, |ops| {
-        let (client, server) = twoply_connection()?;
+        let (client, server) = connect()?;
         let (client, server) = client_and_server!(ops, client, server);
         runtime.run(async move {
             let server = twoply::spawn(server);
@@ -202,9 +241,13 @@ fn twoply(ctx: &Context) -> Result<Sample> {
 }
 
 fn twoply_straight(ctx: &Context) -> Result<Sample> {
+    straight(ctx, twoply_connection)
+}
+
+fn straight<F: Family>(ctx: &Context, connect: fn() -> Result<Ends<F>>) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     ctx.time(1, |ops| {
-        let (client, server) = twoply_connection()?;
+        let (client, server) = connect()?;
         let echo = runtime.spawner().spawn_fn(move || {
             let mut message = [0; MESSAGE.len()];
             while server.read_exact(&mut message).wait().is_ok() {
@@ -231,6 +274,122 @@ fn twoply_std_traits(ctx: &Context) -> Result<Sample> {
         let (client, server) = twoply_connection()?;
         let echo = runtime.spawner().spawn_fn(move || blocking_server(server));
         runtime.run_fn(move || blocking_client(client, ops))??;
+        echo.wait()?
+    })
+}
+
+fn unix_std(ctx: &Context) -> Result<Sample> {
+    ctx.time(1, |ops| {
+        let (client, server) = UnixStream::pair()?;
+        let echo = thread::spawn(move || blocking_server(server));
+        blocking_client(client, ops)?;
+        echo.join().ok().context("the server panicked")?
+    })
+}
+
+fn unix_tokio(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::tokio(ctx)?;
+    ctx.time(1, |ops| {
+        let both = async move {
+            let (client, server) = tokio::net::UnixStream::pair()?;
+            let (client, server) = client_and_server!(ops, client, server);
+            let server = tokio::spawn(server);
+            client.await?;
+            server.await?
+        };
+        runtime.block_on(runtime.spawn(both))?
+    })
+}
+
+fn unix_twoply(ctx: &Context) -> Result<Sample> {
+    as_futures(ctx, || Ok(twoply::net::UnixStream::pair()?))
+}
+
+fn unix_twoply_straight(ctx: &Context) -> Result<Sample> {
+    straight(ctx, || Ok(twoply::net::UnixStream::pair()?))
+}
+
+/// Two sockets of datagrams, each connected to the other.
+fn sockets() -> Result<(UdpSocket, UdpSocket)> {
+    let (client, server) =
+        (UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?);
+    client.connect(server.local_addr()?)?;
+    server.connect(client.local_addr()?)?;
+    Ok((client, server))
+}
+
+/// The client's loop and the server's loop for datagrams, of which one is under way at a time, so that none
+/// is lost. `$finish` is what finishes a call: nothing, `.await` or `.wait()`.
+macro_rules! ask {
+    ($ops:expr, $client:expr, ($($finish:tt)*)) => {{
+        let mut answer = [0; MESSAGE.len()];
+        for _ in 0..$ops {
+            $client.send(&MESSAGE)$($finish)*?;
+            let _ = $client.recv(&mut answer)$($finish)*?;
+            ensure!(answer == MESSAGE, "the echo is another message");
+        }
+        anyhow::Ok(())
+    }};
+}
+
+/// The server's part of [`ask`].
+macro_rules! answer {
+    ($ops:expr, $server:expr, ($($finish:tt)*)) => {{
+        let mut message = [0; MESSAGE.len()];
+        for _ in 0..$ops {
+            let _ = $server.recv(&mut message)$($finish)*?;
+            $server.send(&message)$($finish)*?;
+        }
+        anyhow::Ok(())
+    }};
+}
+
+fn udp_std(ctx: &Context) -> Result<Sample> {
+    ctx.time(1, |ops| {
+        let (client, server) = sockets()?;
+        let echo = thread::spawn(move || answer!(ops, server, ()));
+        ask!(ops, client, ())?;
+        echo.join().ok().context("the server panicked")?
+    })
+}
+
+fn udp_tokio(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::tokio(ctx)?;
+    ctx.time(1, |ops| {
+        let (client, server) = sockets()?;
+        let both = async move {
+            client.set_nonblocking(true)?;
+            server.set_nonblocking(true)?;
+            let (client, server) =
+                (tokio::net::UdpSocket::from_std(client)?, tokio::net::UdpSocket::from_std(server)?);
+            let server = tokio::spawn(async move { answer!(ops, server, (.await)) });
+            ask!(ops, client, (.await))?;
+            server.await?
+        };
+        runtime.block_on(runtime.spawn(both))?
+    })
+}
+
+fn udp_twoply(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let (client, server) = sockets()?;
+        let (client, server) = (twoply::net::UdpSocket::from(client), twoply::net::UdpSocket::from(server));
+        runtime.run(async move {
+            let server = twoply::spawn(async move { answer!(ops, server, (.await)) });
+            ask!(ops, client, (.await))?;
+            server.await?
+        })?
+    })
+}
+
+fn udp_twoply_straight(ctx: &Context) -> Result<Sample> {
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let (client, server) = sockets()?;
+        let (client, server) = (twoply::net::UdpSocket::from(client), twoply::net::UdpSocket::from(server));
+        let echo = runtime.spawner().spawn_fn(move || answer!(ops, server, (.wait())));
+        runtime.run_fn(move || ask!(ops, client, (.wait())))??;
         echo.wait()?
     })
 }
