@@ -11,6 +11,7 @@
 mod actor;
 mod buffered;
 mod channels;
+mod children;
 mod connections;
 mod cross;
 mod echo;
@@ -57,6 +58,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         cross::CASES,
         handoff::CASES,
         threads::CASES,
+        children::CASES,
         echo::CASES,
         http::CASES,
         unfair::CASES,
