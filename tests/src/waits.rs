@@ -487,7 +487,13 @@ fn system_signals() -> Vec<Waits> {
     let kind = SignalKind::from_raw(signal.number());
     let listen = || leak(Signals::new([kind]).expect("it can be listened to"));
     let (one, other) = (listen(), listen());
-    vec![waits("signal", [any_wait(one.next()), any_wait(other.next())], move || signal.send())]
+    // It is not free for others before it has come: a signal may take its time.
+    let last = listen();
+    let send = move || {
+        signal.send();
+        last.next().wait();
+    };
+    vec![waits("signal", [any_wait(one.next()), any_wait(other.next())], send)]
 }
 
 fn child_processes() -> Vec<Waits> {
