@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::fmt::{self, Write};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{self, Poll, ready};
+use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -71,6 +71,9 @@ pub(in crate::actor) fn run_with<A: Actor>(
             if let Some(reason) = cx.take_stop() {
                 break reason;
             }
+            if cx.cell().is_asked() || cx.is_suspended() {
+                poll_fn(|task| serve(&mut actor, &mut cx, task)).await;
+            }
             let turn = Turn::Receiving { parts: Some((&mut actor, &mut cx)), dispatch };
             if let Err(reason) = turn.await {
                 break reason;
@@ -110,17 +113,14 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let mut received = None;
-        if let TurnProjection::Receiving { parts: Some((actor, cx)), .. } = self.as_mut().project() {
-            if cx.cell().is_asked() || cx.is_suspended() {
-                ready!(serve::<A>(actor, cx, task));
-            }
-            let mut polled = poll_event(cx, task);
-            while polled.is_pending() && cx.cell().is_asked() {
-                // It has come since the look above: nobody wakes this task for it any more.
-                ready!(serve::<A>(actor, cx, task));
-                polled = poll_event(cx, task);
-            }
-            received = match ready!(polled)? {
+        if let TurnProjection::Receiving { parts: Some((_, cx)), .. } = self.as_mut().project() {
+            let next = match poll_event(cx, task) {
+                Poll::Ready(next) => next,
+                // A request is served between two turns.
+                Poll::Pending if cx.cell().is_asked() => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            };
+            received = match next? {
                 Some(Event::Exit(exit)) if cx.cell().is_parent(&exit.from) => {
                     return Poll::Ready(Err(Box::new(exit.reason)));
                 }
@@ -150,7 +150,7 @@ where
 
 /// Serves the requests that have come, and is ready when the actor is not suspended.
 #[cold]
-fn serve<A: Actor>(actor: &A, cx: &mut Context<A>, task: &mut task::Context<'_>) -> Poll<()> {
+fn serve<A: Actor>(actor: &mut A, cx: &mut Context<A>, task: &mut task::Context<'_>) -> Poll<()> {
     loop {
         for request in cx.cell().take_requests() {
             // Whoever has asked may have gone; a resolver here has no other reason to fail.
@@ -210,6 +210,7 @@ fn poll_event<A: Actor>(cx: &mut Context<A>, task: &mut task::Context<'_>) -> Po
 }
 
 /// Calls the handler of `event`; `None` is that none has come for long.
+#[inline(always)]
 fn dispatch<'a, A: Actor>(
     actor: &'a mut A,
     event: Option<Event<A::Message>>,
