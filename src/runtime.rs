@@ -249,6 +249,8 @@ impl From<Green> for Runtime {
     /// // SAFETY: what the tasks run suspends in the middle of nothing that belongs to their thread.
     /// let runtime = Runtime::from(unsafe { green.fibers() }.build()?);
     /// runtime.run(|| std::hint::black_box([1_u8; 50_000]).len()).unwrap();
+    /// // It is told when the task is over, which may be after its result is there.
+    /// runtime.shutdown(std::time::Duration::from_secs(5))?;
     /// assert!(DEEPEST.load(Ordering::Relaxed) >= 50_000);
     /// # Ok::<(), std::io::Error>(())
     /// ```
