@@ -1,7 +1,8 @@
 //! Laws of dumps: what tasks do and what they wait for, told to whoever looks.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::sync::{Arc, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
 use twoply_core::actor::{Builder as ProcessBuilder, Process};
@@ -24,6 +25,7 @@ laws! {
     }
     everywhere {
         a_dump_changes_nothing_for_those_who_wait,
+        a_wait_outside_of_any_task_misses_no_wake_up_while_somebody_looks,
         a_task_that_computes_is_running_and_holds_a_dump_up_no_longer_than_its_limit,
         dumps_meet,
         an_observation_knows_since_when,
@@ -199,6 +201,17 @@ fn who_owes_is_named(on: &Systems) {
     let found = found.tasks().iter().find(|task| task.task.name() == Some("oracle")).expect("it lives");
     assert_eq!(found.kind, TaskKind::Process);
     assert!(found.task.spawned_at().is_some());
+}
+
+/// The wait is begun anew for those who look, which forgets the wake-ups so far: so it has to be polled.
+fn a_wait_outside_of_any_task_misses_no_wake_up_while_somebody_looks(_: &Systems) {
+    let _observation = observe();
+    let mut polls = 0;
+    let second = poll_fn(|_| {
+        polls += 1;
+        if polls == 1 { Poll::Pending } else { Poll::Ready(()) }
+    });
+    second.wait();
 }
 
 fn a_dump_changes_nothing_for_those_who_wait(on: &Systems) {

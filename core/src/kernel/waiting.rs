@@ -425,8 +425,8 @@ impl Description {
     }
 }
 
-/// Makes `poll`, of the running task, once more, because it has been pending and somebody looks; if it still
-/// is, the task's shared part gets to know what for. `subject` is what the task is the body of, where the
+/// Makes `poll` once more, because it has been pending and somebody looks; if it still is, the shared part of
+/// the running task gets to know what for. `subject` is what the task is the body of, where the
 /// caller knows that.
 #[cold]
 pub(crate) fn describe<T>(
@@ -442,7 +442,8 @@ pub(crate) fn describe<T>(
             self.0.set(self.1.take());
         }
     }
-    let Some(task) = state.header() else { return Poll::Pending };
+    // Outside of any task there is nobody to tell. But the caller may have forgotten wake-ups, to begin anew.
+    let Some(task) = state.header() else { return poll() };
     let fresh = Box::new(Description::new(state, task, blocks_stack, subject));
     state.begin_round();
     let restore = Restore(state.telling().description(), state.telling().description().replace(Some(fresh)));
