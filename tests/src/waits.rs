@@ -16,13 +16,15 @@ use twoply_core::channel::Source;
 use twoply_core::future::{any, any_all, join, join_all, race, race_all, select, select_all, suspension};
 use twoply_core::io::{Direction, Pollable};
 use twoply_core::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
+use twoply_core::process::{Command, Stdio};
 use twoply_core::promise::{self, Promise, Resolver};
+use twoply_core::signal::{SignalKind, Signals};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
 use twoply_core::task::{self, TaskGroup, shield};
 use twoply_core::{Wait, channel, task_local, time};
 use twoply_native::Native;
 
-use crate::{Gate, Systems, builder};
+use crate::{Gate, OwnSignal, Systems, builder};
 
 task_local! {
     /// A task-local, for a wait in its scope.
@@ -99,6 +101,8 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(times());
     all.extend(sockets());
     all.extend(descriptors());
+    all.extend(system_signals());
+    all.extend(child_processes());
     all
 }
 
@@ -475,6 +479,36 @@ fn descriptors() -> Vec<Waits> {
     vec![
         waits("readable", [any_wait(readable.readable()), any_wait(readable.readable())], move || drop(one)),
         waits("with_io", [read(), read()], move || drop(another)),
+    ]
+}
+
+fn system_signals() -> Vec<Waits> {
+    let signal = OwnSignal::new();
+    let kind = SignalKind::from_raw(signal.number());
+    let listen = || leak(Signals::new([kind]).expect("it can be listened to"));
+    let (one, other) = (listen(), listen());
+    // It is not free for others before it has come: a signal may take its time.
+    let last = listen();
+    let send = move || {
+        signal.send();
+        last.next().wait();
+    };
+    vec![waits("signal", [any_wait(one.next()), any_wait(other.next())], send)]
+}
+
+fn child_processes() -> Vec<Waits> {
+    let start = || {
+        let mut command = Command::new("cat");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is there");
+        let stdin = child.stdin.take();
+        (child, stdin)
+    };
+    let ((ending, until), (mut silent, open), (all, input)) = (start(), start(), start());
+    let reader = leak_mut(silent.stdout.take().expect("it is piped"));
+    let waits_for_bytes = [any_wait(reader.read(leak_mut([0]))), any_wait(all.wait_with_output())];
+    vec![
+        waits("end of a child", [any_wait(leak_mut(ending).wait())], move || drop(until)),
+        waits("output of a child", waits_for_bytes, move || drop((open, input))),
     ]
 }
 
