@@ -50,6 +50,16 @@ laws! {
 
 const SOON: Duration = Duration::from_secs(10);
 
+/// Starts a task that waits for ever, and whose end is counted.
+fn spawn_for_ever(runtime: &LocalRuntime, guards: &Signal) {
+    let guard = guards.on_drop();
+    let wait = async move {
+        let _guard = guard;
+        pending::<()>().await;
+    };
+    runtime.spawn(wait).detach();
+}
+
 fn local(on: &Systems) -> LocalRuntime {
     let backend = if on.kind().is_fibers() { Backend::Fibers } else { Backend::Green };
     Runtime::builder().backend(backend).fibers(fiber_promise()).build_local().expect("there are descriptors")
@@ -273,13 +283,7 @@ fn dropping_it_ends_its_tasks_there_and_then(on: &Systems) {
 fn a_shutdown_ends_what_it_can_until_its_deadline(on: &Systems) {
     let runtime = local(on);
     let guards = Signal::new();
-    let guard = guards.on_drop();
-    runtime
-        .spawn(async move {
-            let _guard = guard;
-            pending::<()>().await;
-        })
-        .detach();
+    spawn_for_ever(&runtime, &guards);
     let release = Gate::new();
     let opened = release.opened();
     let stubborn = task::Builder::new().name("stubborn");
@@ -374,13 +378,7 @@ fn a_panic_that_passes_by_ends_the_runtime(on: &Systems) {
     let passed = catch_unwind(AssertUnwindSafe(|| {
         let runtime = local(on);
         *spawner.borrow_mut() = Some(runtime.spawner().clone());
-        let guard = guards.on_drop();
-        runtime
-            .spawn(async move {
-                let _guard = guard;
-                pending::<()>().await;
-            })
-            .detach();
+        spawn_for_ever(&runtime, &guards);
         runtime.block_on(sleep(Duration::from_millis(1))).unwrap();
         runtime.block_on(async { panic!("expected: it passes by") }).unwrap();
     }));

@@ -5,6 +5,8 @@
 //! [`Op`] is one operation as a future. Whatever reads and writes descriptors (sockets, pipes, descriptors of
 //! the user's, children) is made of it, with calls of its own.
 
+mod bytes;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -15,6 +17,7 @@ use crate::event::reactor::{Direction, IoHandle, IoSource, IoWaiter, Progress};
 use crate::kernel::coop;
 use crate::kernel::strand::with_current;
 use crate::kernel::waiting::{self, WaitingFor};
+pub(crate) use bytes::ByteStream;
 
 impl IoWaiter<'_> {
     /// Performs `op`, or has the task woken when it can be performed; see [`IoWaiter::poll_op`].

@@ -39,6 +39,7 @@ use super::socket::Socket;
 use super::sys;
 use super::unix::SocketFile;
 use crate::event::reactor::{Address, IoHandle, IoSource, SocketOption, UnixAddr};
+use crate::kernel::io::ByteStream;
 
 /// A socket of the family `F` in the role `R`; see the [module](self).
 ///

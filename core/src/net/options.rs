@@ -1,7 +1,7 @@
-//! The options of TCP connections.
+//! The options of sockets, once these have been made.
 //!
 //! Values that the system would take for something else are refused here; the calls themselves are made in
-//! `sys.rs`.
+//! `sys`.
 
 use std::io;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 
 use super::endpoint::{Endpoint, Family, Stream};
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::kernel::io::ByteStream;
 
 /// Streams: connections of [TCP](super::TcpStream) and of [Unix sockets](super::UnixStream).
 impl<F: Family> Endpoint<F, Stream> {
@@ -182,14 +183,7 @@ impl<F: Family> Endpoint<F, Stream> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
-        let mut rest = buf;
-        while !rest.is_empty() {
-            match self.write(rest).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => rest = &rest[n..],
-            }
-        }
-        Ok(())
+        self.socket().write_all(buf).await
     }
 
     /// Closes one direction, or both, at once and for everybody who shares the connection. Those who wait are

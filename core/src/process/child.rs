@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use super::exit::Exit;
 use super::output::{Collected, OutputError};
 use crate::io::pipe::Pipe;
-use crate::kernel::Wait;
+use crate::kernel::io::ByteStream;
 use crate::net::impl_read;
 use crate::signal::SignalKind;
 
@@ -237,14 +237,7 @@ impl ChildStdin {
     /// # Errors
     /// As [`write`](ChildStdin::write).
     pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        let mut rest = buf;
-        while !rest.is_empty() {
-            match self.write(rest).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => rest = &rest[n..],
-            }
-        }
-        Ok(())
+        self.pipe()?.write_all(buf).await
     }
 
     fn pipe(&self) -> io::Result<&Pipe> {
@@ -254,7 +247,7 @@ impl ChildStdin {
 
 impl io::Write for ChildStdin {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.pipe()?.write(buf).wait()
+        self.pipe()?.write_blocking(buf)
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::task::{Context, Poll};
 
 use crate::io::pipe::Pipe;
+use crate::kernel::io::ByteStream;
 
 /// The size of a read, in bytes.
 const CHUNK: usize = 16 * 1024;

@@ -26,6 +26,17 @@ fn assert_idle(permits: &Permits, free: usize) {
     assert!(lock(&permits.queue).is_empty());
 }
 
+/// Starts somebody who gives a permit back, and takes it again and gives it back if it is still there.
+fn release_and_retake(permits: &Arc<Permits>) -> thread::JoinHandle<()> {
+    let permits = Arc::clone(permits);
+    thread::spawn(move || {
+        permits.release(1);
+        if permits.try_acquire(1) == Some(Ok(())) {
+            permits.release(1);
+        }
+    })
+}
+
 #[test]
 fn who_has_the_only_permit_is_alone() {
     loom::model(|| {
@@ -79,15 +90,7 @@ fn a_permit_that_is_taken_ahead_of_who_waits_comes_back_to_it() {
         let permits = Arc::new(Permits::new(0));
         let mut wait_key = WaitKey::new();
         assert!(poll(&permits, &mut wait_key, 1).is_pending());
-        let holder = {
-            let permits = Arc::clone(&permits);
-            thread::spawn(move || {
-                permits.release(1);
-                if permits.try_acquire(1) == Some(Ok(())) {
-                    permits.release(1);
-                }
-            })
-        };
+        let holder = release_and_retake(&permits);
         let first = poll(&permits, &mut wait_key, 1);
         holder.join().unwrap();
         if first.is_pending() {
@@ -106,15 +109,7 @@ fn whoever_gives_up_on_its_way_has_the_next_one_woken() {
         let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
         assert!(poll(&permits, &mut a, 1).is_pending());
         assert!(poll(&permits, &mut b, 1).is_pending());
-        let holder = {
-            let permits = Arc::clone(&permits);
-            thread::spawn(move || {
-                permits.release(1);
-                if permits.try_acquire(1) == Some(Ok(())) {
-                    permits.release(1);
-                }
-            })
-        };
+        let holder = release_and_retake(&permits);
         permits.stop(&mut a, 1);
         holder.join().unwrap();
         assert!(is_woken(&permits, &b), "asleep, and there is a permit");
