@@ -10,7 +10,7 @@ use std::time::Duration;
 use twoply_core::future::{OneOf, SelectAll, SelectKey, select, select_all, yield_now};
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
-use twoply_tests::{Signal, Systems, laws};
+use twoply_tests::{Gate, Signal, Systems, laws};
 
 laws! {
     and_mixed {
@@ -77,7 +77,11 @@ fn a_wait_that_is_given_up_loses_nothing(on: &Systems) {
     const MESSAGES: usize = 200;
     for capacity in [0, 1, 8] {
         let (tx, rx) = channel::bounded(capacity);
+        // The first message comes when a wait has been given up, so that some are.
+        let has_given_up = Gate::new();
+        let begin = has_given_up.opened();
         let sender = on.there().spawn(async move {
+            begin.await;
             for n in 0..MESSAGES {
                 tx.send(n).await.unwrap();
                 if n % 3 == 0 {
@@ -96,7 +100,10 @@ fn a_wait_that_is_given_up_loses_nothing(on: &Systems) {
                         set.insert(rx.recv());
                     }
                     OneOf::First(_) => return (received, given_up),
-                    OneOf::Second(()) => given_up += 1,
+                    OneOf::Second(()) => {
+                        given_up += 1;
+                        has_given_up.open();
+                    }
                 }
             }
         });
