@@ -1,0 +1,2 @@
+//! Libraries of others on twoply. This package is its tests, one file for each library; `README.md` lists
+//! them.
