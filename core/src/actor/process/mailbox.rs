@@ -261,9 +261,10 @@ impl<M> Queue<M> {
 
     /// Takes all waiting sends out, because no more messages are taken. The caller wakes them, so that they
     /// learn of it; permits mean nothing from now on.
-    pub(super) fn close(&mut self, wakers: &mut Vec<StoredWaker>) {
-        if let Some(mut room) = self.room.take() {
-            wakers.extend(std::iter::from_fn(|| room.waiters.pop_front()));
+    pub(super) fn close(&mut self) -> Vec<StoredWaker> {
+        match self.room.take() {
+            Some(mut room) => std::iter::from_fn(|| room.waiters.pop_front()).collect(),
+            None => Vec::new(),
         }
     }
 }

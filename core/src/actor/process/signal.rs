@@ -64,20 +64,10 @@ use crate::promise::Failure;
 #[derive(Default)]
 #[must_use]
 pub(super) struct Deferred {
-    /// The hooks for the names and groups of a process that is doomed.
-    hooks: SmallMap<HookId, Arc<dyn AtExit>>,
-    /// The questions that the process has left unanswered.
-    orphans: Vec<Arc<dyn Orphan>>,
-    /// The outcome of these questions.
-    failure: Option<Failure>,
-    /// The messages that would have been sent to the process later.
-    timers: SmallMap<HookId, Weak<dyn Later>>,
-    /// The backend to which those messages go.
-    home: Option<Arc<dyn Backend>>,
+    /// What an end leaves behind. It is boxed, because most ends leave nothing, and a signal is no end.
+    left: Option<Box<Left>>,
     /// The task of a process that is doomed by a signal.
     cancel: Option<Arc<task::Shared>>,
-    /// The wakers of sends that will never be received.
-    senders: Vec<StoredWaker>,
     /// The waker of the receiver, for which something has come.
     receiver: Option<StoredWaker>,
     /// The answer that another process gets.
@@ -89,13 +79,27 @@ pub(super) struct Deferred {
     old_reason: Option<Box<ExitReason>>,
 }
 
+/// What is left behind by a process that ends, or that receives no more.
+#[derive(Default)]
+struct Left {
+    /// The hooks for the names and groups of a process that is doomed.
+    hooks: SmallMap<HookId, Arc<dyn AtExit>>,
+    /// The questions that the process has left unanswered.
+    orphans: Vec<Arc<dyn Orphan>>,
+    /// The outcome of these questions.
+    failure: Option<Failure>,
+    /// The messages that would have been sent to the process later.
+    timers: SmallMap<HookId, Weak<dyn Later>>,
+    /// The backend to which those messages go.
+    home: Option<Arc<dyn Backend>>,
+    /// The wakers of sends that will never be received.
+    senders: Vec<StoredWaker>,
+}
+
 impl Deferred {
     /// Returns true if nothing is deferred, as with most ends.
     fn is_empty(&self) -> bool {
-        self.hooks.is_empty()
-            && self.orphans.is_empty()
-            && self.timers.is_empty()
-            && self.senders.is_empty()
+        self.left.is_none()
             && self.cancel.is_none()
             && self.receiver.is_none()
             && self.answer.is_none()
@@ -103,10 +107,24 @@ impl Deferred {
             && self.old_reason.is_none()
     }
 
+    /// Returns what an end leaves behind, to be added to.
+    fn left(&mut self) -> &mut Left {
+        self.left.get_or_insert_default()
+    }
+
+    /// Defers the wakers of sends that will never be received.
+    fn wake_senders(&mut self, senders: Vec<StoredWaker>) {
+        if !senders.is_empty() {
+            self.left().senders = senders;
+        }
+    }
+
     /// Does what was deferred, all of it, whatever panics. `pid` is the process that it follows from.
     fn run(mut self, pid: &Pid) {
-        for (id, hook) in std::mem::take(&mut self.hooks).into_entries() {
-            discard_panic(|| hook.ended(pid, id));
+        if let Some(left) = &mut self.left {
+            for (id, hook) in std::mem::take(&mut left.hooks).into_entries() {
+                discard_panic(|| hook.ended(pid, id));
+            }
         }
         self.run_without_hooks();
     }
@@ -116,17 +134,28 @@ impl Deferred {
         if let Some(task) = self.cancel {
             discard_panic(|| task.cancel());
         }
-        for orphan in self.orphans {
-            discard_panic(|| orphan.fail(self.failure.clone().unwrap_or(Failure::Broken)));
-        }
+        let senders = match self.left {
+            Some(left) => left.run(),
+            None => Vec::new(),
+        };
         if let Some((to, signal)) = self.answer {
             discard_panic(|| to.deliver(signal));
         }
         discard_panic(|| drop((self.stale, self.old_reason)));
+        crate::base::wake::wake_all(senders.into_iter().chain(self.receiver));
+    }
+}
+
+impl Left {
+    /// Fails the questions and gives the timers up. Returns whom to wake after all else.
+    fn run(self) -> Vec<StoredWaker> {
+        for orphan in self.orphans {
+            discard_panic(|| orphan.fail(self.failure.clone().unwrap_or(Failure::Broken)));
+        }
         if !self.timers.is_empty() {
             give_up(self.timers, self.home);
         }
-        crate::base::wake::wake_all(self.senders.into_iter().chain(self.receiver));
+        self.senders
     }
 }
 
@@ -176,21 +205,27 @@ impl<M: Send + 'static> Cell<M> {
         if !life.is_alive() {
             return;
         }
-        if let Some(relations) = life.relations.as_mut().filter(|relations| !relations.orphans.is_empty()) {
-            deferred.orphans = std::mem::take(&mut relations.orphans);
-            deferred.failure = Some(Failure::NoProcess(reason.clone()));
+        if let Some(relations) = &mut life.relations {
+            if !relations.orphans.is_empty() {
+                let left = deferred.left();
+                left.orphans = std::mem::take(&mut relations.orphans);
+                left.failure = Some(Failure::NoProcess(reason.clone()));
+            }
+            if !relations.hooks.is_empty() {
+                deferred.left().hooks = std::mem::take(&mut relations.hooks);
+            }
+            if !life.keeping && !relations.timers.is_empty() {
+                let left = deferred.left();
+                left.timers = std::mem::take(&mut relations.timers);
+                left.home = self.home();
+            }
         }
         life.phase = Phase::Doomed;
         let reason = (!reason.is_normal()).then(|| Box::new(reason));
         deferred.old_reason = std::mem::replace(&mut life.reason, reason);
         if !life.keeping {
             life.closed = true;
-            inbox.queue.close(&mut deferred.senders);
-            deferred.timers = life.take_timers();
-            deferred.home = if deferred.timers.is_empty() { None } else { self.home() };
-        }
-        if let Some(relations) = &mut life.relations {
-            deferred.hooks = std::mem::take(&mut relations.hooks);
+            deferred.wake_senders(inbox.queue.close());
         }
     }
 
@@ -198,8 +233,8 @@ impl<M: Send + 'static> Cell<M> {
     /// signal has called the hooks, and then calls them, too.
     fn doom_by_signal(&self, inbox: &mut Inbox<M>, reason: ExitReason, deferred: &mut Deferred) {
         self.doom(inbox, reason, deferred);
-        if let Some(relations) = &mut inbox.life.relations {
-            relations.hooks = deferred.hooks.clone();
+        if let (Some(relations), Some(left)) = (&mut inbox.life.relations, &deferred.left) {
+            relations.hooks = left.hooks.clone();
         }
     }
 
@@ -252,7 +287,7 @@ impl<M: Send + 'static> Cell<M> {
         {
             // These are the hooks of a process that a signal has doomed. Whoever has sent it may still be
             // about to call them.
-            deferred.hooks = std::mem::take(&mut relations.hooks);
+            deferred.left().hooks = std::mem::take(&mut relations.hooks);
         }
         if !deferred.is_empty() {
             drop(inbox);
@@ -299,14 +334,13 @@ impl<M: Send + 'static> Cell<M> {
     /// Says whether the mailbox stays open when the body ends. One that is kept no longer, of a process that
     /// is not alive, is closed; and what is in it is undelivered, once the process is over.
     pub(super) fn keep_mailbox(self: &Arc<Self>, keeping: bool) {
-        let mut senders = Vec::new();
         let mut inbox = lock(&self.inbox);
         // A mailbox that has been closed stays closed: the waiting sends have been told.
         inbox.life.keeping = keeping && !inbox.life.is_closed();
         inbox.life.closed |= !inbox.life.keeping && !inbox.life.is_alive();
-        let (mut left, mut timers) = (VecDeque::new(), SmallMap::default());
+        let (mut senders, mut left, mut timers) = (Vec::new(), VecDeque::new(), SmallMap::default());
         if inbox.life.is_closed() {
-            inbox.queue.close(&mut senders);
+            senders = inbox.queue.close();
             timers = inbox.life.take_timers();
             if inbox.life.is_over() {
                 left = inbox.queue.drain();
@@ -529,7 +563,9 @@ impl<M: Send + 'static> Endpoint for Cell<M> {
     fn deliver(&self, to: &Pid, signal: Signal) {
         let mut deferred = Deferred::default();
         self.handle(&mut lock(&self.inbox), to, &signal, &mut deferred);
-        deferred.run(to);
+        if !deferred.is_empty() {
+            deferred.run(to);
+        }
     }
 
     fn at_exit(&self, hook: Arc<dyn AtExit>) -> Option<HookId> {

@@ -29,7 +29,7 @@ impl<M> Cell<M> {
         let stored = (!reason.is_normal()).then(|| Box::new(reason.clone()));
         deferred.old_reason = std::mem::replace(&mut inbox.life.reason, stored);
         inbox.life.closed = true;
-        inbox.queue.close(&mut deferred.senders);
+        deferred.wake_senders(inbox.queue.close());
         deferred.receiver = self.enqueue(&mut inbox.queue, Event::Stop(Box::new(reason)), false);
         deferred
     }
