@@ -12,6 +12,7 @@
 //! | `tokio::spawn` | [`spawn`](crate::spawn); dropping the handle detaches, in both |
 //! | `JoinHandle::abort` | [`Task::cancel`](crate::Task::cancel) |
 //! | `spawn_blocking` | [`spawn_fn`](crate::spawn_fn) for a task of straight-line code, [`offload`](crate::offload()) for a call in the middle of a function |
+//! | `max_blocking_threads`, `blocking_queue_depth` | [`offload_limits`](crate::runtime::Builder::offload_limits), [`PoolMetrics`](crate::runtime::PoolMetrics) |
 //! | `block_in_place` | nothing: code that waits by `.wait()` holds no worker up |
 //! | `new_current_thread`, `LocalRuntime` | [`build_local`](crate::runtime::Builder::build_local) |
 //! | `on_thread_start`, `on_thread_park`, `on_task_spawn` | the same names in [`Hooks`](crate::runtime::Hooks) |

@@ -38,6 +38,7 @@ use twoply_green::Green;
 use twoply_native::Native;
 
 pub use twoply_core::hooks::{Hooks, TaskMeta};
+pub use twoply_core::threads::{PoolLimits, PoolMetrics};
 
 use crate::actor::Tabling;
 use crate::task::{Dumping, TaskKinds};
@@ -199,14 +200,10 @@ impl Runtime {
     /// Returns what every runtime counts. [`Runtime::as_green`] tells more of the workers of one that has
     /// any.
     pub fn metrics(&self) -> Metrics {
-        let threads = match &self.engine {
-            #[cfg(feature = "native")]
-            Engine::Native(native) => native.threads(),
-            #[cfg(feature = "green")]
-            Engine::Green(green) => green.threads(),
-        };
-        let tasks = self.spawner().tasks();
-        Metrics { tasks: tasks.len(), kinds: tasks.kinds(), threads: threads.0, idle_threads: threads.1 }
+        let (threads, idle_threads) = on_engine!(&self.engine, runtime => runtime.threads());
+        let spawner = self.spawner();
+        let (tasks, offloaded) = (spawner.tasks(), spawner.backend().blocking_pool().metrics());
+        Metrics { tasks: tasks.len(), kinds: tasks.kinds(), threads, idle_threads, offloaded }
     }
 
     /// Returns the green runtime behind it, if it is one: for what only that has, such as the counters of its
@@ -290,11 +287,14 @@ pub struct Metrics {
     pub threads: usize,
     /// The number of threads that are kept for the next task that needs one.
     pub idle_threads: usize,
+    /// The counters of the pool for code that blocks where the stack must not.
+    pub offloaded: PoolMetrics,
 }
 
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Metrics { tasks, kinds, threads, idle_threads } = self;
-        write!(f, "{tasks} tasks ({kinds}) on {threads} threads, {idle_threads} of them idle")
+        let Metrics { tasks, kinds, threads, idle_threads, offloaded } = self;
+        write!(f, "{tasks} tasks ({kinds}) on {threads} threads, {idle_threads} of them idle")?;
+        if offloaded.is_saturated() { write!(f, "; offloaded: {offloaded}") } else { Ok(()) }
     }
 }

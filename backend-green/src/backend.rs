@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::strand::with_current;
 use twoply_core::task::{TaskId, TaskList};
+use twoply_core::threads::BlockingPool;
 
 use crate::lock::lock;
 use crate::scheduler::{Remote, Shared};
@@ -23,6 +24,11 @@ impl Backend for Shared {
     fn tasks(&self) -> &Arc<TaskList> {
         &self.tasks
     }
+
+    fn blocking_pool(&self) -> BlockingPool {
+        self.pool.clone()
+    }
+
     fn running(&self) -> Vec<TaskId> {
         let current = |worker: &Remote| worker.counts.current.load(Ordering::Relaxed);
         let stuck =

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use twoply_core::reactor::ReactorMetrics;
 use twoply_core::task::TaskKinds;
+use twoply_core::threads::PoolMetrics;
 
 use crate::scheduler::Shared;
 use crate::timing::Times;
@@ -47,8 +48,8 @@ pub struct Metrics {
     /// The number of times that a worker stood still, for some milliseconds each, because its task blocked
     /// and no thread could be had; see [`Builder::max_threads`](crate::Builder::max_threads).
     pub refusals: u64,
-    /// The code that is offloaded from fibers: how many pieces run on threads, and how many wait for one.
-    pub offloaded: (usize, usize),
+    /// The counters of the pool in which code runs that is offloaded from fibers.
+    pub offloaded: PoolMetrics,
     /// The number of threads in the middle of a poll that goes on and on, whose worker has been taken from
     /// them to be carried by another one.
     pub stuck: usize,
@@ -108,7 +109,7 @@ impl Metrics {
             leaked_stacks: stacks.as_ref().map_or(0, |stacks| stacks.leaked),
             long_polls: shared.watch.long_polls(),
             refusals: shared.workers.iter().map(|remote| remote.counts.refusals.load(Relaxed)).sum(),
-            offloaded: shared.pool.load(),
+            offloaded: shared.pool.metrics(),
             stuck: shared.watch.stuck(),
             workers: workers.collect(),
         }
@@ -118,11 +119,11 @@ impl Metrics {
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Metrics { tasks, kinds, threads, stacks, blocked_fibers, injected, long_polls, .. } = self;
-        let (offloaded, waiting) = self.offloaded;
+        let PoolMetrics { running, queued, .. } = self.offloaded;
         write!(
             f,
             "{tasks} tasks ({kinds}) on {threads} threads, {stacks} stacks, {blocked_fibers} blocked fibers, \
-             {offloaded} offloaded and {waiting} to be, {injected} injected, {long_polls} long polls"
+             {running} offloaded and {queued} to be, {injected} injected, {long_polls} long polls"
         )?;
         self.workers
             .iter()

@@ -44,7 +44,7 @@ use twoply_core::hooks::Hooks;
 use twoply_core::reactor::Reactor;
 use twoply_core::strand::in_turn;
 use twoply_core::task::TaskList;
-use twoply_core::threads::{BLOCKING_THREADS, BlockingPool, ThreadCache};
+use twoply_core::threads::{BlockingPool, PoolLimits, ThreadCache};
 
 use crate::affinity::Affinity;
 use crate::core::Core;
@@ -234,7 +234,7 @@ impl Shared {
             injector: Injector::new(),
             workers,
             sleepers: Sleepers::new(),
-            pool: BlockingPool::new(threads.clone(), BLOCKING_THREADS),
+            pool: BlockingPool::new(threads.clone(), PoolLimits::default()),
             threads,
             stacks,
             is_local: false,

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use twoply_core::backend::{Backend, Driver, Job, Strand, StrandState, Unpark};
 use twoply_core::parker::Parker;
 use twoply_core::strand::{self, ThreadStrand};
-use twoply_core::threads::BlockingPool;
 
 use crate::core::{Core, Work};
 use crate::counts::Counts;
@@ -310,10 +309,6 @@ impl FiberStrand {
 impl Strand for FiberStrand {
     fn state(&self) -> &StrandState {
         &self.state
-    }
-
-    fn blocking_pool(&self) -> BlockingPool {
-        self.context.shared.pool.clone()
     }
 
     #[inline]

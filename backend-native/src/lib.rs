@@ -20,7 +20,7 @@ use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::hooks::Hooks;
 use twoply_core::strand;
 use twoply_core::task::{Spawner, TaskList};
-use twoply_core::threads::{Limits, ThreadCache};
+use twoply_core::threads::{self, BlockingPool, Limits, PoolLimits, PoolMetrics, ThreadCache};
 
 /// A native runtime: a cache of threads, and the tasks that run on them.
 ///
@@ -57,6 +57,8 @@ struct Threads {
     tasks: Arc<TaskList>,
     /// The threads on which tasks run.
     cache: ThreadCache,
+    /// The pool for calls that block and must not block the stack that makes them.
+    pool: BlockingPool,
     /// The size of the stack of tasks that ask for none, in bytes; `None`: what `std` does.
     stack_size: Option<usize>,
 }
@@ -68,6 +70,8 @@ pub struct Builder {
     name: Option<String>,
     /// Limits of the thread cache.
     limits: Limits,
+    /// The setting of [`Builder::offload_limits`].
+    offload_limits: PoolLimits,
     /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
     /// The setting of [`Builder::hooks`].
@@ -106,6 +110,24 @@ impl Builder {
         self
     }
 
+    /// Sets the limits of the pool for calls that block while the task must not, because it waits for several
+    /// things at once. Code that is [offloaded](twoply_core::offload) does not go there: the thread of a task
+    /// may block. The threads of the pool do not count among those of the [runtime](Builder::max_threads).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::native_backend::Native;
+    /// use twoply::runtime::PoolLimits;
+    ///
+    /// let limits = PoolLimits { threads: 4, ..PoolLimits::default() };
+    /// let native = Native::builder().offload_limits(limits).build();
+    /// assert_eq!(native.offloaded().running, 0);
+    /// ```
+    pub fn offload_limits(mut self, limits: PoolLimits) -> Builder {
+        self.offload_limits = limits;
+        self
+    }
+
     /// Sets the size of the stack of tasks that do not ask for one of their own, in bytes; what `std::thread`
     /// uses unless set.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
@@ -137,6 +159,7 @@ impl Builder {
             this: Weak::clone(this),
             tasks: TaskList::with_hooks(&self.hooks),
             cache: ThreadCache::with_hooks(name, self.limits, self.hooks),
+            pool: BlockingPool::new(threads::shared(), self.offload_limits),
             stack_size: self.stack_size,
         });
         let spawner = Spawner::new(Arc::clone(&backend) as Arc<dyn Backend>);
@@ -163,6 +186,11 @@ impl Native {
     /// Returns how many threads there are, and how many of them are idle.
     pub fn threads(&self) -> (usize, usize) {
         self.backend.cache.threads()
+    }
+
+    /// Returns the counters of the [pool](Builder::offload_limits) for calls that block.
+    pub fn offloaded(&self) -> PoolMetrics {
+        self.backend.pool.metrics()
     }
 
     /// Cancels all tasks, waits for them and for their threads to end, and lets none start any more.
@@ -222,6 +250,10 @@ impl Backend for Threads {
 
     fn tasks(&self) -> &Arc<TaskList> {
         &self.tasks
+    }
+
+    fn blocking_pool(&self) -> BlockingPool {
+        self.pool.clone()
     }
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {

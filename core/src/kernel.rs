@@ -26,5 +26,5 @@ pub(crate) mod wait;
 pub(crate) mod waiting;
 pub mod world;
 
-pub use offload::offload;
+pub use offload::{offload, offload_named};
 pub use wait::Wait;

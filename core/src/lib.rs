@@ -38,4 +38,4 @@ pub mod time;
 
 pub use base::fork;
 pub use event::{parker, reactor, timers};
-pub use kernel::{Wait, backend, coop, hooks, ioserver, offload, strand, threads, world};
+pub use kernel::{Wait, backend, coop, hooks, ioserver, offload, offload_named, strand, threads, world};

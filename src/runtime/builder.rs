@@ -9,7 +9,7 @@ use twoply_green::{FiberPromise, Green, LocalRuntime};
 use twoply_native::Native;
 
 use super::dump_on_signal::{DumpOnSignal, Handler};
-use super::{Backend, Engine, Hooks, Runtime};
+use super::{Backend, Engine, Hooks, PoolLimits, Runtime};
 use crate::signal::SignalKind;
 use crate::task::Dump;
 
@@ -31,6 +31,8 @@ pub struct Builder {
     times_polls: bool,
     /// The setting of [`Builder::max_threads`].
     max_threads: Option<usize>,
+    /// The setting of [`Builder::offload_limits`].
+    offload_limits: PoolLimits,
     /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
     /// The setting of [`Builder::hooks`].
@@ -86,6 +88,13 @@ impl Builder {
     /// Sets the most threads at a time; see the setting of this name of the backend's own builder.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.max_threads = Some(threads);
+        self
+    }
+
+    /// Sets the limits of the pool for code that blocks where the stack must not, such as what is
+    /// [offloaded](crate::offload()) from fibers; see the setting of this name of the backend's own builder.
+    pub fn offload_limits(mut self, limits: PoolLimits) -> Builder {
+        self.offload_limits = limits;
         self
     }
 
@@ -196,7 +205,8 @@ impl Builder {
     /// Makes a native runtime.
     #[cfg(feature = "native")]
     fn native(&self) -> Native {
-        let mut builder = Native::builder().hooks(self.hooks.clone());
+        let mut builder =
+            Native::builder().hooks(self.hooks.clone()).offload_limits(self.offload_limits.clone());
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }
@@ -212,7 +222,8 @@ impl Builder {
     /// Returns the settings of a green runtime.
     #[cfg(feature = "green")]
     fn green(&self) -> twoply_green::Builder {
-        let mut builder = Green::builder().hooks(self.hooks.clone());
+        let mut builder =
+            Green::builder().hooks(self.hooks.clone()).offload_limits(self.offload_limits.clone());
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }

@@ -403,7 +403,7 @@ fn code_that_is_offloaded_is_waited_for(on: &Systems) {
     has_begun.recv().unwrap();
     if on.here().kind().is_fibers() {
         let found = once_waiting(on, task.id());
-        assert!(matches!(found.waits[..], [WaitingFor::Offload]), "{found}");
+        assert!(matches!(found.waits[..], [WaitingFor::Offload { .. }]), "{found}");
     } else {
         let found = on.here().spawner().dump().limit(Duration::from_millis(20)).wait();
         assert!(found.task(task.id()).is_none_or(|task| task.state != TaskState::Waiting), "{found}");

@@ -245,8 +245,11 @@ fn what_is_offloaded_beyond_the_limit_waits_for_its_turn(on: &Systems) {
             })
         })
         .collect();
-    eventually("two run and the others wait", || system.metrics().offloaded == (2, 18));
-    assert_eq!(begun.count(), 2);
+    eventually("two run and the others wait", || {
+        let offloaded = system.metrics().offloaded;
+        (offloaded.running, offloaded.queued) == (2, 18) && offloaded.is_saturated()
+    });
+    eventually("the two have begun", || begun.count() == 2);
     assert!(system.metrics().threads <= most);
     // The workers are free.
     system.spawn_fn(|| sleep(Duration::from_millis(1)).wait()).wait().unwrap();

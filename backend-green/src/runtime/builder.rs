@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use twoply_core::hooks::Hooks;
 use twoply_core::reactor::Reactor;
-use twoply_core::threads::{Limits, ThreadCache, process_limit};
+use twoply_core::threads::{BlockingPool, Limits, PoolLimits, ThreadCache, process_limit};
 
 use super::Green;
 use crate::affinity::Affinity;
@@ -42,6 +42,8 @@ pub struct Builder {
     spin_rounds: u32,
     /// Limits of the threads.
     limits: Limits,
+    /// The setting of [`Builder::offload_limits`].
+    offload_limits: PoolLimits,
     /// True if blocked stacks are fibers.
     fibers: bool,
     /// The size and the number of the fibers' stacks.
@@ -191,6 +193,25 @@ impl Builder {
     /// Sets how long an idle thread is kept for the next task that blocks; 10 seconds unless set.
     pub fn thread_keep_alive(mut self, idle: Duration) -> Builder {
         self.limits.keep_alive = idle;
+        self
+    }
+
+    /// Sets the limits of the pool in which code runs that is [offloaded](twoply_core::offload) from fibers.
+    /// Its threads count among those of the [runtime](Builder::max_threads).
+    /// [`Metrics::offloaded`](crate::Metrics::offloaded) tells how busy it is.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::green_backend::Green;
+    /// use twoply::runtime::PoolLimits;
+    ///
+    /// let limits = PoolLimits { threads: 4, queue: 1000, ..PoolLimits::default() };
+    /// let green = Green::builder().workers(1).offload_limits(limits).build()?;
+    /// assert_eq!(green.metrics().offloaded.running, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn offload_limits(mut self, limits: PoolLimits) -> Builder {
+        self.offload_limits = limits;
         self
     }
 
@@ -353,6 +374,7 @@ impl Builder {
         self.limits.threads = 0;
         let (mut shared, mut workers) = self.prepare(1)?;
         shared.is_local = true;
+        shared.pool = BlockingPool::in_place();
         let Some(worker) = workers.pop() else { unreachable!("one worker was asked for") };
         Ok(LocalRuntime::new(Arc::new(shared), worker))
     }
@@ -382,6 +404,7 @@ impl Builder {
         let watch = WatchdogState::new(self.long_poll_limit, self.on_long_poll);
         let mut shared =
             Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry, self.hooks);
+        shared.pool = BlockingPool::new(shared.threads.clone(), self.offload_limits);
         shared.on_stack_use = self.on_stack_use;
         shared.followed = self.times_polls.then(Followed::new);
         shared.affinity = self.cpus.as_deref().map(Affinity::new).transpose()?;
@@ -398,6 +421,7 @@ impl Default for Builder {
             cpus: None,
             spin_rounds: SPIN_ROUNDS,
             limits: Limits::default(),
+            offload_limits: PoolLimits::default(),
             fibers: false,
             stacks: StackOptions::default(),
             on_stack_use: None,

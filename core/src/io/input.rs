@@ -86,7 +86,7 @@ impl Reader {
         }
         let must_start = !std::mem::replace(&mut state.is_reading, true);
         drop(state);
-        if must_start && let Err(error) = threads::blocking().execute(|| self.read()) {
+        if must_start && let Err(error) = threads::blocking().execute(None, || self.read()) {
             lock_std(&self.state).is_reading = false;
             return Some(Err(error));
         }

@@ -106,7 +106,7 @@ impl Output {
         state.accepted += accepted as u64;
         let must_start = !std::mem::replace(&mut state.is_writing, true);
         drop(state);
-        if must_start && threads::blocking().execute(|| self.write_all()).is_err() {
+        if must_start && threads::blocking().execute(None, || self.write_all()).is_err() {
             // No thread is to be had: rather this one waits than that the bytes are lost.
             self.write_all();
         }

@@ -78,6 +78,12 @@ pub trait Backend: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns the pool for code that may block, on behalf of tasks of this backend; that of the process
+    /// unless it has one of its own.
+    fn blocking_pool(&self) -> BlockingPool {
+        crate::kernel::threads::blocking()
+    }
+
     /// Has `job` run soon, on some stack, and returns without waiting for it. A job that cannot be started is
     /// dropped.
     ///
@@ -158,9 +164,9 @@ pub trait Strand: 'static {
     }
 
     /// Returns the pool for code that may block, which is used if this stack may not block and
-    /// [`block_in_place`](Strand::block_in_place) has not run the code.
+    /// [`block_in_place`](Strand::block_in_place) has not run the code: that of its backend.
     fn blocking_pool(&self) -> BlockingPool {
-        crate::kernel::threads::blocking()
+        self.backend().map_or_else(crate::kernel::threads::blocking, |backend| backend.blocking_pool())
     }
 
     /// Runs `call`, which blocks in a system call that [`Unpark::unpark`] interrupts. Called only on a stack

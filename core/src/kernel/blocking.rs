@@ -37,7 +37,7 @@ where
 {
     let outcome = Arc::new(Mutex::new(Outcome { result: None, waker: None }));
     let caller = Arc::clone(&outcome);
-    let started = threads::blocking().execute(move || {
+    let started = threads::blocking().execute(None, move || {
         let result = catch_unwind(AssertUnwindSafe(call));
         let waker = {
             let mut outcome = lock_std(&caller);
@@ -77,7 +77,7 @@ impl<T> Future for Blocking<T> {
         match result {
             Some(Ok(value)) => Poll::Ready(Ok(value)),
             Some(Err(payload)) => resume_unwind(payload),
-            None => waiting::note(Poll::Pending, || WaitingFor::Offload),
+            None => waiting::note(Poll::Pending, || WaitingFor::Offload { name: None }),
         }
     }
 }

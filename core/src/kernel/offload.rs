@@ -22,8 +22,9 @@ use crate::kernel::waiting::{self, WaitingFor};
 /// On a green task whose stack is a thread's, the code stays on that thread, and when it takes its time the
 /// worker goes to another one: code that turns out to be quick costs some ten nanoseconds. On a fiber,
 /// another thread runs it and the fiber waits. There are at most
-/// [`BLOCKING_THREADS`](crate::threads::BLOCKING_THREADS) such threads, and code beyond that waits for its
-/// turn. So `code` must not wait for other code that is offloaded.
+/// [`BLOCKING_THREADS`](crate::threads::BLOCKING_THREADS) such threads unless the builder of the runtime says
+/// [something else](crate::threads::PoolLimits), and code beyond that waits for its turn. So `code` must not
+/// wait for other code that is offloaded.
 ///
 /// It is meant for code that blocks in something that is not this library's (a database driver, a lock of the
 /// system's), that computes for long, or that needs a big stack. The code may borrow, because this call waits
@@ -33,8 +34,8 @@ use crate::kernel::waiting::{self, WaitingFor};
 /// wait, because the code may be using what it borrows.
 ///
 /// # Errors
-/// Fails when no thread can be had and none runs such code already; then `code` is dropped without having
-/// run.
+/// Fails when no thread can be had and none runs such code already, and when all threads are busy and more
+/// code waits for them than the limits allow; then `code` is dropped without having run.
 ///
 /// # Panics
 /// Panics when `code` does, with its payload.
@@ -46,6 +47,28 @@ use crate::kernel::waiting::{self, WaitingFor};
 /// assert_eq!(numbers, [1, 2, 3]);
 /// ```
 pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError> {
+    run(None, code)
+}
+
+/// As [`offload`], for code with a name: the thread of the pool that runs it has that name meanwhile, for
+/// `top`, debuggers and profilers, of which Linux keeps the first 15 bytes; and a [dump](crate::task::dump)
+/// shows the name of what a task waits for. A thread that the calling task has anyway keeps its own name.
+///
+/// # Errors
+/// As [`offload`].
+///
+/// # Panics
+/// As [`offload`].
+///
+/// # Examples
+/// ```
+/// assert_eq!(twoply::offload_named("checksum", || (1..=100).sum::<u32>()).unwrap(), 5050);
+/// ```
+pub fn offload_named<T: Send>(name: &str, code: impl FnOnce() -> T + Send) -> Result<T, SpawnError> {
+    run(Some(name), code)
+}
+
+fn run<T: Send>(name: Option<&str>, code: impl FnOnce() -> T + Send) -> Result<T, SpawnError> {
     strand::assert_may_wait();
     if with_current(|strand| strand.may_block()) {
         return Ok(code());
@@ -61,7 +84,8 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
         (None, None) => unreachable!("what has been run has left a value"),
     };
     let pool = with_current(|strand| strand.blocking_pool());
-    let backend: Arc<dyn Backend> = Arc::new(Offload { tasks: TaskList::new(), pool });
+    let backend: Arc<dyn Backend> =
+        Arc::new(Offload { tasks: TaskList::new(), pool, name: name.map(Box::from) });
     // The panic is carried by hand, so that it goes on here as itself.
     let result = Mutex::new(None);
     let locals = task::current_values();
@@ -75,7 +99,7 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
             let _shield = strand.state().shield();
             let _ = poll_fn(|cx| {
                 let polled = Pin::new(&mut task).poll(cx);
-                waiting::note_instead(polled, || WaitingFor::Offload)
+                waiting::note_instead(polled, || WaitingFor::Offload { name: name.map(Arc::from) })
             })
             .wait();
         });
@@ -92,6 +116,8 @@ pub fn offload<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, SpawnError
 struct Offload {
     tasks: Arc<TaskList>,
     pool: BlockingPool,
+    /// The name of the thread meanwhile.
+    name: Option<Box<str>>,
 }
 
 impl Backend for Offload {
@@ -113,7 +139,7 @@ impl Backend for Offload {
             Some(home) => strand::on_thread(&home, || job.run()),
             None => job.run(),
         };
-        self.pool.execute(run).map_err(SpawnError::from)
+        self.pool.execute(self.name.as_deref(), run).map_err(SpawnError::from)
     }
 
     fn resume(&self, job: Job, _yielded: bool) {

@@ -17,7 +17,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 pub use limit::process_limit;
-pub use pool::{BLOCKING_THREADS, BlockingPool};
+pub use pool::{BLOCKING_THREADS, BlockingPool, PoolLimits, PoolMetrics};
 
 use crate::base::fork::{self, PerProcess};
 use crate::base::panic::discard_panic;
@@ -33,6 +33,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const SPIN_ROUNDS: u32 = 60;
 
 type Work = Box<dyn FnOnce() + Send>;
+
+/// Work for one thread.
+struct Piece {
+    /// The name of the thread meanwhile, unless it is that of the cache.
+    name: Option<Box<str>>,
+    /// The time that the thread waits for more when it is done.
+    keep_alive: Duration,
+    work: Work,
+}
 
 /// The limits of a [`ThreadCache`].
 ///
@@ -105,9 +114,9 @@ struct IdleThread {
     thread: Thread,
     /// The size of the thread's stack in bytes; `None` for the default size.
     stack_size: Option<usize>,
-    /// The work that the thread is to run next, with its name if it has one.
-    work: Mutex<Option<(Option<Box<str>>, Work)>>,
-    /// True once there is something in `work`, or the thread is to end. An idle thread spins on it.
+    /// The work that the thread is to run next.
+    next: Mutex<Option<Piece>>,
+    /// True once there is something in `next`, or the thread is to end. An idle thread spins on it.
     called: AtomicBool,
 }
 
@@ -163,11 +172,15 @@ impl ThreadCache {
         stack_size: Option<usize>,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
+        let keep_alive = self.0.limits.keep_alive;
+        self.start(stack_size, Piece { name: name.map(Box::from), keep_alive, work: Box::new(work) })
+    }
+
+    fn start(&self, stack_size: Option<usize>, piece: Piece) -> io::Result<()> {
         // This comes before the lock, which a thread of the parent's may have held.
         if self.is_forked() {
             return Err(io::Error::other("the process was forked: the threads stayed behind in the parent"));
         }
-        let name: Option<Box<str>> = name.map(Box::from);
         let permit = {
             let mut state = lock_std(&self.0.state);
             if state.closed {
@@ -177,7 +190,7 @@ impl ThreadCache {
                 let idle = state.idle.remove(at);
                 drop(state);
                 if let Some(idle) = idle {
-                    *lock_std(&idle.work) = Some((name, Box::new(work)));
+                    *lock_std(&idle.next) = Some(piece);
                     idle.call();
                 }
                 return Ok(());
@@ -201,10 +214,9 @@ impl ThreadCache {
         if let Some(bytes) = stack_size {
             builder = builder.stack_size(bytes);
         }
-        let first = (name, Box::new(work) as Work);
         let started = builder.spawn(move || {
             let _permit = permit;
-            shared.run_thread(stack_size, first);
+            shared.run_thread(stack_size, piece);
         });
         if started.is_err() {
             self.0.thread_ended();
@@ -287,7 +299,7 @@ impl ThreadCache {
 }
 
 impl Shared {
-    fn run_thread(self: Arc<Self>, stack_size: Option<usize>, first: (Option<Box<str>>, Work)) {
+    fn run_thread(self: Arc<Self>, stack_size: Option<usize>, first: Piece) {
         /// Counts the thread out at its very end, also when it unwinds.
         struct Ended(Arc<Shared>);
         impl Drop for Ended {
@@ -298,25 +310,27 @@ impl Shared {
         let ended = Ended(self);
         ended.0.hooks.thread_starts();
         let mut next = Some(first);
-        while let Some((name, work)) = next {
-            if let Some(name) = &name {
-                set_thread_name(name);
-            }
-            discard_panic(work);
-            if name.is_some() {
-                set_thread_name(&ended.0.name);
-            }
-            next = ended.0.hooks.while_parked(|| ended.0.next_work(stack_size));
+        while let Some(Piece { name, keep_alive, work }) = next {
+            ended.0.named(name.as_deref(), || discard_panic(work));
+            next = ended.0.hooks.while_parked(|| ended.0.next_work(stack_size, keep_alive));
         }
         ended.0.hooks.thread_stops();
     }
 
+    /// Calls `run` while the thread has the name, if there is one.
+    fn named(&self, name: Option<&str>, run: impl FnOnce()) {
+        let Some(name) = name else { return run() };
+        set_thread_name(name);
+        run();
+        set_thread_name(&self.name);
+    }
+
     /// Waits for work as an idle thread. Returns `None` when the thread is to end.
-    fn next_work(&self, stack_size: Option<usize>) -> Option<(Option<Box<str>>, Work)> {
+    fn next_work(&self, stack_size: Option<usize>, keep_alive: Duration) -> Option<Piece> {
         let idle = Arc::new(IdleThread {
             thread: std::thread::current(),
             stack_size,
-            work: Mutex::new(None),
+            next: Mutex::new(None),
             called: AtomicBool::new(false),
         });
         {
@@ -328,12 +342,12 @@ impl Shared {
         }
         for _ in 0..SPIN_ROUNDS {
             if idle.called.load(Ordering::Acquire) {
-                return lock_std(&idle.work).take();
+                return lock_std(&idle.next).take();
             }
             std::thread::yield_now();
         }
         crate::kernel::strand::trim_thread();
-        let expiry = Instant::now().checked_add(self.limits.keep_alive);
+        let expiry = Instant::now().checked_add(keep_alive);
         while !idle.called.load(Ordering::Acquire) {
             let Some(expiry) = expiry else {
                 std::thread::park();
@@ -354,7 +368,7 @@ impl Shared {
             }
             std::thread::park_timeout(left);
         }
-        lock_std(&idle.work).take()
+        lock_std(&idle.next).take()
     }
 
     fn thread_ended(&self) {
@@ -387,7 +401,7 @@ pub fn shared() -> ThreadCache {
 /// ```
 pub fn blocking() -> BlockingPool {
     static POOL: PerProcess<BlockingPool> = PerProcess::new();
-    POOL.get_or_init(|| BlockingPool::new(shared(), BLOCKING_THREADS)).clone()
+    POOL.get_or_init(|| BlockingPool::new(shared(), PoolLimits::default())).clone()
 }
 
 /// Gives the calling thread a name in the operating system; Linux keeps the first 15 bytes.

@@ -116,7 +116,10 @@ pub enum WaitingFor {
         fd: Option<RawFd>,
     },
     /// The end of code that blocks, and was sent to another thread.
-    Offload,
+    Offload {
+        /// The name of the code, if it has one.
+        name: Option<Arc<str>>,
+    },
     /// Somebody who resumes it; see [`suspension`](crate::future::suspension).
     Resumption,
     /// Its turn: it has been woken already, and lets others go first.
@@ -165,7 +168,7 @@ impl WaitingFor {
             (Time(a), Time(b)) => a == b,
             _ => {
                 std::mem::discriminant(self) == std::mem::discriminant(other)
-                    && matches!(self, Tasks | Offload | Resumption | Turn | Dump)
+                    && matches!(self, Tasks | Offload { .. } | Resumption | Turn | Dump)
             }
         }
     }
@@ -196,7 +199,8 @@ impl fmt::Display for WaitingFor {
             WaitingFor::Read { fd: None } => f.write_str("something to read from a simulated socket"),
             WaitingFor::Write { fd: Some(fd) } => write!(f, "room to write to descriptor {fd}"),
             WaitingFor::Write { fd: None } => f.write_str("room to write to a simulated socket"),
-            WaitingFor::Offload => f.write_str("the end of offloaded code"),
+            WaitingFor::Offload { name: Some(name) } => write!(f, "the end of offloaded code, {name:?}"),
+            WaitingFor::Offload { name: None } => f.write_str("the end of offloaded code"),
             WaitingFor::Resumption => f.write_str("somebody who resumes it"),
             WaitingFor::Turn => f.write_str("its turn"),
             WaitingFor::Dump => f.write_str("what tasks wait for"),

@@ -1,0 +1,105 @@
+//! The limits of what is offloaded, what is counted of it, and its name.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use twoply::Runtime;
+use twoply::runtime::PoolLimits;
+use twoply_core::task::{SpawnError, WaitingFor};
+use twoply_core::{Wait, offload, offload_named};
+use twoply_tests::{System, Systems, eventually, laws};
+
+laws! {
+    fibers {
+        a_full_queue_refuses_what_is_offloaded,
+        a_name_is_that_of_the_thread_and_of_the_wait,
+    }
+    everywhere { every_runtime_tells_how_busy_its_pool_is }
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// The name that the system shows for the calling thread.
+fn thread_name() -> String {
+    std::fs::read_to_string("/proc/thread-self/comm").unwrap().trim().to_owned()
+}
+
+fn limited(on: &Systems, threads: usize, queue: usize) -> System {
+    let limits = PoolLimits { threads, queue, ..PoolLimits::default() };
+    System::from(on.kind().green().offload_limits(limits).build().unwrap())
+}
+
+fn a_full_queue_refuses_what_is_offloaded(on: &Systems) {
+    let system = limited(on, 1, 1);
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    let start = |n: u32| {
+        let hold = Arc::clone(&hold);
+        system.spawn_fn(move || offload(|| drop(hold.lock())).map(|()| n))
+    };
+    let first = start(1);
+    eventually("the first runs", || system.metrics().offloaded.running == 1);
+    let second = start(2);
+    eventually("the second waits", || system.metrics().offloaded.is_saturated());
+    let refused = start(3).wait().unwrap();
+    assert!(matches!(refused, Err(SpawnError::Thread(_))), "{refused:?}");
+    drop(held);
+    assert_eq!(first.wait().unwrap().unwrap(), 1);
+    assert_eq!(second.wait().unwrap().unwrap(), 2);
+    eventually("both are counted", || system.metrics().offloaded.completed == 2);
+    let counted = system.metrics().offloaded;
+    assert_eq!((counted.most_running, counted.most_queued, counted.refused), (1, 1, 1));
+    assert!(!counted.is_saturated());
+    system.shutdown(SOON).unwrap();
+}
+
+fn a_name_is_that_of_the_thread_and_of_the_wait(on: &Systems) {
+    let system = limited(on, 1, usize::MAX);
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    let theirs = Arc::clone(&hold);
+    let named = system.spawn_fn(move || {
+        offload_named("checksum", || {
+            drop(theirs.lock());
+            thread_name()
+        })
+    });
+    eventually("it runs", || system.metrics().offloaded.running == 1);
+    let dump = system.spawner().dump().wait();
+    let waits = &dump.task(named.id()).unwrap().waits;
+    assert!(
+        matches!(&waits[..], [WaitingFor::Offload { name: Some(name) }] if **name == *"checksum"),
+        "{dump}"
+    );
+    drop(held);
+    assert_eq!(named.wait().unwrap().unwrap(), "checksum");
+    let after = system.spawn_fn(|| offload(thread_name)).wait().unwrap().unwrap();
+    assert_ne!(after, "checksum", "the thread has its own name again");
+    system.shutdown(SOON).unwrap();
+}
+
+fn every_runtime_tells_how_busy_its_pool_is(on: &Systems) {
+    let kind = on.kind();
+    let limits = PoolLimits { threads: 1, ..PoolLimits::default() };
+    let runtime = match kind.is_green() {
+        true => Runtime::from(kind.green().offload_limits(limits).build().unwrap()),
+        false => {
+            let native = twoply::native_backend::Native::builder();
+            Runtime::from(native.offload_limits(limits).build())
+        }
+    };
+    let pool = runtime.spawner().backend().blocking_pool();
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    for _ in 0..2 {
+        let hold = Arc::clone(&hold);
+        pool.execute(Some("held"), move || drop(hold.lock())).unwrap();
+    }
+    eventually("one runs and one waits", || pool.metrics().is_saturated());
+    let busy = runtime.metrics();
+    assert_eq!((busy.offloaded.running, busy.offloaded.queued), (1, 1));
+    assert!(busy.to_string().contains("1 queued"), "{busy}");
+    drop(held);
+    eventually("both are over", || runtime.metrics().offloaded.completed == 2);
+    runtime.shutdown(SOON).unwrap();
+}
