@@ -6,13 +6,15 @@
 //! with a message, by a watchdog ([`watch`]). A law that changes or counts what belongs to the whole process
 //! runs in a process of its own ([`Systems::in_child`]).
 //!
-//! All that is unsafe in the suite lies here: switching fibers on, `fork`, and signals.
+//! All that is unsafe in the suite lies here: switching fibers on, `fork`, signals, and an allocator that
+//! counts.
 
 mod actors;
 mod child;
 pub mod children;
 pub mod differential;
 mod gate;
+mod heap;
 mod storm;
 mod system;
 mod waits;
@@ -23,6 +25,7 @@ mod ways;
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
 pub use child::{Resources, children_of, fork, limit_memory, limit_processes, set_mask};
 pub use gate::{Gate, Signal};
+pub use heap::Heap;
 pub use storm::{
     OwnSignal, Storm, block_signals, count_signal, deny_pidfd, deny_tgkill, mortal_to_sigpipe, send_signal,
     unblocked_signals,

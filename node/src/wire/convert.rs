@@ -1,0 +1,117 @@
+//! [`ToTerm`] and [`FromTerm`]: which types of Rust are which terms.
+
+mod collections;
+#[doc(hidden)]
+pub mod derived;
+mod scalars;
+
+use super::decode::Decoder;
+use super::encode::Encoder;
+use super::error::{DecodeError, EncodeError};
+
+pub use self::collections::Nilable;
+pub use self::scalars::Charlist;
+
+/// A type whose values can be written as terms. `#[derive(ToTerm)]` implements it for structs and enums.
+///
+/// | Rust                                   | Erlang                       | Elixir                  |
+/// |----------------------------------------|------------------------------|-------------------------|
+/// | `bool`                                 | `true`, `false`              | `true`, `false`         |
+/// | `i8` to `i128`, `u8` to `u128`, `usize`, `isize`, [`BigInt`](super::BigInt) | an integer; one that does not fit is an error | an integer |
+/// | `f64`, `f32`                           | a float, never an integer; no NaN | a float            |
+/// | `String`, `&str`, `char`               | `<<"text">>`, in UTF-8       | `"text"`                |
+/// | [`Charlist`]                           | `"text"`, a list of characters | `~c"text"`            |
+/// | [`Binary`](super::Binary), `&[u8]` as `Bytes` | `<<1,2,3>>`           | `<<1, 2, 3>>`           |
+/// | [`BitString`](super::BitString)        | `<<5:3>>`                    | `<<5::3>>`              |
+/// | [`Atom`](super::Atom)                  | `ok`                         | `:ok`                   |
+/// | `()`                                   | `ok`                         | `:ok`                   |
+/// | `Vec<T>`, `[T]`, `VecDeque<T>`         | `[1,2]`                      | `[1, 2]`                |
+/// | `(A, B)` up to twelve, `[T; N]`        | `{1,2}`                      | `{1, 2}`                |
+/// | `BTreeMap<K, V>`, `HashMap<K, V>`      | `#{a => 1}`                  | `%{a: 1}`               |
+/// | `Option<T>`                            | `undefined`, or the value; `nil` is read, too | `:undefined`, see [`Nilable`](super::Nilable) |
+/// | `Result<(), E>`, `Result<T, E>`        | `ok`, `{ok,T}`, `{error,E}`  | `:ok`, `{:ok, T}`, `{:error, E}` |
+/// | [`Pid`](super::Pid), [`Reference`](super::Reference), [`Port`](super::Port), [`Fun`](super::Fun) | themselves | themselves |
+/// | [`Term`](super::Term)                  | anything                     | anything                |
+/// | a struct                               | a map with atoms as keys; with an attribute a tuple, a record | a map; with an attribute a struct |
+/// | an enum                                | an atom, or a tuple with an atom in front | an atom, or such a tuple |
+///
+/// No text becomes an atom: only an [`Atom`](super::Atom) and the names of fields and variants are any.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::{Encoder, EncodeError, Term, ToTerm, from_bytes, to_bytes};
+///
+/// struct Celsius(f64);
+///
+/// impl ToTerm for Celsius {
+///     fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+///         out.tuple(2)?;
+///         out.name("celsius")?;
+///         out.float(self.0)
+///     }
+/// }
+/// let term: Term = from_bytes(&to_bytes(&Celsius(20.5))?)?;
+/// assert_eq!(term.to_string(), "{celsius,20.5}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait ToTerm {
+    /// Writes the value as one term.
+    ///
+    /// # Errors
+    /// When no term is this value. What has been written of it is taken back by whoever began.
+    fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError>;
+
+    /// Returns true if this is `()`, so that a result of it is `ok` alone.
+    #[doc(hidden)]
+    fn is_unit(&self) -> bool {
+        false
+    }
+}
+
+/// A type whose values can be read from terms, which may borrow from their bytes. `#[derive(FromTerm)]`
+/// implements it for structs and enums. The table at [`ToTerm`] says what is what.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::{DecodeError, Decoder, FromTerm, from_bytes};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Celsius(f64);
+///
+/// impl<'a> FromTerm<'a> for Celsius {
+///     fn from_term(input: &mut Decoder<'a>) -> Result<Celsius, DecodeError> {
+///         input.tuple_of(2)?;
+///         match &*input.atom()? {
+///             "celsius" => input.f64().map(Celsius),
+///             other => Err(DecodeError::refused(format!("{other} is no temperature"))),
+///         }
+///     }
+/// }
+/// let bytes = [131, 104, 2, 119, 7, b'c', b'e', b'l', b's', b'i', b'u', b's', 70, 64, 52, 128, 0, 0, 0, 0, 0];
+/// assert_eq!(from_bytes::<Celsius>(&bytes)?, Celsius(20.5));
+/// # Ok::<(), DecodeError>(())
+/// ```
+pub trait FromTerm<'a>: Sized {
+    /// Reads one term.
+    ///
+    /// # Errors
+    /// When it is none of this type.
+    fn from_term(input: &mut Decoder<'a>) -> Result<Self, DecodeError>;
+
+    /// Returns the value of a field that is not there, for types that allow it.
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// Returns the value of a result that is `ok` alone: `()` has one.
+    #[doc(hidden)]
+    fn unit() -> Option<Self> {
+        None
+    }
+}
+
+impl<T: ToTerm + ?Sized> ToTerm for &T {
+    fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        (**self).to_term(out)
+    }
+}

@@ -1,0 +1,377 @@
+//! [`Encoder`]: writes terms, in the forms that every node of today reads.
+
+use super::atom::{Atom, is_atom};
+use super::convert::ToTerm;
+use super::decode::MAX_DEPTH;
+use super::error::EncodeError;
+use super::tag;
+use super::term::{BigInt, BitString, Event, Fun, FunKind, Pid, Port, Reference, Term, walk};
+
+/// Writes terms behind one another into bytes. Each method writes a whole term, or the beginning of one whose
+/// elements are written next.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::Encoder;
+///
+/// let mut bytes = Vec::new();
+/// let mut encoder = Encoder::new(&mut bytes);
+/// encoder.tuple(2)?;
+/// encoder.name("ok")?;
+/// encoder.integer(7);
+/// assert_eq!(bytes, [104, 2, 119, 2, b'o', b'k', 97, 7]);
+/// # Ok::<(), twoply_node::wire::EncodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Encoder<'o> {
+    out: &'o mut Vec<u8>,
+    /// The containers inside of which is written, of those that [`Encoder::nested`] has been told of.
+    depth: usize,
+}
+
+impl<'o> Encoder<'o> {
+    /// Writes behind what is in `out`, without a version.
+    pub fn new(out: &'o mut Vec<u8>) -> Encoder<'o> {
+        Encoder { out, depth: 0 }
+    }
+
+    /// Writes any value.
+    ///
+    /// # Errors
+    /// Those of the value.
+    pub fn value<T: ToTerm + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        value.to_term(self)
+    }
+
+    /// Has `write` write what a term has inside, one level deeper.
+    ///
+    /// # Errors
+    /// Those of `write`; and where nobody would read what is nested so deeply.
+    pub fn nested(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        if self.depth == MAX_DEPTH {
+            return Err(EncodeError::Depth { limit: MAX_DEPTH });
+        }
+        self.depth += 1;
+        write(self)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Writes an integer.
+    pub fn integer(&mut self, number: i64) {
+        if let Ok(byte) = u8::try_from(number) {
+            self.out.extend_from_slice(&[tag::SMALL_INTEGER, byte]);
+        } else if let Ok(number) = i32::try_from(number) {
+            self.out.push(tag::INTEGER);
+            self.out.extend_from_slice(&number.to_be_bytes());
+        } else {
+            // Of the absolute value no byte but the lowest eight is used.
+            self.magnitude(number < 0, &number.unsigned_abs().to_le_bytes());
+        }
+    }
+
+    /// Writes an integer of any size.
+    ///
+    /// # Errors
+    /// When it has 4 GiB or more.
+    pub fn big(&mut self, number: &BigInt) -> Result<(), EncodeError> {
+        let small = i128::try_from(number).ok().and_then(|number| i64::try_from(number).ok());
+        match (small, number.magnitude()) {
+            (Some(small), _) => self.integer(small),
+            (None, magnitude) if magnitude.len() <= 255 => self.magnitude(number.is_negative(), magnitude),
+            (None, magnitude) => {
+                self.head(tag::LARGE_BIG, magnitude.len())?;
+                self.out.push(u8::from(number.is_negative()));
+                self.out.extend_from_slice(magnitude);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an integer with an absolute value of at most 255 bytes, the lowest first.
+    fn magnitude(&mut self, negative: bool, bytes: &[u8]) {
+        let len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.out.extend_from_slice(&[tag::SMALL_BIG, len as u8, u8::from(negative)]);
+        self.out.extend_from_slice(&bytes[..len]);
+    }
+
+    /// Writes a float.
+    ///
+    /// # Errors
+    /// When it is not finite.
+    pub fn float(&mut self, number: f64) -> Result<(), EncodeError> {
+        if !number.is_finite() {
+            return Err(EncodeError::Float);
+        }
+        self.out.push(tag::NEW_FLOAT);
+        self.out.extend_from_slice(&number.to_be_bytes());
+        Ok(())
+    }
+
+    /// Writes an atom.
+    pub fn atom(&mut self, atom: &Atom) {
+        self.atom_text(atom);
+    }
+
+    /// Writes an atom whose text stands in the program, so that no text of anybody's becomes one.
+    ///
+    /// # Errors
+    /// When it has more than 255 characters.
+    pub fn name(&mut self, text: &'static str) -> Result<(), EncodeError> {
+        if !is_atom(text) {
+            return Err(EncodeError::TooLarge);
+        }
+        self.atom_text(text);
+        Ok(())
+    }
+
+    fn atom_text(&mut self, text: &str) {
+        match u8::try_from(text.len()) {
+            Ok(len) => self.out.extend_from_slice(&[tag::SMALL_ATOM_UTF8, len]),
+            Err(_) => {
+                // At most 255 characters of four bytes.
+                self.out.push(tag::ATOM_UTF8);
+                self.out.extend_from_slice(&(text.len() as u16).to_be_bytes());
+            }
+        }
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Writes a binary.
+    ///
+    /// # Errors
+    /// When it has 4 GiB or more.
+    pub fn binary(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.head(tag::BINARY, bytes.len())?;
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes a bit string.
+    ///
+    /// # Errors
+    /// When it has 4 GiB or more.
+    pub fn bits(&mut self, bits: &BitString) -> Result<(), EncodeError> {
+        self.head(tag::BIT_BINARY, bits.bytes().len())?;
+        self.out.push(bits.last_bits());
+        self.out.extend_from_slice(bits.bytes());
+        Ok(())
+    }
+
+    /// Begins a list: `len` elements follow, and then [`nil`](Encoder::nil) or another tail. A list without
+    /// elements is `nil` alone.
+    ///
+    /// # Errors
+    /// When the format cannot count them.
+    pub fn list(&mut self, len: usize) -> Result<(), EncodeError> {
+        self.head(tag::LIST, len)
+    }
+
+    /// Writes the empty list, which also ends one with elements.
+    pub fn nil(&mut self) {
+        self.out.push(tag::NIL);
+    }
+
+    /// Begins a tuple of `arity` elements.
+    ///
+    /// # Errors
+    /// When the format cannot count them.
+    pub fn tuple(&mut self, arity: usize) -> Result<(), EncodeError> {
+        match u8::try_from(arity) {
+            Ok(arity) => {
+                self.out.extend_from_slice(&[tag::SMALL_TUPLE, arity]);
+                Ok(())
+            }
+            Err(_) => self.head(tag::LARGE_TUPLE, arity),
+        }
+    }
+
+    /// Begins a map of that many keys, each of which is followed by its value. None may come twice.
+    ///
+    /// # Errors
+    /// When the format cannot count them.
+    pub fn map(&mut self, pairs: usize) -> Result<(), EncodeError> {
+        self.head(tag::MAP, pairs)
+    }
+
+    /// Writes a pid.
+    pub fn pid(&mut self, pid: &Pid) {
+        self.out.push(tag::NEW_PID);
+        self.atom(&pid.node);
+        for word in [pid.id, pid.serial, pid.creation] {
+            self.out.extend_from_slice(&word.to_be_bytes());
+        }
+    }
+
+    /// Writes a reference.
+    pub fn reference(&mut self, reference: &Reference) {
+        let words = reference.words();
+        self.out.extend_from_slice(&[tag::NEWER_REFERENCE, 0, words.len() as u8]);
+        self.atom(&reference.node);
+        self.out.extend_from_slice(&reference.creation.to_be_bytes());
+        for word in words {
+            self.out.extend_from_slice(&word.to_be_bytes());
+        }
+    }
+
+    /// Writes a port.
+    pub fn port(&mut self, port: &Port) {
+        match u32::try_from(port.id) {
+            Ok(id) => {
+                self.out.push(tag::NEW_PORT);
+                self.atom(&port.node);
+                self.out.extend_from_slice(&id.to_be_bytes());
+            }
+            Err(_) => {
+                self.out.push(tag::V4_PORT);
+                self.atom(&port.node);
+                self.out.extend_from_slice(&port.id.to_be_bytes());
+            }
+        }
+        self.out.extend_from_slice(&port.creation.to_be_bytes());
+    }
+
+    /// Writes a term. The nesting of it costs no stack.
+    ///
+    /// # Errors
+    /// When it is nested more deeply than [`MAX_DEPTH`], or has a float that is not finite.
+    pub(crate) fn term(&mut self, term: &Term) -> Result<(), EncodeError> {
+        let mut depth = self.depth;
+        // The places at which the sizes of closures are still to be written.
+        let mut sizes = Vec::new();
+        for event in walk(term) {
+            match event {
+                Event::Enter(term, _) => {
+                    depth += self.begin(term, &mut sizes)?;
+                    if depth > MAX_DEPTH {
+                        return Err(EncodeError::Depth { limit: MAX_DEPTH });
+                    }
+                }
+                Event::Leave(term) => {
+                    depth -= 1;
+                    match term {
+                        Term::List(_) => self.nil(),
+                        Term::Fun(_) => self.end_closure(sizes.pop().flatten())?,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a term, or the beginning of one that has elements: then this returns 1.
+    fn begin(&mut self, term: &Term, sizes: &mut Vec<Option<usize>>) -> Result<usize, EncodeError> {
+        match term {
+            Term::Integer(number) => self.integer(*number),
+            Term::Big(number) => self.big(number)?,
+            Term::Float(number) => self.float(*number)?,
+            Term::Atom(atom) => self.atom(atom),
+            Term::Binary(bytes) => self.binary(bytes)?,
+            Term::Bits(bits) => self.bits(bits)?,
+            Term::Pid(pid) => self.pid(pid),
+            Term::Reference(reference) => self.reference(reference),
+            Term::Port(port) => self.port(port),
+            Term::Fun(fun) => return self.begin_fun(fun, sizes),
+            Term::List(items) if items.is_empty() => self.nil(),
+            Term::List(items) => {
+                self.list(items.len())?;
+                return Ok(1);
+            }
+            Term::Improper(list) => {
+                self.list(list.items().len())?;
+                return Ok(1);
+            }
+            Term::Tuple(items) => {
+                self.tuple(items.len())?;
+                return Ok(usize::from(!items.is_empty()));
+            }
+            Term::Map(map) => {
+                self.map(map.pairs().len())?;
+                return Ok(usize::from(!map.pairs().is_empty()));
+            }
+        }
+        Ok(0)
+    }
+
+    fn begin_fun(&mut self, fun: &Fun, sizes: &mut Vec<Option<usize>>) -> Result<usize, EncodeError> {
+        match &fun.0 {
+            FunKind::Export { module, function, arity } => {
+                self.out.push(tag::EXPORT);
+                self.atom(module);
+                self.atom(function);
+                self.integer(i64::from(*arity));
+                Ok(0)
+            }
+            FunKind::Closure { header, free } => {
+                match header.new {
+                    Some((arity, uniq, index)) => {
+                        self.out.push(tag::NEW_FUN);
+                        // The size stands in front, and is known at the end.
+                        sizes.push(Some(self.out.len()));
+                        self.out.extend_from_slice(&[0; 4]);
+                        self.out.push(arity);
+                        self.out.extend_from_slice(&uniq);
+                        self.out.extend_from_slice(&index.to_be_bytes());
+                        self.count(free.len())?;
+                    }
+                    None => {
+                        sizes.push(None);
+                        self.head(tag::FUN, free.len())?;
+                        self.pid(&header.pid);
+                    }
+                }
+                self.atom(&header.module);
+                self.integer(header.old_index);
+                self.integer(header.old_uniq);
+                if header.new.is_some() {
+                    self.pid(&header.pid);
+                }
+                Ok(1)
+            }
+        }
+    }
+
+    /// Writes the size of a closure, which counts itself, to its place.
+    fn end_closure(&mut self, place: Option<usize>) -> Result<(), EncodeError> {
+        if let Some(place) = place {
+            let size = u32::try_from(self.out.len() - place).map_err(|_| EncodeError::TooLarge)?;
+            self.out[place..place + 4].copy_from_slice(&size.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    /// Writes a tag and a count of 32 bits.
+    fn head(&mut self, tag: u8, count: usize) -> Result<(), EncodeError> {
+        self.out.push(tag);
+        self.count(count)
+    }
+
+    fn count(&mut self, count: usize) -> Result<(), EncodeError> {
+        let count = u32::try_from(count).map_err(|_| EncodeError::TooLarge)?;
+        self.out.extend_from_slice(&count.to_be_bytes());
+        Ok(())
+    }
+}
+
+/// Returns a value as a term with its version in front, which `binary_to_term` reads.
+///
+/// # Errors
+/// Those of the value.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::to_bytes;
+///
+/// assert_eq!(to_bytes(&true)?, [131, 119, 4, b't', b'r', b'u', b'e']);
+/// assert!(to_bytes(&f64::NAN).is_err());
+/// # Ok::<(), twoply_node::wire::EncodeError>(())
+/// ```
+pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = vec![tag::VERSION];
+    value.to_term(&mut Encoder::new(&mut bytes))?;
+    Ok(bytes)
+}

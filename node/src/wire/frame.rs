@@ -1,0 +1,233 @@
+//! [`Inbound`]: frames become messages. It keeps the atom cache of a connection and the fragments of what is
+//! not whole yet.
+
+mod cache;
+mod fragments;
+
+use std::sync::Arc;
+
+use self::cache::AtomCache;
+use self::fragments::{Fragments, Sequence};
+use super::atom::Atom;
+use super::control::Control;
+use super::decode::Decoder;
+use super::encode::Encoder;
+use super::error::{DecodeError, EncodeError, Why};
+use super::flags::Flags;
+use super::tag;
+
+/// What a peer may make this keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The bytes of a frame.
+    pub frame: usize,
+    /// The bytes of a message, which may come in several frames.
+    pub message: usize,
+    /// The messages that have begun and are not whole.
+    pub sequences: usize,
+    /// The bytes of all messages that have begun and are not whole.
+    pub pending: usize,
+}
+
+impl Default for Limits {
+    /// 16 MiB a frame, 128 MiB a message, 1,024 messages at a time with 512 MiB.
+    fn default() -> Limits {
+        Limits { frame: 16 << 20, message: 128 << 20, sequences: 1_024, pending: 512 << 20 }
+    }
+}
+
+/// A reason for which a connection is of no use any more: what has come is no frame of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A frame is longer than is allowed.
+    #[error("a frame has more than {limit} bytes")]
+    TooLong {
+        /// The bytes that are allowed.
+        limit: usize,
+    },
+    /// A message has more bytes than are allowed, in all of its frames.
+    #[error("a message has more than {limit} bytes")]
+    MessageTooLong {
+        /// The bytes that are allowed.
+        limit: usize,
+    },
+    /// More messages have begun than are allowed at a time, or they have more bytes.
+    #[error("too many messages have begun and are not whole")]
+    TooManyFragments,
+    /// A fragment belongs to no message that has begun, or is not the next one of its message.
+    #[error("a fragment is out of order")]
+    OutOfOrder,
+    /// A frame begins with something that nobody has agreed on.
+    #[error("a frame begins with {0}")]
+    Kind(u8),
+    /// The header of a frame is malformed.
+    #[error("the header of a frame is malformed")]
+    Header,
+    /// The header of a frame names an entry of the atom cache that nobody has made.
+    #[error("the atom cache has no entry {0}")]
+    NotCached(usize),
+    /// The control message is malformed.
+    #[error("the control message is malformed: {0}")]
+    Control(DecodeError),
+}
+
+/// A message, as it has come from a peer.
+#[derive(Debug)]
+pub struct Message {
+    /// The frame, or all fragments of it.
+    bytes: Arc<Vec<u8>>,
+    /// The place where the payload begins, behind its version if it has one.
+    payload: usize,
+    /// The atoms that the header tells.
+    atoms: Vec<Atom>,
+    control: Control,
+}
+
+impl Message {
+    /// Returns what the message does.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Returns a cursor at what follows: a message, a reason or a list of arguments. It has not been looked
+    /// at.
+    pub fn payload(&self) -> Decoder<'_> {
+        Decoder::with(&self.bytes[self.payload..], &self.atoms, Some(&self.bytes))
+    }
+
+    /// Returns how many bytes follow.
+    pub fn payload_len(&self) -> usize {
+        self.bytes.len() - self.payload
+    }
+
+    /// Returns what the message does, and takes it out.
+    pub fn into_control(self) -> Control {
+        self.control
+    }
+}
+
+/// What is known of the frames that a peer has sent.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Whether frames have headers, as has been agreed.
+    headers: bool,
+    cache: AtomCache,
+    fragments: Fragments,
+    limits: Limits,
+}
+
+impl Inbound {
+    /// Begins with a connection on which these flags have been agreed.
+    pub fn new(agreed: Flags, limits: Limits) -> Inbound {
+        let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
+        Inbound { headers, cache: AtomCache::default(), fragments: Fragments::default(), limits }
+    }
+
+    /// Takes a frame, which is not empty, and returns the message that is whole by it.
+    ///
+    /// # Errors
+    /// When the frame breaks the protocol. The connection is of no use after that.
+    pub fn frame(&mut self, frame: Vec<u8>) -> Result<Option<Message>, FrameError> {
+        match *frame {
+            [tag::PASS_THROUGH, tag::VERSION, ..] if !self.headers => {
+                message(frame, 2, Vec::new(), true).map(Some)
+            }
+            [tag::VERSION, tag::DIST_HEADER, ..] if self.headers => {
+                let (atoms, start) = self.cache.header(&frame, 2)?;
+                message(frame, start, atoms, false).map(Some)
+            }
+            [tag::VERSION, kind @ (tag::FIRST_FRAGMENT | tag::FRAGMENT), ..] if self.headers => {
+                self.fragment(frame, kind == tag::FIRST_FRAGMENT)
+            }
+            [first, ..] => Err(FrameError::Kind(first)),
+            [] => Err(FrameError::Header),
+        }
+    }
+
+    /// Takes a fragment: two numbers of eight bytes, and in the first one a header.
+    fn fragment(&mut self, mut frame: Vec<u8>, first: bool) -> Result<Option<Message>, FrameError> {
+        let (numbers, _) = frame[2..].split_first_chunk::<16>().ok_or(FrameError::Header)?;
+        let number =
+            |at: usize| numbers[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let (sequence, left) = (number(0), number(8));
+        let whole = if first {
+            let (atoms, start) = self.cache.header(&frame, 18)?;
+            frame.drain(..start);
+            self.fragments.begin(sequence, left, Sequence { atoms, bytes: frame }, &self.limits)?
+        } else {
+            self.fragments.add(sequence, left, &frame[18..], &self.limits)?
+        };
+        let whole = whole.map(|Sequence { bytes, atoms }| message(bytes, 0, atoms, false));
+        whole.transpose()
+    }
+
+    /// Returns how many messages have begun and are not whole.
+    pub fn begun(&self) -> usize {
+        self.fragments.len()
+    }
+}
+
+/// Reads the control message at `start`. Where there are no headers, a payload has a version of its own.
+fn message(bytes: Vec<u8>, start: usize, atoms: Vec<Atom>, versions: bool) -> Result<Message, FrameError> {
+    let mut input = Decoder::with(&bytes[start..], &atoms, None);
+    let control = Control::read(&mut input).map_err(FrameError::Control)?;
+    let mut payload = bytes.len() - input.remaining();
+    if control.has_payload() {
+        match bytes.get(payload) {
+            Some(&tag::VERSION) if versions => payload += 1,
+            Some(_) if !versions => {}
+            _ => return Err(FrameError::Control(Why::Truncated.into())),
+        }
+    } else if input.remaining() > 0 {
+        return Err(FrameError::Control(Why::Trailing(input.remaining()).into()));
+    }
+    Ok(Message { bytes: Arc::new(bytes), payload, atoms, control })
+}
+
+/// Writes a frame behind what is in `out`: its length, what is in front of it, and the control message;
+/// `payload` writes what follows. Where something cannot be written, `out` is as before.
+///
+/// # Errors
+/// Those of the control message and the payload; and when the frame has 4 GiB or more.
+pub fn write_frame(
+    agreed: Flags,
+    control: &Control,
+    out: &mut Vec<u8>,
+    payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let start = out.len();
+    let written = try_write_frame(agreed, control, out, payload).and_then(|()| {
+        let len = u32::try_from(out.len() - start - 4).map_err(|_| EncodeError::TooLarge)?;
+        out[start..start + 4].copy_from_slice(&len.to_be_bytes());
+        Ok(())
+    });
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+fn try_write_frame(
+    agreed: Flags,
+    control: &Control,
+    out: &mut Vec<u8>,
+    payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
+    out.extend_from_slice(&[0; 4]);
+    // A header that tells no atoms: ours stand in the terms.
+    out.extend_from_slice(if headers {
+        &[tag::VERSION, tag::DIST_HEADER, 0]
+    } else {
+        &[tag::PASS_THROUGH, tag::VERSION]
+    });
+    control.write(&mut Encoder::new(out))?;
+    if control.has_payload() {
+        if !headers {
+            out.push(tag::VERSION);
+        }
+        payload(&mut Encoder::new(out))?;
+    }
+    Ok(())
+}

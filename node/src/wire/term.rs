@@ -1,0 +1,430 @@
+//! [`Term`]: any term, owned, and the parts of it that have no type of Rust's.
+
+mod copy;
+mod order;
+mod show;
+mod walk;
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::atom::Atom;
+
+pub(crate) use self::walk::{Event, walk};
+
+/// Any term of Erlang's.
+///
+/// Terms are compared exactly, as `=:=` does: 1 is not 1.0. Their order is total and none of Erlang's: it
+/// serves for sorting and searching.
+///
+/// Whatever comes from a peer is nested at most 512 deep. To read a term that has a known shape, read a type
+/// that implements [`FromTerm`](super::FromTerm) instead.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::{Term, from_bytes, to_bytes};
+///
+/// let term = Term::Tuple(vec![Term::atom("ok"), Term::from(7), Term::text("seven")]);
+/// assert_eq!(term.to_string(), "{ok,7,<<\"seven\">>}");
+/// assert_eq!(from_bytes::<Term>(&to_bytes(&term)?)?, term);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub enum Term {
+    /// An integer.
+    Integer(i64),
+    /// An integer that is no `i64`.
+    Big(BigInt),
+    /// A float, which is finite.
+    Float(f64),
+    /// An atom.
+    Atom(Atom),
+    /// A binary.
+    Binary(Binary),
+    /// A binary with a number of bits that is no multiple of eight.
+    Bits(BitString),
+    /// A list, which may be empty. A string of Erlang's is a list of characters.
+    List(Vec<Term>),
+    /// A list that does not end with the empty one.
+    Improper(Box<Improper>),
+    /// A tuple.
+    Tuple(Vec<Term>),
+    /// A map.
+    Map(Map),
+    /// A pid.
+    Pid(Box<Pid>),
+    /// A reference.
+    Reference(Box<Reference>),
+    /// A port.
+    Port(Box<Port>),
+    /// A function.
+    Fun(Box<Fun>),
+}
+
+impl Term {
+    /// Returns an atom of `text`, of which the first 255 characters count.
+    pub fn atom(text: &str) -> Term {
+        let end = text.char_indices().nth(super::atom::MAX_ATOM).map_or(text.len(), |(end, _)| end);
+        Term::Atom(Atom::known(&text[..end]))
+    }
+
+    /// Returns a binary of `text`.
+    pub fn text(text: impl Into<String>) -> Term {
+        Term::Binary(Binary::from(text.into().into_bytes()))
+    }
+
+    /// Returns true if this is the atom `text`.
+    pub fn is_atom(&self, text: &str) -> bool {
+        matches!(self, Term::Atom(atom) if atom == text)
+    }
+
+    /// Returns the elements, if this is a tuple.
+    pub fn as_tuple(&self) -> Option<&[Term]> {
+        match self {
+            Term::Tuple(elements) => Some(elements),
+            _ => None,
+        }
+    }
+}
+
+impl From<i64> for Term {
+    fn from(number: i64) -> Term {
+        Term::Integer(number)
+    }
+}
+
+impl From<Atom> for Term {
+    fn from(atom: Atom) -> Term {
+        Term::Atom(atom)
+    }
+}
+
+impl From<Pid> for Term {
+    fn from(pid: Pid) -> Term {
+        Term::Pid(Box::new(pid))
+    }
+}
+
+impl From<Reference> for Term {
+    fn from(reference: Reference) -> Term {
+        Term::Reference(Box::new(reference))
+    }
+}
+
+/// Bytes: some of a frame, which they keep, or their own.
+///
+/// Those that were read from a frame are not copied, from 64 bytes on. To keep a small part of a large
+/// message for long, copy it.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::Binary;
+///
+/// let binary = Binary::from(b"abc".to_vec());
+/// assert_eq!(&binary[1..], b"bc");
+/// ```
+#[derive(Clone)]
+pub struct Binary {
+    bytes: Arc<Vec<u8>>,
+    start: u32,
+    end: u32,
+}
+
+impl Binary {
+    /// Returns the bytes `start..end` of a frame, which is shorter than 4 GiB.
+    pub(crate) fn of_frame(bytes: &Arc<Vec<u8>>, start: u32, end: u32) -> Binary {
+        debug_assert!(start <= end && end as usize <= bytes.len());
+        Binary { bytes: Arc::clone(bytes), start, end }
+    }
+}
+
+impl From<Vec<u8>> for Binary {
+    /// # Panics
+    /// When there are 4 GiB or more, which no term can have.
+    fn from(bytes: Vec<u8>) -> Binary {
+        let end = u32::try_from(bytes.len()).expect("a binary is shorter than 4 GiB");
+        Binary { bytes: Arc::new(bytes), start: 0, end }
+    }
+}
+
+impl Deref for Binary {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start as usize..self.end as usize]
+    }
+}
+
+impl PartialEq for Binary {
+    fn eq(&self, other: &Binary) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Binary {}
+
+impl fmt::Debug for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// A number of bits: bytes, of whose last one only the upper bits count.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BitString {
+    bytes: Binary,
+    /// The bits of the last byte that count, 1 to 7.
+    last: u8,
+}
+
+impl BitString {
+    /// Makes one of `bytes`, of whose last byte the upper `last` bits count; the others are made 0. Returns
+    /// `None` where that is no bit string of its own: without bytes, and unless `last` is 1 to 7.
+    pub fn new(mut bytes: Vec<u8>, last: u8) -> Option<BitString> {
+        let end = bytes.last_mut().filter(|_| (1..8).contains(&last))?;
+        *end &= 0xff << (8 - last);
+        Some(BitString { bytes: Binary::from(bytes), last })
+    }
+
+    /// Returns the bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns how many of the upper bits of the last byte count.
+    pub fn last_bits(&self) -> u8 {
+        self.last
+    }
+}
+
+/// An integer of any size.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::BigInt;
+///
+/// let number = BigInt::from(-(1i128 << 100));
+/// assert_eq!(i128::try_from(&number), Ok(-(1 << 100)));
+/// assert!(number.is_negative());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct BigInt {
+    negative: bool,
+    /// The bytes of the absolute value, the lowest first; the last one is not 0.
+    magnitude: Box<[u8]>,
+}
+
+impl BigInt {
+    /// Makes one of its sign and the bytes of its absolute value, the lowest first.
+    pub fn new(negative: bool, magnitude: &[u8]) -> BigInt {
+        let len = magnitude.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        BigInt { negative: negative && len > 0, magnitude: Box::from(&magnitude[..len]) }
+    }
+
+    /// Returns true if it is below 0.
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// Returns the bytes of the absolute value, the lowest first and none that are 0 at the end.
+    pub fn magnitude(&self) -> &[u8] {
+        &self.magnitude
+    }
+}
+
+impl From<i128> for BigInt {
+    fn from(number: i128) -> BigInt {
+        BigInt::new(number < 0, &number.unsigned_abs().to_le_bytes())
+    }
+}
+
+impl From<u128> for BigInt {
+    fn from(number: u128) -> BigInt {
+        BigInt::new(false, &number.to_le_bytes())
+    }
+}
+
+/// The error of a conversion from a [`BigInt`]: the number does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the number does not fit")]
+pub struct TooBig;
+
+impl TryFrom<&BigInt> for u128 {
+    type Error = TooBig;
+
+    fn try_from(number: &BigInt) -> Result<u128, TooBig> {
+        if number.negative { Err(TooBig) } else { small(&number.magnitude).ok_or(TooBig) }
+    }
+}
+
+impl TryFrom<&BigInt> for i128 {
+    type Error = TooBig;
+
+    fn try_from(number: &BigInt) -> Result<i128, TooBig> {
+        small(&number.magnitude).and_then(|value| signed(number.negative, value)).ok_or(TooBig)
+    }
+}
+
+/// Returns the number of these bytes, the lowest first, if it is a `u128`.
+pub(crate) fn small(magnitude: &[u8]) -> Option<u128> {
+    let len = magnitude.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let mut bytes = [0; 16];
+    bytes.get_mut(..len)?.copy_from_slice(&magnitude[..len]);
+    Some(u128::from_le_bytes(bytes))
+}
+
+/// Returns the number with this sign and absolute value, if it is an `i128`.
+pub(crate) fn signed(negative: bool, value: u128) -> Option<i128> {
+    if negative { 0i128.checked_sub_unsigned(value) } else { i128::try_from(value).ok() }
+}
+
+/// A list that ends with something else than the empty list: `[1|2]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Improper {
+    /// The elements, of which there is one at least.
+    items: Vec<Term>,
+    /// The tail, which is no list.
+    tail: Term,
+}
+
+impl Term {
+    /// Returns the list of these items that ends with `tail`; where that is a list itself, its elements come
+    /// last.
+    pub fn list_with_tail(mut items: Vec<Term>, tail: Term) -> Term {
+        match tail {
+            Term::List(rest) => {
+                items.extend(rest);
+                Term::List(items)
+            }
+            tail if items.is_empty() => tail,
+            Term::Improper(rest) => {
+                items.extend(rest.items);
+                Term::Improper(Box::new(Improper { items, tail: rest.tail }))
+            }
+            tail => Term::Improper(Box::new(Improper { items, tail })),
+        }
+    }
+}
+
+impl Improper {
+    /// Returns the elements in front of the tail.
+    pub fn items(&self) -> &[Term] {
+        &self.items
+    }
+
+    /// Returns the tail.
+    pub fn tail(&self) -> &Term {
+        &self.tail
+    }
+}
+
+/// A map. No key stands in it twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Map {
+    /// The pairs in the order of their keys.
+    pairs: Vec<(Term, Term)>,
+}
+
+impl Map {
+    /// Makes a map of these pairs; `None` if a key stands there twice.
+    pub fn new(mut pairs: Vec<(Term, Term)>) -> Option<Map> {
+        pairs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let unique = pairs.windows(2).all(|pair| pair[0].0 != pair[1].0);
+        unique.then_some(Map { pairs })
+    }
+
+    /// Returns the value of a key.
+    pub fn value(&self, key: &Term) -> Option<&Term> {
+        let place = self.pairs.binary_search_by(|(other, _)| other.cmp(key)).ok()?;
+        Some(&self.pairs[place].1)
+    }
+
+    /// Returns the pairs, in an order that depends on the keys alone.
+    pub fn pairs(&self) -> &[(Term, Term)] {
+        &self.pairs
+    }
+}
+
+/// A pid as it stands in a term.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid {
+    /// The name of its node.
+    pub node: Atom,
+    /// The first part of its number.
+    pub id: u32,
+    /// The second part of its number.
+    pub serial: u32,
+    /// The incarnation of its node.
+    pub creation: u32,
+}
+
+/// A reference as it stands in a term.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    /// The name of its node.
+    pub node: Atom,
+    /// The incarnation of its node.
+    pub creation: u32,
+    /// The words of its number, of which the rest are 0.
+    words: [u32; MAX_WORDS],
+    /// How many words there are, 1 to 5.
+    len: u8,
+}
+
+/// The words that a reference may have. It takes five to encode a pid in an alias.
+pub(crate) const MAX_WORDS: usize = 5;
+
+impl Reference {
+    /// Makes a reference of a node; `None` unless there are one to five words.
+    pub fn new(node: Atom, creation: u32, words: &[u32]) -> Option<Reference> {
+        let mut all = [0; MAX_WORDS];
+        all.get_mut(..words.len())?.copy_from_slice(words);
+        let len = u8::try_from(words.len()).ok().filter(|len| *len > 0)?;
+        Some(Reference { node, creation, words: all, len })
+    }
+
+    /// Returns the words of its number.
+    pub fn words(&self) -> &[u32] {
+        &self.words[..usize::from(self.len)]
+    }
+}
+
+/// A port of another node: something to compare and to send back.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    pub(crate) node: Atom,
+    pub(crate) id: u64,
+    pub(crate) creation: u32,
+}
+
+impl Port {
+    /// Returns the name of its node.
+    pub fn node(&self) -> &Atom {
+        &self.node
+    }
+}
+
+/// A function of another node: something to compare and to send back.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fun(pub(crate) FunKind);
+
+/// The forms in which a function crosses.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum FunKind {
+    /// `fun module:function/arity`.
+    Export { module: Atom, function: Atom, arity: u8 },
+    /// A closure; with the terms that it has captured.
+    Closure { header: ClosureHeader, free: Vec<Term> },
+}
+
+/// What identifies the code of a closure.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ClosureHeader {
+    pub(crate) module: Atom,
+    /// The index and the hash of its function in the module.
+    pub(crate) old_index: i64,
+    pub(crate) old_uniq: i64,
+    pub(crate) pid: Pid,
+    /// What [`NEW_FUN`](super::tag::NEW_FUN) has and the form before it had not: arity, hash and index.
+    pub(crate) new: Option<(u8, [u8; 16], u32)>,
+}

@@ -1,0 +1,102 @@
+//! The memory that a peer can make us take: at most 32 bytes for each byte that it sends, and 1 MiB.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hint::black_box;
+use std::io::Write;
+
+use twoply_node::wire::{
+    Atom, Charlist, Decoder, Flags, FromTerm, Inbound, Limits, Packets, Term, from_bytes,
+};
+use twoply_tests::Heap;
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
+
+/// A type that is much larger than the terms that make one.
+type Wide = Option<(String, [Option<Charlist>; 3], Vec<f64>, Result<String, String>)>;
+
+fn bounded(bytes: &[u8], what: &str) {
+    let check = |read: &mut dyn FnMut(), how: &str| {
+        let ((), most) = HEAP.most_during(read);
+        let allowed = 32 * bytes.len() + (1 << 20);
+        assert!(most <= allowed, "{what} as {how}: {most} bytes for {}", bytes.len());
+    };
+    check(&mut || drop(black_box(from_bytes::<Term>(bytes))), "a term");
+    check(&mut || drop(black_box(from_bytes::<Vec<Wide>>(bytes))), "wide values");
+    check(&mut || drop(black_box(from_bytes::<Vec<Vec<u64>>>(bytes))), "lists of lists");
+    check(&mut || drop(black_box(from_bytes::<BTreeMap<Atom, Wide>>(bytes))), "an ordered map");
+    check(&mut || drop(black_box(from_bytes::<HashMap<u64, Vec<Atom>>>(bytes))), "a map");
+    check(&mut || drop(black_box(from_bytes::<(Charlist, VecDeque<String>)>(bytes))), "texts");
+    check(&mut || drop(black_box(Decoder::new(&bytes[1..]).skip())), "nothing");
+    check(&mut || drop(black_box(frames(bytes))), "frames");
+}
+
+/// Reads the bytes as a stream of frames after a first one.
+fn frames(bytes: &[u8]) -> Option<Term> {
+    let (mut packets, mut inbound) =
+        (Packets::frames(1 << 20), Inbound::new(Flags::OFFERED, Limits::default()));
+    let mut stream = bytes;
+    let mut last = None;
+    while let Ok(Some(frame)) = packets.next(&mut stream) {
+        if let Ok(Some(message)) = inbound.frame(frame) {
+            last = Term::from_term(&mut message.payload()).ok();
+        }
+    }
+    last
+}
+
+/// What takes the most memory for its bytes.
+fn bombs() -> Vec<(&'static str, Vec<u8>)> {
+    let n = 50_000u32;
+    let head = |tag: u8, count: u32, rest: &[u8]| [&[131, tag], &count.to_be_bytes()[..], rest].concat();
+    let repeat = |bytes: &[u8]| bytes.repeat(n as usize);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    zlib.write_all(&vec![106; 50 << 20]).unwrap();
+    let zeros = zlib.finish().unwrap();
+    let nested = (0..500).flat_map(|_| [&[108], &n.to_be_bytes()[..]].concat()).collect::<Vec<_>>();
+    vec![
+        ("240 GB in six bytes", vec![131, 108, 255, 255, 255, 255]),
+        ("a list of nothings", head(108, n, &[repeat(&[106]), vec![106]].concat())),
+        ("a tuple of nothings", head(105, n, &repeat(&[106]))),
+        ("empty tuples", head(108, n, &[repeat(&[104, 0]), vec![106]].concat())),
+        ("short atoms", head(108, n, &[repeat(&[119, 0]), vec![106]].concat())),
+        ("short binaries", head(108, n, &[repeat(&[109, 0, 0, 0, 0]), vec![106]].concat())),
+        ("lists of one", head(108, n, &[repeat(&[108, 0, 0, 0, 1, 106, 106]), vec![106]].concat())),
+        ("strings of one", head(108, n, &[repeat(&[107, 0, 1, 1]), vec![106]].concat())),
+        (
+            "big integers",
+            head(108, n, &[repeat(&[110, 9, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1]), vec![106]].concat()),
+        ),
+        ("functions", head(108, n, &[repeat(&[113, 119, 0, 119, 0, 97, 0]), vec![106]].concat())),
+        ("counts that promise", [vec![131], nested, repeat(&[106])].concat()),
+        ("a map that ends early", head(116, n, &repeat(&[106, 106])[..1000])),
+        ("a compressed bomb", head(80, 50 << 20, &zeros)),
+        ("a compressed lie", head(80, 60 << 20, &[0; 100])),
+        ("a long frame that ends early", vec![0, 15, 255, 255, 131, 68, 0]),
+    ]
+}
+
+/// One test, since others would count as well.
+#[test]
+fn a_peer_makes_us_take_no_more_than_32_bytes_for_each_of_its_own() {
+    for (what, bytes) in bombs() {
+        // What is compressed may grow by its ratio; its size is limited instead.
+        if what == "a compressed bomb" {
+            let (term, most) = HEAP.most_during(|| from_bytes::<Term>(&bytes));
+            assert!(term.is_err() && most < 2 * (64 << 20), "{most}");
+            continue;
+        }
+        bounded(&bytes, what);
+    }
+    let mut random = fastrand::Rng::with_seed(13);
+    let bombs = bombs();
+    for _ in 0..300 {
+        let (what, bytes) = &bombs[random.usize(..bombs.len() - 4)];
+        let mut bytes = bytes[..bytes.len().min(random.usize(6..4_000))].to_vec();
+        for _ in 0..random.usize(..4) {
+            let at = random.usize(1..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        bounded(&bytes, what);
+    }
+}
