@@ -84,6 +84,7 @@
 //! | `sys:get_state`, `sys:suspend`, `sys:resume` | [`ProcessRef::show_state`](crate::actor::ProcessRef::show_state), [`suspend`](crate::actor::ProcessRef::suspend), [`resume`](crate::actor::ProcessRef::resume) |
 //! | `process_info`, `observer`, `i()` | [`ProcessRef::info`](crate::actor::ProcessRef::info), [`process_table`](crate::process_table()) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
+//! | a `gen_server` that reconnects and queues meanwhile | [`ServiceRef`](crate::actor::ServiceRef) |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
 //! | `Agent` | [`Active`](crate::actor::Active), [`Active::supervised`](crate::actor::Active::supervised) |
 //!

@@ -16,6 +16,7 @@
 //! | [`Registry`], [`Group`], [`Groups`], [`Directory`] | processes that are found by name, one or many |
 //! | [`Via`], [`Names`] | whoever has a name, wherever that is looked up |
 //! | [`Pool`], [`Topic`] | several actors behind one reference, and what reaches every subscriber |
+//! | [`ServiceRef`], [`Service`] | what comes and goes, and the queue that stands for it meanwhile |
 //! | [`supervisor`] | processes that start others, and restart them |
 //!
 //! # What holds
@@ -52,6 +53,7 @@ mod names;
 mod pool;
 mod process;
 pub mod remote;
+mod service;
 pub mod supervisor;
 mod topic;
 
@@ -71,6 +73,10 @@ pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessEntry,
     ProcessInfo, ProcessRef, ProcessState, ProcessTable, Receive, ReceiveMatch, ReceiveTimeout,
     SpawnProcessError, Stopping, Tabling, Timer, TimerRef, Urgent, WeakRef, process_table,
+};
+pub use service::{
+    AskServiceError, NamedService, Presence, SendToServiceError, Service, ServiceBuilder, ServiceRef,
+    Session, WhileAway,
 };
 pub use topic::{Backlog, Published, Topic};
 

@@ -1,6 +1,7 @@
 //! Every future of the library that can be made to wait, for laws that hold for all of them.
 
 mod locks;
+mod services;
 mod streams;
 
 use std::future::{Future, IntoFuture, pending};
@@ -98,6 +99,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(tasks(on));
     all.extend(processes(on));
     all.extend(crowds(on));
+    all.extend(services::services(on));
     all.extend(times());
     all.extend(sockets());
     all.extend(descriptors());

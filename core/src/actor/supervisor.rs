@@ -74,6 +74,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use backoff::Backoff;
+pub(super) use backoff::Pace;
 pub use builder::Supervisor;
 pub use child_ref::ChildRef;
 pub use error::{ChildError, Ignore, PlanError, StartError};

@@ -69,7 +69,7 @@ impl Backoff {
 
 /// The delays of one child.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::actor) struct Pace {
     backoff: Backoff,
     /// The number of delays since the child has last run for long.
     delays: u32,
@@ -78,17 +78,17 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(backoff: Backoff) -> Pace {
+    pub(in crate::actor) fn new(backoff: Backoff) -> Pace {
         Pace { backoff, delays: 0, running_since: None }
     }
 
     /// Records that the child runs since `now`.
-    pub(super) fn started(&mut self, now: Instant) {
+    pub(in crate::actor) fn started(&mut self, now: Instant) {
         self.running_since = Some(now);
     }
 
     /// Returns the time to wait before the child is restarted, which does not run at `now`.
-    pub(super) fn next_delay(&mut self, now: Instant) -> Duration {
+    pub(in crate::actor) fn next_delay(&mut self, now: Instant) -> Duration {
         let ran = self.running_since.take().map(|since| now.saturating_duration_since(since));
         if ran.is_some_and(|ran| ran >= self.backoff.quiet) {
             self.delays = 0;
