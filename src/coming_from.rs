@@ -15,7 +15,7 @@
 //! | `max_blocking_threads`, `blocking_queue_depth` | [`offload_limits`](crate::runtime::Builder::offload_limits), [`PoolMetrics`](crate::runtime::PoolMetrics) |
 //! | `block_in_place` | nothing: code that waits by `.wait()` holds no worker up |
 //! | `new_current_thread`, `LocalRuntime` | [`build_local`](crate::runtime::Builder::build_local) |
-//! | `on_thread_start`, `on_thread_park`, `on_task_spawn` | the same names in [`Hooks`](crate::runtime::Hooks) |
+//! | `on_thread_start`, `on_thread_park`, `on_task_spawn` | the same names in [`Hooks`](crate::runtime::Hooks); [`around_threads`](crate::runtime::Builder::around_threads) is both ends in one |
 //! | `thread_name`, `core_affinity` | [`name`](crate::runtime::Builder::name), [`worker_names`](crate::runtime::Builder::worker_names), [`pin_workers`](crate::runtime::Builder::pin_workers) |
 //! | `RuntimeMetrics`, `enable_metrics_poll_time_histogram` | [`Runtime::metrics`](crate::Runtime::metrics), [`green_backend::Metrics`](crate::green_backend::Metrics), [`time_polls`](crate::runtime::Builder::time_polls) |
 //! | `spawn_local`, `LocalSet` | [`LocalRuntime::spawn_local`](crate::runtime::LocalRuntime::spawn_local) on a runtime of one thread, [`spawn_pinned`](crate::spawn_pinned) on any |

@@ -119,7 +119,8 @@ static GREEN: PerProcess<Runtime> = PerProcess::new();
 
 /// Returns the spawner of a runtime of which each process has one, and makes that if need be.
 fn spawner_of(runtime: &'static PerProcess<Runtime>, backend: Backend) -> std::io::Result<Spawner> {
-    runtime.get_or_try_init(|| Runtime::new(backend)).map(|runtime| runtime.spawner().clone())
+    let make = || Runtime::builder().backend(backend).hooks(runtime::process_hooks()).build();
+    runtime.get_or_try_init(make).map(|runtime| runtime.spawner().clone())
 }
 
 /// Returns the spawner of the default backend, which is that of [`green`], or else of [`native`].

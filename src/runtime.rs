@@ -37,7 +37,7 @@ use twoply_green::Green;
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
-pub use twoply_core::hooks::{Hooks, TaskMeta};
+pub use twoply_core::hooks::{Hooks, HooksAlreadySet, TaskMeta, process_hooks, set_process_hooks};
 pub use twoply_core::threads::{PoolLimits, PoolMetrics};
 
 use crate::actor::Tabling;

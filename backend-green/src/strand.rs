@@ -226,6 +226,8 @@ pub(crate) struct FiberStrand {
     context: Rc<Context>,
     /// The fiber's side of the switch, once it runs.
     suspender: Cell<Option<NonNull<Suspender<Input, Output>>>>,
+    /// True if hooks are called as the fiber is left.
+    tells_hooks: bool,
     /// The address near which the stack's end was when the stack was left last; what the next turn touches
     /// lies above.
     left_at: Cell<*const u8>,
@@ -234,12 +236,14 @@ pub(crate) struct FiberStrand {
 impl FiberStrand {
     pub(crate) fn new(context: Rc<Context>, index: usize, fiber: usize) -> FiberStrand {
         let unpark = FiberUnpark { shared: Arc::clone(&context.shared), index, fiber };
+        let tells_hooks = context.shared.hooks.heed_switches();
         FiberStrand {
             state: StrandState::new(Parker::new(unpark)),
             fiber,
             index,
             context,
             suspender: Cell::new(None),
+            tells_hooks,
             left_at: Cell::new(std::ptr::null()),
         }
     }
@@ -295,6 +299,21 @@ impl FiberStrand {
     #[inline(always)]
     fn suspend(&self) -> bool {
         let Some(suspender) = self.suspender.get() else { return false };
+        if self.tells_hooks {
+            self.suspend_with_hooks(suspender);
+        } else {
+            self.switch(suspender);
+        }
+        true
+    }
+
+    #[cold]
+    fn suspend_with_hooks(&self, suspender: NonNull<Suspender<Input, Output>>) {
+        self.context.shared.hooks.while_suspended(&mut || self.switch(suspender));
+    }
+
+    #[inline(always)]
+    fn switch(&self, suspender: NonNull<Suspender<Input, Output>>) {
         let here = 0_u8;
         self.left_at.set(&raw const here);
         // SAFETY: the pointer was set by the function that runs on the fiber, from a reference that is good
@@ -302,7 +321,6 @@ impl FiberStrand {
         // stack.
         let input = unsafe { suspender.as_ref() }.suspend(Output::Blocked);
         debug_assert!(input.is_none(), "a blocked fiber was given a job");
-        true
     }
 }
 

@@ -152,6 +152,28 @@ impl Builder {
         self
     }
 
+    /// Calls `around` on each thread of the runtime, with all that the thread does as its argument. It is
+    /// added to the [hooks](Builder::hooks) that have been set so far; see [`Hooks::around_threads`], which
+    /// says what holds where `around` panics, or does not call its argument.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::native_backend::Native;
+    ///
+    /// let builder = Native::builder().around_threads(|body| {
+    ///     println!("a thread begins");
+    ///     body();
+    ///     println!("a thread ends");
+    /// });
+    /// let native = builder.build();
+    /// assert_eq!(native.spawner().spawn(async { 7 }).wait().unwrap(), 7);
+    /// ```
+    pub fn around_threads(mut self, around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) -> Builder {
+        self.hooks = self.hooks.around_threads(around);
+        self
+    }
+
     /// Makes a runtime with these settings. It starts no thread before its first task.
     pub fn build(self) -> Native {
         let name = self.name.map_or(Cow::Borrowed("twoply-native"), Cow::Owned);

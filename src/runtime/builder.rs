@@ -113,6 +113,29 @@ impl Builder {
         self
     }
 
+    /// Calls `around` on each thread of the runtime, with all that the thread does as its argument. It is
+    /// added to the [hooks](Builder::hooks) that have been set so far; see [`Hooks::around_threads`], which
+    /// says what holds where `around` panics, or does not call its argument.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::Runtime;
+    ///
+    /// let builder = Runtime::builder().around_threads(|body| {
+    ///     println!("a thread begins");
+    ///     body();
+    ///     println!("a thread ends");
+    /// });
+    /// let runtime = builder.build()?;
+    /// assert_eq!(runtime.spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn around_threads(mut self, around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) -> Builder {
+        self.hooks = self.hooks.around_threads(around);
+        self
+    }
+
     /// Writes a [dump](Runtime::dump) of the runtime's tasks to standard error whenever the process gets a
     /// signal of `kind`, as long as the runtime is not dropped; see [`DumpOnSignal`].
     ///

@@ -81,6 +81,17 @@ impl Kind {
         }
     }
 
+    /// The settings of a runtime of this kind, of its first part, as the facade has them.
+    #[cfg(all(feature = "native", feature = "green"))]
+    pub fn facade(self) -> twoply::runtime::Builder {
+        let backend = match (self.is_green(), self.is_fibers()) {
+            (true, true) => twoply::Backend::Fibers,
+            (true, false) => twoply::Backend::Green,
+            _ => twoply::Backend::Native,
+        };
+        twoply::Runtime::builder().backend(backend).workers(self.workers()).fibers(fiber_promise())
+    }
+
     /// A runtime of this kind (of its first part) with the usual settings.
     pub fn build(self) -> System {
         let runtime = match self.is_green() {

@@ -12,8 +12,8 @@ use twoply::actor::{self, Process};
 use twoply::runtime::Hooks;
 use twoply::task::{self, Builder, TaskGroup, TaskId, TaskKind};
 use twoply::time::sleep;
-use twoply::{Backend, Runtime, Spawner, Wait, channel};
-use twoply_tests::{Kind, Signal, Systems, eventually, fiber_promise, laws};
+use twoply::{Runtime, Spawner, Wait, channel};
+use twoply_tests::{Signal, Systems, eventually, laws};
 
 laws! {
     everywhere {
@@ -25,6 +25,7 @@ laws! {
         hooks_that_wait_and_start_tasks_disturb_nobody,
         hooks_of_a_cancelled_task_may_wait,
         a_task_that_cannot_start_has_an_end,
+        hooks_are_told_where_a_task_was_started,
     }
     one_worker {
         a_runtime_of_one_thread_tells_of_its_tasks,
@@ -33,17 +34,8 @@ laws! {
 
 const SOON: Duration = Duration::from_secs(10);
 
-fn builder(kind: Kind, hooks: Hooks) -> twoply::runtime::Builder {
-    let backend = match (kind.is_green(), kind.is_fibers()) {
-        (true, true) => Backend::Fibers,
-        (true, false) => Backend::Green,
-        _ => Backend::Native,
-    };
-    Runtime::builder().backend(backend).workers(kind.workers()).fibers(fiber_promise()).hooks(hooks)
-}
-
 fn runtime(on: &Systems, hooks: Hooks) -> Runtime {
-    builder(on.kind(), hooks).build().expect("there are threads")
+    on.kind().facade().hooks(hooks).build().expect("there are threads")
 }
 
 /// The tasks that hooks were told of, by number: names, and how many ends.
@@ -248,7 +240,7 @@ fn a_task_that_cannot_start_has_an_end(on: &Systems) {
         return;
     }
     let told = Told::default();
-    let runtime = builder(on.kind(), told.hooks()).max_threads(1).build().unwrap();
+    let runtime = on.kind().facade().hooks(told.hooks()).max_threads(1).build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let busy = runtime.spawn_fn(move || {
@@ -264,9 +256,37 @@ fn a_task_that_cannot_start_has_an_end(on: &Systems) {
     assert!(told.all_have_ended_once());
 }
 
+fn hooks_are_told_where_a_task_was_started(on: &Systems) {
+    let places = Arc::new(Mutex::new(Vec::new()));
+    let (begun, ended) = (Arc::clone(&places), Arc::clone(&places));
+    let hooks = Hooks::new()
+        .on_task_spawn(move |task| begun.lock().unwrap().push(task.spawned_at))
+        .on_task_end(move |task| ended.lock().unwrap().push(task.spawned_at));
+    let runtime = runtime(on, hooks);
+    let before = std::panic::Location::caller().line();
+    runtime.spawn(async {}).wait().unwrap();
+    let spawner = runtime.spawner().clone();
+    let inside = runtime.spawn_fn(move || {
+        task::spawn(async {}).wait().unwrap();
+        let mut group = TaskGroup::new();
+        group.spawn(async {}).unwrap();
+        group.join_next().wait().unwrap().unwrap();
+        task::scope(|scope| scope.spawn_fn(|| ()).unwrap().wait()).unwrap();
+        spawner.spawn_pinned(|| async {}).wait().unwrap();
+    });
+    inside.wait().unwrap();
+    runtime.spawner().tasks().wait_empty().wait();
+    let told = places.lock().unwrap().clone();
+    let mut lines: Vec<u32> = told.iter().map(|at| at.expect("it is known").line()).collect();
+    assert!(told.iter().flatten().all(|at| at.file().ends_with("hooks.rs")), "{told:?}");
+    lines.sort_unstable();
+    let all = [1, 1, 3, 3, 4, 4, 6, 6, 8, 8, 9, 9];
+    assert_eq!(lines, all.map(|line| before + line));
+}
+
 fn a_runtime_of_one_thread_tells_of_its_tasks(on: &Systems) {
     let told = Told::default();
-    let runtime = builder(on.kind(), told.hooks()).build_local().unwrap();
+    let runtime = on.kind().facade().hooks(told.hooks()).build_local().unwrap();
     let inside = runtime.spawner().clone();
     runtime.run(move || all_kinds_inside(&inside)).unwrap();
     drop(runtime);

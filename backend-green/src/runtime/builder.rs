@@ -311,6 +311,29 @@ impl Builder {
         self
     }
 
+    /// Calls `around` on each thread of the runtime, with all that the thread does as its argument. It is
+    /// added to the [hooks](Builder::hooks) that have been set so far; see [`Hooks::around_threads`], which
+    /// says what holds where `around` panics, or does not call its argument.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let builder = Green::builder().workers(1).around_threads(|body| {
+    ///     println!("a thread begins");
+    ///     body();
+    ///     println!("a thread ends");
+    /// });
+    /// let green = builder.build()?;
+    /// assert_eq!(green.spawner().spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn around_threads(mut self, around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) -> Builder {
+        self.hooks = self.hooks.around_threads(around);
+        self
+    }
+
     /// Makes the stacks of tasks that block fibers instead of threads: a switch takes tens of nanoseconds,
     /// and a blocked task costs a few KiB of memory and nothing else.
     ///

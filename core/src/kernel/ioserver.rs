@@ -33,6 +33,7 @@ use crate::base::fork::PerProcess;
 use crate::event::reactor::{Interest, IoSource, Reactor, Registration};
 use crate::event::timers::Timers;
 use crate::kernel::backend::Driver;
+use crate::kernel::hooks::process_hooks;
 use crate::kernel::strand::{WakeHandle, in_turn};
 
 /// The number of turns without a sleep that follow a turn that had something to do. Waking a sleeping thread
@@ -131,7 +132,8 @@ fn server() -> io::Result<&'static Arc<Server>> {
         let (interrupts, interrupted) = flume::unbounded();
         let server = Arc::new(Server { reactor: Reactor::new()?, interrupts });
         let served = Arc::clone(&server);
-        thread::Builder::new().name("twoply-io".into()).spawn(move || served.serve(&interrupted))?;
+        let serve = move || process_hooks().around_thread(&mut || served.serve(&interrupted));
+        thread::Builder::new().name("twoply-io".into()).spawn(serve)?;
         Ok(server)
     })
 }

@@ -29,6 +29,7 @@ use crate::kernel::task::{self, Header, Locals};
 use crate::kernel::trampoline::Trampoline;
 use crate::kernel::waiting::Telling;
 
+pub(crate) use guards::InHook;
 use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield, YIELDING};
 pub(crate) use parted::{Parted, part_with};
 pub use thread::ThreadStrand;

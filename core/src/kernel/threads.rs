@@ -22,7 +22,7 @@ pub use pool::{BLOCKING_THREADS, BlockingPool, PoolLimits, PoolMetrics};
 use crate::base::fork::{self, PerProcess};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
-use crate::kernel::hooks::Hooks;
+use crate::kernel::hooks::{Hooks, process_hooks};
 use limit::Permit;
 
 /// The default of [`Limits::keep_alive`].
@@ -89,8 +89,8 @@ struct Shared {
     /// The name of a thread while it runs no work that has a name of its own.
     name: Cow<'static, str>,
     limits: Limits,
-    /// The hooks that threads call.
-    hooks: Hooks,
+    /// The hooks that threads call; `None` for those of the process, as they are when a thread starts.
+    hooks: Option<Hooks>,
     state: Mutex<Threads>,
     /// Notified whenever a thread ends.
     ended: Condvar,
@@ -132,7 +132,7 @@ impl ThreadCache {
     /// Creates an empty cache, whose threads have the name `name`, without any NUL, which the system cannot
     /// have in names.
     pub fn new(name: impl Into<Cow<'static, str>>, limits: Limits) -> ThreadCache {
-        ThreadCache::with_hooks(name, limits, Hooks::new())
+        ThreadCache::make(name.into(), limits, Some(Hooks::new()))
     }
 
     /// As [`ThreadCache::new`], with hooks that its threads call as they start, stop and have nothing to run.
@@ -149,7 +149,10 @@ impl ThreadCache {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn with_hooks(name: impl Into<Cow<'static, str>>, limits: Limits, hooks: Hooks) -> ThreadCache {
-        let mut name = name.into();
+        ThreadCache::make(name.into(), limits, Some(hooks))
+    }
+
+    fn make(mut name: Cow<'static, str>, limits: Limits, hooks: Option<Hooks>) -> ThreadCache {
         name = if name.contains('\0') { name.replace('\0', "").into() } else { name };
         let state = Mutex::new(Threads::default());
         let born = fork::count();
@@ -308,13 +311,14 @@ impl Shared {
             }
         }
         let ended = Ended(self);
-        ended.0.hooks.thread_starts();
+        let hooks = ended.0.hooks.clone().unwrap_or_else(process_hooks);
         let mut next = Some(first);
-        while let Some(Piece { name, keep_alive, work }) = next {
-            ended.0.named(name.as_deref(), || discard_panic(work));
-            next = ended.0.hooks.while_parked(|| ended.0.next_work(stack_size, keep_alive));
-        }
-        ended.0.hooks.thread_stops();
+        hooks.around_thread(&mut || {
+            while let Some(Piece { name, keep_alive, work }) = next.take() {
+                ended.0.named(name.as_deref(), || discard_panic(work));
+                next = hooks.while_parked(|| ended.0.next_work(stack_size, keep_alive));
+            }
+        });
     }
 
     /// Calls `run` while the thread has the name, if there is one.
@@ -386,7 +390,7 @@ impl Shared {
 /// ```
 pub fn shared() -> ThreadCache {
     static SHARED: PerProcess<ThreadCache> = PerProcess::new();
-    SHARED.get_or_init(|| ThreadCache::new("twoply-blocking", Limits::default())).clone()
+    SHARED.get_or_init(|| ThreadCache::make("twoply-blocking".into(), Limits::default(), None)).clone()
 }
 
 /// Returns the pool for blocking calls of stacks whose backend has none. It takes its threads from the

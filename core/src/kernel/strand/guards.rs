@@ -48,19 +48,39 @@ pub(crate) struct OuterPoll {
 /// A hook that runs on a stack; it is over when this is dropped.
 pub(crate) struct InHook<'a>(&'a StrandState);
 
+impl<'a> InHook<'a> {
+    /// Interrupts the hook, which has called what is not a part of it; it goes on when the result is dropped.
+    pub(crate) fn pause(&self) -> Paused<'a> {
+        self.0.set_in_hook(false);
+        Paused(self.0)
+    }
+}
+
 impl Drop for InHook<'_> {
     fn drop(&mut self) {
-        let marks = &self.0.marks;
-        marks.set(marks.get().with(IN_HOOK, false));
+        self.0.set_in_hook(false);
+    }
+}
+
+/// A hook that is interrupted, until this is dropped.
+pub(crate) struct Paused<'a>(&'a StrandState);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.0.set_in_hook(true);
     }
 }
 
 impl StrandState {
     /// Begins a hook on this stack; `None` in the middle of one.
     pub(crate) fn enter_hook(&self) -> Option<InHook<'_>> {
-        let marks = self.marks.get();
-        self.marks.set(marks.with(IN_HOOK, true));
-        if marks.flags & IN_HOOK != 0 { None } else { Some(InHook(self)) }
+        let was_inside = self.marks.get().flags & IN_HOOK != 0;
+        self.set_in_hook(true);
+        if was_inside { None } else { Some(InHook(self)) }
+    }
+
+    fn set_in_hook(&self, is_inside: bool) {
+        self.marks.set(self.marks.get().with(IN_HOOK, is_inside));
     }
 
     /// Returns what those who look need; see [`waiting`](crate::kernel::waiting).

@@ -83,6 +83,21 @@ impl Header {
         self.slot.kind()
     }
 
+    /// Has the task keep where it was started, if it keeps nothing else; that is part of what a task with
+    /// attributes keeps.
+    #[cold]
+    pub(super) fn keep_place(&self, spawned_at: &'static Location<'static>) {
+        self.slot.get_or_make(|| {
+            let attributes = Attributes { name: None, stack_size: None, spawned_at, observer: None };
+            Shared::new(self.id, self.slot.kind(), Some(Box::new(attributes)), None)
+        });
+    }
+
+    /// Returns where the task was started, if it keeps that.
+    pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        Some(self.attributes()?.spawned_at)
+    }
+
     /// Returns whether no hook is told of the task.
     pub(crate) fn is_untold(&self) -> bool {
         self.slot.kind.load(Ordering::Relaxed) & UNTOLD != 0

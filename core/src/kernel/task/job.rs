@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -368,7 +368,7 @@ where
     B::Output: Send + 'static,
 {
     // SAFETY: everything that the task owns is 'static.
-    unsafe { start_unchecked(backend, body, builder.into_attributes(None)) }
+    unsafe { start_unchecked(backend, body, builder.spawned_at, builder.into_attributes(None)) }
 }
 
 /// As [`start`]; `observer` is told of the end.
@@ -383,7 +383,7 @@ where
     B::Output: Send + 'static,
 {
     // SAFETY: everything that the task owns is 'static.
-    unsafe { start_unchecked(backend, body, builder.into_attributes(Some(observer))) }
+    unsafe { start_unchecked(backend, body, builder.spawned_at, builder.into_attributes(Some(observer))) }
 }
 
 /// As [`start`], for a body that borrows.
@@ -394,6 +394,7 @@ where
 pub(super) unsafe fn start_unchecked<'a, B>(
     backend: Arc<dyn Backend>,
     body: B,
+    spawned_at: &'static Location<'static>,
     attributes: Option<Box<Attributes>>,
 ) -> Result<Task<B::Output>, SpawnError>
 where
@@ -404,6 +405,9 @@ where
     let header = Header::new(backend, B::KIND, attributes);
     let tasks = header.backend().tasks();
     let is_hooked = tasks.hooks().is_some();
+    if is_hooked {
+        header.keep_place(spawned_at);
+    }
     if !tasks.count_start(header.id()) {
         header.set_untold();
         // The observer counts on being told, whatever the body's destructor does.

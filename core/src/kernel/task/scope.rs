@@ -280,13 +280,13 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let body = ScopedBody { body: Some(body), packet: Arc::clone(&packet) };
         self.state.running.fetch_add(1, Ordering::Relaxed);
         let observer: Arc<dyn Observer> = Arc::clone(&self.state) as _;
+        let builder = Builder::new();
+        let (spawned_at, attributes) = (builder.spawned_at, builder.into_attributes(Some(observer)));
         // SAFETY: `scope` joins before it returns or unwinds: `Joined` waits until `running` is zero, and
         // each task counts as running until its state tells the observer, which it does after the future has
         // been dropped, also when the start fails. The task's own output is `()`; the real one goes through
         // the packet, whose other owner cannot outlive 'scope.
-        let task = unsafe {
-            start_unchecked(Arc::clone(backend), body, Builder::new().into_attributes(Some(observer)))
-        }?;
+        let task = unsafe { start_unchecked(Arc::clone(backend), body, spawned_at, attributes) }?;
         self.state.remember(&task.task());
         Ok(ScopedTask { task, packet, scope: PhantomData })
     }
