@@ -29,6 +29,10 @@ pub use twoply_core::{
 #[cfg(feature = "macros")]
 pub use twoply_macros::actor;
 
+#[cfg(feature = "node")]
+#[doc(inline)]
+pub use twoply_node as node;
+
 pub use twoply_core::promise::Failure;
 pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn, spawn_pinned};
 

@@ -1,14 +1,17 @@
 //! The attribute [`actor`](macro@actor), which writes the messages of an actor and a reference with its
-//! methods.
+//! methods; and the derives [`ToTerm`](derive@ToTerm) and [`FromTerm`](derive@FromTerm), for terms of
+//! Erlang's.
 //!
-//! Users have it as `twoply::actor`, with the feature `macros`. `read` makes a list of messages of the
-//! methods, and complains of those that cannot be any; `types` looks through their types; `write` writes what
-//! belongs to them. None of it knows more of the library than the names that it writes.
+//! Users have the attribute as `twoply::actor`, with the feature `macros`, and the derives in
+//! `twoply::node::wire`. `read` makes a list of messages of the methods, and complains of those that cannot
+//! be any; `types` looks through their types; `write` writes what belongs to them. `term` has the derives.
+//! None of it knows more of the library than the names that it writes.
 
 #![forbid(unsafe_code)]
 
 mod read;
 mod settings;
+mod term;
 mod types;
 mod write;
 
@@ -155,4 +158,44 @@ fn expand(
     let mut written = write::write(&actor, &settings);
     written.extend(complaints.into_iter().map(syn::Error::into_compile_error));
     Ok(written)
+}
+
+/// Implements `ToTerm`, which writes values as terms, for a struct or an enum.
+///
+/// | Rust | Erlang |
+/// |---|---|
+/// | `struct S { a: A }` | a map with atoms as keys, `#{a => A}` |
+/// | the same with `#[term(tuple)]` | `{A}` |
+/// | the same with `#[term(record = "s")]` | a record, `{s, A}` |
+/// | the same with `#[term(elixir = "My.S")]` | an Elixir struct, `%My.S{a: A}` |
+/// | `struct S(A)` | `A` |
+/// | `struct S(A, B)` | `{A, B}` |
+/// | `struct ColdTea` | `cold_tea` |
+/// | `enum E { ColdTea, Pour(A), Add { a: A, b: B } }` | `cold_tea`, `{pour, A}`, `{add, A, B}` |
+/// | a variant with `#[term(cast)]` | `{'$gen_cast', Variant}`, as `gen_server:cast` sends it |
+///
+/// `#[term(rename = "name")]` on a field, a variant or a unit struct is its name as an atom.
+/// `#[term(crate = path)]` on a type says where the library is, if not at `twoply::node`.
+///
+/// # Errors
+/// The compiler shows the place where an attribute may not stand, and where two fields or two variants would
+/// be the same.
+#[proc_macro_derive(ToTerm, attributes(term))]
+pub fn to_term(item: TokenStream) -> TokenStream {
+    let written = syn::parse(item).and_then(term::to_term);
+    written.unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Implements `FromTerm`, which reads values from terms, for a struct or an enum; [`ToTerm`](derive@ToTerm)
+/// says which terms these are.
+///
+/// In a map, keys that are no field are passed over, and a field that is an `Option` may be missing. A type
+/// that borrows does so from the bytes of the term, and has one lifetime.
+///
+/// # Errors
+/// As there.
+#[proc_macro_derive(FromTerm, attributes(term))]
+pub fn from_term(item: TokenStream) -> TokenStream {
+    let written = syn::parse(item).and_then(term::from_term);
+    written.unwrap_or_else(syn::Error::into_compile_error).into()
 }

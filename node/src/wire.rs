@@ -47,3 +47,5 @@ pub use self::term::{BigInt, Binary, BitString, Fun, Improper, Map, Pid, Port, R
 
 #[doc(hidden)]
 pub use self::convert::derived;
+
+pub use twoply_macros::{FromTerm, ToTerm};

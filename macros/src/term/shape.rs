@@ -1,0 +1,206 @@
+//! The shape of a type as a term: its form, its fields and their names.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::meta::ParseNestedMeta;
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Error, Generics, Ident, LitStr, Member, Path, Result};
+
+use super::member;
+
+/// A type that is derived for.
+pub(super) struct Input {
+    pub(super) ident: Ident,
+    pub(super) generics: Generics,
+    /// The path of the module `wire`.
+    pub(super) wire: TokenStream,
+    pub(super) body: Body,
+}
+
+pub(super) enum Body {
+    Struct(Form, Fields),
+    Enum(Vec<Variant>),
+}
+
+/// The forms of a struct.
+pub(super) enum Form {
+    /// The only field, alone.
+    Inner,
+    /// An atom, or a tuple with it in front.
+    Tagged(String),
+    Tuple,
+    /// A map with atoms as keys; with the module of an Elixir struct.
+    Map(Option<String>),
+}
+
+pub(super) struct Fields {
+    pub(super) members: Vec<Member>,
+    /// The keys in a map, and the steps of the paths in errors.
+    pub(super) names: Vec<String>,
+}
+
+pub(super) struct Variant {
+    pub(super) ident: Ident,
+    pub(super) name: String,
+    pub(super) fields: Fields,
+    /// Says that it stands in `{'$gen_cast', _}`.
+    pub(super) cast: bool,
+}
+
+/// All attributes that there are, wherever they are allowed.
+#[derive(Default)]
+struct Attributes {
+    library: Option<Path>,
+    tuple: bool,
+    record: Option<LitStr>,
+    elixir: Option<LitStr>,
+    rename: Option<LitStr>,
+    cast: bool,
+}
+
+impl Attributes {
+    /// Reads the attributes, of which those in `allowed` may stand here.
+    fn read(attributes: &[Attribute], allowed: &[&str]) -> Result<Attributes> {
+        let mut read = Attributes::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("term")) {
+            attribute.parse_nested_meta(|meta| {
+                let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+                if !allowed.contains(&name.as_str()) {
+                    return Err(meta.error(format!("here may stand: {}", allowed.join(", "))));
+                }
+                read.set(&name, &meta)
+            })?;
+        }
+        Ok(read)
+    }
+
+    fn set(&mut self, name: &str, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        match name {
+            "crate" => self.library = Some(meta.value()?.parse()?),
+            "record" => self.record = Some(atom(meta.value()?.parse()?)?),
+            "elixir" => self.elixir = Some(atom(meta.value()?.parse()?)?),
+            "rename" => self.rename = Some(atom(meta.value()?.parse()?)?),
+            "tuple" => self.tuple = true,
+            _ => self.cast = true,
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a text can be an atom.
+fn atom(text: LitStr) -> Result<LitStr> {
+    match text.value().chars().count() {
+        0..=255 => Ok(text),
+        _ => Err(Error::new(text.span(), "an atom has at most 255 characters")),
+    }
+}
+
+impl Input {
+    pub(super) fn read(input: DeriveInput) -> Result<Input> {
+        let DeriveInput { attrs, ident, generics, data, .. } = input;
+        let (attributes, body) = match data {
+            Data::Struct(data) => {
+                let attributes = Attributes::read(&attrs, &["crate", "tuple", "record", "elixir", "rename"])?;
+                let fields = Fields::read(&data.fields)?;
+                let form = form(&attributes, &ident, &data.fields)?;
+                (attributes, Body::Struct(form, fields))
+            }
+            Data::Enum(data) => {
+                let variants = data.variants.iter().map(Variant::read).collect::<Result<Vec<_>>>()?;
+                unique(&variants)?;
+                (Attributes::read(&attrs, &["crate"])?, Body::Enum(variants))
+            }
+            Data::Union(data) => return Err(Error::new(data.union_token.span, "a union is no term")),
+        };
+        if let Some(second) = generics.lifetimes().nth(1) {
+            return Err(Error::new(second.span(), "a term borrows from one place"));
+        }
+        let wire = match attributes.library {
+            Some(path) => quote!(#path::wire),
+            None => {
+                let facade = quote!(::twoply);
+                quote!(#facade::node::wire)
+            }
+        };
+        Ok(Input { ident, generics, wire, body })
+    }
+}
+
+/// Returns the form of a struct.
+fn form(attributes: &Attributes, ident: &Ident, fields: &syn::Fields) -> Result<Form> {
+    let named = matches!(fields, syn::Fields::Named(_));
+    let Attributes { tuple, record, elixir, rename, .. } = attributes;
+    if usize::from(*tuple) + usize::from(record.is_some()) + usize::from(elixir.is_some()) > 1 {
+        return Err(Error::new(ident.span(), "a struct has one form: `tuple`, `record` or `elixir`"));
+    }
+    let tag = rename.as_ref().map_or_else(|| snake(ident), LitStr::value);
+    Ok(match (record, elixir) {
+        (Some(record), _) => Form::Tagged(record.value()),
+        (_, Some(module)) if named => Form::Map(Some(format!("Elixir.{}", module.value()))),
+        (_, Some(module)) => return Err(Error::new(module.span(), "only fields with names are a map")),
+        _ if *tuple => Form::Tuple,
+        _ if named => Form::Map(None),
+        _ if fields.is_empty() => Form::Tagged(tag),
+        _ if fields.len() == 1 => Form::Inner,
+        _ => Form::Tuple,
+    })
+}
+
+impl Fields {
+    fn read(fields: &syn::Fields) -> Result<Fields> {
+        let (mut members, mut names) = (Vec::new(), Vec::new());
+        for (index, field) in fields.iter().enumerate() {
+            let attributes = Attributes::read(&field.attrs, &["rename"])?;
+            let own = field.ident.as_ref().map_or_else(|| index.to_string(), plain);
+            let name = attributes.rename.map_or(own, |rename| rename.value());
+            if names.contains(&name) {
+                return Err(Error::new(field.span(), format!("two fields are `{name}`")));
+            }
+            members.push(member(field, index));
+            names.push(name);
+        }
+        Ok(Fields { members, names })
+    }
+}
+
+impl Variant {
+    fn read(variant: &syn::Variant) -> Result<Variant> {
+        let attributes = Attributes::read(&variant.attrs, &["rename", "cast"])?;
+        let name = attributes.rename.map_or_else(|| snake(&variant.ident), |rename| rename.value());
+        let fields = Fields::read(&variant.fields)?;
+        Ok(Variant { ident: variant.ident.clone(), name, fields, cast: attributes.cast })
+    }
+}
+
+/// Checks that no two variants are the same term.
+fn unique(variants: &[Variant]) -> Result<()> {
+    for (index, variant) in variants.iter().enumerate() {
+        let same = |other: &&Variant| {
+            (other.cast, &other.name, other.fields.members.len())
+                == (variant.cast, &variant.name, variant.fields.members.len())
+        };
+        if variants[..index].iter().any(|other| same(&other)) {
+            let text = format!("two variants are `{}` with as many fields", variant.name);
+            return Err(Error::new(variant.ident.span(), text));
+        }
+    }
+    Ok(())
+}
+
+/// Returns an identifier as text, without the mark of a raw one.
+fn plain(ident: &Ident) -> String {
+    let text = ident.to_string();
+    text.strip_prefix("r#").map(str::to_owned).unwrap_or(text)
+}
+
+/// Returns `SnakeCase` as `snake_case`.
+fn snake(ident: &Ident) -> String {
+    let mut snake = String::new();
+    for c in plain(ident).chars() {
+        if c.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
+    }
+    snake
+}
