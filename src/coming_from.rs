@@ -30,6 +30,10 @@
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
 //! | `io::stdin`, `stdout`, `stderr` | the same names in [`io`](crate::io) |
+//! | `BufReader`, `BufWriter`, `AsyncBufReadExt::lines` | the same names in [`io`](crate::io), over futures-io's traits; a line has a limit, and `lines` is a [`Stream`](crate::stream::Stream) |
+//! | `read_exact`, `write_all`, `read_to_end`, `take`, `chain` | functions of [`io`](crate::io), which go on where they were given up |
+//! | `io::copy`, `io::copy_bidirectional` | [`io::copy`](crate::io::copy()), [`io::copy_bidirectional`](crate::io::copy_bidirectional()); between sockets [`net::copy_bidirectional`](crate::net::copy_bidirectional()), inside of the kernel |
+//! | `io::duplex` | [`io::duplex`](crate::io::duplex()) |
 //! | `process::Command`, `Child` | the same names in [`process`](crate::process) |
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
@@ -53,6 +57,7 @@
 //! | `sync.WaitGroup`, `errgroup` | [`TaskGroup`](crate::task::TaskGroup), [`scope`](crate::task::scope()) |
 //! | `context.WithCancel`, `WithTimeout` | [`CancellationToken`](crate::sync::CancellationToken), [`time::timeout`](crate::time::timeout()) |
 //! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
+//! | `bufio.Reader`, `bufio.Scanner`, `io.Copy`, `net.Pipe` | [`io::BufReader`](crate::io::BufReader), [`io::copy`](crate::io::copy()), [`io::duplex`](crate::io::duplex()) |
 //! | `exec.Command` | [`process::Command`](crate::process::Command) |
 //! | `signal.Notify` | [`signal::Signals`](crate::signal::Signals) |
 //! | `net.Dialer`, `net.Resolver` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::set_resolver`](crate::net::set_resolver()) |

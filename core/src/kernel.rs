@@ -16,6 +16,7 @@ pub mod ioserver;
 pub(crate) mod nested;
 mod offload;
 mod probe;
+pub(crate) mod relay;
 pub(crate) mod selection;
 pub(crate) mod sleep;
 pub mod strand;

@@ -1,5 +1,6 @@
 //! Every future of the library that can be made to wait, for laws that hold for all of them.
 
+mod bytes;
 mod locks;
 mod services;
 mod streams;
@@ -103,6 +104,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(times());
     all.extend(sockets());
     all.extend(descriptors());
+    all.extend(bytes::bytes());
     all.extend(system_signals());
     all.extend(child_processes());
     all

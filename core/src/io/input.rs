@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use super::output::Place;
-use super::sys;
+use super::{read_to_end, sys};
 use crate::base::fork::PerProcess;
 use crate::base::sync::lock_std;
 use crate::base::waitlist::WaitList;
@@ -198,14 +198,7 @@ impl Stdin {
     /// # Errors
     /// As [`read`](Stdin::read).
     pub async fn read_to_end(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        let before = bytes.len();
-        let mut chunk = [0; 4096];
-        loop {
-            match self.read(&mut chunk).await? {
-                0 => return Ok(bytes.len() - before),
-                n => bytes.extend_from_slice(&chunk[..n]),
-            }
-        }
+        read_to_end(&mut stdin(), bytes, usize::MAX).await
     }
 }
 

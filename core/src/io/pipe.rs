@@ -1,12 +1,13 @@
 //! One end of a pipe: bytes in or out of a source, on every kind of stack. The pipes of children are made of
-//! it.
+//! it, and streams in memory.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::sys;
-use crate::event::reactor::{IoHandle, IoSource};
+use crate::event::reactor::{IoHandle, IoSource, Socket};
 use crate::kernel::io::ByteStream;
 
 /// One end of a pipe.
@@ -20,6 +21,27 @@ impl Pipe {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Pipe> {
         sys::set_nonblocking(&fd, true)?;
         Ok(Pipe { source: IoSource::new(fd) })
+    }
+
+    /// Makes it of something that is no descriptor.
+    pub(super) fn simulated(socket: Box<dyn Socket>) -> Pipe {
+        Pipe { source: IoSource::of(IoHandle::Simulated(socket)) }
+    }
+
+    /// Closes one direction, or both, of what is no descriptor: a pipe of the system's has one, which ends
+    /// with it.
+    pub(super) fn shutdown(&self, how: Shutdown) {
+        if let IoHandle::Simulated(socket) = self.source.handle() {
+            // There is a connection, so it does not fail.
+            let _ = socket.shutdown(how);
+        }
+    }
+
+    /// Closes the writing side for `AsyncWrite`.
+    #[allow(clippy::unnecessary_wraps, reason = "as for a socket, which may fail")]
+    pub(super) fn close_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write);
+        Ok(())
     }
 
     /// Gives the descriptor back, in blocking mode.

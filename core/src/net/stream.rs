@@ -340,8 +340,7 @@ macro_rules! impl_write {
     };
 }
 
-pub(crate) use impl_read;
-pub(super) use impl_write;
+pub(crate) use {impl_read, impl_write};
 
 impl_read!([F: Family] Endpoint<F, Stream>, |stream| stream.socket());
 impl_read!([F: Family] &Endpoint<F, Stream>, |stream| stream.socket());

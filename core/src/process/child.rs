@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use super::exit::Exit;
 use super::output::{Collected, OutputError};
 use crate::io::pipe::Pipe;
+use crate::io::read_to_end;
 use crate::kernel::io::ByteStream;
 use crate::net::impl_read;
 use crate::signal::SignalKind;
@@ -311,14 +312,7 @@ macro_rules! reading_end {
             /// # Errors
             /// As for `read`.
             pub async fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-                let before = bytes.len();
-                let mut chunk = [0; 4096];
-                loop {
-                    match self.read(&mut chunk).await? {
-                        0 => return Ok(bytes.len() - before),
-                        n => bytes.extend_from_slice(&chunk[..n]),
-                    }
-                }
+                read_to_end(self, bytes, usize::MAX).await
             }
         }
 

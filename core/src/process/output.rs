@@ -5,10 +5,8 @@ use std::process::ExitStatus;
 use std::task::{Context, Poll};
 
 use crate::io::pipe::Pipe;
+use crate::io::poll_read_to_end;
 use crate::kernel::io::ByteStream;
-
-/// The size of a read, in bytes.
-const CHUNK: usize = 16 * 1024;
 
 /// The error of waiting for all that a child writes; it keeps what was read.
 #[derive(Debug, thiserror::Error)]
@@ -64,23 +62,16 @@ impl Collected {
     /// Reads until both have ended, and returns true; or until there is more than the limit, and returns
     /// false.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let mut chunk = [0; CHUNK];
         let mut is_pending = false;
         for at in 0..self.pipes.len() {
-            while let Some(pipe) = &self.pipes[at] {
-                match pipe.poll_read(cx, &mut chunk)? {
-                    Poll::Pending => {
-                        is_pending = true;
-                        break;
-                    }
-                    Poll::Ready(0) => self.pipes[at] = None,
-                    Poll::Ready(n) => {
-                        let room = self.limit - self.bytes.iter().map(Vec::len).sum::<usize>();
-                        self.bytes[at].extend_from_slice(&chunk[..n.min(room)]);
-                        if n > room {
-                            return Poll::Ready(Ok(false));
-                        }
-                    }
+            let Some(pipe) = &self.pipes[at] else { continue };
+            let limit = self.limit - self.bytes[1 - at].len();
+            match poll_read_to_end(cx, &mut self.bytes[at], limit, |cx, buf| pipe.poll_read(cx, buf))? {
+                Poll::Pending => is_pending = true,
+                Poll::Ready(true) => self.pipes[at] = None,
+                Poll::Ready(false) => {
+                    self.bytes[at].truncate(limit);
+                    return Poll::Ready(Ok(false));
                 }
             }
         }

@@ -1,11 +1,15 @@
 //! The beginnings of streams.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+
+use futures_io::AsyncRead;
 
 use super::Stream;
 pub use crate::channel::ends::SourceStream;
 use crate::channel::{Source, broadcast, watch};
+use crate::io::{Lines, Split};
 use crate::kernel::coop;
 
 impl<T, S: Source<T>> Stream for SourceStream<T, S> {
@@ -45,6 +49,30 @@ impl<T> Stream for watch::ReceiverStream<T> {
 
     fn stop_next(&mut self) {
         self.stop_changed();
+    }
+}
+
+impl<R: AsyncRead + Unpin> Stream for Lines<R> {
+    type Item = io::Result<String>;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<String>>> {
+        self.poll_line(cx)
+    }
+
+    fn stop_next(&mut self) {
+        self.stop();
+    }
+}
+
+impl<R: AsyncRead + Unpin> Stream for Split<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Vec<u8>>>> {
+        self.poll_part(cx)
+    }
+
+    fn stop_next(&mut self) {
+        self.stop();
     }
 }
 
