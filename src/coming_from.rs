@@ -41,6 +41,7 @@
 //! | `TcpSocket`, `lookup_host` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::lookup`](crate::net::lookup()); a connect tries a host's addresses side by side |
 //! | `readable`, `try_read`, `try_io`, `poll_accept` | the same names; `async_io` is `with_io` |
 //! | `TcpListenerStream` | [`net::Incoming`](crate::net::Incoming), which outlives a shortage of descriptors |
+//! | `tokio_util::codec`: `Framed`, `LinesCodec`, `LengthDelimitedCodec` | [`port`](crate::port), whose [`Decoder`](crate::port::Decoder) and [`Encoder`](crate::port::Encoder) have the same shape |
 //! | `UCred` | [`net::Credentials`](crate::net::Credentials) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
 //!
@@ -88,6 +89,8 @@
 //! | `send_after`, `start_timer`, `cancel_timer` | [`ProcessRef::send_after`](crate::actor::ProcessRef::send_after), [`Process::start_timer`](crate::actor::Process::start_timer), [`Process::cancel_timer`](crate::actor::Process::cancel_timer) |
 //! | `sys:get_state`, `sys:suspend`, `sys:resume` | [`ProcessRef::show_state`](crate::actor::ProcessRef::show_state), [`suspend`](crate::actor::ProcessRef::suspend), [`resume`](crate::actor::ProcessRef::resume) |
 //! | `process_info`, `observer`, `i()` | [`ProcessRef::info`](crate::actor::ProcessRef::info), [`process_table`](crate::process_table()) |
+//! | `open_port`, `gen_tcp` with `{active, N}`, `{packet, 4}`, `{packet, line}` | [`port`](crate::port), [`port::Active`](crate::port::Active), [`port::frames`](crate::port::frames), [`port::lines`](crate::port::lines) |
+//! | `gen_tcp:controlling_process`, `port_connect` | [`PortRef::hand_over`](crate::port::PortRef::hand_over) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
 //! | a `gen_server` that reconnects and queues meanwhile | [`ServiceRef`](crate::actor::ServiceRef) |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |

@@ -47,7 +47,7 @@
 mod active;
 mod attach;
 mod behaviour;
-mod catch_panic;
+pub(crate) mod catch_panic;
 mod machine;
 mod names;
 mod pool;

@@ -13,6 +13,7 @@
 //! | [`time`], [`timers`]    | sleeps, intervals, timeouts; the queue of deadlines         |
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
+//! | [`port`]    | I/O that arrives as messages                                            |
 //! | [`io`]      | anybody's descriptors                                                   |
 //! | [`process`] | child processes                                                         |
 //! | [`signal`]  | signals of the operating system                                         |
@@ -28,6 +29,7 @@ pub mod future;
 pub mod io;
 mod kernel;
 pub mod net;
+pub mod port;
 pub mod process;
 pub mod promise;
 pub mod signal;

@@ -109,6 +109,7 @@ const CORE_FLOORS: &[&[&str]] = &[
     &["channel", "sync", "time", "promise", "future", "io", "net", "process", "signal", "task"],
     &["stream"],
     &["actor"],
+    &["port"],
 ];
 
 /// The floors of the green backend, the lowest first.

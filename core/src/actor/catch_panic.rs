@@ -1,8 +1,8 @@
-//! Catches the panics of handlers, of closures and of the code that starts a child, as values.
+//! Catches the panics of handlers, of closures, of codecs and of the code that starts a child, as values.
 //!
-//! [`behaviour`](super::behaviour), [`active`](super::active) and the [supervisor](super::supervisor)'s
-//! `starter` run the user's code through this and go on afterwards. The unwinding of a task that is being
-//! cancelled is no panic: it passes through. Panics that are nobody's affair, those of destructors and
+//! [`behaviour`](super::behaviour), [`active`](super::active), the [supervisor](super::supervisor)'s
+//! `starter` and ports run the user's code through this and go on afterwards. The unwinding of a task that is
+//! being cancelled is no panic: it passes through. Panics that are nobody's affair, those of destructors and
 //! wakers, are discarded by `base::panic`.
 
 use std::future::Future;
@@ -27,7 +27,7 @@ impl From<Panic> for ExitReason {
 ///
 /// `code` need not be unwind safe: it is the user's, and the user decides what may be looked at after a
 /// panic.
-pub(super) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, Panic> {
+pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| match payload.is::<CancelUnwind>() {
         true => resume_unwind(payload),
         false => Panic::new(payload),

@@ -22,6 +22,7 @@ mod weak;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use self::cell::Cell;
@@ -112,6 +113,13 @@ impl<M> Process<M> {
     #[inline]
     pub fn receive(&mut self) -> Receive<'_, M> {
         Receive::new(self)
+    }
+
+    /// Polls for the next event, on behalf of a body that waits for other things, too. The waker stays with
+    /// the mailbox until the next poll.
+    #[inline]
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Event<M>> {
+        self.cell.poll_next(&mut self.batch, cx)
     }
 
     /// Receives the next event, or `None` if there is none within `timeout`, which is counted from now. A

@@ -1,0 +1,99 @@
+//! A medium that is still being opened.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::event::{During, PortError};
+use super::medium::{Input, Medium};
+
+/// A medium that a future makes: a connection that is being established. What is sent meanwhile waits.
+pub(super) enum Deferred<M> {
+    /// It is being opened.
+    Opening(Pin<Box<dyn Future<Output = io::Result<M>> + Send>>),
+    /// It is open, and is what items go through.
+    Open(M),
+    /// It could not be opened, for this reason, which has not been told yet.
+    Failed(Option<io::Error>),
+}
+
+impl<M: Medium> Deferred<M> {
+    pub(super) fn new(opening: impl Future<Output = io::Result<M>> + Send + 'static) -> Deferred<M> {
+        Deferred::Opening(Box::pin(opening))
+    }
+
+    /// Returns the medium when it is open; `None` if that has failed.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut M>> {
+        if let Deferred::Opening(opening) = self {
+            *self = match ready!(opening.as_mut().poll(cx)) {
+                Ok(medium) => Deferred::Open(medium),
+                Err(error) => Deferred::Failed(Some(error)),
+            };
+        }
+        Poll::Ready(match self {
+            Deferred::Open(medium) => Some(medium),
+            _ => None,
+        })
+    }
+
+    /// Returns the reason why it could not be opened, the first time that this is called.
+    fn failure(&mut self) -> Option<PortError> {
+        match self {
+            Deferred::Failed(error) => {
+                error.take().map(|error| PortError::Io { during: During::Open, error })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<M: Medium> Medium for Deferred<M> {
+    type In = M::In;
+    type Out = M::Out;
+
+    const WRITES: bool = M::WRITES;
+
+    #[inline]
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<M::In>> {
+        match ready!(self.poll_open(cx)) {
+            Some(medium) => medium.poll_next(cx),
+            None => Poll::Ready(self.failure().map_or(Input::End, Input::Failed)),
+        }
+    }
+
+    fn encode(&mut self, item: M::Out) -> Result<(), PortError> {
+        match self {
+            Deferred::Open(medium) => medium.encode(item),
+            // It is not called before `unwritten` says that there is room.
+            _ => Ok(()),
+        }
+    }
+
+    fn unwritten(&self) -> usize {
+        match self {
+            Deferred::Open(medium) => medium.unwritten(),
+            _ => usize::MAX,
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
+        match ready!(self.poll_open(cx)) {
+            Some(medium) => medium.poll_flush(cx),
+            None => Poll::Ready(self.failure().map_or(Ok(()), Err)),
+        }
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
+        match self {
+            Deferred::Open(medium) => medium.poll_close(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Deferred::Open(medium) = self {
+            medium.settle();
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The engine of a port, which its task runs.
+//!
+//! A poll goes round: requests of the owner, items that are to be written, items that come, until nothing of
+//! it gets on. None of the three keeps the others from getting on: a port that waits for room in the mailbox
+//! of its owner goes on writing, and one whose peer reads nothing goes on reading.
+//!
+//! ```text
+//!            input                                      output
+//!   Reading ──end, failure──▶ (over)      Open ──finish, close, end──▶ Ending ──written──▶ Over
+//!                                           └───────────────failure────────────────────────▶
+//!   both over: Event::Closed, and the process ends
+//! ```
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::active::{Active, Demand};
+use super::event::{Event, HandOver, PortError};
+use super::medium::{Input, Medium};
+use super::outlet::{Gone, Outlet};
+use crate::actor::{self, ExitReason, MonitorRef, Pid, Process};
+use crate::channel::{Receiver, Source, WaitKey, oneshot};
+use crate::kernel::coop;
+
+/// A request to a port: the messages of its process.
+pub(super) enum Control<T> {
+    /// Gives so many items more.
+    Active(Active),
+    /// Writes what has been sent, and ends the output. The input goes on.
+    Finish,
+    /// As that, and reads nothing more.
+    Close,
+    /// As that, and waits for nobody: the port has been dropped.
+    Drop,
+    /// Goes to another owner.
+    HandOver(Successor<T>),
+}
+
+/// The next owner of a port.
+pub(super) struct Successor<T> {
+    /// Where its events go.
+    pub(super) outlet: Box<dyn Outlet<T>>,
+    /// The process with which the port closes.
+    pub(super) owner: Pid,
+    /// The events that are left in the channel of a port that was a source. They come first.
+    pub(super) backlog: Option<Receiver<Event<T>>>,
+}
+
+/// The state of the output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// Items may be written.
+    Open,
+    /// Those that have been accepted are written; then it ends.
+    Ending,
+    /// It has ended, or failed.
+    Over,
+}
+
+/// A port, as its task has it.
+pub(super) struct Engine<M: Medium> {
+    medium: M,
+    /// The place that events go to.
+    outlet: Box<dyn Outlet<M::In>>,
+    /// The event that is delivered next.
+    front: Option<Event<M::In>>,
+    /// The events behind it.
+    behind: VecDeque<Event<M::In>>,
+    /// Events of an earlier outlet, which come before all others.
+    backlog: Option<Receiver<Event<M::In>>>,
+    /// The number of items that the owner has asked for.
+    demand: Demand,
+    /// False when there is nothing more to be read.
+    reading: bool,
+    output: Output,
+    /// The items that are to be written.
+    writes: Receiver<M::Out>,
+    /// The wait for one.
+    wait_key: WaitKey,
+    /// False when nobody is left who could send one.
+    has_writers: bool,
+    /// The number of unwritten bytes from which on no item is taken.
+    high_water: usize,
+    /// True if the output outlives the input.
+    half_open: bool,
+    /// The process with which the port closes.
+    owner: Option<(Pid, MonitorRef)>,
+    /// The next owner, until the present one has had its last event.
+    successor: Option<Successor<M::In>>,
+    /// Set while the last event of the present owner is on its way: what tells that it is gone.
+    marker: Option<oneshot::Receiver<()>>,
+    /// The wait for the owner before to let this one begin.
+    held: Option<oneshot::Receiver<()>>,
+    /// True when the last event has been given to the outlet.
+    closed: bool,
+}
+
+/// The parts that a port is started with.
+pub(super) struct Start<M: Medium> {
+    pub(super) medium: M,
+    pub(super) outlet: Box<dyn Outlet<M::In>>,
+    pub(super) owner: Option<Pid>,
+    pub(super) active: Active,
+    pub(super) writes: Receiver<M::Out>,
+    pub(super) high_water: usize,
+    pub(super) half_open: bool,
+}
+
+/// The number of events that may wait because of errors in what is written, until no more is taken.
+const MOST_BEHIND: usize = 8;
+
+impl<M: Medium> Engine<M> {
+    pub(super) fn new(start: Start<M>, me: &Process<Control<M::In>>) -> Engine<M> {
+        Engine {
+            medium: start.medium,
+            outlet: start.outlet,
+            front: None,
+            behind: VecDeque::new(),
+            backlog: None,
+            demand: Demand::new(start.active),
+            reading: true,
+            output: if M::WRITES { Output::Open } else { Output::Over },
+            writes: start.writes,
+            wait_key: WaitKey::new(),
+            has_writers: true,
+            high_water: start.high_water,
+            half_open: start.half_open,
+            owner: start.owner.map(|owner| (owner.clone(), me.monitor(&owner))),
+            successor: None,
+            marker: None,
+            held: None,
+            closed: false,
+        }
+    }
+
+    /// Gets on as far as it can. Ready when the port is over, with the reason.
+    pub(super) fn poll(
+        &mut self,
+        me: &mut Process<Control<M::In>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<ExitReason> {
+        let over = self.poll_round(me, cx);
+        if over.is_pending() {
+            self.medium.settle();
+        }
+        over
+    }
+
+    fn poll_round(&mut self, me: &mut Process<Control<M::In>>, cx: &mut Context<'_>) -> Poll<ExitReason> {
+        loop {
+            // Streams of the user's may always be ready and spend nothing.
+            ready!(coop::proceed(cx)).spend();
+            let mut dropped = false;
+            while let Poll::Ready(event) = me.poll_receive(cx) {
+                if let Some(reason) = self.control(event, me, &mut dropped) {
+                    return Poll::Ready(reason);
+                }
+            }
+            self.write(cx);
+            if dropped {
+                return Poll::Ready(ExitReason::Normal);
+            }
+            let again = match self.read(me, cx) {
+                Ok(again) => again,
+                Err(Gone) => return Poll::Ready(ExitReason::Normal),
+            };
+            if self.closed && self.front.is_none() && !self.outlet.is_busy() {
+                return Poll::Ready(ExitReason::Normal);
+            }
+            if !again {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Does what is asked for. Returns the reason if the port ends for it at once.
+    fn control(
+        &mut self,
+        event: actor::Event<Control<M::In>>,
+        me: &Process<Control<M::In>>,
+        dropped: &mut bool,
+    ) -> Option<ExitReason> {
+        match event {
+            actor::Event::Message(Control::Active(active)) => self.demand.add(active),
+            actor::Event::Message(Control::Finish) => self.end_output(),
+            actor::Event::Message(Control::Close) | actor::Event::Stop(_) => {
+                self.reading = false;
+                self.end_output();
+            }
+            actor::Event::Message(Control::Drop) => {
+                self.reading = false;
+                self.end_output();
+                *dropped = true;
+            }
+            actor::Event::Message(Control::HandOver(successor)) => self.hand_over(successor, me),
+            actor::Event::Down(down) if self.is_owner(&down) => {
+                // One that was about to hand it over has done so.
+                if self.successor.is_none() {
+                    return Some(down.reason);
+                }
+                self.succeed(me);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Returns true if it is the owner that has ended, and not one before.
+    fn is_owner(&self, down: &actor::Down) -> bool {
+        self.owner.as_ref().is_some_and(|(_, monitor)| *monitor == down.monitor)
+    }
+
+    /// Begins to hand the port over. One who was to have it has had nothing yet, and gets nothing.
+    fn hand_over(&mut self, mut successor: Successor<M::In>, me: &Process<Control<M::In>>) {
+        let backlog = successor.backlog.take();
+        self.successor = Some(successor);
+        if backlog.is_some() {
+            // It was a source, and its receiver comes along: nobody has to be told.
+            self.backlog = backlog;
+            if let Some(event) = self.front.take() {
+                self.behind.push_front(event);
+            }
+            self.succeed(me);
+        }
+    }
+
+    /// Makes the successor the owner.
+    fn succeed(&mut self, me: &Process<Control<M::In>>) {
+        let Some(successor) = self.successor.take() else { return };
+        if let Some((_, monitor)) = self.owner.take() {
+            me.demonitor(monitor);
+        }
+        self.marker = None;
+        self.outlet = successor.outlet;
+        self.owner = Some((successor.owner.clone(), me.monitor(&successor.owner)));
+    }
+
+    /// Lets no more items be sent. Those that have been are written.
+    fn end_output(&mut self) {
+        if self.output == Output::Open {
+            self.output = Output::Ending;
+            self.writes.close();
+            self.has_writers = true;
+        }
+    }
+
+    /// Gives the output up.
+    fn fail_output(&mut self, error: PortError) {
+        self.behind.push_back(Event::Error(error));
+        self.output = Output::Over;
+        self.writes.close();
+        while self.writes.try_recv().is_ok() {}
+    }
+
+    /// Writes as far as it can.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        while self.output != Output::Over {
+            let more = self.take_items(cx);
+            if self.output == Output::Over {
+                return;
+            }
+            match self.medium.poll_flush(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Err(error)) => return self.fail_output(error),
+                Poll::Ready(Ok(())) if more => {}
+                Poll::Ready(Ok(())) if self.output == Output::Ending && !self.has_writers => {
+                    return self.close_output(cx);
+                }
+                Poll::Ready(Ok(())) => return,
+            }
+        }
+    }
+
+    /// Ends the output, of which everything has been written.
+    fn close_output(&mut self, cx: &mut Context<'_>) {
+        match self.medium.poll_close(cx) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.behind.push_back(Event::Error(error)),
+        }
+        self.output = Output::Over;
+    }
+
+    /// Encodes the items that are to be written, up to the high-water mark. Returns true if it has stopped
+    /// there.
+    fn take_items(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.has_writers && self.behind.len() < MOST_BEHIND {
+            if self.medium.unwritten() >= self.high_water {
+                return true;
+            }
+            match self.writes.poll_recv(&mut self.wait_key, cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Err(_)) => self.has_writers = false,
+                Poll::Ready(Ok(item)) => match self.medium.encode(item) {
+                    Ok(()) => {}
+                    Err(error @ PortError::EncoderPanicked { .. }) => {
+                        // The items before it have been encoded, and are written.
+                        self.fail_output(error);
+                        self.output = Output::Ending;
+                        self.has_writers = false;
+                    }
+                    Err(error) => self.behind.push_back(Event::Error(error)),
+                },
+            }
+        }
+        false
+    }
+
+    /// Reads and delivers as far as it can. Returns true if the output has to be looked at again for that.
+    fn read(&mut self, me: &Process<Control<M::In>>, cx: &mut Context<'_>) -> Result<bool, Gone> {
+        let (output, crowded) = (self.output, self.behind.len() >= MOST_BEHIND);
+        loop {
+            match self.poll_deliver(me, cx) {
+                Poll::Pending => break,
+                Poll::Ready(delivered) => delivered?,
+            }
+            if !self.reading {
+                if self.output != Output::Over || self.closed {
+                    break;
+                }
+                self.closed = true;
+                self.front = Some(Event::Closed);
+                continue;
+            }
+            if self.demand.is_passive() {
+                break;
+            }
+            match self.medium.poll_next(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Input::Item(item)) => self.read_one(Event::Item(item)),
+                Poll::Ready(Input::Error(error)) => self.read_one(Event::Error(error)),
+                Poll::Ready(Input::Failed(error)) => {
+                    self.behind.push_back(Event::Error(error));
+                    self.end_input();
+                }
+                Poll::Ready(Input::End) => self.end_input(),
+            }
+        }
+        Ok(self.output != output || (crowded && self.behind.len() < MOST_BEHIND))
+    }
+
+    /// Has `event`, which has been read, be delivered next.
+    fn read_one(&mut self, event: Event<M::In>) {
+        self.front = Some(event);
+        if self.demand.count() {
+            self.behind.push_back(Event::Passive);
+        }
+    }
+
+    /// Notes that nothing more will come.
+    fn end_input(&mut self) {
+        self.reading = false;
+        if self.output == Output::Open && self.half_open {
+            self.behind.push_back(Event::HalfClosed);
+        } else {
+            self.end_output();
+        }
+    }
+
+    /// Delivers the events that there are. Ready when there are no more.
+    fn poll_deliver(&mut self, me: &Process<Control<M::In>>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        loop {
+            if let Some(held) = &mut self.held {
+                // It is dropped, and never sends anything.
+                let _ = ready!(Pin::new(held).poll(cx));
+                self.held = None;
+            }
+            if self.front.is_none() && !self.outlet.is_busy() {
+                match (self.marker.take(), &self.successor) {
+                    // The owner before has its last event.
+                    (Some(released), Some(_)) => {
+                        self.held = Some(released);
+                        self.succeed(me);
+                        continue;
+                    }
+                    (None, Some(_)) => {
+                        let (last, released) = HandOver::new();
+                        self.front = Some(Event::HandedOver(last));
+                        self.marker = Some(released);
+                    }
+                    (_, None) => self.front = self.next_event(),
+                }
+                if self.front.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            match ready!(self.outlet.poll_deliver(&mut self.front, cx)) {
+                Ok(()) => {}
+                // The owner before ends as it hands the port over: the next one has the rest.
+                Err(Gone) if self.successor.is_some() => self.succeed(me),
+                Err(Gone) => return Poll::Ready(Err(Gone)),
+            }
+        }
+    }
+
+    /// Returns the next event that waits.
+    fn next_event(&mut self) -> Option<Event<M::In>> {
+        if let Some(backlog) = &self.backlog {
+            match backlog.try_recv() {
+                Ok(event) => return Some(event),
+                Err(_) => self.backlog = None,
+            }
+        }
+        self.behind.pop_front()
+    }
+}
+
+impl<M: Medium> Drop for Engine<M> {
+    fn drop(&mut self) {
+        if self.wait_key.is_set() {
+            self.writes.stop_recv(&mut self.wait_key);
+        }
+    }
+}
