@@ -24,6 +24,7 @@ mod barrier;
 mod cancellation;
 mod condvar;
 mod event;
+mod lock;
 mod mutex;
 mod notify;
 mod once;
@@ -35,12 +36,13 @@ pub use barrier::{Barrier, BarrierWait, BarrierWaitResult};
 pub use cancellation::{CancellationToken, Cancelled, CancelledOwned, DropGuard};
 pub use condvar::{Condvar, CondvarWait};
 pub use event::{Event, EventWait};
-pub use mutex::{CheckedLock, Lock, LockError, LockOwned, Mutex, MutexGuard, OwnedMutexGuard};
+pub use lock::LockError;
+pub use mutex::{CheckedLock, Lock, LockOwned, Mutex, MutexGuard, OwnedMutexGuard};
 pub use notify::{Notified, Notify};
 pub use once::{LazyCell, LazyFuture, OnceCell};
 pub use rwlock::{
-    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, ReadOwned, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    Write, WriteOwned,
+    CheckedRead, CheckedWrite, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, ReadOwned, RwLock,
+    RwLockReadGuard, RwLockWriteGuard, Write, WriteOwned,
 };
 pub use semaphore::{
     Acquire, AcquireError, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,

@@ -11,6 +11,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::sync::Arc;
 
+use super::lock::RawLock;
 use crate::base::sync::atomic::AtomicU8;
 use crate::base::sync::atomic::Ordering::Relaxed;
 use crate::base::sync::const_fn;
@@ -19,7 +20,7 @@ use crate::kernel::task::holders::take_lock;
 use raw::RawMutex;
 
 pub use guard::{MutexGuard, OwnedMutexGuard};
-pub use lock::{CheckedLock, Lock, LockError, LockOwned};
+pub use lock::{CheckedLock, Lock, LockOwned};
 
 /// A value that one task at a time has access to.
 ///
@@ -43,9 +44,10 @@ pub use lock::{CheckedLock, Lock, LockError, LockOwned};
 /// The smallest circle is a task that locks what it has locked already.
 ///
 /// What counts is a wait for a lock without which its task cannot go on at all. That is found out before
-/// anybody is told, whatever combinators of whatever library the wait stands in. Threads that run no task,
-/// and [owned guards](Mutex::lock_owned), which may be anywhere, are not known to have a lock; and who hands
-/// a guard to another task has to [say so](MutexGuard::clear_holder).
+/// anybody is told, whatever combinators of whatever library the wait stands in. Threads that run no task are
+/// not known to have a lock, and who hands a guard to another task has to [say so](MutexGuard::clear_holder).
+/// [Owned guards](Mutex::lock_owned) may be anywhere: one that stays with its task
+/// [can be said to](OwnedMutexGuard::set_current_holder).
 ///
 /// # Poisoning
 /// A panic while the lock is held gives the lock back, and leaves the value as it is. A mutex made by

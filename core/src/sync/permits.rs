@@ -2,7 +2,7 @@
 //! [`RwLock`](super::RwLock) are made of.
 //!
 //! ```text
-//! word:  [5..: permits that are free] [4: LARGE] [3: STRICT] [2: WOKEN] [1: CLOSED] [0: WAITING]
+//! word:  [6..: permits that are free] [5: WATCHED] [4: LARGE] [3: STRICT] [2: WOKEN] [1: CLOSED] [0: WAITING]
 //!
 //! n, 0 ──(1) acquire, (2) release──▶ m, 0
 //!   │ ▲
@@ -21,6 +21,10 @@
 //!              front. An empty queue clears all of them.
 //! (6) close    under the lock of the queue: sets CLOSED, for good. Everybody is woken, and leaves the queue.
 //! ```
+//!
+//! A search for a deadlock may want to know whether permits have been given back, or another one has come to
+//! be in front of the queue, since it looked. Then it sets WATCHED, which has the next release settle, and
+//! say so ([`Tenure`]), as does whoever leaves the queue.
 //!
 //! # Why no wake-up is lost
 //! WAITING and the permits lie in one word. So whoever releases after (3) sees WAITING, and looks at the
@@ -54,6 +58,8 @@ use crate::base::sync::{Mutex, MutexGuard, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
+use crate::kernel::task::TaskId;
+use crate::kernel::task::wait_graph::Tenure;
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody is in the queue.
@@ -66,10 +72,12 @@ const WOKEN: usize = 1 << 2;
 const STRICT: usize = 1 << 3;
 /// The one in front wants more than one permit.
 const LARGE: usize = 1 << 4;
+/// Somebody is to be told when permits are given back.
+const WATCHED: usize = 1 << 5;
 /// All flags that are about the queue.
 const QUEUE: usize = WAITING | WOKEN | STRICT | LARGE;
 /// The unit in which the word counts permits.
-const ONE: usize = 1 << 5;
+const ONE: usize = 1 << 6;
 
 /// The number of times that a waiter may come too late, or see a release that leaves it too few permits,
 /// before nobody takes any ahead of it.
@@ -86,7 +94,15 @@ pub(super) struct Closed;
 pub(super) struct Permits {
     /// The word of the diagram above.
     word: AtomicUsize,
-    queue: Mutex<LinkedSlab<Waiter>>,
+    queue: Mutex<Queue>,
+}
+
+/// Those who wait for permits.
+struct Queue {
+    waiters: LinkedSlab<Waiter>,
+    /// The time for which nobody has given permits back, and the same one has been in front of the queue,
+    /// while the word says WATCHED.
+    tenure: Option<Tenure>,
 }
 
 /// A future that waits for permits. A key without an entry means that it has been granted them.
@@ -97,6 +113,8 @@ struct Waiter {
     waker: Option<StoredWaker>,
     /// The number of times that it has come too late, or a release has left it too few permits.
     late: u32,
+    /// The task that it was last polled in, if others are to know of it.
+    task: Option<TaskId>,
 }
 
 impl Waiter {
@@ -118,12 +136,14 @@ impl Permits {
     /// Makes `count` permits, [`MAX`] at most.
     #[cfg(not(loom))]
     pub(super) const fn new(count: usize) -> Permits {
-        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(LinkedSlab::new()) }
+        let queue = Queue { waiters: LinkedSlab::new(), tenure: None };
+        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(queue) }
     }
 
     #[cfg(all(test, loom))]
-    fn new(count: usize) -> Permits {
-        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(LinkedSlab::new()) }
+    pub(super) fn new(count: usize) -> Permits {
+        let queue = Queue { waiters: LinkedSlab::new(), tenure: None };
+        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(queue) }
     }
 
     /// Returns the number of permits that are free.
@@ -189,23 +209,39 @@ impl Permits {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Closed>> {
         let unit = ready!(coop::proceed(cx));
-        let acquired = match wait_key.get() {
-            None => match self.try_acquire(count) {
-                Some(acquired) => acquired,
-                None => ready!(self.note(self.enter(wait_key, count, cx.waker()))),
-            },
-            Some(key) => ready!(self.note(self.come_back(wait_key, key, cx.waker()))),
-        };
+        let acquired = ready!(self.poll_queue(wait_key, count, cx.waker(), None));
         unit.spend();
         Poll::Ready(acquired)
     }
 
-    fn note<R>(&self, polled: Poll<R>) -> Poll<R> {
+    /// As [`Permits::poll_acquire`], without asking for a unit of the budget. `task` is the one that waits,
+    /// if others are to know of it.
+    #[cold]
+    pub(super) fn poll_queue(
+        &self,
+        wait_key: &mut WaitKey,
+        count: usize,
+        waker: &Waker,
+        task: Option<TaskId>,
+    ) -> Poll<Result<(), Closed>> {
+        let polled = match wait_key.get() {
+            None => match self.try_acquire(count) {
+                Some(acquired) => Poll::Ready(acquired),
+                None => self.enter(wait_key, count, waker, task),
+            },
+            Some(key) => self.come_back(wait_key, key, waker, task),
+        };
         waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
     }
 
     /// Makes step 3 of the diagram.
-    fn enter(&self, wait_key: &mut WaitKey, wants: usize, waker: &Waker) -> Poll<Result<(), Closed>> {
+    fn enter(
+        &self,
+        wait_key: &mut WaitKey,
+        wants: usize,
+        waker: &Waker,
+        task: Option<TaskId>,
+    ) -> Poll<Result<(), Closed>> {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
         // waker's.
         let waker = StoredWaker::of(waker);
@@ -214,19 +250,25 @@ impl Permits {
         self.word.fetch_or(WAITING, Relaxed);
         let acquired = self.try_acquire(wants);
         if acquired.is_none() {
-            wait_key.set(queue.push_back(Waiter { wants, waker: Some(waker), late: 0 }));
+            wait_key.set(queue.waiters.push_back(Waiter { wants, waker: Some(waker), late: 0, task }));
         }
         self.settle(queue, false);
         acquired.map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Polls one that waits, with the key `key`.
-    fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<Result<(), Closed>> {
+    fn come_back(
+        &self,
+        wait_key: &mut WaitKey,
+        key: Key,
+        waker: &Waker,
+        task: Option<TaskId>,
+    ) -> Poll<Result<(), Closed>> {
         let mut spare = None;
         loop {
             let mut queue = lock(&self.queue);
-            let is_front = queue.first(|_| true) == Some(key);
-            let Some(waiter) = queue.find(key) else {
+            let is_front = queue.waiters.first(|_| true) == Some(key);
+            let Some(waiter) = queue.waiters.find(key) else {
                 wait_key.take();
                 return Poll::Ready(Ok(()));
             };
@@ -238,11 +280,13 @@ impl Permits {
             };
             if let Some(acquired) = acquired {
                 wait_key.take();
-                let left = queue.remove(key);
+                let left = queue.waiters.remove(key);
+                self.end_tenure(&mut queue);
                 self.settle(queue, false);
                 drop(left);
                 return Poll::Ready(acquired);
             }
+            waiter.task = task;
             if waiter.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
                 return Poll::Pending;
             }
@@ -266,12 +310,13 @@ impl Permits {
     pub(super) fn stop(&self, wait_key: &mut WaitKey, count: usize) {
         let Some(key) = wait_key.take() else { return };
         let mut queue = lock(&self.queue);
-        let left = queue.remove(key);
+        let left = queue.waiters.remove(key);
         if left.is_none() {
             drop(queue);
             self.release(count);
             return;
         }
+        self.end_tenure(&mut queue);
         self.settle(queue, false);
         drop(left);
     }
@@ -290,20 +335,22 @@ impl Permits {
         }
         // One who is on its way, and not overdue, finds these permits by itself. With more of them there is
         // something to do for others, too.
-        let comes_anyway = word & (WOKEN | STRICT) == WOKEN && word / ONE == 0;
-        if word & WAITING != 0 && !comes_anyway {
-            self.settle(lock(&self.queue), true);
+        let comes_anyway = word & (WOKEN | STRICT | WATCHED) == WOKEN && word / ONE == 0;
+        if word & (WAITING | WATCHED) != 0 && !comes_anyway {
+            let mut queue = lock(&self.queue);
+            self.end_tenure(&mut queue);
+            self.settle(queue, true);
         }
     }
 
     /// Makes step 5; `is_release` says that permits have been released just before.
     #[cold]
-    fn settle(&self, mut queue: MutexGuard<'_, LinkedSlab<Waiter>>, is_release: bool) {
+    fn settle(&self, mut queue: MutexGuard<'_, Queue>, is_release: bool) {
         let (mut first, mut more) = (None, Vec::new());
         let mut word = self.word.load(Relaxed);
         loop {
             let free = word / ONE;
-            let (next, grants) = match queue.front() {
+            let (next, grants) = match queue.waiters.front() {
                 None => (word & !QUEUE, None),
                 // Everybody has been woken, and leaves.
                 Some(_) if word & CLOSED != 0 => (word, None),
@@ -320,8 +367,8 @@ impl Permits {
                 continue;
             }
             let woken = match grants {
-                Some(true) => queue.pop_front().and_then(|waiter| waiter.waker),
-                Some(false) => queue.front().and_then(|waiter| waiter.waker.take()),
+                Some(true) => queue.waiters.pop_front().and_then(|waiter| waiter.waker),
+                Some(false) => queue.waiters.front().and_then(|waiter| waiter.waker.take()),
                 None => None,
             };
             match first {
@@ -329,7 +376,7 @@ impl Permits {
                 Some(_) => more.extend(woken),
             }
             if grants != Some(true) {
-                if let (None, true, Some(front)) = (grants, is_release, queue.front()) {
+                if let (None, true, Some(front)) = (grants, is_release, queue.waiters.front()) {
                     front.late += 1;
                 }
                 break;
@@ -338,6 +385,31 @@ impl Permits {
         }
         drop(queue);
         wake_all(first.into_iter().chain(more));
+    }
+
+    /// Says that permits have been given back, or another one may have come to be in front of the queue.
+    fn end_tenure(&self, queue: &mut Queue) {
+        if let Some(tenure) = queue.tenure.take() {
+            // Relaxed: the flag is looked at under the lock of the queue, but for a hint.
+            self.word.fetch_and(!WATCHED, Relaxed);
+            tenure.end();
+        }
+    }
+
+    /// Returns the time for which nobody gives permits back, and the same one is in front of the queue, from
+    /// now on.
+    pub(super) fn tenure(&self) -> Tenure {
+        let mut queue = lock(&self.queue);
+        // Acquire pairs with Release in `release`: who had permits before is seen not to have them.
+        self.word.fetch_or(WATCHED, Acquire);
+        queue.tenure.get_or_insert_with(Tenure::new).clone()
+    }
+
+    /// Returns the task of the wait that is in front of the one with this key, and of all others.
+    pub(super) fn front_before(&self, wait_key: &WaitKey) -> Option<TaskId> {
+        let mut queue = lock(&self.queue);
+        let front = queue.waiters.first(|_| true);
+        if front == wait_key.get() { None } else { queue.waiters.front()?.task }
     }
 
     /// Takes up to `count` permits that are free, for good. Returns how many. Those who wait are not asked.
@@ -361,7 +433,7 @@ impl Permits {
         // Release pairs with Acquire in `is_closed`.
         self.word.fetch_or(CLOSED, Release);
         let mut wakers = Vec::new();
-        queue.for_each(|waiter| wakers.extend(waiter.waker.take()));
+        queue.waiters.for_each(|waiter| wakers.extend(waiter.waker.take()));
         drop(queue);
         wake_all(wakers);
     }

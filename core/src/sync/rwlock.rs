@@ -1,24 +1,24 @@
 //! A lock that many may hold for reading, or one for writing.
 //!
 //! It is a number of [permits](super::permits): a reader takes one of them, a writer all. So what makes it
-//! fair and cancel-safe is what makes semaphores so.
+//! fair and cancel-safe is what makes semaphores so. The lock itself is in [`raw`], without the value.
 
 mod guard;
+mod raw;
 mod wait;
 
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::sync::Arc;
 
-use super::permits::{self, Permits};
+use super::lock::RawLock;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::TaskId;
+use crate::kernel::task::holders::take_lock;
+use raw::{Access, READER, RawRwLock, WRITER};
 
 pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
-pub use wait::{Read, ReadOwned, Write, WriteOwned};
-
-/// The number of permits that a reader takes.
-const READER: usize = 1;
-/// The number of permits that a writer takes: all of them.
-const WRITER: usize = permits::MAX;
+pub use wait::{CheckedRead, CheckedWrite, Read, ReadOwned, Write, WriteOwned};
 
 /// A value that any number of tasks read at a time, or one changes.
 ///
@@ -31,6 +31,14 @@ const WRITER: usize = permits::MAX;
 /// has been woken for it, a few times at most, as at a [mutex](super::Mutex). It follows that a task that
 /// holds a guard and waits for a second one, even if both are for reading, may wait for ever, behind a writer
 /// that waits for the first.
+///
+/// # Deadlocks
+/// As [those of a mutex](super::Mutex#deadlocks): the lock knows the tasks that hold it, up to four of those
+/// that read, and who waits behind a writer waits for that. So who is a part of a circle is told, with the
+/// names of all in it: its wait panics, or returns [`LockError::Deadlock`](super::LockError::Deadlock) if it
+/// is [`checked`](Write::checked). Who hands a guard to another task has to
+/// [say so](RwLockWriteGuard::clear_holder), and of an owned guard one may say
+/// [that it stays](OwnedRwLockWriteGuard::set_current_holder).
 ///
 /// A panic while the lock is held gives it back, and leaves the value as it is: there is no poisoning. A
 /// reader cannot be made a writer, since two that want that would wait for each other; a writer can be made a
@@ -49,7 +57,7 @@ const WRITER: usize = permits::MAX;
 /// assert_eq!(names.read().wait().len(), 2);
 /// ```
 pub struct RwLock<T: ?Sized> {
-    permits: Permits,
+    raw: RawRwLock,
     /// Read by those who have a permit, changed by the one who has all of them.
     value: UnsafeCell<T>,
 }
@@ -69,7 +77,7 @@ impl<T> RwLock<T> {
     /// ```
     #[cfg(not(loom))]
     pub const fn new(value: T) -> RwLock<T> {
-        RwLock { permits: Permits::new(WRITER), value: UnsafeCell::new(value) }
+        RwLock { raw: RawRwLock::new(), value: UnsafeCell::new(value) }
     }
 
     /// Returns the value. Nobody can hold the lock.
@@ -88,6 +96,10 @@ impl<T: ?Sized> RwLock<T> {
     /// Finish it with `.await` or `.wait()`; [`timeout`](crate::time::timeout()) limits the time. It is
     /// cancel-safe: a future that is dropped, even when it has been granted the lock already, holds nothing.
     ///
+    /// # Panics
+    /// The future does if the wait would never end, because it would be for the waiting task itself;
+    /// [`Read::checked`] returns an error instead.
+    ///
     /// ```
     /// use twoply::{Wait, sync::RwLock};
     ///
@@ -102,6 +114,9 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Waits until nobody else holds the lock, and returns a guard for changing the value. It is as
     /// cancel-safe as [`RwLock::read`]; readers that came later go on when the future is dropped.
+    ///
+    /// # Panics
+    /// As [`RwLock::read`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -121,6 +136,9 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Waits for a guard for reading that borrows nothing, as [`RwLock::read`]: it keeps the lock itself.
     ///
+    /// # Panics
+    /// As [`RwLock::read`].
+    ///
     /// ```
     /// use std::sync::Arc;
     /// use twoply::{Wait, sync::RwLock};
@@ -135,6 +153,9 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Waits for a guard for changing the value that borrows nothing, as [`RwLock::write`]: it keeps the lock
     /// itself.
+    ///
+    /// # Panics
+    /// As [`RwLock::read`].
     ///
     /// ```
     /// use std::sync::Arc;
@@ -165,14 +186,14 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        self.try_take(READER).then(|| RwLockReadGuard::new(self))
+        self.try_take(READER).then(|| RwLockReadGuard::new(self, self.hold()))
     }
 
     /// Returns a guard for changing the value if nobody holds the lock. Never waits. [`RwLock::try_read`] has
     /// an example.
     #[inline]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        self.try_take(WRITER).then(|| RwLockWriteGuard::new(self))
+        self.try_take(WRITER).then(|| RwLockWriteGuard::new(self, self.hold()))
     }
 
     /// As [`RwLock::try_read`], with a guard that borrows nothing.
@@ -186,7 +207,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(std::thread::spawn(move || *reader).join().unwrap(), 7);
     /// ```
     pub fn try_read_owned(self: Arc<Self>) -> Option<OwnedRwLockReadGuard<T>> {
-        self.try_take(READER).then(|| OwnedRwLockReadGuard::new(self))
+        self.try_take(READER).then(|| OwnedRwLockReadGuard::new(self, None))
     }
 
     /// As [`RwLock::try_write`], with a guard that borrows nothing.
@@ -203,12 +224,20 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(*lock.try_read().unwrap(), 8);
     /// ```
     pub fn try_write_owned(self: Arc<Self>) -> Option<OwnedRwLockWriteGuard<T>> {
-        self.try_take(WRITER).then(|| OwnedRwLockWriteGuard::new(self))
+        self.try_take(WRITER).then(|| OwnedRwLockWriteGuard::new(self, None))
     }
 
     #[inline]
     fn try_take(&self, permits: usize) -> bool {
-        matches!(self.permits.try_acquire(permits), Some(Ok(())))
+        Access(&self.raw, permits).try_lock()
+    }
+
+    /// Records that the running task has the lock, which the caller has. Returns the task.
+    #[inline]
+    fn hold(&self) -> Option<TaskId> {
+        let holder = with_state(take_lock);
+        self.raw.add_holder(holder);
+        holder
     }
 
     /// Returns access to the value without locking: the exclusive reference shows that nobody else has any.
@@ -229,7 +258,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     /// Shows the value if it may be read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RwLock");
-        match self.try_read() {
+        match self.try_take(READER).then(|| RwLockReadGuard::new(self, None)) {
             Some(value) => shown.field("value", &&*value),
             None => shown.field("value", &format_args!("<locked>")),
         };

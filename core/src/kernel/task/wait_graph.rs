@@ -2,8 +2,10 @@
 //!
 //! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one
 //! edge: to that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that
-//! begins at it comes back. Promises and task handles publish the edge of a wait that is pending, and take it
-//! back when the promise comes out, before anybody can know of it, or when the wait is dropped.
+//! begins at it comes back. Only a wait for a lock may have several edges, each to a task without which it
+//! goes on for ever, and it closes a circle if one of them does. Promises and task handles publish the edge of
+//! a wait that is pending, and take it back when the promise comes out, before anybody can know of it, or when
+//! the wait is dropped.
 //!
 //! An edge is a suspicion: its task may go on without that wait, for a future does not know what else is
 //! polled beside it. Combinators of this library say which waits have an alternative, and those have no edge:
@@ -35,12 +37,16 @@
 //! sees the circle looks again under a mutex of all, and takes its edge away before it gives that back.
 //!
 //! # Locks
-//! Who has a lock changes while others wait for it, so the edge of a wait for a lock says where it goes as
-//! its task has found it in its last poll: who has the lock, if that one may be stopped, the number of that
-//! one's own edge, and the [`Tenure`] that ends when it gives the lock back. A walk that comes to an edge
-//! which does not say so has the task of it polled. That task says that it may be stopped by a SeqCst store,
-//! and looks after it, as all others do; between the two lies a fence, for the number of the holder is not
-//! SeqCst.
+//! Who has a lock changes while others wait for it, so a wait for a lock says where its edges go as its task
+//! has found it in its last poll: to those who have the lock, and to the one in front of the queue if nobody
+//! passes that one. For each it says the number of that one's own edge, if that one may be stopped; and for
+//! how long it holds, by the [`Tenure`] that ends when somebody gives the lock back. A walk that comes to a
+//! wait which does not say so, or not of one who may be stopped by now, has its task polled. That task says
+//! that it may be stopped by a SeqCst store, and looks after it, as all others do; between the two lies a
+//! fence, for the number of a holder is not SeqCst.
+//!
+//! Of several readers one may have the lock and not have said so yet, and of those in a queue one may come to
+//! be in front without being polled. A circle through such a one may be missed.
 //!
 //! # What a walk costs
 //! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as
@@ -75,6 +81,7 @@
 mod locks;
 #[cfg(all(test, loom))]
 pub(crate) mod model;
+mod walk;
 
 use std::sync::Arc;
 
@@ -83,8 +90,9 @@ use super::owner::{Custody, Owner};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, lock};
 use crate::kernel::task::{Header, HeaderRef, Shared};
-use locks::LockTarget;
-pub(crate) use locks::{HeldLock, LockWait, Tenure};
+use locks::{Blocker, LockTarget};
+pub(crate) use locks::{Blockers, HeldLock, LockWait, Tenure};
+use walk::{Step, leads_back, read_path};
 
 /// The proof that a task waits for nothing but the wait that it has an edge for: a probe has shown it.
 pub(crate) struct Mark {
@@ -129,7 +137,7 @@ pub(crate) enum EdgeTarget {
     /// The task whose handle is waited for. It is looked at under the mutex only, and before the handle lets
     /// go of it ([`leave_handle`]).
     Task(HeaderRef),
-    /// To whoever has a lock.
+    /// To those without whom the wait for a lock goes on.
     Lock(LockTarget),
 }
 
@@ -141,7 +149,7 @@ impl EdgeTarget {
             EdgeTarget::Task(header) => {
                 header.get().shared_if_blocked().cloned().map(|task| Next::Owner(Owner::of_task(task)))
             }
-            EdgeTarget::Lock(target) => Some(Next::Holder(target.holder())),
+            EdgeTarget::Lock(target) => Some(Next::Blockers(target.blockers())),
         }
     }
 }
@@ -150,9 +158,9 @@ impl EdgeTarget {
 enum Next {
     /// The one who owes a promise.
     Owner(Owner),
-    /// The one who has had a lock since its edge with this number is there; `None` if the one who waits has
-    /// not said so, or the lock has been given back.
-    Holder(Option<(Arc<Shared>, u64)>),
+    /// Those without whom the wait for a lock goes on; `None` if the one who waits has not said so, or that
+    /// has changed.
+    Blockers(Option<Vec<Blocker>>),
 }
 
 /// The target of an edge that is counted there until this is dropped, if it goes to a task.
@@ -391,7 +399,7 @@ pub(crate) fn may_close(task: &Arc<Shared>) -> bool {
     }
     let is_next_blocked = match task.with_edge(OutEdge::edge) {
         Some((_, Next::Owner(owner))) => owner.is_blocked(),
-        Some((_, Next::Holder(holder))) => holder.is_some(),
+        Some((_, Next::Blockers(blockers))) => blockers.is_some(),
         None => false,
     };
     let may_close = is_next_blocked && leads_back(task);
@@ -412,6 +420,9 @@ pub(crate) fn may_close(task: &Arc<Shared>) -> bool {
 pub(crate) fn close(task: &Arc<Shared>, mark: Mark) -> Option<Refused> {
     task.set_mark(mark);
     let path = read_path(task)?;
+    if path.iter().any(|step| step.owner.custody() == Custody::Unknown) {
+        return None;
+    }
     let unmarked: Vec<_> = path.iter().filter(|step| step.mark.is_none()).collect();
     if !unmarked.is_empty() {
         unmarked.iter().for_each(|step| step.task.poll_again());
@@ -440,64 +451,6 @@ pub(crate) fn close(task: &Arc<Shared>, mark: Mark) -> Option<Refused> {
     Some(Refused { task: Arc::clone(task), number, header, cycle })
 }
 
-/// Returns the number of the edge of a task that is stopped, and who comes next.
-fn edge(task: &Shared) -> Option<(u64, Next)> {
-    if task.is_blocked() { task.with_edge(OutEdge::edge) } else { None }
-}
-
-/// One edge of a chain.
-struct Following {
-    /// The number of the edge.
-    number: u64,
-    /// The owner of what is waited for.
-    owner: Owner,
-    /// The next task in the chain.
-    next: Arc<Shared>,
-    /// The number that the edge of the next task has, if that is known.
-    since: Option<u64>,
-}
-
-/// Returns the edge of `task`. Where that goes to a lock, and the task has not said who has it, the task is
-/// polled.
-fn next(task: &Shared) -> Option<Following> {
-    let (number, next) = edge(task)?;
-    match next {
-        Next::Owner(owner) => {
-            let next = owner.task()?;
-            Some(Following { number, owner, next, since: None })
-        }
-        Next::Holder(Some((holder, since))) if holder.with_edge(|edge| edge.is_at(since)).is_some() => {
-            let owner = Owner::of_task(Arc::clone(&holder));
-            Some(Following { number, owner, next: holder, since: Some(since) })
-        }
-        Next::Holder(_) => {
-            task.poll_again();
-            None
-        }
-    }
-}
-
-/// Returns true if the chain that begins with the edge of `task` comes back to it.
-fn leads_back(task: &Arc<Shared>) -> bool {
-    let Some(Following { next: mut at, .. }) = next(task) else { return false };
-    let mut mark = None;
-    let (mut steps, mut lap) = (0_usize, 1_usize);
-    while !Arc::ptr_eq(&at, task) {
-        let Some(Following { next, .. }) = next(&at) else { return false };
-        let before = std::mem::replace(&mut at, next);
-        if Arc::ptr_eq(&at, mark.get_or_insert(before)) {
-            // This is a circle among others, who deal with it.
-            return false;
-        }
-        steps += 1;
-        if steps == lap {
-            mark = Some(Arc::clone(&at));
-            (steps, lap) = (0, lap * 2);
-        }
-    }
-    true
-}
-
 /// Returns whether what each task of a circle waits for can only come from the next one. While they are
 /// stopped that does not change.
 fn is_certain(path: &[Step]) -> bool {
@@ -507,53 +460,6 @@ fn is_certain(path: &[Step]) -> bool {
         Custody::InHand => next.mark.is_some_and(|(_, has_parted)| !has_parted),
         Custody::Unknown => false,
     })
-}
-
-/// One task of a circle.
-struct Step {
-    /// The task that waits.
-    task: Arc<Shared>,
-    /// The number of its edge.
-    number: u64,
-    /// The owner of what it waits for.
-    owner: Owner,
-    /// The number of its mark and what that says, if it has one.
-    mark: Option<(u64, bool)>,
-}
-
-impl Step {
-    /// Returns whether the task is still stopped, by the same edge and with the same mark.
-    fn is_unchanged(&self) -> bool {
-        let is_there = |edge: &OutEdge| edge.is_at(self.number).filter(|()| edge.valid_mark() == self.mark);
-        self.task.is_blocked() && self.task.with_edge(is_there).is_some()
-    }
-}
-
-impl PartialEq for Step {
-    fn eq(&self, other: &Step) -> bool {
-        Arc::ptr_eq(&self.task, &other.task) && self.number == other.number && self.mark == other.mark
-    }
-}
-
-/// Returns the chain that begins at `start`, if it comes back there.
-fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
-    let mut path: Vec<Step> = Vec::new();
-    let (mut task, mut expected) = (Arc::clone(start), None);
-    loop {
-        let Following { number, owner, next, since } = next(&task)?;
-        if expected.is_some_and(|expected| expected != number) {
-            return None;
-        }
-        let mark = task.with_edge(OutEdge::valid_mark);
-        path.push(Step { task, number, owner, mark });
-        (task, expected) = (next, since);
-        if Arc::ptr_eq(&task, start) {
-            return expected.is_none_or(|expected| expected == path[0].number).then_some(path);
-        }
-        if path.iter().any(|step| Arc::ptr_eq(&step.task, &task)) {
-            return None;
-        }
-    }
 }
 
 /// Locks the mutex under which one of those who close a circle is chosen, with the number of circles that

@@ -6,6 +6,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::Mutex;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::holders::take_lock;
 
 /// Access to the value of a [`Mutex`]; dropping it gives the lock back.
 ///
@@ -79,6 +81,12 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// ```
     pub fn clear_holder(guard: &Self) {
         guard.mutex.raw.set_holder(None);
+    }
+
+    /// Says that the guard stays with the running task from here on, which has been handed it; see
+    /// [`OwnedMutexGuard::set_current_holder`].
+    pub fn set_current_holder(guard: &Self) {
+        guard.mutex.raw.set_holder(with_state(take_lock));
     }
 }
 
@@ -157,6 +165,32 @@ impl<T: ?Sized> OwnedMutexGuard<T> {
     /// ```
     pub fn mutex(guard: &Self) -> &Arc<Mutex<T>> {
         &guard.mutex
+    }
+
+    /// Says that the guard stays with the running task from here on: that one is known to have the lock then,
+    /// and [deadlocks](Mutex#deadlocks) with it are found. Says nothing outside of any task.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, sync::{LockError, Mutex, OwnedMutexGuard}};
+    ///
+    /// let mutex = Arc::new(Mutex::new(0));
+    /// let task = twoply::spawn(async move {
+    ///     let guard = Arc::clone(&mutex).lock_owned().await;
+    ///     OwnedMutexGuard::set_current_holder(&guard);
+    ///     matches!(mutex.lock().checked().await, Err(LockError::Deadlock(_)))
+    /// });
+    /// assert!(task.wait()?);
+    /// # Ok::<(), twoply::promise::Failure>(())
+    /// ```
+    pub fn set_current_holder(guard: &Self) {
+        guard.mutex.raw.set_holder(with_state(take_lock));
+    }
+
+    /// Says that the guard is going to be used by another task than the one that is known to have the lock;
+    /// see [`MutexGuard::clear_holder`].
+    pub fn clear_holder(guard: &Self) {
+        guard.mutex.raw.set_holder(None);
     }
 }
 

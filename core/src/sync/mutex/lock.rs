@@ -6,87 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::raw::RawMutex;
+use super::super::lock::{LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
 use super::{Mutex, MutexGuard, OwnedMutexGuard, refuse_poisoned};
-use crate::base::waitlist::WaitKey;
-use crate::kernel::backend::StrandState;
-use crate::kernel::coop;
-use crate::kernel::strand::with_state;
+use crate::kernel::task::Cycle;
 use crate::kernel::task::holders::take_lock;
-use crate::kernel::task::wait_graph::LockWait;
-use crate::kernel::task::{Cycle, TaskId};
 use crate::kernel::wait::Wait;
-
-/// The message of the panic of a future that is polled after it was ready.
-const POLLED_AGAIN: &str = "a lock was polled after it was ready";
-
-/// A wait for the lock of a mutex.
-struct Waiting {
-    wait_key: WaitKey,
-    /// The part of it that searches for deadlocks see.
-    lock_wait: LockWait,
-}
-
-impl Waiting {
-    #[inline]
-    fn new() -> Waiting {
-        Waiting { wait_key: WaitKey::new(), lock_wait: LockWait::default() }
-    }
-
-    /// Polls for the lock, and spends a unit of the budget on it. `holder` returns the task that is to be
-    /// known to have it.
-    ///
-    /// # Errors
-    /// When the wait would never end, because it would be for the waiting task itself.
-    #[inline]
-    fn poll(
-        &mut self,
-        raw: &RawMutex,
-        cx: &mut Context<'_>,
-        holder: fn(&StrandState) -> Option<TaskId>,
-    ) -> Poll<Result<(), Cycle>> {
-        if self.lock_at_once(raw, holder) {
-            return Poll::Ready(Ok(()));
-        }
-        let locked = ready!(self.poll_in_turn(raw, cx));
-        if locked.is_ok() {
-            raw.set_holder(with_state(holder));
-        }
-        Poll::Ready(locked)
-    }
-
-    /// Takes the lock if nobody has it and this has not waited yet, and spends a unit of the budget on it.
-    /// Returns whether it has.
-    #[inline]
-    fn lock_at_once(&self, raw: &RawMutex, holder: fn(&StrandState) -> Option<TaskId>) -> bool {
-        let lock = |state: &StrandState| raw.try_lock().then(|| raw.set_holder(holder(state)));
-        !self.wait_key.is_set() && coop::complete_at_once(lock).is_some()
-    }
-
-    /// As [`Waiting::poll`], where somebody else may have the lock.
-    #[cold]
-    fn poll_in_turn(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
-        let unit = ready!(coop::proceed(cx));
-        let locked = match raw.poll_lock(&mut self.wait_key, cx.waker()) {
-            Poll::Ready(()) => Ok(()),
-            Poll::Pending => ready!(self.pending(raw, cx)),
-        };
-        self.lock_wait.end();
-        unit.spend();
-        Poll::Ready(locked)
-    }
-
-    fn pending(&mut self, raw: &RawMutex, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
-        let watched = with_state(|state| self.lock_wait.pending(state, cx.waker(), raw));
-        match watched {
-            Ok(()) => Poll::Pending,
-            Err(cycle) => {
-                raw.stop(&mut self.wait_key);
-                Poll::Ready(Err(cycle))
-            }
-        }
-    }
-}
 
 /// The future of [`Mutex::lock`]: finish it with `.await` or `.wait()`.
 ///
@@ -121,7 +45,7 @@ impl<'a, T: ?Sized> Lock<'a, T> {
     #[inline]
     pub fn wait(mut self) -> MutexGuard<'a, T> {
         match self.mutex {
-            Some(mutex) if self.waiting.lock_at_once(&mutex.raw, take_lock) => {
+            Some(mutex) if self.waiting.lock_at_once(&mutex.raw, take_lock).is_some() => {
                 self.mutex = None;
                 MutexGuard::new(mutex).unless_poisoned()
             }
@@ -156,7 +80,7 @@ impl<'a, T: ?Sized> Lock<'a, T> {
         let mutex = self.mutex.expect(POLLED_AGAIN);
         let locked = ready!(self.waiting.poll(&mutex.raw, cx, take_lock));
         self.mutex = None;
-        Poll::Ready(locked.map(|()| MutexGuard::new(mutex)))
+        Poll::Ready(locked.map(|_holder| MutexGuard::new(mutex)))
     }
 }
 
@@ -176,15 +100,9 @@ impl<T: ?Sized> Drop for Lock<'_, T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(mutex) = self.mutex {
-            mutex.raw.stop(&mut self.waiting.wait_key);
+            self.waiting.stop(&mutex.raw);
         }
     }
-}
-
-#[cold]
-#[track_caller]
-fn refuse_deadlock(cycle: &Cycle) -> ! {
-    panic!("deadlock: {cycle}")
 }
 
 impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
@@ -192,36 +110,6 @@ impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
         f.debug_struct("Lock").finish_non_exhaustive()
     }
 }
-
-/// The reasons why a [checked](Lock::checked) lock gives no access to a value.
-#[non_exhaustive]
-pub enum LockError<G> {
-    /// Somebody has panicked while the mutex was locked. The lock is the caller's now: the guard gives access
-    /// to the value as the panic has left it.
-    Poisoned(G),
-    /// The wait would never end: the mutex is locked by a task that waits, in the end, for this one.
-    Deadlock(Cycle),
-}
-
-impl<G> fmt::Debug for LockError<G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LockError::Poisoned(_) => f.write_str("Poisoned(..)"),
-            LockError::Deadlock(cycle) => f.debug_tuple("Deadlock").field(cycle).finish(),
-        }
-    }
-}
-
-impl<G> fmt::Display for LockError<G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LockError::Poisoned(_) => f.write_str("somebody has panicked while the mutex was locked"),
-            LockError::Deadlock(cycle) => write!(f, "deadlock: {cycle}"),
-        }
-    }
-}
-
-impl<G> std::error::Error for LockError<G> {}
 
 /// The future of [`Lock::checked`]: finish it with `.await` or `.wait()`.
 ///
@@ -292,7 +180,7 @@ impl<T: ?Sized> Future for LockOwned<T> {
 impl<T: ?Sized> Drop for LockOwned<T> {
     fn drop(&mut self) {
         if let Some(mutex) = &self.mutex {
-            mutex.raw.stop(&mut self.waiting.wait_key);
+            self.waiting.stop(&mutex.raw);
         }
     }
 }

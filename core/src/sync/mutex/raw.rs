@@ -50,13 +50,14 @@ mod model;
 
 use std::task::{Poll, Waker};
 
+use super::super::lock::RawLock;
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::atomic::{AtomicU32, AtomicU64};
 use crate::base::sync::{Mutex as ShortMutex, const_fn, lock};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 use crate::kernel::task::TaskId;
-use crate::kernel::task::wait_graph::{HeldLock, Tenure};
+use crate::kernel::task::wait_graph::{Blockers, HeldLock, Tenure};
 use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody has the lock.
@@ -98,8 +99,10 @@ struct Waiter {
 }
 
 impl HeldLock for RawMutex {
-    fn holder(&self) -> Option<TaskId> {
-        TaskId::from_u64(self.holder.load(Relaxed))
+    fn blockers(&self, _wait_key: &WaitKey) -> Blockers {
+        let mut blockers = Blockers::default();
+        blockers[0] = TaskId::from_u64(self.holder.load(Relaxed));
+        blockers
     }
 
     fn tenure(&self) -> Option<Tenure> {
@@ -117,6 +120,40 @@ impl HeldLock for RawMutex {
     }
 }
 
+impl RawLock for RawMutex {
+    #[inline]
+    fn try_lock(&self) -> bool {
+        // Acquire pairs with Release in `unlock`, here and in `try_barge`.
+        self.word.compare_exchange(0, LOCKED, Acquire, Relaxed).is_ok() || self.try_barge()
+    }
+
+    #[inline]
+    fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
+        if !wait_key.is_set() && self.try_lock() {
+            return Poll::Ready(());
+        }
+        self.poll_contended(wait_key, waker)
+    }
+
+    fn stop(&self, wait_key: &mut WaitKey) {
+        let Some(key) = wait_key.take() else { return };
+        let mut queue = lock(&self.queue);
+        let left = queue.waiters.remove(key);
+        let next = match &left {
+            None => self.pass_on(&mut queue),
+            Some(waiter) => self.leave(&mut queue, waiter.waker.is_none()),
+        };
+        drop(queue);
+        drop(left);
+        wake(next);
+    }
+
+    #[inline]
+    fn add_holder(&self, holder: Option<TaskId>) {
+        self.set_holder(holder);
+    }
+}
+
 impl RawMutex {
     const_fn! {
         /// Returns a lock that nobody has.
@@ -129,13 +166,6 @@ impl RawMutex {
         }
     }
 
-    /// Takes the lock if nobody has it.
-    #[inline]
-    pub(super) fn try_lock(&self) -> bool {
-        // Acquire pairs with Release in `unlock`, here and in `try_barge`.
-        self.word.compare_exchange(0, LOCKED, Acquire, Relaxed).is_ok() || self.try_barge()
-    }
-
     /// Takes the lock if nobody has it, though others may wait for it.
     fn try_barge(&self) -> bool {
         let mut word = self.word.load(Relaxed);
@@ -146,16 +176,6 @@ impl RawMutex {
             }
         }
         false
-    }
-
-    /// Takes the lock, or has `waker` woken when it is worth trying again. Whoever drops `wait_key` before
-    /// that calls [`RawMutex::stop`].
-    #[inline]
-    pub(super) fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
-        if !wait_key.is_set() && self.try_lock() {
-            return Poll::Ready(());
-        }
-        self.poll_contended(wait_key, waker)
     }
 
     #[cold]
@@ -303,21 +323,6 @@ impl RawMutex {
         // Release pairs with Acquire in `try_lock`.
         self.word.store(flags, Release);
         next
-    }
-
-    /// Ends the wait of a future that does not want the lock any more. What it has been given goes to the
-    /// next one.
-    pub(super) fn stop(&self, wait_key: &mut WaitKey) {
-        let Some(key) = wait_key.take() else { return };
-        let mut queue = lock(&self.queue);
-        let left = queue.waiters.remove(key);
-        let next = match &left {
-            None => self.pass_on(&mut queue),
-            Some(waiter) => self.leave(&mut queue, waiter.waker.is_none()),
-        };
-        drop(queue);
-        drop(left);
-        wake(next);
     }
 
     /// Settles that somebody who has not got the lock waits no longer. Returns who is to be woken.

@@ -6,10 +6,12 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::{READER, RwLock, WRITER};
+use super::RwLock;
+use super::raw::{READER, WRITER};
+use crate::kernel::task::TaskId;
 
-/// Implements what all guards have in common. Each has a field `lock`, and holds as many of its permits as
-/// `$held` says.
+/// Implements what all guards have in common. Each has the fields `lock` and `holder`, and holds as many of
+/// the lock's permits as `$held` says.
 macro_rules! guard {
     ($name:ident<$($life:lifetime,)? T> of $held:expr) => {
         impl<$($life,)? T: ?Sized> Deref for $name<$($life,)? T> {
@@ -27,7 +29,25 @@ macro_rules! guard {
             #[inline]
             fn drop(&mut self) {
                 let held: fn(&Self) -> usize = $held;
-                self.lock.permits.release(held(self));
+                self.lock.raw.remove_holder(self.holder.take());
+                self.lock.raw.release(held(self));
+            }
+        }
+
+        impl<$($life,)? T: ?Sized> $name<$($life,)? T> {
+            /// Says that the guard is going to be used by another task than the one that is known to hold it,
+            /// or by code of no task. [`MutexGuard::clear_holder`](crate::sync::MutexGuard::clear_holder) has
+            /// an example.
+            pub fn clear_holder(guard: &mut Self) {
+                guard.lock.raw.remove_holder(guard.holder.take());
+            }
+
+            /// Says that the guard stays with the running task from here on, which is known to hold it then,
+            /// as [`OwnedMutexGuard::set_current_holder`](crate::sync::OwnedMutexGuard::set_current_holder)
+            /// does.
+            pub fn set_current_holder(guard: &mut Self) {
+                Self::clear_holder(guard);
+                guard.holder = guard.lock.hold();
             }
         }
 
@@ -70,6 +90,8 @@ macro_rules! write_guard {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
 }
 
 guard!(RwLockReadGuard<'a, T> of |_| READER);
@@ -77,8 +99,8 @@ guard!(RwLockReadGuard<'a, T> of |_| READER);
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// Makes the guard of a permit that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: &'a RwLock<T>) -> RwLockReadGuard<'a, T> {
-        RwLockReadGuard { lock }
+    pub(super) fn new(lock: &'a RwLock<T>, holder: Option<TaskId>) -> RwLockReadGuard<'a, T> {
+        RwLockReadGuard { lock, holder }
     }
 }
 
@@ -91,6 +113,8 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
     /// Makes the guard `Send` and `Sync` only where a `&mut T` is.
     value: PhantomData<&'a mut T>,
 }
@@ -100,8 +124,8 @@ write_guard!(RwLockWriteGuard<'a, T> of |_| WRITER);
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// Makes the guard of the permits that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: &'a RwLock<T>) -> RwLockWriteGuard<'a, T> {
-        RwLockWriteGuard { lock, value: PhantomData }
+    pub(super) fn new(lock: &'a RwLock<T>, holder: Option<TaskId>) -> RwLockWriteGuard<'a, T> {
+        RwLockWriteGuard { lock, holder, value: PhantomData }
     }
 
     /// Goes on reading only: nobody changes the value in between, and those who wait for reading join in.
@@ -117,8 +141,8 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// ```
     pub fn downgrade(guard: Self) -> RwLockReadGuard<'a, T> {
         let guard = ManuallyDrop::new(guard);
-        guard.lock.permits.release(WRITER - READER);
-        RwLockReadGuard::new(guard.lock)
+        guard.lock.raw.release(WRITER - READER);
+        RwLockReadGuard::new(guard.lock, guard.holder)
     }
 }
 
@@ -126,6 +150,8 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct OwnedRwLockReadGuard<T: ?Sized> {
     lock: Arc<RwLock<T>>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
 }
 
 guard!(OwnedRwLockReadGuard<T> of |_| READER);
@@ -133,8 +159,8 @@ guard!(OwnedRwLockReadGuard<T> of |_| READER);
 impl<T: ?Sized> OwnedRwLockReadGuard<T> {
     /// Makes the guard of a permit that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: Arc<RwLock<T>>) -> OwnedRwLockReadGuard<T> {
-        OwnedRwLockReadGuard { lock }
+    pub(super) fn new(lock: Arc<RwLock<T>>, holder: Option<TaskId>) -> OwnedRwLockReadGuard<T> {
+        OwnedRwLockReadGuard { lock, holder }
     }
 }
 
@@ -143,6 +169,8 @@ impl<T: ?Sized> OwnedRwLockReadGuard<T> {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct OwnedRwLockWriteGuard<T: ?Sized> {
     lock: Arc<RwLock<T>>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
     /// The permits that are given back when the guard is dropped: all, but for one that goes on reading.
     held: usize,
 }
@@ -152,8 +180,8 @@ write_guard!(OwnedRwLockWriteGuard<T> of |guard| guard.held);
 impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     /// Makes the guard of the permits that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: Arc<RwLock<T>>) -> OwnedRwLockWriteGuard<T> {
-        OwnedRwLockWriteGuard { lock, held: WRITER }
+    pub(super) fn new(lock: Arc<RwLock<T>>, holder: Option<TaskId>) -> OwnedRwLockWriteGuard<T> {
+        OwnedRwLockWriteGuard { lock, holder, held: WRITER }
     }
 
     /// Goes on reading only; see [`RwLockWriteGuard::downgrade`].
@@ -167,7 +195,7 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     /// assert_eq!(*reader + *lock.read().wait(), 14);
     /// ```
     pub fn downgrade(mut guard: Self) -> OwnedRwLockReadGuard<T> {
-        let reader = OwnedRwLockReadGuard::new(Arc::clone(&guard.lock));
+        let reader = OwnedRwLockReadGuard::new(Arc::clone(&guard.lock), guard.holder.take());
         guard.held = WRITER - READER;
         reader
     }

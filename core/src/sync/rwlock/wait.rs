@@ -6,47 +6,65 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::{
-    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, READER, RwLock, RwLockReadGuard, RwLockWriteGuard, WRITER,
-};
-use crate::base::waitlist::WaitKey;
+use super::super::lock::{FindHolder, LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
+use super::raw::{Access, READER, WRITER};
+use super::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::kernel::task::Cycle;
+use crate::kernel::task::holders::take_lock;
 use crate::kernel::wait::Wait;
 
-/// The message of the panic of a future that is polled after it was ready.
-const POLLED_AGAIN: &str = "a lock was polled after it was ready";
+/// The holder that is known of a lock with an owned guard: that may be anywhere.
+const NOBODY: FindHolder = |_| None;
 
-/// Defines a future that waits for `$permits` of the lock behind `$lock`, for a guard that is made of it.
+/// Defines a future that waits for `$permits` of the lock behind `$lock`, for a guard that is made of it and
+/// of whom `$holder` finds.
 macro_rules! waiting {
-    ($(#[$doc:meta])* $name:ident<$($life:lifetime,)? T> of $lock:ty, $permits:ident => $guard:ident) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident<$($life:lifetime,)? T> of $lock:ty, $permits:ident, $holder:ident => $guard:ident
+    ) => {
         $(#[$doc])*
         ///
         /// Dropping it leaves the queue; what it has been granted already goes to whoever comes next.
         ///
         /// # Panics
-        /// When it is polled after it was ready.
+        /// When it is polled after it was ready, or the wait would never end.
         #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
         pub struct $name<$($life,)? T: ?Sized> {
-            /// None once the guard has been handed out.
+            /// None once the wait is over.
             lock: Option<$lock>,
-            wait_key: WaitKey,
+            waiting: Waiting,
         }
 
         impl<$($life,)? T: ?Sized> $name<$($life,)? T> {
             #[inline]
             pub(super) fn new(lock: $lock) -> Self {
-                $name { lock: Some(lock), wait_key: WaitKey::new() }
+                $name { lock: Some(lock), waiting: Waiting::new() }
             }
 
             /// Blocks the calling stack until there is access, as [`Wait::wait`] of any future does. Access
             /// that there is at once is taken by a shorter way.
+            ///
+            /// # Panics
+            /// As the future does.
             #[inline]
             pub fn wait(mut self) -> $guard<$($life,)? T> {
-                let acquired =
-                    |lock: &mut $lock| lock.permits.acquire_at_once(&self.wait_key, $permits).is_some();
-                match self.lock.take_if(acquired) {
-                    Some(lock) => $guard::new(lock),
-                    None => Wait::wait(self),
+                let at_once = match &self.lock {
+                    Some(lock) => self.waiting.lock_at_once(&Access(&lock.raw, $permits), $holder),
+                    None => None,
+                };
+                match (at_once, &mut self.lock) {
+                    (Some(holder), lock @ Some(_)) => $guard::new(lock.take().expect(POLLED_AGAIN), holder),
+                    _ => Wait::wait(self),
                 }
+            }
+
+            #[inline]
+            fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<Result<$guard<$($life,)? T>, Cycle>> {
+                let lock = self.lock.as_ref().expect(POLLED_AGAIN);
+                let locked = ready!(self.waiting.poll(&Access(&lock.raw, $permits), cx, $holder));
+                let lock = self.lock.take().expect(POLLED_AGAIN);
+                Poll::Ready(locked.map(|holder| $guard::new(lock, holder)))
             }
         }
 
@@ -55,11 +73,10 @@ macro_rules! waiting {
 
             #[inline]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                let this = &mut *self;
-                let permits = &this.lock.as_ref().expect(POLLED_AGAIN).permits;
-                // They are never closed.
-                let _ = ready!(permits.poll_acquire(&mut this.wait_key, $permits, cx));
-                Poll::Ready($guard::new(this.lock.take().expect(POLLED_AGAIN)))
+                match ready!(self.poll_guard(cx)) {
+                    Ok(guard) => Poll::Ready(guard),
+                    Err(cycle) => refuse_deadlock(&cycle),
+                }
             }
         }
 
@@ -67,7 +84,7 @@ macro_rules! waiting {
             #[inline]
             fn drop(&mut self) {
                 if let Some(lock) = &self.lock {
-                    lock.permits.stop(&mut self.wait_key, $permits);
+                    self.waiting.stop(&Access(&lock.raw, $permits));
                 }
             }
         }
@@ -82,20 +99,87 @@ macro_rules! waiting {
 
 waiting! {
     /// The future of [`RwLock::read`]: finish it with `.await` or `.wait()`.
-    Read<'a, T> of &'a RwLock<T>, READER => RwLockReadGuard
+    Read<'a, T> of &'a RwLock<T>, READER, take_lock => RwLockReadGuard
 }
 
 waiting! {
     /// The future of [`RwLock::write`]: finish it with `.await` or `.wait()`.
-    Write<'a, T> of &'a RwLock<T>, WRITER => RwLockWriteGuard
+    Write<'a, T> of &'a RwLock<T>, WRITER, take_lock => RwLockWriteGuard
 }
 
 waiting! {
     /// The future of [`RwLock::read_owned`]: finish it with `.await` or `.wait()`.
-    ReadOwned<T> of Arc<RwLock<T>>, READER => OwnedRwLockReadGuard
+    ReadOwned<T> of Arc<RwLock<T>>, READER, NOBODY => OwnedRwLockReadGuard
 }
 
 waiting! {
     /// The future of [`RwLock::write_owned`]: finish it with `.await` or `.wait()`.
-    WriteOwned<T> of Arc<RwLock<T>>, WRITER => OwnedRwLockWriteGuard
+    WriteOwned<T> of Arc<RwLock<T>>, WRITER, NOBODY => OwnedRwLockWriteGuard
+}
+
+/// Defines the future `$name`, which returns an error where `$wait` panics for a deadlock.
+macro_rules! checked {
+    ($(#[$doc:meta])* $name:ident of $wait:ident => $guard:ident) => {
+        $(#[$doc])*
+        ///
+        /// # Panics
+        /// When it is polled after it was ready.
+        #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+        pub struct $name<'a, T: ?Sized> {
+            wait: $wait<'a, T>,
+        }
+
+        impl<'a, T: ?Sized> Future for $name<'a, T> {
+            type Output = Result<$guard<'a, T>, LockError<$guard<'a, T>>>;
+
+            fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                self.wait.poll_guard(cx).map_err(LockError::Deadlock)
+            }
+        }
+
+        impl<T: ?Sized> fmt::Debug for $name<'_, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+checked! {
+    /// The future of [`Read::checked`]: finish it with `.await` or `.wait()`.
+    CheckedRead of Read => RwLockReadGuard
+}
+
+checked! {
+    /// The future of [`Write::checked`]: finish it with `.await` or `.wait()`.
+    CheckedWrite of Write => RwLockWriteGuard
+}
+
+impl<'a, T: ?Sized> Read<'a, T> {
+    /// Makes it return an error where it would panic. [`Write::checked`] has an example.
+    pub fn checked(self) -> CheckedRead<'a, T> {
+        CheckedRead { wait: self }
+    }
+}
+
+impl<'a, T: ?Sized> Write<'a, T> {
+    /// Makes it return an error where it would panic.
+    ///
+    /// ```
+    /// use twoply::{Wait, sync::{LockError, RwLock}, task};
+    ///
+    /// let lock = RwLock::new(0);
+    /// let task = task::Builder::new().name("narcissus").spawn(async move {
+    ///     let _reader = lock.read().await;
+    ///     match lock.write().checked().await {
+    ///         Err(LockError::Deadlock(cycle)) => cycle.to_string(),
+    ///         _ => unreachable!("the task itself reads"),
+    ///     }
+    /// });
+    /// assert_eq!(task?.wait()?, "narcissus -> narcissus");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checked(self) -> CheckedWrite<'a, T> {
+        CheckedWrite { wait: self }
+    }
 }

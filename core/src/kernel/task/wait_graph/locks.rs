@@ -9,19 +9,27 @@ use std::task::Waker;
 use super::super::holders;
 use super::{Edge, EdgeTarget};
 use crate::base::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::base::waitlist::WaitKey;
 use crate::kernel::backend::StrandState;
 use crate::kernel::task::{Cycle, Shared, TaskId};
 
-/// A lock that somebody has, for one who waits for it.
-pub(crate) trait HeldLock {
-    /// Returns the number of the task that has the lock, if it is known.
-    fn holder(&self) -> Option<TaskId>;
+/// The most tasks that one wait for a lock is known to depend on.
+pub(crate) const MOST_BLOCKERS: usize = 5;
 
-    /// Returns the time for which somebody has the lock, from now on; `None` if nobody has it.
+/// The tasks that have to go on before a wait for a lock is over: each of them, as far as they are known.
+pub(crate) type Blockers = [Option<TaskId>; MOST_BLOCKERS];
+
+/// A lock that somebody has, for those who wait for it.
+pub(crate) trait HeldLock {
+    /// Returns the tasks without which the wait with this key goes on for ever.
+    fn blockers(&self, wait_key: &WaitKey) -> Blockers;
+
+    /// Returns the time for which those tasks stay the same, from now on; `None` if nobody has the lock. It
+    /// may end before.
     fn tenure(&self) -> Option<Tenure>;
 }
 
-/// The time for which one task has a lock, without giving it back.
+/// The time for which a lock is with those who have it, without their giving it back.
 #[derive(Clone)]
 pub(crate) struct Tenure(Arc<AtomicBool>);
 
@@ -41,23 +49,50 @@ impl Tenure {
     }
 }
 
-/// Where the edge of a wait for a lock goes, as far as its task has said.
+/// Where the edge of a wait for a lock goes, as far as its task has said: to each of several tasks.
 #[derive(Default)]
-pub(crate) struct LockTarget(Option<Holder>);
+pub(crate) struct LockTarget {
+    /// Those who have to go on, while that holds.
+    blockers: Vec<Blocker>,
+    /// None if it has not been said.
+    tenure: Option<Tenure>,
+}
 
-/// The one who had a lock when a wait for it was last polled.
-struct Holder {
-    task: Arc<Shared>,
-    /// The number of that one's edge then.
-    since: u64,
-    tenure: Tenure,
+/// One who has to go on before a wait for a lock is over, as of the last poll of that.
+#[derive(Clone)]
+pub(super) struct Blocker {
+    id: TaskId,
+    /// The task and the number of its edge, if it may have been stopped then.
+    stopped: Option<(Arc<Shared>, u64)>,
+}
+
+impl Blocker {
+    fn find(id: TaskId) -> Blocker {
+        let stopped = find_stopped(id).and_then(|task| task.edge_number().map(|since| (task, since)));
+        Blocker { id, stopped }
+    }
+
+    /// Returns the task and the number of its edge, if it may have been stopped by that ever since.
+    pub(super) fn stopped_since(&self) -> Option<(Arc<Shared>, u64)> {
+        self.stopped.clone().filter(|(task, since)| task.edge_number() == Some(*since))
+    }
+
+    /// Returns whether it may be stopped now.
+    pub(super) fn is_stopped(&self) -> bool {
+        find_stopped(self.id).is_some()
+    }
+}
+
+/// Returns the task with this number if it may be stopped.
+fn find_stopped(id: TaskId) -> Option<Arc<Shared>> {
+    holders::find(id).filter(|task| task.is_blocked())
 }
 
 impl LockTarget {
-    /// Returns who has the lock, and the number of that one's edge since when it is known to.
-    pub(super) fn holder(&self) -> Option<(Arc<Shared>, u64)> {
-        let holder = self.0.as_ref().filter(|holder| !holder.tenure.is_over())?;
-        Some((Arc::clone(&holder.task), holder.since))
+    /// Returns those who have to go on, if that has been said and still holds.
+    pub(super) fn blockers(&self) -> Option<Vec<Blocker>> {
+        self.tenure.as_ref().filter(|tenure| !tenure.is_over())?;
+        Some(self.blockers.clone())
     }
 }
 
@@ -67,7 +102,8 @@ impl LockTarget {
 pub(crate) struct LockWait(Option<Edge>);
 
 impl LockWait {
-    /// The wait for `lock` has been polled with `waker`, on the stack of `state`, and is not ready.
+    /// The wait for `lock` with the key `wait_key` has been polled with `waker`, on the stack of `state`, and
+    /// is not ready.
     ///
     /// # Errors
     /// When its task waits for itself, in the end. Then there is no edge.
@@ -76,6 +112,7 @@ impl LockWait {
         state: &StrandState,
         waker: &Waker,
         lock: &impl HeldLock,
+        wait_key: &WaitKey,
     ) -> Result<(), Cycle> {
         let Some(task) = state.blocked_task(waker) else {
             self.end();
@@ -89,7 +126,7 @@ impl LockWait {
         }
         let number = self.publish(task);
         state.may_stop(task, waker);
-        say(task, number, lock);
+        say(task, number, lock, wait_key);
         Ok(())
     }
 
@@ -118,30 +155,33 @@ impl LockWait {
     }
 }
 
-/// Looks who has the lock that the edge of `task` with this number goes to, and has the edge say so if that
-/// one may be stopped, too.
-fn say(task: &Shared, number: u64, lock: &impl HeldLock) {
+/// Looks on whom the wait depends that has the key `wait_key`, and the edge of `task` with this number; and
+/// has the edge say so, if one of them may be stopped, too.
+fn say(task: &Shared, number: u64, lock: &impl HeldLock, wait_key: &WaitKey) {
     // Pairs with the fence in `Header::about_to_block`, and with itself: of two that stop, each with a lock
     // that the other one wants, the later one sees both what the earlier one has and that it is stopped.
     fence(Ordering::SeqCst);
     if !task.is_awaited() {
         return;
     }
-    let mut holder = find_holder(lock);
+    let mut found = find_blockers(lock, wait_key).unwrap_or_default();
     task.publish_edge(|edge| {
         if let Some(target) = edge.lock_target(number) {
-            std::mem::swap(&mut target.0, &mut holder);
+            std::mem::swap(target, &mut found);
         }
     });
-    drop(holder);
+    drop(found);
 }
 
-/// Returns the one who has `lock`, if that one may be stopped, too.
-fn find_holder(lock: &impl HeldLock) -> Option<Holder> {
-    let id = lock.holder()?;
-    let task = holders::find(id).filter(|task| task.is_blocked())?;
-    let since = task.edge_number()?;
+/// Returns those who have to go on before the wait with the key `wait_key` is over, if one of them may be
+/// stopped, too.
+fn find_blockers(lock: &impl HeldLock, wait_key: &WaitKey) -> Option<LockTarget> {
+    let before = lock.blockers(wait_key);
+    let blockers: Vec<_> = before.into_iter().flatten().map(Blocker::find).collect();
+    if blockers.iter().all(|blocker| blocker.stopped.is_none()) {
+        return None;
+    }
     let tenure = lock.tenure()?;
-    // It has the lock after all that has been seen, and its tenure ends when it gives the lock back.
-    (lock.holder() == Some(id)).then_some(Holder { task, since, tenure })
+    // They are what they are after all that has been seen, and the tenure ends when that changes.
+    (lock.blockers(wait_key) == before).then_some(LockTarget { blockers, tenure: Some(tenure) })
 }

@@ -23,8 +23,10 @@ impl Kept {
 }
 
 impl HeldLock for Kept {
-    fn holder(&self) -> Option<TaskId> {
-        TaskId::from_u64(self.holder.load(Relaxed))
+    fn blockers(&self, _: &WaitKey) -> Blockers {
+        let mut blockers = Blockers::default();
+        blockers[0] = TaskId::from_u64(self.holder.load(Relaxed));
+        blockers
     }
 
     fn tenure(&self) -> Option<Tenure> {
@@ -39,7 +41,7 @@ fn begin(header: &Header, has: &Kept, wants: Arc<Kept>) -> (Stopped, LockWait, b
     let task = Arc::clone(header.about_to_block());
     let mut wait = LockWait::default();
     let number = wait.publish(&task);
-    let stopped = Stopped::saying(&task, move |task| say(task, number, &*wants));
+    let stopped = Stopped::saying(&task, move |task| say(task, number, &*wants, &WaitKey::new()));
     let is_told = stopped.poll();
     (stopped, wait, is_told)
 }

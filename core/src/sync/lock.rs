@@ -1,0 +1,154 @@
+//! Waiting for a lock: what the futures of all locks have in common.
+
+use std::fmt;
+use std::task::{Context, Poll, Waker, ready};
+
+use crate::base::waitlist::WaitKey;
+use crate::kernel::backend::StrandState;
+use crate::kernel::coop;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::wait_graph::{HeldLock, LockWait};
+use crate::kernel::task::{Cycle, TaskId};
+
+/// The message of the panic of a future that is polled after it was ready.
+pub(super) const POLLED_AGAIN: &str = "a lock was polled after it was ready";
+
+/// Returns the task that is to be known to have a lock that the running one has taken.
+pub(super) type FindHolder = fn(&StrandState) -> Option<TaskId>;
+
+/// A lock without a value, as one sees it who wants it in a certain way.
+pub(super) trait RawLock: HeldLock {
+    /// Takes the lock if that can be done at once. For one that has not waited yet.
+    fn try_lock(&self) -> bool;
+
+    /// Takes the lock, or has `waker` woken when it is worth trying again. Whoever drops `wait_key` before
+    /// that calls [`RawLock::stop`].
+    fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()>;
+
+    /// Ends the wait of a future that does not want the lock any more. What it has been given goes to the
+    /// next one.
+    fn stop(&self, wait_key: &mut WaitKey);
+
+    /// Records which task has the lock, which the caller has.
+    fn add_holder(&self, holder: Option<TaskId>);
+}
+
+/// A wait for a lock.
+pub(super) struct Waiting {
+    wait_key: WaitKey,
+    /// The part of it that searches for deadlocks see.
+    lock_wait: LockWait,
+}
+
+impl Waiting {
+    #[inline]
+    pub(super) fn new() -> Waiting {
+        Waiting { wait_key: WaitKey::new(), lock_wait: LockWait::default() }
+    }
+
+    /// Polls for the lock, and spends a unit of the budget on it. Returns who is known to have it then.
+    ///
+    /// # Errors
+    /// When the wait would never end, because it would be for the waiting task itself.
+    #[inline]
+    pub(super) fn poll(
+        &mut self,
+        raw: &impl RawLock,
+        cx: &mut Context<'_>,
+        holder: FindHolder,
+    ) -> Poll<Result<Option<TaskId>, Cycle>> {
+        if let Some(holder) = self.lock_at_once(raw, holder) {
+            return Poll::Ready(Ok(holder));
+        }
+        if let Err(cycle) = ready!(self.poll_in_turn(raw, cx)) {
+            return Poll::Ready(Err(cycle));
+        }
+        let holder = with_state(holder);
+        raw.add_holder(holder);
+        Poll::Ready(Ok(holder))
+    }
+
+    /// Takes the lock if that can be done at once and this has not waited yet, and spends a unit of the
+    /// budget on it. Returns who is known to have it then.
+    #[inline]
+    pub(super) fn lock_at_once(&self, raw: &impl RawLock, holder: FindHolder) -> Option<Option<TaskId>> {
+        let lock = |state: &StrandState| {
+            raw.try_lock().then(|| {
+                let holder = holder(state);
+                raw.add_holder(holder);
+                holder
+            })
+        };
+        if self.wait_key.is_set() { None } else { coop::complete_at_once(lock) }
+    }
+
+    /// As [`Waiting::poll`], where somebody else may have the lock.
+    #[cold]
+    fn poll_in_turn(&mut self, raw: &impl RawLock, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
+        let unit = ready!(coop::proceed(cx));
+        let locked = match raw.poll_lock(&mut self.wait_key, cx.waker()) {
+            Poll::Ready(()) => Ok(()),
+            Poll::Pending => ready!(self.pending(raw, cx)),
+        };
+        self.lock_wait.end();
+        unit.spend();
+        Poll::Ready(locked)
+    }
+
+    fn pending(&mut self, raw: &impl RawLock, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
+        let wait_key = &self.wait_key;
+        let watched = with_state(|state| self.lock_wait.pending(state, cx.waker(), raw, wait_key));
+        match watched {
+            Ok(()) => Poll::Pending,
+            Err(cycle) => {
+                raw.stop(&mut self.wait_key);
+                Poll::Ready(Err(cycle))
+            }
+        }
+    }
+
+    /// The future is dropped.
+    #[inline]
+    pub(super) fn stop(&mut self, raw: &impl RawLock) {
+        raw.stop(&mut self.wait_key);
+    }
+}
+
+/// The reasons why a lock that is waited for with a check for them gives no access to a value:
+/// [`Lock::checked`](super::Lock::checked), [`Read::checked`](super::Read::checked),
+/// [`Write::checked`](super::Write::checked).
+#[non_exhaustive]
+pub enum LockError<G> {
+    /// Somebody has panicked while the mutex was locked. The lock is the caller's now: the guard gives access
+    /// to the value as the panic has left it.
+    Poisoned(G),
+    /// The wait would never end: the lock is held by a task that waits, in the end, for this one.
+    Deadlock(Cycle),
+}
+
+impl<G> fmt::Debug for LockError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Poisoned(_) => f.write_str("Poisoned(..)"),
+            LockError::Deadlock(cycle) => f.debug_tuple("Deadlock").field(cycle).finish(),
+        }
+    }
+}
+
+impl<G> fmt::Display for LockError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Poisoned(_) => f.write_str("somebody has panicked while the mutex was locked"),
+            LockError::Deadlock(cycle) => write!(f, "deadlock: {cycle}"),
+        }
+    }
+}
+
+impl<G> std::error::Error for LockError<G> {}
+
+/// Panics because a wait for a lock would never end.
+#[cold]
+#[track_caller]
+pub(super) fn refuse_deadlock(cycle: &Cycle) -> ! {
+    panic!("deadlock: {cycle}")
+}

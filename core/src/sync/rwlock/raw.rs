@@ -1,0 +1,122 @@
+//! A read-write lock without the value that it guards: permits, and who is known to have some.
+
+#[cfg(all(test, loom))]
+mod model;
+
+use std::task::{Poll, Waker};
+
+use super::super::lock::RawLock;
+use super::super::permits::{self, Permits};
+use crate::base::sync::atomic::AtomicU64;
+use crate::base::sync::atomic::Ordering::Relaxed;
+use crate::base::waitlist::WaitKey;
+use crate::kernel::strand::with_state;
+use crate::kernel::task::TaskId;
+use crate::kernel::task::holders::take_lock;
+use crate::kernel::task::wait_graph::{Blockers, HeldLock, Tenure};
+
+/// The number of permits that a reader takes.
+pub(super) const READER: usize = 1;
+/// The number of permits that a writer takes: all of them.
+pub(super) const WRITER: usize = permits::MAX;
+
+/// The number of tasks that are known to have the lock. More readers have it unknown.
+const KNOWN: usize = 4;
+
+/// A lock without a value.
+pub(super) struct RawRwLock {
+    permits: Permits,
+    /// The numbers of tasks that have the lock; 0 in a slot that is free. A number is there only while its
+    /// task has not given back what it was entered for: who has entered it takes it out before. Of two that
+    /// enter theirs at once one may be lost.
+    holders: [AtomicU64; KNOWN],
+}
+
+impl RawRwLock {
+    /// Returns a lock that nobody has.
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> RawRwLock {
+        RawRwLock { permits: Permits::new(WRITER), holders: [const { AtomicU64::new(0) }; KNOWN] }
+    }
+
+    #[cfg(all(test, loom))]
+    fn new() -> RawRwLock {
+        RawRwLock { permits: Permits::new(WRITER), holders: std::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+
+    /// Records that a task has the lock, which the caller has for it.
+    #[inline]
+    pub(super) fn add_holder(&self, holder: Option<TaskId>) {
+        if let Some(holder) = holder {
+            self.replace_holder(0, holder.as_u64());
+        }
+    }
+
+    /// Records that a task no longer has what it was [entered](RawRwLock::add_holder) for.
+    #[inline]
+    pub(super) fn remove_holder(&self, holder: Option<TaskId>) {
+        if let Some(holder) = holder {
+            self.replace_holder(holder.as_u64(), 0);
+        }
+    }
+
+    /// Has one of the slots with the number `from` have the number `to`, if there is one.
+    #[inline]
+    fn replace_holder(&self, from: u64, to: u64) {
+        // Relaxed, and no read-modify-write; see `wait_graph`, and the field.
+        if let Some(slot) = self.holders.iter().find(|slot| slot.load(Relaxed) == from) {
+            slot.store(to, Relaxed);
+        }
+    }
+
+    /// Gives back `count` permits, which the caller has.
+    #[inline]
+    pub(super) fn release(&self, count: usize) {
+        self.permits.release(count);
+    }
+}
+
+/// A lock as one sees it who wants this many permits of it.
+pub(super) struct Access<'a>(pub(super) &'a RawRwLock, pub(super) usize);
+
+impl HeldLock for Access<'_> {
+    /// Returns the one in front of the queue, whom nobody passes; and those who have the lock, unless it is
+    /// wanted for reading and they read: whoever is in front waits for those.
+    fn blockers(&self, wait_key: &WaitKey) -> Blockers {
+        let Access(raw, count) = *self;
+        let mut blockers = Blockers::default();
+        blockers[KNOWN] = raw.permits.front_before(wait_key);
+        if count == WRITER || raw.permits.free() == 0 {
+            let holders = raw.holders.iter().map(|holder| TaskId::from_u64(holder.load(Relaxed)));
+            blockers.iter_mut().zip(holders).for_each(|(blocker, holder)| *blocker = holder);
+        }
+        blockers
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        Some(self.0.permits.tenure())
+    }
+}
+
+impl RawLock for Access<'_> {
+    #[inline]
+    fn try_lock(&self) -> bool {
+        // They are never closed.
+        self.0.permits.try_acquire(self.1).is_some()
+    }
+
+    #[inline]
+    fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
+        self.0.permits.poll_queue(wait_key, self.1, waker, with_state(take_lock)).map(|_never_closed| ())
+    }
+
+    #[inline]
+    fn stop(&self, wait_key: &mut WaitKey) {
+        self.0.permits.stop(wait_key, self.1);
+    }
+
+    #[inline]
+    fn add_holder(&self, holder: Option<TaskId>) {
+        self.0.add_holder(holder);
+    }
+}
