@@ -3,9 +3,9 @@
 //! The nodes are tasks. A task that is stopped by one wait, for a promise that a known task owes, has one
 //! edge: to that task. So the graph is a set of chains, and a wait closes a circle exactly if the chain that
 //! begins at it comes back. Only a wait for a lock may have several edges, each to a task without which it
-//! goes on for ever, and it closes a circle if one of them does. Promises and task handles publish the edge of
-//! a wait that is pending, and take it back when the promise comes out, before anybody can know of it, or when
-//! the wait is dropped.
+//! goes on for ever, and it closes a circle if one of them does. Promises and task handles publish the edge
+//! of a wait that is pending, and take it back when the promise comes out, before anybody can know of it, or
+//! when the wait is dropped.
 //!
 //! An edge is a suspicion: its task may go on without that wait, for a future does not know what else is
 //! polled beside it. Combinators of this library say which waits have an alternative, and those have no edge:
