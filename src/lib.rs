@@ -248,6 +248,29 @@ const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
 /// Tasks of both are cancelled before any is waited for, so that they may wait for each other as they end.
 /// Other runtimes are not concerned, and the child of a fork has runtimes of its own.
 ///
+/// # Order
+/// All tasks are cancelled at a time, in no order; a program in which one part has to end before another
+/// [stops](actor::supervisor::SupervisorRef::stop) its supervisors, or closes its ports, and then calls this.
+/// It is the same for a runtime of one's own ([`Runtime::shutdown`]):
+///
+/// | what is in flight | what becomes of it |
+/// |---|---|
+/// | a new task, also one of a destructor | is refused |
+/// | a task that waits | is dropped at its await point, or unwinds from its wait; its destructors run, and may wait |
+/// | a task that runs | ends at its next await point or wait |
+/// | a read, an accept, a connect | takes nothing: what comes is there for whoever has the socket then |
+/// | a write | what the system has taken is sent, before the end of the connection; the rest is not |
+/// | a socket, a listener | is closed with its last owner; one with an owner elsewhere goes on with another driver |
+/// | bytes in a [`BufWriter`](io::BufWriter) | are lost, unless it was flushed |
+/// | bytes that the [standard streams](io) have accepted | are written, until the deadline |
+/// | a [port] | its process ends, and its connection; what it has not written is lost, unless it was closed before |
+/// | messages in a channel | stay for receivers elsewhere; one that waits for room has not been sent |
+/// | a sleep, an interval, a time limit | does not fire |
+/// | a process | ends with [`Shutdown`](actor::ExitReason::Shutdown): its names are free, then links and monitors are told, then messages and timers for it are undelivered |
+/// | a timer for a process elsewhere | goes on |
+/// | a child process | goes on and leaves no zombie, or is killed with its handle ([`kill_on_drop`](process::Command::kill_on_drop)) |
+/// | code that is offloaded, a call that blocks in the system | is waited for until the deadline, and comes to its end after it |
+///
 /// # Errors
 /// [`std::io::ErrorKind::TimedOut`] when some tasks or threads were left after `deadline`: the first of them
 /// are named, and all go on and end when they can. [`std::io::ErrorKind::Deadlock`] when a task of one of
