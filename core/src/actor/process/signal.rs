@@ -23,6 +23,7 @@
 //! (4) revive  a supervisor starts a new body over the mailbox that the old one has left.
 //! ```
 
+mod deferred;
 mod drain;
 mod info;
 mod later;
@@ -35,8 +36,9 @@ mod tests;
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
+use deferred::Deferred;
 pub use info::{ProcessInfo, ProcessState};
 pub(super) use later::Later;
 use later::give_up;
@@ -51,113 +53,11 @@ use super::pid::{AtExit, By, Endpoint, Epoch, HookId, MonitorRef, Pid, Signal};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock;
-use crate::base::wake::StoredWaker;
-use crate::kernel::backend::Backend;
 use crate::kernel::detached;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::ExitReason;
-use crate::kernel::task::owner::Orphan;
 use crate::kernel::task::{self, Header, HeaderRef};
 use crate::promise::Failure;
-
-/// The consequences of a signal or an end that wait until the lock is free.
-#[derive(Default)]
-#[must_use]
-pub(super) struct Deferred {
-    /// What an end leaves behind. It is boxed, because most ends leave nothing, and a signal is no end.
-    left: Option<Box<Left>>,
-    /// The task of a process that is doomed by a signal.
-    cancel: Option<Arc<task::Shared>>,
-    /// The waker of the receiver, for which something has come.
-    receiver: Option<StoredWaker>,
-    /// The answer that another process gets.
-    answer: Option<(Pid, Signal)>,
-    /// A pid that may be the last to hold a cell, so that dropping it runs destructors.
-    stale: Option<Pid>,
-    /// The reason for which the process was to stop, before it turned out otherwise. It may hold an error of
-    /// the user's.
-    old_reason: Option<Box<ExitReason>>,
-}
-
-/// What is left behind by a process that ends, or that receives no more.
-#[derive(Default)]
-struct Left {
-    /// The hooks for the names and groups of a process that is doomed.
-    hooks: SmallMap<HookId, Arc<dyn AtExit>>,
-    /// The questions that the process has left unanswered.
-    orphans: Vec<Arc<dyn Orphan>>,
-    /// The outcome of these questions.
-    failure: Option<Failure>,
-    /// The messages that would have been sent to the process later.
-    timers: SmallMap<HookId, Weak<dyn Later>>,
-    /// The backend to which those messages go.
-    home: Option<Arc<dyn Backend>>,
-    /// The wakers of sends that will never be received.
-    senders: Vec<StoredWaker>,
-}
-
-impl Deferred {
-    /// Returns true if nothing is deferred, as with most ends.
-    fn is_empty(&self) -> bool {
-        self.left.is_none()
-            && self.cancel.is_none()
-            && self.receiver.is_none()
-            && self.answer.is_none()
-            && self.stale.is_none()
-            && self.old_reason.is_none()
-    }
-
-    /// Returns what an end leaves behind, to be added to.
-    fn left(&mut self) -> &mut Left {
-        self.left.get_or_insert_default()
-    }
-
-    /// Defers the wakers of sends that will never be received.
-    fn wake_senders(&mut self, senders: Vec<StoredWaker>) {
-        if !senders.is_empty() {
-            self.left().senders = senders;
-        }
-    }
-
-    /// Does what was deferred, all of it, whatever panics. `pid` is the process that it follows from.
-    fn run(mut self, pid: &Pid) {
-        if let Some(left) = &mut self.left {
-            for (id, hook) in std::mem::take(&mut left.hooks).into_entries() {
-                discard_panic(|| hook.ended(pid, id));
-            }
-        }
-        self.run_without_hooks();
-    }
-
-    /// As [`Deferred::run`], for what does not end a process.
-    pub(super) fn run_without_hooks(self) {
-        if let Some(task) = self.cancel {
-            discard_panic(|| task.cancel());
-        }
-        let senders = match self.left {
-            Some(left) => left.run(),
-            None => Vec::new(),
-        };
-        if let Some((to, signal)) = self.answer {
-            discard_panic(|| to.deliver(signal));
-        }
-        discard_panic(|| drop((self.stale, self.old_reason)));
-        crate::base::wake::wake_all(senders.into_iter().chain(self.receiver));
-    }
-}
-
-impl Left {
-    /// Fails the questions and gives the timers up. Returns whom to wake after all else.
-    fn run(self) -> Vec<StoredWaker> {
-        for orphan in self.orphans {
-            discard_panic(|| orphan.fail(self.failure.clone().unwrap_or(Failure::Broken)));
-        }
-        if !self.timers.is_empty() {
-            give_up(self.timers, self.home);
-        }
-        self.senders
-    }
-}
 
 impl<M> Cell<M> {
     /// Returns the process's task, while it has one.

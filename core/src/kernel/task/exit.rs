@@ -22,7 +22,10 @@ use std::sync::Arc;
 /// assert_eq!(failed.to_string(), "failed: no such account");
 /// assert!(!failed.is_normal());
 /// ```
+// The discriminant, which serves each `Failure` and `Result` around it, fills its word: a value that is written
+// in whole words can be read again in whole words, without a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(usize)]
 #[non_exhaustive]
 pub enum ExitReason {
     /// The process was done. Links that do not trap exits take no notice.

@@ -208,15 +208,33 @@ impl<F: FnOnce() -> T, T> Body for ClosureBody<F, T> {
 }
 
 /// A task's result on its way to the handle. If nobody takes it, its destructor may panic without harm.
-pub(super) struct Outcome<T>(Option<Result<T, Failure>>);
+///
+/// Small ones are two words, which travel in registers: so a failure is boxed, and most tasks have none.
+pub(super) struct Outcome<T>(Option<Result<T, Option<Box<Failure>>>>);
 
 impl<T> Outcome<T> {
+    const CANCELLED: Outcome<T> = Outcome(Some(Err(None)));
+
+    fn panicked(panic: Failure) -> Outcome<T> {
+        Outcome(Some(Err(Some(Box::new(panic)))))
+    }
+
+    fn is_panic(&self) -> bool {
+        matches!(&self.0, Some(Err(Some(failure))) if failure.is_panic())
+    }
+
+    #[inline]
     pub(super) fn into_result(mut self) -> Result<T, Failure> {
-        self.0.take().unwrap_or(Err(Failure::Cancelled))
+        match self.0.take() {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(Some(failure))) => Err(*failure),
+            Some(Err(None)) | None => Err(Failure::Cancelled),
+        }
     }
 }
 
 impl<T> Drop for Outcome<T> {
+    #[inline]
     fn drop(&mut self) {
         if std::mem::needs_drop::<T>()
             && let Some(result) = self.0.take()
@@ -268,7 +286,7 @@ impl<B: Body> Future for JobFuture<B> {
             let outer = running.begin_poll(cx.waker().data(), this.header.get().parted());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let mut body = match this.body.as_mut().as_pin_mut() {
-                    // Most tasks are not in the tasks's list before their first poll, so that closing it did
+                    // Most tasks are not in the list of tasks before their first poll, so that closing it did
                     // not cancel them.
                     Some(body)
                         if !running.task_cancelled()
@@ -312,13 +330,14 @@ impl<B: Body> Future for JobFuture<B> {
                 // The task was cancelled while it ran: nobody would wake it again.
                 if running.task_cancelled() { Poll::Ready(Err(Cancelled)) } else { Poll::Pending }
             }));
-            let result = match polled {
-                Ok(Poll::Pending) => None,
-                Ok(Poll::Ready(Ok(output))) => Some(Ok(output)),
-                Ok(Poll::Ready(Err(Cancelled))) => Some(Err(Failure::Cancelled)),
-                Err(payload) => Some(Err(Failure::of_unwind(payload))),
+            let polled = match polled {
+                Ok(polled) => polled.map(|result| match result {
+                    Ok(output) => Outcome(Some(Ok(output))),
+                    Err(Cancelled) => Outcome::CANCELLED,
+                }),
+                Err(payload) => Poll::Ready(Outcome::panicked(Failure::of_unwind(payload))),
             };
-            let result = result.map(|result| drop_body(running, this.body, result));
+            let polled = polled.map(|outcome| drop_body(running, this.body, outcome));
             running.unregister_parker();
             this.header.get().set_parted(running.resume_poll(outer));
             // SAFETY: this is the header that the surrounding poll, if any, has put there; that poll has not
@@ -330,29 +349,23 @@ impl<B: Body> Future for JobFuture<B> {
             if claimed {
                 running.register_parker();
             }
-            result.map_or(Poll::Pending, |result| Poll::Ready(Outcome(Some(result))))
+            polled
         })
     }
 }
 
 /// Drops the user's part of a finished task, while it is still the running one: destructors may wait, and are
-/// not cancelled. A panic in one is the task's panic.
-fn drop_body<B, T>(
-    running: &StrandState,
-    mut body: Pin<&mut Option<B>>,
-    result: Result<T, Failure>,
-) -> Result<T, Failure> {
+/// not cancelled. A panic in one is the task's panic, unless it has panicked before.
+#[inline]
+fn drop_body<B, T>(running: &StrandState, mut body: Pin<&mut Option<B>>, outcome: Outcome<T>) -> Outcome<T> {
     let _shield = running.shield();
     match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
-        Ok(()) => result,
+        Err(payload) if !outcome.is_panic() => Outcome::panicked(Failure::Panicked(Panic::new(payload))),
         Err(payload) => {
-            let panic = Panic::new(payload);
-            if let Err(Failure::Panicked(_)) = &result {
-                return result;
-            }
-            discard_panic(move || drop(result));
-            Err(Failure::Panicked(panic))
+            drop(Panic::new(payload));
+            outcome
         }
+        Ok(()) => outcome,
     }
 }
 

@@ -118,7 +118,7 @@ impl TaskList {
     /// let tasks = TaskList::new();
     /// assert!(tasks.is_empty() && !tasks.is_closed());
     /// ```
-    #[allow(clippy::new_ret_no_self, reason = "a tasks is always shared")]
+    #[allow(clippy::new_ret_no_self, reason = "a list is always shared")]
     pub fn new() -> Arc<TaskList> {
         TaskList::with_hooks(&Hooks::new())
     }
