@@ -34,6 +34,7 @@
 //! | `read_exact`, `write_all`, `read_to_end`, `take`, `chain` | functions of [`io`](crate::io), which go on where they were given up |
 //! | `io::copy`, `io::copy_bidirectional` | [`io::copy`](crate::io::copy()), [`io::copy_bidirectional`](crate::io::copy_bidirectional()); between sockets [`net::copy_bidirectional`](crate::net::copy_bidirectional()), inside of the kernel |
 //! | `io::duplex` | [`io::duplex`](crate::io::duplex()) |
+//! | `fs::File`, `read_dir`, `OpenOptions` | the same names in [`fs`](crate::fs); `ReadDir` is a [`Source`](crate::channel::Source), nothing is buffered, and [`fs::replace`](crate::fs::replace()) is atomic |
 //! | `process::Command`, `Child` | the same names in [`process`](crate::process) |
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
@@ -59,6 +60,7 @@
 //! | `context.WithCancel`, `WithTimeout` | [`CancellationToken`](crate::sync::CancellationToken), [`time::timeout`](crate::time::timeout()) |
 //! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
 //! | `bufio.Reader`, `bufio.Scanner`, `io.Copy`, `net.Pipe` | [`io::BufReader`](crate::io::BufReader), [`io::copy`](crate::io::copy()), [`io::duplex`](crate::io::duplex()) |
+//! | `os.File`, `ReadAt`, `os.WriteFile` | [`fs::File`](crate::fs::File), [`read_at`](crate::fs::File::read_at), [`fs::write`](crate::fs::write()) |
 //! | `exec.Command` | [`process::Command`](crate::process::Command) |
 //! | `signal.Notify` | [`signal::Signals`](crate::signal::Signals) |
 //! | `net.Dialer`, `net.Resolver` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::set_resolver`](crate::net::set_resolver()) |

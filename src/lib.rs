@@ -22,8 +22,8 @@ use twoply_core::fork::PerProcess;
 pub use runtime::{Backend, Runtime};
 
 pub use twoply_core::{
-    Wait, actor, channel, future, io, net, offload, offload_named, port, process, promise, reactor, select,
-    signal, stream, sync, task, task_local, time,
+    Wait, actor, channel, fs, future, io, net, offload, offload_named, port, process, promise, reactor,
+    select, signal, stream, sync, task, task_local, time,
 };
 
 #[cfg(feature = "macros")]

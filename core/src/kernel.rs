@@ -10,6 +10,7 @@ pub(crate) mod blocking;
 pub(crate) mod choice;
 pub mod coop;
 pub(crate) mod detached;
+pub(crate) mod files;
 pub mod hooks;
 pub(crate) mod io;
 pub mod ioserver;

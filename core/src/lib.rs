@@ -14,6 +14,7 @@
 //! | [`reactor`], [`ioserver`] | readiness of descriptors, and the thread that watches for everybody |
 //! | [`net`]     | sockets                                                                 |
 //! | [`port`]    | I/O that arrives as messages                                            |
+//! | [`fs`]      | files, directories and paths                                            |
 //! | [`io`]      | anybody's descriptors                                                   |
 //! | [`process`] | child processes                                                         |
 //! | [`signal`]  | signals of the operating system                                         |
@@ -25,6 +26,7 @@ pub mod actor;
 mod base;
 pub mod channel;
 mod event;
+pub mod fs;
 pub mod future;
 pub mod io;
 mod kernel;

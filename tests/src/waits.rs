@@ -1,6 +1,7 @@
 //! Every future of the library that can be made to wait, for laws that hold for all of them.
 
 mod bytes;
+mod files;
 mod locks;
 mod services;
 mod streams;
@@ -105,6 +106,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(sockets());
     all.extend(descriptors());
     all.extend(bytes::bytes());
+    all.extend(files::files());
     all.extend(system_signals());
     all.extend(child_processes());
     all

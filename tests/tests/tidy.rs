@@ -106,7 +106,7 @@ const CORE_FLOORS: &[&[&str]] = &[
     &["base"],
     &["event"],
     &["kernel"],
-    &["channel", "sync", "time", "promise", "future", "io", "net", "process", "signal", "task"],
+    &["channel", "sync", "time", "promise", "future", "io", "fs", "net", "process", "signal", "task"],
     &["stream"],
     &["actor"],
     &["port"],

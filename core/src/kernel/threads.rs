@@ -399,7 +399,7 @@ pub fn shared() -> ThreadCache {
 /// # Examples
 /// ```
 /// let (tx, rx) = std::sync::mpsc::channel();
-/// twoply::contract::threads::blocking().execute(move || tx.send("done").unwrap())?;
+/// twoply::contract::threads::blocking().execute(None, move || tx.send("done").unwrap())?;
 /// assert_eq!(rx.recv(), Ok("done"));
 /// # Ok::<(), std::io::Error>(())
 /// ```

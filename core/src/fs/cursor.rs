@@ -1,0 +1,468 @@
+//! The cursor of a file: reads and writes one after another, as futures and as poll functions.
+//!
+//! The cursor is a number here, and the system is told a position with each call. It moves when a result is
+//! handed out, and not before: an operation that is given up has not moved it. Operations of the cursor come
+//! one after another. One that must wait for the device is a [background operation](crate::kernel::files);
+//! its outcome is left here:
+//!
+//! ```text
+//! read, write ──▶ in memory? ──▶ done
+//!                   │ no
+//!                   ▼
+//!            background operation ──▶ outcome ──▶ the next read at that position,
+//!                                                 the future that has begun a write,
+//!                                                 the next poll function that writes the same bytes
+//! ```
+//!
+//! A poll function cannot say that it is the one that has begun a write, nor that it will not come again;
+//! hence the last rule. Nobody waits for a future to take its outcome: a read is done again, and a write
+//! counts when something else is done first. A future that is dropped takes its outcome along, but for what
+//! it has read from a file without positions (a pipe, a terminal): that is gone from there, and kept for the
+//! next read.
+
+use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+
+use super::sys::{self, Knack};
+use crate::base::small_map::SmallMap;
+use crate::base::sync::lock_std;
+use crate::base::waitlist::{WaitKey, WaitList};
+use crate::kernel::files::{self, Done, Operation};
+use crate::kernel::io::room;
+use crate::kernel::waiting::{self, WaitingFor};
+use crate::kernel::{blocking, coop};
+
+/// The most bytes that a background operation moves: its buffer is memory beside the caller's.
+pub(super) const MOST_BYTES: usize = 2 << 20;
+
+/// An open file, as its handles share it.
+pub(super) struct Shared {
+    pub(super) file: Arc<std::fs::File>,
+    pub(super) path: Option<PathBuf>,
+    /// True if the file has positions.
+    pub(super) has_positions: bool,
+    /// True if each write goes to the end.
+    appends: bool,
+    /// The knack of reading what is in memory.
+    pub(super) reads_now: Knack,
+    /// The knack of writing to memory.
+    pub(super) writes_now: Knack,
+    state: Mutex<State>,
+    /// Those who wait for the end of an operation of the cursor.
+    waiters: WaitList,
+    /// The places of the poll functions, by direction.
+    polled: [Mutex<WaitKey>; 2],
+}
+
+/// The direction of an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Read,
+    Write,
+}
+
+/// The part of a file that is locked.
+#[derive(Default)]
+struct State {
+    position: u64,
+    /// The number of background operations so far.
+    count: u64,
+    /// The operations that run. A file with positions uses the first only; another one has one for each
+    /// direction, which do not wait for each other.
+    lanes: [Lane; 2],
+    /// The results of writes that count already, for the futures that have begun them, by number.
+    settled: SmallMap<u64, io::Result<usize>>,
+}
+
+/// A place in which one operation runs at a time.
+#[derive(Default)]
+struct Lane {
+    /// True while an operation runs.
+    is_busy: bool,
+    /// The number of the background operation that runs, or ran last.
+    number: u64,
+    /// True while the future that has begun it is there.
+    is_owned: bool,
+    /// True if nobody wants its outcome.
+    is_given_up: bool,
+    outcome: Option<Outcome>,
+}
+
+/// The result of a background operation that nobody has taken yet.
+struct Outcome {
+    way: Way,
+    /// The position of the cursor when it began.
+    at: u64,
+    /// The number of bytes that have been handed out already.
+    taken: usize,
+    /// The position after an append.
+    end: Option<u64>,
+    done: Done,
+}
+
+impl Shared {
+    pub(super) fn new(file: std::fs::File, path: Option<PathBuf>) -> Shared {
+        let facts = sys::facts(&file);
+        Shared {
+            path,
+            has_positions: facts.position.is_some(),
+            appends: facts.appends,
+            reads_now: Knack::new(true),
+            // A write that waits for the device does so whatever it was told.
+            writes_now: Knack::new(!facts.syncs),
+            state: Mutex::new(State { position: facts.position.unwrap_or(0), ..State::default() }),
+            waiters: WaitList::new(),
+            polled: Default::default(),
+            file: Arc::new(file),
+        }
+    }
+
+    /// Returns the position of the cursor.
+    pub(super) fn position(&self) -> u64 {
+        if self.has_positions { lock_std(&self.state).position } else { 0 }
+    }
+
+    fn lane(&self, way: Way) -> usize {
+        usize::from(!self.has_positions && way == Way::Write)
+    }
+
+    /// Waits for the cursor's turn until `attempt` returns something.
+    fn poll_turn<R>(
+        &self,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+        attempt: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        let unit = ready!(coop::proceed(cx));
+        let polled = self.waiters.poll_until(key, cx, attempt);
+        let result = ready!(waiting::note(polled, || WaitingFor::Offload { name: None }));
+        unit.spend();
+        Poll::Ready(result)
+    }
+
+    /// Reads at the cursor. A future says in `started` which background operation it has begun, 0 for none,
+    /// and is told the next one there.
+    pub(super) fn poll_read(
+        self: &Arc<Self>,
+        key: &mut WaitKey,
+        mut started: Option<&mut u64>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if room(bufs) == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let may_block = self.has_positions && blocking::may_block(cx);
+        self.poll_turn(key, cx, || {
+            let position = {
+                let mut state = lock_std(&self.state);
+                if let Some(taken) = state.take_read(self, bufs)? {
+                    return Some(taken);
+                }
+                state.position
+            };
+            let at = self.has_positions.then_some(position);
+            let read = match may_block {
+                true => Some(sys::read(&self.file, position, bufs)),
+                false => sys::read_now(&self.reads_now, &self.file, at, bufs),
+            };
+            if let Some(read) = read {
+                self.end(Way::Read, read.as_ref().map_or(position, |n| position + *n as u64));
+                return Some(read);
+            }
+            let room = room(bufs).min(MOST_BYTES);
+            let operation = Operation::Read { at, room };
+            self.start(Way::Read, started.as_deref_mut(), position, operation, Vec::new());
+            None
+        })
+    }
+
+    /// Writes at the cursor; see [`Shared::poll_read`].
+    pub(super) fn poll_write(
+        self: &Arc<Self>,
+        key: &mut WaitKey,
+        mut started: Option<&mut u64>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if room(bufs) == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let may_block = self.has_positions && blocking::may_block(cx);
+        self.poll_turn(key, cx, || {
+            let position = {
+                let mut state = lock_std(&self.state);
+                if let Some(taken) = state.take_write(self, started.as_deref().copied(), bufs)? {
+                    return Some(taken);
+                }
+                state.position
+            };
+            let at = self.has_positions.then_some(position);
+            let written = match may_block {
+                true => Some(sys::write(&self.file, position, bufs)),
+                false => sys::write_now(&self.writes_now, &self.file, at, bufs),
+            };
+            if let Some(written) = written {
+                let after = written.as_ref().map(|n| self.appended().unwrap_or(position + *n as u64));
+                self.end(Way::Write, after.unwrap_or(position));
+                return Some(written);
+            }
+            let bytes = prefix(bufs);
+            self.start(Way::Write, started.as_deref_mut(), position, Operation::Write { at }, bytes);
+            None
+        })
+    }
+
+    /// Moves the cursor, when no operation of it runs, and returns its new position.
+    pub(super) fn poll_seek(
+        &self,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+        to: SeekFrom,
+    ) -> Poll<io::Result<u64>> {
+        if !self.has_positions {
+            return Poll::Ready(Err(Errno::SPIPE.into()));
+        }
+        self.poll_turn(key, cx, || {
+            let mut state = lock_std(&self.state);
+            if state.lanes[0].is_busy {
+                return None;
+            }
+            drop(state.outcome(0, None));
+            let position = match to {
+                SeekFrom::Start(position) => Ok(Some(position)),
+                SeekFrom::Current(by) => Ok(state.position.checked_add_signed(by)),
+                SeekFrom::End(by) => sys::length(&self.file).map(|end| end.checked_add_signed(by)),
+            };
+            Some(position.and_then(|position| {
+                let position = position.filter(|position| i64::try_from(*position).is_ok());
+                state.position = position.ok_or(Errno::INVAL)?;
+                Ok(state.position)
+            }))
+        })
+    }
+
+    /// Waits until no operation of the cursor runs.
+    pub(super) fn poll_idle(&self, key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<()> {
+        let is_busy = || lock_std(&self.state).lanes[self.lane(Way::Write)].is_busy;
+        self.poll_turn(key, cx, || (!is_busy()).then_some(()))
+    }
+
+    /// Calls `poll` with the place of a poll function.
+    pub(super) fn with_place<R>(&self, way: Way, poll: impl FnOnce(&mut WaitKey) -> R) -> R {
+        let place = &self.polled[way as usize];
+        let mut key = std::mem::take(&mut *lock_std(place));
+        let result = poll(&mut key);
+        let mut other = std::mem::replace(&mut *lock_std(place), key);
+        self.leave(&mut other);
+        result
+    }
+
+    /// Takes a place out of the list of those who wait.
+    pub(super) fn leave(&self, key: &mut WaitKey) {
+        self.waiters.withdraw(key);
+    }
+
+    /// Says that nobody wants the outcome of a background operation any more.
+    pub(super) fn give_up(&self, way: Way, number: u64) {
+        let dropped = {
+            let mut state = lock_std(&self.state);
+            state.settled.remove(number);
+            let lane = &mut state.lanes[self.lane(way)];
+            if number == 0 || lane.number != number {
+                return;
+            }
+            lane.is_given_up = lane.is_busy;
+            lane.is_owned = false;
+            match self.keeps(way) {
+                true => None,
+                false => lane.outcome.take(),
+            }
+        };
+        drop(dropped);
+        self.waiters.notify_all();
+    }
+
+    /// Returns whether what an operation that nobody waits for has moved would be lost.
+    fn keeps(&self, way: Way) -> bool {
+        !self.has_positions && way == Way::Read
+    }
+
+    /// Returns the end of the file, if that is where a write has gone.
+    fn appended(&self) -> Option<u64> {
+        self.appends.then(|| sys::length(&self.file).ok()).flatten()
+    }
+
+    /// Ends an operation that was made on the spot.
+    fn end(&self, way: Way, position: u64) {
+        {
+            let mut state = lock_std(&self.state);
+            if self.has_positions {
+                state.position = position;
+            }
+            state.lanes[self.lane(way)].is_busy = false;
+        }
+        self.waiters.notify_all();
+    }
+
+    /// Begins a background operation, in a lane that is busy for it already, and tells its number.
+    fn start(
+        self: &Arc<Self>,
+        way: Way,
+        started: Option<&mut u64>,
+        at: u64,
+        operation: Operation,
+        bytes: Vec<u8>,
+    ) {
+        {
+            let mut state = lock_std(&self.state);
+            state.count += 1;
+            let number = state.count;
+            let lane = &mut state.lanes[self.lane(way)];
+            (lane.number, lane.is_owned, lane.is_given_up) = (number, started.is_some(), false);
+            if let Some(started) = started {
+                *started = number;
+            }
+        }
+        let shared = Arc::clone(self);
+        files::start(&self.file, operation, bytes, move |done| shared.finish(way, at, done));
+    }
+
+    fn finish(&self, way: Way, at: u64, done: Done) {
+        let end = if way == Way::Write { self.appended() } else { None };
+        let outcome = Outcome { way, at, taken: 0, end, done };
+        let dropped = {
+            let mut state = lock_std(&self.state);
+            let lane = &mut state.lanes[self.lane(way)];
+            lane.is_busy = false;
+            match lane.is_given_up && !self.keeps(way) {
+                true => Some(outcome),
+                false => lane.outcome.replace(outcome),
+            }
+        };
+        drop(dropped);
+        self.waiters.notify_all();
+    }
+}
+
+impl State {
+    /// Returns `None` while an operation runs; the outcome of a read that belongs at the cursor, if there is
+    /// one; and else makes the lane busy for the caller.
+    fn take_read(
+        &mut self,
+        shared: &Shared,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Option<Option<io::Result<usize>>> {
+        let lane = shared.lane(Way::Read);
+        if self.lanes[lane].is_busy {
+            return None;
+        }
+        let outcome = self.outcome(lane, None);
+        let fits = |outcome: &Outcome| {
+            outcome.way == Way::Read && (!shared.has_positions || outcome.at == self.position)
+        };
+        match outcome.filter(fits) {
+            Some(Outcome { done: Done { result: Err(error), .. }, .. }) => Some(Some(Err(error))),
+            Some(mut outcome) => {
+                let moved = scatter(&outcome.done.bytes[outcome.taken..], bufs);
+                outcome.taken += moved;
+                if shared.has_positions {
+                    self.position += moved as u64;
+                } else if outcome.taken < outcome.done.bytes.len() {
+                    // It cannot be read a second time.
+                    self.lanes[lane].outcome = Some(outcome);
+                }
+                Some(Some(Ok(moved)))
+            }
+            None => {
+                self.lanes[lane].is_busy = true;
+                Some(None)
+            }
+        }
+    }
+
+    /// As [`State::take_read`], for a write: its own one if `started` names one, or one of the same bytes.
+    fn take_write(
+        &mut self,
+        shared: &Shared,
+        started: Option<u64>,
+        bufs: &[IoSlice<'_>],
+    ) -> Option<Option<io::Result<usize>>> {
+        if let Some(result) = started.and_then(|number| self.settled.remove(number)) {
+            return Some(Some(result));
+        }
+        let lane = shared.lane(Way::Write);
+        if self.lanes[lane].is_busy {
+            return None;
+        }
+        let outcome = self.outcome(lane, started);
+        let fits = |outcome: &Outcome| {
+            outcome.way == Way::Write && outcome.at == self.position && begins_with(bufs, &outcome.done.bytes)
+        };
+        match outcome.filter(fits) {
+            Some(outcome) => Some(Some(self.count_write(outcome))),
+            None => {
+                self.lanes[lane].is_busy = true;
+                Some(None)
+            }
+        }
+    }
+
+    /// Takes the outcome of a lane out. A write that another future than that of `started` waits for counts
+    /// from now on, and its result is laid aside: that future may be polled at any later time, or never.
+    fn outcome(&mut self, lane: usize, started: Option<u64>) -> Option<Outcome> {
+        let Lane { number, is_owned, .. } = self.lanes[lane];
+        let outcome = self.lanes[lane].outcome.take()?;
+        if outcome.way == Way::Read || !is_owned || started == Some(number) {
+            return Some(outcome);
+        }
+        let result = self.count_write(outcome);
+        self.settled.insert(number, result);
+        None
+    }
+
+    /// Moves the cursor behind what has been written.
+    fn count_write(&mut self, outcome: Outcome) -> io::Result<usize> {
+        if let Ok(written) = &outcome.done.result {
+            self.position = outcome.end.unwrap_or(outcome.at + *written as u64);
+        }
+        outcome.done.result
+    }
+}
+
+/// Copies `bytes` into buffers, as far as they go, and returns how many that were.
+pub(super) fn scatter(bytes: &[u8], bufs: &mut [IoSliceMut<'_>]) -> usize {
+    let mut rest = bytes;
+    for buf in bufs {
+        let (now, later) = rest.split_at(rest.len().min(buf.len()));
+        buf[..now.len()].copy_from_slice(now);
+        rest = later;
+    }
+    bytes.len() - rest.len()
+}
+
+/// Returns the first bytes of buffers, as many as one background operation moves.
+pub(super) fn prefix(bufs: &[IoSlice<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(room(bufs).min(MOST_BYTES));
+    for buf in bufs {
+        bytes.extend_from_slice(&buf[..buf.len().min(MOST_BYTES - bytes.len())]);
+    }
+    bytes
+}
+
+/// Returns whether the bytes in buffers begin with `bytes`.
+fn begins_with(bufs: &[IoSlice<'_>], bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    for buf in bufs {
+        let (now, later) = rest.split_at(rest.len().min(buf.len()));
+        if buf[..now.len()] != *now {
+            return false;
+        }
+        rest = later;
+    }
+    rest.is_empty()
+}

@@ -1,0 +1,512 @@
+//! An open file.
+
+use std::fmt;
+use std::fs::{Metadata, Permissions};
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::OpenOptions;
+use super::cursor::{Shared, Way};
+use super::error::of_path;
+use super::positioned::{self, ReadAt, WriteAt};
+use super::sys;
+use crate::base::waitlist::WaitKey;
+use crate::kernel::Wait;
+use crate::kernel::blocking::call;
+
+/// An open file, on every kind of stack.
+///
+/// Clones share the descriptor and the cursor; the last one to go closes the file. The [module](super) says
+/// what holds for an operation that is given up.
+///
+/// The operations take `&self`: those of the cursor come one after another, whoever calls them, and those at
+/// a position ([`read_at`](File::read_at), [`write_at`](File::write_at)) side by side.
+///
+/// It implements std's `Read`, `Write` and `Seek`, which block the stack, and futures-io's `AsyncRead`,
+/// `AsyncWrite` and `AsyncSeek`, also by reference. Nothing is buffered, so there is nothing to flush.
+///
+/// # Examples
+/// ```
+/// use std::io::SeekFrom;
+/// use twoply::{Wait, fs::OpenOptions};
+///
+/// # let path = std::env::temp_dir().join(format!("twoply-doc-file-{}", std::process::id()));
+/// let file = OpenOptions::new().read(true).write(true).create(true).open(&path).wait()?;
+/// file.write_all(b"hello").wait()?;
+/// file.seek(SeekFrom::Start(1)).wait()?;
+/// let mut text = Vec::new();
+/// file.read_to_end(&mut text).wait()?;
+/// assert_eq!(text, b"ello");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct File {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl File {
+    pub(super) fn new(file: std::fs::File, path: Option<PathBuf>) -> File {
+        File { shared: Arc::new(Shared::new(file, path)) }
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub async fn open(path: impl AsRef<Path> + Send) -> io::Result<File> {
+        OpenOptions::new().read(true).open(path).await
+    }
+
+    /// Opens a file for writing, which is created, or emptied if it is there.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub async fn create(path: impl AsRef<Path> + Send) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path).await
+    }
+
+    /// Creates a file for reading and writing that must not be there.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub async fn create_new(path: impl AsRef<Path> + Send) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(path).await
+    }
+
+    /// Makes it of an open file of std's. The cursor begins where that of `file` is.
+    pub fn from_std(file: std::fs::File) -> File {
+        File::new(file, None)
+    }
+
+    /// Returns a file of std's over a duplicate of the descriptor, whose cursor begins where this one's is.
+    ///
+    /// # Errors
+    /// When the system is out of descriptors.
+    pub fn to_std(&self) -> io::Result<std::fs::File> {
+        let shared = &self.shared;
+        let duplicate = || {
+            let file = shared.file.try_clone()?;
+            if shared.has_positions {
+                sys::set_cursor(&file, shared.position())?;
+            }
+            Ok(file)
+        };
+        duplicate().map_err(|error| self.failed("duplicate", error))
+    }
+
+    /// Returns the path that it was opened by; `None` for one that was made of a descriptor.
+    pub fn path(&self) -> Option<&Path> {
+        self.shared.path.as_deref()
+    }
+
+    pub(super) fn failed(&self, operation: &'static str, error: io::Error) -> io::Error {
+        of_path(operation, self.path(), error)
+    }
+
+    /// Reads at the cursor into `buf`, and returns how many bytes that were: perhaps fewer than there is room
+    /// for, and zero at the end, or if `buf` is empty. Cancel-safe.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub fn read<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        let mut turn = Turn::new(self, Way::Read);
+        poll_fn(move |cx| turn.poll_read(cx, &mut [IoSliceMut::new(buf)]))
+    }
+
+    /// As [`read`](File::read), into several buffers in turn. Cancel-safe.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_vectored<'a, 'b>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'b>],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
+        let mut turn = Turn::new(self, Way::Read);
+        poll_fn(move |cx| turn.poll_read(cx, bufs))
+    }
+
+    /// Reads to the end, appends it to `bytes`, and returns how many bytes that were. What has been read when
+    /// it is dropped is in `bytes`.
+    ///
+    /// # Errors
+    /// As [`read`](File::read).
+    pub async fn read_to_end(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        let before = bytes.len();
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match self.read(&mut chunk).await? {
+                0 => return Ok(bytes.len() - before),
+                n => bytes.extend_from_slice(&chunk[..n]),
+            }
+        }
+    }
+
+    /// Fills `buf`.
+    ///
+    /// Not cancel-safe: what had been read when it was dropped is in `buf`, and how much that was is told by
+    /// the [position](File::position) alone.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the file ends before; else as
+    /// [`read`](File::read).
+    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.read(rest).await? {
+                0 => return Err(self.failed("read", io::ErrorKind::UnexpectedEof.into())),
+                n => rest = &mut rest[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes at the cursor as much of `buf` as the system takes, and returns how many bytes that were. They
+    /// are the system's then, which keeps them from everybody but a crash of its own; see
+    /// [`sync_all`](File::sync_all).
+    ///
+    /// One that is dropped has not moved the cursor, so that it can be done again. It may have written some
+    /// of its bytes, or all, or do so yet; what the cursor does next comes after that.
+    ///
+    /// # Errors
+    /// The system's, with operation and path, such as [`StorageFull`](io::ErrorKind::StorageFull).
+    pub fn write<'a>(
+        &'a self,
+        buf: &'a [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        let mut turn = Turn::new(self, Way::Write);
+        poll_fn(move |cx| turn.poll_write(cx, &[IoSlice::new(buf)]))
+    }
+
+    /// As [`write`](File::write), from several buffers in turn.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_vectored<'a, 'b>(
+        &'a self,
+        bufs: &'a [IoSlice<'b>],
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
+        let mut turn = Turn::new(self, Way::Write);
+        poll_fn(move |cx| turn.poll_write(cx, bufs))
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// Not cancel-safe: how much of it had been written when it was dropped is told by the
+    /// [position](File::position) alone.
+    ///
+    /// # Errors
+    /// As [`write`](File::write).
+    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.write(rest).await? {
+                0 => return Err(self.failed("write", io::ErrorKind::WriteZero.into())),
+                n => rest = &rest[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the cursor, when what it does at present is over, and returns the new position in bytes.
+    /// Cancel-safe. A file has no end beyond the one that the system knows without asking the device.
+    ///
+    /// # Errors
+    /// [`NotSeekable`](io::ErrorKind::NotSeekable) for a file without positions,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a position before the first byte.
+    pub fn seek(&self, to: SeekFrom) -> impl Future<Output = io::Result<u64>> + Send + Unpin + use<'_> {
+        let mut turn = Turn::new(self, Way::Read);
+        poll_fn(move |cx| {
+            let sought = turn.file.shared.poll_seek(&mut turn.key, cx, to);
+            sought.map_err(|error| turn.file.failed("seek in", error))
+        })
+    }
+
+    /// Returns the position of the cursor.
+    pub fn position(&self) -> u64 {
+        self.shared.position()
+    }
+
+    /// Reads at a position, and leaves the cursor alone. Reads and writes at positions go on side by side.
+    /// Cancel-safe: one that is dropped has read nothing.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-read-at-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// file.write_at(b"abcdef", 0).wait()?;
+    /// let mut buf = [0; 2];
+    /// assert_eq!(file.read_at(&mut buf, 3).wait()?, 2);
+    /// assert_eq!((&buf, file.position()), (b"de", 0));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn read_at<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+        at: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        ReadAt::new(self, buf, at)
+    }
+
+    /// Writes at a position, and leaves the cursor alone. In a file that is opened for appending, Linux
+    /// writes to the end nevertheless.
+    ///
+    /// One that is dropped may have written some of its bytes, or all, or do so yet.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub fn write_at<'a>(
+        &'a self,
+        buf: &'a [u8],
+        at: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
+        WriteAt::new(self, buf, at)
+    }
+
+    /// Fills `buf` from a position on, and leaves the cursor alone.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the file ends before; else as
+    /// [`read_at`](File::read_at).
+    pub async fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        let (mut rest, mut at) = (buf, at);
+        while !rest.is_empty() {
+            match self.read_at(rest, at).await? {
+                0 => return Err(self.failed("read", io::ErrorKind::UnexpectedEof.into())),
+                n => (rest, at) = (&mut rest[n..], at + n as u64),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `buf` from a position on, and leaves the cursor alone.
+    ///
+    /// # Errors
+    /// As [`write_at`](File::write_at).
+    pub async fn write_all_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
+        let (mut rest, mut at) = (buf, at);
+        while !rest.is_empty() {
+            match self.write_at(rest, at).await? {
+                0 => return Err(self.failed("write", io::ErrorKind::WriteZero.into())),
+                n => (rest, at) = (&rest[n..], at + n as u64),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the device has all that has been written, and what the system knows of the file.
+    ///
+    /// # Errors
+    /// The system's, with operation and path: also of a write that it had accepted before.
+    pub async fn sync_all(&self) -> io::Result<()> {
+        self.sync(false).await
+    }
+
+    /// As [`sync_all`](File::sync_all), but for what is needed to read the bytes alone: times may be lost.
+    ///
+    /// # Errors
+    /// As `sync_all`.
+    pub async fn sync_data(&self) -> io::Result<()> {
+        self.sync(true).await
+    }
+
+    async fn sync(&self, only_data: bool) -> io::Result<()> {
+        let mut turn = Turn::new(self, Way::Write);
+        poll_fn(|cx| self.shared.poll_idle(&mut turn.key, cx)).await;
+        positioned::sync(self, only_data).await
+    }
+
+    /// Cuts the file off, or extends it with zeros, to a length in bytes. The cursor stays where it is.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub async fn set_len(&self, length: u64) -> io::Result<()> {
+        self.call("set the length of", move |file| file.set_len(length)).await
+    }
+
+    /// Returns what the system knows of the file: its length, its permissions, its times.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub async fn metadata(&self) -> io::Result<Metadata> {
+        self.call("look at", |file| file.metadata()).await
+    }
+
+    /// Changes the permissions of the file.
+    ///
+    /// # Errors
+    /// The system's, with operation and path.
+    pub async fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.call("set the permissions of", |file| file.set_permissions(permissions)).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        make: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let file = Arc::clone(&self.shared.file);
+        call(move || make(&file)).await.map_err(|error| self.failed(operation, error))
+    }
+}
+
+/// The number of bytes that [`File::read_to_end`] reads at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// The place of a future among those who wait for the cursor, which it leaves when it is dropped.
+struct Turn<'a> {
+    file: &'a File,
+    key: WaitKey,
+    way: Way,
+    /// The number of the background operation that it has begun last; 0: none.
+    started: u64,
+}
+
+impl<'a> Turn<'a> {
+    fn new(file: &'a File, way: Way) -> Turn<'a> {
+        Turn { file, key: WaitKey::new(), way, started: 0 }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>> {
+        let read = ready!(self.file.shared.poll_read(&mut self.key, Some(&mut self.started), cx, bufs));
+        Poll::Ready(read.map_err(|error| self.file.failed("read", error)))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = ready!(self.file.shared.poll_write(&mut self.key, Some(&mut self.started), cx, bufs));
+        Poll::Ready(written.map_err(|error| self.file.failed("write", error)))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let shared = &self.file.shared;
+        shared.leave(&mut self.key);
+        shared.give_up(self.way, self.started);
+    }
+}
+
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> File {
+        File::from_std(file)
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.file.as_fd()
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { path, file, .. } = &*self.shared;
+        f.debug_struct("File").field("path", path).field("fd", &file.as_fd()).finish_non_exhaustive()
+    }
+}
+
+/// Implements the traits of std and futures-io for a type that is a file, or refers to one.
+macro_rules! impl_io {
+    ($kind:ty) => {
+        impl io::Read for $kind {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                File::read(self, buf).wait()
+            }
+
+            fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                File::read_vectored(self, bufs).wait()
+            }
+        }
+
+        impl io::Write for $kind {
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                File::write(self, buf).wait()
+            }
+
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                File::write_vectored(self, bufs).wait()
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl io::Seek for $kind {
+            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+                File::seek(self, to).wait()
+            }
+        }
+
+        impl futures_io::AsyncRead for $kind {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                self.poll_read_vectored(cx, &mut [IoSliceMut::new(buf)])
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let shared = &self.shared;
+                let read = shared.with_place(Way::Read, |key| shared.poll_read(key, None, cx, bufs));
+                read.map_err(|error| self.failed("read", error))
+            }
+        }
+
+        impl futures_io::AsyncWrite for $kind {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let shared = &self.shared;
+                let written = shared.with_place(Way::Write, |key| shared.poll_write(key, None, cx, bufs));
+                written.map_err(|error| self.failed("write", error))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            /// Waits until the writes are over. The file is closed when its last handle is dropped.
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let shared = &self.shared;
+                shared.with_place(Way::Write, |key| shared.poll_idle(key, cx)).map(Ok)
+            }
+        }
+
+        impl futures_io::AsyncSeek for $kind {
+            fn poll_seek(self: Pin<&mut Self>, cx: &mut Context<'_>, to: SeekFrom) -> Poll<io::Result<u64>> {
+                let shared = &self.shared;
+                let sought = shared.with_place(Way::Read, |key| shared.poll_seek(key, cx, to));
+                sought.map_err(|error| self.failed("seek in", error))
+            }
+        }
+    };
+}
+
+impl_io!(File);
+impl_io!(&File);

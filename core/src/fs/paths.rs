@@ -1,0 +1,191 @@
+//! Operations on paths: each is one call, made as a whole where it may block.
+
+use std::fs::{self, Metadata, Permissions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{of_path, of_paths};
+use crate::kernel::blocking::call;
+
+/// Makes `make` with the path, where it may block.
+async fn on_path<T: Send + 'static>(
+    operation: &'static str,
+    path: &Path,
+    make: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let path = path.to_owned();
+    call(move || make(&path).map_err(|error| of_path(operation, Some(&path), error))).await
+}
+
+/// Makes `make` with two paths, where it may block.
+async fn on_paths<T: Send + 'static>(
+    operation: &'static str,
+    from: &Path,
+    to: &Path,
+    make: impl FnOnce(&Path, &Path) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    call(move || make(&from, &to).map_err(|error| of_paths(operation, &from, &to, error))).await
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-read-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let path = dir.join("greeting");
+/// fs::write(&path, "hello").wait()?;
+/// assert_eq!(fs::read(&path).wait()?, b"hello");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn read(path: impl AsRef<Path> + Send) -> io::Result<Vec<u8>> {
+    on_path("read", path.as_ref(), |path| fs::read(path)).await
+}
+
+/// Reads a whole file as text.
+///
+/// # Errors
+/// The system's, with operation and path; [`InvalidData`](io::ErrorKind::InvalidData) when it is no UTF-8.
+pub async fn read_to_string(path: impl AsRef<Path> + Send) -> io::Result<String> {
+    on_path("read", path.as_ref(), |path| fs::read_to_string(path)).await
+}
+
+/// Writes a whole file, which is created, or has its former content replaced. A program that is cut off in
+/// the middle leaves a part of it; [`replace`](super::replace()) does not.
+///
+/// Dropping the future when the file is being written does not stop that.
+///
+/// # Errors
+/// The system's, with operation and path; some of it may have been written then.
+pub async fn write(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send) -> io::Result<()> {
+    let bytes = bytes.as_ref().to_vec();
+    on_path("write", path.as_ref(), move |path| fs::write(path, bytes)).await
+}
+
+/// Copies the content and the permissions of a file, and returns the number of bytes.
+///
+/// # Errors
+/// The system's, with operation and paths; a part of the copy may be there then.
+pub async fn copy(from: impl AsRef<Path> + Send, to: impl AsRef<Path> + Send) -> io::Result<u64> {
+    on_paths("copy", from.as_ref(), to.as_ref(), |from, to| fs::copy(from, to)).await
+}
+
+/// Gives a file or directory another name, in place of what has that name, if there is something.
+///
+/// # Errors
+/// The system's, with operation and paths.
+pub async fn rename(from: impl AsRef<Path> + Send, to: impl AsRef<Path> + Send) -> io::Result<()> {
+    on_paths("rename", from.as_ref(), to.as_ref(), |from, to| fs::rename(from, to)).await
+}
+
+/// Removes a file, or a symbolic link.
+///
+/// # Errors
+/// The system's, with operation and path.
+pub async fn remove_file(path: impl AsRef<Path> + Send) -> io::Result<()> {
+    on_path("remove", path.as_ref(), |path| fs::remove_file(path)).await
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// The system's, with operation and path.
+pub async fn remove_dir(path: impl AsRef<Path> + Send) -> io::Result<()> {
+    on_path("remove", path.as_ref(), |path| fs::remove_dir(path)).await
+}
+
+/// Removes a directory with all that is in it. Symbolic links in it are removed and not followed.
+///
+/// # Errors
+/// The system's, with operation and path; a part of it may be gone then.
+pub async fn remove_dir_all(path: impl AsRef<Path> + Send) -> io::Result<()> {
+    on_path("remove", path.as_ref(), |path| fs::remove_dir_all(path)).await
+}
+
+/// Creates a directory.
+///
+/// # Errors
+/// The system's, with operation and path.
+pub async fn create_dir(path: impl AsRef<Path> + Send) -> io::Result<()> {
+    on_path("create", path.as_ref(), |path| fs::create_dir(path)).await
+}
+
+/// Creates a directory, and those above it that are not there.
+///
+/// # Errors
+/// The system's, with operation and path; some of them may be there then.
+pub async fn create_dir_all(path: impl AsRef<Path> + Send) -> io::Result<()> {
+    on_path("create", path.as_ref(), |path| fs::create_dir_all(path)).await
+}
+
+/// Gives the file `original` a second name, `link`.
+///
+/// # Errors
+/// The system's, with operation and paths.
+pub async fn hard_link(original: impl AsRef<Path> + Send, link: impl AsRef<Path> + Send) -> io::Result<()> {
+    on_paths("link", original.as_ref(), link.as_ref(), |original, link| fs::hard_link(original, link)).await
+}
+
+/// Creates a symbolic link to `original`, which need not exist.
+///
+/// # Errors
+/// The system's, with operation and paths.
+pub async fn symlink(original: impl AsRef<Path> + Send, link: impl AsRef<Path> + Send) -> io::Result<()> {
+    let make = |original: &Path, link: &Path| std::os::unix::fs::symlink(original, link);
+    on_paths("link", original.as_ref(), link.as_ref(), make).await
+}
+
+/// Returns where a symbolic link leads.
+///
+/// # Errors
+/// The system's, with operation and path.
+pub async fn read_link(path: impl AsRef<Path> + Send) -> io::Result<PathBuf> {
+    on_path("read the link", path.as_ref(), |path| fs::read_link(path)).await
+}
+
+/// Returns the absolute path of what is there, without symbolic links and `..`.
+///
+/// # Errors
+/// The system's, with operation and path.
+pub async fn canonicalize(path: impl AsRef<Path> + Send) -> io::Result<PathBuf> {
+    on_path("resolve", path.as_ref(), |path| fs::canonicalize(path)).await
+}
+
+/// Returns what the system knows of a file: its length, its permissions, its times.
+///
+/// # Errors
+/// The system's, with operation and path.
+pub async fn metadata(path: impl AsRef<Path> + Send) -> io::Result<Metadata> {
+    on_path("look at", path.as_ref(), |path| fs::metadata(path)).await
+}
+
+/// As [`metadata`], but of a symbolic link itself.
+///
+/// # Errors
+/// As [`metadata`].
+pub async fn symlink_metadata(path: impl AsRef<Path> + Send) -> io::Result<Metadata> {
+    on_path("look at", path.as_ref(), |path| fs::symlink_metadata(path)).await
+}
+
+/// Returns whether there is something at the path; a symbolic link that leads nowhere counts as nothing.
+///
+/// # Errors
+/// When that cannot be found out, such as for want of permissions.
+pub async fn exists(path: impl AsRef<Path> + Send) -> io::Result<bool> {
+    on_path("look at", path.as_ref(), |path| fs::exists(path)).await
+}
+
+/// Changes the permissions of a file or directory.
+///
+/// # Errors
+/// The system's, with operation and path.
+pub async fn set_permissions(path: impl AsRef<Path> + Send, permissions: Permissions) -> io::Result<()> {
+    on_path("set the permissions of", path.as_ref(), |path| fs::set_permissions(path, permissions)).await
+}

@@ -1,0 +1,96 @@
+//! Files that are replaced as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::error::of_path;
+use crate::kernel::blocking::call;
+
+/// Replaces the content of a file in one step: whoever opens the path, at any time and also after a crash of
+/// the machine, finds all of the old file or all of `bytes`.
+///
+/// A temporary file in the same directory is written and synced, renamed, and the directory is synced. It has
+/// the permissions of the old file; a symbolic link is replaced by a file. Where anything fails, the
+/// temporary file is removed.
+///
+/// Dropping the future when it has begun does not stop it: the file is replaced, or left as it was.
+///
+/// # Errors
+/// The system's, with operation and path; [`InvalidInput`](io::ErrorKind::InvalidInput) for a path that ends
+/// in no name. The old file is as it was, unless it is the sync of the directory that has failed.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-replace-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let settings = dir.join("settings");
+/// fs::replace(&settings, "colour = blue").wait()?;
+/// fs::replace(&settings, "colour = red").wait()?;
+/// assert_eq!(fs::read_to_string(&settings).wait()?, "colour = red");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn replace(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send) -> io::Result<()> {
+    let (path, bytes) = (path.as_ref().to_owned(), bytes.as_ref().to_vec());
+    call(move || replace_now(&path, &bytes).map_err(|error| of_path("replace", Some(&path), error))).await
+}
+
+fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the path ends in no name of a file");
+    path.file_name().ok_or_else(no_name)?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let (temporary, mut file) = Temporary::create(directory)?;
+    file.write_all(bytes)?;
+    match fs::metadata(path) {
+        Ok(old) => file.set_permissions(old.permissions())?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    file.sync_all()?;
+    temporary.rename(path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// A file that is removed unless it is renamed.
+struct Temporary(Option<PathBuf>);
+
+impl Temporary {
+    /// Creates one that nobody else has. Its name has the number of the process, so that two programs meet
+    /// only where one has left something behind.
+    fn create(directory: &Path) -> io::Result<(Temporary, File)> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let count = COUNT.fetch_add(1, Relaxed);
+            let path = directory.join(format!(".twoply-{}-{count}.tmp", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((Temporary(Some(path)), file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn rename(mut self, to: &Path) -> io::Result<()> {
+        if let Some(path) = &self.0 {
+            fs::rename(path, to)?;
+        }
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // The error that is being told is the one that counts.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
