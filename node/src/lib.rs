@@ -1,8 +1,27 @@
 //! Twoply programs as nodes of an Erlang or Elixir cluster.
 //!
-//! [`wire`] is the distribution protocol as bytes. Neither MD5 nor a cookie is any security: whoever can read
-//! the traffic between nodes can take part in it.
+//! A [`Node`] is a hidden node: it finds others by the port mapper or by addresses that it is told, connects
+//! to them and is connected to. Processes that it [registers](Node::register) take messages of others; those
+//! of others are a [`ProcessRef`](twoply_core::actor::ProcessRef) and a [`Pid`](twoply_core::actor::Pid) like
+//! all, with links, monitors and exit signals. [`wire`] is the distribution protocol as bytes.
+//!
+//! Neither MD5 nor a cookie is any security: whoever can read the traffic between nodes can take part in it.
+//! So a node listens on the loopback interface unless it is told otherwise.
+//!
+//! What there is not: TLS, `rpc` and requests to start processes, `pg`, visible nodes, and connecting on first
+//! use: [`Node::connect`] says when. It is run against OTP 25; what is said of other versions is read from
+//! their documentation.
 
 #![forbid(unsafe_code)]
 
+mod connection;
+mod local;
+mod meet;
+mod node;
+mod outbox;
+mod reason;
 pub mod wire;
+
+pub use local::RegisterError;
+pub use meet::ConnectError;
+pub use node::{Answer, Builder, CallError, Event, Node, Remote, StartError};

@@ -13,6 +13,7 @@ mod actors;
 mod child;
 pub mod children;
 pub mod differential;
+mod erlang_node;
 mod gate;
 mod heap;
 mod storm;
@@ -24,6 +25,7 @@ mod ways;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
 pub use child::{Resources, children_of, fork, limit_memory, limit_processes, set_mask};
+pub use erlang_node::ErlangNode;
 pub use gate::{Gate, Signal};
 pub use heap::Heap;
 pub use storm::{

@@ -1,0 +1,332 @@
+//! A connection to another node: its tables, and the two tasks that read and write.
+
+mod inbound;
+mod tasks;
+mod there;
+
+use std::collections::BTreeMap;
+use std::net::Shutdown;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use twoply_core::actor::remote::{self, By, Epoch, Node as NodeRow, Signal};
+use twoply_core::actor::{ExitReason, MonitorRef, Pid};
+use twoply_core::net::TcpStream;
+use twoply_core::sync::CancellationToken;
+
+use crate::node::Shared;
+use crate::outbox::Outbox;
+use crate::reason;
+use crate::wire::{self, Control, Decoder, EncodeError, Peer, Reference, Target, ToTerm, write_frame};
+
+pub(crate) use self::tasks::start;
+pub(crate) use self::there::There;
+
+/// The links, monitors and questions that a connection may have: what a peer invents is bounded.
+const MAX_RELATIONS: usize = 1 << 20;
+
+/// A connection to another node.
+pub(crate) struct Connection {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peer: Peer,
+    /// The row of the peer, which all of its pids have.
+    pub(crate) row: NodeRow,
+    stream: TcpStream,
+    pub(crate) outbox: Outbox,
+    tables: Mutex<Tables>,
+    /// Is cancelled when the connection is to end.
+    stopped: CancellationToken,
+    /// Is cancelled when it has ended and everybody has been told.
+    pub(crate) over: CancellationToken,
+    /// The reason for which it is to end, as text; the first one counts.
+    why: Mutex<Option<String>>,
+}
+
+/// The relations between processes of the two nodes. Frames about them are queued under their lock, so that
+/// they go out in the order of the changes; nothing of the user's runs under it.
+#[derive(Default)]
+struct Tables {
+    /// The links, by the number of our process and the peer's pid.
+    links: BTreeMap<(u64, wire::Pid), Link>,
+    /// The links that we have taken back, each with the number that the peer has not confirmed yet.
+    unlinking: BTreeMap<(u64, wire::Pid), u64>,
+    /// Our monitors, by the numbers of their references.
+    ours: BTreeMap<u64, Ours>,
+    /// The same, by the numbers that the core knows.
+    ours_by_monitor: BTreeMap<MonitorRef, u64>,
+    /// The peer's monitors.
+    theirs: BTreeMap<MonitorRef, Theirs>,
+    /// The same, by the peer's references.
+    theirs_by_reference: BTreeMap<Reference, MonitorRef>,
+    /// Our questions, by the numbers of their references.
+    calls: BTreeMap<u64, Call>,
+}
+
+struct Link {
+    local: Pid,
+    /// The latest of the links between the two.
+    epoch: Epoch,
+}
+
+struct Ours {
+    monitor: MonitorRef,
+    from: Pid,
+    /// The process, as our monitor has it.
+    there: Pid,
+    target: Target,
+}
+
+struct Theirs {
+    reference: Reference,
+    /// The process as the peer has named it.
+    target: Target,
+    from: wire::Pid,
+    local: Pid,
+}
+
+/// What becomes of an answer: it gets the cursor at the answer, or the reason for which there is none.
+pub(crate) type Call = Box<dyn FnOnce(Result<&mut Decoder<'_>, ExitReason>) + Send>;
+
+impl Tables {
+    fn len(&self) -> usize {
+        self.links.len() + self.unlinking.len() + self.theirs.len()
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(shared: &Arc<Shared>, peer: Peer, stream: TcpStream) -> Arc<Connection> {
+        Arc::new(Connection {
+            row: shared.nodes.node(&peer.name, peer.creation),
+            shared: Arc::clone(shared),
+            peer,
+            stream,
+            outbox: Outbox::new(),
+            tables: Mutex::default(),
+            stopped: CancellationToken::new(),
+            over: CancellationToken::new(),
+            why: Mutex::new(None),
+        })
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // Nothing panics under this lock.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the pid of a process of the peer.
+    pub(crate) fn there(self: &Arc<Self>, pid: &wire::Pid) -> Pid {
+        let serial = serial(pid);
+        let endpoint = There::new(Arc::clone(self), Target::Pid(pid.clone()));
+        if *pid.node == *self.peer.name && pid.creation == self.peer.creation {
+            return remote::pid(&self.row, serial, endpoint);
+        }
+        // A pid of an earlier incarnation, or of a third node: it is none of those of now.
+        remote::pid(&self.shared.nodes.node(&pid.node, pid.creation), serial, endpoint)
+    }
+
+    /// Returns a frame of a control message and what follows, if it can be written.
+    fn frame(&self, control: &Control, payload: Option<&dyn ToTerm>) -> Result<Vec<u8>, EncodeError> {
+        let mut frame = Vec::new();
+        write_frame(self.peer.agreed, control, &mut frame, |out| match payload {
+            Some(payload) => out.value(payload),
+            None => Ok(()),
+        })?;
+        Ok(frame)
+    }
+
+    /// Queues a signal. The caller holds the lock of the tables where the order matters, and kicks the outbox
+    /// after that.
+    fn queue(&self, control: &Control, payload: Option<&dyn ToTerm>) {
+        // A reason that cannot be written is nested too deeply, so that nobody would read it.
+        let frame = self.frame(control, payload).or_else(|_| self.frame(control, Some(&())));
+        if let Ok(frame) = frame
+            && !self.outbox.signal(&frame)
+        {
+            self.stop("it reads too slowly");
+        }
+    }
+
+    /// Sends a message.
+    pub(crate) fn send(&self, to: &Target, payload: &dyn ToTerm) -> Result<(), SendError> {
+        let from = match to {
+            Target::Pid(_) => None,
+            _ => Some(self.shared.nobody()),
+        };
+        let control = Control::Send { from, to: to.clone(), urgent: false };
+        let frame = self.frame(&control, Some(payload)).map_err(SendError::Encode)?;
+        self.outbox.message(&frame).map_err(|refused| match refused {
+            crate::outbox::Refused::Full => SendError::Full,
+            crate::outbox::Refused::Closed => SendError::Closed,
+        })
+    }
+
+    /// Answers a question of the peer's. An answer waits for nothing, as a signal does.
+    pub(crate) fn reply(&self, from: &From, answer: &dyn ToTerm) {
+        let (to, sender) = match &from.alias {
+            Some(alias) => (Target::Alias(alias.clone()), Some(self.shared.nobody())),
+            None => (Target::Pid(from.pid.clone()), None),
+        };
+        let control = Control::Send { from: sender, to, urgent: false };
+        self.queue(&control, Some(&Answer { tag: &from.tag, answer }));
+        self.outbox.kick();
+    }
+
+    /// Has the connection end, for this reason.
+    pub(crate) fn stop(&self, why: &str) {
+        let mut first = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| why.to_owned());
+        drop(first);
+        self.stopped.cancel();
+    }
+
+    /// Tells everybody of the end. Only the reader calls this, when it has delivered all that came before.
+    fn lose(self: &Arc<Self>) {
+        self.stop("the reader has ended");
+        self.outbox.close();
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.shared.lost(self);
+        let tables = std::mem::take(&mut *self.tables());
+        for ((_, there), link) in tables.links {
+            let (from, reason) = (self.there(&there), ExitReason::NoConnection);
+            let exit = Signal::Exit { from, reason, by: By::Link(link.epoch) };
+            self.shared.locals.deliver(&link.local, exit);
+        }
+        for ours in tables.ours.into_values() {
+            let (from, reason) = (ours.there, ExitReason::NoConnection);
+            let down = Signal::Down { from, monitor: ours.monitor, reason };
+            self.shared.locals.deliver(&ours.from, down);
+        }
+        for (monitor, theirs) in tables.theirs {
+            remote::deliver(&theirs.local, Signal::Demonitor { monitor });
+        }
+        for call in tables.calls.into_values() {
+            call(Err(ExitReason::NoConnection));
+        }
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.told_down(self, why.unwrap_or_default());
+        self.over.cancel();
+    }
+
+    /// Asks whoever is at `target`, as `gen_server:call` does: `answer` is told what comes of it. Returns the
+    /// number by which the question can be given up.
+    pub(crate) fn call(&self, target: &Target, request: &dyn ToTerm, answer: Call) -> Result<u64, SendError> {
+        let number = self.shared.number();
+        let reference = self.shared.reference(number);
+        let control = Control::Send { from: Some(self.shared.nobody()), to: target.clone(), urgent: false };
+        let question = Question { pid: self.shared.nobody(), reference: &reference, request };
+        let frame = self.frame(&control, Some(&question)).map_err(SendError::Encode)?;
+        let monitor = Control::Monitor { from: self.shared.nobody(), to: target.clone(), reference };
+        let mut tables = self.tables();
+        if self.outbox.is_closed() {
+            drop(tables);
+            return Err(SendError::Closed);
+        }
+        tables.calls.insert(number, answer);
+        self.queue(&monitor, None);
+        let sent = self.outbox.signal(&frame);
+        drop(tables);
+        self.outbox.kick();
+        if !sent {
+            self.stop("it reads too slowly");
+        }
+        Ok(number)
+    }
+
+    /// Gives a question up: a late answer is dropped.
+    pub(crate) fn give_up(&self, number: u64, target: &Target) {
+        let mut tables = self.tables();
+        let call = tables.calls.remove(&number);
+        if call.is_some() {
+            let (from, reference) = (self.shared.nobody(), self.shared.reference(number));
+            self.queue(&Control::Demonitor { from, to: target.clone(), reference }, None);
+        }
+        drop(tables);
+        self.outbox.kick();
+        drop(call);
+    }
+}
+
+/// The reasons for which a message was not sent.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    Full,
+    Closed,
+    Encode(EncodeError),
+}
+
+/// Returns the number of a process of its node.
+pub(crate) fn serial(pid: &wire::Pid) -> u64 {
+    u64::from(pid.serial) << 32 | u64::from(pid.id)
+}
+
+/// The one who asks, as a question of `gen_server`'s says it: `{Pid, Tag}`, and the alias in the tag.
+#[derive(Clone, Debug)]
+pub(crate) struct From {
+    pid: wire::Pid,
+    tag: wire::Term,
+    alias: Option<Reference>,
+}
+
+impl<'a> wire::FromTerm<'a> for From {
+    fn from_term(input: &mut Decoder<'a>) -> Result<From, wire::DecodeError> {
+        let (pid, tag): (wire::Pid, wire::Term) = wire::FromTerm::from_term(input)?;
+        let alias = match &tag {
+            wire::Term::Improper(list) => match (list.items(), list.tail()) {
+                ([alias], wire::Term::Reference(reference)) if alias.is_atom("alias") => {
+                    Some((**reference).clone())
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        Ok(From { pid, tag, alias })
+    }
+}
+
+/// `{Tag, Answer}`.
+struct Answer<'a> {
+    tag: &'a wire::Term,
+    answer: &'a dyn ToTerm,
+}
+
+impl ToTerm for Answer<'_> {
+    fn to_term(&self, out: &mut wire::Encoder<'_>) -> Result<(), EncodeError> {
+        out.tuple(2)?;
+        out.nested(|out| {
+            out.value(self.tag)?;
+            out.value(self.answer)
+        })
+    }
+}
+
+/// `{'$gen_call', {Pid, [alias|Reference]}, Request}`.
+struct Question<'a> {
+    pid: wire::Pid,
+    reference: &'a Reference,
+    request: &'a dyn ToTerm,
+}
+
+impl ToTerm for Question<'_> {
+    fn to_term(&self, out: &mut wire::Encoder<'_>) -> Result<(), EncodeError> {
+        out.tuple(3)?;
+        out.name(GEN_CALL)?;
+        out.tuple(2)?;
+        out.pid(&self.pid);
+        out.list(1)?;
+        out.name("alias")?;
+        out.reference(self.reference);
+        out.nested(|out| out.value(self.request))
+    }
+}
+
+/// The tag of a message that a `gen_server` answers.
+pub(crate) const GEN_CALL: &str = "$gen_call";
+
+/// Returns what a reason is on the wire: behind the control message, or in it.
+fn reason_of(connection: &Connection, why: &ExitReason) -> (Option<wire::Term>, Option<wire::Term>) {
+    let term = reason::to_term(why);
+    if connection.peer.agreed.contains(wire::Flags::EXIT_PAYLOAD) {
+        (None, Some(term))
+    } else {
+        (Some(term), None)
+    }
+}

@@ -1,0 +1,261 @@
+//! What the peer does: one message after the other, called by the reader.
+
+use std::sync::Arc;
+
+use twoply_core::actor::remote::{self, By, Epoch, Signal};
+use twoply_core::actor::{ExitReason, Pid};
+
+use super::{Connection, From, GEN_CALL, Link, MAX_RELATIONS, Theirs, reason_of, serial};
+use crate::reason;
+use crate::wire::{
+    Atom, Control, Decoder, ExitBy, FromTerm, Kind, Message, Pid as WirePid, Reference, Target, Term, ToTerm,
+};
+
+/// The name of the process that others ask whether we are there.
+const NET_KERNEL: &str = "net_kernel";
+
+impl Connection {
+    /// Does what a message says.
+    pub(super) fn receive(self: &Arc<Self>, message: &Message) {
+        match message.control().clone() {
+            Control::Send { to, .. } => self.message(&to, message),
+            Control::Link { from, to } => self.link(from, &to),
+            Control::Unlink { id, from, to } => self.unlink(id, from, to),
+            Control::UnlinkAck { id, from, to } => {
+                let mut tables = self.tables();
+                let key = (serial(&to), from);
+                // Another number confirms an earlier one.
+                if tables.unlinking.get(&key) == Some(&id) {
+                    tables.unlinking.remove(&key);
+                }
+            }
+            Control::Exit { from, to, by, reason } => {
+                let reason = self.reason(reason, message);
+                self.exit(from, &to, by, reason);
+            }
+            Control::Monitor { from, to, reference } => self.monitor(from, to, reference),
+            Control::Demonitor { reference, .. } => {
+                let mut tables = self.tables();
+                let monitor = tables.theirs_by_reference.remove(&reference);
+                let theirs = monitor.and_then(|monitor| Some((monitor, tables.theirs.remove(&monitor)?)));
+                drop(tables);
+                if let Some((monitor, theirs)) = theirs {
+                    self.shared.locals.deliver(&theirs.local, Signal::Demonitor { monitor });
+                }
+            }
+            Control::Down { from, reference, reason, .. } => {
+                let reason = self.reason(reason, message);
+                self.down(&from, &reference, reason);
+            }
+            Control::SpawnRequest(request) => {
+                let result = Err(Atom::known("notsup"));
+                let (reference, to) = (request.reference, request.from);
+                let (linked, monitored) = (false, false);
+                self.answer(&Control::SpawnReply { reference, to, linked, monitored, result });
+            }
+            // Nobody here has a group leader, and nobody has asked for a process.
+            Control::GroupLeader { .. } | Control::SpawnReply { .. } => {}
+        }
+    }
+
+    /// Queues a control message for which no table has to be locked.
+    fn answer(&self, control: &Control) {
+        self.queue(control, None);
+        self.outbox.kick();
+    }
+
+    /// Returns a process of this node that others may name.
+    fn local(&self, pid: &WirePid) -> Option<Pid> {
+        self.shared.is_ours(pid).then(|| self.shared.locals.pid(serial(pid))).flatten()
+    }
+
+    /// Returns the reason in a control message or behind it.
+    fn reason(&self, reason: Option<Term>, message: &Message) -> ExitReason {
+        let behind = || Term::from_term(&mut message.payload()).ok();
+        // One that is malformed, or of a form that is not known, is still an end.
+        reason.or_else(behind).map_or_else(|| ExitReason::other("unreadable"), reason::from_term)
+    }
+
+    fn message(self: &Arc<Self>, to: &Target, message: &Message) {
+        let shared = &self.shared;
+        let (mut payload, len) = (message.payload(), message.payload_len());
+        let inlet = match to {
+            Target::Alias(reference) => return self.answered(Some(reference), &mut payload),
+            Target::Pid(pid) if !shared.is_ours(pid) => None,
+            Target::Pid(pid) if serial(pid) == 0 => return self.answered(None, &mut payload),
+            Target::Pid(pid) => shared.locals.inlet(serial(pid)),
+            Target::Name(name) if *name == NET_KERNEL => return self.net_kernel(&payload),
+            Target::Name(name) => shared.locals.inlet_of_name(name),
+        };
+        let Some(inlet) = inlet else { return shared.unknown() };
+        let question = payload.clone();
+        if let Err(error) = inlet.message(&mut payload, len) {
+            shared.undecodable();
+            if let Some((from, _)) = question_in(question) {
+                let text = (Term::atom("undecodable"), error.to_string());
+                self.reply(&from, &Err::<(), _>(text));
+            }
+        }
+    }
+
+    /// Takes the answer to a question of ours: `{Tag, Answer}`, where the tag is the reference, or has it as
+    /// its tail.
+    fn answered(&self, alias: Option<&Reference>, payload: &mut Decoder<'_>) {
+        let tag = payload.tuple_of(2).and_then(|()| Term::from_term(payload));
+        let reference = match tag {
+            Ok(Term::Reference(reference)) => *reference,
+            Ok(Term::Improper(list)) => match list.tail() {
+                Term::Reference(reference) => (**reference).clone(),
+                _ => return,
+            },
+            _ => return,
+        };
+        if alias.is_some_and(|alias| *alias != reference) {
+            return;
+        }
+        let Some(number) = self.shared.number_of(&reference) else { return };
+        let mut tables = self.tables();
+        let call = tables.calls.remove(&number);
+        drop(tables);
+        if let Some(call) = call {
+            call(Ok(payload));
+        }
+    }
+
+    /// Answers `net_adm:ping/1`.
+    fn net_kernel(&self, payload: &Decoder<'_>) {
+        if let Some((from, request)) = question_in(payload.clone())
+            && matches!(request.as_tuple(), Some([what, _]) if what.is_atom("is_auth"))
+        {
+            self.reply(&from, &Atom::known("yes"));
+        }
+    }
+
+    fn link(self: &Arc<Self>, from: WirePid, to: &WirePid) {
+        let Some(local) = self.local(to) else {
+            return self.refuse_link(to.clone(), from);
+        };
+        let key = (local.serial(), from);
+        let mut tables = self.tables();
+        // The peer has linked before it has heard that we have unlinked; it takes that for the end of this one.
+        if tables.unlinking.contains_key(&key) {
+            return;
+        }
+        if tables.len() > MAX_RELATIONS {
+            drop(tables);
+            return self.stop("it has too many links and monitors");
+        }
+        let there = self.there(&key.1);
+        let epoch = Epoch::next();
+        let link = tables.links.entry(key).or_insert_with(|| Link { local: local.clone(), epoch });
+        link.epoch = epoch;
+        drop(tables);
+        self.shared.locals.deliver(&local, Signal::Link { from: there, epoch });
+    }
+
+    fn refuse_link(&self, from: WirePid, to: WirePid) {
+        let (here, behind) = reason_of(self, &ExitReason::NoProcess);
+        let exit = Control::Exit { from, to, by: ExitBy::Link, reason: here };
+        self.queue(&exit, behind.as_ref().map(|term| term as &dyn ToTerm));
+        self.outbox.kick();
+    }
+
+    fn unlink(self: &Arc<Self>, id: Option<u64>, from: WirePid, to: WirePid) {
+        let key = (serial(&to), from.clone());
+        let mut tables = self.tables();
+        let link = tables.links.remove(&key);
+        if let Some(id) = id {
+            // Under the lock: so the answer goes out before any later link of the process, and what was linked
+            // before it is unlinked on both sides.
+            self.queue(&Control::UnlinkAck { id, from: to, to: from }, None);
+        }
+        drop(tables);
+        self.outbox.kick();
+        if let Some(link) = link {
+            let unlink = Signal::Unlink { from: self.there(&key.1), epoch: link.epoch };
+            self.shared.locals.deliver(&link.local, unlink);
+        }
+    }
+
+    fn exit(self: &Arc<Self>, from: WirePid, to: &WirePid, by: ExitBy, reason: ExitReason) {
+        let there = self.there(&from);
+        match by {
+            ExitBy::Request => {
+                if let Some(local) = self.local(to) {
+                    let exit = Signal::Exit { from: there, reason, by: By::Request };
+                    self.shared.locals.deliver(&local, exit);
+                }
+            }
+            ExitBy::Link => {
+                let mut tables = self.tables();
+                let link = tables.links.remove(&(serial(to), from));
+                drop(tables);
+                if let Some(link) = link {
+                    let exit = Signal::Exit { from: there, reason, by: By::Link(link.epoch) };
+                    self.shared.locals.deliver(&link.local, exit);
+                }
+            }
+        }
+    }
+
+    fn monitor(self: &Arc<Self>, from: WirePid, to: Target, reference: Reference) {
+        let local = match &to {
+            Target::Pid(pid) => self.local(pid),
+            // It lives as long as this node does.
+            Target::Name(name) if *name == NET_KERNEL => return,
+            Target::Name(name) => self.shared.locals.named(name),
+            Target::Alias(_) => None,
+        };
+        let Some(local) = local else {
+            let (here, behind) = reason_of(self, &ExitReason::NoProcess);
+            let down = Control::Down { from: to, to: from, reference, reason: here };
+            self.queue(&down, behind.as_ref().map(|term| term as &dyn ToTerm));
+            return self.outbox.kick();
+        };
+        let there = self.there(&from);
+        let monitor = remote::monitor_ref();
+        let mut tables = self.tables();
+        if tables.theirs_by_reference.contains_key(&reference) {
+            return;
+        }
+        if tables.len() > MAX_RELATIONS {
+            drop(tables);
+            return self.stop("it has too many links and monitors");
+        }
+        tables.theirs_by_reference.insert(reference.clone(), monitor);
+        tables.theirs.insert(monitor, Theirs { reference, target: to, from, local: local.clone() });
+        drop(tables);
+        self.shared.locals.deliver(&local, Signal::Monitor { from: there, monitor });
+    }
+
+    fn down(self: &Arc<Self>, from: &Target, reference: &Reference, reason: ExitReason) {
+        let Some(number) = self.shared.number_of(reference) else { return };
+        let mut tables = self.tables();
+        let call = tables.calls.remove(&number);
+        let ours = tables.ours.remove(&number);
+        if let Some(ours) = &ours {
+            tables.ours_by_monitor.remove(&ours.monitor);
+        }
+        drop(tables);
+        if let Some(call) = call {
+            call(Err(reason.clone()));
+        }
+        if let Some(ours) = ours {
+            let from = match from {
+                Target::Pid(pid) => self.there(pid),
+                // By its name: the pid that the monitor was set on stands for it.
+                _ => ours.there,
+            };
+            self.shared.locals.deliver(&ours.from, Signal::Down { from, monitor: ours.monitor, reason });
+        }
+    }
+}
+
+/// Reads `{'$gen_call', From, Request}`, if it is one.
+fn question_in(mut payload: Decoder<'_>) -> Option<(From, Term)> {
+    payload.tuple_of(3).ok()?;
+    if payload.kind().ok()? != Kind::Atom || payload.atom().ok()? != GEN_CALL {
+        return None;
+    }
+    Some((From::from_term(&mut payload).ok()?, Term::from_term(&mut payload).ok()?))
+}

@@ -1,0 +1,307 @@
+//! The processes of this node that others may name: those that the program has exposed, which take messages,
+//! and those whose pid has gone out, which can be linked, monitored and ended.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use twoply_core::actor::remote::{self, AtExit, HookId, Signal};
+use twoply_core::actor::{Pid, ProcessRef};
+use twoply_core::channel::TrySendError;
+use twoply_core::sync::Notify;
+use twoply_core::task::Spawner;
+
+use crate::wire::{DecodeError, Decoder, FromTerm};
+
+/// The bytes of messages that may wait beside full mailboxes until readers pause.
+const MAX_WAITING: usize = 32 << 20;
+
+/// The processes that others may name.
+#[derive(Default)]
+pub(crate) struct Locals {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    /// By their numbers. An entry is removed at the end of the process.
+    known: BTreeMap<u64, Known>,
+    /// The numbers of those that have a name for others.
+    names: BTreeMap<String, u64>,
+}
+
+/// A process that others may name.
+struct Known {
+    pid: Pid,
+    /// The hook that removes the entry. A call for another one is late.
+    hook: HookId,
+    /// The way in for messages, of one that is exposed.
+    inlet: Option<Arc<dyn Inlet>>,
+}
+
+/// The way to a process of whatever type, for what comes from elsewhere.
+pub(crate) trait Inlet: Send + Sync {
+    /// Delivers a message, or keeps it until there is room; `len` is what it has on the wire.
+    fn message(&self, payload: &mut Decoder<'_>, len: usize) -> Result<(), DecodeError>;
+
+    /// Delivers a signal behind the messages that wait.
+    fn signal(&self, pid: &Pid, signal: Signal);
+}
+
+/// The error of giving a process a name for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// Another process has the name, or it is one of the system's.
+    #[error("the name is taken")]
+    Taken,
+    /// The process has ended, or is no process of this node.
+    #[error("there is no such process here")]
+    NoProcess,
+}
+
+impl Locals {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // Nothing panics under this lock.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a process whose pid goes out. Returns false if it is over.
+    pub(crate) fn note(self: &Arc<Self>, pid: &Pid) -> bool {
+        self.enter(pid, None, None).is_ok()
+    }
+
+    /// Lets others send messages to a process, by a name too if there is one.
+    pub(crate) fn expose(
+        self: &Arc<Self>,
+        pid: &Pid,
+        inlet: Arc<dyn Inlet>,
+        name: Option<&str>,
+    ) -> Result<(), RegisterError> {
+        self.enter(pid, Some(inlet), name)
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        pid: &Pid,
+        inlet: Option<Arc<dyn Inlet>>,
+        name: Option<&str>,
+    ) -> Result<(), RegisterError> {
+        let serial = pid.serial();
+        let mut tables = self.tables();
+        if name.is_some_and(|name| tables.names.contains_key(name)) {
+            return Err(RegisterError::Taken);
+        }
+        // What is not needed is dropped after the lock.
+        let mut unneeded = None;
+        match tables.known.get_mut(&serial) {
+            Some(known) if known.inlet.is_none() => known.inlet = inlet,
+            Some(_) => unneeded = inlet,
+            None => {
+                // Under the lock, which the hook takes: so an end finds the entry, or is found by this.
+                let hook: Arc<dyn AtExit> = Arc::new(Forget(Arc::downgrade(self)));
+                let hook = remote::at_exit(pid, hook).ok_or(RegisterError::NoProcess)?;
+                tables.known.insert(serial, Known { pid: pid.clone(), hook, inlet });
+            }
+        }
+        if let Some(name) = name {
+            tables.names.insert(name.to_owned(), serial);
+        }
+        drop(tables);
+        drop(unneeded);
+        Ok(())
+    }
+
+    pub(crate) fn pid(&self, serial: u64) -> Option<Pid> {
+        self.tables().known.get(&serial).map(|known| known.pid.clone())
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<Pid> {
+        let tables = self.tables();
+        let serial = tables.names.get(name)?;
+        tables.known.get(serial).map(|known| known.pid.clone())
+    }
+
+    /// Returns the way in for messages to a process, if it is exposed.
+    pub(crate) fn inlet(&self, serial: u64) -> Option<Arc<dyn Inlet>> {
+        self.tables().known.get(&serial)?.inlet.clone()
+    }
+
+    /// As [`Locals::inlet`], by a name.
+    pub(crate) fn inlet_of_name(&self, name: &str) -> Option<Arc<dyn Inlet>> {
+        let tables = self.tables();
+        let serial = tables.names.get(name)?;
+        tables.known.get(serial)?.inlet.clone()
+    }
+
+    /// Does to a process of this node what a signal says, behind the messages that wait for it.
+    pub(crate) fn deliver(&self, pid: &Pid, signal: Signal) {
+        match self.inlet(pid.serial()) {
+            Some(inlet) => inlet.signal(pid, signal),
+            None => remote::deliver(pid, signal),
+        }
+    }
+
+    /// Takes a name back.
+    pub(crate) fn unregister(&self, name: &str) -> bool {
+        self.tables().names.remove(name).is_some()
+    }
+
+    /// Forgets all processes, and takes the hooks back.
+    pub(crate) fn clear(&self) {
+        let tables = std::mem::take(&mut *self.tables());
+        for known in tables.known.into_values() {
+            remote::forget_hook(&known.pid, known.hook);
+        }
+    }
+
+    /// Returns how many processes others may name.
+    pub(crate) fn len(&self) -> usize {
+        self.tables().known.len()
+    }
+}
+
+/// Removes a process at its end, before anybody is told of that.
+struct Forget(Weak<Locals>);
+
+impl AtExit for Forget {
+    fn ended(&self, pid: &Pid, hook: HookId) {
+        let Some(locals) = self.0.upgrade() else { return };
+        let mut tables = locals.tables();
+        let serial = pid.serial();
+        if tables.known.get(&serial).is_some_and(|known| known.hook == hook) {
+            tables.names.retain(|_, of| *of != serial);
+            let known = tables.known.remove(&serial);
+            drop(tables);
+            drop(known);
+        }
+    }
+}
+
+/// The bytes of messages that wait beside full mailboxes.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    bytes: AtomicUsize,
+    /// Tells readers that pause that there are fewer.
+    fewer: Notify,
+}
+
+impl Waiting {
+    /// Returns true if readers are to pause.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.bytes.load(Relaxed) > MAX_WAITING
+    }
+
+    /// Waits until some of the messages have been received.
+    pub(crate) async fn fewer(&self) {
+        let fewer = self.fewer.notified();
+        if self.is_too_much() {
+            fewer.await;
+        }
+    }
+}
+
+/// The way to a process whose messages are an `M`.
+///
+/// A reader never waits for room in one mailbox, or an answer that stands behind would not come in. What finds
+/// the mailbox full waits here, in order with all that comes after, for a task that sends it when there is
+/// room.
+pub(crate) struct Typed<M> {
+    process: ProcessRef<M>,
+    queue: Arc<Mutex<Queue<M>>>,
+    waiting: Arc<Waiting>,
+    spawner: Spawner,
+}
+
+struct Queue<M> {
+    items: VecDeque<Item<M>>,
+    /// Whether a task sends them.
+    draining: bool,
+}
+
+enum Item<M> {
+    Message(M, usize),
+    Signal(Pid, Signal),
+}
+
+impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
+    pub(crate) fn new(process: ProcessRef<M>, waiting: Arc<Waiting>, spawner: Spawner) -> Typed<M> {
+        let queue = Queue { items: VecDeque::new(), draining: false };
+        Typed { process, queue: Arc::new(Mutex::new(queue)), waiting, spawner }
+    }
+
+    /// Queues an item if others wait already; else hands it back.
+    fn behind_others(&self, item: Item<M>) -> Option<Item<M>> {
+        let mut queue = lock(&self.queue);
+        if queue.draining {
+            queue.items.push_back(item);
+            return None;
+        }
+        Some(item)
+    }
+
+    /// Queues the first item that has to wait, and starts the task that sends it.
+    fn begin(&self, item: Item<M>) {
+        let mut queue = lock(&self.queue);
+        queue.items.push_back(item);
+        queue.draining = true;
+        drop(queue);
+        let (process, queue, waiting) =
+            (self.process.clone(), Arc::clone(&self.queue), Arc::clone(&self.waiting));
+        drop(self.spawner.spawn(drain(process, queue, waiting)));
+    }
+}
+
+fn lock<M>(queue: &Mutex<Queue<M>>) -> MutexGuard<'_, Queue<M>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the first item out; the queue is drained when there is none.
+fn next<M>(queue: &Mutex<Queue<M>>) -> Option<Item<M>> {
+    let mut queue = lock(queue);
+    let item = queue.items.pop_front();
+    queue.draining = item.is_some();
+    item
+}
+
+/// Sends what waits until nothing does.
+async fn drain<M: Send + 'static>(
+    process: ProcessRef<M>,
+    queue: Arc<Mutex<Queue<M>>>,
+    waiting: Arc<Waiting>,
+) {
+    while let Some(item) = next(&queue) {
+        match item {
+            Item::Signal(pid, signal) => remote::deliver(&pid, signal),
+            Item::Message(message, len) => {
+                // A process that has ended takes nothing more; its messages are dropped, as in Erlang.
+                let _ = process.send(message).await;
+                waiting.bytes.fetch_sub(len, Relaxed);
+                waiting.fewer.notify_waiters();
+            }
+        }
+    }
+}
+
+impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
+    fn message(&self, payload: &mut Decoder<'_>, len: usize) -> Result<(), DecodeError> {
+        let message = M::from_term(payload)?;
+        payload.finish()?;
+        self.waiting.bytes.fetch_add(len, Relaxed);
+        let Some(item) = self.behind_others(Item::Message(message, len)) else { return Ok(()) };
+        let Item::Message(message, len) = item else { return Ok(()) };
+        match self.process.try_send(message) {
+            Err(TrySendError::Full(message)) => self.begin(Item::Message(message, len)),
+            Ok(()) | Err(_) => {
+                self.waiting.bytes.fetch_sub(len, Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn signal(&self, pid: &Pid, signal: Signal) {
+        if let Some(Item::Signal(pid, signal)) = self.behind_others(Item::Signal(pid.clone(), signal)) {
+            remote::deliver(&pid, signal);
+        }
+    }
+}

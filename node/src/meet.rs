@@ -1,0 +1,211 @@
+//! The handshake over a socket, from both sides, and the port mapper.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use twoply_core::net::TcpStream;
+use twoply_core::time::timeout;
+
+use crate::node::{Peering, Shared};
+use crate::wire::{self, Acceptor, Asked, Connector, Found, HandshakeError, Packets, Peer, Progress, Status};
+
+/// The time that a handshake may take, and each question to the port mapper.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(7);
+/// The bytes that are read at a time.
+const READ: usize = 1 << 10;
+
+/// The reasons for which two nodes are not connected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Something is wrong with the connection.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The handshake has failed.
+    #[error("{0}")]
+    Handshake(#[from] HandshakeError),
+    /// The port mapper of the host does not know the node.
+    #[error("the port mapper does not know the node")]
+    Unknown,
+    /// The name is none of a node, or this node's own.
+    #[error("there is no node of this name to connect to")]
+    Name,
+    /// The other node is not understood: what it sends is no handshake, or the port mapper's answer is none.
+    #[error("what it sends makes no sense")]
+    Malformed,
+    /// The node has been shut down.
+    #[error("this node has been shut down")]
+    Closed,
+}
+
+/// A socket, and what of the next message has been read from it.
+struct Talk {
+    stream: TcpStream,
+    packets: Packets,
+    /// The bytes that have been read, of which some have been used.
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Talk {
+    fn new(stream: TcpStream) -> Talk {
+        Talk { stream, packets: Packets::handshake(false), bytes: Vec::new(), used: 0 }
+    }
+
+    /// Returns the next message of the peer's.
+    async fn hear(&mut self) -> Result<Vec<u8>, ConnectError> {
+        loop {
+            let mut rest = &self.bytes[self.used..];
+            let message = self.packets.next(&mut rest).map_err(|_| ConnectError::Malformed)?;
+            self.used = self.bytes.len() - rest.len();
+            if let Some(message) = message {
+                return Ok(message);
+            }
+            self.bytes.resize(READ, 0);
+            let read = self.stream.read(&mut self.bytes).await?;
+            self.bytes.truncate(read);
+            self.used = 0;
+            if read == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+
+    async fn say(&self, message: &[u8]) -> io::Result<()> {
+        // Messages of ours are short.
+        let packet = [&(message.len() as u16).to_be_bytes(), message].concat();
+        self.stream.write_all(&packet).await
+    }
+
+    /// Returns the socket, and the bytes behind the handshake.
+    fn done(self, peer: Peer) -> (Peer, TcpStream, Vec<u8>) {
+        (peer, self.stream, self.bytes[self.used..].to_vec())
+    }
+}
+
+/// A connection as a handshake leaves it: who is there, the socket, and bytes that have been read already.
+pub(crate) type Met = (Peer, TcpStream, Vec<u8>);
+
+/// Returns a number that nobody can guess.
+pub(crate) fn challenge() -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(u32::from_be_bytes(bytes))
+}
+
+/// Connects to the node `name` at `address`.
+pub(crate) async fn connect(shared: &Shared, name: &str, address: SocketAddr) -> Result<Met, ConnectError> {
+    let stream = TcpStream::connect_addr(address).await?;
+    stream.set_nodelay(true)?;
+    let mut talk = Talk::new(stream);
+    let (mut connector, hello) = Connector::new(shared.own.clone(), name, challenge()?);
+    talk.say(&hello).await?;
+    loop {
+        match connector.message(&talk.hear().await?)? {
+            Progress::Wait => {}
+            Progress::Send(message) => talk.say(&message).await?,
+            // We have lost the connection that the peer still has.
+            Progress::Alive => talk.say(&connector.alive(true)).await?,
+            Progress::Done(peer) => return Ok(talk.done(peer)),
+        }
+    }
+}
+
+/// Takes part in a handshake that another node has begun. `name` is told as soon as it is known.
+pub(crate) async fn accept(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    name: &mut Option<String>,
+) -> Result<(Met, Peering), ConnectError> {
+    stream.set_nodelay(true)?;
+    let mut talk = Talk::new(stream);
+    let mut acceptor = Acceptor::new(shared.own.clone(), challenge()?);
+    let mut peering = None;
+    loop {
+        let asked = acceptor.message(&talk.hear().await?);
+        if let Err(HandshakeError::Missing(_) | HandshakeError::NameMe) = &asked {
+            // The peer is told; whether it hears that is its business.
+            let _ = talk.say(&Status::NotAllowed.message()).await;
+        }
+        match asked? {
+            Asked::Status { name: caller } => {
+                *name = Some(caller.clone());
+                let (status, place) = shared.called(&caller);
+                for message in acceptor.answer(status) {
+                    talk.say(&message).await?;
+                }
+                peering = Some(place.ok_or(HandshakeError::Nok)?);
+            }
+            Asked::Wait => {}
+            Asked::Send(message) => talk.say(&message).await?,
+            Asked::Withdrawn => return Err(HandshakeError::Nok.into()),
+            Asked::Done { last, peer } => {
+                let peering = peering.ok_or(ConnectError::Malformed)?;
+                // The old connection is ended, and everybody told, before the peer hears that the new one is up.
+                peering.end_the_last().await;
+                talk.say(&last).await?;
+                return Ok((talk.done(peer), peering));
+            }
+        }
+    }
+}
+
+/// Registers this node with the port mapper. Returns the connection, which has to stay open, and the creation.
+pub(crate) async fn register(
+    epmd: SocketAddr,
+    name: &str,
+    port: u16,
+) -> Result<(TcpStream, u32), ConnectError> {
+    let stream = TcpStream::connect_addr(epmd).await?;
+    stream.write_all(&wire::register_request(name, port)).await?;
+    let mut answer = Vec::new();
+    loop {
+        read_more(&stream, &mut answer).await?;
+        let registered = wire::registered(&answer).map_err(|error| match error {
+            wire::EpmdError::Taken => io::Error::new(io::ErrorKind::AddrInUse, error).into(),
+            _ => ConnectError::Malformed,
+        });
+        if let Some(creation) = registered? {
+            return Ok((stream, creation));
+        }
+    }
+}
+
+/// Asks the port mapper for the port of a node.
+pub(crate) async fn port(epmd: SocketAddr, name: &str) -> Result<u16, ConnectError> {
+    let stream = TcpStream::connect_addr(epmd).await?;
+    stream.write_all(&wire::port_request(name)).await?;
+    let mut answer = Vec::new();
+    loop {
+        read_more(&stream, &mut answer).await?;
+        match wire::found(&answer).map_err(|_| ConnectError::Malformed)? {
+            Some(Found::Port { port, .. }) => return Ok(port),
+            Some(Found::Unknown) => return Err(ConnectError::Unknown),
+            None => {}
+        }
+    }
+}
+
+async fn read_more(stream: &TcpStream, answer: &mut Vec<u8>) -> Result<(), ConnectError> {
+    let mut bytes = [0; 512];
+    match stream.read(&mut bytes).await? {
+        0 => Err(ConnectError::Malformed),
+        len if answer.len() + len > READ => Err(ConnectError::Malformed),
+        len => {
+            answer.extend_from_slice(&bytes[..len]);
+            Ok(())
+        }
+    }
+}
+
+/// Bounds what two nodes say to each other before they are connected.
+pub(crate) async fn in_time<T>(
+    meeting: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    match timeout(PATIENCE, meeting).await {
+        Ok(met) => met,
+        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+    }
+}

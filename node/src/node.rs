@@ -1,0 +1,293 @@
+//! [`Node`]: a node as the program sees it, and what all of its tasks share.
+
+mod builder;
+mod calls;
+mod peers;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use twoply_core::actor::remote::{self, NodeTable};
+use twoply_core::actor::{Pid, ProcessRef};
+use twoply_core::channel::broadcast;
+use twoply_core::net::TcpStream;
+use twoply_core::sync::CancellationToken;
+use twoply_core::task::Spawner;
+
+use self::peers::Peers;
+use crate::connection::{Connection, serial};
+use crate::local::{Locals, RegisterError, Typed, Waiting};
+use crate::wire::{self, Atom, FromTerm, Limits, Own, Reference};
+
+pub use self::builder::{Builder, StartError};
+pub use self::calls::{Answer, CallError};
+pub use self::peers::{Event, Remote};
+
+pub(crate) use self::peers::Peering;
+
+/// What the program has set.
+pub(crate) struct Settings {
+    /// How long a peer may say nothing.
+    pub(crate) tick_time: Duration,
+    pub(crate) limits: Limits,
+}
+
+/// What all tasks of a node share.
+pub(crate) struct Shared {
+    pub(crate) own: Own,
+    /// The name of the node.
+    pub(crate) name: Atom,
+    pub(crate) spawner: Spawner,
+    pub(crate) settings: Settings,
+    /// The nodes that somebody has a pid of.
+    pub(crate) nodes: NodeTable,
+    pub(crate) locals: Arc<Locals>,
+    /// The messages that wait beside full mailboxes.
+    pub(crate) waiting: Arc<Waiting>,
+    peers: Peers,
+    /// Is cancelled by a shutdown.
+    over: CancellationToken,
+    /// The last number that a reference or an unlink has had.
+    last: AtomicU64,
+    unknown: AtomicU64,
+    undecodable: AtomicU64,
+    /// The registration with the port mapper lasts as long as this connection.
+    registration: Mutex<Option<TcpStream>>,
+}
+
+impl Shared {
+    /// Returns a number that nothing of this node has had.
+    pub(crate) fn number(&self) -> u64 {
+        self.last.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Returns the reference with this number: the first word of three has 18 bits.
+    pub(crate) fn reference(&self, number: u64) -> Reference {
+        let words = [number as u32 & 0x3_ffff, (number >> 18) as u32, (number >> 50) as u32];
+        match Reference::new(self.name.clone(), self.own.creation, &words) {
+            Some(reference) => reference,
+            None => unreachable!("three words are not too many"),
+        }
+    }
+
+    /// Returns the number of a reference, if it is one of ours.
+    pub(crate) fn number_of(&self, reference: &Reference) -> Option<u64> {
+        if reference.node != self.name || reference.creation != self.own.creation {
+            return None;
+        }
+        match *reference.words() {
+            [a, b, c] => Some(u64::from(a) | u64::from(b) << 18 | u64::from(c) << 50),
+            _ => None,
+        }
+    }
+
+    /// Returns the sender of what no process sends.
+    pub(crate) fn nobody(&self) -> wire::Pid {
+        wire::Pid { node: self.name.clone(), id: 0, serial: 0, creation: self.own.creation }
+    }
+
+    /// Returns a pid as it stands on the wire.
+    pub(crate) fn wire_pid(&self, pid: &Pid) -> wire::Pid {
+        let (id, serial) = (pid.serial() as u32, (pid.serial() >> 32) as u32);
+        match remote::node(pid) {
+            None => wire::Pid { node: self.name.clone(), id, serial, creation: self.own.creation },
+            Some(node) => wire::Pid { node: Atom::known(node.name()), id, serial, creation: node.creation() },
+        }
+    }
+
+    /// Returns true if a pid is one of this incarnation of this node.
+    pub(crate) fn is_ours(&self, pid: &wire::Pid) -> bool {
+        pid.node == self.name && pid.creation == self.own.creation
+    }
+
+    /// Notes that a pid goes out. Where the process has ended already, its answers say so.
+    pub(crate) fn note(&self, pid: &Pid) {
+        if pid.is_local() {
+            self.locals.note(pid);
+        }
+    }
+
+    /// Counts a message for nobody.
+    pub(crate) fn unknown(&self) {
+        self.unknown.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a message that its receiver does not understand.
+    pub(crate) fn undecodable(&self) {
+        self.undecodable.fetch_add(1, Relaxed);
+    }
+}
+
+/// A hidden node of an Erlang cluster. Clones are the same node; the last of them to go ends it, as
+/// [`shutdown`](Node::shutdown) does.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{self, Process};
+/// use twoply::node::Node;
+///
+/// # let epmd = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// // Two nodes that know each other's address, so that no port mapper is needed.
+/// let shop = Node::builder("shop@localhost").cookie("secret").without_epmd().start().wait()?;
+/// let till = Node::builder("till@localhost").cookie("secret").without_epmd();
+/// let till = till.peer("shop@localhost", shop.local_addr()).start().wait()?;
+///
+/// let (seen, sent) = std::sync::mpsc::channel();
+/// let counter = actor::spawn(async move |mut me: Process<(String, u32)>| {
+///     let _ = seen.send(me.receive().await.message());
+/// })?;
+/// shop.register("counter", &counter)?;
+///
+/// let there = till.connect("shop@localhost").wait()?.process::<(String, u32)>("counter");
+/// there.send(("tea".to_owned(), 2)).wait()?;
+/// assert_eq!(sent.recv()?, Some(("tea".to_owned(), 2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Node(Arc<Handle>);
+
+/// All clones of a node share this; the tasks of the node do not.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.shut_down();
+    }
+}
+
+impl Node {
+    /// Begins to make a node called `name`, which is `name@host`.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder::new(name.into())
+    }
+
+    fn new(shared: Arc<Shared>) -> Node {
+        Node(Arc::new(Handle(shared)))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+
+    /// Returns the name of the node.
+    pub fn name(&self) -> &str {
+        &self.shared().own.name
+    }
+
+    /// Returns which incarnation of the node this is. It is never 0.
+    pub fn creation(&self) -> u32 {
+        self.shared().own.creation
+    }
+
+    /// Lets other nodes send messages to a process under `name`, as to a registered process of Erlang's, and
+    /// link and monitor it. The name is free when the process has ended, before anybody is told of the end.
+    ///
+    /// Messages that are no `M` are counted and dropped; one that asks as `gen_server:call` does is answered
+    /// `{error, {{undecodable, Text}}}`. A process of [`Term`](wire::Term) takes everything.
+    ///
+    /// # Errors
+    /// When another process has the name, and when this one has ended.
+    pub fn register<M>(&self, name: &str, process: &ProcessRef<M>) -> Result<(), RegisterError>
+    where
+        M: for<'a> FromTerm<'a> + Send + 'static,
+    {
+        // The process of the system that others ask whether we are there.
+        if name == "net_kernel" {
+            return Err(RegisterError::Taken);
+        }
+        self.enter(process, Some(name))
+    }
+
+    /// Takes a name back. Returns false if nobody has it.
+    pub fn unregister(&self, name: &str) -> bool {
+        self.shared().locals.unregister(name)
+    }
+
+    /// Lets other nodes send messages to a process by its pid, as [`register`](Node::register) does, and
+    /// returns that pid as others know it.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn expose<M>(&self, process: &ProcessRef<M>) -> Result<wire::Pid, RegisterError>
+    where
+        M: for<'a> FromTerm<'a> + Send + 'static,
+    {
+        self.enter(process, None)?;
+        Ok(self.shared().wire_pid(&process.pid()))
+    }
+
+    fn enter<M>(&self, process: &ProcessRef<M>, name: Option<&str>) -> Result<(), RegisterError>
+    where
+        M: for<'a> FromTerm<'a> + Send + 'static,
+    {
+        let shared = self.shared();
+        let pid = process.pid();
+        if !pid.is_local() {
+            return Err(RegisterError::NoProcess);
+        }
+        let inlet = Typed::new(process.clone(), Arc::clone(&shared.waiting), shared.spawner.clone());
+        shared.locals.expose(&pid, Arc::new(inlet), name)
+    }
+
+    /// Returns the names of the nodes that this one is connected to.
+    pub fn nodes(&self) -> Vec<String> {
+        self.shared().peers.names()
+    }
+
+    /// Returns a receiver of what becomes of connections from now on. One that falls behind by more than 256
+    /// events misses the oldest, and is told so.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared().peers.subscribe()
+    }
+
+    /// Returns how many messages have come for nobody, and how many that their receivers do not understand.
+    pub fn dropped(&self) -> (u64, u64) {
+        let shared = self.shared();
+        (shared.unknown.load(Relaxed), shared.undecodable.load(Relaxed))
+    }
+
+    /// Returns how many processes of this node others may name.
+    pub fn exposed(&self) -> usize {
+        self.shared().locals.len()
+    }
+
+    /// Ends all connections and takes no more; names and pids of this node are nobody to others. Links and
+    /// monitors across are told as by any end of a connection.
+    pub fn shutdown(&self) {
+        self.shared().shut_down();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("name", &self.name()).field("nodes", &self.nodes()).finish()
+    }
+}
+
+impl Shared {
+    fn shut_down(&self) {
+        self.over.cancel();
+        drop(self.registration.lock().unwrap_or_else(PoisonError::into_inner).take());
+        for connection in self.peers.take_all() {
+            connection.stop("this node has been shut down");
+        }
+        self.locals.clear();
+    }
+
+    /// Notes that a connection has ended, before anybody is told.
+    pub(crate) fn lost(&self, connection: &Arc<Connection>) {
+        self.peers.remove(connection);
+    }
+
+    pub(crate) fn told_down(&self, connection: &Connection, why: String) {
+        self.peers.tell(Event::Down { name: connection.peer.name.clone(), why });
+    }
+
+    /// Returns a process of this node that has this pid, if others may name it.
+    pub(crate) fn pid_here(&self, pid: &wire::Pid) -> Option<Pid> {
+        self.is_ours(pid).then(|| self.locals.pid(serial(pid))).flatten()
+    }
+}

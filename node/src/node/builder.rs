@@ -1,0 +1,166 @@
+//! How a node is made: its settings, its listener and its registration.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use twoply_core::net::TcpListener;
+use twoply_core::sync::CancellationToken;
+use twoply_core::task::{SpawnError, Spawner};
+
+use super::peers::{self, Discovery, Peers};
+use super::{Node, Settings, Shared};
+use crate::meet::{self, ConnectError, in_time};
+use crate::wire::{Atom, Flags, Limits, NameError, Own, split_name};
+
+/// The port of the port mapper, unless `ERL_EPMD_PORT` says another.
+const EPMD: u16 = 4369;
+
+/// The settings of a [`Node`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    name: String,
+    cookie: String,
+    listen: SocketAddr,
+    epmd: Option<SocketAddr>,
+    peers: Vec<(String, SocketAddr)>,
+    tick_time: Duration,
+    limits: Limits,
+}
+
+/// The reasons for which a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The name is none of a node.
+    #[error("the name of the node: {0}")]
+    Name(#[from] NameError),
+    /// A node needs a cookie, so that a foreign one does not get in by mistake.
+    #[error("a node needs a cookie")]
+    Cookie,
+    /// The socket to listen on cannot be made, or nothing is random.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The port mapper does not answer, or has the name already.
+    #[error("the port mapper: {0}")]
+    Epmd(#[source] ConnectError),
+    /// There is no backend to run on.
+    #[error("{0}")]
+    Spawn(#[from] SpawnError),
+}
+
+impl Builder {
+    pub(super) fn new(name: String) -> Builder {
+        let port = std::env::var("ERL_EPMD_PORT").ok().and_then(|port| port.parse().ok());
+        Builder {
+            name,
+            cookie: String::new(),
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            epmd: Some((Ipv4Addr::LOCALHOST, port.unwrap_or(EPMD)).into()),
+            peers: Vec::new(),
+            tick_time: Duration::from_secs(60),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Sets the cookie, which all nodes of a cluster have. It is no security: whoever can read what nodes say
+    /// to each other can take part in it.
+    pub fn cookie(mut self, cookie: impl Into<String>) -> Builder {
+        self.cookie = cookie.into();
+        self
+    }
+
+    /// Sets the address to listen on; else it is a free port of the loopback interface. On another interface
+    /// anybody who gets there and knows the cookie can do anything that a node can.
+    pub fn listen(mut self, address: SocketAddr) -> Builder {
+        self.listen = address;
+        self
+    }
+
+    /// Sets the address of the port mapper; else it is on this host, at port 4369 or the one that the
+    /// variable `ERL_EPMD_PORT` says. This library starts none.
+    pub fn epmd(mut self, address: SocketAddr) -> Builder {
+        self.epmd = Some(address);
+        self
+    }
+
+    /// Leaves the port mapper out: the node is found by nobody who is not told its address, and finds the
+    /// [peers](Builder::peer) that it is told.
+    pub fn without_epmd(mut self) -> Builder {
+        self.epmd = None;
+        self
+    }
+
+    /// Tells the address of another node, for which the port mapper is not asked.
+    pub fn peer(mut self, name: impl Into<String>, address: SocketAddr) -> Builder {
+        self.peers.push((name.into(), address));
+        self
+    }
+
+    /// Sets how long a peer may say nothing until its connection is given up; else 60 seconds. Peers are to
+    /// have the same: each writes something four times as often.
+    pub fn tick_time(mut self, time: Duration) -> Builder {
+        self.tick_time = time.max(Duration::from_millis(4));
+        self
+    }
+
+    /// Sets what a peer may make this node keep.
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts the node, on the backend of the calling task.
+    ///
+    /// # Errors
+    /// When the name is none of a node, when there is no cookie, when nothing can listen, and when the port
+    /// mapper does not answer or has the name.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let (alive, _) = split_name(&self.name)?;
+        if self.cookie.is_empty() {
+            return Err(StartError::Cookie);
+        }
+        let spawner = Spawner::current()?;
+        let listener = TcpListener::bind(self.listen).await?;
+        let address = listener.local_addr()?;
+        let (registration, creation) = match self.epmd {
+            Some(epmd) => {
+                let registered = in_time(meet::register(epmd, alive, address.port())).await;
+                let (stream, creation) = registered.map_err(StartError::Epmd)?;
+                (Some(stream), creation)
+            }
+            None => (None, meet::challenge()?),
+        };
+        let own = Own {
+            // 0 is no incarnation.
+            creation: creation.max(1),
+            // Requests to start processes are answered `notsup`, and not offered.
+            flags: Flags::OFFERED - Flags::SPAWN,
+            cookie: self.cookie,
+            name: self.name,
+        };
+        let shared = Arc::new(Shared {
+            name: Atom::known(&own.name),
+            own,
+            spawner,
+            settings: Settings { tick_time: self.tick_time, limits: self.limits },
+            nodes: Default::default(),
+            locals: Arc::default(),
+            waiting: Arc::default(),
+            peers: Peers::new(Discovery::new(self.epmd, self.peers), address),
+            over: CancellationToken::new(),
+            last: AtomicU64::new(0),
+            unknown: AtomicU64::new(0),
+            undecodable: AtomicU64::new(0),
+            registration: Mutex::new(registration),
+        });
+        drop(shared.spawner.spawn(peers::listen(Arc::clone(&shared), listener)));
+        Ok(Node::new(shared))
+    }
+}

@@ -1,0 +1,143 @@
+//! An Erlang node as a child, which does what a test tells it, and a port mapper of the test's own: so tests
+//! run side by side, and leave nothing behind.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+/// A running `erl` with a name, and its port mapper.
+pub struct ErlangNode {
+    child: Child,
+    epmd: Child,
+    /// The address of the port mapper.
+    pub epmd_addr: SocketAddr,
+    /// The name of the node.
+    pub name: String,
+    socket: TcpStream,
+}
+
+impl ErlangNode {
+    /// Starts one with this cookie, and a port mapper. Returns `None` where no Erlang is installed, and says
+    /// so.
+    pub fn start(cookie: &str, tick_seconds: u32) -> Option<ErlangNode> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        if !["erl", "erlc", "epmd"].into_iter().all(is_there) {
+            eprintln!("SKIPPED: there is no Erlang to connect to");
+            return None;
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let own = format!("twoply{}x{number}", process::id());
+        let folder = compiled();
+        let (epmd, epmd_addr) = start_epmd();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let name = format!("{own}@localhost");
+        let child = Command::new("erl")
+            .args(["-noinput", "+S", "1:1", "-sname", &name, "-setcookie", cookie, "-pa"])
+            .arg(folder)
+            .args(["-start_epmd", "false", "-kernel", "net_ticktime", &tick_seconds.to_string()])
+            .args(["logger_level", "none", "inet_dist_use_interface", "{127,0,0,1}"])
+            .args(["-run", "twoply_peer", "main", &port.to_string()])
+            .env("ERL_EPMD_PORT", epmd_addr.port().to_string())
+            .env("ERL_CRASH_DUMP_SECONDS", "0")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("erl starts");
+        let (socket, _) = listener.accept().expect("the node tells that it is there");
+        socket.set_nodelay(true).expect("an option");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
+        Some(ErlangNode { child, epmd, epmd_addr, name, socket })
+    }
+
+    /// Has the node evaluate expressions, and returns the value of the last one as text.
+    pub fn eval(&mut self, expressions: &str) -> String {
+        self.begin(expressions);
+        self.end()
+    }
+
+    /// As [`eval`](ErlangNode::eval), and does not wait for the value.
+    pub fn begin(&mut self, expressions: &str) {
+        let packet = [&(expressions.len() as u32 + 1).to_be_bytes(), expressions.as_bytes(), b"."].concat();
+        self.socket.write_all(&packet).expect("the node listens");
+    }
+
+    /// Returns the value of what has begun.
+    pub fn end(&mut self) -> String {
+        let mut len = [0; 4];
+        self.socket.read_exact(&mut len).expect("the node answers in time");
+        let mut answer = vec![0; u32::from_be_bytes(len) as usize];
+        self.socket.read_exact(&mut answer).expect("the node answers");
+        String::from_utf8(answer).expect("the answer is text")
+    }
+
+    /// Kills the node, as by `kill -9`.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the folder with the compiled module, which lies beside what cargo has built.
+fn compiled() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let program = env::current_exe().expect("a test has a path");
+        let folder = program.with_file_name("erlang");
+        let own = folder.join(process::id().to_string());
+        fs::create_dir_all(&own).expect("a folder for the compiled module");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("erlang/twoply_peer.erl");
+        let compiled = Command::new("erlc").arg("-o").arg(&own).arg(source).status();
+        assert!(compiled.expect("erlc runs").success());
+        // At once, since other tests may do the same.
+        let module = "twoply_peer.beam";
+        fs::rename(own.join(module), folder.join(module)).expect("the folder is ours");
+        let _ = fs::remove_dir(own);
+        folder
+    })
+}
+
+fn is_there(tool: &str) -> bool {
+    let mut command = Command::new(tool);
+    command.arg("-help").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
+}
+
+/// Starts a port mapper on a port that was free a moment ago.
+fn start_epmd() -> (Child, SocketAddr) {
+    for _ in 0..20 {
+        let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = probe.local_addr().expect("it is bound");
+        drop(probe);
+        let epmd = Command::new("epmd")
+            .args(["-relaxed_command_check", "-port", &address.port().to_string()])
+            .args(["-address", "127.0.0.1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut epmd = epmd.expect("epmd starts");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline && epmd.try_wait().expect("it is a child").is_none() {
+            if TcpStream::connect(address).is_ok() {
+                return (epmd, address);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = epmd.kill();
+        let _ = epmd.wait();
+    }
+    panic!("no port mapper starts");
+}
+
+impl Drop for ErlangNode {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.epmd.kill();
+        let _ = self.epmd.wait();
+    }
+}
