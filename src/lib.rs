@@ -55,7 +55,7 @@ pub use twoply_core::task::{Spawner, Task, set_default, spawn, spawn_fn, spawn_p
 /// assert_eq!(poll_fn(|_| Poll::Ready(7)).wait(), 7);
 /// ```
 pub mod contract {
-    pub use twoply_core::{backend, coop, fork, parker, strand, threads, timers, world};
+    pub use twoply_core::{backend, coop, fork, io_threads, parker, strand, threads, timers, world};
 }
 
 /// The native runtime: every task is an OS thread.

@@ -38,9 +38,11 @@ use twoply_green::Green;
 use twoply_native::Native;
 
 pub use twoply_core::hooks::{Hooks, HooksAlreadySet, TaskMeta, process_hooks, set_process_hooks};
+pub use twoply_core::io_threads::IoMetrics;
 pub use twoply_core::threads::{PoolLimits, PoolMetrics};
 
 use crate::actor::Tabling;
+use crate::contract::io_threads::IoThreads;
 use crate::task::{Dumping, TaskKinds};
 use crate::{Failure, Spawner, Task};
 
@@ -203,7 +205,8 @@ impl Runtime {
         let (threads, idle_threads) = on_engine!(&self.engine, runtime => runtime.threads());
         let spawner = self.spawner();
         let (tasks, offloaded) = (spawner.tasks(), spawner.backend().blocking_pool().metrics());
-        Metrics { tasks: tasks.len(), kinds: tasks.kinds(), threads, idle_threads, offloaded }
+        let io = spawner.backend().io_threads().map(IoThreads::metrics).unwrap_or_default();
+        Metrics { tasks: tasks.len(), kinds: tasks.kinds(), threads, idle_threads, offloaded, io }
     }
 
     /// Returns the green runtime behind it, if it is one: for what only that has, such as the counters of its
@@ -289,11 +292,13 @@ pub struct Metrics {
     pub idle_threads: usize,
     /// The counters of the pool for code that blocks where the stack must not.
     pub offloaded: PoolMetrics,
+    /// The counters of the threads on which ports run; where they run on workers, there are none.
+    pub io: IoMetrics,
 }
 
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Metrics { tasks, kinds, threads, idle_threads, offloaded } = self;
+        let Metrics { tasks, kinds, threads, idle_threads, offloaded, .. } = self;
         write!(f, "{tasks} tasks ({kinds}) on {threads} threads, {idle_threads} of them idle")?;
         if offloaded.is_saturated() { write!(f, "; offloaded: {offloaded}") } else { Ok(()) }
     }

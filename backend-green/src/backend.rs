@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
+use twoply_core::io_threads::IoThreads;
 use twoply_core::strand::with_current;
 use twoply_core::task::{TaskId, TaskList};
 use twoply_core::threads::BlockingPool;
@@ -35,6 +36,10 @@ impl Backend for Shared {
             lock(&self.watch.rescued).iter().filter(|poll| poll.is_stuck()).map(|poll| poll.task).collect();
         let polled = self.workers.iter().map(current).chain::<Vec<u64>>(stuck);
         polled.filter_map(TaskId::from_u64).collect()
+    }
+
+    fn io_threads(&self) -> Option<&IoThreads> {
+        self.io.as_ref()
     }
 
     #[inline]

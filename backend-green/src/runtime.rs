@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::backend::Backend;
+use twoply_core::io_threads::IoThreads;
 use twoply_core::task::Spawner;
 
 use crate::metrics::Metrics;
@@ -108,13 +109,22 @@ impl Green {
             let _ = twoply_core::threads::shared().execute(Some(DROPPER), None, dropping);
         }
         shared.threads.join(until);
+        if let Some(io) = &shared.io {
+            io.close();
+            let left = until.saturating_duration_since(Instant::now());
+            let _ = twoply_core::time::timeout(left, io.wait_empty()).wait();
+        }
         twoply_core::backend::at_end(Some(until));
-        shared.tasks.ended(shared.threads.threads().0)
+        shared.tasks.ended(shared.threads.threads().0)?;
+        shared.io.as_ref().map_or(Ok(()), IoThreads::ended)
     }
 }
 
 impl Drop for Green {
     fn drop(&mut self) {
+        if let Some(io) = &self.shared.io {
+            io.close();
+        }
         self.shared.drain();
         if self.shared.is_stopped() {
             // The workers end by themselves, when they can.

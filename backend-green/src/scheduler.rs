@@ -41,6 +41,7 @@ use std::sync::{Arc, Mutex};
 
 use twoply_core::backend::Job;
 use twoply_core::hooks::Hooks;
+use twoply_core::io_threads::IoThreads;
 use twoply_core::reactor::Reactor;
 use twoply_core::strand::in_turn;
 use twoply_core::task::TaskList;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) stacks: Option<Arc<StackPool>>,
     /// True if the only worker never leaves the thread that it was made on, and there is no other thread.
     pub(crate) is_local: bool,
+    /// The threads on which ports run, where they do not run on the workers.
+    pub(crate) io: Option<IoThreads>,
     /// The handler that is told how much of their stacks tasks use.
     pub(crate) on_stack_use: Option<usage::Handler>,
     /// The state of the watch for tasks that hold on to their worker.
@@ -238,6 +241,7 @@ impl Shared {
             threads,
             stacks,
             is_local: false,
+            io: None,
             on_stack_use: None,
             watch,
             phase: AtomicUsize::new(OPEN),

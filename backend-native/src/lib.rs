@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use twoply_core::Wait;
 use twoply_core::backend::{Backend, Job, Mode, SpawnError};
 use twoply_core::hooks::Hooks;
+use twoply_core::io_threads::IoThreads;
 use twoply_core::strand;
 use twoply_core::task::{Spawner, TaskList};
 use twoply_core::threads::{self, BlockingPool, Limits, PoolLimits, PoolMetrics, ThreadCache};
@@ -61,6 +62,8 @@ struct Threads {
     pool: BlockingPool,
     /// The size of the stack of tasks that ask for none, in bytes; `None`: what `std` does.
     stack_size: Option<usize>,
+    /// The threads on which ports run.
+    io: IoThreads,
 }
 
 /// Settings of a [`Native`] runtime.
@@ -76,6 +79,8 @@ pub struct Builder {
     stack_size: Option<usize>,
     /// The setting of [`Builder::hooks`].
     hooks: Hooks,
+    /// The setting of [`Builder::io_server`].
+    io_threads: usize,
 }
 
 impl Builder {
@@ -174,15 +179,37 @@ impl Builder {
         self
     }
 
+    /// Has the [ports](twoply_core::port) of the runtime's tasks run on so many threads, at least one, which
+    /// is what there is unless set. Their names end with `-io-` and a number, and they start when they are
+    /// needed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, native_backend::Native, port};
+    ///
+    /// let native = Native::builder().io_server(1).build();
+    /// let ticks = port::timer(Duration::from_millis(1)).on(native.spawner().backend()).start()?;
+    /// assert!(ticks.recv().wait()?.item().is_some());
+    /// assert_eq!(native.spawner().backend().io_threads().unwrap().metrics().tasks, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn io_server(mut self, threads: usize) -> Builder {
+        self.io_threads = threads;
+        self
+    }
+
     /// Makes a runtime with these settings. It starts no thread before its first task.
     pub fn build(self) -> Native {
         let name = self.name.map_or(Cow::Borrowed("twoply-native"), Cow::Owned);
+        let io = IoThreads::new(format!("{name}-io"), self.io_threads);
         let backend = Arc::new_cyclic(|this| Threads {
             this: Weak::clone(this),
             tasks: TaskList::with_hooks(&self.hooks),
             cache: ThreadCache::with_hooks(name, self.limits, self.hooks),
             pool: BlockingPool::new(threads::shared(), self.offload_limits),
             stack_size: self.stack_size,
+            io,
         });
         let spawner = Spawner::new(Arc::clone(&backend) as Arc<dyn Backend>);
         Native { backend, spawner }
@@ -233,8 +260,13 @@ impl Native {
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         self.backend.cache.close();
         self.backend.cache.join(until);
+        let io = &self.backend.io;
+        io.close();
+        let left = until.saturating_duration_since(Instant::now());
+        let _ = twoply_core::time::timeout(left, io.wait_empty()).wait();
         twoply_core::backend::at_end(Some(until));
-        tasks.ended(self.threads().0)
+        tasks.ended(self.threads().0)?;
+        io.ended()
     }
 }
 
@@ -244,6 +276,7 @@ impl Drop for Native {
         if !self.backend.cache.is_forked() {
             self.backend.tasks.close();
             self.backend.cache.close();
+            self.backend.io.close();
         }
     }
 }
@@ -276,6 +309,10 @@ impl Backend for Threads {
 
     fn blocking_pool(&self) -> BlockingPool {
         self.pool.clone()
+    }
+
+    fn io_threads(&self) -> Option<&IoThreads> {
+        Some(&self.io)
     }
 
     fn start(&self, job: Job) -> Result<(), SpawnError> {

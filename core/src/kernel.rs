@@ -13,6 +13,7 @@ pub(crate) mod detached;
 pub(crate) mod files;
 pub mod hooks;
 pub(crate) mod io;
+pub mod io_threads;
 pub mod ioserver;
 pub(crate) mod nested;
 mod offload;

@@ -20,6 +20,7 @@
 //! | [`signal`]  | signals of the operating system                                         |
 //! | [`world`]   | what a program asks of the outside, and how a simulator stands in for it |
 //! | [`hooks`]   | what a program is told as threads and tasks come and go                |
+//! | [`io_threads`] | threads that poll tasks and turn a reactor, for ports                 |
 //! | [`threads`], [`coop`], [`fork`] | the thread cache, the budget of a poll, noticing forks |
 
 pub mod actor;
@@ -42,4 +43,6 @@ pub mod time;
 
 pub use base::fork;
 pub use event::{parker, reactor, timers};
-pub use kernel::{Wait, backend, coop, hooks, ioserver, offload, offload_named, strand, threads, world};
+pub use kernel::{
+    Wait, backend, coop, hooks, io_threads, ioserver, offload, offload_named, strand, threads, world,
+};

@@ -72,9 +72,10 @@
 //!   and the other direction goes on.
 //!
 //! # Where the work is done
-//! In the task of the port, which waits asynchronously. A port on a green backend costs no thread, no stack,
-//! and, as long as nothing comes, no buffer. Codecs and the functions that make messages run there, and must
-//! not wait.
+//! In the task of the port, which waits asynchronously: it costs no thread, no stack, and, as long as nothing
+//! comes, no buffer. It runs on the workers of a green backend; ports of native tasks share a thread; and a
+//! runtime may have threads for its ports, `io_server` of its builder. Codecs and the functions that make
+//! messages run there, and must not wait.
 //!
 //! This module knows no descriptor: a port is over whatever implements futures-io's traits or is a source.
 

@@ -35,6 +35,8 @@ pub struct Builder {
     offload_limits: PoolLimits,
     /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
+    /// The setting of [`Builder::io_server`].
+    io_threads: Option<usize>,
     /// The setting of [`Builder::hooks`].
     hooks: Hooks,
     /// The setting of [`Builder::dump_on_signal`].
@@ -104,6 +106,28 @@ impl Builder {
     /// whose runtimes are made [`Runtime`]s by `from`.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Has the [ports](crate::port) of the runtime's tasks run on so many threads that do nothing else, at
+    /// least one. Unless set, those of green tasks run on the workers, and those of native tasks on one
+    /// thread of the runtime.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Runtime, Wait, port};
+    ///
+    /// let runtime = Runtime::builder().workers(1).io_server(1).build()?;
+    /// let ticks = port::timer(Duration::from_millis(1)).on(runtime.spawner().backend()).start()?;
+    /// assert!(ticks.recv().wait()?.item().is_some());
+    /// let io = runtime.metrics().io;
+    /// println!("{} wake-ups, and {} that were saved", io.reactors.notifies, io.reactors.saved_notifies);
+    /// assert_eq!((io.threads, io.tasks), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn io_server(mut self, threads: usize) -> Builder {
+        self.io_threads = Some(threads);
         self
     }
 
@@ -230,6 +254,9 @@ impl Builder {
     fn native(&self) -> Native {
         let mut builder =
             Native::builder().hooks(self.hooks.clone()).offload_limits(self.offload_limits.clone());
+        if let Some(threads) = self.io_threads {
+            builder = builder.io_server(threads);
+        }
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }
@@ -247,6 +274,9 @@ impl Builder {
     fn green(&self) -> twoply_green::Builder {
         let mut builder =
             Green::builder().hooks(self.hooks.clone()).offload_limits(self.offload_limits.clone());
+        if let Some(threads) = self.io_threads {
+            builder = builder.io_server(threads);
+        }
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }

@@ -3,6 +3,7 @@
 mod bytes;
 mod files;
 mod locks;
+mod ports;
 mod services;
 mod streams;
 
@@ -104,6 +105,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(services::services(on));
     all.extend(times());
     all.extend(sockets());
+    all.extend(ports::ports(on));
     all.extend(descriptors());
     all.extend(bytes::bytes());
     all.extend(files::files());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use twoply_core::hooks::Hooks;
+use twoply_core::io_threads::IoThreads;
 use twoply_core::reactor::Reactor;
 use twoply_core::threads::{BlockingPool, Limits, PoolLimits, ThreadCache, process_limit};
 
@@ -56,6 +57,8 @@ pub struct Builder {
     on_long_poll: Option<Handler>,
     /// The setting of [`Builder::time_polls`].
     times_polls: bool,
+    /// The setting of [`Builder::io_server`].
+    io_threads: Option<usize>,
     /// The setting of [`Builder::hooks`].
     hooks: Hooks,
 }
@@ -257,6 +260,15 @@ impl Builder {
         self
     }
 
+    /// Has the [ports](twoply_core::port) of the runtime's tasks run on so many threads that do nothing else,
+    /// at least one, whose names end with `-io-` and a number. Unless set, they run on the workers, beside
+    /// their owners, which is quicker: this is for programs whose tasks compute for long, and for I/O that is
+    /// to be seen in one place.
+    pub fn io_server(mut self, threads: usize) -> Builder {
+        self.io_threads = Some(threads);
+        self
+    }
+
     /// Calls `handler` after each poll of a task on a fiber, on the fiber, with how much of its stack the
     /// task has used. The largest of what is said of a task is its high-water mark. This is for finding out
     /// which [`Builder::stack_size`] a program needs: it costs some microseconds a poll. Without fibers
@@ -423,11 +435,13 @@ impl Builder {
             false => None,
         };
         let name = self.name.map_or(Cow::Borrowed("twoply-green"), Cow::Owned);
+        let io = self.io_threads.map(|threads| IoThreads::new(format!("{name}-io"), threads));
         let threads = ThreadCache::with_hooks(name, self.limits, self.hooks.clone());
         let watch = WatchdogState::new(self.long_poll_limit, self.on_long_poll);
         let mut shared =
             Shared::new(remotes.into(), threads, stacks, watch, self.spin_rounds, carrier::carry, self.hooks);
         shared.pool = BlockingPool::new(shared.threads.clone(), self.offload_limits);
+        shared.io = io;
         shared.on_stack_use = self.on_stack_use;
         shared.followed = self.times_polls.then(Followed::new);
         shared.affinity = self.cpus.as_deref().map(Affinity::new).transpose()?;
@@ -451,6 +465,7 @@ impl Default for Builder {
             long_poll_limit: LONG_POLL,
             on_long_poll: None,
             times_polls: false,
+            io_threads: None,
             hooks: Hooks::new(),
         }
     }

@@ -39,6 +39,7 @@ pub use crate::kernel::task::{Job, SpawnError};
 
 use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
+use crate::kernel::io_threads::IoThreads;
 use crate::kernel::task::TaskId;
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::world::World;
@@ -82,6 +83,13 @@ pub trait Backend: Send + Sync + 'static {
     /// unless it has one of its own.
     fn blocking_pool(&self) -> BlockingPool {
         crate::kernel::threads::blocking()
+    }
+
+    /// Returns the threads on which ports run that are opened by its tasks, and which it closes when it is
+    /// shut down. `None` leaves them to this backend, or where [each task is a thread](Mode::Blocking) to a
+    /// thread of the process.
+    fn io_threads(&self) -> Option<&IoThreads> {
+        None
     }
 
     /// Has `job` run soon, on some stack, and returns without waiting for it. A job that cannot be started is

@@ -13,6 +13,8 @@ use super::outlet::{Outlet, ToChannel, ToMailbox};
 use crate::actor::{self, Pid, Process, ProcessRef, SpawnProcessError};
 use crate::channel;
 use crate::kernel::backend::Backend;
+use crate::kernel::io_threads;
+use crate::kernel::task::current_backend;
 
 /// The number of events that a port which is a source holds for its receiver.
 const EVENTS: usize = 64;
@@ -39,6 +41,8 @@ const HIGH_WATER: usize = 64 << 10;
 pub struct Builder<I: Send + 'static, O: Send + 'static> {
     /// The settings of the port's process.
     process: actor::Builder<Control<I>>,
+    /// The backend of the task that it belongs to; `None`: the calling one.
+    backend: Option<Arc<dyn Backend>>,
     /// Starts it with the medium that it is over.
     spawn: Box<Spawn<I, O>>,
     active: Active,
@@ -81,6 +85,7 @@ impl<I: Send + 'static, O: Send + 'static> Builder<I, O> {
         };
         Builder {
             process: actor::Builder::new().unbounded(),
+            backend: None,
             spawn: Box::new(spawn),
             active: Active::Always,
             high_water: HIGH_WATER,
@@ -111,9 +116,11 @@ impl<I: Send + 'static, O: Send + 'static> Builder<I, O> {
         self
     }
 
-    /// Runs the port on `backend`.
+    /// Runs the port as one of a task of `backend`; of the calling task unless set. A port needs no stack, so
+    /// where each task is a thread it runs on one that all ports share, and where the runtime has
+    /// threads for I/O (`io_server` of its builder) on one of those.
     pub fn on(mut self, backend: &Arc<dyn Backend>) -> Builder<I, O> {
-        self.process = self.process.on(backend);
+        self.backend = Some(Arc::clone(backend));
         self
     }
 
@@ -218,8 +225,13 @@ impl<I: Send + 'static, O: Send + 'static> Builder<I, O> {
         outlet: Box<dyn Outlet<I>>,
         owner: Option<Pid>,
     ) -> Result<PortRef<I, O>, SpawnProcessError> {
-        let Builder { process, spawn, active, high_water, write_queue, half_open } = self;
+        let Builder { process, backend, spawn, active, high_water, write_queue, half_open } = self;
         let (sender, writes) = channel::bounded(write_queue);
+        let home = io_threads::home(match backend {
+            Some(backend) => backend,
+            None => current_backend()?,
+        })?;
+        let process = process.on(&home);
         let control = spawn(process, Settings { outlet, owner, active, writes, high_water, half_open })?;
         Ok(PortRef::new(control, sender))
     }
