@@ -8,14 +8,13 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use httparse::Status;
 use twoply::channel::Receiver;
 use twoply::future::{OneOf, select};
 use twoply::net::{Shutdown, TcpStream};
 use twoply::time;
 
-/// The longest request line with its headers, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
+use crate::head::Head;
+
 /// The longest body, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 /// The memory for what is received from a client that sends little, in bytes.
@@ -58,22 +57,6 @@ pub(crate) struct Request<'a> {
     output: &'a mut Vec<u8>,
     /// Whether the connection stays open after it.
     keep_alive: bool,
-}
-
-/// What is to be known of a request before its body is received. Places are offsets from its first byte.
-struct Head {
-    /// Its length.
-    len: usize,
-    /// Where the method is.
-    method: Range<usize>,
-    /// Where the path is.
-    path: Range<usize>,
-    /// The length of the body.
-    body: usize,
-    /// Whether the connection is to stay open.
-    keep_alive: bool,
-    /// Whether the client waits for a word before it sends the body.
-    expects_continue: bool,
 }
 
 /// Why there is no request.
@@ -218,50 +201,4 @@ fn reply(output: &mut Vec<u8>, status: &str, body: &[u8], with_body: bool, keep_
     // Writing to memory does not fail.
     let _ = output.write_fmt(head);
     output.extend(if with_body { body } else { &[] });
-}
-
-impl Head {
-    /// Reads a request's head. `None`: there is more to come; an error is the status to refuse it with.
-    fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
-        const TOO_LARGE: &str = "431 Request Header Fields Too Large";
-        const BAD: &str = "400 Bad Request";
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut request = httparse::Request::new(&mut headers);
-        let len = match request.parse(bytes) {
-            Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
-            Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
-            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
-            Err(_) => return Err(BAD),
-        };
-        let place = |part: Option<&str>| {
-            let part = part.unwrap_or_default();
-            let start = part.as_ptr().addr() - bytes.as_ptr().addr();
-            start..start + part.len()
-        };
-        let (method, path) = (place(request.method), place(request.path));
-        let mut keep_alive = request.version == Some(1);
-        let (mut body, mut expects_continue) = (None, false);
-        for header in request.headers.iter() {
-            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            let value = std::str::from_utf8(header.value).unwrap_or_default();
-            let mut words = value.split(',').map(str::trim);
-            if is("content-length") {
-                let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-                let length = value.parse().ok().filter(|_| digits).ok_or(BAD)?;
-                // Two that differ are an attempt to have us and a proxy see different requests.
-                if body.replace(length).is_some_and(|before| before != length) {
-                    return Err(BAD);
-                }
-            } else if is("transfer-encoding") {
-                return Err("411 Length Required");
-            } else if is("connection") {
-                let close = words.clone().any(|word| word.eq_ignore_ascii_case("close"));
-                keep_alive =
-                    !close && (keep_alive || words.any(|word| word.eq_ignore_ascii_case("keep-alive")));
-            } else if is("expect") {
-                expects_continue = value.eq_ignore_ascii_case("100-continue");
-            }
-        }
-        Ok(Some(Head { len, method, path, body: body.unwrap_or(0), keep_alive, expects_continue }))
-    }
 }

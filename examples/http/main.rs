@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod connection;
+mod head;
 #[path = "../common/runtime.rs"]
 mod runtime;
 mod server;

@@ -14,6 +14,8 @@ use twoply_tests::{Systems, eventually, laws};
 
 #[path = "../../examples/http/connection.rs"]
 mod connection;
+#[path = "../../examples/http/head.rs"]
+mod head;
 #[path = "../../examples/http/server.rs"]
 mod server;
 
