@@ -23,6 +23,7 @@ mod locks;
 mod memory;
 mod pingpong;
 mod promise;
+mod proxy;
 mod ring;
 mod savina;
 mod signals;
@@ -60,6 +61,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         threads::CASES,
         children::CASES,
         echo::CASES,
+        proxy::CASES,
         http::CASES,
         unfair::CASES,
         timers::CASES,
