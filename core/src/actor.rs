@@ -59,7 +59,7 @@ mod topic;
 
 use std::future::Future;
 
-pub use crate::kernel::task::{Data, ExitReason, Failed, Foreign, IntoExit};
+pub use crate::kernel::task::{Data, ExitReason, Failed, Foreign, IntoExit, PanicMessage};
 pub use active::{Active, ActiveBuilder, AsyncClosure};
 pub use attach::Attachment;
 pub use behaviour::{Actor, Context, StartActorError, Starting, StartingTimeout};

@@ -12,7 +12,7 @@ pub use crate::kernel::task::{
     AccessError, AskingWaits, Builder, Dump, Dumping, Job, LocalKey, LocalScope, MakeDefault, Panic, Scope,
     ScopedTask, SpawnError, Spawner, Task, TaskDump, TaskId, TaskKind, TaskKinds, TaskList, TaskRef,
     TaskState, WaitEmpty, current, current_backend, dump, inherit, inherit_fn, is_cancellation, is_cancelled,
-    register_default, scope, set_default, spawn, spawn_fn, spawn_pinned,
+    keep_backtraces, register_default, scope, set_default, spawn, spawn_fn, spawn_pinned,
 };
 pub use crate::kernel::waiting::{Observation, WaitingFor, observe};
 pub use group::TaskGroup;

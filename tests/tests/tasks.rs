@@ -16,6 +16,7 @@ laws! {
     }
     everywhere {
         a_name_and_an_id_identify_a_task,
+        a_task_may_be_named_after_the_one_that_starts_it,
         a_task_is_finished_when_it_says_so,
         a_dropped_handle_detaches_its_task,
         a_dropped_handle_cancels_its_task_if_that_was_asked_for,
@@ -66,6 +67,28 @@ fn a_name_and_an_id_identify_a_task(on: &Systems) {
     assert_eq!(b.wait().unwrap(), Some(id));
     assert!(task::current().is_none(), "a test is no task");
     a.wait().unwrap();
+}
+
+fn a_task_may_be_named_after_the_one_that_starts_it(on: &Systems) {
+    let names = |own: Option<&str>| {
+        let mut builder = Builder::new().inherit_name();
+        if let Some(own) = own {
+            builder = builder.name(own);
+        }
+        let child = builder.spawn(async { task::current().unwrap().name().map(str::to_owned) }).unwrap();
+        child.wait().unwrap()
+    };
+    let backend = on.here().backend();
+    let all =
+        Builder::new().name("server").spawn_fn_on(backend, move || [names(None), names(Some("reader"))]);
+    assert_eq!(all.unwrap().wait().unwrap(), ["server", "server/reader"].map(|name| Some(name.to_owned())));
+    // Without a name there is none to inherit; and who does not ask does not inherit.
+    let none = on.here().spawn_fn(move || [names(None), names(Some("reader"))]);
+    assert_eq!(none.wait().unwrap(), [None, Some("reader".to_owned())]);
+    let plain = Builder::new().name("server").spawn_fn_on(backend, || {
+        Builder::new().name("own").spawn(async {}).unwrap().name().map(str::to_owned)
+    });
+    assert_eq!(plain.unwrap().wait().unwrap().as_deref(), Some("own"));
 }
 
 fn a_task_is_finished_when_it_says_so(on: &Systems) {

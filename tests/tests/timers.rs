@@ -80,6 +80,14 @@ fn a_process_may_be_ended_later(on: &Systems) {
     assert_eq!(told.recv().unwrap(), ExitReason::Shutdown);
     process.kill_after(SHORT);
     assert_eq!(process.ended().wait(), ExitReason::Killed);
+    // By the clock, and at once if that is over.
+    let (later, now) = (start_idle(on.here()), start_idle(on.there()));
+    let due = time::now() + SHORT;
+    later.exit_at(due, ExitReason::Shutdown);
+    now.exit_at(time::now(), ExitReason::other("late"));
+    assert_eq!(now.ended().wait(), ExitReason::other("late"));
+    assert_eq!(later.ended().wait(), ExitReason::Shutdown);
+    assert!(time::now() >= due);
 }
 
 fn far_trapping<F>(on: &Systems, body: impl FnOnce(Process<()>) -> F) -> ProcessRef<()>

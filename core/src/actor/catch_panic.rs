@@ -19,7 +19,7 @@ use crate::kernel::task::failure::CancelUnwind;
 impl From<Panic> for ExitReason {
     /// Returns the reason of a process that a panic has ended.
     fn from(panic: Panic) -> ExitReason {
-        ExitReason::Panicked(panic.to_string().into())
+        ExitReason::Panicked(panic.to_message())
     }
 }
 

@@ -55,7 +55,7 @@ use crate::kernel::wait::Wait;
 pub use default_backend::{MakeDefault, register_default, set_default};
 pub use dump::{AskingWaits, Dump, Dumping, TaskDump, TaskKind, TaskState, dump};
 pub use error::{Panic, SpawnError};
-pub use exit::{Data, ExitReason, Failed, Foreign, IntoExit};
+pub use exit::{Data, ExitReason, Failed, Foreign, IntoExit, PanicMessage};
 pub use failure::{Cycle, Failure};
 pub use handle::{Task, TaskRef};
 pub use id::TaskId;
@@ -63,6 +63,7 @@ pub use job::Job;
 pub use list::{TaskKinds, TaskList, WaitEmpty};
 pub use local::{AccessError, LocalKey, LocalScope, inherit, inherit_fn};
 pub use owner::AsOwner;
+pub use panic_hook::keep_backtraces;
 pub use scope::{Scope, ScopedTask, scope};
 pub use spawner::Spawner;
 
@@ -71,6 +72,7 @@ pub(crate) use header::model::header;
 pub(crate) use header::{Header, HeaderRef, Observer};
 pub(crate) use job::{Body, ClosureBody, FutureBody, start, start_observed};
 pub(crate) use local::{Locals, current_values, set_while};
+pub(crate) use panic_hook::set_own_hook;
 pub(crate) use shared::Shared;
 
 use header::Attributes;
@@ -89,6 +91,8 @@ use header::Attributes;
 pub struct Builder {
     /// The name of the task in reports.
     name: Option<Box<str>>,
+    /// True if the name of the task that starts it comes before that.
+    inherits_name: bool,
     /// The size of the stack that its straight-line code gets, in bytes.
     stack_size: Option<usize>,
     /// The place in the program where the builder was made.
@@ -107,7 +111,7 @@ impl Builder {
     /// ```
     #[track_caller]
     pub fn new() -> Builder {
-        Builder { name: None, stack_size: None, spawned_at: Location::caller() }
+        Builder { name: None, inherits_name: false, stack_size: None, spawned_at: Location::caller() }
     }
 
     /// Names the task, for messages and, on the native backend, for the thread (as far as the system shows
@@ -126,6 +130,26 @@ impl Builder {
     /// ```
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Names the task after the one that starts it, if that has a name: `parent/own` if it has got a
+    /// [name](Builder::name) of its own, and else as its parent. So dumps and reports of deadlocks say whose
+    /// work it is.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    ///
+    /// let server = task::Builder::new().name("server").spawn(async {
+    ///     let reader = task::Builder::new().name("reader").inherit_name().spawn(async {}).unwrap();
+    ///     reader.name().map(str::to_owned)
+    /// })?;
+    /// assert_eq!(server.wait()?.as_deref(), Some("server/reader"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn inherit_name(mut self) -> Builder {
+        self.inherits_name = true;
         self
     }
 
@@ -149,7 +173,7 @@ impl Builder {
     /// Returns what a task keeps of it; `None` for most tasks, which keep nothing.
     #[inline]
     fn into_attributes(self, observer: Option<Arc<dyn Observer>>) -> Option<Box<Attributes>> {
-        if self.name.is_none() && self.stack_size.is_none() && observer.is_none() {
+        if self.name.is_none() && !self.inherits_name && self.stack_size.is_none() && observer.is_none() {
             return None;
         }
         Some(self.into_some_attributes(observer))
@@ -157,10 +181,13 @@ impl Builder {
 
     #[cold]
     fn into_some_attributes(self, observer: Option<Arc<dyn Observer>>) -> Box<Attributes> {
-        if self.name.is_some() {
-            panic_hook::name_panics();
+        let Builder { mut name, inherits_name, stack_size, spawned_at } = self;
+        if inherits_name {
+            name = with_state(|state| inherited_name(state.header().and_then(Header::name), name));
         }
-        let Builder { name, stack_size, spawned_at } = self;
+        if name.is_some() {
+            set_own_hook();
+        }
         Box::new(Attributes { name, stack_size, spawned_at, observer })
     }
 
@@ -257,6 +284,14 @@ impl Builder {
         T: Send + 'static,
     {
         job::start(self, Arc::clone(backend), ClosureBody::new(code))
+    }
+}
+
+/// Returns the name of a task that is called `own` and inherits that of its parent.
+fn inherited_name(parent: Option<&str>, own: Option<Box<str>>) -> Option<Box<str>> {
+    match (parent, own) {
+        (Some(parent), Some(own)) => Some(format!("{parent}/{own}").into()),
+        (parent, own) => own.or_else(|| parent.map(Box::from)),
     }
 }
 

@@ -126,7 +126,7 @@ where
 /// Returns why a process has ended whose body did not return.
 fn reason_of(failure: Failure) -> ExitReason {
     match failure {
-        Failure::Panicked(panic) => ExitReason::Panicked(panic.to_string().into()),
+        Failure::Panicked(panic) => panic.into(),
         _ => ExitReason::Shutdown,
     }
 }

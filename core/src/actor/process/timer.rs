@@ -9,7 +9,7 @@
 //! | timer                                                                   | does            | file         |
 //! |-------------------------------------------------------------------------|-----------------|--------------|
 //! | [`send_after`](ProcessRef::send_after), [`send_at`](ProcessRef::send_at) | sends a message | [`delayed`]  |
-//! | [`exit_after`](ProcessRef::exit_after), [`kill_after`](ProcessRef::kill_after) | sends a signal | [`delayed`] |
+//! | [`exit_after`](ProcessRef::exit_after), [`exit_at`](ProcessRef::exit_at), [`kill_after`](ProcessRef::kill_after) | sends a signal | [`delayed`] |
 //! | [`start_timer`](Process::start_timer), a process's own                  | [`Event::Timeout`] | [`delayed`] |
 //! | [`send_interval`](ProcessRef::send_interval)                            | sends messages  | [`periodic`] |
 //!
@@ -200,6 +200,25 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// ```
     pub fn exit_after(&self, delay: Duration, reason: ExitReason) -> Timer {
         start(after(delay), self, Payload::Exit(reason))
+    }
+
+    /// Asks the process to end at `instant`, or at once if that has passed; else this is
+    /// [`ProcessRef::exit_after`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, time, actor::{self, ExitReason, Process}};
+    ///
+    /// let due = time::now() + Duration::from_millis(1);
+    /// let process = actor::spawn_fn(|mut me: Process<()>| drop(me.receive().wait()))?;
+    /// process.exit_at(due, ExitReason::Shutdown);
+    /// assert_eq!(process.ended().wait(), ExitReason::Shutdown);
+    /// assert!(time::now() >= due);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exit_at(&self, instant: Instant, reason: ExitReason) -> Timer {
+        start(Some(instant), self, Payload::Exit(reason))
     }
 
     /// As [`ProcessRef::exit_after`], with [`Kill`](ExitReason::Kill).

@@ -16,6 +16,7 @@ use super::{ChildError, PlanError};
 use crate::actor::{Process, Registry};
 use crate::channel::broadcast;
 use crate::kernel::backend::Backend;
+use crate::kernel::task::set_own_hook;
 
 /// A supervisor that is to be started: its children, and what it does with them. See the [module](super).
 #[must_use = "a supervisor does nothing until it is started"]
@@ -330,6 +331,7 @@ impl Supervisor {
     }
 
     pub(super) fn into_template(self) -> SupervisorTemplate {
+        set_own_hook();
         let Supervisor { name, backend, names, plan } = self;
         SupervisorTemplate { name, backend, names, plan: Arc::new(plan) }
     }

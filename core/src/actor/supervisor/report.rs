@@ -10,6 +10,9 @@ use crate::channel::broadcast;
 
 /// Something that has happened to a child; see [`Supervisor::on_report`](super::Supervisor::on_report) for an
 /// example.
+///
+/// Its text is one line; with `{:#}` the stack follows that a panic came from, if that was
+/// [kept](crate::task::keep_backtraces).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Report {
@@ -87,7 +90,8 @@ pub struct SupervisorEvent {
 
 impl fmt::Display for SupervisorEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.supervisor, self.report)
+        write!(f, "{}: ", self.supervisor)?;
+        self.report.fmt(f)
     }
 }
 
@@ -100,12 +104,26 @@ impl fmt::Display for Report {
             Report::Started { id, pid } => write!(f, "{id} has started as {pid}"),
             Report::Restarted { id, pid } => write!(f, "{id} has been restarted as {pid}"),
             Report::RestartScheduled { id, delay } => write!(f, "{id} is restarted in {delay:?}"),
-            Report::Ended { id, pid, reason } => write!(f, "{id} ({pid}) has ended: {reason}"),
-            Report::Stopped { id, pid, reason } => write!(f, "{id} ({pid}) has been stopped: {reason}"),
+            Report::Ended { id, pid, reason } => {
+                write!(f, "{id} ({pid}) has ended: {reason}")?;
+                write_backtrace(f, reason)
+            }
+            Report::Stopped { id, pid, reason } => {
+                write!(f, "{id} ({pid}) has been stopped: {reason}")?;
+                write_backtrace(f, reason)
+            }
             Report::Ignored { id } => write!(f, "there is nothing to do for {id}"),
             Report::NotStarted(error) => error.fmt(f),
             Report::GaveUp { id } => write!(f, "{id} is not restarted any more: its limit is reached"),
             Report::TooManyRestarts { id } => write!(f, "{id} is not restarted any more: too many restarts"),
         }
+    }
+}
+
+/// Writes the stack that a panic came from, if the long form is asked for and it was kept.
+fn write_backtrace(f: &mut fmt::Formatter<'_>, reason: &ExitReason) -> fmt::Result {
+    match reason.backtrace() {
+        Some(backtrace) if f.alternate() => write!(f, "\n{backtrace}"),
+        _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! The errors of tasks: why one did not start, and what one panicked with.
 
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
@@ -8,6 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 
+use super::exit::PanicMessage;
+use super::panic_hook;
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 
@@ -61,22 +64,34 @@ pub struct Panic(Arc<Caught>);
 struct Caught {
     /// The message, if the payload is a string.
     message: Option<Box<str>>,
+    /// The stack that it came from, if that was kept.
+    backtrace: Option<Arc<Backtrace>>,
     /// The payload with which the stack unwound, until it is taken.
     payload: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Panic {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panic {
-        let message = match payload.downcast_ref::<&'static str>() {
-            Some(text) => Some(Box::from(*text)),
-            None => payload.downcast_ref::<String>().map(|text| Box::from(text.as_str())),
-        };
-        Panic(Arc::new(Caught { message, payload: Mutex::new(Some(payload)) }))
+        let message = panic_hook::message_of(&*payload);
+        let backtrace = panic_hook::take_backtrace(message);
+        let message = message.map(Box::from);
+        Panic(Arc::new(Caught { message, backtrace, payload: Mutex::new(Some(payload)) }))
     }
 
     /// Returns the message, when the payload is a string, as it is for `panic!("...")`.
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
+    }
+
+    /// Returns the stack that the panic came from, if that was kept: see
+    /// [`keep_backtraces`](crate::task::keep_backtraces), which has an example.
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        self.0.backtrace.as_deref()
+    }
+
+    /// Returns the message for a process that it has ended.
+    pub(crate) fn to_message(&self) -> PanicMessage {
+        PanicMessage::new(self.to_string(), self.0.backtrace.clone())
     }
 
     /// Returns the payload; if a clone has taken it already, the message, as a `String`.

@@ -5,8 +5,10 @@
 //! nothing: which reasons end whom is in [`signal`](crate::actor::process::signal).
 
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The reason for which a process has ended, or is asked to.
@@ -49,7 +51,7 @@ pub enum ExitReason {
     /// The connection to the node of the process was lost.
     NoConnection,
     /// The process panicked, with this message.
-    Panicked(Arc<str>),
+    Panicked(PanicMessage),
     /// The body of the process returned an error.
     Failed(Failed),
     /// Any other reason, in the words of whoever gave it.
@@ -111,6 +113,27 @@ impl ExitReason {
     }
 }
 
+impl ExitReason {
+    /// Returns the stack that a panic came from, if the process panicked and that was kept: see
+    /// [`keep_backtraces`](crate::task::keep_backtraces). It stays on the node where it arose.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task, actor::{self, Process}};
+    ///
+    /// task::keep_backtraces();
+    /// let process = actor::spawn_fn(|_: Process<()>| -> () { panic!("expected: no luck") })?;
+    /// assert!(process.ended().wait().backtrace().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        match self {
+            ExitReason::Panicked(message) => message.backtrace(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -135,6 +158,65 @@ impl Error for ExitReason {
             ExitReason::Failed(failed) => Some(failed.error()),
             _ => None,
         }
+    }
+}
+
+/// The message of a panic that has ended a process, which is a text, and the stack that it came from, if that
+/// was kept. Two are equal if their texts are.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{ExitReason, PanicMessage};
+///
+/// let message = PanicMessage::from("no luck");
+/// assert_eq!(message.len(), 7);
+/// assert_eq!(ExitReason::Panicked(message).to_string(), "panicked: no luck");
+/// ```
+#[derive(Clone)]
+pub struct PanicMessage(Arc<(Box<str>, Option<Arc<Backtrace>>)>);
+
+impl PanicMessage {
+    pub(super) fn new(text: impl Into<Box<str>>, backtrace: Option<Arc<Backtrace>>) -> PanicMessage {
+        PanicMessage(Arc::new((text.into(), backtrace)))
+    }
+
+    /// Returns the stack that the panic came from, if that was kept; see [`ExitReason::backtrace`].
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        self.0.1.as_deref()
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for PanicMessage {
+    fn from(text: T) -> PanicMessage {
+        PanicMessage::new(text, None)
+    }
+}
+
+impl Deref for PanicMessage {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0.0
+    }
+}
+
+impl PartialEq for PanicMessage {
+    fn eq(&self, other: &PanicMessage) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for PanicMessage {}
+
+impl fmt::Display for PanicMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl fmt::Debug for PanicMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
