@@ -88,8 +88,11 @@
 //! | `ignore`, `{error, max_children}` | [`supervisor::Ignore`](crate::actor::supervisor::Ignore), [`Supervisor::max_children`](crate::actor::supervisor::Supervisor::max_children) |
 //! | `register`, `Registry`, `pg` | [`Registry`](crate::actor::Registry), [`Groups`](crate::actor::Groups) |
 //! | `Registry` with `keys: :duplicate`, `listeners`, `{:via, _, _}` | [`Directory`](crate::actor::Directory), [`Registry::watch`](crate::actor::Registry::watch), [`Via`](crate::actor::Via) |
+//! | `timer:exit_after`, `timer:kill_after` | [`ProcessRef::exit_after`](crate::actor::ProcessRef::exit_after), [`exit_at`](crate::actor::ProcessRef::exit_at), [`kill_after`](crate::actor::ProcessRef::kill_after) |
+//! | the stack trace of a crash report | [`ExitReason::backtrace`](crate::actor::ExitReason::backtrace), [`task::keep_backtraces`](crate::task::keep_backtraces) |
 //! | `send_after`, `start_timer`, `cancel_timer` | [`ProcessRef::send_after`](crate::actor::ProcessRef::send_after), [`Process::start_timer`](crate::actor::Process::start_timer), [`Process::cancel_timer`](crate::actor::Process::cancel_timer) |
 //! | `sys:get_state`, `sys:suspend`, `sys:resume` | [`ProcessRef::show_state`](crate::actor::ProcessRef::show_state), [`suspend`](crate::actor::ProcessRef::suspend), [`resume`](crate::actor::ProcessRef::resume) |
+//! | `trace` of one process | [`ProcessRef::trace`](crate::actor::ProcessRef::trace) |
 //! | `process_info`, `observer`, `i()` | [`ProcessRef::info`](crate::actor::ProcessRef::info), [`process_table`](crate::process_table()) |
 //! | `open_port`, `gen_tcp` with `{active, N}`, `{packet, 4}`, `{packet, line}` | [`port`](crate::port), [`port::Active`](crate::port::Active), [`port::frames`](crate::port::frames), [`port::lines`](crate::port::lines) |
 //! | `gen_tcp:controlling_process`, `port_connect` | [`PortRef::hand_over`](crate::port::PortRef::hand_over) |

@@ -72,7 +72,8 @@ pub use pool::{Pool, PoolBuilder, Routing};
 pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessEntry,
     ProcessInfo, ProcessRef, ProcessState, ProcessTable, Receive, ReceiveMatch, ReceiveTimeout,
-    SpawnProcessError, Stopping, Tabling, Timer, TimerRef, Urgent, WeakRef, process_table,
+    SpawnProcessError, Stopping, Tabling, Timer, TimerRef, Trace, TraceAction, TraceEvent, Urgent, WeakRef,
+    process_table,
 };
 pub use service::{
     AskServiceError, NamedService, Presence, SendToServiceError, Service, ServiceBuilder, ServiceRef,

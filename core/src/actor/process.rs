@@ -17,6 +17,7 @@ mod stopping;
 pub(super) mod system;
 mod table;
 mod timer;
+mod trace;
 mod weak;
 
 use std::fmt;
@@ -41,6 +42,7 @@ pub use self::signal::{ProcessInfo, ProcessState};
 pub use self::stopping::Stopping;
 pub use self::table::{ProcessEntry, ProcessTable, Tabling, process_table};
 pub use self::timer::{Timer, TimerRef};
+pub use self::trace::{Trace, TraceAction, TraceEvent};
 pub use self::weak::WeakRef;
 
 /// A process as its own body sees it.
@@ -306,6 +308,7 @@ impl<M: Send + 'static> Process<M> {
     pub fn unlink(&self, other: &Pid) {
         let me = self.pid();
         if let Some(epoch) = self.cell.leave_link(other) {
+            self.cell.trace_if(|| Some(TraceAction::Unlinked(other.clone())));
             // A link that the other one makes meanwhile is a later one, and stays on both sides.
             other.deliver(Signal::Unlink { from: me, epoch });
         }
@@ -339,6 +342,7 @@ impl<M: Send + 'static> Process<M> {
     pub(in crate::actor) fn start_monitor(&self, other: &Pid, name: Option<Arc<str>>) -> MonitorRef {
         let monitor = MonitorRef::next();
         if self.cell.enter_watched(monitor, other, name) {
+            self.cell.trace_if(|| Some(TraceAction::Monitors(other.clone())));
             other.deliver(Signal::Monitor { from: self.pid(), monitor });
         }
         monitor

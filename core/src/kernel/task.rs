@@ -133,8 +133,8 @@ impl Builder {
         self
     }
 
-    /// Names the task after the one that starts it, if that has a name: `parent/own` if it has got a
-    /// [name](Builder::name) of its own, and else as its parent. So dumps and reports of deadlocks say whose
+    /// Names the task after the one that starts it, if that has a name: with its own
+    /// [name](Builder::name) behind a slash, or else just so. So dumps and reports of deadlocks say whose
     /// work it is.
     ///
     /// # Examples

@@ -64,6 +64,11 @@ use crate::base::wake::StoredWaker;
 /// ASKED      0 ───────────────▶ 1   SERVES     0 ──────────────────▶ 1
 ///              ◀───────────────
 ///              (16) take_requests
+///
+///              (18) at_exit, of a tracer
+/// TRACED     0 ───────────────────────▶ 1
+///              ◀───────────────────────
+///              (19) sync_traced
 /// ```
 pub(super) type Flags = u32;
 
@@ -86,6 +91,8 @@ pub(super) const DROPPED: Flags = 64;
 pub(super) const ASKED: Flags = 128;
 /// The process is an actor, which serves such requests.
 pub(super) const SERVES: Flags = 256;
+/// Somebody is told what the process does; see [`trace`](super::trace).
+pub(super) const TRACED: Flags = 512;
 
 /// A buffer larger than this many bytes is made smaller when its process goes to sleep and needs little of
 /// it: most processes are idle, and a burst should not cost memory for ever.

@@ -83,6 +83,12 @@ pub trait AtExit: Send + Sync {
     /// `hook`, which [`remote::at_exit`](crate::actor::remote::at_exit) has returned, is still known for the
     /// process.
     fn ended(&self, pid: &Pid, hook: HookId);
+
+    /// Returns the tracer that this is, if it is one.
+    #[doc(hidden)]
+    fn as_tracer(&self) -> Option<&super::trace::Tracer> {
+        None
+    }
 }
 
 /// Identifies a hook that a process has been given; see [`Endpoint::at_exit`].

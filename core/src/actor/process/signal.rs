@@ -46,6 +46,7 @@ pub(super) use life::Life;
 use life::Phase;
 use relations::{Relations, Watched};
 
+use super::TraceAction;
 use super::cell::{Cell, Inbox};
 use super::event::{Down, Event, Exit};
 use super::mailbox::{BEGUN, RETURNED};
@@ -299,15 +300,16 @@ impl<M: Send + 'static> Cell<M> {
 
     /// Enters a link on this side. Returns false when the process is not alive.
     pub(super) fn enter_link(&self, other: &Pid, epoch: Epoch) -> bool {
-        let other = other.clone();
+        let own = other.clone();
         let mut inbox = lock(&self.inbox);
         let alive = inbox.life.is_alive();
         let stale = match alive {
-            true => inbox.life.relations().link(other, epoch),
-            false => Some(other),
+            true => inbox.life.relations().link(own, epoch),
+            false => Some(own),
         };
         drop(inbox);
         drop(stale);
+        self.trace_if(|| alive.then(|| TraceAction::Linked(other.clone())));
         alive
     }
 
@@ -462,6 +464,7 @@ impl<M: Send + 'static> Cell<M> {
 impl<M: Send + 'static> Endpoint for Cell<M> {
     fn deliver(&self, to: &Pid, signal: Signal) {
         let mut deferred = Deferred::default();
+        self.trace_signal(&signal);
         self.handle(&mut lock(&self.inbox), to, &signal, &mut deferred);
         if !deferred.is_empty() {
             deferred.run(to);
@@ -476,12 +479,14 @@ impl<M: Send + 'static> Endpoint for Cell<M> {
             return None;
         }
         inbox.life.relations().hooks.insert(id, hook);
+        self.sync_traced(&inbox);
         Some(id)
     }
 
     fn forget_hook(&self, hook: HookId) {
         let mut inbox = lock(&self.inbox);
         let forgotten = inbox.life.relations.as_mut().and_then(|relations| relations.hooks.remove(hook));
+        self.sync_traced(&inbox);
         drop(inbox);
         drop(forgotten);
     }

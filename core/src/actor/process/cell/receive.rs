@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use super::super::event::Event;
-use super::super::mailbox::{Batch, FILLED, LISTENING, URGENT};
+use super::super::mailbox::{Batch, DROPPED, FILLED, LISTENING, TRACED, URGENT};
 use super::Cell;
 use crate::actor::{ExitReason, Overflow};
 use crate::base::sync::lock;
@@ -15,7 +15,16 @@ impl<M> Cell<M> {
     /// Takes the next event that is there already.
     #[inline]
     pub(in crate::actor::process) fn try_next(&self, batch: &mut Batch<M>) -> Option<Event<M>> {
-        self.go_on();
+        if self.has(DROPPED | TRACED) {
+            self.go_on();
+            return self.try_next_traced(batch);
+        }
+        self.take_next(batch)
+    }
+
+    /// The part of [`Cell::try_next`] that is the same for all.
+    #[inline]
+    pub(in crate::actor::process) fn take_next(&self, batch: &mut Batch<M>) -> Option<Event<M>> {
         if batch.is_empty() && !self.has(FILLED) {
             return None;
         }
@@ -70,6 +79,7 @@ impl<M> Cell<M> {
                 if wanted(event) {
                     let event = batch.remove(*seen)?;
                     self.on_received(&event);
+                    self.trace_if(|| Some((&event).into()));
                     return Some(event);
                 }
                 *seen += 1;

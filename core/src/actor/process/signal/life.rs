@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::pid::{Epoch, Identity, Pid};
+use super::super::pid::{AtExit, Epoch, Identity, Pid};
 use super::super::system::Request;
 use super::relations::{Link, Relations};
 use crate::kernel::task::owner::Orphan;
@@ -112,6 +112,11 @@ impl Life {
         if self.phase == Phase::Alive {
             self.phase = Phase::Leaving;
         }
+    }
+
+    /// Returns the hooks that are told of its end first.
+    pub(in crate::actor::process) fn hooks(&self) -> impl Iterator<Item = &Arc<dyn AtExit>> {
+        self.relations.iter().flat_map(|relations| relations.hooks.values())
     }
 
     pub(super) fn relations(&mut self) -> &mut Relations {
