@@ -39,8 +39,9 @@ pub use lock::{CheckedLock, Lock, LockOwned};
 /// A lock knows the task that has it. A task that would wait for itself in the end, because the one that has
 /// the lock waits for another lock, for a promise or for a task, and so on, is not left waiting: one of those
 /// in the circle is told, with the names of all of them. If it waits for a lock, its wait panics, as a lock
-/// has no other reason to fail, or returns [`LockError::Deadlock`] if it is [`checked`](Lock::checked); if it
-/// waits for a promise or a task, that comes out as [`Failure::Deadlock`](crate::promise::Failure::Deadlock).
+/// has no other reason to fail, or returns [`LockError::Deadlock`](super::LockError::Deadlock) if it is
+/// [`checked`](Lock::checked); if it waits for a promise or a task, that comes out as
+/// [`Failure::Deadlock`](crate::promise::Failure::Deadlock).
 /// The smallest circle is a task that locks what it has locked already.
 ///
 /// What counts is a wait for a lock without which its task cannot go on at all. That is found out before
