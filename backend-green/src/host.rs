@@ -17,6 +17,7 @@ use twoply_core::strand::with_current;
 
 use crate::launch::launch_surely;
 use crate::runtime::Green;
+use crate::scheduler::Shared;
 use crate::strand::CarrierStrand;
 use crate::worker::Context;
 
@@ -25,6 +26,9 @@ use crate::worker::Context;
 const POLLS: usize = 256;
 
 /// A runtime's only worker, carried by this thread. Dropping it gives the worker a thread of its own again.
+///
+/// `G` is the runtime, or a reference to it: [`Green::host`] borrows it, and [`Green::into_host`] takes it in,
+/// for a host whose callbacks own what they use.
 ///
 /// # Examples
 /// A host's loop that watches nothing but the runtime:
@@ -52,13 +56,32 @@ const POLLS: usize = 256;
 /// green.spawner().spawn(async {}).wait().unwrap();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Host<'a> {
+pub struct Host<G> {
+    /// The worker. It is dropped before the runtime, whose end it would hold up.
+    seat: Seat,
+    green: G,
+}
+
+/// The worker of a host.
+struct Seat {
     /// The runtime of the worker.
-    green: &'a Green,
+    shared: Arc<Shared>,
     /// The worker, on this thread. `None` once it has moved on because a task blocked it, and in `drop`.
     carried: Option<(Rc<Context>, CarrierStrand)>,
     /// True while the worker is entered among the sleepers.
     asleep: bool,
+}
+
+/// The error of [`Green::into_host`]. The runtime is as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("the runtime cannot be hosted: {error}")]
+#[non_exhaustive]
+pub struct IntoHostError {
+    /// The reason, as [`Green::host`] tells it.
+    #[source]
+    pub error: io::Error,
+    /// The runtime, which runs on its own as before.
+    pub green: Green,
 }
 
 impl Green {
@@ -72,24 +95,41 @@ impl Green {
     /// [`io::ErrorKind::Unsupported`] if there is more than one worker, or if blocked stacks are fibers,
     /// which belong to their thread. [`io::ErrorKind::ResourceBusy`] when the runtime has a host already or
     /// the caller is one of its tasks. [`io::ErrorKind::NotConnected`] when it has been shut down.
-    pub fn host(&self) -> io::Result<Host<'_>> {
-        let shared = &self.shared;
-        if shared.workers.len() != 1 || shared.stacks.is_some() {
-            return Err(io::ErrorKind::Unsupported.into());
+    pub fn host(&self) -> io::Result<Host<&Green>> {
+        Ok(Host { seat: Seat::take(&self.shared)?, green: self })
+    }
+
+    /// As [`Green::host`], with the runtime in the host: for a loop whose callbacks must not borrow.
+    /// [`Host::into_inner`] gives both back.
+    ///
+    /// # Errors
+    /// As there. The runtime is in the error.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let green = Green::builder().workers(1).build()?;
+    /// let mut host = green.into_host().map_err(|refused| refused.error)?;
+    /// let task = host.runtime().spawner().spawn(async { 6 * 7 });
+    /// // It may be a callback of a loop, which owns what it captures.
+    /// let mut callback: Box<dyn FnMut() -> bool> = Box::new(move || host.turn().is_ok());
+    /// while !task.is_finished() {
+    ///     assert!(callback());
+    /// }
+    /// assert_eq!(task.wait().unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_host(self) -> Result<Host<Green>, IntoHostError> {
+        match Seat::take(&self.shared) {
+            Ok(seat) => Ok(Host { seat, green: self }),
+            Err(error) => Err(IntoHostError { error, green: self }),
         }
-        // A task of the runtime would wait for itself.
-        let own = |backend: Arc<dyn Backend>| std::ptr::addr_eq(Arc::as_ptr(&backend), Arc::as_ptr(shared));
-        if with_current(|strand| strand.backend()).is_some_and(own) {
-            return Err(io::ErrorKind::ResourceBusy.into());
-        }
-        shared.workers[0].request.begin_hosting()?;
-        let mut host = Host { green: self, carried: None, asleep: false };
-        host.carry()?;
-        Ok(host)
     }
 }
 
-impl Host<'_> {
+impl<G> Host<G> {
     /// Runs what is ready, for a bounded time, and wakes what is due. Returns for how long the host may sleep
     /// if nothing happens to [its descriptor](AsFd); `None` means that it may sleep for as long as it likes.
     ///
@@ -103,9 +143,56 @@ impl Host<'_> {
     /// # Errors
     /// When the worker had moved on and could not be taken back, because the runtime has been shut down.
     pub fn turn(&mut self) -> io::Result<Option<Duration>> {
+        self.seat.turn()
+    }
+
+    /// Returns the runtime whose worker this is.
+    pub fn runtime(&self) -> &G {
+        &self.green
+    }
+
+    /// Gives the worker a thread of its own again, and returns the runtime, which goes on by itself.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let green = Green::builder().workers(1).build()?;
+    /// let host = green.into_host().map_err(|refused| refused.error)?;
+    /// let green = host.into_inner();
+    /// green.spawner().spawn(async {}).wait().unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_inner(self) -> G {
+        let Host { seat, green } = self;
+        drop(seat);
+        green
+    }
+}
+
+impl Seat {
+    /// Takes the worker over from whoever carries it.
+    fn take(shared: &Arc<Shared>) -> io::Result<Seat> {
+        if shared.workers.len() != 1 || shared.stacks.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // A task of the runtime would wait for itself.
+        let own = |backend: Arc<dyn Backend>| std::ptr::addr_eq(Arc::as_ptr(&backend), Arc::as_ptr(shared));
+        if with_current(|strand| strand.backend()).is_some_and(own) {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        shared.workers[0].request.begin_hosting()?;
+        let mut seat = Seat { shared: Arc::clone(shared), carried: None, asleep: false };
+        seat.carry()?;
+        Ok(seat)
+    }
+
+    /// Does what [`Host::turn`] says.
+    fn turn(&mut self) -> io::Result<Option<Duration>> {
         self.carry()?;
         let Some((context, strand)) = &self.carried else { return Ok(None) };
-        let shared = &self.green.shared;
+        let shared = &self.shared;
         if std::mem::take(&mut self.asleep) {
             context.with_core(|core| core.end_host_sleep(shared));
         }
@@ -138,7 +225,7 @@ impl Host<'_> {
         if let Some((context, _)) = &self.carried {
             context.leave();
         }
-        let shared = &self.green.shared;
+        let shared = &self.shared;
         let core = shared.workers[0].request.wait_for_core(|| shared.wake_all())?;
         let context = Context::new(Arc::clone(shared), core);
         self.carried = Some((Rc::clone(&context), CarrierStrand::new(context, 0)));
@@ -146,16 +233,16 @@ impl Host<'_> {
     }
 }
 
-impl AsFd for Host<'_> {
+impl<G> AsFd for Host<G> {
     /// Returns the descriptor that becomes readable when a turn has something to do. It is for polling only.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.green.shared.workers[0].reactor.as_fd()
+        self.seat.shared.workers[0].reactor.as_fd()
     }
 }
 
-impl Drop for Host<'_> {
+impl Drop for Seat {
     fn drop(&mut self) {
-        let shared = &self.green.shared;
+        let shared = &self.shared;
         if let Some((context, _)) = &self.carried
             && self.asleep
         {
@@ -169,8 +256,8 @@ impl Drop for Host<'_> {
     }
 }
 
-impl fmt::Debug for Host<'_> {
+impl<G: fmt::Debug> fmt::Debug for Host<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("green", self.green).finish_non_exhaustive()
+        f.debug_struct("Host").field("green", &self.green).finish_non_exhaustive()
     }
 }

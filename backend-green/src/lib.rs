@@ -54,7 +54,7 @@ mod watchdog_state;
 mod worker;
 
 pub use fiber::usage::StackUse;
-pub use host::Host;
+pub use host::{Host, IntoHostError};
 pub use local::LocalRuntime;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runtime::{Builder, FiberPromise, Green};

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A host's loop: turns the runtime, and sleeps in `poll(2)`, until `done`.
-fn host_loop(host: &mut Host<'_>, mut done: impl FnMut() -> bool) -> io::Result<()> {
+fn host_loop(host: &mut Host<&Green>, mut done: impl FnMut() -> bool) -> io::Result<()> {
     let began = Instant::now();
     loop {
         // `done` is the host's own business, which it looks at every so often.
@@ -166,4 +166,41 @@ fn a_task_cannot_host_its_own_runtime() {
     let own = Arc::clone(&green);
     let kind = green.spawner().spawn_fn(move || own.host().map(drop).map_err(|error| error.kind())).wait();
     assert_eq!(kind.expect("ran"), Err(ErrorKind::ResourceBusy));
+}
+
+#[test]
+fn an_owned_host_goes_in_and_out_with_its_runtime() {
+    let mut green = one_worker();
+    let (address, threads) = echo_server(&green);
+    let mut client = StdStream::connect(address).expect("connected");
+    client.set_read_timeout(Some(PATIENCE)).expect("set");
+    for _ in 0..10 {
+        let mut host = green.into_host().expect("taken over");
+        let asking = thread::spawn(move || {
+            ask(&mut client);
+            client
+        });
+        let began = Instant::now();
+        while !asking.is_finished() {
+            assert!(began.elapsed() < PATIENCE, "the host waits in vain");
+            host.turn().expect("hosted");
+        }
+        client = asking.join().expect("asked");
+        assert_eq!(threads.recv().expect("answered"), thread::current().id());
+        green = host.into_inner();
+        ask(&mut client);
+        assert_ne!(threads.recv().expect("answered"), thread::current().id());
+    }
+    // The last one is dropped with its runtime in it.
+    let pending = green.spawner().spawn(std::future::pending::<()>());
+    drop(green.into_host().expect("taken over"));
+    assert!(pending.wait().expect_err("it cannot end").is_cancelled());
+}
+
+#[test]
+fn a_runtime_that_cannot_be_hosted_comes_back() {
+    let two = Green::builder().workers(2).build().expect("a runtime");
+    let refused = two.into_host().map(drop).expect_err("two workers");
+    assert_eq!(refused.error.kind(), ErrorKind::Unsupported);
+    refused.green.spawner().spawn(async {}).wait().expect("it runs");
 }
