@@ -1,0 +1,137 @@
+//! A running calloop event loop, as Wayland's compositors and clients have, takes a whole runtime over, at run
+//! time, and gives it back: its sockets, timers, files and children move along, and none of them notices.
+
+#[path = "support/load.rs"]
+mod load;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use calloop::generic::Generic;
+use calloop::timer::{TimeoutAction, Timer};
+use calloop::{
+    Dispatcher, EventLoop, EventSource, Interest, LoopHandle, Mode, Poll, PostAction, Readiness,
+    RegistrationToken, Token, TokenFactory,
+};
+use load::Load;
+use twoply::green_backend::{Green, Host};
+use twoply_tests::watch;
+
+/// A runtime as an event source of the loop that carries it.
+struct Hosted {
+    host: Host<Green>,
+    /// Calls when the runtime has something to do.
+    readable: Generic<OwnedFd>,
+    /// Calls when a timer of the runtime's is due, or there is more to do at once.
+    due: Timer,
+}
+
+impl Hosted {
+    fn new(green: Green) -> Hosted {
+        let host = green.into_host().unwrap();
+        let fd = host.as_fd().try_clone_to_owned().unwrap();
+        let readable = Generic::new(fd, Interest::READ, Mode::Level);
+        Hosted { host, readable, due: Timer::immediate() }
+    }
+}
+
+impl EventSource for Hosted {
+    type Event = ();
+    type Metadata = ();
+    type Ret = ();
+    type Error = io::Error;
+
+    fn process_events<F>(&mut self, readiness: Readiness, token: Token, _: F) -> io::Result<PostAction>
+    where
+        F: FnMut((), &mut ()),
+    {
+        self.readable.process_events(readiness, token, |_, _| Ok(PostAction::Continue))?;
+        let over = |_, _: &mut ()| TimeoutAction::Drop;
+        self.due.process_events(readiness, token, over).map_err(io::Error::other)?;
+        // Without a deadline it is the descriptor that calls.
+        let far = Duration::from_secs(3600);
+        self.due.set_duration(self.host.turn()?.unwrap_or(far));
+        Ok(PostAction::Reregister)
+    }
+
+    fn register(&mut self, poll: &mut Poll, tokens: &mut TokenFactory) -> calloop::Result<()> {
+        self.readable.register(poll, tokens)?;
+        self.due.register(poll, tokens)
+    }
+
+    fn reregister(&mut self, poll: &mut Poll, tokens: &mut TokenFactory) -> calloop::Result<()> {
+        self.readable.reregister(poll, tokens)?;
+        self.due.reregister(poll, tokens)
+    }
+
+    fn unregister(&mut self, poll: &mut Poll) -> calloop::Result<()> {
+        self.readable.unregister(poll)?;
+        self.due.unregister(poll)
+    }
+}
+
+/// Where the runtime is.
+enum Place {
+    Here(Dispatcher<'static, Hosted, State>, RegistrationToken),
+    OnItsOwn(Green),
+}
+
+/// What the loop works on.
+struct State {
+    place: Option<Place>,
+    load: Load,
+    moves: usize,
+}
+
+impl State {
+    /// Moves the runtime into the loop, or out of it.
+    fn go(&mut self, handle: &LoopHandle<'static, State>) {
+        self.moves += 1;
+        self.place = self.place.take().map(|place| match place {
+            Place::OnItsOwn(green) => {
+                let dispatcher = Dispatcher::new(Hosted::new(green), |(), &mut (), _: &mut State| ());
+                let token = handle.register_dispatcher(dispatcher.clone()).unwrap();
+                Place::Here(dispatcher, token)
+            }
+            Place::Here(dispatcher, token) => {
+                handle.remove(token);
+                Place::OnItsOwn(Dispatcher::into_source_inner(dispatcher).host.into_inner())
+            }
+        });
+        self.load.moved(matches!(self.place, Some(Place::Here(..))));
+    }
+}
+
+#[test]
+fn a_running_event_loop_takes_a_runtime_in_and_out_under_load() {
+    watch("calloop", move_under_load);
+}
+
+/// The number of times that the runtime is moved.
+const MOVES: usize = 10;
+
+fn move_under_load() {
+    let green = Green::builder().workers(1).build().unwrap();
+    let load = Load::start(&green);
+    let mut state = State { place: Some(Place::OnItsOwn(green)), load, moves: 0 };
+    let mut event_loop: EventLoop<'static, State> = EventLoop::try_new().unwrap();
+    let (handle, signal) = (event_loop.handle(), event_loop.get_signal());
+    // The loop's own business: it moves the runtime, from inside of the loop.
+    let ticks = move |_, _: &mut (), state: &mut State| {
+        if state.moves == MOVES {
+            state.load.stop();
+            if state.load.has_stopped() {
+                signal.stop();
+            }
+        } else if state.load.has_gone_on() {
+            state.go(&handle);
+        }
+        TimeoutAction::ToDuration(Duration::from_millis(5))
+    };
+    event_loop.handle().insert_source(Timer::immediate(), ticks).unwrap();
+    event_loop.run(None, &mut state, |_| ()).unwrap();
+    let Some(Place::OnItsOwn(green)) = state.place else { panic!("it ends outside") };
+    state.load.check();
+    green.shutdown(Duration::from_secs(10)).unwrap();
+}
