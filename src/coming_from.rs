@@ -37,6 +37,8 @@
 //! | `fs::File`, `read_dir`, `OpenOptions` | the same names in [`fs`](crate::fs); `ReadDir` is a [`Source`](crate::channel::Source), nothing is buffered, and [`fs::replace`](crate::fs::replace()) is atomic |
 //! | `process::Command`, `Child` | the same names in [`process`](crate::process) |
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
+//! | libraries that need tokio, such as reqwest, tokio-postgres or redis | `Builder::tokio`, or `tokio::compat` for a single future, with the feature `tokio` |
+//! | `axum::serve`, `TokioExecutor`, `TokioTimer`, `TokioIo` | `hyper::serve`, `Executor`, `Timer`, `Io`, with the feature `hyper` |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `net::UnixStream`, `UnixListener`, `UnixDatagram`, `UdpSocket` | the same names in [`net`](crate::net); a receive says how much was cut off ([`Received`](crate::net::Received)) |
 //! | `TcpSocket`, `lookup_host` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::lookup`](crate::net::lookup()); a connect tries a host's addresses side by side |

@@ -68,6 +68,16 @@ pub use twoply_native as native_backend;
 #[doc(inline)]
 pub use twoply_green as green_backend;
 
+/// [hyper](https://docs.rs/hyper) on this library's tasks, sockets and timers.
+#[cfg(feature = "hyper")]
+#[doc(inline)]
+pub use twoply_hyper as hyper;
+
+/// Libraries that want [tokio](https://docs.rs/tokio), on this library's tasks.
+#[cfg(feature = "tokio")]
+#[doc(inline)]
+pub use twoply_tokio as tokio;
+
 /// Returns what starts tasks as OS threads, on the native runtime of this process, which is made when this is
 /// first called. The child of a fork makes its own.
 ///

@@ -27,6 +27,7 @@ mod output;
 pub(crate) mod pipe;
 mod pollable;
 mod sys;
+mod uninit;
 mod whole;
 
 pub use crate::event::reactor::Direction;
@@ -37,5 +38,7 @@ pub use duplex::{DuplexStream, duplex};
 pub use input::{Stdin, stdin};
 pub use output::{Stderr, Stdout, stderr, stdout};
 pub use pollable::{Pollable, ReadyGuard, WouldBlock};
+pub use uninit::ReadUninit;
+pub(crate) use uninit::sealed;
 pub(crate) use whole::poll_read_to_end;
 pub use whole::{read_exact, read_to_end, read_to_string, write_all};

@@ -1,2 +1,6 @@
 //! Libraries of others on twoply. This package is its tests, one file for each library; `README.md` lists
-//! them.
+//! them. Here is what starts the servers that they need.
+
+mod server;
+
+pub use server::{Server, free_port, postgres, redis};

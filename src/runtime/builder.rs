@@ -41,6 +41,9 @@ pub struct Builder {
     hooks: Hooks,
     /// The setting of [`Builder::dump_on_signal`].
     dumps: Option<(SignalKind, Handler)>,
+    /// The setting of [`Builder::tokio`].
+    #[cfg(feature = "tokio")]
+    tokio: bool,
     /// The setting of [`Builder::fibers`].
     #[cfg(feature = "green")]
     promise: Option<FiberPromise>,
@@ -160,6 +163,28 @@ impl Builder {
         self
     }
 
+    /// Has every thread of the runtime enter the tokio runtime of [`tokio::handle`](crate::tokio::handle) as
+    /// it starts: what runs on the runtime then finds tokio's timers, sockets and `spawn`, as do the tasks
+    /// that libraries start in their own ways. It costs nothing a poll.
+    ///
+    /// [`Builder::build`] fails where that runtime cannot be started.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Runtime, Wait};
+    ///
+    /// let runtime = Runtime::builder().tokio().build()?;
+    /// let task = runtime.spawn(async { twoply::tokio::handle().is_ok() });
+    /// assert!(task.wait().unwrap());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn tokio(mut self) -> Builder {
+        self.tokio = true;
+        self
+    }
+
     /// Writes a [dump](Runtime::dump) of the runtime's tasks to standard error whenever the process gets a
     /// signal of `kind`, as long as the runtime is not dropped; see [`DumpOnSignal`].
     ///
@@ -199,7 +224,13 @@ impl Builder {
     /// When the operating system refuses a thread, a descriptor, memory or a processor.
     /// [`io::ErrorKind::InvalidInput`] for a signal that cannot be listened to, for [`Backend::Fibers`]
     /// without the promise, and for a processor that there is not.
-    pub fn build(self) -> io::Result<Runtime> {
+    #[cfg_attr(not(feature = "tokio"), expect(unused_mut, reason = "it is changed for tokio alone"))]
+    pub fn build(mut self) -> io::Result<Runtime> {
+        #[cfg(feature = "tokio")]
+        if std::mem::take(&mut self.tokio) {
+            twoply_tokio::handle()?;
+            self.hooks = self.hooks.around_threads(twoply_tokio::enter);
+        }
         let engine = match self.backend {
             #[cfg(feature = "native")]
             Backend::Native => Engine::Native(self.native()),

@@ -2,13 +2,14 @@
 //! it, and streams in memory.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::sys;
 use crate::event::reactor::{IoHandle, IoSource, Socket};
-use crate::kernel::io::ByteStream;
+use crate::kernel::io::{ByteStream, zeroed};
 
 /// One end of a pipe.
 #[derive(Debug)]
@@ -65,6 +66,12 @@ impl ByteStream for Pipe {
 
     fn receive(io: &IoHandle, buf: &mut [u8]) -> io::Result<usize> {
         sys::read(io, buf)
+    }
+
+    fn receive_uninit<'b>(io: &IoHandle, buf: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]> {
+        let buf = zeroed(buf);
+        let n = sys::read(io, buf)?;
+        Ok(&mut buf[..n])
     }
 
     fn receive_vectored(io: &IoHandle, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {

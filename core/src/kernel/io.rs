@@ -9,6 +9,7 @@ mod bytes;
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -97,6 +98,22 @@ pub(crate) fn room<B: std::ops::Deref<Target = [u8]>>(bufs: &[B]) -> usize {
 /// Returns the result of moving `len` bytes where it needs no call: if there are none.
 pub(crate) fn empty(len: usize) -> Option<usize> {
     (len == 0).then_some(0)
+}
+
+/// Fills `buf` with zeros, for a call that wants initialized memory.
+pub(crate) fn zeroed(buf: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    buf.fill(MaybeUninit::new(0));
+    // SAFETY: all of it has been initialized just now.
+    unsafe { initialized(buf) }
+}
+
+/// Returns `buf` as the bytes that are in it.
+///
+/// # Safety
+/// All of it has been initialized.
+pub(crate) unsafe fn initialized(buf: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    // SAFETY: a byte that is initialized lies in memory as in a `u8`, as the caller promises it for all.
+    unsafe { &mut *(std::ptr::from_mut(buf) as *mut [u8]) }
 }
 
 /// Says what a read tells about readiness: a short one has taken all there was. Nothing at all is the end of

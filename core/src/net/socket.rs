@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -93,6 +94,10 @@ impl ByteStream for Socket {
 
     fn receive(io: &IoHandle, buf: &mut [u8]) -> io::Result<usize> {
         sys::recv(io, buf)
+    }
+
+    fn receive_uninit<'b>(io: &IoHandle, buf: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]> {
+        sys::recv_uninit(io, buf)
     }
 
     fn receive_vectored(io: &IoHandle, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {

@@ -281,6 +281,19 @@ macro_rules! impl_read {
                 $socket.poll_read_vectored(cx, bufs)
             }
         }
+
+        impl<$($family)*> $crate::io::sealed::Sealed for $kind {}
+
+        impl<$($family)*> $crate::io::ReadUninit for $kind {
+            fn poll_read_uninit<'b>(
+                &self,
+                cx: &mut std::task::Context<'_>,
+                buf: &'b mut [std::mem::MaybeUninit<u8>],
+            ) -> std::task::Poll<std::io::Result<&'b mut [u8]>> {
+                let $this = self;
+                $socket.poll_read_uninit(cx, buf)
+            }
+        }
     };
 }
 

@@ -3,10 +3,11 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Op, empty, received, room, transmitted};
+use super::{Op, empty, initialized, received, room, transmitted};
 use crate::event::reactor::{Direction, IoHandle, IoSource, IoWaiter, Progress};
 use crate::kernel::wait::Wait;
 
@@ -18,6 +19,10 @@ pub(crate) trait ByteStream: Sync {
     /// Makes the call that reads. None of the calls blocks: they say
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) instead.
     fn receive(io: &IoHandle, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Makes the call that reads into memory that need not be initialized; returns what it has initialized,
+    /// from the first byte on.
+    fn receive_uninit<'b>(io: &IoHandle, buf: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]>;
 
     /// Makes the call that reads into several buffers.
     fn receive_vectored(io: &IoHandle, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
@@ -78,6 +83,22 @@ pub(crate) trait ByteStream: Sync {
             return Poll::Ready(Ok(0));
         }
         IoWaiter::fixed(self.source(), Direction::Read).poll_io(cx, |io| receive::<Self>(io, buf))
+    }
+
+    fn poll_read_uninit<'b>(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &'b mut [MaybeUninit<u8>],
+    ) -> Poll<io::Result<&'b mut [u8]>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(&mut []));
+        }
+        let read = IoWaiter::fixed(self.source(), Direction::Read).poll_io(cx, |io| {
+            let room = buf.len();
+            Self::receive_uninit(io, buf).map(|filled| received(filled.len(), room))
+        });
+        // SAFETY: the call has initialized the bytes that it returned, which are the first `n` of the buffer.
+        read.map_ok(|n| unsafe { initialized(&mut buf[..n]) })
     }
 
     fn poll_read_vectored(

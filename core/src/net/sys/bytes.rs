@@ -1,13 +1,14 @@
 //! Moving the bytes of streams.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::event::reactor::IoHandle;
-use crate::kernel::io::MOST_BUFFERS;
+use crate::kernel::io::{MOST_BUFFERS, zeroed};
 
 /// Receives what there is.
 #[inline]
@@ -15,6 +16,25 @@ pub(in crate::net) fn recv(io: &IoHandle, buf: &mut [u8]) -> io::Result<usize> {
     match io {
         IoHandle::Descriptor(fd) => recv_with(fd.as_fd(), buf, RecvFlags::DONTWAIT),
         IoHandle::Simulated(socket) => socket.receive(&mut [IoSliceMut::new(buf)], false),
+    }
+}
+
+/// Receives what there is into memory that need not be initialized.
+#[inline]
+pub(in crate::net) fn recv_uninit<'b>(
+    io: &IoHandle,
+    buf: &'b mut [MaybeUninit<u8>],
+) -> io::Result<&'b mut [u8]> {
+    match io {
+        IoHandle::Descriptor(fd) => {
+            let ((filled, _), _) = rustix::net::recv(fd, buf, RecvFlags::DONTWAIT)?;
+            Ok(filled)
+        }
+        IoHandle::Simulated(socket) => {
+            let buf = zeroed(buf);
+            let n = socket.receive(&mut [IoSliceMut::new(buf)], false)?;
+            Ok(&mut buf[..n])
+        }
     }
 }
 

@@ -1,0 +1,159 @@
+//! axum: a router with state and extractors, tower's limits and timeouts, events, WebSockets, and handlers
+//! that block; reqwest as its client. What of it wants tokio finds it on the runtime's threads.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use futures::{SinkExt, StreamExt};
+use hyper::StatusCode;
+use hyper_util::service::TowerToHyperService;
+use tokio_tungstenite::tungstenite;
+use tower::limit::ConcurrencyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+use twoply::net::{TcpListener, TcpStream};
+use twoply::{Runtime, Wait, channel, hyper::serve, time};
+use twoply_tests::{Systems, laws};
+
+laws! {
+    everywhere {
+        extractors_state_and_blocking_handlers_work,
+        layers_of_tower_limit_and_time_out,
+        events_come_one_by_one,
+        a_web_socket_echoes,
+        a_server_ends_when_it_is_told_to,
+    }
+}
+
+/// All of what the routes share.
+#[derive(Clone, Default)]
+struct Shop(Arc<AtomicU64>);
+
+fn router() -> Router {
+    let slow = || async {
+        time::sleep(Duration::from_secs(60)).await;
+    };
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_millis(20));
+    Router::new()
+        .route("/add/{number}", post(add))
+        .route("/sum", post(sum))
+        .route("/greet", get(greet))
+        .route("/slow", get(slow).layer(timeout))
+        .route("/limited", get(limited).layer(ConcurrencyLimitLayer::new(1)))
+        .route("/events", get(events))
+        .route("/echo", any(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }))
+        .with_state(Shop::default())
+}
+
+async fn add(State(Shop(sum)): State<Shop>, Path(number): Path<u64>) -> String {
+    (sum.fetch_add(number, Ordering::Relaxed) + number).to_string()
+}
+
+/// Waits in straight-line code for a task that it starts.
+async fn sum(Json(numbers): Json<Vec<u64>>) -> Json<u64> {
+    Json(twoply::spawn_fn(move || numbers.iter().sum()).wait().unwrap())
+}
+
+async fn greet(Query(names): Query<Vec<(String, String)>>) -> String {
+    names.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(" and ")
+}
+
+async fn limited(State(Shop(inside)): State<Shop>) -> String {
+    let others = inside.fetch_add(1 << 32, Ordering::Relaxed) >> 32;
+    time::sleep(Duration::from_millis(1)).await;
+    inside.fetch_sub(1 << 32, Ordering::Relaxed);
+    others.to_string()
+}
+
+async fn events() -> Sse<impl futures::Stream<Item = Result<Event, Infallible>>> {
+    let numbers = futures::stream::unfold(0, |n| async move {
+        time::sleep(Duration::from_millis(1)).await;
+        (n < 3).then(|| (Ok(Event::default().data(n.to_string())), n + 1))
+    });
+    Sse::new(numbers).keep_alive(KeepAlive::default())
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Some(Ok(Message::Text(text))) = socket.recv().await {
+        socket.send(Message::Text(text)).await.unwrap();
+    }
+}
+
+/// Runs `client` against the router, and sees the server end.
+fn with_server<F: Future<Output: Send> + Send + 'static>(
+    on: &Systems,
+    client: impl FnOnce(SocketAddr) -> F + Send + 'static,
+) {
+    let runtime: Runtime = on.kind().facade().tokio().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = channel::oneshot::<()>();
+    let server = runtime.spawn(serve(listener, TowerToHyperService::new(router()), stopped));
+    runtime.spawn(async move { client(address).await }).wait().unwrap();
+    drop(stop);
+    server.wait().unwrap().unwrap();
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+fn extractors_state_and_blocking_handlers_work(on: &Systems) {
+    with_server(on, |address| async move {
+        let client = reqwest::Client::new();
+        let url = move |path: &str| format!("http://{address}{path}");
+        let text =
+            async |request: reqwest::RequestBuilder| request.send().await.unwrap().text().await.unwrap();
+        assert_eq!(text(client.post(url("/add/3"))).await, "3");
+        assert_eq!(text(client.post(url("/add/4"))).await, "7");
+        assert_eq!(text(client.post(url("/sum")).json(&[1, 2, 3])).await, "6");
+        assert_eq!(text(client.get(url("/greet?a=Ann&b=Bob"))).await, "Ann and Bob");
+        let wrong = client.post(url("/add/x")).send().await.unwrap();
+        assert_eq!(wrong.status(), 400);
+        // The client's future finished in straight-line code, as its library knows nothing of.
+        let blocking =
+            twoply::spawn_fn(move || client.get(url("/greet?a=Eve")).send().wait().unwrap().text().wait());
+        assert_eq!(blocking.await.unwrap().unwrap(), "Eve");
+    });
+}
+
+fn layers_of_tower_limit_and_time_out(on: &Systems) {
+    with_server(on, |address| async move {
+        let client = reqwest::Client::new();
+        let slow = client.get(format!("http://{address}/slow")).send().await.unwrap();
+        assert_eq!(slow.status(), 408);
+        let tasks = (0..4).map(|_| twoply::spawn(client.get(format!("http://{address}/limited")).send()));
+        for task in tasks.collect::<Vec<_>>() {
+            assert_eq!(task.await.unwrap().unwrap().text().await.unwrap(), "0");
+        }
+    });
+}
+
+fn events_come_one_by_one(on: &Systems) {
+    with_server(on, |address| async move {
+        let answer = reqwest::get(format!("http://{address}/events")).await.unwrap();
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert_eq!(answer.text().await.unwrap(), "data: 0\n\ndata: 1\n\ndata: 2\n\n");
+    });
+}
+
+fn a_web_socket_echoes(on: &Systems) {
+    with_server(on, |address| async move {
+        let stream = twoply::tokio::Io::new(TcpStream::connect(address).await.unwrap());
+        let url = format!("ws://{address}/echo");
+        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+        for word in ["one", "two"] {
+            socket.send(tungstenite::Message::text(word)).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), tungstenite::Message::text(word));
+        }
+        socket.close(None).await.unwrap();
+    });
+}
+
+fn a_server_ends_when_it_is_told_to(on: &Systems) {
+    with_server(on, |_| async {});
+}

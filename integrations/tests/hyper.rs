@@ -1,0 +1,234 @@
+//! hyper 1.x: servers of both versions, clients with a pool, upgrades and a graceful end, with handlers that
+//! block.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper_util::client::legacy::{Builder, Client};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::Service;
+use twoply::hyper::{Connector, Executor, Timer, serve};
+use twoply::net::{TcpListener, TcpStream};
+use twoply::{Spawner, Wait, channel, spawn};
+use twoply_tests::{Systems, laws};
+
+laws! {
+    everywhere {
+        one_port_serves_both_versions,
+        a_client_keeps_its_connections,
+        a_handler_that_blocks_holds_up_nobody,
+        a_large_body_arrives_whole,
+        an_upgraded_connection_is_a_stream,
+        a_graceful_end_answers_what_is_under_way,
+    }
+}
+
+type Answer = Result<Response<Full<Bytes>>, Infallible>;
+
+/// A server that answers with `handler` until the sender goes.
+fn start<H, F>(
+    on: &Spawner,
+    handler: H,
+) -> (SocketAddr, channel::oneshot::Sender<()>, twoply::Task<std::io::Result<()>>)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = channel::oneshot();
+    let server = on.spawn(serve(listener, service_fn(handler), stopped));
+    (address, stop, server)
+}
+
+fn client() -> Builder {
+    let mut builder = Client::builder(Executor::new());
+    builder.pool_timer(Timer).timer(Timer);
+    builder
+}
+
+async fn get<C>(client: &Client<C, Empty<Bytes>>, uri: Uri) -> (StatusCode, Version, Bytes)
+where
+    C: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
+{
+    let answer = client.get(uri).await.unwrap();
+    let (status, version) = (answer.status(), answer.version());
+    (status, version, answer.into_body().collect().await.unwrap().to_bytes())
+}
+
+fn uri(address: SocketAddr, path: &str) -> Uri {
+    format!("http://{address}{path}").parse().unwrap()
+}
+
+async fn echo_path(request: Request<Incoming>) -> Answer {
+    Ok(Response::new(Full::from(request.uri().path().to_owned())))
+}
+
+fn one_port_serves_both_versions(on: &Systems) {
+    let spawner = on.here().spawner();
+    let (address, stop, server) = start(spawner, echo_path);
+    for (http2, version) in [(false, Version::HTTP_11), (true, Version::HTTP_2)] {
+        let requests = spawner.spawn(async move {
+            let client = client().http2_only(http2).build(Connector::new());
+            let answers = (0..20).map(|n| {
+                let client = client.clone();
+                spawn(async move {
+                    let path = format!("/{n}");
+                    let answer = get(&client, uri(address, &path)).await;
+                    assert_eq!(answer, (StatusCode::OK, version, path.into()));
+                })
+            });
+            for answer in answers.collect::<Vec<_>>() {
+                answer.await.unwrap();
+            }
+        });
+        requests.wait().unwrap();
+    }
+    drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+fn a_client_keeps_its_connections(on: &Systems) {
+    let spawner = on.here().spawner();
+    let (address, stop, server) = start(spawner, echo_path);
+    let connects = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connects);
+    let requests = spawner.spawn(async move {
+        let client = client().build(tower::service_fn(move |uri| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Connector::new().call(uri)
+        }));
+        for _ in 0..10 {
+            get(&client, uri(address, "/")).await;
+            // The connection goes back to the pool when its task has seen the end of the answer.
+            twoply::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    });
+    requests.wait().unwrap();
+    assert!(connects.load(Ordering::Relaxed) < 10, "{connects:?} connections for ten requests");
+    drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+fn a_handler_that_blocks_holds_up_nobody(on: &Systems) {
+    let spawner = on.here().spawner();
+    let (release, released) = channel::bounded(1);
+    let handler = move |request: Request<Incoming>| {
+        let (release, released) = (release.clone(), released.clone());
+        async move {
+            match request.uri().path() {
+                // Straight-line code, in the middle of a handler.
+                "/wait" => released.recv().wait().unwrap(),
+                _ => release.send(()).wait().unwrap(),
+            }
+            Ok(Response::new(Full::from("done")))
+        }
+    };
+    let (address, stop, server) = start(spawner, handler);
+    let requests = ["/wait", "/release"].map(|path| {
+        spawner.spawn(async move { get(&client().build(Connector::new()), uri(address, path)).await.2 })
+    });
+    for request in requests {
+        assert_eq!(request.wait().unwrap(), "done");
+    }
+    drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+fn a_large_body_arrives_whole(on: &Systems) {
+    let spawner = on.here().spawner();
+    let reverse = async |request: Request<Incoming>| {
+        let mut body = request.into_body().collect().await.unwrap().to_bytes().to_vec();
+        body.reverse();
+        Ok(Response::new(Full::from(body)))
+    };
+    let (address, stop, server) = start(spawner, move |request| {
+        Box::pin(reverse(request)) as std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>
+    });
+    let request = spawner.spawn(async move {
+        let mut body: Vec<u8> = (0..1_000_000_u32).map(|n| (n * 7) as u8).collect();
+        let client = client().build::<_, Full<Bytes>>(Connector::new());
+        let request = Request::post(uri(address, "/")).body(Full::from(body.clone())).unwrap();
+        let answer = client.request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        body.reverse();
+        assert!(answer == body);
+    });
+    request.wait().unwrap();
+    drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+fn an_upgraded_connection_is_a_stream(on: &Systems) {
+    let spawner = on.here().spawner();
+    let handler = async |mut request: Request<Incoming>| {
+        spawn(async move {
+            let mut stream = TokioIo::new(hyper::upgrade::on(&mut request).await.unwrap());
+            let mut word = [0; 4];
+            stream.read_exact(&mut word).await.unwrap();
+            stream.write_all(&word).await.unwrap();
+            stream.shutdown().await.unwrap();
+        })
+        .detach();
+        let mut answer = Response::new(Full::default());
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("echo"));
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        Ok(answer)
+    };
+    let (address, stop, server) = start(spawner, move |request| {
+        Box::pin(handler(request)) as std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>
+    });
+    let client = spawner.spawn(async move {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).await.unwrap();
+            answer.extend(byte);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+        stream.write_all(b"ping").await.unwrap();
+        let mut word = [0; 4];
+        stream.read_exact(&mut word).await.unwrap();
+        assert_eq!(&word, b"ping");
+        assert_eq!(stream.read(&mut word).await.unwrap(), 0);
+    });
+    client.wait().unwrap();
+    drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+fn a_graceful_end_answers_what_is_under_way(on: &Systems) {
+    let spawner = on.here().spawner();
+    let ((begun, begins), (release, released)) = (channel::unbounded(), channel::unbounded::<()>());
+    let handler = move |_: Request<Incoming>| {
+        let (begun, released) = (begun.clone(), released.clone());
+        async move {
+            begun.send(()).await.unwrap();
+            let _ = released.recv().await;
+            Ok(Response::new(Full::from("late")))
+        }
+    };
+    let (address, stop, server) = start(spawner, handler);
+    let request =
+        spawner.spawn(async move { get(&client().build(Connector::new()), uri(address, "/")).await.2 });
+    begins.recv().wait().unwrap();
+    drop(stop);
+    assert!(!server.is_finished());
+    drop(release);
+    assert_eq!(request.wait().unwrap(), "late");
+    server.wait().unwrap().unwrap();
+    assert!(TcpStream::connect(address).wait().is_err(), "nobody listens any more");
+}

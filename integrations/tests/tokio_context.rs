@@ -1,0 +1,119 @@
+//! The context of tokio on twoply's threads: for single futures, and for all that runs on a runtime.
+
+use std::time::Duration;
+
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
+use twoply::net::{TcpListener, TcpStream};
+use twoply::tokio::{FuturesIo, Io, compat};
+use twoply::{Wait, spawn_fn};
+use twoply_tests::{Systems, laws};
+
+laws! {
+    everywhere {
+        a_single_future_finds_tokio,
+        all_that_runs_on_a_runtime_finds_tokio,
+        stacks_that_wait_inside_of_tokio_disturb_nobody,
+        streams_have_the_traits_of_tokio,
+        streams_of_tokio_have_the_traits_of_futures,
+    }
+}
+
+const SHORT: Duration = Duration::from_micros(200);
+
+fn a_single_future_finds_tokio(on: &Systems) {
+    let nap = compat(async {
+        sleep(SHORT).await;
+        tokio::spawn(async { 7 }).await.unwrap()
+    });
+    assert_eq!(on.here().spawn(nap).wait().unwrap(), 7);
+    compat(async { sleep(SHORT).await }).wait();
+}
+
+fn all_that_runs_on_a_runtime_finds_tokio(on: &Systems) {
+    let runtime = on.kind().facade().tokio().build().unwrap();
+    let tasks = (0..20).map(|n| {
+        runtime.spawn_fn(move || {
+            sleep(SHORT).wait();
+            let inner = twoply::spawn(async move {
+                sleep(SHORT).await;
+                n
+            });
+            twoply::offload(|| tokio::runtime::Handle::current().id()).unwrap();
+            tokio::time::timeout(Duration::from_secs(60), inner).wait().unwrap().unwrap()
+        })
+    });
+    for (n, task) in tasks.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(task.wait().unwrap(), n);
+    }
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+/// Each poll waits in its middle, so that on fibers they overlap on one thread.
+fn stacks_that_wait_inside_of_tokio_disturb_nobody(on: &Systems) {
+    let tasks = (0..20).map(|n| {
+        on.here().spawn(compat(async move {
+            for round in 0..5 {
+                sleep(SHORT * ((n * 7 + round * 3) % 5)).await;
+                spawn_fn(|| twoply::time::sleep(SHORT).wait()).wait().unwrap();
+                twoply::time::sleep(SHORT * (n % 4)).wait();
+                tokio::task::yield_now().await;
+            }
+        }))
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.wait().unwrap();
+    }
+}
+
+fn streams_have_the_traits_of_tokio(on: &Systems) {
+    let echoed = on.here().spawn(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let echo = twoply::spawn(async move {
+            let (reader, writer) = server.into_split();
+            let (mut reader, mut writer) = (Io::new(reader), Io::new(writer));
+            let copied = tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+            writer.shutdown().await.unwrap();
+            copied
+        });
+        let (reader, writer) = client.into_split();
+        let (mut reader, mut writer) = (Io::new(reader), Io::new(writer));
+        let sent: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
+        let bytes = sent.clone();
+        let sending = twoply::spawn(async move {
+            writer.write_all(&bytes).await.unwrap();
+            writer.shutdown().await.unwrap();
+        });
+        let mut back = Vec::new();
+        reader.read_to_end(&mut back).await.unwrap();
+        assert!(back == sent);
+        sending.await.unwrap();
+        echo.await.unwrap()
+    });
+    assert_eq!(echoed.wait().unwrap(), 300_000);
+}
+
+fn streams_of_tokio_have_the_traits_of_futures(on: &Systems) {
+    let (ours, theirs) = tokio::io::duplex(8);
+    let echo = on.here().spawn(async move {
+        let (mut reader, mut writer) = FuturesIo::new(theirs).split();
+        futures::io::copy(&mut reader, &mut writer).await.unwrap();
+        writer.close().await.unwrap();
+    });
+    let (mut reader, mut writer) = FuturesIo::new(ours).split();
+    let sending = on.here().spawn(async move {
+        writer.write_all(b"more than there is room for").await.unwrap();
+        writer.close().await.unwrap();
+    });
+    let mut back = String::new();
+    let reading = on.here().spawn(async move {
+        reader.read_to_string(&mut back).await.unwrap();
+        back
+    });
+    assert_eq!(reading.wait().unwrap(), "more than there is room for");
+    sending.wait().unwrap();
+    echo.wait().unwrap();
+}
