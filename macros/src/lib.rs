@@ -189,11 +189,17 @@ pub fn to_term(item: TokenStream) -> TokenStream {
 /// Implements `FromTerm`, which reads values from terms, for a struct or an enum; [`ToTerm`](derive@ToTerm)
 /// says which terms these are.
 ///
+/// A variant with `#[term(call)]` is a question, `{'$gen_call', From, Variant}`, as `gen_server:call` and
+/// `GenServer.call` ask it: it has one field that is a `Resolver`, which is no part of the term, and what it
+/// is resolved with is the answer. One that is dropped is answered `{error, broken}`; where the process has
+/// ended, that is what the caller is told. Such a variant can be read from a node only, and is not written:
+/// `Remote::call` asks.
+///
 /// In a map, keys that are no field are passed over, and a field that is an `Option` may be missing. A type
 /// that borrows does so from the bytes of the term, and has one lifetime.
 ///
 /// # Errors
-/// As there.
+/// As there; and where a call has no resolver or two.
 #[proc_macro_derive(FromTerm, attributes(term))]
 pub fn from_term(item: TokenStream) -> TokenStream {
     let written = syn::parse(item).and_then(term::from_term);

@@ -9,7 +9,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{DeriveInput, GenericParam, Ident, Index, Lifetime, Member, parse_quote};
 
-use self::shape::{Body, Fields, Form, Input};
+use self::shape::{Body, Fields, Form, Input, Sent, Variant};
 
 /// Writes the implementation of `ToTerm` for a type.
 pub(crate) fn to_term(input: DeriveInput) -> syn::Result<TokenStream> {
@@ -22,20 +22,8 @@ pub(crate) fn to_term(input: DeriveInput) -> syn::Result<TokenStream> {
         }
         Body::Enum(variants) if variants.is_empty() => quote!(match *self {}),
         Body::Enum(variants) => {
-            let arms = variants.iter().map(|variant| {
-                let (ident, name, fields) = (&variant.ident, &variant.name, &variant.fields);
-                let (bound, values) = bindings(fields);
-                let whole = write_tagged(wire, name, &values);
-                let whole = match variant.cast {
-                    false => whole,
-                    true => quote! {
-                        out.tuple(2)?;
-                        out.name(#wire::derived::GEN_CAST)?;
-                        out.nested(|out| { #whole })
-                    },
-                };
-                quote!(Self::#ident { #(#bound),* } => { #whole })
-            });
+            let arms = variants.iter().map(|variant| write_variant(wire, variant));
+            let arms = arms.collect::<syn::Result<Vec<_>>>()?;
             quote!(match self { #(#arms)* })
         }
     };
@@ -56,6 +44,26 @@ pub(crate) fn to_term(input: DeriveInput) -> syn::Result<TokenStream> {
             }
         }
     })
+}
+
+/// Writes the arm of a variant.
+fn write_variant(wire: &TokenStream, variant: &Variant) -> syn::Result<TokenStream> {
+    let (ident, name) = (&variant.ident, &variant.name);
+    let (bound, values) = bindings(&variant.fields);
+    let whole = write_tagged(wire, name, &values);
+    let whole = match variant.sent {
+        Sent::Plain => whole,
+        Sent::Cast => quote! {
+            out.tuple(2)?;
+            out.name(#wire::derived::GEN_CAST)?;
+            out.nested(|out| { #whole })
+        },
+        Sent::Call(_) => {
+            let text = "a `call` is only read: `Remote::call` asks";
+            return Err(syn::Error::new(ident.span(), text));
+        }
+    };
+    Ok(quote!(Self::#ident { #(#bound),* } => { #whole }))
 }
 
 /// Returns patterns that bind the fields to names, and these names.
@@ -116,34 +124,7 @@ pub(crate) fn from_term(input: DeriveInput) -> syn::Result<TokenStream> {
     let wire = &input.wire;
     let body = match &input.body {
         Body::Struct(form, fields) => read_struct(wire, form, fields),
-        Body::Enum(variants) => {
-            let arms = |cast: bool| {
-                let arms = variants.iter().filter(move |variant| variant.cast == cast).map(|variant| {
-                    let (ident, name, len) = (&variant.ident, &variant.name, variant.fields.members.len());
-                    let (members, reads) = (&variant.fields.members, reads(wire, &variant.fields));
-                    quote!((#name, #len) => Self::#ident { #(#members: #reads),* },)
-                });
-                let arms: TokenStream = arms.collect();
-                quote! {
-                    #wire::derived::read_variant(input, |name, fields, input| {
-                        let _ = &input;
-                        ::core::result::Result::Ok(::core::option::Option::Some(match (name, fields) {
-                            #arms
-                            _ => return ::core::result::Result::Ok(::core::option::Option::None),
-                        }))
-                    })
-                }
-            };
-            let (plain, cast) = (arms(false), arms(true));
-            let cast = variants.iter().any(|variant| variant.cast).then(|| {
-                quote! {
-                    if #wire::derived::begin_cast(input)? {
-                        return input.nested(|input| #cast);
-                    }
-                }
-            });
-            quote!(#cast #plain)
-        }
+        Body::Enum(variants) => read_enum(wire, &input.question, variants),
     };
     let (generics, lifetime) = reading(&input);
     let (of_impl, _, bounds) = generics.split_for_impl();
@@ -159,6 +140,52 @@ pub(crate) fn from_term(input: DeriveInput) -> syn::Result<TokenStream> {
             }
         }
     })
+}
+
+/// Reads a variant: first of those that stand in a cast or a question, if there are such.
+fn read_enum(wire: &TokenStream, question: &TokenStream, variants: &[Variant]) -> TokenStream {
+    let of = |sent: Sent| {
+        let arms = variants.iter().filter(move |variant| variant.sent.is_as(sent)).map(|variant| {
+            let (ident, name, len) = (&variant.ident, &variant.name, variant.len());
+            let members = &variant.fields.members;
+            let reads = reads(wire, &variant.fields).enumerate().map(|(index, read)| match variant.sent {
+                Sent::Call(resolver) if resolver == index => quote!(#question::resolver(&asker, input)?),
+                _ => read,
+            });
+            quote!((#name, #len) => Self::#ident { #(#members: #reads),* },)
+        });
+        let arms: TokenStream = arms.collect();
+        if arms.is_empty() {
+            let none = quote!(::core::result::Result::Ok(::core::option::Option::None));
+            return quote!(#wire::derived::read_variant(input, |_, _, _| #none));
+        }
+        quote! {
+            #wire::derived::read_variant(input, |name, fields, input| {
+                let _ = &input;
+                ::core::result::Result::Ok(::core::option::Option::Some(match (name, fields) {
+                    #arms
+                    _ => return ::core::result::Result::Ok(::core::option::Option::None),
+                }))
+            })
+        }
+    };
+    let has = |sent: Sent| variants.iter().any(|variant| variant.sent.is_as(sent));
+    let (plain, cast, call) = (of(Sent::Plain), of(Sent::Cast), of(Sent::Call(0)));
+    let cast = has(Sent::Cast).then(|| {
+        quote! {
+            if #wire::derived::begin_cast(input)? {
+                return input.nested(|input| #cast);
+            }
+        }
+    });
+    let call = has(Sent::Call(0)).then(|| {
+        quote! {
+            if let ::core::option::Option::Some(asker) = #question::begin_call(input)? {
+                return input.nested(|input| #call);
+            }
+        }
+    });
+    quote!(#cast #call #plain)
 }
 
 /// Returns the generics of `impl FromTerm`, and the lifetime of the bytes: that of the type, if it has one.

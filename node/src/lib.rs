@@ -8,9 +8,9 @@
 //! Neither MD5 nor a cookie is any security: whoever can read the traffic between nodes can take part in it.
 //! So a node listens on the loopback interface unless it is told otherwise.
 //!
-//! What there is not: TLS, `rpc` and requests to start processes, `pg`, visible nodes, and connecting on first
-//! use: [`Node::connect`] says when. It is run against OTP 25; what is said of other versions is read from
-//! their documentation.
+//! What there is not: TLS, `rpc` and requests to start processes, `pg`, visible nodes, and connecting on
+//! first use: [`Node::connect`] says when. It is run against OTP 25; what is said of other versions is read
+//! from their documentation.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,8 @@ mod local;
 mod meet;
 mod node;
 mod outbox;
+#[doc(hidden)]
+pub mod question;
 mod reason;
 pub mod wire;
 

@@ -11,6 +11,8 @@ use twoply_core::channel::TrySendError;
 use twoply_core::sync::Notify;
 use twoply_core::task::Spawner;
 
+use crate::connection::Connection;
+use crate::question::Way;
 use crate::wire::{DecodeError, Decoder, FromTerm};
 
 /// The bytes of messages that may wait beside full mailboxes until readers pause.
@@ -41,8 +43,14 @@ struct Known {
 
 /// The way to a process of whatever type, for what comes from elsewhere.
 pub(crate) trait Inlet: Send + Sync {
-    /// Delivers a message, or keeps it until there is room; `len` is what it has on the wire.
-    fn message(&self, payload: &mut Decoder<'_>, len: usize) -> Result<(), DecodeError>;
+    /// Delivers a message that has come by this connection, or keeps it until there is room; `len` is what it
+    /// has on the wire.
+    fn message(
+        &self,
+        payload: Decoder<'_>,
+        len: usize,
+        connection: &Arc<Connection>,
+    ) -> Result<(), DecodeError>;
 
     /// Delivers a signal behind the messages that wait.
     fn signal(&self, pid: &Pid, signal: Signal);
@@ -203,9 +211,9 @@ impl Waiting {
 
 /// The way to a process whose messages are an `M`.
 ///
-/// A reader never waits for room in one mailbox, or an answer that stands behind would not come in. What finds
-/// the mailbox full waits here, in order with all that comes after, for a task that sends it when there is
-/// room.
+/// A reader never waits for room in one mailbox, or an answer that stands behind would not come in. What
+/// finds the mailbox full waits here, in order with all that comes after, for a task that sends it when
+/// there is room.
 pub(crate) struct Typed<M> {
     process: ProcessRef<M>,
     queue: Arc<Mutex<Queue<M>>>,
@@ -284,8 +292,15 @@ async fn drain<M: Send + 'static>(
 }
 
 impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
-    fn message(&self, payload: &mut Decoder<'_>, len: usize) -> Result<(), DecodeError> {
-        let message = M::from_term(payload)?;
+    fn message(
+        &self,
+        payload: Decoder<'_>,
+        len: usize,
+        connection: &Arc<Connection>,
+    ) -> Result<(), DecodeError> {
+        let way = Way { connection: Arc::clone(connection), asked: self.process.pid() };
+        let mut payload = payload.with_context(&way);
+        let message = M::from_term(&mut payload)?;
         payload.finish()?;
         self.waiting.bytes.fetch_add(len, Relaxed);
         let Some(item) = self.behind_others(Item::Message(message, len)) else { return Ok(()) };

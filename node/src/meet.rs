@@ -96,7 +96,12 @@ pub(crate) fn challenge() -> io::Result<u32> {
 }
 
 /// Connects to the node `name` at `address`.
-pub(crate) async fn connect(shared: &Shared, name: &str, address: SocketAddr) -> Result<Met, ConnectError> {
+pub(crate) async fn connect(
+    shared: &Shared,
+    peering: &Peering,
+    name: &str,
+    address: SocketAddr,
+) -> Result<Met, ConnectError> {
     let stream = TcpStream::connect_addr(address).await?;
     stream.set_nodelay(true)?;
     let mut talk = Talk::new(stream);
@@ -106,8 +111,14 @@ pub(crate) async fn connect(shared: &Shared, name: &str, address: SocketAddr) ->
         match connector.message(&talk.hear().await?)? {
             Progress::Wait => {}
             Progress::Send(message) => talk.say(&message).await?,
-            // We have lost the connection that the peer still has.
-            Progress::Alive => talk.say(&connector.alive(true)).await?,
+            Progress::Alive => {
+                // Either we have lost the connection that the peer still has, or it has been made meanwhile.
+                let wanted = peering.is_wanted();
+                talk.say(&connector.alive(wanted)).await?;
+                if !wanted {
+                    return Err(HandshakeError::Nok.into());
+                }
+            }
             Progress::Done(peer) => return Ok(talk.done(peer)),
         }
     }
@@ -143,7 +154,8 @@ pub(crate) async fn accept(
             Asked::Withdrawn => return Err(HandshakeError::Nok.into()),
             Asked::Done { last, peer } => {
                 let peering = peering.ok_or(ConnectError::Malformed)?;
-                // The old connection is ended, and everybody told, before the peer hears that the new one is up.
+                // The old connection is ended, and everybody told, before the peer hears that the new one is
+                // up.
                 peering.end_the_last().await;
                 talk.say(&last).await?;
                 return Ok((talk.done(peer), peering));
@@ -152,7 +164,8 @@ pub(crate) async fn accept(
     }
 }
 
-/// Registers this node with the port mapper. Returns the connection, which has to stay open, and the creation.
+/// Registers this node with the port mapper. Returns the connection, which has to stay open, and the
+/// creation.
 pub(crate) async fn register(
     epmd: SocketAddr,
     name: &str,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process, ProcessRef};
+use twoply_core::promise::Resolver;
 use twoply_core::time::timeout;
 use twoply_node::wire::{FromTerm, Term, ToTerm};
 use twoply_node::{CallError, ConnectError, Node, Remote};
@@ -19,6 +20,8 @@ laws! {
         monitors_are_told_of_both_sides,
         the_end_of_a_connection_is_told_once,
         what_is_not_understood_is_counted_and_answered,
+        erlang_asks_as_it_asks_a_gen_server,
+        after_a_storm_of_links_both_sides_agree,
     }
 }
 
@@ -287,4 +290,92 @@ fn what_is_not_understood_is_counted_and_answered(on: &Systems) {
     assert_eq!(hearing.recv_timeout(SOON).unwrap(), "add 1");
     assert_eq!(pair.node.dropped(), (1, 2));
     assert_eq!(pair.erlang.eval("catch rpc:call(ours@localhost, lists, sum, [[1]])"), "{badrpc,notsup}");
+}
+
+#[derive(FromTerm)]
+#[term(crate = twoply_node)]
+enum Question {
+    #[term(call)]
+    Sum(Vec<u64>, Resolver<Result<u64, String>>),
+    #[term(call)]
+    Drop(Resolver<u64>),
+    #[term(call)]
+    Die { reply: Resolver<u64> },
+    #[term(cast)]
+    Start(u64),
+}
+
+fn erlang_asks_as_it_asks_a_gen_server(on: &Systems) {
+    let Some(mut pair) = start(on) else { return };
+    let body = async |mut me: Process<Question>| {
+        let mut start = 0u64;
+        loop {
+            match me.receive().await.message() {
+                Some(Question::Sum(numbers, answer)) => {
+                    let sum = numbers.iter().try_fold(start, |sum, n| sum.checked_add(*n));
+                    let _ = answer.resolve(sum.ok_or_else(|| "too much".to_owned()));
+                }
+                Some(Question::Drop(answer)) => drop(answer),
+                Some(Question::Die { reply }) => {
+                    drop(reply);
+                    return Err("enough");
+                }
+                Some(Question::Start(number)) => start = number,
+                None => return Ok(()),
+            }
+        }
+    };
+    let process = twoply_tests::builder(on).spawn(body).unwrap();
+    pair.node.register("adder", &process).unwrap();
+    let mut call = |request: &str| {
+        pair.erlang.eval(&format!("catch gen_server:call({{adder, ours@localhost}}, {request})"))
+    };
+    assert_eq!(call("{sum, [1, 2, 3]}"), "{ok,6}");
+    assert_eq!(call("{sum, \"abc\"}"), "{ok,294}", "a string is a list");
+    assert_eq!(call("{sum, [16#ffffffffffffffff, 1]}"), "{error,<<\"too much\">>}");
+    assert_eq!(call("{sum, [1, x]}").find("[1]: there is an atom instead of an integer").is_some(), true);
+    assert_eq!(call("drop"), "{error,broken}");
+    assert!(call("die").starts_with("{'EXIT',{{error,<<\"enough\">>},{gen_server,call"));
+    assert!(call("drop").starts_with("{'EXIT',{noproc,"));
+    let again = twoply_tests::builder(on).spawn(body).unwrap();
+    pair.node.register("adder", &again).unwrap();
+    pair.erlang.eval("gen_server:cast({adder, ours@localhost}, {start, 10})");
+    assert_eq!(pair.erlang.eval("gen_server:call({adder, ours@localhost}, {sum, [1]})"), "{ok,11}");
+}
+
+/// The rounds of the storm, in which each side links and unlinks.
+const STORM: u32 = 3_000;
+
+fn after_a_storm_of_links_both_sides_agree(on: &Systems) {
+    let Some(mut pair) = start(on) else { return };
+    let (process, hearing) = obedient(on, &pair);
+    let pid = pair.node.expose(&process).unwrap();
+    pair.erlang.eval("register(shell, self())");
+    pair.remote.process::<twoply_node::wire::Pid>("shell").send(pid).wait().unwrap();
+    pair.erlang.eval("Pid = receive P when is_pid(P) -> P end, process_flag(trap_exit, true)");
+    let other = pair.remote.call::<twoply_node::wire::Pid>("shell", &0);
+    pair.erlang.eval("receive {'$gen_call', From, 0} -> gen:reply(From, self()) end");
+    let other = other.wait().unwrap();
+    for last in ["link", "unlink"] {
+        let rounds = format!("[begin link(Pid), unlink(Pid) end || _ <- lists:seq(1, {STORM})], {last}(Pid)");
+        pair.erlang.begin(&rounds);
+        for _ in 0..STORM {
+            process.send(Order::Link(other.clone())).wait().unwrap();
+            process.send(Order::Unlink(other.clone())).wait().unwrap();
+        }
+        pair.erlang.end();
+        for _ in 0..2 * STORM {
+            hearing.recv_timeout(SOON).unwrap();
+        }
+        let agree = || {
+            let ours = !process.info().unwrap().links.is_empty();
+            let theirs = "[P || P <- element(2, process_info(self(), links)), is_pid(P), node(P) =/= node()]";
+            ours == (pair.erlang.eval(theirs) != "[]")
+        };
+        eventually("both have the link or neither has", agree);
+    }
+    // And a link that is made now is one.
+    told(&mut pair, &hearing, "link", "linked");
+    pair.erlang.eval("Other ! {stop, calm}");
+    assert_eq!(hearing.recv_timeout(SOON).unwrap(), "exit calm");
 }

@@ -14,6 +14,8 @@ pub(super) struct Input {
     pub(super) generics: Generics,
     /// The path of the module `wire`.
     pub(super) wire: TokenStream,
+    /// The path of the module `question`, which stands beside it.
+    pub(super) question: TokenStream,
     pub(super) body: Body,
 }
 
@@ -43,8 +45,24 @@ pub(super) struct Variant {
     pub(super) ident: Ident,
     pub(super) name: String,
     pub(super) fields: Fields,
-    /// Says that it stands in `{'$gen_cast', _}`.
-    pub(super) cast: bool,
+    pub(super) sent: Sent,
+}
+
+/// How a variant is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    Plain,
+    /// In `{'$gen_cast', _}`.
+    Cast,
+    /// In `{'$gen_call', From, _}`; the field of this index is the resolver, which is no part of it.
+    Call(usize),
+}
+
+impl Sent {
+    /// Returns true if two variants come in the same way.
+    pub(super) fn is_as(self, other: Sent) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
 }
 
 /// All attributes that there are, wherever they are allowed.
@@ -56,6 +74,7 @@ struct Attributes {
     elixir: Option<LitStr>,
     rename: Option<LitStr>,
     cast: bool,
+    call: bool,
 }
 
 impl Attributes {
@@ -81,6 +100,7 @@ impl Attributes {
             "elixir" => self.elixir = Some(atom(meta.value()?.parse()?)?),
             "rename" => self.rename = Some(atom(meta.value()?.parse()?)?),
             "tuple" => self.tuple = true,
+            "call" => self.call = true,
             _ => self.cast = true,
         }
         Ok(())
@@ -115,14 +135,15 @@ impl Input {
         if let Some(second) = generics.lifetimes().nth(1) {
             return Err(Error::new(second.span(), "a term borrows from one place"));
         }
-        let wire = match attributes.library {
-            Some(path) => quote!(#path::wire),
+        let library = match attributes.library {
+            Some(path) => quote!(#path),
             None => {
                 let facade = quote!(::twoply);
-                quote!(#facade::node::wire)
+                quote!(#facade::node)
             }
         };
-        Ok(Input { ident, generics, wire, body })
+        let (wire, question) = (quote!(#library::wire), quote!(#library::question));
+        Ok(Input { ident, generics, wire, question, body })
     }
 }
 
@@ -165,10 +186,34 @@ impl Fields {
 
 impl Variant {
     fn read(variant: &syn::Variant) -> Result<Variant> {
-        let attributes = Attributes::read(&variant.attrs, &["rename", "cast"])?;
+        let attributes = Attributes::read(&variant.attrs, &["rename", "cast", "call"])?;
         let name = attributes.rename.map_or_else(|| snake(&variant.ident), |rename| rename.value());
         let fields = Fields::read(&variant.fields)?;
-        Ok(Variant { ident: variant.ident.clone(), name, fields, cast: attributes.cast })
+        let sent = match (attributes.cast, attributes.call) {
+            (false, false) => Sent::Plain,
+            (true, false) => Sent::Cast,
+            (false, true) => Sent::Call(resolver(variant)?),
+            (true, true) => return Err(Error::new(variant.span(), "a message is a `cast` or a `call`")),
+        };
+        Ok(Variant { ident: variant.ident.clone(), name, fields, sent })
+    }
+
+    /// Returns how many elements its term has behind the name.
+    pub(super) fn len(&self) -> usize {
+        self.fields.members.len() - usize::from(matches!(self.sent, Sent::Call(_)))
+    }
+}
+
+/// Returns the index of the only field that is a `Resolver`.
+fn resolver(variant: &syn::Variant) -> Result<usize> {
+    let is_resolver = |field: &syn::Field| match &field.ty {
+        syn::Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Resolver"),
+        _ => false,
+    };
+    let mut found = variant.fields.iter().enumerate().filter(|(_, field)| is_resolver(field));
+    match (found.next(), found.next()) {
+        (Some((index, _)), None) => Ok(index),
+        _ => Err(Error::new(variant.span(), "a `call` has one field that is a `Resolver`")),
     }
 }
 
@@ -176,8 +221,7 @@ impl Variant {
 fn unique(variants: &[Variant]) -> Result<()> {
     for (index, variant) in variants.iter().enumerate() {
         let same = |other: &&Variant| {
-            (other.cast, &other.name, other.fields.members.len())
-                == (variant.cast, &variant.name, variant.fields.members.len())
+            other.sent.is_as(variant.sent) && (&other.name, other.len()) == (&variant.name, variant.len())
         };
         if variants[..index].iter().any(|other| same(&other)) {
             let text = format!("two variants are `{}` with as many fields", variant.name);

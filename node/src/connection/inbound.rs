@@ -88,10 +88,9 @@ impl Connection {
             Target::Name(name) => shared.locals.inlet_of_name(name),
         };
         let Some(inlet) = inlet else { return shared.unknown() };
-        let question = payload.clone();
-        if let Err(error) = inlet.message(&mut payload, len) {
+        if let Err(error) = inlet.message(payload.clone(), len, self) {
             shared.undecodable();
-            if let Some((from, _)) = question_in(question) {
+            if let Some((from, _)) = question_in(payload) {
                 let text = (Term::atom("undecodable"), error.to_string());
                 self.reply(&from, &Err::<(), _>(text));
             }
@@ -137,7 +136,8 @@ impl Connection {
         };
         let key = (local.serial(), from);
         let mut tables = self.tables();
-        // The peer has linked before it has heard that we have unlinked; it takes that for the end of this one.
+        // The peer has linked before it has heard that we have unlinked; it takes that for the end of this
+        // one.
         if tables.unlinking.contains_key(&key) {
             return;
         }
@@ -165,8 +165,8 @@ impl Connection {
         let mut tables = self.tables();
         let link = tables.links.remove(&key);
         if let Some(id) = id {
-            // Under the lock: so the answer goes out before any later link of the process, and what was linked
-            // before it is unlinked on both sides.
+            // Under the lock: so the answer goes out before any later link of the process, and what was
+            // linked before it is unlinked on both sides.
             self.queue(&Control::UnlinkAck { id, from: to, to: from }, None);
         }
         drop(tables);

@@ -76,7 +76,8 @@ impl There {
                     let (reason, by) = (ExitReason::NoConnection, By::Link(epoch));
                     return Some((from, Signal::Exit { from: to.clone(), reason, by }));
                 }
-                // A link that is made again counts, whether the peer has confirmed the end of the last or not.
+                // A link that is made again counts, whether the peer has confirmed the end of the last or
+                // not.
                 tables.unlinking.remove(&key);
                 match tables.links.get_mut(&key) {
                     // The two are linked as the peer knows; only the number is a later one.

@@ -86,7 +86,8 @@ impl Remote {
     /// answered, and when the connection ends.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the question up; a late answer is dropped. `twoply::time::timeout` bounds it.
+    /// Dropping the future gives the question up; a late answer is dropped. `twoply::time::timeout` bounds
+    /// it.
     ///
     /// # Panics
     /// When `name` has more than 255 characters.

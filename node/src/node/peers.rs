@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use twoply_core::actor::{MonitorRef, Pid, Process, ProcessRef, remote};
 use twoply_core::channel::broadcast;
 use twoply_core::net::{TcpListener, TcpStream, lookup};
 use twoply_core::sync::Notify;
+use twoply_core::time::timeout_at;
 
 use super::{Node, Shared};
 use crate::connection::{self, Connection, There};
 use crate::meet::{self, ConnectError, in_time};
-use crate::wire::{self, Atom, Status, Target, ToTerm, split_name};
+use crate::wire::{self, Atom, HandshakeError, Status, Target, ToTerm, split_name};
 
 /// The handshakes that others may have begun at a time.
 const MAX_PENDING: usize = 128;
@@ -163,6 +165,11 @@ impl Peering {
         matches!(slot, Some(Slot::Ours(number) | Slot::Theirs(number)) if *number == self.number)
     }
 
+    /// Returns true if this attempt still counts.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_in(self.shared.peers.slots().get(&self.name))
+    }
+
     /// Ends the connection that there has been, if there is one, and waits until everybody has been told.
     pub(crate) async fn end_the_last(&self) {
         if let Some(connection) = self.shared.peers.connected(&self.name) {
@@ -174,8 +181,11 @@ impl Peering {
     /// Enters the connection, unless another one has been quicker. Returns it where it is the one.
     fn up(self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
         let mut slots = self.shared.peers.slots();
-        let slot = slots.get(&self.name);
-        if self.shared.over.is_cancelled() || !(slot.is_none() || self.is_in(slot)) {
+        let is_free = match slots.get(&self.name) {
+            None | Some(Slot::Theirs(_)) => true,
+            slot => self.is_in(slot),
+        };
+        if self.shared.over.is_cancelled() || !is_free {
             return None;
         }
         slots.insert(self.name.clone(), Slot::Up(Arc::clone(&connection)));
@@ -206,7 +216,9 @@ impl Shared {
             None => Status::Ok,
             // Both connect at once: the attempt of the greater name goes on.
             Some(Slot::Ours(_)) if *self.own.name < *name => Status::OkSimultaneous,
-            Some(Slot::Ours(_) | Slot::Theirs(_)) => Status::Nok,
+            Some(Slot::Ours(_)) => Status::Nok,
+            // Of several that call themselves so, the one that proves it first is the one.
+            Some(Slot::Theirs(_)) => Status::Ok,
             Some(Slot::Up(_)) => Status::Alive,
         };
         if matches!(status, Status::Ok | Status::OkSimultaneous) {
@@ -233,15 +245,20 @@ impl Shared {
         if name == self.own.name {
             return Err(ConnectError::Name);
         }
+        // Set when the other node has said that it is connecting itself: until then its attempt is waited for.
+        let mut theirs_until = None;
         loop {
             let changed = self.peers.changed.notified();
-            match self.begin(name)? {
-                Begun::Up(connection) => return Ok(connection),
-                Begun::Elsewhere => changed.await,
-                Begun::Here(peering) => {
+            match (self.begin(name, theirs_until.is_some())?, theirs_until) {
+                (Begun::Up(connection), _) => return Ok(connection),
+                (Begun::Elsewhere, None) => changed.await,
+                (Begun::Elsewhere, Some(until)) => {
+                    timeout_at(until, changed).await.map_err(|_| HandshakeError::Nok)?;
+                }
+                (Begun::Here(peering), _) => {
                     let meeting = async {
                         let address = self.peers.discovery.find(name).await?;
-                        meet::connect(self, name, address).await
+                        meet::connect(self, &peering, name, address).await
                     };
                     match in_time(meeting).await {
                         Ok(met) => {
@@ -249,8 +266,11 @@ impl Shared {
                                 return Ok(connection);
                             }
                         }
-                        // The peer goes on with its own attempt, which is to be waited for.
-                        Err(_) if !peering.is_in(self.peers.slots().get(name)) => {}
+                        // The peer goes on with its own attempt.
+                        Err(ConnectError::Handshake(HandshakeError::Nok)) => {
+                            theirs_until = Some(Instant::now() + meet::PATIENCE);
+                        }
+                        Err(_) if !peering.is_wanted() => {}
                         Err(error) => return Err(error),
                     }
                 }
@@ -258,7 +278,8 @@ impl Shared {
         }
     }
 
-    fn begin(self: &Arc<Self>, name: &str) -> Result<Begun, ConnectError> {
+    /// Looks how far an attempt is, and begins one if there is none, unless the other node's `is_theirs`.
+    fn begin(self: &Arc<Self>, name: &str, is_theirs: bool) -> Result<Begun, ConnectError> {
         let mut slots = self.peers.slots();
         if self.over.is_cancelled() {
             return Err(ConnectError::Closed);
@@ -266,6 +287,7 @@ impl Shared {
         Ok(match slots.get(name) {
             Some(Slot::Up(connection)) => Begun::Up(Arc::clone(connection)),
             Some(_) => Begun::Elsewhere,
+            None if is_theirs => Begun::Elsewhere,
             None => {
                 let number = self.number();
                 slots.insert(name.to_owned(), Slot::Ours(number));
@@ -380,8 +402,8 @@ impl Remote {
     }
 
     /// Returns a reference to whatever process has `name` there, for messages. It is one like any: `send`
-    /// waits while more than 1 MiB is queued for the node, and `try_send` says that it is full. A message that
-    /// no term says, such as a float that is no number, is handed back as if the process had ended.
+    /// waits while more than 1 MiB is queued for the node, and `try_send` says that it is full. A message
+    /// that no term says, such as a float that is no number, is handed back as if the process had ended.
     ///
     /// To be linked, a process has to be known by its pid.
     ///
@@ -408,8 +430,8 @@ impl Remote {
         }
     }
 
-    /// Has `process` monitor whatever process has `name` there. The [`Down`](twoply_core::actor::Down) carries
-    /// the name.
+    /// Has `process` monitor whatever process has `name` there. The [`Down`](twoply_core::actor::Down)
+    /// carries the name.
     ///
     /// # Panics
     /// When `name` has more than 255 characters.

@@ -9,6 +9,7 @@ mod compressed;
 mod scalar;
 mod skip;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use super::atom::Atom;
@@ -45,6 +46,8 @@ pub struct Decoder<'a> {
     budget: usize,
     /// The containers that have been opened and not closed.
     depth: usize,
+    /// What whoever reads a message knows beside it: where it has come from.
+    context: Option<&'a (dyn Any + Send + Sync)>,
 }
 
 /// The kinds of terms, as [`Decoder::kind`] sees them.
@@ -135,7 +138,16 @@ impl<'a> Decoder<'a> {
     /// As [`Decoder::new`], for a part of a frame with these atoms.
     pub(crate) fn with(bytes: &'a [u8], atoms: &'a [Atom], frame: Option<&'a Arc<Vec<u8>>>) -> Decoder<'a> {
         let budget = bytes.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(FREE_BUDGET);
-        Decoder { bytes, atoms, frame, budget: budget.min(MAX_BUDGET), depth: 0 }
+        Decoder { bytes, atoms, frame, budget: budget.min(MAX_BUDGET), depth: 0, context: None }
+    }
+
+    /// Tells the types that are read where the message has come from.
+    pub(crate) fn with_context(self, context: &'a (dyn Any + Send + Sync)) -> Decoder<'a> {
+        Decoder { context: Some(context), ..self }
+    }
+
+    pub(crate) fn context<T: 'static>(&self) -> Option<&'a T> {
+        self.context?.downcast_ref()
     }
 
     /// Returns the kind of the next term.

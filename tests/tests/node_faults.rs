@@ -1,0 +1,334 @@
+//! Nodes of ours among themselves, and with peers that break the protocol: whatever comes, the node goes on, and
+//! nothing is left.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use twoply_core::Wait;
+use twoply_core::actor::{Event, ExitReason, Process};
+use twoply_core::promise::Resolver;
+use twoply_node::wire::{
+    Atom, Connector, Control, Flags, FromTerm, Own, Peer, Pid, Progress, Reference, Target, Term, ToTerm,
+    write_frame,
+};
+use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
+use twoply_tests::{Systems, eventually, laws};
+
+laws! {
+    everywhere {
+        two_nodes_that_connect_at_once_have_one_connection,
+        nobody_waits_for_a_process_that_asks_back,
+        a_slow_process_loses_nothing_and_holds_nobody_up,
+        what_breaks_the_protocol_ends_the_connection_and_nothing_else,
+        a_node_that_comes_again_ends_its_old_connection,
+    }
+    two_workers { strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten }
+}
+
+const COOKIE: &str = "biscuit";
+/// How long word from another task may take.
+const SOON: Duration = Duration::from_secs(30);
+
+fn start(on: &Systems, builder: Builder) -> Node {
+    on.here().spawn(builder.cookie(COOKIE).without_epmd().start()).wait().unwrap().unwrap()
+}
+
+fn node(on: &Systems, name: &str) -> Node {
+    start(on, Node::builder(name))
+}
+
+/// Two nodes that know each other's address.
+fn two(on: &Systems) -> (Node, Node) {
+    // The port of the second one is told to the first by a node that is gone by then.
+    let (one, two) = (free_port(), free_port());
+    let builder = |name: &str, own, other: &str, at| Node::builder(name).listen(own).peer(other, at);
+    (
+        start(on, builder("one@localhost", one, "two@localhost", two)),
+        start(on, builder("two@localhost", two, "one@localhost", one)),
+    )
+}
+
+fn free_port() -> SocketAddr {
+    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    probe.local_addr().unwrap()
+}
+
+#[derive(ToTerm, FromTerm)]
+#[term(crate = twoply_node)]
+struct Number(u64);
+
+fn two_nodes_that_connect_at_once_have_one_connection(on: &Systems) {
+    for _ in 0..20 {
+        let (one, two) = two(on);
+        let (a, b) = (one.clone(), two.clone());
+        let first = on.here().spawn(async move { a.connect("two@localhost").await.map(drop) });
+        let second = on.here().spawn(async move { b.connect("one@localhost").await.map(drop) });
+        first.wait().unwrap().unwrap();
+        second.wait().unwrap().unwrap();
+        assert_eq!((one.nodes(), two.nodes()), (vec!["two@localhost".into()], vec!["one@localhost".into()]));
+        // It is the same for both: what is told goes through.
+        let (seen, told) = channel();
+        let process = twoply_tests::builder(on).spawn(async move |mut me: Process<Number>| {
+            let _ = seen.send(me.receive().await.message().map(|Number(n)| n));
+        });
+        two.register("there", &process.unwrap()).unwrap();
+        let there = one.connected("two@localhost").unwrap().process::<Number>("there");
+        there.send(Number(7)).wait().unwrap();
+        assert_eq!(told.recv_timeout(SOON), Ok(Some(7)));
+    }
+}
+
+#[derive(FromTerm)]
+#[term(crate = twoply_node)]
+enum Ask {
+    /// Asks the other side, and answers one more than that does.
+    #[term(call)]
+    Back(u32, Resolver<u32>),
+}
+
+/// Two processes with a mailbox of one message ask each other across the line, each inside of a question: an
+/// answer must never stand behind a question that waits for room.
+fn nobody_waits_for_a_process_that_asks_back(on: &Systems) {
+    let (one, two) = two(on);
+    let other = one.clone();
+    on.here().spawn(async move { other.connect("two@localhost").await.map(drop) }).wait().unwrap().unwrap();
+    eventually("both are connected", || two.connected("one@localhost").is_some());
+    for (node, peer) in [(&one, "two@localhost"), (&two, "one@localhost")] {
+        let remote = node.connected(peer).unwrap();
+        let spawner = on.here().spawner().clone();
+        let body = async move |mut me: Process<Ask>| {
+            while let Some(Ask::Back(depth, answer)) = me.receive().await.message() {
+                let remote = remote.clone();
+                // Each question is answered by a task of its own, so that the process receives meanwhile.
+                drop(spawner.spawn(async move {
+                    let below = match depth {
+                        0 => Ok(0),
+                        depth => remote.call::<u32>("asker", &(back(), depth - 1)).await,
+                    };
+                    let _ = answer.resolve(below.unwrap_or(1_000_000) + 1);
+                }));
+            }
+        };
+        node.register("asker", &twoply_tests::builder(on).capacity(1).spawn(body).unwrap()).unwrap();
+    }
+    let there = one.connected("two@localhost").unwrap();
+    let asked: Vec<_> = (0..100).map(|_| there.call::<u32>("asker", &(back(), 10))).collect();
+    for answer in asked {
+        assert_eq!(answer.wait(), Ok(11));
+    }
+}
+
+fn back() -> Atom {
+    Atom::new("back").unwrap()
+}
+
+fn a_slow_process_loses_nothing_and_holds_nobody_up(on: &Systems) {
+    let (one, two) = two(on);
+    let other = one.clone();
+    on.here().spawn(async move { other.connect("two@localhost").await.map(drop) }).wait().unwrap().unwrap();
+    let (go, going) = twoply_core::channel::unbounded::<()>();
+    let (seen, told) = channel();
+    let slow =
+        twoply_tests::builder(on).capacity(2).trap_exit(true).spawn(async move |mut me: Process<Number>| {
+            let _ = going.recv().await;
+            loop {
+                match me.receive().await {
+                    Event::Message(Number(n)) => drop(seen.send(n)),
+                    Event::Exit(exit) => {
+                        assert_eq!(exit.reason, ExitReason::other("behind"));
+                        return;
+                    }
+                    _ => {}
+                }
+            }
+        });
+    let slow = slow.unwrap();
+    two.register("slow", &slow).unwrap();
+    let (quick_seen, quick_told) = channel();
+    let quick = twoply_tests::builder(on).spawn(async move |mut me: Process<Number>| {
+        let _ = quick_seen.send(me.receive().await.message().map(|Number(n)| n));
+    });
+    two.register("quick", &quick.unwrap()).unwrap();
+    let remote = one.connected("two@localhost").unwrap();
+    let there = remote.process::<Number>("slow");
+    for n in 0..1_000 {
+        there.send(Number(n)).wait().unwrap();
+    }
+    // A signal of the same sender stays behind its messages.
+    let pid = two.expose(&slow).unwrap();
+    remote.pid(&pid).exit(ExitReason::other("behind"));
+    remote.process::<Number>("quick").send(Number(7)).wait().unwrap();
+    assert_eq!(quick_told.recv_timeout(SOON), Ok(Some(7)), "it does not stand behind the others");
+    go.try_send(()).unwrap();
+    for n in 0..1_000 {
+        assert_eq!(told.recv_timeout(SOON), Ok(n));
+    }
+    assert_eq!(slow.ended().wait(), ExitReason::Normal);
+}
+
+/// A peer of the test's own: it says what it likes.
+struct Scripted {
+    stream: TcpStream,
+    peer: Peer,
+    own: Own,
+}
+
+impl Scripted {
+    fn own(name: &str) -> Own {
+        let (flags, cookie) = (Flags::OFFERED, COOKIE.to_owned());
+        Own { name: name.to_owned(), creation: 5, flags, cookie }
+    }
+
+    /// Connects as `name`, up to the end of the handshake.
+    fn connect(node: &Node, name: &str) -> Scripted {
+        let own = Scripted::own(name);
+        let mut stream = TcpStream::connect(node.local_addr()).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let (mut connector, mut say) = Connector::new(own.clone(), node.name(), 99);
+        loop {
+            if !say.is_empty() {
+                stream.write_all(&[&(say.len() as u16).to_be_bytes(), say.as_slice()].concat()).unwrap();
+            }
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).unwrap();
+            let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+            stream.read_exact(&mut message).unwrap();
+            say = match connector.message(&message).unwrap() {
+                Progress::Send(message) => message,
+                Progress::Alive => connector.alive(true),
+                Progress::Done(peer) => return Scripted { stream, peer, own },
+                _ => Vec::new(),
+            };
+        }
+    }
+
+    fn say(&mut self, control: &Control, payload: &dyn ToTerm) {
+        let mut frame = Vec::new();
+        write_frame(self.peer.agreed, control, &mut frame, |out| out.value(payload)).unwrap();
+        self.stream.write_all(&frame).unwrap();
+    }
+
+    fn pid(&self, id: u32) -> Pid {
+        Pid { node: Atom::new(self.own.name.as_str()).unwrap(), id, serial: 0, creation: 5 }
+    }
+
+    /// Waits until the node has closed the connection, and returns what it has sent before.
+    fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is an end, too.
+        let _ = self.stream.read_to_end(&mut rest);
+        rest
+    }
+}
+
+fn what_breaks_the_protocol_ends_the_connection_and_nothing_else(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut events = node.events();
+    let wrong: [&[u8]; 7] = [
+        &[0, 0, 0, 1, 0],
+        &[255, 255, 255, 255],
+        &[0, 0, 0, 3, 131, 68, 9],
+        &[0, 0, 0, 5, 131, 68, 0, 97, 1],
+        &[0, 0, 0, 7, 131, 68, 0, 104, 1, 97, 99],
+        &[0, 0, 0, 3, 112, 131, 106],
+        &[0, 0, 0, 18, 131, 70, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1],
+    ];
+    for bytes in wrong {
+        let (seen, told) = channel();
+        let process = twoply_tests::builder(on).trap_exit(true).spawn(async move |mut me: Process<()>| {
+            if let Event::Exit(exit) = me.receive().await {
+                let _ = seen.send(exit.reason.clone());
+            }
+        });
+        let process = process.unwrap();
+        let pid = node.expose(&process).unwrap();
+        let mut peer = Scripted::connect(&node, "peer@localhost");
+        let from = peer.pid(1);
+        peer.say(&Control::Link { from, to: pid }, &());
+        peer.stream.write_all(bytes).unwrap();
+        assert_eq!(told.recv_timeout(SOON), Ok(ExitReason::NoConnection));
+        peer.rest();
+        process.ended().wait();
+    }
+    let told: Vec<NodeEvent> = (0..2 * wrong.len()).map(|_| events.recv().wait().unwrap()).collect();
+    assert!(
+        told.iter().all(|event| matches!(event, NodeEvent::Up { .. } | NodeEvent::Down { .. })),
+        "{told:?}"
+    );
+    assert!(node.nodes().is_empty() && node.exposed() == 0);
+}
+
+fn a_node_that_comes_again_ends_its_old_connection(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut first = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let remote = node.connected("peer@localhost").unwrap();
+    let asked = remote.call::<u32>("nobody answers", &1);
+    let second = Scripted::connect(&node, "peer@localhost");
+    assert_eq!(asked.wait(), Err(CallError::Ended(ExitReason::NoConnection)));
+    first.rest();
+    eventually("the new one is up", || node.nodes() == ["peer@localhost"]);
+    drop(second);
+    eventually("and down", || node.nodes().is_empty());
+}
+
+fn strangers_are_refused_and_leave_nothing(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut events = node.events();
+    let hello = |name: &str| {
+        let (_, hello) =
+            Connector::new(Own { cookie: "other".into(), ..Scripted::own(name) }, "ours@localhost", 1);
+        [&(hello.len() as u16).to_be_bytes(), hello.as_slice()].concat()
+    };
+    let mut reply = vec![0, 21, b'r'];
+    reply.extend([7; 20]);
+    let wrong_cookie = [hello("peer@localhost"), reply].concat();
+    let cases = [
+        (vec![255, 255, 0], "makes no sense"),
+        (vec![0, 0], "malformed"),
+        (vec![0, 2, b'N', 1], "malformed"),
+        (hello("nobody"), "name@host"),
+        (hello("peer@long.example"), "long"),
+        (hello("ours@localhost"), "connecting to this node itself"),
+        (wrong_cookie, "cookies differ"),
+    ];
+    for _ in 0..20 {
+        for (bytes, why) in &cases {
+            let mut stream = TcpStream::connect(node.local_addr()).unwrap();
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            stream.write_all(bytes).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+            let event = events.recv().wait().unwrap();
+            assert!(
+                matches!(&event, NodeEvent::Refused { why: told, .. } if told.contains(why)),
+                "{event:?}"
+            );
+        }
+    }
+    // One that hangs up in the middle of it, and a node that knows the cookie after all of that.
+    TcpStream::connect(node.local_addr()).unwrap().write_all(&[0]).unwrap();
+    assert!(matches!(events.recv().wait().unwrap(), NodeEvent::Refused { .. }));
+    let _peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes() == ["peer@localhost"]);
+}
+
+fn what_a_peer_invents_is_forgotten(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let process = twoply_tests::builder(on).spawn(async |mut me: Process<Term>| drop(me.receive().await));
+    let process = process.unwrap();
+    let pid = node.expose(&process).unwrap();
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    for number in 0..2_000u32 {
+        let from = Pid { node: Atom::new(format!("n{number}@localhost")).unwrap(), ..peer.pid(number) };
+        let reference = Reference::new(from.node.clone(), 1, &[number]).unwrap();
+        peer.say(&Control::Link { from: from.clone(), to: pid.clone() }, &());
+        peer.say(&Control::Monitor { from, to: Target::Pid(pid.clone()), reference }, &());
+    }
+    eventually("they have come", || process.info().unwrap().monitored_by.len() == 2_000);
+    drop(peer);
+    // The links end the process, which does not trap that.
+    assert_eq!(process.ended().wait(), ExitReason::NoConnection);
+    eventually("nothing is left", || node.exposed() == 0 && node.nodes().is_empty());
+}
