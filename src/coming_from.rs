@@ -100,6 +100,7 @@
 //! | `gen_tcp:controlling_process`, `port_connect` | [`PortRef::hand_over`](crate::port::PortRef::hand_over) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
 //! | a `gen_server` that reconnects and queues meanwhile | [`ServiceRef`](crate::actor::ServiceRef) |
+//! | `net_kernel:connect_node`, `{Name, Node} ! M`, `gen_server:call({Name, Node}, _)` | `Node::connect`, `Remote::process` and `Remote::call` in `twoply::node`, with the feature `node` |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
 //! | `Agent` | [`Active`](crate::actor::Active), [`Active::supervised`](crate::actor::Active::supervised) |
 //!

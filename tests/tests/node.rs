@@ -333,7 +333,7 @@ fn erlang_asks_as_it_asks_a_gen_server(on: &Systems) {
     assert_eq!(call("{sum, [1, 2, 3]}"), "{ok,6}");
     assert_eq!(call("{sum, \"abc\"}"), "{ok,294}", "a string is a list");
     assert_eq!(call("{sum, [16#ffffffffffffffff, 1]}"), "{error,<<\"too much\">>}");
-    assert_eq!(call("{sum, [1, x]}").find("[1]: there is an atom instead of an integer").is_some(), true);
+    assert!(call("{sum, [1, x]}").contains("[1]: there is an atom instead of an integer"));
     assert_eq!(call("drop"), "{error,broken}");
     assert!(call("die").starts_with("{'EXIT',{{error,<<\"enough\">>},{gen_server,call"));
     assert!(call("drop").starts_with("{'EXIT',{noproc,"));

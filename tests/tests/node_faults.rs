@@ -1,5 +1,5 @@
-//! Nodes of ours among themselves, and with peers that break the protocol: whatever comes, the node goes on, and
-//! nothing is left.
+//! Nodes of ours among themselves, and with peers that break the protocol: whatever comes, the node goes on,
+//! and nothing is left.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -48,13 +48,13 @@ pub(super) struct Variant {
     pub(super) sent: Sent,
 }
 
-/// How a variant is sent.
+/// The ways in which a variant is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
     Plain,
-    /// In `{'$gen_cast', _}`.
+    /// It stands in `{'$gen_cast', _}`.
     Cast,
-    /// In `{'$gen_call', From, _}`; the field of this index is the resolver, which is no part of it.
+    /// It stands in `{'$gen_call', From, _}`; the field of this index is the resolver, which is no part of it.
     Call(usize),
 }
 

@@ -245,7 +245,7 @@ impl Shared {
         if name == self.own.name {
             return Err(ConnectError::Name);
         }
-        // Set when the other node has said that it is connecting itself: until then its attempt is waited for.
+        // Set when the other node has said that it is connecting itself: its attempt is waited for.
         let mut theirs_until = None;
         loop {
             let changed = self.peers.changed.notified();
