@@ -154,8 +154,8 @@ impl Waiter {
 /// A read holds no worker up. All handles read from one stream, and each byte goes to one of them. Std's own
 /// `Stdin` has a buffer of its own: a program reads from one of the two.
 ///
-/// It implements std's `Read`, which blocks the stack, and futures-io's `AsyncRead`: a `BufReader` over it
-/// reads lines.
+/// It implements std's `Read`, which blocks the stack, and futures-io's `AsyncRead`: a
+/// [`BufReader`](super::BufReader) over it reads lines.
 ///
 /// # Examples
 /// ```

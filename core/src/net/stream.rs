@@ -87,7 +87,8 @@ impl<F: Family> Endpoint<F, Stream> {
 
     /// Fills `buf`.
     ///
-    /// Not cancel-safe: what had been read when it was dropped is in `buf`, and how much that was is lost.
+    /// Not cancel-safe: what had been read when it was dropped is in `buf`, and how much that was is lost;
+    /// [`io::read_exact`](crate::io::read_exact()) keeps it.
     ///
     /// # Errors
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the stream ends before; else as
@@ -167,7 +168,8 @@ impl<F: Family> Endpoint<F, Stream> {
 
     /// Writes all of `buf`.
     ///
-    /// Not cancel-safe: some of it may have been written when it is dropped, and how much is lost.
+    /// Not cancel-safe: some of it may have been written when it is dropped, and how much is lost;
+    /// [`io::write_all`](crate::io::write_all()) keeps that.
     ///
     /// # Errors
     /// As [`write`](Endpoint::write).

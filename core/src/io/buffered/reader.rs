@@ -243,7 +243,8 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
         Ok(len)
     }
 
-    /// Returns the lines as a stream, without what ends them (`\n` or `\r\n`).
+    /// Returns the lines as a stream, without what ends them (`\n` or `\r\n`). As a
+    /// [source](crate::stream::Stream::into_source), it serves several tasks, or is attached to an actor.
     ///
     /// ```
     /// use twoply::{Wait, io::{BufReader, duplex}, stream::Stream};
