@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
+use twoply_core::fs::Engine;
 use twoply_core::reactor::ReactorMetrics;
 use twoply_core::task::TaskKinds;
 use twoply_core::threads::PoolMetrics;
@@ -50,6 +51,9 @@ pub struct Metrics {
     pub refusals: u64,
     /// The counters of the pool in which code runs that is offloaded from fibers.
     pub offloaded: PoolMetrics,
+    /// The answer to who makes operations on files that would hold a worker up; `Auto` before the first one.
+    /// [`WorkerMetrics::reactor`] counts those of the io_uring, and `offloaded` those of the pool.
+    pub file_engine: Engine,
     /// The number of threads in the middle of a poll that goes on and on, whose worker has been taken from
     /// them to be carried by another one.
     pub stuck: usize,
@@ -110,10 +114,17 @@ impl Metrics {
             long_polls: shared.watch.long_polls(),
             refusals: shared.workers.iter().map(|remote| remote.counts.refusals.load(Relaxed)).sum(),
             offloaded: shared.pool.metrics(),
+            file_engine: file_engine(shared),
             stuck: shared.watch.stuck(),
             workers: workers.collect(),
         }
     }
+}
+
+/// Returns the engine that one of the workers has found, or else the setting.
+fn file_engine(shared: &Shared) -> Engine {
+    let mut engines = shared.workers.iter().map(|remote| remote.reactor.file_engine());
+    engines.find(|engine| *engine != Engine::Auto).unwrap_or_default()
 }
 
 impl fmt::Display for Metrics {

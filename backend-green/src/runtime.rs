@@ -83,8 +83,9 @@ impl Green {
     /// Cancels all tasks, waits for them and for the workers to end, and lets no task start any more.
     ///
     /// A task is dropped at its await point; one that is blocked unwinds from its wait. The threads of the
-    /// runtime end. Its descriptors, four a worker, are closed when it is dropped and nobody has a waker or a
-    /// spawner of it any more. Sockets that outlive it go on with another driver.
+    /// runtime end. Its descriptors, four a worker and two more for an io_uring, are closed when it is
+    /// dropped and nobody has a waker or a spawner of it any more. Sockets that outlive it go on with another
+    /// driver.
     ///
     /// # Errors
     /// [`io::ErrorKind::Deadlock`] when a task of the runtime's own calls it, which would wait for itself:

@@ -6,7 +6,12 @@
 //! | the stack | what happens |
 //! |---|---|
 //! | has its thread to itself: a native task, `main` | the plain system call |
-//! | shares its thread: a green task; polled beside other things, or by a foreign executor | what is in memory is read on the spot (`RWF_NOWAIT`); all else is done elsewhere, by a thread of the [pool](crate::threads::PoolLimits) |
+//! | shares its thread: a green task; polled beside other things, or by a foreign executor | what is in memory is read on the spot (`RWF_NOWAIT`); all else is done elsewhere |
+//!
+//! Elsewhere is, for reads, writes and syncs of an open file on a green worker, the system itself: an
+//! io_uring of the worker, where the system has one and grants it. All other operations, and all stacks
+//! without a worker, use a thread of the [pool](crate::threads::PoolLimits). [`Engine`] is the setting, and
+//! the metrics of a green runtime tell which it is.
 //!
 //! # Operations that are given up
 //! An operation that has been handed over goes on to its end when its future is dropped. It owns its buffer,
@@ -18,12 +23,13 @@
 //!   something else is done with the cursor before the drop, a write that is over counts.)
 //! - Whatever the cursor does next, and a [sync](File::sync_all), comes after it.
 //! - A file without positions (a pipe, a terminal) has no place to read from again. What a dropped read has
-//!   taken is kept for the next one. Such a file takes a thread of the pool for as long as a read waits; what
-//!   can be watched is better read as a [`Pollable`](crate::io::Pollable).
+//!   taken is kept for the next one. Without an io_uring such a file takes a thread of the pool for as long
+//!   as a read waits; what can be watched is better read as a [`Pollable`](crate::io::Pollable).
 //! - A function of this module that is one step for the caller ([`write`](write()), [`replace`](replace()),
 //!   [`copy`]) goes on to its end.
 //!
-//! A runtime that ends waits for what its pool does, until its deadline.
+//! A runtime that ends waits for what its pool does, until its deadline, and for what its workers have handed
+//! to the system; a read that waits for somebody else, of a pipe, goes to the pool of the process then.
 //!
 //! # Errors
 //! They are the system's, with its [`kind`](std::io::ErrorKind), and name the operation and the path: see
@@ -60,6 +66,7 @@ mod sys;
 
 pub use std::fs::{DirEntry, FileType, Metadata, Permissions, TryLockError};
 
+pub use crate::event::files::Engine;
 pub use dir::{ReadDir, read_dir};
 pub use error::PathError;
 pub use file::File;

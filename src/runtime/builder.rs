@@ -10,6 +10,7 @@ use twoply_native::Native;
 
 use super::dump_on_signal::{DumpOnSignal, Handler};
 use super::{Backend, Engine, Hooks, PoolLimits, Runtime};
+use crate::fs;
 use crate::signal::SignalKind;
 use crate::task::Dump;
 
@@ -33,6 +34,8 @@ pub struct Builder {
     max_threads: Option<usize>,
     /// The setting of [`Builder::offload_limits`].
     offload_limits: PoolLimits,
+    /// The setting of [`Builder::file_engine`].
+    file_engine: fs::Engine,
     /// The setting of [`Builder::stack_size`].
     stack_size: Option<usize>,
     /// The setting of [`Builder::io_server`].
@@ -100,6 +103,20 @@ impl Builder {
     /// [offloaded](crate::offload()) from fibers; see the setting of this name of the backend's own builder.
     pub fn offload_limits(mut self, limits: PoolLimits) -> Builder {
         self.offload_limits = limits;
+        self
+    }
+
+    /// Sets who reads from files and writes to them where a green worker would have to wait for the device.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, fs::Engine};
+    ///
+    /// let runtime = Runtime::builder().workers(1).file_engine(Engine::Pool).build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn file_engine(mut self, engine: fs::Engine) -> Builder {
+        self.file_engine = engine;
         self
     }
 
@@ -303,8 +320,10 @@ impl Builder {
     /// Returns the settings of a green runtime.
     #[cfg(feature = "green")]
     fn green(&self) -> twoply_green::Builder {
-        let mut builder =
-            Green::builder().hooks(self.hooks.clone()).offload_limits(self.offload_limits.clone());
+        let mut builder = Green::builder()
+            .hooks(self.hooks.clone())
+            .offload_limits(self.offload_limits.clone())
+            .file_engine(self.file_engine);
         if let Some(threads) = self.io_threads {
             builder = builder.io_server(threads);
         }

@@ -13,6 +13,7 @@ mod actors;
 mod child;
 pub mod children;
 pub mod differential;
+mod dir;
 mod erlang_node;
 mod gate;
 mod heap;
@@ -25,6 +26,7 @@ mod ways;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
 pub use child::{Resources, children_of, fork, limit_memory, limit_processes, set_mask};
+pub use dir::Dir;
 pub use erlang_node::ErlangNode;
 pub use gate::{Gate, Signal};
 pub use heap::Heap;

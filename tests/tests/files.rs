@@ -4,18 +4,17 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
 use twoply_core::channel::Source;
-use twoply_core::fs::{self, File, OpenOptions, PathError};
+use twoply_core::fs::{self, Engine, File, OpenOptions, PathError};
 use twoply_core::threads::PoolLimits;
 use twoply_core::time::{sleep, timeout};
 use twoply_core::{Wait, future};
-use twoply_tests::{Signal, System, Systems, both_ways, eventually, laws};
+use twoply_tests::{Dir, Signal, System, Systems, both_ways, eventually, laws};
 
 laws! {
     and_mixed {
@@ -40,48 +39,9 @@ laws! {
         a_write_that_is_given_up_can_be_done_again,
         a_pool_that_refuses_is_an_error,
     }
-    one_worker { a_local_runtime_has_files_without_threads }
 }
 
 const SOON: Duration = Duration::from_secs(10);
-
-/// A directory of a test's own, which is removed at its end.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Dir {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("twoply-files-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// A pipe with a name, open at both ends, so that nobody waits for it to be opened.
-    fn pipe(&self) -> (File, std::fs::File) {
-        let path = self.join("pipe");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-            0,
-        )
-        .unwrap();
-        let both = || std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        (File::from_std(both()), both())
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn what_is_written_is_read(on: &Systems) {
     both_ways(on, || {
@@ -465,7 +425,8 @@ fn a_file_of_std_keeps_its_place(on: &Systems) {
 /// A system whose pool has one thread, which is busy until the sender is dropped.
 fn busy(on: &Systems, queue: usize) -> (System, mpsc::Sender<()>) {
     let limits = PoolLimits { threads: 1, queue, ..PoolLimits::default() };
-    let system = System::from(on.kind().green().offload_limits(limits).build().unwrap());
+    let builder = on.kind().green().offload_limits(limits).file_engine(Engine::Pool);
+    let system = System::from(builder.build().unwrap());
     let (hold, held) = mpsc::channel();
     let (begin, began) = mpsc::channel();
     let block = move || {
@@ -520,19 +481,4 @@ fn a_pool_that_refuses_is_an_error(on: &Systems) {
     }
     drop(hold);
     system.shutdown(SOON).unwrap();
-}
-
-fn a_local_runtime_has_files_without_threads(on: &Systems) {
-    let dir = Dir::new();
-    let runtime = on.kind().green().build_local().unwrap();
-    let work = async move {
-        let path = dir.join("file");
-        let file = File::create_new(&path).await.unwrap();
-        file.write_all(b"text").await.unwrap();
-        file.sync_all().await.unwrap();
-        assert_eq!(fs::read(&path).await.unwrap(), b"text");
-        assert!(fs::read_dir(&dir.0).await.unwrap().recv().await.is_ok());
-    };
-    runtime.block_on(runtime.spawn(work)).unwrap().unwrap();
-    assert_eq!(runtime.metrics().threads, 0);
 }

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use twoply_core::fs::Engine;
 use twoply_core::hooks::Hooks;
 use twoply_core::io_threads::IoThreads;
 use twoply_core::reactor::Reactor;
@@ -45,6 +46,8 @@ pub struct Builder {
     limits: Limits,
     /// The setting of [`Builder::offload_limits`].
     offload_limits: PoolLimits,
+    /// The setting of [`Builder::file_engine`].
+    file_engine: Engine,
     /// True if blocked stacks are fibers.
     fibers: bool,
     /// The size and the number of the fibers' stacks.
@@ -215,6 +218,14 @@ impl Builder {
     /// ```
     pub fn offload_limits(mut self, limits: PoolLimits) -> Builder {
         self.offload_limits = limits;
+        self
+    }
+
+    /// Sets who reads from files and writes to them where a worker would have to wait for the device: the
+    /// system, through an io_uring of the worker, or the [pool](Builder::offload_limits).
+    /// [`Metrics::file_engine`](crate::Metrics::file_engine) tells who it is.
+    pub fn file_engine(mut self, engine: Engine) -> Builder {
+        self.file_engine = engine;
         self
     }
 
@@ -421,7 +432,9 @@ impl Builder {
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {
             let local = Local::new(count > 1);
-            let mut remote = Remote::new(local.stealer(), Reactor::new()?);
+            let reactor = Reactor::new()?;
+            reactor.set_file_engine(self.file_engine)?;
+            let mut remote = Remote::new(local.stealer(), reactor);
             remote.name = self.worker_names.as_ref().map(|prefix| format!("{prefix}{index}"));
             remote.timing = self.times_polls.then(Box::default);
             remotes.push(remote);
@@ -459,6 +472,7 @@ impl Default for Builder {
             spin_rounds: SPIN_ROUNDS,
             limits: Limits::default(),
             offload_limits: PoolLimits::default(),
+            file_engine: Engine::default(),
             fibers: false,
             stacks: StackOptions::default(),
             on_stack_use: None,

@@ -22,6 +22,7 @@ mod metrics;
 mod options;
 mod park;
 mod registration;
+mod ring;
 mod socket;
 mod source;
 mod sys;
@@ -142,6 +143,7 @@ struct Shared {
     turning: Mutex<Option<Buffers>>,
     table: Mutex<Table>,
     timers: Arc<Timers>,
+    ring: ring::Slot,
     counters: Counters,
     /// The number of forks when the reactor was made. In a child of that process the poller is the parent's,
     /// and every change would be made there.
@@ -199,6 +201,7 @@ impl Reactor {
                 turning: Mutex::new(Some(Buffers::default())),
                 table: Mutex::new(Table::default()),
                 timers,
+                ring: ring::Slot::default(),
                 counters: Counters::default(),
                 born: fork::count(),
             }
@@ -337,7 +340,7 @@ impl Reactor {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn metrics(&self) -> ReactorMetrics {
-        self.shared.counters.read(lock_std(&self.shared.table).len())
+        self.shared.counters.read(lock_std(&self.shared.table).len(), self.shared.ring.load())
     }
 
     /// Releases all descriptors and timers, for good. Everything that waits is woken and looks for another

@@ -37,7 +37,7 @@ pub use crate::kernel::at_end::at_end;
 pub use crate::kernel::strand::StrandState;
 pub use crate::kernel::task::{Job, SpawnError};
 
-use crate::event::reactor::{Interest, IoSource};
+use crate::event::reactor::{Interest, IoSource, Reactor};
 use crate::event::timers::Timers;
 use crate::kernel::io_threads::IoThreads;
 use crate::kernel::task::TaskId;
@@ -201,6 +201,12 @@ pub trait Driver {
     /// # Errors
     /// Fails when the operating system refuses to watch the descriptor, or is out of descriptors or memory.
     fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()>;
+
+    /// Returns the reactor that watches, if it is one. Operations on files use its
+    /// [engine](Reactor::set_file_engine), and else the [pool](Strand::blocking_pool).
+    fn reactor(&self) -> Option<&Reactor> {
+        None
+    }
 
     /// Returns the timer queue in which a deadline for `waker` belongs.
     ///

@@ -111,6 +111,10 @@ impl Driver for IoServer {
 /// A reactor serves every waker, because its owner turns it whether or not the waker's stack is parked. A
 /// closed one sends its callers to the I/O server.
 impl Driver for Reactor {
+    fn reactor(&self) -> Option<&Reactor> {
+        (!self.is_closed()).then_some(self)
+    }
+
     fn watch(&self, source: &Arc<IoSource>, interest: Interest, waker: &Waker) -> io::Result<()> {
         match source.bind(self) {
             Err(_) if self.is_closed() => driver().watch(source, interest, waker),

@@ -16,6 +16,10 @@ pub struct ReactorMetrics {
     pub saved_notifies: u64,
     /// The number of descriptors that are registered now.
     pub registered: usize,
+    /// The number of operations on files that have been handed to the io_uring of the reactor.
+    pub file_operations: u64,
+    /// The number of these that are under way.
+    pub file_operations_under_way: usize,
 }
 
 /// The counters behind [`ReactorMetrics`]. All accesses are Relaxed: nothing is ordered by them.
@@ -27,12 +31,14 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn read(&self, registered: usize) -> ReactorMetrics {
+    pub(super) fn read(&self, registered: usize, files: (u64, usize)) -> ReactorMetrics {
         ReactorMetrics {
             waits: self.waits.load(Relaxed),
             notifies: self.notifies.load(Relaxed),
             saved_notifies: self.saved_notifies.load(Relaxed),
             registered,
+            file_operations: files.0,
+            file_operations_under_way: files.1,
         }
     }
 }

@@ -1,0 +1,135 @@
+//! Operations on open files, each with all that it needs: the file, its buffer, and whom to tell its end.
+//!
+//! Nobody has to wait for an operation that has been begun: it owns what the system reads and writes. It is
+//! made by a thread that may block ([`Request::run`]), or by the system itself ([`ring`]).
+
+pub(crate) mod ring;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+
+/// The one who makes the operations on open files that would hold a worker up; a setting of the builders of
+/// green runtimes.
+///
+/// # Examples
+/// ```
+/// use twoply::fs::Engine;
+/// use twoply::green_backend::Green;
+///
+/// let green = Green::builder().workers(1).file_engine(Engine::Pool).build()?;
+/// assert_eq!(green.metrics().file_engine, Engine::Pool);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The system, if it has io_uring and grants it, and else the pool. This is found out by the first
+    /// operation.
+    #[default]
+    Auto,
+    /// The threads of the runtime's pool.
+    Pool,
+    /// The system, through the io_uring of the worker. A runtime is not built where it is refused.
+    IoUring,
+}
+
+/// An operation on an open file.
+#[derive(Clone, Copy)]
+pub(crate) enum Operation {
+    /// Reads up to `room` bytes from the position `at`, or from what has no positions.
+    Read {
+        at: Option<u64>,
+        /// The largest number of bytes.
+        room: usize,
+    },
+    /// Writes what is in the buffer to the position `at`, or to what has no positions.
+    Write { at: Option<u64> },
+    /// Has the system write what it holds back of the file.
+    Sync {
+        /// True if times and the like may stay behind.
+        only_data: bool,
+    },
+}
+
+/// The end of an operation.
+pub(crate) struct Done {
+    /// The buffer: what was read, or what was to be written.
+    pub(crate) bytes: Vec<u8>,
+    /// The number of bytes that were moved.
+    pub(crate) result: io::Result<usize>,
+}
+
+/// Code that is called once with the end of an operation, on any thread. It must not block.
+type Finish = Box<dyn FnOnce(Done) + Send>;
+
+/// An operation with all that it needs. One that is dropped tells that no thread could be had for it.
+pub(crate) struct Request {
+    operation: Operation,
+    file: Arc<File>,
+    /// The buffer; for a read it is empty and has room.
+    bytes: Vec<u8>,
+    /// `None` when it has been called.
+    finish: Option<Finish>,
+}
+
+impl Request {
+    pub(crate) fn new(
+        file: &Arc<File>,
+        operation: Operation,
+        mut bytes: Vec<u8>,
+        finish: impl FnOnce(Done) + Send + 'static,
+    ) -> Request {
+        if let Operation::Read { room, .. } = operation {
+            bytes.reserve_exact(room);
+        }
+        Request { operation, file: Arc::clone(file), bytes, finish: Some(Box::new(finish)) }
+    }
+
+    /// Makes the system call, which may block.
+    pub(crate) fn run(mut self) {
+        let Request { operation, file, bytes, .. } = &mut self;
+        let result = match *operation {
+            Operation::Read { at: Some(at), .. } => {
+                retry(|| rustix::io::pread(&**file, spare_capacity(bytes), at))
+            }
+            Operation::Read { at: None, .. } => retry(|| rustix::io::read(&**file, spare_capacity(bytes))),
+            Operation::Write { at: Some(at) } => retry(|| rustix::io::pwrite(&**file, bytes, at)),
+            Operation::Write { at: None } => retry(|| rustix::io::write(&**file, bytes)),
+            Operation::Sync { only_data } => sync(&**file, only_data).map(|()| 0),
+        };
+        self.end(result);
+    }
+
+    fn end(&mut self, result: io::Result<usize>) {
+        if let Some(finish) = self.finish.take() {
+            finish(Done { bytes: std::mem::take(&mut self.bytes), result });
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.end(Err(io::Error::new(io::ErrorKind::QuotaExceeded, "no thread could be had for it")));
+    }
+}
+
+/// Has the system write what it holds back of a file.
+pub(crate) fn sync(file: impl AsFd, only_data: bool) -> io::Result<()> {
+    retry(|| match only_data {
+        true => rustix::fs::fdatasync(&file),
+        false => rustix::fs::fsync(&file),
+    })
+}
+
+/// Makes a system call again if a signal has interrupted it.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The engines of operations on files that would hold a worker up.
+
+use std::io::{self, Write};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use twoply_core::Wait;
+use twoply_core::channel::Source;
+use twoply_core::fs::{self, Engine, File, OpenOptions};
+use twoply_core::time::timeout;
+use twoply_tests::{Dir, Signal, System, Systems, eventually, laws};
+
+laws! {
+    green {
+        each_engine_does_the_same,
+        without_a_ring_the_pool_does_it,
+        what_a_runtime_that_ends_has_begun_is_not_lost,
+    }
+    one_worker { a_local_runtime_has_files_without_threads }
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Writes, syncs, reads from a pipe that somebody else writes to.
+async fn work(dir: &Dir) {
+    let file = File::create_new(dir.join("file")).await.unwrap();
+    file.write_all(&[7; 100_000]).await.unwrap();
+    file.sync_all().await.unwrap();
+    file.sync_data().await.unwrap();
+    assert_eq!(file.position(), 100_000);
+    let (pipe, mut other) = dir.pipe();
+    let mut buf = [0; 8];
+    assert!(timeout(Duration::from_millis(2), pipe.read(&mut buf)).await.is_err());
+    other.write_all(b"bytes").unwrap();
+    assert_eq!(pipe.read(&mut buf).await.unwrap(), 5);
+    assert_eq!(&buf[..5], b"bytes");
+    let full = OpenOptions::new().write(true).open("/dev/full").await.unwrap();
+    assert_eq!(full.write(b"x").await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
+
+fn each_engine_does_the_same(on: &Systems) {
+    for engine in [Engine::Pool, Engine::IoUring] {
+        // A sandbox may refuse it, and then says so.
+        let Ok(green) = on.kind().green().file_engine(engine).build() else {
+            assert_eq!(engine, Engine::IoUring);
+            continue;
+        };
+        let (system, dir) = (System::from(green), Dir::new());
+        system.spawn(async move { work(&dir).await }).wait().unwrap();
+        let metrics = system.metrics();
+        assert_eq!(metrics.file_engine, engine);
+        let ring: u64 = metrics.workers.iter().map(|worker| worker.reactor.file_operations).sum();
+        assert_eq!(ring > 0, engine == Engine::IoUring, "{metrics:?}");
+        system.shutdown(SOON).unwrap();
+    }
+}
+
+fn without_a_ring_the_pool_does_it(on: &Systems) {
+    on.in_child(|| {
+        let (green, dir) = (on.kind().green().build().unwrap(), Dir::new());
+        let system = System::from(green);
+        let task = system.spawn(async move {
+            let file = File::create_new(dir.join("file")).await.unwrap();
+            // The system refuses a ring that it has no descriptor for.
+            let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+            let none = rustix::process::Rlimit { current: Some(3), ..limits };
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, none).unwrap();
+            file.sync_all().await.unwrap();
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).unwrap();
+            work_after(file).await;
+        });
+        task.wait().unwrap();
+        assert_eq!(system.metrics().file_engine, Engine::Pool);
+        system.shutdown(SOON).unwrap();
+    });
+}
+
+async fn work_after(file: File) {
+    file.write_all(b"text").await.unwrap();
+    file.sync_all().await.unwrap();
+    let mut buf = [0; 4];
+    file.read_exact_at(&mut buf, 0).await.unwrap();
+    assert_eq!(&buf, b"text");
+}
+
+fn what_a_runtime_that_ends_has_begun_is_not_lost(on: &Systems) {
+    let dir = Dir::new();
+    let (pipe, mut other) = dir.pipe();
+    let system = System::from(on.kind().green().build().unwrap());
+    let (signal, reader) = (Signal::new(), pipe.clone());
+    let begun = signal.clone();
+    let task = system.spawn(async move {
+        let mut buf = [0; 8];
+        let mut read = pin!(reader.read(&mut buf));
+        let first = std::future::poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_pending())).await;
+        assert!(first);
+        begun.add();
+        read.await
+    });
+    eventually("it has begun", || signal.count() == 1);
+    task.cancel();
+    assert!(task.wait().unwrap_err().is_cancelled());
+    let _ = system.shutdown(Duration::from_millis(20));
+    drop(system);
+    other.write_all(b"bytes").unwrap();
+    let mut buf = [0; 8];
+    assert_eq!(pipe.read(&mut buf).wait().unwrap(), 5);
+    assert_eq!(&buf[..5], b"bytes");
+}
+
+fn a_local_runtime_has_files_without_threads(on: &Systems) {
+    let dir = Dir::new();
+    let runtime = on.kind().green().build_local().unwrap();
+    let work = async move {
+        let path = dir.join("file");
+        let file = File::create_new(&path).await.unwrap();
+        file.write_all(b"text").await.unwrap();
+        file.sync_all().await.unwrap();
+        assert_eq!(fs::read(&path).await.unwrap(), b"text");
+        assert!(fs::read_dir(&dir.0).await.unwrap().recv().await.is_ok());
+    };
+    runtime.block_on(runtime.spawn(work)).unwrap().unwrap();
+    assert_eq!(runtime.metrics().threads, 0);
+}
