@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process};
+use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
 use twoply_node::wire::{
     Atom, Connector, Control, Flags, FromTerm, Own, Peer, Pid, Progress, Reference, Target, Term, ToTerm,
@@ -23,6 +24,8 @@ laws! {
         a_slow_process_loses_nothing_and_holds_nobody_up,
         what_breaks_the_protocol_ends_the_connection_and_nothing_else,
         a_node_that_comes_again_ends_its_old_connection,
+        a_silent_peer_is_given_up_and_one_that_ticks_is_not,
+        a_peer_that_reads_slowly_holds_up_who_sends_to_it,
     }
     two_workers { strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten }
 }
@@ -331,4 +334,54 @@ fn what_a_peer_invents_is_forgotten(on: &Systems) {
     // The links end the process, which does not trap that.
     assert_eq!(process.ended().wait(), ExitReason::NoConnection);
     eventually("nothing is left", || node.exposed() == 0 && node.nodes().is_empty());
+}
+
+fn a_silent_peer_is_given_up_and_one_that_ticks_is_not(on: &Systems) {
+    let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_secs(2)));
+    let mut events = node.events();
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
+    // For longer than a peer may be silent, each tick is answered by one.
+    for _ in 0..6 {
+        let mut tick = [1; 4];
+        peer.stream.read_exact(&mut tick).unwrap();
+        assert_eq!(tick, [0; 4]);
+        peer.stream.write_all(&tick).unwrap();
+    }
+    assert_eq!(node.nodes(), ["peer@localhost"]);
+    let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
+    assert_eq!(why, "nothing was heard of it");
+    assert!(peer.rest().iter().all(|byte| *byte == 0), "there was nothing but ticks");
+}
+
+fn a_peer_that_reads_slowly_holds_up_who_sends_to_it(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let there = node.connected("peer@localhost").unwrap().process::<(u32, String)>("anybody");
+    let text = "x".repeat(100_000);
+    let mut sent = 0;
+    let refused = loop {
+        match there.try_send((sent, text.clone())) {
+            Ok(()) => sent += 1,
+            Err(refused) => break refused,
+        }
+        assert!(sent < 1_000, "100 MB are queued for a peer that reads nothing");
+    };
+    assert!(matches!(refused, TrySendError::Full((number, _)) if number == sent), "it is handed back");
+    let (last, message) = (there.clone(), (sent, text.clone()));
+    let waiting = on.here().spawn(async move { last.send(message).await.map_err(drop) });
+    // What is read now is all that was sent, in order.
+    let mut seen = 0;
+    while seen <= sent {
+        let mut len = [0; 4];
+        peer.stream.read_exact(&mut len).unwrap();
+        let mut frame = vec![0; u32::from_be_bytes(len) as usize];
+        peer.stream.read_exact(&mut frame).unwrap();
+        seen += u32::from(!frame.is_empty());
+    }
+    assert_eq!(waiting.wait().unwrap(), Ok(()));
+    drop(peer);
+    eventually("its end is seen", || there.is_closed());
+    assert!(matches!(there.try_send((0, text)), Err(TrySendError::Closed(_))));
 }
