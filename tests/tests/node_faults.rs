@@ -2,7 +2,7 @@
 //! and nothing is left.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
 use twoply_node::wire::{
-    Atom, Connector, Control, Flags, FromTerm, Own, Peer, Pid, Progress, Reference, Target, Term, ToTerm,
-    write_frame,
+    Atom, Connector, Control, Flags, FromTerm, Inbound, Limits, Own, Peer, Pid, Progress, Reference, Target,
+    Term, ToTerm, write_frame,
 };
 use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
 use twoply_tests::{Systems, eventually, laws};
@@ -24,6 +24,7 @@ laws! {
         a_slow_process_loses_nothing_and_holds_nobody_up,
         what_breaks_the_protocol_ends_the_connection_and_nothing_else,
         a_node_that_comes_again_ends_its_old_connection,
+        a_link_that_crosses_an_unlink_is_none,
         a_silent_peer_is_given_up_and_one_that_ticks_is_not,
         a_peer_that_reads_slowly_holds_up_who_sends_to_it,
     }
@@ -44,18 +45,10 @@ fn node(on: &Systems, name: &str) -> Node {
 
 /// Two nodes that know each other's address.
 fn two(on: &Systems) -> (Node, Node) {
-    // The port of the second one is told to the first by a node that is gone by then.
-    let (one, two) = (free_port(), free_port());
-    let builder = |name: &str, own, other: &str, at| Node::builder(name).listen(own).peer(other, at);
-    (
-        start(on, builder("one@localhost", one, "two@localhost", two)),
-        start(on, builder("two@localhost", two, "one@localhost", one)),
-    )
-}
-
-fn free_port() -> SocketAddr {
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.local_addr().unwrap()
+    let (one, two) = (node(on, "one@localhost"), node(on, "two@localhost"));
+    one.add_peer(two.name(), two.local_addr());
+    two.add_peer(one.name(), one.local_addr());
+    (one, two)
 }
 
 #[derive(ToTerm, FromTerm)]
@@ -215,6 +208,21 @@ impl Scripted {
 
     fn pid(&self, id: u32) -> Pid {
         Pid { node: Atom::new(self.own.name.as_str()).unwrap(), id, serial: 0, creation: 5 }
+    }
+
+    /// Returns the next control message of the node.
+    fn hear(&mut self) -> Control {
+        loop {
+            let mut len = [0; 4];
+            self.stream.read_exact(&mut len).unwrap();
+            let mut frame = vec![0; u32::from_be_bytes(len) as usize];
+            self.stream.read_exact(&mut frame).unwrap();
+            if !frame.is_empty() {
+                // No atoms are cached, so each frame can be read alone.
+                let mut inbound = Inbound::new(self.peer.agreed, Limits::default());
+                return inbound.frame(frame).unwrap().unwrap().into_control();
+            }
+        }
     }
 
     /// Waits until the node has closed the connection, and returns what it has sent before.
@@ -384,4 +392,66 @@ fn a_peer_that_reads_slowly_holds_up_who_sends_to_it(on: &Systems) {
     drop(peer);
     eventually("its end is seen", || there.is_closed());
     assert!(matches!(there.try_send((0, text)), Err(TrySendError::Closed(_))));
+}
+
+/// Links and unlinks the peer's process, as it is told.
+enum Bond {
+    Link(Pid),
+    Unlink(Pid),
+}
+
+/// A link that the peer has made before it has heard of an unlink is over on both sides; one that comes after
+/// it has confirmed the unlink is a link.
+fn a_link_that_crosses_an_unlink_is_none(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let remote = node.connected("peer@localhost").unwrap();
+    let process = twoply_tests::builder(on).trap_exit(true).spawn(async move |mut me: Process<Bond>| {
+        loop {
+            match me.receive().await {
+                Event::Message(Bond::Link(pid)) => me.link(&remote.pid(&pid)),
+                Event::Message(Bond::Unlink(pid)) => me.unlink(&remote.pid(&pid)),
+                _ => return,
+            }
+        }
+    });
+    let process = process.unwrap();
+    let (there, links) = (peer.pid(1), || process.info().unwrap().links.len());
+    process.try_send(Bond::Link(there.clone())).unwrap();
+    let Control::Link { from: here, to } = peer.hear() else { panic!("it links") };
+    assert_eq!(to, there);
+    process.try_send(Bond::Unlink(there.clone())).unwrap();
+    let Control::Unlink { id: Some(id), .. } = peer.hear() else { panic!("it unlinks") };
+    let link = Control::Link { from: there.clone(), to: here.clone() };
+    peer.say(&link, &());
+    // What comes behind it has been handled when it is answered.
+    let answered = |peer: &mut Scripted| {
+        let (from, id) = (there.clone(), 77);
+        peer.say(&Control::Unlink { id: Some(id), from: Pid { id: 2, ..from }, to: here.clone() }, &());
+        let answer = peer.hear();
+        assert!(matches!(answer, Control::UnlinkAck { id: 77, .. }), "{answer:?}");
+    };
+    answered(&mut peer);
+    assert_eq!(links(), 0, "it has crossed the unlink");
+    peer.say(&Control::UnlinkAck { id: id + 1, from: there.clone(), to: here.clone() }, &());
+    peer.say(&link, &());
+    answered(&mut peer);
+    assert_eq!(links(), 0, "another number confirms nothing");
+    peer.say(&Control::UnlinkAck { id, from: there.clone(), to: here.clone() }, &());
+    peer.say(&link, &());
+    answered(&mut peer);
+    assert_eq!(links(), 1);
+    // The peer unlinks, and its number comes back whatever there is.
+    peer.say(&Control::Unlink { id: Some(5), from: there.clone(), to: here.clone() }, &());
+    assert!(matches!(peer.hear(), Control::UnlinkAck { id: 5, .. }));
+    answered(&mut peer);
+    assert_eq!(links(), 0);
+    // Linked again by both; then its end is told, and no process is there any more.
+    process.try_send(Bond::Link(there.clone())).unwrap();
+    assert!(matches!(peer.hear(), Control::Link { .. }));
+    process.exit(ExitReason::Kill);
+    assert!(matches!(peer.hear(), Control::Exit { .. }));
+    peer.say(&link, &());
+    assert!(matches!(peer.hear(), Control::Exit { from, .. } if from == here));
 }

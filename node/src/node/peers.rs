@@ -71,17 +71,22 @@ enum Slot {
 /// Where the addresses of nodes are known.
 pub(super) struct Discovery {
     epmd: Option<SocketAddr>,
-    known: BTreeMap<String, SocketAddr>,
+    known: Mutex<BTreeMap<String, SocketAddr>>,
 }
 
 impl Discovery {
     pub(super) fn new(epmd: Option<SocketAddr>, known: Vec<(String, SocketAddr)>) -> Discovery {
-        Discovery { epmd, known: known.into_iter().collect() }
+        Discovery { epmd, known: Mutex::new(known.into_iter().collect()) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, SocketAddr>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn find(&self, name: &str) -> Result<SocketAddr, ConnectError> {
-        if let Some(address) = self.known.get(name) {
-            return Ok(*address);
+        let known = self.known().get(name).copied();
+        if let Some(address) = known {
+            return Ok(address);
         }
         let (alive, host) = split_name(name).map_err(|_| ConnectError::Name)?;
         let epmd = self.epmd.ok_or(ConnectError::Unknown)?;
@@ -354,6 +359,11 @@ impl Node {
     /// Returns the address that the node listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared().peers.address
+    }
+
+    /// Tells the address of another node, as [`Builder::peer`](super::Builder::peer) does before the start.
+    pub fn add_peer(&self, name: impl Into<String>, address: SocketAddr) {
+        self.shared().peers.discovery.known().insert(name.into(), address);
     }
 
     /// Connects to the node `name`, unless it is connected already.
