@@ -54,7 +54,8 @@ pub(super) enum Sent {
     Plain,
     /// It stands in `{'$gen_cast', _}`.
     Cast,
-    /// It stands in `{'$gen_call', From, _}`; the field of this index is the resolver, which is no part of it.
+    /// It stands in `{'$gen_call', From, _}`. The field of this index is the resolver, which is no part of
+    /// it.
     Call(usize),
 }
 
