@@ -7,7 +7,8 @@
 //!
 //! | tokio | here |
 //! |---|---|
-//! | `#[tokio::main]`, `Runtime::block_on` | [`run`](crate::run), or [`Runtime`](crate::Runtime) and `.wait()` |
+//! | `#[tokio::main]`, `#[tokio::test]` | `#[twoply::main]`, `#[twoply::test]`, with the feature `macros`; `backends(all)` runs a test once on each |
+//! | `Runtime::block_on` | [`run`](crate::run), or [`Runtime`](crate::Runtime) and `.wait()` |
 //! | `shutdown_timeout`, `shutdown_background` | [`Runtime::shutdown`](crate::Runtime::shutdown), dropping the runtime; [`shutdown`](crate::shutdown) for those of the process |
 //! | `tokio::spawn` | [`spawn`](crate::spawn); dropping the handle detaches, in both |
 //! | `JoinHandle::abort` | [`Task::cancel`](crate::Task::cancel) |

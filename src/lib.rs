@@ -27,7 +27,7 @@ pub use twoply_core::{
 };
 
 #[cfg(feature = "macros")]
-pub use twoply_macros::actor;
+pub use twoply_macros::{actor, main, test};
 
 #[cfg(feature = "node")]
 #[doc(inline)]

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod entry;
 mod read;
 mod settings;
 mod term;
@@ -204,4 +205,66 @@ pub fn to_term(item: TokenStream) -> TokenStream {
 pub fn from_term(item: TokenStream) -> TokenStream {
     let written = syn::parse(item).and_then(term::from_term);
     written.unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Runs a function as a task, async or straight-line code, and ends the program when it and all other tasks
+/// are over. The function's result goes to another thread, so it is `Send`: of errors
+/// `Box<dyn Error + Send + Sync>` is one.
+///
+/// # Settings
+/// - `backend = "native"`, `"green"` or `"fibers"`: a runtime of that kind. Unless set, `main` runs on the
+///   runtime of the process, as by `twoply::run`.
+/// - `workers = 4`: as the builder's.
+/// - `fibers = unsafe { FiberPromise::new() }`: the promise that fibers ask for.
+/// - `crate = path::to::twoply`: the name of `twoply`, where it is another.
+///
+/// # Panics
+/// When the function does, or the runtime cannot be started.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::time::sleep;
+///
+/// #[twoply::main(backend = "green", workers = 2)]
+/// async fn main() -> std::io::Result<()> {
+///     twoply::spawn(async { sleep(Duration::from_millis(1)).await }).detach();
+///     Ok(())
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn main(settings: TokenStream, item: TokenStream) -> TokenStream {
+    entry::main(settings.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+}
+
+/// Makes a test of a function, async or straight-line code, that runs as a task on a runtime of its own. What
+/// it leaves behind is cancelled at its end.
+///
+/// # Settings
+/// Those of [`main`](macro@main), and `backends(native, green)`: the test runs once on each, by the names
+/// `the_test::native` and `the_test::green`. `backends(all)` is all that can be had: fibers if there is the
+/// promise for them.
+///
+/// # Examples
+/// ```
+/// # #![allow(dead_code)]
+/// use twoply::channel;
+///
+/// #[twoply::test(backends(all))]
+/// async fn a_message_arrives() {
+///     let (tx, rx) = channel::bounded(1);
+///     tx.send(7).await.unwrap();
+///     assert_eq!(rx.recv().await, Ok(7));
+/// }
+///
+/// #[twoply::test(backend = "native")]
+/// #[should_panic(expected = "no such luck")]
+/// fn a_panic_fails_it() {
+///     panic!("no such luck");
+/// }
+/// # fn main() {}
+/// ```
+#[proc_macro_attribute]
+pub fn test(settings: TokenStream, item: TokenStream) -> TokenStream {
+    entry::test(settings.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
 }
