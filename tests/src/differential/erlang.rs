@@ -1,5 +1,5 @@
-//! Has programs run by Erlang: `tests/erlang/differential.erl`, compiled into a folder of its own, and run by
-//! one `erl` for all programs, since it takes long to start.
+//! Has programs run by Erlang: a module of `tests/erlang/`, compiled into a folder of its own, and run by one
+//! `erl` for all programs, since it takes long to start.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,23 +54,41 @@ fn done(command: &mut Command) -> io::Result<Output> {
     }
 }
 
+/// Calls `main` of a module with the names of these files, in `folder`.
+fn call_main(folder: &Folder, module: &str, files: &[&Path]) -> io::Result<()> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("erlang").join(module).with_extension("erl");
+    done(Command::new("erlc").arg("-Werror").arg("-o").arg(&folder.0).arg(source))?;
+    let names: Vec<_> = files.iter().map(|file| format!("{:?}", file.display().to_string())).collect();
+    let start = format!("{module}:main({}), halt(0).", names.join(", "));
+    // One scheduler: see the header of the module `differential`.
+    done(Command::new("erl").args(["-noinput", "+S", "1:1", "-pa"]).arg(&folder.0).args(["-eval", &start]))?;
+    Ok(())
+}
+
+/// The lines that `main` of a module writes to the file that it is given.
+///
+/// # Errors
+/// When Erlang cannot be run.
+pub fn report(module: &str) -> io::Result<Vec<String>> {
+    let folder = Folder::new()?;
+    let output = folder.file("report");
+    call_main(&folder, module, &[&output])?;
+    Ok(fs::read_to_string(&output)?.lines().map(str::to_owned).collect())
+}
+
 /// The traces of `programs` when Erlang runs them, in the same order.
 ///
 /// # Errors
 /// When Erlang cannot be run, or what it writes is no trace.
 pub fn run(programs: &[Program]) -> io::Result<Vec<Trace>> {
     let folder = Folder::new()?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("erlang/differential.erl");
-    done(Command::new("erlc").arg("-Werror").arg("-o").arg(&folder.0).arg(source))?;
     let (input, output) = (folder.file("programs"), folder.file("traces"));
     let mut text = String::new();
     for program in programs {
         let _ = writeln!(text, "{program}");
     }
     fs::write(&input, text)?;
-    // One scheduler: see the header of the module.
-    let start = format!("differential:main({:?}, {:?}), halt(0).", input.display(), output.display());
-    done(Command::new("erl").args(["-noinput", "+S", "1:1", "-pa"]).arg(&folder.0).args(["-eval", &start]))?;
+    call_main(&folder, "differential", &[&input, &output])?;
     parse(&fs::read_to_string(&output)?, programs.len())
 }
 
