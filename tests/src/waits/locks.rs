@@ -12,19 +12,26 @@ pub(super) fn locks() -> Vec<Waits> {
     let locked = mutexes.each_ref().map(|mutex| mutex.try_lock().expect("nobody has it"));
     let written = leak(Arc::new(RwLock::new(0)));
     let writer = written.try_write().expect("nobody has it");
-    let read: &[_; 2] = leak([0, 1].map(|value| Arc::new(RwLock::new(value))));
+    let read: &[_; 3] = leak([0, 1, 2].map(|value| Arc::new(RwLock::new(value))));
     let readers = read.each_ref().map(|lock| lock.try_read().expect("nobody has it"));
     let taken = leak(Arc::new(Semaphore::new(2)));
     let permits = taken.try_acquire_many(2).expect("nobody has them");
     let closed = leak(Semaphore::new(0));
-    let ([locked, locked_too], [reader, another]) = (locked, readers);
+    let ([locked, locked_too], [reader, another, third]) = (locked, readers);
     vec![
         waits("lock", [any_wait(mutexes[0].lock())], move || drop(locked)),
         waits("lock_owned", [any_wait(mutexes[1].clone().lock_owned())], move || drop(locked_too)),
-        waits("read", [any_wait(written.read()), any_wait(written.clone().read_owned())], move || {
-            drop(writer)
-        }),
+        waits(
+            "read",
+            [
+                any_wait(written.read()),
+                any_wait(written.clone().read_owned()),
+                any_wait(written.read().checked()),
+            ],
+            move || drop(writer),
+        ),
         waits("write", [any_wait(read[0].write())], move || drop(reader)),
+        waits("checked write", [any_wait(read[2].write().checked())], move || drop(third)),
         waits("write_owned", [any_wait(read[1].clone().write_owned())], move || drop(another)),
         waits("acquire", [any_wait(taken.acquire()), any_wait(taken.clone().acquire_owned())], move || {
             drop(permits);
