@@ -57,8 +57,8 @@ struct Tables {
     theirs: BTreeMap<MonitorRef, Theirs>,
     /// The same, by the peer's references.
     theirs_by_reference: BTreeMap<Reference, MonitorRef>,
-    /// Our questions, by the numbers of their references.
-    calls: BTreeMap<u64, Call>,
+    /// Our questions, by the numbers of their references, which those of their monitors are, too.
+    calls: BTreeMap<u64, (Target, Call)>,
 }
 
 struct Link {
@@ -198,7 +198,7 @@ impl Connection {
         for (monitor, theirs) in tables.theirs {
             remote::deliver(&theirs.local, Signal::Demonitor { monitor });
         }
-        for call in tables.calls.into_values() {
+        for (_, call) in tables.calls.into_values() {
             call(Err(ExitReason::NoConnection));
         }
         let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -220,7 +220,7 @@ impl Connection {
             drop(tables);
             return Err(SendError::Closed);
         }
-        tables.calls.insert(number, answer);
+        tables.calls.insert(number, (target.clone(), answer));
         self.queue(&monitor, None);
         let sent = self.outbox.signal(&frame);
         drop(tables);
@@ -231,17 +231,16 @@ impl Connection {
         Ok(number)
     }
 
-    /// Gives a question up: a late answer is dropped.
-    pub(crate) fn give_up(&self, number: u64, target: &Target) {
+    /// Gives a question up, or takes it as answered: its monitor is taken back, and a late answer is dropped.
+    /// Returns what was to become of the answer.
+    pub(crate) fn end_call(&self, number: u64) -> Option<Call> {
         let mut tables = self.tables();
-        let call = tables.calls.remove(&number);
-        if call.is_some() {
-            let (from, reference) = (self.shared.nobody(), self.shared.reference(number));
-            self.queue(&Control::Demonitor { from, to: target.clone(), reference }, None);
-        }
+        let (to, call) = tables.calls.remove(&number)?;
+        let (from, reference) = (self.shared.nobody(), self.shared.reference(number));
+        self.queue(&Control::Demonitor { from, to, reference }, None);
         drop(tables);
         self.outbox.kick();
-        drop(call);
+        Some(call)
     }
 }
 

@@ -7,7 +7,7 @@ use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process, ProcessRef};
 use twoply_core::promise::Resolver;
 use twoply_core::time::timeout;
-use twoply_node::wire::{FromTerm, Term, ToTerm};
+use twoply_node::wire::{DecodeError, Decoder, FromTerm, Term, ToTerm};
 use twoply_node::{CallError, ConnectError, Node, Remote};
 use twoply_tests::{ErlangNode, Systems, eventually, laws};
 
@@ -166,6 +166,9 @@ fn a_question_is_answered_as_by_gen_server(on: &Systems) {
     let add = |n: u32| (twoply_node::wire::Atom::new("add").unwrap(), n);
     assert_eq!(pair.remote.call::<u32>("server", &add(2)).wait(), Ok(3));
     assert_eq!(pair.remote.call::<u32>("server", &add(4)).wait(), Ok(7));
+    eventually("no monitor is left of them", || {
+        pair.erlang.eval("element(2, process_info(Server, monitored_by))") == "[]"
+    });
     let wrong = pair.remote.call::<String>("server", &add(0)).wait();
     assert!(matches!(wrong, Err(CallError::Answer(_))), "{wrong:?}");
     let nobody = pair.remote.call::<u32>("nobody", &add(1)).wait();
@@ -279,6 +282,15 @@ fn the_end_of_a_connection_is_told_once(on: &Systems) {
     assert_eq!(hearing.recv_timeout(SOON).unwrap(), "add 1", "and nothing else has come");
 }
 
+/// A type that panics when it is read.
+struct Fragile;
+
+impl<'a> FromTerm<'a> for Fragile {
+    fn from_term(_: &mut Decoder<'a>) -> Result<Fragile, DecodeError> {
+        panic!("a type of the program's panics, as this test wants")
+    }
+}
+
 fn what_is_not_understood_is_counted_and_answered(on: &Systems) {
     let Some(mut pair) = start(on) else { return };
     let (_process, hearing) = obedient(on, &pair);
@@ -289,6 +301,11 @@ fn what_is_not_understood_is_counted_and_answered(on: &Systems) {
     pair.erlang.eval("{obedient, ours@localhost} ! {add, 1}");
     assert_eq!(hearing.recv_timeout(SOON).unwrap(), "add 1");
     assert_eq!(pair.node.dropped(), (1, 2));
+    let fragile = twoply_tests::builder(on).spawn(async |mut me: Process<Fragile>| drop(me.receive().await));
+    pair.node.register("fragile", &fragile.unwrap()).unwrap();
+    pair.erlang.eval("{fragile, ours@localhost} ! 1, {obedient, ours@localhost} ! {add, 2}");
+    assert_eq!(hearing.recv_timeout(SOON).unwrap(), "add 2", "the connection goes on");
+    assert_eq!(pair.node.dropped(), (1, 3));
     assert_eq!(pair.erlang.eval("catch rpc:call(ours@localhost, lists, sum, [[1]])"), "{badrpc,notsup}");
 }
 

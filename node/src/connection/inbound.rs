@@ -113,10 +113,7 @@ impl Connection {
             return;
         }
         let Some(number) = self.shared.number_of(&reference) else { return };
-        let mut tables = self.tables();
-        let call = tables.calls.remove(&number);
-        drop(tables);
-        if let Some(call) = call {
+        if let Some(call) = self.end_call(number) {
             call(Ok(payload));
         }
     }
@@ -237,7 +234,7 @@ impl Connection {
             tables.ours_by_monitor.remove(&ours.monitor);
         }
         drop(tables);
-        if let Some(call) = call {
+        if let Some((_, call)) = call {
             call(Err(reason.clone()));
         }
         if let Some(ours) = ours {

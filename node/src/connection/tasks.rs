@@ -1,6 +1,7 @@
 //! The two tasks of a connection: one reads, one writes.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,10 @@ impl Connection {
                     continue;
                 }
                 if let Some(message) = inbound.frame(frame).map_err(|error| error.to_string())? {
-                    self.receive(&message);
+                    // What types of the program make of a term is code of the program's.
+                    if catch_unwind(AssertUnwindSafe(|| self.receive(&message))).is_err() {
+                        self.shared.undecodable();
+                    }
                 }
                 self.room().await?;
             }

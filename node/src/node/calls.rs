@@ -44,14 +44,13 @@ enum State<R> {
 /// A question that has been sent.
 struct Question {
     connection: Arc<Connection>,
-    target: Target,
     number: u64,
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
         // Where there is an answer nothing is known of it any more.
-        self.connection.give_up(self.number, &self.target);
+        drop(self.connection.end_call(self.number));
     }
 }
 
@@ -126,7 +125,7 @@ impl Remote {
         );
         let state = match told {
             Ok(number) => {
-                let question = Question { connection: Arc::clone(&self.0), target, number };
+                let question = Question { connection: Arc::clone(&self.0), number };
                 State::Asked { answer, question }
             }
             Err(SendError::Encode(error)) => State::Failed(Some(CallError::Question(error))),
