@@ -22,6 +22,7 @@ mod idle;
 mod locks;
 mod memory;
 mod pingpong;
+mod ports;
 mod promise;
 mod proxy;
 mod ring;
@@ -63,6 +64,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         echo::CASES,
         proxy::CASES,
         http::CASES,
+        ports::CASES,
         unfair::CASES,
         timers::CASES,
         idle::CASES,

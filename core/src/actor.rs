@@ -69,6 +69,7 @@ pub use names::{
     Registry, SendToNameError, Via, WrongTypeError,
 };
 pub use pool::{Pool, PoolBuilder, Routing};
+pub(crate) use process::Listening;
 pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessEntry,
     ProcessInfo, ProcessRef, ProcessState, ProcessTable, Receive, ReceiveMatch, ReceiveTimeout,

@@ -23,7 +23,7 @@ mod weak;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use self::cell::Cell;
@@ -55,6 +55,26 @@ pub struct Process<M> {
     cell: Arc<Cell<M>>,
     /// The events that it has fetched from its mailbox and not received.
     batch: Batch<M>,
+}
+
+/// Tells with which waker a body has polled its mailbox last; see [`Process::poll_receive`].
+#[derive(Default)]
+pub(crate) struct Listening {
+    /// The addresses of the waker's data and functions. They are only compared: a waker that the mailbox has
+    /// is not freed, so no other one is mistaken for it.
+    waker: (usize, usize),
+}
+
+impl Listening {
+    #[inline]
+    fn with(waker: &Waker) -> Listening {
+        Listening { waker: (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr()) }
+    }
+
+    #[inline]
+    fn is_with(&self, waker: &Waker) -> bool {
+        self.waker == Listening::with(waker).waker
+    }
 }
 
 impl<M> Process<M> {
@@ -118,10 +138,17 @@ impl<M> Process<M> {
     }
 
     /// Polls for the next event, on behalf of a body that waits for other things, too. The waker stays with
-    /// the mailbox until the next poll.
+    /// the mailbox until an event comes; `listening` is what the body keeps of it from one poll to the next.
     #[inline]
-    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Event<M>> {
-        self.cell.poll_next(&mut self.batch, cx)
+    pub(crate) fn poll_receive(&mut self, listening: &mut Listening, cx: &mut Context<'_>) -> Poll<Event<M>> {
+        // An event that comes takes the waker out before it wakes, so a poll for that one finds it gone.
+        if listening.is_with(cx.waker()) && self.cell.is_listening() {
+            let _pending = self.cell.note_wait();
+            return Poll::Pending;
+        }
+        let polled = self.cell.poll_next(&mut self.batch, cx);
+        *listening = Listening::with(cx.waker());
+        polled
     }
 
     /// Receives the next event, or `None` if there is none within `timeout`, which is counted from now. A

@@ -20,7 +20,7 @@ use super::active::{Active, Demand};
 use super::event::{Event, HandOver, PortError};
 use super::medium::{Input, Medium};
 use super::outlet::{Gone, Outlet};
-use crate::actor::{self, ExitReason, MonitorRef, Pid, Process};
+use crate::actor::{self, ExitReason, Listening, MonitorRef, Pid, Process};
 use crate::channel::{Receiver, Source, WaitKey, oneshot};
 use crate::kernel::coop;
 
@@ -93,6 +93,8 @@ pub(super) struct Engine<M: Medium> {
     marker: Option<oneshot::Receiver<()>>,
     /// The wait for the owner before to let this one begin.
     held: Option<oneshot::Receiver<()>>,
+    /// The wait for what is asked of the port.
+    listening: Listening,
     /// True when the last event has been given to the outlet.
     closed: bool,
 }
@@ -131,6 +133,7 @@ impl<M: Medium> Engine<M> {
             successor: None,
             marker: None,
             held: None,
+            listening: Listening::default(),
             closed: false,
         }
     }
@@ -153,7 +156,7 @@ impl<M: Medium> Engine<M> {
             // Streams of the user's may always be ready and spend nothing.
             ready!(coop::proceed(cx)).spend();
             let mut dropped = false;
-            while let Poll::Ready(event) = me.poll_receive(cx) {
+            while let Poll::Ready(event) = me.poll_receive(&mut self.listening, cx) {
                 if let Some(reason) = self.control(event, me, &mut dropped) {
                     return Poll::Ready(reason);
                 }

@@ -22,7 +22,7 @@ use crate::actor::catch_panic::catch_panic;
 /// The number of bytes that a read has room for, at least.
 const READ: usize = 16 << 10;
 
-/// The size of the buffers that a thread keeps.
+/// The size of the buffers that a thread keeps: the largest datagram fits in it.
 const KEPT: usize = 64 << 10;
 
 /// The number of items that a decoder may make without using up a byte: far more than any that makes several
@@ -43,11 +43,15 @@ fn load(buf: &mut Buffer) {
 }
 
 /// Gives the memory of `buf` back to the thread, but for what is in it.
+#[inline]
 fn unload(buf: &mut Buffer) {
     // Bytes that fill a good part of it stay where they are.
-    if buf.capacity() <= READ || buf.len() > buf.capacity() / 4 {
-        return;
+    if buf.capacity() > READ && buf.len() <= buf.capacity() / 4 {
+        give_back(buf);
     }
+}
+
+fn give_back(buf: &mut Buffer) {
     let large = buf.shrink();
     if large.capacity() <= 2 * KEPT {
         let _ = SPARE.try_with(|spare| {

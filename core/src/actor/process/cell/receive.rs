@@ -155,6 +155,13 @@ impl<M> Cell<M> {
         waiting::note(Poll::Pending, || WaitingFor::Mailbox { process: self.serial })
     }
 
+    /// Returns true if the receiver's waker is in the mailbox. Only for the receiver: what it has put there
+    /// is taken out before it is woken.
+    #[inline]
+    pub(in crate::actor::process) fn is_listening(&self) -> bool {
+        self.has(LISTENING)
+    }
+
     /// Notes that the receiver no longer waits, if it did.
     #[inline]
     pub(in crate::actor) fn stop_receive(&self) {
