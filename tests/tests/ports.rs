@@ -35,6 +35,7 @@ laws! {
         a_decoder_that_makes_something_out_of_nothing_is_told_of,
         a_decoder_that_never_has_enough_is_told_of,
         an_item_that_cannot_be_encoded_is_told_of,
+        whoever_sends_what_cannot_be_encoded_need_not_receive_first,
         an_input_that_ends_in_the_middle_is_told_of,
         a_write_that_fails_leaves_the_input,
         a_child_that_never_reads_holds_nobody_up,
@@ -420,6 +421,18 @@ fn an_item_that_cannot_be_encoded_is_told_of(on: &Systems) {
     assert_eq!(item(&port), 'z');
     drop(theirs);
     assert_closed(&port);
+}
+
+fn whoever_sends_what_cannot_be_encoded_need_not_receive_first(on: &Systems) {
+    const ITEMS: usize = 500;
+    let (port, _theirs) = odd(on);
+    // More than wait on both sides of the port.
+    for _ in 0..ITEMS {
+        port.send('?').wait().unwrap();
+    }
+    for _ in 0..ITEMS {
+        assert!(matches!(error(&port), PortError::Encode { .. }));
+    }
 }
 
 fn an_input_that_ends_in_the_middle_is_told_of(on: &Systems) {

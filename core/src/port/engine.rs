@@ -66,7 +66,8 @@ pub(super) struct Engine<M: Medium> {
     outlet: Box<dyn Outlet<M::In>>,
     /// The event that is delivered next.
     front: Option<Event<M::In>>,
-    /// The events behind it.
+    /// The events behind it. There are few, unless somebody sends one item after another that cannot be
+    /// encoded and receives nothing: to have it wait for room would be a wait for itself.
     behind: VecDeque<Event<M::In>>,
     /// Events of an earlier outlet, which come before all others.
     backlog: Option<Receiver<Event<M::In>>>,
@@ -109,9 +110,6 @@ pub(super) struct Start<M: Medium> {
     pub(super) high_water: usize,
     pub(super) half_open: bool,
 }
-
-/// The number of events that may wait because of errors in what is written, until no more is taken.
-const MOST_BEHIND: usize = 8;
 
 impl<M: Medium> Engine<M> {
     pub(super) fn new(start: Start<M>, me: &Process<Control<M::In>>) -> Engine<M> {
@@ -289,7 +287,7 @@ impl<M: Medium> Engine<M> {
     /// Encodes the items that are to be written, up to the high-water mark. Returns true if it has stopped
     /// there.
     fn take_items(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.has_writers && self.behind.len() < MOST_BEHIND {
+        while self.has_writers {
             if self.medium.unwritten() >= self.high_water {
                 return true;
             }
@@ -313,7 +311,7 @@ impl<M: Medium> Engine<M> {
 
     /// Reads and delivers as far as it can. Returns true if the output has to be looked at again for that.
     fn read(&mut self, me: &Process<Control<M::In>>, cx: &mut Context<'_>) -> Result<bool, Gone> {
-        let (output, crowded) = (self.output, self.behind.len() >= MOST_BEHIND);
+        let output = self.output;
         loop {
             match self.poll_deliver(me, cx) {
                 Poll::Pending => break,
@@ -341,7 +339,7 @@ impl<M: Medium> Engine<M> {
                 Poll::Ready(Input::End) => self.end_input(),
             }
         }
-        Ok(self.output != output || (crowded && self.behind.len() < MOST_BEHIND))
+        Ok(self.output != output)
     }
 
     /// Has `event`, which has been read, be delivered next.
