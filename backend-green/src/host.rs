@@ -27,8 +27,8 @@ const POLLS: usize = 256;
 
 /// A runtime's only worker, carried by this thread. Dropping it gives the worker a thread of its own again.
 ///
-/// `G` is the runtime, or a reference to it: [`Green::host`] borrows it, and [`Green::into_host`] takes it in,
-/// for a host whose callbacks own what they use.
+/// `G` is the runtime, or a reference to it: [`Green::host`] borrows it, and [`Green::into_host`] takes it
+/// in, for a host whose callbacks own what they use.
 ///
 /// # Examples
 /// A host's loop that watches nothing but the runtime:

@@ -1,5 +1,5 @@
-//! A running calloop event loop, as Wayland's compositors and clients have, takes a whole runtime over, at run
-//! time, and gives it back: its sockets, timers, files and children move along, and none of them notices.
+//! A running calloop event loop, as Wayland's compositors and clients have, takes a whole runtime over, at
+//! run time, and gives it back: its sockets, timers, files and children move along, and none of them notices.
 
 #[path = "support/load.rs"]
 mod load;
