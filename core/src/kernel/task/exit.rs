@@ -24,8 +24,8 @@ use std::sync::Arc;
 /// assert_eq!(failed.to_string(), "failed: no such account");
 /// assert!(!failed.is_normal());
 /// ```
-// The discriminant, which serves each `Failure` and `Result` around it, fills its word: a value that is written
-// in whole words can be read again in whole words, without a stall.
+// The discriminant, which serves each `Failure` and `Result` around it, fills its word: a value that is
+// written in whole words can be read again in whole words, without a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(usize)]
 #[non_exhaustive]
