@@ -16,6 +16,7 @@ mod connections;
 mod cross;
 mod echo;
 mod fan;
+mod fs;
 mod handoff;
 mod http;
 mod idle;
@@ -61,6 +62,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         handoff::CASES,
         threads::CASES,
         children::CASES,
+        fs::CASES,
         echo::CASES,
         proxy::CASES,
         http::CASES,

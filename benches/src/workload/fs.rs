@@ -1,0 +1,259 @@
+//! Files: random reads of 4 KiB, reads of 1 MiB one after another, and small files that are written and
+//! synced.
+//!
+//! What is read lies in the memory of the system, so a read measures what a library adds to a system call and
+//! a copy. A small file is created, written, synced and closed; most of that is the device's time.
+//!
+//! What differs: tokio has no read at a position, so it seeks and reads, each on another thread. compio is a
+//! runtime over io_uring, each on the thread that waits for it; its buffers are handed over and come back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use compio::io::AsyncReadAtExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+
+use super::{Case, Context, Sample, check_count, timed};
+use crate::runtimes::{self, Tasks as _};
+
+pub(crate) const CASES: &[Case] = &[
+    timed(
+        "file-random-4k",
+        &[("workers", 1)],
+        &[
+            ("std-thread", |ctx| std_thread(ctx, SMALL)),
+            ("tokio-current", |ctx| tokio(ctx, SMALL)),
+            ("tokio-multi", |ctx| tokio(ctx, SMALL)),
+            ("compio", |ctx| compio(ctx, SMALL)),
+            ("twoply-native", |ctx| twoply(ctx, SMALL)),
+            ("twoply-green", |ctx| twoply(ctx, SMALL)),
+            ("twoply-fibers", |ctx| twoply(ctx, SMALL)),
+        ],
+    ),
+    Case {
+        quick: false,
+        ..timed(
+            "file-sequential-1m",
+            &[("workers", 1)],
+            &[
+                ("std-thread", |ctx| std_thread(ctx, LARGE)),
+                ("tokio-current", |ctx| tokio(ctx, LARGE)),
+                ("tokio-multi", |ctx| tokio(ctx, LARGE)),
+                ("compio", |ctx| compio(ctx, LARGE)),
+                ("twoply-native", |ctx| twoply(ctx, LARGE)),
+                ("twoply-green", |ctx| twoply(ctx, LARGE)),
+                ("twoply-fibers", |ctx| twoply(ctx, LARGE)),
+            ],
+        )
+    },
+    timed(
+        "small-file",
+        &[("workers", 1)],
+        &[
+            ("std-thread", std_small),
+            ("tokio-current", tokio_small),
+            ("tokio-multi", tokio_small),
+            ("twoply-native", twoply_small),
+            ("twoply-green", twoply_small),
+            ("twoply-fibers", twoply_small),
+        ],
+    ),
+];
+
+/// The size of the file that is read.
+const SIZE: usize = 64 << 20;
+
+/// The size of a random read.
+const SMALL: usize = 4 << 10;
+
+/// The size of a read of those that come one after another.
+const LARGE: usize = 1 << 20;
+
+/// A directory of a run's own, which is removed at its end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("twoply-bench-fs-{}", std::process::id()));
+        fs::create_dir_all(&path).context("making a directory")?;
+        Ok(Self(path))
+    }
+
+    /// Makes the file that is read: each block begins with its number.
+    fn filled(&self) -> Result<PathBuf> {
+        let path = self.0.join("file");
+        let mut bytes = vec![0; SIZE];
+        for (number, block) in (0_u64..).zip(bytes.chunks_mut(SMALL)) {
+            block[..8].copy_from_slice(&number.to_le_bytes());
+        }
+        fs::write(&path, bytes).context("writing the file")?;
+        Ok(path)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where the reads go: everywhere, in an order of chance that is always the same, or one after another.
+struct Places {
+    size: usize,
+    state: u64,
+}
+
+impl Places {
+    fn new(size: usize) -> Self {
+        Self { size, state: 1 }
+    }
+
+    fn next(&mut self) -> u64 {
+        // Knuth's generator; the upper bits are the better ones.
+        self.state = match self.size {
+            SMALL => {
+                self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+            }
+            _ => self.state + 1,
+        };
+        let number = if self.size == SMALL { self.state >> 33 } else { self.state };
+        number % (SIZE / self.size) as u64 * self.size as u64
+    }
+}
+
+/// Checks that a read has brought what is at its place.
+fn check(buf: &[u8], at: u64) -> Result<usize> {
+    let number = u64::from_le_bytes(buf[..8].try_into()?);
+    ensure!(number == at / SMALL as u64, "a read has brought something else");
+    Ok(1)
+}
+
+fn std_thread(ctx: &Context, size: usize) -> Result<Sample> {
+    use std::os::unix::fs::FileExt as _;
+
+    let dir = Dir::new()?;
+    let file = fs::File::open(dir.filled()?)?;
+    ctx.time(1, |ops| {
+        let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
+        for _ in 0..ops {
+            let at = places.next();
+            file.read_exact_at(&mut buf, at)?;
+            done += check(&buf, at)?;
+        }
+        check_count(ops, done)
+    })
+}
+
+fn tokio(ctx: &Context, size: usize) -> Result<Sample> {
+    let dir = Dir::new()?;
+    let path = dir.filled()?;
+    let runtime = runtimes::tokio(ctx)?;
+    ctx.time(1, |ops| {
+        let path = path.clone();
+        let read = async move {
+            let mut file = tokio::fs::File::open(path).await?;
+            let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
+            for _ in 0..ops {
+                let at = places.next();
+                file.seek(std::io::SeekFrom::Start(at)).await?;
+                file.read_exact(&mut buf).await?;
+                done += check(&buf, at)?;
+            }
+            anyhow::Ok(done)
+        };
+        check_count(ops, runtime.run(read)??)
+    })
+}
+
+fn compio(ctx: &Context, size: usize) -> Result<Sample> {
+    let dir = Dir::new()?;
+    let path = dir.filled()?;
+    let runtime = compio::runtime::Runtime::new()?;
+    ctx.time(1, |ops| {
+        let done = runtime.block_on(async {
+            let file = compio::fs::File::open(&path).await?;
+            let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
+            for _ in 0..ops {
+                let at = places.next();
+                let (read, back) = file.read_exact_at(buf, at).await.into();
+                read?;
+                buf = back;
+                done += check(&buf, at)?;
+            }
+            anyhow::Ok(done)
+        })?;
+        check_count(ops, done)
+    })
+}
+
+fn twoply(ctx: &Context, size: usize) -> Result<Sample> {
+    let dir = Dir::new()?;
+    let path = dir.filled()?;
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let path = path.clone();
+        let read = async move {
+            let file = twoply::fs::File::open(path).await?;
+            let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
+            for _ in 0..ops {
+                let at = places.next();
+                file.read_exact_at(&mut buf, at).await?;
+                done += check(&buf, at)?;
+            }
+            anyhow::Ok(done)
+        };
+        check_count(ops, runtime.run(read)??)
+    })
+}
+
+/// The path of a small file. There are so many of them, and then they are written again.
+fn small(dir: &Path, number: usize) -> PathBuf {
+    dir.join(format!("{}", number % 1000))
+}
+
+fn std_small(ctx: &Context) -> Result<Sample> {
+    use std::io::Write as _;
+
+    let dir = Dir::new()?;
+    ctx.time(1, |ops| {
+        for number in 0..ops {
+            let mut file = fs::File::create(small(&dir.0, number))?;
+            file.write_all(&[7; SMALL])?;
+            file.sync_all()?;
+        }
+        Ok(())
+    })
+}
+
+fn tokio_small(ctx: &Context) -> Result<Sample> {
+    let dir = Dir::new()?;
+    let runtime = runtimes::tokio(ctx)?;
+    ctx.time(1, |ops| {
+        let path = dir.0.clone();
+        runtime.run(async move {
+            for number in 0..ops {
+                let mut file = tokio::fs::File::create(small(&path, number)).await?;
+                file.write_all(&[7; SMALL]).await?;
+                file.sync_all().await?;
+            }
+            anyhow::Ok(())
+        })?
+    })
+}
+
+fn twoply_small(ctx: &Context) -> Result<Sample> {
+    let dir = Dir::new()?;
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let path = dir.0.clone();
+        runtime.run(async move {
+            for number in 0..ops {
+                let file = twoply::fs::File::create(small(&path, number)).await?;
+                file.write_all(&[7; SMALL]).await?;
+                file.sync_all().await?;
+            }
+            anyhow::Ok(())
+        })?
+    })
+}
