@@ -77,7 +77,8 @@
 //! runtime may have threads for its ports, `io_server` of its builder. Codecs and the functions that make
 //! messages run there, and must not wait.
 //!
-//! This module knows no descriptor: a port is over whatever implements futures-io's traits or is a source.
+//! This module knows no descriptor: a port is over whatever implements futures-io's traits, such as a socket,
+//! a pipe, a [file](crate::fs::File) or a stream of TLS, or is a source.
 
 mod active;
 mod buffer;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::actor::{Builder, Process};
 use twoply_core::channel::TrySendError;
+use twoply_core::fs;
 use twoply_core::net::{Shutdown, TcpListener, TcpStream, UdpSocket, UnixStream};
 use twoply_core::port::{
     self, Active, Buffer, ChildItem, Decoder, During, Encoder, Event, Frames, Lines, Port, PortError, Prefix,
@@ -42,6 +43,7 @@ laws! {
         a_child_is_read_to_its_end,
         a_connection_is_established_meanwhile,
         connections_and_datagrams_are_items,
+        a_file_is_read_as_lines_and_written_to,
         a_signal_and_a_tick_are_items,
     }
 }
@@ -573,6 +575,28 @@ fn connections_and_datagrams_are_items(on: &Systems) {
     a.send((to, vec![1])).wait().unwrap();
     assert!(matches!(error(&a), PortError::Io { during: During::Write, .. }));
     assert_eq!(item(&b), (from, vec![1]));
+}
+
+fn a_file_is_read_as_lines_and_written_to(on: &Systems) {
+    const LINES: usize = 5_000;
+    let path = std::env::temp_dir().join(format!("twoply-port-{}-{}", std::process::id(), on.name()));
+    let written = start(on.here(), port::lines(fs::File::create(&path).wait().unwrap()));
+    // It is open for writing only.
+    assert!(matches!(error(&written), PortError::Io { during: During::Read, .. }));
+    assert_closed(&written);
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).wait().unwrap();
+    let written = start(on.here(), port::lines(file).active(Active::Passive));
+    for line in 0..LINES {
+        written.send(line.to_string()).wait().unwrap();
+    }
+    written.port_ref().close();
+    assert_closed(&written);
+    let read = start(on.here(), port::lines(fs::File::open(&path).wait().unwrap()));
+    for line in 0..LINES {
+        assert_eq!(item(&read), line.to_string());
+    }
+    assert_closed(&read);
+    fs::remove_file(&path).wait().unwrap();
 }
 
 fn a_signal_and_a_tick_are_items(on: &Systems) {

@@ -12,8 +12,8 @@ use crate::channel::oneshot;
 pub enum Event<T> {
     /// Something has come: a line, a frame, a connection, a tick.
     Item(T),
-    /// As many items have come as were asked for with [`Active::N`]. Nothing more is read until there is
-    /// another [`active`](super::PortRef::active).
+    /// As many items have come as were asked for with [`Active::N`](super::Active::N). Nothing more is read
+    /// until there is another [`active`](super::PortRef::active).
     Passive,
     /// The port has gone to another owner: this is the last event for this one. Dropping what is in it lets
     /// the new owner have its first, so what came before can be dealt with, or passed on, until then.
