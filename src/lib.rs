@@ -270,6 +270,7 @@ const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
 /// | a task that runs | ends at its next await point or wait |
 /// | a read, an accept, a connect | takes nothing: what comes is there for whoever has the socket then |
 /// | a write | what the system has taken is sent, before the end of the connection; the rest is not |
+/// | an operation on a [file](fs) | goes on to its end without its task; what was written before it stays |
 /// | a socket, a listener | is closed with its last owner; one with an owner elsewhere goes on with another driver |
 /// | bytes in a [`BufWriter`](io::BufWriter) | are lost, unless it was flushed |
 /// | bytes that the [standard streams](io) have accepted | are written, until the deadline |

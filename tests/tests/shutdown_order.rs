@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use twoply_core::actor::{Builder, Event, ExitReason, Process, Registry};
+use twoply_core::fs::File;
 use twoply_core::io::BufWriter;
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::process::Command;
@@ -26,6 +27,7 @@ laws! {
         no_task_starts_any_more,
         a_read_that_is_cut_off_takes_nothing,
         what_the_system_has_taken_of_a_write_is_sent,
+        what_was_written_to_a_file_stays,
         what_a_buffer_has_not_written_is_lost,
         a_listener_is_closed,
         a_port_ends_with_its_connection,
@@ -163,6 +165,29 @@ fn what_the_system_has_taken_of_a_write_is_sent(on: &Systems) {
         let whole = received.len() / 4 / WORDS;
         assert!(whole >= written.count(), "{whole} of {}", written.count());
     }
+}
+
+fn what_was_written_to_a_file_stays(on: &Systems) {
+    let system = on.kind().build();
+    let name = format!("twoply-shutdown-{}-{}", process::id(), on.name().replace("::", "-"));
+    let path = std::env::temp_dir().join(name);
+    let (written, target) = (Signal::new(), path.clone());
+    let count = written.clone();
+    let task = system.spawn(async move {
+        let file = File::create(&target).await.unwrap();
+        for n in 0..u32::MAX {
+            file.write_all(&n.to_be_bytes().repeat(WORDS)).await.unwrap();
+            count.add();
+        }
+    });
+    eventually("it writes", || written.count() >= 20);
+    system.shutdown(SOON).unwrap();
+    assert!(task.wait().unwrap_err().is_cancelled());
+    let content = std::fs::read(&path).unwrap();
+    let numbers = content.chunks(4).enumerate();
+    numbers.for_each(|(n, bytes)| assert_eq!(bytes, &((n / WORDS) as u32).to_be_bytes()[..bytes.len()]));
+    assert!(content.len() / 4 / WORDS >= written.count());
+    std::fs::remove_file(path).unwrap();
 }
 
 fn what_a_buffer_has_not_written_is_lost(on: &Systems) {
