@@ -202,7 +202,7 @@ impl Builder {
     /// Makes a runtime with these settings. It starts no thread before its first task.
     pub fn build(self) -> Native {
         let name = self.name.map_or(Cow::Borrowed("twoply-native"), Cow::Owned);
-        let io = IoThreads::new(format!("{name}-io"), self.io_threads);
+        let io = IoThreads::with_hooks(format!("{name}-io"), self.io_threads, self.hooks.clone());
         let backend = Arc::new_cyclic(|this| Threads {
             this: Weak::clone(this),
             tasks: TaskList::with_hooks(&self.hooks),

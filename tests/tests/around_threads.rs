@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use twoply::runtime::{Hooks, process_hooks, set_process_hooks};
 use twoply::time::sleep;
-use twoply::{Runtime, Wait, channel, contract, offload};
+use twoply::{Runtime, Wait, channel, contract, offload, task};
 use twoply_core::ioserver;
 use twoply_tests::{Act, Signal, Systems, eventually, hooked_waker, laws};
 
 laws! {
     everywhere {
         all_that_runs_on_a_thread_lies_inside,
+        threads_that_do_io_lie_inside,
         further_layers_lie_inside_of_those_before_them,
         a_layer_that_calls_nothing_stops_no_thread,
         a_layer_that_calls_twice_runs_a_thread_once,
@@ -77,6 +78,14 @@ fn all_that_runs_on_a_thread_lies_inside(on: &Systems) {
     assert!(begun.count() > over.count());
     runtime.shutdown(SOON).unwrap();
     assert_eq!(begun.count(), over.count(), "each thread has left it");
+}
+
+fn threads_that_do_io_lie_inside(on: &Systems) {
+    let runtime = on.kind().facade().around_threads(enter).io_server(1).build().unwrap();
+    let io = runtime.spawner().backend().io_threads().expect("it was asked for").next().unwrap();
+    let inside = task::Builder::new().spawn_on(&io, async { DEPTH.get() }).unwrap();
+    assert_eq!(inside.wait().unwrap(), 1);
+    runtime.shutdown(SOON).unwrap();
 }
 
 fn further_layers_lie_inside_of_those_before_them(on: &Systems) {

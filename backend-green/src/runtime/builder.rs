@@ -448,7 +448,9 @@ impl Builder {
             false => None,
         };
         let name = self.name.map_or(Cow::Borrowed("twoply-green"), Cow::Owned);
-        let io = self.io_threads.map(|threads| IoThreads::new(format!("{name}-io"), threads));
+        let io = self
+            .io_threads
+            .map(|threads| IoThreads::with_hooks(format!("{name}-io"), threads, self.hooks.clone()));
         let threads = ThreadCache::with_hooks(name, self.limits, self.hooks.clone());
         let watch = WatchdogState::new(self.long_poll_limit, self.on_long_poll);
         let mut shared =

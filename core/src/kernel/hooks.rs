@@ -342,9 +342,9 @@ fn call_in_turn(hook: impl FnOnce()) {
 static OF_PROCESS: OnceLock<Hooks> = OnceLock::new();
 
 /// Sets the hooks of the process: of the runtimes of which each process has one, and of the threads that
-/// belong to no runtime. These are the I/O server's, where wakers of other runtimes run, and those of the
-/// shared cache, which run what must not hold up a worker, such as the handlers of dumps and destructors of
-/// tasks that a runtime leaves behind.
+/// belong to no runtime. These are the I/O server's, where wakers of other runtimes run, those of ports
+/// without a runtime, and those of the shared cache, which run what must not hold up a worker, such as the
+/// handlers of dumps and destructors of tasks that a runtime leaves behind.
 ///
 /// Threads and runtimes that are there already keep the hooks that they have: so this belongs to the
 /// beginning of `main`. The thread of the I/O server lives as long as the process; what

@@ -22,6 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::backend::{Backend, Driver, Job, Mode, SpawnError, Strand, StrandState, Unpark};
+use super::hooks::{Hooks, process_hooks};
 use super::strand::{enter, in_turn};
 use super::task::TaskList;
 use crate::base::fork::{self, PerProcess};
@@ -59,6 +60,8 @@ pub struct IoThreads {
     threads: Box<[OnceLock<Arc<IoThread>>]>,
     /// The number of times that one has been asked for.
     asked: AtomicUsize,
+    /// The hooks that the threads call.
+    hooks: Hooks,
     /// True when no more are started. Held while one is.
     closed: Mutex<bool>,
     /// The number of forks when this was made.
@@ -79,12 +82,19 @@ pub struct IoMetrics {
 }
 
 impl IoThreads {
-    /// Makes it for so many threads, at least one, whose names begin with `name`.
+    /// Makes it for so many threads, at least one, whose names begin with `name`. They call the hooks that
+    /// the process has by now.
     pub fn new(name: impl Into<String>, threads: usize) -> IoThreads {
+        IoThreads::with_hooks(name, threads, process_hooks())
+    }
+
+    /// As [`IoThreads::new`], with hooks that the threads call as they start and stop.
+    pub fn with_hooks(name: impl Into<String>, threads: usize, hooks: Hooks) -> IoThreads {
         IoThreads {
             name: name.into(),
             threads: (0..threads.max(1)).map(|_| OnceLock::new()).collect(),
             asked: AtomicUsize::new(0),
+            hooks,
             closed: Mutex::new(false),
             born: fork::count(),
         }
@@ -107,7 +117,7 @@ impl IoThreads {
                 return Err(SpawnError::ShutDown);
             }
             if thread.get().is_none() {
-                let _ = thread.set(IoThread::start(format!("{}-{index}", self.name))?);
+                let _ = thread.set(IoThread::start(format!("{}-{index}", self.name), self.hooks.clone())?);
             }
         }
         match thread.get() {
@@ -207,7 +217,7 @@ struct Queue {
 }
 
 impl IoThread {
-    fn start(name: String) -> io::Result<Arc<IoThread>> {
+    fn start(name: String, hooks: Hooks) -> io::Result<Arc<IoThread>> {
         let reactor = Reactor::new()?;
         let thread = Arc::new(IoThread {
             tasks: TaskList::new(),
@@ -216,7 +226,8 @@ impl IoThread {
             born: fork::count(),
         });
         let served = Arc::clone(&thread);
-        thread::Builder::new().name(name).spawn(move || served.serve())?;
+        let serve = move || hooks.around_thread(&mut || Arc::clone(&served).serve());
+        thread::Builder::new().name(name).spawn(serve)?;
         Ok(thread)
     }
 
