@@ -1,11 +1,15 @@
 //! Ports: what comes and what is written, in order and at the pace of the slower side, and what the owner is
 //! told of what goes wrong.
 
+#[path = "ports/told.rs"]
+mod told;
+
 use std::convert::Infallible;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use told::{assert_closed, error, item, start};
 use twoply_core::Wait;
 use twoply_core::actor::{Builder, Process};
 use twoply_core::channel::TrySendError;
@@ -15,7 +19,7 @@ use twoply_core::port::{
     self, Active, Buffer, ChildItem, Decoder, During, Encoder, Event, Frames, Lines, Port, PortError, Prefix,
 };
 use twoply_core::process::{Command, Stdio};
-use twoply_tests::{System, Systems, eventually, laws, run_process};
+use twoply_tests::{Systems, eventually, laws, run_process};
 
 laws! {
     and_mixed {
@@ -46,35 +50,6 @@ laws! {
         a_file_is_read_as_lines_and_written_to,
         a_signal_and_a_tick_are_items,
     }
-}
-
-/// Starts a port on `system`.
-fn start<I: Send + 'static, O: Send + 'static>(system: &System, port: port::Builder<I, O>) -> Port<I, O> {
-    port.on(system.backend()).start().unwrap()
-}
-
-/// Receives an item.
-fn item<I: Send + std::fmt::Debug + 'static, O>(port: &Port<I, O>) -> I {
-    match port.recv().wait().unwrap() {
-        Event::Item(item) => item,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Receives an error.
-fn error<I: Send + std::fmt::Debug + 'static, O>(port: &Port<I, O>) -> PortError {
-    match port.recv().wait().unwrap() {
-        Event::Error(error) => error,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Checks that the port has closed: that is the last that it says.
-fn assert_closed<I: Send + std::fmt::Debug + 'static, O>(port: &Port<I, O>) {
-    let last = port.recv().wait().unwrap();
-    assert!(matches!(last, Event::Closed), "{last:?}");
-    assert!(port.recv().wait().is_err());
-    assert!(port.port_ref().ended().wait().is_normal());
 }
 
 fn lines_come_and_go_in_order(on: &Systems) {
