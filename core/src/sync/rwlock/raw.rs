@@ -60,20 +60,11 @@ impl RawRwLock {
         }
     }
 
-    /// Has one of the slots with the number `from` have the number `to`, if there is one. It is the first one
-    /// nearly always.
+    /// Has one of the slots with the number `from` have the number `to`, if there is one.
     #[inline]
     fn replace_holder(&self, from: u64, to: u64) {
         // Relaxed, and no read-modify-write; see `wait_graph`, and the field.
-        match self.holders[0].load(Relaxed) == from {
-            true => self.holders[0].store(to, Relaxed),
-            false => self.replace_later_holder(from, to),
-        }
-    }
-
-    #[cold]
-    fn replace_later_holder(&self, from: u64, to: u64) {
-        if let Some(slot) = self.holders[1..].iter().find(|slot| slot.load(Relaxed) == from) {
+        if let Some(slot) = self.holders.iter().find(|slot| slot.load(Relaxed) == from) {
             slot.store(to, Relaxed);
         }
     }
