@@ -9,6 +9,8 @@
 
 #[path = "../http/connection.rs"]
 mod connection;
+#[path = "../http/head.rs"]
+mod head;
 mod load;
 #[path = "../common/runtime.rs"]
 mod runtime;
