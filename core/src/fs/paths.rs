@@ -53,6 +53,19 @@ pub async fn read(path: impl AsRef<Path> + Send) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The system's, with operation and path; [`InvalidData`](io::ErrorKind::InvalidData) when it is no UTF-8.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-read-to-string-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let path = dir.join("greeting");
+/// fs::write(&path, "hello").wait()?;
+/// assert_eq!(fs::read_to_string(&path).wait()?, "hello");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn read_to_string(path: impl AsRef<Path> + Send) -> io::Result<String> {
     on_path("read", path.as_ref(), |path| fs::read_to_string(path)).await
 }
@@ -64,6 +77,20 @@ pub async fn read_to_string(path: impl AsRef<Path> + Send) -> io::Result<String>
 ///
 /// # Errors
 /// The system's, with operation and path; some of it may have been written then.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-write-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let path = dir.join("log");
+/// fs::write(&path, "a first version").wait()?;
+/// fs::write(&path, b"a second").wait()?;
+/// assert_eq!(fs::read(&path).wait()?, b"a second");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn write(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send) -> io::Result<()> {
     let bytes = bytes.as_ref().to_vec();
     on_path("write", path.as_ref(), move |path| fs::write(path, bytes)).await
@@ -73,6 +100,20 @@ pub async fn write(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send
 ///
 /// # Errors
 /// The system's, with operation and paths; a part of the copy may be there then.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-copy-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let (from, to) = (dir.join("original"), dir.join("copy"));
+/// fs::write(&from, "hello").wait()?;
+/// assert_eq!(fs::copy(&from, &to).wait()?, 5);
+/// assert_eq!(fs::read(&to).wait()?, b"hello");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn copy(from: impl AsRef<Path> + Send, to: impl AsRef<Path> + Send) -> io::Result<u64> {
     on_paths("copy", from.as_ref(), to.as_ref(), |from, to| fs::copy(from, to)).await
 }
@@ -81,6 +122,20 @@ pub async fn copy(from: impl AsRef<Path> + Send, to: impl AsRef<Path> + Send) ->
 ///
 /// # Errors
 /// The system's, with operation and paths.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-rename-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let (draft, report) = (dir.join("draft"), dir.join("report"));
+/// fs::write(&draft, "it is done").wait()?;
+/// fs::rename(&draft, &report).wait()?;
+/// assert!(!fs::exists(&draft).wait()? && fs::exists(&report).wait()?);
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn rename(from: impl AsRef<Path> + Send, to: impl AsRef<Path> + Send) -> io::Result<()> {
     on_paths("rename", from.as_ref(), to.as_ref(), |from, to| fs::rename(from, to)).await
 }
@@ -89,6 +144,23 @@ pub async fn rename(from: impl AsRef<Path> + Send, to: impl AsRef<Path> + Send) 
 ///
 /// # Errors
 /// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use std::io::ErrorKind;
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-remove-file-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let path = dir.join("rubbish");
+/// fs::write(&path, "").wait()?;
+/// fs::remove_file(&path).wait()?;
+/// let error = fs::remove_file(&path).wait().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// assert!(error.to_string().contains("rubbish"));
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn remove_file(path: impl AsRef<Path> + Send) -> io::Result<()> {
     on_path("remove", path.as_ref(), |path| fs::remove_file(path)).await
 }
@@ -97,6 +169,21 @@ pub async fn remove_file(path: impl AsRef<Path> + Send) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use std::io::ErrorKind;
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-remove-dir-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let inner = dir.join("inner");
+/// fs::create_dir(&inner).wait()?;
+/// assert_eq!(fs::remove_dir(&dir).wait().unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+/// fs::remove_dir(&inner).wait()?;
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn remove_dir(path: impl AsRef<Path> + Send) -> io::Result<()> {
     on_path("remove", path.as_ref(), |path| fs::remove_dir(path)).await
 }
@@ -105,6 +192,20 @@ pub async fn remove_dir(path: impl AsRef<Path> + Send) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, with operation and path; a part of it may be gone then.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-remove-dir-all-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let tree = dir.join("tree");
+/// fs::create_dir_all(tree.join("a/b")).wait()?;
+/// fs::remove_dir_all(&tree).wait()?;
+/// assert!(!fs::exists(&tree).wait()?);
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn remove_dir_all(path: impl AsRef<Path> + Send) -> io::Result<()> {
     on_path("remove", path.as_ref(), |path| fs::remove_dir_all(path)).await
 }
@@ -113,6 +214,20 @@ pub async fn remove_dir_all(path: impl AsRef<Path> + Send) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use std::io::ErrorKind;
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-create-dir-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let inner = dir.join("inner");
+/// fs::create_dir(&inner).wait()?;
+/// assert_eq!(fs::create_dir(&inner).wait().unwrap_err().kind(), ErrorKind::AlreadyExists);
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn create_dir(path: impl AsRef<Path> + Send) -> io::Result<()> {
     on_path("create", path.as_ref(), |path| fs::create_dir(path)).await
 }
@@ -121,6 +236,18 @@ pub async fn create_dir(path: impl AsRef<Path> + Send) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, with operation and path; some of them may be there then.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-create-dir-all-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// fs::create_dir_all(dir.join("a/b")).wait()?;
+/// assert!(fs::metadata(dir.join("a/b")).wait()?.is_dir());
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn create_dir_all(path: impl AsRef<Path> + Send) -> io::Result<()> {
     on_path("create", path.as_ref(), |path| fs::create_dir_all(path)).await
 }
@@ -129,6 +256,21 @@ pub async fn create_dir_all(path: impl AsRef<Path> + Send) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, with operation and paths.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-hard-link-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let (first, second) = (dir.join("first"), dir.join("second"));
+/// fs::write(&first, "hello").wait()?;
+/// fs::hard_link(&first, &second).wait()?;
+/// fs::remove_file(&first).wait()?;
+/// assert_eq!(fs::read(&second).wait()?, b"hello");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn hard_link(original: impl AsRef<Path> + Send, link: impl AsRef<Path> + Send) -> io::Result<()> {
     on_paths("link", original.as_ref(), link.as_ref(), |original, link| fs::hard_link(original, link)).await
 }
@@ -137,6 +279,21 @@ pub async fn hard_link(original: impl AsRef<Path> + Send, link: impl AsRef<Path>
 ///
 /// # Errors
 /// The system's, with operation and paths.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-symlink-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let (file, link) = (dir.join("file"), dir.join("link"));
+/// fs::symlink("file", &link).wait()?;
+/// assert!(!fs::exists(&link).wait()?, "it leads nowhere yet");
+/// fs::write(&file, "hello").wait()?;
+/// assert_eq!(fs::read(&link).wait()?, b"hello");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn symlink(original: impl AsRef<Path> + Send, link: impl AsRef<Path> + Send) -> io::Result<()> {
     let make = |original: &Path, link: &Path| std::os::unix::fs::symlink(original, link);
     on_paths("link", original.as_ref(), link.as_ref(), make).await
@@ -146,6 +303,20 @@ pub async fn symlink(original: impl AsRef<Path> + Send, link: impl AsRef<Path> +
 ///
 /// # Errors
 /// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use std::path::Path;
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-read-link-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let link = dir.join("link");
+/// fs::symlink("somewhere", &link).wait()?;
+/// assert_eq!(fs::read_link(&link).wait()?, Path::new("somewhere"));
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn read_link(path: impl AsRef<Path> + Send) -> io::Result<PathBuf> {
     on_path("read the link", path.as_ref(), |path| fs::read_link(path)).await
 }
@@ -154,6 +325,18 @@ pub async fn read_link(path: impl AsRef<Path> + Send) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-canonicalize-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let here = fs::canonicalize(&dir).wait()?;
+/// assert_eq!(fs::canonicalize(dir.join(".").join("..").join(&here)).wait()?, here);
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn canonicalize(path: impl AsRef<Path> + Send) -> io::Result<PathBuf> {
     on_path("resolve", path.as_ref(), |path| fs::canonicalize(path)).await
 }
@@ -162,6 +345,19 @@ pub async fn canonicalize(path: impl AsRef<Path> + Send) -> io::Result<PathBuf> 
 ///
 /// # Errors
 /// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-metadata-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let path = dir.join("greeting");
+/// fs::write(&path, "hello").wait()?;
+/// assert_eq!(fs::metadata(&path).wait()?.len(), 5);
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn metadata(path: impl AsRef<Path> + Send) -> io::Result<Metadata> {
     on_path("look at", path.as_ref(), |path| fs::metadata(path)).await
 }
@@ -170,6 +366,20 @@ pub async fn metadata(path: impl AsRef<Path> + Send) -> io::Result<Metadata> {
 ///
 /// # Errors
 /// As [`metadata`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-symlink-metadata-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let link = dir.join("link");
+/// fs::symlink(".", &link).wait()?;
+/// assert!(fs::metadata(&link).wait()?.is_dir());
+/// assert!(fs::symlink_metadata(&link).wait()?.is_symlink());
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn symlink_metadata(path: impl AsRef<Path> + Send) -> io::Result<Metadata> {
     on_path("look at", path.as_ref(), |path| fs::symlink_metadata(path)).await
 }
@@ -178,6 +388,18 @@ pub async fn symlink_metadata(path: impl AsRef<Path> + Send) -> io::Result<Metad
 ///
 /// # Errors
 /// When that cannot be found out, such as for want of permissions.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-exists-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// assert!(fs::exists(&dir).wait()?);
+/// assert!(!fs::exists(dir.join("nothing")).wait()?);
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn exists(path: impl AsRef<Path> + Send) -> io::Result<bool> {
     on_path("look at", path.as_ref(), |path| fs::exists(path)).await
 }
@@ -186,6 +408,21 @@ pub async fn exists(path: impl AsRef<Path> + Send) -> io::Result<bool> {
 ///
 /// # Errors
 /// The system's, with operation and path.
+///
+/// # Examples
+/// ```
+/// use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-set-permissions-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let path = dir.join("secret");
+/// fs::write(&path, "hush").wait()?;
+/// fs::set_permissions(&path, Permissions::from_mode(0o400)).wait()?;
+/// assert!(fs::metadata(&path).wait()?.permissions().readonly());
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn set_permissions(path: impl AsRef<Path> + Send, permissions: Permissions) -> io::Result<()> {
     on_path("set the permissions of", path.as_ref(), |path| fs::set_permissions(path, permissions)).await
 }

@@ -47,6 +47,15 @@ impl Command {
     }
 
     /// Adds several arguments, one after the other.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let output = Command::new("printf").args(["%s-%s", "a b", "c"]).output().wait()?;
+    /// assert_eq!(output.stdout, b"a b-c");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Command {
         self.std.args(args);
         self
@@ -59,6 +68,16 @@ impl Command {
     }
 
     /// Sets a variable of its environment.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut command = Command::new("sh");
+    /// let output = command.args(["-c", "echo $GREETING"]).env("GREETING", "hello").output().wait()?;
+    /// assert_eq!(output.stdout, b"hello\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Command {
         self.std.env(name, value);
         self
@@ -80,12 +99,30 @@ impl Command {
     }
 
     /// Leaves all variables of this process out of its environment.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let output = Command::new("/usr/bin/env").env_clear().env("ONLY", "this").output().wait()?;
+    /// assert_eq!(output.stdout, b"ONLY=this\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn env_clear(&mut self) -> &mut Command {
         self.std.env_clear();
         self
     }
 
     /// Sets the folder in which it starts.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let output = Command::new("pwd").current_dir("/").output().wait()?;
+    /// assert_eq!(output.stdout, b"/\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn current_dir(&mut self, folder: impl AsRef<Path>) -> &mut Command {
         self.std.current_dir(folder);
         self
@@ -109,6 +146,17 @@ impl Command {
 
     /// Sets its standard error. Unless set, it is that of this process, and piped for
     /// [`output`](Command::output).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::process::Stdio;
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut command = Command::new("sh");
+    /// let output = command.args(["-c", "echo out; echo err >&2"]).stderr(Stdio::null()).output().wait()?;
+    /// assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b""[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Command {
         self.std.stderr(stderr);
         self.is_set[2] = true;
