@@ -266,8 +266,8 @@ impl Endpoint for There {
                 let reason = ExitReason::NoConnection;
                 remote::deliver(&from, Signal::Down { from: to.clone(), monitor, reason });
             }
-            // What follows from the cut on this side, such as the answer to an exit signal, must not reach the
-            // other side before that has been told of the cut itself.
+            // The consequences of the cut on this side, such as the answer to an exit signal, must not reach
+            // the other side before that has been told of the cut itself.
             _ if cut => {}
             Signal::Link { from, epoch } => {
                 connection.note_link(&from, there, epoch);

@@ -72,6 +72,19 @@ macro_rules! laws {
     ($($set:ident { $($law:ident),* $(,)? })*) => { $($($crate::law!($set $law);)*)* };
 }
 
+/// Makes the settings of a runtime of this kind, of its first part, as the facade has them.
+///
+/// It is a macro so that only those tests which use it link the facade, and with it a default backend: the
+/// others hold laws of programs that have none.
+#[macro_export]
+macro_rules! facade {
+    ($kind:expr) => {{
+        let (backend, workers) = $kind.first();
+        let builder = twoply::Runtime::builder().workers(workers).fibers($crate::fiber_promise());
+        builder.backend(backend.parse().expect("it is the name of a backend"))
+    }};
+}
+
 /// One law on one set; see [`laws!`](crate::laws).
 #[doc(hidden)]
 #[macro_export]

@@ -81,15 +81,15 @@ impl Kind {
         }
     }
 
-    /// The settings of a runtime of this kind, of its first part, as the facade has them.
-    #[cfg(all(feature = "native", feature = "green"))]
-    pub fn facade(self) -> twoply::runtime::Builder {
-        let backend = match (self.is_green(), self.is_fibers()) {
-            (true, true) => twoply::Backend::Fibers,
-            (true, false) => twoply::Backend::Green,
-            _ => twoply::Backend::Native,
+    /// Returns the name of the backend of its first part, and the number of workers, for
+    /// [`facade!`](crate::facade).
+    pub fn first(self) -> (&'static str, usize) {
+        let name = match (self.is_green(), self.is_fibers()) {
+            (true, true) => "fibers",
+            (true, false) => "green",
+            _ => "native",
         };
-        twoply::Runtime::builder().backend(backend).workers(self.workers()).fibers(fiber_promise())
+        (name, self.workers())
     }
 
     /// A runtime of this kind (of its first part) with the usual settings.

@@ -13,7 +13,7 @@ use twoply::runtime::{Hooks, process_hooks, set_process_hooks};
 use twoply::time::sleep;
 use twoply::{Runtime, Wait, channel, contract, offload, task};
 use twoply_core::ioserver;
-use twoply_tests::{Act, Signal, Systems, eventually, hooked_waker, laws};
+use twoply_tests::{Act, Signal, Systems, eventually, facade, hooked_waker, laws};
 
 laws! {
     everywhere {
@@ -68,7 +68,7 @@ fn assert_all_inside(runtime: &Runtime, depth: u32) {
 fn all_that_runs_on_a_thread_lies_inside(on: &Systems) {
     let (begun, over) = (Signal::new(), Signal::new());
     let (begin, end) = (begun.clone(), over.clone());
-    let layered = on.kind().facade().around_threads(move |body| {
+    let layered = facade!(on.kind()).around_threads(move |body| {
         begin.add();
         enter(body);
         end.add();
@@ -81,7 +81,7 @@ fn all_that_runs_on_a_thread_lies_inside(on: &Systems) {
 }
 
 fn threads_that_do_io_lie_inside(on: &Systems) {
-    let runtime = on.kind().facade().around_threads(enter).io_server(1).build().unwrap();
+    let runtime = facade!(on.kind()).around_threads(enter).io_server(1).build().unwrap();
     let io = runtime.spawner().backend().io_threads().expect("it was asked for").next().unwrap();
     let inside = task::Builder::new().spawn_on(&io, async { DEPTH.get() }).unwrap();
     assert_eq!(inside.wait().unwrap(), 1);
@@ -104,7 +104,7 @@ fn further_layers_lie_inside_of_those_before_them(on: &Systems) {
     };
     let hooks = Hooks::new().on_thread_start(tell("start")).on_thread_stop(tell("stop"));
     let hooks = hooks.around_threads(layer("(", ")"));
-    let runtime = on.kind().facade().hooks(hooks).around_threads(layer("[", "]")).build().unwrap();
+    let runtime = facade!(on.kind()).hooks(hooks).around_threads(layer("[", "]")).build().unwrap();
     assert_all_inside(&runtime, 2);
     runtime.shutdown(SOON).unwrap();
     let told = told.lock().unwrap();
@@ -117,7 +117,7 @@ fn further_layers_lie_inside_of_those_before_them(on: &Systems) {
 fn a_layer_that_calls_nothing_stops_no_thread(on: &Systems) {
     let calls = Signal::new();
     let call = calls.clone();
-    let forgetful = on.kind().facade().around_threads(enter).around_threads(move |_| {
+    let forgetful = facade!(on.kind()).around_threads(enter).around_threads(move |_| {
         call.add();
     });
     let runtime = forgetful.around_threads(enter).build().unwrap();
@@ -129,7 +129,7 @@ fn a_layer_that_calls_nothing_stops_no_thread(on: &Systems) {
 fn a_layer_that_calls_twice_runs_a_thread_once(on: &Systems) {
     let (starts, stops) = (Signal::new(), Signal::new());
     let (start, stop) = (starts.clone(), stops.clone());
-    let eager = on.kind().facade().around_threads(move |body| {
+    let eager = facade!(on.kind()).around_threads(move |body| {
         start.add();
         enter(body);
         enter(body);
@@ -146,7 +146,7 @@ fn a_layer_that_calls_twice_runs_a_thread_once(on: &Systems) {
 }
 
 fn a_layer_that_panics_stops_no_thread(on: &Systems) {
-    let late = on.kind().facade().around_threads(|body| {
+    let late = facade!(on.kind()).around_threads(|body| {
         enter(body);
         panic!("expected: after the body");
     });
@@ -158,7 +158,7 @@ fn a_layer_that_panics_stops_no_thread(on: &Systems) {
 
 fn a_layer_may_wait_and_start_tasks(on: &Systems) {
     let other = twoply::native();
-    let layered = on.kind().facade().around_threads(move |body| {
+    let layered = facade!(on.kind()).around_threads(move |body| {
         sleep(Duration::from_micros(50)).wait();
         assert_eq!(other.spawn(async { 1 }).wait().unwrap(), 1);
         enter(body);
@@ -170,7 +170,7 @@ fn a_layer_may_wait_and_start_tasks(on: &Systems) {
 }
 
 fn tasks_inside_of_a_layer_are_cancelled_as_others_are(on: &Systems) {
-    let runtime = on.kind().facade().around_threads(enter).build().unwrap();
+    let runtime = facade!(on.kind()).around_threads(enter).build().unwrap();
     let (begun, begins) = channel::oneshot();
     let blocked = runtime.spawn_fn(move || {
         begun.send(()).unwrap();
@@ -194,7 +194,7 @@ fn hooks_inside_of_a_layer_are_called(on: &Systems) {
     let hooks = hooks.on_task_spawn(move |_| {
         task.add();
     });
-    let runtime = on.kind().facade().hooks(hooks).build().unwrap();
+    let runtime = facade!(on.kind()).hooks(hooks).build().unwrap();
     let outer = runtime.spawn_fn(|| twoply::spawn(async {}).wait());
     outer.wait().unwrap().unwrap();
     assert!(starts.count() > 0, "a hook is called in a layer");

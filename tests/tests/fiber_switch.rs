@@ -8,7 +8,7 @@ use std::time::Duration;
 use twoply::runtime::Hooks;
 use twoply::time::sleep;
 use twoply::{Runtime, Wait, channel, future, offload, spawn};
-use twoply_tests::{Signal, Systems, laws};
+use twoply_tests::{Signal, Systems, facade, laws};
 
 laws! {
     everywhere {
@@ -41,7 +41,7 @@ fn swapping() -> Hooks {
 }
 
 fn runtime(on: &Systems, hooks: Hooks) -> Runtime {
-    on.kind().facade().hooks(hooks).build().unwrap()
+    facade!(on.kind()).hooks(hooks).build().unwrap()
 }
 
 /// Code that waits in many ways, each time with `number` as its context.

@@ -13,7 +13,7 @@ use twoply::runtime::Hooks;
 use twoply::task::{self, Builder, TaskGroup, TaskId, TaskKind};
 use twoply::time::sleep;
 use twoply::{Runtime, Spawner, Wait, channel};
-use twoply_tests::{Signal, Systems, eventually, laws};
+use twoply_tests::{Signal, Systems, eventually, facade, laws};
 
 laws! {
     everywhere {
@@ -35,7 +35,7 @@ laws! {
 const SOON: Duration = Duration::from_secs(10);
 
 fn runtime(on: &Systems, hooks: Hooks) -> Runtime {
-    on.kind().facade().hooks(hooks).build().expect("there are threads")
+    facade!(on.kind()).hooks(hooks).build().expect("there are threads")
 }
 
 /// The tasks that hooks were told of, by number: names, and how many ends.
@@ -240,7 +240,7 @@ fn a_task_that_cannot_start_has_an_end(on: &Systems) {
         return;
     }
     let told = Told::default();
-    let runtime = on.kind().facade().hooks(told.hooks()).max_threads(1).build().unwrap();
+    let runtime = facade!(on.kind()).hooks(told.hooks()).max_threads(1).build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let busy = runtime.spawn_fn(move || {
@@ -286,7 +286,7 @@ fn hooks_are_told_where_a_task_was_started(on: &Systems) {
 
 fn a_runtime_of_one_thread_tells_of_its_tasks(on: &Systems) {
     let told = Told::default();
-    let runtime = on.kind().facade().hooks(told.hooks()).build_local().unwrap();
+    let runtime = facade!(on.kind()).hooks(told.hooks()).build_local().unwrap();
     let inside = runtime.spawner().clone();
     runtime.run(move || all_kinds_inside(&inside)).unwrap();
     drop(runtime);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use twoply::net::UnixStream;
 use twoply::port::{self, Buffer, Decoder, Event, Lines};
 use twoply::{Runtime, Wait};
-use twoply_tests::{Systems, eventually, laws};
+use twoply_tests::{Systems, eventually, facade, laws};
 
 laws! {
     everywhere {
@@ -30,7 +30,7 @@ fn pair() -> (UnixStream, StdStream) {
 }
 
 fn runtime(on: &Systems, threads: usize) -> Runtime {
-    on.kind().facade().name("law").io_server(threads).build().unwrap()
+    facade!(on.kind()).name("law").io_server(threads).build().unwrap()
 }
 
 /// Decodes lines, and does something else before.
