@@ -20,7 +20,7 @@ use tower::limit::ConcurrencyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use twoply::net::{TcpListener, TcpStream};
 use twoply::{Runtime, Wait, channel, hyper::serve, time};
-use twoply_tests::{Systems, laws};
+use twoply_tests::{Systems, facade, laws};
 
 laws! {
     everywhere {
@@ -91,7 +91,7 @@ fn with_server<F: Future<Output: Send> + Send + 'static>(
     on: &Systems,
     client: impl FnOnce(SocketAddr) -> F + Send + 'static,
 ) {
-    let runtime: Runtime = on.kind().facade().tokio().build().unwrap();
+    let runtime: Runtime = facade!(on.kind()).tokio().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = channel::oneshot::<()>();

@@ -8,7 +8,7 @@ use tokio_postgres::{Config, NoTls};
 use twoply::net::TcpStream;
 use twoply::{Wait, spawn};
 use twoply_integrations::Server;
-use twoply_tests::{Kind, Systems};
+use twoply_tests::{Kind, Systems, facade};
 
 /// The port of the server of each kind, while its test runs.
 static PORTS: [OnceLock<u16>; 2] = [const { OnceLock::new() }; 2];
@@ -82,7 +82,7 @@ fn postgres_over_our_sockets(on: &Systems) {
 
 fn postgres_over_its_own(on: &Systems) {
     let port = port(POSTGRES);
-    let runtime = on.kind().facade().tokio().build().unwrap();
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
     let session = runtime.spawn(async move {
         let mut config = config(port);
         config.connect_timeout(Duration::from_secs(60));
@@ -98,7 +98,7 @@ fn postgres_over_its_own(on: &Systems) {
 fn redis_adds(on: &Systems) {
     let port = port(REDIS);
     let key = format!("{:?}", on.kind());
-    let runtime = on.kind().facade().tokio().build().unwrap();
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
     let session = runtime.spawn(async move {
         let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();

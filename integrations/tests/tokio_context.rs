@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use twoply::net::{TcpListener, TcpStream};
 use twoply::tokio::{FuturesIo, Io, compat};
 use twoply::{Wait, spawn_fn};
-use twoply_tests::{Systems, laws};
+use twoply_tests::{Systems, facade, laws};
 
 laws! {
     everywhere {
@@ -32,7 +32,7 @@ fn a_single_future_finds_tokio(on: &Systems) {
 }
 
 fn all_that_runs_on_a_runtime_finds_tokio(on: &Systems) {
-    let runtime = on.kind().facade().tokio().build().unwrap();
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
     let tasks = (0..20).map(|n| {
         runtime.spawn_fn(move || {
             sleep(SHORT).wait();
