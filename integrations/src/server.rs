@@ -50,7 +50,8 @@ pub fn redis() -> io::Result<Option<Server>> {
         .arg(&folder)
         .stdout(Stdio::null())
         .spawn()?;
-    Server { child, folder, port }.when_it_listens().map(Some)
+    let listens = |server: &Server| TcpStream::connect(("127.0.0.1", server.port)).is_ok();
+    Server { child, folder, port }.once(listens).map(Some)
 }
 
 /// Starts a PostgreSQL server whose user is `postgres`, without a password; `None`, with a word about it,
@@ -91,14 +92,19 @@ pub fn postgres() -> io::Result<Option<Server>> {
         .args(["-F", "-h", "127.0.0.1", "-p", &port.to_string(), "-k", "", "-D"])
         .arg(&data)
         .spawn()?;
-    Server { child, folder, port }.when_it_listens().map(Some)
+    // It listens before it is done starting up; the last line of its lock file tells of that.
+    let is_ready = |server: &Server| {
+        let status = std::fs::read_to_string(server.folder.join("data/postmaster.pid"));
+        status.is_ok_and(|status| status.lines().last().is_some_and(|line| line.trim() == "ready"))
+    };
+    Server { child, folder, port }.once(is_ready).map(Some)
 }
 
 impl Server {
-    /// Returns the server once a connection to it is accepted.
-    fn when_it_listens(mut self) -> io::Result<Server> {
+    /// Returns the server once it is ready.
+    fn once(mut self, is_ready: impl Fn(&Server) -> bool) -> io::Result<Server> {
         let end = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !is_ready(&self) {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("a server ended as it began: {status}")));
             }

@@ -82,6 +82,7 @@ enum Counted<T> {
 /// The count of the items that have come.
 #[derive(Default)]
 struct Count {
+    /// The number of items that are still to come, modulo the numbers that there are.
     left: usize,
     done: Option<mpsc::Sender<()>>,
 }
@@ -90,7 +91,8 @@ impl Count {
     fn take<T>(&mut self, counted: Counted<T>) {
         match counted {
             Counted::Item(_) => self.left = self.left.wrapping_sub(1),
-            Counted::Goal(goal, done) => *self = Count { left: goal, done: Some(done) },
+            // Added: items of a connection may overtake the word of how many there will be.
+            Counted::Goal(goal, done) => (self.left, self.done) = (self.left.wrapping_add(goal), Some(done)),
         }
         if self.left == 0
             && let Some(done) = self.done.take()
