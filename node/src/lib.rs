@@ -1,4 +1,4 @@
-//! Twoply programs as nodes of an Erlang or Elixir cluster.
+//! Twoply programs as nodes of an Erlang cluster.
 //!
 //! A [`Node`] is a hidden node: it finds others by the port mapper or by addresses that it is told, connects
 //! to them and is connected to. Processes that it [registers](Node::register) take messages of others; those

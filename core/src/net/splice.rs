@@ -305,11 +305,11 @@ struct NonBlocking<'a>(&'a Socket);
 impl<'a> NonBlocking<'a> {
     fn new(socket: &'a Socket) -> io::Result<NonBlocking<'a>> {
         let mut switched = lock_std(SWITCHED.get_or_init(Mutex::default));
-        let copies = switched.entry(key(socket)).or_insert(0);
-        if *copies == 0 {
+        let copies = switched.get(&key(socket)).copied().unwrap_or(0);
+        if copies == 0 {
             sys::set_nonblocking(socket.io(), true)?;
         }
-        *copies += 1;
+        switched.insert(key(socket), copies + 1);
         Ok(NonBlocking(socket))
     }
 }
