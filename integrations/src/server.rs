@@ -18,7 +18,7 @@ pub struct Server {
     child: Child,
     /// The directory with its data, which goes along.
     folder: PathBuf,
-    /// The port on the loopback interface on which it listens.
+    /// The port on the loopback interface on which it listens; 0 when it does not.
     pub port: u16,
 }
 
@@ -98,6 +98,26 @@ pub fn postgres() -> io::Result<Option<Server>> {
         status.is_ok_and(|status| status.lines().last().is_some_and(|line| line.trim() == "ready"))
     };
     Server { child, folder, port }.once(is_ready).map(Some)
+}
+
+/// Starts a browser without a window that shows the page at `url`; `None`, with a word about it, where there
+/// is none.
+///
+/// # Errors
+/// When it is there and does not start.
+pub fn browser(url: &str) -> io::Result<Option<Server>> {
+    let names = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
+    let Some(program) = names.iter().find_map(|name| find(name, &[])) else { return Ok(skipped("chromium")) };
+    let folder = folder("browser")?;
+    let child = Command::new(program)
+        // Its sandbox refuses root, and this page is our own. With a port for debuggers, it stays.
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"])
+        .arg(format!("--user-data-dir={}", folder.display()))
+        .arg(url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Some(Server { child, folder, port: 0 }))
 }
 
 impl Server {

@@ -1,0 +1,73 @@
+//! An authority of the test's own, the certificates that it signs, and configurations of rustls with them.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// The name in the certificates of servers.
+const HOST: &str = "localhost";
+
+/// Returns the name by which a client knows the server.
+pub(crate) fn host() -> ServerName<'static> {
+    ServerName::try_from(HOST).unwrap()
+}
+
+/// Those who trust it trust whom it has signed for.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    roots: Arc<RootCertStore>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        Authority { issuer: Issuer::new(params, key), roots: Arc::new(roots) }
+    }
+
+    /// Makes a certificate for `name`, with its key.
+    fn sign(&self, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+    }
+
+    /// Makes a server that takes any client.
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        let (chain, key) = self.sign(HOST);
+        let config = ServerConfig::builder().with_no_client_auth();
+        Arc::new(config.with_single_cert(chain, key).unwrap())
+    }
+
+    /// Makes a client that shows no certificate.
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        let config = ClientConfig::builder().with_root_certificates(Arc::clone(&self.roots));
+        Arc::new(config.with_no_client_auth())
+    }
+}
+
+#[allow(dead_code, reason = "not each test is about clients with certificates")]
+impl Authority {
+    /// Makes a server that takes clients with a certificate of this authority alone.
+    pub(crate) fn server_for_members(&self) -> Arc<ServerConfig> {
+        let (chain, key) = self.sign(HOST);
+        let members = WebPkiClientVerifier::builder(Arc::clone(&self.roots)).build().unwrap();
+        let config = ServerConfig::builder().with_client_cert_verifier(members);
+        Arc::new(config.with_single_cert(chain, key).unwrap())
+    }
+
+    /// Makes a client with a certificate that `by` has signed.
+    pub(crate) fn member(&self, by: &Authority) -> Arc<ClientConfig> {
+        let (chain, key) = by.sign("a client");
+        let config = ClientConfig::builder().with_root_certificates(Arc::clone(&self.roots));
+        Arc::new(config.with_client_auth_cert(chain, key).unwrap())
+    }
+}
