@@ -14,9 +14,10 @@ use twoply_core::net::TcpStream;
 use twoply_core::sync::CancellationToken;
 
 use crate::node::Shared;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Receiver, Refused, Scratch};
 use crate::reason;
-use crate::wire::{self, Control, Decoder, EncodeError, Peer, Reference, Target, ToTerm, write_frame};
+use crate::waiting::Waiting;
+use crate::wire::{self, Control, Decoder, EncodeError, Flags, Peer, Reference, Target, ToTerm, write_frame};
 
 pub(crate) use self::tasks::start;
 pub(crate) use self::there::There;
@@ -32,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) row: NodeRow,
     stream: TcpStream,
     pub(crate) outbox: Outbox,
+    /// The messages of the peer's that wait beside full mailboxes.
+    pub(crate) waiting: Arc<Waiting>,
     tables: Mutex<Tables>,
     /// Is cancelled when the connection is to end.
     stopped: CancellationToken,
@@ -97,9 +100,10 @@ impl Connection {
         Arc::new(Connection {
             row: shared.nodes.node(&peer.name, peer.creation),
             shared: Arc::clone(shared),
+            outbox: Outbox::new(peer.agreed.contains(Flags::FRAGMENTS)),
             peer,
             stream,
-            outbox: Outbox::new(),
+            waiting: Waiting::new(shared.settings.limits.waiting),
             tables: Mutex::default(),
             stopped: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -124,49 +128,63 @@ impl Connection {
     }
 
     /// Returns a frame of a control message and what follows, if it can be written.
-    fn frame(&self, control: &Control, payload: Option<&dyn ToTerm>) -> Result<Vec<u8>, EncodeError> {
-        let mut frame = Vec::new();
+    fn frame(&self, control: &Control, payload: Option<&dyn ToTerm>) -> Result<Scratch, EncodeError> {
+        let mut frame = Scratch::new();
         write_frame(self.peer.agreed, control, &mut frame, |out| match payload {
             Some(payload) => out.value(payload),
             None => Ok(()),
         })?;
-        Ok(frame)
+        let limits = self.shared.settings.limits;
+        let in_parts = self.peer.agreed.contains(Flags::FRAGMENTS);
+        let limit = if in_parts { limits.message } else { limits.frame.min(limits.message) };
+        if frame.len() > limit { Err(EncodeError::TooLong { limit }) } else { Ok(frame) }
     }
 
     /// Queues a signal. The caller holds the lock of the tables where the order matters, and kicks the outbox
     /// after that.
     fn queue(&self, control: &Control, payload: Option<&dyn ToTerm>) {
-        // A reason that cannot be written is nested too deeply, so that nobody would read it.
+        // A reason that cannot be written is nested too deeply or too long, so that nobody would read it.
         let frame = self.frame(control, payload).or_else(|_| self.frame(control, Some(&())));
-        if let Ok(frame) = frame
-            && !self.outbox.signal(&frame)
+        if let Ok(mut frame) = frame
+            && !self.outbox.signal(&mut frame, receiver(control))
         {
             self.stop("it reads too slowly");
         }
     }
 
     /// Sends a message.
-    pub(crate) fn send(&self, to: &Target, payload: &dyn ToTerm) -> Result<(), SendError> {
+    pub(crate) fn send(&self, to: &Target, payload: &dyn ToTerm, urgent: bool) -> Result<(), SendError> {
+        let urgent = urgent && self.peer.agreed.contains(Flags::ALTACT_SIG);
         let from = match to {
-            Target::Pid(_) => None,
+            Target::Pid(_) if !urgent => None,
             _ => Some(self.shared.nobody()),
         };
-        let control = Control::Send { from, to: to.clone(), urgent: false };
-        let frame = self.frame(&control, Some(payload)).map_err(SendError::Encode)?;
-        self.outbox.message(&frame).map_err(|refused| match refused {
-            crate::outbox::Refused::Full => SendError::Full,
-            crate::outbox::Refused::Closed => SendError::Closed,
+        let control = Control::Send { from, to: to.clone(), urgent };
+        let mut frame = self.frame(&control, Some(payload)).map_err(SendError::Encode)?;
+        self.outbox.message(&mut frame, to.into()).map_err(|refused| match refused {
+            Refused::Full => SendError::Full,
+            Refused::Closed => SendError::Closed,
         })
     }
 
-    /// Answers a question of the peer's. An answer waits for nothing, as a signal does.
+    /// Answers a question of the peer's. An answer waits for nothing, as a signal does. One that cannot be
+    /// written, or is too long, is `{error, {unwritable, Text}}`.
     pub(crate) fn reply(&self, from: &From, answer: &dyn ToTerm) {
         let (to, sender) = match &from.alias {
             Some(alias) => (Target::Alias(alias.clone()), Some(self.shared.nobody())),
             None => (Target::Pid(from.pid.clone()), None),
         };
+        let receiver = Receiver::from(&to);
         let control = Control::Send { from: sender, to, urgent: false };
-        self.queue(&control, Some(&Answer { tag: &from.tag, answer }));
+        let frame = self.frame(&control, Some(&Answer { tag: &from.tag, answer })).or_else(|error| {
+            let answer = Err::<(), _>((wire::Term::atom("unwritable"), error.to_string()));
+            self.frame(&control, Some(&Answer { tag: &from.tag, answer: &answer }))
+        });
+        if let Ok(mut frame) = frame
+            && !self.outbox.answer(&mut frame, receiver)
+        {
+            self.stop("it reads too slowly");
+        }
         self.outbox.kick();
     }
 
@@ -213,7 +231,7 @@ impl Connection {
         let reference = self.shared.reference(number);
         let control = Control::Send { from: Some(self.shared.nobody()), to: target.clone(), urgent: false };
         let question = Question { pid: self.shared.nobody(), reference: &reference, request };
-        let frame = self.frame(&control, Some(&question)).map_err(SendError::Encode)?;
+        let mut frame = self.frame(&control, Some(&question)).map_err(SendError::Encode)?;
         let monitor = Control::Monitor { from: self.shared.nobody(), to: target.clone(), reference };
         let mut tables = self.tables();
         if self.outbox.is_closed() {
@@ -222,7 +240,7 @@ impl Connection {
         }
         tables.calls.insert(number, (target.clone(), answer));
         self.queue(&monitor, None);
-        let sent = self.outbox.signal(&frame);
+        let sent = self.outbox.answer(&mut frame, target.into());
         drop(tables);
         self.outbox.kick();
         if !sent {
@@ -241,6 +259,26 @@ impl Connection {
         drop(tables);
         self.outbox.kick();
         Some(call)
+    }
+}
+
+/// Returns the process that a signal goes to.
+fn receiver(control: &Control) -> Receiver {
+    match control {
+        Control::Link { to, .. }
+        | Control::Exit { to, .. }
+        | Control::Unlink { to, .. }
+        | Control::UnlinkAck { to, .. }
+        | Control::GroupLeader { to, .. }
+        | Control::Down { to, .. }
+        | Control::SpawnReply { to, .. } => Receiver::Pid(serial(to)),
+        // The monitor of a question, which comes in order with nothing else.
+        Control::Monitor { from, .. } | Control::Demonitor { from, .. } if serial(from) == 0 => {
+            Receiver::Nobody
+        }
+        Control::Send { to, .. } | Control::Monitor { to, .. } | Control::Demonitor { to, .. } => to.into(),
+        // The process does not exist yet.
+        Control::SpawnRequest(_) => Receiver::Nobody,
     }
 }
 

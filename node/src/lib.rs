@@ -22,6 +22,7 @@ mod outbox;
 #[doc(hidden)]
 pub mod question;
 mod reason;
+mod waiting;
 pub mod wire;
 
 pub use local::RegisterError;

@@ -2,21 +2,17 @@
 //! and those whose pid has gone out, which can be linked, monitored and ended.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use twoply_core::actor::remote::{self, AtExit, HookId, Signal};
 use twoply_core::actor::{Pid, ProcessRef};
 use twoply_core::channel::TrySendError;
-use twoply_core::sync::Notify;
 use twoply_core::task::Spawner;
 
 use crate::connection::Connection;
 use crate::question::Way;
+use crate::waiting::Held;
 use crate::wire::{DecodeError, Decoder, FromTerm};
-
-/// The bytes of messages that may wait beside full mailboxes until readers pause.
-const MAX_WAITING: usize = 32 << 20;
 
 /// The processes that others may name.
 #[derive(Default)]
@@ -186,29 +182,6 @@ impl AtExit for Forget {
     }
 }
 
-/// The bytes of messages that wait beside full mailboxes.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    bytes: AtomicUsize,
-    /// Tells readers that pause that there are fewer.
-    fewer: Notify,
-}
-
-impl Waiting {
-    /// Returns true if readers are to pause.
-    pub(crate) fn is_too_much(&self) -> bool {
-        self.bytes.load(Relaxed) > MAX_WAITING
-    }
-
-    /// Waits until some of the messages have been received.
-    pub(crate) async fn fewer(&self) {
-        let fewer = self.fewer.notified();
-        if self.is_too_much() {
-            fewer.await;
-        }
-    }
-}
-
 /// The way to a process whose messages are an `M`.
 ///
 /// A reader never waits for room in one mailbox, or an answer that stands behind would not come in. What
@@ -217,7 +190,6 @@ impl Waiting {
 pub(crate) struct Typed<M> {
     process: ProcessRef<M>,
     queue: Arc<Mutex<Queue<M>>>,
-    waiting: Arc<Waiting>,
     spawner: Spawner,
 }
 
@@ -228,17 +200,21 @@ struct Queue<M> {
 }
 
 enum Item<M> {
-    Message(M, usize),
+    Message(M, Held),
     Signal(Pid, Signal),
 }
 
 impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
-    pub(crate) fn new(process: ProcessRef<M>, waiting: Arc<Waiting>, spawner: Spawner) -> Typed<M> {
+    pub(crate) fn new(process: ProcessRef<M>, spawner: Spawner) -> Typed<M> {
         let queue = Queue { items: VecDeque::new(), draining: false };
-        Typed { process, queue: Arc::new(Mutex::new(queue)), waiting, spawner }
+        Typed { process, queue: Arc::new(Mutex::new(queue)), spawner }
     }
 
-    /// Queues an item if others wait already; else hands it back.
+    fn others_wait(&self) -> bool {
+        lock(&self.queue).draining
+    }
+
+    /// Queues an item behind others that wait; else hands it back.
     fn behind_others(&self, item: Item<M>) -> Option<Item<M>> {
         let mut queue = lock(&self.queue);
         if queue.draining {
@@ -248,15 +224,17 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
         Some(item)
     }
 
-    /// Queues the first item that has to wait, and starts the task that sends it.
+    /// Queues the first item that has to wait, and starts the task that sends it. The reader of another
+    /// connection may have begun meanwhile.
     fn begin(&self, item: Item<M>) {
         let mut queue = lock(&self.queue);
         queue.items.push_back(item);
-        queue.draining = true;
+        let begun = std::mem::replace(&mut queue.draining, true);
         drop(queue);
-        let (process, queue, waiting) =
-            (self.process.clone(), Arc::clone(&self.queue), Arc::clone(&self.waiting));
-        drop(self.spawner.spawn(drain(process, queue, waiting)));
+        if !begun {
+            let draining = Draining(Arc::clone(&self.queue));
+            drop(self.spawner.spawn(drain(self.process.clone(), draining)));
+        }
     }
 }
 
@@ -272,20 +250,34 @@ fn next<M>(queue: &Mutex<Queue<M>>) -> Option<Item<M>> {
     item
 }
 
+/// The queue of a task that drains it. A task that cannot be started, or is stopped, loses what is left, and
+/// the connections end by that.
+struct Draining<M>(Arc<Mutex<Queue<M>>>);
+
+impl<M> Drop for Draining<M> {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.0);
+        let items = std::mem::take(&mut queue.items);
+        queue.draining = false;
+        drop(queue);
+        for item in items {
+            match item {
+                Item::Message(_, held) => held.lose(),
+                Item::Signal(pid, signal) => remote::deliver(&pid, signal),
+            }
+        }
+    }
+}
+
 /// Sends what waits until nothing does.
-async fn drain<M: Send + 'static>(
-    process: ProcessRef<M>,
-    queue: Arc<Mutex<Queue<M>>>,
-    waiting: Arc<Waiting>,
-) {
-    while let Some(item) = next(&queue) {
+async fn drain<M: Send + 'static>(process: ProcessRef<M>, queue: Draining<M>) {
+    while let Some(item) = next(&queue.0) {
         match item {
             Item::Signal(pid, signal) => remote::deliver(&pid, signal),
-            Item::Message(message, len) => {
+            Item::Message(message, held) => {
                 // A process that has ended takes nothing more; its messages are dropped, as in Erlang.
                 let _ = process.send(message).await;
-                waiting.bytes.fetch_sub(len, Relaxed);
-                waiting.fewer.notify_waiters();
+                drop(held);
             }
         }
     }
@@ -302,14 +294,20 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
         let mut payload = payload.with_context(&way);
         let message = M::from_term(&mut payload)?;
         payload.finish()?;
-        self.waiting.bytes.fetch_add(len, Relaxed);
-        let Some(item) = self.behind_others(Item::Message(message, len)) else { return Ok(()) };
-        let Item::Message(message, len) = item else { return Ok(()) };
-        match self.process.try_send(message) {
-            Err(TrySendError::Full(message)) => self.begin(Item::Message(message, len)),
-            Ok(()) | Err(_) => {
-                self.waiting.bytes.fetch_sub(len, Relaxed);
+        let hold = |message| Item::Message(message, connection.waiting.hold(&self.process.pid(), len));
+        // Nobody but readers begins to queue, and order counts among what one of them delivers.
+        let message = if self.others_wait() {
+            match self.behind_others(hold(message)) {
+                None => return Ok(()),
+                Some(Item::Message(message, _)) => message,
+                Some(Item::Signal(..)) => return Ok(()),
             }
+        } else {
+            message
+        };
+        // A process that has ended takes nothing more.
+        if let Err(TrySendError::Full(message)) = self.process.try_send(message) {
+            self.begin(hold(message));
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use twoply_core::task::Spawner;
 
 use self::peers::Peers;
 use crate::connection::{Connection, serial};
-use crate::local::{Locals, RegisterError, Typed, Waiting};
+use crate::local::{Locals, RegisterError, Typed};
 use crate::wire::{self, Atom, FromTerm, Limits, Own, Reference};
 
 pub use self::builder::{Builder, StartError};
@@ -31,6 +31,8 @@ pub(crate) use self::peers::Peering;
 pub(crate) struct Settings {
     /// How long a peer may say nothing.
     pub(crate) tick_time: Duration,
+    /// How long a reader waits for processes to receive what it has.
+    pub(crate) stall_time: Duration,
     pub(crate) limits: Limits,
 }
 
@@ -44,8 +46,6 @@ pub(crate) struct Shared {
     /// The nodes that somebody has a pid of.
     pub(crate) nodes: NodeTable,
     pub(crate) locals: Arc<Locals>,
-    /// The messages that wait beside full mailboxes.
-    pub(crate) waiting: Arc<Waiting>,
     peers: Peers,
     /// Is cancelled by a shutdown.
     over: CancellationToken,
@@ -228,7 +228,7 @@ impl Node {
         if !pid.is_local() {
             return Err(RegisterError::NoProcess);
         }
-        let inlet = Typed::new(process.clone(), Arc::clone(&shared.waiting), shared.spawner.clone());
+        let inlet = Typed::new(process.clone(), shared.spawner.clone());
         shared.locals.expose(&pid, Arc::new(inlet), name)
     }
 

@@ -1,32 +1,60 @@
 //! The bytes that are to be written to a connection: whoever has something to send appends it, and one task
 //! writes.
+//!
+//! What has more than 64 KiB goes out in fragments, by turns with all else ([`lanes`]).
+
+mod lanes;
+mod scratch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use twoply_core::sync::Notify;
+use twoply_core::task;
+
+use self::lanes::Lanes;
+use crate::connection::serial;
+use crate::wire::Target;
+
+pub(crate) use self::scratch::Scratch;
 
 /// The bytes from which on messages have to wait.
 const FULL: usize = 1 << 20;
 /// The bytes from which on a connection is given up: signals never wait.
 const TOO_MANY: usize = 64 << 20;
+/// The bytes that the writer takes at a time, if lanes have as many.
+const BATCH: usize = 256 << 10;
 
 /// What is to be written.
 pub(crate) struct Outbox {
     state: Mutex<State>,
     /// Tells the writer that there is something, or that it is over.
     filled: Notify,
+    /// Whether the peer takes fragments.
+    fragments: bool,
 }
 
 #[derive(Default)]
 struct State {
     bytes: Vec<u8>,
+    /// What goes out by turns, behind `bytes`.
+    lanes: Lanes,
     /// The bytes that the writer has taken and not written yet.
     writing: usize,
     closed: bool,
     /// Those who wait for room.
     waiting: Vec<Waker>,
+}
+
+impl State {
+    fn len(&self) -> usize {
+        self.bytes.len() + self.lanes.len() + self.writing
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.lanes.is_empty()
+    }
 }
 
 /// The reasons for which something was not appended.
@@ -36,9 +64,36 @@ pub(crate) enum Refused {
     Closed,
 }
 
+/// The receiver of a frame, as far as the order of frames depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Receiver {
+    /// The process with this number.
+    Pid(u64),
+    /// A process by its name: it may be any.
+    Named,
+    /// An alias, which gets an answer; or whatever is asked on nobody's behalf.
+    Nobody,
+}
+
+impl From<&Target> for Receiver {
+    fn from(target: &Target) -> Receiver {
+        match target {
+            Target::Pid(pid) => Receiver::Pid(serial(pid)),
+            Target::Name(_) => Receiver::Named,
+            Target::Alias(_) => Receiver::Nobody,
+        }
+    }
+}
+
+/// Returns the number of the sender of messages, which is the calling task; all that is in no task is one.
+fn sender() -> u64 {
+    task::current().map_or(0, |task| task.id().as_u64())
+}
+
 impl Outbox {
-    pub(crate) fn new() -> Outbox {
-        Outbox { state: Mutex::default(), filled: Notify::new() }
+    /// Begins an outbox for a peer that takes fragments, or does not.
+    pub(crate) fn new(fragments: bool) -> Outbox {
+        Outbox { state: Mutex::default(), filled: Notify::new(), fragments }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -46,29 +101,55 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a message, if there is room.
-    pub(crate) fn message(&self, frame: &[u8]) -> Result<(), Refused> {
+    /// Appends a message, if there is room. It stays behind what the same task has sent before.
+    pub(crate) fn message(&self, frame: &mut Vec<u8>, to: Receiver) -> Result<(), Refused> {
         let mut state = self.state();
         if state.closed {
             return Err(Refused::Closed);
         }
-        if state.bytes.len() + state.writing >= FULL {
+        if state.len() >= FULL {
             return Err(Refused::Full);
         }
-        state.bytes.extend_from_slice(frame);
+        let was_empty = state.is_empty();
+        self.append(&mut state, frame, to, true);
         drop(state);
-        self.filled.notify_one();
+        // Else the writer has been told, and has not taken what there is.
+        if was_empty {
+            self.filled.notify_one();
+        }
         Ok(())
     }
 
-    /// Appends a signal, whatever waits already. The writer is told by [`Outbox::kick`], for which the caller
-    /// holds no lock. Returns false if that is too much for the connection to go on.
-    pub(crate) fn signal(&self, frame: &[u8]) -> bool {
+    /// Appends a message that does not wait for room. Returns as [`Outbox::signal`] does.
+    pub(crate) fn answer(&self, frame: &mut Vec<u8>, to: Receiver) -> bool {
+        self.append_anyway(frame, to, true)
+    }
+
+    /// Appends a signal, whatever waits already; it stays behind all that goes to the same process. The
+    /// writer is told by [`Outbox::kick`], for which the caller holds no lock. Returns false if that is too
+    /// much for the connection to go on.
+    pub(crate) fn signal(&self, frame: &mut Vec<u8>, to: Receiver) -> bool {
+        self.append_anyway(frame, to, false)
+    }
+
+    fn append_anyway(&self, frame: &mut Vec<u8>, to: Receiver, is_message: bool) -> bool {
         let mut state = self.state();
         if !state.closed {
-            state.bytes.extend_from_slice(frame);
+            self.append(&mut state, frame, to, is_message);
         }
-        state.bytes.len() + state.writing < TOO_MANY
+        state.len() < TOO_MANY
+    }
+
+    fn append(&self, state: &mut State, frame: &mut Vec<u8>, to: Receiver, is_message: bool) {
+        let big = self.fragments && lanes::is_big(frame);
+        if !big && state.lanes.is_empty() {
+            return state.bytes.extend_from_slice(frame);
+        }
+        let sender = is_message.then(sender);
+        match state.lanes.behind(sender, to) {
+            None if !big => state.bytes.extend_from_slice(frame),
+            lane => state.lanes.append(lane, sender, to, frame, big),
+        }
     }
 
     /// Tells the writer that there is something.
@@ -81,7 +162,7 @@ impl Outbox {
         // The clone is code of others, so it is made before.
         let waker = cx.waker().clone();
         let mut state = self.state();
-        if state.closed || state.bytes.len() + state.writing < FULL {
+        if state.closed || state.len() < FULL {
             return Poll::Ready(());
         }
         if !state.waiting.iter().any(|other| other.will_wake(&waker)) {
@@ -95,26 +176,32 @@ impl Outbox {
         self.filled.notified().await;
     }
 
-    /// Takes what there is, for the writer, into `bytes`, which were written by now. Returns false if nothing
-    /// will come any more.
-    pub(crate) fn take(&self, bytes: &mut Vec<u8>) -> bool {
+    /// Takes what is to be written next, for the writer, into `bytes`, which were written by now.
+    pub(crate) fn take(&self, bytes: &mut Vec<u8>) -> Taken {
         bytes.clear();
         let mut state = self.state();
         std::mem::swap(&mut state.bytes, bytes);
+        state.lanes.take(bytes, BATCH);
         state.writing = bytes.len();
-        let closed = state.closed;
-        let waiting = if state.writing < FULL { std::mem::take(&mut state.waiting) } else { Vec::new() };
+        let taken = match (state.closed, state.lanes.is_empty()) {
+            (true, _) => Taken::Last,
+            (false, true) => Taken::All,
+            (false, false) => Taken::Some,
+        };
+        let waiting = if state.len() < FULL { std::mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
         wake(waiting);
-        !closed
+        taken
     }
 
     /// Takes nothing more.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
+        let lanes = std::mem::take(&mut state.lanes);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
+        drop(lanes);
         wake(waiting);
         self.filled.notify_one();
     }
@@ -122,6 +209,17 @@ impl Outbox {
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed
     }
+}
+
+/// What [`Outbox::take`] has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Nothing is left.
+    All,
+    /// Fragments are left.
+    Some,
+    /// Nothing will come any more.
+    Last,
 }
 
 /// Wakes all. A waker that panics is somebody else's.

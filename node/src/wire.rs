@@ -38,6 +38,7 @@ pub use self::epmd::{
 };
 pub use self::error::{DecodeError, EncodeError, Why};
 pub use self::flags::Flags;
+pub(crate) use self::frame::{FRAME_HEAD, write_fragment};
 pub use self::frame::{FrameError, Inbound, Limits, Message, write_frame};
 pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,

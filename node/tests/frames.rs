@@ -8,7 +8,8 @@ use twoply_node::wire::{
     SpawnRequest, Target, Term, ToTerm, to_bytes, write_frame,
 };
 
-const LIMITS: Limits = Limits { frame: 1 << 16, message: 1 << 16, sequences: 8, pending: 1 << 17 };
+const LIMITS: Limits =
+    Limits { frame: 1 << 16, message: 1 << 16, sequences: 8, pending: 1 << 17, waiting: 1 << 17 };
 
 fn inbound() -> Inbound {
     Inbound::new(Flags::OFFERED, LIMITS)

@@ -10,12 +10,14 @@ use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
-use twoply_node::wire::{
-    Atom, Connector, Control, Flags, FromTerm, Inbound, Limits, Own, Peer, Pid, Progress, Reference, Target,
-    Term, ToTerm, write_frame,
-};
+use twoply_node::wire::{Atom, Connector, Control, FromTerm, Own, Pid, Reference, Target, Term, ToTerm};
 use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
 use twoply_tests::{Systems, eventually, laws};
+
+use self::scripted::{COOKIE, SOON, Scripted};
+
+#[path = "node_faults/scripted.rs"]
+mod scripted;
 
 laws! {
     everywhere {
@@ -30,10 +32,6 @@ laws! {
     }
     two_workers { strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten }
 }
-
-const COOKIE: &str = "biscuit";
-/// How long word from another task may take.
-const SOON: Duration = Duration::from_secs(30);
 
 fn start(on: &Systems, builder: Builder) -> Node {
     on.here().spawn(builder.cookie(COOKIE).without_epmd().start()).wait().unwrap().unwrap()
@@ -162,76 +160,6 @@ fn a_slow_process_loses_nothing_and_holds_nobody_up(on: &Systems) {
         assert_eq!(told.recv_timeout(SOON), Ok(n));
     }
     assert_eq!(slow.ended().wait(), ExitReason::Normal);
-}
-
-/// A peer of the test's own: it says what it likes.
-struct Scripted {
-    stream: TcpStream,
-    peer: Peer,
-    own: Own,
-}
-
-impl Scripted {
-    fn own(name: &str) -> Own {
-        let (flags, cookie) = (Flags::OFFERED, COOKIE.to_owned());
-        Own { name: name.to_owned(), creation: 5, flags, cookie }
-    }
-
-    /// Connects as `name`, up to the end of the handshake.
-    fn connect(node: &Node, name: &str) -> Scripted {
-        let own = Scripted::own(name);
-        let mut stream = TcpStream::connect(node.local_addr()).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        let (mut connector, mut say) = Connector::new(own.clone(), node.name(), 99);
-        loop {
-            if !say.is_empty() {
-                stream.write_all(&[&(say.len() as u16).to_be_bytes(), say.as_slice()].concat()).unwrap();
-            }
-            let mut len = [0; 2];
-            stream.read_exact(&mut len).unwrap();
-            let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
-            stream.read_exact(&mut message).unwrap();
-            say = match connector.message(&message).unwrap() {
-                Progress::Send(message) => message,
-                Progress::Alive => connector.alive(true),
-                Progress::Done(peer) => return Scripted { stream, peer, own },
-                _ => Vec::new(),
-            };
-        }
-    }
-
-    fn say(&mut self, control: &Control, payload: &dyn ToTerm) {
-        let mut frame = Vec::new();
-        write_frame(self.peer.agreed, control, &mut frame, |out| out.value(payload)).unwrap();
-        self.stream.write_all(&frame).unwrap();
-    }
-
-    fn pid(&self, id: u32) -> Pid {
-        Pid { node: Atom::new(self.own.name.as_str()).unwrap(), id, serial: 0, creation: 5 }
-    }
-
-    /// Returns the next control message of the node.
-    fn hear(&mut self) -> Control {
-        loop {
-            let mut len = [0; 4];
-            self.stream.read_exact(&mut len).unwrap();
-            let mut frame = vec![0; u32::from_be_bytes(len) as usize];
-            self.stream.read_exact(&mut frame).unwrap();
-            if !frame.is_empty() {
-                // No atoms are cached, so each frame can be read alone.
-                let mut inbound = Inbound::new(self.peer.agreed, Limits::default());
-                return inbound.frame(frame).unwrap().unwrap().into_control();
-            }
-        }
-    }
-
-    /// Waits until the node has closed the connection, and returns what it has sent before.
-    fn rest(&mut self) -> Vec<u8> {
-        let mut rest = Vec::new();
-        // A reset is an end, too.
-        let _ = self.stream.read_to_end(&mut rest);
-        rest
-    }
 }
 
 fn what_breaks_the_protocol_ends_the_connection_and_nothing_else(on: &Systems) {
@@ -367,6 +295,7 @@ fn a_peer_that_reads_slowly_holds_up_who_sends_to_it(on: &Systems) {
     let mut peer = Scripted::connect(&node, "peer@localhost");
     eventually("it is up", || node.nodes().len() == 1);
     let there = node.connected("peer@localhost").unwrap().process::<(u32, String)>("anybody");
+    // Each goes out in two fragments.
     let text = "x".repeat(100_000);
     let mut sent = 0;
     let refused = loop {
@@ -379,15 +308,9 @@ fn a_peer_that_reads_slowly_holds_up_who_sends_to_it(on: &Systems) {
     assert!(matches!(refused, TrySendError::Full((number, _)) if number == sent), "it is handed back");
     let (last, message) = (there.clone(), (sent, text.clone()));
     let waiting = on.here().spawn(async move { last.send(message).await.map_err(drop) });
-    // What is read now is all that was sent, in order.
-    let mut seen = 0;
-    while seen <= sent {
-        let mut len = [0; 4];
-        peer.stream.read_exact(&mut len).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(len) as usize];
-        peer.stream.read_exact(&mut frame).unwrap();
-        seen += u32::from(!frame.is_empty());
-    }
+    // What is read now is all that was sent, in order, by each of two tasks.
+    let numbers: Vec<u32> = (0..=sent).map(|_| peer.hear_message::<(u32, String)>().0).collect();
+    assert!(numbers.is_sorted(), "{numbers:?}");
     assert_eq!(waiting.wait().unwrap(), Ok(()));
     drop(peer);
     eventually("its end is seen", || there.is_closed());

@@ -3,20 +3,22 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use twoply_core::sync::CancellationToken;
-use twoply_core::time::timeout;
+use twoply_core::time::{timeout, timeout_at};
 
 use super::Connection;
+use crate::outbox::Taken;
 use crate::wire::{Inbound, Packets};
 
-/// The bytes that are read at a time.
+/// The bytes that are read at a time, and those of a peer that sends as many.
 const READ: usize = 16 << 10;
-/// How long a reader waits for a process to receive what it has, until it gives the connection up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_READ: usize = 128 << 10;
 /// The parts of a tick time, after each of which something must have been written.
 const INTENSITY: u32 = 4;
+/// Multiples of it, without what is in front of the point, are spread evenly.
+const GOLDEN: f64 = 0.618_033_988_749_895;
 /// What is written when there is nothing else: a frame without content.
 const TICK: [u8; 4] = [0; 4];
 
@@ -59,10 +61,14 @@ impl Connection {
         let mut packets = Packets::frames(limits.frame);
         let mut inbound = Inbound::new(self.peer.agreed, limits);
         let mut buffer = rest;
-        let mut len = buffer.len();
+        let (mut len, mut size) = (buffer.len(), READ);
+        // Only a whole frame is a sign of life, or a peer could keep a connection for ever with a byte at a
+        // time.
+        let mut heard = Instant::now();
         loop {
             let mut bytes = &buffer[..len];
             while let Some(frame) = packets.next(&mut bytes).map_err(|error| error.to_string())? {
+                heard = Instant::now();
                 if frame.is_empty() {
                     continue;
                 }
@@ -72,10 +78,23 @@ impl Connection {
                         self.shared.undecodable();
                     }
                 }
-                self.room().await?;
+                if self.waiting.is_too_much() || self.waiting.has_lost() {
+                    self.room().await?;
+                    // The clock has stood still meanwhile.
+                    heard = Instant::now();
+                }
             }
-            buffer.resize(READ, 0);
-            let read = timeout(self.shared.settings.tick_time, self.stream.read(&mut buffer));
+            size = if len == size {
+                MAX_READ.min(2 * size)
+            } else if len < size / 4 {
+                READ
+            } else {
+                size
+            };
+            if buffer.len() != size {
+                buffer = vec![0; size];
+            }
+            let read = timeout_at(heard + self.shared.settings.tick_time, self.stream.read(&mut buffer));
             len = match unless_stopped(&self.stopped, read).await {
                 None => return Ok(()),
                 Some(Err(_)) => return Err("nothing was heard of it".to_owned()),
@@ -88,28 +107,44 @@ impl Connection {
 
     /// Waits as long as too much waits beside full mailboxes.
     async fn room(&self) -> Result<(), String> {
-        let waiting = &self.shared.waiting;
+        let waiting = &self.waiting;
         while waiting.is_too_much() {
-            match unless_stopped(&self.stopped, timeout(PATIENCE, waiting.fewer())).await {
+            match unless_stopped(&self.stopped, timeout(self.shared.settings.stall_time, waiting.fewer()))
+                .await
+            {
                 None => return Ok(()),
-                Some(Err(_)) => return Err("processes of ours do not receive what it sends".to_owned()),
                 Some(Ok(())) => {}
+                Some(Err(_)) => {
+                    let who = waiting.slowest().map_or_else(|| "nobody".to_owned(), |pid| pid.to_string());
+                    return Err(format!("{who} does not receive what it sends"));
+                }
             }
+        }
+        if waiting.has_lost() {
+            return Err("no task can be started that sends its messages on".to_owned());
         }
         Ok(())
     }
 
     async fn write(&self) {
         let interval = self.shared.settings.tick_time / INTENSITY;
+        // Connections that were made at once do not tick at once.
+        let mut patience = interval.mul_f64(self.shared.number() as f64 * GOLDEN % 1.0);
         let mut bytes = Vec::new();
+        let mut taken = Taken::All;
         loop {
-            let waited = unless_stopped(&self.stopped, timeout(interval, self.outbox.filled())).await;
-            let mut goes_on = self.outbox.take(&mut bytes) && waited.is_some();
-            if bytes.is_empty() && waited.is_some_and(|filled| filled.is_err()) {
-                bytes.extend_from_slice(&TICK);
+            let filled = match taken {
+                Taken::Some => Some(Ok(())),
+                _ => unless_stopped(&self.stopped, timeout(patience, self.outbox.filled())).await,
+            };
+            patience = interval;
+            taken = self.outbox.take(&mut bytes);
+            let tick = bytes.is_empty() && filled.is_some_and(|filled| filled.is_err());
+            if tick {
+                // A connection that is idle keeps no memory for what it may have to write.
+                bytes = TICK.to_vec();
             }
-            goes_on &= self.write_all(&bytes).await.is_ok();
-            if !goes_on {
+            if self.write_all(&bytes).await.is_err() || filled.is_none() || taken == Taken::Last {
                 return self.stop("it does not take what is written");
             }
         }

@@ -23,11 +23,11 @@ impl There {
 }
 
 impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
-    fn try_send(&self, message: M, _urgent: bool) -> Result<(), TrySendError<M>> {
-        match self.connection.send(&self.target, &message) {
+    fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
+        match self.connection.send(&self.target, &message, urgent) {
             Ok(()) => Ok(()),
             Err(SendError::Full) => Err(TrySendError::Full(message)),
-            // What no term says is handed back as what cannot arrive.
+            // What no term says, or is too long, is handed back as what cannot arrive.
             Err(SendError::Closed | SendError::Encode(_)) => Err(TrySendError::Closed(message)),
         }
     }

@@ -28,6 +28,7 @@ pub struct Builder {
     epmd: Option<SocketAddr>,
     peers: Vec<(String, SocketAddr)>,
     tick_time: Duration,
+    stall_time: Duration,
     limits: Limits,
 }
 
@@ -62,6 +63,7 @@ impl Builder {
             epmd: Some((Ipv4Addr::LOCALHOST, port.unwrap_or(EPMD)).into()),
             peers: Vec::new(),
             tick_time: Duration::from_secs(60),
+            stall_time: Duration::from_secs(30),
             limits: Limits::default(),
         }
     }
@@ -107,6 +109,14 @@ impl Builder {
         self
     }
 
+    /// Sets how long processes may receive none of the messages that wait for them until the connection is
+    /// given up; else 30 seconds. That counts only where more wait than the [limits](Builder::limits) allow:
+    /// until then a slow process holds up nobody else.
+    pub fn stall_time(mut self, time: Duration) -> Builder {
+        self.stall_time = time;
+        self
+    }
+
     /// Sets what a peer may make this node keep.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.limits = limits;
@@ -149,10 +159,13 @@ impl Builder {
             name: Atom::known(&own.name),
             own,
             spawner,
-            settings: Settings { tick_time: self.tick_time, limits: self.limits },
+            settings: Settings {
+                tick_time: self.tick_time,
+                stall_time: self.stall_time,
+                limits: self.limits,
+            },
             nodes: Default::default(),
             locals: Arc::default(),
-            waiting: Arc::default(),
             peers: Peers::new(Discovery::new(self.epmd, self.peers), address),
             over: CancellationToken::new(),
             last: AtomicU64::new(0),

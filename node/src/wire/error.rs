@@ -187,6 +187,12 @@ pub enum EncodeError {
         /// The depth that is allowed.
         limit: usize,
     },
+    /// The message is longer than the [`Limits`](super::Limits) allow.
+    #[error("the message has more than {limit} bytes")]
+    TooLong {
+        /// The bytes that are allowed.
+        limit: usize,
+    },
     /// The value can only be sent to a node, which this is not.
     #[error("the value means something to a connected node only")]
     NoNode,

@@ -16,23 +16,35 @@ use super::error::{DecodeError, EncodeError, Why};
 use super::flags::Flags;
 use super::tag;
 
+pub(crate) use self::fragments::{FRAME_HEAD, write_fragment};
+
 /// What a peer may make this keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The bytes of a frame.
     pub frame: usize,
-    /// The bytes of a message, which may come in several frames.
+    /// The bytes of a message, which may come in several frames. A node sends no longer ones either, and to a
+    /// peer that takes no fragments none that are longer than a frame.
     pub message: usize,
     /// The messages that have begun and are not whole.
     pub sequences: usize,
     /// The bytes of all messages that have begun and are not whole.
     pub pending: usize,
+    /// The bytes of messages that wait for processes which do not receive them, beyond what their mailboxes
+    /// hold; above that nothing more is read.
+    pub waiting: usize,
 }
 
 impl Default for Limits {
-    /// 16 MiB a frame, 128 MiB a message, 1,024 messages at a time with 512 MiB.
+    /// 16 MiB a frame, 128 MiB a message, 1,024 messages at a time with 512 MiB, and 32 MiB that wait.
     fn default() -> Limits {
-        Limits { frame: 16 << 20, message: 128 << 20, sequences: 1_024, pending: 512 << 20 }
+        Limits {
+            frame: 16 << 20,
+            message: 128 << 20,
+            sequences: 1_024,
+            pending: 512 << 20,
+            waiting: 32 << 20,
+        }
     }
 }
 
@@ -131,11 +143,11 @@ impl Inbound {
     pub fn frame(&mut self, frame: Vec<u8>) -> Result<Option<Message>, FrameError> {
         match *frame {
             [tag::PASS_THROUGH, tag::VERSION, ..] if !self.headers => {
-                message(frame, 2, Vec::new(), true).map(Some)
+                self.message(frame, 2, Vec::new(), true).map(Some)
             }
             [tag::VERSION, tag::DIST_HEADER, ..] if self.headers => {
                 let (atoms, start) = self.cache.header(&frame, 2)?;
-                message(frame, start, atoms, false).map(Some)
+                self.message(frame, start, atoms, false).map(Some)
             }
             [tag::VERSION, kind @ (tag::FIRST_FRAGMENT | tag::FRAGMENT), ..] if self.headers => {
                 self.fragment(frame, kind == tag::FIRST_FRAGMENT)
@@ -158,7 +170,7 @@ impl Inbound {
         } else {
             self.fragments.add(sequence, left, &frame[18..], &self.limits)?
         };
-        let whole = whole.map(|Sequence { bytes, atoms }| message(bytes, 0, atoms, false));
+        let whole = whole.map(|Sequence { bytes, atoms }| self.message(bytes, 0, atoms, false));
         whole.transpose()
     }
 
@@ -166,23 +178,32 @@ impl Inbound {
     pub fn begun(&self) -> usize {
         self.fragments.len()
     }
-}
 
-/// Reads the control message at `start`. Where there are no headers, a payload has a version of its own.
-fn message(bytes: Vec<u8>, start: usize, atoms: Vec<Atom>, versions: bool) -> Result<Message, FrameError> {
-    let mut input = Decoder::with(&bytes[start..], &atoms, None);
-    let control = Control::read(&mut input).map_err(FrameError::Control)?;
-    let mut payload = bytes.len() - input.remaining();
-    if control.has_payload() {
-        match bytes.get(payload) {
-            Some(&tag::VERSION) if versions => payload += 1,
-            Some(_) if !versions => {}
-            _ => return Err(FrameError::Control(Why::Truncated.into())),
+    /// Reads the control message at `start`. Where there are no headers, a payload has a version of its own.
+    fn message(
+        &self,
+        bytes: Vec<u8>,
+        start: usize,
+        atoms: Vec<Atom>,
+        versions: bool,
+    ) -> Result<Message, FrameError> {
+        if bytes.len() - start > self.limits.message {
+            return Err(FrameError::MessageTooLong { limit: self.limits.message });
         }
-    } else if input.remaining() > 0 {
-        return Err(FrameError::Control(Why::Trailing(input.remaining()).into()));
+        let mut input = Decoder::with(&bytes[start..], &atoms, None);
+        let control = Control::read(&mut input).map_err(FrameError::Control)?;
+        let mut payload = bytes.len() - input.remaining();
+        if control.has_payload() {
+            match bytes.get(payload) {
+                Some(&tag::VERSION) if versions => payload += 1,
+                Some(_) if !versions => {}
+                _ => return Err(FrameError::Control(Why::Truncated.into())),
+            }
+        } else if input.remaining() > 0 {
+            return Err(FrameError::Control(Why::Trailing(input.remaining()).into()));
+        }
+        Ok(Message { bytes: Arc::new(bytes), payload, atoms, control })
     }
-    Ok(Message { bytes: Arc::new(bytes), payload, atoms, control })
 }
 
 /// Writes a frame behind what is in `out`: its length, what is in front of it, and the control message;

@@ -1,0 +1,107 @@
+//! A peer of the tests' own, which says what it likes.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use twoply_node::Node;
+use twoply_node::wire::{
+    Atom, Connector, Control, Flags, FromTerm, Inbound, Limits, Message, Own, Peer, Pid, Progress, ToTerm,
+    write_frame,
+};
+
+pub(crate) const COOKIE: &str = "biscuit";
+/// How long word from another task may take.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A peer of the test's own: it says what it likes.
+pub(crate) struct Scripted {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: Peer,
+    own: Own,
+    inbound: Inbound,
+}
+
+impl Scripted {
+    pub(crate) fn own(name: &str) -> Own {
+        let (flags, cookie) = (Flags::OFFERED, COOKIE.to_owned());
+        Own { name: name.to_owned(), creation: 5, flags, cookie }
+    }
+
+    /// Connects as `name`, up to the end of the handshake.
+    pub(crate) fn connect(node: &Node, name: &str) -> Scripted {
+        Scripted::connect_as(node, Scripted::own(name))
+    }
+
+    /// As [`Scripted::connect`], as a node that presents itself so.
+    pub(crate) fn connect_as(node: &Node, own: Own) -> Scripted {
+        let mut stream = TcpStream::connect(node.local_addr()).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let (mut connector, mut say) = Connector::new(own.clone(), node.name(), 99);
+        loop {
+            if !say.is_empty() {
+                stream.write_all(&[&(say.len() as u16).to_be_bytes(), say.as_slice()].concat()).unwrap();
+            }
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).unwrap();
+            let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+            stream.read_exact(&mut message).unwrap();
+            say = match connector.message(&message).unwrap() {
+                Progress::Send(message) => message,
+                Progress::Alive => connector.alive(true),
+                Progress::Done(peer) => {
+                    let inbound = Inbound::new(peer.agreed, Limits::default());
+                    return Scripted { stream, peer, own, inbound };
+                }
+                _ => Vec::new(),
+            };
+        }
+    }
+
+    pub(crate) fn say(&mut self, control: &Control, payload: &dyn ToTerm) {
+        let mut frame = Vec::new();
+        write_frame(self.peer.agreed, control, &mut frame, |out| out.value(payload)).unwrap();
+        self.stream.write_all(&frame).unwrap();
+    }
+
+    pub(crate) fn pid(&self, id: u32) -> Pid {
+        Pid { node: Atom::new(self.own.name.as_str()).unwrap(), id, serial: 0, creation: 5 }
+    }
+
+    /// Returns the next control message of the node.
+    pub(crate) fn hear(&mut self) -> Control {
+        self.message().into_control()
+    }
+
+    /// Returns the next message of the node's that is sent to somebody.
+    pub(crate) fn hear_message<M: for<'a> FromTerm<'a>>(&mut self) -> M {
+        loop {
+            let message = self.message();
+            if matches!(message.control(), Control::Send { .. }) {
+                return M::from_term(&mut message.payload()).unwrap();
+            }
+        }
+    }
+
+    fn message(&mut self) -> Message {
+        loop {
+            let mut len = [0; 4];
+            self.stream.read_exact(&mut len).unwrap();
+            let mut frame = vec![0; u32::from_be_bytes(len) as usize];
+            self.stream.read_exact(&mut frame).unwrap();
+            if !frame.is_empty()
+                && let Some(message) = self.inbound.frame(frame).unwrap()
+            {
+                return message;
+            }
+        }
+    }
+
+    /// Waits until the node has closed the connection, and returns what it has sent before.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is an end, too.
+        let _ = self.stream.read_to_end(&mut rest);
+        rest
+    }
+}

@@ -1,0 +1,280 @@
+//! What a connection carries at once: big messages beside small ones, processes that do not keep up, and what
+//! is more than is allowed.
+
+use std::io::Write;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use twoply_core::Wait;
+use twoply_core::actor::{ExitReason, Process};
+use twoply_core::channel::TrySendError;
+use twoply_core::promise::Resolver;
+use twoply_node::wire::{Atom, Binary, Control, EncodeError, Flags, FromTerm, Limits, Own, Target, Term};
+use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
+use twoply_tests::{ErlangNode, Systems, eventually, laws};
+
+use self::scripted::{COOKIE, SOON, Scripted};
+
+#[path = "node_faults/scripted.rs"]
+mod scripted;
+
+laws! {
+    everywhere {
+        a_big_message_delays_its_sender_alone,
+        what_a_process_does_stays_in_order_behind_its_big_messages,
+        a_peer_without_fragments_gets_whole_frames,
+        a_message_above_the_limit_is_handed_back,
+        a_process_that_does_not_keep_up_stops_its_own_peer_alone,
+        a_peer_that_sends_no_whole_frame_is_given_up,
+        big_messages_arrive_whole_both_ways,
+    }
+}
+
+fn start(on: &Systems, builder: Builder) -> Node {
+    on.here().spawn(builder.cookie(COOKIE).without_epmd().start()).wait().unwrap().unwrap()
+}
+
+fn node(on: &Systems) -> Node {
+    start(on, Node::builder("ours@localhost"))
+}
+
+/// A number, and bytes.
+type Parcel = (u32, Binary);
+
+fn parcel(number: u32, len: usize) -> Parcel {
+    (number, vec![number as u8; len].into())
+}
+
+fn a_big_message_delays_its_sender_alone(on: &Systems) {
+    let node = node(on);
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let there = node.connected("peer@localhost").unwrap().process::<Parcel>("anybody");
+    // The sockets hold less than that, so most of it is still queued.
+    let big = 30 << 20;
+    let first = there.clone();
+    let own = async move {
+        first.try_send(parcel(1, big)).map_err(drop)?;
+        first.send(parcel(2, 0)).await.map_err(drop)
+    };
+    let own = on.here().spawn(own);
+    // A question never waits, whatever is queued.
+    let remote = node.connected("peer@localhost").unwrap();
+    eventually("the big one is queued", || {
+        matches!(there.try_send(parcel(9, 0)), Err(TrySendError::Full(_)))
+    });
+    let asked = remote.call::<u32>("anybody", &3u32);
+    let mut order = Vec::new();
+    while order.len() < 3 {
+        let term = peer.hear_message::<Term>();
+        let elements = term.as_tuple().unwrap();
+        match elements {
+            [_, from, Term::Integer(3)] => {
+                order.push(3);
+                let Some([_, tag]) = from.as_tuple() else { panic!("{from}") };
+                let Term::Improper(list) = tag else { panic!("{tag}") };
+                let Term::Reference(alias) = list.tail() else { panic!("{tag}") };
+                let (from, to) = (Some(peer.pid(1)), Target::Alias((**alias).clone()));
+                let answer = (tag.clone(), 33u32);
+                peer.say(&Control::Send { from, to, urgent: false }, &answer);
+            }
+            [Term::Integer(9), _] => {}
+            [Term::Integer(number), Term::Binary(bytes)] => {
+                assert_eq!(bytes.len(), if *number == 1 { big } else { 0 });
+                order.push(*number);
+            }
+            _ => panic!("{term}"),
+        }
+    }
+    assert_eq!(order, [3, 1, 2]);
+    assert_eq!(asked.wait(), Ok(33));
+    assert_eq!(own.wait().unwrap(), Ok(()));
+}
+
+fn what_a_process_does_stays_in_order_behind_its_big_messages(on: &Systems) {
+    let node = node(on);
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let remote = node.connected("peer@localhost").unwrap();
+    let (other, third) = (peer.pid(1), peer.pid(2));
+    let (go, going) = channel();
+    let ours = twoply_tests::builder(on).spawn(async move |me: Process<()>| {
+        me.link(&remote.pid(&other));
+        let there = remote.process_of::<Parcel>(&other);
+        there.send(parcel(1, 8 << 20)).await.map_err(|_| "not sent")?;
+        let _ = go.send(());
+        remote.pid(&third).exit(ExitReason::other("nobody's business"));
+        Err::<(), _>("done")
+    });
+    going.recv_timeout(SOON).unwrap();
+    ours.unwrap().ended().wait();
+    assert!(matches!(peer.hear(), Control::Link { .. }));
+    // What goes to others passes it; the end that the same process is told does not.
+    assert!(matches!(peer.hear(), Control::Exit { to, .. } if to.id == 2));
+    assert!(matches!(peer.hear(), Control::Send { .. }));
+    assert!(matches!(peer.hear(), Control::Exit { to, .. } if to.id == 1));
+}
+
+fn a_peer_without_fragments_gets_whole_frames(on: &Systems) {
+    let node = node(on);
+    for missing in [Flags::FRAGMENTS, Flags::DIST_HDR_ATOM_CACHE] {
+        let own = Scripted::own("peer@localhost");
+        let mut peer = Scripted::connect_as(&node, Own { flags: own.flags - missing, ..own });
+        let agreed = || node.connected("peer@localhost").map(|remote| remote.agreed());
+        eventually("it is up", || agreed().is_some_and(|agreed| !agreed.contains(missing)));
+        let there = node.connected("peer@localhost").unwrap().process::<Parcel>("anybody");
+        there.send(parcel(7, 1 << 20)).wait().unwrap();
+        assert_eq!(peer.hear_message::<Parcel>(), parcel(7, 1 << 20));
+        assert!(matches!(there.try_send(parcel(8, 16 << 20)), Err(TrySendError::Closed((8, _)))));
+        drop(peer);
+        eventually("it is down", || node.nodes().is_empty());
+    }
+}
+
+#[derive(FromTerm)]
+#[term(crate = twoply_node)]
+enum Ask {
+    /// Is answered with that many bytes.
+    #[term(call)]
+    Bytes(usize, Resolver<Binary>),
+}
+
+fn a_message_above_the_limit_is_handed_back(on: &Systems) {
+    let limits = Limits { message: 1 << 20, ..Limits::default() };
+    let node = start(on, Node::builder("ours@localhost").limits(limits));
+    let other = start(on, Node::builder("other@localhost"));
+    other.add_peer(node.name(), node.local_addr());
+    let there = other.clone();
+    let remote = on.here().spawn(async move { there.connect("ours@localhost").await }).wait();
+    let remote = remote.unwrap().unwrap();
+    let body = async |mut me: Process<Ask>| {
+        while let Some(Ask::Bytes(len, answer)) = me.receive().await.message() {
+            let _ = answer.resolve(vec![7; len].into());
+        }
+    };
+    let asked = twoply_tests::builder(on).spawn(body).unwrap();
+    node.register("asked", &asked).unwrap();
+    let bytes = Atom::new("bytes").unwrap();
+    let call = |len: usize| remote.call::<Term>("asked", &(bytes.clone(), len)).wait().unwrap();
+    assert!(matches!(call(1_000_000), Term::Binary(bytes) if bytes.len() == 1_000_000));
+    let refused = call(2_000_000).to_string();
+    assert!(refused.starts_with("{error,{unwritable,<<\"the message has more than 1048576"), "{refused}");
+    eventually("both are up", || node.connected("other@localhost").is_some());
+    let back = node.connected("other@localhost").unwrap();
+    let sent = back.process::<Parcel>("anybody").try_send(parcel(1, 2 << 20));
+    assert!(matches!(sent, Err(TrySendError::Closed((1, bytes))) if bytes.len() == 2 << 20));
+    let asked = back.call::<u32>("anybody", &parcel(1, 2 << 20)).wait();
+    assert_eq!(asked, Err(CallError::Question(EncodeError::TooLong { limit: 1 << 20 })));
+    // The other side does not know our limit: what it sends ends the connection.
+    let mut events = node.events();
+    remote.process::<Parcel>("asked").send(parcel(1, 2 << 20)).wait().unwrap();
+    let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
+    assert_eq!(why, "a message has more than 1048576 bytes");
+}
+
+fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Systems) {
+    let limits = Limits { waiting: 1 << 20, ..Limits::default() };
+    // Longer than the peer may be silent: the clock of that stands still while nothing is read.
+    let builder = Node::builder("ours@localhost").limits(limits);
+    let node = start(on, builder.stall_time(Duration::from_millis(1500)).tick_time(Duration::from_secs(1)));
+    let stuck = twoply_tests::builder(on).capacity(1).spawn(async |_me: Process<Parcel>| {
+        std::future::pending::<()>().await;
+    });
+    let stuck = stuck.unwrap();
+    node.register("stuck", &stuck).unwrap();
+    let (seen, told) = channel();
+    let quick = twoply_tests::builder(on).spawn(async move |mut me: Process<Parcel>| {
+        while let Some((number, _)) = me.receive().await.message() {
+            let _ = seen.send(number);
+        }
+    });
+    node.register("quick", &quick.unwrap()).unwrap();
+    let mut events = node.events();
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    let mut other = Scripted::connect(&node, "other@localhost");
+    for _ in 0..2 {
+        assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
+    }
+    let to = |name: &str| Target::Name(Atom::new(name).unwrap());
+    let say = |peer: &mut Scripted, name: &str, parcel: Parcel| {
+        let from = Some(peer.pid(1));
+        peer.say(&Control::Send { from, to: to(name), urgent: false }, &parcel);
+    };
+    // Up to the limit it holds up nobody; after that, those of its own peer.
+    for number in 0..5 {
+        say(&mut peer, "stuck", parcel(number, 100_000));
+    }
+    say(&mut peer, "quick", parcel(1, 0));
+    assert_eq!(told.recv_timeout(SOON), Ok(1));
+    for number in 5..15 {
+        say(&mut peer, "stuck", parcel(number, 100_000));
+    }
+    say(&mut peer, "quick", parcel(2, 0));
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1_200) {
+        other.stream.write_all(&[0; 4]).unwrap();
+        say(&mut other, "quick", parcel(3, 0));
+        assert_eq!(told.recv_timeout(SOON), Ok(3));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut name_and_why = None;
+    while name_and_why.is_none() {
+        if let NodeEvent::Down { name, why } = events.recv().wait().unwrap() {
+            // The other one has said all that it had to.
+            name_and_why = (name == "peer@localhost").then_some(why);
+        }
+    }
+    let why = name_and_why.unwrap();
+    assert_eq!(why, format!("{} does not receive what it sends", stuck.pid()));
+    stuck.exit(ExitReason::Kill);
+}
+
+fn a_peer_that_sends_no_whole_frame_is_given_up(on: &Systems) {
+    let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_millis(600)));
+    let mut events = node.events();
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
+    peer.stream.write_all(&[0, 1, 0, 0, 131]).unwrap();
+    // A byte now and then is no sign of life.
+    let trickle = std::thread::spawn(move || {
+        while peer.stream.write_all(&[1]).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        peer.rest();
+    });
+    let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
+    assert_eq!(why, "nothing was heard of it");
+    trickle.join().unwrap();
+}
+
+/// A process that answers with what it is sent, and its length.
+#[derive(FromTerm)]
+#[term(crate = twoply_node)]
+enum Echo {
+    #[term(call)]
+    Echo(Binary, Resolver<(usize, Binary)>),
+}
+
+fn big_messages_arrive_whole_both_ways(on: &Systems) {
+    let Some(mut erlang) = ErlangNode::start(COOKIE, 60) else { return };
+    let builder = Node::builder("ours@localhost").cookie(COOKIE).epmd(erlang.epmd_addr);
+    let node = on.here().spawn(builder.start()).wait().unwrap().unwrap();
+    let body = async |mut me: Process<Echo>| {
+        while let Some(Echo::Echo(bytes, answer)) = me.receive().await.message() {
+            let _ = answer.resolve((bytes.len(), bytes));
+        }
+    };
+    node.register("echo", &twoply_tests::builder(on).spawn(body).unwrap()).unwrap();
+    // Several at a time, in fragments that come by turns, and none that are just as long as a fragment.
+    let calls = "Own = self(), \
+        Lens = [0, 1, 65500, 65536, 65537, 131072, 200000, 1000000, 3000000], \
+        Ask = fun(Len) -> spawn(fun() -> \
+            Bytes = binary:copy(<<Len:32>>, Len div 4), \
+            Size = byte_size(Bytes), \
+            Own ! {Len, gen_server:call({echo, 'ours@localhost'}, {echo, Bytes}, 60000) =:= {Size, Bytes}} \
+        end) end, \
+        [Ask(Len) || Len <- Lens, _ <- lists:seq(1, 3)], \
+        [receive {Len, Same} -> Same after 60000 -> timeout end || Len <- Lens, _ <- lists:seq(1, 3)]";
+    let answers = erlang.eval(calls);
+    assert_eq!(answers, format!("[{}]", vec!["true"; 27].join(",")));
+}
