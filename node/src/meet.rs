@@ -29,9 +29,12 @@ pub enum ConnectError {
     /// The port mapper of the host does not know the node.
     #[error("the port mapper does not know the node")]
     Unknown,
-    /// The name is none of a node, or this node's own.
-    #[error("there is no node of this name to connect to")]
-    Name,
+    /// The name is none of a node, or of one that this node cannot be connected to.
+    #[error("the name of the peer: {0}")]
+    Name(#[from] wire::NameError),
+    /// The name is this node's own.
+    #[error("this node cannot connect to itself")]
+    Itself,
     /// The other node is not understood: what it sends is no handshake, or the port mapper's answer is none.
     #[error("what it sends makes no sense")]
     Malformed,

@@ -40,6 +40,7 @@ pub use self::error::{DecodeError, EncodeError, Why};
 pub use self::flags::Flags;
 pub(crate) use self::frame::{FRAME_HEAD, write_fragment};
 pub use self::frame::{FrameError, Inbound, Limits, Message, write_frame};
+pub(crate) use self::handshake::check_peer_name;
 pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,
 };

@@ -19,6 +19,8 @@ loop(Socket, Bindings) ->
         {error, closed} -> halt(0)
     end.
 
+%% As in the shell, f() forgets all names.
+eval("f().", _) -> {ok, erl_eval:new_bindings()};
 eval(Text, Bindings) ->
     try
         {ok, Tokens, _} = erl_scan:string(Text),

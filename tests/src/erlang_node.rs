@@ -32,26 +32,29 @@ impl ErlangNode {
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let own = format!("twoply{}x{number}", process::id());
-        let folder = compiled();
         let (epmd, epmd_addr) = start_epmd();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("it is bound").port();
         let name = format!("{own}@localhost");
-        let child = Command::new("erl")
-            .args(["-noinput", "+S", "1:1", "-sname", &name, "-setcookie", cookie, "-pa"])
-            .arg(folder)
-            .args(["-start_epmd", "false", "-kernel", "net_ticktime", &tick_seconds.to_string()])
-            .args(["logger_level", "none", "inet_dist_use_interface", "{127,0,0,1}"])
-            .args(["-run", "twoply_peer", "main", &port.to_string()])
-            .env("ERL_EPMD_PORT", epmd_addr.port().to_string())
-            .env("ERL_CRASH_DUMP_SECONDS", "0")
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("erl starts");
-        let (socket, _) = listener.accept().expect("the node tells that it is there");
-        socket.set_nodelay(true).expect("an option");
-        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
+        let (child, socket) = run(&name, cookie, tick_seconds, epmd_addr);
         Some(ErlangNode { child, epmd, epmd_addr, name, socket })
+    }
+
+    /// Kills the node, and starts one of the same name.
+    pub fn restart(&mut self, cookie: &str, tick_seconds: u32) {
+        self.kill();
+        (self.child, self.socket) = run(&self.name, cookie, tick_seconds, self.epmd_addr);
+    }
+
+    /// Returns the number of the operating system's process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns the address at which other nodes find this one.
+    pub fn address(&mut self) -> SocketAddr {
+        let own = self.name.split('@').next().unwrap_or_default();
+        let find = format!("{{port, Port, _}} = erl_epmd:port_please(\"{own}\", {{127, 0, 0, 1}}), Port");
+        let port = self.eval(&find).parse().expect("the port mapper knows the node");
+        SocketAddr::from(([127, 0, 0, 1], port))
     }
 
     /// Has the node evaluate expressions, and returns the value of the last one as text.
@@ -80,6 +83,27 @@ impl ErlangNode {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a node, and waits until it is there.
+fn run(name: &str, cookie: &str, tick_seconds: u32, epmd: SocketAddr) -> (Child, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let child = Command::new("erl")
+        .args(["-noinput", "+S", "1:1", "-sname", name, "-setcookie", cookie, "-pa"])
+        .arg(compiled())
+        .args(["-start_epmd", "false", "-kernel", "net_ticktime", &tick_seconds.to_string()])
+        .args(["logger_level", "none", "inet_dist_use_interface", "{127,0,0,1}"])
+        .args(["-run", "twoply_peer", "main", &port.to_string()])
+        .env("ERL_EPMD_PORT", epmd.port().to_string())
+        .env("ERL_CRASH_DUMP_SECONDS", "0")
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("erl starts");
+    let (socket, _) = listener.accept().expect("the node tells that it is there");
+    socket.set_nodelay(true).expect("an option");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
+    (child, socket)
 }
 
 /// Returns the folder with the compiled module, which lies beside what cargo has built.

@@ -3,18 +3,21 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use twoply_core::sync::CancellationToken;
 use twoply_core::time::{timeout, timeout_at};
 
 use super::Connection;
+use crate::node::Settings;
 use crate::outbox::Taken;
 use crate::wire::{Inbound, Packets};
 
 /// The bytes that are read at a time, and those of a peer that sends as many.
 const READ: usize = 16 << 10;
 const MAX_READ: usize = 128 << 10;
+/// The time that a peer of which nothing was heard gets beyond that.
+const GRACE: Duration = Duration::from_millis(100);
 /// The parts of a tick time, after each of which something must have been written.
 const INTENSITY: u32 = 4;
 /// Multiples of it, without what is in front of the point, are spread evenly.
@@ -57,7 +60,7 @@ impl Connection {
 
     /// Reads until the connection ends, and returns why it does.
     async fn try_read(self: &Arc<Self>, rest: Vec<u8>) -> Result<(), String> {
-        let limits = self.shared.settings.limits;
+        let Settings { limits, tick_time, .. } = self.shared.settings;
         let mut packets = Packets::frames(limits.frame);
         let mut inbound = Inbound::new(self.peer.agreed, limits);
         let mut buffer = rest;
@@ -65,10 +68,11 @@ impl Connection {
         // Only a whole frame is a sign of life, or a peer could keep a connection for ever with a byte at a
         // time.
         let mut heard = Instant::now();
+        let mut grace = Some(GRACE);
         loop {
             let mut bytes = &buffer[..len];
             while let Some(frame) = packets.next(&mut bytes).map_err(|error| error.to_string())? {
-                heard = Instant::now();
+                (heard, grace) = (Instant::now(), Some(GRACE));
                 if frame.is_empty() {
                     continue;
                 }
@@ -94,10 +98,17 @@ impl Connection {
             if buffer.len() != size {
                 buffer = vec![0; size];
             }
-            let read = timeout_at(heard + self.shared.settings.tick_time, self.stream.read(&mut buffer));
+            let read = timeout_at(heard + tick_time, self.stream.read(&mut buffer));
             len = match unless_stopped(&self.stopped, read).await {
                 None => return Ok(()),
-                Some(Err(_)) => return Err("nothing was heard of it".to_owned()),
+                Some(Err(_)) => match grace.take() {
+                    None => return Err("nothing was heard of it".to_owned()),
+                    // Where this program was stopped for a while, what has come meanwhile is read first.
+                    Some(grace) => {
+                        heard += grace.saturating_add(heard.elapsed() - tick_time);
+                        0
+                    }
+                },
                 Some(Ok(Err(error))) => return Err(error.to_string()),
                 Some(Ok(Ok(0))) => return Err("it has closed the connection".to_owned()),
                 Some(Ok(Ok(len))) => len,

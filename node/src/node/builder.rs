@@ -30,6 +30,7 @@ pub struct Builder {
     tick_time: Duration,
     stall_time: Duration,
     limits: Limits,
+    hidden: bool,
 }
 
 /// The reasons for which a node does not start.
@@ -45,7 +46,14 @@ pub enum StartError {
     /// The socket to listen on cannot be made, or nothing is random.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The port mapper does not answer, or has the name already.
+    /// Another node of this host has the name, as the port mapper says.
+    #[error("another node of this host has the name")]
+    Taken,
+    /// Nodes of this library are hidden. `global` on each visible node counts on all others to take part in
+    /// its protocol, and one that does not holds up the registration of names in the whole cluster.
+    #[error("a visible node has to take part in the protocol of `global`, which this library does not")]
+    NotHidden,
+    /// The port mapper does not answer.
     #[error("the port mapper: {0}")]
     Epmd(#[source] ConnectError),
     /// There is no backend to run on.
@@ -65,6 +73,7 @@ impl Builder {
             tick_time: Duration::from_secs(60),
             stall_time: Duration::from_secs(30),
             limits: Limits::default(),
+            hidden: true,
         }
     }
 
@@ -123,6 +132,13 @@ impl Builder {
         self
     }
 
+    /// Says whether the node is hidden, which it is if nothing is said. A visible one is refused, by
+    /// [`StartError::NotHidden`].
+    pub fn hidden(mut self, hidden: bool) -> Builder {
+        self.hidden = hidden;
+        self
+    }
+
     /// Starts the node, on the backend of the calling task.
     ///
     /// # Errors
@@ -133,6 +149,9 @@ impl Builder {
     /// Dropping the future leaves nothing behind.
     pub async fn start(self) -> Result<Node, StartError> {
         let (alive, _) = split_name(&self.name)?;
+        if !self.hidden {
+            return Err(StartError::NotHidden);
+        }
         if self.cookie.is_empty() {
             return Err(StartError::Cookie);
         }
@@ -142,7 +161,10 @@ impl Builder {
         let (registration, creation) = match self.epmd {
             Some(epmd) => {
                 let registered = in_time(meet::register(epmd, alive, address.port())).await;
-                let (stream, creation) = registered.map_err(StartError::Epmd)?;
+                let (stream, creation) = registered.map_err(|error| match error {
+                    ConnectError::Io(error) if error.kind() == io::ErrorKind::AddrInUse => StartError::Taken,
+                    error => StartError::Epmd(error),
+                })?;
                 (Some(stream), creation)
             }
             None => (None, meet::challenge()?),

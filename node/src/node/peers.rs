@@ -88,7 +88,7 @@ impl Discovery {
         if let Some(address) = known {
             return Ok(address);
         }
-        let (alive, host) = split_name(name).map_err(|_| ConnectError::Name)?;
+        let (alive, host) = split_name(name)?;
         let epmd = self.epmd.ok_or(ConnectError::Unknown)?;
         let host: IpAddr = match host.parse() {
             Ok(address) => address,
@@ -248,8 +248,9 @@ impl Shared {
     /// Returns the connection to a node, and makes it if there is none.
     async fn connection(self: &Arc<Self>, name: &str) -> Result<Arc<Connection>, ConnectError> {
         if name == self.own.name {
-            return Err(ConnectError::Name);
+            return Err(ConnectError::Itself);
         }
+        wire::check_peer_name(&self.own.name, name)?;
         // Set when the other node has said that it is connecting itself: its attempt is waited for.
         let mut theirs_until = None;
         loop {

@@ -100,7 +100,7 @@ pub enum HandshakeError {
     /// The peer lacks flags that it must have.
     #[error("the peer lacks {0}")]
     Missing(Flags),
-    /// The name is no `name@host`, or not in the form of our own.
+    /// The name is no `name@host`, or long where our own is short, or the other way round.
     #[error("the name of the peer: {0}")]
     Name(NameError),
     /// Another node answers than was called.
@@ -167,12 +167,14 @@ pub fn split_name(name: &str) -> Result<(&str, &str), NameError> {
 /// Returns the name of a peer, checked against `own`.
 fn peer_name(own: &Own, bytes: &[u8]) -> Result<String, HandshakeError> {
     let name = std::str::from_utf8(bytes).map_err(|_| HandshakeError::Name(NameError::NotAscii))?;
-    let (_, host) = split_name(name).map_err(HandshakeError::Name)?;
-    let (_, here) = split_name(&own.name).map_err(HandshakeError::Name)?;
-    if host.contains('.') != here.contains('.') {
-        return Err(HandshakeError::Name(NameError::LongAndShort));
-    }
+    check_peer_name(&own.name, name).map_err(HandshakeError::Name)?;
     Ok(name.to_owned())
+}
+
+/// Checks that `name` is one of a node that the node `own` can be connected to.
+pub(crate) fn check_peer_name(own: &str, name: &str) -> Result<(), NameError> {
+    let ((_, host), (_, here)) = (split_name(name)?, split_name(own)?);
+    if host.contains('.') == here.contains('.') { Ok(()) } else { Err(NameError::LongAndShort) }
 }
 
 /// Checks that a peer has what it must have, and returns what both have.

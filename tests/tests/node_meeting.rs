@@ -1,0 +1,256 @@
+//! How nodes meet when something is in the way: both connect at once, many connect at a time, nobody proves
+//! anything, and peers that this library is not made for, each of which is refused by an error of its own.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use twoply_core::Wait;
+use twoply_node::wire::{Acceptor, Asked, Connector, Flags, HandshakeError, NameError, Own, Status};
+use twoply_node::{Builder, ConnectError, Event as NodeEvent, Node, StartError};
+use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws};
+
+use self::scripted::{COOKIE, SOON, Scripted};
+
+// Not each suite needs all of it.
+#[allow(dead_code)]
+#[path = "node_faults/scripted.rs"]
+mod scripted;
+
+laws! {
+    everywhere {
+        names_and_modes_that_are_not_supported_are_refused,
+        a_peer_is_refused_for_what_it_lacks,
+        an_unproved_caller_ends_no_connection,
+    }
+    two_workers {
+        nodes_that_connect_at_once_five_hundred_times_agree,
+        erlang_and_we_connect_at_once_five_hundred_times,
+        a_thousand_wrong_cookies_leave_nothing,
+    }
+    native { too_many_and_silent_callers_are_turned_away }
+}
+
+fn start(on: &Systems, builder: Builder) -> Result<Node, StartError> {
+    on.here().spawn(builder.cookie(COOKIE).start()).wait().unwrap()
+}
+
+fn node(on: &Systems, name: &str) -> Node {
+    start(on, Node::builder(name).without_epmd()).unwrap()
+}
+
+fn connect(on: &Systems, node: &Node, name: &str) -> Result<(), ConnectError> {
+    let (node, name) = (node.clone(), name.to_owned());
+    on.here().spawn(async move { node.connect(&name).await.map(drop) }).wait().unwrap()
+}
+
+fn names_and_modes_that_are_not_supported_are_refused(on: &Systems) {
+    let refused = |builder: Builder| start(on, builder.without_epmd()).map(drop).unwrap_err();
+    assert!(matches!(refused(Node::builder("ours@localhost").hidden(false)), StartError::NotHidden));
+    assert!(matches!(refused(Node::builder("ours")), StartError::Name(NameError::Form)));
+    assert!(matches!(refused(Node::builder("a@b@c")), StartError::Name(NameError::Form)));
+    assert!(matches!(refused(Node::builder("größe@localhost")), StartError::Name(NameError::NotAscii)));
+    let long = format!("{}@localhost", "x".repeat(250));
+    assert!(matches!(refused(Node::builder(long)), StartError::Name(NameError::TooLong)));
+    let without = Node::builder("ours@localhost").without_epmd();
+    let without = on.here().spawn(without.start()).wait().unwrap().map(drop);
+    assert!(matches!(without, Err(StartError::Cookie)));
+    let node = node(on, "ours@localhost");
+    let refused = |name: &str| connect(on, &node, name).unwrap_err();
+    assert!(matches!(refused("ours@localhost"), ConnectError::Itself));
+    assert!(matches!(refused("peer"), ConnectError::Name(NameError::Form)));
+    assert!(matches!(refused("péer@localhost"), ConnectError::Name(NameError::NotAscii)));
+    assert!(matches!(refused("peer@long.example"), ConnectError::Name(NameError::LongAndShort)));
+    assert!(matches!(refused("peer@localhost"), ConnectError::Unknown));
+    let Some(erlang) = ErlangNode::start(COOKIE, 60) else { return };
+    let taken = start(on, Node::builder(erlang.name.as_str()).epmd(erlang.epmd_addr)).map(drop);
+    assert!(matches!(taken, Err(StartError::Taken)));
+}
+
+/// Says a message of the handshake.
+fn say(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> {
+    stream.write_all(&[&(message.len() as u16).to_be_bytes(), message].concat())
+}
+
+/// Returns the next message of the handshake.
+fn hear(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len)?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+    stream.read_exact(&mut message)?;
+    Ok(message)
+}
+
+/// Takes one connection as this node, as far as it goes.
+fn accept_as(own: Own) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(SOON))?;
+        let mut acceptor = Acceptor::new(own, 7);
+        loop {
+            match acceptor.message(&hear(&mut stream)?) {
+                Ok(Asked::Status { .. }) => {
+                    for message in acceptor.answer(Status::Ok) {
+                        say(&mut stream, &message)?;
+                    }
+                }
+                Ok(Asked::Send(message) | Asked::Done { last: message, .. }) => say(&mut stream, &message)?,
+                _ => return Ok(()),
+            }
+        }
+    });
+    address
+}
+
+fn a_peer_is_refused_for_what_it_lacks(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut events = node.events();
+    let own = Scripted::own("peer@localhost");
+    // OTP 23 and before; a node that wants a name; one that lacks what OTP 25 demands.
+    for missing in [Flags::V4_NC, Flags::HANDSHAKE_23 | Flags::MANDATORY_25_DIGEST, Flags::BIG_CREATION] {
+        let digest = Flags::MANDATORY_25_DIGEST;
+        let own = Own { flags: own.flags - missing - digest, ..own.clone() };
+        let lacks = Flags::MANDATORY - own.flags;
+        node.add_peer("peer@localhost", accept_as(own.clone()));
+        let error = connect(on, &node, "peer@localhost").unwrap_err();
+        let ConnectError::Handshake(error) = error else { panic!("{error}") };
+        assert_eq!(error, HandshakeError::Missing(lacks));
+        // And as the one that calls, which is told.
+        let (_, hello) = Connector::new(own, "ours@localhost", 9);
+        let mut stream = TcpStream::connect(node.local_addr()).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        say(&mut stream, &hello).unwrap();
+        assert_eq!(hear(&mut stream).unwrap(), b"snot_allowed");
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        let NodeEvent::Refused { why, .. } = events.recv().wait().unwrap() else { panic!("it is refused") };
+        assert_eq!(why, format!("the peer lacks {lacks}"));
+    }
+    let nameless = Own { flags: own.flags | Flags::NAME_ME, ..own };
+    let (_, hello) = Connector::new(nameless, "ours@localhost", 9);
+    let mut stream = TcpStream::connect(node.local_addr()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    say(&mut stream, &hello).unwrap();
+    assert_eq!(hear(&mut stream).unwrap(), b"snot_allowed");
+    let NodeEvent::Refused { why, .. } = events.recv().wait().unwrap() else { panic!("it is refused") };
+    assert_eq!(why, "the peer has no name of its own");
+    assert!(node.nodes().is_empty());
+}
+
+/// Goes through a handshake with this cookie, and returns the answer to the name.
+fn call(node: &Node, name: &str, cookie: &str) -> Vec<u8> {
+    let own = Own { cookie: cookie.to_owned(), ..Scripted::own(name) };
+    let (mut connector, hello) = Connector::new(own, node.name(), 99);
+    let mut stream = TcpStream::connect(node.local_addr()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    say(&mut stream, &hello).unwrap();
+    let status = hear(&mut stream).unwrap();
+    if status == b"salive" {
+        say(&mut stream, b"strue").unwrap();
+        connector.message(b"sok").unwrap();
+    } else {
+        connector.message(&status).unwrap();
+    }
+    let challenge = hear(&mut stream).unwrap();
+    if let Ok(twoply_node::wire::Progress::Send(reply)) = connector.message(&challenge) {
+        say(&mut stream, &reply).unwrap();
+    }
+    // It is closed without another word.
+    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    status
+}
+
+fn an_unproved_caller_ends_no_connection(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let mut events = node.events();
+    assert_eq!(call(&node, "peer@localhost", "guessed"), b"salive");
+    assert!(
+        matches!(events.recv().wait(), Ok(NodeEvent::Refused { why, .. }) if why == "the cookies differ")
+    );
+    // It is the connection that it was.
+    let remote = node.connected("peer@localhost").unwrap();
+    let asked = remote.call::<u32>("anybody", &1u32);
+    let _question: twoply_node::wire::Term = peer.hear_message();
+    drop(peer);
+    assert!(asked.wait().is_err());
+}
+
+fn a_thousand_wrong_cookies_leave_nothing(on: &Systems) {
+    on.alone(|| {
+        let node = node(on, "ours@localhost");
+        // What is made once is made.
+        call(&node, "stranger0@localhost", "guessed");
+        let before = Resources::now();
+        for number in 0..1_000 {
+            assert_eq!(call(&node, &format!("stranger{number}@localhost"), "guessed"), b"sok");
+        }
+        before.assert_restored();
+        assert!(node.nodes().is_empty() && node.exposed() == 0);
+        let mut peer = Scripted::connect(&node, "peer@localhost");
+        eventually("it is up", || node.nodes().len() == 1);
+        node.shutdown();
+        peer.rest();
+    });
+}
+
+fn nodes_that_connect_at_once_five_hundred_times_agree(on: &Systems) {
+    let (one, two) = (node(on, "one@localhost"), node(on, "two@localhost"));
+    one.add_peer(two.name(), two.local_addr());
+    two.add_peer(one.name(), one.local_addr());
+    for round in 0..500 {
+        let (a, b) = (one.clone(), two.clone());
+        let first = on.here().spawn(async move { a.connect("two@localhost").await.map(drop) });
+        let second = on.here().spawn(async move { b.connect("one@localhost").await.map(drop) });
+        first.wait().unwrap().unwrap();
+        second.wait().unwrap().unwrap();
+        let end =
+            if round % 2 == 0 { one.disconnect("two@localhost") } else { two.disconnect("one@localhost") };
+        assert!(end);
+        eventually("both see the end", || one.nodes().is_empty() && two.nodes().is_empty());
+    }
+}
+
+fn erlang_and_we_connect_at_once_five_hundred_times(on: &Systems) {
+    let Some(mut erlang) = ErlangNode::start(COOKIE, 60) else { return };
+    // Either name is the greater one, half of the time.
+    for name in ["aours@localhost", "zours@localhost"] {
+        let node = start(on, Node::builder(name).epmd(erlang.epmd_addr)).unwrap();
+        for _ in 0..250 {
+            erlang.begin(&format!("net_kernel:connect_node('{name}')"));
+            let connected = connect(on, &node, &erlang.name);
+            assert_eq!(erlang.end(), "true");
+            connected.unwrap();
+            assert_eq!(erlang.eval("nodes(hidden)"), format!("[{}]", name));
+            assert_eq!(node.nodes(), [erlang.name.as_str()]);
+            assert!(node.disconnect(&erlang.name));
+            eventually("it sees the end", || erlang.eval("nodes(hidden)") == "[]");
+            eventually("so do we", || node.nodes().is_empty());
+        }
+    }
+}
+
+fn too_many_and_silent_callers_are_turned_away(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let mut events = node.events();
+    let begun = Instant::now();
+    let mut silent: Vec<_> = (0..128).map(|_| TcpStream::connect(node.local_addr()).unwrap()).collect();
+    // They have been taken by now, or are before this one.
+    let mut late = TcpStream::connect(node.local_addr()).unwrap();
+    late.set_read_timeout(Some(SOON)).unwrap();
+    assert_eq!(late.read(&mut [0]).unwrap_or(0), 0);
+    let NodeEvent::Refused { why, .. } = events.recv().wait().unwrap() else { panic!("it is refused") };
+    assert_eq!(why, "too many are connecting");
+    // Those who say nothing are given up after a while; half a message is nothing.
+    silent[0].write_all(&[0, 20, b'N']).unwrap();
+    for stream in &mut silent {
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    }
+    assert!(begun.elapsed() > Duration::from_secs(5));
+    let _peer = Scripted::connect(&node, "peer@localhost");
+    eventually("others are welcome again", || node.nodes() == ["peer@localhost"]);
+}
