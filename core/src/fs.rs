@@ -34,7 +34,8 @@
 //! # Errors
 //! They are the system's, with its [`kind`](std::io::ErrorKind), and name the operation and the path: see
 //! [`PathError`]. A system call that is interrupted by a signal is made again. A read or write of nothing is
-//! ready at once, with zero, and asks nobody.
+//! ready at once, with zero, and asks nobody. What a device that is full or broken does to a program is tried
+//! out with a [`World`](crate::world::World) whose [`Files`](crate::world::Files) say so.
 //!
 //! # Examples
 //! ```

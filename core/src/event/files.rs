@@ -3,14 +3,15 @@
 //! Nobody has to wait for an operation that has been begun: it owns what the system reads and writes. It is
 //! made by a thread that may block ([`Request::run`]), or by the system itself ([`ring`]).
 
+pub(crate) mod open;
 pub(crate) mod ring;
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
+
+use open::OpenFile;
 
 /// The one who makes the operations on open files that would hold a worker up; a setting of the builders of
 /// green runtimes.
@@ -68,16 +69,18 @@ type Finish = Box<dyn FnOnce(Done) + Send>;
 /// An operation with all that it needs. One that is dropped tells that no thread could be had for it.
 pub(crate) struct Request {
     operation: Operation,
-    file: Arc<File>,
+    file: Arc<OpenFile>,
     /// The buffer; for a read it is empty and has room.
     bytes: Vec<u8>,
+    /// The number of bytes that the file's world lets it move.
+    most: usize,
     /// `None` when it has been called.
     finish: Option<Finish>,
 }
 
 impl Request {
     pub(crate) fn new(
-        file: &Arc<File>,
+        file: &Arc<OpenFile>,
         operation: Operation,
         mut bytes: Vec<u8>,
         finish: impl FnOnce(Done) + Send + 'static,
@@ -85,22 +88,41 @@ impl Request {
         if let Operation::Read { room, .. } = operation {
             bytes.reserve_exact(room);
         }
-        Request { operation, file: Arc::clone(file), bytes, finish: Some(Box::new(finish)) }
+        Request { operation, file: Arc::clone(file), bytes, most: usize::MAX, finish: Some(Box::new(finish)) }
     }
 
     /// Makes the system call, which may block.
     pub(crate) fn run(mut self) {
-        let Request { operation, file, bytes, .. } = &mut self;
-        let result = match *operation {
-            Operation::Read { at: Some(at), .. } => {
-                retry(|| rustix::io::pread(&**file, spare_capacity(bytes), at))
-            }
-            Operation::Read { at: None, .. } => retry(|| rustix::io::read(&**file, spare_capacity(bytes))),
-            Operation::Write { at: Some(at) } => retry(|| rustix::io::pwrite(&**file, bytes, at)),
-            Operation::Write { at: None } => retry(|| rustix::io::write(&**file, bytes)),
-            Operation::Sync { only_data } => sync(&**file, only_data).map(|()| 0),
-        };
+        let result = retry(|| self.call());
         self.end(result);
+    }
+
+    fn call(&mut self) -> io::Result<usize> {
+        self.ask()?;
+        let Request { operation, file, bytes, most, .. } = self;
+        let to_write = bytes.len().min(*most);
+        Ok(match *operation {
+            Operation::Read { .. } if *most == 0 => 0,
+            Operation::Read { at: Some(at), .. } => rustix::io::pread(file, spare_capacity(bytes), at)?,
+            Operation::Read { at: None, .. } => rustix::io::read(file, spare_capacity(bytes))?,
+            Operation::Write { at: Some(at) } => rustix::io::pwrite(file, &bytes[..to_write], at)?,
+            Operation::Write { at: None } => rustix::io::write(file, &bytes[..to_write])?,
+            Operation::Sync { only_data } => sync_once(file, only_data).map(|()| 0)?,
+        })
+    }
+
+    /// Asks the world of the file about the call that is about to be made.
+    fn ask(&mut self) -> io::Result<()> {
+        let asked = match self.operation {
+            Operation::Read { at, room } => self.file.most("read", at, || room, true)?,
+            Operation::Write { at } => self.file.most("write", at, || self.bytes.len(), true)?,
+            Operation::Sync { .. } => self.file.most("sync", None, || 0, true)?,
+        };
+        self.most = asked.unwrap_or(usize::MAX);
+        if let (Operation::Read { room, .. }, Some(most)) = (self.operation, asked) {
+            self.bytes = Vec::with_capacity(most.min(room));
+        }
+        Ok(())
     }
 
     fn end(&mut self, result: io::Result<usize>) {
@@ -117,19 +139,26 @@ impl Drop for Request {
 }
 
 /// Has the system write what it holds back of a file.
-pub(crate) fn sync(file: impl AsFd, only_data: bool) -> io::Result<()> {
-    retry(|| match only_data {
-        true => rustix::fs::fdatasync(&file),
-        false => rustix::fs::fsync(&file),
+pub(crate) fn sync(file: &OpenFile, only_data: bool) -> io::Result<()> {
+    retry(|| {
+        file.most("sync", None, || 0, true)?;
+        Ok(sync_once(file, only_data)?)
     })
 }
 
-/// Makes a system call again if a signal has interrupted it.
-pub(crate) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+fn sync_once(file: &OpenFile, only_data: bool) -> rustix::io::Result<()> {
+    match only_data {
+        true => rustix::fs::fdatasync(file),
+        false => rustix::fs::fsync(file),
+    }
+}
+
+/// Makes a call again if a signal has interrupted it.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return Ok(result?),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

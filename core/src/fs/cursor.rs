@@ -21,7 +21,6 @@
 //! next read.
 
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -31,7 +30,7 @@ use super::sys::{self, Knack};
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock_std;
 use crate::base::waitlist::{WaitKey, WaitList};
-use crate::kernel::files::{self, Done, Operation};
+use crate::kernel::files::{self, Done, OpenFile, Operation};
 use crate::kernel::io::room;
 use crate::kernel::waiting::{self, WaitingFor};
 use crate::kernel::{blocking, coop};
@@ -41,8 +40,7 @@ pub(super) const MOST_BYTES: usize = 2 << 20;
 
 /// An open file, as its handles share it.
 pub(super) struct Shared {
-    pub(super) file: Arc<std::fs::File>,
-    pub(super) path: Option<PathBuf>,
+    pub(super) file: Arc<OpenFile>,
     /// True if the file has positions.
     pub(super) has_positions: bool,
     /// True if each write goes to the end.
@@ -63,6 +61,46 @@ pub(super) struct Shared {
 pub(super) enum Way {
     Read,
     Write,
+}
+
+impl Way {
+    /// Returns its name in errors.
+    pub(super) fn operation(self) -> &'static str {
+        match self {
+            Way::Read => "read",
+            Way::Write => "write",
+        }
+    }
+}
+
+/// The buffers of an operation of the cursor, which say its direction.
+pub(super) enum Bufs<'a, 'b> {
+    Read(&'a mut [IoSliceMut<'b>]),
+    Write(&'a [IoSlice<'b>]),
+}
+
+impl Bufs<'_, '_> {
+    fn way(&self) -> Way {
+        match self {
+            Bufs::Read(_) => Way::Read,
+            Bufs::Write(_) => Way::Write,
+        }
+    }
+
+    fn room(&self) -> usize {
+        match self {
+            Bufs::Read(bufs) => room(bufs),
+            Bufs::Write(bufs) => room(bufs),
+        }
+    }
+
+    /// Returns whether an operation of their direction may be theirs: any read, a write of the same bytes.
+    fn may_be_of(&self, done: &Done) -> bool {
+        match self {
+            Bufs::Read(_) => true,
+            Bufs::Write(bufs) => begins_with(bufs, &done.bytes),
+        }
+    }
 }
 
 /// The part of a file that is locked.
@@ -105,10 +143,9 @@ struct Outcome {
 }
 
 impl Shared {
-    pub(super) fn new(file: std::fs::File, path: Option<PathBuf>) -> Shared {
+    pub(super) fn new(file: OpenFile) -> Shared {
         let facts = sys::facts(&file);
         Shared {
-            path,
             has_positions: facts.position.is_some(),
             appends: facts.appends,
             reads_now: Knack::new(true),
@@ -144,75 +181,45 @@ impl Shared {
         Poll::Ready(result)
     }
 
-    /// Reads at the cursor. A future says in `started` which background operation it has begun, 0 for none,
-    /// and is told the next one there.
-    pub(super) fn poll_read(
+    /// Reads or writes at the cursor. A future says in `started` which background operation it has begun, 0
+    /// for none, and is told the next one there.
+    pub(super) fn poll_move(
         self: &Arc<Self>,
         key: &mut WaitKey,
         mut started: Option<&mut u64>,
         cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
+        mut bufs: Bufs<'_, '_>,
     ) -> Poll<io::Result<usize>> {
-        if room(bufs) == 0 {
+        let way = bufs.way();
+        if bufs.room() == 0 {
             return Poll::Ready(Ok(0));
         }
         let may_block = self.has_positions && blocking::may_block(cx);
         self.poll_turn(key, cx, || {
             let position = {
                 let mut state = lock_std(&self.state);
-                if let Some(taken) = state.take_read(self, bufs)? {
+                if let Some(taken) = state.take(self, started.as_deref().copied(), &mut bufs)? {
                     return Some(taken);
                 }
                 state.position
             };
             let at = self.has_positions.then_some(position);
-            let read = match may_block {
-                true => Some(sys::read(&self.file, position, bufs)),
-                false => sys::read_now(&self.reads_now, &self.file, at, bufs),
+            let moved = match (&mut bufs, may_block) {
+                (Bufs::Read(bufs), true) => Some(sys::read(&self.file, position, bufs)),
+                (Bufs::Read(bufs), false) => sys::read_now(&self.reads_now, &self.file, at, bufs),
+                (Bufs::Write(bufs), true) => Some(sys::write(&self.file, position, bufs)),
+                (Bufs::Write(bufs), false) => sys::write_now(&self.writes_now, &self.file, at, bufs),
             };
-            if let Some(read) = read {
-                self.end(Way::Read, read.as_ref().map_or(position, |n| position + *n as u64));
-                return Some(read);
+            if let Some(moved) = moved {
+                let after = moved.as_ref().map(|n| self.appended(way).unwrap_or(position + *n as u64));
+                self.end(way, after.unwrap_or(position));
+                return Some(moved);
             }
-            let room = room(bufs).min(MOST_BYTES);
-            let operation = Operation::Read { at, room };
-            self.start(Way::Read, started.as_deref_mut(), position, operation, Vec::new());
-            None
-        })
-    }
-
-    /// Writes at the cursor; see [`Shared::poll_read`].
-    pub(super) fn poll_write(
-        self: &Arc<Self>,
-        key: &mut WaitKey,
-        mut started: Option<&mut u64>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if room(bufs) == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        let may_block = self.has_positions && blocking::may_block(cx);
-        self.poll_turn(key, cx, || {
-            let position = {
-                let mut state = lock_std(&self.state);
-                if let Some(taken) = state.take_write(self, started.as_deref().copied(), bufs)? {
-                    return Some(taken);
-                }
-                state.position
+            let (operation, bytes) = match &bufs {
+                Bufs::Read(bufs) => (Operation::Read { at, room: room(bufs).min(MOST_BYTES) }, Vec::new()),
+                Bufs::Write(bufs) => (Operation::Write { at }, prefix(bufs)),
             };
-            let at = self.has_positions.then_some(position);
-            let written = match may_block {
-                true => Some(sys::write(&self.file, position, bufs)),
-                false => sys::write_now(&self.writes_now, &self.file, at, bufs),
-            };
-            if let Some(written) = written {
-                let after = written.as_ref().map(|n| self.appended().unwrap_or(position + *n as u64));
-                self.end(Way::Write, after.unwrap_or(position));
-                return Some(written);
-            }
-            let bytes = prefix(bufs);
-            self.start(Way::Write, started.as_deref_mut(), position, Operation::Write { at }, bytes);
+            self.start(way, started.as_deref_mut(), position, operation, bytes);
             None
         })
     }
@@ -293,8 +300,8 @@ impl Shared {
     }
 
     /// Returns the end of the file, if that is where a write has gone.
-    fn appended(&self) -> Option<u64> {
-        self.appends.then(|| sys::length(&self.file).ok()).flatten()
+    fn appended(&self, way: Way) -> Option<u64> {
+        (way == Way::Write && self.appends).then(|| sys::length(&self.file).ok()).flatten()
     }
 
     /// Ends an operation that was made on the spot.
@@ -333,8 +340,7 @@ impl Shared {
     }
 
     fn finish(&self, way: Way, at: u64, done: Done) {
-        let end = if way == Way::Write { self.appended() } else { None };
-        let outcome = Outcome { way, at, taken: 0, end, done };
+        let outcome = Outcome { way, at, taken: 0, end: self.appended(way), done };
         let dropped = {
             let mut state = lock_std(&self.state);
             let lane = &mut state.lanes[self.lane(way)];
@@ -350,24 +356,35 @@ impl Shared {
 }
 
 impl State {
-    /// Returns `None` while an operation runs; the outcome of a read that belongs at the cursor, if there is
-    /// one; and else makes the lane busy for the caller.
-    fn take_read(
+    /// Returns `None` while an operation runs; an outcome, if there is one that belongs to the caller: of a
+    /// read at the cursor, of the write that `started` names, or of one of the same bytes; and else makes the
+    /// lane busy for the caller.
+    fn take(
         &mut self,
         shared: &Shared,
-        bufs: &mut [IoSliceMut<'_>],
+        started: Option<u64>,
+        bufs: &mut Bufs<'_, '_>,
     ) -> Option<Option<io::Result<usize>>> {
-        let lane = shared.lane(Way::Read);
+        if let Some(result) = started.and_then(|number| self.settled.remove(number)) {
+            return Some(Some(result));
+        }
+        let lane = shared.lane(bufs.way());
         if self.lanes[lane].is_busy {
             return None;
         }
-        let outcome = self.outcome(lane, None);
-        let fits = |outcome: &Outcome| {
-            outcome.way == Way::Read && (!shared.has_positions || outcome.at == self.position)
+        let outcome = self.outcome(lane, started);
+        let belongs = |outcome: &Outcome| {
+            let is_here = !shared.has_positions || outcome.at == self.position;
+            is_here && outcome.way == bufs.way() && bufs.may_be_of(&outcome.done)
         };
-        match outcome.filter(fits) {
-            Some(Outcome { done: Done { result: Err(error), .. }, .. }) => Some(Some(Err(error))),
-            Some(mut outcome) => {
+        let Some(mut outcome) = outcome.filter(belongs) else {
+            self.lanes[lane].is_busy = true;
+            return Some(None);
+        };
+        Some(Some(match bufs {
+            Bufs::Write(_) => self.count_write(outcome),
+            Bufs::Read(_) if outcome.done.result.is_err() => outcome.done.result,
+            Bufs::Read(bufs) => {
                 let moved = scatter(&outcome.done.bytes[outcome.taken..], bufs);
                 outcome.taken += moved;
                 if shared.has_positions {
@@ -376,40 +393,9 @@ impl State {
                     // It cannot be read a second time.
                     self.lanes[lane].outcome = Some(outcome);
                 }
-                Some(Some(Ok(moved)))
+                Ok(moved)
             }
-            None => {
-                self.lanes[lane].is_busy = true;
-                Some(None)
-            }
-        }
-    }
-
-    /// As [`State::take_read`], for a write: its own one if `started` names one, or one of the same bytes.
-    fn take_write(
-        &mut self,
-        shared: &Shared,
-        started: Option<u64>,
-        bufs: &[IoSlice<'_>],
-    ) -> Option<Option<io::Result<usize>>> {
-        if let Some(result) = started.and_then(|number| self.settled.remove(number)) {
-            return Some(Some(result));
-        }
-        let lane = shared.lane(Way::Write);
-        if self.lanes[lane].is_busy {
-            return None;
-        }
-        let outcome = self.outcome(lane, started);
-        let fits = |outcome: &Outcome| {
-            outcome.way == Way::Write && outcome.at == self.position && begins_with(bufs, &outcome.done.bytes)
-        };
-        match outcome.filter(fits) {
-            Some(outcome) => Some(Some(self.count_write(outcome))),
-            None => {
-                self.lanes[lane].is_busy = true;
-                Some(None)
-            }
-        }
+        }))
     }
 
     /// Takes the outcome of a lane out. A write that another future than that of `started` waits for counts

@@ -9,16 +9,21 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use super::error::of_path;
+use super::paths::in_steps;
 use crate::base::sync::lock_std;
 use crate::base::waitlist::WaitList;
 use crate::channel::{RecvError, Source, TryRecvError, WaitKey};
-use crate::kernel::blocking::{self, call};
+use crate::kernel::blocking;
 use crate::kernel::coop;
+use crate::kernel::files::{FileCall, Gate};
 use crate::kernel::strand::with_current;
 use crate::kernel::waiting::{self, WaitingFor};
 
 /// The number of entries that are read at a time.
 const BATCH: usize = 64;
+
+/// The name of the operation in errors.
+const OPERATION: &str = "read the directory";
 
 /// Opens a directory, and returns the source of its entries.
 ///
@@ -40,12 +45,11 @@ const BATCH: usize = 64;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub async fn read_dir(path: impl AsRef<Path> + Send) -> io::Result<ReadDir> {
-    let path = path.as_ref().to_owned();
-    call(move || match std::fs::read_dir(&path) {
-        Ok(entries) => Ok(ReadDir::new(path, entries)),
-        Err(error) => Err(of_path("read the directory", Some(&path), error)),
-    })
-    .await
+    let read = |path: &Path, gate: &Gate| {
+        let entries = gate.make(FileCall::new(OPERATION, Some(path)), || std::fs::read_dir(path))?;
+        Ok(ReadDir::new(path.to_owned(), gate.clone(), entries))
+    };
+    in_steps(OPERATION, path.as_ref(), read).await
 }
 
 /// The entries of a directory, as a [`Source`]; made by [`read_dir`]. It is closed after the last one.
@@ -60,6 +64,7 @@ pub struct ReadDir {
 /// The part that a thread shares which reads entries.
 struct Shared {
     path: PathBuf,
+    gate: Gate,
     state: Mutex<State>,
     /// Those who wait for an entry.
     waiters: WaitList,
@@ -76,9 +81,10 @@ struct State {
 }
 
 impl ReadDir {
-    fn new(path: PathBuf, rest: std::fs::ReadDir) -> ReadDir {
+    fn new(path: PathBuf, gate: Gate, rest: std::fs::ReadDir) -> ReadDir {
         let state = State { rest: Some(rest), entries: VecDeque::new(), is_reading: false };
-        ReadDir { shared: Arc::new(Shared { path, state: Mutex::new(state), waiters: WaitList::new() }) }
+        let (state, waiters) = (Mutex::new(state), WaitList::new());
+        ReadDir { shared: Arc::new(Shared { path, gate, state, waiters }) }
     }
 }
 
@@ -129,8 +135,11 @@ struct Batch {
 impl Batch {
     fn read(mut self) {
         let Some(mut rest) = self.rest.take() else { return };
-        let path = &self.shared.path;
-        let of_directory = |error| of_path("read the directory", Some(path), error);
+        let Shared { path, gate, .. } = &*self.shared;
+        let of_directory = |error| of_path(OPERATION, Some(path), error);
+        if let Err(error) = gate.make(FileCall::new(OPERATION, Some(path)), || Ok(())) {
+            return self.end(vec![Err(of_directory(error))], Some(rest));
+        }
         let entries: Vec<_> = rest.by_ref().take(BATCH).map(|entry| entry.map_err(of_directory)).collect();
         let rest = (entries.len() == BATCH).then_some(rest);
         self.end(entries, rest);
@@ -151,7 +160,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         if let Some(rest) = self.rest.take() {
             let refused = io::Error::new(io::ErrorKind::QuotaExceeded, "no thread could be had for it");
-            let refused = of_path("read the directory", Some(&self.shared.path), refused);
+            let refused = of_path(OPERATION, Some(&self.shared.path), refused);
             self.end(vec![Err(refused)], Some(rest));
         }
     }

@@ -5,19 +5,20 @@ use std::fs::{Metadata, Permissions};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::OpenOptions;
-use super::cursor::{Shared, Way};
+use super::cursor::{Bufs, Shared, Way};
 use super::error::of_path;
 use super::positioned::{self, ReadAt, WriteAt};
 use super::sys;
 use crate::base::waitlist::WaitKey;
 use crate::kernel::Wait;
 use crate::kernel::blocking::call;
+use crate::kernel::files::{self, OpenFile};
 
 /// An open file, on every kind of stack.
 ///
@@ -51,8 +52,8 @@ pub struct File {
 }
 
 impl File {
-    pub(super) fn new(file: std::fs::File, path: Option<PathBuf>) -> File {
-        File { shared: Arc::new(Shared::new(file, path)) }
+    pub(super) fn new(file: OpenFile) -> File {
+        File { shared: Arc::new(Shared::new(file)) }
     }
 
     /// Opens a file for reading.
@@ -81,7 +82,7 @@ impl File {
 
     /// Makes it of an open file of std's. The cursor begins where that of `file` is.
     pub fn from_std(file: std::fs::File) -> File {
-        File::new(file, None)
+        File::new(OpenFile::new(file, None, files::gate()))
     }
 
     /// Returns a file of std's over a duplicate of the descriptor, whose cursor begins where this one's is.
@@ -91,7 +92,7 @@ impl File {
     pub fn to_std(&self) -> io::Result<std::fs::File> {
         let shared = &self.shared;
         let duplicate = || {
-            let file = shared.file.try_clone()?;
+            let file = shared.file.make("duplicate", std::fs::File::try_clone)?;
             if shared.has_positions {
                 sys::set_cursor(&file, shared.position())?;
             }
@@ -102,7 +103,7 @@ impl File {
 
     /// Returns the path that it was opened by; `None` for one that was made of a descriptor.
     pub fn path(&self) -> Option<&Path> {
-        self.shared.path.as_deref()
+        self.shared.file.path()
     }
 
     pub(super) fn failed(&self, operation: &'static str, error: io::Error) -> io::Error {
@@ -119,7 +120,7 @@ impl File {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
         let mut turn = Turn::new(self, Way::Read);
-        poll_fn(move |cx| turn.poll_read(cx, &mut [IoSliceMut::new(buf)]))
+        poll_fn(move |cx| turn.poll_move(cx, Bufs::Read(&mut [IoSliceMut::new(buf)])))
     }
 
     /// As [`read`](File::read), into several buffers in turn. Cancel-safe.
@@ -131,7 +132,7 @@ impl File {
         bufs: &'a mut [IoSliceMut<'b>],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
         let mut turn = Turn::new(self, Way::Read);
-        poll_fn(move |cx| turn.poll_read(cx, bufs))
+        poll_fn(move |cx| turn.poll_move(cx, Bufs::Read(bufs)))
     }
 
     /// Reads to the end, appends it to `bytes`, and returns how many bytes that were. What has been read when
@@ -183,7 +184,7 @@ impl File {
         buf: &'a [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
         let mut turn = Turn::new(self, Way::Write);
-        poll_fn(move |cx| turn.poll_write(cx, &[IoSlice::new(buf)]))
+        poll_fn(move |cx| turn.poll_move(cx, Bufs::Write(&[IoSlice::new(buf)])))
     }
 
     /// As [`write`](File::write), from several buffers in turn.
@@ -195,7 +196,7 @@ impl File {
         bufs: &'a [IoSlice<'b>],
     ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, 'b> {
         let mut turn = Turn::new(self, Way::Write);
-        poll_fn(move |cx| turn.poll_write(cx, bufs))
+        poll_fn(move |cx| turn.poll_move(cx, Bufs::Write(bufs)))
     }
 
     /// Writes all of `buf`.
@@ -354,13 +355,20 @@ impl File {
         self.call("set the permissions of", |file| file.set_permissions(permissions)).await
     }
 
+    /// Moves bytes at the cursor for a poll function.
+    fn poll_move(&self, cx: &mut Context<'_>, way: Way, bufs: Bufs<'_, '_>) -> Poll<io::Result<usize>> {
+        let shared = &self.shared;
+        let moved = shared.with_place(way, |key| shared.poll_move(key, None, cx, bufs));
+        moved.map_err(|error| self.failed(way.operation(), error))
+    }
+
     async fn call<T: Send + 'static>(
         &self,
         operation: &'static str,
         make: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let file = Arc::clone(&self.shared.file);
-        call(move || make(&file)).await.map_err(|error| self.failed(operation, error))
+        call(move || file.make(operation, make)).await.map_err(|error| self.failed(operation, error))
     }
 }
 
@@ -381,14 +389,10 @@ impl<'a> Turn<'a> {
         Turn { file, key: WaitKey::new(), way, started: 0 }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>> {
-        let read = ready!(self.file.shared.poll_read(&mut self.key, Some(&mut self.started), cx, bufs));
-        Poll::Ready(read.map_err(|error| self.file.failed("read", error)))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = ready!(self.file.shared.poll_write(&mut self.key, Some(&mut self.started), cx, bufs));
-        Poll::Ready(written.map_err(|error| self.file.failed("write", error)))
+    fn poll_move(&mut self, cx: &mut Context<'_>, bufs: Bufs<'_, '_>) -> Poll<io::Result<usize>> {
+        let Turn { file, key, way, started } = self;
+        let moved = ready!(file.shared.poll_move(key, Some(started), cx, bufs));
+        Poll::Ready(moved.map_err(|error| file.failed(way.operation(), error)))
     }
 }
 
@@ -414,8 +418,7 @@ impl AsFd for File {
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { path, file, .. } = &*self.shared;
-        f.debug_struct("File").field("path", path).field("fd", &file.as_fd()).finish_non_exhaustive()
+        f.debug_struct("File").field("path", &self.path()).field("fd", &self.as_fd()).finish_non_exhaustive()
     }
 }
 
@@ -466,9 +469,7 @@ macro_rules! impl_io {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                let shared = &self.shared;
-                let read = shared.with_place(Way::Read, |key| shared.poll_read(key, None, cx, bufs));
-                read.map_err(|error| self.failed("read", error))
+                self.poll_move(cx, Way::Read, Bufs::Read(bufs))
             }
         }
 
@@ -482,9 +483,7 @@ macro_rules! impl_io {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                let shared = &self.shared;
-                let written = shared.with_place(Way::Write, |key| shared.poll_write(key, None, cx, bufs));
-                written.map_err(|error| self.failed("write", error))
+                self.poll_move(cx, Way::Write, Bufs::Write(bufs))
             }
 
             fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

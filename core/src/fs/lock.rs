@@ -54,7 +54,7 @@ impl File {
     /// # Errors
     /// [`WouldBlock`](TryLockError::WouldBlock) when somebody has; else the system's error.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        self.shared.file.try_lock()
+        self.locked(std::fs::File::try_lock)
     }
 
     /// Locks the file together with others, if nobody has it locked for itself alone.
@@ -62,7 +62,7 @@ impl File {
     /// # Errors
     /// As [`try_lock`](File::try_lock).
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        self.shared.file.try_lock_shared()
+        self.locked(std::fs::File::try_lock_shared)
     }
 
     /// Gives the lock back.
@@ -70,7 +70,14 @@ impl File {
     /// # Errors
     /// The system's, with operation and path.
     pub fn unlock(&self) -> io::Result<()> {
-        self.shared.file.unlock().map_err(|error| self.failed("unlock", error))
+        self.shared.file.make("unlock", std::fs::File::unlock).map_err(|error| self.failed("unlock", error))
+    }
+
+    fn locked(
+        &self,
+        attempt: impl Fn(&std::fs::File) -> Result<(), TryLockError>,
+    ) -> Result<(), TryLockError> {
+        self.shared.file.make("lock", |file| Ok(attempt(file))).map_err(TryLockError::Error)?
     }
 
     async fn retry(
@@ -79,7 +86,7 @@ impl File {
     ) -> io::Result<()> {
         let (mut pause, longest) = PAUSES;
         loop {
-            match attempt(&self.shared.file) {
+            match self.locked(&attempt) {
                 Ok(()) => return Ok(()),
                 Err(TryLockError::WouldBlock) => sleep(pause).await,
                 Err(TryLockError::Error(error)) => return Err(self.failed("lock", error)),

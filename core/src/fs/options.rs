@@ -8,6 +8,7 @@ use std::path::Path;
 use super::File;
 use super::error::of_path;
 use crate::kernel::blocking::call;
+use crate::kernel::files::{OpenFile, gate};
 
 /// The ways in which a file can be opened, as std's `OpenOptions`.
 ///
@@ -88,9 +89,9 @@ impl OpenOptions {
     /// The system's, with operation and path; [`InvalidInput`](io::ErrorKind::InvalidInput) for options that
     /// contradict each other, and for a NUL in the path.
     pub async fn open(&self, path: impl AsRef<Path> + Send) -> io::Result<File> {
-        let (options, path) = (self.0.clone(), path.as_ref().to_owned());
-        let open = move || match options.open(&path) {
-            Ok(file) => Ok(File::new(file, Some(path))),
+        let (options, path, gate) = (self.0.clone(), path.as_ref().to_owned(), gate());
+        let open = move || match OpenFile::open(&options, &path, &gate) {
+            Ok(file) => Ok(File::new(file)),
             Err(error) => Err(of_path("open", Some(&path), error)),
         };
         call(open).await

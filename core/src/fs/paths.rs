@@ -1,31 +1,48 @@
-//! Operations on paths: each is one call, made as a whole where it may block.
+//! Operations on paths, each made as a whole where it may block.
 
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{of_path, of_paths};
+use super::sys;
 use crate::kernel::blocking::call;
+use crate::kernel::files::{FileCall, Gate, OpenFile, gate};
 
-/// Makes `make` with the path, where it may block.
+/// Makes `make` with the path, where it may block: a function that asks about each of its calls.
+pub(super) async fn in_steps<T: Send + 'static>(
+    operation: &'static str,
+    path: &Path,
+    make: impl FnOnce(&Path, &Gate) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (path, gate) = (path.to_owned(), gate());
+    call(move || make(&path, &gate).map_err(|error| of_path(operation, Some(&path), error))).await
+}
+
+/// Makes one call with the path, where it may block.
 async fn on_path<T: Send + 'static>(
     operation: &'static str,
     path: &Path,
     make: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let path = path.to_owned();
-    call(move || make(&path).map_err(|error| of_path(operation, Some(&path), error))).await
+    let make = move |path: &Path, gate: &Gate| gate.make(FileCall::new(operation, Some(path)), || make(path));
+    in_steps(operation, path, make).await
 }
 
-/// Makes `make` with two paths, where it may block.
+/// Makes one call with two paths, where it may block.
 async fn on_paths<T: Send + 'static>(
     operation: &'static str,
     from: &Path,
     to: &Path,
     make: impl FnOnce(&Path, &Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (from, to) = (from.to_owned(), to.to_owned());
-    call(move || make(&from, &to).map_err(|error| of_paths(operation, &from, &to, error))).await
+    let (from, to, gate) = (from.to_owned(), to.to_owned(), gate());
+    let make = move || {
+        let call = FileCall { to: Some(&to), ..FileCall::new(operation, Some(&from)) };
+        let made = gate.make(call, || make(&from, &to));
+        made.map_err(|error| of_paths(operation, &from, &to, error))
+    };
+    call(make).await
 }
 
 /// Reads a whole file.
@@ -46,7 +63,7 @@ async fn on_paths<T: Send + 'static>(
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub async fn read(path: impl AsRef<Path> + Send) -> io::Result<Vec<u8>> {
-    on_path("read", path.as_ref(), |path| fs::read(path)).await
+    in_steps("read", path.as_ref(), sys::read_file).await
 }
 
 /// Reads a whole file as text.
@@ -67,7 +84,11 @@ pub async fn read(path: impl AsRef<Path> + Send) -> io::Result<Vec<u8>> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub async fn read_to_string(path: impl AsRef<Path> + Send) -> io::Result<String> {
-    on_path("read", path.as_ref(), |path| fs::read_to_string(path)).await
+    let read = |path: &Path, gate: &Gate| {
+        let no_text = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        String::from_utf8(sys::read_file(path, gate)?).map_err(no_text)
+    };
+    in_steps("read", path.as_ref(), read).await
 }
 
 /// Writes a whole file, which is created, or has its former content replaced. A program that is cut off in
@@ -93,7 +114,11 @@ pub async fn read_to_string(path: impl AsRef<Path> + Send) -> io::Result<String>
 /// ```
 pub async fn write(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send) -> io::Result<()> {
     let bytes = bytes.as_ref().to_vec();
-    on_path("write", path.as_ref(), move |path| fs::write(path, bytes)).await
+    let write = move |path: &Path, gate: &Gate| {
+        let file = OpenFile::open(OpenOptions::new().write(true).create(true).truncate(true), path, gate)?;
+        sys::write_all(&file, &bytes)
+    };
+    in_steps("write", path.as_ref(), write).await
 }
 
 /// Copies the content and the permissions of a file, and returns the number of bytes.

@@ -107,7 +107,7 @@ pub(super) async fn sync(file: &File, only_data: bool) -> io::Result<()> {
     let synced = poll_fn(|cx| {
         let unit = ready!(coop::proceed(cx));
         let synced = match running.is_none() && may_block(cx) {
-            true => files::sync(&*file.shared.file, only_data),
+            true => files::sync(&file.shared.file, only_data),
             false => {
                 let operation = Operation::Sync { only_data };
                 ready!(poll_running(&mut running, file, operation, Vec::new, cx)).result.map(drop)

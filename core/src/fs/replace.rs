@@ -1,12 +1,13 @@
 //! Files that are replaced as a whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::error::of_path;
-use crate::kernel::blocking::call;
+use super::paths::in_steps;
+use super::sys;
+use crate::kernel::files::{FileCall, Gate, OpenFile, sync};
 
 /// Replaces the content of a file in one step: whoever opens the path, at any time and also after a crash of
 /// the machine, finds all of the old file or all of `bytes`.
@@ -35,27 +36,27 @@ use crate::kernel::blocking::call;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub async fn replace(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send) -> io::Result<()> {
-    let (path, bytes) = (path.as_ref().to_owned(), bytes.as_ref().to_vec());
-    call(move || replace_now(&path, &bytes).map_err(|error| of_path("replace", Some(&path), error))).await
+    let bytes = bytes.as_ref().to_vec();
+    in_steps("replace", path.as_ref(), move |path, gate| replace_now(path, &bytes, gate)).await
 }
 
-fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace_now(path: &Path, bytes: &[u8], gate: &Gate) -> io::Result<()> {
     let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the path ends in no name of a file");
     path.file_name().ok_or_else(no_name)?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let (temporary, mut file) = Temporary::create(directory)?;
-    file.write_all(bytes)?;
-    match fs::metadata(path) {
-        Ok(old) => file.set_permissions(old.permissions())?,
+    let (temporary, file) = Temporary::create(directory, gate)?;
+    sys::write_all(&file, bytes)?;
+    match gate.make(FileCall::new("look at", Some(path)), || fs::metadata(path)) {
+        Ok(old) => file.make("set the permissions of", |file| file.set_permissions(old.permissions()))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    file.sync_all()?;
-    temporary.rename(path)?;
-    File::open(directory)?.sync_all()
+    sync(&file, false)?;
+    temporary.rename(path, gate)?;
+    sync(&OpenFile::open(OpenOptions::new().read(true), directory, gate)?, false)
 }
 
 /// A file that is removed unless it is renamed.
@@ -64,12 +65,12 @@ struct Temporary(Option<PathBuf>);
 impl Temporary {
     /// Creates one that nobody else has. Its name has the number of the process, so that two programs meet
     /// only where one has left something behind.
-    fn create(directory: &Path) -> io::Result<(Temporary, File)> {
+    fn create(directory: &Path, gate: &Gate) -> io::Result<(Temporary, OpenFile)> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
             let count = COUNT.fetch_add(1, Relaxed);
             let path = directory.join(format!(".twoply-{}-{count}.tmp", std::process::id()));
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            match OpenFile::open(OpenOptions::new().write(true).create_new(true), &path, gate) {
                 Ok(file) => return Ok((Temporary(Some(path)), file)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -77,9 +78,10 @@ impl Temporary {
         }
     }
 
-    fn rename(mut self, to: &Path) -> io::Result<()> {
+    fn rename(mut self, to: &Path, gate: &Gate) -> io::Result<()> {
         if let Some(path) = &self.0 {
-            fs::rename(path, to)?;
+            let call = FileCall { to: Some(to), ..FileCall::new("rename", Some(path)) };
+            gate.make(call, || fs::rename(path, to))?;
         }
         self.0 = None;
         Ok(())

@@ -3,18 +3,23 @@
 //! They go to the io_uring of the stack's reactor, if there is one, and else to a thread of the stack's pool.
 //! Both are told below by one function; who asks for an operation does not see which it is.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use crate::event::files::Request;
+pub(crate) use crate::event::files::open::{FileCall, Gate, OpenFile};
 pub(crate) use crate::event::files::{Done, Operation, retry, sync};
 use crate::kernel::strand::with_current;
-use crate::kernel::threads;
+use crate::kernel::{threads, world};
+
+/// Returns what calls on the files of the calling stack go through.
+pub(crate) fn gate() -> Gate {
+    Gate::new(world::current().and_then(|world| world.files()))
+}
 
 /// Begins an operation, whose end is told to `finish`: perhaps before this returns, and also if no thread can
 /// be had.
 pub(crate) fn start(
-    file: &Arc<File>,
+    file: &Arc<OpenFile>,
     operation: Operation,
     bytes: Vec<u8>,
     finish: impl FnOnce(Done) + Send + 'static,

@@ -1,5 +1,5 @@
-//! The outside of a program, which it asks for sockets, names and chance, and what there is once for it:
-//! through one trait that a strand may carry.
+//! The outside of a program, which it asks for sockets, files, names and chance, and what there is once for
+//! it: through one trait that a strand may carry.
 //!
 //! A [`World`] is how a simulator stands in for the operating system. The strand that runs a task says which
 //! world the task lives in ([`Strand::world`](crate::backend::Strand::world)); most have none, and then
@@ -13,6 +13,9 @@
 //!                                                        │
 //!                           reactor/source.rs: readiness, waiters, cancel-safety, for both alike
 //! ```
+//!
+//! Files are the system's in every world, which decides about each call on them before it is made
+//! ([`Files`]).
 //!
 //! What this library has once for a whole program, such as the global registry of names, a world has for
 //! itself ([`Globals`]), so that two of them in one program never meet. Numbers of tasks and processes stay
@@ -37,6 +40,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 pub use crate::base::id::Numbers;
 use crate::base::sync::lock_std;
+pub use crate::event::files::open::{FileCall, Files};
 pub use crate::event::reactor::{Address, Arrival, Notify, Socket, SocketKind, SocketOption, SocketOptions};
 use crate::kernel::strand::with_current;
 
@@ -89,6 +93,44 @@ pub trait World: Send + Sync + 'static {
     /// Looks up the addresses of `host`, each with `port`.
     fn resolve(&self, host: &str, port: u16) -> Option<Resolving> {
         let _ = (host, port);
+        None
+    }
+
+    /// Returns what decides about calls on files and paths: those that are opened, or asked for, from now on.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::{io, sync::Arc};
+    /// use twoply::{Wait, fs};
+    /// use twoply::contract::strand::{self, ThreadStrand};
+    /// use twoply::contract::world::{FileCall, Files, World};
+    ///
+    /// /// The device has no room.
+    /// struct Full;
+    ///
+    /// impl Files for Full {
+    ///     fn decide(&self, call: &FileCall<'_>) -> io::Result<Option<usize>> {
+    ///         match call.operation {
+    ///             "write" => Err(io::ErrorKind::StorageFull.into()),
+    ///             _ => Ok(None),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// impl World for Full {
+    ///     fn files(&self) -> Option<Arc<dyn Files>> {
+    ///         Some(Arc::new(Full))
+    ///     }
+    /// }
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-world-{}", std::process::id()));
+    /// let thread = ThreadStrand::new().with_world(Arc::new(Full));
+    /// let error = strand::enter(&thread, || fs::write(&path, "text").wait().unwrap_err());
+    /// assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    fn files(&self) -> Option<Arc<dyn Files>> {
         None
     }
 

@@ -99,9 +99,17 @@ impl Ring {
     ///
     /// # Errors
     /// Returns the operation if the ring is closed or the system does not take it.
-    pub(crate) fn submit(&self, request: Request) -> Result<(), Request> {
+    pub(crate) fn submit(&self, mut request: Request) -> Result<(), Request> {
         if self.shared.is_forked() {
             return Err(request);
+        }
+        match request.ask() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(request),
+            Err(error) => {
+                request.end(Err(error));
+                return Ok(());
+            }
         }
         let mut inner = lock_std(&self.shared.inner);
         if inner.is_closed {
@@ -242,7 +250,7 @@ impl Request {
                 opcode::Read::new(fd, buffer, room).offset(at.unwrap_or(NO_POSITION)).build()
             }
             Operation::Write { at } => {
-                let length = length(self.bytes.len());
+                let length = length(self.bytes.len().min(self.most));
                 let buffer = self.bytes.as_ptr();
                 opcode::Write::new(fd, buffer, length).offset(at.unwrap_or(NO_POSITION)).build()
             }
