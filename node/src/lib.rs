@@ -9,8 +9,8 @@
 //! So a node listens on the loopback interface unless it is told otherwise.
 //!
 //! What there is not: TLS, `rpc` and requests to start processes, `pg`, visible nodes, and connecting on
-//! first use: [`Node::connect`] says when. It is run against OTP 25; what is said of other versions is read
-//! from their documentation.
+//! first use: [`Node::connect`] says when. It is run against OTP 25 and Elixir 1.14; what is said of other
+//! versions is read from their documentation.
 
 #![forbid(unsafe_code)]
 
