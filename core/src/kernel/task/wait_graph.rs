@@ -36,6 +36,11 @@
 //! the others, each under the mutex of its task: so the last one sees them all. Exactly one is refused: who
 //! sees the circle looks again under a mutex of all, and takes its edge away before it gives that back.
 //!
+//! One who waits for several may close several circles. It looks for one after the other, without the tasks
+//! that it has polled because they have closed one before it: whichever of those is refused, and in whichever
+//! circle, no circle is left that nobody looks at. The earliest of all is refused if it is in any circle of
+//! marked tasks; so is, once that one's edge is gone, whoever is the earliest of the others.
+//!
 //! # Locks
 //! Who has a lock changes while others wait for it, so a wait for a lock says where its edges go as its task
 //! has found it in its last poll: to those who have the lock, and to the one in front of the queue if nobody
@@ -83,16 +88,17 @@ mod locks;
 pub(crate) mod model;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::failure::Cycle;
-use super::owner::{Custody, Owner};
+use super::owner::Owner;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, lock};
-use crate::kernel::task::{Header, HeaderRef, Shared};
+use crate::kernel::task::{Header, HeaderRef, Shared, TaskId};
 use locks::{Blocker, LockTarget};
 pub(crate) use locks::{Blockers, HeldLock, LockWait, Tenure};
-use walk::{Step, leads_back, read_path};
+use walk::{Reached, Step, leads_back};
 
 /// The proof that a task waits for nothing but the wait that it has an edge for: a probe has shown it.
 pub(crate) struct Mark {
@@ -240,6 +246,11 @@ impl OutEdge {
             Some(EdgeTarget::Lock(target)) if self.number == number => Some(target),
             _ => None,
         }
+    }
+
+    /// Returns true if the edge goes to a lock, and other tasks have come to have that since.
+    fn has_changed(&self) -> bool {
+        matches!(&self.target, Some(EdgeTarget::Lock(target)) if target.is_over())
     }
 
     /// Returns the task to whose handle the edge goes, if it goes to one.
@@ -403,7 +414,9 @@ pub(crate) fn may_close(task: &Arc<Shared>) -> bool {
         None => false,
     };
     let may_close = is_next_blocked && leads_back(task);
-    if may_close && task.with_edge(OutEdge::suspicion).is_none() {
+    if !may_close {
+        poll_if_changed(task);
+    } else if task.with_edge(OutEdge::suspicion).is_none() {
         let place = {
             let mut suspicions = lock_all();
             *suspicions += 1;
@@ -419,47 +432,59 @@ pub(crate) fn may_close(task: &Arc<Shared>) -> bool {
 #[cold]
 pub(crate) fn close(task: &Arc<Shared>, mark: Mark) -> Option<Refused> {
     task.set_mark(mark);
-    let path = read_path(task)?;
-    if path.iter().any(|step| step.owner.custody() == Custody::Unknown) {
-        return None;
+    let reached = Reached::read(task);
+    // A task in each circle that has been found: it has gone on, or is polled and deals with the circle.
+    let mut dealt_with = BTreeSet::new();
+    while let Some(circle) = reached.circle(&dealt_with) {
+        match refuse(&circle) {
+            Ok(refused) => return Some(refused),
+            Err(other) => dealt_with.insert(other),
+        };
     }
-    let unmarked: Vec<_> = path.iter().filter(|step| step.mark.is_none()).collect();
-    if !unmarked.is_empty() {
-        unmarked.iter().for_each(|step| step.task.poll_again());
-        return None;
+    reached.poll_unmarked();
+    reached.poll_stale();
+    poll_if_changed(task);
+    None
+}
+
+/// Has `task` polled if it waits for a lock and what it has said of that no longer holds: as long as nobody
+/// waits for it but itself, nobody else has it say so again.
+fn poll_if_changed(task: &Shared) {
+    if task.with_edge(|edge| edge.has_changed().then_some(())).is_some() {
+        task.poll_again();
     }
-    if !is_certain(&path) || read_path(task)? != path {
-        return None;
+}
+
+/// Refuses the first wait of a circle of marked tasks, if that is the one that has closed it.
+///
+/// # Errors
+/// With the number of another task of the circle: one that has gone on since the circle was read, or the one
+/// that has closed it, which is polled.
+fn refuse(circle: &[Step]) -> Result<Refused, TaskId> {
+    let nexts = circle.iter().cycle().skip(1);
+    // The second reading.
+    let gone = circle.iter().zip(nexts).find(|(step, next)| !step.still_leads_to(next));
+    if let Some((gone, _)) = gone {
+        return Err(gone.task.id());
     }
+    let Step { task, number, .. } = &circle[0];
     let header = task.with_edge(OutEdge::handle);
     let all = lock_all();
-    if !path.iter().all(Step::is_unchanged) {
-        // Somebody else in the circle has been refused.
-        return None;
+    if let Some(gone) = circle.iter().find(|step| !step.is_unchanged()) {
+        // Perhaps it is refused in another circle.
+        return Err(gone.task.id());
     }
-    let first = path.iter().min_by_key(|step| step.task.with_edge(OutEdge::suspicion));
+    let first = circle.iter().min_by_key(|step| step.task.with_edge(OutEdge::suspicion));
     if let Some(first) = first.filter(|first| !Arc::ptr_eq(&first.task, task)) {
         drop(all);
         first.task.poll_again();
-        return None;
+        return Err(first.task.id());
     }
-    let number = path[0].number;
-    let edge = task.withdraw_edge(|edge| edge.withdraw(number));
+    let edge = task.withdraw_edge(|edge| edge.withdraw(*number));
     drop(all);
     drop(edge);
-    let cycle = Cycle::new(path.iter().map(|step| step.task.label()));
-    Some(Refused { task: Arc::clone(task), number, header, cycle })
-}
-
-/// Returns whether what each task of a circle waits for can only come from the next one. While they are
-/// stopped that does not change.
-fn is_certain(path: &[Step]) -> bool {
-    let nexts = path.iter().cycle().skip(1);
-    path.iter().zip(nexts).all(|(step, next)| match step.owner.custody() {
-        Custody::Certain => true,
-        Custody::InHand => next.mark.is_some_and(|(_, has_parted)| !has_parted),
-        Custody::Unknown => false,
-    })
+    let cycle = Cycle::new(circle.iter().map(|step| step.task.label()));
+    Ok(Refused { task: Arc::clone(task), number: *number, header, cycle })
 }
 
 /// Locks the mutex under which one of those who close a circle is chosen, with the number of circles that

@@ -48,7 +48,7 @@ impl RawRwLock {
     #[inline]
     pub(super) fn add_holder(&self, holder: Option<TaskId>) {
         if let Some(holder) = holder {
-            self.replace_holder(0, holder.as_u64());
+            self.replace_holder(holder, 0, holder.as_u64());
         }
     }
 
@@ -56,15 +56,18 @@ impl RawRwLock {
     #[inline]
     pub(super) fn remove_holder(&self, holder: Option<TaskId>) {
         if let Some(holder) = holder {
-            self.replace_holder(holder.as_u64(), 0);
+            self.replace_holder(holder, holder.as_u64(), 0);
         }
     }
 
-    /// Has one of the slots with the number `from` have the number `to`, if there is one.
+    /// Has one of the slots with the number `from` have the number `to`, if there is one. Each task begins
+    /// with a slot of its own: so few of those that come at once meet in one, and most find theirs at once.
     #[inline]
-    fn replace_holder(&self, from: u64, to: u64) {
+    fn replace_holder(&self, holder: TaskId, from: u64, to: u64) {
+        let first = holder.as_u64() as usize;
+        let mut slots = (0..KNOWN).map(|n| &self.holders[first.wrapping_add(n) % KNOWN]);
         // Relaxed, and no read-modify-write; see `wait_graph`, and the field.
-        if let Some(slot) = self.holders.iter().find(|slot| slot.load(Relaxed) == from) {
+        if let Some(slot) = slots.find(|slot| slot.load(Relaxed) == from) {
             slot.store(to, Relaxed);
         }
     }

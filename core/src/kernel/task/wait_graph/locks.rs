@@ -94,6 +94,11 @@ impl LockTarget {
         self.tenure.as_ref().filter(|tenure| !tenure.is_over())?;
         Some(self.blockers.clone())
     }
+
+    /// Returns whether it has been said who has to go on, and no longer holds.
+    pub(super) fn is_over(&self) -> bool {
+        self.tenure.as_ref().is_some_and(Tenure::is_over)
+    }
 }
 
 /// A wait for a lock, which may stop its task. Dropping it takes the edge back. It must not be dropped while
@@ -176,12 +181,17 @@ fn say(task: &Shared, number: u64, lock: &impl HeldLock, wait_key: &WaitKey) {
 /// Returns those who have to go on before the wait with the key `wait_key` is over, if one of them may be
 /// stopped, too.
 fn find_blockers(lock: &impl HeldLock, wait_key: &WaitKey) -> Option<LockTarget> {
-    let before = lock.blockers(wait_key);
-    let blockers: Vec<_> = before.into_iter().flatten().map(Blocker::find).collect();
-    if blockers.iter().all(|blocker| blocker.stopped.is_none()) {
-        return None;
+    let mut now = lock.blockers(wait_key);
+    loop {
+        let blockers: Vec<_> = now.into_iter().flatten().map(Blocker::find).collect();
+        if blockers.iter().all(|blocker| blocker.stopped.is_none()) {
+            return None;
+        }
+        let tenure = lock.tenure()?;
+        // They are what they are after all that has been seen, and the tenure ends when that changes.
+        let before = std::mem::replace(&mut now, lock.blockers(wait_key));
+        if now == before {
+            return Some(LockTarget { blockers, tenure: Some(tenure) });
+        }
     }
-    let tenure = lock.tenure()?;
-    // They are what they are after all that has been seen, and the tenure ends when that changes.
-    (lock.blockers(wait_key) == before).then_some(LockTarget { blockers, tenure: Some(tenure) })
 }

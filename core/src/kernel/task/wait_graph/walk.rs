@@ -1,12 +1,12 @@
 //! Following edges from task to task.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::locks::Blocker;
 use super::{Next, OutEdge};
-use crate::kernel::task::Shared;
-use crate::kernel::task::owner::Owner;
+use crate::kernel::task::owner::{Custody, Owner};
+use crate::kernel::task::{Shared, TaskId};
 
 /// Returns the number of the edge of a task that is stopped, and who comes next.
 fn edge(task: &Shared) -> Option<(u64, Next)> {
@@ -36,14 +36,8 @@ struct Ways {
 }
 
 impl Ways {
-    fn pop(&mut self) -> Option<Following> {
-        self.more.pop().or_else(|| self.first.take())
-    }
-
-    /// Returns the same edges if `is_expected` returns true of their number, and else none.
-    fn filter(self, is_expected: impl Fn(u64) -> bool) -> Ways {
-        let is_it = self.first.as_ref().is_none_or(|first| is_expected(first.number));
-        if is_it { self } else { Ways::default() }
+    fn iter(&self) -> impl Iterator<Item = &Following> {
+        self.first.iter().chain(&self.more)
     }
 }
 
@@ -84,7 +78,12 @@ pub(super) fn leads_back(task: &Arc<Shared>) -> bool {
     loop {
         let Ways { first, more, is_stale } = ways(&at);
         if is_stale || !more.is_empty() {
-            return read_path(task).is_some();
+            let reached = Reached::read(task);
+            let comes_back = reached.comes_back();
+            if !comes_back {
+                reached.poll_stale();
+            }
+            return comes_back;
         }
         let Some(Following { next, .. }) = first else { return false };
         if Arc::ptr_eq(&next, task) {
@@ -109,10 +108,8 @@ pub(super) struct Step {
     pub(super) task: Arc<Shared>,
     /// The number of its edge.
     pub(super) number: u64,
-    /// The owner of what it waits for.
-    pub(super) owner: Owner,
-    /// The number of its mark and what that says, if it has one.
-    pub(super) mark: Option<(u64, bool)>,
+    /// The number of its mark and what that says.
+    mark: Option<(u64, bool)>,
 }
 
 impl Step {
@@ -121,37 +118,120 @@ impl Step {
         let is_there = |edge: &OutEdge| edge.is_at(self.number).filter(|()| edge.valid_mark() == self.mark);
         self.task.is_blocked() && self.task.with_edge(is_there).is_some()
     }
-}
 
-impl PartialEq for Step {
-    fn eq(&self, other: &Step) -> bool {
-        Arc::ptr_eq(&self.task, &other.task) && self.number == other.number && self.mark == other.mark
+    /// Returns whether the task is unchanged, and still waits for that of `next`.
+    pub(super) fn still_leads_to(&self, next: &Step) -> bool {
+        let leads_there = |way: &Following| way.number == self.number && Arc::ptr_eq(&way.next, &next.task);
+        self.is_unchanged() && ways(&self.task).iter().any(leads_there)
     }
 }
 
-/// Returns a chain that begins at `start` and comes back there. If there is none, those are polled who have
-/// not said where all their edges go.
-pub(super) fn read_path(start: &Arc<Shared>) -> Option<Vec<Step>> {
-    let (mut path, mut stale): (Vec<Step>, Vec<Arc<Shared>>) = Default::default();
-    let mut seen = BTreeSet::from([start.id()]);
-    // The edges that are left of the first task, and of the last one of each step.
-    let mut left = vec![(Arc::clone(start), ways(start))];
-    while let Some((task, ways_left)) = left.last_mut() {
-        let Some(Following { number, owner, next, since }) = ways_left.pop() else {
-            left.pop();
-            path.pop();
-            continue;
-        };
-        let mark = task.with_edge(OutEdge::valid_mark);
-        path.push(Step { task: Arc::clone(task), number, owner, mark });
-        let is_expected = |number| since.is_none_or(|since| since == number);
-        if Arc::ptr_eq(&next, start) && is_expected(path[0].number) {
-            return Some(path);
+/// A task that a search has come to, as it was read.
+struct Node {
+    task: Arc<Shared>,
+    ways: Ways,
+    /// The number of its mark and what that says, if it has one.
+    mark: Option<(u64, bool)>,
+}
+
+impl Node {
+    /// Returns the number of its edge, if it is stopped.
+    fn number(&self) -> Option<u64> {
+        self.ways.first.as_ref().map(|way| way.number)
+    }
+}
+
+/// All tasks that chains lead to which begin at a task that waits, each read once.
+pub(super) struct Reached {
+    start: TaskId,
+    nodes: BTreeMap<TaskId, Node>,
+}
+
+impl Reached {
+    pub(super) fn read(start: &Arc<Shared>) -> Reached {
+        let mut nodes = BTreeMap::new();
+        let mut left = vec![Arc::clone(start)];
+        while let Some(task) = left.pop() {
+            if nodes.contains_key(&task.id()) {
+                continue;
+            }
+            let ways = ways(&task);
+            left.extend(ways.iter().map(|way| Arc::clone(&way.next)));
+            let mark = task.with_edge(OutEdge::valid_mark);
+            nodes.insert(task.id(), Node { task, ways, mark });
         }
-        let found = if seen.insert(next.id()) { ways(&next) } else { Ways::default() };
-        stale.extend(found.is_stale.then(|| Arc::clone(&next)));
-        left.push((next, found.filter(is_expected)));
+        Reached { start: start.id(), nodes }
     }
-    stale.iter().for_each(|task| task.poll_again());
-    None
+
+    /// Returns the task that an edge goes to, unless that has gone on since, or may have passed on what is
+    /// waited for.
+    fn next(&self, way: &Following) -> Option<&Node> {
+        let next = &self.nodes[&way.next.id()];
+        let is_there = way.since.is_none_or(|since| next.number() == Some(since));
+        // While both are stopped that does not change.
+        let has_it = || match way.owner.custody() {
+            Custody::Certain => true,
+            Custody::InHand => next.mark.is_none_or(|(_, has_parted)| !has_parted),
+            Custody::Unknown => false,
+        };
+        (is_there && has_it()).then_some(next)
+    }
+
+    /// Returns true if a chain comes back to the task where it begins.
+    fn comes_back(&self) -> bool {
+        let ways = self.nodes.values().flat_map(|node| node.ways.iter());
+        ways.filter_map(|way| self.next(way)).any(|next| next.task.id() == self.start)
+    }
+
+    /// Returns a circle of marked tasks that begins at the first one and avoids those in `avoided`.
+    pub(super) fn circle(&self, avoided: &BTreeSet<TaskId>) -> Option<Vec<Step>> {
+        let mut seen = avoided.clone();
+        let is_it = |start: &&Node| start.mark.is_some() && seen.insert(self.start);
+        let start = self.nodes.get(&self.start).filter(is_it)?;
+        // The tasks of the path, each with the edges of it that are left.
+        let mut path = vec![(start, start.ways.iter())];
+        while let Some((_, left)) = path.last_mut() {
+            let Some(way) = left.next() else {
+                path.pop();
+                continue;
+            };
+            let Some(next) = self.next(way).filter(|next| next.mark.is_some()) else { continue };
+            if next.task.id() == self.start {
+                let step = |node: &Node| {
+                    let (task, number) = (Arc::clone(&node.task), node.number()?);
+                    Some(Step { task, number, mark: node.mark })
+                };
+                return path.iter().map(|(node, _)| step(node)).collect();
+            }
+            if seen.insert(next.task.id()) {
+                path.push((next, next.ways.iter()));
+            }
+        }
+        None
+    }
+
+    /// Has those polled who have no mark and may be in a circle with the first one.
+    pub(super) fn poll_unmarked(&self) {
+        let mut before: BTreeMap<TaskId, Vec<&Node>> = BTreeMap::new();
+        for node in self.nodes.values() {
+            for next in node.ways.iter().filter_map(|way| self.next(way)) {
+                before.entry(next.task.id()).or_default().push(node);
+            }
+        }
+        let mut left = vec![self.start];
+        while let Some(nodes) = left.pop().and_then(|id| before.remove(&id)) {
+            for node in nodes {
+                left.push(node.task.id());
+                if node.mark.is_none() {
+                    node.task.poll_again();
+                }
+            }
+        }
+    }
+
+    /// Has those polled who have not said where all their edges go, but for the first one, who has just been.
+    pub(super) fn poll_stale(&self) {
+        let nodes = self.nodes.values().filter(|node| node.ways.is_stale && node.task.id() != self.start);
+        nodes.for_each(|node| node.task.poll_again());
+    }
 }

@@ -10,22 +10,28 @@ use super::*;
 use crate::base::sync::seq_cst::by_turns;
 use crate::kernel::task::{Header, TaskList, header};
 
-/// A lock that is never given back.
+/// A lock that is never given back. Two may have it.
 struct Kept {
-    holder: AtomicU64,
+    holders: [AtomicU64; 2],
     tenure: Tenure,
 }
 
 impl Kept {
     fn new() -> Arc<Kept> {
-        Arc::new(Kept { holder: AtomicU64::new(0), tenure: Tenure::new() })
+        Arc::new(Kept { holders: [(); 2].map(|()| AtomicU64::new(0)), tenure: Tenure::new() })
+    }
+
+    /// Has `header` take the lock, as its holder number `n`.
+    fn take(&self, n: usize, header: &Header) {
+        self.holders[n].store(header.takes_lock().as_u64(), Relaxed);
     }
 }
 
 impl HeldLock for Kept {
     fn blockers(&self, _: &WaitKey) -> Blockers {
         let mut blockers = Blockers::default();
-        blockers[0] = TaskId::from_u64(self.holder.load(Relaxed));
+        let holders = self.holders.iter().map(|holder| TaskId::from_u64(holder.load(Relaxed)));
+        blockers.iter_mut().zip(holders).for_each(|(blocker, holder)| *blocker = holder);
         blockers
     }
 
@@ -34,10 +40,8 @@ impl HeldLock for Kept {
     }
 }
 
-/// Takes the lock `has`, and begins to wait for `wants` and for nothing else. Returns whether the wait is
-/// refused.
-fn begin(header: &Header, has: &Kept, wants: Arc<Kept>) -> (Stopped, LockWait, bool) {
-    has.holder.store(header.takes_lock().as_u64(), Relaxed);
+/// Begins to wait for `wants` and for nothing else. Returns whether the wait is refused.
+fn begin(header: &Header, wants: Arc<Kept>) -> (Stopped, LockWait, bool) {
     let task = Arc::clone(header.about_to_block());
     let mut wait = LockWait::default();
     let number = wait.publish(&task);
@@ -56,11 +60,15 @@ fn told(tasks: usize) -> usize {
     let others: Vec<_> = (1..tasks)
         .map(|n| {
             let (header, (has, wants)) = (Arc::clone(&headers[n]), pair(n));
-            thread::spawn(move || begin(&header, &has, wants))
+            thread::spawn(move || {
+                has.take(0, &header);
+                begin(&header, wants)
+            })
         })
         .collect();
     let (has, wants) = pair(0);
-    let mut all = vec![begin(&headers[0], &has, wants)];
+    has.take(0, &headers[0]);
+    let mut all = vec![begin(&headers[0], wants)];
     all.extend(others.into_iter().map(|other| other.join().unwrap()));
     settle(all.iter().map(|(stopped, _, is_told)| (stopped, *is_told)))
 }
@@ -77,4 +85,26 @@ fn of_two_who_want_each_others_locks_one_is_told() {
 #[test]
 fn who_wants_its_own_lock_is_told() {
     by_turns(|| loom::model(|| assert_eq!(told(1), 1)));
+}
+
+/// As two readers that want to write: each closes two circles, one of which is its own.
+#[test]
+fn each_of_two_who_share_a_lock_and_want_it_alone_is_told() {
+    by_turns(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(|| {
+            let list = TaskList::new();
+            let shared = Kept::new();
+            let headers = [1, 2].map(|number| header(&list, number));
+            (0..2).for_each(|n| shared.take(n, &headers[n]));
+            let [ann, bob] = headers;
+            let other = {
+                let (bob, shared) = (Arc::clone(&bob), Arc::clone(&shared));
+                thread::spawn(move || begin(&bob, shared))
+            };
+            let all = [begin(&ann, shared), other.join().unwrap()];
+            assert_eq!(settle(all.iter().map(|(stopped, _, is_told)| (stopped, *is_told))), 2);
+        });
+    });
 }
