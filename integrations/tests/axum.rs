@@ -27,7 +27,9 @@ laws! {
         extractors_state_and_blocking_handlers_work,
         layers_of_tower_limit_and_time_out,
         events_come_one_by_one,
+        an_event_arrives_as_it_happens,
         a_web_socket_echoes,
+        a_web_socket_outlives_the_accept_loop,
         a_server_ends_when_it_is_told_to,
     }
 }
@@ -91,11 +93,20 @@ fn with_server<F: Future<Output: Send> + Send + 'static>(
     on: &Systems,
     client: impl FnOnce(SocketAddr) -> F + Send + 'static,
 ) {
+    with_router(on, router(), client);
+}
+
+/// As [`with_server`], for another router.
+fn with_router<F: Future<Output: Send> + Send + 'static>(
+    on: &Systems,
+    router: Router,
+    client: impl FnOnce(SocketAddr) -> F + Send + 'static,
+) {
     let runtime: Runtime = facade!(on.kind()).tokio().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = channel::oneshot::<()>();
-    let server = runtime.spawn(serve(listener, TowerToHyperService::new(router()), stopped));
+    let server = runtime.spawn(serve(listener, TowerToHyperService::new(router), stopped));
     runtime.spawn(async move { client(address).await }).wait().unwrap();
     drop(stop);
     server.wait().unwrap().unwrap();
@@ -141,17 +152,75 @@ fn events_come_one_by_one(on: &Systems) {
     });
 }
 
+fn an_event_arrives_as_it_happens(on: &Systems) {
+    let (said, heard) = channel::bounded::<String>(1);
+    let say = async move |Path(word): Path<String>| said.send(word).await.unwrap();
+    let hear = async move || {
+        let words = futures::stream::unfold(heard, |heard| async move {
+            let word = heard.recv().await.ok()?;
+            Some((Ok::<_, Infallible>(Event::default().data(word)), heard))
+        });
+        Sse::new(words)
+    };
+    let router = Router::new().route("/say/{word}", post(say)).route("/hear", get(hear));
+    with_router(on, router, |address| async move {
+        let client = reqwest::Client::new();
+        let mut events = client.get(format!("http://{address}/hear")).send().await.unwrap();
+        for word in ["one", "two", "three"] {
+            client.post(format!("http://{address}/say/{word}")).send().await.unwrap();
+            assert_eq!(events.chunk().await.unwrap().unwrap(), format!("data: {word}\n\n"));
+        }
+        // Nothing ends the events but that nobody listens any more.
+        drop(events);
+    });
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<twoply::tokio::Io<TcpStream>>;
+
+/// Opens a socket to the router.
+async fn open(address: SocketAddr) -> Socket {
+    let stream = twoply::tokio::Io::new(TcpStream::connect(address).await.unwrap());
+    tokio_tungstenite::client_async(format!("ws://{address}/echo"), stream).await.unwrap().0
+}
+
+async fn ask_for_echoes(socket: &mut Socket) {
+    for word in ["one", "two"] {
+        socket.send(tungstenite::Message::text(word)).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), tungstenite::Message::text(word));
+    }
+}
+
 fn a_web_socket_echoes(on: &Systems) {
     with_server(on, |address| async move {
-        let stream = twoply::tokio::Io::new(TcpStream::connect(address).await.unwrap());
-        let url = format!("ws://{address}/echo");
-        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
-        for word in ["one", "two"] {
-            socket.send(tungstenite::Message::text(word)).await.unwrap();
-            assert_eq!(socket.next().await.unwrap().unwrap(), tungstenite::Message::text(word));
-        }
+        let mut socket = open(address).await;
+        ask_for_echoes(&mut socket).await;
         socket.close(None).await.unwrap();
     });
+}
+
+fn a_web_socket_outlives_the_accept_loop(on: &Systems) {
+    let runtime: Runtime = facade!(on.kind()).tokio().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = channel::oneshot::<()>();
+    let server = runtime.spawn(serve(listener, TowerToHyperService::new(router()), stopped));
+    let opening = runtime.spawn(async move {
+        let mut socket = open(address).await;
+        ask_for_echoes(&mut socket).await;
+        socket
+    });
+    let mut socket = opening.wait().unwrap();
+    drop(stop);
+    server.wait().unwrap().unwrap();
+    assert!(TcpStream::connect(address).wait().is_err(), "nobody listens any more");
+    // It is its handler's own.
+    let asking = runtime.spawn(async move {
+        ask_for_echoes(&mut socket).await;
+        socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = socket.next().await {}
+    });
+    asking.wait().unwrap();
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
 }
 
 fn a_server_ends_when_it_is_told_to(on: &Systems) {

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::Service;
 use twoply::hyper::{Connector, Executor, Timer, serve};
 use twoply::net::{TcpListener, TcpStream};
+use twoply::sync::Barrier;
 use twoply::{Spawner, Wait, channel, spawn};
 use twoply_tests::{Systems, laws};
 
@@ -24,6 +25,7 @@ laws! {
     everywhere {
         one_port_serves_both_versions,
         a_client_keeps_its_connections,
+        requests_of_http2_share_a_connection,
         a_handler_that_blocks_holds_up_nobody,
         a_large_body_arrives_whole,
         an_upgraded_connection_is_a_stream,
@@ -114,6 +116,39 @@ fn a_client_keeps_its_connections(on: &Systems) {
     });
     requests.wait().unwrap();
     assert!(connects.load(Ordering::Relaxed) < 10, "{connects:?} connections for ten requests");
+    drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+fn requests_of_http2_share_a_connection(on: &Systems) {
+    const REQUESTS: usize = 20;
+    let spawner = on.here().spawner();
+    let together = Arc::new(Barrier::new(REQUESTS));
+    let handler = move |_: Request<Incoming>| {
+        let together = Arc::clone(&together);
+        async move {
+            together.wait().await;
+            Ok(Response::new(Full::from("all are here")))
+        }
+    };
+    let (address, stop, server) = start(spawner, handler);
+    let connects = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connects);
+    let requests = spawner.spawn(async move {
+        let client = client().http2_only(true).build(tower::service_fn(move |uri| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Connector::new().call(uri)
+        }));
+        let answers = (0..REQUESTS).map(|_| {
+            let client = client.clone();
+            spawn(async move { get(&client, uri(address, "/")).await.2 })
+        });
+        for answer in answers.collect::<Vec<_>>() {
+            assert_eq!(answer.await.unwrap(), "all are here");
+        }
+    });
+    requests.wait().unwrap();
+    assert_eq!(connects.load(Ordering::Relaxed), 1);
     drop(stop);
     server.wait().unwrap().unwrap();
 }
@@ -211,6 +246,12 @@ fn an_upgraded_connection_is_a_stream(on: &Systems) {
 }
 
 fn a_graceful_end_answers_what_is_under_way(on: &Systems) {
+    for http2 in [false, true] {
+        ends_gracefully(on, http2);
+    }
+}
+
+fn ends_gracefully(on: &Systems, http2: bool) {
     let spawner = on.here().spawner();
     let ((begun, begins), (release, released)) = (channel::unbounded(), channel::unbounded::<()>());
     let handler = move |_: Request<Incoming>| {
@@ -222,8 +263,8 @@ fn a_graceful_end_answers_what_is_under_way(on: &Systems) {
         }
     };
     let (address, stop, server) = start(spawner, handler);
-    let request =
-        spawner.spawn(async move { get(&client().build(Connector::new()), uri(address, "/")).await.2 });
+    let client = client().http2_only(http2).build(Connector::new());
+    let request = spawner.spawn(async move { get(&client, uri(address, "/")).await.2 });
     begins.recv().wait().unwrap();
     drop(stop);
     assert!(!server.is_finished());
