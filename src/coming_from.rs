@@ -40,6 +40,8 @@
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | libraries that need tokio, such as reqwest, tokio-postgres or redis | `Builder::tokio`, or `tokio::compat` for a single future, with the feature `tokio` |
 //! | `axum::serve`, `TokioExecutor`, `TokioTimer`, `TokioIo` | `hyper::serve`, `Executor`, `Timer`, `Io`, with the feature `hyper` |
+//! | `tokio_rustls`, `tokio_tungstenite` | rustls' `StreamOwned` or futures-rustls, tungstenite or async-tungstenite, as they are: each stream has the traits of std and of futures-io |
+//! | `tonic::transport::Server`, `Endpoint::connect` | `hyper::serve` with tonic's `Routes`, `connect_with_connector(hyper::Connector::new())`, with the features `hyper` and `tokio` |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `net::UnixStream`, `UnixListener`, `UnixDatagram`, `UdpSocket` | the same names in [`net`](crate::net); a receive says how much was cut off ([`Received`](crate::net::Received)) |
 //! | `TcpSocket`, `lookup_host` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::lookup`](crate::net::lookup()); a connect tries a host's addresses side by side |

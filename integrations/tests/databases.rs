@@ -1,12 +1,16 @@
-//! Databases: tokio-postgres over our own sockets and over tokio's, and redis, against real servers.
+//! Databases against real servers: tokio-postgres over our own sockets, over tokio's and from pools of bb8's
+//! and deadpool's, redis, and the drivers of both that block.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis::AsyncCommands;
-use tokio_postgres::{Config, NoTls};
+use deadpool::managed::{Metrics, RecycleResult};
+use redis::{AsyncCommands, Commands};
+use tokio_postgres::{Client, Config, Error, NoTls};
 use twoply::net::TcpStream;
-use twoply::{Wait, spawn};
+use twoply::{Spawner, Wait, channel, offload, spawn};
 use twoply_integrations::Server;
 use twoply_tests::{Kind, Systems, facade};
 
@@ -35,14 +39,23 @@ fn port(index: usize) -> u16 {
 
 #[test]
 fn postgres_answers() {
-    let laws: &[Law] =
-        &[("over_our_sockets", postgres_over_our_sockets), ("over_its_own", postgres_over_its_own)];
+    let laws: &[Law] = &[
+        ("over_our_sockets", postgres_over_our_sockets),
+        ("over_its_own", postgres_over_its_own),
+        ("pooled_by_bb8", postgres_pooled_by_bb8),
+        ("pooled_by_deadpool", postgres_pooled_by_deadpool),
+        ("that_blocks", postgres_that_blocks),
+    ];
     check(POSTGRES, twoply_integrations::postgres(), laws);
 }
 
 #[test]
 fn redis_answers() {
-    check(REDIS, twoply_integrations::redis(), &[("redis", redis_adds)]);
+    check(
+        REDIS,
+        twoply_integrations::redis(),
+        &[("redis", redis_adds), ("redis_that_blocks", redis_that_blocks)],
+    );
 }
 
 fn config(port: u16) -> Config {
@@ -52,7 +65,7 @@ fn config(port: u16) -> Config {
 }
 
 /// Asks questions side by side over one connection, by `.await` and by `.wait()`.
-async fn ask(client: tokio_postgres::Client) {
+async fn ask(client: Client) {
     let client = std::sync::Arc::new(client);
     let questions = (0..20_i32).map(|n| {
         let client = std::sync::Arc::clone(&client);
@@ -93,6 +106,165 @@ fn postgres_over_its_own(on: &Systems) {
     });
     session.wait().unwrap();
     runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+/// Opens the sessions of a pool, over our sockets.
+struct Sessions {
+    port: u16,
+    /// Where what drives them runs: pools open some from tasks of tokio's.
+    spawner: Spawner,
+    /// The number of sessions so far.
+    opened: AtomicUsize,
+}
+
+/// The most sessions that a pool has.
+const SESSIONS: usize = 3;
+
+impl Sessions {
+    fn new(spawner: &Spawner) -> Sessions {
+        Sessions { port: port(POSTGRES), spawner: spawner.clone(), opened: AtomicUsize::new(0) }
+    }
+
+    async fn open(&self) -> Result<Client, Error> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("the server listens");
+        let (client, connection) =
+            config(self.port).connect_raw(twoply::tokio::Io::new(stream), NoTls).await?;
+        self.spawner.spawn(connection).detach();
+        Ok(client)
+    }
+
+    async fn check(&self, client: &Client) -> Result<(), Error> {
+        client.simple_query("").await.map(drop)
+    }
+}
+
+impl bb8::ManageConnection for Sessions {
+    type Connection = Client;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Client, Error> {
+        self.open().await
+    }
+
+    async fn is_valid(&self, client: &mut Client) -> Result<(), Error> {
+        self.check(client).await
+    }
+
+    fn has_broken(&self, client: &mut Client) -> bool {
+        client.is_closed()
+    }
+}
+
+impl deadpool::managed::Manager for Sessions {
+    type Type = Client;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Client, Error> {
+        self.open().await
+    }
+
+    async fn recycle(&self, client: &mut Client, _: &Metrics) -> RecycleResult<Error> {
+        Ok(self.check(client).await?)
+    }
+}
+
+/// Returns which process of the server a session talks to, after a while in which others want one, too.
+async fn process(client: &Client) -> i32 {
+    let row = client.query_one("SELECT pg_backend_pid(), pg_sleep(0.001)::text", &[]).await.unwrap();
+    row.get(0)
+}
+
+/// Checks that many who ask at a time share a few sessions.
+async fn share<F: Future<Output = i32> + Send + 'static>(ask: impl Fn() -> F) {
+    let mut processes = HashSet::new();
+    // One half is suspended while it waits, the other half blocks.
+    let asking = (0..20).map(|n| {
+        let asked = ask();
+        if n % 2 == 0 { spawn(asked) } else { twoply::spawn_fn(|| Box::pin(asked).wait()) }
+    });
+    for process in asking.collect::<Vec<_>>() {
+        processes.insert(process.await.unwrap());
+    }
+    assert!((1..=SESSIONS).contains(&processes.len()), "{processes:?}");
+}
+
+fn postgres_pooled_by_bb8(on: &Systems) {
+    // bb8 starts tasks of tokio's.
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
+    let sessions = Sessions::new(runtime.spawner());
+    let session = runtime.spawn(async move {
+        let pool = bb8::Pool::builder().max_size(SESSIONS as u32).build(sessions).await.unwrap();
+        share(|| {
+            let pool = pool.clone();
+            async move { process(&pool.get().await.unwrap()).await }
+        })
+        .await;
+    });
+    session.wait().unwrap();
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+fn postgres_pooled_by_deadpool(on: &Systems) {
+    // This one needs nothing of tokio's.
+    let sessions = Sessions::new(on.here().spawner());
+    let session = on.here().spawn(async move {
+        let pool = deadpool::managed::Pool::<Sessions>::builder(sessions).max_size(SESSIONS).build().unwrap();
+        share(|| {
+            let pool = pool.clone();
+            async move { process(&pool.get().await.unwrap()).await }
+        })
+        .await;
+        assert!(pool.manager().opened.load(Ordering::SeqCst) <= SESSIONS);
+    });
+    session.wait().unwrap();
+}
+
+fn postgres_that_blocks(on: &Systems) {
+    let port = port(POSTGRES);
+    let connect = move || postgres::Config::from(config(port)).connect(postgres::NoTls);
+    // A lock of the server's: who waits for it is held up in the midst of a call.
+    const LOCK: &str = "SELECT pg_advisory_lock(1)";
+    let mut holding = offload(connect).unwrap().unwrap();
+    holding.batch_execute(LOCK).unwrap();
+    let (begun, begins) = channel::bounded(1);
+    let waiting = on.here().spawn(async move {
+        offload(|| {
+            let mut client = connect().unwrap();
+            begun.send(()).wait().unwrap();
+            client.batch_execute(LOCK).unwrap();
+            client.query_one("SELECT $1::int4 * 2", &[&21_i32]).unwrap().get::<_, i32>(0)
+        })
+    });
+    // On the same worker, if there is one only.
+    let releasing = on.here().spawn(async move {
+        begins.recv().await.unwrap();
+        offload(|| holding.batch_execute("SELECT pg_advisory_unlock(1)"))
+    });
+    releasing.wait().unwrap().unwrap().unwrap();
+    assert_eq!(waiting.wait().unwrap().unwrap(), 42);
+}
+
+fn redis_that_blocks(on: &Systems) {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}", port(REDIS))).unwrap();
+    let key = format!("{:?} waits", on.kind());
+    let mut connection = client.get_connection().unwrap();
+    let (same, waited) = (client.clone(), key.clone());
+    let (begun, begins) = channel::bounded(1);
+    // A call that the server answers when somebody else has something for it.
+    let waiting = on.here().spawn(async move {
+        offload(|| {
+            let mut connection = same.get_connection().unwrap();
+            begun.send(()).wait().unwrap();
+            connection.blpop::<_, (String, u32)>(waited, 60.0)
+        })
+    });
+    let giving = on.here().spawn(async move {
+        begins.recv().await.unwrap();
+        offload(|| connection.rpush::<_, _, u32>(&key, 5).map(|_| key))
+    });
+    let key = giving.wait().unwrap().unwrap().unwrap();
+    assert_eq!(waiting.wait().unwrap().unwrap().unwrap(), (key, 5));
 }
 
 fn redis_adds(on: &Systems) {
