@@ -10,7 +10,7 @@ use twoply_node::Node;
 use twoply_node::wire::{Atom, FromTerm, Nilable, ToTerm};
 use twoply_tests::{ErlangNode, Systems, laws};
 
-laws! { two_workers { gen_server_asks_and_is_asked } }
+laws! { native { gen_server_asks_and_is_asked } }
 
 const COOKIE: &str = "biscuit";
 

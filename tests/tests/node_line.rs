@@ -15,7 +15,7 @@ use twoply_node::wire::{Atom, FromTerm, Pid};
 use twoply_node::{CallError, Node, Remote};
 use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws};
 
-use self::proxy::{Line, Proxy};
+use self::proxy::{Line, Lines, Proxy};
 
 #[path = "node_faults/proxy.rs"]
 mod proxy;
@@ -27,7 +27,9 @@ laws! {
         a_flipped_byte_ends_the_connection_alone,
     }
     two_workers {
-        a_silent_line_is_noticed_whichever_side_is_silent,
+        a_line_that_is_silent_both_ways_is_noticed,
+        a_line_that_is_silent_to_us_is_noticed,
+        a_line_that_is_silent_to_the_peer_is_noticed,
         a_stopped_peer_is_given_up_and_comes_back,
         a_killed_peer_comes_back_as_another_one,
         a_node_that_is_stopped_for_a_while_goes_on,
@@ -179,9 +181,7 @@ fn a_reset_is_told_to_both_sides_and_the_line_heals(on: &Systems) {
         let Some(mut setup) = Setup::start(on) else { return };
         setup.works(on);
         setup.part();
-        let (tasks, mut before) = (on.here().tasks(), Resources::now());
-        // Threads that wait for another task are kept for a while.
-        before.threads.insert("twoply-native".to_owned(), usize::MAX);
+        let (tasks, before) = (on.here().tasks(), Resources::now());
         for _ in 0..3 {
             setup.goes_through(on, |setup| setup.proxy.reset());
             setup.the_peer_was_told();
@@ -189,7 +189,7 @@ fn a_reset_is_told_to_both_sides_and_the_line_heals(on: &Systems) {
             setup.part();
         }
         setup.proxy.reset();
-        before.assert_restored();
+        before.assert_descriptors_restored();
         eventually("no task is left", || on.here().tasks() <= tasks);
         assert_eq!(setup.node.exposed(), 0);
     });
@@ -216,17 +216,25 @@ fn a_flipped_byte_ends_the_connection_alone(on: &Systems) {
     setup.works(on);
 }
 
-fn a_silent_line_is_noticed_whichever_side_is_silent(on: &Systems) {
+fn a_line_that_is_silent_both_ways_is_noticed(on: &Systems) {
+    a_silent_line_is_noticed(on, (Line::Silent, Line::Silent));
+}
+
+fn a_line_that_is_silent_to_us_is_noticed(on: &Systems) {
+    a_silent_line_is_noticed(on, (Line::Pass, Line::Silent));
+}
+
+fn a_line_that_is_silent_to_the_peer_is_noticed(on: &Systems) {
+    a_silent_line_is_noticed(on, (Line::Silent, Line::Pass));
+}
+
+fn a_silent_line_is_noticed(on: &Systems, lines: Lines) {
     let Some(mut setup) = Setup::start(on) else { return };
-    let silent = Line::Silent;
-    for lines in [(silent, silent), (Line::Pass, silent), (silent, Line::Pass)] {
-        setup.goes_through(on, |setup| setup.proxy.set(lines));
-        setup.the_peer_was_told();
-        setup.proxy.reset();
-        setup.proxy.set((Line::Pass, Line::Pass));
-        setup.works(on);
-        setup.part();
-    }
+    setup.goes_through(on, |setup| setup.proxy.set(lines));
+    setup.the_peer_was_told();
+    setup.proxy.reset();
+    setup.proxy.set((Line::Pass, Line::Pass));
+    setup.works(on);
 }
 
 fn signal(process: u32, signal: Signal) {
