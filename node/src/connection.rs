@@ -20,7 +20,7 @@ use crate::waiting::Waiting;
 use crate::wire::{self, Control, Decoder, EncodeError, Flags, Peer, Reference, Target, ToTerm, write_frame};
 
 pub(crate) use self::tasks::start;
-pub(crate) use self::there::There;
+pub(crate) use self::there::{Nobody, There};
 
 /// The links, monitors and questions that a connection may have: what a peer invents is bounded.
 const MAX_RELATIONS: usize = 1 << 20;

@@ -30,7 +30,11 @@ laws! {
         a_silent_peer_is_given_up_and_one_that_ticks_is_not,
         a_peer_that_reads_slowly_holds_up_who_sends_to_it,
     }
-    two_workers { strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten }
+    two_workers {
+        strangers_are_refused_and_leave_nothing,
+        what_a_peer_invents_is_forgotten,
+        a_pid_of_ours_that_comes_back_is_nobody_there,
+    }
 }
 
 fn start(on: &Systems, builder: Builder) -> Node {
@@ -377,4 +381,36 @@ fn a_link_that_crosses_an_unlink_is_none(on: &Systems) {
     assert!(matches!(peer.hear(), Control::Exit { .. }));
     peer.say(&link, &());
     assert!(matches!(peer.hear(), Control::Exit { from, .. } if from == here));
+}
+
+/// A peer may say that a process of ours is one of its own. Nobody falls for it.
+fn a_pid_of_ours_that_comes_back_is_nobody_there(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let remote = node.connected("peer@localhost").unwrap();
+    let ours =
+        twoply_tests::builder(on).spawn(async |mut me: Process<u32>| drop(me.receive().await)).unwrap();
+    let pid = node.expose(&ours).unwrap();
+    let there = remote.process_of::<u32>(&pid);
+    assert!(matches!(there.try_send(7), Err(TrySendError::Closed(7))));
+    assert_eq!(there.ended().wait(), ExitReason::NoProcess);
+    let (seen, told) = channel();
+    let watcher = twoply_tests::builder(on).trap_exit(true).spawn(async move |mut me: Process<()>| {
+        me.monitor(&there.pid());
+        me.link(&there.pid());
+        for _ in 0..2 {
+            match me.receive().await {
+                Event::Down(down) => drop(seen.send(down.reason.clone())),
+                Event::Exit(exit) => drop(seen.send(exit.reason.clone())),
+                _ => {}
+            }
+        }
+    });
+    watcher.unwrap().ended().wait();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [ExitReason::NoProcess, ExitReason::NoProcess]);
+    // By its pid it can be linked and ended, as ever.
+    remote.pid(&pid).exit(ExitReason::Kill);
+    assert_eq!(ours.ended().wait(), ExitReason::Killed);
+    drop(peer);
 }

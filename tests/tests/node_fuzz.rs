@@ -39,8 +39,12 @@ fn hardy(on: &Systems, node: &Node) -> ProcessRef<Term> {
             {
                 let there = remote.pid(&pid);
                 me.link(&there);
-                me.monitor(&there);
-                me.unlink(&there);
+                let monitor = me.monitor(&there);
+                // Those across the line end with it.
+                if there.is_local() {
+                    me.unlink(&there);
+                    me.demonitor(monitor);
+                }
                 let _ = remote.process_of::<u8>(&pid).try_send(1);
             }
         }

@@ -41,6 +41,38 @@ impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
     }
 }
 
+/// A process of this node's own, as a peer has named it, for those who take the pid for one of the peer's: it
+/// is nobody.
+pub(crate) struct Nobody;
+
+impl<M: Send + 'static> Forwarder<M> for Nobody {
+    fn try_send(&self, message: M, _urgent: bool) -> Result<(), TrySendError<M>> {
+        Err(TrySendError::Closed(message))
+    }
+
+    fn poll_ready(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn ended(&self) -> Option<ExitReason> {
+        Some(ExitReason::NoProcess)
+    }
+}
+
+impl Endpoint for Nobody {
+    fn deliver(&self, to: &Pid, signal: Signal) {
+        let (reason, of) = (ExitReason::NoProcess, to.clone());
+        let (from, answer) = match signal {
+            Signal::Link { from, epoch } => (from, Signal::Exit { from: of, reason, by: By::Link(epoch) }),
+            Signal::Monitor { from, monitor } | Signal::Watch { from, monitor } => {
+                (from, Signal::Down { from: of, monitor, reason })
+            }
+            _ => return,
+        };
+        remote::deliver(&from, answer);
+    }
+}
+
 impl Endpoint for There {
     fn deliver(&self, to: &Pid, signal: Signal) {
         let done = match signal {

@@ -13,7 +13,7 @@ use twoply_core::sync::Notify;
 use twoply_core::time::timeout_at;
 
 use super::{Node, Shared};
-use crate::connection::{self, Connection, There};
+use crate::connection::{self, Connection, Nobody, There};
 use crate::meet::{self, ConnectError, in_time};
 use crate::wire::{self, Atom, HandshakeError, Status, Target, ToTerm, split_name};
 
@@ -425,8 +425,15 @@ impl Remote {
         remote::process_ref(pid, there)
     }
 
-    /// Returns a reference to the process with a pid that came from there.
+    /// Returns a reference to the process with a pid that came from there. A pid of this node is nobody: what
+    /// is sent to it is handed back.
     pub fn process_of<M: ToTerm + Send + 'static>(&self, pid: &wire::Pid) -> ProcessRef<M> {
+        let shared = &self.0.shared;
+        if shared.is_ours(pid) {
+            let row = shared.nodes.node(&pid.node, pid.creation);
+            let nobody = remote::pid(&row, connection::serial(pid), Arc::new(Nobody));
+            return remote::process_ref(nobody, Arc::new(Nobody));
+        }
         let there = There::new(Arc::clone(&self.0), Target::Pid(pid.clone()));
         remote::process_ref(self.pid(pid), there)
     }
