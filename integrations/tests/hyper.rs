@@ -124,10 +124,12 @@ fn requests_of_http2_share_a_connection(on: &Systems) {
     const REQUESTS: usize = 20;
     let spawner = on.here().spawner();
     let together = Arc::new(Barrier::new(REQUESTS));
-    let handler = move |_: Request<Incoming>| {
+    let handler = move |request: Request<Incoming>| {
         let together = Arc::clone(&together);
         async move {
-            together.wait().await;
+            if request.uri().path() == "/meet" {
+                together.wait().await;
+            }
             Ok(Response::new(Full::from("all are here")))
         }
     };
@@ -139,9 +141,11 @@ fn requests_of_http2_share_a_connection(on: &Systems) {
             counted.fetch_add(1, Ordering::Relaxed);
             Connector::new().call(uri)
         }));
+        // Of several that are the first ones, more than one may connect.
+        get(&client, uri(address, "/")).await;
         let answers = (0..REQUESTS).map(|_| {
             let client = client.clone();
-            spawn(async move { get(&client, uri(address, "/")).await.2 })
+            spawn(async move { get(&client, uri(address, "/meet")).await.2 })
         });
         for answer in answers.collect::<Vec<_>>() {
             assert_eq!(answer.await.unwrap(), "all are here");
