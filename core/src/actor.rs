@@ -69,13 +69,13 @@ pub use names::{
     Registry, SendToNameError, Via, WrongTypeError,
 };
 pub use pool::{Pool, PoolBuilder, Routing};
-pub(crate) use process::Listening;
 pub use process::{
     Ask, Builder, DEFAULT_CAPACITY, Down, Ended, Event, Exit, MonitorRef, Pid, Process, ProcessEntry,
     ProcessInfo, ProcessRef, ProcessState, ProcessTable, Receive, ReceiveMatch, ReceiveTimeout,
     SpawnProcessError, Stopping, Tabling, Timer, TimerRef, Trace, TraceAction, TraceEvent, Urgent, WeakRef,
     process_table,
 };
+pub(crate) use process::{Listening, Reserved};
 pub use service::{
     AskServiceError, NamedService, Presence, SendToServiceError, Service, ServiceBuilder, ServiceRef,
     Session, WhileAway,

@@ -67,9 +67,25 @@
 //! - **Ownership.** A [`Port`] closes when it is dropped; one with a mailbox closes with the process of that.
 //!   It can be [handed over](PortRef::hand_over) with nothing lost or reordered. It has a
 //!   [pid](PortRef::pid), to be linked, monitored and ended; [`Builder::register`] gives it a name.
+//! - **A message is its owner's.** An event is made a message when there is room for it in the mailbox, and
+//!   from then on it has the fate of the mailbox: an owner that ends takes along what it has not received.
+//!   What is no message yet, at most what one read has brought, goes to whoever the port is handed over to,
+//!   also if the owner before has ended meanwhile.
 //! - **Errors are events.** Bytes that make no item, a decoder that panics or makes no progress, what the
 //!   system refuses: the owner is told what, where and at which limit, what was read before comes before it,
 //!   and the other direction goes on.
+//!
+//! # What is still written at the end
+//!
+//! | the port ends because | of what has been sent before |
+//! |---|---|
+//! | it is [closed](PortRef::close), drained, or its input ends | all is written; a peer that reads nothing keeps the port open |
+//! | it is dropped, or its owner ends | as much is written as can be without waiting; the rest is lost |
+//! | it is made to by [`Pid::exit`](crate::actor::Pid::exit), it panics, or its runtime is shut down | nothing more is written |
+//!
+//! [`PortRef::finish`] ends the writing side only: the peer reads all, then the end. What has been written is
+//! the system's affair: it goes on sending for a socket that is closed, but for TCP resets the connection if
+//! something was received that nobody has read, and then the peer may miss the last of it.
 //!
 //! # Where the work is done
 //! In the task of the port, which waits asynchronously: it costs no thread, no stack, and, as long as nothing

@@ -24,6 +24,9 @@ laws! {
         a_dropped_port_closes_and_writes_what_it_can,
         a_port_that_is_received_from_moves_into_a_mailbox,
         an_owner_that_dies_as_it_hands_over_leaves_the_port_to_the_next,
+        what_was_no_message_of_a_dead_owner_is_left_to_the_next,
+        what_an_owner_has_sent_is_written_as_it_ends,
+        ports_are_in_dumps_and_tables,
         a_port_is_monitored_linked_and_found_by_name,
         a_function_that_panics_ends_the_port_and_nobody_else,
         a_port_is_a_source_of_an_actor,
@@ -251,6 +254,66 @@ fn an_owner_that_dies_as_it_hands_over_leaves_the_port_to_the_next(on: &Systems)
     assert!(port.ended().wait().is_normal());
 }
 
+fn what_was_no_message_of_a_dead_owner_is_left_to_the_next(on: &Systems) {
+    const LINES: u32 = 100;
+    let (ours, mut theirs) = pair();
+    let first = builder(on).capacity(2).spawn(async |me: Process<Event<String>>| {
+        std::future::pending::<()>().await;
+        drop(me);
+    });
+    let first = first.unwrap();
+    let port = port::lines(ours).on(on.here().backend()).into_mailbox(&first, |event| event).unwrap();
+    let lines: String = (0..LINES).map(|line| format!("{line}\n")).collect();
+    theirs.write_all(lines.as_bytes()).unwrap();
+    eventually("its mailbox is full", || first.len() == 2);
+    let (lines, got) = mpsc::channel();
+    let second = builder(on).capacity(4).spawn_fn(move |mut me: Process<Event<String>>| {
+        while let Some(Event::Item(line)) = me.receive().wait().message() {
+            lines.send(line.parse::<u32>().unwrap()).unwrap();
+        }
+    });
+    // There is no room for its last event either.
+    port.hand_over(&second.unwrap(), |event| event);
+    first.exit(ExitReason::Kill);
+    drop(theirs);
+    assert!(got.iter().eq(2..LINES));
+    assert!(port.ended().wait().is_normal());
+}
+
+fn what_an_owner_has_sent_is_written_as_it_ends(on: &Systems) {
+    for kill in [false, true] {
+        let (ours, mut theirs) = pair();
+        let backend = on.here().backend().clone();
+        let owner = builder(on).spawn_fn(move |me: Process<Event<String>>| {
+            let port = port::lines(ours).on(&backend).into_mailbox(&me.me(), |event| event).unwrap();
+            for line in 0..50 {
+                port.send(line.to_string()).wait().unwrap();
+            }
+            if kill {
+                me.me().exit(ExitReason::Kill);
+            }
+        });
+        owner.unwrap().ended().wait();
+        let mut all = String::new();
+        theirs.read_to_string(&mut all).unwrap();
+        assert!(all.lines().eq((0..50).map(|line| line.to_string())), "{all:?}");
+    }
+}
+
+fn ports_are_in_dumps_and_tables(on: &Systems) {
+    let (ours, _theirs) = pair();
+    let port = port::lines(ours).name("line port").on(on.here().backend()).start().unwrap();
+    let pid = port.port_ref().pid();
+    let limit = Duration::from_secs(60);
+    eventually("it waits", || {
+        let table = on.here().spawner().process_table().limit(limit).wait();
+        table.process(&pid).is_some_and(|entry| entry.info.name.as_deref() == Some("line port"))
+    });
+    let dump = on.here().spawner().dump().limit(limit).wait();
+    let names: Vec<_> = dump.tasks().iter().filter_map(|task| task.task.name()).collect();
+    assert!(names.iter().any(|name| &**name == "line port"), "{dump}");
+}
+
 fn a_port_is_monitored_linked_and_found_by_name(on: &Systems) {
     let name = format!("port of {}", on.name());
     let backend = on.here().backend().clone();
@@ -289,14 +352,24 @@ fn a_port_is_monitored_linked_and_found_by_name(on: &Systems) {
 
 fn a_function_that_panics_ends_the_port_and_nobody_else(on: &Systems) {
     let (ours, mut theirs) = pair();
-    let owner = builder(on).spawn(async |mut me: Process<u32>| while me.receive().await.is_message() {});
+    let owner = builder(on).capacity(3).spawn(async |me: Process<usize>| {
+        std::future::pending::<()>().await;
+        drop(me);
+    });
     let owner = owner.unwrap();
-    let make = |_: Event<String>| -> u32 { panic!("expected: the function panics") };
+    let make = |event: Event<String>| match event.item() {
+        Some(line) if line == "panic" => panic!("expected: the function panics"),
+        line => line.map_or(0, |line| line.len()),
+    };
+    theirs.write_all(b"line\npanic\nline\n").unwrap();
     let port = port::lines(ours).on(on.here().backend()).into_mailbox(&owner, make).unwrap();
-    theirs.write_all(b"line\n").unwrap();
     assert!(matches!(port.ended().wait(), ExitReason::Panicked(_)));
-    assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
-    assert!(owner.try_send(1).is_ok());
+    // What was there is gone, and the other side may see that as a reset.
+    assert!(!matches!(theirs.read(&mut [0]), Ok(1..)));
+    // What came before has been delivered, and the port has left no room taken.
+    assert_eq!(owner.len(), 1);
+    assert!(owner.try_send(1).is_ok() && owner.try_send(2).is_ok());
+    assert!(owner.try_send(3).unwrap_err().is_full());
     owner.exit(ExitReason::Shutdown);
 }
 

@@ -27,6 +27,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use self::cell::Cell;
+pub(crate) use self::cell::Reserved;
 use self::mailbox::Batch;
 use self::pid::{By, Epoch, Signal};
 use crate::kernel::task::{ExitReason, IntoExit};

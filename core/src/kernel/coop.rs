@@ -101,9 +101,15 @@ impl Unit {
     /// Reports that the operation has completed.
     #[inline]
     pub(crate) fn spend(self) {
+        self.spend_for(1);
+    }
+
+    /// Reports that as many operations have completed, all at once.
+    #[inline]
+    pub(crate) fn spend_for(self, operations: u32) {
         with_state(|state| {
             let budget = state.budget();
-            budget.set(budget.get().saturating_sub(1));
+            budget.set(budget.get().saturating_sub(operations));
         });
     }
 }

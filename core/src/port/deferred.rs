@@ -62,6 +62,14 @@ impl<M: Medium> Medium for Deferred<M> {
         }
     }
 
+    #[inline]
+    fn next_at_hand(&mut self) -> Option<Input<M::In>> {
+        match self {
+            Deferred::Open(medium) => medium.next_at_hand(),
+            _ => None,
+        }
+    }
+
     fn encode(&mut self, item: M::Out) -> Result<(), PortError> {
         match self {
             Deferred::Open(medium) => medium.encode(item),

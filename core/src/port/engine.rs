@@ -24,6 +24,9 @@ use crate::actor::{self, ExitReason, Listening, MonitorRef, Pid, Process};
 use crate::channel::{Receiver, Source, WaitKey, oneshot};
 use crate::kernel::coop;
 
+/// The number of items that are delivered together, if as many have been read at once.
+const BATCH: usize = 64;
+
 /// A request to a port: the messages of its process.
 pub(super) enum Control<T> {
     /// Gives so many items more.
@@ -64,13 +67,10 @@ pub(super) struct Engine<M: Medium> {
     medium: M,
     /// The place that events go to.
     outlet: Box<dyn Outlet<M::In>>,
-    /// The event that is delivered next.
-    front: Option<Event<M::In>>,
-    /// The events behind it. There are few, unless somebody sends one item after another that cannot be
-    /// encoded and receives nothing: to have it wait for room would be a wait for itself.
-    behind: VecDeque<Event<M::In>>,
-    /// Events of an earlier outlet, which come before all others.
-    backlog: Option<Receiver<Event<M::In>>>,
+    /// The events that are to be delivered. There are [`BATCH`] at most, unless somebody sends one item after
+    /// another that cannot be encoded and receives nothing: to have it wait for room would be a wait for
+    /// itself.
+    events: VecDeque<Event<M::In>>,
     /// The number of items that the owner has asked for.
     demand: Demand,
     /// False when there is nothing more to be read.
@@ -116,9 +116,7 @@ impl<M: Medium> Engine<M> {
         Engine {
             medium: start.medium,
             outlet: start.outlet,
-            front: None,
-            behind: VecDeque::new(),
-            backlog: None,
+            events: VecDeque::new(),
             demand: Demand::new(start.active),
             reading: true,
             output: if M::WRITES { Output::Open } else { Output::Over },
@@ -145,6 +143,9 @@ impl<M: Medium> Engine<M> {
         let over = self.poll_round(me, cx);
         if over.is_pending() {
             self.medium.settle();
+            if self.events.is_empty() {
+                self.events = VecDeque::new();
+            }
         }
         over
     }
@@ -153,21 +154,23 @@ impl<M: Medium> Engine<M> {
         loop {
             // Streams of the user's may always be ready and spend nothing.
             ready!(coop::proceed(cx)).spend();
-            let mut dropped = false;
+            let mut end = None;
             while let Poll::Ready(event) = me.poll_receive(&mut self.listening, cx) {
-                if let Some(reason) = self.control(event, me, &mut dropped) {
-                    return Poll::Ready(reason);
-                }
+                end = end.or(self.control(event, me));
             }
             self.write(cx);
-            if dropped {
-                return Poll::Ready(ExitReason::Normal);
+            if let Some(reason) = end {
+                return Poll::Ready(reason);
             }
             let again = match self.read(me, cx) {
                 Ok(again) => again,
-                Err(Gone) => return Poll::Ready(ExitReason::Normal),
+                Err(Gone) => {
+                    self.end_output();
+                    self.write(cx);
+                    return Poll::Ready(ExitReason::Normal);
+                }
             };
-            if self.closed && self.front.is_none() && !self.outlet.is_busy() {
+            if self.closed && self.events.is_empty() && !self.outlet.is_busy() {
                 return Poll::Ready(ExitReason::Normal);
             }
             if !again {
@@ -176,12 +179,12 @@ impl<M: Medium> Engine<M> {
         }
     }
 
-    /// Does what is asked for. Returns the reason if the port ends for it at once.
+    /// Does what is asked for. Returns the reason if the port ends for it, once it has written what it can
+    /// without waiting.
     fn control(
         &mut self,
         event: actor::Event<Control<M::In>>,
         me: &Process<Control<M::In>>,
-        dropped: &mut bool,
     ) -> Option<ExitReason> {
         match event {
             actor::Event::Message(Control::Active(active)) => self.demand.add(active),
@@ -191,14 +194,14 @@ impl<M: Medium> Engine<M> {
                 self.end_output();
             }
             actor::Event::Message(Control::Drop) => {
-                self.reading = false;
                 self.end_output();
-                *dropped = true;
+                return Some(ExitReason::Normal);
             }
             actor::Event::Message(Control::HandOver(successor)) => self.hand_over(successor, me),
             actor::Event::Down(down) if self.is_owner(&down) => {
                 // One that was about to hand it over has done so.
                 if self.successor.is_none() {
+                    self.end_output();
                     return Some(down.reason);
                 }
                 self.succeed(me);
@@ -217,13 +220,12 @@ impl<M: Medium> Engine<M> {
     fn hand_over(&mut self, mut successor: Successor<M::In>, me: &Process<Control<M::In>>) {
         let backlog = successor.backlog.take();
         self.successor = Some(successor);
-        if backlog.is_some() {
+        if let Some(backlog) = backlog {
             // It was a source, and its receiver comes along: nobody has to be told.
-            self.backlog = backlog;
-            if let Some(event) = self.front.take() {
-                self.behind.push_front(event);
-            }
             self.succeed(me);
+            let mut events: VecDeque<_> = std::iter::from_fn(|| backlog.try_recv().ok()).collect();
+            events.append(&mut self.events);
+            self.events = events;
         }
     }
 
@@ -233,9 +235,17 @@ impl<M: Medium> Engine<M> {
         if let Some((_, monitor)) = self.owner.take() {
             me.demonitor(monitor);
         }
+        if self.is_parting() {
+            self.events.pop_front();
+        }
         self.marker = None;
         self.outlet = successor.outlet;
         self.owner = Some((successor.owner.clone(), me.monitor(&successor.owner)));
+    }
+
+    /// Returns true if the next event is the last one of its owner.
+    fn is_parting(&self) -> bool {
+        matches!(self.events.front(), Some(Event::HandedOver(_)))
     }
 
     /// Lets no more items be sent. Those that have been are written.
@@ -249,7 +259,7 @@ impl<M: Medium> Engine<M> {
 
     /// Gives the output up.
     fn fail_output(&mut self, error: PortError) {
-        self.behind.push_back(Event::Error(error));
+        self.events.push_back(Event::Error(error));
         self.output = Output::Over;
         self.writes.close();
         while self.writes.try_recv().is_ok() {}
@@ -279,7 +289,7 @@ impl<M: Medium> Engine<M> {
         match self.medium.poll_close(cx) {
             Poll::Pending => return,
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => self.behind.push_back(Event::Error(error)),
+            Poll::Ready(Err(error)) => self.events.push_back(Event::Error(error)),
         }
         self.output = Output::Over;
     }
@@ -302,7 +312,7 @@ impl<M: Medium> Engine<M> {
                         self.output = Output::Ending;
                         self.has_writers = false;
                     }
-                    Err(error) => self.behind.push_back(Event::Error(error)),
+                    Err(error) => self.events.push_back(Event::Error(error)),
                 },
             }
         }
@@ -322,31 +332,46 @@ impl<M: Medium> Engine<M> {
                     break;
                 }
                 self.closed = true;
-                self.front = Some(Event::Closed);
+                self.events.push_back(Event::Closed);
                 continue;
             }
             if self.demand.is_passive() {
                 break;
             }
-            match self.medium.poll_next(cx) {
-                Poll::Pending => break,
-                Poll::Ready(Input::Item(item)) => self.read_one(Event::Item(item)),
-                Poll::Ready(Input::Error(error)) => self.read_one(Event::Error(error)),
-                Poll::Ready(Input::Failed(error)) => {
-                    self.behind.push_back(Event::Error(error));
-                    self.end_input();
-                }
-                Poll::Ready(Input::End) => self.end_input(),
+            let Poll::Ready(input) = self.medium.poll_next(cx) else { break };
+            self.take_input(input);
+            // What has been read with it is delivered with it.
+            while self.reading && self.events.len() < BATCH && !self.demand.is_passive() {
+                let Some(input) = self.medium.next_at_hand() else { break };
+                self.take_input(input);
             }
         }
         Ok(self.output != output)
     }
 
-    /// Has `event`, which has been read, be delivered next.
+    /// Has what has come be delivered.
+    #[inline]
+    fn take_input(&mut self, input: Input<M::In>) {
+        match input {
+            Input::Item(item) => self.read_one(Event::Item(item)),
+            Input::Error(error) => self.read_one(Event::Error(error)),
+            Input::Failed(error) => {
+                self.events.push_back(Event::Error(error));
+                self.end_input();
+            }
+            Input::End => self.end_input(),
+        }
+    }
+
+    /// Has `event`, which has been read, be delivered.
+    #[inline]
     fn read_one(&mut self, event: Event<M::In>) {
-        self.front = Some(event);
+        if self.events.len() == 1 {
+            self.events.reserve(BATCH);
+        }
+        self.events.push_back(event);
         if self.demand.count() {
-            self.behind.push_back(Event::Passive);
+            self.events.push_back(Event::Passive);
         }
     }
 
@@ -354,7 +379,7 @@ impl<M: Medium> Engine<M> {
     fn end_input(&mut self) {
         self.reading = false;
         if self.output == Output::Open && self.half_open {
-            self.behind.push_back(Event::HalfClosed);
+            self.events.push_back(Event::HalfClosed);
         } else {
             self.end_output();
         }
@@ -368,43 +393,28 @@ impl<M: Medium> Engine<M> {
                 let _ = ready!(Pin::new(held).poll(cx));
                 self.held = None;
             }
-            if self.front.is_none() && !self.outlet.is_busy() {
-                match (self.marker.take(), &self.successor) {
-                    // The owner before has its last event.
-                    (Some(released), Some(_)) => {
-                        self.held = Some(released);
-                        self.succeed(me);
-                        continue;
-                    }
-                    (None, Some(_)) => {
-                        let (last, released) = HandOver::new();
-                        self.front = Some(Event::HandedOver(last));
-                        self.marker = Some(released);
-                    }
-                    (_, None) => self.front = self.next_event(),
+            if self.successor.is_some() && !self.is_parting() && !self.outlet.is_busy() {
+                // The owner has its last event, or is to have it now.
+                if let Some(released) = self.marker.take() {
+                    self.held = Some(released);
+                    self.succeed(me);
+                    continue;
                 }
-                if self.front.is_none() {
-                    return Poll::Ready(Ok(()));
-                }
+                let (last, released) = HandOver::new();
+                self.events.push_front(Event::HandedOver(last));
+                self.marker = Some(released);
             }
-            match ready!(self.outlet.poll_deliver(&mut self.front, cx)) {
+            if self.events.is_empty() && !self.outlet.is_busy() {
+                return Poll::Ready(Ok(()));
+            }
+            let most = if self.is_parting() { 1 } else { BATCH };
+            match ready!(self.outlet.poll_deliver(&mut self.events, most, cx)) {
                 Ok(()) => {}
                 // The owner before ends as it hands the port over: the next one has the rest.
                 Err(Gone) if self.successor.is_some() => self.succeed(me),
                 Err(Gone) => return Poll::Ready(Err(Gone)),
             }
         }
-    }
-
-    /// Returns the next event that waits.
-    fn next_event(&mut self) -> Option<Event<M::In>> {
-        if let Some(backlog) = &self.backlog {
-            match backlog.try_recv() {
-                Ok(event) => return Some(event),
-                Err(_) => self.backlog = None,
-            }
-        }
-        self.behind.pop_front()
     }
 }
 

@@ -18,6 +18,11 @@ pub(super) trait Medium: Send + 'static {
     /// Polls for what comes next. It is not called again after an end or a failure.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<Self::In>>;
 
+    /// Returns what comes next, if it takes no more reading: `None` says nothing of what is to come.
+    fn next_at_hand(&mut self) -> Option<Input<Self::In>> {
+        None
+    }
+
     /// Encodes `item` behind what is still to be written.
     ///
     /// # Errors

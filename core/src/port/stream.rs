@@ -98,11 +98,8 @@ impl<D: Decoder> Decoding<D> {
         mut read: impl FnMut(&mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<Input<D::Item>> {
         loop {
-            if self.ready {
-                match self.decode() {
-                    Some(input) => return Poll::Ready(input),
-                    None => self.ready = false,
-                }
+            if let Some(input) = self.next_at_hand() {
+                return Poll::Ready(input);
             }
             if self.at_end {
                 return Poll::Ready(self.end());
@@ -120,6 +117,14 @@ impl<D: Decoder> Decoding<D> {
             }
             self.ready = true;
         }
+    }
+
+    /// Returns the next item of the bytes that have been read.
+    #[inline]
+    pub(super) fn next_at_hand(&mut self) -> Option<Input<D::Item>> {
+        let input = if self.ready { self.decode() } else { None };
+        self.ready = input.is_some();
+        input
     }
 
     /// Makes an item of the bytes that are there. `None` if it takes more.
@@ -263,6 +268,11 @@ where
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<D::Item>> {
         let io = &mut self.io;
         self.input.poll_next(cx, |cx, buf| Pin::new(&mut *io).poll_read(cx, buf))
+    }
+
+    #[inline]
+    fn next_at_hand(&mut self) -> Option<Input<D::Item>> {
+        self.input.next_at_hand()
     }
 
     fn encode(&mut self, item: T) -> Result<(), PortError> {

@@ -7,9 +7,9 @@
 //! is run or dropped under one.
 
 mod receive;
+mod room;
 
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
 
 use super::event::Event;
 use super::mailbox::{BEGUN, CROWDED, FILLED, Flags, LISTENING, Queue, RETURNED, URGENT};
@@ -21,14 +21,13 @@ use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::base::sync::seq_cst::AtomicU32;
 use crate::base::sync::{Mutex, MutexGuard, lock};
-use crate::base::waitlist::WaitKey;
 use crate::base::wake::{StoredWaker, wake_all};
-use crate::channel::{SendError, TrySendError, take_message};
+use crate::channel::TrySendError;
 use crate::kernel::backend::Backend;
-use crate::kernel::coop;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::TaskId;
-use crate::kernel::waiting::{self, WaitingFor};
+
+pub(crate) use room::Reserved;
 
 /// The place of the number of the process's task among the flags, above all of them. It tells the task from
 /// another one that receives from the mailbox, of which there is hardly ever one.
@@ -195,6 +194,22 @@ impl<M> Cell<M> {
         self.enqueue(queue, Event::Message(message), urgent)
     }
 
+    /// Puts several messages in the queue, as [`Cell::enqueue`] does.
+    pub(super) fn enqueue_messages(
+        &self,
+        queue: &mut Queue<M>,
+        messages: impl Iterator<Item = M>,
+    ) -> Option<StoredWaker> {
+        let before = queue.sent;
+        for message in messages {
+            queue.sent = queue.sent.wrapping_add(1);
+            queue.push(Event::Message(message), false);
+        }
+        let waker = if queue.sent == before { None } else { queue.receiver.take() };
+        self.sync_flags(queue);
+        waker
+    }
+
     /// Returns true if a message that has not waited must wait. That is so, too, where there is room and
     /// somebody waits: whoever has made the room is about to grant it to the first of those.
     #[inline]
@@ -264,113 +279,6 @@ impl<M> Cell<M> {
         Ok(())
     }
 
-    /// Sends `message`, or waits for a permit.
-    pub(super) fn poll_send(
-        &self,
-        urgent: bool,
-        wait_key: &mut WaitKey,
-        message: &mut Option<M>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<M>>> {
-        let unit = ready!(coop::proceed(cx));
-        let sent = self.poll_permit(urgent, wait_key, message, cx);
-        let sent =
-            ready!(waiting::note(sent, || WaitingFor::MailboxRoom { process: self.identity().serial }));
-        unit.spend();
-        Poll::Ready(sent)
-    }
-
-    fn poll_permit(
-        &self,
-        urgent: bool,
-        wait_key: &mut WaitKey,
-        message: &mut Option<M>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<M>>> {
-        // A waker is cloned, and as the older local dropped, with nothing locked: both run code of the
-        // waker's.
-        let mut spare: Option<StoredWaker> = None;
-        loop {
-            let mut inbox = lock(&self.inbox);
-            let closed = inbox.life.is_closed();
-            let queue = &mut inbox.queue;
-            if closed {
-                // The close has taken all entries out.
-                wait_key.take();
-                drop(inbox);
-                return self.poll_forward(urgent, message, cx);
-            }
-            let has_permit = wait_key.is_set() && !queue.is_waiting(wait_key);
-            if has_permit || (!wait_key.is_set() && !self.is_full(queue)) {
-                // First of all: a send that is polled too often panics here, and takes no permit along.
-                let message = take_message(message);
-                if wait_key.take().is_some() {
-                    queue.use_permit();
-                }
-                let waker = self.enqueue_message(queue, message, urgent);
-                drop(inbox);
-                wake_all(waker);
-                return Poll::Ready(Ok(()));
-            }
-            if self.overflow != Overflow::Wait {
-                let sent = self.overflow(inbox, take_message(message), urgent);
-                return Poll::Ready(sent.map_err(|error| SendError(error.into_inner())));
-            }
-            let is_first = !queue.has_waiters();
-            if !queue.wait_for_room(wait_key, cx.waker(), &mut spare) {
-                drop(inbox);
-                spare = Some(StoredWaker::of(cx.waker()));
-                continue;
-            }
-            if !is_first {
-                // CROWDED is set, so whoever makes room sees it.
-                return Poll::Pending;
-            }
-            // S1 of the mailbox's diagram, and S2: there may be room since the first look. Then the permit is
-            // for this send, which nobody has to wake.
-            self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
-            let mut own = Vec::new();
-            self.grant_permits(queue, &mut own);
-            drop(inbox);
-            if own.is_empty() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Clears [`CROWDED`] if nobody waits; `queue` proves that the lock is held.
-    fn clear_crowded(&self, queue: &Queue<M>) {
-        if !queue.has_waiters() {
-            self.flags.store(self.flags.load(Relaxed) & !CROWDED, Relaxed);
-        }
-    }
-
-    /// Grants permits to the waiting sends, for as many messages as there is room for.
-    fn grant_permits(&self, queue: &mut Queue<M>, wakers: &mut Vec<StoredWaker>) {
-        let free = self.free(queue);
-        queue.grant_permits(free, wakers);
-        self.clear_crowded(queue);
-    }
-
-    /// Ends the wait of a send, or gives back the permit that it has been granted.
-    pub(super) fn stop_send(&self, wait_key: &mut WaitKey) {
-        if !wait_key.is_set() {
-            return;
-        }
-        let mut wakers = Vec::new();
-        let mut inbox = lock(&self.inbox);
-        let closed = inbox.life.is_closed();
-        let queue = &mut inbox.queue;
-        let left = queue.stop_waiting(wait_key);
-        if left.is_none() && !closed {
-            queue.use_permit();
-        }
-        self.grant_permits(queue, &mut wakers);
-        drop(inbox);
-        drop(left);
-        wake_all(wakers);
-    }
-
     /// Returns true if as many messages have been received as had been sent when their number was `sent`.
     pub(super) fn has_received(&self, sent: u32) -> bool {
         // Modulo 2^32: no mailbox holds half as many.
@@ -408,15 +316,6 @@ impl<M> Cell<M> {
         if self.flags.load(SeqCst) & CROWDED != 0 {
             self.make_room();
         }
-    }
-
-    #[cold]
-    fn make_room(&self) {
-        let mut wakers = Vec::new();
-        let mut inbox = lock(&self.inbox);
-        self.grant_permits(&mut inbox.queue, &mut wakers);
-        drop(inbox);
-        wake_all(wakers);
     }
 
     /// Returns true if the body has begun to run. Only for the process's own task.

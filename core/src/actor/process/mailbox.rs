@@ -30,6 +30,13 @@
 //! S2  full, by taken?   (SeqCst)           R2  CROWDED?             (SeqCst)
 //! ```
 //! The four have one order: either S2 sees that there is room, or R2 sees that somebody waits for it.
+//!
+//! # Several messages at once
+//! A port waits for room for all that it has to deliver. It is *called* when there is room for one message;
+//! until it comes it stays in front of the line, so nobody takes what becomes free meanwhile, and nobody else
+//! has to be told of it: CROWDED is clear. When it comes it takes as many permits as it wants and there are,
+//! and serves who is next. So a full mailbox costs a wake-up and two locks for each batch, and no lock for
+//! each message that is received.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -116,9 +123,17 @@ pub(super) struct Queue<M> {
 /// The sends that wait for room in the mailbox.
 struct Room {
     /// The sends that have no permit, the oldest first.
-    waiters: LinkedSlab<StoredWaker>,
+    waiters: LinkedSlab<Waiting>,
     /// The number of permits that sends have been granted and have not used yet.
     permits: u32,
+}
+
+/// A send that waits for room.
+struct Waiting {
+    /// `None` once it has been called: only where it is in front, and has several messages.
+    waker: Option<StoredWaker>,
+    /// True if it has several messages, and takes the permits for them itself.
+    several: bool,
 }
 
 /// The half of a mailbox that the receiver has fetched. Made when it is first of use, since most processes
@@ -209,42 +224,56 @@ impl<M> Queue<M> {
         news
     }
 
-    /// Enters a send among those that wait for room, as [`LinkedSlab::enter`] does, or replaces its waker.
+    fn room(&mut self) -> &mut Room {
+        self.room.get_or_insert_with(|| Box::new(Room { waiters: LinkedSlab::new(), permits: 0 }))
+    }
+
+    /// Enters a send at the end of the line, with the waker in `spare`, or replaces the waker of one that is
+    /// there. The clone of `waker` is made without the lock: where it is needed and there is none, this
+    /// changes nothing and returns false. What is left in `spare` is for the caller to drop without the lock.
     pub(super) fn wait_for_room(
         &mut self,
         wait_key: &mut WaitKey,
+        several: bool,
         waker: &Waker,
         spare: &mut Option<StoredWaker>,
     ) -> bool {
-        let empty = || Box::new(Room { waiters: LinkedSlab::new(), permits: 0 });
-        self.room.get_or_insert_with(empty).waiters.enter(wait_key, waker, spare)
+        let waiters = &mut self.room().waiters;
+        match wait_key.get().and_then(|key| waiters.find(key)) {
+            Some(waiting) if waiting.waker.as_ref().is_some_and(|own| own.will_wake(waker)) => {}
+            _ if spare.is_none() => return false,
+            Some(waiting) => std::mem::swap(&mut waiting.waker, spare),
+            None => wait_key.set(waiters.push_back(Waiting { waker: spare.take(), several })),
+        }
+        true
     }
 
     /// Returns whether the send with this key still waits. One whose key is set and that does not has a
-    /// permit.
+    /// permit, or has been called.
     pub(super) fn is_waiting(&mut self, wait_key: &WaitKey) -> bool {
-        self.room.as_mut().is_some_and(|room| room.waiters.is_waiting(wait_key))
+        let Some(room) = &mut self.room else { return false };
+        wait_key.get().and_then(|key| room.waiters.find(key)).is_some_and(|waiting| waiting.waker.is_some())
     }
 
-    /// Takes a send out, and unsets its key. Returns `None` if it did not wait any more: then it had a
-    /// permit.
-    pub(super) fn stop_waiting(&mut self, wait_key: &mut WaitKey) -> Option<StoredWaker> {
-        match &mut self.room {
-            Some(room) => room.waiters.leave(wait_key),
-            None => {
-                wait_key.take();
-                None
-            }
-        }
+    /// Takes a send out, and unsets its key. The inner waker is that of a send which still waited; `None`
+    /// says that it was not in the line any more, because it had a permit.
+    pub(super) fn stop_waiting(&mut self, wait_key: &mut WaitKey) -> Option<Option<StoredWaker>> {
+        let key = wait_key.take()?;
+        self.room.as_mut()?.waiters.remove(key).map(|waiting| waiting.waker)
     }
 
-    /// Grants `free` permits to the sends that have waited longest. The caller wakes them.
+    /// Grants `free` permits to the sends that have waited longest, or calls the one that is to take them.
+    /// The caller wakes them.
     pub(super) fn grant_permits(&mut self, free: u32, wakers: &mut Vec<StoredWaker>) {
         let Some(room) = &mut self.room else { return };
         for _ in 0..free {
-            let Some(waker) = room.waiters.pop_front() else { return };
+            let Some(front) = room.waiters.front() else { return };
+            wakers.extend(front.waker.take());
+            if front.several {
+                return;
+            }
             room.permits += 1;
-            wakers.push(waker);
+            room.waiters.pop_front();
         }
     }
 
@@ -254,23 +283,36 @@ impl<M> Queue<M> {
         self.room.as_ref().map_or(0, |room| room.permits)
     }
 
-    /// Takes back a permit that has been used, or given up.
-    pub(super) fn use_permit(&mut self) {
+    /// Takes so many permits out of the free ones.
+    pub(super) fn take_permits(&mut self, count: u32) {
+        self.room().permits += count;
+    }
+
+    /// Takes back permits that have been used, or given up.
+    pub(super) fn use_permits(&mut self, count: u32) {
         if let Some(room) = &mut self.room {
-            room.permits -= 1;
+            room.permits -= count;
         }
     }
 
-    /// Returns true if a send waits for room.
+    /// Returns true if a send waits for room, or has been called.
     pub(super) fn has_waiters(&self) -> bool {
         self.room.as_ref().is_some_and(|room| !room.waiters.is_empty())
+    }
+
+    /// Returns true if the receiver is to see to it that a send gets room.
+    pub(super) fn is_crowded(&mut self) -> bool {
+        let front = self.room.as_mut().and_then(|room| room.waiters.front());
+        front.is_some_and(|front| front.waker.is_some())
     }
 
     /// Takes all waiting sends out, because no more messages are taken. The caller wakes them, so that they
     /// learn of it; permits mean nothing from now on.
     pub(super) fn close(&mut self) -> Vec<StoredWaker> {
         match self.room.take() {
-            Some(mut room) => std::iter::from_fn(|| room.waiters.pop_front()).collect(),
+            Some(mut room) => {
+                std::iter::from_fn(|| room.waiters.pop_front()).filter_map(|waiting| waiting.waker).collect()
+            }
             None => Vec::new(),
         }
     }

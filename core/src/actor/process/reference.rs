@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::cell::Cell;
+use super::cell::{Cell, Reserved};
 use super::pid::Pid;
 use super::stopping::Stopping;
 use crate::channel::{SendError, Sending, Sink, TrySendError, WaitKey};
@@ -281,6 +281,24 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// process that has ended is undelivered.
     pub(crate) fn keep_mailbox(&self, keeping: bool) {
         self.0.keep_mailbox(keeping);
+    }
+
+    /// Reserves room for `wanted` messages, or fewer, or waits until there is some. Whoever gives up before,
+    /// or while it waits, calls `stop_send`, as for a send.
+    pub(crate) fn poll_reserve(
+        &self,
+        wanted: u32,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Reserved> {
+        self.0.poll_reserve(wanted, wait_key, cx)
+    }
+
+    /// Sends `messages` with `permits` that were reserved for them; those that are too many are given back.
+    /// Returns false if the process takes no more messages, which are left where they are.
+    pub(crate) fn send_reserved(&self, permits: u32, messages: &mut Vec<M>) -> bool {
+        part_with::<M>();
+        self.0.send_reserved(permits, messages)
     }
 }
 

@@ -3,13 +3,14 @@
 //! A noop waker will do where a poll shows what a wake-up would have announced; where the wake-up itself is
 //! the point, a waker sets a flag.
 
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use loom::thread;
 
 use super::super::mailbox::Batch;
 use super::*;
 use crate::actor::ExitReason;
+use crate::base::waitlist::WaitKey;
 
 fn cell(capacity: u32) -> Arc<Cell<u32>> {
     Cell::new(capacity, Overflow::Wait, false, Extra::none())
@@ -120,6 +121,41 @@ fn a_promise_that_is_given_up_goes_to_the_next_in_line() {
         cell.stop_send(&mut a);
         receiver.join().unwrap();
         assert!(at_once || send(&cell, &mut b, 3, Waker::noop()), "the permit is lost");
+        assert_eq!(lock(&cell.inbox).queue.permits(), 0);
+    });
+}
+
+/// The receiver that calls a sender of several messages does not look at the line again until that comes.
+#[test]
+fn whoever_is_called_takes_what_has_become_free_and_serves_the_next() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let cell = cell(2);
+        assert!(cell.try_send(1, false).is_ok() && cell.try_send(2, false).is_ok());
+        let mut batch = Batch::new();
+        cell.fetch_all(&mut batch, &mut 0);
+        let receiver = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                assert!(cell.try_next(&mut batch).is_some() && cell.try_next(&mut batch).is_some());
+            })
+        };
+        let bells = [(); 2].map(|()| Arc::new(Bell::default()));
+        let wakers = bells.clone().map(Waker::from);
+        let rang = |bell: usize| bells[bell].0.load(std::sync::atomic::Ordering::SeqCst);
+        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
+        let mut reserve = || cell.poll_permits(1, &mut a, &mut Context::from_waker(&wakers[0]));
+        let first = reserve();
+        let second = send(&cell, &mut b, 4, &wakers[1]);
+        receiver.join().unwrap();
+        assert!(first.is_ready() || rang(0), "asleep, and there is room");
+        if first.is_pending() {
+            assert_eq!(reserve(), Poll::Ready(Reserved::Permits(1)));
+        }
+        assert!(cell.send_reserved(1, &mut vec![3]));
+        assert!(second || rang(1), "whoever came after it has not been served");
+        assert!(second || send(&cell, &mut b, 4, &wakers[1]));
         assert_eq!(lock(&cell.inbox).queue.permits(), 0);
     });
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex as StdMutex};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::super::mailbox::Batch;
@@ -53,6 +53,47 @@ fn a_place_that_is_free_is_promised_to_the_send_that_has_waited_longest() {
     assert!(Pin::new(&mut next).poll(&mut Context::from_waker(&second.1)).is_ready());
     assert_eq!(messages(&cell, &mut batch), [3]);
     process.try_send(4).unwrap();
+}
+
+#[test]
+fn whoever_has_several_messages_is_woken_once_for_them() {
+    let cell = cell(4, Overflow::Wait);
+    let (mut batch, process) = (Batch::new(), ProcessRef::new(Arc::clone(&cell)));
+    let (several, one) = (WakeCount::new(), WakeCount::new());
+    let mut cx = Context::from_waker(&several.1);
+    let mut wait_key = crate::base::waitlist::WaitKey::new();
+    // There is room for some of them.
+    process.try_send(0).unwrap();
+    assert_eq!(cell.poll_reserve(8, &mut wait_key, &mut cx), Poll::Ready(Reserved::Permits(3)));
+    assert!(process.try_send(9).unwrap_err().is_full(), "the room is kept");
+    assert!(cell.send_reserved(3, &mut vec![1, 2]), "one less than it has asked for");
+    process.try_send(3).unwrap();
+    // There is none.
+    assert!(cell.poll_reserve(3, &mut wait_key, &mut cx).is_pending());
+    let mut late = process.send(9);
+    assert!(Pin::new(&mut late).poll(&mut Context::from_waker(&one.1)).is_pending());
+    assert_eq!(messages(&cell, &mut batch), [0, 1, 2, 3]);
+    assert_eq!([several.0.get(), one.0.get()], [1, 0], "it is called, and nobody is served before it");
+    assert!(process.try_send(9).unwrap_err().is_full());
+    assert_eq!(cell.poll_reserve(3, &mut wait_key, &mut cx), Poll::Ready(Reserved::Permits(3)));
+    assert_eq!(one.0.get(), 1, "the rest is for the next one");
+    assert!(cell.send_reserved(3, &mut vec![4, 5, 6]));
+    assert!(Pin::new(&mut late).poll(&mut Context::from_waker(&one.1)).is_ready());
+    // One that is called and gives up leaves the room to the next.
+    assert!(cell.poll_reserve(2, &mut wait_key, &mut cx).is_pending());
+    let mut late = process.send(10);
+    assert!(Pin::new(&mut late).poll(&mut Context::from_waker(&one.1)).is_pending());
+    assert_eq!(messages(&cell, &mut batch), [4, 5, 6, 9]);
+    cell.stop_send(&mut wait_key);
+    assert_eq!([several.0.get(), one.0.get()], [2, 2]);
+    assert!(Pin::new(&mut late).poll(&mut Context::from_waker(&one.1)).is_ready());
+    // The end tells one that waits, and takes nothing from one that has permits.
+    assert_eq!(cell.poll_reserve(2, &mut wait_key, &mut cx), Poll::Ready(Reserved::Permits(2)));
+    cell.end(ExitReason::Normal);
+    let mut left = vec![11];
+    assert!(!cell.send_reserved(2, &mut left));
+    assert_eq!(left, [11]);
+    assert_eq!(cell.poll_reserve(2, &mut wait_key, &mut cx), Poll::Ready(Reserved::Closed));
 }
 
 #[test]
