@@ -130,6 +130,11 @@ impl IoThreads {
         self.threads.iter().filter_map(OnceLock::get)
     }
 
+    /// Returns the backends of the threads that have been started.
+    pub(crate) fn backends(&self) -> impl Iterator<Item = Arc<dyn Backend>> {
+        self.started().map(|thread| Arc::clone(thread) as Arc<dyn Backend>)
+    }
+
     /// Returns the counters of the threads.
     pub fn metrics(&self) -> IoMetrics {
         self.started().fold(IoMetrics::default(), |mut sum, thread| {

@@ -23,6 +23,7 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::wake::StoredWaker;
 use crate::kernel::backend::{Backend, Mode};
 use crate::kernel::coop;
+use crate::kernel::io_threads::IoThreads;
 use crate::kernel::sleep::{Sleep, now, sleep};
 use crate::kernel::strand::with_state;
 use crate::kernel::waiting::{self, Description, Observation, Subject, WaitingFor, observe};
@@ -212,6 +213,8 @@ pub fn dump(spawners: impl IntoIterator<Item = Spawner>) -> Dumping {
         // Each backend once, however many of its spawners there are.
         if !backends.iter().any(|known| Arc::ptr_eq(known.tasks(), spawner.backend().tasks())) {
             backends.push(Arc::clone(spawner.backend()));
+            // Its ports may run on threads of their own.
+            backends.extend(spawner.backend().io_threads().into_iter().flat_map(IoThreads::backends));
         }
     }
     Dumping { backends, limit: LIMIT, asked: None }
