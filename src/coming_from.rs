@@ -48,6 +48,7 @@
 //! | `readable`, `try_read`, `try_io`, `poll_accept` | the same names; `async_io` is `with_io` |
 //! | `TcpListenerStream` | [`net::Incoming`](crate::net::Incoming), which outlives a shortage of descriptors |
 //! | `tokio_util::codec`: `Framed`, `LinesCodec`, `LengthDelimitedCodec` | [`port`](crate::port), whose [`Decoder`](crate::port::Decoder) and [`Encoder`](crate::port::Encoder) have the same shape |
+//! | `linemux` | [`port::tail`](crate::port::tail()) |
 //! | `UCred` | [`net::Credentials`](crate::net::Credentials) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
 //!

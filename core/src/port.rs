@@ -9,6 +9,7 @@
 //! | [`lines`], [`delimited`], [`frames`], [`raw`], [`custom`] | of a stream of bytes, by a [`Decoder`] | by an [`Encoder`] |
 //! | [`connect`] | the same, of a connection that is established meanwhile | the same |
 //! | [`child`], [`child_with`] | what a child process writes, and its status | what it reads |
+//! | [`tail`], [`tail_with`] | what is appended to a file | |
 //! | [`udp`] | datagrams | datagrams |
 //! | [`accept`] | connections | |
 //! | [`timer`], [`signals`], [`source`] | ticks, signals, what any [`Source`] gives | |
@@ -111,9 +112,11 @@ mod handle;
 mod medium;
 mod outlet;
 mod stream;
+mod tail;
 
 use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -133,12 +136,14 @@ pub use codec::{CodecError, Decoder, Delimited, Encoder, Frames, Lines, Prefix, 
 pub use event::{During, Event, HandOver, PortError};
 pub use halves::Halves;
 pub use handle::{Port, PortRef};
+pub use tail::Tail;
 
 use child::Pipes;
 use datagrams::Datagrams;
 use deferred::Deferred;
 use feed::Feed;
 use stream::Framed;
+use tail::Followed;
 
 /// Returns a port of lines of text, of 64 KiB at most, over a stream of bytes. For another maximum, see
 /// [`custom`].
@@ -353,6 +358,72 @@ where
     O: Send + 'static,
 {
     Builder::new(Pipes::new(child, codec.clone(), codec))
+}
+
+/// Returns a port of the lines that are appended to a file from now on, as `tail -F` prints them; see
+/// [`tail_with`].
+///
+/// # Examples
+/// ```
+/// use std::io::Write;
+/// use twoply::{Wait, port};
+///
+/// # let path = std::env::temp_dir().join(format!("twoply-doc-tail-{}", std::process::id()));
+/// let mut log = std::fs::File::create(&path)?;
+/// let port = port::tail(&path).start()?;
+/// let line = loop {
+///     writeln!(log, "hello")?;
+///     match port.try_recv() {
+///         Ok(event) => break event.item(),
+///         Err(_) => twoply::time::sleep(std::time::Duration::from_millis(1)).wait(),
+///     }
+/// };
+/// assert_eq!(line.as_deref(), Some("hello"));
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn tail(path: impl Into<PathBuf>) -> Builder<String, Infallible> {
+    tail_with(Tail::new(path), Lines::new())
+}
+
+/// Returns a port of the items that `decoder` makes of what is appended to a file.
+///
+/// It follows the name. When another file has that, which is how logs are rotated, the old one is read to its
+/// end, and the new one from its beginning. So is a file that has become shorter. An item that has not ended
+/// by then is what the decoder makes of its end, or an [`Event::Error`]. A file that is not there is waited
+/// for, and read from its beginning; one that is removed is read on, until there is another one.
+///
+/// The file is looked at when the system tells of a change, on Linux, and [by the clock](Tail::every). A file
+/// that between two looks becomes shorter, and longer again than it was, is not seen to have done so; nor is
+/// one that had the name only between two looks. What somebody appends to an old file after the new one has
+/// been seen may be missed.
+///
+/// The port holds no more than one read of what it has not delivered. It ends when it is
+/// [closed](PortRef::close), or with an error: where the path is no file, or may not be read.
+///
+/// # Examples
+/// A log that is rotated:
+/// ```
+/// use twoply::{Wait, fs, port::{self, Lines, Tail}};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-tail-with-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let log = dir.join("log");
+/// fs::write(&log, "one\ntwo\n").wait()?;
+/// let port = port::tail_with(Tail::new(&log).from_start(true), Lines::new()).start()?;
+/// assert_eq!(port.recv().wait()?.item().as_deref(), Some("one"));
+/// fs::rename(&log, dir.join("log.1")).wait()?;
+/// fs::write(&log, "three\n").wait()?;
+/// assert_eq!(port.recv().wait()?.item().as_deref(), Some("two"));
+/// assert_eq!(port.recv().wait()?.item().as_deref(), Some("three"));
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn tail_with<D>(tail: Tail, decoder: D) -> Builder<D::Item, Infallible>
+where
+    D: Decoder<Item: Send + 'static> + Clone + Send + 'static,
+{
+    Builder::new(Followed::new(tail, decoder))
 }
 
 /// Returns a port that ticks each `period`, for the first time after one. An item is the instant at which the

@@ -340,7 +340,7 @@ impl<M: Medium> Engine<M> {
             }
             let Poll::Ready(input) = self.medium.poll_next(cx) else { break };
             self.take_input(input);
-            // What has been read with it is delivered with it.
+            // Items that have been read together are delivered together.
             while self.reading && self.events.len() < BATCH && !self.demand.is_passive() {
                 let Some(input) = self.medium.next_at_hand() else { break };
                 self.take_input(input);
