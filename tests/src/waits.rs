@@ -23,6 +23,7 @@ use twoply_core::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
 use twoply_core::process::{Command, Stdio};
 use twoply_core::promise::{self, Promise, Resolver};
 use twoply_core::signal::{SignalKind, Signals};
+use twoply_core::stream::{self, Stream};
 use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notify};
 use twoply_core::task::{self, TaskGroup, shield};
 use twoply_core::{Wait, channel, task_local, time};
@@ -419,7 +420,10 @@ impl Actor for Deaf {
 fn times() -> Vec<Waits> {
     let sleep = any_wait(time::sleep(LONG));
     let tick = any_wait(leak_mut(time::interval_at(time::now() + LONG, LONG)).tick());
-    vec![Waits { name: "sleep and tick", waits: vec![sleep, tick], end: Box::new(|| {}) }]
+    let throttled = leak_mut(stream::iter([1, 2]).throttle(LONG));
+    throttled.next().wait();
+    let waits = vec![sleep, tick, any_wait(throttled.next())];
+    vec![Waits { name: "sleep and tick", waits, end: Box::new(|| {}) }]
 }
 
 fn sockets() -> Vec<Waits> {

@@ -12,12 +12,11 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::future::yield_now;
 use twoply_core::sync::{
-    AcquireError, LockError, Mutex, MutexGuard, OwnedRwLockWriteGuard, RwLock, RwLockWriteGuard, Semaphore,
-    TryAcquireError,
+    LockError, Mutex, MutexGuard, OwnedRwLockWriteGuard, RwLock, RwLockWriteGuard, Semaphore,
 };
 use twoply_core::task::Task;
 use twoply_core::time::timeout;
-use twoply_tests::{Gate, Systems, eventually, laws};
+use twoply_tests::{Gate, Systems, laws};
 
 laws! {
     and_mixed {
@@ -33,11 +32,12 @@ laws! {
         readers_that_come_again_and_again_starve_no_writer,
         small_requests_starve_no_large_one,
         a_wait_that_is_given_up_keeps_nobody_from_the_lock,
+        a_lock_that_is_handed_over_to_nobody_goes_on,
         a_cancelled_task_gives_its_lock_back,
         a_panic_gives_the_lock_back_and_poisons_what_asks_for_it,
         a_cancellation_poisons_nothing,
+        a_panic_that_began_before_the_lock_poisons_nothing,
         a_downgraded_writer_lets_readers_in_and_no_writer,
-        a_closed_semaphore_ends_every_wait,
     }
 }
 
@@ -300,20 +300,30 @@ fn a_wait_that_is_given_up_keeps_nobody_from_the_lock(on: &Systems) {
     drop(guard);
     drop(in_front);
     behind.wait().unwrap();
+}
 
-    // Permits that have been granted to one that never comes.
-    let limit = Arc::new(Semaphore::new(0));
-    let mut in_front = Box::pin(limit.acquire_many(2));
+fn a_lock_that_is_handed_over_to_nobody_goes_on(on: &Systems) {
+    let mutex = Arc::new(Mutex::new(0));
+    let mut guard = mutex.try_lock();
+    let mut in_front = Box::pin(mutex.lock());
     assert!(poll(&mut in_front).is_pending());
+    // It is woken and comes too late, until the lock is handed over to it.
+    for _ in 0..20 {
+        drop(guard);
+        guard = mutex.try_lock();
+        if guard.is_none() {
+            break;
+        }
+        assert!(poll(&mut in_front).is_pending());
+    }
+    assert!(guard.is_none(), "it is handed over some time");
     let behind = {
-        let limit = Arc::clone(&limit);
-        on.here().spawn(async move { limit.acquire().await.map(drop) })
+        let mutex = Arc::clone(&mutex);
+        on.here().spawn(async move { *mutex.lock().await += 1 })
     };
-    limit.add_permits(2);
-    assert_eq!(limit.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
     drop(in_front);
-    behind.wait().unwrap().unwrap();
-    eventually("both permits are free", || limit.available_permits() == 2);
+    behind.wait().unwrap();
+    assert_eq!(*mutex.lock().wait(), 1);
 }
 
 fn a_cancelled_task_gives_its_lock_back(on: &Systems) {
@@ -385,6 +395,26 @@ fn a_cancellation_poisons_nothing(on: &Systems) {
     assert_eq!(*mutex.lock().wait(), 0);
 }
 
+/// Locks a mutex where it is dropped.
+struct LocksAtTheEnd(Arc<Mutex<u32>>);
+
+impl Drop for LocksAtTheEnd {
+    fn drop(&mut self) {
+        *self.0.lock().wait() += 1;
+    }
+}
+
+fn a_panic_that_began_before_the_lock_poisons_nothing(on: &Systems) {
+    let mutex = Arc::new(Mutex::poisoning(0));
+    let at_the_end = LocksAtTheEnd(Arc::clone(&mutex));
+    let task = on.here().spawn(async move {
+        let _at_the_end = at_the_end;
+        std::panic::resume_unwind(Box::new("expected"));
+    });
+    assert!(task.wait().unwrap_err().is_panic());
+    assert_eq!(*mutex.lock().wait(), 1, "it is not poisoned");
+}
+
 fn a_downgraded_writer_lets_readers_in_and_no_writer(on: &Systems) {
     let lock = Arc::new(RwLock::new(0));
     for owned in [false, true] {
@@ -418,23 +448,4 @@ fn a_downgraded_writer_lets_readers_in_and_no_writer(on: &Systems) {
         assert!(lock.try_write().is_some(), "nothing is left behind");
     }
     assert_eq!(*lock.try_read().unwrap(), 2);
-}
-
-fn a_closed_semaphore_ends_every_wait(on: &Systems) {
-    let limit = Arc::new(Semaphore::new(1));
-    let kept = limit.try_acquire().unwrap();
-    let waiting = crowd(on, 4, |n| {
-        let limit = Arc::clone(&limit);
-        async move { limit.acquire_many(1 + n).await.map(drop) }
-    });
-    on.here().spawn(yield_now()).wait().unwrap();
-    limit.close();
-    for task in waiting {
-        assert_eq!(task.wait().unwrap(), Err(AcquireError::Closed));
-    }
-    assert_eq!(limit.acquire().wait().map(drop), Err(AcquireError::Closed));
-    assert_eq!(limit.try_acquire().map(drop), Err(TryAcquireError::Closed));
-    assert_eq!(limit.acquire_many(usize::MAX).wait().map(drop), Err(AcquireError::TooMany));
-    drop(kept);
-    assert_eq!(limit.available_permits(), 1);
 }

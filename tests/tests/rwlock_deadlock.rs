@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use twoply_core::sync::{
     LockError, Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard,
+    RwLockWriteGuard,
 };
-use twoply_core::task::{Builder, Task};
+use twoply_core::task::{self, Builder, Task};
 use twoply_core::time::{sleep, timeout};
 use twoply_core::{Wait, channel};
 use twoply_tests::{Gate, Systems, laws, start_named};
@@ -277,14 +278,22 @@ fn an_owned_guard_that_is_said_to_stay_is_known(on: &Systems) {
             }
             let mut reader = Arc::clone(&lock).read_owned().await;
             OwnedRwLockReadGuard::set_current_holder(&mut reader);
+            OwnedRwLockReadGuard::set_current_holder(&mut reader);
             all.extend(told(lock.write().checked().await));
             drop(reader);
             let mut writer = Arc::clone(&lock).write_owned().await;
             OwnedRwLockWriteGuard::set_current_holder(&mut writer);
             all.extend(told(lock.read().checked().await));
             // It is one that reads from here on, and still known.
-            let _reader = OwnedRwLockWriteGuard::downgrade(writer);
+            let reader = OwnedRwLockWriteGuard::downgrade(writer);
             all.extend(told(lock.write().checked().await));
+            drop(reader);
+            drop(RwLockWriteGuard::downgrade(lock.write().await));
+            // It is known no longer. The guard is with another task, which goes on.
+            let unknown = Arc::clone(&lock).write_owned().await;
+            let other = task::spawn(async move { drop(unknown) });
+            all.extend(told(lock.read().checked().await));
+            other.await.unwrap();
             all
         });
         assert_eq!(task.wait().unwrap(), ["narcissus -> narcissus"; 4]);

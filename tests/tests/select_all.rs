@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use twoply_core::future::{OneOf, SelectAll, SelectKey, select, select_all, yield_now};
+use twoply_core::future::{OneOf, SelectAll, SelectKey, join_all, select, select_all, yield_now};
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
 use twoply_tests::{Gate, Signal, Systems, laws};
@@ -23,6 +23,7 @@ laws! {
         none_of_those_that_are_always_ready_starves,
         a_set_of_offers_meets_one_at_a_time,
         operations_of_all_kinds_go_into_one_set,
+        of_those_that_are_woken_while_a_budget_is_spent_none_is_forgotten,
     }
 }
 
@@ -229,4 +230,30 @@ fn operations_of_all_kinds_go_into_one_set(on: &Systems) {
     });
     let expected = [Event::Received(7), Event::Sent, Event::Time, Event::Done("done")];
     assert_eq!(events.wait().unwrap(), expected.map(Some));
+}
+
+/// The first of them spend a budget, about as many as it has units, and are woken before the others are
+/// polled.
+fn of_those_that_are_woken_while_a_budget_is_spent_none_is_forgotten(on: &Systems) {
+    const ALL: usize = 200;
+    for first in 120..=136 {
+        let (done, is_done) = channel::unbounded();
+        let gate = Gate::new();
+        let (opened, last) = (gate.clone(), first - 1);
+        let all = (0..ALL).map(move |n| {
+            let (done, is_done, gate) = (done.clone(), is_done.clone(), opened.clone());
+            async move {
+                if n > last {
+                    return gate.opened().await;
+                }
+                done.try_send(()).unwrap();
+                is_done.recv().await.unwrap();
+                yield_now().await;
+                if n == last {
+                    gate.open();
+                }
+            }
+        });
+        assert_eq!(on.here().spawn(join_all(all)).wait().unwrap().len(), ALL);
+    }
 }

@@ -60,6 +60,10 @@ fn one_permit_is_stored_and_no_more(on: &Systems) {
         notify.notify_one();
         notify.notify_waiters();
         assert!(would_be_ready(notify.notified()));
+        // It is for one, also of those who were made before.
+        let (mut first, mut second) = (notify.notified(), notify.notified());
+        notify.notify_one();
+        assert!(is_ready(&mut first) && !is_ready(&mut second));
     });
 }
 
@@ -251,6 +255,10 @@ fn who_gives_up_at_a_barrier_has_not_arrived(on: &Systems) {
         // Those who have met have done so, whoever is dropped then.
         drop(stays);
         assert!(!would_be_ready(barrier.wait()));
+        // To be polled again is not to arrive again.
+        let barrier = Barrier::new(3);
+        let (mut first, mut second) = (barrier.wait(), barrier.wait());
+        assert!(!is_ready(&mut first) && !is_ready(&mut first) && !is_ready(&mut second));
     });
 }
 

@@ -1,9 +1,11 @@
 //! Streams that hold something: how much, how long, and until when.
 
-use std::future::ready;
+use std::future::{Future, ready};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::channel::{self, Source};
@@ -16,6 +18,11 @@ laws! {
         work_that_is_done_and_not_fetched_counts_against_the_limit,
         the_time_of_a_group_counts_from_its_first_item,
         an_item_without_a_partner_goes_when_the_pairs_are_over,
+        neither_of_two_merged_streams_starves_the_other,
+        a_spent_budget_is_no_silence,
+        a_consumer_that_has_been_served_is_woken_no_more,
+        an_end_is_for_ever,
+        a_stream_that_is_over_takes_nothing_more,
     }
 }
 
@@ -71,4 +78,119 @@ fn an_item_without_a_partner_goes_when_the_pairs_are_over(on: &Systems) {
         count
     });
     assert_eq!(task.wait().unwrap(), 1);
+}
+
+fn neither_of_two_merged_streams_starves_the_other(on: &Systems) {
+    let merged = stream::iter(0..).merge(stream::iter(1000..)).take(100);
+    let all = on.here().spawn(merged.collect::<Vec<u32>>()).wait().unwrap();
+    let of_first = all.into_iter().filter(|n| *n < 1000).count();
+    assert!((40..=60).contains(&of_first), "{of_first} of 100 are of the first");
+}
+
+/// A stream that is always ready is pending only where others have spent its task's budget.
+fn a_spent_budget_is_no_silence(on: &Systems) {
+    let task = on.here().spawn(async {
+        // Less than a budget, which most of them have only a part of.
+        let numbers = || stream::iter(0..100);
+        let spend = |units| numbers().take(units).for_each(|_| {});
+        for units in (0..100).step_by(7) {
+            spend(units).await;
+            let mut groups = numbers().chunks_timeout(50, Duration::ZERO);
+            while let Some(group) = groups.next().await {
+                assert_eq!(group.len(), 50, "nothing is late");
+            }
+            spend(units).await;
+            assert_eq!(numbers().debounce(Duration::ZERO).collect::<Vec<_>>().await, [99]);
+            let slow_to_come = numbers().filter(|n| {
+                let start = Instant::now();
+                while start == Instant::now() {}
+                *n == 99
+            });
+            spend(units).await;
+            let mut on_time = slow_to_come.timeout(Duration::ZERO);
+            assert_eq!(on_time.next().await, Some(Ok(99)), "nothing is late");
+        }
+    });
+    task.wait().unwrap();
+}
+
+/// Wakes nobody; it is there to be counted.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+fn a_consumer_that_has_been_served_is_woken_no_more(on: &Systems) {
+    let task = on.here().spawn(async {
+        let (_sender, receiver) = channel::bounded(1);
+        let source = receiver.into_stream().merge(stream::iter([7])).into_source();
+        let consumer = Arc::new(Nobody);
+        {
+            let waker = Waker::from(Arc::clone(&consumer));
+            let mut receive = pin!(source.recv());
+            assert_eq!(receive.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(7)));
+        }
+        assert_eq!(Arc::strong_count(&consumer), 1, "the channel has its waker");
+    });
+    task.wait().unwrap();
+}
+
+/// Checks that nothing but the end follows on the end.
+async fn check_end<S: Stream>(name: &str, mut stream: S) {
+    while stream.next().await.is_some() {}
+    for _ in 0..3 {
+        assert!(stream.next().await.is_none(), "{name} goes on after its end");
+    }
+}
+
+fn an_end_is_for_ever(on: &Systems) {
+    let numbers = || stream::iter(0..10);
+    // They would begin anew after their end.
+    let iterator = || {
+        let mut n = 0;
+        std::iter::from_fn(move || {
+            n += 1;
+            (n % 3 != 0).then_some(n)
+        })
+    };
+    let task = on.here().spawn(async move {
+        check_end("iter", stream::iter(iterator())).await;
+        let mut next = iterator();
+        check_end("poll_fn", stream::poll_fn(move |_| Poll::Ready(next.next()))).await;
+        check_end("take", numbers().take(3)).await;
+        check_end("take_while", numbers().take_while(|n| n % 4 != 3)).await;
+        check_end("take_until", numbers().take_until(ready(()))).await;
+        check_end("scan", numbers().scan((), |(), n| (n % 4 != 3).then_some(n))).await;
+        check_end("zip", numbers().zip(stream::iter(0..3))).await;
+        check_end("chain", numbers().chain(numbers())).await;
+        check_end("merge", numbers().merge(stream::iter(0..3))).await;
+        check_end("chunks", numbers().chunks(4)).await;
+        check_end("buffered", numbers().map(ready).buffered(3)).await;
+        check_end("buffered_unordered", numbers().map(ready).buffered_unordered(3)).await;
+        check_end("throttle", numbers().throttle(Duration::ZERO)).await;
+        check_end("debounce", numbers().debounce(Duration::from_millis(1))).await;
+    });
+    task.wait().unwrap();
+}
+
+fn a_stream_that_is_over_takes_nothing_more(on: &Systems) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = || {
+        let taken = Arc::clone(&taken);
+        stream::iter(0..).map(move |n: u32| {
+            taken.fetch_add(1, Ordering::SeqCst);
+            n
+        })
+    };
+    let zip = counted().zip(stream::iter(0..2));
+    let take_while = counted().take_while(|n| *n < 2).map(|n| (n, n));
+    let take = counted().take(3).map(|n| (n, n));
+    let task = on.here().spawn(async move {
+        check_end("zip", zip).await;
+        check_end("take_while", take_while).await;
+        check_end("take", take).await;
+    });
+    task.wait().unwrap();
+    assert_eq!(taken.load(Ordering::SeqCst), 3 + 3 + 3);
 }
