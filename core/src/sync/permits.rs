@@ -329,10 +329,23 @@ impl Permits {
             let more = count.min(MAX - word / ONE);
             // Release pairs with Acquire in `try_take` and `settle`.
             match self.word.compare_exchange_weak(word, word + more * ONE, Release, Relaxed) {
-                Ok(_) => break,
+                Ok(_) => return self.settle_after_release(word),
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// As [`Permits::release`], where there are never more permits than there were at first.
+    #[inline]
+    pub(super) fn give_back(&self, count: usize) {
+        // Release pairs with Acquire in `try_take` and `settle`.
+        let word = self.word.fetch_add(count * ONE, Release);
+        self.settle_after_release(word);
+    }
+
+    /// Has those who wait go on where that is up to a release, before which the word was `word`.
+    #[inline]
+    fn settle_after_release(&self, word: usize) {
         // One who is on its way, and not overdue, finds these permits by itself. With more of them there is
         // something to do for others, too.
         let comes_anyway = word & (WOKEN | STRICT | WATCHED) == WOKEN && word / ONE == 0;

@@ -75,7 +75,7 @@ impl RawRwLock {
     /// Gives back `count` permits, which the caller has.
     #[inline]
     pub(super) fn release(&self, count: usize) {
-        self.permits.release(count);
+        self.permits.give_back(count);
     }
 }
 
