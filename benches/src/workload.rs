@@ -9,6 +9,7 @@
 //! wrong: a figure of work that was not done is worse than none.
 
 mod actor;
+mod agree;
 mod buffered;
 mod channels;
 mod children;
@@ -53,6 +54,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         yielding::CASES,
         pingpong::CASES,
         signals::CASES,
+        agree::CASES,
         promise::CASES,
         ring::CASES,
         channels::CASES,

@@ -7,6 +7,7 @@
 //! | `actor-tell-bounded` | a message into a mailbox of a limited size, whose sender waits for room |
 //! | `actor-ask` | a question and its answer |
 //! | `io-future` | the same, a hundred questions at a time: calls that give futures, which are waited for later |
+//! | `actor-pool` | a question to a pool of actors and its answer, a hundred at a time |
 //! | `actor-ring` | a hop of a message around a ring of a thousand actors |
 //! | `actor-spawn` | the life of an actor that gets one message and ends, a thousand at a time |
 //! | `actor-big` | a message among a hundred actors, each of which writes to all others and answers all others |
@@ -27,6 +28,7 @@ mod ask;
 mod bounded;
 mod life;
 mod memory;
+mod pool;
 pub(crate) mod system;
 mod tell;
 
@@ -43,7 +45,7 @@ use super::{Case, Context, NANOSECONDS, Run, Sample, Series, timed};
 
 /// The cases of all these workloads.
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
-    [CASES, bounded::CASES, ask::CASES, memory::CASES].into_iter().flatten()
+    [CASES, bounded::CASES, ask::CASES, pool::CASES, memory::CASES].into_iter().flatten()
 }
 
 /// How the costs grow with the number of actors, and with the messages that wait in a mailbox.

@@ -3,8 +3,8 @@
 //! With one task nobody else wants the lock: the figure is the price of a lock. With several, the section is
 //! as short, and all want it all the time. With `yields=1` each gives way to the others while it holds the
 //! lock, as one does that waits for something: so others are there before the lock is free, and the figure is
-//! the price of handing it over, with that of a yield. Every sixteenth lock of an `rwlock` is for writing; a
-//! `semaphore` has one permit.
+//! the price of handing it over, with that of a yield. Of sixteen locks of an `rwlock` as many are for
+//! writing as `writes` says, or one; a `semaphore` has one permit.
 //!
 //! What differs: tokio's locks go to whoever waits longest. Ours of mutexes, async-lock's (which is `smol`),
 //! parking_lot's and std's go to whoever comes first, unless somebody is about to starve. Straight-line code
@@ -64,8 +64,15 @@ const SEMAPHORE: Systems = &[
     ("twoply-native", twoply_here::<WithPermit<twoply::sync::Semaphore>>),
 ];
 
-pub(crate) const CASES: [&[Case]; 3] =
-    [&cases("mutex", MUTEX), &cases("rwlock", RWLOCK), &cases("semaphore", SEMAPHORE)];
+/// The price of one kind of access, and readers who are never alone.
+const ACCESS: &[Case] = &[
+    timed("rwlock", &[("tasks", 1), ("workers", 1), ("writes", 0)], RWLOCK),
+    timed("rwlock", &[("tasks", 1), ("workers", 1), ("writes", 16)], RWLOCK),
+    Case { quick: false, ..timed("rwlock", &[("tasks", 4), ("workers", 2), ("writes", 0)], RWLOCK) },
+];
+
+pub(crate) const CASES: [&[Case]; 4] =
+    [&cases("mutex", MUTEX), &cases("rwlock", RWLOCK), ACCESS, &cases("semaphore", SEMAPHORE)];
 
 /// What is counted with. Readers of a lock count, too.
 #[derive(Default)]
@@ -87,9 +94,31 @@ impl Value {
     }
 }
 
-/// Whether an `rwlock` is locked for writing in this round.
-fn writes(round: usize) -> bool {
-    round.is_multiple_of(16)
+/// The way in which a task uses a lock.
+#[derive(Clone, Copy)]
+struct Usage {
+    /// How many of sixteen locks of an `rwlock` are for writing.
+    writes: usize,
+    /// Whether it gives way to others while it holds the lock.
+    yields: bool,
+}
+
+impl Usage {
+    fn of(ctx: &Context) -> Self {
+        Self { writes: ctx.param_or("writes", 1), yields: ctx.param_or("yields", 0) != 0 }
+    }
+
+    /// Whether an `rwlock` is locked for writing in this round.
+    fn writes_in(self, round: usize) -> bool {
+        round % 16 < self.writes
+    }
+
+    /// Gives way to others, if that is to be.
+    async fn give_way(self) {
+        if self.yields {
+            yield_now().await;
+        }
+    }
 }
 
 /// A lock with a value that is counted with.
@@ -102,25 +131,18 @@ trait Locked: Send + Sync + 'static {
 
 /// A lock for async tasks.
 trait LockedAsync: Locked {
-    /// Counts one more while it holds the lock, after it has given way to others if `yields` says so.
-    fn count(&self, round: usize, yields: bool) -> impl Future<Output = ()> + Send;
+    /// Counts one more while it holds the lock, after it has given way to others if `usage` says so.
+    fn count(&self, round: usize, usage: Usage) -> impl Future<Output = ()> + Send;
 }
 
 /// A lock for straight-line code.
 trait LockedHere: Locked {
     /// As [`LockedAsync::count`].
-    fn count_here(&self, round: usize, yields: bool);
+    fn count_here(&self, round: usize, usage: Usage);
 }
 
 /// A semaphore of one permit, and the value that is counted with by whoever has it.
 struct WithPermit<S>(S, Value);
-
-/// Gives way to others, if `yields` says so.
-async fn give_way(yields: bool) {
-    if yields {
-        yield_now().await;
-    }
-}
 
 /// Implements [`Locked`] for a lock, which `$new` makes of a value and `$into` makes a value again.
 macro_rules! locked {
@@ -158,23 +180,23 @@ locked! {
 macro_rules! locked_async {
     (mutex $($lock:ty)*) => {$(
         impl LockedAsync for $lock {
-            async fn count(&self, _: usize, yields: bool) {
+            async fn count(&self, _: usize, usage: Usage) {
                 let value = self.lock().await;
-                give_way(yields).await;
+                usage.give_way().await;
                 value.add();
             }
         }
     )*};
     (rwlock $($lock:ty)*) => {$(
         impl LockedAsync for $lock {
-            async fn count(&self, round: usize, yields: bool) {
-                if writes(round) {
+            async fn count(&self, round: usize, usage: Usage) {
+                if usage.writes_in(round) {
                     let value = self.write().await;
-                    give_way(yields).await;
+                    usage.give_way().await;
                     value.add();
                 } else {
                     let value = self.read().await;
-                    give_way(yields).await;
+                    usage.give_way().await;
                     value.add_shared();
                 }
             }
@@ -182,9 +204,9 @@ macro_rules! locked_async {
     )*};
     (semaphore $($lock:ty)*) => {$(
         impl LockedAsync for $lock {
-            async fn count(&self, _: usize, yields: bool) {
+            async fn count(&self, _: usize, usage: Usage) {
                 let _permit = self.0.acquire().await;
-                give_way(yields).await;
+                usage.give_way().await;
                 self.1.add();
             }
         }
@@ -202,10 +224,10 @@ locked_async! {
 macro_rules! locked_here {
     (mutex $lock:ty, $yield:expr, |$this:ident| $locked:expr) => {
         impl LockedHere for $lock {
-            fn count_here(&self, _: usize, yields: bool) {
+            fn count_here(&self, _: usize, usage: Usage) {
                 let $this = self;
                 let value = $locked;
-                if yields {
+                if usage.yields {
                     $yield;
                 }
                 value.add();
@@ -214,17 +236,17 @@ macro_rules! locked_here {
     };
     (rwlock $lock:ty, $yield:expr, |$this:ident| $read:expr, $write:expr) => {
         impl LockedHere for $lock {
-            fn count_here(&self, round: usize, yields: bool) {
+            fn count_here(&self, round: usize, usage: Usage) {
                 let $this = self;
-                if writes(round) {
+                if usage.writes_in(round) {
                     let value = $write;
-                    if yields {
+                    if usage.yields {
                         $yield;
                     }
                     value.add();
                 } else {
                     let value = $read;
-                    if yields {
+                    if usage.yields {
                         $yield;
                     }
                     value.add_shared();
@@ -251,9 +273,9 @@ locked_here!(rwlock parking_lot::RwLock<Value>, std::thread::yield_now(), |this|
 locked_here!(rwlock twoply::sync::RwLock<Value>, yield_now().wait(), |this| this.read().wait(), this.write().wait());
 
 impl LockedHere for WithPermit<twoply::sync::Semaphore> {
-    fn count_here(&self, _: usize, yields: bool) {
+    fn count_here(&self, _: usize, usage: Usage) {
         let _permit = self.0.acquire().wait();
-        if yields {
+        if usage.yields {
             yield_now().wait();
         }
         self.1.add();
@@ -265,7 +287,7 @@ const STEP: usize = 1_000;
 
 /// Has async tasks count behind one lock.
 fn tasks<L: LockedAsync>(ctx: &Context, runtime: &impl Tasks) -> Result<Sample> {
-    let (tasks, yields) = (ctx.param("tasks"), ctx.param_or("yields", 0) != 0);
+    let (tasks, usage) = (ctx.param("tasks"), Usage::of(ctx));
     ctx.time(STEP * tasks, |ops| {
         let starter = runtime.starter();
         let sum = runtime.run(async move {
@@ -275,7 +297,7 @@ fn tasks<L: LockedAsync>(ctx: &Context, runtime: &impl Tasks) -> Result<Sample> 
                     let lock = Arc::clone(&lock);
                     starter.start(async move {
                         for round in 0..ops / tasks {
-                            lock.count(round, yields).await;
+                            lock.count(round, usage).await;
                         }
                     })
                 })
@@ -291,13 +313,13 @@ fn tasks<L: LockedAsync>(ctx: &Context, runtime: &impl Tasks) -> Result<Sample> 
 
 /// Has straight-line code on stacks of its own count behind one lock.
 fn stacks<L: LockedHere>(ctx: &Context, stacks: &impl Stacks) -> Result<Sample> {
-    let (tasks, yields) = (ctx.param("tasks"), ctx.param_or("yields", 0) != 0);
+    let (tasks, usage) = (ctx.param("tasks"), Usage::of(ctx));
     ctx.time(STEP * tasks, |ops| {
         let lock = Arc::new(L::new());
         let started: Vec<_> = (0..tasks)
             .map(|_| {
                 let lock = Arc::clone(&lock);
-                stacks.start(move || (0..ops / tasks).for_each(|round| lock.count_here(round, yields)))
+                stacks.start(move || (0..ops / tasks).for_each(|round| lock.count_here(round, usage)))
             })
             .collect();
         started.into_iter().try_for_each(|running| running())?;

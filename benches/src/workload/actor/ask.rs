@@ -57,14 +57,14 @@ pub(crate) const CASES: &[Case] = &[
 const STEP: usize = 1000;
 
 /// Checks the answer to a question.
-fn check(asked: u64, answer: u64) -> Result<()> {
+pub(super) fn check(asked: u64, answer: u64) -> Result<()> {
     ensure!(answer == asked + 1, "{asked} was answered with {answer}");
     Ok(())
 }
 
 /// Asks for the numbers below `ops`, a batch before the first of its answers is waited for. `ask` has asked
 /// when it returns.
-async fn batches<F>(ops: usize, batch: usize, ask: impl Fn(u64) -> Result<F>) -> Result<()>
+pub(super) async fn batches<F>(ops: usize, batch: usize, ask: impl Fn(u64) -> Result<F>) -> Result<()>
 where
     F: Future<Output = Result<u64>>,
 {
@@ -100,10 +100,10 @@ fn tokio_mpsc(ctx: &Context) -> Result<Sample> {
 }
 
 /// Answers a number with the next one, as an actor of each library.
-struct Successor;
+pub(super) struct Successor;
 
 /// A question.
-struct Number(u64);
+pub(super) struct Number(pub(super) u64);
 
 impl kameo::Actor for Successor {
     type Args = Self;
@@ -268,7 +268,7 @@ fn actix_actor(ctx: &Context) -> Result<Sample> {
 }
 
 /// A question with the means to answer it.
-struct Question(u64, Resolver<u64>);
+pub(super) struct Question(pub(super) u64, pub(super) Resolver<u64>);
 
 /// Starts a process that answers.
 fn successor(spawner: &Spawner) -> Result<ProcessRef<Question>> {
