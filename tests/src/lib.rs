@@ -38,7 +38,7 @@ pub use system::{Kind, System, Systems, fiber_promise};
 pub use waits::{AnyWait, Waits, all_waits};
 pub use waker::{Act, hooked_waker};
 pub use watch::{eventually, watch};
-pub use ways::{both_ways, start_named};
+pub use ways::{both_ways, start_named, straight};
 
 /// Makes a test of each law for each system of a set.
 ///

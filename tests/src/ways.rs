@@ -17,6 +17,11 @@ where
     on.here().spawn_fn(move || future.wait()).wait().unwrap();
 }
 
+/// Runs straight-line code as a task, for what differs between stacks and not between ways to wait.
+pub fn straight(on: &Systems, code: impl FnOnce() + Send + 'static) {
+    on.here().spawn_fn(code).wait().unwrap();
+}
+
 /// Starts a task with a name, as a future or as straight-line code.
 pub fn start_named<F>(system: &System, straight: bool, name: &str, future: F) -> Task<F::Output>
 where

@@ -9,21 +9,19 @@ use twoply_core::Wait;
 use twoply_core::net::{self, Resolver, TcpListener, TcpSocket, TcpStream, UdpSocket, UnixStream};
 use twoply_core::time::{sleep, timeout};
 use twoply_core::world::Resolving;
-use twoply_tests::{Systems, laws};
+use twoply_tests::{Systems, laws, straight};
 
 laws! {
     everywhere {
         an_address_that_does_not_answer_holds_no_other_up,
         a_name_that_takes_long_holds_no_task_up,
         names_are_resolved_by_the_programs_resolver,
-    }
-    native {
-        all_addresses_are_tried_and_the_last_error_is_told,
-        errors_of_names_say_the_name,
         a_socket_has_the_options_that_it_was_built_with,
         what_an_option_cannot_be_is_said,
         fast_open_carries_the_first_bytes,
         times_are_rounded_up_or_refused,
+        all_addresses_are_tried_and_the_last_error_is_told,
+        errors_of_names_say_the_name,
     }
 }
 
@@ -117,134 +115,146 @@ fn a_name_that_takes_long_holds_no_task_up(on: &Systems) {
     }
 }
 
-fn all_addresses_are_tried_and_the_last_error_is_told(_: &Systems) {
-    let closed = address(&listener());
-    let also_closed = address(&listener());
-    let error = TcpStream::connect(&[closed, also_closed][..]).wait().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    let good = listener();
-    // Both families, in an order that is none.
-    let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], closed.port()));
-    let addresses = [v6, v6, closed, closed, v6, address(&good)];
-    let stream = TcpStream::connect(&addresses[..]).wait().unwrap();
-    assert_eq!(stream.peer_addr().unwrap(), address(&good));
+fn all_addresses_are_tried_and_the_last_error_is_told(on: &Systems) {
+    straight(on, || {
+        let closed = address(&listener());
+        let also_closed = address(&listener());
+        let error = TcpStream::connect(&[closed, also_closed][..]).wait().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let good = listener();
+        // Both families, in an order that is none.
+        let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], closed.port()));
+        let addresses = [v6, v6, closed, closed, v6, address(&good)];
+        let stream = TcpStream::connect(&addresses[..]).wait().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address(&good));
+    });
 }
 
-fn errors_of_names_say_the_name(_: &Systems) {
-    let long = "x".repeat(300);
-    let errors = [
-        net::lookup((long.as_str(), 80)).wait().unwrap_err(),
-        TcpStream::connect((long.as_str(), 80)).wait().unwrap_err(),
-        TcpListener::bind(format!("{long}:80")).wait().unwrap_err(),
-        UdpSocket::bind(format!("{long}:80")).wait().unwrap_err(),
-    ];
-    for error in errors {
-        assert!(error.to_string().contains(&long), "{error}");
-        assert!(std::error::Error::source(error.get_ref().unwrap()).is_some());
-    }
-    for text in ["no port", "host:99999", "host:", ""] {
-        let error = TcpStream::connect(text).wait().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text:?}");
-        assert!(error.to_string().contains(text), "{error}");
-    }
-    let error = net::lookup(("a\0b", 80)).wait().unwrap_err();
-    assert!(error.to_string().contains("a\\0b"), "{error}");
-}
-
-fn a_socket_has_the_options_that_it_was_built_with(_: &Systems) {
-    let second = Duration::from_secs(1);
-    let options = TcpSocket::new()
-        .nodelay(true)
-        .keepalive(60 * second, 10 * second, 3)
-        .user_timeout(30 * second)
-        .linger(Some(Duration::ZERO))
-        .ttl(42)
-        .recv_buffer_size(100_000)
-        .send_buffer_size(100_000)
-        .backlog(4);
-    let listener = options.clone().reuse_port(true).bind("127.0.0.1:0").wait().unwrap();
-    let shared = TcpSocket::new().reuse_port(true).bind(address(&listener)).wait().unwrap();
-    drop(shared);
-    let from = SocketAddr::from(([127, 0, 0, 3], 0));
-    let client = options.clone().local_addr(from).connect(address(&listener)).wait().unwrap();
-    assert_eq!(client.local_addr().unwrap().ip(), from.ip());
-    // What is accepted has the options of its listener.
-    let (server, _) = listener.accept().wait().unwrap();
-    for stream in [client, server] {
-        assert!(stream.nodelay().unwrap());
-        assert_eq!(stream.keepalive().unwrap(), Some(60 * second));
-        assert_eq!(stream.keepalive_interval().unwrap(), 10 * second);
-        assert_eq!(stream.keepalive_probes().unwrap(), 3);
-        assert_eq!(stream.user_timeout().unwrap(), Some(30 * second));
-        assert_eq!(stream.linger().unwrap(), Some(Duration::ZERO));
-        assert!(stream.recv_buffer_size().unwrap() >= 100_000);
-        assert!(stream.send_buffer_size().unwrap() >= 100_000);
-        stream.set_user_timeout(None).unwrap();
-        assert_eq!(stream.user_timeout().unwrap(), None);
-    }
-    let one = UdpSocket::builder().reuse_port(true).broadcast(true).bind("127.0.0.1:0").wait().unwrap();
-    let other = UdpSocket::builder().reuse_port(true).bind(one.local_addr().unwrap()).wait().unwrap();
-    assert!(one.broadcast().unwrap() && !other.broadcast().unwrap());
-    assert!(UdpSocket::bind(one.local_addr().unwrap()).wait().is_err());
-    // The loopback interface; the system may forbid it.
-    match TcpSocket::new().device("lo").connect(address(&listener)).wait() {
-        Ok(client) => drop(client),
-        Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
-    }
-    assert!(TcpSocket::new().device("nowhere0").connect(address(&listener)).wait().is_err());
-}
-
-fn what_an_option_cannot_be_is_said(_: &Systems) {
-    let to = address(&listener());
-    let long = Duration::MAX;
-    let refused = [
-        (TcpSocket::new().device("an interface with a long name"), "15 bytes"),
-        (TcpSocket::new().device(""), "15 bytes"),
-        (TcpSocket::new().device("a\0"), "NUL"),
-        (TcpSocket::new().ttl(256), "255"),
-        (TcpSocket::new().linger(Some(long)), "2^31 - 1 seconds"),
-        (TcpSocket::new().keepalive(long, long, 1), "2^31 - 1 seconds"),
-        (TcpSocket::new().user_timeout(long), "2^31 - 1"),
-        (TcpSocket::new().user_timeout(Duration::ZERO), "one millisecond"),
-    ];
-    for (options, message) in refused {
-        for error in [
-            options.clone().connect(to).wait().map(drop).unwrap_err(),
-            options.bind("127.0.0.1:0").wait().map(drop).unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-            assert!(error.to_string().contains(message), "{error}");
+fn errors_of_names_say_the_name(on: &Systems) {
+    straight(on, || {
+        let long = "x".repeat(300);
+        let errors = [
+            net::lookup((long.as_str(), 80)).wait().unwrap_err(),
+            TcpStream::connect((long.as_str(), 80)).wait().unwrap_err(),
+            TcpListener::bind(format!("{long}:80")).wait().unwrap_err(),
+            UdpSocket::bind(format!("{long}:80")).wait().unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains(&long), "{error}");
+            assert!(std::error::Error::source(error.get_ref().unwrap()).is_some());
         }
-    }
+        for text in ["no port", "host:99999", "host:", ""] {
+            let error = TcpStream::connect(text).wait().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text:?}");
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        let error = net::lookup(("a\0b", 80)).wait().unwrap_err();
+        assert!(error.to_string().contains("a\\0b"), "{error}");
+    });
 }
 
-fn fast_open_carries_the_first_bytes(_: &Systems) {
-    let listener = TcpSocket::new().fast_open(true).bind("127.0.0.1:0").wait().unwrap();
-    // The second attempt may know the server already.
-    for _ in 0..2 {
-        let client = TcpSocket::new().fast_open(true).connect(address(&listener)).wait().unwrap();
-        client.write_all(b"first").wait().unwrap();
+fn a_socket_has_the_options_that_it_was_built_with(on: &Systems) {
+    straight(on, || {
+        let second = Duration::from_secs(1);
+        let options = TcpSocket::new()
+            .nodelay(true)
+            .keepalive(60 * second, 10 * second, 3)
+            .user_timeout(30 * second)
+            .linger(Some(Duration::ZERO))
+            .ttl(42)
+            .recv_buffer_size(100_000)
+            .send_buffer_size(100_000)
+            .backlog(4);
+        let listener = options.clone().reuse_port(true).bind("127.0.0.1:0").wait().unwrap();
+        let shared = TcpSocket::new().reuse_port(true).bind(address(&listener)).wait().unwrap();
+        drop(shared);
+        let from = SocketAddr::from(([127, 0, 0, 3], 0));
+        let client = options.clone().local_addr(from).connect(address(&listener)).wait().unwrap();
+        assert_eq!(client.local_addr().unwrap().ip(), from.ip());
+        // What is accepted has the options of its listener.
         let (server, _) = listener.accept().wait().unwrap();
-        let mut buf = [0; 5];
-        server.read_exact(&mut buf).wait().unwrap();
-        server.write_all(&buf).wait().unwrap();
-        client.read_exact(&mut buf).wait().unwrap();
-        assert_eq!(&buf, b"first");
-    }
+        for stream in [client, server] {
+            assert!(stream.nodelay().unwrap());
+            assert_eq!(stream.keepalive().unwrap(), Some(60 * second));
+            assert_eq!(stream.keepalive_interval().unwrap(), 10 * second);
+            assert_eq!(stream.keepalive_probes().unwrap(), 3);
+            assert_eq!(stream.user_timeout().unwrap(), Some(30 * second));
+            assert_eq!(stream.linger().unwrap(), Some(Duration::ZERO));
+            assert!(stream.recv_buffer_size().unwrap() >= 100_000);
+            assert!(stream.send_buffer_size().unwrap() >= 100_000);
+            stream.set_user_timeout(None).unwrap();
+            assert_eq!(stream.user_timeout().unwrap(), None);
+        }
+        let one = UdpSocket::builder().reuse_port(true).broadcast(true).bind("127.0.0.1:0").wait().unwrap();
+        let other = UdpSocket::builder().reuse_port(true).bind(one.local_addr().unwrap()).wait().unwrap();
+        assert!(one.broadcast().unwrap() && !other.broadcast().unwrap());
+        assert!(UdpSocket::bind(one.local_addr().unwrap()).wait().is_err());
+        // The loopback interface; the system may forbid it.
+        match TcpSocket::new().device("lo").connect(address(&listener)).wait() {
+            Ok(client) => drop(client),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
+        }
+        assert!(TcpSocket::new().device("nowhere0").connect(address(&listener)).wait().is_err());
+    });
 }
 
-fn times_are_rounded_up_or_refused(_: &Systems) {
-    let listener = listener();
-    let stream = TcpStream::connect(address(&listener)).wait().unwrap();
-    for time in [Duration::from_nanos(1), Duration::from_micros(1500), Duration::from_secs(3600)] {
-        stream.set_user_timeout(Some(time)).unwrap();
-        let set = stream.user_timeout().unwrap().expect("it is limited");
-        assert!(set >= time && set - time < Duration::from_millis(1), "{time:?} became {set:?}");
-    }
-    for time in [Duration::ZERO, Duration::MAX, Duration::from_millis(1 << 31)] {
-        assert_eq!(stream.set_user_timeout(Some(time)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-    }
-    assert!(stream.set_keepalive_interval(Duration::ZERO).is_err());
-    assert!(stream.set_keepalive_probes(0).is_err());
-    assert!(stream.set_keepalive_probes(1000).is_err());
+fn what_an_option_cannot_be_is_said(on: &Systems) {
+    straight(on, || {
+        let to = address(&listener());
+        let long = Duration::MAX;
+        let refused = [
+            (TcpSocket::new().device("an interface with a long name"), "15 bytes"),
+            (TcpSocket::new().device(""), "15 bytes"),
+            (TcpSocket::new().device("a\0"), "NUL"),
+            (TcpSocket::new().ttl(256), "255"),
+            (TcpSocket::new().linger(Some(long)), "2^31 - 1 seconds"),
+            (TcpSocket::new().keepalive(long, long, 1), "2^31 - 1 seconds"),
+            (TcpSocket::new().user_timeout(long), "2^31 - 1"),
+            (TcpSocket::new().user_timeout(Duration::ZERO), "one millisecond"),
+        ];
+        for (options, message) in refused {
+            for error in [
+                options.clone().connect(to).wait().map(drop).unwrap_err(),
+                options.bind("127.0.0.1:0").wait().map(drop).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+                assert!(error.to_string().contains(message), "{error}");
+            }
+        }
+    });
+}
+
+fn fast_open_carries_the_first_bytes(on: &Systems) {
+    straight(on, || {
+        let listener = TcpSocket::new().fast_open(true).bind("127.0.0.1:0").wait().unwrap();
+        // The second attempt may know the server already.
+        for _ in 0..2 {
+            let client = TcpSocket::new().fast_open(true).connect(address(&listener)).wait().unwrap();
+            client.write_all(b"first").wait().unwrap();
+            let (server, _) = listener.accept().wait().unwrap();
+            let mut buf = [0; 5];
+            server.read_exact(&mut buf).wait().unwrap();
+            server.write_all(&buf).wait().unwrap();
+            client.read_exact(&mut buf).wait().unwrap();
+            assert_eq!(&buf, b"first");
+        }
+    });
+}
+
+fn times_are_rounded_up_or_refused(on: &Systems) {
+    straight(on, || {
+        let listener = listener();
+        let stream = TcpStream::connect(address(&listener)).wait().unwrap();
+        for time in [Duration::from_nanos(1), Duration::from_micros(1500), Duration::from_secs(3600)] {
+            stream.set_user_timeout(Some(time)).unwrap();
+            let set = stream.user_timeout().unwrap().expect("it is limited");
+            assert!(set >= time && set - time < Duration::from_millis(1), "{time:?} became {set:?}");
+        }
+        for time in [Duration::ZERO, Duration::MAX, Duration::from_millis(1 << 31)] {
+            assert_eq!(stream.set_user_timeout(Some(time)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        assert!(stream.set_keepalive_interval(Duration::ZERO).is_err());
+        assert!(stream.set_keepalive_probes(0).is_err());
+        assert!(stream.set_keepalive_probes(1000).is_err());
+    });
 }

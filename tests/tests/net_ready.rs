@@ -16,7 +16,7 @@ use twoply_core::io::Direction;
 use twoply_core::net::endpoint::{Endpoint, Family, Stream};
 use twoply_core::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
 use twoply_core::time::timeout;
-use twoply_tests::{Systems, laws};
+use twoply_tests::{Systems, laws, straight};
 
 laws! {
     and_mixed {
@@ -30,8 +30,6 @@ laws! {
         connections_are_accepted_by_poll_functions,
         an_accept_loop_tells_of_shortages_and_loses_nobody,
         a_source_of_connections_ends_with_its_listener,
-    }
-    native {
         urgent_data_goes_past_the_rest,
         trying_takes_nothing_that_is_not_there,
     }
@@ -265,41 +263,45 @@ fn a_source_of_connections_ends_with_its_listener(on: &Systems) {
     assert_eq!(*told.lock().unwrap(), 1, "it is told once");
 }
 
-fn urgent_data_goes_past_the_rest(_: &Systems) {
-    let (ours, theirs) = tcp_pair();
-    assert_eq!(theirs.try_recv_urgent().unwrap(), None);
-    ours.write_all(b"before").wait().unwrap();
-    ours.send_urgent(b'!').wait().unwrap();
-    ours.write_all(b"after").wait().unwrap();
-    // No read goes past its place, where it is taken.
-    let mut buf = [0; 20];
-    assert_eq!(theirs.read(&mut buf).wait().unwrap(), 6);
-    assert_eq!(theirs.try_recv_urgent().unwrap(), Some(b'!'));
-    assert_eq!(theirs.try_recv_urgent().unwrap(), None);
-    assert_eq!(theirs.read(&mut buf).wait().unwrap(), 5);
-    assert_eq!(&buf[..5], b"after");
-    theirs.set_urgent_inline(true).unwrap();
-    assert!(theirs.urgent_inline().unwrap());
-    ours.send_urgent(b'?').wait().unwrap();
-    assert_eq!(theirs.read(&mut buf).wait().unwrap(), 1);
-    assert_eq!(buf[0], b'?');
+fn urgent_data_goes_past_the_rest(on: &Systems) {
+    straight(on, || {
+        let (ours, theirs) = tcp_pair();
+        assert_eq!(theirs.try_recv_urgent().unwrap(), None);
+        ours.write_all(b"before").wait().unwrap();
+        ours.send_urgent(b'!').wait().unwrap();
+        ours.write_all(b"after").wait().unwrap();
+        // No read goes past its place, where it is taken.
+        let mut buf = [0; 20];
+        assert_eq!(theirs.read(&mut buf).wait().unwrap(), 6);
+        assert_eq!(theirs.try_recv_urgent().unwrap(), Some(b'!'));
+        assert_eq!(theirs.try_recv_urgent().unwrap(), None);
+        assert_eq!(theirs.read(&mut buf).wait().unwrap(), 5);
+        assert_eq!(&buf[..5], b"after");
+        theirs.set_urgent_inline(true).unwrap();
+        assert!(theirs.urgent_inline().unwrap());
+        ours.send_urgent(b'?').wait().unwrap();
+        assert_eq!(theirs.read(&mut buf).wait().unwrap(), 1);
+        assert_eq!(buf[0], b'?');
+    });
 }
 
-fn trying_takes_nothing_that_is_not_there(_: &Systems) {
-    let (ours, theirs) = tcp_pair();
-    assert!(would_block(theirs.try_read(&mut [0; 4])));
-    assert!(would_block(theirs.try_read_vectored(&mut [io::IoSliceMut::new(&mut [0; 4])])));
-    assert_eq!(ours.try_write_vectored(&[io::IoSlice::new(b"ab"), io::IoSlice::new(b"c")]).unwrap(), 3);
-    theirs.readable().wait().unwrap();
-    assert_eq!(theirs.try_read(&mut [0; 4]).unwrap(), 3);
-    drop(theirs);
-    ours.readable().wait().unwrap();
-    assert_eq!(ours.try_read(&mut [0]).unwrap(), 0);
-    let socket = UdpSocket::bind("127.0.0.1:0").wait().unwrap();
-    assert!(would_block(socket.try_recv(&mut [0])));
-    assert!(would_block(socket.try_recv_from(&mut [0])));
-    let to = socket.local_addr().unwrap();
-    assert_eq!(socket.try_send_to(b"to myself", to).unwrap(), 9);
-    socket.readable().wait().unwrap();
-    assert_eq!(socket.try_recv_from(&mut [0; 16]).unwrap().1, to);
+fn trying_takes_nothing_that_is_not_there(on: &Systems) {
+    straight(on, || {
+        let (ours, theirs) = tcp_pair();
+        assert!(would_block(theirs.try_read(&mut [0; 4])));
+        assert!(would_block(theirs.try_read_vectored(&mut [io::IoSliceMut::new(&mut [0; 4])])));
+        assert_eq!(ours.try_write_vectored(&[io::IoSlice::new(b"ab"), io::IoSlice::new(b"c")]).unwrap(), 3);
+        theirs.readable().wait().unwrap();
+        assert_eq!(theirs.try_read(&mut [0; 4]).unwrap(), 3);
+        drop(theirs);
+        ours.readable().wait().unwrap();
+        assert_eq!(ours.try_read(&mut [0]).unwrap(), 0);
+        let socket = UdpSocket::bind("127.0.0.1:0").wait().unwrap();
+        assert!(would_block(socket.try_recv(&mut [0])));
+        assert!(would_block(socket.try_recv_from(&mut [0])));
+        let to = socket.local_addr().unwrap();
+        assert_eq!(socket.try_send_to(b"to myself", to).unwrap(), 9);
+        socket.readable().wait().unwrap();
+        assert_eq!(socket.try_recv_from(&mut [0; 16]).unwrap().1, to);
+    });
 }

@@ -15,7 +15,7 @@ use twoply_core::Wait;
 use twoply_core::future::join;
 use twoply_core::net::{Shutdown, UnixAddr, UnixDatagram, UnixListener, UnixStream, is_out_of_resources};
 use twoply_core::time::timeout;
-use twoply_tests::{Resources, Systems, fork, laws};
+use twoply_tests::{Resources, Systems, fork, laws, straight};
 
 laws! {
     and_mixed {
@@ -30,14 +30,14 @@ laws! {
         a_receive_of_descriptors_that_is_given_up_loses_none,
         no_descriptor_is_left_when_too_many_are_passed,
         a_waiting_accept_is_given_up_and_loses_nobody,
-    }
-    native {
-        what_a_path_cannot_be_is_said,
         a_file_is_removed_with_its_listener_if_that_is_asked_for,
-        the_child_of_a_fork_removes_no_file,
         peers_are_known,
         empty_buffers_and_empty_datagrams,
         a_passed_descriptor_is_closed_on_exec,
+    }
+    native {
+        what_a_path_cannot_be_is_said,
+        the_child_of_a_fork_removes_no_file,
     }
 }
 
@@ -356,29 +356,31 @@ fn what_a_path_cannot_be_is_said(_: &Systems) {
     assert!(matches!(free.local_addr().unwrap(), UnixAddr::Abstract(name) if !name.is_empty()));
 }
 
-fn a_file_is_removed_with_its_listener_if_that_is_asked_for(_: &Systems) {
-    let path = path();
-    let bind = |path: &Path| UnixListener::builder().unlink_on_drop(true).bind(path);
-    drop(bind(&path).unwrap());
-    assert!(!path.exists());
-    // What std gets stays, and so does what was not asked for.
-    drop(bind(&path).unwrap().into_std().unwrap());
-    assert!(path.exists());
-    assert_eq!(kind(bind(&path)), io::ErrorKind::AddrInUse);
-    assert_eq!(kind(UnixStream::connect(&path).wait()), io::ErrorKind::ConnectionRefused);
-    fs::remove_file(&path).unwrap();
-    drop(UnixListener::bind(&path).unwrap());
-    assert!(path.exists());
-    fs::remove_file(&path).unwrap();
-    // Another one's file is left alone.
-    let one = bind(&path).unwrap();
-    fs::remove_file(&path).unwrap();
-    let other = bind(&path).unwrap();
-    drop(one);
-    let (client, accepted) = join((UnixStream::connect(&path), other.accept())).wait();
-    drop((client.unwrap(), accepted.unwrap()));
-    drop(other);
-    assert!(!path.exists());
+fn a_file_is_removed_with_its_listener_if_that_is_asked_for(on: &Systems) {
+    straight(on, || {
+        let path = path();
+        let bind = |path: &Path| UnixListener::builder().unlink_on_drop(true).bind(path);
+        drop(bind(&path).unwrap());
+        assert!(!path.exists());
+        // What std gets stays, and so does what was not asked for.
+        drop(bind(&path).unwrap().into_std().unwrap());
+        assert!(path.exists());
+        assert_eq!(kind(bind(&path)), io::ErrorKind::AddrInUse);
+        assert_eq!(kind(UnixStream::connect(&path).wait()), io::ErrorKind::ConnectionRefused);
+        fs::remove_file(&path).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        fs::remove_file(&path).unwrap();
+        // Another one's file is left alone.
+        let one = bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let other = bind(&path).unwrap();
+        drop(one);
+        let (client, accepted) = join((UnixStream::connect(&path), other.accept())).wait();
+        drop((client.unwrap(), accepted.unwrap()));
+        drop(other);
+        assert!(!path.exists());
+    });
 }
 
 fn the_child_of_a_fork_removes_no_file(on: &Systems) {
@@ -397,42 +399,48 @@ fn the_child_of_a_fork_removes_no_file(on: &Systems) {
     });
 }
 
-fn peers_are_known(_: &Systems) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let here = ours.peer_credentials().unwrap();
-    assert_eq!(here, theirs.peer_credentials().unwrap());
-    assert_eq!(here.pid, Some(std::process::id()));
-    assert_eq!(here.uid, rustix::process::geteuid().as_raw());
-    assert_eq!(here.gid, rustix::process::getegid().as_raw());
+fn peers_are_known(on: &Systems) {
+    straight(on, || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let here = ours.peer_credentials().unwrap();
+        assert_eq!(here, theirs.peer_credentials().unwrap());
+        assert_eq!(here.pid, Some(std::process::id()));
+        assert_eq!(here.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(here.gid, rustix::process::getegid().as_raw());
+    });
 }
 
-fn empty_buffers_and_empty_datagrams(_: &Systems) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    assert_eq!(ours.read(&mut []).wait().unwrap(), 0);
-    assert_eq!(ours.recv_with_fds(&mut [], 1).wait().unwrap().len, 0);
-    assert_eq!(kind(ours.send_with_fds(b"", &[theirs.as_fd()]).wait()), io::ErrorKind::InvalidInput);
-    let (ours, theirs) = UnixDatagram::pair().unwrap();
-    assert_eq!(ours.send(b"").wait().unwrap(), 0);
-    let fds = [ours.as_fd()];
-    assert_eq!(ours.send_with_fds(b"", &fds).wait().unwrap(), 0);
-    assert_eq!(ours.send_with_fds(b"abc", &fds).wait().unwrap(), 3);
-    assert_eq!(ours.send(b"lost").wait().unwrap(), 4);
-    assert_eq!(theirs.recv(&mut [0; 4]).wait().unwrap().len, 0);
-    let received = theirs.recv_with_fds(&mut [], 1).wait().unwrap();
-    assert_eq!((received.len, received.lost, received.fds.len()), (0, 0, 1));
-    let received = theirs.recv_with_fds(&mut [0; 2], 1).wait().unwrap();
-    assert_eq!((received.len, received.lost, received.fds.len()), (2, 1, 1));
-    let received = theirs.recv(&mut []).wait().unwrap();
-    assert_eq!((received.len, received.lost), (0, 4));
-    drop(theirs);
-    assert_eq!(kind(ours.send(b"a").wait()), io::ErrorKind::ConnectionRefused);
-    assert_eq!(kind(UnixDatagram::unbound().unwrap().send(b"a").wait()), io::ErrorKind::NotConnected);
+fn empty_buffers_and_empty_datagrams(on: &Systems) {
+    straight(on, || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assert_eq!(ours.read(&mut []).wait().unwrap(), 0);
+        assert_eq!(ours.recv_with_fds(&mut [], 1).wait().unwrap().len, 0);
+        assert_eq!(kind(ours.send_with_fds(b"", &[theirs.as_fd()]).wait()), io::ErrorKind::InvalidInput);
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        assert_eq!(ours.send(b"").wait().unwrap(), 0);
+        let fds = [ours.as_fd()];
+        assert_eq!(ours.send_with_fds(b"", &fds).wait().unwrap(), 0);
+        assert_eq!(ours.send_with_fds(b"abc", &fds).wait().unwrap(), 3);
+        assert_eq!(ours.send(b"lost").wait().unwrap(), 4);
+        assert_eq!(theirs.recv(&mut [0; 4]).wait().unwrap().len, 0);
+        let received = theirs.recv_with_fds(&mut [], 1).wait().unwrap();
+        assert_eq!((received.len, received.lost, received.fds.len()), (0, 0, 1));
+        let received = theirs.recv_with_fds(&mut [0; 2], 1).wait().unwrap();
+        assert_eq!((received.len, received.lost, received.fds.len()), (2, 1, 1));
+        let received = theirs.recv(&mut []).wait().unwrap();
+        assert_eq!((received.len, received.lost), (0, 4));
+        drop(theirs);
+        assert_eq!(kind(ours.send(b"a").wait()), io::ErrorKind::ConnectionRefused);
+        assert_eq!(kind(UnixDatagram::unbound().unwrap().send(b"a").wait()), io::ErrorKind::NotConnected);
+    });
 }
 
-fn a_passed_descriptor_is_closed_on_exec(_: &Systems) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    ours.send_with_fds(b"x", &[ours.as_fd()]).wait().unwrap();
-    let received = theirs.recv_with_fds(&mut [0], 1).wait().unwrap();
-    let flags = rustix::io::fcntl_getfd(&received.fds[0]).unwrap();
-    assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+fn a_passed_descriptor_is_closed_on_exec(on: &Systems) {
+    straight(on, || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.send_with_fds(b"x", &[ours.as_fd()]).wait().unwrap();
+        let received = theirs.recv_with_fds(&mut [0], 1).wait().unwrap();
+        let flags = rustix::io::fcntl_getfd(&received.fds[0]).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    });
 }
