@@ -8,10 +8,10 @@
 //! | has its thread to itself: a native task, `main` | the plain system call |
 //! | shares its thread: a green task; polled beside other things, or by a foreign executor | what is in memory is read on the spot (`RWF_NOWAIT`); all else is done elsewhere |
 //!
-//! Elsewhere is, for reads, writes and syncs of an open file on a green worker, the system itself: an
-//! io_uring of the worker, where the system has one and grants it. All other operations, and all stacks
-//! without a worker, use a thread of the [pool](crate::threads::PoolLimits). [`Engine`] is the setting, and
-//! the metrics of a green runtime tell which it is.
+//! Elsewhere is, for reads of an open file on a green worker, and for writes to what has no positions, the
+//! system itself: an io_uring of the worker, where the system has one and grants it. All other operations,
+//! and all stacks without a worker, use a thread of the [pool](crate::threads::PoolLimits). [`Engine`] is the
+//! setting, and the metrics of a green runtime tell which it is.
 //!
 //! # Operations that are given up
 //! An operation that has been handed over goes on to its end when its future is dropped. It owns its buffer,

@@ -15,6 +15,7 @@ laws! {
     green {
         each_engine_does_the_same,
         without_a_ring_the_pool_does_it,
+        a_ring_makes_what_needs_no_thread,
         what_a_runtime_that_ends_has_begun_is_not_lost,
     }
     one_worker { a_local_runtime_has_files_without_threads }
@@ -56,17 +57,43 @@ fn each_engine_does_the_same(on: &Systems) {
     }
 }
 
+fn a_ring_makes_what_needs_no_thread(on: &Systems) {
+    let Ok(green) = on.kind().green().file_engine(Engine::IoUring).build() else { return };
+    let (system, dir) = (System::from(green), Dir::new());
+    let made =
+        || -> u64 { system.metrics().workers.iter().map(|worker| worker.reactor.file_operations).sum() };
+    let file = system.spawn(File::create_new(dir.join("file"))).wait().unwrap().unwrap();
+    let (pipe, mut other) = dir.pipe();
+    let (writer, reader) = (file.clone(), pipe.clone());
+    let write = async move {
+        writer.write_all(b"text").await?;
+        writer.write_all_at(b"more", 4).await?;
+        writer.sync_all().await
+    };
+    system.spawn(write).wait().unwrap().unwrap();
+    assert_eq!(made(), 0, "a disk has a thread wait for it");
+    let reading = system.spawn(async move { reader.read(&mut [0]).await });
+    eventually("the ring has the read", || made() == 1);
+    other.write_all(b"x").unwrap();
+    assert_eq!(reading.wait().unwrap().unwrap(), 1);
+    system.shutdown(SOON).unwrap();
+}
+
 fn without_a_ring_the_pool_does_it(on: &Systems) {
     on.in_child(|| {
         let (green, dir) = (on.kind().green().build().unwrap(), Dir::new());
         let system = System::from(green);
         let task = system.spawn(async move {
             let file = File::create_new(dir.join("file")).await.unwrap();
+            let (pipe, mut other) = dir.pipe();
             // The system refuses a ring that it has no descriptor for.
             let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
             let none = rustix::process::Rlimit { current: Some(3), ..limits };
             rustix::process::setrlimit(rustix::process::Resource::Nofile, none).unwrap();
-            file.sync_all().await.unwrap();
+            let read = timeout(Duration::from_millis(2), pipe.read(&mut [0])).await;
+            assert!(read.is_err(), "a thread reads, and waits");
+            other.write_all(b"x").unwrap();
+            assert_eq!(pipe.read(&mut [0]).await.unwrap(), 1);
             rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).unwrap();
             work_after(file).await;
         });

@@ -2,16 +2,20 @@
 //! synced.
 //!
 //! What is read lies in the memory of the system, so a read measures what a library adds to a system call and
-//! a copy. A small file is created, written, synced and closed; most of that is the device's time.
+//! a copy; those of `cold` have the system forget it first, so each waits for the device. A small file is
+//! created, written, synced and closed; most of that is the device's time.
 //!
 //! What differs: tokio has no read at a position, so it seeks and reads, each on another thread. compio is a
 //! runtime over io_uring, each on the thread that waits for it; its buffers are handed over and come back.
 
 use std::fs;
+use std::num::NonZeroU64;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use compio::io::AsyncReadAtExt as _;
+use rustix::fs::Advice;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::{Case, Context, Sample, check_count, timed};
@@ -22,13 +26,13 @@ pub(crate) const CASES: &[Case] = &[
         "file-random-4k",
         &[("workers", 1)],
         &[
-            ("std-thread", |ctx| std_thread(ctx, SMALL)),
-            ("tokio-current", |ctx| tokio(ctx, SMALL)),
-            ("tokio-multi", |ctx| tokio(ctx, SMALL)),
-            ("compio", |ctx| compio(ctx, SMALL)),
-            ("twoply-native", |ctx| twoply(ctx, SMALL)),
-            ("twoply-green", |ctx| twoply(ctx, SMALL)),
-            ("twoply-fibers", |ctx| twoply(ctx, SMALL)),
+            ("std-thread", |ctx| std_thread(ctx, SMALL, Memory::Warm)),
+            ("tokio-current", |ctx| tokio(ctx, SMALL, Memory::Warm)),
+            ("tokio-multi", |ctx| tokio(ctx, SMALL, Memory::Warm)),
+            ("compio", |ctx| compio(ctx, SMALL, Memory::Warm)),
+            ("twoply-native", |ctx| twoply(ctx, SMALL, Memory::Warm)),
+            ("twoply-green", |ctx| twoply(ctx, SMALL, Memory::Warm)),
+            ("twoply-fibers", |ctx| twoply(ctx, SMALL, Memory::Warm)),
         ],
     ),
     Case {
@@ -37,13 +41,45 @@ pub(crate) const CASES: &[Case] = &[
             "file-sequential-1m",
             &[("workers", 1)],
             &[
-                ("std-thread", |ctx| std_thread(ctx, LARGE)),
-                ("tokio-current", |ctx| tokio(ctx, LARGE)),
-                ("tokio-multi", |ctx| tokio(ctx, LARGE)),
-                ("compio", |ctx| compio(ctx, LARGE)),
-                ("twoply-native", |ctx| twoply(ctx, LARGE)),
-                ("twoply-green", |ctx| twoply(ctx, LARGE)),
-                ("twoply-fibers", |ctx| twoply(ctx, LARGE)),
+                ("std-thread", |ctx| std_thread(ctx, LARGE, Memory::Warm)),
+                ("tokio-current", |ctx| tokio(ctx, LARGE, Memory::Warm)),
+                ("tokio-multi", |ctx| tokio(ctx, LARGE, Memory::Warm)),
+                ("compio", |ctx| compio(ctx, LARGE, Memory::Warm)),
+                ("twoply-native", |ctx| twoply(ctx, LARGE, Memory::Warm)),
+                ("twoply-green", |ctx| twoply(ctx, LARGE, Memory::Warm)),
+                ("twoply-fibers", |ctx| twoply(ctx, LARGE, Memory::Warm)),
+            ],
+        )
+    },
+    Case {
+        quick: false,
+        ..timed(
+            "file-random-4k-cold",
+            &[("workers", 1)],
+            &[
+                ("std-thread", |ctx| std_thread(ctx, SMALL, Memory::Cold)),
+                ("tokio-current", |ctx| tokio(ctx, SMALL, Memory::Cold)),
+                ("tokio-multi", |ctx| tokio(ctx, SMALL, Memory::Cold)),
+                ("compio", |ctx| compio(ctx, SMALL, Memory::Cold)),
+                ("twoply-native", |ctx| twoply(ctx, SMALL, Memory::Cold)),
+                ("twoply-green", |ctx| twoply(ctx, SMALL, Memory::Cold)),
+                ("twoply-fibers", |ctx| twoply(ctx, SMALL, Memory::Cold)),
+            ],
+        )
+    },
+    Case {
+        quick: false,
+        ..timed(
+            "file-sequential-1m-cold",
+            &[("workers", 1)],
+            &[
+                ("std-thread", |ctx| std_thread(ctx, LARGE, Memory::Cold)),
+                ("tokio-current", |ctx| tokio(ctx, LARGE, Memory::Cold)),
+                ("tokio-multi", |ctx| tokio(ctx, LARGE, Memory::Cold)),
+                ("compio", |ctx| compio(ctx, LARGE, Memory::Cold)),
+                ("twoply-native", |ctx| twoply(ctx, LARGE, Memory::Cold)),
+                ("twoply-green", |ctx| twoply(ctx, LARGE, Memory::Cold)),
+                ("twoply-fibers", |ctx| twoply(ctx, LARGE, Memory::Cold)),
             ],
         )
     },
@@ -69,6 +105,40 @@ const SMALL: usize = 4 << 10;
 
 /// The size of a read of those that come one after another.
 const LARGE: usize = 1 << 20;
+
+/// Where the file that is read lies.
+#[derive(Clone, Copy, PartialEq)]
+enum Memory {
+    Warm,
+    Cold,
+}
+
+/// Has the system forget what it has read, before it is read again.
+struct Forget(Option<fs::File>);
+
+impl Forget {
+    fn new(path: &Path, memory: Memory) -> Result<Self> {
+        let file = fs::File::open(path)?;
+        // What has not been written yet cannot be forgotten.
+        file.sync_all()?;
+        Ok(Self((memory == Memory::Cold).then_some(file)))
+    }
+
+    fn before(&self, at: u64, size: usize) -> Result<()> {
+        if let Some(file) = &self.0 {
+            rustix::fs::fadvise(file, at, NonZeroU64::new(size as u64), Advice::DontNeed)?;
+        }
+        Ok(())
+    }
+
+    /// Has the system read no more than what is asked for: it would do so in vain.
+    fn no_more(&self, file: impl AsFd) -> Result<()> {
+        if self.0.is_some() {
+            rustix::fs::fadvise(file, 0, None, Advice::Random)?;
+        }
+        Ok(())
+    }
+}
 
 /// A directory of a run's own, which is removed at its end.
 struct Dir(PathBuf);
@@ -129,15 +199,18 @@ fn check(buf: &[u8], at: u64) -> Result<usize> {
     Ok(1)
 }
 
-fn std_thread(ctx: &Context, size: usize) -> Result<Sample> {
+fn std_thread(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
     use std::os::unix::fs::FileExt as _;
 
     let dir = Dir::new()?;
-    let file = fs::File::open(dir.filled()?)?;
+    let path = dir.filled()?;
+    let (file, forget) = (fs::File::open(&path)?, Forget::new(&path, memory)?);
+    forget.no_more(&file)?;
     ctx.time(1, |ops| {
         let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
         for _ in 0..ops {
             let at = places.next();
+            forget.before(at, size)?;
             file.read_exact_at(&mut buf, at)?;
             done += check(&buf, at)?;
         }
@@ -145,17 +218,20 @@ fn std_thread(ctx: &Context, size: usize) -> Result<Sample> {
     })
 }
 
-fn tokio(ctx: &Context, size: usize) -> Result<Sample> {
+fn tokio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
     let dir = Dir::new()?;
     let path = dir.filled()?;
     let runtime = runtimes::tokio(ctx)?;
     ctx.time(1, |ops| {
         let path = path.clone();
         let read = async move {
+            let forget = Forget::new(&path, memory)?;
             let mut file = tokio::fs::File::open(path).await?;
+            forget.no_more(&file)?;
             let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
             for _ in 0..ops {
                 let at = places.next();
+                forget.before(at, size)?;
                 file.seek(std::io::SeekFrom::Start(at)).await?;
                 file.read_exact(&mut buf).await?;
                 done += check(&buf, at)?;
@@ -166,16 +242,18 @@ fn tokio(ctx: &Context, size: usize) -> Result<Sample> {
     })
 }
 
-fn compio(ctx: &Context, size: usize) -> Result<Sample> {
+fn compio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
     let dir = Dir::new()?;
     let path = dir.filled()?;
     let runtime = compio::runtime::Runtime::new()?;
     ctx.time(1, |ops| {
         let done = runtime.block_on(async {
-            let file = compio::fs::File::open(&path).await?;
+            let (file, forget) = (compio::fs::File::open(&path).await?, Forget::new(&path, memory)?);
+            forget.no_more(&file)?;
             let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
             for _ in 0..ops {
                 let at = places.next();
+                forget.before(at, size)?;
                 let (read, back) = file.read_exact_at(buf, at).await.into();
                 read?;
                 buf = back;
@@ -187,17 +265,20 @@ fn compio(ctx: &Context, size: usize) -> Result<Sample> {
     })
 }
 
-fn twoply(ctx: &Context, size: usize) -> Result<Sample> {
+fn twoply(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
     let dir = Dir::new()?;
     let path = dir.filled()?;
     let runtime = runtimes::twoply(ctx)?;
     ctx.time(1, |ops| {
         let path = path.clone();
         let read = async move {
+            let forget = Forget::new(&path, memory)?;
             let file = twoply::fs::File::open(path).await?;
+            forget.no_more(&file)?;
             let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
             for _ in 0..ops {
                 let at = places.next();
+                forget.before(at, size)?;
                 file.read_exact_at(&mut buf, at).await?;
                 done += check(&buf, at)?;
             }

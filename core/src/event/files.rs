@@ -28,12 +28,13 @@ use open::OpenFile;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
     /// The system, if it has io_uring and grants it, and else the pool. This is found out by the first
-    /// operation.
+    /// operation that it would make.
     #[default]
     Auto,
     /// The threads of the runtime's pool.
     Pool,
-    /// The system, through the io_uring of the worker. A runtime is not built where it is refused.
+    /// The system, through the io_uring of the worker, for all but syncs and writes to disks, which it would
+    /// leave to threads of its own: these use the pool. A runtime is not built where it is refused.
     IoUring,
 }
 
@@ -53,6 +54,14 @@ pub(crate) enum Operation {
         /// True if times and the like may stay behind.
         only_data: bool,
     },
+}
+
+impl Operation {
+    /// Returns whether a ring gains something. A sync, and a write to a disk that cannot be made without
+    /// waiting, is handed by the system to a thread of its own, which is no cheaper than one of the pool.
+    pub(crate) fn is_for_ring(self) -> bool {
+        matches!(self, Operation::Read { .. } | Operation::Write { at: None })
+    }
 }
 
 /// The end of an operation.

@@ -1,7 +1,8 @@
 //! Operations on open files for the code that runs on a stack which may not block.
 //!
-//! They go to the io_uring of the stack's reactor, if there is one, and else to a thread of the stack's pool.
-//! Both are told below by one function; who asks for an operation does not see which it is.
+//! They go to the io_uring of the stack's reactor, if there is one and it gains something, and else to a
+//! thread of the stack's pool. Both are told below by one function; who asks for an operation does not see
+//! which it is.
 
 use std::sync::Arc;
 
@@ -25,9 +26,12 @@ pub(crate) fn start(
     finish: impl FnOnce(Done) + Send + 'static,
 ) {
     let request = Request::new(file, operation, bytes, finish);
-    let refused = with_current(|strand| match strand.driver().reactor().and_then(|it| it.ring(fallback)) {
-        Some(ring) => ring.submit(request),
-        None => Err(request),
+    let refused = with_current(|strand| {
+        let reactor = strand.driver().reactor().filter(|_| operation.is_for_ring());
+        match reactor.and_then(|it| it.ring(fallback)) {
+            Some(ring) => ring.submit(request),
+            None => Err(request),
+        }
     });
     if let Err(request) = refused {
         let pool = with_current(|strand| strand.blocking_pool());
