@@ -96,6 +96,7 @@
 //! | `Registry` with `keys: :duplicate`, `listeners`, `{:via, _, _}` | [`Directory`](crate::actor::Directory), [`Registry::watch`](crate::actor::Registry::watch), [`Via`](crate::actor::Via) |
 //! | `timer:exit_after`, `timer:kill_after` | [`ProcessRef::exit_after`](crate::actor::ProcessRef::exit_after), [`exit_at`](crate::actor::ProcessRef::exit_at), [`kill_after`](crate::actor::ProcessRef::kill_after) |
 //! | the stack trace of a crash report | [`ExitReason::backtrace`](crate::actor::ExitReason::backtrace), [`task::keep_backtraces`](crate::task::keep_backtraces) |
+//! | `timer:send_interval`, `timer:apply_interval` | [`ProcessRef::send_interval`](crate::actor::ProcessRef::send_interval), a task over the ticks of an [`interval`](crate::time::interval()) |
 //! | `send_after`, `start_timer`, `cancel_timer` | [`ProcessRef::send_after`](crate::actor::ProcessRef::send_after), [`Process::start_timer`](crate::actor::Process::start_timer), [`Process::cancel_timer`](crate::actor::Process::cancel_timer) |
 //! | `sys:get_state`, `sys:suspend`, `sys:resume` | [`ProcessRef::show_state`](crate::actor::ProcessRef::show_state), [`suspend`](crate::actor::ProcessRef::suspend), [`resume`](crate::actor::ProcessRef::resume) |
 //! | `trace` of one process | [`ProcessRef::trace`](crate::actor::ProcessRef::trace) |

@@ -262,6 +262,54 @@ impl<S: StateMachine> fmt::Debug for Transition<S> {
 ///
 /// A timeout that is set or cancelled here takes effect with the transition; see [`Transition`]. To set one
 /// that runs is to start it anew. A duration too long to be represented means never.
+///
+/// # Examples
+/// A session that ends when nothing has come for a while, or after its time in any case.
+///
+/// ```
+/// use std::{convert::Infallible, time::Duration};
+/// use twoply::Wait;
+/// use twoply::actor::{Actor, ExitReason, Machine, MachineContext, MachineEvent, StateMachine, Transition};
+///
+/// #[derive(Clone, PartialEq)]
+/// enum Timer {
+///     Whole,
+/// }
+///
+/// struct Session;
+///
+/// impl StateMachine for Session {
+///     type State = ();
+///     type Message = &'static str;
+///     type Timer = Timer;
+///     type Error = Infallible;
+///
+///     async fn started(&mut self, cx: &mut MachineContext<'_, Session>) -> Result<(), Infallible> {
+///         cx.set_timeout(Timer::Whole, Duration::from_secs(3600));
+///         Ok(())
+///     }
+///
+///     async fn handle(
+///         &mut self,
+///         (): (),
+///         event: MachineEvent<&'static str, Timer>,
+///         cx: &mut MachineContext<'_, Session>,
+///     ) -> Result<Transition<Session>, Infallible> {
+///         match event {
+///             MachineEvent::Message(_) => cx.set_event_timeout(Duration::from_millis(1)),
+///             MachineEvent::EventTimeout => cx.stop_with(ExitReason::shutdown_with("quiet")),
+///             MachineEvent::Timeout(Timer::Whole) => cx.stop(),
+///             _ => {}
+///         }
+///         Ok(Transition::keep())
+///     }
+/// }
+///
+/// let session = Machine::new(Session).spawn()?;
+/// session.send("hello").wait()?;
+/// assert_eq!(session.ended().wait().to_string(), "shutdown: quiet");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct MachineContext<'a, S: StateMachine> {
     actor: &'a mut Context<Machine<S>>,
     /// The changes of timeouts, in order.

@@ -24,6 +24,21 @@ use crate::kernel::coop;
 /// let (first, second) = (clock.tick().wait(), clock.tick().wait());
 /// assert!(second >= first + Duration::from_millis(1));
 /// ```
+///
+/// A task that goes through the ticks calls a function in that rhythm, until it is cancelled:
+///
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, channel::{self, Source}, stream::Stream, time::interval};
+///
+/// let (tell, told) = channel::unbounded();
+/// let ticks = interval(Duration::from_millis(1)).into_stream();
+/// let calls = twoply::spawn(ticks.for_each(move |due| _ = tell.try_send(due)));
+/// let (first, second) = (told.recv().wait()?, told.recv().wait()?);
+/// assert!(second >= first + Duration::from_millis(1));
+/// calls.cancel();
+/// # Ok::<(), channel::RecvError>(())
+/// ```
 pub fn interval(period: Duration) -> Interval {
     Interval::new(crate::kernel::sleep::after(period), period)
 }

@@ -88,6 +88,37 @@ impl<A: Actor> Context<A> {
     /// `cx.me().drain(reason)`.
     ///
     /// A reason may carry data, and count as an intended end all the same: [`ExitReason::shutdown_with`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Actor, Context, ExitReason};
+    ///
+    /// struct Counter(u32);
+    ///
+    /// impl Actor for Counter {
+    ///     type Message = u32;
+    ///     type Error = Infallible;
+    ///
+    ///     async fn handle(&mut self, n: u32, cx: &mut Context<Counter>) -> Result<(), Infallible> {
+    ///         self.0 += n;
+    ///         if self.0 >= 10 {
+    ///             cx.stop_with(ExitReason::shutdown_with(self.0));
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let counter = Counter(0).spawn()?;
+    /// counter.send(4).wait()?;
+    /// counter.send(8).wait()?;
+    /// match counter.ended().wait() {
+    ///     ExitReason::ShutdownWith(sum) => assert_eq!(sum.downcast_ref(), Some(&12_u32)),
+    ///     other => panic!("{other}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stop_with(&mut self, reason: ExitReason) {
         self.stop.get_or_insert_with(|| Box::new(reason));
     }

@@ -29,6 +29,17 @@ impl Stopping {
     /// Has the process killed if it has not ended within `duration`, counted from now. The future still waits
     /// for the end, which then comes at the next await point of the process, or by unwinding from its wait.
     /// Where the future is dropped before, nobody kills the process.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, ExitReason, Process}};
+    ///
+    /// let deaf = actor::spawn(async |_: Process<()>| std::future::pending::<()>().await)?;
+    /// let reason = deaf.stop_gracefully(ExitReason::Normal).timeout(Duration::from_millis(1)).wait();
+    /// assert_eq!(reason, ExitReason::Killed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn timeout(mut self, duration: Duration) -> Stopping {
         self.deadline = Some(sleep(duration));
         self
