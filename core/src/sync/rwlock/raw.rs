@@ -64,9 +64,20 @@ impl RawRwLock {
     /// with a slot of its own: so few of those that come at once meet in one, and most find theirs at once.
     #[inline]
     fn replace_holder(&self, holder: TaskId, from: u64, to: u64) {
-        let first = holder.as_u64() as usize;
-        let mut slots = (0..KNOWN).map(|n| &self.holders[first.wrapping_add(n) % KNOWN]);
+        let first = holder.as_u64() as usize % KNOWN;
+        let slot = &self.holders[first];
         // Relaxed, and no read-modify-write; see `wait_graph`, and the field.
+        if slot.load(Relaxed) == from {
+            slot.store(to, Relaxed);
+        } else {
+            self.replace_behind(first, from, to);
+        }
+    }
+
+    /// As [`RawRwLock::replace_holder`], in the slots after the first.
+    #[cold]
+    fn replace_behind(&self, first: usize, from: u64, to: u64) {
+        let mut slots = (1..KNOWN).map(|n| &self.holders[(first + n) % KNOWN]);
         if let Some(slot) = slots.find(|slot| slot.load(Relaxed) == from) {
             slot.store(to, Relaxed);
         }
