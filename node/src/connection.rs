@@ -214,7 +214,8 @@ impl Connection {
             self.shared.locals.deliver(&ours.from, down);
         }
         for (monitor, theirs) in tables.theirs {
-            remote::deliver(&theirs.local, Signal::Demonitor { monitor });
+            // Behind the monitor itself, which may wait behind messages.
+            self.shared.locals.deliver(&theirs.local, Signal::Demonitor { monitor });
         }
         for (_, call) in tables.calls.into_values() {
             call(Err(ExitReason::NoConnection));
