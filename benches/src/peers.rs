@@ -13,12 +13,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::child::{Child, Used};
+use crate::usage;
 use crate::workload::{Context, Sample};
 
 /// Where the sources are.
@@ -152,9 +153,53 @@ pub(crate) fn time(
     expected: impl Fn(usize) -> usize,
 ) -> Result<Sample> {
     let (mut child, _) = Child::start(&mut command(ctx.system, workload, ctx.workers(), args)?)?;
+    time_child(ctx, &mut child, step, expected, |child, ops| child.ask(&ops.to_string()))
+}
+
+/// As [`time`], of a child that serves what this process does: `connect` makes the code that does it, from
+/// the port that the child listens on. The CPU time contains that of this process.
+pub(crate) fn time_served<W: FnMut(usize) -> Result<()> + Send>(
+    ctx: &Context,
+    workload: &str,
+    step: usize,
+    args: &[usize],
+    connect: impl FnOnce(u16) -> Result<W>,
+) -> Result<Sample> {
+    let (mut child, greeting) = Child::start(&mut command(ctx.system, workload, ctx.workers(), args)?)?;
+    let mut work = connect(greeting.port)?;
+    let mut own = Duration::ZERO;
+    let mut sample = time_child(
+        ctx,
+        &mut child,
+        step,
+        |ops| ops,
+        |child, ops| {
+            let before = usage::cpu_time();
+            let done = std::thread::scope(|scope| {
+                let working = scope.spawn(|| work(ops));
+                let done = child.ask(&ops.to_string());
+                working.join().map_err(|_| anyhow!("the sender panicked"))??;
+                done
+            });
+            own = usage::cpu_time().saturating_sub(before);
+            done
+        },
+    )?;
+    sample.cpu_s += own.as_secs_f64();
+    Ok(sample)
+}
+
+/// Measures what `ask` has a child do, with the CPU time of the child.
+fn time_child(
+    ctx: &Context,
+    child: &mut Child,
+    step: usize,
+    expected: impl Fn(usize) -> usize,
+    mut ask: impl FnMut(&mut Child, usize) -> Result<Done>,
+) -> Result<Sample> {
     let (mut before, mut last) = (Used::default(), Used::default());
     let mut sample = ctx.time(step, |ops| {
-        let done: Done = child.ask(&ops.to_string())?;
+        let done = ask(child, ops)?;
         let wanted = expected(ops) as u64;
         ensure!(done.result == wanted, "{ops} operations gave {}, not {wanted}", done.result);
         before = std::mem::replace(&mut last, done.used);

@@ -4,7 +4,8 @@
 //! connection after the other.
 //!
 //! A connection has a port of ours, or a task of tokio's that reads a `Framed` and sends what it yields to a
-//! `mpsc`. Mailbox and channel hold 1024 items, so both wait when the receiver is slower.
+//! `mpsc`. Mailbox and channel hold 1024 items, so both wait when the receiver is slower. Erlang's sockets
+//! are in the modes `{packet, 4}` and `{packet, line}` with `{active, 100}`, and their owner counts.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -18,13 +19,14 @@ use twoply::port::{self, Frames, Prefix};
 use twoply::{Wait as _, net};
 
 use super::{Case, Context, Run, Sample, timed};
-use crate::runtimes;
+use crate::{peers, runtimes};
 
 const LINES: &[(&str, Run)] = &[
     ("tokio-current", |ctx| tokio_codec(ctx, Kind::Lines)),
     ("tokio-multi", |ctx| tokio_codec(ctx, Kind::Lines)),
     ("twoply-green", |ctx| twoply_port(ctx, Kind::Lines)),
     ("twoply-native", |ctx| twoply_port(ctx, Kind::Lines)),
+    ("erl", |ctx| erlang(ctx, Kind::Lines)),
 ];
 
 const FRAMES: &[(&str, Run)] = &[
@@ -32,6 +34,7 @@ const FRAMES: &[(&str, Run)] = &[
     ("tokio-multi", |ctx| tokio_codec(ctx, Kind::Frames)),
     ("twoply-green", |ctx| twoply_port(ctx, Kind::Frames)),
     ("twoply-native", |ctx| twoply_port(ctx, Kind::Frames)),
+    ("erl", |ctx| erlang(ctx, Kind::Frames)),
 ];
 
 const ONE: &[(&str, usize)] = &[("connections", 1), ("workers", 1)];
@@ -197,6 +200,22 @@ fn tokio_codec(ctx: &Context, kind: Kind) -> Result<Sample> {
     drop(goals);
     served.join().ok().context("the runtime panicked")??;
     sample
+}
+
+fn erlang(ctx: &Context, kind: Kind) -> Result<Sample> {
+    let bytes = bytes(kind);
+    let connections = ctx.param("connections");
+    let step = ITEMS * connections;
+    peers::time_served(ctx, "ports", step, &[usize::from(kind == Kind::Frames)], |port| {
+        let connect = |_| TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        let mut senders = (0..connections).map(connect).collect::<Result<Vec<_>, _>>()?;
+        Ok(move |ops: usize| {
+            for _ in 0..ops / step {
+                senders.iter_mut().try_for_each(|sender| sender.write_all(&bytes))?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// What a codec of tokio's yields; kept until it has been counted, as ours is.
