@@ -79,7 +79,7 @@ fn one_port_serves_both_versions(on: &Systems) {
     let (address, stop, server) = start(spawner, echo_path);
     for (http2, version) in [(false, Version::HTTP_11), (true, Version::HTTP_2)] {
         let requests = spawner.spawn(async move {
-            let client = client().http2_only(http2).build(Connector::new());
+            let client = client().build(Connector::new());
             let answers = (0..20).map(|n| {
                 let client = client.clone();
                 spawn(async move {
@@ -250,12 +250,6 @@ fn an_upgraded_connection_is_a_stream(on: &Systems) {
 }
 
 fn a_graceful_end_answers_what_is_under_way(on: &Systems) {
-    for http2 in [false, true] {
-        ends_gracefully(on, http2);
-    }
-}
-
-fn ends_gracefully(on: &Systems, http2: bool) {
     let spawner = on.here().spawner();
     let ((begun, begins), (release, released)) = (channel::unbounded(), channel::unbounded::<()>());
     let handler = move |_: Request<Incoming>| {
@@ -267,7 +261,7 @@ fn ends_gracefully(on: &Systems, http2: bool) {
         }
     };
     let (address, stop, server) = start(spawner, handler);
-    let client = client().http2_only(http2).build(Connector::new());
+    let client = client().build(Connector::new());
     let request = spawner.spawn(async move { get(&client, uri(address, "/")).await.2 });
     begins.recv().wait().unwrap();
     drop(stop);
