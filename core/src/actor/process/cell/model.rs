@@ -3,7 +3,7 @@
 //! A noop waker will do where a poll shows what a wake-up would have announced; where the wake-up itself is
 //! the point, a waker sets a flag.
 
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use loom::thread;
 
