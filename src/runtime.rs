@@ -37,7 +37,9 @@ use twoply_green::Green;
 #[cfg(feature = "native")]
 use twoply_native::Native;
 
-pub use twoply_core::hooks::{Hooks, HooksAlreadySet, TaskMeta, process_hooks, set_process_hooks};
+pub use twoply_core::hooks::{
+    AroundPolls, Hooks, HooksAlreadySet, TaskMeta, process_hooks, set_process_hooks,
+};
 pub use twoply_core::io_threads::IoMetrics;
 pub use twoply_core::threads::{PoolLimits, PoolMetrics};
 

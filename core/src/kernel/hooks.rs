@@ -6,6 +6,8 @@
 //! anything or take its time; and, but for those of a fiber that is left, in no turn, so that it may wait.
 //! Nothing here decides when something begins.
 
+mod polls;
+
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
@@ -14,13 +16,17 @@ use crate::base::panic::discard_panic;
 use crate::kernel::strand::{InHook, in_turn, with_state};
 use crate::kernel::task::{Header, TaskId, TaskKind};
 
+pub use polls::AroundPolls;
+pub(crate) use polls::Layers;
+
 /// The hooks of a runtime, which its builder takes. Clones call the same code.
 ///
 /// A hook that panics has been reported by the program's panic hook; its caller goes on. One that waits, by
 /// `.wait()`, blocks the stack that it is called on, and one that takes long delays what it is called before.
 /// What a hook does itself, such as starting a task, calls no hooks. A wait in a hook is not cut off by a
-/// cancellation. Setting a hook again replaces it, but for [`around_threads`](Hooks::around_threads) and
-/// [`on_fiber_switch`](Hooks::on_fiber_switch), of which a runtime may have several.
+/// cancellation. Setting a hook again replaces it, but for [`around_threads`](Hooks::around_threads),
+/// [`around_polls`](Hooks::around_polls) and [`on_fiber_switch`](Hooks::on_fiber_switch), of which a runtime
+/// may have several.
 ///
 /// # Examples
 /// ```
@@ -54,6 +60,8 @@ pub struct Hooks {
     thread_stop: Option<Arc<OnThread>>,
     /// The code around each time that a fiber is left.
     switches: Vec<Arc<Around>>,
+    /// The makers of what lies around the polls of a task, the outermost first.
+    polls: Vec<Arc<polls::Begin>>,
     thread_park: Option<Arc<OnThread>>,
     thread_unpark: Option<Arc<OnThread>>,
     task_spawn: Option<Arc<OnTask>>,
@@ -77,6 +85,8 @@ pub struct TaskMeta<'a> {
     /// The place in the program where it was started; for a task with a
     /// [builder](crate::task::Builder::new), where that was made. `None` for work of the library's own.
     pub spawned_at: Option<&'static Location<'static>>,
+    /// The number of the process that it is the body of, as the [pid](crate::actor::Pid) shows it.
+    pub process: Option<u64>,
 }
 
 impl Hooks {
@@ -267,12 +277,20 @@ impl Hooks {
 
     /// Returns whether a task has to call here.
     pub(crate) fn heed_tasks(&self) -> bool {
+        self.heed_ends() || !self.polls.is_empty()
+    }
+
+    /// Returns whether hooks are told of starts and ends of tasks.
+    pub(crate) fn heed_ends(&self) -> bool {
         self.task_spawn.is_some() || self.task_end.is_some()
     }
 
     /// Tells of a task that is about to start, unless a hook starts it.
     #[cold]
     pub(crate) fn task_starts(&self, header: &Header) {
+        if !self.heed_ends() {
+            return;
+        }
         let told = call(|| call_task(self.task_spawn.as_ref(), header));
         if !told {
             header.set_untold();
@@ -282,7 +300,7 @@ impl Hooks {
     /// Tells of a task whose future has been dropped, if its start has been told.
     #[cold]
     pub(crate) fn task_ends(&self, header: &Header) {
-        if !header.is_untold() {
+        if self.heed_ends() && !header.is_untold() {
             call(|| call_task(self.task_end.as_ref(), header));
         }
     }
@@ -296,8 +314,7 @@ fn call_thread(hook: Option<&Arc<OnThread>>) {
 
 fn call_task(hook: Option<&Arc<OnTask>>, header: &Header) {
     if let Some(hook) = hook {
-        let spawned_at = header.spawned_at();
-        hook(&TaskMeta { id: header.id(), name: header.name(), kind: header.kind(), spawned_at });
+        hook(&header.meta());
     }
 }
 
@@ -408,6 +425,7 @@ impl fmt::Debug for Hooks {
         f.debug_struct("Hooks")
             .field("around", &self.around.len())
             .field("switches", &self.switches.len())
+            .field("polls", &self.polls.len())
             .field("thread_start", &self.thread_start.is_some())
             .field("thread_stop", &self.thread_stop.is_some())
             .field("thread_park", &self.thread_park.is_some())

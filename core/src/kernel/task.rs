@@ -188,7 +188,7 @@ impl Builder {
         if name.is_some() {
             set_own_hook();
         }
-        Box::new(Attributes { name, stack_size, spawned_at, observer })
+        Box::new(Attributes { name, stack_size, observer, ..Attributes::of_place(spawned_at) })
     }
 
     /// Starts `future` as a task on the backend of the calling task, or the default one outside of any task.

@@ -102,6 +102,10 @@ where
 
     const KIND: TaskKind = TaskKind::Process;
 
+    fn process(&self) -> Option<u64> {
+        Some(self.cell.identity().serial)
+    }
+
     fn subject(self: Pin<&Self>) -> Option<Arc<dyn Subject>> {
         Some(Arc::clone(&self.cell) as Arc<dyn Subject>)
     }

@@ -16,10 +16,12 @@ use super::holders;
 use super::id::TaskId;
 use super::list::TaskList;
 use super::shared::Shared;
+use crate::base::panic::discard_panic;
 use crate::base::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
-use crate::base::sync::{OnceLock, seq_cst};
+use crate::base::sync::{Mutex, OnceLock, lock, seq_cst};
 use crate::event::parker::Parker;
 use crate::kernel::backend::Backend;
+use crate::kernel::hooks::{Hooks, Layers, TaskMeta};
 use crate::kernel::strand::Parted;
 
 /// An observer that is told of the end of a task.
@@ -36,6 +38,50 @@ pub(crate) struct Attributes {
     /// The place in the program where the builder was made.
     pub(crate) spawned_at: &'static Location<'static>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// The number of the process that the task is the body of; known where hooks are told.
+    pub(super) process: Option<u64>,
+    /// The layers around its polls, until it is over.
+    pub(super) layers: Mutex<Option<Arc<Layers>>>,
+}
+
+impl Attributes {
+    /// Returns the attributes of a task of which nothing but its place is said.
+    pub(super) fn of_place(spawned_at: &'static Location<'static>) -> Attributes {
+        Attributes {
+            name: None,
+            stack_size: None,
+            spawned_at,
+            observer: None,
+            process: None,
+            layers: Mutex::new(None),
+        }
+    }
+
+    /// Has `hooks` make what lies around the polls of a task that is about to start. A task that has that, or
+    /// whose end is told, has attributes, with what is told.
+    #[cold]
+    pub(super) fn with_hooks(
+        hooks: &Hooks,
+        attributes: Option<Box<Attributes>>,
+        spawned_at: &'static Location<'static>,
+        (id, kind, process): (TaskId, TaskKind, Option<u64>),
+    ) -> Option<Box<Attributes>> {
+        let name = attributes.as_ref().and_then(|own| own.name.as_deref());
+        let spawned_at = attributes.as_ref().map_or(spawned_at, |own| own.spawned_at);
+        let layers = hooks.layers_of(&TaskMeta { id, name, kind, spawned_at: Some(spawned_at), process });
+        if layers.is_none() && !hooks.heed_ends() {
+            return attributes;
+        }
+        let mut attributes = attributes.unwrap_or_else(|| Box::new(Attributes::of_place(spawned_at)));
+        attributes.process = process;
+        attributes.layers = Mutex::new(layers);
+        Some(attributes)
+    }
+
+    /// Returns whether something lies around the polls of the task.
+    pub(super) fn is_layered(&self) -> bool {
+        lock(&self.layers).is_some()
+    }
 }
 
 /// The header of a task. It lies beside the task's future, in the same allocation.
@@ -48,11 +94,12 @@ pub(crate) struct Header {
 impl Header {
     #[inline]
     pub(crate) fn new(
+        id: TaskId,
         backend: Arc<dyn Backend>,
         kind: TaskKind,
         attributes: Option<Box<Attributes>>,
     ) -> Header {
-        let header = Header { id: TaskId::next(), backend, slot: SharedSlot::new(kind) };
+        let header = Header { id, backend, slot: SharedSlot::new(kind) };
         if attributes.is_some() {
             header.slot.get_or_make(|| Shared::new(header.id, kind, attributes, None));
         }
@@ -83,19 +130,28 @@ impl Header {
         self.slot.kind()
     }
 
-    /// Has the task keep where it was started, if it keeps nothing else; that is part of what a task with
-    /// attributes keeps.
-    #[cold]
-    pub(super) fn keep_place(&self, spawned_at: &'static Location<'static>) {
-        self.slot.get_or_make(|| {
-            let attributes = Attributes { name: None, stack_size: None, spawned_at, observer: None };
-            Shared::new(self.id, self.slot.kind(), Some(Box::new(attributes)), None)
-        });
-    }
-
     /// Returns where the task was started, if it keeps that.
     pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
         Some(self.attributes()?.spawned_at)
+    }
+
+    /// Returns what hooks are told of the task.
+    pub(crate) fn meta(&self) -> TaskMeta<'_> {
+        let process = self.attributes().and_then(|attributes| attributes.process);
+        TaskMeta { id: self.id, name: self.name(), kind: self.kind(), spawned_at: self.spawned_at(), process }
+    }
+
+    /// Returns what lies around the polls of the task.
+    pub(super) fn layers(&self) -> Option<Arc<Layers>> {
+        lock(&self.attributes()?.layers).clone()
+    }
+
+    /// Tells `hooks` that the task is over, and drops what lay around its polls.
+    #[cold]
+    fn end_with(&self, hooks: &Hooks) {
+        hooks.task_ends(self);
+        let layers = self.attributes().and_then(|attributes| lock(&attributes.layers).take());
+        discard_panic(|| drop(layers));
     }
 
     /// Returns whether no hook is told of the task.
@@ -281,7 +337,7 @@ impl Header {
     pub(crate) fn finish(&self) {
         let tasks = self.backend.tasks();
         if let Some(hooks) = tasks.hooks() {
-            hooks.task_ends(self);
+            self.end_with(hooks);
         }
         self.slot.finish();
         if self.slot.locks() & FOUND_BY_LOCKS != 0 {

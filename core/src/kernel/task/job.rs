@@ -18,6 +18,7 @@ use super::error::{Panic, SpawnError};
 use super::failure::Failure;
 use super::handle::{Task, TaskRef};
 use super::header::{Attributes, Header, HeaderRef, Observer};
+use super::id::TaskId;
 use crate::base::panic::discard_panic;
 use crate::kernel::backend::{Backend, Mode, Strand, StrandState};
 use crate::kernel::probe::settle;
@@ -132,6 +133,11 @@ pub(crate) trait Body {
 
     /// Returns what it is the body of, if that is more than a task.
     fn subject(self: Pin<&Self>) -> Option<Arc<dyn Subject>> {
+        None
+    }
+
+    /// Returns the number of the process that it is the body of.
+    fn process(&self) -> Option<u64> {
         None
     }
 
@@ -256,6 +262,8 @@ pin_project! {
         blocking: bool,
         // True once the task has been entered in the list of tasks with its waker.
         entered: bool,
+        // True if something lies around the polls of the task.
+        layered: bool,
     }
 
     impl<B> PinnedDrop for JobFuture<B> {
@@ -273,6 +281,26 @@ impl<B: Body> Future for JobFuture<B> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
+        if self.layered {
+            return self.poll_inside(cx);
+        }
+        self.poll_alone(cx)
+    }
+}
+
+impl<B: Body> JobFuture<B> {
+    /// Polls the task with what lies around it.
+    #[cold]
+    fn poll_inside(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
+        match self.header.get().layers() {
+            Some(layers) => layers.poll(cx, |cx| self.poll_alone(cx)),
+            None => self.poll_alone(cx),
+        }
+    }
+
+    /// Polls the task itself. Never unwinds.
+    #[inline]
+    fn poll_alone(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
         let mut this = self.project();
         with_current(|strand| {
             let running = strand.state();
@@ -415,13 +443,19 @@ where
     B::Output: Send + 'a,
 {
     part_with::<B>();
-    let header = Header::new(backend, B::KIND, attributes);
-    let tasks = header.backend().tasks();
+    let id = TaskId::next();
+    let tasks = backend.tasks();
+    let may_start = tasks.count_start(id);
     let is_hooked = tasks.hooks().is_some();
-    if is_hooked {
-        header.keep_place(spawned_at);
-    }
-    if !tasks.count_start(header.id()) {
+    let attributes = match tasks.hooks() {
+        Some(hooks) if may_start => {
+            Attributes::with_hooks(hooks, attributes, spawned_at, (id, B::KIND, body.process()))
+        }
+        _ => attributes,
+    };
+    let layered = is_hooked && attributes.as_ref().is_some_and(|attributes| attributes.is_layered());
+    let header = Header::new(id, backend, B::KIND, attributes);
+    if !may_start {
         header.set_untold();
         // The observer counts on being told, whatever the body's destructor does.
         discard_panic(move || drop(body));
@@ -437,6 +471,7 @@ where
         header: unsafe { HeaderRef::new(header) },
         blocking,
         entered: false,
+        layered,
     };
     // SAFETY: the future and `wake` are Send (and the latter Sync and 'static); the future is dropped, and
     // the observer told after that, before anything it borrows ends, as the caller promises.
