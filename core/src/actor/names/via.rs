@@ -10,7 +10,7 @@ use crate::channel::{SendError, TrySendError};
 use crate::promise::{Failure, Resolver};
 
 /// The error of sending to a name. The message is handed back.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SendToNameError<M> {
     /// Nobody has the name.
@@ -35,6 +35,17 @@ impl<M> SendToNameError<M> {
             | SendToNameError::WrongType(_, message)
             | SendToNameError::Full(message)
             | SendToNameError::Closed(message) => message,
+        }
+    }
+}
+
+impl<M> fmt::Debug for SendToNameError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendToNameError::NoName(name, _) => write!(f, "NoName({name:?}, ..)"),
+            SendToNameError::WrongType(error, _) => write!(f, "WrongType({error:?}, ..)"),
+            SendToNameError::Full(_) => f.write_str("Full(..)"),
+            SendToNameError::Closed(_) => f.write_str("Closed(..)"),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The errors of sending to a service, each of which says whether the service may have got the message.
 
+use std::fmt;
+
 use crate::promise::Failure;
 
 /// The error of sending to a service. It has not got the message, which is handed back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendToServiceError<M> {
     /// The service is away, and messages are refused then.
@@ -25,6 +27,16 @@ impl<M> SendToServiceError<M> {
             | SendToServiceError::Full(message)
             | SendToServiceError::Closed(message) => message,
         }
+    }
+}
+
+impl<M> fmt::Debug for SendToServiceError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendToServiceError::Away(_) => "Away(..)",
+            SendToServiceError::Full(_) => "Full(..)",
+            SendToServiceError::Closed(_) => "Closed(..)",
+        })
     }
 }
 
