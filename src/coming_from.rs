@@ -42,6 +42,9 @@
 //! | `axum::serve`, `TokioExecutor`, `TokioTimer`, `TokioIo` | `hyper::serve`, `Executor`, `Timer`, `Io`, with the feature `hyper` |
 //! | `tokio_rustls`, `tokio_tungstenite` | rustls' `StreamOwned` or futures-rustls, tungstenite or async-tungstenite, as they are: each stream has the traits of std and of futures-io |
 //! | `tonic::transport::Server`, `Endpoint::connect` | `hyper::serve` with tonic's `Routes`, `connect_with_connector(hyper::Connector::new())`, with the features `hyper` and `tokio` |
+//! | `Instrument`, console-subscriber | `Builder::tracing`, or the hooks of `tracing::spans` and `tracing::console`, with the feature `tracing` |
+//! | `on_before_task_poll`, `on_after_task_poll` | [`Hooks::around_polls`](crate::runtime::Hooks::around_polls) |
+//! | tokio-metrics | `Runtime::record_metrics`, with the feature `metrics` |
 //! | `AsyncFd` | [`io::Pollable`](crate::io::Pollable) |
 //! | `net::UnixStream`, `UnixListener`, `UnixDatagram`, `UdpSocket` | the same names in [`net`](crate::net); a receive says how much was cut off ([`Received`](crate::net::Received)) |
 //! | `TcpSocket`, `lookup_host` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::lookup`](crate::net::lookup()); a connect tries a host's addresses side by side |

@@ -78,6 +78,11 @@ pub use twoply_hyper as hyper;
 #[doc(inline)]
 pub use twoply_tokio as tokio;
 
+/// The spans of [tracing](https://docs.rs/tracing) that follow tasks and processes.
+#[cfg(feature = "tracing")]
+#[doc(inline)]
+pub use twoply_tracing as tracing;
+
 /// Returns what starts tasks as OS threads, on the native runtime of this process, which is made when this is
 /// first called. The child of a fork makes its own.
 ///

@@ -202,6 +202,24 @@ impl Builder {
         self
     }
 
+    /// Has each task and each process of the runtime run in a span of its own; see
+    /// [`twoply::tracing`](crate::tracing). It is added to the [hooks](Builder::hooks) that have been set so
+    /// far.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait};
+    ///
+    /// let runtime = Runtime::builder().tracing().build()?;
+    /// assert_eq!(runtime.spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn tracing(mut self) -> Builder {
+        self.hooks = twoply_tracing::spans(self.hooks);
+        self
+    }
+
     /// Writes a [dump](Runtime::dump) of the runtime's tasks to standard error whenever the process gets a
     /// signal of `kind`, as long as the runtime is not dropped; see [`DumpOnSignal`].
     ///

@@ -1,0 +1,343 @@
+//! tracing: each event of a task says whose it is, whatever stack and thread the task is on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Instrument, Subscriber, info, info_span};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use twoply::actor::{self, Process};
+use twoply::time::sleep;
+use twoply::tracing::Traced;
+use twoply::{Runtime, Wait, channel, future, offload, task};
+use twoply_tests::{Systems, facade, laws};
+
+laws! {
+    everywhere {
+        an_event_says_whose_it_is,
+        a_process_has_a_span_of_its_own,
+        a_guard_may_be_held_across_a_wait,
+        spans_of_the_thread_stay_there,
+        a_task_follows_from_the_span_of_its_start,
+        a_message_follows_from_the_span_of_its_sender,
+        a_span_ends_with_its_task,
+        what_is_cancelled_unwinds_in_its_spans,
+        records_of_log_say_whose_they_are,
+    }
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// What was recorded of the events of one law, by its mark.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// The spans of the event, the innermost first, with their fields.
+    scope: Vec<(String, BTreeMap<String, String>)>,
+    /// The names of the spans from which the innermost one follows.
+    follows: BTreeSet<String>,
+}
+
+/// The fields of a span or of an event.
+#[derive(Clone, Default)]
+struct Fields(BTreeMap<String, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+}
+
+/// The spans from which a span follows.
+#[derive(Clone, Default)]
+struct Follows(BTreeSet<String>);
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+struct Recorder {
+    /// The events, by their message.
+    events: Arc<Mutex<BTreeMap<String, Seen>>>,
+    /// The `name` fields of the spans that are closed.
+    closed: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let span = context.span(id).unwrap();
+        span.extensions_mut().insert(fields);
+        span.extensions_mut().insert(Follows::default());
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        values.record(span.extensions_mut().get_mut::<Fields>().unwrap());
+    }
+
+    fn on_follows_from(&self, id: &Id, from: &Id, context: Context<'_, S>) {
+        let (span, from) = (context.span(id).unwrap(), context.span(from).unwrap());
+        span.extensions_mut().get_mut::<Follows>().unwrap().0.insert(from.name().to_owned());
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let Some(message) = fields.0.remove("message") else { return };
+        let mut seen = Seen::default();
+        for span in context.event_scope(event).into_iter().flatten() {
+            if seen.scope.is_empty() {
+                seen.follows = span.extensions().get::<Follows>().unwrap().0.clone();
+            }
+            let fields = span.extensions().get::<Fields>().unwrap().0.clone();
+            seen.scope.push((span.name().to_owned(), fields));
+        }
+        self.events.lock().unwrap().insert(message, seen);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let span = context.span(&id).unwrap();
+        if let Some(name) = span.extensions().get::<Fields>().and_then(|fields| fields.0.get("name").cloned())
+        {
+            self.closed.lock().unwrap().insert(name);
+        }
+    }
+}
+
+impl Recorder {
+    /// Returns the one of this program, which also gets what `log` records.
+    fn get() -> &'static Recorder {
+        static RECORDER: OnceLock<Recorder> = OnceLock::new();
+        RECORDER.get_or_init(|| {
+            let recorder = Recorder::default();
+            let all = tracing_subscriber::registry().with(recorder.clone());
+            tracing::subscriber::set_global_default(all).unwrap();
+            tracing_log::LogTracer::init().unwrap();
+            recorder
+        })
+    }
+
+    /// Returns the event with this message.
+    fn event(&self, message: &str) -> Seen {
+        let found = self.events.lock().unwrap().get(message).cloned();
+        found.unwrap_or_else(|| panic!("no event {message}"))
+    }
+
+    /// Asserts that the spans of the event with this message have these names, the innermost first.
+    fn assert_scope(&self, message: &str, names: &[&str]) {
+        let scope = self.event(message).scope;
+        assert_eq!(scope.iter().map(|(name, _)| name).collect::<Vec<_>>(), names, "{message}");
+    }
+}
+
+fn runtime(on: &Systems) -> Runtime {
+    Recorder::get();
+    facade!(on.kind()).tracing().build().unwrap()
+}
+
+/// Returns a text that no other test and no other call has.
+fn mark(on: &Systems) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("{} {}", on.name(), NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+fn an_event_says_whose_it_is(on: &Systems) {
+    let runtime = runtime(on);
+    let tasks = (0..30).map(|n| {
+        let mark = mark(on);
+        let (asynchronous, blocked, outside) =
+            (format!("{mark} a"), format!("{mark} b"), format!("{mark} o"));
+        let marks = (asynchronous.clone(), blocked.clone());
+        let builder = task::Builder::new().name(mark.clone());
+        let task = builder.spawn_on(runtime.spawner().backend(), async move {
+            for _ in 0..3 {
+                sleep(Duration::from_micros(20 * n)).await;
+                info!("{asynchronous}");
+                future::yield_now().await;
+            }
+            sleep(Duration::from_micros(30)).wait();
+            info!("{blocked}");
+            offload(|| ()).unwrap();
+            task::current().unwrap().id()
+        });
+        (mark, marks, outside, task.unwrap())
+    });
+    for (mark, marks, outside, task) in tasks.collect::<Vec<_>>() {
+        let id = task.wait().unwrap().as_u64().to_string();
+        for message in [&marks.0, &marks.1] {
+            let seen = Recorder::get().event(message);
+            let [(name, fields)] = &seen.scope[..] else { panic!("{seen:?}") };
+            assert_eq!(
+                (&**name, &fields["name"], &fields["id"], &*fields["kind"]),
+                ("task", &mark, &id, "future")
+            );
+            assert!(fields["at"].contains("tracing.rs:"), "{fields:?}");
+        }
+        info!("{outside}");
+        Recorder::get().assert_scope(&outside, &[]);
+    }
+    runtime.shutdown(SOON).unwrap();
+}
+
+fn a_process_has_a_span_of_its_own(on: &Systems) {
+    let (runtime, mark) = (runtime(on), mark(on));
+    let message = mark.clone();
+    let builder = actor::Builder::new().name("clerk").on(runtime.spawner().backend());
+    let clerk = builder
+        .spawn(async move |mut me: Process<u32>| {
+            me.receive().await;
+            me.receive().wait();
+            info!("{message}");
+        })
+        .unwrap();
+    clerk.send(1).wait().unwrap();
+    clerk.send(2).wait().unwrap();
+    clerk.ended().wait();
+    let seen = Recorder::get().event(&mark);
+    let [(name, fields)] = &seen.scope[..] else { panic!("{seen:?}") };
+    assert_eq!((&**name, &*fields["name"]), ("process", "clerk"));
+    assert_eq!(fields["pid"], clerk.pid().serial().to_string());
+}
+
+fn a_guard_may_be_held_across_a_wait(on: &Systems) {
+    let runtime = runtime(on);
+    let tasks = (0..30_u64).map(|n| {
+        let mark = mark(on);
+        let marks: Vec<_> = (0..4).map(|part| format!("{mark} {part}")).collect();
+        let inside = marks.clone();
+        let task = runtime.spawn_fn(move || {
+            let outer = info_span!("outer").entered();
+            let inner = info_span!("inner").entered();
+            sleep(Duration::from_micros(20 * (n % 7))).wait();
+            info!("{}", inside[0]);
+            let (tx, rx) = channel::bounded(1);
+            let sender = twoply::spawn(async move { tx.send(1).await });
+            assert_eq!(rx.recv().wait(), Ok(1));
+            drop(inner);
+            info!("{}", inside[1]);
+            sleep(Duration::from_micros(10)).wait();
+            info!("{}", inside[2]);
+            drop(outer);
+            sender.wait().unwrap().unwrap();
+            info!("{}", inside[3]);
+        });
+        (marks, task)
+    });
+    let scopes: [&[&str]; 4] =
+        [&["inner", "outer", "task"], &["outer", "task"], &["outer", "task"], &["task"]];
+    for (marks, task) in tasks.collect::<Vec<_>>() {
+        task.wait().unwrap();
+        marks.iter().zip(scopes).for_each(|(mark, scope)| Recorder::get().assert_scope(mark, scope));
+    }
+    runtime.shutdown(SOON).unwrap();
+}
+
+fn spans_of_the_thread_stay_there(on: &Systems) {
+    Recorder::get();
+    let layered = facade!(on.kind()).around_threads(|body| info_span!("thread").in_scope(body));
+    let runtime = layered.tracing().build().unwrap();
+    // The span of a task has no parent, so only the thread itself can tell.
+    let inside = || tracing::Span::current().metadata().map(|span| span.name());
+    let blocked: Vec<_> = (0..10)
+        .map(|_| {
+            runtime.spawn_fn(move || {
+                assert_eq!(inside(), Some("task"));
+                let own = info_span!("own").entered();
+                sleep(Duration::from_micros(100)).wait();
+                assert_eq!(inside(), Some("own"));
+                drop(own);
+                assert_eq!(inside(), Some("task"));
+            })
+        })
+        .collect();
+    blocked.into_iter().for_each(|task| task.wait().unwrap());
+    runtime.shutdown(SOON).unwrap();
+}
+
+fn a_task_follows_from_the_span_of_its_start(on: &Systems) {
+    let (runtime, mark) = (runtime(on), mark(on));
+    let message = mark.clone();
+    let request = info_span!("request");
+    let task = request.in_scope(|| runtime.spawn(async move { info!("{message}") }));
+    task.wait().unwrap();
+    Recorder::get().assert_scope(&mark, &["task"]);
+    assert!(Recorder::get().event(&mark).follows.contains("request"));
+}
+
+fn a_message_follows_from_the_span_of_its_sender(on: &Systems) {
+    let (runtime, mark) = (runtime(on), mark(on));
+    let builder = actor::Builder::new().on(runtime.spawner().backend());
+    let clerk = builder
+        .spawn(async |mut me: Process<Traced<String>>| {
+            let (message, span) = me.receive().await.message().unwrap().open();
+            let handle = async {
+                sleep(Duration::from_micros(20)).wait();
+                info!("{message}");
+            };
+            handle.instrument(span).await;
+        })
+        .unwrap();
+    info_span!("request").in_scope(|| clerk.send(mark.clone().into()).wait().unwrap());
+    clerk.ended().wait();
+    Recorder::get().assert_scope(&mark, &["message", "process"]);
+    assert!(Recorder::get().event(&mark).follows.contains("request"));
+}
+
+fn a_span_ends_with_its_task(on: &Systems) {
+    let runtime = runtime(on);
+    for n in 0..20 {
+        let mark = mark(on);
+        let builder = task::Builder::new().name(mark.clone());
+        let task = builder.spawn_fn_on(runtime.spawner().backend(), move || {
+            let _guard = info_span!("inside").entered();
+            sleep(Duration::from_micros(n)).wait();
+        });
+        let task = task.unwrap();
+        let reference = task.task();
+        task.wait().unwrap();
+        assert!(Recorder::get().closed.lock().unwrap().contains(&mark), "the task is over");
+        drop(reference);
+    }
+}
+
+fn what_is_cancelled_unwinds_in_its_spans(on: &Systems) {
+    struct Tell(String);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            info!("{}", self.0);
+        }
+    }
+    let (runtime, mark) = (runtime(on), mark(on));
+    let (begun, begins) = channel::oneshot();
+    let tell = Tell(mark.clone());
+    let task = runtime.spawn_fn(move || {
+        let _guard = info_span!("inside").entered();
+        let _tell = tell;
+        begun.send(()).unwrap();
+        std::future::pending::<()>().wait();
+    });
+    begins.wait().unwrap();
+    task.cancel();
+    assert!(task.wait().unwrap_err().is_cancelled());
+    Recorder::get().assert_scope(&mark, &["inside", "task"]);
+}
+
+fn records_of_log_say_whose_they_are(on: &Systems) {
+    let (runtime, mark) = (runtime(on), mark(on));
+    let message = mark.clone();
+    let task = runtime.spawn_fn(move || {
+        sleep(Duration::from_micros(20)).wait();
+        log::info!("{message}");
+    });
+    task.wait().unwrap();
+    Recorder::get().assert_scope(&mark, &["task"]);
+}
