@@ -26,6 +26,8 @@
 mod backend;
 mod builder;
 mod dump_on_signal;
+#[cfg(feature = "metrics")]
+mod record;
 
 use std::fmt;
 use std::future::Future;
@@ -282,6 +284,7 @@ impl From<Native> for Runtime {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Metrics {
     /// The number of tasks that are not over.

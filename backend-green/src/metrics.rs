@@ -28,6 +28,7 @@ use crate::timing::Times;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Metrics {
     /// The number of tasks that are not over.
@@ -63,6 +64,7 @@ pub struct Metrics {
 
 /// The counters of one worker.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct WorkerMetrics {
     /// The number of jobs in the worker's queue.

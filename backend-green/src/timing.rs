@@ -71,6 +71,14 @@ impl Histogram {
     }
 }
 
+/// The buckets that are not empty: the limit of each, in nanoseconds, and how many times are in it.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Histogram {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.buckets().map(|(limit, count)| (limit.as_nanos() as u64, count)))
+    }
+}
+
 impl fmt::Display for Histogram {
     /// Writes the number of times, and limits of the median, of 99 in 100 and of all.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,6 +114,7 @@ impl Buckets {
 
 /// The times of one worker; see [`WorkerMetrics::times`](crate::WorkerMetrics::times).
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Times {
     /// The time that the worker has spent in polls.

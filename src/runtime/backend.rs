@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 /// The ways in which the tasks of a [`Runtime`](super::Runtime) run.
 ///
-/// Its text form is the name in lower case, so it can be an argument of a program. The default is `Green`, or
+/// Its text form is the name in lower case, so it can be an argument of a program, also one that clap parses:
+/// a field `backend: Backend` needs nothing more. With the feature `serde` it can be an entry of a
+/// configuration file. The default is `Green`, or
 /// `Native` where the feature `green` is off.
 ///
 /// # Examples
@@ -105,6 +107,21 @@ impl fmt::Display for ParseBackendError {
 }
 
 impl std::error::Error for ParseBackendError {}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Backend {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Backend {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Backend, D::Error> {
+        let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 #[cfg(test)]
 mod tests {

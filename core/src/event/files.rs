@@ -26,6 +26,7 @@ use open::OpenFile;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Engine {
     /// The system, if it has io_uring and grants it, and else the pool. This is found out by the first
     /// operation that it would make.

@@ -70,6 +70,7 @@ pub struct IoThreads {
 
 /// The counters of threads that do I/O, of all of them together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct IoMetrics {
     /// The number of threads that have been started.

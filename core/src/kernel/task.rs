@@ -28,6 +28,8 @@ mod default_backend;
 mod dump;
 mod error;
 mod exit;
+#[cfg(feature = "serde")]
+mod exit_serde;
 pub(crate) mod failure;
 mod handle;
 mod header;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The counters of a [`Reactor`](super::Reactor) since it was made; see
 /// [`Reactor::metrics`](super::Reactor::metrics).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ReactorMetrics {
     /// The number of waits in the kernel, those with a timeout of zero included.

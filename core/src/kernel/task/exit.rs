@@ -15,6 +15,10 @@ use std::sync::Arc;
 ///
 /// Two reasons are equal if they are of the same kind and have the same text.
 ///
+/// With the feature `serde` it is written as its kind and that text: `"normal"`, `{"failed": "no such
+/// account"}`. What is read has the text of errors, panics and data alone, so `ShutdownWith` holds a `String`
+/// then; a foreign reason is read as one of another kind, with its text.
+///
 /// # Examples
 /// ```
 /// use twoply::actor::{ExitReason, IntoExit};

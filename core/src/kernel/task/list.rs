@@ -400,6 +400,7 @@ impl TaskList {
 
 /// The number of tasks of each kind that are not over; see [`TaskList::kinds`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TaskKinds {
     /// The number of tasks that are futures.

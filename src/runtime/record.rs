@@ -1,0 +1,101 @@
+//! The counts of a runtime for the crate `metrics`, whose exporters bring them to Prometheus and others.
+
+use metrics_recorders::{Label, counter, gauge};
+
+use super::{Engine, Metrics, Runtime};
+
+/// The label of a runtime's name.
+const RUNTIME: &str = "runtime";
+
+impl Runtime {
+    /// Hands the counts of the runtime to the recorder of the crate [`metrics`](https://docs.rs/metrics),
+    /// each with the label `runtime`, which is `name`, and those of a worker with `worker`, its number. A
+    /// program calls it when it is asked for its metrics, or from time to time.
+    ///
+    /// What only grows is a counter, whose name ends with `_total`, and everything else a gauge. They are
+    /// those of [`Runtime::metrics`] and, of workers, of
+    /// [`WorkerMetrics`](crate::green_backend::WorkerMetrics).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Runtime;
+    ///
+    /// // Before that: metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// // twoply_tasks{runtime="main"} 0
+    /// runtime.record_metrics("main");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn record_metrics(&self, name: &str) {
+        self.metrics().record(name);
+        match &self.engine {
+            #[cfg(feature = "native")]
+            Engine::Native(_) => {}
+            #[cfg(feature = "green")]
+            Engine::Green(green) => record_workers(&green.metrics(), name),
+        }
+    }
+}
+
+impl Metrics {
+    fn record(&self, name: &str) {
+        let labels = || vec![Label::new(RUNTIME, name.to_owned())];
+        let Metrics { tasks, kinds, threads, idle_threads, offloaded, io } = self;
+        let gauges = [
+            ("twoply_tasks", tasks),
+            ("twoply_tasks_futures", &kinds.futures),
+            ("twoply_tasks_closures", &kinds.closures),
+            ("twoply_tasks_processes", &kinds.processes),
+            ("twoply_threads", threads),
+            ("twoply_threads_idle", idle_threads),
+            ("twoply_offloaded_running", &offloaded.running),
+            ("twoply_offloaded_queued", &offloaded.queued),
+            ("twoply_io_threads", &io.threads),
+            ("twoply_io_tasks", &io.tasks),
+        ];
+        gauges.iter().for_each(|(key, value)| gauge!(*key, labels()).set(**value as f64));
+        let counters = [
+            ("twoply_offloaded_completed_total", offloaded.completed),
+            ("twoply_offloaded_refused_total", offloaded.refused),
+            ("twoply_io_waits_total", io.reactors.waits),
+            ("twoply_io_notifies_total", io.reactors.notifies),
+            ("twoply_io_saved_notifies_total", io.reactors.saved_notifies),
+        ];
+        counters.iter().for_each(|(key, value)| counter!(*key, labels()).absolute(*value));
+    }
+}
+
+/// Hands over what green runtimes count beside that.
+#[cfg(feature = "green")]
+fn record_workers(metrics: &twoply_green::Metrics, name: &str) {
+    let labels = || vec![Label::new(RUNTIME, name.to_owned())];
+    let gauges = [
+        ("twoply_injected", metrics.injected),
+        ("twoply_stacks", metrics.stacks),
+        ("twoply_blocked_fibers", metrics.blocked_fibers),
+        ("twoply_stuck", metrics.stuck),
+    ];
+    gauges.iter().for_each(|(key, value)| gauge!(*key, labels()).set(*value as f64));
+    counter!("twoply_long_polls_total", labels()).absolute(metrics.long_polls);
+    counter!("twoply_refusals_total", labels()).absolute(metrics.refusals);
+    for (index, worker) in metrics.workers.iter().enumerate() {
+        let of_worker = || {
+            let mut labels = labels();
+            labels.push(Label::new("worker", index.to_string()));
+            labels
+        };
+        let queued = worker.queued + worker.assigned + worker.woken_fibers;
+        gauge!("twoply_worker_queued", of_worker()).set(queued as f64);
+        let counters = [
+            ("twoply_worker_polls_total", worker.polls),
+            ("twoply_worker_steals_total", worker.steals),
+            ("twoply_worker_parks_total", worker.sleeps),
+            ("twoply_worker_handovers_total", worker.handovers),
+            ("twoply_worker_rescues_total", worker.rescues),
+            ("twoply_worker_waits_total", worker.reactor.waits),
+            ("twoply_worker_notifies_total", worker.reactor.notifies),
+            ("twoply_worker_saved_notifies_total", worker.reactor.saved_notifies),
+        ];
+        counters.iter().for_each(|(key, value)| counter!(*key, of_worker()).absolute(*value));
+    }
+}
