@@ -79,7 +79,7 @@ fn one_port_serves_both_versions(on: &Systems) {
     let (address, stop, server) = start(spawner, echo_path);
     for (http2, version) in [(false, Version::HTTP_11), (true, Version::HTTP_2)] {
         let requests = spawner.spawn(async move {
-            let client = client().build(Connector::new());
+            let client = client().http2_only(http2).build(Connector::new());
             let answers = (0..20).map(|n| {
                 let client = client.clone();
                 spawn(async move {
