@@ -13,6 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use twoply::actor::{self, Process};
+use twoply::runtime::Hooks;
 use twoply::time::sleep;
 use twoply::tracing::Traced;
 use twoply::{Runtime, Wait, channel, future, offload, task};
@@ -29,6 +30,7 @@ laws! {
         a_span_ends_with_its_task,
         what_is_cancelled_unwinds_in_its_spans,
         records_of_log_say_whose_they_are,
+        tokio_console_is_told_of_tasks_and_wakes,
     }
 }
 
@@ -68,6 +70,8 @@ struct Recorder {
     events: Arc<Mutex<BTreeMap<String, Seen>>>,
     /// The `name` fields of the spans that are closed.
     closed: Arc<Mutex<BTreeSet<String>>>,
+    /// The wakes that tokio-console is told of, by the name of the task.
+    wakes: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
@@ -92,6 +96,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if event.metadata().target() == "tokio::task::waker" {
+            assert_eq!(fields.0["op"], "waker.wake_by_ref");
+            let span = context.span(&Id::from_u64(fields.0["task.id"].parse().unwrap())).unwrap();
+            assert_eq!((span.name(), span.metadata().target()), ("runtime.spawn", "tokio::task"));
+            let name = span.extensions().get::<Fields>().unwrap().0["task.name"].clone();
+            *self.wakes.lock().unwrap().entry(name).or_default() += 1;
+        }
         let Some(message) = fields.0.remove("message") else { return };
         let mut seen = Seen::default();
         for span in context.event_scope(event).into_iter().flatten() {
@@ -340,4 +351,29 @@ fn records_of_log_say_whose_they_are(on: &Systems) {
     });
     task.wait().unwrap();
     Recorder::get().assert_scope(&mark, &["task"]);
+}
+
+fn tokio_console_is_told_of_tasks_and_wakes(on: &Systems) {
+    let (recorder, mark) = (Recorder::get(), mark(on));
+    let runtime = facade!(on.kind()).hooks(twoply::tracing::console(Hooks::new())).build().unwrap();
+    let message = mark.clone();
+    let builder = task::Builder::new().name(mark.clone());
+    let task = builder.spawn_on(runtime.spawner().backend(), async move {
+        for _ in 0..3 {
+            sleep(Duration::from_micros(30)).await;
+        }
+        sleep(Duration::from_micros(30)).wait();
+        info!("{message}");
+    });
+    let task = task.unwrap();
+    let id = task.id().as_u64().to_string();
+    task.wait().unwrap();
+    let seen = recorder.event(&mark);
+    let [(name, fields)] = &seen.scope[..] else { panic!("{seen:?}") };
+    assert_eq!((&**name, &fields["task.name"], &fields["task.id"]), ("runtime.spawn", &mark, &id));
+    assert!(fields["loc.file"].ends_with("tracing.rs") && fields["loc.line"].parse::<u32>().is_ok());
+    // The stack of a native task is woken by no waker that anybody else could see.
+    let wakes = recorder.wakes.lock().unwrap().get(&mark).copied().unwrap_or(0);
+    assert!(wakes >= if on.kind().is_green() { 3 } else { 0 }, "{wakes}");
+    runtime.shutdown(SOON).unwrap();
 }
