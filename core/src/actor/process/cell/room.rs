@@ -99,7 +99,12 @@ impl<M> Cell<M> {
         Poll::Ready(reserved)
     }
 
-    pub(super) fn poll_permits(&self, wanted: u32, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<Reserved> {
+    pub(super) fn poll_permits(
+        &self,
+        wanted: u32,
+        wait_key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<Reserved> {
         let mut spare: Option<StoredWaker> = None;
         loop {
             let mut wakers = Vec::new();
