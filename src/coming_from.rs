@@ -108,7 +108,10 @@
 //! | `gen_tcp:controlling_process`, `port_connect` | [`PortRef::hand_over`](crate::port::PortRef::hand_over) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
 //! | a `gen_server` that reconnects and queues meanwhile | [`ServiceRef`](crate::actor::ServiceRef) |
-//! | `net_kernel:connect_node`, `{Name, Node} ! M`, `gen_server:call({Name, Node}, _)` | `Node::connect`, `Remote::process` and `Remote::call` in `twoply::node`, with the feature `node` |
+//! | `net_kernel:connect_node`, `gen_server:call({Name, Node}, _)` | `Node::connect`, and `Remote::call` in `twoply::node`, with the feature `node` |
+//! | `{Name, Node} ! M`, which connects by itself | `Node::remote`, and `Remote::process` of that |
+//! | `erpc`, `rpc` (`call`, `cast`, `multicall`), `spawn/4` on another node | `Node::call`, `Node::cast`, `Node::multicall`, `Remote::spawn`; what others may call: `Node::functions` |
+//! | `erlang:monitor_node`, `net_kernel:monitor_nodes` | `Node::monitor_node`, `Node::events` |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
 //! | `Agent` | [`Active`](crate::actor::Active), [`Active::supervised`](crate::actor::Active::supervised) |
 //!

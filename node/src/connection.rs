@@ -1,6 +1,7 @@
 //! A connection to another node: its tables, and the two tasks that read and write.
 
 mod inbound;
+mod spawns;
 mod tasks;
 mod there;
 
@@ -13,12 +14,15 @@ use twoply_core::actor::{ExitReason, MonitorRef, Pid};
 use twoply_core::net::TcpStream;
 use twoply_core::sync::CancellationToken;
 
-use crate::node::Shared;
-use crate::outbox::{Outbox, Receiver, Refused, Scratch};
+use crate::node::{CallError, Route, Shared};
+use crate::outbox::{Outbox, Receiver, Refused, Scratch, Sender};
 use crate::reason;
 use crate::waiting::Waiting;
 use crate::wire::{self, Control, Decoder, EncodeError, Flags, Peer, Reference, Target, ToTerm, write_frame};
 
+use self::spawns::Spawn;
+
+pub(crate) use self::spawns::{Outcome, Wanted};
 pub(crate) use self::tasks::start;
 pub(crate) use self::there::{Nobody, There};
 
@@ -62,6 +66,10 @@ struct Tables {
     theirs_by_reference: BTreeMap<Reference, MonitorRef>,
     /// Our questions, by the numbers of their references, which those of their monitors are, too.
     calls: BTreeMap<u64, (Target, Call)>,
+    /// Those who monitor the peer itself: the process, and the pid that stands for the node.
+    watchers: BTreeMap<MonitorRef, (Pid, Pid)>,
+    /// The processes that the peer has been asked to start, by the numbers of the requests.
+    spawns: BTreeMap<u64, Spawn>,
 }
 
 struct Link {
@@ -87,7 +95,7 @@ struct Theirs {
 }
 
 /// What becomes of an answer: it gets the cursor at the answer, or the reason for which there is none.
-pub(crate) type Call = Box<dyn FnOnce(Result<&mut Decoder<'_>, ExitReason>) + Send>;
+pub(crate) type Call = Box<dyn FnOnce(Result<&mut Decoder<'_>, CallError>) + Send>;
 
 impl Tables {
     fn len(&self) -> usize {
@@ -118,13 +126,12 @@ impl Connection {
 
     /// Returns the pid of a process of the peer.
     pub(crate) fn there(self: &Arc<Self>, pid: &wire::Pid) -> Pid {
-        let serial = serial(pid);
-        let endpoint = There::new(Arc::clone(self), Target::Pid(pid.clone()));
         if *pid.node == *self.peer.name && pid.creation == self.peer.creation {
-            return remote::pid(&self.row, serial, endpoint);
+            let endpoint = There::new(Route::First(Arc::clone(self)), Target::Pid(pid.clone()));
+            return remote::pid(&self.row, serial(pid), endpoint);
         }
-        // A pid of an earlier incarnation, or of a third node: it is none of those of now.
-        remote::pid(&self.shared.nodes.node(&pid.node, pid.creation), serial, endpoint)
+        // A pid of an earlier incarnation, or of a third node.
+        self.shared.elsewhere(pid)
     }
 
     /// Returns a frame of a control message and what follows, if it can be written.
@@ -160,11 +167,28 @@ impl Connection {
             _ => Some(self.shared.nobody()),
         };
         let control = Control::Send { from, to: to.clone(), urgent };
-        let mut frame = self.frame(&control, Some(payload)).map_err(SendError::Encode)?;
+        let mut frame = self.frame(&control, Some(payload)).map_err(|_| SendError::Encode)?;
         self.outbox.message(&mut frame, to.into()).map_err(|refused| match refused {
             Refused::Full => SendError::Full,
             Refused::Closed => SendError::Closed,
         })
+    }
+
+    /// Sends a message that has been taken already from this sender, whatever waits in front of it.
+    pub(crate) fn push(&self, to: &Target, payload: &dyn ToTerm, urgent: bool, sender: Sender) {
+        let urgent = urgent && self.peer.agreed.contains(Flags::ALTACT_SIG);
+        let from = match to {
+            Target::Pid(_) if !urgent => None,
+            _ => Some(self.shared.nobody()),
+        };
+        let control = Control::Send { from, to: to.clone(), urgent };
+        // One that is too long for this peer is dropped.
+        if let Ok(mut frame) = self.frame(&control, Some(payload))
+            && !self.outbox.passed_on(&mut frame, to.into(), sender)
+        {
+            self.stop("it reads too slowly");
+        }
+        self.outbox.kick();
     }
 
     /// Answers a question of the peer's. An answer waits for nothing, as a signal does. One that cannot be
@@ -188,12 +212,36 @@ impl Connection {
         self.outbox.kick();
     }
 
+    /// Has `from` told of the end of this connection. Returns false if it has ended.
+    pub(crate) fn watch(&self, monitor: MonitorRef, from: &Pid, node: &Pid) -> bool {
+        let mut tables = self.tables();
+        let is_open = !self.outbox.is_closed();
+        if is_open {
+            tables.watchers.insert(monitor, (from.clone(), node.clone()));
+        }
+        is_open
+    }
+
+    /// Takes [`Connection::watch`] back.
+    pub(crate) fn unwatch(&self, monitor: MonitorRef) {
+        let watcher = self.tables().watchers.remove(&monitor);
+        drop(watcher);
+    }
+
     /// Has the connection end, for this reason.
     pub(crate) fn stop(&self, why: &str) {
         let mut first = self.why.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert_with(|| why.to_owned());
         drop(first);
         self.stopped.cancel();
+    }
+
+    /// Takes nothing more, and ends when what has been queued is written.
+    pub(crate) fn finish(&self, why: &str) {
+        let mut first = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| why.to_owned());
+        drop(first);
+        self.outbox.finish();
     }
 
     /// Tells everybody of the end. Only the reader calls this, when it has delivered all that came before.
@@ -208,6 +256,7 @@ impl Connection {
             let exit = Signal::Exit { from, reason, by: By::Link(link.epoch) };
             self.shared.locals.deliver(&link.local, exit);
         }
+        let watchers = tables.watchers;
         for ours in tables.ours.into_values() {
             let (from, reason) = (ours.there, ExitReason::NoConnection);
             let down = Signal::Down { from, monitor: ours.monitor, reason };
@@ -218,7 +267,12 @@ impl Connection {
             self.shared.locals.deliver(&theirs.local, Signal::Demonitor { monitor });
         }
         for (_, call) in tables.calls.into_values() {
-            call(Err(ExitReason::NoConnection));
+            call(Err(CallError::Ended(ExitReason::NoConnection)));
+        }
+        tables.spawns.into_values().for_each(Spawn::lost);
+        for (monitor, (watcher, from)) in watchers {
+            let reason = ExitReason::NoConnection;
+            self.shared.locals.deliver(&watcher, Signal::Down { from, monitor, reason });
         }
         let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shared.told_down(self, why.unwrap_or_default());
@@ -226,18 +280,25 @@ impl Connection {
     }
 
     /// Asks whoever is at `target`, as `gen_server:call` does: `answer` is told what comes of it. Returns the
-    /// number by which the question can be given up.
-    pub(crate) fn call(&self, target: &Target, request: &dyn ToTerm, answer: Call) -> Result<u64, SendError> {
+    /// number by which the question can be given up, unless it is over already.
+    pub(crate) fn call(&self, target: &Target, request: &dyn ToTerm, answer: Call) -> Option<u64> {
         let number = self.shared.number();
         let reference = self.shared.reference(number);
         let control = Control::Send { from: Some(self.shared.nobody()), to: target.clone(), urgent: false };
         let question = Question { pid: self.shared.nobody(), reference: &reference, request };
-        let mut frame = self.frame(&control, Some(&question)).map_err(SendError::Encode)?;
+        let mut frame = match self.frame(&control, Some(&question)) {
+            Ok(frame) => frame,
+            Err(error) => {
+                answer(Err(CallError::Question(error)));
+                return None;
+            }
+        };
         let monitor = Control::Monitor { from: self.shared.nobody(), to: target.clone(), reference };
         let mut tables = self.tables();
         if self.outbox.is_closed() {
             drop(tables);
-            return Err(SendError::Closed);
+            answer(Err(CallError::Ended(ExitReason::NoConnection)));
+            return None;
         }
         tables.calls.insert(number, (target.clone(), answer));
         self.queue(&monitor, None);
@@ -247,7 +308,7 @@ impl Connection {
         if !sent {
             self.stop("it reads too slowly");
         }
-        Ok(number)
+        Some(number)
     }
 
     /// Gives a question up, or takes it as answered: its monitor is taken back, and a late answer is dropped.
@@ -288,7 +349,8 @@ fn receiver(control: &Control) -> Receiver {
 pub(crate) enum SendError {
     Full,
     Closed,
-    Encode(EncodeError),
+    /// No term says it.
+    Encode,
 }
 
 /// Returns the number of a process of its node.

@@ -8,13 +8,17 @@
 //! Neither MD5 nor a cookie is any security: whoever can read the traffic between nodes can take part in it.
 //! So a node listens on the loopback interface unless it is told otherwise.
 //!
-//! What there is not: TLS, `rpc` and requests to start processes, `pg`, visible nodes, and connecting on
-//! first use: [`Node::connect`] says when. It is run against OTP 25 and Elixir 1.14; what is said of other
-//! versions is read from their documentation.
+//! Nodes are connected by [`Node::connect`], or by the first that is done to a [`Node::remote`].
+//!
+//! [`Node::call`] calls functions of others, and [`Node::functions`] are those that others may call.
+//!
+//! What there is not: TLS, `pg`, and visible nodes. It is run against OTP 25 and Elixir 1.14; what is said of
+//! other versions is read from their documentation.
 
 #![forbid(unsafe_code)]
 
 mod connection;
+mod functions;
 mod local;
 mod meet;
 mod node;
@@ -22,9 +26,13 @@ mod outbox;
 #[doc(hidden)]
 pub mod question;
 mod reason;
+mod rpc;
+mod system;
 mod waiting;
 pub mod wire;
 
+pub use functions::Functions;
 pub use local::RegisterError;
 pub use meet::ConnectError;
 pub use node::{Answer, Builder, CallError, Event, Node, Remote, StartError};
+pub use rpc::{RpcError, RpcResult};

@@ -2,30 +2,41 @@
 
 mod builder;
 mod calls;
+mod line;
 mod peers;
+mod pending;
+mod registration;
+mod remote;
+mod watch;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use twoply_core::actor::remote::{self, NodeTable};
+use twoply_core::actor::remote::{NodeTable, node as node_of};
 use twoply_core::actor::{Pid, ProcessRef};
-use twoply_core::channel::broadcast;
-use twoply_core::net::TcpStream;
+use twoply_core::channel::Receiver;
 use twoply_core::sync::CancellationToken;
 use twoply_core::task::Spawner;
+use twoply_core::time::timeout_at;
 
 use self::peers::Peers;
 use crate::connection::{Connection, serial};
+use crate::functions::FunctionTable;
 use crate::local::{Locals, RegisterError, Typed};
+use crate::system::{Hooks, is_system};
 use crate::wire::{self, Atom, FromTerm, Limits, Own, Reference};
 
 pub use self::builder::{Builder, StartError};
 pub use self::calls::{Answer, CallError};
-pub use self::peers::{Event, Remote};
+pub use self::peers::Event;
+pub use self::remote::Remote;
 
+pub(crate) use self::line::Kind as LineKind;
 pub(crate) use self::peers::Peering;
+pub(crate) use self::pending::{GiveUp, Pending};
+pub(crate) use self::remote::Route;
 
 /// What the program has set.
 pub(crate) struct Settings {
@@ -46,6 +57,9 @@ pub(crate) struct Shared {
     /// The nodes that somebody has a pid of.
     pub(crate) nodes: NodeTable,
     pub(crate) locals: Arc<Locals>,
+    /// What others may call.
+    pub(crate) functions: FunctionTable,
+    pub(crate) hooks: Mutex<Hooks>,
     peers: Peers,
     /// Is cancelled by a shutdown.
     over: CancellationToken,
@@ -53,8 +67,6 @@ pub(crate) struct Shared {
     last: AtomicU64,
     unknown: AtomicU64,
     undecodable: AtomicU64,
-    /// The registration with the port mapper lasts as long as this connection.
-    registration: Mutex<Option<TcpStream>>,
 }
 
 impl Shared {
@@ -91,7 +103,7 @@ impl Shared {
     /// Returns a pid as it stands on the wire.
     pub(crate) fn wire_pid(&self, pid: &Pid) -> wire::Pid {
         let (id, serial) = (pid.serial() as u32, (pid.serial() >> 32) as u32);
-        match remote::node(pid) {
+        match node_of(pid) {
             None => wire::Pid { node: self.name.clone(), id, serial, creation: self.own.creation },
             Some(node) => wire::Pid { node: Atom::known(node.name()), id, serial, creation: node.creation() },
         }
@@ -120,8 +132,8 @@ impl Shared {
     }
 }
 
-/// A hidden node of an Erlang cluster. Clones are the same node; the last of them to go ends it, as
-/// [`shutdown`](Node::shutdown) does.
+/// A hidden node of an Erlang cluster. Clones are the same node; the last of them to go ends it, without
+/// waiting for what has been queued: [`shutdown`](Node::shutdown) does.
 ///
 /// # Examples
 /// ```
@@ -168,7 +180,7 @@ impl Node {
         Node(Arc::new(Handle(shared)))
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0.0
     }
 
@@ -194,8 +206,7 @@ impl Node {
     where
         M: for<'a> FromTerm<'a> + Send + 'static,
     {
-        // The process of the system that others ask whether we are there.
-        if name == "net_kernel" {
+        if is_system(name) {
             return Err(RegisterError::Taken);
         }
         self.enter(process, Some(name))
@@ -237,9 +248,10 @@ impl Node {
         self.shared().peers.names()
     }
 
-    /// Returns a receiver of what becomes of connections from now on. One that falls behind by more than 256
-    /// events misses the oldest, and is told so.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    /// Returns a receiver of what becomes of connections from now on, which is a
+    /// [`Source`](twoply_core::channel::Source). One that falls behind by more than 256 events misses those
+    /// that come then, and is told how many.
+    pub fn events(&self) -> Receiver<Event> {
         self.shared().peers.subscribe()
     }
 
@@ -254,12 +266,47 @@ impl Node {
         self.shared().locals.len()
     }
 
-    /// Ends all connections and takes no more; names and pids of this node are nobody to others. Links and
-    /// monitors across are told as by any end of a connection.
-    pub fn shutdown(&self) {
-        self.shared().shut_down();
+    /// Shuts the node down: it takes no more connections, what has been queued for other nodes is written,
+    /// and then all connections end. Links and monitors across are told as by any end of a connection, and
+    /// names and pids of this node are nobody to others. On return all of that has come about.
+    ///
+    /// Returns true if everything could be written `within` that time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has connections end as soon as what has been queued is written.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use twoply::Wait;
+    /// use twoply::node::Node;
+    ///
+    /// let node = Node::builder("shop@localhost").cookie("secret").without_epmd().start().wait()?;
+    /// assert!(node.shutdown(Duration::from_secs(1)).wait());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn shutdown(&self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        let shared = self.shared();
+        let connections = shared.close();
+        for connection in &connections {
+            connection.finish(SHUT_DOWN);
+        }
+        let mut all = true;
+        for connection in &connections {
+            all &= timeout_at(until, connection.over.cancelled()).await.is_ok();
+        }
+        for connection in &connections {
+            connection.stop(SHUT_DOWN);
+            connection.over.cancelled().await;
+        }
+        shared.locals.clear();
+        all
     }
 }
+
+/// The reason for which connections end with the node.
+const SHUT_DOWN: &str = "this node has been shut down";
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -268,11 +315,15 @@ impl fmt::Debug for Node {
 }
 
 impl Shared {
-    fn shut_down(&self) {
+    /// Takes no more connections, and returns those that there are.
+    fn close(&self) -> Vec<Arc<Connection>> {
         self.over.cancel();
-        drop(self.registration.lock().unwrap_or_else(PoisonError::into_inner).take());
-        for connection in self.peers.take_all() {
-            connection.stop("this node has been shut down");
+        self.peers.take_all()
+    }
+
+    fn shut_down(&self) {
+        for connection in self.close() {
+            connection.stop(SHUT_DOWN);
         }
         self.locals.clear();
     }

@@ -85,9 +85,15 @@ impl From<&Target> for Receiver {
     }
 }
 
-/// Returns the number of the sender of messages, which is the calling task; all that is in no task is one.
-fn sender() -> u64 {
-    task::current().map_or(0, |task| task.id().as_u64())
+/// The sender of messages, which is a task; all that is in no task is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sender(u64);
+
+impl Sender {
+    /// Returns the calling task.
+    pub(crate) fn current() -> Sender {
+        Sender(task::current().map_or(0, |task| task.id().as_u64()))
+    }
 }
 
 impl Outbox {
@@ -111,7 +117,7 @@ impl Outbox {
             return Err(Refused::Full);
         }
         let was_empty = state.is_empty();
-        self.append(&mut state, frame, to, true);
+        self.append(&mut state, frame, to, || Some(Sender::current().0));
         drop(state);
         // Else the writer has been told, and has not taken what there is.
         if was_empty {
@@ -122,30 +128,42 @@ impl Outbox {
 
     /// Appends a message that does not wait for room. Returns as [`Outbox::signal`] does.
     pub(crate) fn answer(&self, frame: &mut Vec<u8>, to: Receiver) -> bool {
-        self.append_anyway(frame, to, true)
+        self.append_anyway(frame, to, || Some(Sender::current().0))
+    }
+
+    /// As [`Outbox::answer`], for a message that this sender has handed to somebody else.
+    pub(crate) fn passed_on(&self, frame: &mut Vec<u8>, to: Receiver, sender: Sender) -> bool {
+        self.append_anyway(frame, to, || Some(sender.0))
     }
 
     /// Appends a signal, whatever waits already; it stays behind all that goes to the same process. The
     /// writer is told by [`Outbox::kick`], for which the caller holds no lock. Returns false if that is too
     /// much for the connection to go on.
     pub(crate) fn signal(&self, frame: &mut Vec<u8>, to: Receiver) -> bool {
-        self.append_anyway(frame, to, false)
+        self.append_anyway(frame, to, || None)
     }
 
-    fn append_anyway(&self, frame: &mut Vec<u8>, to: Receiver, is_message: bool) -> bool {
+    fn append_anyway(&self, frame: &mut Vec<u8>, to: Receiver, sender: impl FnOnce() -> Option<u64>) -> bool {
         let mut state = self.state();
         if !state.closed {
-            self.append(&mut state, frame, to, is_message);
+            self.append(&mut state, frame, to, sender);
         }
         state.len() < TOO_MANY
     }
 
-    fn append(&self, state: &mut State, frame: &mut Vec<u8>, to: Receiver, is_message: bool) {
+    /// `sender` says which task a message is from; a signal is from none.
+    fn append(
+        &self,
+        state: &mut State,
+        frame: &mut Vec<u8>,
+        to: Receiver,
+        sender: impl FnOnce() -> Option<u64>,
+    ) {
         let big = self.fragments && lanes::is_big(frame);
         if !big && state.lanes.is_empty() {
             return state.bytes.extend_from_slice(frame);
         }
-        let sender = is_message.then(sender);
+        let sender = sender();
         match state.lanes.behind(sender, to) {
             None if !big => state.bytes.extend_from_slice(frame),
             lane => state.lanes.append(lane, sender, to, frame, big),
@@ -184,9 +202,9 @@ impl Outbox {
         state.lanes.take(bytes, BATCH);
         state.writing = bytes.len();
         let taken = match (state.closed, state.lanes.is_empty()) {
-            (true, _) => Taken::Last,
+            (true, true) => Taken::Last,
             (false, true) => Taken::All,
-            (false, false) => Taken::Some,
+            (_, false) => Taken::Some,
         };
         let waiting = if state.len() < FULL { std::mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
@@ -194,7 +212,17 @@ impl Outbox {
         taken
     }
 
-    /// Takes nothing more.
+    /// Takes nothing more; what has been appended is still to be written.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        wake(waiting);
+        self.filled.notify_one();
+    }
+
+    /// Takes nothing more, and forgets what has not been written.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;

@@ -30,8 +30,9 @@ mod term;
 
 pub use self::atom::{Atom, AtomError, MAX_ATOM};
 pub use self::control::{Control, ExitBy, SpawnRequest, Target};
-pub use self::convert::{Charlist, FromTerm, Nilable, ToTerm};
+pub use self::convert::{Arguments, Charlist, FromArguments, FromTerm, Nilable, ToTerm};
 pub use self::decode::{Decoder, Kind, List, MAX_DEPTH, TermRef, from_bytes};
+pub(crate) use self::encode::Encoded;
 pub use self::encode::{Encoder, to_bytes};
 pub use self::epmd::{
     EpmdError, Found, found, names, names_request, port_request, register_request, registered,

@@ -78,6 +78,20 @@ impl ErlangNode {
         String::from_utf8(answer).expect("the answer is text")
     }
 
+    /// Ends the port mapper, and starts one at the same address.
+    pub fn restart_epmd(&mut self) {
+        let _ = self.epmd.kill();
+        let _ = self.epmd.wait();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if let Some(epmd) = start_epmd_at(self.epmd_addr) {
+                self.epmd = epmd;
+                return;
+            }
+        }
+        panic!("no port mapper starts");
+    }
+
     /// Kills the node, as by `kill -9`.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -137,25 +151,33 @@ fn start_epmd() -> (Child, SocketAddr) {
         let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = probe.local_addr().expect("it is bound");
         drop(probe);
-        let epmd = Command::new("epmd")
-            .args(["-relaxed_command_check", "-port", &address.port().to_string()])
-            .args(["-address", "127.0.0.1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut epmd = epmd.expect("epmd starts");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < deadline && epmd.try_wait().expect("it is a child").is_none() {
-            if TcpStream::connect(address).is_ok() {
-                return (epmd, address);
-            }
-            thread::sleep(Duration::from_millis(5));
+        if let Some(epmd) = start_epmd_at(address) {
+            return (epmd, address);
         }
-        let _ = epmd.kill();
-        let _ = epmd.wait();
     }
     panic!("no port mapper starts");
+}
+
+/// Starts a port mapper there, unless the port is taken.
+fn start_epmd_at(address: SocketAddr) -> Option<Child> {
+    let epmd = Command::new("epmd")
+        .args(["-relaxed_command_check", "-port", &address.port().to_string()])
+        .args(["-address", "127.0.0.1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut epmd = epmd.expect("epmd starts");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline && epmd.try_wait().expect("it is a child").is_none() {
+        if TcpStream::connect(address).is_ok() {
+            return Some(epmd);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let _ = epmd.kill();
+    let _ = epmd.wait();
+    None
 }
 
 impl Drop for ErlangNode {

@@ -168,7 +168,7 @@ fn a_slow_process_loses_nothing_and_holds_nobody_up(on: &Systems) {
 
 fn what_breaks_the_protocol_ends_the_connection_and_nothing_else(on: &Systems) {
     let node = node(on, "ours@localhost");
-    let mut events = node.events();
+    let events = node.events();
     let wrong: [&[u8]; 7] = [
         &[0, 0, 0, 1, 0],
         &[255, 255, 255, 255],
@@ -219,7 +219,7 @@ fn a_node_that_comes_again_ends_its_old_connection(on: &Systems) {
 
 fn strangers_are_refused_and_leave_nothing(on: &Systems) {
     let node = node(on, "ours@localhost");
-    let mut events = node.events();
+    let events = node.events();
     let hello = |name: &str| {
         let (_, hello) =
             Connector::new(Own { cookie: "other".into(), ..Scripted::own(name) }, "ours@localhost", 1);
@@ -278,7 +278,7 @@ fn what_a_peer_invents_is_forgotten(on: &Systems) {
 
 fn a_silent_peer_is_given_up_and_one_that_ticks_is_not(on: &Systems) {
     let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_secs(2)));
-    let mut events = node.events();
+    let events = node.events();
     let mut peer = Scripted::connect(&node, "peer@localhost");
     assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
     // For longer than a peer may be silent, each tick is answered by one.

@@ -166,7 +166,7 @@ fn a_message_above_the_limit_is_handed_back(on: &Systems) {
     let asked = back.call::<u32>("anybody", &parcel(1, 2 << 20)).wait();
     assert_eq!(asked, Err(CallError::Question(EncodeError::TooLong { limit: 1 << 20 })));
     // The other side does not know our limit: what it sends ends the connection.
-    let mut events = node.events();
+    let events = node.events();
     remote.process::<Parcel>("asked").send(parcel(1, 2 << 20)).wait().unwrap();
     let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
     assert_eq!(why, "a message has more than 1048576 bytes");
@@ -189,7 +189,7 @@ fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Systems) {
         }
     });
     node.register("quick", &quick.unwrap()).unwrap();
-    let mut events = node.events();
+    let events = node.events();
     let mut peer = Scripted::connect(&node, "peer@localhost");
     let mut other = Scripted::connect(&node, "other@localhost");
     for _ in 0..2 {
@@ -231,7 +231,7 @@ fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Systems) {
 
 fn a_peer_that_sends_no_whole_frame_is_given_up(on: &Systems) {
     let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_millis(600)));
-    let mut events = node.events();
+    let events = node.events();
     let mut peer = Scripted::connect(&node, "peer@localhost");
     assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
     peer.stream.write_all(&[0, 1, 0, 0, 131]).unwrap();

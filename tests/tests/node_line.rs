@@ -288,7 +288,7 @@ fn a_node_that_is_stopped_for_a_while_goes_on(on: &Systems) {
         let node = on.here().spawn(builder.start()).wait().unwrap().unwrap();
         let (other, name) = (node.clone(), erlang.name.clone());
         on.here().spawn(async move { other.connect(&name).await.map(drop) }).wait().unwrap().unwrap();
-        let mut events = node.events();
+        let events = node.events();
         println!("connected");
         // The stop comes in here.
         thread::sleep(Duration::from_secs(6));

@@ -110,7 +110,7 @@ fn accept_as(own: Own) -> SocketAddr {
 
 fn a_peer_is_refused_for_what_it_lacks(on: &Systems) {
     let node = node(on, "ours@localhost");
-    let mut events = node.events();
+    let events = node.events();
     let own = Scripted::own("peer@localhost");
     // OTP 23 and before; a node that wants a name; one that lacks what OTP 25 demands.
     for missing in [Flags::V4_NC, Flags::HANDSHAKE_23 | Flags::MANDATORY_25_DIGEST, Flags::BIG_CREATION] {
@@ -169,7 +169,7 @@ fn an_unproved_caller_ends_no_connection(on: &Systems) {
     let node = node(on, "ours@localhost");
     let mut peer = Scripted::connect(&node, "peer@localhost");
     eventually("it is up", || node.nodes().len() == 1);
-    let mut events = node.events();
+    let events = node.events();
     assert_eq!(call(&node, "peer@localhost", "guessed"), b"salive");
     assert!(
         matches!(events.recv().wait(), Ok(NodeEvent::Refused { why, .. }) if why == "the cookies differ")
@@ -196,7 +196,7 @@ fn wrong_cookies_leave_nothing(on: &Systems) {
         assert!(node.nodes().is_empty() && node.exposed() == 0);
         let mut peer = Scripted::connect(&node, "peer@localhost");
         eventually("it is up", || node.nodes().len() == 1);
-        node.shutdown();
+        assert!(node.shutdown(SOON).wait());
         peer.rest();
     });
 }
@@ -239,7 +239,7 @@ fn erlang_and_we_connect_at_once_many_times(on: &Systems) {
 
 fn too_many_and_silent_callers_are_turned_away(on: &Systems) {
     let node = node(on, "ours@localhost");
-    let mut events = node.events();
+    let events = node.events();
     let begun = Instant::now();
     let mut silent: Vec<_> = (0..128).map(|_| TcpStream::connect(node.local_addr()).unwrap()).collect();
     // They have been taken by now, or are before this one.

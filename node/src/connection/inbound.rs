@@ -5,14 +5,13 @@ use std::sync::Arc;
 use twoply_core::actor::remote::{self, By, Epoch, Signal};
 use twoply_core::actor::{ExitReason, Pid};
 
-use super::{Connection, From, GEN_CALL, Link, MAX_RELATIONS, Theirs, reason_of, serial};
+use super::{Connection, Link, MAX_RELATIONS, Theirs, reason_of, serial};
+use crate::node::CallError;
 use crate::reason;
+use crate::system::is_system;
 use crate::wire::{
-    Atom, Control, Decoder, ExitBy, FromTerm, Kind, Message, Pid as WirePid, Reference, Target, Term, ToTerm,
+    Control, Decoder, ExitBy, FromTerm, Message, Pid as WirePid, Reference, Target, Term, ToTerm,
 };
-
-/// The name of the process that others ask whether we are there.
-const NET_KERNEL: &str = "net_kernel";
 
 impl Connection {
     /// Does what a message says.
@@ -44,22 +43,21 @@ impl Connection {
                 }
             }
             Control::Down { from, reference, reason, .. } => {
+                if self.spawned_down(&reference, reason.as_ref(), message) {
+                    return;
+                }
                 let reason = self.reason(reason, message);
                 self.down(&from, &reference, reason);
             }
-            Control::SpawnRequest(request) => {
-                let result = Err(Atom::known("notsup"));
-                let (reference, to) = (request.reference, request.from);
-                let (linked, monitored) = (false, false);
-                self.answer(&Control::SpawnReply { reference, to, linked, monitored, result });
-            }
-            // Nobody here has a group leader, and nobody has asked for a process.
-            Control::GroupLeader { .. } | Control::SpawnReply { .. } => {}
+            Control::SpawnRequest(request) => self.start_process(*request, message.payload()),
+            Control::SpawnReply { reference, result, .. } => self.spawn_replied(&reference, result),
+            // Nobody here has a group leader.
+            Control::GroupLeader { .. } => {}
         }
     }
 
     /// Queues a control message for which no table has to be locked.
-    fn answer(&self, control: &Control) {
+    pub(super) fn answer(&self, control: &Control) {
         self.queue(control, None);
         self.outbox.kick();
     }
@@ -84,16 +82,17 @@ impl Connection {
             Target::Pid(pid) if !shared.is_ours(pid) => None,
             Target::Pid(pid) if serial(pid) == 0 => return self.answered(None, &mut payload),
             Target::Pid(pid) => shared.locals.inlet(serial(pid)),
-            Target::Name(name) if *name == NET_KERNEL => return self.net_kernel(&payload),
+            Target::Name(name) if is_system(name) => return self.system_message(name, &payload),
             Target::Name(name) => shared.locals.inlet_of_name(name),
         };
         let Some(inlet) = inlet else { return shared.unknown() };
         if let Err(error) = inlet.message(payload.clone(), len, self) {
-            shared.undecodable();
-            if let Some((from, _)) = question_in(payload) {
-                let text = (Term::atom("undecodable"), error.to_string());
-                self.reply(&from, &Err::<(), _>(text));
-            }
+            let pid = match to {
+                Target::Pid(pid) => shared.locals.pid(serial(pid)),
+                Target::Name(name) => shared.locals.named(name),
+                Target::Alias(_) => None,
+            };
+            self.misunderstood(pid.as_ref(), &payload, &error);
         }
     }
 
@@ -115,15 +114,6 @@ impl Connection {
         let Some(number) = self.shared.number_of(&reference) else { return };
         if let Some(call) = self.end_call(number) {
             call(Ok(payload));
-        }
-    }
-
-    /// Answers `net_adm:ping/1`.
-    fn net_kernel(&self, payload: &Decoder<'_>) {
-        if let Some((from, request)) = question_in(payload.clone())
-            && matches!(request.as_tuple(), Some([what, _]) if what.is_atom("is_auth"))
-        {
-            self.reply(&from, &Atom::known("yes"));
         }
     }
 
@@ -199,7 +189,7 @@ impl Connection {
         let local = match &to {
             Target::Pid(pid) => self.local(pid),
             // It lives as long as this node does.
-            Target::Name(name) if *name == NET_KERNEL => return,
+            Target::Name(name) if is_system(name) => return,
             Target::Name(name) => self.shared.locals.named(name),
             Target::Alias(_) => None,
         };
@@ -235,7 +225,7 @@ impl Connection {
         }
         drop(tables);
         if let Some((_, call)) = call {
-            call(Err(reason.clone()));
+            call(Err(CallError::Ended(reason.clone())));
         }
         if let Some(ours) = ours {
             let from = match from {
@@ -246,13 +236,4 @@ impl Connection {
             self.shared.locals.deliver(&ours.from, Signal::Down { from, monitor: ours.monitor, reason });
         }
     }
-}
-
-/// Reads `{'$gen_call', From, Request}`, if it is one.
-fn question_in(mut payload: Decoder<'_>) -> Option<(From, Term)> {
-    payload.tuple_of(3).ok()?;
-    if payload.kind().ok()? != Kind::Atom || payload.atom().ok()? != GEN_CALL {
-        return None;
-    }
-    Some((From::from_term(&mut payload).ok()?, Term::from_term(&mut payload).ok()?))
 }

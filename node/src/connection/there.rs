@@ -1,4 +1,4 @@
-//! What is done to processes of the peer: [`There`] is their endpoint, and the way for their messages.
+//! What is done to processes of other nodes: [`There`] is their endpoint, and the way for their messages.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,36 +8,71 @@ use twoply_core::actor::{ExitReason, Pid};
 use twoply_core::channel::TrySendError;
 
 use super::{Connection, Link, Ours, SendError, reason_of};
-use crate::wire::{Control, ExitBy, Flags, Target, ToTerm};
+use crate::node::{LineKind, Route};
+use crate::outbox::Sender;
+use crate::wire::{Control, Encoded, ExitBy, Flags, Target, ToTerm};
 
-/// A process of the peer, as long as this connection lasts.
+/// A process of another node.
 pub(crate) struct There {
-    connection: Arc<Connection>,
+    route: Route,
     target: Target,
 }
 
 impl There {
-    pub(crate) fn new(connection: Arc<Connection>, target: Target) -> Arc<There> {
-        Arc::new(There { connection, target })
+    pub(crate) fn new(route: Route, target: Target) -> Arc<There> {
+        Arc::new(There { route, target })
+    }
+
+    /// Returns true if what is sent after the end of a connection goes over the next one.
+    fn lasts(&self) -> bool {
+        !matches!(self.route, Route::Connection(_))
+    }
+
+    /// Has a message wait until the node is connected. It is dropped if it cannot be.
+    fn wait_in_line<M: ToTerm>(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
+        // What no term says is handed back as what cannot arrive.
+        let Ok(bytes) = Encoded::new(&message) else { return Err(TrySendError::Closed(message)) };
+        let (target, kind) = (self.target.clone(), LineKind::Message(bytes.len()));
+        let sender = Sender::current();
+        let step = Box::new(move |connection: Option<&Arc<Connection>>| {
+            if let Some(connection) = connection {
+                connection.push(&target, &bytes, urgent, sender);
+            }
+        });
+        match self.route.shared().when_open(self.route.name(), kind, step) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(TrySendError::Full(message)),
+        }
     }
 }
 
 impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
     fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
-        match self.connection.send(&self.target, &message, urgent) {
+        let Some(connection) = self.route.open() else { return self.wait_in_line(message, urgent) };
+        match connection.send(&self.target, &message, urgent) {
             Ok(()) => Ok(()),
             Err(SendError::Full) => Err(TrySendError::Full(message)),
+            // The connection has ended this moment: the message is one of those that were under way.
+            Err(SendError::Closed) if self.lasts() => Ok(()),
             // What no term says, or is too long, is handed back as what cannot arrive.
-            Err(SendError::Closed | SendError::Encode(_)) => Err(TrySendError::Closed(message)),
+            Err(SendError::Closed | SendError::Encode) => Err(TrySendError::Closed(message)),
         }
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.connection.outbox.poll_room(cx)
+        match self.route.open() {
+            Some(connection) => connection.outbox.poll_room(cx),
+            None => self.route.shared().poll_line(self.route.name(), cx),
+        }
     }
 
     fn ended(&self) -> Option<ExitReason> {
-        self.connection.outbox.is_closed().then_some(ExitReason::NoConnection)
+        match &self.route {
+            Route::Connection(connection) => {
+                connection.outbox.is_closed().then_some(ExitReason::NoConnection)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -75,14 +110,53 @@ impl Endpoint for Nobody {
 
 impl Endpoint for There {
     fn deliver(&self, to: &Pid, signal: Signal) {
+        if let Some(connection) = self.route.open() {
+            return connection.pass(&self.target, to, signal);
+        }
+        let kind = match signal {
+            Signal::Link { .. } | Signal::Monitor { .. } | Signal::Watch { .. } => LineKind::Signal,
+            Signal::Exit { by: By::Request, .. } => LineKind::Signal,
+            // The end of a connection has settled it already, or what waits will be followed by it.
+            _ => LineKind::Late,
+        };
+        let (target, there) = (self.target.clone(), to.clone());
+        let step = Box::new(move |connection: Option<&Arc<Connection>>| match connection {
+            Some(connection) => connection.pass(&target, &there, signal),
+            None => refuse(there, signal),
+        });
+        // Signals are never refused.
+        let _ = self.route.shared().when_open(self.route.name(), kind, step);
+    }
+}
+
+/// Answers a signal to a process that cannot be reached.
+fn refuse(there: Pid, signal: Signal) {
+    let reason = ExitReason::NoConnection;
+    match signal {
+        Signal::Link { from, epoch } => {
+            remote::deliver(&from, Signal::Exit { from: there, reason, by: By::Link(epoch) });
+        }
+        Signal::Monitor { from, monitor } | Signal::Watch { from, monitor } => {
+            remote::deliver(&from, Signal::Down { from: there, monitor, reason });
+        }
+        _ => {}
+    }
+}
+
+/// A signal to a process of this node, which is the answer to one that did not go out.
+type Refusal = Option<(Pid, Signal)>;
+
+impl Connection {
+    /// Sends a signal to a process of the peer, whose pid is `to`.
+    fn pass(self: &Arc<Self>, target: &Target, to: &Pid, signal: Signal) {
         let done = match signal {
             Signal::Monitor { .. }
             | Signal::Watch { .. }
             | Signal::Demonitor { .. }
-            | Signal::Down { .. } => self.monitors(to, signal),
-            signal => self.links(to, signal),
+            | Signal::Down { .. } => self.pass_monitor(target, to, signal),
+            signal => self.pass_link(target, to, signal),
         };
-        self.connection.outbox.kick();
+        self.outbox.kick();
         // Where the connection has ended, the answer says so; no lock is held any more.
         if let Some((pid, answer)) = done {
             remote::deliver(&pid, answer);
@@ -90,13 +164,10 @@ impl Endpoint for There {
     }
 }
 
-/// A signal to a process of this node, which is the answer to one that did not go out.
-type Refusal = Option<(Pid, Signal)>;
-
-impl There {
+impl Connection {
     /// Sends a signal about links and ends.
-    fn links(&self, to: &Pid, signal: Signal) -> Refusal {
-        let (connection, Target::Pid(there)) = (&self.connection, &self.target) else { return None };
+    fn pass_link(&self, target: &Target, to: &Pid, signal: Signal) -> Refusal {
+        let (connection, Target::Pid(there)) = (self, target) else { return None };
         let shared = &connection.shared;
         match signal {
             Signal::Link { from, epoch } => {
@@ -163,8 +234,8 @@ impl There {
     }
 
     /// Sends a signal about monitors.
-    fn monitors(&self, to: &Pid, signal: Signal) -> Refusal {
-        let (connection, target) = (&self.connection, &self.target);
+    fn pass_monitor(&self, target: &Target, to: &Pid, signal: Signal) -> Refusal {
+        let connection = self;
         let shared = &connection.shared;
         match signal {
             Signal::Monitor { from, monitor } | Signal::Watch { from, monitor } => {

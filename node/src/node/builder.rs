@@ -11,8 +11,9 @@ use twoply_core::sync::CancellationToken;
 use twoply_core::task::{SpawnError, Spawner};
 
 use super::peers::{self, Discovery, Peers};
+use super::registration::Registration;
 use super::{Node, Settings, Shared};
-use crate::meet::{self, ConnectError, in_time};
+use crate::meet::{self, ConnectError};
 use crate::wire::{Atom, Flags, Limits, NameError, Own, split_name};
 
 /// The port of the port mapper, unless `ERL_EPMD_PORT` says another.
@@ -92,7 +93,8 @@ impl Builder {
     }
 
     /// Sets the address of the port mapper; else it is on this host, at port 4369 or the one that the
-    /// variable `ERL_EPMD_PORT` says. This library starts none.
+    /// variable `ERL_EPMD_PORT` says. This library starts none. When it is lost the node registers again, each 2
+    /// seconds, and its creation stays.
     pub fn epmd(mut self, address: SocketAddr) -> Builder {
         self.epmd = Some(address);
         self
@@ -143,7 +145,7 @@ impl Builder {
     ///
     /// # Errors
     /// When the name is none of a node, when there is no cookie, when nothing can listen, and when the port
-    /// mapper does not answer or has the name.
+    /// mapper does not answer or has the name, for 2 seconds: that of a node that has just ended is still taken.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -160,20 +162,19 @@ impl Builder {
         let address = listener.local_addr()?;
         let (registration, creation) = match self.epmd {
             Some(epmd) => {
-                let registered = in_time(meet::register(epmd, alive, address.port())).await;
-                let (stream, creation) = registered.map_err(|error| match error {
+                let registration = Registration { epmd, alive: alive.to_owned(), port: address.port() };
+                let (stream, creation) = registration.begin().await.map_err(|error| match error {
                     ConnectError::Io(error) if error.kind() == io::ErrorKind::AddrInUse => StartError::Taken,
                     error => StartError::Epmd(error),
                 })?;
-                (Some(stream), creation)
+                (Some((registration, stream)), creation)
             }
             None => (None, meet::challenge()?),
         };
         let own = Own {
             // 0 is no incarnation.
             creation: creation.max(1),
-            // Requests to start processes are answered `notsup`, and not offered.
-            flags: Flags::OFFERED - Flags::SPAWN,
+            flags: Flags::OFFERED,
             cookie: self.cookie,
             name: self.name,
         };
@@ -188,13 +189,17 @@ impl Builder {
             },
             nodes: Default::default(),
             locals: Arc::default(),
+            functions: Default::default(),
+            hooks: Mutex::default(),
             peers: Peers::new(Discovery::new(self.epmd, self.peers), address),
             over: CancellationToken::new(),
             last: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
-            registration: Mutex::new(registration),
         });
+        if let Some((registration, stream)) = registration {
+            drop(shared.spawner.spawn(registration.stay(Arc::clone(&shared), stream)));
+        }
         drop(shared.spawner.spawn(peers::listen(Arc::clone(&shared), listener)));
         Ok(Node::new(shared))
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use twoply_core::actor::ExitReason;
-use twoply_core::channel::oneshot;
 
 use super::Remote;
-use crate::connection::{Connection, SendError};
-use crate::wire::{self, Atom, DecodeError, EncodeError, FromTerm, Target, ToTerm};
+use super::pending::Pending;
+use crate::wire::{self, Atom, DecodeError, Decoder, EncodeError, Encoded, FromTerm, Target, ToTerm};
 
 /// The reasons for which a question has no answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -28,48 +27,21 @@ pub enum CallError {
 
 /// The future of [`Remote::call`] and [`Remote::call_pid`]: the answer, by `.await` or `.wait()`.
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-pub struct Answer<R> {
-    state: State<R>,
-}
+pub struct Answer<R>(State<R>);
 
 enum State<R> {
-    Asked {
-        answer: oneshot::Receiver<Result<R, CallError>>,
-        /// Gives the question up when it is dropped before there is an answer.
-        question: Question,
-    },
+    Asked(Pending<Result<R, CallError>>),
     Failed(Option<CallError>),
 }
 
-/// A question that has been sent.
-struct Question {
-    connection: Arc<Connection>,
-    number: u64,
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        // Where there is an answer nothing is known of it any more.
-        drop(self.connection.end_call(self.number));
-    }
-}
-
-impl<R> Future for Answer<R> {
+impl<R: Send + 'static> Future for Answer<R> {
     type Output = Result<R, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.state {
-            State::Asked { answer, question } => {
-                let _ = question;
-                Pin::new(answer).poll(cx).map(|answer| match answer {
-                    Ok(answer) => answer,
-                    Err(_) => Err(CallError::Ended(ExitReason::NoConnection)),
-                })
-            }
-            State::Failed(error) => {
-                let error = error.take();
-                Poll::Ready(Err(error.unwrap_or(CallError::Ended(ExitReason::NoConnection))))
-            }
+        let lost = || Err(CallError::Ended(ExitReason::NoConnection));
+        match &mut self.0 {
+            State::Asked(pending) => pending.poll_answer(cx).map(|answer| answer.unwrap_or_else(lost)),
+            State::Failed(error) => Poll::Ready(error.take().map_or_else(lost, Err)),
         }
     }
 }
@@ -78,11 +50,11 @@ impl<R> Unpin for Answer<R> {}
 
 impl Remote {
     /// Asks the process that has `name` there, as `gen_server:call` and `GenServer.call` do. The question is
-    /// sent at once, and never waits for room.
+    /// sent at once, or as soon as the node is connected, and never waits for room.
     ///
     /// # Errors
     /// The future's output is [`CallError::Ended`] when there is no such process, when it ends without having
-    /// answered, and when the connection ends.
+    /// answered, and when the connection ends or cannot be made.
     ///
     /// # Cancel safety
     /// Dropping the future gives the question up; a late answer is dropped. `twoply::time::timeout` bounds
@@ -110,29 +82,20 @@ impl Remote {
     where
         R: for<'a> FromTerm<'a> + Send + 'static,
     {
-        let (sender, answer) = oneshot::channel();
-        let told = self.0.call(
-            &target,
-            request,
-            Box::new(move |answer| {
-                let answer = match answer {
-                    Ok(payload) => R::from_term(payload).map_err(CallError::Answer),
-                    Err(reason) => Err(CallError::Ended(reason)),
-                };
+        let request = match Encoded::new(request) {
+            Ok(request) => request,
+            Err(error) => return Answer(State::Failed(Some(CallError::Question(error)))),
+        };
+        Answer(State::Asked(Pending::ask(&self.0, move |connection, sender| {
+            let tell = |answer: Result<&mut Decoder<'_>, CallError>| {
+                let answer = answer.and_then(|payload| R::from_term(payload).map_err(CallError::Answer));
                 // Whoever asked may have given up.
                 let _ = sender.send(answer);
-            }),
-        );
-        let state = match told {
-            Ok(number) => {
-                let question = Question { connection: Arc::clone(&self.0), number };
-                State::Asked { answer, question }
-            }
-            Err(SendError::Encode(error)) => State::Failed(Some(CallError::Question(error))),
-            Err(SendError::Full | SendError::Closed) => {
-                State::Failed(Some(CallError::Ended(ExitReason::NoConnection)))
-            }
-        };
-        Answer { state }
+            };
+            let connection = Arc::clone(connection?);
+            let number = connection.call(&target, &request, Box::new(tell))?;
+            // Where there is an answer nothing is known of it any more.
+            Some(Box::new(move || drop(connection.end_call(number))))
+        })))
     }
 }

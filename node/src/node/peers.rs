@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use twoply_core::actor::{MonitorRef, Pid, Process, ProcessRef, remote};
-use twoply_core::channel::broadcast;
+use twoply_core::channel::{self, Receiver, Sender, TrySendError};
 use twoply_core::net::{TcpListener, TcpStream, lookup};
 use twoply_core::sync::Notify;
 use twoply_core::time::timeout_at;
 
+use super::line::Lines;
+use super::remote::{Remote, Route};
 use super::{Node, Shared};
-use crate::connection::{self, Connection, Nobody, There};
+use crate::connection::{self, Connection};
 use crate::meet::{self, ConnectError, in_time};
-use crate::wire::{self, Atom, HandshakeError, Status, Target, ToTerm, split_name};
+use crate::wire::{self, HandshakeError, Status, split_name};
 
 /// The handshakes that others may have begun at a time.
 const MAX_PENDING: usize = 128;
@@ -45,6 +46,38 @@ pub enum Event {
         /// The reason, in words.
         why: String,
     },
+    /// This many events are missing here, since the receiver has fallen behind.
+    Missed(u64),
+}
+
+/// Somebody who is told of events.
+struct Listener {
+    events: Sender<Event>,
+    /// The events for which there was no room.
+    missed: AtomicU64,
+}
+
+impl Listener {
+    /// Tells an event, behind the number of those that were missed. Returns false if nobody listens any more.
+    fn tell(&self, event: &Event) -> bool {
+        let missed = self.missed.swap(0, Relaxed);
+        let mut told = Ok(());
+        if missed > 0 {
+            told = self.events.try_send(Event::Missed(missed));
+        }
+        match told.and_then(|()| self.events.try_send(event.clone())) {
+            Ok(()) => true,
+            Err(TrySendError::Full(Event::Missed(missed))) => {
+                self.missed.fetch_add(missed + 1, Relaxed);
+                true
+            }
+            Err(TrySendError::Full(_)) => {
+                self.missed.fetch_add(1, Relaxed);
+                true
+            }
+            Err(_) => false,
+        }
+    }
 }
 
 /// What is known of the other nodes.
@@ -52,7 +85,9 @@ pub(super) struct Peers {
     slots: Mutex<BTreeMap<String, Slot>>,
     /// Tells those who wait for a connection that somebody else makes.
     changed: Notify,
-    events: broadcast::Sender<Event>,
+    listeners: Mutex<Vec<Arc<Listener>>>,
+    /// What waits for nodes that are being connected.
+    pub(super) lines: Lines,
     discovery: Discovery,
     address: SocketAddr,
     /// The handshakes that others have begun.
@@ -104,9 +139,15 @@ impl Discovery {
 
 impl Peers {
     pub(super) fn new(discovery: Discovery, address: SocketAddr) -> Peers {
-        let (events, _) = broadcast::channel(EVENTS);
-        let (changed, pending) = (Notify::new(), AtomicUsize::new(0));
-        Peers { slots: Mutex::default(), changed, events, discovery, address, pending }
+        Peers {
+            slots: Mutex::default(),
+            changed: Notify::new(),
+            listeners: Mutex::default(),
+            lines: Lines::default(),
+            discovery,
+            address,
+            pending: AtomicUsize::new(0),
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
@@ -119,16 +160,28 @@ impl Peers {
         slots.iter().filter(|(_, slot)| matches!(slot, Slot::Up(_))).map(|(name, _)| name.clone()).collect()
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+    fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn subscribe(&self) -> Receiver<Event> {
+        let (events, receiver) = channel::bounded(EVENTS);
+        self.listeners().push(Arc::new(Listener { events, missed: AtomicU64::new(0) }));
+        receiver
+    }
+
+    /// Tells all who listen. Their wakers are code of others, so no lock is held.
     pub(super) fn tell(&self, event: Event) {
-        // Nobody may listen.
-        let _ = self.events.send(event);
+        let listeners = self.listeners().clone();
+        for listener in listeners {
+            if !listener.tell(&event) {
+                self.listeners().retain(|other| !Arc::ptr_eq(other, &listener));
+            }
+        }
     }
 
-    fn connected(&self, name: &str) -> Option<Arc<Connection>> {
+    /// Returns the connection to a node, even if others still wait in front of it.
+    pub(super) fn up(&self, name: &str) -> Option<Arc<Connection>> {
         match self.slots().get(name) {
             Some(Slot::Up(connection)) => Some(Arc::clone(connection)),
             _ => None,
@@ -177,25 +230,24 @@ impl Peering {
 
     /// Ends the connection that there has been, if there is one, and waits until everybody has been told.
     pub(crate) async fn end_the_last(&self) {
-        if let Some(connection) = self.shared.peers.connected(&self.name) {
+        if let Some(connection) = self.shared.peers.up(&self.name) {
             connection.stop("the node has connected again");
             connection.over.cancelled().await;
         }
     }
 
-    /// Enters the connection, unless another one has been quicker. Returns it where it is the one.
-    fn up(self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
+    /// Enters the connection, unless another one has been quicker. Returns true where it is the one.
+    fn up(&self, connection: &Arc<Connection>) -> bool {
         let mut slots = self.shared.peers.slots();
         let is_free = match slots.get(&self.name) {
             None | Some(Slot::Theirs(_)) => true,
             slot => self.is_in(slot),
         };
         if self.shared.over.is_cancelled() || !is_free {
-            return None;
+            return false;
         }
-        slots.insert(self.name.clone(), Slot::Up(Arc::clone(&connection)));
-        drop(slots);
-        Some(connection)
+        slots.insert(self.name.clone(), Slot::Up(Arc::clone(connection)));
+        true
     }
 }
 
@@ -235,10 +287,14 @@ impl Shared {
         (status, welcome.then_some(peering))
     }
 
-    fn start(&self, peering: Peering, met: meet::Met) -> Option<Arc<Connection>> {
+    fn start(self: &Arc<Self>, peering: Peering, met: meet::Met) -> Option<Arc<Connection>> {
         let (peer, stream, rest) = met;
-        let connection = Connection::new(&peering.shared, peer, stream);
-        let connection = peering.up(connection)?;
+        let connection = Connection::new(self, peer, stream);
+        if !peering.up(&connection) {
+            return None;
+        }
+        drop(peering);
+        self.end_line(&connection);
         self.peers.tell(Event::Up { name: connection.peer.name.clone() });
         connection::start(&connection, rest);
         self.peers.changed.notify_waiters();
@@ -246,7 +302,7 @@ impl Shared {
     }
 
     /// Returns the connection to a node, and makes it if there is none.
-    async fn connection(self: &Arc<Self>, name: &str) -> Result<Arc<Connection>, ConnectError> {
+    pub(super) async fn connection(self: &Arc<Self>, name: &str) -> Result<Arc<Connection>, ConnectError> {
         if name == self.own.name {
             return Err(ConnectError::Itself);
         }
@@ -286,11 +342,14 @@ impl Shared {
 
     /// Looks how far an attempt is, and begins one if there is none, unless the other node's `is_theirs`.
     fn begin(self: &Arc<Self>, name: &str, is_theirs: bool) -> Result<Begun, ConnectError> {
+        let has_line = self.peers.lines.has(name);
         let mut slots = self.peers.slots();
         if self.over.is_cancelled() {
             return Err(ConnectError::Closed);
         }
         Ok(match slots.get(name) {
+            // What waits for the connection goes first.
+            Some(Slot::Up(_)) if has_line => Begun::Elsewhere,
             Some(Slot::Up(connection)) => Begun::Up(Arc::clone(connection)),
             Some(_) => Begun::Elsewhere,
             None if is_theirs => Begun::Elsewhere,
@@ -377,97 +436,20 @@ impl Node {
     /// # Cancel safety
     /// Dropping the future gives the attempt up.
     pub async fn connect(&self, name: &str) -> Result<Remote, ConnectError> {
-        self.shared().connection(name).await.map(Remote)
+        self.shared().connection(name).await.map(|connection| Remote(Route::Connection(connection)))
     }
 
     /// Returns a connected node.
     pub fn connected(&self, name: &str) -> Option<Remote> {
-        self.shared().peers.connected(name).map(Remote)
+        self.shared().open(name).map(|connection| Remote(Route::Connection(connection)))
     }
 
     /// Ends the connection to a node: links and monitors are told `noconnection`. Returns false if there is
     /// none.
     pub fn disconnect(&self, name: &str) -> bool {
-        let connected = self.connected(name);
-        connected.is_some_and(|remote| {
-            remote.0.stop("this node has disconnected");
+        self.shared().peers.up(name).is_some_and(|connection| {
+            connection.stop("this node has disconnected");
             true
         })
-    }
-}
-
-/// Another node, for as long as the connection to it lasts. When it has ended, sends to its processes fail,
-/// and links and monitors are answered `noconnection`; [`Node::connect`] makes another one.
-#[derive(Clone)]
-pub struct Remote(pub(super) Arc<Connection>);
-
-impl Remote {
-    /// Returns the name of the node.
-    pub fn name(&self) -> &str {
-        &self.0.peer.name
-    }
-
-    /// Returns what the two nodes have agreed on.
-    pub fn agreed(&self) -> wire::Flags {
-        self.0.peer.agreed
-    }
-
-    /// Returns a reference to whatever process has `name` there, for messages. It is one like any: `send`
-    /// waits while more than 1 MiB is queued for the node, and `try_send` says that it is full. A message
-    /// that no term says, such as a float that is no number, is handed back as if the process had ended.
-    ///
-    /// To be linked, a process has to be known by its pid.
-    ///
-    /// # Panics
-    /// When `name` has more than 255 characters.
-    pub fn process<M: ToTerm + Send + 'static>(&self, name: &str) -> ProcessRef<M> {
-        let (pid, there) = self.named(name);
-        remote::process_ref(pid, there)
-    }
-
-    /// Returns a reference to the process with a pid that came from there. A pid of this node is nobody: what
-    /// is sent to it is handed back.
-    pub fn process_of<M: ToTerm + Send + 'static>(&self, pid: &wire::Pid) -> ProcessRef<M> {
-        let shared = &self.0.shared;
-        if shared.is_ours(pid) {
-            let row = shared.nodes.node(&pid.node, pid.creation);
-            let nobody = remote::pid(&row, connection::serial(pid), Arc::new(Nobody));
-            return remote::process_ref(nobody, Arc::new(Nobody));
-        }
-        let there = There::new(Arc::clone(&self.0), Target::Pid(pid.clone()));
-        remote::process_ref(self.pid(pid), there)
-    }
-
-    /// Returns the process with a pid that came from there, to link, monitor and end it.
-    ///
-    /// A pid of this node is that process, if it is alive and others know it; else it is nobody.
-    pub fn pid(&self, pid: &wire::Pid) -> Pid {
-        match self.0.shared.is_ours(pid) {
-            true => self.0.shared.pid_here(pid).unwrap_or_else(Pid::nobody),
-            false => self.0.there(pid),
-        }
-    }
-
-    /// Has `process` monitor whatever process has `name` there. The [`Down`](twoply_core::actor::Down)
-    /// carries the name.
-    ///
-    /// # Panics
-    /// When `name` has more than 255 characters.
-    pub fn monitor<M: Send + 'static>(&self, process: &Process<M>, name: &str) -> MonitorRef {
-        remote::monitor_name(process, &self.named(name).0, name)
-    }
-
-    fn named(&self, name: &str) -> (Pid, Arc<There>) {
-        let name = Atom::new(name).unwrap_or_else(|error| panic!("{error}"));
-        let there = There::new(Arc::clone(&self.0), Target::Name(name));
-        // A number of its own, which no process there has: those count from below.
-        let serial = u64::MAX - self.0.shared.number();
-        (remote::pid(&self.0.row, serial, Arc::clone(&there) as _), there)
-    }
-}
-
-impl std::fmt::Debug for Remote {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Remote").field("name", &self.name()).finish()
     }
 }

@@ -1,5 +1,6 @@
 //! [`ToTerm`] and [`FromTerm`]: which types of Rust are which terms.
 
+mod arguments;
 mod collections;
 #[doc(hidden)]
 pub mod derived;
@@ -9,6 +10,7 @@ use super::decode::Decoder;
 use super::encode::Encoder;
 use super::error::{DecodeError, EncodeError};
 
+pub use self::arguments::{Arguments, FromArguments};
 pub use self::collections::Nilable;
 pub use self::scalars::Charlist;
 

@@ -375,3 +375,30 @@ pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
     value.to_term(&mut Encoder::new(&mut bytes))?;
     Ok(bytes)
 }
+
+/// A term that has been written before it is known where it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoded(Vec<u8>);
+
+impl Encoded {
+    pub(crate) fn new<T: ToTerm + ?Sized>(value: &T) -> Result<Encoded, EncodeError> {
+        let mut bytes = Vec::new();
+        value.to_term(&mut Encoder::new(&mut bytes))?;
+        Ok(Encoded(bytes))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl ToTerm for Encoded {
+    fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        out.out.extend_from_slice(&self.0);
+        Ok(())
+    }
+}

@@ -10,7 +10,7 @@ use crate::wire::error::{DecodeError, EncodeError, Why};
 use crate::wire::tag;
 
 /// Each small integer as a term, to read elements of a list that was written as a string.
-static SMALL_INTEGERS: [[u8; 2]; 256] = {
+pub(super) static SMALL_INTEGERS: [[u8; 2]; 256] = {
     let mut all = [[tag::SMALL_INTEGER, 0]; 256];
     let mut number = 0;
     while number < 256 {

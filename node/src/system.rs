@@ -1,0 +1,170 @@
+//! The processes that others count on: `net_kernel` and `rex`, and what any process is asked by `sys`.
+
+use std::sync::Arc;
+
+use twoply_core::actor::Pid;
+use twoply_core::channel::oneshot;
+
+use crate::Node;
+use crate::connection::{Connection, From, GEN_CALL};
+use crate::functions::{How, count};
+use crate::node::Shared;
+use crate::outbox::Sender;
+use crate::wire::{Atom, DecodeError, Decoder, FromTerm, Kind, Target, Term, TermRef};
+
+/// The names of processes of the system, which live as long as the node does.
+const NAMES: [&str; 2] = ["net_kernel", "rex"];
+
+/// Returns true if a process of the system has the name.
+pub(crate) fn is_system(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// What the program does where a process is asked what its type does not say.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    system: Option<SystemHook>,
+    undecodable: Option<UndecodableHook>,
+}
+
+type SystemHook = Arc<dyn Fn(&Pid, &Term) -> Option<Term> + Send + Sync>;
+type UndecodableHook = Arc<dyn Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync>;
+
+impl Node {
+    /// Sets what answers requests of the module `sys`, such as `get_state` and `get_status`, to processes
+    /// whose type does not read them: `hook` is told the process and the request. Without one, and where it
+    /// returns nothing, they are answered `{error, not_supported}`. A reader of a connection runs it, so it
+    /// must not wait.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::node::{Node, wire::Term};
+    ///
+    /// let shop = Node::builder("shop@localhost").cookie("secret").without_epmd().start().wait()?;
+    /// // sys:get_state({counter, 'shop@localhost'}) is open.
+    /// shop.on_system(|_, request| request.is_atom("get_state").then(|| Term::atom("open")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_system(&self, hook: impl Fn(&Pid, &Term) -> Option<Term> + Send + Sync + 'static) {
+        self.shared().hooks().system = Some(Arc::new(hook));
+    }
+
+    /// Sets what is told of messages that their receivers do not understand: the process, the message, and
+    /// the error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). A reader
+    /// of a connection runs it, so it must not wait.
+    pub fn on_undecodable(&self, hook: impl Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync + 'static) {
+        self.shared().hooks().undecodable = Some(Arc::new(hook));
+    }
+}
+
+/// Reads `{'$gen_call', From, Request}`, if it is one.
+fn question_in(mut payload: Decoder<'_>) -> Option<(From, Decoder<'_>)> {
+    payload.tuple_of(3).ok()?;
+    if payload.kind().ok()? != Kind::Atom || payload.atom().ok()? != GEN_CALL {
+        return None;
+    }
+    Some((From::from_term(&mut payload).ok()?, payload))
+}
+
+/// Reads `{system, From, Request}`, if it is one.
+fn request_in(mut payload: Decoder<'_>) -> Option<(From, Term)> {
+    payload.tuple_of(3).ok()?;
+    if payload.kind().ok()? != Kind::Atom || payload.atom().ok()? != "system" {
+        return None;
+    }
+    Some((From::from_term(&mut payload).ok()?, Term::from_term(&mut payload).ok()?))
+}
+
+impl Connection {
+    /// Answers a message to a process of the system.
+    pub(crate) fn system_message(self: &Arc<Self>, name: &str, payload: &Decoder<'_>) {
+        match name {
+            "net_kernel" => self.net_kernel(payload),
+            _ => self.rex(payload),
+        }
+    }
+
+    /// Answers `net_adm:ping/1`.
+    fn net_kernel(&self, payload: &Decoder<'_>) {
+        if let Some((from, mut request)) = question_in(payload.clone())
+            && request.tuple_of(2).is_ok()
+            && request.atom().is_ok_and(|what| what == "is_auth")
+        {
+            self.reply(&from, &Atom::known("yes"));
+        }
+    }
+
+    /// Calls functions for those who ask by a message, and says that they need not.
+    fn rex(self: &Arc<Self>, payload: &Decoder<'_>) {
+        if let Some((from, request)) = question_in(payload.clone()) {
+            self.apply(request, &["call", "block_call"], How::Reply(Arc::clone(self), from));
+            return;
+        }
+        let mut payload = payload.clone();
+        if payload.tuple_of(2).is_err() {
+            return;
+        }
+        match payload.kind() {
+            Ok(Kind::Pid) => {
+                if let Ok(from) = payload.pid()
+                    && payload.atom().is_ok_and(|what| what == "features_request")
+                {
+                    let features = vec![Atom::known("erpc")];
+                    let answer = (Atom::known("features_reply"), self.shared.name.clone(), features);
+                    self.push(&Target::Pid(from), &answer, false, Sender::current());
+                }
+            }
+            Ok(Kind::Atom) if payload.atom().is_ok_and(|tag| tag == "$gen_cast") => {
+                self.apply(payload, &["cast"], How::Plain);
+            }
+            _ => {}
+        }
+    }
+
+    /// Runs the function of `{What, Module, Function, Arguments, GroupLeader}`.
+    fn apply(&self, mut request: Decoder<'_>, whats: &[&str], how: How) {
+        let mut read = || {
+            request.tuple_of(5)?;
+            if !whats.contains(&&*request.atom()?) {
+                return Err(DecodeError::refused("this is not asked of rex"));
+            }
+            let (module, function) = (request.owned_atom()?, request.owned_atom()?);
+            Ok((module, function, count(&request)?))
+        };
+        let Ok(key) = read() else { return self.shared.undecodable() };
+        let (go, gone) = oneshot::channel();
+        // Where nothing can be started, whoever asks is told so by what is dropped.
+        if self.shared.functions.begin(&self.shared, key, &mut request, how, gone).is_ok() {
+            let _ = go.send(());
+        }
+    }
+
+    /// Does with a message that its receiver does not understand what is due.
+    pub(crate) fn misunderstood(&self, pid: Option<&Pid>, payload: &Decoder<'_>, error: &DecodeError) {
+        if let Some((from, request)) = request_in(payload.clone()) {
+            let hook = self.shared.hooks().system.clone();
+            let answer = pid.zip(hook).and_then(|(pid, hook)| hook(pid, &request));
+            return match answer {
+                Some(answer) => self.reply(&from, &answer),
+                None => self.reply(&from, &Err::<(), _>(Atom::known("not_supported"))),
+            };
+        }
+        self.shared.undecodable();
+        if let Some((from, _)) = question_in(payload.clone()) {
+            let text = (Term::atom("undecodable"), error.to_string());
+            self.reply(&from, &Err::<(), _>(text));
+        }
+        let hook = self.shared.hooks().undecodable.clone();
+        if let (Some(pid), Some(hook), Ok(message)) = (pid, hook, payload.clone().term()) {
+            hook(pid, message, error);
+        }
+    }
+}
+
+impl Shared {
+    fn hooks(&self) -> std::sync::MutexGuard<'_, Hooks> {
+        // Nothing panics under this lock.
+        self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
