@@ -93,8 +93,8 @@ impl Builder {
     }
 
     /// Sets the address of the port mapper; else it is on this host, at port 4369 or the one that the
-    /// variable `ERL_EPMD_PORT` says. This library starts none. When it is lost the node registers again, each 2
-    /// seconds, and its creation stays.
+    /// variable `ERL_EPMD_PORT` says. This library starts none. When it is lost the node registers again,
+    /// each 2 seconds, and its creation stays.
     pub fn epmd(mut self, address: SocketAddr) -> Builder {
         self.epmd = Some(address);
         self
@@ -145,7 +145,8 @@ impl Builder {
     ///
     /// # Errors
     /// When the name is none of a node, when there is no cookie, when nothing can listen, and when the port
-    /// mapper does not answer or has the name, for 2 seconds: that of a node that has just ended is still taken.
+    /// mapper does not answer or has the name, for 2 seconds: that of a node that has just ended is still
+    /// taken.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
