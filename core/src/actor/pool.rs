@@ -260,6 +260,25 @@ impl<M: Send + 'static> Pool<M> {
     }
 
     /// Returns the supervisor of the members, to link to it, to monitor it or to look at its tree.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(3).start(|| Quiet).wait()?;
+    /// assert_eq!(pool.supervisor().children().wait()?.len(), 3);
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn supervisor(&self) -> &SupervisorRef {
         &self.0.supervisor
     }
@@ -360,6 +379,25 @@ impl<M: Send + 'static> Pool<M> {
     /// Stops the pool: its members are asked to [shut down](ExitReason::Shutdown), and end where they wait
     /// unless they trap exits. What they have not received is undelivered. Returns why the supervisor has
     /// ended.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(2).start(|| Quiet).wait()?;
+    /// assert!(pool.stop().wait().is_orderly());
+    /// assert!(pool.send(7).wait().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn stop(&self) -> ExitReason {
         if let Some(queue) = self.0.route.queue() {
             queue.close();

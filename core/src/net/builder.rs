@@ -39,6 +39,14 @@ use crate::kernel::world::{self, SocketOption, World};
 pub type TcpSocket = SocketBuilder<Stream>;
 
 /// The options of a UDP socket that is not made yet; made by [`UdpSocket::builder`].
+///
+/// ```
+/// use twoply::{Wait, net::UdpSocket};
+///
+/// let options = UdpSocket::builder().ttl(3).broadcast(true);
+/// assert_eq!(options.bind("127.0.0.1:0").wait()?.ttl()?, 3);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub type UdpSocketBuilder = SocketBuilder<Datagram>;
 
 /// The options of a socket that is not made yet: [`TcpSocket`] or [`UdpSocketBuilder`].
@@ -102,11 +110,30 @@ impl<R> SocketBuilder<R> {
 
     /// Sets whether other sockets of the same user may share the address, the kernel spreading connections or
     /// datagrams among them. Default: no. Closing a listener resets the connections that are queued for it.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpSocket};
+    ///
+    /// let one = TcpSocket::new().reuse_port(true).bind("127.0.0.1:0").wait()?;
+    /// let other = TcpSocket::new().reuse_port(true).bind(one.local_addr()?).wait()?;
+    /// assert_eq!(one.local_addr()?, other.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn reuse_port(self, reuse: bool) -> Self {
         self.with(SocketOption::ReusePort(reuse))
     }
 
     /// Sets whether a socket of IPv6 leaves IPv4 alone. Default: what the system's default is.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpSocket};
+    ///
+    /// // Both families have the port.
+    /// if let Ok(six) = TcpSocket::new().only_v6(true).bind("[::]:0").wait() {
+    ///     TcpSocket::new().bind(("0.0.0.0", six.local_addr()?.port())).wait()?;
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn only_v6(mut self, only: bool) -> Self {
         self.options.only_v6 = Some(only);
         self
@@ -114,6 +141,14 @@ impl<R> SocketBuilder<R> {
 
     /// Has all packets go through one interface of the network, by its name (`SO_BINDTODEVICE`), of at most
     /// 15 bytes. The system may ask for a privilege.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Wait, net::TcpSocket};
+    ///
+    /// let error = TcpSocket::new().device("too-long-for-a-name").bind("127.0.0.1:0").wait().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    /// ```
     pub fn device(self, name: &str) -> Self {
         if name.len() > 15 || name.is_empty() || name.contains('\0') {
             let message = format!("the name of an interface has 1 to 15 bytes without NUL, not {name:?}");
@@ -218,6 +253,17 @@ impl TcpSocket {
     }
 
     /// Sets what closing does to data that has not arrived ([`TcpStream::set_linger`]).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, net::{TcpListener, TcpSocket}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let options = TcpSocket::new().linger(Some(Duration::ZERO));
+    /// let client = options.connect(listener.local_addr()?).wait()?;
+    /// assert_eq!(client.linger()?, Some(Duration::ZERO));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn linger(self, linger: Option<Duration>) -> TcpSocket {
         self.with_checked(linger.map(whole_seconds).transpose().map(SocketOption::Linger))
     }
@@ -241,6 +287,14 @@ impl TcpSocket {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an option that the system cannot represent; when
     /// names cannot be resolved, and the last error when no address can be had.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpSocket};
+    ///
+    /// let listener = TcpSocket::new().backlog(16).bind("127.0.0.1:0").wait()?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn bind(self, addrs: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> + Send {
         let query = addrs.to_query();
         Self::first(query, move |world, address| {

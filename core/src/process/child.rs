@@ -112,6 +112,16 @@ impl Child {
     ///
     /// # Errors
     /// As [`wait`](Child::wait).
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut child = Command::new("sleep").arg("1000").spawn()?;
+    /// assert_eq!(child.try_wait()?, None);
+    /// let status = child.kill().wait()?;
+    /// assert_eq!(child.try_wait()?, Some(status));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.exit().try_wait()
     }
@@ -173,6 +183,15 @@ impl Child {
     ///
     /// # Errors
     /// [`OutputError`], with what was read.
+    ///
+    /// ```
+    /// use std::process::Stdio;
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let child = Command::new("seq").arg("3").stdout(Stdio::piped()).spawn()?;
+    /// assert_eq!(child.wait_with_output().wait()?.stdout, b"1\n2\n3\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn wait_with_output(mut self) -> Result<Output, OutputError> {
         self.stdin = None;
         let pipes = (self.stdout.take().map(|out| out.pipe), self.stderr.take().map(|err| err.pipe));

@@ -36,11 +36,28 @@ pub struct Command {
 impl Command {
     /// Makes the settings of a child that runs `program`, which is looked for on the `PATH` unless it has a
     /// slash.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// assert!(Command::new("true").status().wait()?.success());
+    /// let error = Command::new("no-such-program").status().wait().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(program: impl AsRef<OsStr>) -> Command {
         Command::from(process::Command::new(program))
     }
 
     /// Adds one argument, which no shell looks at.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let output = Command::new("echo").arg("$HOME; it's not read").output().wait()?;
+    /// assert_eq!(output.stdout, b"$HOME; it's not read\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Command {
         self.std.arg(arg);
         self
@@ -62,6 +79,14 @@ impl Command {
     }
 
     /// Sets the first argument, the name by which the program knows itself.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let output = Command::new("sh").arg0("me").args(["-c", "echo $0"]).output().wait()?;
+    /// assert_eq!(output.stdout, b"me\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Command {
         self.std.arg0(arg);
         self
@@ -84,6 +109,15 @@ impl Command {
     }
 
     /// Sets several variables of its environment.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut command = Command::new("sh");
+    /// let output = command.args(["-c", "echo $A-$B"]).envs([("A", "1"), ("B", "2")]).output().wait()?;
+    /// assert_eq!(output.stdout, b"1-2\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn envs(
         &mut self,
         variables: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
@@ -93,6 +127,14 @@ impl Command {
     }
 
     /// Leaves a variable of this process out of its environment.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let output = Command::new("sh").args(["-c", "echo ${HOME-none}"]).env_remove("HOME").output().wait()?;
+    /// assert_eq!(output.stdout, b"none\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Command {
         self.std.env_remove(name);
         self
@@ -130,6 +172,16 @@ impl Command {
 
     /// Sets its standard input. Unless set, it is that of this process, and empty for
     /// [`output`](Command::output).
+    ///
+    /// ```
+    /// use std::process::Stdio;
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    /// child.stdin.take().unwrap().write_all(b"hello").wait()?;
+    /// assert_eq!(child.wait_with_output().wait()?.stdout, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Command {
         self.std.stdin(stdin);
         self.is_set[0] = true;
@@ -138,6 +190,14 @@ impl Command {
 
     /// Sets its standard output. Unless set, it is that of this process, and piped for
     /// [`output`](Command::output).
+    ///
+    /// ```
+    /// use std::process::Stdio;
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// assert!(Command::new("echo").arg("unheard").stdout(Stdio::null()).status().wait()?.success());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Command {
         self.std.stdout(stdout);
         self.is_set[1] = true;
@@ -177,6 +237,14 @@ impl Command {
 
     /// Puts it into a process group: 0 makes a new one, whose number is that of the child. A signal of the
     /// terminal, such as that of Ctrl-C, goes to the group in the foreground, so not to another one.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut child = Command::new("true").process_group(0).spawn()?;
+    /// assert!(child.wait().wait()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn process_group(&mut self, group: i32) -> &mut Command {
         self.std.process_group(group);
         self
@@ -227,6 +295,14 @@ impl Command {
     }
 
     /// Returns the settings that std has.
+    ///
+    /// ```
+    /// use twoply::process::Command;
+    ///
+    /// let mut command = Command::new("ls");
+    /// command.args(["-l", "/"]);
+    /// assert_eq!(command.as_std().get_args().count(), 2);
+    /// ```
     pub fn as_std(&self) -> &process::Command {
         &self.std
     }
@@ -238,6 +314,14 @@ impl Command {
     /// [`NotFound`](io::ErrorKind::NotFound) when there is no such program or folder; what else the system
     /// says, for instance that it is out of processes or descriptors. Then there is no child, and nothing is
     /// left of the attempt.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let mut child = Command::new("sh").args(["-c", "exit 3"]).spawn()?;
+    /// assert_eq!(child.wait().wait()?.code(), Some(3));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spawn(&mut self) -> io::Result<Child> {
         exit::reap();
         Child::new(self.std.spawn()?, self.kill_on_drop, self.output_limit)
@@ -270,6 +354,15 @@ impl Command {
     ///
     /// # Errors
     /// [`OutputError`], with what was read. It can be turned into an [`io::Error`], as `?` does.
+    ///
+    /// ```
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let output = Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).output().wait()?;
+    /// assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    /// assert_eq!(output.status.code(), Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn output(&mut self) -> impl Future<Output = Result<Output, OutputError>> + Send + use<> {
         self.set_unset(Stdio::null, Stdio::piped);
         let child = self.spawn();

@@ -178,6 +178,18 @@ impl<M: Send + 'static, V: Send + Sync + 'static> Directory<M, V> {
     }
 
     /// Returns the entries behind `key`, in the order in which they were made.
+    ///
+    /// ```
+    /// use twoply::actor::{self, Directory, Process};
+    ///
+    /// let directory = Directory::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// directory.register("key", &process, "value")?;
+    /// let found = &directory.lookup("key")[0];
+    /// assert_eq!((found.key(), *found.value()), ("key", "value"));
+    /// assert!(directory.lookup("no such key").is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lookup(&self, key: &str) -> Vec<DirectoryEntry<M, V>> {
         let tables = self.0.0.lock();
         tables.keys.get(key).map(|entries| entries.values().cloned().collect()).unwrap_or_default()
@@ -210,6 +222,17 @@ impl<M: Send + 'static, V: Send + Sync + 'static> Directory<M, V> {
     }
 
     /// Returns the key of each entry of `process`, in the order in which they were made.
+    ///
+    /// ```
+    /// use twoply::actor::{self, Directory, Process};
+    ///
+    /// let directory = Directory::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// directory.register("two", &process, ())?;
+    /// directory.register("one", &process, ())?;
+    /// assert_eq!(directory.keys_of(&process.pid()), ["two".into(), "one".into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn keys_of(&self, process: &Pid) -> Vec<Arc<str>> {
         self.0.0.lock().holders.keys_of(process).iter().map(|(key, _)| Arc::clone(key)).collect()
     }

@@ -209,6 +209,18 @@ impl<M: Send + 'static> Via<M> {
     ///
     /// # Errors
     /// When the process takes messages of another type.
+    ///
+    /// ```
+    /// use twoply::actor::{Builder, Process, Registry, Via};
+    ///
+    /// let registry = Registry::new();
+    /// let via = Via::<u8>::new(registry.clone(), "clock");
+    /// assert!(via.whereis()?.is_none());
+    /// let body = async |mut me: Process<u8>| drop(me.receive().await);
+    /// let clock = Builder::new().register_in(&registry, "clock").spawn(body)?;
+    /// assert_eq!(via.whereis()?.unwrap().pid(), clock.pid());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn whereis(&self) -> Result<Option<ProcessRef<M>>, WrongTypeError> {
         self.names.whereis(&self.name)
     }
@@ -217,6 +229,13 @@ impl<M: Send + 'static> Via<M> {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    /// use twoply::{Wait, actor::{Registry, Via}};
+    ///
+    /// let nobody = Via::<&str>::new(Registry::new(), "nobody");
+    /// assert_eq!(nobody.send("hello").wait().unwrap_err().into_inner(), "hello");
+    /// ```
     pub async fn send(&self, message: M) -> Result<(), SendToNameError<M>> {
         send(&*self.names, &self.name, message).await
     }

@@ -49,6 +49,26 @@ impl<M: Send + 'static> PoolBuilder<M> {
 
     /// Ends the pool when more than `restarts` members have to be restarted within `period`; see
     /// [`Supervisor::intensity`].
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(2).intensity(3, Duration::from_secs(5)).start(|| Quiet).wait()?;
+    /// assert_eq!(pool.members().len(), 2);
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn intensity(mut self, restarts: usize, period: Duration) -> PoolBuilder<M> {
         self.supervisor = self.supervisor.intensity(restarts, period);
         self
@@ -68,6 +88,26 @@ impl<M: Send + 'static> PoolBuilder<M> {
     }
 
     /// Has `settings` applied to the builder of each member: its capacity, the hook for what is undelivered.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let small = |builder: twoply::actor::Builder<u32>| builder.capacity(8);
+    /// let pool = Pool::builder().size(2).settings(small).start(|| Quiet).wait()?;
+    /// assert_eq!(pool.members()[0].capacity(), Some(8));
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn settings<F>(mut self, settings: F) -> PoolBuilder<M>
     where
         F: Fn(Builder<M>) -> Builder<M> + Send + Sync + 'static,
@@ -81,6 +121,25 @@ impl<M: Send + 'static> PoolBuilder<M> {
     ///
     /// # Errors
     /// When a member cannot be started (then all are stopped again), or the supervisor cannot be.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let pool = Pool::builder().size(2).start(|| Quiet).wait()?;
+    /// pool.send(7).wait()?;
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn start<A, F>(self, make: F) -> Result<Pool<M>, StartError>
     where
         A: Actor<Message = M>,

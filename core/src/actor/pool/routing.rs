@@ -29,6 +29,25 @@ impl<M> Routing<M> {
 
     /// Returns the routing to the member in whose mailbox the fewest messages wait. The one that it handles
     /// is not counted: where a message may take long, [`first_idle`](Routing::first_idle) is better.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::{Pool, Routing}};
+    ///
+    /// let pool = Pool::builder().size(2).routing(Routing::least_loaded()).start(|| Quiet).wait()?;
+    /// pool.send(7).wait()?;
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn least_loaded() -> Routing<M> {
         Routing(Chosen::LeastLoaded)
     }
@@ -76,6 +95,25 @@ impl<M> Routing<M> {
     /// Returns the routing to the member that has nothing to do first: messages wait in one queue, for at
     /// most `capacity` of them, at least one. A message that nobody has taken is lost with none of the
     /// members.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::{Pool, Routing}};
+    ///
+    /// let pool = Pool::builder().size(2).routing(Routing::first_idle(100)).start(|| Quiet).wait()?;
+    /// pool.send(7).wait()?;
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn first_idle(capacity: usize) -> Routing<M> {
         Routing(Chosen::FirstIdle(capacity.max(1)))
     }

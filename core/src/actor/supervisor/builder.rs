@@ -46,6 +46,17 @@ impl Supervisor {
     }
 
     /// Returns a supervisor that restarts [the child alone](Strategy::OneForOne); see [`Supervisor::new`].
+    ///
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+    /// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+    /// assert_eq!(supervisor.count().wait()?.active, 1);
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn one_for_one() -> Supervisor {
         Supervisor::new(Strategy::OneForOne)
     }
@@ -255,6 +266,15 @@ impl Supervisor {
 
     /// Gives the supervisor a name in the [global registry](Registry::global) each time it is started, before
     /// its children are; [`SupervisorRef::named`] finds it. If the name is taken, it cannot be started.
+    ///
+    /// ```
+    /// use twoply::{Wait, actor::supervisor::{Supervisor, SupervisorRef}};
+    ///
+    /// let supervisor = Supervisor::one_for_one().register("doors").start().wait()?;
+    /// assert_eq!(SupervisorRef::named("doors")?.unwrap().pid(), supervisor.pid());
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn register(self, name: impl Into<Arc<str>>) -> Supervisor {
         self.register_in(&Registry::global(), name)
     }

@@ -81,6 +81,15 @@ impl SupervisorRef {
     }
 
     /// Returns the pid of the supervisor, to monitor it or to link to it.
+    ///
+    /// ```
+    /// use twoply::{Wait, actor::supervisor::Supervisor};
+    ///
+    /// let supervisor = Supervisor::one_for_one().start().wait()?;
+    /// assert_eq!(supervisor.tree().wait()?.pid, supervisor.pid());
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pid(&self) -> Pid {
         self.process.pid()
     }
@@ -257,6 +266,18 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When the supervisor has ended.
+    ///
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let branch = ChildSpec::supervisor("branch", Supervisor::dynamic());
+    /// let root = Supervisor::one_for_one().child(branch).start().wait()?;
+    /// assert_eq!(root.child_supervisor("branch").wait()?.unwrap().count().wait()?.specs, 0);
+    /// assert!(root.child_supervisor("leaf").wait()?.is_none());
+    /// # root.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn child_supervisor(&self, id: &str) -> Result<Option<SupervisorRef>, Failure> {
         let children = self.children().await?;
         Ok(children.into_iter().find(|child| *child.id == *id).and_then(|child| child.supervisor))

@@ -127,6 +127,19 @@ impl<M: Send + 'static> ChildSpec<M> {
     }
 
     /// As [`ChildSpec::once`], with straight-line code.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let connections = Supervisor::dynamic().start().wait()?;
+    /// let (socket, served) = channel::oneshot();
+    /// let connection = ChildSpec::once_fn("connection", move |_: Process<()>| socket.send(7).unwrap());
+    /// connections.start_child(connection).wait()?;
+    /// assert_eq!(served.wait()?, 7);
+    /// # connections.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn once_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<M>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
@@ -137,6 +150,28 @@ impl<M: Send + 'static> ChildSpec<M> {
     }
 
     /// As [`ChildSpec::once`], with an actor; see [`ChildSpec::actor`] for when it counts as started.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::Wait;
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let actor = ChildSpec::actor_once("quiet", Quiet);
+    /// let to_actor = actor.reference();
+    /// let supervisor = Supervisor::one_for_one().child(actor).start().wait()?;
+    /// to_actor.send(7).wait()?;
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn actor_once<A>(id: impl Into<Arc<str>>, actor: A) -> ChildSpec<M>
     where
         A: Actor<Message = M>,
@@ -206,6 +241,21 @@ impl ChildSpec<Infallible> {
 
     /// Returns a child that is a task of straight-line code, run anew for each start, which takes no
     /// messages. It is stopped by unwinding from its wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, time};
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let cleaner = ChildSpec::task_fn("cleaner", || loop {
+    ///     time::sleep(Duration::from_secs(60)).wait();
+    ///     println!("cleaning");
+    /// });
+    /// let supervisor = Supervisor::one_for_one().child(cleaner).start().wait()?;
+    /// assert_eq!(supervisor.count().wait()?.active, 1);
+    /// supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn task_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<Infallible>
     where
         F: Fn() -> T + Send + Sync + 'static,

@@ -39,6 +39,17 @@ impl ChildInfo {
     }
 
     /// Returns a reference to the child, if it is a supervisor and runs.
+    ///
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let branch = ChildSpec::supervisor("branch", Supervisor::dynamic());
+    /// let root = Supervisor::one_for_one().child(branch).start().wait()?;
+    /// assert!(root.children().wait()?[0].supervisor().is_some());
+    /// # root.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn supervisor(&self) -> Option<&SupervisorRef> {
         self.supervisor.as_ref()
     }
@@ -73,6 +84,18 @@ impl fmt::Display for ChildState {
 }
 
 /// The numbers of children that a supervisor has; see [`SupervisorRef::count`] for an example.
+///
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+///
+/// let branch = ChildSpec::supervisor("branch", Supervisor::dynamic());
+/// let root = Supervisor::one_for_one().child(branch).start().wait()?;
+/// let counts = root.count().wait()?;
+/// assert_eq!((counts.specs, counts.active, counts.supervisors, counts.workers), (1, 1, 1, 0));
+/// # root.stop().wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

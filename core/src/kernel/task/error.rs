@@ -79,6 +79,14 @@ impl Panic {
     }
 
     /// Returns the message, when the payload is a string, as it is for `panic!("...")`.
+    ///
+    /// ```
+    /// use twoply::{Failure, Wait};
+    ///
+    /// let task = twoply::spawn_fn(|| -> u32 { std::panic::panic_any(7) });
+    /// let Err(Failure::Panicked(panic)) = task.wait() else { unreachable!("it has panicked") };
+    /// assert_eq!(panic.message(), None, "the payload is no string");
+    /// ```
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }

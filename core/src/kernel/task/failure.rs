@@ -119,6 +119,21 @@ impl Cycle {
     }
 
     /// Returns the names of the tasks in reports, each once, in the order in which they wait for each other.
+    ///
+    /// ```
+    /// use twoply::{Wait, sync::{LockError, Mutex}, task};
+    ///
+    /// let mutex = Mutex::new(0);
+    /// let task = task::Builder::new().name("narcissus").spawn(async move {
+    ///     let _guard = mutex.lock().await;
+    ///     match mutex.lock().checked().await {
+    ///         Err(LockError::Deadlock(cycle)) => cycle.tasks().map(str::to_owned).collect(),
+    ///         _ => Vec::new(),
+    ///     }
+    /// })?;
+    /// assert_eq!(task.wait()?, ["narcissus"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tasks(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|name| &**name)
     }

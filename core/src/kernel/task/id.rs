@@ -39,6 +39,14 @@ impl TaskId {
     }
 
     /// Returns the id as a number, which is never zero.
+    ///
+    /// ```
+    /// use twoply::task::TaskId;
+    ///
+    /// let id = twoply::spawn(async {}).id();
+    /// assert_eq!(TaskId::from_u64(id.as_u64()), Some(id));
+    /// assert_eq!(TaskId::from_u64(0), None);
+    /// ```
     pub fn as_u64(self) -> u64 {
         self.0.get()
     }
