@@ -37,7 +37,7 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let (host, port) = host_of(&uri)?;
             let stream = TcpStream::connect((host, port)).await?;
-            // What hyper writes is whole already.
+            // Hyper writes whole messages already.
             stream.set_nodelay(true)?;
             Ok(Io::new(stream))
         })

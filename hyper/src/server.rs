@@ -53,7 +53,7 @@ where
         };
         let Some(accepted) = race((accept, stopped)).await else { break };
         let (stream, _) = accepted?;
-        // What hyper writes is whole already. A connection that is gone by now says so when it is read.
+        // Hyper writes whole messages already. A connection that is gone by now says so when it is read.
         let _ = stream.set_nodelay(true);
         let connection = server.serve_connection_with_upgrades(Io::new(stream), service.clone());
         let connection = connections.watch(connection.into_owned());

@@ -94,7 +94,7 @@ struct Theirs {
     local: Pid,
 }
 
-/// What becomes of an answer: it gets the cursor at the answer, or the reason for which there is none.
+/// The receiver of an answer: it gets the cursor at the answer, or the reason for which there is none.
 pub(crate) type Call = Box<dyn FnOnce(Result<&mut Decoder<'_>, CallError>) + Send>;
 
 impl Tables {

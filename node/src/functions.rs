@@ -41,7 +41,7 @@ trait Function: Send + Sync {
     fn start(&self, start: Start<'_, '_>) -> Result<Pid, Atom>;
 }
 
-/// What a process of another node's begins with.
+/// The beginning of a process of another node's.
 struct Start<'a, 'b> {
     shared: &'a Arc<Shared>,
     key: Key,
@@ -52,7 +52,7 @@ struct Start<'a, 'b> {
     running: Running,
 }
 
-/// What is owed when a function has come to its end.
+/// The answer that is owed when a function has come to its end.
 pub(crate) enum How {
     /// Nothing: the process ends.
     Plain,

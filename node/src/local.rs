@@ -96,7 +96,7 @@ impl Locals {
         if name.is_some_and(|name| tables.names.contains_key(name)) {
             return Err(RegisterError::Taken);
         }
-        // What is not needed is dropped after the lock.
+        // An unneeded value is dropped after the lock.
         let mut unneeded = None;
         match tables.known.get_mut(&serial) {
             Some(known) if known.inlet.is_none() => known.inlet = inlet,
@@ -195,7 +195,7 @@ pub(crate) struct Typed<M> {
 
 struct Queue<M> {
     items: VecDeque<Item<M>>,
-    /// Whether a task sends them.
+    /// True while a task sends them.
     draining: bool,
 }
 

@@ -38,7 +38,7 @@ pub(crate) use self::peers::Peering;
 pub(crate) use self::pending::{GiveUp, Pending};
 pub(crate) use self::remote::Route;
 
-/// What the program has set.
+/// The settings of the program.
 pub(crate) struct Settings {
     /// How long a peer may say nothing.
     pub(crate) tick_time: Duration,
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
 }
 
-/// What all tasks of a node share.
+/// The part that all tasks of a node share.
 pub(crate) struct Shared {
     pub(crate) own: Own,
     /// The name of the node.
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     /// The nodes that somebody has a pid of.
     pub(crate) nodes: NodeTable,
     pub(crate) locals: Arc<Locals>,
-    /// What others may call.
+    /// The functions that others may call.
     pub(crate) functions: FunctionTable,
     pub(crate) hooks: Mutex<Hooks>,
     peers: Peers,

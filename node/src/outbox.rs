@@ -26,19 +26,19 @@ const TOO_MANY: usize = 64 << 20;
 /// The bytes that the writer takes at a time, if lanes have as many.
 const BATCH: usize = 256 << 10;
 
-/// What is to be written.
+/// The bytes that are to be written.
 pub(crate) struct Outbox {
     state: Mutex<State>,
     /// Tells the writer that there is something, or that it is over.
     filled: Notify,
-    /// Whether the peer takes fragments.
+    /// True if the peer takes fragments.
     fragments: bool,
 }
 
 #[derive(Default)]
 struct State {
     bytes: Vec<u8>,
-    /// What goes out by turns, behind `bytes`.
+    /// The messages that go out by turns, behind `bytes`.
     lanes: Lanes,
     /// The bytes that the writer has taken and not written yet.
     writing: usize,
@@ -239,7 +239,7 @@ impl Outbox {
     }
 }
 
-/// What [`Outbox::take`] has left.
+/// The state in which [`Outbox::take`] has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// Nothing is left.

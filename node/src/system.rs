@@ -20,7 +20,7 @@ pub(crate) fn is_system(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// What the program does where a process is asked what its type does not say.
+/// The answers of the program where a process is asked what its type does not say.
 #[derive(Default)]
 pub(crate) struct Hooks {
     system: Option<SystemHook>,

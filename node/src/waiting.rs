@@ -17,7 +17,7 @@ pub(crate) struct Waiting {
     bytes: AtomicUsize,
     /// The bytes that wait for each process.
     of: Mutex<BTreeMap<u64, (Pid, usize)>>,
-    /// Whether one of them is lost.
+    /// True if one of them is lost.
     lost: AtomicBool,
     /// Tells the reader that there are fewer.
     fewer: Notify,

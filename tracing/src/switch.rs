@@ -1,4 +1,4 @@
-//! What a stack has entered goes along with its fiber.
+//! The spans that a stack has entered go along with its fiber.
 //!
 //! tracing keeps the spans that a thread has entered as a stack of that thread's. A fiber that waits leaves
 //! what it has entered, down to the *base*, which is what its thread had entered before it polled the task

@@ -1,4 +1,4 @@
-//! What the peer does: one message after the other, called by the reader.
+//! The messages of the peer, one after the other, as the reader calls them.
 
 use std::sync::Arc;
 

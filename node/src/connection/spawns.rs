@@ -20,7 +20,7 @@ pub(super) struct Spawn {
     wanted: Wanted,
 }
 
-/// What is to be told of a process that the peer starts.
+/// An answer that is owed for a process that the peer starts.
 pub(crate) enum Wanted {
     /// Its pid, or why there is none.
     Start(Box<dyn FnOnce(Result<Pid, Atom>) + Send>),

@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_millis(100);
 const INTENSITY: u32 = 4;
 /// Multiples of it, without what is in front of the point, are spread evenly.
 const GOLDEN: f64 = 0.618_033_988_749_895;
-/// What is written when there is nothing else: a frame without content.
+/// A frame without content, which is written when there is nothing else.
 const TICK: [u8; 4] = [0; 4];
 
 /// Starts the tasks of a connection. `rest` are bytes behind the handshake that have been read already.
@@ -77,7 +77,7 @@ impl Connection {
                     continue;
                 }
                 if let Some(message) = inbound.frame(frame).map_err(|error| error.to_string())? {
-                    // What types of the program make of a term is code of the program's.
+                    // The program's types read the term: that is code of the program's.
                     if catch_unwind(AssertUnwindSafe(|| self.receive(&message))).is_err() {
                         self.shared.undecodable();
                     }

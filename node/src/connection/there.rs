@@ -1,4 +1,4 @@
-//! What is done to processes of other nodes: [`There`] is their endpoint, and the way for their messages.
+//! Signals and messages to processes of other nodes: [`There`] is their endpoint, and the way for their messages.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,7 +30,7 @@ impl There {
 
     /// Has a message wait until the node is connected. It is dropped if it cannot be.
     fn wait_in_line<M: ToTerm>(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
-        // What no term says is handed back as what cannot arrive.
+        // A message that no term says is handed back as one that cannot arrive.
         let Ok(bytes) = Encoded::new(&message) else { return Err(TrySendError::Closed(message)) };
         let (target, kind) = (self.target.clone(), LineKind::Message(bytes.len()));
         let sender = Sender::current();
@@ -54,7 +54,7 @@ impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
             Err(SendError::Full) => Err(TrySendError::Full(message)),
             // The connection has ended this moment: the message is one of those that were under way.
             Err(SendError::Closed) if self.lasts() => Ok(()),
-            // What no term says, or is too long, is handed back as what cannot arrive.
+            // A message that no term says, or that is too long, is handed back as one that cannot arrive.
             Err(SendError::Closed | SendError::Encode) => Err(TrySendError::Closed(message)),
         }
     }

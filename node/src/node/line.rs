@@ -25,7 +25,7 @@ pub(crate) type Step = Box<dyn FnOnce(Option<&Arc<Connection>>) + Send>;
 #[derive(Default)]
 pub(super) struct Lines(Mutex<BTreeMap<String, Line>>);
 
-/// What waits for one node. It is there until everything in it has been done.
+/// The line for one node. It is there until everything in it has been done.
 #[derive(Default)]
 struct Line {
     steps: Vec<Step>,
@@ -35,7 +35,7 @@ struct Line {
     waiting: Vec<Waker>,
 }
 
-/// What is to be put into a line.
+/// An entry that is to be put into a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A message of so many bytes, which is refused if there is no room.

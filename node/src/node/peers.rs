@@ -23,7 +23,7 @@ const MAX_PENDING: usize = 128;
 /// The events that a receiver may fall behind.
 const EVENTS: usize = 256;
 
-/// What becomes of connections.
+/// A change of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -80,13 +80,13 @@ impl Listener {
     }
 }
 
-/// What is known of the other nodes.
+/// The other nodes, as far as they are known.
 pub(super) struct Peers {
     slots: Mutex<BTreeMap<String, Slot>>,
     /// Tells those who wait for a connection that somebody else makes.
     changed: Notify,
     listeners: Mutex<Vec<Arc<Listener>>>,
-    /// What waits for nodes that are being connected.
+    /// The lines for nodes that are being connected.
     pub(super) lines: Lines,
     discovery: Discovery,
     address: SocketAddr,
@@ -348,7 +348,7 @@ impl Shared {
             return Err(ConnectError::Closed);
         }
         Ok(match slots.get(name) {
-            // What waits for the connection goes first.
+            // The line for the connection goes first.
             Some(Slot::Up(_)) if has_line => Begun::Elsewhere,
             Some(Slot::Up(connection)) => Begun::Up(Arc::clone(connection)),
             Some(_) => Begun::Elsewhere,

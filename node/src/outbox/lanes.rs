@@ -23,7 +23,7 @@ pub(super) fn is_big(frame: &[u8]) -> bool {
     frame.len() > FRAGMENT
 }
 
-/// What goes out by turns.
+/// The messages that go out by turns.
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
@@ -41,7 +41,7 @@ struct Lane {
     /// The tasks that have sent the messages.
     senders: BTreeSet<u64>,
     receivers: BTreeSet<Receiver>,
-    /// Whether there is a signal.
+    /// True if there is a signal.
     signals: bool,
 }
 
@@ -141,7 +141,7 @@ impl Lanes {
     ) {
         let frame = if big {
             self.last += 1;
-            // What stands in front of a frame stands in front of each fragment instead.
+            // The bytes in front of a frame stand in front of each fragment instead.
             let cut = Cut { sequence: self.last, written: wire::FRAME_HEAD };
             Frame { bytes: std::mem::take(frame), cut: Some(cut) }
         } else {

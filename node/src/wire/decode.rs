@@ -46,7 +46,7 @@ pub struct Decoder<'a> {
     budget: usize,
     /// The containers that have been opened and not closed.
     depth: usize,
-    /// What whoever reads a message knows beside it: where it has come from.
+    /// The origin of the message, for types that need to know it.
     context: Option<&'a (dyn Any + Send + Sync)>,
 }
 

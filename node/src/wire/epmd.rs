@@ -1,4 +1,4 @@
-//! What is said to the port mapper of a host, and what it answers.
+//! Requests to the port mapper of a host, and its answers.
 
 /// The type of a node that is hidden.
 const HIDDEN: u8 = 72;

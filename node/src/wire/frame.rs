@@ -18,7 +18,7 @@ use super::tag;
 
 pub(crate) use self::fragments::{FRAME_HEAD, write_fragment};
 
-/// What a peer may make this keep.
+/// The limits of what a peer may make this keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The bytes of a frame.
@@ -119,10 +119,10 @@ impl Message {
     }
 }
 
-/// What is known of the frames that a peer has sent.
+/// The state of the frames that a peer has sent.
 #[derive(Debug)]
 pub struct Inbound {
-    /// Whether frames have headers, as has been agreed.
+    /// True if frames have headers, as has been agreed.
     headers: bool,
     cache: AtomCache,
     fragments: Fragments,

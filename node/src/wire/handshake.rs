@@ -34,7 +34,7 @@ pub struct Own {
     pub creation: u32,
     /// The flags that it offers.
     pub flags: Flags,
-    /// What all nodes of a cluster know.
+    /// The secret that all nodes of a cluster know.
     pub cookie: String,
 }
 
@@ -49,7 +49,7 @@ pub struct Peer {
     pub agreed: Flags,
 }
 
-/// What an acceptor says to a connector before it asks for the cookie.
+/// The answer of an acceptor to a connector before it asks for the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {

@@ -417,7 +417,7 @@ pub(crate) enum FunKind {
     Closure { header: ClosureHeader, free: Vec<Term> },
 }
 
-/// What identifies the code of a closure.
+/// The identity of the code of a closure.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ClosureHeader {
     pub(crate) module: Atom,
@@ -425,6 +425,6 @@ pub(crate) struct ClosureHeader {
     pub(crate) old_index: i64,
     pub(crate) old_uniq: i64,
     pub(crate) pid: Pid,
-    /// What [`NEW_FUN`](super::tag::NEW_FUN) has and the form before it had not: arity, hash and index.
+    /// The parts that [`NEW_FUN`](super::tag::NEW_FUN) has and the form before it had not: arity, hash, index.
     pub(crate) new: Option<(u8, [u8; 16], u32)>,
 }

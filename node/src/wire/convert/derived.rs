@@ -1,4 +1,4 @@
-//! What the code that the derives write is made of. No part of the interface.
+//! The parts of which the derives make their code. No part of the interface.
 
 use super::FromTerm;
 use crate::wire::decode::{Decoder, Kind};

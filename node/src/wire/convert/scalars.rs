@@ -250,7 +250,7 @@ known! {
     Term: term, build;
 }
 
-/// What the encoder's methods return: those that cannot fail return nothing.
+/// The results of the encoder's methods: those that cannot fail return nothing.
 trait Done {
     fn done(self) -> Result<(), EncodeError>;
 }

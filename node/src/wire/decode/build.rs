@@ -31,7 +31,7 @@ enum Open {
     },
 }
 
-/// What the beginning of a term is.
+/// The beginning of a term.
 enum Begin {
     Whole(Term),
     Open(Open),

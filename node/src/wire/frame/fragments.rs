@@ -40,7 +40,7 @@ pub(crate) fn write_fragment(
 pub(super) struct Sequence {
     /// The atoms of the header of the first fragment, which count for all.
     pub(super) atoms: Vec<Atom>,
-    /// What is there, without headers.
+    /// The bytes that have come, without headers.
     pub(super) bytes: Vec<u8>,
 }
 

@@ -18,7 +18,7 @@ struct Caller {
     name: String,
     creation: u32,
     flags: Flags,
-    /// Whether it has begun in the old form, and a message with the rest of it is to come.
+    /// True if it has begun in the old form, and a message with the rest of it is to come.
     old: bool,
 }
 
@@ -35,7 +35,7 @@ enum State {
     Over,
 }
 
-/// What an [`Acceptor`] has made of a message.
+/// The result of a message to an [`Acceptor`].
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Asked {

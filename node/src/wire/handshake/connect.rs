@@ -46,7 +46,7 @@ enum State {
     Over,
 }
 
-/// What a [`Connector`] has made of a message.
+/// The result of a message to a [`Connector`].
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
