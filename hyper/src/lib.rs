@@ -1,4 +1,4 @@
-//! All that hyper 1.x asks of a runtime, for twoply: users have it as `twoply::hyper`, with the feature `hyper`.
+//! All that hyper 1.x asks of a runtime: users of twoply have it as `twoply::hyper`, by the feature `hyper`.
 //!
 //! | hyper asks for | here |
 //! |---|---|

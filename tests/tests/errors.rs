@@ -71,6 +71,7 @@ fn all() -> BTreeSet<String> {
         of::<node::CallError>(),
         of::<node::ConnectError>(),
         of::<node::RegisterError>(),
+        of::<node::RpcError>(),
         of::<node::StartError>(),
         of::<node::wire::AtomError>(),
         of::<node::wire::DecodeError>(),

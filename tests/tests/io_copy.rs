@@ -118,15 +118,18 @@ fn a_proxy_of_streams_in_memory_does_the_same(on: &Systems) {
 fn one_way_copies_of_the_same_sockets_do_not_disturb_each_other(on: &Systems) {
     let ((client, near), (far, server)) = (connection(), connection());
     let (near, far) = (Arc::new(near), Arc::new(far));
-    let copies = [(near.clone(), far.clone()), (far.clone(), near.clone())].map(|(from, to)| {
+    let copy = |from: &Arc<_>, to: &Arc<_>| {
+        let (from, to) = (Arc::clone(from), Arc::clone(to));
         on.there().spawn(async move {
-            let count = net::copy(&from, &to).await.unwrap();
+            let count = net::copy(&*from, &*to).await.unwrap();
             to.shutdown(Shutdown::Write).unwrap();
             count
         })
-    });
+    };
+    let back = copy(&far, &near);
+    eventually("it has begun", || is_nonblocking(&*near) && is_nonblocking(&*far));
+    let there = copy(&near, &far);
     let first = speak(on, client, 10, MANY);
-    let [there, back] = copies;
     assert_eq!(there.wait().unwrap(), 10);
     // The one that is over leaves the other one's mode alone: that would block its worker.
     assert!(is_nonblocking(&*near) && is_nonblocking(&*far));

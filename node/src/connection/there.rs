@@ -1,4 +1,4 @@
-//! Signals and messages to processes of other nodes: [`There`] is their endpoint, and the way for their messages.
+//! Signals and messages to processes of other nodes: [`There`] is the endpoint of those.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -425,6 +425,6 @@ pub(crate) struct ClosureHeader {
     pub(crate) old_index: i64,
     pub(crate) old_uniq: i64,
     pub(crate) pid: Pid,
-    /// The parts that [`NEW_FUN`](super::tag::NEW_FUN) has and the form before it had not: arity, hash, index.
+    /// The arity, hash and index: [`NEW_FUN`](super::tag::NEW_FUN) has them, the form before it had not.
     pub(crate) new: Option<(u8, [u8; 16], u32)>,
 }
