@@ -247,9 +247,10 @@ impl Connection {
     /// Tells everybody of the end. Only the reader calls this, when it has delivered all that came before.
     fn lose(self: &Arc<Self>) {
         self.stop("the reader has ended");
+        // Before the peer can see the end: who hears of it from there finds this connection no more.
+        self.shared.lost(self);
         self.outbox.close();
         let _ = self.stream.shutdown(Shutdown::Both);
-        self.shared.lost(self);
         let tables = std::mem::take(&mut *self.tables());
         for ((_, there), link) in tables.links {
             let (from, reason) = (self.there(&there), ExitReason::NoConnection);

@@ -2,9 +2,9 @@
 
 mod builder;
 mod calls;
-mod line;
 mod peers;
 mod pending;
+mod queue;
 mod registration;
 mod remote;
 mod watch;
@@ -33,9 +33,9 @@ pub use self::calls::{Answer, CallError};
 pub use self::peers::Event;
 pub use self::remote::Remote;
 
-pub(crate) use self::line::Kind as LineKind;
 pub(crate) use self::peers::Peering;
 pub(crate) use self::pending::{GiveUp, Pending};
+pub(crate) use self::queue::Kind as QueueKind;
 pub(crate) use self::remote::Route;
 
 /// The settings of the program.

@@ -8,7 +8,7 @@ use twoply_core::actor::{ExitReason, Pid};
 use twoply_core::channel::TrySendError;
 
 use super::{Connection, Link, Ours, SendError, reason_of};
-use crate::node::{LineKind, Route};
+use crate::node::{QueueKind, Route};
 use crate::outbox::Sender;
 use crate::wire::{Control, Encoded, ExitBy, Flags, Target, ToTerm};
 
@@ -29,10 +29,10 @@ impl There {
     }
 
     /// Has a message wait until the node is connected. It is dropped if it cannot be.
-    fn wait_in_line<M: ToTerm>(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
+    fn wait_in_queue<M: ToTerm>(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
         // A message that no term says is handed back as one that cannot arrive.
         let Ok(bytes) = Encoded::new(&message) else { return Err(TrySendError::Closed(message)) };
-        let (target, kind) = (self.target.clone(), LineKind::Message(bytes.len()));
+        let (target, kind) = (self.target.clone(), QueueKind::Message(bytes.len()));
         let sender = Sender::current();
         let step = Box::new(move |connection: Option<&Arc<Connection>>| {
             if let Some(connection) = connection {
@@ -48,7 +48,7 @@ impl There {
 
 impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
     fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
-        let Some(connection) = self.route.open() else { return self.wait_in_line(message, urgent) };
+        let Some(connection) = self.route.open() else { return self.wait_in_queue(message, urgent) };
         match connection.send(&self.target, &message, urgent) {
             Ok(()) => Ok(()),
             Err(SendError::Full) => Err(TrySendError::Full(message)),
@@ -62,7 +62,7 @@ impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self.route.open() {
             Some(connection) => connection.outbox.poll_room(cx),
-            None => self.route.shared().poll_line(self.route.name(), cx),
+            None => self.route.shared().poll_queue(self.route.name(), cx),
         }
     }
 
@@ -114,10 +114,10 @@ impl Endpoint for There {
             return connection.pass(&self.target, to, signal);
         }
         let kind = match signal {
-            Signal::Link { .. } | Signal::Monitor { .. } | Signal::Watch { .. } => LineKind::Signal,
-            Signal::Exit { by: By::Request, .. } => LineKind::Signal,
+            Signal::Link { .. } | Signal::Monitor { .. } | Signal::Watch { .. } => QueueKind::Signal,
+            Signal::Exit { by: By::Request, .. } => QueueKind::Signal,
             // The end of a connection has settled it already, or what waits will be followed by it.
-            _ => LineKind::Late,
+            _ => QueueKind::Late,
         };
         let (target, there) = (self.target.clone(), to.clone());
         let step = Box::new(move |connection: Option<&Arc<Connection>>| match connection {

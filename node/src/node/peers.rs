@@ -11,7 +11,7 @@ use twoply_core::net::{TcpListener, TcpStream, lookup};
 use twoply_core::sync::Notify;
 use twoply_core::time::timeout_at;
 
-use super::line::Lines;
+use super::queue::Queues;
 use super::remote::{Remote, Route};
 use super::{Node, Shared};
 use crate::connection::{self, Connection};
@@ -86,8 +86,8 @@ pub(super) struct Peers {
     /// Tells those who wait for a connection that somebody else makes.
     changed: Notify,
     listeners: Mutex<Vec<Arc<Listener>>>,
-    /// The lines for nodes that are being connected.
-    pub(super) lines: Lines,
+    /// The queues for nodes that are being connected.
+    pub(super) queues: Queues,
     discovery: Discovery,
     address: SocketAddr,
     /// The handshakes that others have begun.
@@ -143,7 +143,7 @@ impl Peers {
             slots: Mutex::default(),
             changed: Notify::new(),
             listeners: Mutex::default(),
-            lines: Lines::default(),
+            queues: Queues::default(),
             discovery,
             address,
             pending: AtomicUsize::new(0),
@@ -294,7 +294,7 @@ impl Shared {
             return None;
         }
         drop(peering);
-        self.end_line(&connection);
+        self.end_queue(&connection);
         self.peers.tell(Event::Up { name: connection.peer.name.clone() });
         connection::start(&connection, rest);
         self.peers.changed.notify_waiters();
@@ -342,14 +342,14 @@ impl Shared {
 
     /// Looks how far an attempt is, and begins one if there is none, unless the other node's `is_theirs`.
     fn begin(self: &Arc<Self>, name: &str, is_theirs: bool) -> Result<Begun, ConnectError> {
-        let has_line = self.peers.lines.has(name);
+        let has_queue = self.peers.queues.has(name);
         let mut slots = self.peers.slots();
         if self.over.is_cancelled() {
             return Err(ConnectError::Closed);
         }
         Ok(match slots.get(name) {
-            // The line for the connection goes first.
-            Some(Slot::Up(_)) if has_line => Begun::Elsewhere,
+            // The queue for the connection goes first.
+            Some(Slot::Up(_)) if has_queue => Begun::Elsewhere,
             Some(Slot::Up(connection)) => Begun::Up(Arc::clone(connection)),
             Some(_) => Begun::Elsewhere,
             None if is_theirs => Begun::Elsewhere,

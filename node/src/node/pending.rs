@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use twoply_core::channel::oneshot;
 
-use super::line::Kind;
+use super::queue::Kind;
 use super::remote::Route;
 use crate::connection::Connection;
 

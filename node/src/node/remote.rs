@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use twoply_core::actor::{MonitorRef, Pid, Process, ProcessRef, remote};
 
-use super::line::Kind;
+use super::queue::Kind;
 use super::{Node, Shared};
 use crate::connection::{Connection, Nobody, There, serial};
 use crate::wire::{self, Atom, Flags, Target, ToTerm};
@@ -48,7 +48,7 @@ impl Route {
 
 impl Node {
     /// Returns another node, which needs not be connected: it is by the first that is sent there, and again
-    /// when the connection has ended. Meanwhile messages and signals wait in one line, in order. Where it
+    /// when the connection has ended. Meanwhile messages and signals wait in one queue, in order. Where it
     /// cannot be connected, messages are dropped, and links, monitors and questions answered `noconnection`.
     ///
     /// # Examples

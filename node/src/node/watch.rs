@@ -5,7 +5,7 @@ use std::sync::Arc;
 use twoply_core::actor::remote::{self, Endpoint, Signal};
 use twoply_core::actor::{ExitReason, MonitorRef, Pid, Process};
 
-use super::line::{Kind, Step};
+use super::queue::{Kind, Step};
 use super::{Node, Shared};
 use crate::connection::Connection;
 

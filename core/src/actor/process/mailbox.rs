@@ -33,10 +33,10 @@
 //!
 //! # Several messages at once
 //! A port waits for room for all that it has to deliver. It is *called* when there is room for one message;
-//! until it comes it stays in front of the line, so nobody takes what becomes free meanwhile, and nobody else
-//! has to be told of it: CROWDED is clear. When it comes it takes as many permits as it wants and there are,
-//! and serves who is next. So a full mailbox costs a wake-up and two locks for each batch, and no lock for
-//! each message that is received.
+//! until it comes it stays in front of all who wait, so nobody takes what becomes free meanwhile, and nobody
+//! else has to be told of it: CROWDED is clear. When it comes it takes as many permits as it wants and there
+//! are, and serves who is next. So a full mailbox costs a wake-up and two locks for each batch, and no lock
+//! for each message that is received.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -228,7 +228,7 @@ impl<M> Queue<M> {
         self.room.get_or_insert_with(|| Box::new(Room { waiters: LinkedSlab::new(), permits: 0 }))
     }
 
-    /// Enters a send at the end of the line, with the waker in `spare`, or replaces the waker of one that is
+    /// Enters a send behind those who wait, with the waker in `spare`, or replaces the waker of one that is
     /// there. The clone of `waker` is made without the lock: where it is needed and there is none, this
     /// changes nothing and returns false. What is left in `spare` is for the caller to drop without the lock.
     pub(super) fn wait_for_room(
@@ -256,7 +256,7 @@ impl<M> Queue<M> {
     }
 
     /// Takes a send out, and unsets its key. The inner waker is that of a send which still waited; `None`
-    /// says that it was not in the line any more, because it had a permit.
+    /// says that it did not wait any more, because it had a permit.
     pub(super) fn stop_waiting(&mut self, wait_key: &mut WaitKey) -> Option<Option<StoredWaker>> {
         let key = wait_key.take()?;
         self.room.as_mut()?.waiters.remove(key).map(|waiting| waiting.waker)

@@ -103,7 +103,7 @@ fn the_mailbox_never_holds_more_than_its_capacity() {
 }
 
 #[test]
-fn a_promise_that_is_given_up_goes_to_the_next_in_line() {
+fn a_promise_that_is_given_up_goes_to_the_next_waiter() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
@@ -125,7 +125,7 @@ fn a_promise_that_is_given_up_goes_to_the_next_in_line() {
     });
 }
 
-/// The receiver that calls a sender of several messages does not look at the line again until that comes.
+/// The receiver that calls a sender of several messages looks at no others until that comes.
 #[test]
 fn whoever_is_called_takes_what_has_become_free_and_serves_the_next() {
     let mut model = loom::model::Builder::new();

@@ -79,7 +79,7 @@ impl<M> Cell<M> {
                 let sent = self.overflow(inbox, take_message(message), urgent);
                 return Poll::Ready(sent.map_err(|error| SendError(error.into_inner())));
             }
-            ready!(self.wait_in_line(inbox, wait_key, false, cx.waker(), &mut spare));
+            ready!(self.wait_in_queue(inbox, wait_key, false, cx.waker(), &mut spare));
         }
     }
 
@@ -124,13 +124,13 @@ impl<M> Cell<M> {
             if permits > 0 {
                 queue.take_permits(permits);
                 if queue.stop_waiting(wait_key).is_some() {
-                    self.serve_line(queue, &mut wakers);
+                    self.serve_waiters(queue, &mut wakers);
                 }
                 drop(inbox);
                 wake_all(wakers);
                 return Poll::Ready(Reserved::Permits(permits));
             }
-            ready!(self.wait_in_line(inbox, wait_key, true, cx.waker(), &mut spare));
+            ready!(self.wait_in_queue(inbox, wait_key, true, cx.waker(), &mut spare));
         }
     }
 
@@ -148,15 +148,15 @@ impl<M> Cell<M> {
         let all_used = messages.len() == permits as usize;
         wakers.extend(self.enqueue_messages(queue, messages.drain(..)));
         if !all_used {
-            self.serve_line(queue, &mut wakers);
+            self.serve_waiters(queue, &mut wakers);
         }
         drop(inbox);
         wake_all(wakers);
         true
     }
 
-    /// Enters a send in the line, with a waker that is cloned without the lock. Ready if it is to look again.
-    fn wait_in_line(
+    /// Enters a send behind those who wait, its waker cloned without the lock. Ready if it is to look again.
+    fn wait_in_queue(
         &self,
         mut inbox: MutexGuard<'_, Inbox<M>>,
         wait_key: &mut WaitKey,
@@ -171,19 +171,19 @@ impl<M> Cell<M> {
             return Poll::Ready(());
         }
         if self.has(CROWDED) || !queue.is_crowded() {
-            // Whoever makes room sees the flag, or the one that has been called serves the line as it comes.
+            // Whoever makes room sees the flag, or the one that has been called serves this one as it comes.
             return Poll::Pending;
         }
         // It is in front. There may be room since the first look; then nobody has to wake it.
         let mut own = Vec::new();
-        self.serve_line(queue, &mut own);
+        self.serve_waiters(queue, &mut own);
         drop(inbox);
         if own.is_empty() { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Grants permits to the waiting sends, for as many messages as there is room for, and has the receiver
     /// go on with that: S1 and S2 of the mailbox's diagram.
-    fn serve_line(&self, queue: &mut Queue<M>, wakers: &mut Vec<StoredWaker>) {
+    fn serve_waiters(&self, queue: &mut Queue<M>, wakers: &mut Vec<StoredWaker>) {
         if queue.is_crowded() {
             if !self.has(CROWDED) {
                 self.flags.store(self.flags.load(Relaxed) | CROWDED, SeqCst);
@@ -208,18 +208,18 @@ impl<M> Cell<M> {
         if left.is_none() && !closed {
             queue.use_permits(1);
         }
-        self.serve_line(queue, &mut wakers);
+        self.serve_waiters(queue, &mut wakers);
         drop(inbox);
         drop(left);
         wake_all(wakers);
     }
 
-    /// Serves the line, for a receiver that has made room for it.
+    /// Serves those who wait, for a receiver that has made room for it.
     #[cold]
     pub(super) fn make_room(&self) {
         let mut wakers = Vec::new();
         let mut inbox = lock(&self.inbox);
-        self.serve_line(&mut inbox.queue, &mut wakers);
+        self.serve_waiters(&mut inbox.queue, &mut wakers);
         drop(inbox);
         wake_all(wakers);
     }

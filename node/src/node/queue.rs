@@ -1,4 +1,4 @@
-//! Connecting on first use: what is done to a node that is not connected waits in one line, in order, until
+//! Connecting on first use: what is done to a node that is not connected waits in one queue, in order, until
 //! the node is connected or cannot be.
 
 use std::collections::BTreeMap;
@@ -10,24 +10,24 @@ use std::task::{Context, Poll, Waker};
 use super::Shared;
 use crate::connection::Connection;
 
-/// The bytes of messages in a line from which on others have to wait.
+/// The bytes of messages in a queue from which on others have to wait.
 const FULL: usize = 1 << 20;
-/// The steps in a line from which on signals are answered as if the node could not be connected to.
+/// The steps in a queue from which on signals are answered as if the node could not be connected to.
 const TOO_MANY: usize = 1 << 20;
 
 /// Something that is done to a node once it is connected, or told that it cannot be. It runs no code of the
 /// user's but wakers and destructors.
 pub(crate) type Step = Box<dyn FnOnce(Option<&Arc<Connection>>) + Send>;
 
-/// The lines of the nodes that are being connected, by their names.
+/// The queues of the nodes that are being connected, by their names.
 ///
-/// This lock is taken before that of the slots: so a line ends before anybody finds the connection.
+/// This lock is taken before that of the slots: so a queue ends before anybody finds the connection.
 #[derive(Default)]
-pub(super) struct Lines(Mutex<BTreeMap<String, Line>>);
+pub(super) struct Queues(Mutex<BTreeMap<String, Queue>>);
 
-/// The line for one node. It is there until everything in it has been done.
+/// The queue for one node. It is there until everything in it has been done.
 #[derive(Default)]
-struct Line {
+struct Queue {
     steps: Vec<Step>,
     /// The bytes of its messages.
     bytes: usize,
@@ -35,7 +35,7 @@ struct Line {
     waiting: Vec<Waker>,
 }
 
-/// An entry that is to be put into a line.
+/// An entry that is to be put into a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A message of so many bytes, which is refused if there is no room.
@@ -46,28 +46,28 @@ pub(crate) enum Kind {
     Late,
 }
 
-impl Lines {
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<String, Line>> {
+impl Queues {
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
         // Nothing panics under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns true if something waits for the node.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.lines().contains_key(name)
+        self.queues().contains_key(name)
     }
 
-    /// Takes out what waits, and wakes who waits for room. The line is gone if that is nothing, or if it
+    /// Takes out what waits, and wakes who waits for room. The queue is gone if that is nothing, or if it
     /// `ends`.
     fn take(&self, name: &str, ends: bool) -> Vec<Step> {
-        let mut lines = self.lines();
-        let Some(line) = lines.get_mut(name) else { return Vec::new() };
-        let (steps, waiting) = (mem::take(&mut line.steps), mem::take(&mut line.waiting));
-        line.bytes = 0;
+        let mut queues = self.queues();
+        let Some(queue) = queues.get_mut(name) else { return Vec::new() };
+        let (steps, waiting) = (mem::take(&mut queue.steps), mem::take(&mut queue.waiting));
+        queue.bytes = 0;
         if ends || steps.is_empty() {
-            lines.remove(name);
+            queues.remove(name);
         }
-        drop(lines);
+        drop(queues);
         for waker in waiting {
             // A waker that panics is somebody else's.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
@@ -86,8 +86,8 @@ fn run(steps: Vec<Step>, connection: Option<&Arc<Connection>>) {
 impl Shared {
     /// Returns the connection to a node, if there is one and nothing waits in front of it.
     pub(crate) fn open(&self, name: &str) -> Option<Arc<Connection>> {
-        let lines = self.peers.lines.lines();
-        if lines.contains_key(name) {
+        let queues = self.peers.queues.queues();
+        if queues.contains_key(name) {
             return None;
         }
         self.peers.up(name)
@@ -96,26 +96,26 @@ impl Shared {
     /// Does `step` to a node, at once if it is connected, or else behind what waits for it. Hands the step
     /// back where a message finds no room.
     pub(crate) fn when_open(self: &Arc<Self>, name: &str, kind: Kind, step: Step) -> Result<(), Step> {
-        let mut lines = self.peers.lines.lines();
-        let waits = lines.get(name);
+        let mut queues = self.peers.queues.queues();
+        let waits = queues.get(name);
         let is_new = waits.is_none();
         let connection = if is_new { self.peers.up(name) } else { None };
         let refused = match (waits, kind) {
-            (Some(line), Kind::Message(_)) if line.bytes >= FULL => return Err(step),
-            (Some(line), _) => line.steps.len() >= TOO_MANY,
+            (Some(queue), Kind::Message(_)) if queue.bytes >= FULL => return Err(step),
+            (Some(queue), _) => queue.steps.len() >= TOO_MANY,
             (None, kind) => kind == Kind::Late,
         };
         if connection.is_some() || refused {
-            drop(lines);
+            drop(queues);
             step(connection.as_ref());
             return Ok(());
         }
-        let line = lines.entry(name.to_owned()).or_default();
-        line.steps.push(step);
+        let queue = queues.entry(name.to_owned()).or_default();
+        queue.steps.push(step);
         if let Kind::Message(bytes) = kind {
-            line.bytes += bytes.max(1);
+            queue.bytes += bytes.max(1);
         }
-        drop(lines);
+        drop(queues);
         if is_new {
             let opening = Opening { shared: Arc::clone(self), name: name.to_owned() };
             drop(self.spawner.spawn(opening.open()));
@@ -123,15 +123,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for room in the line of a node.
-    pub(crate) fn poll_line(&self, name: &str, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits for room in the queue of a node.
+    pub(crate) fn poll_queue(&self, name: &str, cx: &mut Context<'_>) -> Poll<()> {
         // The clone is code of others, so it is made before.
         let waker = cx.waker().clone();
-        let mut lines = self.peers.lines.lines();
-        match lines.get_mut(name) {
-            Some(line) if line.bytes >= FULL => {
-                if !line.waiting.iter().any(|other| other.will_wake(&waker)) {
-                    line.waiting.push(waker);
+        let mut queues = self.peers.queues.queues();
+        match queues.get_mut(name) {
+            Some(queue) if queue.bytes >= FULL => {
+                if !queue.waiting.iter().any(|other| other.will_wake(&waker)) {
+                    queue.waiting.push(waker);
                 }
                 Poll::Pending
             }
@@ -141,10 +141,10 @@ impl Shared {
 
     /// Does what has waited for a connection that has just been entered, before anybody else finds it and
     /// before anything is read from it.
-    pub(super) fn end_line(&self, connection: &Arc<Connection>) {
+    pub(super) fn end_queue(&self, connection: &Arc<Connection>) {
         let name = &connection.peer.name;
-        while self.peers.lines.has(name) {
-            run(self.peers.lines.take(name, false), Some(connection));
+        while self.peers.queues.has(name) {
+            run(self.peers.queues.take(name, false), Some(connection));
         }
     }
 }
@@ -158,7 +158,7 @@ struct Opening {
 impl Opening {
     async fn open(self) {
         if self.shared.connection(&self.name).await.is_ok() {
-            // The line has been ended before the connection was found. One that is there now is another
+            // The queue has been ended before the connection was found. One that is there now is another
             // one's.
             std::mem::forget(self);
         }
@@ -167,6 +167,6 @@ impl Opening {
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        run(self.shared.peers.lines.take(&self.name, true), None);
+        run(self.shared.peers.queues.take(&self.name, true), None);
     }
 }
