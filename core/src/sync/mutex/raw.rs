@@ -99,10 +99,10 @@ struct Waiter {
 }
 
 impl HeldLock for RawMutex {
-    fn blockers(&self, _wait_key: &WaitKey) -> Blockers {
-        let mut blockers = Blockers::default();
-        blockers[0] = TaskId::from_u64(self.holder.load(Relaxed));
-        blockers
+    fn holders(&self) -> Blockers {
+        let mut holders = Blockers::default();
+        holders[0] = TaskId::from_u64(self.holder.load(Relaxed));
+        holders
     }
 
     fn tenure(&self) -> Option<Tenure> {

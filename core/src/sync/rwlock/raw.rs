@@ -94,16 +94,20 @@ impl RawRwLock {
 pub(super) struct Access<'a>(pub(super) &'a RawRwLock, pub(super) usize);
 
 impl HeldLock for Access<'_> {
+    fn holders(&self) -> Blockers {
+        let mut holders = Blockers::default();
+        let known = self.0.holders.iter().map(|holder| TaskId::from_u64(holder.load(Relaxed)));
+        holders.iter_mut().zip(known).for_each(|(holder, known)| *holder = known);
+        holders
+    }
+
     /// Returns the one in front of the queue, whom nobody passes; and those who have the lock, unless it is
     /// wanted for reading and they read: whoever is in front waits for those.
     fn blockers(&self, wait_key: &WaitKey) -> Blockers {
         let Access(raw, count) = *self;
-        let mut blockers = Blockers::default();
+        let waits_for_all = count == WRITER || raw.permits.free() == 0;
+        let mut blockers = if waits_for_all { self.holders() } else { Blockers::default() };
         blockers[KNOWN] = raw.permits.front_before(wait_key);
-        if count == WRITER || raw.permits.free() == 0 {
-            let holders = raw.holders.iter().map(|holder| TaskId::from_u64(holder.load(Relaxed)));
-            blockers.iter_mut().zip(holders).for_each(|(blocker, holder)| *blocker = holder);
-        }
         blockers
     }
 

@@ -21,8 +21,15 @@ pub(crate) type Blockers = [Option<TaskId>; MOST_BLOCKERS];
 
 /// A lock that somebody has, for those who wait for it.
 pub(crate) trait HeldLock {
-    /// Returns the tasks without which the wait with this key goes on for ever.
-    fn blockers(&self, wait_key: &WaitKey) -> Blockers;
+    /// Returns the tasks that are known to have the lock.
+    fn holders(&self) -> Blockers;
+
+    /// Returns the tasks without which the wait with this key goes on for ever: those who have the lock, or
+    /// others who wait for it.
+    fn blockers(&self, wait_key: &WaitKey) -> Blockers {
+        let _ = wait_key;
+        self.holders()
+    }
 
     /// Returns the time for which those tasks stay the same, from now on; `None` if nobody has the lock. It
     /// may end before.
@@ -180,7 +187,12 @@ fn say(task: &Shared, number: u64, lock: &impl HeldLock, wait_key: &WaitKey) {
 
 /// Returns those who have to go on before the wait with the key `wait_key` is over, if one of them may be
 /// stopped, too.
+///
+/// They are not looked for unless one of those who have the lock may be stopped: whoever waits for it waits
+/// for those in the end, so a circle goes through one of them. Else each wait for a lock that many want would
+/// look at all others.
 fn find_blockers(lock: &impl HeldLock, wait_key: &WaitKey) -> Option<LockTarget> {
+    lock.holders().into_iter().flatten().find_map(find_stopped)?;
     let mut now = lock.blockers(wait_key);
     loop {
         let blockers: Vec<_> = now.into_iter().flatten().map(Blocker::find).collect();

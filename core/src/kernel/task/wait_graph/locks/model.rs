@@ -28,11 +28,11 @@ impl Kept {
 }
 
 impl HeldLock for Kept {
-    fn blockers(&self, _: &WaitKey) -> Blockers {
-        let mut blockers = Blockers::default();
-        let holders = self.holders.iter().map(|holder| TaskId::from_u64(holder.load(Relaxed)));
-        blockers.iter_mut().zip(holders).for_each(|(blocker, holder)| *blocker = holder);
-        blockers
+    fn holders(&self) -> Blockers {
+        let mut holders = Blockers::default();
+        let known = self.holders.iter().map(|holder| TaskId::from_u64(holder.load(Relaxed)));
+        holders.iter_mut().zip(known).for_each(|(holder, known)| *holder = known);
+        holders
     }
 
     fn tenure(&self) -> Option<Tenure> {
