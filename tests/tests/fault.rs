@@ -164,11 +164,15 @@ fn memory_does_not_grow_with_tasks_that_are_over(on: &Systems) {
             eventually("none is left", || on.here().tasks() == 0);
         };
         (0..5).for_each(|_| round());
-        let before = resident();
-        (0..20).for_each(|_| round());
-        let grown = resident().saturating_sub(before);
-        // A leak of 100 bytes a task would be 4 MB on the green systems.
-        assert!(grown < 2 << 20, "{grown} bytes more after {} tasks", 20 * number);
+        let grown = || {
+            let before = resident();
+            (0..20).for_each(|_| round());
+            resident().saturating_sub(before)
+        };
+        // A leak of 100 bytes a task would be 4 MB on the green systems, each time. More of them than ever
+        // before may be alive at once by chance, whose memory is kept.
+        let times: Vec<_> = (0..4).map(|_| grown()).take_while(|grown| *grown >= 2 << 20).collect();
+        assert!(times.len() < 4, "{times:?} bytes more after {} tasks each", 20 * number);
     });
 }
 
