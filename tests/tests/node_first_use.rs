@@ -18,7 +18,7 @@ laws! {
         what_cannot_be_connected_is_told_so,
         a_pid_outlives_its_connection,
         a_monitor_of_a_node_is_told_of_its_end_once,
-        a_line_has_an_end_and_those_behind_it_go_on,
+        a_queue_has_an_end_and_those_behind_it_go_on,
         a_shutdown_writes_what_has_been_sent,
     }
     two_workers {
@@ -70,7 +70,7 @@ fn the_first_message_connects_and_all_stay_in_order(on: &Systems) {
     let remote = node.remote(erlang.name.as_str());
     let shell = remote.process::<u32>("shell");
     assert!(node.nodes().is_empty());
-    // Each goes behind the others, whether it finds a line, the end of it or a connection.
+    // Each goes behind the others, whether it finds a queue, the end of it or a connection.
     for round in 0..5u32 {
         for n in 0..200 {
             shell.send(200 * round + n).wait().unwrap();
@@ -159,7 +159,7 @@ fn a_monitor_of_a_node_is_told_of_its_end_once(on: &Systems) {
     assert!(hearing.recv_timeout(Duration::from_millis(20)).is_err(), "it is told once");
 }
 
-fn a_line_has_an_end_and_those_behind_it_go_on(on: &Systems) {
+fn a_queue_has_an_end_and_those_behind_it_go_on(on: &Systems) {
     let node = alone(on);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     node.add_peer("silent@localhost", silent.local_addr().unwrap());

@@ -41,18 +41,6 @@ impl<T: Send + 'static, S: Source<T> + Send + 'static> Medium for Feed<T, S> {
     fn encode(&mut self, item: Infallible) -> Result<(), PortError> {
         match item {}
     }
-
-    fn unwritten(&self) -> usize {
-        0
-    }
-
-    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<T, S: Source<T>> Drop for Feed<T, S> {

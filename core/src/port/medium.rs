@@ -29,20 +29,29 @@ pub(super) trait Medium: Send + 'static {
     /// When it cannot be encoded; [`PortError::EncoderPanicked`] if nothing more can.
     fn encode(&mut self, item: Self::Out) -> Result<(), PortError>;
 
-    /// Returns the number of bytes that are still to be written.
-    fn unwritten(&self) -> usize;
+    /// Returns the number of bytes that are still to be written. This and the next two are written by each
+    /// medium that writes; what only reads has nothing to do there.
+    fn unwritten(&self) -> usize {
+        0
+    }
 
     /// Writes what is still to be written.
     ///
     /// # Errors
     /// When nothing more can be written.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>>;
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 
     /// Ends the output, which has been written.
     ///
     /// # Errors
     /// The system's.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>>;
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 
     /// Gives back memory that is not needed, because the port is going to wait.
     fn settle(&mut self) {}

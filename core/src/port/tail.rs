@@ -273,18 +273,6 @@ where
         match item {}
     }
 
-    fn unwritten(&self) -> usize {
-        0
-    }
-
-    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
-        Poll::Ready(Ok(()))
-    }
-
     fn settle(&mut self) {
         self.input.settle();
     }
