@@ -28,8 +28,9 @@
 //!   two processes, in either direction; it gives a `Link` that comes in the epoch [`Epoch::next`], and an
 //!   `Unlink` or an `Exit` by [`By::Link`] that comes in the epoch of the link that the peer takes back or
 //!   that has ended. Then neither touches a later link. A process that loses a link answers with an `Unlink`
-//!   of the same epoch, in case that a `Link` has crossed what it has got; a layer whose wire settles that in
-//!   its own way, as Erlang's does, drops the answer.
+//!   of the same epoch, in case that a `Link` has crossed what it has got. A layer whose wire has no such
+//!   answer, as Erlang's has none, gives it itself: to a process that takes a link back or ends with it, and
+//!   after a `Link` that it has delivered, if it has the link no more by then.
 //! - **Monitors.** A [`MonitorRef`] is of this program. For a peer's monitor, make one with [`monitor_ref`],
 //!   and map between the two until `Down` or `Demonitor`. A monitor by name goes to a pid that stands for the
 //!   name on that node ([`monitor_name`]), so that `Down` carries it, whatever the peer knows of the process.

@@ -134,10 +134,14 @@ impl Connection {
         }
         let there = self.there(&key.1);
         let epoch = Epoch::next();
-        let link = tables.links.entry(key).or_insert_with(|| Link { local: local.clone(), epoch });
+        let link = tables.links.entry(key.clone()).or_insert_with(|| Link { local: local.clone(), epoch });
         link.epoch = epoch;
         drop(tables);
-        self.shared.locals.deliver(&local, Signal::Link { from: there, epoch });
+        self.shared.locals.deliver(&local, Signal::Link { from: there.clone(), epoch });
+        // Our process may have taken the link back before it was told of it; see `pass_link`.
+        if !self.tables().links.contains_key(&key) {
+            self.shared.locals.deliver(&local, Signal::Unlink { from: there, epoch });
+        }
     }
 
     fn refuse_link(&self, from: WirePid, to: WirePid) {

@@ -143,8 +143,8 @@ fn refuse(there: Pid, signal: Signal) {
     }
 }
 
-/// A signal to a process of this node, which is the answer to one that did not go out.
-type Refusal = Option<(Pid, Signal)>;
+/// A signal to a process of this node, which answers the one that it has sent.
+type Answer = Option<(Pid, Signal)>;
 
 impl Connection {
     /// Sends a signal to a process of the peer, whose pid is `to`.
@@ -157,16 +157,21 @@ impl Connection {
             signal => self.pass_link(target, to, signal),
         };
         self.outbox.kick();
-        // Where the connection has ended, the answer says so; no lock is held any more.
+        // No lock is held any more. The answer comes behind what the reader has delivered.
         if let Some((pid, answer)) = done {
-            remote::deliver(&pid, answer);
+            self.shared.locals.deliver(&pid, answer);
         }
     }
 }
 
 impl Connection {
     /// Sends a signal about links and ends.
-    fn pass_link(&self, target: &Target, to: &Pid, signal: Signal) -> Refusal {
+    ///
+    /// A link of the peer's is entered here before the reader delivers it. A process that takes the link back
+    /// in between, because it has linked as well, would come to have it alone, for the peer knows of no link
+    /// any more. So one that takes a link back is answered with an `Unlink` of the same epoch, which takes
+    /// away what has been delivered by then; and the reader looks again when it has delivered a link.
+    fn pass_link(&self, target: &Target, to: &Pid, signal: Signal) -> Answer {
         let (connection, Target::Pid(there)) = (self, target) else { return None };
         let shared = &connection.shared;
         match signal {
@@ -209,32 +214,34 @@ impl Connection {
                 connection.queue(&unlink, None);
                 drop(tables);
                 drop(link);
-                None
+                Some((from, Signal::Unlink { from: to.clone(), epoch }))
             }
             Signal::Exit { from, reason, by } => {
                 let (here, behind) = reason_of(connection, &reason);
                 let payload = behind.as_ref().map(|term| term as &dyn ToTerm);
                 let key = (from.serial(), there.clone());
                 let mut tables = connection.tables();
-                let (link, by) = match by {
-                    By::Request => (None, ExitBy::Request),
+                let (link, by, answer) = match by {
+                    By::Request => (None, ExitBy::Request, None),
                     By::Link(epoch) => {
                         tables.links.get(&key).filter(|link| link.epoch <= epoch)?;
-                        (tables.links.remove(&key), ExitBy::Link)
+                        // It may have begun another life.
+                        let unlink = Signal::Unlink { from: to.clone(), epoch };
+                        (tables.links.remove(&key), ExitBy::Link, Some((from.clone(), unlink)))
                     }
                 };
                 let (from, to) = (shared.wire_pid(&from), there.clone());
                 connection.queue(&Control::Exit { from, to, by, reason: here }, payload);
                 drop(tables);
                 drop(link);
-                None
+                answer
             }
             _ => None,
         }
     }
 
     /// Sends a signal about monitors.
-    fn pass_monitor(&self, target: &Target, to: &Pid, signal: Signal) -> Refusal {
+    fn pass_monitor(&self, target: &Target, to: &Pid, signal: Signal) -> Answer {
         let connection = self;
         let shared = &connection.shared;
         match signal {
