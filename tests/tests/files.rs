@@ -19,6 +19,7 @@ use twoply_tests::{Dir, Signal, System, Systems, both_ways, eventually, laws};
 laws! {
     and_mixed {
         what_is_written_is_read,
+        a_file_without_a_cache_takes_any_memory,
         the_traits_of_others_move_the_same_cursor,
         reads_and_writes_at_positions_go_on_side_by_side,
         what_is_larger_than_an_operation_is_moved_in_parts,
@@ -78,6 +79,53 @@ fn what_is_written_is_read(on: &Systems) {
             let bufs = [io::IoSlice::new(b"a"), io::IoSlice::new(b"bc")];
             assert_eq!(file.write_vectored(&bufs).wait().unwrap(), 3);
             assert_eq!(std::fs::read(&path).unwrap(), b"hellabc");
+        }
+    });
+}
+
+fn a_file_without_a_cache_takes_any_memory(on: &Systems) {
+    both_ways(on, || {
+        let dir = Dir::new();
+        async move {
+            let path = dir.join("file");
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).custom_flags(libc::O_DIRECT);
+            // A file system that lies in memory may refuse it.
+            let Ok(file) = options.open(&path).await else { return };
+            let bytes: Vec<u8> = (0..16_384_u32).map(|n| (n / 256) as u8 ^ n as u8).collect();
+            // It begins at a multiple of the size of a page but for one byte.
+            let memory = vec![0; 3 * 8192];
+            let start = (memory.as_ptr() as usize).next_multiple_of(4096) - memory.as_ptr() as usize + 1;
+            let mut memory = memory;
+            memory[start..start + 8192].copy_from_slice(&bytes[..8192]);
+            file.write_all(&memory[start..start + 8192]).await.unwrap();
+            memory[start..start + 8192].copy_from_slice(&bytes[8192..]);
+            file.write_all_at(&memory[start..start + 8192], 8192).await.unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+            assert_eq!(file.read_at(&mut memory[start..start + 8192], 4096).await.unwrap(), 8192);
+            assert_eq!(memory[start..start + 8192], bytes[4096..12_288]);
+            file.seek(SeekFrom::Start(0)).await.unwrap();
+            let (one, two) = memory[start..].split_at_mut(4096);
+            let mut bufs = [io::IoSliceMut::new(one), io::IoSliceMut::new(&mut two[..4096])];
+            assert_eq!(file.read_vectored(&mut bufs).await.unwrap(), 8192);
+            assert_eq!(memory[start..start + 8192], bytes[..8192]);
+            // The end of a file is where it is.
+            file.set_len(13_000).await.unwrap();
+            let mut rest = Vec::new();
+            assert_eq!(file.read_to_end(&mut rest).await.unwrap(), 13_000 - 8192);
+            assert_eq!(rest, bytes[8192..13_000]);
+            // Some file systems do without the device here.
+            for error in [
+                file.read_at(&mut memory[..100], 0).await.map(drop),
+                file.write_at(&memory[..4096], 1).await.map(drop),
+            ]
+            .map(|moved| moved.err())
+            .into_iter()
+            .flatten()
+            {
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+                assert!(error.to_string().contains("whole blocks"), "{error}");
+            }
         }
     });
 }

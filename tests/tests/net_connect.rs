@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -225,20 +226,52 @@ fn what_an_option_cannot_be_is_said(on: &Systems) {
 }
 
 fn fast_open_carries_the_first_bytes(on: &Systems) {
-    straight(on, || {
-        let listener = TcpSocket::new().fast_open(true).bind("127.0.0.1:0").wait().unwrap();
-        // The second attempt may know the server already.
-        for _ in 0..2 {
-            let client = TcpSocket::new().fast_open(true).connect(address(&listener)).wait().unwrap();
-            client.write_all(b"first").wait().unwrap();
-            let (server, _) = listener.accept().wait().unwrap();
-            let mut buf = [0; 5];
-            server.read_exact(&mut buf).wait().unwrap();
-            server.write_all(&buf).wait().unwrap();
-            client.read_exact(&mut buf).wait().unwrap();
-            assert_eq!(&buf, b"first");
-        }
+    let child = on.child(|| {
+        straight(on, || {
+            let listener = TcpSocket::new().fast_open(true).bind("127.0.0.1:0").wait().unwrap();
+            let before = fast_opens();
+            // The first connection makes the server known.
+            for _ in 0..2 {
+                let client = TcpSocket::new().fast_open(true).connect(address(&listener)).wait().unwrap();
+                client.write_all(b"first").wait().unwrap();
+                let (server, _) = listener.accept().wait().unwrap();
+                let mut buf = [0; 5];
+                server.read_exact(&mut buf).wait().unwrap();
+                server.write_all(&buf).wait().unwrap();
+                client.read_exact(&mut buf).wait().unwrap();
+                assert_eq!(&buf, b"first");
+            }
+            let allowed = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_fastopen").unwrap();
+            if allowed.trim() == "3" {
+                let (sent, taken) = fast_opens();
+                assert!(sent > before.0 && taken > before.1, "{before:?}, then {sent} and {taken}");
+            }
+        });
     });
+    // In a network of its own, it is allowed to both sides.
+    const ALLOW: &str =
+        "ip link set lo up && echo 3 > /proc/sys/net/ipv4/tcp_fastopen || exit 77; exec \"$0\" \"$@\"";
+    let mut alone = Command::new("unshare");
+    alone.args(["-rn", "sh", "-c", ALLOW]).arg(child.get_program()).args(child.get_args());
+    alone.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let has_network = Command::new("unshare").args(["-rn", "ip", "link"]).output();
+    let mut child = if has_network.is_ok_and(|it| it.status.success()) { alone } else { child };
+    let output = child.output().unwrap();
+    if output.status.code() != Some(77) {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The numbers of connections whose request has carried bytes: that were sent, that were taken.
+fn fast_opens() -> (u64, u64) {
+    let counters = std::fs::read_to_string("/proc/self/net/netstat").unwrap();
+    let mut lines = counters.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let of = |name: &str| {
+        let mut pairs = names.clone().zip(values.clone());
+        pairs.find(|(its, _)| *its == name).map_or(0, |(_, value)| value.parse().unwrap())
+    };
+    (of("TCPFastOpenActive"), of("TCPFastOpenPassive"))
 }
 
 fn times_are_rounded_up_or_refused(on: &Systems) {

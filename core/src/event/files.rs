@@ -3,14 +3,14 @@
 //! Nobody has to wait for an operation that has been begun: it owns what the system reads and writes. It is
 //! made by a thread that may block ([`Request::run`]), or by the system itself ([`ring`]).
 
+pub(crate) mod memory;
 pub(crate) mod open;
 pub(crate) mod ring;
 
 use std::io;
 use std::sync::Arc;
 
-use rustix::buffer::spare_capacity;
-
+use memory::Memory;
 use open::OpenFile;
 
 /// The one who makes the operations on open files that would hold a worker up; a setting of the builders of
@@ -67,8 +67,8 @@ impl Operation {
 
 /// The end of an operation.
 pub(crate) struct Done {
-    /// The buffer: what was read, or what was to be written.
-    pub(crate) bytes: Vec<u8>,
+    /// The bytes that were read, or that were to be written.
+    pub(crate) memory: Memory,
     /// The number of bytes that were moved.
     pub(crate) result: io::Result<usize>,
 }
@@ -80,8 +80,8 @@ type Finish = Box<dyn FnOnce(Done) + Send>;
 pub(crate) struct Request {
     operation: Operation,
     file: Arc<OpenFile>,
-    /// The buffer; for a read it is empty and has room.
-    bytes: Vec<u8>,
+    /// The bytes that are to be written, or room for those that are read.
+    memory: Memory,
     /// The number of bytes that the file's world lets it move.
     most: usize,
     /// `None` when it has been called.
@@ -92,13 +92,11 @@ impl Request {
     pub(crate) fn new(
         file: &Arc<OpenFile>,
         operation: Operation,
-        mut bytes: Vec<u8>,
+        memory: Memory,
         finish: impl FnOnce(Done) + Send + 'static,
     ) -> Request {
-        if let Operation::Read { room, .. } = operation {
-            bytes.reserve_exact(room);
-        }
-        Request { operation, file: Arc::clone(file), bytes, most: usize::MAX, finish: Some(Box::new(finish)) }
+        let finish: Option<Finish> = Some(Box::new(finish));
+        Request { operation, file: Arc::clone(file), memory, most: usize::MAX, finish }
     }
 
     /// Makes the system call, which may block.
@@ -109,14 +107,18 @@ impl Request {
 
     fn call(&mut self) -> io::Result<usize> {
         self.ask()?;
-        let Request { operation, file, bytes, most, .. } = self;
-        let to_write = bytes.len().min(*most);
+        let Request { operation, file, memory, most, .. } = self;
+        let to_write = memory.len().min(*most);
         Ok(match *operation {
             Operation::Read { .. } if *most == 0 => 0,
-            Operation::Read { at: Some(at), .. } => rustix::io::pread(file, spare_capacity(bytes), at)?,
-            Operation::Read { at: None, .. } => rustix::io::read(file, spare_capacity(bytes))?,
-            Operation::Write { at: Some(at) } => rustix::io::pwrite(file, &bytes[..to_write], at)?,
-            Operation::Write { at: None } => rustix::io::write(file, &bytes[..to_write])?,
+            Operation::Read { at: Some(at), room } => {
+                rustix::io::pread(file, memory.spare(room.min(*most)), at)?.0.len()
+            }
+            Operation::Read { at: None, room } => {
+                rustix::io::read(file, memory.spare(room.min(*most)))?.0.len()
+            }
+            Operation::Write { at: Some(at) } => rustix::io::pwrite(file, &memory[..to_write], at)?,
+            Operation::Write { at: None } => rustix::io::write(file, &memory[..to_write])?,
             Operation::Sync { only_data } => sync_once(file, only_data).map(|()| 0)?,
         })
     }
@@ -125,20 +127,28 @@ impl Request {
     fn ask(&mut self) -> io::Result<()> {
         let asked = match self.operation {
             Operation::Read { at, room } => self.file.most("read", at, || room, true)?,
-            Operation::Write { at } => self.file.most("write", at, || self.bytes.len(), true)?,
+            Operation::Write { at } => self.file.most("write", at, || self.memory.len(), true)?,
             Operation::Sync { .. } => self.file.most("sync", None, || 0, true)?,
         };
         self.most = asked.unwrap_or(usize::MAX);
-        if let (Operation::Read { room, .. }, Some(most)) = (self.operation, asked) {
-            self.bytes = Vec::with_capacity(most.min(room));
-        }
         Ok(())
     }
 
+    /// Tells the end, which the system has told.
     fn end(&mut self, result: io::Result<usize>) {
         if let Some(finish) = self.finish.take() {
-            finish(Done { bytes: std::mem::take(&mut self.bytes), result });
+            finish(self.done(result));
         }
+    }
+
+    fn done(&mut self, result: io::Result<usize>) -> Done {
+        let mut memory = std::mem::take(&mut self.memory);
+        if let (Operation::Read { .. }, Ok(read)) = (self.operation, &result) {
+            // SAFETY: the system has been told of the spare memory, and says that it has written so many
+            // bytes there.
+            unsafe { memory.fill(*read) };
+        }
+        Done { memory, result }
     }
 }
 
@@ -146,6 +156,13 @@ impl Drop for Request {
     fn drop(&mut self) {
         self.end(Err(io::Error::new(io::ErrorKind::QuotaExceeded, "no thread could be had for it")));
     }
+}
+
+/// Makes an operation on the stack that asks, which may block.
+pub(crate) fn make(file: &Arc<OpenFile>, operation: Operation, memory: Memory) -> Done {
+    let mut request = Request { operation, file: Arc::clone(file), memory, most: usize::MAX, finish: None };
+    let result = retry(|| request.call());
+    request.done(result)
 }
 
 /// Has the system write what it holds back of a file.

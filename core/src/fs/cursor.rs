@@ -30,13 +30,13 @@ use super::sys::{self, Knack};
 use crate::base::small_map::SmallMap;
 use crate::base::sync::lock_std;
 use crate::base::waitlist::{WaitKey, WaitList};
-use crate::kernel::files::{self, Done, OpenFile, Operation};
+use crate::kernel::files::{self, Done, Memory, OpenFile, Operation};
 use crate::kernel::io::room;
 use crate::kernel::waiting::{self, WaitingFor};
 use crate::kernel::{blocking, coop};
 
 /// The most bytes that a background operation moves: its buffer is memory beside the caller's.
-pub(super) const MOST_BYTES: usize = 2 << 20;
+const MOST_BYTES: usize = 2 << 20;
 
 /// An open file, as its handles share it.
 pub(super) struct Shared {
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) has_positions: bool,
     /// True if each write goes to the end.
     appends: bool,
+    /// The number of bytes at whose multiples the memory of an operation has to begin.
+    alignment: usize,
     /// The knack of reading what is in memory.
     pub(super) reads_now: Knack,
     /// The knack of writing to memory.
@@ -98,7 +100,7 @@ impl Bufs<'_, '_> {
     fn may_be_of(&self, done: &Done) -> bool {
         match self {
             Bufs::Read(_) => true,
-            Bufs::Write(bufs) => begins_with(bufs, &done.bytes),
+            Bufs::Write(bufs) => begins_with(bufs, &done.memory),
         }
     }
 }
@@ -148,9 +150,11 @@ impl Shared {
         Shared {
             has_positions: facts.position.is_some(),
             appends: facts.appends,
-            reads_now: Knack::new(true),
-            // A write that waits for the device does so whatever it was told.
-            writes_now: Knack::new(!facts.syncs),
+            // No device wants more than a page.
+            alignment: if facts.is_direct { rustix::param::page_size() } else { 1 },
+            // A call that waits for the device does so whatever it was told.
+            reads_now: Knack::new(!facts.is_direct),
+            writes_now: Knack::new(!facts.syncs && !facts.is_direct),
             state: Mutex::new(State { position: facts.position.unwrap_or(0), ..State::default() }),
             waiters: WaitList::new(),
             polled: Default::default(),
@@ -161,6 +165,50 @@ impl Shared {
     /// Returns the position of the cursor.
     pub(super) fn position(&self) -> u64 {
         if self.has_positions { lock_std(&self.state).position } else { 0 }
+    }
+
+    /// Reads at a position, and waits for the device if it must. Where the caller's memory does not suit the
+    /// device, it goes through memory that does.
+    pub(super) fn read(&self, at: u64, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match sys::read(&self.file, at, bufs) {
+            Err(error) if self.is_refused(&error) => {
+                let (operation, memory) = self.to_read(Some(at), bufs);
+                let done = files::make(&self.file, operation, memory);
+                done.result.map(|_| scatter(&done.memory, bufs))
+            }
+            read => read,
+        }
+    }
+
+    /// Writes at a position, as [`Shared::read`] reads.
+    pub(super) fn write(&self, at: u64, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match sys::write(&self.file, at, bufs) {
+            Err(error) if self.is_refused(&error) => {
+                let (operation, memory) = self.to_write(Some(at), bufs);
+                files::make(&self.file, operation, memory).result
+            }
+            written => written,
+        }
+    }
+
+    /// Returns whether the device does not take the memory, the position or the length of an operation.
+    pub(super) fn is_refused(&self, error: &io::Error) -> bool {
+        self.alignment > 1 && error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
+    }
+
+    /// Makes the operation, with memory of its own, that reads as much as buffers have room for, or a part.
+    pub(super) fn to_read(&self, at: Option<u64>, bufs: &[IoSliceMut<'_>]) -> (Operation, Memory) {
+        let room = room(bufs).min(MOST_BYTES);
+        (Operation::Read { at, room }, Memory::with_room(room, self.alignment))
+    }
+
+    /// Makes the operation, with memory of its own, that writes what is in buffers, or the first part of it.
+    pub(super) fn to_write(&self, at: Option<u64>, bufs: &[IoSlice<'_>]) -> (Operation, Memory) {
+        let mut memory = Memory::with_room(room(bufs).min(MOST_BYTES), self.alignment);
+        for buf in bufs {
+            memory.put(&buf[..buf.len().min(MOST_BYTES - memory.len())]);
+        }
+        (Operation::Write { at }, memory)
     }
 
     fn lane(&self, way: Way) -> usize {
@@ -205,9 +253,9 @@ impl Shared {
             };
             let at = self.has_positions.then_some(position);
             let moved = match (&mut bufs, may_block) {
-                (Bufs::Read(bufs), true) => Some(sys::read(&self.file, position, bufs)),
+                (Bufs::Read(bufs), true) => Some(self.read(position, bufs)),
                 (Bufs::Read(bufs), false) => sys::read_now(&self.reads_now, &self.file, at, bufs),
-                (Bufs::Write(bufs), true) => Some(sys::write(&self.file, position, bufs)),
+                (Bufs::Write(bufs), true) => Some(self.write(position, bufs)),
                 (Bufs::Write(bufs), false) => sys::write_now(&self.writes_now, &self.file, at, bufs),
             };
             if let Some(moved) = moved {
@@ -215,11 +263,11 @@ impl Shared {
                 self.end(way, after.unwrap_or(position));
                 return Some(moved);
             }
-            let (operation, bytes) = match &bufs {
-                Bufs::Read(bufs) => (Operation::Read { at, room: room(bufs).min(MOST_BYTES) }, Vec::new()),
-                Bufs::Write(bufs) => (Operation::Write { at }, prefix(bufs)),
+            let (operation, memory) = match &bufs {
+                Bufs::Read(bufs) => self.to_read(at, bufs),
+                Bufs::Write(bufs) => self.to_write(at, bufs),
             };
-            self.start(way, started.as_deref_mut(), position, operation, bytes);
+            self.start(way, started.as_deref_mut(), position, operation, memory);
             None
         })
     }
@@ -323,7 +371,7 @@ impl Shared {
         started: Option<&mut u64>,
         at: u64,
         operation: Operation,
-        bytes: Vec<u8>,
+        memory: Memory,
     ) {
         {
             let mut state = lock_std(&self.state);
@@ -336,7 +384,7 @@ impl Shared {
             }
         }
         let shared = Arc::clone(self);
-        files::start(&self.file, operation, bytes, move |done| shared.finish(way, at, done));
+        files::start(&self.file, operation, memory, move |done| shared.finish(way, at, done));
     }
 
     fn finish(&self, way: Way, at: u64, done: Done) {
@@ -385,11 +433,11 @@ impl State {
             Bufs::Write(_) => self.count_write(outcome),
             Bufs::Read(_) if outcome.done.result.is_err() => outcome.done.result,
             Bufs::Read(bufs) => {
-                let moved = scatter(&outcome.done.bytes[outcome.taken..], bufs);
+                let moved = scatter(&outcome.done.memory[outcome.taken..], bufs);
                 outcome.taken += moved;
                 if shared.has_positions {
                     self.position += moved as u64;
-                } else if outcome.taken < outcome.done.bytes.len() {
+                } else if outcome.taken < outcome.done.memory.len() {
                     // It cannot be read a second time.
                     self.lanes[lane].outcome = Some(outcome);
                 }
@@ -429,15 +477,6 @@ pub(super) fn scatter(bytes: &[u8], bufs: &mut [IoSliceMut<'_>]) -> usize {
         rest = later;
     }
     bytes.len() - rest.len()
-}
-
-/// Returns the first bytes of buffers, as many as one background operation moves.
-pub(super) fn prefix(bufs: &[IoSlice<'_>]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(room(bufs).min(MOST_BYTES));
-    for buf in bufs {
-        bytes.extend_from_slice(&buf[..buf.len().min(MOST_BYTES - bytes.len())]);
-    }
-    bytes
 }
 
 /// Returns whether the bytes in buffers begin with `bytes`.

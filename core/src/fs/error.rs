@@ -29,6 +29,8 @@ pub struct PathError {
     to: Option<PathBuf>,
     /// The error of the system.
     error: io::Error,
+    /// A sentence about what the system's error may mean.
+    hint: Option<&'static str>,
 }
 
 impl PathError {
@@ -51,12 +53,13 @@ impl PathError {
 
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PathError { operation, path, to, error } = self;
+        let PathError { operation, path, to, error, hint } = self;
         f.write_str(operation)?;
         for path in [path, to].into_iter().flatten() {
             write!(f, " {path:?}")?;
         }
-        write!(f, ": {error}")
+        write!(f, ": {error}")?;
+        hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }
 
@@ -69,13 +72,24 @@ impl std::error::Error for PathError {
 /// Adds the operation and its path to an error.
 #[cold]
 pub(super) fn of_path(operation: &'static str, path: Option<&Path>, error: io::Error) -> io::Error {
+    of_path_with_hint(operation, path, error, None)
+}
+
+/// As [`of_path`], with a sentence about what the error may mean.
+#[cold]
+pub(super) fn of_path_with_hint(
+    operation: &'static str,
+    path: Option<&Path>,
+    error: io::Error,
+    hint: Option<&'static str>,
+) -> io::Error {
     let path = path.map(Path::to_owned);
-    io::Error::new(error.kind(), PathError { operation, path, to: None, error })
+    io::Error::new(error.kind(), PathError { operation, path, to: None, error, hint })
 }
 
 /// Adds the operation and its two paths to an error.
 #[cold]
 pub(super) fn of_paths(operation: &'static str, from: &Path, to: &Path, error: io::Error) -> io::Error {
     let (path, to) = (Some(from.to_owned()), Some(to.to_owned()));
-    io::Error::new(error.kind(), PathError { operation, path, to, error })
+    io::Error::new(error.kind(), PathError { operation, path, to, error, hint: None })
 }

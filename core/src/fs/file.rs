@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use super::OpenOptions;
 use super::cursor::{Bufs, Shared, Way};
-use super::error::of_path;
+use super::error::{of_path, of_path_with_hint};
 use super::positioned::{self, ReadAt, WriteAt};
 use super::sys;
 use crate::base::waitlist::WaitKey;
@@ -107,7 +107,10 @@ impl File {
     }
 
     pub(super) fn failed(&self, operation: &'static str, error: io::Error) -> io::Error {
-        of_path(operation, self.path(), error)
+        match matches!(operation, "read" | "write") && self.shared.is_refused(&error) {
+            true => of_path_with_hint(operation, self.path(), error, Some(WHOLE_BLOCKS)),
+            false => of_path(operation, self.path(), error),
+        }
     }
 
     /// Reads at the cursor into `buf`, and returns how many bytes that were: perhaps fewer than there is room
@@ -371,6 +374,10 @@ impl File {
         call(move || file.make(operation, make)).await.map_err(|error| self.failed(operation, error))
     }
 }
+
+/// The hint where the device refuses an operation.
+const WHOLE_BLOCKS: &str =
+    "a file that is opened with O_DIRECT moves whole blocks of its device, at multiples of their size";
 
 /// The number of bytes that [`File::read_to_end`] reads at a time.
 const CHUNK: usize = 64 * 1024;

@@ -75,6 +75,10 @@ impl OpenOptions {
     }
 
     /// Sets flags of `open(2)` beside those that the other options set.
+    ///
+    /// With `O_DIRECT`, each read and write waits for the device, and moves whole blocks of it (512 bytes or
+    /// 4 KiB) at multiples of their size; at the end of the file, a read brings what is left. The buffer need
+    /// not be aligned: one that does not suit the device is copied, as all are on a stack that may not block.
     pub fn custom_flags(&mut self, flags: i32) -> &mut OpenOptions {
         self.0.custom_flags(flags);
         self

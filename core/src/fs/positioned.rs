@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::File;
-use super::cursor::{MOST_BYTES, prefix, scatter};
+use super::cursor::scatter;
 use super::sys;
 use crate::kernel::blocking::{self, Blocking, may_block};
 use crate::kernel::coop;
-use crate::kernel::files::{self, Done, Operation};
+use crate::kernel::files::{self, Done, Memory, Operation};
 
 /// The future of [`File::read_at`].
 #[must_use = "futures do nothing unless they are finished with `.await` or `.wait()`"]
@@ -40,16 +40,15 @@ impl Future for ReadAt<'_> {
         let (shared, at) = (&file.shared, *at);
         let bufs = &mut [IoSliceMut::new(buf)];
         let read = match running {
-            None if may_block(cx) => Some(sys::read(&shared.file, at, bufs)),
+            None if may_block(cx) => Some(shared.read(at, bufs)),
             None => sys::read_now(&shared.reads_now, &shared.file, Some(at), bufs),
             Some(_) => None,
         };
         let read = match read {
             Some(read) => read,
             None => {
-                let operation = Operation::Read { at: Some(at), room: buf.len().min(MOST_BYTES) };
-                let done = ready!(poll_running(running, file, operation, Vec::new, cx));
-                done.result.map(|_| scatter(&done.bytes, &mut [IoSliceMut::new(buf)]))
+                let done = ready!(poll_running(running, file, || shared.to_read(Some(at), bufs), cx));
+                done.result.map(|_| scatter(&done.memory, bufs))
             }
         };
         unit.spend();
@@ -85,16 +84,13 @@ impl Future for WriteAt<'_> {
         let (shared, at) = (&file.shared, *at);
         let bufs = &[IoSlice::new(buf)];
         let written = match running {
-            None if may_block(cx) => Some(sys::write(&shared.file, at, bufs)),
+            None if may_block(cx) => Some(shared.write(at, bufs)),
             None => sys::write_now(&shared.writes_now, &shared.file, Some(at), bufs),
             Some(_) => None,
         };
         let written = match written {
             Some(written) => written,
-            None => {
-                let operation = Operation::Write { at: Some(at) };
-                ready!(poll_running(running, file, operation, || prefix(bufs), cx)).result
-            }
+            None => ready!(poll_running(running, file, || shared.to_write(Some(at), bufs), cx)).result,
         };
         unit.spend();
         Poll::Ready(written.map_err(|error| file.failed("write", error)))
@@ -109,8 +105,8 @@ pub(super) async fn sync(file: &File, only_data: bool) -> io::Result<()> {
         let synced = match running.is_none() && may_block(cx) {
             true => files::sync(&file.shared.file, only_data),
             false => {
-                let operation = Operation::Sync { only_data };
-                ready!(poll_running(&mut running, file, operation, Vec::new, cx)).result.map(drop)
+                let operation = || (Operation::Sync { only_data }, Memory::default());
+                ready!(poll_running(&mut running, file, operation, cx)).result.map(drop)
             }
         };
         unit.spend();
@@ -123,15 +119,15 @@ pub(super) async fn sync(file: &File, only_data: bool) -> io::Result<()> {
 fn poll_running(
     running: &mut Option<Blocking<Done>>,
     file: &File,
-    operation: Operation,
-    bytes: impl FnOnce() -> Vec<u8>,
+    operation: impl FnOnce() -> (Operation, Memory),
     cx: &mut Context<'_>,
 ) -> Poll<Done> {
     let running = running.get_or_insert_with(|| {
         let (completion, running) = blocking::pair();
-        files::start(&file.shared.file, operation, bytes(), move |done| completion.complete(Ok(done)));
+        let (operation, memory) = operation();
+        files::start(&file.shared.file, operation, memory, move |done| completion.complete(Ok(done)));
         running
     });
     let done = ready!(Pin::new(running).poll(cx));
-    Poll::Ready(done.unwrap_or_else(|error| Done { bytes: Vec::new(), result: Err(error) }))
+    Poll::Ready(done.unwrap_or_else(|error| Done { memory: Memory::default(), result: Err(error) }))
 }

@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub(super) appends: bool,
     /// True if a write waits for the device.
     pub(super) syncs: bool,
+    /// True if the device itself moves the bytes, from and to memory of the caller's (`O_DIRECT`).
+    pub(super) is_direct: bool,
 }
 
 /// Asks for the facts of a file.
@@ -33,6 +35,7 @@ pub(super) fn facts(file: &OpenFile) -> Facts {
         position: rustix::fs::tell(file).ok(),
         appends: flags.contains(OFlags::APPEND),
         syncs: flags.intersects(OFlags::DSYNC | OFlags::SYNC),
+        is_direct: flags.contains(OFlags::DIRECT),
     }
 }
 

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use crate::event::files::Request;
+pub(crate) use crate::event::files::memory::Memory;
 pub(crate) use crate::event::files::open::{FileCall, Gate, OpenFile};
-pub(crate) use crate::event::files::{Done, Operation, retry, sync};
+pub(crate) use crate::event::files::{Done, Operation, make, retry, sync};
 use crate::kernel::strand::with_current;
 use crate::kernel::{threads, world};
 
@@ -22,10 +23,10 @@ pub(crate) fn gate() -> Gate {
 pub(crate) fn start(
     file: &Arc<OpenFile>,
     operation: Operation,
-    bytes: Vec<u8>,
+    memory: Memory,
     finish: impl FnOnce(Done) + Send + 'static,
 ) {
-    let request = Request::new(file, operation, bytes, finish);
+    let request = Request::new(file, operation, memory, finish);
     let refused = with_current(|strand| {
         let reactor = strand.driver().reactor().filter(|_| operation.is_for_ring());
         match reactor.and_then(|it| it.ring(fallback)) {

@@ -245,13 +245,13 @@ impl Request {
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         match self.operation {
             Operation::Read { at, room } => {
-                let room = length(room.min(self.bytes.capacity()));
-                let buffer = self.bytes.as_mut_ptr();
-                opcode::Read::new(fd, buffer, room).offset(at.unwrap_or(NO_POSITION)).build()
+                let room = self.memory.spare(room.min(self.most));
+                let (buffer, length) = (room.as_mut_ptr().cast(), length(room.len()));
+                opcode::Read::new(fd, buffer, length).offset(at.unwrap_or(NO_POSITION)).build()
             }
             Operation::Write { at } => {
-                let length = length(self.bytes.len().min(self.most));
-                let buffer = self.bytes.as_ptr();
+                let length = length(self.memory.len().min(self.most));
+                let buffer = self.memory.as_ptr();
                 opcode::Write::new(fd, buffer, length).offset(at.unwrap_or(NO_POSITION)).build()
             }
             Operation::Sync { only_data } => {
@@ -263,12 +263,6 @@ impl Request {
 
     /// Tells the end that the system has told: a number of bytes, or an error as a negative number.
     fn end_with(&mut self, result: i32) {
-        let result = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
-        if let (Operation::Read { .. }, Ok(read)) = (self.operation, &result) {
-            // SAFETY: the buffer was empty, the system was told its capacity, and says that it has written
-            // so many bytes into it.
-            unsafe { self.bytes.set_len((*read).min(self.bytes.capacity())) };
-        }
-        self.end(result);
+        self.end(usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result)));
     }
 }
