@@ -1,6 +1,7 @@
 //! A connection to another node: its tables, and the two tasks that read and write.
 
 mod inbound;
+mod links;
 mod spawns;
 mod tasks;
 mod there;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use twoply_core::actor::remote::{self, By, Epoch, Node as NodeRow, Signal};
+use twoply_core::actor::remote::{self, By, Node as NodeRow, Signal};
 use twoply_core::actor::{ExitReason, MonitorRef, Pid};
 use twoply_core::net::TcpStream;
 use twoply_core::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::reason;
 use crate::waiting::Waiting;
 use crate::wire::{self, Control, Decoder, EncodeError, Flags, Peer, Reference, Target, ToTerm, write_frame};
 
+use self::links::Links;
 use self::spawns::Spawn;
 
 pub(crate) use self::spawns::{Outcome, Wanted};
@@ -52,10 +54,7 @@ pub(crate) struct Connection {
 /// they go out in the order of the changes; nothing of the user's runs under it.
 #[derive(Default)]
 struct Tables {
-    /// The links, by the number of our process and the peer's pid.
-    links: BTreeMap<(u64, wire::Pid), Link>,
-    /// The links that we have taken back, each with the number that the peer has not confirmed yet.
-    unlinking: BTreeMap<(u64, wire::Pid), u64>,
+    links: Links,
     /// Our monitors, by the numbers of their references.
     ours: BTreeMap<u64, Ours>,
     /// The same, by the numbers that the core knows.
@@ -70,12 +69,6 @@ struct Tables {
     watchers: BTreeMap<MonitorRef, (Pid, Pid)>,
     /// The processes that the peer has been asked to start, by the numbers of the requests.
     spawns: BTreeMap<u64, Spawn>,
-}
-
-struct Link {
-    local: Pid,
-    /// The latest of the links between the two.
-    epoch: Epoch,
 }
 
 struct Ours {
@@ -99,7 +92,7 @@ pub(crate) type Call = Box<dyn FnOnce(Result<&mut Decoder<'_>, CallError>) + Sen
 
 impl Tables {
     fn len(&self) -> usize {
-        self.links.len() + self.unlinking.len() + self.theirs.len()
+        self.links.len() + self.theirs.len()
     }
 }
 
@@ -252,7 +245,7 @@ impl Connection {
         self.outbox.close();
         let _ = self.stream.shutdown(Shutdown::Both);
         let tables = std::mem::take(&mut *self.tables());
-        for ((_, there), link) in tables.links {
+        for ((_, there), link) in tables.links.into_links() {
             let (from, reason) = (self.there(&there), ExitReason::NoConnection);
             let exit = Signal::Exit { from, reason, by: By::Link(link.epoch) };
             self.shared.locals.deliver(&link.local, exit);

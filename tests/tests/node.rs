@@ -359,8 +359,8 @@ fn erlang_asks_as_it_asks_a_gen_server(on: &Systems) {
     assert_eq!(pair.erlang.eval("gen_server:call({adder, ours@localhost}, {sum, [1]})"), "{ok,11}");
 }
 
-/// The rounds of the storm, in which each side links and unlinks.
-const STORM: u32 = 3_000;
+/// The rounds of each half of the storm, in which each side links and unlinks.
+const STORM: u32 = 10_000;
 
 fn after_a_storm_of_links_both_sides_agree(on: &Systems) {
     let Some(mut pair) = start(on) else { return };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use twoply_core::actor::remote::{self, By, Epoch, Signal};
 use twoply_core::actor::{ExitReason, Pid};
 
-use super::{Connection, Link, MAX_RELATIONS, Theirs, reason_of, serial};
+use super::links::Pair;
+use super::{Connection, MAX_RELATIONS, Theirs, reason_of, serial};
 use crate::node::CallError;
 use crate::reason;
 use crate::system::is_system;
@@ -21,12 +22,7 @@ impl Connection {
             Control::Link { from, to } => self.link(from, &to),
             Control::Unlink { id, from, to } => self.unlink(id, from, to),
             Control::UnlinkAck { id, from, to } => {
-                let mut tables = self.tables();
-                let key = (serial(&to), from);
-                // Another number confirms an earlier one.
-                if tables.unlinking.get(&key) == Some(&id) {
-                    tables.unlinking.remove(&key);
-                }
+                self.tables().links.confirm(&(serial(&to), from), id);
             }
             Control::Exit { from, to, by, reason } => {
                 let reason = self.reason(reason, message);
@@ -118,43 +114,44 @@ impl Connection {
     }
 
     fn link(self: &Arc<Self>, from: WirePid, to: &WirePid) {
-        let Some(local) = self.local(to) else {
-            return self.refuse_link(to.clone(), from);
-        };
-        let key = (local.serial(), from);
+        let there = self.there(&from);
+        let pair = (serial(to), from);
         let mut tables = self.tables();
-        // The peer has linked before it has heard that we have unlinked; it takes that for the end of this
-        // one.
-        if tables.unlinking.contains_key(&key) {
-            return;
-        }
+        let Some(local) = self.local(to) else {
+            // Under the lock: a process that begins another life now may link, and that is to follow this.
+            let link = if self.shared.is_ours(to) { tables.links.peer_ends(&pair) } else { None };
+            let (here, behind) = reason_of(self, &ExitReason::NoProcess);
+            let exit = Control::Exit { from: to.clone(), to: pair.1, by: ExitBy::Link, reason: here };
+            self.queue(&exit, behind.as_ref().map(|term| term as &dyn ToTerm));
+            drop(tables);
+            drop(link);
+            return self.outbox.kick();
+        };
         if tables.len() > MAX_RELATIONS {
             drop(tables);
             return self.stop("it has too many links and monitors");
         }
-        let there = self.there(&key.1);
         let epoch = Epoch::next();
-        let link = tables.links.entry(key.clone()).or_insert_with(|| Link { local: local.clone(), epoch });
-        link.epoch = epoch;
+        let counts = tables.links.peer_links(pair.clone(), &local, epoch);
         drop(tables);
-        self.shared.locals.deliver(&local, Signal::Link { from: there.clone(), epoch });
-        // Our process may have taken the link back before it was told of it; see `pass_link`.
-        if !self.tables().links.contains_key(&key) {
-            self.shared.locals.deliver(&local, Signal::Unlink { from: there, epoch });
+        if counts {
+            self.deliver_link(&pair, &local, &there, epoch);
         }
     }
 
-    fn refuse_link(&self, from: WirePid, to: WirePid) {
-        let (here, behind) = reason_of(self, &ExitReason::NoProcess);
-        let exit = Control::Exit { from, to, by: ExitBy::Link, reason: here };
-        self.queue(&exit, behind.as_ref().map(|term| term as &dyn ToTerm));
-        self.outbox.kick();
+    /// Delivers a link that has been entered, and takes it back if it has been lost meanwhile.
+    pub(super) fn deliver_link(&self, pair: &Pair, local: &Pid, there: &Pid, epoch: Epoch) {
+        let locals = &self.shared.locals;
+        locals.deliver(local, Signal::Link { from: there.clone(), epoch });
+        if !self.tables().links.has(pair, epoch) {
+            locals.deliver(local, Signal::Unlink { from: there.clone(), epoch });
+        }
     }
 
     fn unlink(self: &Arc<Self>, id: Option<u64>, from: WirePid, to: WirePid) {
-        let key = (serial(&to), from.clone());
+        let pair = (serial(&to), from.clone());
         let mut tables = self.tables();
-        let link = tables.links.remove(&key);
+        let link = tables.links.peer_ends(&pair);
         if let Some(id) = id {
             // Under the lock: so the answer goes out before any later link of the process, and what was
             // linked before it is unlinked on both sides.
@@ -163,7 +160,7 @@ impl Connection {
         drop(tables);
         self.outbox.kick();
         if let Some(link) = link {
-            let unlink = Signal::Unlink { from: self.there(&key.1), epoch: link.epoch };
+            let unlink = Signal::Unlink { from: self.there(&pair.1), epoch: link.epoch };
             self.shared.locals.deliver(&link.local, unlink);
         }
     }
@@ -179,7 +176,7 @@ impl Connection {
             }
             ExitBy::Link => {
                 let mut tables = self.tables();
-                let link = tables.links.remove(&(serial(to), from));
+                let link = tables.links.peer_ends(&(serial(to), from));
                 drop(tables);
                 if let Some(link) = link {
                     let exit = Signal::Exit { from: there, reason, by: By::Link(link.epoch) };

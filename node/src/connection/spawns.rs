@@ -6,7 +6,7 @@ use twoply_core::actor::Pid;
 use twoply_core::actor::remote::{self, Epoch, Signal};
 use twoply_core::channel::oneshot;
 
-use super::{Connection, Link, MAX_RELATIONS, Theirs};
+use super::{Connection, MAX_RELATIONS, Theirs};
 use crate::functions::How;
 use crate::outbox::Receiver;
 use crate::wire::{
@@ -206,8 +206,9 @@ impl Connection {
             },
             None,
         );
+        let pair = (local.serial(), from.clone());
         if options.link {
-            tables.links.insert((local.serial(), from.clone()), Link { local: local.clone(), epoch });
+            tables.links.peer_links(pair.clone(), &local, epoch);
         }
         if options.monitor {
             let theirs = Theirs {
@@ -222,7 +223,7 @@ impl Connection {
         drop(tables);
         self.outbox.kick();
         if options.link {
-            shared.locals.deliver(&local, Signal::Link { from: there.clone(), epoch });
+            self.deliver_link(&pair, &local, &there, epoch);
         }
         if options.monitor {
             shared.locals.deliver(&local, Signal::Monitor { from: there, monitor });

@@ -7,7 +7,7 @@ use twoply_core::actor::remote::{self, By, Endpoint, Forwarder, Signal};
 use twoply_core::actor::{ExitReason, Pid};
 use twoply_core::channel::TrySendError;
 
-use super::{Connection, Link, Ours, SendError, reason_of};
+use super::{Connection, Ours, SendError, reason_of};
 use crate::node::{QueueKind, Route};
 use crate::outbox::Sender;
 use crate::wire::{Control, Encoded, ExitBy, Flags, Target, ToTerm};
@@ -165,51 +165,31 @@ impl Connection {
 }
 
 impl Connection {
-    /// Sends a signal about links and ends.
-    ///
-    /// A link of the peer's is entered here before the reader delivers it. A process that takes the link back
-    /// in between, because it has linked as well, would come to have it alone, for the peer knows of no link
-    /// any more. So one that takes a link back is answered with an `Unlink` of the same epoch, which takes
-    /// away what has been delivered by then; and the reader looks again when it has delivered a link.
+    /// Sends a signal about links and ends. For the answers see [`links`](super::links).
     fn pass_link(&self, target: &Target, to: &Pid, signal: Signal) -> Answer {
         let (connection, Target::Pid(there)) = (self, target) else { return None };
         let shared = &connection.shared;
         match signal {
             Signal::Link { from, epoch } => {
                 shared.note(&from);
-                let key = (from.serial(), there.clone());
+                let pair = (from.serial(), there.clone());
                 let mut tables = connection.tables();
                 if connection.outbox.is_closed() {
                     drop(tables);
                     let (reason, by) = (ExitReason::NoConnection, By::Link(epoch));
                     return Some((from, Signal::Exit { from: to.clone(), reason, by }));
                 }
-                // A link that is made again counts, whether the peer has confirmed the end of the last or
-                // not.
-                tables.unlinking.remove(&key);
-                match tables.links.get_mut(&key) {
-                    // The two are linked as the peer knows; only the number is a later one.
-                    Some(link) => link.epoch = link.epoch.max(epoch),
-                    None => {
-                        tables.links.insert(key, Link { local: from.clone(), epoch });
-                        let link = Control::Link { from: shared.wire_pid(&from), to: there.clone() };
-                        connection.queue(&link, None);
-                    }
+                if tables.links.link(pair, &from, epoch) {
+                    let link = Control::Link { from: shared.wire_pid(&from), to: there.clone() };
+                    connection.queue(&link, None);
                 }
                 None
             }
             Signal::Unlink { from, epoch } => {
-                let key = (from.serial(), there.clone());
-                let mut tables = connection.tables();
-                // An answer to what the peer has taken back, or has been told, changes nothing.
-                if tables.links.get(&key).is_none_or(|link| link.epoch > epoch) {
-                    return None;
-                }
-                let link = tables.links.remove(&key);
+                let pair = (from.serial(), there.clone());
                 let id = connection.peer.agreed.contains(Flags::UNLINK_ID).then(|| shared.number());
-                if let Some(id) = id {
-                    tables.unlinking.insert(key, id);
-                }
+                let mut tables = connection.tables();
+                let link = tables.links.unlink(&pair, epoch, id)?;
                 let unlink = Control::Unlink { id, from: shared.wire_pid(&from), to: there.clone() };
                 connection.queue(&unlink, None);
                 drop(tables);
@@ -219,15 +199,15 @@ impl Connection {
             Signal::Exit { from, reason, by } => {
                 let (here, behind) = reason_of(connection, &reason);
                 let payload = behind.as_ref().map(|term| term as &dyn ToTerm);
-                let key = (from.serial(), there.clone());
+                let pair = (from.serial(), there.clone());
                 let mut tables = connection.tables();
                 let (link, by, answer) = match by {
                     By::Request => (None, ExitBy::Request, None),
                     By::Link(epoch) => {
-                        tables.links.get(&key).filter(|link| link.epoch <= epoch)?;
+                        let link = tables.links.exit(&pair, epoch)?;
                         // It may have begun another life.
                         let unlink = Signal::Unlink { from: to.clone(), epoch };
-                        (tables.links.remove(&key), ExitBy::Link, Some((from.clone(), unlink)))
+                        (Some(link), ExitBy::Link, Some((from.clone(), unlink)))
                     }
                 };
                 let (from, to) = (shared.wire_pid(&from), there.clone());
