@@ -7,17 +7,16 @@ mod tasks;
 mod there;
 
 use std::collections::BTreeMap;
-use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twoply_core::actor::remote::{self, By, Node as NodeRow, Signal};
 use twoply_core::actor::{ExitReason, MonitorRef, Pid};
-use twoply_core::net::TcpStream;
 use twoply_core::sync::CancellationToken;
 
 use crate::node::{CallError, Route, Shared};
 use crate::outbox::{Outbox, Receiver, Refused, Scratch, Sender};
 use crate::reason;
+use crate::stream::Stream;
 use crate::waiting::Waiting;
 use crate::wire::{self, Control, Decoder, EncodeError, Flags, Peer, Reference, Target, ToTerm, write_frame};
 
@@ -37,7 +36,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// The row of the peer, which all of its pids have.
     pub(crate) row: NodeRow,
-    stream: TcpStream,
+    stream: Stream,
     pub(crate) outbox: Outbox,
     /// The messages of the peer's that wait beside full mailboxes.
     pub(crate) waiting: Arc<Waiting>,
@@ -97,7 +96,7 @@ impl Tables {
 }
 
 impl Connection {
-    pub(crate) fn new(shared: &Arc<Shared>, peer: Peer, stream: TcpStream) -> Arc<Connection> {
+    pub(crate) fn new(shared: &Arc<Shared>, peer: Peer, stream: Stream) -> Arc<Connection> {
         Arc::new(Connection {
             row: shared.nodes.node(&peer.name, peer.creation),
             shared: Arc::clone(shared),
@@ -243,7 +242,7 @@ impl Connection {
         // Before the peer can see the end: who hears of it from there finds this connection no more.
         self.shared.lost(self);
         self.outbox.close();
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.shutdown();
         let tables = std::mem::take(&mut *self.tables());
         for ((_, there), link) in tables.links.into_links() {
             let (from, reason) = (self.there(&there), ExitReason::NoConnection);

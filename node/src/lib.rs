@@ -6,13 +6,14 @@
 //! all, with links, monitors and exit signals. [`wire`] is the distribution protocol as bytes.
 //!
 //! Neither MD5 nor a cookie is any security: whoever can read the traffic between nodes can take part in it.
-//! So a node listens on the loopback interface unless it is told otherwise.
+//! So a node listens on the loopback interface unless it is told otherwise, and beyond that it should have
+//! TLS: `Builder::tls`, with the feature `tls` (`node-tls` of the package `twoply`).
 //!
 //! Nodes are connected by [`Node::connect`], or by the first that is done to a [`Node::remote`].
 //!
 //! [`Node::call`] calls functions of others, and [`Node::functions`] are those that others may call.
 //!
-//! What there is not: TLS, `pg`, and visible nodes. It is run against OTP 25 and Elixir 1.14; what is said of
+//! What there is not: `pg`, and visible nodes. It is run against OTP 25 and Elixir 1.14; what is said of
 //! other versions is read from their documentation.
 
 #![forbid(unsafe_code)]
@@ -27,7 +28,10 @@ mod outbox;
 pub mod question;
 mod reason;
 mod rpc;
+mod stream;
 mod system;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod waiting;
 pub mod wire;
 
@@ -36,3 +40,5 @@ pub use local::RegisterError;
 pub use meet::ConnectError;
 pub use node::{Answer, Builder, CallError, Event, Node, Remote, StartError};
 pub use rpc::{RpcError, RpcResult};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};

@@ -9,7 +9,10 @@ use twoply_core::net::TcpStream;
 use twoply_core::time::timeout;
 
 use crate::node::{Peering, Shared};
-use crate::wire::{self, Acceptor, Asked, Connector, Found, HandshakeError, Packets, Peer, Progress, Status};
+use crate::stream::Stream;
+use crate::wire::{
+    self, Acceptor, Asked, Connector, Found, HandshakeError, Packets, Peer, Progress, Status, split_name,
+};
 
 /// The time that a handshake may take, and each question to the port mapper.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(7);
@@ -38,6 +41,9 @@ pub enum ConnectError {
     /// The other node is not understood: what it sends is no handshake, or the port mapper's answer is none.
     #[error("what it sends makes no sense")]
     Malformed,
+    /// The certificate of the other node is not for the host in its name.
+    #[error("its certificate is for another host")]
+    Certificate,
     /// The node has been shut down.
     #[error("this node has been shut down")]
     Closed,
@@ -45,7 +51,7 @@ pub enum ConnectError {
 
 /// A socket, and what of the next message has been read from it.
 struct Talk {
-    stream: TcpStream,
+    stream: Stream,
     packets: Packets,
     /// The bytes that have been read, of which some have been used.
     bytes: Vec<u8>,
@@ -53,8 +59,8 @@ struct Talk {
 }
 
 impl Talk {
-    fn new(stream: TcpStream) -> Talk {
-        Talk { stream, packets: Packets::handshake(false), bytes: Vec::new(), used: 0 }
+    fn new(stream: Stream) -> Talk {
+        Talk { packets: Packets::handshake(stream.is_tls()), stream, bytes: Vec::new(), used: 0 }
     }
 
     /// Returns the next message of the peer's.
@@ -77,19 +83,20 @@ impl Talk {
     }
 
     async fn say(&self, message: &[u8]) -> io::Result<()> {
-        // Messages of ours are short.
-        let packet = [&(message.len() as u16).to_be_bytes(), message].concat();
+        // Messages of ours are short, and a length has four bytes inside TLS, else two.
+        let len = (message.len() as u32).to_be_bytes();
+        let packet = [if self.stream.is_tls() { &len[..] } else { &len[2..] }, message].concat();
         self.stream.write_all(&packet).await
     }
 
     /// Returns the socket, and the bytes behind the handshake.
-    fn done(self, peer: Peer) -> (Peer, TcpStream, Vec<u8>) {
+    fn done(self, peer: Peer) -> Met {
         (peer, self.stream, self.bytes[self.used..].to_vec())
     }
 }
 
 /// A connection as a handshake leaves it: who is there, the socket, and bytes that have been read already.
-pub(crate) type Met = (Peer, TcpStream, Vec<u8>);
+pub(crate) type Met = (Peer, Stream, Vec<u8>);
 
 /// Returns a number that nobody can guess.
 pub(crate) fn challenge() -> io::Result<u32> {
@@ -105,9 +112,10 @@ pub(crate) async fn connect(
     name: &str,
     address: SocketAddr,
 ) -> Result<Met, ConnectError> {
+    let (_, host) = split_name(name)?;
     let stream = TcpStream::connect_addr(address).await?;
     stream.set_nodelay(true)?;
-    let mut talk = Talk::new(stream);
+    let mut talk = Talk::new(Stream::connect(shared, stream, host).await?);
     let (mut connector, hello) = Connector::new(shared.own.clone(), name, challenge()?);
     talk.say(&hello).await?;
     loop {
@@ -134,7 +142,7 @@ pub(crate) async fn accept(
     name: &mut Option<String>,
 ) -> Result<(Met, Peering), ConnectError> {
     stream.set_nodelay(true)?;
-    let mut talk = Talk::new(stream);
+    let mut talk = Talk::new(Stream::accept(shared, stream).await?);
     let mut acceptor = Acceptor::new(shared.own.clone(), challenge()?);
     let mut peering = None;
     loop {
@@ -146,6 +154,10 @@ pub(crate) async fn accept(
         match asked? {
             Asked::Status { name: caller } => {
                 *name = Some(caller.clone());
+                if !split_name(&caller).is_ok_and(|(_, host)| talk.stream.may_be_on(host)) {
+                    let _ = talk.say(&Status::NotAllowed.message()).await;
+                    return Err(ConnectError::Certificate);
+                }
                 let (status, place) = shared.called(&caller);
                 for message in acceptor.answer(status) {
                     talk.say(&message).await?;

@@ -26,6 +26,7 @@ use crate::connection::{Connection, serial};
 use crate::functions::FunctionTable;
 use crate::local::{Locals, RegisterError, Typed};
 use crate::system::{Hooks, is_system};
+use crate::tls::Tls;
 use crate::wire::{self, Atom, FromTerm, Limits, Own, Reference};
 
 pub use self::builder::{Builder, StartError};
@@ -45,6 +46,7 @@ pub(crate) struct Settings {
     /// How long a reader waits for processes to receive what it has.
     pub(crate) stall_time: Duration,
     pub(crate) limits: Limits,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// The part that all tasks of a node share.

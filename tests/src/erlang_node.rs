@@ -19,12 +19,19 @@ pub struct ErlangNode {
     /// The name of the node.
     pub name: String,
     socket: TcpStream,
+    /// Further arguments of the program.
+    arguments: Vec<String>,
 }
 
 impl ErlangNode {
     /// Starts one with this cookie, and a port mapper. Returns `None` where no Erlang is installed, and says
     /// so.
     pub fn start(cookie: &str, tick_seconds: u32) -> Option<ErlangNode> {
+        ErlangNode::start_with(cookie, tick_seconds, Vec::new())
+    }
+
+    /// As [`start`](ErlangNode::start), with further arguments for `erl`.
+    pub fn start_with(cookie: &str, tick_seconds: u32, arguments: Vec<String>) -> Option<ErlangNode> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if !["erl", "erlc", "epmd"].into_iter().all(is_there) {
             eprintln!("SKIPPED: there is no Erlang to connect to");
@@ -34,14 +41,14 @@ impl ErlangNode {
         let own = format!("twoply{}x{number}", process::id());
         let (epmd, epmd_addr) = start_epmd();
         let name = format!("{own}@localhost");
-        let (child, socket) = run(&name, cookie, tick_seconds, epmd_addr);
-        Some(ErlangNode { child, epmd, epmd_addr, name, socket })
+        let (child, socket) = run(&name, cookie, tick_seconds, epmd_addr, &arguments);
+        Some(ErlangNode { child, epmd, epmd_addr, name, socket, arguments })
     }
 
     /// Kills the node, and starts one of the same name.
     pub fn restart(&mut self, cookie: &str, tick_seconds: u32) {
         self.kill();
-        (self.child, self.socket) = run(&self.name, cookie, tick_seconds, self.epmd_addr);
+        (self.child, self.socket) = run(&self.name, cookie, tick_seconds, self.epmd_addr, &self.arguments);
     }
 
     /// Returns the number of the operating system's process.
@@ -100,12 +107,19 @@ impl ErlangNode {
 }
 
 /// Starts a node, and waits until it is there.
-fn run(name: &str, cookie: &str, tick_seconds: u32, epmd: SocketAddr) -> (Child, TcpStream) {
+fn run(
+    name: &str,
+    cookie: &str,
+    tick_seconds: u32,
+    epmd: SocketAddr,
+    arguments: &[String],
+) -> (Child, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("it is bound").port();
     let child = Command::new("erl")
         .args(["-noinput", "+S", "1:1", "-sname", name, "-setcookie", cookie, "-pa"])
         .arg(compiled())
+        .args(arguments)
         .args(["-start_epmd", "false", "-kernel", "net_ticktime", &tick_seconds.to_string()])
         .args(["logger_level", "none", "inet_dist_use_interface", "{127,0,0,1}"])
         .args(["-run", "twoply_peer", "main", &port.to_string()])

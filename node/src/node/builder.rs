@@ -14,6 +14,7 @@ use super::peers::{self, Discovery, Peers};
 use super::registration::Registration;
 use super::{Node, Settings, Shared};
 use crate::meet::{self, ConnectError};
+use crate::tls::Tls;
 use crate::wire::{Atom, Flags, Limits, NameError, Own, split_name};
 
 /// The port of the port mapper, unless `ERL_EPMD_PORT` says another.
@@ -32,6 +33,7 @@ pub struct Builder {
     stall_time: Duration,
     limits: Limits,
     hidden: bool,
+    tls: Option<Tls>,
 }
 
 /// The reasons for which a node does not start.
@@ -75,6 +77,7 @@ impl Builder {
             stall_time: Duration::from_secs(30),
             limits: Limits::default(),
             hidden: true,
+            tls: None,
         }
     }
 
@@ -86,7 +89,8 @@ impl Builder {
     }
 
     /// Sets the address to listen on; else it is a free port of the loopback interface. On another interface
-    /// anybody who gets there and knows the cookie can do anything that a node can.
+    /// anybody who gets there and knows the cookie, or reads what nodes say, can do anything that a node can.
+    /// Without TLS the start of such a node is told on the standard error stream.
     pub fn listen(mut self, address: SocketAddr) -> Builder {
         self.listen = address;
         self
@@ -134,6 +138,13 @@ impl Builder {
         self
     }
 
+    /// Has all connections inside TLS: nodes without it are not met.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Builder {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Says whether the node is hidden, which it is if nothing is said. A visible one is refused, by
     /// [`StartError::NotHidden`].
     pub fn hidden(mut self, hidden: bool) -> Builder {
@@ -161,6 +172,13 @@ impl Builder {
         let spawner = Spawner::current()?;
         let listener = TcpListener::bind(self.listen).await?;
         let address = listener.local_addr()?;
+        if !address.ip().is_loopback() && self.tls.is_none() {
+            eprintln!(
+                "twoply: the node {} listens on {address} without TLS: whoever reads what nodes say there can \
+                 take part in it",
+                self.name
+            );
+        }
         let (registration, creation) = match self.epmd {
             Some(epmd) => {
                 let registration = Registration { epmd, alive: alive.to_owned(), port: address.port() };
@@ -187,6 +205,7 @@ impl Builder {
                 tick_time: self.tick_time,
                 stall_time: self.stall_time,
                 limits: self.limits,
+                tls: self.tls,
             },
             nodes: Default::default(),
             locals: Arc::default(),
