@@ -2,7 +2,7 @@
 //!
 //! The thread that carries it reaches it through a [cell](crate::revocable); whoever waits for a worker gets
 //! it through a [request](crate::request), and code that may block leaves it [in between](crate::handoff).
-//! What a worker does with it is in [`crate::worker`]. Nothing here knows the runtime or the other workers.
+//! A worker's use of it is in [`crate::worker`]. Nothing here knows the runtime or the other workers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

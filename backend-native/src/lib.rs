@@ -3,9 +3,9 @@
 //! A task runs to its end on a thread from a cache; where it must wait, the thread parks. It costs a thread,
 //! and in return it may block in anything, and every debugger and profiler understands it.
 //!
-//! How such a thread waits (a futex, or `poll(2)` on the descriptors it waits for) is the core's thread
-//! strand: the same one that serves `main` and every other thread that no backend has started. So this crate
-//! is the small rest: which thread, how many, and for how long.
+//! Such a thread waits (on a futex, or in `poll(2)` for descriptors) by the core's thread strand: the same
+//! one that serves `main` and every other thread that no backend has started. So this crate is the small
+//! rest: which thread, how many, and for how long.
 
 #![forbid(unsafe_code)]
 

@@ -11,13 +11,14 @@
 //! | [`read_exact`], [`write_all`], [`read_to_end`], [`read_to_string`] | all of something, such that it can go on after it was given up |
 //! | [`copy`](copy()), [`copy_bidirectional`] | all from one stream to another; [`net`](crate::net) has those of sockets, which copy nothing |
 //!
-//! What takes a reader or a writer takes any of futures-io's `AsyncRead` and `AsyncWrite`, and is a future;
-//! the types among these also implement std's `Read` and `Write` over std's. A future that is dropped leaves
-//! no waker behind, whatever it reads from.
+//! An operation that takes a reader or a writer takes any of futures-io's `AsyncRead` and `AsyncWrite`, and
+//! is a future; the types among these also implement std's `Read` and `Write` over std's. A future that is
+//! dropped leaves no waker behind, whatever it reads from.
 //!
-//! What this module has waits as sockets do: the driver of the running stack watches the descriptor (a parked
-//! thread in `poll(2)`, a worker in its reactor), and whoever gives a wait up leaves nothing behind. It never
-//! changes the mode of a descriptor that it is lent: whoever shares the open file would change along.
+//! The types of this module wait as sockets do: the driver of the running stack watches the descriptor (a
+//! parked thread in `poll(2)`, a worker in its reactor), and whoever gives a wait up leaves nothing behind.
+//! It never changes the mode of a descriptor that it is lent: whoever shares the open file would change
+//! along.
 
 mod buffered;
 mod copy;

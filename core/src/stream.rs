@@ -17,9 +17,9 @@
 //! | serve several consumers, or an actor | [`into_source`] |
 //!
 //! # Nothing is lost
-//! What a combinator has taken and not given out yet is kept in the combinator, never in the future of
-//! [`next`](Stream::next). So that future may be dropped at any time, as the arm of a select that loses or by
-//! a time limit, and the next one goes on where it was. What is dropped with a stream is what the stream
+//! An item that a combinator has taken and not given out yet is kept in the combinator, never in the future
+//! of [`next`](Stream::next). So that future may be dropped at any time, as the arm of a select that loses or
+//! by a time limit, and the next one goes on where it was. What is dropped with a stream is what the stream
 //! still holds.
 //!
 //! # Work in place, or in tasks

@@ -2,8 +2,8 @@
 //!
 //! A [`Builder`] or a [`Spawner`] starts one, and a [`Task`] is the handle to it. [`scope`] starts tasks that
 //! borrow, a [`TaskGroup`] any number of tasks whose results come out in the order in which they are ready.
-//! What a [`shield`] has begun is finished, whatever becomes of the task. A [`LocalKey`] names a value that
-//! each task may have one of.
+//! Work that a [`shield`] has begun is finished, whatever becomes of the task. A [`LocalKey`] names a value
+//! that each task may have one of.
 
 mod group;
 mod shield;

@@ -18,7 +18,7 @@ use crate::Io;
 pub struct Connector(());
 
 impl Connector {
-    /// Makes a connector.
+    /// Makes a connector, which has no settings.
     pub fn new() -> Connector {
         Connector(())
     }

@@ -1,4 +1,4 @@
-//! How hyper starts tasks and waits for a time.
+//! The way in which hyper starts tasks and waits for a time.
 
 use std::future::Future;
 use std::pin::Pin;

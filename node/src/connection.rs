@@ -58,7 +58,7 @@ struct Tables {
     ours: BTreeMap<u64, Ours>,
     /// The same, by the numbers that the core knows.
     ours_by_monitor: BTreeMap<MonitorRef, u64>,
-    /// The peer's monitors.
+    /// The monitors of the peer's processes.
     theirs: BTreeMap<MonitorRef, Theirs>,
     /// The same, by the peer's references.
     theirs_by_reference: BTreeMap<Reference, MonitorRef>,
@@ -151,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// Sends a message.
+    /// Sends a message to a process of the peer's.
     pub(crate) fn send(&self, to: &Target, payload: &dyn ToTerm, urgent: bool) -> Result<(), SendError> {
         let urgent = urgent && self.peer.agreed.contains(Flags::ALTACT_SIG);
         let from = match to {
@@ -214,7 +214,7 @@ impl Connection {
         is_open
     }
 
-    /// Takes [`Connection::watch`] back.
+    /// Takes a [`Connection::watch`] back.
     pub(crate) fn unwatch(&self, monitor: MonitorRef) {
         let watcher = self.tables().watchers.remove(&monitor);
         drop(watcher);
@@ -375,7 +375,7 @@ impl<'a> wire::FromTerm<'a> for From {
     }
 }
 
-/// `{Tag, Answer}`.
+/// The term `{Tag, Answer}` of a server's reply.
 struct Answer<'a> {
     tag: &'a wire::Term,
     answer: &'a dyn ToTerm,

@@ -41,9 +41,9 @@ pub(crate) use self::remote::Route;
 
 /// The settings of the program.
 pub(crate) struct Settings {
-    /// How long a peer may say nothing.
+    /// The time for which a peer may say nothing.
     pub(crate) tick_time: Duration,
-    /// How long a reader waits for processes to receive what it has.
+    /// The time for which a reader waits for processes to receive what it has.
     pub(crate) stall_time: Duration,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Tls>,

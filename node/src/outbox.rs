@@ -1,7 +1,7 @@
 //! The bytes that are to be written to a connection: whoever has something to send appends it, and one task
 //! writes.
 //!
-//! What has more than 64 KiB goes out in fragments, by turns with all else ([`lanes`]).
+//! A message of more than 64 KiB goes out in fragments, by turns with all else ([`lanes`]).
 
 mod lanes;
 mod scratch;
@@ -175,7 +175,7 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Waits for room.
+    /// Waits until there is room, or the outbox is closed.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         // The clone is code of others, so it is made before.
         let waker = cx.waker().clone();
@@ -242,9 +242,9 @@ impl Outbox {
 /// The state in which [`Outbox::take`] has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Nothing is left.
+    /// Nothing is left in it.
     All,
-    /// Fragments are left.
+    /// Fragments are left in it.
     Some,
     /// Nothing will come any more.
     Last,

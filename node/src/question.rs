@@ -11,8 +11,8 @@ use twoply_core::time::timeout;
 use crate::connection::{Connection, From, GEN_CALL};
 use crate::wire::{Atom, DecodeError, Decoder, FromTerm, Kind, ToTerm};
 
-/// How long it may take to show whether the process that has dropped a question has ended: then its end is
-/// the answer, which the caller is told by its monitor.
+/// The time in which it shows whether the process that has dropped a question has ended: then its end is the
+/// answer, which the caller is told by its monitor.
 const END: Duration = Duration::from_millis(50);
 
 /// The way back for answers to a message.

@@ -252,7 +252,7 @@ fn give_up(connection: &Arc<Connection>, number: u64) -> Option<GiveUp> {
     Some(Box::new(move || connection.end_spawn(number)))
 }
 
-/// `{'$gen_cast', Request}`.
+/// The term `{'$gen_cast', Request}`.
 struct Cast<'a>(&'a dyn ToTerm);
 
 impl ToTerm for Cast<'_> {

@@ -60,7 +60,7 @@ impl Stream {
         }
     }
 
-    /// Ends both directions.
+    /// Ends both directions of the stream.
     pub(crate) fn shutdown(&self) {
         let stream = match self {
             Stream::Plain(stream) => stream,

@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    /// Answers `net_adm:ping/1`.
+    /// Answers the question of `net_adm:ping/1`.
     fn net_kernel(&self, payload: &Decoder<'_>) {
         if let Some((from, mut request)) = question_in(payload.clone())
             && request.tuple_of(2).is_ok()

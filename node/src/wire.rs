@@ -1,7 +1,7 @@
 //! The protocol as bytes: terms, frames, control messages, the handshake and the port mapper, without a clock
 //! and without a socket.
 //!
-//! What is read here a peer has sent, who may be hostile or newer than this: nothing in it makes this panic,
+//! All that is read here a peer has sent, who may be hostile or newer: nothing in it makes this panic,
 //! take memory without a bound, or go on for ever. Each part is a value that is handed bytes and says that it
 //! needs more, what it has understood, or why it has not.
 //!

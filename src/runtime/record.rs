@@ -12,8 +12,8 @@ impl Runtime {
     /// each with the label `runtime`, which is `name`, and those of a worker with `worker`, its number. A
     /// program calls it when it is asked for its metrics, or from time to time.
     ///
-    /// What only grows is a counter, whose name ends with `_total`, and everything else a gauge. They are
-    /// those of [`Runtime::metrics`] and, of workers, of
+    /// A number that only grows is a counter, whose name ends with `_total`, and every other one a gauge.
+    /// They are those of [`Runtime::metrics`] and, of workers, of
     /// [`WorkerMetrics`](crate::green_backend::WorkerMetrics).
     ///
     /// # Examples

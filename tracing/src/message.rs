@@ -48,7 +48,7 @@ impl<M> Traced<M> {
         (self.message, span)
     }
 
-    /// Returns the message.
+    /// Returns the message, without the span.
     pub fn into_inner(self) -> M {
         self.message
     }

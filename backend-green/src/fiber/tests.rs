@@ -1,6 +1,6 @@
 //! The promises of fibers; their stacks and their overflows are tested in the files below.
 //!
-//! What must end a process, or must be alone in one, runs in a child: this
+//! A test that must end its process, or must be alone in one, runs in a child: this
 //! test binary again, with one test and an environment variable set.
 
 mod overflow;

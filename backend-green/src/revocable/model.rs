@@ -1,7 +1,7 @@
 //! The revocable cell under loom:
 //! `RUSTFLAGS="--cfg loom" cargo test -p twoply-green --release --lib revocable`.
 //!
-//! What lies on the cell is a cell that loom watches, so two who use it at once, or one who does not see what
+//! The thing on the cell is a cell that loom watches, so two who use it at once, or one who does not see what
 //! the one before did, fail the model. The light barrier is an ordinary fence here.
 
 use std::sync::Arc;

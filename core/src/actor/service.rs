@@ -103,8 +103,8 @@ pub trait Service: Send + 'static {
 
 /// A reference to a service that comes and goes; see [`Service`]. Clones are the same reference.
 ///
-/// What is sent while the service is away waits in a queue of bounded length, or is refused
-/// ([`WhileAway`]). What becomes of a message:
+/// A message that is sent while the service is away waits in a queue of bounded length, or is refused
+/// ([`WhileAway`]). This is what becomes of a message:
 ///
 /// | it is told | has the service got it? |
 /// |---|---|
@@ -162,6 +162,14 @@ impl<M> Shared<M> {
 /// The state of a service, as its reference knows it.
 ///
 /// It is what was true when somebody looked: a service may be gone, and its session not know it yet.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{ExitReason, Presence};
+///
+/// assert!(Presence::Present(1).is_present());
+/// assert!(!Presence::Away(ExitReason::NoProcess).is_present());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Presence {
@@ -180,6 +188,19 @@ impl Presence {
 }
 
 /// The fate of messages that are sent while a service is away.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{NamedService, Registry, ServiceRef, WhileAway}};
+///
+/// let refuses = ServiceRef::builder().while_away(WhileAway::Refuse);
+/// let refuses = refuses.start(NamedService::new(&Registry::new(), "printer"))?;
+/// assert!(refuses.send("page").wait().is_err());
+/// let queues = ServiceRef::start(NamedService::new(&Registry::new(), "printer"))?;
+/// queues.send("page").wait()?;
+/// assert_eq!(queues.queued(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhileAway {
@@ -257,6 +278,18 @@ impl<M: Send + 'static> ServiceRef<M> {
     ///
     /// # Cancel safety
     /// A future that is dropped gives up on the answer. The question may have been sent, or be sent later.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{AskServiceError, NamedService, Registry, ServiceRef, WhileAway};
+    /// use twoply::{Wait, promise::Resolver};
+    ///
+    /// let clock = ServiceRef::<Resolver<u64>>::builder().while_away(WhileAway::Refuse);
+    /// let clock = clock.start(NamedService::new(&Registry::new(), "clock"))?;
+    /// let answer = clock.ask(|reply| reply).wait();
+    /// assert!(matches!(answer, Err(AskServiceError::Away)), "it has not been asked");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn ask<R: Send + 'static>(
         &self,
         question: impl FnOnce(Resolver<R>) -> M,
@@ -317,6 +350,17 @@ impl<M: Send + 'static> ServiceRef<M> {
 
     /// Ends the reference, whatever is queued, with this reason; see [`ProcessRef::exit`]. What is queued is
     /// [undelivered](ServiceBuilder::on_undelivered).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{ExitReason, NamedService, Registry, SendToServiceError, ServiceRef}};
+    ///
+    /// let printer = ServiceRef::start(NamedService::new(&Registry::new(), "printer"))?;
+    /// printer.exit(ExitReason::Shutdown);
+    /// assert_eq!(printer.ended().wait(), ExitReason::Shutdown);
+    /// assert!(matches!(printer.send("page").wait(), Err(SendToServiceError::Closed("page"))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exit(&self, reason: ExitReason) {
         self.0.process.exit(reason);
     }

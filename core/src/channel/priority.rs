@@ -3,8 +3,8 @@
 //! A message's priority is asked for before the lock is taken; under the lock only numbers are compared. So
 //! the heap runs no code of the user's.
 //!
-//! What a channel's every message goes through is kept out of line here: inlined beside the same code of the
-//! plain queue, it costs that its registers.
+//! Code that a channel's every message goes through is kept out of line here: inlined beside the same code of
+//! the plain queue, it costs that its registers.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};

@@ -60,6 +60,16 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// let error = File::open("/no/such/file").wait().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// assert!(error.to_string().contains("/no/such/file"));
+    /// ```
     pub async fn open(path: impl AsRef<Path> + Send) -> io::Result<File> {
         OpenOptions::new().read(true).open(path).await
     }
@@ -76,6 +86,19 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-create-new-{}", std::process::id()));
+    /// let lock = File::create_new(&path).wait()?;
+    /// let second = File::create_new(&path).wait().unwrap_err();
+    /// assert_eq!(second.kind(), ErrorKind::AlreadyExists);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn create_new(path: impl AsRef<Path> + Send) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).create_new(true).open(path).await
     }
@@ -118,6 +141,20 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-read-{}", std::process::id()));
+    /// std::fs::write(&path, "hello")?;
+    /// let file = File::open(&path).wait()?;
+    /// let mut buf = [0; 16];
+    /// assert_eq!(file.read(&mut buf).wait()?, 5);
+    /// assert_eq!(file.read(&mut buf).wait()?, 0, "that was the end");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read<'a>(
         &'a self,
         buf: &'a mut [u8],
@@ -162,6 +199,22 @@ impl File {
     /// # Errors
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the file ends before; else as
     /// [`read`](File::read).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-read-exact-{}", std::process::id()));
+    /// std::fs::write(&path, "hello")?;
+    /// let file = File::open(&path).wait()?;
+    /// let mut buf = [0; 4];
+    /// file.read_exact(&mut buf).wait()?;
+    /// let error = file.read_exact(&mut buf).wait().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
         let mut rest = buf;
         while !rest.is_empty() {
@@ -234,7 +287,7 @@ impl File {
         })
     }
 
-    /// Returns the position of the cursor.
+    /// Returns the position of the cursor, in bytes. [`read_at`](File::read_at) has an example.
     pub fn position(&self) -> u64 {
         self.shared.position()
     }
@@ -273,6 +326,19 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-write-at-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// assert_eq!(file.write_at(b"end", 4).wait()?, 3);
+    /// assert_eq!(file.position(), 0);
+    /// assert_eq!(std::fs::read(&path)?, b"\0\0\0\0end");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_at<'a>(
         &'a self,
         buf: &'a [u8],
@@ -316,6 +382,19 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path: also of a write that it had accepted before.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-sync-all-{}", std::process::id()));
+    /// let journal = File::create_new(&path).wait()?;
+    /// journal.write_all(b"transfer 12 to account 34\n").wait()?;
+    /// journal.sync_all().wait()?;
+    /// // From here on, not even a crash of the machine loses the entry.
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn sync_all(&self) -> io::Result<()> {
         self.sync(false).await
     }

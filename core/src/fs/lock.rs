@@ -45,6 +45,19 @@ impl File {
     ///
     /// # Errors
     /// As `lock`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-lock-shared-{}", std::process::id()));
+    /// let (one, other) = (File::create(&path).wait()?, File::open(&path).wait()?);
+    /// one.lock_shared().wait()?;
+    /// other.lock_shared().wait()?;
+    /// assert!(one.try_lock().is_err(), "the other one has it, too");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn lock_shared(&self) -> io::Result<()> {
         self.retry(std::fs::File::try_lock_shared).await
     }
@@ -53,6 +66,18 @@ impl File {
     ///
     /// # Errors
     /// [`WouldBlock`](TryLockError::WouldBlock) when somebody has; else the system's error.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::{File, TryLockError}};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-try-lock-{}", std::process::id()));
+    /// let (mine, theirs) = (File::create(&path).wait()?, File::open(&path).wait()?);
+    /// mine.try_lock()?;
+    /// assert!(matches!(theirs.try_lock(), Err(TryLockError::WouldBlock)));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_lock(&self) -> Result<(), TryLockError> {
         self.locked(std::fs::File::try_lock)
     }
@@ -65,7 +90,7 @@ impl File {
         self.locked(std::fs::File::try_lock_shared)
     }
 
-    /// Gives the lock back.
+    /// Gives the lock back; [`lock`](File::lock) has an example.
     ///
     /// # Errors
     /// The system's, with operation and path.

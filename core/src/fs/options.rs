@@ -32,7 +32,7 @@ impl OpenOptions {
         OpenOptions(std::fs::OpenOptions::new())
     }
 
-    /// Sets whether the file can be read.
+    /// Sets whether the file can be read. [`create`](OpenOptions::create) has an example.
     pub fn read(&mut self, read: bool) -> &mut OpenOptions {
         self.0.read(read);
         self
@@ -45,6 +45,21 @@ impl OpenOptions {
     }
 
     /// Sets whether each write goes to the end of the file, wherever the cursor is.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::OpenOptions};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-append-{}", std::process::id()));
+    /// let one = OpenOptions::new().append(true).create(true).open(&path).wait()?;
+    /// let other = OpenOptions::new().append(true).open(&path).wait()?;
+    /// one.write_all(b"one ").wait()?;
+    /// other.write_all(b"other ").wait()?;
+    /// one.write_all(b"one").wait()?;
+    /// assert_eq!(std::fs::read(&path)?, b"one other one");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn append(&mut self, append: bool) -> &mut OpenOptions {
         self.0.append(append);
         self
@@ -57,6 +72,20 @@ impl OpenOptions {
     }
 
     /// Sets whether a file that is not there is created.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Wait, fs::OpenOptions};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-options-create-{}", std::process::id()));
+    /// let mut options = OpenOptions::new();
+    /// options.read(true).write(true);
+    /// assert_eq!(options.open(&path).wait().unwrap_err().kind(), ErrorKind::NotFound);
+    /// let file = options.create(true).open(&path).wait()?;
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn create(&mut self, create: bool) -> &mut OpenOptions {
         self.0.create(create);
         self
@@ -69,6 +98,18 @@ impl OpenOptions {
     }
 
     /// Sets the permissions of a file that is created, before the mask of the process is applied.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use twoply::{Wait, fs::OpenOptions};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-mode-{}", std::process::id()));
+    /// let secret = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).wait()?;
+    /// assert_eq!(secret.metadata().wait()?.permissions().mode() & 0o077, 0);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn mode(&mut self, mode: u32) -> &mut OpenOptions {
         self.0.mode(mode);
         self
@@ -92,6 +133,15 @@ impl OpenOptions {
     /// # Errors
     /// The system's, with operation and path; [`InvalidInput`](io::ErrorKind::InvalidInput) for options that
     /// contradict each other, and for a NUL in the path.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Wait, fs::OpenOptions};
+    ///
+    /// let neither = OpenOptions::new().open("/etc/hostname").wait().unwrap_err();
+    /// assert_eq!(neither.kind(), ErrorKind::InvalidInput, "it is neither to be read nor written");
+    /// ```
     pub async fn open(&self, path: impl AsRef<Path> + Send) -> io::Result<File> {
         let (options, path, gate) = (self.0.clone(), path.as_ref().to_owned(), gate());
         let open = move || match OpenFile::open(&options, &path, &gate) {

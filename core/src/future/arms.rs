@@ -12,6 +12,22 @@ use super::random;
 use crate::kernel::selection::Selection;
 
 /// A value that may be an arm of a [`select`](super::select()): all that turns into a future, and [`When`].
+///
+/// ```
+/// use std::future::{pending, ready};
+/// use twoply::{Wait, future::{Arm, IntoArm, OneOf, select}};
+///
+/// /// Waits for `work`, which may be a future or an arm that is on under a condition, or for the end.
+/// async fn or_end<A: IntoArm>(work: A) -> Option<<A::Arm as Arm>::Output> {
+///     match select((work, ready("the end"))).biased().await {
+///         OneOf::First(output) => Some(output),
+///         OneOf::Second(_) => None,
+///     }
+/// }
+///
+/// assert_eq!(or_end(ready(7)).wait(), Some(7));
+/// assert_eq!(or_end(pending::<u8>()).wait(), None);
+/// ```
 pub trait IntoArm {
     /// The arm, ready to be polled.
     type Arm: Arm;
@@ -54,6 +70,16 @@ impl<F: Future> Arm for F {
 
 pin_project! {
     /// An arm that takes part only if there is a future in it; see [`when`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::ready;
+    /// use twoply::{Wait, future::{OneOf, When, select}};
+    ///
+    /// let job: Option<u8> = None;
+    /// let arms = (When::from(job.map(|job| async move { job + 1 })), ready("idle"));
+    /// assert_eq!(select(arms).wait(), OneOf::Second("idle"));
+    /// ```
     #[derive(Debug)]
     #[must_use = "an arm does nothing unless it is part of a `select`, `race` or `any`"]
     pub struct When<F> {
@@ -114,6 +140,21 @@ impl<F: Future> Arm for When<F> {
 }
 
 /// A tuple of 1 to 32 arms.
+///
+/// # Examples
+/// ```
+/// use std::future::{pending, ready};
+/// use twoply::{Wait, future::{Alternatives, Arms, OneOf, select}};
+///
+/// /// As `select`, and tells of it.
+/// async fn told<T: Alternatives<Arms: Arms>>(arms: T) -> <T::Arms as Arms>::Output {
+///     let output = select(arms).await;
+///     println!("one of them is ready");
+///     output
+/// }
+///
+/// assert_eq!(told((pending::<u8>(), ready("second"))).wait(), OneOf::Second("second"));
+/// ```
 pub trait Alternatives: sealed::Sealed {
     /// The arms, ready to be polled one by one.
     type Arms: ArmSet;
@@ -136,6 +177,21 @@ pub trait Arms: ArmSet {
 }
 
 /// An [`ArmSet`] whose arms all have the same output.
+///
+/// # Examples
+/// ```
+/// use std::future::{pending, ready};
+/// use twoply::{Wait, future::{Alternatives, SameArms, race}};
+///
+/// async fn first<T>(arms: T) -> <T::Arms as SameArms>::Output
+/// where
+///     T: Alternatives<Arms: SameArms>,
+/// {
+///     race(arms).await
+/// }
+///
+/// assert_eq!(first((pending(), ready(7))).wait(), 7);
+/// ```
 pub trait SameArms: ArmSet {
     /// The output of each of them.
     type Output;

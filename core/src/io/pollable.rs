@@ -147,6 +147,20 @@ impl<T> Pollable<T> {
     ///
     /// # Errors
     /// As `readable`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    /// use twoply::{Wait, io::Pollable};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let ours = Pollable::new(ours)?;
+    /// let guard = ours.writable().wait()?;
+    /// assert_eq!(guard.try_io(|mut io| io.write(b"hello"))??, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn writable(&self) -> impl Future<Output = io::Result<ReadyGuard<'_, T>>> + Unpin + use<'_, T> {
         self.ready(Direction::Write)
     }
@@ -177,6 +191,21 @@ impl<T> Pollable<T> {
     ///
     /// # Errors
     /// Those of `op`; those of [`readable`](Pollable::readable).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use twoply::{Wait, io::{Direction, Pollable}};
+    ///
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// rustix::io::ioctl_fionbio(&reader, true)?;
+    /// let reader = Pollable::new(reader)?;
+    /// let mut buf = [0; 8];
+    /// let read = reader.with_io(Direction::Read, |mut io| io.read(&mut buf));
+    /// writer.write_all(b"abc")?;
+    /// assert_eq!(read.wait()?, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with_io<'a, R, F>(
         &'a self,
         direction: Direction,
@@ -224,6 +253,22 @@ impl<T> Pollable<T> {
     ///
     /// # Errors
     /// As `readable`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use twoply::{Wait, io::Pollable};
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let ours = Pollable::new(ours)?;
+    /// theirs.write_all(b"hello")?;
+    /// let guard = poll_fn(|cx| ours.poll_readable(cx)).wait()?;
+    /// assert_eq!(guard.get_ref().read(&mut [0; 8])?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyGuard<'_, T>>> {
         self.poll_ready(Direction::Read, cx)
     }
@@ -331,6 +376,21 @@ impl<T: fmt::Debug> fmt::Debug for ReadyGuard<'_, T> {
 }
 
 /// The error of an operation that was not ready after all; see [`ReadyGuard::try_io`].
+///
+/// # Examples
+/// ```
+/// use std::io::Read;
+/// use std::os::unix::net::UnixStream;
+/// use twoply::{Wait, io::{Pollable, WouldBlock}};
+///
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let ours = Pollable::new(ours)?;
+/// let guard = ours.writable().wait()?;
+/// let read = guard.try_io(|mut io| io.read(&mut [0; 8]));
+/// assert!(matches!(read, Err(WouldBlock { .. })), "that it can be written says nothing of reading");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the descriptor is not ready after all")]
 pub struct WouldBlock(());

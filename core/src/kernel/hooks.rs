@@ -1,10 +1,10 @@
 //! Hooks: code of the program's that a runtime calls as its threads and tasks come and go.
 //!
-//! Who begins or ends something calls here: a task's start and the destructor of its future, the [cache of
-//! threads](crate::threads), the I/O server, a worker that is about to sleep, a fiber that is left. A hook is
-//! the user's: it is called under no lock and between two steps of its caller's, so that it may panic, call
-//! anything or take its time; and, but for those of a fiber that is left, in no turn, so that it may wait.
-//! Nothing here decides when something begins.
+//! They are called by those who begin or end something: a task's start and the destructor of its future, the
+//! [cache of threads](crate::threads), the I/O server, a worker about to sleep, a fiber that is left. A hook
+//! is the user's: it is called under no lock and between two steps of its caller's, so that it may panic,
+//! call anything or take its time; and, but for those of a fiber that is left, in no turn, so that it may
+//! wait. Nothing here decides when something begins.
 
 mod polls;
 
@@ -23,7 +23,7 @@ pub(crate) use polls::Layers;
 ///
 /// A hook that panics has been reported by the program's panic hook; its caller goes on. One that waits, by
 /// `.wait()`, blocks the stack that it is called on, and one that takes long delays what it is called before.
-/// What a hook does itself, such as starting a task, calls no hooks. A wait in a hook is not cut off by a
+/// A hook's own doings, such as starting a task, call no hooks. A wait in a hook is not cut off by a
 /// cancellation. Setting a hook again replaces it, but for [`around_threads`](Hooks::around_threads),
 /// [`around_polls`](Hooks::around_polls) and [`on_fiber_switch`](Hooks::on_fiber_switch), of which a runtime
 /// may have several.
@@ -184,12 +184,43 @@ impl Hooks {
     }
 
     /// Calls `hook` on each thread of the runtime as it starts, before it runs anything.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::cell::Cell;
+    /// use twoply::runtime::Hooks;
+    /// use twoply::{Runtime, Wait};
+    ///
+    /// thread_local!(static IS_OURS: Cell<bool> = const { Cell::new(false) });
+    ///
+    /// let hooks = Hooks::new().on_thread_start(|| IS_OURS.set(true));
+    /// let runtime = Runtime::builder().workers(1).hooks(hooks).build()?;
+    /// assert!(runtime.spawn(async { IS_OURS.get() }).wait().unwrap());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Hooks {
         self.thread_start = Some(Arc::new(hook));
         self
     }
 
     /// Calls `hook` on each thread of the runtime as it stops, after all that it has run.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::atomic::{AtomicIsize, Ordering};
+    /// use twoply::{Runtime, Wait, runtime::Hooks};
+    ///
+    /// static THREADS: AtomicIsize = AtomicIsize::new(0);
+    ///
+    /// let count = |by| move || drop(THREADS.fetch_add(by, Ordering::SeqCst));
+    /// let hooks = Hooks::new().on_thread_start(count(1)).on_thread_stop(count(-1));
+    /// let runtime = Runtime::builder().workers(1).hooks(hooks).build()?;
+    /// runtime.spawn(async {}).wait().unwrap();
+    /// assert!(THREADS.load(Ordering::SeqCst) > 0);
+    /// runtime.shutdown(std::time::Duration::from_secs(5))?;
+    /// assert_eq!(THREADS.load(Ordering::SeqCst), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_thread_stop(mut self, hook: impl Fn() + Send + Sync + 'static) -> Hooks {
         self.thread_stop = Some(Arc::new(hook));
         self
@@ -210,6 +241,18 @@ impl Hooks {
 
     /// Calls `hook` with each task that is started, where it is started, before it can run. If it cannot run
     /// after all, its end follows.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, channel, runtime::Hooks, task};
+    ///
+    /// let (tell, names) = channel::unbounded();
+    /// let hooks = Hooks::new().on_task_spawn(move |task| drop(tell.try_send(task.name.map(str::to_owned))));
+    /// let runtime = Runtime::builder().workers(1).hooks(hooks).build()?;
+    /// task::Builder::new().name("answer").spawn_on(runtime.spawner().backend(), async { 42 }).unwrap();
+    /// assert_eq!(names.recv().wait().unwrap().as_deref(), Some("answer"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_task_spawn(mut self, hook: impl Fn(&TaskMeta<'_>) + Send + Sync + 'static) -> Hooks {
         self.task_spawn = Some(Arc::new(hook));
         self
@@ -217,6 +260,20 @@ impl Hooks {
 
     /// Calls `hook` with each task that is over, however it has ended: its future has been dropped, and
     /// nobody has seen its result yet.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, channel, runtime::Hooks};
+    ///
+    /// let (tell, ends) = channel::unbounded();
+    /// let hooks = Hooks::new().on_task_end(move |task| drop(tell.try_send(task.id)));
+    /// let runtime = Runtime::builder().workers(1).hooks(hooks).build()?;
+    /// let task = runtime.spawn(async { panic!("expected: it ends all the same") });
+    /// let id = task.id();
+    /// assert!(task.wait().is_err());
+    /// assert_eq!(ends.recv().wait().unwrap(), id);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_task_end(mut self, hook: impl Fn(&TaskMeta<'_>) + Send + Sync + 'static) -> Hooks {
         self.task_end = Some(Arc::new(hook));
         self

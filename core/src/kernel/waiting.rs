@@ -5,7 +5,7 @@
 //! about to stop its task.
 //!
 //! While somebody looks ([`observe`]), a task or a stack that has to wait is polled once more ([`describe`]).
-//! What [`note`] is passed during that poll is collected, and goes to the task's shared part. So what a task
+//! All that [`note`] is passed in that poll is collected, and goes to the task's shared part. So what a task
 //! waits for is all of it, of one moment, though combinators poll only what was woken; and nothing has to be
 //! taken back when a wait ends. A task that went to wait before anybody looked is woken once, which has the
 //! same effect (`task::dump`).

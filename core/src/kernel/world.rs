@@ -4,7 +4,7 @@
 //! A [`World`] is how a simulator stands in for the operating system. The strand that runs a task says which
 //! world the task lives in ([`Strand::world`](crate::backend::Strand::world)); most have none, and then
 //! everything is real. The world is looked up when a thing is *made*: bound, connected, resolved, seeded.
-//! What is made holds on to what it got, so an operation on it costs no lookup, and a socket stays one of its
+//! The thing holds on to what it got, so an operation on it costs no lookup, and a socket stays one of its
 //! world wherever it is handed to.
 //!
 //! ```text
@@ -17,7 +17,7 @@
 //! Files are the system's in every world, which decides about each call on them before it is made
 //! ([`Files`]).
 //!
-//! What this library has once for a whole program, such as the global registry of names, a world has for
+//! The things of which a program has one each, such as the global registry of names, a world has for
 //! itself ([`Globals`]), so that two of them in one program never meet. Numbers of tasks and processes stay
 //! unique over all of them; [`Numbers`] makes those of a world the same in each run.
 //!

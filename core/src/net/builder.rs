@@ -52,6 +52,15 @@ pub type UdpSocketBuilder = SocketBuilder<Datagram>;
 /// The options of a socket that is not made yet: [`TcpSocket`] or [`UdpSocketBuilder`].
 ///
 /// A value that the system cannot represent is an error of whatever makes the socket.
+///
+/// ```
+/// use std::io::ErrorKind;
+/// use twoply::{Wait, net::TcpSocket};
+///
+/// let options = TcpSocket::new().ttl(1_000);
+/// let error = options.bind("127.0.0.1:0").wait().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "the socket is made by `bind` or `connect`"]
 pub struct SocketBuilder<R> {
@@ -103,6 +112,16 @@ impl<R> SocketBuilder<R> {
     /// Sets whether an address may be taken over that old connections still linger on. Default: yes for a
     /// listener, as in std, and no else. Of UDP it lets several sockets share an address, as members of a
     /// group do.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let member = || UdpSocket::builder().reuse_addr(true);
+    /// let one = member().bind("127.0.0.1:0").wait()?;
+    /// assert!(member().bind(one.local_addr()?).wait().is_ok());
+    /// assert!(UdpSocket::bind(one.local_addr()?).wait().is_err(), "this one has not asked for it");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn reuse_addr(mut self, reuse: bool) -> Self {
         self.reuse_addr = Some(reuse);
         self
@@ -159,6 +178,16 @@ impl<R> SocketBuilder<R> {
 
     /// Asks for a size of the buffer for what has arrived, in bytes; Linux doubles it, and has a limit of its
     /// own. Set before connecting, it is also the largest window that TCP can offer.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::TcpSocket};
+    ///
+    /// let options = TcpSocket::new().recv_buffer_size(64 << 10).send_buffer_size(32 << 10);
+    /// let listener = options.bind("127.0.0.1:0").wait()?;
+    /// assert!(listener.recv_buffer_size()? >= 64 << 10);
+    /// assert!(listener.send_buffer_size()? >= 32 << 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn recv_buffer_size(self, bytes: usize) -> Self {
         self.with(SocketOption::ReceiveBuffer(as_size(bytes)))
     }
@@ -234,12 +263,34 @@ impl TcpSocket {
 
     /// Sets whether small segments are sent at once ([`TcpStream::set_nodelay`]). What a listener accepts has
     /// the options of the listener.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpSocket, TcpStream}};
+    ///
+    /// let listener = TcpSocket::new().nodelay(true).bind("127.0.0.1:0").wait()?;
+    /// let _client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (accepted, _) = listener.accept().wait()?;
+    /// assert!(accepted.nodelay()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn nodelay(self, nodelay: bool) -> TcpSocket {
         self.with(SocketOption::NoDelay(nodelay))
     }
 
     /// Has a peer that says nothing for the time `idle` probed each `interval`, and given up after so many
     /// probes. Units and limits are those of [`TcpStream::set_keepalive`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, net::{TcpListener, TcpSocket}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let options = TcpSocket::new().keepalive(Duration::from_secs(60), Duration::from_secs(10), 3);
+    /// let client = options.connect(listener.local_addr()?).wait()?;
+    /// assert_eq!(client.keepalive()?, Some(Duration::from_secs(60)));
+    /// assert_eq!(client.keepalive_interval()?, Duration::from_secs(10));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn keepalive(self, idle: Duration, interval: Duration, probes: u32) -> TcpSocket {
         self.with_checked(whole_seconds(idle).map(|idle| SocketOption::KeepAlive(Some(idle))))
             .with_checked(whole_seconds(interval).map(SocketOption::KeepAliveInterval))
@@ -277,6 +328,16 @@ impl TcpSocket {
     }
 
     /// Sets the address to connect from; port 0 leaves that to the system.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpSocket}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let options = TcpSocket::new().local_addr(([127, 0, 0, 2], 0).into());
+    /// let client = options.connect(listener.local_addr()?).wait()?;
+    /// assert_eq!(client.local_addr()?.ip().to_string(), "127.0.0.2");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn local_addr(mut self, address: SocketAddr) -> TcpSocket {
         self.options.local = Some(address);
         self

@@ -2,8 +2,8 @@
 //!
 //! [`Endpoint`] has two parameters, neither of which is there when the program runs. The *family* says what
 //! an address is ([`Ip`], [`Unix`]), the *role* what can be done ([`Stream`], [`Listener`], [`Datagram`]).
-//! What holds for a role is written once for both families (`stream.rs`, `listener.rs`, `datagram.rs`), what
-//! holds for all is written here, and the names that programs use are aliases:
+//! The operations of a role are written once for both families (`stream.rs`, `listener.rs`, `datagram.rs`),
+//! those of all endpoints are written here, and the names that programs use are aliases:
 //!
 //! | | [`Stream`] | [`Listener`] | [`Datagram`] |
 //! |---|---|---|---|
@@ -45,6 +45,17 @@ use crate::kernel::io::ByteStream;
 ///
 /// Its operations take `&self`, and any number of tasks and threads may use it at a time. Dropping it closes
 /// it.
+///
+/// # Examples
+/// ```
+/// use twoply::net::endpoint::{Endpoint, Stream, Unix};
+/// use twoply::net::UnixStream;
+///
+/// let (ours, theirs): (Endpoint<Unix, Stream>, UnixStream) = UnixStream::pair()?;
+/// assert_eq!(ours.try_write(b"hello")?, 5);
+/// assert_eq!(theirs.try_read(&mut [0; 8])?, 5);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Endpoint<F, R> {
     /// The descriptor: in non-blocking mode for a listener, else in blocking mode.
     socket: Socket,
@@ -52,7 +63,7 @@ pub struct Endpoint<F, R> {
     family: PhantomData<F>,
 }
 
-/// The family of internet addresses, IPv4 and IPv6.
+/// The family of internet addresses, IPv4 and IPv6; see [`Family`].
 #[derive(Clone, Copy, Debug)]
 pub struct Ip;
 
@@ -76,6 +87,19 @@ pub struct Listener {
 pub struct Datagram;
 
 /// A family of addresses. Nobody else can implement it.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::{TcpListener, endpoint::{Endpoint, Family}}};
+///
+/// fn address<F: Family, R>(socket: &Endpoint<F, R>) -> std::io::Result<String> {
+///     Ok(format!("{:?}", socket.local_addr()?))
+/// }
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+/// assert!(address(&listener)?.starts_with("127.0.0.1:"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Family: sealed::Family {
     /// The addresses of its sockets.
     type Address: Clone + fmt::Debug + Eq + Into<Address> + Send + Sync + Unpin + 'static;
@@ -90,12 +114,39 @@ impl Family for Unix {
 }
 
 /// A role in which bytes are moved between peers. Nobody else can implement it.
+///
+/// # Examples
+/// ```
+/// use std::net::SocketAddr;
+/// use twoply::{Wait, net::{UdpSocket, endpoint::{Endpoint, Ip, Transfer}}};
+///
+/// /// Takes a connection of TCP, and a connected socket of UDP.
+/// fn is_local<R: Transfer>(socket: &Endpoint<Ip, R>) -> std::io::Result<bool> {
+///     Ok(socket.peer_addr()?.ip().is_loopback())
+/// }
+///
+/// let socket = UdpSocket::bind("127.0.0.1:0").wait()?;
+/// socket.connect(socket.local_addr()?).wait()?;
+/// assert!(is_local(&socket)?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Transfer: sealed::Role {}
 
 impl Transfer for Stream {}
 impl Transfer for Datagram {}
 
 /// A connection that a listener has accepted, and the address of its peer.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::{TcpListener, TcpStream, endpoint::{Accepted, Ip}}};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+/// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+/// let (connection, peer): Accepted<Ip> = listener.accept().wait()?;
+/// assert_eq!(peer, connection.peer_addr()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub type Accepted<F> = (Endpoint<F, Stream>, <F as Family>::Address);
 
 /// The parts of the traits above that are out of reach for others.

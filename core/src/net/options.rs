@@ -158,6 +158,16 @@ impl TcpStream {
 
     /// Sets [`urgent_inline`](TcpStream::urgent_inline). Default: no; see
     /// [`send_urgent`](TcpStream::send_urgent).
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// client.set_urgent_inline(true)?;
+    /// assert!(client.urgent_inline()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_urgent_inline(&self, inline: bool) -> io::Result<()> {
         self.set_option(SocketOption::UrgentInline(inline))
     }

@@ -64,6 +64,17 @@ impl<F: Family, R> Endpoint<F, R> {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use twoply::{Wait, net::UnixStream};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"hello").wait()?;
+    /// poll_fn(|cx| ours.poll_readable(cx)).wait()?;
+    /// assert_eq!(ours.try_read(&mut [0; 8])?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_op(Direction::Read, cx, |io| ready(io, Direction::Read))
     }
@@ -114,6 +125,21 @@ impl<F: Family, R> Endpoint<F, R> {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use rustix::net::{RecvFlags, recv};
+    /// use twoply::{Wait, io::Direction, net::UnixStream};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"hello").wait()?;
+    /// let mut buf = [0; 8];
+    /// let receive = poll_fn(|cx| {
+    ///     ours.poll_with_io(Direction::Read, cx, |fd| Ok(recv(fd, &mut buf, RecvFlags::DONTWAIT)?.1))
+    /// });
+    /// assert_eq!(receive.wait()?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_with_io<T>(
         &self,
         direction: Direction,
@@ -127,6 +153,17 @@ impl<F: Family, R> Endpoint<F, R> {
     ///
     /// # Errors
     /// Those of the operation; [`WouldBlock`](io::ErrorKind::WouldBlock) where it would have waited.
+    ///
+    /// ```
+    /// use rustix::net::{RecvFlags, recv};
+    /// use twoply::net::UnixStream;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.try_write(b"hello")?;
+    /// let mut buf = [0; 8];
+    /// assert_eq!(ours.try_io(|fd| Ok(recv(fd, &mut buf, RecvFlags::DONTWAIT)?.1))?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_io<T>(&self, mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
         at_once(|| operation(self.as_fd()))
     }
@@ -147,6 +184,18 @@ impl<F: Family, R> Endpoint<F, R> {
 #[allow(clippy::missing_errors_doc, reason = "said once, above")]
 impl<F: Family> Endpoint<F, Stream> {
     /// As [`read`](Endpoint::read), at once.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::net::UnixStream;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let mut buf = [0; 8];
+    /// assert_eq!(ours.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// drop(theirs);
+    /// assert_eq!(ours.try_read(&mut buf)?, 0, "the end of the stream is an answer");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         at_once(|| sys::recv(self.io(), buf))
     }
@@ -157,16 +206,53 @@ impl<F: Family> Endpoint<F, Stream> {
     }
 
     /// As [`write`](Endpoint::write), at once.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::net::UnixStream;
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// while ours.try_write(&[0; 4096]).is_ok() {}
+    /// let error = ours.try_write(b"one more").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock, "nobody reads, so the buffer is full");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         at_once(|| sys::send(self.io(), buf))
     }
 
     /// As [`write_vectored`](Endpoint::write_vectored), at once.
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use twoply::net::UnixStream;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let bufs = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    /// assert_eq!(ours.try_write_vectored(&bufs)?, 8);
+    /// let (mut head, mut body) = ([0; 4], [0; 4]);
+    /// let mut bufs = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)];
+    /// assert_eq!(theirs.try_read_vectored(&mut bufs)?, 8);
+    /// assert_eq!((&head, &body), (b"head", b"body"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         at_once(|| sys::send_vectored(self.io(), bufs))
     }
 
     /// As [`peek`](Endpoint::peek), as a poll function. Those for reading and writing are futures-io's.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use twoply::{Wait, net::UnixStream};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"hello").wait()?;
+    /// let mut first = [0];
+    /// poll_fn(|cx| ours.poll_peek(cx, &mut first)).wait()?;
+    /// assert_eq!((first, ours.read(&mut [0; 8]).wait()?), (*b"h", 5), "peeking takes nothing");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
@@ -181,6 +267,17 @@ impl<F: Family> Endpoint<F, Listener> {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (_server, peer) = poll_fn(|cx| listener.poll_accept(cx)).wait()?;
+    /// assert_eq!(peer, client.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted<F>>> {
         self.poll_op(Direction::Read, cx, accept_one::<F>)
     }
@@ -195,6 +292,17 @@ impl<F: Family> Endpoint<F, Datagram> {
     }
 
     /// As [`send_to`](Endpoint::send_to), at once.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let (ours, theirs) = (UdpSocket::bind("127.0.0.1:0").wait()?, UdpSocket::bind("127.0.0.1:0").wait()?);
+    /// ours.try_send_to(b"hello", theirs.local_addr()?)?;
+    /// theirs.readable().wait()?;
+    /// let (received, from) = theirs.try_recv_from(&mut [0; 8])?;
+    /// assert_eq!((received.len, from), (5, ours.local_addr()?));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_send_to(&self, buf: &[u8], to: impl Into<F::Address>) -> io::Result<usize> {
         let to = to.into().into();
         at_once(|| sys::send_to(self.io(), buf, Some(&to)))
@@ -221,6 +329,17 @@ impl<F: Family> Endpoint<F, Datagram> {
     }
 
     /// As [`send`](Endpoint::send), as a poll function.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use twoply::{Wait, net::UnixDatagram};
+    ///
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// assert_eq!(poll_fn(|cx| ours.poll_send(cx, b"hello")).wait()?, 5);
+    /// let received = poll_fn(|cx| theirs.poll_recv(cx, &mut [0; 8])).wait()?;
+    /// assert_eq!(received.len, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_op(Direction::Write, cx, |io| sys::send_to(io, buf, None).map(Progress::More))
     }
@@ -231,6 +350,17 @@ impl<F: Family> Endpoint<F, Datagram> {
     }
 
     /// As [`recv_from`](Endpoint::recv_from), as a poll function.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let (ours, theirs) = (UdpSocket::bind("127.0.0.1:0").wait()?, UdpSocket::bind("127.0.0.1:0").wait()?);
+    /// ours.send_to(b"hello", theirs.local_addr()?).wait()?;
+    /// let (received, from) = poll_fn(|cx| theirs.poll_recv_from(cx, &mut [0; 8])).wait()?;
+    /// assert_eq!((received.len, from), (5, ours.local_addr()?));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,

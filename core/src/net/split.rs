@@ -10,6 +10,18 @@ use super::stream::{impl_read, impl_write};
 use crate::kernel::io::ByteStream;
 
 /// The reading half of a borrowed connection; made by [`split`](Endpoint::split).
+///
+/// ```
+/// use std::net::Shutdown;
+/// use twoply::{Wait, io, net::UnixStream};
+///
+/// let (mut ours, theirs) = UnixStream::pair()?;
+/// theirs.write_all(b"hello").wait()?;
+/// theirs.shutdown(Shutdown::Write)?;
+/// let (mut reader, mut writer) = ours.split();
+/// assert_eq!(io::copy(&mut reader, &mut writer).wait()?, 5, "an echo");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ReadHalf<'a, F: Family = Ip>(pub(super) &'a Endpoint<F, Stream>);
 
@@ -84,6 +96,16 @@ pub struct OwnedWriteHalf<F: Family = Ip> {
 
 /// The error of [`OwnedReadHalf::reunite`] when the halves belong to different connections. Both are given
 /// back.
+///
+/// ```
+/// use twoply::net::UnixStream;
+///
+/// let ((one, _a), (other, _b)) = (UnixStream::pair()?, UnixStream::pair()?);
+/// let ((reader, writer), (other_reader, other_writer)) = (one.into_split(), other.into_split());
+/// let error = reader.reunite(other_writer).unwrap_err();
+/// assert!(error.0.reunite(writer).is_ok(), "this one was the right one");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the halves belong to different connections")]
 #[non_exhaustive]

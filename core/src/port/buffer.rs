@@ -69,12 +69,35 @@ impl Buffer {
     }
 
     /// Appends a byte at the end.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::Buffer;
+    ///
+    /// let mut buf = Buffer::new();
+    /// buf.put_u8(2);
+    /// buf.put_slice(b"ab");
+    /// assert_eq!(&buf[..], b"\x02ab");
+    /// ```
     #[inline]
     pub fn put_u8(&mut self, byte: u8) {
         self.put_slice(&[byte]);
     }
 
     /// Drops all bytes but the first `count`. Does nothing when there are no more.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::Buffer;
+    ///
+    /// let mut buf = Buffer::new();
+    /// buf.put_slice(b"abcdef");
+    /// buf.advance(2);
+    /// buf.truncate(3);
+    /// assert_eq!(&buf[..], b"cde");
+    /// buf.clear();
+    /// assert!(buf.is_empty());
+    /// ```
     pub fn truncate(&mut self, count: usize) {
         self.end = self.end.min(self.start.saturating_add(count));
         self.advance(0);
@@ -86,6 +109,16 @@ impl Buffer {
     }
 
     /// Makes room for `more` bytes at once, so that appending them moves nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::Buffer;
+    ///
+    /// let mut buf = Buffer::new();
+    /// assert_eq!(buf.capacity(), 0);
+    /// buf.reserve(100);
+    /// assert!(buf.capacity() >= 100 && buf.is_empty());
+    /// ```
     pub fn reserve(&mut self, more: usize) {
         self.spare(more);
     }

@@ -137,6 +137,20 @@ impl<I: Send + 'static, O: Send + 'static> Builder<I, O> {
     }
 
     /// Sets the number of items that may wait to be encoded, at least one; 64 unless set.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, channel::TrySendError, net::UnixStream, port};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).write_queue(1).high_water(1).start()?;
+    /// let mut refused = Ok(());
+    /// while refused.is_ok() {
+    ///     refused = port.try_send("nobody reads this".repeat(1000));
+    /// }
+    /// assert!(matches!(refused, Err(TrySendError::Full(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_queue(mut self, items: usize) -> Builder<I, O> {
         self.write_queue = items.max(1);
         self
@@ -145,6 +159,20 @@ impl<I: Send + 'static, O: Send + 'static> Builder<I, O> {
     /// Sets whether the port stays open for writing when its input has ended: it then tells of that with
     /// [`Event::HalfClosed`], and the owner [closes](PortRef::close) it. Unless set, it writes what has been
     /// sent by then, and closes by itself.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::Shutdown;
+    /// use twoply::{Wait, net::UnixStream, port::{self, Event}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).half_open(true).start()?;
+    /// theirs.shutdown(Shutdown::Write)?;
+    /// assert!(matches!(port.recv().wait()?, Event::HalfClosed));
+    /// port.send("an answer".to_owned()).wait()?;
+    /// theirs.read_exact(&mut [0; 10]).wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn half_open(mut self, half_open: bool) -> Builder<I, O> {
         self.half_open = half_open;
         self

@@ -16,6 +16,17 @@ use super::stream::{Decoding, Encoding, failed_closing};
 use crate::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
 /// An item of a child process: something that it has written, or its end.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, port::{self, ChildItem}, process::{Command, Stdio}};
+///
+/// let child = Command::new("sh").args(["-c", "echo trouble >&2"]).stderr(Stdio::piped()).spawn()?;
+/// let port = port::child(child).start()?;
+/// let item = port.recv().wait()?.item().unwrap();
+/// assert!(matches!(item, ChildItem::Stderr(line) if line == "trouble"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildItem<T> {

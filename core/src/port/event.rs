@@ -7,6 +7,27 @@ use std::io;
 use crate::channel::oneshot;
 
 /// An event of a port, for its owner. Events come in order.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::UnixStream, port::{self, Event}};
+///
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let port = port::lines(ours).start()?;
+/// theirs.write_all(b"one\ntwo\n").wait()?;
+/// drop(theirs);
+/// let mut lines = Vec::new();
+/// loop {
+///     match port.recv().wait()? {
+///         Event::Item(line) => lines.push(line),
+///         Event::Error(error) => eprintln!("{error}"),
+///         Event::Closed => break,
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(lines, ["one", "two"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<T> {

@@ -53,6 +53,20 @@ impl<I: Send + 'static, O> Port<I, O> {
     ///
     /// # Errors
     /// After [`Event::Closed`], and when the port's process has been made to end.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port::{self, Event}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).start()?;
+    /// theirs.write_all(b"one\n").wait()?;
+    /// drop(theirs);
+    /// assert!(matches!(port.recv().wait()?, Event::Item(line) if line == "one"));
+    /// assert!(matches!(port.recv().wait()?, Event::Closed));
+    /// assert!(port.recv().wait().is_err(), "that was the last event");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv(&self) -> Receiving<'_, Event<I>, Port<I, O>> {
         Receiving::new(self)
     }
@@ -61,6 +75,16 @@ impl<I: Send + 'static, O> Port<I, O> {
     ///
     /// # Errors
     /// When there is none now, or never again.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{channel::TryRecvError, net::UnixStream, port};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).start()?;
+    /// assert!(matches!(port.try_recv(), Err(TryRecvError::Empty)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_recv(&self) -> Result<Event<I>, TryRecvError> {
         self.events.try_recv()
     }
@@ -160,6 +184,22 @@ impl<I: Send + 'static, O> fmt::Debug for Port<I, O> {
 /// A port is a process: it can be monitored, linked and found by a name, and [`Pid::exit`] ends it at once.
 /// It ends by itself, with [`Normal`](crate::actor::ExitReason::Normal), after [`Event::Closed`], and with
 /// the reason of its owner after that.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::UnixStream, port};
+///
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let port = port::lines(ours).start()?;
+/// let writer = port.port_ref().clone();
+/// writer.send("hello".to_owned()).wait()?;
+/// let mut buf = [0; 6];
+/// theirs.read_exact(&mut buf).wait()?;
+/// assert_eq!(&buf, b"hello\n");
+/// drop(port);
+/// assert!(writer.ended().wait().is_normal(), "the handle has kept nothing open");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct PortRef<I: Send + 'static, O> {
     control: ProcessRef<Control<I>>,
     writes: Sender<O>,
@@ -182,6 +222,19 @@ impl<I: Send + 'static, O> PortRef<I, O> {
     ///
     /// # Cancel safety
     /// A future that is dropped before it is ready has sent nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port::{self, Event}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).start()?;
+    /// drop(theirs);
+    /// while !matches!(port.recv().wait()?, Event::Closed) {}
+    /// let error = port.send("too late".to_owned()).wait().unwrap_err();
+    /// assert_eq!(error.into_inner(), "too late");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(&self, item: O) -> Sending<'_, O, PortRef<I, O>> {
         Sending::new(self, item)
     }
@@ -240,6 +293,21 @@ impl<I: Send + 'static, O> PortRef<I, O> {
     /// Closes the port: it reads nothing more, writes what has been sent, and ends with [`Event::Closed`]. A
     /// peer that reads nothing keeps it open; [`Pid::exit`] with
     /// [`Kill`](crate::actor::ExitReason::Kill) waits for nobody.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port::{self, Event}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).start()?;
+    /// port.send("bye".to_owned()).wait()?;
+    /// port.port_ref().close();
+    /// let mut text = Vec::new();
+    /// twoply::io::read_to_end(&mut &theirs, &mut text, 100).wait()?;
+    /// assert_eq!(text, b"bye\n");
+    /// assert!(matches!(port.recv().wait()?, Event::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         self.ask(Control::Close);
     }
@@ -289,6 +357,17 @@ impl<I: Send + 'static, O> PortRef<I, O> {
     }
 
     /// Returns the pid of the port, to link, monitor or end it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::ExitReason, net::UnixStream, port};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).start()?;
+    /// port.port_ref().pid().exit(ExitReason::Kill);
+    /// assert_eq!(port.port_ref().ended().wait(), ExitReason::Killed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pid(&self) -> Pid {
         self.control.pid()
     }

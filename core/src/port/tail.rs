@@ -9,7 +9,7 @@
 //!     └──────── the end of what is there of the old one ◀────────┘
 //! ```
 //!
-//! What is true is found by looking at the file. That the system tells of changes ([`Bell`]) only makes a
+//! The truth is found by looking at the file. That the system tells of changes ([`Bell`]) only makes a
 //! look come sooner, so nothing depends on events that are lost, come too late, or do not exist for this file
 //! system.
 

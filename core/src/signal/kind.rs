@@ -77,11 +77,31 @@ impl SignalKind {
     pub const WINDOW_CHANGE: SignalKind = SignalKind(number::WINDOW_CHANGE);
 
     /// Returns the kind with this number, which may be none: listening to that fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::signal::{SignalKind, Signals};
+    ///
+    /// let kill = SignalKind::from_raw(9);
+    /// assert_eq!(kill.to_string(), "SIGKILL");
+    /// let error = Signals::new([kill]).unwrap_err();
+    /// assert!(error.to_string().contains("no process can handle it"));
+    /// ```
     pub const fn from_raw(number: i32) -> SignalKind {
         SignalKind(number)
     }
 
     /// Returns the number of the kind, as the system has it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::signal::SignalKind;
+    ///
+    /// let pid = std::process::id().to_string();
+    /// let number = SignalKind::CONTINUE.as_raw().to_string();
+    /// assert!(std::process::Command::new("kill").args(["-s", &number, &pid]).status()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub const fn as_raw(self) -> i32 {
         self.0
     }

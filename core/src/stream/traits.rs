@@ -34,9 +34,9 @@ pub trait Stream {
     /// Returns the next item, or has `cx`'s task woken when it is worth asking again. `None` is the end, and
     /// once it has been returned it is returned for ever.
     ///
-    /// What has been taken from elsewhere by the time this is pending stays in the stream. A caller that does
-    /// not ask again for a while ends with [`stop_next`](Stream::stop_next), also after an item: a stream may
-    /// wait at several places.
+    /// Everything that has been taken from elsewhere by the time this is pending stays in the stream. A
+    /// caller that does not ask again for a while ends with [`stop_next`](Stream::stop_next), also after an
+    /// item: a stream may wait at several places.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Item>>;
 
     /// Ends all waiting: nobody is woken any more until the next poll, and no item is lost.

@@ -1,7 +1,7 @@
 //! [`CancellationToken`]: asking any number of tasks to end, a tree of them at a time.
 //!
 //! Tokens that descend from each other share one [`Tree`], which knows who is below whom and nothing else.
-//! Whether a token is cancelled, and who waits for that, is in its [`Node`]; so a look takes no lock.
+//! The state of a token, and those who wait for it, are in its [`Node`]; so a look takes no lock.
 //!
 //! ```text
 //! node:  live ──(1) cancel──▶ cancelled     (1) under the lock of the tree, together with leaving it: what is below a

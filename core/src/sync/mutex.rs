@@ -44,7 +44,7 @@ pub use lock::{CheckedLock, Lock, LockOwned};
 /// [`Failure::Deadlock`](crate::promise::Failure::Deadlock).
 /// The smallest circle is a task that locks what it has locked already.
 ///
-/// What counts is a wait for a lock without which its task cannot go on at all. That is found out before
+/// Only a wait counts that is for a lock without which its task cannot go on at all. That is found out before
 /// anybody is told, whatever combinators of whatever library the wait stands in. Threads that run no task are
 /// not known to have a lock, and who hands a guard to another task has to [say so](MutexGuard::clear_holder).
 /// [Owned guards](Mutex::lock_owned) may be anywhere: one that stays with its task

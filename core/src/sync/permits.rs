@@ -39,13 +39,13 @@
 //! of tasks for each section, as for a [mutex](super::mutex). After it has come too late [`PATIENCE`] times,
 //! it is handed over (STRICT). What leaves something over for others is handed over at once.
 //!
-//! Who wants several permits could wait for ever while others take them one by one. So while such a one is in
+//! A waiter for several permits could wait for ever while others take them one by one. So while one is in
 //! front nobody takes a single permit, however many are free; and nobody takes any once it has seen
 //! [`PATIENCE`] releases that left it too few. So a read-write lock lets no readers pass a writer that waits,
 //! and a writer may pass it as one task may pass another at a mutex.
 //!
-//! What is granted is the waiter's from then on, whether it has been polled or not; one that is dropped gives
-//! it back.
+//! A permit that is granted is the waiter's from then on, whether it has been polled or not; a waiter that is
+//! dropped gives it back.
 
 #[cfg(all(test, loom))]
 mod model;

@@ -17,7 +17,7 @@ pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 /// A number of permits, which limits how many tasks do something at a time.
 ///
-/// Who needs several permits takes them [together](Semaphore::acquire_many).
+/// A task that needs several permits takes them [together](Semaphore::acquire_many).
 ///
 /// # Fairness
 /// Those who wait do so in a queue, first come, first served. As at a [mutex](super::Mutex), a task that runs

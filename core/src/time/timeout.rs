@@ -72,7 +72,7 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 /// The time given to a future was over before the future was ready. Converts into an [`io::Error`] of the
 /// kind [`TimedOut`](io::ErrorKind::TimedOut).
 ///
-/// What the future owned is gone, if it was moved into the limit: see [`timeout`] for messages.
+/// A future that was moved into the limit is gone, with all that it owned: see [`timeout`] for messages.
 ///
 /// ```
 /// use std::{future::pending, io, time::Duration};

@@ -1,4 +1,4 @@
-//! How a node is made: its settings, its listener and its registration.
+//! The making of a node: its settings, its listener and its registration.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -94,7 +94,7 @@ pub(super) struct Peers {
     pending: AtomicUsize,
 }
 
-/// How far two nodes are.
+/// The state of the way to another node.
 enum Slot {
     /// This node connects, and the number tells attempts apart.
     Ours(u64),
@@ -363,7 +363,7 @@ impl Shared {
     }
 }
 
-/// How far an attempt at a connection is when it begins.
+/// The ways in which an attempt at a connection begins.
 enum Begun {
     Up(Arc<Connection>),
     /// Somebody else makes it.

@@ -21,7 +21,7 @@ pub(crate) struct Pending<T> {
 /// Gives a question up when it is dropped.
 struct Asked(Arc<Mutex<Stage>>);
 
-/// How far a question is.
+/// The stages of a question.
 enum Stage {
     /// It has not been sent.
     Waits,
@@ -29,7 +29,7 @@ enum Stage {
     GivenUp,
 }
 
-/// How a question that has been sent is given up. Where there is an answer, that does nothing.
+/// Gives a question up that has been sent. Where there is an answer, that does nothing.
 pub(crate) type GiveUp = Box<dyn FnOnce() + Send>;
 
 fn replace(stage: &Mutex<Stage>, next: Stage) -> Stage {

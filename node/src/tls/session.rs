@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// Writes all bytes.
+    /// Writes all of `bytes`, in records.
     pub(crate) async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         let mut encrypted = Vec::new();
         for batch in bytes.chunks(BATCH) {

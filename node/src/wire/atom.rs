@@ -44,7 +44,7 @@ impl Atom {
         Atom(Arc::from(text))
     }
 
-    /// Returns the text.
+    /// Returns the text of the atom.
     pub fn as_str(&self) -> &str {
         &self.0
     }

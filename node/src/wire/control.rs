@@ -64,7 +64,7 @@ pub enum Control {
     Send {
         /// The sender, if the peer tells it.
         from: Option<Pid>,
-        /// The receiver.
+        /// The process or alias that receives it.
         to: Target,
         /// Says that the message is to overtake usual ones.
         urgent: bool,
@@ -100,9 +100,9 @@ pub enum Control {
     },
     /// A process takes another group leader.
     GroupLeader {
-        /// The group leader.
+        /// The group leader that it takes.
         from: Pid,
-        /// The process.
+        /// The process that takes it.
         to: Pid,
     },
     /// A process monitors another one.

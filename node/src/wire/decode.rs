@@ -56,27 +56,27 @@ pub struct Decoder<'a> {
 pub enum Kind {
     /// An integer of any size.
     Integer,
-    /// A float.
+    /// A float of eight bytes.
     Float,
-    /// An atom.
+    /// An atom, which is a name.
     Atom,
-    /// A binary.
+    /// A binary of whole bytes.
     Binary,
     /// A binary with bits that fill no byte.
     Bits,
     /// A list, proper or not.
     List,
-    /// A tuple.
+    /// A tuple of any length.
     Tuple,
-    /// A map.
+    /// A map of any size.
     Map,
-    /// A pid.
+    /// The identity of a process.
     Pid,
-    /// A reference.
+    /// A reference, as of a monitor.
     Reference,
-    /// A port.
+    /// The identity of a port.
     Port,
-    /// A function.
+    /// A function, exported or a closure.
     Fun,
 }
 

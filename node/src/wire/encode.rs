@@ -60,7 +60,7 @@ impl<'o> Encoder<'o> {
         Ok(())
     }
 
-    /// Writes an integer.
+    /// Writes an integer in the shortest form that holds it.
     pub fn integer(&mut self, number: i64) {
         if let Ok(byte) = u8::try_from(number) {
             self.out.extend_from_slice(&[tag::SMALL_INTEGER, byte]);
@@ -111,7 +111,7 @@ impl<'o> Encoder<'o> {
         Ok(())
     }
 
-    /// Writes an atom.
+    /// Writes an atom, of any text.
     pub fn atom(&mut self, atom: &Atom) {
         self.atom_text(atom);
     }
@@ -197,7 +197,7 @@ impl<'o> Encoder<'o> {
         self.head(tag::MAP, pairs)
     }
 
-    /// Writes a pid.
+    /// Writes a pid, whoever's it is.
     pub fn pid(&mut self, pid: &Pid) {
         self.out.push(tag::NEW_PID);
         self.atom(&pid.node);
@@ -206,7 +206,7 @@ impl<'o> Encoder<'o> {
         }
     }
 
-    /// Writes a reference.
+    /// Writes a reference, whoever's it is.
     pub fn reference(&mut self, reference: &Reference) {
         let words = reference.words();
         self.out.extend_from_slice(&[tag::NEWER_REFERENCE, 0, words.len() as u8]);
@@ -217,7 +217,7 @@ impl<'o> Encoder<'o> {
         }
     }
 
-    /// Writes a port.
+    /// Writes a port, in the form with 64 bits if its number needs them.
     pub fn port(&mut self, port: &Port) {
         match u32::try_from(port.id) {
             Ok(id) => {

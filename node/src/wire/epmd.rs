@@ -65,11 +65,11 @@ pub fn port_request(name: &str) -> Vec<u8> {
 pub enum Found {
     /// The node listens on this port, and speaks these versions of the handshake.
     Port {
-        /// The port.
+        /// The port of its listener.
         port: u16,
-        /// The highest version.
+        /// The highest version of the handshake.
         highest: u16,
-        /// The lowest version.
+        /// The lowest version of the handshake.
         lowest: u16,
     },
     /// There is no such node.

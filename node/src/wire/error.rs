@@ -113,7 +113,7 @@ enum Step {
 }
 
 impl DecodeError {
-    /// Returns the reason.
+    /// Returns the reason, without its place.
     pub fn why(&self) -> &Why {
         &self.0.why
     }

@@ -36,11 +36,11 @@ flags! {
     ATOM_CACHE = 1;
     /// References of several words.
     EXTENDED_REFERENCES = 2;
-    /// Monitors.
+    /// Processes are monitored by pid.
     DIST_MONITOR = 3;
     /// Functions have a tag of their own.
     FUN_TAGS = 4;
-    /// Monitors by name.
+    /// Processes are monitored by name.
     DIST_MONITOR_NAME = 5;
     /// An atom cache of long ago, of hidden nodes.
     HIDDEN_ATOM_CACHE = 6;
@@ -50,7 +50,7 @@ flags! {
     EXTENDED_PIDS_PORTS = 8;
     /// Functions by their names.
     EXPORT_PTR_TAG = 9;
-    /// Bit strings.
+    /// Binaries whose last byte is not full.
     BIT_BINARIES = 10;
     /// Floats of eight bytes.
     NEW_FLOATS = 11;
@@ -60,9 +60,9 @@ flags! {
     DIST_HDR_ATOM_CACHE = 13;
     /// Atoms with a length of one byte.
     SMALL_ATOM_TAGS = 14;
-    /// Atoms in UTF-8.
+    /// Atoms are written in UTF-8.
     UTF8_ATOMS = 16;
-    /// Maps.
+    /// Maps may be sent.
     MAP_TAG = 17;
     /// Incarnations of 32 bits.
     BIG_CREATION = 18;
@@ -86,7 +86,7 @@ flags! {
     NAME_ME = 33;
     /// Pids, ports and references of more bits.
     V4_NC = 34;
-    /// Messages to aliases.
+    /// Messages may be sent to aliases.
     ALIAS = 35;
     /// The form of sends that is to take over from those to aliases.
     ALTACT_SIG = 37;
@@ -136,7 +136,7 @@ impl Flags {
         Flags(bits)
     }
 
-    /// Returns the bits.
+    /// Returns the bits, as they cross.
     pub fn bits(self) -> u64 {
         self.0
     }

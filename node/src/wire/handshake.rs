@@ -28,7 +28,7 @@ pub use self::connect::{Connector, Progress};
 /// A node as it presents itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
-    /// The name, `name@host`.
+    /// The name, as `name@host`.
     pub name: String,
     /// The incarnation, which is not 0.
     pub creation: u32,
@@ -41,9 +41,9 @@ pub struct Own {
 /// A node as it has presented itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The name, `name@host`.
+    /// The name, as `name@host`.
     pub name: String,
-    /// The incarnation.
+    /// The incarnation of the node.
     pub creation: u32,
     /// The flags that both have.
     pub agreed: Flags,
@@ -53,9 +53,10 @@ pub struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Go on.
+    /// The connector is to go on.
     Ok,
-    /// Go on; the connection that the acceptor itself is about to make to the connector is given up.
+    /// The connector is to go on; the connection that the acceptor itself is about to make to the connector
+    /// is given up.
     OkSimultaneous,
     /// The connector is to give up, since the acceptor is about to connect to it, too.
     Nok,

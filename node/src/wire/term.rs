@@ -31,15 +31,15 @@ pub(crate) use self::walk::{Event, walk};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub enum Term {
-    /// An integer.
+    /// An integer of up to 64 bits.
     Integer(i64),
     /// An integer that is no `i64`.
     Big(BigInt),
     /// A float, which is finite.
     Float(f64),
-    /// An atom.
+    /// An atom, such as `ok`.
     Atom(Atom),
-    /// A binary.
+    /// A binary of whole bytes.
     Binary(Binary),
     /// A binary with a number of bits that is no multiple of eight.
     Bits(BitString),
@@ -47,17 +47,17 @@ pub enum Term {
     List(Vec<Term>),
     /// A list that does not end with the empty one.
     Improper(Box<Improper>),
-    /// A tuple.
+    /// A tuple of any length.
     Tuple(Vec<Term>),
-    /// A map.
+    /// A map of any size.
     Map(Map),
-    /// A pid.
+    /// The identity of a process.
     Pid(Box<Pid>),
-    /// A reference.
+    /// A reference, as of a monitor.
     Reference(Box<Reference>),
-    /// A port.
+    /// The identity of a port.
     Port(Box<Port>),
-    /// A function.
+    /// A function, exported or a closure.
     Fun(Box<Fun>),
 }
 
@@ -186,7 +186,7 @@ impl BitString {
         Some(BitString { bytes: Binary::from(bytes), last })
     }
 
-    /// Returns the bytes.
+    /// Returns the bytes; of the last one, only the upper bits count.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -312,7 +312,7 @@ impl Improper {
         &self.items
     }
 
-    /// Returns the tail.
+    /// Returns the tail, behind the elements.
     pub fn tail(&self) -> &Term {
         &self.tail
     }
@@ -367,7 +367,7 @@ pub struct Reference {
     pub creation: u32,
     /// The words of its number, of which the rest are 0.
     words: [u32; MAX_WORDS],
-    /// How many words there are, 1 to 5.
+    /// The number of words, 1 to 5.
     len: u8,
 }
 
@@ -411,7 +411,7 @@ pub struct Fun(pub(crate) FunKind);
 /// The forms in which a function crosses.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum FunKind {
-    /// `fun module:function/arity`.
+    /// An exported function, `fun module:function/arity`.
     Export { module: Atom, function: Atom, arity: u8 },
     /// A closure; with the terms that it has captured.
     Closure { header: ClosureHeader, free: Vec<Term> },

@@ -2,11 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::{Source, assert_none, comment_blocks, comments, files, manifests, read, root, sources};
+use super::reader::{
+    CommentBlock, Source, assert_none, comment_blocks, comments, files, manifests, read, root, sources,
+};
 
 /// The folders whose code is published, and read as a model by others.
-const PUBLISHED: [&str; 5] =
-    ["src/", "core/src/", "macros/src/", "backend-native/src/", "backend-green/src/"];
+const PUBLISHED: [&str; 9] = [
+    "src/",
+    "core/src/",
+    "macros/src/",
+    "backend-native/src/",
+    "backend-green/src/",
+    "hyper/src/",
+    "node/src/",
+    "tokio/src/",
+    "tracing/src/",
+];
 
 /// The page that names things as they were called.
 const TELLS_OF_THE_PAST: &str = "CHANGELOG.md";
@@ -150,16 +161,22 @@ fn documentation_says_more_than_the_name() {
 /// reason for which ..." name their subjects.
 const OPENS_A_RIDDLE: [&str; 7] = ["Who", "Whom", "Whose", "What", "Whether", "Why", "How"];
 
+/// The paragraphs of a comment: an empty line, which leaves two spaces in its text, is between two of them.
+fn paragraphs(block: &CommentBlock) -> impl Iterator<Item = &str> {
+    block.text.split("  ").map(str::trim_start)
+}
+
 #[test]
 fn comments_name_their_subjects() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| PUBLISHED.iter().any(|at| source.path.starts_with(at))) {
-        let blocks = comment_blocks(source);
-        let riddles = blocks.iter().filter(|block| {
-            let first = block.text.split(|c: char| !c.is_alphabetic()).next();
-            first.is_some_and(|word| OPENS_A_RIDDLE.contains(&word))
-        });
-        wrong.extend(riddles.map(|block| format!("{}:{} {}", source.path, block.line, block.text)));
+        for block in comment_blocks(source) {
+            let riddles = paragraphs(&block).filter(|text| {
+                let first = text.split(|c: char| !c.is_alphabetic()).next();
+                first.is_some_and(|word| OPENS_A_RIDDLE.contains(&word))
+            });
+            wrong.extend(riddles.map(|text| format!("{}:{} {text}", source.path, block.line)));
+        }
     }
     assert_none("a comment is a sentence with a subject, or a noun: it opens with no question", wrong);
 }

@@ -62,6 +62,18 @@ struct Tables<M: Send + 'static, V: Send + Sync + 'static> {
 }
 
 /// An entry of a [`Directory`]: a process behind a key, with a value.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{self, Directory, Process};
+///
+/// let directory = Directory::new();
+/// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// let entry = directory.register("key", &process, "value")?;
+/// assert_eq!((entry.key(), *entry.value()), ("key", "value"));
+/// assert_eq!(entry.process().pid(), process.pid());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct DirectoryEntry<M: Send + 'static, V: Send + Sync + 'static = ()> {
     key: Arc<str>,
     process: ProcessRef<M>,

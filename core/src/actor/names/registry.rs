@@ -81,6 +81,19 @@ struct Entry {
 type Value = Arc<dyn Any + Send + Sync>;
 
 /// A change of a registry; see [`Registry::watch`].
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{self, NameChange, Process, Registry};
+/// use twoply::Wait;
+///
+/// let registry = Registry::new();
+/// let (_, changes) = registry.watch();
+/// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// registry.register("clerk", &process)?;
+/// assert_eq!(changes.recv().wait()?, NameChange::Registered("clerk".into(), process.pid()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameChange {
@@ -229,6 +242,18 @@ impl Registry {
     }
 
     /// Returns the value beside a name; `None` where there is none of this type.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+    /// registry.register_with("clerk", &process, 3_u32)?;
+    /// assert_eq!(registry.value::<u32>("clerk").as_deref(), Some(&3));
+    /// assert_eq!(registry.value::<String>("clerk"), None, "it is no text");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn value<V: Send + Sync + 'static>(&self, name: &str) -> Option<Arc<V>> {
         let value = self.read().entries.get(name)?.value.clone()?;
         value.downcast().ok()
@@ -449,6 +474,19 @@ impl<M: Send + 'static> Process<M> {
 }
 
 /// The error of giving a process a name.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{self, Process, RegisterError, Registry};
+///
+/// let registry = Registry::new();
+/// let spawn = || actor::spawn(async |mut me: Process<u8>| drop(me.receive().await));
+/// let (first, second) = (spawn()?, spawn()?);
+/// registry.register("clerk", &first)?;
+/// let error = registry.register("clerk", &second).unwrap_err();
+/// assert_eq!(error, RegisterError::Taken("clerk".into(), first.pid()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -462,6 +500,18 @@ pub enum RegisterError {
 
 /// The error of looking for a process or a group by a type of messages which is not that of the name's
 /// bearer.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{self, Process, Registry};
+///
+/// let registry = Registry::new();
+/// let process = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// registry.register("clerk", &process)?;
+/// let error = registry.whereis::<String>("clerk").unwrap_err();
+/// assert_eq!((error.found, error.expected), ("u8", "alloc::string::String"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the process takes messages of type {found}, not {expected}")]
 #[non_exhaustive]

@@ -20,6 +20,21 @@ const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// Settings of a reference that is to be started; see [`ServiceRef::builder`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::Wait;
+/// use twoply::actor::{NamedService, Registry, ServiceRef, supervisor::Backoff};
+///
+/// let printer = ServiceRef::builder()
+///     .name("printer")
+///     .backoff(Backoff::new(Duration::from_millis(1), Duration::from_secs(5)))
+///     .start(NamedService::new(&Registry::new(), "printer"))?;
+/// printer.send("page").wait()?;
+/// assert_eq!(printer.queued(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a builder does nothing until it starts"]
 pub struct ServiceBuilder<M: Send + 'static> {
     /// The settings of the process.
@@ -52,6 +67,17 @@ impl<M: Send + 'static> ServiceBuilder<M> {
     }
 
     /// Lets at most so many messages wait in the queue, at least one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{NamedService, Registry, SendToServiceError, ServiceRef};
+    ///
+    /// let builder = ServiceRef::builder().capacity(1);
+    /// let printer = builder.start(NamedService::new(&Registry::new(), "printer"))?;
+    /// printer.try_send("one")?;
+    /// assert!(matches!(printer.try_send("two"), Err(SendToServiceError::Full("two"))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn capacity(mut self, messages: usize) -> ServiceBuilder<M> {
         self.process = self.process.capacity(messages);
         self

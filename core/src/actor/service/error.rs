@@ -21,6 +21,13 @@ pub enum SendToServiceError<M> {
 
 impl<M> SendToServiceError<M> {
     /// Returns the message that was not sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::SendToServiceError;
+    ///
+    /// assert_eq!(SendToServiceError::Full("page").into_inner(), "page");
+    /// ```
     pub fn into_inner(self) -> M {
         match self {
             SendToServiceError::Away(message)

@@ -26,6 +26,22 @@ pub struct NamedService<M> {
 
 impl<M: Send + 'static> NamedService<M> {
     /// Returns the service of whoever has `name` in `registry`, and takes messages of type `M`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, NamedService, Process, Registry, ServiceRef};
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (registry, (seen, lines)) = (Registry::new(), channel::unbounded());
+    /// let log = ServiceRef::start(NamedService::new(&registry, "log"))?;
+    /// let process = actor::spawn(async move |mut me: Process<&str>| {
+    ///     seen.try_send(me.receive().await.message()).unwrap();
+    /// })?;
+    /// registry.register("log", &process)?;
+    /// log.send("hello").wait()?;
+    /// assert_eq!(lines.recv().wait()?, Some("hello"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(registry: &Registry, name: impl Into<Arc<str>>) -> NamedService<M> {
         NamedService { registry: registry.clone(), name: name.into(), messages: PhantomData }
     }

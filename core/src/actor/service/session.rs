@@ -119,6 +119,40 @@ impl<M: Send + 'static> Session<M> {
 
     /// Puts the message that was received last back at the front of the queue, where it does not count as
     /// sent: for a session that knows that nothing of it has reached the service. A later session takes it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Service, ServiceRef, Session}};
+    ///
+    /// /// A printer whose cable is loose: the first attempt to print a page does not reach it.
+    /// struct Printer {
+    ///     attempts: u32,
+    ///     printed: twoply::channel::Sender<&'static str>,
+    /// }
+    ///
+    /// impl Service for Printer {
+    ///     type Message = &'static str;
+    ///     type Error = &'static str;
+    ///
+    ///     async fn serve(&mut self, session: &mut Session<&'static str>) -> Result<(), &'static str> {
+    ///         while let Some(page) = session.receive().await {
+    ///             self.attempts += 1;
+    ///             if self.attempts == 1 {
+    ///                 session.put_back(page);
+    ///                 return Err("the cable is loose");
+    ///             }
+    ///             self.printed.try_send(page).expect("there is room");
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (printed, pages) = twoply::channel::unbounded();
+    /// let printer = ServiceRef::start(Printer { attempts: 0, printed })?;
+    /// printer.send("page").wait()?;
+    /// assert_eq!(pages.recv().wait()?, "page");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_back(&mut self, message: M) {
         let taken = self.last.take();
         if let Some(taken) = &taken {

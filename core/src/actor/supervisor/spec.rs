@@ -81,7 +81,7 @@ pub enum Shutdown {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mailbox {
     /// The messages are dropped, as in Erlang: the successor is a new process, with a mailbox of its own.
-    /// What was asked for in them fails with [`NoProcess`](crate::promise::Failure::NoProcess), unless the
+    /// Requests among them fail with [`NoProcess`](crate::promise::Failure::NoProcess), unless the
     /// process was built with a hook for [undelivered](crate::actor::Builder::on_undelivered) messages.
     #[default]
     Drop,
@@ -252,7 +252,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// something that is gone for now neither keeps a core busy nor uses up its restarts in a moment. Unless
     /// this is called, it is restarted at once.
     ///
-    /// What is restarted with the child is stopped at once and waits with it. References wait, too, and a
+    /// Children that are restarted with it are stopped at once and wait with it. References wait, too, and a
     /// [kept](Mailbox::Keep) mailbox goes on taking messages. The supervisor does not stand still: requests,
     /// the ends of other children and its own stop are handled meanwhile, and where another child's end
     /// restarts this one, the delay is over. Each restart counts

@@ -82,7 +82,8 @@ pub trait Socket: Send + Sync + 'static {
     fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Moves the datagram that has arrived first into `bufs` in turn, or copies it there if `peek` says so.
-    /// What the buffers have no room for is lost, unless `peek` says so. Only for sockets of datagrams.
+    /// Bytes that the buffers have no room for are lost, unless `peek` says so. Only for sockets of
+    /// datagrams.
     ///
     /// # Errors
     /// `WouldBlock` when none has arrived.

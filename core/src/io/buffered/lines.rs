@@ -14,6 +14,17 @@ use super::reader::text;
 /// It ends after the first error, which has taken nothing: [`into_reader`](Lines::into_reader) gives the
 /// reader back, with what has been read. A line beyond the limit of the reader is such an error, and so is
 /// one that is not UTF-8.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, io::BufReader, stream::Stream};
+///
+/// let mut lines = BufReader::new(&b"text\n\xff\xfe\n"[..]).lines();
+/// assert_eq!(lines.next().wait().unwrap()?, "text");
+/// assert!(lines.next().wait().unwrap().is_err(), "this is no UTF-8");
+/// assert_eq!(lines.into_reader().buffer(), b"\xff\xfe\n", "it can still be read");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Lines<R>(Split<R>);
 
 /// The parts of what is read between delimiters, as a stream; made by [`BufReader::split`]. It ends after the

@@ -28,6 +28,19 @@ pub fn take<R>(reader: R, limit: u64) -> Take<R> {
 }
 
 /// The reader of [`take`](take()).
+///
+/// ```
+/// use std::io::Read;
+/// use twoply::io;
+///
+/// let mut part = io::take(&b"headbody"[..], 4);
+/// part.read_exact(&mut [0; 3])?;
+/// assert_eq!(part.limit(), 1);
+/// part.set_limit(2);
+/// assert_eq!(part.read(&mut [0; 8])?, 2);
+/// assert_eq!(part.into_inner(), b"ody");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Take<R> {
     inner: R,
@@ -148,6 +161,16 @@ pub fn chain<A, B>(first: A, second: B) -> Chain<A, B> {
 }
 
 /// The reader of [`chain`](chain()).
+///
+/// ```
+/// use std::io::Read;
+/// use twoply::io;
+///
+/// let mut both = io::chain(&b"ab"[..], &b"cd"[..]);
+/// both.read_exact(&mut [0; 3])?;
+/// assert_eq!(both.into_inner(), (&b""[..], &b"d"[..]));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Chain<A, B> {
     first: A,

@@ -23,13 +23,13 @@ const LIMIT: usize = 1024 * 1024;
 /// futures. The readers of this library implement both.
 ///
 /// # Nothing is lost
-/// What has been read stays in the buffer until an operation that is complete takes it. So each operation may
-/// be dropped at any time, as the arm of a select or by a time limit, and the next one finds everything; an
-/// error takes nothing either. What is left when the reader is taken out is handed out with it
+/// Bytes that have been read stay in the buffer until an operation that is complete takes it. So each
+/// operation may be dropped at any time, as the arm of a select or by a time limit, and the next one finds
+/// everything; an error takes nothing either. What is left when the reader is taken out is handed out with it
 /// ([`into_parts`](BufReader::into_parts)).
 ///
 /// # Limits
-/// What has to be complete before it is taken has a limit, 1 MiB unless it is
+/// An operation that takes all of something or nothing has a limit, 1 MiB unless it is
 /// [set](BufReader::set_limit): the buffer grows up to that, and shrinks when it is empty. Beyond it
 /// there is an error, which contains [`LimitExceeded`]; the bytes can still be read. Std's and futures-io's
 /// traits know of no limit.
@@ -94,6 +94,15 @@ impl<R> BufReader<R> {
     }
 
     /// Puts a buffer of `capacity` bytes, at least one, in front of `inner`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufReader};
+    ///
+    /// let mut reader = BufReader::with_capacity(4, &b"abcdefgh"[..]);
+    /// assert_eq!(reader.fill_buf().wait()?, b"abcd");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with_capacity(capacity: usize, inner: R) -> BufReader<R> {
         BufReader { inner, buffer: Buffer::new(capacity), limit: LIMIT, relay: Relay::default() }
     }
@@ -141,6 +150,19 @@ impl<R> BufReader<R> {
     }
 
     /// Returns the reader. What is read from it directly comes after what is in the buffer.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufReader};
+    ///
+    /// let mut reader = BufReader::with_capacity(4, &b"abcdef"[..]);
+    /// reader.fill_buf().wait()?;
+    /// assert_eq!((reader.buffer(), *reader.get_ref()), (&b"abcd"[..], &b"ef"[..]));
+    /// *reader.get_mut() = b"!";
+    /// reader.consume(4);
+    /// assert_eq!(reader.fill_buf().wait()?, b"!");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.inner
     }
@@ -170,6 +192,18 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     ///
     /// # Errors
     /// Those of the reader.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufReader};
+    ///
+    /// let mut reader = BufReader::new(&b"abc"[..]);
+    /// let mut buf = [0; 2];
+    /// assert_eq!(reader.read(&mut buf).wait()?, 2);
+    /// assert_eq!(reader.read(&mut buf).wait()?, 1);
+    /// assert_eq!(reader.read(&mut buf).wait()?, 0, "that was the end");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let is_enough = buf.is_empty();
         self.until(|buffer, ended| (is_enough || ended || !buffer.is_empty()).then_some(Ok(()))).await?;
@@ -181,6 +215,17 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     ///
     /// # Errors
     /// Those of the reader.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufReader};
+    ///
+    /// let mut reader = BufReader::new(&b"   text"[..]);
+    /// let spaces = reader.fill_buf().wait()?.iter().take_while(|byte| **byte == b' ').count();
+    /// reader.consume(spaces);
+    /// assert_eq!(reader.buffer(), b"text");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.until(|buffer, ended| (ended || !buffer.is_empty()).then_some(Ok(()))).await?;
         Ok(self.buffer.filled())
@@ -223,6 +268,18 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     /// # Errors
     /// Those of the reader; [`LimitExceeded`] when the delimiter does not come within the
     /// [limit](BufReader::set_limit). Nothing has been taken then.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufReader};
+    ///
+    /// let mut reader = BufReader::new(&b"key=value"[..]);
+    /// let (mut key, mut value) = (Vec::new(), Vec::new());
+    /// reader.read_until(b'=', &mut key).wait()?;
+    /// reader.read_until(b'=', &mut value).wait()?;
+    /// assert_eq!((&key[..], &value[..]), (&b"key="[..], &b"value"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read_until(&mut self, delimiter: u8, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let len = self.find(delimiter).await?;
         bytes.extend_from_slice(&self.buffer.filled()[..len]);
@@ -236,6 +293,19 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     /// # Errors
     /// As [`read_until`](BufReader::read_until); [`InvalidData`](io::ErrorKind::InvalidData) for what is not
     /// UTF-8, which can still be read as bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufReader};
+    ///
+    /// let mut reader = BufReader::new(&b"one\ntwo"[..]);
+    /// let mut line = String::new();
+    /// while reader.read_line(&mut line).wait()? > 0 {
+    ///     println!("{}", line.trim_end());
+    ///     line.clear();
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
         let len = self.find(b'\n').await?;
         line.push_str(text(&self.buffer.filled()[..len])?);
@@ -261,6 +331,14 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     }
 
     /// Returns the parts between delimiters as a stream, without the delimiters.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufReader, stream::Stream};
+    ///
+    /// let parts = BufReader::new(&b"one\0two\0"[..]).split(b'\0').map(Result::unwrap).collect::<Vec<_>>();
+    /// assert_eq!(parts.wait(), [b"one", b"two"]);
+    /// ```
     pub fn split(self, delimiter: u8) -> Split<R> {
         Split::new(self, delimiter)
     }

@@ -20,8 +20,8 @@ use crate::kernel::relay::Relay;
 /// and the next operation goes on with it.
 ///
 /// # Dropping it
-/// What has not been written is lost when it is dropped: a destructor can neither wait nor tell of an error.
-/// [`flush`](BufWriter::flush) or [`close`](BufWriter::close) comes before, or
+/// Bytes that have not been written are lost when it is dropped: a destructor can neither wait nor tell of an
+/// error. [`flush`](BufWriter::flush) or [`close`](BufWriter::close) comes before, or
 /// [`into_parts`](BufWriter::into_parts), which hands the rest out.
 ///
 /// # Examples
@@ -55,6 +55,18 @@ impl<W> BufWriter<W> {
     }
 
     /// Puts a buffer of `capacity` bytes behind `inner`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::BufWriter};
+    ///
+    /// let mut writer = BufWriter::with_capacity(4, Vec::new());
+    /// writer.write_all(b"abc").wait()?;
+    /// assert_eq!((writer.buffer(), writer.get_ref().len()), (&b"abc"[..], 0));
+    /// writer.write_all(b"de").wait()?;
+    /// assert_eq!((writer.buffer(), &writer.get_ref()[..]), (&b"de"[..], &b"abc"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with_capacity(capacity: usize, inner: W) -> BufWriter<W> {
         BufWriter { inner, bytes: Vec::new(), written: 0, capacity, relay: Relay::default() }
     }
@@ -140,6 +152,18 @@ impl<W: AsyncWrite + Unpin> BufWriter<W> {
     ///
     /// # Errors
     /// Those of the writer; what has not been written stays in the buffer.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::{BufWriter, duplex}};
+    ///
+    /// let (ours, theirs) = duplex(64);
+    /// let mut writer = BufWriter::new(ours);
+    /// writer.write_all(b"question").wait()?;
+    /// writer.flush().wait()?; // Or nobody would answer.
+    /// assert_eq!(theirs.read(&mut [0; 64]).wait()?, 8);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn flush(&mut self) -> io::Result<()> {
         self.operate(|this, cx| Pin::new(this).poll_flush(cx)).await
     }
@@ -149,6 +173,20 @@ impl<W: AsyncWrite + Unpin> BufWriter<W> {
     ///
     /// # Errors
     /// As [`flush`](BufWriter::flush).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, io::{BufWriter, duplex}};
+    ///
+    /// let (ours, theirs) = duplex(64);
+    /// let mut writer = BufWriter::new(ours);
+    /// writer.write_all(b"bye").wait()?;
+    /// writer.close().wait()?;
+    /// let mut buf = [0; 64];
+    /// assert_eq!(theirs.read(&mut buf).wait()?, 3);
+    /// assert_eq!(theirs.read(&mut buf).wait()?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn close(&mut self) -> io::Result<()> {
         self.operate(|this, cx| Pin::new(this).poll_close(cx)).await
     }

@@ -66,6 +66,15 @@ pub enum ExitReason {
 
 impl ExitReason {
     /// Returns a reason of one's own, with this text.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::ExitReason;
+    ///
+    /// let reason = ExitReason::other("out of paper");
+    /// assert_eq!(reason.to_string(), "out of paper");
+    /// assert!(!reason.is_orderly());
+    /// ```
     pub fn other(text: impl Into<Arc<str>>) -> ExitReason {
         ExitReason::Other(text.into())
     }
@@ -93,6 +102,16 @@ impl ExitReason {
     }
 
     /// Returns `error` as a reason. An error that is an `ExitReason` itself is that reason.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use twoply::actor::ExitReason;
+    ///
+    /// let reason = ExitReason::failed(Error::from(ErrorKind::NotFound));
+    /// assert!(matches!(reason, ExitReason::Failed(_)));
+    /// assert_eq!(ExitReason::failed(ExitReason::Shutdown), ExitReason::Shutdown);
+    /// ```
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> ExitReason {
         match error.into().downcast::<ExitReason>() {
             Ok(reason) => *reason,
@@ -108,6 +127,15 @@ impl ExitReason {
     /// Returns true if the process ended as intended: [`Normal`](ExitReason::Normal) or
     /// [`Shutdown`](ExitReason::Shutdown), with data or without, or a [foreign](ExitReason::Foreign) reason
     /// that counts as one of them. A supervisor does not restart a transient child after such an end.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::ExitReason;
+    ///
+    /// assert!(ExitReason::Normal.is_orderly() && ExitReason::Shutdown.is_orderly());
+    /// assert!(!ExitReason::Shutdown.is_normal());
+    /// assert!(!ExitReason::Killed.is_orderly());
+    /// ```
     pub fn is_orderly(&self) -> bool {
         match self {
             ExitReason::Normal | ExitReason::Shutdown | ExitReason::ShutdownWith(_) => true,
@@ -225,6 +253,18 @@ impl fmt::Debug for PanicMessage {
 }
 
 /// The error that a body returned. Two are equal if their texts are.
+///
+/// # Examples
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use twoply::actor::ExitReason;
+///
+/// let ExitReason::Failed(failed) = ExitReason::failed(Error::from(ErrorKind::NotFound)) else {
+///     panic!("an error is a failure");
+/// };
+/// let error = failed.error().downcast_ref::<Error>().expect("it is still that error");
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// ```
 #[derive(Clone)]
 pub struct Failed(Arc<dyn Error + Send + Sync>);
 
@@ -311,6 +351,17 @@ impl fmt::Debug for Foreign {
 
 /// A value in a reason, of a type that only whoever has made the reason knows. Clones are the same value; two
 /// are equal if they are of the same type and their values are equal.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::ExitReason;
+///
+/// let reason = ExitReason::shutdown_with(7_u8);
+/// assert_eq!(reason, ExitReason::shutdown_with(7_u8));
+/// assert_ne!(reason, ExitReason::shutdown_with(7_u16), "the types differ");
+/// let ExitReason::ShutdownWith(data) = reason else { panic!("it has data") };
+/// assert_eq!((data.downcast_ref::<u8>(), data.downcast_ref::<u16>()), (Some(&7), None));
+/// ```
 #[derive(Clone)]
 pub struct Data(Arc<dyn Value>);
 
@@ -367,6 +418,15 @@ impl fmt::Debug for Data {
 /// A value that the body of a process may return.
 ///
 /// Nothing, or `Ok`, is [`ExitReason::Normal`]; an error is [`ExitReason::Failed`]; a reason is itself.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Process}};
+///
+/// let process = actor::spawn(async |_: Process<()>| "seven".parse::<u32>().map(drop))?;
+/// assert_eq!(process.ended().wait().to_string(), "failed: invalid digit found in string");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait IntoExit {
     /// Returns the reason with which the process ends.
     fn into_exit(self) -> ExitReason;

@@ -430,8 +430,8 @@ where
 /// As [`start`], for a body that borrows.
 ///
 /// # Safety
-/// What `body` borrows lives until the observer in `attributes` has been told that the task is finished. Its
-/// output borrows nothing that the returned handle may outlive.
+/// All that `body` borrows lives until the observer in `attributes` has been told that the task is finished.
+/// Its output borrows nothing that the returned handle may outlive.
 pub(super) unsafe fn start_unchecked<'a, B>(
     backend: Arc<dyn Backend>,
     body: B,

@@ -42,13 +42,13 @@
 //! marked tasks; so is, once that one's edge is gone, whoever is the earliest of the others.
 //!
 //! # Locks
-//! Who has a lock changes while others wait for it, so a wait for a lock says where its edges go as its task
-//! has found it in its last poll: to those who have the lock, and to the one in front of the queue if nobody
-//! passes that one. For each it says the number of that one's own edge, if that one may be stopped; and for
-//! how long it holds, by the [`Tenure`] that ends when somebody gives the lock back. A walk that comes to a
-//! wait which does not say so, or not of one who may be stopped by now, has its task polled. That task says
-//! that it may be stopped by a SeqCst store, and looks after it, as all others do; between the two lies a
-//! fence, for the number of a holder is not SeqCst.
+//! The holders of a lock change while others wait for it, so a wait for a lock says where its edges go as its
+//! task has found it in its last poll: to those who have the lock, and to the one in front of the queue if
+//! nobody passes that one. For each it says the number of that one's own edge, if that one may be stopped;
+//! and for how long it holds, by the [`Tenure`] that ends when somebody gives the lock back. A walk that
+//! comes to a wait which does not say so, or not of one who may be stopped by now, has its task polled. That
+//! task says that it may be stopped by a SeqCst store, and looks after it, as all others do; between the two
+//! lies a fence, for the number of a holder is not SeqCst.
 //!
 //! Of several readers one may have the lock and not have said so yet, and of those in a queue one may come to
 //! be in front without being polled. A circle through such a one may be missed.

@@ -53,6 +53,18 @@ impl UdpSocket {
     }
 
     /// Ends what [`join_multicast_v4`](UdpSocket::join_multicast_v4) has begun.
+    ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let (group, interface) = (Ipv4Addr::new(239, 255, 77, 2), Ipv4Addr::LOCALHOST);
+    /// let socket = UdpSocket::bind("0.0.0.0:0").wait()?;
+    /// socket.join_multicast_v4(group, interface)?;
+    /// socket.leave_multicast_v4(group, interface)?;
+    /// assert!(socket.leave_multicast_v4(group, interface).is_err(), "it is no member any more");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.set_option(SocketOption::LeaveV4(group, interface))
     }
@@ -74,6 +86,16 @@ impl UdpSocket {
     }
 
     /// Sets [`multicast_loop_v4`](UdpSocket::multicast_loop_v4). Default: yes.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let socket = UdpSocket::bind("127.0.0.1:0").wait()?;
+    /// assert!(socket.multicast_loop_v4()?);
+    /// socket.set_multicast_loop_v4(false)?;
+    /// assert!(!socket.multicast_loop_v4()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_multicast_loop_v4(&self, back: bool) -> io::Result<()> {
         self.set_option(SocketOption::MulticastLoopV4(back))
     }

@@ -36,6 +36,19 @@ impl Delimited {
     ///
     /// # Panics
     /// When `delimiter` is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::{Buffer, Decoder, Delimited};
+    ///
+    /// let mut buf = Buffer::new();
+    /// buf.put_slice(b"one; two; thr");
+    /// let mut parts = Delimited::new("; ");
+    /// assert_eq!(parts.decode(&mut buf)?.as_deref(), Some(&b"one"[..]));
+    /// assert_eq!(parts.decode(&mut buf)?.as_deref(), Some(&b"two"[..]));
+    /// assert_eq!(parts.decode(&mut buf)?, None, "the rest is to come");
+    /// # Ok::<(), twoply::port::CodecError>(())
+    /// ```
     pub fn new(delimiter: impl AsRef<[u8]>) -> Delimited {
         let delimiter: Box<[u8]> = delimiter.as_ref().into();
         assert!(!delimiter.is_empty(), "an empty delimiter ends nothing");

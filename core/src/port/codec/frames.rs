@@ -63,6 +63,16 @@ impl Frames {
     }
 
     /// Has the lowest byte of the length come first. A varint has only one order.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::{Buffer, Encoder, Frames, Prefix};
+    ///
+    /// let mut buf = Buffer::new();
+    /// Frames::new(Prefix::U16).little_endian().encode(b"ab".to_vec(), &mut buf)?;
+    /// assert_eq!(&buf[..], b"\x02\x00ab");
+    /// # Ok::<(), twoply::port::CodecError>(())
+    /// ```
     pub fn little_endian(mut self) -> Frames {
         self.little_endian = true;
         self
@@ -70,6 +80,15 @@ impl Frames {
 
     /// Sets the number of bytes that a frame may have, without its prefix. One that has more is passed over,
     /// and an error comes in its place.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::{Buffer, Decoder, Frames, Prefix};
+    ///
+    /// let mut buf = Buffer::new();
+    /// buf.put_slice(b"\x00\x09hello you");
+    /// assert!(Frames::new(Prefix::U16).maximum(8).decode(&mut buf).is_err());
+    /// ```
     pub fn maximum(mut self, bytes: usize) -> Frames {
         self.maximum = bytes as u64;
         self

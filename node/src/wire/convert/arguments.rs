@@ -21,7 +21,7 @@ pub trait Arguments {
 
 /// The arguments of a function of this node that others call: a tuple of what can be read from terms.
 pub trait FromArguments: Sized {
-    /// How many there are.
+    /// The number of arguments.
     const ARITY: u8;
 
     /// Reads them from a list.

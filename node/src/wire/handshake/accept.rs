@@ -7,7 +7,7 @@ use crate::wire::flags::Flags;
 #[derive(Debug)]
 pub struct Acceptor {
     own: Own,
-    /// Our challenge.
+    /// The challenge for the connector.
     challenge: u32,
     state: State,
 }
@@ -45,7 +45,7 @@ pub enum Asked {
         /// The name of the node.
         name: String,
     },
-    /// Another message comes.
+    /// Another message is to come first.
     Wait,
     /// This is to be sent, and another message comes.
     Send(Vec<u8>),
@@ -53,7 +53,7 @@ pub enum Asked {
     Withdrawn,
     /// Both sides are connected, once this last message has been sent.
     Done {
-        /// The message.
+        /// The message that is sent last.
         last: Vec<u8>,
         /// The node that has called, which knows the cookie.
         peer: Peer,

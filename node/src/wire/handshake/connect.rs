@@ -31,7 +31,7 @@ pub struct Connector {
     own: Own,
     /// The name of the node that is called.
     called: String,
-    /// Our challenge.
+    /// The challenge for the acceptor.
     challenge: u32,
     state: State,
 }
@@ -50,7 +50,7 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// Another message comes.
+    /// Another message is to come first.
     Wait,
     /// The acceptor has a connection to us already; [`Connector::alive`] says whether we want another one.
     Alive,
