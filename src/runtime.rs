@@ -118,6 +118,16 @@ impl Runtime {
     ///
     /// # Errors
     /// As [`Builder::build`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Backend, Runtime, Wait};
+    ///
+    /// let runtime = Runtime::new(Backend::default())?;
+    /// assert_eq!(runtime.backend(), Backend::default());
+    /// assert_eq!(runtime.spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(backend: Backend) -> io::Result<Runtime> {
         Runtime::builder().backend(backend).build()
     }
@@ -128,6 +138,17 @@ impl Runtime {
     }
 
     /// Returns the spawner of its tasks; clones of that start them on the same runtime.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait};
+    ///
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let spawner = runtime.spawner().clone();
+    /// let elsewhere = std::thread::spawn(move || spawner.spawn(async { 7 }).wait());
+    /// assert_eq!(elsewhere.join().unwrap().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spawner(&self) -> &Spawner {
         on_engine!(&self.engine, runtime => runtime.spawner())
     }
@@ -143,6 +164,20 @@ impl Runtime {
     }
 
     /// Starts straight-line code as a task; see [`Runtime::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Runtime, Wait, time::sleep};
+    ///
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let code = || {
+    ///     sleep(Duration::from_millis(1)).wait(); // This holds up no other task.
+    ///     7
+    /// };
+    /// assert_eq!(runtime.spawn_fn(code).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn spawn_fn<F, T>(&self, code: F) -> Task<T>
     where
@@ -156,6 +191,22 @@ impl Runtime {
     ///
     /// # Errors
     /// When `main` panicked, was cancelled or could not be started.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use twoply::{Runtime, future::yield_now, spawn};
+    ///
+    /// static IS_DONE: AtomicBool = AtomicBool::new(false);
+    ///
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let main = || {
+    ///     drop(spawn(async { yield_now().await; IS_DONE.store(true, Ordering::Relaxed) }));
+    ///     7
+    /// };
+    /// assert_eq!(runtime.run(main).unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn run<F, T>(&self, main: F) -> Result<T, Failure>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -205,6 +256,16 @@ impl Runtime {
 
     /// Returns what every runtime counts. [`Runtime::as_green`] tells more of the workers of one that has
     /// any.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Runtime;
+    ///
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let _idle = runtime.spawn(std::future::pending::<()>());
+    /// assert_eq!(runtime.metrics().tasks, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn metrics(&self) -> Metrics {
         let (threads, idle_threads) = on_engine!(&self.engine, runtime => runtime.threads());
         let spawner = self.spawner();
@@ -215,6 +276,16 @@ impl Runtime {
 
     /// Returns the green runtime behind it, if it is one: for what only that has, such as the counters of its
     /// workers.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Backend, Runtime};
+    ///
+    /// let runtime = Runtime::builder().backend(Backend::Green).workers(2).build()?;
+    /// let green = runtime.as_green().expect("it was asked for");
+    /// assert_eq!(green.metrics().workers.len(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[cfg(feature = "green")]
     pub fn as_green(&self) -> Option<&Green> {
         match &self.engine {
@@ -230,6 +301,19 @@ impl Runtime {
     /// [`io::ErrorKind::TimedOut`] when some were left after `deadline`, which they name;
     /// [`io::ErrorKind::Deadlock`] when one of them calls it, and would wait for itself: then nothing has
     /// been done.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Failure, Runtime, Wait};
+    ///
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let endless = runtime.spawn(std::future::pending::<()>());
+    /// runtime.shutdown(Duration::from_secs(5))?;
+    /// assert!(endless.wait().is_err(), "it was cancelled");
+    /// assert!(runtime.spawn(async {}).wait().is_err(), "it has not started");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         on_engine!(&self.engine, runtime => runtime.shutdown(deadline))
     }

@@ -73,6 +73,17 @@ struct Seat {
 }
 
 /// The error of [`Green::into_host`]. The runtime is as it was.
+///
+/// # Examples
+/// ```
+/// use std::io::ErrorKind;
+/// use twoply::{Wait, green_backend::Green};
+///
+/// let refused = Green::builder().workers(2).build()?.into_host().unwrap_err();
+/// assert_eq!(refused.error.kind(), ErrorKind::Unsupported, "one of two workers");
+/// assert_eq!(refused.green.spawner().spawn(async { 7 }).wait().unwrap(), 7);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the runtime cannot be hosted: {error}")]
 #[non_exhaustive]
@@ -142,6 +153,21 @@ impl<G> Host<G> {
     ///
     /// # Errors
     /// When the worker had moved on and could not be taken back, because the runtime has been shut down.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, green_backend::Green};
+    ///
+    /// let green = Green::builder().workers(1).build()?;
+    /// let mut host = green.host()?;
+    /// let task = green.spawner().spawn(async { 7 });
+    /// while !task.is_finished() {
+    ///     let sleep = host.turn()?;
+    ///     println!("a loop would wait for its descriptor now, and for {sleep:?} at most");
+    /// }
+    /// assert_eq!(task.wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn turn(&mut self) -> io::Result<Option<Duration>> {
         self.seat.turn()
     }

@@ -112,6 +112,17 @@ impl LocalRuntime {
 
     /// Starts `future` as a task. It runs while the thread is in [`LocalRuntime::block_on`] or
     /// [`LocalRuntime::run`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::green_backend::LocalRuntime;
+    ///
+    /// let runtime = LocalRuntime::builder().build_local()?;
+    /// let task = runtime.spawn(async { 7 });
+    /// assert!(!task.is_finished(), "nobody has run the runtime yet");
+    /// assert_eq!(runtime.block_on(task)?.unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where

@@ -76,6 +76,17 @@ impl Green {
     }
 
     /// Returns a snapshot of the runtime's counters.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, green_backend::Green};
+    ///
+    /// let green = Green::builder().workers(2).build()?;
+    /// let _idle = green.spawner().spawn(std::future::pending::<()>());
+    /// let metrics = green.metrics();
+    /// assert_eq!((metrics.tasks, metrics.workers.len()), (1, 2));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn metrics(&self) -> Metrics {
         Metrics::read(&self.shared)
     }
@@ -94,6 +105,18 @@ impl Green {
     /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`. Each task
     /// ends all the same: what is queued is dropped there and then, what is being polled or unwinds ends when
     /// it comes to its next await point, wait or end, and its worker after it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, green_backend::Green};
+    ///
+    /// let green = Green::builder().workers(1).build()?;
+    /// let endless = green.spawner().spawn(std::future::pending::<()>());
+    /// green.shutdown(Duration::from_secs(5))?;
+    /// assert!(endless.wait().is_err(), "it was cancelled");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         self.shared.tasks.refuse_caller()?;
         let now = Instant::now();

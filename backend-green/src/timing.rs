@@ -66,6 +66,22 @@ impl Histogram {
     }
 
     /// Adds the times of another histogram, of another worker for example.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let green = Green::builder().workers(2).time_polls().build()?;
+    /// (0..10).for_each(|_| drop(green.spawner().spawn(async {}).wait()));
+    /// let mut polls = green.metrics().workers.into_iter().map(|worker| worker.times.unwrap().polls);
+    /// let mut all = polls.next().unwrap();
+    /// polls.for_each(|more| all.add(&more));
+    /// for (limit, count) in all.buckets() {
+    ///     println!("{count} polls took less than {limit:?}");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn add(&mut self, other: &Histogram) {
         self.counts.iter_mut().zip(other.counts).for_each(|(sum, more)| *sum += more);
     }

@@ -67,6 +67,16 @@ struct Threads {
 }
 
 /// Settings of a [`Native`] runtime.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::Wait;
+/// use twoply::native_backend::Native;
+///
+/// let native = Native::builder().name("images").thread_keep_alive(Duration::ZERO).build();
+/// assert_eq!(native.spawner().spawn_fn(|| 7).wait().unwrap(), 7);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     /// The setting of [`Builder::name`].
@@ -104,6 +114,17 @@ impl Builder {
     /// Sets the most threads at a time. Starting a task beyond it fails; it never waits for another to end.
     /// Unless set, and in any case, all runtimes of the process together have at most
     /// [`process_limit`](twoply_core::threads::process_limit).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::native_backend::Native;
+    ///
+    /// let native = Native::builder().max_threads(1).build();
+    /// let _first = native.spawner().spawn(std::future::pending::<()>());
+    /// let second = native.spawner().spawn(async {});
+    /// assert!(second.wait().unwrap_err().not_started().is_some(), "the one thread is taken");
+    /// ```
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;
         self
@@ -135,6 +156,16 @@ impl Builder {
 
     /// Sets the size of the stack of tasks that do not ask for one of their own, in bytes; what `std::thread`
     /// uses unless set.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::native_backend::Native;
+    ///
+    /// let native = Native::builder().stack_size(16 << 20).build();
+    /// let sum = native.spawner().spawn_fn(|| std::hint::black_box([1_u8; 4 << 20])[7]);
+    /// assert_eq!(sum.wait().unwrap(), 1);
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
@@ -233,6 +264,16 @@ impl Native {
     }
 
     /// Returns how many threads there are, and how many of them are idle.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::native_backend::Native;
+    ///
+    /// let native = Native::new();
+    /// assert_eq!(native.threads(), (0, 0));
+    /// let _task = native.spawner().spawn(std::future::pending::<()>());
+    /// assert_eq!(native.threads(), (1, 0));
+    /// ```
     pub fn threads(&self) -> (usize, usize) {
         self.backend.cache.threads()
     }
@@ -251,6 +292,20 @@ impl Native {
     /// [`io::ErrorKind::TimedOut`] when some tasks, or only threads, were left after `deadline`; they go on,
     /// and end when they can. A task that never waits, or that blocks in something that is not this
     /// library's, cannot be stopped.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::Wait;
+    /// use twoply::native_backend::Native;
+    ///
+    /// let native = Native::new();
+    /// let endless = native.spawner().spawn(std::future::pending::<()>());
+    /// native.shutdown(Duration::from_secs(5))?;
+    /// assert!(endless.wait().is_err(), "it was cancelled");
+    /// assert_eq!(native.threads(), (0, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&self, deadline: Duration) -> io::Result<()> {
         let until = Instant::now().checked_add(deadline);
         let tasks = &self.backend.tasks;

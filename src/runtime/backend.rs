@@ -40,6 +40,15 @@ const NAMES: [(&str, &str); 3] = [("green", "green"), ("fibers", "green"), ("nat
 
 impl Backend {
     /// The backends that were compiled in.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Backend;
+    ///
+    /// for backend in Backend::ALL {
+    ///     assert_eq!(backend.name().parse(), Ok(*backend));
+    /// }
+    /// ```
     pub const ALL: &[Backend] = &[
         #[cfg(feature = "green")]
         Backend::Green,
@@ -84,6 +93,14 @@ impl FromStr for Backend {
 }
 
 /// The error of reading a [`Backend`] from text: there is none of this name, or it was not compiled in.
+///
+/// # Examples
+/// ```
+/// use twoply::Backend;
+///
+/// let error = "turquoise".parse::<Backend>().unwrap_err();
+/// assert!(error.to_string().starts_with("there is no backend `turquoise`, only "));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseBackendError {

@@ -15,6 +15,18 @@ use crate::signal::SignalKind;
 use crate::task::Dump;
 
 /// The settings of a [`Runtime`]. A setting that means nothing to the chosen backend is ignored.
+///
+/// # Examples
+/// ```
+/// use twoply::{Backend, Runtime, Wait};
+///
+/// for &backend in Backend::ALL.iter().filter(|backend| backend.name() != "fibers") {
+///     let runtime = Runtime::builder().backend(backend).name("web").workers(1).build()?;
+///     let name = runtime.spawn(async { std::thread::current().name().map(str::to_owned) });
+///     assert_eq!(name.wait().unwrap().as_deref(), Some("web"));
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "settings start nothing until they are built"]
 pub struct Builder {
@@ -101,6 +113,18 @@ impl Builder {
 
     /// Sets the limits of the pool for code that blocks where the stack must not, such as what is
     /// [offloaded](crate::offload()) from fibers; see the setting of this name of the backend's own builder.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::runtime::PoolLimits;
+    /// use twoply::{Runtime, Wait, offload};
+    ///
+    /// let limits = PoolLimits { threads: 4, ..PoolLimits::default() };
+    /// let runtime = Runtime::builder().workers(1).offload_limits(limits).build()?;
+    /// let read = runtime.spawn_fn(|| offload(|| std::fs::read_to_string("/proc/version")).unwrap());
+    /// assert!(read.wait().unwrap()?.starts_with("Linux"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn offload_limits(mut self, limits: PoolLimits) -> Builder {
         self.offload_limits = limits;
         self
@@ -152,6 +176,18 @@ impl Builder {
     }
 
     /// Has the runtime call `hooks` as its threads and tasks come and go.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, channel, runtime::Hooks};
+    ///
+    /// let (tell, started) = channel::unbounded();
+    /// let hooks = Hooks::new().on_task_spawn(move |task| drop(tell.try_send(task.id)));
+    /// let runtime = Runtime::builder().workers(1).hooks(hooks).build()?;
+    /// let task = runtime.spawn(async {});
+    /// assert_eq!(started.recv().wait().unwrap(), task.id());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn hooks(mut self, hooks: Hooks) -> Builder {
         self.hooks = hooks;
         self
@@ -237,6 +273,19 @@ impl Builder {
     }
 
     /// As [`Builder::dump_on_signal`], but hands the dump to `handler`, on a thread of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, channel, signal::SignalKind};
+    ///
+    /// let (tell, dumps) = channel::unbounded();
+    /// let handler = move |dump: &twoply::task::Dump| drop(tell.try_send(dump.to_string()));
+    /// let builder = Runtime::builder().workers(1).dump_on_signal_with(SignalKind::USER2, handler);
+    /// let _runtime = builder.build()?;
+    /// std::process::Command::new("kill").args(["-s", "USR2", &std::process::id().to_string()]).status()?;
+    /// println!("{}", dumps.recv().wait().unwrap());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn dump_on_signal_with(
         mut self,
         kind: SignalKind,
@@ -247,6 +296,19 @@ impl Builder {
     }
 
     /// Hands over the promise without which [`Backend::Fibers`] is not built. Other backends do not use it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Backend, Runtime, Wait, green_backend::FiberPromise};
+    ///
+    /// let builder = || Runtime::builder().backend(Backend::Fibers).workers(1);
+    /// assert_eq!(builder().build().unwrap_err().kind(), ErrorKind::InvalidInput);
+    /// // SAFETY: no task of this program waits while a crate that it calls relies on the discipline of its stack.
+    /// let runtime = builder().fibers(unsafe { FiberPromise::new() }).build()?;
+    /// assert_eq!(runtime.spawn_fn(|| 7).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[cfg(feature = "green")]
     pub fn fibers(mut self, promise: FiberPromise) -> Builder {
         self.promise = Some(promise);

@@ -30,6 +30,18 @@ use crate::watchdog;
 use crate::watchdog_state::{LongPoll, WatchdogState};
 
 /// Settings of a [`Green`] runtime.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::Wait;
+/// use twoply::green_backend::Green;
+///
+/// let builder = Green::builder().workers(2).max_threads(64).thread_keep_alive(Duration::from_secs(1));
+/// let green = builder.build()?;
+/// assert_eq!(green.spawner().spawn(async { 7 }).wait().unwrap(), 7);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub struct Builder {
     /// The setting of [`Builder::name`].
@@ -191,6 +203,15 @@ impl Builder {
     /// Unless set, and in any case, all runtimes of the process together have at most
     /// [`process_limit`]. A program of which more tasks block at the same time needs
     /// [fibers](Builder::fibers), or tasks that `.await`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let error = Green::builder().workers(4).max_threads(4).build().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput, "there is no thread left for the watchdog");
+    /// ```
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.limits.threads = threads;
         self
@@ -224,6 +245,16 @@ impl Builder {
     /// Sets who reads from files and writes to them where a worker would have to wait for the device: the
     /// system, through an io_uring of the worker, or the [pool](Builder::offload_limits).
     /// [`Metrics::file_engine`](crate::Metrics::file_engine) tells who it is.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::fs::Engine;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let green = Green::builder().workers(1).file_engine(Engine::Pool).build()?;
+    /// assert_eq!(green.metrics().file_engine, Engine::Pool);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn file_engine(mut self, engine: Engine) -> Builder {
         self.file_engine = engine;
         self
@@ -233,6 +264,19 @@ impl Builder {
     /// is touched, so a larger one costs address space and little else. A task that overflows its stack ends
     /// the process, with a message that names it; [`Builder::on_stack_use`] tells how much the tasks of a
     /// program use.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::green_backend::Green;
+    ///
+    /// let green = Green::builder().workers(1).stack_size(1 << 20);
+    /// // SAFETY: what the tasks run suspends in the middle of nothing that belongs to their thread.
+    /// let green = unsafe { green.fibers() }.build()?;
+    /// let task = green.spawner().spawn_fn(|| std::hint::black_box([1_u8; 300_000]).len());
+    /// assert_eq!(task.wait().unwrap(), 300_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stacks.size = bytes;
         self
@@ -252,6 +296,24 @@ impl Builder {
     /// ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Nor do they wait for the handler, which
     /// may block: further calls come after it, one by one, of the latest polls if there are many. Without a
     /// handler such polls are counted; see [`Metrics::long_polls`](crate::Metrics::long_polls).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use twoply::{Wait, green_backend::Green};
+    ///
+    /// let (release, held) = mpsc::channel();
+    /// let builder = Green::builder().workers(1).on_long_poll(Duration::from_millis(1), move |poll| {
+    ///     eprintln!("{poll}");
+    ///     _ = release.send(poll.worker);
+    /// });
+    /// let green = builder.build()?;
+    /// // It blocks in something that is not this library's.
+    /// let slow = green.spawner().spawn(async move { held.recv() });
+    /// assert_eq!(slow.wait().unwrap(), Ok(0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_long_poll(
         mut self,
         limit: Duration,
@@ -366,6 +428,23 @@ impl Builder {
     /// fiber of it, neither goes on.
     ///
     /// # Safety
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::green_backend::Green;
+    /// use twoply::{Wait, time::sleep};
+    ///
+    /// // SAFETY: what the tasks run suspends in the middle of nothing that belongs to their thread.
+    /// let green = unsafe { Green::builder().workers(1).fibers() }.build()?;
+    /// // Each of them blocks its stack, and none of them takes a thread.
+    /// let tasks: Vec<_> = (0..100)
+    ///     .map(|_| green.spawner().spawn_fn(|| sleep(Duration::from_millis(1)).wait()))
+    ///     .collect();
+    /// tasks.into_iter().for_each(|task| task.wait().unwrap());
+    /// assert!(green.has_fibers() && green.threads().0 < 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc = include_str!("../fiber/SAFETY.md")]
     pub unsafe fn fibers(self) -> Builder {
         // SAFETY: the caller promises what the promise asks for.
@@ -416,6 +495,17 @@ impl Builder {
     ///
     /// # Errors
     /// When the operating system refuses a descriptor or memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::green_backend::Green;
+    ///
+    /// let runtime = Green::builder().build_local()?;
+    /// let here = std::thread::current().id();
+    /// let there = runtime.spawner().spawn(async { std::thread::current().id() });
+    /// assert_eq!(runtime.block_on(there)?.unwrap(), here);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn build_local(mut self) -> io::Result<LocalRuntime> {
         self.limits.threads = 0;
         let (mut shared, mut workers) = self.prepare(1)?;

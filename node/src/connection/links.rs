@@ -39,10 +39,10 @@ pub(super) struct Links {
     unlinking: BTreeMap<Pair, u64>,
 }
 
-/// A link.
+/// A link between two processes.
 #[cfg_attr(test, derive(Clone, Hash))]
 pub(super) struct Link {
-    /// Our process.
+    /// The process of ours.
     pub(super) local: Pid,
     /// The latest of the links between the two.
     pub(super) epoch: Epoch,

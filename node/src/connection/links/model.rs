@@ -86,7 +86,7 @@ enum Told {
     Exit(Epoch),
 }
 
-/// What a thread is about to do, under one lock.
+/// The next step of a thread, under one lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
     /// Notes the process as one that others may name, and passes its link on.
@@ -117,7 +117,7 @@ enum Move {
     Read,
     /// A message finds the mailbox full, and all that comes waits behind it.
     Fill,
-    /// What waits goes on.
+    /// All that waits goes on.
     Drain,
 }
 
@@ -127,7 +127,7 @@ struct Ours {
     /// The acts that it may do, and how many.
     may: &'static [Act],
     acts: u8,
-    /// How often a message may find the mailbox full.
+    /// The number of times that a message may find the mailbox full.
     fills: u8,
     alive: bool,
     known: bool,
