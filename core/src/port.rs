@@ -111,6 +111,7 @@ mod halves;
 mod handle;
 mod medium;
 mod outlet;
+mod spare;
 mod stream;
 mod tail;
 

@@ -54,12 +54,21 @@ impl Demand {
         matches!(self, Demand::Counted { left: 0, .. })
     }
 
-    /// Counts an item. Returns true if the owner is to be told that it was the last.
+    /// Returns the number of items that are to come.
+    pub(super) fn left(self) -> usize {
+        match self {
+            Demand::Counted { left, .. } => left as usize,
+            Demand::Endless => usize::MAX,
+        }
+    }
+
+    /// Counts items. Returns true if the owner is to be told that the last has come.
     #[inline]
-    pub(super) fn count(&mut self) -> bool {
+    pub(super) fn count(&mut self, items: usize) -> bool {
         let Demand::Counted { left, silent } = self else { return false };
-        *left = left.saturating_sub(1);
-        *left == 0 && !*silent
+        let before = *left;
+        *left = left.saturating_sub(u32::try_from(items).unwrap_or(u32::MAX));
+        before > 0 && *left == 0 && !*silent
     }
 }
 
@@ -70,16 +79,16 @@ mod tests {
     #[test]
     fn numbers_add_up_and_everything_else_takes_their_place() {
         let mut demand = Demand::new(Active::N(2));
-        assert!(!demand.count());
+        assert!(!demand.count(1));
         demand.add(Active::N(1));
-        assert!(!demand.count());
-        assert!(demand.count() && demand.is_passive());
+        assert!(!demand.count(1));
+        assert!(demand.count(1) && demand.is_passive());
         demand.add(Active::Once);
-        assert!(!demand.count() && demand.is_passive());
+        assert!(!demand.count(1) && demand.is_passive());
         demand.add(Active::Always);
-        assert!(!demand.count() && !demand.is_passive());
+        assert!(!demand.count(1) && !demand.is_passive());
         demand.add(Active::N(1));
-        assert!(demand.count());
+        assert!(demand.count(1));
         demand.add(Active::N(5));
         demand.add(Active::Passive);
         assert!(demand.is_passive());

@@ -63,9 +63,9 @@ impl<M: Medium> Medium for Deferred<M> {
     }
 
     #[inline]
-    fn next_at_hand(&mut self) -> Option<Input<M::In>> {
+    fn take_at_hand(&mut self, most: usize, take: impl FnMut(M::In)) -> Option<Input<M::In>> {
         match self {
-            Deferred::Open(medium) => medium.next_at_hand(),
+            Deferred::Open(medium) => medium.take_at_hand(most, take),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ use super::active::{Active, Demand};
 use super::event::{Event, HandOver, PortError};
 use super::medium::{Input, Medium};
 use super::outlet::{Gone, Outlet};
+use super::spare;
 use crate::actor::{self, ExitReason, Listening, MonitorRef, Pid, Process};
 use crate::channel::{Receiver, Source, WaitKey, oneshot};
 use crate::kernel::coop;
@@ -143,7 +144,10 @@ impl<M: Medium> Engine<M> {
         let over = self.poll_round(me, cx);
         if over.is_pending() {
             self.medium.settle();
-            if self.events.is_empty() {
+            if self.events.is_empty() && self.events.capacity() > 0 {
+                if self.events.capacity() <= 2 * BATCH {
+                    spare::exchange(&mut self.events);
+                }
                 self.events = VecDeque::new();
             }
         }
@@ -342,7 +346,11 @@ impl<M: Medium> Engine<M> {
             self.take_input(input);
             // Items that have been read together are delivered together.
             while self.reading && self.events.len() < BATCH && !self.demand.is_passive() {
-                let Some(input) = self.medium.next_at_hand() else { break };
+                let most = self.demand.left().min(BATCH - self.events.len());
+                let before = self.events.len();
+                let other = self.medium.take_at_hand(most, |item| self.events.push_back(Event::Item(item)));
+                self.count(self.events.len() - before);
+                let Some(input) = other else { break };
                 self.take_input(input);
             }
         }
@@ -366,11 +374,17 @@ impl<M: Medium> Engine<M> {
     /// Has `event`, which has been read, be delivered.
     #[inline]
     fn read_one(&mut self, event: Event<M::In>) {
-        if self.events.len() == 1 {
-            self.events.reserve(BATCH);
+        if self.events.capacity() == 0 {
+            spare::exchange(&mut self.events);
         }
         self.events.push_back(event);
-        if self.demand.count() {
+        self.count(1);
+    }
+
+    /// Counts items that have been read.
+    #[inline]
+    fn count(&mut self, items: usize) {
+        if self.demand.count(items) {
             self.events.push_back(Event::Passive);
         }
     }

@@ -18,8 +18,10 @@ pub(super) trait Medium: Send + 'static {
     /// Polls for what comes next. It is not called again after an end or a failure.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<Self::In>>;
 
-    /// Returns what comes next, if it takes no more reading: `None` says nothing of what is to come.
-    fn next_at_hand(&mut self) -> Option<Input<Self::In>> {
+    /// Hands the next items that take no more reading to `take`, `most` of them at most, and returns what
+    /// comes after them, if that is no item: `None` says nothing of what is to come.
+    fn take_at_hand(&mut self, most: usize, take: impl FnMut(Self::In)) -> Option<Input<Self::In>> {
+        let _ = (most, take);
         None
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use super::event::Event;
+use super::spare;
 use crate::actor::{ProcessRef, Reserved};
 use crate::channel::{Sender, Sink, WaitKey};
 
@@ -101,8 +102,7 @@ where
             let wanted = events.len().min(most) as u32;
             match ready!(self.process.poll_reserve(wanted, &mut self.wait_key, cx)) {
                 Reserved::Permits(permits) => {
-                    let mut batch = Batch { process: &self.process, permits, messages: Vec::new() };
-                    batch.messages.reserve_exact(permits as usize);
+                    let mut batch = Batch::new(&self.process, permits);
                     for event in std::iter::from_fn(|| events.pop_front()).take(permits as usize) {
                         batch.messages.push((self.make)(event));
                     }
@@ -138,6 +138,13 @@ struct Batch<'a, N: Send + 'static> {
 }
 
 impl<N: Send + 'static> Batch<'_, N> {
+    fn new(process: &ProcessRef<N>, permits: u32) -> Batch<'_, N> {
+        let mut messages = Vec::new();
+        spare::exchange(&mut messages);
+        messages.reserve(permits as usize);
+        Batch { process, permits, messages }
+    }
+
     fn send(&mut self) -> Result<(), Gone> {
         let permits = std::mem::take(&mut self.permits);
         self.process.send_reserved(permits, &mut self.messages).then_some(()).ok_or(Gone)
@@ -148,6 +155,9 @@ impl<N: Send + 'static> Drop for Batch<'_, N> {
     fn drop(&mut self) {
         if self.permits > 0 {
             let _ = self.send();
+        }
+        if self.messages.is_empty() {
+            spare::exchange(&mut self.messages);
         }
     }
 }

@@ -98,8 +98,12 @@ impl<D: Decoder> Decoding<D> {
         mut read: impl FnMut(&mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<Input<D::Item>> {
         loop {
-            if let Some(input) = self.next_at_hand() {
+            let mut item = None;
+            if let Some(input) = self.take_at_hand(1, |it| item = Some(it)) {
                 return Poll::Ready(input);
+            }
+            if let Some(item) = item {
+                return Poll::Ready(Input::Item(item));
             }
             if self.at_end {
                 return Poll::Ready(self.end());
@@ -119,22 +123,44 @@ impl<D: Decoder> Decoding<D> {
         }
     }
 
-    /// Returns the next item of the bytes that have been read.
+    /// Hands the next items of the bytes that have been read to `take`, `most` of them at most, and returns
+    /// what comes after them, if that is no item and takes no more bytes.
     #[inline]
-    pub(super) fn next_at_hand(&mut self) -> Option<Input<D::Item>> {
-        let input = if self.ready { self.decode() } else { None };
-        self.ready = input.is_some();
-        input
+    pub(super) fn take_at_hand(
+        &mut self,
+        most: usize,
+        mut take: impl FnMut(D::Item),
+    ) -> Option<Input<D::Item>> {
+        if !self.ready {
+            return None;
+        }
+        // Caught once for all of them: for each, it would cost as much as a short item.
+        let rest = catch_panic(|| {
+            for _ in 0..most {
+                match self.decode() {
+                    Some(Input::Item(item)) => take(item),
+                    None => {
+                        self.ready = false;
+                        return None;
+                    }
+                    other => return other,
+                }
+            }
+            None
+        });
+        rest.unwrap_or_else(|panic| {
+            Some(Input::Failed(PortError::DecoderPanicked { at: self.at, message: panic.to_string() }))
+        })
     }
 
     /// Makes an item of the bytes that are there. `None` if it takes more.
     #[inline]
     fn decode(&mut self) -> Option<Input<D::Item>> {
         let (before, at) = (self.buf.len(), self.at);
-        let decoded = catch_panic(|| match self.at_end {
+        let decoded = match self.at_end {
             false => self.decoder.decode(&mut self.buf),
             true => self.decoder.decode_eof(&mut self.buf),
-        });
+        };
         // A decoder may put bytes back.
         let used = before.saturating_sub(self.buf.len());
         self.at += used as u64;
@@ -142,23 +168,22 @@ impl<D: Decoder> Decoding<D> {
             self.out_of_nothing = 0;
         }
         match decoded {
-            Ok(Ok(Some(item))) => {
+            Ok(Some(item)) => {
                 self.out_of_nothing += 1;
                 if self.out_of_nothing > MOST_OUT_OF_NOTHING {
                     return Some(Input::Failed(PortError::DecoderStuck { at, items: MOST_OUT_OF_NOTHING }));
                 }
                 Some(Input::Item(item))
             }
-            Ok(Ok(None)) => {
+            Ok(None) => {
                 let limit = self.decoder.most_buffered();
                 let full = self.buf.len() > limit && !self.at_end;
                 full.then(|| Input::Failed(PortError::BufferFull { at: self.at, limit }))
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 let error = PortError::Decode { at, error: error.into() };
                 Some(if used > 0 { Input::Error(error) } else { Input::Failed(error) })
             }
-            Err(panic) => Some(Input::Failed(PortError::DecoderPanicked { at, message: panic.to_string() })),
         }
     }
 
@@ -271,8 +296,8 @@ where
     }
 
     #[inline]
-    fn next_at_hand(&mut self) -> Option<Input<D::Item>> {
-        self.input.next_at_hand()
+    fn take_at_hand(&mut self, most: usize, take: impl FnMut(D::Item)) -> Option<Input<D::Item>> {
+        self.input.take_at_hand(most, take)
     }
 
     fn encode(&mut self, item: T) -> Result<(), PortError> {

@@ -265,8 +265,8 @@ where
         }
     }
 
-    fn next_at_hand(&mut self) -> Option<Input<D::Item>> {
-        self.input.next_at_hand()
+    fn take_at_hand(&mut self, most: usize, take: impl FnMut(D::Item)) -> Option<Input<D::Item>> {
+        self.input.take_at_hand(most, take)
     }
 
     fn encode(&mut self, item: Self::Out) -> Result<(), PortError> {

@@ -200,12 +200,9 @@ impl<M> Cell<M> {
         queue: &mut Queue<M>,
         messages: impl Iterator<Item = M>,
     ) -> Option<StoredWaker> {
-        let before = queue.sent;
-        for message in messages {
-            queue.sent = queue.sent.wrapping_add(1);
-            queue.push(Event::Message(message), false);
-        }
-        let waker = if queue.sent == before { None } else { queue.receiver.take() };
+        let added = queue.append(messages.map(Event::Message));
+        queue.sent = queue.sent.wrapping_add(added as u32);
+        let waker = if added == 0 { None } else { queue.receiver.take() };
         self.sync_flags(queue);
         waker
     }

@@ -164,6 +164,13 @@ impl<M> Queue<M> {
         }
     }
 
+    /// Adds events at the end, and returns the number of them.
+    pub(super) fn append(&mut self, events: impl Iterator<Item = Event<M>>) -> usize {
+        let before = self.events.len();
+        self.events.extend(events);
+        self.events.len() - before
+    }
+
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()

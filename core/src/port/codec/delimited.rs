@@ -66,34 +66,52 @@ impl Delimited {
     #[inline]
     fn find(&mut self, buf: &mut Buffer) -> Result<Option<usize>, CodecError> {
         loop {
-            let from = self.searched.min(buf.len());
-            let found = match &*self.delimiter {
-                [byte] => memchr(*byte, &buf[from..]),
-                delimiter => memmem::find(&buf[from..], delimiter),
-            };
-            // A delimiter may begin in what is there and end in what comes.
-            let begun = self.delimiter.len() - 1;
-            let Some(length) = found.map(|at| from + at) else {
-                self.searched = buf.len().saturating_sub(begun);
-                if self.skipping {
-                    self.pass_over(buf);
-                } else if self.searched > self.maximum {
-                    self.skipping = true;
-                    self.pass_over(buf);
-                    return Err(CodecError::NoDelimiter { maximum: self.maximum });
+            match self.search(buf) {
+                Some(length) if !self.skipping && length <= self.maximum => {
+                    self.searched = 0;
+                    return Ok(Some(length));
                 }
-                return Ok(None);
-            };
-            self.searched = 0;
-            let skipped = std::mem::take(&mut self.skipping);
-            if !skipped && length <= self.maximum {
-                return Ok(Some(length));
-            }
-            buf.advance(length + self.delimiter.len());
-            if !skipped {
-                return Err(CodecError::NoDelimiter { maximum: self.maximum });
+                Some(length) => self.pass_over_item(length, buf)?,
+                None => return self.wait_for_more(buf).map(|()| None),
             }
         }
+    }
+
+    /// Returns the place of the first delimiter.
+    #[inline]
+    fn search(&self, bytes: &[u8]) -> Option<usize> {
+        let from = self.searched.min(bytes.len());
+        let found = match &*self.delimiter {
+            [byte] => memchr(*byte, &bytes[from..]),
+            delimiter => memmem::find(&bytes[from..], delimiter),
+        };
+        found.map(|at| from + at)
+    }
+
+    /// Drops an item that is too long, or the rest of one of which that has been said.
+    #[cold]
+    fn pass_over_item(&mut self, length: usize, buf: &mut Buffer) -> Result<(), CodecError> {
+        self.searched = 0;
+        buf.advance(length + self.delimiter.len());
+        match std::mem::take(&mut self.skipping) {
+            true => Ok(()),
+            false => Err(CodecError::NoDelimiter { maximum: self.maximum }),
+        }
+    }
+
+    /// Notes that there is no delimiter in what is there.
+    fn wait_for_more(&mut self, buf: &mut Buffer) -> Result<(), CodecError> {
+        // A delimiter may begin in what is there and end in what comes.
+        let begun = self.delimiter.len() - 1;
+        self.searched = buf.len().saturating_sub(begun);
+        if self.skipping {
+            self.pass_over(buf);
+        } else if self.searched > self.maximum {
+            self.skipping = true;
+            self.pass_over(buf);
+            return Err(CodecError::NoDelimiter { maximum: self.maximum });
+        }
+        Ok(())
     }
 
     /// Drops the bytes in which no delimiter begins.
