@@ -108,7 +108,8 @@
 //! | `gen_tcp:controlling_process`, `port_connect` | [`PortRef::hand_over`](crate::port::PortRef::hand_over) |
 //! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
 //! | a `gen_server` that reconnects and queues meanwhile | [`ServiceRef`](crate::actor::ServiceRef) |
-//! | `net_kernel:connect_node`, `gen_server:call({Name, Node}, _)` | `Node::connect`, and `Remote::call` in `twoply::node`, with the feature `node` |
+//! | `net_kernel:connect_node`, `gen_server:call({Name, Node}, _)` | `Node::connect`, and `ProcessRef::ask` of a `Remote::process`, or `Remote::call`, in `twoply::node`, with the feature `node` |
+//! | `self()` in a message, `pid()` that comes in one | a `ProcessRef` or a `Pid` as a field |
 //! | `{Name, Node} ! M`, which connects by itself | `Node::remote`, and `Remote::process` of that |
 //! | `erpc`, `rpc` (`call`, `cast`, `multicall`), `spawn/4` on another node | `Node::call`, `Node::cast`, `Node::multicall`, `Remote::spawn`; what others may call: `Node::functions` |
 //! | `-proto_dist inet_tls` | `node::Builder::tls`, with the feature `node-tls` |

@@ -193,8 +193,9 @@ pub fn to_term(item: TokenStream) -> TokenStream {
 /// A variant with `#[term(call)]` is a question, `{'$gen_call', From, Variant}`, as `gen_server:call` and
 /// `GenServer.call` ask it: it has one field that is a `Resolver`, which is no part of the term, and what it
 /// is resolved with is the answer. One that is dropped is answered `{error, broken}`; where the process has
-/// ended, that is what the caller is told. Such a variant can be read from a node only, and is not written:
-/// `Remote::call` asks.
+/// ended, that is what the caller is told. Written, it asks in the same way: `process.ask(Message::Get)` of
+/// a `ProcessRef` to a process of another node. Such a variant can be read from a node and written to a node
+/// only.
 ///
 /// In a map, keys that are no field are passed over, and a field that is an `Option` may be missing. A type
 /// that borrows does so from the bytes of the term, and has one lifetime.

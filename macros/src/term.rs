@@ -23,7 +23,6 @@ pub(crate) fn to_term(input: DeriveInput) -> syn::Result<TokenStream> {
         Body::Enum(variants) if variants.is_empty() => quote!(match *self {}),
         Body::Enum(variants) => {
             let arms = variants.iter().map(|variant| write_variant(wire, variant));
-            let arms = arms.collect::<syn::Result<Vec<_>>>()?;
             quote!(match self { #(#arms)* })
         }
     };
@@ -47,7 +46,7 @@ pub(crate) fn to_term(input: DeriveInput) -> syn::Result<TokenStream> {
 }
 
 /// Writes the arm of a variant.
-fn write_variant(wire: &TokenStream, variant: &Variant) -> syn::Result<TokenStream> {
+fn write_variant(wire: &TokenStream, variant: &Variant) -> TokenStream {
     let (ident, name) = (&variant.ident, &variant.name);
     let (bound, values) = bindings(&variant.fields);
     let whole = write_tagged(wire, name, &values);
@@ -58,12 +57,19 @@ fn write_variant(wire: &TokenStream, variant: &Variant) -> syn::Result<TokenStre
             out.name(#wire::derived::GEN_CAST)?;
             out.nested(|out| { #whole })
         },
-        Sent::Call(_) => {
-            let text = "a `call` is only read: `Remote::call` asks";
-            return Err(syn::Error::new(ident.span(), text));
+        Sent::Call(resolver) => {
+            let mut values = values;
+            let asker = values.remove(resolver);
+            let request = write_tagged(wire, name, &values);
+            quote! {
+                out.tuple(3)?;
+                out.name(#wire::derived::GEN_CALL)?;
+                out.value(#asker)?;
+                out.nested(|out| { #request })
+            }
         }
     };
-    Ok(quote!(Self::#ident { #(#bound),* } => { #whole }))
+    quote!(Self::#ident { #(#bound),* } => { #whole })
 }
 
 /// Returns patterns that bind the fields to names, and these names.

@@ -2,6 +2,7 @@
 
 mod inbound;
 mod links;
+mod questions;
 mod spawns;
 mod tasks;
 mod there;
@@ -15,6 +16,7 @@ use twoply_core::sync::CancellationToken;
 
 use crate::node::{CallError, Route, Shared};
 use crate::outbox::{Outbox, Receiver, Refused, Scratch, Sender};
+use crate::outgoing::{Outgoing, Questions};
 use crate::reason;
 use crate::stream::Stream;
 use crate::waiting::Waiting;
@@ -64,6 +66,8 @@ struct Tables {
     theirs_by_reference: BTreeMap<Reference, MonitorRef>,
     /// Our questions, by the numbers of their references, which those of their monitors are, too.
     calls: BTreeMap<u64, (Target, Call)>,
+    /// The number of them at which those are looked for that nobody waits for.
+    sweep_at: usize,
     /// Those who monitor the peer itself: the process, and the pid that stands for the node.
     watchers: BTreeMap<MonitorRef, (Pid, Pid)>,
     /// The processes that the peer has been asked to start, by the numbers of the requests.
@@ -86,8 +90,25 @@ struct Theirs {
     local: Pid,
 }
 
-/// The receiver of an answer: it gets the cursor at the answer, or the reason for which there is none.
-pub(crate) type Call = Box<dyn FnOnce(Result<&mut Decoder<'_>, CallError>) + Send>;
+/// The receiver of an answer.
+pub(crate) trait Asked: Send {
+    /// Takes the cursor at the answer, or the reason for which there is none.
+    fn answer(self: Box<Self>, answer: Result<&mut Decoder<'_>, CallError>);
+
+    /// Returns false if nobody waits for the answer any more, and nobody else says so. It runs no code of the
+    /// program's.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+}
+
+impl<F: FnOnce(Result<&mut Decoder<'_>, CallError>) + Send> Asked for F {
+    fn answer(self: Box<Self>, answer: Result<&mut Decoder<'_>, CallError>) {
+        self(answer);
+    }
+}
+
+pub(crate) type Call = Box<dyn Asked>;
 
 impl Tables {
     fn len(&self) -> usize {
@@ -128,9 +149,19 @@ impl Connection {
 
     /// Returns a frame of a control message and what follows, if it can be written.
     fn frame(&self, control: &Control, payload: Option<&dyn ToTerm>) -> Result<Scratch, EncodeError> {
+        self.frame_of(control, payload, &Outgoing::telling(&self.shared))
+    }
+
+    /// As [`Connection::frame`]; `outgoing` takes what else the message has.
+    fn frame_of(
+        &self,
+        control: &Control,
+        payload: Option<&dyn ToTerm>,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Scratch, EncodeError> {
         let mut frame = Scratch::new();
         write_frame(self.peer.agreed, control, &mut frame, |out| match payload {
-            Some(payload) => out.value(payload),
+            Some(payload) => out.of(outgoing, payload),
             None => Ok(()),
         })?;
         let limits = self.shared.settings.limits;
@@ -159,15 +190,28 @@ impl Connection {
             _ => Some(self.shared.nobody()),
         };
         let control = Control::Send { from, to: to.clone(), urgent };
-        let mut frame = self.frame(&control, Some(payload)).map_err(|_| SendError::Encode)?;
+        let outgoing = Outgoing::asking(&self.shared);
+        let frame = self.frame_of(&control, Some(payload), &outgoing);
+        let mut frame = frame.map_err(|_| SendError::Encode)?;
+        let questions = outgoing.into_questions();
+        if !questions.is_empty() {
+            return self.send_asking(to, &mut frame, questions);
+        }
         self.outbox.message(&mut frame, to.into()).map_err(|refused| match refused {
             Refused::Full => SendError::Full,
-            Refused::Closed => SendError::Closed,
+            Refused::Closed => SendError::Closed(Questions::new()),
         })
     }
 
     /// Sends a message that has been taken already from this sender, whatever waits in front of it.
-    pub(crate) fn push(&self, to: &Target, payload: &dyn ToTerm, urgent: bool, sender: Sender) {
+    pub(crate) fn push(
+        &self,
+        to: &Target,
+        payload: &dyn ToTerm,
+        urgent: bool,
+        sender: Sender,
+        questions: Questions,
+    ) {
         let urgent = urgent && self.peer.agreed.contains(Flags::ALTACT_SIG);
         let from = match to {
             Target::Pid(_) if !urgent => None,
@@ -175,10 +219,12 @@ impl Connection {
         };
         let control = Control::Send { from, to: to.clone(), urgent };
         // One that is too long for this peer is dropped.
-        if let Ok(mut frame) = self.frame(&control, Some(payload))
-            && !self.outbox.passed_on(&mut frame, to.into(), sender)
-        {
-            self.stop("it reads too slowly");
+        if let Ok(mut frame) = self.frame(&control, Some(payload)) {
+            if !questions.is_empty() {
+                self.push_asking(to, &mut frame, sender, questions);
+            } else if !self.outbox.passed_on(&mut frame, to.into(), sender) {
+                self.stop("it reads too slowly");
+            }
         }
         self.outbox.kick();
     }
@@ -260,7 +306,7 @@ impl Connection {
             self.shared.locals.deliver(&theirs.local, Signal::Demonitor { monitor });
         }
         for (_, call) in tables.calls.into_values() {
-            call(Err(CallError::Ended(ExitReason::NoConnection)));
+            call.answer(Err(CallError::Ended(ExitReason::NoConnection)));
         }
         tables.spawns.into_values().for_each(Spawn::lost);
         for (monitor, (watcher, from)) in watchers {
@@ -282,7 +328,7 @@ impl Connection {
         let mut frame = match self.frame(&control, Some(&question)) {
             Ok(frame) => frame,
             Err(error) => {
-                answer(Err(CallError::Question(error)));
+                answer.answer(Err(CallError::Question(error)));
                 return None;
             }
         };
@@ -290,7 +336,7 @@ impl Connection {
         let mut tables = self.tables();
         if self.outbox.is_closed() {
             drop(tables);
-            answer(Err(CallError::Ended(ExitReason::NoConnection)));
+            answer.answer(Err(CallError::Ended(ExitReason::NoConnection)));
             return None;
         }
         tables.calls.insert(number, (target.clone(), answer));
@@ -338,10 +384,10 @@ fn receiver(control: &Control) -> Receiver {
 }
 
 /// The reasons for which a message was not sent.
-#[derive(Debug)]
 pub(crate) enum SendError {
     Full,
-    Closed,
+    /// The questions of the message have not been told.
+    Closed(Questions),
     /// No term says it.
     Encode,
 }
@@ -411,8 +457,7 @@ impl ToTerm for Question<'_> {
     }
 }
 
-/// The tag of a message that a `gen_server` answers.
-pub(crate) const GEN_CALL: &str = "$gen_call";
+pub(crate) use crate::wire::derived::GEN_CALL;
 
 /// Returns what a reason is on the wire: behind the control message, or in it.
 fn reason_of(connection: &Connection, why: &ExitReason) -> (Option<wire::Term>, Option<wire::Term>) {

@@ -24,6 +24,7 @@ mod local;
 mod meet;
 mod node;
 mod outbox;
+mod outgoing;
 #[doc(hidden)]
 pub mod question;
 mod reason;

@@ -1,6 +1,7 @@
 //! The processes of this node that others may name: those that the program has exposed, which take messages,
 //! and those whose pid has gone out, which can be linked, monitored and ended.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -50,6 +51,9 @@ pub(crate) trait Inlet: Send + Sync {
 
     /// Delivers a signal behind the messages that wait.
     fn signal(&self, pid: &Pid, signal: Signal);
+
+    /// Returns the `ProcessRef` of whatever type.
+    fn process(&self) -> &dyn Any;
 }
 
 /// The error of giving a process a name for others.
@@ -290,7 +294,7 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
         len: usize,
         connection: &Arc<Connection>,
     ) -> Result<(), DecodeError> {
-        let way = Way { connection: Arc::clone(connection), asked: self.process.pid() };
+        let way = Way { connection: Arc::clone(connection), asked: Some(self.process.pid()) };
         let mut payload = payload.with_context(&way);
         let message = M::from_term(&mut payload)?;
         payload.finish()?;
@@ -310,6 +314,10 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
             self.begin(hold(message));
         }
         Ok(())
+    }
+
+    fn process(&self) -> &dyn Any {
+        &self.process
     }
 
     fn signal(&self, pid: &Pid, signal: Signal) {

@@ -109,6 +109,17 @@ impl Outbox {
 
     /// Appends a message, if there is room. It stays behind what the same task has sent before.
     pub(crate) fn message(&self, frame: &mut Vec<u8>, to: Receiver) -> Result<(), Refused> {
+        let was_empty = self.append_message(frame, to)?;
+        // Else the writer has been told, and has not taken what there is.
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// As [`Outbox::message`], for a caller who holds a lock, and kicks the outbox after that. Returns true
+    /// if it was empty.
+    pub(crate) fn append_message(&self, frame: &mut Vec<u8>, to: Receiver) -> Result<bool, Refused> {
         let mut state = self.state();
         if state.closed {
             return Err(Refused::Closed);
@@ -118,12 +129,7 @@ impl Outbox {
         }
         let was_empty = state.is_empty();
         self.append(&mut state, frame, to, || Some(Sender::current().0));
-        drop(state);
-        // Else the writer has been told, and has not taken what there is.
-        if was_empty {
-            self.filled.notify_one();
-        }
-        Ok(())
+        Ok(was_empty)
     }
 
     /// Appends a message that does not wait for room. Returns as [`Outbox::signal`] does.

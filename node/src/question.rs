@@ -1,15 +1,16 @@
-//! Questions of other nodes that processes of this one answer: how a `Resolver` comes into a message. What
-//! the derive `FromTerm` calls for that is no part of the interface.
+//! Questions of other nodes, which a `Resolver` answers, and processes, as they come in by messages. The
+//! functions that the derive `FromTerm` calls are no part of the interface.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use twoply_core::actor::Pid;
+use twoply_core::actor::{Pid, ProcessRef};
 use twoply_core::promise::{self, Failure, Resolver};
 use twoply_core::time::timeout;
 
 use crate::connection::{Connection, From, GEN_CALL};
-use crate::wire::{Atom, DecodeError, Decoder, FromTerm, Kind, ToTerm};
+use crate::node::{Remote, Route};
+use crate::wire::{self, Atom, DecodeError, Decoder, FromTerm, Kind, ToTerm};
 
 /// The time in which it shows whether the process that has dropped a question has ended: then its end is the
 /// answer, which the caller is told by its monitor.
@@ -18,8 +19,8 @@ const END: Duration = Duration::from_millis(50);
 /// The way back for answers to a message.
 pub(crate) struct Way {
     pub(crate) connection: Arc<Connection>,
-    /// The process that the message is for.
-    pub(crate) asked: Pid,
+    /// The process that the message is for, if it is none that answers.
+    pub(crate) asked: Option<Pid>,
 }
 
 /// The process that asks.
@@ -55,11 +56,46 @@ where
             Ok(answer) => connection.reply(&from, &answer),
             Err(Failure::NoProcess(_)) => {}
             Err(_) => {
-                if timeout(END, asked.ended()).await.is_err() {
-                    connection.reply(&from, &Err::<(), _>(Atom::known("broken")));
+                if let Some(asked) = asked
+                    && timeout(END, asked.ended()).await.is_ok()
+                {
+                    return;
                 }
+                connection.reply(&from, &Err::<(), _>(Atom::known("broken")));
             }
         }
     }));
     Ok(resolver)
+}
+
+/// As the one who asks, `{Pid, Tag}`: what it is resolved with is the answer.
+impl<'a, R: ToTerm + Send + 'static> FromTerm<'a> for Resolver<R> {
+    fn from_term(input: &mut Decoder<'a>) -> Result<Resolver<R>, DecodeError> {
+        let asker = Asker(From::from_term(input)?);
+        resolver(&asker, input)
+    }
+}
+
+/// As a pid, of any node.
+impl<'a> FromTerm<'a> for Pid {
+    fn from_term(input: &mut Decoder<'a>) -> Result<Pid, DecodeError> {
+        let pid = wire::Pid::from_term(input)?;
+        Ok(remote(input)?.pid(&pid))
+    }
+}
+
+/// As a pid, of any node. One of this node is that process, if others may write to it and it takes an `M`.
+impl<'a, M: ToTerm + Send + 'static> FromTerm<'a> for ProcessRef<M> {
+    fn from_term(input: &mut Decoder<'a>) -> Result<ProcessRef<M>, DecodeError> {
+        let pid = wire::Pid::from_term(input)?;
+        Ok(remote(input)?.process_of(&pid))
+    }
+}
+
+/// Returns the node that a term has come from.
+fn remote(input: &Decoder<'_>) -> Result<Remote, DecodeError> {
+    let way = input
+        .context::<Way>()
+        .ok_or_else(|| DecodeError::refused("only a pid that comes from a node can be used"))?;
+    Ok(Remote(Route::First(Arc::clone(&way.connection))))
 }

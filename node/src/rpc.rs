@@ -9,6 +9,7 @@ use twoply_core::actor::{ExitReason, Pid};
 use crate::connection::{Connection, Outcome, Wanted};
 use crate::node::{GiveUp, Pending, Route};
 use crate::outbox::Sender;
+use crate::outgoing::Outgoing;
 use crate::reason;
 use crate::wire::{
     self, Arguments, Atom, DecodeError, Decoder, EncodeError, Encoded, Encoder, Flags, FromTerm, Reference,
@@ -84,13 +85,18 @@ struct Function {
 impl Function {
     /// # Panics
     /// When a name has more than 255 characters.
-    fn new(module: &str, name: &str, arguments: &dyn Arguments) -> Result<Function, EncodeError> {
+    fn new(
+        route: &Route,
+        module: &str,
+        name: &str,
+        arguments: &dyn Arguments,
+    ) -> Result<Function, EncodeError> {
         let atom = |text: &str| Atom::new(text).unwrap_or_else(|error| panic!("{error}"));
         Ok(Function {
             module: atom(module),
             name: atom(name),
             arity: arguments.count(),
-            arguments: Encoded::new(&Listed(arguments))?,
+            arguments: Encoded::new(&Listed(arguments), &Outgoing::telling(route.shared()))?,
         })
     }
 }
@@ -174,7 +180,7 @@ impl Remote {
     where
         R: for<'a> FromTerm<'a> + Send + 'static,
     {
-        let function = match Function::new(module, function, arguments) {
+        let function = match Function::new(&self.0, module, function, arguments) {
             Ok(function) => function,
             Err(error) => return RpcResult(State::Failed(Some(RpcError::Arguments(error)))),
         };
@@ -204,7 +210,7 @@ impl Remote {
     /// # Panics
     /// When a name has more than 255 characters.
     pub fn cast(&self, module: &str, function: &str, arguments: &dyn Arguments) -> Result<(), EncodeError> {
-        let function = Function::new(module, function, arguments)?;
+        let function = Function::new(&self.0, module, function, arguments)?;
         let sender = Sender::current();
         self.when_open(move |connection| {
             if connection.peer.agreed.contains(Flags::SPAWN) {
@@ -212,7 +218,13 @@ impl Remote {
                 connection.spawn_and_forget(entry, &Execute(None, &function));
             } else {
                 let request = Rex("cast", &function, connection.shared.nobody());
-                connection.push(&Target::Name(Atom::known("rex")), &Cast(&request), false, sender);
+                connection.push(
+                    &Target::Name(Atom::known("rex")),
+                    &Cast(&request),
+                    false,
+                    sender,
+                    Vec::new(),
+                );
             }
         });
         Ok(())
@@ -230,7 +242,7 @@ impl Remote {
     /// # Panics
     /// When a name has more than 255 characters, and when there are more than 255 arguments.
     pub fn spawn(&self, module: &str, function: &str, arguments: &dyn Arguments) -> RpcResult<Pid> {
-        let function = match Function::new(module, function, arguments) {
+        let function = match Function::new(&self.0, module, function, arguments) {
             Ok(function) => function,
             Err(error) => return RpcResult(State::Failed(Some(RpcError::Arguments(error)))),
         };

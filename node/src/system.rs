@@ -112,7 +112,7 @@ impl Connection {
                 {
                     let features = vec![Atom::known("erpc")];
                     let answer = (Atom::known("features_reply"), self.shared.name.clone(), features);
-                    self.push(&Target::Pid(from), &answer, false, Sender::current());
+                    self.push(&Target::Pid(from), &answer, false, Sender::current(), Vec::new());
                 }
             }
             Ok(Kind::Atom) if payload.atom().is_ok_and(|tag| tag == "$gen_cast") => {

@@ -8,6 +8,7 @@ use twoply_core::actor::{ExitReason, Pid};
 use super::links::Pair;
 use super::{Connection, MAX_RELATIONS, Theirs, reason_of, serial};
 use crate::node::CallError;
+use crate::question::Way;
 use crate::reason;
 use crate::system::is_system;
 use crate::wire::{
@@ -94,7 +95,7 @@ impl Connection {
 
     /// Takes the answer to a question of ours: `{Tag, Answer}`, where the tag is the reference, or has it as
     /// its tail.
-    fn answered(&self, alias: Option<&Reference>, payload: &mut Decoder<'_>) {
+    fn answered(self: &Arc<Self>, alias: Option<&Reference>, payload: &mut Decoder<'_>) {
         let tag = payload.tuple_of(2).and_then(|()| Term::from_term(payload));
         let reference = match tag {
             Ok(Term::Reference(reference)) => *reference,
@@ -109,7 +110,8 @@ impl Connection {
         }
         let Some(number) = self.shared.number_of(&reference) else { return };
         if let Some(call) = self.end_call(number) {
-            call(Ok(payload));
+            let way = Way { connection: Arc::clone(self), asked: None };
+            call.answer(Ok(&mut payload.clone().with_context(&way)));
         }
     }
 
@@ -226,7 +228,7 @@ impl Connection {
         }
         drop(tables);
         if let Some((_, call)) = call {
-            call(Err(CallError::Ended(reason.clone())));
+            call.answer(Err(CallError::Ended(reason.clone())));
         }
         if let Some(ours) = ours {
             let from = match from {

@@ -9,6 +9,7 @@ use twoply_core::channel::oneshot;
 use super::{Connection, MAX_RELATIONS, Theirs};
 use crate::functions::How;
 use crate::outbox::Receiver;
+use crate::outgoing::Outgoing;
 use crate::wire::{
     Atom, Control, Decoder, Encoded, Message, Pid as WirePid, Reference, SpawnRequest, Target, Term, ToTerm,
 };
@@ -160,7 +161,7 @@ impl Connection {
         let Some(number) = self.shared.number_of(reference) else { return false };
         let Some(spawn) = self.tables().spawns.remove(&number) else { return false };
         let Wanted::End(tell) = spawn.wanted else { return true };
-        match reason.map(Encoded::new) {
+        match reason.map(|reason| Encoded::new(reason, &Outgoing::telling(&self.shared))) {
             None => tell(Outcome::Down(&mut message.payload())),
             Some(Ok(reason)) => tell(Outcome::Down(&mut Decoder::new(reason.bytes()))),
             Some(Err(_)) => tell(Outcome::Lost),

@@ -142,8 +142,12 @@ impl Connection {
         // Connections that were made at once do not tick at once.
         let mut patience = interval.mul_f64(self.shared.number() as f64 * GOLDEN % 1.0);
         let mut bytes = Vec::new();
-        let mut taken = Taken::All;
+        let (mut taken, mut swept) = (Taken::All, Instant::now());
         loop {
+            if swept.elapsed() >= interval {
+                self.forget_given_up();
+                swept = Instant::now();
+            }
             let filled = match taken {
                 Taken::Some => Some(Ok(())),
                 _ => unless_stopped(&self.stopped, timeout(patience, self.outbox.filled())).await,

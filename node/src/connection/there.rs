@@ -10,6 +10,7 @@ use twoply_core::channel::TrySendError;
 use super::{Connection, Ours, SendError, reason_of};
 use crate::node::{QueueKind, Route};
 use crate::outbox::Sender;
+use crate::outgoing::{Outgoing, lose};
 use crate::wire::{Control, Encoded, ExitBy, Flags, Target, ToTerm};
 
 /// A process of another node.
@@ -31,13 +32,14 @@ impl There {
     /// Has a message wait until the node is connected. It is dropped if it cannot be.
     fn wait_in_queue<M: ToTerm>(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
         // A message that no term says is handed back as one that cannot arrive.
-        let Ok(bytes) = Encoded::new(&message) else { return Err(TrySendError::Closed(message)) };
+        let outgoing = Outgoing::asking(self.route.shared());
+        let Ok(bytes) = Encoded::new(&message, &outgoing) else { return Err(TrySendError::Closed(message)) };
+        let questions = outgoing.into_questions();
         let (target, kind) = (self.target.clone(), QueueKind::Message(bytes.len()));
         let sender = Sender::current();
-        let step = Box::new(move |connection: Option<&Arc<Connection>>| {
-            if let Some(connection) = connection {
-                connection.push(&target, &bytes, urgent, sender);
-            }
+        let step = Box::new(move |connection: Option<&Arc<Connection>>| match connection {
+            Some(connection) => connection.push(&target, &bytes, urgent, sender, questions),
+            None => lose(questions),
         });
         match self.route.shared().when_open(self.route.name(), kind, step) {
             Ok(()) => Ok(()),
@@ -53,9 +55,12 @@ impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
             Ok(()) => Ok(()),
             Err(SendError::Full) => Err(TrySendError::Full(message)),
             // The connection has ended this moment: the message is one of those that were under way.
-            Err(SendError::Closed) if self.lasts() => Ok(()),
+            Err(SendError::Closed(questions)) if self.lasts() => {
+                lose(questions);
+                Ok(())
+            }
             // A message that no term says, or that is too long, is handed back as one that cannot arrive.
-            Err(SendError::Closed | SendError::Encode) => Err(TrySendError::Closed(message)),
+            Err(SendError::Closed(_) | SendError::Encode) => Err(TrySendError::Closed(message)),
         }
     }
 

@@ -8,6 +8,7 @@ use twoply_core::actor::ExitReason;
 
 use super::Remote;
 use super::pending::Pending;
+use crate::outgoing::Outgoing;
 use crate::wire::{self, Atom, DecodeError, Decoder, EncodeError, Encoded, FromTerm, Target, ToTerm};
 
 /// The reasons for which a question has no answer.
@@ -82,7 +83,7 @@ impl Remote {
     where
         R: for<'a> FromTerm<'a> + Send + 'static,
     {
-        let request = match Encoded::new(request) {
+        let request = match Encoded::new(request, &Outgoing::telling(self.0.shared())) {
             Ok(request) => request,
             Err(error) => return Answer(State::Failed(Some(CallError::Question(error)))),
         };

@@ -98,20 +98,58 @@ impl Remote {
     /// waits while more than 1 MiB is queued for the node, and `try_send` says that it is full. A message
     /// that no term says, such as a float that is no number, is handed back as if the process had ended.
     ///
-    /// To be linked, a process has to be known by its pid.
+    /// To be linked, a process has to be known by its pid. A message with a `Resolver` in it is a question,
+    /// as `gen_server:call` asks: `ask` waits for the answer, for the end of the process, or of the
+    /// connection.
     ///
     /// # Panics
     /// When `name` has more than 255 characters.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{self, Process};
+    /// use twoply::node::{Node, wire::{FromTerm, ToTerm}};
+    /// use twoply::promise::Resolver;
+    ///
+    /// #[derive(ToTerm, FromTerm)]
+    /// enum Stock {
+    ///     #[term(call)] // {'$gen_call', From, {count, <<"tea">>}}
+    ///     Count(String, Resolver<u32>),
+    /// }
+    ///
+    /// let shop = Node::builder("shop@localhost").cookie("secret").without_epmd().start().wait()?;
+    /// let till = Node::builder("till@localhost").cookie("secret").without_epmd().start().wait()?;
+    /// till.add_peer(shop.name(), shop.local_addr());
+    ///
+    /// let stock = actor::spawn(async |mut me: Process<Stock>| {
+    ///     while let Some(Stock::Count(what, reply)) = me.receive().await.message() {
+    ///         let _ = reply.resolve(what.len() as u32);
+    ///     }
+    /// })?;
+    /// shop.register("stock", &stock)?;
+    ///
+    /// // As of a process of this program, or of a gen_server of Erlang's.
+    /// let there = till.remote("shop@localhost").process::<Stock>("stock");
+    /// assert_eq!(there.ask(|reply| Stock::Count("tea".to_owned(), reply)).wait()?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn process<M: ToTerm + Send + 'static>(&self, name: &str) -> ProcessRef<M> {
         let (pid, there) = self.named(name);
         remote::process_ref(pid, there)
     }
 
-    /// Returns a reference to the process with a pid that came from there. A pid of this node is nobody: what
-    /// is sent to it is handed back.
+    /// Returns a reference to the process with a pid that came from there. A pid of this node is that
+    /// process, if others may write to it and it takes an `M`; else it is nobody, and what is sent to it is
+    /// handed back.
     pub fn process_of<M: ToTerm + Send + 'static>(&self, pid: &wire::Pid) -> ProcessRef<M> {
         let shared = self.0.shared();
         if shared.is_ours(pid) {
+            if let Some(inlet) = shared.locals.inlet(serial(pid))
+                && let Some(process) = inlet.process().downcast_ref::<ProcessRef<M>>()
+            {
+                return process.clone();
+            }
             let row = shared.nodes.node(&pid.node, pid.creation);
             let nobody = remote::pid(&row, serial(pid), Arc::new(Nobody));
             return remote::process_ref(nobody, Arc::new(Nobody));

@@ -33,6 +33,8 @@ pub use self::scalars::Charlist;
 /// | `Option<T>`                            | `undefined`, or the value; `nil` is read, too | `:undefined`, see [`Nilable`](super::Nilable) |
 /// | `Result<(), E>`, `Result<T, E>`        | `ok`, `{ok,T}`, `{error,E}`  | `:ok`, `{:ok, T}`, `{:error, E}` |
 /// | [`Pid`](super::Pid), [`Reference`](super::Reference), [`Port`](super::Port), [`Fun`](super::Fun) | themselves | themselves |
+/// | `ProcessRef<M>` and `Pid` of actors    | a pid, whose process may be written to, or watched, from then on | a pid |
+/// | `Resolver<R>`                          | `From` of `gen_server`: `{Pid,[alias\|Ref]}` | the same |
 /// | [`Term`](super::Term)                  | anything                     | anything                |
 /// | a struct                               | a map with atoms as keys; with an attribute a tuple, a record | a map; with an attribute a struct |
 /// | an enum                                | an atom, or a tuple with an atom in front | an atom, or such a tuple |

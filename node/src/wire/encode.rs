@@ -6,6 +6,7 @@ use super::decode::MAX_DEPTH;
 use super::error::EncodeError;
 use super::tag;
 use super::term::{BigInt, BitString, Event, Fun, FunKind, Pid, Port, Reference, Term, walk};
+use crate::outgoing::Outgoing;
 
 /// Writes terms behind one another into bytes. Each method writes a whole term, or the beginning of one whose
 /// elements are written next.
@@ -27,12 +28,28 @@ pub struct Encoder<'o> {
     out: &'o mut Vec<u8>,
     /// The containers inside of which is written, of those that [`Encoder::nested`] has been told of.
     depth: usize,
+    /// The message that is written, of one that goes to another node.
+    outgoing: Option<&'o Outgoing<'o>>,
 }
 
 impl<'o> Encoder<'o> {
     /// Writes behind what is in `out`, without a version.
     pub fn new(out: &'o mut Vec<u8>) -> Encoder<'o> {
-        Encoder { out, depth: 0 }
+        Encoder { out, depth: 0, outgoing: None }
+    }
+
+    /// Writes a value that goes to another node.
+    pub(crate) fn of<T: ToTerm + ?Sized>(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        value.to_term(&mut Encoder { out: self.out, depth: self.depth, outgoing: Some(outgoing) })
+    }
+
+    /// Returns the message that is written, if it goes to another node.
+    pub(crate) fn outgoing(&self) -> Option<&'o Outgoing<'o>> {
+        self.outgoing
     }
 
     /// Writes any value.
@@ -381,9 +398,12 @@ pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
 pub(crate) struct Encoded(Vec<u8>);
 
 impl Encoded {
-    pub(crate) fn new<T: ToTerm + ?Sized>(value: &T) -> Result<Encoded, EncodeError> {
+    pub(crate) fn new<T: ToTerm + ?Sized>(
+        value: &T,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Encoded, EncodeError> {
         let mut bytes = Vec::new();
-        value.to_term(&mut Encoder::new(&mut bytes))?;
+        Encoder::new(&mut bytes).of(outgoing, value)?;
         Ok(Encoded(bytes))
     }
 

@@ -193,6 +193,9 @@ pub enum EncodeError {
         /// The bytes that are allowed.
         limit: usize,
     },
+    /// A process that is known by its name only has no pid.
+    #[error("the process has no pid that is known")]
+    NoPid,
     /// The value can only be sent to a node, which this is not.
     #[error("the value means something to a connected node only")]
     NoNode,

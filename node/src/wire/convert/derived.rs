@@ -104,3 +104,6 @@ pub fn begin_cast(input: &mut Decoder<'_>) -> Result<bool, DecodeError> {
 
 /// The tag of a message that a `gen_server` takes without an answer.
 pub const GEN_CAST: &str = "$gen_cast";
+
+/// The tag of a message that a `gen_server` answers.
+pub const GEN_CALL: &str = "$gen_call";
