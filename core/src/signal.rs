@@ -94,6 +94,16 @@ impl Signals {
 
     /// Waits for the next signal. Where several kinds have come, they come out one after the other.
     /// Cancel-safe: a signal that comes while nobody waits is there for the next call.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, signal::{SignalKind, Signals}};
+    ///
+    /// let signals = Signals::new([SignalKind::USER1, SignalKind::WINDOW_CHANGE])?;
+    /// std::process::Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status()?;
+    /// assert_eq!(signals.next().wait().kind, SignalKind::USER1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn next(&self) -> Next<'_> {
         Next { signals: self, wait_key: WaitKey::new() }
     }

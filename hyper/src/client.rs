@@ -14,6 +14,18 @@ use crate::Io;
 /// Connects to the hosts of `http` addresses, for `hyper_util::client::legacy::Client`, which keeps the
 /// connections in a pool. Names are looked up, and the addresses of a host tried side by side, as by
 /// `TcpStream::connect`. For another scheme it fails: TLS is a connector around this one.
+///
+/// # Examples
+/// An address that is not one of `http` is refused:
+/// ```
+/// use std::io::ErrorKind;
+/// use hyper::Uri;
+/// use tower_service::Service;
+/// use twoply::{Wait, hyper::Connector};
+///
+/// let connecting = Connector::new().call(Uri::from_static("gopher://localhost/"));
+/// assert_eq!(connecting.wait().unwrap_err().kind(), ErrorKind::InvalidInput);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Connector(());
 

@@ -27,6 +27,31 @@ use crate::{Executor, Io, Timer};
 ///
 /// # Errors
 /// When the listener fails for good.
+///
+/// # Examples
+/// ```
+/// use std::convert::Infallible;
+/// use http_body_util::Full;
+/// use hyper::body::{Bytes, Incoming};
+/// use hyper::{Request, Response, service::service_fn};
+/// use twoply::{Wait, hyper::serve, net::{TcpListener, TcpStream}, spawn};
+///
+/// async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+///     Ok(Response::new(Full::from("hello")))
+/// }
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+/// let mut client = TcpStream::connect(listener.local_addr()?).wait()?;
+/// let (stop, stopped) = twoply::channel::oneshot();
+/// let server = spawn(serve(listener, service_fn(hello), stopped));
+/// client.write_all(b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").wait()?;
+/// let mut answer = Vec::new();
+/// twoply::io::read_to_end(&mut client, &mut answer, 1000).wait()?;
+/// assert!(answer.ends_with(b"hello"));
+/// stop.send(()).unwrap();
+/// server.wait()??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,

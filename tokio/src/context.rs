@@ -37,6 +37,14 @@ pub fn lend(handle: Handle) -> Result<(), AlreadyGiven> {
 }
 
 /// The error of [`lend`]: there is a runtime already.
+///
+/// # Examples
+/// ```
+/// let first = twoply::tokio::handle()?.clone();
+/// let error = twoply::tokio::lend(first).unwrap_err();
+/// assert_eq!(error.to_string(), "a tokio runtime has been lent or started before");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a tokio runtime has been lent or started before")]
 pub struct AlreadyGiven(());

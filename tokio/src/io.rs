@@ -37,6 +37,17 @@ impl<T> Io<T> {
     }
 
     /// Returns the stream itself.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{net::UnixStream, tokio::Io};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let stream = Io::new(ours);
+    /// stream.as_ref().try_write(b"hello")?;
+    /// let _ours: UnixStream = stream.into_inner();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -49,6 +49,15 @@ impl<M> Traced<M> {
     }
 
     /// Returns the message, without the span.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::tracing::Traced;
+    ///
+    /// let traced = Traced::new(7);
+    /// println!("sent in {:?}", traced.sender().metadata());
+    /// assert_eq!(traced.into_inner(), 7);
+    /// ```
     pub fn into_inner(self) -> M {
         self.message
     }

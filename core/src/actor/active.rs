@@ -384,6 +384,22 @@ fn resolve_with<R>(result: Result<R, Panic>, reply: Resolver<R>) -> Done {
 ///
 /// Every `async |value: &mut T| ..` is one if all that it holds across an `.await` is `Send`. Nobody
 /// implements this by hand.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{Active, AsyncClosure}, promise::Answer};
+///
+/// /// Has `code` run on the number of whoever counts.
+/// fn on<F>(count: &Active<u32>, code: F) -> Answer<u32>
+/// where
+///     F: AsyncFnOnce(&mut u32) -> u32 + for<'a> AsyncClosure<'a, u32, u32> + Send + 'static,
+/// {
+///     count.ask_async(code)
+/// }
+///
+/// let count = Active::new(1);
+/// assert_eq!(on(&count, async |n: &mut u32| { *n += 1; *n }).wait().unwrap(), 2);
+/// ```
 pub trait AsyncClosure<'a, T: 'a, R>: FnOnce(&'a mut T) -> Self::Future {
     /// The future that the closure returns.
     type Future: Future<Output = R> + Send + 'a;

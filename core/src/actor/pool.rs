@@ -209,6 +209,33 @@ impl<M: Send + 'static> Pool<M> {
     /// [`Failure::Broken`] when it drops the question. Where the routing goes by the message, or by who is
     /// idle first, it is not known who will owe the answer: then both are `Broken`, and no circle of waits is
     /// found through this one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use twoply::{Wait, actor::{Actor, Context, Pool}, promise::Resolver};
+    ///
+    /// struct Lengths;
+    ///
+    /// impl Actor for Lengths {
+    ///     type Message = (String, Resolver<usize>);
+    ///     type Error = Infallible;
+    ///
+    ///     async fn handle(
+    ///         &mut self,
+    ///         (text, reply): (String, Resolver<usize>),
+    ///         _: &mut Context<Lengths>,
+    ///     ) -> Result<(), Infallible> {
+    ///         _ = reply.resolve(text.len());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let pool = Pool::builder().size(2).start(|| Lengths).wait()?;
+    /// assert_eq!(pool.ask(|reply| ("four".to_owned(), reply)).wait()?, 4);
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn ask<R: Send + 'static>(
         &self,
         question: impl FnOnce(Resolver<R>) -> M,

@@ -122,6 +122,22 @@ impl fmt::Display for Strategy {
 
 /// Says whether a supervisor ends, with all its children, because [significant](ChildSpec::significant) ones
 /// have ended by themselves and are not restarted.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::Process;
+/// use twoply::actor::supervisor::{AutoShutdown, ChildSpec, Restart, Supervisor};
+///
+/// let job = ChildSpec::process("job", async |mut me: Process<()>| drop(me.receive().await));
+/// let job = job.restart(Restart::Transient).significant(true);
+/// let to_job = job.reference();
+/// let supervisor = Supervisor::one_for_one().auto_shutdown(AutoShutdown::AnySignificant).child(job);
+/// let supervisor = supervisor.start().wait()?;
+/// to_job.send(()).wait()?; // It is done, and so is the supervisor.
+/// assert!(supervisor.pid().ended().wait().is_orderly());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoShutdown {
     /// The supervisor does not end.

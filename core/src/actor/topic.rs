@@ -39,6 +39,21 @@ pub struct Topic<M: Send + 'static> {
 }
 
 /// The way in which a [`Topic`] treats a subscriber without room in its mailbox.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{Backlog, Builder, Process, Topic};
+///
+/// let topic = Topic::new();
+/// let deaf = Builder::new().capacity(1);
+/// let deaf = deaf.spawn(async |_: Process<u8>| std::future::pending::<()>().await)?;
+/// topic.subscribe(&deaf, Backlog::Disconnect);
+/// assert_eq!(topic.publish(1).wait().delivered, 1);
+/// assert_eq!(topic.publish(2).wait().disconnected, [deaf.pid()]);
+/// assert!(topic.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backlog {

@@ -18,6 +18,14 @@ pub struct SendError<T>(pub T);
 
 impl<T> SendError<T> {
     /// Returns the message that was not sent.
+    ///
+    /// ```
+    /// use twoply::{Wait, channel};
+    ///
+    /// let (tx, rx) = channel::bounded(1);
+    /// drop(rx);
+    /// assert_eq!(tx.send("nobody hears this").wait().unwrap_err().into_inner(), "nobody hears this");
+    /// ```
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -315,6 +315,18 @@ impl<T> fmt::Debug for RecvMany<'_, T> {
 }
 
 /// Waits for each message of a receiver; made by [`Receiver::iter`].
+///
+/// ```
+/// use twoply::channel;
+///
+/// let (tx, rx) = channel::unbounded();
+/// for number in 1..=3 {
+///     tx.try_send(number)?;
+/// }
+/// drop(tx);
+/// assert_eq!(rx.iter().sum::<i32>(), 6, "it ends when all senders are gone");
+/// # Ok::<(), channel::TrySendError<i32>>(())
+/// ```
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,

@@ -48,6 +48,17 @@ pub enum Way {
 }
 
 /// The error of a copy: what has failed, and what has become of the bytes until then.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, io::{self, CopySide}};
+///
+/// let (mut ours, theirs) = io::duplex(64);
+/// drop(theirs);
+/// let error = io::copy(&mut &b"hello"[..], &mut ours).wait().unwrap_err();
+/// assert_eq!(error.side, CopySide::Writer);
+/// assert_eq!((error.copied.written, &error.copied.unwritten[..]), (0, &b"hello"[..]));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{side} has failed after {} bytes: {error}", copied.written)]
 #[non_exhaustive]

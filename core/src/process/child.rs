@@ -79,6 +79,16 @@ impl Child {
 
     /// Returns the number of the process. Once its status has been taken, the system may give the number to
     /// another one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::process::Command;
+    ///
+    /// let mut child = Command::new("sleep").arg("60").spawn()?;
+    /// println!("the child has the number {}", child.id());
+    /// child.start_kill()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn id(&self) -> u32 {
         self.exit().id()
     }
@@ -235,6 +245,20 @@ impl fmt::Debug for Child {
 /// It implements std's `Write`, which blocks the stack, and futures-io's `AsyncWrite`, whose `poll_close`
 /// closes it. Writing to a child that does not read any more fails with
 /// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, process::{Command, Stdio}};
+///
+/// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+/// let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+/// stdin.write_all(b"hello").wait()?;
+/// drop(stdin); // It reads the end of its input.
+/// let mut text = Vec::new();
+/// stdout.read_to_end(&mut text).wait()?;
+/// assert_eq!(text, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ChildStdin {
     /// `None` once it has been closed as an `AsyncWrite`.

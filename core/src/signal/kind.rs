@@ -98,8 +98,8 @@ impl SignalKind {
     /// use twoply::signal::SignalKind;
     ///
     /// let pid = std::process::id().to_string();
-    /// let number = SignalKind::CONTINUE.as_raw().to_string();
-    /// assert!(std::process::Command::new("kill").args(["-s", &number, &pid]).status()?.success());
+    /// let number = format!("-{}", SignalKind::CONTINUE.as_raw());
+    /// assert!(std::process::Command::new("kill").args([number, pid]).status()?.success());
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub const fn as_raw(self) -> i32 {

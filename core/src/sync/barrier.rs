@@ -85,6 +85,14 @@ impl fmt::Debug for Barrier {
 }
 
 /// The outcome of a wait at a [`Barrier`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, sync::Barrier};
+///
+/// let barrier = Barrier::new(1);
+/// assert!(barrier.wait().wait().is_leader(), "one of those who come is the leader");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarrierWaitResult(bool);
 

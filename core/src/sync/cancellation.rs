@@ -365,6 +365,17 @@ wait_for_cancellation!(Cancelled<'_>);
 wait_for_cancellation!(CancelledOwned);
 
 /// Cancels a token when it is dropped; made by [`CancellationToken::drop_guard`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, sync::CancellationToken};
+///
+/// let token = CancellationToken::new();
+/// let guard = token.clone().drop_guard();
+/// assert!(!token.is_cancelled());
+/// drop(guard); // At the end of the function, however that is left.
+/// assert!(token.is_cancelled());
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping the guard cancels the token"]
 pub struct DropGuard(Option<CancellationToken>);

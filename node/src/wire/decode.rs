@@ -120,6 +120,20 @@ impl Kind {
 }
 
 /// The beginning of a list, as [`Decoder::list`] reads it.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::{Decoder, List, to_bytes};
+///
+/// // A list of small integers crosses as a text, if whoever sends it finds that shorter.
+/// assert_eq!(Decoder::new(&[107, 0, 2, 1, 2]).list()?, List::Bytes(&[1, 2]));
+/// let mut decoder = Decoder::new(&[108, 0, 0, 0, 1, 98, 0, 0, 1, 0, 106]);
+/// assert_eq!(decoder.list()?, List::Items(1));
+/// assert_eq!(decoder.i64()?, 256);
+/// decoder.nil()?;
+/// decoder.finish()?;
+/// # Ok::<(), twoply_node::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List<'a> {
     /// That many elements follow, and then the tail, which is read by [`Decoder::nil`] if it is to be the
@@ -154,6 +168,15 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// At the end of the bytes, and where the tag is not known.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::{Decoder, Kind};
+    ///
+    /// assert_eq!(Decoder::new(&[97, 7]).kind()?, Kind::Integer);
+    /// assert!(Decoder::new(&[]).kind().is_err());
+    /// # Ok::<(), twoply_node::wire::DecodeError>(())
+    /// ```
     pub fn kind(&self) -> Result<Kind, DecodeError> {
         let tag = *self.bytes.first().ok_or(Why::Truncated)?;
         Kind::of(tag).ok_or_else(|| Why::UnknownTag(tag).into())
@@ -205,6 +228,18 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// Where there is no such tuple.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::Decoder;
+    ///
+    /// // {ok,1}
+    /// let mut decoder = Decoder::new(&[104, 2, 119, 2, b'o', b'k', 97, 1]);
+    /// decoder.tuple_of(2)?;
+    /// assert_eq!((&*decoder.atom()?, decoder.i64()?), ("ok", 1));
+    /// assert!(Decoder::new(&[104, 0]).tuple_of(2).is_err());
+    /// # Ok::<(), twoply_node::wire::DecodeError>(())
+    /// ```
     pub fn tuple_of(&mut self, arity: usize) -> Result<(), DecodeError> {
         match self.tuple()? {
             found if found == arity => Ok(()),
@@ -216,6 +251,19 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// Where there is no map.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::Decoder;
+    ///
+    /// // #{a => 1}
+    /// let mut decoder = Decoder::new(&[116, 0, 0, 0, 1, 119, 1, b'a', 97, 1]);
+    /// for _ in 0..decoder.map()? {
+    ///     assert_eq!((&*decoder.atom()?, decoder.i64()?), ("a", 1));
+    /// }
+    /// decoder.finish()?;
+    /// # Ok::<(), twoply_node::wire::DecodeError>(())
+    /// ```
     pub fn map(&mut self) -> Result<usize, DecodeError> {
         match self.tag()? {
             tag::MAP => self.count(2),
@@ -275,6 +323,16 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// When something is.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::Decoder;
+    ///
+    /// let mut decoder = Decoder::new(&[97, 1, 97, 2]);
+    /// assert_eq!((decoder.i64()?, decoder.remaining()), (1, 2));
+    /// assert!(decoder.finish().is_err(), "another integer is left");
+    /// # Ok::<(), twoply_node::wire::DecodeError>(())
+    /// ```
     pub fn finish(&self) -> Result<(), DecodeError> {
         match self.bytes.len() {
             0 => Ok(()),

@@ -64,6 +64,21 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// Those of `write`; and where nobody would read what is nested so deeply.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::{Encoder, Term, from_bytes};
+    ///
+    /// let mut bytes = vec![131];
+    /// let mut encoder = Encoder::new(&mut bytes);
+    /// encoder.tuple(2)?;
+    /// encoder.nested(|inside| {
+    ///     inside.name("pair")?;
+    ///     inside.value(&(1, 2))
+    /// })?;
+    /// assert_eq!(from_bytes::<Term>(&bytes)?.to_string(), "{pair,{1,2}}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn nested(
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), EncodeError>,
@@ -119,6 +134,17 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// When it is not finite.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::{EncodeError, Encoder};
+    ///
+    /// let mut bytes = Vec::new();
+    /// let mut encoder = Encoder::new(&mut bytes);
+    /// encoder.float(0.5)?;
+    /// assert!(matches!(encoder.float(f64::NAN), Err(EncodeError::Float)));
+    /// # Ok::<(), EncodeError>(())
+    /// ```
     pub fn float(&mut self, number: f64) -> Result<(), EncodeError> {
         if !number.is_finite() {
             return Err(EncodeError::Float);
@@ -137,6 +163,16 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// When it has more than 255 characters.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::Encoder;
+    ///
+    /// let mut bytes = Vec::new();
+    /// Encoder::new(&mut bytes).name("ok")?;
+    /// assert_eq!(bytes, [119, 2, b'o', b'k']);
+    /// # Ok::<(), twoply_node::wire::EncodeError>(())
+    /// ```
     pub fn name(&mut self, text: &'static str) -> Result<(), EncodeError> {
         if !is_atom(text) {
             return Err(EncodeError::TooLarge);
@@ -183,6 +219,20 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// When the format cannot count them.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::{Encoder, Term, from_bytes};
+    ///
+    /// let mut bytes = vec![131];
+    /// let mut encoder = Encoder::new(&mut bytes);
+    /// encoder.list(2)?;
+    /// encoder.integer(1);
+    /// encoder.integer(1000);
+    /// encoder.nil();
+    /// assert_eq!(from_bytes::<Term>(&bytes)?.to_string(), "[1,1000]");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn list(&mut self, len: usize) -> Result<(), EncodeError> {
         self.head(tag::LIST, len)
     }
@@ -210,6 +260,19 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// When the format cannot count them.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::{Encoder, Term, from_bytes};
+    ///
+    /// let mut bytes = vec![131];
+    /// let mut encoder = Encoder::new(&mut bytes);
+    /// encoder.map(1)?;
+    /// encoder.name("size")?;
+    /// encoder.integer(7);
+    /// assert_eq!(from_bytes::<Term>(&bytes)?.to_string(), "#{size=>7}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map(&mut self, pairs: usize) -> Result<(), EncodeError> {
         self.head(tag::MAP, pairs)
     }

@@ -69,6 +69,14 @@ impl Term {
     }
 
     /// Returns a binary of `text`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::Term;
+    ///
+    /// // Text is a binary, as in Elixir. Erlang's "text" is a list of characters.
+    /// assert_eq!(Term::text("abc"), Term::Binary(b"abc".to_vec().into()));
+    /// ```
     pub fn text(text: impl Into<String>) -> Term {
         Term::Binary(Binary::from(text.into().into_bytes()))
     }
@@ -79,6 +87,15 @@ impl Term {
     }
 
     /// Returns the elements, if this is a tuple.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::Term;
+    ///
+    /// let answer = Term::Tuple(vec![Term::atom("ok"), Term::from(7)]);
+    /// assert!(matches!(answer.as_tuple(), Some([ok, Term::Integer(7)]) if ok.is_atom("ok")));
+    /// assert_eq!(Term::from(7).as_tuple(), None);
+    /// ```
     pub fn as_tuple(&self) -> Option<&[Term]> {
         match self {
             Term::Tuple(elements) => Some(elements),
@@ -170,6 +187,16 @@ impl fmt::Debug for Binary {
 }
 
 /// A number of bits: bytes, of whose last one only the upper bits count.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::BitString;
+///
+/// // <<1, 5:3>>
+/// let bits = BitString::new(vec![1, 0b101_00000], 3).expect("three bits of the last byte");
+/// assert_eq!((bits.bytes(), bits.last_bits()), (&[1, 0b101_00000][..], 3));
+/// assert!(BitString::new(vec![1], 8).is_none(), "that is a binary");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct BitString {
     bytes: Binary,
@@ -216,6 +243,15 @@ pub struct BigInt {
 
 impl BigInt {
     /// Makes one of its sign and the bytes of its absolute value, the lowest first.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::BigInt;
+    ///
+    /// let number = BigInt::new(true, &[0, 1, 0]);
+    /// assert_eq!((number.is_negative(), number.magnitude()), (true, &[0, 1][..]));
+    /// assert_eq!(i128::try_from(&number), Ok(-256));
+    /// ```
     pub fn new(negative: bool, magnitude: &[u8]) -> BigInt {
         let len = magnitude.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         BigInt { negative: negative && len > 0, magnitude: Box::from(&magnitude[..len]) }
@@ -290,6 +326,16 @@ pub struct Improper {
 impl Term {
     /// Returns the list of these items that ends with `tail`; where that is a list itself, its elements come
     /// last.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::Term;
+    ///
+    /// let improper = Term::list_with_tail(vec![Term::from(1)], Term::from(2));
+    /// assert_eq!(improper.to_string(), "[1|2]");
+    /// let list = Term::list_with_tail(vec![Term::from(1)], Term::List(vec![Term::from(2)]));
+    /// assert_eq!(list, Term::List(vec![Term::from(1), Term::from(2)]));
+    /// ```
     pub fn list_with_tail(mut items: Vec<Term>, tail: Term) -> Term {
         match tail {
             Term::List(rest) => {
@@ -319,6 +365,16 @@ impl Improper {
 }
 
 /// A map. No key stands in it twice.
+///
+/// # Examples
+/// ```
+/// use twoply_node::wire::{Map, Term};
+///
+/// let map = Map::new(vec![(Term::atom("b"), Term::from(2)), (Term::atom("a"), Term::from(1))]).unwrap();
+/// assert_eq!(map.value(&Term::atom("b")), Some(&Term::from(2)));
+/// assert_eq!(map.pairs()[0].0, Term::atom("a"));
+/// assert!(Map::new(vec![(Term::from(1), Term::from(2)), (Term::from(1), Term::from(3))]).is_none());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Map {
     /// The pairs in the order of their keys.
@@ -376,6 +432,17 @@ pub(crate) const MAX_WORDS: usize = 5;
 
 impl Reference {
     /// Makes a reference of a node; `None` unless there are one to five words.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply_node::wire::{Atom, Reference};
+    ///
+    /// let node = Atom::new("a@host")?;
+    /// let reference = Reference::new(node.clone(), 1, &[1, 2, 3]).expect("it has three words");
+    /// assert_eq!(reference.words(), [1, 2, 3]);
+    /// assert!(Reference::new(node, 1, &[]).is_none());
+    /// # Ok::<(), twoply_node::wire::AtomError>(())
+    /// ```
     pub fn new(node: Atom, creation: u32, words: &[u32]) -> Option<Reference> {
         let mut all = [0; MAX_WORDS];
         all.get_mut(..words.len())?.copy_from_slice(words);

@@ -77,6 +77,15 @@ impl ActiveBuilder {
 
     /// Says whether a closure that panics ends the actor, with the panic as its exit reason; what comes after
     /// is refused then. Unless this is called, the actor goes on with the value as the panic has left it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active};
+    ///
+    /// let account = Active::builder().end_on_panic(true).build(100);
+    /// assert!(account.ask(|_| panic!("expected: out of order")).wait().is_err());
+    /// assert!(account.ask(|balance| *balance).wait().is_err(), "it has ended");
+    /// ```
     pub fn end_on_panic(mut self, end: bool) -> ActiveBuilder {
         self.end_on_panic = end;
         self

@@ -10,6 +10,27 @@ use crate::kernel::task::ExitReason;
 /// An event that a process receives.
 ///
 /// The news are boxed: they are rare, and a mailbox should take no more than its messages need.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Event, ExitReason, Process}};
+///
+/// let process = actor::spawn_fn(|mut me: Process<u32>| {
+///     let mut sum = 0;
+///     loop {
+///         match me.receive().wait() {
+///             Event::Message(number) => sum += number,
+///             Event::Stop(_) => break ExitReason::shutdown_with(sum),
+///             other => println!("not expected here: {other:?}"),
+///         }
+///     }
+/// })?;
+/// process.try_send(3)?;
+/// process.try_send(4)?;
+/// process.drain(ExitReason::Normal);
+/// assert_eq!(process.ended().wait(), ExitReason::shutdown_with(7_u32));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 pub enum Event<M> {
     /// Somebody has sent a message.
@@ -29,6 +50,20 @@ pub enum Event<M> {
 }
 
 /// An exit signal that was trapped.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{Builder, Event, ExitReason, Process}};
+///
+/// let trapping = Builder::new().trap_exit(true).spawn_fn(|mut me: Process<()>| {
+///     let body = async |_: Process<()>| ExitReason::other("out of paper");
+///     let child = me.spawn_link(body).unwrap();
+///     let Event::Exit(exit) = me.receive().wait() else { panic!("nothing else comes") };
+///     assert_eq!((exit.from, exit.reason), (child.pid(), ExitReason::other("out of paper")));
+/// })?;
+/// assert!(trapping.ended().wait().is_normal());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exit {
@@ -39,6 +74,20 @@ pub struct Exit {
 }
 
 /// The end of a monitored process.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Event, Process}};
+///
+/// let watcher = actor::spawn_fn(|mut me: Process<()>| {
+///     let child = actor::spawn(async |_: Process<()>| ()).unwrap();
+///     let monitor = me.monitor(&child.pid());
+///     let Event::Down(down) = me.receive().wait() else { panic!("nothing else comes") };
+///     assert_eq!((down.monitor, down.from, down.name), (monitor, child.pid(), None));
+/// })?;
+/// assert!(watcher.ended().wait().is_normal());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Down {

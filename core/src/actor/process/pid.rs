@@ -257,6 +257,17 @@ impl Pid {
     }
 
     /// Returns the number of the process on its node.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{self, Process};
+    ///
+    /// let spawn = || actor::spawn(async |_: Process<()>| ());
+    /// let (first, second) = (spawn()?.pid(), spawn()?.pid());
+    /// assert!(first.serial() < second.serial());
+    /// assert!(first.is_local() && first < second);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn serial(&self) -> u64 {
         self.identity.serial
     }

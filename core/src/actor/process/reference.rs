@@ -373,6 +373,22 @@ impl<M> fmt::Debug for ProcessRef<M> {
 }
 
 /// A process, for messages that overtake the usual ones: what [`ProcessRef::urgent`] returns.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{Builder, Process}, channel};
+///
+/// let ((tell, told), (release, hold)) = (channel::unbounded(), channel::oneshot::channel());
+/// let clerk = Builder::new().spawn(async move |mut me: Process<&str>| {
+///     hold.await.unwrap();
+///     tell.try_send(me.receive().await.message()).unwrap();
+/// })?;
+/// clerk.try_send("when you have time")?;
+/// clerk.urgent().try_send("fire!")?;
+/// release.send(()).unwrap();
+/// assert_eq!(told.recv().wait()?, Some("fire!"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Urgent<'a, M>(&'a ProcessRef<M>);
 
 impl<M> Urgent<'_, M> {

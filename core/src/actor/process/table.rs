@@ -26,6 +26,19 @@ impl<M: Send + 'static> Subject for Cell<M> {
 /// The processes of one backend or several at about one moment; made by [`process_table`].
 ///
 /// Its text form is a table with a line for each process, in the order in which they were started.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Builder, Process}};
+///
+/// let clerk = Builder::new().name("clerk").spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// let table = actor::process_table([twoply::spawner()]).wait();
+/// for process in table.processes() {
+///     println!("{} has {} messages", process.info.pid, process.info.messages);
+/// }
+/// # clerk.try_send(1)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ProcessTable {
     processes: Vec<ProcessEntry>,

@@ -100,6 +100,18 @@ impl Timer {
     }
 
     /// Returns true if something is still on its way.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, actor::{self, Process}};
+    ///
+    /// let process = actor::spawn(async |mut me: Process<()>| drop(me.receive().await))?;
+    /// let timer = process.send_after(Duration::ZERO, ());
+    /// process.ended().wait();
+    /// assert!(!timer.is_pending(), "it has been received");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_pending(&self) -> bool {
         self.0.deadline().is_some()
     }

@@ -31,6 +31,18 @@ pub struct TraceEvent {
 }
 
 /// The things that a [`TraceEvent`] tells.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Process, TraceAction}, channel::Source};
+///
+/// let process = actor::spawn(async |mut me: Process<u32>| while me.receive().await.message() != Some(0) {})?;
+/// let trace = process.trace(16);
+/// process.try_send(7)?;
+/// assert_eq!(trace.recv().wait()?.action, TraceAction::Received(1));
+/// assert_eq!(trace.missed(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceAction {

@@ -9,6 +9,21 @@ use super::reference::ProcessRef;
 /// A reference to a process that is not counted, nor keeps anything of it; see
 /// [`Builder::end_when_unreferenced`](crate::actor::Builder::end_when_unreferenced).
 /// [`ProcessRef::downgrade`] makes it.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{Builder, Process, WeakRef}};
+///
+/// // A cache of a process, which ends when nobody else uses it.
+/// let counted = Builder::new().end_when_unreferenced(true);
+/// let process = counted.spawn(async |mut me: Process<u8>| while me.receive().await.is_message() {})?;
+/// let cached: WeakRef<u8> = process.downgrade();
+/// cached.upgrade().expect("it is in use").try_send(7)?;
+/// let ended = process.ended();
+/// drop(process);
+/// assert!(ended.wait().is_normal() && cached.upgrade().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct WeakRef<M>(Weak<Cell<M>>);
 
 impl<M> ProcessRef<M> {

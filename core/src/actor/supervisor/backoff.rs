@@ -42,6 +42,20 @@ pub struct Backoff {
 impl Backoff {
     /// Returns delays that begin with `first` and do not exceed `most`. Half of each is left to chance, and a
     /// child that has run for as long as `most` begins with `first` again.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, supervisor::{Backoff, ChildSpec, Supervisor}};
+    ///
+    /// let client = ChildSpec::process("client", async |mut me: Process<()>| drop(me.receive().await));
+    /// let client = client.backoff(Backoff::new(Duration::from_millis(100), Duration::from_secs(30)));
+    /// let supervisor = Supervisor::one_for_one().child(client).start().wait()?;
+    /// assert_eq!(supervisor.count().wait()?.active, 1, "only restarts are delayed");
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(first: Duration, most: Duration) -> Backoff {
         Backoff { first, most, jitter: JITTER, quiet: most }
     }

@@ -19,6 +19,20 @@ use crate::kernel::backend::Backend;
 use crate::kernel::task::set_own_hook;
 
 /// A supervisor that is to be started: its children, and what it does with them. See the [module](super).
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+///
+/// let worker = |id: &str| ChildSpec::process(id, async |mut me: Process<u8>| drop(me.receive().await));
+/// let root = Supervisor::one_for_one().name("root").child(worker("one")).child(worker("two"));
+/// let root = root.start().wait()?;
+/// println!("{}", root.tree().wait()?);
+/// assert_eq!(root.count().wait()?.active, 2);
+/// root.stop().wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a supervisor does nothing until it is started"]
 pub struct Supervisor {
     name: Option<Box<str>>,
@@ -84,6 +98,23 @@ impl Supervisor {
 
     /// Returns a supervisor that restarts the child and [those after it](Strategy::RestForOne); see
     /// [`Supervisor::new`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{ExitReason, Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let child = |id: &str| ChildSpec::process(id, async |mut me: Process<()>| drop(me.receive().await));
+    /// let (first, second, third) = (child("first"), child("second"), child("third"));
+    /// let (to_first, to_second, to_third) = (first.reference(), second.reference(), third.reference());
+    /// let supervisor = Supervisor::rest_for_one().child(first).child(second).child(third).start().wait()?;
+    /// let (first, third) = (to_first.process().unwrap(), to_third.process().unwrap());
+    /// to_second.send(()).wait()?; // It ends. The third one is restarted as well.
+    /// assert_eq!(third.ended().wait(), ExitReason::Shutdown);
+    /// assert!(first.pid().is_alive_here());
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rest_for_one() -> Supervisor {
         Supervisor::new(Strategy::RestForOne)
     }

@@ -153,6 +153,16 @@ pub enum PlanError {
 pub struct Ignore;
 
 /// The answer of a supervisor that does not do what it was asked.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::supervisor::{ChildError, Supervisor}};
+///
+/// let supervisor = Supervisor::one_for_one().start().wait()?;
+/// assert!(matches!(supervisor.restart_child("nobody").wait(), Err(ChildError::NotFound)));
+/// # supervisor.stop().wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChildError {

@@ -65,6 +65,23 @@ impl fmt::Display for Restart {
 }
 
 /// Says how a child is stopped.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::{Wait, actor::{ExitReason, Process, supervisor::{ChildSpec, Shutdown, Supervisor}}};
+///
+/// // It traps its exits, and takes no notice of them.
+/// let stubborn = ChildSpec::process("stubborn", async |mut me: Process<()>| loop { me.receive().await; })
+///     .settings(|builder| builder.trap_exit(true))
+///     .shutdown(Shutdown::Deadline(Duration::from_millis(1)));
+/// let child = stubborn.reference();
+/// let supervisor = Supervisor::one_for_one().child(stubborn).start().wait()?;
+/// let process = child.process().expect("it runs");
+/// supervisor.stop().wait();
+/// assert_eq!(process.ended().wait(), ExitReason::Killed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
     /// The child is asked with [`ExitReason::Shutdown`], and ended with [`ExitReason::Kill`] if it has not
@@ -328,6 +345,20 @@ impl<M: Send + 'static> ChildSpec<M> {
     }
 
     /// As [`ChildSpec::register`], in `registry`.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::actor::{Process, Registry, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let registry = Registry::new();
+    /// let sink = ChildSpec::process("sink", async |mut me: Process<u8>| drop(me.receive().await));
+    /// let sink = sink.register_in(&registry, "the sink");
+    /// let supervisor = Supervisor::one_for_one().child(sink).start().wait()?;
+    /// assert!(registry.whereis::<u8>("the sink")?.is_some());
+    /// # supervisor.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn register_in(mut self, registry: &Registry, name: impl Into<Arc<str>>) -> ChildSpec<M> {
         self.names.push((registry.clone(), name.into()));
         self

@@ -12,6 +12,19 @@ use crate::actor::Pid;
 use crate::kernel::strand::trampoline;
 
 /// The description of one child; see [`SupervisorRef::children`].
+///
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{Process, supervisor::{ChildSpec, ChildState, Supervisor}};
+///
+/// let child = ChildSpec::process("one", async |mut me: Process<()>| drop(me.receive().await));
+/// let supervisor = Supervisor::one_for_one().child(child).start().wait()?;
+/// let info = &supervisor.children().wait()?[0];
+/// assert!(matches!(&info.state, ChildState::Running(pid) if info.pid() == Some(pid)));
+/// assert!(info.to_string().ends_with(", permanent worker"));
+/// # supervisor.stop().wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildInfo {

@@ -110,6 +110,16 @@ impl UnixListenerBuilder {
 
     /// Sets whether the file is removed when the listener is dropped. Default: no. It is left alone if
     /// another file has its name by then, and by the child of a fork.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UnixListener};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-unlink-{}", std::process::id()));
+    /// let listener = UnixListener::builder().unlink_on_drop(true).bind(&path)?;
+    /// drop(listener);
+    /// assert!(!path.exists());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn unlink_on_drop(mut self, unlink: bool) -> UnixListenerBuilder {
         self.unlink_on_drop = unlink;
         self

@@ -5,6 +5,17 @@ use std::sync::Arc;
 use super::Semaphore;
 
 /// One or several permits of a [`Semaphore`]; dropping it gives them back.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, sync::Semaphore};
+///
+/// let downloads = Semaphore::new(2);
+/// let permit = downloads.acquire().wait();
+/// assert_eq!(downloads.available_permits(), 1);
+/// drop(permit);
+/// assert_eq!(downloads.available_permits(), 2);
+/// ```
 #[derive(Debug)]
 #[must_use = "permits are given back as soon as they are dropped"]
 pub struct SemaphorePermit<'a> {

@@ -13,6 +13,17 @@ use crate::base::sync::lock;
 use crate::kernel::task::{ExitReason, TaskRef};
 
 /// The state of a process at one moment.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Process, ProcessState}};
+///
+/// let process = actor::spawn(async |_: Process<()>| ())?;
+/// process.ended().wait();
+/// let state = process.info().expect("it ran here").state;
+/// assert!(matches!(state, ProcessState::Ending | ProcessState::Ended));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProcessState {
@@ -32,6 +43,18 @@ pub enum ProcessState {
 ///
 /// The names by which it is found are with [`Registry::names_of`](crate::actor::Registry::names_of). What it
 /// waits for if that is no event is asked of its task, by [`TaskRef::waits`].
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{Builder, Process};
+///
+/// let clerk = Builder::new().name("clerk").capacity(8);
+/// let clerk = clerk.spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// let info = clerk.info().expect("it runs here");
+/// assert_eq!((info.name.as_deref(), info.capacity, info.trap_exit), (Some("clerk"), Some(8), false));
+/// assert_eq!(info.pid, clerk.pid());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProcessInfo {
