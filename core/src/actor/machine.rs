@@ -211,7 +211,8 @@ impl<S: StateMachine> Transition<S> {
         Transition { next, postponed: None, inserted: Vec::new() }
     }
 
-    /// Returns the transition that stays in the state.
+    /// Returns the transition that stays in the state. [`StateMachine`] has an example of this, of
+    /// [`to`](Transition::to) and of [`postpone`](Transition::postpone).
     pub fn keep() -> Transition<S> {
         Transition::new(Next::Keep)
     }
@@ -237,6 +238,51 @@ impl<S: StateMachine> Transition<S> {
 
     /// Inserts a message, which is handled next, as [`MachineEvent::Internal`]. Several are handled in the
     /// order in which they were inserted.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use twoply::actor::{Actor, Machine, MachineContext, MachineEvent, StateMachine, Transition};
+    /// use twoply::{Wait, channel};
+    ///
+    /// /// Goes as many steps as a message says, all of them before it handles the next message.
+    /// struct Walker(channel::Sender<u32>);
+    ///
+    /// impl StateMachine for Walker {
+    ///     type State = u32;
+    ///     type Message = u32;
+    ///     type Timer = ();
+    ///     type Error = Infallible;
+    ///
+    ///     async fn started(&mut self, _: &mut MachineContext<'_, Walker>) -> Result<u32, Infallible> {
+    ///         Ok(0)
+    ///     }
+    ///
+    ///     async fn handle(
+    ///         &mut self,
+    ///         at: u32,
+    ///         event: MachineEvent<u32>,
+    ///         _: &mut MachineContext<'_, Walker>,
+    ///     ) -> Result<Transition<Walker>, Infallible> {
+    ///         Ok(match event {
+    ///             MachineEvent::Message(steps) | MachineEvent::Internal(steps) if steps > 0 => {
+    ///                 Transition::to(at + 1).then(steps - 1)
+    ///             }
+    ///             _ => {
+    ///                 _ = self.0.try_send(at);
+    ///                 Transition::keep()
+    ///             }
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// let (tell, places) = channel::unbounded();
+    /// let walker = Machine::new(Walker(tell)).spawn()?;
+    /// walker.try_send(3)?;
+    /// walker.try_send(4)?;
+    /// assert_eq!((places.recv().wait()?, places.recv().wait()?), (3, 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn then(mut self, message: S::Message) -> Transition<S> {
         self.inserted.push(message);
         self
@@ -341,6 +387,7 @@ impl<S: StateMachine> MachineContext<'_, S> {
     }
 
     /// Sets the timeout of this name, which is over after `duration`, whatever happens meanwhile.
+    /// [`MachineContext`] has an example.
     pub fn set_timeout(&mut self, name: S::Timer, duration: Duration) {
         self.changes.push((Kind::Named(name), Some(duration)));
     }

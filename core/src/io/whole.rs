@@ -138,6 +138,19 @@ pub fn read_to_end<'a, R: AsyncRead + Unpin + ?Sized>(
 ///
 /// # Errors
 /// As there; [`InvalidData`](io::ErrorKind::InvalidData) for what is not UTF-8.
+///
+/// # Examples
+/// ```
+/// use std::io::ErrorKind;
+/// use twoply::{Wait, io};
+///
+/// let mut text = String::from("read: ");
+/// assert_eq!(io::read_to_string(&mut &b"hello"[..], &mut text, 100).wait()?, 5);
+/// assert_eq!(text, "read: hello");
+/// let error = io::read_to_string(&mut &b"\xff"[..], &mut text, 100).wait().unwrap_err();
+/// assert_eq!((error.kind(), text.as_str()), (ErrorKind::InvalidData, "read: hello"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub async fn read_to_string<R: AsyncRead + Unpin + ?Sized>(
     reader: &mut R,
     text: &mut String,

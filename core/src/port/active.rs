@@ -8,6 +8,19 @@
 ///
 /// It comes on top of the backpressure that there is in any case: a port whose owner's mailbox or channel is
 /// full reads nothing either.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::UnixStream, port::{self, Active, Event}};
+///
+/// let (ours, theirs) = UnixStream::pair()?;
+/// theirs.write_all(b"one\ntwo\n").wait()?;
+/// let port = port::lines(ours).active(Active::Once).start()?;
+/// assert!(matches!(port.recv().wait()?, Event::Item(line) if line == "one"));
+/// port.active(Active::Once); // Nothing comes before it is asked for.
+/// assert!(matches!(port.recv().wait()?, Event::Item(line) if line == "two"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Active {
     /// No items at all.

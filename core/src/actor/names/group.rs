@@ -68,6 +68,18 @@ struct State<M: Send + 'static> {
 }
 
 /// A change of a group; see [`Group::watch`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, actor::{self, Group, Membership, Process}};
+///
+/// let group = Group::new();
+/// let (_, changes) = group.watch();
+/// let member = actor::spawn(async |mut me: Process<u8>| drop(me.receive().await))?;
+/// group.join(&member);
+/// assert!(matches!(changes.recv().wait()?, Membership::Joined(other) if other == member));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub enum Membership<M: Send + 'static> {
     /// The process has joined.
     Joined(ProcessRef<M>),

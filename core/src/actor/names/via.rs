@@ -10,6 +10,17 @@ use crate::channel::{SendError, TrySendError};
 use crate::promise::{Failure, Resolver};
 
 /// The error of sending to a name. The message is handed back.
+///
+/// # Examples
+/// ```
+/// use twoply::actor::{Registry, SendToNameError, Via};
+///
+/// let nobody = Via::new(Registry::new(), "nobody");
+/// match nobody.try_send("hello") {
+///     Err(SendToNameError::NoName(name, message)) => assert_eq!((&*name, message), ("nobody", "hello")),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SendToNameError<M> {

@@ -36,6 +36,18 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// As [`SupervisorRef::named`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Registry, supervisor::{Supervisor, SupervisorRef}}};
+    ///
+    /// let registry = Registry::new();
+    /// let root = Supervisor::one_for_one().register_in(&registry, "root").start().wait()?;
+    /// let found = SupervisorRef::named_in(&registry, "root")?.expect("it has the name");
+    /// assert_eq!(found.pid(), root.pid());
+    /// # root.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn named_in(registry: &Registry, name: &str) -> Result<Option<SupervisorRef>, WrongTypeError> {
         Ok(registry.whereis::<Control>(name)?.map(SupervisorRef::new))
     }

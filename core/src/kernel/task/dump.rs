@@ -58,6 +58,20 @@ pub enum TaskState {
 /// One task of a [`Dump`].
 ///
 /// Its text form takes a line, and one more for each wait.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use twoply::task::{self, TaskKind, TaskState};
+/// use twoply::{Wait, channel};
+///
+/// let (_tx, rx) = channel::bounded::<u8>(1);
+/// let reader = task::Builder::new().name("reader").spawn(async move { rx.recv().await }).unwrap();
+/// let dump = task::dump([twoply::spawner()]).limit(Duration::from_secs(10)).wait();
+/// let reader = dump.task(reader.id()).expect("it has a name, and is not over");
+/// assert_eq!((reader.kind, reader.state), (TaskKind::Future, TaskState::Waiting));
+/// println!("{reader}"); // It tells which channel it waits for.
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskDump {

@@ -124,6 +124,20 @@ impl Panic {
     }
 
     /// Goes on panicking with the payload, on the calling stack.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Failure, Wait};
+    ///
+    /// let caught = std::panic::catch_unwind(|| {
+    ///     let task = twoply::spawn(async { panic!("expected: no luck") });
+    ///     match task.wait() {
+    ///         Err(Failure::Panicked(panic)) => panic.resume(),
+    ///         other => other,
+    ///     }
+    /// });
+    /// assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"expected: no luck"));
+    /// ```
     pub fn resume(self) -> ! {
         resume_unwind(self.into_payload())
     }

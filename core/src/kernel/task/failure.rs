@@ -69,6 +69,14 @@ impl Failure {
     }
 
     /// Returns true if the task panicked.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    ///
+    /// let task = twoply::spawn(async { panic!("expected: no luck") });
+    /// assert!(task.wait().unwrap_err().is_panic());
+    /// ```
     pub fn is_panic(&self) -> bool {
         matches!(self, Failure::Panicked(_))
     }

@@ -198,6 +198,16 @@ impl<T: 'static> fmt::Debug for LocalKey<T> {
 }
 
 /// The running task has no value of a task-local.
+///
+/// # Examples
+/// ```
+/// use twoply::task_local;
+///
+/// task_local!(static USER: u32);
+///
+/// let error = USER.try_with(|user| *user).unwrap_err();
+/// assert_eq!(error.to_string(), "the task-local `USER` is not set here");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the task-local `{name}` is not set here")]
 #[non_exhaustive]
