@@ -62,26 +62,31 @@ pub struct WaitKey(Option<Key>);
 
 impl WaitKey {
     /// Returns a key that names no entry.
+    #[inline]
     pub(crate) const fn new() -> WaitKey {
         WaitKey(None)
     }
 
     /// Returns whether the future waits, or has been notified and has not been polled since.
+    #[inline]
     pub(crate) fn is_set(&self) -> bool {
         self.0.is_some()
     }
 
     /// Unsets the key, and returns what it named. For lists other than [`WaitList`].
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Key> {
         self.0.take()
     }
 
     /// Returns the entry that the key names. For lists other than [`WaitList`].
+    #[inline]
     pub(crate) fn get(&self) -> Option<Key> {
         self.0
     }
 
     /// Makes this the key of the entry `key`. For lists other than [`WaitList`].
+    #[inline]
     pub(crate) fn set(&mut self, key: Key) {
         self.0 = Some(key);
     }

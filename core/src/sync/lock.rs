@@ -46,28 +46,6 @@ impl Waiting {
         Waiting { wait_key: WaitKey::new(), lock_wait: LockWait::default() }
     }
 
-    /// Polls for the lock, and spends a unit of the budget on it. Returns who is known to have it then.
-    ///
-    /// # Errors
-    /// When the wait would never end, because it would be for the waiting task itself.
-    #[inline]
-    pub(super) fn poll(
-        &mut self,
-        raw: &impl RawLock,
-        cx: &mut Context<'_>,
-        holder: FindHolder,
-    ) -> Poll<Result<Option<TaskId>, Cycle>> {
-        if let Some(holder) = self.lock_at_once(raw, holder) {
-            return Poll::Ready(Ok(holder));
-        }
-        if let Err(cycle) = ready!(self.poll_in_turn(raw, cx)) {
-            return Poll::Ready(Err(cycle));
-        }
-        let holder = with_state(holder);
-        raw.add_holder(holder);
-        Poll::Ready(Ok(holder))
-    }
-
     /// Takes the lock if that can be done at once and this has not waited yet, and spends a unit of the
     /// budget on it. Returns who is known to have it then.
     #[inline]
@@ -82,9 +60,21 @@ impl Waiting {
         if self.wait_key.is_set() { None } else { coop::complete_at_once(lock) }
     }
 
-    /// As [`Waiting::poll`], where somebody else may have the lock.
+    /// Polls for the lock, where [`Waiting::lock_at_once`] has not got it, and spends a unit of the budget on
+    /// it. Returns who is known to have it then.
+    ///
+    /// The two are called apart: what comes of a free lock stays in registers. A result of both would be
+    /// written to memory in pieces and read as one right after, which stalls.
+    ///
+    /// # Errors
+    /// When the wait would never end, because it would be for the waiting task itself.
     #[cold]
-    fn poll_in_turn(&mut self, raw: &impl RawLock, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
+    pub(super) fn poll_in_turn(
+        &mut self,
+        raw: &impl RawLock,
+        cx: &mut Context<'_>,
+        holder: FindHolder,
+    ) -> Poll<Result<Option<TaskId>, Cycle>> {
         let unit = ready!(coop::proceed(cx));
         let locked = match raw.poll_lock(&mut self.wait_key, cx.waker()) {
             Poll::Ready(()) => Ok(()),
@@ -92,7 +82,11 @@ impl Waiting {
         };
         self.lock_wait.end();
         unit.spend();
-        Poll::Ready(locked)
+        Poll::Ready(locked.map(|()| {
+            let holder = with_state(holder);
+            raw.add_holder(holder);
+            holder
+        }))
     }
 
     fn pending(&mut self, raw: &impl RawLock, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {

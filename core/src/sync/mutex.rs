@@ -211,7 +211,7 @@ impl<T: ?Sized> Mutex<T> {
             return None;
         }
         self.raw.set_holder(with_state(take_lock));
-        Some(MutexGuard::new(self).unless_poisoned())
+        Some(MutexGuard::unless_poisoned(self))
     }
 
     /// Returns a guard that borrows nothing, if nobody has the lock. Never waits.
@@ -270,6 +270,12 @@ impl<T: ?Sized> Mutex<T> {
         let _ = self.poison.compare_exchange(POISONED, SOUND, Relaxed, Relaxed);
     }
 
+    /// Returns whether no panic poisons the mutex.
+    #[inline]
+    fn is_never_poisoned(&self) -> bool {
+        self.poison.load(Relaxed) == NEVER
+    }
+
     /// Panics if a panic has poisoned the mutex.
     #[inline]
     fn refuse_poison(&self) {
@@ -282,7 +288,7 @@ impl<T: ?Sized> Mutex<T> {
     /// was taken.
     #[inline]
     fn unlock(&self, panicking_before: bool) {
-        if self.poison.load(Relaxed) != NEVER {
+        if !self.is_never_poisoned() {
             self.note_panic(panicking_before);
         }
         self.raw.unlock();
@@ -299,7 +305,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Returns whether a panic is under way, as far as that matters to a guard of this mutex.
     #[inline]
     fn is_panicking(&self) -> bool {
-        self.poison.load(Relaxed) != NEVER && std::thread::panicking()
+        !self.is_never_poisoned() && std::thread::panicking()
     }
 }
 

@@ -43,11 +43,15 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         MutexGuard { mutex, panicking: mutex.is_panicking(), value: PhantomData }
     }
 
-    /// Panics if a panic has poisoned the mutex, and gives the lock back before.
+    /// As [`MutexGuard::new`]; panics if a panic has poisoned the mutex, and gives the lock back before.
     #[inline]
-    pub(super) fn unless_poisoned(self) -> MutexGuard<'a, T> {
-        self.mutex.refuse_poison();
-        self
+    pub(super) fn unless_poisoned(mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+        if mutex.is_never_poisoned() {
+            return MutexGuard { mutex, panicking: false, value: PhantomData };
+        }
+        let guard = MutexGuard::new(mutex);
+        mutex.refuse_poison();
+        guard
     }
 
     /// Returns the mutex whose lock this is. An associated function, so that it hides no method of the

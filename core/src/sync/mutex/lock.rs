@@ -44,13 +44,10 @@ impl<'a, T: ?Sized> Lock<'a, T> {
     /// ```
     #[inline]
     pub fn wait(mut self) -> MutexGuard<'a, T> {
-        match self.mutex {
-            Some(mutex) if self.waiting.lock_at_once(&mutex.raw, take_lock).is_some() => {
-                self.mutex = None;
-                MutexGuard::new(mutex).unless_poisoned()
-            }
-            _ => Wait::wait(self),
-        }
+        let Some(mutex) = self.lock_at_once() else { return Wait::wait(self) };
+        // It has never waited, so there is nothing to end.
+        std::mem::forget(self);
+        MutexGuard::unless_poisoned(mutex)
     }
 
     /// Makes it return an error where it would panic.
@@ -74,13 +71,22 @@ impl<'a, T: ?Sized> Lock<'a, T> {
         CheckedLock { lock: self }
     }
 
-    /// Polls for the guard. Poison is the caller's matter.
+    /// Takes the lock, which the caller makes a guard of, if that can be done at once.
     #[inline]
-    fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<Result<MutexGuard<'a, T>, Cycle>> {
+    fn lock_at_once(&mut self) -> Option<&'a Mutex<T>> {
         let mutex = self.mutex.expect(POLLED_AGAIN);
-        let locked = ready!(self.waiting.poll(&mutex.raw, cx, take_lock));
+        self.waiting.lock_at_once(&mutex.raw, take_lock)?;
         self.mutex = None;
-        Poll::Ready(locked.map(|_holder| MutexGuard::new(mutex)))
+        Some(mutex)
+    }
+
+    /// Polls for the lock, as [`Waiting::poll_in_turn`].
+    #[cold]
+    fn lock_in_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<&'a Mutex<T>, Cycle>> {
+        let mutex = self.mutex.expect(POLLED_AGAIN);
+        let locked = ready!(self.waiting.poll_in_turn(&mutex.raw, cx, take_lock));
+        self.mutex = None;
+        Poll::Ready(locked.map(|_holder| mutex))
     }
 }
 
@@ -89,8 +95,11 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
-        match ready!(self.poll_guard(cx)) {
-            Ok(guard) => Poll::Ready(guard.unless_poisoned()),
+        if let Some(mutex) = self.lock_at_once() {
+            return Poll::Ready(MutexGuard::unless_poisoned(mutex));
+        }
+        match ready!(self.lock_in_turn(cx)) {
+            Ok(mutex) => Poll::Ready(MutexGuard::unless_poisoned(mutex)),
             Err(cycle) => refuse_deadlock(&cycle),
         }
     }
@@ -124,9 +133,13 @@ impl<'a, T: ?Sized> Future for CheckedLock<'a, T> {
     type Output = Result<MutexGuard<'a, T>, LockError<MutexGuard<'a, T>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match ready!(self.lock.poll_guard(cx)) {
-            Ok(guard) if MutexGuard::mutex(&guard).is_poisoned() => Err(LockError::Poisoned(guard)),
-            Ok(guard) => Ok(guard),
+        let locked = match self.lock.lock_at_once() {
+            Some(mutex) => Ok(mutex),
+            None => ready!(self.lock.lock_in_turn(cx)),
+        };
+        Poll::Ready(match locked {
+            Ok(mutex) if mutex.is_poisoned() => Err(LockError::Poisoned(MutexGuard::new(mutex))),
+            Ok(mutex) => Ok(MutexGuard::new(mutex)),
             Err(cycle) => Err(LockError::Deadlock(cycle)),
         })
     }
@@ -163,7 +176,10 @@ impl<T: ?Sized> Future for LockOwned<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
         let this = &mut *self;
         let raw = &this.mutex.as_ref().expect(POLLED_AGAIN).raw;
-        let locked = ready!(this.waiting.poll(raw, cx, |_| None));
+        let locked = match this.waiting.lock_at_once(raw, |_| None) {
+            Some(_) => Ok(None),
+            None => ready!(this.waiting.poll_in_turn(raw, cx, |_| None)),
+        };
         let mutex = this.mutex.take().expect(POLLED_AGAIN);
         if let Err(cycle) = locked {
             refuse_deadlock(&cycle);

@@ -49,20 +49,25 @@ macro_rules! waiting {
             /// As the future does.
             #[inline]
             pub fn wait(mut self) -> $guard<$($life,)? T> {
-                let at_once = match &self.lock {
-                    Some(lock) => self.waiting.lock_at_once(&Access(&lock.raw, $permits), $holder),
-                    None => None,
-                };
-                match (at_once, &mut self.lock) {
-                    (Some(holder), lock @ Some(_)) => $guard::new(lock.take().expect(POLLED_AGAIN), holder),
-                    _ => Wait::wait(self),
-                }
+                let Some(guard) = self.lock_at_once() else { return Wait::wait(self) };
+                // It has never waited, so there is nothing to end.
+                std::mem::forget(self);
+                guard
             }
 
+            /// Returns the guard if that can be done at once.
             #[inline]
-            fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<Result<$guard<$($life,)? T>, Cycle>> {
+            fn lock_at_once(&mut self) -> Option<$guard<$($life,)? T>> {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
-                let locked = ready!(self.waiting.poll(&Access(&lock.raw, $permits), cx, $holder));
+                let holder = self.waiting.lock_at_once(&Access(&lock.raw, $permits), $holder)?;
+                Some($guard::new(self.lock.take()?, holder))
+            }
+
+            /// Polls for the guard, as [`Waiting::poll_in_turn`].
+            #[cold]
+            fn lock_in_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<$guard<$($life,)? T>, Cycle>> {
+                let lock = self.lock.as_ref().expect(POLLED_AGAIN);
+                let locked = ready!(self.waiting.poll_in_turn(&Access(&lock.raw, $permits), cx, $holder));
                 let lock = self.lock.take().expect(POLLED_AGAIN);
                 Poll::Ready(locked.map(|holder| $guard::new(lock, holder)))
             }
@@ -73,7 +78,10 @@ macro_rules! waiting {
 
             #[inline]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                match ready!(self.poll_guard(cx)) {
+                if let Some(guard) = self.lock_at_once() {
+                    return Poll::Ready(guard);
+                }
+                match ready!(self.lock_in_turn(cx)) {
                     Ok(guard) => Poll::Ready(guard),
                     Err(cycle) => refuse_deadlock(&cycle),
                 }
@@ -133,7 +141,10 @@ macro_rules! checked {
             type Output = Result<$guard<'a, T>, LockError<$guard<'a, T>>>;
 
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                self.wait.poll_guard(cx).map_err(LockError::Deadlock)
+                match self.wait.lock_at_once() {
+                    Some(guard) => Poll::Ready(Ok(guard)),
+                    None => self.wait.lock_in_turn(cx).map_err(LockError::Deadlock),
+                }
             }
         }
 
