@@ -125,8 +125,10 @@ impl<T> OnceCell<T> {
     /// assert_eq!(cell.get_or_init(async || unreachable!("it is there")).wait(), &Ok("first"));
     /// ```
     pub async fn get_or_init<F: IntoFuture<Output = T>>(&self, init: impl FnOnce() -> F) -> &T {
-        let made = self.get_or_try_init(|| async { Ok::<T, Infallible>(init().await) }).await;
-        let Ok(value) = made;
+        if let Some(value) = self.value.get() {
+            return value;
+        }
+        let Ok(value) = self.make(|| async { Ok::<T, Infallible>(init().await) }).await;
         value
     }
 
@@ -151,10 +153,18 @@ impl<T> OnceCell<T> {
     where
         F: IntoFuture<Output = Result<T, E>>,
     {
+        match self.value.get() {
+            Some(value) => Ok(value),
+            None => self.make(init).await,
+        }
+    }
+
+    /// As [`OnceCell::get_or_try_init`], for a cell that has been seen without a value.
+    async fn make<E, F>(&self, init: impl FnOnce() -> F) -> Result<&T, E>
+    where
+        F: IntoFuture<Output = Result<T, E>>,
+    {
         loop {
-            if let Some(value) = self.value.get() {
-                return Ok(value);
-            }
             match self.begin() {
                 Ok(attempt) => {
                     let value = attempt.run(init()).await?;
@@ -168,6 +178,9 @@ impl<T> OnceCell<T> {
                     }
                 }
                 Err(None) => {}
+            }
+            if let Some(value) = self.value.get() {
+                return Ok(value);
             }
         }
     }
