@@ -100,10 +100,15 @@ impl Header {
         attributes: Option<Box<Attributes>>,
     ) -> Header {
         let header = Header { id, backend, slot: SharedSlot::new(kind) };
-        if attributes.is_some() {
-            header.slot.get_or_make(|| Shared::new(header.id, kind, attributes, None));
-        }
-        header
+        if attributes.is_some() { header.with(kind, attributes) } else { header }
+    }
+
+    /// Returns the header with the shared part of a task that has attributes. It is out of line, so that the
+    /// header of a task without is written where it will lie, and not copied there.
+    #[cold]
+    fn with(self, kind: TaskKind, attributes: Option<Box<Attributes>>) -> Header {
+        self.slot.get_or_make(|| Shared::new(self.id, kind, attributes, None));
+        self
     }
 
     #[inline]

@@ -454,15 +454,12 @@ where
         _ => attributes,
     };
     let layered = is_hooked && attributes.as_ref().is_some_and(|attributes| attributes.is_layered());
-    let header = Header::new(id, backend, B::KIND, attributes);
     if !may_start {
-        header.set_untold();
-        // The observer counts on being told, whatever the body's destructor does.
-        discard_panic(move || drop(body));
-        header.finish();
-        return Err(SpawnError::ShutDown);
+        return Err(refuse(Header::new(id, backend, B::KIND, attributes), body));
     }
-    let blocking = header.backend().mode() == Mode::Blocking;
+    let blocking = backend.mode() == Mode::Blocking;
+    // Nobody takes its address before it lies in the task: so it is written there, and not copied.
+    let header = Header::new(id, backend, B::KIND, attributes);
     let task_builder = async_task::Builder::new().metadata(header);
     let future = move |header: &Header| JobFuture {
         body: Some(body),
@@ -487,6 +484,16 @@ where
     }
     launch(job)?;
     Ok(task)
+}
+
+/// Ends a task that must not begin, as its backend has been closed.
+#[cold]
+fn refuse<B>(header: Header, body: B) -> SpawnError {
+    header.set_untold();
+    // The observer counts on being told, whatever the body's destructor does.
+    discard_panic(move || drop(body));
+    header.finish();
+    SpawnError::ShutDown
 }
 
 /// Hands a new job to its backend. Once that has it, the job may be over, and what it knew its backend by is
