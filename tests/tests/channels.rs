@@ -21,6 +21,7 @@ laws! {
         a_permit_of_a_closed_channel_hands_the_message_back,
         a_dropped_reservation_passes_its_room_on,
         a_batch_takes_what_is_there_and_makes_room,
+        who_does_not_wait_takes_what_is_there_and_makes_room,
         a_dropped_batch_has_received_nothing,
         a_send_that_runs_out_of_time_hands_its_message_back,
         a_send_that_is_given_up_hands_its_message_back,
@@ -149,6 +150,38 @@ fn a_batch_takes_what_is_there_and_makes_room(on: &Systems) {
         assert_eq!(all[0], 1000, "what was there before stays");
         assert_eq!(all[1..], (0..100).collect::<Vec<_>>());
     }
+}
+
+fn who_does_not_wait_takes_what_is_there_and_makes_room(on: &Systems) {
+    let all = || [channel::bounded(2), channel::unbounded(), channel::priority(2, |_| 0)];
+    for (tx, rx) in all() {
+        let task = on.here().spawn(async move {
+            assert_eq!(rx.try_iter().next(), None);
+            (0..2).for_each(|n| tx.try_send(n).unwrap());
+            let taken = rx.try_iter().inspect(|n| {
+                if *n < 3 {
+                    tx.try_send(n + 2).unwrap()
+                }
+            });
+            assert_eq!(
+                taken.take(3).collect::<Vec<u32>>(),
+                [0, 1, 2],
+                "there is room for each that it takes"
+            );
+            // The end of what is there is not the end of the channel; and that is no reason to wait.
+            assert_eq!(rx.try_iter().collect::<Vec<_>>(), [3, 4]);
+            tx.try_send(5).unwrap();
+            drop(tx);
+            assert_eq!(rx.try_iter().collect::<Vec<_>>(), [5]);
+            assert_eq!(rx.try_iter().next(), None);
+        });
+        task.wait().unwrap();
+    }
+    let (tx, rx) = channel::rendezvous();
+    let mut send = tx.send(7);
+    assert!(pending(&mut send));
+    assert_eq!(rx.try_iter().collect::<Vec<_>>(), [7]);
+    assert_eq!(send.wait(), Ok(()));
 }
 
 fn a_dropped_batch_has_received_nothing(on: &Systems) {

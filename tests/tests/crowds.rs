@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::actor::supervisor::ChildError;
@@ -9,8 +10,9 @@ use twoply_core::actor::{
     Actor, Backlog, Builder, Context, ExitReason, Pid, Pool, Process, ProcessRef, Registry, Routing,
     SendToNameError, Topic,
 };
-use twoply_core::channel::TrySendError;
+use twoply_core::channel::{Sink, TrySendError};
 use twoply_core::promise::{Failure, Resolver};
+use twoply_core::stream::{self, Stream};
 use twoply_tests::{Gate, Signal, Systems, all_are_over, builder, eventually, far, laws};
 
 laws! {
@@ -26,6 +28,7 @@ laws! {
         a_busy_member_holds_up_nobody_who_shares_its_queue,
         a_pool_may_grow_and_shrink,
         a_full_pool_refuses_and_waits,
+        a_pool_is_a_sink,
         a_graceful_stop_of_a_pool_finishes_what_was_sent,
         a_pool_that_has_been_stopped_takes_nothing,
         a_member_that_stops_is_replaced_by_a_resize,
@@ -282,6 +285,33 @@ fn a_full_pool_refuses_and_waits(on: &Systems) {
     gate.open();
     assert!(waiting.wait().unwrap());
     pool.stop().wait();
+}
+
+fn a_pool_is_a_sink(on: &Systems) {
+    let routings =
+        [Routing::round_robin(), Routing::least_loaded(), Routing::hash(key), Routing::first_idle(1)];
+    for routing in routings {
+        let (log, told) = mpsc::channel();
+        let builder = Pool::builder().size(1).routing(routing).settings(|builder| builder.capacity(1));
+        let builder = builder.on(on.here().backend());
+        let pool = builder.start(move || Worker { log: Some(log.clone()) }).wait().unwrap();
+        let sink: Arc<dyn Sink<Job> + Send + Sync> = Arc::new(pool.clone());
+        let gate = Gate::new();
+        sink.send(Job::Await(gate.clone())).wait().map_err(drop).unwrap();
+        eventually("the member is busy", || gate.waiting() == 1);
+        sink.try_send(Job::Tell(0)).map_err(drop).unwrap();
+        // What is not sent in time comes back, and is not sent.
+        let late = sink.send(Job::Tell(9)).timeout(Duration::from_millis(1)).wait().unwrap_err();
+        assert!(matches!(late.into_inner(), Job::Tell(9)));
+        let numbers = stream::iter(1..4).map(Job::Tell).forward(Arc::clone(&sink));
+        let forward = on.here().spawn(async move { numbers.await.is_ok() });
+        gate.open();
+        assert!(forward.wait().unwrap());
+        assert_eq!(pool.stop_gracefully().wait(), ExitReason::Normal);
+        assert!(matches!(sink.send(Job::Stop).wait().unwrap_err().into_inner(), Job::Stop));
+        drop((pool, sink));
+        assert_eq!(told.iter().collect::<Vec<u32>>(), [0, 1, 2, 3]);
+    }
 }
 
 fn a_graceful_stop_of_a_pool_finishes_what_was_sent(on: &Systems) {

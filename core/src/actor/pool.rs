@@ -10,6 +10,7 @@
 
 mod builder;
 mod routing;
+mod sending;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -18,10 +19,11 @@ use self::builder::Members;
 pub use self::builder::PoolBuilder;
 use self::routing::Route;
 pub use self::routing::Routing;
+use self::sending::Waits;
 use super::supervisor::{ChildError, SupervisorRef};
 use super::{ExitReason, ProcessRef};
 use crate::base::sync::lock_std;
-use crate::channel::{SendError, TrySendError};
+use crate::channel::{Sending, TrySendError};
 use crate::future::join_all;
 use crate::promise::{Failure, Resolver, answer};
 use crate::sync;
@@ -70,6 +72,7 @@ struct Shared<M: Send + 'static> {
     /// The members, in the order in which they were started. It is replaced as a whole.
     members: Mutex<Arc<Vec<Member<M>>>>,
     route: Route<M>,
+    waits: Waits<M>,
     supervisor: SupervisorRef,
     /// The ids of members that have been found to be over, and of which the supervisor still has the specs.
     gone: Mutex<Vec<Arc<str>>>,
@@ -99,11 +102,12 @@ impl<M: Send + 'static> Pool<M> {
         PoolBuilder::new()
     }
 
-    /// Sends `message` to the member that the routing says, and waits for room there. A future that is
-    /// dropped has not sent it.
+    /// Sends `message` to the member that the routing says, and waits for room there: finish it with `.await`
+    /// or `.wait()`. A future that is dropped has not sent it. The pool is a [`Sink`](crate::channel::Sink),
+    /// as a reference to a process is.
     ///
     /// # Errors
-    /// When no member is left. The message is handed back.
+    /// The future's output is an error when no member is left. The message is handed back.
     ///
     /// # Examples
     /// ```
@@ -125,23 +129,8 @@ impl<M: Send + 'static> Pool<M> {
     /// assert_eq!(pool.send(2).wait().unwrap_err().into_inner(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn send(&self, message: M) -> Result<(), SendError<M>> {
-        if let Some(queue) = self.0.route.queue() {
-            return queue.send(message).await;
-        }
-        let mut message = message;
-        loop {
-            let members = self.list();
-            let Some(at) = self.0.route.choose(&members, &message) else { return Err(SendError(message)) };
-            match members[at].process.send(message).await {
-                Ok(()) => return Ok(()),
-                // The member is gone; there may be others.
-                Err(SendError(unsent)) => {
-                    message = unsent;
-                    self.forget(&members[at]);
-                }
-            }
-        }
+    pub fn send(&self, message: M) -> Sending<'_, M, Pool<M>> {
+        Sending::new(self, message)
     }
 
     /// Sends `message` if that can be done at once: to the member that the routing says, or to the next one

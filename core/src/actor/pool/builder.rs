@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::routing::{Route, Routing};
+use super::sending::Waits;
 use super::{Member, Pool, Shared};
 use crate::actor::supervisor::{ChildSpec, Mailbox, Report, Restart, StartError, Supervisor};
 use crate::actor::{Actor, Builder};
@@ -162,6 +163,7 @@ impl<M: Send + 'static> PoolBuilder<M> {
         Ok(Pool(Arc::new(Shared {
             members: Mutex::new(Arc::new(members.collect())),
             route,
+            waits: Waits::new(),
             supervisor,
             gone: Mutex::default(),
             maker: maker_of_more,

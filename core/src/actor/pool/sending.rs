@@ -1,0 +1,110 @@
+//! A pool as a target of messages: [`Sink`] for [`Pool`].
+//!
+//! A message that has to wait for room waits at one member. Which one that is cannot be told from the key
+//! that the sender keeps, so the pool keeps that, with the key of the member's own queue.
+
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use super::{Member, Pool};
+use crate::base::sync::lock_std;
+use crate::base::waitlist::{LinkedSlab, WaitKey};
+use crate::channel::{SendError, Sink, TrySendError, take_message};
+
+/// The sends that wait for room at a member, by the keys that their futures have.
+pub(super) struct Waits<M: Send + 'static>(Mutex<LinkedSlab<Attempt<M>>>);
+
+/// A send at the member that the routing has chosen. Dropping it ends the wait there.
+struct Attempt<M: Send + 'static> {
+    member: Member<M>,
+    wait_key: WaitKey,
+}
+
+impl<M: Send + 'static> Waits<M> {
+    pub(super) fn new() -> Waits<M> {
+        Waits(Mutex::new(LinkedSlab::new()))
+    }
+
+    /// Takes the attempt out that waits under this key, if there is one. It must not be dropped under a lock.
+    fn take(&self, wait_key: &mut WaitKey) -> Option<Attempt<M>> {
+        let key = wait_key.take()?;
+        lock_std(&self.0).remove(key)
+    }
+
+    fn keep(&self, wait_key: &mut WaitKey, attempt: Attempt<M>) {
+        wait_key.set(lock_std(&self.0).push_back(attempt));
+    }
+}
+
+impl<M: Send + 'static> Drop for Attempt<M> {
+    fn drop(&mut self) {
+        if self.wait_key.is_set() {
+            self.member.process.stop_send(&mut self.wait_key);
+        }
+    }
+}
+
+impl<M: Send + 'static> Pool<M> {
+    /// Begins to send this message, at the member that the routing says.
+    fn begin_send(&self, message: &mut Option<M>) -> Result<Attempt<M>, SendError<M>> {
+        let unsent = take_message(message);
+        let members = self.list();
+        let Some(at) = self.0.route.choose(&members, &unsent) else { return Err(SendError(unsent)) };
+        *message = Some(unsent);
+        Ok(Attempt { member: members[at].clone(), wait_key: WaitKey::new() })
+    }
+}
+
+impl<M: Send + 'static> Sink<M> for Pool<M> {
+    fn poll_send(
+        &self,
+        wait_key: &mut WaitKey,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        if let Some(queue) = self.0.route.queue() {
+            return queue.poll_send(wait_key, message, cx);
+        }
+        let mut before = self.0.waits.take(wait_key);
+        loop {
+            let begun = before.take().map_or_else(|| self.begin_send(message), Ok);
+            let mut attempt = match begun {
+                Ok(attempt) => attempt,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            match attempt.member.process.poll_send(&mut attempt.wait_key, message, cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                // The member is gone; there may be others.
+                Poll::Ready(Err(SendError(unsent))) => {
+                    *message = Some(unsent);
+                    self.forget(&attempt.member);
+                }
+                Poll::Pending => {
+                    self.0.waits.keep(wait_key, attempt);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn stop_send(&self, wait_key: &mut WaitKey) {
+        match self.0.route.queue() {
+            Some(queue) => queue.stop_send(wait_key),
+            None => drop(self.0.waits.take(wait_key)),
+        }
+    }
+
+    fn take_back(&self, wait_key: &mut WaitKey) -> Option<M> {
+        match self.0.route.queue() {
+            Some(queue) => queue.take_back(wait_key),
+            None => {
+                drop(self.0.waits.take(wait_key));
+                None
+            }
+        }
+    }
+
+    fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        Pool::try_send(self, message)
+    }
+}
