@@ -45,6 +45,7 @@ laws! {
         a_write_that_fails_leaves_the_input,
         a_child_that_never_reads_holds_nobody_up,
         a_child_is_read_to_its_end,
+        what_is_written_for_a_child_that_is_over_comes_before_its_status,
         a_connection_is_established_meanwhile,
         connections_and_datagrams_are_items,
         a_file_is_read_as_lines_and_written_to,
@@ -501,6 +502,18 @@ fn a_child_is_read_to_its_end(on: &Systems) {
     };
     assert!(out.into_iter().eq((0..100).map(|number| number.to_string())));
     assert_eq!((err, status.code()), (vec!["done".to_owned()], Some(3)));
+    assert_closed(&port);
+}
+
+fn what_is_written_for_a_child_that_is_over_comes_before_its_status(on: &Systems) {
+    let child = shell("exec 3<&0; (read go <&3; echo late) & echo $$").spawn().unwrap();
+    let port = start(on.here(), port::child(child));
+    let ChildItem::Stdout(id) = item(&port) else { panic!("it tells its number") };
+    let state = || std::fs::read_to_string(format!("/proc/{id}/stat"));
+    eventually("the child is over", || state().map_or(true, |state| state.contains(") Z ")));
+    port.send("go".to_owned()).wait().unwrap();
+    assert_eq!(item(&port), ChildItem::Stdout("late".to_owned()));
+    assert!(matches!(item(&port), ChildItem::Exited(status) if status.success()));
     assert_closed(&port);
 }
 

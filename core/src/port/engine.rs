@@ -345,7 +345,7 @@ impl<M: Medium> Engine<M> {
             let Poll::Ready(input) = self.medium.poll_next(cx) else { break };
             self.take_input(input);
             // Items that have been read together are delivered together.
-            while self.reading && self.events.len() < BATCH && !self.demand.is_passive() {
+            while self.reading && self.events.len() < BATCH {
                 let most = self.demand.left().min(BATCH - self.events.len());
                 let before = self.events.len();
                 let other = self.medium.take_at_hand(most, |item| self.events.push_back(Event::Item(item)));
