@@ -3,4 +3,4 @@
 
 mod server;
 
-pub use server::{Server, browser, free_port, postgres, redis};
+pub use server::{Server, browser, free_port, nats, postgres, redis};

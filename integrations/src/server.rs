@@ -50,8 +50,22 @@ pub fn redis() -> io::Result<Option<Server>> {
         .arg(&folder)
         .stdout(Stdio::null())
         .spawn()?;
-    let listens = |server: &Server| TcpStream::connect(("127.0.0.1", server.port)).is_ok();
-    Server { child, folder, port }.once(listens).map(Some)
+    Server { child, folder, port }.once(Server::listens).map(Some)
+}
+
+/// Starts a NATS server; `None`, with a word about it, where there is none.
+///
+/// # Errors
+/// When it is there and does not start.
+pub fn nats() -> io::Result<Option<Server>> {
+    // Debian has it among the programs of the administrator.
+    let Some(program) = find("nats-server", &["/usr/sbin".into()]) else { return Ok(skipped("nats-server")) };
+    let (folder, port) = (folder("nats")?, free_port()?);
+    let child = Command::new(program)
+        .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
+        .stderr(Stdio::null())
+        .spawn()?;
+    Server { child, folder, port }.once(Server::listens).map(Some)
 }
 
 /// Starts a PostgreSQL server whose user is `postgres`, without a password; `None`, with a word about it,
@@ -121,6 +135,10 @@ pub fn browser(url: &str) -> io::Result<Option<Server>> {
 }
 
 impl Server {
+    fn listens(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
     /// Returns the server once it is ready.
     fn once(mut self, is_ready: impl Fn(&Server) -> bool) -> io::Result<Server> {
         let end = Instant::now() + START;

@@ -1,5 +1,5 @@
-//! Databases against real servers: tokio-postgres over our own sockets, over tokio's and from pools of bb8's
-//! and deadpool's, redis, and the drivers of both that block.
+//! Databases, and a broker of messages, against real servers: tokio-postgres over our own sockets, over
+//! tokio's and from pools of bb8's and deadpool's, redis, the drivers of both that block, and async-nats.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{Metrics, RecycleResult};
+use futures::StreamExt;
 use redis::{AsyncCommands, Commands};
 use tokio_postgres::{Client, Config, Error, NoTls};
 use twoply::net::TcpStream;
@@ -15,9 +16,10 @@ use twoply_integrations::Server;
 use twoply_tests::{Kind, Systems, facade};
 
 /// The port of the server of each kind, while its test runs.
-static PORTS: [OnceLock<u16>; 2] = [const { OnceLock::new() }; 2];
+static PORTS: [OnceLock<u16>; 3] = [const { OnceLock::new() }; 3];
 const POSTGRES: usize = 0;
 const REDIS: usize = 1;
+const NATS: usize = 2;
 
 /// A law and its name.
 type Law = (&'static str, fn(&Systems));
@@ -56,6 +58,11 @@ fn redis_answers() {
         twoply_integrations::redis(),
         &[("redis", redis_adds), ("redis_that_blocks", redis_that_blocks)],
     );
+}
+
+#[test]
+fn nats_delivers() {
+    check(NATS, twoply_integrations::nats(), &[("nats", nats_requests)]);
 }
 
 fn config(port: u16) -> Config {
@@ -284,6 +291,40 @@ fn redis_adds(on: &Systems) {
             task.await.unwrap();
         }
         assert_eq!(connection.get::<_, u32>(&key).await.unwrap(), 51);
+    });
+    session.wait().unwrap();
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+fn nats_requests(on: &Systems) {
+    const REQUESTS: u32 = 20;
+    let address = format!("nats://127.0.0.1:{}", port(NATS));
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
+    let session = runtime.spawn(async move {
+        let client = async_nats::connect(address).await.unwrap();
+        let mut requests = client.subscribe("double").await.unwrap();
+        // It is known by now, or nobody would be there for the first one.
+        client.flush().await.unwrap();
+        let replies = client.clone();
+        let replying = spawn(async move {
+            for _ in 0..REQUESTS {
+                let request = requests.next().await.unwrap();
+                let number: u32 = std::str::from_utf8(&request.payload).unwrap().parse().unwrap();
+                replies.publish(request.reply.unwrap(), (number * 2).to_string().into()).await.unwrap();
+            }
+        });
+        let asking = (0..REQUESTS).map(|n| {
+            let client = client.clone();
+            // Straight-line code, side by side over one connection.
+            twoply::spawn_fn(move || {
+                let reply = client.request("double", n.to_string().into()).wait().unwrap();
+                assert_eq!(reply.payload, (n * 2).to_string());
+            })
+        });
+        for task in asking.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        replying.await.unwrap();
     });
     session.wait().unwrap();
     runtime.shutdown(Duration::from_secs(10)).unwrap();

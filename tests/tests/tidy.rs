@@ -19,7 +19,8 @@ const MAY_BE_UNSAFE: [&str; 6] =
     ["core/", "backend-green/", "backend-native/", "hyper/", "tokio/", "tests/src/"];
 
 /// Where the examples and the benches switch fibers on, which is the one unsafe thing that they do.
-const SWITCH_FIBERS_ON: [&str; 2] = ["examples/common/runtime.rs", "benches/src/runtimes.rs"];
+const SWITCH_FIBERS_ON: [&str; 3] =
+    ["examples/common/runtime.rs", "benches/src/runtimes.rs", "integrations/benches/src/sides.rs"];
 
 #[test]
 fn no_file_is_too_long() {

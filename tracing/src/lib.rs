@@ -28,8 +28,9 @@
 //! `tracing::subscriber::set_default` sets, is not switched: the global one is meant for fibers.
 //!
 //! # Prices
-//! Without these hooks there is none. With them and without a subscriber a spawn looks at tracing's level. A
-//! task costs what its span does with a subscriber, and each poll enters and leaves that.
+//! Without these hooks there is none. With them and without a subscriber a spawn looks at tracing's level,
+//! which adds a ninth to its instructions, and a poll costs what it did. With a subscriber a task costs what
+//! its span does, and each poll enters and leaves that: about as much as a poll that yields, with a registry.
 //!
 //! # Examples
 //! ```
