@@ -319,26 +319,13 @@ impl File {
         ReadAt::new(self, buf, at)
     }
 
-    /// Writes at a position, and leaves the cursor alone. In a file that is opened for appending, Linux
-    /// writes to the end nevertheless.
+    /// Writes at a position, and leaves the cursor alone; [`read_at`](File::read_at) has an example. In a file
+    /// that is opened for appending, Linux writes to the end nevertheless.
     ///
     /// One that is dropped may have written some of its bytes, or all, or do so yet.
     ///
     /// # Errors
     /// The system's, with operation and path.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, fs::File};
-    ///
-    /// # let path = std::env::temp_dir().join(format!("twoply-doc-write-at-{}", std::process::id()));
-    /// let file = File::create_new(&path).wait()?;
-    /// assert_eq!(file.write_at(b"end", 4).wait()?, 3);
-    /// assert_eq!(file.position(), 0);
-    /// assert_eq!(std::fs::read(&path)?, b"\0\0\0\0end");
-    /// # std::fs::remove_file(&path)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     pub fn write_at<'a>(
         &'a self,
         buf: &'a [u8],
