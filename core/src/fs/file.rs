@@ -319,8 +319,8 @@ impl File {
         ReadAt::new(self, buf, at)
     }
 
-    /// Writes at a position, and leaves the cursor alone; [`read_at`](File::read_at) has an example. In a file
-    /// that is opened for appending, Linux writes to the end nevertheless.
+    /// Writes at a position, and leaves the cursor alone. In a file that is opened for appending, Linux
+    /// writes to the end nevertheless. [`read_at`](File::read_at) has an example.
     ///
     /// One that is dropped may have written some of its bytes, or all, or do so yet.
     ///
