@@ -113,6 +113,7 @@
 //! | `{Name, Node} ! M`, which connects by itself | `Node::remote`, and `Remote::process` of that |
 //! | `erpc`, `rpc` (`call`, `cast`, `multicall`), `spawn/4` on another node | `Node::call`, `Node::cast`, `Node::multicall`, `Remote::spawn`; what others may call: `Node::functions` |
 //! | `-proto_dist inet_tls` | `node::Builder::tls`, with the feature `node-tls` |
+//! | `pg:start_link`, `pg:join`, `pg:get_members` on several nodes | `Node::pg`, `Pg::share` of a [`Group`](crate::actor::Group), `Pg::members` |
 //! | `erlang:monitor_node`, `net_kernel:monitor_nodes` | `Node::monitor_node`, `Node::events` |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
 //! | `Agent` | [`Active`](crate::actor::Active), [`Active::supervised`](crate::actor::Active::supervised) |

@@ -25,6 +25,7 @@ mod meet;
 mod node;
 mod outbox;
 mod outgoing;
+mod pg;
 #[doc(hidden)]
 pub mod question;
 mod reason;
@@ -40,6 +41,7 @@ pub use functions::Functions;
 pub use local::RegisterError;
 pub use meet::ConnectError;
 pub use node::{Answer, Builder, CallError, Event, Node, Remote, StartError};
+pub use pg::{Pg, PgError};
 pub use rpc::{RpcError, RpcResult};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

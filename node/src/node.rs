@@ -123,6 +123,16 @@ impl Shared {
         }
     }
 
+    /// Returns the token that a shutdown cancels.
+    pub(crate) fn over(&self) -> &CancellationToken {
+        &self.over
+    }
+
+    /// Returns the names of the nodes that this one is connected to.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.peers.names()
+    }
+
     /// Counts a message for nobody.
     pub(crate) fn unknown(&self) {
         self.unknown.fetch_add(1, Relaxed);

@@ -70,6 +70,7 @@ fn all() -> BTreeSet<String> {
         of::<green_backend::IntoHostError>(),
         of::<node::CallError>(),
         of::<node::ConnectError>(),
+        of::<node::PgError>(),
         of::<node::RegisterError>(),
         of::<node::RpcError>(),
         of::<node::StartError>(),
