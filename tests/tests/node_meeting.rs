@@ -1,7 +1,7 @@
 //! How nodes meet when something is in the way: both connect at once, many connect at a time, nobody proves
 //! anything, and peers that this library is not made for, each of which is refused by an error of its own.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ mod scripted;
 laws! {
     everywhere {
         names_and_modes_that_are_not_supported_are_refused,
+        a_node_listens_on_the_ports_that_it_may,
+        nodes_meet_by_addresses_of_ipv6,
         a_peer_is_refused_for_what_it_lacks,
         an_unproved_caller_ends_no_connection,
     }
@@ -69,6 +71,34 @@ fn names_and_modes_that_are_not_supported_are_refused(on: &Systems) {
     let Some(erlang) = ErlangNode::start(COOKIE, 60) else { return };
     let taken = start(on, Node::builder(erlang.name.as_str()).epmd(erlang.epmd_addr)).map(drop);
     assert!(matches!(taken, Err(StartError::Taken)));
+}
+
+fn a_node_listens_on_the_ports_that_it_may(on: &Systems) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = taken.local_addr().unwrap().port();
+    let last = first.saturating_add(100);
+    let may = |name: &str, ports| start(on, Node::builder(name).without_epmd().ports(ports));
+    let nodes = [may("one@localhost", first..=last).unwrap(), may("two@localhost", first..=last).unwrap()];
+    let [one, two] = nodes.each_ref().map(|node| node.local_addr().port());
+    assert!(first < one && first < two && one != two && one <= last && two <= last);
+    nodes[0].add_peer("two@localhost", nodes[1].local_addr());
+    connect(on, &nodes[0], "two@localhost").unwrap();
+    let none = may("none@localhost", first..=first).map(drop);
+    assert!(matches!(&none, Err(StartError::Io(error)) if error.kind() == ErrorKind::AddrInUse), "{none:?}");
+}
+
+fn nodes_meet_by_addresses_of_ipv6(on: &Systems) {
+    let address: SocketAddr = "[::1]:0".parse().unwrap();
+    if TcpListener::bind(address).is_err() {
+        eprintln!("SKIPPED: there is no IPv6 here");
+        return;
+    }
+    let listens = |name: &str| start(on, Node::builder(name).without_epmd().listen(address)).unwrap();
+    let nodes = ["one@localhost", "two@localhost"].map(listens);
+    assert!(nodes[0].local_addr().is_ipv6());
+    nodes[1].add_peer("one@localhost", nodes[0].local_addr());
+    connect(on, &nodes[1], "one@localhost").unwrap();
+    eventually("both are connected", || nodes[0].nodes() == ["two@localhost"]);
 }
 
 /// Says a message of the handshake.

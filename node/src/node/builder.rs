@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Builder {
     name: String,
     cookie: String,
     listen: SocketAddr,
+    /// The ports of which one is to be listened on, instead of that of `listen`.
+    ports: Option<RangeInclusive<u16>>,
     epmd: Option<SocketAddr>,
     peers: Vec<(String, SocketAddr)>,
     tick_time: Duration,
@@ -71,6 +74,7 @@ impl Builder {
             name,
             cookie: String::new(),
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            ports: None,
             epmd: Some((Ipv4Addr::LOCALHOST, port.unwrap_or(EPMD)).into()),
             peers: Vec::new(),
             tick_time: Duration::from_secs(60),
@@ -93,6 +97,24 @@ impl Builder {
     /// Without TLS the start of such a node is told on the standard error stream.
     pub fn listen(mut self, address: SocketAddr) -> Builder {
         self.listen = address;
+        self
+    }
+
+    /// Has the node listen on the first of these ports that is free, instead of the one of its address, as
+    /// `inet_dist_listen_min` and `inet_dist_listen_max` do: those which a firewall lets through.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::node::Node;
+    ///
+    /// let node = Node::builder("shop@localhost").cookie("secret").without_epmd();
+    /// let node = node.ports(42_000..=42_999).start().wait()?;
+    /// assert!((42_000..=42_999).contains(&node.local_addr().port()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ports(mut self, ports: RangeInclusive<u16>) -> Builder {
+        self.ports = Some(ports);
         self
     }
 
@@ -152,6 +174,18 @@ impl Builder {
         self
     }
 
+    async fn bind(&self) -> io::Result<TcpListener> {
+        let port = self.listen.port();
+        let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+        for port in self.ports.clone().unwrap_or(port..=port) {
+            match TcpListener::bind(SocketAddr::new(self.listen.ip(), port)).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = error,
+                bound => return bound,
+            }
+        }
+        Err(taken)
+    }
+
     /// Starts the node, on the backend of the calling task.
     ///
     /// # Errors
@@ -170,7 +204,7 @@ impl Builder {
             return Err(StartError::Cookie);
         }
         let spawner = Spawner::current()?;
-        let listener = TcpListener::bind(self.listen).await?;
+        let listener = self.bind().await?;
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() && self.tls.is_none() {
             eprintln!(
