@@ -112,6 +112,7 @@
 //! | `self()` in a message, `pid()` that comes in one | a `ProcessRef` or a `Pid` as a field |
 //! | `{Name, Node} ! M`, which connects by itself | `Node::remote`, and `Remote::process` of that |
 //! | `erpc`, `rpc` (`call`, `cast`, `multicall`), `spawn/4` on another node | `Node::call`, `Node::cast`, `Node::multicall`, `Remote::spawn`; what others may call: `Node::functions` |
+//! | `-epmd_module`, libcluster's strategies | `node::Builder::resolver` |
 //! | `inet_dist_listen_min`, `inet_dist_listen_max` | `node::Builder::ports` |
 //! | `-proto_dist inet_tls` | `node::Builder::tls`, with the feature `node-tls` |
 //! | `pg:start_link`, `pg:join`, `pg:get_members` on several nodes | `Node::pg`, `Pg::share` of a [`Group`](crate::actor::Group), `Pg::members` |

@@ -3,6 +3,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ laws! {
         names_and_modes_that_are_not_supported_are_refused,
         a_node_listens_on_the_ports_that_it_may,
         nodes_meet_by_addresses_of_ipv6,
+        the_program_may_say_where_nodes_are,
         a_peer_is_refused_for_what_it_lacks,
         an_unproved_caller_ends_no_connection,
     }
@@ -99,6 +102,39 @@ fn nodes_meet_by_addresses_of_ipv6(on: &Systems) {
     nodes[1].add_peer("one@localhost", nodes[0].local_addr());
     connect(on, &nodes[1], "one@localhost").unwrap();
     eventually("both are connected", || nodes[0].nodes() == ["two@localhost"]);
+}
+
+fn the_program_may_say_where_nodes_are(on: &Systems) {
+    let there = node(on, "there@localhost");
+    let address = there.local_addr();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let find = move |name: String| {
+        let before = count.fetch_add(1, Relaxed);
+        async move {
+            match name.as_str() {
+                "there@localhost" if before == 0 => panic!("it is not found yet"),
+                "there@localhost" => Ok(Some(address)),
+                "lost@localhost" => Err(std::io::Error::other("the list is lost")),
+                _ => Ok(None),
+            }
+        }
+    };
+    let here = start(on, Node::builder("here@localhost").without_epmd().resolver(find)).unwrap();
+    let other = here.clone();
+    let panicked = on.here().spawn(async move { other.connect("there@localhost").await.map(drop) }).wait();
+    assert!(panicked.is_err_and(|failure| failure.is_panic()));
+    // Nothing is left of that attempt.
+    connect(on, &here, "there@localhost").unwrap();
+    let lost = connect(on, &here, "lost@localhost").unwrap_err();
+    assert!(lost.to_string().contains("the list is lost"));
+    assert!(matches!(connect(on, &here, "nobody@localhost"), Err(ConnectError::Unknown)));
+    assert_eq!(asked.load(Relaxed), 4);
+    // What has been told comes first.
+    assert!(here.disconnect("there@localhost"));
+    here.add_peer("there@localhost", address);
+    eventually("they are connected again", || connect(on, &here, "there@localhost").is_ok());
+    assert_eq!(asked.load(Relaxed), 4);
 }
 
 /// Says a message of the handshake.

@@ -11,7 +11,7 @@ use twoply_core::net::TcpListener;
 use twoply_core::sync::CancellationToken;
 use twoply_core::task::{SpawnError, Spawner};
 
-use super::peers::{self, Discovery, Peers};
+use super::peers::{self, Discovery, Peers, Resolver};
 use super::registration::Registration;
 use super::{Node, Settings, Shared};
 use crate::meet::{self, ConnectError};
@@ -32,6 +32,7 @@ pub struct Builder {
     ports: Option<RangeInclusive<u16>>,
     epmd: Option<SocketAddr>,
     peers: Vec<(String, SocketAddr)>,
+    resolver: Option<Resolver>,
     tick_time: Duration,
     stall_time: Duration,
     limits: Limits,
@@ -77,6 +78,7 @@ impl Builder {
             ports: None,
             epmd: Some((Ipv4Addr::LOCALHOST, port.unwrap_or(EPMD)).into()),
             peers: Vec::new(),
+            resolver: None,
             tick_time: Duration::from_secs(60),
             stall_time: Duration::from_secs(30),
             limits: Limits::default(),
@@ -136,6 +138,31 @@ impl Builder {
     /// Tells the address of another node, for which the port mapper is not asked.
     pub fn peer(mut self, name: impl Into<String>, address: SocketAddr) -> Builder {
         self.peers.push((name.into(), address));
+        self
+    }
+
+    /// Has `find` say where nodes are whose address has not been [told](Builder::peer). The port mapper is
+    /// asked for those that `find` knows nothing of. It is called for each attempt at a connection, in the
+    /// task that makes it, and may take as long as one: 7 seconds.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::node::Node;
+    ///
+    /// let shop = Node::builder("shop@localhost").cookie("secret").without_epmd().start().wait()?;
+    /// let address = shop.local_addr();
+    /// let till = Node::builder("till@localhost").cookie("secret").without_epmd();
+    /// let till = till.resolver(move |name| async move { Ok((name == "shop@localhost").then_some(address)) });
+    /// till.start().wait()?.connect("shop@localhost").wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resolver<F, A>(mut self, find: F) -> Builder
+    where
+        F: Fn(String) -> A + Send + Sync + 'static,
+        A: Future<Output = io::Result<Option<SocketAddr>>> + Send + 'static,
+    {
+        self.resolver = Some(Resolver(Box::new(move |name| Box::pin(find(name)))));
         self
     }
 
@@ -245,7 +272,7 @@ impl Builder {
             locals: Arc::default(),
             functions: Default::default(),
             hooks: Mutex::default(),
-            peers: Peers::new(Discovery::new(self.epmd, self.peers), address),
+            peers: Peers::new(Discovery::new(self.epmd, self.peers, self.resolver), address),
             over: CancellationToken::new(),
             last: AtomicU64::new(0),
             unknown: AtomicU64::new(0),

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use std::{fmt, io};
 
 use twoply_core::channel::{self, Receiver, Sender, TrySendError};
 use twoply_core::net::{TcpListener, TcpStream, lookup};
@@ -107,11 +109,27 @@ enum Slot {
 pub(super) struct Discovery {
     epmd: Option<SocketAddr>,
     known: Mutex<BTreeMap<String, SocketAddr>>,
+    resolver: Option<Resolver>,
+}
+
+/// The program's own way to find nodes.
+pub(super) struct Resolver(pub(super) Box<dyn Fn(String) -> Finding + Send + Sync>);
+
+type Finding = Pin<Box<dyn Future<Output = io::Result<Option<SocketAddr>>> + Send>>;
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
 }
 
 impl Discovery {
-    pub(super) fn new(epmd: Option<SocketAddr>, known: Vec<(String, SocketAddr)>) -> Discovery {
-        Discovery { epmd, known: Mutex::new(known.into_iter().collect()) }
+    pub(super) fn new(
+        epmd: Option<SocketAddr>,
+        known: Vec<(String, SocketAddr)>,
+        resolver: Option<Resolver>,
+    ) -> Discovery {
+        Discovery { epmd, known: Mutex::new(known.into_iter().collect()), resolver }
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, SocketAddr>> {
@@ -121,6 +139,11 @@ impl Discovery {
     async fn find(&self, name: &str) -> Result<SocketAddr, ConnectError> {
         let known = self.known().get(name).copied();
         if let Some(address) = known {
+            return Ok(address);
+        }
+        if let Some(Resolver(find)) = &self.resolver
+            && let Some(address) = find(name.to_owned()).await?
+        {
             return Ok(address);
         }
         let (alive, host) = split_name(name)?;
