@@ -57,6 +57,7 @@
 //!
 //! This module starts no task, and holds no lock while code of the user's runs.
 
+mod callback;
 mod cell;
 mod derived;
 mod resolver;
@@ -76,6 +77,7 @@ pub use timeout::{Unwatched, WaitTimeout, unwatched};
 pub use transparent::Transparent;
 pub use wait::{Answer, Waiting, WaitingRef, answer};
 
+pub(crate) use callback::callback;
 pub(crate) use wait::owed_answer;
 
 use cell::{Cell, PromiseInner};

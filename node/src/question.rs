@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use twoply_core::actor::{Pid, ProcessRef};
-use twoply_core::promise::{self, Failure, Resolver};
+use twoply_core::actor::{Pid, ProcessRef, remote as contract};
+use twoply_core::promise::{Failure, Resolver};
 use twoply_core::time::timeout;
 
 use crate::connection::{Connection, From, GEN_CALL};
@@ -49,23 +49,22 @@ where
     let Some(way) = input.context::<Way>() else {
         return Err(DecodeError::refused("only what comes from a node can be answered"));
     };
-    let (answer, resolver) = promise::answer();
     let (connection, asked, from) = (Arc::clone(&way.connection), way.asked.clone(), asker.0.clone());
-    drop(way.connection.shared.spawner.spawn(async move {
-        match answer.await {
-            Ok(answer) => connection.reply(&from, &answer),
-            Err(Failure::NoProcess(_)) => {}
-            Err(_) => {
-                if let Some(asked) = asked
-                    && timeout(END, asked.ended()).await.is_ok()
-                {
-                    return;
-                }
-                connection.reply(&from, &Err::<(), _>(Atom::known("broken")));
-            }
-        }
-    }));
-    Ok(resolver)
+    Ok(contract::resolver(move |answer: Result<R, Failure>| match answer {
+        Ok(answer) => connection.reply(&from, &answer),
+        Err(Failure::NoProcess(_)) => {}
+        Err(_) => drop(connection.shared.spawner.clone().spawn(broken(connection, asked, from))),
+    }))
+}
+
+/// Answers a question that was dropped, unless the process that was asked has ended.
+async fn broken(connection: Arc<Connection>, asked: Option<Pid>, from: From) {
+    if let Some(asked) = asked
+        && timeout(END, asked.ended()).await.is_ok()
+    {
+        return;
+    }
+    connection.reply(&from, &Err::<(), _>(Atom::known("broken")));
 }
 
 /// As the one who asks, `{Pid, Tag}`: what it is resolved with is the answer.

@@ -360,7 +360,7 @@ fn erlang_asks_as_it_asks_a_gen_server(on: &Systems) {
 }
 
 /// The rounds of each half of the storm, in which each side links and unlinks.
-const STORM: u32 = 10_000;
+const STORM: u32 = 5_000;
 
 fn after_a_storm_of_links_both_sides_agree(on: &Systems) {
     let Some(mut pair) = start(on) else { return };

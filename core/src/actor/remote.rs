@@ -59,6 +59,7 @@ use super::{ExitReason, MonitorRef, Pid, Process, ProcessRef};
 use crate::base::id::{self, Sequence};
 use crate::base::sync::lock_std;
 use crate::channel::TrySendError;
+use crate::promise::{self, Failure, Resolver};
 
 pub use super::process::pid::{AtExit, By, Endpoint, Epoch, HookId, Signal};
 
@@ -263,6 +264,25 @@ pub fn process_ref<M: Send + 'static>(pid: Pid, forwarder: Arc<dyn Forwarder<M>>
 /// Returns the node of a process; `None` is this one.
 pub fn node(pid: &Pid) -> Option<Node> {
     pid.node().cloned()
+}
+
+/// Makes a resolver for a question that comes from elsewhere: `answer` is called with the outcome, once, by
+/// whoever resolves it or drops it, in the task of that, with no lock of this library held. So no task has to
+/// wait for an answer that is to be sent on. `answer` must not block; a panic of it is that of the one who
+/// resolves.
+///
+/// # Examples
+/// ```
+/// use std::sync::mpsc;
+/// use twoply::actor::remote;
+///
+/// let (sent, wire) = mpsc::channel();
+/// let resolver = remote::resolver(move |outcome| sent.send(outcome).unwrap());
+/// resolver.resolve("yes").unwrap();
+/// assert_eq!(wire.recv().unwrap().unwrap(), "yes");
+/// ```
+pub fn resolver<T: Send + 'static>(answer: impl FnOnce(Result<T, Failure>) + Send + 'static) -> Resolver<T> {
+    promise::callback(answer)
 }
 
 /// Makes a monitor reference, for a monitor that a process elsewhere sets.

@@ -231,7 +231,7 @@ impl<T> Cell<T> {
     }
 
     /// Adds a waiter with `waker`, unless the outcome is there; `task` is the one that this wait may stop.
-    fn add_waiter(&self, wait_key: &mut WaitKey, waker: &Waker, task: Option<&Arc<task::Shared>>) {
+    pub(super) fn add_waiter(&self, wait_key: &mut WaitKey, waker: &Waker, task: Option<&Arc<task::Shared>>) {
         if wait_key.is_set() && lock(&self.waiters).is_waiting(wait_key, waker, task) {
             return;
         }

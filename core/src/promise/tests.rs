@@ -1,8 +1,9 @@
 //! The cell by itself, without any backend.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use super::*;
 use crate::base::wake::WakeCount;
@@ -129,4 +130,31 @@ fn the_value_is_dropped_once_whoever_has_it() {
 fn a_promise_that_is_made_ready_is() {
     assert_eq!(Promise::ready(1).wait().unwrap(), 1);
     assert!(matches!(Promise::<()>::failed(Failure::Overloaded).wait(), Err(Failure::Overloaded)));
+}
+
+#[test]
+fn a_function_is_called_with_the_outcome_by_whoever_settles_it() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let resolver = |heard: &Arc<Mutex<Vec<_>>>| {
+        let heard = Arc::clone(heard);
+        callback(move |outcome: Result<u32, Failure>| {
+            heard.lock().unwrap().push((thread::current().id(), outcome.ok()));
+        })
+    };
+    let (here, first) = (thread::current().id(), resolver(&heard));
+    assert!(first.is_wanted());
+    let (second, third) = (first.clone(), first.clone());
+    first.resolve(7).unwrap();
+    assert_eq!(*heard.lock().unwrap(), [(here, Some(7))]);
+    assert!(second.resolve(8).is_err());
+    drop(third);
+    let (dropped, other) = (resolver(&heard), resolver(&heard));
+    let there = thread::spawn(move || {
+        drop(dropped);
+        other.fail(Failure::TimedOut).unwrap();
+        thread::current().id()
+    });
+    let there = there.join().unwrap();
+    assert_eq!(*heard.lock().unwrap(), [(here, Some(7)), (there, None), (there, None)]);
+    assert_eq!(Arc::strong_count(&heard), 1, "the functions are gone");
 }
