@@ -8,7 +8,7 @@ use twoply_core::actor::{Pid, ProcessRef, remote as contract};
 use twoply_core::promise::{Failure, Resolver};
 use twoply_core::time::timeout;
 
-use crate::connection::{Connection, From, GEN_CALL};
+use crate::connection::{Connection, From, GEN_CALL, serial};
 use crate::node::{Remote, Route};
 use crate::wire::{self, Atom, DecodeError, Decoder, FromTerm, Kind, ToTerm};
 
@@ -83,11 +83,19 @@ impl<'a> FromTerm<'a> for Pid {
     }
 }
 
-/// As a pid, of any node. One of this node is that process, if others may write to it and it takes an `M`.
+/// As a pid, of any node. One of this node is that process, if others may write to it and it takes an `M`;
+/// else it is nobody.
 impl<'a, M: ToTerm + Send + 'static> FromTerm<'a> for ProcessRef<M> {
     fn from_term(input: &mut Decoder<'a>) -> Result<ProcessRef<M>, DecodeError> {
-        let pid = wire::Pid::from_term(input)?;
-        Ok(remote(input)?.process_of(&pid))
+        let (pid, remote) = (wire::Pid::from_term(input)?, remote(input)?);
+        let shared = remote.0.shared();
+        if shared.is_ours(&pid)
+            && let Some(inlet) = shared.locals.inlet(serial(&pid))
+            && let Some(process) = inlet.process().downcast_ref::<ProcessRef<M>>()
+        {
+            return Ok(process.clone());
+        }
+        Ok(remote.process_of(&pid))
     }
 }
 

@@ -139,17 +139,11 @@ impl Remote {
         remote::process_ref(pid, there)
     }
 
-    /// Returns a reference to the process with a pid that came from there. A pid of this node is that
-    /// process, if others may write to it and it takes an `M`; else it is nobody, and what is sent to it is
-    /// handed back.
+    /// Returns a reference to the process with a pid that came from there. A pid of this node is nobody: what
+    /// is sent to it is handed back.
     pub fn process_of<M: ToTerm + Send + 'static>(&self, pid: &wire::Pid) -> ProcessRef<M> {
         let shared = self.0.shared();
         if shared.is_ours(pid) {
-            if let Some(inlet) = shared.locals.inlet(serial(pid))
-                && let Some(process) = inlet.process().downcast_ref::<ProcessRef<M>>()
-            {
-                return process.clone();
-            }
             let row = shared.nodes.node(&pid.node, pid.creation);
             let nobody = remote::pid(&row, serial(pid), Arc::new(Nobody));
             return remote::process_ref(nobody, Arc::new(Nobody));
