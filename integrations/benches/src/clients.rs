@@ -124,6 +124,8 @@ async fn redis(side: Side, port: u16, flight: usize, time: Duration) -> Result<F
         twoply::spawn(driver).detach();
         connection
     };
+    // There is a limit, as in programs, and it lets a machine be busy.
+    connection.set_response_timeout(Duration::from_secs(60));
     redis::cmd("SET").arg("key").arg("a value").exec_async(&mut connection).await?;
     side_by_side(side, flight, time, |end| {
         let mut connection = connection.clone();
