@@ -8,7 +8,8 @@
 //! # Readiness
 //! A source may be *bound* to one reactor, which then reports every change of readiness (an edge) but no
 //! state. So a bound source remembers: it is ready until a system call has said that it is not, and while it
-//! is not ready no system call is made. An unbound source always tries.
+//! is not ready no system call is made. An unbound source always tries; and one that a read has had bound is
+//! taken to be writable.
 //!
 //! ```text
 //! word:  [4..: tick, one for each report] [3: STICKY] [2: BOUND] [1: WRITE] [0: READ]
@@ -427,19 +428,27 @@ impl State {
                     Err(e) => return Poll::Ready(Err(e)),
                 }
             }
-            ready!(self.poll_watch(&mut waiter, bit, &mut watch))?;
+            ready!(self.poll_watch(&mut waiter, seen, &mut watch))?;
         }
     }
 
     /// Stores the waker and has the driver watch. Returns `Ready` when there has been a report meanwhile.
+    /// `seen` is the word as the poll has found it.
     fn poll_watch(
         &self,
         waiter: &mut Waiter<'_>,
-        bit: u32,
+        seen: u32,
         watch: impl FnOnce() -> io::Result<()>,
     ) -> Poll<io::Result<()>> {
         self.enter(waiter.direction, waiter.slot, waiter.waker);
         watch()?;
+        let is_new = seen & BOUND == 0 && self.word.load(Relaxed) & BOUND != 0;
+        if is_new && waiter.direction == Direction::Read {
+            // Nothing is known of the other direction until the reactor has turned, and who writes before
+            // that may not be able to wait.
+            self.word.fetch_or(u32::from(Interest::WRITE.0), Relaxed);
+        }
+        let bit = u32::from(waiter.direction.interest().0);
         // The last look; see the module's header. Relaxed: who sees the bit looks again with Acquire.
         if self.word.load(Relaxed) & bit == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }

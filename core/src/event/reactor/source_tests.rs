@@ -97,6 +97,21 @@ fn a_bound_source_that_is_not_ready_costs_no_system_call() {
 }
 
 #[test]
+fn a_write_is_tried_before_the_reactor_that_a_read_was_bound_to_has_turned() {
+    let strand = driven();
+    enter(&strand, || {
+        let (source, _peer) = pair();
+        let calls = AtomicUsize::new(0);
+        let mut reader = IoWaiter::new(&source, Direction::Read);
+        assert!(poll_once(&mut reader, Waker::noop(), &calls).is_pending());
+        let mut writer = IoWaiter::new(&source, Direction::Write);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let written = writer.poll_io(cx, |fd| Ok(Progress::More(rustix::io::write(fd, b"a")?)));
+        assert!(matches!(written, Poll::Ready(Ok(1))));
+    });
+}
+
+#[test]
 fn an_event_between_the_call_and_the_forgetting_is_not_lost() {
     let strand = driven();
     enter(&strand, || {
