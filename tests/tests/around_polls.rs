@@ -232,7 +232,7 @@ fn it_must_not_wait_but_its_start_may(on: &Systems) {
     struct Waits(Signal);
     impl AroundPolls for Waits {
         fn enter(&self) {
-            sleep(Duration::from_micros(10)).wait();
+            sleep(SOON).wait();
             self.0.add();
         }
         fn leave(&self) {}

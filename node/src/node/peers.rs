@@ -178,9 +178,13 @@ impl Peers {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the names of the nodes that are connected, and for which nothing waits any more.
     pub(super) fn names(&self) -> Vec<String> {
         let slots = self.slots();
-        slots.iter().filter(|(_, slot)| matches!(slot, Slot::Up(_))).map(|(name, _)| name.clone()).collect()
+        let up = slots.iter().filter(|(_, slot)| matches!(slot, Slot::Up(_)));
+        let names: Vec<String> = up.map(|(name, _)| name.clone()).collect();
+        drop(slots);
+        names.into_iter().filter(|name| !self.queues.has(name)).collect()
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
