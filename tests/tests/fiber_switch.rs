@@ -8,7 +8,7 @@ use std::time::Duration;
 use twoply::runtime::Hooks;
 use twoply::time::sleep;
 use twoply::{Runtime, Wait, channel, future, offload, spawn};
-use twoply_tests::{Signal, Systems, facade, laws};
+use twoply_tests::{Signal, Systems, eventually, facade, laws};
 
 laws! {
     everywhere {
@@ -118,15 +118,17 @@ fn a_hook_of_a_switch_must_not_wait(on: &Systems) {
     let hooks = Hooks::new().on_fiber_switch(
         move || {
             leave.add();
-            sleep(Duration::from_micros(10)).wait();
+            sleep(SOON).wait();
             back.add();
         },
         |()| (),
     );
     let runtime = runtime(on, hooks);
-    let task = runtime.spawn_fn(|| sleep(Duration::from_micros(50)).wait());
-    task.wait().unwrap();
-    assert!(left.count() > 0);
+    let (tx, rx) = channel::bounded(1);
+    let task = runtime.spawn_fn(move || rx.recv().wait());
+    eventually("the fiber has been left", || left.count() > 0);
+    tx.send(1).wait().unwrap();
+    assert_eq!(task.wait().unwrap(), Ok(1));
     assert_eq!(came_back.count(), 0, "the wait has panicked");
 }
 
@@ -164,7 +166,11 @@ fn a_hook_of_a_switch_may_start_tasks(on: &Systems) {
     };
     let hooks = Hooks::new().on_fiber_switch(move || start(&leaving), move |()| start(&entering));
     let runtime = runtime(on, hooks);
-    runtime.spawn_fn(|| sleep(Duration::from_micros(50)).wait()).wait().unwrap();
+    let (tx, rx) = channel::bounded(1);
+    let task = runtime.spawn_fn(move || rx.recv().wait());
+    eventually("the fiber has been left", || started.count() > 0);
+    tx.send(1).wait().unwrap();
+    assert_eq!(task.wait().unwrap(), Ok(1));
     runtime.spawner().tasks().wait_empty().wait();
     assert!(started.count() >= 2 && started.count().is_multiple_of(2), "{started:?}");
 }
