@@ -52,7 +52,7 @@ where
     let (connection, asked, from) = (Arc::clone(&way.connection), way.asked.clone(), asker.0.clone());
     Ok(contract::resolver(move |answer: Result<R, Failure>| match answer {
         Ok(answer) => connection.reply(&from, &answer),
-        Err(Failure::NoProcess(_)) => {}
+        // Also where a process has ended: it may be another one, to which the question was passed on.
         Err(_) => drop(connection.shared.spawner.clone().spawn(broken(connection, asked, from))),
     }))
 }

@@ -249,5 +249,5 @@ fn two_nodes_of_ours_ask_each_other(on: &Systems) {
     helper.pid().exit(ExitReason::Kill);
     helper.ended().wait();
     let asked = there.ask(|reply| Counter::Delegated(helper.clone(), reply)).timeout(Duration::from_secs(20));
-    assert!(asked.wait().is_err());
+    assert_eq!(said(asked.wait()), Err(Failure::Broken.to_string()));
 }
