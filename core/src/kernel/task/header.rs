@@ -104,7 +104,7 @@ impl Header {
     }
 
     /// Returns the header with the shared part of a task that has attributes. It is out of line, so that the
-    /// header of a task without is written where it will lie, and not copied there.
+    /// header of a task without has no address before it lies in the task.
     #[cold]
     fn with(self, kind: TaskKind, attributes: Option<Box<Attributes>>) -> Header {
         self.slot.get_or_make(|| Shared::new(self.id, kind, attributes, None));

@@ -458,7 +458,7 @@ where
         return Err(refuse(Header::new(id, backend, B::KIND, attributes), body));
     }
     let blocking = backend.mode() == Mode::Blocking;
-    // Nobody takes its address before it lies in the task: so it is written there, and not copied.
+    // Nobody takes its address before it lies in the task, so that it is copied once less.
     let header = Header::new(id, backend, B::KIND, attributes);
     let task_builder = async_task::Builder::new().metadata(header);
     let future = move |header: &Header| JobFuture {
