@@ -13,8 +13,8 @@
 //!
 //! [`Node::call`] calls functions of others, and [`Node::functions`] are those that others may call.
 //!
-//! [`Node::pg`] is a scope of Erlang's `pg`. There are no visible nodes. It is run against OTP 25 and Elixir 1.14; what is said of
-//! other versions is read from their documentation.
+//! [`Node::pg`] is a scope of Erlang's `pg`. There are no visible nodes. It is run against OTP 25 and Elixir
+//! 1.14; what is said of other versions is read from their documentation.
 
 #![forbid(unsafe_code)]
 
