@@ -265,7 +265,8 @@ const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
 ///
 /// # Order
 /// All tasks are cancelled at a time, in no order; a program in which one part has to end before another
-/// [stops](actor::supervisor::SupervisorRef::stop) its supervisors, or closes its ports, and then calls this.
+/// [stops](actor::supervisor::SupervisorRef::stop) its supervisors, or closes its ports and waits for their
+/// ends, and then calls this.
 /// It is the same for a runtime of one's own ([`Runtime::shutdown`]):
 ///
 /// | what is in flight | what becomes of it |
@@ -279,7 +280,7 @@ const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
 /// | a socket, a listener | is closed with its last owner; one with an owner elsewhere goes on with another driver |
 /// | bytes in a [`BufWriter`](io::BufWriter) | are lost, unless it was flushed |
 /// | bytes that the [standard streams](io) have accepted | are written, until the deadline |
-/// | a [port] | its process ends, and its connection; what it has not written is lost, unless it was closed before |
+/// | a [port] | its process ends, and its connection; what it has not written is lost, unless it has [ended](port::PortRef::ended) before |
 /// | messages in a channel | stay for receivers elsewhere; one that waits for room has not been sent |
 /// | a sleep, an interval, a time limit | does not fire |
 /// | a process | ends with [`Shutdown`](actor::ExitReason::Shutdown): its names are free, then links and monitors are told, then messages and timers for it are undelivered |

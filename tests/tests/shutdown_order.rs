@@ -4,32 +4,38 @@
 use std::future::{Future, pending};
 use std::io::{ErrorKind, Read, Write};
 use std::net as std_net;
+use std::pin::Pin;
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use twoply_core::actor::{Builder, Event, ExitReason, Process, Registry};
-use twoply_core::fs::File;
+use twoply_core::actor::{Builder, Event, ExitReason, Pid, Process, Registry};
+use twoply_core::fs::{Engine, File, OpenOptions};
 use twoply_core::io::BufWriter;
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::process::Command;
 use twoply_core::sync::Event as Latch;
 use twoply_core::task::{SpawnError, Task};
+use twoply_core::threads::PoolLimits;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel, offload, port};
-use twoply_tests::{Gate, Signal, System, Systems, children_of, eventually, laws};
+use twoply_tests::{Dir, Gate, Signal, System, Systems, children_of, eventually, laws};
 
 laws! {
     everywhere {
         all_tasks_are_cancelled_before_any_is_waited_for,
         no_task_starts_any_more,
+        a_task_that_runs_ends_at_its_next_wait,
         a_read_that_is_cut_off_takes_nothing,
         what_the_system_has_taken_of_a_write_is_sent,
         what_was_written_to_a_file_stays,
         what_a_buffer_has_not_written_is_lost,
         a_listener_is_closed,
+        a_listener_with_another_owner_goes_on,
+        a_port_that_has_closed_has_written_all,
         a_port_ends_with_its_connection,
         what_was_sent_into_a_channel_stays_there,
         no_timer_of_a_task_fires,
@@ -39,6 +45,7 @@ laws! {
         code_that_is_offloaded_is_waited_for,
         processes_end_as_shut_down_and_others_are_told,
     }
+    green { an_operation_on_a_file_goes_on_to_its_end }
 }
 
 const SOON: Duration = Duration::from_secs(10);
@@ -100,6 +107,25 @@ fn no_task_starts_any_more(on: &Systems) {
     assert_eq!([told.try_recv(), told.try_recv()], [Ok(true), Ok(true)]);
 }
 
+fn a_task_that_runs_ends_at_its_next_wait(on: &Systems) {
+    for blocked in [false, true] {
+        let system = on.kind().build();
+        let (running, tasks) = (Signal::new(), Arc::clone(system.backend().tasks()));
+        let runs = running.clone();
+        let body = async move {
+            runs.add();
+            while !tasks.is_closed() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            pending::<()>().await;
+        };
+        let task = if blocked { system.spawn_fn(move || Box::pin(body).wait()) } else { system.spawn(body) };
+        eventually("it runs", || running.count() == 1);
+        system.shutdown(SOON).unwrap();
+        assert!(task.wait().unwrap_err().is_cancelled());
+    }
+}
+
 /// A connection: an end of this library, and one of std.
 fn connection() -> (TcpStream, std_net::TcpStream) {
     let listener = std_net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -108,28 +134,37 @@ fn connection() -> (TcpStream, std_net::TcpStream) {
 }
 
 fn a_read_that_is_cut_off_takes_nothing(on: &Systems) {
-    for blocked in [false, true] {
+    // Suspended, blocked in a wait, and blocked in what std calls a read.
+    for way in 0..3 {
         let system = on.kind().build();
         let (here, mut there) = connection();
-        let (here, begun) = (Arc::new(here), Gate::new());
-        let (reading, began) = (Arc::clone(&here), begun.clone());
+        let (here, seen, stop) =
+            (Arc::new(here), Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (reading, saw) = (Arc::clone(&here), Arc::clone(&seen));
         let read = async move {
-            let stream = &*reading;
-            let mut all = [0; 64];
-            stream.read_exact(&mut all[..2]).await.unwrap();
-            began.open();
-            let _ = stream.read(&mut all).await;
+            let (mut stream, mut part) = (&*reading, [0; 64]);
+            loop {
+                let n =
+                    if way < 2 { stream.read(&mut part).await } else { Read::read(&mut stream, &mut part) };
+                saw.lock().unwrap().extend_from_slice(&part[..n.unwrap()]);
+            }
         };
-        there.write_all(b"ab").unwrap();
-        let task = if blocked { system.spawn_fn(move || Box::pin(read).wait()) } else { system.spawn(read) };
-        eventually("it has read what came before", || begun.is_open());
+        let task: Task<()> =
+            if way == 0 { system.spawn(read) } else { system.spawn_fn(move || Box::pin(read).wait()) };
+        let stopped = Arc::clone(&stop);
+        let writing = thread::spawn(move || {
+            let numbers = (0..=u8::MAX).cycle().take_while(|_| !stopped.load(Ordering::SeqCst));
+            numbers.map(|n| there.write_all(&[n]).unwrap()).count()
+        });
+        eventually("it reads", || seen.lock().unwrap().len() > 1000);
         system.shutdown(SOON).unwrap();
         assert!(task.wait().unwrap_err().is_cancelled());
-        there.write_all(b"cde").unwrap();
-        let mut rest = [0; 3];
+        stop.store(true, Ordering::SeqCst);
+        let (written, mut all) = (writing.join().unwrap(), std::mem::take(&mut *seen.lock().unwrap()));
         // On this thread, whose driver is another one.
-        here.read_exact(&mut rest).wait().unwrap();
-        assert_eq!(&rest, b"cde");
+        twoply_core::io::read_to_end(&mut &*here, &mut all, written).wait().unwrap();
+        assert_eq!(all.len(), written);
+        all.iter().enumerate().for_each(|(n, byte)| assert_eq!(*byte, n as u8));
     }
 }
 
@@ -190,6 +225,26 @@ fn what_was_written_to_a_file_stays(on: &Systems) {
     std::fs::remove_file(path).unwrap();
 }
 
+fn an_operation_on_a_file_goes_on_to_its_end(on: &Systems) {
+    let limits = PoolLimits { threads: 1, ..PoolLimits::default() };
+    let builder = on.kind().green().offload_limits(limits).file_engine(Engine::Pool);
+    let (system, dir) = (System::from(builder.build().unwrap()), Dir::new());
+    let (hold, held) = mpsc::channel::<()>();
+    // The operation has to wait for the thread.
+    system.backend().blocking_pool().execute(None, move || assert!(held.recv().is_err())).unwrap();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).custom_flags(libc::O_DSYNC);
+    let (file, begun) = (options.open(dir.join("file")).wait().unwrap(), Gate::new());
+    let began = begun.clone();
+    let task = system.spawn(async move { drop(began.open_when_polled(file.write(b"all")).await) });
+    eventually("it has begun", || begun.is_open());
+    let _ = system.shutdown(Duration::from_millis(20));
+    assert!(task.wait().unwrap_err().is_cancelled());
+    assert_eq!(std::fs::read(dir.join("file")).unwrap(), b"");
+    drop(hold);
+    eventually("it is written", || std::fs::read(dir.join("file")).unwrap() == b"all");
+}
+
 fn what_a_buffer_has_not_written_is_lost(on: &Systems) {
     let system = on.kind().build();
     let ((here, mut there), begun) = (connection(), Gate::new());
@@ -225,6 +280,24 @@ fn a_port_ends_with_its_connection(on: &Systems) {
     assert!(matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
 }
 
+fn a_port_that_has_closed_has_written_all(on: &Systems) {
+    let system = on.kind().build();
+    let (here, mut there) = connection();
+    let port = port::lines(here).on(system.backend()).start().unwrap();
+    // More than the system takes at once, so that it waits for its peer.
+    let line = "x".repeat(8 << 20);
+    let reading = thread::spawn(move || {
+        let mut received = String::new();
+        there.read_to_string(&mut received).unwrap();
+        received
+    });
+    port.send(line.clone()).wait().unwrap();
+    port.port_ref().close();
+    assert!(port.port_ref().ended().wait().is_normal());
+    system.shutdown(SOON).unwrap();
+    assert_eq!(reading.join().unwrap(), line + "\n");
+}
+
 fn a_listener_is_closed(on: &Systems) {
     let system = on.kind().build();
     let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
@@ -237,6 +310,27 @@ fn a_listener_is_closed(on: &Systems) {
     assert!(task.wait().unwrap_err().is_cancelled());
     let refused = std_net::TcpStream::connect(address).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+fn a_listener_with_another_owner_goes_on(on: &Systems) {
+    let system = on.kind().build();
+    let listener = Arc::new(TcpListener::bind("127.0.0.1:0").wait().unwrap());
+    let (begun, other) = (Gate::new(), Arc::clone(&listener));
+    let accept = begun.clone().open_when_polled(async move { drop(other.accept().await) });
+    let task = system.spawn(accept);
+    eventually("it accepts", || begun.is_open());
+    system.shutdown(SOON).unwrap();
+    assert!(task.wait().unwrap_err().is_cancelled());
+    let address = listener.local_addr().unwrap();
+    let waits = Gate::new();
+    let waited = waits.clone();
+    // It waits, with another driver.
+    let accepting = thread::spawn(move || {
+        waited.open_when_polled(listener.accept()).wait().map(|(_, peer)| peer).unwrap()
+    });
+    eventually("it waits", || waits.is_open());
+    let client = std_net::TcpStream::connect(address).unwrap();
+    assert_eq!(accepting.join().unwrap(), client.local_addr().unwrap());
 }
 
 fn what_was_sent_into_a_channel_stays_there(on: &Systems) {
@@ -355,42 +449,64 @@ fn code_that_is_offloaded_is_waited_for(on: &Systems) {
     drop(task.wait());
 }
 
+/// A waker that says whether a name is taken at the moment at which it is woken.
+struct Looks(Registry, channel::Sender<bool>);
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        let _ = self.1.try_send(self.0.whereis_pid("clerk").is_some());
+    }
+}
+
+/// What comes to a process that watches another one.
+enum Note {
+    Watch(Pid),
+    Undelivered(u32),
+}
+
 fn processes_end_as_shut_down_and_others_are_told(on: &Systems) {
     let system = on.kind().build();
-    let (registry, (lost, found)) = (Registry::new(), channel::unbounded());
-    let process = Builder::new()
-        .on(system.backend())
-        .register_in(&registry, "clerk")
-        .on_undelivered(move |number: u32| lost.try_send(number).unwrap())
-        .spawn(async |_: Process<u32>| pending::<()>().await)
-        .unwrap();
-    let (tell, told) = channel::unbounded();
-    let (watched, names) = (process.pid(), registry.clone());
+    let (registry, (tell, told)) = (Registry::new(), channel::unbounded());
+    let names = registry.clone();
     let watcher = Builder::new()
         .on(on.here().backend())
         .trap_exit(true)
-        .spawn(async move |mut me: Process<u32>| {
-            me.link(&watched);
-            me.monitor(&watched);
-            let _ = tell.try_send(None);
-            for _ in 0..2 {
-                let reason = match me.receive().await {
-                    Event::Exit(exit) => exit.reason,
-                    Event::Down(down) => down.reason,
-                    other => ExitReason::other(format!("{other:?}")),
+        .spawn(async move |mut me: Process<Note>| {
+            for _ in 0..4 {
+                let news = match me.receive().await {
+                    Event::Message(Note::Watch(watched)) => {
+                        me.link(&watched);
+                        me.monitor(&watched);
+                        "watching".to_owned()
+                    }
+                    Event::Exit(exit) => format!("exit: {}", exit.reason),
+                    Event::Down(down) => format!("down: {}", down.reason),
+                    Event::Message(Note::Undelivered(number)) => format!("undelivered: {number}"),
+                    other => format!("{other:?}"),
                 };
-                let _ = tell.try_send(Some((reason, names.whereis_pid("clerk"))));
+                let _ = tell.try_send((news, names.whereis_pid("clerk").is_some()));
             }
         })
         .unwrap();
-    assert_eq!(told.recv().wait(), Ok(None));
+    let lost = watcher.clone();
+    let process = Builder::new()
+        .on(system.backend())
+        .register_in(&registry, "clerk")
+        .on_undelivered(move |number: u32| lost.try_send(Note::Undelivered(number)).unwrap())
+        .spawn(async |_: Process<u32>| pending::<()>().await)
+        .unwrap();
+    watcher.send(Note::Watch(process.pid())).wait().unwrap();
+    assert_eq!(told.recv().wait().unwrap(), ("watching".to_owned(), true));
     process.send(7).wait().unwrap();
-    let ended = process.ended();
+    let ((look, looked), mut ended) = (channel::unbounded(), process.ended());
+    let waker = Waker::from(Arc::new(Looks(registry, look)));
+    assert!(Pin::new(&mut ended).poll(&mut Context::from_waker(&waker)).is_pending());
     system.shutdown(SOON).unwrap();
+    assert_eq!(looked.recv().wait(), Ok(false), "its name is free before anybody is told");
     assert_eq!(ended.wait(), ExitReason::Shutdown);
-    assert_eq!(found.recv().wait(), Ok(7));
-    for _ in 0..2 {
-        assert_eq!(told.recv().wait(), Ok(Some((ExitReason::Shutdown, None))), "its name is free by then");
+    // In the order of the mailbox.
+    for news in ["exit: shutdown", "down: shutdown", "undelivered: 7"] {
+        assert_eq!(told.recv().wait().unwrap(), (news.to_owned(), false));
     }
     watcher.ended().wait();
 }
