@@ -14,7 +14,7 @@ use calloop::{
     Dispatcher, EventLoop, EventSource, Interest, LoopHandle, Mode, Poll, PostAction, Readiness,
     RegistrationToken, Token, TokenFactory,
 };
-use load::Load;
+use load::{Load, one_at_a_time};
 use twoply::green_backend::{Green, Host};
 use twoply_tests::watch;
 
@@ -106,6 +106,24 @@ impl State {
 #[test]
 fn a_running_event_loop_takes_a_runtime_in_and_out_under_load() {
     watch("calloop", move_under_load);
+}
+
+#[test]
+fn whatever_comes_wakes_an_event_loop_that_sleeps() {
+    watch("calloop, one at a time", || {
+        let green = Green::builder().workers(1).build().unwrap();
+        let work = one_at_a_time(&green);
+        let mut event_loop: EventLoop<'static, ()> = EventLoop::try_new().unwrap();
+        let dispatcher = Dispatcher::new(Hosted::new(green), |(), &mut (), _: &mut ()| ());
+        let token = event_loop.handle().register_dispatcher(dispatcher.clone()).unwrap();
+        while !work.is_finished() {
+            event_loop.dispatch(Duration::from_millis(5), &mut ()).unwrap();
+        }
+        event_loop.handle().remove(token);
+        let green = Dispatcher::into_source_inner(dispatcher).host.into_inner();
+        green.shutdown(Duration::from_secs(10)).unwrap();
+        work.join().unwrap();
+    });
 }
 
 /// The number of times that the runtime is moved.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use glib::{ControlFlow, IOCondition, MainLoop, SourceId};
-use load::Load;
+use load::{Load, one_at_a_time};
 use twoply::green_backend::{Green, Host};
 use twoply_tests::watch;
 
@@ -78,9 +78,27 @@ enum Place {
     OnItsOwn(Green),
 }
 
+// One test, because there is one default context, and sources are removed from that alone.
 #[test]
 fn a_running_main_loop_takes_a_runtime_in_and_out_under_load() {
     watch("glib", move_under_load);
+    watch("glib, one at a time", wake_when_it_sleeps);
+}
+
+/// Whatever comes wakes a loop that sleeps.
+fn wake_when_it_sleeps() {
+    let green = Green::builder().workers(1).build().unwrap();
+    let (work, main_loop) = (one_at_a_time(&green), MainLoop::new(None, false));
+    let (hosted, quit) = (Hosted::move_in(green), main_loop.clone());
+    glib::timeout_add_local(Duration::from_millis(5), move || {
+        if work.is_finished() {
+            quit.quit();
+            return ControlFlow::Break;
+        }
+        ControlFlow::Continue
+    });
+    main_loop.run();
+    hosted.move_out().shutdown(Duration::from_secs(10)).unwrap();
 }
 
 /// The number of times that the runtime is moved.

@@ -10,9 +10,10 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
 use twoply::green_backend::Green;
-use twoply::net::TcpListener;
+use twoply::net::{TcpListener, UnixStream};
 use twoply::process::{Command, Stdio};
 use twoply::{Task, Wait, fs, time};
+use twoply_tests::{Gate, eventually};
 
 /// The number of connections.
 const CONNECTIONS: usize = 4;
@@ -186,4 +187,26 @@ async fn start_children(shared: Arc<Shared>) {
         assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), number.to_string());
         shared.count(3);
     }
+}
+
+/// Has `green` do one thing at a time, from another thread, so that each has to wake the foreign loop by
+/// itself.
+pub(crate) fn one_at_a_time(green: &Green) -> JoinHandle<()> {
+    let spawner = green.spawner().clone();
+    thread::spawn(move || {
+        for _ in 0..5 {
+            // Only the call of this thread can.
+            spawner.spawn(async {}).wait().unwrap();
+            // Only the time.
+            spawner.spawn(time::sleep(Duration::from_millis(20))).wait().unwrap();
+            // Only the socket.
+            let ((ours, theirs), waits) = (UnixStream::pair().unwrap(), Gate::new());
+            let waiting = waits.clone();
+            let read = async move { waiting.open_when_polled(ours.read_exact(&mut [0])).await };
+            let read = spawner.spawn(read);
+            eventually("it waits", || waits.is_open());
+            theirs.write_all(b"x").wait().unwrap();
+            read.wait().unwrap().unwrap();
+        }
+    })
 }
