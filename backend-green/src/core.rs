@@ -46,6 +46,8 @@ pub(crate) struct Core {
     /// The number of rounds that the next search may take before the worker sleeps; it adapts to whether
     /// searches pay.
     pub(crate) rounds: Cell<u32>,
+    /// The number of idle times in a row in which a search found nothing, or was left out.
+    pub(crate) fruitless: Cell<u32>,
     /// The same number for waiting while another worker searches.
     pub(crate) inbox_rounds: Cell<u32>,
     /// The state of a xorshift generator, for where to begin stealing.
@@ -107,6 +109,7 @@ impl Core {
             lifo_uses: Cell::new(0),
             searching: Cell::new(false),
             rounds: Cell::new(spin_rounds),
+            fruitless: Cell::new(0),
             inbox_rounds: Cell::new(spin_rounds),
             // Any odd number but zero will do; workers should differ.
             random: Cell::new(0x9e37_79b9u32.wrapping_mul(2 * index as u32 + 1)),

@@ -19,9 +19,10 @@
 //! one order.
 //!
 //! Waking a core that sleeps costs 40 us and more, so it is not done lightly. A worker that has run out of
-//! work *searches* for a while before it sleeps, and while one searches nobody else is woken: it will find
-//! what there is. A searcher that finds work, and sees that there is more, has the next one woken. A push by
-//! a worker to its own queue wakes somebody only if the queue holds more than that worker runs next.
+//! work *searches* for a while before it sleeps, where that has paid (`worker/idle.rs`), and while one
+//! searches nobody else is woken: it will find what there is. A searcher that finds work, and sees that there
+//! is more, has the next one woken. A push by a worker to its own queue wakes somebody only if the queue
+//! holds more than that worker runs next.
 //!
 //! # Rejected
 //! - *One reactor for all* (Go, tokio): each event then may be handled by any core, and with an idle worker

@@ -24,6 +24,7 @@ laws! {
         wake_ups_are_followed,
     }
     one_worker {
+        a_worker_whose_searches_find_nothing_sleeps_at_once,
         a_long_poll_is_told_from_short_ones,
         a_wake_up_behind_a_long_poll_is_late,
         a_runtime_of_one_thread_is_timed,
@@ -135,6 +136,30 @@ fn polls_and_parks_are_counted(on: &Systems) {
     let told = green.metrics().to_string();
     assert_eq!(told.lines().count(), 1 + on.kind().workers(), "{told}");
     assert!(told.contains("worker 0: 0 queued, "), "{told}");
+}
+
+/// Each message comes when the worker sleeps. So no search finds anything, and most are left out: a sleep
+/// asks the kernel for events once, and a search before it once at least.
+fn a_worker_whose_searches_find_nothing_sleeps_at_once(on: &Systems) {
+    let green = on.kind().green().build().unwrap();
+    let (messages, arrive) = channel::unbounded();
+    let reader = green.spawner().spawn(async move { while arrive.recv().await.is_ok() {} });
+    let counts = || {
+        let worker = &green.metrics().workers[0];
+        (worker.sleeps, worker.reactor.waits)
+    };
+    eventually("the worker sleeps", || counts().0 > 0);
+    let before = counts();
+    for _ in 0..300 {
+        let (sleeps, _) = counts();
+        messages.send(()).wait().unwrap();
+        eventually("the worker sleeps again", || counts().0 > sleeps);
+    }
+    let after = counts();
+    let (sleeps, waits) = (after.0 - before.0, after.1 - before.1);
+    assert!(waits < 2 * sleeps, "the kernel was asked {waits} times in {sleeps} sleeps");
+    drop(messages);
+    reader.wait().unwrap();
 }
 
 fn nothing_is_timed_unless_it_is_asked_for(on: &Systems) {

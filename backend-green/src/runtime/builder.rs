@@ -182,9 +182,10 @@ impl Builder {
         self
     }
 
-    /// Sets how often a worker that has run out of work looks around, giving its core away in between, before
-    /// it sleeps; 60 unless set. More makes wake-ups between cores faster and idle times dearer; 0 sleeps at
-    /// once.
+    /// Sets how often, at most, a worker that has run out of work looks around, giving its core away in
+    /// between, before it sleeps; 60 unless set. More makes wake-ups between cores faster and idle times
+    /// dearer; 0 sleeps at once. It looks less often, or not at all, where that has found nothing lately or
+    /// another thread wants the core.
     pub fn spin_rounds(mut self, rounds: u32) -> Builder {
         self.spin_rounds = rounds;
         self

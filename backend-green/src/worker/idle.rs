@@ -3,6 +3,15 @@
 //! Called by the worker's own loop, and by the host of a worker that runs inside a foreign event loop. The
 //! race between falling asleep and being given work is described in the [scheduler](crate::scheduler)'s
 //! header.
+//!
+//! # How long it looks
+//! A search is a bet: that work comes sooner than a sleeping core could be woken. Each round of it costs two
+//! system calls, and a sleep costs one. So searches are shorter after some that have found nothing
+//! ([`Core::rounds`]), they end when another thread has wanted the core meanwhile ([`ROUND_TIME`]), and after
+//! several for nothing most are left out ([`PATIENCE`]): the worker sleeps at once, and searches now and then
+//! to find out whether that pays again. The race is the same without a search: a worker that may not search,
+//! because enough others do, goes to sleep in this way, too. One that has been picked to search does so, and
+//! so does one that sees work in a queue.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,6 +26,17 @@ use crate::scheduler::{Remote, Shared};
 /// slice of theirs, milliseconds, in which an event could have woken it from its sleep.
 const SPIN_TIME: Duration = Duration::from_micros(50);
 
+/// The time that a round of looking takes where nobody else wants the core: some system calls, but no switch
+/// to another thread and back. In a longer one such a thread has run. That may have made the work that this
+/// worker waits for, so there is one more look; then the worker leaves the core to it.
+const ROUND_TIME: Duration = Duration::from_micros(5);
+
+/// The number of searches for nothing in a row after which a worker leaves most of them out.
+const PATIENCE: u32 = 2;
+
+/// From then on it searches in one of so many idle times.
+const SELDOM: u32 = 16;
+
 impl Core {
     /// Looks everywhere, for a while, then sleeps; until there is work.
     #[cold]
@@ -25,14 +45,9 @@ impl Core {
             if self.should_leave(shared, remote) {
                 return None;
             }
-            if self.searching.get() || shared.sleepers.start_search(shared.workers.len()) {
-                self.searching.set(true);
-                if let Some(work) = self.search(shared, remote) {
-                    self.found(shared);
-                    return Some(work);
-                }
-            }
-            if let Some(work) = self.await_inbox(shared, remote) {
+            if self.is_search_due(shared)
+                && let Some(work) = self.look_around(shared, remote)
+            {
                 return Some(work);
             }
             if self.trim_stacks(shared) {
@@ -50,6 +65,31 @@ impl Core {
         }
     }
 
+    /// Returns whether this idle time is to begin with a look around.
+    fn is_search_due(&self, shared: &Shared) -> bool {
+        let fruitless = self.fruitless.get();
+        if self.searching.get()
+            || fruitless < PATIENCE
+            || fruitless.is_multiple_of(SELDOM)
+            || shared.has_work_for(self.index)
+        {
+            return true;
+        }
+        self.fruitless.set(fruitless.wrapping_add(1));
+        false
+    }
+
+    /// Looks everywhere for a while, if this worker may search, and otherwise for what is this worker's own.
+    fn look_around(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
+        if self.searching.get() || shared.sleepers.start_search(shared.workers.len()) {
+            self.searching.set(true);
+            let work = self.search(shared, remote)?;
+            self.found(shared);
+            return Some(work);
+        }
+        self.await_inbox(shared, remote)
+    }
+
     /// Ends the search of this worker, if it searches, because it has found work; and has the next one woken
     /// if there is more.
     fn found(&self, shared: &Shared) {
@@ -62,13 +102,14 @@ impl Core {
     /// cannot be stolen, so nobody else would find them; and two that wake each other from two workers would
     /// sleep in turns.
     fn await_inbox(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
-        if shared.stacks.is_none() || self.away.get() || self.searching.get() {
+        if shared.stacks.is_none() || self.away.get() {
             return None;
         }
         let rounds = self.inbox_rounds.get();
         let start = Instant::now();
         for _ in 0..=rounds {
             if !remote.inbox_is_empty() {
+                self.fruitless.set(0);
                 self.inbox_rounds.set((2 * rounds).min(shared.spin_rounds));
                 return self.local_work(shared, remote, 0);
             }
@@ -106,6 +147,7 @@ impl Core {
     fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         let rounds = self.rounds.get();
         let start = Instant::now();
+        let mut round_began = start;
         self.check_peer(shared, remote, start);
         for round in 0..=rounds {
             self.turn(remote, Some(Duration::ZERO));
@@ -115,6 +157,7 @@ impl Core {
                 .or_else(|| self.steal(shared, remote).map(Work::Job));
             if work.is_some() {
                 if round > 0 {
+                    self.fruitless.set(0);
                     self.rounds.set((2 * rounds).clamp(1, shared.spin_rounds));
                 }
                 return work;
@@ -124,14 +167,18 @@ impl Core {
             }
             // One that spins is enough: more would take each other's cores. And none spins without giving the
             // core away: whoever is to make the work may need it.
-            if shared.sleepers.searching() > 1 || start.elapsed() >= SPIN_TIME {
+            let now = Instant::now();
+            if shared.sleepers.searching() > 1 || now - start >= SPIN_TIME || now - round_began >= ROUND_TIME
+            {
                 break;
             }
+            round_began = now;
             if round < rounds {
                 std::thread::yield_now();
             }
         }
         // The search did not pay: the next one is shorter, but long enough to find out when that changes.
+        self.fruitless.set(self.fruitless.get().wrapping_add(1));
         self.rounds.set((rounds / 2).max(shared.spin_rounds.min(8)));
         None
     }
