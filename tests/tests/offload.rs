@@ -65,12 +65,12 @@ fn a_name_is_that_of_the_thread_and_of_the_wait(on: &Systems) {
         })
     });
     eventually("it runs", || system.metrics().offloaded.running == 1);
-    let dump = system.spawner().dump().wait();
-    let waits = &dump.task(named.id()).unwrap().waits;
-    assert!(
-        matches!(&waits[..], [WaitingFor::Offload { name: Some(name) }] if **name == *"checksum"),
-        "{dump}"
-    );
+    // The thread of the pool may be there before the task waits for it.
+    eventually("the task waits for that", || {
+        let dump = system.spawner().dump().wait();
+        let is_named = |waits: &[WaitingFor]| matches!(waits, [WaitingFor::Offload { name: Some(name) }] if **name == *"checksum");
+        dump.task(named.id()).is_some_and(|task| is_named(&task.waits))
+    });
     drop(held);
     assert_eq!(named.wait().unwrap().unwrap(), "checksum");
     let after = system.spawn_fn(|| offload(thread_name)).wait().unwrap().unwrap();
