@@ -1,5 +1,7 @@
 //! Items that end with a delimiter: lines, and others.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memmem};
 
 use super::{Buffer, CodecError, Decoder, Encoder};
@@ -23,7 +25,7 @@ const MAXIMUM: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct Delimited {
     /// The bytes that end an item; not empty.
-    delimiter: Box<[u8]>,
+    delimiter: Cow<'static, [u8]>,
     maximum: usize,
     /// The number of bytes at the front of the buffer in which no delimiter begins.
     searched: usize,
@@ -50,7 +52,10 @@ impl Delimited {
     /// # Ok::<(), twoply::port::CodecError>(())
     /// ```
     pub fn new(delimiter: impl AsRef<[u8]>) -> Delimited {
-        let delimiter: Box<[u8]> = delimiter.as_ref().into();
+        Delimited::ending_with(Cow::Owned(delimiter.as_ref().to_vec()))
+    }
+
+    fn ending_with(delimiter: Cow<'static, [u8]>) -> Delimited {
         assert!(!delimiter.is_empty(), "an empty delimiter ends nothing");
         Delimited { delimiter, maximum: MAXIMUM, searched: 0, skipping: false }
     }
@@ -203,7 +208,7 @@ pub struct Lines(Delimited);
 impl Lines {
     /// Returns the codec of lines of 64 KiB at most.
     pub fn new() -> Lines {
-        Lines(Delimited::new(b"\n"))
+        Lines(Delimited::ending_with(Cow::Borrowed(b"\n")))
     }
 
     /// Sets the number of bytes that a line may have; see [`Delimited::maximum`].
