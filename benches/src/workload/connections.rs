@@ -1,8 +1,8 @@
 //! The memory of an idle connection of an HTTP server: how much more is resident with ten thousand of them
 //! than before the first.
 //!
-//! Each has had one response and asks for nothing more. The handler's buffer is in the figure (8 KiB, of
-//! which the kernel backs the first page, where the request was), the kernel's own for the sockets are not.
+//! Each has had one response and asks for nothing more. The handler's buffers are in the figure, 8.25 KiB;
+//! the kernel's own for the sockets are not.
 //! `std-thread` and `twoply-native` have a thread for each connection and take part with a thousand.
 
 use anyhow::Result;

@@ -2,8 +2,9 @@
 //! synced.
 //!
 //! What is read lies in the memory of the system, so a read measures what a library adds to a system call and
-//! a copy; those of `cold` have the system forget it first, so each waits for the device. A small file is
-//! created, written, synced and closed; most of that is the device's time.
+//! a copy; those of `cold` have the system forget it first, so each waits for the device, which is checked by
+//! the bytes that it has read. A small file is created, written, synced and closed; most of that is the
+//! device's time.
 //!
 //! What differs: tokio has no read at a position, so it seeks and reads, each on another thread. compio is a
 //! runtime over io_uring, each on the thread that waits for it; its buffers are handed over and come back.
@@ -114,18 +115,30 @@ enum Memory {
 }
 
 /// Has the system forget what it has read, before it is read again.
-struct Forget(Option<fs::File>);
+struct Forget {
+    /// The file, if its content is to be forgotten.
+    file: Option<fs::File>,
+    /// The number of bytes that the process had read from devices before; `None` where the system does not
+    /// say.
+    read_before: Option<u64>,
+}
 
 impl Forget {
     fn new(path: &Path, memory: Memory) -> Result<Self> {
         let file = fs::File::open(path)?;
         // What has not been written yet cannot be forgotten.
         file.sync_all()?;
-        Ok(Self((memory == Memory::Cold).then_some(file)))
+        let file = (memory == Memory::Cold).then_some(file);
+        if let Some(file) = &file {
+            // Whoever writes much leaves pages of up to megabytes, which are forgotten as a whole or not at
+            // all. Those of the reads from here on are no larger than what is read.
+            rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?;
+        }
+        Ok(Self { file, read_before: read_from_devices() })
     }
 
     fn before(&self, at: u64, size: usize) -> Result<()> {
-        if let Some(file) = &self.0 {
+        if let Some(file) = &self.file {
             rustix::fs::fadvise(file, at, NonZeroU64::new(size as u64), Advice::DontNeed)?;
         }
         Ok(())
@@ -133,11 +146,26 @@ impl Forget {
 
     /// Has the system read no more than what is asked for: it would do so in vain.
     fn no_more(&self, file: impl AsFd) -> Result<()> {
-        if self.0.is_some() {
+        if self.file.is_some() {
             rustix::fs::fadvise(file, 0, None, Advice::Random)?;
         }
         Ok(())
     }
+
+    /// Checks that the bytes of `reads` reads have come from a device, if they were to be forgotten.
+    fn check(&self, reads: usize, size: usize) -> Result<()> {
+        if let (Some(_), Some(before), Some(now)) = (&self.file, self.read_before, read_from_devices()) {
+            let (read, wanted) = (now - before, (reads * size) as u64);
+            ensure!(read >= wanted, "the system had some in memory: {read} of {wanted} bytes were read");
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number of bytes that the threads of this process have had read from devices.
+fn read_from_devices() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/io").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("read_bytes: "))?.parse().ok()
 }
 
 /// A directory of a run's own, which is removed at its end.
@@ -204,17 +232,23 @@ fn std_thread(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
 
     let dir = Dir::new()?;
     let path = dir.filled()?;
-    let (file, forget) = (fs::File::open(&path)?, Forget::new(&path, memory)?);
-    forget.no_more(&file)?;
     ctx.time(1, |ops| {
-        let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
-        for _ in 0..ops {
-            let at = places.next();
-            forget.before(at, size)?;
-            file.read_exact_at(&mut buf, at)?;
-            done += check(&buf, at)?;
-        }
-        check_count(ops, done)
+        let read = || {
+            let (file, forget) = (fs::File::open(&path)?, Forget::new(&path, memory)?);
+            forget.no_more(&file)?;
+            let (mut places, mut buf, mut done) = (Places::new(size), vec![0; size], 0);
+            for _ in 0..ops {
+                let at = places.next();
+                forget.before(at, size)?;
+                file.read_exact_at(&mut buf, at)?;
+                done += check(&buf, at)?;
+            }
+            forget.check(ops, size)?;
+            anyhow::Ok(done)
+        };
+        // On a thread of its own, as with the others: a process of one thread pays less for a descriptor.
+        let done = std::thread::scope(|scope| scope.spawn(read).join());
+        check_count(ops, done.ok().context("the thread has panicked")??)
     })
 }
 
@@ -236,6 +270,7 @@ fn tokio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
                 file.read_exact(&mut buf).await?;
                 done += check(&buf, at)?;
             }
+            forget.check(ops, size)?;
             anyhow::Ok(done)
         };
         check_count(ops, runtime.run(read)??)
@@ -259,6 +294,7 @@ fn compio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
                 buf = back;
                 done += check(&buf, at)?;
             }
+            forget.check(ops, size)?;
             anyhow::Ok(done)
         })?;
         check_count(ops, done)
@@ -282,6 +318,7 @@ fn twoply(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
                 file.read_exact_at(&mut buf, at).await?;
                 done += check(&buf, at)?;
             }
+            forget.check(ops, size)?;
             anyhow::Ok(done)
         };
         check_count(ops, runtime.run(read)??)
