@@ -12,12 +12,14 @@
 //! | [`trace`]    | what is seen of a run, and its text                                      |
 //! | [`model`]    | Erlang's rules, written plainly: it judges each trace                    |
 //! | [`erlang`]   | has the programs run by `erl`, where that is installed                   |
+//! | [`across`]   | has some processes of a program run by `erl`, and the others here            |
 //! | [`interpret`] | has a program run by processes of twoply; `drive` decides when a step has settled |
 //!
 //! The model is needed although there is Erlang to compare with: signals of different senders come in any
 //! order, so a program has several right traces, and two right runs may differ. The model accepts all of
 //! them, and the traces of twoply and of Erlang must both be among them. Erlang keeps the model honest.
 
+pub mod across;
 mod drive;
 pub mod erlang;
 pub mod generate;

@@ -1,17 +1,25 @@
 //! Random programs of processes do what Erlang's rules say, on every backend and across two, and so does
 //! Erlang.
 //!
+//! The same programs run with some of their processes on an Erlang node and the others here.
+//!
 //! See [`twoply_tests::differential`] for what the programs are and how they are judged. The seeds are fixed.
 //! `TWOPLY_PROGRAMS=5000` runs so many instead, `TWOPLY_SEED=17` begins with another seed.
 
 use std::env;
+use std::time::{Duration, Instant};
 
+use twoply_tests::differential::across::Across;
 use twoply_tests::differential::{Program, erlang, generate, interpret, judge, minimise};
 use twoply_tests::{Systems, laws, watch};
 
 laws! {
     and_mixed { processes_do_what_the_model_says }
+    everywhere { processes_of_two_nodes_do_what_the_model_says }
 }
+
+/// How long the programs of two nodes may take, on each system.
+const WHILE: Duration = Duration::from_secs(4);
 
 /// A number from the environment.
 fn number(name: &str, usual: u64) -> u64 {
@@ -21,8 +29,9 @@ fn number(name: &str, usual: u64) -> u64 {
     }
 }
 
-fn programs(usual: u64) -> Vec<Program> {
-    let first = number("TWOPLY_SEED", 0);
+/// Returns that many programs from a seed on, unless others are asked for.
+fn programs(seed: u64, usual: u64) -> Vec<Program> {
+    let first = number("TWOPLY_SEED", seed);
     (first..first + number("TWOPLY_PROGRAMS", usual)).map(generate).collect()
 }
 
@@ -33,7 +42,7 @@ fn erlang_does_what_the_model_says() {
         return;
     }
     watch("erlang_does_what_the_model_says", || {
-        let programs = programs(500);
+        let programs = programs(0, 500);
         let traces = erlang::run(&programs).unwrap();
         let mut steps = (0, 0);
         for (program, trace) in programs.iter().zip(&traces) {
@@ -49,8 +58,8 @@ fn erlang_does_what_the_model_says() {
 }
 
 /// What is wrong with a run of `program`, if anything is.
-fn wrong(on: &Systems, program: &Program) -> Option<String> {
-    let trace = match interpret::run(on, program) {
+fn wrong(on: &Systems, program: &Program, across: Option<&Across>) -> Option<String> {
+    let trace = match interpret::run(on, program, across) {
         Ok(trace) => trace,
         Err(lost) => return Some(lost),
     };
@@ -58,11 +67,30 @@ fn wrong(on: &Systems, program: &Program) -> Option<String> {
 }
 
 fn processes_do_what_the_model_says(on: &Systems) {
-    for program in programs(100) {
-        let Some(first) = wrong(on, &program) else { continue };
-        // What fails seldom may not fail again; then the whole program is the smallest.
-        let least = minimise(&program, |fewer| wrong(on, fewer).is_some());
-        let again = wrong(on, &least);
-        panic!("{program}\n{first}\n\nthe least that fails:\n{least}\n{}", again.unwrap_or_default());
+    programs(0, 100).iter().for_each(|program| check(on, program, None));
+}
+
+fn check(on: &Systems, program: &Program, across: Option<&Across>) {
+    let Some(first) = wrong(on, program, across) else { return };
+    // What fails seldom may not fail again; then the whole program is the smallest.
+    let least = minimise(program, |fewer| wrong(on, fewer, across).is_some());
+    let again = wrong(on, &least, across);
+    panic!("{program}\n{first}\n\nthe least that fails:\n{least}\n{}", again.unwrap_or_default());
+}
+
+fn processes_of_two_nodes_do_what_the_model_says(on: &Systems) {
+    let Some(across) = Across::start() else { return };
+    let start = Instant::now();
+    let mut run = 0;
+    // Other programs on each system.
+    for program in programs(1_000 * on.kind() as u64, 400) {
+        // As many as fit, unless a number was asked for.
+        if start.elapsed() > WHILE && env::var_os("TWOPLY_PROGRAMS").is_none() {
+            break;
+        }
+        check(on, &program, Some(&across));
+        run += 1;
     }
+    println!("{run} programs on two nodes");
+    assert!(run > 0);
 }

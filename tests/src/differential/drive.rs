@@ -5,16 +5,21 @@
 //! Those who die of it tell others while they end; so the driver waits until the tasks of all of whose deaths
 //! it knows are over, and then pings all who live. When nobody dies in such a round, nobody is dying, and all
 //! that those who died have sent has come.
+//!
+//! Of those on another node, it asks the host whether anybody there is dying. What its answer comes behind
+//! has been sent before: signals and messages cross in one order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use twoply_core::actor::{Event, ExitReason, MonitorRef, Pid, Process};
+use twoply_core::actor::{Down, Event, ExitReason, MonitorRef, Pid, Process};
 use twoply_core::backend::Backend;
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
 
+use super::across::{self, Noted, Said, There, ToHost, Told};
+use super::generate::Random;
 use super::interpret::{Control, Fit, Handle, Report, Resolved, Setting, Taken, from_exit, to_exit};
 use super::program::{Mon, Op, Pattern, Proc, Program, Step};
 use super::trace::{self, Seen, Trace, What};
@@ -40,6 +45,8 @@ pub(super) struct Driver {
     monitors: HashMap<Mon, (Proc, MonitorRef)>,
     /// Their numbers.
     references: HashMap<MonitorRef, Mon>,
+    /// The other node, if there is one.
+    there: Option<There>,
     /// The number of the last round of pings.
     round: u64,
     /// The number of the present step.
@@ -49,7 +56,12 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(me: Process<Report>, setting: Setting, homes: Vec<Arc<dyn Backend>>) -> Driver {
+    pub(super) fn new(
+        me: Process<Report>,
+        setting: Setting,
+        homes: Vec<Arc<dyn Backend>>,
+        there: Option<There>,
+    ) -> Driver {
         Driver {
             me,
             setting,
@@ -59,6 +71,7 @@ impl Driver {
             alive: BTreeMap::new(),
             monitors: HashMap::new(),
             references: HashMap::new(),
+            there,
             round: 0,
             step: 0,
             seen: Vec::new(),
@@ -66,14 +79,13 @@ impl Driver {
     }
 
     pub(super) async fn drive(mut self, program: &Program) -> Result<Trace, String> {
+        let mut random = Random::new(program.seed);
         for number in 0..program.roots {
-            let (handle, _) = self.setting.start(number, None);
-            self.meet(number, handle);
+            self.start(number, random.chance(50)).await?;
         }
         for (number, step) in program.steps.iter().enumerate() {
             self.step = number;
-            if let Some(ops) = self.resolve_all(step) {
-                self.handles[&step.actor].say(Control::Run(ops));
+            if self.tell(step) {
                 self.ping(&[step.actor]).await?;
                 while self.settle().await? {}
             }
@@ -84,27 +96,54 @@ impl Driver {
         Ok(Trace(self.seen))
     }
 
+    /// Starts a process; on the other node if it is to be there, and there is one.
+    async fn start(&mut self, number: Proc, there: bool) -> Result<(), String> {
+        let Some(host) = self.there.as_ref().filter(|_| there).map(|there| &there.host) else {
+            let (handle, _) = self.setting.start(number, None);
+            self.meet(number, handle);
+            return Ok(());
+        };
+        host.send(ToHost::Start(number, self.me.me())).await.map_err(|error| error.to_string())?;
+        while !self.handles.contains_key(&number) {
+            match self.me.receive_timeout(PATIENCE).await {
+                Some(Event::Message(report)) => self.note(report),
+                other => return Err(format!("{other:?} instead of a new process")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the actor of a step what to do. Returns false if it cannot act, or there is something that it
+    /// names that never was.
+    fn tell(&self, step: &Step) -> bool {
+        if self.alive.get(&step.actor) != Some(&false) {
+            return false;
+        }
+        let handle = &self.handles[&step.actor];
+        let Some(there) = &handle.there else {
+            let ops: Option<_> = step.ops.iter().map(|op| self.resolve(step.actor, *op)).collect();
+            return ops.map(|ops| handle.say(Control::Run(ops))).is_some();
+        };
+        let process = |p: Proc| self.handles.get(&p).map(|handle| handle.process.clone());
+        let owner = |m: Mon| self.there.as_ref()?.monitors.get(&m).copied();
+        let owns = |m: Mon| owner(m) == Some(step.actor);
+        let orders: Option<_> = step.ops.iter().map(|op| across::order(*op, process, owns)).collect();
+        orders.is_some_and(|orders| there.try_send(Told::Run(orders)).is_ok())
+    }
+
     /// Gets to know a new process.
     fn meet(&mut self, number: Proc, handle: Handle) {
         let pid = handle.process.pid();
+        if let (Some(there), None) = (&mut self.there, &handle.there) {
+            there.meet(number, &handle.process);
+        }
         self.me.monitor(&pid);
         self.numbers.insert(pid, number);
         self.handles.insert(number, handle);
         self.alive.insert(number, false);
     }
 
-    /// The operations of a step. `None` if its actor cannot act, or there is something that it names that
-    /// never was.
-    fn resolve_all(&self, step: &Step) -> Option<Vec<Resolved>> {
-        let idle = self.alive.get(&step.actor) == Some(&false);
-        step.ops
-            .iter()
-            .filter(|_| idle)
-            .map(|op| self.resolve(step.actor, *op))
-            .collect::<Option<Vec<_>>>()
-            .filter(|_| idle)
-    }
-
+    /// Returns an operation of `actor`. `None` if it names something that never was.
     fn resolve(&self, actor: Proc, op: Op) -> Option<Resolved> {
         let pid = |p: Proc| Some(self.handles.get(&p)?.process.pid());
         let reference =
@@ -134,15 +173,40 @@ impl Driver {
         let live = |driver: &Driver| driver.homes.iter().map(|home| home.tasks().len()).sum::<usize>();
         let start = Instant::now();
         // This task is one of them.
-        while live(self) > self.alive.len() + 1 {
+        let here = self.alive.keys().filter(|process| self.handles[process].there.is_none()).count();
+        while live(self) > here + 1 {
             match start.elapsed() {
                 spent if spent > PATIENCE => return Err(format!("step {}: the dead do not end", self.step)),
                 spent if spent > Duration::from_millis(1) => sleep(Duration::from_micros(100)).await,
                 _ => yield_now().await,
             }
         }
+        let died = self.clear().await?;
         let alive: Vec<_> = self.alive.keys().copied().collect();
-        self.ping(&alive).await
+        Ok(self.ping(&alive).await? || died)
+    }
+
+    /// Waits until nobody on the other node is dying. Returns whether anybody died.
+    async fn clear(&mut self) -> Result<bool, String> {
+        let Some(there) = &self.there else { return Ok(false) };
+        let (before, wanted) = (self.alive.len(), there.clear + 1);
+        there.host.send(ToHost::Clear(wanted, self.me.me())).await.map_err(|error| error.to_string())?;
+        while self.there.as_ref().is_some_and(|there| there.clear != wanted) {
+            match self.me.receive_timeout(PATIENCE).await {
+                Some(Event::Down(down)) => drop(self.died(&down)),
+                Some(Event::Message(report)) => self.note(report),
+                other => return Err(format!("step {}: {other:?} and no word of the host", self.step)),
+            }
+        }
+        Ok(self.alive.len() < before)
+    }
+
+    /// Notes that a process has died. Returns it.
+    fn died(&mut self, down: &Down) -> Proc {
+        let process = self.numbers[&down.from];
+        self.alive.remove(&process);
+        self.see(process, What::Died(from_exit(&down.reason)));
+        process
     }
 
     /// Pings some processes, and waits until each has answered or died. Returns whether anybody died.
@@ -157,16 +221,16 @@ impl Driver {
         while !silent.is_empty() {
             match self.me.receive_timeout(PATIENCE).await {
                 Some(Event::Message(report)) => {
-                    if let Report::Pong { from, round: answered, .. } = report {
+                    if let Report::Pong { from, round: answered, .. }
+                    | Report::There(Said::Pong(from, answered, _)) = report
+                    {
                         silent.retain(|process| *process != from || answered != round);
                     }
                     self.note(report);
                 }
                 Some(Event::Down(down)) => {
-                    let process = self.numbers[&down.from];
+                    let process = self.died(&down);
                     silent.retain(|silent| *silent != process);
-                    self.alive.remove(&process);
-                    self.see(process, What::Died(from_exit(&down.reason)));
                     died = true;
                 }
                 Some(other) => return Err(format!("the driver gets {other:?}")),
@@ -189,6 +253,7 @@ impl Driver {
                 self.references.insert(reference, monitor);
             }
             Report::Was(process, was) => self.see(process, What::Was(was)),
+            Report::There(said) => self.note_there(said),
             Report::Took(process, taken) => {
                 let what = match taken {
                     None => What::Empty,
@@ -203,6 +268,14 @@ impl Driver {
                 };
                 self.see(process, what);
             }
+        }
+    }
+
+    fn note_there(&mut self, said: Said) {
+        match self.there.as_mut().map(|there| there.note(said)) {
+            Some(Noted::Report(report)) => self.note(report),
+            Some(Noted::Seen(process, what)) => self.see(process, what),
+            Some(Noted::Nothing) | None => {}
         }
     }
 

@@ -15,6 +15,7 @@ use twoply_core::backend::Backend;
 use twoply_core::channel::{Receiver, Sender, unbounded};
 use twoply_core::future::{OneOf, select};
 
+use super::across::{self, Across, Said, Told};
 use super::drive::Driver;
 use super::program::{Mon, Proc, Program, Reason, Tie};
 use super::trace::Trace;
@@ -48,6 +49,8 @@ pub(super) enum Report {
     Took(Proc, Option<Taken>),
     /// Whether a process trapped exits.
     Was(Proc, bool),
+    /// A process on another node says something.
+    There(Said),
 }
 
 /// What a receive has taken, with what only the driver has numbers for.
@@ -115,12 +118,7 @@ pub(super) fn from_exit(reason: &ExitReason) -> Reason {
         ExitReason::Kill => Reason::Kill,
         ExitReason::Killed => Reason::Killed,
         ExitReason::NoProcess => Reason::NoProcess,
-        ExitReason::Other(text) => text.parse().unwrap_or_else(|error| panic!("{error}")),
-        ExitReason::Panicked(text) => {
-            let text = text.split_whitespace().last().unwrap_or_default();
-            text.parse().unwrap_or_else(|error| panic!("{error}"))
-        }
-        other => panic!("no program has such a reason: {other:?}"),
+        other => across::reason(&other.to_string()),
     }
 }
 
@@ -141,14 +139,22 @@ pub(super) struct Handle {
     pub(super) process: ProcessRef<Message>,
     /// Where it is told what to do, if not through its mailbox.
     aside: Option<Sender<Control>>,
+    /// The same process as one that is told what to do on another node, if it runs there.
+    pub(super) there: Option<ProcessRef<Told>>,
 }
 
 impl Handle {
+    /// Returns that of a process on another node.
+    pub(super) fn there(process: ProcessRef<Message>, told: ProcessRef<Told>) -> Handle {
+        Handle { process, aside: None, there: Some(told) }
+    }
+
     pub(super) fn say(&self, control: Control) {
         // Whoever is dead is told nothing.
-        match &self.aside {
-            Some(aside) => drop(aside.try_send(control)),
-            None => drop(self.process.try_send(Message::Control(control))),
+        match (&self.aside, &self.there, control) {
+            (_, Some(there), Control::Ping(round)) => drop(there.try_send(Told::Ping(round))),
+            (Some(aside), _, control) => drop(aside.try_send(control)),
+            (None, _, control) => drop(self.process.try_send(Message::Control(control))),
         }
     }
 }
@@ -189,7 +195,7 @@ impl Setting {
             (Some((me, Tie::Monitor(_))), true) => split(builder.spawn_monitor_fn(me, blocking)),
         };
         let process = process.unwrap_or_else(|error| panic!("a process is not started: {error}"));
-        (Handle { process, aside }, monitor)
+        (Handle { process, aside, there: None }, monitor)
     }
 }
 
@@ -326,21 +332,22 @@ fn to_taken(event: Event<Message>) -> Taken {
     }
 }
 
-/// Runs `program` on `on`, its processes on both of its runtimes, and says what was seen.
+/// Runs `program` on `on`, its processes on both of its runtimes, and says what was seen. With another node,
+/// about half of its processes run there.
 ///
 /// # Errors
 /// When a process neither answers nor dies.
-pub fn run(on: &Systems, program: &Program) -> Result<Trace, String> {
+pub fn run(on: &Systems, program: &Program, across: Option<&Across>) -> Result<Trace, String> {
     let places = [Arc::clone(on.here().backend()), Arc::clone(on.there().backend())];
     let mut homes = places.to_vec();
     if on.there().kind() == on.here().kind() {
         homes.truncate(1);
     }
     let (result, done) = mpsc::channel();
-    let program = program.clone();
+    let (program, there) = (program.clone(), across.map(Across::there));
     let body = async move |me: Process<Report>| {
         let setting = Setting { driver: me.me(), places, aside: program.seed % 2 == 1 };
-        let traced = Driver::new(me, setting, homes).drive(&program).await;
+        let traced = Driver::new(me, setting, homes, there).drive(&program).await;
         drop(result.send(traced));
     };
     let builder = Builder::new().on(on.here().backend()).unbounded();
