@@ -452,11 +452,11 @@ fn a_child_that_never_reads_holds_nobody_up(on: &Systems) {
     let child = shell("echo out; echo err >&2; exec sleep 1000").kill_on_drop(true).spawn().unwrap();
     let id = child.id();
     let port = start(on.here(), port::child(child).high_water(1_000).write_queue(4));
-    let line = "x".repeat(1_000);
-    let mut full = 0;
-    while full < 20 {
-        match port.try_send(line.clone()) {
-            Ok(()) => full = 0,
+    let (mut full, mut taken) = (0, 0);
+    // A pipe has room for 65 of these lines, so some are left to be written.
+    while full < 20 || taken < 66 {
+        match port.try_send("x".repeat(1_000)) {
+            Ok(()) => (full, taken) = (0, taken + 1),
             Err(error) => {
                 assert!(error.is_full());
                 full += 1;
