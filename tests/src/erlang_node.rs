@@ -10,6 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
+use twoply_core::Wait;
+use twoply_node::{Builder, Node};
+
+use crate::Systems;
+
 /// A running `erl` with a name, and its port mapper.
 pub struct ErlangNode {
     child: Child,
@@ -104,6 +109,15 @@ impl ErlangNode {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a node of ours, with the port mapper of an Erlang node or with none.
+pub fn start_node(on: &Systems, builder: Builder, erlang: Option<&ErlangNode>) -> Node {
+    let builder = match erlang {
+        Some(erlang) => builder.epmd(erlang.epmd_addr),
+        None => builder.without_epmd(),
+    };
+    on.here().spawn(builder.start()).wait().expect("it does not panic").expect("the node starts")
 }
 
 /// Starts a node, and waits until it is there.

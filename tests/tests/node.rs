@@ -9,7 +9,7 @@ use twoply_core::promise::Resolver;
 use twoply_core::time::timeout;
 use twoply_node::wire::{DecodeError, Decoder, FromTerm, Term, ToTerm};
 use twoply_node::{CallError, ConnectError, Node, Remote};
-use twoply_tests::{ErlangNode, Systems, eventually, laws};
+use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
 laws! {
     everywhere {
@@ -46,8 +46,7 @@ fn start(on: &Systems) -> Option<Pair> {
 
 /// A node of ours with the port mapper of an Erlang node.
 fn node(on: &Systems, erlang: &ErlangNode) -> Node {
-    let builder = Node::builder("ours@localhost").cookie(COOKIE).epmd(erlang.epmd_addr);
-    on.here().spawn(builder.start()).wait().unwrap().unwrap()
+    start_node(on, Node::builder("ours@localhost").cookie(COOKIE), Some(erlang))
 }
 
 #[derive(Debug, PartialEq, ToTerm, FromTerm)]

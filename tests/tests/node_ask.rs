@@ -7,7 +7,7 @@ use twoply_core::actor::{Event, ExitReason, Pid, Process, ProcessRef};
 use twoply_core::promise::{Failure, Resolver};
 use twoply_node::Node;
 use twoply_node::wire::{FromTerm, ToTerm, to_bytes};
-use twoply_tests::{ErlangNode, Systems, eventually, laws};
+use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
 laws! {
     everywhere {
@@ -24,12 +24,7 @@ const COOKIE: &str = "biscuit";
 const TICK: Duration = Duration::from_secs(2);
 
 fn start(on: &Systems, name: &str, erlang: Option<&ErlangNode>) -> Node {
-    let builder = Node::builder(name).cookie(COOKIE).tick_time(TICK);
-    let builder = match erlang {
-        Some(erlang) => builder.epmd(erlang.epmd_addr),
-        None => builder.without_epmd(),
-    };
-    on.here().spawn(builder.start()).wait().unwrap().unwrap()
+    start_node(on, Node::builder(name).cookie(COOKIE).tick_time(TICK), erlang)
 }
 
 #[derive(ToTerm)]

@@ -10,7 +10,7 @@ use twoply_core::channel::TrySendError;
 use twoply_core::time::timeout;
 use twoply_node::wire::{Pid, Term};
 use twoply_node::{CallError, Event as NodeEvent, Node};
-use twoply_tests::{ErlangNode, Systems, eventually, laws};
+use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
 laws! {
     everywhere {
@@ -32,14 +32,12 @@ const SOON: Duration = Duration::from_secs(30);
 
 fn start(on: &Systems) -> Option<(ErlangNode, Node)> {
     let erlang = ErlangNode::start(COOKIE, 60)?;
-    let node = Node::builder("ours@localhost").cookie(COOKIE).epmd(erlang.epmd_addr);
-    let node = on.here().spawn(node.start()).wait().unwrap().unwrap();
+    let node = start_node(on, Node::builder("ours@localhost").cookie(COOKIE), Some(&erlang));
     Some((erlang, node))
 }
 
 fn alone(on: &Systems) -> Node {
-    let node = Node::builder("alone@localhost").cookie(COOKIE).without_epmd();
-    on.here().spawn(node.start()).wait().unwrap().unwrap()
+    start_node(on, Node::builder("alone@localhost").cookie(COOKIE), None)
 }
 
 /// Starts a process that does `begin` and tells the ends that it hears of.

@@ -6,7 +6,7 @@ use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Group, Process, ProcessRef};
 use twoply_node::wire::Term;
 use twoply_node::{Node, Pg, PgError};
-use twoply_tests::{ErlangNode, Systems, eventually, laws};
+use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
 laws! {
     everywhere {
@@ -19,12 +19,7 @@ laws! {
 const COOKIE: &str = "biscuit";
 
 fn start(on: &Systems, name: &str, erlang: Option<&ErlangNode>) -> Node {
-    let builder = Node::builder(name).cookie(COOKIE);
-    let builder = match erlang {
-        Some(erlang) => builder.epmd(erlang.epmd_addr),
-        None => builder.without_epmd(),
-    };
-    on.here().spawn(builder.start()).wait().unwrap().unwrap()
+    start_node(on, Node::builder(name).cookie(COOKIE), erlang)
 }
 
 fn connect(on: &Systems, node: &Node, name: &str) {

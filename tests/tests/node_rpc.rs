@@ -9,7 +9,7 @@ use twoply_core::sync::Notify;
 use twoply_core::time::timeout;
 use twoply_node::wire::{Atom, Term};
 use twoply_node::{Node, RegisterError, RpcError};
-use twoply_tests::{ErlangNode, Systems, eventually, laws};
+use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
 laws! {
     everywhere {
@@ -27,8 +27,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 fn start(on: &Systems) -> Option<(ErlangNode, Node)> {
     let erlang = ErlangNode::start(COOKIE, 60)?;
-    let node = Node::builder("ours@localhost").cookie(COOKIE).epmd(erlang.epmd_addr);
-    let node = on.here().spawn(node.start()).wait().unwrap().unwrap();
+    let node = start_node(on, Node::builder("ours@localhost").cookie(COOKIE), Some(&erlang));
     Some((erlang, node))
 }
 
