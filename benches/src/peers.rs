@@ -36,12 +36,12 @@ enum Language {
 
 /// What a child says when it has done what it was told.
 #[derive(Deserialize)]
-struct Done {
+pub(crate) struct Done {
     /// The sum, or count, by which the work is checked.
-    result: u64,
+    pub(crate) result: u64,
     /// What it has used up to now, the work of earlier lines too.
     #[serde(flatten)]
-    used: Used,
+    pub(crate) used: Used,
 }
 
 impl Language {

@@ -23,6 +23,7 @@ mod http;
 mod idle;
 mod locks;
 mod memory;
+mod node;
 mod pingpong;
 mod ports;
 mod promise;
@@ -79,6 +80,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     .into_iter()
     .flatten()
     .chain(locks::CASES.into_iter().flatten())
+    .chain(node::cases())
     .chain(actor::cases())
 }
 
