@@ -5,6 +5,8 @@ use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread;
+use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::future::yield_now;
@@ -22,6 +24,7 @@ laws! {
         when_a_try_fails_or_panics_the_next_one_makes_the_value,
         an_initialiser_that_waits_for_its_own_cell_is_told,
         an_initialiser_may_go_on_in_another_task,
+        futures_of_one_task_may_make_a_value_and_wait_for_it,
         a_value_that_is_being_made_is_not_set,
         a_lazy_cell_makes_its_value_when_it_is_asked,
     }
@@ -153,14 +156,17 @@ fn an_initialiser_may_go_on_in_another_task(on: &Systems) {
             7
         };
         let mut make = Box::pin(async move { *moved.get_or_init(init).await });
+        let mut waits = pin!(own.get_or_init(|| ready(8)));
         poll_fn(|cx| {
+            assert!(make.as_mut().poll(cx).is_pending());
+            // That is no wait of the initialiser's.
+            assert!(waits.as_mut().poll(cx).is_pending());
             assert!(make.as_mut().poll(cx).is_pending());
             Poll::Ready(())
         })
         .await;
         // Another task goes on with it, and this one may wait for that.
         let made = task::spawn(make);
-        let mut waits = pin!(own.get_or_init(|| ready(8)));
         let value = poll_fn(|cx| {
             let polled = waits.as_mut().poll(cx);
             gate.open();
@@ -169,6 +175,41 @@ fn an_initialiser_may_go_on_in_another_task(on: &Systems) {
         (*value.await, made.await.unwrap())
     });
     assert_eq!(begins.wait().unwrap(), (7, 7));
+}
+
+/// One future of a task makes the value, and another one of it waits for that. Meanwhile nobody polls them.
+fn futures_of_one_task_may_make_a_value_and_wait_for_it(on: &Systems) {
+    for straight_line in [false, true] {
+        let (cell, gate) = (OnceCell::new(), Gate::new());
+        let opened = gate.opened();
+        let both = async move {
+            let mut make = pin!(cell.get_or_init(async || {
+                yield_now().await;
+                yield_now().await;
+                opened.await;
+                7
+            }));
+            let mut wait = pin!(cell.get_or_init(async || unreachable!("the other one makes it")));
+            let mut made = None;
+            poll_fn(|cx| {
+                if made.is_none()
+                    && let Poll::Ready(value) = make.as_mut().poll(cx)
+                {
+                    made = Some(*value);
+                }
+                wait.as_mut().poll(cx).map(|value| (made, *value))
+            })
+            .await
+        };
+        let task =
+            if straight_line { on.here().spawn_fn(move || both.wait()) } else { on.here().spawn(both) };
+        eventually("both wait", || gate.waiting() > 0);
+        thread::sleep(Duration::from_millis(2));
+        // Each poll leaves a waker at the gate.
+        assert!(gate.waiting() < 4, "it is polled again and again");
+        gate.open();
+        assert_eq!(task.wait().unwrap(), (Some(7), 7));
+    }
 }
 
 fn a_value_that_is_being_made_is_not_set(on: &Systems) {

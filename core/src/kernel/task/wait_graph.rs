@@ -95,6 +95,7 @@ use super::failure::Cycle;
 use super::owner::Owner;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, lock};
+use crate::kernel::strand::with_state;
 use crate::kernel::task::{Header, HeaderRef, Shared, TaskId};
 use locks::{Blocker, LockTarget};
 pub(crate) use locks::{Blockers, HeldLock, LockWait, Tenure};
@@ -340,8 +341,17 @@ impl Edge {
     /// Returns the task that waits if the edge, just redirected to `owner`, may close a circle. It is to be
     /// [polled again](Shared::poll_again) when the mutex that this lies under is free, and finds out then.
     pub(crate) fn suspect(&self, owner: &Option<Owner>) -> Option<Arc<Shared>> {
-        let may_close = owner.as_ref().is_some_and(Owner::is_blocked) && self.task.is_awaited();
-        may_close.then(|| Arc::clone(&self.task))
+        let owner = owner.as_ref().filter(|owner| !self.is_its_own(owner))?;
+        (owner.is_blocked() && self.task.is_awaited()).then(|| Arc::clone(&self.task))
+    }
+
+    /// Returns whether the task that waits is `owner` itself and runs just now. Then the wait is that of
+    /// another of its futures. To poll it again for that would be to poll it for ever, if `owner` is said
+    /// in each poll.
+    fn is_its_own(&self, owner: &Owner) -> bool {
+        let own = self.task.id();
+        owner.as_task().is_some_and(|task| task.id() == own)
+            && with_state(|state| state.header().map(Header::id)) == Some(own)
     }
 }
 
