@@ -1,7 +1,10 @@
 //! Waiting in a circle for read-write locks, and by guards that are said to stay: found where it is, and
 //! nowhere else.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use twoply_core::sync::{
@@ -10,7 +13,7 @@ use twoply_core::sync::{
 };
 use twoply_core::task::{self, Builder, Task};
 use twoply_core::time::{sleep, timeout};
-use twoply_core::{Wait, channel};
+use twoply_core::{Wait, channel, promise};
 use twoply_tests::{Gate, Systems, laws, start_named};
 
 laws! {
@@ -21,6 +24,7 @@ laws! {
         a_writer_is_told_of_a_circle_through_any_of_the_readers,
         a_circle_of_two_locks_is_told_whoever_closes_it,
         a_second_read_behind_a_writer_that_waits_is_told,
+        a_writer_that_waits_is_known_by_the_task_that_it_has_come_to,
     }
     everywhere {
         a_wait_that_panics_for_a_deadlock_says_who,
@@ -115,7 +119,7 @@ fn a_writer_is_told_of_a_circle_through_any_of_the_readers(on: &Systems) {
         let (lock, mutex) = (Arc::new(RwLock::new(0)), Arc::new(Mutex::new(0)));
         let (ready, all_ready) = channel::unbounded();
         let [go, end] = [Gate::new(), Gate::new()];
-        let waited_for = twoply_core::promise::pair::<()>();
+        let waited_for = promise::pair::<()>();
         let (never, resolver) = waited_for;
         let mut tasks: Vec<_> = (0..3)
             .map(|n| {
@@ -226,6 +230,48 @@ fn a_second_read_behind_a_writer_that_waits_is_told(on: &Systems) {
         let cycle = the_circle(vec![ann, bob]);
         assert!(["ann -> bob -> ann", "bob -> ann -> bob"].contains(&&*cycle), "{cycle}");
         assert!(lock.try_write().is_some(), "the lock is left behind");
+    }
+}
+
+/// Ann reads, and waits for what Bob owes, who wants to read behind a writer that waits in Cid, and was polled
+/// in another task before.
+fn a_writer_that_waits_is_known_by_the_task_that_it_has_come_to(on: &Systems) {
+    for straight in STRAIGHT {
+        let lock: &'static RwLock<u32> = Box::leak(Box::new(RwLock::new(0)));
+        let [held, wanted] = [Gate::new(), Gate::new()];
+        let (owed, resolver) = promise::pair::<()>();
+        let ann = {
+            let held = held.clone();
+            start_named(on.here(), straight, "ann", async move {
+                let _reader = lock.read().await;
+                held.open();
+                owed.await.is_err()
+            })
+        };
+        held.opened().wait();
+        let first = start_named(on.here(), straight, "eve", async move {
+            let mut writer = lock.write().checked();
+            poll_fn(|cx| Poll::Ready(assert!(Pin::new(&mut writer).poll(cx).is_pending()))).await;
+            writer
+        });
+        let writer = first.wait().unwrap();
+        let cid =
+            {
+                let wanted = wanted.clone();
+                start_named(on.there(), straight, "cid", async move {
+                    told(wanted.open_when_polled(writer).await)
+                })
+            };
+        let bob = start_named(on.here(), straight, "bob", async move {
+            resolver.set_current_owner();
+            wanted.opened().await;
+            let told = told(lock.read().checked().await);
+            drop(resolver);
+            told
+        });
+        let cycle = the_circle(vec![bob, cid]);
+        assert!(["bob -> cid -> ann -> bob", "cid -> ann -> bob -> cid"].contains(&&*cycle), "{cycle}");
+        assert!(ann.wait().unwrap(), "what nobody owes any more is not to be had");
     }
 }
 

@@ -13,9 +13,6 @@ use crate::kernel::task::{Cycle, TaskId};
 /// The message of the panic of a future that is polled after it was ready.
 pub(super) const POLLED_AGAIN: &str = "a lock was polled after it was ready";
 
-/// Returns the task that is to be known to have a lock that the running one has taken.
-pub(super) type FindHolder = fn(&StrandState) -> Option<TaskId>;
-
 /// A lock without a value, as one sees it who wants it in a certain way.
 pub(super) trait RawLock: HeldLock {
     /// Takes the lock if that can be done at once. For one that has not waited yet.
@@ -47,12 +44,17 @@ impl Waiting {
     }
 
     /// Takes the lock if that can be done at once and this has not waited yet, and spends a unit of the
-    /// budget on it. Returns who is known to have it then.
+    /// budget on it. Returns the task that is known to have it then, which `holder` finds.
     #[inline]
-    pub(super) fn lock_at_once(&self, raw: &impl RawLock, holder: FindHolder) -> Option<Option<TaskId>> {
+    pub(super) fn lock_at_once(
+        &self,
+        raw: &impl RawLock,
+        holder: impl Fn(&StrandState) -> Option<TaskId>,
+    ) -> Option<Option<TaskId>> {
         let lock = |state: &StrandState| {
+            // Found before: what is loaded after the lock is taken waits for that.
+            let holder = holder(state);
             raw.try_lock().then(|| {
-                let holder = holder(state);
                 raw.add_holder(holder);
                 holder
             })
@@ -61,7 +63,7 @@ impl Waiting {
     }
 
     /// Polls for the lock, where [`Waiting::lock_at_once`] has not got it, and spends a unit of the budget on
-    /// it. Returns who is known to have it then.
+    /// it. Returns the task that is known to have it then, which `holder` finds.
     ///
     /// The two are called apart: what comes of a free lock stays in registers. A result of both would be
     /// written to memory in pieces and read as one right after, which stalls.
@@ -73,7 +75,7 @@ impl Waiting {
         &mut self,
         raw: &impl RawLock,
         cx: &mut Context<'_>,
-        holder: FindHolder,
+        holder: impl Fn(&StrandState) -> Option<TaskId>,
     ) -> Poll<Result<Option<TaskId>, Cycle>> {
         let unit = ready!(coop::proceed(cx));
         let locked = match raw.poll_lock(&mut self.wait_key, cx.waker()) {

@@ -163,6 +163,16 @@ impl Permits {
         self.try_take(count, if count == 1 { STRICT | LARGE } else { STRICT })
     }
 
+    /// As [`Permits::try_acquire`], for all permits that there are: `count`.
+    #[inline]
+    pub(super) fn try_acquire_all(&self, count: usize) -> Option<Result<(), Closed>> {
+        // Acquire pairs with Release in `release`.
+        match self.word.compare_exchange(count * ONE, 0, Acquire, Relaxed) {
+            Ok(_) => Some(Ok(())),
+            Err(_) => self.try_acquire(count),
+        }
+    }
+
     /// As [`Permits::try_acquire`], unless one of the flags in `bars` is set.
     #[inline]
     fn try_take(&self, count: usize, bars: usize) -> Option<Result<(), Closed>> {

@@ -186,14 +186,14 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        self.try_take(READER).then(|| RwLockReadGuard::new(self, self.hold()))
+        self.try_take::<READER>().then(|| RwLockReadGuard::new(self, self.hold::<READER>()))
     }
 
     /// Returns a guard for changing the value if nobody holds the lock. Never waits. [`RwLock::try_read`] has
     /// an example.
     #[inline]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        self.try_take(WRITER).then(|| RwLockWriteGuard::new(self, self.hold()))
+        self.try_take::<WRITER>().then(|| RwLockWriteGuard::new(self, self.hold::<WRITER>()))
     }
 
     /// As [`RwLock::try_read`], with a guard that borrows nothing.
@@ -207,7 +207,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(std::thread::spawn(move || *reader).join().unwrap(), 7);
     /// ```
     pub fn try_read_owned(self: Arc<Self>) -> Option<OwnedRwLockReadGuard<T>> {
-        self.try_take(READER).then(|| OwnedRwLockReadGuard::new(self, None))
+        self.try_take::<READER>().then(|| OwnedRwLockReadGuard::new(self, None))
     }
 
     /// As [`RwLock::try_write`], with a guard that borrows nothing.
@@ -224,19 +224,19 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(*lock.try_read().unwrap(), 8);
     /// ```
     pub fn try_write_owned(self: Arc<Self>) -> Option<OwnedRwLockWriteGuard<T>> {
-        self.try_take(WRITER).then(|| OwnedRwLockWriteGuard::new(self, None))
+        self.try_take::<WRITER>().then(|| OwnedRwLockWriteGuard::new(self, None))
     }
 
     #[inline]
-    fn try_take(&self, permits: usize) -> bool {
-        Access(&self.raw, permits).try_lock()
+    fn try_take<const PERMITS: usize>(&self) -> bool {
+        Access::<PERMITS>(&self.raw).try_lock()
     }
 
-    /// Records that the running task has the lock, which the caller has. Returns the task.
+    /// Records that the running task has as many permits, which the caller has. Returns the task.
     #[inline]
-    fn hold(&self) -> Option<TaskId> {
+    fn hold<const PERMITS: usize>(&self) -> Option<TaskId> {
         let holder = with_state(take_lock);
-        self.raw.add_holder(holder);
+        Access::<PERMITS>(&self.raw).add_holder(holder);
         holder
     }
 
@@ -258,7 +258,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     /// Shows the value if it may be read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RwLock");
-        match self.try_take(READER).then(|| RwLockReadGuard::new(self, None)) {
+        match self.try_take::<READER>().then(|| RwLockReadGuard::new(self, None)) {
             Some(value) => shown.field("value", &&*value),
             None => shown.field("value", &format_args!("<locked>")),
         };

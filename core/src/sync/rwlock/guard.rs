@@ -7,13 +7,13 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::RwLock;
-use super::raw::{READER, WRITER};
+use super::raw::{Access, READER, WRITER};
 use crate::kernel::task::TaskId;
 
-/// Implements what all guards have in common. Each has the fields `lock` and `holder`, and holds as many of
-/// the lock's permits as `$held` says.
+/// Implements what all guards have in common. Each has the fields `lock` and `holder`, is made with
+/// `$permits` of the lock, and gives back as many as `$held` says.
 macro_rules! guard {
-    ($name:ident<$($life:lifetime,)? T> of $held:expr) => {
+    ($name:ident<$($life:lifetime,)? T> of $permits:ident, $held:expr) => {
         impl<$($life,)? T: ?Sized> Deref for $name<$($life,)? T> {
             type Target = T;
 
@@ -29,7 +29,7 @@ macro_rules! guard {
             #[inline]
             fn drop(&mut self) {
                 let held: fn(&Self) -> usize = $held;
-                self.lock.raw.remove_holder(self.holder.take());
+                Self::clear_holder(self);
                 self.lock.raw.release(held(self));
             }
         }
@@ -38,8 +38,9 @@ macro_rules! guard {
             /// Says that the guard is going to be used by another task than the one that is known to hold it,
             /// or by code of no task. [`MutexGuard::clear_holder`](crate::sync::MutexGuard::clear_holder) has
             /// an example.
+            #[inline]
             pub fn clear_holder(guard: &mut Self) {
-                guard.lock.raw.remove_holder(guard.holder.take());
+                Access::<$permits>(&guard.lock.raw).remove_holder(guard.holder.take());
             }
 
             /// Says that the guard stays with the running task from here on, which is known to hold it then,
@@ -47,7 +48,7 @@ macro_rules! guard {
             /// does.
             pub fn set_current_holder(guard: &mut Self) {
                 Self::clear_holder(guard);
-                guard.holder = guard.lock.hold();
+                guard.holder = guard.lock.hold::<$permits>();
             }
         }
 
@@ -68,7 +69,7 @@ macro_rules! guard {
 /// Implements access for changing the value, for guards that hold all permits.
 macro_rules! write_guard {
     ($name:ident<$($life:lifetime,)? T> of $held:expr) => {
-        guard!($name<$($life,)? T> of $held);
+        guard!($name<$($life,)? T> of WRITER, $held);
 
         impl<$($life,)? T: ?Sized> DerefMut for $name<$($life,)? T> {
             #[inline]
@@ -94,7 +95,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
     holder: Option<TaskId>,
 }
 
-guard!(RwLockReadGuard<'a, T> of |_| READER);
+guard!(RwLockReadGuard<'a, T> of READER, |_| READER);
 
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// Makes the guard of a permit that the caller has taken.
@@ -154,7 +155,7 @@ pub struct OwnedRwLockReadGuard<T: ?Sized> {
     holder: Option<TaskId>,
 }
 
-guard!(OwnedRwLockReadGuard<T> of |_| READER);
+guard!(OwnedRwLockReadGuard<T> of READER, |_| READER);
 
 impl<T: ?Sized> OwnedRwLockReadGuard<T> {
     /// Makes the guard of a permit that the caller has taken.

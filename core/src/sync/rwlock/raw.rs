@@ -44,39 +44,29 @@ impl RawRwLock {
         RawRwLock { permits: Permits::new(WRITER), holders: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
-    /// Records that a task has the lock, which the caller has for it.
+    /// Returns the slot that a task begins with. Each has one of its own: so few of those that come at once
+    /// meet in one, and most find theirs free.
     #[inline]
-    pub(super) fn add_holder(&self, holder: Option<TaskId>) {
-        if let Some(holder) = holder {
-            self.replace_holder(holder, 0, holder.as_u64());
-        }
+    fn slot(&self, holder: TaskId) -> &AtomicU64 {
+        &self.holders[holder.as_u64() as usize % KNOWN]
     }
 
-    /// Records that a task no longer has what it was [entered](RawRwLock::add_holder) for.
-    #[inline]
-    pub(super) fn remove_holder(&self, holder: Option<TaskId>) {
-        if let Some(holder) = holder {
-            self.replace_holder(holder, holder.as_u64(), 0);
-        }
-    }
-
-    /// Has one of the slots with the number `from` have the number `to`, if there is one. Each task begins
-    /// with a slot of its own: so few of those that come at once meet in one, and most find theirs at once.
+    /// Has one of the slots with the number `from` have the number `to`, if there is one.
     #[inline]
     fn replace_holder(&self, holder: TaskId, from: u64, to: u64) {
-        let first = holder.as_u64() as usize % KNOWN;
-        let slot = &self.holders[first];
+        let slot = self.slot(holder);
         // Relaxed, and no read-modify-write; see `wait_graph`, and the field.
         if slot.load(Relaxed) == from {
             slot.store(to, Relaxed);
         } else {
-            self.replace_behind(first, from, to);
+            self.replace_behind(holder, from, to);
         }
     }
 
     /// As [`RawRwLock::replace_holder`], in the slots after the first.
     #[cold]
-    fn replace_behind(&self, first: usize, from: u64, to: u64) {
+    fn replace_behind(&self, holder: TaskId, from: u64, to: u64) {
+        let first = holder.as_u64() as usize % KNOWN;
         let mut slots = (1..KNOWN).map(|n| &self.holders[(first + n) % KNOWN]);
         if let Some(slot) = slots.find(|slot| slot.load(Relaxed) == from) {
             slot.store(to, Relaxed);
@@ -90,10 +80,22 @@ impl RawRwLock {
     }
 }
 
-/// A lock as one sees it who wants this many permits of it.
-pub(super) struct Access<'a>(pub(super) &'a RawRwLock, pub(super) usize);
+/// A lock as one sees it who wants, or has, `PERMITS` of its permits.
+pub(super) struct Access<'a, const PERMITS: usize>(pub(super) &'a RawRwLock);
 
-impl HeldLock for Access<'_> {
+impl<const PERMITS: usize> Access<'_, PERMITS> {
+    /// Records that a task no longer has what it was [entered](RawLock::add_holder) for.
+    #[inline]
+    pub(super) fn remove_holder(&self, holder: Option<TaskId>) {
+        let Some(holder) = holder else { return };
+        match PERMITS {
+            WRITER => self.0.slot(holder).store(0, Relaxed),
+            _ => self.0.replace_holder(holder, holder.as_u64(), 0),
+        }
+    }
+}
+
+impl<const PERMITS: usize> HeldLock for Access<'_, PERMITS> {
     fn holders(&self) -> Blockers {
         let mut holders = Blockers::default();
         let known = self.0.holders.iter().map(|holder| TaskId::from_u64(holder.load(Relaxed)));
@@ -104,8 +106,8 @@ impl HeldLock for Access<'_> {
     /// Returns the one in front of the queue, whom nobody passes; and those who have the lock, unless it is
     /// wanted for reading and they read: whoever is in front waits for those.
     fn blockers(&self, wait_key: &WaitKey) -> Blockers {
-        let Access(raw, count) = *self;
-        let waits_for_all = count == WRITER || raw.permits.free() == 0;
+        let Access(raw) = *self;
+        let waits_for_all = PERMITS == WRITER || raw.permits.free() == 0;
         let mut blockers = if waits_for_all { self.holders() } else { Blockers::default() };
         blockers[KNOWN] = raw.permits.front_before(wait_key);
         blockers
@@ -116,25 +118,33 @@ impl HeldLock for Access<'_> {
     }
 }
 
-impl RawLock for Access<'_> {
+impl<const PERMITS: usize> RawLock for Access<'_, PERMITS> {
     #[inline]
     fn try_lock(&self) -> bool {
         // They are never closed.
-        self.0.permits.try_acquire(self.1).is_some()
+        match PERMITS {
+            WRITER => self.0.permits.try_acquire_all(WRITER).is_some(),
+            _ => self.0.permits.try_acquire(PERMITS).is_some(),
+        }
     }
 
     #[inline]
     fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
-        self.0.permits.poll_queue(wait_key, self.1, waker, with_state(take_lock)).map(|_never_closed| ())
+        self.0.permits.poll_queue(wait_key, PERMITS, waker, with_state(take_lock)).map(|_never_closed| ())
     }
 
     #[inline]
     fn stop(&self, wait_key: &mut WaitKey) {
-        self.0.permits.stop(wait_key, self.1);
+        self.0.permits.stop(wait_key, PERMITS);
     }
 
     #[inline]
     fn add_holder(&self, holder: Option<TaskId>) {
-        self.0.add_holder(holder);
+        let Some(holder) = holder else { return };
+        match PERMITS {
+            // A writer is alone, so each slot is free: it need not look.
+            WRITER => self.0.slot(holder).store(holder.as_u64(), Relaxed),
+            _ => self.0.replace_holder(holder, 0, holder.as_u64()),
+        }
     }
 }

@@ -6,15 +6,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::super::lock::{FindHolder, LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
+use super::super::lock::{LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
 use super::raw::{Access, READER, WRITER};
 use super::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use crate::kernel::task::Cycle;
+use crate::kernel::backend::StrandState;
 use crate::kernel::task::holders::take_lock;
+use crate::kernel::task::{Cycle, TaskId};
 use crate::kernel::wait::Wait;
 
-/// The holder that is known of a lock with an owned guard: that may be anywhere.
-const NOBODY: FindHolder = |_| None;
+/// Returns the task that is known to have a lock with an owned guard: none, since that may be anywhere.
+fn nobody(_: &StrandState) -> Option<TaskId> {
+    None
+}
 
 /// Defines a future that waits for `$permits` of the lock behind `$lock`, for a guard that is made of it and
 /// of whom `$holder` finds.
@@ -59,7 +62,7 @@ macro_rules! waiting {
             #[inline]
             fn lock_at_once(&mut self) -> Option<$guard<$($life,)? T>> {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
-                let holder = self.waiting.lock_at_once(&Access(&lock.raw, $permits), $holder)?;
+                let holder = self.waiting.lock_at_once(&Access::<$permits>(&lock.raw), $holder)?;
                 Some($guard::new(self.lock.take()?, holder))
             }
 
@@ -67,7 +70,7 @@ macro_rules! waiting {
             #[cold]
             fn lock_in_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<$guard<$($life,)? T>, Cycle>> {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
-                let locked = ready!(self.waiting.poll_in_turn(&Access(&lock.raw, $permits), cx, $holder));
+                let locked = ready!(self.waiting.poll_in_turn(&Access::<$permits>(&lock.raw), cx, $holder));
                 let lock = self.lock.take().expect(POLLED_AGAIN);
                 Poll::Ready(locked.map(|holder| $guard::new(lock, holder)))
             }
@@ -92,7 +95,7 @@ macro_rules! waiting {
             #[inline]
             fn drop(&mut self) {
                 if let Some(lock) = &self.lock {
-                    self.waiting.stop(&Access(&lock.raw, $permits));
+                    self.waiting.stop(&Access::<$permits>(&lock.raw));
                 }
             }
         }
@@ -117,12 +120,12 @@ waiting! {
 
 waiting! {
     /// The future of [`RwLock::read_owned`]: finish it with `.await` or `.wait()`.
-    ReadOwned<T> of Arc<RwLock<T>>, READER, NOBODY => OwnedRwLockReadGuard
+    ReadOwned<T> of Arc<RwLock<T>>, READER, nobody => OwnedRwLockReadGuard
 }
 
 waiting! {
     /// The future of [`RwLock::write_owned`]: finish it with `.await` or `.wait()`.
-    WriteOwned<T> of Arc<RwLock<T>>, WRITER, NOBODY => OwnedRwLockWriteGuard
+    WriteOwned<T> of Arc<RwLock<T>>, WRITER, nobody => OwnedRwLockWriteGuard
 }
 
 /// Defines the future `$name`, which returns an error where `$wait` panics for a deadlock.

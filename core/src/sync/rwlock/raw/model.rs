@@ -7,20 +7,20 @@ use loom::thread;
 
 /// Takes the lock for reading, as a task with this number.
 fn read(raw: &RawRwLock, number: u64) -> Option<TaskId> {
-    assert!(Access(raw, READER).try_lock());
+    assert!(Access::<READER>(raw).try_lock());
     let holder = TaskId::from_u64(number);
-    raw.add_holder(holder);
+    Access::<READER>(raw).add_holder(holder);
     holder
 }
 
 fn give_back(raw: &RawRwLock, holder: Option<TaskId>) {
-    raw.remove_holder(holder);
+    Access::<READER>(raw).remove_holder(holder);
     raw.release(READER);
 }
 
 /// Returns those who are known to have the lock, and the time for which they do, as a search takes it.
 fn look(raw: &RawRwLock) -> (Vec<TaskId>, Tenure) {
-    let access = Access(raw, WRITER);
+    let access = Access::<WRITER>(raw);
     let tenure = access.tenure().expect("there always is one");
     (access.blockers(&WaitKey::new()).into_iter().flatten().collect(), tenure)
 }
