@@ -233,8 +233,8 @@ fn a_second_read_behind_a_writer_that_waits_is_told(on: &Systems) {
     }
 }
 
-/// Ann reads, and waits for what Bob owes, who wants to read behind a writer that waits in Cid, and was polled
-/// in another task before.
+/// Ann reads, and waits for what Bob owes, who wants to read behind a writer that waits in Cid, and was
+/// polled in another task before.
 fn a_writer_that_waits_is_known_by_the_task_that_it_has_come_to(on: &Systems) {
     for straight in STRAIGHT {
         let lock: &'static RwLock<u32> = Box::leak(Box::new(RwLock::new(0)));

@@ -52,6 +52,7 @@ mod model;
 
 use std::task::{Context, Poll, Waker, ready};
 
+use super::lock::Sight;
 use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::{Mutex, MutexGuard, lock};
@@ -90,7 +91,8 @@ pub(super) const MAX: usize = usize::MAX / ONE;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Closed;
 
-/// Permits, and those who wait for some.
+/// Permits, and those who wait for some. The word comes first, for who has something else in its cache line.
+#[repr(C)]
 pub(super) struct Permits {
     /// The word of the diagram above.
     word: AtomicUsize,
@@ -149,6 +151,16 @@ impl Permits {
     /// Returns the number of permits that are free.
     pub(super) fn free(&self) -> usize {
         self.word.load(Relaxed) / ONE
+    }
+
+    /// Looks whether `count` permits are to be had.
+    pub(super) fn look(&self, count: usize) -> Sight {
+        let word = self.word.load(Relaxed);
+        match word & WAITING {
+            0 if word / ONE >= count => Sight::Free,
+            0 => Sight::Held,
+            _ => Sight::Awaited,
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -356,10 +368,18 @@ impl Permits {
     /// Has those who wait go on where that is up to a release, before which the word was `word`.
     #[inline]
     fn settle_after_release(&self, word: usize) {
+        if word & (WAITING | WATCHED) != 0 {
+            self.settle_where_awaited(word);
+        }
+    }
+
+    /// As [`Permits::settle_after_release`], where somebody waits, or is to be told.
+    #[cold]
+    fn settle_where_awaited(&self, word: usize) {
         // One who is on its way, and not overdue, finds these permits by itself. With more of them there is
         // something to do for others, too.
         let comes_anyway = word & (WOKEN | STRICT | WATCHED) == WOKEN && word / ONE == 0;
-        if word & (WAITING | WATCHED) != 0 && !comes_anyway {
+        if !comes_anyway {
             let mut queue = lock(&self.queue);
             self.end_tenure(&mut queue);
             self.settle(queue, true);

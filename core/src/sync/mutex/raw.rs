@@ -50,7 +50,7 @@ mod model;
 
 use std::task::{Poll, Waker};
 
-use super::super::lock::RawLock;
+use super::super::lock::{RawLock, Sight};
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::atomic::{AtomicU32, AtomicU64};
 use crate::base::sync::{Mutex as ShortMutex, const_fn, lock};
@@ -125,6 +125,14 @@ impl RawLock for RawMutex {
     fn try_lock(&self) -> bool {
         // Acquire pairs with Release in `unlock`, here and in `try_barge`.
         self.word.compare_exchange(0, LOCKED, Acquire, Relaxed).is_ok() || self.try_barge()
+    }
+
+    fn look(&self) -> Sight {
+        match self.word.load(Relaxed) & (LOCKED | WAITING) {
+            0 => Sight::Free,
+            LOCKED => Sight::Held,
+            _ => Sight::Awaited,
+        }
     }
 
     #[inline]

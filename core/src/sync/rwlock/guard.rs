@@ -29,7 +29,7 @@ macro_rules! guard {
             #[inline]
             fn drop(&mut self) {
                 let held: fn(&Self) -> usize = $held;
-                Self::clear_holder(self);
+                Access::<$permits>(&self.lock.raw).remove_holder(self.holder);
                 self.lock.raw.release(held(self));
             }
         }

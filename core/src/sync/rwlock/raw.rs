@@ -5,7 +5,7 @@ mod model;
 
 use std::task::{Poll, Waker};
 
-use super::super::lock::RawLock;
+use super::super::lock::{RawLock, Sight};
 use super::super::permits::{self, Permits};
 use crate::base::sync::atomic::AtomicU64;
 use crate::base::sync::atomic::Ordering::Relaxed;
@@ -23,25 +23,27 @@ pub(super) const WRITER: usize = permits::MAX;
 /// The number of tasks that are known to have the lock. More readers have it unknown.
 const KNOWN: usize = 4;
 
-/// A lock without a value.
+/// A lock without a value. Whoever takes it or gives it back writes to the holders and to the word of the
+/// permits, which comes first there: in this order they most often share a cache line.
+#[repr(C)]
 pub(super) struct RawRwLock {
-    permits: Permits,
     /// The numbers of tasks that have the lock; 0 in a slot that is free. A number is there only while its
     /// task has not given back what it was entered for: who has entered it takes it out before. Of two that
     /// enter theirs at once one may be lost.
     holders: [AtomicU64; KNOWN],
+    permits: Permits,
 }
 
 impl RawRwLock {
     /// Returns a lock that nobody has.
     #[cfg(not(loom))]
     pub(super) const fn new() -> RawRwLock {
-        RawRwLock { permits: Permits::new(WRITER), holders: [const { AtomicU64::new(0) }; KNOWN] }
+        RawRwLock { holders: [const { AtomicU64::new(0) }; KNOWN], permits: Permits::new(WRITER) }
     }
 
     #[cfg(all(test, loom))]
     fn new() -> RawRwLock {
-        RawRwLock { permits: Permits::new(WRITER), holders: std::array::from_fn(|_| AtomicU64::new(0)) }
+        RawRwLock { holders: std::array::from_fn(|_| AtomicU64::new(0)), permits: Permits::new(WRITER) }
     }
 
     /// Returns the slot that a task begins with. Each has one of its own: so few of those that come at once
@@ -126,6 +128,10 @@ impl<const PERMITS: usize> RawLock for Access<'_, PERMITS> {
             WRITER => self.0.permits.try_acquire_all(WRITER).is_some(),
             _ => self.0.permits.try_acquire(PERMITS).is_some(),
         }
+    }
+
+    fn look(&self) -> Sight {
+        self.0.permits.look(PERMITS)
     }
 
     #[inline]
