@@ -11,9 +11,10 @@ enum Open {
         left: usize,
         items: Vec<Term>,
     },
-    /// Only the tail is missing.
+    /// Only the tail is missing, or nothing any more.
     Tail {
         items: Vec<Term>,
+        tail: Option<Term>,
     },
     Tuple {
         left: usize,
@@ -26,7 +27,7 @@ enum Open {
     },
     Closure {
         left: usize,
-        header: ClosureHeader,
+        header: Box<ClosureHeader>,
         free: Vec<Term>,
     },
 }
@@ -52,14 +53,12 @@ impl<'a> Decoder<'a> {
             };
             // The term goes into the one around it, which may be whole by that, and so on.
             loop {
-                let Some(open) = stack.pop() else { return Ok(term) };
-                match open.add(term, self)? {
-                    Begin::Whole(whole) => term = whole,
-                    Begin::Open(open) => {
-                        stack.push(open);
-                        break;
-                    }
+                let Some(open) = stack.last_mut() else { return Ok(term) };
+                if !open.add(term, self)? {
+                    break;
                 }
+                let Some(whole) = stack.pop() else { break };
+                term = whole.whole()?;
             }
         }
     }
@@ -79,7 +78,7 @@ impl<'a> Decoder<'a> {
                     Term::List(items)
                 }
                 // A list of no elements is its tail.
-                List::Items(0) => return Ok(Begin::Open(Open::Tail { items: Vec::new() })),
+                List::Items(0) => return Ok(Begin::Open(Open::Tail { items: Vec::new(), tail: None })),
                 List::Items(left) => {
                     return Ok(Begin::Open(Open::List { left, items: self.reserve(left)? }));
                 }
@@ -147,16 +146,16 @@ impl<'a> Decoder<'a> {
             }
             tag => return Err(unexpected("a function", tag)),
         };
-        let open = Open::Closure { left: free, header, free: self.reserve(free)? };
+        let open = Open::Closure { left: free, header: Box::new(header), free: self.reserve(free)? };
         Ok(if free == 0 { Begin::Whole(open.whole()?) } else { Begin::Open(open) })
     }
 }
 
 impl Open {
-    /// Adds the next element.
-    fn add(mut self, term: Term, decoder: &mut Decoder<'_>) -> Result<Begin, DecodeError> {
-        let left = match &mut self {
-            Open::Tail { items } => {
+    /// Adds the next element. Returns true if the term is whole by that.
+    fn add(&mut self, term: Term, decoder: &mut Decoder<'_>) -> Result<bool, DecodeError> {
+        match self {
+            Open::Tail { tail, .. } => {
                 // A list as the tail of another one is legal and moves; the budget bounds how often.
                 let moved = match &term {
                     Term::List(rest) => rest.len(),
@@ -164,7 +163,8 @@ impl Open {
                     _ => 0,
                 };
                 decoder.charge(moved * size_of::<Term>())?;
-                return Ok(Begin::Whole(Term::list_with_tail(std::mem::take(items), term)));
+                *tail = Some(term);
+                Ok(true)
             }
             Open::Map { left, key, pairs } => {
                 match key.take() {
@@ -174,33 +174,34 @@ impl Open {
                         *left -= 1;
                     }
                 }
-                *left
+                Ok(*left == 0)
             }
-            Open::List { left, items } | Open::Tuple { left, items } => {
+            Open::List { left, items } => {
                 items.push(term);
                 *left -= 1;
-                *left
+                if *left == 0 {
+                    *self = Open::Tail { items: std::mem::take(items), tail: None };
+                }
+                Ok(false)
             }
-            Open::Closure { left, free, .. } => {
-                free.push(term);
+            Open::Tuple { left, items } | Open::Closure { left, free: items, .. } => {
+                items.push(term);
                 *left -= 1;
-                *left
+                Ok(*left == 0)
             }
-        };
-        match self {
-            Open::List { items, .. } if left == 0 => Ok(Begin::Open(Open::Tail { items })),
-            open if left == 0 => open.whole().map(Begin::Whole),
-            open => Ok(Begin::Open(open)),
         }
     }
 
     /// Returns the term, all of whose elements are there.
     fn whole(self) -> Result<Term, DecodeError> {
         Ok(match self {
-            Open::List { items, .. } | Open::Tail { items } => Term::List(items),
+            Open::List { items, .. } | Open::Tail { items, tail: None } => Term::List(items),
+            Open::Tail { items, tail: Some(tail) } => Term::list_with_tail(items, tail),
             Open::Tuple { items, .. } => Term::Tuple(items),
             Open::Map { pairs, .. } => Term::Map(Map::new(pairs).ok_or(Why::DuplicateKey)?),
-            Open::Closure { header, free, .. } => Term::Fun(Box::new(Fun(FunKind::Closure { header, free }))),
+            Open::Closure { header, free, .. } => {
+                Term::Fun(Box::new(Fun(FunKind::Closure { header: *header, free })))
+            }
         })
     }
 }
