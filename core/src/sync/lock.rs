@@ -116,8 +116,10 @@ impl Waiting {
         holder: impl Fn(&StrandState) -> Option<TaskId>,
     ) -> Poll<Result<Option<TaskId>, Cycle>> {
         let unit = ready!(coop::proceed(cx));
-        // Where others wait for the thread, whoever has the lock may be one of them.
-        let may_spin = !self.wait_key.is_set() && with_current(|strand| strand.may_block());
+        // Where others wait for the thread, whoever has the lock may be one of them; and so it may be where a
+        // foreign executor polls.
+        let may_spin = !self.wait_key.is_set()
+            && with_current(|strand| strand.may_block() && strand.state().refills_budget(cx.waker()));
         let locked = if may_spin && lock_soon(raw) {
             Ok(())
         } else {
