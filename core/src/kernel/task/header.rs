@@ -252,8 +252,8 @@ impl Header {
         fence(Ordering::SeqCst);
     }
 
-    /// Records that the running task, which this is, has taken a lock; returns the number by which others
-    /// know it.
+    /// Records that the running task, which this is, has taken a lock, or may have; returns the number by
+    /// which others know it.
     #[inline]
     pub(crate) fn takes_lock(&self) -> TaskId {
         if self.slot.locks() == 0 {

@@ -33,9 +33,9 @@ fn shard(_: TaskId) -> &'static Shard {
     &ALL
 }
 
-/// Records that what is being polled on the stack of `state` has taken a lock. Returns the number of its
-/// task; `None` outside of any task, and in the future of a derived promise, which another task may poll
-/// next.
+/// Records that what is being polled on the stack of `state` has taken a lock, or is about to try to. Returns
+/// the number of its task; `None` outside of any task, and in the future of a derived promise, which another
+/// task may poll next.
 #[inline]
 pub(crate) fn take_lock(state: &StrandState) -> Option<TaskId> {
     if state.nested_polls().is_polling() {
