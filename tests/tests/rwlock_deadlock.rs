@@ -249,19 +249,21 @@ fn a_writer_that_waits_is_known_by_the_task_that_it_has_come_to(on: &Systems) {
             })
         };
         held.opened().wait();
+        let (give, given) = channel::bounded(1);
         let first = start_named(on.here(), straight, "eve", async move {
             let mut writer = lock.write().checked();
-            poll_fn(|cx| Poll::Ready(assert!(Pin::new(&mut writer).poll(cx).is_pending()))).await;
-            writer
+            assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut writer).poll(cx).is_pending())).await);
+            give.send(writer).await.unwrap();
         });
-        let writer = first.wait().unwrap();
+        first.wait().unwrap();
+        let (writer, wants) = (given.try_recv().unwrap(), wanted.clone());
         let cid =
-            {
-                let wanted = wanted.clone();
-                start_named(on.there(), straight, "cid", async move {
-                    told(wanted.open_when_polled(writer).await)
-                })
-            };
+            start_named(
+                on.there(),
+                straight,
+                "cid",
+                async move { told(wants.open_when_polled(writer).await) },
+            );
         let bob = start_named(on.here(), straight, "bob", async move {
             resolver.set_current_owner();
             wanted.opened().await;

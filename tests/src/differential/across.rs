@@ -1,5 +1,5 @@
 //! Programs of which some processes run on an Erlang node, and the others here, with a real connection
-//! between them. The driver is here. [`Told`] and [`Said`] are what it and the processes there tell each
+//! between them. The driver is here. `Told` and `Said` are what it and the processes there tell each
 //! other, as `tests/erlang/differential_there.erl` knows it.
 
 use std::collections::HashMap;
