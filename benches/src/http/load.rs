@@ -91,6 +91,16 @@ pub(crate) struct Window {
     pub(crate) latency: Histogram<u64>,
 }
 
+impl Window {
+    /// Makes this one as long as it and `next` are together, which begins where it ends.
+    pub(crate) fn extend(&mut self, next: &Self) -> Result<()> {
+        self.responses += next.responses;
+        self.odd_responses += next.odd_responses;
+        self.took += next.took;
+        Ok(self.latency.add(&next.latency)?)
+    }
+}
+
 impl Load {
     /// Opens the connections, and lets each of them have one response before the measuring: who has to accept
     /// ten thousand of them should not do so in competition with those that it has accepted already.

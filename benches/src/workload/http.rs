@@ -102,6 +102,10 @@ const fn case(
 /// some of them in the window, or those that had none distort the quantiles.
 const FOR_A_CONNECTION: Duration = Duration::from_micros(15);
 
+/// How long at most a window may become until an odd connection has had a response in it: one that asks for
+/// more than all others has it late from a server that is fair to them.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What a server did in a window.
 pub(super) struct Measured {
     /// The load's side of it.
@@ -123,7 +127,10 @@ pub(super) fn measure(ctx: &Context, odd: Option<Odd>) -> Result<Measured> {
     load.run(ctx.window + round)?;
 
     let before = server.used()?;
-    let window = load.run(WINDOWS * ctx.window + 3 * round)?;
+    let mut window = load.run(WINDOWS * ctx.window + 3 * round)?;
+    while odd.is_some() && window.odd_responses == 0 && window.took < PATIENCE {
+        window.extend(&load.run(ctx.window)?)?;
+    }
     let after = server.used()?;
 
     ensure!(window.responses > 0, "no responses");
