@@ -64,7 +64,9 @@ fn any_inside(term: &Term, is: &dyn Fn(&Term) -> bool) -> bool {
         || match term {
             Term::List(terms) | Term::Tuple(terms) => among(terms),
             Term::Improper(list) => among(list.items()) || any_inside(list.tail(), is),
-            Term::Map(map) => map.pairs().iter().any(|(key, value)| among(&[key.clone(), value.clone()])),
+            Term::Map(map) => {
+                map.pairs().iter().any(|(key, value)| any_inside(key, is) || any_inside(value, is))
+            }
             _ => false,
         }
 }

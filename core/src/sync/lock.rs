@@ -120,13 +120,11 @@ impl Waiting {
         // foreign executor polls.
         let may_spin = !self.wait_key.is_set()
             && with_current(|strand| strand.may_block() && strand.state().refills_budget(cx.waker()));
-        let locked = if may_spin && lock_soon(raw) {
+        let is_locked = may_spin && lock_soon(raw);
+        let locked = if is_locked || raw.poll_lock(&mut self.wait_key, cx.waker()).is_ready() {
             Ok(())
         } else {
-            match raw.poll_lock(&mut self.wait_key, cx.waker()) {
-                Poll::Ready(()) => Ok(()),
-                Poll::Pending => ready!(self.pending(raw, cx)),
-            }
+            ready!(self.pending(raw, cx))
         };
         self.lock_wait.end();
         unit.spend();

@@ -59,7 +59,7 @@ macro_rules! waiting {
             }
 
             /// Returns the guard if that can be done at once. Inlined in any case: else the guard is
-            /// written to memory and read again right after, which costs a fifth of a lock.
+            /// written to memory in pieces and read as one right after, which stalls.
             #[inline(always)]
             fn lock_at_once(&mut self) -> Option<$guard<$($life,)? T>> {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
