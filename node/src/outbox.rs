@@ -209,8 +209,8 @@ impl Outbox {
         state.writing = bytes.len();
         let taken = match (state.closed, state.lanes.is_empty()) {
             (true, true) => Taken::Last,
-            (false, true) => Taken::All,
-            (_, false) => Taken::Some,
+            (false, true) if bytes.len() < FULL => Taken::All,
+            _ => Taken::Some,
         };
         let waiting = if state.len() < FULL { std::mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
@@ -250,7 +250,8 @@ impl Outbox {
 pub(crate) enum Taken {
     /// Nothing is left in it.
     All,
-    /// Fragments are left in it.
+    /// Fragments are left in it, or so much has been taken that others wait until that is written: in either
+    /// case the writer comes again without being told.
     Some,
     /// Nothing will come any more.
     Last,
@@ -260,5 +261,26 @@ pub(crate) enum Taken {
 fn wake(waiting: Vec<Waker>) {
     for waker in waiting {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_goes_on_when_all_is_written() {
+        let outbox = Outbox::new(true);
+        let mut frame = vec![7; 60 << 10];
+        while outbox.message(&mut frame, Receiver::Named) == Ok(()) {}
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.poll_room(&mut cx).is_pending());
+        let mut bytes = Vec::new();
+        assert_eq!(outbox.take(&mut bytes), Taken::Some);
+        assert!(bytes.len() >= FULL && outbox.poll_room(&mut cx).is_pending());
+        // It is written now.
+        assert_eq!(outbox.take(&mut bytes), Taken::All);
+        assert!(bytes.is_empty() && outbox.poll_room(&mut cx).is_ready());
+        assert!(outbox.state().waiting.is_empty());
     }
 }

@@ -23,7 +23,7 @@ use crate::wire::{Atom, FromTerm, Term, ToTerm};
 ///
 /// Changes, here and elsewhere, are known a moment later. The members of a node that is lost go with it,
 /// until it is connected again. A scope that is started on a connected node of Erlang's is found within 5
-/// seconds.
+/// seconds, and sooner where the node has just been connected.
 ///
 /// # Examples
 /// ```

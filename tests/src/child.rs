@@ -28,8 +28,9 @@ impl Systems {
     /// As [`Systems::in_child`], but hands back how the child is started.
     ///
     /// # Panics
-    /// When the test does not know its program.
+    /// When the test does not know its program, and in a law that runs side by side with others.
     pub fn child(&self, body: impl FnOnce()) -> Command {
+        assert!(self.name().contains("::"), "{}: the child would run no test", self.name());
         if env::var(CHILD).as_deref() == Ok(self.name()) {
             body();
             process::exit(0);

@@ -38,7 +38,7 @@ impl ErlangNode {
     /// As [`start`](ErlangNode::start), with further arguments for `erl`.
     pub fn start_with(cookie: &str, tick_seconds: u32, arguments: Vec<String>) -> Option<ErlangNode> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        if !["erl", "erlc", "epmd"].into_iter().all(is_there) {
+        if !is_installed() {
             eprintln!("SKIPPED: there is no Erlang to connect to");
             return None;
         }
@@ -154,23 +154,34 @@ fn compiled() -> &'static Path {
     FOLDER.get_or_init(|| {
         let program = env::current_exe().expect("a test has a path");
         let folder = program.with_file_name("erlang");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("erlang/twoply_peer.erl");
+        let module = "twoply_peer.beam";
+        let changed = |file: &Path| fs::metadata(file).and_then(|about| about.modified());
+        // Another program of this suite may have compiled it.
+        if let (Ok(compiled), Ok(written)) = (changed(&folder.join(module)), changed(&source))
+            && compiled > written
+        {
+            return folder;
+        }
         let own = folder.join(process::id().to_string());
         fs::create_dir_all(&own).expect("a folder for the compiled module");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("erlang/twoply_peer.erl");
         let compiled = Command::new("erlc").arg("-o").arg(&own).arg(source).status();
         assert!(compiled.expect("erlc runs").success());
         // At once, since other tests may do the same.
-        let module = "twoply_peer.beam";
         fs::rename(own.join(module), folder.join(module)).expect("the folder is ours");
         let _ = fs::remove_dir(own);
         folder
     })
 }
 
-fn is_there(tool: &str) -> bool {
-    let mut command = Command::new(tool);
-    command.arg("-help").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok()
+/// Returns whether Erlang's programs can be found. They are not run for that: each would take as long as a
+/// whole node.
+fn is_installed() -> bool {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    *INSTALLED.get_or_init(|| {
+        let folders: Vec<_> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+        ["erl", "erlc", "epmd"].iter().all(|tool| folders.iter().any(|folder| folder.join(tool).is_file()))
+    })
 }
 
 /// Starts a port mapper on a port that was free a moment ago.

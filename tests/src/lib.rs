@@ -34,7 +34,7 @@ pub use storm::{
     OwnSignal, Storm, block_signals, count_signal, deny_pidfd, deny_tgkill, mortal_to_sigpipe, send_signal,
     unblocked_signals,
 };
-pub use system::{Kind, System, Systems, fiber_promise};
+pub use system::{Kind, Law, System, Systems, fiber_promise};
 pub use waits::{AnyWait, Waits, all_waits};
 pub use waker::{Act, hooked_waker};
 pub use watch::{eventually, watch};
@@ -70,6 +70,24 @@ pub use ways::{both_ways, start_named, straight};
 #[macro_export]
 macro_rules! laws {
     ($($set:ident { $($law:ident),* $(,)? })*) => { $($($crate::law!($set $law);)*)* };
+}
+
+/// Makes one test of all laws of a set, which runs each law on each system at the same time. It is for laws
+/// that mostly wait, for the time that a peer is given, and count nothing that belongs to the whole process.
+///
+/// The sets are `everywhere` and `two_workers` of [`laws!`](crate::laws).
+#[macro_export]
+macro_rules! side_by_side {
+    ($set:ident { $($law:ident),* $(,)? }) => {
+        #[cfg(test)]
+        mod side_by_side {
+            #[test]
+            fn $set() {
+                let laws: &[(&str, $crate::Law)] = &[$((stringify!($law), super::$law)),*];
+                $crate::Systems::check_side_by_side(laws, $crate::Kind::set(stringify!($set)));
+            }
+        }
+    };
 }
 
 /// Makes the settings of a runtime of this kind, of its first part, as the facade has them.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use twoply_core::backend::Backend;
@@ -43,6 +44,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Returns the kinds of a set of [`side_by_side!`](crate::side_by_side).
+    ///
+    /// # Panics
+    /// When there is no set of that name.
+    pub fn set(name: &str) -> &'static [Kind] {
+        match name {
+            "everywhere" => &[Kind::Native, Kind::Green1, Kind::Green2, Kind::Fibers1, Kind::Fibers2],
+            "two_workers" => &[Kind::Green2, Kind::Fibers2],
+            _ => panic!("{name} is no set of systems"),
+        }
+    }
+
     /// The kinds of its two runtimes; the same one twice when there is only one.
     fn parts(self) -> (Kind, Kind) {
         match self {
@@ -189,6 +202,9 @@ impl System {
     }
 }
 
+/// A law that holds on each of its systems.
+pub type Law = fn(&Systems);
+
 /// What one test of a law runs on. Its runtimes are made when they are first asked for.
 #[derive(Debug)]
 pub struct Systems {
@@ -204,7 +220,7 @@ pub struct Systems {
 
 impl Systems {
     /// Checks `law` on `kind`, and that its runtimes end afterwards.
-    pub fn check(name: &'static str, kind: Kind, law: fn(&Systems)) {
+    pub fn check(name: &'static str, kind: Kind, law: Law) {
         let systems = Systems { name, kind, here: OnceLock::new(), there: OnceLock::new() };
         quiet();
         watch(name, || {
@@ -212,6 +228,20 @@ impl Systems {
             for system in [systems.here.get(), systems.there.get()].into_iter().flatten() {
                 system.shutdown(SHUTDOWN).unwrap_or_else(|error| panic!("{name}: shutdown: {error}"));
                 assert_eq!(system.tasks(), 0, "{name}: tasks are left");
+            }
+        });
+    }
+
+    /// Checks each law on each of these kinds, all at the same time.
+    pub fn check_side_by_side(laws: &[(&'static str, Law)], kinds: &[Kind]) {
+        thread::scope(|scope| {
+            for &(name, law) in laws {
+                for &kind in kinds {
+                    // A law that fails is named by its thread; the scope panics then, too.
+                    let thread = thread::Builder::new().name(format!("{name}::{kind:?}"));
+                    let checks = move || Systems::check(name, kind, law);
+                    thread.spawn_scoped(scope, checks).expect("the system has threads");
+                }
             }
         });
     }

@@ -12,7 +12,7 @@ use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
 use twoply_node::wire::{Atom, Connector, Control, FromTerm, Own, Pid, Reference, Target, Term, ToTerm};
 use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
-use twoply_tests::{Systems, eventually, laws};
+use twoply_tests::{Systems, eventually, laws, side_by_side};
 
 use self::scripted::{COOKIE, SOON, Scripted};
 
@@ -27,7 +27,6 @@ laws! {
         what_breaks_the_protocol_ends_the_connection_and_nothing_else,
         a_node_that_comes_again_ends_its_old_connection,
         a_link_that_crosses_an_unlink_is_none,
-        a_silent_peer_is_given_up_and_one_that_ticks_is_not,
         a_peer_that_reads_slowly_holds_up_who_sends_to_it,
     }
     two_workers {
@@ -35,6 +34,10 @@ laws! {
         what_a_peer_invents_is_forgotten,
         a_pid_of_ours_that_comes_back_is_nobody_there,
     }
+}
+
+side_by_side! {
+    everywhere { a_silent_peer_is_given_up_and_one_that_ticks_is_not }
 }
 
 fn start(on: &Systems, builder: Builder) -> Node {

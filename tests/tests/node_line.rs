@@ -2,6 +2,7 @@
 //! and with either side stopped, killed and started again. After each, everybody has been told, once, nothing
 //! is left, and the two connect again.
 
+use std::io::{BufRead, BufReader, read_to_string, stdin};
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -11,9 +12,10 @@ use rustix::process::{Pid as Process, Signal, kill_process};
 use twoply_core::Wait;
 use twoply_core::actor::{self, Event, ExitReason, ProcessRef};
 use twoply_core::promise::Resolver;
+use twoply_core::time::timeout;
 use twoply_node::wire::{Atom, FromTerm, Pid};
 use twoply_node::{CallError, Node, Remote};
-use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws};
+use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
 
 use self::proxy::{Line, Lines, Proxy};
 
@@ -27,12 +29,18 @@ laws! {
         a_flipped_byte_ends_the_connection_alone,
     }
     two_workers {
+        a_killed_peer_comes_back_as_another_one,
+        a_node_that_is_stopped_for_a_while_goes_on,
+    }
+}
+
+// Each of them takes as long as the ticktime.
+side_by_side! {
+    two_workers {
         a_line_that_is_silent_both_ways_is_noticed,
         a_line_that_is_silent_to_us_is_noticed,
         a_line_that_is_silent_to_the_peer_is_noticed,
         a_stopped_peer_is_given_up_and_comes_back,
-        a_killed_peer_comes_back_as_another_one,
-        a_node_that_is_stopped_for_a_while_goes_on,
     }
 }
 
@@ -282,7 +290,9 @@ fn a_killed_peer_comes_back_as_another_one(on: &Systems) {
 /// The child has the nodes and is stopped for less than the peer's patience, and for longer than its own.
 fn a_node_that_is_stopped_for_a_while_goes_on(on: &Systems) {
     let mut child = on.child(|| {
-        let Some(mut erlang) = ErlangNode::start(COOKIE, 8) else { return println!("skipped") };
+        // It writes at least once a second.
+        let often = ["-kernel", "net_tickintensity", "16"].map(str::to_owned).to_vec();
+        let Some(mut erlang) = ErlangNode::start_with(COOKIE, 8, often) else { return println!("skipped") };
         let builder = Node::builder("ours@localhost").cookie(COOKIE).epmd(erlang.epmd_addr);
         let builder = builder.tick_time(Duration::from_secs(3));
         let node = on.here().spawn(builder.start()).wait().unwrap().unwrap();
@@ -290,24 +300,23 @@ fn a_node_that_is_stopped_for_a_while_goes_on(on: &Systems) {
         on.here().spawn(async move { other.connect(&name).await.map(drop) }).wait().unwrap().unwrap();
         let events = node.events();
         println!("connected");
-        // The stop comes in here.
-        thread::sleep(Duration::from_secs(6));
+        // The stop comes in here, and ends before the input does.
+        read_to_string(stdin()).unwrap();
+        // A node that did not first read what has come would give the peer up at once.
+        let event = timeout(Duration::from_secs(1), events.recv()).wait();
+        assert!(event.is_err(), "{event:?}");
         assert_eq!(erlang.eval("net_adm:ping('ours@localhost')"), "pong");
         assert!(events.try_recv().is_err());
         assert!(matches!(node.connected(&erlang.name), Some(remote) if remote.name() == erlang.name));
     });
-    let mut child = child.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("connected") {
-        line.clear();
-        if std::io::BufRead::read_line(&mut out, &mut line).unwrap() == 0 || line.contains("skipped") {
-            assert!(child.wait().unwrap().success());
-            return;
-        }
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let started = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("connected")));
+    if started.is_some() {
+        signal(child.id(), Signal::STOP);
+        thread::sleep(Duration::from_millis(3_500));
+        signal(child.id(), Signal::CONT);
     }
-    signal(child.id(), Signal::STOP);
-    thread::sleep(Duration::from_millis(4_500));
-    signal(child.id(), Signal::CONT);
+    drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
 }

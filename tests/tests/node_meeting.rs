@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use twoply_core::Wait;
 use twoply_node::wire::{Acceptor, Asked, Connector, Flags, HandshakeError, NameError, Own, Status};
 use twoply_node::{Builder, ConnectError, Event as NodeEvent, Node, StartError};
-use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws};
+use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
 
 use self::scripted::{COOKIE, SOON, Scripted};
 
@@ -35,6 +35,11 @@ laws! {
         wrong_cookies_leave_nothing,
     }
     native { too_many_and_silent_callers_are_turned_away }
+}
+
+// The name is asked for again for 2 seconds, since it may be that of a node that has just died.
+side_by_side! {
+    everywhere { a_name_that_another_node_has_is_refused }
 }
 
 /// The rounds of what is done many times, on each of two systems.
@@ -71,6 +76,9 @@ fn names_and_modes_that_are_not_supported_are_refused(on: &Systems) {
     assert!(matches!(refused("péer@localhost"), ConnectError::Name(NameError::NotAscii)));
     assert!(matches!(refused("peer@long.example"), ConnectError::Name(NameError::LongAndShort)));
     assert!(matches!(refused("peer@localhost"), ConnectError::Unknown));
+}
+
+fn a_name_that_another_node_has_is_refused(on: &Systems) {
     let Some(erlang) = ErlangNode::start(COOKIE, 60) else { return };
     let taken = start(on, Node::builder(erlang.name.as_str()).epmd(erlang.epmd_addr)).map(drop);
     assert!(matches!(taken, Err(StartError::Taken)));

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::actor::{self, Event, ExitReason, MonitorRef, Pid, Process, ProcessRef, SpawnProcessError};
 use twoply_core::channel::Receiver;
-use twoply_core::time::timeout;
+use twoply_core::time::timeout_at;
 
 use super::{Groups, Members};
 use crate::connection::Connection;
@@ -118,24 +118,36 @@ pub(super) fn start(
     })
 }
 
-/// The time after which nodes that are connected are asked again whether they have the scope: Erlang's tell
-/// no hidden node when they start one.
+/// The longest time after which nodes that are connected are asked again whether they have the scope:
+/// Erlang's tell no hidden node when they start one.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The first time after a node has been connected, which may be about to start its scopes. Each next time
+/// is twice as long.
+const SOON: Duration = Duration::from_millis(100);
 
 /// Tells the process of a scope of nodes that are connected, until one of the two is over.
 pub(super) async fn greet(shared: Arc<Shared>, process: ProcessRef<Inward>, events: Receiver<NodeEvent>) {
+    let (mut pause, mut again) = (SOON, Instant::now() + SOON);
     loop {
         let event = twoply_core::select! {
             await;
-            event = timeout(AGAIN, events.recv()) => event,
+            event = timeout_at(again, events.recv()) => event,
             _ = process.ended() => return,
             () = shared.over().cancelled() => return process.pid().exit(ExitReason::Kill),
         };
         let news = match event {
-            Ok(Ok(NodeEvent::Up { name })) => Inward::Up(name),
-            Ok(Ok(NodeEvent::Missed(_))) | Err(_) => Inward::Again,
+            Ok(Ok(NodeEvent::Up { name })) => {
+                (pause, again) = (SOON, again.min(Instant::now() + SOON));
+                Inward::Up(name)
+            }
+            Ok(Ok(NodeEvent::Missed(_))) => Inward::Again,
             Ok(Ok(_)) => continue,
             Ok(Err(_)) => return,
+            Err(_) => {
+                again = Instant::now() + pause;
+                pause = AGAIN.min(2 * pause);
+                Inward::Again
+            }
         };
         let _ = process.try_send(news);
     }
