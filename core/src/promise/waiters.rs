@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::base::waitlist::{LinkedSlab, WaitKey};
-use crate::base::wake::{StoredWaker, wake_all};
+use crate::base::wake::StoredWaker;
 use crate::kernel::task;
 use crate::kernel::task::owner::Owner;
 use crate::kernel::task::wait_graph::{Edge, EdgeTarget, Refused};
@@ -100,7 +100,7 @@ impl Waiters {
             && edge.is_of(task)
         {
             let waker = std::mem::replace(&mut waiter.waker, waker);
-            return (Some(Removed { waker, _edge: None, _target: None }), None);
+            return (Some(Removed { waiter: Waiter { waker, edge: None }, target: None }), None);
         }
         let removed = self.remove(wait_key);
         let mut edge = task.cloned().map(Edge::unpublished);
@@ -138,16 +138,23 @@ fn mark_awaited(owner: &Owner) {
 
 /// A waiter that has been removed. Its edge has been taken back; what that edge held is dropped with this.
 pub(super) struct Removed {
-    waker: StoredWaker,
-    _edge: Option<Edge>,
-    _target: Option<EdgeTarget>,
+    waiter: Waiter,
+    target: Option<EdgeTarget>,
 }
 
 impl Removed {
-    fn new(waiter: Waiter) -> Removed {
-        let Waiter { waker, mut edge } = waiter;
-        let target = edge.as_mut().and_then(Edge::withdraw);
-        Removed { waker, _edge: edge, _target: target }
+    #[inline]
+    fn new(mut waiter: Waiter) -> Removed {
+        let target = waiter.edge.as_mut().and_then(Edge::withdraw);
+        Removed { waiter, target }
+    }
+
+    /// Drops what its edge held, and wakes it.
+    #[inline]
+    fn wake(self) {
+        let Removed { waiter: Waiter { waker, edge }, target } = self;
+        drop((edge, target));
+        waker.wake();
     }
 }
 
@@ -159,7 +166,11 @@ pub(super) struct AllRemoved {
 
 impl AllRemoved {
     /// Wakes them. The caller holds no mutex.
+    #[inline]
     pub(super) fn wake(self) {
-        wake_all(self.first.into_iter().chain(self.more).map(|removed| removed.waker));
+        if let Some(first) = self.first {
+            first.wake();
+        }
+        self.more.into_iter().for_each(Removed::wake);
     }
 }
