@@ -102,8 +102,9 @@ const fn case(
 /// some of them in the window, or those that had none distort the quantiles.
 const FOR_A_CONNECTION: Duration = Duration::from_micros(15);
 
-/// How long at most a window may become until an odd connection has had a response in it: one that asks for
-/// more than all others has it late from a server that is fair to them.
+/// How long at most a window may become until connections of each kind have had a response in it. An odd one
+/// that asks for more than all others has it late from a server that is fair to them, and the others have
+/// theirs late from one that is not.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a server did in a window.
@@ -128,7 +129,8 @@ pub(super) fn measure(ctx: &Context, odd: Option<Odd>) -> Result<Measured> {
 
     let before = server.used()?;
     let mut window = load.run(WINDOWS * ctx.window + 3 * round)?;
-    while odd.is_some() && window.odd_responses == 0 && window.took < PATIENCE {
+    let some_starve = |window: &Window| window.responses == 0 || odd.is_some() && window.odd_responses == 0;
+    while some_starve(&window) && window.took < PATIENCE {
         window.extend(&load.run(ctx.window)?)?;
     }
     let after = server.used()?;

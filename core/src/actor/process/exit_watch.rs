@@ -33,7 +33,7 @@ impl Pid {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ended(&self) -> Ended {
-        Ended::new(self)
+        Ended::new(self.clone())
     }
 }
 
@@ -53,7 +53,7 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ended(&self) -> Ended {
-        Ended::new(&self.pid())
+        Ended::new(self.pid())
     }
 }
 
@@ -82,12 +82,12 @@ struct State {
 }
 
 impl Ended {
-    fn new(process: &Pid) -> Ended {
+    fn new(process: Pid) -> Ended {
         let (word, monitor) = (Arc::<Word>::default(), MonitorRef::next());
         let identity = Identity { node: HERE, serial: super::serial::next() };
         let from = Pid::new(identity, Arc::clone(&word) as Arc<dyn Endpoint>);
         process.deliver(Signal::Watch { from, monitor });
-        Ended { process: process.clone(), monitor, word }
+        Ended { process, monitor, word }
     }
 }
 
