@@ -46,23 +46,29 @@ pub(super) enum Sight {
     Awaited,
 }
 
-/// The number of times that a stack which may block looks at a lock that others have before it waits in the
-/// queue: as often as std's locks do. Most sections are short, and to block and be woken costs more than many
-/// of them.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
+/// The number of pauses, each twice as long as the one before, that a stack which may block makes before it
+/// waits in the queue for a lock that others have. Most sections are short, and to block and be woken costs
+/// more than many of them. It looks at the lock between two pauses only: each look takes the lock's cache
+/// line from whoever has the lock.
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 3 };
 
-/// The number of times that it gives its core away then, about as often as parking_lot's locks do: whoever
-/// has the lock may need a core. That may be a task that was given it in the queue, and has not run since.
-const YIELDS: u32 = if cfg!(loom) { 0 } else { 8 };
+/// The number of times that it gives its core away then: whoever has the lock may need a core. That may be a
+/// task that was given it in the queue, and has not run since.
+const YIELDS: u32 = if cfg!(loom) { 0 } else { 7 };
 
-/// Takes the lock if whoever has it gives it back within a moment, and nobody waits for it before that.
+/// Takes the lock if whoever has it gives it back within a moment, and nobody waits for it before that. It
+/// waits about as long as parking_lot's locks do.
 fn lock_soon(raw: &impl RawLock) -> bool {
-    for round in 0..SPINS + YIELDS {
+    for round in 1..=PAUSES + YIELDS {
+        if round <= PAUSES {
+            (0..1 << round).for_each(|_| hint::spin_loop());
+        } else {
+            thread::yield_now();
+        }
         match raw.look() {
             Sight::Free if raw.try_lock() => return true,
             Sight::Awaited => return false,
-            _ if round < SPINS => hint::spin_loop(),
-            _ => thread::yield_now(),
+            _ => {}
         }
     }
     false
