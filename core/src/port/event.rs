@@ -114,7 +114,10 @@ impl fmt::Display for During {
 
 /// The error of a port, which says what went wrong, where and at which limit. Positions are counted in bytes
 /// from the beginning of the input.
+// The tag is a word, in this and so in all that an event is part of: a tag of a byte would have the rest be
+// moved in pieces that are no words, and each read of one wait until the writes before it are in the cache.
 #[derive(Debug, thiserror::Error)]
+#[repr(u64)]
 #[non_exhaustive]
 pub enum PortError {
     /// The system refused. Nothing more is done in this direction; the other one goes on.

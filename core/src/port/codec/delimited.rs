@@ -166,6 +166,7 @@ impl Decoder for Delimited {
     type Item = Vec<u8>;
     type Error = CodecError;
 
+    #[inline]
     fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
         self.next(buf, |item| Ok(item.to_vec()))
     }
@@ -223,6 +224,7 @@ impl Default for Lines {
     }
 }
 
+#[inline]
 fn text(line: &[u8]) -> Result<String, CodecError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match std::str::from_utf8(line) {
@@ -235,6 +237,7 @@ impl Decoder for Lines {
     type Item = String;
     type Error = CodecError;
 
+    #[inline]
     fn decode(&mut self, buf: &mut Buffer) -> Result<Option<String>, CodecError> {
         self.0.next(buf, text)
     }

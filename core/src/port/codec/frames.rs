@@ -139,6 +139,7 @@ impl Decoder for Frames {
     type Item = Vec<u8>;
     type Error = CodecError;
 
+    #[inline]
     fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
         if self.skipping > 0 {
             self.pass_over(buf);
