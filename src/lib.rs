@@ -280,7 +280,7 @@ const PROCESS_RUNTIMES: &[(Backend, &PerProcess<Runtime>)] = &[
 /// | a socket, a listener | is closed with its last owner; one with an owner elsewhere goes on with another driver |
 /// | bytes in a [`BufWriter`](io::BufWriter) | are lost, unless it was flushed |
 /// | bytes that the [standard streams](io) have accepted | are written, until the deadline |
-/// | a [port] | its process ends, and its connection; what it has not written is lost, unless it has [ended](port::PortRef::ended) before |
+/// | a [port], also one that has been told to [close](port::PortRef::close) | its process ends, and its connection; what it has not written is lost: one that has [ended](port::PortRef::ended) has written all |
 /// | messages in a channel | stay for receivers elsewhere; one that waits for room has not been sent |
 /// | a sleep, an interval, a time limit | does not fire |
 /// | a process | ends with [`Shutdown`](actor::ExitReason::Shutdown): its names are free, then links and monitors are told, then messages and timers for it are undelivered |

@@ -36,6 +36,7 @@ laws! {
         a_listener_is_closed,
         a_listener_with_another_owner_goes_on,
         a_port_that_has_closed_has_written_all,
+        a_port_that_is_closed_and_has_not_ended_is_cut_off,
         a_port_ends_with_its_connection,
         what_was_sent_into_a_channel_stays_there,
         no_timer_of_a_task_fires,
@@ -296,6 +297,25 @@ fn a_port_that_has_closed_has_written_all(on: &Systems) {
     assert!(port.port_ref().ended().wait().is_normal());
     system.shutdown(SOON).unwrap();
     assert_eq!(reading.join().unwrap(), line + "\n");
+}
+
+fn a_port_that_is_closed_and_has_not_ended_is_cut_off(on: &Systems) {
+    let system = on.kind().build();
+    let (here, mut there) = connection();
+    let port = port::lines(here).on(system.backend()).start().unwrap();
+    // More than the system takes from a port whose peer reads nothing.
+    let line = "x".repeat(32 << 20);
+    port.send(line.clone()).wait().unwrap();
+    there.read_exact(&mut [0]).unwrap();
+    port.port_ref().close();
+    let ended = port.port_ref().ended();
+    system.shutdown(SOON).expect("nobody waits for the peer");
+    assert_eq!(ended.wait(), ExitReason::Shutdown);
+    let mut received = Vec::new();
+    let end = there.read_to_end(&mut received);
+    assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    assert!(line.as_bytes().starts_with(&received), "what has been sent is sent in order");
+    assert!(received.len() < line.len() - 1, "{} bytes", received.len());
 }
 
 fn a_listener_is_closed(on: &Systems) {

@@ -1,6 +1,6 @@
 //! Streams that hold something: how much, how long, and until when.
 
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
-use twoply_core::channel::{self, Source};
+use twoply_core::channel::{self, Source, TryRecvError};
 use twoply_core::stream::{self, Stream};
 use twoply_core::time::sleep;
-use twoply_tests::{Signal, Systems, laws};
+use twoply_tests::{Gate, Signal, Systems, laws};
 
 laws! {
     everywhere {
@@ -21,6 +21,8 @@ laws! {
         neither_of_two_merged_streams_starves_the_other,
         a_spent_budget_is_no_silence,
         a_consumer_that_has_been_served_is_woken_no_more,
+        a_look_at_a_source_takes_what_is_there_and_nothing_else,
+        whoever_waits_for_an_item_goes_on_after_a_look,
         an_end_is_for_ever,
         a_stream_that_is_over_takes_nothing_more,
     }
@@ -134,6 +136,44 @@ fn a_consumer_that_has_been_served_is_woken_no_more(on: &Systems) {
         assert_eq!(Arc::strong_count(&consumer), 1, "the channel has its waker");
     });
     task.wait().unwrap();
+}
+
+fn a_look_at_a_source_takes_what_is_there_and_nothing_else(on: &Systems) {
+    const ITEMS: usize = 1000;
+    let task = on.here().spawn(async {
+        let (sender, receiver) = channel::unbounded();
+        let source = receiver.clone().into_stream().map(|n: usize| n).into_source();
+        (0..ITEMS).for_each(|n| sender.try_send(n).unwrap());
+        // All in one poll, which has no budget for so many, and spends none.
+        let first = poll_fn(|cx| {
+            for n in 1..ITEMS {
+                assert_eq!(source.try_recv(), Ok(n - 1));
+            }
+            Poll::Ready(pin!(source.recv()).poll(cx))
+        });
+        assert_eq!(first.await, Poll::Ready(Ok(ITEMS - 1)));
+        assert_eq!(source.try_recv(), Err(TryRecvError::Empty));
+        // The look does not stand in the channel, ahead of those who wait.
+        let signal = Signal::new();
+        let mut other = pin!(receiver.recv());
+        assert!(other.as_mut().poll(&mut Context::from_waker(&signal.waker())).is_pending());
+        sender.try_send(ITEMS).unwrap();
+        assert_eq!((signal.count(), other.await), (1, Ok(ITEMS)));
+        drop(sender);
+        assert_eq!(source.try_recv(), Err(TryRecvError::Closed));
+    });
+    task.wait().unwrap();
+}
+
+fn whoever_waits_for_an_item_goes_on_after_a_look(on: &Systems) {
+    let (sender, receiver) = channel::unbounded();
+    let source = Arc::new(receiver.into_stream().map(|n: u32| n).into_source());
+    let (shared, waits) = (Arc::clone(&source), Gate::new());
+    let waiting = on.there().spawn(waits.clone().open_when_polled(async move { shared.recv().await }));
+    waits.opened().wait();
+    assert_eq!(source.try_recv(), Err(TryRecvError::Empty));
+    sender.try_send(7).unwrap();
+    assert_eq!(waiting.wait().unwrap(), Ok(7));
 }
 
 /// Checks that nothing but the end follows on the end.
