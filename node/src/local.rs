@@ -2,7 +2,7 @@
 //! and those whose pid has gone out, which can be linked, monitored and ended.
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use twoply_core::actor::remote::{self, AtExit, HookId, Signal};
@@ -27,7 +27,22 @@ struct Tables {
     known: BTreeMap<u64, Known>,
     /// The numbers of those that have a name for others.
     names: BTreeMap<String, u64>,
+    /// The numbers of the latest that have ended. A pid that comes back names one of them still, but a pid
+    /// that a peer has invented names nobody: it must be equal to that of no process which is alive.
+    ended: BTreeSet<u64>,
 }
+
+impl Tables {
+    fn remember(&mut self, serial: u64) {
+        self.ended.insert(serial);
+        if self.ended.len() > MAX_ENDED {
+            self.ended.pop_first();
+        }
+    }
+}
+
+/// The processes that have ended whose pids are still known.
+const MAX_ENDED: usize = 1 << 16;
 
 /// A process that others may name.
 struct Known {
@@ -76,7 +91,11 @@ impl Locals {
 
     /// Notes a process whose pid goes out. Returns false if it is over.
     pub(crate) fn note(self: &Arc<Self>, pid: &Pid) -> bool {
-        self.enter(pid, None, None).is_ok()
+        let noted = self.enter(pid, None, None).is_ok();
+        if !noted {
+            self.tables().remember(pid.serial());
+        }
+        noted
     }
 
     /// Lets others send messages to a process, by a name too if there is one.
@@ -122,6 +141,13 @@ impl Locals {
 
     pub(crate) fn pid(&self, serial: u64) -> Option<Pid> {
         self.tables().known.get(&serial).map(|known| known.pid.clone())
+    }
+
+    /// As [`Locals::pid`], of a process that may have ended, too.
+    pub(crate) fn pid_of_any(&self, serial: u64) -> Option<Pid> {
+        let tables = self.tables();
+        let known = tables.known.get(&serial).map(|known| known.pid.clone());
+        known.or_else(|| tables.ended.contains(&serial).then(|| remote::ended_pid(serial)))
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<Pid> {
@@ -180,6 +206,7 @@ impl AtExit for Forget {
         if tables.known.get(&serial).is_some_and(|known| known.hook == hook) {
             tables.names.retain(|_, of| *of != serial);
             let known = tables.known.remove(&serial);
+            tables.remember(serial);
             drop(tables);
             drop(known);
         }

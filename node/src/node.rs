@@ -349,8 +349,8 @@ impl Shared {
         self.peers.tell(Event::Down { name: connection.peer.name.clone(), why });
     }
 
-    /// Returns a process of this node that has this pid, if others may name it.
+    /// Returns a process of this node that has this pid, if others may name it, or might until it ended.
     pub(crate) fn pid_here(&self, pid: &wire::Pid) -> Option<Pid> {
-        self.is_ours(pid).then(|| self.locals.pid(serial(pid))).flatten()
+        self.is_ours(pid).then(|| self.locals.pid_of_any(serial(pid))).flatten()
     }
 }

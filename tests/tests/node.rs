@@ -23,6 +23,7 @@ laws! {
         erlang_asks_as_it_asks_a_gen_server,
         after_a_storm_of_links_both_sides_agree,
     }
+    native { after_a_hundred_thousand_links_both_sides_agree }
 }
 
 const COOKIE: &str = "biscuit";
@@ -358,10 +359,16 @@ fn erlang_asks_as_it_asks_a_gen_server(on: &Systems) {
     assert_eq!(pair.erlang.eval("gen_server:call({adder, ours@localhost}, {sum, [1]})"), "{ok,11}");
 }
 
-/// The rounds of each half of the storm, in which each side links and unlinks.
-const STORM: u32 = 5_000;
-
 fn after_a_storm_of_links_both_sides_agree(on: &Systems) {
+    storm(on, 5_000);
+}
+
+fn after_a_hundred_thousand_links_both_sides_agree(on: &Systems) {
+    storm(on, 50_000);
+}
+
+/// Each side links and unlinks the same pair so often, and does so again with another end.
+fn storm(on: &Systems, times: u32) {
     let Some(mut pair) = start(on) else { return };
     let (process, hearing) = obedient(on, &pair);
     let pid = pair.node.expose(&process).unwrap();
@@ -372,14 +379,14 @@ fn after_a_storm_of_links_both_sides_agree(on: &Systems) {
     pair.erlang.eval("receive {'$gen_call', From, 0} -> gen:reply(From, self()) end");
     let other = other.wait().unwrap();
     for last in ["link", "unlink"] {
-        let rounds = format!("[begin link(Pid), unlink(Pid) end || _ <- lists:seq(1, {STORM})], {last}(Pid)");
+        let rounds = format!("[begin link(Pid), unlink(Pid) end || _ <- lists:seq(1, {times})], {last}(Pid)");
         pair.erlang.begin(&rounds);
-        for _ in 0..STORM {
+        for _ in 0..times {
             process.send(Order::Link(other.clone())).wait().unwrap();
             process.send(Order::Unlink(other.clone())).wait().unwrap();
         }
         pair.erlang.end();
-        for _ in 0..2 * STORM {
+        for _ in 0..2 * times {
             hearing.recv_timeout(SOON).unwrap();
         }
         let agree = || {

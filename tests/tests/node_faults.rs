@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::actor::{Event, ExitReason, Process};
+use twoply_core::actor::{Event, ExitReason, Pid as ActorPid, Process};
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
 use twoply_node::wire::{Atom, Connector, Control, FromTerm, Own, Pid, Reference, Target, Term, ToTerm};
@@ -33,6 +33,7 @@ laws! {
         strangers_are_refused_and_leave_nothing,
         what_a_peer_invents_is_forgotten,
         a_pid_of_ours_that_comes_back_is_nobody_there,
+        a_pid_of_ours_that_comes_back_late_is_still_that_pid,
     }
 }
 
@@ -417,4 +418,41 @@ fn a_pid_of_ours_that_comes_back_is_nobody_there(on: &Systems) {
     remote.pid(&pid).exit(ExitReason::Kill);
     assert_eq!(ours.ended().wait(), ExitReason::Killed);
     drop(peer);
+}
+
+fn a_pid_of_ours_that_comes_back_late_is_still_that_pid(on: &Systems) {
+    let node = node(on, "ours@localhost");
+    let _peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let remote = node.connected("peer@localhost").unwrap();
+    let spawn = || twoply_tests::builder(on).spawn(async |mut me: Process<u32>| drop(me.receive().await));
+    let (ours, private) = (spawn().unwrap(), spawn().unwrap());
+    let sent = node.expose(&ours).unwrap();
+    assert_eq!(remote.pid(&sent), ours.pid());
+    ours.pid().exit(ExitReason::Kill);
+    ours.ended().wait();
+    let back = remote.pid(&sent);
+    assert_eq!((&back, back.is_alive_here()), (&ours.pid(), false));
+    assert_eq!(node.exposed(), 0);
+    // One that went out when its process was over, in a message.
+    let late = spawn().unwrap();
+    late.pid().exit(ExitReason::Kill);
+    late.ended().wait();
+    remote.process::<ActorPid>("anybody").try_send(late.pid()).unwrap();
+    let pid_of = |pid: &ActorPid| Pid { id: pid.serial() as u32, ..sent.clone() };
+    assert_eq!(remote.pid(&pid_of(&late.pid())), late.pid());
+    // A number that the peer has guessed is that of nobody, although a process has it.
+    assert_eq!(remote.pid(&pid_of(&private.pid())), ActorPid::nobody());
+    private.pid().exit(ExitReason::Kill);
+    private.ended().wait();
+    assert_eq!(remote.pid(&pid_of(&private.pid())), ActorPid::nobody());
+    let (seen, told) = channel();
+    let watcher = twoply_tests::builder(on).spawn(async move |mut me: Process<()>| {
+        me.monitor(&back);
+        if let Event::Down(down) = me.receive().await {
+            let _ = seen.send((down.from == back, down.reason.clone()));
+        }
+    });
+    watcher.unwrap().ended().wait();
+    assert_eq!(told.try_recv(), Ok((true, ExitReason::NoProcess)));
 }

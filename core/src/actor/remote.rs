@@ -252,6 +252,26 @@ pub fn pid(node: &Node, serial: u64, endpoint: Arc<dyn Endpoint>) -> Pid {
     Pid::new(identity, Arc::new(Remote { node: node.clone(), endpoint }))
 }
 
+/// Makes the pid of a process of this node that has ended, by its number: it is equal to the one that the
+/// process had, and whatever is done to it is answered as by no process. A layer that has sent the pid out
+/// needs it when the pid comes back later than that.
+///
+/// The process must have ended, once and for all: one that is alive is not reached by this.
+///
+/// # Examples
+/// ```
+/// use twoply::Wait;
+/// use twoply::actor::{self, Process, remote};
+///
+/// let process = actor::spawn(async |_: Process<()>| ())?;
+/// process.ended().wait();
+/// assert_eq!(remote::ended_pid(process.pid().serial()), process.pid());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn ended_pid(serial: u64) -> Pid {
+    Pid::of_ended(serial)
+}
+
 /// Makes a reference to the process `pid`, which is one of another node. Its messages go to `forwarder`.
 ///
 /// # Panics

@@ -154,7 +154,8 @@ impl Remote {
 
     /// Returns the process with a pid that came from there, to link, monitor and end it.
     ///
-    /// A pid of this node is that process, if it is alive and others know it; else it is nobody.
+    /// A pid of this node is that process, if its pid has been sent out or others may write to it; else it is
+    /// nobody. So is the pid of one that has ended, when 65,536 others have ended since.
     pub fn pid(&self, pid: &wire::Pid) -> Pid {
         let shared = self.0.shared();
         if shared.is_ours(pid) {

@@ -247,9 +247,14 @@ impl Pid {
     /// assert!(!Pid::nobody().is_alive_here());
     /// ```
     pub fn nobody() -> Pid {
+        Pid::of_ended(0)
+    }
+
+    /// Returns the pid with this number of a process of this node that has ended.
+    pub(crate) fn of_ended(serial: u64) -> Pid {
         static NOBODY: OnceLock<Arc<Nobody>> = OnceLock::new();
         let endpoint = Arc::clone(NOBODY.get_or_init(Arc::default));
-        Pid { identity: Identity { node: HERE, serial: 0 }, endpoint }
+        Pid { identity: Identity { node: HERE, serial }, endpoint }
     }
 
     pub(crate) fn identity(&self) -> Identity {
