@@ -3,15 +3,17 @@
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use twoply::actor::{self, Process};
+use twoply::net::UnixStream;
 use twoply::runtime::{AroundPolls, Hooks, TaskMeta};
+use twoply::task::WaitingFor;
 use twoply::time::sleep;
-use twoply::{Runtime, Wait, future, offload, task};
+use twoply::{Runtime, Wait, channel, future, offload, sync, task};
 use twoply_tests::{Signal, Systems, facade, laws};
 
 laws! {
@@ -26,6 +28,7 @@ laws! {
         what_a_hook_starts_has_none,
         a_refused_task_drops_it,
         a_process_is_told_by_its_number,
+        it_hears_what_its_task_waits_for,
     }
     green {
         a_waker_in_between_is_asked_for,
@@ -336,5 +339,74 @@ fn a_waker_in_between_is_asked_for(on: &Systems) {
     let waiting = runtime.spawn(pending::<()>());
     waiting.cancel();
     assert!(waiting.wait().unwrap_err().is_cancelled());
+    runtime.shutdown(SOON).unwrap();
+}
+
+/// Tells what its task waits for.
+struct Waits(mpsc::Sender<String>);
+
+impl AroundPolls for Waits {
+    fn enter(&self) {}
+
+    fn leave(&self) {}
+
+    fn waits(&self, waits: &[WaitingFor]) {
+        let names = waits.iter().map(|wait| match wait {
+            WaitingFor::Message { .. } => "a message",
+            WaitingFor::Lock { .. } => "a lock",
+            WaitingFor::Read { .. } => "bytes",
+            other => panic!("nobody waits for {other}"),
+        });
+        self.0.send(names.collect()).unwrap();
+    }
+}
+
+fn it_hears_what_its_task_waits_for(on: &Systems) {
+    let (tell, told) = mpsc::channel();
+    let hooks = Hooks::new().around_polls(move |_| Some(Box::new(Waits(tell.clone()))));
+    let runtime = runtime(on, hooks);
+    let _observation = task::observe();
+    let mut last = "";
+    let mut hears = |what| {
+        // A task may look again before there is something.
+        while let heard = told.recv_timeout(SOON).unwrap()
+            && heard != what
+        {
+            assert_eq!(heard, last);
+        }
+        last = what;
+    };
+    for is_stack in [false, true] {
+        let (tx, rx) = channel::bounded::<()>(1);
+        let lock = Arc::new(sync::Mutex::new(()));
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let held = lock.lock().wait();
+        let wanted = Arc::clone(&lock);
+        let task = match is_stack {
+            true => runtime.spawn_fn(move || {
+                rx.recv().wait().unwrap();
+                drop(wanted.lock().wait());
+                theirs.read(&mut [0]).wait().unwrap();
+            }),
+            false => runtime.spawn(async move {
+                rx.recv().await.unwrap();
+                drop(wanted.lock().await);
+                theirs.read(&mut [0]).await.unwrap();
+            }),
+        };
+        // A blocked stack goes on in between, and the body of a native task is one wait.
+        let between = is_stack.then_some("");
+        let end = (is_stack || !on.kind().is_green()).then_some("");
+        hears("a message");
+        tx.send(()).wait().unwrap();
+        between.into_iter().for_each(&mut hears);
+        hears("a lock");
+        drop(held);
+        between.into_iter().for_each(&mut hears);
+        hears("bytes");
+        ours.write_all(b"x").wait().unwrap();
+        end.into_iter().for_each(&mut hears);
+        task.wait().unwrap();
+    }
     runtime.shutdown(SOON).unwrap();
 }

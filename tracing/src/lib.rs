@@ -7,7 +7,8 @@
 //! to tracing. There are three ways to it:
 //! - the setting `tracing` of the facade's `runtime::Builder`;
 //! - [`spans`], for the hooks of another builder, or of the process;
-//! - [`console`], whose spans and events are those that tokio-console reads.
+//! - [`console`], whose spans and events are those that tokio-console reads: of tasks, and of what they wait
+//!   for.
 //!
 //! | span, of target `twoply::task` and level `INFO` | fields |
 //! |---|---|
@@ -31,6 +32,8 @@
 //! Without these hooks there is none. With them and without a subscriber a spawn looks at tracing's level,
 //! which adds a ninth to its instructions, and a poll costs what it did. With a subscriber a task costs what
 //! its span does, and each poll enters and leaves that: about as much as a poll that yields, with a registry.
+//! What [`console`] shows of waits costs a second poll for each that ends with `Pending`, while somebody
+//! listens.
 //!
 //! # Examples
 //! ```
@@ -50,6 +53,7 @@
 
 mod console;
 mod message;
+mod resource;
 mod span;
 mod switch;
 

@@ -6,9 +6,9 @@ use std::task::Waker;
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
 use twoply_core::hooks::{AroundPolls, Hooks, TaskMeta};
-use twoply_core::task::TaskKind;
+use twoply_core::task::{TaskKind, WaitingFor};
 
-use crate::console::Wakers;
+use crate::console::Shown;
 use crate::switch::{self, replace_base};
 
 /// The target of the spans.
@@ -39,16 +39,16 @@ pub fn spans(hooks: Hooks) -> Hooks {
 /// Makes the span of a task by `make`, unless nobody could see one.
 pub(crate) fn begin(
     make: impl FnOnce() -> Span,
-    wakers: impl FnOnce(&Span) -> Option<Wakers>,
+    shown: impl FnOnce(&Span) -> Option<Shown>,
 ) -> Option<Box<dyn AroundPolls>> {
     if LevelFilter::current() == LevelFilter::OFF {
         return None;
     }
     let span = make();
     span.follows_from(Span::current());
-    let wakers = wakers(&span);
+    let shown = shown(&span);
     // Also where the span is off: what the task itself enters is found by what was there before.
-    Some(Box::new(TaskSpan { span, below: AtomicU64::new(0), wakers }))
+    Some(Box::new(TaskSpan { span, below: AtomicU64::new(0), shown }))
 }
 
 fn of_task(task: &TaskMeta<'_>) -> Span {
@@ -76,8 +76,8 @@ struct TaskSpan {
     span: Span,
     /// The base before the poll that is under way; 0 for none.
     below: AtomicU64,
-    /// The wakers that tell tokio-console of wakes.
-    wakers: Option<Wakers>,
+    /// The things that tokio-console is shown of the task, if it looks.
+    shown: Option<Shown>,
 }
 
 impl AroundPolls for TaskSpan {
@@ -93,6 +93,12 @@ impl AroundPolls for TaskSpan {
     }
 
     fn waker(&self, waker: &Waker) -> Option<Waker> {
-        Some(self.wakers.as_ref()?.of(waker))
+        Some(self.shown.as_ref()?.waker(waker))
+    }
+
+    fn waits(&self, waits: &[WaitingFor]) {
+        if let Some(shown) = &self.shown {
+            shown.waits(waits);
+        }
     }
 }

@@ -109,7 +109,7 @@ fn drive_on<F: Future>(
 ) -> Result<F::Output, Cancelled> {
     let level = state.begin_wait();
     let mut cx = Context::from_waker(level.waker());
-    let mut describing = false;
+    let (mut describing, mut described) = (false, false);
     loop {
         level.clear();
         state.begin_round();
@@ -118,6 +118,9 @@ fn drive_on<F: Future>(
             true => waiting::describe(state, true, None, || future.as_mut().poll(&mut cx)),
         };
         if let Poll::Ready(output) = polled {
+            if described {
+                waiting::tell_end(state);
+            }
             return Ok(output);
         }
         while state.probe.take_request() {
@@ -132,6 +135,7 @@ fn drive_on<F: Future>(
         // Those who look have it polled once more.
         describing = !describing && waiting::is_observed() && !parker.ready(mask);
         if describing {
+            described = true;
             continue;
         }
         let mut rested = state.take_yield();
@@ -148,6 +152,9 @@ fn drive_on<F: Future>(
         }
         coop::poll_again(strand, rested);
         if cancellable && parker.cancelled() {
+            if described {
+                waiting::tell_end(state);
+            }
             return Err(Cancelled);
         }
         state.task_repolled();
@@ -170,16 +177,21 @@ pub(crate) fn blocking_call<R>(
         let state = strand.state();
         state.task_continues();
         let parker = state.parker();
+        let mut described = false;
         loop {
             if !parker.prepare(Parker::mask_cancel(state.make_cancellable())) {
                 unwind();
             }
             if waiting::is_observed() {
                 waiting::describe_call(state, waiting_for());
+                described = true;
             }
             let mut result = None;
             strand.block(&mut || result = Some(call()));
             parker.finish();
+            if described {
+                waiting::tell_end(state);
+            }
             match result {
                 // The call was interrupted, perhaps before it began: for cancellation, which `prepare` looks
                 // at, or for nothing.

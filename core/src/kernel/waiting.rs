@@ -457,9 +457,25 @@ pub(crate) fn describe<T>(
     if polled.is_pending()
         && let Some(description) = description
     {
-        task.shared().set_description(description);
+        tell_all(task, description);
     }
     polled
+}
+
+/// Has everybody know what the running task waits for: what lies around its polls, and those who look.
+fn tell_all(task: &Header, description: Box<Description>) {
+    if let Some(layers) = task.layers() {
+        layers.waits(&description.waits);
+    }
+    task.shared().set_description(description);
+}
+
+/// Tells what lies around the polls of the running task that its stack goes on, whose wait was described.
+#[cold]
+pub(crate) fn tell_end(state: &StrandState) {
+    if let Some(layers) = state.header().and_then(Header::layers) {
+        layers.waits(&[]);
+    }
 }
 
 /// As [`describe`], for a stack that is about to block in a system call: there is nothing to poll.
@@ -468,5 +484,5 @@ pub(crate) fn describe_call(state: &StrandState, waiting_for: WaitingFor) {
     let Some(task) = state.header() else { return };
     let mut description = Box::new(Description::new(state, task, true, None));
     description.push(waiting_for, false);
-    task.shared().set_description(description);
+    tell_all(task, description);
 }

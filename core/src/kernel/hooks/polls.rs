@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::{Hooks, TaskMeta, call, call_in_turn};
+use crate::kernel::waiting::WaitingFor;
 
 /// A layer around the polls of one task, made by [`Hooks::around_polls`]. It is dropped when the task is
 /// over.
@@ -26,6 +27,13 @@ pub trait AroundPolls: Send + Sync {
     fn waker(&self, waker: &Waker) -> Option<Waker> {
         let _ = waker;
         None
+    }
+
+    /// Is called, between the other two, when the task is about to wait, with what it waits for; and without
+    /// anything when a blocked stack goes on. That is so only while somebody
+    /// [observes](crate::task::observe) what tasks wait for.
+    fn waits(&self, waits: &[WaitingFor]) {
+        let _ = waits;
     }
 }
 
@@ -114,5 +122,10 @@ impl Layers {
         };
         self.0.iter().rev().for_each(|layer| call_in_turn(|| layer.leave()));
         polled
+    }
+
+    /// Tells all of them what the task waits for.
+    pub(crate) fn waits(&self, waits: &[WaitingFor]) {
+        self.0.iter().for_each(|layer| call_in_turn(|| layer.waits(waits)));
     }
 }

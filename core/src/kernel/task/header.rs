@@ -147,7 +147,7 @@ impl Header {
     }
 
     /// Returns what lies around the polls of the task.
-    pub(super) fn layers(&self) -> Option<Arc<Layers>> {
+    pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
         lock(&self.attributes()?.layers).clone()
     }
 
