@@ -29,7 +29,7 @@ pub(crate) struct Core {
     pub(crate) away: Cell<bool>,
     /// The number of steps that the worker has taken.
     pub(crate) tick: Cell<u32>,
-    /// The time at which the reactor last had its turn out of turn.
+    /// The time at which the reactor was last turned although there was other work.
     pub(crate) turned: Cell<Instant>,
     /// True while a reactor has its turn on this worker.
     pub(crate) turning: Cell<bool>,
@@ -48,7 +48,7 @@ pub(crate) struct Core {
     pub(crate) rounds: Cell<u32>,
     /// The number of idle times in a row in which a search found nothing, or was left out.
     pub(crate) fruitless: Cell<u32>,
-    /// The same number for waiting while another worker searches.
+    /// The number of rounds that the next wait may take while another worker searches; it adapts likewise.
     pub(crate) inbox_rounds: Cell<u32>,
     /// The state of a xorshift generator, for where to begin stealing.
     pub(crate) random: Cell<u32>,
@@ -85,9 +85,9 @@ impl PeerWatch {
 pub(crate) struct Placement {
     /// The worker that got the last task.
     pub(crate) worker: Cell<usize>,
-    /// The number of stacks that this one held then.
+    /// The number of tasks and stacks that this worker held then.
     pub(crate) held: Cell<usize>,
-    /// The number of tasks that were to stay after it.
+    /// The number of tasks in a row that were to stay here after that one.
     pub(crate) row: Cell<u32>,
     /// The number of those tasks that are still to come.
     pub(crate) left: Cell<u32>,

@@ -1,9 +1,9 @@
 //! Stacks that a worker can leave and come back to: how code that blocks is suspended on a green worker.
 //!
-//! The scheduler is the only caller. It takes stacks from a [`StackPool`], runs its loop on a [`Fiber`], and
-//! tells [`overflow`] which task is running, so that a stack that overflows is reported by name. Nothing in
-//! here knows tasks, queues or wakers, nothing starts threads, and a suspended fiber is never unwound from
-//! outside and never changes thread.
+//! The runner ([`crate::runner`]) is the main caller. It takes stacks from a [`StackPool`], polls tasks on a
+//! [`Fiber`], and tells [`overflow`] which task is running, so that a stack that overflows is reported by
+//! name. Nothing in here knows tasks, queues or wakers, nothing starts threads, and a suspended fiber is
+//! never unwound from outside and never changes thread.
 //!
 //! | file        | duty                                                                        |
 //! |-------------|-----------------------------------------------------------------------------|

@@ -1,10 +1,10 @@
 //! The run queue of one green worker: a ring that others steal from, a LIFO slot, and a way out when it is
 //! full.
 //!
-//! The scheduler is the only caller. A worker holds the [`Local`], the end that pushes and pops; all the
-//! others hold a [`Stealer`]. What does not fit, and what comes from outside the workers, goes through an
-//! [`Injector`]. Nothing here blocks (but for the injector's short lock), runs an item, or decides who wakes
-//! whom.
+//! The worker and what its threads share are the only callers. A worker holds the [`Local`], the end that
+//! pushes and pops; all the others hold a [`Stealer`]. What does not fit, and what comes from outside the
+//! workers, goes through an [`Injector`]. Nothing here blocks (but for the injector's short lock), runs an
+//! item, or decides who wakes whom.
 //!
 //! # The ring
 //!
@@ -95,6 +95,7 @@ pub(crate) trait Item: Sized {
     unsafe fn from_raw(raw: NonNull<()>) -> Self;
 }
 
+#[cfg(test)]
 impl<M> Item for async_task::Runnable<M> {
     fn into_raw(self) -> NonNull<()> {
         self.into_raw()

@@ -62,7 +62,8 @@ pub(crate) struct Runners {
     context: Rc<Context>,
     /// The index of the worker.
     index: usize,
-    /// The strand for tasks that come when no stack can be had: it waits by keeping the worker.
+    /// The strand for tasks that come when no stack can be had: it keeps the worker while
+    /// it waits.
     last_resort: Rc<FiberStrand>,
     /// The stack on which an overflow is reported. std gives every thread that it starts one; this is for
     /// systems where it does not. Without one an overflow still ends the process, if with no message.

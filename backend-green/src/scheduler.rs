@@ -8,15 +8,14 @@
 //! worker steals. A task on a fiber cannot be stolen once it has blocked; where it begins is chosen
 //! (`worker/placement.rs`).
 //!
-//! # The race it must win
-//! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each
-//! looks before the other has written, the work waits for nobody. So both write first and look afterwards,
-//! with a sequentially consistent fence in between: whoever pushes, pushes and then looks for sleepers
-//! ([`Shared::notify`]); whoever goes to sleep enters itself in the list of sleepers and then looks at every
-//! queue ([`crate::worker`], `sleep`). The fences are those of [`crate::sleepers`]. What is for one worker
-//! alone, its inbox and the tasks that are given to it, needs none: whoever pushes there first notifies that
-//! worker's reactor in any case, and the reactor's own word is changed by read-modify-writes only, which have
-//! one order.
+//! # The race it must win Somebody makes work and looks for a worker to wake; a worker finds no work and goes
+//! to sleep. If each looks before the other has written, the work waits for nobody. So both write first and
+//! look afterwards, with a sequentially consistent fence in between: whoever pushes, pushes and then looks
+//! for sleepers ([`Shared::notify`]); whoever goes to sleep enters itself in the list of sleepers and then
+//! looks at every queue (`worker/idle.rs`, `begin_sleep`). The fences are those of [`crate::sleepers`]. What
+//! is for one worker alone, its inbox and the tasks that are given to it, needs none: whoever pushes there
+//! first notifies that worker's reactor in any case, and the reactor's own word is changed by
+//! read-modify-writes only, which have one order.
 //!
 //! Waking a core that sleeps costs 40 us and more, so it is not done lightly. A worker that has run out of
 //! work *searches* for a while before it sleeps, where that has paid (`worker/idle.rs`), and while one

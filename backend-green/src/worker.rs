@@ -216,8 +216,8 @@ impl Core {
                 shared.notify_hint();
             }
             // A queue that has run over has its overflow in the injector. New events go behind that: or they
-            // would fill the queue again and again, and the jobs in the injector would wait for their turn in
-            // 61.
+            // would fill the queue again and again, and the jobs in the injector would be looked at in one
+            // step of 61 only.
             if shared.injector.is_empty() {
                 self.local.push(job, &shared.injector);
             } else {
@@ -335,7 +335,7 @@ impl Core {
     }
 }
 
-/// Turns a reactor, contained.
+/// Turns a reactor; a panic inside of it ends here.
 fn turn(reactor: &Reactor, timeout: Option<Duration>) -> io::Result<()> {
     contained(|| reactor.turn(timeout))
 }
@@ -399,7 +399,8 @@ pub(crate) fn poll_timed(context: &Context, index: usize, job: Job) {
 }
 
 /// Polls the task of `job` on the calling stack, and enters it as the worker's current one. When this returns
-/// the worker may be another thread's: the entry is cleared by the step after this one, which knows.
+/// the worker may be another thread's. So the entry is not cleared here, but by the thread that carries the
+/// worker when it takes its next step.
 #[inline]
 pub(crate) fn poll(counts: &Counts, job: Job) {
     Counts::bump(&counts.polls);

@@ -23,6 +23,7 @@
 mod buffered;
 mod copy;
 mod duplex;
+pub(crate) mod implement;
 mod input;
 mod output;
 pub(crate) mod pipe;

@@ -1,8 +1,9 @@
 //! The third floor: which stack is running, how it waits, and the tasks that run on it.
 //!
-//! [`backend`] is the contract. It, the running stack ([`strand`]), waiting ([`wait`]), the budget
-//! ([`coop`]), tasks ([`task`]) and the I/O server ([`ioserver`]) know each other: a wait is what a task does
-//! on a stack of a backend. No other modules of the core form a circle across files of several duties.
+//! [`backend`] is the contract. It, the running stack ([`strand`]), waiting ([`wait`], [`waiting`],
+//! [`probe`]), the budget ([`coop`]), tasks ([`task`]), threads ([`threads`]) with what a program is told of
+//! them ([`hooks`]), the world and the I/O server ([`ioserver`]) know each other: a wait is what a task does
+//! on a stack of a backend.
 
 pub(crate) mod at_end;
 pub mod backend;

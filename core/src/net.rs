@@ -50,7 +50,6 @@ pub use resolve::{Resolver, lookup, set_resolver};
 pub use splice::{copy, copy_bidirectional};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
-pub(crate) use stream::{impl_read, impl_write};
 pub use sys::is_out_of_resources;
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;

@@ -1,8 +1,8 @@
 //! The queue that all workers share: what comes from outside them, and what does not fit in their rings.
 //!
-//! Everybody may push, also from inside a waker; workers pop, a handful at a time. A worker's inbox, for
-//! wakes that must reach one worker, is an injector too. Nothing of the user's runs under the lock: items are
-//! moved in and out, and dropped by the caller.
+//! Everybody may push, also from inside a waker; workers pop, a handful at a time. The tasks that are given
+//! to one worker alone lie in an injector, too. Nothing of the user's runs under the lock: items are moved in
+//! and out, and dropped by the caller.
 //!
 //! An injector is closed once, at the end of its runtime. Both [`Injector::offer`] and [`Injector::close`]
 //! take the lock: so an item from outside either comes back, or is there for whoever empties the queue after

@@ -4,7 +4,7 @@
 //! the heap runs no code of the user's.
 //!
 //! Code that a channel's every message goes through is kept out of line here: inlined beside the same code of
-//! the plain queue, it costs that its registers.
+//! the plain queue, it would take registers away from that.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};

@@ -166,8 +166,8 @@ impl<B: Buffer> Queue<B> {
         cx: &mut Context<'_>,
         use_permit: impl FnOnce(MutexGuard<'_, State<B>>, &mut WaitKey),
     ) -> Poll<Option<()>> {
-        // Cloning and dropping run code of the waker's: it is cloned before the lock is taken if that looks
-        // necessary, and dropped, as the older local, after.
+        // Cloning and dropping run code of the waker's. So it is cloned before the lock is taken, if that
+        // looks necessary; and it is dropped after the lock is given back, because it is the older local.
         let mut spare = (self.len() >= self.capacity).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);

@@ -1,8 +1,9 @@
 //! The parker of a stack: the state word through which a stopped stack is told to go on.
 //!
-//! Every [`Strand`](crate::backend::Strand) has one [`Parker`]. The core's wait loop is its only caller on
-//! the stack itself, wakers and cancellation are its only callers from other threads. The parker never
-//! blocks: the strand knows how its stack stops, and the strand's [`Unpark`] how it is started again.
+//! The strand of each stack has one [`Parker`]. On the stack itself the loops that wait, and calls that
+//! block, prepare and finish, and the strand asks whether it is to stop; from other threads wakers and
+//! cancellation raise it. The parker never blocks: the strand knows how its stack stops, and the strand's
+//! [`Unpark`] how it is started again.
 //!
 //! Waits nest: code that is polled by one wait may start another on the same stack. Each level has a bit of
 //! its own, so a wake-up for the outer wait stays set while the inner one waits, and no wait polls without a

@@ -47,9 +47,9 @@ pub(super) struct Shared {
     appends: bool,
     /// The number of bytes at whose multiples the memory of an operation has to begin.
     alignment: usize,
-    /// The knack of reading what is in memory.
+    /// Says whether a read that asks for memory alone is worth trying.
     pub(super) reads_now: Knack,
-    /// The knack of writing to memory.
+    /// Says the same of a write.
     pub(super) writes_now: Knack,
     state: Mutex<State>,
     /// Those who wait for the end of an operation of the cursor.

@@ -10,11 +10,11 @@ use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::net::Shutdown;
 use std::sync::Arc;
 
+use super::implement::{impl_read, impl_write};
 use super::pipe::Pipe;
 use crate::base::sync::{Mutex, lock};
 use crate::event::reactor::{Address, Interest, Notify, Socket};
 use crate::kernel::io::ByteStream;
-use crate::net::{impl_read, impl_write};
 
 /// Makes a stream of bytes in memory, and returns its two ends: what is written to one is read from the
 /// other. Each direction holds up to `capacity` bytes, at least one; then writes wait. Memory is taken as

@@ -60,7 +60,7 @@ struct Outcome<T> {
     waker: Option<StoredWaker>,
 }
 
-/// The end of whoever makes the call.
+/// The side of whoever makes the call.
 pub(crate) struct Completion<T>(Arc<Mutex<Outcome<T>>>);
 
 impl<T> Completion<T> {

@@ -1,4 +1,4 @@
-//! Calls inside calls, to any depth, as loops.
+//! Makes calls inside calls one after another, so that no depth of them overflows the stack.
 //!
 //! A wake-up may cause another one, and a drop another drop, along a chain of any length. Code that would
 //! make a nested call for each link passes it to [`strand::trampoline`](crate::kernel::strand::trampoline)

@@ -132,7 +132,7 @@ fn drive_on<F: Future>(
         let cancellable = state.make_cancellable();
         let mask = level.mask(cancellable);
         let parker = state.parker();
-        // Those who look have it polled once more.
+        // While somebody observes what tasks wait for, the future is polled once more, to say so.
         describing = !describing && waiting::is_observed() && !parker.ready(mask);
         if describing {
             described = true;

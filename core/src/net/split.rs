@@ -6,7 +6,7 @@ use std::net::Shutdown;
 
 use super::endpoint::{Endpoint, Family, Ip, Stream};
 use super::socket::Socket;
-use super::stream::{impl_read, impl_write};
+use crate::io::implement::{impl_read, impl_write};
 use crate::kernel::io::ByteStream;
 
 /// The reading half of a borrowed connection; made by [`split`](Endpoint::split).

@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 
 use super::exit::Exit;
 use super::output::{Collected, OutputError};
+use crate::io::implement::impl_read;
 use crate::io::pipe::Pipe;
 use crate::io::read_to_end;
 use crate::kernel::io::ByteStream;
-use crate::net::impl_read;
 use crate::signal::SignalKind;
 
 /// A child process; made by [`Command::spawn`](super::Command::spawn).

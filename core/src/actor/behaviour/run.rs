@@ -21,7 +21,7 @@ use crate::promise::Failure;
 pub(in crate::actor) enum Begun {
     /// The actor has started and goes on.
     Started,
-    /// It wants not to have been started.
+    /// The actor asks that nobody count it as started.
     Ignored,
 }
 
@@ -230,15 +230,15 @@ pin_project! {
     /// The future of one of an actor's handlers.
     #[project = HandlerFutureProjection]
     enum HandlerFuture<H, T, D, O, I> {
-        // Of a message.
+        // The handler of a message.
         Message { #[pin] handler: H },
-        // Of an exit signal.
+        // The handler of an exit signal.
         Exit { #[pin] handler: T },
-        // Of the end of a process.
+        // The handler of the end of a process.
         Down { #[pin] handler: D },
-        // Of a timer.
+        // The handler of a timer.
         Timeout { #[pin] handler: O },
-        // Of a long silence.
+        // The handler of a long silence.
         Idle { #[pin] handler: I },
     }
 }

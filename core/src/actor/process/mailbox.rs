@@ -46,16 +46,16 @@ use super::event::Event;
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 
-/// The flags of a [`Cell`](super::cell::Cell). They are written under its lock only. The first four are read
-/// without it as hints: a reader that acts on one looks again under the lock. The last three say how far the
-/// body has come; they are not of the mailbox, but there is room for them here, and the body's own task alone
-/// reads them.
+/// The flags of a [`Cell`](super::cell::Cell). They are written under its lock only. FILLED, URGENT, CROWDED
+/// and LISTENING are read without it as hints: a reader that acts on one looks again under the lock. BEGUN,
+/// RETURNED and DROPPED say how far the body has come; they are not of the mailbox, but there is room for
+/// them here, and the body's own task alone reads them.
 ///
 /// ```text
-///              (1) enqueue                      (3) enqueue, urgent               (5) poll_send, no room
+///              (1) enqueue                      (3) enqueue, urgent               (5) serve_waiters
 /// FILLED     0 ───────────▶ 1      URGENT     0 ───────────────────▶ 1   CROWDED  0 ───────────────────▶ 1
 ///              ◀───────────                     ◀───────────────────              ◀───────────────────
-///              (2) take, fetch_all              (4) take, fetch_all               (6) clear_crowded
+///              (2) take, fetch_all              (4) take, fetch_all               (6) serve_waiters
 ///
 ///              (7) poll_filled                  (9) begin                         (11) settle
 /// LISTENING  0 ───────────▶ 1      BEGUN      0 ─────────▶ 1             RETURNED 0 ────────▶ 1

@@ -8,13 +8,15 @@
 //!
 //! # The life of a process
 //! ```text
-//!            (1) begin                (2) doom                    (3) end
-//!   born ───────────────▶ alive ─────────────────▶ doomed ─────────────────▶ over
-//!     └──────(2)──────────────────────────────────▶ ▲                         │
-//!                          ▲                                                  │
-//!                          └──────────────(4) revive, with a kept mailbox─────┘
+//!                            (2) doom
+//!            ┌────────────────────────────────────────────────┐
+//!            │      (1) leave                   (2) doom      ▼           (3) end
+//!          alive ───────────────▶ leaving ───────────────▶ doomed ───────────────────▶ over
+//!            ▲                                                                           │
+//!            └──────────────────────(4) revive, with a kept mailbox──────────────────────┘
 //!
-//! (1) begin   the first poll of its task: from now on it can be cancelled.
+//! (1) leave   the body has come to its end, or is being dropped: the process ends, and its reason is not settled
+//!             yet. Others find it alive.
 //! (2) doom    an exit signal that it does not trap, or the end of its body: the reason is settled. It is not alive
 //!             any more: its names are free, sends fail, and to link or to monitor it finds no process. An exit signal
 //!             cancels the task, which ends at its next await point or unwinds from its wait.
@@ -22,6 +24,9 @@
 //!             go where the builder has said.
 //! (4) revive  a supervisor starts a new body over the mailbox that the old one has left.
 //! ```
+//!
+//! A process that has not run yet is alive, without the flag BEGUN; the first poll of its task sets it
+//! (`begin`), and from then on the process can be cancelled. One that is doomed before never runs.
 
 mod deferred;
 mod drain;

@@ -150,7 +150,7 @@ impl Shared {
         fork::count() != self.born
     }
 
-    /// Tells the ends that there are.
+    /// Takes the completions that there are, and tells who waits for them.
     fn take_ends(&self) {
         if !self.is_forked() {
             let ends = lock_std(&self.inner).ends();

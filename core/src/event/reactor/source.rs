@@ -119,7 +119,8 @@ pub(crate) enum Progress<R> {
 }
 
 impl IoSource {
-    /// Creates a source that owns `fd`. The descriptor must be in non-blocking mode; nobody watches it yet.
+    /// Creates a source that owns `fd`; nobody watches it yet. Calls on the descriptor must not block: it is
+    /// in non-blocking mode, or each call says so with a flag.
     pub fn new(fd: OwnedFd) -> Arc<IoSource> {
         IoSource::of(IoHandle::Descriptor(fd))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::registration::Watch;
 use super::source::State;
 
-/// Names a registration: the index of its slot in the lower half, the slot's generation in the upper half.
+/// Names an entry: the index of its slot in the lower half, the slot's generation in the upper half.
 /// The kernel stores the key and hands it back with each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(pub(super) u64);
