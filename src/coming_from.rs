@@ -114,6 +114,8 @@
 //! | `erpc`, `rpc` (`call`, `cast`, `multicall`), `spawn/4` on another node | `Node::call`, `Node::cast`, `Node::multicall`, `Remote::spawn`; what others may call: `Node::functions` |
 //! | `-epmd_module`, libcluster's strategies | `node::Builder::resolver` |
 //! | `inet_dist_listen_min`, `inet_dist_listen_max` | `node::Builder::ports` |
+//! | `-dist_listen false` | `node::Builder::without_listener` |
+//! | `-erl_epmd_port`, `-start_epmd false` | `node::Builder::without_epmd`, with `listen` and `peer` |
 //! | `-proto_dist inet_tls` | `node::Builder::tls`, with the feature `node-tls` |
 //! | `pg:start_link`, `pg:join`, `pg:get_members` on several nodes | `Node::pg`, `Pg::share` of a [`Group`](crate::actor::Group), `Pg::members` |
 //! | `erlang:monitor_node`, `net_kernel:monitor_nodes` | `Node::monitor_node`, `Node::events` |

@@ -18,8 +18,9 @@ use crate::Systems;
 /// A running `erl` with a name, and its port mapper.
 pub struct ErlangNode {
     child: Child,
-    epmd: Child,
-    /// The address of the port mapper.
+    /// Nothing where nodes are found without one.
+    epmd: Option<Child>,
+    /// The address of the port mapper, or one where there is none.
     pub epmd_addr: SocketAddr,
     /// The name of the node.
     pub name: String,
@@ -45,9 +46,25 @@ impl ErlangNode {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let own = format!("twoply{}x{number}", process::id());
         let (epmd, epmd_addr) = start_epmd();
+        let epmd = Some(epmd);
         let name = format!("{own}@localhost");
         let (child, socket) = run(&name, cookie, tick_seconds, epmd_addr, &arguments);
         Some(ErlangNode { child, epmd, epmd_addr, name, socket, arguments })
+    }
+
+    /// Starts one where there is no port mapper: it listens on this address, and takes it that
+    /// each other node does on the same port of the host in its name. The host is this address, too.
+    pub fn start_without_epmd(cookie: &str, address: SocketAddr) -> Option<ErlangNode> {
+        if !is_installed() {
+            eprintln!("SKIPPED: there is no Erlang to connect to");
+            return None;
+        }
+        // Erlang looks once whether there is one; nobody listens there.
+        let epmd_addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        let arguments = vec!["-erl_epmd_port".to_owned(), address.port().to_string()];
+        let name = format!("twoply{}@{}", process::id(), address.ip());
+        let (child, socket) = run(&name, cookie, 60, epmd_addr, &arguments);
+        Some(ErlangNode { child, epmd: None, epmd_addr, name, socket, arguments })
     }
 
     /// Kills the node, and starts one of the same name.
@@ -92,16 +109,22 @@ impl ErlangNode {
 
     /// Ends the port mapper, and starts one at the same address.
     pub fn restart_epmd(&mut self) {
-        let _ = self.epmd.kill();
-        let _ = self.epmd.wait();
+        self.kill_epmd();
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
-            if let Some(epmd) = start_epmd_at(self.epmd_addr) {
-                self.epmd = epmd;
+            self.epmd = start_epmd_at(self.epmd_addr);
+            if self.epmd.is_some() {
                 return;
             }
         }
         panic!("no port mapper starts");
+    }
+
+    fn kill_epmd(&mut self) {
+        if let Some(mut epmd) = self.epmd.take() {
+            let _ = epmd.kill();
+            let _ = epmd.wait();
+        }
     }
 
     /// Kills the node, as by `kill -9`.
@@ -130,8 +153,9 @@ fn run(
 ) -> (Child, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("it is bound").port();
+    let form = if name.contains('.') { "-name" } else { "-sname" };
     let child = Command::new("erl")
-        .args(["-noinput", "+S", "1:1", "-sname", name, "-setcookie", cookie, "-pa"])
+        .args(["-noinput", "+S", "1:1", form, name, "-setcookie", cookie, "-pa"])
         .arg(compiled())
         .args(arguments)
         .args(["-start_epmd", "false", "-kernel", "net_ticktime", &tick_seconds.to_string()])
@@ -222,7 +246,6 @@ fn start_epmd_at(address: SocketAddr) -> Option<Child> {
 impl Drop for ErlangNode {
     fn drop(&mut self) {
         self.kill();
-        let _ = self.epmd.kill();
-        let _ = self.epmd.wait();
+        self.kill_epmd();
     }
 }

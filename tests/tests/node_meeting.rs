@@ -26,6 +26,8 @@ laws! {
         a_node_listens_on_the_ports_that_it_may,
         nodes_meet_by_addresses_of_ipv6,
         the_program_may_say_where_nodes_are,
+        nodes_meet_without_a_port_mapper_on_either_side,
+        a_node_that_takes_no_connections_makes_them,
         a_peer_is_refused_for_what_it_lacks,
         an_unproved_caller_ends_no_connection,
     }
@@ -143,6 +145,44 @@ fn the_program_may_say_where_nodes_are(on: &Systems) {
     here.add_peer("there@localhost", address);
     eventually("they are connected again", || connect(on, &here, "there@localhost").is_ok());
     assert_eq!(asked.load(Relaxed), 4);
+}
+
+fn nodes_meet_without_a_port_mapper_on_either_side(on: &Systems) {
+    // Each on an address of its own, with the same port: that is how Erlang finds nodes then. It is none that
+    // the system gives to others, and who has it on the one address may have it on the other one.
+    let mut without = Vec::new();
+    let (ours, there) = loop {
+        let builder = Node::builder("ours@127.0.0.2").listen(([127, 0, 0, 2], 0).into()).without_epmd();
+        let ours = start(on, builder.ports(20_000..=29_999)).unwrap();
+        let there = SocketAddr::from(([127, 0, 0, 1], ours.local_addr().port()));
+        if TcpListener::bind(there).is_ok() {
+            break (ours, there);
+        }
+        without.push(ours);
+    };
+    let Some(mut erlang) = ErlangNode::start_without_epmd(COOKIE, there) else { return };
+    ours.add_peer(erlang.name.as_str(), there);
+    connect(on, &ours, &erlang.name).unwrap();
+    assert_eq!(ours.nodes(), [erlang.name.as_str()]);
+    assert_eq!(erlang.eval("nodes(hidden)"), "['ours@127.0.0.2']");
+    assert!(ours.disconnect(&erlang.name));
+    eventually("it sees the end", || erlang.eval("nodes(hidden)") == "[]");
+    eventually("so do we", || ours.nodes().is_empty());
+    assert_eq!(erlang.eval("net_adm:ping('ours@127.0.0.2')"), "pong");
+    assert_eq!(ours.nodes(), [erlang.name.as_str()]);
+}
+
+fn a_node_that_takes_no_connections_makes_them(on: &Systems) {
+    let Some(mut erlang) = ErlangNode::start(COOKIE, 60) else { return };
+    let builder = Node::builder("ours@localhost").epmd(erlang.epmd_addr).without_listener();
+    let ours = start(on, builder).unwrap();
+    assert_eq!(ours.local_addr().port(), 0);
+    assert_eq!(erlang.eval("net_adm:ping(ours@localhost)"), "pang");
+    assert_eq!(erlang.eval("proplists:is_defined(\"ours\", element(2, erl_epmd:names()))"), "false");
+    // It asks the port mapper where others are, and is a node like any once it has called.
+    connect(on, &ours, &erlang.name).unwrap();
+    assert_eq!(erlang.eval("net_adm:ping(ours@localhost)"), "pong");
+    assert_eq!(erlang.eval("nodes(hidden)"), "[ours@localhost]");
 }
 
 /// Says a message of the handshake.

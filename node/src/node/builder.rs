@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use twoply_core::net::TcpListener;
+use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::sync::CancellationToken;
 use twoply_core::task::{SpawnError, Spawner};
 
@@ -27,7 +27,8 @@ const EPMD: u16 = 4369;
 pub struct Builder {
     name: String,
     cookie: String,
-    listen: SocketAddr,
+    /// Nothing where the node takes no connections.
+    listen: Option<SocketAddr>,
     /// The ports of which one is to be listened on, instead of that of `listen`.
     ports: Option<RangeInclusive<u16>>,
     epmd: Option<SocketAddr>,
@@ -74,7 +75,7 @@ impl Builder {
         Builder {
             name,
             cookie: String::new(),
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
             ports: None,
             epmd: Some((Ipv4Addr::LOCALHOST, port.unwrap_or(EPMD)).into()),
             peers: Vec::new(),
@@ -98,7 +99,27 @@ impl Builder {
     /// anybody who gets there and knows the cookie, or reads what nodes say, can do anything that a node can.
     /// Without TLS the start of such a node is told on the standard error stream.
     pub fn listen(mut self, address: SocketAddr) -> Builder {
-        self.listen = address;
+        self.listen = Some(address);
+        self
+    }
+
+    /// Has the node take no connections, as `-dist_listen false` does: it has no port and is not known to the
+    /// port mapper, and connects to others, which can do anything over that connection that they ever can.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::node::Node;
+    ///
+    /// let shop = Node::builder("shop@localhost").cookie("secret").without_epmd().start().wait()?;
+    /// let till = Node::builder("till@localhost").cookie("secret").without_epmd().without_listener();
+    /// let till = till.peer(shop.name(), shop.local_addr()).start().wait()?;
+    /// till.connect("shop@localhost").wait()?;
+    /// assert_eq!(till.local_addr().port(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn without_listener(mut self) -> Builder {
+        self.listen = None;
         self
     }
 
@@ -201,16 +222,48 @@ impl Builder {
         self
     }
 
-    async fn bind(&self) -> io::Result<TcpListener> {
-        let port = self.listen.port();
+    /// Returns what listens, if anything is to.
+    async fn bind(&self) -> io::Result<Option<(TcpListener, SocketAddr)>> {
+        let Some(listen) = self.listen else { return Ok(None) };
+        let port = listen.port();
         let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
         for port in self.ports.clone().unwrap_or(port..=port) {
-            match TcpListener::bind(SocketAddr::new(self.listen.ip(), port)).await {
+            match TcpListener::bind(SocketAddr::new(listen.ip(), port)).await {
+                Ok(listener) => {
+                    let address = listener.local_addr()?;
+                    self.warn_of(address);
+                    return Ok(Some((listener, address)));
+                }
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = error,
-                bound => return bound,
+                Err(error) => return Err(error),
             }
         }
         Err(taken)
+    }
+
+    fn warn_of(&self, address: SocketAddr) {
+        if !address.ip().is_loopback() && self.tls.is_none() {
+            eprintln!(
+                "twoply: the node {} listens on {address} without TLS: whoever reads what nodes say there can \
+                 take part in it",
+                self.name
+            );
+        }
+    }
+
+    /// Registers the node with the port mapper, if there is one and the node listens.
+    async fn register(
+        &self,
+        alive: &str,
+        address: Option<SocketAddr>,
+    ) -> Result<(Option<(Registration, TcpStream)>, u32), StartError> {
+        let (Some(epmd), Some(address)) = (self.epmd, address) else { return Ok((None, meet::challenge()?)) };
+        let registration = Registration { epmd, alive: alive.to_owned(), port: address.port() };
+        let (stream, creation) = registration.begin().await.map_err(|error| match error {
+            ConnectError::Io(error) if error.kind() == io::ErrorKind::AddrInUse => StartError::Taken,
+            error => StartError::Epmd(error),
+        })?;
+        Ok((Some((registration, stream)), creation))
     }
 
     /// Starts the node, on the backend of the calling task.
@@ -232,25 +285,8 @@ impl Builder {
         }
         let spawner = Spawner::current()?;
         let listener = self.bind().await?;
-        let address = listener.local_addr()?;
-        if !address.ip().is_loopback() && self.tls.is_none() {
-            eprintln!(
-                "twoply: the node {} listens on {address} without TLS: whoever reads what nodes say there can \
-                 take part in it",
-                self.name
-            );
-        }
-        let (registration, creation) = match self.epmd {
-            Some(epmd) => {
-                let registration = Registration { epmd, alive: alive.to_owned(), port: address.port() };
-                let (stream, creation) = registration.begin().await.map_err(|error| match error {
-                    ConnectError::Io(error) if error.kind() == io::ErrorKind::AddrInUse => StartError::Taken,
-                    error => StartError::Epmd(error),
-                })?;
-                (Some((registration, stream)), creation)
-            }
-            None => (None, meet::challenge()?),
-        };
+        let (registration, creation) = self.register(alive, listener.as_ref().map(|bound| bound.1)).await?;
+        let address = listener.as_ref().map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |bound| bound.1);
         let own = Own {
             // 0 is no incarnation.
             creation: creation.max(1),
@@ -281,7 +317,9 @@ impl Builder {
         if let Some((registration, stream)) = registration {
             drop(shared.spawner.spawn(registration.stay(Arc::clone(&shared), stream)));
         }
-        drop(shared.spawner.spawn(peers::listen(Arc::clone(&shared), listener)));
+        if let Some((listener, _)) = listener {
+            drop(shared.spawner.spawn(peers::listen(Arc::clone(&shared), listener)));
+        }
         Ok(Node::new(shared))
     }
 }

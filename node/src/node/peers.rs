@@ -443,7 +443,8 @@ async fn welcome(pending: Pending, stream: TcpStream) {
 }
 
 impl Node {
-    /// Returns the address that the node listens on.
+    /// Returns the address that the node listens on. Its port is 0 where the node takes
+    /// [no connections](super::Builder::without_listener).
     pub fn local_addr(&self) -> SocketAddr {
         self.shared().peers.address
     }
