@@ -88,10 +88,10 @@ fn a_running_main_loop_takes_a_runtime_in_and_out_under_load() {
 /// Whatever comes wakes a loop that sleeps.
 fn wake_when_it_sleeps() {
     let green = Green::builder().workers(1).build().unwrap();
-    let (work, main_loop) = (one_at_a_time(&green), MainLoop::new(None, false));
-    let (hosted, quit) = (Hosted::move_in(green), main_loop.clone());
+    let (work, main_loop) = (Rc::new(one_at_a_time(&green)), MainLoop::new(None, false));
+    let (hosted, quit, running) = (Hosted::move_in(green), main_loop.clone(), Rc::clone(&work));
     glib::timeout_add_local(Duration::from_millis(5), move || {
-        if work.is_finished() {
+        if running.is_finished() {
             quit.quit();
             return ControlFlow::Break;
         }
@@ -99,6 +99,8 @@ fn wake_when_it_sleeps() {
     });
     main_loop.run();
     hosted.move_out().shutdown(Duration::from_secs(10)).unwrap();
+    let Ok(work) = Rc::try_unwrap(work) else { panic!("the loop is over") };
+    work.join().unwrap();
 }
 
 /// The number of times that the runtime is moved.
