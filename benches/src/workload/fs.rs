@@ -4,7 +4,7 @@
 //! What is read lies in the memory of the system, so a read measures what a library adds to a system call and
 //! a copy; those of `cold` have the system forget it first, so each waits for the device, which is checked by
 //! the bytes that it has read. A small file is created, written, synced and closed; most of that is the
-//! device's time.
+//! device's time, but for those of `memory`, which lie in no device, so that they measure the libraries.
 //!
 //! What differs: tokio has no read at a position, so it seeks and reads, each on another thread. compio is a
 //! runtime over io_uring, each on the thread that waits for it; its buffers are handed over and come back.
@@ -88,12 +88,24 @@ pub(crate) const CASES: &[Case] = &[
         "small-file",
         &[("workers", 1)],
         &[
-            ("std-thread", std_small),
-            ("tokio-current", tokio_small),
-            ("tokio-multi", tokio_small),
-            ("twoply-native", twoply_small),
-            ("twoply-green", twoply_small),
-            ("twoply-fibers", twoply_small),
+            ("std-thread", |ctx| std_small(ctx, Place::Device)),
+            ("tokio-current", |ctx| tokio_small(ctx, Place::Device)),
+            ("tokio-multi", |ctx| tokio_small(ctx, Place::Device)),
+            ("twoply-native", |ctx| twoply_small(ctx, Place::Device)),
+            ("twoply-green", |ctx| twoply_small(ctx, Place::Device)),
+            ("twoply-fibers", |ctx| twoply_small(ctx, Place::Device)),
+        ],
+    ),
+    timed(
+        "small-file-memory",
+        &[("workers", 1)],
+        &[
+            ("std-thread", |ctx| std_small(ctx, Place::Memory)),
+            ("tokio-current", |ctx| tokio_small(ctx, Place::Memory)),
+            ("tokio-multi", |ctx| tokio_small(ctx, Place::Memory)),
+            ("twoply-native", |ctx| twoply_small(ctx, Place::Memory)),
+            ("twoply-green", |ctx| twoply_small(ctx, Place::Memory)),
+            ("twoply-fibers", |ctx| twoply_small(ctx, Place::Memory)),
         ],
     ),
 ];
@@ -112,6 +124,24 @@ const LARGE: usize = 1 << 20;
 enum Memory {
     Warm,
     Cold,
+}
+
+/// Where the small files lie.
+#[derive(Clone, Copy)]
+enum Place {
+    /// On a device, which each sync waits for.
+    Device,
+    /// In the memory of the system, and nowhere else.
+    Memory,
+}
+
+impl Place {
+    fn path(self) -> PathBuf {
+        match self {
+            Self::Device => std::env::temp_dir(),
+            Self::Memory => PathBuf::from("/dev/shm"),
+        }
+    }
 }
 
 /// Has the system forget what it has read, before it is read again.
@@ -172,8 +202,8 @@ fn read_from_devices() -> Option<u64> {
 struct Dir(PathBuf);
 
 impl Dir {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("twoply-bench-fs-{}", std::process::id()));
+    fn new(place: Place) -> Result<Self> {
+        let path = place.path().join(format!("twoply-bench-fs-{}", std::process::id()));
         fs::create_dir_all(&path).context("making a directory")?;
         Ok(Self(path))
     }
@@ -230,7 +260,7 @@ fn check(buf: &[u8], at: u64) -> Result<usize> {
 fn std_thread(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
     use std::os::unix::fs::FileExt as _;
 
-    let dir = Dir::new()?;
+    let dir = Dir::new(Place::Device)?;
     let path = dir.filled()?;
     ctx.time(1, |ops| {
         let read = || {
@@ -253,7 +283,7 @@ fn std_thread(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
 }
 
 fn tokio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
-    let dir = Dir::new()?;
+    let dir = Dir::new(Place::Device)?;
     let path = dir.filled()?;
     let runtime = runtimes::tokio(ctx)?;
     ctx.time(1, |ops| {
@@ -278,7 +308,7 @@ fn tokio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
 }
 
 fn compio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
-    let dir = Dir::new()?;
+    let dir = Dir::new(Place::Device)?;
     let path = dir.filled()?;
     let runtime = compio::runtime::Runtime::new()?;
     ctx.time(1, |ops| {
@@ -302,7 +332,7 @@ fn compio(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
 }
 
 fn twoply(ctx: &Context, size: usize, memory: Memory) -> Result<Sample> {
-    let dir = Dir::new()?;
+    let dir = Dir::new(Place::Device)?;
     let path = dir.filled()?;
     let runtime = runtimes::twoply(ctx)?;
     ctx.time(1, |ops| {
@@ -330,10 +360,10 @@ fn small(dir: &Path, number: usize) -> PathBuf {
     dir.join(format!("{}", number % 1000))
 }
 
-fn std_small(ctx: &Context) -> Result<Sample> {
+fn std_small(ctx: &Context, place: Place) -> Result<Sample> {
     use std::io::Write as _;
 
-    let dir = Dir::new()?;
+    let dir = Dir::new(place)?;
     ctx.time(1, |ops| {
         for number in 0..ops {
             let mut file = fs::File::create(small(&dir.0, number))?;
@@ -344,8 +374,8 @@ fn std_small(ctx: &Context) -> Result<Sample> {
     })
 }
 
-fn tokio_small(ctx: &Context) -> Result<Sample> {
-    let dir = Dir::new()?;
+fn tokio_small(ctx: &Context, place: Place) -> Result<Sample> {
+    let dir = Dir::new(place)?;
     let runtime = runtimes::tokio(ctx)?;
     ctx.time(1, |ops| {
         let path = dir.0.clone();
@@ -360,8 +390,8 @@ fn tokio_small(ctx: &Context) -> Result<Sample> {
     })
 }
 
-fn twoply_small(ctx: &Context) -> Result<Sample> {
-    let dir = Dir::new()?;
+fn twoply_small(ctx: &Context, place: Place) -> Result<Sample> {
+    let dir = Dir::new(place)?;
     let runtime = runtimes::twoply(ctx)?;
     ctx.time(1, |ops| {
         let path = dir.0.clone();
