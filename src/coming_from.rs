@@ -40,6 +40,7 @@
 //! | `signal::ctrl_c`, `signal::unix::signal` | [`signal::ctrl_c`](crate::signal::ctrl_c()), [`signal::Signals`](crate::signal::Signals) |
 //! | libraries that need tokio, such as reqwest, tokio-postgres or redis | `Builder::tokio`, or `tokio::compat` for a single future, with the feature `tokio` |
 //! | `axum::serve`, `TokioExecutor`, `TokioTimer`, `TokioIo` | `hyper::serve`, `Executor`, `Timer`, `Io`, with the feature `hyper` |
+//! | `futures::Stream`, `futures::Sink`, `tokio_stream`'s wrappers of receivers | `futures::AsStream`, `futures::AsSink`, with the feature `futures`; [`stream::poll_fn`](crate::stream::poll_fn) for one of theirs |
 //! | `tokio_rustls`, `tokio_tungstenite` | rustls' `StreamOwned` or futures-rustls, tungstenite or async-tungstenite, as they are: each stream has the traits of std and of futures-io |
 //! | `tonic::transport::Server`, `Endpoint::connect` | `hyper::serve` with tonic's `Routes`, `connect_with_connector(hyper::Connector::new())`, with the features `hyper` and `tokio` |
 //! | `Instrument`, console-subscriber | `Builder::tracing`, or the hooks of `tracing::spans` and `tracing::console`, with the feature `tracing` |

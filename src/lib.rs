@@ -68,6 +68,11 @@ pub use twoply_native as native_backend;
 #[doc(inline)]
 pub use twoply_green as green_backend;
 
+/// The traits of [futures](https://docs.rs/futures) on this library's streams and channels.
+#[cfg(feature = "futures")]
+#[doc(inline)]
+pub use twoply_futures as futures;
+
 /// [hyper](https://docs.rs/hyper) on this library's tasks, sockets and timers.
 #[cfg(feature = "hyper")]
 #[doc(inline)]

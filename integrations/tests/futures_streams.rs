@@ -1,10 +1,12 @@
-//! Streams of twoply for those who want `futures::Stream`, and the other way round: each is a line.
+//! Streams and channels of twoply for those who want `futures::Stream` and `futures::Sink`, and streams of
+//! futures as ours.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use futures::StreamExt;
-use twoply::channel::{self, Source};
+use futures::{SinkExt, StreamExt};
+use twoply::channel::{self, SendError, Source};
+use twoply::futures::{AsSink, AsStream};
 use twoply::stream::{self, Stream};
 use twoply::{Wait, time};
 use twoply_tests::{Systems, laws};
@@ -13,13 +15,10 @@ laws! {
     everywhere {
         channels_and_intervals_are_streams_of_futures,
         a_select_over_streams_of_futures_loses_nothing,
+        a_channel_is_a_sink_of_futures,
+        a_sink_that_is_dropped_waits_no_more,
         streams_of_futures_are_ours,
     }
-}
-
-/// Makes a stream of the kind that futures has of one of ours.
-fn as_futures<S: Stream>(mut stream: S) -> impl futures::Stream<Item = S::Item> {
-    futures::stream::poll_fn(move |cx| stream.poll_next(cx))
 }
 
 /// Makes a stream of ours of one of the kind that futures has.
@@ -30,10 +29,10 @@ fn as_ours<S: futures::Stream + Unpin>(mut stream: S) -> impl Stream<Item = S::I
 fn channels_and_intervals_are_streams_of_futures(on: &Systems) {
     let (numbers, received) = channel::bounded(2);
     let sending = on.here().spawn_fn(move || (1..=4).for_each(|n| numbers.send(n).wait().unwrap()));
-    let doubled = on.here().spawn(as_futures(received.into_stream()).map(|n| n * 2).collect::<Vec<_>>());
+    let doubled = on.here().spawn(AsStream::new(received.into_stream()).map(|n| n * 2).collect::<Vec<_>>());
     assert_eq!(doubled.wait().unwrap(), [2, 4, 6, 8]);
     sending.wait().unwrap();
-    let ticks = as_futures(time::interval(Duration::from_micros(100)).into_stream()).take(3).count();
+    let ticks = AsStream::new(time::interval(Duration::from_micros(100)).into_stream()).take(3).count();
     assert_eq!(on.here().spawn(ticks).wait().unwrap(), 3);
 }
 
@@ -47,8 +46,7 @@ fn a_select_over_streams_of_futures_loses_nothing(on: &Systems) {
         })
     });
     let sum = on.here().spawn(async move {
-        let (mut some, mut more) =
-            (as_futures(some.into_stream()).fuse(), as_futures(more.into_stream()).fuse());
+        let (mut some, mut more) = (AsStream::new(some.into_stream()), AsStream::new(more.into_stream()));
         let mut sum = 0;
         loop {
             futures::select! {
@@ -60,6 +58,44 @@ fn a_select_over_streams_of_futures_loses_nothing(on: &Systems) {
     });
     assert_eq!(sum.wait().unwrap(), 2 * 1275);
     senders.into_iter().for_each(|sender| sender.wait().unwrap());
+}
+
+fn a_channel_is_a_sink_of_futures(on: &Systems) {
+    let (tx, rx) = channel::rendezvous();
+    let sending = on.here().spawn(async move {
+        let mut sink = AsSink::new(tx);
+        sink.send_all(&mut futures::stream::iter((1..=4).map(Ok))).await.unwrap();
+        sink.close().await.unwrap();
+        assert_eq!(sink.feed(5).await, Err(SendError(5)));
+    });
+    let received = on.here().spawn(rx.into_stream().collect::<Vec<_>>());
+    assert_eq!(received.wait().unwrap(), [1, 2, 3, 4]);
+    sending.wait().unwrap();
+
+    let (tx, rx) = channel::bounded(1);
+    let mut sink = AsSink::new(tx);
+    sink.send(1).wait().unwrap();
+    // There is no room for it, so it waits.
+    sink.feed(2).wait().unwrap();
+    drop(rx);
+    assert_eq!(on.here().spawn(async move { sink.flush().await }).wait().unwrap(), Err(SendError(2)));
+}
+
+fn a_sink_that_is_dropped_waits_no_more(on: &Systems) {
+    let (tx, rx) = channel::bounded(1);
+    let waiting = tx.clone();
+    tx.try_send(1).unwrap();
+    let first = on.here().spawn(async move {
+        let mut sink = AsSink::new(waiting);
+        sink.feed(2).await.unwrap();
+        assert!(futures::poll!(pin!(sink.flush())).is_pending(), "there is no room");
+    });
+    first.wait().unwrap();
+    assert_eq!(rx.recv().wait(), Ok(1));
+    // The room is for the next one, and not for a message that has gone.
+    tx.try_send(3).unwrap();
+    assert_eq!(rx.recv().wait(), Ok(3));
+    assert!(rx.is_empty());
 }
 
 fn streams_of_futures_are_ours(on: &Systems) {

@@ -7,12 +7,13 @@ use super::reader::{
 };
 
 /// The folders whose code is published, and read as a model by others.
-const PUBLISHED: [&str; 9] = [
+const PUBLISHED: [&str; 10] = [
     "src/",
     "core/src/",
     "macros/src/",
     "backend-native/src/",
     "backend-green/src/",
+    "futures/src/",
     "hyper/src/",
     "node/src/",
     "tokio/src/",
