@@ -106,22 +106,22 @@ where
         Some(self.cell.identity().serial)
     }
 
-    fn subject(self: Pin<&Self>) -> Option<Arc<dyn Subject>> {
-        Some(Arc::clone(&self.cell) as Arc<dyn Subject>)
+    fn subject(self: Pin<&mut Self>) -> Option<Arc<dyn Subject>> {
+        Some(Arc::clone(self.project().cell) as Arc<dyn Subject>)
     }
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // A poll that may block its stack says whose it is. It is made once, or somebody looks.
         if matches!(B::KIND, TaskKind::Closure) || is_observed() {
-            let cell = Arc::clone(&self.cell);
+            let cell = Arc::clone(self.as_mut().project().cell);
             return with_subject(cell, || self.advance(|body| body.poll(cx).map(Some)));
         }
         self.advance(|body| body.poll(cx).map(Some))
     }
 
-    fn run(self: Pin<&mut Self>, strand: &dyn Strand) -> Result<(), Cancelled> {
-        let cell = Arc::clone(&self.cell);
+    fn run(mut self: Pin<&mut Self>, strand: &dyn Strand) -> Result<(), Cancelled> {
+        let cell = Arc::clone(self.as_mut().project().cell);
         let _ = with_subject(cell, || self.advance(|body| Poll::Ready(body.run(strand).ok())));
         Ok(())
     }

@@ -131,8 +131,10 @@ pub(crate) trait Body {
     /// The kind that dumps tell.
     const KIND: TaskKind;
 
-    /// Returns what it is the body of, if that is more than a task.
-    fn subject(self: Pin<&Self>) -> Option<Arc<dyn Subject>> {
+    /// Returns what it is the body of, if that is more than a task. Like all that is done with a body which
+    /// has been polled, it looks at fields through a projection: a shared reference to all of it would be one
+    /// to the user's future, which may hold references into itself.
+    fn subject(self: Pin<&mut Self>) -> Option<Arc<dyn Subject>> {
         None
     }
 
@@ -280,8 +282,8 @@ impl<B: Body> Future for JobFuture<B> {
     type Output = Outcome<B::Output>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
-        if self.layered {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
+        if *self.as_mut().project().layered {
             return self.poll_inside(cx);
         }
         self.poll_alone(cx)
@@ -291,8 +293,9 @@ impl<B: Body> Future for JobFuture<B> {
 impl<B: Body> JobFuture<B> {
     /// Polls the task with what lies around it.
     #[cold]
-    fn poll_inside(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
-        match self.header.get().layers() {
+    fn poll_inside(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B::Output>> {
+        let layers = self.as_mut().project().header.get().layers();
+        match layers {
             Some(layers) => layers.poll(cx, |cx| self.poll_alone(cx)),
             None => self.poll_alone(cx),
         }
@@ -332,7 +335,7 @@ impl<B: Body> JobFuture<B> {
                     let polled = match describing {
                         false => body.as_mut().poll(cx),
                         true => {
-                            let subject = body.as_ref().subject();
+                            let subject = body.as_mut().subject();
                             waiting::describe(running, false, subject, || body.as_mut().poll(cx))
                         }
                     };
