@@ -105,17 +105,18 @@ fn tls() -> Result<Arc<ServerConfig>> {
     Ok(Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?))
 }
 
-async fn serve_tls(side: Side, tell: Tell) -> Result<()> {
-    let config = tls()?;
-    if side != Side::Tokio {
-        let acceptor = futures_rustls::TlsAcceptor::from(config);
-        let listener = twoply::net::TcpListener::bind("127.0.0.1:0").await?;
-        tell.send(listener.local_addr()?.port())?;
+/// Echoes over TLS with the listener, the acceptor and the tasks of one library. The streams of the two have
+/// traits of their own, whose methods have the same names.
+macro_rules! echo {
+    ($tell:ident, $listener:ty, $acceptor:ty, $spawn:path) => {{
+        let acceptor = <$acceptor>::from(tls()?);
+        let listener = <$listener>::bind("127.0.0.1:0").await?;
+        $tell.send(listener.local_addr()?.port())?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             let acceptor = acceptor.clone();
-            let connection = async move {
+            $spawn(async move {
                 let mut stream = acceptor.accept(stream).await?;
                 let mut room = [0; ROOM];
                 loop {
@@ -126,28 +127,19 @@ async fn serve_tls(side: Side, tell: Tell) -> Result<()> {
                         return io::Result::Ok(());
                     }
                 }
-            };
-            twoply::spawn(connection).detach();
+            });
         }
+    }};
+}
+
+async fn serve_tls(side: Side, tell: Tell) -> Result<()> {
+    if side == Side::Tokio {
+        echo!(tell, tokio::net::TcpListener, tokio_rustls::TlsAcceptor, tokio::spawn)
     }
-    let acceptor = tokio_rustls::TlsAcceptor::from(config);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    tell.send(listener.local_addr()?.port())?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let acceptor = acceptor.clone();
-        tokio::spawn(async move {
-            let mut stream = acceptor.accept(stream).await?;
-            let mut room = [0; ROOM];
-            loop {
-                let read = stream.read(&mut room).await?;
-                stream.write_all(&room[..read]).await?;
-                stream.flush().await?;
-                if read == 0 {
-                    return io::Result::Ok(());
-                }
-            }
-        });
-    }
+    echo!(tell, twoply::net::TcpListener, futures_rustls::TlsAcceptor, detached)
+}
+
+/// Starts a task for which nobody waits.
+fn detached(task: impl Future<Output = io::Result<()>> + Send + 'static) {
+    twoply::spawn(task).detach();
 }
