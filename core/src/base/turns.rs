@@ -40,7 +40,7 @@ impl<V> Turns<V> {
         };
         let polled = self.waiters.poll_until(wait_key, cx, attempt);
         if polled.is_ready() {
-            // Not before this one has left the list: it would be the first to be woken.
+            // This waiter has left the list by now: before that, it would be the one to be woken.
             self.waiters.notify_one();
         }
         polled
@@ -85,7 +85,7 @@ impl<V> Turns<V> {
 /// The value out of its lock. Dropping this puts it back.
 struct Turn<'a, V> {
     turns: &'a Turns<V>,
-    /// There until this is dropped.
+    /// The value, which goes back when this is dropped.
     value: Option<V>,
     /// True when the value wakes one of the waiters.
     is_watched: bool,

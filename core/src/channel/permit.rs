@@ -51,7 +51,8 @@ impl<'a, T> Permit<'a, T> {
     /// ```
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
         let sent = self.sender.shared().send_reserved(message);
-        // Not before: what says how urgent a message is may have panicked, and the room is free then.
+        // The permit counts as used only now: the code that says how urgent a message is may panic above, and
+        // the room is free then.
         self.is_used = true;
         sent
     }

@@ -260,7 +260,7 @@ impl<B: Buffer> Queue<B> {
         wait_key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> Poll<Result<B::Message, RecvError>> {
-        // As in `poll_send`.
+        // Cloned and dropped outside of the lock, as in `poll_send`.
         let mut spare = (self.len() == 0).then(|| StoredWaker::of(cx.waker()));
         loop {
             let mut state = lock(&self.state);

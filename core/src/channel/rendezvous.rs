@@ -74,7 +74,7 @@ struct RecvWaiter<T> {
 
 /// A send or a receive that waits.
 struct Waiter {
-    /// None once it has been woken, while it is still in the list.
+    /// The waker; none once the waiter has been woken, while it is still in the list.
     waker: Option<StoredWaker>,
     /// The arm of a select that it is, if it is one.
     arm: Option<Arm>,

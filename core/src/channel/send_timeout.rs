@@ -36,7 +36,7 @@ impl<T, S: Sink<T> + ?Sized> Future for SendTimeout<'_, T, S> {
             // Asks for no budget, as any time limit.
             _ => {
                 ready!(sleep.poll_elapsed(cx));
-                // It may have been met since it was polled.
+                // A receiver may have taken the message since the send was polled.
                 Poll::Ready(
                     sending.take_back().map_or(Ok(()), |message| Err(SendTimeoutError::Timeout(message))),
                 )

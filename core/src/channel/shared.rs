@@ -121,7 +121,7 @@ impl<T> Shared<T> {
         match &self.flavor {
             Flavor::Queue(queue) => queue.send_reserved(message),
             Flavor::Priority(urgent) => urgent.send_reserved(message),
-            // Nobody can reserve there.
+            // A rendezvous has no room that could be reserved.
             Flavor::Rendezvous(_) => Err(SendError(message)),
         }
     }

@@ -50,9 +50,9 @@ pub(crate) enum Operation {
     },
     /// Writes what is in the buffer to the position `at`, or to what has no positions.
     Write { at: Option<u64> },
-    /// Has the system write what it holds back of the file.
+    /// Has the system write to the device what it still holds in memory of the file.
     Sync {
-        /// True if times and the like may stay behind.
+        /// True if times and the like need not be written.
         only_data: bool,
     },
 }
@@ -165,7 +165,7 @@ pub(crate) fn make(file: &Arc<OpenFile>, operation: Operation, memory: Memory) -
     request.done(result)
 }
 
-/// Has the system write what it holds back of a file.
+/// Has the system write to the device what it still holds in memory of a file.
 pub(crate) fn sync(file: &OpenFile, only_data: bool) -> io::Result<()> {
     retry(|| {
         file.most("sync", None, || 0, true)?;

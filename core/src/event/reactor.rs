@@ -512,7 +512,7 @@ impl Shared {
         for target in targets {
             match target {
                 Target::Source(state) => state.unbind(),
-                // The others have nobody else to tell them.
+                // A registration is told of the end by nobody else.
                 Target::Watch(watch) => discard_panic(|| drop(watch.end())),
             }
         }

@@ -127,7 +127,7 @@ struct Lane {
     number: u64,
     /// True while the future that has begun it is there.
     is_owned: bool,
-    /// True if nobody wants its outcome.
+    /// True if nobody wants the outcome of the operation.
     is_given_up: bool,
     outcome: Option<Outcome>,
 }

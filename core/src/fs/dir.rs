@@ -113,7 +113,7 @@ impl Shared {
             return state.entries.pop_front().map(Ok).or_else(|| state.is_over().then_some(Err(RecvError)));
         }
         let pool = with_current(|strand| strand.blocking_pool());
-        // A batch that is not read says so itself, in an entry.
+        // The error of the pool is told by the batch itself, in an entry.
         let _ = pool.execute(None, move || batch.read());
         None
     }

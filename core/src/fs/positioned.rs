@@ -97,7 +97,7 @@ impl Future for WriteAt<'_> {
     }
 }
 
-/// Has the system write what it holds back of a file.
+/// Has the system write to the device what it still holds in memory of a file.
 pub(super) async fn sync(file: &File, only_data: bool) -> io::Result<()> {
     let mut running = None;
     let synced = poll_fn(|cx| {

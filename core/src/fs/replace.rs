@@ -91,7 +91,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Some(path) = self.0.take() {
-            // The error that is being told is the one that counts.
+            // An error here is not told: another one is being told already.
             let _ = fs::remove_file(path);
         }
     }

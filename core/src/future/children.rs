@@ -57,7 +57,7 @@ struct Slots<F> {
 
 enum Slot<F> {
     Child(Child<F>),
-    /// The child is ready. The index of the next free slot.
+    /// No child is in the slot any more; with the index of the next free one.
     Free(usize),
 }
 
@@ -74,7 +74,7 @@ struct ReadyList {
     state: Mutex<ReadyState>,
 }
 
-/// The state of the queue, under the lock.
+/// The state of a [`ReadyList`], under its lock.
 struct ReadyState {
     /// The indices of the children that are listed.
     listed: Vec<usize>,

@@ -55,7 +55,7 @@ pub(super) fn shuffle<T>(items: &mut [T]) {
 /// Returns the indices of the bits of `set`: in order if it is `biased`, else by chance, such that of any
 /// that are looked at each is as likely as any other to come first.
 ///
-/// A circle that begins anywhere is not enough: with one that is not ready, the one behind it would have
+/// To begin anywhere and go round is not enough: behind an index that is not ready, the next one would have
 /// twice the chance.
 #[inline]
 pub(super) fn order(set: u32, biased: bool) -> Order {
@@ -82,7 +82,7 @@ impl Iterator for Order {
             Some(random) => below(self.set.count_ones(), random),
             None => 0,
         };
-        // Without as many of the lowest bits.
+        // The rest is the set without `before` of its lowest bits.
         let rest = (0..before).fold(self.set, |rest, _| rest & (rest - 1));
         let index = rest.trailing_zeros();
         self.set &= !(1 << index);

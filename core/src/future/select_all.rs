@@ -61,7 +61,7 @@ pub struct SelectAll<F> {
 struct Slot {
     /// The number of futures that have had the index before.
     generation: u64,
-    /// True while a future has the index.
+    /// True while a future of the set has the index.
     taken: bool,
 }
 

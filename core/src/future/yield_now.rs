@@ -25,7 +25,7 @@ pub fn yield_now() -> YieldNow {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct YieldNow {
-    /// True once it has been polled.
+    /// True once the future has been polled, and has had its task woken.
     yielded: bool,
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct ProbeState {
 struct Findings {
     /// The number of the edge of such a wait, if there has been one.
     edge: Option<u64>,
-    /// True if there has been another one.
+    /// True if there has been another wait.
     has_other: bool,
     /// The number of clones of the waker that the wait keeps besides the one of the edge.
     extra: usize,

@@ -222,7 +222,7 @@ impl StrandState {
     }
 
     /// Notes that a wait on this stack is polled again without having parked, because its budget was spent,
-    /// say. A single time decides nothing; a task that is busy for longer goes on.
+    /// say. One such poll decides nothing; a task that is busy for longer goes on.
     #[inline]
     pub(crate) fn task_repolled(&self) {
         let again = match &mut *self.abandoning.borrow_mut() {

@@ -372,7 +372,7 @@ pub(crate) struct Description {
     depth: u32,
     /// The things that it waits for, at most [`MOST_WAITS`].
     pub(crate) waits: Vec<WaitingFor>,
-    /// True if there is more than is listed.
+    /// True if the task waits for more things than are listed.
     pub(crate) has_more: bool,
     /// True if the poll blocks a stack.
     pub(crate) blocks_stack: bool,

@@ -134,9 +134,9 @@ struct Flow<'a> {
 
 /// Bytes on their way.
 enum Load {
-    /// They are in a pipe: so many.
+    /// This number of bytes is in a pipe.
     Pipe(Pipe, usize),
-    /// They are here, from this place on.
+    /// The bytes are here, from this index on.
     Bytes(Vec<u8>, usize),
 }
 
@@ -323,7 +323,7 @@ impl Drop for NonBlocking<'_> {
         });
         if left == 0 {
             switched.remove(&key(self.0));
-            // A socket that stays in it works, too.
+            // A socket that stays in non-blocking mode works, too.
             let _ = sys::set_nonblocking(self.0.io(), false);
         }
     }

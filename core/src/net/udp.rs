@@ -1,4 +1,4 @@
-//! UDP.
+//! Sockets of UDP: datagrams, to and from anybody or one peer.
 
 mod options;
 

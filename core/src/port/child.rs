@@ -61,7 +61,7 @@ pub(super) struct Pipes<D, E, T> {
     output: Encoding<E>,
     /// True when the standard error is looked at first: after an item of the standard output.
     stderr_first: bool,
-    /// It takes items and holds none.
+    /// The type of the items that are written, none of which is held.
     item: PhantomData<fn(T)>,
 }
 

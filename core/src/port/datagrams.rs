@@ -82,7 +82,7 @@ impl Medium for Datagrams {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
         while let Some((to, bytes)) = self.unsent.front() {
-            // One that cannot be sent says nothing of the next.
+            // A datagram that cannot be sent says nothing of the next one.
             if let Err(error) = ready!(self.poll_send(cx, *to, bytes)) {
                 self.errors.push_back(failed_writing(error));
             }

@@ -10,11 +10,11 @@ use super::medium::{Input, Medium};
 
 /// A medium that a future makes: a connection that is being established. What is sent meanwhile waits.
 pub(super) enum Deferred<M> {
-    /// It is being opened.
+    /// The medium is being opened.
     Opening(Pin<Box<dyn Future<Output = io::Result<M>> + Send>>),
-    /// It is open, and is what items go through.
+    /// The medium is open, and items go through it.
     Open(M),
-    /// It could not be opened, for this reason, which has not been told yet.
+    /// The medium could not be opened, for this reason, which has not been told yet.
     Failed(Option<io::Error>),
 }
 

@@ -79,7 +79,7 @@ pub(super) struct Engine<M: Medium> {
     output: Output,
     /// The items that are to be written.
     writes: Receiver<M::Out>,
-    /// The wait for one.
+    /// The wait for an item to write.
     wait_key: WaitKey,
     /// False when nobody is left who could send one.
     has_writers: bool,
@@ -95,7 +95,7 @@ pub(super) struct Engine<M: Medium> {
     marker: Option<oneshot::Receiver<()>>,
     /// The wait for the owner before to let this one begin.
     held: Option<oneshot::Receiver<()>>,
-    /// The wait for what is asked of the port.
+    /// The wait for a request to the port.
     listening: Listening,
     /// True when the last event has been given to the outlet.
     closed: bool,
@@ -203,7 +203,7 @@ impl<M: Medium> Engine<M> {
             }
             actor::Event::Message(Control::HandOver(successor)) => self.hand_over(successor, me),
             actor::Event::Down(down) if self.is_owner(&down) => {
-                // One that was about to hand it over has done so.
+                // An owner that was about to hand the port over has done so before it ended.
                 if self.successor.is_none() {
                     self.end_output();
                     return Some(down.reason);
@@ -403,7 +403,7 @@ impl<M: Medium> Engine<M> {
     fn poll_deliver(&mut self, me: &Process<Control<M::In>>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         loop {
             if let Some(held) = &mut self.held {
-                // It is dropped, and never sends anything.
+                // The end of the channel says that the owner before is done; nothing is ever sent.
                 let _ = ready!(Pin::new(held).poll(cx));
                 self.held = None;
             }

@@ -14,7 +14,7 @@ pub(super) struct Feed<T, S: Source<T>> {
     source: S,
     /// Set while it waits for an item.
     wait_key: WaitKey,
-    /// It gives items and holds none.
+    /// The type of the items, of which the feed holds none.
     item: PhantomData<fn() -> T>,
 }
 

@@ -269,7 +269,7 @@ pub(super) struct Framed<S, D, E, T> {
     io: S,
     input: Decoding<D>,
     output: Encoding<E>,
-    /// It takes items and holds none.
+    /// The type of the items that are written, none of which is held.
     item: PhantomData<fn(T)>,
 }
 

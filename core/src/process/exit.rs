@@ -30,7 +30,7 @@ pub(super) struct Exit {
     child: Mutex<process::Child>,
     /// The number of the process.
     id: u32,
-    /// Tells of its end. It is made by the first who has to wait.
+    /// The watch that tells of the process's end. The first who has to wait makes it.
     watch: OnceLock<Watch>,
 }
 
@@ -110,7 +110,7 @@ impl Exit {
 
     /// Leaves a process to itself: its status is taken when it comes.
     pub(super) fn abandon(self) {
-        // An error says that the status is somebody else's.
+        // After an error the status is somebody else's.
         if !matches!(self.try_wait(), Ok(None)) {
             return;
         }
@@ -137,11 +137,11 @@ struct Orphan {
 
 /// The outcomes of a look at an orphan.
 enum Look {
-    /// There is no status left to be taken.
+    /// The status has been taken, by this look or by somebody else.
     Over,
-    /// It runs, and its end wakes it.
+    /// The child runs, and its end wakes whoever looks.
     Watched,
-    /// It runs, and the system refuses to tell of its end.
+    /// The child runs, and the system refuses to tell of its end.
     Unwatched,
 }
 

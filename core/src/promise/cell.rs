@@ -52,7 +52,7 @@ use crate::kernel::task;
 use crate::kernel::task::owner::{Orphan, Owner};
 use crate::kernel::task::{Cycle, Failure};
 
-/// Set by the one who then writes the outcome.
+/// The flag of the claim: whoever sets it writes the outcome.
 const CLAIMED: u64 = 1;
 /// Set when the outcome is written. It never changes after that.
 const READY: u64 = 1 << 1;
@@ -374,7 +374,7 @@ impl<T> Drop for PromiseInner<T> {
 
 /// One resolver, as its cell counts them. The last one breaks the promise when it is dropped.
 pub(super) struct ResolverInner<T>(
-    /// None once this has been used up.
+    /// The cell; none once the resolver has been used up.
     Option<Arc<Cell<T>>>,
 );
 
@@ -436,7 +436,7 @@ impl<T> Clone for ResolverInner<T> {
 
 impl<T: Send> Orphan for Cell<T> {
     fn fail(&self, failure: Failure) {
-        // Nobody is left who could have been faster.
+        // The resolve cannot fail: no resolver is left that could have been faster.
         let _ = self.resolve(Err(failure));
     }
 }
@@ -465,6 +465,6 @@ fn drop_resolver<T>(cell: Arc<Cell<T>>) {
     {
         return;
     }
-    // Nobody is left who could have been faster.
+    // The resolve cannot fail: no resolver is left that could have been faster.
     let _ = cell.resolve(Err(cause.unwrap_or(Failure::Broken)));
 }

@@ -293,7 +293,7 @@ impl Source<Instant> for Interval {
             }
             _ => (Err(TryRecvError::Empty), true),
         });
-        // Whoever has it out at this moment is given the tick that is due.
+        // The timer is out when another future polls it at this moment, which is given the tick that is due.
         looked.unwrap_or(Err(TryRecvError::Empty))
     }
 }

@@ -1,4 +1,4 @@
-//! Giving up on a future.
+//! Time limits: the futures that give up on another one after a while.
 
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -102,8 +102,8 @@ pin_project! {
         #[pin]
         future: F,
         sleep: Sleep,
-        // The arm, future or sleep, that others have committed to. Below the future, because it is dropped
-        // after it.
+        // The arm, future or sleep, that others have committed to. This field lies below the future, so that
+        // it is dropped after that.
         selection: Selection,
     }
 }

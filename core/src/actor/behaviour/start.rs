@@ -210,7 +210,7 @@ impl<M: Send + 'static> fmt::Debug for Starting<M> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
 pub struct StartingTimeout<M: Send + 'static>(
-    /// Dropped when the time is over, which kills the actor.
+    /// The start, which is dropped when the time is over; that kills the actor.
     Option<Timeout<Starting<M>>>,
 );
 

@@ -207,7 +207,7 @@ impl<M> Cell<M> {
         waker
     }
 
-    /// Returns true if a message that has not waited must wait. That is so, too, where there is room and
+    /// Returns true if a message that has not waited must wait. It must, too, where there is room and
     /// somebody waits: whoever has made the room is about to grant it to the first of those.
     #[inline]
     fn is_full(&self, queue: &Queue<M>) -> bool {

@@ -30,15 +30,15 @@ use crate::kernel::strand::trampoline;
 pub struct ChildInfo {
     /// The id of the child.
     pub id: Arc<str>,
-    /// Says whether the child runs.
+    /// The state of the child: whether it runs.
     pub state: ChildState,
-    /// Says whether the child is a worker or a supervisor.
+    /// The kind of the child: a worker or a supervisor.
     pub kind: ChildKind,
-    /// Says when the child is restarted.
+    /// The ends after which the child is restarted.
     pub restart: Restart,
-    /// Says how the child is stopped.
+    /// The way in which the child is stopped.
     pub shutdown: Shutdown,
-    /// Refers to a child that is a supervisor and runs.
+    /// The reference to a child that is a supervisor and runs.
     pub(super) supervisor: Option<SupervisorRef>,
 }
 

@@ -130,7 +130,7 @@ mod tests {
                     for _ in 0..EACH {
                         let mut inside = lock(&sum);
                         let before = *inside;
-                        // Time for others to come in, if they can.
+                        // Others have the time to come in here, if they can.
                         thread::yield_now();
                         *inside = before + 1;
                     }

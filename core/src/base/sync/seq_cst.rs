@@ -19,7 +19,7 @@ use loom::sync::atomic::Ordering::{self, Acquire, Release, SeqCst};
 
 // All threads of a model run on the thread of its test.
 thread_local! {
-    /// True for turns, false for fences.
+    /// True if the model uses turns, false if it uses fences.
     static TURNS: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -28,7 +28,7 @@ impl Slot {
 }
 
 impl Reactor {
-    /// Says who makes the operations on files that are begun on a stack of this reactor. It is a setting of
+    /// Sets who makes the operations on files that are begun on a stack of this reactor. It is a setting of
     /// whoever has made the reactor, and said once, before the first of them.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Reactor {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_file_engine(&self, engine: Engine) -> io::Result<()> {
-        // A second setting comes too late.
+        // The first setting counts: operations may have been begun with it.
         let _ = self.shared.ring.engine.set(engine);
         match engine {
             Engine::IoUring => Ring::try_system(),

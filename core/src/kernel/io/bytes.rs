@@ -33,7 +33,7 @@ pub(crate) trait ByteStream: Sync {
     /// Makes the call that writes from several buffers.
     fn transmit_vectored(io: &IoHandle, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    // Futures.
+    // The operations as futures.
 
     fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + Unpin {
         let nothing = empty(buf.len());

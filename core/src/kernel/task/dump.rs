@@ -49,9 +49,10 @@ pub enum TaskKind {
 pub enum TaskState {
     /// It ran, or blocked its thread in something that is not of this library.
     Running,
-    /// It could go on, and had not been reached. Where a backend does not know what it runs, it may have run.
+    /// The task could go on, and had not been reached. Where a backend does not know what it runs, it may
+    /// have been running.
     Queued,
-    /// It waited for something.
+    /// The task waited for something.
     Waiting,
 }
 

@@ -10,7 +10,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags
 use crate::event::reactor::IoHandle;
 use crate::kernel::io::{MOST_BUFFERS, zeroed};
 
-/// Receives what there is.
+/// Receives the bytes that there are.
 #[inline]
 pub(in crate::net) fn recv(io: &IoHandle, buf: &mut [u8]) -> io::Result<usize> {
     match io {
@@ -54,7 +54,7 @@ pub(in crate::net) fn recv_vectored(io: &IoHandle, bufs: &mut [IoSliceMut<'_>]) 
     }
 }
 
-/// Sends what there is room for.
+/// Sends as many of the bytes as there is room for.
 #[inline]
 pub(in crate::net) fn send(io: &IoHandle, buf: &[u8]) -> io::Result<usize> {
     match io {

@@ -1,4 +1,4 @@
-//! Moving datagrams.
+//! The system calls that send and receive datagrams.
 
 use std::io::{self, IoSlice, IoSliceMut};
 

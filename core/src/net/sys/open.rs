@@ -1,4 +1,4 @@
-//! Making sockets, naming and connecting them, and what becomes of them.
+//! The system calls that make sockets, name and connect them, and ask what has become of that.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -183,7 +183,7 @@ pub(super) fn to_address(address: &SocketAddrAny) -> io::Result<Address> {
     if address.address_family() != AddressFamily::UNIX {
         return Ok(Address::Ip(SocketAddr::try_from(address.clone())?));
     }
-    // The family alone: there is no name.
+    // An address that is the family alone has no name.
     if address.addr_len() as usize <= size_of::<libc::sa_family_t>() {
         return Ok(Address::Unix(UnixAddr::Unnamed));
     }

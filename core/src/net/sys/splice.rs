@@ -17,7 +17,7 @@ const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 /// Makes a pipe, and returns its end for reading and that for writing.
 pub(in crate::net) fn splice_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    // A smaller one does, too.
+    // A pipe of the usual size does, too.
     let _ = fcntl_setpipe_size(&writer, PIPE_SIZE);
     Ok((reader, writer))
 }
