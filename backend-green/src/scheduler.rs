@@ -3,30 +3,31 @@
 //! # The design
 //! Each worker ([`crate::worker`]) has a run queue that the others may steal from, and a reactor of its own:
 //! a descriptor belongs to the reactor of the worker that first waited for it, its events are handled by that
-//! worker, and the task they wake goes to that worker's queue. So a connection stays on one core as long as
-//! the load is even, and no lock or wake-up crosses cores for it. Work moves when somebody is idle: an idle
-//! worker steals. A task on a fiber cannot be stolen once it has blocked; where it begins is chosen
+//! worker, and the task they wake goes to that worker's queue. So a connection stays on one processor as long
+//! as the load is even, and no lock or wake-up crosses processors for it. Work moves when somebody is idle:
+//! an idle worker steals. A task on a fiber cannot be stolen once it has blocked; where it begins is chosen
 //! (`worker/placement.rs`).
 //!
-//! # The race it must win Somebody makes work and looks for a worker to wake; a worker finds no work and goes
-//! to sleep. If each looks before the other has written, the work waits for nobody. So both write first and
-//! look afterwards, with a sequentially consistent fence in between: whoever pushes, pushes and then looks
-//! for sleepers ([`Shared::notify`]); whoever goes to sleep enters itself in the list of sleepers and then
-//! looks at every queue (`worker/idle.rs`, `begin_sleep`). The fences are those of [`crate::sleepers`]. What
-//! is for one worker alone, its inbox and the tasks that are given to it, needs none: whoever pushes there
-//! first notifies that worker's reactor in any case, and the reactor's own word is changed by
-//! read-modify-writes only, which have one order.
+//! # The race it must win
+//! Somebody makes work and looks for a worker to wake; a worker finds no work and goes to sleep. If each
+//! looks before the other has written, the work waits for nobody. So both write first and look afterwards,
+//! with a sequentially consistent fence in between: whoever pushes, pushes and then looks for sleepers
+//! ([`Shared::notify`]); whoever goes to sleep enters itself in the list of sleepers and then looks at every
+//! queue (`worker/idle.rs`, `begin_sleep`). The fences are those of [`crate::sleepers`]. What is for one
+//! worker alone, its inbox and the tasks that are given to it, needs none: whoever pushes there first
+//! notifies that worker's reactor in any case, and the reactor's own word is changed by read-modify-writes
+//! only, which have one order.
 //!
-//! Waking a core that sleeps costs 40 us and more, so it is not done lightly. A worker that has run out of
-//! work *searches* for a while before it sleeps, where that has paid (`worker/idle.rs`), and while one
+//! Waking a processor that sleeps costs 40 us and more, so it is not done lightly. A worker that has run out
+//! of work *searches* for a while before it sleeps, where that has paid (`worker/idle.rs`), and while one
 //! searches nobody else is woken: it will find what there is. A searcher that finds work, and sees that there
 //! is more, has the next one woken. A push by a worker to its own queue wakes somebody only if the queue
 //! holds more than that worker runs next.
 //!
 //! # Rejected
-//! - *One reactor for all* (Go, tokio): each event then may be handled by any core, and with an idle worker
-//!   around most are: measured on HTTP keep-alive, the wake-ups between cores cost more than the system calls
-//!   saved.
+//! - *One reactor for all* (Go, tokio): each event then may be handled by any processor, and with an idle
+//!   worker around most are: measured on HTTP keep-alive, the wake-ups between processors cost more than the
+//!   system calls saved.
 //! - *One queue for all behind a lock*: four times slower as soon as two workers use it.
 //! - *No stealing, a task stays where it was born*: one expensive connection in fifty delays all that share
 //!   its worker.

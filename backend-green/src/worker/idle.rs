@@ -5,13 +5,13 @@
 //! header.
 //!
 //! # How long it looks
-//! A search is a bet: that work comes sooner than a sleeping core could be woken. Each round of it costs two
-//! system calls, and a sleep costs one. So searches are shorter after some that have found nothing
-//! ([`Core::rounds`]), they end when another thread has wanted the core meanwhile ([`ROUND_TIME`]), and after
-//! several for nothing most are left out ([`PATIENCE`]): the worker sleeps at once, and searches now and then
-//! to find out whether that pays again. The race is the same without a search: a worker that may not search,
-//! because enough others do, goes to sleep in this way, too. One that has been picked to search does so, and
-//! so does one that sees work in a queue.
+//! A search is a bet: that work comes sooner than a sleeping processor could be woken. Each round of it costs
+//! two system calls, and a sleep costs one. So searches are shorter after some that have found nothing
+//! ([`Core::rounds`]), they end when another thread has wanted the processor meanwhile ([`ROUND_TIME`]), and
+//! after several for nothing most are left out ([`PATIENCE`]): the worker sleeps at once, and searches now
+//! and then to find out whether that pays again. The race is the same without a search: a worker that may not
+//! search, because enough others do, goes to sleep in this way, too. One that has been picked to search does
+//! so, and so does one that sees work in a queue.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,13 +22,13 @@ use crate::counts::Counts;
 use crate::fiber::TRIM_BATCH;
 use crate::scheduler::{Remote, Shared};
 
-/// The time for which a worker looks around at most. Where other threads want its core, each look costs a
-/// slice of theirs, milliseconds, in which an event could have woken it from its sleep.
+/// The time for which a worker looks around at most. Where other threads want its processor, each look costs
+/// a slice of theirs, milliseconds, in which an event could have woken it from its sleep.
 const SPIN_TIME: Duration = Duration::from_micros(50);
 
-/// The time that a round of looking takes where nobody else wants the core: some system calls, but no switch
-/// to another thread and back. In a longer one such a thread has run. That may have made the work that this
-/// worker waits for, so there is one more look; then the worker leaves the core to it.
+/// The time that a round of looking takes where nobody else wants the processor: some system calls, but no
+/// switch to another thread and back. In a longer one such a thread has run. That may have made the work that
+/// this worker waits for, so there is one more look; then the worker leaves the processor to it.
 const ROUND_TIME: Duration = Duration::from_micros(5);
 
 /// The number of searches for nothing in a row after which a worker leaves most of them out.
@@ -143,7 +143,7 @@ impl Core {
         true
     }
 
-    /// Looks everywhere for some rounds, giving the core away in between.
+    /// Looks everywhere for some rounds, giving the processor away in between.
     fn search(&self, shared: &Shared, remote: &Remote) -> Option<Work> {
         let rounds = self.rounds.get();
         let start = Instant::now();
@@ -166,7 +166,7 @@ impl Core {
                 return None;
             }
             // One that spins is enough: more would take each other's cores. And none spins without giving the
-            // core away: whoever is to make the work may need it.
+            // processor away: whoever is to make the work may need it.
             let now = Instant::now();
             if shared.sleepers.searching() > 1 || now - start >= SPIN_TIME || now - round_began >= ROUND_TIME
             {
@@ -193,7 +193,7 @@ impl Core {
             self.turn(remote, None);
         } else {
             self.turn(remote, Some(Duration::ZERO));
-            // Another worker's queue that this one may not search now: its owner needs the core more.
+            // Another worker's queue that this one may not search now: its owner needs the processor more.
             std::thread::yield_now();
         }
         self.end_sleep(shared, searches && !sleeps);

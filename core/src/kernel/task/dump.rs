@@ -47,7 +47,7 @@ pub enum TaskKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskState {
-    /// It ran, or blocked its thread in something that is not of this library.
+    /// The task ran, or blocked its thread in something that is not of this library.
     Running,
     /// The task could go on, and had not been reached. Where a backend does not know what it runs, it may
     /// have been running.
