@@ -30,18 +30,26 @@ struct Tables {
     /// The numbers of the latest that have ended. A pid that comes back names one of them still, but a pid
     /// that a peer has invented names nobody: it must be equal to that of no process which is alive.
     ended: BTreeSet<u64>,
+    /// The same numbers, in the order in which the processes have ended.
+    ended_in_order: VecDeque<u64>,
 }
 
 impl Tables {
+    /// Remembers that a process has ended, in place of the one that ended first if there are too many.
     fn remember(&mut self, serial: u64) {
-        self.ended.insert(serial);
-        if self.ended.len() > MAX_ENDED {
-            self.ended.pop_first();
+        if !self.ended.insert(serial) {
+            return;
+        }
+        self.ended_in_order.push_back(serial);
+        if self.ended_in_order.len() > MAX_ENDED
+            && let Some(first) = self.ended_in_order.pop_front()
+        {
+            self.ended.remove(&first);
         }
     }
 }
 
-/// The processes that have ended whose pids are still known.
+/// The number of ended processes whose pids are still known.
 const MAX_ENDED: usize = 1 << 16;
 
 /// A process that others may name.
@@ -351,5 +359,21 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
         if let Some(Item::Signal(pid, signal)) = self.behind_others(Item::Signal(pid.clone(), signal)) {
             remote::deliver(&pid, signal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_ended_first_are_forgotten_first() {
+        let mut tables = Tables::default();
+        let old = 1;
+        (2..=MAX_ENDED as u64 + 1).for_each(|serial| tables.remember(serial));
+        tables.remember(old);
+        tables.remember(old);
+        assert!(tables.ended.contains(&old) && !tables.ended.contains(&2) && tables.ended.contains(&3));
+        assert_eq!((tables.ended.len(), tables.ended_in_order.len()), (MAX_ENDED, MAX_ENDED));
     }
 }

@@ -66,7 +66,6 @@ fn a_thousand_connections_are_small_and_their_ticks_cheap(on: &Systems) {
         }
         // This counts what the peers do, too.
         let ticks = computed() - before;
-        eprintln!("{ticks:?}");
         assert!(ticks < USUAL / SHARE, "{ticks:?} for a tick of each");
         assert_eq!(node.nodes().len(), PEERS);
     });
