@@ -5,6 +5,7 @@ mod random;
 
 use std::collections::BTreeMap;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use twoply_node::wire::{
     Atom, BigInt, Binary, BitString, Charlist, Decoder, EncodeError, FromTerm, Kind, MAX_DEPTH, Map, Nilable,
@@ -254,10 +255,17 @@ fn a_list_as_the_tail_of_lists_is_one_list_and_not_for_ever() {
     assert_eq!(read(&bytes), Err(Why::Budget), "each tail would move a million terms");
 }
 
+/// How long mutations are tried.
+const WHILE: Duration = Duration::from_secs(10);
+
 #[test]
 fn mutations_and_truncations_never_panic() {
-    let mut random = fastrand::Rng::with_seed(7);
-    for _ in 0..4_000 {
+    let seed = fastrand::u64(..);
+    // It is shown when this fails.
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let begun = Instant::now();
+    while begun.elapsed() < WHILE {
         let bytes = to_bytes(&random::term(&mut random, 4)).unwrap();
         let end = random.usize(..bytes.len());
         assert!(from_bytes::<Term>(&bytes[..end]).is_err(), "{bytes:?} up to {end}");

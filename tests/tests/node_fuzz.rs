@@ -22,7 +22,7 @@ mod scripted;
 laws! { everywhere { whatever_a_peer_says_the_node_goes_on } }
 
 /// How long the peer goes on.
-const WHILE: Duration = Duration::from_millis(1_500);
+const WHILE: Duration = Duration::from_secs(6);
 
 fn node(on: &Systems) -> Node {
     let builder: Builder = Node::builder("ours@localhost").cookie(COOKIE).without_epmd();

@@ -44,8 +44,11 @@ side_by_side! {
     everywhere { a_name_that_another_node_has_is_refused }
 }
 
-/// The rounds of what is done many times, on each of two systems.
-const ROUNDS: usize = 250;
+/// The rounds of connecting at once, on each of two systems.
+const ROUNDS: usize = 500;
+
+/// The callers with a wrong cookie, on each of two systems.
+const STRANGERS: usize = 1_000;
 
 fn start(on: &Systems, builder: Builder) -> Result<Node, StartError> {
     on.here().spawn(builder.cookie(COOKIE).start()).wait().unwrap()
@@ -302,7 +305,7 @@ fn wrong_cookies_leave_nothing(on: &Systems) {
         // What is made once is made.
         call(&node, "stranger0@localhost", "guessed");
         let (tasks, before) = (on.here().tasks(), Resources::now());
-        for number in 0..ROUNDS {
+        for number in 0..STRANGERS {
             assert_eq!(call(&node, &format!("stranger{number}@localhost"), "guessed"), b"sok");
         }
         before.assert_descriptors_restored();

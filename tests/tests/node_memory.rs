@@ -1,8 +1,11 @@
 //! The memory that a peer can make us take: at most 32 bytes for each byte that it sends, and 1 MiB.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::File;
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::iter;
+use std::time::{Duration, Instant};
 
 use twoply_node::wire::{
     Atom, Charlist, Decoder, Flags, FromTerm, Inbound, Limits, Packets, Term, from_bytes,
@@ -98,5 +101,62 @@ fn a_peer_makes_us_take_no_more_than_32_bytes_for_each_of_its_own() {
             bytes[at] = random.u8(..);
         }
         bounded(&bytes, what);
+    }
+    mutated_traffic(&recorded());
+}
+
+/// How long recorded traffic is changed.
+const WHILE: Duration = Duration::from_secs(10);
+
+/// Returns the frames of each side of real nodes, as they were recorded.
+fn recorded() -> Vec<Vec<Vec<u8>>> {
+    let mut sides = Vec::new();
+    for name in ["otp", "c_node"] {
+        let file = format!("{}/../node/tests/fixtures/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+        let mut bytes = Vec::new();
+        flate2::read::ZlibDecoder::new(File::open(file).unwrap()).read_to_end(&mut bytes).unwrap();
+        let (len, rest) = bytes.split_first_chunk().unwrap();
+        let (calling, called) = rest.split_at(u32::from_be_bytes(*len) as usize);
+        for (mut stream, messages) in [(calling, 2), (called, 3)] {
+            let mut handshake = Packets::handshake(false);
+            (0..messages).for_each(|_| drop(handshake.next(&mut stream).unwrap().unwrap()));
+            let mut packets = Packets::frames(1 << 20);
+            sides.push(iter::from_fn(|| packets.next(&mut stream).unwrap()).collect());
+        }
+    }
+    sides
+}
+
+/// Reads recorded frames of which some bytes are others, and some frames missing, twice there or cut.
+fn mutated_traffic(sides: &[Vec<Vec<u8>>]) {
+    let seed = fastrand::u64(..);
+    // It is shown when this fails.
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let begun = Instant::now();
+    while begun.elapsed() < WHILE {
+        let side = &sides[random.usize(..sides.len())];
+        let first = random.usize(..side.len());
+        let mut stream = Vec::new();
+        for frame in side[first..].iter().take(random.usize(1..20)) {
+            let mut frame = frame.clone();
+            for _ in 0..random.usize(..3) {
+                if frame.is_empty() {
+                    continue;
+                }
+                let at = random.usize(..frame.len());
+                match random.u8(..8) {
+                    0 => frame.truncate(at),
+                    1 => frame.insert(at, random.u8(..)),
+                    _ => frame[at] = random.u8(..),
+                }
+            }
+            for _ in 0..random.choice([0, 1, 1, 1, 1, 1, 1, 2]).unwrap_or(1) {
+                stream.extend((frame.len() as u32).to_be_bytes());
+                stream.extend(&frame);
+            }
+        }
+        let (_, most) = HEAP.most_during(|| black_box(frames(&stream)));
+        assert!(most <= 32 * stream.len() + (1 << 20), "{most} bytes for {}", stream.len());
     }
 }
