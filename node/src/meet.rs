@@ -11,7 +11,7 @@ use twoply_core::time::timeout;
 use crate::node::{Peering, Shared};
 use crate::stream::Stream;
 use crate::wire::{
-    self, Acceptor, Asked, Connector, Found, HandshakeError, Packets, Peer, Progress, Status, split_name,
+    self, Acceptor, Asked, Connector, Found, HandshakeError, Own, Packets, Peer, Progress, Status, split_name,
 };
 
 /// The time that a handshake may take, and each question to the port mapper.
@@ -105,18 +105,20 @@ pub(crate) fn challenge() -> io::Result<u32> {
     Ok(u32::from_be_bytes(bytes))
 }
 
-/// Connects to the node `name` at `address`.
+/// Connects to the node `name` at `address`. Without an attempt that others know of, this node has no name
+/// yet, and takes what that node gives it. Returns this node as the other one knows it, too.
 pub(crate) async fn connect(
     shared: &Shared,
-    peering: &Peering,
+    peering: Option<&Peering>,
     name: &str,
     address: SocketAddr,
-) -> Result<Met, ConnectError> {
+) -> Result<(Met, Own), ConnectError> {
     let (_, host) = split_name(name)?;
     let stream = TcpStream::connect_addr(address).await?;
     stream.set_nodelay(true)?;
     let mut talk = Talk::new(Stream::connect(shared, stream, host).await?);
-    let (mut connector, hello) = Connector::new(shared.own.clone(), name, challenge()?);
+    let new = if peering.is_some() { Connector::new } else { Connector::nameless };
+    let (mut connector, hello) = new(shared.own.clone(), name, challenge()?);
     talk.say(&hello).await?;
     loop {
         match connector.message(&talk.hear().await?)? {
@@ -124,13 +126,13 @@ pub(crate) async fn connect(
             Progress::Send(message) => talk.say(&message).await?,
             Progress::Alive => {
                 // Either we have lost the connection that the peer still has, or it has been made meanwhile.
-                let wanted = peering.is_wanted();
+                let wanted = peering.is_some_and(Peering::is_wanted);
                 talk.say(&connector.alive(wanted)).await?;
                 if !wanted {
                     return Err(HandshakeError::Nok.into());
                 }
             }
-            Progress::Done(peer) => return Ok(talk.done(peer)),
+            Progress::Done(peer) => return Ok((talk.done(peer), connector.own().clone())),
         }
     }
 }

@@ -188,6 +188,26 @@ impl Node {
         Builder::new(name.into())
     }
 
+    /// Begins to make a node on `host` that takes its name from the node `node`, which is `name@host`, when
+    /// it starts, as `erl -sname undefined` does: nobody has to think of one. It takes no connections.
+    ///
+    /// It is connected to that node from the start, and is shut down when that connection ends: its name may
+    /// be given to somebody else then.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use twoply::Wait;
+    /// use twoply::node::Node;
+    ///
+    /// let tool = Node::named_by("localhost", "shop@localhost").cookie("secret").start().wait()?;
+    /// assert!(tool.name().ends_with("@localhost"));
+    /// assert_eq!(tool.nodes(), ["shop@localhost"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn named_by(host: impl Into<String>, node: impl Into<String>) -> Builder {
+        Builder::named_by(host.into(), node.into())
+    }
+
     fn new(shared: Arc<Shared>) -> Node {
         Node(Arc::new(Handle(shared)))
     }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use twoply_core::actor::{ExitReason, Pid};
+use twoply_core::actor::{ExitReason, Pid, Process};
 
 use crate::connection::{Connection, Outcome, Wanted};
 use crate::node::{GiveUp, Pending, Route};
@@ -197,7 +197,10 @@ impl Remote {
                 let _ = sender.send(result(outcome, &expected));
             }));
             let entry = (Atom::known("erpc"), Atom::known("execute_call"), 4);
-            give_up(connection, connection.spawn(number, entry, &Execute(Some(&tag), &function), wanted)?)
+            give_up(
+                connection,
+                connection.spawn(number, entry, &Execute(Some(&tag), &function), None, wanted)?,
+            )
         })))
     }
 
@@ -242,6 +245,54 @@ impl Remote {
     /// # Panics
     /// When a name has more than 255 characters, and when there are more than 255 arguments.
     pub fn spawn(&self, module: &str, function: &str, arguments: &dyn Arguments) -> RpcResult<Pid> {
+        self.start_process(None, module, function, arguments)
+    }
+
+    /// As [`spawn`](Remote::spawn), and links the process to one of this node from its first moment, as
+    /// `spawn_link/4` does: what ends it at once is still the reason that `process` hears of.
+    ///
+    /// # Errors
+    /// As of [`spawn`](Remote::spawn). Nothing is linked then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the two linked.
+    ///
+    /// # Panics
+    /// As [`spawn`](Remote::spawn).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use twoply::actor::{self, Process};
+    /// use twoply::node::Node;
+    ///
+    /// fn watch_over(node: Node) -> Result<(), actor::SpawnError> {
+    ///     actor::spawn(async move |mut me: Process<()>| {
+    ///         let there = node.remote("shop@localhost");
+    ///         if let Ok(child) = there.spawn_link(&me, "timer", "sleep", &(1_000,)).await {
+    ///             println!("{child:?} ends with this process, and this one with it");
+    ///         }
+    ///         me.receive().await;
+    ///     })?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn_link<M: Send + 'static>(
+        &self,
+        process: &Process<M>,
+        module: &str,
+        function: &str,
+        arguments: &dyn Arguments,
+    ) -> RpcResult<Pid> {
+        self.start_process(Some(process.pid()), module, function, arguments)
+    }
+
+    fn start_process(
+        &self,
+        linked: Option<Pid>,
+        module: &str,
+        function: &str,
+        arguments: &dyn Arguments,
+    ) -> RpcResult<Pid> {
         let function = match Function::new(&self.0, module, function, arguments) {
             Ok(function) => function,
             Err(error) => return RpcResult(State::Failed(Some(RpcError::Arguments(error)))),
@@ -254,7 +305,10 @@ impl Remote {
                 let _ = sender.send(outcome.map_err(RpcError::Refused));
             }));
             let entry = (function.module, function.name, arity);
-            give_up(connection, connection.spawn(number, entry, &function.arguments, wanted)?)
+            let linked = linked.as_ref();
+            let number = connection.spawn(number, entry, &function.arguments, linked, wanted)?;
+            // A link is there whether anybody waits for the pid or not.
+            if linked.is_some() { None } else { give_up(connection, number) }
         })))
     }
 }

@@ -177,3 +177,34 @@ fn the_port_mapper_is_understood_and_its_nonsense_is_not() {
     assert_eq!(registered(&[121, 0, 0, 3]), Ok(Some(3)));
     assert!(registered(&[118, 1, 0, 0, 0, 0]).is_err(), "the name is taken");
 }
+
+#[test]
+fn a_name_is_taken_from_the_peer_if_it_is_one() {
+    let named = |name: &str, creation: u32| {
+        let (mut connector, hello) = Connector::nameless(own("host"), "two@host", 17);
+        assert_eq!(&hello[9..], [&[0, 0, 0, 0, 0, 4], b"host".as_slice()].concat());
+        let len = (name.len() as u16).to_be_bytes();
+        let message = [b"snamed:", &len[..], name.as_bytes(), &creation.to_be_bytes()].concat();
+        for len in 1..message.len() {
+            let mut connector = Connector::nameless(own("host"), "two@host", 17).0;
+            connector.message(&message[..len]).unwrap_err();
+        }
+        connector.message(&message).map(|progress| {
+            assert_eq!(progress, Progress::Wait);
+            let own = connector.own();
+            assert!(!own.flags.contains(Flags::NAME_ME));
+            (own.name.clone(), own.creation)
+        })
+    };
+    assert_eq!(named("NX@host", 5), Ok(("NX@host".to_owned(), 5)));
+    assert_eq!(named("NX@other", 5), Err(HandshakeError::Malformed));
+    assert_eq!(named("NX@host", 0), Err(HandshakeError::Malformed));
+    assert_eq!(named("NX", 5), Err(HandshakeError::Name(NameError::Form)));
+    assert_eq!(named("N\u{e4}@host", 5), Err(HandshakeError::Name(NameError::NotAscii)));
+    let status = |status: &[u8]| Connector::nameless(own("host"), "two@host", 17).0.message(status);
+    assert_eq!(status(b"snot_allowed"), Err(HandshakeError::NotAllowed));
+    assert_eq!(status(b"sok"), Err(HandshakeError::Malformed));
+    // Who has a name takes no other one.
+    let message = b"snamed:\0\x06NX@host\0\0\0\x05";
+    assert_eq!(connect("two@host").0.message(message), Err(HandshakeError::Malformed));
+}

@@ -28,6 +28,7 @@ use twoply_core::sync::{Barrier, CancellationToken, Condvar, Event, Mutex, Notif
 use twoply_core::task::{self, TaskGroup, shield};
 use twoply_core::{Wait, channel, task_local, time};
 use twoply_native::Native;
+use twoply_node::Node;
 
 use crate::{Gate, OwnSignal, Systems, builder};
 
@@ -106,6 +107,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(services::services(on));
     all.extend(times());
     all.extend(sockets());
+    all.extend(nodes(on));
     all.extend(ports::ports(on));
     all.extend(descriptors());
     all.extend(bytes::bytes());
@@ -113,6 +115,29 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(system_signals());
     all.extend(child_processes());
     all
+}
+
+/// What another node is asked that is being connected.
+fn nodes(on: &Systems) -> Vec<Waits> {
+    let silent = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let start = || {
+        let listener = silent();
+        let address = listener.local_addr().expect("it is bound");
+        let builder = Node::builder("ours@localhost").cookie("biscuit").without_epmd().without_listener();
+        let builder = builder.peer("silent@localhost", address);
+        let node = on.here().spawn(builder.start()).wait().expect("it does not panic").expect("it starts");
+        (node, listener)
+    };
+    let ((asking, one), (calling, two)) = (start(), start());
+    let asked = asking.remote("silent@localhost");
+    let ask = || any_wait(asked.call::<u32>("somebody", &1));
+    let call = || any_wait(calling.call::<u32>("silent@localhost", "erlang", "abs", &(1,)));
+    let (answers, results) = ([ask(), ask()], [call(), call()]);
+    vec![
+        // The listener is closed, and with it the connection.
+        waits("node answer", answers, move || drop((one, asking))),
+        waits("node result", results, move || drop((two, calling))),
+    ]
 }
 
 fn channels() -> Vec<Waits> {

@@ -9,7 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
-use twoply_node::wire::{Acceptor, Asked, Connector, Flags, HandshakeError, NameError, Own, Status};
+use twoply_core::actor::Process;
+use twoply_core::promise::Resolver;
+use twoply_node::wire::{
+    Acceptor, Asked, Atom, Connector, Flags, FromTerm, HandshakeError, NameError, Own, Status, Term,
+};
 use twoply_node::{Builder, ConnectError, Event as NodeEvent, Node, StartError};
 use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
 
@@ -28,6 +32,8 @@ laws! {
         the_program_may_say_where_nodes_are,
         nodes_meet_without_a_port_mapper_on_either_side,
         a_node_that_takes_no_connections_makes_them,
+        a_node_may_be_named_by_another,
+        a_node_that_starts_again_at_once_is_another_one,
         a_peer_is_refused_for_what_it_lacks,
         an_unproved_caller_ends_no_connection,
     }
@@ -186,6 +192,87 @@ fn a_node_that_takes_no_connections_makes_them(on: &Systems) {
     connect(on, &ours, &erlang.name).unwrap();
     assert_eq!(erlang.eval("net_adm:ping(ours@localhost)"), "pong");
     assert_eq!(erlang.eval("nodes(hidden)"), "[ours@localhost]");
+}
+
+fn a_node_may_be_named_by_another(on: &Systems) {
+    let Some(mut erlang) = ErlangNode::start(COOKIE, 60) else { return };
+    let named = |builder: Builder| start(on, builder.epmd(erlang.epmd_addr));
+    let nodes = [(); 2].map(|()| named(Node::named_by("localhost", erlang.name.as_str())).unwrap());
+    let long = named(Node::named_by("long.example", erlang.name.as_str())).map(drop);
+    assert!(matches!(long, Err(StartError::Name(NameError::LongAndShort))));
+    let lost = named(Node::named_by("localhost", "nobody@localhost")).map(drop);
+    assert!(matches!(lost, Err(StartError::Naming(ConnectError::Unknown))));
+    let [one, two] = &nodes;
+    assert!(one.name().ends_with("@localhost") && one.name() != two.name() && one.creation() != 0);
+    for node in &nodes {
+        assert_eq!(node.nodes(), [erlang.name.as_str()]);
+        assert_eq!(erlang.eval(&format!("lists:member('{}', nodes(hidden))", node.name())), "true");
+        assert_eq!(erlang.eval(&format!("net_adm:ping('{}')", node.name())), "pong");
+        // Pids and references are of the name.
+        assert_eq!(node.call::<u64>(&erlang.name, "erlang", "abs", &(-7,)).wait(), Ok(7));
+    }
+    // The name may be somebody else's when the connection has ended.
+    assert!(one.disconnect(&erlang.name));
+    eventually("it is over", || matches!(connect(on, one, &erlang.name), Err(ConnectError::Closed)));
+    assert_eq!(two.call::<u64>(&erlang.name, "erlang", "abs", &(-7,)).wait(), Ok(7));
+    // A node of ours gives no names.
+    let ours = node(on, "ours@localhost");
+    let named = Node::named_by("localhost", "ours@localhost").without_epmd();
+    let refused = start(on, named.peer("ours@localhost", ours.local_addr())).map(drop).unwrap_err();
+    let StartError::Naming(ConnectError::Handshake(error)) = refused else { panic!("{refused}") };
+    assert_eq!(error, HandshakeError::NotAllowed);
+}
+
+/// The next life begins before the peer has seen the end of the last one.
+fn a_node_that_starts_again_at_once_is_another_one(on: &Systems) {
+    let Some(mut erlang) = ErlangNode::start(COOKIE, 60) else { return };
+    let (name, address) = (erlang.name.clone(), erlang.address());
+    let life = |number: u64| {
+        let builder = Node::builder("ours@localhost").without_epmd().peer(name.as_str(), address);
+        let node = start(on, builder).unwrap();
+        let process = twoply_tests::builder(on).spawn(async move |mut me: Process<Asks>| {
+            while let Some(Asks::Life(answer)) = me.receive().await.message() {
+                let _ = answer.resolve(number);
+            }
+        });
+        let process = process.unwrap();
+        node.register("process", &process).unwrap();
+        connect(on, &node, &name).unwrap();
+        (node, process)
+    };
+    let mut lives = vec![life(0)];
+    for number in 1..=20 {
+        let (last, process) = lives.pop().unwrap();
+        let pid = last.expose(&process).unwrap();
+        let there = last.remote(name.as_str());
+        let call = |erlang: &mut ErlangNode| erlang.eval("gen_server:call({process, ours@localhost}, life)");
+        assert_eq!(call(&mut erlang), (number - 1).to_string());
+        assert_eq!(there.rpc::<u64>("erlang", "abs", &(1,)).wait(), Ok(1));
+        erlang.eval(&format!("M{number} = monitor(process, {{process, ours@localhost}})"));
+        let sent = there.rpc::<Term>("persistent_term", "put", &(Atom::new("pid").unwrap(), pid));
+        sent.wait().unwrap();
+        drop(there);
+        // Each second one is still connected when the next one comes.
+        let last = (number % 2 == 0).then_some(last);
+        lives.push(life(number));
+        let down = format!(
+            "receive {{'DOWN', M{number}, process, _, W{number}}} -> W{number} after 30000 -> no end"
+        );
+        assert_eq!(erlang.eval(&down), "noconnection");
+        // A pid of the last life is nobody in this one.
+        let old = "catch gen_server:call(persistent_term:get(pid), life)";
+        let old = erlang.eval(old);
+        assert!(old.contains("noproc") || old.contains("noconnection"), "{old}");
+        assert_eq!(call(&mut erlang), number.to_string());
+        drop(last);
+    }
+}
+
+#[derive(FromTerm)]
+#[term(crate = twoply_node)]
+enum Asks {
+    #[term(call)]
+    Life(Resolver<u64>),
 }
 
 /// Says a message of the handshake.

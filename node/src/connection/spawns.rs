@@ -11,13 +11,16 @@ use crate::functions::How;
 use crate::outbox::Receiver;
 use crate::outgoing::Outgoing;
 use crate::wire::{
-    Atom, Control, Decoder, Encoded, Message, Pid as WirePid, Reference, SpawnRequest, Target, Term, ToTerm,
+    Atom, Control, Decoder, Encoded, Flags, Message, Pid as WirePid, Reference, SpawnRequest, Target, Term,
+    ToTerm,
 };
 
 /// A process that the peer has been asked to start.
 pub(super) struct Spawn {
     /// Is known once it has been started.
     pid: Option<WirePid>,
+    /// The process of ours that it is linked to from the start.
+    linked: Option<Pid>,
     wanted: Wanted,
 }
 
@@ -64,13 +67,19 @@ impl Connection {
         number: u64,
         function: (Atom, Atom, u8),
         arguments: &dyn ToTerm,
+        linked: Option<&Pid>,
         wanted: Wanted,
     ) -> Option<u64> {
+        if !self.peer.agreed.contains(Flags::SPAWN) {
+            wanted.refused(Atom::known("notsup"));
+            return None;
+        }
         let options = match wanted {
+            Wanted::Start(_) if linked.is_some() => vec![Term::atom("link")],
             Wanted::Start(_) => Vec::new(),
             Wanted::End(_) => vec![Term::atom("monitor")],
         };
-        let request = self.spawn_request(number, function, options);
+        let request = self.spawn_request(number, function, linked, options);
         let Ok(mut frame) = self.frame(&request, Some(arguments)) else {
             wanted.refused(Atom::known("system_limit"));
             return None;
@@ -80,7 +89,7 @@ impl Connection {
             drop(tables);
             return None;
         }
-        tables.spawns.insert(number, Spawn { pid: None, wanted });
+        tables.spawns.insert(number, Spawn { pid: None, linked: linked.cloned(), wanted });
         let sent = self.outbox.answer(&mut frame, Receiver::Nobody);
         drop(tables);
         self.outbox.kick();
@@ -92,7 +101,7 @@ impl Connection {
 
     /// Has the peer start a process of which nothing is asked.
     pub(crate) fn spawn_and_forget(&self, function: (Atom, Atom, u8), arguments: &dyn ToTerm) {
-        let request = self.spawn_request(self.shared.number(), function, Vec::new());
+        let request = self.spawn_request(self.shared.number(), function, None, Vec::new());
         if let Ok(mut frame) = self.frame(&request, Some(arguments))
             && !self.outbox.answer(&mut frame, Receiver::Nobody)
         {
@@ -101,10 +110,20 @@ impl Connection {
         self.outbox.kick();
     }
 
-    fn spawn_request(&self, number: u64, function: (Atom, Atom, u8), options: Vec<Term>) -> Control {
+    fn spawn_request(
+        &self,
+        number: u64,
+        function: (Atom, Atom, u8),
+        linked: Option<&Pid>,
+        options: Vec<Term>,
+    ) -> Control {
+        let from = linked.map(|process| {
+            self.shared.note(process);
+            self.shared.wire_pid(process)
+        });
         Control::SpawnRequest(Box::new(SpawnRequest {
             reference: self.shared.reference(number),
-            from: self.shared.nobody(),
+            from: from.unwrap_or_else(|| self.shared.nobody()),
             group_leader: self.shared.nobody(),
             function,
             options: Term::List(options),
@@ -140,7 +159,17 @@ impl Connection {
             }
             result => {
                 let spawn = tables.spawns.remove(&number);
+                let local = spawn.as_ref().and_then(|spawn| spawn.linked.clone());
+                // It has linked in its first moment, and nothing of it came before this.
+                let link = local.zip(result.as_ref().ok()).map(|(local, pid)| {
+                    let (pair, epoch) = ((local.serial(), pid.clone()), Epoch::next());
+                    tables.links.peer_links(pair.clone(), &local, epoch);
+                    (pair, local, epoch)
+                });
                 drop(tables);
+                if let Some((pair, local, epoch)) = link {
+                    self.deliver_link(&pair, &local, &self.there(&pair.1), epoch);
+                }
                 match (spawn.map(|spawn| spawn.wanted), result) {
                     (Some(Wanted::Start(tell)), Ok(pid)) => tell(Ok(self.there(&pid))),
                     (Some(wanted), Err(why)) => wanted.refused(why),

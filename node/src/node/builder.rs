@@ -16,7 +16,7 @@ use super::registration::Registration;
 use super::{Node, Settings, Shared};
 use crate::meet::{self, ConnectError};
 use crate::tls::Tls;
-use crate::wire::{Atom, Flags, Limits, NameError, Own, split_name};
+use crate::wire::{Atom, Flags, Limits, NameError, Own, check_peer_name, split_name};
 
 /// The port of the port mapper, unless `ERL_EPMD_PORT` says another.
 const EPMD: u16 = 4369;
@@ -25,7 +25,10 @@ const EPMD: u16 = 4369;
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
+    /// The name; only its host where another node gives the name.
     name: String,
+    /// The node that gives this one its name.
+    named_by: Option<String>,
     cookie: String,
     /// Nothing where the node takes no connections.
     listen: Option<SocketAddr>,
@@ -64,6 +67,9 @@ pub enum StartError {
     /// The port mapper does not answer.
     #[error("the port mapper: {0}")]
     Epmd(#[source] ConnectError),
+    /// The node that is to give this one its name does not.
+    #[error("the node that gives the name: {0}")]
+    Naming(#[source] ConnectError),
     /// There is no backend to run on.
     #[error("{0}")]
     Spawn(#[from] SpawnError),
@@ -74,6 +80,7 @@ impl Builder {
         let port = std::env::var("ERL_EPMD_PORT").ok().and_then(|port| port.parse().ok());
         Builder {
             name,
+            named_by: None,
             cookie: String::new(),
             listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
             ports: None,
@@ -86,6 +93,10 @@ impl Builder {
             hidden: true,
             tls: None,
         }
+    }
+
+    pub(super) fn named_by(host: String, node: String) -> Builder {
+        Builder { named_by: Some(node), ..Builder::new(host) }
     }
 
     /// Sets the cookie, which all nodes of a cluster have. It is no security: whoever can read what nodes say
@@ -224,7 +235,8 @@ impl Builder {
 
     /// Returns what listens, if anything is to.
     async fn bind(&self) -> io::Result<Option<(TcpListener, SocketAddr)>> {
-        let Some(listen) = self.listen else { return Ok(None) };
+        let listen = self.listen.filter(|_| self.named_by.is_none());
+        let Some(listen) = listen else { return Ok(None) };
         let port = listen.port();
         let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
         for port in self.ports.clone().unwrap_or(port..=port) {
@@ -276,7 +288,12 @@ impl Builder {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn start(self) -> Result<Node, StartError> {
-        let (alive, _) = split_name(&self.name)?;
+        // A name on this host is as good as any other one, to check what is known of it.
+        let name = self.named_by.as_ref().map(|_| format!("nobody@{}", self.name));
+        let (alive, _) = split_name(name.as_ref().unwrap_or(&self.name))?;
+        if let (Some(name), Some(namer)) = (&name, &self.named_by) {
+            check_peer_name(name, namer)?;
+        }
         if !self.hidden {
             return Err(StartError::NotHidden);
         }
@@ -294,7 +311,7 @@ impl Builder {
             cookie: self.cookie,
             name: self.name,
         };
-        let shared = Arc::new(Shared {
+        let mut shared = Shared {
             name: Atom::known(&own.name),
             own,
             spawner,
@@ -313,13 +330,22 @@ impl Builder {
             last: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
-        });
+        };
+        let met = match &self.named_by {
+            Some(namer) => Some((namer, shared.be_named(namer).await.map_err(StartError::Naming)?)),
+            None => None,
+        };
+        let shared = Arc::new(shared);
         if let Some((registration, stream)) = registration {
             drop(shared.spawner.spawn(registration.stay(Arc::clone(&shared), stream)));
         }
         if let Some((listener, _)) = listener {
             drop(shared.spawner.spawn(peers::listen(Arc::clone(&shared), listener)));
         }
-        Ok(Node::new(shared))
+        let node = Node::new(shared);
+        if let Some((namer, met)) = met {
+            node.shared().begin_named(namer, met).map_err(StartError::Naming)?;
+        }
+        Ok(node)
     }
 }

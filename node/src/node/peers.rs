@@ -18,7 +18,7 @@ use super::remote::{Remote, Route};
 use super::{Node, Shared};
 use crate::connection::{self, Connection};
 use crate::meet::{self, ConnectError, in_time};
-use crate::wire::{self, HandshakeError, Status, split_name};
+use crate::wire::{self, Atom, HandshakeError, Status, split_name};
 
 /// The handshakes that others may have begun at a time.
 const MAX_PENDING: usize = 128;
@@ -347,10 +347,10 @@ impl Shared {
                 (Begun::Here(peering), _) => {
                     let meeting = async {
                         let address = self.peers.discovery.find(name).await?;
-                        meet::connect(self, &peering, name, address).await
+                        meet::connect(self, Some(&peering), name, address).await
                     };
                     match in_time(meeting).await {
-                        Ok(met) => {
+                        Ok((met, _)) => {
                             if let Some(connection) = self.start(peering, met) {
                                 return Ok(connection);
                             }
@@ -365,6 +365,33 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Connects this node, which has no name yet, to the node `name`, which gives it one.
+    pub(super) async fn be_named(&mut self, name: &str) -> Result<meet::Met, ConnectError> {
+        let meeting = async {
+            let address = self.peers.discovery.find(name).await?;
+            meet::connect(self, None, name, address).await
+        };
+        let (met, own) = in_time(meeting).await?;
+        self.name = Atom::known(&own.name);
+        self.own = own;
+        Ok(met)
+    }
+
+    /// Has the connection that has [named](Shared::be_named) this node be one like any. The name lasts as
+    /// long as it does, since the other node may give it to somebody else then.
+    pub(super) fn begin_named(self: &Arc<Self>, name: &str, met: meet::Met) -> Result<(), ConnectError> {
+        if let Begun::Here(peering) = self.begin(name, false)?
+            && let Some(connection) = self.start(peering, met)
+        {
+            let shared = Arc::clone(self);
+            drop(self.spawner.spawn(async move {
+                connection.over.cancelled().await;
+                shared.shut_down();
+            }));
+        }
+        Ok(())
     }
 
     /// Looks how far an attempt is, and begins one if there is none, unless the other node's `is_theirs`.

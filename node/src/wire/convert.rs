@@ -35,9 +35,14 @@ pub use self::scalars::Charlist;
 /// | [`Pid`](super::Pid), [`Reference`](super::Reference), [`Port`](super::Port), [`Fun`](super::Fun) | themselves | themselves |
 /// | `ProcessRef<M>` and `Pid` of actors    | a pid, whose process may be written to, or watched, from then on | a pid |
 /// | `Resolver<R>`                          | `From` of `gen_server`: `{Pid,[alias\|Ref]}` | the same |
-/// | [`Term`](super::Term)                  | anything                     | anything                |
-/// | a struct                               | a map with atoms as keys; with an attribute a tuple, a record | a map; with an attribute a struct |
+/// | [`Term`](super::Term)                  | anything, `[a\|b]` by [`list_with_tail`](super::Term::list_with_tail) | anything |
+/// | a struct                               | a map with atoms as keys: `#{a => 1}` | `%{a: 1}`      |
+/// | the same with `#[term(tuple)]`         | `{1}`                        | `{1}`                   |
+/// | the same with `#[term(record = "s")]`  | `#s{a = 1}`, which is `{s,1}` | `{:s, 1}`              |
+/// | the same with `#[term(elixir = "My.S")]` | `#{'__struct__' => 'Elixir.My.S',a => 1}` | `%My.S{a: 1}` |
 /// | an enum                                | an atom, or a tuple with an atom in front | an atom, or such a tuple |
+/// | a variant with `#[term(call)]`, `#[term(cast)]` | `{'$gen_call',From,Variant}`, `{'$gen_cast',Variant}` | what `GenServer.call` and `cast` send |
+/// | a name with `#[term(rename = "name")]` | `name`                       | `:name`                 |
 ///
 /// No text becomes an atom: only an [`Atom`](super::Atom) and the names of fields and variants are any.
 ///

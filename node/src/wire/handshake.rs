@@ -4,7 +4,7 @@
 //! connector                                      acceptor
 //!   N  flags, creation, name  ------------------>
 //!   (n flags, name: OTP 23 and 24)
-//!                             <------------------  s  status
+//!                             <------------------  s  status, or the name of a connector that has none
 //!   [s  true or false         ------------------>  if it was alive]
 //!                             <------------------  N  flags, challenge, creation, name
 //!   [c  flags, creation       ------------------>  if it began with n]

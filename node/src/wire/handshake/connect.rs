@@ -1,6 +1,9 @@
 //! The side that connects.
 
-use super::{HandshakeError, Own, Peer, Reader, Status, agree, digest, is_digest, peer_name, push_name};
+use super::{
+    HandshakeError, NameError, Own, Peer, Reader, Status, agree, digest, is_digest, peer_name, push_name,
+    split_name,
+};
 use crate::wire::flags::Flags;
 
 /// The handshake of a node that connects.
@@ -39,6 +42,8 @@ pub struct Connector {
 #[derive(Debug)]
 enum State {
     Status,
+    /// The acceptor is to give us a name.
+    Nameless,
     /// The acceptor has asked whether we mean it.
     Alive,
     Challenge,
@@ -71,6 +76,19 @@ impl Connector {
         (Connector { own, called: called.to_owned(), challenge, state: State::Status }, hello)
     }
 
+    /// As [`new`](Connector::new), for a node that takes its name and incarnation from the one that is
+    /// called: the name in `own` is that of its host.
+    pub fn nameless(own: Own, called: &str, challenge: u32) -> (Connector, Vec<u8>) {
+        let own = Own { flags: own.flags | Flags::NAME_ME, creation: 0, ..own };
+        let (connector, hello) = Connector::new(own, called, challenge);
+        (Connector { state: State::Nameless, ..connector }, hello)
+    }
+
+    /// Returns this node as it presents itself, with the name that it was given.
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
     /// Takes a message of the acceptor's.
     ///
     /// # Errors
@@ -79,6 +97,14 @@ impl Connector {
         let state = std::mem::replace(&mut self.state, State::Over);
         match (message, state) {
             ([b's', status @ ..], State::Status) => self.status(status),
+            ([b's', status @ ..], State::Nameless) => match status.strip_prefix(b"named:") {
+                Some(name) => self.named(name),
+                // Whoever is welcome is told its name.
+                None => match Status::read(status) {
+                    Some(Status::NotAllowed) => Err(HandshakeError::NotAllowed),
+                    _ => Err(HandshakeError::Malformed),
+                },
+            },
             ([b'N', rest @ ..], State::Challenge) => self.challenge(rest),
             // The old form: what it lacks is known at once.
             ([b'n', _, _, flags @ ..], State::Challenge) => {
@@ -103,6 +129,22 @@ impl Connector {
             self.state = if wanted { State::Challenge } else { State::Over };
         }
         if wanted { b"strue".to_vec() } else { b"sfalse".to_vec() }
+    }
+
+    /// Takes the name that the acceptor gives this node.
+    fn named(&mut self, message: &[u8]) -> Result<Progress, HandshakeError> {
+        let mut reader = Reader(message);
+        let (name, creation) = (reader.text()?, reader.u32()?);
+        let name = std::str::from_utf8(name).map_err(|_| HandshakeError::Name(NameError::NotAscii))?;
+        let (_, host) = split_name(name).map_err(HandshakeError::Name)?;
+        if host != self.own.name || creation == 0 {
+            return Err(HandshakeError::Malformed);
+        }
+        self.own.name = name.to_owned();
+        self.own.creation = creation;
+        self.own.flags = self.own.flags - Flags::NAME_ME;
+        self.state = State::Challenge;
+        Ok(Progress::Wait)
     }
 
     fn status(&mut self, status: &[u8]) -> Result<Progress, HandshakeError> {
