@@ -1,9 +1,11 @@
 //! The spans and events by which tokio-console knows tasks, their wakes and what they wait for.
 //!
 //! They are tokio's, by name and target; the console's subscriber knows no other. It hears of tasks, of their
-//! polls and wakes, and of the [resources](crate::resource) that they wait for. It does not hear of clones
-//! and drops of wakers.
+//! polls and wakes, and of the [resources](crate::resource) that they wait for. Of the clones of a task's
+//! waker it hears when a poll is over: how many more are kept than before, or how many fewer. One that came
+//! and went within a poll, or between two, is not told.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -16,7 +18,7 @@ use crate::span::{begin, name_of};
 use crate::switch;
 
 /// As [`spans`](crate::spans), but the spans are those that tokio-console shows as tasks, with their names,
-/// places, polls and wakes: `runtime.spawn` of target `tokio::task`, level `TRACE`. A runtime has one of the
+/// places, polls, wakes and the wakers that are kept: `runtime.spawn` of target `tokio::task`, level `TRACE`. A runtime has one of the
 /// two.
 ///
 /// It shows resources, each as long as a task waits for it: channels, watches, locks and
@@ -64,8 +66,8 @@ fn of_task(task: &TaskMeta<'_>) -> Span {
 pub(crate) struct Shown {
     /// The number of the task's span, by which the console knows it.
     span: u64,
-    /// The waker that was made last, and the one that it hands on to, which hardly ever changes.
-    last: Mutex<Option<(Waker, Waker)>>,
+    /// The waker that was made last; the one that it hands on to hardly ever changes.
+    last: Mutex<Option<Arc<Telling>>>,
     waits: Ops,
     /// Tasks say what they wait for as long as this lives.
     _observation: Observation,
@@ -84,17 +86,43 @@ impl Shown {
 
     /// Returns a waker that tells of wakes, and hands on to `own`.
     pub(crate) fn waker(&self, own: &Waker) -> Waker {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((outer, inner)) = last
-            && inner.will_wake(own)
+        if let Some(last) = self.last()
+            && last.own.will_wake(own)
         {
-            return outer;
+            return Waker::from(last);
         }
-        let outer = Waker::from(Arc::new(Telling { span: self.span, own: own.clone() }));
-        let made = Some((outer.clone(), own.clone()));
-        let before = std::mem::replace(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner), made);
-        drop(before);
-        outer
+        let made = Arc::new(Telling { span: self.span, own: own.clone(), kept: AtomicUsize::new(0) });
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace(Arc::clone(&made));
+        drop(last);
+        // Whoever has kept one of those is asked no more.
+        if let Some(before) = before {
+            before.tell_of_clones(0);
+        }
+        Waker::from(made)
+    }
+
+    /// Tells how many clones of the waker are kept, at the end of a poll that had one.
+    pub(crate) fn clones(&self) {
+        /// Those that nobody has kept: the one that is stored, the one here, that of the poll, and that of the
+        /// list of tasks, in which each task is that has ever waited.
+        const OWN: usize = 4;
+        if let Some(last) = self.last() {
+            last.tell_of_clones(Arc::strong_count(&last).saturating_sub(OWN));
+        }
+    }
+
+    fn last(&self) -> Option<Arc<Telling>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Shown {
+    /// Clones of the waker that are still on their way have nothing to wake any more.
+    fn drop(&mut self) {
+        if let Some(last) = self.last() {
+            last.tell_of_clones(0);
+        }
     }
 }
 
@@ -102,6 +130,21 @@ impl Shown {
 struct Telling {
     span: u64,
     own: Waker,
+    /// The number of clones of which the console knows.
+    kept: AtomicUsize,
+}
+
+impl Telling {
+    fn tell(&self, op: &'static str) {
+        tracing::trace!(target: "tokio::task::waker", op, task.id = self.span);
+    }
+
+    fn tell_of_clones(&self, kept: usize) {
+        // Relaxed: polls of a task are ordered.
+        let before = self.kept.swap(kept, Ordering::Relaxed);
+        (before..kept).for_each(|_| self.tell("waker.clone"));
+        (kept..before).for_each(|_| self.tell("waker.drop"));
+    }
 }
 
 impl Wake for Telling {
@@ -110,7 +153,7 @@ impl Wake for Telling {
     }
 
     fn wake_by_ref(self: &Arc<Telling>) {
-        tracing::trace!(target: "tokio::task::waker", op = "waker.wake_by_ref", task.id = self.span);
+        self.tell("waker.wake_by_ref");
         self.own.wake_by_ref();
     }
 }

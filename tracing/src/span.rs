@@ -73,11 +73,11 @@ pub(crate) fn name_of(kind: TaskKind) -> &'static str {
 
 /// The span of a task.
 struct TaskSpan {
+    /// The things that tokio-console is shown of the task, if it looks: dropped while the span is there.
+    shown: Option<Shown>,
     span: Span,
     /// The base before the poll that is under way; 0 for none.
     below: AtomicU64,
-    /// The things that tokio-console is shown of the task, if it looks.
-    shown: Option<Shown>,
 }
 
 impl AroundPolls for TaskSpan {
@@ -88,6 +88,9 @@ impl AroundPolls for TaskSpan {
     }
 
     fn leave(&self) {
+        if let Some(shown) = &self.shown {
+            shown.clones();
+        }
         self.span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
         replace_base(self.below.load(Ordering::Relaxed));
     }
