@@ -1,0 +1,276 @@
+//! The protocols of PostgreSQL and Redis in straight-line code, over our sockets: a driver that blocks is
+//! whatever reads and writes by the traits of std. A stack that waits for a server holds nobody up but itself,
+//! without `offload`: a fiber is suspended, and a green thread gives its worker away.
+
+use std::io::{self, Read, Write};
+use std::sync::OnceLock;
+
+use bytes::BytesMut;
+use postgres::fallible_iterator::FallibleIterator;
+use postgres_protocol::IsNull;
+use postgres_protocol::message::backend::{DataRowBody, ErrorResponseBody, Message};
+use postgres_protocol::message::frontend;
+use redis::{Commands, ConnectionLike, RedisResult, Value};
+use twoply::net::TcpStream;
+use twoply::{Wait, channel};
+use twoply_integrations::Server;
+use twoply_tests::{Kind, Systems};
+
+/// The port of the server that the laws ask, while their test runs.
+static POSTGRES: OnceLock<u16> = OnceLock::new();
+static REDIS: OnceLock<u16> = OnceLock::new();
+
+/// A law and its name.
+type Law = (&'static str, fn(&Systems));
+
+/// Checks laws on all systems, with a server that lasts as long as they do.
+fn check(port: &OnceLock<u16>, server: io::Result<Option<Server>>, laws: &[Law]) {
+    let Some(server) = server.expect("a server that is installed starts") else { return };
+    port.set(server.port).unwrap();
+    for (name, law) in laws {
+        for kind in [Kind::Native, Kind::Green1, Kind::Green2, Kind::Fibers1, Kind::Fibers2] {
+            Systems::check(name, kind, *law);
+        }
+    }
+}
+
+#[test]
+fn postgres_is_asked_in_straight_line_code() {
+    check(
+        &POSTGRES,
+        twoply_integrations::postgres(),
+        &[("many_sessions", postgres_answers_many), ("a_lock", postgres_makes_one_wait)],
+    );
+}
+
+#[test]
+fn redis_is_asked_in_straight_line_code() {
+    check(
+        &REDIS,
+        twoply_integrations::redis(),
+        &[("commands", redis_obeys), ("a_list", redis_makes_one_wait)],
+    );
+}
+
+fn connect(port: &OnceLock<u16>) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", *port.get().expect("the server runs"))).wait()?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A session with PostgreSQL over a stream that blocks: the messages are those of the `postgres` crate.
+struct Session<S> {
+    stream: S,
+    received: BytesMut,
+}
+
+fn open_session() -> Session<TcpStream> {
+    Session::begin(connect(&POSTGRES).unwrap()).unwrap()
+}
+
+impl<S: Read + Write> Session<S> {
+    fn begin(stream: S) -> io::Result<Session<S>> {
+        let mut session = Session { stream, received: BytesMut::new() };
+        let mut request = BytesMut::new();
+        frontend::startup_message([("user", "postgres"), ("database", "postgres")], &mut request)?;
+        session.answer_to(&request)?;
+        Ok(session)
+    }
+
+    /// Asks a question with one parameter, and returns the first column of each row.
+    fn ask(&mut self, question: &str, parameter: &str) -> io::Result<Vec<String>> {
+        let mut request = BytesMut::new();
+        frontend::parse("", question, [], &mut request)?;
+        let write = |value: &str, buf: &mut BytesMut| {
+            buf.extend_from_slice(value.as_bytes());
+            Ok(IsNull::No)
+        };
+        let bound = frontend::bind("", "", [], [parameter], write, [], &mut request);
+        bound.map_err(|_| io::ErrorKind::InvalidInput)?;
+        frontend::execute("", 0, &mut request)?;
+        frontend::sync(&mut request);
+        self.answer_to(&request)
+    }
+
+    /// Sends a request, and reads until the server is ready for the next one.
+    fn answer_to(&mut self, request: &[u8]) -> io::Result<Vec<String>> {
+        self.stream.write_all(request)?;
+        let mut answer = Ok(Vec::new());
+        loop {
+            match self.receive()? {
+                Message::DataRow(row) => {
+                    if let Ok(rows) = &mut answer {
+                        rows.push(first_column(&row)?);
+                    }
+                }
+                Message::ErrorResponse(error) => answer = Err(read_error(&error)?),
+                Message::ReadyForQuery(_) => return answer,
+                _ => {}
+            }
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<Message> {
+        loop {
+            if let Some(message) = Message::parse(&mut self.received)? {
+                return Ok(message);
+            }
+            let mut part = [0; 4096];
+            match self.stream.read(&mut part)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => self.received.extend_from_slice(&part[..length]),
+            }
+        }
+    }
+}
+
+fn first_column(row: &DataRowBody) -> io::Result<String> {
+    let range = row.ranges().next()?.flatten();
+    Ok(range.map_or_else(String::new, |range| String::from_utf8_lossy(&row.buffer()[range]).into_owned()))
+}
+
+/// Returns an error of the server's, with its code as the text.
+fn read_error(error: &ErrorResponseBody) -> io::Result<io::Error> {
+    let code = error.fields().find(|field| Ok(field.type_() == b'C'))?;
+    Ok(io::Error::other(
+        code.map_or_else(String::new, |code| String::from_utf8_lossy(code.value_bytes()).into_owned()),
+    ))
+}
+
+fn postgres_answers_many(on: &Systems) {
+    let sessions = (0..5).map(|n| {
+        on.here().spawn_fn(move || {
+            let mut session = open_session();
+            for m in 0..10 {
+                let row = session.ask("SELECT $1::int4 * 2", &(n * m).to_string()).unwrap();
+                assert_eq!(row, [(n * m * 2).to_string()]);
+            }
+            let many = session.ask("SELECT n FROM generate_series(1, $1::int4) n", "5000").unwrap();
+            assert_eq!((many.len(), many.last().map(String::as_str)), (5000, Some("5000")));
+            // A question that fails leaves the session as it was.
+            assert_eq!(session.ask("SELECT 1 / $1::int4", "0").unwrap_err().to_string(), "22012");
+            assert_eq!(session.ask("SELECT $1::text", "on").unwrap(), ["on"]);
+        })
+    });
+    for session in sessions.collect::<Vec<_>>() {
+        session.wait().unwrap();
+    }
+}
+
+fn postgres_makes_one_wait(on: &Systems) {
+    // A lock of the server's: who waits for it is held up in the midst of a call.
+    const LOCK: &str = "SELECT pg_advisory_lock($1::int8)";
+    let mut holding = open_session();
+    holding.ask(LOCK, "1").unwrap();
+    let (begun, begins) = channel::bounded(1);
+    let waiting = on.here().spawn_fn(move || {
+        let mut session = open_session();
+        begun.send(()).wait().unwrap();
+        session.ask(LOCK, "1").unwrap();
+        session.ask("SELECT $1::int4 * 2", "21").unwrap()
+    });
+    // On the same worker, if there is one only.
+    let releasing = on.here().spawn_fn(move || {
+        begins.recv().wait().unwrap();
+        holding.ask("SELECT pg_advisory_unlock($1::int8)", "1").unwrap()
+    });
+    assert_eq!(releasing.wait().unwrap(), ["t"]);
+    assert_eq!(waiting.wait().unwrap(), ["42"]);
+}
+
+/// A connection to Redis over a stream that blocks: the commands and the parser are those of the `redis` crate.
+struct Connection<S> {
+    stream: S,
+    parser: redis::Parser,
+    is_open: bool,
+}
+
+fn open_connection() -> Connection<TcpStream> {
+    Connection { stream: connect(&REDIS).unwrap(), parser: redis::Parser::new(), is_open: true }
+}
+
+impl<S: Read + Write> Connection<S> {
+    fn receive(&mut self) -> RedisResult<Value> {
+        let value = self.parser.parse_value(&mut self.stream);
+        // An error of the server's is a value by itself.
+        self.is_open &= value.is_ok();
+        value
+    }
+}
+
+impl<S: Read + Write> ConnectionLike for Connection<S> {
+    fn req_packed_command(&mut self, command: &[u8]) -> RedisResult<Value> {
+        self.stream.write_all(command)?;
+        self.receive()?.extract_error()
+    }
+
+    fn req_packed_commands(
+        &mut self,
+        commands: &[u8],
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        self.stream.write_all(commands)?;
+        for _ in 0..offset {
+            self.receive()?.extract_error()?;
+        }
+        (0..count).map(|_| self.receive()).collect()
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+
+    fn check_connection(&mut self) -> bool {
+        redis::cmd("PING").exec(self).is_ok()
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+}
+
+fn redis_obeys(on: &Systems) {
+    let key = format!("{:?} obeys", on.kind());
+    let mut connection = open_connection();
+    let _: () = connection.set(&key, 41).unwrap();
+    let adding = (0..5).map(|_| {
+        let key = key.clone();
+        on.here().spawn_fn(move || {
+            let mut connection = open_connection();
+            assert!(connection.check_connection());
+            // Many commands in one message.
+            let mut pipeline = redis::pipe();
+            for _ in 0..10 {
+                pipeline.incr(&key, 1).ignore();
+            }
+            pipeline.exec(&mut connection).unwrap();
+            assert!(connection.lpop::<_, ()>(&key, None).is_err(), "it is a number");
+            assert!(connection.is_open());
+        })
+    });
+    for task in adding.collect::<Vec<_>>() {
+        task.wait().unwrap();
+    }
+    assert_eq!(connection.get::<_, u32>(&key).unwrap(), 91);
+}
+
+fn redis_makes_one_wait(on: &Systems) {
+    let key = format!("{:?} waits in a list", on.kind());
+    let mut giving = open_connection();
+    let waited = key.clone();
+    let (begun, begins) = channel::bounded(1);
+    // A call that the server answers when somebody else has something for it.
+    let waiting = on.here().spawn_fn(move || {
+        let mut connection = open_connection();
+        begun.send(()).wait().unwrap();
+        connection.blpop::<_, (String, u32)>(waited, 60.0).unwrap()
+    });
+    let pushing = on.here().spawn_fn(move || {
+        begins.recv().wait().unwrap();
+        giving.rpush::<_, _, u32>(&key, 5).unwrap();
+        key
+    });
+    let key = pushing.wait().unwrap();
+    assert_eq!(waiting.wait().unwrap(), (key, 5));
+}
