@@ -15,8 +15,8 @@
 //! Streams and sockets of datagrams stay in blocking mode, and the asynchronous operations pass
 //! `MSG_DONTWAIT` with each call. So on an OS thread `Read::read` is one plain `recv(2)` that blocks, exactly
 //! as with std; on a stack that may not block it is the asynchronous operation, finished by `.wait()`; and
-//! converting from and to std's types changes nothing. Listeners, and sockets that are being connected, are
-//! in non-blocking mode.
+//! converting from and to std's types changes nothing. The same goes for `.wait()` of an operation that reads
+//! ([`Reading::wait`]). Listeners, and sockets that are being connected, are in non-blocking mode.
 //!
 //! # Cancel-safety
 //! Dropping an operation before it is ready means that it has not happened: nothing is read, written or
@@ -32,6 +32,7 @@ mod incoming;
 mod listener;
 mod options;
 mod readiness;
+mod reading;
 mod resolve;
 mod socket;
 mod splice;
@@ -46,6 +47,7 @@ pub use addr::{Query, ToSocketAddrs};
 pub use builder::{SocketBuilder, TcpSocket, UdpSocketBuilder};
 pub use datagram::Received;
 pub use incoming::{AcceptTrouble, Incoming};
+pub use reading::Reading;
 pub use resolve::{Resolver, lookup, set_resolver};
 pub use splice::{copy, copy_bidirectional};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};

@@ -15,7 +15,7 @@ use twoply_core::Wait;
 use twoply_core::future::join;
 use twoply_core::net::{Shutdown, UnixAddr, UnixDatagram, UnixListener, UnixStream, is_out_of_resources};
 use twoply_core::time::timeout;
-use twoply_tests::{Resources, Systems, fork, laws, straight};
+use twoply_tests::{Resources, Systems, eventually, fork, laws, straight};
 
 laws! {
     and_mixed {
@@ -32,6 +32,8 @@ laws! {
         a_waiting_accept_is_given_up_and_loses_nobody,
         a_file_is_removed_with_its_listener_if_that_is_asked_for,
         peers_are_known,
+        a_receive_that_is_cancelled_takes_nothing,
+        a_wait_waits_in_nonblocking_mode,
         empty_buffers_and_empty_datagrams,
         a_passed_descriptor_is_closed_on_exec,
     }
@@ -55,6 +57,60 @@ fn name() -> UnixAddr {
 
 fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
     result.unwrap_err().kind()
+}
+
+fn a_receive_that_is_cancelled_takes_nothing(on: &Systems) {
+    const COUNT: u8 = 20;
+    let receive: [fn(&UnixDatagram, &mut [u8]) -> usize; 2] = [
+        |socket, buf| socket.recv(buf).wait().unwrap().len,
+        |socket, buf| socket.recv_from(buf).wait().unwrap().0.len,
+    ];
+    for receive in receive {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let (theirs, received) = (Arc::new(theirs), Arc::new(AtomicUsize::new(0)));
+        let (socket, count) = (Arc::clone(&theirs), Arc::clone(&received));
+        let task = on.here().spawn_fn(move || {
+            loop {
+                let mut number = [0];
+                assert_eq!(receive(&socket, &mut number), 1);
+                assert_eq!(usize::from(number[0]), count.fetch_add(1, Ordering::SeqCst));
+            }
+        });
+        for number in 0..COUNT {
+            ours.send(&[number]).wait().unwrap();
+        }
+        eventually("all have come", || received.load(Ordering::SeqCst) == usize::from(COUNT));
+        task.cancel();
+        assert!(task.wait().map(|_: ()| ()).unwrap_err().is_cancelled());
+        ours.send(&[COUNT]).wait().unwrap();
+        let mut number = [0];
+        assert_eq!(receive(&theirs, &mut number), 1);
+        assert_eq!(number[0], COUNT);
+    }
+}
+
+fn a_wait_waits_in_nonblocking_mode(on: &Systems) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    rustix::io::ioctl_fionbio(&ours, true).unwrap();
+    let answering = on.here().spawn_fn(move || {
+        let mut part = [0; 3];
+        // Whoever has answered comes before the next question.
+        for _ in 0..100 {
+            assert_eq!(ours.read(&mut part[..1]).wait().unwrap(), 1);
+            ours.read_exact(&mut part[1..]).wait().unwrap();
+            assert_eq!(&part, b"abc");
+            ours.write_all(&part).wait().unwrap();
+        }
+        ours.read_exact(&mut part).wait().unwrap_err().kind()
+    });
+    for _ in 0..100 {
+        theirs.write_all(b"a").wait().unwrap();
+        std::thread::yield_now();
+        theirs.write_all(b"bc").wait().unwrap();
+        theirs.read_exact(&mut [0; 3]).wait().unwrap();
+    }
+    drop(theirs);
+    assert_eq!(answering.wait().unwrap(), io::ErrorKind::UnexpectedEof);
 }
 
 fn streams_meet_at_a_path_and_at_a_name(on: &Systems) {

@@ -135,8 +135,8 @@ fn connection() -> (TcpStream, std_net::TcpStream) {
 }
 
 fn a_read_that_is_cut_off_takes_nothing(on: &Systems) {
-    // Suspended, blocked in a wait, and blocked in what std calls a read.
-    for way in 0..3 {
+    // Suspended, blocked in a wait, in what std calls a read, and in the wait of an operation that reads.
+    for way in 0..4 {
         let system = on.kind().build();
         let (here, mut there) = connection();
         let (here, seen, stop) =
@@ -145,8 +145,11 @@ fn a_read_that_is_cut_off_takes_nothing(on: &Systems) {
         let read = async move {
             let (mut stream, mut part) = (&*reading, [0; 64]);
             loop {
-                let n =
-                    if way < 2 { stream.read(&mut part).await } else { Read::read(&mut stream, &mut part) };
+                let n = match way {
+                    0 | 1 => stream.read(&mut part).await,
+                    2 => Read::read(&mut stream, &mut part),
+                    _ => stream.read(&mut part).wait(),
+                };
                 saw.lock().unwrap().extend_from_slice(&part[..n.unwrap()]);
             }
         };

@@ -5,7 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use super::endpoint::{Datagram, Endpoint, Family, address_of};
-use super::sys;
+use super::reading::Reading;
+use super::sys::{self, Receive};
 use crate::event::reactor::{Address, Direction, IoHandle, Progress};
 use crate::kernel::io::Op;
 use crate::time::sleep;
@@ -133,12 +134,9 @@ impl<F: Family> Endpoint<F, Datagram> {
     /// assert_eq!(&buf[..received.len], b"hello");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn recv<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<Received>> + Send + Unpin + use<'a, F> {
-        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
-            receive(io, buf, false).map(Progress::More)
+    pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, Received> {
+        Reading::new(self.source(), buf, None, |io, buf, waits| {
+            receive(io, buf, taking(waits)).map(|received| Progress::More(Some(received)))
         })
     }
 
@@ -159,12 +157,9 @@ impl<F: Family> Endpoint<F, Datagram> {
     /// assert_eq!(client.recv(&mut buf).wait()?.len, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn recv_from<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<(Received, F::Address)>> + Send + Unpin + use<'a, F> {
-        Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
-            receive_from::<F>(io, buf, false).map(Progress::More)
+    pub fn recv_from<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, (Received, F::Address)> {
+        Reading::new(self.source(), buf, None, |io, buf, waits| {
+            receive_from::<F>(io, buf, taking(waits)).map(|received| Progress::More(Some(received)))
         })
     }
 
@@ -189,7 +184,7 @@ impl<F: Family> Endpoint<F, Datagram> {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<Received>> + Send + Unpin + use<'a, F> {
         Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
-            receive(io, buf, true).map(Progress::More)
+            receive(io, buf, Receive::Peek).map(Progress::More)
         })
     }
 
@@ -213,7 +208,7 @@ impl<F: Family> Endpoint<F, Datagram> {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(Received, F::Address)>> + Send + Unpin + use<'a, F> {
         Op::new(self.source(), Direction::Read, None, move |io: &IoHandle| {
-            receive_from::<F>(io, buf, true).map(Progress::More)
+            receive_from::<F>(io, buf, Receive::Peek).map(Progress::More)
         })
     }
 }
@@ -224,16 +219,21 @@ fn is_receiver_full(io: &IoHandle, to: &Address) -> bool {
     matches!(to, Address::Unix(_)) && sys::ready(io, Direction::Write).unwrap_or(false)
 }
 
-pub(super) fn receive(io: &IoHandle, buf: &mut [u8], peek: bool) -> io::Result<Received> {
-    let whole = sys::recv_datagram(io, buf, peek)?;
+/// Returns the way in which a datagram is taken.
+fn taking(waits: bool) -> Receive {
+    if waits { Receive::Wait } else { Receive::Take }
+}
+
+pub(super) fn receive(io: &IoHandle, buf: &mut [u8], how: Receive) -> io::Result<Received> {
+    let whole = sys::recv_datagram(io, buf, how)?;
     Ok(Received::of(whole, buf.len()))
 }
 
 pub(super) fn receive_from<F: Family>(
     io: &IoHandle,
     buf: &mut [u8],
-    peek: bool,
+    how: Receive,
 ) -> io::Result<(Received, F::Address)> {
-    let (whole, from) = sys::recv_from(io, buf, peek)?;
+    let (whole, from) = sys::recv_from(io, buf, how)?;
     Ok((Received::of(whole, buf.len()), address_of::<F>(from)?))
 }

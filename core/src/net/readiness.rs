@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use super::datagram::{self, Received};
 use super::endpoint::{Accepted, Datagram, Endpoint, Family, Listener, Stream};
 use super::listener::accept_one;
-use super::sys;
+use super::sys::{self, Receive};
 use crate::event::reactor::{Direction, IoHandle, IoWaiter, Progress};
 use crate::kernel::io::Op;
 
@@ -197,7 +197,7 @@ impl<F: Family> Endpoint<F, Stream> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        at_once(|| sys::recv(self.io(), buf))
+        at_once(|| sys::recv(self.io(), buf, false))
     }
 
     /// As [`read_vectored`](Endpoint::read_vectored), at once.
@@ -320,12 +320,12 @@ impl<F: Family> Endpoint<F, Datagram> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<Received> {
-        at_once(|| datagram::receive(self.io(), buf, false))
+        at_once(|| datagram::receive(self.io(), buf, Receive::Take))
     }
 
     /// As [`recv_from`](Endpoint::recv_from), at once.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, F::Address)> {
-        at_once(|| datagram::receive_from::<F>(self.io(), buf, false))
+        at_once(|| datagram::receive_from::<F>(self.io(), buf, Receive::Take))
     }
 
     /// As [`send`](Endpoint::send), as a poll function.
@@ -346,7 +346,7 @@ impl<F: Family> Endpoint<F, Datagram> {
 
     /// As [`recv`](Endpoint::recv), as a poll function.
     pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Received>> {
-        self.poll_op(Direction::Read, cx, |io| datagram::receive(io, buf, false).map(Progress::More))
+        self.poll_op(Direction::Read, cx, |io| datagram::receive(io, buf, Receive::Take).map(Progress::More))
     }
 
     /// As [`recv_from`](Endpoint::recv_from), as a poll function.
@@ -367,7 +367,7 @@ impl<F: Family> Endpoint<F, Datagram> {
         buf: &mut [u8],
     ) -> Poll<io::Result<(Received, F::Address)>> {
         self.poll_op(Direction::Read, cx, |io| {
-            datagram::receive_from::<F>(io, buf, false).map(Progress::More)
+            datagram::receive_from::<F>(io, buf, Receive::Take).map(Progress::More)
         })
     }
 }

@@ -10,10 +10,11 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use super::reading::Reading;
 use super::sys;
 use crate::event::reactor::{Direction, IoHandle, IoSource, Progress};
 use crate::kernel::Wait;
-use crate::kernel::io::{ByteStream, Op, empty, room};
+use crate::kernel::io::{ByteStream, Op, empty, received, room};
 use crate::kernel::wait::blocking_call;
 use crate::kernel::waiting::WaitingFor;
 
@@ -67,18 +68,51 @@ impl Socket {
         }
     }
 
-    /// Makes a blocking call where that is allowed. `None` where it is not, and when the call has said that
-    /// it would block: then somebody has put the descriptor into non-blocking mode behind our back. Nor is
-    /// there such a call on a simulated socket.
+    /// Makes a blocking call on the descriptor; see [`blocking`].
     fn blocking<R>(
         &self,
         direction: Direction,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Option<io::Result<R>> {
-        let IoHandle::Descriptor(fd) = self.io() else { return None };
-        blocking_call(|| WaitingFor::io(self.io(), direction), || call(fd.as_fd()))
-            .filter(|result| !matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock))
+        blocking(self.io(), direction, || call(self.as_fd()))
     }
+
+    /// Reads what there is, once there is something.
+    pub(super) fn reading<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, usize> {
+        let nothing = empty(buf.len());
+        Reading::new(&self.source, buf, nothing, |io, buf, waits| {
+            sys::recv(io, buf, waits).map(|n| match received(n, buf.len()) {
+                Progress::More(n) => Progress::More(Some(n)),
+                Progress::Drained(n) => Progress::Drained(Some(n)),
+            })
+        })
+    }
+
+    /// Fills `buf`, however many reads it takes.
+    pub(super) fn reading_exact<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, ()> {
+        let nothing = buf.is_empty().then_some(());
+        Reading::new(&self.source, buf, nothing, |io, rest, waits| {
+            let (n, room) = (sys::recv(io, rest, waits)?, rest.len());
+            if n == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            *rest = &mut std::mem::take(rest)[n..];
+            Ok(if n < room { Progress::Drained(None) } else { Progress::More(Some(())) })
+        })
+    }
+}
+
+/// Makes a call that may block where that is allowed. `None` where it is not, and when the call has said that
+/// it would block: then somebody has put the descriptor into non-blocking mode behind our back. Nor is there
+/// such a call on a simulated socket.
+pub(super) fn blocking<R>(
+    io: &IoHandle,
+    direction: Direction,
+    call: impl FnMut() -> io::Result<R>,
+) -> Option<io::Result<R>> {
+    let IoHandle::Descriptor(_) = io else { return None };
+    blocking_call(|| WaitingFor::io(io, direction), call)
+        .filter(|result| !matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock))
 }
 
 impl AsFd for Socket {
@@ -93,7 +127,7 @@ impl ByteStream for Socket {
     }
 
     fn receive(io: &IoHandle, buf: &mut [u8]) -> io::Result<usize> {
-        sys::recv(io, buf)
+        sys::recv(io, buf, false)
     }
 
     fn receive_uninit<'b>(io: &IoHandle, buf: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]> {
@@ -119,7 +153,7 @@ impl ByteStream for Socket {
         if buf.is_empty() {
             return Ok(0);
         }
-        match self.blocking(Direction::Read, |fd| sys::recv_blocking(fd, buf)) {
+        match blocking(self.io(), Direction::Read, || sys::recv(self.io(), buf, true)) {
             Some(result) => result,
             None => self.read(buf).wait(),
         }

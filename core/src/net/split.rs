@@ -5,6 +5,7 @@ use std::io;
 use std::net::Shutdown;
 
 use super::endpoint::{Endpoint, Family, Ip, Stream};
+use super::reading::Reading;
 use super::socket::Socket;
 use crate::io::implement::{impl_read, impl_write};
 use crate::kernel::io::ByteStream;
@@ -125,10 +126,7 @@ impl<F: Family> OwnedReadHalf<F> {
     ///
     /// # Errors
     /// As there.
-    pub fn read<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, F> {
+    pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, usize> {
         self.stream.read(buf)
     }
 
@@ -136,8 +134,8 @@ impl<F: Family> OwnedReadHalf<F> {
     ///
     /// # Errors
     /// As there.
-    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
-        self.stream.read_exact(buf).await
+    pub fn read_exact<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, ()> {
+        self.stream.read_exact(buf)
     }
 
     /// Puts the connection together again.

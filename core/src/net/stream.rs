@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 
 use super::endpoint::{Endpoint, Family, Stream};
+use super::reading::Reading;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::io::implement::{impl_read, impl_write};
 use crate::kernel::io::ByteStream;
@@ -29,11 +30,8 @@ impl<F: Family> Endpoint<F, Stream> {
     /// assert_eq!(&buf[..n], b"abc");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn read<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a, F> {
-        self.socket().read(buf)
+    pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, usize> {
+        self.socket().reading(buf)
     }
 
     /// As [`read`](Endpoint::read), into several buffers in turn. Cancel-safe.
@@ -107,15 +105,8 @@ impl<F: Family> Endpoint<F, Stream> {
     /// assert_eq!(&length, b"ab");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
-        let mut rest = buf;
-        while !rest.is_empty() {
-            match self.read(rest).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => rest = &mut rest[n..],
-            }
-        }
-        Ok(())
+    pub fn read_exact<'a>(&'a self, buf: &'a mut [u8]) -> Reading<'a, ()> {
+        self.socket().reading_exact(buf)
     }
 
     /// Writes as much of `buf` as there is room for, and returns how many bytes that were. Waits until there

@@ -7,7 +7,8 @@
 //! `names` has addresses and errors. Each function takes an [`IoHandle`](crate::event::reactor::IoHandle) and
 //! looks at it once: a descriptor means the system call, a simulated socket the method of the same name.
 //! Calls carry their flags with them, so that neither the mode of the descriptor nor `SIGPIPE` matters.
-//! Nothing here waits, unless its name says `blocking`; and nothing here knows readiness, waiters or tasks.
+//! Nothing here waits, unless its name says `blocking` or it is told to; and nothing here knows readiness,
+//! waiters or tasks.
 
 mod bytes;
 mod datagrams;

@@ -10,11 +10,14 @@ use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags
 use crate::event::reactor::IoHandle;
 use crate::kernel::io::{MOST_BUFFERS, zeroed};
 
-/// Receives the bytes that there are.
+/// Receives the bytes that there are. If it `waits`, it does so in the call until there are some.
 #[inline]
-pub(in crate::net) fn recv(io: &IoHandle, buf: &mut [u8]) -> io::Result<usize> {
+pub(in crate::net) fn recv(io: &IoHandle, buf: &mut [u8], waits: bool) -> io::Result<usize> {
     match io {
-        IoHandle::Descriptor(fd) => recv_with(fd.as_fd(), buf, RecvFlags::DONTWAIT),
+        IoHandle::Descriptor(fd) => {
+            let flags = if waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            recv_with(fd.as_fd(), buf, flags)
+        }
         IoHandle::Simulated(socket) => socket.receive(&mut [IoSliceMut::new(buf)], false),
     }
 }
@@ -92,11 +95,6 @@ pub(in crate::net) fn recv_urgent(io: &IoHandle) -> io::Result<Option<u8>> {
         Err(Errno::AGAIN | Errno::INVAL) | Ok(_) => Ok(None),
         Err(e) => Err(e.into()),
     }
-}
-
-/// Receives, and waits in the call until there is something.
-pub(in crate::net) fn recv_blocking(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    recv_with(fd, buf, RecvFlags::empty())
 }
 
 /// Receives into several buffers, and waits in the call until there is something.

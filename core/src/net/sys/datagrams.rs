@@ -7,12 +7,24 @@ use rustix::net::{RecvFlags, SendFlags};
 use super::{to_address, to_system};
 use crate::event::reactor::{Address, IoHandle, UnixAddr};
 
+/// The way in which a datagram is received.
+#[derive(Clone, Copy)]
+pub(in crate::net) enum Receive {
+    /// It is taken, if there is one.
+    Take,
+    /// It is looked at, if there is one.
+    Peek,
+    /// It is taken, and the call waits until there is one.
+    Wait,
+}
+
 /// Receives a datagram, or looks at it. Returns its length, which may be more than `buf` has room for.
 #[inline]
-pub(in crate::net) fn recv_datagram(io: &IoHandle, buf: &mut [u8], peek: bool) -> io::Result<usize> {
+pub(in crate::net) fn recv_datagram(io: &IoHandle, buf: &mut [u8], how: Receive) -> io::Result<usize> {
     match io {
-        IoHandle::Descriptor(fd) => Ok(rustix::net::recv(fd, buf, receiving(peek)).map(|(_, len)| len)?),
+        IoHandle::Descriptor(fd) => Ok(rustix::net::recv(fd, buf, flags(how)).map(|(_, len)| len)?),
         IoHandle::Simulated(socket) => {
+            let peek = matches!(how, Receive::Peek);
             socket.receive_from(&mut [IoSliceMut::new(buf)], peek).map(|arrival| arrival.len)
         }
     }
@@ -20,15 +32,16 @@ pub(in crate::net) fn recv_datagram(io: &IoHandle, buf: &mut [u8], peek: bool) -
 
 /// As [`recv_datagram`], with the address of the sender.
 #[inline]
-pub(in crate::net) fn recv_from(io: &IoHandle, buf: &mut [u8], peek: bool) -> io::Result<(usize, Address)> {
+pub(in crate::net) fn recv_from(io: &IoHandle, buf: &mut [u8], how: Receive) -> io::Result<(usize, Address)> {
     match io {
         IoHandle::Descriptor(fd) => {
-            let (_, len, from) = rustix::net::recvfrom(fd, buf, receiving(peek))?;
+            let (_, len, from) = rustix::net::recvfrom(fd, buf, flags(how))?;
             // A Unix socket that has not been bound has no address.
             let from = from.map_or(Ok(Address::Unix(UnixAddr::Unnamed)), |from| to_address(&from))?;
             Ok((len, from))
         }
         IoHandle::Simulated(socket) => {
+            let peek = matches!(how, Receive::Peek);
             let arrival = socket.receive_from(&mut [IoSliceMut::new(buf)], peek)?;
             Ok((arrival.len, arrival.from))
         }
@@ -36,9 +49,13 @@ pub(in crate::net) fn recv_from(io: &IoHandle, buf: &mut [u8], peek: bool) -> io
 }
 
 /// Has the system return the length of the datagram, whatever room there is.
-fn receiving(peek: bool) -> RecvFlags {
-    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-    if peek { flags | RecvFlags::PEEK } else { flags }
+fn flags(how: Receive) -> RecvFlags {
+    RecvFlags::TRUNC
+        | match how {
+            Receive::Take => RecvFlags::DONTWAIT,
+            Receive::Peek => RecvFlags::DONTWAIT | RecvFlags::PEEK,
+            Receive::Wait => RecvFlags::empty(),
+        }
 }
 
 /// Sends `buf` as one datagram to `to`, or where the socket is connected to.
