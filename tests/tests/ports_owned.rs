@@ -2,14 +2,17 @@
 //! outlives its owner.
 
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use twoply_core::Wait;
 use twoply_core::actor::{self, Builder, ExitReason, Process, ProcessRef, Registry};
+use twoply_core::io::Pollable;
 use twoply_core::net::UnixStream;
-use twoply_core::port::{self, Active, ChildItem, Event, PortRef};
+use twoply_core::port::{self, Active, ChildItem, During, Event, PortError, PortRef};
 use twoply_core::process::{Command, Stdio};
 use twoply_core::signal::SignalKind;
 use twoply_tests::{OwnSignal, Systems, builder, eventually, far, laws, run_process, send_signal};
@@ -30,6 +33,7 @@ laws! {
         a_port_is_monitored_linked_and_found_by_name,
         a_function_that_panics_ends_the_port_and_nobody_else,
         a_port_is_a_source_of_an_actor,
+        the_owner_is_told_of_a_descriptor_that_is_none,
     }
 }
 
@@ -37,6 +41,36 @@ laws! {
 fn pair() -> (UnixStream, StdStream) {
     let (ours, theirs) = StdStream::pair().unwrap();
     (UnixStream::from(ours), theirs)
+}
+
+/// Returns a descriptor that the system treats as one that is closed: it names a directory, and opens none.
+fn none() -> OwnedFd {
+    rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
+}
+
+fn the_owner_is_told_of_a_descriptor_that_is_none(on: &Systems) {
+    const CLOSED: Option<i32> = Some(rustix::io::Errno::BADF.raw_os_error());
+    assert_eq!(Pollable::new(none()).unwrap_err().raw_os_error(), CLOSED);
+    let read = async || UnixStream::from(StdStream::from(none())).read(&mut [0]).await;
+    assert_eq!(
+        on.here().spawn(async move { read().await }).wait().unwrap().unwrap_err().raw_os_error(),
+        CLOSED
+    );
+    let blocked = on.here().spawn_fn(|| UnixStream::from(StdStream::from(none())).read(&mut [0]).wait());
+    assert_eq!(blocked.wait().unwrap().unwrap_err().raw_os_error(), CLOSED);
+    let backend = on.here().backend().clone();
+    run_process(on.here(), Builder::new(), move |mut me: Process<Event<String>>| {
+        let stream = UnixStream::from(StdStream::from(none()));
+        let port = port::lines(stream).on(&backend).into_mailbox(&me.me(), |event| event).unwrap();
+        match me.receive().wait().message().unwrap() {
+            Event::Error(PortError::Io { during: During::Read, error }) => {
+                assert_eq!(error.raw_os_error(), CLOSED);
+            }
+            other => panic!("{other:?}"),
+        }
+        while !matches!(me.receive().wait().message().unwrap(), Event::Closed) {}
+        assert!(port.ended().wait().is_normal());
+    });
 }
 
 enum Message {
