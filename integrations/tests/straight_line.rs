@@ -1,6 +1,6 @@
 //! The protocols of PostgreSQL and Redis in straight-line code, over our sockets: a driver that blocks is
-//! whatever reads and writes by the traits of std. A stack that waits for a server holds nobody up but itself,
-//! without `offload`: a fiber is suspended, and a green thread gives its worker away.
+//! whatever reads and writes by the traits of std. A stack that waits for a server holds nobody up but
+//! itself, without `offload`: a fiber is suspended, and a green thread gives its worker away.
 
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
@@ -178,7 +178,7 @@ fn postgres_makes_one_wait(on: &Systems) {
     assert_eq!(waiting.wait().unwrap(), ["42"]);
 }
 
-/// A connection to Redis over a stream that blocks: the commands and the parser are those of the `redis` crate.
+/// A connection to Redis over a stream that blocks: the commands and the parser are those of `redis`.
 struct Connection<S> {
     stream: S,
     parser: redis::Parser,

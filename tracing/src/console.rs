@@ -18,8 +18,8 @@ use crate::span::{begin, name_of};
 use crate::switch;
 
 /// As [`spans`](crate::spans), but the spans are those that tokio-console shows as tasks, with their names,
-/// places, polls, wakes and the wakers that are kept: `runtime.spawn` of target `tokio::task`, level `TRACE`. A runtime has one of the
-/// two.
+/// places, polls, wakes and the wakers that are kept: `runtime.spawn` of target `tokio::task`, level
+/// `TRACE`. A runtime has one of the two.
 ///
 /// It shows resources, each as long as a task waits for it: channels, watches, locks and
 /// semaphores, signals, promises, tasks, processes, timers and descriptors, with the waits as operations on
@@ -104,8 +104,8 @@ impl Shown {
 
     /// Tells how many clones of the waker are kept, at the end of a poll that had one.
     pub(crate) fn clones(&self) {
-        /// Those that nobody has kept: the one that is stored, the one here, that of the poll, and that of the
-        /// list of tasks, in which each task is that has ever waited.
+        /// Those that nobody has kept: the one that is stored, the one here, that of the poll, and that of
+        /// the list of tasks, in which each task is that has ever waited.
         const OWN: usize = 4;
         if let Some(last) = self.last() {
             last.tell_of_clones(Arc::strong_count(&last).saturating_sub(OWN));
