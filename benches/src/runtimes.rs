@@ -1,7 +1,7 @@
 //! Our runtimes and the peers', built the same way for each workload.
 //!
 //! In all of them the main thread only waits: what is measured runs in a task on a worker, as a server's work
-//! does. (tokio's current-thread runtime has no worker but the thread that blocks on it.)
+//! does. (`tokio-current` and `twoply-local` have no worker but the thread that blocks on them.)
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use smol::Executor;
 use smol::future;
 use tokio::runtime::{Builder, Handle, Runtime};
-use twoply::green_backend::FiberPromise;
+use twoply::green_backend::{FiberPromise, Green, LocalRuntime};
 use twoply::{Backend, Spawner, Wait as _};
 
 use crate::workload::Context;
@@ -73,6 +73,26 @@ pub(crate) fn twoply_named(system: &str, workers: usize) -> Result<Twoply> {
     let backend = named.unwrap_or(Backend::Green);
     let builder = twoply::Runtime::builder().backend(backend).workers(workers).fibers(promise());
     Ok(Twoply(builder.build().context("building a runtime of ours")?))
+}
+
+/// Our runtime on the thread that waits for it, which is its only worker. It ends when it is dropped.
+pub(crate) struct Local(LocalRuntime);
+
+/// Makes one.
+pub(crate) fn local() -> Result<Local> {
+    Ok(Local(Green::builder().build_local().context("building a runtime of this thread")?))
+}
+
+impl Tasks for Local {
+    type Starter = Spawner;
+
+    fn starter(&self) -> Spawner {
+        self.0.spawner().clone()
+    }
+
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        Ok(self.0.block_on(self.0.spawn(future))??)
+    }
 }
 
 /// The promise that fibers ask for.

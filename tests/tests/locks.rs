@@ -449,3 +449,10 @@ fn a_downgraded_writer_lets_readers_in_and_no_writer(on: &Systems) {
     }
     assert_eq!(*lock.try_read().unwrap(), 2);
 }
+
+#[test]
+fn a_lock_that_nobody_has_waited_for_fits_a_cache_line() {
+    assert!(size_of::<Mutex<u64>>() <= 64);
+    assert!(size_of::<RwLock<u64>>() <= 64);
+    assert!(size_of::<Semaphore>() <= 64);
+}

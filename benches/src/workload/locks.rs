@@ -9,7 +9,8 @@
 //! What differs: tokio's locks go to whoever waits longest. Ours of mutexes, async-lock's (which is `smol`),
 //! parking_lot's and std's go to whoever comes first, unless somebody is about to starve. Straight-line code
 //! (std, parking_lot, `twoply-native`, `twoply-fibers`) blocks for them; the tasks of `twoply-native` are
-//! threads.
+//! threads. `tokio-current` and `twoply-local` have one thread whatever `workers` says: their tasks never meet
+//! at a lock, unless they give way while they hold it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -39,6 +40,7 @@ const MUTEX: Systems = &[
     ("smol", smol::<smol::lock::Mutex<Value>>),
     ("std", threads::<std::sync::Mutex<Value>>),
     ("parking_lot", threads::<parking_lot::Mutex<Value>>),
+    ("twoply-local", twoply_local::<twoply::sync::Mutex<Value>>),
     ("twoply-green", twoply::<twoply::sync::Mutex<Value>>),
     ("twoply-fibers", twoply_here::<twoply::sync::Mutex<Value>>),
     ("twoply-native", twoply_here::<twoply::sync::Mutex<Value>>),
@@ -50,6 +52,7 @@ const RWLOCK: Systems = &[
     ("smol", smol::<smol::lock::RwLock<Value>>),
     ("std", threads::<std::sync::RwLock<Value>>),
     ("parking_lot", threads::<parking_lot::RwLock<Value>>),
+    ("twoply-local", twoply_local::<twoply::sync::RwLock<Value>>),
     ("twoply-green", twoply::<twoply::sync::RwLock<Value>>),
     ("twoply-fibers", twoply_here::<twoply::sync::RwLock<Value>>),
     ("twoply-native", twoply_here::<twoply::sync::RwLock<Value>>),
@@ -59,6 +62,7 @@ const SEMAPHORE: Systems = &[
     ("tokio-current", tokio::<WithPermit<tokio::sync::Semaphore>>),
     ("tokio-multi", tokio::<WithPermit<tokio::sync::Semaphore>>),
     ("smol", smol::<WithPermit<smol::lock::Semaphore>>),
+    ("twoply-local", twoply_local::<WithPermit<twoply::sync::Semaphore>>),
     ("twoply-green", twoply::<WithPermit<twoply::sync::Semaphore>>),
     ("twoply-fibers", twoply_here::<WithPermit<twoply::sync::Semaphore>>),
     ("twoply-native", twoply_here::<WithPermit<twoply::sync::Semaphore>>),
@@ -341,6 +345,10 @@ fn threads<L: LockedHere>(ctx: &Context) -> Result<Sample> {
 
 fn twoply<L: LockedAsync>(ctx: &Context) -> Result<Sample> {
     tasks::<L>(ctx, &runtimes::twoply(ctx)?)
+}
+
+fn twoply_local<L: LockedAsync>(ctx: &Context) -> Result<Sample> {
+    tasks::<L>(ctx, &runtimes::local()?)
 }
 
 fn twoply_here<L: LockedHere>(ctx: &Context) -> Result<Sample> {

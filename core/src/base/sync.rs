@@ -8,6 +8,7 @@
 /// An `UnsafeCell` whose accesses the models see.
 #[cfg(not(loom))]
 pub(crate) mod cell;
+mod cold_mutex;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(loom)]
@@ -19,6 +20,7 @@ mod raw_lock;
 #[cfg(loom)]
 pub(crate) mod seq_cst;
 
+pub(crate) use cold_mutex::ColdMutex;
 #[cfg(loom)]
 pub(crate) use loom::cell;
 #[cfg(loom)]

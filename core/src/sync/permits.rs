@@ -55,7 +55,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::lock::Sight;
 use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::base::sync::{Mutex, MutexGuard, lock};
+use crate::base::sync::{ColdMutex, MutexGuard};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
 use crate::kernel::coop;
@@ -91,15 +91,16 @@ pub(super) const MAX: usize = usize::MAX / ONE;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Closed;
 
-/// Permits, and those who wait for some. The word comes first, for who has something else in its cache line.
+/// Permits, and those who wait for some. The word comes last, for who has something else in its cache line.
 #[repr(C)]
 pub(super) struct Permits {
+    queue: ColdMutex<Queue>,
     /// The word of the diagram above.
     word: AtomicUsize,
-    queue: Mutex<Queue>,
 }
 
 /// Those who wait for permits.
+#[derive(Default)]
 struct Queue {
     waiters: LinkedSlab<Waiter>,
     /// The time for which nobody has given permits back, and the same one has been in front of the queue,
@@ -138,14 +139,12 @@ impl Permits {
     /// Makes `count` permits, [`MAX`] at most.
     #[cfg(not(loom))]
     pub(super) const fn new(count: usize) -> Permits {
-        let queue = Queue { waiters: LinkedSlab::new(), tenure: None };
-        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(queue) }
+        Permits { queue: ColdMutex::new(), word: AtomicUsize::new(count * ONE) }
     }
 
     #[cfg(all(test, loom))]
     pub(super) fn new(count: usize) -> Permits {
-        let queue = Queue { waiters: LinkedSlab::new(), tenure: None };
-        Permits { word: AtomicUsize::new(count * ONE), queue: Mutex::new(queue) }
+        Permits { queue: ColdMutex::new(), word: AtomicUsize::new(count * ONE) }
     }
 
     /// Returns the number of permits that are free.
@@ -267,7 +266,7 @@ impl Permits {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
         // waker's.
         let waker = StoredWaker::of(waker);
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         // Relaxed: what this sees, and what sees this, are operations on the same word.
         self.word.fetch_or(WAITING, Relaxed);
         let acquired = self.try_acquire(wants);
@@ -288,7 +287,7 @@ impl Permits {
     ) -> Poll<Result<(), Closed>> {
         let mut spare = None;
         loop {
-            let mut queue = lock(&self.queue);
+            let mut queue = self.queue.lock();
             let is_front = queue.waiters.first(|_| true) == Some(key);
             let Some(waiter) = queue.waiters.find(key) else {
                 wait_key.take();
@@ -331,7 +330,7 @@ impl Permits {
     /// goes to the next ones.
     pub(super) fn stop(&self, wait_key: &mut WaitKey, count: usize) {
         let Some(key) = wait_key.take() else { return };
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let left = queue.waiters.remove(key);
         if left.is_none() {
             drop(queue);
@@ -380,7 +379,7 @@ impl Permits {
         // something to do for others, too.
         let comes_anyway = word & (WOKEN | STRICT | WATCHED) == WOKEN && word / ONE == 0;
         if !comes_anyway {
-            let mut queue = lock(&self.queue);
+            let mut queue = self.queue.lock();
             self.end_tenure(&mut queue);
             self.settle(queue, true);
         }
@@ -442,7 +441,7 @@ impl Permits {
     /// Returns the time for which nobody gives permits back, and the same one is in front of the queue, from
     /// now on.
     pub(super) fn tenure(&self) -> Tenure {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         // Acquire pairs with Release in `release`: who had permits before is seen not to have them.
         self.word.fetch_or(WATCHED, Acquire);
         queue.tenure.get_or_insert_with(Tenure::new).clone()
@@ -450,14 +449,14 @@ impl Permits {
 
     /// Returns the task of the wait that is in front of the one with this key, and of all others.
     pub(super) fn front_before(&self, wait_key: &WaitKey) -> Option<TaskId> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let front = queue.waiters.first(|_| true);
         if front == wait_key.get() { None } else { queue.waiters.front()?.task }
     }
 
     /// Takes up to `count` permits that are free, for good. Returns how many. Those who wait are not asked.
     pub(super) fn forget(&self, count: usize) -> usize {
-        let queue = lock(&self.queue);
+        let queue = self.queue.lock();
         let mut word = self.word.load(Relaxed);
         let forgotten = loop {
             let forgotten = count.min(word / ONE);
@@ -472,7 +471,7 @@ impl Permits {
 
     /// Makes step 6. Permits that have been granted stay so.
     pub(super) fn close(&self) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         // Release pairs with Acquire in `is_closed`.
         self.word.fetch_or(CLOSED, Release);
         let mut wakers = Vec::new();

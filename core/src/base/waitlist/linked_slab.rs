@@ -49,6 +49,12 @@ impl<V> Slot<V> {
     }
 }
 
+impl<V> Default for LinkedSlab<V> {
+    fn default() -> LinkedSlab<V> {
+        LinkedSlab::new()
+    }
+}
+
 impl<V> LinkedSlab<V> {
     pub(crate) const fn new() -> LinkedSlab<V> {
         LinkedSlab { first: Slot::free(NONE), more: Vec::new(), free: 0, head: NONE, tail: NONE }

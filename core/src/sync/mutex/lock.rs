@@ -1,7 +1,7 @@
 //! Waiting for the lock of a mutex: the futures.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{self, Future};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -44,7 +44,9 @@ impl<'a, T: ?Sized> Lock<'a, T> {
     /// ```
     #[inline]
     pub fn wait(mut self) -> MutexGuard<'a, T> {
-        let Some(mutex) = self.lock_at_once() else { return Wait::wait(self) };
+        let Some(mutex) = self.lock_at_once() else {
+            return Wait::wait(future::poll_fn(move |cx| self.poll_guard(cx)));
+        };
         // It has never waited, so there is nothing to end.
         std::mem::forget(self);
         MutexGuard::unless_poisoned(mutex)
@@ -88,6 +90,15 @@ impl<'a, T: ?Sized> Lock<'a, T> {
         self.mutex = None;
         Poll::Ready(locked.map(|_holder| mutex))
     }
+
+    /// Polls for the guard, where [`Lock::lock_at_once`] has not got it.
+    #[cold]
+    fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+        match ready!(self.lock_in_turn(cx)) {
+            Ok(mutex) => Poll::Ready(MutexGuard::unless_poisoned(mutex)),
+            Err(cycle) => refuse_deadlock(&cycle),
+        }
+    }
 }
 
 impl<'a, T: ?Sized> Future for Lock<'a, T> {
@@ -95,12 +106,9 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
-        if let Some(mutex) = self.lock_at_once() {
-            return Poll::Ready(MutexGuard::unless_poisoned(mutex));
-        }
-        match ready!(self.lock_in_turn(cx)) {
-            Ok(mutex) => Poll::Ready(MutexGuard::unless_poisoned(mutex)),
-            Err(cycle) => refuse_deadlock(&cycle),
+        match self.lock_at_once() {
+            Some(mutex) => Poll::Ready(MutexGuard::unless_poisoned(mutex)),
+            None => self.poll_guard(cx),
         }
     }
 }

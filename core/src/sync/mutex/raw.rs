@@ -53,7 +53,7 @@ use std::task::{Poll, Waker};
 use super::super::lock::{RawLock, Sight};
 use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::atomic::{AtomicU32, AtomicU64};
-use crate::base::sync::{Mutex as ShortMutex, const_fn, lock};
+use crate::base::sync::{ColdMutex, const_fn};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 use crate::kernel::task::TaskId;
@@ -74,16 +74,19 @@ const WATCHED: u32 = 1 << 4;
 /// The number of times that a waiter may be woken and come too late, before the lock is handed over to it.
 const PATIENCE: u32 = 4;
 
-/// A lock without a value, and those who wait for it.
+/// A lock without a value, and those who wait for it. What each locking writes to comes last, close to the
+/// value, which follows: most often they share a cache line.
+#[repr(C)]
 pub(super) struct RawMutex {
-    /// The word of the diagram above.
-    word: AtomicU32,
+    queue: ColdMutex<Queue>,
     /// The number of the task that has the lock; 0 if nobody has it, or it is not known who.
     holder: AtomicU64,
-    queue: ShortMutex<Queue>,
+    /// The word of the diagram above.
+    word: AtomicU32,
 }
 
 /// Those who wait for a lock.
+#[derive(Default)]
 struct Queue {
     waiters: LinkedSlab<Waiter>,
     /// The time for which somebody has the lock, while the word says WATCHED.
@@ -106,7 +109,7 @@ impl HeldLock for RawMutex {
     }
 
     fn tenure(&self) -> Option<Tenure> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let mut word = self.word.load(Relaxed);
         while word & LOCKED != 0 {
             // Acquire pairs with Release in `unlock`: who had the lock before is seen not to be the holder.
@@ -123,8 +126,9 @@ impl HeldLock for RawMutex {
 impl RawLock for RawMutex {
     #[inline]
     fn try_lock(&self) -> bool {
-        // Acquire pairs with Release in `unlock`, here and in `try_barge`.
-        self.word.compare_exchange(0, LOCKED, Acquire, Relaxed).is_ok() || self.try_barge()
+        // Whatever else is set stays as it is; so does LOCKED where somebody has the lock. Acquire pairs with
+        // Release in `unlock`.
+        self.word.fetch_or(LOCKED, Acquire) & LOCKED == 0
     }
 
     fn look(&self) -> Sight {
@@ -135,17 +139,18 @@ impl RawLock for RawMutex {
         }
     }
 
-    #[inline]
+    #[cold]
     fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
-        if !wait_key.is_set() && self.try_lock() {
-            return Poll::Ready(());
-        }
-        self.poll_contended(wait_key, waker)
+        let polled = match wait_key.get() {
+            None => self.enter(wait_key, waker),
+            Some(key) => self.come_back(wait_key, key, waker),
+        };
+        waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
     }
 
     fn stop(&self, wait_key: &mut WaitKey) {
         let Some(key) = wait_key.take() else { return };
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let left = queue.waiters.remove(key);
         let next = match &left {
             None => self.pass_on(&mut queue),
@@ -167,32 +172,11 @@ impl RawMutex {
         /// Returns a lock that nobody has.
         pub(super) fn new() -> RawMutex {
             RawMutex {
-                word: AtomicU32::new(0),
+                queue: ColdMutex::new(),
                 holder: AtomicU64::new(0),
-                queue: ShortMutex::new(Queue { waiters: LinkedSlab::new(), tenure: None }),
+                word: AtomicU32::new(0),
             }
         }
-    }
-
-    /// Takes the lock if nobody has it, though others may wait for it.
-    fn try_barge(&self) -> bool {
-        let mut word = self.word.load(Relaxed);
-        while word & LOCKED == 0 {
-            match self.word.compare_exchange_weak(word, word | LOCKED, Acquire, Relaxed) {
-                Ok(_) => return true,
-                Err(now) => word = now,
-            }
-        }
-        false
-    }
-
-    #[cold]
-    fn poll_contended(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
-        let polled = match wait_key.get() {
-            None => self.enter(wait_key, waker),
-            Some(key) => self.come_back(wait_key, key, waker),
-        };
-        waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
     }
 
     /// Makes step 3, of one that has not waited yet.
@@ -200,7 +184,7 @@ impl RawMutex {
         // Cloned before the lock is taken, and dropped, as the older local, after it: both run code of the
         // waker's.
         let waker = StoredWaker::of(waker);
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if self.lock_or_change(0, WAITING) {
             return Poll::Ready(());
         }
@@ -213,7 +197,7 @@ impl RawMutex {
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<()> {
         let mut spare = None;
         loop {
-            let mut queue = lock(&self.queue);
+            let mut queue = self.queue.lock();
             let Some(waiter) = queue.waiters.find(key) else {
                 wait_key.take();
                 return Poll::Ready(());
@@ -227,7 +211,7 @@ impl RawMutex {
                     if is_woken { WOKEN } else { 0 },
                     if late >= PATIENCE { HANDOFF } else { 0 },
                 ),
-                false => self.try_barge(),
+                false => self.try_lock(),
             };
             if is_locked {
                 wait_key.take();
@@ -285,23 +269,22 @@ impl RawMutex {
     #[inline]
     pub(super) fn unlock(&self) {
         self.set_holder(None);
-        // Release pairs with Acquire in `try_lock`: the next one sees what this one has done.
-        if self.word.compare_exchange(LOCKED, 0, Release, Relaxed).is_err() {
-            self.unlock_contended();
-        }
-    }
-
-    #[cold]
-    fn unlock_contended(&self) {
-        let mut word = self.word.load(Relaxed);
+        // As long as nobody waits, this is so.
+        let mut word = LOCKED;
         while word & (HANDOFF | WATCHED) == 0 && (word & WAITING == 0 || word & WOKEN != 0) {
-            // Somebody is on its way already, or nobody waits any more.
+            // Nobody waits, or somebody is on its way already. Release pairs with Acquire in `try_lock`: the
+            // next one sees what this one has done.
             match self.word.compare_exchange_weak(word, word & !LOCKED, Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }
         }
-        let mut queue = lock(&self.queue);
+        self.unlock_contended();
+    }
+
+    #[cold]
+    fn unlock_contended(&self) {
+        let mut queue = self.queue.lock();
         let next = self.pass_on(&mut queue);
         drop(queue);
         wake(next);

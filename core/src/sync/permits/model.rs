@@ -18,12 +18,12 @@ fn poll(permits: &Permits, wait_key: &mut WaitKey, count: usize) -> Poll<Result<
 /// Returns true if the one with this key has nothing to wait for any more.
 fn is_woken(permits: &Permits, wait_key: &WaitKey) -> bool {
     let key = wait_key.get().expect("it waits");
-    lock(&permits.queue).waiters.find(key).is_none_or(|waiter| waiter.waker.is_none())
+    permits.queue.lock().waiters.find(key).is_none_or(|waiter| waiter.waker.is_none())
 }
 
 fn assert_idle(permits: &Permits, free: usize) {
     assert_eq!(permits.word.load(Relaxed), free * ONE, "somebody has left something behind");
-    assert!(lock(&permits.queue).waiters.is_empty());
+    assert!(permits.queue.lock().waiters.is_empty());
 }
 
 /// Starts somebody who gives a permit back, and takes it again and gives it back if it is still there.

@@ -23,27 +23,27 @@ pub(super) const WRITER: usize = permits::MAX;
 /// The number of tasks that are known to have the lock. More readers have it unknown.
 const KNOWN: usize = 4;
 
-/// A lock without a value. Whoever takes it or gives it back writes to the holders and to the word of the
-/// permits, which comes first there: in this order they most often share a cache line.
+/// A lock without a value. Whoever takes it or gives it back writes to the word of the permits, which comes
+/// last there, and to the holders; and the value follows: in this order they most often share a cache line.
 #[repr(C)]
 pub(super) struct RawRwLock {
+    permits: Permits,
     /// The numbers of tasks that have the lock; 0 in a slot that is free. A number is there only while its
     /// task has not given back what it was entered for: who has entered it takes it out before. Of two that
     /// enter theirs at once one may be lost.
     holders: [AtomicU64; KNOWN],
-    permits: Permits,
 }
 
 impl RawRwLock {
     /// Returns a lock that nobody has.
     #[cfg(not(loom))]
     pub(super) const fn new() -> RawRwLock {
-        RawRwLock { holders: [const { AtomicU64::new(0) }; KNOWN], permits: Permits::new(WRITER) }
+        RawRwLock { permits: Permits::new(WRITER), holders: [const { AtomicU64::new(0) }; KNOWN] }
     }
 
     #[cfg(all(test, loom))]
     fn new() -> RawRwLock {
-        RawRwLock { holders: std::array::from_fn(|_| AtomicU64::new(0)), permits: Permits::new(WRITER) }
+        RawRwLock { permits: Permits::new(WRITER), holders: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
     /// Returns the slot that a task begins with. Each has one of its own: so few of those that come at once

@@ -1,7 +1,7 @@
 //! Waiting for a lock: the futures.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{self, Future};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -52,7 +52,9 @@ macro_rules! waiting {
             /// As the future does.
             #[inline]
             pub fn wait(mut self) -> $guard<$($life,)? T> {
-                let Some(guard) = self.lock_at_once() else { return Wait::wait(self) };
+                let Some(guard) = self.lock_at_once() else {
+                    return Wait::wait(future::poll_fn(move |cx| self.poll_guard(cx)));
+                };
                 // It has never waited, so there is nothing to end.
                 std::mem::forget(self);
                 guard
@@ -75,6 +77,15 @@ macro_rules! waiting {
                 let lock = self.lock.take().expect(POLLED_AGAIN);
                 Poll::Ready(locked.map(|holder| $guard::new(lock, holder)))
             }
+
+            /// Polls for the guard, where it was not to be had at once.
+            #[cold]
+            fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<$guard<$($life,)? T>> {
+                match ready!(self.lock_in_turn(cx)) {
+                    Ok(guard) => Poll::Ready(guard),
+                    Err(cycle) => refuse_deadlock(&cycle),
+                }
+            }
         }
 
         impl<$($life,)? T: ?Sized> Future for $name<$($life,)? T> {
@@ -82,12 +93,9 @@ macro_rules! waiting {
 
             #[inline]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                if let Some(guard) = self.lock_at_once() {
-                    return Poll::Ready(guard);
-                }
-                match ready!(self.lock_in_turn(cx)) {
-                    Ok(guard) => Poll::Ready(guard),
-                    Err(cycle) => refuse_deadlock(&cycle),
+                match self.lock_at_once() {
+                    Some(guard) => Poll::Ready(guard),
+                    None => self.poll_guard(cx),
                 }
             }
         }

@@ -38,13 +38,13 @@ impl Guarded {
         // SAFETY: nobody else is left.
         self.value.with(|value| assert_eq!(unsafe { *value }, sum));
         assert_eq!(self.raw.word.load(Relaxed), 0, "somebody has left something behind");
-        assert!(lock(&self.raw.queue).waiters.is_empty());
+        assert!(self.raw.queue.lock().waiters.is_empty());
     }
 
     /// Returns true if the one with this key has nothing to wait for any more.
     fn is_woken(&self, wait_key: &WaitKey) -> bool {
         let key = wait_key.get().expect("it waits");
-        lock(&self.raw.queue).waiters.find(key).is_none_or(|waiter| waiter.waker.is_none())
+        self.raw.queue.lock().waiters.find(key).is_none_or(|waiter| waiter.waker.is_none())
     }
 }
 
