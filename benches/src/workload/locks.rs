@@ -9,8 +9,8 @@
 //! What differs: tokio's locks go to whoever waits longest. Ours of mutexes, async-lock's (which is `smol`),
 //! parking_lot's and std's go to whoever comes first, unless somebody is about to starve. Straight-line code
 //! (std, parking_lot, `twoply-native`, `twoply-fibers`) blocks for them; the tasks of `twoply-native` are
-//! threads. `tokio-current` and `twoply-local` have one thread whatever `workers` says: their tasks never meet
-//! at a lock, unless they give way while they hold it.
+//! threads. `tokio-current` and `twoply-local` have one thread whatever `workers` says: their tasks never
+//! meet at a lock, unless they give way while they hold it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
