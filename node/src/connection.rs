@@ -139,12 +139,26 @@ impl Connection {
 
     /// Returns the pid of a process of the peer.
     pub(crate) fn there(self: &Arc<Self>, pid: &wire::Pid) -> Pid {
-        if *pid.node == *self.peer.name && pid.creation == self.peer.creation {
-            let endpoint = There::new(Route::First(Arc::clone(self)), Target::Pid(pid.clone()));
-            return remote::pid(&self.row, serial(pid), endpoint);
+        if self.is_of(pid) {
+            return self.by(Route::First(Arc::clone(self)), pid);
         }
         // A pid of an earlier incarnation, or of a third node.
         self.shared.elsewhere(pid)
+    }
+
+    /// Returns the pid of a process of the peer that is nobody when this connection has ended, so that
+    /// nothing done to it connects. A pid that is not the peer's has none.
+    pub(crate) fn only_there(self: &Arc<Self>, pid: &wire::Pid) -> Option<Pid> {
+        self.is_of(pid).then(|| self.by(Route::Connection(Arc::clone(self)), pid))
+    }
+
+    /// Returns true if a pid is of this incarnation of the peer.
+    fn is_of(&self, pid: &wire::Pid) -> bool {
+        *pid.node == *self.peer.name && pid.creation == self.peer.creation
+    }
+
+    fn by(&self, route: Route, pid: &wire::Pid) -> Pid {
+        remote::pid(&self.row, serial(pid), There::new(route, Target::Pid(pid.clone())))
     }
 
     /// Returns a frame of a control message and what follows, if it can be written.

@@ -22,8 +22,9 @@ use crate::wire::{Atom, FromTerm, Term, ToTerm};
 /// dropped it leaves the others, which forget its members.
 ///
 /// Changes, here and elsewhere, are known a moment later. The members of a node that is lost go with it,
-/// until it is connected again. A scope that is started on a connected node of Erlang's is found within 5
-/// seconds, and sooner where the node has just been connected.
+/// until it is connected again; a scope never connects nodes by itself, as Erlang's may. A scope that is
+/// started on a connected node of Erlang's is found within 5 seconds, and sooner where the node has just been
+/// connected.
 ///
 /// # Examples
 /// ```

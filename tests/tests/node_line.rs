@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid as Process, Signal, kill_process};
 use twoply_core::Wait;
-use twoply_core::actor::{self, Event, ExitReason, ProcessRef};
+use twoply_core::actor::{self, Event, ExitReason, Group, ProcessRef};
 use twoply_core::promise::Resolver;
 use twoply_core::time::timeout;
-use twoply_node::wire::{Atom, FromTerm, Pid};
+use twoply_node::wire::{Atom, FromTerm, Pid, Term};
 use twoply_node::{CallError, Node, Remote};
 use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
 
@@ -27,6 +27,7 @@ laws! {
         a_reset_is_told_to_both_sides_and_the_line_heals,
         a_slow_line_changes_nothing,
         a_flipped_byte_ends_the_connection_alone,
+        groups_agree_again_after_a_split,
     }
     two_workers {
         a_killed_peer_comes_back_as_another_one,
@@ -222,6 +223,37 @@ fn a_flipped_byte_ends_the_connection_alone(on: &Systems) {
     });
     setup.the_peer_was_told();
     setup.works(on);
+}
+
+/// Both sides of a split go on with the members that they have, others join meanwhile, and when they connect
+/// each knows all again.
+fn groups_agree_again_after_a_split(on: &Systems) {
+    let Some(mut setup) = Setup::start(on) else { return };
+    // Erlang's scope answers one that it has just lost, and would connect to it by a line of its own.
+    setup.erlang.eval("ok = application:set_env(kernel, dist_auto_connect, never)");
+    setup.erlang.eval("{ok, _} = pg:start_link(books)");
+    let (pg, group, readers) = (setup.node.pg("books").unwrap(), Group::new(), Term::atom("readers"));
+    pg.share(readers.clone(), &group);
+    let agree = |setup: &mut Setup, members: usize| {
+        eventually("we know", || pg.pids(&readers).len() == members);
+        let there = "length(pg:get_members(books, readers))";
+        eventually("they know", || setup.erlang.eval(there) == members.to_string());
+    };
+    let mut members = Vec::new();
+    for _ in 0..5 {
+        setup.connect(on);
+        // In the first round they may not have said a word yet.
+        agree(&mut setup, 2 * members.len());
+        setup.proxy.reset();
+        eventually("we are alone", || setup.node.nodes().is_empty());
+        eventually("so is the peer", || setup.erlang.eval("nodes(hidden)") == "[]");
+        agree(&mut setup, members.len());
+        let body = async |mut me: actor::Process<()>| drop(me.receive().await);
+        members.push(twoply_tests::builder(on).spawn(body).unwrap());
+        group.join(&members[members.len() - 1]);
+        setup.erlang.eval("pg:join(books, readers, spawn(fun() -> receive stop -> ok end end))");
+        agree(&mut setup, members.len());
+    }
 }
 
 fn a_line_that_is_silent_both_ways_is_noticed(on: &Systems) {

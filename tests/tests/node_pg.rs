@@ -5,7 +5,7 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Group, Process, ProcessRef};
 use twoply_node::wire::Term;
-use twoply_node::{Node, Pg, PgError};
+use twoply_node::{Event, Node, Pg, PgError};
 use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
 laws! {
@@ -13,6 +13,7 @@ laws! {
         erlang_and_this_node_know_each_others_members,
         a_scope_that_erlang_starts_later_is_found,
         a_scope_among_nodes_of_ours,
+        a_scope_connects_nobody,
     }
 }
 
@@ -164,4 +165,40 @@ fn a_scope_among_nodes_of_ours(on: &Systems) {
     eventually("the one that is shut down is forgotten", || count(&one) == 10);
     groups.iter().flat_map(Group::members).for_each(|member| drop(member.try_send(String::new())));
     eventually("all have ended", || count(&one) == 0);
+}
+
+/// A scope that hears of a peer whose connection has ended meanwhile makes no other one.
+fn a_scope_connects_nobody(on: &Systems) {
+    let nodes = ["one", "two"].map(|name| start(on, &format!("{name}@localhost"), None));
+    for (from, to) in [(0, 1), (1, 0)] {
+        nodes[from].add_peer(nodes[to].name(), nodes[to].local_addr());
+    }
+    let scopes = nodes.each_ref().map(|node| node.pg("pg").unwrap());
+    let events = nodes.each_ref().map(Node::events);
+    for round in 0..100 {
+        connect(on, &nodes[0], nodes[1].name());
+        for events in &events {
+            assert!(matches!(events.recv().wait(), Ok(Event::Up { .. })));
+        }
+        // By now they have said all, something or nothing.
+        (0..round % 10).for_each(|_| std::thread::yield_now());
+        nodes[round % 2].disconnect(nodes[1 - round % 2].name());
+        for events in &events {
+            assert!(matches!(events.recv().wait(), Ok(Event::Down { .. })));
+        }
+    }
+    assert!(events.iter().all(|events| events.try_recv().is_err()));
+    // What they have heard keeps them from nothing.
+    connect(on, &nodes[0], nodes[1].name());
+    let (heard, _hears) = std::sync::mpsc::channel();
+    let groups = scopes.each_ref().map(|scope| {
+        let (group, member) = (Group::new(), reader(on, &heard));
+        group.join(&member);
+        scope.share(readers(), &group);
+        (group, member)
+    });
+    for scope in &scopes {
+        eventually("both know both", || count(scope) == 2);
+    }
+    groups.iter().for_each(|(_, member)| member.send(String::new()).wait().unwrap());
 }

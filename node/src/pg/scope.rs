@@ -63,6 +63,9 @@ enum Tell {
 pub(super) struct Peer {
     connection: Arc<Connection>,
     pid: wire::Pid,
+    /// The same, by that connection alone: no scope connects nodes, and what it knows of a peer ends with the
+    /// connection that has told it.
+    there: Pid,
 }
 
 impl<'a> FromTerm<'a> for Peer {
@@ -70,7 +73,10 @@ impl<'a> FromTerm<'a> for Peer {
         let pid = wire::Pid::from_term(input)?;
         let way = input.context::<Way>();
         let way = way.ok_or_else(|| DecodeError::refused("a peer is on another node"))?;
-        Ok(Peer { connection: Arc::clone(&way.connection), pid })
+        let connection = Arc::clone(&way.connection);
+        let there = connection.only_there(&pid);
+        let there = there.ok_or_else(|| DecodeError::refused("a peer speaks for itself"))?;
+        Ok(Peer { connection, pid, there })
     }
 }
 
@@ -180,9 +186,14 @@ impl Scope {
 
     /// Returns the process of a peer, which is known and monitored from now on; and whether it was before.
     fn meet(&mut self, me: &Process<Inward>, peer: Peer) -> (Pid, bool) {
-        let pid = peer.connection.there(&peer.pid);
-        let was_known = self.peers.contains_key(&pid);
+        let pid = peer.there.clone();
+        let known = self.peers.get(&pid);
+        // By a connection of before, whose end this process has not been told yet, it is another one.
+        let was_known = known.is_some_and(|(old, _)| Arc::ptr_eq(&old.connection, &peer.connection));
         if !was_known {
+            if let Some(last) = self.forget(&pid) {
+                me.demonitor(last);
+            }
             let monitor = me.monitor(&pid);
             self.members.lock().there.insert(pid.clone(), Groups::default());
             self.peers.insert(pid.clone(), (peer, monitor));
@@ -211,13 +222,13 @@ impl Scope {
             }
             // As in OTP, nobody counts who has not been met: it may come of a node that has been lost since.
             Told::Join(peer, group, Pids(members)) => {
-                let pid = peer.connection.there(&peer.pid);
+                let pid = peer.there;
                 if let Some(groups) = self.members.lock().there.get_mut(&pid) {
                     groups.add(&group, members);
                 }
             }
             Told::Leave(peer, Pids(members), names) => {
-                let pid = peer.connection.there(&peer.pid);
+                let pid = peer.there;
                 if let Some(groups) = self.members.lock().there.get_mut(&pid) {
                     names.iter().for_each(|name| members.iter().for_each(|member| groups.take(name, member)));
                 }
@@ -239,13 +250,19 @@ impl Scope {
         self.peers.values().for_each(|(peer, _)| peer.tell(what));
     }
 
-    /// Forgets a process of the scope that has ended or left, and its members.
+    /// Has a process of the scope that has ended or left be forgotten.
     fn lost(&mut self, monitor: MonitorRef) {
         let known = self.peers.iter().find(|(_, (_, other))| *other == monitor);
         if let Some(pid) = known.map(|(pid, _)| pid.clone()) {
-            self.peers.remove(&pid);
-            let members = self.members.lock().there.remove(&pid);
-            drop(members);
+            self.forget(&pid);
         }
+    }
+
+    /// Forgets a process of the scope and its members, and returns its monitor.
+    fn forget(&mut self, pid: &Pid) -> Option<MonitorRef> {
+        let (_, monitor) = self.peers.remove(pid)?;
+        let members = self.members.lock().there.remove(pid);
+        drop(members);
+        Some(monitor)
     }
 }
