@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use twoply_core::Wait;
 use twoply_core::actor::Process;
@@ -42,7 +42,10 @@ laws! {
         erlang_and_we_connect_at_once_many_times,
         wrong_cookies_leave_nothing,
     }
-    native { too_many_and_silent_callers_are_turned_away }
+    native {
+        too_many_and_silent_callers_are_turned_away,
+        a_visible_node_without_global_holds_up_the_cluster,
+    }
 }
 
 // The name is asked for again for 2 seconds, since it may be that of a node that has just died.
@@ -461,4 +464,36 @@ fn too_many_and_silent_callers_are_turned_away(on: &Systems) {
     assert!(begun.elapsed() > Duration::from_secs(5));
     let _peer = Scripted::connect(&node, "peer@localhost");
     eventually("others are welcome again", || node.nodes() == ["peer@localhost"]);
+}
+
+/// The reason for which no node of ours is visible: here a peer says that it is one, to a cluster of two, and
+/// takes no part in the protocol of `global`.
+fn a_visible_node_without_global_holds_up_the_cluster(_: &Systems) {
+    let Some(mut erlang) = ErlangNode::start(COOKIE, 60) else { return };
+    let second = format!(
+        "{{ok, _, Second}} = peer:start(#{{name => second{}, host => \"localhost\", \
+         connection => standard_io, args => [\"-setcookie\", \"{COOKIE}\"]}}), net_adm:ping(Second)",
+        process::id(),
+    );
+    assert_eq!(erlang.eval(&second), "pong");
+    let (address, name) = (erlang.address(), erlang.name.clone());
+    let connect =
+        |own: &str, flags| Scripted::connect_to(&name, address, Own { flags, ..Scripted::own(own) });
+    let begin = "Own = self(), spawn(fun() -> Own ! {synced, global:sync()} end)";
+    let synced = "(fun() -> receive {synced, Answer} -> Answer after 30000 -> none end end)()";
+    // A hidden one is none of its business.
+    let _hidden = connect("hidden@localhost", Flags::OFFERED);
+    eventually("they are connected", || erlang.eval("length(nodes(hidden))") == "1");
+    erlang.eval(begin);
+    assert_eq!(erlang.eval(synced), "ok");
+    // One that is visible is waited for until it is gone, though names are registered without it.
+    let visible = connect("visible@localhost", Flags::OFFERED | Flags::PUBLISHED);
+    eventually("it is met", || erlang.eval("lists:member('visible@localhost', nodes())") == "true");
+    let waits = "lists:keymember('visible@localhost', 1, element(5, sys:get_state(global_name_server)))";
+    eventually("it is waited for", || erlang.eval(waits) == "true");
+    erlang.eval(begin);
+    assert_eq!(erlang.eval("global:register_name(shop, self())"), "yes");
+    assert_eq!(erlang.eval("receive {synced, _} -> synced after 0 -> waits end"), "waits");
+    drop(visible);
+    assert_eq!(erlang.eval(synced), "ok");
 }

@@ -61,7 +61,8 @@ pub enum StartError {
     #[error("another node of this host has the name")]
     Taken,
     /// Nodes of this library are hidden. `global` on each visible node counts on all others to take part in
-    /// its protocol, and one that does not holds up the registration of names in the whole cluster.
+    /// its protocol: one that does not knows no global names, and keeps `global:sync` of the others waiting
+    /// for as long as it is connected.
     #[error("a visible node has to take part in the protocol of `global`, which this library does not")]
     NotHidden,
     /// The port mapper does not answer.

@@ -1,7 +1,7 @@
 //! A peer of the tests' own, which says what it likes.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use twoply_node::Node;
@@ -35,9 +35,14 @@ impl Scripted {
 
     /// As [`Scripted::connect`], as a node that presents itself so.
     pub(crate) fn connect_as(node: &Node, own: Own) -> Scripted {
-        let mut stream = TcpStream::connect(node.local_addr()).unwrap();
+        Scripted::connect_to(node.name(), node.local_addr(), own)
+    }
+
+    /// As [`Scripted::connect_as`], to any node.
+    pub(crate) fn connect_to(name: &str, address: SocketAddr, own: Own) -> Scripted {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
-        let (mut connector, mut say) = Connector::new(own.clone(), node.name(), 99);
+        let (mut connector, mut say) = Connector::new(own.clone(), name, 99);
         loop {
             if !say.is_empty() {
                 stream.write_all(&[&(say.len() as u16).to_be_bytes(), say.as_slice()].concat()).unwrap();
