@@ -44,9 +44,7 @@ impl<'a, T: ?Sized> Lock<'a, T> {
     /// ```
     #[inline]
     pub fn wait(mut self) -> MutexGuard<'a, T> {
-        let Some(mutex) = self.lock_at_once() else {
-            return Wait::wait(future::poll_fn(move |cx| self.poll_guard(cx)));
-        };
+        let Some(mutex) = self.lock_at_once() else { return self.wait_in_turn() };
         // It has never waited, so there is nothing to end.
         std::mem::forget(self);
         MutexGuard::unless_poisoned(mutex)
@@ -89,6 +87,12 @@ impl<'a, T: ?Sized> Lock<'a, T> {
         let locked = ready!(self.waiting.poll_in_turn(&mutex.raw, cx, take_lock));
         self.mutex = None;
         Poll::Ready(locked.map(|_holder| mutex))
+    }
+
+    /// Blocks for the guard, where [`Lock::lock_at_once`] has not got it.
+    #[cold]
+    fn wait_in_turn(mut self) -> MutexGuard<'a, T> {
+        Wait::wait(future::poll_fn(move |cx| self.poll_guard(cx)))
     }
 
     /// Polls for the guard, where [`Lock::lock_at_once`] has not got it.

@@ -52,9 +52,7 @@ macro_rules! waiting {
             /// As the future does.
             #[inline]
             pub fn wait(mut self) -> $guard<$($life,)? T> {
-                let Some(guard) = self.lock_at_once() else {
-                    return Wait::wait(future::poll_fn(move |cx| self.poll_guard(cx)));
-                };
+                let Some(guard) = self.lock_at_once() else { return self.wait_in_turn() };
                 // It has never waited, so there is nothing to end.
                 std::mem::forget(self);
                 guard
@@ -76,6 +74,12 @@ macro_rules! waiting {
                 let locked = ready!(self.waiting.poll_in_turn(&Access::<$permits>(&lock.raw), cx, $holder));
                 let lock = self.lock.take().expect(POLLED_AGAIN);
                 Poll::Ready(locked.map(|holder| $guard::new(lock, holder)))
+            }
+
+            /// Blocks for the guard, where it was not to be had at once.
+            #[cold]
+            fn wait_in_turn(mut self) -> $guard<$($life,)? T> {
+                Wait::wait(future::poll_fn(move |cx| self.poll_guard(cx)))
             }
 
             /// Polls for the guard, where it was not to be had at once.
