@@ -30,8 +30,11 @@ func listen([]int) int {
 
 func talk(conn net.Conn) {
 	defer conn.Close()
-	input, received := make([]byte, 8192), 0
-	for received < len(input) {
+	input, received := make([]byte, 1024), 0
+	for received < 8192 {
+		if received == len(input) {
+			input = append(input, make([]byte, received)...)
+		}
 		count, err := conn.Read(input[received:])
 		if err != nil {
 			return

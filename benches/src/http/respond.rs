@@ -23,6 +23,9 @@ const UNFAIR: Duration = Duration::from_millis(5);
 /// Requests with more headers than this are refused.
 const MAX_HEADERS: usize = 32;
 
+/// The room for input that a connection has at first. Most requests fit; for others it is doubled.
+const FIRST_ROOM: usize = 1024;
+
 /// Longer heads are refused, so a connection holds no more than this.
 const MAX_HEAD: usize = 8 * 1024;
 
@@ -95,11 +98,14 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// A conversation in which nothing was said.
     pub(crate) fn new() -> Self {
-        Self { input: vec![0; MAX_HEAD], received: 0, output: Vec::with_capacity(256) }
+        Self { input: vec![0; FIRST_ROOM], received: 0, output: Vec::with_capacity(256) }
     }
 
     /// Where the server reads to. Never empty.
     pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.received == self.input.len() {
+            self.input.resize(2 * self.received, 0);
+        }
         &mut self.input[self.received..]
     }
 
@@ -175,10 +181,18 @@ mod tests {
     fn an_endless_head_is_refused_when_the_buffer_is_full() {
         let mut conversation = Conversation::new();
         let start = b"GET / HTTP/1.1\r\nName: ";
-        let space = conversation.space();
-        space.fill(b'x');
-        space[..start.len()].copy_from_slice(start);
-        assert!(!conversation.received(MAX_HEAD));
+        let mut sent = 0;
+        for open in [true, true, true, false] {
+            let space = conversation.space();
+            space.fill(b'x');
+            if sent == 0 {
+                space[..start.len()].copy_from_slice(start);
+            }
+            let count = space.len();
+            sent += count;
+            assert_eq!(conversation.received(count), open, "after {sent} bytes");
+        }
+        assert_eq!(sent, MAX_HEAD);
         assert_eq!(conversation.output, BAD_REQUEST);
     }
 }

@@ -1,7 +1,7 @@
 //! The memory of an idle connection of an HTTP server: how much more is resident with ten thousand of them
 //! than before the first.
 //!
-//! Each has had one response and asks for nothing more. The handler's buffers are in the figure, 8.25 KiB;
+//! Each has had one response and asks for nothing more. The handler's buffers are in the figure, 1.25 KiB;
 //! the kernel's own for the sockets are not.
 //! `std-thread` and `twoply-native` have a thread for each connection and take part with a thousand.
 
