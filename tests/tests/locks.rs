@@ -452,7 +452,7 @@ fn a_downgraded_writer_lets_readers_in_and_no_writer(on: &Systems) {
 
 #[test]
 fn a_lock_that_nobody_has_waited_for_fits_a_cache_line() {
-    assert!(size_of::<Mutex<u64>>() <= 64);
+    assert!(size_of::<Mutex<u64>>() <= 48);
     assert!(size_of::<RwLock<u64>>() <= 64);
     assert!(size_of::<Semaphore>() <= 64);
 }
