@@ -15,8 +15,8 @@
 //! Streams and sockets of datagrams stay in blocking mode, and the asynchronous operations pass
 //! `MSG_DONTWAIT` with each call. So on an OS thread `Read::read` is one plain `recv(2)` that blocks, exactly
 //! as with std; on a stack that may not block it is the asynchronous operation, finished by `.wait()`; and
-//! converting from and to std's types changes nothing. The same goes for `.wait()` of an operation that reads
-//! ([`Reading::wait`]). Listeners, and sockets that are being connected, are in non-blocking mode.
+//! converting from and to std's types changes nothing. The same goes for `.wait()` of a [`Reading`].
+//! Listeners, and sockets that are being connected, are in non-blocking mode.
 //!
 //! # Cancel-safety
 //! Dropping an operation before it is ready means that it has not happened: nothing is read, written or

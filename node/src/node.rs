@@ -189,7 +189,8 @@ impl Node {
     }
 
     /// Begins to make a node on `host` that takes its name from the node `node`, which is `name@host`, when
-    /// it starts, as `erl -sname undefined` does: nobody has to think of one. It takes no connections.
+    /// it starts, as `erl -sname undefined` does: nobody has to think of one. It takes no connections,
+    /// whatever the builder is told of where to listen.
     ///
     /// It is connected to that node from the start, and is shut down when that connection ends: its name may
     /// be given to somebody else then.

@@ -240,7 +240,8 @@ impl Remote {
     /// there is no error: the process ends.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the process to itself.
+    /// Dropping the future leaves the process to itself. While the node is still being connected, nothing has
+    /// been asked of it, and nothing is.
     ///
     /// # Panics
     /// When a name has more than 255 characters, and when there are more than 255 arguments.
@@ -255,7 +256,8 @@ impl Remote {
     /// As of [`spawn`](Remote::spawn). Nothing is linked then.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the two linked.
+    /// Dropping the future leaves the two linked. While the node is still being connected, nothing has been
+    /// asked of it, and nothing is.
     ///
     /// # Panics
     /// As [`spawn`](Remote::spawn).

@@ -44,7 +44,7 @@ laws! {
     }
     native {
         too_many_and_silent_callers_are_turned_away,
-        a_visible_node_without_global_holds_up_the_cluster,
+        a_visible_node_without_global_keeps_the_cluster_waiting,
     }
 }
 
@@ -468,7 +468,7 @@ fn too_many_and_silent_callers_are_turned_away(on: &Systems) {
 
 /// The reason for which no node of ours is visible: here a peer says that it is one, to a cluster of two, and
 /// takes no part in the protocol of `global`.
-fn a_visible_node_without_global_holds_up_the_cluster(_: &Systems) {
+fn a_visible_node_without_global_keeps_the_cluster_waiting(_: &Systems) {
     let Some(mut erlang) = ErlangNode::start(COOKIE, 60) else { return };
     let second = format!(
         "{{ok, _, Second}} = peer:start(#{{name => second{}, host => \"localhost\", \

@@ -1,4 +1,4 @@
-//! Operations that read from a socket: futures with a `wait` of their own.
+//! The operations that read from a socket most of the time: futures with a `wait` of their own.
 //!
 //! `.wait()` of any future asks the socket, is told that there is nothing, sleeps in `poll(2)` and asks
 //! again. Where the stack may block nobody is kept waiting by a call that does, so [`Reading::wait`] makes

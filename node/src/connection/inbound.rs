@@ -47,7 +47,9 @@ impl Connection {
                 self.down(&from, &reference, reason);
             }
             Control::SpawnRequest(request) => self.start_process(*request, message.payload()),
-            Control::SpawnReply { reference, result, .. } => self.spawn_replied(&reference, result),
+            Control::SpawnReply { reference, linked, result, .. } => {
+                self.spawn_replied(&reference, linked, result);
+            }
             // Nobody here has a group leader.
             Control::GroupLeader { .. } => {}
         }

@@ -143,8 +143,14 @@ impl Connection {
         drop(spawn);
     }
 
-    /// Takes the answer to a request.
-    pub(super) fn spawn_replied(self: &Arc<Self>, reference: &Reference, result: Result<WirePid, Atom>) {
+    /// Takes the answer to a request: what was started, and whether it is linked as was asked; or why
+    /// nothing.
+    pub(super) fn spawn_replied(
+        self: &Arc<Self>,
+        reference: &Reference,
+        is_linked: bool,
+        result: Result<WirePid, Atom>,
+    ) {
         let Some(number) = self.shared.number_of(reference) else { return };
         let mut tables = self.tables();
         let wants_end = match tables.spawns.get_mut(&number) {
@@ -159,7 +165,7 @@ impl Connection {
             }
             result => {
                 let spawn = tables.spawns.remove(&number);
-                let local = spawn.as_ref().and_then(|spawn| spawn.linked.clone());
+                let local = spawn.as_ref().and_then(|spawn| spawn.linked.clone()).filter(|_| is_linked);
                 // It has linked in its first moment, and nothing of it came before this.
                 let link = local.zip(result.as_ref().ok()).map(|(local, pid)| {
                     let (pair, epoch) = ((local.serial(), pid.clone()), Epoch::next());

@@ -284,7 +284,7 @@ impl Builder {
     /// # Errors
     /// When the name is none of a node, when there is no cookie, when nothing can listen, and when the port
     /// mapper does not answer or has the name, for 2 seconds: that of a node that has just ended is still
-    /// taken.
+    /// taken. Where another node is to give the name, when it cannot be reached or gives none.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.

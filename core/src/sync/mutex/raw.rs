@@ -142,6 +142,8 @@ impl RawLock for RawMutex {
     #[cold]
     fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
         let polled = match wait_key.get() {
+            // One whose budget was over has not tried yet.
+            None if self.look() == Sight::Free && self.try_lock() => Poll::Ready(()),
             None => self.enter(wait_key, waker),
             Some(key) => self.come_back(wait_key, key, waker),
         };
@@ -297,6 +299,7 @@ impl RawMutex {
         }
         let waiters = &mut queue.waiters;
         // Relaxed, and no read-modify-write: nobody else changes the word while the caller has both locks.
+        // Who tries to lock writes what is there.
         let word = self.word.load(Relaxed);
         if word & HANDOFF != 0
             && let Some(next) = waiters.pop_front()
