@@ -1,7 +1,7 @@
 //! An Erlang node as a child, which does what a test tells it, and a port mapper of the test's own: so tests
 //! run side by side, and leave nothing behind.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -45,11 +45,19 @@ impl ErlangNode {
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let own = format!("twoply{}x{number}", process::id());
-        let (epmd, epmd_addr) = start_epmd();
-        let epmd = Some(epmd);
         let name = format!("{own}@localhost");
-        let (child, socket) = run(&name, cookie, tick_seconds, epmd_addr, &arguments);
-        Some(ErlangNode { child, epmd, epmd_addr, name, socket, arguments })
+        for _ in 0..5 {
+            let (mut epmd, epmd_addr) = start_epmd();
+            if let Some((child, socket)) = run(&name, cookie, tick_seconds, epmd_addr, &arguments) {
+                // Else somebody else had the port, and took the node for a moment.
+                if epmd.try_wait().expect("it is a child").is_none() {
+                    return Some(ErlangNode { child, epmd: Some(epmd), epmd_addr, name, socket, arguments });
+                }
+                end(child);
+            }
+            end(epmd);
+        }
+        panic!("no node of Erlang's starts");
     }
 
     /// Starts one where there is no port mapper: it listens on this address, and takes it that
@@ -63,14 +71,17 @@ impl ErlangNode {
         let epmd_addr = SocketAddr::from(([127, 0, 0, 1], 1));
         let arguments = vec!["-erl_epmd_port".to_owned(), address.port().to_string()];
         let name = format!("twoply{}@{}", process::id(), address.ip());
-        let (child, socket) = run(&name, cookie, 60, epmd_addr, &arguments);
+        let (child, socket) = run(&name, cookie, 60, epmd_addr, &arguments).expect("it starts");
         Some(ErlangNode { child, epmd: None, epmd_addr, name, socket, arguments })
     }
 
     /// Kills the node, and starts one of the same name.
     pub fn restart(&mut self, cookie: &str, tick_seconds: u32) {
         self.kill();
-        (self.child, self.socket) = run(&self.name, cookie, tick_seconds, self.epmd_addr, &self.arguments);
+        // The port mapper may not know yet that the name is free.
+        let mut starts =
+            (0..5).map(|_| run(&self.name, cookie, tick_seconds, self.epmd_addr, &self.arguments));
+        (self.child, self.socket) = starts.find_map(|started| started).expect("it starts again");
     }
 
     /// Returns the number of the operating system's process.
@@ -121,9 +132,8 @@ impl ErlangNode {
     }
 
     fn kill_epmd(&mut self) {
-        if let Some(mut epmd) = self.epmd.take() {
-            let _ = epmd.kill();
-            let _ = epmd.wait();
+        if let Some(epmd) = self.epmd.take() {
+            end(epmd);
         }
     }
 
@@ -143,18 +153,24 @@ pub fn start_node(on: &Systems, builder: Builder, erlang: Option<&ErlangNode>) -
     on.here().spawn(builder.start()).wait().expect("it does not panic").expect("the node starts")
 }
 
-/// Starts a node, and waits until it is there.
+/// Ends a child, however far it is.
+fn end(mut child: Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Starts a node, and waits until it is there. Returns `None` if it has ended by itself.
 fn run(
     name: &str,
     cookie: &str,
     tick_seconds: u32,
     epmd: SocketAddr,
     arguments: &[String],
-) -> (Child, TcpStream) {
+) -> Option<(Child, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("it is bound").port();
     let form = if name.contains('.') { "-name" } else { "-sname" };
-    let child = Command::new("erl")
+    let mut child = Command::new("erl")
         .args(["-noinput", "+S", "1:1", form, name, "-setcookie", cookie, "-pa"])
         .arg(compiled())
         .args(arguments)
@@ -166,10 +182,19 @@ fn run(
         .stdin(Stdio::null())
         .spawn()
         .expect("erl starts");
-    let (socket, _) = listener.accept().expect("the node tells that it is there");
+    listener.set_nonblocking(true).expect("an option");
+    let socket = loop {
+        match listener.accept() {
+            Ok((socket, _)) => break socket,
+            Err(error) if error.kind() != ErrorKind::WouldBlock => panic!("the node cannot tell: {error}"),
+            Err(_) if child.try_wait().expect("it is a child").is_some() => return None,
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    socket.set_nonblocking(false).expect("an option");
     socket.set_nodelay(true).expect("an option");
     socket.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
-    (child, socket)
+    Some((child, socket))
 }
 
 /// Returns the folder with the compiled module, which lies beside what cargo has built.
@@ -238,8 +263,7 @@ fn start_epmd_at(address: SocketAddr) -> Option<Child> {
         }
         thread::sleep(Duration::from_millis(5));
     }
-    let _ = epmd.kill();
-    let _ = epmd.wait();
+    end(epmd);
     None
 }
 
