@@ -22,6 +22,11 @@ use twoply::net::{TcpListener, TcpStream};
 use twoply::{Runtime, Wait, channel, hyper::serve, time};
 use twoply_tests::{Systems, facade, laws};
 
+#[path = "support/plain_client.rs"]
+mod plain_client;
+
+use plain_client::client;
+
 laws! {
     everywhere {
         extractors_state_and_blocking_handlers_work,
@@ -111,12 +116,6 @@ fn with_router<F: Future<Output: Send> + Send + 'static>(
     drop(stop);
     server.wait().unwrap().unwrap();
     runtime.shutdown(Duration::from_secs(10)).unwrap();
-}
-
-/// Returns a client that trusts nobody, as nothing here is inside TLS.
-fn client() -> reqwest::Client {
-    let config = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
-    reqwest::Client::builder().tls_backend_preconfigured(config.with_no_client_auth()).build().unwrap()
 }
 
 fn extractors_state_and_blocking_handlers_work(on: &Systems) {

@@ -22,6 +22,9 @@ use twoply::sync::Barrier;
 use twoply::{Runtime, Wait, channel};
 use twoply_tests::{Systems, facade, laws};
 
+#[path = "support/plain_client.rs"]
+mod plain_client;
+
 laws! {
     everywhere {
         a_handler_that_blocks_answers,
@@ -206,7 +209,14 @@ fn a_deadline_ends_a_call(on: &Systems) {
 fn grpc_and_http_share_a_port(on: &Systems) {
     with_server(on, async |address, mut client, _| {
         assert_eq!(
-            reqwest::get(format!("http://{address}/")).await.unwrap().text().await.unwrap(),
+            plain_client::client()
+                .get(format!("http://{address}/"))
+                .send()
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap(),
             "plain HTTP"
         );
         client.check(ask("block")).await.unwrap();

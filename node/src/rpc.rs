@@ -267,7 +267,7 @@ impl Remote {
     /// use twoply::actor::{self, Process};
     /// use twoply::node::Node;
     ///
-    /// fn watch_over(node: Node) -> Result<(), actor::SpawnError> {
+    /// fn watch_over(node: Node) -> Result<(), Box<dyn std::error::Error>> {
     ///     actor::spawn(async move |mut me: Process<()>| {
     ///         let there = node.remote("shop@localhost");
     ///         if let Ok(child) = there.spawn_link(&me, "timer", "sleep", &(1_000,)).await {
