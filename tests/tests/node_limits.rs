@@ -142,6 +142,7 @@ enum Ask {
 fn a_message_above_the_limit_is_handed_back(on: &Systems) {
     let limits = Limits { message: 1 << 20, ..Limits::default() };
     let node = start(on, Node::builder("ours@localhost").limits(limits));
+    let events = node.events();
     let other = start(on, Node::builder("other@localhost"));
     other.add_peer(node.name(), node.local_addr());
     let there = other.clone();
@@ -159,14 +160,13 @@ fn a_message_above_the_limit_is_handed_back(on: &Systems) {
     assert!(matches!(call(1_000_000), Term::Binary(bytes) if bytes.len() == 1_000_000));
     let refused = call(2_000_000).to_string();
     assert!(refused.starts_with("{error,{unwritable,<<\"the message has more than 1048576"), "{refused}");
-    eventually("both are up", || node.connected("other@localhost").is_some());
+    assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
     let back = node.connected("other@localhost").unwrap();
     let sent = back.process::<Parcel>("anybody").try_send(parcel(1, 2 << 20));
     assert!(matches!(sent, Err(TrySendError::Closed((1, bytes))) if bytes.len() == 2 << 20));
     let asked = back.call::<u32>("anybody", &parcel(1, 2 << 20)).wait();
     assert_eq!(asked, Err(CallError::Question(EncodeError::TooLong { limit: 1 << 20 })));
     // The other side does not know our limit: what it sends ends the connection.
-    let events = node.events();
     remote.process::<Parcel>("asked").send(parcel(1, 2 << 20)).wait().unwrap();
     let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
     assert_eq!(why, "a message has more than 1048576 bytes");
