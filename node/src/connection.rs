@@ -301,6 +301,7 @@ impl Connection {
         self.stop("the reader has ended");
         // Before the peer can see the end: who hears of it from there finds this connection no more.
         self.shared.lost(self);
+        let _last = Telling(self);
         self.outbox.close();
         self.stream.shutdown();
         let tables = std::mem::take(&mut *self.tables());
@@ -327,9 +328,6 @@ impl Connection {
             let reason = ExitReason::NoConnection;
             self.shared.locals.deliver(&watcher, Signal::Down { from, monitor, reason });
         }
-        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.shared.told_down(self, why.unwrap_or_default());
-        self.over.cancel();
     }
 
     /// Asks whoever is at `target`, as `gen_server:call` does: `answer` is told what comes of it. Returns the
@@ -374,6 +372,19 @@ impl Connection {
         drop(tables);
         self.outbox.kick();
         Some(call)
+    }
+}
+
+/// Tells that a connection has ended when this is dropped, whatever has become of telling others: the node
+/// can be connected again after that.
+struct Telling<'a>(&'a Arc<Connection>);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        let Telling(connection) = self;
+        let why = connection.why.lock().unwrap_or_else(PoisonError::into_inner).take();
+        connection.shared.told_down(connection, why.unwrap_or_default());
+        connection.over.cancel();
     }
 }
 

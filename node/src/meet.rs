@@ -160,7 +160,7 @@ pub(crate) async fn accept(
                     let _ = talk.say(&Status::NotAllowed.message()).await;
                     return Err(ConnectError::Certificate);
                 }
-                let (status, place) = shared.called(&caller);
+                let (status, place) = shared.called(&caller).await;
                 for message in acceptor.answer(status) {
                     talk.say(&message).await?;
                 }

@@ -363,11 +363,14 @@ impl Shared {
 
     /// Notes that a connection has ended, before anybody is told.
     pub(crate) fn lost(&self, connection: &Arc<Connection>) {
-        self.peers.remove(connection);
+        self.peers.end(connection);
     }
 
-    pub(crate) fn told_down(&self, connection: &Connection, why: String) {
+    /// Tells that a connection has ended, behind everybody else who was to be told. The next one may be made
+    /// then, which is told behind this one's end.
+    pub(crate) fn told_down(&self, connection: &Arc<Connection>, why: String) {
         self.peers.tell(Event::Down { name: connection.peer.name.clone(), why });
+        self.peers.remove(connection);
     }
 
     /// Returns a process of this node that has this pid, if others may name it, or might until it ended.

@@ -18,11 +18,17 @@ use twoply_node::{Builder, ConnectError, Event as NodeEvent, Node, StartError};
 use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
 
 use self::scripted::{COOKIE, SOON, Scripted};
+use self::turns::{
+    an_end_is_told_before_the_next_connection_is_made, end, pair,
+    who_is_told_of_an_end_may_connect_again_at_once,
+};
 
 // Not each suite needs all of it.
 #[allow(dead_code)]
 #[path = "node_faults/scripted.rs"]
 mod scripted;
+#[path = "node_meeting/turns.rs"]
+mod turns;
 
 laws! {
     everywhere {
@@ -36,6 +42,8 @@ laws! {
         a_node_that_starts_again_at_once_is_another_one,
         a_peer_is_refused_for_what_it_lacks,
         an_unproved_caller_ends_no_connection,
+        an_end_is_told_before_the_next_connection_is_made,
+        who_is_told_of_an_end_may_connect_again_at_once,
     }
     two_workers {
         nodes_that_connect_at_once_many_times_agree,
@@ -409,9 +417,8 @@ fn wrong_cookies_leave_nothing(on: &Systems) {
 }
 
 fn nodes_that_connect_at_once_many_times_agree(on: &Systems) {
-    let (one, two) = (node(on, "one@localhost"), node(on, "two@localhost"));
-    one.add_peer(two.name(), two.local_addr());
-    two.add_peer(one.name(), one.local_addr());
+    let (nodes, mut told) = pair(on);
+    let [one, two] = &nodes;
     for round in 0..ROUNDS {
         let (a, b) = (one.clone(), two.clone());
         let first = on.here().spawn(async move { a.connect("two@localhost").await.map(drop) });
@@ -422,7 +429,9 @@ fn nodes_that_connect_at_once_many_times_agree(on: &Systems) {
             if round % 2 == 0 { one.disconnect("two@localhost") } else { two.disconnect("one@localhost") };
         assert!(end);
         eventually("both see the end", || one.nodes().is_empty() && two.nodes().is_empty());
+        told.iter_mut().for_each(|told| _ = told.look());
     }
+    end(nodes, &mut told);
 }
 
 fn erlang_and_we_connect_at_once_many_times(on: &Systems) {

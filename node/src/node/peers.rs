@@ -34,7 +34,8 @@ pub enum Event {
         /// The name of the other node.
         name: String,
     },
-    /// They are no longer connected. Links and monitors have been told.
+    /// They are no longer connected. Links and monitors have been told. The next connection to that node is
+    /// made after this.
     Down {
         /// The name of the other node.
         name: String,
@@ -103,6 +104,9 @@ enum Slot {
     /// The other node connects.
     Theirs(u64),
     Up(Arc<Connection>),
+    /// The connection has ended, and not everybody has been told of that. Nobody finds it, and nobody makes
+    /// the next one yet.
+    Ending(Arc<Connection>),
 }
 
 /// Where the addresses of nodes are known.
@@ -215,11 +219,21 @@ impl Peers {
         }
     }
 
-    /// Removes a connection that has ended.
+    /// Has nobody find a connection any more, which has ended.
+    pub(super) fn end(&self, connection: &Arc<Connection>) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get_mut(&connection.peer.name)
+            && slot.is_of(connection)
+        {
+            *slot = Slot::Ending(Arc::clone(connection));
+        }
+    }
+
+    /// Removes a connection of whose end everybody has been told.
     pub(super) fn remove(&self, connection: &Arc<Connection>) {
         let mut slots = self.slots();
         let name = &connection.peer.name;
-        let is_it = matches!(slots.get(name), Some(Slot::Up(other)) if Arc::ptr_eq(other, connection));
+        let is_it = slots.get(name).is_some_and(|slot| slot.is_of(connection));
         let slot = if is_it { slots.remove(name) } else { None };
         drop(slots);
         drop(slot);
@@ -230,11 +244,20 @@ impl Peers {
     pub(super) fn take_all(&self) -> Vec<Arc<Connection>> {
         let slots = std::mem::take(&mut *self.slots());
         self.changed.notify_waiters();
-        let up = slots.into_values().filter_map(|slot| match slot {
-            Slot::Up(connection) => Some(connection),
-            _ => None,
-        });
-        up.collect()
+        slots.values().filter_map(Slot::connection).cloned().collect()
+    }
+}
+
+impl Slot {
+    fn connection(&self) -> Option<&Arc<Connection>> {
+        match self {
+            Slot::Up(connection) | Slot::Ending(connection) => Some(connection),
+            Slot::Ours(_) | Slot::Theirs(_) => None,
+        }
+    }
+
+    fn is_of(&self, connection: &Arc<Connection>) -> bool {
+        self.connection().is_some_and(|other| Arc::ptr_eq(other, connection))
     }
 }
 
@@ -257,7 +280,8 @@ impl Peering {
 
     /// Ends the connection that there has been, if there is one, and waits until everybody has been told.
     pub(crate) async fn end_the_last(&self) {
-        if let Some(connection) = self.shared.peers.up(&self.name) {
+        let last = self.shared.peers.slots().get(&self.name).and_then(Slot::connection).cloned();
+        if let Some(connection) = last {
             connection.stop("the node has connected again");
             connection.over.cancelled().await;
         }
@@ -291,12 +315,24 @@ impl Drop for Peering {
 
 impl Shared {
     /// Says what is to become of a node that calls itself `name`, of which nothing is proved. Without a
-    /// [`Peering`] it is refused.
-    pub(crate) fn called(self: &Arc<Self>, name: &str) -> (Status, Option<Peering>) {
+    /// [`Peering`] it is refused. One whose last connection has ended is told when everybody here knows that.
+    pub(crate) async fn called(self: &Arc<Self>, name: &str) -> (Status, Option<Peering>) {
+        loop {
+            let changed = self.peers.changed.notified();
+            if let Some(status) = self.status_of(name) {
+                return status;
+            }
+            changed.await;
+        }
+    }
+
+    /// As [`Shared::called`]; `None` while not everybody knows that the last connection has ended.
+    fn status_of(self: &Arc<Self>, name: &str) -> Option<(Status, Option<Peering>)> {
         let number = self.number();
         let mut slots = self.peers.slots();
         let status = match slots.get(name) {
             _ if name == self.own.name => Status::NotAllowed,
+            Some(Slot::Ending(_)) => return None,
             None => Status::Ok,
             // Both connect at once: the attempt of the greater name goes on.
             Some(Slot::Ours(_)) if *self.own.name < *name => Status::OkSimultaneous,
@@ -311,7 +347,7 @@ impl Shared {
         drop(slots);
         let welcome = !matches!(status, Status::Nok | Status::NotAllowed);
         let peering = Peering { shared: Arc::clone(self), name: name.to_owned(), number };
-        (status, welcome.then_some(peering))
+        Some((status, welcome.then_some(peering)))
     }
 
     fn start(self: &Arc<Self>, peering: Peering, met: meet::Met) -> Option<Arc<Connection>> {
