@@ -15,8 +15,9 @@ use crate::eventually;
 pub struct Storm {
     /// Set when it is to end.
     over: Arc<AtomicBool>,
-    /// Sends, and counts.
-    thread: JoinHandle<usize>,
+    /// The number of signals so far.
+    sent: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
 }
 
 impl Storm {
@@ -36,25 +37,29 @@ impl Storm {
         };
         assert_eq!(installed, 0, "the signal has no handler");
         let over = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&over);
+        let sent = Arc::new(AtomicUsize::new(0));
+        let (ended, count) = (Arc::clone(&over), Arc::clone(&sent));
         let thread = thread::spawn(move || {
-            let mut sent = 0;
             while !ended.load(Ordering::SeqCst) {
-                sent += send_to_all();
+                count.fetch_add(send_to_all(), Ordering::SeqCst);
                 thread::sleep(Duration::from_micros(100));
             }
-            sent
         });
-        Storm { over, thread }
+        Storm { over, sent, thread }
     }
 
-    /// Ends it, and says how many signals there were.
+    /// Returns how many signals there have been.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// Ends the storm.
     ///
     /// # Panics
     /// When it has panicked.
-    pub fn end(self) -> usize {
+    pub fn end(self) {
         self.over.store(true, Ordering::SeqCst);
-        self.thread.join().expect("it does not panic")
+        self.thread.join().expect("it does not panic");
     }
 }
 

@@ -501,8 +501,8 @@ fn listener(
 fn an_interval_is_attached_like_a_channel(on: &Systems) {
     let clock: Interval = interval(Duration::from_millis(2));
     let (process, _, hear, gate) = listener(on, |cx| _ = cx.attach(clock, |_due| "tick"));
-    gate.open();
     process.try_send("message").unwrap();
+    gate.open();
     let mut heard: Vec<_> = (0..6).map(|_| hear.recv().wait().unwrap()).collect();
     heard.sort_unstable();
     assert_eq!(heard, ["message", "tick", "tick", "tick", "tick", "tick"]);

@@ -36,7 +36,7 @@ laws! {
 /// How long anybody may take, unless the test is about that.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long those may take that the test is about.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(600);
 
 const GET: &str = "GET / HTTP/1.1\r\n\r\n";
 const LAST: &str = "GET /last HTTP/1.1\r\nConnection: close\r\n\r\n";

@@ -252,7 +252,9 @@ fn signals_do_not_disturb_transfers(on: &Systems) {
         // Runtimes first: a storm is for the threads that are there, again and again.
         let (listener, storm) = (listener(), Storm::start());
         let address = listener.local_addr().unwrap();
-        for way in 0..3 {
+        // Again, where hardly a signal has been sent in that time.
+        let again = (0..3).cycle().take_while(|_| storm.sent() <= 100);
+        for way in (0..3).chain(again) {
             let client = on.here().spawn(async move {
                 let stream = TcpStream::connect(address).await.unwrap();
                 let bytes = vec![3; LEN];
@@ -303,7 +305,7 @@ fn signals_do_not_disturb_transfers(on: &Systems) {
             assert_eq!(client.wait().unwrap(), LEN);
             assert_eq!(echo.wait().unwrap(), LEN);
         }
-        assert!(storm.end() > 100, "hardly a signal was sent");
+        storm.end();
     });
 }
 

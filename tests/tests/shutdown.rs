@@ -162,16 +162,19 @@ fn a_task_that_will_not_be_cancelled_does_not_hold_the_end_up(on: &Systems) {
     let system = on.kind().build();
     let (stop, caught) = (Arc::new(AtomicBool::new(false)), Signal::new());
     let (stopped, signal) = (Arc::clone(&stop), caught.clone());
+    let runs = Gate::new();
+    let begun = runs.clone();
     let task = system.spawn_fn(move || {
+        begun.open();
         while !stopped.load(Ordering::SeqCst) {
             let _ = catch_unwind(AssertUnwindSafe(|| pending::<()>().wait()));
             signal.add();
             thread::sleep(Duration::from_millis(1));
         }
     });
-    thread::sleep(Duration::from_millis(5));
+    runs.opened().wait();
     assert!(system.shutdown(Duration::from_millis(50)).is_err());
-    assert!(caught.count() > 1);
+    eventually("it is caught again", || caught.count() > 1);
     stop.store(true, Ordering::SeqCst);
     let _ = task.wait();
     eventually("it is gone", || system.tasks() == 0);

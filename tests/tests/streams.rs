@@ -42,6 +42,9 @@ laws! {
     }
 }
 
+/// A time that a stream waits for more: longer than its consumer may stand still between two steps.
+const WINDOW: Duration = Duration::from_millis(100);
+
 type Strings = Box<dyn Stream<Item = String> + Send>;
 
 /// What is made of a stream of numbers, and of an iterator of the same.
@@ -411,13 +414,13 @@ fn a_group_that_is_not_full_goes_out_in_time(on: &Systems) {
     let (tx, rx) = channel::unbounded();
     let task = on.here().spawn(async move {
         let start = now();
-        let mut groups = rx.into_stream().chunks_timeout(3, Duration::from_millis(2));
-        assert!(timeout(Duration::from_millis(5), groups.next()).await.is_err(), "an empty group never does");
+        let mut groups = rx.into_stream().chunks_timeout(3, WINDOW);
+        assert!(timeout(WINDOW, groups.next()).await.is_err(), "an empty group never does");
         (1..=4).for_each(|n| tx.try_send(n).unwrap());
         assert_eq!(groups.next().await, Some(vec![1, 2, 3]));
         assert!(is_pending(&mut groups));
         assert_eq!(groups.next().await, Some(vec![4]));
-        assert!(start.elapsed() >= Duration::from_millis(7));
+        assert!(start.elapsed() >= WINDOW * 2);
         tx.try_send(5).unwrap();
         drop(tx);
         assert_eq!(groups.next().await, Some(vec![5]));
@@ -443,12 +446,12 @@ fn a_throttle_spaces_items_and_leaves_none_out(on: &Systems) {
 fn a_debounce_gives_the_last_of_a_burst(on: &Systems) {
     let (tx, rx) = channel::unbounded();
     let task = on.here().spawn(async move {
-        let mut calm = rx.into_stream().debounce(Duration::from_millis(3));
+        let mut calm = rx.into_stream().debounce(WINDOW);
         (1..=300).for_each(|n| tx.try_send(n).unwrap());
         let start = now();
         assert!(is_pending(&mut calm), "others may follow");
         assert_eq!(calm.next().await, Some(300));
-        assert!(start.elapsed() >= Duration::from_millis(3));
+        assert!(start.elapsed() >= WINDOW);
         (1..=2).for_each(|n| tx.try_send(n).unwrap());
         drop(tx);
         assert_eq!(calm.next().await, Some(2));
@@ -460,14 +463,14 @@ fn a_debounce_gives_the_last_of_a_burst(on: &Systems) {
 fn a_time_limit_for_each_item_goes_on_while_nobody_asks(on: &Systems) {
     let (tx, rx) = channel::bounded(1);
     let task = on.here().spawn(async move {
-        let mut limited = rx.into_stream().timeout(Duration::from_millis(5));
+        let mut limited = rx.into_stream().timeout(WINDOW);
         assert!(is_pending(&mut limited));
-        sleep(Duration::from_millis(6)).await;
+        sleep(WINDOW * 2).await;
         // An item that is there is given, however late.
         tx.try_send(1).unwrap();
         assert_eq!(limited.next().await, Some(Ok(1)));
         assert!(is_pending(&mut limited));
-        sleep(Duration::from_millis(6)).await;
+        sleep(WINDOW * 2).await;
         assert!(
             matches!(timeout(Duration::ZERO, limited.next()).await, Ok(Some(Err(_)))),
             "its time is over"
