@@ -23,6 +23,7 @@ laws! {
         several_lie_inside_of_one_another,
         it_ends_with_its_task,
         a_task_without_is_left_alone,
+        it_is_made_while_it_is_wanted,
         what_panics_disturbs_nobody,
         it_must_not_wait_but_its_start_may,
         what_a_hook_starts_has_none,
@@ -200,6 +201,27 @@ fn a_task_without_is_left_alone(on: &Systems) {
     let id = inside.id().as_u64();
     assert_eq!(inside.wait().unwrap(), id);
     assert_eq!(runtime.spawn_fn(|| CURRENT.get()).wait().unwrap(), 0);
+}
+
+fn it_is_made_while_it_is_wanted(on: &Systems) {
+    thread_local!(static WANTED: Cell<Option<bool>> = const { Cell::new(None) });
+    let wanted = || WANTED.get().expect("expected: is it wanted?");
+    let hooks =
+        swapping().around_polls_if(|| panic!("expected: never"), |_| unreachable!("it is not wanted"));
+    let runtime = runtime(on, hooks.around_polls_if(wanted, Number::of));
+    // It is asked where a task is started; one that panics wants nothing.
+    for (is_wanted, has) in [(Some(false), false), (Some(true), true), (None, false), (Some(true), true)] {
+        WANTED.set(is_wanted);
+        let task = runtime.spawn(async {
+            let before = CURRENT.get();
+            future::yield_now().await;
+            assert_eq!(CURRENT.get(), before);
+            before
+        });
+        let id = task.id().as_u64();
+        assert_eq!(task.wait().unwrap(), if has { id } else { 0 }, "{is_wanted:?}");
+    }
+    runtime.shutdown(SOON).unwrap();
 }
 
 fn what_panics_disturbs_nobody(on: &Systems) {

@@ -14,7 +14,7 @@ use twoply_core::hooks::{Hooks, TaskMeta};
 use twoply_core::task::{Observation, WaitingFor, observe};
 
 use crate::resource::Ops;
-use crate::span::{begin, name_of};
+use crate::span::{begin, name_of, somebody_listens};
 use crate::switch;
 
 /// As [`spans`](crate::spans), but the spans are those that tokio-console shows as tasks, with their names,
@@ -43,7 +43,7 @@ use crate::switch;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn console(hooks: Hooks) -> Hooks {
-    switch::add(hooks).around_polls(|task| begin(|| of_task(task), Shown::of_span))
+    switch::add(hooks).around_polls_if(somebody_listens, |task| Some(begin(|| of_task(task), Shown::of_span)))
 }
 
 fn of_task(task: &TaskMeta<'_>) -> Span {

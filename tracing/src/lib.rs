@@ -30,10 +30,10 @@
 //!
 //! # Prices
 //! Without these hooks there is none. With them and without a subscriber a spawn looks at tracing's level,
-//! which adds a ninth to its instructions, and a poll costs what it did. With a subscriber a task costs what
-//! its span does, and each poll enters and leaves that: about as much as a poll that yields, with a registry.
-//! The waits that [`console`] shows cost a second poll for each that ends with `Pending`, while somebody
-//! listens.
+//! which adds one in eighty to its instructions, and a poll costs what it did. With a subscriber a task costs
+//! what its span does, and each poll enters and leaves that: about as much as a poll that yields, with a
+//! registry. The waits that [`console`] shows cost a second poll for each that ends with `Pending`, while
+//! somebody listens.
 //!
 //! # Examples
 //! ```

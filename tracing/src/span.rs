@@ -33,22 +33,24 @@ const TARGET: &str = "twoply::task";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn spans(hooks: Hooks) -> Hooks {
-    switch::add(hooks).around_polls(|task| begin(|| of_task(task), |_| None))
+    switch::add(hooks).around_polls_if(somebody_listens, |task| Some(begin(|| of_task(task), |_| None)))
 }
 
-/// Makes the span of a task by `make`, unless nobody could see one.
+/// Returns whether somebody could see a span.
+pub(crate) fn somebody_listens() -> bool {
+    LevelFilter::current() != LevelFilter::OFF
+}
+
+/// Makes the span of a task by `make`.
 pub(crate) fn begin(
     make: impl FnOnce() -> Span,
     shown: impl FnOnce(&Span) -> Option<Shown>,
-) -> Option<Box<dyn AroundPolls>> {
-    if LevelFilter::current() == LevelFilter::OFF {
-        return None;
-    }
+) -> Box<dyn AroundPolls> {
     let span = make();
     span.follows_from(Span::current());
     let shown = shown(&span);
     // Also where the span is off: what the task itself enters is found by what was there before.
-    Some(Box::new(TaskSpan { span, below: AtomicU64::new(0), shown }))
+    Box::new(TaskSpan { span, below: AtomicU64::new(0), shown })
 }
 
 fn of_task(task: &TaskMeta<'_>) -> Span {

@@ -61,7 +61,7 @@ pub struct Hooks {
     /// The code around each time that a fiber is left.
     switches: Vec<Arc<Around>>,
     /// The makers of what lies around the polls of a task, the outermost first.
-    polls: Vec<Arc<polls::Begin>>,
+    polls: Vec<polls::Begin>,
     thread_park: Option<Arc<OnThread>>,
     thread_unpark: Option<Arc<OnThread>>,
     task_spawn: Option<Arc<OnTask>>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::{Hooks, TaskMeta, call, call_in_turn};
+use crate::base::panic::discard_panic;
 use crate::kernel::waiting::WaitingFor;
 
 /// A layer around the polls of one task, made by [`Hooks::around_polls`]. It is dropped when the task is
@@ -37,8 +38,23 @@ pub trait AroundPolls: Send + Sync {
     }
 }
 
-/// The code that makes what lies around the polls of a task.
-pub(super) type Begin = dyn Fn(&TaskMeta<'_>) -> Option<Box<dyn AroundPolls>> + Send + Sync;
+/// The maker of what lies around the polls of a task.
+#[derive(Clone)]
+pub(super) struct Begin {
+    is_wanted: fn() -> bool,
+    make: Arc<Make>,
+}
+
+type Make = dyn Fn(&TaskMeta<'_>) -> Option<Box<dyn AroundPolls>> + Send + Sync;
+
+impl Begin {
+    /// Returns whether it is to be called now.
+    fn is_wanted(&self) -> bool {
+        let mut is_wanted = false;
+        discard_panic(|| is_wanted = (self.is_wanted)());
+        is_wanted
+    }
+}
 
 impl Hooks {
     /// Calls `begin` with each task that is started, where it is started, before it can run; what it returns
@@ -83,18 +99,56 @@ impl Hooks {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn around_polls(
-        mut self,
+        self,
         begin: impl Fn(&TaskMeta<'_>) -> Option<Box<dyn AroundPolls>> + Send + Sync + 'static,
     ) -> Hooks {
-        self.polls.push(Arc::new(begin));
+        self.around_polls_if(|| true, begin)
+    }
+
+    /// As [`around_polls`](Hooks::around_polls), for tasks at whose start `is_wanted` returns true. It is a
+    /// look at a flag, such as the level of a logger: while that is off, a task costs a few instructions
+    /// more, where to ask `begin` would cost some hundred. It must not wait, and counts as false where it
+    /// panics.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use twoply::runtime::Hooks;
+    /// use twoply::{Runtime, Wait};
+    ///
+    /// static IS_ON: AtomicBool = AtomicBool::new(false);
+    ///
+    /// let hooks = Hooks::new().around_polls_if(
+    ///     || IS_ON.load(Ordering::Relaxed),
+    ///     |_| unreachable!("it is never on"),
+    /// );
+    /// let runtime = Runtime::builder().hooks(hooks).build()?;
+    /// assert_eq!(runtime.spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn around_polls_if(
+        mut self,
+        is_wanted: fn() -> bool,
+        begin: impl Fn(&TaskMeta<'_>) -> Option<Box<dyn AroundPolls>> + Send + Sync + 'static,
+    ) -> Hooks {
+        self.polls.push(Begin { is_wanted, make: Arc::new(begin) });
         self
+    }
+
+    /// Returns whether something may have to be told, or made, at a start now.
+    #[inline]
+    pub(crate) fn heed_start(&self) -> bool {
+        // One that panics is asked again, by itself.
+        let mut is_wanted = true;
+        discard_panic(|| is_wanted = self.polls.iter().any(|begin| (begin.is_wanted)()));
+        is_wanted || self.heed_ends()
     }
 
     /// Returns what is to lie around the polls of a task that is about to start, unless a hook starts it.
     pub(crate) fn layers_of(&self, task: &TaskMeta<'_>) -> Option<Arc<Layers>> {
         let mut layers = Vec::new();
-        for begin in &self.polls {
-            call(|| layers.extend(begin(task)));
+        for begin in self.polls.iter().filter(|begin| begin.is_wanted()) {
+            call(|| layers.extend((begin.make)(task)));
         }
         if layers.is_empty() { None } else { Some(Arc::new(Layers(layers))) }
     }

@@ -153,9 +153,9 @@ impl Header {
 
     /// Tells `hooks` that the task is over, and drops what lay around its polls.
     #[cold]
-    fn end_with(&self, hooks: &Hooks) {
+    fn end_with(&self, hooks: &Hooks, attributes: &Attributes) {
         hooks.task_ends(self);
-        let layers = self.attributes().and_then(|attributes| lock(&attributes.layers).take());
+        let layers = lock(&attributes.layers).take();
         discard_panic(|| drop(layers));
     }
 
@@ -341,8 +341,9 @@ impl Header {
     #[inline]
     pub(crate) fn finish(&self) {
         let tasks = self.backend.tasks();
-        if let Some(hooks) = tasks.hooks() {
-            self.end_with(hooks);
+        // A task of which hooks are told has attributes, as one with layers has.
+        if let (Some(hooks), Some(attributes)) = (tasks.hooks(), self.attributes()) {
+            self.end_with(hooks, attributes);
         }
         self.slot.finish();
         if self.slot.locks() & FOUND_BY_LOCKS != 0 {

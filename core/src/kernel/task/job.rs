@@ -449,12 +449,11 @@ where
     let id = TaskId::next();
     let tasks = backend.tasks();
     let may_start = tasks.count_start(id);
-    let is_hooked = tasks.hooks().is_some();
-    let attributes = match tasks.hooks() {
-        Some(hooks) if may_start => {
-            Attributes::with_hooks(hooks, attributes, spawned_at, (id, B::KIND, body.process()))
-        }
-        _ => attributes,
+    let hooks = tasks.hooks().filter(|hooks| may_start && hooks.heed_start());
+    let is_hooked = hooks.is_some();
+    let attributes = match hooks {
+        Some(hooks) => Attributes::with_hooks(hooks, attributes, spawned_at, (id, B::KIND, body.process())),
+        None => attributes,
     };
     let layered = is_hooked && attributes.as_ref().is_some_and(|attributes| attributes.is_layered());
     if !may_start {
