@@ -344,6 +344,7 @@ pub fn shutdown(deadline: Duration) -> std::io::Result<()> {
 /// assert_eq!(sum, 10);
 /// # Ok::<(), twoply::Failure>(())
 /// ```
+#[track_caller]
 pub fn run<F, T>(main: F) -> Result<T, Failure>
 where
     F: FnOnce() -> T + Send + 'static,

@@ -207,6 +207,7 @@ impl Runtime {
     /// assert_eq!(runtime.run(main).unwrap(), 7);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn run<F, T>(&self, main: F) -> Result<T, Failure>
     where
         F: FnOnce() -> T + Send + 'static,

@@ -2,13 +2,16 @@
 #![cfg(all(feature = "native", feature = "green"))]
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::pending;
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use twoply::actor::{self, Process};
+use twoply::actor::supervisor::{ChildSpec, Supervisor};
+use twoply::actor::{self, Active, Actor, Context, Pool, Process};
 use twoply::runtime::Hooks;
 use twoply::task::{self, Builder, TaskGroup, TaskId, TaskKind};
 use twoply::time::sleep;
@@ -26,6 +29,7 @@ laws! {
         hooks_of_a_cancelled_task_may_wait,
         a_task_that_cannot_start_has_an_end,
         hooks_are_told_where_a_task_was_started,
+        hooks_are_told_where_a_process_was_started,
     }
     one_worker {
         a_runtime_of_one_thread_tells_of_its_tasks,
@@ -263,7 +267,7 @@ fn hooks_are_told_where_a_task_was_started(on: &Systems) {
         .on_task_spawn(move |task| begun.lock().unwrap().push(task.spawned_at))
         .on_task_end(move |task| ended.lock().unwrap().push(task.spawned_at));
     let runtime = runtime(on, hooks);
-    let before = std::panic::Location::caller().line();
+    let before = Location::caller().line();
     runtime.spawn(async {}).wait().unwrap();
     let spawner = runtime.spawner().clone();
     let inside = runtime.spawn_fn(move || {
@@ -282,6 +286,54 @@ fn hooks_are_told_where_a_task_was_started(on: &Systems) {
     lines.sort_unstable();
     let all = [1, 1, 3, 3, 4, 4, 6, 6, 8, 8, 9, 9];
     assert_eq!(lines, all.map(|line| before + line));
+}
+
+fn hooks_are_told_where_a_process_was_started(on: &Systems) {
+    let places = Arc::new(Mutex::new(Vec::new()));
+    let begun = Arc::clone(&places);
+    let hooks = Hooks::new().on_task_spawn(move |task| {
+        let at = task.spawned_at.expect("it is known");
+        if task.process.is_some() {
+            begun.lock().unwrap().push((at.file().ends_with("hooks.rs"), at.line()));
+        }
+    });
+    let runtime = runtime(on, hooks);
+    let before = Location::caller().line();
+    let main = || {
+        actor::spawn(async |_: Process<()>| ()).unwrap();
+        let root = Supervisor::one_for_one()
+            .child(ChildSpec::process("process", async |_: Process<()>| pending::<()>().await))
+            .child(ChildSpec::process_fn("code", |_: Process<()>| pending::<()>().wait()))
+            .child(ChildSpec::once("once", async |_: Process<()>| pending::<()>().await))
+            .child(ChildSpec::task("task", async || pending::<()>().await))
+            .child(ChildSpec::supervisor("below", Supervisor::dynamic()))
+            .child(ChildSpec::actor("actor", || Idle))
+            .start();
+        let pool = Pool::builder().size(2).start(|| Idle);
+        let active = Active::new(0);
+        let (root, pool) = (root.wait().unwrap(), pool.wait().unwrap());
+        active.ask(|_| ()).wait().unwrap();
+        pool.stop().wait();
+        root.stop().wait();
+    };
+    runtime.run(main).unwrap();
+    let mut told = places.lock().unwrap().clone();
+    assert!(told.iter().all(|(is_here, _)| *is_here), "{told:?}");
+    told.sort_unstable();
+    let lines: Vec<u32> = told.iter().map(|(_, line)| line - before).collect();
+    // A pool is a supervisor with two members.
+    assert_eq!(lines, [2, 3, 4, 5, 6, 7, 8, 9, 11, 11, 11, 12]);
+}
+
+/// An actor that does nothing.
+struct Idle;
+
+impl Actor for Idle {
+    type Message = ();
+    type Error = Infallible;
+    async fn handle(&mut self, (): (), _: &mut Context<Idle>) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 fn a_runtime_of_one_thread_tells_of_its_tasks(on: &Systems) {

@@ -118,6 +118,7 @@ impl Active<()> {
     /// assert_eq!(numbers.ask(|numbers| numbers.iter().sum::<i32>()).wait()?, 6);
     /// # Ok::<(), Failure>(())
     /// ```
+    #[track_caller]
     pub fn builder() -> ActiveBuilder {
         ActiveBuilder::default()
     }
@@ -136,6 +137,7 @@ impl<T: Send + 'static> Active<T> {
     /// let counter = Active::new(0);
     /// assert_eq!(counter.ask(|n| { *n += 1; *n }).wait().unwrap(), 1);
     /// ```
+    #[track_caller]
     pub fn new(value: T) -> Active<T> {
         ActiveBuilder::default().build(value)
     }

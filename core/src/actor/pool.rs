@@ -98,6 +98,7 @@ impl<M> Clone for Member<M> {
 
 impl<M: Send + 'static> Pool<M> {
     /// Returns a builder for a pool with one member for each core, which take turns.
+    #[track_caller]
     pub fn builder() -> PoolBuilder<M> {
         PoolBuilder::new()
     }

@@ -116,6 +116,12 @@ impl Builder {
         Builder { name: None, inherits_name: false, stack_size: None, spawned_at: Location::caller() }
     }
 
+    /// Sets the place in the program where the task is said to have been started.
+    pub(crate) fn at(mut self, place: &'static Location<'static>) -> Builder {
+        self.spawned_at = place;
+        self
+    }
+
     /// Names the task, for messages and, on the native backend, for the thread (as far as the system shows
     /// it; Linux keeps 15 bytes).
     ///

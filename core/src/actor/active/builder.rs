@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{Action, Active, Handle, Unstarted};
@@ -20,7 +21,7 @@ use crate::promise::Failure;
 /// assert!(brittle.ask(|()| panic!("expected")).wait().unwrap_err().is_panic());
 /// assert!(matches!(brittle.ask(|()| ()).wait(), Err(Failure::NoProcess(_))));
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct ActiveBuilder {
     name: Option<Box<str>>,
@@ -31,6 +32,23 @@ pub struct ActiveBuilder {
     /// The size of the stack in bytes.
     stack_size: Option<usize>,
     pub(super) end_on_panic: bool,
+    /// The place in the program where the builder was made.
+    made_at: &'static Location<'static>,
+}
+
+impl Default for ActiveBuilder {
+    #[track_caller]
+    fn default() -> ActiveBuilder {
+        let made_at = Location::caller();
+        ActiveBuilder {
+            name: None,
+            backend: None,
+            capacity: None,
+            stack_size: None,
+            end_on_panic: false,
+            made_at,
+        }
+    }
 }
 
 impl ActiveBuilder {
@@ -121,7 +139,7 @@ impl ActiveBuilder {
         T: Send + 'static,
         F: Future<Output = ExitReason> + Send + 'static,
     {
-        let mut builder = Builder::new().trap_exit(true);
+        let mut builder = Builder::new().trap_exit(true).at(self.made_at);
         builder = match self.capacity {
             Some(closures) => builder.capacity(closures).overflow(Overflow::Fail),
             None => builder.unbounded(),

@@ -31,6 +31,7 @@ impl<T: Send + 'static> Active<T> {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn supervised<F>(id: impl Into<Arc<str>>, make: F) -> (ChildSpec<impl Send + 'static>, Active<T>)
     where
         F: Fn() -> T + Send + Sync + 'static,

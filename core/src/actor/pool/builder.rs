@@ -1,6 +1,7 @@
 //! The start of a pool: [`PoolBuilder`].
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -24,15 +25,19 @@ pub struct PoolBuilder<M: Send + 'static> {
     routing: Routing<M>,
     supervisor: Supervisor,
     settings: Vec<Setting<M>>,
+    /// The place in the program where this was made.
+    made_at: &'static Location<'static>,
 }
 
 impl<M: Send + 'static> PoolBuilder<M> {
+    #[track_caller]
     pub(super) fn new() -> PoolBuilder<M> {
         PoolBuilder {
             size: available_parallelism().map_or(1, usize::from),
             routing: Routing::round_robin(),
             supervisor: Supervisor::one_for_one(),
             settings: Vec::new(),
+            made_at: Location::caller(),
         }
     }
 
@@ -148,7 +153,7 @@ impl<M: Send + 'static> PoolBuilder<M> {
     {
         let (route, queue) = Route::new(self.routing);
         let maker: Arc<dyn Members<M>> =
-            Arc::new(Maker { make: Arc::new(make), queue, settings: self.settings });
+            Arc::new(Maker { make: Arc::new(make), queue, settings: self.settings, made_at: self.made_at });
         let mut supervisor = self.supervisor;
         let mut started = Vec::new();
         for number in 0..self.size as u64 {
@@ -193,6 +198,8 @@ struct Maker<F, M: Send + 'static> {
     /// The queue that the members share, if they do.
     queue: Option<Receiver<M>>,
     settings: Vec<Setting<M>>,
+    /// The place in the program where the pool was made.
+    made_at: &'static Location<'static>,
 }
 
 impl<A, F, M> Members<M> for Maker<F, M>
@@ -203,9 +210,10 @@ where
 {
     fn spec(self: Arc<Self>, number: u64) -> ChildSpec<M> {
         let (queue, settings) = (self.queue.clone(), self.settings.clone());
-        let spec = ChildSpec::member(format!("member {number}"), move || (self.make)(), queue);
+        let maker = Arc::clone(&self);
+        let spec = ChildSpec::member(format!("member {number}"), move || (maker.make)(), queue);
         let spec =
             settings.into_iter().fold(spec, |spec, setting| spec.settings(move |builder| setting(builder)));
-        spec.restart(Restart::Transient).mailbox(Mailbox::Keep)
+        spec.at(self.made_at).restart(Restart::Transient).mailbox(Mailbox::Keep)
     }
 }

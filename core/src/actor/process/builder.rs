@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 
 use super::Process;
@@ -72,6 +73,8 @@ pub struct Builder<M> {
     predecessor: Option<Arc<Cell<M>>>,
     /// True if the process ends when nobody refers to it.
     counting: bool,
+    /// The place in the program where it was started; `None`: where this builder starts it.
+    spawned_at: Option<&'static Location<'static>>,
 }
 
 impl<M: Send + 'static> Builder<M> {
@@ -90,6 +93,7 @@ impl<M: Send + 'static> Builder<M> {
             keeping: false,
             predecessor: None,
             counting: false,
+            spawned_at: None,
         }
     }
 
@@ -125,6 +129,12 @@ impl<M: Send + 'static> Builder<M> {
     /// ```
     pub fn unbounded(mut self) -> Builder<M> {
         self.capacity = UNLIMITED;
+        self
+    }
+
+    /// Sets the place in the program where the process is said to have been started.
+    pub(in crate::actor) fn at(mut self, place: &'static Location<'static>) -> Builder<M> {
+        self.spawned_at = Some(place);
         self
     }
 
@@ -397,7 +407,8 @@ impl<M: Send + 'static> Builder<M> {
             Some(backend) => backend,
             None => current_backend()?,
         };
-        let task = task_builder(self.name.clone(), self.stack_size);
+        let spawned_at = self.spawned_at.unwrap_or(Location::caller());
+        let task = task_builder(self.name.clone(), self.stack_size).at(spawned_at);
         let cell = match self.predecessor {
             Some(cell) if cell.revive(self.trapping) => cell,
             _ => {
@@ -420,7 +431,6 @@ impl<M: Send + 'static> Builder<M> {
     }
 }
 
-#[track_caller]
 fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Builder {
     let builder = match name {
         Some(name) => task::Builder::new().name(name),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Supervisor {
     /// `None` means the backend of whoever starts the supervisor.
     backend: Option<Arc<dyn Backend>>,
     names: Vec<(Registry, Arc<str>)>,
+    /// The place in the program where it was made.
+    made_at: &'static Location<'static>,
     plan: Plan,
 }
 
@@ -55,8 +58,10 @@ impl Supervisor {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn new(strategy: Strategy) -> Supervisor {
-        Supervisor { name: None, backend: None, names: Vec::new(), plan: Plan::new(strategy) }
+        let (made_at, plan) = (Location::caller(), Plan::new(strategy));
+        Supervisor { name: None, backend: None, names: Vec::new(), made_at, plan }
     }
 
     /// Returns a supervisor that restarts [the child alone](Strategy::OneForOne); see [`Supervisor::new`].
@@ -71,6 +76,7 @@ impl Supervisor {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn one_for_one() -> Supervisor {
         Supervisor::new(Strategy::OneForOne)
     }
@@ -92,6 +98,7 @@ impl Supervisor {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn one_for_all() -> Supervisor {
         Supervisor::new(Strategy::OneForAll)
     }
@@ -115,6 +122,7 @@ impl Supervisor {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn rest_for_one() -> Supervisor {
         Supervisor::new(Strategy::RestForOne)
     }
@@ -136,6 +144,7 @@ impl Supervisor {
     /// # guests.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn dynamic() -> Supervisor {
         Supervisor::new(Strategy::Dynamic)
     }
@@ -383,8 +392,8 @@ impl Supervisor {
 
     pub(super) fn into_template(self) -> SupervisorTemplate {
         set_own_hook();
-        let Supervisor { name, backend, names, plan } = self;
-        SupervisorTemplate { name, backend, names, plan: Arc::new(plan) }
+        let Supervisor { name, backend, names, made_at, plan } = self;
+        SupervisorTemplate { name, backend, names, made_at, plan: Arc::new(plan) }
     }
 }
 

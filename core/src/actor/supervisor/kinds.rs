@@ -30,6 +30,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn process<F, T>(id: impl Into<Arc<str>>, body: F) -> ChildSpec<M>
     where
         F: Fn(Process<M>) -> T + Send + Sync + 'static,
@@ -50,6 +51,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn process_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<M>
     where
         F: Fn(Process<M>) -> T + Send + Sync + 'static,
@@ -89,6 +91,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn actor<A>(id: impl Into<Arc<str>>, make: impl Fn() -> A + Send + Sync + 'static) -> ChildSpec<M>
     where
         A: Actor<Message = M>,
@@ -117,6 +120,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// # connections.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn once<F, T>(id: impl Into<Arc<str>>, body: F) -> ChildSpec<M>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
@@ -140,6 +144,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// # connections.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn once_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<M>
     where
         F: FnOnce(Process<M>) -> T + Send + 'static,
@@ -172,6 +177,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn actor_once<A>(id: impl Into<Arc<str>>, actor: A) -> ChildSpec<M>
     where
         A: Actor<Message = M>,
@@ -201,6 +207,7 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// that, with [`wait`](crate::Wait::wait): it asks the new process something. The supervisor does nothing
     /// else meanwhile. When `start` returns an error or panics, what it has spawned is killed, and the child
     /// could not be started.
+    #[track_caller]
     pub fn start_with<F>(id: impl Into<Arc<str>>, start: F) -> ChildSpec<M>
     where
         F: Fn(&mut Starter<'_, M>) -> Result<ProcessRef<M>, Box<dyn Error + Send + Sync>>
@@ -231,6 +238,7 @@ impl ChildSpec<Infallible> {
     /// supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn task<F, T>(id: impl Into<Arc<str>>, make: F) -> ChildSpec<Infallible>
     where
         F: Fn() -> T + Send + Sync + 'static,
@@ -256,6 +264,7 @@ impl ChildSpec<Infallible> {
     /// supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn task_fn<F, T>(id: impl Into<Arc<str>>, code: F) -> ChildSpec<Infallible>
     where
         F: Fn() -> T + Send + Sync + 'static,
@@ -279,6 +288,7 @@ impl ChildSpec<Infallible> {
     /// # tasks.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn task_once<T>(id: impl Into<Arc<str>>, task: T) -> ChildSpec<Infallible>
     where
         T: Future<Output: IntoExit + Send> + Send + 'static,
@@ -317,6 +327,7 @@ impl ChildSpec<Control> {
     /// # root.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn supervisor(id: impl Into<Arc<str>>, supervisor: Supervisor) -> ChildSpec<Control> {
         let template = Arc::new(supervisor.into_template());
         let below = Arc::clone(&template.plan);

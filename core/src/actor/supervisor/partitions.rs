@@ -42,6 +42,7 @@ impl Supervisor {
     /// # supervisor.stop().wait();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn partitioned<M: Send + 'static>(
         count: usize,
         mut make: impl FnMut(usize) -> ChildSpec<M>,

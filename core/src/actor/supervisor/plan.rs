@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(super) struct SupervisorTemplate {
     pub(super) name: Option<Box<str>>,
     pub(super) backend: Option<Arc<dyn Backend>>,
     pub(super) names: Vec<(Registry, Arc<str>)>,
+    /// The place in the program where the supervisor was made.
+    pub(super) made_at: &'static Location<'static>,
     pub(super) plan: Arc<Plan>,
 }
 
@@ -81,7 +84,7 @@ impl SupervisorTemplate {
         self.plan.check()?;
         let (ready, started) = oneshot::channel();
         // Children never wait for their supervisor's mailbox, nor does it itself.
-        let mut builder = Builder::new().trap_exit(true).unbounded();
+        let mut builder = Builder::new().trap_exit(true).unbounded().at(self.made_at);
         for (registry, name) in self.names.iter().chain(names) {
             builder = builder.register_in(registry, Arc::clone(name));
         }

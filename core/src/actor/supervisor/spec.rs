@@ -4,6 +4,7 @@
 //! its own process, and tells the spec's references ([`ChildRef`]) how the child stands.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -140,6 +141,8 @@ pub enum Mailbox {
 pub struct ChildSpec<M: Send + 'static> {
     /// Unique in the supervisor, unless that is dynamic.
     id: Arc<str>,
+    /// The place in the program where this was made.
+    made_at: &'static Location<'static>,
     restart: Restart,
     /// `None` means the default of the child's kind.
     shutdown: Option<Shutdown>,
@@ -162,9 +165,11 @@ pub struct ChildSpec<M: Send + 'static> {
 }
 
 impl<M: Send + 'static> ChildSpec<M> {
+    #[track_caller]
     pub(super) fn new(id: Arc<str>, kind: ChildKind, make: Make<M>) -> ChildSpec<M> {
         ChildSpec {
             id,
+            made_at: Location::caller(),
             restart: Restart::default(),
             shutdown: None,
             kind,
@@ -179,6 +184,12 @@ impl<M: Send + 'static> ChildSpec<M> {
             below: None,
             availability: watch::channel(Availability::Waiting).0,
         }
+    }
+
+    /// Sets the place in the program where the child is said to have been started.
+    pub(in crate::actor) fn at(mut self, place: &'static Location<'static>) -> ChildSpec<M> {
+        self.made_at = place;
+        self
     }
 
     /// Says when the child is restarted; unless this is called, [always](Restart::Permanent).
@@ -407,6 +418,7 @@ impl<M: Send + 'static> ChildSpec<M> {
         };
         let child = super::starter::TypedSpec {
             id: Arc::clone(&self.id),
+            made_at: self.made_at,
             processes: Mutex::default(),
             kept_mailbox: KeptMailbox::new(self.mailbox),
             settings: self.settings,

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, ready};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
@@ -185,6 +186,8 @@ impl<M: Send + 'static> Drop for KeptMailbox<M> {
 /// The half of a child's spec that knows the type of its messages; a [`Spec`](super::erased::Spec) boxes it.
 pub(super) struct TypedSpec<M: Send + 'static> {
     pub(super) id: Arc<str>,
+    /// The place in the program where the spec was made, which is that of its processes.
+    pub(super) made_at: &'static Location<'static>,
     /// The processes of [`Start::leftover_processes`]. Only the supervisor's process locks it.
     pub(super) processes: Mutex<Vec<ProcessRef<M>>>,
     /// The child's mailbox between two starts.
@@ -359,7 +362,7 @@ impl<M: Send + 'static> Starter<'_, M> {
     /// Returns a builder with the child's settings and, for the first process of a start, with the child's
     /// names.
     fn builder(&self) -> Builder<M> {
-        let plain = Builder::new().name(&*self.child.id);
+        let plain = Builder::new().name(&*self.child.id).at(self.child.made_at);
         let set = self.child.settings.iter().fold(plain, |builder, setting| setting(builder));
         let is_first = lock_std(&self.child.processes).is_empty();
         let names = self.child.names.iter().filter(|_| is_first);

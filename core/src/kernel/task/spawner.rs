@@ -137,6 +137,7 @@ impl Spawner {
     /// let answer = twoply::native().run(|| twoply::spawn(async { 42 }).wait());
     /// assert_eq!(answer.unwrap().unwrap(), 42);
     /// ```
+    #[track_caller]
     pub fn run<F, T>(&self, main: F) -> Result<T, Failure>
     where
         F: FnOnce() -> T + Send + 'static,
