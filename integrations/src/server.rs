@@ -156,7 +156,7 @@ impl Server {
 }
 
 fn skipped(program: &str) -> Option<Server> {
-    eprintln!("SKIPPED: {program} is not installed, so nothing of it has been tested");
+    twoply_tests::skip(&format!("{program} is not installed"));
     None
 }
 

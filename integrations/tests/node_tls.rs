@@ -51,7 +51,7 @@ fn erlang(
         .status()
         .is_ok_and(|status| status.success())
     {
-        eprintln!("SKIPPED: there is no Erlang with TLS to connect to");
+        twoply_tests::skip("there is no Erlang with TLS to connect to");
         return None;
     }
     let dir = Dir::new();

@@ -13,7 +13,7 @@ use std::{env, fs, process, thread};
 use twoply_core::Wait;
 use twoply_node::{Builder, Node};
 
-use crate::Systems;
+use crate::{Systems, skip};
 
 /// A running `erl` with a name, and its port mapper.
 pub struct ErlangNode {
@@ -40,7 +40,7 @@ impl ErlangNode {
     pub fn start_with(cookie: &str, tick_seconds: u32, arguments: Vec<String>) -> Option<ErlangNode> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if !is_installed() {
-            eprintln!("SKIPPED: there is no Erlang to connect to");
+            skip("there is no Erlang to connect to");
             return None;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl ErlangNode {
     /// each other node does on the same port of the host in its name. The host is this address, too.
     pub fn start_without_epmd(cookie: &str, address: SocketAddr) -> Option<ErlangNode> {
         if !is_installed() {
-            eprintln!("SKIPPED: there is no Erlang to connect to");
+            skip("there is no Erlang to connect to");
             return None;
         }
         // Erlang looks once whether there is one; nobody listens there.

@@ -38,7 +38,7 @@ fn programs(seed: u64, usual: u64) -> Vec<Program> {
 #[test]
 fn erlang_does_what_the_model_says() {
     if !erlang::is_installed() {
-        eprintln!("skipped: there is no erl and erlc here (Debian: erlang-base)");
+        twoply_tests::skip("there is no erl and erlc here (Debian: erlang-base)");
         return;
     }
     watch("erlang_does_what_the_model_says", || {

@@ -63,7 +63,7 @@ fn gen_server_asks_and_is_asked(on: &Systems) {
     let is_there =
         Command::new("elixir").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if is_there.is_err() {
-        return eprintln!("SKIPPED: there is no Elixir to connect to");
+        return twoply_tests::skip("there is no Elixir to connect to");
     }
     // For its port mapper.
     let Some(erlang) = ErlangNode::start(COOKIE, 60) else { return };

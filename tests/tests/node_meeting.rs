@@ -123,7 +123,7 @@ fn a_node_listens_on_the_ports_that_it_may(on: &Systems) {
 fn nodes_meet_by_addresses_of_ipv6(on: &Systems) {
     let address: SocketAddr = "[::1]:0".parse().unwrap();
     if TcpListener::bind(address).is_err() {
-        eprintln!("SKIPPED: there is no IPv6 here");
+        twoply_tests::skip("there is no IPv6 here");
         return;
     }
     let listens = |name: &str| start(on, Node::builder(name).without_epmd().listen(address)).unwrap();

@@ -143,10 +143,7 @@ impl Console {
 #[test]
 fn the_console_shows_tasks_and_what_they_wait_for() {
     if !cfg!(console_without_tokio_unstable) {
-        eprintln!(
-            "SKIPPED: the flag of the console's subscriber is not set, so nothing of it has been tested"
-        );
-        return;
+        return twoply_tests::skip("the flag of the console's subscriber is not set");
     }
     let port = twoply_integrations::free_port().unwrap();
     let console = ConsoleLayer::builder()

@@ -12,5 +12,5 @@ pub use host::{App, Hosted};
 #[cfg(not(qt))]
 #[test]
 fn qt_is_not_installed() {
-    eprintln!("SKIPPED: Qt 5 is not installed, so nothing of it has been tested");
+    twoply_tests::skip("Qt 5 is not installed");
 }

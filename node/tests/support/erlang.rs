@@ -23,7 +23,7 @@ impl Erlang {
             command.status().is_ok()
         };
         if !there("erl") || !there("erlc") {
-            eprintln!("SKIPPED: there is no Erlang to compare with");
+            twoply_tests::skip("there is no Erlang to compare with");
             return None;
         }
         let folder = env::temp_dir().join(format!("twoply-node-terms-{}", process::id()));
