@@ -35,6 +35,7 @@ laws! {
         a_read_that_waits_holds_up_nobody,
         a_dropped_read_of_a_pipe_loses_nothing,
         a_file_of_std_keeps_its_place,
+        a_position_that_no_file_has_is_refused,
     }
     fibers {
         a_write_that_is_given_up_can_be_done_again,
@@ -529,4 +530,29 @@ fn a_pool_that_refuses_is_an_error(on: &Systems) {
     }
     drop(hold);
     system.shutdown(SOON).unwrap();
+}
+
+fn a_position_that_no_file_has_is_refused(on: &Systems) {
+    both_ways(on, || {
+        let dir = Dir::new();
+        async move {
+            let path = dir.join("file");
+            let file = OpenOptions::new().read(true).write(true).create(true).open(&path).await.unwrap();
+            file.write_all(b"content").await.unwrap();
+            file.seek(SeekFrom::Start(2)).await.unwrap();
+            for at in [u64::MAX, u64::MAX - 1, i64::MAX as u64 + 1] {
+                let refused = [
+                    file.read_at(&mut [0; 4], at).await,
+                    file.read_at(&mut [0; 4], at).wait(),
+                    file.write_at(b"over", at).await,
+                    file.write_at(b"over", at).wait(),
+                    file.seek(SeekFrom::Start(at)).await.map(|_| 0),
+                ];
+                for result in refused {
+                    assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+                }
+            }
+            assert_eq!((file.position(), std::fs::read(&path).unwrap()), (2, b"content".to_vec()));
+        }
+    });
 }

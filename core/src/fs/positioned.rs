@@ -38,6 +38,7 @@ impl Future for ReadAt<'_> {
         }
         let unit = ready!(coop::proceed(cx));
         let (shared, at) = (&file.shared, *at);
+        check(at).map_err(|error| file.failed("read", error))?;
         let bufs = &mut [IoSliceMut::new(buf)];
         let read = match running {
             None if may_block(cx) => Some(shared.read(at, bufs)),
@@ -82,6 +83,7 @@ impl Future for WriteAt<'_> {
         }
         let unit = ready!(coop::proceed(cx));
         let (shared, at) = (&file.shared, *at);
+        check(at).map_err(|error| file.failed("write", error))?;
         let bufs = &[IoSlice::new(buf)];
         let written = match running {
             None if may_block(cx) => Some(shared.write(at, bufs)),
@@ -95,6 +97,12 @@ impl Future for WriteAt<'_> {
         unit.spend();
         Poll::Ready(written.map_err(|error| file.failed("write", error)))
     }
+}
+
+/// Refuses a position that no file has, as the system does; but some of its calls, those that need not wait,
+/// take the largest number for its own cursor.
+fn check(at: u64) -> io::Result<()> {
+    i64::try_from(at).map(drop).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// Has the system write to the device what it still holds in memory of a file.
