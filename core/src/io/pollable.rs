@@ -30,6 +30,14 @@ use crate::kernel::io::Op;
 /// The open file is watched through a duplicate of the descriptor. So the value may lend its descriptor, and
 /// may close it or exchange it whenever it likes: no event reaches a stranger. It costs one descriptor more.
 ///
+/// # A descriptor that is closed meanwhile
+/// To close a descriptor is no event, so nobody is woken by it, whether the value does so or somebody closes
+/// it by its number. Whoever waits goes on waiting for the open file, which lives on through the duplicate: a
+/// peer sees no end before this is dropped. What is polled next is told so by the operation itself, with
+/// `EBADF`, or uses what has the number by then, as with any descriptor that is used after it was closed. To
+/// end a wait, shut the descriptor down, or drop the future; to exchange the descriptor, make a new
+/// `Pollable` of the value that [`into_inner`](Pollable::into_inner) gives back.
+///
 /// # Cancel-safety
 /// A future that is dropped before it is ready has done nothing: an operation either returns its result or
 /// has said that it would block.
