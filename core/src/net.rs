@@ -28,7 +28,7 @@ mod connect;
 mod convert;
 mod datagram;
 pub mod endpoint;
-mod incoming;
+pub(crate) mod incoming;
 mod listener;
 mod options;
 mod readiness;

@@ -10,6 +10,7 @@
 //! | [`connect`] | the same, of a connection that is established meanwhile | the same |
 //! | [`child`], [`child_with`] | what a child process writes, and its status | what it reads |
 //! | [`tail`], [`tail_with`] | what is appended to a file | |
+//! | [`file`](fn@file) | [answers](FileAnswer) | [requests](FileRequest): reads and writes at positions, and others |
 //! | [`udp`] | datagrams | datagrams |
 //! | [`accept`] | connections | |
 //! | [`timer`], [`signals`], [`source`] | ticks, signals, what any [`Source`] gives | |
@@ -104,6 +105,7 @@ mod buffer;
 mod builder;
 mod child;
 mod codec;
+mod connections;
 mod datagrams;
 mod deferred;
 mod engine;
@@ -113,6 +115,7 @@ mod halves;
 mod handle;
 mod medium;
 mod outlet;
+mod requests;
 mod spare;
 mod stream;
 mod tail;
@@ -125,6 +128,7 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::channel::Source;
+use crate::fs::File;
 use crate::net::endpoint::{Accepted, Endpoint, Family, Listener};
 use crate::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use crate::process::Child;
@@ -139,12 +143,15 @@ pub use codec::{CodecError, Decoder, Delimited, Encoder, Frames, Lines, Prefix, 
 pub use event::{During, Event, HandOver, PortError};
 pub use halves::Halves;
 pub use handle::{Port, PortRef};
+pub use requests::{FileAnswer, FileRequest};
 pub use tail::Tail;
 
 use child::Pipes;
+use connections::Connections;
 use datagrams::Datagrams;
 use deferred::Deferred;
 use feed::Feed;
+use requests::Requests;
 use stream::Framed;
 use tail::Followed;
 
@@ -279,7 +286,8 @@ where
 }
 
 /// Returns a port of the connections to a listener. It outlives shortages of descriptors as
-/// [`Incoming`](crate::net::Incoming) does.
+/// [`Incoming`](crate::net::Incoming) does, and tells of each as an [`Event::Error`]. A listener that accepts
+/// nothing any more is told of as one, too, and then the port closes.
 ///
 /// # Examples
 /// ```
@@ -298,7 +306,38 @@ pub fn accept<F: Family>(listener: Endpoint<F, Listener>) -> Builder<Accepted<F>
 where
     Accepted<F>: Send + 'static,
 {
-    source(listener.into_incoming())
+    Builder::new(Connections::new(listener))
+}
+
+/// Returns a port of a file: each request that is sent comes to one answer, and the answers come in the order
+/// of the requests. Those are carried out one after another, so that each sees what those before it have
+/// done.
+///
+/// A request that fails is given back with the error, as an answer in its place ([`FileAnswer::Failed`]), and
+/// the next one is carried out. While an owner takes no answers, no more than 64 of them wait for it, or
+/// about 64 KiB, and the requests behind them wait, too. The port has no end of its own: it closes when it
+/// [is closed](PortRef::close), or [finished](PortRef::finish), which has all answers come before. After a
+/// close, the first failure that no answer has told of is an [`Event::Error`]. For the bytes of a file as
+/// they come, see [`lines`] and [`tail`].
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs::OpenOptions, port::{self, FileAnswer, FileRequest}};
+///
+/// # let path = std::env::temp_dir().join(format!("twoply-doc-port-file-{}", std::process::id()));
+/// let file = OpenOptions::new().read(true).write(true).create(true).open(&path).wait()?;
+/// let port = port::file(file).start()?;
+/// port.send(FileRequest::Write { at: 0, bytes: b"hello".to_vec() }).wait()?;
+/// port.send(FileRequest::Read { at: 1, len: 100 }).wait()?;
+/// let written = port.recv().wait()?.item();
+/// assert!(matches!(written, Some(FileAnswer::Written { at: 0, len: 5 })));
+/// let read = port.recv().wait()?.item();
+/// assert!(matches!(read, Some(FileAnswer::Read { at: 1, bytes }) if bytes == b"ello"));
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn file(file: File) -> Builder<FileAnswer, FileRequest> {
+    Builder::new(Requests::new(file))
 }
 
 /// Returns a port of datagrams. An item is the address of the other side, and what is in the datagram, which

@@ -2,16 +2,19 @@
 //! outlives its owner.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use twoply_core::Wait;
 use twoply_core::actor::{self, Builder, ExitReason, Process, ProcessRef, Registry};
 use twoply_core::io::Pollable;
-use twoply_core::net::UnixStream;
+use twoply_core::net::{TcpListener, UnixStream};
 use twoply_core::port::{self, Active, ChildItem, During, Event, PortError, PortRef};
 use twoply_core::process::{Command, Stdio};
 use twoply_core::signal::SignalKind;
@@ -34,6 +37,8 @@ laws! {
         a_function_that_panics_ends_the_port_and_nobody_else,
         a_port_is_a_source_of_an_actor,
         the_owner_is_told_of_a_descriptor_that_is_none,
+        the_owner_of_a_listener_is_told_of_shortages_and_loses_nobody,
+        the_owner_of_a_listener_is_told_of_its_end,
     }
 }
 
@@ -71,6 +76,51 @@ fn the_owner_is_told_of_a_descriptor_that_is_none(on: &Systems) {
         while !matches!(me.receive().wait().message().unwrap(), Event::Closed) {}
         assert!(port.ended().wait().is_normal());
     });
+}
+
+/// Returns the error of the system, if it is one of accepting.
+fn accept_error<T>(event: &Event<T>) -> Option<Errno> {
+    match event {
+        Event::Error(PortError::Io { during: During::Accept, error }) => Errno::from_io_error(error),
+        _ => None,
+    }
+}
+
+fn the_owner_of_a_listener_is_told_of_shortages_and_loses_nobody(on: &Systems) {
+    on.alone(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+        let address = listener.local_addr().unwrap();
+        let port = port::accept(listener).on(on.here().backend()).start().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let first = port.recv().wait().unwrap().item().unwrap();
+        // The sockets are there before there is a shortage, and connect in it.
+        let socket = || net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+        let sockets = [socket(), socket()];
+        let limits = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(3), maximum: limits.maximum }).unwrap();
+        sockets.iter().for_each(|socket| net::connect(socket, &address).unwrap());
+        assert_eq!(accept_error(&port.recv().wait().unwrap()), Some(Errno::MFILE));
+        setrlimit(Resource::Nofile, limits).unwrap();
+        let mut accepted = Vec::new();
+        while accepted.len() < sockets.len() {
+            match port.recv().wait().unwrap() {
+                Event::Item(connection) => accepted.push(connection),
+                other => assert_eq!(accept_error(&other), Some(Errno::MFILE), "{other:?}"),
+            }
+        }
+        drop((client, first));
+    });
+}
+
+fn the_owner_of_a_listener_is_told_of_its_end(on: &Systems) {
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let same = listener.as_fd().try_clone_to_owned().unwrap();
+    let port = port::accept(listener).on(on.here().backend()).start().unwrap();
+    // A listener that is shut down accepts nothing any more.
+    net::shutdown(&same, net::Shutdown::Both).unwrap();
+    assert_eq!(accept_error(&port.recv().wait().unwrap()), Some(Errno::INVAL));
+    assert!(matches!(port.recv().wait().unwrap(), Event::Closed));
+    assert!(port.port_ref().ended().wait().is_normal());
 }
 
 enum Message {

@@ -21,6 +21,32 @@ use crate::time::sleep;
 /// The pause of an accept loop that is out of descriptors, and the limit to which it is doubled.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
+/// The pauses of an accept loop through shortages, each twice as long as the one before.
+pub(crate) struct Pause {
+    /// The next pause; back at the shortest after each success.
+    next: Duration,
+}
+
+impl Pause {
+    pub(crate) fn new() -> Pause {
+        let (shortest, _) = PAUSE;
+        Pause { next: shortest }
+    }
+
+    /// Notes that a connection has come.
+    pub(crate) fn end(&mut self) {
+        *self = Pause::new();
+    }
+
+    /// Returns the time after which it is tried again; `None` when `error` does not pass by itself.
+    pub(crate) fn after(&mut self, error: &io::Error) -> Option<Duration> {
+        let (_, longest) = PAUSE;
+        let pause = is_out_of_resources(error).then_some(self.next)?;
+        self.next = (pause * 2).min(longest);
+        Some(pause)
+    }
+}
+
 /// A program's function that hears of the troubles of an accept loop.
 type Hook = Arc<dyn Fn(&AcceptTrouble<'_>) + Send + Sync>;
 
@@ -58,8 +84,7 @@ pub struct AcceptTrouble<'a> {
 pub struct Incoming<'a, F: Family = Ip> {
     listener: Held<'a, F>,
     hook: Option<Hook>,
-    /// The next pause; back at the shortest after each success.
-    pause: Duration,
+    pause: Pause,
     /// The step that a source waits in.
     step: Turns<Step<F>>,
 }
@@ -68,6 +93,15 @@ pub struct Incoming<'a, F: Family = Ip> {
 enum Held<'a, F> {
     Borrowed(&'a Endpoint<F, Listener>),
     Owned(Endpoint<F, Listener>),
+}
+
+impl<F: Family> Held<'_, F> {
+    fn get(&self) -> &Endpoint<F, Listener> {
+        match self {
+            Held::Borrowed(listener) => listener,
+            Held::Owned(listener) => listener,
+        }
+    }
 }
 
 /// A wait for the next connection.
@@ -91,8 +125,12 @@ impl<'a, F: Family> Incoming<'a, F> {
     }
 
     fn new(listener: Held<'_, F>) -> Incoming<'_, F> {
-        let (pause, _) = PAUSE;
-        Incoming { listener, hook: None, pause, step: Turns::new(Step { waiting: None, ended: false }) }
+        Incoming {
+            listener,
+            hook: None,
+            pause: Pause::new(),
+            step: Turns::new(Step { waiting: None, ended: false }),
+        }
     }
 
     /// Has `hook` called with each shortage, and with an error that ends the loop. It runs in the middle of
@@ -104,10 +142,7 @@ impl<'a, F: Family> Incoming<'a, F> {
 
     /// Returns the listener whose connections these are.
     pub fn listener(&self) -> &Endpoint<F, Listener> {
-        match &self.listener {
-            Held::Borrowed(listener) => listener,
-            Held::Owned(listener) => listener,
-        }
+        self.listener.get()
     }
 
     /// Waits for the next connection. Cancel-safe.
@@ -126,10 +161,8 @@ impl<'a, F: Family> Incoming<'a, F> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub async fn accept(&mut self) -> io::Result<(Endpoint<F, Stream>, F::Address)> {
-        let mut pause = self.pause;
-        let accepted = accept_patiently(self.listener().source(), self.hook.as_ref(), &mut pause).await;
-        self.pause = pause;
-        accepted
+        let Incoming { listener, hook, pause, .. } = self;
+        accept_patiently(listener.get().source(), hook.as_ref(), pause).await
     }
 
     /// Polls the step of a source. What it comes to is `None` at the end.
@@ -140,10 +173,7 @@ impl<'a, F: Family> Incoming<'a, F> {
         // Out of the step while it is polled: a waker may panic, and what it leaves cannot be polled again.
         let mut waiting = step.waiting.take().unwrap_or_else(|| {
             let (source, hook) = (Arc::clone(self.listener().source()), self.hook.clone());
-            Box::pin(async move {
-                let (mut pause, _) = PAUSE;
-                accept_patiently(&source, hook.as_ref(), &mut pause).await
-            })
+            Box::pin(async move { accept_patiently(&source, hook.as_ref(), &mut Pause::new()).await })
         });
         match waiting.as_mut().poll(cx) {
             Poll::Ready(accepted) => {
@@ -158,27 +188,25 @@ impl<'a, F: Family> Incoming<'a, F> {
     }
 }
 
-/// Accepts a connection, and pauses through shortages, each twice as long as the one before.
+/// Accepts a connection, and pauses through shortages.
 async fn accept_patiently<F: Family>(
     source: &Arc<IoSource>,
     hook: Option<&Hook>,
-    pause: &mut Duration,
+    pause: &mut Pause,
 ) -> io::Result<Accepted<F>> {
-    let (shortest, longest) = PAUSE;
     loop {
         let error = match Op::new(source, Direction::Read, None, accept_one::<F>).await {
             Ok(accepted) => {
-                *pause = shortest;
+                pause.end();
                 return Ok(accepted);
             }
             Err(error) => error,
         };
-        let retry = is_out_of_resources(&error).then_some(*pause);
+        let retry = pause.after(&error);
         if let Some(hook) = hook {
             hook(&AcceptTrouble { error: &error, pause: retry });
         }
         let Some(rest) = retry else { return Err(error) };
-        *pause = (*pause * 2).min(longest);
         sleep(rest).await;
     }
 }

@@ -99,6 +99,12 @@ impl<M: Medium> Medium for Deferred<M> {
         }
     }
 
+    fn end_input(&mut self) {
+        if let Deferred::Open(medium) = self {
+            medium.end_input();
+        }
+    }
+
     fn settle(&mut self) {
         if let Deferred::Open(medium) = self {
             medium.settle();

@@ -195,6 +195,7 @@ impl<M: Medium> Engine<M> {
             actor::Event::Message(Control::Finish) => self.end_output(),
             actor::Event::Message(Control::Close) | actor::Event::Stop(_) => {
                 self.reading = false;
+                self.medium.end_input();
                 self.end_output();
             }
             actor::Event::Message(Control::Drop) => {

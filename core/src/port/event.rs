@@ -95,6 +95,8 @@ pub enum During {
     Open,
     /// It was reading its input.
     Read,
+    /// It was waiting for a connection.
+    Accept,
     /// It was writing its output.
     Write,
     /// It was closing its writing side.
@@ -106,6 +108,7 @@ impl fmt::Display for During {
         f.write_str(match self {
             During::Open => "opening",
             During::Read => "reading",
+            During::Accept => "accepting",
             During::Write => "writing",
             During::Close => "closing",
         })

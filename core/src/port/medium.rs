@@ -55,6 +55,9 @@ pub(super) trait Medium: Send + 'static {
         Poll::Ready(Ok(()))
     }
 
+    /// Notes that nobody takes anything out any more, while what has been encoded is still written.
+    fn end_input(&mut self) {}
+
     /// Gives back memory that is not needed, because the port is going to wait.
     fn settle(&mut self) {}
 }
