@@ -5,8 +5,9 @@
 //! | `rt::Executor` | [`Executor`], over any spawner |
 //! | `rt::Timer`, `rt::Sleep` | [`Timer`] |
 //! | `rt::Read`, `rt::Write` | [`Io`], over our streams; it reads into memory that nobody has initialized |
+//! | the same, of other streams | [`ForeignIo`], over those of futures-io; [`FuturesIo`] is the way back |
 //! | a connector of `hyper_util`'s client, which keeps a pool | [`Connector`] |
-//! | an accept loop | [`serve`], for HTTP/1 and HTTP/2, with upgrades and a graceful end |
+//! | an accept loop | [`serve`], for HTTP/1 and HTTP/2, with upgrades and a graceful end; [`serve_with`] inside TLS |
 //!
 //! A handler runs on a task of ours, so it may call `.wait()`: on green tasks and on fibers the worker goes
 //! on with others, on native tasks the connection has a thread of its own.
@@ -45,11 +46,13 @@
 //! ```
 
 mod client;
+mod foreign;
 mod io;
 mod rt;
 mod server;
 
 pub use client::Connector;
+pub use foreign::{ForeignIo, FuturesIo};
 pub use io::Io;
 pub use rt::{Executor, Timer};
-pub use server::serve;
+pub use server::{serve, serve_with};

@@ -1,7 +1,7 @@
 //! The accept loop of a server.
 
 use std::error::Error;
-use std::future::IntoFuture;
+use std::future::{IntoFuture, ready};
 use std::io;
 
 use hyper::body::{Body, Incoming};
@@ -10,7 +10,9 @@ use hyper::{Request, Response};
 use hyper_util::server::conn::auto::{self, HttpServerConnExec};
 use hyper_util::server::graceful::GracefulShutdown;
 use twoply_core::future::race;
-use twoply_core::net::TcpListener;
+use twoply_core::net::endpoint::{Endpoint, Family, Listener, Stream};
+use twoply_core::net::{TcpListener, TcpStream};
+use twoply_core::sync::CancellationToken;
 use twoply_core::task;
 
 use crate::{Executor, Io, Timer};
@@ -21,9 +23,10 @@ use crate::{Executor, Io, Timer};
 ///
 /// At the end it accepts no more, tells the clients so, and returns when the last answer that was under way
 /// is out, and its connection closed. One that was upgraded, as to a WebSocket, is its handler's own by then.
-/// Dropping the future ends the accept loop and leaves the connections to themselves. When descriptors run
-/// out it waits for some, as [`TcpListener::incoming`] does. A connection that fails ends by itself, and
-/// nobody is told.
+/// Dropping the future is such an end that nobody waits for. When descriptors run out it waits for some, as
+/// [`TcpListener::incoming`] does. A connection that fails ends by itself, and nobody is told.
+///
+/// [`serve_with`] is for servers inside TLS, on Unix sockets, and whose services know the peer.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -64,10 +67,75 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     Executor: HttpServerConnExec<S::Future, B>,
 {
+    let connect = move |stream: TcpStream, _| {
+        // Hyper writes whole messages already. A connection that is gone by now says so when it is read.
+        let _ = stream.set_nodelay(true);
+        ready(Ok((Io::new(stream), service.clone())))
+    };
+    serve_with(listener, connect, stop).await
+}
+
+/// As [`serve`], where `connect` makes of each connection, and its peer's address, the stream that hyper
+/// speaks on and the service that answers there: the handshake of TLS, a service that knows who asks.
+///
+/// What `connect` returns runs on the task of the connection, so that a slow handshake holds up nobody. It
+/// has as much time as it takes; a limit is the user's. An error of it ends the connection, and so does the
+/// end of the server.
+///
+/// # Errors
+/// As [`serve`].
+///
+/// # Examples
+/// A server on a Unix socket, which knows the user that asks:
+/// ```
+/// use std::convert::Infallible;
+/// use hyper::body::Incoming;
+/// use hyper::{Request, Response, service::service_fn};
+/// use twoply::hyper::{Io, serve_with};
+/// use twoply::{Wait, channel, net::{UnixListener, UnixStream}, spawn};
+///
+/// let path = std::env::temp_dir().join(format!("whoami-{}.sock", std::process::id()));
+/// let listener = UnixListener::bind(&path)?;
+/// let connect = async |stream: UnixStream, _| {
+///     let user = stream.peer_credentials()?.uid;
+///     let answer = move |_: Request<Incoming>| async move {
+///         Ok::<_, Infallible>(Response::new(format!("you are {user}")))
+///     };
+///     Ok((Io::new(stream), service_fn(answer)))
+/// };
+/// let (stop, stopped) = channel::oneshot::<()>();
+/// let server = spawn(serve_with(listener, connect, stopped));
+/// let mut client = UnixStream::connect(&path).wait()?;
+/// client.write_all(b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").wait()?;
+/// let mut answer = Vec::new();
+/// twoply::io::read_to_end(&mut client, &mut answer, 1000).wait()?;
+/// assert!(String::from_utf8_lossy(&answer).contains("you are "));
+/// drop(stop);
+/// server.wait()??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub async fn serve_with<F, T, I, S, B>(
+    listener: Endpoint<F, Listener>,
+    connect: impl Fn(Endpoint<F, Stream>, F::Address) -> T,
+    stop: impl IntoFuture<IntoFuture: Send>,
+) -> io::Result<()>
+where
+    F: Family,
+    T: Future<Output = io::Result<(I, S)>> + Send + 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    Executor: HttpServerConnExec<S::Future, B>,
+{
     let mut server = auto::Builder::new(Executor::new());
     server.http1().timer(Timer);
     server.http2().timer(Timer);
     let connections = GracefulShutdown::new();
+    // Cancelled at the end, however that comes: nobody answers on a stream that is not ready by then.
+    let over = CancellationToken::new();
+    let guard = over.clone().drop_guard();
     let mut incoming = listener.incoming();
     let mut stop = std::pin::pin!(async { drop(stop.into_future().await) });
     loop {
@@ -77,13 +145,22 @@ where
             None
         };
         let Some(accepted) = race((accept, stopped)).await else { break };
-        let (stream, _) = accepted?;
-        // Hyper writes whole messages already. A connection that is gone by now says so when it is read.
-        let _ = stream.set_nodelay(true);
-        let connection = server.serve_connection_with_upgrades(Io::new(stream), service.clone());
-        let connection = connections.watch(connection.into_owned());
-        task::spawn(async { drop(connection.await) }).detach();
+        let (stream, peer) = accepted?;
+        let (connecting, over) = (connect(stream, peer), over.clone().cancelled_owned());
+        let (server, watcher) = (server.clone(), connections.watcher());
+        task::spawn(async move {
+            let connected = async { connecting.await.ok() };
+            let given_up = async {
+                over.await;
+                None
+            };
+            let Some((stream, service)) = race((connected, given_up)).await else { return };
+            let connection = server.serve_connection_with_upgrades(stream, service);
+            let _ = watcher.watch(connection.into_owned()).await;
+        })
+        .detach();
     }
+    drop(guard);
     drop(listener);
     connections.shutdown().await;
     Ok(())

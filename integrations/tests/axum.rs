@@ -2,24 +2,30 @@
 //! that block; reqwest as its client. What of it wants tokio finds it on the runtime's threads.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::{any, get, post};
-use axum::{Json, Router};
-use futures::{SinkExt, StreamExt};
+use axum::{Extension, Json, Router};
+use futures::{SinkExt, StreamExt, TryStreamExt};
+use http_body_util::StreamBody;
 use hyper::StatusCode;
+use hyper::body::Frame;
 use hyper_util::service::TowerToHyperService;
 use tokio_tungstenite::tungstenite;
 use tower::limit::ConcurrencyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
+use twoply::hyper::{Io, serve, serve_with};
 use twoply::net::{TcpListener, TcpStream};
-use twoply::{Runtime, Wait, channel, hyper::serve, time};
+use twoply::time::{self, timeout};
+use twoply::{Runtime, Wait, channel};
 use twoply_tests::{Systems, facade, laws};
 
 #[path = "support/plain_client.rs"]
@@ -35,7 +41,9 @@ laws! {
         an_event_arrives_as_it_happens,
         a_web_socket_echoes,
         a_web_socket_outlives_the_accept_loop,
-        a_server_ends_when_it_is_told_to,
+        bodies_are_streams_both_ways,
+        a_handler_knows_who_asks,
+        a_server_that_ends_lets_answers_out,
     }
 }
 
@@ -228,6 +236,73 @@ fn a_web_socket_outlives_the_accept_loop(on: &Systems) {
     runtime.shutdown(Duration::from_secs(10)).unwrap();
 }
 
-fn a_server_ends_when_it_is_told_to(on: &Systems) {
-    with_server(on, |_| async {});
+fn bodies_are_streams_both_ways(on: &Systems) {
+    // Each piece of the question is answered before the next one is asked.
+    let answer = async |body: Body| {
+        Body::from_stream(body.into_data_stream().map_ok(|piece| piece.to_ascii_uppercase()))
+    };
+    with_router(on, Router::new().route("/shout", post(answer)), |address| async move {
+        let (ask, asked) = channel::bounded::<&'static str>(1);
+        let pieces = futures::stream::unfold(asked, |asked| async move {
+            let word = asked.recv().await.ok()?;
+            Some((Ok::<_, Infallible>(Frame::data(Bytes::from(word))), asked))
+        });
+        let request = client().post(format!("http://{address}/shout"));
+        let mut answer = request.body(reqwest::Body::wrap(StreamBody::new(pieces))).send().await.unwrap();
+        for word in ["one", "two", "three"] {
+            ask.send(word).await.unwrap();
+            assert_eq!(answer.chunk().await.unwrap().unwrap(), word.to_uppercase());
+        }
+        drop(ask);
+        assert_eq!(answer.chunk().await.unwrap(), None);
+    });
+}
+
+fn a_handler_knows_who_asks(on: &Systems) {
+    let runtime: Runtime = facade!(on.kind()).tokio().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let address = listener.local_addr().unwrap();
+    let who = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string();
+    let router = Router::new().route("/who", get(who));
+    let connect = move |stream: TcpStream, peer: SocketAddr| {
+        let service = router.clone().layer(Extension(ConnectInfo(peer)));
+        ready(Ok((Io::new(stream), TowerToHyperService::new(service))))
+    };
+    let (stop, stopped) = channel::oneshot::<()>();
+    let server = runtime.spawn(serve_with(listener, connect, stopped));
+    let asking = runtime.spawn(async move {
+        let answer = client().get(format!("http://{address}/who")).send().await.unwrap();
+        let (own, told) = (answer.remote_addr(), answer.text().await.unwrap());
+        assert_eq!(own, Some(address));
+        let told: SocketAddr = told.parse().unwrap();
+        assert!(told.ip().is_loopback() && told != address);
+    });
+    asking.wait().unwrap();
+    drop(stop);
+    server.wait().unwrap().unwrap();
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+fn a_server_that_ends_lets_answers_out(on: &Systems) {
+    let runtime: Runtime = facade!(on.kind()).tokio().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let address = listener.local_addr().unwrap();
+    let ((begun, begins), (release, released)) = (channel::unbounded(), channel::unbounded::<()>());
+    let late = async move || {
+        begun.send(()).await.unwrap();
+        let _ = released.recv().await;
+        "late"
+    };
+    let service = TowerToHyperService::new(Router::new().route("/late", get(late)));
+    let (stop, stopped) = channel::oneshot::<()>();
+    let mut server = runtime.spawn(serve(listener, service, stopped));
+    let asking = client().get(format!("http://{address}/late")).send();
+    let asking = runtime.spawn(async { asking.await.unwrap().text().await.unwrap() });
+    begins.recv().wait().unwrap();
+    drop(stop);
+    assert!(timeout(Duration::from_millis(50), &mut server).wait().is_err(), "it waits for the answer");
+    drop(release);
+    assert_eq!(asking.wait().unwrap(), "late");
+    server.wait().unwrap().unwrap();
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
 }

@@ -5,21 +5,29 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures::{AsyncReadExt, AsyncWriteExt};
+use futures_rustls::{TlsAcceptor, TlsConnector};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::{Builder, Client};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::Service;
-use twoply::hyper::{Connector, Executor, Timer, serve};
+use twoply::hyper::{Connector, Executor, ForeignIo, FuturesIo, Io, Timer, serve, serve_with};
 use twoply::net::{TcpListener, TcpStream};
 use twoply::sync::Barrier;
+use twoply::time::timeout;
 use twoply::{Runtime, Spawner, Wait, channel, spawn};
 use twoply_tests::{Systems, laws};
+
+#[path = "support/certificates.rs"]
+mod certificates;
+
+use certificates::{Authority, host};
 
 laws! {
     everywhere {
@@ -29,6 +37,7 @@ laws! {
         a_handler_that_blocks_holds_up_nobody,
         a_large_body_arrives_whole,
         an_upgraded_connection_is_a_stream,
+        a_server_inside_tls_knows_its_peers_and_ends,
         a_graceful_end_answers_what_is_under_way,
     }
 }
@@ -111,7 +120,7 @@ fn a_client_keeps_its_connections(on: &Systems) {
         for _ in 0..10 {
             get(&client, uri(address, "/")).await;
             // The connection goes back to the pool when its task has seen the end of the answer.
-            twoply::time::sleep(std::time::Duration::from_millis(2)).await;
+            twoply::time::sleep(Duration::from_millis(2)).await;
         }
     });
     requests.wait().unwrap();
@@ -208,12 +217,13 @@ fn a_large_body_arrives_whole(on: &Systems) {
 fn an_upgraded_connection_is_a_stream(on: &Systems) {
     let spawner = on.here().spawner();
     let handler = async |mut request: Request<Incoming>| {
-        spawn(async move {
-            let mut stream = TokioIo::new(hyper::upgrade::on(&mut request).await.unwrap());
+        // Straight-line code, once hyper has handed the connection over.
+        twoply::spawn_fn(move || {
+            let mut stream = FuturesIo::new(hyper::upgrade::on(&mut request).wait().unwrap());
             let mut word = [0; 4];
-            stream.read_exact(&mut word).await.unwrap();
-            stream.write_all(&word).await.unwrap();
-            stream.shutdown().await.unwrap();
+            stream.read_exact(&mut word).wait().unwrap();
+            stream.write_all(&word).wait().unwrap();
+            stream.close().wait().unwrap();
         })
         .detach();
         let mut answer = Response::new(Full::default());
@@ -227,25 +237,66 @@ fn an_upgraded_connection_is_a_stream(on: &Systems) {
     });
     let client = spawner.spawn(async move {
         let stream = TcpStream::connect(address).await.unwrap();
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
-            .await
-            .unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).await.unwrap();
-            answer.extend(byte);
-        }
-        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+        let (mut requests, connection) = http1::handshake::<_, Empty<Bytes>>(Io::new(stream)).await.unwrap();
+        spawn(connection.with_upgrades()).detach();
+        let request = Request::get("/").header("host", "x").header(UPGRADE, "echo");
+        let request = request.header(CONNECTION, "upgrade").body(Empty::new()).unwrap();
+        let answer = requests.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+        let mut stream = FuturesIo::new(hyper::upgrade::on(answer).await.unwrap());
         stream.write_all(b"ping").await.unwrap();
-        let mut word = [0; 4];
-        stream.read_exact(&mut word).await.unwrap();
-        assert_eq!(&word, b"ping");
-        assert_eq!(stream.read(&mut word).await.unwrap(), 0);
+        let mut word = Vec::new();
+        stream.read_to_end(&mut word).await.unwrap();
+        assert_eq!(word, b"ping");
     });
     client.wait().unwrap();
     drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+/// Serves inside TLS, asks, and ends the server while the answer is under way, and while somebody else has
+/// not said anything yet.
+fn a_server_inside_tls_knows_its_peers_and_ends(on: &Systems) {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let address = listener.local_addr().unwrap();
+    let ((begun, begins), (release, released)) = (channel::unbounded(), channel::unbounded::<()>());
+    let acceptor = TlsAcceptor::from(authority.server());
+    let connect = move |stream: TcpStream, peer: SocketAddr| {
+        let (accepting, begun, released) = (acceptor.accept(stream), begun.clone(), released.clone());
+        async move {
+            let service = service_fn(move |_: Request<Incoming>| {
+                let (begun, released) = (begun.clone(), released.clone());
+                async move {
+                    begun.send(()).await.unwrap();
+                    let _ = released.recv().await;
+                    Answer::Ok(Response::new(Full::from(peer.to_string())))
+                }
+            });
+            Ok((ForeignIo::new(accepting.await?), service))
+        }
+    };
+    let (stop, stopped) = channel::oneshot::<()>();
+    let mut server = on.here().spawn(serve_with(listener, connect, stopped));
+    let silent = TcpStream::connect(address).wait().unwrap();
+    let connector = TlsConnector::from(authority.client());
+    let client = on.here().spawn(async move {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let own = stream.local_addr().unwrap();
+        let stream = connector.connect(host(), stream).await.unwrap();
+        let (mut requests, connection) = http1::handshake(ForeignIo::new(stream)).await.unwrap();
+        spawn(connection).detach();
+        let request = Request::get("/").header("host", "x").body(Empty::<Bytes>::new()).unwrap();
+        let answer = requests.send_request(request).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), own.to_string());
+    });
+    begins.recv().wait().unwrap();
+    drop(stop);
+    // Nobody waits for one that has not been let in, nor is it let in any more.
+    assert_eq!(silent.read(&mut [0]).wait().unwrap(), 0);
+    assert!(timeout(Duration::from_millis(50), &mut server).wait().is_err(), "it waits for the answer");
+    drop(release);
+    client.wait().unwrap();
     server.wait().unwrap().unwrap();
 }
 
@@ -275,11 +326,11 @@ fn ends_gracefully(on: &Systems, ask: impl FnOnce(Uri) -> Bytes + Send + 'static
             Ok(Response::new(Full::from("late")))
         }
     };
-    let (address, stop, server) = start(on.here().spawner(), handler);
+    let (address, stop, mut server) = start(on.here().spawner(), handler);
     let answer = std::thread::spawn(move || ask(uri(address, "/")));
     begins.recv().wait().unwrap();
     drop(stop);
-    assert!(!server.is_finished());
+    assert!(timeout(Duration::from_millis(50), &mut server).wait().is_err(), "it waits for the answer");
     drop(release);
     assert_eq!(answer.join().unwrap(), "late");
     server.wait().unwrap().unwrap();

@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use reqwest::Client;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 use twoply::net::{TcpListener, TcpStream};
-use twoply::{Wait, hyper::Executor, spawn, time};
+use twoply::tokio::Io;
+use twoply::{Wait, channel, hyper::serve_with, spawn, time};
 use twoply_tests::{Systems, facade, laws};
 
 #[path = "support/certificates.rs"]
@@ -37,31 +37,13 @@ fn client(config: &rustls::ClientConfig) -> Client {
     Client::builder().tls_backend_preconfigured(config.clone()).build().unwrap()
 }
 
-/// Accepts connections for ever, each inside TLS.
-async fn serve(listener: TcpListener, config: Arc<ServerConfig>) {
+/// Returns what is asked.
+fn router() -> Router {
     let slow = || async { time::sleep(Duration::from_secs(60)).await };
-    let router = Router::new()
+    Router::new()
         .route("/echo", post(async |body: String| body))
         .route("/block", get(async || spawn(async { "waited for" }).wait().unwrap()))
-        .route("/slow", get(slow));
-    let (acceptor, service) = (TlsAcceptor::from(config), TowerToHyperService::new(router));
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let (acceptor, service) = (acceptor.clone(), service.clone());
-        let serving = async move {
-            let stream = accept(&acceptor, stream).await?;
-            auto::Builder::new(Executor::new()).serve_connection(TokioIo::new(stream), service).await
-        };
-        // A client that does not like the certificate is gone.
-        spawn(async { drop(serving.await) }).detach();
-    }
-}
-
-type Stream = tokio_rustls::server::TlsStream<twoply::tokio::Io<TcpStream>>;
-
-async fn accept(acceptor: &TlsAcceptor, stream: TcpStream) -> std::io::Result<Stream> {
-    stream.set_nodelay(true)?;
-    acceptor.accept(twoply::tokio::Io::new(stream)).await
+        .route("/slow", get(slow))
 }
 
 /// Runs `ask` beside a server with this configuration. Certificates are for `localhost`, so that is the name
@@ -74,10 +56,17 @@ fn with_server<F: Future<Output: Send> + Send + 'static>(
     let runtime = facade!(on.kind()).tokio().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
-    let server = runtime.spawn(serve(listener, config));
+    let (acceptor, service) = (TlsAcceptor::from(config), TowerToHyperService::new(router()));
+    let connect = move |stream: TcpStream, _| {
+        let (accepting, service) = (acceptor.accept(Io::new(stream)), service.clone());
+        async move { Ok((TokioIo::new(accepting.await?), service)) }
+    };
+    let (stop, stopped) = channel::oneshot::<()>();
+    let server = runtime.spawn(serve_with(listener, connect, stopped));
     let url = format!("https://localhost:{}", address.port());
     runtime.spawn(async move { ask(url).await }).wait().unwrap();
-    server.cancel();
+    drop(stop);
+    server.wait().unwrap().unwrap();
     runtime.shutdown(Duration::from_secs(10)).unwrap();
 }
 
