@@ -78,7 +78,7 @@ where
 /// As [`serve`], where `connect` makes of each connection, and its peer's address, the stream that hyper
 /// speaks on and the service that answers there: the handshake of TLS, a service that knows who asks.
 ///
-/// What `connect` returns runs on the task of the connection, so that a slow handshake holds up nobody. It
+/// The future of `connect` runs on the task of the connection, so that a slow handshake holds up nobody. It
 /// has as much time as it takes; a limit is the user's. An error of it ends the connection, and so does the
 /// end of the server.
 ///
