@@ -15,12 +15,14 @@ use twoply_core::actor::{ExitReason, MonitorRef, Pid};
 use twoply_core::sync::CancellationToken;
 
 use crate::node::{CallError, Route, Shared};
-use crate::outbox::{Outbox, Receiver, Refused, Scratch, Sender};
+use crate::outbox::{Outbox, Receiver, Refused, Sender};
 use crate::outgoing::{Outgoing, Questions};
 use crate::reason;
 use crate::stream::Stream;
 use crate::waiting::Waiting;
-use crate::wire::{self, Control, Decoder, EncodeError, Flags, Peer, Reference, Target, ToTerm, write_frame};
+use crate::wire::{
+    self, Control, Decoder, EncodeError, Flags, Peer, Reference, Scratch, Target, ToTerm, write_frame,
+};
 
 use self::links::Links;
 use self::spawns::Spawn;

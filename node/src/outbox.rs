@@ -4,7 +4,6 @@
 //! A message of more than 64 KiB goes out in fragments, by turns with all else ([`lanes`]).
 
 mod lanes;
-mod scratch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +15,6 @@ use twoply_core::task;
 use self::lanes::Lanes;
 use crate::connection::serial;
 use crate::wire::Target;
-
-pub(crate) use self::scratch::Scratch;
 
 /// The bytes from which on messages have to wait.
 const FULL: usize = 1 << 20;

@@ -25,6 +25,8 @@ mod flags;
 mod frame;
 mod handshake;
 mod packet;
+mod scratch;
+mod short;
 mod tag;
 mod term;
 
@@ -46,6 +48,7 @@ pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,
 };
 pub use self::packet::Packets;
+pub(crate) use self::scratch::Scratch;
 pub use self::term::{BigInt, Binary, BitString, Fun, Improper, Map, Pid, Port, Reference, Term, TooBig};
 
 #[doc(hidden)]

@@ -64,9 +64,7 @@ fn any_inside(term: &Term, is: &dyn Fn(&Term) -> bool) -> bool {
         || match term {
             Term::List(terms) | Term::Tuple(terms) => among(terms),
             Term::Improper(list) => among(list.items()) || any_inside(list.tail(), is),
-            Term::Map(map) => {
-                map.pairs().iter().any(|(key, value)| any_inside(key, is) || any_inside(value, is))
-            }
+            Term::Map(map) => map.pairs().as_flattened().iter().any(|term| any_inside(term, is)),
             _ => false,
         }
 }

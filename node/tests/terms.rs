@@ -145,6 +145,37 @@ fn what_is_no_such_type_is_an_error_that_says_where() {
     assert_eq!(to_bytes(&f64::INFINITY), Err(EncodeError::Float));
 }
 
+/// Texts of up to 22 bytes lie in the term itself, and are read from where they stand if enough bytes follow.
+#[test]
+fn short_texts_are_as_long_ones() {
+    for (size, letter) in [(1, "x"), (2, "ż"), (4, "🂡")] {
+        for len in 0..40 / size {
+            let text = letter.repeat(len);
+            let (atom, binary) = (Atom::new(text.as_str()).unwrap(), Binary::from(text.clone().into_bytes()));
+            assert_eq!((atom.as_str(), &*binary), (text.as_str(), text.as_bytes()));
+            assert_eq!(
+                (atom == *text.as_str(), atom.cmp(&Atom::new("xx").unwrap())),
+                (true, text.as_str().cmp("xx"))
+            );
+            for behind in [0, 1, 21, 22, 23, 40] {
+                let last = Term::Binary(vec![b'x'; behind].into());
+                let term = Term::Tuple(vec![Term::Atom(atom.clone()), Term::Binary(binary.clone()), last]);
+                let bytes = to_bytes(&term).unwrap();
+                assert_eq!(bytes.len(), 1 + 2 + 2 + size * len + 5 + size * len + 5 + behind);
+                assert_eq!(bytes[5..][..size * len], *text.as_bytes());
+                assert_eq!(from_bytes::<Term>(&bytes).unwrap(), term);
+                let parts: (Atom, Binary, Binary) = from_bytes(&bytes).unwrap();
+                assert_eq!((&parts.0, &parts.1), (&atom, &binary));
+            }
+        }
+    }
+    for behind in [0, 1, 22, 40] {
+        let cut =
+            [&[131, 104, 2, 119, 3, b'a', b'b', 0xc5, 109, 0, 0, 0, behind][..], &vec![0xbc; behind.into()]];
+        assert_eq!(read(&cut.concat()), Err(Why::Atom), "a character does not end behind its atom");
+    }
+}
+
 #[test]
 fn malformed_terms_are_refused() {
     assert_eq!(read(&[]), Err(Why::Truncated));

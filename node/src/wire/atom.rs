@@ -1,14 +1,19 @@
 //! [`Atom`]: an owned one. Nothing here keeps atoms in a table for ever: a peer may invent as many as it
 //! likes.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
+
+use super::short::{Room, Short};
 
 /// The characters that an atom may have.
 pub const MAX_ATOM: usize = 255;
 
-/// An atom: a text of at most 255 characters. It is freed when nobody has it any more.
+/// An atom: a text of at most 255 characters. It is freed when nobody has it any more; one of at most 22
+/// bytes lies in the value itself.
 ///
 /// # Examples
 /// ```
@@ -20,8 +25,15 @@ pub const MAX_ATOM: usize = 255;
 /// assert!(Atom::new("x".repeat(256)).is_err());
 /// # Ok::<(), twoply_node::wire::AtomError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Atom(Arc<str>);
+#[derive(Clone)]
+pub struct Atom(Text);
+
+/// The two ways in which the text of an atom is kept; which of them depends on its length alone.
+#[derive(Clone)]
+enum Text {
+    Short(Short),
+    Long(Arc<str>),
+}
 
 /// The error of [`Atom::new`]: the text has more than 255 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,18 +47,49 @@ impl Atom {
     /// When it has more than 255 characters.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Atom, AtomError> {
         let text = text.into();
-        if is_atom(&text) { Ok(Atom(text)) } else { Err(AtomError) }
+        match Short::new(text.as_bytes()) {
+            Some(short) => Ok(Atom(Text::Short(short))),
+            None if is_atom(&text) => Ok(Atom(Text::Long(text))),
+            None => Err(AtomError),
+        }
     }
 
     /// Makes an atom of a text that is known to be short.
     pub(crate) fn known(text: &str) -> Atom {
         debug_assert!(is_atom(text));
-        Atom(Arc::from(text))
+        Atom(Short::new(text.as_bytes()).map_or_else(|| Text::Long(Arc::from(text)), Text::Short))
+    }
+
+    /// Makes an atom of bytes that are known to be a text.
+    #[inline]
+    pub(super) fn of_room(text: &Room) -> Atom {
+        Atom(Text::Short(Short::of(text)))
     }
 
     /// Returns the text of the atom.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Short(short) => str::from_utf8(short).expect("an atom is made of a text"),
+            Text::Long(text) => text,
+        }
+    }
+
+    /// Returns the bytes of the text, which are not looked at.
+    #[inline]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Text::Short(short) => short,
+            Text::Long(text) => text.as_bytes(),
+        }
+    }
+
+    /// Returns the text, if it lies in the value itself.
+    #[inline]
+    pub(super) fn short(&self) -> Option<&Short> {
+        match &self.0 {
+            Text::Short(short) => Some(short),
+            Text::Long(_) => None,
+        }
     }
 }
 
@@ -59,32 +102,60 @@ impl Deref for Atom {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
+    }
+}
+
+impl PartialEq for Atom {
+    fn eq(&self, other: &Atom) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Atom {}
+
+impl PartialOrd for Atom {
+    fn partial_cmp(&self, other: &Atom) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Atoms are in the order of their texts, which is that of the bytes.
+impl Ord for Atom {
+    fn cmp(&self, other: &Atom) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Atom {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl PartialEq<str> for Atom {
     fn eq(&self, other: &str) -> bool {
-        &*self.0 == other
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Atom {
     fn eq(&self, other: &&str) -> bool {
-        &*self.0 == *other
+        *self == **other
     }
 }
 
 /// Shows the atom as Erlang writes it, in quotes where these are needed.
 impl fmt::Display for Atom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = self.0.starts_with(|c: char| c.is_ascii_lowercase())
-            && self.0.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '@');
-        if plain && !is_reserved(&self.0) {
-            return f.write_str(&self.0);
+        let text = self.as_str();
+        let plain = text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '@');
+        if plain && !is_reserved(text) {
+            return f.write_str(text);
         }
         f.write_str("'")?;
-        for c in self.0.chars() {
+        for c in text.chars() {
             match c {
                 '\'' | '\\' => write!(f, "\\{c}")?,
                 '\n' => f.write_str("\\n")?,

@@ -177,6 +177,7 @@ impl<'a> Decoder<'a> {
     /// assert!(Decoder::new(&[]).kind().is_err());
     /// # Ok::<(), twoply_node::wire::DecodeError>(())
     /// ```
+    #[inline]
     pub fn kind(&self) -> Result<Kind, DecodeError> {
         let tag = *self.bytes.first().ok_or(Why::Truncated)?;
         Kind::of(tag).ok_or_else(|| Why::UnknownTag(tag).into())
@@ -186,13 +187,11 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// Where there is no list.
+    #[inline]
     pub fn list(&mut self) -> Result<List<'a>, DecodeError> {
         match self.tag()? {
             tag::NIL => Ok(List::Bytes(&[])),
-            tag::STRING => {
-                let len = self.u16()?;
-                Ok(List::Bytes(self.take(usize::from(len))?))
-            }
+            tag::STRING => self.string().map(List::Bytes),
             tag::LIST => Ok(List::Items(self.count(1)?)),
             tag => Err(unexpected("a list", tag)),
         }
@@ -202,6 +201,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// Where something else is, as in improper lists.
+    #[inline]
     pub fn nil(&mut self) -> Result<(), DecodeError> {
         match self.tag()? {
             tag::NIL => Ok(()),
@@ -213,15 +213,30 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// Where there is no tuple.
+    #[inline]
     pub fn tuple(&mut self) -> Result<usize, DecodeError> {
         match self.tag()? {
+            tag @ (tag::SMALL_TUPLE | tag::LARGE_TUPLE) => self.arity(tag),
+            tag => Err(unexpected("a tuple", tag)),
+        }
+    }
+
+    /// Reads the number of elements of a tuple with this tag.
+    #[inline]
+    fn arity(&mut self, tag: u8) -> Result<usize, DecodeError> {
+        match tag {
             tag::SMALL_TUPLE => {
                 let arity = usize::from(self.byte()?);
                 self.fits(arity)
             }
-            tag::LARGE_TUPLE => self.count(1),
-            tag => Err(unexpected("a tuple", tag)),
+            _ => self.count(1),
         }
+    }
+
+    /// Reads the elements of a list of small integers.
+    fn string(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = self.u16()?;
+        self.take(usize::from(len))
     }
 
     /// Reads the beginning of a tuple with `arity` elements.
@@ -240,6 +255,7 @@ impl<'a> Decoder<'a> {
     /// assert!(Decoder::new(&[104, 0]).tuple_of(2).is_err());
     /// # Ok::<(), twoply_node::wire::DecodeError>(())
     /// ```
+    #[inline]
     pub fn tuple_of(&mut self, arity: usize) -> Result<(), DecodeError> {
         match self.tuple()? {
             found if found == arity => Ok(()),
@@ -264,6 +280,7 @@ impl<'a> Decoder<'a> {
     /// decoder.finish()?;
     /// # Ok::<(), twoply_node::wire::DecodeError>(())
     /// ```
+    #[inline]
     pub fn map(&mut self) -> Result<usize, DecodeError> {
         match self.tag()? {
             tag::MAP => self.count(2),
@@ -275,6 +292,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// Those of `read`; and where the level is too deep.
+    #[inline]
     pub fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
@@ -292,12 +310,14 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// When it is spent.
+    #[inline]
     pub fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
         self.budget = self.budget.checked_sub(bytes).ok_or(Why::Budget)?;
         Ok(())
     }
 
     /// Returns a vector with room for `count` values that are about to be read, and counts them.
+    #[inline]
     pub(crate) fn reserve<T>(&mut self, count: usize) -> Result<Vec<T>, DecodeError> {
         self.charge(count.saturating_mul(size_of::<T>()))?;
         Ok(Vec::with_capacity(count))
@@ -340,40 +360,48 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, left) = self.bytes.split_at_checked(len).ok_or(Why::Truncated)?;
         self.bytes = left;
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (taken, left) = self.bytes.split_first_chunk().ok_or(Why::Truncated)?;
         self.bytes = left;
         Ok(*taken)
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, DecodeError> {
         self.array().map(|[byte]| byte)
     }
 
+    #[inline]
     fn tag(&mut self) -> Result<u8, DecodeError> {
         self.byte()
     }
 
+    #[inline]
     fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_be_bytes)
     }
 
+    #[inline]
     fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// Reads a length of 32 bits.
+    #[inline]
     fn len(&mut self) -> Result<usize, DecodeError> {
         usize::try_from(self.u32()?).map_err(|_| Why::Truncated.into())
     }
 
     /// Reads a count of things that take `least` bytes each, at least.
+    #[inline]
     fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
         let count = self.len()?;
         self.fits(count.saturating_mul(least))?;
@@ -381,6 +409,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Returns `count`, if that many bytes are left.
+    #[inline]
     fn fits(&self, count: usize) -> Result<usize, DecodeError> {
         if count <= self.bytes.len() { Ok(count) } else { Err(Why::Truncated.into()) }
     }

@@ -1,11 +1,15 @@
 //! [`Encoder`]: writes terms, in the forms that every node of today reads.
 
+mod terms;
+
 use super::atom::{Atom, is_atom};
 use super::convert::ToTerm;
 use super::decode::MAX_DEPTH;
 use super::error::EncodeError;
+use super::scratch::Scratch;
+use super::short::Short;
 use super::tag;
-use super::term::{BigInt, BitString, Event, Fun, FunKind, Pid, Port, Reference, Term, walk};
+use super::term::{BigInt, BitString, Pid, Port, Reference};
 use crate::outgoing::Outgoing;
 
 /// Writes terms behind one another into bytes. Each method writes a whole term, or the beginning of one whose
@@ -34,6 +38,7 @@ pub struct Encoder<'o> {
 
 impl<'o> Encoder<'o> {
     /// Writes behind what is in `out`, without a version.
+    #[inline]
     pub fn new(out: &'o mut Vec<u8>) -> Encoder<'o> {
         Encoder { out, depth: 0, outgoing: None }
     }
@@ -56,6 +61,7 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// Those of the value.
+    #[inline]
     pub fn value<T: ToTerm + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         value.to_term(self)
     }
@@ -79,6 +85,7 @@ impl<'o> Encoder<'o> {
     /// assert_eq!(from_bytes::<Term>(&bytes)?.to_string(), "{pair,{1,2}}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn nested(
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), EncodeError>,
@@ -93,12 +100,12 @@ impl<'o> Encoder<'o> {
     }
 
     /// Writes an integer in the shortest form that holds it.
+    #[inline(always)]
     pub fn integer(&mut self, number: i64) {
         if let Ok(byte) = u8::try_from(number) {
             self.out.extend_from_slice(&[tag::SMALL_INTEGER, byte]);
         } else if let Ok(number) = i32::try_from(number) {
-            self.out.push(tag::INTEGER);
-            self.out.extend_from_slice(&number.to_be_bytes());
+            self.word(tag::INTEGER, number.cast_unsigned());
         } else {
             // Of the absolute value no byte but the lowest eight is used.
             self.magnitude(number < 0, &number.unsigned_abs().to_le_bytes());
@@ -145,18 +152,33 @@ impl<'o> Encoder<'o> {
     /// assert!(matches!(encoder.float(f64::NAN), Err(EncodeError::Float)));
     /// # Ok::<(), EncodeError>(())
     /// ```
+    #[inline]
     pub fn float(&mut self, number: f64) -> Result<(), EncodeError> {
         if !number.is_finite() {
             return Err(EncodeError::Float);
         }
-        self.out.push(tag::NEW_FLOAT);
-        self.out.extend_from_slice(&number.to_be_bytes());
+        let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+        self.out.extend_from_slice(&[tag::NEW_FLOAT, a, b, c, d, e, f, g, h]);
         Ok(())
     }
 
     /// Writes an atom, of any text.
+    #[inline(always)]
     pub fn atom(&mut self, atom: &Atom) {
-        self.atom_text(atom);
+        match atom.short() {
+            Some(short) => {
+                self.out.push(tag::SMALL_ATOM_UTF8);
+                self.short(short);
+            }
+            None => self.atom_text(atom.as_bytes()),
+        }
+    }
+
+    /// Writes the length of a text and the text, as one copy of a known size.
+    #[inline]
+    fn short(&mut self, text: &Short) {
+        self.out.extend_from_slice(text.room());
+        self.out.truncate(self.out.len() - Short::ROOM + text.len());
     }
 
     /// Writes an atom whose text stands in the program, so that no text of anybody's becomes one.
@@ -173,15 +195,17 @@ impl<'o> Encoder<'o> {
     /// assert_eq!(bytes, [119, 2, b'o', b'k']);
     /// # Ok::<(), twoply_node::wire::EncodeError>(())
     /// ```
+    #[inline]
     pub fn name(&mut self, text: &'static str) -> Result<(), EncodeError> {
         if !is_atom(text) {
             return Err(EncodeError::TooLarge);
         }
-        self.atom_text(text);
+        self.atom_text(text.as_bytes());
         Ok(())
     }
 
-    fn atom_text(&mut self, text: &str) {
+    #[inline]
+    fn atom_text(&mut self, text: &[u8]) {
         match u8::try_from(text.len()) {
             Ok(len) => self.out.extend_from_slice(&[tag::SMALL_ATOM_UTF8, len]),
             Err(_) => {
@@ -190,13 +214,14 @@ impl<'o> Encoder<'o> {
                 self.out.extend_from_slice(&(text.len() as u16).to_be_bytes());
             }
         }
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(text);
     }
 
     /// Writes a binary.
     ///
     /// # Errors
     /// When it has 4 GiB or more.
+    #[inline]
     pub fn binary(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.head(tag::BINARY, bytes.len())?;
         self.out.extend_from_slice(bytes);
@@ -233,11 +258,13 @@ impl<'o> Encoder<'o> {
     /// assert_eq!(from_bytes::<Term>(&bytes)?.to_string(), "[1,1000]");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn list(&mut self, len: usize) -> Result<(), EncodeError> {
         self.head(tag::LIST, len)
     }
 
     /// Writes the empty list, which also ends one with elements.
+    #[inline]
     pub fn nil(&mut self) {
         self.out.push(tag::NIL);
     }
@@ -246,6 +273,7 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// When the format cannot count them.
+    #[inline]
     pub fn tuple(&mut self, arity: usize) -> Result<(), EncodeError> {
         match u8::try_from(arity) {
             Ok(arity) => {
@@ -273,6 +301,7 @@ impl<'o> Encoder<'o> {
     /// assert_eq!(from_bytes::<Term>(&bytes)?.to_string(), "#{size=>7}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn map(&mut self, pairs: usize) -> Result<(), EncodeError> {
         self.head(tag::MAP, pairs)
     }
@@ -281,9 +310,8 @@ impl<'o> Encoder<'o> {
     pub fn pid(&mut self, pid: &Pid) {
         self.out.push(tag::NEW_PID);
         self.atom(&pid.node);
-        for word in [pid.id, pid.serial, pid.creation] {
-            self.out.extend_from_slice(&word.to_be_bytes());
-        }
+        let words = [pid.id, pid.serial, pid.creation].map(u32::to_be_bytes);
+        self.out.extend_from_slice(words.as_flattened());
     }
 
     /// Writes a reference, whoever's it is.
@@ -314,120 +342,18 @@ impl<'o> Encoder<'o> {
         self.out.extend_from_slice(&port.creation.to_be_bytes());
     }
 
-    /// Writes a term. The nesting of it costs no stack.
-    ///
-    /// # Errors
-    /// When it is nested more deeply than [`MAX_DEPTH`], or has a float that is not finite.
-    pub(crate) fn term(&mut self, term: &Term) -> Result<(), EncodeError> {
-        let mut depth = self.depth;
-        // The places at which the sizes of closures are still to be written.
-        let mut sizes = Vec::new();
-        for event in walk(term) {
-            match event {
-                Event::Enter(term, _) => {
-                    depth += self.begin(term, &mut sizes)?;
-                    if depth > MAX_DEPTH {
-                        return Err(EncodeError::Depth { limit: MAX_DEPTH });
-                    }
-                }
-                Event::Leave(term) => {
-                    depth -= 1;
-                    match term {
-                        Term::List(_) => self.nil(),
-                        Term::Fun(_) => self.end_closure(sizes.pop().flatten())?,
-                        _ => {}
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a term, or the beginning of one that has elements: then this returns 1.
-    fn begin(&mut self, term: &Term, sizes: &mut Vec<Option<usize>>) -> Result<usize, EncodeError> {
-        match term {
-            Term::Integer(number) => self.integer(*number),
-            Term::Big(number) => self.big(number)?,
-            Term::Float(number) => self.float(*number)?,
-            Term::Atom(atom) => self.atom(atom),
-            Term::Binary(bytes) => self.binary(bytes)?,
-            Term::Bits(bits) => self.bits(bits)?,
-            Term::Pid(pid) => self.pid(pid),
-            Term::Reference(reference) => self.reference(reference),
-            Term::Port(port) => self.port(port),
-            Term::Fun(fun) => return self.begin_fun(fun, sizes),
-            Term::List(items) if items.is_empty() => self.nil(),
-            Term::List(items) => {
-                self.list(items.len())?;
-                return Ok(1);
-            }
-            Term::Improper(list) => {
-                self.list(list.items().len())?;
-                return Ok(1);
-            }
-            Term::Tuple(items) => {
-                self.tuple(items.len())?;
-                return Ok(usize::from(!items.is_empty()));
-            }
-            Term::Map(map) => {
-                self.map(map.pairs().len())?;
-                return Ok(usize::from(!map.pairs().is_empty()));
-            }
-        }
-        Ok(0)
-    }
-
-    fn begin_fun(&mut self, fun: &Fun, sizes: &mut Vec<Option<usize>>) -> Result<usize, EncodeError> {
-        match &fun.0 {
-            FunKind::Export { module, function, arity } => {
-                self.out.push(tag::EXPORT);
-                self.atom(module);
-                self.atom(function);
-                self.integer(i64::from(*arity));
-                Ok(0)
-            }
-            FunKind::Closure { header, free } => {
-                match header.new {
-                    Some((arity, uniq, index)) => {
-                        self.out.push(tag::NEW_FUN);
-                        // The size stands in front, and is known at the end.
-                        sizes.push(Some(self.out.len()));
-                        self.out.extend_from_slice(&[0; 4]);
-                        self.out.push(arity);
-                        self.out.extend_from_slice(&uniq);
-                        self.out.extend_from_slice(&index.to_be_bytes());
-                        self.count(free.len())?;
-                    }
-                    None => {
-                        sizes.push(None);
-                        self.head(tag::FUN, free.len())?;
-                        self.pid(&header.pid);
-                    }
-                }
-                self.atom(&header.module);
-                self.integer(header.old_index);
-                self.integer(header.old_uniq);
-                if header.new.is_some() {
-                    self.pid(&header.pid);
-                }
-                Ok(1)
-            }
-        }
-    }
-
-    /// Writes the size of a closure, which counts itself, to its place.
-    fn end_closure(&mut self, place: Option<usize>) -> Result<(), EncodeError> {
-        if let Some(place) = place {
-            let size = u32::try_from(self.out.len() - place).map_err(|_| EncodeError::TooLarge)?;
-            self.out[place..place + 4].copy_from_slice(&size.to_be_bytes());
-        }
-        Ok(())
-    }
-
     /// Writes a tag and a count of 32 bits.
+    #[inline]
     fn head(&mut self, tag: u8, count: usize) -> Result<(), EncodeError> {
-        self.out.push(tag);
-        self.count(count)
+        self.word(tag, u32::try_from(count).map_err(|_| EncodeError::TooLarge)?);
+        Ok(())
+    }
+
+    /// Writes a tag and a word.
+    #[inline]
+    fn word(&mut self, tag: u8, word: u32) {
+        let [a, b, c, d] = word.to_be_bytes();
+        self.out.extend_from_slice(&[tag, a, b, c, d]);
     }
 
     fn count(&mut self, count: usize) -> Result<(), EncodeError> {
@@ -451,9 +377,10 @@ impl<'o> Encoder<'o> {
 /// # Ok::<(), twoply_node::wire::EncodeError>(())
 /// ```
 pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
-    let mut bytes = vec![tag::VERSION];
+    let mut bytes = Scratch::new();
+    bytes.push(tag::VERSION);
     value.to_term(&mut Encoder::new(&mut bytes))?;
-    Ok(bytes)
+    Ok(bytes.to_vec())
 }
 
 /// A term that has been written before it is known where it goes.

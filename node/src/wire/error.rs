@@ -139,6 +139,7 @@ impl DecodeError {
 }
 
 impl From<Why> for DecodeError {
+    #[cold]
     fn from(why: Why) -> DecodeError {
         DecodeError(Box::new(Inner { why, path: Vec::new() }))
     }

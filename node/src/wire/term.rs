@@ -10,8 +10,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::atom::Atom;
+use super::short::{Room, Short};
 
-pub(crate) use self::walk::{Event, walk};
+use self::walk::{Event, walk};
+
+pub(super) use self::walk::is_container;
 
 /// Any term of Erlang's.
 ///
@@ -131,7 +134,7 @@ impl From<Reference> for Term {
 /// Bytes: some of a frame, which they keep, or their own.
 ///
 /// Those that were read from a frame are not copied, from 64 bytes on. To keep a small part of a large
-/// message for long, copy it.
+/// message for long, copy it. Up to 22 bytes lie in the value itself.
 ///
 /// # Examples
 /// ```
@@ -141,17 +144,40 @@ impl From<Reference> for Term {
 /// assert_eq!(&binary[1..], b"bc");
 /// ```
 #[derive(Clone)]
-pub struct Binary {
-    bytes: Arc<Vec<u8>>,
-    start: u32,
-    end: u32,
+pub struct Binary(Bytes);
+
+/// The ways in which the bytes of a binary are kept.
+#[derive(Clone)]
+enum Bytes {
+    Short(Short),
+    /// The part `start..end` of a frame, or of bytes of its own.
+    Part {
+        bytes: Arc<Vec<u8>>,
+        start: u32,
+        end: u32,
+    },
 }
 
 impl Binary {
     /// Returns the bytes `start..end` of a frame, which is shorter than 4 GiB.
     pub(crate) fn of_frame(bytes: &Arc<Vec<u8>>, start: u32, end: u32) -> Binary {
         debug_assert!(start <= end && end as usize <= bytes.len());
-        Binary { bytes: Arc::clone(bytes), start, end }
+        Binary(Bytes::Part { bytes: Arc::clone(bytes), start, end })
+    }
+
+    /// Returns the bytes, if they lie in the value itself.
+    #[inline]
+    pub(super) fn short(&self) -> Option<&Short> {
+        match &self.0 {
+            Bytes::Short(short) => Some(short),
+            Bytes::Part { .. } => None,
+        }
+    }
+
+    /// Makes a binary of few bytes.
+    #[inline]
+    pub(super) fn of_room(bytes: &Room) -> Binary {
+        Binary(Bytes::Short(Short::of(bytes)))
     }
 }
 
@@ -160,7 +186,10 @@ impl From<Vec<u8>> for Binary {
     /// When there are 4 GiB or more, which no term can have.
     fn from(bytes: Vec<u8>) -> Binary {
         let end = u32::try_from(bytes.len()).expect("a binary is shorter than 4 GiB");
-        Binary { bytes: Arc::new(bytes), start: 0, end }
+        Binary(match Short::new(&bytes) {
+            Some(short) => Bytes::Short(short),
+            None => Bytes::Part { bytes: Arc::new(bytes), start: 0, end },
+        })
     }
 }
 
@@ -168,7 +197,10 @@ impl Deref for Binary {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[self.start as usize..self.end as usize]
+        match &self.0 {
+            Bytes::Short(short) => short,
+            Bytes::Part { bytes, start, end } => &bytes[*start as usize..*end as usize],
+        }
     }
 }
 
@@ -372,32 +404,53 @@ impl Improper {
 ///
 /// let map = Map::new(vec![(Term::atom("b"), Term::from(2)), (Term::atom("a"), Term::from(1))]).unwrap();
 /// assert_eq!(map.value(&Term::atom("b")), Some(&Term::from(2)));
-/// assert_eq!(map.pairs()[0].0, Term::atom("a"));
+/// assert_eq!(map.pairs()[0], [Term::atom("a"), Term::from(1)]);
 /// assert!(Map::new(vec![(Term::from(1), Term::from(2)), (Term::from(1), Term::from(3))]).is_none());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Map {
-    /// The pairs in the order of their keys.
-    pairs: Vec<(Term, Term)>,
+    /// The keys in their order, each with its value behind it.
+    terms: Vec<Term>,
 }
 
 impl Map {
     /// Makes a map of these pairs; `None` if a key stands there twice.
-    pub fn new(mut pairs: Vec<(Term, Term)>) -> Option<Map> {
-        pairs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let unique = pairs.windows(2).all(|pair| pair[0].0 != pair[1].0);
-        unique.then_some(Map { pairs })
+    pub fn new(pairs: Vec<(Term, Term)>) -> Option<Map> {
+        let mut terms: Vec<Term> = pairs.into_iter().flat_map(|(key, value)| [key, value]).collect();
+        Map::sort(&mut terms).then(|| Map::sorted(terms))
+    }
+
+    /// Puts keys, each with its value behind it, in the order of a map; false if a key stands there twice.
+    pub(super) fn sort(terms: &mut [Term]) -> bool {
+        let in_order = |pairs: &[[Term; 2]]| pairs.is_sorted_by(|[a, _], [b, _]| a < b);
+        let (pairs, _) = terms.as_chunks_mut();
+        // Erlang writes small maps in the order of their keys, which for atoms is ours.
+        if in_order(pairs) {
+            return true;
+        }
+        pairs.sort_unstable_by(|[a, _], [b, _]| a.cmp(b));
+        in_order(pairs)
+    }
+
+    /// Makes a map of what [`Map::sort`] has put in order.
+    pub(super) fn sorted(terms: Vec<Term>) -> Map {
+        Map { terms }
     }
 
     /// Returns the value of a key.
     pub fn value(&self, key: &Term) -> Option<&Term> {
-        let place = self.pairs.binary_search_by(|(other, _)| other.cmp(key)).ok()?;
-        Some(&self.pairs[place].1)
+        let place = self.pairs().binary_search_by(|[other, _]| other.cmp(key)).ok()?;
+        Some(&self.pairs()[place][1])
     }
 
-    /// Returns the pairs, in an order that depends on the keys alone.
-    pub fn pairs(&self) -> &[(Term, Term)] {
-        &self.pairs
+    /// Returns the keys and their values, in an order that depends on the keys alone.
+    pub fn pairs(&self) -> &[[Term; 2]] {
+        self.terms.as_chunks().0
+    }
+
+    /// Returns the keys, each with its value behind it.
+    pub(super) fn terms(&self) -> &[Term] {
+        &self.terms
     }
 }
 

@@ -212,7 +212,7 @@ impl Forms<'_> {
                 let mut pairs: Vec<_> = map.pairs().iter().collect();
                 let first = self.choice(pairs.len().max(1));
                 pairs.rotate_left(first);
-                for (key, value) in pairs {
+                for [key, value] in pairs {
                     self.term(key);
                     self.term(value);
                 }

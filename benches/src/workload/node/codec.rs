@@ -1,18 +1,42 @@
 //! Ten typical terms as bytes, and bytes as terms. An operation is all ten of them.
 //!
 //! Each codec has its own type of terms, which is made of the same bytes, and gives bytes of its own; a
-//! decoder reads those of ours.
+//! decoder reads those of ours. `twoply-terms`, `eetf` and `erltf` are that: owned terms of any shape.
+//! `twoply-types` reads the same bytes as tuples, structs and vectors, and writes these. What a program may
+//! read later, or never, is looked over once: `twoply-refs`, beside the borrowed terms of `erltf-borrowed`.
 
 use std::hint::black_box;
 
 use anyhow::Result;
-use twoply::node::wire::{Atom, Map, Pid, Reference, Term, from_bytes, to_bytes};
+use twoply::node::wire::{
+    Atom, Binary, Charlist, Decoder, FromTerm, Map, Pid, Reference, Term, ToTerm, from_bytes, to_bytes,
+};
 
 use crate::workload::{Case, Context, Sample, timed};
 
 pub(crate) const CASES: &[Case] = &[
-    timed("node-encode", &[], &[("eetf", encode_eetf), ("erltf", encode_erltf), ("twoply-terms", encode)]),
-    timed("node-decode", &[], &[("eetf", decode_eetf), ("erltf", decode_erltf), ("twoply-terms", decode)]),
+    timed(
+        "node-encode",
+        &[],
+        &[
+            ("eetf", encode_eetf),
+            ("erltf", encode_erltf),
+            ("twoply-terms", encode),
+            ("twoply-types", encode_types),
+        ],
+    ),
+    timed(
+        "node-decode",
+        &[],
+        &[
+            ("eetf", decode_eetf),
+            ("erltf", decode_erltf),
+            ("erltf-borrowed", borrow_erltf),
+            ("twoply-terms", decode),
+            ("twoply-types", decode_types),
+            ("twoply-refs", refer),
+        ],
+    ),
 ];
 
 /// Makes the terms: what is sent to a process, asked, answered and told of.
@@ -59,6 +83,45 @@ fn bytes() -> Result<Vec<Vec<u8>>> {
     Ok(terms().iter().map(to_bytes).collect::<Result<_, _>>()?)
 }
 
+#[derive(ToTerm, FromTerm)]
+struct Article {
+    id: i64,
+    name: String,
+    price: f64,
+    tags: Vec<Atom>,
+    stock: i64,
+}
+
+/// What is done with the bytes of one of the terms, each of which is a type of its own.
+type Each<T> = [fn(&[u8]) -> Result<T>; 10];
+
+/// The types of the terms: `what` with each of them.
+macro_rules! types {
+    ($what:ident) => {
+        [
+            $what::<Atom>,
+            $what::<(i64, Pid)>,
+            $what::<(Atom, (Pid, Reference), (Atom, i64))>,
+            $what::<(Atom, (Pid, Vec<Term>), Atom)>,
+            $what::<(Reference, (Atom, Article))>,
+            $what::<(Atom, Reference, Atom, Pid, Atom)>,
+            $what::<Vec<i64>>,
+            $what::<Vec<Article>>,
+            $what::<Binary>,
+            $what::<Charlist>,
+        ]
+    };
+}
+
+fn read<T: for<'a> FromTerm<'a>>(bytes: &[u8]) -> Result<()> {
+    black_box(from_bytes::<T>(bytes)?);
+    Ok(())
+}
+
+fn value<T: ToTerm + for<'a> FromTerm<'a> + 'static>(bytes: &[u8]) -> Result<Box<dyn ToTerm>> {
+    Ok(Box::new(from_bytes::<T>(bytes)?))
+}
+
 /// Measures `code` for each of what there is.
 fn each<T, U>(ctx: &Context, of: &[T], code: impl Fn(&T) -> Result<U>) -> Result<Sample> {
     ctx.time(10, |ops| {
@@ -77,6 +140,29 @@ fn encode(ctx: &Context) -> Result<Sample> {
 
 fn decode(ctx: &Context) -> Result<Sample> {
     each(ctx, &bytes()?, |bytes| Ok(from_bytes::<Term>(bytes)?))
+}
+
+fn encode_types(ctx: &Context) -> Result<Sample> {
+    let makers: Each<Box<dyn ToTerm>> = types!(value);
+    let values = makers.iter().zip(bytes()?).map(|(make, bytes)| make(&bytes)).collect::<Result<Vec<_>>>()?;
+    each(ctx, &values, |value| Ok(to_bytes(&**value)?))
+}
+
+fn decode_types(ctx: &Context) -> Result<Sample> {
+    let readers: Each<()> = types!(read);
+    let pairs: Vec<_> = readers.into_iter().zip(bytes()?).collect();
+    each(ctx, &pairs, |(read, bytes)| read(bytes))
+}
+
+fn refer(ctx: &Context) -> Result<Sample> {
+    each(ctx, &bytes()?, |bytes| Ok(Decoder::new(&bytes[1..]).term()?.kind()))
+}
+
+fn borrow_erltf(ctx: &Context) -> Result<Sample> {
+    each(ctx, &bytes()?, |bytes| {
+        black_box(erltf::decode_borrowed(bytes)?);
+        Ok(())
+    })
 }
 
 fn encode_eetf(ctx: &Context) -> Result<Sample> {

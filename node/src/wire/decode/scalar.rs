@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Decoder, SHARED_BINARY, unexpected};
 use crate::wire::atom::{Atom, is_atom};
 use crate::wire::error::{DecodeError, Why};
+use crate::wire::short::{self, Room, Short};
 use crate::wire::tag;
 use crate::wire::term::{self, BigInt, Binary, BitString, MAX_WORDS, Pid, Port, Reference, Term};
 
@@ -16,12 +17,17 @@ pub(crate) enum Integer<'a> {
 }
 
 impl<'a> Decoder<'a> {
+    #[inline]
     pub(crate) fn integer(&mut self) -> Result<Integer<'a>, DecodeError> {
-        let len = match self.tag()? {
-            tag::SMALL_INTEGER => return Ok(Integer::Small(i64::from(self.byte()?))),
-            tag::INTEGER => {
-                return self.array().map(|bytes| Integer::Small(i64::from(i32::from_be_bytes(bytes))));
-            }
+        match self.tag()? {
+            tag::SMALL_INTEGER => self.byte().map(|byte| Integer::Small(i64::from(byte))),
+            tag::INTEGER => self.array().map(|bytes| Integer::Small(i64::from(i32::from_be_bytes(bytes)))),
+            tag => self.large_integer(tag),
+        }
+    }
+
+    fn large_integer(&mut self, tag: u8) -> Result<Integer<'a>, DecodeError> {
+        let len = match tag {
             tag::SMALL_BIG => usize::from(self.byte()?),
             tag::LARGE_BIG => self.len()?,
             tag => return Err(unexpected("an integer", tag)),
@@ -45,9 +51,9 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads an integer as a term.
-    pub(super) fn integer_term(&mut self) -> Result<Term, DecodeError> {
-        match self.integer()? {
+    /// Reads an integer with this tag of a large one as a term.
+    pub(super) fn large_integer_term(&mut self, tag: u8) -> Result<Term, DecodeError> {
+        match self.large_integer(tag)? {
             Integer::Small(number) => Ok(Term::Integer(number)),
             Integer::Big(negative, magnitude) => {
                 self.charge(magnitude.len())?;
@@ -61,7 +67,13 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// Where there is none. An integer is none.
     pub fn f64(&mut self) -> Result<f64, DecodeError> {
-        let number = match self.tag()? {
+        let tag = self.tag()?;
+        self.float_of(tag)
+    }
+
+    #[inline]
+    pub(super) fn float_of(&mut self, tag: u8) -> Result<f64, DecodeError> {
+        let number = match tag {
             tag::NEW_FLOAT => f64::from_be_bytes(self.array()?),
             tag::FLOAT => {
                 let text = self.array::<31>()?;
@@ -90,7 +102,22 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// As [`Decoder::atom`].
     pub fn owned_atom(&mut self) -> Result<Atom, DecodeError> {
-        match self.tag()? {
+        let tag = self.tag()?;
+        self.atom_of(tag)
+    }
+
+    #[inline]
+    pub(super) fn atom_of(&mut self, tag: u8) -> Result<Atom, DecodeError> {
+        if tag == tag::SMALL_ATOM_UTF8
+            && let Some(atom) = self.short_atom()
+        {
+            return Ok(Atom::of_room(atom));
+        }
+        self.any_atom_of(tag)
+    }
+
+    fn any_atom_of(&mut self, tag: u8) -> Result<Atom, DecodeError> {
+        match tag {
             tag::ATOM_CACHE_REF => self.cached().cloned(),
             tag => {
                 let text = self.atom_text(tag)?;
@@ -98,6 +125,27 @@ impl<'a> Decoder<'a> {
                 Ok(Atom::known(&text))
             }
         }
+    }
+
+    /// Reads an atom behind its tag, if it is a short one of UTF-8 and not among the last bytes.
+    #[inline]
+    pub(super) fn short_atom(&mut self) -> Option<&'a Room> {
+        let room = Short::leading(self.bytes)?;
+        let text = short::text(room);
+        if !text.is_ascii() && str::from_utf8(text).is_err() {
+            return None;
+        }
+        self.bytes = &self.bytes[1 + text.len()..];
+        Some(room)
+    }
+
+    /// Reads a binary behind its tag, if it is a short one and not among the last bytes.
+    #[inline]
+    pub(super) fn short_binary(&mut self) -> Option<&'a Room> {
+        let [0, 0, 0, rest @ ..] = self.bytes else { return None };
+        let room = Short::leading(rest)?;
+        self.bytes = &rest[1 + short::text(room).len()..];
+        Some(room)
     }
 
     fn cached(&mut self) -> Result<&'a Atom, DecodeError> {
@@ -119,14 +167,18 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// Where there is none.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         match self.tag()? {
-            tag::BINARY => {
-                let len = self.len()?;
-                self.take(len)
-            }
+            tag::BINARY => self.bytes_of(),
             tag => Err(unexpected("a binary", tag)),
         }
+    }
+
+    #[inline]
+    fn bytes_of(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = self.len()?;
+        self.take(len)
     }
 
     /// Reads a binary that is UTF-8.
@@ -142,7 +194,17 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// Where there is none.
     pub fn binary(&mut self) -> Result<Binary, DecodeError> {
-        let bytes = self.bytes()?;
+        match self.tag()? {
+            tag::BINARY => self.binary_of(),
+            tag => Err(unexpected("a binary", tag)),
+        }
+    }
+
+    pub(super) fn binary_of(&mut self) -> Result<Binary, DecodeError> {
+        let bytes = self.bytes_of()?;
+        if let Some(short) = Short::new(bytes) {
+            return Ok(Binary::of_room(short.room()));
+        }
         if bytes.len() >= SHARED_BINARY
             && let Some(shared) = self.shared(bytes)
         {
@@ -190,10 +252,13 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// Where there is none.
     pub fn pid(&mut self) -> Result<Pid, DecodeError> {
-        let tag = self.tag()?;
-        if !matches!(tag, tag::PID | tag::NEW_PID) {
-            return Err(unexpected("a pid", tag));
+        match self.tag()? {
+            tag @ (tag::PID | tag::NEW_PID) => self.pid_of(tag),
+            tag => Err(unexpected("a pid", tag)),
         }
+    }
+
+    pub(super) fn pid_of(&mut self, tag: u8) -> Result<Pid, DecodeError> {
         let (node, id, serial) = (self.owned_atom()?, self.u32()?, self.u32()?);
         let creation = self.creation(tag == tag::NEW_PID)?;
         Ok(Pid { node, id, serial, creation })
@@ -204,10 +269,13 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// Where there is none.
     pub fn port(&mut self) -> Result<Port, DecodeError> {
-        let tag = self.tag()?;
-        if !matches!(tag, tag::PORT | tag::NEW_PORT | tag::V4_PORT) {
-            return Err(unexpected("a port", tag));
+        match self.tag()? {
+            tag @ (tag::PORT | tag::NEW_PORT | tag::V4_PORT) => self.port_of(tag),
+            tag => Err(unexpected("a port", tag)),
         }
+    }
+
+    pub(super) fn port_of(&mut self, tag: u8) -> Result<Port, DecodeError> {
         let node = self.owned_atom()?;
         let id = match tag {
             tag::V4_PORT => self.array().map(u64::from_be_bytes)?,
@@ -222,11 +290,16 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// Where there is none.
     pub fn reference(&mut self) -> Result<Reference, DecodeError> {
-        let tag = self.tag()?;
+        match self.tag()? {
+            tag @ (tag::REFERENCE | tag::NEW_REFERENCE | tag::NEWER_REFERENCE) => self.reference_of(tag),
+            tag => Err(unexpected("a reference", tag)),
+        }
+    }
+
+    pub(super) fn reference_of(&mut self, tag: u8) -> Result<Reference, DecodeError> {
         let len = match tag {
             tag::REFERENCE => None,
-            tag::NEW_REFERENCE | tag::NEWER_REFERENCE => Some(usize::from(self.u16()?)),
-            tag => return Err(unexpected("a reference", tag)),
+            _ => Some(usize::from(self.u16()?)),
         };
         let node = self.owned_atom()?;
         let mut words = [0; MAX_WORDS];

@@ -1,7 +1,6 @@
 //! Copies of terms, made without a call for each level: the copies of elements wait on a stack of their own.
 
-use super::walk::is_container;
-use super::{Event, Fun, FunKind, Improper, Map, Term, walk};
+use super::{Event, Fun, FunKind, Improper, Map, Term, is_container, walk};
 
 impl Clone for Term {
     fn clone(&self) -> Term {
@@ -29,7 +28,7 @@ impl Clone for Term {
 fn len(term: &Term) -> usize {
     match term {
         Term::List(items) | Term::Tuple(items) => items.len(),
-        Term::Map(map) => 2 * map.pairs.len(),
+        Term::Map(map) => map.terms.len(),
         Term::Improper(list) => list.items.len() + 1,
         _ => 0,
     }
@@ -59,11 +58,7 @@ fn over(term: &Term, mut copies: Vec<Term>) -> Term {
             let tail = copies.pop().unwrap_or(Term::List(Vec::new()));
             Term::Improper(Box::new(Improper { items: copies, tail }))
         }
-        Term::Map(_) => {
-            let mut copies = copies.into_iter();
-            let pair = || Some((copies.next()?, copies.next()?));
-            Term::Map(Map { pairs: std::iter::from_fn(pair).collect() })
-        }
+        Term::Map(_) => Term::Map(Map { terms: copies }),
         Term::Fun(fun) => Term::Fun(Box::new(Fun(match &fun.0 {
             FunKind::Export { module, function, arity } => {
                 FunKind::Export { module: module.clone(), function: function.clone(), arity: *arity }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Event, FunKind, Term, walk};
+use super::{Event, FunKind, Term, is_container, walk};
 
 impl PartialEq for Term {
     fn eq(&self, other: &Term) -> bool {
@@ -20,6 +20,9 @@ impl PartialOrd for Term {
 
 impl Ord for Term {
     fn cmp(&self, other: &Term) -> Ordering {
+        if !is_container(self) || !is_container(other) {
+            return shallow(self, other);
+        }
         let mut others = walk(other);
         for event in walk(self) {
             let order = match (event, others.next()) {
@@ -48,7 +51,7 @@ fn shallow(a: &Term, b: &Term) -> Ordering {
         (Term::Bits(a), Term::Bits(b)) => (a.bytes(), a.last).cmp(&(b.bytes(), b.last)),
         (Term::List(a), Term::List(b)) | (Term::Tuple(a), Term::Tuple(b)) => a.len().cmp(&b.len()),
         (Term::Improper(a), Term::Improper(b)) => a.items.len().cmp(&b.items.len()),
-        (Term::Map(a), Term::Map(b)) => a.pairs.len().cmp(&b.pairs.len()),
+        (Term::Map(a), Term::Map(b)) => a.terms.len().cmp(&b.terms.len()),
         (Term::Pid(a), Term::Pid(b)) => a.cmp(b),
         (Term::Reference(a), Term::Reference(b)) => a.cmp(b),
         (Term::Port(a), Term::Port(b)) => a.cmp(b),

@@ -3,7 +3,7 @@
 use crate::wire::term::{FunKind, Term};
 
 /// A step of a [`walk`].
-pub(crate) enum Event<'a> {
+pub(super) enum Event<'a> {
     /// A term begins: the element `index` of another one, or the whole.
     Enter(&'a Term, Option<(&'a Term, usize)>),
     /// All elements of a term have been visited, of one that has any, or of a closure.
@@ -11,12 +11,12 @@ pub(crate) enum Event<'a> {
 }
 
 /// Returns the steps through `term` and all that it has, in the order in which the format writes them.
-pub(crate) fn walk(term: &Term) -> Walk<'_> {
+pub(super) fn walk(term: &Term) -> Walk<'_> {
     Walk { first: Some(term), open: Vec::new() }
 }
 
 /// The iterator of [`walk`].
-pub(crate) struct Walk<'a> {
+pub(super) struct Walk<'a> {
     first: Option<&'a Term>,
     /// The terms that have begun, each with the number of its elements that have been visited.
     open: Vec<(&'a Term, usize)>,
@@ -47,10 +47,11 @@ impl<'a> Iterator for Walk<'a> {
 }
 
 /// Returns true if a term has elements, or is a closure.
-pub(super) fn is_container(term: &Term) -> bool {
+#[inline]
+pub(in crate::wire) fn is_container(term: &Term) -> bool {
     match term {
         Term::List(items) | Term::Tuple(items) => !items.is_empty(),
-        Term::Map(map) => !map.pairs().is_empty(),
+        Term::Map(map) => !map.terms().is_empty(),
         Term::Improper(_) => true,
         Term::Fun(fun) => matches!(fun.0, FunKind::Closure { .. }),
         _ => false,
@@ -63,10 +64,7 @@ fn child(term: &Term, index: usize) -> Option<&Term> {
         Term::List(items) | Term::Tuple(items) => items.get(index),
         Term::Improper(list) if index == list.items().len() => Some(list.tail()),
         Term::Improper(list) => list.items().get(index),
-        Term::Map(map) => {
-            let (key, value) = map.pairs().get(index / 2)?;
-            Some(if index.is_multiple_of(2) { key } else { value })
-        }
+        Term::Map(map) => map.terms().get(index),
         Term::Fun(fun) => match &fun.0 {
             FunKind::Closure { free, .. } => free.get(index),
             FunKind::Export { .. } => None,
