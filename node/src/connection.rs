@@ -27,9 +27,9 @@ use crate::wire::{
 use self::links::Links;
 use self::spawns::Spawn;
 
-pub(crate) use self::spawns::{Outcome, Wanted};
+pub(crate) use self::spawns::{Entered, Outcome, Tie, Wanted};
 pub(crate) use self::tasks::start;
-pub(crate) use self::there::{Nobody, There};
+pub(crate) use self::there::{Nobody, Starting, There};
 
 /// The links, monitors and questions that a connection may have: what a peer invents is bounded.
 const MAX_RELATIONS: usize = 1 << 20;
@@ -81,7 +81,8 @@ struct Ours {
     from: Pid,
     /// The process, as our monitor has it.
     there: Pid,
-    target: Target,
+    /// The same, as the peer has it. Nothing while the peer is about to start it.
+    target: Option<Target>,
 }
 
 struct Theirs {
@@ -313,7 +314,8 @@ impl Connection {
             self.shared.locals.deliver(&link.local, exit);
         }
         let watchers = tables.watchers;
-        for ours in tables.ours.into_values() {
+        // Of what the peer was about to start, its request tells.
+        for ours in tables.ours.into_values().filter(|ours| ours.target.is_some()) {
             let (from, reason) = (ours.there, ExitReason::NoConnection);
             let down = Signal::Down { from, monitor: ours.monitor, reason };
             self.shared.locals.deliver(&ours.from, down);

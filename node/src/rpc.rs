@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use twoply_core::actor::{ExitReason, Pid, Process};
+use twoply_core::actor::{ExitReason, MonitorRef, Pid, Process};
 
-use crate::connection::{Connection, Outcome, Wanted};
+use crate::connection::{Connection, Entered, Outcome, Starting, Tie, Wanted};
 use crate::node::{GiveUp, Pending, Route};
 use crate::outbox::Sender;
 use crate::outgoing::Outgoing;
@@ -199,7 +199,7 @@ impl Remote {
             let entry = (Atom::known("erpc"), Atom::known("execute_call"), 4);
             give_up(
                 connection,
-                connection.spawn(number, entry, &Execute(Some(&tag), &function), None, wanted)?,
+                connection.spawn(number, entry, &Execute(Some(&tag), &function), Tie::None, wanted)?,
             )
         })))
     }
@@ -246,7 +246,7 @@ impl Remote {
     /// # Panics
     /// When a name has more than 255 characters, and when there are more than 255 arguments.
     pub fn spawn(&self, module: &str, function: &str, arguments: &dyn Arguments) -> RpcResult<Pid> {
-        self.start_process(None, module, function, arguments)
+        self.start_process(Tie::None, module, function, arguments, |pid| pid)
     }
 
     /// As [`spawn`](Remote::spawn), and links the process to one of this node from its first moment, as
@@ -285,32 +285,85 @@ impl Remote {
         function: &str,
         arguments: &dyn Arguments,
     ) -> RpcResult<Pid> {
-        self.start_process(Some(process.pid()), module, function, arguments)
+        self.start_process(Tie::Link(process.pid()), module, function, arguments, |pid| pid)
     }
 
-    fn start_process(
+    /// As [`spawn`](Remote::spawn), and has a process of this node monitor the one that is started from its
+    /// first moment, as `spawn_opt/5` does with `monitor`: what ends it at once is still the reason that
+    /// `process` is told by [`Down`](twoply_core::actor::Down). Returns the pid and the monitor, which
+    /// `process` may have been told of already by then.
+    ///
+    /// # Errors
+    /// As of [`spawn`](Remote::spawn). Nothing is monitored then, and no `Down` comes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the monitor where it is. While the node is still being connected, nothing
+    /// has been asked of it, and nothing is.
+    ///
+    /// # Panics
+    /// As [`spawn`](Remote::spawn).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use twoply::actor::{self, Event, Process};
+    /// use twoply::node::Node;
+    ///
+    /// fn wait_for(node: Node) -> Result<(), Box<dyn std::error::Error>> {
+    ///     actor::spawn(async move |mut me: Process<()>| {
+    ///         let there = node.remote("shop@localhost");
+    ///         let started = there.spawn_monitor(&me, "timer", "sleep", &(1_000,)).await;
+    ///         let Ok((child, monitor)) = started else { return };
+    ///         if let Event::Down(down) = me.receive().await {
+    ///             assert_eq!((down.from, down.monitor), (child, monitor));
+    ///             println!("it has ended: {}", down.reason);
+    ///         }
+    ///     })?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn_monitor<M: Send + 'static>(
         &self,
-        linked: Option<Pid>,
+        process: &Process<M>,
         module: &str,
         function: &str,
         arguments: &dyn Arguments,
-    ) -> RpcResult<Pid> {
+    ) -> RpcResult<(Pid, MonitorRef)> {
+        let starting = Arc::new(Starting(self.0.clone()));
+        let stand_in = self.0.shared().stand_in(self.name(), starting);
+        let monitor = process.monitor(&stand_in);
+        let tie = Tie::Monitor(Entered::new(process.pid(), monitor, stand_in));
+        self.start_process(tie, module, function, arguments, move |pid| (pid, monitor))
+    }
+
+    /// Starts a process that is tied to one of this node, and returns what `output` makes of its pid.
+    fn start_process<R: Send + 'static>(
+        &self,
+        tie: Tie,
+        module: &str,
+        function: &str,
+        arguments: &dyn Arguments,
+        output: impl FnOnce(Pid) -> R + Send + 'static,
+    ) -> RpcResult<R> {
         let function = match Function::new(&self.0, module, function, arguments) {
             Ok(function) => function,
             Err(error) => return RpcResult(State::Failed(Some(RpcError::Arguments(error)))),
         };
         let arity = u8::try_from(function.arity).expect("a function has at most 255 arguments");
         RpcResult(State::Asked(Pending::ask(self.route(), move |connection, sender| {
-            let connection = connection?;
+            let Some(connection) = connection else {
+                // Before anybody hears that there is no connection.
+                drop(tie);
+                return None;
+            };
             let number = connection.shared.number();
             let wanted = Wanted::Start(Box::new(move |outcome| {
-                let _ = sender.send(outcome.map_err(RpcError::Refused));
+                let _ = sender.send(outcome.map(output).map_err(RpcError::Refused));
             }));
             let entry = (function.module, function.name, arity);
-            let linked = linked.as_ref();
-            let number = connection.spawn(number, entry, &function.arguments, linked, wanted)?;
-            // A link is there whether anybody waits for the pid or not.
-            if linked.is_some() { None } else { give_up(connection, number) }
+            let is_free = matches!(tie, Tie::None);
+            let number = connection.spawn(number, entry, &function.arguments, tie, wanted)?;
+            // A tie is there whether anybody waits for the pid or not.
+            if is_free { give_up(connection, number) } else { None }
         })))
     }
 }

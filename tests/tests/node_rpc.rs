@@ -11,6 +11,19 @@ use twoply_node::wire::{Atom, Term};
 use twoply_node::{Node, RegisterError, RpcError};
 use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
+use self::spawns::{
+    a_parent_may_have_ended_before_the_answer, a_peer_may_say_that_it_has_tied_nothing,
+    a_peer_that_starts_no_processes_is_not_asked, a_process_is_linked_from_its_first_moment,
+    a_process_is_monitored_from_its_first_moment, a_start_that_is_lost_is_told_once,
+};
+
+// Not each suite needs all of it.
+#[allow(dead_code)]
+#[path = "node_faults/scripted.rs"]
+mod scripted;
+#[path = "node_rpc/spawns.rs"]
+mod spawns;
+
 laws! {
     everywhere {
         we_call_functions_of_erlang,
@@ -19,6 +32,11 @@ laws! {
         erlang_starts_processes_of_ours,
         we_start_processes_of_erlang,
         a_process_is_linked_from_its_first_moment,
+        a_process_is_monitored_from_its_first_moment,
+        a_parent_may_have_ended_before_the_answer,
+        a_peer_may_say_that_it_has_tied_nothing,
+        a_start_that_is_lost_is_told_once,
+        a_peer_that_starts_no_processes_is_not_asked,
         the_names_of_the_system_answer,
     }
 }
@@ -213,38 +231,6 @@ fn we_start_processes_of_erlang(on: &Systems) {
     watcher.unwrap().ended().wait();
     let nobody = node.remote("nobody@localhost").spawn("timer", "sleep", &(1,)).wait();
     assert_eq!(nobody, Err(RpcError::Ended(ExitReason::NoConnection)));
-}
-
-fn a_process_is_linked_from_its_first_moment(on: &Systems) {
-    let Some((mut erlang, node)) = start(on) else { return };
-    let remote = node.remote(erlang.name.as_str());
-    let (heard, hearing) = channel();
-    let parent = twoply_tests::builder(on).trap_exit(true).spawn(async move |mut me: Process<()>| {
-        // It ends before its pid is here, and is heard of nevertheless: by its own reason.
-        for _ in 0..20 {
-            let child = remote.spawn_link(&me, "erlang", "exit", &(atom("enough"),)).await.unwrap();
-            let Event::Exit(exit) = me.receive().await else { panic!("nothing else comes") };
-            assert_eq!((exit.from, exit.reason.to_string().as_str()), (child, "enough"));
-        }
-        // Nobody waits for the pid of this one, and it is linked all the same.
-        drop(remote.spawn_link(&me, "timer", "sleep", &(60_000,)));
-        let child = remote.spawn_link(&me, "timer", "sleep", &(60_001,)).await.unwrap();
-        let _ = heard.send(());
-        me.receive().await;
-        me.unlink(&child);
-        ExitReason::other("done")
-    });
-    hearing.recv_timeout(SOON).unwrap();
-    let sleepers =
-        "[P || P <- processes(), element(2, process_info(P, current_function)) =:= {timer, sleep, 1}]";
-    let count = format!("length({sleepers})");
-    eventually("both sleep", || erlang.eval(&count) == "2");
-    let parent = parent.unwrap();
-    parent.exit(ExitReason::other("go on"));
-    parent.ended().wait();
-    // The one that is linked ends with its parent.
-    eventually("one is left", || erlang.eval(&count) == "1");
-    erlang.eval(&format!("[exit(P, kill) || P <- {sleepers}]"));
 }
 
 fn the_names_of_the_system_answer(on: &Systems) {

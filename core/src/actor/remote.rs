@@ -34,6 +34,7 @@
 //! - **Monitors.** A [`MonitorRef`] is of this program. For a peer's monitor, make one with [`monitor_ref`],
 //!   and map between the two until `Down` or `Demonitor`. A monitor by name goes to a pid that stands for the
 //!   name on that node ([`monitor_name`]), so that `Down` carries it, whatever the peer knows of the process.
+//!   A monitor that nothing comes of is taken back from the process that has set it, by `Demonitor` as well.
 //! - **The end of a connection.** Each link across it gets [`Signal::Exit`] by the epoch that was noted, each
 //!   monitor of ours [`Signal::Down`], with [`NoConnection`](ExitReason::NoConnection), once and behind all
 //!   that came before; each monitor of the peer's is taken back by [`Signal::Demonitor`]; resolvers that wait

@@ -47,8 +47,8 @@ impl Connection {
                 self.down(&from, &reference, reason);
             }
             Control::SpawnRequest(request) => self.start_process(*request, message.payload()),
-            Control::SpawnReply { reference, linked, result, .. } => {
-                self.spawn_replied(&reference, linked, result);
+            Control::SpawnReply { reference, linked, monitored, result, .. } => {
+                self.spawn_replied(&reference, (linked, monitored), result);
             }
             // Nobody here has a group leader.
             Control::GroupLeader { .. } => {}

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use twoply_core::actor::Pid;
 use twoply_core::actor::remote::{self, Epoch, Signal};
+use twoply_core::actor::{MonitorRef, Pid};
 use twoply_core::channel::oneshot;
 
-use super::{Connection, MAX_RELATIONS, Theirs};
+use super::{Connection, MAX_RELATIONS, Ours, Tables, Theirs};
 use crate::functions::How;
 use crate::outbox::Receiver;
 use crate::outgoing::Outgoing;
@@ -19,9 +19,49 @@ use crate::wire::{
 pub(super) struct Spawn {
     /// Is known once it has been started.
     pid: Option<WirePid>,
-    /// The process of ours that it is linked to from the start.
-    linked: Option<Pid>,
+    tie: Tie,
     wanted: Wanted,
+}
+
+/// A relation of a process of ours to one that the peer is to start, from the start.
+pub(crate) enum Tie {
+    None,
+    Link(Pid),
+    Monitor(Entered),
+}
+
+impl Tie {
+    /// Returns the process of ours.
+    fn process(&self) -> Option<&Pid> {
+        match self {
+            Tie::None => None,
+            Tie::Link(process) | Tie::Monitor(Entered { process, .. }) => Some(process),
+        }
+    }
+}
+
+/// A monitor that a process of ours has entered. It is taken back from the process when this is dropped,
+/// unless the peer has set it.
+pub(crate) struct Entered {
+    process: Pid,
+    monitor: MonitorRef,
+    /// The pid that stands for the process that is monitored.
+    stand_in: Pid,
+    is_set: bool,
+}
+
+impl Entered {
+    pub(crate) fn new(process: Pid, monitor: MonitorRef, stand_in: Pid) -> Entered {
+        Entered { process, monitor, stand_in, is_set: false }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if !self.is_set {
+            remote::deliver(&self.process, Signal::Demonitor { monitor: self.monitor });
+        }
+    }
 }
 
 /// An answer that is owed for a process that the peer starts.
@@ -54,6 +94,7 @@ impl Wanted {
 
 impl Spawn {
     pub(super) fn lost(self) {
+        drop(self.tie);
         if let Wanted::End(tell) = self.wanted {
             tell(Outcome::Lost);
         }
@@ -62,34 +103,44 @@ impl Spawn {
 
 impl Connection {
     /// Has the peer start a process. Returns the number by which that is given up, if the connection goes on.
+    /// Where nothing is asked, the tie is undone before that is told.
     pub(crate) fn spawn(
         &self,
         number: u64,
         function: (Atom, Atom, u8),
         arguments: &dyn ToTerm,
-        linked: Option<&Pid>,
+        tie: Tie,
         wanted: Wanted,
     ) -> Option<u64> {
         if !self.peer.agreed.contains(Flags::SPAWN) {
+            drop(tie);
             wanted.refused(Atom::known("notsup"));
             return None;
         }
-        let options = match wanted {
-            Wanted::Start(_) if linked.is_some() => vec![Term::atom("link")],
-            Wanted::Start(_) => Vec::new(),
-            Wanted::End(_) => vec![Term::atom("monitor")],
+        let option = match (&tie, &wanted) {
+            (Tie::Link(_), _) => Some("link"),
+            (Tie::Monitor(_), _) | (_, Wanted::End(_)) => Some("monitor"),
+            (Tie::None, Wanted::Start(_)) => None,
         };
-        let request = self.spawn_request(number, function, linked, options);
+        let options = option.map(Term::atom).into_iter().collect();
+        let request = self.spawn_request(number, function, tie.process(), options);
         let Ok(mut frame) = self.frame(&request, Some(arguments)) else {
+            drop(tie);
             wanted.refused(Atom::known("system_limit"));
             return None;
         };
         let mut tables = self.tables();
         if self.outbox.is_closed() {
             drop(tables);
+            drop(tie);
             return None;
         }
-        tables.spawns.insert(number, Spawn { pid: None, linked: linked.cloned(), wanted });
+        if let Tie::Monitor(Entered { process, monitor, stand_in, .. }) = &tie {
+            let (from, there) = (process.clone(), stand_in.clone());
+            tables.ours_by_monitor.insert(*monitor, number);
+            tables.ours.insert(number, Ours { monitor: *monitor, from, there, target: None });
+        }
+        tables.spawns.insert(number, Spawn { pid: None, tie, wanted });
         let sent = self.outbox.answer(&mut frame, Receiver::Nobody);
         drop(tables);
         self.outbox.kick();
@@ -114,10 +165,10 @@ impl Connection {
         &self,
         number: u64,
         function: (Atom, Atom, u8),
-        linked: Option<&Pid>,
+        process: Option<&Pid>,
         options: Vec<Term>,
     ) -> Control {
-        let from = linked.map(|process| {
+        let from = process.map(|process| {
             self.shared.note(process);
             self.shared.wire_pid(process)
         });
@@ -143,46 +194,76 @@ impl Connection {
         drop(spawn);
     }
 
-    /// Takes the answer to a request: what was started, and whether it is linked as was asked; or why
-    /// nothing.
+    /// Takes the answer to a request: what was started, if anything, and whether it is linked or monitored.
     pub(super) fn spawn_replied(
         self: &Arc<Self>,
         reference: &Reference,
-        is_linked: bool,
+        (is_linked, is_monitored): (bool, bool),
         result: Result<WirePid, Atom>,
     ) {
         let Some(number) = self.shared.number_of(reference) else { return };
+        let started = result.as_ref().ok().map(|pid| (pid, self.there(pid)));
         let mut tables = self.tables();
-        let wants_end = match tables.spawns.get_mut(&number) {
-            Some(spawn) => matches!(spawn.wanted, Wanted::End(_)),
-            None => return,
-        };
-        match result {
-            Ok(pid) if wants_end => {
-                if let Some(spawn) = tables.spawns.get_mut(&number) {
-                    spawn.pid = Some(pid);
-                }
+        if let (Some(spawn), Some((pid, _))) = (tables.spawns.get_mut(&number), &started)
+            && matches!(spawn.wanted, Wanted::End(_))
+        {
+            spawn.pid = Some((*pid).clone());
+            return;
+        }
+        let Some(Spawn { mut tie, wanted, .. }) = tables.spawns.remove(&number) else { return };
+        // It is tied since its first moment, and nothing of it came before this.
+        let (mut link, mut stale) = (None, None);
+        match (&mut tie, &started) {
+            (Tie::Link(local), Some((pid, there))) if is_linked => {
+                let (pair, epoch) = ((local.serial(), (*pid).clone()), Epoch::next());
+                tables.links.peer_links(pair.clone(), local, epoch);
+                link = Some((pair, local.clone(), there.clone(), epoch));
             }
-            result => {
-                let spawn = tables.spawns.remove(&number);
-                let local = spawn.as_ref().and_then(|spawn| spawn.linked.clone()).filter(|_| is_linked);
-                // It has linked in its first moment, and nothing of it came before this.
-                let link = local.zip(result.as_ref().ok()).map(|(local, pid)| {
-                    let (pair, epoch) = ((local.serial(), pid.clone()), Epoch::next());
-                    tables.links.peer_links(pair.clone(), &local, epoch);
-                    (pair, local, epoch)
-                });
-                drop(tables);
-                if let Some((pair, local, epoch)) = link {
-                    self.deliver_link(&pair, &local, &self.there(&pair.1), epoch);
-                }
-                match (spawn.map(|spawn| spawn.wanted), result) {
-                    (Some(Wanted::Start(tell)), Ok(pid)) => tell(Ok(self.there(&pid))),
-                    (Some(wanted), Err(why)) => wanted.refused(why),
-                    _ => {}
-                }
+            (Tie::Monitor(entered), started) => {
+                let started = started.as_ref().filter(|_| is_monitored);
+                stale = self.monitor_is_set(&mut tables, number, entered, started);
+            }
+            _ => {}
+        }
+        drop(tables);
+        self.outbox.kick();
+        drop(stale);
+        if let Some((pair, local, there, epoch)) = link {
+            self.deliver_link(&pair, &local, &there, epoch);
+        }
+        drop(tie);
+        let there = started.map(|(_, there)| there);
+        match (wanted, result, there) {
+            (Wanted::Start(tell), Ok(_), Some(there)) => tell(Ok(there)),
+            (wanted, Err(why), _) => wanted.refused(why),
+            _ => {}
+        }
+    }
+
+    /// Notes that the peer has set a monitor, which may have been taken back meanwhile; or that it has not.
+    /// The caller drops what this returns when it holds no lock.
+    fn monitor_is_set(
+        &self,
+        tables: &mut Tables,
+        number: u64,
+        entered: &mut Entered,
+        started: Option<&(&WirePid, Pid)>,
+    ) -> Option<Ours> {
+        let Some((pid, there)) = started else {
+            tables.ours_by_monitor.remove(&entered.monitor);
+            return tables.ours.remove(&number);
+        };
+        entered.is_set = true;
+        let target = Target::Pid((*pid).clone());
+        match tables.ours.get_mut(&number) {
+            Some(ours) => (ours.there, ours.target) = (there.clone(), Some(target)),
+            None => {
+                let (from, reference) =
+                    (self.shared.wire_pid(&entered.process), self.shared.reference(number));
+                self.queue(&Control::Demonitor { from, to: target, reference }, None);
             }
         }
+        None
     }
 
     /// Takes the end of a process that the peer has started for us, if it is one. `reason` is in the control
@@ -194,8 +275,14 @@ impl Connection {
         message: &Message,
     ) -> bool {
         let Some(number) = self.shared.number_of(reference) else { return false };
-        let Some(spawn) = self.tables().spawns.remove(&number) else { return false };
-        let Wanted::End(tell) = spawn.wanted else { return true };
+        let mut tables = self.tables();
+        let wants_end = |spawn: &Spawn| matches!(spawn.wanted, Wanted::End(_));
+        if !tables.spawns.get(&number).is_some_and(wants_end) {
+            return false;
+        }
+        let spawn = tables.spawns.remove(&number);
+        drop(tables);
+        let Some(Spawn { wanted: Wanted::End(tell), .. }) = spawn else { return true };
         match reason.map(|reason| Encoded::new(reason, &Outgoing::telling(&self.shared))) {
             None => tell(Outcome::Down(&mut message.payload())),
             Some(Ok(reason)) => tell(Outcome::Down(&mut Decoder::new(reason.bytes()))),

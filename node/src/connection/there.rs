@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use twoply_core::actor::remote::{self, By, Endpoint, Forwarder, Signal};
-use twoply_core::actor::{ExitReason, Pid};
+use twoply_core::actor::{ExitReason, MonitorRef, Pid};
 use twoply_core::channel::TrySendError;
 
 use super::{Connection, Ours, SendError, reason_of};
@@ -134,6 +134,27 @@ impl Endpoint for There {
     }
 }
 
+/// A process that the peer is about to start, for the one that monitors it, which may take that back. The
+/// monitor itself is set by the request that starts the process.
+pub(crate) struct Starting(pub(crate) Route);
+
+impl Endpoint for Starting {
+    fn deliver(&self, _: &Pid, signal: Signal) {
+        let Signal::Demonitor { monitor } = signal else { return };
+        let step = move |connection: Option<&Arc<Connection>>| {
+            if let Some(connection) = connection {
+                connection.demonitor(monitor);
+                connection.outbox.kick();
+            }
+        };
+        match self.0.open() {
+            Some(connection) => step(Some(&connection)),
+            // Signals are never refused.
+            None => drop(self.0.shared().when_open(self.0.name(), QueueKind::Late, Box::new(step))),
+        }
+    }
+}
+
 /// Answers a signal to a process that cannot be reached.
 fn refuse(there: Pid, signal: Signal) {
     let reason = ExitReason::NoConnection;
@@ -240,21 +261,16 @@ impl Connection {
                 }
                 let wire_from = shared.wire_pid(&from);
                 tables.ours_by_monitor.insert(monitor, number);
-                let ours = Ours { monitor, from, there: to.clone(), target: target.clone() };
+                let (there, target) = (to.clone(), target.clone());
+                let ours = Ours { monitor, from, there, target: Some(target.clone()) };
                 tables.ours.insert(number, ours);
                 let reference = shared.reference(number);
-                let monitor = Control::Monitor { from: wire_from, to: target.clone(), reference };
+                let monitor = Control::Monitor { from: wire_from, to: target, reference };
                 connection.queue(&monitor, None);
                 None
             }
             Signal::Demonitor { monitor } => {
-                let mut tables = connection.tables();
-                let number = tables.ours_by_monitor.remove(&monitor)?;
-                let ours = tables.ours.remove(&number)?;
-                let (from, reference) = (shared.wire_pid(&ours.from), shared.reference(number));
-                connection.queue(&Control::Demonitor { from, to: ours.target.clone(), reference }, None);
-                drop(tables);
-                drop(ours);
+                self.demonitor(monitor);
                 None
             }
             Signal::Down { monitor, reason, .. } => {
@@ -271,5 +287,17 @@ impl Connection {
             }
             _ => None,
         }
+    }
+    /// Takes a monitor of ours back. Where the peer is about to start the process, it is told after that.
+    fn demonitor(&self, monitor: MonitorRef) {
+        let mut tables = self.tables();
+        let Some(number) = tables.ours_by_monitor.remove(&monitor) else { return };
+        let ours = tables.ours.remove(&number);
+        if let Some(Ours { from, target: Some(target), .. }) = &ours {
+            let (from, reference) = (self.shared.wire_pid(from), self.shared.reference(number));
+            self.queue(&Control::Demonitor { from, to: target.clone(), reference }, None);
+        }
+        drop(tables);
+        drop(ours);
     }
 }

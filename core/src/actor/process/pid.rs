@@ -151,7 +151,8 @@ pub enum Signal {
         /// The watcher's number of the watch.
         monitor: MonitorRef,
     },
-    /// Whoever set this monitor, or watches by it, does no longer want to be told.
+    /// Whoever set this monitor, or watches by it, does no longer want to be told. To the one who has set it:
+    /// nothing has come of it, and nothing will be told.
     Demonitor {
         /// The number of the monitor or the watch.
         monitor: MonitorRef,

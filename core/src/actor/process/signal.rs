@@ -411,8 +411,10 @@ impl<M: Send + 'static> Cell<M> {
                 }
             },
             Signal::Demonitor { monitor } => {
-                deferred.stale =
-                    life.relations.as_mut().and_then(|relations| relations.watchers.remove(*monitor));
+                deferred.stale = life.relations.as_mut().and_then(|relations| {
+                    let watcher = relations.watchers.remove(*monitor);
+                    watcher.or_else(|| Some(relations.watched.remove(*monitor)?.other))
+                });
             }
             Signal::Down { from, monitor, reason } => {
                 let relations = life.relations.as_mut();
