@@ -4,8 +4,8 @@
 -module(twoply_peer).
 -export([main/1, answer/1]).
 
-main([Port]) ->
-    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, list_to_integer(Port),
+main([Host, Port]) ->
+    {ok, Socket} = gen_tcp:connect(Host, list_to_integer(Port),
                                    [binary, {packet, 4}, {active, false}, {nodelay, true}]),
     process_flag(trap_exit, true),
     loop(Socket, erl_eval:new_bindings()).

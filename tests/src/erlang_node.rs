@@ -2,7 +2,7 @@
 //! run side by side, and leave nothing behind.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use std::{env, fs, process, thread};
 use twoply_core::Wait;
 use twoply_node::{Builder, Node};
 
-use crate::{Systems, skip};
+use crate::{Dir, Namespace, Systems, skip};
 
 /// A running `erl` with a name, and its port mapper.
 pub struct ErlangNode {
@@ -27,6 +27,8 @@ pub struct ErlangNode {
     socket: TcpStream,
     /// Further arguments of the program.
     arguments: Vec<String>,
+    /// A folder with files that those name.
+    dir: Option<Dir>,
 }
 
 impl ErlangNode {
@@ -48,10 +50,12 @@ impl ErlangNode {
         let name = format!("{own}@localhost");
         for _ in 0..5 {
             let (mut epmd, epmd_addr) = start_epmd();
-            if let Some((child, socket)) = run(&name, cookie, tick_seconds, epmd_addr, &arguments) {
+            let place = Place::default();
+            if let Some((child, socket)) = run(&name, cookie, tick_seconds, epmd_addr, &arguments, &place) {
                 // Else somebody else had the port, and took the node for a moment.
                 if epmd.try_wait().expect("it is a child").is_none() {
-                    return Some(ErlangNode { child, epmd: Some(epmd), epmd_addr, name, socket, arguments });
+                    let epmd = Some(epmd);
+                    return Some(ErlangNode { child, epmd, epmd_addr, name, socket, arguments, dir: None });
                 }
                 end(child);
             }
@@ -67,20 +71,55 @@ impl ErlangNode {
             skip("there is no Erlang to connect to");
             return None;
         }
+        Some(ErlangNode::run_without_epmd(cookie, 60, address, &Place::default()))
+    }
+
+    /// As [`start_without_epmd`](ErlangNode::start_without_epmd), in a network namespace: at its end of the
+    /// line that may be cut, on this port.
+    pub fn start_apart(
+        cookie: &str,
+        tick_seconds: u32,
+        namespace: &Namespace,
+        port: u16,
+    ) -> Option<ErlangNode> {
+        if !is_installed() {
+            skip("there is no Erlang to connect to");
+            return None;
+        }
+        let (interface, tells) = (namespace.there(), namespace.second_here());
+        let place = Place { interface, tells, namespace: Some(namespace) };
+        Some(ErlangNode::run_without_epmd(cookie, tick_seconds, (interface, port).into(), &place))
+    }
+
+    fn run_without_epmd(
+        cookie: &str,
+        tick_seconds: u32,
+        address: SocketAddr,
+        place: &Place<'_>,
+    ) -> ErlangNode {
         // Erlang looks once whether there is one; nobody listens there.
         let epmd_addr = SocketAddr::from(([127, 0, 0, 1], 1));
         let arguments = vec!["-erl_epmd_port".to_owned(), address.port().to_string()];
         let name = format!("twoply{}@{}", process::id(), address.ip());
-        let (child, socket) = run(&name, cookie, 60, epmd_addr, &arguments).expect("it starts");
-        Some(ErlangNode { child, epmd: None, epmd_addr, name, socket, arguments })
+        let started = run(&name, cookie, tick_seconds, epmd_addr, &arguments, place);
+        let (child, socket) = started.expect("it starts");
+        ErlangNode { child, epmd: None, epmd_addr, name, socket, arguments, dir: None }
+    }
+
+    /// Keeps a folder with files that the arguments name, for as long as the node is there.
+    #[must_use]
+    pub fn with(mut self, dir: Dir) -> ErlangNode {
+        self.dir = Some(dir);
+        self
     }
 
     /// Kills the node, and starts one of the same name.
     pub fn restart(&mut self, cookie: &str, tick_seconds: u32) {
         self.kill();
         // The port mapper may not know yet that the name is free.
+        let place = Place::default();
         let mut starts =
-            (0..5).map(|_| run(&self.name, cookie, tick_seconds, self.epmd_addr, &self.arguments));
+            (0..5).map(|_| run(&self.name, cookie, tick_seconds, self.epmd_addr, &self.arguments, &place));
         (self.child, self.socket) = starts.find_map(|started| started).expect("it starts again");
     }
 
@@ -159,6 +198,22 @@ fn end(mut child: Child) {
     let _ = child.wait();
 }
 
+/// The surroundings of a node.
+struct Place<'a> {
+    /// The address that it listens on.
+    interface: IpAddr,
+    /// The address of this process, which it tells what it is asked.
+    tells: IpAddr,
+    namespace: Option<&'a Namespace>,
+}
+
+impl Default for Place<'_> {
+    fn default() -> Self {
+        let here = Ipv4Addr::LOCALHOST.into();
+        Place { interface: here, tells: here, namespace: None }
+    }
+}
+
 /// Starts a node, and waits until it is there. Returns `None` if it has ended by itself.
 fn run(
     name: &str,
@@ -166,17 +221,21 @@ fn run(
     tick_seconds: u32,
     epmd: SocketAddr,
     arguments: &[String],
+    place: &Place<'_>,
 ) -> Option<(Child, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind((place.tells, 0)).expect("a port");
     let port = listener.local_addr().expect("it is bound").port();
     let form = if name.contains('.') { "-name" } else { "-sname" };
-    let mut child = Command::new("erl")
+    let mut child = place
+        .namespace
+        .map_or_else(|| Command::new("erl"), |namespace| namespace.command("erl"))
         .args(["-noinput", "+S", "1:1", form, name, "-setcookie", cookie, "-pa"])
         .arg(compiled())
         .args(arguments)
         .args(["-start_epmd", "false", "-kernel", "net_ticktime", &tick_seconds.to_string()])
-        .args(["logger_level", "none", "inet_dist_use_interface", "{127,0,0,1}"])
-        .args(["-run", "twoply_peer", "main", &port.to_string()])
+        .args(["logger_level", "none", "inet_dist_use_interface"])
+        .arg(format!("{{{}}}", place.interface.to_string().replace('.', ",")))
+        .args(["-run", "twoply_peer", "main", &place.tells.to_string(), &port.to_string()])
         .env("ERL_EPMD_PORT", epmd.port().to_string())
         .env("ERL_CRASH_DUMP_SECONDS", "0")
         .stdin(Stdio::null())

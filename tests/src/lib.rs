@@ -17,6 +17,7 @@ mod dir;
 mod erlang_node;
 mod gate;
 mod heap;
+mod namespace;
 mod skip;
 mod storm;
 mod system;
@@ -31,6 +32,7 @@ pub use dir::Dir;
 pub use erlang_node::{ErlangNode, start_node};
 pub use gate::{Gate, Signal};
 pub use heap::Heap;
+pub use namespace::Namespace;
 pub use skip::skip;
 pub use storm::{
     OwnSignal, Storm, block_signals, count_signal, deny_pidfd, deny_tgkill, mortal_to_sigpipe, send_signal,

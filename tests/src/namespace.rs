@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crate::skip;
+
 /// A namespace with two lines to this one, which goes with everything in it when this is dropped. The first
 /// line may be cut; the second one is there for what the test itself says.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl Namespace {
                 }
             }
         }
-        eprintln!("SKIPPED: there is no network namespace to be had here");
+        skip("there is no network namespace to be had");
         None
     }
 

@@ -14,8 +14,8 @@ use twoply_core::actor::{self, Event, ExitReason, Group, ProcessRef};
 use twoply_core::promise::Resolver;
 use twoply_core::time::timeout;
 use twoply_node::wire::{Atom, FromTerm, Pid, Term};
-use twoply_node::{CallError, Node, Remote};
-use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
+use twoply_node::{Builder, CallError, ConnectError, Event as NodeEvent, Node, Remote};
+use twoply_tests::{ErlangNode, Namespace, Resources, Systems, eventually, laws, side_by_side, start_node};
 
 use self::proxy::{Line, Lines, Proxy};
 
@@ -42,6 +42,7 @@ side_by_side! {
         a_line_that_is_silent_to_us_is_noticed,
         a_line_that_is_silent_to_the_peer_is_noticed,
         a_stopped_peer_is_given_up_and_comes_back,
+        hosts_that_are_apart_for_a_while_find_together,
     }
 }
 
@@ -52,10 +53,10 @@ const TICK: u32 = 4;
 const SOON: Duration = Duration::from_secs(30);
 
 /// An Erlang node, one of ours, and the line between them.
-struct Setup {
+struct Setup<L = Proxy> {
     erlang: ErlangNode,
     node: Node,
-    proxy: Proxy,
+    line: L,
 }
 
 /// What the process of ours is told to do.
@@ -70,33 +71,55 @@ enum Order {
     Silence(Resolver<u32>),
 }
 
+/// Begins a node of ours.
+fn ours(name: &str) -> Builder {
+    Node::builder(name).cookie(COOKIE).tick_time(Duration::from_secs(TICK.into()))
+}
+
 impl Setup {
     fn start(on: &Systems) -> Option<Setup> {
         let mut erlang = ErlangNode::start(COOKIE, TICK)?;
-        let proxy = Proxy::start(erlang.address());
-        let builder = Node::builder("ours@localhost").cookie(COOKIE).epmd(erlang.epmd_addr);
-        let builder = builder.tick_time(Duration::from_secs(TICK.into()));
-        let node = on.here().spawn(builder.start()).wait().unwrap().unwrap();
-        node.add_peer(erlang.name.as_str(), proxy.address);
-        Some(Setup { erlang, node, proxy })
+        let line = Proxy::start(erlang.address());
+        let node = start_node(on, ours("ours@localhost"), Some(&erlang));
+        node.add_peer(erlang.name.as_str(), line.address);
+        Some(Setup { erlang, node, line })
+    }
+}
+
+impl Setup<Namespace> {
+    /// Starts the Erlang node on a host of its own, as far as it can see.
+    fn start_apart(on: &Systems) -> Option<Setup<Namespace>> {
+        let line = Namespace::new()?;
+        // Both listen on the same port, which is how Erlang finds nodes without a port mapper.
+        let node = ours(&format!("ours@{}", line.here())).listen((line.here(), 0).into());
+        let node = start_node(on, node.ports(20_000..=29_999), None);
+        let port = node.local_addr().port();
+        let erlang = ErlangNode::start_apart(COOKIE, TICK, &line, port)?;
+        node.add_peer(erlang.name.as_str(), (line.there(), port).into());
+        Some(Setup { erlang, node, line })
+    }
+}
+
+impl<L> Setup<L> {
+    fn connect(&self, on: &Systems) -> Remote {
+        self.try_connect(on).unwrap()
     }
 
-    fn connect(&self, on: &Systems) -> Remote {
+    fn try_connect(&self, on: &Systems) -> Result<Remote, ConnectError> {
         let (node, name) = (self.node.clone(), self.erlang.name.clone());
-        on.here().spawn(async move { node.connect(&name).await }).wait().unwrap().unwrap()
+        on.here().spawn(async move { node.connect(&name).await }).wait().unwrap()
     }
 
     /// Has each side link, monitor and ask the other one; `break_it` is what then happens to the line. Ours
     /// is to be told of it once.
-    fn goes_through(&mut self, on: &Systems, break_it: impl FnOnce(&mut Setup)) {
+    fn goes_through(&mut self, on: &Systems, break_it: impl FnOnce(&mut Setup<L>)) {
         let remote = self.connect(on);
         let (process, heard) = watcher(on, &self.node, &remote);
         let begin = "Server = spawn(fun() -> twoply_peer:answer(1) end), register(server, Server), \
-                     {watcher, 'ours@localhost'} ! {watch, Server}, \
-                     M = monitor(process, {watcher, 'ours@localhost'}), \
-                     Own = self(), spawn(fun() -> Own ! {asked, catch gen_server:call({watcher, \
-                     'ours@localhost'}, silence, infinity)} end)";
-        self.erlang.eval(begin);
+                     {watcher, Ours} ! {watch, Server}, M = monitor(process, {watcher, Ours}), \
+                     Own = self(), spawn(fun() -> Own ! {asked, catch gen_server:call({watcher, Ours}, \
+                     silence, infinity)} end)";
+        self.erlang.eval(&format!("Ours = '{}', {begin}", self.node.name()));
         assert_eq!(heard.recv_timeout(SOON).unwrap(), "watches");
         assert_eq!(heard.recv_timeout(SOON).unwrap(), "is asked");
         let asked = remote.call::<u32>("server", &Atom::new("silence").unwrap());
@@ -135,7 +158,8 @@ impl Setup {
     fn works(&mut self, on: &Systems) {
         let remote = self.connect(on);
         let (process, heard) = watcher(on, &self.node, &remote);
-        assert_eq!(self.erlang.eval("gen_server:call({watcher, 'ours@localhost'}, {add, 6})"), "7");
+        let ask = format!("gen_server:call({{watcher, '{}'}}, {{add, 6}})", self.node.name());
+        assert_eq!(self.erlang.eval(&ask), "7");
         self.erlang.eval("register(adder, spawn(fun() -> twoply_peer:answer(10) end))");
         assert_eq!(remote.call::<u32>("adder", &(Atom::new("add").unwrap(), 5u32)).wait(), Ok(15));
         self.erlang.eval("exit(whereis(adder), kill)");
@@ -143,6 +167,43 @@ impl Setup {
         process.ended().wait();
         assert_eq!(heard.try_iter().count(), 0);
         assert_eq!(self.node.exposed(), 0);
+    }
+
+    /// Both sides have members of a group, and are split and meet again so often.
+    fn groups_agree_again(
+        &mut self,
+        on: &Systems,
+        times: usize,
+        split: impl Fn(&mut Setup<L>),
+        mend: impl Fn(&mut Setup<L>),
+    ) {
+        self.erlang.eval("{ok, _} = pg:start_link(books)");
+        let (pg, group, readers) = (self.node.pg("books").unwrap(), Group::new(), Term::atom("readers"));
+        pg.share(readers.clone(), &group);
+        let agree = |setup: &mut Setup<L>, members: usize| {
+            eventually("we know", || pg.pids(&readers).len() == members);
+            let there = "length(pg:get_members(books, readers))";
+            eventually("they know", || setup.erlang.eval(there) == members.to_string());
+        };
+        let mut members = Vec::new();
+        for _ in 0..times {
+            self.connect(on);
+            // In the first round they may not have said a word yet.
+            agree(self, 2 * members.len());
+            split(self);
+            eventually("we are alone", || self.node.nodes().is_empty());
+            eventually("so is the peer", || self.erlang.eval("nodes(hidden)") == "[]");
+            agree(self, members.len());
+            let body = async |mut me: actor::Process<()>| drop(me.receive().await);
+            members.push(twoply_tests::builder(on).spawn(body).unwrap());
+            group.join(&members[members.len() - 1]);
+            self.erlang.eval("pg:join(books, readers, spawn(fun() -> receive stop -> ok end end))");
+            agree(self, members.len());
+            mend(self);
+        }
+        // The peer may be connecting, too, by a line that was not there when it began.
+        eventually("they find together", || self.try_connect(on).is_ok());
+        agree(self, 2 * members.len());
     }
 
     /// Ends the connection, and waits until both have seen that.
@@ -192,12 +253,12 @@ fn a_reset_is_told_to_both_sides_and_the_line_heals(on: &Systems) {
         setup.part();
         let (tasks, before) = (on.here().tasks(), Resources::now());
         for _ in 0..3 {
-            setup.goes_through(on, |setup| setup.proxy.reset());
+            setup.goes_through(on, |setup| setup.line.reset());
             setup.the_peer_was_told();
             setup.works(on);
             setup.part();
         }
-        setup.proxy.reset();
+        setup.line.reset();
         before.assert_descriptors_restored();
         eventually("no task is left", || on.here().tasks() <= tasks);
         assert_eq!(setup.node.exposed(), 0);
@@ -207,7 +268,7 @@ fn a_reset_is_told_to_both_sides_and_the_line_heals(on: &Systems) {
 fn a_slow_line_changes_nothing(on: &Systems) {
     let Some(mut setup) = Setup::start(on) else { return };
     for line in [Line::Bytes, Line::Slow] {
-        setup.proxy.set((line, line));
+        setup.line.set((line, line));
         setup.works(on);
         setup.works(on);
         setup.part();
@@ -218,7 +279,7 @@ fn a_flipped_byte_ends_the_connection_alone(on: &Systems) {
     let Some(mut setup) = Setup::start(on) else { return };
     // The first byte of a frame is the highest of its length.
     setup.goes_through(on, |setup| {
-        setup.proxy.set((Line::Pass, Line::Flip));
+        setup.line.set((Line::Pass, Line::Flip));
         setup.erlang.eval("{nobody, 'ours@localhost'} ! flipped");
     });
     setup.the_peer_was_told();
@@ -231,29 +292,22 @@ fn groups_agree_again_after_a_split(on: &Systems) {
     let Some(mut setup) = Setup::start(on) else { return };
     // Erlang's scope answers one that it has just lost, and would connect to it by a line of its own.
     setup.erlang.eval("ok = application:set_env(kernel, dist_auto_connect, never)");
-    setup.erlang.eval("{ok, _} = pg:start_link(books)");
-    let (pg, group, readers) = (setup.node.pg("books").unwrap(), Group::new(), Term::atom("readers"));
-    pg.share(readers.clone(), &group);
-    let agree = |setup: &mut Setup, members: usize| {
-        eventually("we know", || pg.pids(&readers).len() == members);
-        let there = "length(pg:get_members(books, readers))";
-        eventually("they know", || setup.erlang.eval(there) == members.to_string());
-    };
-    let mut members = Vec::new();
-    for _ in 0..5 {
-        setup.connect(on);
-        // In the first round they may not have said a word yet.
-        agree(&mut setup, 2 * members.len());
-        setup.proxy.reset();
-        eventually("we are alone", || setup.node.nodes().is_empty());
-        eventually("so is the peer", || setup.erlang.eval("nodes(hidden)") == "[]");
-        agree(&mut setup, members.len());
-        let body = async |mut me: actor::Process<()>| drop(me.receive().await);
-        members.push(twoply_tests::builder(on).spawn(body).unwrap());
-        group.join(&members[members.len() - 1]);
-        setup.erlang.eval("pg:join(books, readers, spawn(fun() -> receive stop -> ok end end))");
-        agree(&mut setup, members.len());
-    }
+    setup.groups_agree_again(on, 5, |setup| setup.line.reset(), |_| ());
+}
+
+/// A line on which packets are lost, without a word: nobody is told but by the time that nothing comes.
+fn hosts_that_are_apart_for_a_while_find_together(on: &Systems) {
+    let Some(mut setup) = Setup::start_apart(on) else { return };
+    let events = setup.node.events();
+    setup.goes_through(on, |setup| setup.line.cut());
+    assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
+    let end = events.recv().wait();
+    assert!(matches!(&end, Ok(NodeEvent::Down { why, .. }) if why == "nothing was heard of it"), "{end:?}");
+    setup.the_peer_was_told();
+    setup.line.mend();
+    setup.works(on);
+    setup.part();
+    setup.groups_agree_again(on, 1, |setup| setup.line.cut(), |setup| setup.line.mend());
 }
 
 fn a_line_that_is_silent_both_ways_is_noticed(on: &Systems) {
@@ -270,10 +324,10 @@ fn a_line_that_is_silent_to_the_peer_is_noticed(on: &Systems) {
 
 fn a_silent_line_is_noticed(on: &Systems, lines: Lines) {
     let Some(mut setup) = Setup::start(on) else { return };
-    setup.goes_through(on, |setup| setup.proxy.set(lines));
+    setup.goes_through(on, |setup| setup.line.set(lines));
     setup.the_peer_was_told();
-    setup.proxy.reset();
-    setup.proxy.set((Line::Pass, Line::Pass));
+    setup.line.reset();
+    setup.line.set((Line::Pass, Line::Pass));
     setup.works(on);
 }
 
@@ -306,8 +360,8 @@ fn a_killed_peer_comes_back_as_another_one(on: &Systems) {
     let old = shell(&mut setup, &remote);
     setup.goes_through(on, |setup| {
         setup.erlang.restart(COOKIE, TICK);
-        setup.proxy = Proxy::start(setup.erlang.address());
-        setup.node.add_peer(setup.erlang.name.as_str(), setup.proxy.address);
+        setup.line = Proxy::start(setup.erlang.address());
+        setup.node.add_peer(setup.erlang.name.as_str(), setup.line.address);
     });
     // A pid of the node that was is nobody, even where a process has its number again.
     let again = setup.connect(on);
