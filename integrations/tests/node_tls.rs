@@ -4,17 +4,65 @@
 use std::error::Error;
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use twoply::Wait;
 use twoply::actor::Process;
 use twoply::channel::Receiver;
-use twoply::node::{ConnectError, Event, Node, Tls, TlsError};
-use twoply_tests::{Dir, ErlangNode, Systems, eventually, laws};
+use twoply::node::{Builder, ConnectError, Event, Node, Tls, TlsError};
+use twoply_tests::{Dir, ErlangNode, Systems, eventually, laws, start_node};
+
+use certificates::{Authority, Pem};
+
+use self::functions::{
+    a_call_that_has_no_result_says_why, a_process_is_linked_from_its_first_moment,
+    a_process_is_monitored_from_its_first_moment, erlang_calls_functions_of_ours,
+    erlang_starts_processes_of_ours, we_call_functions_of_erlang,
+};
+use self::questions::{a_gen_server_is_asked_by_its_reference, processes_go_out_and_come_back};
+use self::relations::{
+    a_question_is_answered_as_by_gen_server, erlang_asks_as_it_asks_a_gen_server, links_end_both_sides,
+    messages_go_both_ways, monitors_are_told_of_both_sides, the_end_of_a_connection_is_told_once,
+};
+use self::scopes::erlang_and_this_node_know_each_others_members;
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[allow(dead_code, reason = "not all of them are repeated here")]
+#[path = "../../tests/tests/node_rpc/functions.rs"]
+mod functions;
+#[allow(dead_code, reason = "not all of them are repeated here")]
+#[path = "../../tests/tests/node_ask/questions.rs"]
+mod questions;
+#[allow(dead_code, reason = "not all of them are repeated here")]
+#[path = "../../tests/tests/node/relations.rs"]
+mod relations;
+#[allow(dead_code, reason = "not all of them are repeated here")]
+#[path = "../../tests/tests/node_pg/scopes.rs"]
+mod scopes;
 
-use certificates::{Authority, Pem};
+// What holds without TLS holds inside of it. Those that have a connection end are on two systems.
+laws! {
+    two_workers {
+        links_end_both_sides,
+        the_end_of_a_connection_is_told_once,
+        erlang_and_this_node_know_each_others_members,
+    }
+    native {
+        messages_go_both_ways,
+        a_question_is_answered_as_by_gen_server,
+        monitors_are_told_of_both_sides,
+        erlang_asks_as_it_asks_a_gen_server,
+        a_gen_server_is_asked_by_its_reference,
+        processes_go_out_and_come_back,
+        we_call_functions_of_erlang,
+        a_call_that_has_no_result_says_why,
+        erlang_calls_functions_of_ours,
+        erlang_starts_processes_of_ours,
+        a_process_is_linked_from_its_first_moment,
+        a_process_is_monitored_from_its_first_moment,
+    }
+}
 
 laws! {
     everywhere {
@@ -43,6 +91,7 @@ fn erlang(
     trusts: &Authority,
     shows_one: bool,
     version: &str,
+    tick_seconds: u32,
 ) -> Option<(ErlangNode, Dir)> {
     let ssl = "halt(case code:lib_dir(ssl) of {error, _} -> 1; _ -> 0 end)";
     let mut found = std::process::Command::new("erl");
@@ -72,7 +121,29 @@ fn erlang(
     );
     let options = put("options", &options);
     let arguments = ["-proto_dist", "inet_tls", "-ssl_dist_optfile", &options].map(str::to_owned);
-    Some((ErlangNode::start_with(COOKIE, 60, arguments.to_vec())?, dir))
+    Some((ErlangNode::start_with(COOKIE, tick_seconds, arguments.to_vec())?, dir))
+}
+
+/// How the nodes of the laws of [`relations`] and the others meet: all of them are of one authority.
+mod way {
+    use super::*;
+
+    fn authority() -> &'static Authority {
+        static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+        AUTHORITY.get_or_init(Authority::new)
+    }
+
+    pub(crate) fn erlang(tick_seconds: u32) -> Option<ErlangNode> {
+        let (authority, version) = (authority(), NEW);
+        let (node, dir) =
+            super::erlang(&authority.pem_for("localhost"), authority, true, version, tick_seconds)?;
+        Some(node.with(dir))
+    }
+
+    pub(crate) fn ours(on: &Systems, builder: Builder, erlang: Option<&ErlangNode>) -> Node {
+        let tls = mutual(&authority().pem_for("localhost"), authority());
+        start_node(on, builder.cookie(COOKIE).tls(tls), erlang)
+    }
 }
 
 fn mutual(certificate: &Pem, trusts: &Authority) -> Tls {
@@ -108,7 +179,8 @@ fn nodes_meet_inside_tls_from_either_side(on: &Systems) {
 
 fn nodes_meet_inside(version: &str, on: &Systems) {
     let authority = Authority::new();
-    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("localhost"), &authority, true, version) else {
+    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("localhost"), &authority, true, version, 60)
+    else {
         return;
     };
     let tls = mutual(&authority.pem_for("localhost"), &authority);
@@ -157,7 +229,7 @@ fn nodes_meet_inside(version: &str, on: &Systems) {
 
 fn who_shows_no_certificate_of_the_authority_is_refused(on: &Systems) {
     let (authority, other) = (Authority::new(), Authority::new());
-    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("localhost"), &authority, true, NEW) else {
+    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("localhost"), &authority, true, NEW, 60) else {
         return;
     };
     // We do not trust it; it does not trust us; and without TLS nobody is met.
@@ -184,7 +256,7 @@ fn who_shows_no_certificate_of_the_authority_is_refused(on: &Systems) {
 
 fn a_certificate_is_for_the_host_in_the_name(on: &Systems) {
     let authority = Authority::new();
-    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("elsewhere"), &authority, true, NEW) else {
+    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("elsewhere"), &authority, true, NEW, 60) else {
         return;
     };
     let tls = mutual(&authority.pem_for("localhost"), &authority);
@@ -202,7 +274,7 @@ fn a_certificate_is_for_the_host_in_the_name(on: &Systems) {
 
 fn a_one_sided_node_takes_who_shows_none(on: &Systems) {
     let authority = Authority::new();
-    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("localhost"), &authority, false, NEW) else {
+    let Some((mut erlang, _dir)) = erlang(&authority.pem_for("localhost"), &authority, false, NEW, 60) else {
         return;
     };
     let own = authority.pem_for("localhost");

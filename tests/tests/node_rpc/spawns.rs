@@ -1,94 +1,13 @@
-//! Processes of another node that are linked or monitored from their first moment.
-
-use std::sync::mpsc::channel;
+//! Laws of processes that another node is asked to start, where that is a scripted one.
 
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_node::wire::{Control, ExitBy, Flags, Own, SpawnRequest, Target, Term};
 use twoply_node::{Node, Remote, RpcError};
-use twoply_tests::{Gate, Systems, eventually, start_node};
+use twoply_tests::{Systems, eventually, start_node};
 
+use super::functions::atom;
 use super::scripted::{COOKIE, Scripted};
-use super::{SOON, atom, start};
-
-pub(crate) fn a_process_is_linked_from_its_first_moment(on: &Systems) {
-    let Some((mut erlang, node)) = start(on) else { return };
-    let remote = node.remote(erlang.name.as_str());
-    let (heard, hearing) = channel();
-    let parent = twoply_tests::builder(on).trap_exit(true).spawn(async move |mut me: Process<()>| {
-        // It ends before its pid is here, and is heard of nevertheless: by its own reason.
-        for _ in 0..20 {
-            let child = remote.spawn_link(&me, "erlang", "exit", &(atom("enough"),)).await.unwrap();
-            let Event::Exit(exit) = me.receive().await else { panic!("nothing else comes") };
-            assert_eq!((exit.from, exit.reason.to_string().as_str()), (child, "enough"));
-        }
-        // Nobody waits for the pid of this one, and it is linked all the same.
-        drop(remote.spawn_link(&me, "timer", "sleep", &(60_000,)));
-        let child = remote.spawn_link(&me, "timer", "sleep", &(60_001,)).await.unwrap();
-        let _ = heard.send(());
-        me.receive().await;
-        me.unlink(&child);
-        ExitReason::other("done")
-    });
-    hearing.recv_timeout(SOON).unwrap();
-    let sleepers =
-        "[P || P <- processes(), element(2, process_info(P, current_function)) =:= {timer, sleep, 1}]";
-    let count = format!("length({sleepers})");
-    eventually("both sleep", || erlang.eval(&count) == "2");
-    let parent = parent.unwrap();
-    parent.exit(ExitReason::other("go on"));
-    parent.ended().wait();
-    // The one that is linked ends with its parent.
-    eventually("one is left", || erlang.eval(&count) == "1");
-    erlang.eval(&format!("[exit(P, kill) || P <- {sleepers}]"));
-}
-
-pub(crate) fn a_process_is_monitored_from_its_first_moment(on: &Systems) {
-    let Some((mut erlang, node)) = start(on) else { return };
-    let remote = node.remote(erlang.name.as_str());
-    let (heard, hearing) = channel();
-    let goes_on = Gate::new();
-    let gate = goes_on.clone();
-    let parent = twoply_tests::builder(on).spawn(async move |mut me: Process<()>| {
-        let ends = async |me: &mut Process<()>| match me.receive().await {
-            Event::Down(down) => (down.from, down.monitor, down.name, down.reason.to_string()),
-            other => panic!("nothing else comes: {other:?}"),
-        };
-        // It ends before its pid is here, and is heard of nevertheless: by its own reason.
-        for _ in 0..20 {
-            let started = remote.spawn_monitor(&me, "erlang", "exit", &(atom("enough"),)).await;
-            let (child, monitor) = started.unwrap();
-            assert_eq!(ends(&mut me).await, (child, monitor, None, "enough".to_owned()));
-        }
-        let (child, monitor) = remote.spawn_monitor(&me, "nothing", "there", &()).await.unwrap();
-        let (from, of, _, why) = ends(&mut me).await;
-        assert_eq!((from, of, why.starts_with("{undef,")), (child, monitor, true), "{why}");
-        // One that is taken back, and one that is lost with the connection.
-        let (_, monitor) = remote.spawn_monitor(&me, "timer", "sleep", &(60_000,)).await.unwrap();
-        assert!(me.demonitor(monitor) && !me.demonitor(monitor));
-        let (child, monitor) = remote.spawn_monitor(&me, "timer", "sleep", &(60_001,)).await.unwrap();
-        let _ = heard.send(());
-        let why = ExitReason::NoConnection.to_string();
-        assert_eq!(ends(&mut me).await, (child, monitor, None, why));
-        // Nothing is started, and nothing is told.
-        let nobody = node.remote("nobody@localhost").spawn_monitor(&me, "timer", "sleep", &(1,)).await;
-        assert_eq!(nobody, Err(RpcError::Ended(ExitReason::NoConnection)));
-        let unwritable = remote.spawn_monitor(&me, "erlang", "abs", &(f64::NAN,)).await;
-        assert!(matches!(unwritable, Err(RpcError::Arguments(_))));
-        let _ = heard.send(());
-        gate.opened().await;
-    });
-    let parent = parent.unwrap();
-    hearing.recv_timeout(SOON).unwrap();
-    let monitors = "lists:sort([length(element(2, process_info(P, monitored_by))) || P <- processes(), \
-                    element(2, process_info(P, current_function)) =:= {timer, sleep, 1}])";
-    eventually("one of two is monitored", || erlang.eval(monitors) == "[0,1]");
-    assert_eq!(erlang.eval("disconnect_node(ours@localhost)"), "true");
-    hearing.recv_timeout(SOON).unwrap();
-    assert_eq!(parent.info().unwrap().monitors, []);
-    goes_on.open();
-    assert_eq!(parent.ended().wait(), ExitReason::Normal);
-}
 
 /// A node and a scripted peer that has agreed on these flags.
 fn scripted(on: &Systems, flags: Flags) -> (Node, Scripted, Remote) {
