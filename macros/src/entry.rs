@@ -30,7 +30,7 @@ impl Settings {
         while !input.is_empty() {
             let key = Ident::parse_any(input)?;
             match key.to_string().as_str() {
-                "backends" => settings.read_backends(input)?,
+                "backends" => settings.read_backends(input, key.span())?,
                 "backend" => {
                     let name: LitStr = value(input)?;
                     settings.backends = vec![known(name.parse_with(Ident::parse_any)?)?];
@@ -60,8 +60,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Reads the names in parentheses; `all` leaves the list empty.
-    fn read_backends(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+    /// Reads the names in parentheses behind the word at `place`; `all` leaves the list empty.
+    fn read_backends(&mut self, input: ParseStream<'_>, place: Span) -> syn::Result<()> {
         let names;
         parenthesized!(names in input);
         let names = Punctuated::<Ident, Token![,]>::parse_terminated(&names)?;
@@ -69,7 +69,7 @@ impl Settings {
         self.backends = match names.first() {
             Some(all) if all == "all" && names.len() == 1 => Vec::new(),
             Some(_) => names.into_iter().map(known).collect::<syn::Result<_>>()?,
-            None => return Err(input.error("name backends, or `all`")),
+            None => return Err(syn::Error::new(place, "name backends, or `all`")),
         };
         Ok(())
     }

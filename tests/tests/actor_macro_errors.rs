@@ -1,4 +1,4 @@
-//! What the compiler says of a method that cannot be a message names the mistake, and shows the place.
+//! A complaint of the compiler about an attribute of this library names the mistake, and shows the place.
 //!
 //! The compiler is given the macro and a file of mistakes, and no library: a macro complains before any path
 //! is looked up.
@@ -47,6 +47,21 @@ const WRONG_ITEMS: &[Mistake] = &[
     ("#[actor(error = A, «error» = B)] impl Wrong {}", "`error` is set twice"),
 ];
 
+/// As [`MISTAKES`], in the attributes of functions that run as tasks.
+const WRONG_FUNCTIONS: &[Mistake] = &[
+    ("«#[main(backends(native))]» fn wrong() {}", "a program has one backend"),
+    ("#[main(backend = «\"blue\"»)] fn wrong() {}", "a backend is `native`, `green` or `fibers`"),
+    ("#[test(backends(native, «blue»))] fn wrong() {}", "a backend is `native`, `green` or `fibers`"),
+    ("#[test(«backends»())] fn wrong() {}", "name backends, or `all`"),
+    ("#[test(backends(«fibers»))] fn wrong() {}", "fibers ask for a promise"),
+    (
+        "#[main(«threads» = 3)] fn wrong() {}",
+        "a setting is `backend`, `backends`, `workers`, `fibers` or `crate`",
+    ),
+    ("#[test] fn wrong(«number: u32») {}", "nobody could give it a parameter"),
+    ("#[main] fn wrong<«T»>() {}", "nobody could say what this stands for"),
+];
+
 /// The macro, as a library that the compiler loads. There may be older ones beside it.
 fn library() -> PathBuf {
     let folder =
@@ -81,10 +96,10 @@ fn complaints(source: &str) -> String {
 
 #[test]
 fn each_mistake_is_named_and_shown() {
-    let mut lines = vec!["use twoply_macros::actor;".to_owned()];
+    let mut lines = vec!["use twoply_macros::{actor, main, test};".to_owned()];
     let methods =
         MISTAKES.iter().map(|(method, words)| (format!("#[actor] impl Wrong {{ {method} }}"), words));
-    let items = WRONG_ITEMS.iter().map(|(item, words)| ((*item).to_owned(), words));
+    let items = WRONG_ITEMS.iter().chain(WRONG_FUNCTIONS).map(|(item, words)| ((*item).to_owned(), words));
     let mut expected = Vec::new();
     for (source, words) in methods.chain(items) {
         let column = source.find('«').expect("it is marked") + 1;
