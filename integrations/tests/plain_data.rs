@@ -22,16 +22,27 @@ fn runtime(on: &Systems) -> Runtime {
 
 fn metrics_are_exported(on: &Systems) {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let runtime = runtime(on);
+    let runtime = facade!(on.kind()).time_polls().build().unwrap();
     let idle = runtime.spawn(std::future::pending::<()>());
+    runtime.spawn(async {}).wait().unwrap();
     metrics::with_local_recorder(&recorder, || runtime.record_metrics("main"));
     let text = recorder.handle().render();
     assert!(text.contains("# TYPE twoply_tasks gauge\ntwoply_tasks{runtime=\"main\"} 1\n"), "{text}");
     assert!(text.contains("# TYPE twoply_offloaded_completed_total counter\n"), "{text}");
+    let mut timed = 0;
     for worker in 0..on.kind().workers() {
         let polls = format!("twoply_worker_polls_total{{runtime=\"main\",worker=\"{worker}\"}} ");
         assert!(text.contains(&polls), "{text}");
+        // All of its polls took less than for ever.
+        let value = |key: String| text.lines().find_map(|line| line.strip_prefix(&key)?.parse::<u64>().ok());
+        let labels = format!("{{runtime=\"main\",worker=\"{worker}\"");
+        for times in ["poll", "wake_delay"] {
+            let key = format!("twoply_worker_{times}_seconds_bucket{labels},le=\"+Inf\"}} ");
+            timed += value(key).unwrap_or_else(|| panic!("{text}"));
+        }
+        assert!(value(format!("twoply_worker_busy_nanoseconds_total{labels}}} ")).is_some(), "{text}");
     }
+    assert_eq!(timed > 0, on.kind().workers() > 0, "{text}");
     drop(idle);
 }
 

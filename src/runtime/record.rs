@@ -14,7 +14,9 @@ impl Runtime {
     ///
     /// A number that only grows is a counter, whose name ends with `_total`, and every other one a gauge.
     /// They are those of [`Runtime::metrics`] and, of workers, of
-    /// [`WorkerMetrics`](crate::green_backend::WorkerMetrics).
+    /// [`WorkerMetrics`](crate::green_backend::WorkerMetrics). Times, where they are
+    /// [measured](super::Builder::time_polls), are counters with the label `le`, as the buckets of Prometheus
+    /// are: `histogram_quantile` reads them.
     ///
     /// # Examples
     /// ```
@@ -73,17 +75,15 @@ fn record_workers(metrics: &twoply_green::Metrics, name: &str) {
         ("twoply_injected", metrics.injected),
         ("twoply_stacks", metrics.stacks),
         ("twoply_blocked_fibers", metrics.blocked_fibers),
+        ("twoply_leaked_stacks", metrics.leaked_stacks),
         ("twoply_stuck", metrics.stuck),
     ];
     gauges.iter().for_each(|(key, value)| gauge!(*key, labels()).set(*value as f64));
     counter!("twoply_long_polls_total", labels()).absolute(metrics.long_polls);
     counter!("twoply_refusals_total", labels()).absolute(metrics.refusals);
     for (index, worker) in metrics.workers.iter().enumerate() {
-        let of_worker = || {
-            let mut labels = labels();
-            labels.push(Label::new("worker", index.to_string()));
-            labels
-        };
+        let of_worker =
+            || vec![Label::new(RUNTIME, name.to_owned()), Label::new("worker", index.to_string())];
         let queued = worker.queued + worker.assigned + worker.woken_fibers;
         gauge!("twoply_worker_queued", of_worker()).set(queued as f64);
         let counters = [
@@ -97,5 +97,27 @@ fn record_workers(metrics: &twoply_green::Metrics, name: &str) {
             ("twoply_worker_saved_notifies_total", worker.reactor.saved_notifies),
         ];
         counters.iter().for_each(|(key, value)| counter!(*key, of_worker()).absolute(*value));
+        if let Some(times) = &worker.times {
+            let busy = u64::try_from(times.busy.as_nanos()).unwrap_or(u64::MAX);
+            counter!("twoply_worker_busy_nanoseconds_total", of_worker()).absolute(busy);
+            record_times("twoply_worker_poll_seconds_bucket", &times.polls, &of_worker);
+            record_times("twoply_worker_wake_delay_seconds_bucket", &times.wake_delays, &of_worker);
+        }
     }
+}
+
+/// Hands over a histogram as Prometheus has them: a counter for each limit of what took no longer.
+#[cfg(feature = "green")]
+fn record_times(key: &'static str, times: &twoply_green::Histogram, labels: &dyn Fn() -> Vec<Label>) {
+    let up_to = |limit: String, count: u64| {
+        let mut labels = labels();
+        labels.push(Label::new("le", limit));
+        counter!(key, labels).absolute(count);
+    };
+    let mut below = 0;
+    for (limit, count) in times.buckets() {
+        below += count;
+        up_to(limit.as_secs_f64().to_string(), below);
+    }
+    up_to("+Inf".to_owned(), below);
 }
