@@ -164,9 +164,9 @@ fn an_event_says_whose_it_is(on: &Systems) {
     let runtime = runtime(on);
     let tasks = (0..30).map(|n| {
         let mark = mark(on);
-        let (asynchronous, blocked, outside) =
-            (format!("{mark} a"), format!("{mark} b"), format!("{mark} o"));
-        let marks = (asynchronous.clone(), blocked.clone());
+        let [asynchronous, blocked, offloaded, outside] =
+            ["a", "b", "c", "o"].map(|letter| format!("{mark} {letter}"));
+        let marks = [asynchronous.clone(), blocked.clone(), offloaded.clone()];
         let builder = task::Builder::new().name(mark.clone());
         let task = builder.spawn_on(runtime.spawner().backend(), async move {
             for _ in 0..3 {
@@ -176,14 +176,14 @@ fn an_event_says_whose_it_is(on: &Systems) {
             }
             sleep(Duration::from_micros(30)).wait();
             info!("{blocked}");
-            offload(|| ()).unwrap();
+            offload(|| info!("{offloaded}")).unwrap();
             task::current().unwrap().id()
         });
         (mark, marks, outside, task.unwrap())
     });
     for (mark, marks, outside, task) in tasks.collect::<Vec<_>>() {
         let id = task.wait().unwrap().as_u64().to_string();
-        for message in [&marks.0, &marks.1] {
+        for message in &marks {
             let seen = Recorder::get().event(message);
             let [(name, fields)] = &seen.scope[..] else { panic!("{seen:?}") };
             assert_eq!(

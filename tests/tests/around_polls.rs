@@ -69,6 +69,14 @@ impl AroundPolls for Number {
         let before = self.before.lock().unwrap().pop();
         assert_eq!(CURRENT.replace(before.expect("it has been entered")), self.task);
     }
+
+    fn enter_offload(&self) {
+        self.enter();
+    }
+
+    fn leave_offload(&self) {
+        self.leave();
+    }
 }
 
 impl Drop for Number {
@@ -105,7 +113,7 @@ fn a_task_runs_inside_of_its_own(on: &Systems) {
             future::yield_now().await;
             sleep(Duration::from_micros(20)).wait();
             assert_inside();
-            offload(|| ()).unwrap();
+            assert_eq!(offload(|| CURRENT.get()).unwrap(), CURRENT.get());
             assert_inside();
             task::spawn_fn(assert_inside).wait().unwrap();
             assert_inside();
@@ -233,6 +241,12 @@ fn what_panics_disturbs_nobody(on: &Systems) {
         fn leave(&self) {
             panic!("expected: leave");
         }
+        fn enter_offload(&self) {
+            panic!("expected: enter");
+        }
+        fn leave_offload(&self) {
+            panic!("expected: leave");
+        }
     }
     impl Drop for Panics {
         fn drop(&mut self) {
@@ -246,7 +260,7 @@ fn what_panics_disturbs_nobody(on: &Systems) {
         let task = runtime.spawn(async {
             future::yield_now().await;
             sleep(Duration::from_micros(10)).wait();
-            7
+            offload(|| 7).unwrap()
         });
         assert_eq!(task.wait().unwrap(), 7);
     }

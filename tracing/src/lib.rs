@@ -24,8 +24,8 @@
 //! # Guards across waits
 //! A guard of [`Span::enter`](::tracing::Span::enter) may be held across `.wait()`, on fibers too: what a
 //! stack has entered is left while it waits, and entered again. It may not be held across `.await`, here as
-//! anywhere; that is what `Instrument` is for. Code that is offloaded from a fiber runs on another thread, so
-//! it has no span but what it enters. The default subscriber of a thread, which
+//! anywhere; that is what `Instrument` is for. Code that is offloaded from a fiber runs on another thread, in
+//! the span of its task, and in none that the task has entered. The default subscriber of a thread, which
 //! `tracing::subscriber::set_default` sets, is not switched: the global one is meant for fibers.
 //!
 //! # Prices

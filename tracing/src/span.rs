@@ -97,6 +97,14 @@ impl AroundPolls for TaskSpan {
         replace_base(self.below.load(Ordering::Relaxed));
     }
 
+    fn enter_offload(&self) {
+        self.span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
+    }
+
+    fn leave_offload(&self) {
+        self.span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
+    }
+
     fn waker(&self, waker: &Waker) -> Option<Waker> {
         Some(self.shown.as_ref()?.waker(waker))
     }

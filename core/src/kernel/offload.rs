@@ -11,8 +11,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use crate::kernel::backend::{Backend, Job, Mode, SpawnError};
-use crate::kernel::strand::{self, with_current};
-use crate::kernel::task::{self, TaskList, scope};
+use crate::kernel::strand::{self, with_current, with_state};
+use crate::kernel::task::{self, Header, TaskList, scope};
 use crate::kernel::threads::BlockingPool;
 use crate::kernel::wait::Wait;
 use crate::kernel::waiting::{self, WaitingFor};
@@ -30,8 +30,8 @@ use crate::kernel::waiting::{self, WaitingFor};
 /// system's), that computes for long, or that needs a big stack. The code may borrow, because this call waits
 /// for its end. On a stack that nobody else waits for (a native task, `main`) it is simply called.
 ///
-/// The code has the [task-locals](crate::task::LocalKey) of the calling task. Cancellation does not end the
-/// wait, because the code may be using what it borrows.
+/// The code has the [task-locals](crate::task::LocalKey) of the calling task, and runs inside of what lies
+/// around its polls. Cancellation does not end the wait, because the code may be using what it borrows.
 ///
 /// # Errors
 /// Fails when no thread can be had and none runs such code already, and when all threads are busy and more
@@ -89,9 +89,16 @@ fn run<T: Send>(name: Option<&str>, code: impl FnOnce() -> T + Send) -> Result<T
     // The panic is carried by hand, so that it goes on here as itself.
     let result = Mutex::new(None);
     let locals = task::current_values();
+    let layers = with_state(|state| state.header().and_then(Header::layers));
     let run = || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| task::set_while(&locals, code)));
-        *crate::base::sync::lock_std(&result) = Some(outcome);
+        let caught = || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| task::set_while(&locals, code)));
+            *crate::base::sync::lock_std(&result) = Some(outcome);
+        };
+        match &layers {
+            Some(layers) => layers.offloaded(caught),
+            None => caught(),
+        }
     };
     scope(|scope| {
         let mut task = scope.spawn_fn_on(&backend, run)?;

@@ -20,6 +20,14 @@ pub trait AroundPolls: Send + Sync {
     /// Is called on that stack when the task has come to wait or to its end.
     fn leave(&self);
 
+    /// Is called on the thread that is about to run code which the task has [offloaded](crate::offload) from
+    /// a fiber. The task waits for it, on a stack that stays inside of what it has entered. Code that runs on
+    /// the task's own stack is inside in any case.
+    fn enter_offload(&self) {}
+
+    /// Is called on that thread when the code has come to its end.
+    fn leave_offload(&self) {}
+
     /// Returns the waker that the task is to be polled with instead of its own, `waker`: one that hands on to
     /// that. `None` leaves it as it is.
     ///
@@ -176,6 +184,13 @@ impl Layers {
         };
         self.0.iter().rev().for_each(|layer| call_in_turn(|| layer.leave()));
         polled
+    }
+
+    /// Calls `code`, which the task has offloaded to this thread and which does not unwind, inside of all.
+    pub(crate) fn offloaded(&self, code: impl FnOnce()) {
+        self.0.iter().for_each(|layer| call_in_turn(|| layer.enter_offload()));
+        code();
+        self.0.iter().rev().for_each(|layer| call_in_turn(|| layer.leave_offload()));
     }
 
     /// Tells all of them what the task waits for.
