@@ -47,6 +47,7 @@ pub use twoply_core::threads::{PoolLimits, PoolMetrics};
 
 use crate::actor::Tabling;
 use crate::contract::io_threads::IoThreads;
+use crate::fs;
 use crate::task::{Dumping, TaskKinds};
 use crate::{Failure, Spawner, Task};
 
@@ -272,7 +273,21 @@ impl Runtime {
         let spawner = self.spawner();
         let (tasks, offloaded) = (spawner.tasks(), spawner.backend().blocking_pool().metrics());
         let io = spawner.backend().io_threads().map(IoThreads::metrics).unwrap_or_default();
-        Metrics { tasks: tasks.len(), kinds: tasks.kinds(), threads, idle_threads, offloaded, io }
+        let file_engine = match &self.engine {
+            #[cfg(feature = "native")]
+            Engine::Native(_) => None,
+            #[cfg(feature = "green")]
+            Engine::Green(green) => Some(green.metrics().file_engine),
+        };
+        Metrics {
+            tasks: tasks.len(),
+            kinds: tasks.kinds(),
+            threads,
+            idle_threads,
+            offloaded,
+            io,
+            file_engine,
+        }
     }
 
     /// Returns the green runtime behind it, if it is one: for what only that has, such as the counters of its
@@ -384,6 +399,9 @@ pub struct Metrics {
     pub offloaded: PoolMetrics,
     /// The counters of the threads on which ports run; where they run on workers, there are none.
     pub io: IoMetrics,
+    /// The answer to who makes operations on files that would hold a worker up; `None` where there are no
+    /// workers, and each task makes its own.
+    pub file_engine: Option<fs::Engine>,
 }
 
 impl fmt::Display for Metrics {

@@ -42,7 +42,7 @@ impl Runtime {
 impl Metrics {
     fn record(&self, name: &str) {
         let labels = || vec![Label::new(RUNTIME, name.to_owned())];
-        let Metrics { tasks, kinds, threads, idle_threads, offloaded, io } = self;
+        let Metrics { tasks, kinds, threads, idle_threads, offloaded, io, file_engine: _ } = self;
         let gauges = [
             ("twoply_tasks", tasks),
             ("twoply_tasks_futures", &kinds.futures),

@@ -5,15 +5,17 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use twoply::{Backend, Runtime};
 use twoply_core::Wait;
 use twoply_core::channel::Source;
 use twoply_core::fs::{self, Engine, File, OpenOptions};
 use twoply_core::time::timeout;
-use twoply_tests::{Dir, Signal, System, Systems, eventually, laws};
+use twoply_tests::{Dir, Signal, System, Systems, eventually, facade, laws};
 
 laws! {
     green {
         each_engine_does_the_same,
+        a_runtime_says_who_makes_operations_on_files,
         without_a_ring_the_pool_does_it,
         a_ring_makes_what_needs_no_thread,
         what_a_runtime_that_ends_has_begun_is_not_lost,
@@ -77,6 +79,13 @@ fn a_ring_makes_what_needs_no_thread(on: &Systems) {
     other.write_all(b"x").unwrap();
     assert_eq!(reading.wait().unwrap().unwrap(), 1);
     system.shutdown(SOON).unwrap();
+}
+
+fn a_runtime_says_who_makes_operations_on_files(on: &Systems) {
+    let runtime = facade!(on.kind()).file_engine(Engine::Pool).build().unwrap();
+    assert_eq!(runtime.metrics().file_engine, Some(Engine::Pool));
+    let native = Runtime::builder().backend(Backend::Native).build().unwrap();
+    assert_eq!(native.metrics().file_engine, None);
 }
 
 fn without_a_ring_the_pool_does_it(on: &Systems) {

@@ -9,6 +9,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use twoply::{Backend, Runtime};
 use twoply_core::future::yield_now;
 use twoply_core::net::TcpListener;
 use twoply_core::{Wait, channel, time};
@@ -158,6 +159,10 @@ fn a_runtime_has_one_host_at_a_time_and_only_where_it_can() {
     assert_eq!(green.host().expect_err("shut down").kind(), ErrorKind::NotConnected);
     let two = Green::builder().workers(2).build().expect("a runtime");
     assert_eq!(two.host().expect_err("two workers").kind(), ErrorKind::Unsupported);
+    let fibers = Runtime::builder().workers(1).backend(Backend::Fibers).fibers(twoply_tests::fiber_promise());
+    let fibers = fibers.build().expect("a runtime");
+    let green = fibers.as_green().expect("it has workers");
+    assert_eq!(green.host().expect_err("fibers").kind(), ErrorKind::Unsupported);
 }
 
 #[test]
