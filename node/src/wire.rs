@@ -8,7 +8,7 @@
 //! | module     | duty                                                                          |
 //! |------------|-------------------------------------------------------------------------------|
 //! | `decode`, `encode` | the external term format, one pass each                               |
-//! | `convert`  | which types of Rust are which terms                                           |
+//! | `convert`, `plain` | which types of Rust are which terms; those that serde knows           |
 //! | `term`, `atom` | terms as values                                                           |
 //! | `packet`, `frame` | a stream in packets; frames with their atom cache and fragments        |
 //! | `control`, `flags` | what processes do to each other; what nodes can do                    |
@@ -25,6 +25,8 @@ mod flags;
 mod frame;
 mod handshake;
 mod packet;
+#[cfg(feature = "serde")]
+mod plain;
 mod scratch;
 mod short;
 mod tag;
@@ -48,6 +50,8 @@ pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,
 };
 pub use self::packet::Packets;
+#[cfg(feature = "serde")]
+pub use self::plain::Plain;
 pub(crate) use self::scratch::Scratch;
 pub use self::term::{BigInt, Binary, BitString, Fun, Improper, Map, Pid, Port, Reference, Term, TooBig};
 

@@ -101,7 +101,7 @@ impl Kind {
         })
     }
 
-    fn article(self) -> &'static str {
+    pub(crate) fn article(self) -> &'static str {
         match self {
             Kind::Integer => "an integer",
             Kind::Float => "a float",
@@ -304,6 +304,12 @@ impl<'a> Decoder<'a> {
         let value = read(self)?;
         self.depth -= 1;
         Ok(value)
+    }
+
+    /// Returns how many levels deep this is.
+    #[cfg(feature = "serde")]
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Counts `bytes` of memory that are about to be built against the budget.

@@ -200,4 +200,7 @@ pub enum EncodeError {
     /// The value can only be sent to a node, which this is not.
     #[error("the value means something to a connected node only")]
     NoNode,
+    /// The type of the user's refuses the value, in its own words.
+    #[error("{0}")]
+    Refused(String),
 }
