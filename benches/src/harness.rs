@@ -16,6 +16,7 @@
 
 mod budget;
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,7 @@ impl Plan {
         let matches = |pattern: &Option<String>, name: &str| {
             pattern.as_ref().is_none_or(|pattern| pattern.split(',').any(|part| name.contains(part.trim())))
         };
+        let mut missing = BTreeSet::new();
         let cases: Vec<_> = series::table()
             .iter()
             .filter(|entry| if entry.scaling { wishes.scaling } else { wishes.cases })
@@ -114,11 +116,17 @@ impl Plan {
             .filter(|entry| matches(&wishes.only, &entry.case.name()) && (entry.case.quick || !wishes.quick))
             .map(|entry| {
                 let names = entry.case.systems.iter().map(|(name, _)| *name);
-                let able = |name: &&str| matches(&wishes.systems, name) && peers::installed(name);
-                Planned { entry, systems: names.filter(able).collect() }
+                let (able, not): (_, Vec<_>) = names
+                    .filter(|name| matches(&wishes.systems, name))
+                    .partition(|name| peers::installed(name));
+                missing.extend(not);
+                Planned { entry, systems: able }
             })
             .filter(|planned| !planned.systems.is_empty())
             .collect();
+        if !missing.is_empty() {
+            eprintln!("LEFT OUT, since what they need is not installed: {missing:?}");
+        }
         let systems = cases.iter().map(|planned| planned.systems.len()).sum();
         let budget = Budget::new(wishes.quick, wishes.minutes, wishes.runs.is_some(), systems);
         Self { quick: wishes.quick, budget, passes: wishes.runs.unwrap_or(MOST_RUNS), cases }

@@ -1,4 +1,4 @@
-//! The peers in other languages: Go (`go...`) and Erlang (`erl...`), where they are installed.
+//! The peers in other languages: Go (`go...`), Erlang (`erl...`) and C (`c...`), where they are installed.
 //!
 //! Their sources lie in `benches/peers`. They are compiled once, into a folder beside this program, and again
 //! when a source is newer. A run starts them as child processes. Each line that such a child gets is a number
@@ -7,7 +7,7 @@
 //! other systems.
 //!
 //! To add a workload: in Go a function that enters itself in the table of `main.go`, in Erlang a module
-//! `bench_...` that exports `run/2`; here one function that calls [`time`].
+//! `bench_...` that exports `run/2`; here one function that calls [`time`]. The one program in C is a node.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::child::{Child, Used};
+use crate::sample::Latency;
 use crate::usage;
 use crate::workload::{Context, Sample};
 
@@ -32,7 +33,12 @@ enum Language {
     Go,
     /// `erlc` makes a module of each source, and `erl` runs them.
     Erlang,
+    /// `cc` makes one program of all sources, with Erlang's library for nodes in C.
+    C,
 }
+
+/// Where Erlang's library for nodes in C is, if it is: Debian's `erlang-dev`.
+const EI: &str = "/usr/lib/erlang/usr";
 
 /// What a child says when it has done what it was told.
 #[derive(Deserialize)]
@@ -42,6 +48,9 @@ pub(crate) struct Done {
     /// What it has used up to now, the work of earlier lines too.
     #[serde(flatten)]
     pub(crate) used: Used,
+    /// How long each operation took, of a workload that looks at each.
+    #[serde(default)]
+    pub(crate) latency: Option<Latency>,
 }
 
 impl Language {
@@ -50,6 +59,7 @@ impl Language {
         match system.split('-').next() {
             Some("go") => Some(Self::Go),
             Some("erl") => Some(Self::Erlang),
+            Some("c") => Some(Self::C),
             _ => None,
         }
     }
@@ -59,6 +69,7 @@ impl Language {
         match self {
             Self::Go => "go",
             Self::Erlang => "erl",
+            Self::C => "c",
         }
     }
 
@@ -67,6 +78,7 @@ impl Language {
         match self {
             Self::Go => &["go"],
             Self::Erlang => &["erlc", "erl"],
+            Self::C => &["cc", "erl"],
         }
     }
 
@@ -99,8 +111,13 @@ impl Language {
             // No other version of the compiler is fetched, and no module is looked for.
             Self::Go => command.args(["build", "-o"]).arg(folder.join("peer")).env("GOTOOLCHAIN", "local"),
             Self::Erlang => command.arg("-o").arg(&folder),
+            Self::C => command.args(["-O2", "-o"]).arg(folder.join("peer")).arg(format!("-I{EI}/include")),
         };
-        let output = command.args(sources).output().with_context(|| format!("starting {compiler}"))?;
+        command.args(sources);
+        if self == Self::C {
+            command.args([&format!("-L{EI}/lib"), "-lei", "-lpthread"]);
+        }
+        let output = command.output().with_context(|| format!("starting {compiler}"))?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
             bail!("{compiler} failed: {}", String::from_utf8_lossy(&said).trim());
@@ -116,6 +133,7 @@ pub(crate) fn installed(system: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = |tool: &&str| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file());
     language.tools().iter().all(found)
+        && (language != Language::C || Path::new(EI).join("include/ei.h").is_file())
 }
 
 /// The command that runs a workload, or a server, of a system in another language.
@@ -129,6 +147,7 @@ pub(crate) fn command(system: &str, workload: &str, workers: usize, args: &[usiz
             command = Command::new(folder.join("peer"));
             command.env("GOMAXPROCS", workers);
         }
+        Language::C => command = Command::new(folder.join("peer")),
         Language::Erlang => {
             command = Command::new("erl");
             // As many schedulers as workers; room for more processes and sockets than any workload has.

@@ -2,8 +2,9 @@
 %% `bench_WORKLOAD`: names without a prefix may be those of the standard library.
 %%
 %% It says that it is there, and on what port it listens if it is a server. Each line on standard input is a number of
-%% operations. They are done, and the answer is one line of JSON: the result, and what this process has used so far. The
-%% end of the input is the end of the program.
+%% operations. They are done, and the answer is one line of JSON: the result, what this process has used so far, and how
+%% often an operation took how many nanoseconds, if the workload returns that too. The end of the input is the end of the
+%% program.
 -module(bench).
 -export([main/0]).
 
@@ -26,9 +27,13 @@ obey(Workload, Args) ->
             halt(0);
         Line ->
             Ops = list_to_integer(string:trim(Line)),
-            Result = run(Workload, Ops, Args),
-            io:format("{\"result\":~b,\"cpu_ns\":~b,\"peak_rss_kib\":~b,\"rss_kib\":~b}~n",
-                      [Result, cpu_time(), status("VmHWM"), status("VmRSS")]),
+            {Result, Latency} = case run(Workload, Ops, Args) of
+                {_, _} = Both -> Both;
+                Alone -> {Alone, []}
+            end,
+            Counts = lists:join(",", [io_lib:format("[~b,~b]", [Value, Count]) || {Value, Count} <- Latency]),
+            io:format("{\"result\":~b,\"cpu_ns\":~b,\"peak_rss_kib\":~b,\"rss_kib\":~b,\"latency\":[~s]}~n",
+                      [Result, cpu_time(), status("VmHWM"), status("VmRSS"), Counts]),
             obey(Workload, Args)
     end.
 
