@@ -22,6 +22,7 @@ laws! {
         streams_meet_at_a_path_and_at_a_name,
         half_a_stream_goes_on_when_the_other_half_is_closed,
         descriptors_are_passed_with_their_bytes,
+        senders_are_known_where_that_is_asked_for,
         datagrams_arrive_whole_and_in_order,
         whoever_sends_to_a_full_receiver_waits,
     }
@@ -464,6 +465,43 @@ fn peers_are_known(on: &Systems) {
         assert_eq!(here.uid, rustix::process::geteuid().as_raw());
         assert_eq!(here.gid, rustix::process::getegid().as_raw());
     });
+}
+
+fn senders_are_known_where_that_is_asked_for(on: &Systems) {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let (stream, peer) = UnixStream::pair().unwrap();
+    peer.set_pass_credentials(true).unwrap();
+    let receiving = on.there().spawn(async move {
+        let mut buf = [0; 8];
+        // Not asked for.
+        assert_eq!(theirs.recv_with_fds(&mut buf, 0).await.unwrap().sender, None);
+        theirs.set_pass_credentials(true).unwrap();
+        theirs.send(b"on").await.unwrap();
+        for most in [0, 1, 3, 253] {
+            let received = theirs.recv_with_fds(&mut buf, most).await.unwrap();
+            let sender = received.sender.expect("it is told");
+            assert_eq!(sender.pid, Some(std::process::id()));
+            assert_eq!(sender.uid, rustix::process::geteuid().as_raw());
+            assert_eq!(sender.gid, rustix::process::getegid().as_raw());
+            // The room for senders is none for descriptors.
+            assert_eq!((received.len, received.fds.len(), received.fds_lost), (3, most.min(2), most < 2));
+        }
+        let received = peer.recv_with_fds(&mut buf, 8).await.unwrap();
+        assert_eq!(
+            (received.len, received.sender.and_then(|sender| sender.pid)),
+            (1, Some(std::process::id()))
+        );
+    });
+    let sending = on.here().spawn(async move {
+        ours.send(b"off").await.unwrap();
+        let _ = ours.recv(&mut [0; 8]).await.unwrap();
+        for _ in 0..4 {
+            assert_eq!(ours.send_with_fds(b"two", &[ours.as_fd(), ours.as_fd()]).await.unwrap(), 3);
+        }
+        stream.write_all(b"x").await.unwrap();
+    });
+    sending.wait().unwrap();
+    receiving.wait().unwrap();
 }
 
 fn empty_buffers_and_empty_datagrams(on: &Systems) {

@@ -1,13 +1,10 @@
 //! Passing descriptors through Unix sockets, and who the peer of one is.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::event::reactor::IoHandle;
 
@@ -18,6 +15,8 @@ pub(in crate::net) struct Rights {
     pub(in crate::net) fds: Vec<OwnedFd>,
     /// True when descriptors have been sent that are not in `fds`; the system has closed them.
     pub(in crate::net) cut: bool,
+    /// The process, user and group of the sender, if the system has told them.
+    pub(in crate::net) sender: Option<(i32, u32, u32)>,
 }
 
 /// Sends what there is room for, and duplicates of `fds` with its first byte.
@@ -35,6 +34,8 @@ pub(in crate::net) fn send_rights(io: &IoHandle, buf: &[u8], fds: &[BorrowedFd<'
 
 /// Receives what there is, and at most `most` descriptors, which are closed when the process executes another
 /// program. `whole` has the length of a datagram returned, whatever room there is.
+///
+/// rustix has this call with senders whose process is never 0, which the system does not promise.
 pub(in crate::net) fn recv_rights(
     io: &IoHandle,
     buf: &mut [u8],
@@ -42,29 +43,58 @@ pub(in crate::net) fn recv_rights(
     whole: bool,
 ) -> io::Result<Rights> {
     let IoHandle::Descriptor(fd) = io else { return Err(unsupported()) };
-    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(most))];
-    let mut control = RecvAncillaryBuffer::new(exactly(&mut space, most));
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let flags = if whole { flags | RecvFlags::TRUNC } else { flags };
-    let received = rustix::net::recvmsg(fd, &mut [IoSliceMut::new(buf)], &mut control, flags)?;
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(more) = message {
-            fds.extend(more);
+    // SAFETY: these two compute sizes.
+    let room = unsafe {
+        libc::CMSG_SPACE(size_of::<libc::ucred>() as u32)
+            + libc::CMSG_SPACE((most * size_of::<RawFd>()) as u32)
+    };
+    // In words, as headers are aligned.
+    let mut space = vec![0_usize; (room as usize).div_ceil(size_of::<usize>())];
+    let mut part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: all-zero is a valid `msghdr`, which has room for nothing.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    (message.msg_control, message.msg_controllen) = (space.as_mut_ptr().cast(), room as usize);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    let flags = if whole { flags | libc::MSG_TRUNC } else { flags };
+    // SAFETY: the descriptor is open, it is borrowed from `io`. What `message` refers to is writable memory
+    // of the lengths in it, which outlives the call.
+    let received = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) };
+    let bytes = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    let (mut fds, mut sender) = (Vec::new(), None);
+    // SAFETY: the system has written whole headers into `space`, each with as much data as it says, and their
+    // length in all into `message`; `space` is aligned for them. So each pointer that these macros return is
+    // null or one to a header in `space`, and its data follows. The data need not be aligned. Each number in
+    // a message with rights is that of a descriptor that this call has opened, and that nobody else knows.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(found) = header.as_ref() {
+            let data = libc::CMSG_DATA(header);
+            let len = found.cmsg_len - libc::CMSG_LEN(0) as usize;
+            match (found.cmsg_level, found.cmsg_type) {
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                    let numbers = data.cast::<RawFd>();
+                    let passed = (0..len / size_of::<RawFd>()).map(|n| numbers.add(n).read_unaligned());
+                    fds.extend(passed.map(|number| OwnedFd::from_raw_fd(number)));
+                }
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= size_of::<libc::ucred>() => {
+                    sender = Some(data.cast::<libc::ucred>().read_unaligned());
+                }
+                _ => {}
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok(Rights { bytes: received.bytes, fds, cut: received.flags.contains(ReturnFlags::CTRUNC) })
+    // The room is for senders, too, and what they leave of it the system uses.
+    let cut = message.msg_flags & libc::MSG_CTRUNC != 0 || fds.len() > most;
+    fds.truncate(most);
+    Ok(Rights { bytes, fds, cut, sender: sender.map(|sender| (sender.pid, sender.uid, sender.gid)) })
 }
 
-/// Returns the part of `space` that holds `most` descriptors and not one more: sizes of messages are rounded
-/// up to words, and the system uses all the room that it is given.
-fn exactly(space: &mut [MaybeUninit<u8>], most: usize) -> &mut [MaybeUninit<u8>] {
-    if most == 0 {
-        return &mut [];
-    }
-    let skipped = space.as_ptr().align_offset(align_of::<libc::cmsghdr>());
-    // The data of a message begins at the next word after its header, which is a whole number of words.
-    &mut space[skipped..][..size_of::<libc::cmsghdr>() + most * size_of::<OwnedFd>()]
+/// Says whether the system tells with what is received who has sent it.
+pub(in crate::net) fn set_pass_credentials(io: &IoHandle, pass: bool) -> io::Result<()> {
+    let IoHandle::Descriptor(fd) = io else { return Err(unsupported()) };
+    Ok(rustix::net::sockopt::set_socket_passcred(fd, pass)?)
 }
 
 /// Returns the process, user and group of the peer when it connected. The process is 0 where it cannot be

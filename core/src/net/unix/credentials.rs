@@ -1,7 +1,8 @@
 //! The identity of the peer of a Unix socket.
 
-/// The process, user and group of a peer when it connected; see
-/// [`peer_credentials`](super::super::UnixStream::peer_credentials).
+/// The process, user and group of a peer when it connected, or of the sender of a datagram; see
+/// [`peer_credentials`](super::super::UnixStream::peer_credentials) and
+/// [`set_pass_credentials`](super::super::endpoint::Endpoint::set_pass_credentials).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Credentials {
@@ -12,4 +13,11 @@ pub struct Credentials {
     pub uid: u32,
     /// The number of the effective group.
     pub gid: u32,
+}
+
+impl Credentials {
+    /// Makes them of what the system says, where process 0 is one that cannot be seen.
+    pub(super) fn of((pid, uid, gid): (i32, u32, u32)) -> Credentials {
+        Credentials { pid: u32::try_from(pid).ok().filter(|pid| *pid != 0), uid, gid }
+    }
 }

@@ -7,6 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use super::super::endpoint::{Endpoint, Transfer, Unix};
 
 use super::super::sys;
+use super::Credentials;
 use crate::event::reactor::{Direction, IoHandle, Progress};
 use crate::kernel::io::Op;
 
@@ -26,6 +27,8 @@ pub struct ReceivedFds {
     /// True when more descriptors were sent than are in `fds`: more than were asked for, or more than this
     /// process may have. The system has closed those.
     pub fds_lost: bool,
+    /// The process, user and group of the sender, if they are [asked for](Endpoint::set_pass_credentials).
+    pub sender: Option<Credentials>,
 }
 
 /// Passing descriptors, on streams and datagrams.
@@ -77,6 +80,29 @@ impl<R: Transfer> Endpoint<Unix, R> {
         }
     }
 
+    /// Says whether a receive [with descriptors](Endpoint::recv_with_fds) tells who has sent what it returns;
+    /// unless this is called, it does not. The system vouches for it: a sender that is not privileged cannot
+    /// say that it is somebody else. What was sent before this call may be without.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; [`Unsupported`](io::ErrorKind::Unsupported) for a socket of a
+    /// [world](crate::kernel::world)'s.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixDatagram};
+    ///
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// theirs.set_pass_credentials(true)?;
+    /// ours.send(b"it is me").wait()?;
+    /// let received = theirs.recv_with_fds(&mut [0; 8], 0).wait()?;
+    /// assert_eq!(received.sender.and_then(|sender| sender.pid), Some(std::process::id()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_pass_credentials(&self, pass: bool) -> io::Result<()> {
+        sys::set_pass_credentials(self.io(), pass)
+    }
+
     /// Receives into `buf`, with at most `most` descriptors. A read of a stream ends before the next
     /// descriptors, so that each comes with the byte it was sent with. Cancel-safe: dropped before it is
     /// ready, it has received nothing.
@@ -109,12 +135,14 @@ impl<R: Transfer> Endpoint<Unix, R> {
             lost: 0,
             fds: Vec::new(),
             fds_lost: false,
+            sender: None,
         });
         Op::new(self.source(), Direction::Read, nothing, move |io: &IoHandle| {
             let received = sys::recv_rights(io, buf, most, R::WHOLE)?;
             let len = received.bytes.min(buf.len());
             let lost = received.bytes - len;
-            Ok(Progress::More(ReceivedFds { len, lost, fds: received.fds, fds_lost: received.cut }))
+            let sender = received.sender.map(Credentials::of);
+            Ok(Progress::More(ReceivedFds { len, lost, fds: received.fds, fds_lost: received.cut, sender }))
         })
     }
 }

@@ -121,8 +121,7 @@ impl UnixStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn peer_credentials(&self) -> io::Result<Credentials> {
-        let (pid, uid, gid) = sys::credentials(self.io())?;
-        Ok(Credentials { pid: u32::try_from(pid).ok().filter(|pid| *pid != 0), uid, gid })
+        sys::credentials(self.io()).map(Credentials::of)
     }
 }
 
