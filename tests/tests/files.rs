@@ -13,7 +13,7 @@ use twoply_core::channel::Source;
 use twoply_core::fs::{self, Engine, File, OpenOptions, PathError};
 use twoply_core::threads::PoolLimits;
 use twoply_core::time::{sleep, timeout};
-use twoply_core::{Wait, future};
+use twoply_core::{Wait, channel, future};
 use twoply_tests::{Dir, Signal, System, Systems, both_ways, eventually, laws};
 
 laws! {
@@ -30,6 +30,7 @@ laws! {
         paths_are_made_moved_looked_at_and_removed,
         every_entry_of_a_directory_comes_once,
         locks_exclude_each_other,
+        a_file_goes_to_another_runtime_and_back,
     }
     everywhere {
         a_read_that_waits_holds_up_nobody,
@@ -384,6 +385,41 @@ fn every_entry_of_a_directory_comes_once(on: &Systems) {
     assert_eq!(received, names);
     assert!(entries.recv().wait().is_err());
     assert!(matches!(entries.try_recv(), Err(twoply_core::channel::TryRecvError::Closed)));
+}
+
+fn a_file_goes_to_another_runtime_and_back(on: &Systems) {
+    const ROUNDS: u8 = 20;
+    let dir = Dir::new();
+    let path = dir.join("file");
+    let opening = on
+        .here()
+        .spawn(async move { OpenOptions::new().read(true).write(true).create(true).open(path).await });
+    let file = opening.wait().unwrap().unwrap();
+    let ((there, comes), (back, returns)) = (channel::bounded::<File>(1), channel::bounded::<File>(1));
+    // One writes what the other one reads, by the cursor that goes along, which it puts back.
+    let reading = on.there().spawn(async move {
+        for round in 0..ROUNDS {
+            let file = comes.recv().await.unwrap();
+            file.seek(SeekFrom::Current(-1)).await.unwrap();
+            let mut byte = [0];
+            file.read_exact(&mut byte).await.unwrap();
+            assert_eq!(byte, [round]);
+            // An operation that is given up leaves the cursor where it was, for whoever has the file then.
+            let _ = timeout(Duration::ZERO, file.read(&mut byte)).await;
+            back.send(file).await.unwrap();
+        }
+    });
+    let writing = on.here().spawn_fn(move || {
+        let mut file = file;
+        for round in 0..ROUNDS {
+            file.write_all(&[round]).wait().unwrap();
+            there.send(file).wait().unwrap();
+            file = returns.recv().wait().unwrap();
+            assert_eq!(file.position(), u64::from(round) + 1);
+        }
+    });
+    writing.wait().unwrap();
+    reading.wait().unwrap();
 }
 
 fn locks_exclude_each_other(on: &Systems) {

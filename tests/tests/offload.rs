@@ -1,15 +1,16 @@
 //! The limits of what is offloaded, what is counted of it, and its name.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use twoply::Runtime;
 use twoply::runtime::PoolLimits;
 use twoply_core::task::{SpawnError, WaitingFor};
-use twoply_core::{Wait, offload, offload_named};
+use twoply_core::{Wait, channel, offload, offload_named};
 use twoply_tests::{System, Systems, eventually, laws};
 
 laws! {
+    and_mixed { offloaded_code_of_two_runtimes_meets }
     fibers {
         a_full_queue_refuses_what_is_offloaded,
         a_name_is_that_of_the_thread_and_of_the_wait,
@@ -27,6 +28,32 @@ fn thread_name() -> String {
 fn limited(on: &Systems, threads: usize, queue: usize) -> System {
     let limits = PoolLimits { threads, queue, ..PoolLimits::default() };
     System::from(on.kind().green().offload_limits(limits).build().unwrap())
+}
+
+fn offloaded_code_of_two_runtimes_meets(on: &Systems) {
+    // Each blocks its thread until the other one has come, in the middle of a function, and goes on there.
+    let pairs = (0..10).map(|n| {
+        let (here, there) = (Arc::new(Barrier::new(2)), channel::bounded(1));
+        let (blocked, (tell, told)) = (Arc::clone(&here), there);
+        let one = on.here().spawn_fn(move || {
+            let mut parts = vec![n];
+            offload(|| {
+                blocked.wait();
+                parts.push(n + 1);
+            })
+            .unwrap();
+            tell.send(parts).wait().unwrap();
+        });
+        let other = on.there().spawn(async move {
+            offload(|| drop(here.wait())).unwrap();
+            assert_eq!(told.recv().await.unwrap(), [n, n + 1]);
+        });
+        (one, other)
+    });
+    for (one, other) in pairs.collect::<Vec<_>>() {
+        one.wait().unwrap();
+        other.wait().unwrap();
+    }
 }
 
 fn a_full_queue_refuses_what_is_offloaded(on: &Systems) {
