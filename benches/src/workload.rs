@@ -70,6 +70,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         proxy::CASES,
         http::CASES,
         ports::CASES,
+        ports::idle::CASES,
         unfair::CASES,
         timers::CASES,
         idle::CASES,

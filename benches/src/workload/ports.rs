@@ -7,6 +7,8 @@
 //! `mpsc`. Mailbox and channel hold 1024 items, so both wait when the receiver is slower. Erlang's sockets
 //! are in the modes `{packet, 4}` and `{packet, line}` with `{active, 100}`, and their owner counts.
 
+pub(crate) mod idle;
+
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -170,36 +172,43 @@ fn tokio_codec(ctx: &Context, kind: Kind) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
     let (senders, receivers) = connections(ctx)?;
     // The current-thread runtime runs where it is waited for.
-    let (goals, mut new_goals) = tokio::sync::mpsc::unbounded_channel::<(usize, mpsc::Sender<()>)>();
-    let serve = async move {
-        let (sender, receiver) = tokio::sync::mpsc::channel(CAPACITY);
-        for stream in receivers {
-            stream.set_nonblocking(true)?;
-            let stream = tokio::net::TcpStream::from_std(stream)?;
-            if kind == Kind::Frames {
-                let items = FramedRead::new(stream, LengthDelimitedCodec::new());
-                tokio::spawn(forward(items.map(|item| item.map(Yielded::Frame).ok()), sender.clone()));
-            } else {
-                let items = FramedRead::new(stream, LinesCodec::new_with_max_length(64 << 10));
-                tokio::spawn(forward(items.map(|item| item.map(Yielded::Line).ok()), sender.clone()));
-            }
-        }
-        tokio::spawn(async move {
-            while let Some((goal, done)) = new_goals.recv().await {
-                if sender.send(Counted::Goal(goal, done)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        tokio::spawn(count(receiver)).await?;
-        anyhow::Ok(())
-    };
+    let (goals, new_goals) = tokio::sync::mpsc::unbounded_channel();
+    let serve = tokio_serve(receivers, kind, new_goals);
     let served = std::thread::spawn(move || runtime.block_on(serve));
     let sample =
         measure(ctx, kind, senders, |goal, done| goals.send((goal, done)).context("the counter has ended"));
     drop(goals);
     served.join().ok().context("the runtime panicked")??;
     sample
+}
+
+/// Reads the connections and counts, until nobody has a goal any more and all connections have ended.
+async fn tokio_serve(
+    receivers: Vec<TcpStream>,
+    kind: Kind,
+    mut goals: tokio::sync::mpsc::UnboundedReceiver<(usize, mpsc::Sender<()>)>,
+) -> Result<()> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(CAPACITY);
+    for stream in receivers {
+        stream.set_nonblocking(true)?;
+        let stream = tokio::net::TcpStream::from_std(stream)?;
+        if kind == Kind::Frames {
+            let items = FramedRead::new(stream, LengthDelimitedCodec::new());
+            tokio::spawn(forward(items.map(|item| item.map(Yielded::Frame).ok()), sender.clone()));
+        } else {
+            let items = FramedRead::new(stream, LinesCodec::new_with_max_length(64 << 10));
+            tokio::spawn(forward(items.map(|item| item.map(Yielded::Line).ok()), sender.clone()));
+        }
+    }
+    tokio::spawn(async move {
+        while let Some((goal, done)) = goals.recv().await {
+            if sender.send(Counted::Goal(goal, done)).await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(count(receiver)).await?;
+    Ok(())
 }
 
 fn erlang(ctx: &Context, kind: Kind) -> Result<Sample> {
