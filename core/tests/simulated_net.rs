@@ -9,11 +9,12 @@ use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use twoply_core::actor::Groups;
 use twoply_core::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use twoply_core::future::{join, race};
@@ -26,7 +27,7 @@ use twoply_core::timers::Timers;
 use twoply_core::world::World;
 use twoply_core::{Wait, world};
 
-use toy::{ROOM, Toy};
+use toy::{ROOM, Toy, fail_accepts};
 
 /// A world that is real but for its chances.
 struct Chances(u64);
@@ -199,6 +200,40 @@ fn an_attempt_is_refused_at_once_or_when_the_listener_goes() {
         assert_eq!(kind(in_use), io::ErrorKind::AddrInUse);
         let (connected, ()) = join((TcpStream::connect("10.0.0.1:9"), async { drop(listener) })).wait();
         assert_eq!(kind(connected), io::ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn connections_that_fail_are_passed_over_and_end_no_loop() {
+    everywhere(|| {
+        let listener = TcpListener::bind("10.0.0.1:0").wait().unwrap();
+        let connect = || TcpStream::connect(listener.local_addr().unwrap());
+        for error in [Errno::CONNABORTED, Errno::PROTO, Errno::NETDOWN, Errno::OPNOTSUPP] {
+            for times in [1, 64] {
+                fail_accepts(error, times);
+                let (connected, accepted) = join((connect(), listener.accept())).wait();
+                assert_eq!(accepted.unwrap().1, connected.unwrap().local_addr().unwrap());
+            }
+        }
+        // One that waits for a single connection is told when so many fail; the next call goes on.
+        fail_accepts(Errno::CONNABORTED, 65);
+        assert_eq!(kind(listener.accept().wait().map(drop)), io::ErrorKind::ConnectionAborted);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        let mut incoming = listener.incoming().on_trouble(move |trouble| {
+            telling.lock().unwrap().push((trouble.error.raw_os_error(), trouble.pause.is_some()));
+        });
+        let failures = [(Errno::NFILE, 1), (Errno::CONNABORTED, 130), (Errno::NOMEM, 1), (Errno::NETDOWN, 3)];
+        failures.into_iter().for_each(|(error, times)| fail_accepts(error, times));
+        let (connected, accepted) = join((connect(), incoming.accept())).wait();
+        assert_eq!(accepted.unwrap().1, connected.unwrap().local_addr().unwrap());
+        let pauses = [Errno::NFILE, Errno::CONNABORTED, Errno::CONNABORTED, Errno::NOMEM];
+        let pauses = pauses.map(|error| (Some(error.raw_os_error()), true));
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()), pauses);
+        // A socket that is no listener has this one for ever.
+        fail_accepts(Errno::OPNOTSUPP, 65);
+        assert!(incoming.accept().wait().is_err());
+        assert_eq!(*told.lock().unwrap(), [(Some(Errno::OPNOTSUPP.raw_os_error()), false)]);
     });
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::endpoint::{Accepted, Endpoint, Family, Ip, Listener, Stream};
 use super::listener::accept_one;
-use super::sys::is_out_of_resources;
+use super::sys::passes;
 use crate::base::turns::Turns;
 use crate::channel::{RecvError, Source, TryRecvError, WaitKey};
 use crate::event::reactor::{Direction, IoSource};
@@ -41,7 +41,7 @@ impl Pause {
     /// Returns the time after which it is tried again; `None` when `error` does not pass by itself.
     pub(crate) fn after(&mut self, error: &io::Error) -> Option<Duration> {
         let (_, longest) = PAUSE;
-        let pause = is_out_of_resources(error).then_some(self.next)?;
+        let pause = passes(error).then_some(self.next)?;
         self.next = (pause * 2).min(longest);
         Some(pause)
     }
@@ -64,7 +64,8 @@ pub struct AcceptTrouble<'a> {
 ///
 /// When descriptors or memory run out it pauses, 5 ms at first and up to a second, and tries again, so that a
 /// server outlives the shortage without burning a core; the connections wait in the queue of the listener
-/// meanwhile. Connections that failed before they were accepted are passed over.
+/// meanwhile. Connections that failed before they were accepted are passed over; where many do so in a row,
+/// it pauses, too.
 ///
 /// It is a [`Source`], which may be attached to an actor or made a stream, and ends with an error that does
 /// not pass; and an iterator, which finishes each step with `.wait()`.

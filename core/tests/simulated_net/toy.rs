@@ -1,11 +1,13 @@
 //! The toy world: a network in memory.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use twoply_core::net::UnixAddr;
 use twoply_core::reactor::Interest;
 use twoply_core::time::sleep;
@@ -15,6 +17,16 @@ use twoply_core::world::{
 
 /// How many bytes are under way in one direction at most.
 pub(crate) const ROOM: usize = 1000;
+
+thread_local! {
+    /// The errors of the next calls that accept a connection.
+    static FAILURES: RefCell<VecDeque<Errno>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Has the next `times` calls of this thread that accept a connection fail.
+pub(crate) fn fail_accepts(error: Errno, times: usize) {
+    FAILURES.with(|failures| failures.borrow_mut().extend(vec![error; times]));
+}
 
 /// A network without the system's. Port 80 of its hosts is known as `server`.
 #[derive(Default)]
@@ -198,6 +210,9 @@ impl Socket for ToySocket {
     }
 
     fn accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
+        if let Some(failure) = FAILURES.with(|failures| failures.borrow_mut().pop_front()) {
+            return Err(failure.into());
+        }
         let state = self.state.lock().unwrap();
         let Role::Listener(listening) = &state.role else { return Err(io::ErrorKind::InvalidInput.into()) };
         let (peer, connection) =

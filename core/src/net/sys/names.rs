@@ -95,6 +95,13 @@ pub(in crate::net) fn is_of_connection(error: &io::Error) -> bool {
     of_network || error.kind() == io::ErrorKind::ConnectionAborted
 }
 
+/// Returns whether an error of `accept` passes by itself, so that a loop tries again after a pause. A socket
+/// that is no listener has one of the errors of connections for ever.
+pub(in crate::net) fn passes(error: &io::Error) -> bool {
+    let is_no_listener = errno(error) == Some(Errno::OPNOTSUPP);
+    is_out_of_resources(error) || (is_of_connection(error) && !is_no_listener)
+}
+
 fn errno(error: &io::Error) -> Option<Errno> {
     error.raw_os_error().map(Errno::from_raw_os_error)
 }
