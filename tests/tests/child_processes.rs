@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process;
@@ -32,6 +34,8 @@ laws! {
         a_child_that_is_dropped_leaves_no_zombie,
         a_child_whose_runtime_ends_leaves_no_zombie,
         a_child_may_be_killed_with_its_handle,
+        a_group_is_killed_with_its_leader,
+        a_group_is_sent_a_signal_until_its_leader_is_waited_for,
         too_much_output_is_an_error_that_keeps_what_was_read,
         a_child_that_never_reads_holds_nobody_up,
         both_outputs_are_read_at_a_time,
@@ -253,6 +257,70 @@ fn a_child_may_be_killed_with_its_handle(on: &Systems) {
         task.wait().unwrap();
         assert_no_children();
     });
+}
+
+/// Has a shell start another process, and returns its command, and the end of a connection that all of them
+/// have open, which is read to its end when none is left. They have said something when both are there.
+fn family(rest: &str) -> (Command, StdStream) {
+    let (ours, theirs) = StdStream::pair().unwrap();
+    let mut command = shell(&format!("sleep 1000 & echo x >&2; {rest}"));
+    command.own_group(true).stderr(OwnedFd::from(theirs));
+    (command, ours)
+}
+
+/// Waits until both processes of a family are there.
+fn assert_there(family: &mut StdStream) {
+    family.read_exact(&mut [0; 2]).unwrap();
+}
+
+/// Waits until none of a family is left.
+fn assert_gone(mut family: StdStream) {
+    assert_eq!(family.read_to_end(&mut Vec::new()).unwrap(), 0);
+}
+
+fn a_group_is_killed_with_its_leader(on: &Systems) {
+    let task = on.here().spawn(async {
+        let (mut command, mut killed) = family("wait");
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        assert_there(&mut killed);
+        assert_eq!(child.kill().await.unwrap().signal(), Some(9));
+        assert_gone(killed);
+        // The leader has ended, but nobody has waited for it.
+        let (mut command, mut dropped) = family("");
+        let child = command.kill_on_drop(true).spawn().unwrap();
+        drop(command);
+        assert_there(&mut dropped);
+        drop(child);
+        assert_gone(dropped);
+        let (mut command, mut limited) = family("yes");
+        let output = command.output_limit(10).output();
+        drop(command);
+        assert_there(&mut limited);
+        assert!(matches!(output.await, Err(OutputError::TooLong { .. })));
+        assert_gone(limited);
+    });
+    task.wait().unwrap();
+}
+
+fn a_group_is_sent_a_signal_until_its_leader_is_waited_for(on: &Systems) {
+    let task = on.here().spawn(async {
+        let (mut command, mut stopped) = family("");
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        assert_there(&mut stopped);
+        child.signal_group(SignalKind::TERMINATE).unwrap();
+        assert_gone(stopped);
+        child.wait().await.unwrap();
+        let late = child.signal_group(SignalKind::TERMINATE).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::InvalidInput);
+        let mut alone = Command::new("sleep").arg("1000").spawn().unwrap();
+        let no_group = alone.signal_group(SignalKind::TERMINATE).unwrap_err();
+        assert_eq!(no_group.raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(alone.try_wait().unwrap(), None);
+        alone.kill().await.unwrap();
+    });
+    task.wait().unwrap();
 }
 
 fn too_much_output_is_an_error_that_keeps_what_was_read(on: &Systems) {

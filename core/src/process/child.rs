@@ -54,6 +54,7 @@ impl Child {
     /// Makes it of what std has started. On an error the process is left to itself.
     pub(super) fn new(
         mut child: std::process::Child,
+        owns_group: bool,
         kill_on_drop: bool,
         output_limit: usize,
     ) -> io::Result<Child> {
@@ -62,7 +63,7 @@ impl Child {
             child.stdout.take().map(OwnedFd::from),
             child.stderr.take().map(OwnedFd::from),
         );
-        let exit = Some(Exit::new(child));
+        let exit = Some(Exit::new(child, owns_group));
         let mut child = Child { stdin: None, stdout: None, stderr: None, exit, kill_on_drop, output_limit };
         child.stdin = pipes.0.map(Pipe::new).transpose()?.map(|pipe| ChildStdin { pipe: Some(pipe) });
         child.stdout = pipes.1.map(Pipe::new).transpose()?.map(|pipe| ChildStdout { pipe });
@@ -180,6 +181,28 @@ impl Child {
     /// ```
     pub fn signal(&mut self, kind: SignalKind) -> io::Result<()> {
         self.exit().signal(kind.as_raw())
+    }
+
+    /// Sends a signal to all of the process group that the process leads: to what it has started, too, unless
+    /// that has left the group. The process itself may have ended, but its status must not have been taken by
+    /// a wait: it keeps the number of the group from being given to another one.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the status has been taken, or there is no such
+    /// signal; `ESRCH` when the process leads no group, because it was not
+    /// [started for that](super::Command::own_group).
+    ///
+    /// ```
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use twoply::{Wait, process::Command, signal::SignalKind};
+    ///
+    /// let mut child = Command::new("sh").args(["-c", "sleep 1000; true"]).own_group(true).spawn()?;
+    /// child.signal_group(SignalKind::TERMINATE)?;
+    /// assert_eq!(child.wait().wait()?.signal(), Some(15));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn signal_group(&mut self, kind: SignalKind) -> io::Result<()> {
+        self.exit().signal_group(kind.as_raw())
     }
 
     /// Waits for the end of the process, and collects what it writes to its standard output and error as far

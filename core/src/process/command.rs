@@ -29,6 +29,7 @@ pub struct Command {
     std: process::Command,
     /// True for each of the three standard streams that has been set: input, output, error.
     is_set: [bool; 3],
+    own_group: bool,
     kill_on_drop: bool,
     output_limit: usize,
 }
@@ -250,7 +251,33 @@ impl Command {
         self
     }
 
-    /// Has the child killed when its [`Child`] is dropped before its end.
+    /// Has the child lead a process group of its own, and what kills the child kill all of the group: also
+    /// what it has started, unless that has left the group. This holds for [`Child::kill`], [`kill_on_drop`]
+    /// and the [limit](Command::output_limit) of the output, until the status of the child has been taken;
+    /// see [`Child::signal_group`] for other signals.
+    ///
+    /// [`kill_on_drop`]: Command::kill_on_drop
+    ///
+    /// ```
+    /// use twoply::{Wait, process::{Command, Stdio}};
+    ///
+    /// let script = "sleep 1000 & echo started; wait";
+    /// let mut command = Command::new("sh");
+    /// let mut child = command.args(["-c", script]).stdout(Stdio::piped()).own_group(true).spawn()?;
+    /// let mut stdout = child.stdout.take().unwrap();
+    /// stdout.read(&mut [0]).wait()?;
+    /// child.kill().wait()?;
+    /// // It ends when nobody has it open any more.
+    /// stdout.read_to_end(&mut Vec::new()).wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn own_group(&mut self, own: bool) -> &mut Command {
+        self.own_group = own;
+        self
+    }
+
+    /// Has the child killed when its [`Child`] is dropped before its end. So a time limit ends the child,
+    /// too: `timeout(limit, command.kill_on_drop(true).output())`.
     ///
     /// ```
     /// use twoply::process::Command;
@@ -324,7 +351,10 @@ impl Command {
     /// ```
     pub fn spawn(&mut self) -> io::Result<Child> {
         exit::reap();
-        Child::new(self.std.spawn()?, self.kill_on_drop, self.output_limit)
+        if self.own_group {
+            self.std.process_group(0);
+        }
+        Child::new(self.std.spawn()?, self.own_group, self.kill_on_drop, self.output_limit)
     }
 
     /// Starts the child now, and waits for its end. If the future is dropped, the child goes on, unless
@@ -392,6 +422,6 @@ impl From<process::Command> for Command {
     /// Takes std's settings over. Those of the three standard streams are not known here:
     /// [`output`](Command::output) replaces them.
     fn from(std: process::Command) -> Command {
-        Command { std, is_set: [false; 3], kill_on_drop: false, output_limit: usize::MAX }
+        Command { std, is_set: [false; 3], own_group: false, kill_on_drop: false, output_limit: usize::MAX }
     }
 }

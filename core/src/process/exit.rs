@@ -12,6 +12,8 @@
 
 use std::io;
 use std::process::{self, ExitStatus};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -24,12 +26,20 @@ use crate::kernel::io::Op;
 use crate::kernel::ioserver;
 use crate::signal::{SignalKind, Signals};
 
+/// The number of the signal that ends a process.
+const KILL: i32 = rustix::process::Signal::KILL.as_raw();
+
 /// A process that has been started, until its status has been taken, and the status from then on.
 #[derive(Debug)]
 pub(super) struct Exit {
     child: Mutex<process::Child>,
     /// The number of the process.
     id: u32,
+    /// True if what kills it kills all of the group that it leads.
+    owns_group: bool,
+    /// True when the status has been taken, so that its number may be another's. Changed under the lock of
+    /// `child`; Relaxed.
+    is_taken: AtomicBool,
     /// The watch that tells of the process's end. The first who has to wait makes it.
     watch: OnceLock<Watch>,
 }
@@ -44,8 +54,9 @@ enum Watch {
 }
 
 impl Exit {
-    pub(super) fn new(child: process::Child) -> Exit {
-        Exit { id: child.id(), child: Mutex::new(child), watch: OnceLock::new() }
+    pub(super) fn new(child: process::Child, owns_group: bool) -> Exit {
+        let (id, is_taken) = (child.id(), AtomicBool::new(false));
+        Exit { id, owns_group, is_taken, child: Mutex::new(child), watch: OnceLock::new() }
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -54,7 +65,16 @@ impl Exit {
 
     /// Returns the status of the process, if it has ended.
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
-        lock_std(&self.child).try_wait()
+        self.try_take(&mut lock_std(&self.child))
+    }
+
+    fn try_take(&self, child: &mut process::Child) -> io::Result<Option<ExitStatus>> {
+        let status = child.try_wait();
+        if !matches!(status, Ok(None)) {
+            // After an error it is somebody else who has taken it.
+            self.is_taken.store(true, Relaxed);
+        }
+        status
     }
 
     /// Returns the status, or [`WouldBlock`](io::ErrorKind::WouldBlock) while the process runs.
@@ -86,15 +106,29 @@ impl Exit {
     pub(super) fn signal(&self, number: i32) -> io::Result<()> {
         // The lock keeps the number from being given to another process meanwhile.
         let mut child = lock_std(&self.child);
-        match child.try_wait()? {
+        match self.try_take(&mut child)? {
             Some(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "the process has ended")),
             None => sys::signal(self.id, number),
         }
     }
 
-    /// Has the system end the process; does nothing when it has ended.
+    /// Sends a signal to all of the group that the process leads. It may have ended, but its status keeps the
+    /// number.
+    pub(super) fn signal_group(&self, number: i32) -> io::Result<()> {
+        let _child = lock_std(&self.child);
+        match self.is_taken.load(Relaxed) {
+            true => Err(io::Error::new(io::ErrorKind::InvalidInput, "the process has ended")),
+            false => sys::signal_group(self.id, number),
+        }
+    }
+
+    /// Has the system end the process, or all of its group; does nothing when its status has been taken.
     pub(super) fn kill(&self) -> io::Result<()> {
-        lock_std(&self.child).kill()
+        let mut child = lock_std(&self.child);
+        match self.owns_group && !self.is_taken.load(Relaxed) {
+            true => sys::signal_group(self.id, KILL),
+            false => child.kill(),
+        }
     }
 
     fn watch(&self) -> io::Result<&Watch> {

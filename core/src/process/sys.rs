@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 
 /// Opens a descriptor that becomes readable when the process ends.
 pub(super) fn open(id: u32) -> io::Result<OwnedFd> {
@@ -16,9 +16,17 @@ pub(super) fn open(id: u32) -> io::Result<OwnedFd> {
 
 /// Sends a signal to a process whose status nobody has taken.
 pub(super) fn signal(id: u32, number: i32) -> io::Result<()> {
-    let signal = Signal::from_named_raw(number)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no such signal"))?;
-    Ok(kill_process(pid(id)?, signal)?)
+    Ok(kill_process(pid(id)?, named(number)?)?)
+}
+
+/// Sends a signal to all of the group that a process leads whose status nobody has taken.
+pub(super) fn signal_group(id: u32, number: i32) -> io::Result<()> {
+    Ok(kill_process_group(pid(id)?, named(number)?)?)
+}
+
+fn named(number: i32) -> io::Result<Signal> {
+    Signal::from_named_raw(number)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no such signal"))
 }
 
 fn pid(id: u32) -> io::Result<Pid> {
