@@ -18,7 +18,7 @@ use crate::wire::Target;
 
 /// The bytes from which on messages have to wait.
 const FULL: usize = 1 << 20;
-/// The bytes from which on a connection is given up: signals never wait.
+/// The bytes beside the longest message from which on a connection is given up: signals never wait.
 const TOO_MANY: usize = 64 << 20;
 /// The bytes that the writer takes at a time, if lanes have as many.
 const BATCH: usize = 256 << 10;
@@ -39,6 +39,8 @@ struct State {
     lanes: Lanes,
     /// The bytes that the writer has taken and not written yet.
     writing: usize,
+    /// The bytes of the longest of all that has been appended since there was room the last time.
+    longest: usize,
     closed: bool,
     /// Those who wait for room.
     waiting: Vec<Waker>,
@@ -151,7 +153,8 @@ impl Outbox {
         if !state.closed {
             self.append(&mut state, frame, to, sender);
         }
-        state.len() < TOO_MANY
+        // One message may be longer than that, and whoever signals meanwhile has not made it so.
+        state.len().saturating_sub(state.longest) < TOO_MANY
     }
 
     /// `sender` says which task a message is from; a signal is from none.
@@ -162,6 +165,7 @@ impl Outbox {
         to: Receiver,
         sender: impl FnOnce() -> Option<u64>,
     ) {
+        state.longest = state.longest.max(frame.len());
         let big = self.fragments && lanes::is_big(frame);
         if !big && state.lanes.is_empty() {
             return state.bytes.extend_from_slice(frame);
@@ -209,7 +213,11 @@ impl Outbox {
             (false, true) if bytes.len() < FULL => Taken::All,
             _ => Taken::Some,
         };
-        let waiting = if state.len() < FULL { std::mem::take(&mut state.waiting) } else { Vec::new() };
+        let mut waiting = Vec::new();
+        if state.len() < FULL {
+            state.longest = 0;
+            waiting = std::mem::take(&mut state.waiting);
+        }
         drop(state);
         wake(waiting);
         taken
@@ -279,5 +287,23 @@ mod tests {
         assert_eq!(outbox.take(&mut bytes), Taken::All);
         assert!(bytes.is_empty() && outbox.poll_room(&mut cx).is_ready());
         assert!(outbox.state().waiting.is_empty());
+    }
+
+    #[test]
+    fn a_signal_beside_a_message_of_any_length_is_not_too_much() {
+        let outbox = Outbox::new(true);
+        let mut bytes = Vec::new();
+        assert_eq!(outbox.message(&mut vec![7; TOO_MANY + FULL], Receiver::Named), Ok(()));
+        assert!(outbox.signal(&mut vec![7; 10], Receiver::Named));
+        // The message is half written.
+        while outbox.state().len() > TOO_MANY / 2 {
+            let _ = outbox.take(&mut bytes);
+        }
+        assert!(outbox.signal(&mut vec![7; 10], Receiver::Named));
+        // But signals may be too many by themselves.
+        assert!(outbox.signal(&mut vec![7; TOO_MANY], Receiver::Nobody));
+        assert!(!outbox.signal(&mut vec![7; TOO_MANY], Receiver::Nobody));
+        while outbox.take(&mut bytes) != Taken::All {}
+        assert_eq!(outbox.state().longest, 0);
     }
 }
