@@ -192,3 +192,22 @@ impl<'de> Deserialize<'de> for First {
         input.deserialize_seq(Visit)
     }
 }
+
+/// Erlang sends a list of small numbers as their bytes, which the type of the elements need not know.
+#[test]
+fn small_numbers_in_a_list_are_any_numbers() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Id(u32);
+    let bytes = [131, 107, 0, 3, 0, 7, 255];
+    let read = |bytes: &[u8]| from_bytes::<Plain<Vec<Id>>>(bytes).map(|Plain(ids)| ids);
+    assert_eq!(read(&bytes).unwrap(), [Id(0), Id(7), Id(255)]);
+    let Plain(some) = from_bytes::<Plain<Vec<Option<i64>>>>(&bytes).unwrap();
+    assert_eq!(some, [Some(0), Some(7), Some(255)]);
+    assert!(from_bytes::<Plain<Vec<i8>>>(&bytes).is_err(), "255 is out of its range");
+    // As in a list of other numbers.
+    for numbers in [&[131, 107, 0, 1, 1][..], &[131, 108, 0, 0, 0, 1, 98, 0, 0, 1, 1, 106]] {
+        assert!(from_bytes::<Plain<Vec<f64>>>(numbers).is_err());
+        assert!(from_bytes::<Plain<Vec<String>>>(numbers).is_err());
+    }
+    assert!(from_bytes::<Plain<(u8, u8)>>(&bytes).is_err(), "it is no tuple");
+}

@@ -246,6 +246,11 @@ fn nesting_costs_no_stack_and_ends_somewhere() {
         assert!(map.is_none(), "the keys are the same");
     });
     small.unwrap().join().unwrap();
+    // What holds nothing is no level.
+    for nothing in [Term::Tuple(Vec::new()), Term::Map(Map::default())] {
+        let full = (0..MAX_DEPTH).fold(nothing, |inside, _| Term::Tuple(vec![inside]));
+        assert_eq!(read(&to_bytes(&full).unwrap()), Ok(full));
+    }
     let deep = (0..=MAX_DEPTH).fold(Term::List(Vec::new()), |inside, _| Term::List(vec![inside]));
     assert_eq!(to_bytes(&deep), Err(EncodeError::Depth { limit: MAX_DEPTH }));
 }

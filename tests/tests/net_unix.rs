@@ -491,6 +491,9 @@ fn senders_are_known_where_that_is_asked_for(on: &Systems) {
             (received.len, received.sender.and_then(|sender| sender.pid)),
             (1, Some(std::process::id()))
         );
+        // The end comes from nobody, least of all from the administrator.
+        let end = peer.recv_with_fds(&mut buf, 8).await.unwrap();
+        assert_eq!((end.len, end.sender), (0, None));
     });
     let sending = on.here().spawn(async move {
         ours.send(b"off").await.unwrap();

@@ -21,6 +21,7 @@ use self::scripted::{COOKIE, SOON, Scripted};
 use self::turns::{
     an_end_is_told_before_the_next_connection_is_made, end, pair,
     who_is_told_of_an_end_may_connect_again_at_once,
+    who_waits_for_a_connection_while_it_hears_of_an_end_is_refused,
 };
 
 // Not each suite needs all of it.
@@ -56,9 +57,13 @@ laws! {
     }
 }
 
-// The name is asked for again for 2 seconds, since it may be that of a node that has just died.
+// The name is asked for again for 2 seconds, since it may be that of a node that has just died; and an end is
+// waited for, for 7 seconds.
 side_by_side! {
-    everywhere { a_name_that_another_node_has_is_refused }
+    everywhere {
+        a_name_that_another_node_has_is_refused,
+        who_waits_for_a_connection_while_it_hears_of_an_end_is_refused,
+    }
 }
 
 /// The rounds of connecting at once, on each of two systems.

@@ -412,7 +412,7 @@ fn code_that_does_not_block_stays_with_its_worker(on: &Systems) {
 
 fn a_long_poll_is_named(on: &Systems) {
     // Longer than a worker may stand still in a short poll.
-    const LIMIT: Duration = Duration::from_millis(200);
+    const LIMIT: Duration = Duration::from_millis(500);
     let reports = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&reports);
     let builder = on.kind().green().on_long_poll(LIMIT, move |poll| {
@@ -421,7 +421,7 @@ fn a_long_poll_is_named(on: &Systems) {
     });
     let system = System::from(builder.build().unwrap());
     let greedy = Builder::new().name("greedy").spawn_on(system.backend(), async {
-        thread::sleep(LIMIT * 2);
+        thread::sleep(LIMIT * 3);
     });
     let modest = Builder::new().name("modest").spawn_fn_on(system.backend(), || {
         // It takes long, too, but waits.

@@ -43,7 +43,7 @@ laws! {
 }
 
 /// A time that a stream waits for more: longer than its consumer may stand still between two steps.
-const WINDOW: Duration = Duration::from_millis(100);
+const WINDOW: Duration = Duration::from_millis(500);
 
 type Strings = Box<dyn Stream<Item = String> + Send>;
 

@@ -231,7 +231,7 @@ fn a_waker_that_waits_harms_nobody(on: &Systems) {
         let waker = Waker::from(Arc::new(Waits { way, woken: Arc::clone(&woken) }));
         let told = Arc::clone(&woken);
         let task = on.here().spawn(async move {
-            let mut slept = pin!(sleep(Duration::from_millis(50)));
+            let mut slept = pin!(sleep(Duration::from_millis(500)));
             assert!(slept.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             drop(waker);
             while told.load(SeqCst) == way {

@@ -184,8 +184,9 @@ impl Child {
     }
 
     /// Sends a signal to all of the process group that the process leads: to what it has started, too, unless
-    /// that has left the group. The process itself may have ended, but its status must not have been taken by
-    /// a wait: it keeps the number of the group from being given to another one.
+    /// that has left the group. The process itself may have ended, but its status must not have been taken,
+    /// by a wait, [`try_wait`](Child::try_wait) or [`signal`](Child::signal): it keeps the number of the
+    /// group from being given to another one.
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the status has been taken, or there is no such

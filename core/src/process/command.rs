@@ -256,6 +256,8 @@ impl Command {
     /// and the [limit](Command::output_limit) of the output, until the status of the child has been taken;
     /// see [`Child::signal_group`] for other signals.
     ///
+    /// A command that has started a child so cannot be told to start others otherwise.
+    ///
     /// [`kill_on_drop`]: Command::kill_on_drop
     ///
     /// ```

@@ -288,6 +288,7 @@ impl Connection {
             _ => None,
         }
     }
+
     /// Takes a monitor of ours back. Where the peer is about to start the process, it is told after that.
     fn demonitor(&self, monitor: MonitorRef) {
         let mut tables = self.tables();

@@ -372,11 +372,19 @@ impl Shared {
         wire::check_peer_name(&self.own.name, name)?;
         // Set when the other node has said that it is connecting itself: its attempt is waited for.
         let mut theirs_until = None;
+        // Set when the last connection has ended and not everybody knows that.
+        let mut ending_until = None;
         loop {
             let changed = self.peers.changed.notified();
             match (self.begin(name, theirs_until.is_some())?, theirs_until) {
                 (Begun::Up(connection), _) => return Ok(connection),
                 (Begun::Elsewhere, None) => changed.await,
+                // Somebody who is told may take for ever, or wait for this connection.
+                (Begun::Ending, _) => {
+                    let until = *ending_until.get_or_insert_with(|| Instant::now() + meet::PATIENCE);
+                    let changed = timeout_at(until, changed).await;
+                    changed.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+                }
                 (Begun::Elsewhere, Some(until)) => {
                     timeout_at(until, changed).await.map_err(|_| HandshakeError::Nok)?;
                 }
@@ -441,6 +449,7 @@ impl Shared {
             // The queue for the connection goes first.
             Some(Slot::Up(_)) if has_queue => Begun::Elsewhere,
             Some(Slot::Up(connection)) => Begun::Up(Arc::clone(connection)),
+            Some(Slot::Ending(_)) => Begun::Ending,
             Some(_) => Begun::Elsewhere,
             None if is_theirs => Begun::Elsewhere,
             None => {
@@ -458,6 +467,8 @@ enum Begun {
     Up(Arc<Connection>),
     /// Somebody else makes it.
     Elsewhere,
+    /// Not everybody knows that the last one has ended.
+    Ending,
     Here(Peering),
 }
 

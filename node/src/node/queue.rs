@@ -117,7 +117,7 @@ impl Shared {
         }
         drop(queues);
         if is_new {
-            let opening = Opening { shared: Arc::clone(self), name: name.to_owned() };
+            let opening = Opening { shared: Arc::clone(self), name: name.to_owned(), is_open: false };
             drop(self.spawner.spawn(opening.open()));
         }
         Ok(())
@@ -153,20 +153,22 @@ impl Shared {
 struct Opening {
     shared: Arc<Shared>,
     name: String,
+    /// True once it is connected.
+    is_open: bool,
 }
 
 impl Opening {
-    async fn open(self) {
-        if self.shared.connection(&self.name).await.is_ok() {
-            // The queue has been ended before the connection was found. One that is there now is another
-            // one's.
-            std::mem::forget(self);
-        }
+    async fn open(mut self) {
+        self.is_open = self.shared.connection(&self.name).await.is_ok();
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        run(self.shared.peers.queues.take(&self.name, true), None);
+        // The queue of one that is open was ended before the connection was found. One that is there now is
+        // another one's.
+        if !self.is_open {
+            run(self.shared.peers.queues.take(&self.name, true), None);
+        }
     }
 }

@@ -380,7 +380,7 @@ pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = Scratch::new();
     bytes.push(tag::VERSION);
     value.to_term(&mut Encoder::new(&mut bytes))?;
-    Ok(bytes.to_vec())
+    Ok(bytes.into_bytes())
 }
 
 /// A term that has been written before it is known where it goes.

@@ -19,6 +19,11 @@ impl Scratch {
         // One who writes a frame inside of writing another gets new bytes.
         Scratch(FREE.try_with(Cell::take).unwrap_or_default())
     }
+
+    /// Returns the bytes, which are copied where they are kept for what comes next.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        if self.0.capacity() > KEPT { std::mem::take(&mut self.0) } else { self.0.clone() }
+    }
 }
 
 impl Drop for Scratch {

@@ -1,5 +1,6 @@
 //! Connections that end and are made again: each end is told before the next connection is made.
 
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::Context;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_core::channel::Receiver;
 use twoply_core::time::{sleep, timeout};
 use twoply_node::wire::Term;
-use twoply_node::{Event as NodeEvent, Node};
+use twoply_node::{ConnectError, Event as NodeEvent, Node};
 use twoply_tests::{Act, Gate, Systems, eventually, hooked_waker};
 
 use super::scripted::SOON;
@@ -103,6 +104,33 @@ pub(crate) fn an_end_is_told_before_the_next_connection_is_made(on: &Systems) {
         both(2 * again + 2, false);
     }
     silent.exit(ExitReason::Kill);
+}
+
+pub(crate) fn who_waits_for_a_connection_while_it_hears_of_an_end_is_refused(on: &Systems) {
+    let (nodes, mut told) = pair(on);
+    let silent = async |mut me: Process<Term>| while me.receive().await.message().is_some() {};
+    let silent = twoply_tests::builder(on).spawn(silent).unwrap();
+    nodes[1].register("silent", &silent).unwrap();
+    connect(on, &nodes[0], nodes[1].name()).unwrap();
+    let question = nodes[0].connected(nodes[1].name()).unwrap().call::<u32>("silent", &1u32);
+    let mut question = pin!(question);
+    // The end is told when this has been, so that it waits for itself.
+    let (outcome, refused) = std::sync::mpsc::sync_channel(1);
+    let (node, peer) = (nodes[0].clone(), nodes[1].name().to_owned());
+    let waker = hooked_waker(move |act| {
+        if act == Act::Wake {
+            let _ = outcome.try_send(node.connect(&peer).wait().map(drop));
+        }
+    });
+    assert!(question.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(nodes[0].disconnect(nodes[1].name()));
+    let Err(ConnectError::Io(error)) = refused.recv_timeout(SOON).unwrap() else { panic!("it is refused") };
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(question.wait().is_err());
+    eventually("the end has been told", || told[0].look() == (1, false));
+    connect(on, &nodes[0], nodes[1].name()).unwrap();
+    silent.exit(ExitReason::Kill);
+    end(nodes, &mut told);
 }
 
 pub(crate) fn who_is_told_of_an_end_may_connect_again_at_once(on: &Systems) {

@@ -54,7 +54,7 @@ pub(in crate::net) fn recv_rights(
     // SAFETY: all-zero is a valid `msghdr`, which has room for nothing.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-    (message.msg_control, message.msg_controllen) = (space.as_mut_ptr().cast(), room as usize);
+    (message.msg_control, message.msg_controllen) = (space.as_mut_ptr().cast(), room as _);
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     let flags = if whole { flags | libc::MSG_TRUNC } else { flags };
     // SAFETY: the descriptor is open, it is borrowed from `io`. What `message` refers to is writable memory
@@ -70,7 +70,8 @@ pub(in crate::net) fn recv_rights(
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(found) = header.as_ref() {
             let data = libc::CMSG_DATA(header);
-            let len = found.cmsg_len - libc::CMSG_LEN(0) as usize;
+            let whole: usize = found.cmsg_len as _;
+            let len = whole - libc::CMSG_LEN(0) as usize;
             match (found.cmsg_level, found.cmsg_type) {
                 (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                     let numbers = data.cast::<RawFd>();
@@ -88,6 +89,8 @@ pub(in crate::net) fn recv_rights(
     // The room is for senders, too, and what they leave of it the system uses.
     let cut = message.msg_flags & libc::MSG_CTRUNC != 0 || fds.len() > most;
     fds.truncate(most);
+    // The end of a stream has no sender, for which the system says process 0, user 0 and group 0.
+    let sender = sender.filter(|_| whole || bytes > 0);
     Ok(Rights { bytes, fds, cut, sender: sender.map(|sender| (sender.pid, sender.uid, sender.gid)) })
 }
 

@@ -82,7 +82,8 @@ impl<R: Transfer> Endpoint<Unix, R> {
 
     /// Says whether a receive [with descriptors](Endpoint::recv_with_fds) tells who has sent what it returns;
     /// unless this is called, it does not. The system vouches for it: a sender that is not privileged cannot
-    /// say that it is somebody else. What was sent before this call may be without.
+    /// say that it is somebody else. What was sent before this call is from nobody: from no process, and the
+    /// system's user for those that it cannot name (65534).
     ///
     /// # Errors
     /// Whatever the operating system says; [`Unsupported`](io::ErrorKind::Unsupported) for a socket of a

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use serde::de::value::{CowStrDeserializer, SeqDeserializer};
+use serde::de::value::CowStrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
 use crate::wire::decode::Integer;
 use crate::wire::error::Why;
-use crate::wire::{BigInt, DecodeError, Decoder, FromTerm, Kind, List};
+use crate::wire::{BigInt, DecodeError, Decoder, FromTerm, Kind, List, tag};
 
 /// The levels that a term may have: types that hold themselves are read by functions that call each other.
 const MAX_DEPTH: usize = 128;
@@ -34,6 +34,13 @@ impl<'a> Reader<'_, 'a> {
         let text = self.0.text()?;
         self.0.charge(text.len())?;
         Ok(text)
+    }
+
+    /// Reads the text of an atom, which may be a number of two bytes in the message.
+    fn name(self) -> Result<Cow<'a, str>, DecodeError> {
+        let name = self.0.atom()?;
+        self.0.charge(name.len())?;
+        Ok(name)
     }
 
     fn bytes(self) -> Result<&'a [u8], DecodeError> {
@@ -64,7 +71,7 @@ impl<'a> Reader<'_, 'a> {
         left: usize,
         read: impl FnOnce(&mut Elements<'_, 'a>) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
-        if self.0.depth() == MAX_DEPTH {
+        if self.0.depth() >= MAX_DEPTH {
             return Err(Why::Depth { limit: MAX_DEPTH }.into());
         }
         self.0.nested(|input| {
@@ -89,7 +96,7 @@ impl<'a> Deserializer<'a> for Reader<'_, 'a> {
         match self.0.kind()? {
             Kind::Integer => self.integer(visitor),
             Kind::Float => self.deserialize_f64(visitor),
-            Kind::Atom => match self.0.atom()? {
+            Kind::Atom => match self.name()? {
                 Cow::Borrowed("true") => visitor.visit_bool(true),
                 Cow::Borrowed("false") => visitor.visit_bool(false),
                 Cow::Borrowed("undefined" | "nil") => visitor.visit_none(),
@@ -127,7 +134,7 @@ impl<'a> Deserializer<'a> for Reader<'_, 'a> {
 
     fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0.kind()? {
-            Kind::Atom => self.deserialize_identifier(visitor),
+            Kind::Atom => visitor.visit_str(&self.name()?),
             _ => visitor.visit_borrowed_str(self.text()?),
         }
     }
@@ -143,7 +150,7 @@ impl<'a> Deserializer<'a> for Reader<'_, 'a> {
     fn deserialize_identifier<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0.kind()? {
             Kind::Binary => visitor.visit_borrowed_str(self.text()?),
-            _ => visitor.visit_str(&self.0.atom()?),
+            _ => visitor.visit_str(&self.name()?),
         }
     }
 
@@ -194,11 +201,12 @@ impl<'a> Deserializer<'a> for Reader<'_, 'a> {
                 Ok(value)
             }
             List::Bytes(bytes) => {
-                // None of them can be more than a number.
-                self.0.charge(bytes.len().saturating_mul(size_of::<u128>()))?;
-                let mut elements = SeqDeserializer::new(bytes.iter().copied());
+                let mut elements = Bytes { input: self.0, left: bytes };
                 let value = visitor.visit_seq(&mut elements)?;
-                elements.end().map(|()| value)
+                match elements.left.len() {
+                    0 => Ok(value),
+                    more => Err(Why::Arity { wanted: bytes.len() - more, found: bytes.len() }.into()),
+                }
             }
         }
     }
@@ -280,6 +288,39 @@ impl<'a> de::SeqAccess<'a> for Elements<'_, 'a> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         self.read(seed).map(Some)
+    }
+}
+
+/// The elements of a list of small numbers, which is sent as their bytes.
+struct Bytes<'r, 'a> {
+    input: &'r mut Decoder<'a>,
+    left: &'a [u8],
+}
+
+/// Each byte as a term.
+static NUMBERS: [[u8; 2]; 256] = {
+    let mut terms = [[tag::SMALL_INTEGER, 0]; 256];
+    let mut number = 0;
+    while number < 256 {
+        terms[number][1] = number as u8;
+        number += 1;
+    }
+    terms
+};
+
+impl<'a> de::SeqAccess<'a> for Bytes<'_, 'a> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'a>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
+        let Some((number, left)) = self.left.split_first() else { return Ok(None) };
+        self.left = left;
+        self.input.charge(size_of::<T::Value>())?;
+        // The type reads it as it reads any number.
+        let mut number = Decoder::new(&NUMBERS[usize::from(*number)]);
+        seed.deserialize(Reader(&mut number)).map(Some)
     }
 }
 
