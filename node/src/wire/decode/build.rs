@@ -58,7 +58,7 @@ impl<'a> Decoder<'a> {
             tag::MAP => (Shape::Map, 2 * self.count(2)?),
             tag => self.closure(tag)?,
         };
-        // What has no elements is not entered; a list has its end in any case.
+        // A term without elements is not entered; a list has its end in any case.
         let is_entered = left > 0 || matches!(shape, Shape::List);
         if is_entered && self.depth + open.len() >= MAX_DEPTH {
             return Err(Why::Depth { limit: MAX_DEPTH }.into());
