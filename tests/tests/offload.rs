@@ -45,7 +45,7 @@ fn offloaded_code_of_two_runtimes_meets(on: &Systems) {
             tell.send(parts).wait().unwrap();
         });
         let other = on.there().spawn(async move {
-            offload(|| drop(here.wait())).unwrap();
+            offload(|| _ = here.wait()).unwrap();
             assert_eq!(told.recv().await.unwrap(), [n, n + 1]);
         });
         (one, other)
