@@ -210,10 +210,10 @@ where
 {
     fn spec(self: Arc<Self>, number: u64) -> ChildSpec<M> {
         let (queue, settings) = (self.queue.clone(), self.settings.clone());
-        let maker = Arc::clone(&self);
-        let spec = ChildSpec::member(format!("member {number}"), move || (maker.make)(), queue);
+        let made_at = self.made_at;
+        let spec = ChildSpec::member(format!("member {number}"), move || (self.make)(), queue);
         let spec =
             settings.into_iter().fold(spec, |spec, setting| spec.settings(move |builder| setting(builder)));
-        spec.at(self.made_at).restart(Restart::Transient).mailbox(Mailbox::Keep)
+        spec.at(made_at).restart(Restart::Transient).mailbox(Mailbox::Keep)
     }
 }
